@@ -1,0 +1,1 @@
+"""A cluster of unstable nodes: real HTTP on real ports, faults scripted and seeded."""

@@ -1,0 +1,201 @@
+"""The admin API: the hand that breaks nodes, plants groups and reads the history."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
+from typing import Annotated, Literal
+
+from fastapi import Body, FastAPI, HTTPException, Query, Response
+from fastapi.responses import StreamingResponse
+from pydantic import BaseModel, ConfigDict, JsonValue
+
+from mock_api.cluster import Cluster, Member
+from mock_api.faults import Rule
+from mock_api.history import End, Record
+from mock_api.latency import Latency
+from mock_api.node import GroupBody, PostBody
+
+HISTORY_CHUNK = 500
+
+
+class NodeInfo(BaseModel):
+    """A node as it stands."""
+
+    name: str
+    url: str
+    up: bool
+    groups: int
+    latency: Latency | None
+    delete_absent: int
+    post_body: PostBody
+
+
+class ArmedRule(BaseModel):
+    """A rule with its counters on one node."""
+
+    rule: Rule
+    seen: int
+    """Calls that matched it."""
+    fired: int
+    """Calls that it struck."""
+
+
+class Settings(BaseModel):
+    """How a node differs from others; what is left out stays as it is."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    delete_absent: Literal[400, 404] | None = None
+    post_body: PostBody | None = None
+
+
+Rules = Annotated[Rule | list[Rule], Body()]
+NewLatency = Annotated[Latency | None, Body()]
+FORMAT = {200: {"content": {"application/x-ndjson": {"schema": {"type": "string"}}}}}
+
+
+def admin_app(cluster: Cluster) -> FastAPI:
+    """Build the admin application of a cluster. Paths without a node name act on every node."""
+    app = FastAPI(title="Cluster admin", version="1", description=__doc__)
+
+    def chosen(name: str | None) -> list[Member]:
+        if name is None:
+            return list(cluster.members.values())
+        if name not in cluster.members:
+            raise HTTPException(
+                404, f'node "{name}" is not in the cluster; known: {", ".join(cluster.members)}'
+            )
+        return [cluster.members[name]]
+
+    def info(member: Member) -> NodeInfo:
+        node = member.node
+        return NodeInfo(
+            name=member.name,
+            url=member.listener.url,
+            up=member.listener.up,
+            groups=len(node.groups),
+            latency=node.plan.latency,
+            delete_absent=node.manners.delete_absent,
+            post_body=node.manners.post_body,
+        )
+
+    def armed(member: Member) -> list[ArmedRule]:
+        return [ArmedRule(rule=one.rule, seen=one.seen, fired=one.fired) for one in member.node.plan.armed]
+
+    async def arm(name: str | None, rules: Rule | list[Rule], *, keep: bool) -> dict[str, list[ArmedRule]]:
+        given = [rules] if isinstance(rules, Rule) else rules
+        members = chosen(name)
+        for rule in given:
+            if rule.node is not None and members != chosen(rule.node) and name is not None:
+                raise HTTPException(422, f'a rule for "{rule.node}" was given to "{name}"')
+        for member in members:
+            await member.apply([rule for rule in given if rule.node in (None, member.name)], keep=keep)
+        return {member.name: armed(member) for member in members}
+
+    @app.get("/health", summary="Tell that the cluster serves")
+    async def health() -> dict[str, bool]:
+        return {"ready": True}
+
+    @app.get("/nodes", summary="List the nodes")
+    async def nodes() -> list[NodeInfo]:
+        return [info(member) for member in chosen(None)]
+
+    @app.get("/nodes/{name}", summary="Show a node")
+    async def node(name: str) -> NodeInfo:
+        return info(chosen(name)[0])
+
+    @app.get("/faults", summary="Show the rules, with their counters")
+    @app.get("/nodes/{name}/faults", summary="Show a node's rules, with their counters")
+    async def faults(name: str | None = None) -> dict[str, list[ArmedRule]]:
+        return {member.name: armed(member) for member in chosen(name)}
+
+    @app.put("/faults", summary="Replace the rules")
+    @app.put("/nodes/{name}/faults", summary="Replace a node's rules")
+    async def replace_faults(rules: Rules, name: str | None = None) -> dict[str, list[ArmedRule]]:
+        return await arm(name, rules, keep=False)
+
+    @app.post("/faults", summary="Add rules after those there are")
+    @app.post("/nodes/{name}/faults", summary="Add rules to a node")
+    async def add_faults(rules: Rules, name: str | None = None) -> dict[str, list[ArmedRule]]:
+        return await arm(name, rules, keep=True)
+
+    @app.delete("/faults", summary="Remove every rule; latency and nodes that are down stay so")
+    @app.delete("/nodes/{name}/faults", summary="Remove a node's rules")
+    async def remove_faults(name: str | None = None) -> dict[str, list[ArmedRule]]:
+        return await arm(name, [], keep=False)
+
+    @app.put("/latency", summary="Set the latency of every node; null for none")
+    @app.put("/nodes/{name}/latency", summary="Set a node's latency; null for none")
+    async def latency(latency: NewLatency = None, name: str | None = None) -> list[NodeInfo]:
+        for member in chosen(name):
+            member.node.plan.latency = latency
+        return [info(member) for member in chosen(name)]
+
+    @app.put("/settings", summary="Set how every node answers")
+    @app.put("/nodes/{name}/settings", summary="Set how a node answers")
+    async def settings(settings: Settings, name: str | None = None) -> list[NodeInfo]:
+        for member in chosen(name):
+            member.node.manners = replace(member.node.manners, **settings.model_dump(exclude_none=True))
+        return [info(member) for member in chosen(name)]
+
+    @app.post("/nodes/{name}/down", summary="Refuse connections, for ever or so many seconds")
+    async def down(name: str, seconds: Annotated[float | None, Query(ge=0)] = None) -> NodeInfo:
+        member = chosen(name)[0]
+        member.down(seconds)
+        return info(member)
+
+    @app.post("/nodes/{name}/up", summary="Accept connections again")
+    async def up(name: str) -> NodeInfo:
+        member = chosen(name)[0]
+        await member.up()
+        return info(member)
+
+    @app.get("/nodes/{name}/groups", summary="Show what a node holds, by id")
+    async def groups(name: str) -> dict[str, GroupBody]:
+        return chosen(name)[0].node.groups
+
+    def plant_or_drop(name: str, group: str, method: str, body: GroupBody | None) -> JsonValue:
+        node = chosen(name)[0].node
+        record = cluster.history.open(name, method, group, actor="admin", body=body)
+        answer = node.plant(record, body)
+        cluster.history.close(record, End.ANSWERED, answer.status)
+        if answer.status != 200:
+            raise HTTPException(answer.status, f'group "{group}" is not on {name}')
+        return answer.body
+
+    @app.put("/nodes/{name}/groups/{group:path}", summary="Put a group in place, past every fault")
+    async def plant(name: str, group: str, body: Annotated[GroupBody | None, Body()] = None) -> JsonValue:
+        return plant_or_drop(name, group, "PUT", {"groupId": group, **(body or {})})
+
+    @app.delete("/nodes/{name}/groups/{group:path}", summary="Remove a group, past every fault")
+    async def drop(name: str, group: str) -> JsonValue:
+        return plant_or_drop(name, group, "DELETE", None)
+
+    @app.get("/history", summary="Read the requests as JSON lines", response_class=Response, responses=FORMAT)  # type: ignore[arg-type]
+    async def history(
+        node: str | None = None, group: str | None = None, since: Annotated[int, Query(ge=0)] = 0
+    ) -> StreamingResponse:
+        return StreamingResponse(
+            in_chunks(cluster.history.select(node, group, since)), media_type="application/x-ndjson"
+        )
+
+    @app.post("/reset", summary="Clear groups, faults and history; every node comes up")
+    async def reset() -> list[NodeInfo]:
+        await cluster.reset()
+        return [info(member) for member in chosen(None)]
+
+    return app
+
+
+async def in_chunks(records: Iterator[Record]) -> AsyncIterator[str]:
+    """Yield the records' lines, leaving the loop to the nodes now and then."""
+    lines: list[str] = []
+    for record in records:
+        lines.append(record.line() + "\n")
+        if len(lines) == HISTORY_CHUNK:
+            yield "".join(lines)
+            lines.clear()
+            await asyncio.sleep(0)
+    yield "".join(lines)

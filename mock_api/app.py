@@ -1,0 +1,105 @@
+"""The node API as a FastAPI application. One serves every node: the port a call came in on tells which."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+from fastapi import FastAPI, Header, Path, Request, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from mock_api.calls import Desk
+from mock_api.faults import Method
+
+
+class Group(BaseModel):
+    """A group. Fields beside the id are kept as they were given."""
+
+    model_config = ConfigDict(extra="allow")
+
+    groupId: str = Field(min_length=1, examples=["team-a"])  # noqa: N815 - the wire says so
+
+
+class Problem(BaseModel):
+    """Why a call was turned down."""
+
+    detail: str = Field(examples=["Bad request. Perhaps the object exists."])
+
+
+BODY: Final = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Group"}}},
+    }
+}
+AttemptHeader = Annotated[
+    str | None, Header(alias="X-Lockstep-Attempt", description="Noted in the history; no effect on the node.")
+]
+
+
+def node_app() -> FastAPI:
+    """Build the application; `request.state.desk` must be the `Desk` of the node that was called."""
+    app = FastAPI(
+        title="Cluster node",
+        version="1",
+        description="Keeps groups. Unstable on purpose: any call may fail, hang or be cut off, before or after "
+        "it took effect, as the admin API of the cluster has been told.",
+    )
+
+    # The body is read by hand, not declared: what is malformed must answer 400, and be in the history too.
+    @app.post(
+        "/v1/group/",
+        status_code=201,
+        summary="Create a group",
+        operation_id="create_group",
+        response_model=None,
+        openapi_extra=BODY,
+        responses={
+            201: {
+                "model": Group,
+                "description": "Created. The body is the group, or empty, by the node's setting.",
+            },
+            400: {"model": Problem, "description": "The group exists, or the body is malformed."},
+        },
+    )
+    async def create_group(request: Request, attempt: AttemptHeader = None) -> Response:
+        desk: Desk = request.state.desk
+        return await desk.take(request, Method.POST)
+
+    @app.delete(
+        "/v1/group/",
+        summary="Delete a group",
+        operation_id="delete_group",
+        response_model=None,
+        openapi_extra=BODY,
+        responses={
+            200: {"description": "Deleted; the body is empty."},
+            400: {
+                "model": Problem,
+                "description": "The body is malformed; or the group is absent, on some nodes.",
+            },
+            404: {"model": Problem, "description": "The group is absent, on the other nodes."},
+        },
+    )
+    async def delete_group(request: Request, attempt: AttemptHeader = None) -> Response:
+        desk: Desk = request.state.desk
+        return await desk.take(request, Method.DELETE)
+
+    @app.get(
+        "/v1/group/{groupId:path}/",
+        summary="Read a group",
+        operation_id="get_group",
+        response_model=None,
+        responses={
+            200: {"model": Group, "description": "The group, with every field it was given."},
+            404: {"model": Problem, "description": "The group is absent."},
+        },
+    )
+    async def get_group(
+        request: Request,
+        group: Annotated[str, Path(alias="groupId", description="The group's id, percent-encoded.")],
+        attempt: AttemptHeader = None,
+    ) -> Response:
+        desk: Desk = request.state.desk
+        return await desk.take(request, Method.GET, group)
+
+    return app

@@ -1,0 +1,204 @@
+"""The course of one call: when it takes effect, when and how it is answered, whatever its client does meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import dataclass
+from http import HTTPStatus
+
+from pydantic import JsonValue
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from mock_api.faults import Form, Kind, Method, Rule, Script, script
+from mock_api.history import End, History, Record
+from mock_api.listener import reset
+from mock_api.node import MALFORMED, Answer, GroupBody, Node, problem
+
+HTML = "<html><body><h1>It works!</h1></body></html>"
+SUCCESS = {Method.GET: 200, Method.POST: 201, Method.DELETE: 200}
+BODILESS = frozenset({204, 205, 304})
+NOBODY_THERE = Response()
+
+
+@dataclass(eq=False, slots=True)
+class Unfinished:
+    """A call whose effect or answer is still to come."""
+
+    transport: asyncio.Transport
+    landing: asyncio.TimerHandle | None = None
+
+    def drop(self) -> None:
+        """Make sure that it never takes effect, and break off its connection."""
+        if self.landing is not None:
+            self.landing.cancel()
+        reset(self.transport)
+
+
+class Desk:
+    """Takes the calls of one node."""
+
+    def __init__(self, node: Node, history: History) -> None:
+        self.node = node
+        self._history = history
+        self._unfinished: set[Unfinished] = set()
+
+    def drop_unfinished(self) -> None:
+        """Drop every call under way, so that none lands on what comes after."""
+        for call in list(self._unfinished):
+            call.drop()
+        self._unfinished.clear()
+
+    async def take(self, request: Request, method: Method, group: str | None = None) -> Response:
+        """Carry out one request as chance and the rules have it."""
+        try:
+            raw = await request.body()
+        except ClientDisconnect:
+            return NOBODY_THERE
+        body: GroupBody = {}
+        sent: JsonValue = None
+        if method is not Method.GET:
+            sent, parsed = parse(raw)
+            if parsed is not None:
+                body, group = parsed, str(parsed["groupId"])
+        draw = self.node.plan.draw(method, group)
+        rule, delay = draw.rule, draw.delay
+        attempt = request.headers.get("x-lockstep-attempt")
+        fault = rule.kind.value if rule else None
+        record = self._history.open(self.node.name, method, group, body=sent, attempt=attempt, fault=fault)
+        if rule is None and not delay:
+            answer = self._land(record, method, body)
+            self._history.close(record, End.ANSWERED, answer.status)
+            return rendered(answer)
+        return await self._play(request, record, method, body, rule, delay)
+
+    async def _play(
+        self,
+        request: Request,
+        record: Record,
+        method: Method,
+        body: GroupBody,
+        rule: Rule | None,
+        delay: float,
+    ) -> Response:
+        course = script(rule)
+        call = Unfinished(request.state.transport)
+        self._unfinished.add(call)
+        try:
+            answer = await self._wait(request, record, method, body, course, delay, call)
+        finally:
+            if call.landing is None:
+                self._unfinished.discard(call)
+        if answer is None:
+            self._history.close(record, End.LEFT)
+            return NOBODY_THERE
+        if course.form is Form.RESET:
+            self._history.close(record, End.RESET)
+            reset(call.transport)
+            await asyncio.sleep(0)
+            return NOBODY_THERE
+        response = shaped(answer, course, rule, method, record.group)
+        self._history.close(record, End.ANSWERED, response.status_code)
+        return response
+
+    async def _wait(
+        self,
+        request: Request,
+        record: Record,
+        method: Method,
+        body: GroupBody,
+        course: Script,
+        delay: float,
+        call: Unfinished,
+    ) -> Answer | None:
+        """Sleep until the answer is due and return it; `None` when the client left before."""
+        landed: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+
+        def land() -> None:
+            call.landing = None
+            try:
+                landed.set_result(self._land(record, method, body))
+            except OSError as error:
+                landed.set_exception(error)
+            if record.end is not None:
+                self._unfinished.discard(call)
+
+        due = delay + course.lands_after
+        if not course.lands:
+            landed.set_result(problem(course.status, "fault"))
+        elif due == 0:
+            land()
+        else:
+            # A timer of the loop, no part of this handler: it lands although the client is gone.
+            call.landing = asyncio.get_running_loop().call_later(due, land)
+        if await left_within(request, due):
+            return None
+        answer = await landed
+        return None if await left_within(request, course.answers_after) else answer
+
+    def _land(self, record: Record, method: Method, body: GroupBody) -> Answer:
+        if record.group is None or (method is not Method.GET and not body):
+            return problem(400, MALFORMED)
+        return self.node.land(record, method, body)
+
+
+async def left_within(request: Request, seconds: float | None) -> bool:
+    """Wait so long, `None` for ever, or less if the client leaves; tell whether it left."""
+    transport: asyncio.Transport = request.state.transport
+    if seconds != 0:
+        try:
+            async with asyncio.timeout(seconds):
+                while (await request.receive())["type"] != "http.disconnect":
+                    pass
+            return True
+        except TimeoutError:
+            pass
+    return transport.is_closing()
+
+
+def parse(raw: bytes) -> tuple[JsonValue, GroupBody | None]:
+    """Return what was sent, for the history, and the group if it is one."""
+    try:
+        sent: JsonValue = json.loads(raw)
+    except ValueError:
+        return raw[:1000].decode("utf-8", "replace"), None
+    if isinstance(sent, dict) and isinstance(sent.get("groupId"), str) and sent["groupId"]:
+        return sent, sent
+    return sent, None
+
+
+def shaped(answer: Answer, course: Script, rule: Rule | None, method: Method, group: str | None) -> Response:
+    """Give an answer the form its fault asks for."""
+    match course.form:
+        case Form.WRONG_ID:
+            return rendered(Answer(SUCCESS[method], {"groupId": f"{group}-other"}))
+        case Form.HTML:
+            given = rule.body if rule else None
+            return rendered(Answer(SUCCESS[method], HTML if given is None else given))
+        case Form.STATUS if rule is not None:
+            return faulty(course.status, rule)
+    return rendered(answer)
+
+
+def faulty(status: int, rule: Rule) -> Response:
+    """Answer a status of the rule's, with the headers that go with its kind."""
+    phrase = HTTPStatus(status).phrase if status in set(HTTPStatus) else "Fault"
+    answer = (
+        Answer(status, rule.body) if rule.kind is Kind.ANSWER else problem(status, f"{phrase} ({rule.kind})")
+    )
+    response = rendered(answer)
+    if rule.kind is Kind.THROTTLE:
+        response.headers["retry-after"] = str(1 if rule.retry_after is None else rule.retry_after)
+    if rule.kind is Kind.REDIRECT:
+        response.headers["location"] = rule.location or "/elsewhere/"
+    return response
+
+
+def rendered(answer: Answer) -> Response:
+    """Make the HTTP response: JSON, HTML for a string, or nothing for `None`."""
+    if answer.body is None or answer.status in BODILESS:
+        return Response(status_code=answer.status)
+    if isinstance(answer.body, str):
+        return Response(answer.body, answer.status, media_type="text/html")
+    return Response(json.dumps(answer.body), answer.status, media_type="application/json")

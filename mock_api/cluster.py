@@ -1,0 +1,135 @@
+"""The nodes together: their ports, their history, and what the admin does to them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from uvicorn import Config
+
+from mock_api.app import node_app
+from mock_api.calls import Desk
+from mock_api.faults import NODE_LEVEL, Kind, Rule
+from mock_api.history import History
+from mock_api.listener import Connection, Listener
+from mock_api.node import Manners, Node
+
+# An idle connection must not be closed by a timer of ours: that would be a fault that nobody ordered.
+KEEP_ALIVE = 24 * 3600
+
+
+def served(app: object) -> Config:
+    """Uvicorn's settings for one application, quiet and without limits of its own."""
+    config = Config(
+        app,  # type: ignore[arg-type]
+        http=Connection,
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        timeout_keep_alive=KEEP_ALIVE,
+    )
+    config.load()
+    return config
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """What a cluster is made of: ports by node name, 0 for a free one."""
+
+    ports: dict[str, int]
+    admin_port: int
+    host: str = "127.0.0.1"
+    seed: int = 0
+    manners: Manners = field(default_factory=Manners)
+    history: Path | None = None
+    state: Path | None = None
+    rules: tuple[Rule, ...] = ()
+
+
+class Member:
+    """One node with its desk and its door."""
+
+    def __init__(self, name: str, port: int, spec: Spec, history: History, config: Config) -> None:
+        self.name = name
+        self.node = Node(name, history, spec.seed, spec.manners, spec.state)
+        self.desk = Desk(self.node, history)
+        self.listener = Listener(spec.host, port, config, {"desk": self.desk})
+        self._history = history
+        self._return: asyncio.TimerHandle | None = None
+        self._returning: asyncio.Task[None] | None = None
+
+    def down(self, seconds: float | None = None) -> None:
+        """Refuse connections, for ever or so long, and reset those that are open; effects under way still land."""
+        self._stay()
+        if self.listener.up:
+            self.listener.close()
+            self._history.node_event(self.name, "down")
+        if seconds is not None:
+            self._return = asyncio.get_running_loop().call_later(seconds, self._come_back)
+
+    async def up(self) -> None:
+        """Accept connections again."""
+        self._stay()
+        if not self.listener.up:
+            await self.listener.open()
+            self._history.node_event(self.name, "up")
+
+    async def apply(self, rules: Sequence[Rule], *, keep: bool) -> None:
+        """Add rules, or put them in place of all others. Rules about the whole node act at once and are not kept."""
+        calls = [rule for rule in rules if rule.kind not in NODE_LEVEL]
+        if keep:
+            self.node.plan.add(calls)
+        else:
+            self.node.plan.replace(calls)
+        for rule in rules:
+            if rule.kind is Kind.DOWN:
+                self.down(rule.seconds)
+            if rule.kind is Kind.LATENCY:
+                self.node.plan.latency = rule.latency
+
+    def _stay(self) -> None:
+        if self._return is not None:
+            self._return.cancel()
+            self._return = None
+
+    def _come_back(self) -> None:
+        self._returning = asyncio.get_running_loop().create_task(self.up())
+
+
+class Cluster:
+    """Every node of one process. Ports are bound when it is made, and opened by `open`."""
+
+    def __init__(self, spec: Spec) -> None:
+        self._spec = spec
+        self.history = History(spec.history)
+        config = served(node_app())
+        self.members = {
+            name: Member(name, port, spec, self.history, config) for name, port in spec.ports.items()
+        }
+
+    async def open(self) -> None:
+        """Start the nodes under the rules given at the start."""
+        for member in self.members.values():
+            await member.up()
+            await member.apply(
+                [rule for rule in self._spec.rules if rule.node in (None, member.name)], keep=False
+            )
+
+    def close(self) -> None:
+        """Cut every connection off and accept no more."""
+        for member in self.members.values():
+            member.listener.close()
+
+    async def reset(self) -> None:
+        """Clear groups, faults and history, bring every node up, and drop every call under way."""
+        for member in self.members.values():
+            member.desk.drop_unfinished()
+            member.node.manners = self._spec.manners
+            member.node.clear()
+        self.history.clear()
+        for member in self.members.values():
+            await member.up()

@@ -1,0 +1,128 @@
+"""One node: the groups it holds, and what each call does to them."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from pydantic import JsonValue
+
+from mock_api.disk import Disk, Saved
+from mock_api.faults import Method
+from mock_api.history import History, Presence, Record
+from mock_api.plan import Plan
+
+GroupBody = dict[str, JsonValue]
+
+EXISTS = "Bad request. Perhaps the object exists."
+MALFORMED = 'Bad request. The body must be JSON with a "groupId" that is a non-empty string.'
+
+
+class PostBody(StrEnum):
+    """What a 201 carries."""
+
+    EMPTY = "empty"
+    GROUP = "group"
+
+
+@dataclass(frozen=True, slots=True)
+class Manners:
+    """Where nodes of one protocol differ."""
+
+    delete_absent: int = 404
+    post_body: PostBody = PostBody.GROUP
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A status with its JSON body, `None` for an empty one."""
+
+    status: int
+    body: JsonValue = None
+
+
+def problem(status: int, detail: str) -> Answer:
+    return Answer(status, {"detail": detail})
+
+
+class Node:
+    """Groups by id, changed one call at a time; each change is on disk and in the history before it is answered."""
+
+    def __init__(
+        self,
+        name: str,
+        history: History,
+        seed: int = 0,
+        manners: Manners | None = None,
+        state: Path | None = None,
+    ) -> None:
+        self.name = name
+        self.plan = Plan(seed, name)
+        self.manners = manners or Manners()
+        self._history = history
+        self._disk = Disk(state) if state else None
+        saved = self._disk.load() if self._disk else Saved()
+        self.groups = saved.groups
+        self._effects = max(saved.effect_seq, history.last_effects.get(name, 0))
+        if saved.last_effect is not None and saved.effect_seq > history.last_effects.get(name, 0):
+            # Killed between saving the groups and writing the line: write it now.
+            history.effect(saved.last_effect)
+
+    def land(self, record: Record, method: Method, body: GroupBody) -> Answer:
+        """Carry out one call, changing the groups and the record. Raises OSError, changing nothing."""
+        group = record.group or ""
+        held = self.groups.get(group)
+        record.before = record.after = Presence.PRESENT if held is not None else Presence.ABSENT
+        match method, held:
+            case Method.GET, None:
+                return problem(404, "Not found.")
+            case Method.GET, _:
+                return Answer(200, held)
+            case Method.POST, None:
+                self._change(record, group, body)
+                return Answer(201, body if self.manners.post_body is PostBody.GROUP else None)
+            case Method.POST, _:
+                return problem(400, EXISTS)
+            case _, None:
+                return problem(self.manners.delete_absent, "Perhaps the object does not exist.")
+        self._change(record, group, None)
+        return Answer(200)
+
+    def plant(self, record: Record, body: GroupBody | None) -> Answer:
+        """Put a group in place, or remove it with `None`, past every fault: the admin's own hand."""
+        group = record.group or ""
+        record.before = record.after = Presence.PRESENT if group in self.groups else Presence.ABSENT
+        if body is None and group not in self.groups:
+            return problem(404, f'group "{group}" is not on {self.name}')
+        self._change(record, group, body)
+        return Answer(200, body)
+
+    def clear(self) -> None:
+        """Forget groups and faults."""
+        self.groups.clear()
+        self.plan.reset()
+        if self._disk:
+            self._disk.save(Saved(self.groups, self._effects))
+
+    def _change(self, record: Record, group: str, body: GroupBody | None) -> None:
+        held = self.groups.get(group)
+        self._put(group, body)
+        record.effect_seq, record.effect_at = self._effects + 1, time.time()
+        record.after = Presence.ABSENT if body is None else Presence.PRESENT
+        try:
+            if self._disk:
+                self._disk.save(Saved(self.groups, self._effects + 1, record.effect()))
+        except OSError:
+            self._put(group, held)
+            record.effect_seq, record.effect_at, record.after = None, None, record.before
+            raise
+        self._effects += 1
+        self._history.effect(record.effect())
+
+    def _put(self, group: str, body: GroupBody | None) -> None:
+        if body is None:
+            self.groups.pop(group, None)
+        else:
+            self.groups[group] = body

@@ -1,0 +1,147 @@
+"""The command line and the faults file, read into a `Spec`; what is wrong with them, in one line."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from pydantic import TypeAdapter, ValidationError
+
+from mock_api.cluster import Spec
+from mock_api.errors import InputError
+from mock_api.faults import Kind, Rule
+from mock_api.node import Manners, PostBody
+
+MOST_NODES = 2000
+
+
+class Parser(argparse.ArgumentParser):
+    """Argparse that raises instead of printing its usage and leaving."""
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"{message}; see --help")
+
+
+def parser() -> Parser:
+    """Describe the command line."""
+    made = Parser(
+        prog="python -m mock_api", description="Serve a cluster of unstable nodes.", allow_abbrev=False
+    )
+    which = made.add_mutually_exclusive_group()
+    which.add_argument("--nodes", type=int, metavar="N", help="how many nodes, node1 to nodeN (default 5)")
+    which.add_argument("--ports", metavar="P,P,...", help="one node per port; 0 picks a free one")
+    which.add_argument(
+        "--node", metavar="NAME", help="serve this one node, to be stopped or killed on its own"
+    )
+    made.add_argument(
+        "--port", type=int, metavar="P", help="port of the first node (default 5001), 0 for free ones"
+    )
+    made.add_argument(
+        "--admin-port", type=int, metavar="P", help="default: after the last node, or a free one"
+    )
+    made.add_argument("--host", default="127.0.0.1", help="address to serve on (default %(default)s)")
+    made.add_argument("--seed", type=int, default=0, help="of the faults and latencies (default %(default)s)")
+    made.add_argument("--faults", type=Path, metavar="FILE", help="JSON list of fault rules to start with")
+    made.add_argument("--history", type=Path, metavar="FILE", help="append what happens as JSON lines")
+    made.add_argument(
+        "--state", type=Path, metavar="FILE", help="with --node: keep its groups across kill -9"
+    )
+    made.add_argument(
+        "--delete-absent", type=int, choices=(400, 404), default=404, help="default %(default)s"
+    )
+    made.add_argument(
+        "--post-body",
+        choices=[str(one) for one in PostBody],
+        default="group",
+        help="of a 201; default %(default)s",
+    )
+    return made
+
+
+def read(arguments: Sequence[str] | None = None) -> Spec:
+    """Read the command line. Raises InputError."""
+    given = parser().parse_args(arguments)
+    if given.state and not given.node:
+        raise InputError(f'--state "{given.state}" is for one node; add --node NAME, or leave it out')
+    if given.ports is not None and given.port is not None:
+        raise InputError(f'--port {given.port} and --ports "{given.ports}" both name ports; give one of them')
+    ports = node_ports(given)
+    last = max(ports.values())
+    admin = (last + 1 if last else 0) if given.admin_port is None else given.admin_port
+    check_port(admin, "--admin-port")
+    taken = [port for port in (*ports.values(), admin) if port]
+    if len(taken) != len(set(taken)):
+        raise InputError(f"ports {taken} name one twice; every node and the admin need their own")
+    rules = read_rules(given.faults, list(ports)) if given.faults else ()
+    manners = Manners(given.delete_absent, PostBody(given.post_body))
+    return Spec(ports, admin, given.host, given.seed, manners, given.history, given.state, rules)
+
+
+def node_ports(given: argparse.Namespace) -> dict[str, int]:
+    """Name the nodes and their ports; 0 is any free port."""
+    if given.ports is not None:
+        try:
+            numbers = [int(port) for port in given.ports.split(",")]
+        except ValueError:
+            raise InputError(f'--ports "{given.ports}" is not a list of numbers such as 5001,5002') from None
+        option = "--ports"
+    else:
+        count = 1 if given.node else 5 if given.nodes is None else given.nodes
+        first = 5001 if given.port is None else given.port
+        if not 1 <= count <= MOST_NODES:
+            raise InputError(f"--nodes {count} is outside 1 to {MOST_NODES}; choose a number in between")
+        check_port(first, "--port")
+        numbers = [first + index if first else 0 for index in range(count)]
+        option = "--port"
+    for number in numbers:
+        check_port(number, option)
+    names = [given.node] if given.node else [f"node{index}" for index in range(1, len(numbers) + 1)]
+    return dict(zip(names, numbers, strict=True))
+
+
+def check_port(port: int, option: str) -> None:
+    if not 0 <= port <= 65535:
+        raise InputError(
+            f"{option} leads to port {port}, outside 1 to 65535; choose a lower one, or 0 for a free one"
+        )
+
+
+def read_rules(path: Path, nodes: Sequence[str]) -> tuple[Rule, ...]:
+    """Read a faults file: a JSON list of rules. Raises InputError, naming the rule by its place."""
+    try:
+        given = json.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise InputError(f'--faults "{path}" cannot be read: {error.strerror}') from None
+    except ValueError as error:
+        raise InputError(f'--faults "{path}" is not JSON: {error}') from None
+    if not isinstance(given, list):
+        raise InputError(
+            f'--faults "{path}" must be a JSON list of rules, such as [{{"kind": "error_before"}}]'
+        )
+    rules: list[Rule] = []
+    for place, one in enumerate(given, start=1):
+        try:
+            rule = TypeAdapter(Rule).validate_python(one)
+        except ValidationError as error:
+            raise InputError(f'--faults "{path}": rule {place}: {explain(error)}') from None
+        if rule.node is not None and rule.node not in nodes:
+            raise InputError(
+                f'--faults "{path}": rule {place}: node "{rule.node}" is not in the cluster; known: {", ".join(nodes)}'
+            )
+        rules.append(rule)
+    return tuple(rules)
+
+
+def explain(error: ValidationError) -> str:
+    """Say the first thing that is wrong in one line."""
+    first = error.errors(include_url=False)[0]
+    message = first["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
+    where = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "missing":
+        return f'"{where}" is missing; kinds: {", ".join(Kind)}'
+    if first["type"] == "extra_forbidden":
+        return f'"{where}" is no field of a rule; fields: {", ".join(Rule.model_fields)}'
+    return f'"{where}" is {json.dumps(first["input"])}; {message}' if where else message
