@@ -14,14 +14,39 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input -qq
 PYTHON ?=
 PYTHONS := $(if $(PYTHON),$(PYTHON),python3 python3.14 python3.13 python3.12 python3.11)
 
-##@ Help
-
 .PHONY: help
 help: ## List these targets
-	@awk 'BEGIN { FS = ":.*## "; printf "\nUsage: make \033[1mTARGET\033[0m\n" } \
-	  /^##@ / { printf "\n%s\n", substr($$0, 5) } \
-	  /^[a-zA-Z_.-]+:.*## / { printf "  \033[36m%-10s\033[0m %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -v colour="$$(test -t 1 && test -z "$$NO_COLOR" && echo yes)" ' \
+	  function paint(code, text) { return colour ? sprintf("\033[%sm%s\033[0m", code, text) : text } \
+	  BEGIN { FS = ":.*## "; print "\n" paint(1, "Lockstep") ": all hosts or none.\n\nUsage: make TARGET" } \
+	  /^##@ / { print "\n" paint(1, substr($$0, 5)) } \
+	  /^[a-zA-Z_.-]+:.*## / { print "  " paint(36, sprintf("%-12s", $$1)) $$2 }' $(MAKEFILE_LIST)
 	@echo
+
+##@ Run
+
+.PHONY: demo
+demo: $(VENV)/.runtime ## Watch a whole cluster change, fail and roll back, on this machine
+	@$(BIN)/python -m producer.demo
+
+.PHONY: up
+up: $(VENV)/.runtime ## Start Redis, workers, beat, Flower and a mock cluster here, until Ctrl-C
+	@$(BIN)/python -m producer.stack
+
+##@ Check
+
+.PHONY: test
+test: $(VENV)/.dev ## Run every suite; ONLY="unit contract" runs those alone
+	@$(BIN)/python -m tests $(ONLY:%=--only %)
+
+.PHONY: check
+check: $(VENV)/.dev ## Lint, types, import contracts and unit tests, in less than a minute
+	@$(BIN)/python -m tests --only checks --only unit
+
+.PHONY: format
+format: $(VENV)/.dev ## Rewrite the code in its one layout, and mend what ruff can
+	@$(BIN)/ruff check --fix-only --quiet
+	@$(BIN)/ruff format
 
 ##@ Environment
 
@@ -50,18 +75,16 @@ $(VENV)/.dev: requirements-dev.txt $(VENV)/.runtime
 	@$(PIP) install --require-hashes -r requirements-dev.txt
 	@touch $@
 
+# The header that uv writes would repeat its command line, and with it the paths of whoever ran it.
+COMPILE = $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
+  --group build --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
+
 .PHONY: lock
-lock: $(VENV)/.dev ## Pin requirements*.txt anew from pyproject.toml
-	$(LOCK) --output-file requirements.txt
-	$(LOCK) --extra dev --constraint requirements.txt --output-file requirements-dev.txt
-	@$(MAKE) $(VENV)/.dev
+lock: $(VENV)/.dev ## Pin requirements*.txt anew from pyproject.toml; UPGRADE=1 takes newer releases
+	$(COMPILE) $(if $(UPGRADE),--upgrade) --output-file requirements.txt
+	$(COMPILE) $(if $(UPGRADE),--upgrade) --extra dev --constraint requirements.txt --output-file requirements-dev.txt
 
-# The header that uv would write holds the command line, and with it whatever this machine's paths are.
-LOCK = $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
-  --group build --no-emit-index-url --no-emit-find-links \
-  --custom-compile-command "make lock"
-
-##@ Cleaning
+##@ Clean
 
 .PHONY: clean
 clean: ## Remove the environment, caches and build results

@@ -1,0 +1,193 @@
+"""Run the suites in order, show what each took, and end with one line: `N passed, N failed, N skipped`.
+
+`python -m tests` runs all, `python -m tests --only unit --only contract` those. A suite is a folder of tests/;
+`checks` comes first: ruff, mypy and import-linter, each command counting as one test.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from xml.etree import ElementTree
+
+ROOT = Path(__file__).parents[1]
+TESTS = ROOT / "tests"
+CACHE = ROOT / ".venv" / ".cache"
+
+CHECKS = "checks"
+# Cheapest first, so that a mistake shows early. Any other folder that holds tests runs after these.
+ORDER = (CHECKS, "unit", "contract", "integration", "model", "simulation", "chaos", "e2e")
+
+TYPED = ("worker", "producer", "mock_api", "tests", "benchmarks")
+
+# How long a suite may take to put its processes away after it was interrupted.
+TEARDOWN_SECONDS = 30
+
+
+class Terminated(KeyboardInterrupt):
+    """This process was told to stop, and the suite that it runs was not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Tests by how they ended; an error is a failure."""
+
+    passed: int = 0
+    failed: int = 0
+    skipped: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one suite came to, and how long it took."""
+
+    suite: str
+    counts: Counts
+    seconds: float
+
+
+def main() -> int:
+    """Run the suites that were asked for; 0 if all that was run passed."""
+    suites = (*ORDER, *_other_suites())
+    parser = argparse.ArgumentParser(prog="python -m tests", description=__doc__)
+    parser.add_argument("--only", action="append", choices=suites, metavar="SUITE", help=", ".join(suites))
+    only = parser.parse_args().only
+    _refuse_loose_tests()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _terminate)
+
+    outcomes: list[Outcome] = []
+    interrupted = False
+    try:
+        for suite in suites:
+            if (not only or suite in only) and (suite == CHECKS or (TESTS / suite).is_dir()):
+                outcomes.append(_run(suite))
+    except KeyboardInterrupt:
+        interrupted = True
+    _report(outcomes)
+    if interrupted:
+        return 130
+    return 1 if any(outcome.counts.failed for outcome in outcomes) else 0
+
+
+def _other_suites() -> list[str]:
+    """Folders with tests that ORDER does not name, so that none is forgotten."""
+    folders = {path.relative_to(TESTS).parts[0] for path in TESTS.glob("*/**/test_*.py")}
+    return sorted(folders - set(ORDER))
+
+
+def _refuse_loose_tests() -> None:
+    for path in TESTS.glob("test_*.py"):
+        raise SystemExit(
+            f"error: tests/{path.name} is in no suite and would never run; move it into a folder"
+        )
+
+
+def _run(suite: str) -> Outcome:
+    _say(f"\n=== {suite} ===\n")
+    start = time.monotonic()
+    counts = _run_checks() if suite == CHECKS else _run_pytest(suite)
+    return Outcome(suite, counts, time.monotonic() - start)
+
+
+def _run_checks() -> Counts:
+    failed = 0
+    commands = _checks()
+    for command in commands:
+        _say(f"$ {' '.join(command)}")
+        status = _call([str(Path(sys.executable).with_name(command[0])), *command[1:]])
+        if status:
+            failed += 1
+            _say(f"{command[0]} failed with exit status {status}")
+    return Counts(passed=len(commands) - failed, failed=failed)
+
+
+def _checks() -> list[list[str]]:
+    typed = [folder for folder in TYPED if (ROOT / folder).is_dir()]
+    return [
+        ["ruff", "check"],
+        ["ruff", "format", "--check"],
+        ["mypy", *typed],
+        ["lint-imports", "--no-logo", "--cache-dir", str((CACHE / "import-linter").relative_to(ROOT))],
+    ]
+
+
+def _run_pytest(suite: str) -> Counts:
+    with tempfile.TemporaryDirectory(prefix="lockstep-tests-") as folder:
+        results = Path(folder) / "results.xml"
+        status = _call([sys.executable, "-m", "pytest", f"tests/{suite}", f"--junit-xml={results}"])
+        counts = _count(results)
+    if status and not counts.failed:
+        # Nothing collected, a broken conftest, or pytest itself gone: no test says so, yet it is a failure.
+        _say(f"{suite} failed: pytest ended with exit status {status}")
+        counts = Counts(counts.passed, 1, counts.skipped)
+    return counts
+
+
+def _count(results: Path) -> Counts:
+    """Read the results that pytest wrote; none if it did not get that far."""
+    try:
+        cases = list(ElementTree.parse(results).iter("testcase"))
+    except (FileNotFoundError, ElementTree.ParseError):
+        return Counts()
+    failed = sum(case.find("failure") is not None or case.find("error") is not None for case in cases)
+    skipped = sum(case.find("skipped") is not None for case in cases)
+    return Counts(len(cases) - failed - skipped, failed, skipped)
+
+
+def _call(command: Sequence[str]) -> int:
+    """Run a command to its end, and return its exit status; when interrupted, leave nothing of it behind."""
+    with subprocess.Popen(command, cwd=ROOT, env=_environment()) as process:
+        try:
+            return process.wait()
+        except KeyboardInterrupt as interrupt:
+            # A Ctrl-C reached the suite as well, and a second one would cut its clean-up short.
+            if isinstance(interrupt, Terminated):
+                process.send_signal(signal.SIGINT)
+            try:
+                process.wait(TEARDOWN_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+            raise
+
+
+def _environment() -> dict[str, str]:
+    """This environment, with output as it comes, and bytecode kept out of the work tree."""
+    environment = {"PYTHONUNBUFFERED": "1", **os.environ}
+    if "PYTHONDONTWRITEBYTECODE" not in environment:
+        environment.setdefault("PYTHONPYCACHEPREFIX", str(CACHE / "pycache"))
+    return environment
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    raise Terminated
+
+
+def _report(outcomes: Sequence[Outcome]) -> None:
+    _say(f"\n{'suite':<14}{'passed':>8}{'failed':>8}{'skipped':>8}{'seconds':>10}")
+    for outcome in outcomes:
+        counts = outcome.counts
+        _say(
+            f"{outcome.suite:<14}{counts.passed:>8}{counts.failed:>8}{counts.skipped:>8}{outcome.seconds:>10.1f}"
+        )
+    passed = sum(outcome.counts.passed for outcome in outcomes)
+    failed = sum(outcome.counts.failed for outcome in outcomes)
+    skipped = sum(outcome.counts.skipped for outcome in outcomes)
+    _say(f"\n{passed} passed, {failed} failed, {skipped} skipped")
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
