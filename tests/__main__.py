@@ -1,6 +1,6 @@
 """Run the suites in order, show what each took, and end with one line: `N passed, N failed, N skipped`.
 
-`python -m tests` runs all, `python -m tests --only unit --only contract` those. A suite is a folder of tests/;
+`python -m tests` runs all, `python -m tests --only unit --only contract` only those. A suite is a folder here;
 `checks` comes first: ruff, mypy and import-linter, each command counting as one test.
 """
 
