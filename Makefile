@@ -37,11 +37,11 @@ up: $(VENV)/.runtime ## Start Redis, workers, beat, Flower and a mock cluster he
 
 .PHONY: test
 test: $(VENV)/.dev ## Run every suite; ONLY="unit contract" runs those alone
-	@$(BIN)/python -m tests $(ONLY:%=--only %)
+	@$(BIN)/python -B -m tests $(ONLY:%=--only %)
 
 .PHONY: check
 check: $(VENV)/.dev ## Lint, types, import contracts and unit tests, in less than a minute
-	@$(BIN)/python -m tests --only checks --only unit
+	@$(BIN)/python -B -m tests --only checks --only unit
 
 .PHONY: format
 format: $(VENV)/.dev ## Rewrite the code in its one layout, and mend what ruff can
