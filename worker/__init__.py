@@ -1,0 +1,24 @@
+"""Workers: bring every accepted operation to its end, all hosts or none.
+
+The flow of an operation, with the record in the middle (see docs/protocol.md):
+
+    producer        accept ──> record (Redis, one Lua script per transition)
+       │                          ▲      ▲      ▲
+       └─ chord ──┐               │      │      │
+                  ▼               │      │      │
+    operations    create_group / delete_group   │     one task per host: GET, begin, write, finish
+                  └─ all ended, or one failed ──┤
+    rollback      conclude ── decides once ─────┤     commit, or
+                  rollback_create / _delete ────┤     one task per touched host: undo, settle, verify
+                  settle ───────────────────────┤     until nothing of it can land any more
+                  sweep (beat, every 2 s) ──────┘     resumes whatever stands still
+
+The map:
+
+    operation/   pure: model, states, classification of answers, decision, backoff
+    store/       the record on Redis
+    inventory    which hosts there are          host, transport   one host's API over HTTP
+    steps/       the protocol, over a store, hosts and a clock that are passed in
+    workflow     an operation -> its messages   tasks/            thin Celery shells around the steps
+    celery       the application and its settings
+"""

@@ -1,0 +1,160 @@
+"""The Celery application: `celery -A worker worker -Q operations` and `-Q rollback`, `celery -A worker beat`."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from celery import Celery, Task
+from kombu import Queue
+
+from worker.settings import Settings, load_settings
+
+OPERATIONS = "operations"
+ROLLBACK = "rollback"
+"""Undoing, deciding, settling and the sweep have a queue and workers of their own: they never wait behind
+forward steps that hang on slow hosts."""
+
+CREATE_GROUP = "lockstep.create_group"
+DELETE_GROUP = "lockstep.delete_group"
+CONCLUDE = "lockstep.conclude"
+ROLLBACK_CREATE = "lockstep.rollback_create"
+ROLLBACK_DELETE = "lockstep.rollback_delete"
+SETTLE = "lockstep.settle"
+SWEEP = "lockstep.sweep"
+QUEUE_OF = {
+    CREATE_GROUP: OPERATIONS,
+    DELETE_GROUP: OPERATIONS,
+    CONCLUDE: ROLLBACK,
+    ROLLBACK_CREATE: ROLLBACK,
+    ROLLBACK_DELETE: ROLLBACK,
+    SETTLE: ROLLBACK,
+    SWEEP: ROLLBACK,
+}
+_GENERATED_ID = re.compile(r"[0-9a-f]{12}")
+_SHOWN = 8
+
+
+class LockstepTask(Task):  # type: ignore[type-arg]
+    """Every task of an operation bears its root id, and arguments that read well in Flower, retries included."""
+
+    def apply_async(self, args: Any = None, kwargs: Any = None, **options: Any) -> Any:
+        """Send the task, with `argsrepr` and `root_id` taken from its arguments."""
+        if args:
+            options = {**options, **headers_for(tuple(args))}
+        return super().apply_async(args, kwargs, **options)
+
+
+def headers_for(args: tuple[str, ...]) -> dict[str, str]:
+    """Return the message headers of a task whose arguments are (operation, group[, host])."""
+    return {"argsrepr": describe(*args), "root_id": args[0]}
+
+
+def describe(operation: str, group: str, host: str | None = None) -> str:
+    """Return a task's arguments as Flower shows them: `team-a @ node3 · op 7f3c81d2`."""
+    short = operation[:_SHOWN] if _GENERATED_ID.fullmatch(operation) else operation
+    return f"{group} @ {host} · op {short}" if host else f"{group} · op {short}"
+
+
+class Lockstep(Celery):
+    """A Celery application that knows its settings."""
+
+    settings: Settings
+
+
+def make_app(settings: Settings) -> Lockstep:
+    """Return a configured application; nothing is connected."""
+    app = Lockstep("lockstep", task_cls=LockstepTask, include=["worker.tasks"], set_as_current=False)
+    app.settings = settings
+    app.conf.update(configuration(settings))
+    return app
+
+
+def configuration(settings: Settings) -> dict[str, Any]:
+    """Return Celery's settings, each with its reason."""
+    sockets = {
+        "socket_timeout": settings.redis_timeout,  # a frozen Redis is noticed
+        "socket_connect_timeout": settings.redis_connect_timeout,
+        "socket_keepalive": True,  # a silently cut connection is noticed
+        "health_check_interval": 15,
+    }
+    return {
+        "broker_url": settings.redis_url,
+        "result_backend": settings.redis_url,
+        # JSON only: a pickle message could run code.
+        "accept_content": ["json"],
+        "result_accept_content": ["json"],
+        "task_serializer": "json",
+        "result_serializer": "json",
+        # A message leaves the queue when its step is done, not when it starts; a killed child's goes back.
+        "task_acks_late": True,
+        "task_reject_on_worker_lost": True,
+        "task_acks_on_failure_or_timeout": True,  # otherwise a failure is run again, and fails its chord
+        # One message per slot: a longer private backlog would wait while other workers are idle.
+        "worker_prefetch_multiplier": 1,
+        "worker_concurrency": settings.concurrency,
+        "worker_pool": "threads",  # the work is waiting for hosts; prefork is supported too
+        # It would drop a header whose result is stored but whose chord part is not counted.
+        "worker_deduplicate_successful_tasks": False,
+        # Steps survive a lost broker connection by their record; cancelling them would only add ambiguity.
+        "worker_cancel_long_running_tasks_on_connection_loss": False,
+        "worker_enable_remote_control": True,  # its connection is what notices a lost broker
+        "worker_hijack_root_logger": True,
+        "worker_send_task_events": True,  # Flower
+        "task_send_sent_event": True,  # Flower shows what waits in the queue
+        "task_track_started": False,  # a write per task that nothing reads
+        # Workers wait for Redis for ever, at start and in operation.
+        "broker_connection_retry": True,
+        "broker_connection_retry_on_startup": True,
+        "broker_connection_max_retries": None,
+        "broker_channel_error_retry": True,
+        "broker_connection_timeout": settings.redis_connect_timeout,
+        "broker_transport_options": {
+            **sockets,
+            "visibility_timeout": settings.visibility_timeout,
+            # Look for unacknowledged messages every few seconds; the defaults take 100 s.
+            "unacked_restore_interval": settings.restore_every,
+            "unacked_restore_throttle": 1,
+            "unacked_mutex_expire": 30,  # a worker killed while restoring blocks others no longer than this
+            "global_keyprefix": f"{settings.key_prefix}celery:",  # the shortest visibility timeout wins: own keys
+            "sep": ":",  # KEDA can read such list names
+        },
+        "result_backend_transport_options": {"global_keyprefix": f"{settings.key_prefix}celery:"},
+        "redis_socket_timeout": settings.redis_timeout,
+        "redis_socket_connect_timeout": settings.redis_connect_timeout,
+        "redis_socket_keepalive": True,
+        "redis_retry_on_timeout": True,
+        "redis_backend_health_check_interval": 15,
+        # A header that ends while Redis is away must not be counted as failed.
+        "result_backend_always_retry": True,
+        "result_backend_max_retries": 20,
+        "result_expires": settings.result_expires,
+        "result_chord_expires": settings.result_expires,
+        "task_publish_retry_policy": {"max_retries": 3, "interval_start": 0.1, "interval_step": 0.3},
+        # A stopped prefork child requeues what it runs; the threads pool lets it finish (see docs/design.md).
+        "worker_soft_shutdown_timeout": 3.0,
+        "worker_enable_soft_shutdown_on_idle": True,
+        "task_queues": [Queue(OPERATIONS), Queue(ROLLBACK)],
+        "task_default_queue": OPERATIONS,
+        "task_create_missing_queues": False,  # a misspelled -Q is an error
+        "task_routes": {name: {"queue": queue} for name, queue in QUEUE_OF.items()},
+        "beat_schedule": {
+            "sweep": {
+                "task": SWEEP,
+                "schedule": settings.sweep_every,
+                # A backlog of sweeps would be of no use: one that waited for two periods is dropped.
+                "options": {"expires": 2 * settings.sweep_every, "ignore_result": True},
+            }
+        },
+        "beat_max_loop_interval": settings.sweep_every,
+        "timezone": "UTC",
+    }
+
+
+def __getattr__(name: str) -> Lockstep:
+    """Build `app` when `celery -A worker` asks for it, so that importing reads no settings."""
+    if name != "app":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    app = make_app(load_settings())
+    globals()["app"] = app
+    return app

@@ -1,0 +1,173 @@
+"""One host's group API over HTTP: the only place that speaks it."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import requests
+from urllib3.exceptions import HTTPError
+
+from worker.inventory import Host
+from worker.operation.answer import (
+    NoReply,
+    ProbeAnswer,
+    Reply,
+    Trouble,
+    WriteAnswer,
+    classify_probe,
+    classify_write,
+)
+from worker.operation.model import Action, AttemptId, GroupId
+from worker.operation.ports import Clock, Stopping
+from worker.settings import Settings
+from worker.transport import Call, CallInProgress, GuardedAdapter, TooLate
+
+METHODS = {Action.CREATE: "POST", Action.DELETE: "DELETE"}
+USER_AGENT = "lockstep"
+POOLED_HOSTS = 64
+"""Connections kept open per thread; a larger cluster costs a handshake now and then."""
+_sessions = threading.local()
+
+
+def never() -> bool:
+    """The `stopping` of a process that is not a worker."""
+    return False
+
+
+@dataclass(frozen=True, slots=True)
+class HostClient:
+    """The HostApi of one host. Never follows redirects, never retries, reads no proxy from the environment."""
+
+    host: Host
+    settings: Settings
+    clock: Clock
+    stopping: Callable[[], bool] = never
+
+    @property
+    def fingerprint(self) -> str:
+        """The digest of the URL by which the record knows this host."""
+        return self.host.fingerprint
+
+    def probe(self, group: GroupId) -> ProbeAnswer:
+        """GET the group. Raises Stopping before anything is sent if the worker is being stopped."""
+        if self.stopping():
+            raise Stopping
+        return classify_probe(group, self._call("GET", f"/v1/group/{group}/", None, {}, lambda: True))
+
+    def write(
+        self, action: Action, group: GroupId, attempt: AttemptId, send_before: float, body: str | None = None
+    ) -> WriteAnswer:
+        """POST or DELETE the group, unless `send_before` has passed when bytes would leave."""
+
+        def in_time() -> bool:
+            return self.clock.elapsed() < send_before and not self.stopping()
+
+        payload = body or json.dumps({"groupId": group})
+        headers = {"Content-Type": "application/json", "X-Lockstep-Attempt": attempt}
+        said = self._call(METHODS[action], "/v1/group/", payload.encode(), headers, in_time)
+        return classify_write(action, group, said)
+
+    def _call(
+        self,
+        method: str,
+        path: str,
+        data: bytes | None,
+        headers: dict[str, str],
+        may_send: Callable[[], bool],
+    ) -> Reply | NoReply:
+        call = Call(time.monotonic() + self.settings.call_timeout, may_send)
+        try:
+            headers = {**headers, **self._authorization()}
+        except OSError as error:
+            return NoReply(Trouble.NOT_SENT, f"token file of {self.host.name}: {error.strerror}")
+        try:
+            with CallInProgress(call), self._request(method, path, data, headers) as response:
+                body = self._body(response)
+                if not call.expired:
+                    return Reply(
+                        response.status_code, body, _retry_after(response.headers.get("Retry-After"))
+                    )
+        except TooLate:
+            return NoReply(Trouble.TOO_LATE, "the time to send had passed")
+        except (requests.RequestException, HTTPError, OSError) as error:
+            if not call.expired:
+                return NoReply(Trouble.LOST if call.sent else Trouble.NOT_SENT, _kind(error))
+        return NoReply(Trouble.LOST, "the call took longer than call_timeout")
+
+    def _request(
+        self, method: str, path: str, data: bytes | None, headers: dict[str, str]
+    ) -> requests.Response:
+        return _session().request(
+            method,
+            self.host.url + path,
+            data=data,
+            headers=headers,
+            timeout=(self.settings.connect_timeout, self.settings.read_timeout),
+            verify=self.host.verify,
+            allow_redirects=False,
+            stream=True,
+        )
+
+    def _body(self, response: requests.Response) -> bytes | None:
+        cap = self.settings.max_body_bytes
+        body = bytearray()
+        for chunk in response.iter_content(16_384):
+            body += chunk
+            if len(body) > cap:
+                return None
+        return bytes(body)
+
+    def _authorization(self) -> dict[str, str]:
+        if self.host.token_file is None:
+            return {}
+        with open(self.host.token_file, encoding="utf-8") as file:
+            return {"Authorization": f"Bearer {file.read().strip()}"}
+
+
+def _session() -> requests.Session:
+    session: requests.Session | None = getattr(_sessions, "session", None)
+    if session is None:
+        session = requests.Session()
+        session.trust_env = False
+        session.headers = requests.structures.CaseInsensitiveDict(
+            {"User-Agent": USER_AGENT, "Accept": "application/json", "Accept-Encoding": "identity"}
+        )
+        adapter = GuardedAdapter(max_retries=0, pool_connections=POOLED_HOSTS, pool_maxsize=1)
+        session.mount("http://", adapter)
+        session.mount("https://", adapter)
+        _sessions.session = session
+    return session
+
+
+def _retry_after(value: str | None) -> float | None:
+    """Seconds, or None; the date form is left out, for it would trust the host's clock."""
+    if value is None or not value.strip().isascii() or not value.strip().isdigit():
+        return None
+    return float(value.strip()[:9])
+
+
+def _kind(error: BaseException) -> str:
+    """A few words for an exception of requests or urllib3; their own texts hold object addresses."""
+    names = {
+        "ConnectTimeout": "connect time-out",
+        "ReadTimeout": "read time-out",
+        "ReadTimeoutError": "read time-out",
+        "SSLError": "TLS error",
+        "NameResolutionError": "name not resolved",
+        "ConnectionRefusedError": "connection refused",
+        "ConnectionResetError": "connection reset",
+        "RemoteDisconnected": "closed without an answer",
+        "IncompleteRead": "answer cut short",
+    }
+    found = "connection error"
+    seen: BaseException | None = error
+    while seen is not None:
+        found = names.get(type(seen).__name__, found)
+        reason = seen.args[0] if seen.args else None
+        inner = getattr(reason, "reason", reason)
+        seen = inner if isinstance(inner, BaseException) else seen.__cause__ or seen.__context__
+    return found

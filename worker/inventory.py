@@ -1,0 +1,212 @@
+"""Which hosts there are: their URLs, TLS, tokens and labels."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import cast
+from urllib.parse import urlsplit
+
+import yaml
+
+from worker.operation.errors import InvalidInput
+from worker.operation.model import HostName, HostRef
+from worker.operation.names import MAX_LENGTH, is_plain_name, show
+from worker.settings import Settings
+
+DEFAULT_PORTS = {"http": 80, "https": 443}
+KNOWN_KEYS = ("name", "url", "verify", "ca_file", "token_file", "labels")
+_FINGERPRINT_LENGTH = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """One node of the cluster, as Lockstep reaches it."""
+
+    name: HostName
+    url: str
+    """Scheme, host and port, and a path if there is one; without a slash at its end."""
+    verify: bool | str = True
+    """For https: True, False, or the path of a file with the certificate authorities to trust."""
+    token_file: str | None = None
+    """A file with a bearer token, read for each session."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def fingerprint(self) -> str:
+        """A short digest of the URL: tells whether two inventories mean the same host, and shows no URL."""
+        return hashlib.sha256(self.url.encode()).hexdigest()[:_FINGERPRINT_LENGTH]
+
+    @property
+    def ref(self) -> HostRef:
+        """What the record keeps of a host."""
+        return HostRef(self.name, self.fingerprint)
+
+
+class Inventory:
+    """All hosts, by name, in the order in which they were given."""
+
+    def __init__(self, hosts: Iterable[Host]) -> None:
+        self._hosts: dict[HostName, Host] = {}
+        urls: dict[str, HostName] = {}
+        names: dict[str, HostName] = {}
+        for host in hosts:
+            twin = names.setdefault(host.name.casefold(), host.name)
+            if host.name in self._hosts or twin != host.name:
+                raise InvalidInput(
+                    f"host name {show(host.name)} stands twice in the inventory: names are unique"
+                )
+            if (other := urls.setdefault(host.url, host.name)) != host.name:
+                raise InvalidInput(
+                    f"url {show(host.url)} of host {show(host.name)} is also that of {show(other)}: urls are unique"
+                )
+            self._hosts[host.name] = host
+        if not self._hosts:
+            raise InvalidInput("the inventory is empty: set LOCKSTEP_HOSTS or LOCKSTEP_INVENTORY")
+
+    def __iter__(self) -> Iterator[Host]:
+        return iter(self._hosts.values())
+
+    def __len__(self) -> int:
+        return len(self._hosts)
+
+    def find(self, name: HostName) -> Host | None:
+        """Return a host by its name, or None."""
+        return self._hosts.get(name)
+
+    def select(self, names: Iterable[object] | None) -> tuple[Host, ...]:
+        """Return the named hosts, or all for None; raise InvalidInput for an unknown name or an empty list."""
+        if names is None:
+            return tuple(self)
+        if isinstance(names, str):
+            raise InvalidInput(f"hosts {show(names)} is a string: give a list of host names")
+        chosen: dict[HostName, Host] = {}
+        for name in names:
+            host = self._hosts.get(cast(HostName, name)) if isinstance(name, str) else None
+            if host is None:
+                raise InvalidInput(f"host {show(name)} is not in the inventory; known: {self._known()}")
+            chosen[host.name] = host
+        if not chosen:
+            raise InvalidInput("the list of hosts is empty: name at least one, or leave it out for all")
+        return tuple(chosen.values())
+
+    def _known(self, most: int = 10) -> str:
+        names = list(self._hosts)
+        more = f", … ({len(names)} in all)" if len(names) > most else ""
+        return ", ".join(names[:most]) + more
+
+
+def load_inventory(settings: Settings) -> Inventory:
+    """Read the hosts that the settings name; raise InvalidInput naming the offending value."""
+    if settings.inventory:
+        return Inventory(_from_file(Path(settings.inventory)))
+    return Inventory(_from_urls(settings.hosts))
+
+
+def _from_urls(text: str) -> Iterator[Host]:
+    for each in filter(None, (part.strip() for part in text.split(","))):
+        url = parse_url(each)
+        parts = urlsplit(url)
+        name = parts.hostname or ""
+        yield Host(HostName(name if _is_dns_name(name) else f"{name}-{parts.port}"), url)
+
+
+def _is_dns_name(name: str) -> bool:
+    return any(character.isalpha() for character in name) and ":" not in name and name != "localhost"
+
+
+def _from_file(path: Path) -> Iterator[Host]:
+    try:
+        document = yaml.safe_load(_without_aliases(path.read_text("utf-8-sig")))
+    except OSError as error:
+        raise InvalidInput(f"inventory {show(str(path))} cannot be read: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InvalidInput(f"inventory {show(str(path))} is not plain YAML: {_first_line(error)}") from error
+    entries = document.get("hosts") if isinstance(document, dict) else document
+    if isinstance(document, dict) and (unknown := set(document) - {"hosts"}):
+        raise InvalidInput(f"inventory key {show(sorted(map(str, unknown))[0])} is unknown; known: hosts")
+    if not isinstance(entries, list):
+        raise InvalidInput(
+            f"inventory {show(str(path))} has no list of hosts: start it with `hosts:` and one `- name:` each"
+        )
+    for number, entry in enumerate(entries, 1):
+        yield _from_entry(number, entry)
+
+
+def _without_aliases(text: str) -> str:
+    """Refuse anchors, aliases and tags: an inventory needs none, and they are what YAML attacks are made of."""
+    for token in yaml.scan(text):
+        if isinstance(token, yaml.AnchorToken | yaml.AliasToken | yaml.TagToken):
+            kind = type(token).__name__.removesuffix("Token").lower()
+            raise InvalidInput(
+                f"inventory line {token.start_mark.line + 1} has a YAML {kind}: write the value out"
+            )
+    return text
+
+
+def _from_entry(number: int, entry: object) -> Host:
+    if not isinstance(entry, dict):
+        raise InvalidInput(f"inventory entry {number} ({show(entry)}) is not a mapping: give name and url")
+    for key in entry:
+        if key not in KNOWN_KEYS:
+            raise InvalidInput(
+                f"inventory entry {number} has the unknown key {show(key)}; known: {', '.join(KNOWN_KEYS)}"
+            )
+    name = entry.get("name")
+    if not isinstance(name, str) or not is_plain_name(name):
+        raise InvalidInput(
+            f"inventory entry {number} has the name {show(name)}: "
+            f"give 1 to {MAX_LENGTH} characters of A-Z a-z 0-9 . _ -"
+        )
+    verify, ca_file = entry.get("verify", True), entry.get("ca_file")
+    token_file, labels = entry.get("token_file"), entry.get("labels", {})
+    if not isinstance(verify, bool):
+        raise InvalidInput(f"host {show(name)} has verify {show(verify)}: it must be true or false")
+    for key, value in (("ca_file", ca_file), ("token_file", token_file)):
+        if value is not None and not isinstance(value, str):
+            raise InvalidInput(f"host {show(name)} has {key} {show(value)}: it must be a path")
+    if ca_file and not verify:
+        raise InvalidInput(f"host {show(name)} has a ca_file and verify false: choose one")
+    if not isinstance(labels, dict) or not all(
+        isinstance(part, str) for pair in labels.items() for part in pair
+    ):
+        raise InvalidInput(
+            f"host {show(name)} has labels {show(labels)}: give a mapping of strings (quote numbers)"
+        )
+    return Host(HostName(name), parse_url(entry.get("url")), ca_file or verify, token_file, dict(labels))
+
+
+def parse_url(value: object) -> str:
+    """Return a host's base URL in its one canonical form; raise InvalidInput naming the rule it breaks."""
+    shown = show(value)
+    if not isinstance(value, str) or not value:
+        raise InvalidInput(f"url {shown} is missing or not a string: give http://HOST:PORT")
+    if any(ord(character) <= 32 or ord(character) == 127 for character in value) or "\\" in value:
+        raise InvalidInput(f"url {shown} has a blank, a backslash or a control character")
+    try:
+        parts = urlsplit(value)
+        port = parts.port
+    except ValueError as error:
+        raise InvalidInput(f"url {shown} is malformed: {error}") from error
+    if parts.scheme not in DEFAULT_PORTS:
+        raise InvalidInput(f"url {shown} must start with http:// or https://")
+    if "@" in parts.netloc:
+        # The value is not shown: it holds a secret.
+        raise InvalidInput(f"url of {show(parts.hostname)} has a user or password in it: use token_file")
+    if "?" in value or "#" in value:
+        raise InvalidInput(f"url {shown} has a query or fragment: give scheme, host and port only")
+    host = (parts.hostname or "").rstrip(".")
+    if not host:
+        raise InvalidInput(f"url {shown} names no host")
+    if parts.netloc.count(":") > 1 and not parts.netloc.startswith("["):
+        raise InvalidInput(f"url {shown} has a bare IPv6 address: put it in brackets")
+    if port == 0 or parts.netloc.endswith(":"):
+        raise InvalidInput(f"url {shown} has port {port if port is not None else 'missing'}: give 1 to 65535")
+    bracketed = f"[{host}]" if ":" in host else host
+    return f"{parts.scheme}://{bracketed}:{port or DEFAULT_PORTS[parts.scheme]}{parts.path.rstrip('/')}"
+
+
+def _first_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:120]

@@ -1,0 +1,152 @@
+"""What a host said, classified: the table of the protocol as two pure functions."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from enum import StrEnum
+
+from worker.operation.model import Action, GroupId, Presence, Seen
+
+
+class Trouble(StrEnum):
+    """Why there is no complete reply."""
+
+    NOT_SENT = "not sent"
+    """Name not resolved, refused, no route, connect time-out, TLS: no byte of the request has left."""
+    TOO_LATE = "too late to send"
+    """The `send_by` guard stopped the write before its first byte."""
+    LOST = "answer lost"
+    """Write or read time-out, reset, EOF: the request may have arrived."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A complete HTTP answer. `body` is None when it was longer than the cap."""
+
+    status: int
+    body: bytes | None = b""
+    retry_after: float | None = None
+    """Seconds, from the Retry-After header."""
+
+
+@dataclass(frozen=True, slots=True)
+class NoReply:
+    """No complete answer, and why, in a few words."""
+
+    trouble: Trouble
+    detail: str
+
+
+class Wrote(StrEnum):
+    """What the answer to a write means."""
+
+    APPLIED = "applied"
+    CONTESTED = "already so, or a bad request"
+    """A GET tells which: the host shows the target, or it refused."""
+    REFUSED = "refused"
+    NOT_APPLIED = "not applied"
+    UNKNOWN = "unknown"
+    MISDIRECTED = "unknown, and a configuration error"
+
+
+@dataclass(frozen=True, slots=True)
+class WriteAnswer:
+    """A classified answer to a POST or DELETE."""
+
+    wrote: Wrote
+    text: str
+    retry_after: float | None = None
+
+
+class Probed(StrEnum):
+    """What the answer to a GET means."""
+
+    SEEN = "seen"
+    NO_INFORMATION = "no information"
+    MISCONFIGURED = "no information, and a configuration error"
+    OVERSIZED = "present, with a body over the cap"
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeAnswer:
+    """A classified answer to a GET; `seen` is set if and only if `probed` is SEEN."""
+
+    probed: Probed
+    text: str
+    seen: Seen | None = None
+    retry_after: float | None = None
+
+
+SUCCESS = {Action.CREATE: 201, Action.DELETE: 200}
+CONTESTED = {Action.CREATE: frozenset({400, 409}), Action.DELETE: frozenset({400, 404})}
+REFUSED = {
+    Action.CREATE: frozenset({401, 403, 404, 405, 413, 415, 422}),
+    Action.DELETE: frozenset({401, 403, 405, 413, 415, 422}),
+}
+
+
+def classify_write(action: Action, group: GroupId, said: Reply | NoReply) -> WriteAnswer:
+    """Tell whether a write was applied, from what came back; anything not in the table is unknown."""
+    if isinstance(said, NoReply):
+        text = f"{said.trouble}: {said.detail}"
+        lost = said.trouble is Trouble.LOST
+        return WriteAnswer(Wrote.UNKNOWN if lost else Wrote.NOT_APPLIED, text)
+    status = said.status
+    text = str(status)
+    if status == SUCCESS[action]:
+        if _names_no_other(group, said.body):
+            return WriteAnswer(Wrote.APPLIED, text)
+        return WriteAnswer(Wrote.UNKNOWN, f"{text} with an unexpected body")
+    if status in CONTESTED[action]:
+        return WriteAnswer(Wrote.CONTESTED, text)
+    if status in REFUSED[action]:
+        return WriteAnswer(Wrote.REFUSED, text)
+    if 300 <= status < 400:
+        return WriteAnswer(Wrote.MISDIRECTED, f"{text}: redirects are never followed")
+    return WriteAnswer(Wrote.UNKNOWN, text, _wait(said))
+
+
+def classify_probe(group: GroupId, said: Reply | NoReply) -> ProbeAnswer:
+    """Tell what a GET showed; anything but a 404 or a readable 200 for this very group is no information."""
+    if isinstance(said, NoReply):
+        return ProbeAnswer(Probed.NO_INFORMATION, f"{said.trouble}: {said.detail}")
+    status = said.status
+    text = str(status)
+    if status == 404:
+        return ProbeAnswer(Probed.SEEN, text, Seen(Presence.ABSENT))
+    if status == 200:
+        if said.body is None:
+            return ProbeAnswer(Probed.OVERSIZED, f"{text} with a body over the size cap")
+        body = _body_of(group, said.body)
+        if body is None:
+            return ProbeAnswer(Probed.NO_INFORMATION, f"{text} with an unreadable body or another id")
+        return ProbeAnswer(Probed.SEEN, text, Seen(Presence.PRESENT, body))
+    if status in (408, 429) or 500 <= status < 600:
+        return ProbeAnswer(Probed.NO_INFORMATION, text, retry_after=_wait(said))
+    return ProbeAnswer(Probed.MISCONFIGURED, text)
+
+
+def _wait(said: Reply) -> float | None:
+    return said.retry_after if said.status in (429, 503) else None
+
+
+def _names_no_other(group: GroupId, body: bytes | None) -> bool:
+    if body is None:
+        return False
+    if not body.strip():
+        return True
+    try:
+        parsed = json.loads(body)
+    except (ValueError, RecursionError):
+        return False
+    return not (isinstance(parsed, dict) and parsed.get("groupId", group) != group)
+
+
+def _body_of(group: GroupId, body: bytes) -> str | None:
+    try:
+        text = body.decode("utf-8")
+        parsed = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return text if isinstance(parsed, dict) and parsed.get("groupId") == group else None

@@ -1,0 +1,47 @@
+"""One root for every error that a caller may catch, and a leaf only for what callers tell apart."""
+
+from __future__ import annotations
+
+
+class LockstepError(Exception):
+    """Any error that Lockstep raises on purpose; its text is one line meant for people."""
+
+
+class InvalidInput(LockstepError, ValueError):
+    """A value breaks a rule; the text names the value, the rule and the remedy. Nothing was written."""
+
+
+class UnknownOperation(InvalidInput):
+    """No operation has this id (or its record was dropped by retention)."""
+
+
+class OperationIdReused(InvalidInput):
+    """The operation id belongs to an operation with another action, group or set of hosts."""
+
+
+class GroupBusy(LockstepError):
+    """Another operation held the group's lock for the whole `lock_wait`. Nothing was stored."""
+
+
+class CancelRefused(LockstepError):
+    """The operation had been decided before it was cancelled."""
+
+
+class WaitTimeout(LockstepError):
+    """The caller's time-out passed; the operation goes on."""
+
+
+class StoreUnavailable(LockstepError):
+    """Redis could not be reached, or did not answer in time."""
+
+
+class StoreFull(LockstepError):
+    """Redis is near its memory limit; new operations are refused so that running ones can end."""
+
+
+class HostUnavailable(LockstepError):
+    """A host gave no usable answer to a GET."""
+
+
+class UnknownFormat(LockstepError):
+    """The record was written by a newer version; it is left as it is."""

@@ -1,0 +1,25 @@
+"""The limits that the protocol's transitions work with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Times in milliseconds; the defaults and their reasons are in `worker.settings`."""
+
+    send_within: int
+    """A write may leave for its host so long after its attempt was opened."""
+    call: int
+    """The longest that one HTTP call may take, all in all."""
+    settle: int
+    """A host that answers a GET has finished every request older than this."""
+    patience: int
+    """An operation without progress for so long is resumed by the sweep; doubles each time."""
+    longest_countdown: int
+    """A longer wait is kept in the record instead of a Celery countdown."""
+    max_writes: int
+    max_misses: int
+    memory_watermark: float = 0.8
+    """The share of Redis' maxmemory from which on new operations are refused."""

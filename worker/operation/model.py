@@ -1,0 +1,185 @@
+"""The nouns: an operation, its steps (one per host) and their attempts (one per write)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NewType
+
+from worker.operation.states import State
+
+OperationId = NewType("OperationId", str)
+GroupId = NewType("GroupId", str)
+HostName = NewType("HostName", str)
+AttemptId = NewType("AttemptId", str)
+Millis = NewType("Millis", int)
+"""A point in time by the store's clock, in milliseconds since 1970."""
+
+
+class Presence(StrEnum):
+    """Whether a host holds the group; bodies are never compared."""
+
+    ABSENT = "absent"
+    PRESENT = "present"
+
+
+class Action(StrEnum):
+    """What an operation does to its group on every host."""
+
+    CREATE = "create"
+    DELETE = "delete"
+
+    @property
+    def inverse(self) -> Action:
+        """The action that undoes this one."""
+        return Action.DELETE if self is Action.CREATE else Action.CREATE
+
+    @property
+    def target(self) -> Presence:
+        """What every host shows once the action has been done."""
+        return Presence.PRESENT if self is Action.CREATE else Presence.ABSENT
+
+
+class Decision(StrEnum):
+    """Made once per operation, by compare-and-set, and never changed."""
+
+    COMMIT = "commit"
+    ROLL_BACK = "roll_back"
+
+
+class Outcome(StrEnum):
+    """What a step came to while the operation was undecided."""
+
+    APPLIED = "applied"
+    UNCHANGED = "unchanged"
+    REFUSED = "refused"
+    UNREACHABLE = "unreachable"
+    UNKNOWN = "unknown"
+
+    @property
+    def succeeded(self) -> bool:
+        """True when the host is as asked."""
+        return self in (Outcome.APPLIED, Outcome.UNCHANGED)
+
+
+class Undo(StrEnum):
+    """Where the undoing of a step stands."""
+
+    NONE = "none"
+    NEEDED = "needed"
+    RESTORED = "restored"
+    ABANDONED = "abandoned"
+
+
+class AttemptState(StrEnum):
+    """What is known of a write: open until its fate is known."""
+
+    OPEN = "open"
+    APPLIED = "applied"
+    NOT_APPLIED = "not_applied"
+    SETTLED = "settled"
+    ABANDONED = "abandoned"
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a good GET showed: presence, and the body as JSON text when present."""
+
+    presence: Presence
+    body: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One write that was sent to one host, or may have been."""
+
+    id: AttemptId
+    undo: bool
+    state: AttemptState
+    opened_at: Millis
+    send_by: Millis
+    """Past this moment the write is no longer sent."""
+    quiet_at: Millis
+    """`send_by` + the longest call: from here on the write is no longer under way in our own hands."""
+    clean: bool
+    """For an undo: no other attempt was open when this one was opened."""
+    probed_at: Millis | None = None
+    """When the first of the two settling GETs had been answered."""
+    answered_at: Millis | None = None
+    closed_at: Millis | None = None
+    answer: str | None = None
+    """What came back, in a few words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One operation on one host. `before`, `outcome` and `undo` never overwrite each other."""
+
+    host: HostName
+    fingerprint: str = ""
+    """Of the host's URL, as the producer's inventory had it."""
+    before: Seen | None = None
+    outcome: Outcome | None = None
+    undo: Undo = Undo.NONE
+    reason: str | None = None
+    misses: int = 0
+    """GETs in a row that told nothing while the operation was undecided."""
+    undo_misses: int = 0
+    """Tries since the decision that brought nothing: no answer, or a refusal."""
+    due_at: Millis | None = None
+    """When the sweep is to look at this host again; unset when no wait is recorded."""
+    lost_fields: tuple[str, ...] = ()
+    """Fields of a deleted group that its host refused to take back."""
+    attempts: tuple[Attempt, ...] = ()
+
+    @property
+    def touched(self) -> bool:
+        """True once any attempt was ever opened."""
+        return bool(self.attempts)
+
+    @property
+    def open_attempts(self) -> tuple[Attempt, ...]:
+        """The attempts whose fate is not known yet."""
+        return tuple(a for a in self.attempts if a.state is AttemptState.OPEN)
+
+    @property
+    def writes(self) -> int:
+        """How many forward writes were opened."""
+        return sum(not a.undo for a in self.attempts)
+
+
+@dataclass(frozen=True, slots=True)
+class HostRef:
+    """A host as the producer saw it: its name and a fingerprint of its URL."""
+
+    name: HostName
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """The all-or-nothing unit: one action on one group over a set of hosts."""
+
+    id: OperationId
+    group: GroupId
+    action: Action
+    state: State
+    decision: Decision | None
+    settling: bool
+    """The end is known, but the group's lock is kept until every attempt is closed."""
+    ended: bool
+    """The group's lock has been released."""
+    reason: str | None
+    """Why the operation was rolled back."""
+    created_by: str
+    created_at: Millis
+    deadline_at: Millis
+    decided_at: Millis | None
+    ended_at: Millis | None
+    hosts_total: int
+    hosts_done: int
+    """How many hosts have an outcome."""
+    pending_hosts: tuple[HostName, ...]
+    """Hosts that are still to be restored."""
+    stalled_hosts: tuple[HostName, ...]
+    """Those of the pending hosts that gave no answer, or a refusal, often enough to be named."""

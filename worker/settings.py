@@ -1,0 +1,170 @@
+"""Every knob, with its unit and the reason for its default. Set through LOCKSTEP_* in the environment."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from typing import Annotated
+
+from pydantic import Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from worker.operation.backoff import Backoff
+from worker.operation.errors import InvalidInput
+from worker.operation.limits import Limits
+from worker.operation.names import show
+
+PREFIX = "LOCKSTEP_"
+CHORD_DISPATCH_LEASE = 21.0
+"""Seconds for which Celery 5.7 holds the lease on dispatching a chord's body; not a setting of Celery."""
+
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(gt=0)]
+
+
+class Settings(BaseSettings):
+    """All settings; relations between them are checked when it is built."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
+
+    redis_url: str = "redis://127.0.0.1:6379/0"
+    """Broker, results and record. It must persist: appendonly yes, appendfsync always, noeviction."""
+    key_prefix: str = "lockstep:"
+    """Before every key of the record; Celery's own keys get `{key_prefix}celery:`."""
+    hosts: str = ""
+    """Quick start: base URLs, separated by commas; each host is named after its URL's host and port."""
+    inventory: str = ""
+    """Path of a YAML file with the hosts; see docs/inventory.md."""
+
+    connect_timeout: Seconds = 3.0
+    """A TCP handshake inside a data centre takes milliseconds; 3 s outlives two lost SYN packets."""
+    read_timeout: Seconds = 10.0
+    """The longest silence of a host within one call; slower answers count as lost."""
+    call_timeout: Seconds = 15.0
+    """Connect, headers and body together; bounds a step, for the threads pool has no time limits."""
+    send_within: Seconds = 5.0
+    """A write not sent so soon after its attempt was opened is not sent; shorter than any settling."""
+    settle_seconds: Seconds = 10.0
+    """Assumption A1: a host that answers a GET has finished every request older than this. Choose it above
+    the time after which the nodes, and proxies before them, give up on a request."""
+    max_writes: Count = 5
+    """At one failure in three, five writes fail all in 4 of 1,000 steps; each costs a call at most."""
+    max_misses: Count = 5
+    """GETs in a row without information, after which a host counts as unreachable."""
+    backoff_base: Seconds = 0.5
+    """First retry after 0 to 0.5 s (full jitter), doubling: quick for a glitch."""
+    backoff_cap: Seconds = 8.0
+    """Longest Celery countdown; longer waits are kept in the record, or the visibility timeout would
+    deliver them twice."""
+    retry_after_cap: Seconds = 60.0
+    """Longest wait that a host may ask for with Retry-After."""
+    rollback_backoff_cap: Seconds = 60.0
+    """A host that is down is asked once a minute, for ever, so that it is restored soon after its return."""
+    deadline: Seconds = 300.0
+    """An operation undecided for so long is rolled back."""
+    lock_wait: Seconds = 60.0
+    """How long create and delete wait for another operation on the same group; above a settling."""
+    max_body_bytes: Count = 262_144
+    """Largest group that is read and kept for restoring it."""
+
+    sweep_every: Seconds = 2.0
+    """Cadence of the sweep: the latency of everything that the chord did not carry on."""
+    sweep_patience: Seconds = 30.0
+    """Without progress for so long an operation is resumed; doubles each time, up to 1,024 times."""
+    sweep_batch: Count = 200
+    """Operations resumed per sweep, so that a sweep stays short."""
+    sweep_queue_limit: Count = 1000
+    """With a longer queue the messages are late, not lost: nothing is published again."""
+    retention_days: Seconds = 30.0
+    """Ended operations are kept so long, and at most `retention_count` of them."""
+    retention_count: Count = 100_000
+
+    visibility_timeout: Seconds = 90.0
+    """A killed worker's messages are delivered again after so long. Above three calls + the chord's dispatch
+    lease + the longest countdown; at the defaults 3 * 15 + 21 + 8 = 74 s."""
+    restore_every: Count = 5
+    """Seconds between looks for messages whose visibility timeout has passed."""
+    result_expires: Seconds = 86_400.0
+    """Celery results and chord counts; longer than any operation takes to be decided."""
+    redis_timeout: Seconds = 5.0
+    """Socket time-out of every Redis connection; a frozen Redis is noticed after this."""
+    redis_connect_timeout: Seconds = 3.0
+    concurrency: Count = 32
+    """Threads per worker: the work is waiting for hosts."""
+    memory_watermark: Annotated[float, Field(gt=0, le=1)] = 0.8
+    """From this share of Redis' maxmemory on, new operations are refused so that running ones can end."""
+
+    @model_validator(mode="after")
+    def _check_relations(self) -> Settings:
+        longest = 3 * self.call_timeout + CHORD_DISPATCH_LEASE + self.backoff_cap
+        rules = (
+            (self.connect_timeout <= self.call_timeout, "connect_timeout must not exceed call_timeout"),
+            (self.read_timeout <= self.call_timeout, "read_timeout must not exceed call_timeout"),
+            (self.settle_seconds >= self.read_timeout, "settle_seconds must be at least read_timeout"),
+            (self.backoff_base <= self.backoff_cap, "backoff_base must not exceed backoff_cap"),
+            (
+                self.visibility_timeout >= longest,
+                f"visibility_timeout {self.visibility_timeout:g} must be at least {longest:g} = 3 * call_timeout "
+                f"+ {CHORD_DISPATCH_LEASE:g} (the chord's dispatch lease) + backoff_cap",
+            ),
+            (not (self.hosts and self.inventory), "give hosts or inventory, not both"),
+        )
+        for holds, rule in rules:
+            if not holds:
+                raise ValueError(rule)
+        return self
+
+    @property
+    def limits(self) -> Limits:
+        """The limits that the store's transitions work with."""
+        return Limits(
+            send_within=_ms(self.send_within),
+            call=_ms(self.call_timeout),
+            settle=_ms(self.settle_seconds),
+            patience=_ms(self.sweep_patience),
+            longest_countdown=_ms(self.backoff_cap),
+            max_writes=self.max_writes,
+            max_misses=self.max_misses,
+            memory_watermark=self.memory_watermark,
+        )
+
+    @property
+    def forward_backoff(self) -> Backoff:
+        """Delays between the tries of a forward step."""
+        return Backoff(self.backoff_base, self.backoff_cap)
+
+    @property
+    def rollback_backoff(self) -> Backoff:
+        """Delays between the tries of a rollback or a settling."""
+        return Backoff(self.backoff_base, self.rollback_backoff_cap)
+
+
+def load_settings(**given: object) -> Settings:
+    """Read settings from the environment, overridden by `given`; raise InvalidInput in one line."""
+    _refuse_unknown_variables()
+    try:
+        return Settings(**given)  # type: ignore[arg-type]
+    except ValidationError as error:
+        raise InvalidInput(_one_line(error)) from error
+
+
+def _ms(seconds: float) -> int:
+    return round(seconds * 1000)
+
+
+def _refuse_unknown_variables() -> None:
+    known = [PREFIX + name.upper() for name in Settings.model_fields]
+    for variable in sorted(os.environ):
+        if variable.startswith(PREFIX) and variable not in known:
+            nearest = difflib.get_close_matches(variable, known, n=1)
+            hint = f"; did you mean {nearest[0]}?" if nearest else "; docs/settings.md lists them all"
+            raise InvalidInput(f"unknown setting {variable}{hint}")
+
+
+def _one_line(error: ValidationError) -> str:
+    first = error.errors()[0]
+    said = str(first["msg"]).removeprefix("Value error, ")
+    if not first["loc"]:
+        return f"settings contradict each other: {said}"
+    name = PREFIX + str(first["loc"][0]).upper()
+    return f"{name}={show(first['input'])}: {said}"

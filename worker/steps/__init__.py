@@ -1,0 +1,12 @@
+"""The steps of the protocol, in plain Python over a store, hosts and a clock that are passed in.
+
+Nothing here raises for what a host does: every function returns a small value, and the record holds the rest.
+"""
+
+from worker.steps.forward import forward
+from worker.steps.parts import Next, Parts, Result
+from worker.steps.progress import conclude, resume
+from worker.steps.rollback import rollback
+from worker.steps.settle import settle
+
+__all__ = ["Next", "Parts", "Result", "conclude", "forward", "resume", "rollback", "settle"]

@@ -1,0 +1,58 @@
+"""What rollback and settling share: looking at a host after the decision, and coming back to it."""
+
+from __future__ import annotations
+
+from worker.operation.answer import Probed
+from worker.operation.model import HostName, OperationId, Presence, Seen, Step
+from worker.operation.ports import HostApi
+from worker.steps.parts import ELSEWHERE, NOT_IN_INVENTORY, Next, Parts, Result, wait
+from worker.store.base import Settled, View
+
+QUICK_LOOKS = 5
+"""So often an open attempt is looked at with short delays: most often its own task is about to close it."""
+
+
+def same_host(parts: Parts, host: HostName, step: Step) -> HostApi | str:
+    """Return the host's API, or why this worker must not talk to it."""
+    api = parts.host(host)
+    if api is None:
+        return NOT_IN_INVENTORY
+    return api if api.fingerprint == step.fingerprint else ELSEWHERE
+
+
+def look(
+    parts: Parts, operation: OperationId, api: HostApi, view: View, step: Step
+) -> tuple[Seen, Settled] | str:
+    """GET the group and record what it showed; return why when it showed nothing."""
+    assert view.group is not None
+    answer = api.probe(view.group)
+    if answer.seen is None:
+        if answer.probed is Probed.OVERSIZED:
+            return _record(parts, operation, view, step, Seen(Presence.PRESENT))
+        return f"GET {answer.text}"
+    return _record(parts, operation, view, step, answer.seen)
+
+
+def _record(parts: Parts, operation: OperationId, view: View, step: Step, seen: Seen) -> tuple[Seen, Settled]:
+    opened = len(step.open_attempts)
+    return seen, parts.store.settle(operation, step.host, view.now, opened, seen.presence)
+
+
+def await_settling(
+    parts: Parts, operation: OperationId, view: View, host: HostName, settled: Settled, tries: int
+) -> Result:
+    """Come back when the open attempts can be looked at again."""
+    delay = max(0.0, ((settled.again_at or view.now) - view.now) / 1000)
+    if tries <= QUICK_LOOKS:
+        delay = min(delay, parts.forward_backoff.ceiling(tries))
+    return wait(parts, operation, host, delay, "")
+
+
+def come_back(parts: Parts, operation: OperationId, step: Step, reason: str) -> Result:
+    """Count a try that brought nothing, and come back after a growing delay, for ever."""
+    failures = step.undo_misses + 1
+    delay = parts.rollback_backoff.delay(failures, parts.clock.jitter())
+    later = delay > parts.longest_countdown
+    kept = round(delay * 1000) if later else None
+    parts.store.postpone(operation, step.host, kept, reason, failed=parts.clock.new_id())
+    return Result(Next.LATER if later else Next.AGAIN, reason, delay)

@@ -1,0 +1,88 @@
+"""Rollback: bring one touched host back to what it held before. It never gives up."""
+
+from __future__ import annotations
+
+import json
+
+from worker.operation.model import Action, Decision, HostName, OperationId, Presence, Step
+from worker.operation.ports import HostApi
+from worker.steps.looking import await_settling, come_back, look, same_host
+from worker.steps.parts import Next, Parts, Result, verdict_of
+from worker.store.base import Undoing, Verdict, View
+
+ROUNDS = 3
+"""Looks in one run; each ends after a call or two, so that a run stays far below the visibility timeout."""
+RESTORED = Result(Next.DONE, "restored")
+NOTHING_TO_UNDO = Result(Next.DONE, "nothing to undo")
+
+
+def rollback(parts: Parts, operation: OperationId, host: HostName, tries: int) -> Result:
+    """Restore one host; `tries` counts this task's runs, from 1."""
+    step: Step | None = None
+    for _ in range(ROUNDS):
+        view = parts.store.view(operation, host)
+        step = view.step
+        if step is None or view.ended or view.decision is not Decision.ROLL_BACK or not view.undo_needed:
+            return RESTORED if step and step.undo.value == "restored" else NOTHING_TO_UNDO
+        api = same_host(parts, host, step)
+        if isinstance(api, str):
+            return come_back(parts, operation, step, api)
+        looked = look(parts, operation, api, view, step)
+        if isinstance(looked, str):
+            return come_back(parts, operation, step, looked)
+        seen, settled = looked
+        if settled.restored:
+            return RESTORED
+        if step.before and seen.presence is step.before.presence:
+            if settled.open:
+                return await_settling(parts, operation, view, host, settled, tries)
+            continue  # the last open attempt has just been closed: one more GET proves it
+        done = _undo(parts, operation, api, view, step)
+        if done is not None:
+            return done
+    return come_back(parts, operation, step, "not restored yet") if step else NOTHING_TO_UNDO
+
+
+def _undo(parts: Parts, operation: OperationId, api: HostApi, view: View, step: Step) -> Result | None:
+    """Send the inverse once; None means that another look is to tell what came of it."""
+    body = step.before.body if step.before else None
+    reason, refused = _send(parts, operation, api, view, step, body, ())
+    if refused and body is not None:
+        # The host will not take its own group back as it was: better the bare group than none.
+        reason, refused = _send(parts, operation, api, view, step, None, _fields_lost(body))
+    if reason is None:
+        return None
+    return come_back(parts, operation, step, reason)
+
+
+def _send(
+    parts: Parts,
+    operation: OperationId,
+    api: HostApi,
+    view: View,
+    step: Step,
+    body: str | None,
+    lost: tuple[str, ...],
+) -> tuple[str | None, bool]:
+    """Return why the inverse brought nothing (None if it may have), and whether it was refused."""
+    assert view.group is not None and view.action is not None
+    inverse: Action = view.action.inverse
+    before = Presence.ABSENT if view.action is Action.CREATE else Presence.PRESENT
+    attempt = parts.clock.new_id()
+    send_before = parts.clock.elapsed() + parts.send_within
+    begun = parts.store.begin_undo(operation, step.host, api.fingerprint, attempt)
+    if begun is not Undoing.SEND:
+        return None, False
+    said = api.write(inverse, view.group, attempt, send_before, body)
+    verdict = verdict_of(api, view.group, before, said)
+    if verdict is Verdict.MISDIRECTED:
+        verdict = Verdict.UNKNOWN
+    kept = lost if verdict is Verdict.APPLIED else ()
+    parts.store.finish_undo(operation, step.host, attempt, verdict, said.text, kept)
+    if verdict in (Verdict.APPLIED, Verdict.ALREADY):
+        return None, False
+    return f"{inverse} {verdict.value.replace('_', ' ')} ({said.text})", verdict is Verdict.REFUSED
+
+
+def _fields_lost(body: str) -> tuple[str, ...]:
+    return tuple(sorted(set(json.loads(body)) - {"groupId"}))

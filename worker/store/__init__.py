@@ -1,0 +1,1 @@
+"""The record of every operation: the only place that knows Redis."""

@@ -1,0 +1,68 @@
+"""Every key name, in one place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from worker.operation.model import GroupId, OperationId
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """Key names under one prefix; `{prefix}op:{id}` and its suffixes belong to one operation."""
+
+    prefix: str
+
+    @property
+    def due(self) -> str:
+        """Sorted set: operation id by the time the sweep is to look at it."""
+        return f"{self.prefix}due"
+
+    @property
+    def operations(self) -> str:
+        """Sorted set: every recorded operation's id by the time it was accepted."""
+        return f"{self.prefix}operations"
+
+    @property
+    def ended(self) -> str:
+        """Sorted set: ended operations' ids by the time they ended."""
+        return f"{self.prefix}ended"
+
+    @property
+    def patrol(self) -> str:
+        """Sorted set: `group host` by the time its last ambiguous attempt was closed."""
+        return f"{self.prefix}patrol"
+
+    def operation(self, operation: OperationId) -> str:
+        """Hash: the operation's own fields."""
+        return f"{self.prefix}op:{operation}"
+
+    def steps(self, operation: OperationId) -> str:
+        """Hash: host -> its step as JSON."""
+        return f"{self.prefix}op:{operation}:steps"
+
+    def undo(self, operation: OperationId) -> str:
+        """Set: hosts that were touched and are not known to be restored."""
+        return f"{self.prefix}op:{operation}:undo"
+
+    def lock(self, group: GroupId) -> str:
+        """String: the id of the operation that owns the group. It has no TTL."""
+        return f"{self.prefix}lock:{group}"
+
+    def ends(self, group: GroupId) -> str:
+        """Hash: host -> what the last ended operation left there; outlives retention."""
+        return f"{self.prefix}ends:{group}"
+
+    def events(self, operation: OperationId) -> str:
+        """Channel: a message for every transition of the operation."""
+        return f"{self.prefix}events:{operation}"
+
+    def lease(self, name: str) -> str:
+        """String with a TTL: who does a periodic piece of work just now."""
+        return f"{self.prefix}lease:{name}"
+
+    def for_transition(self, operation: OperationId) -> list[str]:
+        """Return the KEYS of every transition script, in the order that `record.lua` names them."""
+        op = self.operation(operation)
+        own = [op, *(f"{op}:{part}" for part in ("steps", "todo", "undo", "open", "waits"))]
+        return [*own, self.due, self.operations, self.ended, self.patrol]

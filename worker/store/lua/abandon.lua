@@ -1,0 +1,30 @@
+-- abandon: give up on one host, because an operator said so.
+-- ARGV  3 host, 4 who and why
+-- Returns  abandoned | not_pending | undecided | unknown
+-- Atomic, because the host's attempts, its undo and the end that may follow belong together.
+local op, refused = load_operation()
+if refused then return refused end
+local host = ARGV[3]
+local step = op and load_step(host)
+if not step then return 'unknown' end
+if not op.decision then return 'undecided' end
+local open = count(step, is_open)
+local pending = op.decision == 'roll_back' and redis.call('SISMEMBER', UNDO, host) == 1
+if op.ended or (open == 0 and not pending) then return 'not_pending' end
+for _, attempt in pairs(step.attempts) do
+  if is_open(attempt) then close_attempt(host, step, attempt, 'abandoned') end
+end
+step.abandoned = ARGV[4]
+if pending then
+  redis.call('SREM', UNDO, host)
+  step.undo = 'abandoned'
+  op.abandoned = true
+  redis.call('HSET', OP, 'abandoned', '1')
+end
+redis.call('ZREM', WAITS, host)
+redis.call('ZADD', PATROL, NOW, op.group .. ' ' .. host)
+save_step(host, step)
+progressed()
+announce('abandoned', host)
+end_if_done(op)
+return 'abandoned'

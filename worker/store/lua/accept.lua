@@ -1,0 +1,42 @@
+-- accept: record a new operation and take its group's lock.
+-- ARGV  3 group, 4 action, 5 payload fingerprint, 6 hosts as JSON [[name, fingerprint], ...],
+--       7 deadline in ms from now, 8 who, 9 patience in ms, 10 memory watermark (share of maxmemory)
+-- Returns  accepted | existing | reused | busy + the lock's owner | full + used and maximum bytes
+-- Atomic, because the lock, the record and its due time must exist together or not at all: whoever dies
+-- right after this script leaves an operation that the sweep finds.
+local _, refused = load_operation()
+if refused then return refused end
+local payload = redis.call('HGET', OP, 'payload')
+if payload then return { payload == ARGV[5] and 'existing' or 'reused' } end
+
+local lock = PREFIX .. 'lock:' .. ARGV[3]
+local owner = redis.call('GET', lock)
+if owner then return { 'busy', owner } end
+
+local memory = redis.call('INFO', 'memory')
+local used = tonumber(string.match(memory, 'used_memory:(%d+)'))
+local maximum = tonumber(string.match(memory, 'maxmemory:(%d+)'))
+if maximum and maximum > 0 and used >= maximum * tonumber(ARGV[10]) then
+  return { 'full', tostring(used), tostring(maximum) }
+end
+
+local hosts = cjson.decode(ARGV[6])
+local names, steps = {}, {}
+for i, host in ipairs(hosts) do
+  names[#names + 1] = host[1]
+  steps[#steps + 1] = host[1]
+  steps[#steps + 1] = cjson.encode({ fingerprint = host[2] })
+  if #names >= CHUNK or i == #hosts then
+    redis.call('SADD', TODO, unpack(names))
+    redis.call('HSET', STEPS, unpack(steps))
+    names, steps = {}, {}
+  end
+end
+local deadline = NOW + tonumber(ARGV[7])
+redis.call('HSET', OP, 'format', FORMAT, 'group', ARGV[3], 'action', ARGV[4], 'state', 'applying',
+  'payload', ARGV[5], 'total', #hosts, 'failed', 0, 'created_at', NOW, 'created_by', ARGV[8],
+  'deadline_at', deadline, 'progress_at', NOW, 'resumed', 0)
+redis.call('SET', lock, ID)
+redis.call('ZADD', OPERATIONS, NOW, ID)
+redis.call('ZADD', DUE, math.min(NOW + tonumber(ARGV[9]), deadline), ID)
+return { 'accepted' }

@@ -1,0 +1,45 @@
+-- begin: record what a GET showed, and open an attempt if a write is needed.
+-- ARGV  3 host, 4 its URL's fingerprint, 5 presence seen, 6 body seen, 7 attempt id,
+--       8 send_within, 9 call (ms), 10 most writes
+-- Returns  aborted | elsewhere | done + outcome | failed + reason | send
+-- Atomic, because the attempt must be open before anything is sent, and must not open after the decision.
+local op, refused = load_operation()
+if refused then return refused end
+if not op or op.ended or op.decision then return { 'aborted' } end
+local host, seen, id = ARGV[3], ARGV[5], ARGV[7]
+local step = load_step(host)
+if not step then return { 'aborted' } end
+if step.fingerprint ~= ARGV[4] then return { 'elsewhere' } end
+if step.outcome then return { 'done', step.outcome } end
+if step.attempts[id] and is_open(step.attempts[id]) then return { 'send' } end
+
+step.misses = nil
+if not step.before then -- the first writer wins; never probed again
+  step.before = seen
+  if op.action == 'delete' and seen == 'present' then step.body = ARGV[6] end
+end
+if seen == op.target then
+  set_outcome(host, step, next(step.attempts) and 'applied' or 'unchanged')
+  save_step(host, step)
+  progressed()
+  announce('step', host)
+  return { 'done', step.outcome }
+end
+local writes = count(step, function(attempt) return not attempt.undo end)
+if writes >= tonumber(ARGV[10]) then
+  local last = 'no answer'
+  for _, attempt in pairs(step.attempts) do
+    if attempt.n == writes and attempt.answer then last = attempt.answer end
+  end
+  set_outcome(host, step, 'unknown', 'all ' .. writes .. ' writes spent (' .. last .. ')')
+  save_step(host, step)
+  progressed()
+  announce('step', host)
+  return { 'failed', step.reason }
+end
+open_attempt(host, step, id, false, tonumber(ARGV[8]), tonumber(ARGV[9]))
+redis.call('SADD', UNDO, host)
+save_step(host, step)
+progressed()
+announce('attempt', host)
+return { 'send' }

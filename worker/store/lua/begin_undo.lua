@@ -1,0 +1,17 @@
+-- begin_undo: open an attempt of the inverse.
+-- ARGV  3 host, 4 its URL's fingerprint, 5 attempt id, 6 send_within, 7 call (ms)
+-- Returns  aborted | elsewhere | send
+-- Atomic, because the attempt must be open before anything is sent, and `clean` must be true of that moment.
+local op, refused = load_operation()
+if refused then return refused end
+local host, id = ARGV[3], ARGV[5]
+if not op or op.ended or op.decision ~= 'roll_back' then return { 'aborted' } end
+if redis.call('SISMEMBER', UNDO, host) == 0 then return { 'aborted' } end
+local step = load_step(host)
+if step.fingerprint ~= ARGV[4] then return { 'elsewhere' } end
+if step.attempts[id] and is_open(step.attempts[id]) then return { 'send' } end
+open_attempt(host, step, id, true, tonumber(ARGV[6]), tonumber(ARGV[7]))
+save_step(host, step)
+progressed()
+announce('attempt', host)
+return { 'send' }

@@ -1,0 +1,44 @@
+-- finish: record what came of a forward write.
+-- ARGV  3 host, 4 attempt id, 5 verdict (applied | already | refused | not_applied | unknown | misdirected),
+--       6 the answer in a few words
+-- Returns  aborted | done + outcome | failed + reason | open (nothing is settled: try again)
+-- Atomic, because before and outcome may change only while the operation is undecided.
+local op, refused = load_operation()
+if refused then return refused end
+local host, id, verdict = ARGV[3], ARGV[4], ARGV[5]
+local step = op and load_step(host)
+if not step or not step.attempts[id] then return { 'aborted' } end
+local attempt = step.attempts[id]
+local ambiguous = verdict == 'unknown' or verdict == 'misdirected'
+attempt.answer = ARGV[6]
+attempt.answered = NOW
+if is_open(attempt) and not ambiguous then
+  close_attempt(host, step, attempt, verdict == 'applied' and 'applied' or 'not_applied')
+end
+if not op.ended and not op.decision and not step.outcome then
+  if verdict == 'applied' then
+    set_outcome(host, step, 'applied')
+  elseif verdict == 'already' then
+    local ours = count(step, function(other, key) return key ~= id and other.state ~= 'not_applied' end)
+    if ours == 0 then -- the group was as asked before us
+      step.before = op.target
+      step.body = nil
+      redis.call('SREM', UNDO, host)
+      set_outcome(host, step, 'unchanged')
+    else
+      set_outcome(host, step, 'applied')
+    end
+  elseif verdict == 'refused' then
+    set_outcome(host, step, 'refused', 'refused (' .. ARGV[6] .. ')')
+  elseif verdict == 'misdirected' then
+    set_outcome(host, step, 'unknown', 'misdirected (' .. ARGV[6] .. ')')
+  end
+end
+save_step(host, step)
+if not op.ended then progressed() end
+end_if_done(op)
+announce('answer', host)
+if op.decision then return { 'aborted' } end
+if not step.outcome then return { 'open' } end
+if step.outcome == 'applied' or step.outcome == 'unchanged' then return { 'done', step.outcome } end
+return { 'failed', step.reason }

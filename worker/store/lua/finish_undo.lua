@@ -1,0 +1,29 @@
+-- finish_undo: record what came of an inverse write. It never gives up.
+-- ARGV  3 host, 4 attempt id, 5 verdict (applied | already | refused | not_applied | unknown), 6 the answer,
+--       7 fields that the host would not take back, as JSON
+-- Returns  restored | pending
+-- Atomic, because restored needs that no other attempt is open at this moment.
+local op, refused = load_operation()
+if refused then return refused end
+local host, id, verdict = ARGV[3], ARGV[4], ARGV[5]
+local step = op and load_step(host)
+if not step or not step.attempts[id] then return { 'pending' } end
+local attempt = step.attempts[id]
+attempt.answer = ARGV[6]
+attempt.answered = NOW
+if is_open(attempt) and verdict ~= 'unknown' then
+  close_attempt(host, step, attempt, verdict == 'applied' and 'applied' or 'not_applied')
+end
+local lost = cjson.decode(ARGV[7])
+if #lost > 0 then step.lost = lost end
+local done = verdict == 'applied' or verdict == 'already'
+if done and not op.ended and op.decision == 'roll_back' and attempt.clean and count(step, is_open) == 0 then
+  restore(host, step)
+elseif not done and step.undo ~= 'restored' then
+  step.reason = ARGV[6]
+end
+save_step(host, step)
+if not op.ended then progressed() end
+end_if_done(op)
+announce('answer', host)
+return { step.undo == 'restored' and 'restored' or 'pending' }

@@ -1,0 +1,31 @@
+-- settle: record what a GET showed after the decision.
+-- ARGV  3 host, 4 the store's time before the GET was sent, 5 attempts open then, 6 presence seen, 7 settle (ms)
+-- Returns  restored (1 or 0), attempts still open, when to look again (ms, 0 if nothing is open)
+-- Closes an attempt by two good GETs: the first sent after its `quiet`, the second sent `settle` or more after
+-- the first was recorded. Atomic, because "no attempt is open" must be true at the moment restored is written.
+local op, refused = load_operation()
+if refused then return refused end
+local host, sent, seen, window = ARGV[3], tonumber(ARGV[4]), ARGV[6], tonumber(ARGV[7])
+local step = op and not op.ended and load_step(host)
+if not step then return { '0', '0', '0' } end
+local again = 0
+for _, attempt in pairs(step.attempts) do
+  if is_open(attempt) then
+    if attempt.probed and sent >= attempt.probed + window then
+      close_attempt(host, step, attempt, 'settled')
+      redis.call('ZADD', PATROL, NOW, op.group .. ' ' .. host)
+    else
+      if not attempt.probed and sent >= attempt.quiet then attempt.probed = NOW end
+      local at = attempt.probed and attempt.probed + window or attempt.quiet
+      again = again == 0 and at or math.min(again, at)
+    end
+  end
+end
+local open = count(step, is_open)
+local proven = op.decision == 'roll_back' and tonumber(ARGV[5]) == 0 and open == 0 and seen == step.before
+local restored = proven and restore(host, step)
+save_step(host, step)
+progressed()
+announce('probe', host)
+end_if_done(op)
+return { restored and '1' or '0', tostring(open), tostring(again) }

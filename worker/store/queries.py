@@ -1,0 +1,98 @@
+"""What people and the sweep read: operations, their steps, and what is due."""
+
+from __future__ import annotations
+
+import re
+from typing import cast
+
+import redis
+
+from worker.operation.limits import Limits
+from worker.operation.model import HostName, Millis, Operation, OperationId, Step
+from worker.store.keys import Keys
+from worker.store.records import operation_from, step_from
+from worker.store.scripts import store_errors
+
+
+class Queries:
+    """Reads on one Redis client; nothing here changes an operation."""
+
+    def __init__(self, client: redis.Redis, keys: Keys, limits: Limits) -> None:
+        self._client = client
+        self._keys = keys
+        self._limits = limits
+
+    def operation(self, operation: OperationId) -> Operation | None:
+        """Read an operation; None when it is unknown."""
+        key = self._keys.operation(operation)
+        with store_errors(), self._client.pipeline(transaction=True) as pipe:
+            pipe.hgetall(key)
+            pipe.scard(f"{key}:todo")
+            pipe.scard(f"{key}:open")
+            pipe.smembers(f"{key}:undo")
+            fields, todo, opened, undo = pipe.execute()
+        if not fields:
+            return None
+        stalled: list[str] = []
+        if fields.get("decision") == "roll_back" and undo:
+            stalled = self._stalled(operation, sorted(undo))
+        return operation_from(operation, fields, todo=todo, open_hosts=opened, undo=undo, stalled=stalled)
+
+    def _stalled(self, operation: OperationId, hosts: list[str]) -> list[str]:
+        with store_errors():
+            texts = cast(list[str | None], self._client.hmget(self._keys.steps(operation), hosts))
+        steps = [step_from(HostName(h), t, undo_needed=True) for h, t in zip(hosts, texts, strict=True) if t]
+        return [step.host for step in steps if step.undo_misses >= self._limits.max_misses]
+
+    def steps(self, operation: OperationId) -> tuple[Step, ...]:
+        """Read the steps of an operation, in the natural order of their hosts."""
+        key = self._keys.operation(operation)
+        with store_errors(), self._client.pipeline(transaction=True) as pipe:
+            pipe.hgetall(f"{key}:steps")
+            pipe.smembers(f"{key}:undo")
+            pipe.zrange(f"{key}:waits", 0, -1, withscores=True)
+            pipe.hget(key, "decision")
+            texts, undo, waits, decision = pipe.execute()
+        due = {host: Millis(int(at)) for host, at in waits}
+        needed = undo if decision == "roll_back" else ()
+        return tuple(
+            step_from(HostName(host), texts[host], undo_needed=host in needed, due_at=due.get(host))
+            for host in sorted(texts, key=natural)
+        )
+
+    def operations(self, limit: int, offset: int = 0) -> tuple[Operation, ...]:
+        """Read operations, newest first."""
+        with store_errors():
+            ids = cast(list[str], self._client.zrevrange(self._keys.operations, offset, offset + limit - 1))
+        found = (self.operation(OperationId(each)) for each in ids)
+        return tuple(each for each in found if each is not None)
+
+    def due(self, limit: int) -> tuple[OperationId, ...]:
+        """Return operations that the sweep is to look at, the longest overdue first."""
+        with store_errors():
+            seconds, micros = cast(tuple[int, int], self._client.time())
+            now = seconds * 1000 + micros // 1000
+            ids = self._client.zrangebyscore(self._keys.due, "-inf", now, start=0, num=limit)
+        return tuple(OperationId(each) for each in cast(list[str], ids))
+
+    def lease(self, name: str, milliseconds: int) -> bool:
+        """Take a short lease for a periodic piece of work; False if somebody else holds it."""
+        with store_errors():
+            return bool(self._client.set(self._keys.lease(name), "1", nx=True, px=milliseconds))
+
+    def _oldest_ended(self, older_than: int, beyond: int, at_most: int) -> list[OperationId]:
+        seconds, micros = cast(tuple[int, int], self._client.time())
+        horizon = seconds * 1000 + micros // 1000 - older_than
+        surplus = cast(int, self._client.zcard(self._keys.ended)) - beyond
+        old = self._client.zrangebyscore(self._keys.ended, "-inf", horizon, start=0, num=at_most)
+        found = dict.fromkeys(cast(list[str], old))
+        if surplus > 0:
+            first = self._client.zrange(self._keys.ended, 0, min(surplus, at_most) - 1)
+            found.update(dict.fromkeys(cast(list[str], first)))
+        return [OperationId(each) for each in list(found)[:at_most]]
+
+
+def natural(name: str) -> tuple[tuple[int, int, str], ...]:
+    """Sort key under which node2 stands before node10."""
+    parts = (part for part in re.split(r"(\d+)", name) if part)
+    return tuple((0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts)

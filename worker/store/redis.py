@@ -1,0 +1,241 @@
+"""The store on Redis: every transition is one Lua script."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from typing import cast
+
+import redis
+
+from worker.operation.decision import Tally
+from worker.operation.errors import OperationIdReused, StoreFull
+from worker.operation.limits import Limits
+from worker.operation.model import (
+    Action,
+    AttemptId,
+    Decision,
+    GroupId,
+    HostName,
+    Millis,
+    OperationId,
+    Outcome,
+    Presence,
+    Seen,
+)
+from worker.store.base import (
+    Abandoned,
+    Accepted,
+    Busy,
+    Cancelled,
+    Forward,
+    Progress,
+    Request,
+    Settled,
+    Taker,
+    Undoing,
+    Verdict,
+    View,
+)
+from worker.store.keys import Keys
+from worker.store.queries import Queries
+from worker.store.records import step_from
+from worker.store.scripts import Scripts, store_errors
+
+
+class RedisStore(Queries):
+    """The Store protocol on one Redis client. Safe to share between threads."""
+
+    def __init__(self, client: redis.Redis, keys: Keys, limits: Limits) -> None:
+        super().__init__(client, keys, limits)
+        self._scripts = Scripts(client, keys)
+
+    def accept(self, request: Request) -> Accepted | Busy:
+        """Record a new operation and take its group's lock. Raises OperationIdReused and StoreFull."""
+        said = self._scripts.strings(
+            "accept",
+            request.id,
+            request.group,
+            request.action,
+            _payload(request),
+            json.dumps([[host.name, host.fingerprint] for host in request.hosts]),
+            request.deadline,
+            request.created_by,
+            self._limits.patience,
+            self._limits.memory_watermark,
+        )
+        match said[0]:
+            case "busy":
+                return Busy(OperationId(said[1]))
+            case "reused":
+                raise OperationIdReused(
+                    f'operation id "{request.id}" belongs to another operation: '
+                    "repeat it with the same action, group and hosts, or choose a new id"
+                )
+            case "full":
+                raise StoreFull(
+                    f"Redis uses {said[1]} of {said[2]} bytes, over the watermark of "
+                    f"{self._limits.memory_watermark:.0%}: raise maxmemory or shorten the retention"
+                )
+        return Accepted(said[0])
+
+    def begin(
+        self, operation: OperationId, host: HostName, fingerprint: str, seen: Seen, attempt: AttemptId
+    ) -> Progress:
+        """Record what a GET showed; open `attempt` if a write is needed (SEND)."""
+        return _progress(
+            self._scripts.strings(
+                "begin",
+                operation,
+                host,
+                fingerprint,
+                seen.presence,
+                seen.body or "",
+                attempt,
+                self._limits.send_within,
+                self._limits.call,
+                self._limits.max_writes,
+            )
+        )
+
+    def missed(
+        self,
+        operation: OperationId,
+        host: HostName,
+        probe: AttemptId,
+        reason: str,
+        fatal: Outcome | None = None,
+    ) -> Progress:
+        """Count a GET that told nothing; fail the step after too many, or at once with `fatal`."""
+        return _progress(
+            self._scripts.strings(
+                "missed", operation, host, probe, reason, fatal or "", self._limits.max_misses
+            )
+        )
+
+    def finish(
+        self, operation: OperationId, host: HostName, attempt: AttemptId, verdict: Verdict, answer: str
+    ) -> Progress:
+        """Record what came of a forward write; OPEN means try again."""
+        return _progress(self._scripts.strings("finish", operation, host, attempt, verdict, answer))
+
+    def decide(self, operation: OperationId, decision: Decision, reason: str) -> Decision | None:
+        """Decide unless decided; return the decision that holds. A commit needs every outcome."""
+        said = self._scripts.strings("decide", operation, decision, reason)[0]
+        return Decision(said) if said else None
+
+    def cancel(self, operation: OperationId, reason: str) -> Cancelled:
+        """Decide to roll back, unless decided."""
+        said = self._scripts.strings("cancel", operation, reason)
+        return Cancelled(said[1] if said[0] == "decided" else said[0])
+
+    def abandon(self, operation: OperationId, host: HostName, reason: str) -> Abandoned:
+        """Give up on a host that is still to be restored or settled."""
+        return Abandoned(cast(str, self._scripts.run("abandon", operation, host, reason)))
+
+    def tally(self, operation: OperationId) -> Tally | None:
+        """Read how far an operation has come; None when it is unknown."""
+        said = cast(list[str] | None, self._scripts.run("tally", operation))
+        if said is None:
+            return None
+        decision, ended, todo, failed, undo, opened, now, deadline, reason = said
+        return Tally(
+            decision=Decision(decision) if decision else None,
+            ended=ended == "1",
+            todo=int(todo),
+            failed=int(failed),
+            undo=int(undo),
+            open=int(opened),
+            now=Millis(int(now)),
+            deadline_at=Millis(int(deadline)),
+            reason=reason or None,
+        )
+
+    def view(self, operation: OperationId, host: HostName) -> View:
+        """Read one step and the store's clock, before a GET is sent."""
+        said = self._scripts.strings("view", operation, host)
+        decision, ended, now, step, undo, action, group = said
+        return View(
+            decision=Decision(decision) if decision else None,
+            ended=ended == "1",
+            now=Millis(int(now)),
+            step=step_from(host, step, undo_needed=undo == "1") if step else None,
+            undo_needed=undo == "1",
+            action=Action(action) if action else None,
+            group=GroupId(group) if group else None,
+        )
+
+    def settle(
+        self, operation: OperationId, host: HostName, sent_at: Millis, open_before: int, seen: Presence
+    ) -> Settled:
+        """Record what a GET showed after the decision: closes settled attempts, proves restored hosts."""
+        restored, opened, again = self._scripts.strings(
+            "settle", operation, host, sent_at, open_before, seen, self._limits.settle
+        )
+        return Settled(restored == "1", int(opened), Millis(int(again)) if again != "0" else None)
+
+    def begin_undo(
+        self, operation: OperationId, host: HostName, fingerprint: str, attempt: AttemptId
+    ) -> Undoing:
+        """Open an attempt of the inverse."""
+        limits = self._limits
+        said = self._scripts.strings(
+            "begin_undo", operation, host, fingerprint, attempt, limits.send_within, limits.call
+        )
+        return Undoing(said[0])
+
+    def finish_undo(
+        self,
+        operation: OperationId,
+        host: HostName,
+        attempt: AttemptId,
+        verdict: Verdict,
+        answer: str,
+        lost_fields: Sequence[str] = (),
+    ) -> bool:
+        """Record what came of an inverse write; return True if the host is known to be restored."""
+        lost = json.dumps(list(lost_fields))
+        said = self._scripts.strings("finish_undo", operation, host, attempt, verdict, answer, lost)
+        return said[0] == "restored"
+
+    def postpone(
+        self,
+        operation: OperationId,
+        host: HostName,
+        delay: int | None,
+        reason: str = "",
+        failed: AttemptId | None = None,
+    ) -> int:
+        """Keep a wait of `delay` ms for the sweep (None: none); return the failed tries since the decision."""
+        wait = "" if delay is None else delay
+        said = self._scripts.run("postpone", operation, host, wait, reason, failed or "")
+        return int(cast(str, said))
+
+    def take(self, operation: OperationId, by: Taker) -> tuple[HostName, ...]:
+        """Claim the hosts that are to be worked on next."""
+        hosts = self._scripts.strings("take", operation, by, self._limits.patience)
+        return tuple(HostName(host) for host in hosts)
+
+    def forget(self, older_than: int, beyond: int, at_most: int) -> int:
+        """Drop ended records older than so many ms or beyond so many; return how many were dropped."""
+        with store_errors():
+            candidates = self._oldest_ended(older_than, beyond, at_most)
+        return sum(self._scripts.run("forget", operation) == 1 for operation in candidates)
+
+
+def _progress(said: list[str]) -> Progress:
+    step = Forward(said[0])
+    match step:
+        case Forward.DONE:
+            return Progress(step, outcome=Outcome(said[1]))
+        case Forward.FAILED:
+            return Progress(step, reason=said[1])
+        case Forward.MISSED:
+            return Progress(step, misses=int(said[1]))
+    return Progress(step)
+
+
+def _payload(request: Request) -> str:
+    kept = [request.action, request.group, sorted(host.name for host in request.hosts)]
+    return hashlib.sha256(json.dumps(kept).encode()).hexdigest()[:32]

@@ -1,0 +1,38 @@
+"""conclude: the chord callback. It decides from the record, never from the chord's arguments."""
+
+from __future__ import annotations
+
+from celery import Task, shared_task
+
+from worker.celery import CONCLUDE
+from worker.operation.decision import Move
+from worker.operation.model import GroupId, Operation, OperationId
+from worker.operation.states import State
+from worker.steps import conclude as conclude_step
+from worker.tasks.runtime import Runtime
+from worker.tasks.shell import guarded
+from worker.workflow import publish_rollback
+
+
+@shared_task(bind=True, name=CONCLUDE)
+def conclude(self: Task[..., str], operation: OperationId, group: GroupId) -> str:
+    """Decide if it is time, dispatch the rollback chord if so decided; return where the operation stands."""
+
+    def run(runtime: Runtime) -> str:
+        work = conclude_step(runtime.store, operation)
+        kept = runtime.store.operation(operation)
+        if kept is None:
+            return "unknown operation"
+        if work.move is Move.UNDO:
+            publish_rollback(self.app, operation, group, kept.action, work.hosts)
+        return _summary(kept)
+
+    return guarded(self, run)
+
+
+def _summary(operation: Operation) -> str:
+    if operation.state is State.APPLYING:
+        return f"applying: {operation.hosts_done} of {operation.hosts_total} hosts done"
+    if operation.reason is None:
+        return operation.state.value
+    return f"{operation.state.value.replace('_', ' ')}: {operation.reason}"

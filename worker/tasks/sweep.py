@@ -1,0 +1,71 @@
+"""sweep: resume every operation that is due. The chord is the fast path; this is the guarantee."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from celery import Celery, Task, shared_task
+from kombu.exceptions import OperationalError
+
+from worker.celery import OPERATIONS, ROLLBACK, SWEEP
+from worker.operation.decision import Move
+from worker.operation.errors import StoreUnavailable, UnknownFormat
+from worker.operation.model import OperationId
+from worker.steps import resume
+from worker.tasks.runtime import Runtime, runtime_of
+from worker.workflow import publish_conclude, publish_forward, publish_rollback, publish_settle
+
+FORGOTTEN_AT_ONCE = 100
+"""Records dropped per sweep, so that a sweep stays short."""
+MS_PER_DAY = 86_400_000
+
+
+@shared_task(bind=True, name=SWEEP)
+def sweep(self: Task[..., str]) -> str:
+    """Publish what due operations need next; never speaks HTTP. Two at a time do no harm, but need not be."""
+    runtime = runtime_of(self.app)
+    try:
+        return _sweep(self.app, runtime)
+    except (StoreUnavailable, OperationalError) as error:
+        return f"put off: {error}"
+
+
+def _sweep(app: Celery, runtime: Runtime) -> str:
+    settings, store = runtime.settings, runtime.store
+    if not store.lease("sweep", round(settings.sweep_every * 500)):
+        return "another sweep is at it"
+    store.forget(round(settings.retention_days * MS_PER_DAY), settings.retention_count, FORGOTTEN_AT_ONCE)
+    if longest_queue(app) > settings.sweep_queue_limit:
+        return "put off: the queues are long, so messages are late, not lost"
+    resumed = 0
+    for operation in store.due(settings.sweep_batch):
+        try:
+            resumed += _resume(app, runtime, operation)
+        except UnknownFormat:
+            continue  # a newer worker's record: left as it is
+    return f"resumed {resumed}"
+
+
+def _resume(app: Celery, runtime: Runtime, key: OperationId) -> bool:
+    work = resume(runtime.store, key)
+    operation = runtime.store.operation(key) if work.move is not Move.NOTHING else None
+    if operation is None:
+        return False
+    group, action = operation.group, operation.action
+    match work.move:
+        case Move.COMMIT | Move.ROLL_BACK:
+            publish_conclude(app, key, group)
+        case Move.FORWARD:
+            publish_forward(app, key, group, action, work.hosts)
+        case Move.UNDO:
+            publish_rollback(app, key, group, action, work.hosts)
+        case Move.SETTLE:
+            publish_settle(app, key, group, work.hosts)
+    return True
+
+
+def longest_queue(app: Celery) -> int:
+    """Return how many messages the longer of the two queues holds."""
+    with app.connection_for_read() as connection:
+        channel = connection.default_channel
+        return max(cast(int, channel._size(queue)) for queue in (OPERATIONS, ROLLBACK))
