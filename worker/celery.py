@@ -1,4 +1,4 @@
-"""The Celery application: `celery -A worker worker -Q operations` and `-Q rollback`, `celery -A worker beat`."""
+"""The Celery application: `celery -A worker worker -Q operations`, `-Q rollback`, and `celery -A worker beat`."""
 
 from __future__ import annotations
 
@@ -36,9 +36,11 @@ _SHOWN = 8
 
 
 class LockstepTask(Task):  # type: ignore[type-arg]
-    """Every task of an operation bears its root id, and arguments that read well in Flower, retries included."""
+    """Every task of an operation bears its root id and arguments that read well in Flower, also when retried."""
 
-    def apply_async(self, args: Any = None, kwargs: Any = None, **options: Any) -> Any:
+    def apply_async(  # type: ignore[override]
+        self, args: Any = None, kwargs: Any = None, **options: Any
+    ) -> Any:
         """Send the task, with `argsrepr` and `root_id` taken from its arguments."""
         if args:
             options = {**options, **headers_for(tuple(args))}
@@ -116,7 +118,7 @@ def configuration(settings: Settings) -> dict[str, Any]:
             "unacked_restore_interval": settings.restore_every,
             "unacked_restore_throttle": 1,
             "unacked_mutex_expire": 30,  # a worker killed while restoring blocks others no longer than this
-            "global_keyprefix": f"{settings.key_prefix}celery:",  # the shortest visibility timeout wins: own keys
+            "global_keyprefix": f"{settings.key_prefix}celery:",  # own keys: the shortest timeout wins
             "sep": ":",  # KEDA can read such list names
         },
         "result_backend_transport_options": {"global_keyprefix": f"{settings.key_prefix}celery:"},

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import requests
 from urllib3.exceptions import HTTPError
@@ -40,7 +41,7 @@ def never() -> bool:
 
 @dataclass(frozen=True, slots=True)
 class HostClient:
-    """The HostApi of one host. Never follows redirects, never retries, reads no proxy from the environment."""
+    """The HostApi of one host: no redirects, no retries, no proxy from the environment."""
 
     host: Host
     settings: Settings
@@ -124,8 +125,8 @@ class HostClient:
     def _authorization(self) -> dict[str, str]:
         if self.host.token_file is None:
             return {}
-        with open(self.host.token_file, encoding="utf-8") as file:
-            return {"Authorization": f"Bearer {file.read().strip()}"}
+        token = Path(self.host.token_file).read_text("utf-8").strip()
+        return {"Authorization": f"Bearer {token}"}
 
 
 def _session() -> requests.Session:

@@ -60,7 +60,7 @@ class Inventory:
                 )
             if (other := urls.setdefault(host.url, host.name)) != host.name:
                 raise InvalidInput(
-                    f"url {show(host.url)} of host {show(host.name)} is also that of {show(other)}: urls are unique"
+                    f"url {show(host.url)} of host {show(host.name)} is that of {show(other)} too: urls are unique"
                 )
             self._hosts[host.name] = host
         if not self._hosts:
@@ -77,7 +77,7 @@ class Inventory:
         return self._hosts.get(name)
 
     def select(self, names: Iterable[object] | None) -> tuple[Host, ...]:
-        """Return the named hosts, or all for None; raise InvalidInput for an unknown name or an empty list."""
+        """Return the named hosts, all for None; raise InvalidInput for an unknown name or an empty list."""
         if names is None:
             return tuple(self)
         if isinstance(names, str):
@@ -136,7 +136,7 @@ def _from_file(path: Path) -> Iterator[Host]:
 
 
 def _without_aliases(text: str) -> str:
-    """Refuse anchors, aliases and tags: an inventory needs none, and they are what YAML attacks are made of."""
+    """Refuse anchors, aliases and tags: no inventory needs them, and YAML attacks are made of them."""
     for token in yaml.scan(text):
         if isinstance(token, yaml.AnchorToken | yaml.AliasToken | yaml.TagToken):
             kind = type(token).__name__.removesuffix("Token").lower()

@@ -104,8 +104,10 @@ class Settings(BaseSettings):
             (self.backoff_base <= self.backoff_cap, "backoff_base must not exceed backoff_cap"),
             (
                 self.visibility_timeout >= longest,
-                f"visibility_timeout {self.visibility_timeout:g} must be at least {longest:g} = 3 * call_timeout "
-                f"+ {CHORD_DISPATCH_LEASE:g} (the chord's dispatch lease) + backoff_cap",
+                (
+                    f"visibility_timeout {self.visibility_timeout:g} must be at least {longest:g} = "
+                    f"3 * call_timeout + {CHORD_DISPATCH_LEASE:g} (the chord's dispatch lease) + backoff_cap"
+                ),
             ),
             (not (self.hosts and self.inventory), "give hosts or inventory, not both"),
         )

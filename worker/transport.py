@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import itertools
 import socket
@@ -71,10 +72,8 @@ class Watch:
                 return
             self._over = True
             self._call.expired = True
-            try:
+            with contextlib.suppress(OSError):  # the peer was faster
                 self._sock.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass  # the peer was faster
 
 
 class Watchdog:
@@ -147,5 +146,5 @@ class GuardedAdapter(HTTPAdapter):
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         """Build the pool manager with guarded connections."""
-        super().init_poolmanager(*args, **kwargs)  # type: ignore[no-untyped-call]
+        super().init_poolmanager(*args, **kwargs)
         self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _TLSPool}

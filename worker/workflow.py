@@ -58,7 +58,7 @@ def _publish_chord(
     chord = str(uuid4())
     args = (operation, group)
     callback = app.signature(CONCLUDE, args=args, immutable=True, queue=QUEUE_OF[CONCLUDE])
-    callback.set(task_id=str(uuid4()), **headers_for(args))
+    callback.options.update(task_id=str(uuid4()), **headers_for(args))
     # The size first: a header that ends before it is known could not be counted.
     app.backend.set_chord_size(chord, len(hosts))
     _publish(app, task, [(operation, group, host) for host in hosts], group_id=chord, chord=callback)
@@ -70,7 +70,7 @@ def _publish(app: Celery, task: str, calls: Sequence[tuple[str, ...]], **chord: 
     Celery's canvas would clone and freeze a signature and subscribe to a result for every header, 0.6 ms
     each, and give every header a root id of its own.
     """
-    with app.producer_pool.acquire(block=True) as producer, producer.batch(BATCH):
+    with app.producer_pool.acquire(block=True) as producer, producer.batch(BATCH):  # type: ignore[attr-defined]
         for index, args in enumerate(calls):
             message = app.amqp.create_task_message(
                 str(uuid4()),

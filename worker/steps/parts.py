@@ -64,7 +64,7 @@ class Parts:
 
 
 def wait(parts: Parts, operation: OperationId, host: HostName, delay: float, reason: str) -> Result:
-    """Come back after `delay` seconds: by a Celery countdown if it is short, by the record and the sweep if not."""
+    """Come back after `delay` seconds: by a Celery countdown if short, else by the record and the sweep."""
     if delay <= parts.longest_countdown:
         return Result(Next.AGAIN, reason or "trying again", delay)
     parts.store.postpone(operation, host, round(delay * 1000), reason)

@@ -65,7 +65,8 @@ def _send(
     lost: tuple[str, ...],
 ) -> tuple[str | None, bool]:
     """Return why the inverse brought nothing (None if it may have), and whether it was refused."""
-    assert view.group is not None and view.action is not None
+    assert view.group is not None
+    assert view.action is not None
     inverse: Action = view.action.inverse
     before = Presence.ABSENT if view.action is Action.CREATE else Presence.PRESENT
     attempt = parts.clock.new_id()

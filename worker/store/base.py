@@ -214,7 +214,7 @@ class Transitions(Protocol):
         reason: str = "",
         failed: AttemptId | None = None,
     ) -> int:
-        """Keep a wait of `delay` ms for the sweep (None: none); return the failed tries since the decision."""
+        """Keep a wait of `delay` ms (None: none) for the sweep; return the failed tries since deciding."""
         ...
 
 

@@ -22,7 +22,7 @@ def connect(settings: Settings) -> RedisStore:
 
 
 def client(settings: Settings) -> redis.Redis:
-    """Return a Redis client with the settings' time-outs; nothing is sent yet. Safe to share between threads."""
+    """Return a Redis client with the settings' time-outs; nothing is sent yet. Threads may share it."""
     try:
         return redis.Redis.from_url(
             settings.redis_url,

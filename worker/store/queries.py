@@ -70,7 +70,7 @@ class Queries:
     def due(self, limit: int) -> tuple[OperationId, ...]:
         """Return operations that the sweep is to look at, the longest overdue first."""
         with store_errors():
-            seconds, micros = cast(tuple[int, int], self._client.time())
+            seconds, micros = self._client.time()
             now = seconds * 1000 + micros // 1000
             ids = self._client.zrangebyscore(self._keys.due, "-inf", now, start=0, num=limit)
         return tuple(OperationId(each) for each in cast(list[str], ids))
@@ -81,9 +81,9 @@ class Queries:
             return bool(self._client.set(self._keys.lease(name), "1", nx=True, px=milliseconds))
 
     def _oldest_ended(self, older_than: int, beyond: int, at_most: int) -> list[OperationId]:
-        seconds, micros = cast(tuple[int, int], self._client.time())
+        seconds, micros = self._client.time()
         horizon = seconds * 1000 + micros // 1000 - older_than
-        surplus = cast(int, self._client.zcard(self._keys.ended)) - beyond
+        surplus = self._client.zcard(self._keys.ended) - beyond
         old = self._client.zrangebyscore(self._keys.ended, "-inf", horizon, start=0, num=at_most)
         found = dict.fromkeys(cast(list[str], old))
         if surplus > 0:

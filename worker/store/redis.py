@@ -207,7 +207,7 @@ class RedisStore(Queries):
         reason: str = "",
         failed: AttemptId | None = None,
     ) -> int:
-        """Keep a wait of `delay` ms for the sweep (None: none); return the failed tries since the decision."""
+        """Keep a wait of `delay` ms (None: none) for the sweep; return the failed tries since deciding."""
         wait = "" if delay is None else delay
         said = self._scripts.run("postpone", operation, host, wait, reason, failed or "")
         return int(cast(str, said))

@@ -15,6 +15,7 @@ from worker.operation.model import OperationId
 from worker.store.keys import Keys
 
 Argument = str | int | float
+REFUSALS = ("NOAUTH", "WRONGPASS", "NOPERM", "MISCONF", "LOADING", "DB index", "invalid username")
 _FORMAT_ERROR = "LOCKSTEPFORMAT"
 
 
@@ -32,12 +33,11 @@ def store_errors() -> Iterator[None]:
     except redis.ResponseError as error:
         text = str(error)
         if text.startswith(_FORMAT_ERROR):
+            found = text.rsplit(maxsplit=1)[-1]
             raise UnknownFormat(
-                f"the record has format {text.rsplit(maxsplit=1)[-1]}, which is newer than this version: upgrade it"
+                f"the record has format {found}, newer than this version: upgrade it"
             ) from error
-        if text.startswith(
-            ("NOAUTH", "WRONGPASS", "NOPERM", "invalid username", "MISCONF", "LOADING", "ERR DB index")
-        ):
+        if text.startswith(REFUSALS):
             raise StoreUnavailable(f"Redis refuses to serve: {text}") from error
         raise
 
@@ -58,7 +58,7 @@ class Scripts:
         return cast(list[str], self.run(name, operation, *arguments))
 
     def run(self, name: str, operation: OperationId, *arguments: Argument) -> object:
-        """Run a script on one operation; a dropped connection is tried again, for every script may be repeated."""
+        """Run a script on one operation; a dropped connection is tried again, for each may be repeated."""
         script = self._scripts.get(name)
         if script is None:
             body = (self._folder / f"{name}.lua").read_text("utf-8")

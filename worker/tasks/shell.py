@@ -45,4 +45,5 @@ def guarded(task: Task[..., str], run: Callable[[Runtime], T]) -> T:
         raise Reject(str(error), requeue=True) from error
     except UnknownFormat as error:
         # A newer worker will know what to do; meanwhile nothing is written.
-        raise task.retry(exc=error, countdown=runtime_of(task.app).settings.backoff_cap, max_retries=None)
+        delay = runtime_of(task.app).settings.backoff_cap
+        raise task.retry(exc=error, countdown=delay, max_retries=None) from error

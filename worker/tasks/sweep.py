@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import cast
 
 from celery import Celery, Task, shared_task
+from kombu import Connection
 from kombu.exceptions import OperationalError
 
 from worker.celery import OPERATIONS, ROLLBACK, SWEEP
@@ -67,5 +68,12 @@ def _resume(app: Celery, runtime: Runtime, key: OperationId) -> bool:
 def longest_queue(app: Celery) -> int:
     """Return how many messages the longer of the two queues holds."""
     with app.connection_for_read() as connection:
-        channel = connection.default_channel
-        return max(cast(int, channel._size(queue)) for queue in (OPERATIONS, ROLLBACK))
+        return max(_length(connection, queue) for queue in (OPERATIONS, ROLLBACK))
+
+
+def _length(connection: Connection, queue: str) -> int:
+    try:
+        declared = connection.default_channel.queue_declare(queue=queue, passive=True)
+    except connection.channel_errors:
+        return 0  # an empty list does not exist
+    return cast(int, declared.message_count)
