@@ -1,4 +1,4 @@
-"""The Celery application: `celery -A worker worker -Q operations`, `-Q rollback`, and `celery -A worker beat`."""
+"""The Celery application, for `celery -A worker worker -Q operations` (or rollback) and `… beat`."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _SHOWN = 8
 
 
 class LockstepTask(Task):  # type: ignore[type-arg]
-    """Every task of an operation bears its root id and arguments that read well in Flower, also when retried."""
+    """Every task of an operation bears its root id, and arguments that read well in Flower, also on retry."""
 
     def apply_async(  # type: ignore[override]
         self, args: Any = None, kwargs: Any = None, **options: Any

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -60,7 +61,7 @@ class Inventory:
                 )
             if (other := urls.setdefault(host.url, host.name)) != host.name:
                 raise InvalidInput(
-                    f"url {show(host.url)} of host {show(host.name)} is that of {show(other)} too: urls are unique"
+                    f"url {show(host.url)} of host {show(host.name)} is that of {show(other)} too"
                 )
             self._hosts[host.name] = host
         if not self._hosts:
@@ -106,15 +107,12 @@ def load_inventory(settings: Settings) -> Inventory:
 
 
 def _from_urls(text: str) -> Iterator[Host]:
-    for each in filter(None, (part.strip() for part in text.split(","))):
-        url = parse_url(each)
-        parts = urlsplit(url)
-        name = parts.hostname or ""
-        yield Host(HostName(name if _is_dns_name(name) else f"{name}-{parts.port}"), url)
-
-
-def _is_dns_name(name: str) -> bool:
-    return any(character.isalpha() for character in name) and ":" not in name and name != "localhost"
+    urls = [parse_url(part.strip()) for part in text.split(",") if part.strip()]
+    parts = [urlsplit(url) for url in urls]
+    seen = Counter(part.hostname for part in parts)
+    for url, part in zip(urls, parts, strict=True):
+        name = (part.hostname or "").replace(":", "-")
+        yield Host(HostName(name if seen[part.hostname] == 1 else f"{name}-{part.port}"), url)
 
 
 def _from_file(path: Path) -> Iterator[Host]:

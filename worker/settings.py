@@ -32,7 +32,7 @@ class Settings(BaseSettings):
     key_prefix: str = "lockstep:"
     """Before every key of the record; Celery's own keys get `{key_prefix}celery:`."""
     hosts: str = ""
-    """Quick start: base URLs, separated by commas; each host is named after its URL's host and port."""
+    """Quick start: base URLs, separated by commas. A host is named as in its URL, with the port if needed."""
     inventory: str = ""
     """Path of a YAML file with the hosts; see docs/inventory.md."""
 

@@ -73,7 +73,9 @@ def longest_queue(app: Celery) -> int:
 
 def _length(connection: Connection, queue: str) -> int:
     try:
-        declared = connection.default_channel.queue_declare(queue=queue, passive=True)
+        declared = connection.default_channel.queue_declare(  # type: ignore[attr-defined]
+            queue=queue, passive=True
+        )
     except connection.channel_errors:
         return 0  # an empty list does not exist
     return cast(int, declared.message_count)
