@@ -1,6 +1,6 @@
 """Run the suites in order, show what each took, and end with one line: `N passed, N failed, N skipped`.
 
-`python -m tests` runs all, `python -m tests --only unit --only contract` only those. A suite is a folder here;
+`python -m tests` runs all, `python -m tests --only unit --only contract` those two. A suite is a folder here.
 `checks` comes first: ruff, mypy and import-linter, each command counting as one test.
 """
 
@@ -32,6 +32,8 @@ TYPED = ("worker", "producer", "mock_api", "tests", "benchmarks")
 # How long a suite may take to put its processes away after it was interrupted.
 TEARDOWN_SECONDS = 30
 
+INTERRUPTED = 130  # what a shell reports for a command that SIGINT ended
+
 
 class Terminated(KeyboardInterrupt):
     """This process was told to stop, and the suite that it runs was not."""
@@ -62,20 +64,18 @@ def main() -> int:
     parser.add_argument("--only", action="append", choices=suites, metavar="SUITE", help=", ".join(suites))
     only = parser.parse_args().only
     _refuse_loose_tests()
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _terminate)
+    _listen_to_signals()
 
     outcomes: list[Outcome] = []
-    interrupted = False
     try:
         for suite in suites:
             if (not only or suite in only) and (suite == CHECKS or (TESTS / suite).is_dir()):
                 outcomes.append(_run(suite))
     except KeyboardInterrupt:
-        interrupted = True
+        _say("\ninterrupted: the suite that was running is not counted")
+        _report(outcomes)
+        return INTERRUPTED
     _report(outcomes)
-    if interrupted:
-        return 130
     return 1 if any(outcome.counts.failed for outcome in outcomes) else 0
 
 
@@ -166,6 +166,13 @@ def _environment() -> dict[str, str]:
     if "PYTHONDONTWRITEBYTECODE" not in environment:
         environment.setdefault("PYTHONPYCACHEPREFIX", str(CACHE / "pycache"))
     return environment
+
+
+def _listen_to_signals() -> None:
+    # A shell starts what runs in the background deaf to SIGINT, and suites would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _terminate)
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:
