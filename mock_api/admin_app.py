@@ -7,11 +7,13 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from typing import Annotated, Literal
 
-from fastapi import Body, FastAPI, HTTPException, Query, Response
-from fastapi.responses import StreamingResponse
-from pydantic import BaseModel, ConfigDict, JsonValue
+from fastapi import Body, FastAPI, HTTPException, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, StreamingResponse
+from pydantic import BaseModel, BeforeValidator, ConfigDict, JsonValue
 
 from mock_api.cluster import Cluster, Member
+from mock_api.explain import explain
 from mock_api.faults import Rule
 from mock_api.history import End, Record
 from mock_api.latency import Latency
@@ -51,7 +53,11 @@ class Settings(BaseModel):
     post_body: PostBody | None = None
 
 
-Rules = Annotated[Rule | list[Rule], Body()]
+Rules = Annotated[
+    list[Rule],
+    BeforeValidator(lambda given: [given] if isinstance(given, dict) else given),
+    Body(description="A list of rules; one alone needs no list."),
+]
 NewLatency = Annotated[Latency | None, Body()]
 FORMAT = {200: {"content": {"application/x-ndjson": {"schema": {"type": "string"}}}}}
 
@@ -59,6 +65,10 @@ FORMAT = {200: {"content": {"application/x-ndjson": {"schema": {"type": "string"
 def admin_app(cluster: Cluster) -> FastAPI:
     """Build the admin application of a cluster. Paths without a node name act on every node."""
     app = FastAPI(title="Cluster admin", version="1", description=__doc__)
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+        return JSONResponse({"detail": explain(error.errors()[0])}, 422)
 
     def chosen(name: str | None) -> list[Member]:
         if name is None:
@@ -84,14 +94,13 @@ def admin_app(cluster: Cluster) -> FastAPI:
     def armed(member: Member) -> list[ArmedRule]:
         return [ArmedRule(rule=one.rule, seen=one.seen, fired=one.fired) for one in member.node.plan.armed]
 
-    async def arm(name: str | None, rules: Rule | list[Rule], *, keep: bool) -> dict[str, list[ArmedRule]]:
-        given = [rules] if isinstance(rules, Rule) else rules
+    async def arm(name: str | None, rules: list[Rule], *, keep: bool) -> dict[str, list[ArmedRule]]:
         members = chosen(name)
-        for rule in given:
-            if rule.node is not None and members != chosen(rule.node) and name is not None:
-                raise HTTPException(422, f'a rule for "{rule.node}" was given to "{name}"')
+        for rule in rules:
+            if rule.node is not None and chosen(rule.node)[0] not in members:
+                raise HTTPException(422, f'a rule for "{rule.node}" was given to "{name}"; leave "node" out')
         for member in members:
-            await member.apply([rule for rule in given if rule.node in (None, member.name)], keep=keep)
+            await member.apply([rule for rule in rules if rule.node in (None, member.name)], keep=keep)
         return {member.name: armed(member) for member in members}
 
     @app.get("/health", summary="Tell that the cluster serves")

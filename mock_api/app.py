@@ -41,8 +41,8 @@ def node_app() -> FastAPI:
     app = FastAPI(
         title="Cluster node",
         version="1",
-        description="Keeps groups. Unstable on purpose: any call may fail, hang or be cut off, before or after "
-        "it took effect, as the admin API of the cluster has been told.",
+        description="Keeps groups. Unstable on purpose: any call may fail, hang or be cut off, before or "
+        "after it took effect, as the admin API of the cluster has been told.",
     )
 
     # The body is read by hand, not declared: what is malformed must answer 400, and be in the history too.

@@ -1,9 +1,10 @@
-"""The course of one call: when it takes effect, when and how it is answered, whatever its client does meanwhile."""
+"""The course of one call: when it takes effect, when and how it is answered, whatever its client does."""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from dataclasses import dataclass
 from http import HTTPStatus
 
@@ -15,6 +16,8 @@ from mock_api.faults import Form, Kind, Method, Rule, Script, script
 from mock_api.history import End, History, Record
 from mock_api.listener import reset
 from mock_api.node import MALFORMED, Answer, GroupBody, Node, problem
+
+logger = logging.getLogger(__name__)
 
 HTML = "<html><body><h1>It works!</h1></body></html>"
 SUCCESS = {Method.GET: 200, Method.POST: 201, Method.DELETE: 200}
@@ -117,10 +120,7 @@ class Desk:
 
         def land() -> None:
             call.landing = None
-            try:
-                landed.set_result(self._land(record, method, body))
-            except OSError as error:
-                landed.set_exception(error)
+            landed.set_result(self._land(record, method, body))
             if record.end is not None:
                 self._unfinished.discard(call)
 
@@ -140,7 +140,11 @@ class Desk:
     def _land(self, record: Record, method: Method, body: GroupBody) -> Answer:
         if record.group is None or (method is not Method.GET and not body):
             return problem(400, MALFORMED)
-        return self.node.land(record, method, body)
+        try:
+            return self.node.land(record, method, body)
+        except OSError as error:
+            logger.error("%s could not save its groups: %s", self.node.name, error)
+            return problem(500, "The group could not be saved; nothing was changed.")
 
 
 async def left_within(request: Request, seconds: float | None) -> bool:

@@ -63,7 +63,10 @@ class Member:
         self._returning: asyncio.Task[None] | None = None
 
     def down(self, seconds: float | None = None) -> None:
-        """Refuse connections, for ever or so long, and reset those that are open; effects under way still land."""
+        """Refuse connections, for ever or so long, and reset those that are open.
+
+        Effects under way still land: the node is cut off, not dead.
+        """
         self._stay()
         if self.listener.up:
             self.listener.close()
@@ -79,7 +82,10 @@ class Member:
             self._history.node_event(self.name, "up")
 
     async def apply(self, rules: Sequence[Rule], *, keep: bool) -> None:
-        """Add rules, or put them in place of all others. Rules about the whole node act at once and are not kept."""
+        """Add rules, or put them in place of all others.
+
+        Rules about the whole node act at once and are not kept.
+        """
         calls = [rule for rule in rules if rule.kind not in NODE_LEVEL]
         if keep:
             self.node.plan.add(calls)
@@ -88,7 +94,7 @@ class Member:
         for rule in rules:
             if rule.kind is Kind.DOWN:
                 self.down(rule.seconds)
-            if rule.kind is Kind.LATENCY:
+            elif rule.kind is Kind.LATENCY:
                 self.node.plan.latency = rule.latency
 
     def _stay(self) -> None:

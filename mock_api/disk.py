@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,9 +21,14 @@ class Saved:
 
 
 class Disk:
-    """Reads and replaces the file whole. It outlives a killed process; a power cut it may not, for nothing syncs."""
+    """Reads and replaces the file whole.
+
+    What was saved outlives a killed process, but perhaps not a power cut: nothing is synced.
+    """
 
     def __init__(self, path: Path) -> None:
+        if not path.parent.is_dir():
+            raise InputError(f'--state "{path}" is in no directory that exists; make it, or name another')
         self._path = path
         self._draft = path.with_name(path.name + ".new")
 
@@ -47,4 +51,4 @@ class Disk:
         """Replace the file in one step: a reader, or a restart after a kill, sees the old one or the new."""
         fields = {"groups": saved.groups, "effect_seq": saved.effect_seq, "last_effect": saved.last_effect}
         self._draft.write_text(json.dumps(fields), "utf-8")
-        os.replace(self._draft, self._path)
+        self._draft.replace(self._path)

@@ -87,7 +87,7 @@ WRITES_ONLY = frozenset({Kind.DELAYED, Kind.REFUSE})
 
 
 class Rule(BaseModel):
-    """One fault, when it strikes, and its parameters. Counters run per node, so `times: 1` is once on each."""
+    """One fault, when it strikes, and its parameters. Counters run per node: `times: 1` is once on each."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 

@@ -2,14 +2,14 @@
 
 The file is JSON lines of four types, told apart by `line`:
 
-`effect`    a node's groups changed, written at that moment, before anything is answered: seq, node, effect_seq,
-            effect_at, actor, method, group, before, after, fault, attempt.
-`request`   a request is over (see `end`): every field of `Record`. A delayed effect may come later still; then its
-            `effect` line follows, with the same seq, and the `request` line says `effect_at: null`.
+`effect`    a node's groups changed, written at that moment, before anything is answered: seq, node,
+            effect_seq, effect_at, actor, method, group, before, after, fault, attempt.
+`request`   a request is over (see `end`): every field of `Record`. A delayed effect may come later still;
+            then its `effect` line follows, with the same seq, and the `request` line has `effect_at: null`.
 `node`      a node went `down` or came `up`: node, event, at.
 `reset`     everything was cleared: at.
 
-`seq` numbers the requests of all nodes by arrival; `effect_seq` numbers the changes of one node, without gaps.
+`seq` numbers the requests of all nodes by arrival; `effect_seq` the changes of one node, without gaps.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
+from mock_api.errors import InputError
+
 LIMIT = 200_000
 """Records kept in memory, the oldest dropped first: about 100 MB, hours of a busy cluster."""
 
@@ -35,7 +37,7 @@ class Presence(StrEnum):
 
 
 class End(StrEnum):
-    """How a request ended; `left`: its connection ended first, by the client or because the node went down."""
+    """How a request ended; `left`: its connection did first, by the client or as the node went down."""
 
     ANSWERED = "answered"
     RESET = "reset"
@@ -44,7 +46,7 @@ class End(StrEnum):
 
 @dataclass(slots=True)
 class Record:
-    """One request. Times are Unix seconds; `before` and `after` are unset when it never reached the groups."""
+    """One request. Times are Unix seconds; `before` and `after` are null if it never reached the groups."""
 
     seq: int
     node: str
@@ -87,8 +89,13 @@ class History:
 
     def _continue(self, path: Path) -> None:
         """Append to a file that may hold an earlier process's lines, numbering on from them."""
-        text = path.read_text("utf-8") if path.exists() else ""
-        self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        try:
+            text = path.read_text("utf-8") if path.exists() else ""
+            self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise InputError(
+                f'--history "{path}" cannot be written: {error.strerror}; name another'
+            ) from None
         if text and not text.endswith("\n"):
             os.write(self._file, b"\n")
         for raw in text.splitlines():
@@ -145,6 +152,6 @@ class History:
                 yield record
 
     def _write(self, line: str) -> None:
-        # One unbuffered write per line: what was written stays, though the process be killed at the next step.
+        # One unbuffered write per line: what was written stays, though the process be killed right after.
         if self._file is not None:
             os.write(self._file, line.encode() + b"\n")

@@ -42,7 +42,7 @@ def bound(host: str, port: int) -> socket.socket:
     except OSError as error:
         sock.close()
         raise InputError(
-            f"port {port} on {host} cannot be used ({error.strerror}); choose another port, or 0 for a free one"
+            f"port {port} on {host} cannot be used ({error.strerror}); choose another, or 0 for a free one"
         ) from None
     return sock
 

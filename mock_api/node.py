@@ -48,7 +48,7 @@ def problem(status: int, detail: str) -> Answer:
 
 
 class Node:
-    """Groups by id, changed one call at a time; each change is on disk and in the history before it is answered."""
+    """Groups by id; each change is on disk and in the history before it is answered."""
 
     def __init__(
         self,

@@ -8,11 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from mock_api.cluster import Spec
 from mock_api.errors import InputError
-from mock_api.faults import Kind, Rule
+from mock_api.explain import explain
+from mock_api.faults import Rule
 from mock_api.node import Manners, PostBody
 
 MOST_NODES = 2000
@@ -124,24 +125,13 @@ def read_rules(path: Path, nodes: Sequence[str]) -> tuple[Rule, ...]:
     rules: list[Rule] = []
     for place, one in enumerate(given, start=1):
         try:
-            rule = TypeAdapter(Rule).validate_python(one)
+            rule = Rule.model_validate(one)
         except ValidationError as error:
-            raise InputError(f'--faults "{path}": rule {place}: {explain(error)}') from None
+            raise InputError(f'--faults "{path}": rule {place}: {explain(error.errors()[0])}') from None
         if rule.node is not None and rule.node not in nodes:
             raise InputError(
-                f'--faults "{path}": rule {place}: node "{rule.node}" is not in the cluster; known: {", ".join(nodes)}'
+                f'--faults "{path}": rule {place}: node "{rule.node}" is not in the cluster; '
+                f"known: {', '.join(nodes)}"
             )
         rules.append(rule)
     return tuple(rules)
-
-
-def explain(error: ValidationError) -> str:
-    """Say the first thing that is wrong in one line."""
-    first = error.errors(include_url=False)[0]
-    message = first["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
-    where = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "missing":
-        return f'"{where}" is missing; kinds: {", ".join(Kind)}'
-    if first["type"] == "extra_forbidden":
-        return f'"{where}" is no field of a rule; fields: {", ".join(Rule.model_fields)}'
-    return f'"{where}" is {json.dumps(first["input"])}; {message}' if where else message

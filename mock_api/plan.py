@@ -30,10 +30,10 @@ class Draw:
 class Plan:
     """The rules and the die of one node.
 
-    Every call draws exactly two numbers, one to choose a fault and one for the latency, from a generator seeded
-    by (seed, node name). So the n-th call on a node always draws the same two, whatever the rules are and whatever
-    other nodes do. The rules take adjoining slices of the first number, so their probabilities are shares of all
-    matching calls: 0.1 and 0.2 leave 0.7 of them alone.
+    Every call draws exactly two numbers, one to choose a fault and one for the latency, from a generator
+    seeded by (seed, node name). So the n-th call on a node always draws the same two, whatever the rules are
+    and whatever other nodes do. The rules take adjoining slices of the first number, so their probabilities
+    are shares of all matching calls: 0.1 and 0.2 leave 0.7 of them alone.
     """
 
     def __init__(self, seed: int, node: str) -> None:

@@ -1,0 +1,162 @@
+"""The admin API of a cluster from Python, with nothing but the standard library."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Final, TypeAlias
+from urllib.error import HTTPError
+from urllib.parse import quote, urlencode
+from urllib.request import ProxyHandler, Request, build_opener
+
+Json: TypeAlias = "str | int | float | bool | Sequence[Json] | Mapping[str, Json] | None"
+Fault: TypeAlias = Mapping[str, Json]
+
+
+class AdminError(Exception):
+    """The cluster turned a command down; says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeInfo:
+    """A node as it stands."""
+
+    name: str
+    url: str
+    up: bool
+    groups: int
+    latency: Json
+    delete_absent: int
+    post_body: str
+
+
+@dataclass(frozen=True, slots=True)
+class ArmedFault:
+    """A fault rule on one node: how many calls matched it, and how many it struck."""
+
+    rule: Fault
+    seen: int
+    fired: int
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One request as the cluster saw it, times in Unix seconds; see `mock_api.history`."""
+
+    seq: int
+    node: str
+    actor: str
+    method: str
+    group: str | None
+    arrived: float
+    body: Json
+    attempt: str | None
+    fault: str | None
+    effect_at: float | None
+    effect_seq: int | None
+    before: str | None
+    after: str | None
+    status: int | None
+    answered_at: float | None
+    ended_at: float | None
+    end: str | None
+
+
+ENTRY_FIELDS: Final = frozenset(field.name for field in fields(Entry))
+
+
+class ClusterAdmin:
+    """Commands a cluster. Without a `node`, a command is for every node. Raises AdminError, or OSError."""
+
+    def __init__(self, url: str, timeout: float = 10.0) -> None:
+        self.url = url.rstrip("/")
+        self._timeout = timeout
+        # A proxy in the environment has no business between us and a cluster on this machine.
+        self._open = build_opener(ProxyHandler({})).open
+
+    def nodes(self) -> dict[str, NodeInfo]:
+        """Return every node by name."""
+        return {one["name"]: NodeInfo(**one) for one in json.loads(self._call("GET", "/nodes"))}
+
+    def faults(self, node: str | None = None) -> dict[str, list[ArmedFault]]:
+        """Return the rules with their counters, by node name."""
+        return self._armed(self._call("GET", scope(node, "faults")))
+
+    def add_faults(self, *rules: Fault, node: str | None = None) -> dict[str, list[ArmedFault]]:
+        """Put rules after those there are, say `{"kind": "hang_after", "times": 1}`."""
+        return self._armed(self._call("POST", scope(node, "faults"), list(rules)))
+
+    def set_faults(self, *rules: Fault, node: str | None = None) -> dict[str, list[ArmedFault]]:
+        """Put rules in place of those there are; `set_faults()` removes all. Latency and `down` stay."""
+        return self._armed(self._call("PUT", scope(node, "faults"), list(rules)))
+
+    def set_latency(self, latency: Json, node: str | None = None) -> None:
+        """Set milliseconds, `{"uniform": [a, b]}`, `{"choices": [[probability, ms], …]}`, or None."""
+        self._call("PUT", scope(node, "latency"), latency)
+
+    def set_manners(
+        self, node: str | None = None, *, delete_absent: int | None = None, post_body: str | None = None
+    ) -> None:
+        """Set how nodes answer a delete of what is absent (400, 404) and what a 201 carries (empty, group)."""
+        self._call("PUT", scope(node, "settings"), {"delete_absent": delete_absent, "post_body": post_body})
+
+    def down(self, node: str, seconds: float | None = None) -> None:
+        """Make a node refuse connections, until `up` or for so long."""
+        self._call("POST", scope(node, "down") + ("" if seconds is None else f"?seconds={seconds}"))
+
+    def up(self, node: str) -> None:
+        """Make a node accept connections again."""
+        self._call("POST", scope(node, "up"))
+
+    def groups(self, node: str) -> dict[str, dict[str, Json]]:
+        """Return what a node holds, by group id."""
+        held: dict[str, dict[str, Json]] = json.loads(self._call("GET", scope(node, "groups")))
+        return held
+
+    def plant(self, node: str, group: str, fields: Mapping[str, Json] | None = None) -> None:
+        """Put a group in place behind everybody's back; the history names the actor `admin`."""
+        self._call("PUT", scope(node, f"groups/{quote(group, safe='')}"), dict(fields or {}))
+
+    def remove(self, node: str, group: str) -> None:
+        """Remove a group behind everybody's back. Raises AdminError when it is absent."""
+        self._call("DELETE", scope(node, f"groups/{quote(group, safe='')}"))
+
+    def history(self, node: str | None = None, group: str | None = None, since: int = 0) -> list[Entry]:
+        """Return the requests after number `since`, in order of arrival, those still open too."""
+        asked = {"node": node, "group": group, "since": since}
+        query = urlencode({name: value for name, value in asked.items() if value is not None})
+        lines = map(json.loads, self._call("GET", f"/history?{query}").splitlines())
+        return [Entry(**{name: line[name] for name in ENTRY_FIELDS}) for line in lines]
+
+    def reset(self) -> None:
+        """Clear groups, faults, latency and history, bring nodes up, drop what is under way."""
+        self._call("POST", "/reset")
+
+    def _call(self, method: str, path: str, body: Json = None) -> bytes:
+        data = None if method not in ("PUT", "POST") else json.dumps(body).encode()
+        request = Request(self.url + path, data, {"Content-Type": "application/json"}, method=method)
+        try:
+            with self._open(request, timeout=self._timeout) as answer:
+                content: bytes = answer.read()
+                return content
+        except HTTPError as error:
+            with error:
+                raise AdminError(f"{method} {path}: {reason(error.read())}") from None
+
+    @staticmethod
+    def _armed(content: bytes) -> dict[str, list[ArmedFault]]:
+        return {node: [ArmedFault(**one) for one in armed] for node, armed in json.loads(content).items()}
+
+
+def scope(node: str | None, what: str) -> str:
+    """Return the path of a resource of one node, or of all."""
+    return f"/{what}" if node is None else f"/nodes/{quote(node, safe='')}/{what}"
+
+
+def reason(content: bytes) -> str:
+    """Return what an error answer says."""
+    try:
+        return str(json.loads(content)["detail"])
+    except (ValueError, KeyError, TypeError):
+        return content.decode("utf-8", "replace")

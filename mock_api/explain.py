@@ -1,0 +1,24 @@
+"""Pydantic's complaints in the words of a person: the value, the rule, the remedy, in one line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from mock_api.faults import Kind, Rule
+
+
+def explain(error: Mapping[str, object]) -> str:
+    """Put one entry of `ValidationError.errors()` in one line."""
+    message = str(error["msg"]).removeprefix("Value error, ").replace("Input should be", "must be")
+    path = error["loc"]
+    where = ".".join(str(part) for part in path) if isinstance(path, tuple | list) else str(path)
+    value = json.dumps(error.get("input"), default=str)
+    match error["type"]:
+        case "missing":
+            return f'"{where}" is missing from {value}; kinds: {", ".join(Kind)}'
+        case "extra_forbidden":
+            return f'"{where}" is not known; the fields of a rule: {", ".join(Rule.model_fields)}'
+        case "value_error":
+            return f"{value}: {message}"
+    return f"{where or 'the value'} is {value}; {message}"
