@@ -7,7 +7,7 @@ on a port of its own. An admin port breaks nodes, plants groups and tells what r
     python -m mock_api --node node3 --port 5003 --state file   # one alone, to be killed
 
 A killed node that is started again with the same state file holds what it held. One line of JSON on stdout
-says when everything serves, and where: `{"ready": true, "nodes": {"node1": "http://…"}, "admin": "http://…"}`.
+says when everything serves, and where: `{"ready": true, "nodes": {"node1": "http://…"}, "admin": "…"}`.
 
 **Faults** are rules: JSON objects in a list, from `--faults FILE` or sent to `/faults` (every node) or
 `/nodes/{name}/faults` of the admin API, for example
@@ -36,7 +36,8 @@ Every kind but the last two takes `probability`, `methods`, `group` (exact, or a
 and `after`; see `faults.Rule`. Chance is seeded per node, see `plan.Plan`. The record is described in
 `history`, and `admin.ClusterAdmin` speaks to the admin port from Python.
 
-What the pieces are: `node` (groups and what calls do to them), `disk` (one node's groups in a file), `faults`
-and `latency` (rules as data), `plan` (which rule strikes), `calls` (one call in time), `listener` (a port that
-can be shut), `app` and `admin_app` (the two APIs), `cluster` (all of it), `options` (the command line).
+What the pieces are: `node` (groups, and what calls do to them), `disk` (one node's groups in a file),
+`faults` and `latency` (rules as data), `plan` (which rule strikes), `calls` (one call in time), `listener`
+(a port that can be shut), `app` and `admin_app` (the two APIs), `cluster` (all of it), `options` (the command
+line).
 """

@@ -92,7 +92,7 @@ class ClusterAdmin:
         return self._armed(self._call("PUT", scope(node, "faults"), list(rules)))
 
     def set_latency(self, latency: Json, node: str | None = None) -> None:
-        """Set milliseconds, `{"uniform": [a, b]}`, `{"choices": [[probability, ms], …]}`, or None."""
+        """Set a number of ms, `{"uniform": [a, b]}`, `{"choices": [[share, ms], …]}`, or None."""
         self._call("PUT", scope(node, "latency"), latency)
 
     def set_manners(

@@ -19,7 +19,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from enum import StrEnum
 from pathlib import Path
 
@@ -67,12 +67,15 @@ class Record:
     end: End | None = None
 
     def line(self) -> str:
-        return json.dumps({"line": "request", **asdict(self)})
+        return json.dumps({"line": "request", **{name: getattr(self, name) for name in FIELDS}})
 
     def effect(self) -> dict[str, JsonValue]:
         """Return the `effect` line of a record whose effect has come."""
         names = "seq node effect_seq effect_at actor method group before after fault attempt"
         return {"line": "effect", **{name: getattr(self, name) for name in names.split()}}
+
+
+FIELDS = tuple(field.name for field in fields(Record))
 
 
 class History:
@@ -133,7 +136,7 @@ class History:
         """End a request: answered with a status, reset by us, or left by its client."""
         record.end, record.status, record.ended_at = end, status, time.time()
         record.answered_at = record.ended_at if end is End.ANSWERED else None
-        if record.seq >= self._oldest_live:
+        if self._file is not None and record.seq >= self._oldest_live:
             self._write(record.line())
 
     def node_event(self, node: str, event: str) -> None:
