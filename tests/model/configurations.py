@@ -1,0 +1,141 @@
+"""What is run: configurations in which every promise must hold, and ones in which one must be seen to
+break."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from tests.model.lockstep import Lockstep
+from tests.model.naive import Naive
+from tests.model.rules import Rules
+from tests.model.state import Action
+from tests.model.tables import Model
+
+CREATE, DELETE = Action.CREATE, Action.DELETE
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """A model with a name; `breaks` says which promise must be seen to break ("" for any), None that none
+    may be."""
+
+    name: str
+    model: Model
+    breaks: str | None = None
+    large: bool = False
+
+
+SMALL = Rules(forward_slots=1)
+ONE_HOST = replace(SMALL, held=(False,), forward_slots=2)
+TWO_OPERATIONS = replace(SMALL, actions=(CREATE, DELETE), workers=1)
+
+
+def holds(name: str, rules: Rules, *, large: bool = False) -> Configuration:
+    """A configuration without any counterexample."""
+    return Configuration(name, Lockstep(rules), None, large)
+
+
+def breaks(name: str, rules: Rules, promise: str = "") -> Configuration:
+    """A configuration that must have a counterexample."""
+    return Configuration(name, Lockstep(rules), promise)
+
+
+SOUND = (
+    holds("create, nowhere yet", SMALL),
+    holds("create, one host holds it already", replace(SMALL, held=(True, False))),
+    holds("create, held everywhere", replace(SMALL, held=(True, True))),
+    holds("delete, held everywhere", replace(SMALL, actions=(DELETE,), held=(True, True))),
+    holds("delete, one host lacks it", replace(SMALL, actions=(DELETE,), held=(True, False))),
+    holds("one host, more attempts at once", ONE_HOST),
+    holds(
+        "no deadline: only a failed step or a cancel rolls back", replace(SMALL, deadline=False, cancels=True)
+    ),
+    holds("a host dies, an operator abandons it", replace(SMALL, hosts_may_die=1)),
+    holds(
+        "a host dies, nobody abandons it: the others are restored",
+        replace(SMALL, hosts_may_die=1, operator_abandons=False),
+    ),
+    holds("three hosts", replace(SMALL, held=(False,) * 3, workers=1, late=0)),
+    holds("create, then a queued delete", TWO_OPERATIONS),
+    holds("create, then a queued create", replace(TWO_OPERATIONS, actions=(CREATE, CREATE))),
+    holds(
+        "delete, then a queued create", replace(TWO_OPERATIONS, actions=(DELETE, CREATE), held=(True, False))
+    ),
+    holds("two operations, cancels", replace(TWO_OPERATIONS, cancels=True)),
+    holds("writes arrive more than once", replace(SMALL, writes_arrive_once=False)),
+    holds("refinement close_proven", replace(SMALL, close_proven=True)),
+)
+
+MUTANTS = (
+    breaks("attempts not recorded before the write", replace(SMALL, attempts_recorded_first=False)),
+    breaks(
+        "attempt ids not fresh: a redelivered message sends under the same id",
+        replace(SMALL, fresh_attempt_ids=False),
+    ),
+    breaks("`before` read again on redelivery", replace(SMALL, before_is_first_reading=False)),
+    breaks("attempts opened after the decision", replace(SMALL, begin_checks_decision=False)),
+    breaks("decision not compare-and-set", replace(SMALL, decide_once=False), "CONTRADICTION"),
+    breaks(
+        "decision does not read an accepted cancel",
+        replace(SMALL, decide_reads_cancel=False, cancels=True),
+        "CANCELLED",
+    ),
+    breaks("no send_by guard", replace(SMALL, send_by_guard=False)),
+    breaks("`already there` always taken for not ours", replace(ONE_HOST, already_there_may_be_ours=False)),
+    breaks("a bad request taken for `already there`", replace(SMALL, refused_needs_absence=False), "LOST"),
+    breaks("a 500 taken for not applied", replace(SMALL, server_error_leaves_open=False)),
+    breaks("restored recorded without settling", replace(SMALL, settle_before_restored=False)),
+    breaks(
+        "the lock released without settling, after a commit",
+        replace(ONE_HOST, settle_before_end=False, actions=(CREATE, DELETE)),
+        "LATE",
+    ),
+    breaks("settled by one GET", replace(SMALL, settle_needs_two_gets=False)),
+    breaks("settled by the clock alone", replace(SMALL, settle_needs_gets=False)),
+    breaks("undo confirmed although other attempts are open", replace(SMALL, undo_only_if_clean=False)),
+    breaks("only confirmed hosts undone", replace(SMALL, undo_whatever_was_touched=False)),
+    breaks("undo gives up", replace(SMALL, undo_never_gives_up=False)),
+    breaks("no lock", replace(TWO_OPERATIONS, held=(False,), workers=2, late=0, lock=False), "LOST"),
+    breaks(
+        "a dead host, and neither abandon nor patience",
+        replace(SMALL, hosts_may_die=1, operator_abandons=False, others_suffice=False, late=0, workers=1),
+        "STUCK",
+    ),
+    breaks("Redis loses what it acknowledged", replace(SMALL, redis_keeps_what_it_acknowledged=False)),
+    breaks(
+        "A1 does not hold: a host finishes later than settle_seconds",
+        replace(SMALL, a1_finishes_in_time=False),
+    ),
+    breaks("A2 does not hold: somebody else writes the group", replace(SMALL, a2_no_strangers=False)),
+    breaks(
+        "A4 or A5 does not hold: a GET is stale, or a 404 is not the node's",
+        replace(SMALL, a4_reads_are_fresh=False),
+    ),
+    breaks(
+        "refinement close_proven where writes arrive more than once",
+        replace(SMALL, close_proven=True, writes_arrive_once=False),
+    ),
+    breaks(
+        "refinement: the only open undo attempt closed by a GET",
+        replace(ONE_HOST, forward_slots=1, actions=(CREATE, CREATE), close_proven_undo="any"),
+        "LATE",
+    ),
+)
+
+NO_LATE = Rules(late=0)
+
+NAIVE = (
+    Configuration("plain chord: create", Naive(NO_LATE), "ORPHAN"),
+    Configuration(
+        "plain chord: delete", Naive(replace(NO_LATE, actions=(DELETE,), held=(True, True))), "LOST"
+    ),
+    Configuration(
+        "plain chord: 400 counts as done",
+        Naive(replace(NO_LATE, held=(True, False)), already_is_success=True),
+        "FOREIGN",
+    ),
+    Configuration("plain chord: a write lands late", Naive(Rules()), "LATE"),
+    Configuration("plain chord: messages acknowledged early", Naive(NO_LATE, acks_late=False), "STUCK"),
+)
+
+LARGE = (holds("large: create, two attempts at once on each host", Rules()),)
