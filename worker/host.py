@@ -6,13 +6,13 @@ import json
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import requests
 from urllib3.exceptions import HTTPError
 
-from worker.inventory import Host
+from worker.clock import SystemClock
 from worker.operation.answer import (
     NoReply,
     ProbeAnswer,
@@ -22,6 +22,7 @@ from worker.operation.answer import (
     classify_probe,
     classify_write,
 )
+from worker.operation.host import Host
 from worker.operation.model import Action, AttemptId, GroupId
 from worker.operation.ports import Clock, Stopping
 from worker.settings import Settings
@@ -45,7 +46,7 @@ class HostClient:
 
     host: Host
     settings: Settings
-    clock: Clock
+    clock: Clock = field(default_factory=SystemClock)
     stopping: Callable[[], bool] = never
 
     @property

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import cast
 from urllib.parse import urlsplit
@@ -13,37 +11,13 @@ from urllib.parse import urlsplit
 import yaml
 
 from worker.operation.errors import InvalidInput
-from worker.operation.model import HostName, HostRef
+from worker.operation.host import Host
+from worker.operation.model import HostName
 from worker.operation.names import MAX_LENGTH, is_plain_name, show
 from worker.settings import Settings
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 KNOWN_KEYS = ("name", "url", "verify", "ca_file", "token_file", "labels")
-_FINGERPRINT_LENGTH = 12
-
-
-@dataclass(frozen=True, slots=True)
-class Host:
-    """One node of the cluster, as Lockstep reaches it."""
-
-    name: HostName
-    url: str
-    """Scheme, host and port, and a path if there is one; without a slash at its end."""
-    verify: bool | str = True
-    """For https: True, False, or the path of a file with the certificate authorities to trust."""
-    token_file: str | None = None
-    """A file with a bearer token, read for each session."""
-    labels: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def fingerprint(self) -> str:
-        """A short digest of the URL: tells whether two inventories mean the same host, and shows no URL."""
-        return hashlib.sha256(self.url.encode()).hexdigest()[:_FINGERPRINT_LENGTH]
-
-    @property
-    def ref(self) -> HostRef:
-        """What the record keeps of a host."""
-        return HostRef(self.name, self.fingerprint)
 
 
 class Inventory:

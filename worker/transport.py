@@ -121,24 +121,24 @@ def _before_sending(connection: HTTPConnection) -> None:
     call.sent = True
 
 
-class _Guarded(HTTPConnection):
+class GuardedConnection(HTTPConnection):
     def send(self, data: Any) -> None:
         _before_sending(self)
         super().send(data)
 
 
-class _GuardedTLS(HTTPSConnection):
+class GuardedTLSConnection(HTTPSConnection):
     def send(self, data: Any) -> None:
         _before_sending(self)
         super().send(data)
 
 
 class _Pool(HTTPConnectionPool):
-    ConnectionCls = _Guarded
+    ConnectionCls = GuardedConnection
 
 
 class _TLSPool(HTTPSConnectionPool):
-    ConnectionCls = _GuardedTLS
+    ConnectionCls = GuardedTLSConnection
 
 
 class GuardedAdapter(HTTPAdapter):

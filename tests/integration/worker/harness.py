@@ -1,0 +1,240 @@
+"""Real parts for the worker's integration tests: Redis, mock nodes, workers and beat, with short times."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from mock_api.admin import ClusterAdmin, Entry
+from producer.stack.child import Child
+from producer.stack.cluster import MockCluster
+from producer.stack.guard import Guard
+from producer.stack.redis_server import RedisServer
+from worker.celery import Lockstep, make_app
+from worker.inventory import Inventory, load_inventory
+from worker.operation.model import Action, GroupId, HostName, Operation, OperationId, Step
+from worker.settings import Settings
+from worker.store.base import Accepted, Request
+from worker.store.connection import connect
+from worker.store.redis import RedisStore
+from worker.workflow import publish_forward
+
+T = TypeVar("T")
+ROOT = Path(__file__).parents[3]
+PATIENCE = 45.0
+"""Seconds until a condition must hold; generous, for a busy machine is slow."""
+SHORT = {
+    "connect_timeout": "1",
+    "read_timeout": "1",
+    "call_timeout": "2",
+    "send_within": "1",
+    "settle_seconds": "1",
+    "backoff_base": "0.1",
+    "backoff_cap": "1",
+    "rollback_backoff_cap": "2",
+    "sweep_every": "0.5",
+    "sweep_patience": "2",
+    "visibility_timeout": "28",
+    "restore_every": "1",
+    "redis_timeout": "2",
+    "concurrency": "8",
+}
+"""Times short enough for tests, in the relations that the shipped ones have."""
+
+
+def eventually(look: Callable[[], T | bool | None], what: str, patience: float = PATIENCE) -> T:
+    """Return the first true value of `look`; fail with `what` after `patience` seconds."""
+    deadline = time.monotonic() + patience
+    while True:
+        value = look()
+        if value:
+            return value  # type: ignore[return-value]
+        assert time.monotonic() < deadline, f"not within {patience:g} s: {what}"
+        time.sleep(0.02)
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """Where an operation came to."""
+
+    operation: Operation
+    steps: dict[str, Step]
+
+    @property
+    def outcomes(self) -> dict[str, str | None]:
+        """Host -> outcome."""
+        return {
+            name: None if step.outcome is None else step.outcome.value for name, step in self.steps.items()
+        }
+
+
+@dataclass
+class Bench:
+    """One Redis, one mock cluster, and the workers of one test under a key prefix of its own."""
+
+    redis: RedisServer
+    cluster: MockCluster
+    guard: Guard
+    directory: Path
+    overrides: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.directory.mkdir(parents=True, exist_ok=True)
+        inventory = self.directory / "hosts.yaml"
+        entries = "".join(f"  - name: {name}\n    url: {url}\n" for name, url in self.cluster.nodes.items())
+        inventory.write_text(f"hosts:\n{entries}")
+        self.values = {
+            **SHORT,
+            "redis_url": self.redis.url,
+            "inventory": str(inventory),
+            "key_prefix": f"{secrets.token_hex(4)}:",
+            **self.overrides,
+        }
+        self.settings = Settings(**self.values)  # type: ignore[arg-type]
+        self.store: RedisStore = connect(self.settings)
+        self.app: Lockstep = make_app(self.settings)
+        self.inventory: Inventory = load_inventory(self.settings)
+        self.admin = ClusterAdmin(self.cluster.admin_url)
+        self.group = GroupId(f"team-{secrets.token_hex(3)}")
+        self._stack = ExitStack()
+
+    @property
+    def env(self) -> dict[str, str]:
+        """The environment of this bench's processes."""
+        base = {key: value for key, value in os.environ.items() if not key.startswith("LOCKSTEP_")}
+        return {
+            **base,
+            "PYTHONPATH": str(ROOT),
+            **{f"LOCKSTEP_{key.upper()}": value for key, value in self.values.items()},
+        }
+
+    def close(self) -> None:
+        """Stop this test's processes and clear the cluster."""
+        self._stack.close()
+        self.admin.reset()
+        self.admin.set_latency(None)
+        for name, node in self.admin.nodes().items():
+            if not node.up:
+                self.admin.up(name)
+        self.app.close()
+
+    def child(self, name: str, arguments: Sequence[str], env: Mapping[str, str] | None = None) -> Child:
+        """Start a Python process of this test; it is stopped with the test."""
+        command = [sys.executable, *arguments]
+        grace = self.settings.call_timeout + 5
+        child = Child(
+            name,
+            command,
+            directory=self.directory,
+            guard=self.guard,
+            env={**self.env, **(env or {})},
+            grace=grace,
+        )
+        self._stack.callback(child.stop)
+        child.launch()
+        return child
+
+    def worker(
+        self,
+        name: str = "worker",
+        *,
+        app: str = "worker",
+        queues: str = "operations,rollback",
+        env: Mapping[str, str] | None = None,
+        options: Sequence[str] = (),
+        wait: bool = True,
+    ) -> Child:
+        """Start a worker and wait until it is ready."""
+        quick = ["--without-gossip", "--without-mingle", "-l", "INFO"]
+        arguments = ["-m", "celery", "-A", app, "worker", "-Q", queues, "-n", f"{name}@%h", *quick, *options]
+        child = self.child(name, arguments, env)
+        if wait:
+            eventually(lambda: " ready." in child.output() or not child.running, f"{name} is ready")
+            assert child.running, child.output()
+        return child
+
+    def held_worker(self, point: str) -> tuple[Child, Path]:
+        """Start a worker that stops for ever at a named point; the path appears when it is there."""
+        mark = self.directory / "held"
+        env = {"HOLD_AT": point, "HOLD_MARK": str(mark)}
+        return self.worker("held", app="tests.integration.worker.held", env=env), mark
+
+    def beat(self) -> Child:
+        """Start beat."""
+        arguments = ["-m", "celery", "-A", "worker", "beat", "--schedule", str(self.directory / "beat")]
+        return self.child("beat", arguments)
+
+    def run_all(self) -> None:
+        """Start a worker for both queues, and beat."""
+        self.beat()
+        self.worker()
+
+    def accept(self, action: Action, group: GroupId | None = None, key: str | None = None) -> OperationId:
+        """Record an operation without publishing anything."""
+        operation = OperationId(key or secrets.token_hex(6))
+        hosts = tuple(host.ref for host in self.inventory)
+        deadline = round(self.settings.deadline * 1000)
+        request = Request(operation, group or self.group, action, hosts, deadline, "test")
+        assert self.store.accept(request) is Accepted.ACCEPTED
+        return operation
+
+    def start(self, action: Action, group: GroupId | None = None) -> OperationId:
+        """Record an operation and publish its chord."""
+        operation = self.accept(action, group)
+        publish_forward(self.app, operation, group or self.group, action, self.hosts)
+        return operation
+
+    @property
+    def hosts(self) -> list[HostName]:
+        """The names of all hosts."""
+        return [host.name for host in self.inventory]
+
+    def read(self, operation: OperationId) -> Operation:
+        """Read the operation from the record."""
+        found = self.store.operation(operation)
+        assert found is not None
+        return found
+
+    def end(self, operation: OperationId, patience: float = PATIENCE) -> End:
+        """Wait until the operation's lock is released."""
+        eventually(lambda: self.read(operation).ended, f"{operation} ends", patience)
+        return End(self.read(operation), {step.host: step for step in self.store.steps(operation)})
+
+    def holding(self, group: GroupId | None = None) -> set[str]:
+        """Which nodes hold the group now."""
+        return {name for name in self.cluster.nodes if (group or self.group) in self.admin.groups(name)}
+
+    def history(self, node: str | None = None) -> list[Entry]:
+        """What the nodes say happened to the group."""
+        entries = self.admin.history(node=node, group=self.group)
+        return [entry for entry in entries if entry.actor != "admin"]
+
+    def effects(self, node: str) -> list[str]:
+        """The changes of the group on a node, in their order."""
+        changed = [entry for entry in self.history(node) if entry.effect_seq is not None]
+        return [entry.method for entry in sorted(changed, key=lambda entry: entry.effect_seq or 0)]
+
+
+@contextmanager
+def parts(directory: Path, nodes: int = 3) -> Iterator[tuple[RedisServer, MockCluster, Guard]]:
+    """Start a Redis server and a mock cluster of our own."""
+    guard = Guard()
+    for part in ("redis", "cluster"):
+        (directory / part).mkdir(parents=True, exist_ok=True)
+    redis = RedisServer(directory / "redis", guard=guard)
+    cluster = MockCluster(directory / "cluster", nodes, guard=guard)
+    try:
+        redis.start()
+        cluster.start()
+        yield redis, cluster, guard
+    finally:
+        cluster.stop()
+        redis.stop()
+        guard.close()

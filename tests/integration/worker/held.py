@@ -1,0 +1,132 @@
+"""A worker that stops at one named point, for ever: `celery -A tests.integration.worker.held worker`.
+
+HOLD_AT names the point, and HOLD_MARK a file that is written when it is reached. With the mark there already
+nothing is held, so that a second process goes through.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from worker import transport
+from worker.celery import Lockstep, make_app
+from worker.host import METHODS
+from worker.inventory import load_inventory
+from worker.operation.answer import ProbeAnswer, WriteAnswer
+from worker.operation.model import Action, AttemptId, GroupId, HostName
+from worker.operation.ports import HostApi
+from worker.settings import Settings, load_settings
+from worker.store.connection import connect
+from worker.store.redis import RedisStore
+from worker.tasks.runtime import Runtime, assemble, real_hosts
+
+POINTS = (
+    "before begin",
+    "after begin",
+    "after POST sent",
+    "after POST answered",
+    "after finish",
+    "before decide",
+    "after decide",
+    "before begin_undo",
+    "after begin_undo",
+    "after DELETE sent",
+    "after DELETE answered",
+    "after finish_undo",
+    "between settle GETs",
+)
+
+
+def hold(point: str) -> None:
+    """Block for ever if this is the point to be held at and nobody was held yet."""
+    mark = Path(os.environ["HOLD_MARK"])
+    if os.environ["HOLD_AT"] != point or mark.exists():
+        return
+    mark.write_text(str(os.getpid()))
+    threading.Event().wait()
+
+
+class HeldStore(RedisStore):
+    """The real store, with a point before and after each transition that matters."""
+
+    def __getattribute__(self, name: str) -> Any:
+        found = super().__getattribute__(name)
+        if name not in ("begin", "finish", "decide", "begin_undo", "finish_undo", "settle"):
+            return found
+
+        def held(*args: Any, **kwargs: Any) -> Any:
+            hold(f"before {name}")
+            result = found(*args, **kwargs)
+            hold(f"after {name}")
+            if name == "settle" and result.open and result.again_at:
+                hold("between settle GETs")
+            return result
+
+        return held
+
+
+class HeldHost:
+    """The real host client, with a point after the answer to a write."""
+
+    def __init__(self, inner: HostApi) -> None:
+        self._inner = inner
+        self.fingerprint = inner.fingerprint
+
+    def probe(self, group: GroupId) -> ProbeAnswer:
+        """GET the group."""
+        return self._inner.probe(group)
+
+    def write(
+        self, action: Action, group: GroupId, attempt: AttemptId, send_before: float, body: str | None = None
+    ) -> WriteAnswer:
+        """Write, and perhaps stop with the answer in hand."""
+        answer = self._inner.write(action, group, attempt, send_before, body)
+        hold(f"after {METHODS[action]} answered")
+        return answer
+
+
+def hold_after_sending() -> None:
+    """Stop once a whole request with a body has left."""
+    send = transport.GuardedConnection.send
+
+    def held(self: Any, data: Any) -> None:
+        send(self, data)
+        if data.startswith(b"{"):
+            hold(f"after {self.held_method} sent")
+        else:
+            self.held_method = bytes(data).split(b" ", 1)[0].decode()
+
+    transport.GuardedConnection.send = held  # type: ignore[method-assign]
+
+
+def build_runtime(settings: Settings) -> Runtime:
+    """The real parts, wrapped."""
+    store = connect(settings)
+    store.__class__ = HeldStore
+    find = real_hosts(settings, load_inventory(settings))
+
+    def wrapped(name: HostName) -> HostApi | None:
+        host = find(name)
+        return HeldHost(host) if host else None
+
+    return assemble(settings, store, wrapped)
+
+
+class HeldApp(Lockstep):
+    """The real application with wrapped parts."""
+
+    build_runtime: Callable[[Settings], Runtime]
+
+
+def _app() -> Lockstep:
+    application = make_app(load_settings())
+    application.build_runtime = staticmethod(build_runtime)  # type: ignore[attr-defined]
+    hold_after_sending()
+    return application
+
+
+app = _app()
