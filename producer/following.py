@@ -1,0 +1,114 @@
+"""Following an operation until a time-out, through losses of Redis: once for threads, once for asyncio."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Iterator
+
+import redis.asyncio
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from producer.link import COALESCE, CONFIRM, GIVE_UP, Link, is_decisive
+from worker.operation.errors import StoreUnavailable
+from worker.operation.model import Operation, OperationId
+from worker.settings import Settings
+from worker.store.scripts import store_errors
+
+LOOK_AGAIN = 1.0
+"""Seconds between readings when no event comes, for an event can be lost with a connection."""
+
+
+def follow(link: Link, operation: OperationId, timeout: float) -> Iterator[Operation | None]:
+    """Yield the operation now and after every event, None while Redis does not answer; end at the time-out.
+
+    A frozen Redis can hold this up for a few seconds longer. Raises UnknownOperation.
+    """
+    ends = time.monotonic() + timeout
+    with link.events(operation) as events:
+        while True:
+            events.subscribe()
+            yield link.look(operation)
+            left = ends - time.monotonic()
+            if left <= 0:
+                return
+            events.wait(min(LOOK_AGAIN, left))
+
+
+async def follow_async(
+    link: Link,
+    operation: OperationId,
+    timeout: float,  # noqa: ASYNC109 - passing it is no error here
+) -> AsyncGenerator[Operation | None]:
+    """Do as `follow` does without ever blocking the event loop; readings run in a thread."""
+    ends = time.monotonic() + timeout
+    events = AsyncEvents(link.settings, link.keys.events(operation))
+    try:
+        while True:
+            await events.subscribe()
+            yield await asyncio.to_thread(link.look, operation)
+            left = ends - time.monotonic()
+            if left <= 0:
+                return
+            await events.wait(min(LOOK_AGAIN, left))
+    finally:
+        await events.close()
+
+
+class AsyncEvents:
+    """What `Events` is, for asyncio. Bound to the event loop that first uses it."""
+
+    def __init__(self, settings: Settings, channel: str) -> None:
+        self._client = redis.asyncio.Redis.from_url(
+            settings.redis_url,
+            decode_responses=True,
+            socket_timeout=min(settings.redis_timeout, GIVE_UP),
+            socket_connect_timeout=min(settings.redis_connect_timeout, GIVE_UP),
+            socket_keepalive=True,
+            health_check_interval=15,
+            retry=Retry(NoBackoff(), 0),
+        )
+        self._pubsub = self._client.pubsub()
+        self._channel = channel
+        self._subscribed = False
+
+    async def subscribe(self) -> None:
+        """Make sure, where Redis allows it, that no event from now on is missed."""
+        if self._subscribed:
+            return
+        try:
+            with store_errors():
+                await self._pubsub.subscribe(self._channel)
+                self._subscribed = await self._pubsub.get_message(timeout=CONFIRM) is not None
+        except StoreUnavailable:
+            pass  # told by the reading that follows
+        if not self._subscribed:
+            await self._drop()
+
+    async def wait(self, timeout: float) -> None:  # noqa: ASYNC109 - as above
+        """Return after a decisive event, a moment after any other, or after `timeout` seconds."""
+        ends = time.monotonic() + timeout
+        while (left := ends - time.monotonic()) > 0:
+            if not self._subscribed:
+                await asyncio.sleep(left)
+                return
+            try:
+                with store_errors():
+                    message = await self._pubsub.get_message(ignore_subscribe_messages=True, timeout=left)
+            except StoreUnavailable:
+                await self._drop()
+                continue
+            if message is not None:
+                if is_decisive(message["data"]):
+                    return
+                ends = min(ends, time.monotonic() + COALESCE)
+
+    async def close(self) -> None:
+        """Close the connection."""
+        await self._drop()
+        await self._client.aclose()
+
+    async def _drop(self) -> None:
+        self._subscribed = False
+        await self._pubsub.aclose()  # type: ignore[no-untyped-call]

@@ -1,0 +1,207 @@
+"""The handle of one operation: read it, wait for it, watch it, cancel it; in threads or in asyncio."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from contextlib import aclosing
+
+from producer.following import follow, follow_async
+from producer.link import Link, unknown
+from producer.naming import parse_note, parse_timeout
+from producer.results import Result, answered, result_of
+from worker.operation import model
+from worker.operation.errors import CancelRefused, StoreUnavailable, WaitTimeout
+from worker.operation.model import Action, GroupId, OperationId
+from worker.store.base import Cancelled
+
+OnChange = Callable[[model.Operation | None], None]
+"""Called with every change while waiting, and with None when Redis stops answering."""
+Done = Callable[[model.Operation], bool]
+
+
+class Operation:
+    """One operation, known by its id. Safe to share between threads; holds nothing but its client's link.
+
+    >>> operation = cluster.create_group("team-a")
+    >>> operation.wait(timeout=30).state
+    <State.COMMITTED: 'committed'>
+    >>> [status.state.value for status in operation.watch()]
+    ['committed']
+
+    In asyncio: `result = await operation`, `async for status in operation`.
+    """
+
+    def __init__(
+        self,
+        link: Link,
+        id: OperationId,  # noqa: A002
+        group: GroupId,
+        action: Action,
+        *,
+        created_by: str,
+        existing: bool = True,
+        published: bool = False,
+    ) -> None:
+        self._link = link
+        self._created_by = created_by
+        self.id = id
+        self.group = group
+        self.action = action
+        self.existing = existing
+        """True when the operation had been accepted before it was asked for."""
+        self.published = published
+        """True when this call sent its tasks; otherwise whoever accepted it did, or the sweep does."""
+
+    def __repr__(self) -> str:
+        """Name the operation."""
+        return f"<Operation {self.id}: {self.action} {self.group}>"
+
+    def status(self) -> model.Operation:
+        """Read the operation as it stands. Raises UnknownOperation and StoreUnavailable."""
+        found = self._link.store.operation(self.id)
+        if found is None:
+            raise unknown(self.id)
+        return found
+
+    refresh = status
+
+    def steps(self) -> tuple[model.Step, ...]:
+        """Read what became of each host so far. Raises StoreUnavailable."""
+        return self._link.store.steps(self.id)
+
+    def wait(self, timeout: float | None = None, on_change: OnChange | None = None) -> Result:
+        """Wait until the caller can be answered, and say what the operation came to.
+
+        That is: it is committed (even if it is still settling), rolled back or abandoned; or it is rolling
+        back and every host that answers is restored (`state` is then `rolling_back`, see `pending_hosts`).
+        Goes on through a loss of Redis. Raises WaitTimeout after `timeout` seconds; the operation goes on.
+        """
+        return self._wait(answered, timeout, on_change)
+
+    def wait_end(self, timeout: float | None = None, on_change: OnChange | None = None) -> Result:
+        """Wait as `wait` does, but until the group's lock is released: another operation can follow."""
+        return self._wait(_ended, timeout, on_change)
+
+    def watch(self) -> Iterator[model.Operation]:
+        """Yield the operation as it stands and then after each change, until its lock is released.
+
+        Changes within some 50 ms are told as one. Goes on through a loss of Redis.
+        """
+        last: model.Operation | None = None
+        for status in follow(self._link, self.id, parse_timeout(None)):
+            if status is not None and status != last:
+                last = status
+                yield status
+                if status.ended:
+                    return
+
+    def cancel(self, reason: str | None = None) -> None:
+        """Decide that the operation is rolled back; who cancelled it, and why, is kept in the record.
+
+        Raises CancelRefused once it is decided otherwise, UnknownOperation and StoreUnavailable.
+        """
+        text = f"cancelled by {self._created_by}"
+        if reason is not None:
+            text += f": {parse_note('reason', reason)}"
+        match self._link.store.cancel(self.id, text):
+            case Cancelled.UNKNOWN:
+                raise unknown(self.id)
+            case Cancelled.COMMITTED:
+                undo = f"{self.action.inverse} the group instead"
+                raise CancelRefused(f'operation "{self.id}" cannot be cancelled: it is committed; {undo}')
+            case Cancelled.ROLLING_BACK:
+                raise CancelRefused(
+                    f'operation "{self.id}" cannot be cancelled: it is being rolled back already'
+                )
+
+    def __await__(self) -> Generator[object, None, Result]:
+        """Wait as `wait` does, without blocking the event loop."""
+        return self.wait_async().__await__()
+
+    def __aiter__(self) -> AsyncIterator[model.Operation]:
+        """Watch as `watch` does, without blocking the event loop."""
+        return self.watch_async()
+
+    async def wait_async(
+        self,
+        timeout: float | None = None,  # noqa: ASYNC109 - its end is no cancellation: the operation goes on
+        on_change: OnChange | None = None,
+    ) -> Result:
+        """Wait as `wait` does, without blocking the event loop."""
+        return await self._wait_async(answered, timeout, on_change)
+
+    async def wait_end_async(
+        self,
+        timeout: float | None = None,  # noqa: ASYNC109 - as above
+        on_change: OnChange | None = None,
+    ) -> Result:
+        """Wait as `wait_end` does, without blocking the event loop."""
+        return await self._wait_async(_ended, timeout, on_change)
+
+    async def watch_async(self) -> AsyncIterator[model.Operation]:
+        """Watch as `watch` does, without blocking the event loop."""
+        last: model.Operation | None = None
+        async with aclosing(follow_async(self._link, self.id, parse_timeout(None))) as changes:
+            async for status in changes:
+                if status is not None and status != last:
+                    last = status
+                    yield status
+                    if status.ended:
+                        return
+
+    def _wait(self, done: Done, timeout: float | None, on_change: OnChange | None) -> Result:
+        waiting = _Waiting(done, on_change)
+        for status in follow(self._link, self.id, parse_timeout(timeout)):
+            if waiting.is_over(status) and (result := self._result(status)):
+                return result
+        raise self._too_late(timeout, waiting)
+
+    async def _wait_async(
+        self,
+        done: Done,
+        timeout: float | None,  # noqa: ASYNC109 - as above
+        on_change: OnChange | None,
+    ) -> Result:
+        waiting = _Waiting(done, on_change)
+        async with aclosing(follow_async(self._link, self.id, parse_timeout(timeout))) as changes:
+            async for status in changes:
+                if waiting.is_over(status) and (result := await asyncio.to_thread(self._result, status)):
+                    return result
+        raise self._too_late(timeout, waiting)
+
+    def _result(self, status: model.Operation | None) -> Result | None:
+        """Read the steps; None if Redis is lost at this very moment, so that the wait goes on."""
+        try:
+            return result_of(status, self._link.waiting.steps(self.id)) if status else None
+        except StoreUnavailable:
+            return None
+
+    def _too_late(self, timeout: float | None, waiting: _Waiting) -> WaitTimeout:
+        state = f"is {waiting.last.state}" if waiting.last else "was accepted"
+        silence = ", and Redis does not answer" if waiting.silent else ""
+        text = f'operation "{self.id}" {state} after {timeout:g} s{silence}'
+        return WaitTimeout(f"{text}: it goes on; ask again later")
+
+
+class _Waiting:
+    """What a waiting caller has been told so far."""
+
+    def __init__(self, done: Done, on_change: OnChange | None) -> None:
+        self._done = done
+        self._on_change = on_change
+        self.last: model.Operation | None = None
+        self.silent = False
+
+    def is_over(self, status: model.Operation | None) -> bool:
+        """Tell the caller what is new; return True if this is what it waits for."""
+        new = not self.silent if status is None else self.silent or status != self.last
+        if new and self._on_change is not None:
+            self._on_change(status)
+        self.silent = status is None
+        self.last = status or self.last
+        return status is not None and self._done(status)
+
+
+def _ended(status: model.Operation) -> bool:
+    return status.ended

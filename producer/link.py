@@ -1,0 +1,156 @@
+"""A client's link to Redis: the record, and the events of operations."""
+
+from __future__ import annotations
+
+import json
+import time
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from worker.operation.errors import StoreUnavailable, UnknownOperation
+from worker.operation.model import Operation, OperationId
+from worker.settings import Settings
+from worker.store.connection import client
+from worker.store.keys import Keys
+from worker.store.redis import RedisStore
+from worker.store.scripts import store_errors
+
+if TYPE_CHECKING:
+    from redis.client import PubSub
+
+GIVE_UP = 2.0
+"""Seconds after which a waiting caller takes a frozen Redis for gone and asks again, so that its own time-out
+is kept to within about this."""
+COALESCE = 0.05
+"""Seconds for which events are gathered into one reading: a thousand hosts are not a thousand readings."""
+CONFIRM = 0.5
+"""Seconds for which a subscription is waited for; without it the record is read every second."""
+DECISIVE = frozenset({"decided", "ended", "abandoned"})
+"""Events that are looked into at once."""
+
+
+class Link:
+    """One Redis: `store` retries when a connection drops, `waiting` does not: a wait is a retry itself.
+
+    Safe to share between threads. Nothing is connected until it is used.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.keys = Keys(settings.key_prefix)
+        self._client = client(settings)
+        self.store = RedisStore(self._client, self.keys, settings.limits)
+        self._brief = _brief_client(settings)
+        self.waiting = RedisStore(self._brief, self.keys, settings.limits)
+        # A pool of its own: many that wait must not keep those that read from a connection.
+        self._subscriber = _brief_client(settings)
+
+    def ping(self) -> None:
+        """Reach Redis, or raise StoreUnavailable."""
+        with store_errors():
+            self._client.ping()
+
+    def look(self, operation: OperationId) -> Operation | None:
+        """Read an operation during a wait; None when Redis does not answer. Raises UnknownOperation."""
+        try:
+            found = self.waiting.operation(operation)
+        except StoreUnavailable:
+            return None
+        if found is None:
+            raise unknown(operation)
+        return found
+
+    def events(self, operation: OperationId) -> Events:
+        """Return the events of an operation, to be entered as a context."""
+        pubsub: PubSub = self._subscriber.pubsub()  # type: ignore[no-untyped-call]
+        return Events(pubsub, self.keys.events(operation))
+
+    def close(self) -> None:
+        """Close every connection."""
+        for each in (self._client, self._brief, self._subscriber):
+            each.close()
+
+
+class Events:
+    """A subscription that never raises: without Redis it only waits, and subscribes again later."""
+
+    def __init__(self, pubsub: PubSub, channel: str) -> None:
+        self._pubsub = pubsub
+        self._channel = channel
+        self._subscribed = False
+
+    def __enter__(self) -> Events:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._drop()
+
+    def subscribe(self) -> None:
+        """Make sure, where Redis allows it, that no event from now on is missed."""
+        if self._subscribed:
+            return
+        try:
+            with store_errors():
+                self._pubsub.subscribe(self._channel)
+                # A reading must not overtake the subscription, so its confirmation is waited for.
+                self._subscribed = self._pubsub.get_message(timeout=CONFIRM) is not None
+        except StoreUnavailable:
+            pass  # told by the reading that follows
+        if not self._subscribed:
+            self._drop()
+
+    def wait(self, timeout: float, gather: float = COALESCE) -> None:
+        """Return after a decisive event, `gather` seconds after any other, or after `timeout` seconds."""
+        ends = time.monotonic() + timeout
+        while (left := ends - time.monotonic()) > 0:
+            if not self._subscribed:
+                time.sleep(left)
+                return
+            try:
+                with store_errors():
+                    message = self._pubsub.get_message(ignore_subscribe_messages=True, timeout=left)
+            except StoreUnavailable:
+                self._drop()
+                continue
+            if message is not None:
+                if is_decisive(message["data"]):
+                    return
+                ends = min(ends, time.monotonic() + gather)
+
+    def _drop(self) -> None:
+        self._subscribed = False
+        self._pubsub.close()
+
+
+def _brief_client(settings: Settings) -> redis.Redis:
+    """Return a client that gives up soon and never tries again by itself."""
+    brief = settings.model_copy(
+        update={
+            "redis_timeout": min(settings.redis_timeout, GIVE_UP),
+            "redis_connect_timeout": min(settings.redis_connect_timeout, GIVE_UP),
+        }
+    )
+    made = client(brief)
+    made.set_retry(Retry(NoBackoff(), 0))
+    return made
+
+
+def is_decisive(event: object) -> bool:
+    """Tell whether an event is one that waiting callers look into at once; what cannot be read is."""
+    try:
+        return not isinstance(event, str) or json.loads(event)["what"] in DECISIVE
+    except (ValueError, KeyError, TypeError):
+        return True
+
+
+def unknown(operation: OperationId) -> UnknownOperation:
+    """Return the error for an id that no record has."""
+    return UnknownOperation(
+        f'operation id "{operation}" is unknown: no operation has it, or its record was dropped with age'
+    )
