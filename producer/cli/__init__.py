@@ -1,0 +1,7 @@
+"""The `lockstep` command. docs/cli.md has its exit codes and the fields of --json."""
+
+from __future__ import annotations
+
+from producer.cli.app import main
+
+__all__ = ["main"]

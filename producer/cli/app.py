@@ -1,0 +1,104 @@
+"""The command's frame: its family of commands, and errors turned into one line and an exit code."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Sequence
+
+import click
+
+from producer.cli.change import cancel, create, delete
+from producer.cli.exits import Exit, exit_of
+from producer.cli.look import exists, list_, status
+from producer.cli.options import debug_option
+from producer.cli.output import finish_streams, note, prepare_streams, printable
+from producer.cli.session import Session
+from worker.operation.errors import LockstepError, StoreUnavailable
+
+EPILOG = """\b
+Examples:
+  lockstep create team-a                     on every host of the inventory
+  lockstep create team-a --hosts node1,node2
+  lockstep delete team-a --timeout 30 --json
+  lockstep status 7f3c81d2aa01
+  lockstep exists node1 team-a && echo there
+
+\b
+Settings come from LOCKSTEP_* variables; without LOCKSTEP_REDIS_URL, LOCKSTEP_HOSTS and
+LOCKSTEP_INVENTORY the stack that `make up` started is used. docs/cli.md lists the exit codes."""
+
+
+def _version(context: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if not wanted or context.resilient_parsing:
+        return
+    from importlib.metadata import version
+
+    click.echo(f"lockstep {version('lockstep')}")
+    context.exit()
+
+
+@click.group(
+    name="lockstep",
+    epilog=EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Print the version."
+)
+@debug_option
+def lockstep() -> None:
+    """Create and delete groups on every host of a cluster, all hosts or none."""
+
+
+for _command in (create, delete, status, list_, exists, cancel):
+    lockstep.add_command(_command)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code; an error is one line on stderr."""
+    prepare_streams()
+    session = Session()
+    try:
+        with session:
+            code = lockstep.main(
+                None if arguments is None else list(arguments),
+                prog_name="lockstep",
+                standalone_mode=False,
+                obj=session,
+            )
+        return int(code or Exit.OK)
+    except click.ClickException as error:
+        return _fail(session, error, _usage(error), Exit.USAGE)
+    except LockstepError as error:
+        return _fail(session, error, _advised(error), exit_of(error))
+    except (KeyboardInterrupt, click.Abort):
+        note(f"interrupted: {session.going_on}" if session.going_on else "interrupted")
+        return Exit.INTERRUPTED
+    except BrokenPipeError:
+        return Exit.OK
+    except Exception as error:  # noqa: BLE001 - the last resort of a command: one line, not a traceback
+        text = (
+            f"{type(error).__name__}: {error}; this is a bug: run it with --debug and report what it prints"
+        )
+        return _fail(session, error, text, Exit.BUG)
+    finally:
+        finish_streams()
+
+
+def _fail(session: Session, error: BaseException, text: str, code: Exit) -> Exit:
+    if session.debug:
+        note("".join(traceback.format_exception(error)).rstrip())
+    note(f"lockstep: error: {printable(' '.join(text.split()))}")
+    return code
+
+
+def _usage(error: click.ClickException) -> str:
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    hint = f"; see `{context.command_path} --help`" if context else ""
+    return error.format_message().rstrip(".") + hint
+
+
+def _advised(error: LockstepError) -> str:
+    if isinstance(error, StoreUnavailable):
+        return f"{str(error).rstrip('.')}; LOCKSTEP_REDIS_URL names the server, `make up` starts one"
+    return str(error)

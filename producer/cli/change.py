@@ -1,0 +1,126 @@
+"""Commands that change something: create, delete, cancel."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from producer.cli.documents import full_document, unread_document
+from producer.cli.exits import OF_STATE, Exit
+from producer.cli.options import Wanted, debug_option, json_option, pass_session, wait_options
+from producer.cli.output import answer, answer_json, note, printable
+from producer.cli.progress import showing
+from producer.cli.sentences import sentence
+from producer.cli.session import Session
+from producer.naming import parse_timeout
+from worker.operation.errors import StoreUnavailable, WaitTimeout
+from worker.operation.model import Action
+
+if TYPE_CHECKING:
+    from producer.handle import Operation
+    from producer.results import Result
+
+CREATE_EXAMPLES = """\b
+Examples:
+  lockstep create team-a
+  lockstep create team-a --hosts node1,node2 --timeout 30
+  id=$(lockstep create team-a --no-wait)
+  lockstep create team-a --id ticket-4711 --json
+
+Exit codes: 0 created, 1 rolled back, 3 some hosts still to be restored, 4 gave up waiting, 6 busy."""
+DELETE_EXAMPLES = """\b
+Examples:
+  lockstep delete team-a
+  lockstep delete team-a --deadline 60 --as alice
+
+Exit codes: 0 deleted, 1 rolled back, 3 some hosts still to be restored, 4 gave up waiting, 6 busy."""
+CANCEL_EXAMPLES = """\b
+Examples:
+  lockstep cancel 7f3c81d2aa01 --reason "wrong group"
+
+Exit codes: 0 cancelled, 2 no such operation, 8 refused, for it was decided before."""
+
+
+@click.command(epilog=CREATE_EXAMPLES)
+@click.argument("group")
+@pass_session
+@wait_options
+def create(session: Session, group: str, wanted: Wanted) -> Exit:
+    """Create GROUP on every host, or on none."""
+    return _change(session, Action.CREATE, group, wanted)
+
+
+@click.command(epilog=DELETE_EXAMPLES)
+@click.argument("group")
+@pass_session
+@wait_options
+def delete(session: Session, group: str, wanted: Wanted) -> Exit:
+    """Delete GROUP from every host, or from none."""
+    return _change(session, Action.DELETE, group, wanted)
+
+
+@click.command(epilog=CANCEL_EXAMPLES)
+@click.argument("operation_id", metavar="OPERATION")
+@click.option("--reason", metavar="TEXT", help="Why; kept in the record.")
+@click.option("--as", "created_by", metavar="NAME", help="Who asks.  [default: user@host]")
+@json_option
+@debug_option
+@pass_session
+def cancel(
+    session: Session, operation_id: str, reason: str | None, created_by: str | None, as_json: bool
+) -> Exit:
+    """Roll back OPERATION unless it is decided already."""
+    operation = session.client(created_by).operation(operation_id)
+    operation.cancel(reason)
+    if as_json:
+        answer_json(_document(operation))
+    else:
+        answer(f'cancelled operation {operation.id}: {operation.action} "{operation.group}" is rolled back')
+    return Exit.OK
+
+
+def _change(session: Session, action: Action, group: str, wanted: Wanted) -> Exit:
+    parse_timeout(wanted.timeout)
+    session.going_on = "`lockstep list` shows whether the operation was accepted"
+    cluster = session.client(wanted.created_by)
+    start = cluster.create_group if action is Action.CREATE else cluster.delete_group
+    operation = start(group, wanted.host_names, operation_id=wanted.operation_id, deadline=wanted.deadline)
+    session.going_on = f"operation {operation.id} goes on; `lockstep status {operation.id}` shows it"
+    if not wanted.wait:
+        return _accepted(operation, wanted)
+    try:
+        with showing(quiet=wanted.as_json) as progress:
+            result = operation.wait(wanted.timeout, progress)
+    except (WaitTimeout, KeyboardInterrupt):
+        if wanted.as_json:
+            answer_json(_document(operation))
+        raise
+    _tell(operation, result, wanted)
+    return OF_STATE[result.state]
+
+
+def _accepted(operation: Operation, wanted: Wanted) -> Exit:
+    if wanted.as_json:
+        answer_json(_document(operation))
+    else:
+        answer(operation.id)
+        before = " before" if operation.existing else ""
+        note(f"accepted{before}: {operation.action} {operation.group} (operation {operation.id})")
+    return Exit.OK
+
+
+def _tell(operation: Operation, result: Result, wanted: Wanted) -> None:
+    if wanted.as_json:
+        answer_json(_document(operation))
+        return
+    tell = answer if result.committed else note
+    tell(printable(sentence(result, operation.action)))
+
+
+def _document(operation: Operation) -> dict[str, object]:
+    """Read the operation for --json; that Redis is gone by now does not make the operation fail."""
+    try:
+        return full_document(operation.status(), operation.steps())
+    except StoreUnavailable:
+        return unread_document(operation.id, operation.group, operation.action)

@@ -1,0 +1,64 @@
+"""The JSON documents of the command. Fields are added, never renamed or dropped; docs/cli.md lists them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+from producer.results import HostResult, host_result
+from worker.operation.model import Millis, Operation, Step
+from worker.operation.states import State
+
+
+def operation_document(operation: Operation) -> dict[str, object]:
+    """Return an operation without its hosts."""
+    return {
+        "id": operation.id,
+        "group": operation.group,
+        "action": operation.action,
+        "state": operation.state,
+        "committed": operation.state is State.COMMITTED,
+        "settling": operation.settling,
+        "ended": operation.ended,
+        "reason": operation.reason,
+        "hosts_total": operation.hosts_total,
+        "hosts_done": operation.hosts_done,
+        "pending_hosts": list(operation.pending_hosts),
+        "stalled_hosts": list(operation.stalled_hosts),
+        "created_by": operation.created_by,
+        "created_at": moment(operation.created_at),
+        "deadline_at": moment(operation.deadline_at),
+        "decided_at": moment(operation.decided_at),
+        "ended_at": moment(operation.ended_at),
+    }
+
+
+def full_document(operation: Operation, steps: Iterable[Step]) -> dict[str, object]:
+    """Return an operation with its hosts."""
+    return {**operation_document(operation), "hosts": [_host(host_result(step)) for step in steps]}
+
+
+def unread_document(id: str, group: str, action: str) -> dict[str, object]:  # noqa: A002
+    """Return what is known of an operation that Redis cannot be asked for just now."""
+    return {"id": id, "group": group, "action": action, "state": None, "committed": None}
+
+
+def moment(at: Millis | None) -> str | None:
+    """Return a time as ISO 8601 in UTC, to the millisecond."""
+    if at is None:
+        return None
+    text = datetime.fromtimestamp(at / 1000, UTC).isoformat(timespec="milliseconds")
+    return text.replace("+00:00", "Z")
+
+
+def _host(host: HostResult) -> dict[str, object]:
+    return {
+        "host": host.host,
+        "before": host.before,
+        "outcome": host.outcome,
+        "undo": host.undo,
+        "attempts": host.attempts,
+        "reason": host.reason,
+        "due_at": moment(host.due_at),
+        "lost_fields": list(host.lost_fields),
+    }

@@ -1,0 +1,62 @@
+"""Exit codes: a promise to scripts, listed in docs/cli.md."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+from worker.operation.errors import (
+    CancelRefused,
+    GroupBusy,
+    HostUnavailable,
+    InvalidInput,
+    LockstepError,
+    StoreFull,
+    StoreUnavailable,
+    UnknownFormat,
+    WaitTimeout,
+)
+from worker.operation.states import State
+
+
+class Exit(IntEnum):
+    """What the command ends with."""
+
+    OK = 0
+    """Committed, accepted with --no-wait, or `exists` says yes."""
+    ROLLED_BACK = 1
+    """Rolled back, or `exists` says no."""
+    USAGE = 2
+    PENDING = 3
+    """Every host that answers is restored; the others are retried for ever."""
+    UNANSWERED = 4
+    """Gave up waiting; the operation goes on. For `exists`: the host gave no usable answer."""
+    NO_REDIS = 5
+    BUSY = 6
+    ABANDONED = 7
+    CANCEL_REFUSED = 8
+    BUG = 70
+    INTERRUPTED = 130
+
+
+OF_STATE = {
+    State.COMMITTED: Exit.OK,
+    State.ROLLED_BACK: Exit.ROLLED_BACK,
+    State.ROLLING_BACK: Exit.PENDING,
+    State.ABANDONED: Exit.ABANDONED,
+}
+
+OF_ERROR: dict[type[LockstepError], Exit] = {
+    InvalidInput: Exit.USAGE,
+    WaitTimeout: Exit.UNANSWERED,
+    HostUnavailable: Exit.UNANSWERED,
+    StoreUnavailable: Exit.NO_REDIS,
+    StoreFull: Exit.NO_REDIS,
+    UnknownFormat: Exit.NO_REDIS,
+    GroupBusy: Exit.BUSY,
+    CancelRefused: Exit.CANCEL_REFUSED,
+}
+
+
+def exit_of(error: LockstepError) -> Exit:
+    """Return the exit code for an error."""
+    return next((code for kind, code in OF_ERROR.items() if isinstance(error, kind)), Exit.BUG)

@@ -1,0 +1,100 @@
+"""What the command prints: answers on stdout, everything else on stderr; a closed pipe is no error."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import IO
+
+import click
+
+COLOURS = {
+    "committed": "green",
+    "applying": "cyan",
+    "rolling_back": "yellow",
+    "rolled_back": "red",
+    "abandoned": "red",
+}
+GAP = "  "
+
+
+def answer(text: str) -> None:
+    """Print a line of the answer."""
+    _write(sys.stdout, text)
+
+
+def note(text: str) -> None:
+    """Print a line for the person who waits."""
+    _write(sys.stderr, text)
+
+
+def answer_json(document: Mapping[str, object]) -> None:
+    """Print the answer as one JSON document."""
+    answer(json.dumps(document, indent=2))
+
+
+def answer_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print rows in columns, with states in colour on a terminal."""
+    table = [tuple(header), *(tuple(map(printable, row)) for row in rows)]
+    widths = [max(len(row[column]) for row in table) for column in range(len(header))]
+    for row in table:
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
+        cells[-1] = cells[-1].rstrip()
+        answer(GAP.join(map(paint, cells)).rstrip())
+
+
+def paint(cell: str) -> str:
+    """Colour a cell that starts with a state, where stdout is a terminal and NO_COLOR is not set."""
+    colour = COLOURS.get(cell.strip().partition(",")[0])
+    if colour is None or not colourful(sys.stdout):
+        return cell
+    return click.style(cell, fg=colour)
+
+
+def colourful(stream: IO[str] | None) -> bool:
+    """Tell whether colours are wanted on a stream."""
+    if stream is None or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+        return False
+    return stream.isatty()
+
+
+def printable(text: str) -> str:
+    """Return text that cannot move the cursor: what is not printable is escaped."""
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
+
+
+def prepare_streams() -> None:
+    """Escape what the terminal's encoding lacks, instead of failing."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None and hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def finish_streams() -> None:
+    """Flush; whoever has stopped reading is not told of it again at exit."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            try:
+                stream.flush()
+            except (BrokenPipeError, ValueError):
+                _silence(stream)
+
+
+def _write(stream: IO[str] | None, text: str) -> None:
+    if stream is None:
+        return
+    try:
+        stream.write(text + "\n")
+        stream.flush()
+    except BrokenPipeError:
+        _silence(stream)
+
+
+def _silence(stream: IO[str]) -> None:
+    with contextlib.suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)

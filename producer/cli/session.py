@@ -1,0 +1,54 @@
+"""What one run of the command holds: its client, built when needed, and what an interrupt leaves behind."""
+
+from __future__ import annotations
+
+import logging
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from producer.cli.output import note, printable
+
+if TYPE_CHECKING:
+    from producer.client import ClusterClient
+
+
+class Session:
+    """Closes its client on leaving."""
+
+    def __init__(self) -> None:
+        self.debug = False
+        self.going_on = ""
+        """What to say when the command is interrupted: the operation that goes on."""
+        self._client: ClusterClient | None = None
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._client is not None:
+            self._client.close()
+
+    def client(self, created_by: str | None = None) -> ClusterClient:
+        """Return the client of the settings in the environment. Raises InvalidInput."""
+        if self._client is None:
+            from producer.client import ClusterClient
+
+            _tell_what_the_client_logs()
+            self._client = ClusterClient(created_by=created_by)
+        return self._client
+
+
+class _Notes(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        note(f"lockstep: {printable(record.getMessage())}")
+
+
+def _tell_what_the_client_logs() -> None:
+    """Show on stderr that a group is busy, or that the sweep has to send the tasks."""
+    logger = logging.getLogger("producer.client")
+    if not any(isinstance(handler, _Notes) for handler in logger.handlers):
+        logger.addHandler(_Notes())
+        logger.setLevel(logging.INFO)
+        logger.propagate = False
