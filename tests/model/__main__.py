@@ -31,9 +31,8 @@ def main() -> int:
             for configuration, result in pool.map(run, configurations):
                 good = report(configuration, result) and good
                 total += result.states if configuration.breaks is None else 0
-    print(
-        f"\n{len(sound)} configurations of Lockstep, {total:,} states; {'all as they should be' if good else 'FAILED'}"
-    )
+    verdict = "all as they should be" if good else "FAILED"
+    print(f"\n{len(sound)} configurations of Lockstep, {total:,} states; {verdict}")
     return 0 if good else 1
 
 
