@@ -98,7 +98,7 @@ class ClusterAdmin:
     def set_manners(
         self, node: str | None = None, *, delete_absent: int | None = None, post_body: str | None = None
     ) -> None:
-        """Set how nodes answer a delete of what is absent (400, 404) and what a 201 carries (empty, group)."""
+        """Set the answer to a delete of what is absent (400, 404), and what a 201 carries (empty, group)."""
         self._call("PUT", scope(node, "settings"), {"delete_absent": delete_absent, "post_body": post_body})
 
     def down(self, node: str, seconds: float | None = None) -> None:

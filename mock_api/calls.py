@@ -165,7 +165,7 @@ def parse(raw: bytes) -> tuple[JsonValue, GroupBody | None]:
     """Return what was sent, for the history, and the group if it is one."""
     try:
         sent: JsonValue = json.loads(raw)
-    except ValueError:
+    except (ValueError, RecursionError):
         return raw[:1000].decode("utf-8", "replace"), None
     if isinstance(sent, dict) and isinstance(sent.get("groupId"), str) and sent["groupId"]:
         return sent, sent

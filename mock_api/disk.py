@@ -41,7 +41,10 @@ class Disk:
         except OSError as error:
             raise InputError(f'--state "{self._path}" cannot be read: {error.strerror}') from None
         try:
-            return Saved(**json.loads(text))
+            saved = Saved(**json.loads(text))
+            if not isinstance(saved.groups, dict):
+                raise TypeError("groups by id were expected")
+            return saved
         except (ValueError, TypeError):
             raise InputError(
                 f'--state "{self._path}" is not a state file of a node; name another, or remove it'
