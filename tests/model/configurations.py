@@ -22,17 +22,18 @@ class Configuration:
     name: str
     model: Model
     breaks: str | None = None
-    large: bool = False
 
 
 SMALL = Rules(forward_slots=1)
 ONE_HOST = replace(SMALL, held=(False,), forward_slots=2)
-TWO_OPERATIONS = replace(SMALL, actions=(CREATE, DELETE), workers=1)
+ONE_WORKER = replace(SMALL, workers=1)
+TWO_OPERATIONS = replace(ONE_WORKER, actions=(CREATE, DELETE))
+OTHER_WAY = replace(ONE_WORKER, actions=(DELETE, CREATE))
 
 
-def holds(name: str, rules: Rules, *, large: bool = False) -> Configuration:
+def holds(name: str, rules: Rules) -> Configuration:
     """A configuration without any counterexample."""
-    return Configuration(name, Lockstep(rules), None, large)
+    return Configuration(name, Lockstep(rules))
 
 
 def breaks(name: str, rules: Rules, promise: str = "") -> Configuration:
@@ -40,30 +41,45 @@ def breaks(name: str, rules: Rules, promise: str = "") -> Configuration:
     return Configuration(name, Lockstep(rules), promise)
 
 
-SOUND = (
-    holds("create, nowhere yet", SMALL),
+# Small enough for every run of the tests.
+TESTED = (
+    holds("create, nowhere yet", replace(SMALL, late=0)),
     holds("create, one host holds it already", replace(SMALL, held=(True, False))),
     holds("create, held everywhere", replace(SMALL, held=(True, True))),
-    holds("delete, held everywhere", replace(SMALL, actions=(DELETE,), held=(True, True))),
     holds("delete, one host lacks it", replace(SMALL, actions=(DELETE,), held=(True, False))),
-    holds("one host, more attempts at once", ONE_HOST),
-    holds(
-        "no deadline: only a failed step or a cancel rolls back", replace(SMALL, deadline=False, cancels=True)
-    ),
-    holds("a host dies, an operator abandons it", replace(SMALL, hosts_may_die=1)),
+    holds("one host, two workers", replace(ONE_HOST, forward_slots=1)),
+    holds("cancels, and no deadline", replace(ONE_WORKER, deadline=False, cancels=True)),
+    holds("a host dies, an operator abandons it", replace(ONE_WORKER, hosts_may_die=1)),
     holds(
         "a host dies, nobody abandons it: the others are restored",
-        replace(SMALL, hosts_may_die=1, operator_abandons=False),
+        replace(ONE_WORKER, hosts_may_die=1, operator_abandons=False),
     ),
-    holds("three hosts", replace(SMALL, held=(False,) * 3, workers=1, late=0)),
-    holds("create, then a queued delete", TWO_OPERATIONS),
-    holds("create, then a queued create", replace(TWO_OPERATIONS, actions=(CREATE, CREATE))),
+    holds("three hosts, one holds it already", replace(ONE_WORKER, held=(True, False, False), late=0)),
+    holds("create, then a queued delete", replace(TWO_OPERATIONS, late=0)),
     holds(
         "delete, then a queued create", replace(TWO_OPERATIONS, actions=(DELETE, CREATE), held=(True, False))
     ),
+    holds("refinement close_proven", replace(ONE_WORKER, close_proven=True)),
+)
+
+SOUND = (
+    *TESTED,
+    holds("create, nowhere yet, a late write", SMALL),
+    holds("delete, held everywhere, a late write", replace(SMALL, actions=(DELETE,), held=(True, True))),
+    holds("one host, two attempts at once", ONE_HOST),
+    holds("two workers, cancels, and no deadline", replace(SMALL, deadline=False, cancels=True)),
+    holds("two workers, a host dies", replace(SMALL, hosts_may_die=1)),
+    holds(
+        "two workers, a host dies, nobody abandons it",
+        replace(SMALL, hosts_may_die=1, operator_abandons=False),
+    ),
+    holds("three hosts", replace(ONE_WORKER, held=(False,) * 3, late=0)),
+    holds("two operations, a late write", TWO_OPERATIONS),
+    holds("delete, then a queued create, a late write", replace(OTHER_WAY, held=(True, False))),
     holds("two operations, cancels", replace(TWO_OPERATIONS, cancels=True)),
+    holds("two creates, one after the other", replace(TWO_OPERATIONS, actions=(CREATE, CREATE))),
     holds("writes arrive more than once", replace(SMALL, writes_arrive_once=False)),
-    holds("refinement close_proven", replace(SMALL, close_proven=True)),
+    holds("refinement close_proven, two workers", replace(SMALL, close_proven=True)),
 )
 
 MUTANTS = (
@@ -87,7 +103,7 @@ MUTANTS = (
     breaks("restored recorded without settling", replace(SMALL, settle_before_restored=False)),
     breaks(
         "the lock released without settling, after a commit",
-        replace(ONE_HOST, settle_before_end=False, actions=(CREATE, DELETE)),
+        replace(ONE_HOST, workers=1, settle_before_end=False, actions=(CREATE, DELETE)),
         "LATE",
     ),
     breaks("settled by one GET", replace(SMALL, settle_needs_two_gets=False)),
@@ -95,7 +111,7 @@ MUTANTS = (
     breaks("undo confirmed although other attempts are open", replace(SMALL, undo_only_if_clean=False)),
     breaks("only confirmed hosts undone", replace(SMALL, undo_whatever_was_touched=False)),
     breaks("undo gives up", replace(SMALL, undo_never_gives_up=False)),
-    breaks("no lock", replace(TWO_OPERATIONS, held=(False,), workers=2, late=0, lock=False), "LOST"),
+    breaks("no lock", replace(TWO_OPERATIONS, held=(False,), late=0, lock=False), "LOST"),
     breaks(
         "a dead host, and neither abandon nor patience",
         replace(SMALL, hosts_may_die=1, operator_abandons=False, others_suffice=False, late=0, workers=1),
@@ -138,4 +154,25 @@ NAIVE = (
     Configuration("plain chord: messages acknowledged early", Naive(NO_LATE, acks_late=False), "STUCK"),
 )
 
-LARGE = (holds("large: create, two attempts at once on each host", Rules()),)
+TWO_BUSY = replace(SMALL, actions=(CREATE, DELETE))
+
+LARGE = (
+    holds("two attempts at once on each host", Rules()),
+    holds("two attempts at once on each host, refinement close_proven", Rules(close_proven=True)),
+    holds("two undo attempts at once on each host", replace(SMALL, undo_slots=2)),
+    holds("two late writes at once", replace(SMALL, late=2)),
+    holds("create and delete, two workers", TWO_BUSY),
+    holds("create and delete, two workers, refinement close_proven", replace(TWO_BUSY, close_proven=True)),
+    holds(
+        "two creates, two workers, refinement close_proven",
+        replace(TWO_BUSY, actions=(CREATE, CREATE), close_proven=True),
+    ),
+    holds(
+        "delete and create, two workers, one host lacks it, refinement close_proven",
+        replace(TWO_BUSY, actions=(DELETE, CREATE), held=(True, False), close_proven=True),
+    ),
+    holds(
+        "two creates, refinement: an open undo attempt closed after a proven write",
+        replace(TWO_BUSY, actions=(CREATE, CREATE), close_proven_undo="after a proven write"),
+    ),
+)
