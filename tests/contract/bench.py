@@ -1,0 +1,145 @@
+"""A store to be tested, with what a test needs beside the protocol: time, keys, and a hand in the record."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import Any, Protocol, cast
+
+import redis
+
+from tests.twin import MemoryStore
+from worker.operation.limits import Limits
+from worker.operation.model import GroupId, HostName, Millis, OperationId
+from worker.store.base import Store
+from worker.store.keys import Keys
+from worker.store.redis import RedisStore
+
+PREFIX = "t:"
+LIMITS = Limits(
+    send_within=20, call=30, settle=25, patience=60_000, longest_countdown=8_000, max_writes=3, max_misses=3
+)
+WORKING_SETS = ("todo", "undo", "open", "waits")
+
+
+class Bench(Protocol):
+    """One empty store, and the hand that tests hold over it."""
+
+    store: Store
+
+    def limited(self, **changes: Any) -> Store:
+        """The same records under other limits."""
+        ...
+
+    def now(self) -> Millis:
+        """The store's time."""
+        ...
+
+    def pass_time(self, milliseconds: int) -> None:
+        """Return when the store's clock has gone on by so much."""
+        ...
+
+    def key_names(self) -> set[str]:
+        """Every key, without the prefix."""
+        ...
+
+    def set_format(self, operation: OperationId, number: str) -> None:
+        """Make a record look as if another version had written it."""
+        ...
+
+    def fill(self) -> None:
+        """Bring the memory in use above the watermark."""
+        ...
+
+    def ends(self, group: GroupId) -> dict[HostName, tuple[str, str]]:
+        """What the last ended operation left on each host, and which one it was."""
+        ...
+
+    def patrol(self) -> set[tuple[str, str]]:
+        """The groups and hosts that the patrol is to look at."""
+        ...
+
+
+class RedisBench:
+    """The real store, on a server of the test session's own."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self.client = client
+        self.store: Store = self.limited()
+
+    def limited(self, **changes: Any) -> Store:
+        return RedisStore(self.client, Keys(PREFIX), replace(LIMITS, **changes))
+
+    def now(self) -> Millis:
+        seconds, micros = self.client.time()
+        return Millis(seconds * 1000 + micros // 1000)
+
+    def pass_time(self, milliseconds: int) -> None:
+        until = self.now() + milliseconds
+        while (left := until - self.now()) > 0:
+            time.sleep(left / 1000)
+
+    def key_names(self) -> set[str]:
+        return {key.removeprefix(PREFIX) for key in self.client.scan_iter("*")}
+
+    def set_format(self, operation: OperationId, number: str) -> None:
+        self.client.hset(Keys(PREFIX).operation(operation), "format", number)
+
+    def fill(self) -> None:
+        used = self.client.info("memory")["used_memory"]
+        self.client.config_set("maxmemory", int(used * 1.05))
+
+    def ends(self, group: GroupId) -> dict[HostName, tuple[str, str]]:
+        kept = cast(dict[str, str], self.client.hgetall(Keys(PREFIX).ends(group)))
+        split = {host: text.split() for host, text in kept.items()}
+        return {HostName(host): (presence, operation) for host, (presence, operation, _) in split.items()}
+
+    def patrol(self) -> set[tuple[str, str]]:
+        members = cast(list[str], self.client.zrange(Keys(PREFIX).patrol, 0, -1))
+        pairs = (member.split() for member in members)
+        return {(group, host) for group, host in pairs}
+
+
+class MemoryBench:
+    """The twin, under a clock that stands still until a test moves it."""
+
+    def __init__(self) -> None:
+        self.time = Millis(1_000_000)
+        self.memory = MemoryStore(self.now, LIMITS)
+        self.store: Store = self.memory
+
+    def limited(self, **changes: Any) -> Store:
+        twin = MemoryStore(self.now, replace(LIMITS, **changes))
+        mine = self.memory
+        twin.records, twin.locks, twin.ends, twin.patrol = mine.records, mine.locks, mine.ends, mine.patrol
+        return twin
+
+    def now(self) -> Millis:
+        return self.time
+
+    def pass_time(self, milliseconds: int) -> None:
+        self.time = Millis(self.time + milliseconds)
+
+    def key_names(self) -> set[str]:
+        store = self.memory
+        found = {f"lock:{group}" for group in store.locks} | {f"ends:{group}" for group in store.ends}
+        found |= {f"lease:{name}" for name, until in store.leases.items() if until > self.time}
+        found |= {"patrol"} if store.patrol else set()
+        for key, record in store.records.items():
+            found |= {f"op:{key}", f"op:{key}:steps", "operations"}
+            found |= {f"op:{key}:{name}" for name in WORKING_SETS if getattr(record, name)}
+            found |= {"ended" if record.ended else "due"}
+        return found
+
+    def set_format(self, operation: OperationId, number: str) -> None:
+        self.memory.records[operation].format = number
+
+    def fill(self) -> None:
+        self.memory.memory_used = 0.95
+
+    def ends(self, group: GroupId) -> dict[HostName, tuple[str, str]]:
+        kept = self.memory.ends.get(group, {})
+        return {host: (str(presence), operation) for host, (presence, operation) in kept.items()}
+
+    def patrol(self) -> set[tuple[str, str]]:
+        return set(self.memory.patrol)

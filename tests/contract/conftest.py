@@ -1,0 +1,61 @@
+"""A bench for every store, and a real server behind the one on Redis."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import redis
+
+from producer.stack.redis_server import RedisServer
+from tests.contract.bench import Bench, MemoryBench, RedisBench
+from tests.contract.driver import Driver
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """A server that keeps what it acknowledges, as in production."""
+    with RedisServer(tmp_path_factory.mktemp("redis")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def shared_client(server: RedisServer) -> Iterator[redis.Redis]:
+    """One client for the session: connecting anew for each test would take longer than the tests."""
+    with redis.Redis.from_url(server.url, decode_responses=True) as client:
+        yield client
+
+
+@pytest.fixture
+def client(shared_client: redis.Redis) -> redis.Redis:
+    """A client of an empty database without a memory limit."""
+    shared_client.config_set("maxmemory", 0)
+    shared_client.flushdb()
+    return shared_client
+
+
+@pytest.fixture
+def redis_bench(client: redis.Redis) -> RedisBench:
+    """The store on Redis."""
+    return RedisBench(client)
+
+
+@pytest.fixture(params=["redis", "memory"])
+def bench(request: pytest.FixtureRequest) -> Bench:
+    """Each store in turn."""
+    if request.param == "memory":
+        return MemoryBench()
+    found: RedisBench = request.getfixturevalue("redis_bench")
+    return found
+
+
+@pytest.fixture
+def memory() -> MemoryBench:
+    """The twin alone: where a test needs exact times."""
+    return MemoryBench()
+
+
+@pytest.fixture
+def create(bench: Bench) -> Driver:
+    """An accepted create of group g on the hosts a and b."""
+    return Driver(bench).accepted()

@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+from tests.contract.driver import PRESENT, A, B, Driver
+from worker.operation.model import AttemptState, HostName, OperationId, Undo
+from worker.operation.states import State
+from worker.store.base import Abandoned, Undoing, Verdict
+
+WHY = "host is gone for good (ann)"
+
+
+def abandon(driver: Driver, host: HostName) -> Abandoned:
+    return driver.store.abandon(driver.id, host, WHY)
+
+
+def test_an_abandoned_host_no_longer_keeps_the_operation(create: Driver) -> None:
+    create.apply(A, B).roll_back().undo(B)
+    assert abandon(create, A) is Abandoned.ABANDONED
+    assert (create.kept().state, create.kept().ended) == (State.ABANDONED, True)
+    assert (create.step(A).undo, create.step(A).reason) == (Undo.ABANDONED, WHY)
+    assert create.step(B).undo is Undo.RESTORED
+    assert not create.locked()
+    assert create.bench.patrol() == {("g", "a")}
+    assert set(create.bench.ends(create.kept().group)) == {B}, "what is on a, nobody knows"
+
+
+def test_its_attempts_are_closed_as_abandoned(create: Driver) -> None:
+    create.begin(A, "a1")
+    create.roll_back()
+    create.begin_undo(A, "u1")
+    abandon(create, A)
+    assert {each.state for each in create.step(A).attempts} == {AttemptState.ABANDONED}
+    assert create.kept().ended
+
+
+def test_the_other_hosts_are_still_restored(create: Driver) -> None:
+    create.apply(A, B).roll_back()
+    abandon(create, A)
+    kept = create.kept()
+    assert (kept.state, kept.ended, kept.pending_hosts) == (State.ROLLING_BACK, False, (B,))
+    assert create.begin_undo(A, "u1") is Undoing.ABORTED
+    create.undo(B)
+    assert create.kept().state is State.ABANDONED
+
+
+def test_a_settling_host_may_be_abandoned_and_the_commit_stands(create: Driver) -> None:
+    create.begin(A, "a1")
+    create.begin(A, "a2", PRESENT)
+    create.apply(B).commit()
+    assert abandon(create, B) is Abandoned.NOT_PENDING
+    assert abandon(create, A) is Abandoned.ABANDONED
+    assert (create.kept().state, create.kept().ended) == (State.COMMITTED, True)
+    assert create.attempt(A, "a1").state is AttemptState.ABANDONED
+
+
+def test_an_answer_after_it_was_abandoned_changes_nothing(create: Driver) -> None:
+    create.apply(A, B).roll_back()
+    create.begin_undo(A, "u1")
+    abandon(create, A)
+    assert create.finish_undo(A, "u1", Verdict.APPLIED) is False
+    assert create.attempt(A, "u1").state is AttemptState.ABANDONED
+    assert create.step(A).undo is Undo.ABANDONED
+
+
+def test_only_a_pending_host_of_a_decided_operation_is_abandoned(create: Driver) -> None:
+    create.begin(A, "a1")
+    kept = create.step(A)
+    assert abandon(create, A) is Abandoned.UNDECIDED
+    assert create.step(A) == kept
+    create.roll_back()
+    assert abandon(create, B) is Abandoned.NOT_PENDING
+    assert abandon(create, HostName("c")) is Abandoned.UNKNOWN
+    assert abandon(create, A) is Abandoned.ABANDONED
+    assert abandon(create, A) is Abandoned.NOT_PENDING, "once"
+    create.id = OperationId("unknown")
+    assert abandon(create, A) is Abandoned.UNKNOWN

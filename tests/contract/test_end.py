@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import pytest
+
+from tests.contract.bench import Bench, MemoryBench
+from tests.contract.driver import GROUP, PRESENT, A, B, Driver
+from worker.operation.model import Action, HostName
+
+YEARS = 10**12
+ENDED = {"op:one", "op:one:steps", "operations", "ended", "ends:g"}
+
+
+@pytest.mark.parametrize("end", ["committed", "rolled back"])
+def test_after_the_end_these_keys_are_left_and_no_others(create: Driver, end: str) -> None:
+    create.store.postpone(create.id, A, 60_000)
+    create.apply(A, B)
+    if end == "committed":
+        create.commit()
+    else:
+        create.roll_back().undo(A, B)
+    assert create.kept().ended
+    assert create.bench.key_names() == ENDED
+
+
+def test_after_forgetting_only_what_hosts_hold_is_left(create: Driver) -> None:
+    create.apply(A, B).commit()
+    create.bench.pass_time(1)
+    assert create.store.forget(0, 0, 100) == 1
+    assert create.bench.key_names() == {"ends:g"}
+    assert create.store.operation(create.id) is None
+    assert create.store.operations(10) == ()
+    assert create.bench.ends(GROUP) == {A: ("present", "one"), B: ("present", "one")}
+
+
+def test_the_ends_of_a_commit_are_its_target(bench: Bench) -> None:
+    Driver(bench, action=Action.DELETE).accepted().apply(A, B).commit()
+    assert bench.ends(GROUP) == {A: ("absent", "one"), B: ("absent", "one")}
+
+
+def test_the_ends_of_a_rollback_are_what_was_seen_before(create: Driver) -> None:
+    create.begin(A, "a1", PRESENT)
+    create.apply(B).roll_back().undo(B)
+    assert create.bench.ends(GROUP) == {A: ("present", "one"), B: ("absent", "one")}
+
+
+def test_a_host_that_was_never_seen_keeps_the_end_it_had(create: Driver) -> None:
+    create.apply(A, B).commit()
+    second = Driver(create.bench, "two", Action.DELETE).accepted().apply(A).roll_back().undo(A)
+    assert second.kept().ended
+    assert create.bench.ends(GROUP) == {A: ("present", "two"), B: ("present", "one")}
+
+
+def test_more_ends_are_kept_than_one_command_takes(bench: Bench) -> None:
+    hosts = tuple(HostName(f"h{n}") for n in range(510))
+    many = Driver(bench).accepted(hosts)
+    for host in hosts:
+        many.begin(host, f"{host}1", PRESENT)
+    many.commit()
+    assert len(bench.ends(GROUP)) == 510
+
+
+def test_nothing_is_forgotten_before_its_time_or_its_number(create: Driver) -> None:
+    create.apply(A, B).commit()
+    assert create.store.forget(YEARS, 1, 100) == 0
+    assert create.kept().ended
+
+
+def test_an_operation_that_has_not_ended_is_never_forgotten(create: Driver) -> None:
+    create.bench.pass_time(2)
+    assert create.store.forget(0, 0, 100) == 0
+    create.apply(A, B).roll_back()
+    assert create.store.forget(0, 0, 100) == 0
+    assert create.kept().pending_hosts == (A, B)
+
+
+def test_the_oldest_are_forgotten_first_and_so_many_at_once(memory: MemoryBench) -> None:
+    ended(memory, 5)
+    assert memory.store.forget(YEARS, 3, 100) == 2
+    assert names(memory) == ["o4", "o3", "o2"]
+    assert memory.store.forget(0, 100, 2) == 2
+    assert names(memory) == ["o4"]
+
+
+def test_too_many_records_are_forgotten_on_redis_too(bench: Bench) -> None:
+    ended(bench, 5)
+    assert bench.store.forget(YEARS, 3, 100) == 2
+    assert names(bench) == ["o4", "o3", "o2"]
+    assert bench.store.forget(YEARS, 3, 100) == 0
+
+
+def ended(bench: Bench, count: int) -> None:
+    for n in range(count):
+        Driver(bench, f"o{n}").accepted().apply(A, B).commit()
+        bench.pass_time(2)
+
+
+def names(bench: Bench) -> list[str]:
+    return [each.id for each in bench.store.operations(100)]

@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+import pytest
+
+from tests.contract.driver import ABSENT, PRESENT, A, B, Driver
+from worker.operation.model import AttemptState, HostName, OperationId, Outcome, Presence, Seen
+from worker.store.base import Forward, Progress, Verdict
+
+OUTCOMES = [
+    (Verdict.APPLIED, AttemptState.APPLIED, Progress(Forward.DONE, outcome=Outcome.APPLIED)),
+    (Verdict.ALREADY, AttemptState.NOT_APPLIED, Progress(Forward.DONE, outcome=Outcome.UNCHANGED)),
+    (Verdict.REFUSED, AttemptState.NOT_APPLIED, Progress(Forward.FAILED, reason="refused (said)")),
+    (Verdict.NOT_APPLIED, AttemptState.NOT_APPLIED, Progress(Forward.OPEN)),
+    (Verdict.UNKNOWN, AttemptState.OPEN, Progress(Forward.OPEN)),
+    (Verdict.MISDIRECTED, AttemptState.OPEN, Progress(Forward.FAILED, reason="misdirected (said)")),
+]
+EACH = pytest.mark.parametrize(("verdict", "state", "progress"), OUTCOMES, ids=[v for v, _, _ in OUTCOMES])
+
+
+@EACH
+def test_each_verdict_closes_and_concludes_as_it_should(
+    create: Driver, verdict: Verdict, state: AttemptState, progress: Progress
+) -> None:
+    create.begin(A, "a1")
+    assert create.finish(A, "a1", verdict) == progress
+    attempt = create.attempt(A, "a1")
+    assert (attempt.state, attempt.answer) == (state, "said")
+    assert (attempt.closed_at is None) == (state is AttemptState.OPEN)
+    assert attempt.answered_at is not None
+    assert create.tally().open == (state is AttemptState.OPEN)
+    failed = progress.next is Forward.FAILED
+    assert create.tally().failed == failed
+
+
+@EACH
+def test_each_verdict_may_be_recorded_twice(
+    create: Driver, verdict: Verdict, state: AttemptState, progress: Progress
+) -> None:
+    create.begin(A, "a1")
+    create.finish(A, "a1", verdict)
+    tally = create.tally()
+    assert create.finish(A, "a1", verdict) == progress
+    again = create.tally()
+    assert (again.todo, again.failed, again.undo, again.open) == (
+        tally.todo,
+        tally.failed,
+        tally.undo,
+        tally.open,
+    )
+    assert create.attempt(A, "a1").state is state
+
+
+@EACH
+def test_after_the_decision_a_verdict_only_closes(
+    create: Driver, verdict: Verdict, state: AttemptState, progress: Progress
+) -> None:
+    create.begin(A, "a1")
+    create.roll_back()
+    assert create.finish(A, "a1", verdict) == Progress(Forward.ABORTED)
+    step = create.step(A)
+    assert (step.outcome, step.before) == (None, ABSENT)
+    assert create.attempt(A, "a1").state is state
+    assert create.tally().undo == 1, "the host is still to be restored"
+
+
+def test_already_there_was_there_before_if_nothing_else_of_ours_can_have_landed(create: Driver) -> None:
+    create.begin(A, "a1")
+    create.finish(A, "a1", Verdict.NOT_APPLIED)
+    create.begin(A, "a2")
+    assert create.finish(A, "a2", Verdict.ALREADY).outcome is Outcome.UNCHANGED
+    assert create.step(A).before == Seen(Presence.PRESENT)
+    assert create.tally().undo == 0, "what was there before is never undone"
+
+
+@pytest.mark.parametrize("first", [Verdict.UNKNOWN, None])
+def test_already_there_is_ours_if_an_earlier_write_may_have_landed(
+    create: Driver, first: Verdict | None
+) -> None:
+    create.begin(A, "a1")
+    if first:
+        create.finish(A, "a1", first)
+    create.begin(A, "a2")
+    assert create.finish(A, "a2", Verdict.ALREADY).outcome is Outcome.APPLIED
+    assert create.step(A).before == ABSENT
+    assert create.tally().undo == 1
+
+
+def test_an_outcome_is_not_overwritten_by_a_later_answer(create: Driver) -> None:
+    create.begin(A, "a1")
+    create.begin(A, "a2")
+    create.finish(A, "a1", Verdict.APPLIED)
+    said = create.finish(A, "a2", Verdict.REFUSED)
+    assert said == Progress(Forward.DONE, outcome=Outcome.APPLIED)
+    assert create.step(A).outcome is Outcome.APPLIED
+    assert create.tally().failed == 0
+    assert create.attempt(A, "a2").state is AttemptState.NOT_APPLIED
+
+
+def test_a_settled_attempt_is_not_opened_or_closed_anew(create: Driver) -> None:
+    create.begin(A, "a1")
+    create.finish(A, "a1", Verdict.NOT_APPLIED)
+    closed = create.attempt(A, "a1").closed_at
+    create.bench.pass_time(2)
+    create.finish(A, "a1", Verdict.APPLIED)
+    assert create.attempt(A, "a1").state is AttemptState.NOT_APPLIED
+    assert create.attempt(A, "a1").closed_at == closed
+
+
+def test_an_unknown_attempt_host_or_operation_is_aborted(create: Driver) -> None:
+    assert create.finish(A, "never begun", Verdict.APPLIED).next is Forward.ABORTED
+    assert create.finish(HostName("c"), "c1", Verdict.APPLIED).next is Forward.ABORTED
+    create.id = OperationId("unknown")
+    assert create.finish(A, "a1", Verdict.APPLIED).next is Forward.ABORTED
+
+
+def test_the_last_answer_of_a_committed_operation_ends_it(create: Driver) -> None:
+    create.apply(B)
+    create.begin(A, "a1")
+    create.begin(A, "a2", PRESENT)  # shows that a1 has landed, though its answer is not in
+    create.commit()
+    assert create.kept().settling
+    assert create.locked()
+    create.finish(A, "a1", Verdict.APPLIED)
+    assert create.kept().ended
+    assert not create.locked()

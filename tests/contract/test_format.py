@@ -1,0 +1,52 @@
+"""A record that a newer version wrote is left as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.contract.driver import A, Driver
+from worker.operation.errors import UnknownFormat
+from worker.operation.model import Decision, Presence
+from worker.store.base import Taker, Verdict
+
+TRANSITIONS: dict[str, Callable[[Driver], object]] = {
+    "accept": lambda one: one.accept(),
+    "begin": lambda one: one.begin(A, "a2"),
+    "missed": lambda one: one.missed(A, "p"),
+    "finish": lambda one: one.finish(A, "a1", Verdict.APPLIED),
+    "decide": lambda one: one.decide(Decision.ROLL_BACK),
+    "cancel": lambda one: one.store.cancel(one.id, "why"),
+    "begin_undo": lambda one: one.begin_undo(A, "u1"),
+    "finish_undo": lambda one: one.finish_undo(A, "a1", Verdict.APPLIED),
+    "settle": lambda one: one.store.settle(one.id, A, one.bench.now(), 0, Presence.ABSENT),
+    "postpone": lambda one: one.store.postpone(one.id, A, 10),
+    "abandon": lambda one: one.store.abandon(one.id, A, "why"),
+    "take": lambda one: one.store.take(one.id, Taker.SWEEP),
+    "tally": lambda one: one.store.tally(one.id),
+    "view": lambda one: one.store.view(one.id, A),
+}
+
+
+@pytest.mark.parametrize("name", TRANSITIONS)
+def test_a_newer_record_is_not_touched(create: Driver, name: str) -> None:
+    create.begin(A, "a1")
+    keys, steps = create.bench.key_names(), create.store.steps(create.id)
+    create.bench.set_format(create.id, "2")
+    with pytest.raises(UnknownFormat, match="2"):
+        TRANSITIONS[name](create)
+    create.bench.set_format(create.id, "1")
+    assert create.bench.key_names() == keys
+    assert create.store.steps(create.id) == steps
+    assert create.kept().decision is None
+
+
+def test_no_newer_record_is_forgotten(create: Driver) -> None:
+    create.roll_back()
+    create.bench.pass_time(1)
+    create.bench.set_format(create.id, "2")
+    with pytest.raises(UnknownFormat):
+        create.store.forget(0, 0, 10)
+    create.bench.set_format(create.id, "1")
+    assert create.kept().ended

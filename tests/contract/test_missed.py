@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+from tests.contract.bench import LIMITS
+from tests.contract.driver import PRESENT, A, B, Driver
+from worker.operation.model import AttemptId, OperationId, Outcome
+from worker.store.base import Forward, Progress
+
+
+def test_misses_in_a_row_make_a_host_unreachable(create: Driver) -> None:
+    for n in range(1, LIMITS.max_misses):
+        assert create.missed(A, f"p{n}") == Progress(Forward.MISSED, misses=n)
+    assert create.missed(A, "last", "GET 503") == Progress(Forward.FAILED, reason="GET 503")
+    assert create.step(A).outcome is Outcome.UNREACHABLE
+    assert create.tally().reason == "a: GET 503"
+
+
+def test_one_probe_is_counted_once(create: Driver) -> None:
+    for _ in range(LIMITS.max_misses + 1):
+        assert create.missed(A, "p1") == Progress(Forward.MISSED, misses=1)
+
+
+def test_the_probe_that_failed_the_step_hears_so_again(create: Driver) -> None:
+    for n in range(LIMITS.max_misses):
+        create.missed(A, f"p{n}")
+    kept = create.step(A)
+    assert create.missed(A, f"p{LIMITS.max_misses - 1}").next is Forward.FAILED
+    assert create.missed(A, "another") == Progress(Forward.DONE, outcome=Outcome.UNREACHABLE)
+    assert create.step(A) == kept
+    assert create.tally().failed == 1
+
+
+def test_a_fatal_miss_fails_the_step_at_once(create: Driver) -> None:
+    said = create.store.missed(create.id, A, AttemptId("p"), "GET 302", Outcome.UNREACHABLE)
+    assert said == Progress(Forward.FAILED, reason="GET 302")
+    assert create.step(A).outcome is Outcome.UNREACHABLE
+
+
+def test_a_touched_host_that_fails_is_of_unknown_state(create: Driver) -> None:
+    create.begin(A, "a1")
+    create.store.missed(create.id, A, AttemptId("p"), "too large", Outcome.REFUSED)
+    assert create.step(A).outcome is Outcome.UNKNOWN
+    assert create.tally().undo == 1
+
+
+def test_a_miss_after_the_outcome_or_the_decision_changes_nothing(create: Driver) -> None:
+    create.begin(A, "a1", PRESENT)
+    assert create.missed(A, "p") == Progress(Forward.DONE, outcome=Outcome.UNCHANGED)
+    create.roll_back()
+    kept = create.step(B)
+    assert create.missed(B, "p") == Progress(Forward.ABORTED)
+    assert create.step(B) == kept
+    create.id = OperationId("unknown")
+    assert create.missed(B, "p") == Progress(Forward.ABORTED)

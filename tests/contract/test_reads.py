@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+from tests.contract.bench import LIMITS, Bench
+from tests.contract.driver import ABSENT, LONG, A, B, Driver
+from worker.operation.decision import Move, next_move
+from worker.operation.model import AttemptId, Decision, HostName, OperationId, Presence, Seen
+from worker.store.base import Verdict
+
+
+def test_a_tally_counts_hosts(create: Driver) -> None:
+    now = create.bench.now()
+    first = create.tally()
+    assert (first.todo, first.failed, first.undo, first.open) == (2, 0, 0, 0)
+    assert (first.decision, first.ended, first.reason) == (None, False, None)
+    assert now <= first.now <= create.bench.now()
+    assert first.deadline_at == create.kept().deadline_at
+    create.begin(A, "a1")
+    create.begin(A, "a2")
+    create.begin(B, "b1")
+    create.finish(B, "b1", Verdict.REFUSED)
+    later = create.tally()
+    assert (later.todo, later.failed, later.undo, later.open) == (1, 1, 2, 1)
+    assert later.reason == "b: refused (said)"
+    assert next_move(later) is Move.ROLL_BACK
+    create.roll_back()
+    assert create.tally().decision is Decision.ROLL_BACK
+    assert create.store.tally(OperationId("unknown")) is None
+
+
+def test_the_first_failure_is_the_reason(create: Driver) -> None:
+    for host in (B, A):
+        create.begin(host, f"{host}1")
+        create.finish(host, f"{host}1", Verdict.REFUSED)
+    assert create.tally().reason == "b: refused (said)"
+
+
+def test_a_view_shows_one_step_and_the_time(create: Driver) -> None:
+    create.begin(A, "a1")
+    create.roll_back()
+    before = create.bench.now()
+    view = create.store.view(create.id, A)
+    assert before <= view.now <= create.bench.now()
+    assert (view.decision, view.ended, view.undo_needed) == (Decision.ROLL_BACK, False, True)
+    assert (view.action, view.group) == (create.action, create.kept().group)
+    assert view.step == create.step(A)
+    assert create.store.view(create.id, B).undo_needed is False
+
+
+def test_nothing_is_seen_of_what_never_was(create: Driver) -> None:
+    assert create.store.view(create.id, HostName("c")).step is None
+    unknown = create.store.view(OperationId("unknown"), A)
+    assert (unknown.step, unknown.ended, unknown.decision) == (None, True, None)
+    assert create.store.steps(OperationId("unknown")) == ()
+    assert create.store.operation(OperationId("unknown")) is None
+
+
+def test_hosts_stand_in_their_natural_order(bench: Bench) -> None:
+    hosts = tuple(HostName(name) for name in ("node10", "node9", "a", "node2"))
+    create = Driver(bench).accepted(hosts)
+    assert [step.host for step in create.store.steps(create.id)] == ["a", "node2", "node9", "node10"]
+
+
+def test_operations_come_newest_first_and_by_page(bench: Bench) -> None:
+    for name in ("one", "two", "three"):
+        Driver(bench, name).accepted().apply(A, B).commit()
+        bench.pass_time(2)
+    assert [each.id for each in bench.store.operations(2)] == ["three", "two"]
+    assert [each.id for each in bench.store.operations(2, 2)] == ["one"]
+
+
+def test_a_wait_is_kept_with_its_reason(create: Driver) -> None:
+    now = create.bench.now()
+    assert create.store.postpone(create.id, A, 60_000, "429") == 0
+    step = create.step(A)
+    assert step.reason == "429"
+    assert step.due_at is not None
+    assert now + 60_000 <= step.due_at <= create.bench.now() + 60_000
+    create.store.postpone(create.id, B, None)
+    assert create.step(B).due_at is None
+    assert create.store.postpone(OperationId("unknown"), A, 10) == 0
+    assert create.store.postpone(create.id, HostName("c"), 10) == 0
+
+
+def test_failed_tries_are_counted_once_each_and_name_stalled_hosts(create: Driver) -> None:
+    create.apply(A, B).roll_back()
+    for n in range(1, LIMITS.max_misses + 1):
+        assert create.kept().stalled_hosts == ()
+        for _ in range(2):
+            said = create.store.postpone(create.id, A, None, "GET 500", failed=AttemptId(f"t{n}"))
+            assert said == n
+    assert create.step(A).undo_misses == LIMITS.max_misses
+    assert (create.kept().stalled_hosts, create.kept().pending_hosts) == ((A,), (A, B))
+
+
+def test_a_wait_after_the_end_is_not_kept(create: Driver) -> None:
+    create.apply(A, B).commit()
+    keys = create.bench.key_names()
+    assert create.store.postpone(create.id, A, 10, "late", failed=AttemptId("t")) == 0
+    assert create.bench.key_names() == keys
+    assert create.step(A).reason is None
+
+
+def test_a_lease_is_held_by_one_at_a_time_and_passes(bench: Bench) -> None:
+    assert bench.store.lease("sweep", LONG) is True
+    assert bench.store.lease("sweep", LONG) is False
+    assert bench.store.lease("patrol", 5) is True, "each name by itself"
+    bench.pass_time(6)
+    assert bench.store.lease("patrol", 5) is True
+    assert "lease:sweep" in bench.key_names()
+
+
+def test_before_is_shown_as_it_was_seen(create: Driver) -> None:
+    create.begin(A, "a1", Seen(Presence.ABSENT))
+    assert create.step(A).before == ABSENT
+    assert create.step(B).before is None

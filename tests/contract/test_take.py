@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+import pytest
+
+from tests.contract.bench import LIMITS, Bench, MemoryBench
+from tests.contract.driver import PRESENT, A, B, Driver
+from worker.operation.model import GroupId, HostName, OperationId
+from worker.store.base import Taker, Verdict
+
+CALLBACK, SWEEP = Taker.CALLBACK, Taker.SWEEP
+C = HostName("c")
+
+
+@pytest.fixture
+def exact(memory: MemoryBench) -> Driver:
+    """An accepted create under a clock that the test moves."""
+    return Driver(memory).accepted(deadline=10**12)
+
+
+def test_the_callback_claims_a_rollback_once(create: Driver) -> None:
+    create.apply(A)
+    assert create.take(CALLBACK) == (), "nothing is decided"
+    create.roll_back()
+    assert create.take(CALLBACK) == (A,)
+    assert create.take(CALLBACK) == ()
+
+
+def test_the_callback_has_nothing_to_do_after_a_commit(create: Driver) -> None:
+    create.begin(A, "a1")
+    create.begin(A, "a2", PRESENT)
+    create.apply(B).commit()
+    assert create.take(CALLBACK) == ()
+
+
+def test_a_rollback_that_nobody_published_is_the_sweeps_at_once(create: Driver) -> None:
+    create.apply(A, B)
+    create.store.cancel(create.id, "cancelled")
+    assert create.due()
+    assert create.take(SWEEP) == (A, B)
+    assert create.take(CALLBACK) == (), "each host is published once"
+    assert create.take(SWEEP) == ()
+
+
+def test_the_sweep_leaves_alone_what_moves(create: Driver) -> None:
+    assert create.take(SWEEP) == ()
+    assert not create.due()
+
+
+def test_the_sweep_claims_everything_once_nothing_has_moved_for_the_patience(bench: Bench) -> None:
+    create = Driver(bench)
+    create.store = bench.limited(patience=20)
+    create.accepted((A, B, C)).apply(B)
+    bench.pass_time(20)
+    assert create.due()
+    assert create.take(SWEEP) == (A, C), "b has its outcome"
+    slow = bench.limited(patience=600_000)
+    assert slow.take(create.id, SWEEP) == ()
+
+
+def test_patience_doubles_with_each_resumption(exact: Driver) -> None:
+    for resumed in range(12):
+        patience = LIMITS.patience * 2 ** min(resumed, 10)
+        exact.bench.pass_time(patience - 1)
+        assert not exact.due(), f"resumption {resumed + 1} comes too early"
+        exact.bench.pass_time(1)
+        assert exact.due()
+        assert exact.take(SWEEP) == (A, B)
+
+
+def test_progress_puts_the_patience_back_to_its_start(exact: Driver) -> None:
+    exact.bench.pass_time(LIMITS.patience)
+    exact.take(SWEEP)
+    exact.begin(A, "a1")
+    exact.bench.pass_time(LIMITS.patience - 1)
+    assert exact.take(SWEEP) == ()
+    exact.bench.pass_time(1)
+    assert exact.due()
+    assert exact.take(SWEEP) == (A, B)
+
+
+def test_a_wait_is_over_when_it_is_over(exact: Driver) -> None:
+    exact.store.postpone(exact.id, A, 10_000, "Retry-After")
+    assert exact.step(A).due_at == exact.bench.now() + 10_000
+    exact.bench.pass_time(9_999)
+    assert not exact.due()
+    assert exact.take(SWEEP) == ()
+    exact.bench.pass_time(1)
+    assert exact.due()
+    assert exact.take(SWEEP) == (A,), "b waits for nothing, and something has moved"
+    assert exact.take(SWEEP) == (), "it is claimed"
+    assert exact.step(A).due_at is None
+
+
+def test_who_waits_is_not_resumed_before_time(exact: Driver) -> None:
+    exact.store.postpone(exact.id, A, 10 * LIMITS.patience, "Retry-After")
+    exact.bench.pass_time(LIMITS.patience)
+    assert exact.take(SWEEP) == (B,)
+
+
+def test_the_wait_of_a_host_that_is_done_is_dropped(exact: Driver) -> None:
+    exact.begin(A, "a1")
+    exact.store.postpone(exact.id, A, 10_000)
+    exact.finish(A, "a1", Verdict.APPLIED)
+    assert exact.step(A).due_at is None
+    exact.bench.pass_time(10_000)
+    assert exact.take(SWEEP) == ()
+
+
+def test_the_deadline_makes_an_operation_due(memory: MemoryBench) -> None:
+    create = Driver(memory).accepted(deadline=10_000)
+    memory.pass_time(9_999)
+    assert not create.due()
+    memory.pass_time(1)
+    assert create.due()
+    assert create.take(SWEEP) == ()
+    assert not create.due(), "the next time is after the patience"
+
+
+def test_settling_hosts_are_the_sweeps_once_their_window_is_over(exact: Driver) -> None:
+    exact.begin(A, "a1")
+    exact.begin(A, "a2", PRESENT)
+    exact.apply(B).commit()
+    exact.bench.pass_time(LIMITS.send_within + LIMITS.call)
+    assert exact.take(SWEEP) == (A,)
+
+
+def test_an_operation_that_has_ended_or_never_was_is_nobodys(create: Driver) -> None:
+    create.apply(A, B).commit()
+    assert create.take(SWEEP) == create.take(CALLBACK) == ()
+    assert not create.due()
+    create.id = OperationId("unknown")
+    assert create.take(SWEEP) == create.take(CALLBACK) == ()
+
+
+def test_the_longest_overdue_comes_first_and_so_many_at_once(memory: MemoryBench) -> None:
+    for name in ("three", "one", "two"):
+        each = Driver(memory, name)
+        memory.pass_time(1)
+        each.store.accept(each.request(group=GroupId(name)))
+    memory.pass_time(2 * LIMITS.patience)
+    assert memory.store.due(100) == ("three", "one", "two")
+    assert memory.store.due(2) == ("three", "one")

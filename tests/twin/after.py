@@ -1,0 +1,205 @@
+"""The twin's transitions after the decision: undo, settle, wait, abandon; and who works on what next."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tests.twin.queries import MemoryQueries
+from tests.twin.record import AttemptRecord, Record, StepRecord
+from worker.operation.model import (
+    AttemptId,
+    AttemptState,
+    Decision,
+    HostName,
+    Millis,
+    OperationId,
+    Presence,
+    Undo,
+)
+from worker.store.base import Abandoned, Settled, Taker, Undoing, Verdict
+
+AMBIGUOUS = (Verdict.UNKNOWN, Verdict.MISDIRECTED)
+DONE = (Verdict.APPLIED, Verdict.ALREADY)
+MOST_DOUBLINGS = 10
+
+
+class AfterDecision(MemoryQueries):
+    """Transitions that work on what has been decided."""
+
+    def begin_undo(
+        self, operation: OperationId, host: HostName, fingerprint: str, attempt: AttemptId
+    ) -> Undoing:
+        """Open an attempt of the inverse."""
+        record = self._load(operation)
+        if record is None or record.ended or record.decision is not Decision.ROLL_BACK:
+            return Undoing.ABORTED
+        if host not in record.undo:
+            return Undoing.ABORTED
+        step = record.steps[host]
+        if step.fingerprint != fingerprint:
+            return Undoing.ELSEWHERE
+        known = step.attempts.get(attempt)
+        if known is None or known.state is not AttemptState.OPEN:
+            self._open_attempt(record, host, step, attempt, undo=True)
+            self._progressed(record)
+        return Undoing.SEND
+
+    def finish_undo(
+        self,
+        operation: OperationId,
+        host: HostName,
+        attempt: AttemptId,
+        verdict: Verdict,
+        answer: str,
+        lost_fields: Sequence[str] = (),
+    ) -> bool:
+        """Record what came of an inverse write; return True if the host is known to be restored."""
+        record = self._load(operation)
+        step = record.steps.get(host) if record is not None else None
+        if record is None or step is None or attempt not in step.attempts:
+            return False
+        kept = step.attempts[attempt]
+        self._close_by(record, host, step, kept, verdict, answer)
+        step.lost = tuple(lost_fields) or step.lost
+        rolling_back = not record.ended and record.decision is Decision.ROLL_BACK
+        if verdict in DONE and rolling_back and kept.clean and not step.open_attempts():
+            self._restore(record, host, step)
+        elif verdict not in DONE and step.undo is not Undo.RESTORED:
+            step.reason = answer
+        if not record.ended:
+            self._progressed(record)
+        self._end_if_done(record)
+        return step.undo is Undo.RESTORED
+
+    def _close_by(
+        self,
+        record: Record,
+        host: HostName,
+        step: StepRecord,
+        attempt: AttemptRecord,
+        verdict: Verdict,
+        answer: str,
+    ) -> None:
+        attempt.answer = answer
+        attempt.answered = self.clock()
+        if attempt.state is AttemptState.OPEN and verdict not in AMBIGUOUS:
+            applied = verdict is Verdict.APPLIED
+            state = AttemptState.APPLIED if applied else AttemptState.NOT_APPLIED
+            self._close_attempt(record, host, step, attempt, state)
+
+    def settle(
+        self, operation: OperationId, host: HostName, sent_at: Millis, open_before: int, seen: Presence
+    ) -> Settled:
+        """Record what a GET showed after the decision: closes settled attempts, proves restored hosts."""
+        record = self._load(operation)
+        step = record.steps.get(host) if record is not None and not record.ended else None
+        if record is None or step is None:
+            return Settled(False, 0, None)
+        again: Millis | None = None
+        window = self.limits.settle
+        for attempt in step.open_attempts():
+            if attempt.probed is not None and sent_at >= attempt.probed + window:
+                self._close_attempt(record, host, step, attempt, AttemptState.SETTLED)
+                self._look_again_at(host, record)
+                continue
+            if attempt.probed is None and sent_at >= attempt.quiet:
+                attempt.probed = self.clock()
+            at = attempt.quiet if attempt.probed is None else Millis(attempt.probed + window)
+            again = at if again is None else min(again, at)
+        still_open = len(step.open_attempts())
+        rolling_back = record.decision is Decision.ROLL_BACK
+        proven = rolling_back and not open_before and not still_open and seen is step.before
+        restored = proven and self._restore(record, host, step)
+        self._progressed(record)
+        self._end_if_done(record)
+        return Settled(restored, still_open, again)
+
+    def postpone(
+        self,
+        operation: OperationId,
+        host: HostName,
+        delay: int | None,
+        reason: str = "",
+        failed: AttemptId | None = None,
+    ) -> int:
+        """Keep a wait of `delay` ms (None: none) for the sweep; return the failed tries since deciding."""
+        record = self._load(operation)
+        step = record.steps.get(host) if record is not None and not record.ended else None
+        if record is None or step is None:
+            return 0
+        step.reason = reason or step.reason
+        if failed is not None and step.undo_miss_id != failed:
+            step.undo_miss_id = failed
+            step.undo_misses += 1
+        if delay is not None:
+            self._wait_until(record, host, Millis(self.clock() + delay))
+        self._progressed(record)
+        return step.undo_misses
+
+    def abandon(self, operation: OperationId, host: HostName, reason: str) -> Abandoned:
+        """Give up on a host that is still to be restored or settled."""
+        record = self._load(operation)
+        step = record.steps.get(host) if record is not None else None
+        if record is None or step is None:
+            return Abandoned.UNKNOWN
+        if record.decision is None:
+            return Abandoned.UNDECIDED
+        pending = record.decision is Decision.ROLL_BACK and host in record.undo
+        if record.ended or not (pending or step.open_attempts()):
+            return Abandoned.NOT_PENDING
+        for attempt in step.open_attempts():
+            self._close_attempt(record, host, step, attempt, AttemptState.ABANDONED)
+        step.abandoned = reason
+        if pending:
+            record.undo.discard(host)
+            step.undo = Undo.ABANDONED
+            record.abandoned = True
+        record.waits.pop(host, None)
+        self._look_again_at(host, record)
+        self._progressed(record)
+        self.heard("abandoned", record, host)
+        self._end_if_done(record)
+        return Abandoned.ABANDONED
+
+    def take(self, operation: OperationId, by: Taker) -> tuple[HostName, ...]:
+        """Claim the hosts that are to be worked on next."""
+        record = self._load(operation)
+        if record is None or record.ended:
+            return ()
+        if record.decision is Decision.ROLL_BACK:
+            phase, members = "rollback", record.undo
+        elif record.decision is Decision.COMMIT:
+            phase, members = "settle", record.open
+        else:
+            phase, members = "forward", record.todo
+        if by is Taker.CALLBACK:
+            if phase != "rollback" or record.dispatched == phase:
+                return ()
+            record.dispatched = phase
+            self._progressed(record)
+            return tuple(sorted(members))
+        return self._take_due(record, phase, members)
+
+    def _take_due(self, record: Record, phase: str, members: set[HostName]) -> tuple[HostName, ...]:
+        now = self.clock()
+        stale = record.progress_at + self._patience(record)
+        if phase == "rollback" and record.dispatched != phase:
+            stale = now
+        over = [host for host, at in record.waits.items() if at <= now]
+        for host in over:
+            del record.waits[host]
+        hosts = {host for host in over if host in members}
+        if stale <= now:
+            hosts |= {host for host in members if host not in record.waits}
+            record.progress_at = now
+            record.resumed += 1
+            record.dispatched = phase
+            stale = now + self._patience(record)
+        due = stale
+        if record.decision is None and record.deadline_at > now:
+            due = min(due, record.deadline_at)
+        record.due = Millis(min([due, *record.waits.values()]))
+        return tuple(sorted(hosts))
+
+    def _patience(self, record: Record) -> int:
+        return int(self.limits.patience * 2 ** min(record.resumed, MOST_DOUBLINGS))

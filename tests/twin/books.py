@@ -1,0 +1,140 @@
+"""What all operations of the twin share, and the rules that every transition uses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tests.twin.record import FORMAT, AttemptRecord, Record, StepRecord
+from worker.operation.errors import UnknownFormat
+from worker.operation.limits import Limits
+from worker.operation.model import (
+    AttemptId,
+    AttemptState,
+    Decision,
+    GroupId,
+    HostName,
+    Millis,
+    OperationId,
+    Outcome,
+    Presence,
+    Undo,
+)
+from worker.operation.states import State
+
+
+class Books:
+    """The working state and what `record.lua` is to the scripts."""
+
+    def __init__(self, clock: Callable[[], Millis], limits: Limits) -> None:
+        self.clock = clock
+        self.limits = limits
+        self.records: dict[OperationId, Record] = {}
+        self.locks: dict[GroupId, OperationId] = {}
+        self.ends: dict[GroupId, dict[HostName, tuple[Presence, OperationId]]] = {}
+        self.patrol: dict[tuple[GroupId, HostName], Millis] = {}
+        self.leases: dict[str, Millis] = {}
+        self.memory_used = 0.0
+        """Share of the memory limit."""
+
+    def heard(self, what: str, record: Record, host: HostName | None = None) -> None:
+        """Called at every transition, as subscribers to the events channel would be; does nothing here."""
+
+    def _load(self, operation: OperationId) -> Record | None:
+        record = self.records.get(operation)
+        if record is not None and record.format != FORMAT:
+            raise UnknownFormat(f"the record has format {record.format}")
+        return record
+
+    def _open_attempt(
+        self, record: Record, host: HostName, step: StepRecord, attempt: AttemptId, undo: bool
+    ) -> None:
+        now, limits = self.clock(), self.limits
+        clean = not step.open_attempts()
+        send_by = Millis(now + limits.send_within)
+        quiet = Millis(send_by + limits.call)
+        step.attempts[attempt] = AttemptRecord(attempt, undo, now, send_by, quiet, clean)
+        record.open.add(host)
+
+    def _close_attempt(
+        self, record: Record, host: HostName, step: StepRecord, attempt: AttemptRecord, state: AttemptState
+    ) -> None:
+        attempt.state = state
+        attempt.closed = self.clock()
+        if not step.open_attempts():
+            record.open.discard(host)
+
+    def _progressed(self, record: Record) -> None:
+        record.progress_at = self.clock()
+        record.resumed = 0
+
+    def _set_outcome(
+        self, record: Record, host: HostName, step: StepRecord, outcome: Outcome, reason: str | None = None
+    ) -> None:
+        step.outcome = outcome
+        step.reason = reason
+        record.todo.discard(host)
+        record.waits.pop(host, None)
+        if not outcome.succeeded:
+            record.failed += 1
+            record.failure = record.failure or f"{host}: {reason}"
+
+    def _restore(self, record: Record, host: HostName, step: StepRecord) -> bool:
+        if host not in record.undo:
+            return False
+        record.undo.discard(host)
+        step.undo = Undo.RESTORED
+        step.reason = None
+        record.waits.pop(host, None)
+        self.heard("restored", record, host)
+        return True
+
+    def _set_decision(self, record: Record, decision: Decision, reason: str) -> None:
+        record.decision = decision
+        record.decided_at = self.clock()
+        commit = decision is Decision.COMMIT
+        record.state = State.COMMITTED if commit else State.ROLLING_BACK
+        if not commit:
+            record.reason = reason
+        record.waits.clear()
+        self._progressed(record)
+        self.heard("decided", record)
+
+    def _wait_until(self, record: Record, host: HostName, at: Millis) -> None:
+        record.waits[host] = at
+        self._due_no_later(record, at)
+
+    def _due_no_later(self, record: Record, at: Millis) -> None:
+        if record.due is not None and at < record.due:
+            record.due = at
+
+    def _look_again_at(self, host: HostName, record: Record) -> None:
+        self.patrol[record.group, host] = self.clock()
+
+    def _end_if_done(self, record: Record) -> bool:
+        if record.ended or record.decision is None or record.open:
+            return False
+        rolling_back = record.decision is Decision.ROLL_BACK
+        if rolling_back and record.undo:
+            return False
+        if rolling_back:
+            record.state = State.ABANDONED if record.abandoned else State.ROLLED_BACK
+        self._keep_ends(record)
+        record.ended = True
+        record.ended_at = self.clock()
+        record.due = None
+        for working_set in (record.todo, record.undo, record.open, record.waits):
+            working_set.clear()
+        if self.locks.get(record.group) == record.id:
+            del self.locks[record.group]
+        self.heard("ended", record)
+        return True
+
+    def _keep_ends(self, record: Record) -> None:
+        kept = self.ends.setdefault(record.group, {})
+        for host, step in record.steps.items():
+            if record.decision is Decision.COMMIT:
+                kept[host] = (record.target, record.id)
+            elif step.before is not None and step.undo is not Undo.ABANDONED:
+                kept[host] = (step.before, record.id)
+        if not kept:
+            del self.ends[record.group]

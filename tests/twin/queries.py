@@ -1,0 +1,86 @@
+"""What people and the sweep read from the twin."""
+
+from __future__ import annotations
+
+from tests.twin.books import Books
+from worker.operation.decision import Tally
+from worker.operation.model import Decision, HostName, Millis, Operation, OperationId, Step
+from worker.store.base import View
+from worker.store.queries import natural
+
+
+class MemoryQueries(Books):
+    """Reads; only `lease` and `forget` change anything."""
+
+    def tally(self, operation: OperationId) -> Tally | None:
+        """Read how far an operation has come; None when it is unknown."""
+        record = self._load(operation)
+        if record is None:
+            return None
+        return Tally(
+            record.decision,
+            record.ended,
+            len(record.todo),
+            record.failed,
+            len(record.undo),
+            len(record.open),
+            self.clock(),
+            record.deadline_at,
+            record.failure,
+        )
+
+    def view(self, operation: OperationId, host: HostName) -> View:
+        """Read one step and the store's clock, before a GET is sent."""
+        record = self._load(operation)
+        if record is None:
+            return View(None, True, self.clock(), None, False, None, None)
+        step = record.steps.get(host)
+        needed = host in record.undo
+        shown = step.shown(host, needed) if step is not None else None
+        return View(record.decision, record.ended, self.clock(), shown, needed, record.action, record.group)
+
+    def due(self, limit: int) -> tuple[OperationId, ...]:
+        """Return operations that the sweep is to look at, the longest overdue first."""
+        now = self.clock()
+        found = [(each.due, key) for key, each in self.records.items() if each.due and each.due <= now]
+        return tuple([key for _, key in sorted(found)[:limit]])
+
+    def lease(self, name: str, milliseconds: int) -> bool:
+        """Take a short lease for a periodic piece of work; False if somebody else holds it."""
+        now = self.clock()
+        if self.leases.get(name, now) > now:
+            return False
+        self.leases[name] = Millis(now + milliseconds)
+        return True
+
+    def forget(self, older_than: int, beyond: int, at_most: int) -> int:
+        """Drop ended records older than so many ms or beyond so many; return how many were dropped."""
+        ended = sorted((each.ended_at, key) for key, each in self.records.items() if each.ended_at)
+        horizon = self.clock() - older_than
+        surplus = len(ended) - beyond
+        dropped = [key for n, (at, key) in enumerate(ended) if at <= horizon or n < surplus][:at_most]
+        for key in dropped:
+            self._load(key)
+            del self.records[key]
+        return len(dropped)
+
+    def operation(self, operation: OperationId) -> Operation | None:
+        """Read an operation; None when it is unknown."""
+        record = self.records.get(operation)
+        return record.shown(self.limits.max_misses) if record is not None else None
+
+    def steps(self, operation: OperationId) -> tuple[Step, ...]:
+        """Read the steps of an operation, in the natural order of their hosts."""
+        record = self.records.get(operation)
+        if record is None:
+            return ()
+        needed = record.undo if record.decision is Decision.ROLL_BACK else set[HostName]()
+        return tuple(
+            record.steps[host].shown(host, host in needed, record.waits.get(host))
+            for host in sorted(record.steps, key=natural)
+        )
+
+    def operations(self, limit: int, offset: int = 0) -> tuple[Operation, ...]:
+        """Read operations, newest first."""
+        newest = sorted(self.records.values(), key=lambda each: (each.created_at, each.id), reverse=True)
+        return tuple(each.shown(self.limits.max_misses) for each in newest[offset : offset + limit])

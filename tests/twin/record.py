@@ -1,0 +1,156 @@
+"""What the twin keeps of an operation: mutable dataclasses in place of hashes, sets and sorted sets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from worker.operation.model import (
+    Action,
+    Attempt,
+    AttemptId,
+    AttemptState,
+    Decision,
+    GroupId,
+    HostName,
+    Millis,
+    Operation,
+    OperationId,
+    Outcome,
+    Presence,
+    Seen,
+    Step,
+    Undo,
+)
+from worker.operation.states import State
+
+FORMAT = "1"
+
+
+@dataclass(slots=True)
+class AttemptRecord:
+    """One write to one host."""
+
+    id: AttemptId
+    undo: bool
+    opened: Millis
+    send_by: Millis
+    quiet: Millis
+    clean: bool
+    state: AttemptState = AttemptState.OPEN
+    probed: Millis | None = None
+    answered: Millis | None = None
+    closed: Millis | None = None
+    answer: str | None = None
+
+    def shown(self) -> Attempt:
+        """Return it as the model has it."""
+        return Attempt(
+            self.id,
+            self.undo,
+            self.state,
+            self.opened,
+            self.send_by,
+            self.quiet,
+            self.clean,
+            self.probed,
+            self.answered,
+            self.closed,
+            self.answer,
+        )
+
+
+@dataclass(slots=True)
+class StepRecord:
+    """One operation on one host; attempts in the order of their opening."""
+
+    fingerprint: str
+    before: Presence | None = None
+    body: str | None = None
+    outcome: Outcome | None = None
+    undo: Undo | None = None
+    reason: str | None = None
+    abandoned: str | None = None
+    misses: int = 0
+    miss_id: AttemptId | None = None
+    undo_misses: int = 0
+    undo_miss_id: AttemptId | None = None
+    lost: tuple[str, ...] = ()
+    attempts: dict[AttemptId, AttemptRecord] = field(default_factory=dict)
+
+    def open_attempts(self) -> list[AttemptRecord]:
+        """Return the attempts whose fate is not known."""
+        return [each for each in self.attempts.values() if each.state is AttemptState.OPEN]
+
+    def shown(self, host: HostName, undo_needed: bool, due_at: Millis | None = None) -> Step:
+        """Return it as the model has it."""
+        return Step(
+            host,
+            self.fingerprint,
+            None if self.before is None else Seen(self.before, self.body),
+            self.outcome,
+            self.undo or (Undo.NEEDED if undo_needed else Undo.NONE),
+            self.abandoned or self.reason,
+            self.misses,
+            self.undo_misses,
+            due_at,
+            self.lost,
+            tuple([each.shown() for each in self.attempts.values()]),
+        )
+
+
+@dataclass(slots=True)
+class Record:
+    """One operation, its steps and its working sets."""
+
+    id: OperationId
+    group: GroupId
+    action: Action
+    payload: object
+    steps: dict[HostName, StepRecord]
+    created_by: str
+    created_at: Millis
+    deadline_at: Millis
+    progress_at: Millis
+    target: Presence
+    todo: set[HostName]
+    due: Millis | None
+    """When the sweep is to look at it; None once it has ended."""
+    undo: set[HostName] = field(default_factory=set)
+    open: set[HostName] = field(default_factory=set)
+    waits: dict[HostName, Millis] = field(default_factory=dict)
+    format: str = FORMAT
+    state: State = State.APPLYING
+    decision: Decision | None = None
+    reason: str | None = None
+    failed: int = 0
+    failure: str | None = None
+    resumed: int = 0
+    dispatched: str | None = None
+    decided_at: Millis | None = None
+    ended: bool = False
+    ended_at: Millis | None = None
+    abandoned: bool = False
+
+    def shown(self, max_misses: int) -> Operation:
+        """Return it as the model has it; a host that missed `max_misses` times is stalled."""
+        pending = sorted(self.undo) if self.decision is Decision.ROLL_BACK and not self.ended else []
+        total = len(self.steps)
+        return Operation(
+            id=self.id,
+            group=self.group,
+            action=self.action,
+            state=self.state,
+            decision=self.decision,
+            settling=self.decision is not None and not self.ended and bool(self.open),
+            ended=self.ended,
+            reason=self.reason,
+            created_by=self.created_by,
+            created_at=self.created_at,
+            deadline_at=self.deadline_at,
+            decided_at=self.decided_at,
+            ended_at=self.ended_at,
+            hosts_total=total,
+            hosts_done=total if self.ended else total - len(self.todo),
+            pending_hosts=tuple(pending),
+            stalled_hosts=tuple([h for h in pending if self.steps[h].undo_misses >= max_misses]),
+        )

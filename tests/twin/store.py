@@ -1,0 +1,204 @@
+"""The Store protocol in memory: forward transitions and decisions; not for threads."""
+
+from __future__ import annotations
+
+from tests.twin.after import AfterDecision
+from tests.twin.record import Record, StepRecord
+from worker.operation.errors import OperationIdReused, StoreFull
+from worker.operation.model import (
+    Action,
+    AttemptId,
+    AttemptState,
+    Decision,
+    HostName,
+    Millis,
+    OperationId,
+    Outcome,
+    Presence,
+    Seen,
+)
+from worker.store.base import Accepted, Busy, Cancelled, Forward, Progress, Request, Verdict
+
+ABORTED = Progress(Forward.ABORTED)
+ELSEWHERE = Progress(Forward.ELSEWHERE)
+SEND = Progress(Forward.SEND)
+OPEN = Progress(Forward.OPEN)
+
+
+class MemoryStore(AfterDecision):
+    """The whole store in memory, with the transitions that come before the decision, and the decision."""
+
+    def accept(self, request: Request) -> Accepted | Busy:
+        """Record a new operation and take its group's lock. Raises OperationIdReused and StoreFull."""
+        payload = (request.action, request.group, frozenset(host.name for host in request.hosts))
+        known = self._load(request.id)
+        if known is not None:
+            if known.payload != payload:
+                raise OperationIdReused(f'operation id "{request.id}" belongs to another operation')
+            return Accepted.EXISTING
+        owner = self.locks.get(request.group)
+        if owner is not None:
+            return Busy(owner)
+        if self.memory_used >= self.limits.memory_watermark:
+            raise StoreFull(f"{self.memory_used:.0%} of the memory is in use")
+        now = self.clock()
+        deadline = Millis(now + request.deadline)
+        self.records[request.id] = Record(
+            id=request.id,
+            group=request.group,
+            action=request.action,
+            payload=payload,
+            steps={host.name: StepRecord(host.fingerprint) for host in request.hosts},
+            created_by=request.created_by,
+            created_at=now,
+            deadline_at=deadline,
+            progress_at=now,
+            target=request.action.target,
+            todo={host.name for host in request.hosts},
+            due=min(Millis(now + self.limits.patience), deadline),
+        )
+        self.locks[request.group] = request.id
+        return Accepted.ACCEPTED
+
+    def begin(
+        self, operation: OperationId, host: HostName, fingerprint: str, seen: Seen, attempt: AttemptId
+    ) -> Progress:
+        """Record what a GET showed; open `attempt` if a write is needed (SEND)."""
+        record = self._load(operation)
+        step = record.steps.get(host) if record is not None and record.decision is None else None
+        if record is None or step is None:
+            return ABORTED
+        if step.fingerprint != fingerprint:
+            return ELSEWHERE
+        if step.outcome is not None:
+            return Progress(Forward.DONE, outcome=step.outcome)
+        known = step.attempts.get(attempt)
+        if known is not None and known.state is AttemptState.OPEN:
+            return SEND
+        step.misses = 0
+        if step.before is None:
+            step.before = seen.presence
+            if record.action is Action.DELETE and seen.presence is Presence.PRESENT:
+                step.body = seen.body or ""
+        if seen.presence is record.target:
+            outcome = Outcome.APPLIED if step.attempts else Outcome.UNCHANGED
+            self._set_outcome(record, host, step, outcome)
+            self._progressed(record)
+            return Progress(Forward.DONE, outcome=outcome)
+        writes = [each for each in step.attempts.values() if not each.undo]
+        if len(writes) >= self.limits.max_writes:
+            last = writes[-1].answer or "no answer"
+            reason = f"all {len(writes)} writes spent ({last})"
+            self._set_outcome(record, host, step, Outcome.UNKNOWN, reason)
+            self._progressed(record)
+            return Progress(Forward.FAILED, reason=reason)
+        self._open_attempt(record, host, step, attempt, undo=False)
+        record.undo.add(host)
+        self._progressed(record)
+        return SEND
+
+    def missed(
+        self,
+        operation: OperationId,
+        host: HostName,
+        probe: AttemptId,
+        reason: str,
+        fatal: Outcome | None = None,
+    ) -> Progress:
+        """Count a GET that told nothing; fail the step after too many, or at once with `fatal`."""
+        record = self._load(operation)
+        step = record.steps.get(host) if record is not None and record.decision is None else None
+        if record is None or step is None:
+            return ABORTED
+        if step.outcome is not None:
+            if step.miss_id == probe:
+                return Progress(Forward.FAILED, reason=step.reason)
+            return Progress(Forward.DONE, outcome=step.outcome)
+        if step.miss_id != probe:
+            step.miss_id = probe
+            step.misses += 1
+        step.reason = reason
+        failed = fatal is not None or step.misses >= self.limits.max_misses
+        if failed:
+            outcome = Outcome.UNKNOWN if step.attempts else fatal or Outcome.UNREACHABLE
+            self._set_outcome(record, host, step, outcome, reason)
+        self._progressed(record)
+        if failed:
+            return Progress(Forward.FAILED, reason=reason)
+        return Progress(Forward.MISSED, misses=step.misses)
+
+    def finish(
+        self, operation: OperationId, host: HostName, attempt: AttemptId, verdict: Verdict, answer: str
+    ) -> Progress:
+        """Record what came of a forward write; OPEN means try again."""
+        record = self._load(operation)
+        step = record.steps.get(host) if record is not None else None
+        if record is None or step is None or attempt not in step.attempts:
+            return ABORTED
+        self._close_by(record, host, step, step.attempts[attempt], verdict, answer)
+        if record.decision is None and step.outcome is None:
+            self._judge(record, host, step, attempt, verdict, answer)
+        if not record.ended:
+            self._progressed(record)
+        self._end_if_done(record)
+        if record.decision is not None:
+            return ABORTED
+        if step.outcome is None:
+            return OPEN
+        if step.outcome.succeeded:
+            return Progress(Forward.DONE, outcome=step.outcome)
+        return Progress(Forward.FAILED, reason=step.reason)
+
+    def _judge(
+        self,
+        record: Record,
+        host: HostName,
+        step: StepRecord,
+        attempt: AttemptId,
+        verdict: Verdict,
+        answer: str,
+    ) -> None:
+        match verdict:
+            case Verdict.APPLIED:
+                self._set_outcome(record, host, step, Outcome.APPLIED)
+            case Verdict.ALREADY:
+                others = [each for each in step.attempts.values() if each.id != attempt]
+                if any(each.state is not AttemptState.NOT_APPLIED for each in others):
+                    self._set_outcome(record, host, step, Outcome.APPLIED)
+                else:
+                    step.before, step.body = record.target, None
+                    record.undo.discard(host)
+                    self._set_outcome(record, host, step, Outcome.UNCHANGED)
+            case Verdict.REFUSED:
+                self._set_outcome(record, host, step, Outcome.REFUSED, f"refused ({answer})")
+            case Verdict.MISDIRECTED:
+                self._set_outcome(record, host, step, Outcome.UNKNOWN, f"misdirected ({answer})")
+
+    def decide(self, operation: OperationId, decision: Decision, reason: str) -> Decision | None:
+        """Decide unless decided; return the decision that holds. A commit needs every outcome."""
+        record = self._load(operation)
+        if record is None:
+            return None
+        if record.decision is not None:
+            return record.decision
+        if decision is Decision.COMMIT and (record.failed or record.todo):
+            return None
+        self._set_decision(record, decision, reason)
+        if not self._end_if_done(record) and decision is Decision.COMMIT:
+            for host in record.open:
+                quiet = max(each.quiet for each in record.steps[host].open_attempts())
+                self._wait_until(record, host, max(quiet, self.clock()))
+        return decision
+
+    def cancel(self, operation: OperationId, reason: str) -> Cancelled:
+        """Decide to roll back, unless decided."""
+        record = self._load(operation)
+        if record is None:
+            return Cancelled.UNKNOWN
+        if record.decision is not None:
+            same = record.decision is Decision.ROLL_BACK and record.reason == reason
+            return Cancelled.CANCELLED if same else Cancelled(record.decision.value)
+        self._set_decision(record, Decision.ROLL_BACK, reason)
+        self._due_no_later(record, self.clock())
+        self._end_if_done(record)
+        return Cancelled.CANCELLED
