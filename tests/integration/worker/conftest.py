@@ -1,4 +1,4 @@
-"""One Redis and one mock cluster for all tests here; every test has a key prefix and a group of its own."""
+"""One Redis and one mock cluster for all tests here; every bench has a key prefix of its own."""
 
 from __future__ import annotations
 
@@ -7,20 +7,42 @@ from pathlib import Path
 
 import pytest
 
+from producer.stack.cluster import MockCluster
+from producer.stack.guard import Guard
+from producer.stack.redis_server import RedisServer
 from tests.integration.worker.harness import Bench, parts
+
+Parts = tuple[RedisServer, MockCluster, Guard]
 
 
 @pytest.fixture(scope="session")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Parts]:
     with parts(tmp_path_factory.mktemp("parts")) as found:
         yield found
 
 
 @pytest.fixture
-def bench(shared: tuple[object, object, object], tmp_path: Path) -> Iterator[Bench]:
-    redis, cluster, guard = shared
-    made = Bench(redis, cluster, guard, tmp_path / "bench")  # type: ignore[arg-type]
+def bench(shared: Parts, tmp_path: Path) -> Iterator[Bench]:
+    """A bench without any worker yet."""
+    made = Bench(*shared, tmp_path / "bench")
     try:
         yield made
     finally:
         made.close()
+
+
+@pytest.fixture(scope="module")
+def served(shared: Parts, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    made = Bench(*shared, tmp_path_factory.mktemp("served"))
+    try:
+        made.run_all()
+        yield made
+    finally:
+        made.close()
+
+
+@pytest.fixture
+def running(served: Bench) -> Iterator[Bench]:
+    """A bench whose worker and beat run, with a group that no other test uses."""
+    yield served
+    served.clear()

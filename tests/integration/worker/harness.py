@@ -116,14 +116,20 @@ class Bench:
         }
 
     def close(self) -> None:
-        """Stop this test's processes and clear the cluster."""
+        """Stop this bench's processes and clear the cluster."""
         self._stack.close()
+        self.clear()
+        self.app.close()
+
+    def clear(self) -> None:
+        """Mend every node, and take another group for what follows."""
         self.admin.reset()
         self.admin.set_latency(None)
         for name, node in self.admin.nodes().items():
+            self.admin.set_manners(name, delete_absent=404)
             if not node.up:
                 self.admin.up(name)
-        self.app.close()
+        self.group = GroupId(f"team-{secrets.token_hex(3)}")
 
     def child(self, name: str, arguments: Sequence[str], env: Mapping[str, str] | None = None) -> Child:
         """Start a Python process of this test; it is stopped with the test."""
@@ -160,11 +166,11 @@ class Bench:
             assert child.running, child.output()
         return child
 
-    def held_worker(self, point: str) -> tuple[Child, Path]:
+    def held_worker(self, point: str, options: Sequence[str] = ()) -> tuple[Child, Path]:
         """Start a worker that stops for ever at a named point; the path appears when it is there."""
         mark = self.directory / "held"
         env = {"HOLD_AT": point, "HOLD_MARK": str(mark)}
-        return self.worker("held", app="tests.integration.worker.held", env=env), mark
+        return self.worker("held", app="tests.integration.worker.held", env=env, options=options), mark
 
     def beat(self) -> Child:
         """Start beat."""
@@ -211,14 +217,14 @@ class Bench:
         """Which nodes hold the group now."""
         return {name for name in self.cluster.nodes if (group or self.group) in self.admin.groups(name)}
 
-    def history(self, node: str | None = None) -> list[Entry]:
+    def history(self, node: str | None = None, group: GroupId | None = None) -> list[Entry]:
         """What the nodes say happened to the group."""
-        entries = self.admin.history(node=node, group=self.group)
+        entries = self.admin.history(node=node, group=group or self.group)
         return [entry for entry in entries if entry.actor != "admin"]
 
-    def effects(self, node: str) -> list[str]:
+    def effects(self, node: str, group: GroupId | None = None) -> list[str]:
         """The changes of the group on a node, in their order."""
-        changed = [entry for entry in self.history(node) if entry.effect_seq is not None]
+        changed = [entry for entry in self.history(node, group) if entry.effect_seq is not None]
         return [entry.method for entry in sorted(changed, key=lambda entry: entry.effect_seq or 0)]
 
 

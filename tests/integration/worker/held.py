@@ -7,6 +7,7 @@ nothing is held, so that a second process goes through.
 from __future__ import annotations
 
 import os
+import signal
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +25,7 @@ from worker.store.connection import connect
 from worker.store.redis import RedisStore
 from worker.tasks.runtime import Runtime, assemble, real_hosts
 
+FROZEN = "frozen "
 POINTS = (
     "before begin",
     "after begin",
@@ -42,12 +44,16 @@ POINTS = (
 
 
 def hold(point: str) -> None:
-    """Block for ever if this is the point to be held at and nobody was held yet."""
+    """Block for ever if this is the point and nobody was held yet; a `frozen` point stops the process."""
     mark = Path(os.environ["HOLD_MARK"])
-    if os.environ["HOLD_AT"] != point or mark.exists():
+    at = os.environ["HOLD_AT"]
+    if at.removeprefix(FROZEN) != point or mark.exists():
         return
     mark.write_text(str(os.getpid()))
-    threading.Event().wait()
+    if at.startswith(FROZEN):
+        os.kill(os.getpid(), signal.SIGSTOP)
+    else:
+        threading.Event().wait()
 
 
 class HeldStore(RedisStore):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.integration.worker.harness import Bench, eventually
-from worker.operation.model import Action, AttemptState, Outcome, Presence
+from tests.integration.worker.harness import Bench, End, eventually
+from worker.operation.model import Action, AttemptState, GroupId, Outcome, Presence
 from worker.operation.states import State
 
 WRITE = ["POST", "DELETE"]
@@ -26,45 +27,98 @@ AMBIGUOUS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.fixture
-def running(bench: Bench) -> Iterator[Bench]:
-    bench.run_all()
-    yield bench
+@dataclass(frozen=True)
+class Ran:
+    """One operation's end, who held the group then, and what its nodes did for it."""
+
+    end: End
+    holding: set[str]
+    effects: dict[str, list[str]]
 
 
-@pytest.mark.parametrize("name", AMBIGUOUS)
-def test_an_ambiguous_create_and_delete_commit(running: Bench, name: str) -> None:
-    fault = {**AMBIGUOUS[name], "node": "node2", "group": running.group, "methods": WRITE, "times": 1}
-    running.admin.set_faults(fault)
-    created = running.end(running.start(Action.CREATE))
-    assert created.operation.state is State.COMMITTED
-    assert running.holding() == set(running.hosts)
-    assert running.effects("node2") == ["POST"]
-
-    running.admin.set_faults(fault)
-    deleted = running.end(running.start(Action.DELETE))
-    assert deleted.operation.state is State.COMMITTED
-    assert running.holding() == set()
-    assert running.effects("node2") == ["POST", "DELETE"]
+def run_at_once(bench: Bench, action: Action, groups: dict[str, GroupId]) -> dict[str, Ran]:
+    """Run the action on all groups at once: most of it is waiting until attempts are settled."""
+    started = {name: bench.start(action, group) for name, group in groups.items()}
+    ends = {name: bench.end(operation) for name, operation in started.items()}
+    return {
+        name: Ran(
+            ends[name], bench.holding(group), {host: bench.effects(host, group) for host in bench.hosts}
+        )
+        for name, group in groups.items()
+    }
 
 
-@pytest.mark.parametrize("name", AMBIGUOUS)
-def test_an_ambiguous_write_is_undone_when_another_host_refuses(running: Bench, name: str) -> None:
-    running.admin.set_faults(
-        {**AMBIGUOUS[name], "node": "node2", "group": running.group, "methods": ["POST"], "times": 1},
-        {"kind": "refuse", "node": "node3", "group": running.group},
+def groups_for(bench: Bench, suffix: str) -> dict[str, GroupId]:
+    return {name: GroupId(f"{bench.group}-{suffix}-{n}") for n, name in enumerate(AMBIGUOUS)}
+
+
+@pytest.fixture(scope="module")
+def created_and_deleted(served: Bench) -> Iterator[dict[str, tuple[Ran, Ran]]]:
+    """For each fault, a create and then a delete during which it strikes once on node2."""
+    groups = groups_for(served, "commit")
+    faults = [
+        {**AMBIGUOUS[name], "node": "node2", "group": group, "methods": WRITE, "times": 1}
+        for name, group in groups.items()
+    ]
+    served.admin.set_faults(*faults)
+    created = run_at_once(served, Action.CREATE, groups)
+    served.admin.set_faults(*faults)
+    deleted = run_at_once(served, Action.DELETE, groups)
+    yield {name: (created[name], deleted[name]) for name in groups}
+    served.clear()
+
+
+@pytest.fixture(scope="module")
+def refused(served: Bench) -> Iterator[dict[str, Ran]]:
+    """For each fault, a create during which it strikes once on node2, while node3 refuses."""
+    groups = groups_for(served, "refused")
+    served.admin.set_faults(
+        *(
+            {**AMBIGUOUS[name], "node": "node2", "group": group, "methods": ["POST"], "times": 1}
+            for name, group in groups.items()
+        ),
+        {"kind": "refuse", "node": "node3", "group": f"{served.group}-refused-*"},
     )
-    end = running.end(running.start(Action.CREATE))
-    assert end.operation.state is State.ROLLED_BACK
-    assert end.operation.reason == "node3: refused (403)"
-    assert running.holding() == set()
-    assert running.effects("node2") in (["POST", "DELETE"], [])
+    yield run_at_once(served, Action.CREATE, groups)
+    served.clear()
+
+
+@pytest.mark.parametrize("name", AMBIGUOUS)
+def test_an_ambiguous_create_and_delete_commit(
+    created_and_deleted: dict[str, tuple[Ran, Ran]], name: str
+) -> None:
+    created, deleted = created_and_deleted[name]
+    assert created.end.operation.state is State.COMMITTED
+    assert created.holding == set(created.effects)
+    assert all(effects == ["POST"] for effects in created.effects.values())
+    assert deleted.end.operation.state is State.COMMITTED
+    assert deleted.holding == set()
+    assert all(effects == ["POST", "DELETE"] for effects in deleted.effects.values())
+
+
+@pytest.mark.parametrize("name", AMBIGUOUS)
+def test_an_ambiguous_write_is_undone_when_another_host_refuses(refused: dict[str, Ran], name: str) -> None:
+    ran = refused[name]
+    assert ran.end.operation.state is State.ROLLED_BACK
+    assert ran.end.operation.reason == "node3: refused (403)"
+    assert ran.holding == set()
+    assert ran.effects["node2"] in (["POST", "DELETE"], [])
+    assert ran.effects["node3"] == []
 
 
 @pytest.mark.parametrize("status", [429, 503])
 def test_a_host_that_asks_to_wait_is_waited_for(running: Bench, status: int) -> None:
-    fault = {"kind": "throttle", "status": status, "retry_after": 2, "node": "node1", "methods": ["POST"]}
-    running.admin.set_faults({**fault, "group": running.group, "times": 1})
+    running.admin.set_faults(
+        {
+            "kind": "throttle",
+            "status": status,
+            "retry_after": 2,
+            "node": "node1",
+            "methods": ["POST"],
+            "group": running.group,
+            "times": 1,
+        }
+    )
     end = running.end(running.start(Action.CREATE))
     assert end.operation.state is State.COMMITTED
     posts = [entry.arrived for entry in running.history("node1") if entry.method == "POST"]
@@ -115,11 +169,12 @@ def test_a_body_that_its_host_refuses_is_restored_bare_and_the_loss_is_kept(runn
         {"kind": "refuse", "node": "node3", "group": running.group},
         {"kind": "answer", "status": 400, "node": "node1", "methods": ["POST"], "times": 1},
     )
+    running.admin.set_latency(300, node="node3")  # refuses once the others have written
     end = running.end(running.start(Action.DELETE))
     assert end.operation.state is State.ROLLED_BACK
-    if running.effects("node1"):
-        assert end.steps["node1"].lost_fields == ("owner",)
-        assert running.admin.groups("node1")[running.group] == {"groupId": running.group}
+    assert running.effects("node1") == ["DELETE", "POST"]
+    assert end.steps["node1"].lost_fields == ("owner",)
+    assert running.admin.groups("node1")[running.group] == {"groupId": running.group}
 
 
 def test_a_host_that_is_down_is_unreachable_and_untouched(running: Bench) -> None:

@@ -1,4 +1,4 @@
-"""A worker is killed with SIGKILL at every point that matters; the nodes' own histories tell what came of it."""
+"""A worker is killed with SIGKILL at every point that matters; the nodes' own histories are the judge."""
 
 from __future__ import annotations
 

@@ -1,0 +1,119 @@
+"""Messages that are lost, delivered twice, or never sent: the sweep is the guarantee."""
+
+from __future__ import annotations
+
+import redis
+
+from tests.integration.worker.harness import Bench, eventually
+from worker.celery import OPERATIONS, ROLLBACK
+from worker.operation.model import Action
+from worker.operation.states import State
+from worker.store.connection import client
+from worker.workflow import publish_conclude, publish_forward
+
+
+def celery_key(bench: Bench, name: str) -> str:
+    return f"{bench.settings.key_prefix}celery:{name}"
+
+
+def test_the_sweep_publishes_what_a_producer_that_died_did_not(bench: Bench) -> None:
+    operation = bench.accept(Action.CREATE)
+    bench.run_all()
+    end = bench.end(operation)
+    assert end.operation.state is State.COMMITTED
+    assert bench.holding() == set(bench.hosts)
+
+
+def test_a_producer_killed_half_way_through_publishing_leaves_an_operation_that_ends(bench: Bench) -> None:
+    program = bench.child("producer", ["-m", "tests.integration.worker.dying_producer", bench.group])
+    eventually(lambda: not program.running, "the producer has killed itself")
+    raw: redis.Redis = client(bench.settings)
+    assert raw.llen(celery_key(bench, OPERATIONS)) == 1
+    (operation,) = [each.id for each in bench.store.operations(10)]
+    bench.run_all()
+    end = bench.end(operation)
+    assert end.operation.state is State.COMMITTED
+    assert all(bench.effects(host) == ["POST"] for host in bench.hosts)
+
+
+def test_headers_delivered_three_times_write_once(bench: Bench) -> None:
+    operation = bench.accept(Action.CREATE)
+    for _ in range(3):
+        publish_forward(bench.app, operation, bench.group, Action.CREATE, bench.hosts)
+    bench.run_all()
+    end = bench.end(operation)
+    assert end.operation.state is State.COMMITTED
+    assert all(bench.effects(host) == ["POST"] for host in bench.hosts)
+
+
+def test_a_callback_that_never_came_is_made_up_for(bench: Bench) -> None:
+    bench.beat()
+    worker = bench.worker("forward", queues=OPERATIONS)
+    operation = bench.start(Action.CREATE)
+    eventually(lambda: bench.read(operation).hosts_done == len(bench.hosts), "every header is done")
+    worker.stop()
+    raw: redis.Redis = client(bench.settings)
+    raw.delete(celery_key(bench, ROLLBACK))  # with the callback in it
+    assert bench.read(operation).state is State.APPLYING
+    bench.worker("next")
+    assert bench.end(operation).operation.state is State.COMMITTED
+
+
+def test_a_callback_delivered_twice_decides_once(bench: Bench) -> None:
+    bench.admin.set_faults({"kind": "refuse", "node": "node3", "group": bench.group})
+    operation = bench.start(Action.CREATE)
+    for _ in range(3):
+        publish_conclude(bench.app, operation, bench.group)
+    bench.run_all()
+    end = bench.end(operation)
+    for _ in range(2):
+        publish_conclude(bench.app, operation, bench.group)
+    raw: redis.Redis = client(bench.settings)
+    eventually(lambda: raw.llen(celery_key(bench, ROLLBACK)) == 0, "the late callbacks were taken")
+    assert bench.read(operation) == end.operation
+    assert all(bench.effects(host) in (["POST", "DELETE"], []) for host in bench.hosts)
+
+
+def test_two_beats_do_no_harm(bench: Bench) -> None:
+    bench.beat()
+    arguments = ["-m", "celery", "-A", "worker", "beat", "--schedule", str(bench.directory / "second")]
+    bench.child("second-beat", arguments)
+    bench.worker()
+    operation = bench.accept(Action.CREATE)
+    end = bench.end(operation)
+    assert end.operation.state is State.COMMITTED
+    assert all(bench.effects(host) == ["POST"] for host in bench.hosts)
+
+
+def test_sigterm_starts_no_further_call_and_leaves_nothing_unacknowledged(bench: Bench) -> None:
+    bench.admin.set_latency(700)
+    bench.beat()
+    worker = bench.worker()
+    operation = bench.start(Action.CREATE)
+    eventually(bench.admin.history, "a call is under way")
+    worker.terminate()
+    eventually(lambda: not worker.running, "the worker is out", bench.settings.call_timeout + 5)
+    calls = len(bench.history())
+    assert calls <= 2 * len(bench.hosts)
+    raw: redis.Redis = client(bench.settings)
+    assert raw.zcard(celery_key(bench, "unacked_index")) == 0
+    assert raw.llen(celery_key(bench, OPERATIONS)) == len(bench.hosts)
+    bench.admin.set_latency(None)
+    bench.worker("next")
+    assert bench.end(operation).operation.state is State.COMMITTED
+
+
+def test_prefork_works_and_stops_the_same_way(bench: Bench) -> None:
+    bench.admin.set_latency(700)
+    bench.beat()
+    worker = bench.worker(options=["-P", "prefork", "-c", "3"])
+    operation = bench.start(Action.CREATE)
+    eventually(bench.admin.history, "a call is under way")
+    worker.terminate()
+    eventually(lambda: not worker.running, "the worker is out", bench.settings.call_timeout + 5)
+    raw: redis.Redis = client(bench.settings)
+    assert raw.zcard(celery_key(bench, "unacked_index")) == 0
+    bench.admin.set_latency(None)
+    bench.worker("next", options=["-P", "prefork", "-c", "3"])
+    assert bench.end(operation).operation.state is State.COMMITTED
+    assert all(bench.effects(host) == ["POST"] for host in bench.hosts)

@@ -1,0 +1,97 @@
+"""Redis that dies, freezes or is not there yet; workers that are frozen or exit."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.integration.worker.harness import Bench, eventually, parts
+from worker.operation.model import Action
+from worker.operation.states import State
+
+
+@pytest.fixture
+def alone(tmp_path: Path) -> Iterator[Bench]:
+    """A bench with a Redis and a cluster of its own, to be broken."""
+    with parts(tmp_path / "parts") as (redis, cluster, guard):
+        bench = Bench(redis, cluster, guard, tmp_path / "bench")
+        try:
+            yield bench
+        finally:
+            bench.close()
+
+
+def keep_running(bench: Bench, name: str) -> None:
+    """Start a worker under a loop that starts it again when it exits, as every stack does."""
+    program = (
+        "import subprocess, sys\n"
+        f"while subprocess.call([sys.executable, '-m', 'celery', '-A', 'worker', 'worker', '-n', '{name}@%h',"
+        " '-Q', 'operations,rollback', '--without-gossip', '--without-mingle', '-l', 'INFO']): pass\n"
+    )
+    bench.child(name, ["-c", program])
+
+
+def test_redis_killed_in_the_middle_loses_nothing_that_it_acknowledged(alone: Bench) -> None:
+    alone.admin.set_latency(300)
+    alone.beat()
+    keep_running(alone, "kept")
+    operation = alone.start(Action.CREATE)
+    eventually(alone.holding, "a write has taken effect")
+    alone.redis.kill()
+    alone.redis.start()
+    alone.admin.set_latency(None)
+    end = alone.end(operation, patience=90)
+    assert end.operation.state is State.COMMITTED
+    assert all(alone.effects(host) == ["POST"] for host in alone.hosts)
+
+
+def test_a_worker_started_before_redis_waits_for_it(alone: Bench) -> None:
+    operation = alone.start(Action.CREATE)
+    alone.redis.kill()
+    worker = alone.worker(wait=False)
+    alone.beat()
+    eventually(lambda: "Cannot connect" in worker.output(), "the worker says that it waits")
+    assert worker.running
+    alone.redis.start()
+    assert alone.end(operation).operation.state is State.COMMITTED
+
+
+def test_no_write_goes_out_while_redis_is_frozen(alone: Bench) -> None:
+    alone.admin.set_latency(500)
+    alone.beat()
+    keep_running(alone, "kept")
+    operation = alone.start(Action.CREATE)
+    eventually(alone.admin.history, "the first GETs are under way")
+    os.kill(alone.redis.pid, signal.SIGSTOP)
+    try:
+        frozen = len(alone.history())
+        eventually(
+            lambda: len([e for e in alone.history() if e.method == "GET" and e.ended_at]) >= 1,
+            "a GET was answered while Redis was frozen",
+        )
+        assert not [entry for entry in alone.history()[frozen:] if entry.method != "GET"]
+    finally:
+        os.kill(alone.redis.pid, signal.SIGCONT)
+    alone.admin.set_latency(None)
+    assert alone.end(operation, patience=90).operation.state is State.COMMITTED
+
+
+def test_a_worker_frozen_past_send_by_writes_nothing_when_it_wakes(bench: Bench) -> None:
+    bench.beat()
+    # One thread: another might be frozen between the guard's look and the first byte, which no guard sees.
+    worker, mark = bench.held_worker("frozen after begin", options=["-c", "1"])
+    operation = bench.start(Action.CREATE)
+    eventually(mark.exists, "a worker was frozen after begin")
+    bench.worker("next")
+    end = bench.end(operation)
+    assert end.operation.state is State.COMMITTED
+    before = len(bench.history())
+    os.kill(worker.pid, signal.SIGCONT)
+    eventually(lambda: "succeeded in" in worker.output(), "the frozen worker went on to its task's end")
+    worker.stop()
+    assert [e.method for e in bench.history()[before:] if e.method != "GET"] == []
+    assert all(bench.effects(host) == ["POST"] for host in bench.hosts)
