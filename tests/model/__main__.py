@@ -16,7 +16,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.model", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="the small configurations only")
     parser.add_argument(
-        "--jobs", type=int, default=2, help="searches at a time, each of up to 2 GB (default 2)"
+        "--jobs", type=int, default=2, help="searches at a time, each under 600 MB (default 2)"
     )
     options = parser.parse_args()
     sound = SOUND if options.quick else (*LARGE, *SOUND)

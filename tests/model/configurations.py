@@ -56,9 +56,7 @@ TESTED = (
     ),
     holds("three hosts, one holds it already", replace(ONE_WORKER, held=(True, False, False), late=0)),
     holds("create, then a queued delete", replace(TWO_OPERATIONS, late=0)),
-    holds(
-        "delete, then a queued create", replace(TWO_OPERATIONS, actions=(DELETE, CREATE), held=(True, False))
-    ),
+    holds("delete, then a queued create", replace(OTHER_WAY, held=(True, False), late=0)),
     holds("refinement close_proven", replace(ONE_WORKER, close_proven=True)),
 )
 
@@ -161,6 +159,7 @@ LARGE = (
     holds("two attempts at once on each host, refinement close_proven", Rules(close_proven=True)),
     holds("two undo attempts at once on each host", replace(SMALL, undo_slots=2)),
     holds("two late writes at once", replace(SMALL, late=2)),
+    holds("three workers", replace(SMALL, workers=3)),
     holds("create and delete, two workers", TWO_BUSY),
     holds("create and delete, two workers, refinement close_proven", replace(TWO_BUSY, close_proven=True)),
     holds(

@@ -12,7 +12,20 @@ from tests.model.lockstep import Lockstep
 from tests.model.report import as_it_should, run
 from tests.model.rules import Joint, Local, Room, Rules
 from tests.model.search import first_stuck, search
-from tests.model.state import At, Attempt, Cancel, Decision, Host, Late, Phase, Shared, Travel, Worker
+from tests.model.state import (
+    At,
+    Attempt,
+    Cancel,
+    Decision,
+    Host,
+    Late,
+    Outcome,
+    Phase,
+    Shared,
+    Travel,
+    Undo,
+    Worker,
+)
 
 State = tuple[Shared, tuple[Host, ...]]
 TINY = Rules(workers=1, late=1, forward_slots=1)
@@ -107,6 +120,25 @@ def test_what_is_forgotten_is_read_by_nothing() -> None:
         }
 
     assert seen_from_outside(by_hand(model, tidy=True)) == seen_from_outside(by_hand(model, tidy=False))
+
+
+def test_every_point_of_a_worker_every_outcome_and_every_undo_is_reached() -> None:
+    """A transition that could never fire would keep every promise."""
+    model = Lockstep(dataclasses.replace(TINY, held=(False,), hosts_may_die=1))
+    hosts = [host for _, hosts in by_hand(model, tidy=False) for host in hosts]
+    assert {worker.at for host in hosts for worker in host.workers} == set(At) - {At.OVERSLEPT}
+    assert {step.undo for host in hosts for step in host.steps} == set(Undo)
+    assert {fate for host in hosts for step in host.steps for fate in step.attempts} == set(Attempt)
+    held = Lockstep(dataclasses.replace(TINY, held=(True,)))
+    hosts += [host for _, hosts in by_hand(held, tidy=False) for host in hosts]
+    assert {step.outcome for host in hosts for step in host.steps} == set(Outcome)
+
+
+def test_closing_a_proven_attempt_reaches_no_state_that_the_protocol_does_not_reach() -> None:
+    """It does what `finish` does in the run where the answer of the write that had its effect was not lost."""
+    rules = dataclasses.replace(TINY, held=(False,), workers=2)
+    refined = by_hand(Lockstep(dataclasses.replace(rules, close_proven=True)), tidy=True)
+    assert refined <= by_hand(Lockstep(rules), tidy=True)
 
 
 def test_a_state_from_which_no_end_is_reachable_is_found() -> None:
