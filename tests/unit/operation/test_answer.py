@@ -1,0 +1,132 @@
+"""The classification table of the protocol, row by row."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from worker.operation.answer import NoReply, Probed, Reply, Trouble, Wrote, classify_probe, classify_write
+from worker.operation.model import Action, GroupId, Presence, Seen
+
+CREATE, DELETE = Action.CREATE, Action.DELETE
+G = GroupId("g")
+OTHER = b'{"groupId": "another"}'
+HTML = b"<html>Welcome</html>"
+
+WRITES: list[tuple[Action, int, Wrote]] = [
+    (CREATE, 201, Wrote.APPLIED),
+    (DELETE, 200, Wrote.APPLIED),
+    *[(CREATE, status, Wrote.UNKNOWN) for status in (200, 202, 204, 299)],
+    *[(DELETE, status, Wrote.UNKNOWN) for status in (201, 202, 204, 299)],
+    *[(CREATE, status, Wrote.CONTESTED) for status in (400, 409)],
+    *[(DELETE, status, Wrote.CONTESTED) for status in (400, 404)],
+    *[(CREATE, status, Wrote.REFUSED) for status in (401, 403, 404, 405, 413, 415, 422)],
+    *[(DELETE, status, Wrote.REFUSED) for status in (401, 403, 405, 413, 415, 422)],
+    *[(action, status, Wrote.UNKNOWN) for action in Action for status in (408, 429, 500, 502, 503, 504)],
+    *[(action, status, Wrote.MISDIRECTED) for action in Action for status in (300, 301, 302, 304, 307, 308)],
+    *[(action, status, Wrote.UNKNOWN) for action in Action for status in (100, 410, 418, 451, 507, 599)],
+]
+
+
+@pytest.mark.parametrize(("action", "status", "wrote"), WRITES)
+def test_a_write_is_classified_by_its_status(action: Action, status: int, wrote: Wrote) -> None:
+    assert classify_write(action, G, Reply(status)).wrote is wrote
+
+
+@pytest.mark.parametrize("action", Action)
+@pytest.mark.parametrize(
+    ("body", "wrote"),
+    [
+        (b"", Wrote.APPLIED),
+        (b" \r\n", Wrote.APPLIED),
+        (b'{"groupId": "g"}', Wrote.APPLIED),
+        (b'{"ok": true}', Wrote.APPLIED),
+        (b"[]", Wrote.APPLIED),
+        (OTHER, Wrote.UNKNOWN),
+        (b'{"groupId": null}', Wrote.UNKNOWN),
+        (HTML, Wrote.UNKNOWN),
+        (b"\xff\xfe", Wrote.UNKNOWN),
+        (b"[" * 100_000, Wrote.UNKNOWN),
+        (None, Wrote.UNKNOWN),
+    ],
+)
+def test_a_success_counts_only_if_its_body_names_no_other_group(
+    action: Action, body: bytes | None, wrote: Wrote
+) -> None:
+    status = 201 if action is CREATE else 200
+    assert classify_write(action, G, Reply(status, body)).wrote is wrote
+
+
+@pytest.mark.parametrize(
+    ("trouble", "wrote", "probed"),
+    [
+        (Trouble.NOT_SENT, Wrote.NOT_APPLIED, Probed.NO_INFORMATION),
+        (Trouble.TOO_LATE, Wrote.NOT_APPLIED, Probed.NO_INFORMATION),
+        (Trouble.LOST, Wrote.UNKNOWN, Probed.NO_INFORMATION),
+    ],
+)
+def test_no_reply_is_classified_by_whether_bytes_left(trouble: Trouble, wrote: Wrote, probed: Probed) -> None:
+    said = NoReply(trouble, "reset")
+    for action in Action:
+        answer = classify_write(action, G, said)
+        assert (answer.wrote, answer.retry_after) == (wrote, None)
+        assert "reset" in answer.text
+    assert classify_probe(G, said).probed is probed
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_retry_after_is_heard_where_it_means_something(status: int) -> None:
+    assert classify_write(CREATE, G, Reply(status, retry_after=7.0)).retry_after == 7.0
+    assert classify_probe(G, Reply(status, retry_after=7.0)).retry_after == 7.0
+
+
+@pytest.mark.parametrize("status", [200, 302, 408, 500, 504])
+def test_retry_after_is_ignored_elsewhere(status: int) -> None:
+    assert classify_write(CREATE, G, Reply(status, retry_after=7.0)).retry_after is None
+    assert classify_probe(G, Reply(status, retry_after=7.0)).retry_after is None
+
+
+PROBES = [
+    *[(status, Probed.NO_INFORMATION) for status in (408, 429, 500, 502, 503, 504, 599)],
+    *[(status, Probed.MISCONFIGURED) for status in (401, 403, 405, 301, 302, 308, 201, 204, 400, 410, 451)],
+]
+
+
+@pytest.mark.parametrize(("status", "probed"), PROBES)
+def test_a_probe_is_classified_by_its_status(status: int, probed: Probed) -> None:
+    answer = classify_probe(G, Reply(status, b'{"groupId": "g"}'))
+    assert (answer.probed, answer.seen) == (probed, None)
+    assert str(status) in answer.text
+
+
+def test_a_404_shows_absence_whatever_it_says() -> None:
+    for body in (b"", HTML, OTHER, None):
+        assert classify_probe(G, Reply(404, body)).seen == Seen(Presence.ABSENT)
+
+
+def test_a_200_for_this_group_shows_presence_and_keeps_the_body() -> None:
+    body = '{"groupId": "g", "colour": "grün", "size": 3}'
+    answer = classify_probe(G, Reply(200, body.encode()))
+    assert (answer.probed, answer.seen) == (Probed.SEEN, Seen(Presence.PRESENT, body))
+
+
+@pytest.mark.parametrize(
+    "body", [b"", HTML, OTHER, b"{}", b"[]", b'"g"', b"null", b"\xff\xfe", b'{"groupId": 1}', b"[" * 100_000]
+)
+def test_a_200_for_anything_else_tells_nothing(body: bytes) -> None:
+    answer = classify_probe(G, Reply(200, body))
+    assert (answer.probed, answer.seen) == (Probed.NO_INFORMATION, None)
+
+
+def test_a_200_over_the_cap_is_known_to_be_too_large() -> None:
+    answer = classify_probe(G, Reply(200, None))
+    assert (answer.probed, answer.seen) == (Probed.OVERSIZED, None)
+
+
+def test_only_what_was_seen_is_seen() -> None:
+    for status, body in itertools.product(range(100, 600), (b"", OTHER, b'{"groupId": "g"}')):
+        answer = classify_probe(G, Reply(status, body))
+        assert (answer.seen is not None) == (answer.probed is Probed.SEEN)
+        if answer.seen is not None:
+            assert status == 404 or (status == 200 and body == b'{"groupId": "g"}')

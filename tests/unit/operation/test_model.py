@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import pytest
+
+from worker.operation.model import (
+    Action,
+    Attempt,
+    AttemptId,
+    AttemptState,
+    HostName,
+    Millis,
+    Presence,
+    Step,
+)
+
+
+def attempt(name: str, state: AttemptState, *, undo: bool = False) -> Attempt:
+    return Attempt(AttemptId(name), undo, state, Millis(0), Millis(5), Millis(20), clean=True)
+
+
+@pytest.mark.parametrize("action", Action)
+def test_an_action_and_its_inverse_undo_each_other(action: Action) -> None:
+    assert action.inverse is not action
+    assert action.inverse.inverse is action
+    assert {action.target, action.inverse.target} == set(Presence)
+
+
+def test_a_create_asks_for_presence() -> None:
+    assert Action.CREATE.target is Presence.PRESENT
+
+
+def test_a_step_is_touched_by_its_first_attempt_whatever_came_of_it() -> None:
+    assert not Step(HostName("a")).touched
+    for state in AttemptState:
+        assert Step(HostName("a"), attempts=(attempt("1", state),)).touched
+
+
+def test_only_open_attempts_are_open_and_only_forward_ones_count_as_writes() -> None:
+    attempts = tuple(attempt(state, state) for state in AttemptState)
+    step = Step(HostName("a"), attempts=(*attempts, attempt("undo", AttemptState.OPEN, undo=True)))
+    assert [each.id for each in step.open_attempts] == ["open", "undo"]
+    assert step.writes == len(AttemptState)
