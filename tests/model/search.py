@@ -41,7 +41,7 @@ def search(model: Model, *, limit: int = 20_000_000, until: str | None = None) -
         shared_now, hosts = unpack(packed[at], count)
         facts = [tables.fact(shared_now, host) for host in hosts]
         ends.append(all(fact[1] for fact in facts))
-        wrong = {name for fact in facts for name in fact[0]}
+        wrong = dict.fromkeys(name for fact in facts for name in fact[0])
         for name in wrong:
             broken.setdefault(name, at)
         if until is not None and any(name.startswith(until) for name in wrong):

@@ -135,7 +135,7 @@ def test_every_point_of_a_worker_every_outcome_and_every_undo_is_reached() -> No
 
 
 def test_closing_a_proven_attempt_reaches_no_state_that_the_protocol_does_not_reach() -> None:
-    """It does what `finish` does in the run where the answer of the write that had its effect was not lost."""
+    """It does what `finish` does in the run where the answer of that write was not lost."""
     rules = dataclasses.replace(TINY, held=(False,), workers=2)
     refined = by_hand(Lockstep(dataclasses.replace(rules, close_proven=True)), tidy=True)
     assert refined <= by_hand(Lockstep(rules), tidy=True)
