@@ -35,7 +35,9 @@ def stoppable(end_at_once: Callable[[], None]) -> Iterator[None]:
         told = True
         raise Stopped(number)
 
-    before = {number: signal.signal(number, stop) for number in SIGNALS}
+    # Under nohup a closed terminal is to be ignored, and it stays so.
+    heard = [one for one in SIGNALS if one != signal.SIGHUP or signal.getsignal(one) != signal.SIG_IGN]
+    before = {number: signal.signal(number, stop) for number in heard}
     try:
         yield
     finally:

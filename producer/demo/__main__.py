@@ -1,0 +1,18 @@
+"""`python -m producer.demo`."""
+
+from __future__ import annotations
+
+import signal
+import sys
+
+
+def main() -> int:
+    """Import and run the command; Ctrl-C before it has begun ends it without a word."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    from producer.demo.play import main as begin
+
+    return begin()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

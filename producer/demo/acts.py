@@ -1,0 +1,144 @@
+"""The acts: four operations on five nodes that misbehave, each shown to end as promised."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from rich.console import Console
+from rich.padding import Padding
+from rich.text import Text
+
+from producer.client import ClusterClient
+from producer.demo.nodes import Body, Nodes
+from producer.demo.screen import INDENT, Progress
+from producer.handle import Operation
+from worker.operation.errors import WaitTimeout
+from worker.operation.states import State
+
+SEED = 5481
+"""Of the faults. The n-th call of a node has the same fate in every run; here one write is lost and two land
+without an answer, and one node needs three attempts."""
+
+UNSTABLE: list[Body] = [
+    {"kind": "error_before", "probability": 0.15},
+    {"kind": "error_after", "probability": 0.15},
+    {"kind": "hang_before", "probability": 0.05},
+    {"kind": "hang_after", "probability": 0.05},
+]
+REFUSING: list[Body] = [{"kind": "refuse", "group": "team-b"}]
+SLOW = 400
+"""Milliseconds: node4 refuses when the others have created the group, so that there is something to undo."""
+OURS: Body = {"groupId": "team-b", "owner": "somebody else"}
+
+LONGEST = 40.0
+"""Seconds for one operation to end; it takes 10 at most."""
+LOOK_EVERY = 0.1
+
+Expected = dict[str, Body | None]
+"""Node -> the body of the group that it must hold at the end; None for no group."""
+
+
+class Demo:
+    """The acts, in order; `broken` names every promise that was not kept."""
+
+    def __init__(self, console: Console, client: ClusterClient, nodes: Nodes) -> None:
+        self._console = console
+        self._client = client
+        self._nodes = nodes
+        self.broken: list[str] = []
+
+    def run(self) -> None:
+        """Play all acts."""
+        self.unstable()
+        self.refused()
+        self.down()
+
+    def unstable(self) -> None:
+        """Create a group while every node fails four calls in ten."""
+        self._act(
+            "1. Create team-a on unstable nodes",
+            "Each answers 500 to 3 calls in 10 and nothing at all to 1 in 10, "
+            "half of them after doing as asked.",
+        )
+        self._nodes.break_all(UNSTABLE)
+        created = self._client.create_group("team-a")
+        self._follow(created, State.COMMITTED, self._everywhere("team-a"), then=self._nodes.mend)
+        struck = self._nodes.faults()
+        landed = sum(count for fault, count in struck.items() if fault.endswith("_after"))
+        calls, failed = struck.total(), struck.total() - struck[""]
+        self._say(f"{failed} of {calls} calls failed, {landed} of them after the node had done as asked.")
+
+    def refused(self) -> None:
+        """Create a group that one node already has and another will never take."""
+        self._act(
+            "2. Create team-b, which node4 refuses for good",
+            "node2 has one already, somebody else's: undoing must not take it away.",
+        )
+        self._nodes.plant("node2", OURS)
+        self._nodes.break_one("node4", REFUSING, SLOW)
+        expected = {**self._nowhere(), "node2": OURS}
+        created = self._client.create_group("team-b")
+        self._follow(created, State.ROLLED_BACK, expected, then=self._nodes.mend)
+
+    def down(self) -> None:
+        """Delete a group while a node is down, and again when it is up."""
+        self._act(
+            "3. Delete team-a while node5 is down",
+            "All nodes lose it or none does, so the others must get it back.",
+        )
+        self._nodes.down("node5")
+        deleted = self._client.delete_group("team-a")
+        expected = self._everywhere("team-a")
+        self._follow(deleted, State.ROLLED_BACK, expected, then=lambda: self._nodes.up("node5"))
+        self._say("node5 is up again; what it holds now is what it says itself.")
+        self._act("4. Delete team-a again, now that node5 is up", "")
+        self._follow(self._client.delete_group("team-a"), State.COMMITTED, self._nowhere())
+
+    def _act(self, title: str, about: str) -> None:
+        self._console.print(f"[bold]{title}[/]")
+        if about:
+            self._say(about)
+
+    def _say(self, words: str) -> None:
+        self._console.print(Padding(Text(f"{words}\n", "dim"), INDENT, expand=False))
+
+    def _follow(
+        self,
+        operation: Operation,
+        promised: State,
+        expected: Expected,
+        then: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Show an operation until its lock is released, do `then`, and hold each node against the promise."""
+        title = f"{operation.action} {operation.group}"
+        with Progress(self._console, title) as progress:
+            ends = time.monotonic() + LONGEST
+            while not (status := operation.status()).ended:
+                progress.show(status, operation.steps())
+                if time.monotonic() > ends:
+                    raise WaitTimeout(f"{title} has not ended within {LONGEST:g} s")
+                time.sleep(LOOK_EVERY)
+            progress.show(status, operation.steps())
+        then()
+        if status.state is not promised:
+            self.broken.append(f"{title} ended {status.state}, not {promised}")
+        progress.finish({node: self._compare(title, node, operation.group, expected) for node in expected})
+
+    def _compare(self, title: str, node: str, group: str, expected: Expected) -> Text:
+        """Ask a node what it holds now; note it if that is not as promised."""
+        held, promised = self._nodes.group(node, group), expected[node]
+        now = "absent" if held is None else "present"
+        if promised is not None and held == promised and len(promised) > 1:
+            now += ", untouched"
+        if held == promised:
+            return Text.assemble(now, (" ✓", "green"))
+        wanted = "absent" if promised is None else f"{promised}"
+        self.broken.append(f"after {title}, {node} holds {held}, not {wanted}")
+        return Text(f"{now} ✗", "bold red")
+
+    def _everywhere(self, group: str) -> Expected:
+        return {node: {"groupId": group} for node in self._nodes.urls}
+
+    def _nowhere(self) -> Expected:
+        return dict.fromkeys(self._nodes.urls)

@@ -1,0 +1,151 @@
+"""What the demo shows: a table that grows in a terminal, lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.padding import Padding
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+from worker.operation.model import HostName, Operation, Outcome, Step, Undo
+from worker.operation.states import State
+
+STATE_STYLES = {State.COMMITTED: "bold green", State.ROLLED_BACK: "bold yellow"}
+BAD = frozenset({Outcome.REFUSED, Outcome.UNREACHABLE, Outcome.UNKNOWN})
+INDENT = (0, 0, 0, 3)
+WORTH_TELLING = 500
+"""Milliseconds between the answer to the caller and the release of the lock."""
+
+Now = Mapping[str, Text]
+"""What each node itself says at the end, and how it looks."""
+
+
+class Progress:
+    """One operation on the screen, from its start to its end."""
+
+    def __init__(self, console: Console, title: str) -> None:
+        self._console = console
+        self._title = title
+        self._began = time.monotonic()
+        self._operation: Operation | None = None
+        self._steps: Sequence[Step] = ()
+        self._told: dict[HostName, str] = {}
+        self._told_state = ""
+        self._spinner = Spinner("dots")
+        self._live = Live(console=console, get_renderable=self._render, refresh_per_second=12, transient=True)
+
+    def __enter__(self) -> Self:
+        if self._console.is_terminal:
+            self._live.start()
+        else:
+            self._console.print(f"   {self._title}")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._console.is_terminal:
+            self._live.stop()
+
+    def show(self, operation: Operation, steps: Sequence[Step]) -> None:
+        """Take in how the operation stands now."""
+        self._operation, self._steps = operation, steps
+        if self._console.is_terminal:
+            return
+        for step in steps:
+            words = told(step)
+            if words and words != self._told.get(step.host):
+                self._told[step.host] = words
+                self._line(f"{step.host}  {words}")
+        state = standing(operation)
+        if state != self._told_state:
+            self._told_state = state
+            self._line(state)
+
+    def finish(self, now: Now) -> None:
+        """Print the table as it is at the end."""
+        assert self._operation is not None
+        head = Text(f"{self._title}  ").append_text(verdict(self._operation))
+        if self._operation.reason:
+            head.append(f"\nbecause {self._operation.reason}", style="dim")
+        shown = Group(head, Text(), table(self._steps, now), Text())
+        self._console.print(Padding(shown, INDENT, expand=False))
+
+    def _line(self, words: str) -> None:
+        self._console.print(f"   {time.monotonic() - self._began:5.1f} s  {words}")
+
+    def _render(self) -> RenderableType:
+        words = standing(self._operation) if self._operation else "accepted"
+        self._spinner.update(text=f"{self._title}  {words}  {time.monotonic() - self._began:.1f} s")
+        return Padding(Group(self._spinner, table(self._steps, {})), INDENT)
+
+
+def table(steps: Sequence[Step], now: Now) -> Table:
+    """Lay the steps out, a host a line."""
+    made = Table(box=None, header_style="dim", padding=(0, 3, 0, 0))
+    for column in ("host", "before", "outcome", "attempts", "now"):
+        made.add_column(column, no_wrap=True)
+    for step in steps:
+        before = Text(step.before.presence) if step.before else Text("–", "dim")
+        made.add_row(Text(step.host), before, outcome(step), attempts(step), now.get(step.host, Text("")))
+    return made
+
+
+def outcome(step: Step) -> Text:
+    """Say what a step came to, and what was undone."""
+    if step.outcome is None:
+        words = Text("not done" if step.touched else "–", "dim")
+    else:
+        words = Text(step.outcome, "red" if step.outcome in BAD else "green")
+    if step.undo is Undo.NEEDED:
+        words.append(", to be restored", "yellow")
+    elif step.undo is not Undo.NONE:
+        words.append(f", {step.undo}", "yellow")
+    return words
+
+
+def attempts(step: Step) -> Text:
+    """Count the writes, the undoing ones apart."""
+    undoing = sum(attempt.undo for attempt in step.attempts)
+    words = Text(str(step.writes) if step.touched else "–", "" if step.touched else "dim")
+    if undoing:
+        words.append(f" + {undoing} to undo", "yellow")
+    return words
+
+
+def told(step: Step) -> str:
+    """Say in plain words how a step stands; empty before anything happened to it."""
+    if step.outcome is None and not step.touched:
+        return f"no answer, {step.misses} in a row" if step.misses else ""
+    if step.outcome is None:
+        return f"attempt {step.writes}"
+    return outcome(step).plain
+
+
+def standing(operation: Operation) -> str:
+    """Say in plain words how an operation stands."""
+    if operation.state is State.APPLYING:
+        return f"applying, {operation.hosts_done} of {operation.hosts_total} hosts done"
+    words = operation.state.replace("_", " ")
+    if operation.settling and not operation.ended:
+        return f"{words}; a lost write may still land, so the group stays locked"
+    return f"{words}; restoring {', '.join(operation.pending_hosts)}" if operation.pending_hosts else words
+
+
+def verdict(operation: Operation) -> Text:
+    """Say how an operation ended, and how long that took by the record's own clock."""
+    began = operation.created_at
+    ended = operation.ended_at or began
+    answered = operation.decided_at or ended if operation.state is State.COMMITTED else ended
+    words = Text(operation.state, STATE_STYLES.get(operation.state, "bold red"))
+    words.append(f" in {(answered - began) / 1000:.1f} s", "default")
+    if ended - answered > WORTH_TELLING:
+        words.append(f"; lost writes settled after {(ended - began) / 1000:.1f} s", "dim")
+    return words

@@ -1,0 +1,181 @@
+"""The command that keeps a stack running in the foreground, until Ctrl-C."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+from urllib.parse import urlsplit
+
+from rich.console import Console
+from rich.markup import escape
+from rich.padding import Padding
+from rich.table import Table
+
+from producer.stack.child import StackError
+from producer.stack.publish import AlreadyRunning
+from producer.stack.redis_server import check_redis
+from producer.stack.roles import FLOWER_PORT
+from producer.stack.signals import Stopped, stoppable
+from producer.stack.stack import PREFIX, Stack
+from worker.operation.errors import InvalidInput
+from worker.settings import load_settings
+
+FIRST_PORT = 5001
+MOST_NODES = 200
+REDIS_URL = f"{PREFIX}REDIS_URL"
+OURS = (REDIS_URL, f"{PREFIX}HOSTS", f"{PREFIX}INVENTORY")
+"""The stack sets these for its own processes."""
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run until told to stop: 0 then, 1 when a part does not start, 2 when what was given is wrong."""
+    given = parser().parse_args(arguments)
+    ignored = [name for name in OURS if name in os.environ and not (name == REDIS_URL and given.redis)]
+    try:
+        redis_url = chosen_redis(given.redis)
+        load_settings()
+        stack = Stack(
+            nodes=given.nodes,
+            flower=given.flower,
+            env={name: value for name, value in os.environ.items() if passed_on(name)},
+            redis_url=redis_url,
+            first_port=FIRST_PORT,
+            publish=True,
+            say=lambda line: out.print(f"[yellow]{escape(line)}[/]"),
+        )
+        with stoppable(lambda: end_at_once(stack)):
+            run(stack, ignored)
+    except Stopped:
+        return 0
+    except (AlreadyRunning, InvalidInput) as error:
+        return complain(error, 2)
+    except StackError as error:
+        return complain(error, 1)
+
+
+def run(stack: Stack, ignored: Sequence[str]) -> NoReturn:
+    """Start the stack, show where everything is, and wait for a signal. Raises Stopped, having stopped it."""
+    try:
+        with out.status("Starting Redis, the mock cluster, workers and beat"):
+            stack.start()
+        show(stack, ignored)
+        while True:
+            signal.pause()
+    except Stopped:
+        with out.status("Stopping"):
+            stack.stop()
+        out.print("Stopped; nothing is left running.")
+        raise
+    finally:
+        stack.stop()
+
+
+def end_at_once(stack: Stack) -> None:
+    """Kill everything, and give the terminal its cursor back."""
+    stack.end_at_once()
+    out.show_cursor()
+
+
+def show(stack: Stack, ignored: Sequence[str]) -> None:
+    """Print every address, and what to type next."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold")
+    table.add_row("Redis", without_password(stack.redis_url))
+    pages = {**stack.nodes, "admin": stack.admin_url}
+    width = max(map(len, pages))
+    for number, (name, url) in enumerate(pages.items()):
+        table.add_row("" if number else "Cluster", f"{name:{width}}  {link(f'{url}/docs')}")
+    flower = stack.flower_url
+    if flower:
+        table.add_row("Flower", link(flower))
+    table.add_row("Logs", str(stack.directory))
+    out.print("\n[bold green]Lockstep is up.[/]\n")
+    out.print(Padding(table, (0, 2)))
+    out.print()
+    if flower and urlsplit(flower).port != FLOWER_PORT:
+        out.print(f"[yellow]Port {FLOWER_PORT} is taken, so Flower has another one.[/]")
+    if urlsplit(next(iter(stack.nodes.values()))).port != FIRST_PORT:
+        out.print(f"[yellow]Ports from {FIRST_PORT} on are taken, so the nodes have others.[/]")
+    for name in ignored:
+        hint = "; --redis makes the stack use it" if name == REDIS_URL else ""
+        out.print(f"[yellow]{name} is set here and plays no part{hint}. Unset it where you type commands.[/]")
+    out.print("In another terminal:\n")
+    for command in ("create team-c", "operations", "delete team-c", "--help"):
+        out.print(f"  [cyan]{escape(lockstep())} {command}[/]")
+    out.print("\nCtrl-C stops it all and keeps nothing.")
+
+
+def parser() -> argparse.ArgumentParser:
+    """Describe the command line."""
+    made = argparse.ArgumentParser(prog="python -m producer.stack", description=Stack.__doc__)
+    made.description = "Run Redis, a mock cluster, two workers, beat and Flower here, until Ctrl-C."
+    made.add_argument(
+        "--redis",
+        nargs="?",
+        const=REDIS_URL,
+        metavar="URL",
+        help=f"use this Redis, or that of {REDIS_URL}, and start none",
+    )
+    made.add_argument("--nodes", type=count, default=5, metavar="N", help="of the mock cluster (default 5)")
+    made.add_argument("--no-flower", dest="flower", action="store_false", help="leave Flower out")
+    return made
+
+
+def count(text: str) -> int:
+    """Read a number of nodes. Raises ArgumentTypeError."""
+    if not text.isdecimal() or not 1 <= int(text) <= MOST_NODES:
+        raise argparse.ArgumentTypeError(f'"{text}" is not a whole number from 1 to {MOST_NODES}')
+    return int(text)
+
+
+def chosen_redis(given: str | None) -> str | None:
+    """Return the URL of the Redis to use; None for one of our own. Raises InvalidInput and StackError."""
+    if given is None:
+        return None
+    url = os.environ.get(REDIS_URL, "") if given == REDIS_URL else given
+    if not url:
+        raise InvalidInput(
+            f"--redis without a URL means that of {REDIS_URL}, which is not set: give one of them"
+        )
+    check_redis(url)
+    return url
+
+
+def passed_on(name: str) -> bool:
+    """Tell whether a variable of this environment is a setting for the stack's processes."""
+    return name.startswith(PREFIX) and name not in OURS
+
+
+def lockstep() -> str:
+    """The `lockstep` command of this environment as one would type it here."""
+    command = Path(sys.executable).with_name("lockstep")
+    here = Path.cwd()
+    return str(command.relative_to(here) if command.is_relative_to(here) else command)
+
+
+def without_password(url: str) -> str:
+    """Show a URL without what is secret in it."""
+    password = urlsplit(url).password
+    return url.replace(f":{password}@", ":***@", 1) if password else url
+
+
+def link(url: str) -> str:
+    """Mark up a URL as one to click on."""
+    return f"[link={url}]{url}[/link]"
+
+
+def complain(error: Exception, status: int) -> int:
+    """Print an error in one line; what a child wrote follows it."""
+    first, *rest = str(error).splitlines()
+    err.print(f"[bold red]error:[/] {escape(first)}")
+    for line in rest:
+        err.print(f"[dim]{escape(line)}[/]")
+    return status
