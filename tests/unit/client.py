@@ -1,0 +1,38 @@
+"""A HostClient for tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from worker.clock import SystemClock
+from worker.host import HostClient, never
+from worker.operation.answer import WriteAnswer
+from worker.operation.host import Host
+from worker.operation.model import Action, AttemptId, GroupId, HostName
+from worker.operation.ports import Clock
+from worker.settings import Settings
+
+URL = "http://node1:8080"
+G = GroupId("g")
+ATTEMPT = AttemptId("a1")
+
+
+def client(
+    url: str = URL,
+    *,
+    clock: Clock | None = None,
+    stopping: Callable[[], bool] = never,
+    token_file: str | None = None,
+    **settings: Any,
+) -> HostClient:
+    """The client of one host, with the settings that a test is about."""
+    host = Host(HostName("node1"), url, token_file=token_file)
+    return HostClient(host, Settings(**settings), clock or SystemClock(), stopping)
+
+
+def write(
+    host: HostClient, action: Action = Action.CREATE, within: float = 60.0, body: str | None = None
+) -> WriteAnswer:
+    """Send a write that may leave within so many seconds."""
+    return host.write(action, G, ATTEMPT, host.clock.elapsed() + within, body)

@@ -1,0 +1,188 @@
+"""Each row of the protocol's classification table, through the real client."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+import responses
+
+from tests.unit.client import ATTEMPT, URL, G, client, write
+from worker.operation.answer import Probed, Wrote
+from worker.operation.model import Action, Presence, Seen
+from worker.operation.ports import Stopping
+
+CREATE, DELETE = Action.CREATE, Action.DELETE
+METHOD = {CREATE: "POST", DELETE: "DELETE"}
+GROUPS = f"{URL}/v1/group/"
+BODY = '{"groupId": "g", "colour": "red"}'
+
+
+@pytest.fixture
+def web() -> Iterator[responses.RequestsMock]:
+    with responses.RequestsMock() as mock:
+        yield mock
+
+
+@pytest.mark.parametrize(
+    ("action", "status", "wrote"),
+    [
+        (CREATE, 201, Wrote.APPLIED),
+        (DELETE, 200, Wrote.APPLIED),
+        (CREATE, 200, Wrote.UNKNOWN),
+        (DELETE, 204, Wrote.UNKNOWN),
+        (CREATE, 400, Wrote.CONTESTED),
+        (CREATE, 409, Wrote.CONTESTED),
+        (DELETE, 400, Wrote.CONTESTED),
+        (DELETE, 404, Wrote.CONTESTED),
+        (CREATE, 404, Wrote.REFUSED),
+        *[(action, status, Wrote.REFUSED) for action in Action for status in (401, 403, 405, 413, 415, 422)],
+        *[(action, status, Wrote.UNKNOWN) for action in Action for status in (408, 429, 500, 502, 503, 504)],
+        *[(action, status, Wrote.MISDIRECTED) for action in Action for status in (301, 302, 307, 308)],
+    ],
+)
+def test_a_write_means_what_its_status_means(
+    web: responses.RequestsMock, action: Action, status: int, wrote: Wrote
+) -> None:
+    web.add(METHOD[action], GROUPS, status=status, headers={"Location": "http://elsewhere/"})
+    answer = write(client(), action)
+    assert answer.wrote is wrote
+    assert str(status) in answer.text
+
+
+@pytest.mark.parametrize("body", ["<html>ok</html>", '{"groupId": "another"}', "x" * 300_000])
+@pytest.mark.parametrize(("action", "status"), [(CREATE, 201), (DELETE, 200)])
+def test_a_success_with_a_strangers_body_is_unknown(
+    web: responses.RequestsMock, action: Action, status: int, body: str
+) -> None:
+    web.add(METHOD[action], GROUPS, status=status, body=body)
+    assert write(client(), action).wrote is Wrote.UNKNOWN
+
+
+@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ("7", 7.0),
+        (" 120 ", 120.0),
+        ("0", 0.0),
+        ("9" * 400, 999_999_999.0),
+        ("-1", None),
+        ("1.5", None),
+        ("Wed, 21 Oct 2026 07:28:00 GMT", None),
+        ("soon", None),
+        ("٣", None),
+    ],
+)
+def test_retry_after_is_read_in_seconds(
+    web: responses.RequestsMock, status: int, header: str, seconds: float | None
+) -> None:
+    web.add("POST", GROUPS, status=status, headers={"Retry-After": header})
+    web.add("GET", f"{GROUPS}g/", status=status, headers={"Retry-After": header})
+    answer = write(client())
+    assert (answer.wrote, answer.retry_after) == (Wrote.UNKNOWN, seconds)
+    assert client().probe(G).retry_after == seconds
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "probed", "seen"),
+    [
+        (200, BODY, Probed.SEEN, Seen(Presence.PRESENT, BODY)),
+        (404, "", Probed.SEEN, Seen(Presence.ABSENT)),
+        (404, "<html>no</html>", Probed.SEEN, Seen(Presence.ABSENT)),
+        (200, "<html>ok</html>", Probed.NO_INFORMATION, None),
+        (200, '{"groupId": "another"}', Probed.NO_INFORMATION, None),
+        (200, "x" * 300_000, Probed.OVERSIZED, None),
+        *[(status, "", Probed.NO_INFORMATION, None) for status in (408, 429, 500, 502, 503, 504)],
+        *[(status, "", Probed.MISCONFIGURED, None) for status in (401, 403, 405, 301, 302, 307, 400, 410)],
+    ],
+)
+def test_a_probe_means_what_its_answer_means(
+    web: responses.RequestsMock, status: int, body: str, probed: Probed, seen: Seen | None
+) -> None:
+    web.add("GET", f"{GROUPS}g/", status=status, body=body, headers={"Location": "http://elsewhere/"})
+    answer = client().probe(G)
+    assert (answer.probed, answer.seen) == (probed, seen)
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (requests.ConnectionError("no route"), "connection error"),
+        (requests.ConnectTimeout("too slow"), "connect time-out"),
+        (requests.exceptions.SSLError("bad certificate"), "TLS error"),
+        (ConnectionRefusedError("refused"), "connection refused"),
+    ],
+)
+def test_an_error_before_anything_was_sent_is_not_applied(
+    web: responses.RequestsMock, error: Exception, text: str
+) -> None:
+    web.add("POST", GROUPS, body=error)
+    web.add("GET", f"{GROUPS}g/", body=error)
+    answer = write(client())
+    assert (answer.wrote, answer.text) == (Wrote.NOT_APPLIED, f"not sent: {text}")
+    assert client().probe(G).probed is Probed.NO_INFORMATION
+
+
+@pytest.mark.parametrize("action", Action)
+def test_a_write_carries_the_group_as_json_and_names_its_attempt(
+    web: responses.RequestsMock, action: Action
+) -> None:
+    web.add(METHOD[action], GROUPS, status=500)
+    write(client(), action)
+    request = web.calls[0].request
+    assert json.loads(request.body or b"") == {"groupId": "g"}
+    assert request.headers["Content-Type"] == "application/json"
+    assert request.headers["X-Lockstep-Attempt"] == ATTEMPT
+    assert "Authorization" not in request.headers
+
+
+def test_a_restored_group_is_sent_as_it_was(web: responses.RequestsMock) -> None:
+    web.add("POST", GROUPS, status=201)
+    write(client(), body=BODY)
+    assert web.calls[0].request.body == BODY.encode()
+
+
+def test_a_redirect_is_not_followed(web: responses.RequestsMock) -> None:
+    web.add("GET", f"{GROUPS}g/", status=302, headers={"Location": f"{GROUPS}g/"})
+    client().probe(G)
+    assert len(web.calls) == 1
+
+
+def test_the_token_is_read_for_each_call(web: responses.RequestsMock, tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    host = client(token_file=str(file))
+    web.add("GET", f"{GROUPS}g/", status=404)
+    for token in ("first", "second"):
+        file.write_text(f"{token}\n")
+        host.probe(G)
+    sent = [call.request.headers["Authorization"] for call in web.calls]
+    assert sent == ["Bearer first", "Bearer second"]
+
+
+def test_without_its_token_nothing_is_sent(tmp_path: Path) -> None:
+    host = client(token_file=str(tmp_path / "missing"))
+    answer = write(host)
+    assert answer.wrote is Wrote.NOT_APPLIED
+    assert "node1" in answer.text
+    assert str(tmp_path) not in answer.text
+    assert host.probe(G).probed is Probed.NO_INFORMATION
+
+
+def test_a_stopping_worker_starts_no_call() -> None:
+    host = client(stopping=lambda: True)
+    with pytest.raises(Stopping):
+        host.probe(G)
+
+
+def test_a_name_that_does_not_resolve_is_not_applied(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(*_: object, **__: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    answer = write(client())
+    assert (answer.wrote, answer.text) == (Wrote.NOT_APPLIED, "not sent: name not resolved")
