@@ -1,0 +1,241 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from worker.inventory import Inventory, load_inventory, parse_url
+from worker.operation.errors import InvalidInput
+from worker.operation.host import Host
+from worker.operation.model import HostName
+from worker.settings import Settings
+
+
+def from_text(tmp_path: Path, text: str | bytes) -> Inventory:
+    file = tmp_path / "hosts.yaml"
+    file.write_bytes(text.encode() if isinstance(text, str) else text)
+    return load_inventory(Settings(inventory=str(file)))
+
+
+def from_urls(text: str) -> dict[str, str]:
+    return {host.name: host.url for host in load_inventory(Settings(hosts=text))}
+
+
+def refusal(tmp_path: Path, text: str | bytes) -> str:
+    with pytest.raises(InvalidInput) as caught:
+        from_text(tmp_path, text)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+FULL = """\
+hosts:
+  - name: node1
+    url: https://node1.example:8443/api/
+    ca_file: /etc/ca.pem
+    token_file: /run/token
+    labels: {zone: a}
+  - name: node2
+    url: http://node2
+    verify: false
+"""
+
+
+def test_a_file_says_all_about_each_host(tmp_path: Path) -> None:
+    inventory = from_text(tmp_path, FULL)
+    one, two = inventory
+    assert len(inventory) == 2
+    assert (one.name, one.url) == ("node1", "https://node1.example:8443/api")
+    assert (one.verify, one.token_file, one.labels) == ("/etc/ca.pem", "/run/token", {"zone": "a"})
+    assert (two.url, two.verify, two.token_file, two.labels) == ("http://node2:80", False, None, {})
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        FULL.encode("utf-8-sig"),
+        FULL.replace("\n", "\r\n").encode(),
+        FULL.replace("\n", "\r\n").encode("utf-8-sig"),
+        FULL.removeprefix("hosts:\n").encode(),
+        f"---\n# all nodes\n{FULL}...\n".encode(),
+    ],
+    ids=["BOM", "CRLF", "both", "a bare list", "document marks"],
+)
+def test_other_spellings_mean_the_same(tmp_path: Path, raw: bytes) -> None:
+    assert list(from_text(tmp_path, raw)) == list(from_text(tmp_path, FULL))
+
+
+def entry(**keys: str) -> str:
+    lines = [f"{key}: {value}" for key, value in {"name": "node1", "url": "http://node1", **keys}.items()]
+    return "hosts:\n  - " + "\n    ".join(lines) + "\n"
+
+
+def test_the_entry_that_the_refusals_start_from_is_good(tmp_path: Path) -> None:
+    assert [host.name for host in from_text(tmp_path, entry())] == ["node1"]
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("", ["no list of hosts"]),
+        ("hosts:\n", ["no list of hosts"]),
+        ("hosts: node1\n", ["no list of hosts"]),
+        ("hosts: []\n", ["inventory is empty"]),
+        ("hosts: []\nnodes: []\n", ['"nodes"', "unknown"]),
+        ("hosts: [\n", ["not plain YAML"]),
+        (b"hosts: \xff\xfe\n", ["not plain YAML"]),
+        ("hosts:\n  - node1\n", ["entry 1", '"node1"', "not a mapping"]),
+        ("hosts:\n  - &a {name: n, url: 'http://n'}\n", ["line 2", "anchor"]),
+        ("hosts:\n  - name: *a\n", ["line 2", "alias"]),
+        ("hosts:\n  - name: !!str n\n", ["line 2", "tag"]),
+        (entry(colour="red"), ["entry 1", '"colour"', "known: name, url"]),
+        (entry(name="'node 1'"), ['"node 1"', "A-Z a-z 0-9"]),
+        (entry(name="''"), ['""', "1 to 128 characters"]),
+        (entry(name="7"), ["the name 7"]),
+        (entry(name=".."), ['".."']),
+        (entry(name="x" * 129), ["xxx… (131 characters)", "1 to 128 characters"]),
+        (entry(verify="perhaps"), ['"node1"', '"perhaps"', "true or false"]),
+        (entry(ca_file="7"), ["ca_file 7", "must be a path"]),
+        (entry(token_file="[a]"), ["token_file ['a']", "must be a path"]),
+        (entry(ca_file="/ca.pem", verify="false"), ["ca_file", "verify false", "choose one"]),
+        (entry(labels="[a]"), ["labels ['a']", "mapping of strings"]),
+        (entry(labels="{rack: 7}"), ["{'rack': 7}", "quote numbers"]),
+        (entry(url=""), ["url None", "missing"]),
+        (entry() + "  - {name: node1, url: 'http://other'}\n", ['"node1"', "twice"]),
+        (entry() + "  - {name: NODE1, url: 'http://other'}\n", ['"NODE1"', "twice"]),
+        (
+            entry() + "  - {name: other, url: 'http://NODE1:80/'}\n",
+            ['"http://node1:80"', '"other"', '"node1"'],
+        ),
+    ],
+)
+def test_each_rule_names_the_value_that_breaks_it(
+    tmp_path: Path, text: str | bytes, parts: list[str]
+) -> None:
+    said = refusal(tmp_path, text)
+    for part in parts:
+        assert part in said
+
+
+def test_a_file_that_is_not_there_is_named() -> None:
+    with pytest.raises(InvalidInput, match=r'"/no/such/file" cannot be read: No such file'):
+        load_inventory(Settings(inventory="/no/such/file"))
+
+
+def test_nothing_given_is_an_error_that_says_what_to_set() -> None:
+    with pytest.raises(InvalidInput, match="set LOCKSTEP_HOSTS or LOCKSTEP_INVENTORY"):
+        load_inventory(Settings())
+
+
+@pytest.mark.parametrize(
+    ("given", "canonical"),
+    [
+        ("http://node1", "http://node1:80"),
+        ("https://node1", "https://node1:443"),
+        ("HTTP://NODE1:8080/", "http://node1:8080"),
+        ("http://node1.example./api//", "http://node1.example:80/api"),
+        ("http://[::1]:8080", "http://[::1]:8080"),
+        ("http://10.0.0.1:1", "http://10.0.0.1:1"),
+    ],
+)
+def test_a_url_has_one_canonical_form(given: str, canonical: str) -> None:
+    assert parse_url(given) == canonical
+    assert parse_url(canonical) == canonical
+
+
+@pytest.mark.parametrize(
+    ("given", "rule"),
+    [
+        (None, "missing"),
+        ("", "missing"),
+        (8080, "not a string"),
+        ("node1:8080", "must start with http"),
+        ("ftp://node1", "must start with http"),
+        ("http://", "names no host"),
+        ("http://:80", "names no host"),
+        ("http://node 1", "a blank"),
+        ("http://node1\n", "a blank"),
+        ("http://node1\\x", "a blank, a backslash"),
+        ("http://node1?x=1", "query"),
+        ("http://node1#top", "fragment"),
+        ("http://node1:0", "port 0"),
+        ("http://node1:", "port missing"),
+        ("http://node1:65536", "malformed"),
+        ("http://node1:http", "malformed"),
+        ("http://::1:80", "malformed|brackets"),
+        ("http://[::1", "malformed"),
+    ],
+)
+def test_other_urls_are_refused_with_the_rule(given: object, rule: str) -> None:
+    with pytest.raises(InvalidInput, match=rule):
+        parse_url(given)
+
+
+def test_a_secret_in_a_url_is_refused_and_not_shown() -> None:
+    with pytest.raises(InvalidInput, match="token_file") as caught:
+        parse_url("http://ann:sesame@node1")
+    assert "sesame" not in str(caught.value)
+    assert "node1" in str(caught.value)
+
+
+def test_quick_start_hosts_are_named_after_their_urls() -> None:
+    assert from_urls("http://node1:81, http://node2:82,") == {
+        "node1": "http://node1:81",
+        "node2": "http://node2:82",
+    }
+
+
+def test_hosts_at_one_address_are_told_apart_by_their_ports() -> None:
+    named = from_urls("http://127.0.0.1:81,http://127.0.0.1:82,http://[::1]:83")
+    assert list(named) == ["127.0.0.1-81", "127.0.0.1-82", "--1"]
+
+
+def test_one_url_given_twice_is_an_error() -> None:
+    with pytest.raises(InvalidInput, match="twice"):
+        from_urls("http://node1,http://node1:80")
+
+
+def host(name: str) -> Host:
+    return Host(HostName(name), f"http://{name}:80")
+
+
+def test_hosts_are_chosen_by_name() -> None:
+    inventory = Inventory(host(f"node{n}") for n in range(3))
+    assert [each.name for each in inventory.select(None)] == ["node0", "node1", "node2"]
+    assert [each.name for each in inventory.select(["node2", "node0", "node2"])] == ["node2", "node0"]
+    assert inventory.find(HostName("node1")) == host("node1")
+    assert inventory.find(HostName("node9")) is None
+
+
+@pytest.mark.parametrize(
+    ("names", "rule"),
+    [
+        (["node9"], r'"node9" is not in the inventory; known: node0, node1'),
+        (["NODE1"], r'"NODE1" is not in the inventory'),
+        ([7], r"host 7 is not in the inventory"),
+        ([], "list of hosts is empty"),
+        ("node1", r'hosts "node1" is a string'),
+    ],
+)
+def test_a_bad_choice_is_named(names: list[object] | str, rule: str) -> None:
+    with pytest.raises(InvalidInput, match=rule):
+        Inventory(host(f"node{n}") for n in range(2)).select(names)
+
+
+def test_a_long_inventory_is_not_listed_in_full() -> None:
+    inventory = Inventory(host(f"node{n}") for n in range(500))
+    with pytest.raises(InvalidInput, match=r"node9, … \(500 in all\)"):
+        inventory.select(["missing"])
+
+
+def test_ten_thousand_hosts_are_taken(tmp_path: Path) -> None:
+    text = "hosts:\n" + "".join(f"- {{name: node{n}, url: 'http://node{n}:80'}}\n" for n in range(10_000))
+    assert len(from_text(tmp_path, text)) == 10_000
+
+
+def test_the_fingerprint_tells_urls_apart_and_shows_none() -> None:
+    one, two = host("node1"), host("node2")
+    assert one.fingerprint != two.fingerprint
+    assert one.fingerprint == Host(HostName("other"), one.url).fingerprint
+    assert "node1" not in one.fingerprint
+    assert one.ref.fingerprint == one.fingerprint

@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from worker.operation.errors import InvalidInput
+from worker.settings import CHORD_DISPATCH_LEASE, PREFIX, Settings, load_settings
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No setting of whoever runs the tests counts."""
+    for name in list(os.environ):
+        if name.startswith(PREFIX):
+            monkeypatch.delenv(name)
+
+
+def refusal(monkeypatch: pytest.MonkeyPatch, **variables: str) -> str:
+    """What loading says about these variables, in its one line."""
+    for name, value in variables.items():
+        monkeypatch.setenv(PREFIX + name, value)
+    with pytest.raises(InvalidInput) as caught:
+        load_settings()
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_the_defaults_agree_with_each_other() -> None:
+    settings = load_settings()
+    longest = 3 * settings.call_timeout + CHORD_DISPATCH_LEASE + settings.backoff_cap
+    assert settings.visibility_timeout > longest
+
+
+def test_the_environment_is_read_and_arguments_go_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOCKSTEP_MAX_WRITES", "7")
+    assert load_settings().max_writes == 7
+    assert load_settings(max_writes=9).max_writes == 9
+
+
+def test_limits_are_in_milliseconds() -> None:
+    limits = load_settings(send_within=1.5, call_timeout=12, settle_seconds=11).limits
+    assert (limits.send_within, limits.call, limits.settle) == (1_500, 12_000, 11_000)
+    assert limits.longest_countdown == 8_000
+
+
+def test_backoffs_are_capped_as_set() -> None:
+    settings = load_settings(backoff_base=1, backoff_cap=4, rollback_backoff_cap=30)
+    assert settings.forward_backoff.ceiling(99) == 4
+    assert settings.rollback_backoff.ceiling(99) == 30
+
+
+SECONDS = [name for name, field in Settings.model_fields.items() if field.annotation is float]
+COUNTS = [name for name, field in Settings.model_fields.items() if field.annotation is int]
+
+
+def test_the_knobs_are_of_two_kinds() -> None:
+    assert {"connect_timeout", "settle_seconds", "deadline"} < set(SECONDS)
+    assert {"max_writes", "concurrency", "retention_count"} < set(COUNTS)
+
+
+@pytest.mark.parametrize("name", SECONDS)
+@pytest.mark.parametrize("value", ["0", "-1", "nan", "inf", "soon", ""])
+def test_a_time_is_a_positive_number(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    said = refusal(monkeypatch, **{name.upper(): value})
+    assert said.startswith(f"{PREFIX}{name.upper()}=")
+    assert f'"{value}"' in said
+
+
+@pytest.mark.parametrize("name", COUNTS)
+@pytest.mark.parametrize("value", ["0", "-1", "1.5", "many"])
+def test_a_count_is_a_positive_whole_number(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    said = refusal(monkeypatch, **{name.upper(): value})
+    assert said.startswith(f"{PREFIX}{name.upper()}=")
+    assert f'"{value}"' in said
+
+
+@pytest.mark.parametrize("value", ["0", "1.01", "-0.5"])
+def test_the_watermark_is_a_share(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    assert f'{PREFIX}MEMORY_WATERMARK="{value}"' in refusal(monkeypatch, MEMORY_WATERMARK=value)
+
+
+@pytest.mark.parametrize(
+    ("variables", "rule"),
+    [
+        ({"CONNECT_TIMEOUT": "16"}, "connect_timeout must not exceed call_timeout"),
+        ({"READ_TIMEOUT": "16", "SETTLE_SECONDS": "20"}, "read_timeout must not exceed call_timeout"),
+        ({"SETTLE_SECONDS": "9.9"}, "settle_seconds must be at least read_timeout"),
+        ({"BACKOFF_BASE": "9"}, "backoff_base must not exceed backoff_cap"),
+        ({"VISIBILITY_TIMEOUT": "73.9"}, "visibility_timeout 73.9 must be at least 74 ="),
+        ({"CALL_TIMEOUT": "21"}, "visibility_timeout 90 must be at least 92 ="),
+        ({"HOSTS": "http://a", "INVENTORY": "hosts.yaml"}, "give hosts or inventory, not both"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], rule: str
+) -> None:
+    assert refusal(monkeypatch, **variables).startswith(f"settings contradict each other: {rule}")
+
+
+def test_relations_hold_up_to_their_boundary() -> None:
+    load_settings(connect_timeout=15, read_timeout=15, settle_seconds=15)
+    load_settings(backoff_base=8)
+    load_settings(visibility_timeout=74)
+
+
+def test_an_unknown_setting_is_refused_with_its_likely_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = refusal(monkeypatch, SETTLE_SECOND="9")
+    assert said == "unknown setting LOCKSTEP_SETTLE_SECOND; did you mean LOCKSTEP_SETTLE_SECONDS?"
+
+
+def test_an_unknown_setting_like_no_other_is_refused_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "LOCKSTEP_ZZZZ" in refusal(monkeypatch, ZZZZ="1")
+
+
+def test_an_unknown_argument_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="LOCKSTEP_NONSENSE"):
+        load_settings(nonsense=1)
+
+
+def test_settings_do_not_change() -> None:
+    settings = load_settings()
+    with pytest.raises(ValueError, match="frozen"):
+        settings.max_writes = 9  # type: ignore[misc]
