@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from producer.client import ClusterClient
     from producer.handle import Operation
     from producer.results import HostResult, Result
-    from worker.inventory import Host, Inventory, load_inventory
+    from worker.inventory import Inventory, load_inventory
     from worker.operation.errors import (
         CancelRefused,
         GroupBusy,
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         UnknownOperation,
         WaitTimeout,
     )
+    from worker.operation.host import Host
     from worker.operation.model import Action, Outcome, Presence, Step, Undo
     from worker.operation.model import Operation as Status
     from worker.operation.states import State
@@ -71,7 +72,7 @@ _HOMES = {
     "Operation": "producer.handle",
     "HostResult": "producer.results",
     "Result": "producer.results",
-    "Host": "worker.inventory",
+    "Host": "worker.operation.host",
     "Inventory": "worker.inventory",
     "load_inventory": "worker.inventory",
     "Settings": "worker.settings",

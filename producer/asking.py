@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import random
-import secrets
 import time
 from collections.abc import Callable
 
 from worker.host import HostClient
-from worker.inventory import Host
 from worker.operation.answer import ProbeAnswer, Probed
 from worker.operation.errors import HostUnavailable
-from worker.operation.model import AttemptId, GroupId, Presence
+from worker.operation.host import Host
+from worker.operation.model import GroupId, Presence
 from worker.settings import Settings
 
 
@@ -20,9 +19,8 @@ def ask(host: Host, group: GroupId, settings: Settings, sleep: Callable[[float],
 
     Raises HostUnavailable if none of them brought a usable answer.
     """
-    clock = _Clock()
-    client = HostClient(host, settings, clock)
-    ends = clock.elapsed() + settings.call_timeout
+    client = HostClient(host, settings)
+    ends = time.monotonic() + settings.call_timeout
     tries = 0
     while True:
         answer = client.probe(group)
@@ -30,9 +28,9 @@ def ask(host: Host, group: GroupId, settings: Settings, sleep: Callable[[float],
         held = _holds(answer)
         if held is not None:
             return held
-        pause = settings.forward_backoff.delay(tries, clock.jitter())
+        pause = settings.forward_backoff.delay(tries, random.random())
         final = answer.probed is Probed.MISCONFIGURED or tries == settings.max_misses
-        if final or clock.elapsed() + pause >= ends:
+        if final or time.monotonic() + pause >= ends:
             asked = "once" if tries == 1 else f"{tries} times"
             raise HostUnavailable(
                 f'host "{host.name}" gave no usable answer ({answer.text}), asked {asked}: '
@@ -45,16 +43,3 @@ def _holds(answer: ProbeAnswer) -> bool | None:
     if answer.probed is Probed.OVERSIZED:
         return True
     return answer.seen.presence is Presence.PRESENT if answer.seen else None
-
-
-class _Clock:
-    """The Clock of a caller who only reads."""
-
-    def elapsed(self) -> float:
-        return time.monotonic()
-
-    def jitter(self) -> float:
-        return random.random()
-
-    def new_id(self) -> AttemptId:
-        return AttemptId(secrets.token_hex(8))

@@ -26,6 +26,8 @@ from worker.store.base import Accepted, Busy, Request
 if TYPE_CHECKING:
     from celery import Celery
 
+PUBLISH_RETRIES = 3
+"""One a second: enough for a Redis that is restarted. What could not be sent, the sweep sends."""
 _log = logging.getLogger(__name__)
 
 
@@ -221,7 +223,10 @@ class ClusterClient:
 
         with self._building:
             if self._app is None:
-                self._app = make_app(self.settings)
+                app = make_app(self.settings)
+                # A worker tries for long, for nobody else keeps its result; a caller is answered sooner.
+                app.conf.result_backend_transport_options["retry_policy"] = {"max_retries": PUBLISH_RETRIES}
+                self._app = app
             return self._app
 
 

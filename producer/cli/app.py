@@ -88,14 +88,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _fail(session: Session, error: BaseException, text: str, code: Exit) -> Exit:
     if session.debug:
         note("".join(traceback.format_exception(error)).rstrip())
-    note(f"lockstep: error: {printable(' '.join(text.split()))}")
+    note(f"lockstep: error: {printable(' '.join(text.splitlines()))}")
     return code
 
 
 def _usage(error: click.ClickException) -> str:
     context = error.ctx if isinstance(error, click.UsageError) else None
-    hint = f"; see `{context.command_path} --help`" if context else ""
-    return error.format_message().rstrip(".") + hint
+    text = error.format_message().rstrip(".")
+    if context is None:
+        return text
+    joint = " See" if text.endswith("?") else "; see"
+    return f"{text}{joint} `{context.command_path} --help`"
 
 
 def _advised(error: LockstepError) -> str:

@@ -46,7 +46,8 @@ class _Notes(logging.Handler):
 
 
 def _tell_what_the_client_logs() -> None:
-    """Show on stderr that a group is busy, or that the sweep has to send the tasks."""
+    """Show on stderr that a group is busy, or that the sweep has to send the tasks; nothing of libraries."""
+    logging.getLogger().addHandler(logging.NullHandler())
     logger = logging.getLogger("producer.client")
     if not any(isinstance(handler, _Notes) for handler in logger.handlers):
         logger.addHandler(_Notes())

@@ -1,0 +1,97 @@
+"""One Redis for all tests here; every test has a key prefix, and with it a record, of its own."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from producer.cli import main
+from producer.client import ClusterClient
+from producer.stack.redis_server import RedisServer
+from tests.integration.producer.hand import Hand
+from worker.settings import Settings, load_settings
+
+HOSTS = "http://node1:1,http://node2:1,http://node3:1"
+_prefixes = (f"test{n}:" for n in itertools.count())
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What one run of the command came to."""
+
+    code: int
+    out: str
+    err: str
+
+
+Run = Callable[..., Ran]
+
+
+@pytest.fixture(scope="session")
+def shared_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    with RedisServer(tmp_path_factory.mktemp("redis")) as server:
+        server.start()
+        yield server
+
+
+@pytest.fixture
+def own_redis(tmp_path: Path) -> Iterator[RedisServer]:
+    """A server that a test may kill, freeze and lock."""
+    with RedisServer(tmp_path) as server:
+        server.start()
+        yield server
+
+
+@pytest.fixture
+def environment(shared_redis: RedisServer, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    found = {
+        "LOCKSTEP_REDIS_URL": shared_redis.url,
+        "LOCKSTEP_HOSTS": HOSTS,
+        "LOCKSTEP_KEY_PREFIX": next(_prefixes),
+        "LOCKSTEP_REDIS_TIMEOUT": "2",
+    }
+    for name, value in found.items():
+        monkeypatch.setenv(name, value)
+    return found
+
+
+@pytest.fixture
+def settings(environment: dict[str, str]) -> Settings:
+    return load_settings()
+
+
+@pytest.fixture
+def cluster(settings: Settings) -> Iterator[ClusterClient]:
+    with ClusterClient(settings, created_by="alice@desk") as made:
+        yield made
+
+
+@pytest.fixture
+def hand(settings: Settings) -> Iterator[Hand]:
+    made = Hand(settings)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def threads() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor() as pool:
+        yield pool
+
+
+@pytest.fixture
+def lockstep(environment: dict[str, str], capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run the command in this process."""
+
+    def run(*arguments: str) -> Ran:
+        capsys.readouterr()
+        code = main(arguments)
+        said = capsys.readouterr()
+        return Ran(code, said.out, said.err)
+
+    return run

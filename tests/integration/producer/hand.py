@@ -1,0 +1,94 @@
+"""Does by hand what workers do, one transition at a time, so that no worker need run."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable
+
+import redis
+
+from producer.handle import Operation
+from worker.inventory import load_inventory
+from worker.operation.model import AttemptId, Decision, HostName, OperationId, Outcome, Presence, Seen
+from worker.settings import Settings
+from worker.store.base import Verdict
+from worker.store.connection import client, connect
+from worker.store.keys import Keys
+
+PATIENCE = 20.0
+
+
+def eventually(holds: Callable[[], object], what: str) -> None:
+    """Wait until a condition holds; fail with `what` if it does not within the patience."""
+    ends = time.monotonic() + PATIENCE
+    while not holds():
+        assert time.monotonic() < ends, f"not within {PATIENCE:g} s: {what}"
+        time.sleep(0.005)
+
+
+class Hand:
+    """The transitions of an operation on the store."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.store = connect(settings)
+        self.redis: redis.Redis = client(settings)
+        self.hosts = [host.name for host in load_inventory(settings)]
+        self._prints = {host.name: host.fingerprint for host in load_inventory(settings)}
+        self._ids = (AttemptId(f"a{n}") for n in itertools.count())
+
+    def close(self) -> None:
+        self.redis.close()
+
+    def keys(self) -> list[str]:
+        """Every key of this test, Celery's included."""
+        return sorted(self.redis.scan_iter(f"{self.settings.key_prefix}*"))
+
+    def content(self) -> dict[str, object]:
+        """Every key of this test with what it holds."""
+        return dict(zip(names := self.keys(), map(self.redis.dump, names), strict=True))
+
+    def subscribers(self, operation: str) -> int:
+        """How many wait for events of the operation."""
+        channel = Keys(self.settings.key_prefix).events(OperationId(operation))
+        return int(self.redis.pubsub_numsub(channel)[0][1])
+
+    def begin(self, operation: Operation, host: HostName, seen: Presence | None = None) -> AttemptId:
+        """Open a write on a host, which showed the opposite of what is asked unless `seen` says otherwise."""
+        id_ = next(self._ids)
+        other = Presence.ABSENT if operation.action.target is Presence.PRESENT else Presence.PRESENT
+        shown = Seen(seen or other, '{"groupId": "x"}')
+        self.store.begin(operation.id, host, self._prints[host], shown, id_)
+        return id_
+
+    def apply(self, operation: Operation, host: HostName) -> None:
+        self.store.finish(operation.id, host, self.begin(operation, host), Verdict.APPLIED, "201")
+
+    def already(self, operation: Operation, host: HostName) -> None:
+        self.begin(operation, host, operation.action.target)
+
+    def lose(self, operation: Operation, host: HostName) -> None:
+        """A host that never answered: its step fails."""
+        self.store.missed(operation.id, host, next(self._ids), "connection refused", Outcome.UNREACHABLE)
+
+    def decide(self, operation: Operation, decision: Decision) -> None:
+        self.store.decide(operation.id, decision, "node2: unreachable (connection refused)")
+
+    def commit(self, operation: Operation) -> None:
+        for host in self.hosts:
+            self.apply(operation, host)
+        self.decide(operation, Decision.COMMIT)
+
+    def roll_back(self, operation: Operation) -> None:
+        self.decide(operation, Decision.ROLL_BACK)
+
+    def restore(self, operation: Operation, host: HostName) -> None:
+        id_ = next(self._ids)
+        self.store.begin_undo(operation.id, host, self._prints[host], id_)
+        self.store.finish_undo(operation.id, host, id_, Verdict.APPLIED, "200")
+
+    def stall(self, operation: Operation, host: HostName) -> None:
+        """A host that is away during the rollback, for long enough to be named."""
+        for _ in range(self.settings.max_misses):
+            self.store.postpone(operation.id, host, 60_000, "connection refused", next(self._ids))

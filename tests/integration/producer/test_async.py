@@ -1,0 +1,146 @@
+"""Waiting and watching in asyncio: the same answers, and the loop never blocks."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+
+from producer import ClusterClient, State, Status, WaitTimeout, following
+from producer.stack.redis_server import RedisServer
+from tests.integration.producer.hand import PATIENCE, Hand
+from worker.settings import Settings
+
+
+async def until(holds: object, what: str) -> None:
+    ends = time.monotonic() + PATIENCE
+    while not holds():  # type: ignore[operator]
+        assert time.monotonic() < ends, f"not within {PATIENCE:g} s: {what}"
+        await asyncio.sleep(0.005)
+
+
+async def longest_pause(stop: asyncio.Event) -> float:
+    """Seconds for which the loop ran nothing else, at worst."""
+    worst = 0.0
+    while not stop.is_set():
+        began = time.monotonic()
+        await asyncio.sleep(0.005)
+        worst = max(worst, time.monotonic() - began)
+    return worst
+
+
+def test_an_operation_can_be_awaited(
+    cluster: ClusterClient, hand: Hand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(following, "LOOK_AGAIN", 10 * PATIENCE)
+    operation = cluster.create_group("team-a")
+
+    async def scenario() -> None:
+        async def result() -> object:
+            return await operation
+
+        waiting = asyncio.create_task(result())
+        await until(lambda: hand.subscribers(operation.id) == 1, "the caller waits for events")
+        hand.commit(operation)
+        assert (await asyncio.wait_for(waiting, PATIENCE)) == operation.wait(0)
+
+    asyncio.run(scenario())
+    assert hand.subscribers(operation.id) == 0
+
+
+def test_many_can_be_awaited_at_once(cluster: ClusterClient, hand: Hand) -> None:
+    operations = [cluster.create_group(f"team-{n}") for n in range(20)]
+
+    async def scenario() -> list[State]:
+        async def state(number: int) -> State:
+            return (await operations[number]).state
+
+        waiting = [asyncio.create_task(state(n)) for n in range(20)]
+        for operation in operations:
+            await until(lambda operation=operation: hand.subscribers(operation.id) == 1, "all wait")
+        for operation in operations[::2]:
+            hand.commit(operation)
+        for operation in operations[1::2]:
+            hand.roll_back(operation)
+        return await asyncio.gather(*waiting)
+
+    assert asyncio.run(scenario()) == [State.COMMITTED, State.ROLLED_BACK] * 10
+
+
+def test_watching_tells_each_change_until_the_end(cluster: ClusterClient, hand: Hand) -> None:
+    operation = cluster.create_group("team-a")
+    told: list[Status] = []
+
+    async def watch() -> None:
+        async for status in operation:
+            told.append(status)
+
+    async def scenario() -> None:
+        watching = asyncio.create_task(watch())
+        for done, host in enumerate(hand.hosts, 1):
+            hand.apply(operation, host)
+            await until(lambda done=done: told and told[-1].hosts_done == done, "a host is told of")
+        hand.commit(operation)
+        await asyncio.wait_for(watching, PATIENCE)
+
+    asyncio.run(scenario())
+    assert (told[-1].state, told[-1].ended) == (State.COMMITTED, True)
+    assert len(told) == len(set(told))
+
+
+def test_leaving_a_watch_closes_its_connection(cluster: ClusterClient, hand: Hand) -> None:
+    operation = cluster.create_group("team-a")
+
+    async def scenario() -> None:
+        changes = operation.watch_async()
+        assert (await anext(changes)).state is State.APPLYING
+        assert hand.subscribers(operation.id) == 1
+        await changes.aclose()  # type: ignore[attr-defined]
+        await until(lambda: hand.subscribers(operation.id) == 0, "the subscription is gone")
+
+    asyncio.run(scenario())
+
+
+def test_a_timeout_names_the_operation(cluster: ClusterClient) -> None:
+    operation = cluster.create_group("team-a")
+    with pytest.raises(WaitTimeout, match=f'^operation "{operation.id}" is applying after 0.1 s'):
+        asyncio.run(operation.wait_async(0.1))
+    with pytest.raises(WaitTimeout):
+        asyncio.run(operation.wait_end_async(0))
+
+
+def test_a_wait_can_be_cancelled(cluster: ClusterClient, hand: Hand) -> None:
+    operation = cluster.create_group("team-a")
+
+    async def scenario() -> None:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.2):
+                await operation
+        await until(lambda: hand.subscribers(operation.id) == 0, "the subscription is gone")
+
+    asyncio.run(scenario())
+
+
+def test_the_loop_goes_on_through_a_loss_of_redis(own_redis: RedisServer, settings: Settings) -> None:
+    settings = settings.model_copy(update={"redis_url": own_redis.url})
+    with ClusterClient(settings) as cluster:
+        operation = cluster.create_group("team-a")
+        hand = Hand(settings)
+        seen: list[Status | None] = []
+
+        async def scenario() -> float:
+            stop = asyncio.Event()
+            pause = asyncio.create_task(longest_pause(stop))
+            waiting = asyncio.create_task(operation.wait_async(PATIENCE, seen.append))
+            await until(lambda: len(seen) == 1, "the first reading")
+            await asyncio.to_thread(own_redis.kill)
+            await until(lambda: None in seen, "the caller is told that Redis does not answer")
+            await asyncio.to_thread(own_redis.start)
+            await asyncio.to_thread(hand.commit, operation)
+            assert (await asyncio.wait_for(waiting, PATIENCE)).committed
+            stop.set()
+            return await pause
+
+        assert asyncio.run(scenario()) < 1.0
+        hand.close()

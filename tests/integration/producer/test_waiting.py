@@ -1,0 +1,305 @@
+"""Waiting and watching, in threads: what ends a wait, what it says, and what it survives."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from producer import (
+    CancelRefused,
+    ClusterClient,
+    InvalidInput,
+    Outcome,
+    Presence,
+    Result,
+    State,
+    Status,
+    Undo,
+    UnknownOperation,
+    WaitTimeout,
+    following,
+)
+from producer.handle import Operation
+from producer.link import Events
+from producer.stack.redis_server import RedisServer
+from tests.integration.producer.hand import PATIENCE, Hand, eventually
+from worker.operation.model import Decision, HostName
+from worker.settings import Settings
+
+NODE1, NODE2, NODE3 = (HostName(f"node{n}") for n in (1, 2, 3))
+
+
+@pytest.fixture
+def pushed_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without events nothing is noticed within a test's patience."""
+    monkeypatch.setattr(following, "LOOK_AGAIN", 10 * PATIENCE)
+
+
+@pytest.fixture
+def operation(cluster: ClusterClient) -> Operation:
+    return cluster.create_group("team-a")
+
+
+def listening(hand: Hand, operation: Operation, how_many: int = 1) -> None:
+    eventually(lambda: hand.subscribers(operation.id) == how_many, "the caller waits for events")
+
+
+@pytest.mark.usefixtures("pushed_only")
+def test_a_commit_ends_the_wait_at_once(
+    operation: Operation, hand: Hand, threads: ThreadPoolExecutor
+) -> None:
+    waiting = threads.submit(operation.wait, PATIENCE)
+    listening(hand, operation)
+
+    hand.apply(operation, NODE1)
+    hand.already(operation, NODE2)
+    hand.apply(operation, NODE3)
+    assert not waiting.done()
+    hand.decide(operation, Decision.COMMIT)
+
+    result = waiting.result(PATIENCE)
+    assert (result.operation_id, result.group, result.state) == (operation.id, "team-a", State.COMMITTED)
+    assert (result.committed, result.reason, result.pending_hosts) == (True, None, ())
+    assert [host.outcome for host in result.hosts] == [Outcome.APPLIED, Outcome.UNCHANGED, Outcome.APPLIED]
+    assert [host.before for host in result.hosts] == [Presence.ABSENT, Presence.PRESENT, Presence.ABSENT]
+    assert [host.attempts for host in result.hosts] == [1, 0, 1]
+    assert hand.subscribers(operation.id) == 0
+
+
+def test_a_committed_operation_answers_while_it_still_settles(operation: Operation, hand: Hand) -> None:
+    hand.begin(operation, NODE1)
+    hand.already(operation, NODE1)  # it shows now: ours, with its write still open
+    for host in (NODE2, NODE3):
+        hand.apply(operation, host)
+    hand.decide(operation, Decision.COMMIT)
+
+    assert operation.wait(PATIENCE).committed
+    status = operation.status()
+    assert (status.settling, status.ended) == (True, False)
+    with pytest.raises(WaitTimeout):
+        operation.wait_end(0)
+
+
+@pytest.mark.usefixtures("pushed_only")
+def test_wait_end_waits_for_the_lock(operation: Operation, hand: Hand, threads: ThreadPoolExecutor) -> None:
+    hand.begin(operation, NODE1)
+    hand.already(operation, NODE1)
+    for host in (NODE2, NODE3):
+        hand.apply(operation, host)
+    hand.decide(operation, Decision.COMMIT)
+    waiting = threads.submit(operation.wait_end, PATIENCE)
+    listening(hand, operation)
+    assert not waiting.done()
+
+    hand.store.abandon(operation.id, NODE1, "test")
+
+    assert waiting.result(PATIENCE).committed
+    assert operation.status().ended
+
+
+@pytest.mark.usefixtures("pushed_only")
+def test_a_rollback_ends_the_wait_with_its_reason(
+    operation: Operation, hand: Hand, threads: ThreadPoolExecutor
+) -> None:
+    waiting = threads.submit(operation.wait, PATIENCE)
+    listening(hand, operation)
+
+    hand.apply(operation, NODE1)
+    hand.lose(operation, NODE2)
+    hand.roll_back(operation)
+    eventually(lambda: operation.status().state is State.ROLLING_BACK, "the decision")
+    assert not waiting.done()
+    hand.restore(operation, NODE1)
+
+    result = waiting.result(PATIENCE)
+    assert (result.state, result.committed) == (State.ROLLED_BACK, False)
+    assert result.reason == "node2: unreachable (connection refused)"
+    assert [host.undo for host in result.hosts] == [Undo.RESTORED, Undo.NONE, Undo.NONE]
+    assert [host.outcome for host in result.hosts] == [Outcome.APPLIED, Outcome.UNREACHABLE, None]
+
+
+@pytest.mark.usefixtures("pushed_only")
+def test_hosts_that_are_away_end_the_wait_once_all_others_are_restored(
+    operation: Operation, hand: Hand, threads: ThreadPoolExecutor
+) -> None:
+    waiting = threads.submit(operation.wait, PATIENCE)
+    listening(hand, operation)
+    hand.apply(operation, NODE1)
+    hand.apply(operation, NODE3)
+    hand.roll_back(operation)
+    hand.stall(operation, NODE3)
+    eventually(lambda: operation.status().stalled_hosts == (NODE3,), "node3 is named")
+    assert not waiting.done()
+
+    hand.restore(operation, NODE1)
+
+    result = waiting.result(PATIENCE)
+    assert (result.state, result.committed) == (State.ROLLING_BACK, False)
+    assert result.pending_hosts == (NODE3,)
+    (_, _, node3) = result.hosts
+    assert (node3.undo, node3.reason) == (Undo.NEEDED, "connection refused")
+    assert node3.due_at is not None
+
+
+def test_an_abandoned_operation_ends_the_wait(operation: Operation, hand: Hand) -> None:
+    hand.apply(operation, NODE1)
+    hand.roll_back(operation)
+    hand.store.abandon(operation.id, NODE1, "abandoned by bob: scrapped")
+
+    result = operation.wait(PATIENCE)
+
+    assert result.state is State.ABANDONED
+    assert (result.hosts[0].undo, result.hosts[0].reason) == (Undo.ABANDONED, "abandoned by bob: scrapped")
+
+
+def test_a_timeout_names_the_operation_which_goes_on(operation: Operation, hand: Hand) -> None:
+    began = time.monotonic()
+    with pytest.raises(WaitTimeout) as caught:
+        operation.wait(0.2)
+    assert 0.2 <= time.monotonic() - began < 5
+    assert str(caught.value) == (
+        f'operation "{operation.id}" is applying after 0.2 s: it goes on; ask again later'
+    )
+
+    hand.commit(operation)
+    assert operation.wait(0).committed
+
+
+@pytest.mark.parametrize("timeout", [-1, float("nan"), float("inf"), "3", True])
+def test_a_bad_timeout_is_refused(operation: Operation, timeout: float) -> None:
+    with pytest.raises(InvalidInput, match=r"^timeout "):
+        operation.wait(timeout)
+
+
+def test_a_record_that_is_gone_ends_the_wait(operation: Operation, hand: Hand) -> None:
+    hand.redis.delete(*hand.keys())
+    with pytest.raises(UnknownOperation, match=operation.id):
+        operation.wait(PATIENCE)
+
+
+def test_events_that_are_lost_are_made_up_for(
+    operation: Operation, hand: Hand, threads: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Events, "subscribe", lambda self: None)
+    monkeypatch.setattr(following, "LOOK_AGAIN", 0.05)
+    waiting = threads.submit(operation.wait, PATIENCE)
+
+    hand.commit(operation)
+
+    assert waiting.result(PATIENCE).committed
+
+
+def test_a_wait_outlives_a_restart_of_redis(
+    own_redis: RedisServer, settings: Settings, threads: ThreadPoolExecutor
+) -> None:
+    settings = settings.model_copy(update={"redis_url": own_redis.url})
+    seen: list[Status | None] = []
+    with ClusterClient(settings) as cluster:
+        operation = cluster.create_group("team-a")
+        waiting = threads.submit(operation.wait, PATIENCE, seen.append)
+        hand = Hand(settings)
+        listening(hand, operation)
+
+        own_redis.kill()
+        eventually(lambda: None in seen, "the caller is told that Redis does not answer")
+        assert not waiting.done()
+        own_redis.start()
+        hand.commit(operation)
+
+        assert waiting.result(PATIENCE).committed
+        hand.close()
+    assert seen.count(None) == 1
+    assert [status.state for status in seen if status][-1] is State.COMMITTED
+
+
+def test_a_timeout_holds_while_redis_is_away(own_redis: RedisServer, settings: Settings) -> None:
+    with ClusterClient(settings.model_copy(update={"redis_url": own_redis.url})) as cluster:
+        operation = cluster.create_group("team-a")
+        own_redis.kill()
+        with pytest.raises(WaitTimeout) as caught:
+            operation.wait(0.3)
+    assert str(caught.value) == (
+        f'operation "{operation.id}" was accepted after 0.3 s, and Redis does not answer: '
+        "it goes on; ask again later"
+    )
+
+
+@pytest.mark.usefixtures("pushed_only")
+def test_watching_tells_each_change_until_the_end(
+    operation: Operation, hand: Hand, threads: ThreadPoolExecutor
+) -> None:
+    told: list[Status] = []
+
+    def watch() -> None:
+        for status in operation.watch():
+            told.append(status)  # noqa: PERF402 - the test looks at it meanwhile
+
+    watching = threads.submit(watch)
+    listening(hand, operation)
+    for done, host in enumerate((NODE1, NODE2, NODE3), 1):
+        hand.apply(operation, host)
+        eventually(lambda: told and told[-1].hosts_done == done, f"{done} hosts are told of")  # noqa: B023
+    hand.decide(operation, Decision.COMMIT)
+    watching.result(PATIENCE)
+
+    assert [status.hosts_done for status in told] == sorted(status.hosts_done for status in told)
+    assert len(told) == len(set(told))
+    assert (told[0].state, told[-1].state, told[-1].ended) == (State.APPLYING, State.COMMITTED, True)
+    assert list(operation.watch()) == [operation.status()]
+
+
+def test_a_burst_of_events_is_one_reading(
+    operation: Operation, hand: Hand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("producer.link.COALESCE", 0.05)
+    link = operation._link
+    with link.events(operation.id) as events:
+        events.subscribe()
+        for host in (NODE1, NODE2, NODE3):
+            hand.apply(operation, host)
+        began = time.monotonic()
+        events.wait(PATIENCE)
+        assert 0.03 < time.monotonic() - began < 5
+        hand.decide(operation, Decision.COMMIT)
+        events.wait(PATIENCE, gather=PATIENCE)  # decided: at once
+        assert time.monotonic() - began < PATIENCE
+
+
+def test_cancelling_rolls_back_with_who_and_why(operation: Operation) -> None:
+    operation.cancel(" wrong group ")
+
+    result = operation.wait(PATIENCE)
+    assert (result.state, result.reason) == (State.ROLLED_BACK, "cancelled by alice@desk: wrong group")
+    operation.cancel("wrong group")  # the same again is no other cancel
+
+
+def test_a_cancel_after_the_decision_is_refused(cluster: ClusterClient, hand: Hand) -> None:
+    committed = cluster.create_group("team-a")
+    hand.commit(committed)
+    with pytest.raises(CancelRefused) as caught:
+        committed.cancel()
+    text = f'operation "{committed.id}" cannot be cancelled'
+    assert str(caught.value) == f"{text}: it is committed; delete the group instead"
+
+    rolled_back = cluster.delete_group("team-a")
+    hand.roll_back(rolled_back)
+    with pytest.raises(CancelRefused) as caught:
+        rolled_back.cancel()
+    assert str(caught.value) == (
+        f'operation "{rolled_back.id}" cannot be cancelled: it is being rolled back already'
+    )
+
+
+def test_cancelling_a_record_that_is_gone_names_it(operation: Operation, hand: Hand) -> None:
+    hand.redis.delete(*hand.keys())
+    with pytest.raises(UnknownOperation, match=operation.id):
+        operation.cancel()
+
+
+def test_a_result_is_plain_data(operation: Operation, hand: Hand) -> None:
+    hand.commit(operation)
+    result = operation.wait(0)
+    assert isinstance(result, Result)
+    assert hash(result) == hash(operation.wait(0))

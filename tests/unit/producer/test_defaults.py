@@ -1,0 +1,52 @@
+"""Which cluster a client means when it is not told."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from producer import defaults
+from producer.discovery import Discovered
+
+FOUND = Discovered(
+    pid=1,
+    redis_url="redis://127.0.0.1:7000/0",
+    inventory="/run/inventory.yaml",
+    admin_url="",
+    flower_url=None,
+    settings={
+        "redis_url": "redis://127.0.0.1:7000/0",
+        "inventory": "/run/inventory.yaml",
+        "settle_seconds": "10",
+        "deadline": "9",
+    },
+)
+
+
+@pytest.fixture(autouse=True)
+def nothing_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("LOCKSTEP_")]:
+        monkeypatch.delenv(name)
+
+
+def test_the_running_stack_is_used_with_its_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(defaults, "discover", lambda: FOUND)
+    monkeypatch.setenv("LOCKSTEP_LOCK_WAIT", "7")
+    settings = defaults.default_settings()
+    assert (settings.redis_url, settings.inventory) == ("redis://127.0.0.1:7000/0", "/run/inventory.yaml")
+    assert (settings.deadline, settings.lock_wait) == (9, 7)
+
+
+@pytest.mark.parametrize("name", ["REDIS_URL", "HOSTS", "INVENTORY"])
+def test_whoever_names_a_cluster_gets_that_one(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setattr(defaults, "discover", lambda: FOUND)
+    monkeypatch.setenv(f"LOCKSTEP_{name}", "redis://elsewhere:6379/0")
+    settings = defaults.default_settings()
+    assert getattr(settings, name.lower()) == "redis://elsewhere:6379/0"
+    assert settings.redis_url != FOUND.redis_url
+
+
+def test_without_a_stack_the_defaults_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(defaults, "discover", lambda: None)
+    assert defaults.default_settings().redis_url == "redis://127.0.0.1:6379/0"
