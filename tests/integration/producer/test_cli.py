@@ -1,0 +1,314 @@
+"""The command: what it prints, where, and what it ends with."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from producer import ClusterClient, State
+from producer.stack.redis_server import RedisServer
+from tests.integration.producer.conftest import Ran, Run
+from tests.integration.producer.hand import PATIENCE, Hand, eventually
+
+OPERATION_FIELDS = {
+    "id", "group", "action", "state", "committed", "settling", "ended", "reason", "hosts_total", "hosts_done",
+    "pending_hosts", "stalled_hosts", "created_by", "created_at", "deadline_at", "decided_at", "ended_at",
+}  # fmt: skip
+HOST_FIELDS = {"host", "before", "outcome", "undo", "attempts", "reason", "due_at", "lost_fields"}
+MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
+
+
+@pytest.fixture
+def waited(
+    lockstep: Run, cluster: ClusterClient, hand: Hand, threads: ThreadPoolExecutor
+) -> Callable[..., Ran]:
+    """Run `lockstep ACTION team-a --id mine …` while `play` plays the workers."""
+
+    def run(play: Callable[[], None], *arguments: str, action: str = "create") -> Ran:
+        def worker() -> None:
+            eventually(lambda: hand.subscribers("mine") == 1, "the command waits")
+            play()
+
+        playing = threads.submit(worker)
+        ran = lockstep(action, "team-a", "--id", "mine", *arguments)
+        playing.result(PATIENCE)
+        return ran
+
+    return run
+
+
+def test_no_wait_prints_the_id_and_nothing_else(lockstep: Run, cluster: ClusterClient) -> None:
+    ran = lockstep(
+        "create", "team-a", "--no-wait", "--hosts", "node1, node3", "--as", "carol", "--deadline", "9"
+    )
+
+    status = cluster.operation(ran.out.strip()).status()
+    assert ran.code == 0
+    assert re.fullmatch("[0-9a-f]{12}\n", ran.out)
+    assert ran.err == f"accepted: create team-a (operation {status.id})\n"
+    assert (status.created_by, status.hosts_total) == ("carol", 2)
+    assert status.deadline_at - status.created_at == 9000
+
+
+def test_repeating_an_id_is_told(lockstep: Run) -> None:
+    lockstep("delete", "team-a", "--no-wait", "--id", "mine")
+    ran = lockstep("delete", "team-a", "--no-wait", "--id", "mine")
+    assert (ran.code, ran.out) == (0, "mine\n")
+    assert ran.err == "accepted before: delete team-a (operation mine)\n"
+
+
+def test_reusing_an_id_is_refused(lockstep: Run) -> None:
+    lockstep("create", "team-a", "--no-wait", "--id", "mine")
+    ran = lockstep("create", "team-b", "--no-wait", "--id", "mine")
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err == (
+        'lockstep: error: operation id "mine" belongs to another operation: '
+        "repeat it with the same action, group and hosts, or choose a new id\n"
+    )
+
+
+def test_committed(waited: Callable[..., Ran], cluster: ClusterClient, hand: Hand) -> None:
+    def play() -> None:
+        operation = cluster.operation("mine")
+        hand.already(operation, hand.hosts[0])
+        hand.commit(operation)
+
+    ran = waited(play)
+
+    assert (ran.code, ran.out) == (
+        0, 'created group "team-a" on 3 hosts, there before on 1 of them (operation mine)\n',
+    )  # fmt: skip
+    first, *_, last = ran.err.splitlines()
+    assert first == "create team-a: applying, 0 of 3 hosts done (operation mine)"
+    assert last == "create team-a: committed, 3 of 3 hosts done (operation mine)"
+
+
+def test_rolled_back(waited: Callable[..., Ran], cluster: ClusterClient, hand: Hand) -> None:
+    ran = waited(lambda: hand.roll_back(cluster.operation("mine")), action="delete")
+
+    assert (ran.code, ran.out) == (1, "")
+    assert ran.err.splitlines()[-1] == (
+        "rolled back, every host is as before: "
+        'delete group "team-a", because node2: unreachable (connection refused) (operation mine)'
+    )
+
+
+def test_pending(waited: Callable[..., Ran], cluster: ClusterClient, hand: Hand) -> None:
+    def play() -> None:
+        operation = cluster.operation("mine")
+        hand.apply(operation, hand.hosts[2])
+        hand.roll_back(operation)
+        hand.stall(operation, hand.hosts[2])
+
+    ran = waited(play)
+
+    assert (ran.code, ran.out) == (3, "")
+    assert ran.err.splitlines()[-1] == (
+        "rolling back, node3 pending and retried until restored: "
+        'create group "team-a", because node2: unreachable (connection refused) (operation mine)'
+    )
+
+
+def test_abandoned(waited: Callable[..., Ran], cluster: ClusterClient, hand: Hand) -> None:
+    def play() -> None:
+        operation = cluster.operation("mine")
+        hand.apply(operation, hand.hosts[2])
+        hand.roll_back(operation)
+        hand.store.abandon(operation.id, hand.hosts[2], "abandoned by bob")
+
+    ran = waited(play)
+
+    assert (ran.code, ran.out) == (7, "")
+    assert ran.err.splitlines()[-1].startswith("rolled back except on node3, abandoned: create group")
+
+
+def test_giving_up_waiting_prints_the_id(lockstep: Run, cluster: ClusterClient) -> None:
+    ran = lockstep("create", "team-a", "--timeout", "0.1", "--id", "mine")
+
+    assert (ran.code, ran.out) == (4, "")
+    assert ran.err.splitlines()[-1] == (
+        'lockstep: error: operation "mine" is applying after 0.1 s: it goes on; ask again later'
+    )
+    assert cluster.operation("mine").status().decision is None
+
+
+def test_giving_up_waiting_in_json_is_one_document(lockstep: Run) -> None:
+    ran = lockstep("create", "team-a", "--timeout", "0.1", "--id", "mine", "--json")
+
+    document = json.loads(ran.out)
+    assert ran.code == 4
+    assert (document["id"], document["state"], document["committed"]) == ("mine", "applying", False)
+
+
+def test_busy(lockstep: Run, cluster: ClusterClient, hand: Hand, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOCKSTEP_LOCK_WAIT", "0.1")
+    owner = cluster.create_group("team-a")
+    before = hand.keys()
+
+    ran = lockstep("delete", "team-a")
+
+    assert (ran.code, ran.out) == (6, "")
+    assert ran.err == (
+        f'lockstep: group "team-a" is held by operation "{owner.id}": waiting\n'
+        f'lockstep: error: group "team-a" is busy: operation "{owner.id}" still holds it after 0.1 s '
+        "(LOCKSTEP_LOCK_WAIT); wait for it, then ask again\n"
+    )
+    assert hand.keys() == before
+
+
+def test_cancel(lockstep: Run, cluster: ClusterClient) -> None:
+    operation = cluster.create_group("team-a", operation_id="mine")
+
+    ran = lockstep("cancel", "mine", "--reason", "wrong group", "--as", "bob")
+
+    assert (ran.code, ran.out, ran.err) == (
+        0, 'cancelled operation mine: create "team-a" is rolled back\n', "",
+    )  # fmt: skip
+    assert operation.status().reason == "cancelled by bob: wrong group"
+
+
+def test_cancel_refused(lockstep: Run, cluster: ClusterClient, hand: Hand) -> None:
+    hand.commit(cluster.create_group("team-a", operation_id="mine"))
+
+    ran = lockstep("cancel", "mine")
+
+    assert (ran.code, ran.out) == (8, "")
+    assert ran.err == (
+        'lockstep: error: operation "mine" cannot be cancelled: it is committed; delete the group instead\n'
+    )
+
+
+@pytest.mark.parametrize("command", ["status", "cancel"])
+def test_an_unknown_operation(lockstep: Run, hand: Hand, command: str) -> None:
+    ran = lockstep(command, "nope")
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err == (
+        'lockstep: error: operation id "nope" is unknown: '
+        "no operation has it, or its record was dropped with age\n"
+    )
+    assert hand.keys() == []
+
+
+def test_status_shows_every_host(lockstep: Run, cluster: ClusterClient, hand: Hand) -> None:
+    operation = cluster.create_group("team-a", operation_id="mine")
+    hand.apply(operation, hand.hosts[0])
+    hand.already(operation, hand.hosts[1])
+    hand.lose(operation, hand.hosts[2])
+    hand.roll_back(operation)
+    hand.stall(operation, hand.hosts[0])
+
+    ran = lockstep("status", "mine")
+
+    assert ran.code == 0
+    text = MOMENT.sub("<time>", ran.out)
+    assert text == (
+        "operation  mine\n"
+        "create     team-a\n"
+        "state      rolling_back\n"
+        "reason     node2: unreachable (connection refused)\n"
+        "hosts      3/3\n"
+        "pending    node1\n"
+        "by         alice@desk\n"
+        "created    <time>\n"
+        "decided    <time>\n"
+        "\n"
+        "HOST   BEFORE   OUTCOME      UNDO    ATTEMPTS  NOTE\n"
+        "node1  absent   applied      needed  1         connection refused; again at <time>\n"
+        "node2  present  unchanged    -       0         -\n"
+        "node3  -        unreachable  -       0         connection refused\n"
+    )
+
+
+def test_list_shows_the_newest_first(lockstep: Run, cluster: ClusterClient, hand: Hand) -> None:
+    hand.commit(cluster.create_group("team-a", operation_id="first"))
+    eventually(lambda: cluster.delete_group("team-a", operation_id="second"), "another millisecond")
+
+    ran = lockstep("list")
+
+    assert ran.code == 0
+    header, *rows = ran.out.splitlines()
+    assert header.split() == ["OPERATION", "ACTION", "GROUP", "STATE", "HOSTS", "CREATED", "BY"]
+    assert [row.split()[:5] for row in rows] == [
+        ["second", "delete", "team-a", "applying", "0/3"],
+        ["first", "create", "team-a", "committed", "3/3"],
+    ]
+    assert len(lockstep("list", "--limit", "1").out.splitlines()) == 2
+    assert lockstep("list", "--limit", "0").code == 2
+
+
+def test_an_empty_list(lockstep: Run) -> None:
+    assert lockstep("list").out == "no operations\n"
+    assert json.loads(lockstep("list", "--json").out) == {"operations": []}
+
+
+@pytest.mark.parametrize("command", ["create", "delete", "status", "cancel", "list"])
+def test_json_has_the_documented_fields(
+    lockstep: Run, cluster: ClusterClient, hand: Hand, command: str
+) -> None:
+    cluster.create_group("team-a", operation_id="mine")
+    arguments = {
+        "create": ("create", "team-b", "--no-wait"),
+        "delete": ("delete", "team-b", "--no-wait"),
+        "list": ("list",),
+    }.get(command, (command, "mine"))
+
+    ran = lockstep(*arguments, "--json")
+
+    document = json.loads(ran.out)
+    assert (ran.code, ran.err) == (0, "")
+    if command == "list":
+        (document,) = document["operations"]
+        assert set(document) == OPERATION_FIELDS
+    else:
+        assert set(document) == OPERATION_FIELDS | {"hosts"}
+        assert [set(host) for host in document["hosts"]] == [HOST_FIELDS] * 3
+    assert MOMENT.fullmatch(document["created_at"])
+    assert document["ended"] is (command == "cancel")
+
+
+def test_json_of_a_wait_is_the_operation_at_its_answer(
+    waited: Callable[..., Ran], cluster: ClusterClient, hand: Hand
+) -> None:
+    ran = waited(lambda: hand.commit(cluster.operation("mine")), "--json")
+
+    document = json.loads(ran.out)
+    assert (ran.code, ran.err) == (0, "")
+    assert (document["committed"], document["state"]) == (True, State.COMMITTED)
+
+
+def test_redis_that_cannot_be_reached(lockstep: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOCKSTEP_REDIS_URL", "redis://127.0.0.1:1/0")
+    for arguments in (["create", "team-a"], ["status", "mine"]):
+        ran = lockstep(*arguments)
+        assert (ran.code, ran.out) == (5, "")
+        assert ran.err == (
+            "lockstep: error: Redis does not answer: Error 111 connecting to 127.0.0.1:1. Connection refused"
+            "; LOCKSTEP_REDIS_URL names the server, `make up` starts one\n"
+        )
+
+
+def test_a_wrong_password(lockstep: Run, own_redis: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    import redis
+
+    redis.Redis.from_url(own_redis.url).config_set("requirepass", "right")
+    monkeypatch.setenv("LOCKSTEP_REDIS_URL", own_redis.url.replace("//", "//:wrong@"))
+
+    ran = lockstep("create", "team-a")
+
+    assert (ran.code, ran.out) == (5, "")
+    assert ran.err == (
+        "lockstep: error: Redis does not answer: invalid username-password pair or user is disabled; "
+        "LOCKSTEP_REDIS_URL names the server, `make up` starts one\n"
+    )
+
+
+def test_a_malformed_url_is_bad_usage(lockstep: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOCKSTEP_REDIS_URL", "http://127.0.0.1:6379")
+    ran = lockstep("list")
+    assert ran.code == 2
+    assert ran.err.startswith('lockstep: error: LOCKSTEP_REDIS_URL="http://127.0.0.1:6379": ')
+    assert len(ran.err.splitlines()) == 1

@@ -1,0 +1,216 @@
+"""The command as a process: signals, pipes, terminals, and what it loads."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+
+import pytest
+
+from producer import ClusterClient
+from producer.cli import app, main
+from tests.integration.producer.hand import PATIENCE, Hand, eventually
+from worker.operation.model import Action
+
+HEAVY = "{'celery', 'kombu', 'redis', 'pydantic', 'requests', 'rich'}"
+LOCKSTEP = [sys.executable, "-m", "producer"]
+
+
+def _listen() -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def start(*arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [*LOCKSTEP, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # Whoever runs the tests may have made them deaf to Ctrl-C.
+        preexec_fn=_listen,  # noqa: PLW1509 - it only sets a signal
+    )
+
+
+def test_an_interrupt_leaves_the_operation_running_and_prints_its_id(
+    cluster: ClusterClient, hand: Hand
+) -> None:
+    with start("create", "team-a", "--id", "mine") as process:
+        eventually(lambda: hand.subscribers("mine") == 1, "the command waits")
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=PATIENCE)
+
+    assert (process.returncode, out) == (130, "")
+    assert err.splitlines()[-1] == "interrupted: operation mine goes on; `lockstep status mine` shows it"
+    assert "Traceback" not in err
+    operation = cluster.operation("mine")
+    assert operation.status().decision is None
+    hand.commit(operation)
+    assert operation.wait(0).committed
+
+
+def test_an_interrupt_while_the_group_is_busy_stores_nothing(cluster: ClusterClient, hand: Hand) -> None:
+    owner = cluster.create_group("team-a")
+    before = hand.keys()
+    with start("delete", "team-a") as process:
+        eventually(lambda: hand.subscribers(owner.id) == 1, "the command waits")
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=PATIENCE)
+
+    assert process.returncode == 130
+    assert err.splitlines()[-1] == ("interrupted: `lockstep list` shows whether the operation was accepted")
+    assert hand.keys() == before
+
+
+def test_whoever_stops_reading_is_no_error(cluster: ClusterClient) -> None:
+    for n in range(400):
+        cluster._link.store.accept(cluster._request(Action.CREATE, f"team-{n}", None, None, None))
+    shell = f"{sys.executable} -m producer list --limit 400 --json; echo $? >&2"
+    ran = subprocess.run(
+        ["bash", "-c", f"({shell}) | head -n 1"], capture_output=True, text=True, timeout=PATIENCE, check=True
+    )
+    assert (ran.stdout, ran.stderr) == ("{\n", "0\n")
+
+
+def test_a_stdout_that_is_closed_is_no_error(environment: Mapping[str, str]) -> None:
+    ran = subprocess.run(
+        ["bash", "-c", f"{sys.executable} -m producer list >&-"],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert (ran.returncode, ran.stderr) == (0, "")
+
+
+def on_a_terminal(command: list[str], environment: Mapping[str, str], ready: str, hand: Hand) -> str:
+    """Run a command on a terminal; commit `mine` once `ready` has been seen; return all that was shown."""
+    master, slave = pty.openpty()
+    process = subprocess.Popen(command, stdin=slave, stdout=slave, stderr=slave, env=dict(environment))
+    os.close(slave)
+    shown, done = "", False
+    ends = time.monotonic() + PATIENCE
+    while time.monotonic() < ends:
+        if not select.select([master], [], [], 0.1)[0]:
+            continue
+        try:
+            piece = os.read(master, 65536)
+        except OSError:  # the other end is closed
+            break
+        if not piece:
+            break
+        shown += piece.decode()
+        if ready in shown and not done:
+            with ClusterClient(hand.settings) as cluster:
+                hand.commit(cluster.operation("mine"))
+            done = True
+    os.close(master)
+    assert process.wait(PATIENCE) == 0
+    return shown
+
+
+@pytest.mark.parametrize("no_color", [False, True])
+def test_a_terminal_shows_a_moving_line(hand: Hand, no_color: bool) -> None:
+    environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "120"}
+    environment.pop("NO_COLOR", None)
+    if no_color:
+        environment["NO_COLOR"] = "1"
+
+    shown = on_a_terminal(
+        [*LOCKSTEP, "create", "team-a", "--id", "mine"], environment, "applying, 0 of 3", hand
+    )
+
+    assert "create team-a: applying, 0 of 3 hosts done (operation mine)" in shown
+    assert (
+        shown.replace("\r", "")
+        .splitlines()[-1]
+        .endswith('created group "team-a" on 3 hosts (operation mine)')
+    )
+    coloured = re.search(r"\x1b\[[0-9;]*3[0-9]m", shown) is not None
+    assert coloured is not no_color
+
+    listed = on_a_terminal([*LOCKSTEP, "list"], environment, "never shown", hand)
+    assert ("\x1b[32mcommitted" in listed) is not no_color
+
+
+def test_help_loads_neither_celery_nor_redis(environment: Mapping[str, str]) -> None:
+    code = (
+        "import sys; from producer.cli import main; main(['--help']); "
+        f"print(*sorted({HEAVY} & set(sys.modules)), 'loaded')"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.splitlines()[-1] == "loaded"
+
+
+def test_reading_loads_no_celery(environment: Mapping[str, str]) -> None:
+    code = (
+        "import sys; from producer.cli import main; main(['list']); "
+        f"print(*sorted({HEAVY} & set(sys.modules)), 'loaded')"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.splitlines()[-1] == "pydantic redis loaded"
+
+
+def test_a_bug_is_one_line_unless_debugging(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], environment: Mapping[str, str]
+) -> None:
+    def explode(*_: object, **__: object) -> None:
+        raise RuntimeError("boom\nbang")
+
+    monkeypatch.setattr(ClusterClient, "operations", explode)
+
+    assert main(["list"]) == 70
+    assert capsys.readouterr().err == (
+        "lockstep: error: RuntimeError: boom bang; "
+        "this is a bug: run it with --debug and report what it prints\n"
+    )
+    for arguments in (["--debug", "list"], ["list", "--debug"]):
+        assert main(arguments) == 70
+        assert "Traceback (most recent call last)" in capsys.readouterr().err
+
+
+def test_debugging_shows_where_an_error_came_from(
+    capsys: pytest.CaptureFixture[str], environment: Mapping[str, str]
+) -> None:
+    assert main(["status", "nope", "--debug"]) == 2
+    err = capsys.readouterr().err
+    assert "UnknownOperation" in err
+    assert err.splitlines()[-1].startswith('lockstep: error: operation id "nope" is unknown')
+
+
+def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
+    from importlib.metadata import version
+
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"lockstep {version('lockstep')}\n"
+
+
+@pytest.mark.parametrize("command", sorted(app.lockstep.commands))
+def test_every_command_has_help_with_examples(capsys: pytest.CaptureFixture[str], command: str) -> None:
+    assert main([command, "--help"]) == 0
+    said = capsys.readouterr().out
+    assert f"Usage: lockstep {command} " in said
+    assert f"  lockstep {command} " in said.partition("Examples:")[2]
+    assert {"--json", "--debug", "--help"} <= set(re.findall(r"--[a-z-]+", said))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["create"], "Missing argument 'GROUP'; see `lockstep create --help`"),
+        (["frob"], "No such command 'frob'; see `lockstep --help`"),
+        (["list", "--as"], "No such option '--as'. Did you mean '--json'? See `lockstep list --help`"),
+    ],
+)
+def test_bad_usage_is_one_line(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    assert main(arguments) == 2
+    said = capsys.readouterr()
+    assert (said.out, said.err) == ("", f"lockstep: error: {message}\n")

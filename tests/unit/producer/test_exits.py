@@ -1,0 +1,52 @@
+"""Every end has an exit code, and docs/cli.md lists it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from producer.cli.documents import full_document
+from producer.cli.exits import OF_STATE, Exit, exit_of
+from tests.unit.producer.samples import OPERATION
+from worker.operation import errors
+from worker.operation.errors import LockstepError
+from worker.operation.model import HostName, Step
+from worker.operation.states import State
+
+DOCS = (Path(__file__).parents[3] / "docs" / "cli.md").read_text("utf-8")
+LEAVES = [
+    each for each in vars(errors).values() if isinstance(each, type) and issubclass(each, LockstepError)
+]
+
+
+@pytest.mark.parametrize("error", [each for each in LEAVES if each is not LockstepError])
+def test_every_error_has_an_exit_code(error: type[LockstepError]) -> None:
+    assert exit_of(error("text")) is not Exit.BUG
+
+
+def test_an_error_without_a_code_of_its_own_is_a_bug() -> None:
+    assert exit_of(LockstepError("text")) is Exit.BUG
+
+
+def test_every_state_that_a_wait_can_end_with_has_an_exit_code() -> None:
+    assert set(OF_STATE) == set(State) - {State.APPLYING}
+    assert len(set(OF_STATE.values())) == len(OF_STATE)
+
+
+def test_the_promised_codes() -> None:
+    assert [code.value for code in Exit] == [0, 1, 2, 3, 4, 5, 6, 7, 8, 70, 130]
+
+
+def test_the_documentation_lists_every_code_and_no_other() -> None:
+    listed = re.findall(r"^\| (\d+) \|", DOCS, re.MULTILINE)
+    assert [int(code) for code in listed] == [code.value for code in Exit]
+
+
+def test_the_documentation_lists_every_json_field() -> None:
+    document = full_document(OPERATION, [Step(HostName("node1"))])
+    hosts = document["hosts"]
+    assert isinstance(hosts, list)
+    for field in [*document, *hosts[0]]:
+        assert f"| `{field}` |" in DOCS
