@@ -108,7 +108,7 @@ def show(stack: Stack, ignored: Sequence[str]) -> None:
         hint = "; --redis makes the stack use it" if name == REDIS_URL else ""
         out.print(f"[yellow]{name} is set here and plays no part{hint}. Unset it where you type commands.[/]")
     out.print("In another terminal:\n")
-    for command in ("create team-c", "operations", "delete team-c", "--help"):
+    for command in ("create team-c", "list", "delete team-c", "--help"):
         out.print(f"  [cyan]{escape(lockstep())} {command}[/]")
     out.print("\nCtrl-C stops it all and keeps nothing.")
 
@@ -175,7 +175,7 @@ def link(url: str) -> str:
 def complain(error: Exception, status: int) -> int:
     """Print an error in one line; what a child wrote follows it."""
     first, *rest = str(error).splitlines()
-    err.print(f"[bold red]error:[/] {escape(first)}")
+    err.print(f"[bold red]error:[/] {escape(first)}", soft_wrap=True)
     for line in rest:
-        err.print(f"[dim]{escape(line)}[/]")
+        err.print(f"[dim]{escape(line)}[/]", soft_wrap=True)
     return status

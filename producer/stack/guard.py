@@ -24,8 +24,9 @@ from typing import BinaryIO
 LAUNCH = ("/bin/sh", "-c", 'echo "+$$" >&0 && exec "$@" </dev/null', "lockstep")
 """What a child's command is prefixed with; its standard input must be the pipe. No guard, no child."""
 
-LAST_WAIT = 3.0
-"""Seconds that the guard waits for killed processes to be gone before it removes files."""
+LAST_WAIT = 1.0
+"""Seconds to wait for killed processes to be gone: they are at once, but some systems reap orphans late,
+which look alive until then."""
 
 
 class Guard:
@@ -62,7 +63,7 @@ class Guard:
             if self._process.stdin is not None:
                 self._process.stdin.close()
         with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(2 * LAST_WAIT)
+            self._process.wait(5 * LAST_WAIT)
 
 
 def main() -> None:

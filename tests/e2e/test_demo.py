@@ -1,0 +1,85 @@
+"""`make demo`: what it promises, and that nothing of it is left, whenever it is stopped."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.leftovers import Pen, until
+
+LONGEST = 60.0
+"""Seconds that the demo may take once everything is installed."""
+
+ENDS = [
+    ("create", "team-a", "committed"),
+    ("create", "team-b", "rolled_back"),
+    ("delete", "team-a", "rolled_back"),
+    ("delete", "team-a", "committed"),
+]
+
+# Whatever cluster a shell is set up for, the demo must not touch it.
+ELSEWHERE = {"LOCKSTEP_REDIS_URL": "redis://127.0.0.1:1/0", "LOCKSTEP_HOSTS": "http://127.0.0.1:2"}
+
+
+def start(pen: Pen, output: Path) -> subprocess.Popen[bytes]:
+    with output.open("wb") as file:
+        return subprocess.Popen(
+            [sys.executable, "-m", "producer.demo"],
+            cwd=pen.work,
+            env=pen.environment({**ELSEWHERE, "COLUMNS": "100"}),
+            stdout=file,
+            stderr=subprocess.STDOUT,
+        )
+
+
+def test_the_demo_ends_as_promised_and_leaves_nothing(tmp_path: Path) -> None:
+    pen, output = Pen.under(tmp_path), tmp_path / "output"
+    began = time.monotonic()
+    with start(pen, output) as demo:
+        try:
+            demo.wait(2 * LONGEST)
+        finally:
+            demo.kill()
+    shown = output.read_text("utf-8")
+    assert demo.returncode == 0, shown
+    assert time.monotonic() - began < LONGEST
+    assert re.findall(r"(create|delete) (team-[ab])  (committed|rolled_back) in", shown) == ENDS
+    assert re.search(r"node2 +present +unchanged +– +present, untouched ✓", shown)
+    assert shown.count("✓") == 20
+    assert "✗" not in shown
+    assert pen.left() == []
+
+
+def starting(pen: Pen, output: Path) -> bool:
+    return any(pen.temporary.iterdir())
+
+
+def under_way(pen: Pen, output: Path) -> bool:
+    return "attempt 1" in output.read_text("utf-8")
+
+
+def rolling_back(pen: Pen, output: Path) -> bool:
+    return "rolling back" in output.read_text("utf-8")
+
+
+@pytest.mark.parametrize("moment", [starting, under_way, rolling_back])
+def test_ctrl_c_at_any_moment_leaves_nothing(tmp_path: Path, moment: Callable[[Pen, Path], bool]) -> None:
+    pen, output = Pen.under(tmp_path), tmp_path / "output"
+    with start(pen, output) as demo:
+        try:
+            until(lambda: moment(pen, output), moment.__name__, LONGEST)
+            demo.send_signal(signal.SIGINT)
+            assert demo.wait(20) == 130
+        finally:
+            demo.kill()
+    shown = output.read_text("utf-8")
+    assert "Traceback" not in shown
+    assert shown.endswith("Stopped; nothing is left running.\n")
+    assert pen.left() == []

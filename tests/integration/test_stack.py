@@ -1,0 +1,231 @@
+"""The embedded stack: it works, it mends itself, and it leaves nothing behind."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import redis
+import requests
+
+from producer.client import ClusterClient
+from producer.discovery import FORMAT, Discovered, discover, discovery_file
+from producer.stack import AlreadyRunning, RedisServer, Role, Stack, StackError
+from producer.stack import redis_server as servers
+from producer.stack.publish import Publication
+from tests.leftovers import Pen, until
+from worker.inventory import load_inventory
+from worker.operation.states import State
+from worker.settings import load_settings
+
+
+class Told(list[str]):
+    """What the stack said."""
+
+
+@pytest.fixture(scope="module")
+def told() -> Told:
+    return Told()
+
+
+@pytest.fixture(scope="module")
+def stack(told: Told) -> Iterator[Stack]:
+    with Stack(nodes=2, flower=True, env={"LOCKSTEP_SETTLE_SECONDS": "11"}, say=told.append) as started:
+        yield started
+
+
+@pytest.fixture
+def prefix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An environment of its own, where no other stack announces itself."""
+    monkeypatch.setattr(sys, "prefix", str(tmp_path / "prefix"))
+    return tmp_path / "prefix"
+
+
+def test_every_address_answers(stack: Stack) -> None:
+    with redis.Redis.from_url(stack.redis_url) as client:
+        assert client.ping()
+        assert client.config_get("append*")["appendfsync"] == "always"
+        assert client.config_get("maxmemory-policy") == {"maxmemory-policy": "noeviction"}
+    assert list(stack.nodes) == ["node1", "node2"]
+    for url in stack.nodes.values():
+        assert requests.get(f"{url}/v1/group/nobody/", timeout=5).status_code == 404
+        assert requests.get(f"{url}/docs", timeout=5).ok
+    assert requests.get(f"{stack.admin_url}/health", timeout=5).json() == {"ready": True}
+    assert stack.flower_url is not None
+    assert requests.get(stack.flower_url, timeout=10).ok
+
+
+def test_its_settings_reach_it(stack: Stack) -> None:
+    settings = load_settings(**stack.settings)
+    assert settings.settle_seconds == 11
+    assert {host.name: host.url for host in load_inventory(settings)} == stack.nodes
+    with ClusterClient(settings) as client:
+        assert client.create_group("team-s").wait(timeout=20).state is State.COMMITTED
+    for url in stack.nodes.values():
+        assert requests.get(f"{url}/v1/group/team-s/", timeout=5).json() == {"groupId": "team-s"}
+
+
+@pytest.mark.parametrize("role", list(Role))
+def test_a_part_that_is_killed_starts_again_where_it_was(stack: Stack, told: Told, role: Role) -> None:
+    with redis.Redis.from_url(stack.redis_url) as client:
+        client.set(f"kept-{role}", "yes")
+    nodes, flower = stack.nodes, stack.flower_url
+    killed = stack.process(role).pid
+    stack.kill(role)
+    until(lambda: stack.process(role).pid != killed, f"another {role}")
+    stack.wait_running(role)
+    assert any(line.startswith(f"{role} was killed by SIGKILL") for line in told)
+    assert (stack.nodes, stack.flower_url) == (nodes, flower)
+    with redis.Redis.from_url(stack.redis_url) as client:
+        assert client.get(f"kept-{role}") == b"yes"
+
+
+def test_without_supervision_a_part_stays_dead_until_it_is_restarted() -> None:
+    with Stack(nodes=1, restart=False) as bare:
+        bare.kill(Role.BEAT)
+        with pytest.raises(StackError, match="beat was killed by SIGKILL and is not ready within"):
+            bare.wait_running(Role.BEAT, timeout=1)
+        bare.restart(Role.BEAT)
+        bare.wait_running(Role.BEAT, timeout=1)
+        with pytest.raises(StackError, match="has no flower; it has redis, cluster, operations"):
+            bare.process(Role.FLOWER)
+
+
+def test_a_part_that_cannot_start_says_why_and_takes_the_others_along() -> None:
+    wrong = Stack(nodes=1, env={"LOCKSTEP_READ_TIMEOUT": "soon"})
+    with pytest.raises(StackError, match=r"(?s)ended with status .* LOCKSTEP_READ_TIMEOUT"):
+        wrong.start()
+    assert not wrong.directory.exists()
+    assert not wrong.process(Role.REDIS).running
+
+
+@contextmanager
+def running_command(pen: Pen, prefix: Path) -> Iterator[subprocess.Popen[str]]:
+    """Run the command as in an environment of its own."""
+    code = f"import sys; sys.prefix = {str(prefix)!r}; from producer.stack.__main__ import main; exit(main())"
+    command = [sys.executable, "-c", code, "--no-flower", "--nodes", "2"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        command, cwd=pen.work, env=pen.environment(), stdout=pipe, stderr=pipe, text=True
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stop_leaves_no_process_and_no_file(tmp_path: Path, prefix: Path, number: signal.Signals) -> None:
+    pen = Pen.under(tmp_path)
+    with running_command(pen, prefix) as process:
+        until(lambda: discover() is not None, "the discovery file")
+        assert len(pen.left()) > 6
+        process.send_signal(number)
+        shown, complaints = process.communicate(timeout=20)
+    assert (process.returncode, complaints) == (0, "")
+    assert "Lockstep is up." in shown
+    assert pen.left() == []
+    assert not discovery_file().exists()
+
+
+def test_ctrl_c_while_it_starts_leaves_nothing(tmp_path: Path, prefix: Path) -> None:
+    pen = Pen.under(tmp_path)
+    with running_command(pen, prefix) as process:
+        until(lambda: any(pen.temporary.iterdir()), "the directory")
+        process.send_signal(signal.SIGINT)
+        _, complaints = process.communicate(timeout=20)
+    assert (process.returncode, complaints) == (0, "")
+    assert pen.left() == []
+    assert not discovery_file().exists()
+
+
+def test_a_second_ctrl_c_ends_it_at_once(tmp_path: Path, prefix: Path) -> None:
+    pen = Pen.under(tmp_path)
+    with running_command(pen, prefix) as process:
+        until(lambda: discover() is not None, "the discovery file")
+        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=5)
+    assert process.returncode in (130, 143)
+    assert pen.left() == []
+    assert not discovery_file().exists()
+
+
+def test_kill_9_leaves_nothing_either(tmp_path: Path, prefix: Path) -> None:
+    pen = Pen.under(tmp_path)
+    with running_command(pen, prefix) as process:
+        until(lambda: discover() is not None, "the discovery file")
+        process.kill()
+        process.wait()
+        until(lambda: pen.left() == [], "the end of everything it had started", seconds=10)
+    until(lambda: not discovery_file().exists(), "the end of the discovery file", seconds=10)
+
+
+def test_a_second_stack_is_refused_in_one_line(tmp_path: Path, prefix: Path) -> None:
+    first = Publication()
+    first.publish(described(pid=4711))
+    pen = Pen.under(tmp_path)
+    with running_command(pen, prefix) as process:
+        _, complaints = process.communicate(timeout=20)
+    assert process.returncode == 2
+    assert complaints.startswith("error: a stack already runs from this environment (process 4711);")
+    assert complaints.count("\n") == 1
+    first.withdraw()
+    assert discover() is None
+
+
+@pytest.mark.usefixtures("prefix")
+def test_a_discovery_file_counts_only_while_its_stack_lives() -> None:
+    stale = described(pid=4711)
+    assert discover() is None
+    first = Publication()
+    first.publish(stale)
+    assert discover() == stale
+    with pytest.raises(AlreadyRunning, match="process 4711"):
+        Publication()
+    first.withdraw()
+    discovery_file().write_text(json.dumps({"format": FORMAT, "pid": 4711}), "utf-8")
+    assert discover() is None
+    second = Publication()
+    assert not discovery_file().exists()
+    discovery_file().write_text(json.dumps({"format": FORMAT + 1}), "utf-8")
+    assert discover() is None
+    second.withdraw()
+
+
+def test_redis_takes_another_port_when_its_own_is_gone(tmp_path: Path) -> None:
+    server = RedisServer(tmp_path)
+    wished = server.port
+    with socket.create_server(("127.0.0.1", wished)), server:
+        assert server.port != wished
+        with redis.Redis.from_url(server.url) as client:
+            client.set("a", "b")
+            server.kill()
+            server.start()
+            assert client.get("a") == b"b"
+
+
+def test_the_server_is_the_packaged_one_then_one_on_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(servers, "packaged_server", lambda: Path("/packaged"))
+    assert servers.find_server() == Path("/packaged")
+    monkeypatch.setattr(servers, "packaged_server", lambda: None)
+    with pytest.raises(StackError, match="neither valkey-server nor redis-server is on PATH; install one"):
+        servers.find_server()
+    for name in ("redis-server", "valkey-server"):
+        (tmp_path / name).touch(mode=0o755)
+        assert servers.find_server() == tmp_path / name
+
+
+def described(pid: int) -> Discovered:
+    settings = {"redis_url": "redis://127.0.0.1:1/0", "inventory": "/nowhere"}
+    return Discovered(pid, settings["redis_url"], "/nowhere", "http://127.0.0.1:2", None, settings)

@@ -1,0 +1,64 @@
+"""What a command left behind: processes that bear a mark in their environment, and files."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+PROC = Path("/proc")
+
+
+@dataclass(frozen=True, slots=True)
+class Pen:
+    """Two empty directories: what a command writes lands here, what it starts is known by them."""
+
+    work: Path
+    temporary: Path
+
+    @classmethod
+    def under(cls, directory: Path) -> Pen:
+        pen = cls(directory / "work", directory / "temporary")
+        pen.work.mkdir()
+        pen.temporary.mkdir()
+        return pen
+
+    def environment(self, more: Mapping[str, str] | None = None) -> dict[str, str]:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("LOCKSTEP_")}
+        return {**kept, "TMPDIR": str(self.temporary), "PYTHONUNBUFFERED": "1", **(more or {})}
+
+    def left(self) -> list[str]:
+        """Name what there is: files, and processes that were started with this environment."""
+        files = [str(path) for folder in (self.work, self.temporary) for path in folder.iterdir()]
+        return files + [f"process {line}" for line in marked(f"TMPDIR={self.temporary}")]
+
+
+def marked(mark: str) -> list[str]:
+    """Return the living processes whose environment contains the mark: pid and command."""
+    if PROC.is_dir():
+        return [found for path in PROC.glob("[0-9]*") if (found := described(path, mark.encode()))]
+    listed = subprocess.run(
+        ["ps", "-axEww", "-o", "pid=,command="], capture_output=True, text=True, check=True
+    )
+    return [line[:100] for line in listed.stdout.splitlines() if mark in line]
+
+
+def described(process: Path, mark: bytes) -> str | None:
+    try:
+        if mark not in (process / "environ").read_bytes().split(b"\0"):
+            return None
+        command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
+    except OSError:  # it ended meanwhile, or is somebody else's
+        return None
+    return f"{process.name} {command}"
+
+
+def until(condition: Callable[[], bool], what: str, seconds: float = 20.0) -> None:
+    """Wait for a condition; fail with `what` was waited for."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"{what} did not come within {seconds:g} s"
+        time.sleep(0.05)
