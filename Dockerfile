@@ -1,0 +1,47 @@
+# One image, a command per role:
+#
+#   celery -A worker worker -Q operations -n operations@%h    forward steps (the default)
+#   celery -A worker worker -Q rollback -n rollback@%h        undoing, deciding, settling, the sweep
+#   celery -A worker beat -s /tmp/beat                        sends the sweep
+#   celery -A worker flower --address=0.0.0.0                 the page on which people watch
+#   lockstep create team-a                                    the command
+#   python -m mock_api --host 0.0.0.0                         a cluster of unstable nodes, to try it on
+#
+# There is no entrypoint script, so the command is PID 1 and hears SIGTERM itself. The root file system may be
+# read-only; /tmp must be writable.
+ARG PYTHON=docker.io/library/python:3.13-slim-bookworm
+
+FROM ${PYTHON} AS build
+WORKDIR /build
+RUN python -m venv /opt/lockstep
+# The requirements come first: a change of the code alone does not install them again.
+COPY requirements.txt ./
+RUN /opt/lockstep/bin/python -m pip install --no-cache-dir --no-input --require-hashes -r requirements.txt
+COPY pyproject.toml LICENSE ./
+COPY worker ./worker
+COPY producer ./producer
+COPY mock_api ./mock_api
+# What installs packages is of no use in the image, except to an intruder.
+RUN /opt/lockstep/bin/python -m pip install --no-cache-dir --no-input --no-deps --no-build-isolation --no-index . \
+ && /opt/lockstep/bin/python -m pip uninstall --yes --quiet setuptools pip
+
+FROM ${PYTHON}
+ARG VERSION=0.1.0
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="Lockstep" \
+      org.opencontainers.image.description="Create and delete groups on every node of an unreliable cluster, all hosts or none." \
+      org.opencontainers.image.licenses="MIT" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}"
+COPY --from=build /opt/lockstep /opt/lockstep
+ENV PATH=/opt/lockstep/bin:$PATH \
+    HOME=/tmp \
+    PYTHONUNBUFFERED=1 \
+    PYTHONDONTWRITEBYTECODE=1
+# By number, so that Kubernetes can see that it is not root. Nothing in the image belongs to it.
+USER 10001:10001
+WORKDIR /opt/lockstep
+# For the workers. Other roles bring a check of their own: see docker-compose.yml and manifests/.
+HEALTHCHECK --interval=15s --timeout=5s --start-period=30s --retries=4 \
+    CMD ["python", "-m", "worker.telemetry.probe", "live"]
+CMD ["celery", "-A", "worker", "worker", "-Q", "operations", "-n", "operations@%h", "--without-gossip", "--without-mingle"]
