@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import requests
 
@@ -12,6 +12,14 @@ TIMEOUT = 2.0
 """Seconds: nodes that are asked here are well."""
 
 Body = dict[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call that a node had: what struck it, and whether it changed what the node holds."""
+
+    fault: str | None
+    landed: bool
 
 
 class Nodes:
@@ -57,11 +65,12 @@ class Nodes:
         """Make a node accept connections again."""
         self._admin("POST", f"/nodes/{node}/up")
 
-    def faults(self) -> Counter[str]:
-        """Count the calls of the nodes' clients so far by the fault that struck them; "" is none."""
-        lines = self._admin("GET", "/history").text.splitlines()
-        records = [json.loads(line) for line in lines]
-        return Counter(one["fault"] or "" for one in records if one.get("actor") != "admin")
+    def calls(self) -> list[Call]:
+        """Read the calls that the nodes have had so far, the admin's own left out."""
+        records = map(json.loads, self._admin("GET", "/history").text.splitlines())
+        return [
+            Call(one["fault"], one["effect_at"] is not None) for one in records if one["actor"] != "admin"
+        ]
 
     def _admin(self, method: str, path: str, body: object = ...) -> requests.Response:
         given = {} if body is ... else {"data": json.dumps(body), "headers": JSON}

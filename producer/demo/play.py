@@ -47,7 +47,7 @@ def main() -> int:
         err.print("Stopped; nothing is left running.")
         return stopped.exit_status
     except (LockstepError, StackError, requests.RequestException) as error:
-        err.print(f"[bold red]error:[/] {escape(str(error))}")
+        err.print(f"[bold red]error:[/] {escape(str(error))}", soft_wrap=True)
         return 1
 
 

@@ -84,7 +84,7 @@ class Progress:
     def _render(self) -> RenderableType:
         words = standing(self._operation) if self._operation else "accepted"
         self._spinner.update(text=f"{self._title}  {words}  {time.monotonic() - self._began:.1f} s")
-        return Padding(Group(self._spinner, table(self._steps, {})), INDENT)
+        return Padding(Group(self._spinner, Text(), table(self._steps, {})), INDENT)
 
 
 def table(steps: Sequence[Step], now: Now) -> Table:
@@ -101,7 +101,7 @@ def table(steps: Sequence[Step], now: Now) -> Table:
 def outcome(step: Step) -> Text:
     """Say what a step came to, and what was undone."""
     if step.outcome is None:
-        words = Text("not done" if step.touched else "–", "dim")
+        words = Text("…" if step.touched else "–", "dim")
     else:
         words = Text(step.outcome, "red" if step.outcome in BAD else "green")
     if step.undo is Undo.NEEDED:
@@ -135,7 +135,7 @@ def standing(operation: Operation) -> str:
         return f"applying, {operation.hosts_done} of {operation.hosts_total} hosts done"
     words = operation.state.replace("_", " ")
     if operation.settling and not operation.ended:
-        return f"{words}; a lost write may still land, so the group stays locked"
+        return f"{words}; locked until its lost writes settle"
     return f"{words}; restoring {', '.join(operation.pending_hosts)}" if operation.pending_hosts else words
 
 
