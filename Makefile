@@ -48,6 +48,16 @@ format: $(VENV)/.dev ## Rewrite the code in its one layout, and mend what ruff c
 	@$(BIN)/ruff check --fix-only --quiet
 	@$(BIN)/ruff format
 
+##@ Ship
+
+.PHONY: manifests
+manifests: $(VENV)/.dev ## Render every overlay; check it against schemas and our rules, without a cluster
+	@$(BIN)/python -B -m pytest -q tests/ship/test_manifests.py
+
+.PHONY: image
+image: $(VENV)/.dev ## Build the image; run every role from it, non-root and read-only, in docker or podman
+	@$(BIN)/python -B -m tests.ship.image
+
 ##@ Environment
 
 .PHONY: .venv

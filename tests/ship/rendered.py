@@ -1,0 +1,104 @@
+"""What kubectl makes of the manifests: objects, and the pods that some of them start."""
+
+from __future__ import annotations
+
+import functools
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).parents[2]
+MANIFESTS = ROOT / "manifests"
+KUBECTL = Path(sys.executable).with_name("kubectl")
+
+LOCAL = MANIFESTS / "overlays" / "local"
+PRODUCTION = MANIFESTS / "overlays" / "production"
+EXAMPLE = MANIFESTS / "examples" / "create-group"
+"""Every kustomization that is applied as it is; `base` and the components are parts of these."""
+
+COMPONENT = "app.kubernetes.io/component"
+
+
+@dataclass(frozen=True, slots=True)
+class Object:
+    """One object as the cluster would be sent it."""
+
+    body: dict[str, Any]
+
+    @property
+    def kind(self) -> str:
+        return str(self.body["kind"])
+
+    @property
+    def name(self) -> str:
+        return str(self.body["metadata"]["name"])
+
+    @property
+    def labels(self) -> dict[str, str]:
+        return dict(self.body["metadata"].get("labels", {}))
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        return dict(self.body["spec"])
+
+    @property
+    def template(self) -> dict[str, Any] | None:
+        """What the pods that it starts are made from; None if it starts none."""
+        if self.kind not in ("Deployment", "StatefulSet", "Job", "DaemonSet", "CronJob"):
+            return None
+        spec = self.spec["jobTemplate"]["spec"] if self.kind == "CronJob" else self.spec
+        return dict(spec["template"])
+
+    @property
+    def pod(self) -> dict[str, Any]:
+        """The specification of its pods."""
+        template = self.template
+        assert template is not None, f"{self} starts no pods"
+        return dict(template["spec"])
+
+    @property
+    def containers(self) -> list[dict[str, Any]]:
+        return [*self.pod.get("initContainers", []), *self.pod["containers"]]
+
+    def __str__(self) -> str:
+        return f"{self.kind}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """Everything of one kustomization."""
+
+    objects: tuple[Object, ...]
+
+    def of(self, *kinds: str) -> list[Object]:
+        return [each for each in self.objects if each.kind in kinds]
+
+    def one(self, kind: str, name: str) -> Object:
+        (found,) = (each for each in self.of(kind) if each.name == name)
+        return found
+
+    def starting_pods(self) -> Iterator[Object]:
+        return (each for each in self.objects if each.template is not None)
+
+    def component(self, name: str) -> Object:
+        """Return whatever starts the pods of a component."""
+        (found,) = (each for each in self.starting_pods() if each.labels[COMPONENT] == name)
+        return found
+
+    def settings(self) -> dict[str, str]:
+        (found,) = (each for each in self.of("ConfigMap") if each.name.startswith("lockstep-settings-"))
+        return dict(found.body["data"])
+
+
+@functools.cache
+def render(kustomization: Path) -> Rendered:
+    """Render a kustomization. Raises CalledProcessError, with what kubectl said in its `stderr`."""
+    done = subprocess.run(
+        [KUBECTL, "kustomize", kustomization], check=True, capture_output=True, text=True, timeout=60
+    )
+    return Rendered(tuple(Object(body) for body in yaml.safe_load_all(done.stdout)))
