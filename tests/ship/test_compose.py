@@ -1,0 +1,134 @@
+"""The Compose file, as Compose itself reads it: durable, scalable, with the same commands as the manifests."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.ship.rendered import LOCAL, ROOT, render
+from worker.celery import configuration
+from worker.inventory import load_inventory
+from worker.settings import PREFIX, Settings, load_settings
+
+COMPOSE = Path(sys.executable).with_name("docker-compose")
+OURS = {
+    "worker": "worker-operations",
+    "rollback": "worker-rollback",
+    "beat": "beat",
+    "flower": "flower",
+    "mock-cluster": "mock-cluster",
+}
+"""Services that run our image, and what the manifests call them."""
+
+Service = dict[str, Any]
+
+
+def read(*profiles: str) -> dict[str, Service]:
+    """Return the services that Compose would start."""
+    chosen = [part for name in profiles for part in ("--profile", name)]
+    clean = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith((PREFIX, "FLOWER_", "COMPOSE_"))
+    }
+    done = subprocess.run(
+        [COMPOSE, "--file", ROOT / "docker-compose.yml", *chosen, "config", "--format", "json"],
+        check=True,
+        capture_output=True,
+        text=True,
+        env=clean,
+        timeout=60,
+    )
+    assert not done.stderr, done.stderr
+    services: dict[str, Service] = json.loads(done.stdout)["services"]
+    return services
+
+
+@pytest.fixture(scope="module")
+def services() -> dict[str, Service]:
+    return read("mock")
+
+
+def test_the_mock_cluster_is_behind_a_profile(services: dict[str, Service]) -> None:
+    assert set(services) == {"redis", *OURS}
+    assert set(services) - set(read()) == {"mock-cluster"}
+
+
+def test_every_role_runs_the_command_that_it_runs_in_kubernetes(services: dict[str, Service]) -> None:
+    manifests = render(LOCAL)
+    for name, component in OURS.items():
+        assert services[name]["command"] == manifests.component(component).containers[0]["command"], name
+    assert services["redis"]["image"] == manifests.component("redis").containers[0]["image"]
+
+
+def test_redis_keeps_what_it_acknowledged(services: dict[str, Service]) -> None:
+    command = services["redis"]["command"]
+    options = dict(zip(command[1::2], command[2::2], strict=True))
+    assert options["--appendonly"] == "yes"
+    assert options["--appendfsync"] == "always"
+    assert options["--maxmemory-policy"] == "noeviction"
+    (volume,) = services["redis"]["volumes"]
+    assert (volume["type"], volume["target"]) == ("volume", options["--dir"])
+    assert "ports" not in services["redis"]
+
+
+def test_nothing_starts_before_redis_answers(services: dict[str, Service]) -> None:
+    assert services["redis"]["healthcheck"]["test"]
+    for name in set(OURS) - {"mock-cluster"}:
+        assert services[name]["depends_on"]["redis"]["condition"] == "service_healthy", name
+
+
+def test_every_service_comes_back_by_itself(services: dict[str, Service]) -> None:
+    assert {each["restart"] for each in services.values()} == {"unless-stopped"}
+
+
+def test_workers_are_given_long_enough_to_end_the_call_they_are_in(services: dict[str, Service]) -> None:
+    settings = Settings()
+    soft = configuration(settings)["worker_soft_shutdown_timeout"]
+    for name in ("worker", "rollback"):
+        given = services[name]["stop_grace_period"]
+        assert given.endswith("s")
+        assert _seconds(given) >= settings.call_timeout + soft + 2 * settings.redis_timeout
+
+
+def _seconds(text: str) -> int:
+    minutes, _, seconds = text.removesuffix("s").rpartition("m")
+    return 60 * int(minutes or 0) + int(seconds)
+
+
+def test_workers_can_be_scaled(services: dict[str, Service]) -> None:
+    worker = services["worker"]
+    assert not {"container_name", "hostname", "ports"} & set(worker)
+    assert "network_mode" not in worker
+    assert "operations@%h" in worker["command"]
+
+
+def test_containers_are_locked_down(services: dict[str, Service]) -> None:
+    for name, each in services.items():
+        assert each["read_only"] is True, name
+        assert each["cap_drop"] == ["ALL"], name
+        assert each["security_opt"] == ["no-new-privileges:true"], name
+    for name in OURS:
+        assert [mount.partition(":")[0] for mount in services[name]["tmpfs"]] == ["/tmp"], name
+
+
+def test_ports_are_open_on_this_machine_only(services: dict[str, Service]) -> None:
+    for name, each in services.items():
+        assert all(port["host_ip"] == "127.0.0.1" for port in each.get("ports", [])), name
+
+
+def test_settings_and_inventory_are_accepted(
+    services: dict[str, Service], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = services["worker"]
+    mounted = {volume["target"]: volume["source"] for volume in worker["volumes"]}
+    for name, value in worker["environment"].items():
+        monkeypatch.setenv(name, mounted.get(value, value))
+    nodes = [host.url for host in load_inventory(load_settings())]
+    assert nodes == [f"http://mock-cluster:{port}" for port in range(5001, 5006)]
