@@ -33,22 +33,24 @@ class Pen:
     def left(self) -> list[str]:
         """Name what there is: files, and processes that were started with this environment."""
         files = [str(path) for folder in (self.work, self.temporary) for path in folder.iterdir()]
-        return files + [f"process {line}" for line in marked(f"TMPDIR={self.temporary}")]
+        return files + [f"process {line}" for line in living(self.temporary)]
 
 
-def marked(mark: str) -> list[str]:
-    """Return the living processes whose environment contains the mark: pid and command."""
+def living(temporary: Path) -> list[str]:
+    """Return the pid and command of each living process that was given this TMPDIR, or that works in it."""
     if PROC.is_dir():
-        return [found for path in PROC.glob("[0-9]*") if (found := described(path, mark.encode()))]
+        return [found for path in PROC.glob("[0-9]*") if (found := described(path, temporary))]
     listed = subprocess.run(
         ["ps", "-axEww", "-o", "pid=,command="], capture_output=True, text=True, check=True
     )
-    return [line[:100] for line in listed.stdout.splitlines() if mark in line]
+    return [line[:100] for line in listed.stdout.splitlines() if f"TMPDIR={temporary}" in line]
 
 
-def described(process: Path, mark: bytes) -> str | None:
+def described(process: Path, temporary: Path) -> str | None:
     try:
-        if mark not in (process / "environ").read_bytes().split(b"\0"):
+        given = f"TMPDIR={temporary}".encode() in (process / "environ").read_bytes().split(b"\0")
+        # A Redis server writes its title over its environment.
+        if not given and not (process / "cwd").readlink().is_relative_to(temporary):
             return None
         command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
     except OSError:  # it ended meanwhile, or is somebody else's

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
@@ -27,6 +27,8 @@ from worker.settings import load_settings
 
 FIRST_PORT = 5001
 MOST_NODES = 200
+LOOK_EVERY = 0.2
+"""Seconds within which a signal is heard, even one that another thread received."""
 REDIS_URL = f"{PREFIX}REDIS_URL"
 OURS = (REDIS_URL, f"{PREFIX}HOSTS", f"{PREFIX}INVENTORY")
 """The stack sets these for its own processes."""
@@ -68,7 +70,8 @@ def run(stack: Stack, ignored: Sequence[str]) -> NoReturn:
             stack.start()
         show(stack, ignored)
         while True:
-            signal.pause()
+            # Not signal.pause(): a signal that comes just before it would not end it.
+            time.sleep(LOOK_EVERY)
     except Stopped:
         with out.status("Stopping"):
             stack.stop()
