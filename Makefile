@@ -43,6 +43,10 @@ test: $(VENV)/.dev ## Run every suite; ONLY="unit contract" runs those alone
 check: $(VENV)/.dev ## Lint, types, import contracts and unit tests, in less than a minute
 	@$(BIN)/python -B -m tests --only checks --only unit
 
+.PHONY: chaos
+chaos: $(VENV)/.dev ## Break real processes under load and judge by the nodes' histories; TIER=nightly for long
+	@$(BIN)/python -B -m tests.chaos $(TIER:%=--tier %)
+
 .PHONY: format
 format: $(VENV)/.dev ## Rewrite the code in its one layout, and mend what ruff can
 	@$(BIN)/ruff check --fix-only --quiet

@@ -1,0 +1,63 @@
+"""All that a run leaves behind for the checker, and how it is kept when the run failed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.chaos.histories import History, Place
+from tests.chaos.journal import Journal
+from tests.chaos.lanes import Event
+from tests.chaos.orders import Told
+from tests.chaos.watcher import Sample
+from worker.operation.model import Attempt, Operation, OperationId, Step
+
+Bodies = Mapping[Place, Mapping[str, object]]
+"""What hosts hold: the body of each group that is present."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """An operation as the record has it, with its steps."""
+
+    operation: Operation
+    steps: tuple[Step, ...]
+
+    @property
+    def attempts(self) -> Mapping[str, Attempt]:
+        """Every attempt by its id."""
+        return {attempt.id: attempt for step in self.steps for attempt in step.attempts}
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What the checker judges."""
+
+    planted: Bodies
+    """Before the first operation."""
+    final: Bodies
+    """After the last."""
+    history: History
+    journal: Journal
+    record: Mapping[OperationId, Ended]
+    told: Told
+    samples: Sequence[Sample]
+    events: Sequence[Event]
+    healed_at: float
+    """When the last fault was over, in Unix seconds."""
+
+
+def keep(directory: Path, evidence: Evidence, violations: Sequence[str]) -> None:
+    """Write down what is not in a file already, for whoever looks into a failure."""
+    events = [
+        f"{event.began:.3f} {event.ended:.3f} {event.kind}: {event.detail}" for event in evidence.events
+    ]
+    (directory / "schedule.txt").write_text("\n".join(events) + "\n")
+    (directory / "violations.txt").write_text("\n".join(violations) + "\n")
+    with (directory / "record.jsonl").open("w") as file:
+        for each in evidence.record.values():
+            file.write(
+                json.dumps({"operation": repr(each.operation), "steps": [repr(s) for s in each.steps]}) + "\n"
+            )

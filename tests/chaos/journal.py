@@ -1,0 +1,81 @@
+"""Redis' append-only file, read back: every decision that was ever written, and who held which lock when."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from worker.operation.model import GroupId, OperationId
+
+
+@dataclass(slots=True)
+class Journal:
+    """What the file says, in its order."""
+
+    decisions: dict[OperationId, list[str]] = field(default_factory=lambda: defaultdict(list))
+    locks: dict[GroupId, list[OperationId]] = field(default_factory=lambda: defaultdict(list))
+    """Group -> its owners, in the order in which they took the lock."""
+    wrong: list[str] = field(default_factory=list)
+    """Locks that were taken from their owner."""
+
+
+def read(directory: Path, prefix: str) -> Journal:
+    """Read the journal of a server that was never told to rewrite it."""
+    journal = Journal()
+    owner: dict[GroupId, OperationId] = {}
+    op, lock = f"{prefix}op:", f"{prefix}lock:"
+    for command in commands(directory):
+        if len(command) < 2:
+            continue
+        name, key = command[0].upper(), command[1]
+        if name == "HSET" and key.startswith(op):
+            fields = dict(zip(command[2::2], command[3::2], strict=False))
+            if "decision" in fields:
+                journal.decisions[OperationId(key.removeprefix(op))].append(fields["decision"])
+        elif name == "SET" and key.startswith(lock):
+            group, taker = GroupId(key.removeprefix(lock)), OperationId(command[2])
+            if group in owner:
+                journal.wrong.append(f"{taker} took the lock of {group} while {owner[group]} held it")
+            if len(command) > 3:
+                journal.wrong.append(f"the lock of {group} was taken with {' '.join(command[3:])}")
+            owner[group] = taker
+            journal.locks[group].append(taker)
+        elif name in ("DEL", "UNLINK"):
+            for each in command[1:]:
+                owner.pop(GroupId(each.removeprefix(lock)), None)
+    journal.wrong += [f"{holder} still holds the lock of {group}" for group, holder in owner.items()]
+    return journal
+
+
+def commands(directory: Path) -> Iterator[list[str]]:
+    """Yield every command of the append-only files, the torn last one of a killed server left out."""
+    found = sorted(directory.glob("appendonlydir/*.incr.aof"), key=lambda path: int(path.name.split(".")[-3]))
+    if not found:
+        raise FileNotFoundError(f"no append-only file in {directory}")
+    for path in found:
+        yield from _parse(path.read_bytes())
+
+
+def _parse(data: bytes) -> Iterator[list[str]]:
+    place = 0
+    while place < len(data):
+        line, place = _line(data, place)
+        if not line.startswith(b"*"):
+            continue  # an annotation
+        command: list[str] = []
+        for _ in range(int(line[1:])):
+            size, place = _line(data, place)
+            length = int(size[1:] or 0)
+            command.append(data[place : place + length].decode("utf-8", "replace"))
+            place += length + 2
+        if place <= len(data):
+            yield command
+
+
+def _line(data: bytes, place: int) -> tuple[bytes, int]:
+    end = data.find(b"\r\n", place)
+    if end < 0:
+        end = len(data)
+    return data[place:end], end + 2

@@ -1,0 +1,185 @@
+"""What is done to processes, connections and messages. Each nemesis heals what it broke before it returns."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+from collections.abc import Callable
+from contextlib import suppress
+
+from tests.chaos.children import Node, Worker
+from tests.chaos.orders import Told
+from tests.chaos.rig import Rig
+from tests.chaos.weather import Weather
+from tests.integration.worker.harness import eventually
+from worker.workflow import publish_conclude, publish_forward, publish_rollback
+
+RECOVERY = 60.0
+"""Seconds until a restarted process must be ready; a busy machine takes its time."""
+TWICE = 8
+"""Operations whose messages are published once more at a time."""
+
+Nemesis = Callable[[], str]
+"""Does its harm, and says to what."""
+
+
+class Nemeses:
+    """Everything that can be done to a rig, by lanes that run beside each other."""
+
+    def __init__(
+        self, rig: Rig, weather: Weather, told: Told, dice: random.Random, pause: Callable[[float], object]
+    ) -> None:
+        self._rig, self._weather, self._told, self._dice, self._pause = rig, weather, told, dice, pause
+        self._times = rig.plan.times
+
+    def lanes(self) -> dict[str, dict[str, Nemesis]]:
+        """Return the nemeses of each lane by name; those of one lane never overlap."""
+        workers: dict[str, Nemesis] = {
+            "worker killed": self.kill_worker,
+            "workers restarted in turn": self.restart_workers,
+            "worker frozen": self.freeze_worker,
+        }
+        if self._rig.plan.pool == "prefork":
+            workers["pool process killed"] = self.kill_pool_process
+        redis: dict[str, Nemesis] = {
+            "Redis killed": self.kill_redis,
+            "Redis frozen": self.freeze_redis,
+            "connections cut": self.cut,
+            "cut at a BRPOP reply": self.cut_at_brpop,
+            "requests swallowed": lambda: self.swallow("up"),
+            "replies swallowed": lambda: self.swallow("down"),
+        }
+        hosts: dict[str, Nemesis] = {
+            "host down past the deadline": self.host_down,
+            "host frozen": self.freeze_host,
+        }
+        for kind in self._weather.spells:
+            hosts[kind] = lambda kind=kind: self.spell(kind)  # type: ignore[misc]
+        return {
+            "workers": workers,
+            "redis": redis,
+            "hosts": hosts,
+            "messages": {"published twice": self.twice},
+        }
+
+    def _worker(self) -> Worker:
+        return self._dice.choice(self._rig.workers)
+
+    def _node(self) -> Node:
+        return self._dice.choice(list(self._rig.nodes.values()))
+
+    def _back(self, worker: Worker, starts: int) -> None:
+        eventually(
+            lambda: worker.starts > starts and worker.running and worker.ready(),
+            f"{worker.name} was started again",
+            RECOVERY,
+        )
+
+    def kill_worker(self) -> str:
+        worker = self._worker()
+        with self._rig.lock:
+            starts = worker.starts
+            worker.kill()
+        self._back(worker, starts)
+        return worker.name
+
+    def restart_workers(self) -> str:
+        for worker in self._rig.workers:
+            with self._rig.lock:
+                starts = worker.starts
+                if worker.running:
+                    os.kill(worker.pid, signal.SIGTERM)
+            self._back(worker, starts)
+        return "all"
+
+    def freeze_worker(self) -> str:
+        worker = self._worker()
+        with self._rig.lock:
+            starts = worker.starts
+            if worker.running:
+                worker.signal_all(signal.SIGSTOP)
+        self._pause(self._times.worker_frozen)
+        with self._rig.lock:
+            if worker.running and worker.starts == starts:
+                worker.signal_all(signal.SIGCONT)
+        return worker.name
+
+    def kill_pool_process(self) -> str:
+        worker = self._worker()
+        with self._rig.lock:
+            found = worker.pool() if worker.running else []
+            victim = self._dice.choice(found) if found else None
+            if victim is not None:
+                with suppress(ProcessLookupError):
+                    os.kill(victim, signal.SIGKILL)
+        return f"{worker.name}: {'one' if victim else 'none'}"
+
+    def kill_redis(self) -> str:
+        with self._rig.lock:
+            self._rig.redis.kill()
+        self._pause(self._times.redis_down)
+        with self._rig.lock:
+            self._rig.redis.start(RECOVERY)
+        return "restarted from its file"
+
+    def freeze_redis(self) -> str:
+        pid = self._rig.redis.pid
+        os.kill(pid, signal.SIGSTOP)
+        self._pause(self._times.redis_frozen)
+        os.kill(pid, signal.SIGCONT)
+        return f"{self._times.redis_frozen:g} s"
+
+    def cut(self) -> str:
+        before = self._rig.proxy.order("counts").get("cut", 0)
+        after = self._rig.proxy.order("cut")["cut"]
+        return f"{after - before} connections"
+
+    def cut_at_brpop(self) -> str:
+        proxy = self._rig.proxy
+        before = proxy.order("cut at brpop", times=2).get("cut at brpop", 0)
+        eventually(
+            lambda: proxy.order("counts").get("cut at brpop", 0) >= before + 2, "two messages lost", RECOVERY
+        )
+        return "2 messages lost"
+
+    def swallow(self, direction: str) -> str:
+        before = self._rig.proxy.order("swallow", direction=direction, on=True)
+        self._pause(self._times.swallowed)
+        after = self._rig.proxy.order("swallow", direction=direction, on=False)
+        key = f"swallowed {direction}"
+        return f"{after.get(key, 0) - before.get(key, 0)} pieces"
+
+    def host_down(self) -> str:
+        node = self._node()
+        with self._rig.lock:
+            node.kill()
+        self._pause(self._times.host_down)
+        with self._rig.lock:
+            node.start(RECOVERY)
+        self._weather.usual(node)
+        return node.name
+
+    def freeze_host(self) -> str:
+        node = self._node()
+        os.killpg(node.pid, signal.SIGSTOP)
+        self._pause(self._times.host_frozen)
+        os.killpg(node.pid, signal.SIGCONT)
+        return node.name
+
+    def spell(self, kind: str) -> str:
+        node = self._node()
+        self._weather.spell(node, kind)
+        self._pause(self._times.spell)
+        self._weather.usual(node)
+        return node.name
+
+    def twice(self) -> str:
+        rig, published = self._rig, 0
+        for order in self._told.newest(TWICE):
+            with suppress(Exception):  # Redis may be away; what could not be sent is not twice there
+                publish_forward(rig.app, order.operation, order.group, order.action, order.hosts)
+                publish_rollback(rig.app, order.operation, order.group, order.action, order.hosts)
+                publish_conclude(rig.app, order.operation, order.group)
+                published += 1
+        return f"{published} operations"

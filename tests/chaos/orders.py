@@ -1,0 +1,68 @@
+"""What the clients ask for: orders drawn from a seed, and what they were told."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from worker.operation.model import Action, GroupId, HostName, OperationId
+
+GROUPS = tuple(GroupId(f"team-{n:02}") for n in range(1, 21))
+POPULARITY = [rank**-0.7 for rank in range(1, len(GROUPS) + 1)]
+AFTER_ACCEPT = "after accept"
+WHILE_PUBLISHING = "while publishing"
+SUBSETS = 0.2
+"""The share of operations that are about some of the hosts only."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One operation to be enqueued."""
+
+    operation: OperationId
+    group: GroupId
+    action: Action
+    hosts: tuple[HostName, ...]
+
+
+def draw(dice: random.Random, hosts: Sequence[HostName]) -> Order:
+    """Draw an order: an action on a group, popular ones more often, on all hosts or some."""
+    chosen = tuple(hosts)
+    if dice.random() < SUBSETS:
+        chosen = tuple(sorted(dice.sample(hosts, dice.randint(1, len(hosts) - 1))))
+    return Order(
+        OperationId(f"{dice.getrandbits(48):012x}"),
+        dice.choices(GROUPS, POPULARITY)[0],
+        dice.choice((Action.CREATE, Action.DELETE)),
+        chosen,
+    )
+
+
+@dataclass
+class Told:
+    """What clients were told; the record must never say otherwise afterwards. Safe to share."""
+
+    accepted: dict[OperationId, Order] = field(default_factory=dict)
+    committed: set[OperationId] = field(default_factory=set)
+    rolled_back: set[OperationId] = field(default_factory=set)
+    wrong: list[str] = field(default_factory=list)
+    """What contradicted a promise at once."""
+    counts: dict[str, int] = field(default_factory=dict)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def accept(self, order: Order) -> None:
+        """Keep that an operation was accepted."""
+        with self.lock:
+            self.accepted[order.operation] = order
+
+    def count(self, what: str) -> None:
+        """Count something."""
+        with self.lock:
+            self.counts[what] = self.counts.get(what, 0) + 1
+
+    def newest(self, count: int) -> list[Order]:
+        """Return the orders that were accepted last."""
+        with self.lock:
+            return list(self.accepted.values())[-count:]

@@ -1,0 +1,87 @@
+"""Clients in processes of their own, some of which kill themselves: `python -m tests.chaos.producers PORT`.
+
+An order is a line of JSON: operation, group, action, hosts, deadline, and `dies`: "", "after accept" or
+"while publishing". The answer is {"accepted": bool, "existing": bool, "error": str}, or nothing when it died.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import signal
+import socketserver
+import sys
+from typing import Any
+
+from celery.signals import before_task_publish
+
+from producer.client import ClusterClient
+from tests.chaos.orders import AFTER_ACCEPT, WHILE_PUBLISHING
+from worker import workflow
+from worker.operation.errors import LockstepError
+from worker.settings import load_settings
+
+
+def die(*_: object, **__: object) -> None:
+    """End this process as `kill -9` does."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def die_half_way() -> None:
+    """Send messages one by one, and die before the second."""
+    workflow.BATCH = 1
+    messages = itertools.count(1)
+
+    def count(**_: Any) -> None:
+        if next(messages) > 1:
+            die()
+
+    before_task_publish.connect(count, weak=False)
+
+
+class DiesAfterAccept(ClusterClient):
+    """A client that does not come to publishing."""
+
+    def _publish(self, request: object) -> bool:
+        die()
+        return False
+
+
+def carry_out(order: dict[str, Any]) -> dict[str, object]:
+    """Enqueue one operation, or die of it."""
+    kind = DiesAfterAccept if order["dies"] == AFTER_ACCEPT else ClusterClient
+    if order["dies"] == WHILE_PUBLISHING:
+        die_half_way()
+    with kind(load_settings(), created_by="process") as client:
+        call = client.create_group if order["action"] == "create" else client.delete_group
+        operation = call(
+            order["group"], order["hosts"], operation_id=order["operation"], deadline=order["deadline"]
+        )
+        return {"accepted": True, "existing": operation.existing, "error": ""}
+
+
+class Handler(socketserver.StreamRequestHandler):
+    """Takes one order."""
+
+    def handle(self) -> None:
+        """Carry it out and answer."""
+        order = json.loads(self.rfile.readline())
+        try:
+            said = carry_out(order)
+        except LockstepError as error:
+            said = {"accepted": False, "existing": False, "error": type(error).__name__}
+        self.wfile.write(json.dumps(said).encode() + b"\n")
+
+
+class Server(socketserver.ForkingTCPServer):
+    """A process per order, forked from one that has imported everything already."""
+
+    allow_reuse_address = True
+    max_children = 8
+
+
+if __name__ == "__main__":
+    with Server(("127.0.0.1", int(sys.argv[1])), Handler) as server:
+        print("ready", flush=True)
+        server.serve_forever(poll_interval=0.1)

@@ -1,0 +1,61 @@
+"""What a tier came to: whether it showed anything at all, and the line that can be quoted."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from tests.chaos.run import Outcome
+
+ROLLED_BACK = 0.1
+AMBIGUOUS = 100
+LATE = 20
+
+
+def vacuous(outcomes: Sequence[Outcome]) -> Iterator[str]:
+    """Say what did not happen often enough for the tier to mean anything."""
+    for outcome in outcomes:
+        name = outcome.plan.name
+        for kind in sorted(outcome.expected_faults):
+            if not outcome.faults[kind]:
+                yield f'{name}: "{kind}" never happened'
+        if outcome.operations < outcome.plan.operations:
+            yield f"{name}: only {outcome.operations} of {outcome.plan.operations} operations were accepted"
+        if not outcome.pending_seen:
+            yield f"{name}: no operation was ever seen with pending hosts"
+    operations = sum(outcome.operations for outcome in outcomes)
+    rolled_back = sum(outcome.rolled_back for outcome in outcomes)
+    if rolled_back < ROLLED_BACK * operations:
+        yield f"only {rolled_back} of {operations} operations were rolled back"
+    if (ambiguous := sum(outcome.ambiguous for outcome in outcomes)) < AMBIGUOUS:
+        yield f"only {ambiguous} answers were ambiguous"
+    if (late := sum(outcome.late for outcome in outcomes)) < LATE:
+        yield f"only {late} effects landed late"
+
+
+def line(outcomes: Sequence[Outcome]) -> str:
+    """Return the line that a person can quote."""
+    operations = sum(outcome.operations for outcome in outcomes)
+    faults: Counter[str] = sum((outcome.faults for outcome in outcomes), Counter())
+    kinds = ", ".join(f"{kind}: {count}" for kind, count in sorted(faults.items()))
+    violations = sum(len(outcome.verdict.violations) for outcome in outcomes)
+    apart = sum(len(outcome.verdict.apart) for outcome in outcomes)
+    bound = "" if violations else f" (95 % upper bound 3/{operations} = {300 / operations:.2g} %)"
+    beside = f", {apart} counted apart" if apart else ""
+    return (
+        f"{operations} operations, {faults.total()} faults ({kinds}), "
+        f"{sum(outcome.rolled_back for outcome in outcomes)} rolled back, "
+        f"{sum(outcome.ambiguous for outcome in outcomes)} ambiguous, "
+        f"{sum(outcome.late for outcome in outcomes)} late, {violations} violations{bound}{beside}, "
+        f"slowest end {max(0.0, *(outcome.slowest for outcome in outcomes)):.1f} s after healing"
+    )
+
+
+def summary(outcome: Outcome) -> str:
+    """Return a line about one run."""
+    plan = outcome.plan
+    return (
+        f"{plan.name} (pool {plan.pool}, seed {plan.seed}): {outcome.operations} operations, "
+        f"{outcome.rolled_back} rolled back, {outcome.ambiguous} ambiguous, {outcome.late} late, "
+        f"{len(outcome.verdict.violations)} violations, {outcome.seconds:.0f} s; {outcome.details}"
+    )

@@ -1,0 +1,114 @@
+"""The processes of one run, in one directory: started together, supervised, stopped together."""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from producer.client import ClusterClient
+from producer.stack.child import Child
+from producer.stack.guard import Guard
+from producer.stack.redis_server import RedisServer
+from producer.stack.supervisor import Supervisor
+from tests.chaos.children import Beat, Node, Producers, Proxy, Worker
+from tests.chaos.tiers import Plan
+from worker.celery import Lockstep, make_app
+from worker.settings import Settings
+from worker.store.connection import connect
+from worker.store.redis import RedisStore
+
+ROOT = Path(__file__).parents[2]
+HOSTS = 5
+WORKERS = 2
+ONE_JOURNAL = ("--auto-aof-rewrite-percentage", "0")
+"""Redis keeps every command of the run in its append-only file, to be read afterwards."""
+
+
+class Rig:
+    """Redis, a proxy before it, workers behind the proxy, beat, nodes, producers; a context manager."""
+
+    def __init__(self, directory: Path, plan: Plan) -> None:
+        self.directory = directory
+        self.plan = plan
+        self.lock = threading.RLock()
+        """Held by whoever starts, stops or signals a child."""
+        self.guard = Guard()
+        self.restarts: list[str] = []
+        """What the supervisor said."""
+        folder = directory / "redis"
+        folder.mkdir(parents=True)
+        self.redis = RedisServer(folder, guard=self.guard, options=ONE_JOURNAL)
+        self.nodes = {
+            name: Node(name, plan.seed, directory, self.guard, self._base_env())
+            for name in (f"node{n}" for n in range(1, HOSTS + 1))
+        }
+        self.settings: Settings
+        self.proxy: Proxy
+        self.workers: list[Worker]
+        self.producers: Producers
+        self._supervisor: Supervisor | None = None
+        self._others: list[Child] = []
+
+    def __enter__(self) -> Self:
+        try:
+            self._start()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _start(self) -> None:
+        self.redis.start()
+        for node in self.nodes.values():
+            node.launch()
+        inventory = self.directory / "hosts.yaml"
+        entries = "".join(f"  - name: {name}\n    url: {node.url}\n" for name, node in self.nodes.items())
+        inventory.write_text(f"hosts:\n{entries}")
+        values = {**self.plan.settings, "redis_url": self.redis.url, "inventory": str(inventory)}
+        self.settings = Settings(**values)  # type: ignore[arg-type]
+        direct = {**self._base_env(), **{f"LOCKSTEP_{key.upper()}": value for key, value in values.items()}}
+        self.proxy = Proxy(self.redis.port, self.directory, self.guard, direct)
+        behind = {**direct, "LOCKSTEP_REDIS_URL": f"redis://127.0.0.1:{self.proxy.port}/0"}
+        self.workers = [
+            Worker(f"worker{n}", self.plan.pool, self.directory, self.guard, behind)
+            for n in range(1, WORKERS + 1)
+        ]
+        self.producers = Producers(self.directory, self.guard, direct)
+        beat = Beat(self.directory, self.guard, direct)
+        self._others = [self.proxy, self.producers, beat]
+        self.proxy.start()
+        for child in (*self.workers, self.producers, beat):
+            child.launch()
+        for child in (*self.nodes.values(), *self.workers, self.producers):
+            child.wait_ready(60)
+        self._supervisor = Supervisor([*self.workers, beat], self.lock, self.restarts.append)
+        self._supervisor.start()
+        self.store: RedisStore = connect(self.settings)
+        self.app: Lockstep = make_app(self.settings)
+        self.client = ClusterClient(self.settings, created_by="thread")
+
+    def close(self) -> None:
+        """Stop every process."""
+        if self._supervisor is not None:
+            self._supervisor.stop()
+            self.client.close()
+            self.app.close()
+        with self.lock:
+            children = [*getattr(self, "workers", []), *self._others, *self.nodes.values(), self.redis]
+            for child in children:
+                child.kill()
+        self.guard.close()
+
+    @staticmethod
+    def _base_env() -> dict[str, str]:
+        kept = {key: value for key, value in os.environ.items() if not key.startswith("LOCKSTEP_")}
+        compiled = str(ROOT / ".venv" / ".cache" / "pycache")
+        return {"PYTHONPYCACHEPREFIX": compiled, **kept, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}

@@ -1,0 +1,178 @@
+"""One run: start everything, let clients work and nemeses strike, heal, wait for the ends, judge."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.chaos import evidence as kept
+from tests.chaos import histories, journal
+from tests.chaos.checker import Verdict, check
+from tests.chaos.clients import Clients
+from tests.chaos.evidence import Bodies, Ended, Evidence
+from tests.chaos.lanes import Schedule
+from tests.chaos.nemeses import Nemeses
+from tests.chaos.orders import AFTER_ACCEPT, GROUPS, WHILE_PUBLISHING, Told
+from tests.chaos.rig import Rig
+from tests.chaos.tiers import MOST_SETTLED, Plan
+from tests.chaos.watcher import Watcher
+from tests.chaos.weather import Weather
+from worker.operation.model import GroupId, HostName, OperationId
+from worker.operation.states import State
+from worker.store.connection import client
+from worker.store.keys import Keys
+
+PLANTED = 0.4
+"""The share of groups that each host holds beforehand."""
+LONGEST = 45 * 60.0
+"""Seconds after which a run that does not come to its number of operations is given up."""
+LOOK = 0.2
+DYING = tuple(f"producer killed {when}" for when in (AFTER_ACCEPT, WHILE_PUBLISHING))
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a run came to."""
+
+    plan: Plan
+    verdict: Verdict
+    operations: int
+    rolled_back: int
+    faults: Counter[str]
+    expected_faults: frozenset[str]
+    ambiguous: int
+    late: int
+    pending_seen: int
+    slowest: float
+    """Seconds from healing to the last end; negative when all had ended before."""
+    seconds: float
+    details: str
+
+
+class Trouble(Exception):
+    """The run itself broke: what it was to show is not shown."""
+
+
+def run(plan: Plan, directory: Path, say: Callable[[str], None]) -> Outcome:
+    """Run a plan in a directory; what is needed to look into a failure is left there."""
+    began = time.monotonic()
+    with Rig(directory, plan) as rig:
+        weather, told = Weather(plan.times), Told()
+        planted = _plant(rig, random.Random(f"{plan.seed}/planted"))
+        for node in rig.nodes.values():
+            weather.usual(node)
+        stopped = threading.Event()
+        nemeses = Nemeses(rig, weather, told, random.Random(f"{plan.seed}/nemeses"), stopped.wait)
+        lanes = nemeses.lanes()
+        schedule = Schedule(lanes, plan.passes, plan.operations, plan.seed, lambda: len(told.accepted))
+        clients = Clients(
+            plan.seed, rig.client, rig.producers, told, plan.times.deadline, schedule.clients_may_go_on
+        )
+        watcher = Watcher(rig.store)
+        for part in (schedule, clients, watcher):
+            part.start()
+        try:
+            _until_all_is_accepted(plan, told, schedule, clients, say)
+        finally:
+            stopped.set()
+            schedule.stop()
+            clients.stop()
+        for node in rig.nodes.values():
+            weather.none(node)
+        healed_at = time.time()
+        say(f"  healed after {time.monotonic() - began:.0f} s; waiting for the ends")
+        settings = rig.settings
+        limit = settings.send_within + settings.call_timeout + settings.settle_seconds + MOST_SETTLED
+        _until_all_has_ended(rig, limit)
+        watcher.stop()
+        for error in (*schedule.errors, *clients.errors):
+            raise Trouble(f"{type(error).__name__}: {error}") from error
+        found = Evidence(
+            planted=planted,
+            final=_held(rig),
+            history=histories.read({HostName(name): node.history for name, node in rig.nodes.items()}),
+            journal=journal.read(rig.redis.directory, settings.key_prefix),
+            record=_record(rig),
+            told=told,
+            samples=watcher.samples,
+            events=schedule.events,
+            healed_at=healed_at,
+        )
+    verdict = check(found, limit)
+    kept.keep(directory, found, [*verdict.violations, *verdict.apart])
+    return _outcome(plan, found, verdict, frozenset(kind for lane in lanes.values() for kind in lane), began)
+
+
+def _plant(rig: Rig, dice: random.Random) -> Bodies:
+    for node in rig.nodes.values():
+        for group in GROUPS:
+            if dice.random() < PLANTED:
+                node.admin.plant(
+                    node.name, group, {"owner": dice.choice(("ada", "bob")), "size": dice.randint(1, 9)}
+                )
+    return _held(rig)
+
+
+def _held(rig: Rig) -> Bodies:
+    return {
+        (HostName(name), GroupId(group)): body
+        for name, node in rig.nodes.items()
+        for group, body in node.admin.groups(name).items()
+    }
+
+
+def _record(rig: Rig) -> dict[OperationId, Ended]:
+    everything = rig.store.operations(10 * rig.plan.operations)
+    return {each.id: Ended(each, rig.store.steps(each.id)) for each in everything}
+
+
+def _until_all_is_accepted(
+    plan: Plan, told: Told, schedule: Schedule, clients: Clients, say: Callable[[str], None]
+) -> None:
+    deadline, shown = time.monotonic() + LONGEST, 0
+    while not (schedule.over and len(told.accepted) >= plan.operations):
+        if schedule.errors or clients.errors:
+            return
+        if time.monotonic() > deadline:
+            raise Trouble(f"only {len(told.accepted)} operations were accepted within {LONGEST:g} s")
+        if len(told.accepted) >= shown + plan.operations // 5:
+            shown = len(told.accepted)
+            say(f"  {shown} of {plan.operations} accepted, {len(schedule.events)} nemeses were")
+        time.sleep(LOOK)
+
+
+def _until_all_has_ended(rig: Rig, limit: float) -> None:
+    """Wait, longer than is allowed; the checker says what came too late."""
+    deadline = time.monotonic() + 1.5 * limit
+    due = Keys(rig.settings.key_prefix).due
+    with client(rig.settings) as redis:
+        while redis.zcard(due) and time.monotonic() < deadline:
+            time.sleep(LOOK)
+
+
+def _outcome(
+    plan: Plan, found: Evidence, verdict: Verdict, expected: frozenset[str], began: float
+) -> Outcome:
+    ends = [each.operation for each in found.record.values()]
+    faults = Counter(event.kind for event in found.events)
+    faults.update({kind: found.told.counts.get(kind, 0) for kind in DYING})
+    last = max((each.ended_at or 0 for each in ends), default=0) / 1000
+    return Outcome(
+        plan=plan,
+        verdict=verdict,
+        operations=len(ends),
+        rolled_back=sum(each.state is State.ROLLED_BACK for each in ends),
+        faults=faults,
+        expected_faults=expected | frozenset(DYING),
+        ambiguous=found.history.ambiguous,
+        late=found.history.late,
+        pending_seen=sum(bool(sample.pending) for sample in found.samples),
+        slowest=last - found.healed_at,
+        seconds=time.monotonic() - began,
+        details=", ".join(f"{what}: {count}" for what, count in sorted(found.told.counts.items())),
+    )

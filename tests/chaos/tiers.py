@@ -1,0 +1,71 @@
+"""The tiers: how many operations, on which pool, with which times, under which seed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from tests.integration.worker.harness import SHORT
+
+SHORTENED = {
+    **SHORT,
+    "read_timeout": "0.8",
+    "settle_seconds": "1.5",
+    "deadline": "8",
+    "lock_wait": "1",
+    "redis_connect_timeout": "1",
+    "retry_after_cap": "2",
+}
+"""Short times in the relations that the shipped ones have; an effect may land after its client has left."""
+SHIPPED: Mapping[str, str] = {"lock_wait": "5"}
+"""Nothing is shortened but the clients' patience, so that a popular group does not hold them all up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """How long the spells last, in seconds; each is chosen against the settings that it is to outlast."""
+
+    worker_frozen: float
+    redis_frozen: float
+    redis_down: float
+    swallowed: float
+    host_down: float
+    host_frozen: float
+    spell: float
+    lands_late: tuple[float, float]
+    """After how long a delayed effect lands: above the read time-out, below the settling."""
+    deadline: float
+    """Of an operation; a host is down for longer."""
+
+
+BRIEF = Times(4.5, 5, 1.5, 3, 9, 4, 5, (0.9, 1.2), 8)
+LONG = Times(33, 30, 5, 5, 12, 8, 8, (0.9, 1.2), 8)
+REAL = Times(95, 30, 5, 12, 75, 25, 30, (10.3, 11.0), 60)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One run."""
+
+    name: str
+    pool: str
+    operations: int
+    seed: int
+    times: Times
+    passes: int = 1
+    """How often every nemesis has its turn."""
+    settings: Mapping[str, str] = field(default_factory=lambda: SHORTENED)
+
+
+TIERS: Mapping[str, tuple[Plan, ...]] = {
+    "quick": (
+        Plan("threads", "threads", 225, 2601, BRIEF),
+        Plan("prefork", "prefork", 75, 2602, BRIEF),
+    ),
+    "nightly": (
+        Plan("shortened", "threads", 5000, 2603, LONG, passes=10),
+        Plan("shipped", "threads", 300, 2604, REAL, settings=SHIPPED),
+    ),
+}
+MOST_SETTLED = 60.0
+"""Seconds beside the settling in which every operation must have ended once all faults are healed."""

@@ -1,0 +1,54 @@
+"""Reads, while all goes on, which hosts the record calls pending; the histories judge it afterwards."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+
+from worker.operation.errors import StoreUnavailable
+from worker.operation.model import HostName, OperationId
+from worker.operation.states import State
+from worker.store.redis import RedisStore
+
+EVERY = 0.4
+NEWEST = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """An operation that was rolling back, read just before `at` (Unix seconds)."""
+
+    operation: OperationId
+    at: float
+    pending: frozenset[HostName]
+
+
+class Watcher:
+    """A thread that takes samples."""
+
+    def __init__(self, store: RedisStore) -> None:
+        self.samples: list[Sample] = []
+        self._store = store
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="watcher")
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End."""
+        self._done.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._done.wait(EVERY):
+            try:
+                newest = self._store.operations(NEWEST)
+            except StoreUnavailable:
+                continue
+            at = time.time()
+            for each in newest:
+                if each.state is State.ROLLING_BACK and not each.ended:
+                    self.samples.append(Sample(each.id, at, frozenset(each.pending_hosts)))
