@@ -74,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (KeyboardInterrupt, click.Abort):
         note(f"interrupted: {session.going_on}" if session.going_on else "interrupted")
         return Exit.INTERRUPTED
-    except BrokenPipeError:
+    except SystemExit:  # click's way to say that nobody reads its --help
         return Exit.OK
     except Exception as error:  # noqa: BLE001 - the last resort of a command: one line, not a traceback
         text = (

@@ -9,7 +9,7 @@ import redis
 from kombu.exceptions import OperationalError
 
 import worker.workflow
-from producer import ClusterClient, InvalidInput, OperationIdReused, State, UnknownOperation
+from producer import ClusterClient, InvalidInput, OperationIdReused, State, StoreUnavailable, UnknownOperation
 from producer.stack.redis_server import RedisServer
 from tests.integration.producer.hand import Hand
 from worker.operation.model import Action
@@ -93,6 +93,21 @@ def test_an_answer_that_was_lost_on_the_way_does_not_leave_the_tasks_unsent(
 
     assert (operation.existing, operation.published) == (False, True)
     assert queued(hand) == 3
+
+
+def test_a_redis_lost_while_it_accepts_leaves_the_caller_an_id_to_repeat(
+    cluster: ClusterClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lost(_: object) -> None:
+        raise StoreUnavailable("Redis does not answer: reset")
+
+    monkeypatch.setattr(cluster._link.store, "accept", lost)
+    with pytest.raises(StoreUnavailable) as caught:
+        cluster.create_group("team-a", operation_id="mine")
+    assert str(caught.value) == (
+        'Redis does not answer: reset; whether operation "mine" was accepted is not known: '
+        "repeat it with this id"
+    )
 
 
 @pytest.mark.parametrize("error", [OperationalError("broker gone"), redis.ConnectionError("broker gone")])

@@ -16,6 +16,7 @@ from producer import (
     Result,
     State,
     Status,
+    StoreUnavailable,
     Undo,
     UnknownOperation,
     WaitTimeout,
@@ -25,7 +26,7 @@ from producer.handle import Operation
 from producer.link import Events
 from producer.stack.redis_server import RedisServer
 from tests.integration.producer.hand import PATIENCE, Hand, eventually
-from worker.operation.model import Decision, HostName
+from worker.operation.model import Decision, HostName, OperationId
 from worker.settings import Settings
 
 NODE1, NODE2, NODE3 = (HostName(f"node{n}") for n in (1, 2, 3))
@@ -248,6 +249,51 @@ def test_watching_tells_each_change_until_the_end(
     assert len(told) == len(set(told))
     assert (told[0].state, told[-1].state, told[-1].ended) == (State.APPLYING, State.COMMITTED, True)
     assert list(operation.watch()) == [operation.status()]
+
+
+@pytest.mark.usefixtures("pushed_only")
+def test_an_event_that_changes_nothing_is_not_told(
+    operation: Operation, hand: Hand, threads: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    readings = 0
+    look = operation._link.look
+
+    def counted(key: OperationId) -> Status | None:
+        nonlocal readings
+        readings += 1
+        return look(key)
+
+    monkeypatch.setattr(operation._link, "look", counted)
+    watching = threads.submit(lambda: list(operation.watch()))
+    listening(hand, operation)
+    eventually(lambda: readings == 1, "the first reading")
+    hand.begin(operation, NODE1)  # an attempt is no change of the operation
+    eventually(lambda: readings == 2, "the second reading")
+    hand.roll_back(operation)
+    hand.restore(operation, NODE1)
+    hand.store.abandon(operation.id, NODE1, "its write is still open")
+
+    told = watching.result(PATIENCE)
+    assert told[-1].ended
+    assert len(told) == len(set(told))
+
+
+def test_a_redis_lost_between_two_readings_prolongs_the_wait(
+    operation: Operation, hand: Hand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = operation._link.waiting.steps
+    lost = iter([True, True])
+
+    def unlucky(key: OperationId) -> object:
+        if next(lost, False):
+            raise StoreUnavailable("Redis does not answer")
+        return steps(key)
+
+    monkeypatch.setattr(operation._link.waiting, "steps", unlucky)
+    monkeypatch.setattr(following, "LOOK_AGAIN", 0.01)
+    hand.commit(operation)
+
+    assert operation.wait(PATIENCE).committed
 
 
 def test_a_burst_of_events_is_one_reading(
