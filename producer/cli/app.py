@@ -39,6 +39,7 @@ def _version(context: click.Context, _: click.Parameter, wanted: bool) -> None:
 
 @click.group(
     name="lockstep",
+    invoke_without_command=True,
     epilog=EPILOG,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
@@ -46,8 +47,11 @@ def _version(context: click.Context, _: click.Parameter, wanted: bool) -> None:
     "--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Print the version."
 )
 @debug_option
-def lockstep() -> None:
+@click.pass_context
+def lockstep(context: click.Context) -> None:
     """Create and delete groups on every host of a cluster, all hosts or none."""
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
 
 
 for _command in (create, delete, status, list_, exists, cancel):

@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from producer import following
 from producer.cli import main
 from producer.client import ClusterClient
+from producer.handle import Operation
 from producer.stack.redis_server import RedisServer
-from tests.integration.producer.hand import Hand
+from tests.integration.producer.hand import PATIENCE, Hand
 from worker.settings import Settings, load_settings
 
 HOSTS = "http://node1:1,http://node2:1,http://node3:1"
@@ -69,6 +71,17 @@ def settings(environment: dict[str, str]) -> Settings:
 def cluster(settings: Settings) -> Iterator[ClusterClient]:
     with ClusterClient(settings, created_by="alice@desk") as made:
         yield made
+
+
+@pytest.fixture
+def operation(cluster: ClusterClient) -> Operation:
+    return cluster.create_group("team-a")
+
+
+@pytest.fixture
+def pushed_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without events nothing is noticed within a test's patience."""
+    monkeypatch.setattr(following, "LOOK_AGAIN", 10 * PATIENCE)
 
 
 @pytest.fixture

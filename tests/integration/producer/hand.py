@@ -17,6 +17,7 @@ from worker.store.connection import client, connect
 from worker.store.keys import Keys
 
 PATIENCE = 20.0
+NODE1, NODE2, NODE3 = (HostName(f"node{n}") for n in (1, 2, 3))
 
 
 def eventually(holds: Callable[[], object], what: str) -> None:
@@ -25,6 +26,11 @@ def eventually(holds: Callable[[], object], what: str) -> None:
     while not holds():
         assert time.monotonic() < ends, f"not within {PATIENCE:g} s: {what}"
         time.sleep(0.005)
+
+
+def listening(hand: Hand, operation: Operation) -> None:
+    """Wait until a caller waits for events of the operation."""
+    eventually(lambda: hand.subscribers(operation.id) == 1, "the caller waits for events")
 
 
 class Hand:

@@ -10,16 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from producer import ClusterClient, State
-from producer.stack.redis_server import RedisServer
 from tests.integration.producer.conftest import Ran, Run
 from tests.integration.producer.hand import PATIENCE, Hand, eventually
-
-OPERATION_FIELDS = {
-    "id", "group", "action", "state", "committed", "settling", "ended", "reason", "hosts_total", "hosts_done",
-    "pending_hosts", "stalled_hosts", "created_by", "created_at", "deadline_at", "decided_at", "ended_at",
-}  # fmt: skip
-HOST_FIELDS = {"host", "before", "outcome", "undo", "attempts", "reason", "due_at", "lost_fields"}
-MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 
 
 @pytest.fixture
@@ -182,94 +174,6 @@ def test_cancel_refused(lockstep: Run, cluster: ClusterClient, hand: Hand) -> No
     )
 
 
-@pytest.mark.parametrize("command", ["status", "cancel"])
-def test_an_unknown_operation(lockstep: Run, hand: Hand, command: str) -> None:
-    ran = lockstep(command, "nope")
-    assert (ran.code, ran.out) == (2, "")
-    assert ran.err == (
-        'lockstep: error: operation id "nope" is unknown: '
-        "no operation has it, or its record was dropped with age\n"
-    )
-    assert hand.keys() == []
-
-
-def test_status_shows_every_host(lockstep: Run, cluster: ClusterClient, hand: Hand) -> None:
-    operation = cluster.create_group("team-a", operation_id="mine")
-    hand.apply(operation, hand.hosts[0])
-    hand.already(operation, hand.hosts[1])
-    hand.lose(operation, hand.hosts[2])
-    hand.roll_back(operation)
-    hand.stall(operation, hand.hosts[0])
-
-    ran = lockstep("status", "mine")
-
-    assert ran.code == 0
-    text = MOMENT.sub("<time>", ran.out)
-    assert text == (
-        "operation  mine\n"
-        "create     team-a\n"
-        "state      rolling_back\n"
-        "reason     node2: unreachable (connection refused)\n"
-        "hosts      3/3\n"
-        "pending    node1\n"
-        "by         alice@desk\n"
-        "created    <time>\n"
-        "decided    <time>\n"
-        "\n"
-        "HOST   BEFORE   OUTCOME      UNDO    ATTEMPTS  NOTE\n"
-        "node1  absent   applied      needed  1         connection refused; again at <time>\n"
-        "node2  present  unchanged    -       0         -\n"
-        "node3  -        unreachable  -       0         connection refused\n"
-    )
-
-
-def test_list_shows_the_newest_first(lockstep: Run, cluster: ClusterClient, hand: Hand) -> None:
-    hand.commit(cluster.create_group("team-a", operation_id="first"))
-    cluster.delete_group("team-a", operation_id="second")
-
-    ran = lockstep("list")
-
-    assert ran.code == 0
-    header, *rows = ran.out.splitlines()
-    assert header.split() == ["OPERATION", "ACTION", "GROUP", "STATE", "HOSTS", "CREATED", "BY"]
-    assert [row.split()[:5] for row in rows] == [
-        ["second", "delete", "team-a", "applying", "0/3"],
-        ["first", "create", "team-a", "committed", "3/3"],
-    ]
-    assert len(lockstep("list", "--limit", "1").out.splitlines()) == 2
-    assert lockstep("list", "--limit", "0").code == 2
-
-
-def test_an_empty_list(lockstep: Run) -> None:
-    assert lockstep("list").out == "no operations\n"
-    assert json.loads(lockstep("list", "--json").out) == {"operations": []}
-
-
-@pytest.mark.parametrize("command", ["create", "delete", "status", "cancel", "list"])
-def test_json_has_the_documented_fields(
-    lockstep: Run, cluster: ClusterClient, hand: Hand, command: str
-) -> None:
-    cluster.create_group("team-a", operation_id="mine")
-    arguments = {
-        "create": ("create", "team-b", "--no-wait"),
-        "delete": ("delete", "team-b", "--no-wait"),
-        "list": ("list",),
-    }.get(command, (command, "mine"))
-
-    ran = lockstep(*arguments, "--json")
-
-    document = json.loads(ran.out)
-    assert (ran.code, ran.err) == (0, "")
-    if command == "list":
-        (document,) = document["operations"]
-        assert set(document) == OPERATION_FIELDS
-    else:
-        assert set(document) == OPERATION_FIELDS | {"hosts"}
-        assert [set(host) for host in document["hosts"]] == [HOST_FIELDS] * 3
-    assert MOMENT.fullmatch(document["created_at"])
-    assert document["ended"] is (command == "cancel")
-
-
 def test_json_of_a_wait_is_the_operation_at_its_answer(
     waited: Callable[..., Ran], cluster: ClusterClient, hand: Hand
 ) -> None:
@@ -278,37 +182,3 @@ def test_json_of_a_wait_is_the_operation_at_its_answer(
     document = json.loads(ran.out)
     assert (ran.code, ran.err) == (0, "")
     assert (document["committed"], document["state"]) == (True, State.COMMITTED)
-
-
-def test_redis_that_cannot_be_reached(lockstep: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LOCKSTEP_REDIS_URL", "redis://127.0.0.1:1/0")
-    for arguments in (["create", "team-a"], ["status", "mine"]):
-        ran = lockstep(*arguments)
-        assert (ran.code, ran.out) == (5, "")
-        assert ran.err == (
-            "lockstep: error: Redis does not answer: Error 111 connecting to 127.0.0.1:1. Connection refused"
-            "; LOCKSTEP_REDIS_URL names the server, `make up` starts one\n"
-        )
-
-
-def test_a_wrong_password(lockstep: Run, own_redis: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    import redis
-
-    redis.Redis.from_url(own_redis.url).config_set("requirepass", "right")
-    monkeypatch.setenv("LOCKSTEP_REDIS_URL", own_redis.url.replace("//", "//:wrong@"))
-
-    ran = lockstep("create", "team-a")
-
-    assert (ran.code, ran.out) == (5, "")
-    assert ran.err == (
-        "lockstep: error: Redis does not answer: invalid username-password pair or user is disabled; "
-        "LOCKSTEP_REDIS_URL names the server, `make up` starts one\n"
-    )
-
-
-def test_a_malformed_url_is_bad_usage(lockstep: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LOCKSTEP_REDIS_URL", "http://127.0.0.1:6379")
-    ran = lockstep("list")
-    assert ran.code == 2
-    assert ran.err.startswith('lockstep: error: LOCKSTEP_REDIS_URL="http://127.0.0.1:6379": ')
-    assert len(ran.err.splitlines()) == 1
