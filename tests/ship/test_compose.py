@@ -1,4 +1,4 @@
-"""The Compose file, as Compose itself reads it: durable, scalable, with the same commands as the manifests."""
+"""The Compose file, as Compose itself reads it: durable, scalable, the same commands as in the manifests."""
 
 from __future__ import annotations
 

@@ -1,0 +1,176 @@
+"""`python -m tests.ship.image`: build the image, and run every role from it.
+
+Each role is a container of its own: non-root, read-only but for /tmp, without capabilities, on a network that
+is nothing but loopback. One operation runs through them; then all must be healthy, and end when asked to.
+With buildah alone one container runs them all, non-root; the rest it cannot do.
+
+Ends with 0 when all is well, 1 when something is not, and 3 when nothing could be checked: no engine works
+here, or the base image is out of reach.
+
+    IMAGE_ENGINE       the command, if it is not `docker`, `podman` or `buildah`, or needs options
+    IMAGE_BUILD_FLAGS  more options for its `build`
+    IMAGE_RUN_FLAGS    more options for its `run`
+    PYTHON_IMAGE       another base image
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+
+from tests.ship.engine import STOP_SECONDS, TAG, Engine, Failed, Unavailable, base_image, find_engine
+from tests.ship.rendered import ROOT
+
+READY_SECONDS = 60
+NODES = [f"http://127.0.0.1:{port}" for port in range(5001, 5004)]
+SETTINGS = {"LOCKSTEP_REDIS_URL": "redis://127.0.0.1:6379/0", "LOCKSTEP_HOSTS": ",".join(NODES)}
+CELERY = ["celery", "-A", "worker"]
+ROLES = {
+    "cluster": ["python", "-m", "mock_api", "--nodes", str(len(NODES)), "--port", "5001"],
+    "worker": [],  # what the image does by itself
+    "rollback": [*CELERY, "worker", "-Q", "rollback", "-n", "rollback@%h"],
+    "beat": [*CELERY, "beat", "-s", "/tmp/beat"],
+    "flower": [*CELERY, "flower", "--address=127.0.0.1", "--port=5555"],
+}
+REDIS = """
+import os
+from producer.stack.redis_server import find_server
+server = str(find_server())
+os.execv(server, [server, "--bind", "127.0.0.1", "--dir", "/tmp", "--appendonly", "yes", "--save", ""])
+"""
+LOOK = """
+import json, os
+from pathlib import Path
+def writable(folder):
+    try:
+        path = Path(folder, "check")
+        path.touch()
+        path.unlink()
+    except OSError:
+        return False
+    return True
+print(json.dumps({
+    "uid": os.getuid(),
+    "first": Path("/proc/1/cmdline").read_bytes().decode().split("\\0"),
+    "writable": [folder for folder in ("/", "/opt/lockstep", "/etc", "/var", "/tmp") if writable(folder)],
+}))
+"""
+ALONE = """
+import os
+from producer import ClusterClient, load_settings
+from producer.stack import Stack
+assert os.getuid() >= 10000, os.getuid()
+with Stack(nodes=3) as stack, ClusterClient(load_settings(**stack.settings)) as cluster:
+    result = cluster.create_group("team-a").wait(timeout=60)
+    assert result.committed and all(cluster.group_exists(node, "team-a") for node in stack.nodes), result
+"""
+HEALTHY = 'import urllib.request as u; u.urlopen("http://127.0.0.1:5555/healthcheck", timeout=4)'
+
+
+def main() -> int:
+    try:
+        engine = find_engine()
+        print(f"image: with {engine.name}")
+        step("base image", lambda: engine.fetch(base_image()))
+        step("build", lambda: engine.build(base_image()))
+        if engine.name == "buildah":
+            step("one operation, non-root; not checked: read-only", lambda: engine.run_alone(ALONE))
+        else:
+            check(engine)
+    except Unavailable as reason:
+        print(f"image: not checked: {reason}")
+        return 3
+    except (Failed, subprocess.TimeoutExpired) as error:
+        print(f"image: FAILED: {error}", file=sys.stderr)
+        return 1
+    print("image: all is well")
+    return 0
+
+
+def check(engine: Engine) -> None:
+    """Run every role. Raises Failed, having shown what each of them wrote."""
+    try:
+        step("every role, and one operation", lambda: operate(engine))
+        step("locked down", lambda: look(engine))
+        step("healthy", lambda: be_healthy(engine))
+        step("ends when asked to", lambda: end(engine))
+    except (Failed, subprocess.TimeoutExpired):
+        for role in engine.started:
+            print(f"--- {role}\n{engine.logs(role)[-2000:]}", file=sys.stderr)
+        raise
+    finally:
+        engine.clean()
+
+
+def operate(engine: Engine) -> None:
+    """Start every role, and create a group."""
+    engine.environment = SETTINGS
+    engine.start("redis", "python", "-c", REDIS)
+    until("Redis accepts connections", lambda: "Ready to accept" in engine.logs("redis"))
+    for role, command in ROLES.items():
+        engine.start(role, *command)
+    until("the nodes serve", lambda: '"ready": true' in engine.logs("cluster"))
+    created = engine.run("lockstep", "create", "team-a", "--json", "--timeout", "60")
+    document = json.loads(created)
+    if document["state"] != "committed" or len(document["hosts"]) != len(NODES):
+        raise Failed(f"the operation came to this: {document}")
+    for host in document["hosts"]:
+        engine.run("lockstep", "exists", host["host"], "team-a")
+
+
+def look(engine: Engine) -> None:
+    """See with the worker's eyes who it is and what it may write."""
+    seen = json.loads(engine.inside("worker", "python", "-c", LOOK).stdout)
+    if seen["uid"] < 10_000:
+        raise Failed(f"the worker runs as user {seen['uid']}")
+    if not any(part.endswith("/celery") for part in seen["first"]):
+        raise Failed(f"the first process is {' '.join(seen['first'])}, not celery")
+    if seen["writable"] != ["/tmp"]:
+        raise Failed(f"the worker can write to {', '.join(seen['writable'])}")
+
+
+def be_healthy(engine: Engine) -> None:
+    """Run the health check of the image in both workers, and Flower's own in Flower."""
+    if not (ROOT / "worker" / "telemetry" / "probe.py").exists():
+        print("image: not checked: the health of workers, for there is no worker.telemetry.probe yet")
+        return
+    said = engine.call("image", "inspect", "--format={{json .Config.Healthcheck}}", TAG)
+    _, *probe = json.loads(said)["Test"]
+    for role in ("worker", "rollback"):
+        until(f"the {role} is healthy", lambda role=role: succeeds(engine, role, probe))  # type: ignore[misc]
+    until("Flower is healthy", lambda: succeeds(engine, "flower", ["python", "-c", HEALTHY]))
+
+
+def succeeds(engine: Engine, role: str, command: Sequence[str]) -> bool:
+    return engine.inside(role, *command).returncode == 0
+
+
+def end(engine: Engine) -> None:
+    """Stop every role: as the first process of its container it must hear SIGTERM, and end in time."""
+    for role in reversed(ROLES):
+        seconds, status = engine.stop(role)
+        if status or seconds > STOP_SECONDS / 2:
+            raise Failed(f"{role} ended with {status} after {seconds:.1f} s")
+
+
+def until(what: str, true: Callable[[], bool]) -> None:
+    """Wait for a condition. Raises Failed."""
+    deadline = time.monotonic() + READY_SECONDS
+    while not true():
+        if time.monotonic() > deadline:
+            raise Failed(f"within {READY_SECONDS} s it did not come to this: {what}")
+        time.sleep(0.2)
+
+
+def step(what: str, do: Callable[[], object]) -> None:
+    """Do a part of the check and say how long it took."""
+    start = time.monotonic()
+    do()
+    print(f"image: {what} ({time.monotonic() - start:.1f} s)", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
