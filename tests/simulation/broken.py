@@ -1,0 +1,169 @@
+"""Stores that lack one mechanism of the protocol each: the simulation must find every one of them out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from tests.simulation.ledger import WatchedStore
+from tests.simulation.limits import LIMITS
+from tests.twin.record import Record, StepRecord
+from worker.operation.limits import Limits
+from worker.operation.model import (
+    AttemptId,
+    AttemptState,
+    Decision,
+    HostName,
+    Millis,
+    OperationId,
+    Outcome,
+    Presence,
+    Seen,
+)
+from worker.store.base import Forward, Progress, Settled, Verdict
+
+AT_ONCE: Limits = replace(LIMITS, settle=0)
+"""Settling that waits for nothing between its two looks."""
+NO_CALL: Limits = replace(LIMITS, call=0)
+"""Settling that forgets how long a call may take."""
+
+
+class AlreadyThereIsNeverOurs(WatchedStore):
+    """Our own write that landed unseen counts as having been there before."""
+
+    def _judge(
+        self,
+        record: Record,
+        host: HostName,
+        step: StepRecord,
+        attempt: AttemptId,
+        verdict: Verdict,
+        answer: str,
+    ) -> None:
+        if verdict is Verdict.ALREADY:
+            step.attempts = {attempt: step.attempts[attempt]}
+        super()._judge(record, host, step, attempt, verdict, answer)
+
+
+class BeginsAfterTheDecision(WatchedStore):
+    """A forward write is begun although it is decided to roll back."""
+
+    def begin(
+        self, operation: OperationId, host: HostName, fingerprint: str, seen: Seen, attempt: AttemptId
+    ) -> Progress:
+        record = self.records[operation]
+        undo, decision = set(record.undo), record.decision
+        if decision is Decision.ROLL_BACK and not record.ended:
+            record.decision = None
+        said = super().begin(operation, host, fingerprint, seen, attempt)
+        if decision is not None:
+            record.decision, record.undo = decision, record.undo & undo
+        return said
+
+
+class UndoProvesItselfBesideOthers(WatchedStore):
+    """An undo counts as proof although another attempt is open."""
+
+    def finish_undo(
+        self,
+        operation: OperationId,
+        host: HostName,
+        attempt: AttemptId,
+        verdict: Verdict,
+        answer: str,
+        lost_fields: Sequence[str] = (),
+    ) -> bool:
+        record = self.records[operation]
+        others = {each.id: each for each in record.steps[host].open_attempts() if each.id != attempt}
+        for each in others.values():
+            each.state = AttemptState.SETTLED
+        if attempt in record.steps[host].attempts:
+            record.steps[host].attempts[attempt].clean = True
+        return super().finish_undo(operation, host, attempt, verdict, answer, lost_fields)
+
+
+class LooksProveTooMuch(WatchedStore):
+    """A GET counts as proof although an attempt was open when it was sent."""
+
+    def settle(
+        self, operation: OperationId, host: HostName, sent_at: Millis, open_before: int, seen: Presence
+    ) -> Settled:
+        return super().settle(operation, host, sent_at, 0, seen)
+
+
+class CommitDoesNotWait(WatchedStore):
+    """A committed operation gives up its lock although an attempt is open."""
+
+    def _end_if_done(self, record: Record) -> bool:
+        if record.decision is Decision.COMMIT:
+            record.open.clear()
+        return super()._end_if_done(record)
+
+
+class UndoesOnlyWhatIsKnown(WatchedStore):
+    """A host that may have been changed is not restored."""
+
+    def _set_decision(self, record: Record, decision: Decision, reason: str) -> None:
+        for host in set(record.undo):
+            if record.steps[host].outcome is not Outcome.APPLIED:
+                record.undo.discard(host)
+        super()._set_decision(record, decision, reason)
+
+
+class ProbesBeforeAgain(WatchedStore):
+    """What was seen last counts as what was there before."""
+
+    def begin(
+        self, operation: OperationId, host: HostName, fingerprint: str, seen: Seen, attempt: AttemptId
+    ) -> Progress:
+        record = self.records[operation]
+        step = record.steps[host]
+        if step.outcome is None and record.decision is None:
+            step.before = None
+        return super().begin(operation, host, fingerprint, seen, attempt)
+
+
+class SeeingTheTargetSettles(WatchedStore):
+    """A GET that shows the target closes every attempt, although one of them may still land."""
+
+    def begin(
+        self, operation: OperationId, host: HostName, fingerprint: str, seen: Seen, attempt: AttemptId
+    ) -> Progress:
+        said = super().begin(operation, host, fingerprint, seen, attempt)
+        record = self.records[operation]
+        step = record.steps[host]
+        if said.next is Forward.DONE and said.outcome is Outcome.APPLIED:
+            for each in step.open_attempts():
+                self._close_attempt(record, host, step, each, AttemptState.APPLIED)
+        return said
+
+
+class DecidesAgain(WatchedStore):
+    """A later decision overrules the first."""
+
+    def decide(self, operation: OperationId, decision: Decision, reason: str) -> Decision | None:
+        record = self.records[operation]
+        if not record.ended:
+            record.decision = None
+        return super().decide(operation, decision, reason)
+
+
+class TellsThePatrolNothing(WatchedStore):
+    """A host with a settled attempt is not put on the patrol list."""
+
+    def _look_again_at(self, host: HostName, record: Record) -> None:
+        pass
+
+
+STORES: tuple[type[WatchedStore], ...] = (
+    AlreadyThereIsNeverOurs,
+    BeginsAfterTheDecision,
+    UndoProvesItselfBesideOthers,
+    LooksProveTooMuch,
+    CommitDoesNotWait,
+    UndoesOnlyWhatIsKnown,
+    ProbesBeforeAgain,
+    SeeingTheTargetSettles,
+    DecidesAgain,
+    TellsThePatrolNothing,
+)

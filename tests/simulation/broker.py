@@ -1,0 +1,122 @@
+"""Messages: delivered once as a rule, but also late, twice or never; chords that count their headers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from tests.simulation.faults import Fate, Row
+from tests.simulation.limits import VISIBILITY
+from tests.simulation.task import Run
+from tests.simulation.world import Killed, World
+from worker.operation.model import Action, HostName, OperationId
+
+if TYPE_CHECKING:
+    from tests.simulation.ledger import Ledger
+
+
+@dataclass(slots=True, eq=False)
+class Chord:
+    """Counts each header once, however often it runs."""
+
+    size: int
+    ended: set[int] = field(default_factory=set)
+    fired: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class Message:
+    """A task to be run."""
+
+    kind: str
+    operation: OperationId
+    action: Action | None = None
+    host: HostName | None = None
+    chord: Chord | None = None
+    index: int = 0
+    tries: int = 1
+    acked: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.operation}{f' {self.host}' if self.host else ''} #{self.tries}"
+
+
+class Broker:
+    """The queues, and the workers that take from them."""
+
+    def __init__(self, world: World, ledger: Ledger, shell: Callable[[Run], None]) -> None:
+        self.world = world
+        self.ledger = ledger
+        self._shell = shell
+        self._ids = 0
+
+    def new_id(self) -> str:
+        self._ids += 1
+        return f"a{self._ids}"
+
+    def publish(self, message: Message, delay: float = 0.0) -> None:
+        """Send a message; `delay` is in seconds. Raises Killed if the sender dies right then."""
+        world = self.world
+        fate, ms = world.message[world.choose(len(world.message))]
+        arrival = ms + round(delay * 1000)
+        if fate is Fate.CRASH:
+            raise Killed
+        if fate is Fate.LOST:
+            world.hit(Row.MESSAGE)
+            world.log("lost:", message)
+            return
+        if fate is Fate.DOUBLED:
+            world.hit(Row.MESSAGE)
+            world.log("doubled:", message)
+            self._deliver(replace(message), arrival + ms)
+        self._deliver(message, arrival)
+
+    def publish_chord(
+        self, kind: str, operation: OperationId, action: Action, hosts: Sequence[HostName]
+    ) -> None:
+        """Send a header for each host, counted together."""
+        chord = Chord(len(hosts))
+        for index, host in enumerate(hosts):
+            self.publish(Message(kind, operation, action, host, chord, index))
+
+    def restore(self, message: Message, when: int) -> None:
+        """Deliver a message again that its worker has not acknowledged in time."""
+        self.world.at(when, lambda: None if message.acked else self._start(message))
+
+    def requeue(self, message: Message) -> None:
+        """Give a message back; the queue is on the same Redis as the record."""
+        self.restore(message, max(self.world.now + 500, self.world.redis_back_at))
+
+    def end_of_header(self, message: Message) -> None:
+        """Count a header; the last one publishes the callback."""
+        chord = message.chord
+        if chord is not None:
+            chord.ended.add(message.index)
+            if len(chord.ended) == chord.size and not chord.fired:
+                chord.fired = True
+                self.publish(Message("conclude", message.operation))
+
+    def _deliver(self, message: Message, delay: int) -> None:
+        self.world.at(self.world.now + delay, lambda: self._start(message))
+
+    def _start(self, message: Message) -> None:
+        if not message.acked:
+            self.world.spawn(lambda: self._run(Run(self.world, self, message)))
+
+    def run_unacknowledged(self, message: Message) -> None:
+        """Run a message that nobody delivers again: a sweep expires before that."""
+        run = Run(self.world, self, message)
+        run.restored_to_queue = True
+        self._shell(run)
+
+    def _run(self, run: Run) -> None:
+        running = self.ledger.running
+        running.add(run)
+        try:
+            self._shell(run)
+        except Killed:
+            if not run.restored_to_queue:
+                self.restore(run.message, run.started + VISIBILITY)
+        finally:
+            running.discard(run)

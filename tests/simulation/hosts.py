@@ -1,0 +1,222 @@
+"""Nodes and the network before them: answers that come before or after the effect, late, or never."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tests.simulation.faults import Fate, Row
+from tests.simulation.world import START, Violation, World
+from worker.operation.answer import (
+    NoReply,
+    ProbeAnswer,
+    Reply,
+    Trouble,
+    WriteAnswer,
+    Wrote,
+    classify_probe,
+    classify_write,
+)
+from worker.operation.model import Action, AttemptId, GroupId, HostName, OperationId
+from worker.operation.ports import Stopping
+
+if TYPE_CHECKING:
+    from tests.simulation.ledger import Ledger
+    from tests.simulation.task import Run
+
+GROUP = GroupId("g")
+READ_TIMEOUT = 10_000
+CONNECT_TIMEOUT = 3_000
+LOST = NoReply(Trouble.LOST, "no answer")
+NOT_SENT = NoReply(Trouble.NOT_SENT, "refused")
+TOO_LATE = NoReply(Trouble.TOO_LATE, "the time to send had passed")
+BODY = b'{"groupId": "g", "colour": "red"}'
+ODD = b"<html>welcome</html>"
+PROBED = {True: classify_probe(GROUP, Reply(200, BODY)), False: classify_probe(GROUP, Reply(404))}
+UNSEEN = {
+    Fate.ERROR: classify_probe(GROUP, Reply(500)),
+    Fate.TIMEOUT: classify_probe(GROUP, LOST),
+    Fate.RESET: classify_probe(GROUP, LOST),
+    Fate.NOT_SENT: classify_probe(GROUP, NOT_SENT),
+    Fate.FORBIDDEN: classify_probe(GROUP, Reply(403)),
+    Fate.RETRY_AFTER: classify_probe(GROUP, Reply(429, retry_after=20.0)),
+    Fate.OVERSIZED: classify_probe(GROUP, Reply(200, None)),
+}
+SILENT = classify_probe(GROUP, LOST)
+DONE = {Action.CREATE: Reply(201), Action.DELETE: Reply(200)}
+ODDLY_DONE = {Action.CREATE: Reply(201, ODD), Action.DELETE: Reply(200, ODD)}
+CONTESTED = {Action.CREATE: Reply(400), Action.DELETE: Reply(404)}
+NOT_THERE = {400: Reply(400), 404: Reply(404)}
+WITHOUT_EFFECT: dict[Fate, Reply | NoReply] = {
+    Fate.ERROR: Reply(500),
+    Fate.TIMEOUT: LOST,
+    Fate.RESET: LOST,
+    Fate.FORBIDDEN: Reply(403),
+    Fate.BAD_REQUEST: Reply(400),
+    Fate.RETRY_AFTER: Reply(503, retry_after=20.0),
+    Fate.REDIRECT: Reply(302),
+}
+CLASSIFIED: dict[tuple[Action, int], WriteAnswer] = {}
+
+
+@dataclass(slots=True)
+class Write:
+    """A write whose bytes have left."""
+
+    action: Action
+    operation: OperationId
+    attempt: AttemptId
+    host: SimHost
+    stray: bool = False
+    """Outside what the protocol covers: frozen past its last check, or later than A1 allows."""
+
+
+class SimHost:
+    """One node: holds the group or not; down, hanging, or up."""
+
+    def __init__(self, name: HostName, world: World, ledger: Ledger, holds: bool, absent: int) -> None:
+        self.name = name
+        self.url = f"url of {name}"
+        self.world = world
+        self.ledger = ledger
+        self.holds = holds
+        self.not_there = NOT_THERE[absent]
+        """What it says to a DELETE of what it does not hold: nodes differ."""
+        self.back_at = int(START) - 1
+        """It answers nothing up to and including this moment."""
+        self.hangs = False
+        self.down_for = 0
+        self.wrong_until = int(START)
+        self.lacking = False
+
+    @property
+    def down(self) -> bool:
+        return self.world.now <= self.back_at
+
+    def go_down(self, duration: int, hangs: bool) -> None:
+        self.world.log(self.name, "hangs" if hangs else "is down", f"for {duration} ms")
+        self.back_at = max(self.back_at, self.world.now + duration)
+        self.hangs, self.down_for = hangs, duration
+
+    def land(self, write: Write) -> Reply:
+        """Do what the write asks for, unless it is done already."""
+        create = write.action is Action.CREATE
+        if self.holds is create:
+            return CONTESTED[Action.CREATE] if create else self.not_there
+        if self.world.tracing:
+            self.world.log(self.name, "now", "holds" if create else "lacks", "the group:", write.attempt)
+        self.holds = create
+        self.ledger.effect(write)
+        return DONE[write.action]
+
+    def land_later(self, write: Write) -> None:
+        """Land when its time has come; a node that answers nothing may land it as late as when it is back."""
+        if self.down and not write.stray:
+            self.world.at(self.back_at, lambda: self.land(write))
+        else:
+            self.land(write)
+
+
+class HostPort:
+    """What one running task sees of a node."""
+
+    def __init__(self, run: Run, host: SimHost, elsewhere: bool) -> None:
+        self._run = run
+        self._host = host
+        self._elsewhere = elsewhere
+        self.fingerprint = "another url" if elsewhere else host.url
+
+    def probe(self, group: GroupId) -> ProbeAnswer:
+        run, host, world = self._run, self._host, self._run.world
+        fate, delay = run.draw(world.probe)
+        if fate is Fate.STOPPING:
+            raise Stopping
+        run.sleep(delay)
+        if host.down:
+            return self._dead_probe()
+        if fate is Fate.OK:
+            seen = host.holds
+            run.sleep(delay)
+            if world.tracing:
+                run.log("GET", host.name, 200 if seen else 404)
+            return PROBED[seen]
+        if fate is Fate.TIMEOUT:
+            run.sleep(READ_TIMEOUT)
+        if fate is Fate.OVERSIZED and not host.holds:
+            return PROBED[False]
+        run.log("GET", host.name, fate.name)
+        return UNSEEN[fate]
+
+    def _dead_probe(self) -> ProbeAnswer:
+        run, host = self._run, self._host
+        run.met_down(host)
+        run.sleep(READ_TIMEOUT if host.hangs else 1)
+        run.log("GET", host.name, "down")
+        return SILENT if host.hangs else UNSEEN[Fate.NOT_SENT]
+
+    def write(
+        self, action: Action, group: GroupId, attempt: AttemptId, send_before: float, body: str | None = None
+    ) -> WriteAnswer:
+        if self._elsewhere:
+            raise Violation("a write goes to a host that is not the one of the record")
+        said = self._write(action, attempt, send_before)
+        if self._run.world.tracing:
+            self._run.log(action, self._host.name, attempt, said)
+        key = action, id(said)  # every reply here is a constant of this module
+        answer = CLASSIFIED.get(key)
+        if answer is None:
+            answer = CLASSIFIED[key] = classify_write(action, GROUP, said)
+        if answer.wrote is Wrote.APPLIED:
+            self._run.stage = Row.BEFORE_FINISH
+        return answer
+
+    def _write(self, action: Action, attempt: AttemptId, send_before: float) -> Reply | NoReply:
+        run, host, world = self._run, self._host, self._run.world
+        fate, delay = run.draw(world.write)
+        run.sleep(delay)
+        if fate is Fate.NOT_SENT or (host.down and not host.hangs):
+            run.met_down(host)
+            return NOT_SENT
+        if world.now / 1000 >= send_before:
+            run.stopped_by_the_guard()
+            return TOO_LATE
+        write = Write(action, run.message.operation, attempt, host)
+        host.ledger.sent(write)
+        run.stage = Row.BEFORE_ANSWER
+        if fate is Fate.FROZEN_AFTER_GUARD:
+            world.note("writes frozen after their last check")
+            run.sleep((4_000, 100_000)[world.choose(2)])
+            write.stray = host.ledger.past_its_window(write)
+        if fate in WITHOUT_EFFECT:
+            run.sleep(READ_TIMEOUT if fate is Fate.TIMEOUT else 1)
+            return WITHOUT_EFFECT[fate]
+        return self._effective(write, fate)
+
+    def _effective(self, write: Write, fate: Fate) -> Reply | NoReply:
+        run, host, world = self._run, self._host, self._run.world
+        if fate in (Fate.LATE, Fate.CRASH_LATE, Fate.TOO_LATE):
+            late = host.ledger.latest_landing(write, world.choose(5))
+            if fate is Fate.TOO_LATE:
+                late, write.stray = world.now + (40_000, 200_000, 900_000)[world.choose(3)], True
+                world.hit(Row.TOO_LATE)
+            world.at(late, lambda: host.land_later(write))
+            if fate is Fate.CRASH_LATE:
+                run.kill()
+            run.sleep((1, READ_TIMEOUT)[world.choose(2)])
+            return LOST
+        if host.down:  # it hangs: the bytes are there, and are dealt with when it is back
+            world.at(host.back_at, lambda: host.land(write))
+            run.met_down(host)
+            run.sleep(READ_TIMEOUT)
+            return LOST
+        said = host.land(write)
+        if fate is Fate.CRASH_SENT:
+            run.kill()
+        run.sleep(READ_TIMEOUT if fate is Fate.TIMEOUT_AFTER else 1)
+        if fate is Fate.ERROR_AFTER:
+            return WITHOUT_EFFECT[Fate.ERROR]
+        if fate in (Fate.TIMEOUT_AFTER, Fate.RESET_AFTER):
+            return LOST
+        if fate is Fate.ODD_BODY and said is DONE[write.action]:
+            return ODDLY_DONE[write.action]
+        return said

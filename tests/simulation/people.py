@@ -1,0 +1,90 @@
+"""Who asks for things: producers, whoever cancels or abandons, and the beat."""
+
+from __future__ import annotations
+
+from tests.simulation.broker import Broker, Message
+from tests.simulation.faults import Fate, Row
+from tests.simulation.task import Run
+from tests.simulation.world import Killed, World
+from worker.operation.errors import StoreUnavailable
+from worker.operation.model import OperationId
+from worker.store.base import Accepted, Busy, Request
+
+SWEEP_EVERY = 2_000
+LOCK_WAIT = 400_000
+NOBODY = OperationId("-")
+
+
+def produce(broker: Broker, request: Request) -> None:
+    """Accept and publish, as a producer's process that may die; whoever asked sends the request again."""
+    world = broker.world
+    run = Run(world, broker, Message("producer", request.id))
+    run.restored_to_queue = True  # there is no message to be delivered again
+    patience = world.now + LOCK_WAIT
+    try:
+        while True:
+            try:
+                said = run.store.accept(request)
+            except StoreUnavailable:
+                run.sleep(1_000)
+                continue
+            if not isinstance(said, Busy):
+                break
+            if world.now >= patience:
+                world.note("gave up waiting for the group")
+                return
+            run.sleep(500)
+        if said is Accepted.ACCEPTED:
+            hosts = tuple(host.name for host in request.hosts)
+            broker.publish_chord("forward", request.id, request.action, hosts)
+    except Killed:
+        known = request.id in broker.ledger.store.records
+        world.hit(Row.UNPUBLISHED if known else Row.BEFORE_ACCEPT)
+        world.log("the producer of", request.id, "died")
+        if not known or world.choose(2):
+            world.spawn(lambda: produce(broker, request), 5_000)
+
+
+def cancel(broker: Broker, operation: OperationId) -> None:
+    """Somebody asks to cancel."""
+    if operation in broker.ledger.store.records:
+        broker.ledger.store.cancel(operation, "cancelled")
+
+
+def abandon(broker: Broker, operation: OperationId) -> None:
+    """An operator gives up on the first host that is still pending."""
+    store = broker.ledger.store
+    record = store.records.get(operation)
+    if record is not None and record.decision is not None and not record.ended:
+        for host in sorted(record.undo | record.open)[:1]:
+            store.abandon(operation, host, "an operator")
+
+
+def kill_all(world: World) -> None:
+    """Every worker dies at once."""
+    world.log("every worker is killed")
+    world.epoch += 1
+
+
+def beat(world: World, broker: Broker) -> None:
+    """Publish a sweep every two seconds if it would find something; a second beat may do so too."""
+    if any(each.due is not None and each.due <= world.now for each in broker.ledger.store.records.values()):
+        fate, _ = world.sweep[world.choose(len(world.sweep))]
+        if fate is not Fate.SKIPPED:
+            _start_sweep(broker)
+        if fate is Fate.DOUBLED:
+            world.hit(Row.TWO_BEATS)
+            _start_sweep(broker)
+    world.at(world.now + SWEEP_EVERY, lambda: beat(world, broker))
+
+
+def _start_sweep(broker: Broker) -> None:
+    message = Message("sweep", NOBODY)
+
+    def run() -> None:
+        try:
+            broker.run_unacknowledged(message)
+        except Killed:
+            return  # the next beat publishes another
+
+    broker.world.spawn(run)

@@ -1,0 +1,123 @@
+"""One schedule: operations, faults, the end of all faults, and the judgement."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import partial
+
+from tests.simulation import people, shells
+from tests.simulation.broker import Broker
+from tests.simulation.choices import Choices
+from tests.simulation.faults import Row
+from tests.simulation.hosts import GROUP, SimHost
+from tests.simulation.ledger import Ledger
+from tests.simulation.limits import LIMITS
+from tests.simulation.world import Violation, World
+from worker.operation.model import Action, HostName, HostRef, Millis, OperationId
+from worker.store.base import Request
+
+MOMENTS = (0, 2, 5, 10, 20, 60, 400, 4_000, 20_000, 60_000)
+HEALS_AT = 150_000
+DAY = 86_400_000
+ACTIONS = tuple(Action)
+
+
+@dataclass(slots=True)
+class Finding:
+    """What a schedule came to; `wrong` says what did not hold."""
+
+    trace: list[int]
+    rows: set[Row]
+    notes: dict[str, int]
+    wrong: str | None = None
+    lines: list[str] = field(default_factory=list)
+
+
+def run_schedule(choices: Choices, tracing: bool = False) -> Finding:
+    """Run one schedule to its end, and judge it."""
+    world = World(choices, tracing)
+    wrong = None
+    try:
+        _run(world)
+    except Violation as violation:
+        wrong = str(violation)
+        world.log("VIOLATION:", wrong)
+    return Finding(choices.trace, world.rows, world.notes, wrong, world.lines)
+
+
+def _run(world: World) -> None:
+    choose = world.choose
+    ledger = Ledger(world, LIMITS)
+    broker = Broker(world, ledger, shells.run_task)
+    world.draw_intensities()
+    for n in range(2 + choose(2)):
+        absent = (404, 400)[choose(2)]
+        ledger.add(SimHost(HostName(f"h{n}"), world, ledger, choose(3) == 1, absent))
+    ids = [OperationId("one")] + ([OperationId("two")] if choose(3) == 1 else [])
+    for n, key in enumerate(ids):
+        request = _request(world, ledger, key)
+        world.spawn(partial(people.produce, broker, request), n * MOMENTS[choose(9)])
+    for operation in ids:
+        _disturb(world, broker, operation)
+    world.at(world.now, lambda: people.beat(world, broker))
+    heals_at = int(world.now) + HEALS_AT
+    if any(host.down_for for host in ledger.hosts.values()):
+        heals_at += 4_000_000
+    world.at(heals_at, world.heal)
+
+    def done() -> bool:
+        return all(record.ended for record in ledger.store.records.values())
+
+    world.run(done, world.now + DAY)
+    ledger.judge()
+
+
+def _request(world: World, ledger: Ledger, key: OperationId) -> Request:
+    action = ACTIONS[world.choose(2)]
+    deadline = (300_000, 8_000, 500, 15)[world.choose(4)]
+    refs = tuple(HostRef(host.name, host.url) for host in ledger.hosts.values())
+    return Request(key, GROUP, action, refs, deadline, "the simulation")
+
+
+def _disturb(world: World, broker: Broker, operation: OperationId) -> None:
+    """Choose what befalls this operation from outside, and when."""
+    choose = world.choose
+    hosts = list(broker.ledger.hosts.values())
+    what = choose(20)
+    if not what:
+        return
+    when = world.now + MOMENTS[choose(len(MOMENTS))] + choose(8)
+    match what:
+        case 1 | 2:
+            world.at(when, lambda: people.cancel(broker, operation))
+        case 3:
+            world.at(when, lambda: people.abandon(broker, operation))
+            world.at(when + 90_000, lambda: people.abandon(broker, operation))
+        case 4 | 5 | 6:
+            host, duration, hangs = hosts[choose(len(hosts))], (2_000, 60_000)[choose(2)], choose(2) == 1
+            world.at(when, lambda: host.go_down(duration, hangs))
+        case 7 | 8:
+            _redis_away(world, when, frozen=what == 7)
+        case 9 | 10:
+            host, lacking, duration = hosts[choose(len(hosts))], choose(2) == 1, (50, 30_000)[choose(2)]
+            world.at(when, lambda: _misplace(host, lacking, when + duration))
+        case 11 | 12:
+            world.at(when, lambda: people.kill_all(world))
+        case 13:
+            host = hosts[choose(len(hosts))]
+            host.down_for = 3_600_000
+            world.at(when, lambda: host.go_down(3_600_000, False))
+            world.at(when + 1, lambda: people.cancel(broker, operation))
+
+
+def _redis_away(world: World, when: int, frozen: bool) -> None:
+    def go() -> None:
+        world.log("Redis", "is frozen" if frozen else "is killed")
+        world.redis_frozen = frozen
+        world.redis_back_at = Millis(world.now + (30_000 if frozen else 300))
+
+    world.at(when, go)
+
+
+def _misplace(host: SimHost, lacking: bool, until: int) -> None:
+    host.lacking, host.wrong_until = lacking, until

@@ -1,0 +1,204 @@
+"""One run of one task: its store, clock and hosts are the world's, with a switch point at every call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NoReturn, cast
+
+from tests.simulation.faults import PAST_VISIBILITY, Draw, Fate, Row
+from tests.simulation.hosts import HostPort, SimHost
+from tests.simulation.limits import FORWARD_BACKOFF, LIMITS, ROLLBACK_BACKOFF, SETTINGS, VISIBILITY
+from tests.simulation.world import Killed, World
+from worker.operation.errors import StoreUnavailable
+from worker.operation.model import AttemptId, HostName
+from worker.steps import Parts
+from worker.store.base import Forward, Store, Undoing
+
+if TYPE_CHECKING:
+    from tests.simulation.broker import Broker, Message
+
+SOCKET_TIMEOUT = 5_000
+JITTERS = (0.999, 0.5, 0.0)
+
+
+class Run:
+    """A task instance in a worker; also the clock that its step is given."""
+
+    __slots__ = (
+        "begun_forward",
+        "broker",
+        "epoch",
+        "froze",
+        "message",
+        "restored_to_queue",
+        "stage",
+        "started",
+        "store",
+        "undoing",
+        "world",
+    )
+
+    def __init__(self, world: World, broker: Broker, message: Message) -> None:
+        self.world = world
+        self.broker = broker
+        self.message = message
+        self.epoch = world.epoch
+        self.started = world.now
+        self.restored_to_queue = False
+        self.froze = False
+        self.begun_forward = False
+        self.undoing = message.kind == "rollback"
+        self.stage = Row.IN_ROLLBACK if self.undoing else Row.BEFORE_BEGIN
+        self.store = cast(Store, TaskStore(self))
+
+    def parts(self) -> Parts:
+        """What a step works with."""
+        return Parts(
+            store=self.store,
+            host=self.find,
+            clock=self,
+            limits=LIMITS,
+            forward_backoff=FORWARD_BACKOFF,
+            rollback_backoff=ROLLBACK_BACKOFF,
+            retry_after_cap=SETTINGS.retry_after_cap,
+        )
+
+    def find(self, name: HostName) -> HostPort | None:
+        """This worker's inventory, which may be another than the producer's for a while."""
+        host = self.broker.ledger.hosts[name]
+        wrong = self.world.now < host.wrong_until
+        if wrong:
+            self.world.hit(Row.INVENTORY)
+        return None if wrong and host.lacking else HostPort(self, host, wrong)
+
+    def draw(self, table: Sequence[Draw]) -> Draw:
+        """Choose what becomes of the next call; the process may not live to see it."""
+        fate, delay = table[self.world.choose(len(table))]
+        if fate is Fate.CRASH:
+            self.sleep(delay)
+            self.kill()
+        return fate, delay
+
+    def sleep(self, ms: int) -> None:
+        """Wait; a message that is held for too long is given to another worker meanwhile."""
+        if ms:
+            visible_again = self.started + VISIBILITY
+            if not self.restored_to_queue and self.world.now + ms >= visible_again:
+                self.restored_to_queue = True
+                self.broker.restore(self.message, visible_again)
+            if ms >= PAST_VISIBILITY:
+                self.froze = True
+            self.world.sleep(ms)
+            if self.epoch != self.world.epoch:
+                self.kill()
+
+    def kill(self) -> NoReturn:
+        """End this process here; its message is delivered again once its visibility timeout has passed."""
+        self.log("killed")
+        if self.message.kind in ("forward", "rollback"):
+            self.world.hit(self.stage)
+        elif self.message.kind == "conclude" and self.all_have_outcomes():
+            self.world.hit(Row.BEFORE_DECIDE)
+        raise Killed
+
+    def all_have_outcomes(self) -> bool:
+        """Tell whether nothing but the decision is missing."""
+        tally = self.broker.ledger.store.tally(self.message.operation)
+        return tally is not None and tally.decision is None and not tally.todo
+
+    def met_down(self, host: SimHost) -> None:
+        """Note that a call met a host that is down."""
+        if self.message.kind == "forward":
+            self.world.hit(Row.DOWN_FORWARD)
+        elif self.undoing and host.down_for >= 3_600_000:
+            self.world.hit(Row.DOWN_AN_HOUR)
+
+    def stopped_by_the_guard(self) -> None:
+        """Note that a write was not sent because its time had passed."""
+        self.world.note("writes stopped by send_by")
+        if self.froze:
+            self.world.hit(Row.WORKER_FROZEN)
+
+    def log(self, *words: object) -> None:
+        if self.world.tracing:
+            self.world.log(f"[{self.message}]", *words)
+
+    def elapsed(self) -> float:
+        """Seconds, on the worker's own clock."""
+        _, delay = self.draw(self.world.clock)
+        self.sleep(delay)
+        return self.world.now / 1000
+
+    def jitter(self) -> float:
+        return JITTERS[self.world.choose(3)]
+
+    def new_id(self) -> AttemptId:
+        return AttemptId(self.broker.new_id())
+
+
+class TaskStore:
+    """The twin as one task reaches it: over a network, and through a Redis that may be away."""
+
+    __slots__ = ("_run", "_twin")
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._twin = run.broker.ledger.store
+
+    def call(self, name: str, arguments: tuple[Any, ...], named: dict[str, Any]) -> Any:
+        run, world = self._run, self._run.world
+        fate, delay = run.draw(world.store)
+        run.sleep(delay)
+        method: Callable[..., Any] = getattr(self._twin, name)
+        if world.now < world.redis_back_at:
+            self._away(lambda: method(*arguments, **named))
+        if fate is Fate.GONE_BEFORE:
+            raise StoreUnavailable("before")
+        if fate is Fate.GONE_LATER:
+            later = world.now + (5_000, 30_000, 60_000)[world.choose(3)]
+            world.at(later, lambda: method(*arguments, **named))
+            run.sleep(SOCKET_TIMEOUT)
+            raise StoreUnavailable("later")
+        said = method(*arguments, **named)
+        if fate is Fate.TWICE:
+            run.sleep((1, SOCKET_TIMEOUT)[world.choose(2)])
+            said = method(*arguments, **named)
+        if world.tracing:
+            run.log(name, *arguments[1:3], "->", said if name != "view" else "...")
+        if fate is Fate.GONE_AFTER:
+            raise StoreUnavailable("after")
+        self._follow(name, said)
+        return said
+
+    def _away(self, apply: Callable[[], object]) -> NoReturn:
+        """Redis is down or frozen; what a frozen server has received it carries out when it wakes."""
+        run, world = self._run, self._run.world
+        world.hit(Row.REDIS_FROZEN if world.redis_frozen else Row.REDIS_RESTARTED)
+        if world.redis_frozen and world.choose(2):
+            world.at(world.redis_back_at, apply)
+        run.sleep(SOCKET_TIMEOUT if world.redis_frozen else 1)
+        raise StoreUnavailable("Redis is away")
+
+    def _follow(self, name: str, said: Any) -> None:
+        run = self._run
+        if name == "begin" and said.next is Forward.SEND:
+            run.stage, run.begun_forward = Row.BEFORE_WRITE, True
+        elif name == "begin_undo" and said is Undoing.SEND:
+            run.stage = Row.IN_ROLLBACK
+        elif name == "finish":
+            run.begun_forward = False
+            run.stage = Row.BEFORE_DECIDE if run.all_have_outcomes() else Row.BEFORE_BEGIN
+
+
+def _switch_point(name: str) -> Callable[..., Any]:
+    def call(self: TaskStore, *arguments: Any, **named: Any) -> Any:
+        return self.call(name, arguments, named)
+
+    return call
+
+
+for _name in (
+    *("accept", "begin", "missed", "finish", "decide", "cancel", "tally", "view", "settle", "begin_undo"),
+    *("finish_undo", "postpone", "abandon", "take", "due", "lease", "operation", "steps"),
+):
+    setattr(TaskStore, _name, _switch_point(_name))

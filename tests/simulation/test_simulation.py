@@ -1,0 +1,96 @@
+"""Many schedules, and proof that the simulation would notice if the protocol lacked a mechanism."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from tests.simulation import broken, ledger, people, schedule
+from tests.simulation.choices import Choices
+from tests.simulation.faults import Row
+from tests.simulation.ledger import WatchedStore
+from tests.simulation.schedule import run_schedule
+from tests.simulation.search import Tally, explain, search, shrink
+from worker.operation.limits import Limits
+from worker.steps import Parts
+
+DISTINCT = 20_000
+PER_ROW = 100
+ENOUGH = 6_000
+"""Schedules in which a missing mechanism must show; the slowest takes 900."""
+
+
+def first_failure() -> Tally:
+    """Search until a schedule fails, for as long as is enough."""
+    tally = search(range(ENOUGH), lambda tally: not tally.failed)
+    assert tally.failed, f"not noticed in {ENOUGH} schedules"
+    return tally
+
+
+@pytest.mark.timeout(600)
+def test_whatever_goes_wrong_every_operation_ends_as_promised(capsys: pytest.CaptureFixture[str]) -> None:
+    def more(tally: Tally) -> bool:
+        return len(tally.distinct) < DISTINCT and not tally.failed
+
+    tally = search(range(2 * DISTINCT), more)
+    for seed, finding in tally.failed:
+        told = explain(shrink(finding.trace, finding.wrong))
+        pytest.fail(f"seed {seed}: {finding.wrong}\n{told}", pytrace=False)
+    with capsys.disabled():
+        print(f"\n{tally.table()}\n")
+    assert len(tally.distinct) >= DISTINCT
+    assert {row.value: tally.rows[row] for row in Row if tally.rows[row] < PER_ROW} == {}
+
+
+def test_without_faults_every_host_is_changed_and_nothing_is_hit() -> None:
+    finding = run_schedule(Choices(), tracing=True)
+    assert (finding.wrong, finding.rows) == (None, set())
+    assert any(line.endswith("ended one committed") for line in finding.lines)
+
+
+def test_a_seed_and_its_trace_tell_the_same_story() -> None:
+    for seed in range(50):
+        first = run_schedule(Choices(seed), tracing=True)
+        again = run_schedule(Choices(replay=first.trace), tracing=True)
+        assert again.lines == first.lines
+        assert again.rows == first.rows
+
+
+@pytest.mark.parametrize("store", broken.STORES)
+def test_a_missing_mechanism_is_noticed(monkeypatch: pytest.MonkeyPatch, store: type[WatchedStore]) -> None:
+    monkeypatch.setattr(ledger, "WatchedStore", store)
+    first_failure()
+
+
+@pytest.mark.parametrize("limits", [broken.AT_ONCE, broken.NO_CALL], ids=["settle at once", "no call time"])
+def test_settling_too_soon_is_noticed(monkeypatch: pytest.MonkeyPatch, limits: Limits) -> None:
+    monkeypatch.setattr(schedule, "LIMITS", limits)
+    first_failure()
+
+
+def test_a_write_past_its_send_by_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Parts, "send_within", 1e9)
+    first_failure()
+
+
+def test_a_missing_sweep_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(people, "_start_sweep", lambda broker: None)
+    first_failure()
+
+
+def test_a_failing_schedule_is_shrunk_to_its_core(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(schedule, "LIMITS", broken.NO_CALL)
+    _, finding = first_failure().failed[0]
+    core = shrink(finding.trace)
+    assert run_schedule(Choices(replay=core)).wrong
+    assert sum(map(bool, core)) < sum(map(bool, finding.trace)) / 2, "most of the noise is gone"
+    assert explain(core).splitlines()[-2].split("  ")[-1].startswith("VIOLATION")
+
+
+def test_a_choice_is_always_in_its_range() -> None:
+    for count, seed in itertools.product((1, 2, 160), range(20)):
+        drawn = Choices(seed)
+        assert all(0 <= drawn.choose(count) < count for _ in range(100))
+        assert 0 <= Choices(replay=[1_023]).choose(count) < count
+    assert Choices().choose(160) == 0, "what is not given is the choice with which nothing goes wrong"

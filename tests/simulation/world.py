@@ -1,0 +1,117 @@
+"""Simulated time: tasks are greenlets, and whoever waits lets the others run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from heapq import heappop, heappush
+
+from greenlet import getcurrent, greenlet  # type: ignore[import-untyped]
+
+from tests.simulation import faults
+from tests.simulation.choices import Choices
+from tests.simulation.faults import Row
+from worker.operation.model import Millis
+
+START = Millis(1_000_000)
+USUAL = (0, 0, 0, 1, 1, 1, 2, 3)
+WRITES = (0, 0, 1, 1, 2, 2, 3, 3)
+"""Which of the tables of a kind is drawn from: writes fail more often, for there are few of them."""
+
+
+class Killed(BaseException):
+    """The process in which this task ran is no more."""
+
+
+class Violation(AssertionError):
+    """Something that must hold does not."""
+
+
+class World:
+    """The clock, what is to happen when, and what can go wrong just now."""
+
+    def __init__(self, choices: Choices, tracing: bool) -> None:
+        self.choose = choices.choose
+        self.now = START
+        self.rows: set[Row] = set()
+        self.notes: dict[str, int] = {}
+        self.tracing = tracing
+        self.lines: list[str] = []
+        self.epoch = 0
+        """Goes up when every worker is killed."""
+        self.redis_back_at = START
+        self.redis_frozen = False
+        self.store, self.clock, self.write, self.probe, self.message, self.sweep = (
+            kind[0]
+            for kind in (faults.STORE, faults.CLOCK, faults.WRITE, faults.PROBE, faults.MESSAGE, faults.SWEEP)
+        )
+        self._heap: list[tuple[int, int, Callable[[], object]]] = []
+        self._count = 0
+        self._main = getcurrent()
+
+    def draw_intensities(self) -> None:
+        """Choose how much goes wrong, for each kind of call."""
+        choose = self.choose
+        self.store = faults.STORE[USUAL[choose(8)]]
+        self.clock = faults.CLOCK[USUAL[choose(8)]]
+        self.write = faults.WRITE[WRITES[choose(8)]]
+        self.probe = faults.PROBE[USUAL[choose(8)]]
+        self.message = faults.MESSAGE[USUAL[choose(8)]]
+        self.sweep = faults.SWEEP[USUAL[choose(8)]]
+
+    def heal(self) -> None:
+        """From here on nothing goes wrong any more."""
+        self.log("all faults are over")
+        self.store, self.clock = faults.STORE[0], faults.CLOCK[0]
+        self.write, self.probe = faults.WRITE[0], faults.PROBE[0]
+        self.message, self.sweep = faults.MESSAGE[0], faults.SWEEP[0]
+        self.redis_back_at = self.now
+
+    def log(self, *words: object) -> None:
+        """Note what happens, for whoever reads a failing schedule."""
+        if self.tracing:
+            self.lines.append(f"{(self.now - START) / 1000:10.3f}  {' '.join(map(str, words))}")
+
+    def hit(self, row: Row) -> None:
+        """Count that a row of the fault table has come to pass."""
+        self.rows.add(row)
+
+    def note(self, what: str) -> None:
+        """Count something that is not judged."""
+        self.notes[what] = self.notes.get(what, 0) + 1
+
+    def at(self, when: int, do: Callable[[], object]) -> None:
+        """Let something happen at a time; among those of one time, first come, first served."""
+        self._count += 1
+        heappush(self._heap, (when, self._count, do))
+
+    def spawn(self, body: Callable[[], None], delay: int = 0) -> None:
+        """Start a task of its own."""
+        self.at(self.now + delay, greenlet(body, self._main).switch)
+
+    def sleep(self, ms: int) -> None:
+        """Let time pass for the task that calls; others run meanwhile."""
+        until = self.now + ms
+        if self._heap and self._heap[0][0] <= until:
+            self.at(until, getcurrent().switch)
+            self._main.switch()
+        else:
+            self.now = Millis(until)
+
+    @property
+    def idle(self) -> bool:
+        """True when nothing is left to happen but the next sweep."""
+        return len(self._heap) <= 1
+
+    def run(self, done: Callable[[], bool], limit: int) -> bool:
+        """Let everything happen until only the beat is left and all is `done`; False past the limit."""
+        heap = self._heap
+        while heap:
+            when, _, do = heappop(heap)
+            if when > limit:
+                return False
+            if when > self.now:
+                self.now = Millis(when)
+            do()
+            if len(heap) <= 1 and done():
+                return True
+        return done()
