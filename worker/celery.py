@@ -38,6 +38,9 @@ _SHOWN = 8
 class LockstepTask(Task):  # type: ignore[type-arg]
     """Every task of an operation bears its root id, and arguments that read well in Flower, also on retry."""
 
+    max_retries = None
+    """For ever: the record counts the tries. To `retry` itself, None would mean Celery's default of three."""
+
     def apply_async(  # type: ignore[override]
         self, args: Any = None, kwargs: Any = None, **options: Any
     ) -> Any:

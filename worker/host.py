@@ -162,7 +162,7 @@ def _kind(error: BaseException) -> str:
         "NameResolutionError": "name not resolved",
         "ConnectionRefusedError": "connection refused",
         "ConnectionResetError": "connection reset",
-        "RemoteDisconnected": "closed without an answer",
+        "RemoteDisconnected": "closed without a whole answer",
         "IncompleteRead": "answer cut short",
     }
     found = "connection error"

@@ -17,6 +17,8 @@ from worker.operation.names import MAX_LENGTH, is_plain_name, show
 from worker.settings import Settings
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""The C parser where there is one: ten times as fast, which 10,000 hosts need."""
 KNOWN_KEYS = ("name", "url", "verify", "ca_file", "token_file", "labels")
 
 
@@ -91,7 +93,7 @@ def _from_urls(text: str) -> Iterator[Host]:
 
 def _from_file(path: Path) -> Iterator[Host]:
     try:
-        document = yaml.safe_load(_without_aliases(path.read_text("utf-8-sig")))
+        document = yaml.load(_without_aliases(path.read_text("utf-8-sig")), LOADER)
     except OSError as error:
         raise InvalidInput(f"inventory {show(str(path))} cannot be read: {error.strerror}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -109,12 +111,12 @@ def _from_file(path: Path) -> Iterator[Host]:
 
 def _without_aliases(text: str) -> str:
     """Refuse anchors, aliases and tags: no inventory needs them, and YAML attacks are made of them."""
-    for token in yaml.scan(text):
-        if isinstance(token, yaml.AnchorToken | yaml.AliasToken | yaml.TagToken):
-            kind = type(token).__name__.removesuffix("Token").lower()
-            raise InvalidInput(
-                f"inventory line {token.start_mark.line + 1} has a YAML {kind}: write the value out"
-            )
+    if "&" in text or "*" in text or "!" in text:
+        for token in yaml.scan(text, Loader=LOADER):
+            if isinstance(token, yaml.AnchorToken | yaml.AliasToken | yaml.TagToken):
+                kind = type(token).__name__.removesuffix("Token").lower()
+                line = token.start_mark.line + 1
+                raise InvalidInput(f"inventory line {line} has a YAML {kind}: write the value out")
     return text
 
 
@@ -157,6 +159,9 @@ def parse_url(value: object) -> str:
         raise InvalidInput(f"url {shown} is missing or not a string: give http://HOST:PORT")
     if any(ord(character) <= 32 or ord(character) == 127 for character in value) or "\\" in value:
         raise InvalidInput(f"url {shown} has a blank, a backslash or a control character")
+    authority = value.partition("://")[2].partition("/")[0]
+    if authority.count(":") > 1 and "[" not in authority and "@" not in authority:
+        raise InvalidInput(f"url {shown} has a bare IPv6 address: put it in brackets")
     try:
         parts = urlsplit(value)
         port = parts.port
@@ -172,8 +177,6 @@ def parse_url(value: object) -> str:
     host = (parts.hostname or "").rstrip(".")
     if not host:
         raise InvalidInput(f"url {shown} names no host")
-    if parts.netloc.count(":") > 1 and not parts.netloc.startswith("["):
-        raise InvalidInput(f"url {shown} has a bare IPv6 address: put it in brackets")
     if port == 0 or parts.netloc.endswith(":"):
         raise InvalidInput(f"url {shown} has port {port if port is not None else 'missing'}: give 1 to 65535")
     bracketed = f"[{host}]" if ":" in host else host

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import heapq
+import http.client
 import itertools
 import socket
 import threading
@@ -121,13 +122,45 @@ def _before_sending(connection: HTTPConnection) -> None:
     call.sent = True
 
 
+class _WholeLines:
+    """Reads the head of an answer, and takes no end of file for the end of a line or of the head."""
+
+    def __init__(self, file: Any) -> None:
+        self.file = file
+
+    def readline(self, limit: int = -1) -> bytes:
+        line: bytes = self.file.readline(limit)
+        if not line.endswith(b"\n") and len(line) != limit:
+            raise http.client.RemoteDisconnected("answer cut short")
+        return line
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.file, name)
+
+
+class _WholeResponse(http.client.HTTPResponse):
+    """An answer whose head must be complete: `HTTP/1.1 201 Cre` and then nothing is no 201."""
+
+    def begin(self) -> None:
+        """Read the head."""
+        head: Any = _WholeLines(self.fp)
+        self.fp = head
+        super().begin()
+        if self.fp is not None:  # an answer without a body is closed already
+            self.fp = head.file
+
+
 class GuardedConnection(HTTPConnection):
+    response_class = _WholeResponse
+
     def send(self, data: Any) -> None:
         _before_sending(self)
         super().send(data)
 
 
 class GuardedTLSConnection(HTTPSConnection):
+    response_class = _WholeResponse
+
     def send(self, data: Any) -> None:
         _before_sending(self)
         super().send(data)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 from uuid import uuid4
 
 from celery import Celery
+from kombu.exceptions import BatchPublishError, OperationalError  # type: ignore[attr-defined]
 
 from worker.celery import (
     CONCLUDE,
@@ -50,6 +52,15 @@ def publish_conclude(app: Celery, operation: OperationId, group: GroupId) -> Non
     _publish(app, CONCLUDE, [(operation, group)])
 
 
+@contextmanager
+def _broker_errors(app: Celery) -> Iterator[None]:
+    """Raise OperationalError for every way in which the broker can be out of reach, half a batch included."""
+    try:
+        yield
+    except (BatchPublishError, *app.backend.connection_errors) as error:  # type: ignore[attr-defined]
+        raise OperationalError(f"the broker is out of reach: {error}") from error
+
+
 def _publish_chord(
     app: Celery, task: str, operation: OperationId, group: GroupId, hosts: Sequence[HostName]
 ) -> None:
@@ -59,8 +70,9 @@ def _publish_chord(
     args = (operation, group)
     callback = app.signature(CONCLUDE, args=args, immutable=True, queue=QUEUE_OF[CONCLUDE])
     callback.options.update(task_id=str(uuid4()), **headers_for(args))
-    # The size first: a header that ends before it is known could not be counted.
-    app.backend.set_chord_size(chord, len(hosts))
+    with _broker_errors(app):
+        # The size first: a header that ends before it is known could not be counted.
+        app.backend.set_chord_size(chord, len(hosts))
     _publish(app, task, [(operation, group, host) for host in hosts], group_id=chord, chord=callback)
 
 
@@ -70,7 +82,11 @@ def _publish(app: Celery, task: str, calls: Sequence[tuple[str, ...]], **chord: 
     Celery's canvas would clone and freeze a signature and subscribe to a result for every header, 0.6 ms
     each, and give every header a root id of its own.
     """
-    with app.producer_pool.acquire(block=True) as producer, producer.batch(BATCH):  # type: ignore[attr-defined]
+    with (
+        _broker_errors(app),
+        app.producer_pool.acquire(block=True) as producer,
+        producer.batch(BATCH),  # type: ignore[attr-defined]
+    ):
         for index, args in enumerate(calls):
             message = app.amqp.create_task_message(
                 str(uuid4()),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.twin.books import Books
+from tests.twin.record import FORMAT
 from worker.operation.decision import Tally
 from worker.operation.model import Decision, HostName, Millis, Operation, OperationId, Step
 from worker.store.base import View
@@ -58,9 +59,9 @@ class MemoryQueries(Books):
         ended = sorted((each.ended_at, key) for key, each in self.records.items() if each.ended_at)
         horizon = self.clock() - older_than
         surplus = len(ended) - beyond
-        dropped = [key for n, (at, key) in enumerate(ended) if at <= horizon or n < surplus][:at_most]
+        old = [key for n, (at, key) in enumerate(ended) if at <= horizon or n < surplus][:at_most]
+        dropped = [key for key in old if self.records[key].format == FORMAT]
         for key in dropped:
-            self._load(key)
             del self.records[key]
         return len(dropped)
 

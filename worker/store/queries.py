@@ -7,10 +7,11 @@ from typing import cast
 
 import redis
 
+from worker.operation.errors import UnknownFormat
 from worker.operation.limits import Limits
 from worker.operation.model import HostName, Millis, Operation, OperationId, Step
 from worker.store.keys import Keys
-from worker.store.records import operation_from, step_from
+from worker.store.records import check_format, operation_from, step_from
 from worker.store.scripts import store_errors
 
 
@@ -33,6 +34,7 @@ class Queries:
             fields, todo, opened, undo = pipe.execute()
         if not fields:
             return None
+        check_format(fields.get("format"))
         stalled: list[str] = []
         if fields.get("decision") == "roll_back" and undo:
             stalled = self._stalled(operation, sorted(undo))
@@ -51,8 +53,10 @@ class Queries:
             pipe.hgetall(f"{key}:steps")
             pipe.smembers(f"{key}:undo")
             pipe.zrange(f"{key}:waits", 0, -1, withscores=True)
-            pipe.hget(key, "decision")
-            texts, undo, waits, decision = pipe.execute()
+            pipe.hmget(key, "decision", "format")
+            texts, undo, waits, (decision, written) = pipe.execute()
+        if texts:
+            check_format(written)
         due = {host: Millis(int(at)) for host, at in waits}
         needed = undo if decision == "roll_back" else ()
         return tuple(
@@ -64,8 +68,14 @@ class Queries:
         """Read operations, newest first."""
         with store_errors():
             ids = cast(list[str], self._client.zrevrange(self._keys.operations, offset, offset + limit - 1))
-        found = (self.operation(OperationId(each)) for each in ids)
+        found = (self._readable(OperationId(each)) for each in ids)
         return tuple(each for each in found if each is not None)
+
+    def _readable(self, operation: OperationId) -> Operation | None:
+        try:
+            return self.operation(operation)
+        except UnknownFormat:
+            return None  # a newer worker's record
 
     def due(self, limit: int) -> tuple[OperationId, ...]:
         """Return operations that the sweep is to look at, the longest overdue first."""

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import TypedDict, cast
 
+from worker.operation.errors import UnknownFormat
 from worker.operation.model import (
     Action,
     Attempt,
@@ -56,6 +57,21 @@ class StepJson(TypedDict, total=False):
     abandoned: str
     lost: list[str]
     attempts: dict[str, AttemptJson]
+
+
+FORMAT = "1"
+"""Of the records that this version writes and reads; `record.lua` has it too."""
+
+
+def check_format(written: str | None) -> None:
+    """Raise UnknownFormat for a record that a newer version wrote."""
+    if written != FORMAT:
+        raise UnknownFormat(newer_format(written))
+
+
+def newer_format(written: str | None) -> str:
+    """Say that a record cannot be read, and what to do."""
+    return f"the record has format {written}, newer than this version: upgrade it"
 
 
 def _millis(value: float | None) -> Millis | None:

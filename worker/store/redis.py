@@ -10,7 +10,7 @@ from typing import cast
 import redis
 
 from worker.operation.decision import Tally
-from worker.operation.errors import OperationIdReused, StoreFull
+from worker.operation.errors import OperationIdReused, StoreFull, UnknownFormat
 from worker.operation.limits import Limits
 from worker.operation.model import (
     Action,
@@ -221,7 +221,13 @@ class RedisStore(Queries):
         """Drop ended records older than so many ms or beyond so many; return how many were dropped."""
         with store_errors():
             candidates = self._oldest_ended(older_than, beyond, at_most)
-        return sum(self._scripts.run("forget", operation) == 1 for operation in candidates)
+        return sum(self._forget(operation) for operation in candidates)
+
+    def _forget(self, operation: OperationId) -> bool:
+        try:
+            return self._scripts.run("forget", operation) == 1
+        except UnknownFormat:
+            return False  # a newer worker's record: its own to drop
 
 
 def _progress(said: list[str]) -> Progress:

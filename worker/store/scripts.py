@@ -13,6 +13,7 @@ from redis.commands.core import Script
 from worker.operation.errors import StoreFull, StoreUnavailable, UnknownFormat
 from worker.operation.model import OperationId
 from worker.store.keys import Keys
+from worker.store.records import newer_format
 
 Argument = str | int | float
 REFUSALS = ("NOAUTH", "WRONGPASS", "NOPERM", "MISCONF", "LOADING", "DB index", "invalid username")
@@ -33,10 +34,7 @@ def store_errors() -> Iterator[None]:
     except redis.ResponseError as error:
         text = str(error)
         if text.startswith(_FORMAT_ERROR):
-            found = text.rsplit(maxsplit=1)[-1]
-            raise UnknownFormat(
-                f"the record has format {found}, newer than this version: upgrade it"
-            ) from error
+            raise UnknownFormat(newer_format(text.rsplit(maxsplit=1)[-1])) from error
         if text.startswith(REFUSALS):
             raise StoreUnavailable(f"Redis refuses to serve: {text}") from error
         raise

@@ -29,7 +29,7 @@ def run_step(task: Task[..., str], step: Callable[[Parts, int], Result]) -> Resu
     result = guarded(task, run)
     if result.next is Next.AGAIN:
         try:
-            raise task.retry(countdown=result.delay, max_retries=None)
+            raise task.retry(countdown=result.delay)
         except OperationalError as error:
             raise Reject(str(error), requeue=True) from error
     return result
@@ -46,4 +46,4 @@ def guarded(task: Task[..., str], run: Callable[[Runtime], T]) -> T:
     except UnknownFormat as error:
         # A newer worker will know what to do; meanwhile nothing is written.
         delay = runtime_of(task.app).settings.backoff_cap
-        raise task.retry(exc=error, countdown=delay, max_retries=None) from error
+        raise task.retry(exc=error, countdown=delay) from error
