@@ -91,19 +91,35 @@ def test_a_wait_is_over_when_it_is_over(exact: Driver) -> None:
     assert exact.step(A).due_at is None
 
 
-def test_who_waits_is_not_resumed_before_time(exact: Driver) -> None:
-    exact.store.postpone(exact.id, A, 10 * LIMITS.patience, "Retry-After")
-    exact.bench.pass_time(LIMITS.patience)
-    assert exact.take(SWEEP) == (B,)
+def test_a_wait_that_is_over_is_taken_up_once(create: Driver) -> None:
+    create.store.postpone(create.id, A, 5)
+    create.bench.pass_time(5)
+    assert create.due()
+    assert create.take(SWEEP) == (A,)
+    assert create.take(SWEEP) == ()
 
 
-def test_the_wait_of_a_host_that_is_done_is_dropped(exact: Driver) -> None:
-    exact.begin(A, "a1")
-    exact.store.postpone(exact.id, A, 10_000)
-    exact.finish(A, "a1", Verdict.APPLIED)
-    assert exact.step(A).due_at is None
-    exact.bench.pass_time(10_000)
-    assert exact.take(SWEEP) == ()
+def test_who_waits_is_not_resumed_before_time(bench: Bench) -> None:
+    create = Driver(bench)
+    create.store = bench.limited(patience=20)
+    create.accepted()
+    create.store.postpone(create.id, A, 600_000, "Retry-After")
+    bench.pass_time(20)
+    assert create.take(SWEEP) == (B,)
+
+
+def test_the_wait_of_a_host_that_is_done_is_dropped(create: Driver) -> None:
+    create.begin(A, "a1")
+    create.store.postpone(create.id, A, 5)
+    create.finish(A, "a1", Verdict.APPLIED)
+    assert create.step(A).due_at is None
+
+
+def test_a_host_that_is_done_is_not_taken_up_although_it_waits(create: Driver) -> None:
+    create.apply(A)
+    create.store.postpone(create.id, A, 5)
+    create.bench.pass_time(5)
+    assert create.take(SWEEP) == ()
 
 
 def test_the_deadline_makes_an_operation_due(memory: MemoryBench) -> None:

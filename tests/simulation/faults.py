@@ -56,6 +56,8 @@ class Fate(Enum):
     BAD_REQUEST = auto()
     RETRY_AFTER = auto()
     REDIRECT = auto()
+    REDIRECT_AFTER = auto()
+    REDIRECT_LATE = auto()
     ODD_BODY = auto()
     OVERSIZED = auto()
     STOPPING = auto()
@@ -124,6 +126,8 @@ WRITE = tables(
         (Fate.BAD_REQUEST, 1),
         (Fate.RETRY_AFTER, 1),
         (Fate.REDIRECT, 1),
+        (Fate.REDIRECT_AFTER, 1),
+        (Fate.REDIRECT_LATE, 1),
         (Fate.ODD_BODY, 1),
         (Fate.LATE, 1),
         (Fate.LATE, 4_000),

@@ -56,6 +56,7 @@ WITHOUT_EFFECT: dict[Fate, Reply | NoReply] = {
     Fate.RETRY_AFTER: Reply(503, retry_after=20.0),
     Fate.REDIRECT: Reply(302),
 }
+LATE = (Fate.LATE, Fate.CRASH_LATE, Fate.REDIRECT_LATE, Fate.TOO_LATE)
 CLASSIFIED: dict[tuple[Action, int], WriteAnswer] = {}
 
 
@@ -135,14 +136,14 @@ class HostPort:
         if host.down:
             return self._dead_probe()
         if fate is Fate.OK:
-            seen = host.holds
+            seen = host.holds is not self._elsewhere  # another node shows the opposite
             run.sleep(delay)
             if world.tracing:
                 run.log("GET", host.name, 200 if seen else 404)
             return PROBED[seen]
         if fate is Fate.TIMEOUT:
             run.sleep(READ_TIMEOUT)
-        if fate is Fate.OVERSIZED and not host.holds:
+        if fate is Fate.OVERSIZED and not host.holds and not self._elsewhere:
             return PROBED[False]
         run.log("GET", host.name, fate.name)
         return UNSEEN[fate]
@@ -194,7 +195,7 @@ class HostPort:
 
     def _effective(self, write: Write, fate: Fate) -> Reply | NoReply:
         run, host, world = self._run, self._host, self._run.world
-        if fate in (Fate.LATE, Fate.CRASH_LATE, Fate.TOO_LATE):
+        if fate in LATE:
             late = host.ledger.latest_landing(write, world.choose(5))
             if fate is Fate.TOO_LATE:
                 late, write.stray = world.now + (40_000, 200_000, 900_000)[world.choose(3)], True
@@ -202,6 +203,8 @@ class HostPort:
             world.at(late, lambda: host.land_later(write))
             if fate is Fate.CRASH_LATE:
                 run.kill()
+            if fate is Fate.REDIRECT_LATE:
+                return WITHOUT_EFFECT[Fate.REDIRECT]
             run.sleep((1, READ_TIMEOUT)[world.choose(2)])
             return LOST
         if host.down:  # it hangs: the bytes are there, and are dealt with when it is back
@@ -215,6 +218,8 @@ class HostPort:
         run.sleep(READ_TIMEOUT if fate is Fate.TIMEOUT_AFTER else 1)
         if fate is Fate.ERROR_AFTER:
             return WITHOUT_EFFECT[Fate.ERROR]
+        if fate is Fate.REDIRECT_AFTER:
+            return WITHOUT_EFFECT[Fate.REDIRECT]
         if fate in (Fate.TIMEOUT_AFTER, Fate.RESET_AFTER):
             return LOST
         if fate is Fate.ODD_BODY and said is DONE[write.action]:
