@@ -1,0 +1,74 @@
+"""Break the product in every way of the catalogue: `python -m tests.mutants`; 1 when a mutant survived."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from tests.mutants.catalogue import MUTANTS, Mutant
+from tests.mutants.layers import CONTRACT, OF_PLACE, SIMULATION, UNIT
+from tests.mutants.tree import copied
+
+SHOWN = 110
+
+
+def main() -> int:
+    """Try all mutants, or those whose names hold a word."""
+    parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=__doc__)
+    parser.add_argument("--only", default="", metavar="WORD", help="the mutants whose names hold this word")
+    parser.add_argument("--jobs", type=int, default=2, help="mutants at a time (default 2)")
+    given = parser.parse_args()
+    chosen = [mutant for mutant in MUTANTS if given.only in mutant.name]
+    if not content():
+        return 2
+    with ThreadPoolExecutor(given.jobs) as pool:
+        caught = sum(pool.map(report, chosen))
+    say(f"{caught}/{len(chosen)} mutants caught")
+    return 0 if caught == len(chosen) else 1
+
+
+def content() -> bool:
+    """Tell whether the layers find nothing in the tree as it is; otherwise what they catch means nothing."""
+    with copied() as root:
+        for layer in (UNIT, CONTRACT, SIMULATION):
+            found = layer.catches(root)
+            if found:
+                say(f"the {layer.name} layer fails without any mutant: {found}")
+                return False
+    return True
+
+
+def report(mutant: Mutant) -> bool:
+    """Try one mutant in each of its places and say who caught it; False if it survived in one."""
+    lines = [f"{mutant.name}"]
+    survived = False
+    for place, changes in mutant.cases.items():
+        began = time.monotonic()
+        with copied(changes) as root:
+            finding = first_finding(place, root)
+        took = time.monotonic() - began
+        survived = survived or finding is None
+        lines.append(f"  {place:<7} {took:5.0f} s  {finding or 'SURVIVED'}"[:SHOWN])
+    say("\n".join(lines))
+    return not survived
+
+
+def first_finding(place: str, root: Path) -> str | None:
+    """Ask the layers of a place in turn; return who caught it, and by what."""
+    for layer in OF_PLACE[place]:
+        found = layer.catches(root)
+        if found:
+            return f"{layer.name}: {found}"
+    return None
+
+
+def say(text: str) -> None:
+    """Print at once, for a run takes minutes."""
+    print(text, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,226 @@
+"""The mutants. Each says what it breaks; a survivor would mean that nobody watches over that."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tests.mutants.tree import Change
+
+
+def lua(script: str, old: str, new: str) -> Change:
+    """A change in a script."""
+    return Change(f"worker/store/lua/{script}.lua", old, new)
+
+
+def books(old: str, new: str) -> Change:
+    """A change in what all transitions of the twin use."""
+    return Change("tests/twin/books.py", old, new)
+
+
+def forward(old: str, new: str) -> Change:
+    """A change in the twin's transitions before the decision."""
+    return Change("tests/twin/store.py", old, new)
+
+
+def after(old: str, new: str) -> Change:
+    """A change in the twin's transitions after the decision."""
+    return Change("tests/twin/after.py", old, new)
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """One way to break the product: in a script and in its twin, or in code that both use."""
+
+    name: str
+    script: tuple[Change, ...] = ()
+    twin: tuple[Change, ...] = ()
+    code: tuple[Change, ...] = ()
+
+    @property
+    def cases(self) -> dict[str, tuple[Change, ...]]:
+        """The places that it is tried in, one at a time."""
+        every = {"script": self.script, "twin": self.twin, "code": self.code}
+        return {place: changes for place, changes in every.items() if changes}
+
+
+MUTANTS = (
+    Mutant(
+        "no settle: the first look closes an attempt that may still land",
+        script=(
+            lua(
+                "settle",
+                "if attempt.probed and sent >= attempt.probed + window then",
+                "if true then",
+            ),
+        ),
+        twin=(
+            after(
+                "if attempt.probed is not None and sent_at >= attempt.probed + window:",
+                "if attempt.opened:",
+            ),
+        ),
+    ),
+    Mutant(
+        "only those touched hosts are undone that confirmed their write",
+        script=(
+            lua("begin", "redis.call('SADD', UNDO, host)\n", ""),
+            lua(
+                "record",
+                "  step.outcome = outcome\n",
+                "  step.outcome = outcome\n"
+                "  if outcome == 'applied' then redis.call('SADD', UNDO, host) end\n",
+            ),
+        ),
+        twin=(
+            forward("        record.undo.add(host)\n", ""),
+            books(
+                "        step.outcome = outcome\n",
+                "        step.outcome = outcome\n"
+                "        if outcome is Outcome.APPLIED:\n            record.undo.add(host)\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "undoing gives a host up after three tries that brought nothing",
+        script=(
+            lua(
+                "postpone",
+                "  step.undo_misses = (step.undo_misses or 0) + 1\n",
+                "  step.undo_misses = (step.undo_misses or 0) + 1\n"
+                "  if step.undo_misses >= 3 then\n"
+                "    for _, each in pairs(step.attempts) do\n"
+                "      if is_open(each) then close_attempt(host, step, each, 'settled') end\n"
+                "    end\n"
+                "    restore(host, step)\n"
+                "  end\n",
+            ),
+            lua(
+                "postpone",
+                "announce('waits', host)\n",
+                "announce('waits', host)\nend_if_done(op)\n",
+            ),
+        ),
+        twin=(
+            after(
+                "            step.undo_misses += 1\n",
+                "            step.undo_misses += 1\n"
+                "            if step.undo_misses >= 3:\n"
+                "                for each in step.open_attempts():\n"
+                "                    self._close_attempt(record, host, step, each, AttemptState.SETTLED)\n"
+                "                self._restore(record, host, step)\n"
+                "                self._end_if_done(record)\n"
+                "                return step.undo_misses\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "a 404 to an undo is trusted while another attempt is open",
+        script=(lua("finish_undo", " and attempt.clean and count(step, is_open) == 0 then", " then"),),
+        twin=(after(" and kept.clean and not step.open_attempts():", ":"),),
+    ),
+    Mutant(
+        "`before` is probed again when a step is delivered again",
+        script=(lua("begin", "if not step.before then --", "if true then --"),),
+        twin=(
+            forward(
+                "        if step.before is None:\n            step.before = seen.presence\n",
+                "        if seen:\n            step.before = seen.presence\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "attempts are opened after the decision",
+        script=(lua("begin", "if not op or op.ended or op.decision then", "if not op or op.ended then"),),
+        twin=(
+            forward(
+                "if record is not None and record.decision is None else None\n"
+                "        if record is None or step is None:\n"
+                "            return ABORTED\n"
+                "        if step.fingerprint",
+                "if record is not None and not record.ended else None\n"
+                "        if record is None or step is None:\n"
+                "            return ABORTED\n"
+                "        if step.fingerprint",
+            ),
+        ),
+    ),
+    Mutant(
+        "the decision is no compare-and-set: the last one wins",
+        script=(lua("decide", "if op.decision then return { op.decision, '0' } end\n", ""),),
+        twin=(
+            forward(
+                "        if record.decision is not None:\n            return record.decision\n",
+                "        if record.ended:\n            return record.decision\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "the lock has a TTL",
+        script=(lua("accept", "redis.call('SET', lock, ID)", "redis.call('SET', lock, ID, 'PX', 3000)"),),
+        twin=(
+            forward(
+                "        if owner is not None:\n            return Busy(owner)",
+                "        if owner is not None and self.records[owner].created_at + 3000 > self.clock():\n"
+                "            return Busy(owner)",
+            ),
+        ),
+    ),
+    Mutant(
+        "a host counts as restored while a forward write may still land on it",
+        script=(lua("settle", " and tonumber(ARGV[5]) == 0 and open == 0 and seen", " and seen"),),
+        twin=(
+            after("rolling_back and not open_before and not still_open and seen", "rolling_back and seen"),
+        ),
+    ),
+    Mutant(
+        "an answer that comes after the decision still changes `before` and the outcome",
+        script=(
+            lua(
+                "finish",
+                "if not op.ended and not op.decision and not step.outcome then",
+                "if not op.ended and not step.outcome then",
+            ),
+        ),
+        twin=(
+            forward(
+                "if record.decision is None and step.outcome is None:",
+                "if not record.ended and step.outcome is None:",
+            ),
+        ),
+    ),
+    Mutant(
+        "our own lost success is taken for a group that was there before",
+        script=(lua("finish", " and other.state ~= 'not_applied' end)", " and false end)"),),
+        twin=(
+            forward(
+                "if any(each.state is not AttemptState.NOT_APPLIED for each in others):",
+                "if not record:",
+            ),
+        ),
+    ),
+    Mutant(
+        "a step that is delivered again writes although it is done",
+        code=(
+            Change(
+                "worker/steps/forward.py",
+                "if begun.next is not Forward.SEND:",
+                "if begun.next is Forward.ABORTED:",
+            ),
+        ),
+    ),
+    Mutant(
+        "a write leaves although its time to be sent has passed",
+        code=(
+            Change(
+                "worker/host.py",
+                "return self.clock.elapsed() < send_before and not self.stopping()",
+                "return not self.stopping()",
+            ),
+        ),
+    ),
+    Mutant(
+        "the sweep takes an operation that waits for nothing as never overdue",
+        script=(lua("take", "if stale <= NOW then", "if stale <= NOW and phase == 'settle' then"),),
+        twin=(after("        if stale <= now:\n", '        if stale <= now and phase == "settle":\n'),),
+    ),
+)

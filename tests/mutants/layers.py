@@ -1,0 +1,72 @@
+"""The layers that may catch a mutant, cheapest first; each runs in a copy of the tree."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+SCHEDULES = 20_000
+LIMIT = 1200
+"""Seconds after which a layer that has not ended has caught nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One layer: a command of Python, and which line of its output says what was found."""
+
+    name: str
+    arguments: tuple[str, ...]
+    finding: re.Pattern[str]
+
+    def catches(self, root: Path) -> str | None:
+        """Run it in a tree; return what it found, None if it is content."""
+        command = [sys.executable, "-B", *self.arguments]
+        try:
+            done = subprocess.run(
+                command,
+                cwd=root,
+                env=environment(root),
+                capture_output=True,
+                text=True,
+                timeout=LIMIT,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            return None
+        if done.returncode == 0:
+            return None
+        lines = [line for line in (done.stdout + done.stderr).splitlines() if self.finding.search(line)]
+        return lines[0].strip() if lines else f"exit status {done.returncode}"
+
+
+def environment(root: Path) -> dict[str, str]:
+    """Everything is imported from the copy, and compiled code is kept away from the real tree's."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("LOCKSTEP_")}
+    temporary = root / "temporary"
+    temporary.mkdir(exist_ok=True)
+    compiled = str(root / "pycache")
+    return {**kept, "PYTHONPATH": str(root), "PYTHONPYCACHEPREFIX": compiled, "TMPDIR": str(temporary)}
+
+
+def pytest(*paths: str) -> tuple[str, ...]:
+    """Return the arguments that run these tests until the first failure."""
+    return ("-m", "pytest", "-x", "-q", *paths)
+
+
+FAILED = re.compile(r"^(FAILED|ERROR) ")
+SIMULATION = Layer("simulation", ("-m", "tests.mutants.simulate", str(SCHEDULES)), re.compile(r"^seed "))
+CONTRACT = Layer("contract", pytest("tests/contract"), FAILED)
+UNIT = Layer(
+    "unit", pytest("tests/unit/test_host.py", "tests/unit/test_transport.py", "tests/unit/operation"), FAILED
+)
+CHAOS = Layer("chaos", ("-m", "tests.chaos", "--only", "threads"), re.compile(r"^VIOLATION "))
+OF_PLACE: dict[str, Sequence[Layer]] = {
+    "twin": (SIMULATION, CONTRACT),
+    "script": (CONTRACT, CHAOS),
+    "code": (UNIT, SIMULATION, CHAOS),
+}

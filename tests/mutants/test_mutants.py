@@ -1,0 +1,49 @@
+"""The catalogue still fits the code: every change matches once, and what it makes is valid code."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from producer.stack.redis_server import RedisServer
+from tests.mutants.catalogue import MUTANTS, Mutant
+from tests.mutants.tree import Change, Moved, copied
+
+CASES = [
+    pytest.param(changes, id=f"{mutant.name} ({place})")
+    for mutant in MUTANTS
+    for place, changes in mutant.cases.items()
+]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[redis.Redis]:
+    with RedisServer(tmp_path_factory.mktemp("redis")) as child, redis.Redis.from_url(child.url) as client:
+        yield client
+
+
+@pytest.mark.parametrize("changes", CASES)
+def test_a_mutant_still_applies_and_is_valid_code(changes: tuple[Change, ...], server: redis.Redis) -> None:
+    with copied(changes) as root:
+        for change in changes:
+            text = (root / change.path).read_text("utf-8")
+            if change.path.endswith(".py"):
+                ast.parse(text)
+            else:
+                shared = Path(change.path).with_name("record.lua")
+                before = "" if shared.name == Path(change.path).name else (root / shared).read_text("utf-8")
+                server.script_load(f"{before}\n{text}")
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+def test_a_transition_is_broken_in_the_script_and_in_its_twin(mutant: Mutant) -> None:
+    assert mutant.code or (mutant.script and mutant.twin)
+
+
+def test_a_change_whose_text_has_moved_says_so() -> None:
+    with pytest.raises(Moved, match="0 times, not once"):
+        Change("worker/store/lua/begin.lua", "no such line", "").applied()
