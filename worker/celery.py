@@ -22,6 +22,8 @@ ROLLBACK_CREATE = "lockstep.rollback_create"
 ROLLBACK_DELETE = "lockstep.rollback_delete"
 SETTLE = "lockstep.settle"
 SWEEP = "lockstep.sweep"
+PATROL = "lockstep.patrol"
+PATROL_GROUP = "lockstep.patrol_group"
 QUEUE_OF = {
     CREATE_GROUP: OPERATIONS,
     DELETE_GROUP: OPERATIONS,
@@ -30,6 +32,8 @@ QUEUE_OF = {
     ROLLBACK_DELETE: ROLLBACK,
     SETTLE: ROLLBACK,
     SWEEP: ROLLBACK,
+    PATROL: ROLLBACK,
+    PATROL_GROUP: ROLLBACK,
 }
 _GENERATED_ID = re.compile(r"[0-9a-f]{12}")
 _SHOWN = 8
@@ -45,7 +49,7 @@ class LockstepTask(Task):  # type: ignore[type-arg]
         self, args: Any = None, kwargs: Any = None, **options: Any
     ) -> Any:
         """Send the task, with `argsrepr` and `root_id` taken from its arguments."""
-        if args:
+        if args and len(args) > 1:
             options = {**options, **headers_for(tuple(args))}
         return super().apply_async(args, kwargs, **options)
 
@@ -124,7 +128,11 @@ def configuration(settings: Settings) -> dict[str, Any]:
             "global_keyprefix": f"{settings.key_prefix}celery:",  # own keys: the shortest timeout wins
             "sep": ":",  # KEDA can read such list names
         },
-        "result_backend_transport_options": {"global_keyprefix": f"{settings.key_prefix}celery:"},
+        "result_backend_transport_options": {
+            "global_keyprefix": f"{settings.key_prefix}celery:",
+            # By default 20 s, while a sweep or a producer waits; the next sweep makes up for it.
+            "retry_policy": {"max_retries": 3, "interval_start": 0, "interval_step": 0.2, "interval_max": 1},
+        },
         "redis_socket_timeout": settings.redis_timeout,
         "redis_socket_connect_timeout": settings.redis_connect_timeout,
         "redis_socket_keepalive": True,
@@ -149,7 +157,12 @@ def configuration(settings: Settings) -> dict[str, Any]:
                 "schedule": settings.sweep_every,
                 # A backlog of sweeps would be of no use: one that waited for two periods is dropped.
                 "options": {"expires": 2 * settings.sweep_every, "ignore_result": True},
-            }
+            },
+            "patrol": {
+                "task": PATROL,
+                "schedule": settings.patrol_every,
+                "options": {"expires": settings.patrol_every, "ignore_result": True},
+            },
         },
         "beat_max_loop_interval": settings.sweep_every,
         "timezone": "UTC",

@@ -79,6 +79,15 @@ class Settings(BaseSettings):
     """Ended operations are kept so long, and at most `retention_count` of them."""
     retention_count: Count = 100_000
 
+    patrol_every: Seconds = 60.0
+    """Cadence of the patrol: how soon a write that landed against all assumptions is seen."""
+    patrol_hours: Seconds = 24.0
+    """A group is patrolled for so long after its last write of unknown fate; its records are kept as long."""
+    repair_minutes: Seconds = 30.0
+    """Drift that such a write of so short ago explains is repaired; any other is only reported."""
+    patrol_batch: Count = 20
+    """Groups per patrol, so that it never floods the hosts with GETs."""
+
     visibility_timeout: Seconds = 90.0
     """A killed worker's messages are delivered again after so long. Above three calls + the chord's dispatch
     lease + the longest countdown; at the defaults 3 * 15 + 21 + 8 = 74 s."""
@@ -91,6 +100,10 @@ class Settings(BaseSettings):
     redis_connect_timeout: Seconds = 3.0
     concurrency: Count = 32
     """Threads per worker: the work is waiting for hosts."""
+    heartbeat_dir: str = ""
+    """Where a worker keeps the files that `python -m worker.telemetry.probe` reads; by default below the
+    directory for temporary files, which is right for one worker per container. Of several on one machine
+    each needs its own, or one could not tell which of them is dead."""
     memory_watermark: Annotated[float, Field(gt=0, le=1)] = 0.8
     """From this share of Redis' maxmemory on, new operations are refused so that running ones can end."""
 

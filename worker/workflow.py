@@ -14,6 +14,7 @@ from worker.celery import (
     CONCLUDE,
     CREATE_GROUP,
     DELETE_GROUP,
+    PATROL_GROUP,
     QUEUE_OF,
     ROLLBACK_CREATE,
     ROLLBACK_DELETE,
@@ -50,6 +51,15 @@ def publish_settle(app: Celery, operation: OperationId, group: GroupId, hosts: S
 def publish_conclude(app: Celery, operation: OperationId, group: GroupId) -> None:
     """Publish the callback by itself: something is to be decided now, not when the slowest header ends."""
     _publish(app, CONCLUDE, [(operation, group)])
+
+
+def publish_patrol(app: Celery, groups: Sequence[GroupId]) -> None:
+    """Publish one look per group; it belongs to no operation."""
+    with _broker_errors(app):
+        for group in groups:
+            app.send_task(
+                PATROL_GROUP, (group,), queue=QUEUE_OF[PATROL_GROUP], argsrepr=group, ignore_result=True
+            )
 
 
 @contextmanager

@@ -128,6 +128,8 @@ class Step:
     """Tries since the decision that brought nothing: no answer, or a refusal."""
     due_at: Millis | None = None
     """When the sweep is to look at this host again; unset when no wait is recorded."""
+    abandoned_at: Millis | None = None
+    """When an operator gave up on the host; `reason` tells who and why."""
     lost_fields: tuple[str, ...] = ()
     """Fields of a deleted group that its host refused to take back."""
     attempts: tuple[Attempt, ...] = ()

@@ -5,8 +5,22 @@ Nothing here raises for what a host does: every function returns a small value, 
 
 from worker.steps.forward import forward
 from worker.steps.parts import Next, Parts, Result
+from worker.steps.patrol import Beat, Patrolled, PatrolStore, patrol
 from worker.steps.progress import conclude, resume
 from worker.steps.rollback import rollback
 from worker.steps.settle import settle
 
-__all__ = ["Next", "Parts", "Result", "conclude", "forward", "resume", "rollback", "settle"]
+__all__ = [
+    "Beat",
+    "Next",
+    "Parts",
+    "PatrolStore",
+    "Patrolled",
+    "Result",
+    "conclude",
+    "forward",
+    "patrol",
+    "resume",
+    "rollback",
+    "settle",
+]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import redis
 from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
@@ -35,4 +37,6 @@ def client(settings: Settings) -> redis.Redis:
             retry_on_error=[redis.ConnectionError, redis.TimeoutError],
         )
     except ValueError as error:
-        raise InvalidInput(f"LOCKSTEP_REDIS_URL={show(settings.redis_url)}: {error}") from error
+        # The value is shown only up to its password.
+        shown = show(re.sub(r"//.*@", "//…@", settings.redis_url))
+        raise InvalidInput(f"LOCKSTEP_REDIS_URL={shown}: {error}") from error

@@ -30,8 +30,18 @@ class Keys:
 
     @property
     def patrol(self) -> str:
-        """Sorted set: `group host` by the time its last ambiguous attempt was closed."""
+        """Sorted set: `group host presence` by the time a write that would bring it was given up."""
         return f"{self.prefix}patrol"
+
+    @property
+    def patrol_groups(self) -> str:
+        """Sorted set: group by the time the patrol is to look at it."""
+        return f"{self.prefix}patrol:groups"
+
+    @property
+    def drift(self) -> str:
+        """Hash: `group host` -> the drift that the patrol found there, as JSON."""
+        return f"{self.prefix}drift"
 
     def operation(self, operation: OperationId) -> str:
         """Hash: the operation's own fields."""

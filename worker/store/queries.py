@@ -77,11 +77,16 @@ class Queries:
         except UnknownFormat:
             return None  # a newer worker's record
 
-    def due(self, limit: int) -> tuple[OperationId, ...]:
-        """Return operations that the sweep is to look at, the longest overdue first."""
+    def now(self) -> Millis:
+        """Return the store's time."""
         with store_errors():
             seconds, micros = self._client.time()
-            now = seconds * 1000 + micros // 1000
+        return Millis(seconds * 1000 + micros // 1000)
+
+    def due(self, limit: int) -> tuple[OperationId, ...]:
+        """Return operations that the sweep is to look at, the longest overdue first."""
+        now = self.now()
+        with store_errors():
             ids = self._client.zrangebyscore(self._keys.due, "-inf", now, start=0, num=limit)
         return tuple(OperationId(each) for each in cast(list[str], ids))
 
@@ -90,15 +95,17 @@ class Queries:
         with store_errors():
             return bool(self._client.set(self._keys.lease(name), "1", nx=True, px=milliseconds))
 
-    def _oldest_ended(self, older_than: int, beyond: int, at_most: int) -> list[OperationId]:
-        seconds, micros = self._client.time()
-        horizon = seconds * 1000 + micros // 1000 - older_than
-        surplus = self._client.zcard(self._keys.ended) - beyond
-        old = self._client.zrangebyscore(self._keys.ended, "-inf", horizon, start=0, num=at_most)
-        found = dict.fromkeys(cast(list[str], old))
-        if surplus > 0:
-            first = self._client.zrange(self._keys.ended, 0, min(surplus, at_most) - 1)
-            found.update(dict.fromkeys(cast(list[str], first)))
+    def _oldest_ended(self, older_than: int, beyond: int, at_most: int, keep: int) -> list[OperationId]:
+        now = self.now()
+        ended = self._keys.ended
+        with store_errors():
+            surplus = self._client.zcard(ended) - beyond
+            old = self._client.zrangebyscore(ended, "-inf", now - max(older_than, keep), start=0, num=at_most)
+            found = dict.fromkeys(cast(list[str], old))
+            if surplus > 0:
+                most = min(surplus, at_most)
+                first = self._client.zrangebyscore(ended, "-inf", now - keep, start=0, num=most)
+                found.update(dict.fromkeys(cast(list[str], first)))
         return [OperationId(each) for each in list(found)[:at_most]]
 
 

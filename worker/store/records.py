@@ -55,6 +55,7 @@ class StepJson(TypedDict, total=False):
     misses: int
     undo_misses: int
     abandoned: str
+    abandoned_at: int
     lost: list[str]
     attempts: dict[str, AttemptJson]
 
@@ -111,6 +112,7 @@ def step_from(host: HostName, text: str, *, undo_needed: bool, due_at: Millis | 
         misses=int(kept.get("misses", 0)),
         undo_misses=int(kept.get("undo_misses", 0)),
         due_at=due_at,
+        abandoned_at=_millis(kept.get("abandoned_at")),
         lost_fields=tuple(kept.get("lost", ())),
         attempts=tuple(_attempt(key, each) for key, each in attempts),
     )

@@ -33,25 +33,26 @@ from worker.store.base import (
     Progress,
     Request,
     Settled,
+    Stale,
     Taker,
     Undoing,
     Verdict,
     View,
 )
+from worker.store.ends import RedisEnds
 from worker.store.keys import Keys
-from worker.store.queries import Queries
 from worker.store.records import step_from
-from worker.store.scripts import Scripts, store_errors
+from worker.store.scripts import Scripts
 
 
-class RedisStore(Queries):
+class RedisStore(RedisEnds):
     """The Store protocol on one Redis client. Safe to share between threads."""
 
     def __init__(self, client: redis.Redis, keys: Keys, limits: Limits) -> None:
         super().__init__(client, keys, limits)
         self._scripts = Scripts(client, keys)
 
-    def accept(self, request: Request) -> Accepted | Busy:
+    def accept(self, request: Request) -> Accepted | Busy | Stale:
         """Record a new operation and take its group's lock. Raises OperationIdReused and StoreFull."""
         said = self._scripts.strings(
             "accept",
@@ -64,8 +65,11 @@ class RedisStore(Queries):
             request.created_by,
             self._limits.patience,
             self._limits.memory_watermark,
+            json.dumps(dict(request.repairs)) if request.repairs else "",
         )
         match said[0]:
+            case "stale":
+                return Stale()
             case "busy":
                 return Busy(OperationId(said[1]))
             case "reused":
@@ -217,10 +221,9 @@ class RedisStore(Queries):
         hosts = self._scripts.strings("take", operation, by, self._limits.patience)
         return tuple(HostName(host) for host in hosts)
 
-    def forget(self, older_than: int, beyond: int, at_most: int) -> int:
-        """Drop ended records older than so many ms or beyond so many; return how many were dropped."""
-        with store_errors():
-            candidates = self._oldest_ended(older_than, beyond, at_most)
+    def forget(self, older_than: int, beyond: int, at_most: int, keep: int = 0) -> int:
+        """Drop ended records older than so many ms or beyond so many, none younger than `keep` ms."""
+        candidates = self._oldest_ended(older_than, beyond, at_most, keep)
         return sum(self._forget(operation) for operation in candidates)
 
     def _forget(self, operation: OperationId) -> bool:

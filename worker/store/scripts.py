@@ -25,6 +25,8 @@ def store_errors() -> Iterator[None]:
     """Turn what redis-py raises into StoreUnavailable, StoreFull or UnknownFormat."""
     try:
         yield
+    except (redis.AuthenticationError, redis.exceptions.AuthorizationError) as error:
+        raise StoreUnavailable(f"Redis refuses to serve: {error}") from error
     except (redis.ConnectionError, redis.TimeoutError) as error:
         raise StoreUnavailable(f"Redis does not answer: {error}") from error
     except redis.exceptions.OutOfMemoryError as error:

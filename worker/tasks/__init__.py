@@ -1,5 +1,5 @@
 """Thin Celery shells around the steps, one file each, in the order of an operation's life."""
 
-from worker.tasks import conclude, forward, rollback, settle, sweep
+from worker.tasks import conclude, forward, patrol, rollback, settle, sweep
 
-__all__ = ["conclude", "forward", "rollback", "settle", "sweep"]
+__all__ = ["conclude", "forward", "patrol", "rollback", "settle", "sweep", "watching"]

@@ -16,8 +16,7 @@ from worker.inventory import Inventory, load_inventory
 from worker.operation.model import HostName
 from worker.operation.ports import HostApi
 from worker.settings import Settings
-from worker.steps import Parts
-from worker.store.base import Store
+from worker.steps import Parts, PatrolStore
 from worker.store.connection import connect
 from worker.tasks.stopping import stopping
 
@@ -27,7 +26,7 @@ class Runtime:
     """The store, the hosts and the clock of one worker process."""
 
     settings: Settings
-    store: Store
+    store: PatrolStore
     parts: Parts
 
 
@@ -47,7 +46,7 @@ def real_hosts(settings: Settings, inventory: Inventory) -> Callable[[HostName],
     return find
 
 
-def assemble(settings: Settings, store: Store, hosts: Callable[[HostName], HostApi | None]) -> Runtime:
+def assemble(settings: Settings, store: PatrolStore, hosts: Callable[[HostName], HostApi | None]) -> Runtime:
     """Put a store and hosts together with what the settings say."""
     parts = Parts(
         store=store,

@@ -18,7 +18,8 @@ from worker.workflow import publish_conclude, publish_forward, publish_rollback,
 
 FORGOTTEN_AT_ONCE = 100
 """Records dropped per sweep, so that a sweep stays short."""
-MS_PER_DAY = 86_400_000
+MS_PER_HOUR = 3_600_000
+MS_PER_DAY = 24 * MS_PER_HOUR
 
 
 @shared_task(bind=True, name=SWEEP)
@@ -35,7 +36,12 @@ def _sweep(app: Celery, runtime: Runtime) -> str:
     settings, store = runtime.settings, runtime.store
     if not store.lease("sweep", round(settings.sweep_every * 500)):
         return "another sweep is at it"
-    store.forget(round(settings.retention_days * MS_PER_DAY), settings.retention_count, FORGOTTEN_AT_ONCE)
+    store.forget(
+        round(settings.retention_days * MS_PER_DAY),
+        settings.retention_count,
+        FORGOTTEN_AT_ONCE,
+        keep=round(settings.patrol_hours * MS_PER_HOUR),
+    )
     if longest_queue(app) > settings.sweep_queue_limit:
         return "put off: the queues are long, so messages are late, not lost"
     resumed = 0

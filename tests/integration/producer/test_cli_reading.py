@@ -129,7 +129,7 @@ def test_a_wrong_password(lockstep: Run, own_redis: RedisServer, monkeypatch: py
 
     assert (ran.code, ran.out) == (5, "")
     assert ran.err == (
-        "lockstep: error: Redis does not answer: invalid username-password pair or user is disabled; "
+        "lockstep: error: Redis refuses to serve: invalid username-password pair or user is disabled; "
         "LOCKSTEP_REDIS_URL names the server, `make up` starts one\n"
     )
 

@@ -12,9 +12,13 @@ local open = count(step, is_open)
 local pending = op.decision == 'roll_back' and redis.call('SISMEMBER', UNDO, host) == 1
 if op.ended or (open == 0 and not pending) then return 'not_pending' end
 for _, attempt in pairs(step.attempts) do
-  if is_open(attempt) then close_attempt(host, step, attempt, 'abandoned') end
+  if is_open(attempt) then
+    close_attempt(host, step, attempt, 'abandoned')
+    suspect(op, host, attempt)
+  end
 end
 step.abandoned = ARGV[4]
+step.abandoned_at = NOW
 if pending then
   redis.call('SREM', UNDO, host)
   step.undo = 'abandoned'
@@ -22,9 +26,8 @@ if pending then
   redis.call('HSET', OP, 'abandoned', '1')
 end
 redis.call('ZREM', WAITS, host)
-redis.call('ZADD', PATROL, NOW, op.group .. ' ' .. host)
 save_step(host, step)
-progressed()
+progressed(op)
 announce('abandoned', host)
 end_if_done(op)
 return 'abandoned'

@@ -1,7 +1,8 @@
 -- accept: record a new operation and take its group's lock.
 -- ARGV  3 group, 4 action, 5 payload fingerprint, 6 hosts as JSON [[name, fingerprint], ...],
---       7 deadline in ms from now, 8 who, 9 patience in ms, 10 memory watermark (share of maxmemory)
--- Returns  accepted | existing | reused | busy + the lock's owner | full + used and maximum bytes
+--       7 deadline in ms from now, 8 who, 9 patience in ms, 10 memory watermark (share of maxmemory),
+--       11 for a repair: what `ends` must still say, as JSON {host: text}; otherwise ''
+-- Returns  accepted | existing | reused | busy + the lock's owner | full + used and maximum bytes | stale
 -- Atomic, because the lock, the record and its due time must exist together or not at all: whoever dies
 -- right after this script leaves an operation that the sweep finds.
 local _, refused = load_operation()
@@ -20,6 +21,12 @@ if maximum and maximum > 0 and used >= maximum * tonumber(ARGV[10]) then
   return { 'full', tostring(used), tostring(maximum) }
 end
 
+if ARGV[11] ~= '' then
+  for host, text in pairs(cjson.decode(ARGV[11])) do
+    if redis.call('HGET', PREFIX .. 'ends:' .. ARGV[3], host) ~= text then return { 'stale' } end
+  end
+  redis.call('HSET', OP, 'repairs', '1')
+end
 local hosts = cjson.decode(ARGV[6])
 local names, steps = {}, {}
 for i, host in ipairs(hosts) do
@@ -35,7 +42,7 @@ end
 local deadline = NOW + tonumber(ARGV[7])
 redis.call('HSET', OP, 'format', FORMAT, 'group', ARGV[3], 'action', ARGV[4], 'state', 'applying',
   'payload', ARGV[5], 'total', #hosts, 'failed', 0, 'created_at', NOW, 'created_by', ARGV[8],
-  'deadline_at', deadline, 'progress_at', NOW, 'resumed', 0)
+  'deadline_at', deadline, 'progress_at', NOW, 'resumed', 0, 'patience', ARGV[9])
 redis.call('SET', lock, ID)
 redis.call('ZADD', OPERATIONS, NOW, ID)
 redis.call('ZADD', DUE, math.min(NOW + tonumber(ARGV[9]), deadline), ID)

@@ -21,7 +21,7 @@ end
 if seen == op.target then
   set_outcome(host, step, next(step.attempts) and 'applied' or 'unchanged')
   save_step(host, step)
-  progressed()
+  progressed(op)
   announce('step', host)
   return { 'done', step.outcome }
 end
@@ -33,13 +33,13 @@ if writes >= tonumber(ARGV[10]) then
   end
   set_outcome(host, step, 'unknown', 'all ' .. writes .. ' writes spent (' .. last .. ')')
   save_step(host, step)
-  progressed()
+  progressed(op)
   announce('step', host)
   return { 'failed', step.reason }
 end
 open_attempt(host, step, id, false, tonumber(ARGV[8]), tonumber(ARGV[9]))
 redis.call('SADD', UNDO, host)
 save_step(host, step)
-progressed()
+progressed(op)
 announce('attempt', host)
 return { 'send' }

@@ -35,7 +35,7 @@ if not op.ended and not op.decision and not step.outcome then
   end
 end
 save_step(host, step)
-if not op.ended then progressed() end
+if not op.ended then progressed(op) end
 end_if_done(op)
 announce('answer', host)
 if op.decision then return { 'aborted' } end

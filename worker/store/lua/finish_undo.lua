@@ -23,7 +23,7 @@ elseif not done and step.undo ~= 'restored' then
   step.reason = ARGV[6]
 end
 save_step(host, step)
-if not op.ended then progressed() end
+if not op.ended then progressed(op) end
 end_if_done(op)
 announce('answer', host)
 return { step.undo == 'restored' and 'restored' or 'pending' }

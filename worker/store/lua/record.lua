@@ -11,12 +11,14 @@ local clock = redis.call('TIME')
 local NOW = clock[1] * 1000 + math.floor(clock[2] / 1000)
 
 local function load_operation()
-  local got = redis.call('HMGET', OP, 'format', 'group', 'action', 'state', 'decision', 'ended', 'abandoned')
+  local got = redis.call('HMGET', OP, 'format', 'group', 'action', 'state', 'decision', 'ended', 'abandoned', 'repairs',
+    'resumed', 'patience')
   if not got[1] then return nil end
   if got[1] ~= FORMAT then return nil, redis.error_reply('LOCKSTEPFORMAT ' .. got[1]) end
   return {
     group = got[2], action = got[3], state = got[4], decision = got[5] or nil,
-    ended = got[6] == '1', abandoned = got[7] == '1',
+    ended = got[6] == '1', abandoned = got[7] == '1', repairs = got[8] == '1',
+    resumed = tonumber(got[9]), patience = tonumber(got[10]),
     target = got[3] == 'create' and 'present' or 'absent',
   }
 end
@@ -63,9 +65,10 @@ local function close_attempt(host, step, attempt, state)
   if count(step, is_open) == 0 then redis.call('SREM', OPEN, host) end
 end
 
--- Progress puts the sweep's patience back to its start.
-local function progressed()
+-- Progress puts the sweep's patience back to its start, and an operation that was resumed back within its reach.
+local function progressed(op)
   redis.call('HSET', OP, 'progress_at', NOW, 'resumed', 0)
+  if op.resumed > 0 then redis.call('ZADD', DUE, 'XX', 'LT', NOW + op.patience, ID) end
 end
 
 local function set_outcome(host, step, outcome, reason)
@@ -94,7 +97,7 @@ local function set_decision(op, decision, reason)
     'state', decision == 'commit' and 'committed' or 'rolling_back')
   if decision == 'roll_back' then redis.call('HSET', OP, 'reason', reason) end
   redis.call('DEL', WAITS) -- they were waits of forward steps
-  progressed()
+  progressed(op)
 end
 
 local function wait_until(host, at)
@@ -106,8 +109,17 @@ local function announce(what, host)
   redis.call('PUBLISH', PREFIX .. 'events:' .. ID, cjson.encode({ what = what, host = host, at = NOW }))
 end
 
--- Keeps, per host, what this operation left there, for the patrol.
+-- Puts a write whose fate was never learned on the patrol's list, with what it would bring if it landed late.
+local function suspect(op, host, attempt)
+  local brings = (attempt.undo == (op.action == 'create')) and 'absent' or 'present'
+  redis.call('ZADD', PATROL, NOW, op.group .. ' ' .. host .. ' ' .. brings)
+  redis.call('ZADD', PREFIX .. 'patrol:groups', 'LT', NOW, op.group)
+end
+
+-- Keeps, per host, what this operation left there, for the patrol. A repair that was rolled back leaves the drift
+-- as it was: what the operation before it left stays the measure.
 local function keep_ends(op)
+  if op.repairs and op.decision == 'roll_back' then return end
   local row, key = {}, PREFIX .. 'ends:' .. op.group
   local function put(host, presence)
     row[#row + 1] = host

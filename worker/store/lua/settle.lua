@@ -13,7 +13,7 @@ for _, attempt in pairs(step.attempts) do
   if is_open(attempt) then
     if attempt.probed and sent >= attempt.probed + window then
       close_attempt(host, step, attempt, 'settled')
-      redis.call('ZADD', PATROL, NOW, op.group .. ' ' .. host)
+      suspect(op, host, attempt)
     else
       if not attempt.probed and sent >= attempt.quiet then attempt.probed = NOW end
       local at = attempt.probed and attempt.probed + window or attempt.quiet
@@ -25,7 +25,7 @@ local open = count(step, is_open)
 local proven = op.decision == 'roll_back' and tonumber(ARGV[5]) == 0 and open == 0 and seen == step.before
 local restored = proven and restore(host, step)
 save_step(host, step)
-progressed()
+progressed(op)
 announce('probe', host)
 end_if_done(op)
 return { restored and '1' or '0', tostring(open), tostring(again) }

@@ -17,7 +17,7 @@ if ARGV[3] == 'callback' then
   if phase ~= 'rollback' or redis.call('HGET', OP, 'dispatched') == phase then return {} end
   redis.call('HSET', OP, 'dispatched', phase)
   for _, host in ipairs(redis.call('SMEMBERS', members)) do add(host) end
-  progressed()
+  progressed(op)
   return hosts
 end
 

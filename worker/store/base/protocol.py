@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from enum import StrEnum
 from typing import Protocol
 
 from worker.operation.decision import Tally
 from worker.operation.model import (
-    Action,
     AttemptId,
     Decision,
-    GroupId,
     HostName,
-    HostRef,
     Millis,
     Operation,
     OperationId,
@@ -23,125 +18,20 @@ from worker.operation.model import (
     Seen,
     Step,
 )
-
-
-class Accepted(StrEnum):
-    """What became of a new operation."""
-
-    ACCEPTED = "accepted"
-    EXISTING = "existing"
-    """The same id with the same payload: nothing was written."""
-
-
-@dataclass(frozen=True, slots=True)
-class Busy:
-    """Another operation holds the group's lock; nothing was written."""
-
-    owner: OperationId
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What a producer asks for."""
-
-    id: OperationId
-    group: GroupId
-    action: Action
-    hosts: tuple[HostRef, ...]
-    deadline: int
-    """Milliseconds from now."""
-    created_by: str
-
-
-class Forward(StrEnum):
-    """What a forward transition says is to be done next."""
-
-    ABORTED = "aborted"
-    """Unknown, ended or decided: write nothing."""
-    ELSEWHERE = "elsewhere"
-    """The record knows this host under another URL: write nothing."""
-    DONE = "done"
-    FAILED = "failed"
-    SEND = "send"
-    OPEN = "open"
-    """Nothing is settled: try again."""
-    MISSED = "missed"
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """The answer of a forward transition; `misses` counts the probes in a row that told nothing."""
-
-    next: Forward
-    outcome: Outcome | None = None
-    reason: str | None = None
-    misses: int = 0
-
-
-class Verdict(StrEnum):
-    """What came of a write, once a contested one was looked into."""
-
-    APPLIED = "applied"
-    ALREADY = "already"
-    REFUSED = "refused"
-    NOT_APPLIED = "not_applied"
-    UNKNOWN = "unknown"
-    MISDIRECTED = "misdirected"
-
-
-class Undoing(StrEnum):
-    """What `begin_undo` says is to be done next."""
-
-    ABORTED = "aborted"
-    ELSEWHERE = "elsewhere"
-    SEND = "send"
-
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """One step after the decision, and the store's clock at that moment."""
-
-    decision: Decision | None
-    ended: bool
-    now: Millis
-    step: Step | None
-    undo_needed: bool
-    action: Action | None
-    group: GroupId | None
-
-
-@dataclass(frozen=True, slots=True)
-class Settled:
-    """What a settling GET brought; `again_at` is set while attempts are open."""
-
-    restored: bool
-    open: int
-    again_at: Millis | None
-
-
-class Taker(StrEnum):
-    """Who claims hosts to be published."""
-
-    CALLBACK = "callback"
-    SWEEP = "sweep"
-
-
-class Cancelled(StrEnum):
-    """What became of a cancel."""
-
-    CANCELLED = "cancelled"
-    UNKNOWN = "unknown"
-    COMMITTED = "commit"
-    ROLLING_BACK = "roll_back"
-
-
-class Abandoned(StrEnum):
-    """What became of an abandon."""
-
-    ABANDONED = "abandoned"
-    NOT_PENDING = "not_pending"
-    UNDECIDED = "undecided"
-    UNKNOWN = "unknown"
+from worker.store.base.answers import (
+    Abandoned,
+    Accepted,
+    Busy,
+    Cancelled,
+    Progress,
+    Request,
+    Settled,
+    Stale,
+    Taker,
+    Undoing,
+    Verdict,
+    View,
+)
 
 
 class Transitions(Protocol):
@@ -221,7 +111,7 @@ class Transitions(Protocol):
 class Store(Transitions, Protocol):
     """Everything: the transitions, and what producers, callbacks, the sweep and people need."""
 
-    def accept(self, request: Request) -> Accepted | Busy:
+    def accept(self, request: Request) -> Accepted | Busy | Stale:
         """Record a new operation and take its group's lock. Raises OperationIdReused and StoreFull."""
         ...
 
@@ -245,8 +135,11 @@ class Store(Transitions, Protocol):
         """Take a short lease for a periodic piece of work; False if somebody else holds it."""
         ...
 
-    def forget(self, older_than: int, beyond: int, at_most: int) -> int:
-        """Drop ended records older than so many ms or beyond so many; return how many were dropped."""
+    def forget(self, older_than: int, beyond: int, at_most: int, keep: int = 0) -> int:
+        """Drop ended records older than so many ms or beyond so many, none younger than `keep` ms.
+
+        Returns how many were dropped.
+        """
         ...
 
     def operation(self, operation: OperationId) -> Operation | None:

@@ -1,0 +1,62 @@
+"""Drift: a host that differs from what the last ended operation that covered its group left there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from worker.operation.model import Action, GroupId, HostName, Millis, OperationId, Presence
+
+MS_PER_SECOND = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """What the last ended operation that covered a group and a host left there."""
+
+    presence: Presence
+    operation: OperationId
+    at: Millis
+
+    @property
+    def text(self) -> str:
+        """As it stands in the record; two ends are the same if their texts are."""
+        return f"{self.presence} {self.operation} {self.at}"
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """One host that differs."""
+
+    group: GroupId
+    host: HostName
+    end: End
+    found: Presence
+    seen_at: Millis
+    explained: bool = False
+    """A recent write of unknown fate would have brought what was found: it landed late."""
+
+    @property
+    def remedy(self) -> Action:
+        """The action that brings the host back to what the end says."""
+        return Action.CREATE if self.end.presence is Presence.PRESENT else Action.DELETE
+
+
+class Remedy(StrEnum):
+    """What the patrol does about a drift."""
+
+    REPAIR = "repair"
+    REPORT = "report"
+
+
+def remedy_for(suspected_at: Millis | None, now: Millis, repair_window: int) -> Remedy:
+    """Repair what a write of unknown fate in the last `repair_window` ms explains; report all other drift."""
+    if suspected_at is not None and now - suspected_at <= repair_window:
+        return Remedy.REPAIR
+    return Remedy.REPORT
+
+
+def next_patrol(suspected_at: Millis, now: Millis, every: int, longest: int) -> Millis:
+    """Return when to look at a group again: often at first, for late writes land soon if at all."""
+    age = now - suspected_at
+    return Millis(now + min(longest, max(every, age // 4)))

@@ -1,0 +1,38 @@
+"""The protocols that a store keeps, and the values that pass between it and its callers."""
+
+from worker.store.base.answers import (
+    Abandoned,
+    Accepted,
+    Busy,
+    Cancelled,
+    Forward,
+    Progress,
+    Request,
+    Settled,
+    Stale,
+    Taker,
+    Undoing,
+    Verdict,
+    View,
+)
+from worker.store.base.ends import Ends
+from worker.store.base.protocol import Store, Transitions
+
+__all__ = [
+    "Abandoned",
+    "Accepted",
+    "Busy",
+    "Cancelled",
+    "Ends",
+    "Forward",
+    "Progress",
+    "Request",
+    "Settled",
+    "Stale",
+    "Store",
+    "Taker",
+    "Transitions",
+    "Undoing",
+    "Verdict",
+    "View",
+]

@@ -1,0 +1,145 @@
+"""What transitions are given, and what they answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from worker.operation.model import (
+    Action,
+    Decision,
+    GroupId,
+    HostName,
+    HostRef,
+    Millis,
+    OperationId,
+    Outcome,
+    Step,
+)
+
+
+class Accepted(StrEnum):
+    """What became of a new operation."""
+
+    ACCEPTED = "accepted"
+    EXISTING = "existing"
+    """The same id with the same payload: nothing was written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Busy:
+    """Another operation holds the group's lock; nothing was written."""
+
+    owner: OperationId
+
+
+@dataclass(frozen=True, slots=True)
+class Stale:
+    """Another operation has ended since the drift was seen; nothing was written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a producer asks for."""
+
+    id: OperationId
+    group: GroupId
+    action: Action
+    hosts: tuple[HostRef, ...]
+    deadline: int
+    """Milliseconds from now."""
+    created_by: str
+    repairs: Mapping[HostName, str] = field(default_factory=dict)
+    """For a repair: what the ends of these hosts must still say (see `worker.store.ends`)."""
+
+
+class Forward(StrEnum):
+    """What a forward transition says is to be done next."""
+
+    ABORTED = "aborted"
+    """Unknown, ended or decided: write nothing."""
+    ELSEWHERE = "elsewhere"
+    """The record knows this host under another URL: write nothing."""
+    DONE = "done"
+    FAILED = "failed"
+    SEND = "send"
+    OPEN = "open"
+    """Nothing is settled: try again."""
+    MISSED = "missed"
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """The answer of a forward transition; `misses` counts the probes in a row that told nothing."""
+
+    next: Forward
+    outcome: Outcome | None = None
+    reason: str | None = None
+    misses: int = 0
+
+
+class Verdict(StrEnum):
+    """What came of a write, once a contested one was looked into."""
+
+    APPLIED = "applied"
+    ALREADY = "already"
+    REFUSED = "refused"
+    NOT_APPLIED = "not_applied"
+    UNKNOWN = "unknown"
+    MISDIRECTED = "misdirected"
+
+
+class Undoing(StrEnum):
+    """What `begin_undo` says is to be done next."""
+
+    ABORTED = "aborted"
+    ELSEWHERE = "elsewhere"
+    SEND = "send"
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One step after the decision, and the store's clock at that moment."""
+
+    decision: Decision | None
+    ended: bool
+    now: Millis
+    step: Step | None
+    undo_needed: bool
+    action: Action | None
+    group: GroupId | None
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What a settling GET brought; `again_at` is set while attempts are open."""
+
+    restored: bool
+    open: int
+    again_at: Millis | None
+
+
+class Taker(StrEnum):
+    """Who claims hosts to be published."""
+
+    CALLBACK = "callback"
+    SWEEP = "sweep"
+
+
+class Cancelled(StrEnum):
+    """What became of a cancel."""
+
+    CANCELLED = "cancelled"
+    UNKNOWN = "unknown"
+    COMMITTED = "commit"
+    ROLLING_BACK = "roll_back"
+
+
+class Abandoned(StrEnum):
+    """What became of an abandon."""
+
+    ABANDONED = "abandoned"
+    NOT_PENDING = "not_pending"
+    UNDECIDED = "undecided"
+    UNKNOWN = "unknown"

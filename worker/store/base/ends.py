@@ -1,0 +1,51 @@
+"""The Ends protocol: what outlives operations, for the patrol and for people who look for drift."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Protocol
+
+from worker.operation.drift import Drift, End
+from worker.operation.model import GroupId, HostName, Millis, OperationId, Presence
+
+
+class Ends(Protocol):
+    """What the patrol, and people who look for drift, need of a store."""
+
+    def now(self) -> Millis:
+        """Return the store's time."""
+        ...
+
+    def ends(self, group: GroupId) -> dict[HostName, End]:
+        """Return what the last ended operations left of a group, per host that they covered."""
+        ...
+
+    def groups_with_ends(self) -> Iterator[GroupId]:
+        """Yield every group of which an operation has ended; in no order, each once."""
+        ...
+
+    def lock_owner(self, group: GroupId) -> OperationId | None:
+        """Return the operation that works on the group just now."""
+        ...
+
+    def patrol_due(self, limit: int) -> tuple[GroupId, ...]:
+        """Return groups that the patrol is to look at, the longest overdue first."""
+        ...
+
+    def suspicions(
+        self, group: GroupId, hosts: Iterable[HostName]
+    ) -> dict[tuple[HostName, Presence], Millis]:
+        """Return when writes of unknown fate that would bring this presence to a host were given up."""
+        ...
+
+    def patrol_again(self, group: GroupId, at: Millis | None) -> None:
+        """Look at the group again then; None takes it off the list."""
+        ...
+
+    def keep_drift(self, group: GroupId, found: Mapping[HostName, Drift | None]) -> list[Drift]:
+        """Record the drift of these hosts (None: none any more); return what was not known yet."""
+        ...
+
+    def drifts(self) -> list[Drift]:
+        """Return the drift that the patrol found and that has not gone since."""
+        ...

@@ -1,0 +1,115 @@
+"""What outlives operations: the last end per group and host, the patrol's list, and the drift it found."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from typing import cast
+
+from worker.operation.drift import Drift, End
+from worker.operation.model import GroupId, HostName, Millis, OperationId, Presence
+from worker.store.queries import Queries
+from worker.store.scripts import store_errors
+
+
+class RedisEnds(Queries):
+    """The Ends protocol on one Redis client."""
+
+    def ends(self, group: GroupId) -> dict[HostName, End]:
+        """Return what the last ended operations left of a group, per host that they covered."""
+        with store_errors():
+            kept = cast(dict[str, str], self._client.hgetall(self._keys.ends(group)))
+        return {HostName(host): _end(text) for host, text in kept.items()}
+
+    def groups_with_ends(self) -> Iterator[GroupId]:
+        """Yield every group of which an operation has ended; in no order, each once."""
+        start = self._keys.ends(GroupId(""))
+        seen: set[str] = set()
+        with store_errors():
+            for key in cast(Iterator[str], self._client.scan_iter(match=f"{start}*", count=1000)):
+                if key not in seen:
+                    seen.add(key)
+                    yield GroupId(key.removeprefix(start))
+
+    def lock_owner(self, group: GroupId) -> OperationId | None:
+        """Return the operation that works on the group just now."""
+        with store_errors():
+            owner = cast(str | None, self._client.get(self._keys.lock(group)))
+        return None if owner is None else OperationId(owner)
+
+    def patrol_due(self, limit: int) -> tuple[GroupId, ...]:
+        """Return groups that the patrol is to look at, the longest overdue first."""
+        now = self.now()
+        with store_errors():
+            groups = self._client.zrangebyscore(self._keys.patrol_groups, "-inf", now, start=0, num=limit)
+        return tuple(GroupId(group) for group in cast(list[str], groups))
+
+    def suspicions(
+        self, group: GroupId, hosts: Iterable[HostName]
+    ) -> dict[tuple[HostName, Presence], Millis]:
+        """Return when writes of unknown fate that would bring this presence to a host were given up."""
+        asked = [(host, presence) for host in hosts for presence in Presence]
+        if not asked:
+            return {}
+        members = [f"{group} {host} {presence}" for host, presence in asked]
+        with store_errors():
+            scores = self._client.zmscore(self._keys.patrol, members)
+        return {one: Millis(int(at)) for one, at in zip(asked, scores, strict=True) if at is not None}
+
+    def patrol_again(self, group: GroupId, at: Millis | None) -> None:
+        """Look at the group again then; None takes it off the list."""
+        with store_errors():
+            if at is not None:
+                self._client.zadd(self._keys.patrol_groups, {group: at}, xx=True)
+                return
+            self._client.zrem(self._keys.patrol_groups, group)
+            members = [f"{group} {host} {presence}" for host in self.ends(group) for presence in Presence]
+            if members:
+                self._client.zrem(self._keys.patrol, *members)
+
+    def keep_drift(self, group: GroupId, found: Mapping[HostName, Drift | None]) -> list[Drift]:
+        """Record the drift of these hosts (None: none any more); return what was not known yet."""
+        new: list[Drift] = []
+        with store_errors():
+            for host, drift in found.items():
+                name = f"{group} {host}"
+                if drift is None:
+                    self._client.hdel(self._keys.drift, name)
+                elif self._client.hsetnx(self._keys.drift, name, _json(drift)):
+                    new.append(drift)
+        return new
+
+    def drifts(self) -> list[Drift]:
+        """Return the drift that the patrol found and that has not gone since."""
+        with store_errors():
+            kept = cast(dict[str, str], self._client.hgetall(self._keys.drift))
+        return [_drift(name, text) for name, text in sorted(kept.items())]
+
+
+def _end(text: str) -> End:
+    presence, operation, at = text.split(" ")
+    return End(Presence(presence), OperationId(operation), Millis(int(at)))
+
+
+def _json(drift: Drift) -> str:
+    return json.dumps(
+        {
+            "end": drift.end.text,
+            "found": drift.found,
+            "seen_at": drift.seen_at,
+            "explained": drift.explained,
+        }
+    )
+
+
+def _drift(name: str, text: str) -> Drift:
+    group, host = name.split(" ")
+    kept = json.loads(text)
+    return Drift(
+        GroupId(group),
+        HostName(host),
+        _end(str(kept["end"])),
+        Presence(kept["found"]),
+        Millis(int(kept["seen_at"])),
+        bool(kept["explained"]),
+    )

@@ -1,0 +1,77 @@
+"""patrol and patrol_group: look for drift after writes of unknown fate."""
+
+from __future__ import annotations
+
+from celery import Task, shared_task
+from celery.utils.log import get_task_logger
+from kombu.exceptions import OperationalError
+
+from worker.celery import PATROL, PATROL_GROUP
+from worker.operation.errors import StoreUnavailable
+from worker.operation.model import GroupId
+from worker.settings import Settings
+from worker.steps import Beat, Patrolled
+from worker.steps import patrol as patrol_step
+from worker.tasks.runtime import Runtime, runtime_of
+from worker.tasks.shell import guarded
+from worker.workflow import publish_forward, publish_patrol
+
+LONGEST_BETWEEN = 3_600_000
+"""Milliseconds between two looks at one group, at most."""
+logger = get_task_logger(__name__)
+
+
+@shared_task(bind=True, name=PATROL)
+def patrol(self: Task[..., str]) -> str:
+    """Publish one look per group that is due; never speaks HTTP itself."""
+    runtime = runtime_of(self.app)
+    try:
+        if not runtime.store.lease("patrol", round(runtime.settings.patrol_every * 500)):
+            return "another patrol is at it"
+        groups = runtime.store.patrol_due(runtime.settings.patrol_batch)
+        publish_patrol(self.app, groups)
+    except (StoreUnavailable, OperationalError) as error:
+        return f"put off: {error}"
+    return f"{len(groups)} groups"
+
+
+@shared_task(bind=True, name=PATROL_GROUP)
+def patrol_group(self: Task[..., str], group: GroupId) -> str:
+    """Compare one group's hosts with the record; repair what a late write explains, report the rest."""
+
+    def run(runtime: Runtime) -> str:
+        came = patrol_step(runtime.parts, runtime.store, group, beat_of(runtime.settings))
+        for repair in came.repairs:
+            publish_forward(self.app, repair.operation, group, repair.action, repair.hosts)
+        return _told(came)
+
+    return guarded(self, run)
+
+
+def beat_of(settings: Settings) -> Beat:
+    """Return the patrol's times in milliseconds."""
+    return Beat(
+        every=round(settings.patrol_every * 1000),
+        longest=LONGEST_BETWEEN,
+        watched=round(settings.patrol_hours * 3_600_000),
+        repair=round(settings.repair_minutes * 60_000),
+        budget=round(settings.call_timeout * 2000),
+        deadline=round(settings.deadline * 1000),
+    )
+
+
+def _told(came: Patrolled) -> str:
+    for drift in came.new:
+        logger.warning(
+            "drift: %s is %s on %s, but operation %s left it %s (%s)",
+            drift.group,
+            drift.found,
+            drift.host,
+            drift.end.operation,
+            drift.end.presence,
+            "a late write, being repaired" if drift.explained else "unexplained: see `lockstep drift`",
+        )
+    if not came.drifts:
+        return "no drift"
+    hosts = ", ".join(drift.host for drift in came.drifts)
+    return f"drift on {hosts}; {len(came.repairs)} repairs begun"

@@ -1,0 +1,16 @@
+"""What is watched of a worker process; connected here, for producers never import the tasks."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from celery.signals import celeryd_init
+
+from worker.celery import Lockstep
+from worker.telemetry import heartbeat
+
+
+@celeryd_init.connect
+def _watch(instance: Any, **_: Any) -> None:
+    app = cast(Lockstep, instance.app)
+    heartbeat.install(app, app.settings.heartbeat_dir)
