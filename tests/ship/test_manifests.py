@@ -206,6 +206,13 @@ def test_what_keeps_running_is_probed(rendered: Rendered) -> None:
             assert {"startupProbe", "readinessProbe", "livenessProbe"} <= set(container), each
 
 
+def test_workers_live_while_redis_is_away_and_are_ready_once_they_take_tasks(rendered: Rendered) -> None:
+    for name in WORKERS:
+        (container,) = rendered.component(name).containers
+        for probe, sign in (("startupProbe", "live"), ("livenessProbe", "live"), ("readinessProbe", "ready")):
+            assert container[probe]["exec"]["command"] == ["python", "-m", "worker.telemetry.probe", sign]
+
+
 def test_images_are_pinned(rendered: Rendered) -> None:
     for each in rendered.starting_pods():
         for container in each.containers:
