@@ -11,7 +11,7 @@ import redis
 from tests.twin import MemoryStore
 from worker.operation.limits import Limits
 from worker.operation.model import GroupId, HostName, Millis, OperationId
-from worker.store.base import Store
+from worker.steps import PatrolStore
 from worker.store.keys import Keys
 from worker.store.redis import RedisStore
 
@@ -25,9 +25,9 @@ WORKING_SETS = ("todo", "undo", "open", "waits")
 class Bench(Protocol):
     """One empty store, and the hand that tests hold over it."""
 
-    store: Store
+    store: PatrolStore
 
-    def limited(self, **changes: Any) -> Store:
+    def limited(self, **changes: Any) -> PatrolStore:
         """The same records under other limits."""
         ...
 
@@ -55,8 +55,8 @@ class Bench(Protocol):
         """What the last ended operation left on each host, and which one it was."""
         ...
 
-    def patrol(self) -> set[tuple[str, str]]:
-        """The groups and hosts that the patrol is to look at."""
+    def patrol(self) -> set[tuple[str, str, str]]:
+        """Every group, host and presence that a write of unknown fate would bring there."""
         ...
 
 
@@ -65,9 +65,9 @@ class RedisBench:
 
     def __init__(self, client: redis.Redis) -> None:
         self.client = client
-        self.store: Store = self.limited()
+        self.store: PatrolStore = self.limited()
 
-    def limited(self, **changes: Any) -> Store:
+    def limited(self, **changes: Any) -> PatrolStore:
         return RedisStore(self.client, Keys(PREFIX), replace(LIMITS, **changes))
 
     def now(self) -> Millis:
@@ -94,10 +94,10 @@ class RedisBench:
         split = {host: text.split() for host, text in kept.items()}
         return {HostName(host): (presence, operation) for host, (presence, operation, _) in split.items()}
 
-    def patrol(self) -> set[tuple[str, str]]:
+    def patrol(self) -> set[tuple[str, str, str]]:
         members = cast(list[str], self.client.zrange(Keys(PREFIX).patrol, 0, -1))
-        pairs = (member.split() for member in members)
-        return {(group, host) for group, host in pairs}
+        split = (member.split() for member in members)
+        return {(group, host, presence) for group, host, presence in split}
 
 
 class MemoryBench:
@@ -106,12 +106,13 @@ class MemoryBench:
     def __init__(self) -> None:
         self.time = Millis(1_000_000)
         self.memory = MemoryStore(self.now, LIMITS)
-        self.store: Store = self.memory
+        self.store: PatrolStore = self.memory
 
-    def limited(self, **changes: Any) -> Store:
+    def limited(self, **changes: Any) -> PatrolStore:
         twin = MemoryStore(self.now, replace(LIMITS, **changes))
         mine = self.memory
-        twin.records, twin.locks, twin.ends, twin.patrol = mine.records, mine.locks, mine.ends, mine.patrol
+        twin.records, twin.locks, twin.left = mine.records, mine.locks, mine.left
+        twin.suspected, twin.looks, twin.drifted = mine.suspected, mine.looks, mine.drifted
         return twin
 
     def now(self) -> Millis:
@@ -122,9 +123,10 @@ class MemoryBench:
 
     def key_names(self) -> set[str]:
         store = self.memory
-        found = {f"lock:{group}" for group in store.locks} | {f"ends:{group}" for group in store.ends}
+        found = {f"lock:{group}" for group in store.locks} | {f"ends:{group}" for group in store.left}
         found |= {f"lease:{name}" for name, until in store.leases.items() if until > self.time}
-        found |= {"patrol"} if store.patrol else set()
+        kept = {"patrol": store.suspected, "patrol:groups": store.looks, "drift": store.drifted}
+        found |= {name for name, entries in kept.items() if entries}
         for key, record in store.records.items():
             found |= {f"op:{key}", f"op:{key}:steps", "operations"}
             found |= {f"op:{key}:{name}" for name in WORKING_SETS if getattr(record, name)}
@@ -138,8 +140,8 @@ class MemoryBench:
         self.memory.memory_used = 0.95
 
     def ends(self, group: GroupId) -> dict[HostName, tuple[str, str]]:
-        kept = self.memory.ends.get(group, {})
-        return {host: (str(presence), operation) for host, (presence, operation) in kept.items()}
+        kept = self.memory.left.get(group, {})
+        return {host: (str(end.presence), end.operation) for host, end in kept.items()}
 
-    def patrol(self) -> set[tuple[str, str]]:
-        return set(self.memory.patrol)
+    def patrol(self) -> set[tuple[str, str, str]]:
+        return {(group, host, str(presence)) for group, host, presence in self.memory.suspected}

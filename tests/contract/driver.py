@@ -19,7 +19,8 @@ from worker.operation.model import (
     Seen,
     Step,
 )
-from worker.store.base import Accepted, Busy, Progress, Request, Settled, Store, Taker, Undoing, Verdict
+from worker.steps import PatrolStore
+from worker.store.base import Accepted, Busy, Progress, Request, Settled, Stale, Taker, Undoing, Verdict
 
 ABSENT = Seen(Presence.ABSENT)
 PRESENT = Seen(Presence.PRESENT, '{"groupId": "g", "colour": "red"}')
@@ -33,7 +34,7 @@ class Driver:
 
     def __init__(self, bench: Bench, name: str = "one", action: Action = Action.CREATE) -> None:
         self.bench = bench
-        self.store: Store = bench.store
+        self.store: PatrolStore = bench.store
         self.id = OperationId(name)
         self.action = action
 
@@ -43,7 +44,7 @@ class Driver:
         refs = tuple(HostRef(host, f"url of {host}") for host in hosts)
         return Request(self.id, group, self.action, refs, deadline, "a test")
 
-    def accept(self, hosts: tuple[HostName, ...] = (A, B), deadline: int = LONG) -> Accepted | Busy:
+    def accept(self, hosts: tuple[HostName, ...] = (A, B), deadline: int = LONG) -> Accepted | Busy | Stale:
         return self.store.accept(self.request(hosts, deadline=deadline))
 
     def accepted(self, hosts: tuple[HostName, ...] = (A, B), deadline: int = LONG) -> Driver:

@@ -52,7 +52,7 @@ def test_a_settled_host_is_put_on_the_patrol_list(unknown: Driver) -> None:
     assert unknown.bench.patrol() == set()
     unknown.bench.pass_time(LIMITS.settle)
     unknown.look(A, ABSENT)
-    assert unknown.bench.patrol() == {("g", "a")}
+    assert unknown.bench.patrol() == {("g", "a", "present")}
 
 
 def test_a_look_before_the_attempt_is_quiet_is_no_first_look(create: Driver) -> None:

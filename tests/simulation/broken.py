@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from tests.simulation.ledger import WatchedStore
 from tests.simulation.limits import LIMITS
-from tests.twin.record import Record, StepRecord
+from tests.twin.record import AttemptRecord, Record, StepRecord
 from worker.operation.limits import Limits
 from worker.operation.model import (
     AttemptId,
@@ -151,7 +151,7 @@ class DecidesAgain(WatchedStore):
 class TellsThePatrolNothing(WatchedStore):
     """A host with a settled attempt is not put on the patrol list."""
 
-    def _look_again_at(self, host: HostName, record: Record) -> None:
+    def _suspect(self, record: Record, host: HostName, attempt: AttemptRecord) -> None:
         pass
 
 

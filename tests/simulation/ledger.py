@@ -20,7 +20,7 @@ from worker.operation.model import (
     Presence,
     Undo,
 )
-from worker.store.base import Accepted, Busy, Cancelled, Request
+from worker.store.base import Accepted, Busy, Cancelled, Request, Stale
 
 if TYPE_CHECKING:
     from tests.simulation.hosts import SimHost, Write
@@ -39,7 +39,7 @@ class WatchedStore(MemoryStore):
         super().__init__(clock, limits)
         self._ledger = ledger
 
-    def accept(self, request: Request) -> Accepted | Busy:
+    def accept(self, request: Request) -> Accepted | Busy | Stale:
         said = super().accept(request)
         if said is Accepted.ACCEPTED:
             self._ledger.accepted(self.records[request.id])
@@ -176,11 +176,12 @@ class Ledger:
             self._drift_is_explained(host)
 
     def _drift_is_explained(self, host: SimHost) -> None:
-        group = next(iter(self.store.ends), None)
-        if group is None or host.name not in self.store.ends[group]:
+        group = next(iter(self.store.groups_with_ends()), None)
+        end = self.store.ends(group).get(host.name) if group is not None else None
+        if group is None or end is None:
             return
-        presence, _ = self.store.ends[group][host.name]
-        if host.holds is not (presence is Presence.PRESENT):
+        if host.holds is not (end.presence is Presence.PRESENT):
             self.world.note("drift left for the patrol")
-            if (group, host.name) not in self.store.patrol:
+            found = Presence.PRESENT if host.holds else Presence.ABSENT
+            if (host.name, found) not in self.store.suspicions(group, [host.name]):
                 raise Violation(f"{host.name} drifted, and the patrol is not told to look at it")

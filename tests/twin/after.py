@@ -100,7 +100,7 @@ class AfterDecision(MemoryQueries):
         for attempt in step.open_attempts():
             if attempt.probed is not None and sent_at >= attempt.probed + window:
                 self._close_attempt(record, host, step, attempt, AttemptState.SETTLED)
-                self._look_again_at(host, record)
+                self._suspect(record, host, attempt)
                 continue
             if attempt.probed is None and sent_at >= attempt.quiet:
                 attempt.probed = self.clock()
@@ -149,13 +149,14 @@ class AfterDecision(MemoryQueries):
             return Abandoned.NOT_PENDING
         for attempt in step.open_attempts():
             self._close_attempt(record, host, step, attempt, AttemptState.ABANDONED)
+            self._suspect(record, host, attempt)
         step.abandoned = reason
+        step.abandoned_at = self.clock()
         if pending:
             record.undo.discard(host)
             step.undo = Undo.ABANDONED
             record.abandoned = True
         record.waits.pop(host, None)
-        self._look_again_at(host, record)
         self._progressed(record)
         self.heard("abandoned", record, host)
         self._end_if_done(record)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tests.twin.record import FORMAT, AttemptRecord, Record, StepRecord
+from worker.operation.drift import Drift, End
 from worker.operation.errors import UnknownFormat
 from worker.operation.limits import Limits
 from worker.operation.model import (
+    Action,
     AttemptId,
     AttemptState,
     Decision,
@@ -21,6 +23,9 @@ from worker.operation.model import (
 )
 from worker.operation.states import State
 
+Suspect = tuple[GroupId, HostName, Presence]
+"""What a write of unknown fate would bring to a host."""
+
 
 class Books:
     """The working state and what `record.lua` is to the scripts."""
@@ -30,8 +35,10 @@ class Books:
         self.limits = limits
         self.records: dict[OperationId, Record] = {}
         self.locks: dict[GroupId, OperationId] = {}
-        self.ends: dict[GroupId, dict[HostName, tuple[Presence, OperationId]]] = {}
-        self.patrol: dict[tuple[GroupId, HostName], Millis] = {}
+        self.left: dict[GroupId, dict[HostName, End]] = {}
+        self.suspected: dict[Suspect, Millis] = {}
+        self.looks: dict[GroupId, Millis] = {}
+        self.drifted: dict[tuple[GroupId, HostName], Drift] = {}
         self.leases: dict[str, Millis] = {}
         self.memory_used = 0.0
         """Share of the memory limit."""
@@ -65,6 +72,8 @@ class Books:
 
     def _progressed(self, record: Record) -> None:
         record.progress_at = self.clock()
+        if record.resumed:
+            self._due_no_later(record, Millis(self.clock() + record.patience))
         record.resumed = 0
 
     def _set_outcome(
@@ -107,8 +116,12 @@ class Books:
         if record.due is not None and at < record.due:
             record.due = at
 
-    def _look_again_at(self, host: HostName, record: Record) -> None:
-        self.patrol[record.group, host] = self.clock()
+    def _suspect(self, record: Record, host: HostName, attempt: AttemptRecord) -> None:
+        creates = attempt.undo is (record.action is Action.DELETE)
+        brings = Presence.PRESENT if creates else Presence.ABSENT
+        now = self.clock()
+        self.suspected[record.group, host, brings] = now
+        self.looks[record.group] = min(now, self.looks.get(record.group, now))
 
     def _end_if_done(self, record: Record) -> bool:
         if record.ended or record.decision is None or record.open:
@@ -130,11 +143,14 @@ class Books:
         return True
 
     def _keep_ends(self, record: Record) -> None:
-        kept = self.ends.setdefault(record.group, {})
+        if record.repairs and record.decision is Decision.ROLL_BACK:
+            return
+        kept = self.left.setdefault(record.group, {})
+        now = self.clock()
         for host, step in record.steps.items():
             if record.decision is Decision.COMMIT:
-                kept[host] = (record.target, record.id)
+                kept[host] = End(record.target, record.id, now)
             elif step.before is not None and step.undo is not Undo.ABANDONED:
-                kept[host] = (step.before, record.id)
+                kept[host] = End(step.before, record.id, now)
         if not kept:
-            del self.ends[record.group]
+            del self.left[record.group]

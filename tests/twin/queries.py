@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.twin.books import Books
+from tests.twin.ends import MemoryEnds
 from tests.twin.record import FORMAT
 from worker.operation.decision import Tally
 from worker.operation.model import Decision, HostName, Millis, Operation, OperationId, Step
@@ -10,7 +10,7 @@ from worker.store.base import View
 from worker.store.queries import natural
 
 
-class MemoryQueries(Books):
+class MemoryQueries(MemoryEnds):
     """Reads; only `lease` and `forget` change anything."""
 
     def tally(self, operation: OperationId) -> Tally | None:
@@ -54,12 +54,15 @@ class MemoryQueries(Books):
         self.leases[name] = Millis(now + milliseconds)
         return True
 
-    def forget(self, older_than: int, beyond: int, at_most: int) -> int:
-        """Drop ended records older than so many ms or beyond so many; return how many were dropped."""
+    def forget(self, older_than: int, beyond: int, at_most: int, keep: int = 0) -> int:
+        """Drop ended records older than so many ms or beyond so many, none younger than `keep` ms."""
         ended = sorted((each.ended_at, key) for key, each in self.records.items() if each.ended_at)
-        horizon = self.clock() - older_than
+        now = self.clock()
+        horizon = now - older_than
         surplus = len(ended) - beyond
-        old = [key for n, (at, key) in enumerate(ended) if at <= horizon or n < surplus][:at_most]
+        old = [
+            key for n, (at, key) in enumerate(ended) if at <= now - keep and (at <= horizon or n < surplus)
+        ][:at_most]
         dropped = [key for key in old if self.records[key].format == FORMAT]
         for key in dropped:
             del self.records[key]

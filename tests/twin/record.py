@@ -70,6 +70,7 @@ class StepRecord:
     undo: Undo | None = None
     reason: str | None = None
     abandoned: str | None = None
+    abandoned_at: Millis | None = None
     misses: int = 0
     miss_id: AttemptId | None = None
     undo_misses: int = 0
@@ -93,6 +94,7 @@ class StepRecord:
             self.misses,
             self.undo_misses,
             due_at,
+            self.abandoned_at,
             self.lost,
             tuple([each.shown() for each in self.attempts.values()]),
         )
@@ -115,6 +117,8 @@ class Record:
     todo: set[HostName]
     due: Millis | None
     """When the sweep is to look at it; None once it has ended."""
+    patience: int
+    repairs: bool
     undo: set[HostName] = field(default_factory=set)
     open: set[HostName] = field(default_factory=set)
     waits: dict[HostName, Millis] = field(default_factory=dict)

@@ -17,7 +17,7 @@ from worker.operation.model import (
     Presence,
     Seen,
 )
-from worker.store.base import Accepted, Busy, Cancelled, Forward, Progress, Request, Verdict
+from worker.store.base import Accepted, Busy, Cancelled, Forward, Progress, Request, Stale, Verdict
 
 ABORTED = Progress(Forward.ABORTED)
 ELSEWHERE = Progress(Forward.ELSEWHERE)
@@ -28,7 +28,7 @@ OPEN = Progress(Forward.OPEN)
 class MemoryStore(AfterDecision):
     """The whole store in memory, with the transitions that come before the decision, and the decision."""
 
-    def accept(self, request: Request) -> Accepted | Busy:
+    def accept(self, request: Request) -> Accepted | Busy | Stale:
         """Record a new operation and take its group's lock. Raises OperationIdReused and StoreFull."""
         payload = (request.action, request.group, frozenset(host.name for host in request.hosts))
         known = self._load(request.id)
@@ -41,6 +41,9 @@ class MemoryStore(AfterDecision):
             return Busy(owner)
         if self.memory_used >= self.limits.memory_watermark:
             raise StoreFull(f"{self.memory_used:.0%} of the memory is in use")
+        kept = self.left.get(request.group, {})
+        if any(host not in kept or kept[host].text != text for host, text in request.repairs.items()):
+            return Stale()
         now = self.clock()
         deadline = Millis(now + request.deadline)
         self.records[request.id] = Record(
@@ -56,6 +59,8 @@ class MemoryStore(AfterDecision):
             target=request.action.target,
             todo={host.name for host in request.hosts},
             due=min(Millis(now + self.limits.patience), deadline),
+            patience=self.limits.patience,
+            repairs=bool(request.repairs),
         )
         self.locks[request.group] = request.id
         return Accepted.ACCEPTED

@@ -1,0 +1,68 @@
+"""What outlives operations in the twin: the last ends, what the patrol suspects, and the drift it found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from tests.twin.books import Books
+from worker.operation.drift import Drift, End
+from worker.operation.model import GroupId, HostName, Millis, OperationId, Presence
+
+
+class MemoryEnds(Books):
+    """The Ends protocol."""
+
+    def now(self) -> Millis:
+        """Return the store's time."""
+        return self.clock()
+
+    def ends(self, group: GroupId) -> dict[HostName, End]:
+        """Return what the last ended operations left of a group, per host that they covered."""
+        return dict(self.left.get(group, {}))
+
+    def groups_with_ends(self) -> Iterator[GroupId]:
+        """Yield every group of which an operation has ended; in no order, each once."""
+        yield from self.left
+
+    def lock_owner(self, group: GroupId) -> OperationId | None:
+        """Return the operation that works on the group just now."""
+        return self.locks.get(group)
+
+    def patrol_due(self, limit: int) -> tuple[GroupId, ...]:
+        """Return groups that the patrol is to look at, the longest overdue first."""
+        now = self.clock()
+        due = sorted((at, group) for group, at in self.looks.items() if at <= now)
+        return tuple(group for _, group in due[:limit])
+
+    def suspicions(
+        self, group: GroupId, hosts: Iterable[HostName]
+    ) -> dict[tuple[HostName, Presence], Millis]:
+        """Return when writes of unknown fate that would bring this presence to a host were given up."""
+        asked = [(host, presence) for host in hosts for presence in Presence]
+        found = {one: self.suspected.get((group, *one)) for one in asked}
+        return {one: at for one, at in found.items() if at is not None}
+
+    def patrol_again(self, group: GroupId, at: Millis | None) -> None:
+        """Look at the group again then; None takes it off the list."""
+        if at is not None:
+            if group in self.looks:
+                self.looks[group] = at
+            return
+        self.looks.pop(group, None)
+        for host, presence in self.suspicions(group, self.ends(group)):
+            del self.suspected[group, host, presence]
+
+    def keep_drift(self, group: GroupId, found: Mapping[HostName, Drift | None]) -> list[Drift]:
+        """Record the drift of these hosts (None: none any more); return what was not known yet."""
+        new: list[Drift] = []
+        for host, drift in found.items():
+            if drift is None:
+                self.drifted.pop((group, host), None)
+            elif (group, host) not in self.drifted:
+                self.drifted[group, host] = drift
+                new.append(drift)
+        return new
+
+    def drifts(self) -> list[Drift]:
+        """Return the drift that the patrol found and that has not gone since."""
+        return [self.drifted[name] for name in sorted(self.drifted, key=" ".join)]
