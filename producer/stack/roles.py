@@ -71,6 +71,7 @@ def worker(role: Role, *, directory: Path, guard: Guard, env: Mapping[str, str])
     arguments = ["worker", "-Q", role, "-n", f"{role}@%h", "--loglevel", "INFO"]
     # Workers need not know of each other: 2 s sooner at the start, and less traffic.
     quick = ["--without-gossip", "--without-mingle"]
+    env = {**env, "LOCKSTEP_HEARTBEAT_DIR": str(directory / f"{role}.heartbeat")}
     return CeleryChild(role, [*arguments, *quick], " ready.", directory=directory, guard=guard, env=env)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 from celery import Celery, bootsteps
@@ -28,7 +29,7 @@ class Heart:
         self._signs = signs
         self._looped: float | None = None
         self._stopped = threading.Event()
-        signs.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        Path(signs.directory).mkdir(mode=0o700, parents=True, exist_ok=True)
         self._remove()
 
     def looping(self) -> None:
@@ -44,7 +45,7 @@ class Heart:
         looped = self._looped
         if looped is not None and time.monotonic() - looped > STUCK:
             return False
-        self._signs.live.touch()
+        Path(self._signs.live).touch()
         return True
 
     def start(self) -> None:
@@ -53,11 +54,11 @@ class Heart:
 
     def ready(self, **_: Any) -> None:
         """Show that the worker takes tasks."""
-        self._signs.ready.touch()
+        Path(self._signs.ready).touch()
 
     def stopping(self, **_: Any) -> None:
         """Show that it takes no more; it still beats, for it ends what it does."""
-        self._signs.ready.unlink(missing_ok=True)
+        Path(self._signs.ready).unlink(missing_ok=True)
 
     def end(self, **_: Any) -> None:
         """Leave nothing behind."""
@@ -75,17 +76,21 @@ class Heart:
 
     def _remove(self) -> None:
         for path in (self._signs.live, self._signs.ready):
-            path.unlink(missing_ok=True)
+            Path(path).unlink(missing_ok=True)
 
 
 def install(app: Celery, directory: str) -> Heart:
     """Give the worker that is about to be built from `app` a heart."""
-    heart = Heart(Signs.at(directory))
+    heart = Heart(Signs(directory))
 
     class Loop(bootsteps.StartStopStep):
         """Tells the heart whether the loop goes round."""
 
         requires = ("celery.worker.consumer:Tasks",)
+
+        def __init__(self, parent: Any, **options: Any) -> None:
+            self._timer: Any = None
+            super().__init__(parent, **options)
 
         def start(self, parent: Any) -> None:
             heart.looping()
@@ -96,10 +101,6 @@ def install(app: Celery, directory: str) -> Heart:
                 self._timer.cancel()
                 self._timer = None
             heart.not_looping()
-
-        def __init__(self, parent: Any, **options: Any) -> None:
-            self._timer: Any = None
-            super().__init__(parent, **options)
 
     app.steps["consumer"].add(Loop)
     worker_ready.connect(heart.ready, weak=False)

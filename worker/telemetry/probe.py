@@ -18,7 +18,7 @@ def main(arguments: list[str]) -> int:
     if arguments not in (["live"], ["ready"]):
         sys.stderr.write(f"{USAGE}\n")
         return 2
-    trouble = Signs.at(os.environ.get(VARIABLE, "")).trouble(arguments[0])
+    trouble = Signs(os.environ.get(VARIABLE, "")).trouble(arguments[0])
     if trouble is None:
         return 0
     sys.stderr.write(f"not {arguments[0]}: {trouble}\n")
