@@ -47,6 +47,18 @@ check: $(VENV)/.dev ## Lint, types, import contracts and unit tests, in less tha
 chaos: $(VENV)/.dev ## Break real processes under load and judge by the nodes' histories; TIER=nightly for long
 	@$(BIN)/python -B -m tests.chaos $(TIER:%=--tier %)
 
+.PHONY: mutants
+mutants: $(VENV)/.dev ## Break the product on purpose in every way that is known, and see that each is caught
+	@$(BIN)/python -B -m tests.mutants
+
+.PHONY: simulate
+simulate: $(VENV)/.dev ## Run the real steps on simulated time, with new schedules of faults until Ctrl-C
+	@$(BIN)/python -B -m tests.simulation
+
+.PHONY: model
+model: $(VENV)/.dev ## Check every interleaving of the protocol, the large configurations too
+	@$(BIN)/python -B -m tests.model
+
 .PHONY: format
 format: $(VENV)/.dev ## Rewrite the code in its one layout, and mend what ruff can
 	@$(BIN)/ruff check --fix-only --quiet

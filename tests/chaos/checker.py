@@ -10,6 +10,7 @@ from tests.chaos.evidence import Ended, Evidence
 from tests.chaos.histories import Effect, Place
 from worker.operation.model import Decision, HostName, OperationId, Presence
 from worker.operation.states import State
+from worker.steps.patrol import PATROL
 
 MILLISECOND = 0.001
 THAW = 10.0
@@ -37,6 +38,7 @@ def check(evidence: Evidence, limit: float) -> Verdict:
         *decided_twice(evidence),
         *told_otherwise(evidence),
         *unknown_writes(evidence, owners),
+        *(f"a task failed: {each}" for each in evidence.raised),
     ]
     Replay(evidence, owners, verdict).run()
     return verdict
@@ -120,6 +122,10 @@ class Replay:
         last = before.operation.ended_at if before else None
         if before and (last is None or operation.created_at < last):
             self._wrong(f"operations {before.operation.id} and {operation.id} interleave")
+        if operation.created_by == PATROL and not any(
+            self._disturbed[step.host, operation.group] for step in ended.steps
+        ):
+            self._wrong(f"the patrol repaired {operation.group} ({operation.id}), where nothing had drifted")
         if operation.ended_at is None:
             return
         for step in ended.steps:

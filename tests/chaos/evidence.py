@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,10 @@ from tests.chaos.orders import Told
 from tests.chaos.watcher import Sample
 from worker.operation.model import Attempt, Operation, OperationId, Step
 
+RAISED = re.compile(
+    r"Task (lockstep\.\w+\[[^\n\]]*\] raised unexpected: [^\n]{1,80})([\s\S]*?)(?=^\[\d{4}-|\Z)", re.MULTILINE
+)
+OURS = "/worker/tasks/"
 Bodies = Mapping[Place, Mapping[str, object]]
 """What hosts hold: the body of each group that is present."""
 
@@ -45,8 +50,19 @@ class Evidence:
     told: Told
     samples: Sequence[Sample]
     events: Sequence[Event]
+    raised: Sequence[str]
+    """What tasks raised, as the workers' logs have it."""
     healed_at: float
     """When the last fault was over, in Unix seconds."""
+
+
+def raised(logs: Iterable[Path]) -> list[str]:
+    """Read from workers' logs what Lockstep's tasks raised.
+
+    Retry and Reject are no failures, and what Celery raises when it counts a chord's part is not ours.
+    """
+    texts = (log.read_text("utf-8", "replace") for log in logs)
+    return [said for text in texts for said, trace in RAISED.findall(text) if OURS in trace]
 
 
 def keep(directory: Path, evidence: Evidence, violations: Sequence[str]) -> None:

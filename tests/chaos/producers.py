@@ -21,6 +21,8 @@ from tests.chaos.orders import AFTER_ACCEPT, WHILE_PUBLISHING
 from worker import workflow
 from worker.operation.errors import LockstepError
 from worker.settings import load_settings
+from worker.store.base import Accepted, Busy, Request, Stale
+from worker.store.redis import RedisStore
 
 
 def die(*_: object, **__: object) -> None:
@@ -40,20 +42,26 @@ def die_half_way() -> None:
     before_task_publish.connect(count, weak=False)
 
 
-class DiesAfterAccept(ClusterClient):
-    """A client that does not come to publishing."""
+def die_after_accept() -> None:
+    """Die once Redis has said that the operation is recorded."""
+    accept = RedisStore.accept
 
-    def _publish(self, request: object) -> bool:
-        die()
-        return False
+    def accepted(self: RedisStore, request: Request) -> Accepted | Busy | Stale:
+        said = accept(self, request)
+        if said is Accepted.ACCEPTED:
+            die()
+        return said
+
+    RedisStore.accept = accepted  # type: ignore[method-assign]
 
 
 def carry_out(order: dict[str, Any]) -> dict[str, object]:
     """Enqueue one operation, or die of it."""
-    kind = DiesAfterAccept if order["dies"] == AFTER_ACCEPT else ClusterClient
+    if order["dies"] == AFTER_ACCEPT:
+        die_after_accept()
     if order["dies"] == WHILE_PUBLISHING:
         die_half_way()
-    with kind(load_settings(), created_by="process") as client:
+    with ClusterClient(load_settings(), created_by="process") as client:
         call = client.create_group if order["action"] == "create" else client.delete_group
         operation = call(
             order["group"], order["hosts"], operation_id=order["operation"], deadline=order["deadline"]

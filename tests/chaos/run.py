@@ -101,6 +101,7 @@ def run(plan: Plan, directory: Path, say: Callable[[str], None]) -> Outcome:
             told=told,
             samples=watcher.samples,
             events=schedule.events,
+            raised=kept.raised(worker.log for worker in rig.workers),
             healed_at=healed_at,
         )
     verdict = check(found, limit)

@@ -15,6 +15,7 @@ SHORTENED = {
     "lock_wait": "1",
     "redis_connect_timeout": "1",
     "retry_after_cap": "2",
+    "patrol_every": "5",
 }
 """Short times in the relations that the shipped ones have; an effect may land after its client has left."""
 SHIPPED: Mapping[str, str] = {"lock_wait": "5"}

@@ -1,0 +1,183 @@
+"""The checker sees what it is to see: a run that breaks one rule, for every rule."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.chaos import journal
+from tests.chaos.lanes import Event
+from tests.chaos.orders import Order
+from tests.chaos.scene import GROUP, HOSTS, Scene
+from tests.chaos.watcher import Sample
+from worker.operation.model import Action, Decision, OperationId, Presence
+
+A, B = HOSTS
+CREATE, DELETE = Action.CREATE, Action.DELETE
+COMMIT, ROLL_BACK = Decision.COMMIT, Decision.ROLL_BACK
+PRESENT, ABSENT = Presence.PRESENT, Presence.ABSENT
+
+
+def created() -> Scene:
+    """A create of both hosts, committed."""
+    scene = Scene()
+    key = scene.operation(CREATE, COMMIT)
+    for host in HOSTS:
+        scene.effect(key, host, 1.1, PRESENT)
+    return scene
+
+
+def wrong(scene: Scene) -> str:
+    """Return the one thing that the checker found."""
+    found = scene.judge().violations
+    assert len(found) == 1, found
+    return found[0]
+
+
+def test_a_run_without_a_fault_is_content() -> None:
+    scene = created()
+    key = scene.operation(DELETE, ROLL_BACK)
+    scene.effect(key, A, 2.1, ABSENT)
+    scene.effect(key, A, 2.5, PRESENT)
+    scene.samples.append(Sample(key, 2.3, frozenset({A})))
+    verdict = scene.judge()
+    assert (verdict.violations, verdict.apart) == ([], [])
+
+
+def test_a_committed_host_that_was_left_out() -> None:
+    scene = Scene()
+    scene.effect(scene.operation(CREATE, COMMIT), A, 1.1, PRESENT)
+    found = scene.judge().violations
+    assert "op1 ended committed and left ('b', 'team') absent, not present" in found[0]
+    assert "holds None in the end" in found[1]
+
+
+def test_a_rollback_that_left_something() -> None:
+    scene = Scene(final=set())
+    scene.effect(scene.operation(CREATE, ROLL_BACK), A, 1.1, PRESENT)
+    assert "op1 ended rolled_back and left ('a', 'team') present, not absent" in wrong(scene)
+
+
+def test_a_group_that_was_there_before_is_not_ours_to_delete() -> None:
+    scene = Scene(planted={A})
+    key = scene.operation(CREATE, ROLL_BACK)
+    scene.effect(key, A, 1.2, ABSENT)
+    scene.effect(key, A, 1.4, PRESENT)
+    assert "op1 changed ('a', 'team'), which was as asked" in wrong(scene)
+
+
+def test_an_effect_after_the_end() -> None:
+    scene = Scene(planted={A, B}, final={A, B})
+    key = scene.operation(DELETE, ROLL_BACK)
+    scene.effect(key, A, 3.0, ABSENT)
+    assert "effect of operation op1 3.000, after its end" in wrong(scene)
+
+
+def test_an_effect_after_the_end_is_counted_apart_if_its_worker_was_frozen() -> None:
+    scene = Scene(planted={A, B})
+    key = scene.operation(DELETE, ROLL_BACK)
+    scene.events.append(Event("workers", "worker frozen", 1.05, 3.0, "worker1"))
+    scene.effect(key, A, 3.1, ABSENT)
+    verdict = scene.judge()
+    assert verdict.violations == []
+    assert len(verdict.apart) == 2
+
+
+def test_a_frozen_worker_excuses_no_other_effect() -> None:
+    scene = Scene(planted={A, B}, final={A, B})
+    key = scene.operation(DELETE, ROLL_BACK)
+    scene.events.append(Event("workers", "worker frozen", 2.0, 3.0, "worker1"))
+    scene.effect(key, A, 3.1, ABSENT)
+    assert "after its end" in wrong(scene)
+
+
+def test_a_state_that_changed_behind_everybodys_back() -> None:
+    scene = created()
+    scene.final = {A}
+    assert "('b', 'team') holds None in the end" in wrong(scene)
+
+
+def test_operations_that_interleave() -> None:
+    scene = Scene(planted={A, B})
+    scene.operation(CREATE, COMMIT, ended_at=2.5)
+    scene.operation(CREATE, COMMIT)
+    assert wrong(scene) == "operations op1 and op2 interleave"
+
+
+@pytest.mark.parametrize("made", [[], ["commit", "commit"], ["commit", "roll_back"], ["roll_back"]])
+def test_anything_but_the_one_decision_of_the_record(made: list[str]) -> None:
+    scene = created()
+    scene.journal.decisions[OperationId("op1")] = made
+    assert f"op1 was decided {made}" in wrong(scene)
+
+
+def test_an_end_that_comes_too_late() -> None:
+    scene = Scene(planted={A, B})
+    scene.operation(CREATE, COMMIT, ended_at=15.1)
+    assert "ended 5.1 s after all was healed" in wrong(scene)
+
+
+def test_an_accepted_operation_that_is_in_no_record() -> None:
+    scene = created()
+    scene.told.accept(Order(OperationId("gone"), GROUP, CREATE, HOSTS))
+    assert wrong(scene) == "operation gone was accepted and is in no record"
+
+
+def test_a_client_that_was_told_otherwise() -> None:
+    scene = created()
+    scene.told.rolled_back.add(OperationId("op1"))
+    assert "was told roll_back" in wrong(scene)
+
+
+def test_a_host_that_was_not_named_as_pending() -> None:
+    scene = Scene()
+    key = scene.operation(CREATE, ROLL_BACK)
+    scene.effect(key, A, 1.1, PRESENT)
+    scene.effect(key, A, 1.5, ABSENT)
+    scene.samples.append(Sample(key, 1.3, frozenset()))
+    assert "did not name a as pending at 1.300" in wrong(scene)
+
+
+def test_an_effect_and_a_write_without_an_attempt() -> None:
+    scene = created()
+    scene.effect(OperationId("nobody"), A, 1.2, PRESENT)
+    found = scene.judge().violations
+    assert "a was sent POST of team with no attempt on record" in found[0]
+    assert "belongs to no attempt" in found[1]
+
+
+def test_a_repair_of_what_had_not_drifted() -> None:
+    scene = Scene(planted={A, B})
+    scene.operation(CREATE, COMMIT, by="patrol")
+    assert "the patrol repaired team (op1), where nothing had drifted" in wrong(scene)
+
+
+def test_a_journal_tells_decisions_and_locks_in_their_order(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        "SET p:lock:g one",
+        "HSET p:op:one decision commit state committed",
+        "DEL p:lock:g",
+        "SET p:lock:g two PX 5",
+        "SET p:lock:g three",
+    )
+    read = journal.read(tmp_path, "p:")
+    assert read.decisions == {"one": ["commit"]}
+    assert read.locks == {"g": ["one", "two", "three"]}
+    assert read.wrong == [
+        "the lock of g was taken with PX 5",
+        "three took the lock of g while two held it",
+        "three still holds the lock of g",
+    ]
+
+
+def write(directory: Path, *commands: str) -> None:
+    folder = directory / "appendonlydir"
+    folder.mkdir()
+    lines = []
+    for command in commands:
+        words = command.split()
+        lines += [f"*{len(words)}", *(part for word in words for part in (f"${len(word)}", word))]
+    torn = "*2\r\n$3\r\nDEL\r\n$8\r\np:lo"
+    (folder / "appendonly.aof.1.incr.aof").write_text("\r\n".join(lines) + "\r\n" + torn, newline="")
