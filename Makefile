@@ -27,11 +27,11 @@ help: ## List these targets
 
 .PHONY: demo
 demo: $(VENV)/.runtime ## Watch a whole cluster change, fail and roll back, on this machine
-	@$(BIN)/python -m producer.demo
+	@$(BIN)/python -B -m producer.demo
 
 .PHONY: up
 up: $(VENV)/.runtime ## Start Redis, workers, beat, Flower and a mock cluster here, until Ctrl-C
-	@$(BIN)/python -m producer.stack
+	@$(BIN)/python -B -m producer.stack
 
 ##@ Check
 
@@ -42,6 +42,14 @@ test: $(VENV)/.dev ## Run every suite; ONLY="unit contract" runs those alone
 .PHONY: check
 check: $(VENV)/.dev ## Lint, types, import contracts and unit tests, in less than a minute
 	@$(BIN)/python -B -m tests --only checks --only unit
+
+.PHONY: model
+model: $(VENV)/.dev ## Search the protocol's model, and break it without each of its mechanisms; 3 minutes
+	@$(BIN)/python -B -m tests.model
+
+.PHONY: simulate
+simulate: $(VENV)/.dev ## Run the real steps through random schedules of faults until Ctrl-C; SEED=n replays one
+	@$(BIN)/python -B -m tests.simulation $(SEED)
 
 .PHONY: chaos
 chaos: $(VENV)/.dev ## Break real processes under load and judge by the nodes' histories; TIER=nightly for long
