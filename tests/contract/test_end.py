@@ -65,6 +65,20 @@ def test_nothing_is_forgotten_before_its_time_or_its_number(create: Driver) -> N
     assert create.kept().ended
 
 
+def test_what_the_patrol_may_still_need_is_kept_however_old_or_many(bench: Bench) -> None:
+    ended(bench, 2)
+    assert bench.store.forget(0, 0, 100, keep=YEARS) == 0
+    assert names(bench) == ["o1", "o0"]
+    assert bench.store.forget(0, 0, 100, keep=1) == 2
+
+
+def test_the_youngest_are_kept_however_many(memory: MemoryBench) -> None:
+    ended(memory, 5)
+    assert memory.store.forget(0, 100, 100, keep=6) == 3
+    assert memory.store.forget(YEARS, 0, 100, keep=4) == 1
+    assert names(memory) == ["o4"]
+
+
 def test_an_operation_that_has_not_ended_is_never_forgotten(create: Driver) -> None:
     create.bench.pass_time(2)
     assert create.store.forget(0, 0, 100) == 0

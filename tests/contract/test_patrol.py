@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+import pytest
+
+from tests.contract.bench import LIMITS, Bench
+from tests.contract.driver import ABSENT, GROUP, PRESENT, A, B, Driver
+from worker.operation.drift import Drift, End
+from worker.operation.model import Action, GroupId, HostName, Millis, OperationId, Presence, Seen
+from worker.store.base import Accepted, Taker, Verdict
+
+QUIET = LIMITS.send_within + LIMITS.call + 1
+OTHER = GroupId("other")
+
+
+def give_up(driver: Driver, host: HostName = A) -> Driver:
+    """Roll back a create or delete whose write to the host was never answered, until it is settled."""
+    driver.begin(host, f"{host}1")
+    driver.roll_back()
+    shown = ABSENT if driver.action is Action.CREATE else PRESENT
+    settle(driver, host, shown)
+    assert driver.look(host, shown).restored
+    assert driver.kept().ended
+    return driver
+
+
+def settle(driver: Driver, host: HostName, shown: Seen) -> None:
+    driver.bench.pass_time(QUIET)
+    driver.look(host, shown)
+    driver.bench.pass_time(LIMITS.settle)
+    driver.look(host, shown)
+
+
+def drift(host: HostName = A, group: GroupId = GROUP, *, explained: bool = True) -> Drift:
+    end = End(Presence.ABSENT, OperationId("one"), Millis(5))
+    return Drift(group, host, end, Presence.PRESENT, Millis(7), explained)
+
+
+@pytest.mark.parametrize(("action", "brings"), [(Action.CREATE, "present"), (Action.DELETE, "absent")])
+def test_a_settled_write_may_still_bring_what_it_asked_for(bench: Bench, action: Action, brings: str) -> None:
+    before = bench.now()
+    give_up(Driver(bench, action=action).accepted())
+    assert bench.patrol() == {("g", "a", brings)}
+    found = bench.store.suspicions(GROUP, [A, B])
+    assert set(found) == {(A, Presence(brings))}
+    assert before <= found[A, Presence(brings)] <= bench.now()
+    assert bench.store.suspicions(OTHER, [A, B]) == {}
+    assert bench.store.suspicions(GROUP, [B]) == bench.store.suspicions(GROUP, []) == {}
+
+
+@pytest.mark.parametrize(("action", "brings"), [(Action.CREATE, "absent"), (Action.DELETE, "present")])
+def test_a_settled_undo_may_still_bring_its_inverse(bench: Bench, action: Action, brings: str) -> None:
+    driver = Driver(bench, action=action).accepted().apply(A).roll_back()
+    driver.begin_undo(A, "u1")
+    driver.finish_undo(A, "u1", Verdict.UNKNOWN)
+    settle(driver, A, ABSENT if action is Action.CREATE else PRESENT)
+    assert bench.patrol() == {("g", "a", brings)}
+
+
+def test_a_write_that_was_answered_is_not_suspected(create: Driver) -> None:
+    create.apply(A, B).roll_back().undo(A, B)
+    assert create.bench.patrol() == set()
+    assert create.store.patrol_due(10) == ()
+
+
+def test_an_abandoned_write_is_suspected_and_an_abandoned_host_alone_is_not(create: Driver) -> None:
+    create.apply(B)
+    create.begin(A, "a1")
+    create.roll_back()
+    create.store.abandon(create.id, B, "gone (ann)")
+    assert create.bench.patrol() == set()
+    assert create.step(A).abandoned_at is None
+    before = create.bench.now()
+    create.store.abandon(create.id, A, "gone (ann)")
+    assert create.bench.patrol() == {("g", "a", "present")}
+    at = create.step(A).abandoned_at
+    assert at is not None
+    assert before <= at <= create.bench.now()
+
+
+def test_a_suspected_group_is_due_at_once_and_then_as_told(create: Driver) -> None:
+    give_up(create)
+    store, bench = create.store, create.bench
+    assert store.patrol_due(10) == (GROUP,)
+    store.patrol_again(GROUP, Millis(bench.now() + 60_000))
+    assert store.patrol_due(10) == ()
+    again = Driver(bench, "two").accepted()
+    give_up(again)
+    assert store.patrol_due(10) == (GROUP,), "another write of unknown fate brings it forward"
+    store.patrol_again(GROUP, Millis(bench.now() + 5))
+    bench.pass_time(6)
+    assert store.patrol_due(10) == (GROUP,)
+
+
+def test_the_longest_overdue_is_looked_at_first(bench: Bench) -> None:
+    for name, group in (("one", "x"), ("two", "y"), ("three", "z")):
+        driver = Driver(bench, name)
+        bench.store.accept(driver.request(group=GroupId(group)))
+        give_up(driver)
+        bench.pass_time(2)
+    assert bench.store.patrol_due(10) == ("x", "y", "z")
+    assert bench.store.patrol_due(2) == ("x", "y")
+    bench.store.patrol_again(GroupId("x"), bench.now())
+    assert bench.store.patrol_due(10) == ("y", "z", "x")
+
+
+def test_a_group_that_nobody_suspects_is_not_put_on_the_list(create: Driver) -> None:
+    create.apply(A, B).commit()
+    create.store.patrol_again(GROUP, create.bench.now())
+    assert create.store.patrol_due(10) == ()
+
+
+def test_a_group_that_is_taken_off_the_list_leaves_nothing_there(create: Driver) -> None:
+    give_up(create)
+    create.store.patrol_again(GROUP, None)
+    assert create.store.patrol_due(10) == ()
+    assert create.store.suspicions(GROUP, [A, B]) == {}
+    assert {"patrol", "patrol:groups"} & create.bench.key_names() == set()
+
+
+def test_drift_is_new_once_and_kept_until_it_has_gone(bench: Bench) -> None:
+    store = bench.store
+    assert store.drifts() == []
+    assert store.keep_drift(GROUP, {A: drift(), B: None}) == [drift()]
+    assert store.keep_drift(GROUP, {A: drift(), B: drift(B, explained=False)}) == [drift(B, explained=False)]
+    assert store.drifts() == [drift(), drift(B, explained=False)]
+    assert store.keep_drift(OTHER, {A: drift(group=OTHER)}) == [drift(group=OTHER)]
+    assert store.keep_drift(GROUP, {A: None}) == []
+    assert store.drifts() == [drift(B, explained=False), drift(group=OTHER)]
+    assert store.keep_drift(GROUP, {A: drift()}) == [drift()], "it came back: new again"
+
+
+def test_a_resumed_operation_that_moves_again_is_soon_looked_at(bench: Bench) -> None:
+    patience = 20
+    create = Driver(bench)
+    create.store = bench.limited(patience=patience)
+    assert create.accept() is Accepted.ACCEPTED
+    for resumed in range(5):
+        bench.pass_time(patience * 2**resumed + 1)
+        assert create.take(Taker.SWEEP) == (A, B)
+    assert not create.due(), "patience has doubled five times"
+    create.missed(A, "p1")
+    bench.pass_time(patience + 1)
+    assert create.due()

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import pytest
+
+from worker.operation.drift import Drift, End, Remedy, next_patrol, remedy_for
+from worker.operation.model import Action, GroupId, HostName, Millis, OperationId, Presence
+
+WINDOW = 1_800_000
+EVERY, LONGEST = 60_000, 3_600_000
+NOW = Millis(100_000_000)
+
+
+def drift(left: Presence, found: Presence) -> Drift:
+    return Drift(GroupId("g"), HostName("a"), End(left, OperationId("one"), Millis(5)), found, NOW)
+
+
+def test_an_end_reads_as_it_stands_in_the_record() -> None:
+    assert End(Presence.PRESENT, OperationId("one"), Millis(1_700)).text == "present one 1700"
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        End(Presence.ABSENT, OperationId("one"), Millis(5)),
+        End(Presence.PRESENT, OperationId("two"), Millis(5)),
+        End(Presence.PRESENT, OperationId("one"), Millis(6)),
+    ],
+)
+def test_ends_that_differ_in_anything_have_different_texts(other: End) -> None:
+    assert End(Presence.PRESENT, OperationId("one"), Millis(5)).text != other.text
+
+
+def test_a_group_that_is_missing_is_created_again() -> None:
+    assert drift(Presence.PRESENT, Presence.ABSENT).remedy is Action.CREATE
+
+
+def test_a_group_that_should_not_be_there_is_deleted() -> None:
+    assert drift(Presence.ABSENT, Presence.PRESENT).remedy is Action.DELETE
+
+
+def test_drift_is_unexplained_unless_said_otherwise() -> None:
+    assert drift(Presence.ABSENT, Presence.PRESENT).explained is False
+
+
+@pytest.mark.parametrize(
+    ("age", "remedy"),
+    [
+        (None, Remedy.REPORT),
+        (0, Remedy.REPAIR),
+        (WINDOW, Remedy.REPAIR),
+        (WINDOW + 1, Remedy.REPORT),
+    ],
+)
+def test_only_a_recent_write_of_unknown_fate_explains_drift(age: int | None, remedy: Remedy) -> None:
+    suspected = None if age is None else Millis(NOW - age)
+    assert remedy_for(suspected, NOW, WINDOW) is remedy
+
+
+@pytest.mark.parametrize(
+    ("age", "wait"),
+    [
+        (0, EVERY),
+        (4 * EVERY, EVERY),
+        (4 * EVERY + 4, EVERY + 1),
+        (4 * LONGEST - 4, LONGEST - 1),
+        (4 * LONGEST, LONGEST),
+        (24 * LONGEST, LONGEST),
+    ],
+)
+def test_a_group_is_looked_at_less_often_as_its_suspicion_ages(age: int, wait: int) -> None:
+    assert next_patrol(Millis(NOW - age), NOW, EVERY, LONGEST) == NOW + wait
