@@ -43,14 +43,6 @@ test: $(VENV)/.dev ## Run every suite; ONLY="unit contract" runs those alone
 check: $(VENV)/.dev ## Lint, types, import contracts and unit tests, in less than a minute
 	@$(BIN)/python -B -m tests --only checks --only unit
 
-.PHONY: model
-model: $(VENV)/.dev ## Search the protocol's model, and break it without each of its mechanisms; 3 minutes
-	@$(BIN)/python -B -m tests.model
-
-.PHONY: simulate
-simulate: $(VENV)/.dev ## Run the real steps through random schedules of faults until Ctrl-C; SEED=n replays one
-	@$(BIN)/python -B -m tests.simulation $(SEED)
-
 .PHONY: chaos
 chaos: $(VENV)/.dev ## Break real processes under load and judge by the nodes' histories; TIER=nightly for long
 	@$(BIN)/python -B -m tests.chaos $(TIER:%=--tier %)
