@@ -52,8 +52,8 @@ mutants: $(VENV)/.dev ## Break the product on purpose in every way that is known
 	@$(BIN)/python -B -m tests.mutants
 
 .PHONY: simulate
-simulate: $(VENV)/.dev ## Run the real steps on simulated time, with new schedules of faults until Ctrl-C
-	@$(BIN)/python -B -m tests.simulation
+simulate: $(VENV)/.dev ## Run the real steps on simulated time, with new schedules of faults until Ctrl-C; SEED=n
+	@$(BIN)/python -B -m tests.simulation $(SEED)
 
 .PHONY: model
 model: $(VENV)/.dev ## Check every interleaving of the protocol, the large configurations too

@@ -72,9 +72,12 @@ def _resume(app: Celery, runtime: Runtime, key: OperationId) -> bool:
 
 
 def longest_queue(app: Celery) -> int:
-    """Return how many messages the longer of the two queues holds."""
+    """Return how many messages the longer of the two queues holds. Raises OperationalError."""
     with app.connection_for_read() as connection:
-        return max(_length(connection, queue) for queue in (OPERATIONS, ROLLBACK))
+        try:
+            return max(_length(connection, queue) for queue in (OPERATIONS, ROLLBACK))
+        except connection.connection_errors as error:
+            raise OperationalError(str(error)) from error
 
 
 def _length(connection: Connection, queue: str) -> int:
