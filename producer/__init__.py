@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from producer.client import ClusterClient
+    from producer.errors import AbandonRefused, NotReady
     from producer.handle import Operation
     from producer.results import HostResult, Result
     from worker.inventory import Inventory, load_inventory
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from worker.settings import Settings, load_settings
 
 __all__ = [
+    "AbandonRefused",
     "Action",
     "CancelRefused",
     "ClusterClient",
@@ -48,6 +50,7 @@ __all__ = [
     "InvalidInput",
     "Inventory",
     "LockstepError",
+    "NotReady",
     "Operation",
     "OperationIdReused",
     "Outcome",
@@ -69,6 +72,8 @@ __all__ = [
 
 _HOMES = {
     "ClusterClient": "producer.client",
+    "AbandonRefused": "producer.errors",
+    "NotReady": "producer.errors",
     "Operation": "producer.handle",
     "HostResult": "producer.results",
     "Result": "producer.results",

@@ -6,14 +6,24 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from contextlib import aclosing
 
+from producer.broker import Broker
+from producer.errors import AbandonRefused
 from producer.following import follow, follow_async
 from producer.link import Link, unknown
 from producer.naming import parse_note, parse_timeout
 from producer.results import Result, answered, result_of
+from producer.wording import named
 from worker.operation import model
-from worker.operation.errors import CancelRefused, StoreUnavailable, WaitTimeout
-from worker.operation.model import Action, GroupId, OperationId
-from worker.store.base import Cancelled
+from worker.operation.errors import (
+    CancelRefused,
+    InvalidInput,
+    LockstepError,
+    StoreUnavailable,
+    WaitTimeout,
+)
+from worker.operation.model import Action, GroupId, HostName, OperationId
+from worker.operation.names import show
+from worker.store.base import Abandoned, Cancelled
 
 OnChange = Callable[[model.Operation | None], None]
 """Called with every change while waiting, and with None when Redis stops answering."""
@@ -35,6 +45,7 @@ class Operation:
     def __init__(
         self,
         link: Link,
+        broker: Broker,
         id: OperationId,  # noqa: A002
         group: GroupId,
         action: Action,
@@ -44,6 +55,7 @@ class Operation:
         published: bool = False,
     ) -> None:
         self._link = link
+        self._broker = broker
         self._created_by = created_by
         self.id = id
         self.group = group
@@ -114,6 +126,29 @@ class Operation:
                 raise CancelRefused(
                     f'operation "{self.id}" cannot be cancelled: it is being rolled back already'
                 )
+        self._broker.conclude(self.id, self.group)
+
+    def abandon(self, host: str, reason: str) -> None:
+        """Give up on a host that is still to be restored or settled; who did so, and why, is recorded.
+
+        The host keeps whatever it holds. Raises InvalidInput for a host that is no part of the operation,
+        AbandonRefused if nothing of it is pending there, UnknownOperation and StoreUnavailable.
+        """
+        text = f"{self._created_by}: {parse_note('reason', reason)}"
+        said = self._link.store.abandon(self.id, HostName(host), text)
+        if said is not Abandoned.ABANDONED:
+            raise self._not_abandoned(said, host)
+
+    def _not_abandoned(self, said: Abandoned, host: str) -> LockstepError:
+        if said is Abandoned.UNKNOWN:
+            names = [step.host for step in self.steps()]
+            if not names:
+                return unknown(self.id)
+            return InvalidInput(f'host {show(host)} is no part of operation "{self.id}": {named(names)} are')
+        why = f'host {show(host)} cannot be abandoned in operation "{self.id}"'
+        if said is Abandoned.UNDECIDED:
+            return AbandonRefused(f"{why}: it is not decided yet; cancel it to have it rolled back")
+        return AbandonRefused(f"{why}: nothing is left to restore or to settle there")
 
     def __await__(self) -> Generator[object, None, Result]:
         """Wait as `wait` does, without blocking the event loop."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import redis
 from redis.backoff import NoBackoff
@@ -63,6 +63,13 @@ class Link:
         if found is None:
             raise unknown(operation)
         return found
+
+    def unended(self) -> tuple[Operation, ...]:
+        """Read every operation that still holds its group's lock, the one that is due first first."""
+        with store_errors():
+            ids = cast(list[str], self._client.zrange(self.keys.due, 0, -1))
+        found = (self.store.operation(OperationId(each)) for each in ids)
+        return tuple(each for each in found if each is not None and not each.ended)
 
     def events(self, operation: OperationId) -> Events:
         """Return the events of an operation, to be entered as a context."""

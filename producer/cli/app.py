@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import click
 
-from producer.cli.change import cancel, create, delete
+from producer.cli.change import abandon, cancel, create, delete
 from producer.cli.exits import Exit, exit_of
 from producer.cli.look import exists, list_, status
 from producer.cli.options import debug_option
@@ -54,7 +54,7 @@ def lockstep(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for _command in (create, delete, status, list_, exists, cancel):
+for _command in (create, delete, status, list_, exists, cancel, abandon):
     lockstep.add_command(_command)
 
 

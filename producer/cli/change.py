@@ -1,4 +1,4 @@
-"""Commands that change something: create, delete, cancel."""
+"""Commands that change something: create, delete, cancel, abandon."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import click
 
 from producer.cli.documents import full_document, unread_document
 from producer.cli.exits import OF_STATE, Exit
-from producer.cli.options import Wanted, debug_option, json_option, pass_session, wait_options
+from producer.cli.options import Wanted, as_option, debug_option, json_option, pass_session, wait_options
 from producer.cli.output import answer, answer_json, note, printable
 from producer.cli.progress import showing
 from producer.cli.sentences import sentence
@@ -25,6 +25,7 @@ CREATE_EXAMPLES = """\b
 Examples:
   lockstep create team-a
   lockstep create team-a --hosts node1,node2 --timeout 30
+  lockstep create team-a --where zone=eu --where role!=db --except node7
   id=$(lockstep create team-a --no-wait)
   lockstep create team-a --id ticket-4711 --json
 
@@ -40,6 +41,13 @@ Examples:
   lockstep cancel 7f3c81d2aa01 --reason "wrong group"
 
 Exit codes: 0 cancelled, 2 no such operation, 8 refused, for it was decided before."""
+
+ABANDON_EXAMPLES = """\b
+Examples:
+  lockstep list --stuck
+  lockstep abandon 7f3c81d2aa01 node3 --reason "scrapped, ticket 4711"
+
+Exit codes: 0 abandoned, 2 no such operation or host, 8 refused, for nothing is pending there."""
 
 
 @click.command(epilog=CREATE_EXAMPLES)
@@ -63,7 +71,7 @@ def delete(session: Session, group: str, wanted: Wanted) -> Exit:
 @click.command(epilog=CANCEL_EXAMPLES)
 @click.argument("operation_id", metavar="OPERATION")
 @click.option("--reason", metavar="TEXT", help="Why; kept in the record.")
-@click.option("--as", "created_by", metavar="NAME", help="Who asks.  [default: user@host]")
+@as_option
 @json_option
 @debug_option
 @pass_session
@@ -80,12 +88,37 @@ def cancel(
     return Exit.OK
 
 
+@click.command(epilog=ABANDON_EXAMPLES)
+@click.argument("operation_id", metavar="OPERATION")
+@click.argument("host")
+@click.option("--reason", metavar="TEXT", required=True, help="Why; kept in the record.")
+@as_option
+@json_option
+@debug_option
+@pass_session
+def abandon(
+    session: Session, operation_id: str, host: str, reason: str, created_by: str | None, as_json: bool
+) -> Exit:
+    """Give up on HOST in OPERATION: it keeps what it holds, and the operation can end without it."""
+    operation = session.client(created_by).operation(operation_id)
+    operation.abandon(host, reason)
+    if as_json:
+        answer_json(_document(operation))
+    else:
+        answer(
+            f'abandoned {host} in operation {operation.id}: {operation.action} "{operation.group}"; '
+            f"`lockstep exists {host} {operation.group}` tells what it holds"
+        )
+    return Exit.OK
+
+
 def _change(session: Session, action: Action, group: str, wanted: Wanted) -> Exit:
     parse_timeout(wanted.timeout)
     session.going_on = "`lockstep list` shows whether the operation was accepted"
     cluster = session.client(wanted.created_by)
     start = cluster.create_group if action is Action.CREATE else cluster.delete_group
-    operation = start(group, wanted.host_names, operation_id=wanted.operation_id, deadline=wanted.deadline)
+    hosts = wanted.selection.names(cluster)
+    operation = start(group, hosts, operation_id=wanted.operation_id, deadline=wanted.deadline)
     session.going_on = f"operation {operation.id} goes on; `lockstep status {operation.id}` shows it"
     if not wanted.wait:
         return _accepted(operation, wanted)

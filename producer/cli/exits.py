@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from enum import IntEnum
 
+from producer.errors import AbandonRefused, NotReady
 from worker.operation.errors import (
     CancelRefused,
     GroupBusy,
@@ -25,6 +26,8 @@ class Exit(IntEnum):
     """Committed, accepted with --no-wait, or `exists` says yes."""
     ROLLED_BACK = 1
     """Rolled back, or `exists` says no."""
+    FOUND = 1
+    """The same number for commands that look for trouble and found some."""
     USAGE = 2
     PENDING = 3
     """Every host that answers is restored; the others are retried for ever."""
@@ -33,7 +36,10 @@ class Exit(IntEnum):
     NO_REDIS = 5
     BUSY = 6
     ABANDONED = 7
-    CANCEL_REFUSED = 8
+    REFUSED = 8
+    """A cancel or an abandon came at the wrong time."""
+    NOT_READY = 9
+    """A host did not answer the preflight: nothing was written."""
     BUG = 70
     INTERRUPTED = 130
 
@@ -48,12 +54,14 @@ OF_STATE = {
 OF_ERROR: dict[type[LockstepError], Exit] = {
     InvalidInput: Exit.USAGE,
     WaitTimeout: Exit.UNANSWERED,
+    NotReady: Exit.NOT_READY,  # before HostUnavailable, which it is too
     HostUnavailable: Exit.UNANSWERED,
     StoreUnavailable: Exit.NO_REDIS,
     StoreFull: Exit.NO_REDIS,
     UnknownFormat: Exit.NO_REDIS,
     GroupBusy: Exit.BUSY,
-    CancelRefused: Exit.CANCEL_REFUSED,
+    CancelRefused: Exit.REFUSED,
+    AbandonRefused: Exit.REFUSED,
 }
 
 

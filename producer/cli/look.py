@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import click
 
 from producer.cli.documents import full_document, moment, operation_document
@@ -23,7 +25,10 @@ Examples:
 LIST_EXAMPLES = """\b
 Examples:
   lockstep list --limit 5
-  lockstep list --json | jq -r '.operations[] | select(.ended | not) | .id'"""
+  lockstep list --stuck || echo "somebody is needed"
+  lockstep list --json | jq -r '.operations[] | select(.ended | not) | .id'
+
+Exit codes: 0, or 1 with --stuck if an operation needs a person."""
 EXISTS_EXAMPLES = """\b
 Examples:
   lockstep exists node1 team-a && echo there
@@ -52,11 +57,14 @@ def status(session: Session, operation_id: str, as_json: bool) -> Exit:
 
 @click.command("list", epilog=LIST_EXAMPLES)
 @click.option("--limit", type=int, default=20, show_default=True, metavar="N", help="At most so many.")
+@click.option("--stuck", "stuck_only", is_flag=True, help="Only what needs a person, and what to type.")
 @json_option
 @debug_option
 @pass_session
-def list_(session: Session, limit: int, as_json: bool) -> Exit:
+def list_(session: Session, limit: int, stuck_only: bool, as_json: bool) -> Exit:
     """List operations, newest first."""
+    if stuck_only:
+        return _list_stuck(session, as_json)
     operations = session.client().operations(limit)
     if as_json:
         answer_json({"operations": [operation_document(each) for each in operations]})
@@ -65,6 +73,21 @@ def list_(session: Session, limit: int, as_json: bool) -> Exit:
     else:
         answer("no operations")
     return Exit.OK
+
+
+def _list_stuck(session: Session, as_json: bool) -> Exit:
+    found = session.client().stuck()
+    if as_json:
+        answer_json(
+            {"operations": [{**operation_document(each), "stuck": asdict(why)} for each, why in found]}
+        )
+    elif not found:
+        answer("no operation needs you")
+    for operation, why in () if as_json else found:
+        answer(printable(f"{operation.id}  {operation.action} {operation.group}: {why.why}"))
+        for line in why.advice:
+            answer(f"  {printable(line)}")
+    return Exit.FOUND if found else Exit.OK
 
 
 @click.command(epilog=EXISTS_EXAMPLES)

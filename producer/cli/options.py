@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import ParamSpec, TypeVar
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 import click
 
 from producer.cli.exits import Exit
 from producer.cli.session import Session
+from worker.operation.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from producer.client import ClusterClient
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -19,23 +23,40 @@ pass_session = click.make_pass_decorator(Session)
 
 
 @dataclass(frozen=True, slots=True)
+class Selection:
+    """Which hosts are meant: --hosts, --where and --except."""
+
+    hosts: str | None = None
+    where: tuple[str, ...] = ()
+    excepted: str | None = None
+
+    def names(self, cluster: ClusterClient) -> Sequence[str] | None:
+        """Return the names of the hosts, None for all of the inventory. Raises InvalidInput."""
+        if self.hosts is None and not self.where and self.excepted is None:
+            return None
+        excepted = () if self.excepted is None else split_names(self.excepted)
+        if self.excepted is not None and not excepted:
+            raise InvalidInput("--except is empty: name at least one host, or leave it out")
+        hosts = None if self.hosts is None else split_names(self.hosts)
+        return cluster.select(hosts, where=self.where, except_=excepted)
+
+
+def split_names(text: str) -> list[str]:
+    """Return names that commas separate; an empty list for none."""
+    return [name.strip() for name in text.split(",")] if text.strip() else []
+
+
+@dataclass(frozen=True, slots=True)
 class Wanted:
     """What create and delete were given besides the group."""
 
-    hosts: str | None
+    selection: Selection
     wait: bool
     timeout: float | None
     operation_id: str | None
     deadline: float | None
     created_by: str | None
     as_json: bool
-
-    @property
-    def host_names(self) -> list[str] | None:
-        """The names, an empty list for none, None for all of the inventory."""
-        if self.hosts is None:
-            return None
-        return [name.strip() for name in self.hosts.split(",")] if self.hosts.strip() else []
 
 
 def _set_debug(context: click.Context, _: click.Parameter, wanted: bool) -> None:
@@ -55,11 +76,44 @@ def debug_option(function: Callable[P, R]) -> Callable[P, R]:
     )(function)
 
 
+def as_option(function: Callable[P, R]) -> Callable[P, R]:
+    """Add --as."""
+    return click.option("--as", "created_by", metavar="NAME", help="Who asks.  [default: user@host]")(
+        function
+    )
+
+
 def json_option(function: Callable[P, R]) -> Callable[P, R]:
     """Add --json."""
     return click.option(
         "--json", "as_json", is_flag=True, help="Print one JSON document (fields: docs/cli.md)."
     )(function)
+
+
+def selection_options(function: Callable[..., Exit]) -> Callable[..., Exit]:
+    """Add --hosts, --where and --except, handed over as one Selection."""
+
+    @functools.wraps(function)
+    def collected(
+        *args: object, hosts: str | None, where: tuple[str, ...], excepted: str | None, **options: object
+    ) -> Exit:
+        return function(*args, selection=Selection(hosts, where, excepted), **options)
+
+    return _with(
+        collected,
+        click.option(
+            "--hosts",
+            metavar="A,B",
+            help="Names of hosts, separated by commas.  [default: all of the inventory]",
+        ),
+        click.option(
+            "--where",
+            multiple=True,
+            metavar="LABEL=VALUE",
+            help="Only hosts with this label; LABEL!=VALUE: only others. Repeat it: all must hold.",
+        ),
+        click.option("--except", "excepted", metavar="A,B", help="Not these hosts."),
+    )
 
 
 def wait_options(function: Callable[[Session, str, Wanted], Exit]) -> Callable[..., Exit]:
@@ -69,14 +123,9 @@ def wait_options(function: Callable[[Session, str, Wanted], Exit]) -> Callable[.
     def collected(session: Session, group: str, **options: object) -> Exit:
         return function(session, group, Wanted(**options))  # type: ignore[arg-type]
 
-    added: Callable[..., Exit] = collected
-    for option in reversed(
-        (
-            click.option(
-                "--hosts",
-                metavar="A,B",
-                help="Names of hosts, separated by commas.  [default: all of the inventory]",
-            ),
+    return selection_options(
+        _with(
+            collected,
             click.option(
                 "--wait/--no-wait", default=True, show_default=True, help="Wait until it is done or undone."
             ),
@@ -98,10 +147,14 @@ def wait_options(function: Callable[[Session, str, Wanted], Exit]) -> Callable[.
                 metavar="SECONDS",
                 help="Roll back unless every host is done so soon.  [default: LOCKSTEP_DEADLINE, 300]",
             ),
-            click.option("--as", "created_by", metavar="NAME", help="Who asks.  [default: user@host]"),
+            as_option,
             json_option,
             debug_option,
         )
-    ):
-        added = option(added)
-    return added
+    )
+
+
+def _with(function: Callable[..., Exit], *options: Callable[..., Callable[..., Exit]]) -> Callable[..., Exit]:
+    for option in reversed(options):
+        function = option(function)
+    return function

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from producer.results import Result
+from producer.wording import counted, named
 from worker.operation.model import Action, Outcome, Undo
 from worker.operation.states import State
 
 DONE = {Action.CREATE: "created", Action.DELETE: "deleted"}
 SO_BEFORE = {Action.CREATE: "there before", Action.DELETE: "gone before"}
-NAMED = 5
-"""How many hosts are named before the rest is counted."""
 
 
 def sentence(result: Result, action: Action) -> str:
@@ -37,14 +34,3 @@ def _told(result: Result, action: Action) -> str:
         f"rolling back, {named(result.pending_hosts)} pending and retried until restored: "
         f"{action} {group}, because {result.reason}"
     )
-
-
-def counted(hosts: int) -> str:
-    """Return `1 host` or `3 hosts`."""
-    return f"{hosts} host" if hosts == 1 else f"{hosts} hosts"
-
-
-def named(hosts: Sequence[str]) -> str:
-    """Name the first few hosts and count the others."""
-    more = f" and {len(hosts) - NAMED} more" if len(hosts) > NAMED else ""
-    return ", ".join(hosts[:NAMED]) + more

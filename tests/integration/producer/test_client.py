@@ -145,7 +145,7 @@ def test_a_redis_that_dies_right_after_the_acceptance_is_no_failure(
             return said
 
         monkeypatch.setattr(cluster._link.store, "accept", accept_and_die)
-        monkeypatch.setattr("producer.client.PUBLISH_RETRIES", 1)
+        monkeypatch.setattr("producer.broker.PUBLISH_RETRIES", 1)
         operation = cluster.create_group("team-a")
         assert not operation.published
 

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from producer import ClusterClient, GroupBusy, client
+from producer import ClusterClient, GroupBusy, following
 from producer.link import Events
 from tests.integration.producer.hand import PATIENCE, Hand, eventually
 from worker.settings import Settings
@@ -28,7 +28,7 @@ def test_the_end_of_the_owner_lets_the_next_in_at_once(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(client, "LOOK_AGAIN", 10 * PATIENCE)
+    monkeypatch.setattr(following, "LOOK_AGAIN", 10 * PATIENCE)
     caplog.set_level(logging.INFO, "producer.client")
     owner = cluster.create_group("team-a")
     before = hand.keys()
@@ -50,7 +50,7 @@ def test_a_lost_event_costs_a_moment_only(
     cluster: ClusterClient, hand: Hand, threads: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Events, "subscribe", lambda self: None)
-    monkeypatch.setattr(client, "LOOK_AGAIN", 0.05)
+    monkeypatch.setattr(following, "LOOK_AGAIN", 0.05)
     owner = cluster.create_group("team-a")
     next_ = threads.submit(cluster.create_group, "team-a")
 
@@ -99,7 +99,7 @@ def test_progress_of_the_owner_is_no_reason_to_ask_again(
     cluster: ClusterClient, hand: Hand, threads: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     owner = cluster.create_group("team-a")
-    monkeypatch.setattr(client, "LOOK_AGAIN", 10 * PATIENCE)
+    monkeypatch.setattr(following, "LOOK_AGAIN", 10 * PATIENCE)
     asked = 0
     accept = cluster._link.store.accept
 

@@ -1,0 +1,83 @@
+"""Sending an operation's tasks: the fast path, which the sweep makes up for."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from worker.operation.model import GroupId, OperationId
+from worker.settings import Settings
+from worker.store.base import Request
+
+if TYPE_CHECKING:
+    from celery import Celery
+
+PUBLISH_RETRIES = 3
+"""One a second: enough for a Redis that is restarted. What could not be sent, the sweep sends."""
+_log = logging.getLogger("producer.client")
+
+
+class Broker:
+    """Publishes tasks; its Celery application is built when first needed. Safe to share between threads."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._app: Celery | None = None
+        self._building = threading.Lock()
+
+    def forward(self, request: Request) -> bool:
+        """Send the chord of an accepted operation; False if the broker does not take it."""
+
+        def send() -> None:
+            from worker.workflow import publish_forward
+
+            names = [host.name for host in request.hosts]
+            publish_forward(self._celery(), request.id, request.group, request.action, names)
+
+        return self._send(send, f'operation "{request.id}" is accepted, but its tasks could not be sent')
+
+    def conclude(self, operation: OperationId, group: GroupId) -> bool:
+        """Have an operation that was just decided carried on now; False if the broker does not take it."""
+
+        def send() -> None:
+            from worker.workflow import publish_conclude
+
+            publish_conclude(self._celery(), operation, group)
+
+        return self._send(send, f'operation "{operation}" is decided, but its rollback could not be sent')
+
+    def close(self) -> None:
+        """Close every connection."""
+        if self._app is not None:
+            self._app.close()
+
+    def _send(self, send: Callable[[], None], failed: str) -> bool:
+        # Celery is slow to import, so the operation is recorded first.
+        import redis
+        from kombu.exceptions import OperationalError
+
+        try:
+            send()
+        except (OperationalError, redis.RedisError, OSError) as error:
+            settings = self._settings
+            _log.warning(
+                "%s (%s): the sweep sends them within about %g s of Redis' return",
+                failed,
+                " ".join(str(error).split()),
+                settings.sweep_patience + settings.sweep_every,
+            )
+            return False
+        return True
+
+    def _celery(self) -> Celery:
+        from worker.celery import make_app
+
+        with self._building:
+            if self._app is None:
+                app = make_app(self._settings)
+                # A worker tries for long, for nobody else keeps its result; a caller is answered sooner.
+                app.conf.result_backend_transport_options["retry_policy"] = {"max_retries": PUBLISH_RETRIES}
+                self._app = app
+            return self._app

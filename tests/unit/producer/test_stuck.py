@@ -1,0 +1,64 @@
+"""Who needs a person: every state, on both sides of its limit."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from producer.stuck import SLOW, UNSWEPT, stuck
+from tests.unit.producer.samples import OPERATION
+from worker.operation.model import HostName, Millis, Operation
+from worker.operation.states import State
+
+DECIDED = Millis(OPERATION.created_at + 1000)
+ROLLING = replace(
+    OPERATION,
+    state=State.ROLLING_BACK,
+    decided_at=DECIDED,
+    pending_hosts=(HostName("node1"), HostName("node3")),
+)
+STALLED = replace(ROLLING, stalled_hosts=ROLLING.pending_hosts)
+COMMITTED = replace(OPERATION, state=State.COMMITTED, decided_at=DECIDED, settling=True)
+SETTLING_BACK = replace(ROLLING, pending_hosts=(), settling=True)
+
+
+def at(moment: int) -> Millis:
+    return Millis(moment)
+
+
+def test_an_undecided_operation_is_the_sweeps_until_a_minute_after_its_deadline() -> None:
+    assert stuck(OPERATION, at(OPERATION.deadline_at + UNSWEPT - 1)) is None
+    found = stuck(OPERATION, at(OPERATION.deadline_at + UNSWEPT))
+    assert found is not None
+    assert found.why == "undecided 1 min after its deadline: nobody sweeps"
+
+
+def test_hosts_that_cannot_be_restored_need_a_person_at_once() -> None:
+    found = stuck(STALLED, DECIDED)
+    assert found is not None
+    assert found.why == "node1, node3 cannot be restored"
+    assert found.advice[0].startswith("lockstep status 7f3c ")
+    assert found.advice[1].startswith('lockstep abandon 7f3c node1 --reason "…"')
+
+
+@pytest.mark.parametrize("operation", [ROLLING, replace(ROLLING, stalled_hosts=(HostName("node1"),))])
+def test_hosts_that_answer_are_waited_for(operation: Operation) -> None:
+    assert stuck(operation, at(DECIDED + SLOW - 1)) is None
+    found = stuck(operation, at(DECIDED + SLOW))
+    assert found is not None
+    assert found.why == "node1, node3 not restored 5 min after the decision"
+
+
+@pytest.mark.parametrize("operation", [COMMITTED, SETTLING_BACK])
+def test_settling_is_waited_for(operation: Operation) -> None:
+    assert stuck(operation, at(DECIDED + SLOW - 1)) is None
+    found = stuck(operation, at(DECIDED + 3 * 3_600_000))
+    assert found is not None
+    assert found.why.startswith("still settling 3 h after the decision")
+
+
+@pytest.mark.parametrize("operation", [OPERATION, STALLED, COMMITTED])
+def test_what_has_ended_needs_nobody(operation: Operation) -> None:
+    ended = replace(operation, ended=True)
+    assert stuck(ended, at(DECIDED + 10**12)) is None
