@@ -1,0 +1,90 @@
+"""The runbook: what it tells people to type exists."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import click
+import pytest
+
+from producer.cli.app import lockstep
+from tests.ship.rendered import LOCAL, PRODUCTION, ROOT, render
+from worker.celery import configuration
+from worker.settings import PREFIX, Settings
+
+TEXT = (ROOT / "docs" / "operations.md").read_text("utf-8")
+
+
+def test_commands_exist() -> None:
+    used = set(re.findall(r"(?:^|-- |`)lockstep ([a-z]+)", TEXT, re.MULTILINE))
+    assert {"abandon", "cancel", "exists", "list", "status"} <= used
+    assert used <= set(lockstep.commands)
+
+
+@pytest.mark.parametrize(
+    ("command", "options"),
+    [("list", {"--limit", "--stuck"}), ("cancel", {"--reason"}), ("abandon", {"--reason", "--as"})],
+)
+def test_options_exist(command: str, options: set[str]) -> None:
+    known = {
+        name
+        for each in lockstep.commands[command].params
+        if isinstance(each, click.Option)
+        for name in each.opts
+    }
+    assert options <= known
+
+
+def test_settings_exist_with_the_values_that_are_told() -> None:
+    named = set(re.findall(rf"\b{PREFIX}([A-Z_]+)\b", TEXT))
+    assert {name.lower() for name in named} <= set(Settings.model_fields)
+    told = Settings()
+    assert f"its deadline ({told.deadline:g} s)" in TEXT
+    assert f"{told.memory_watermark:.0%}".replace("%", " %") in TEXT
+    assert f"({told.retention_days:g}) and" in TEXT
+    assert f"({told.retention_count:,})" in TEXT
+    assert f"more than {told.sweep_queue_limit:,}" in " ".join(TEXT.split())
+    assert f"after {told.visibility_timeout:g} s" in " ".join(TEXT.split())
+    assert f"does {told.concurrency} calls" in TEXT
+
+
+def test_what_kubectl_is_told_to_touch_is_there() -> None:
+    local, production = render(LOCAL), render(PRODUCTION)
+    here = {each.name for each in local.of("Deployment", "StatefulSet")}
+    assert set(re.findall(r"\bdeploy(?:ment)?/([a-z-]+)", TEXT)) <= here
+    assert "redis" in here
+    assert set(re.findall(r"\bexec (?:-i )?(redis-\d)", TEXT)) == {"redis-0"}
+    components = {
+        label for each in local.starting_pods() for label in [each.labels["app.kubernetes.io/component"]]
+    }
+    for group in re.findall(r"component in \(([a-z,-]+)\)", TEXT):
+        assert set(group.split(",")) <= components
+    made = set(re.findall(r"create secret generic ([a-z-]+)", TEXT))
+    assert made == {"lockstep-redis", "lockstep-flower", "lockstep-credentials"}
+    keys = {
+        key["key"] for each in production.of("TriggerAuthentication") for key in each.spec["secretTargetRef"]
+    }
+    assert all(f"--from-literal={key}=" in TEXT for key in keys | {"url", "basic-auth"})
+
+
+def test_keys_of_redis_are_those_in_use() -> None:
+    settings = Settings()
+    prefix = configuration(settings)["broker_transport_options"]["global_keyprefix"]
+    queues = {f"{prefix}{name}" for name in ("operations", "rollback", "unacked", "unacked_index")}
+    assert queues == set(re.findall(r"\blockstep:celery:\w+", TEXT))
+    assert set(re.findall(r"\blockstep:(?!celery)(\w+)", TEXT)) == {"due", "lock"}
+
+
+def test_links_lead_somewhere() -> None:
+    headings = {
+        re.sub(r"[^a-z0-9 -]", "", line.lstrip("# ").lower()).replace(" ", "-")
+        for line in TEXT.splitlines()
+        if line.startswith("#")
+    }
+    for target in re.findall(r"\]\(([^)]+)\)", TEXT):
+        path, _, anchor = target.partition("#")
+        assert not path or (Path(ROOT) / "docs" / path).exists(), target
+        assert not anchor or anchor in headings, target
+    for path in re.findall(r"`(manifests/[\w/.-]+)`", TEXT):
+        assert (ROOT / path).exists(), path
