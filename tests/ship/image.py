@@ -22,7 +22,6 @@ import time
 from collections.abc import Callable, Sequence
 
 from tests.ship.engine import STOP_SECONDS, TAG, Engine, Failed, Unavailable, base_image, find_engine
-from tests.ship.rendered import ROOT
 
 READY_SECONDS = 60
 NODES = [f"http://127.0.0.1:{port}" for port in range(5001, 5004)]
@@ -134,18 +133,18 @@ def look(engine: Engine) -> None:
 
 def be_healthy(engine: Engine) -> None:
     """Run the health check of the image in both workers, and Flower's own in Flower."""
-    if not (ROOT / "worker" / "telemetry" / "probe.py").exists():
-        print("image: not checked: the health of workers, for there is no worker.telemetry.probe yet")
-        return
     said = engine.call("image", "inspect", "--format={{json .Config.Healthcheck}}", TAG)
     _, *probe = json.loads(said)["Test"]
     for role in ("worker", "rollback"):
-        until(f"the {role} is healthy", lambda role=role: succeeds(engine, role, probe))  # type: ignore[misc]
-    until("Flower is healthy", lambda: succeeds(engine, "flower", ["python", "-c", HEALTHY]))
+        be_healthy_by(engine, role, probe)
+    be_healthy_by(engine, "flower", ["python", "-c", HEALTHY])
 
 
-def succeeds(engine: Engine, role: str, command: Sequence[str]) -> bool:
-    return engine.inside(role, *command).returncode == 0
+def be_healthy_by(engine: Engine, role: str, probe: Sequence[str]) -> None:
+    try:
+        until(f"{role} is healthy", lambda: engine.inside(role, *probe).returncode == 0)
+    except Failed as error:
+        raise Failed(f"{error}; it says: {engine.inside(role, *probe).stderr.strip()}") from error
 
 
 def end(engine: Engine) -> None:
