@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from producer.client import ClusterClient
     from producer.errors import AbandonRefused, NotReady
     from producer.handle import Operation
+    from producer.planning import Plan
     from producer.results import HostResult, Result
     from worker.inventory import Inventory, load_inventory
     from worker.operation.errors import (
@@ -54,6 +55,7 @@ __all__ = [
     "Operation",
     "OperationIdReused",
     "Outcome",
+    "Plan",
     "Presence",
     "Result",
     "Settings",
@@ -75,6 +77,7 @@ _HOMES = {
     "AbandonRefused": "producer.errors",
     "NotReady": "producer.errors",
     "Operation": "producer.handle",
+    "Plan": "producer.planning",
     "HostResult": "producer.results",
     "Result": "producer.results",
     "Host": "worker.operation.host",

@@ -1,10 +1,12 @@
-"""Asking one host whether it holds a group."""
+"""Asking hosts whether they hold a group, one or many at once."""
 
 from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 from worker.host import HostClient
 from worker.operation.answer import ProbeAnswer, Probed
@@ -13,33 +15,57 @@ from worker.operation.host import Host
 from worker.operation.model import GroupId, Presence
 from worker.settings import Settings
 
+AT_ONCE = 32
+"""Hosts asked at the same time: the work is waiting, and a host that hangs holds up no more than its slot."""
+
+T = TypeVar("T")
+R = TypeVar("R")
+
 
 def ask(host: Host, group: GroupId, settings: Settings, sleep: Callable[[float], None] = time.sleep) -> bool:
     """Tell whether the host holds the group, by at most `max_misses` GETs, none begun after `call_timeout`.
 
     Raises HostUnavailable if none of them brought a usable answer.
     """
+    answer, tries = probe(host, group, settings, sleep)
+    held = holds(answer)
+    if held is None:
+        asked = "once" if tries == 1 else f"{tries} times"
+        raise HostUnavailable(
+            f'host "{host.name}" gave no usable answer ({answer.text}), asked {asked}: '
+            "see whether it is up, and its URL in the inventory"
+        )
+    return held is Presence.PRESENT
+
+
+def probe(
+    host: Host, group: GroupId, settings: Settings, sleep: Callable[[float], None] = time.sleep
+) -> tuple[ProbeAnswer, int]:
+    """Ask as `ask` does; return the first usable answer, else the last, and how many GETs it took."""
     client = HostClient(host, settings)
     ends = time.monotonic() + settings.call_timeout
     tries = 0
     while True:
         answer = client.probe(group)
         tries += 1
-        held = _holds(answer)
-        if held is not None:
-            return held
         pause = settings.forward_backoff.delay(tries, random.random())
-        final = answer.probed is Probed.MISCONFIGURED or tries == settings.max_misses
+        final = answer.probed is not Probed.NO_INFORMATION or tries == settings.max_misses
         if final or time.monotonic() + pause >= ends:
-            asked = "once" if tries == 1 else f"{tries} times"
-            raise HostUnavailable(
-                f'host "{host.name}" gave no usable answer ({answer.text}), asked {asked}: '
-                "see whether it is up, and its URL in the inventory"
-            )
+            return answer, tries
         sleep(pause)
 
 
-def _holds(answer: ProbeAnswer) -> bool | None:
+def holds(answer: ProbeAnswer) -> Presence | None:
+    """Return what an answer shows, None if it tells nothing."""
     if answer.probed is Probed.OVERSIZED:
-        return True
-    return answer.seen.presence is Presence.PRESENT if answer.seen else None
+        return Presence.PRESENT
+    return answer.seen.presence if answer.seen else None
+
+
+def together(function: Callable[[T], R], items: Iterable[T], at_once: int = AT_ONCE) -> list[R]:
+    """Call the function for every item, so many at a time; return what it gave, in the items' order."""
+    pool = ThreadPoolExecutor(at_once, thread_name_prefix="lockstep")
+    try:
+        return list(pool.map(function, items))
+    finally:
+        pool.shutdown(cancel_futures=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterable
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from producer.accepting import accept
 from producer.broker import Broker
@@ -21,6 +22,9 @@ from worker.operation.model import Action, HostName, OperationId
 from worker.operation.names import parse_group_id, parse_operation_id, show
 from worker.settings import Settings
 from worker.store.base import Accepted, Request
+
+if TYPE_CHECKING:
+    from producer.planning import Plan
 
 
 class ClusterClient:
@@ -78,17 +82,19 @@ class ClusterClient:
         *,
         operation_id: str | None = None,
         deadline: float | None = None,
+        preflight: bool = False,
     ) -> Operation:
         """Enqueue the creation of a group on the named hosts, or on all; return once it is recorded.
 
         `operation_id` makes the call repeatable: with the same id and the same group and hosts the existing
         operation is returned; with others OperationIdReused is raised. Without it a random id is taken.
-        `deadline` is in seconds from now: an operation undecided by then is rolled back.
+        `deadline` is in seconds from now: an operation undecided by then is rolled back. `preflight` asks
+        every host first, and raises NotReady before anything is recorded if one gives no usable answer.
 
         While another operation holds the group, waits for up to `lock_wait` seconds, storing nothing, then
         raises GroupBusy. Raises StoreUnavailable and StoreFull too.
         """
-        return self._start(Action.CREATE, group_id, hosts, operation_id, deadline)
+        return self._start(Action.CREATE, group_id, hosts, operation_id, deadline, preflight)
 
     def delete_group(
         self,
@@ -97,9 +103,10 @@ class ClusterClient:
         *,
         operation_id: str | None = None,
         deadline: float | None = None,
+        preflight: bool = False,
     ) -> Operation:
         """Enqueue the deletion of a group; everything else is as for `create_group`."""
-        return self._start(Action.DELETE, group_id, hosts, operation_id, deadline)
+        return self._start(Action.DELETE, group_id, hosts, operation_id, deadline, preflight)
 
     def select(
         self,
@@ -116,6 +123,17 @@ class ClusterClient:
         ('node1', 'node2')
         """
         return tuple(host.name for host in select(self.inventory, hosts, where, except_))
+
+    def plan(self, action: Action | str, group_id: str, hosts: Iterable[str] | None = None) -> Plan:
+        """Ask every host what it holds, and tell what an operation would do. Nothing is written.
+
+        A host without a usable answer is a problem of the plan, no error. Raises StoreUnavailable.
+        """
+        from producer.planning import plan
+
+        group = parse_group_id(group_id)
+        chosen = self.inventory.select(hosts)
+        return plan(chosen, group, Action(action), self.settings, self._link.store.lock_owner(group))
 
     def group_exists(self, host: str, group_id: str) -> bool:
         """Ask a host itself whether it holds the group. Raises HostUnavailable without a usable answer."""
@@ -152,8 +170,14 @@ class ClusterClient:
         hosts: object,
         operation_id: object,
         deadline: object,
+        preflight: bool,
     ) -> Operation:
         request = self._request(action, group_id, hosts, operation_id, deadline)
+        if preflight and (operation_id is None or self._link.store.operation(request.id) is None):
+            from producer.planning import require_answers
+
+            chosen = self.inventory.select(host.name for host in request.hosts)
+            require_answers(chosen, request.group, self.settings)
         existing = accept(self._link, request) is Accepted.EXISTING
         # A random id that exists is our own: the answer was lost, and the connection's retry sent it again.
         ours = operation_id is None or not existing

@@ -118,7 +118,13 @@ def _change(session: Session, action: Action, group: str, wanted: Wanted) -> Exi
     cluster = session.client(wanted.created_by)
     start = cluster.create_group if action is Action.CREATE else cluster.delete_group
     hosts = wanted.selection.names(cluster)
-    operation = start(group, hosts, operation_id=wanted.operation_id, deadline=wanted.deadline)
+    operation = start(
+        group,
+        hosts,
+        operation_id=wanted.operation_id,
+        deadline=wanted.deadline,
+        preflight=wanted.preflight,
+    )
     session.going_on = f"operation {operation.id} goes on; `lockstep status {operation.id}` shows it"
     if not wanted.wait:
         return _accepted(operation, wanted)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from producer.client import ClusterClient
 from producer.handle import Operation
 from producer.stack.redis_server import RedisServer
 from tests.integration.producer.hand import PATIENCE, Hand
+from tests.integration.producer.nodes import GONE, Node
 from worker.settings import Settings, load_settings
 
 HOSTS = "http://node1:1,http://node2:1,http://node3:1"
@@ -95,6 +98,28 @@ def hand(settings: Settings) -> Iterator[Hand]:
 def threads() -> Iterator[ThreadPoolExecutor]:
     with ThreadPoolExecutor() as pool:
         yield pool
+
+
+@pytest.fixture
+def nodes(
+    environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[dict[str, Node]]:
+    """Three real hosts in an inventory, node1 in the zone us, each without the group."""
+    with ExitStack() as stack:
+        made = {f"node{n}": stack.enter_context(Node()) for n in (1, 2, 3)}
+        zones = {"node1": "us"}
+        for each in made.values():
+            each.answers = [GONE]
+        path = tmp_path / "hosts.json"
+        hosts = [
+            {"name": name, "url": each.url, "labels": {"zone": zones.get(name, "eu")}}
+            for name, each in made.items()
+        ]
+        path.write_text(json.dumps(hosts), "utf-8")
+        monkeypatch.delenv("LOCKSTEP_HOSTS")
+        monkeypatch.setenv("LOCKSTEP_INVENTORY", str(path))
+        monkeypatch.setenv("LOCKSTEP_BACKOFF_BASE", "0.01")
+        yield made
 
 
 @pytest.fixture

@@ -3,58 +3,22 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
 from producer import ClusterClient, HostUnavailable, load_settings
 from tests.integration.producer.conftest import Run
 from tests.integration.producer.hand import Hand
-
-
-class Node:
-    """A host that gives the answers of a list, the last one for ever."""
-
-    def __init__(self) -> None:
-        self.answers: list[tuple[int, str]] = []
-        self.asked: list[str] = []
-        node = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                node.asked.append(self.path)
-                status, body = node.answers.pop(0) if len(node.answers) > 1 else node.answers[0]
-                self.send_response(status)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body.encode())
-
-            def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
-        self.name = "127.0.0.1"
+from tests.integration.producer.nodes import ERROR, GONE, HERE, Node
 
 
 @pytest.fixture
 def node(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Node]:
-    made = Node()
-    thread = threading.Thread(target=made.server.serve_forever, args=(0.01,))
-    thread.start()
-    monkeypatch.setenv("LOCKSTEP_HOSTS", made.url)
     monkeypatch.setenv("LOCKSTEP_BACKOFF_BASE", "0.01")
-    yield made
-    made.server.shutdown()
-    thread.join()
-    made.server.server_close()
-
-
-HERE = (200, json.dumps({"groupId": "team-a"}))
-GONE = (404, "")
-ERROR = (500, "")
+    with Node() as made:
+        monkeypatch.setenv("LOCKSTEP_HOSTS", made.url)
+        yield made
 
 
 @pytest.mark.parametrize(("answers", "held"), [([HERE], True), ([GONE], False), ([ERROR, ERROR, HERE], True)])

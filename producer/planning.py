@@ -1,0 +1,79 @@
+"""What an operation would do, found out by asking every host; nothing is written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from producer.asking import holds, probe, together
+from producer.errors import NotReady
+from producer.wording import named
+from worker.operation.answer import Probed
+from worker.operation.host import Host
+from worker.operation.model import Action, GroupId, HostName, OperationId, Presence
+from worker.settings import Settings
+
+CALLS = {Action.CREATE: "POST /v1/group/", Action.DELETE: "DELETE /v1/group/"}
+
+
+@dataclass(frozen=True, slots=True)
+class HostPlan:
+    """What one host holds now, and what would be sent to it."""
+
+    host: HostName
+    holds: Presence | None
+    """None if it gave no usable answer."""
+    call: str | None
+    """None when the host is as asked already, or when there is a problem."""
+    problem: str | None
+    """Why the operation would fail on this host."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What an operation would do on every host."""
+
+    group: GroupId
+    action: Action
+    hosts: tuple[HostPlan, ...]
+    owner: OperationId | None
+    """The operation that holds the group now: this one would wait for it."""
+
+    @property
+    def problems(self) -> tuple[HostPlan, ...]:
+        """The hosts on which it would fail; as things are now, it would be rolled back."""
+        return tuple(each for each in self.hosts if each.problem is not None)
+
+    @property
+    def as_asked(self) -> tuple[HostName, ...]:
+        """The hosts that need no call."""
+        return tuple(each.host for each in self.hosts if each.holds is self.action.target)
+
+
+def plan(
+    hosts: Sequence[Host], group: GroupId, action: Action, settings: Settings, owner: OperationId | None
+) -> Plan:
+    """Ask every host what it holds; a host that gives no usable answer becomes a problem, not an error."""
+
+    def of(host: Host) -> HostPlan:
+        answer, _ = probe(host, group, settings)
+        held = holds(answer)
+        if held is None:
+            return HostPlan(host.name, None, None, f"no usable answer: {answer.text}")
+        if answer.probed is Probed.OVERSIZED and action is Action.DELETE:
+            return HostPlan(host.name, held, None, "too large to be restored, so it would not be deleted")
+        return HostPlan(host.name, held, None if held is action.target else CALLS[action], None)
+
+    return Plan(group, action, tuple(together(of, hosts)), owner)
+
+
+def require_answers(hosts: Sequence[Host], group: GroupId, settings: Settings) -> None:
+    """Raise NotReady, naming them, if any of the hosts gives no usable answer."""
+
+    def silence(host: Host) -> str | None:
+        answer, _ = probe(host, group, settings)
+        return f"{host.name} ({answer.text})" if holds(answer) is None else None
+
+    silent = [each for each in together(silence, hosts) if each is not None]
+    if silent:
+        raise NotReady(f"nothing was written, for the preflight got no usable answer from {named(silent)}")

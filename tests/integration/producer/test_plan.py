@@ -1,0 +1,116 @@
+"""lockstep plan and --preflight: every host is asked, nothing is written."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from producer import Action, ClusterClient, NotReady
+from tests.integration.producer.conftest import Run
+from tests.integration.producer.hand import Hand
+from tests.integration.producer.nodes import ERROR, GONE, HERE, Node
+
+Nodes = dict[str, Node]
+
+
+def test_a_plan_shows_each_host_and_writes_nothing(lockstep: Run, nodes: Nodes, hand: Hand) -> None:
+    nodes["node2"].answers = [ERROR, HERE]
+
+    ran = lockstep("plan", "create", "team-a")
+
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.out == (
+        "HOST   HOLDS NOW  CALL             NOTE\n"
+        "node1  absent     POST /v1/group/  -\n"
+        "node2  present    -                as asked already\n"
+        "node3  absent     POST /v1/group/  -\n"
+        "\n"
+        "the hosts differ now: node2 would be left alone, by a rollback too\n"
+        'would create group "team-a" on 2 of 3 hosts\n'
+    )
+    assert hand.keys() == []
+    assert nodes["node2"].asked == ["/v1/group/team-a/"] * 2
+
+
+def test_a_plan_names_what_would_fail(lockstep: Run, nodes: Nodes) -> None:
+    nodes["node3"].answers = [ERROR]
+
+    ran = lockstep("plan", "delete", "team-a", "--where", "zone=eu")
+
+    assert ran.code == 1
+    assert "node3  -          -     no usable answer: 500" in ran.out
+    assert ran.out.endswith('would fail on node3, and be rolled back: delete group "team-a" on 2 hosts\n')
+
+
+def test_nothing_to_do(lockstep: Run, nodes: Nodes) -> None:
+    ran = lockstep("plan", "delete", "team-a")
+    assert ran.code == 0
+    assert ran.out.endswith('nothing to do to delete group "team-a": 3 hosts as asked already\n')
+
+
+def test_a_body_too_large_to_restore_would_fail_a_delete_only(
+    nodes: Nodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOCKSTEP_MAX_BODY_BYTES", "10")
+    nodes["node1"].answers = [HERE]
+    with ClusterClient() as cluster:
+        (problem,) = cluster.plan(Action.DELETE, "team-a", ["node1"]).problems
+        assert problem.problem == "too large to be restored, so it would not be deleted"
+        assert cluster.plan("create", "team-a", ["node1"]).problems == ()
+
+
+def test_json_tells_who_holds_the_group(lockstep: Run, nodes: Nodes) -> None:
+    nodes["node2"].answers = [ERROR]
+    lockstep("create", "team-a", "--no-wait", "--id", "mine")
+
+    ran = lockstep("plan", "create", "team-a", "--json")
+
+    document = json.loads(ran.out)
+    assert ran.code == 1
+    assert document["hosts"][:2] == [
+        {"host": "node1", "holds": "absent", "call": "POST /v1/group/", "problem": None},
+        {"host": "node2", "holds": None, "call": None, "problem": "no usable answer: 500"},
+    ]
+    assert (document["would_succeed"], document["held_by"]) == (False, "mine")
+    assert "operation mine holds the group" in lockstep("plan", "create", "team-a").out
+
+
+def test_a_preflight_without_an_answer_refuses_before_anything_is_recorded(
+    lockstep: Run, nodes: Nodes, hand: Hand
+) -> None:
+    nodes["node1"].answers = [ERROR]
+
+    ran = lockstep("create", "team-a", "--preflight")
+
+    assert (ran.code, ran.out) == (9, "")
+    assert ran.err == (
+        "lockstep: error: nothing was written, for the preflight got no usable answer from node1 (500)\n"
+    )
+    assert hand.keys() == []
+
+
+def test_a_preflight_that_all_answer_lets_the_operation_begin(
+    lockstep: Run, nodes: Nodes, hand: Hand
+) -> None:
+    nodes["node1"].answers = [HERE]
+    ran = lockstep("create", "team-a", "--preflight", "--no-wait")
+    assert ran.code == 0
+    assert [each.asked for each in nodes.values()] == [["/v1/group/team-a/"]] * 3
+
+
+def test_repeating_an_accepted_operation_needs_no_preflight(nodes: Nodes) -> None:
+    with ClusterClient() as cluster:
+        cluster.create_group("team-a", operation_id="mine", preflight=True)
+        nodes["node1"].answers = [ERROR]
+        assert cluster.create_group("team-a", operation_id="mine", preflight=True).existing
+        with pytest.raises(NotReady, match="node1"):
+            cluster.create_group("team-b", operation_id="other", preflight=True)
+
+
+def test_the_preflight_asks_the_chosen_hosts_alone(lockstep: Run, nodes: Nodes) -> None:
+    nodes["node1"].answers = [ERROR]
+    ran = lockstep("delete", "team-a", "--preflight", "--no-wait", "--except", "node1")
+    assert ran.code == 0
+    assert nodes["node1"].asked == []
+    assert nodes["node2"].answers == [GONE]
