@@ -6,6 +6,7 @@ import argparse
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 from tests.mutants.catalogue import MUTANTS, Mutant
@@ -22,32 +23,33 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=2, help="mutants at a time (default 2)")
     given = parser.parse_args()
     chosen = [mutant for mutant in MUTANTS if given.only in mutant.name]
-    if not content():
-        return 2
-    with ThreadPoolExecutor(given.jobs) as pool:
-        caught = sum(pool.map(report, chosen))
+    # One copy for all, so that nobody who goes on working here changes what is compared.
+    with copied() as tree:
+        if not content(tree):
+            return 2
+        with ThreadPoolExecutor(given.jobs) as pool:
+            caught = sum(pool.map(partial(report, tree), chosen))
     say(f"{caught}/{len(chosen)} mutants caught")
     return 0 if caught == len(chosen) else 1
 
 
-def content() -> bool:
+def content(tree: Path) -> bool:
     """Tell whether the layers find nothing in the tree as it is; otherwise what they catch means nothing."""
-    with copied() as root:
-        for layer in (UNIT, CONTRACT, SIMULATION):
-            found = layer.catches(root)
-            if found:
-                say(f"the {layer.name} layer fails without any mutant: {found}")
-                return False
+    for layer in (UNIT, CONTRACT, SIMULATION):
+        found = layer.catches(tree)
+        if found:
+            say(f"the {layer.name} layer fails without any mutant: {found}")
+            return False
     return True
 
 
-def report(mutant: Mutant) -> bool:
+def report(tree: Path, mutant: Mutant) -> bool:
     """Try one mutant in each of its places and say who caught it; False if it survived in one."""
     lines = [f"{mutant.name}"]
     survived = False
     for place, changes in mutant.cases.items():
         began = time.monotonic()
-        with copied(changes) as root:
+        with copied(changes, tree) as root:
             finding = first_finding(place, root)
         took = time.monotonic() - began
         survived = survived or finding is None

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-SCHEDULES = 20_000
+SCHEDULES = 5_000
 LIMIT = 1200
 """Seconds after which a layer that has not ended has caught nothing."""
 

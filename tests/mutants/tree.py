@@ -35,12 +35,12 @@ class Change:
 
 
 @contextmanager
-def copied(changes: tuple[Change, ...] = ()) -> Iterator[Path]:
-    """Copy the tree, make the changes there, and remove it at the end."""
+def copied(changes: tuple[Change, ...] = (), tree: Path = ROOT) -> Iterator[Path]:
+    """Copy a tree, make the changes there, and remove it at the end."""
     with TemporaryDirectory(prefix="lockstep-mutant-") as folder:
         root = Path(folder)
         for part in PARTS:
-            source = ROOT / part
+            source = tree / part
             if source.is_dir():
                 shutil.copytree(source, root / part, ignore=shutil.ignore_patterns("__pycache__"))
             else:
