@@ -29,6 +29,9 @@ ORDER = (CHECKS, "unit", "contract", "integration", "model", "simulation", "chao
 
 TYPED = ("worker", "producer", "mock_api", "tests", "benchmarks")
 
+# Tests that wait for real processes most of the time; a file stays in one process, for it shares fixtures.
+AT_ONCE = {"integration": ("--numprocesses", "4", "--dist", "loadfile")}
+
 # How long a suite may take to put its processes away after it was interrupted.
 TEARDOWN_SECONDS = 30
 
@@ -124,7 +127,8 @@ def _checks() -> list[list[str]]:
 def _run_pytest(suite: str) -> Counts:
     with tempfile.TemporaryDirectory(prefix="lockstep-tests-") as folder:
         results = Path(folder) / "results.xml"
-        status = _call([sys.executable, "-m", "pytest", f"tests/{suite}", f"--junit-xml={results}"])
+        command = [sys.executable, "-m", "pytest", f"tests/{suite}", f"--junit-xml={results}"]
+        status = _call([*command, *AT_ONCE.get(suite, ())])
         counts = _count(results)
     if status and not counts.failed:
         # Nothing collected, a broken conftest, or pytest itself gone: no test says so, yet it is a failure.

@@ -228,6 +228,14 @@ class Bench:
         return [entry.method for entry in sorted(changed, key=lambda entry: entry.effect_seq or 0)]
 
 
+def kill_at(bench: Bench, point: str) -> None:
+    """Run the operation's only worker until it is held, kill it there, and start another."""
+    worker, mark = bench.held_worker(point)
+    eventually(mark.exists, f"a worker was held {point}")
+    worker.kill()
+    bench.worker("next")
+
+
 @contextmanager
 def parts(directory: Path, nodes: int = 3) -> Iterator[tuple[RedisServer, MockCluster, Guard]]:
     """Start a Redis server and a mock cluster of our own."""

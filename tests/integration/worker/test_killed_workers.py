@@ -1,22 +1,12 @@
-"""A worker is killed with SIGKILL at every point that matters; the nodes' own histories are the judge."""
+"""A worker is killed with SIGKILL at every point of a forward step; the nodes' histories are the judge."""
 
 from __future__ import annotations
 
 import pytest
 
-from tests.integration.worker.harness import Bench, eventually
+from tests.integration.worker.harness import Bench, kill_at
 from worker.operation.model import Action
 from worker.operation.states import State
-
-REFUSED_BY_NODE3 = {"kind": "refuse", "node": "node3"}
-
-
-def kill_at(bench: Bench, point: str) -> None:
-    """Run the operation's only worker until it is held, kill it there, and start another."""
-    worker, mark = bench.held_worker(point)
-    eventually(mark.exists, f"a worker was held {point}")
-    worker.kill()
-    bench.worker("next")
 
 
 @pytest.mark.parametrize(
@@ -40,61 +30,3 @@ def test_a_create_commits_although_its_worker_is_killed(bench: Bench, point: str
     assert bench.holding() == set(bench.hosts)
     for host in bench.hosts:
         assert bench.effects(host) == ["POST"]
-
-
-@pytest.mark.parametrize(
-    "point",
-    [
-        "before decide",
-        "after decide",
-        "before begin_undo",
-        "after begin_undo",
-        "after DELETE sent",
-        "after DELETE answered",
-        "after finish_undo",
-    ],
-)
-def test_a_refused_create_is_rolled_back_although_its_worker_is_killed(bench: Bench, point: str) -> None:
-    bench.beat()
-    # node3 refuses only after the others have written, or there might be nothing to undo.
-    bench.admin.set_faults(REFUSED_BY_NODE3)
-    bench.admin.set_latency(300, node="node3")
-    operation = bench.start(Action.CREATE)
-    kill_at(bench, point)
-    end = bench.end(operation)
-    assert end.operation.state is State.ROLLED_BACK
-    assert end.operation.reason == "node3: refused (403)"
-    assert bench.holding() == set()
-    for host in ("node1", "node2"):
-        assert bench.effects(host) in (["POST", "DELETE"], [])
-    assert bench.effects("node3") == []
-
-
-def test_a_rollback_settles_although_its_worker_is_killed_between_the_two_gets(bench: Bench) -> None:
-    bench.beat()
-    bench.admin.set_faults(
-        REFUSED_BY_NODE3,
-        {"kind": "hang_after", "node": "node1", "methods": ["POST"], "group": bench.group, "times": 1},
-    )
-    operation = bench.start(Action.CREATE)
-    kill_at(bench, "between settle GETs")
-    end = bench.end(operation)
-    assert end.operation.state is State.ROLLED_BACK
-    assert bench.holding() == set()
-    assert bench.effects("node1") == ["POST", "DELETE"]
-    assert "settled" in [attempt.state.value for attempt in end.steps["node1"].attempts]
-
-
-def test_a_killed_undo_of_a_delete_restores_the_body_that_was_there(bench: Bench) -> None:
-    for host in bench.hosts:
-        bench.admin.plant(host, bench.group, {"owner": "ada", "size": 3})
-    bench.beat()
-    bench.admin.set_faults(REFUSED_BY_NODE3)
-    bench.admin.set_latency(300, node="node3")
-    operation = bench.start(Action.DELETE)
-    kill_at(bench, "after begin_undo")
-    end = bench.end(operation)
-    assert end.operation.state is State.ROLLED_BACK
-    for host in bench.hosts:
-        kept = bench.admin.groups(host)[bench.group]
-        assert (kept["owner"], kept["size"]) == ("ada", 3)
