@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from celery import Celery, Task
-from kombu import Queue
+from kombu import Exchange, Queue
 
 from worker.settings import Settings, load_settings
 
@@ -147,7 +147,7 @@ def configuration(settings: Settings) -> dict[str, Any]:
         # A stopped prefork child requeues what it runs; the threads pool lets it finish (see docs/design.md).
         "worker_soft_shutdown_timeout": 3.0,
         "worker_enable_soft_shutdown_on_idle": True,
-        "task_queues": [Queue(OPERATIONS), Queue(ROLLBACK)],
+        "task_queues": [Queue(name, Exchange(name), routing_key=name) for name in (OPERATIONS, ROLLBACK)],
         "task_default_queue": OPERATIONS,
         "task_create_missing_queues": False,  # a misspelled -Q is an error
         "task_routes": {name: {"queue": queue} for name, queue in QUEUE_OF.items()},

@@ -16,7 +16,7 @@ from worker.store.keys import Keys
 from worker.store.records import newer_format
 
 Argument = str | int | float
-REFUSALS = ("NOAUTH", "WRONGPASS", "NOPERM", "MISCONF", "LOADING", "DB index", "invalid username")
+REFUSALS = ("NOAUTH", "WRONGPASS", "NOPERM", "DENIED", "MISCONF", "LOADING", "DB index", "invalid username")
 _FORMAT_ERROR = "LOCKSTEPFORMAT"
 
 
