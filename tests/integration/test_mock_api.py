@@ -144,7 +144,9 @@ def test_a_killed_node_keeps_its_groups_and_its_history(tmp_path: Path) -> None:
     with cluster(*alone) as running:
         assert list(running.nodes) == ["node3"]
         running.nodes["node3"].post("kept", owner="x")
-        running.admin.add_faults({"kind": "delayed", "seconds": 0.1}, {"kind": "hang_before"})
+        running.admin.add_faults(
+            {"kind": "delayed", "group": "late", "seconds": 0.1}, {"kind": "hang_before", "group": "never"}
+        )
         running.nodes["node3"].give_up("late")
         eventually(lambda: "late" in running.admin.groups("node3"), "the late write landed")
         with running.nodes["node3"].send("never"):
