@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from celery import Celery, Task
@@ -35,8 +34,6 @@ QUEUE_OF = {
     PATROL: ROLLBACK,
     PATROL_GROUP: ROLLBACK,
 }
-_GENERATED_ID = re.compile(r"[0-9a-f]{12}")
-_SHOWN = 8
 
 
 class LockstepTask(Task):  # type: ignore[type-arg]
@@ -60,9 +57,11 @@ def headers_for(args: tuple[str, ...]) -> dict[str, str]:
 
 
 def describe(operation: str, group: str, host: str | None = None) -> str:
-    """Return a task's arguments as Flower shows them: `team-a @ node3 · op 7f3c81d2`."""
-    short = operation[:_SHOWN] if _GENERATED_ID.fullmatch(operation) else operation
-    return f"{group} @ {host} · op {short}" if host else f"{group} · op {short}"
+    """Return a task's arguments as events carry them: `team-a @ node3 · op 7f3c81d2aa01`.
+
+    The id is whole, so that a search for it finds the operation; Flower's rows shorten it.
+    """
+    return f"{group} @ {host} · op {operation}" if host else f"{group} · op {operation}"
 
 
 class Lockstep(Celery):

@@ -47,14 +47,15 @@ class CeleryChild(Child):
         return self._sign in self.output()
 
 
-class Flower(CeleryChild):
+class Flower(Child):
     """The web page of tasks and workers, on port 5555 or, if that is taken, on a free one."""
 
     def __init__(self, *, directory: Path, guard: Guard, env: Mapping[str, str], port: int = 0) -> None:
         """Describe it; port 0 is the usual one if that is free."""
         self.port = port or free_port(FLOWER_PORT)
         address = [f"--address={LOOPBACK}", f"--port={self.port}"]
-        super().__init__(Role.FLOWER, ["flower", *address], "", directory=directory, guard=guard, env=env)
+        command = [sys.executable, "-m", "worker.telemetry.flower", *address]
+        super().__init__(Role.FLOWER, command, directory=directory, guard=guard, env=env)
 
     @property
     def url(self) -> str:

@@ -21,7 +21,7 @@ LONGEST_BETWEEN = 3_600_000
 logger = get_task_logger(__name__)
 
 
-@shared_task(bind=True, name=PATROL)
+@shared_task(bind=True, name=PATROL, send_events=False)
 def patrol(self: Task[..., str]) -> str:
     """Publish one look per group that is due; never speaks HTTP itself."""
     runtime = runtime_of(self.app)

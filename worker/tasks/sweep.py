@@ -22,7 +22,7 @@ MS_PER_HOUR = 3_600_000
 MS_PER_DAY = 24 * MS_PER_HOUR
 
 
-@shared_task(bind=True, name=SWEEP)
+@shared_task(bind=True, name=SWEEP, send_events=False)
 def sweep(self: Task[..., str]) -> str:
     """Publish what due operations need next; never speaks HTTP. Two at a time do no harm, but need not be."""
     runtime = runtime_of(self.app)

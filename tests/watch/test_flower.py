@@ -1,0 +1,123 @@
+"""Flower's configuration: who may look, what it remembers, and what a row says."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import runpy
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from tornado.options import options
+
+from worker.celery import describe
+from worker.telemetry.flower import CONFIGURATION
+from worker.telemetry.rows import plain, shown
+from worker.telemetry.watchers import OPEN, refusal
+
+ROOT = Path(__file__).parents[2]
+importlib.import_module("flower.options")  # defines what tornado's options then hold
+SECRET = ["ops:secret"]
+
+
+@dataclass
+class Task:
+    """What Flower hands over to be shown."""
+
+    name: str | None
+    args: str | None
+    result: str | None
+
+
+@pytest.mark.parametrize(
+    ("told", "seen"),
+    [
+        (
+            Task("lockstep.create_group", describe("7f3c81d2aa01", "team-a", "node3"), "'applied'"),
+            Task("create_group", "team-a @ node3 · op 7f3c81d2", "applied"),
+        ),
+        (
+            Task("lockstep.conclude", describe("7f3c81d2aa01", "team-a"), '"rolled back: node4\'s 403"'),
+            Task("conclude", "team-a · op 7f3c81d2", "rolled back: node4's 403"),
+        ),
+        # An id that somebody chose says something: it is shown as it is.
+        (
+            Task("other.name", describe("release-2026-11-23", "team-a"), "12"),
+            Task("other.name", "team-a · op release-2026-11-23", "12"),
+        ),
+        # Tasks of which only the end was heard, and a result that was cut short.
+        (Task(None, None, None), Task(None, None, None)),
+        (Task("lockstep.settle", "", "'abc..."), Task("settle", "", "'abc...")),
+    ],
+)
+def test_rows_are_short_and_say_what_came_of_a_task(told: Task, seen: Task) -> None:
+    assert shown(told) == seen
+
+
+def test_results_that_are_no_text_are_left_alone() -> None:
+    assert plain("'a' + 'b'") == "'a' + 'b'"
+    assert plain("{'a': 1}") == "{'a': 1}"
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1", "localhost", "127.0.0.7"])
+def test_on_loopback_no_password_is_needed(address: str) -> None:
+    assert refusal(address, "", [], {}) is None
+
+
+@pytest.mark.parametrize("address", ["", "0.0.0.0", "::", "10.0.0.7", "example.com"])
+def test_beyond_this_machine_a_password_is_needed(address: str) -> None:
+    said = refusal(address, "", ["", ""], {OPEN: "false"})
+    assert said is not None
+    assert "FLOWER_BASIC_AUTH=name:password" in said
+    assert refusal(address, "", SECRET, {}) is None
+    assert refusal(address, "", [], {OPEN: "true"}) is None
+
+
+def test_a_unix_socket_has_the_rights_of_its_file() -> None:
+    assert refusal("", "/run/flower.sock", [], {}) is None
+
+
+def configured(monkeypatch: pytest.MonkeyPatch, **variables: str) -> dict[str, object]:
+    for name in [each for each in os.environ if each.startswith("FLOWER_")]:
+        monkeypatch.delenv(name)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(options.mockable(), "address", "127.0.0.1")
+    made = runpy.run_path(str(CONFIGURATION))
+    return {name: value for name, value in made.items() if name in options}
+
+
+def test_the_configuration_sets_what_has_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert configured(monkeypatch) == {
+        "format_task": shown,
+        "max_tasks": 10_000,
+        "inspect_timeout": 5000.0,
+        "tasks_columns": "name,args,state,result,received,runtime,worker,uuid",
+    }
+
+
+def test_what_the_environment_sets_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = {"FLOWER_MAX_TASKS": "7", "FLOWER_INSPECT_TIMEOUT": "9", "FLOWER_TASKS_COLUMNS": "name"}
+    assert configured(monkeypatch, **given) == {"format_task": shown}
+
+
+def test_with_a_path_its_memory_outlives_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = configured(monkeypatch, FLOWER_DB="/data/flower")
+    assert (made["persistent"], made["state_save_interval"]) == (True, 60_000)
+
+
+def test_it_does_not_start_for_strangers() -> None:
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("FLOWER_")}
+    started = subprocess.run(
+        [sys.executable, "-m", "worker.telemetry.flower", "--address=0.0.0.0", "--port=0"],
+        env={**inherited, "PYTHONPATH": str(ROOT), "FLOWER_BASIC_AUTH": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert started.returncode == 1
+    assert "would listen on 0.0.0.0 and ask for no password" in started.stderr

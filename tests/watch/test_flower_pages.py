@@ -1,0 +1,109 @@
+"""Flower as people and programs see it: every task of an operation, in rows that read well."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from typing import TypeAlias
+
+import pytest
+import requests
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from tests.leftovers import until
+from tests.watch.conftest import Watched
+from worker.celery import SWEEP
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+OPTIONS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync"]
+HOSTS = [f"node{number}" for number in range(1, 6)]
+Row: TypeAlias = dict[str, str]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    if CHROMIUM is None:
+        pytest.skip("no chromium on PATH; Debian has it: apt-get install chromium")
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=CHROMIUM, args=OPTIONS)
+        yield started
+        started.close()
+
+
+def opened(browser: Browser, watched: Watched, words: str) -> Page:
+    """Search on the tasks page as a person does who has never been there."""
+    page = browser.new_page(viewport={"width": 1500, "height": 900})
+    page.goto(f"{watched.flower}/tasks")
+    page.get_by_label("Tasks per page").select_option("100")
+    page.locator("input[type=search]").fill(words)
+    page.get_by_text("filtered from").wait_for()
+    return page
+
+
+def search(browser: Browser, watched: Watched, words: str) -> list[Row]:
+    """Search, and read the rows that the page then shows."""
+    page = opened(browser, watched, words)
+    names = page.locator("#tasks-table_wrapper .dataTables_scrollHead th").all_inner_texts()
+    rows = page.locator("#tasks-table tbody tr").all()
+    cells = [[cell.strip() for cell in row.locator("td").all_inner_texts()] for row in rows]
+    return [dict(zip((name.strip().lower() for name in names), row, strict=True)) for row in cells]
+
+
+def test_rows_say_what_was_done_where_and_what_came_of_it(browser: Browser, watched: Watched) -> None:
+    short = watched.rolled_back[:8]
+    rows = search(browser, watched, "args:team-b")
+    said = {(row["name"], row["args"], row["result"]) for row in rows}
+    assert {
+        ("create_group", f"team-b @ node1 · op {short}", "applied"),
+        ("create_group", f"team-b @ node4 · op {short}", "refused (403)"),
+        ("rollback_create", f"team-b @ node1 · op {short}", "restored"),
+        ("rollback_create", f"team-b @ node2 · op {short}", "restored"),
+        ("conclude", f"team-b · op {short}", "rolled back: node4: refused (403)"),
+    } <= said
+    assert rows[0]["result"] == "rolled back: node4: refused (403)"
+    assert {row["state"] for row in rows} == {"SUCCESS"}
+
+
+def test_a_search_for_the_id_finds_the_whole_operation_and_nothing_else(
+    browser: Browser, watched: Watched
+) -> None:
+    by_id = search(browser, watched, f"args:{watched.rolled_back}")
+    assert by_id == search(browser, watched, "args:team-b")
+    assert {row["args"].split(" ")[0] for row in by_id} == {"team-b"}
+    forward = {row["args"] for row in by_id if row["name"] == "create_group"}
+    assert forward == {f"team-b @ {host} · op {watched.rolled_back[:8]}" for host in HOSTS}
+
+
+def tasks(watched: Watched) -> dict[str, dict[str, object]]:
+    answer = requests.get(f"{watched.flower}/api/tasks", timeout=10)
+    found: dict[str, dict[str, object]] = answer.json()
+    return found
+
+
+def test_every_task_of_an_operation_has_its_root_id_and_names_it(watched: Watched) -> None:
+    for operation, group in ((watched.committed, "team-a"), (watched.rolled_back, "team-b")):
+        ours = [task for task in tasks(watched).values() if group in str(task["args"])]
+        assert {task["root_id"] for task in ours} == {operation}
+        assert all(str(task["args"]).endswith(f"· op {operation}") for task in ours)
+        names = {str(task["name"]).removeprefix("lockstep.") for task in ours}
+        assert names == {"create_group", "conclude"} | ({"rollback_create"} if group == "team-b" else set())
+
+
+def test_a_task_that_was_retried_and_one_that_the_sweep_published_read_like_any_other(
+    watched: Watched,
+) -> None:
+    found = list(tasks(watched).values())
+    retried = [task for task in found if task["args"] == f"team-a @ node2 · op {watched.committed}"]
+    assert [(task["retries"], task["result"]) for task in retried] == [(2, "'applied'")]
+    again = [task for task in found if task["args"] == f"team-b @ node2 · op {watched.rolled_back}"]
+    undone = [task for task in again if task["name"] == "lockstep.rollback_create"]
+    # The first kept its wait in the record; the sweep published the others.
+    assert len(undone) > 1
+    assert {task["root_id"] for task in undone} == {watched.rolled_back}
+
+
+def test_the_sweep_does_not_push_out_what_people_look_for(watched: Watched) -> None:
+    log = watched.stack.process("beat").output
+    swept = log().count("Sending due task sweep")
+    until(lambda: log().count("Sending due task sweep") > swept + 1, "two more sweeps")
+    assert SWEEP not in {task["name"] for task in tasks(watched).values()}
