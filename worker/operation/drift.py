@@ -17,11 +17,13 @@ class End:
     presence: Presence
     operation: OperationId
     at: Millis
+    fingerprint: str
+    """Of the host's URL then: a host of that name with another URL is a stranger."""
 
     @property
     def text(self) -> str:
         """As it stands in the record; two ends are the same if their texts are."""
-        return f"{self.presence} {self.operation} {self.at}"
+        return f"{self.presence} {self.operation} {self.at} {self.fingerprint}"
 
 
 @dataclass(frozen=True, slots=True)

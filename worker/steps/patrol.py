@@ -7,7 +7,6 @@ from typing import Protocol
 
 from worker.operation.drift import Drift, End, Remedy, next_patrol, remedy_for
 from worker.operation.model import Action, GroupId, HostName, HostRef, Millis, OperationId, Presence
-from worker.operation.ports import HostApi
 from worker.steps.parts import Parts
 from worker.store.base import Accepted, Ends, Request, Store
 
@@ -59,20 +58,22 @@ class Patrolled:
 def patrol(parts: Parts, store: PatrolStore, group: GroupId, beat: Beat) -> Patrolled:
     """Look at every host that an ended operation covered; repair explained drift, report the rest."""
     now = store.now()
-    ends = store.ends(group)
-    suspicions = store.suspicions(group, ends)
-    newest = max(suspicions.values(), default=None)
-    if newest is None or now - newest > beat.watched:
-        store.patrol_again(group, None)
-        return Patrolled()
-    store.patrol_again(group, next_patrol(newest, now, beat.every, beat.longest))
+    suspicions = store.suspicions(group)
+    newest = max(suspicions.values(), default=Millis(0))
     if store.lock_owner(group) is not None:
-        return Patrolled()  # an operation is at work; its end will be the measure
+        # An operation is at work: its end will be the measure, and may be the first that there is.
+        store.patrol_again(group, Millis(now + beat.every), newest)
+        return Patrolled()
+    over = now - newest > beat.watched
+    if over and not any(drift.group == group for drift in store.drifts()):
+        store.patrol_again(group, None, newest)
+        return Patrolled()
+    store.patrol_again(group, next_patrol(newest, now, beat.every, beat.longest), newest)
+    ends = store.ends(group)
     found = _look(parts, group, ends, suspicions, now, beat)
     new = store.keep_drift(group, found)
     drifts = tuple(drift for drift in found.values() if drift is not None)
-    apis = {drift.host: parts.host(drift.host) for drift in drifts}
-    repairs = (_repair(parts, store, group, action, drifts, apis, beat) for action in Action)
+    repairs = (_repair(parts, store, group, action, drifts, beat) for action in Action)
     return Patrolled(drifts, tuple(new), tuple(repair for repair in repairs if repair is not None))
 
 
@@ -91,11 +92,12 @@ def _look(
     for host in sorted(ends, key=lambda name: name not in suspected):
         if (parts.clock.elapsed() - started) * 1000 > beat.budget:
             break
-        api = parts.host(host)
-        seen = api.probe(group).seen if api is not None else None
+        end, api = ends[host], parts.host(host)
+        if api is None or api.fingerprint != end.fingerprint:
+            continue  # this worker knows no such host, or a stranger of that name
+        seen = api.probe(group).seen
         if seen is None:
             continue
-        end = ends[host]
         if seen.presence is end.presence:
             found[host] = None
             continue
@@ -110,17 +112,14 @@ def _repair(
     group: GroupId,
     action: Action,
     drifts: tuple[Drift, ...],
-    apis: dict[HostName, HostApi | None],
     beat: Beat,
 ) -> Repair | None:
     """Record the operation that mends what is explained; nothing if another operation came in between."""
     mended = [drift for drift in drifts if drift.explained and drift.remedy is action]
-    hosts = tuple(
-        HostRef(drift.host, api.fingerprint) for drift in mended if (api := apis[drift.host]) is not None
-    )
-    if not hosts:
+    if not mended:
         return None
     operation = OperationId(parts.clock.new_id())
+    hosts = tuple(HostRef(drift.host, drift.end.fingerprint) for drift in mended)
     ends = {drift.host: drift.end.text for drift in mended}
     request = Request(operation, group, action, hosts, beat.deadline, PATROL, ends)
     if store.accept(request) is not Accepted.ACCEPTED:

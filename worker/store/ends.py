@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import cast
+
+from redis.client import Pipeline
 
 from worker.operation.drift import Drift, End
 from worker.operation.model import GroupId, HostName, Millis, OperationId, Presence
@@ -41,31 +43,33 @@ class RedisEnds(Queries):
         """Return groups that the patrol is to look at, the longest overdue first."""
         now = self.now()
         with store_errors():
-            groups = self._client.zrangebyscore(self._keys.patrol_groups, "-inf", now, start=0, num=limit)
+            groups = self._client.zrangebyscore(self._keys.patrol, "-inf", now, start=0, num=limit)
         return tuple(GroupId(group) for group in cast(list[str], groups))
 
-    def suspicions(
-        self, group: GroupId, hosts: Iterable[HostName]
-    ) -> dict[tuple[HostName, Presence], Millis]:
-        """Return when writes of unknown fate that would bring this presence to a host were given up."""
-        asked = [(host, presence) for host in hosts for presence in Presence]
-        if not asked:
-            return {}
-        members = [f"{group} {host} {presence}" for host, presence in asked]
+    def suspicions(self, group: GroupId) -> dict[tuple[HostName, Presence], Millis]:
+        """Return when writes of unknown fate, which would bring this presence to a host, were given up."""
         with store_errors():
-            scores = self._client.zmscore(self._keys.patrol, members)
-        return {one: Millis(int(at)) for one, at in zip(asked, scores, strict=True) if at is not None}
+            kept = cast(dict[str, str], self._client.hgetall(self._keys.suspects(group)))
+        return {_suspect(name): Millis(int(at)) for name, at in kept.items()}
 
-    def patrol_again(self, group: GroupId, at: Millis | None) -> None:
-        """Look at the group again then; None takes it off the list."""
-        with store_errors():
+    def patrol_again(self, group: GroupId, at: Millis | None, newest: Millis) -> None:
+        """Look at the group again then; None takes it off the list, with its suspicions up to `newest`."""
+        key, patrol = self._keys.suspects(group), self._keys.patrol
+
+        def change(pipe: Pipeline) -> None:
+            kept = cast(dict[str, str], pipe.hgetall(key))
+            fresh = [name for name, since in kept.items() if int(since) > newest]
+            pipe.multi()
+            if fresh:
+                return  # whoever suspects also makes the group due
             if at is not None:
-                self._client.zadd(self._keys.patrol_groups, {group: at}, xx=True)
-                return
-            self._client.zrem(self._keys.patrol_groups, group)
-            members = [f"{group} {host} {presence}" for host in self.ends(group) for presence in Presence]
-            if members:
-                self._client.zrem(self._keys.patrol, *members)
+                pipe.zadd(patrol, {group: at}, xx=True)
+            else:
+                pipe.delete(key)
+                pipe.zrem(patrol, group)
+
+        with store_errors():
+            self._client.transaction(change, key)
 
     def keep_drift(self, group: GroupId, found: Mapping[HostName, Drift | None]) -> list[Drift]:
         """Record the drift of these hosts (None: none any more); return what was not known yet."""
@@ -75,8 +79,11 @@ class RedisEnds(Queries):
                 name = f"{group} {host}"
                 if drift is None:
                     self._client.hdel(self._keys.drift, name)
-                elif self._client.hsetnx(self._keys.drift, name, _json(drift)):
+                    continue
+                known = cast(str | None, self._client.hget(self._keys.drift, name))
+                if known is None or _drift(name, known).end != drift.end:
                     new.append(drift)
+                    self._client.hset(self._keys.drift, name, _json(drift))
         return new
 
     def drifts(self) -> list[Drift]:
@@ -87,8 +94,13 @@ class RedisEnds(Queries):
 
 
 def _end(text: str) -> End:
-    presence, operation, at = text.split(" ")
-    return End(Presence(presence), OperationId(operation), Millis(int(at)))
+    presence, operation, at, fingerprint = text.split(" ")
+    return End(Presence(presence), OperationId(operation), Millis(int(at)), fingerprint)
+
+
+def _suspect(name: str) -> tuple[HostName, Presence]:
+    host, presence = name.split(" ")
+    return HostName(host), Presence(presence)
 
 
 def _json(drift: Drift) -> str:

@@ -30,13 +30,8 @@ class Keys:
 
     @property
     def patrol(self) -> str:
-        """Sorted set: `group host presence` by the time a write that would bring it was given up."""
-        return f"{self.prefix}patrol"
-
-    @property
-    def patrol_groups(self) -> str:
         """Sorted set: group by the time the patrol is to look at it."""
-        return f"{self.prefix}patrol:groups"
+        return f"{self.prefix}patrol"
 
     @property
     def drift(self) -> str:
@@ -62,6 +57,10 @@ class Keys:
     def ends(self, group: GroupId) -> str:
         """Hash: host -> what the last ended operation left there; outlives retention."""
         return f"{self.prefix}ends:{group}"
+
+    def suspects(self, group: GroupId) -> str:
+        """Hash: `host presence` -> when a write that would bring it was given up, its fate unknown."""
+        return f"{self.prefix}suspects:{group}"
 
     def events(self, operation: OperationId) -> str:
         """Channel: a message for every transition of the operation."""

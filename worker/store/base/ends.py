@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Protocol
 
 from worker.operation.drift import Drift, End
@@ -32,14 +32,15 @@ class Ends(Protocol):
         """Return groups that the patrol is to look at, the longest overdue first."""
         ...
 
-    def suspicions(
-        self, group: GroupId, hosts: Iterable[HostName]
-    ) -> dict[tuple[HostName, Presence], Millis]:
-        """Return when writes of unknown fate that would bring this presence to a host were given up."""
+    def suspicions(self, group: GroupId) -> dict[tuple[HostName, Presence], Millis]:
+        """Return when writes of unknown fate, which would bring this presence to a host, were given up."""
         ...
 
-    def patrol_again(self, group: GroupId, at: Millis | None) -> None:
-        """Look at the group again then; None takes it off the list."""
+    def patrol_again(self, group: GroupId, at: Millis | None, newest: Millis) -> None:
+        """Look at the group again then; None takes it off the list, with its suspicions up to `newest`.
+
+        What became suspect after `newest`, the latest that the caller has read, is looked at at once.
+        """
         ...
 
     def keep_drift(self, group: GroupId, found: Mapping[HostName, Drift | None]) -> list[Drift]:

@@ -112,27 +112,29 @@ end
 -- Puts a write whose fate was never learned on the patrol's list, with what it would bring if it landed late.
 local function suspect(op, host, attempt)
   local brings = (attempt.undo == (op.action == 'create')) and 'absent' or 'present'
-  redis.call('ZADD', PATROL, NOW, op.group .. ' ' .. host .. ' ' .. brings)
-  redis.call('ZADD', PREFIX .. 'patrol:groups', 'LT', NOW, op.group)
+  redis.call('HSET', PREFIX .. 'suspects:' .. op.group, host .. ' ' .. brings, NOW)
+  redis.call('ZADD', PATROL, 'LT', NOW, op.group)
 end
 
 -- Keeps, per host, what this operation left there, for the patrol. A repair that was rolled back leaves the drift
 -- as it was: what the operation before it left stays the measure.
 local function keep_ends(op)
   if op.repairs and op.decision == 'roll_back' then return end
-  local row, key = {}, PREFIX .. 'ends:' .. op.group
-  local function put(host, presence)
+  local row, key, drift = {}, PREFIX .. 'ends:' .. op.group, PREFIX .. 'drift'
+  local drifted = redis.call('EXISTS', drift) == 1
+  local function put(host, presence, text)
     row[#row + 1] = host
-    row[#row + 1] = presence .. ' ' .. ID .. ' ' .. NOW
+    row[#row + 1] = presence .. ' ' .. ID .. ' ' .. NOW .. ' ' .. string.match(text, '"fingerprint":"(%x+)"')
     if #row >= CHUNK then redis.call('HSET', key, unpack(row)); row = {} end
+    if drifted then redis.call('HDEL', drift, op.group .. ' ' .. host) end -- there is a new measure
   end
   local fields = redis.call('HGETALL', STEPS)
   for i = 1, #fields, 2 do
     if op.decision == 'commit' then
-      put(fields[i], op.target)
+      put(fields[i], op.target, fields[i + 1])
     else
       local step = cjson.decode(fields[i + 1])
-      if step.before and step.undo ~= 'abandoned' then put(fields[i], step.before) end
+      if step.before and step.undo ~= 'abandoned' then put(fields[i], step.before, fields[i + 1]) end
     end
   end
   if #row > 0 then redis.call('HSET', key, unpack(row)) end
