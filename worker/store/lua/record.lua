@@ -124,7 +124,7 @@ local function keep_ends(op)
   local drifted = redis.call('EXISTS', drift) == 1
   local function put(host, presence, text)
     row[#row + 1] = host
-    row[#row + 1] = presence .. ' ' .. ID .. ' ' .. NOW .. ' ' .. string.match(text, '"fingerprint":"(%x+)"')
+    row[#row + 1] = presence .. ' ' .. ID .. ' ' .. NOW .. ' ' .. string.match(text, '"fingerprint":"([^"]*)"')
     if #row >= CHUNK then redis.call('HSET', key, unpack(row)); row = {} end
     if drifted then redis.call('HDEL', drift, op.group .. ' ' .. host) end -- there is a new measure
   end
