@@ -24,16 +24,17 @@ def main() -> int:
     parser.add_argument("--seed", type=int, help="in place of the runs' own")
     parser.add_argument("--operations", type=int, help="in place of each run's own number")
     parser.add_argument("--only", help="the run of this name alone")
+    parser.add_argument("--keep", action="store_true", help="keep what a good run left, too")
     given = parser.parse_args()
     plans = [plan for plan in TIERS[given.tier] if given.only in (None, plan.name)]
     if given.seed is not None:
         plans = [replace(plan, seed=given.seed + place) for place, plan in enumerate(plans)]
     if given.operations is not None:
         plans = [replace(plan, operations=given.operations) for plan in plans]
-    return 0 if run_tier(plans, lambda text: print(text, flush=True)) else 1
+    return 0 if run_tier(plans, lambda text: print(text, flush=True), given.keep) else 1
 
 
-def run_tier(plans: list[Plan], say: Callable[[str], None]) -> bool:
+def run_tier(plans: list[Plan], say: Callable[[str], None], keep: bool = False) -> bool:
     """Run all plans; return whether every rule was kept and enough happened. Keeps what failed."""
     folder = Path(tempfile.mkdtemp(prefix="lockstep-chaos-"))
     outcomes: list[Outcome] = []
@@ -51,7 +52,7 @@ def run_tier(plans: list[Plan], say: Callable[[str], None]) -> bool:
     wrong += list(vacuous(outcomes)) if len(outcomes) == len(plans) else []
     for each in wrong[:SHOWN]:
         say(f"VIOLATION {each}")
-    if wrong:
+    if wrong or keep:
         more = f" ({len(wrong) - SHOWN} more there)" if len(wrong) > SHOWN else ""
         say(f"seeds, schedules, histories and logs are kept in {folder}{more}")
     else:

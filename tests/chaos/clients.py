@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from producer.client import ClusterClient
 from tests.chaos.children import Producers
-from tests.chaos.orders import AFTER_ACCEPT, WHILE_PUBLISHING, Order, Told, draw
+from tests.chaos.orders import AFTER_ACCEPT, UNEXPECTED, WHILE_PUBLISHING, Order, Told, draw
 from worker.operation.errors import CancelRefused, GroupBusy, StoreUnavailable, UnknownOperation, WaitTimeout
 from worker.operation.model import Action, HostName
 from worker.operation.states import State
@@ -153,7 +153,7 @@ class Clients:
             self.told.accept(order)
             return
         if said:
-            self.told.count(str(said["error"]))
+            self._was_refused(order, str(said["error"]))
             return
         self.told.count(f"producer killed {dies}")
         try:
@@ -161,3 +161,9 @@ class Clients:
             self.told.accept(order)
         except (UnknownOperation, StoreUnavailable):
             self.told.count("died before it was accepted")
+
+    def _was_refused(self, order: Order, error: str) -> None:
+        if error.startswith(UNEXPECTED):
+            self.told.wrong.append(f"the client of {order.operation} was shown {error}")
+        else:
+            self.told.count(error)

@@ -13,6 +13,8 @@ GROUPS = tuple(GroupId(f"team-{n:02}") for n in range(1, 21))
 POPULARITY = [rank**-0.7 for rank in range(1, len(GROUPS) + 1)]
 AFTER_ACCEPT = "after accept"
 WHILE_PUBLISHING = "while publishing"
+UNEXPECTED = "unexpected: "
+"""Before an error that no client may be shown."""
 SUBSETS = 0.2
 """The share of operations that are about some of the hosts only."""
 

@@ -12,12 +12,13 @@ import os
 import signal
 import socketserver
 import sys
+import traceback
 from typing import Any
 
 from celery.signals import before_task_publish
 
 from producer.client import ClusterClient
-from tests.chaos.orders import AFTER_ACCEPT, WHILE_PUBLISHING
+from tests.chaos.orders import AFTER_ACCEPT, UNEXPECTED, WHILE_PUBLISHING
 from worker import workflow
 from worker.operation.errors import LockstepError
 from worker.settings import load_settings
@@ -79,6 +80,9 @@ class Handler(socketserver.StreamRequestHandler):
             said = carry_out(order)
         except LockstepError as error:
             said = {"accepted": False, "existing": False, "error": type(error).__name__}
+        except Exception as error:  # noqa: BLE001 - whatever a client may not raise is a finding
+            traceback.print_exc()
+            said = {"accepted": False, "existing": False, "error": UNEXPECTED + repr(error)}
         self.wfile.write(json.dumps(said).encode() + b"\n")
 
 

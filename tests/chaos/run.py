@@ -29,8 +29,8 @@ from worker.store.keys import Keys
 
 PLANTED = 0.4
 """The share of groups that each host holds beforehand."""
-LONGEST = 45 * 60.0
-"""Seconds after which a run that does not come to its number of operations is given up."""
+LONGEST, EACH = 1800.0, 3.0
+"""Seconds, and more for each operation, after which a run that does not get there is given up."""
 LOOK = 0.2
 DYING = tuple(f"producer killed {when}" for when in (AFTER_ACCEPT, WHILE_PUBLISHING))
 
@@ -135,12 +135,13 @@ def _record(rig: Rig) -> dict[OperationId, Ended]:
 def _until_all_is_accepted(
     plan: Plan, told: Told, schedule: Schedule, clients: Clients, say: Callable[[str], None]
 ) -> None:
-    deadline, shown = time.monotonic() + LONGEST, 0
+    longest = LONGEST + EACH * plan.operations
+    deadline, shown = time.monotonic() + longest, 0
     while not (schedule.over and len(told.accepted) >= plan.operations):
         if schedule.errors or clients.errors:
             return
         if time.monotonic() > deadline:
-            raise Trouble(f"only {len(told.accepted)} operations were accepted within {LONGEST:g} s")
+            raise Trouble(f"only {len(told.accepted)} operations were accepted within {longest:g} s")
         if len(told.accepted) >= shown + plan.operations // 5:
             shown = len(told.accepted)
             say(f"  {shown} of {plan.operations} accepted, {len(schedule.events)} nemeses were")
