@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable
+from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -11,15 +12,18 @@ from producer.accepting import accept
 from producer.broker import Broker
 from producer.defaults import default_settings
 from producer.handle import Operation
+from producer.history import Filter, search
 from producer.link import Link, unknown
+from producer.moments import millis_of
 from producer.naming import parse_deadline, parse_limit, parse_note, whoami
 from producer.selecting import select
 from producer.stuck import Stuck, stuck
 from worker.inventory import Inventory, load_inventory
 from worker.operation import model
 from worker.operation.errors import InvalidInput
-from worker.operation.model import Action, HostName, OperationId
+from worker.operation.model import Action, HostName, Millis, OperationId
 from worker.operation.names import parse_group_id, parse_operation_id, show
+from worker.operation.states import State
 from worker.settings import Settings
 from worker.store.base import Accepted, Request
 
@@ -156,9 +160,39 @@ class ClusterClient:
         """Read the newest operations, newest first. Raises StoreUnavailable."""
         return self._link.store.operations(parse_limit(limit))
 
+    def history(
+        self,
+        *,
+        group: str | None = None,
+        by: str | None = None,
+        action: Action | str | None = None,
+        states: Iterable[State | str] = (),
+        since: datetime | None = None,
+        until: datetime | None = None,
+        limit: int = 100,
+    ) -> tuple[model.Operation, ...]:
+        """Read the operations for which everything given holds, newest first.
+
+        `group` and `by` are patterns (`team-*`); `since` and `until` are about when they were accepted.
+        Raises InvalidInput and StoreUnavailable.
+        """
+        wanted = Filter(
+            group,
+            by,
+            None if action is None else Action(action),
+            frozenset(map(State, states)),
+            millis_of("since", since),
+            millis_of("until", until),
+        )
+        return tuple(search(self._link.store.operations, wanted, parse_limit(limit)))
+
+    def now(self) -> Millis:
+        """Return the time by the clock of which every time in the record is."""
+        return self._link.store.now()
+
     def stuck(self) -> tuple[tuple[model.Operation, Stuck], ...]:
         """Return the operations that need a person, oldest first, with why. Raises StoreUnavailable."""
-        now = self._link.store.now()
+        now = self.now()
         found = ((each, stuck(each, now)) for each in self._link.unended())
         needy = [(each, why) for each, why in found if why is not None]
         return tuple(sorted(needy, key=lambda pair: pair[0].created_at))

@@ -1,4 +1,4 @@
-"""Hosts in sentences."""
+"""Hosts and durations in sentences."""
 
 from __future__ import annotations
 
@@ -17,3 +17,15 @@ def named(hosts: Sequence[str]) -> str:
     """Name the first few hosts and count the others."""
     more = f" and {len(hosts) - NAMED} more" if len(hosts) > NAMED else ""
     return ", ".join(hosts[:NAMED]) + more
+
+
+def seconds(milliseconds: int) -> str:
+    """Return a duration as people read it: 340 ms, 2.5 s, 1 min 5 s, 3 h 20 min."""
+    if milliseconds < 1000:
+        return f"{milliseconds} ms"
+    whole = milliseconds // 1000
+    if whole < 60:
+        return f"{milliseconds // 100 / 10:g} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s".replace(" 0 s", "")
+    return f"{whole // 3600} h" + (f" {whole % 3600 // 60} min" if whole % 3600 >= 60 else "")

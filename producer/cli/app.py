@@ -12,6 +12,7 @@ from producer.cli.exits import Exit, exit_of
 from producer.cli.look import exists, list_, status
 from producer.cli.options import debug_option
 from producer.cli.output import finish_streams, note, prepare_streams, printable
+from producer.cli.past import history, report, show
 from producer.cli.plan import plan
 from producer.cli.session import Session
 from worker.operation.errors import LockstepError, StoreUnavailable
@@ -55,7 +56,19 @@ def lockstep(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for _command in (create, delete, status, list_, exists, cancel, abandon, plan):
+for _command in (
+    create,
+    delete,
+    plan,
+    status,
+    show,
+    list_,
+    history,
+    report,
+    exists,
+    cancel,
+    abandon,
+):
     lockstep.add_command(_command)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from producer.results import HostResult, host_result
+from producer.timeline import Event
 from worker.operation.model import Millis, Operation, Step
 from worker.operation.states import State
 
@@ -36,6 +37,21 @@ def operation_document(operation: Operation) -> dict[str, object]:
 def full_document(operation: Operation, steps: Iterable[Step]) -> dict[str, object]:
     """Return an operation with its hosts."""
     return {**operation_document(operation), "hosts": [_host(host_result(step)) for step in steps]}
+
+
+def event_document(event: Event) -> dict[str, object]:
+    """Return one moment of an operation."""
+    attempt = event.attempt
+    return {
+        "at": moment(event.at),
+        "what": event.what,
+        "host": event.host,
+        "undo": attempt.undo if attempt else None,
+        "said": event.said,
+        "known_as": attempt.state if attempt else None,
+        "known_at": moment(attempt.closed_at) if attempt else None,
+        "attempt": attempt.id if attempt else None,
+    }
 
 
 def unread_document(id: str, group: str, action: str) -> dict[str, object]:  # noqa: A002

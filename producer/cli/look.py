@@ -6,18 +6,15 @@ from dataclasses import asdict
 
 import click
 
-from producer.cli.documents import full_document, moment, operation_document
+from producer.cli.documents import full_document, operation_document
 from producer.cli.exits import Exit
 from producer.cli.options import debug_option, json_option, pass_session
 from producer.cli.output import answer, answer_json, answer_table, paint, printable
+from producer.cli.rows import HOST_HEADER, LIST_HEADER, facts_of, host_row, list_row
 from producer.cli.session import Session
-from producer.results import HostResult, host_result
+from producer.results import host_result
 from worker.operation.errors import HostUnavailable
-from worker.operation.model import Operation
 
-NOTHING = "-"
-HOST_HEADER = ("HOST", "BEFORE", "OUTCOME", "UNDO", "ATTEMPTS", "NOTE")
-LIST_HEADER = ("OPERATION", "ACTION", "GROUP", "STATE", "HOSTS", "CREATED", "BY")
 STATUS_EXAMPLES = """\b
 Examples:
   lockstep status 7f3c81d2aa01
@@ -48,10 +45,10 @@ def status(session: Session, operation_id: str, as_json: bool) -> Exit:
     if as_json:
         answer_json(full_document(operation, steps))
         return Exit.OK
-    for name, value in _facts(operation):
+    for name, value in facts_of(operation):
         answer(f"{name:<10} {paint(printable(value))}")
     answer("")
-    answer_table(HOST_HEADER, (_host_row(host_result(step)) for step in steps))
+    answer_table(HOST_HEADER, (host_row(host_result(step)) for step in steps))
     return Exit.OK
 
 
@@ -69,7 +66,7 @@ def list_(session: Session, limit: int, stuck_only: bool, as_json: bool) -> Exit
     if as_json:
         answer_json({"operations": [operation_document(each) for each in operations]})
     elif operations:
-        answer_table(LIST_HEADER, map(_list_row, operations))
+        answer_table(LIST_HEADER, map(list_row, operations))
     else:
         answer("no operations")
     return Exit.OK
@@ -109,49 +106,3 @@ def exists(session: Session, host: str, group: str, as_json: bool) -> Exit:
     else:
         answer(f'group "{group}" {"exists" if found else "does not exist"} on {host}')
     return Exit.OK if found else Exit.ROLLED_BACK
-
-
-def _facts(operation: Operation) -> list[tuple[str, str]]:
-    waiting = ", settling" if operation.settling else ""
-    facts = [
-        ("operation", operation.id),
-        (str(operation.action), operation.group),
-        ("state", f"{operation.state}{waiting}"),
-        ("reason", operation.reason),
-        ("hosts", _progress(operation)),
-        ("pending", ", ".join(operation.pending_hosts)),
-        ("by", operation.created_by),
-        ("created", moment(operation.created_at)),
-        ("decided", moment(operation.decided_at)),
-        ("ended", moment(operation.ended_at)),
-    ]
-    return [(name, value) for name, value in facts if value]
-
-
-def _progress(operation: Operation) -> str:
-    return f"{operation.hosts_done}/{operation.hosts_total}"
-
-
-def _host_row(host: HostResult) -> tuple[str, ...]:
-    notes = [host.reason] if host.reason else []
-    if host.due_at is not None:
-        notes.append(f"again at {moment(host.due_at)}")
-    if host.lost_fields:
-        notes.append(f"lost fields: {', '.join(host.lost_fields)}")
-    undo = NOTHING if host.undo == "none" else str(host.undo)
-    before, outcome = host.before or NOTHING, host.outcome or NOTHING
-    return (host.host, before, outcome, undo, str(host.attempts), "; ".join(notes) or NOTHING)
-
-
-def _list_row(operation: Operation) -> tuple[str, ...]:
-    state = f"{operation.state}{', settling' if operation.settling else ''}"
-    created = moment(operation.created_at) or NOTHING
-    return (
-        operation.id,
-        str(operation.action),
-        operation.group,
-        state,
-        _progress(operation),
-        created,
-        operation.created_by,
-    )

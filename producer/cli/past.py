@@ -1,0 +1,136 @@
+"""Commands that look back: show, history, report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from producer.cli.documents import event_document, full_document, operation_document
+from producer.cli.exits import Exit
+from producer.cli.options import debug_option, json_option, pass_session
+from producer.cli.output import answer, answer_json, answer_table, paint, printable
+from producer.cli.rows import (
+    HOST_HEADER,
+    LIST_HEADER,
+    TIMELINE_HEADER,
+    event_row,
+    facts_of,
+    host_row,
+    list_row,
+)
+from producer.cli.session import Session
+from producer.moments import parse_moment
+from producer.results import host_result
+from producer.timeline import timeline
+from worker.operation.errors import InvalidInput
+from worker.operation.model import Action
+from worker.operation.names import show as quoted
+from worker.operation.states import State
+
+SHOW_EXAMPLES = """\b
+Examples:
+  lockstep show 7f3c81d2aa01
+  lockstep show 7f3c81d2aa01 --json | jq '.timeline[] | select(.host == "node3")'"""
+HISTORY_EXAMPLES = """\b
+Examples:
+  lockstep history --since 2h --state rolled_back
+  lockstep history --group 'team-*' --by 'alice@*' --since 2026-01-31 --until 2026-02-01
+
+Times are 30m, 2h, 7d (ago), or dates with or without a time, in UTC unless they have an offset."""
+REPORT_EXAMPLES = """\b
+Examples:
+  lockstep report 7f3c81d2aa01 --html report.html"""
+
+
+@click.command(epilog=SHOW_EXAMPLES)
+@click.argument("operation_id", metavar="OPERATION")
+@json_option
+@debug_option
+@pass_session
+def show(session: Session, operation_id: str, as_json: bool) -> Exit:
+    """Show OPERATION with every attempt on every host: what was sent, what came back, what it meant."""
+    handle = session.client().operation(operation_id)
+    operation, steps = handle.status(), handle.steps()
+    events = timeline(operation, steps)
+    if as_json:
+        document = full_document(operation, steps)
+        answer_json({**document, "timeline": [event_document(each) for each in events]})
+        return Exit.OK
+    for name, value in facts_of(operation):
+        answer(f"{name:<10} {paint(printable(value))}")
+    answer("")
+    answer_table(HOST_HEADER, (host_row(host_result(step)) for step in steps))
+    answer("")
+    answer_table(TIMELINE_HEADER, (event_row(operation, each) for each in events))
+    return Exit.OK
+
+
+@click.command(epilog=HISTORY_EXAMPLES)
+@click.option("--group", metavar="PATTERN", help="Only groups like this; * stands for any text.")
+@click.option("--by", metavar="PATTERN", help="Only what they asked for; * stands for any text.")
+@click.option("--action", type=click.Choice([each.value for each in Action]), help="Only this action.")
+@click.option(
+    "--state",
+    "states",
+    type=click.Choice([each.value for each in State]),
+    multiple=True,
+    help="Only in this state; repeat it for several.",
+)
+@click.option("--since", metavar="TIME", help="Only what was accepted then or later.")
+@click.option("--until", metavar="TIME", help="Only what was accepted before.")
+@click.option("--limit", type=int, default=100, show_default=True, metavar="N", help="At most so many.")
+@json_option
+@debug_option
+@pass_session
+def history(
+    session: Session,
+    *,
+    group: str | None,
+    by: str | None,
+    action: str | None,
+    states: Iterable[str],
+    since: str | None,
+    until: str | None,
+    limit: int,
+    as_json: bool,
+) -> Exit:
+    """Search all recorded operations, newest first."""
+    now = datetime.now(UTC)
+    found = session.client().history(
+        group=group,
+        by=by,
+        action=action,
+        states=states,
+        since=None if since is None else parse_moment("--since", since, now),
+        until=None if until is None else parse_moment("--until", until, now),
+        limit=limit,
+    )
+    if as_json:
+        answer_json({"operations": [operation_document(each) for each in found]})
+    elif found:
+        answer_table(LIST_HEADER, map(list_row, found))
+    else:
+        answer("no operation matches")
+    return Exit.OK
+
+
+@click.command(epilog=REPORT_EXAMPLES)
+@click.argument("operation_id", metavar="OPERATION")
+@click.option("--html", "file", metavar="FILE", required=True, help="Where to write the page.")
+@debug_option
+@pass_session
+def report(session: Session, operation_id: str, file: str) -> Exit:
+    """Write OPERATION with its timeline as one HTML page that needs nothing else."""
+    from producer.cli.report import page
+
+    handle = session.client().operation(operation_id)
+    text = page(handle.status(), handle.steps(), session.client().now())
+    try:
+        Path(file).write_text(text, "utf-8")
+    except OSError as error:
+        raise InvalidInput(f"file {quoted(file)} cannot be written: {error.strerror}") from error
+    answer(printable(f"wrote {file}"))
+    return Exit.OK

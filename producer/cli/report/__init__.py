@@ -1,0 +1,7 @@
+"""An operation as one HTML page that needs nothing else: no script, no font, no image from elsewhere."""
+
+from __future__ import annotations
+
+from producer.cli.report.page import page
+
+__all__ = ["page"]

@@ -1,0 +1,100 @@
+"""show, history and report on a real record."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from producer import ClusterClient
+from producer.handle import Operation
+from tests.integration.producer.conftest import Run
+from tests.integration.producer.hand import NODE1, NODE2, NODE3, Hand
+
+
+@pytest.fixture
+def past(cluster: ClusterClient, hand: Hand) -> Operation:
+    operation = cluster.create_group("team-a", operation_id="mine")
+    hand.apply(operation, NODE1)
+    hand.already(operation, NODE2)
+    hand.lose(operation, NODE3)
+    hand.roll_back(operation)
+    hand.restore(operation, NODE1)
+    return operation
+
+
+def test_show_tells_every_attempt(lockstep: Run, past: Operation) -> None:
+    ran = lockstep("show", "mine")
+
+    assert ran.code == 0
+    text = re.sub(r" {2,}", "  ", re.sub(r"\b\d+(\.\d+)? m?s\b", "T", ran.out))
+    assert text.split("\n\n")[2] == (
+        "AFTER  HOST  WHAT  SAID  KNOWN AS  KNOWN AFTER\n"
+        "T  -  accepted  by alice@desk  -  -\n"
+        "T  node1  POST  201  applied  T\n"
+        "T  -  decided  roll back: node2: unreachable (connection refused)  -  -\n"
+        "T  node1  DELETE to undo  200  applied  T\n"
+        "T  -  ended  rolled_back  -  -\n"
+    )
+
+
+def test_show_in_json_has_the_timeline_and_the_hosts(lockstep: Run, past: Operation) -> None:
+    document = json.loads(lockstep("show", "mine", "--json").out)
+    accepted, post, decided, delete, ended = document["timeline"]
+    assert [each["what"] for each in (accepted, decided, ended)] == ["accepted", "decided", "ended"]
+    assert (post["host"], post["undo"], post["said"], post["known_as"]) == ("node1", False, "201", "applied")
+    assert (delete["what"], delete["undo"]) == ("DELETE", True)
+    assert post["known_at"] >= post["at"] >= accepted["at"]
+    assert len(document["hosts"]) == 3
+
+
+def test_history_by_everything(lockstep: Run, cluster: ClusterClient, past: Operation) -> None:
+    lockstep("delete", "team-b", "--no-wait", "--as", "carol", "--id", "hers")
+
+    def found(*options: str) -> list[str]:
+        ran = lockstep("history", "--json", *options)
+        assert ran.code == 0
+        return [each["id"] for each in json.loads(ran.out)["operations"]]
+
+    assert found() == ["hers", "mine"]
+    assert found("--limit", "1") == ["hers"]
+    assert found("--group", "team-a") == ["mine"]
+    assert found("--by", "car*") == ["hers"]
+    assert found("--action", "create") == ["mine"]
+    assert found("--state", "rolled_back", "--state", "committed") == ["mine"]
+    assert found("--since", "1h") == ["hers", "mine"]
+    assert found("--until", "1h") == []
+
+
+def test_history_for_people(lockstep: Run, past: Operation) -> None:
+    assert lockstep("history").out.splitlines()[1].split()[:4] == ["mine", "create", "team-a", "rolled_back"]
+    assert lockstep("history", "--group", "x").out == "no operation matches\n"
+
+
+@pytest.mark.parametrize("options", [["--since", "soon"], ["--state", "lost"], ["--limit", "0"]])
+def test_history_refuses_what_it_does_not_know(lockstep: Run, options: list[str]) -> None:
+    assert lockstep("history", *options).code == 2
+
+
+def test_report_writes_one_page(lockstep: Run, past: Operation, tmp_path: Path) -> None:
+    file = tmp_path / "report.html"
+    ran = lockstep("report", "mine", "--html", str(file))
+    assert (ran.code, ran.out) == (0, f"wrote {file}\n")
+    text = file.read_text("utf-8")
+    assert text.startswith("<!doctype html>")
+    assert text.count('class="bar') == 2
+
+
+def test_a_report_that_cannot_be_written(lockstep: Run, past: Operation, tmp_path: Path) -> None:
+    ran = lockstep("report", "mine", "--html", str(tmp_path))
+    assert ran.code == 2
+    assert "cannot be written: Is a directory" in ran.err
+
+
+@pytest.mark.parametrize("command", [["show"], ["report", "--html", "x"]])
+def test_an_unknown_operation(lockstep: Run, command: list[str]) -> None:
+    ran = lockstep(*command, "nope")
+    assert ran.code == 2
+    assert 'operation id "nope" is unknown' in ran.err

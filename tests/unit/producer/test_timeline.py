@@ -1,0 +1,86 @@
+"""The story of an operation is whole and in order, and the picture of it is honest."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from producer.cli.report.chart import Scale, came_to, chart, lanes, tick
+from producer.timeline import last_moment, timeline
+from producer.wording import seconds
+from tests.unit.producer.samples import OPERATION
+from tests.unit.producer.stories import ROLLED_BACK, START, STEPS, write
+from worker.operation.model import Action, Millis
+
+
+def test_every_attempt_and_every_turn_is_told_in_order() -> None:
+    told = [(event.at - START, event.what, event.host) for event in timeline(ROLLED_BACK, STEPS)]
+    assert told == [
+        (0, "accepted", None),
+        (40, "POST", "node1"),
+        (60, "POST", "node3"),
+        (100, "POST", "node6"),
+        (1200, "POST", "node3"),
+        (15_900, "POST", "node4"),
+        (16_300, "decided", None),
+        (16_400, "DELETE", "node1"),
+        (16_500, "DELETE", "node6"),
+        (17_000, "DELETE", "node3"),
+        (29_000, "ended", None),
+    ]
+
+
+def test_undoing_a_delete_posts() -> None:
+    events = timeline(replace(ROLLED_BACK, action=Action.DELETE), STEPS[:1])
+    assert [event.what for event in events if event.host] == ["DELETE", "POST"]
+
+
+def test_an_operation_that_has_just_begun() -> None:
+    (event,) = timeline(OPERATION, ())
+    assert (event.said, event.took) == ("by alice@desk", None)
+    assert last_moment(OPERATION, ()) == OPERATION.created_at
+
+
+def test_overlapping_attempts_have_lanes_of_their_own() -> None:
+    attempts = [write("a", 0, 10), write("b", 5, None), write("c", 12, 20), write("d", 30, 31)]
+    assert lanes(attempts, Millis(START + 40)) == [0, 1, 0, 0]
+    assert lanes(attempts[::2], Millis(START + 40), apart=15) == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("span", "expected"), [(1, 1), (9, 2), (40, 5), (29_000, 5000), (86_400_000, 20_000_000)]
+)
+def test_ticks_are_round_and_few(span: int, expected: int) -> None:
+    assert tick(span) == expected
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "text"),
+    [
+        (0, "0 ms"),
+        (999, "999 ms"),
+        (2500, "2.5 s"),
+        (59_999, "59.9 s"),
+        (60_000, "1 min"),
+        (600_000, "10 min"),
+        (65_000, "1 min 5 s"),
+        (3_600_000, "1 h"),
+        (12_000_000, "3 h 20 min"),
+        (36_000_000, "10 h"),
+    ],
+)
+def test_durations(milliseconds: int, text: str) -> None:
+    assert seconds(milliseconds) == text
+
+
+def test_the_scale_keeps_everything_inside() -> None:
+    scale = Scale(Millis(0), Millis(0))
+    assert scale.x(-5) == scale.x(0) < scale.x(10**9)
+
+
+def test_a_bar_for_every_attempt() -> None:
+    drawn = chart(ROLLED_BACK, STEPS, Millis(START + 29_000))
+    assert drawn.count('class="bar') == sum(len(step.attempts) for step in STEPS)
+    assert drawn.count("url(#stripes)") == 3
+    assert [came_to(step) for step in STEPS][:2] == ["applied, restored", "unchanged"]
