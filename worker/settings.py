@@ -104,6 +104,8 @@ class Settings(BaseSettings):
     """Where a worker keeps the files that `python -m worker.telemetry.probe` reads; by default below the
     directory for temporary files, which is right for one worker per container. Of several on one machine
     each needs its own, or one could not tell which of them is dead."""
+    metrics_port: Annotated[int, Field(gt=0, lt=65_536)] | None = None
+    """Where a worker answers Prometheus at /metrics; unset, nothing is counted. It asks for no password."""
     memory_watermark: Annotated[float, Field(gt=0, le=1)] = 0.8
     """From this share of Redis' maxmemory on, new operations are refused so that running ones can end."""
 

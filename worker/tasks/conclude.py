@@ -11,7 +11,11 @@ from worker.operation.states import State
 from worker.steps import conclude as conclude_step
 from worker.tasks.runtime import Runtime
 from worker.tasks.shell import guarded
+from worker.telemetry import metrics
 from worker.workflow import publish_rollback
+
+COUNTED_FOR = 86_400_000
+"""Milliseconds for which it is known that an end has been counted; by then its messages are gone."""
 
 
 @shared_task(bind=True, name=CONCLUDE)
@@ -25,6 +29,8 @@ def conclude(self: Task[..., str], operation: OperationId, group: GroupId) -> st
             return "unknown operation"
         if work.move is Move.UNDO:
             publish_rollback(self.app, operation, group, kept.action, work.hosts)
+        if kept.ended or kept.state is State.COMMITTED:
+            metrics.operation_ended(kept, lambda key: runtime.store.lease(f"counted:{key}", COUNTED_FOR))
         return _summary(kept)
 
     return guarded(self, run)

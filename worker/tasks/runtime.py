@@ -19,6 +19,7 @@ from worker.settings import Settings
 from worker.steps import Parts, PatrolStore
 from worker.store.connection import connect
 from worker.tasks.stopping import stopping
+from worker.telemetry.calls import CountedHost
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ def real_hosts(settings: Settings, inventory: Inventory) -> Callable[[HostName],
 
     def find(name: HostName) -> HostApi | None:
         host = inventory.find(name)
-        return HostClient(host, settings, clock, stopping) if host else None
+        return CountedHost(HostClient(host, settings, clock, stopping)) if host else None
 
     return find
 

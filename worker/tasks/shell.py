@@ -13,6 +13,7 @@ from worker.operation.errors import StoreFull, StoreUnavailable, UnknownFormat
 from worker.operation.ports import Stopping
 from worker.steps import Next, Parts, Result
 from worker.tasks.runtime import Runtime, runtime_of
+from worker.telemetry import metrics
 
 T = TypeVar("T")
 
@@ -32,6 +33,8 @@ def run_step(task: Task[..., str], step: Callable[[Parts, int], Result]) -> Resu
             raise task.retry(countdown=result.delay)
         except OperationalError as error:
             raise Reject(str(error), requeue=True) from error
+    if result.next is not Next.LATER:
+        metrics.step_done(task.name, result.text)
     return result
 
 
@@ -42,6 +45,7 @@ def guarded(task: Task[..., str], run: Callable[[Runtime], T]) -> T:
     except Stopping as error:
         raise Reject("the worker is being stopped", requeue=True) from error
     except (StoreUnavailable, StoreFull, OperationalError) as error:
+        metrics.redis_failed()
         raise Reject(str(error), requeue=True) from error
     except UnknownFormat as error:
         # A newer worker will know what to do; meanwhile nothing is written.

@@ -14,6 +14,7 @@ from worker.operation.errors import StoreUnavailable, UnknownFormat
 from worker.operation.model import OperationId
 from worker.steps import resume
 from worker.tasks.runtime import Runtime, runtime_of
+from worker.telemetry import metrics
 from worker.workflow import publish_conclude, publish_forward, publish_rollback, publish_settle
 
 FORGOTTEN_AT_ONCE = 100
@@ -36,6 +37,7 @@ def _sweep(app: Celery, runtime: Runtime) -> str:
     settings, store = runtime.settings, runtime.store
     if not store.lease("sweep", round(settings.sweep_every * 500)):
         return "another sweep is at it"
+    metrics.swept()
     store.forget(
         round(settings.retention_days * MS_PER_DAY),
         settings.retention_count,

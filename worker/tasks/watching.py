@@ -4,16 +4,23 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from celery.signals import beat_init, celeryd_init
+from celery.signals import beat_init, celeryd_init, worker_shutdown
 
 from worker.celery import Lockstep
-from worker.telemetry import heartbeat
+from worker.tasks.standing import Reader
+from worker.telemetry import heartbeat, metrics
 
 
 @celeryd_init.connect
 def _watch(instance: Any, **_: Any) -> None:
     app = cast(Lockstep, instance.app)
-    heartbeat.install(app, app.settings.heartbeat_dir)
+    settings = app.settings
+    heartbeat.install(app, settings.heartbeat_dir)
+    if settings.metrics_port is not None:
+        counts = metrics.Metrics()
+        metrics.count_with(counts)
+        stop = counts.serve(settings.metrics_port, Reader(settings).read)
+        worker_shutdown.connect(lambda **_: stop(), weak=False)
 
 
 @beat_init.connect

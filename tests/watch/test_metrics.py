@@ -1,0 +1,160 @@
+"""What workers tell Prometheus, on both pools; and the alerts and the dashboard that are made of it."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+import yaml
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+
+from producer.stack.child import free_port
+from tests.integration.worker.harness import Bench, eventually, parts
+from worker.operation.model import Action
+from worker.operation.states import State
+from worker.settings import load_settings
+from worker.tasks.standing import Reader
+from worker.telemetry.metrics import GAUGES, Record
+
+WATCHING = Path(__file__).parents[2] / "watching"
+Labels = tuple[tuple[str, str], ...]
+
+
+class Counted:
+    """A bench whose one worker is asked at a port."""
+
+    def __init__(self, bench: Bench, pool: str) -> None:
+        self.bench = bench
+        port = free_port(0)
+        self.url = f"http://127.0.0.1:{port}/metrics"
+        bench.beat()
+        signs = str(bench.directory / "signs")
+        self.temporary = bench.directory / "temporary"
+        self.temporary.mkdir()
+        env = {
+            "LOCKSTEP_METRICS_PORT": str(port),
+            "LOCKSTEP_HEARTBEAT_DIR": signs,
+            "TMPDIR": str(self.temporary),
+        }
+        self.worker = bench.worker(env=env, options=["-P", pool])
+
+    def read(self) -> dict[tuple[str, Labels], float]:
+        families = text_string_to_metric_families(requests.get(self.url, timeout=30).text)
+        return {
+            (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+            for family in families
+            for sample in family.samples
+        }
+
+    def value(self, name: str, **labels: str) -> float:
+        return self.read().get((f"lockstep_{name}", tuple(sorted(labels.items()))), 0.0)
+
+    def reaches(self, least: float, name: str, **labels: str) -> None:
+        eventually(lambda: self.value(name, **labels) >= least, f"{name} {labels} reaches {least}")
+
+
+@pytest.fixture(params=["threads", "prefork"])
+def counted(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Counted]:
+    with parts(tmp_path) as found:
+        bench = Bench(*found, tmp_path / "bench")
+        try:
+            yield Counted(bench, request.param)
+        finally:
+            bench.close()
+
+
+def test_workers_count_what_was_done_and_show_how_things_stand(counted: Counted) -> None:
+    bench = counted.bench
+    bench.end(bench.start(Action.CREATE))
+    counted.reaches(1, "operations_total", action="create", end="committed")
+    bench.admin.add_faults({"kind": "refuse", "methods": ["DELETE"], "status": 403}, node="node3")
+    assert bench.end(bench.start(Action.DELETE)).operation.state is State.ROLLED_BACK
+    counted.reaches(1, "operations_total", action="delete", end="rolled_back")
+    assert counted.value("operation_seconds_count", action="delete", end="rolled_back") == 1
+    assert counted.value("operations_total", action="create", end="committed") == 1
+    assert counted.value("steps_total", task="create_group", outcome="applied") == 3
+    assert counted.value("steps_total", task="delete_group", outcome="refused") == 1
+    assert counted.value("attempts_total", call="create", answer="applied") >= 3
+    assert counted.value("attempts_total", call="delete", answer="refused") == 1
+    assert counted.value("call_seconds_count", call="create") >= 3
+    counted.reaches(1, "sweeps_total")
+    assert counted.value("operations_in_flight") == 0
+    assert counted.value("queue_length", queue="operations") == 0
+    assert counted.value("record_up") == 1
+
+
+def test_a_host_that_refuses_to_be_restored_is_pending_until_it_is(counted: Counted) -> None:
+    bench = counted.bench
+    bench.end(bench.start(Action.CREATE))
+    # Whatever is deleted cannot be restored while node1 refuses, and node3 has it rolled back.
+    bench.admin.add_faults({"kind": "refuse", "methods": ["DELETE"], "status": 403}, node="node3")
+    bench.admin.set_latency(300, node="node3")
+    bench.admin.add_faults({"kind": "refuse", "methods": ["POST"], "status": 403}, node="node1")
+    operation = bench.start(Action.DELETE)
+    counted.reaches(1, "pending_hosts")
+    assert counted.value("operations_in_flight") == 1
+    bench.admin.set_faults(node="node1")
+    bench.end(operation)
+    assert counted.value("pending_hosts") == 0
+
+
+def test_a_record_out_of_reach_is_told_within_seconds() -> None:
+    nobody = load_settings(redis_url=f"redis://127.0.0.1:{free_port(0)}/0")
+    registry = CollectorRegistry()
+    registry.register(Record(Reader(nobody).read))
+    begun = time.monotonic()
+    told = generate_latest(registry).decode()
+    assert time.monotonic() - begun < 10, "Prometheus waits no longer"
+    assert "lockstep_record_up 0.0" in told
+    assert "lockstep_operations_in_flight" not in told
+
+
+def test_a_worker_that_ends_leaves_no_files(counted: Counted) -> None:
+    assert list(counted.temporary.glob("lockstep-metrics-*"))
+    counted.worker.stop()
+    assert not list(counted.temporary.glob("lockstep-metrics-*"))
+
+
+def named(text: str) -> set[str]:
+    return set(re.findall(r"\blockstep_\w+", text))
+
+
+def known() -> set[str]:
+    counters = ("steps", "attempts", "operations", "sweeps", "redis_errors")
+    histograms = ("call_seconds", "operation_seconds")
+    names = [*GAUGES, "record_up", "queue_length"]
+    names += [f"{name}_total" for name in counters] + [f"{name}_bucket" for name in histograms]
+    return {f"lockstep_{name}" for name in names}
+
+
+def test_alerts_and_the_dashboard_ask_for_metrics_that_there_are() -> None:
+    alerts = yaml.safe_load((WATCHING / "alerts.yaml").read_text())
+    asked = {rule["expr"] for group in alerts["groups"] for rule in group["rules"]}
+    board = json.loads((WATCHING / "dashboard.json").read_text())
+    shown = {target["expr"] for panel in board["panels"] for target in panel["targets"]}
+    assert named(" ".join(asked)) <= known()
+    assert named(" ".join(shown)) == known()
+
+
+def test_alerts_fire_when_they_are_to_and_not_before() -> None:
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        pytest.skip("no promtool on PATH; Debian has it: apt-get install prometheus")
+    asked = subprocess.run(
+        [promtool, "test", "rules", "alerts.test.yaml"],
+        cwd=WATCHING,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert asked.returncode == 0, asked.stdout + asked.stderr
+    assert "SUCCESS" in asked.stdout

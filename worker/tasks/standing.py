@@ -1,0 +1,66 @@
+"""How things stand in the record, read for metrics: a few counts, and a look at what has not ended."""
+
+from __future__ import annotations
+
+import redis
+
+from worker.celery import OPERATIONS, ROLLBACK
+from worker.operation.model import OperationId
+from worker.settings import Settings
+from worker.store.connection import client
+from worker.store.keys import Keys
+from worker.store.scripts import store_errors
+from worker.telemetry.metrics import Standing
+
+LOOKED_AT = 500
+"""Operations whose hosts are counted, the longest overdue first, so that a look stays cheap."""
+QUEUES = (OPERATIONS, ROLLBACK)
+
+
+class Reader:
+    """Reads how things stand, on a connection of its own that gives up soon."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Prepare; nothing is connected."""
+        quick = {"redis_timeout": 1.0, "redis_connect_timeout": 1.0}
+        self._client: redis.Redis = client(settings.model_copy(update=quick))
+        self._keys = Keys(settings.key_prefix)
+        self._overlong = round(2000 * settings.deadline)
+
+    def read(self) -> Standing:
+        """Read everything. Raises StoreUnavailable."""
+        keys = self._keys
+        with store_errors(), self._client.pipeline(transaction=False) as pipe:
+            pipe.time()
+            pipe.zcard(keys.due)
+            pipe.zrange(keys.due, 0, LOOKED_AT - 1, withscores=True)
+            pipe.hlen(keys.drift)
+            for queue in QUEUES:
+                pipe.llen(f"{keys.prefix}celery:{queue}")
+            (seconds, micros), in_flight, due, drift, *lengths = pipe.execute()
+        now = seconds * 1000 + micros // 1000
+        stuck, pending, opened = self._hosts([OperationId(name) for name, _ in due], now)
+        return Standing(
+            in_flight=in_flight,
+            stuck=stuck,
+            pending_hosts=pending,
+            open_attempts=opened,
+            drift=drift,
+            sweep_lag=max(0.0, (now - due[0][1]) / 1000) if due else 0.0,
+            queues=dict(zip(QUEUES, lengths, strict=True)),
+        )
+
+    def _hosts(self, operations: list[OperationId], now: int) -> tuple[int, int, int]:
+        with store_errors(), self._client.pipeline(transaction=False) as pipe:
+            for operation in operations:
+                pipe.zscore(self._keys.operations, operation)
+                pipe.hget(self._keys.operation(operation), "decision")
+                pipe.scard(self._keys.undo(operation))
+                pipe.scard(f"{self._keys.operation(operation)}:open")
+            told = pipe.execute()
+        stuck = pending = opened = 0
+        for accepted, decision, undo, open_hosts in zip(*(told[part::4] for part in range(4)), strict=True):
+            stuck += accepted is not None and now - accepted > self._overlong
+            pending += undo if decision == "roll_back" else 0
+            opened += open_hosts
+        return stuck, pending, opened

@@ -1,0 +1,181 @@
+"""What a worker counts, for Prometheus; nothing is counted unless a port is set.
+
+Counts are kept in files, one per process, so that prefork's children are seen too. What the record holds is
+read from it whenever somebody looks: every worker shows the same, so take the maximum over workers.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from worker.operation.errors import StoreUnavailable
+from worker.operation.model import Operation, OperationId
+
+if TYPE_CHECKING:
+    from prometheus_client.metrics_core import GaugeMetricFamily
+
+FILES = "PROMETHEUS_MULTIPROC_DIR"
+CALL_SECONDS = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 15.0)
+END_SECONDS = (0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How things stand in the record, and what waits in the queues."""
+
+    in_flight: int = 0
+    stuck: int = 0
+    pending_hosts: int = 0
+    open_attempts: int = 0
+    """Hosts with at least one."""
+    drift: int = 0
+    sweep_lag: float = 0.0
+    """Seconds since the longest overdue operation was due."""
+    queues: dict[str, int] = field(default_factory=dict)
+
+
+GAUGES: dict[str, tuple[str, Callable[[Standing], float]]] = {
+    "operations_in_flight": ("Operations that have not ended.", lambda now: now.in_flight),
+    "operations_stuck": (
+        "Operations that have not ended after twice their deadline.",
+        lambda now: now.stuck,
+    ),
+    "pending_hosts": ("Hosts that are still to be restored.", lambda now: now.pending_hosts),
+    "open_attempts": ("Hosts with a write of unknown fate.", lambda now: now.open_attempts),
+    "drift": ("Hosts that differ from what the record says.", lambda now: now.drift),
+    "sweep_lag_seconds": ("Since the longest overdue operation was due.", lambda now: now.sweep_lag),
+}
+
+
+class Metrics:
+    """The counters of one worker. There is one per process tree."""
+
+    def __init__(self) -> None:
+        """Choose where the processes of this worker keep their counts."""
+        self._files = tempfile.mkdtemp(prefix="lockstep-metrics-")
+        self._owner = os.getpid()
+        os.environ[FILES] = self._files
+        from prometheus_client import CollectorRegistry, Counter, Histogram, values
+
+        # Flower's command has imported the library by now, and it looks at the variable only then.
+        values.ValueClass = values.MultiProcessValue()  # type: ignore[no-untyped-call]
+        own = CollectorRegistry()
+        self.steps = Counter(
+            "lockstep_steps", "Steps by what they came to.", ["task", "outcome"], registry=own
+        )
+        self.attempts = Counter(
+            "lockstep_attempts", "Calls to hosts by what they said.", ["call", "answer"], registry=own
+        )
+        self.call_seconds = Histogram(
+            "lockstep_call_seconds", "How long hosts took.", ["call"], registry=own, buckets=CALL_SECONDS
+        )
+        self.operations = Counter(
+            "lockstep_operations", "Operations by their end.", ["action", "end"], registry=own
+        )
+        self.end_seconds = Histogram(
+            "lockstep_operation_seconds",
+            "From acceptance to the end.",
+            ["action", "end"],
+            registry=own,
+            buckets=END_SECONDS,
+        )
+        self.sweeps = Counter("lockstep_sweeps", "Sweeps that were done.", registry=own)
+        self.redis_errors = Counter(
+            "lockstep_redis_errors", "Tasks that could not reach Redis.", registry=own
+        )
+
+    def ended(self, operation: Operation) -> None:
+        """Count an operation that has come to its end."""
+        labels = (operation.action.value, operation.state.value)
+        self.operations.labels(*labels).inc()
+        at = operation.ended_at or operation.decided_at
+        if at is not None:
+            self.end_seconds.labels(*labels).observe((at - operation.created_at) / 1000)
+
+    def serve(self, port: int, read: Callable[[], Standing]) -> Callable[[], None]:
+        """Answer on a port, with what `read` says of the record; return what ends that."""
+        from prometheus_client import CollectorRegistry, start_http_server
+        from prometheus_client.multiprocess import MultiProcessCollector
+
+        registry = CollectorRegistry()
+        MultiProcessCollector(registry, path=self._files)  # type: ignore[no-untyped-call]
+        registry.register(Record(read))
+        server, thread = start_http_server(port, registry=registry)
+
+        def stop() -> None:
+            if os.getpid() == self._owner:
+                server.shutdown()
+                server.server_close()
+                thread.join()
+                shutil.rmtree(self._files, ignore_errors=True)
+
+        return stop
+
+
+class Record:
+    """Collects what the record holds at the moment of a look."""
+
+    def __init__(self, read: Callable[[], Standing]) -> None:
+        self._read = read
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        from prometheus_client.metrics_core import GaugeMetricFamily
+
+        try:
+            now = self._read()
+        except StoreUnavailable:
+            yield GaugeMetricFamily("lockstep_record_up", "Whether the record can be read.", 0)
+            return
+        yield GaugeMetricFamily("lockstep_record_up", "Whether the record can be read.", 1)
+        for name, (text, value) in GAUGES.items():
+            yield GaugeMetricFamily(f"lockstep_{name}", text, value(now))
+        queues = GaugeMetricFamily("lockstep_queue_length", "Messages that wait.", labels=["queue"])
+        for queue, length in now.queues.items():
+            queues.add_metric([queue], length)
+        yield queues
+
+
+_counting: list[Metrics] = []
+"""At most one: what this worker counts with."""
+
+
+def count_with(metrics: Metrics) -> None:
+    """Count from now on, in this process and its children."""
+    _counting[:] = [metrics]
+
+
+def step_done(task: str, text: str) -> None:
+    """Count a step; of its text only what is the same for every host and status becomes a label."""
+    for metrics in _counting:
+        metrics.steps.labels(task.removeprefix("lockstep."), text.partition(" (")[0]).inc()
+
+
+def call_answered(call: str, answer: str, seconds: float) -> None:
+    """Count a call to a host."""
+    for metrics in _counting:
+        metrics.attempts.labels(call, answer).inc()
+        metrics.call_seconds.labels(call).observe(seconds)
+
+
+def operation_ended(operation: Operation, first: Callable[[OperationId], bool]) -> None:
+    """Count an operation's end, if `first` says that nobody did before."""
+    for metrics in _counting:
+        if first(operation.id):
+            metrics.ended(operation)
+
+
+def swept() -> None:
+    """Count a sweep."""
+    for metrics in _counting:
+        metrics.sweeps.inc()
+
+
+def redis_failed() -> None:
+    """Count a task that could not reach Redis."""
+    for metrics in _counting:
+        metrics.redis_errors.inc()
