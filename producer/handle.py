@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from contextlib import aclosing
 
 from producer.broker import Broker
@@ -12,6 +12,7 @@ from producer.following import follow, follow_async
 from producer.link import Link, unknown
 from producer.naming import parse_note, parse_timeout
 from producer.results import Result, answered, result_of
+from producer.waiting import Done, OnChange, Waiting
 from producer.wording import named
 from worker.operation import model
 from worker.operation.errors import (
@@ -24,10 +25,6 @@ from worker.operation.errors import (
 from worker.operation.model import Action, GroupId, HostName, OperationId
 from worker.operation.names import show
 from worker.store.base import Abandoned, Cancelled
-
-OnChange = Callable[[model.Operation | None], None]
-"""Called with every change while waiting, and with None when Redis stops answering."""
-Done = Callable[[model.Operation], bool]
 
 
 class Operation:
@@ -108,6 +105,21 @@ class Operation:
                 if status.ended:
                     return
 
+    def watch_hosts(self) -> Iterator[tuple[model.Operation | None, tuple[model.Step, ...]]]:
+        """Yield the operation with its hosts about once a second, and after every event, until its end.
+
+        While Redis does not answer, the operation is None and the hosts are as they were.
+        """
+        steps: tuple[model.Step, ...] = ()
+        for status in follow(self._link, self.id, parse_timeout(None)):
+            try:
+                steps = self._link.waiting.steps(self.id)
+            except StoreUnavailable:
+                status = None
+            yield status, steps
+            if status is not None and status.ended:
+                return
+
     def cancel(self, reason: str | None = None) -> None:
         """Decide that the operation is rolled back; who cancelled it, and why, is kept in the record.
 
@@ -186,7 +198,7 @@ class Operation:
                         return
 
     def _wait(self, done: Done, timeout: float | None, on_change: OnChange | None) -> Result:
-        waiting = _Waiting(done, on_change)
+        waiting = Waiting(done, on_change)
         for status in follow(self._link, self.id, parse_timeout(timeout)):
             if waiting.is_over(status) and (result := self._result(status)):
                 return result
@@ -198,7 +210,7 @@ class Operation:
         timeout: float | None,  # noqa: ASYNC109 - as above
         on_change: OnChange | None,
     ) -> Result:
-        waiting = _Waiting(done, on_change)
+        waiting = Waiting(done, on_change)
         async with aclosing(follow_async(self._link, self.id, parse_timeout(timeout))) as changes:
             async for status in changes:
                 if waiting.is_over(status) and (result := await asyncio.to_thread(self._result, status)):
@@ -212,30 +224,11 @@ class Operation:
         except StoreUnavailable:
             return None
 
-    def _too_late(self, timeout: float | None, waiting: _Waiting) -> WaitTimeout:
+    def _too_late(self, timeout: float | None, waiting: Waiting) -> WaitTimeout:
         state = f"is {waiting.last.state}" if waiting.last else "was accepted"
         silence = ", and Redis does not answer" if waiting.silent else ""
         text = f'operation "{self.id}" {state} after {timeout:g} s{silence}'
         return WaitTimeout(f"{text}: it goes on; ask again later")
-
-
-class _Waiting:
-    """What a waiting caller has been told so far."""
-
-    def __init__(self, done: Done, on_change: OnChange | None) -> None:
-        self._done = done
-        self._on_change = on_change
-        self.last: model.Operation | None = None
-        self.silent = False
-
-    def is_over(self, status: model.Operation | None) -> bool:
-        """Tell the caller what is new; return True if this is what it waits for."""
-        new = not self.silent if status is None else self.silent or status != self.last
-        if new and self._on_change is not None:
-            self._on_change(status)
-        self.silent = status is None
-        self.last = status or self.last
-        return status is not None and self._done(status)
 
 
 def _ended(status: model.Operation) -> bool:

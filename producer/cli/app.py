@@ -15,6 +15,7 @@ from producer.cli.output import finish_streams, note, prepare_streams, printable
 from producer.cli.past import history, report, show
 from producer.cli.plan import plan
 from producer.cli.session import Session
+from producer.cli.watch import watch
 from worker.operation.errors import LockstepError, StoreUnavailable
 
 EPILOG = """\b
@@ -62,6 +63,7 @@ for _command in (
     plan,
     status,
     show,
+    watch,
     list_,
     history,
     report,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import select
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import IO
@@ -19,6 +20,8 @@ COLOURS = {
     "abandoned": "red",
 }
 GAP = "  "
+_silenced: list[IO[str]] = []
+"""Streams that nobody reads any more."""
 
 
 def answer(text: str) -> None:
@@ -83,6 +86,17 @@ def finish_streams() -> None:
                 _silence(stream)
 
 
+def reader_gone() -> bool:
+    """Tell whether nobody reads stdout any more, also when nothing has been written for long."""
+    if sys.stdout is None or sys.stdout in _silenced:
+        return True
+    with contextlib.suppress(OSError, ValueError):
+        poll = select.poll()
+        poll.register(sys.stdout.fileno(), 0)
+        return any(events & select.POLLERR for _, events in poll.poll(0))
+    return False
+
+
 def _write(stream: IO[str] | None, text: str) -> None:
     if stream is None:
         return
@@ -94,6 +108,7 @@ def _write(stream: IO[str] | None, text: str) -> None:
 
 
 def _silence(stream: IO[str]) -> None:
+    _silenced.append(stream)
     with contextlib.suppress(OSError, ValueError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())

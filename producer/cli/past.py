@@ -120,9 +120,10 @@ def history(
 @click.command(epilog=REPORT_EXAMPLES)
 @click.argument("operation_id", metavar="OPERATION")
 @click.option("--html", "file", metavar="FILE", required=True, help="Where to write the page.")
+@json_option
 @debug_option
 @pass_session
-def report(session: Session, operation_id: str, file: str) -> Exit:
+def report(session: Session, operation_id: str, file: str, as_json: bool) -> Exit:
     """Write OPERATION with its timeline as one HTML page that needs nothing else."""
     from producer.cli.report import page
 
@@ -132,5 +133,8 @@ def report(session: Session, operation_id: str, file: str) -> Exit:
         Path(file).write_text(text, "utf-8")
     except OSError as error:
         raise InvalidInput(f"file {quoted(file)} cannot be written: {error.strerror}") from error
-    answer(printable(f"wrote {file}"))
+    if as_json:
+        answer_json({"id": operation_id, "file": file})
+    else:
+        answer(printable(f"wrote {file}"))
     return Exit.OK

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import click
 
@@ -10,9 +11,11 @@ from producer.cli.exits import Exit
 from producer.cli.options import Selection, debug_option, json_option, pass_session, selection_options
 from producer.cli.output import answer, answer_json, answer_table, printable
 from producer.cli.session import Session
-from producer.planning import HostPlan, Plan
 from producer.wording import counted, named
 from worker.operation.model import Action
+
+if TYPE_CHECKING:
+    from producer.planning import HostPlan, Plan
 
 HEADER = ("HOST", "HOLDS NOW", "CALL", "NOTE")
 NOTHING = "-"

@@ -1,0 +1,107 @@
+"""What `lockstep watch` shows: pure functions of what was read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from producer.cli.documents import full_document, moment, operation_document
+from producer.cli.output import COLOURS, printable
+from producer.cli.progress import SILENT, describe
+from producer.cli.rows import LIST_HEADER, NOTHING, list_row
+from worker.operation.model import AttemptState, Operation, Step
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+HOST_HEADER = ("HOST", "BEFORE", "OUTCOME", "UNDO", "ATTEMPTS", "LAST ERROR", "NEXT RETRY")
+GOOD = frozenset({AttemptState.APPLIED})
+
+
+class Changes:
+    """Tells lines that were not told before: for a pipe, where nothing can be drawn over."""
+
+    def __init__(self) -> None:
+        self._told: dict[str, str] = {}
+
+    def of(self, lines: Iterable[tuple[str, str]]) -> list[str]:
+        """Return the lines that differ from the last ones told under the same key."""
+        new = [(key, line) for key, line in lines if self._told.get(key) != line]
+        self._told.update(new)
+        return [line for _, line in new]
+
+
+def operation_lines(operations: Iterable[Operation] | None) -> list[tuple[str, str]]:
+    """Return a line per operation, oldest first, by its id; None means that Redis does not answer."""
+    if operations is None:
+        return [("", SILENT)]
+    ordered = sorted(operations, key=lambda each: each.created_at)
+    return [("", ""), *((each.id, _line(each)) for each in ordered)]
+
+
+def host_lines(operation: Operation | None, steps: Iterable[Step]) -> list[tuple[str, str]]:
+    """Return a line for each host, then one for the operation."""
+    lines = [(step.host, "  ".join(host_cells(step))) for step in steps]
+    return [*lines, ("", _line(operation) if operation else SILENT)]
+
+
+def operation_json(operations: Iterable[Operation] | None) -> list[tuple[str, str]]:
+    """Return a JSON document per operation, oldest first; nothing while Redis does not answer."""
+    ordered = sorted(operations or (), key=lambda each: each.created_at)
+    return [(each.id, json.dumps(operation_document(each))) for each in ordered]
+
+
+def host_json(operation: Operation | None, steps: Iterable[Step]) -> list[tuple[str, str]]:
+    """Return the operation with its hosts as a JSON document; nothing while Redis does not answer."""
+    return [(operation.id, json.dumps(full_document(operation, steps)))] if operation else []
+
+
+def host_cells(step: Step) -> tuple[str, ...]:
+    """Return a host under HOST_HEADER."""
+    return (
+        step.host,
+        step.before.presence if step.before else NOTHING,
+        step.outcome or NOTHING,
+        NOTHING if step.undo == "none" else step.undo,
+        str(len(step.attempts)),
+        last_error(step) or NOTHING,
+        moment(step.due_at) or NOTHING,
+    )
+
+
+def last_error(step: Step) -> str | None:
+    """Return why the host is not done: the step's reason, else the answer to its last write if it failed."""
+    if step.reason:
+        return step.reason
+    last = step.attempts[-1] if step.attempts else None
+    return last.answer if last and last.state not in GOOD else None
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]], caption: str = "") -> RenderableType:
+    """Return a table for a terminal, with states in colour."""
+    from rich.table import Table
+    from rich.text import Text
+
+    drawn = Table(*header, box=None, pad_edge=False, caption=Text(caption), caption_justify="left")
+    for row in rows:
+        cells = map(printable, row)
+        drawn.add_row(*(Text(cell, COLOURS.get(cell.partition(",")[0], "")) for cell in cells))
+    return drawn
+
+
+def operations_table(operations: Sequence[Operation] | None) -> RenderableType:
+    """Return all operations as a table."""
+    if operations is None:
+        return table(LIST_HEADER, (), SILENT)
+    return table(LIST_HEADER, map(list_row, operations), "" if operations else "no operations yet")
+
+
+def hosts_table(operation: Operation | None, steps: Iterable[Step]) -> RenderableType:
+    """Return one operation's hosts as a table."""
+    return table(HOST_HEADER, map(host_cells, steps), printable(_line(operation) if operation else SILENT))
+
+
+def _line(operation: Operation) -> str:
+    settling = ", settling" if operation.settling else ""
+    return f"{describe(operation)}{settling}"

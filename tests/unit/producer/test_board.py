@@ -1,0 +1,79 @@
+"""What a watcher sees: each change once, every host's last error, no control characters."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+
+from rich.console import Console, RenderableType
+
+from producer.cli.board import (
+    Changes,
+    host_cells,
+    host_lines,
+    hosts_table,
+    last_error,
+    operation_lines,
+    operations_table,
+)
+from producer.cli.progress import SILENT
+from tests.unit.producer.samples import OPERATION
+from tests.unit.producer.stories import ROLLED_BACK, START, STEPS, write
+from worker.operation.model import AttemptState, HostName, Millis, Operation, Step
+
+
+def drawn(what: RenderableType) -> str:
+    out = io.StringIO()
+    Console(file=out, width=200).print(what)
+    return out.getvalue()
+
+
+def test_each_change_is_told_once() -> None:
+    changes = Changes()
+    later = replace(OPERATION, hosts_done=2)
+    assert changes.of(operation_lines([OPERATION])) == [
+        "",
+        "create team-a: applying, 0 of 3 hosts done (operation 7f3c)",
+    ]
+    assert changes.of(operation_lines([OPERATION])) == []
+    assert changes.of(operation_lines([later])) == [
+        "create team-a: applying, 2 of 3 hosts done (operation 7f3c)"
+    ]
+
+
+def test_a_silent_redis_is_told_once_and_again_after_it_was_back() -> None:
+    changes = Changes()
+    rounds: list[list[Operation] | None] = [None, None, [], None]
+    told = [changes.of(operation_lines(each)) for each in rounds]
+    assert told == [[SILENT], [], [""], [SILENT]]
+
+
+def test_hosts_come_before_their_operation_and_only_when_changed() -> None:
+    changes = Changes()
+    assert len(changes.of(host_lines(ROLLED_BACK, STEPS))) == len(STEPS) + 1
+    changed = (replace(STEPS[0], reason="reset"), *STEPS[1:])
+    assert changes.of(host_lines(ROLLED_BACK, changed)) == ["node1  absent  applied  restored  2  reset  -"]
+    assert changes.of(host_lines(None, changed)) == [SILENT]
+
+
+def test_the_last_error_is_of_the_last_write_unless_the_step_has_a_reason() -> None:
+    lost = write("a", 0, None, AttemptState.OPEN, "answer lost: reset")
+    step = Step(HostName("node1"), attempts=(write("b", 0, 1), lost))
+    assert last_error(step) == "answer lost: reset"
+    assert last_error(replace(step, reason="refused (403)")) == "refused (403)"
+    assert last_error(replace(step, attempts=(lost, write("b", 0, 1)))) is None
+    assert last_error(Step(HostName("node1"))) is None
+
+
+def test_the_next_retry_is_shown() -> None:
+    assert host_cells(Step(HostName("node1"), due_at=Millis(START)))[-1] == "2023-11-14T22:13:20.123Z"
+
+
+def test_tables() -> None:
+    hosts = drawn(hosts_table(ROLLED_BACK, [*STEPS, Step(HostName("node9"), reason="\x1b[2J")]))
+    assert all(step.host in hosts for step in STEPS)
+    assert "rolled_back" in hosts
+    assert "\x1b" not in hosts
+    assert "team-a" in drawn(operations_table([OPERATION]))
+    assert "no operations yet" in drawn(operations_table([]))
+    assert SILENT in drawn(operations_table(None))
