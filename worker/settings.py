@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -106,6 +106,8 @@ class Settings(BaseSettings):
     each needs its own, or one could not tell which of them is dead."""
     metrics_port: Annotated[int, Field(gt=0, lt=65_536)] | None = None
     """Where a worker answers Prometheus at /metrics; unset, nothing is counted. It asks for no password."""
+    log_format: Literal["text", "json"] = "text"
+    """`text` for a terminal; `json` for what collects the logs of containers."""
     memory_watermark: Annotated[float, Field(gt=0, le=1)] = 0.8
     """From this share of Redis' maxmemory on, new operations are refused so that running ones can end."""
 

@@ -19,7 +19,7 @@ from worker.settings import Settings
 from worker.steps import Parts, PatrolStore
 from worker.store.connection import connect
 from worker.tasks.stopping import stopping
-from worker.telemetry.calls import CountedHost
+from worker.telemetry.calls import WatchedHost
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ def real_hosts(settings: Settings, inventory: Inventory) -> Callable[[HostName],
 
     def find(name: HostName) -> HostApi | None:
         host = inventory.find(name)
-        return CountedHost(HostClient(host, settings, clock, stopping)) if host else None
+        return WatchedHost(HostClient(host, settings, clock, stopping)) if host else None
 
     return find
 

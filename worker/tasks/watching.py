@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any, cast
 
-from celery.signals import beat_init, celeryd_init, worker_shutdown
+from celery.signals import (
+    after_setup_logger,
+    after_setup_task_logger,
+    beat_init,
+    celeryd_init,
+    worker_shutdown,
+)
 
 from worker.celery import Lockstep
+from worker.settings import load_settings
 from worker.tasks.standing import Reader
-from worker.telemetry import heartbeat, metrics
+from worker.telemetry import heartbeat, logs, metrics
 
 
 @celeryd_init.connect
@@ -16,6 +24,8 @@ def _watch(instance: Any, **_: Any) -> None:
     app = cast(Lockstep, instance.app)
     settings = app.settings
     heartbeat.install(app, settings.heartbeat_dir)
+    if settings.log_format == "json":
+        instance.quiet = True  # its banner is no JSON
     if settings.metrics_port is not None:
         counts = metrics.Metrics()
         metrics.count_with(counts)
@@ -27,3 +37,11 @@ def _watch(instance: Any, **_: Any) -> None:
 def _be_silent(sender: Any, **_: Any) -> None:
     """Beat sends a sweep every 2 s: in Flower they would push out everything else within hours."""
     sender.app.conf.task_send_sent_event = False
+
+
+@after_setup_logger.connect
+@after_setup_task_logger.connect
+def _format(logger: logging.Logger, **_: Any) -> None:
+    # Celery does not say for which application; a process has one, and its settings are in the environment.
+    write = {"json": logs.as_json, "text": logs.as_text}[load_settings().log_format]
+    write(logger)

@@ -1,19 +1,24 @@
-"""A host's API that counts its calls."""
+"""A host's API that counts and logs its calls."""
 
 from __future__ import annotations
 
+import logging
 import time
 from dataclasses import dataclass
+
+from structlog.contextvars import bound_contextvars
 
 from worker.operation.answer import ProbeAnswer, WriteAnswer
 from worker.operation.model import Action, AttemptId, GroupId
 from worker.operation.ports import HostApi
 from worker.telemetry.metrics import call_answered
 
+log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, slots=True)
-class CountedHost:
-    """The same host; what it said and how long it took is counted."""
+class WatchedHost:
+    """The same host; what it says is logged, and counted with the time it takes."""
 
     host: HostApi
 
@@ -27,6 +32,7 @@ class CountedHost:
         begun = time.monotonic()
         answer = self.host.probe(group)
         call_answered("look", answer.probed.value, time.monotonic() - begun)
+        log.debug("look: %s", answer.text)
         return answer
 
     def write(
@@ -34,6 +40,8 @@ class CountedHost:
     ) -> WriteAnswer:
         """POST or DELETE the group."""
         begun = time.monotonic()
-        answer = self.host.write(action, group, attempt, send_before, body)
+        with bound_contextvars(attempt=attempt):
+            answer = self.host.write(action, group, attempt, send_before, body)
+            log.info("%s: %s", action.value, answer.text)
         call_answered(action.value, answer.wrote.value, time.monotonic() - begun)
         return answer

@@ -1,0 +1,108 @@
+"""Logs that machines read, and a secret that is found nowhere."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+
+from producer.stack.child import free_port
+from tests.integration.worker.harness import Bench, eventually, parts
+from worker.operation.model import Action
+from worker.operation.states import State
+
+CANARY = f"canary-{secrets.token_hex(12)}"
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    """Three nodes that want a token, and one that speaks no TLS where TLS is expected."""
+    with parts(tmp_path) as found:
+        _, cluster, _ = found
+        token = tmp_path / "token"
+        token.write_text(f"{CANARY}\n")
+        urls = {**cluster.nodes, "node4": cluster.nodes["node1"].replace("http://", "https://")}
+        entries = (
+            f"  - name: {name}\n    url: {url}\n    token_file: {token}\n" for name, url in urls.items()
+        )
+        (tmp_path / "hosts.yaml").write_text("hosts:\n" + "".join(entries))
+        made = Bench(*found, tmp_path / "bench", {"inventory": str(tmp_path / "hosts.yaml")})
+        try:
+            yield made
+        finally:
+            made.close()
+
+
+def lines(text: str) -> list[dict[str, object]]:
+    return [json.loads(line) for line in text.splitlines() if line.strip()]
+
+
+def test_lines_are_json_with_the_ids_of_their_task_and_no_secret_is_told_anywhere(
+    bench: Bench, tmp_path: Path
+) -> None:
+    assert {host.token_file for host in bench.inventory} == {str(tmp_path / "token")}
+    port = free_port(0)
+    flower = f"http://127.0.0.1:{port}"
+    arguments = ["-m", "worker.telemetry.flower", "--address=127.0.0.1", f"--port={port}"]
+    bench.child("flower", arguments, {"FLOWER_UNAUTHENTICATED_API": "true"})
+    eventually(lambda: answers(f"{flower}/healthcheck"), "Flower answers")
+    env = {
+        "LOCKSTEP_LOG_FORMAT": "json",
+        "LOCKSTEP_HEARTBEAT_DIR": str(tmp_path / "signs"),
+        "PYTHONWARNINGS": "ignore",  # Celery warns of root before logs are set up
+    }
+    beat = bench.beat()
+    worker = bench.worker(env=env, options=["-l", "DEBUG"])
+    bench.admin.add_faults({"kind": "refuse", "methods": ["POST"], "status": 401}, node="node3")
+    operation = bench.start(Action.CREATE)
+    assert bench.end(operation).operation.state is State.ROLLED_BACK
+    eventually(lambda: "TLS error" in worker.output(), "the TLS call has failed")
+    eventually(lambda: operation in told(f"{flower}/api/tasks"), "Flower has heard of it")
+
+    written = worker.output()
+    refused = [line for line in lines(written) if line["event"] == "create: 401"]
+    assert [(line["operation"], line["group"], line["host"]) for line in refused] == [
+        (operation, bench.group, "node3")
+    ]
+    attempts = [attempt for step in bench.store.steps(operation) for attempt in step.attempts]
+    assert refused[0]["attempt"] in {attempt.id for attempt in attempts}
+    assert refused[0]["task"] == "lockstep.create_group"
+    assert refused[0]["task_id"] in {
+        line.get("task_id") for line in lines(written) if "received" in str(line)
+    }
+
+    kept = b"".join(path.read_bytes() for path in bench.redis.directory.rglob("*") if path.is_file())
+    assert operation.encode() in kept
+    shown = told(f"{flower}/api/tasks") + told(f"{flower}/api/workers?refresh=1")
+    for where, text in {
+        "the worker's log": written,
+        "beat's log": beat.output(),
+        "Redis's files": kept.decode("utf-8", "replace"),
+        "Flower": shown,
+    }.items():
+        assert CANARY not in text, where
+
+
+def test_on_a_terminal_a_line_names_what_it_is_about(bench: Bench, tmp_path: Path) -> None:
+    worker = bench.worker(env={"LOCKSTEP_HEARTBEAT_DIR": str(tmp_path / "signs")})
+    bench.admin.add_faults({"kind": "refuse", "methods": ["POST"], "status": 401}, node="node3")
+    operation = bench.start(Action.CREATE)
+    eventually(lambda: "create: 401" in worker.output(), "node3 has refused")
+    (line,) = [line for line in worker.output().splitlines() if "create: 401" in line]
+    assert f"create: 401 [operation={operation} group={bench.group} host=node3 attempt=" in line
+    assert line.endswith("]")
+
+
+def answers(url: str) -> bool:
+    try:
+        return requests.get(url, timeout=10).ok
+    except requests.ConnectionError:
+        return False
+
+
+def told(url: str) -> str:
+    return requests.get(url, timeout=30).text
