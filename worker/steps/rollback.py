@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from worker.operation.answer import Wrote
 from worker.operation.model import Action, Decision, HostName, OperationId, Presence, Step
 from worker.operation.ports import HostApi
 from worker.steps.looking import await_settling, come_back, look, same_host
@@ -46,10 +47,10 @@ def rollback(parts: Parts, operation: OperationId, host: HostName, tries: int) -
 def _undo(parts: Parts, operation: OperationId, api: HostApi, view: View, step: Step) -> Result | None:
     """Send the inverse once; None means that another look is to tell what came of it."""
     body = step.before.body if step.before else None
-    reason, refused = _send(parts, operation, api, view, step, body, ())
-    if refused and body is not None:
+    reason, bad_request = _send(parts, operation, api, view, step, body, ())
+    if bad_request and body is not None:
         # The host will not take its own group back as it was: better the bare group than none.
-        reason, refused = _send(parts, operation, api, view, step, None, _fields_lost(body))
+        reason, _ = _send(parts, operation, api, view, step, None, _fields_lost(body))
     if reason is None:
         return None
     return come_back(parts, operation, step, reason)
@@ -64,7 +65,7 @@ def _send(
     body: str | None,
     lost: tuple[str, ...],
 ) -> tuple[str | None, bool]:
-    """Return why the inverse brought nothing (None if it may have), and whether it was refused."""
+    """Return why the inverse brought nothing (None if it did), and whether the host called it a bad request."""
     assert view.group is not None
     assert view.action is not None
     inverse: Action = view.action.inverse
@@ -78,11 +79,12 @@ def _send(
     verdict = verdict_of(api, view.group, before, said)
     if verdict is Verdict.MISDIRECTED:
         verdict = Verdict.UNKNOWN
-    kept = lost if verdict is Verdict.APPLIED else ()
+    kept = lost if verdict in (Verdict.APPLIED, Verdict.UNKNOWN) else ()
     parts.store.finish_undo(operation, step.host, attempt, verdict, said.text, kept)
     if verdict in (Verdict.APPLIED, Verdict.ALREADY):
         return None, False
-    return f"{inverse} {verdict.value.replace('_', ' ')} ({said.text})", verdict is Verdict.REFUSED
+    bad_request = said.wrote is Wrote.CONTESTED and verdict is Verdict.REFUSED
+    return f"{inverse} {verdict.value.replace('_', ' ')} ({said.text})", bad_request
 
 
 def _fields_lost(body: str) -> tuple[str, ...]:

@@ -177,6 +177,21 @@ def test_a_body_that_its_host_refuses_is_restored_bare_and_the_loss_is_kept(runn
     assert running.admin.groups("node1")[running.group] == {"groupId": running.group}
 
 
+def test_a_restore_that_is_forbidden_for_once_is_tried_again_with_the_whole_body(running: Bench) -> None:
+    for host in running.hosts:
+        running.admin.plant(host, running.group, {"owner": "ada"})
+    running.admin.set_faults(
+        {"kind": "refuse", "node": "node3", "group": running.group},
+        {"kind": "answer", "status": 403, "node": "node1", "methods": ["POST"], "times": 1},
+    )
+    running.admin.set_latency(300, node="node3")  # refuses once the others have written
+    end = running.end(running.start(Action.DELETE))
+    assert end.operation.state is State.ROLLED_BACK
+    assert running.effects("node1") == ["DELETE", "POST"]
+    assert end.steps["node1"].lost_fields == ()
+    assert running.admin.groups("node1")[running.group]["owner"] == "ada"
+
+
 def test_a_host_that_is_down_is_unreachable_and_untouched(running: Bench) -> None:
     running.admin.down("node3")
     end = running.end(running.start(Action.CREATE))
