@@ -65,7 +65,7 @@ def _send(
     body: str | None,
     lost: tuple[str, ...],
 ) -> tuple[str | None, bool]:
-    """Return why the inverse brought nothing (None if it did), and whether the host called it a bad request."""
+    """Return why the inverse brought nothing (None if it did), and whether it was called a bad request."""
     assert view.group is not None
     assert view.action is not None
     inverse: Action = view.action.inverse
