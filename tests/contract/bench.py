@@ -92,12 +92,15 @@ class RedisBench:
     def ends(self, group: GroupId) -> dict[HostName, tuple[str, str]]:
         kept = cast(dict[str, str], self.client.hgetall(Keys(PREFIX).ends(group)))
         split = {host: text.split() for host, text in kept.items()}
-        return {HostName(host): (presence, operation) for host, (presence, operation, _) in split.items()}
+        return {HostName(host): (presence, operation) for host, (presence, operation, *_) in split.items()}
 
     def patrol(self) -> set[tuple[str, str, str]]:
-        members = cast(list[str], self.client.zrange(Keys(PREFIX).patrol, 0, -1))
-        split = (member.split() for member in members)
-        return {(group, host, presence) for group, host, presence in split}
+        found: set[tuple[str, str, str]] = set()
+        for key in self.client.scan_iter(f"{PREFIX}suspects:*"):
+            for name in cast(list[str], self.client.hkeys(key)):
+                host, presence = name.split()
+                found.add((key.removeprefix(f"{PREFIX}suspects:"), host, presence))
+        return found
 
 
 class MemoryBench:
@@ -125,8 +128,9 @@ class MemoryBench:
         store = self.memory
         found = {f"lock:{group}" for group in store.locks} | {f"ends:{group}" for group in store.left}
         found |= {f"lease:{name}" for name, until in store.leases.items() if until > self.time}
-        kept = {"patrol": store.suspected, "patrol:groups": store.looks, "drift": store.drifted}
+        kept = {"patrol": store.looks, "drift": store.drifted}
         found |= {name for name, entries in kept.items() if entries}
+        found |= {f"suspects:{group}" for group, *_ in store.suspected}
         for key, record in store.records.items():
             found |= {f"op:{key}", f"op:{key}:steps", "operations"}
             found |= {f"op:{key}:{name}" for name in WORKING_SETS if getattr(record, name)}

@@ -41,7 +41,7 @@ class Driver:
     def request(
         self, hosts: tuple[HostName, ...] = (A, B), group: GroupId = GROUP, deadline: int = LONG
     ) -> Request:
-        refs = tuple(HostRef(host, f"url of {host}") for host in hosts)
+        refs = tuple(HostRef(host, f"url-of-{host}") for host in hosts)
         return Request(self.id, group, self.action, refs, deadline, "a test")
 
     def accept(self, hosts: tuple[HostName, ...] = (A, B), deadline: int = LONG) -> Accepted | Busy | Stale:
@@ -53,7 +53,7 @@ class Driver:
 
     def begin(self, host: HostName, attempt: str, seen: Seen | None = None) -> Progress:
         seen = seen or (ABSENT if self.action is Action.CREATE else PRESENT)
-        return self.store.begin(self.id, host, f"url of {host}", seen, AttemptId(attempt))
+        return self.store.begin(self.id, host, f"url-of-{host}", seen, AttemptId(attempt))
 
     def missed(self, host: HostName, probe: str, reason: str = "GET 500") -> Progress:
         return self.store.missed(self.id, host, AttemptId(probe), reason)
@@ -80,7 +80,7 @@ class Driver:
         return self
 
     def begin_undo(self, host: HostName, attempt: str) -> Undoing:
-        return self.store.begin_undo(self.id, host, f"url of {host}", AttemptId(attempt))
+        return self.store.begin_undo(self.id, host, f"url-of-{host}", AttemptId(attempt))
 
     def finish_undo(self, host: HostName, attempt: str, verdict: Verdict, lost: tuple[str, ...] = ()) -> bool:
         return self.store.finish_undo(self.id, host, AttemptId(attempt), verdict, "said", lost)

@@ -23,7 +23,7 @@ def test_accept_records_the_operation_and_every_host(bench: Bench) -> None:
     assert before <= kept.created_at <= bench.now()
     assert kept.deadline_at == kept.created_at + 300_000
     assert [step.host for step in create.store.steps(create.id)] == [A, B]
-    assert create.step(A).fingerprint == "url of a"
+    assert create.step(A).fingerprint == "url-of-a"
     assert (create.step(A).before, create.step(A).outcome, create.step(A).undo) == (None, None, Undo.NONE)
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from tests.contract.bench import LIMITS, Bench
@@ -31,7 +33,7 @@ def settle(driver: Driver, host: HostName, shown: Seen) -> None:
 
 
 def drift(host: HostName = A, group: GroupId = GROUP, *, explained: bool = True) -> Drift:
-    end = End(Presence.ABSENT, OperationId("one"), Millis(5))
+    end = End(Presence.ABSENT, OperationId("one"), Millis(5), "url")
     return Drift(group, host, end, Presence.PRESENT, Millis(7), explained)
 
 
@@ -40,11 +42,10 @@ def test_a_settled_write_may_still_bring_what_it_asked_for(bench: Bench, action:
     before = bench.now()
     give_up(Driver(bench, action=action).accepted())
     assert bench.patrol() == {("g", "a", brings)}
-    found = bench.store.suspicions(GROUP, [A, B])
+    found = bench.store.suspicions(GROUP)
     assert set(found) == {(A, Presence(brings))}
     assert before <= found[A, Presence(brings)] <= bench.now()
-    assert bench.store.suspicions(OTHER, [A, B]) == {}
-    assert bench.store.suspicions(GROUP, [B]) == bench.store.suspicions(GROUP, []) == {}
+    assert bench.store.suspicions(OTHER) == {}
 
 
 @pytest.mark.parametrize(("action", "brings"), [(Action.CREATE, "absent"), (Action.DELETE, "present")])
@@ -81,12 +82,12 @@ def test_a_suspected_group_is_due_at_once_and_then_as_told(create: Driver) -> No
     give_up(create)
     store, bench = create.store, create.bench
     assert store.patrol_due(10) == (GROUP,)
-    store.patrol_again(GROUP, Millis(bench.now() + 60_000))
+    store.patrol_again(GROUP, Millis(bench.now() + 60_000), bench.now())
     assert store.patrol_due(10) == ()
     again = Driver(bench, "two").accepted()
     give_up(again)
     assert store.patrol_due(10) == (GROUP,), "another write of unknown fate brings it forward"
-    store.patrol_again(GROUP, Millis(bench.now() + 5))
+    store.patrol_again(GROUP, Millis(bench.now() + 5), bench.now())
     bench.pass_time(6)
     assert store.patrol_due(10) == (GROUP,)
 
@@ -99,22 +100,59 @@ def test_the_longest_overdue_is_looked_at_first(bench: Bench) -> None:
         bench.pass_time(2)
     assert bench.store.patrol_due(10) == ("x", "y", "z")
     assert bench.store.patrol_due(2) == ("x", "y")
-    bench.store.patrol_again(GroupId("x"), bench.now())
+    bench.store.patrol_again(GroupId("x"), bench.now(), bench.now())
     assert bench.store.patrol_due(10) == ("y", "z", "x")
 
 
 def test_a_group_that_nobody_suspects_is_not_put_on_the_list(create: Driver) -> None:
     create.apply(A, B).commit()
-    create.store.patrol_again(GROUP, create.bench.now())
+    create.store.patrol_again(GROUP, create.bench.now(), create.bench.now())
     assert create.store.patrol_due(10) == ()
 
 
 def test_a_group_that_is_taken_off_the_list_leaves_nothing_there(create: Driver) -> None:
     give_up(create)
-    create.store.patrol_again(GROUP, None)
+    create.store.patrol_again(GROUP, None, create.bench.now())
     assert create.store.patrol_due(10) == ()
-    assert create.store.suspicions(GROUP, [A, B]) == {}
-    assert {"patrol", "patrol:groups"} & create.bench.key_names() == set()
+    assert create.store.suspicions(GROUP) == {}
+    assert {"patrol", "suspects:g"} & create.bench.key_names() == set()
+
+
+@pytest.mark.parametrize("later", [None, 60_000])
+def test_what_became_suspect_meanwhile_is_looked_at_at_once(create: Driver, later: int | None) -> None:
+    give_up(create)
+    read = max(create.store.suspicions(GROUP).values())
+    create.bench.pass_time(2)
+    give_up(Driver(create.bench, "two").accepted(), B)
+    at = None if later is None else Millis(create.bench.now() + later)
+    create.store.patrol_again(GROUP, at, read)
+    assert create.store.patrol_due(10) == (GROUP,)
+    assert set(create.store.suspicions(GROUP)) == {(A, Presence.PRESENT), (B, Presence.PRESENT)}
+
+
+def test_a_first_operation_still_at_work_is_suspected_already(create: Driver) -> None:
+    create.apply(B)
+    create.begin(A, "a1")
+    create.roll_back()
+    settle(create, A, ABSENT)
+    assert create.store.ends(GROUP) == {}
+    assert set(create.store.suspicions(GROUP)) == {(A, Presence.PRESENT)}
+
+
+def test_a_new_end_takes_known_drift_off_the_hosts_that_it_covers(create: Driver) -> None:
+    create.store.keep_drift(GROUP, {A: drift(), B: drift(B)})
+    create.store.keep_drift(OTHER, {A: drift(group=OTHER)})
+    create.apply(A, B)
+    assert len(create.store.drifts()) == 3
+    create.begin(A, "a1", PRESENT)
+    create.commit()
+    assert create.store.drifts() == [drift(group=OTHER)]
+
+
+def test_a_host_that_an_end_does_not_cover_keeps_its_drift(create: Driver) -> None:
+    create.store.keep_drift(GROUP, {A: drift(), B: drift(B)})
+    create.apply(A).roll_back().undo(A)
+    assert create.store.drifts() == [drift(B)]
 
 
 def test_drift_is_new_once_and_kept_until_it_has_gone(bench: Bench) -> None:
@@ -127,6 +165,9 @@ def test_drift_is_new_once_and_kept_until_it_has_gone(bench: Bench) -> None:
     assert store.keep_drift(GROUP, {A: None}) == []
     assert store.drifts() == [drift(B, explained=False), drift(group=OTHER)]
     assert store.keep_drift(GROUP, {A: drift()}) == [drift()], "it came back: new again"
+    newer = replace(drift(), end=replace(drift().end, operation=OperationId("two")))
+    assert store.keep_drift(GROUP, {A: newer}) == [newer], "it differs from another end: new again"
+    assert newer in store.drifts()
 
 
 def test_a_resumed_operation_that_moves_again_is_soon_looked_at(bench: Bench) -> None:

@@ -71,7 +71,7 @@ def test_an_end_that_says_the_same_again_is_a_newer_one(ended: Driver) -> None:
 
 
 def test_a_host_without_an_end_cannot_be_repaired(ended: Driver) -> None:
-    assert repair(ended, {HostName("c"): "present one 5"}) == Stale()
+    assert repair(ended, {HostName("c"): "present one 5 url-of-c"}) == Stale()
 
 
 def test_a_group_at_work_is_busy_whatever_the_ends_say(ended: Driver) -> None:
@@ -108,8 +108,8 @@ def test_ends_tell_what_was_left_by_whom_and_when(bench: Bench) -> None:
     at = create.kept().ended_at
     assert at is not None
     assert bench.store.ends(GROUP) == {
-        A: End(Presence.PRESENT, create.id, at),
-        B: End(Presence.ABSENT, create.id, at),
+        A: End(Presence.PRESENT, create.id, at, "url-of-a"),
+        B: End(Presence.ABSENT, create.id, at, "url-of-b"),
     }
     assert bench.store.ends(GroupId("h")) == {}
 

@@ -20,7 +20,7 @@ from worker.operation.model import (
     Presence,
     Seen,
 )
-from worker.store.base import Forward, Progress, Settled, Verdict
+from worker.store.base import Accepted, Busy, Forward, Progress, Request, Settled, Stale, Verdict
 
 AT_ONCE: Limits = replace(LIMITS, settle=0)
 """Settling that waits for nothing between its two looks."""
@@ -40,9 +40,11 @@ class AlreadyThereIsNeverOurs(WatchedStore):
         verdict: Verdict,
         answer: str,
     ) -> None:
+        kept = step.attempts
         if verdict is Verdict.ALREADY:
-            step.attempts = {attempt: step.attempts[attempt]}
+            step.attempts = {attempt: kept[attempt]}
         super()._judge(record, host, step, attempt, verdict, answer)
+        step.attempts = kept
 
 
 class BeginsAfterTheDecision(WatchedStore):
@@ -155,6 +157,30 @@ class TellsThePatrolNothing(WatchedStore):
         pass
 
 
+class SuspectsTheOpposite(WatchedStore):
+    """The patrol is told that a write of unknown fate would bring what it would take away."""
+
+    def _suspect(self, record: Record, host: HostName, attempt: AttemptRecord) -> None:
+        super()._suspect(record, host, replace(attempt, undo=not attempt.undo))
+
+
+class RepairsWhateverEnded(WatchedStore):
+    """A repair is accepted although another operation has ended since the drift was seen."""
+
+    def accept(self, request: Request) -> Accepted | Busy | Stale:
+        ends = self.ends(request.group)
+        return super().accept(replace(request, repairs={host: ends[host].text for host in request.repairs}))
+
+
+class RolledBackRepairsCount(WatchedStore):
+    """A repair that was rolled back makes the drift the measure."""
+
+    def _keep_ends(self, record: Record) -> None:
+        repairs, record.repairs = record.repairs, False
+        super()._keep_ends(record)
+        record.repairs = repairs
+
+
 STORES: tuple[type[WatchedStore], ...] = (
     AlreadyThereIsNeverOurs,
     BeginsAfterTheDecision,
@@ -166,4 +192,7 @@ STORES: tuple[type[WatchedStore], ...] = (
     SeeingTheTargetSettles,
     DecidesAgain,
     TellsThePatrolNothing,
+    SuspectsTheOpposite,
+    RepairsWhateverEnded,
+    RolledBackRepairsCount,
 )

@@ -6,6 +6,10 @@ from collections.abc import Sequence
 from enum import Enum, auto
 from typing import TypeVar
 
+from worker.operation.model import GroupId
+
+GROUP = GroupId("g")
+
 T = TypeVar("T")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tests.simulation.faults import Fate, Row
+from tests.simulation.faults import GROUP, Fate, Row
 from tests.simulation.world import START, Violation, World
 from worker.operation.answer import (
     NoReply,
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from tests.simulation.ledger import Ledger
     from tests.simulation.task import Run
 
-GROUP = GroupId("g")
 READ_TIMEOUT = 10_000
 CONNECT_TIMEOUT = 3_000
 LOST = NoReply(Trouble.LOST, "no answer")
@@ -140,6 +139,8 @@ class HostPort:
             run.sleep(delay)
             if world.tracing:
                 run.log("GET", host.name, 200 if seen else 404)
+            if run.message.kind == "patrol":
+                host.ledger.patrol_saw(run, host)
             return PROBED[seen]
         if fate is Fate.TIMEOUT:
             run.sleep(READ_TIMEOUT)
@@ -174,6 +175,8 @@ class HostPort:
     def _write(self, action: Action, attempt: AttemptId, send_before: float) -> Reply | NoReply:
         run, host, world = self._run, self._host, self._run.world
         fate, delay = run.draw(world.write)
+        if world.first_write_strays:
+            world.first_write_strays, fate = False, Fate.TOO_LATE
         run.sleep(delay)
         if fate is Fate.NOT_SENT or (host.down and not host.hangs):
             run.met_down(host)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from tests.simulation.faults import Row
+from tests.simulation.faults import GROUP, Row
 from tests.simulation.limits import LIMITS
 from tests.simulation.world import Violation
 from tests.twin import MemoryStore
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 
+LONGEST_DELAY = 100_000
+"""Of what was begun before all faults were over."""
 CALL, SETTLE = LIMITS.call, LIMITS.settle
 """Of the world, whatever limits the store is given."""
 
@@ -43,6 +45,10 @@ class WatchedStore(MemoryStore):
         said = super().accept(request)
         if said is Accepted.ACCEPTED:
             self._ledger.accepted(self.records[request.id])
+            if request.repairs:
+                self._ledger.repairs(self.records[request.id])
+        if isinstance(said, Stale):
+            self._ledger.world.note("repairs that came too late")
         return said
 
     def decide(self, operation: OperationId, decision: Decision, reason: str) -> Decision | None:
@@ -75,7 +81,15 @@ class Ledger:
         self.decisions: dict[OperationId, Decision] = {}
         self.tainted: set[HostName] = set()
         """Hosts on which something happened that the protocol does not cover."""
+        self.abandoned: set[HostName] = set()
+        self.left: dict[HostName, Presence] = {}
+        """What the last ended operation that covered a host left there, repairs included."""
         self.running: set[Run] = set()
+        self.last_effect = world.now
+        self.patrolled_at = world.now
+        """When the last patrol that found nothing to repair had begun."""
+        self.on_drift: Callable[[Run, SimHost], None] | None = None
+        self.on_repair: Callable[[OperationId], None] | None = None
 
     def add(self, host: SimHost) -> None:
         self.hosts[host.name] = host
@@ -88,6 +102,28 @@ class Ledger:
                 raise Violation(f"{record.id} was accepted while {other.id} runs")
         self.before[record.id] = {host: self.expected[host] for host in record.steps}
 
+    def repairs(self, record: Record) -> None:
+        """A repair was accepted: it must bring back what was left, and only where something went astray."""
+        self.world.note("repairs begun")
+        for host in record.steps:
+            if self.left.get(host) is not record.target:
+                raise Violation(f"a repair goes against what was last left on {host}")
+            if host not in self.tainted:
+                raise Violation(f"{host} is repaired, although nothing went astray there")
+        if self.on_repair is not None:
+            self.on_repair(record.id)
+
+    def patrol_saw(self, run: Run, host: SimHost) -> None:
+        """A patrol has looked at a host."""
+        if self.on_drift is not None and self._drift(host) is not None:
+            self.on_drift(run, host)
+
+    def patrolled(self) -> bool:
+        """Tell whether a patrol has seen every host as it will stay."""
+        quiet = max(self.last_effect, self.world.healed_at + LONGEST_DELAY)
+        ends = [record.ended_at for record in self.store.records.values() if record.ended_at is not None]
+        return not self.store.looks or self.patrolled_at > max([quiet, *ends])
+
     def heard(self, what: str, record: Record, host: HostName | None) -> None:
         if self.world.tracing:
             self.world.log(what, record.id, host or record.state)
@@ -97,6 +133,7 @@ class Ledger:
             self._must_hold(host, self.before[record.id][host], "it was recorded as restored")
         elif what == "abandoned" and host is not None:
             self.tainted.add(host)
+            self.abandoned.add(host)
         elif what == "ended":
             self._ended(record)
 
@@ -119,6 +156,10 @@ class Ledger:
             elif step.undo is Undo.NEEDED:
                 raise Violation(f"{record.id} ended with {host} still to be restored")
             self._must_hold(host, self.expected[host], f"{record.id} ended")
+            if record.decision is Decision.COMMIT:
+                self.left[host] = record.target
+            elif step.before is not None and step.undo is not Undo.ABANDONED and not record.repairs:
+                self.left[host] = step.before
 
     def _must_hold(self, host: HostName, present: bool, why: str) -> None:
         if host not in self.tainted and self.hosts[host].holds is not present:
@@ -148,6 +189,7 @@ class Ledger:
     def effect(self, write: Write) -> None:
         """A write has changed a host: it must be one that the operation still answers for."""
         host = write.host.name
+        self.last_effect = self.world.now
         if write.stray:
             self.world.note("stray writes that took effect")
             self.tainted.add(host)
@@ -173,15 +215,24 @@ class Ledger:
             raise Violation(f"locks are left: {self.store.locks}")
         for name, host in self.hosts.items():
             self._must_hold(name, self.expected[name], "all had ended")
-            self._drift_is_explained(host)
+            self._drift_is_mended(host)
 
-    def _drift_is_explained(self, host: SimHost) -> None:
-        group = next(iter(self.store.groups_with_ends()), None)
-        end = self.store.ends(group).get(host.name) if group is not None else None
-        if group is None or end is None:
+    def _drift(self, host: SimHost) -> Presence | None:
+        """What a host shows if that is not what was last left there."""
+        found = Presence.PRESENT if host.holds else Presence.ABSENT
+        return None if self.left.get(host.name, found) is found else found
+
+    def _drift_is_mended(self, host: SimHost) -> None:
+        """Every late write is repaired; what stays of an abandoned host is reported."""
+        found = self._drift(host)
+        known = host.name in [drift.host for drift in self.store.drifts()]
+        if found is None:
+            if known:
+                raise Violation(f"{host.name} is still reported, although nothing is wrong with it")
             return
-        if host.holds is not (end.presence is Presence.PRESENT):
-            self.world.note("drift left for the patrol")
-            found = Presence.PRESENT if host.holds else Presence.ABSENT
-            if (host.name, found) not in self.store.suspicions(group, [host.name]):
-                raise Violation(f"{host.name} drifted, and the patrol is not told to look at it")
+        self.world.note("drift on abandoned hosts")
+        suspected = (host.name, found) in self.store.suspicions(GROUP)
+        if suspected or host.name not in self.abandoned:
+            raise Violation(f"{host.name} drifted, and is not repaired")
+        if self.store.looks and not known:
+            raise Violation(f"{host.name} drifted, and nobody is told")

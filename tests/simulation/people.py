@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import suppress
+
 from tests.simulation.broker import Broker, Message
 from tests.simulation.faults import Fate, Row
 from tests.simulation.task import Run
@@ -11,6 +14,7 @@ from worker.operation.model import OperationId
 from worker.store.base import Accepted, Busy, Request
 
 SWEEP_EVERY = 2_000
+SWEEPS_PER_PATROL = 30
 LOCK_WAIT = 400_000
 NOBODY = OperationId("-")
 
@@ -66,8 +70,10 @@ def kill_all(world: World) -> None:
     world.epoch += 1
 
 
-def beat(world: World, broker: Broker) -> None:
+def beat(world: World, broker: Broker, count: int = 0) -> None:
     """Publish a sweep every two seconds if it would find something; a second beat may do so too."""
+    if count % SWEEPS_PER_PATROL == 0:
+        _start_patrol(broker)
     if any(each.due is not None and each.due <= world.now for each in broker.ledger.store.records.values()):
         fate, _ = world.sweep[world.choose(len(world.sweep))]
         if fate is not Fate.SKIPPED:
@@ -75,16 +81,21 @@ def beat(world: World, broker: Broker) -> None:
         if fate is Fate.DOUBLED:
             world.hit(Row.TWO_BEATS)
             _start_sweep(broker)
-    world.at(world.now + SWEEP_EVERY, lambda: beat(world, broker))
+    world.at(world.now + SWEEP_EVERY, lambda: beat(world, broker, count + 1))
 
 
 def _start_sweep(broker: Broker) -> None:
     message = Message("sweep", NOBODY)
+    broker.world.spawn(lambda: _unless_killed(lambda: broker.run_unacknowledged(message)))
 
-    def run() -> None:
-        try:
-            broker.run_unacknowledged(message)
-        except Killed:
-            return  # the next beat publishes another
 
-    broker.world.spawn(run)
+def _start_patrol(broker: Broker) -> None:
+    if broker.ledger.store.patrol_due(1):
+        message = Message("patrol", NOBODY)
+        broker.world.spawn(lambda: _unless_killed(lambda: broker.publish(message)))
+
+
+def _unless_killed(do: Callable[[], None]) -> None:
+    """Do what the next beat does again if the process dies."""
+    with suppress(Killed):
+        do()

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import partial
 
-from tests.simulation import people, shells
+from tests.simulation import patrol, people, shells
 from tests.simulation.broker import Broker
 from tests.simulation.choices import Choices
-from tests.simulation.faults import Row
-from tests.simulation.hosts import GROUP, SimHost
+from tests.simulation.faults import GROUP, Row
+from tests.simulation.hosts import SimHost
 from tests.simulation.ledger import Ledger
 from tests.simulation.limits import LIMITS
 from tests.simulation.world import Violation, World
@@ -66,7 +66,7 @@ def _run(world: World) -> None:
     world.at(heals_at, world.heal)
 
     def done() -> bool:
-        return all(record.ended for record in ledger.store.records.values())
+        return all(record.ended for record in ledger.store.records.values()) and ledger.patrolled()
 
     world.run(done, world.now + DAY)
     ledger.judge()
@@ -108,6 +108,18 @@ def _disturb(world: World, broker: Broker, operation: OperationId) -> None:
             host.down_for = 3_600_000
             world.at(when, lambda: host.go_down(3_600_000, False))
             world.at(when + 1, lambda: people.cancel(broker, operation))
+        case 17:
+            host = hosts[choose(len(hosts))]
+            world.at(when, lambda: host.go_down(60_000, True))
+            world.at(when + 1, lambda: people.cancel(broker, operation))
+            world.at(when + 20_000, lambda: people.abandon(broker, operation))
+        case 14 | 15 | 16:
+            world.first_write_strays = True
+            world.at(when, lambda: people.cancel(broker, operation))
+            if what == 15:
+                patrol.slip_in(broker)
+            elif what == 16:
+                patrol.cancel_a_repair(broker, MOMENTS[choose(len(MOMENTS))])
 
 
 def _redis_away(world: World, when: int, frozen: bool) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from tests.simulation.broker import Message
-from tests.simulation.hosts import GROUP
+from tests.simulation.faults import GROUP
+from tests.simulation.patrol import run_patrol
 from tests.simulation.task import Run
 from worker.operation.decision import Move
 from worker.operation.errors import StoreUnavailable
@@ -49,6 +50,9 @@ def _step(run: Run) -> Result | None:
     message = run.message
     if message.kind == "sweep":
         _sweep(run)
+        return None
+    if message.kind == "patrol":
+        run_patrol(run)
         return None
     if message.kind == "conclude":
         _conclude(run)

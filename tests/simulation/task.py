@@ -11,8 +11,8 @@ from tests.simulation.limits import FORWARD_BACKOFF, LIMITS, ROLLBACK_BACKOFF, S
 from tests.simulation.world import Killed, World
 from worker.operation.errors import StoreUnavailable
 from worker.operation.model import AttemptId, HostName
-from worker.steps import Parts
-from worker.store.base import Forward, Store, Undoing
+from worker.steps import Parts, PatrolStore
+from worker.store.base import Forward, Undoing
 
 if TYPE_CHECKING:
     from tests.simulation.broker import Broker, Message
@@ -49,7 +49,7 @@ class Run:
         self.begun_forward = False
         self.undoing = message.kind == "rollback"
         self.stage = Row.IN_ROLLBACK if self.undoing else Row.BEFORE_BEGIN
-        self.store = cast(Store, TaskStore(self))
+        self.store = cast(PatrolStore, TaskStore(self))
 
     def parts(self) -> Parts:
         """What a step works with."""
@@ -200,5 +200,6 @@ def _switch_point(name: str) -> Callable[..., Any]:
 for _name in (
     *("accept", "begin", "missed", "finish", "decide", "cancel", "tally", "view", "settle", "begin_undo"),
     *("finish_undo", "postpone", "abandon", "take", "due", "lease", "operation", "steps"),
+    *("now", "ends", "suspicions", "patrol_again", "lock_owner", "keep_drift"),
 ):
     setattr(TaskStore, _name, _switch_point(_name))

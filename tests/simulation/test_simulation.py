@@ -17,6 +17,7 @@ from worker.steps import Parts
 
 DISTINCT = 20_000
 PER_ROW = 100
+PATROLLED = ("repairs begun", "repairs that came too late")
 ENOUGH = 6_000
 """Schedules in which a missing mechanism must show; the slowest takes 900."""
 
@@ -41,6 +42,7 @@ def test_whatever_goes_wrong_every_operation_ends_as_promised(capsys: pytest.Cap
         print(f"\n{tally.table()}\n")
     assert len(tally.distinct) >= DISTINCT
     assert {row.value: tally.rows[row] for row in Row if tally.rows[row] < PER_ROW} == {}
+    assert {what: tally.notes[what] for what in PATROLLED if tally.notes[what] < PER_ROW} == {}
 
 
 def test_without_faults_every_host_is_changed_and_nothing_is_hit() -> None:
@@ -76,6 +78,11 @@ def test_a_write_past_its_send_by_is_noticed(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_a_missing_sweep_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(people, "_start_sweep", lambda broker: None)
+    first_failure()
+
+
+def test_a_missing_patrol_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(people, "_start_patrol", lambda broker: None)
     first_failure()
 
 

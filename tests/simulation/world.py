@@ -38,6 +38,8 @@ class World:
         self.lines: list[str] = []
         self.epoch = 0
         """Goes up when every worker is killed."""
+        self.first_write_strays = False
+        self.healed_at = START
         self.redis_back_at = START
         self.redis_frozen = False
         self.store, self.clock, self.write, self.probe, self.message, self.sweep = (
@@ -64,7 +66,7 @@ class World:
         self.store, self.clock = faults.STORE[0], faults.CLOCK[0]
         self.write, self.probe = faults.WRITE[0], faults.PROBE[0]
         self.message, self.sweep = faults.MESSAGE[0], faults.SWEEP[0]
-        self.redis_back_at = self.now
+        self.redis_back_at = self.healed_at = self.now
 
     def log(self, *words: object) -> None:
         """Note what happens, for whoever reads a failing schedule."""

@@ -149,8 +149,11 @@ class Books:
         now = self.clock()
         for host, step in record.steps.items():
             if record.decision is Decision.COMMIT:
-                kept[host] = End(record.target, record.id, now)
+                kept[host] = End(record.target, record.id, now, step.fingerprint)
             elif step.before is not None and step.undo is not Undo.ABANDONED:
-                kept[host] = End(step.before, record.id, now)
+                kept[host] = End(step.before, record.id, now, step.fingerprint)
+            else:
+                continue
+            self.drifted.pop((record.group, host), None)
         if not kept:
             del self.left[record.group]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 from tests.twin.books import Books
 from worker.operation.drift import Drift, End
@@ -34,31 +34,30 @@ class MemoryEnds(Books):
         due = sorted((at, group) for group, at in self.looks.items() if at <= now)
         return tuple(group for _, group in due[:limit])
 
-    def suspicions(
-        self, group: GroupId, hosts: Iterable[HostName]
-    ) -> dict[tuple[HostName, Presence], Millis]:
-        """Return when writes of unknown fate that would bring this presence to a host were given up."""
-        asked = [(host, presence) for host in hosts for presence in Presence]
-        found = {one: self.suspected.get((group, *one)) for one in asked}
-        return {one: at for one, at in found.items() if at is not None}
+    def suspicions(self, group: GroupId) -> dict[tuple[HostName, Presence], Millis]:
+        """Return when writes of unknown fate, which would bring this presence to a host, were given up."""
+        return {(host, brings): at for (of, host, brings), at in self.suspected.items() if of == group}
 
-    def patrol_again(self, group: GroupId, at: Millis | None) -> None:
-        """Look at the group again then; None takes it off the list."""
-        if at is not None:
-            if group in self.looks:
-                self.looks[group] = at
+    def patrol_again(self, group: GroupId, at: Millis | None, newest: Millis) -> None:
+        """Look at the group again then; None takes it off the list, with its suspicions up to `newest`."""
+        suspicions = self.suspicions(group)
+        if any(since > newest for since in suspicions.values()):
             return
-        self.looks.pop(group, None)
-        for host, presence in self.suspicions(group, self.ends(group)):
-            del self.suspected[group, host, presence]
+        if at is None:
+            self.looks.pop(group, None)
+            for host, brings in suspicions:
+                del self.suspected[group, host, brings]
+        elif group in self.looks:
+            self.looks[group] = at
 
     def keep_drift(self, group: GroupId, found: Mapping[HostName, Drift | None]) -> list[Drift]:
         """Record the drift of these hosts (None: none any more); return what was not known yet."""
         new: list[Drift] = []
         for host, drift in found.items():
+            known = self.drifted.get((group, host))
             if drift is None:
                 self.drifted.pop((group, host), None)
-            elif (group, host) not in self.drifted:
+            elif known is None or known.end != drift.end:
                 self.drifted[group, host] = drift
                 new.append(drift)
         return new

@@ -11,23 +11,24 @@ NOW = Millis(100_000_000)
 
 
 def drift(left: Presence, found: Presence) -> Drift:
-    return Drift(GroupId("g"), HostName("a"), End(left, OperationId("one"), Millis(5)), found, NOW)
+    return Drift(GroupId("g"), HostName("a"), End(left, OperationId("one"), Millis(5), "url"), found, NOW)
 
 
 def test_an_end_reads_as_it_stands_in_the_record() -> None:
-    assert End(Presence.PRESENT, OperationId("one"), Millis(1_700)).text == "present one 1700"
+    assert End(Presence.PRESENT, OperationId("one"), Millis(1_700), "url").text == "present one 1700 url"
 
 
 @pytest.mark.parametrize(
     "other",
     [
-        End(Presence.ABSENT, OperationId("one"), Millis(5)),
-        End(Presence.PRESENT, OperationId("two"), Millis(5)),
-        End(Presence.PRESENT, OperationId("one"), Millis(6)),
+        End(Presence.ABSENT, OperationId("one"), Millis(5), "url"),
+        End(Presence.PRESENT, OperationId("two"), Millis(5), "url"),
+        End(Presence.PRESENT, OperationId("one"), Millis(6), "url"),
+        End(Presence.PRESENT, OperationId("one"), Millis(5), "another"),
     ],
 )
 def test_ends_that_differ_in_anything_have_different_texts(other: End) -> None:
-    assert End(Presence.PRESENT, OperationId("one"), Millis(5)).text != other.text
+    assert End(Presence.PRESENT, OperationId("one"), Millis(5), "url").text != other.text
 
 
 def test_a_group_that_is_missing_is_created_again() -> None:
