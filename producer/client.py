@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -15,19 +14,20 @@ from producer.handle import Operation
 from producer.history import Filter, search
 from producer.link import Link, unknown
 from producer.moments import millis_of
-from producer.naming import parse_deadline, parse_limit, parse_note, whoami
+from producer.naming import new_id, parse_deadline, parse_limit, parse_note, whoami
 from producer.selecting import select
 from producer.stuck import Stuck, stuck
 from worker.inventory import Inventory, load_inventory
 from worker.operation import model
 from worker.operation.errors import InvalidInput
-from worker.operation.model import Action, HostName, Millis, OperationId
+from worker.operation.model import Action, HostName, Millis
 from worker.operation.names import parse_group_id, parse_operation_id, show
 from worker.operation.states import State
 from worker.settings import Settings
 from worker.store.base import Accepted, Request
 
 if TYPE_CHECKING:
+    from producer.doctor import Finding
     from producer.planning import Plan
 
 
@@ -197,6 +197,12 @@ class ClusterClient:
         needy = [(each, why) for each, why in found if why is not None]
         return tuple(sorted(needy, key=lambda pair: pair[0].created_at))
 
+    def examine(self) -> Iterator[Finding]:
+        """Yield what is found of Redis, the workers, the sweep and every host. Nothing is written."""
+        from producer.examining import examine
+
+        return examine(self._link, self.settings, lambda: self.inventory, lambda: len(self.stuck()))
+
     def _start(
         self,
         action: Action,
@@ -237,8 +243,3 @@ class ClusterClient:
             raise InvalidInput(f"hosts {show(hosts)} is of type {type(hosts).__name__}: give a list of names")
         chosen = self.inventory.select(hosts)
         return Request(key, group, action, tuple(host.ref for host in chosen), within, self.created_by)
-
-
-def new_id() -> OperationId:
-    """Return a random operation id: 12 hexadecimal characters."""
-    return OperationId(secrets.token_hex(6))

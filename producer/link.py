@@ -22,6 +22,8 @@ from worker.store.scripts import store_errors
 if TYPE_CHECKING:
     from redis.client import PubSub
 
+    from producer.doctor import RedisFacts
+
 GIVE_UP = 2.0
 """Seconds after which a waiting caller takes a frozen Redis for gone and asks again, so that its own time-out
 is kept to within about this."""
@@ -70,6 +72,37 @@ class Link:
             ids = cast(list[str], self._client.zrange(self.keys.due, 0, -1))
         found = (self.store.operation(OperationId(each)) for each in ids)
         return tuple(each for each in found if each is not None and not each.ended)
+
+    def facts(self) -> RedisFacts:
+        """Read what Redis says of itself. Raises StoreUnavailable."""
+        from producer.doctor import RedisFacts
+
+        with store_errors():
+            info = cast(dict[str, object], self._client.info())
+            try:
+                fsync = cast(dict[str, str], self._client.config_get("appendfsync")).get("appendfsync")
+            except redis.ResponseError:  # managed servers have no CONFIG
+                fsync = None
+        version = info.get("valkey_version") or info.get("redis_version")
+        policy = info.get("maxmemory_policy")
+        return RedisFacts(
+            version=str(version),
+            aof=info.get("aof_enabled") == 1,
+            fsync=fsync,
+            policy=None if policy is None else str(policy),
+            used=int(str(info.get("used_memory", 0))),
+            limit=int(str(info.get("maxmemory", 0))),
+        )
+
+    def is_leased(self, name: str) -> bool:
+        """Tell whether a periodic piece of work is done just now. Raises StoreUnavailable."""
+        with store_errors():
+            return bool(self._client.exists(self.keys.lease(name)))
+
+    def queue_length(self, queue: str) -> int:
+        """Return how many tasks wait in a queue. Raises StoreUnavailable."""
+        with store_errors():
+            return self._client.llen(f"{self.settings.key_prefix}celery:{queue}")
 
     def events(self, operation: OperationId) -> Events:
         """Return the events of an operation, to be entered as a context."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 import getpass
 import math
 import os
+import secrets
 import socket
 
 from worker.operation.errors import InvalidInput
+from worker.operation.model import OperationId
 from worker.operation.names import show
 
 NOTE_LENGTH = 200
@@ -70,3 +72,8 @@ def whoami() -> str:
     text = f"{user}@{socket.gethostname()}"
     printable = "".join(character if character.isprintable() else "?" for character in text)
     return printable[:NOTE_LENGTH]
+
+
+def new_id() -> OperationId:
+    """Return a random operation id: 12 hexadecimal characters."""
+    return OperationId(secrets.token_hex(6))

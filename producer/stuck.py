@@ -13,7 +13,7 @@ UNSWEPT = 60_000
 SLOW = 300_000
 """Milliseconds after the decision by which reachable hosts are restored, and their late writes settled: a
 host is asked once a minute at the least, and five tries without an answer make it a stalled one."""
-NO_WORKER = "see that beat and a worker of each queue run: `celery -A worker status`"
+NO_WORKER = "lockstep doctor  # tells whether beat and workers of both queues run"
 
 
 @dataclass(frozen=True, slots=True)

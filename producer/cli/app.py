@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import click
 
 from producer.cli.change import abandon, cancel, create, delete
+from producer.cli.doctor import doctor
 from producer.cli.exits import Exit, exit_of
 from producer.cli.look import exists, list_, status
 from producer.cli.options import debug_option
@@ -68,6 +69,7 @@ for _command in (
     history,
     report,
     exists,
+    doctor,
     cancel,
     abandon,
 ):

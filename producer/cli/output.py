@@ -18,6 +18,9 @@ COLOURS = {
     "rolling_back": "yellow",
     "rolled_back": "red",
     "abandoned": "red",
+    "ok": "green",
+    "warning": "yellow",
+    "failure": "red",
 }
 GAP = "  "
 _silenced: list[IO[str]] = []

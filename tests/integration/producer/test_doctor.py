@@ -1,0 +1,66 @@
+"""lockstep doctor on a real Redis and real hosts, without workers."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.integration.producer.conftest import Run
+from tests.integration.producer.hand import Hand
+from tests.integration.producer.nodes import ERROR, Node
+
+
+@pytest.fixture(autouse=True)
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("producer.examining.PING", 0.2)
+    monkeypatch.setenv("LOCKSTEP_SWEEP_EVERY", "0.1")
+
+
+def test_what_is_wrong_is_found_with_its_remedy(lockstep: Run, nodes: dict[str, Node], hand: Hand) -> None:
+    nodes["node2"].answers = [ERROR]
+
+    ran = lockstep("doctor", "--json")
+
+    document = json.loads(ran.out)
+    found = [(each["subject"], each["level"]) for each in document["findings"]]
+    assert (ran.code, document["healthy"]) == (1, False)
+    assert found == [
+        ("redis", "ok"),
+        ("redis", "ok"),
+        ("redis", "ok"),
+        ("queue operations", "failure"),
+        ("queue rollback", "failure"),
+        ("sweep", "failure"),
+        ("operations", "ok"),
+        ("clock", "ok"),
+        ("host", "failure"),
+        ("host", "ok"),
+    ]
+    assert all(bool(each["remedy"]) == (each["level"] != "ok") for each in document["findings"])
+    kept = hand.content()
+    assert not any("op:" in key for key in kept)
+
+
+def test_a_sweep_is_seen(lockstep: Run, nodes: dict[str, Node], hand: Hand) -> None:
+    hand.store.lease("sweep", 60_000)
+    assert "ok       sweep              runs every 0.1 s\n" in lockstep("doctor").out
+
+
+def test_without_redis_the_hosts_are_looked_at_all_the_same(
+    lockstep: Run, nodes: dict[str, Node], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOCKSTEP_REDIS_URL", "redis://127.0.0.1:1/0")
+    ran = lockstep("doctor")
+    first, remedy, last = ran.out.splitlines()
+    assert ran.code == 1
+    assert first.startswith("failure  redis              Redis does not answer")
+    assert remedy.strip().startswith("-> see that it runs")
+    assert last == "ok       host               3 hosts answering"
+
+
+def test_without_an_inventory(lockstep: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOCKSTEP_HOSTS", "")
+    ran = lockstep("doctor")
+    assert ran.code == 1
+    assert "failure  inventory          the inventory is empty" in ran.out
