@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import click
 
 from producer.cli.change import abandon, cancel, create, delete
+from producer.cli.completion import completion
 from producer.cli.doctor import doctor
 from producer.cli.exits import Exit, exit_of
 from producer.cli.look import exists, list_, status
@@ -72,6 +73,7 @@ for _command in (
     doctor,
     cancel,
     abandon,
+    completion,
 ):
     lockstep.add_command(_command)
 
