@@ -30,7 +30,10 @@ ORDER = (CHECKS, "unit", "contract", "integration", "model", "simulation", "chao
 TYPED = ("worker", "producer", "mock_api", "tests", "benchmarks")
 
 # Tests that wait for real processes most of the time; a file stays in one process, for it shares fixtures.
-AT_ONCE = {"integration": ("--numprocesses", "4", "--dist", "loadfile")}
+AT_ONCE = {
+    "integration": ("--numprocesses", "4", "--dist", "loadfile"),
+    "watch": ("--numprocesses", "3", "--dist", "loadfile"),
+}
 
 # How long a suite may take to put its processes away after it was interrupted.
 TEARDOWN_SECONDS = 30
