@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import click
 
+from producer.cli.apply import apply
 from producer.cli.change import abandon, cancel, create, delete
 from producer.cli.completion import completion
 from producer.cli.doctor import doctor
@@ -62,6 +63,7 @@ def lockstep(context: click.Context) -> None:
 for _command in (
     create,
     delete,
+    apply,
     plan,
     status,
     show,

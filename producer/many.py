@@ -1,0 +1,134 @@
+"""Many groups in one run: what is wished for, and how a run that was cut short goes on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import yaml
+
+from worker.operation.errors import InvalidInput, LockstepError, WaitTimeout
+from worker.operation.model import Action, GroupId, HostName, OperationId
+from worker.operation.names import parse_group_id, parse_operation_id, show
+from worker.operation.states import State
+
+if TYPE_CHECKING:
+    from producer.client import ClusterClient
+
+AT_ONCE = 8
+"""Groups at the same time; each is sent to all of its hosts at once."""
+LOOK_UP = 1.0
+"""Seconds after which a wait looks whether the run was stopped."""
+RUN_LENGTH = 80
+"""Characters of a run's id, which leaves room for the rest of its operations' ids."""
+_WISHES = re.compile(r"^(present|absent)[ \t]*:", re.MULTILINE)
+_ACTIONS = {"present": Action.CREATE, "absent": Action.DELETE}
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """One group, as it shall be."""
+
+    action: Action
+    group: GroupId
+
+
+@dataclass(frozen=True, slots=True)
+class Came:
+    """What became of a wish."""
+
+    wish: Wish
+    operation: OperationId
+    state: State | None
+    """None if the operation could not be started, or is not known to have been."""
+    reason: str | None
+
+
+def parse_wishes(text: str) -> tuple[Wish, ...]:
+    """Read group ids, one a line, or YAML with `present` and `absent`. Raises InvalidInput."""
+    pairs = _from_yaml(text) if _WISHES.search(text) else _from_lines(text)
+    wishes: dict[GroupId, Wish] = {}
+    for action, value in pairs:
+        group = parse_group_id(value)
+        if wishes.setdefault(group, Wish(action, group)).action is not action:
+            raise InvalidInput(f"group {show(group)} shall be both present and absent: choose one")
+    if not wishes:
+        raise InvalidInput("there are no groups: give ids, one a line, or lists `present:` and `absent:`")
+    return tuple(wishes.values())
+
+
+def parse_run(value: str) -> str:
+    """Return a run's id; raise InvalidInput naming the rule it breaks."""
+    if len(value) > RUN_LENGTH:
+        raise InvalidInput(f"run {show(value)} is too long: at most {RUN_LENGTH} characters")
+    return parse_operation_id(value)
+
+
+def operation_id(run: str, wish: Wish, hosts: Sequence[HostName]) -> OperationId:
+    """Return the id that a wish has in a run: the same for the same action, group and hosts."""
+    kept = json.dumps([wish.action, wish.group, sorted(hosts)])
+    return OperationId(f"{run}-{hashlib.sha256(kept.encode()).hexdigest()[:16]}")
+
+
+def apply(
+    client: ClusterClient, run: str, wishes: Sequence[Wish], hosts: Sequence[HostName], at_once: int = AT_ONCE
+) -> Iterator[Came]:
+    """Fulfil the wishes, so many at a time, and yield each as it is done; closing it starts no more.
+
+    What a run of the same id has started is not started again: its outcome is told.
+    """
+    stopped = threading.Event()
+
+    def fulfil(wish: Wish) -> Came | None:
+        key = operation_id(run, wish, hosts)
+        if stopped.is_set():
+            return None
+        start = client.create_group if wish.action is Action.CREATE else client.delete_group
+        try:
+            operation = start(wish.group, hosts, operation_id=key)
+            while not stopped.is_set():
+                try:
+                    result = operation.wait(LOOK_UP)
+                except WaitTimeout:
+                    continue
+                return Came(wish, key, result.state, result.reason)
+        except LockstepError as error:
+            return Came(wish, key, None, str(error))
+        return None
+
+    pool = ThreadPoolExecutor(at_once, thread_name_prefix="lockstep")
+    try:
+        for done in as_completed([pool.submit(fulfil, wish) for wish in wishes]):
+            if (came := done.result()) is not None:
+                yield came
+    finally:
+        stopped.set()
+        pool.shutdown(cancel_futures=True)
+
+
+def _from_lines(text: str) -> Iterator[tuple[Action, object]]:
+    for line in text.splitlines():
+        if group := line.partition("#")[0].strip():
+            yield Action.CREATE, group
+
+
+def _from_yaml(text: str) -> Iterator[tuple[Action, object]]:
+    try:
+        document = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise InvalidInput(f"the groups are not plain YAML: {' '.join(str(error).split())[:120]}") from error
+    if not isinstance(document, dict):
+        raise InvalidInput("the groups are no mapping: give lists `present:` and `absent:`")
+    for key, groups in document.items():
+        if key not in _ACTIONS:
+            raise InvalidInput(f"the groups have the unknown key {show(key)}; known: present, absent")
+        if not isinstance(groups or [], list):
+            raise InvalidInput(f"{key} is no list: give `- ` and a group id on each line")
+        for group in groups or []:
+            yield _ACTIONS[key], group
