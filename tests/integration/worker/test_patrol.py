@@ -52,13 +52,6 @@ def mended(request: pytest.FixtureRequest) -> Iterator[None]:
             bench.clear()
 
 
-def covered(bench: Bench) -> None:
-    """Let an operation cover the group, so that there is an end to measure drift by."""
-    end = bench.end(bench.start(Action.DELETE), PATIENCE)
-    assert end.operation.state is State.COMMITTED
-    assert set(end.outcomes.values()) == {"unchanged"}
-
-
 def rolled_back(bench: Bench, *first: Fault) -> End:
     """Create the group; node2 tells nothing of its writes, the `first` apart, until node3 refuses."""
     silent: Fault = {"kind": "error_before"}
@@ -98,7 +91,6 @@ def assert_only_reported(bench: Bench, found: Presence) -> None:
 
 
 def test_a_write_that_lands_after_the_end_is_found_and_repaired(patrolled: Bench) -> None:
-    covered(patrolled)
     end = rolled_back(patrolled, {"kind": "delayed", "seconds": LATE, "times": 1})
     assert patrolled.effects("node2") == [], "the write has not landed at the operation's end"
     assert end.steps["node2"].undo is Undo.RESTORED
@@ -127,7 +119,6 @@ def test_what_no_write_would_have_brought_is_only_reported(patrolled: Bench) -> 
 
 
 def test_what_comes_after_the_time_for_repairs_is_only_reported(hesitant: Bench) -> None:
-    covered(hesitant)
     rolled_back(hesitant)
     hesitant.admin.plant("node2", hesitant.group)
     assert_only_reported(hesitant, Presence.PRESENT)
