@@ -21,4 +21,5 @@ The map:
     steps/       the protocol, over a store, hosts and a clock that are passed in
     workflow     an operation -> its messages   tasks/            thin Celery shells around the steps
     celery       the application and its settings
+    telemetry/   the heartbeat that probes read, metrics, logs, and what Flower shows
 """
