@@ -28,6 +28,7 @@ from worker.store.base import Accepted, Request
 
 if TYPE_CHECKING:
     from producer.doctor import Finding
+    from producer.drifting import Due, Looked
     from producer.planning import Plan
 
 
@@ -185,6 +186,28 @@ class ClusterClient:
             millis_of("until", until),
         )
         return tuple(search(self._link.store.operations, wanted, parse_limit(limit)))
+
+    def drift(self, groups: Iterable[str] | None = None) -> Iterator[Looked]:
+        """Ask the hosts of these groups, or of every group of which an operation has ended, and compare.
+
+        Yields what was found group by group. No host is written. Raises InvalidInput and StoreUnavailable.
+        """
+        from producer.drifting import look
+
+        store = self._link.store
+        asked = None if groups is None else [parse_group_id(group) for group in groups]
+        chosen = sorted(store.groups_with_ends()) if asked is None else asked
+        return look(store, self.inventory, self.settings, chosen)
+
+    def sync_plan(self, host: str) -> list[Due]:
+        """Tell what a new or rebuilt host lacks or has too much, by the last ended operations.
+
+        Writes nothing; `create_group(group, [host])` and `delete_group(group, [host])` carry it out. Raises
+        HostUnavailable.
+        """
+        from producer.drifting import sync_plan
+
+        return sync_plan(self._link.store, self.inventory.select([host])[0], self.settings)
 
     def now(self) -> Millis:
         """Return the time by the clock of which every time in the record is."""

@@ -11,6 +11,7 @@ from producer.cli.apply import apply
 from producer.cli.change import abandon, cancel, create, delete
 from producer.cli.completion import completion
 from producer.cli.doctor import doctor
+from producer.cli.drift import drift, repair, sync
 from producer.cli.exits import Exit, exit_of
 from producer.cli.look import exists, list_, status
 from producer.cli.options import debug_option
@@ -73,6 +74,9 @@ for _command in (
     report,
     exists,
     doctor,
+    drift,
+    repair,
+    sync,
     cancel,
     abandon,
     completion,

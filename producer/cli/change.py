@@ -56,7 +56,7 @@ Exit codes: 0 abandoned, 2 no such operation or host, 8 refused, for nothing is 
 @wait_options
 def create(session: Session, group: str, wanted: Wanted) -> Exit:
     """Create GROUP on every host, or on none."""
-    return _change(session, Action.CREATE, group, wanted)
+    return change(session, Action.CREATE, group, wanted)
 
 
 @click.command(epilog=DELETE_EXAMPLES)
@@ -65,7 +65,7 @@ def create(session: Session, group: str, wanted: Wanted) -> Exit:
 @wait_options
 def delete(session: Session, group: str, wanted: Wanted) -> Exit:
     """Delete GROUP from every host, or from none."""
-    return _change(session, Action.DELETE, group, wanted)
+    return change(session, Action.DELETE, group, wanted)
 
 
 @click.command(epilog=CANCEL_EXAMPLES)
@@ -112,7 +112,8 @@ def abandon(
     return Exit.OK
 
 
-def _change(session: Session, action: Action, group: str, wanted: Wanted) -> Exit:
+def change(session: Session, action: Action, group: str, wanted: Wanted) -> Exit:
+    """Start an operation, wait for it as asked, and tell what came of it."""
     parse_timeout(wanted.timeout)
     session.going_on = "`lockstep list` shows whether the operation was accepted"
     cluster = session.client(wanted.created_by)

@@ -1,0 +1,182 @@
+"""Commands about hosts that are not as the last operations left them: drift, repair, sync."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from producer.cli.change import change
+from producer.cli.exits import OF_STATE, Exit
+from producer.cli.options import (
+    Selection,
+    Wanted,
+    as_option,
+    debug_option,
+    json_option,
+    pass_session,
+    selection_options,
+)
+from producer.cli.output import answer, answer_json, answer_table, note, printable
+from producer.cli.sentences import sentence
+from producer.cli.session import Session
+from producer.wording import named
+from worker.operation.errors import InvalidInput
+from worker.operation.model import Action, Presence
+from worker.operation.states import State
+
+if TYPE_CHECKING:
+    from producer.client import ClusterClient
+    from producer.drifting import Due, Looked
+
+DRIFT_EXAMPLES = """\b
+Examples:
+  lockstep drift
+  lockstep drift team-a team-b --json
+
+Exit codes: 0 every host that was asked is as the last operations left it, 1 some are not."""
+REPAIR_EXAMPLES = """\b
+Examples:
+  lockstep repair team-a --to present
+  lockstep repair team-a --to absent --hosts node3
+
+An ordinary operation, all hosts or none; the exit codes are those of create and delete."""
+SYNC_EXAMPLES = """\b
+Examples:
+  lockstep sync node7 --dry-run
+  lockstep sync node7 --yes
+
+Exit codes: 0 the host is up to date, 1 some groups could not be brought to it or nobody can tell."""
+ACTIONS = {Presence.PRESENT: Action.CREATE, Presence.ABSENT: Action.DELETE}
+
+
+@click.command(epilog=DRIFT_EXAMPLES)
+@click.argument("groups", nargs=-1, metavar="[GROUP]...")
+@json_option
+@debug_option
+@pass_session
+def drift(session: Session, groups: tuple[str, ...], as_json: bool) -> Exit:
+    """Ask the hosts now, and show which differ from the last operation that covered them."""
+    looked = list(session.client().drift(groups or None))
+    drifted = [each for look in looked for each in look.drifts]
+    if as_json:
+        answer_json({"drift": [_drift_row(look, n) for look in looked for n in range(len(look.drifts))]})
+    elif drifted:
+        rows = [
+            (each.group, each.host, each.end.presence, each.found, each.end.operation) for each in drifted
+        ]
+        answer_table(("GROUP", "HOST", "SHOULD BE", "IS", "BY OPERATION"), rows)
+        answer("")
+        answer("`lockstep repair GROUP --to present|absent` brings a group back, on all hosts or none")
+    else:
+        answer(f"no drift: {len(looked)} groups are as the last operations left them")
+    for look in looked:
+        _doubts(look)
+    return Exit.FOUND if drifted else Exit.OK
+
+
+def _drift_row(look: Looked, number: int) -> dict[str, object]:
+    each = look.drifts[number]
+    return {
+        "group": each.group,
+        "host": each.host,
+        "expected": each.end.presence,
+        "found": each.found,
+        "operation": each.end.operation,
+    }
+
+
+def _doubts(look: Looked) -> None:
+    if look.owner is not None:
+        note(f"{look.group}: operation {look.owner} is at work; ask again when it has ended")
+    if look.silent:
+        note(f"{look.group}: no usable answer from {named(look.silent)}")
+    if look.strangers:
+        note(f"{look.group}: not in the inventory, or with another URL: {named(look.strangers)}")
+
+
+@click.command(epilog=REPAIR_EXAMPLES)
+@click.argument("group")
+@click.option("--to", "presence", type=click.Choice([each.value for each in Presence]), required=True)
+@selection_options
+@as_option
+@json_option
+@debug_option
+@pass_session
+def repair(
+    session: Session,
+    *,
+    group: str,
+    presence: str,
+    selection: Selection,
+    created_by: str | None,
+    as_json: bool,
+) -> Exit:
+    """Bring GROUP to one presence on every host, or on none."""
+    wanted = Wanted(selection, True, None, None, None, False, created_by, as_json)
+    return change(session, ACTIONS[Presence(presence)], group, wanted)
+
+
+@click.command(epilog=SYNC_EXAMPLES)
+@click.argument("host")
+@click.option("--dry-run", is_flag=True, help="Show the plan only.")
+@click.option("--yes", is_flag=True, help="Carry the plan out without asking.")
+@as_option
+@json_option
+@debug_option
+@pass_session
+def sync(
+    session: Session, *, host: str, dry_run: bool, yes: bool, created_by: str | None, as_json: bool
+) -> Exit:
+    """Bring a new or rebuilt HOST to what the last ended operations say."""
+    cluster = session.client(created_by)
+    plan = cluster.sync_plan(host)
+    todo = [due for due in plan if due.action is not None]
+    unknown = [due for due in plan if not due.certain]
+    if as_json and (dry_run or not todo):
+        answer_json({"host": host, "plan": [_due_row(due) for due in plan]})
+    elif not as_json:
+        _show(host, plan, todo, unknown)
+    code = Exit.FOUND if unknown else Exit.OK
+    if dry_run or not todo:
+        return code
+    if not yes:
+        _ask(host, len(todo))
+    return max(code, _carry_out(cluster, host, todo, as_json))
+
+
+def _show(host: str, plan: list[Due], todo: list[Due], unknown: list[Due]) -> None:
+    shown = [*todo, *unknown]
+    if shown:
+        rows = [(due.group, due.holds, due.action or "-", due.note) for due in shown]
+        answer_table(("GROUP", "HOLDS NOW", "WOULD", "WHY"), rows)
+        answer("")
+    answer(f"{host}: {len(plan) - len(shown)} of {len(plan)} groups are as they should be")
+
+
+def _ask(host: str, groups: int) -> None:
+    if sys.stdin is None or not sys.stdin.isatty():
+        raise InvalidInput("no terminal to ask on: give --yes to carry the plan out, or --dry-run to see it")
+    click.confirm(f"Carry this out for {groups} groups on {host}?", abort=True, err=True)
+
+
+def _carry_out(cluster: ClusterClient, host: str, todo: list[Due], as_json: bool) -> Exit:
+    code, rows = Exit.OK, []
+    for due in todo:
+        start = cluster.create_group if due.action is Action.CREATE else cluster.delete_group
+        operation = start(due.group, [host])
+        result = operation.wait()
+        if result.state is not State.COMMITTED:
+            code = Exit.FOUND if OF_STATE[result.state] else code
+        rows.append({**_due_row(due), "operation": operation.id, "state": result.state})
+        if not as_json:
+            tell = answer if result.committed else note
+            tell(printable(sentence(result, operation.action)))
+    if as_json:
+        answer_json({"host": host, "plan": rows})
+    return code
+
+
+def _due_row(due: Due) -> dict[str, object]:
+    return {"group": due.group, "holds": due.holds, "action": due.action, "note": due.note}
