@@ -34,14 +34,15 @@ class Times:
     host_frozen: float
     spell: float
     lands_late: tuple[float, float]
-    """After how long a delayed effect lands: above the read time-out, below the settling."""
+    """After how long a delayed effect lands: below the settling and, where that leaves room, above the read
+    time-out, so that its client has left."""
     deadline: float
     """Of an operation; a host is down for longer."""
 
 
 BRIEF = Times(4.5, 5, 1.5, 3, 9, 4, 5, (0.9, 1.2), 8)
 LONG = Times(33, 30, 5, 5, 12, 8, 8, (0.9, 1.2), 8)
-REAL = Times(95, 30, 5, 12, 75, 25, 30, (10.3, 11.0), 60)
+REAL = Times(95, 30, 5, 12, 75, 25, 30, (9.0, 9.8), 60)
 
 
 @dataclass(frozen=True, slots=True)
