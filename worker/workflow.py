@@ -69,6 +69,18 @@ def _broker_errors(app: Celery) -> Iterator[None]:
         yield
     except (BatchPublishError, *app.backend.connection_errors) as error:  # type: ignore[attr-defined]
         raise OperationalError(f"the broker is out of reach: {error}") from error
+    except AttributeError as error:
+        if not _raised_by_kombu(error):
+            raise
+        # kombu 5.7: publishing again on a channel that was closed under it finds no connection there.
+        raise OperationalError("the broker went away while messages were sent") from error
+
+
+def _raised_by_kombu(error: AttributeError) -> bool:
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return trace is not None and str(trace.tb_frame.f_globals.get("__name__")).startswith("kombu.")
 
 
 def _publish_chord(

@@ -29,6 +29,13 @@ def test_the_probe_that_failed_the_step_hears_so_again(create: Driver) -> None:
     assert create.tally().failed == 1
 
 
+def test_a_miss_that_is_told_again_after_another_run_succeeded_hears_of_the_success(create: Driver) -> None:
+    create.missed(A, "p1")
+    create.begin(A, "a1", PRESENT)  # another run found the group there
+    assert create.missed(A, "p1") == Progress(Forward.DONE, outcome=Outcome.UNCHANGED)
+    assert create.tally().failed == 0
+
+
 def test_a_fatal_miss_fails_the_step_at_once(create: Driver) -> None:
     said = create.store.missed(create.id, A, AttemptId("p"), "GET 302", Outcome.UNREACHABLE)
     assert said == Progress(Forward.FAILED, reason="GET 302")

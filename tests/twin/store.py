@@ -116,7 +116,7 @@ class MemoryStore(AfterDecision):
         if record is None or step is None:
             return ABORTED
         if step.outcome is not None:
-            if step.miss_id == probe:
+            if not step.outcome.succeeded and step.miss_id == probe:
                 return Progress(Forward.FAILED, reason=step.reason)
             return Progress(Forward.DONE, outcome=step.outcome)
         if step.miss_id != probe:

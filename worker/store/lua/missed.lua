@@ -9,7 +9,9 @@ local host = ARGV[3]
 local step = load_step(host)
 if not step then return { 'aborted' } end
 if step.outcome then
-  if step.miss_id == ARGV[4] then return { 'failed', step.reason } end
+  -- A repeated call hears again that it failed the step; never that a step failed which another run brought to success.
+  local failed = step.outcome ~= 'applied' and step.outcome ~= 'unchanged'
+  if failed and step.miss_id == ARGV[4] then return { 'failed', step.reason } end
   return { 'done', step.outcome }
 end
 if step.miss_id ~= ARGV[4] then -- the same probe is counted once, however often this call is repeated
