@@ -3,12 +3,12 @@
 #   celery -A worker worker -Q operations -n operations@%h    forward steps (the default)
 #   celery -A worker worker -Q rollback -n rollback@%h        undoing, deciding, settling, the sweep
 #   celery -A worker beat -s /tmp/beat                        sends the sweep
-#   celery -A worker flower --address=0.0.0.0                 the page on which people watch
+#   python -m worker.telemetry.flower --address=0.0.0.0       the page on which people watch
 #   lockstep create team-a                                    the command
 #   python -m mock_api --host 0.0.0.0                         a cluster of unstable nodes, to try it on
 #
 # There is no entrypoint script, so the command is PID 1 and hears SIGTERM itself. The root file system may be
-# read-only; /tmp must be writable.
+# read-only; /tmp must be writable, and /data where Flower is to remember (FLOWER_DB=/data/flower).
 ARG PYTHON=docker.io/library/python:3.13-slim-bookworm
 
 FROM ${PYTHON} AS build
@@ -38,7 +38,9 @@ ENV PATH=/opt/lockstep/bin:$PATH \
     HOME=/tmp \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1
-# By number, so that Kubernetes can see that it is not root. Nothing in the image belongs to it.
+# Empty, and Flower's: a new volume of Docker or podman takes its owner from here.
+RUN install --directory --owner=10001 --group=10001 --mode=0700 /data
+# By number, so that Kubernetes can see that it is not root. Nothing else in the image belongs to it.
 USER 10001:10001
 WORKDIR /opt/lockstep
 # For the workers. Other roles bring a check of their own: see docker-compose.yml and manifests/.

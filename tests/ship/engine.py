@@ -107,7 +107,7 @@ class Engine:
     def clean(self) -> None:
         """Remove every container of this run; the one whose network the others share comes last."""
         for role in reversed(self.started):
-            self.attempt("rm", "--force", f"{self.prefix}-{role}")
+            self.attempt("rm", "--force", "--volumes", f"{self.prefix}-{role}")
 
     def run_alone(self, script: str) -> str:
         """Run a Python script with buildah, which knows neither read-only roots nor containers that stay."""
@@ -128,6 +128,7 @@ class Engine:
             "--read-only",
             *(["--read-only-tmpfs=false"] if self.name == "podman" else []),
             "--tmpfs=/tmp:mode=1777,size=64m",
+            "--volume=/data",  # new and empty: it takes its owner from the image
             "--cap-drop=ALL",
             "--security-opt=no-new-privileges",
             *(f"--env={name}={value}" for name, value in self.environment.items()),

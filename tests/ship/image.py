@@ -1,7 +1,8 @@
 """`python -m tests.ship.image`: build the image, and run every role from it.
 
-Each role is a container of its own: non-root, read-only but for /tmp, without capabilities, on a network that
-is nothing but loopback. One operation runs through them; then all must be healthy, and end when asked to.
+Each role is a container of its own: non-root, read-only but for /tmp and a volume, without capabilities, on a
+network that is nothing but loopback. One operation runs through them; then all must be healthy, and end when
+asked to.
 With buildah alone one container runs them all, non-root; the rest it cannot do.
 
 Ends with 0 when all is well, 1 when something is not, and 3 when nothing could be checked: no engine works
@@ -25,14 +26,20 @@ from tests.ship.engine import STOP_SECONDS, TAG, Engine, Failed, Unavailable, ba
 
 READY_SECONDS = 60
 NODES = [f"http://127.0.0.1:{port}" for port in range(5001, 5004)]
-SETTINGS = {"LOCKSTEP_REDIS_URL": "redis://127.0.0.1:6379/0", "LOCKSTEP_HOSTS": ",".join(NODES)}
+SETTINGS = {
+    "LOCKSTEP_REDIS_URL": "redis://127.0.0.1:6379/0",
+    "LOCKSTEP_HOSTS": ",".join(NODES),
+    "LOCKSTEP_LOG_FORMAT": "json",
+    "FLOWER_BASIC_AUTH": "check:check",
+    "FLOWER_DB": "/data/flower",
+}
 CELERY = ["celery", "-A", "worker"]
 ROLES = {
     "cluster": ["python", "-m", "mock_api", "--nodes", str(len(NODES)), "--port", "5001"],
     "worker": [],  # what the image does by itself
     "rollback": [*CELERY, "worker", "-Q", "rollback", "-n", "rollback@%h"],
     "beat": [*CELERY, "beat", "-s", "/tmp/beat"],
-    "flower": [*CELERY, "flower", "--address=127.0.0.1", "--port=5555"],
+    "flower": ["python", "-m", "worker.telemetry.flower", "--address=0.0.0.0", "--port=5555"],
 }
 REDIS = """
 import os
@@ -51,10 +58,11 @@ def writable(folder):
     except OSError:
         return False
     return True
+folders = ("/", "/opt/lockstep", "/etc", "/var", "/data", "/tmp")
 print(json.dumps({
     "uid": os.getuid(),
     "first": Path("/proc/1/cmdline").read_bytes().decode().split("\\0"),
-    "writable": [folder for folder in ("/", "/opt/lockstep", "/etc", "/var", "/tmp") if writable(folder)],
+    "writable": [folder for folder in folders if writable(folder)],
 }))
 """
 ALONE = """
@@ -127,7 +135,7 @@ def look(engine: Engine) -> None:
         raise Failed(f"the worker runs as user {seen['uid']}")
     if not any(part.endswith("/celery") for part in seen["first"]):
         raise Failed(f"the first process is {' '.join(seen['first'])}, not celery")
-    if seen["writable"] != ["/tmp"]:
+    if seen["writable"] != ["/data", "/tmp"]:
         raise Failed(f"the worker can write to {', '.join(seen['writable'])}")
 
 

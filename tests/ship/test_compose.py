@@ -29,20 +29,21 @@ OURS = {
 Service = dict[str, Any]
 
 
-def read(*profiles: str) -> dict[str, Service]:
-    """Return the services that Compose would start."""
+def read(*profiles: str, **variables: str) -> dict[str, Service]:
+    """Return the services that Compose would start. Raises CalledProcessError for what it refuses."""
     chosen = [part for name in profiles for part in ("--profile", name)]
     clean = {
         name: value
         for name, value in os.environ.items()
         if not name.startswith((PREFIX, "FLOWER_", "COMPOSE_"))
     }
+    given = variables or {"FLOWER_BASIC_AUTH": "me:secret"}
     done = subprocess.run(
         [COMPOSE, "--file", ROOT / "docker-compose.yml", *chosen, "config", "--format", "json"],
         check=True,
         capture_output=True,
         text=True,
-        env=clean,
+        env={**clean, **given},
         timeout=60,
     )
     assert not done.stderr, done.stderr
@@ -121,6 +122,32 @@ def test_containers_are_locked_down(services: dict[str, Service]) -> None:
 def test_ports_are_open_on_this_machine_only(services: dict[str, Service]) -> None:
     for name, each in services.items():
         assert all(port["host_ip"] == "127.0.0.1" for port in each.get("ports", [])), name
+
+
+def test_flower_is_not_started_without_a_password(services: dict[str, Service]) -> None:
+    assert services["flower"]["environment"]["FLOWER_BASIC_AUTH"] == "me:secret"
+    with pytest.raises(subprocess.CalledProcessError) as caught:
+        read(FLOWER_BASIC_AUTH="")
+    assert "set it to NAME:PASSWORD" in caught.value.stderr
+    others = [each for name, each in services.items() if name != "flower"]
+    assert not any("FLOWER_BASIC_AUTH" in each.get("environment", {}) for each in others)
+
+
+def test_flower_remembers_on_a_volume_of_its_own(services: dict[str, Service]) -> None:
+    path = Path(services["flower"]["environment"]["FLOWER_DB"])
+    (volume,) = (each for each in services["flower"]["volumes"] if each["type"] == "volume")
+    assert volume["target"] == str(path.parent)
+    for name, each in services.items():
+        if name != "flower":
+            assert volume["source"] not in {other["source"] for other in each.get("volumes", [])}, name
+
+
+def test_settings_are_those_of_kubernetes(services: dict[str, Service]) -> None:
+    manifests = render(LOCAL).settings()
+    for name in set(OURS) - {"mock-cluster"}:
+        ours = {key: value for key, value in services[name]["environment"].items() if key.startswith(PREFIX)}
+        assert ours.pop("LOCKSTEP_REDIS_URL") == "redis://redis:6379/0", name
+        assert ours == manifests, name
 
 
 def test_settings_and_inventory_are_accepted(

@@ -68,6 +68,15 @@ def test_the_user_is_a_number_and_not_a_system_account() -> None:
     assert re.fullmatch(r"1\d{4}:1\d{4}", user)
 
 
+def test_what_flower_remembers_can_be_written_by_the_user_and_by_nobody_else() -> None:
+    install = r"^RUN install --directory --owner=(\d+) --group=(\d+) --mode=0700 (\S+)$"
+    made = re.findall(install, DOCKERFILE, re.MULTILINE)
+    (user,) = re.findall(r"^USER (\d+):(\d+)$", DOCKERFILE, re.MULTILINE)
+    flower = render(LOCAL).component("flower").containers[0]
+    (path,) = (each["value"] for each in flower["env"] if each["name"] == "FLOWER_DB")
+    assert made == [(*user, str(Path(path).parent))]
+
+
 def test_the_default_is_a_worker_that_is_the_first_process() -> None:
     assert "ENTRYPOINT" not in DOCKERFILE
     probe, command = lists("CMD")

@@ -161,9 +161,8 @@ def test_pods_meet_restricted_pod_security_and_more(rendered: Rendered) -> None:
         assert own["runAsUser"] > 0, each
         assert own["seccompProfile"] == {"type": "RuntimeDefault"}, each
         assert not {"hostNetwork", "hostPID", "hostIPC"} & set(each.pod), each
-        assert all(
-            set(volume) - {"name"} <= {"emptyDir", "configMap", "secret"} for volume in each.pod["volumes"]
-        )
+        kinds = {"emptyDir", "configMap", "secret", "persistentVolumeClaim"}
+        assert all(set(volume) - {"name"} <= kinds for volume in each.pod["volumes"]), each
         for container in each.containers:
             context = container["securityContext"]
             assert context["allowPrivilegeEscalation"] is False, each
@@ -287,6 +286,62 @@ def test_there_is_one_redis_in_the_cluster_or_none(production: Rendered) -> None
 def test_one_beat_and_one_flower(rendered: Rendered) -> None:
     assert rendered.component("beat").spec["replicas"] == 1
     assert rendered.component("flower").spec["replicas"] == 1
+
+
+def test_flower_asks_for_a_password_and_remembers_on_a_disk_that_it_may_write_to(rendered: Rendered) -> None:
+    flower = rendered.component("flower")
+    (container,) = flower.containers
+    assert container["command"][:3] == ["python", "-m", "worker.telemetry.flower"]
+    variables = {each["name"]: each for each in container["env"]}
+    secret = variables["FLOWER_BASIC_AUTH"]["valueFrom"]["secretKeyRef"]
+    assert secret["name"].startswith("lockstep-flower")
+    assert not secret.get("optional")
+    folder = str(Path(variables["FLOWER_DB"]["value"]).parent)
+    (name,) = (each["name"] for each in container["volumeMounts"] if each["mountPath"] == folder)
+    (volume,) = (each for each in flower.pod["volumes"] if each["name"] == name)
+    rendered.one("PersistentVolumeClaim", volume["persistentVolumeClaim"]["claimName"])
+    assert flower.pod["securityContext"]["fsGroup"] == flower.pod["securityContext"]["runAsGroup"]
+    # A claim that one pod holds at a time: a second, started first, would wait for it for ever.
+    assert flower.spec["strategy"] == {"type": "Recreate"}
+
+
+def test_workers_write_json_and_answer_prometheus_where_it_is_told_to_ask(
+    rendered: Rendered, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    settings, _ = _load(rendered, monkeypatch, tmp_path)
+    assert settings.log_format == "json"
+    for name in WORKERS:
+        worker = rendered.component(name)
+        assert {"name": "metrics", "containerPort": settings.metrics_port} in worker.containers[0]["ports"]
+        template = worker.template
+        assert template is not None
+        annotations = template["metadata"].get("annotations", {})
+        assert annotations in ({}, _scraped(settings.metrics_port))
+        allowed = [each.name for each in rendered.of("NetworkPolicy") if _lets_in(each, name)]
+        assert allowed == (["metrics-from-prometheus"] if annotations else [])
+
+
+def test_production_lets_prometheus_in_and_nobody_else(production: Rendered) -> None:
+    policy = production.one("NetworkPolicy", "metrics-from-prometheus")
+    assert all(_lets_in(policy, name) for name in WORKERS)
+    assert not any(_lets_in(policy, name) for name in ("beat", "flower"))
+    (rule,) = policy.spec["ingress"]
+    (source,) = rule["from"]
+    assert set(source) == {"namespaceSelector", "podSelector"}
+    assert [each["port"] for each in rule["ports"]] == [int(production.settings()["LOCKSTEP_METRICS_PORT"])]
+
+
+def _scraped(port: int | None) -> dict[str, str]:
+    said = {"scrape": "true", "port": str(port), "path": "/metrics"}
+    return {f"prometheus.io/{name}": value for name, value in said.items()}
+
+
+def _lets_in(policy: Object, component: str) -> bool:
+    """Say whether a policy lets anybody speak to a component; ours choose pods by that label alone."""
+    chosen = policy.spec["podSelector"]
+    named = {chosen.get("matchLabels", {}).get(COMPONENT)}
+    named.update(*(each["values"] for each in chosen.get("matchExpressions", [])))
+    return component in named and bool(policy.spec.get("ingress"))
 
 
 def test_workers_spread_and_are_drained_one_at_a_time(rendered: Rendered) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 import pytest
+import yaml
 
 from producer.cli.app import lockstep
 from tests.ship.rendered import LOCAL, PRODUCTION, ROOT, render
@@ -18,7 +19,7 @@ TEXT = (ROOT / "docs" / "operations.md").read_text("utf-8")
 
 def test_commands_exist() -> None:
     used = set(re.findall(r"(?:^|-- |`)lockstep ([a-z]+)", TEXT, re.MULTILINE))
-    assert {"abandon", "cancel", "exists", "list", "status"} <= used
+    assert {"abandon", "cancel", "drift", "exists", "list", "status"} <= used
     assert used <= set(lockstep.commands)
 
 
@@ -73,15 +74,29 @@ def test_keys_of_redis_are_those_in_use() -> None:
     prefix = configuration(settings)["broker_transport_options"]["global_keyprefix"]
     queues = {f"{prefix}{name}" for name in ("operations", "rollback", "unacked", "unacked_index")}
     assert queues == set(re.findall(r"\blockstep:celery:\w+", TEXT))
-    assert set(re.findall(r"\blockstep:(?!celery)(\w+)", TEXT)) == {"due", "lock"}
+    assert set(re.findall(r"\blockstep:(?!celery)(\w+)", TEXT)) == {"due", "drift", "lock"}
 
 
-def test_links_lead_somewhere() -> None:
-    headings = {
+def test_every_alert_has_a_section_that_says_what_to_do() -> None:
+    rules = yaml.safe_load((ROOT / "watching" / "alerts.yaml").read_text("utf-8"))["groups"]
+    alerts = {rule["alert"] for group in rules for rule in group["rules"]}
+    rows = re.findall(r"^\| `(Lockstep\w+)` \| \[[^]]+\]\(#([a-z-]+)\) \|$", TEXT, re.MULTILINE)
+    assert {name for name, _ in rows} == alerts
+    assert len(rows) == len(alerts)
+    assert {anchor for _, anchor in rows} <= anchors()
+
+
+def anchors() -> set[str]:
+    """Return what a link can point to."""
+    return {
         re.sub(r"[^a-z0-9 -]", "", line.lstrip("# ").lower()).replace(" ", "-")
         for line in TEXT.splitlines()
         if line.startswith("#")
     }
+
+
+def test_links_lead_somewhere() -> None:
+    headings = anchors()
     for target in re.findall(r"\]\(([^)]+)\)", TEXT):
         path, _, anchor = target.partition("#")
         assert not path or (Path(ROOT) / "docs" / path).exists(), target
