@@ -57,9 +57,7 @@ def probe(
 
 def holds(answer: ProbeAnswer) -> Presence | None:
     """Return what an answer shows, None if it tells nothing."""
-    if answer.probed is Probed.OVERSIZED:
-        return Presence.PRESENT
-    return answer.seen.presence if answer.seen else None
+    return answer.presence
 
 
 def together(function: Callable[[T], R], items: Iterable[T], at_once: int = AT_ONCE) -> list[R]:

@@ -107,7 +107,7 @@ def configuration(settings: Settings) -> dict[str, Any]:
         # Steps survive a lost broker connection by their record; cancelling them would only add ambiguity.
         "worker_cancel_long_running_tasks_on_connection_loss": False,
         "worker_enable_remote_control": True,  # its connection is what notices a lost broker
-        "worker_hijack_root_logger": True,
+        "worker_hijack_root_logger": True,  # one format for all that a worker writes
         "worker_send_task_events": True,  # Flower
         "task_send_sent_event": True,  # Flower shows what waits in the queue
         "task_track_started": False,  # a write per task that nothing reads
@@ -119,6 +119,7 @@ def configuration(settings: Settings) -> dict[str, Any]:
         "broker_connection_timeout": settings.redis_connect_timeout,
         "broker_transport_options": {
             **sockets,
+            # Above the longest task + the 21 s that dispatching a chord may take + the longest countdown.
             "visibility_timeout": settings.visibility_timeout,
             # Look for unacknowledged messages every few seconds; the defaults take 100 s.
             "unacked_restore_interval": settings.restore_every,

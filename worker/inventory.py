@@ -83,7 +83,15 @@ def load_inventory(settings: Settings) -> Inventory:
 
 
 def _from_urls(text: str) -> Iterator[Host]:
-    urls = [parse_url(part.strip()) for part in text.split(",") if part.strip()]
+    given = text.split(",") if text else []
+    if not all(part.strip() for part in given):
+        raise InvalidInput(
+            f"LOCKSTEP_HOSTS={show(text)} has an empty element: drop the extra comma"
+        )
+    urls = [parse_url(part.strip()) for part in given]
+    for url, count in Counter(urls).items():
+        if count > 1:
+            raise InvalidInput(f"url {show(url)} stands twice in LOCKSTEP_HOSTS: name each host once")
     parts = [urlsplit(url) for url in urls]
     seen = Counter(part.hostname for part in parts)
     for url, part in zip(urls, parts, strict=True):
@@ -105,6 +113,8 @@ def _from_file(path: Path) -> Iterator[Host]:
         raise InvalidInput(
             f"inventory {show(str(path))} has no list of hosts: start it with `hosts:` and one `- name:` each"
         )
+    if not entries:
+        raise InvalidInput(f"inventory {show(str(path))} has an empty list of hosts: give at least one")
     for number, entry in enumerate(entries, 1):
         yield _from_entry(number, entry)
 

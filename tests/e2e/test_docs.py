@@ -60,3 +60,11 @@ def test_make_help_names_every_target_that_the_readme_names() -> None:
     said = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     for target in re.findall(r"`make ([a-z-]+)`", (ROOT / "README.md").read_text()):
         assert target in said
+
+
+def test_the_acts_that_the_readme_shows_are_those_of_the_demo() -> None:
+    shown = "".join(re.findall(r"```console\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL))
+    titles = re.findall(r"^\d\. (.+)$", shown, re.MULTILINE)
+    acts = (ROOT / "producer" / "demo" / "acts.py").read_text()
+    assert titles
+    assert [title for title in titles if title not in acts] == []

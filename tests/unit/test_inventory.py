@@ -80,7 +80,7 @@ def test_the_entry_that_the_refusals_start_from_is_good(tmp_path: Path) -> None:
         ("", ["no list of hosts"]),
         ("hosts:\n", ["no list of hosts"]),
         ("hosts: node1\n", ["no list of hosts"]),
-        ("hosts: []\n", ["inventory is empty"]),
+        ("hosts: []\n", ["empty list of hosts"]),
         ("hosts: []\nnodes: []\n", ['"nodes"', "unknown"]),
         ("hosts: [\n", ["not plain YAML"]),
         (b"hosts: \xff\xfe\n", ["not plain YAML"]),
@@ -179,7 +179,7 @@ def test_a_secret_in_a_url_is_refused_and_not_shown() -> None:
 
 
 def test_quick_start_hosts_are_named_after_their_urls() -> None:
-    assert from_urls("http://node1:81, http://node2:82,") == {
+    assert from_urls("http://node1:81, http://node2:82") == {
         "node1": "http://node1:81",
         "node2": "http://node2:82",
     }
@@ -188,6 +188,12 @@ def test_quick_start_hosts_are_named_after_their_urls() -> None:
 def test_hosts_at_one_address_are_told_apart_by_their_ports() -> None:
     named = from_urls("http://127.0.0.1:81,http://127.0.0.1:82,http://[::1]:83")
     assert list(named) == ["127.0.0.1-81", "127.0.0.1-82", "--1"]
+
+
+@pytest.mark.parametrize("text", ["http://a:1,,http://b:2", "http://a:1,", ",", " "])
+def test_an_empty_element_is_an_error(text: str) -> None:
+    with pytest.raises(InvalidInput, match="has an empty element: drop the extra comma"):
+        from_urls(text)
 
 
 def test_one_url_given_twice_is_an_error() -> None:

@@ -77,6 +77,13 @@ class ProbeAnswer:
     seen: Seen | None = None
     retry_after: float | None = None
 
+    @property
+    def presence(self) -> Presence | None:
+        """What the host holds; a body over the cap tells that too. None without information."""
+        if self.probed is Probed.OVERSIZED:
+            return Presence.PRESENT
+        return self.seen.presence if self.seen else None
+
 
 SUCCESS = {Action.CREATE: 201, Action.DELETE: 200}
 CONTESTED = {Action.CREATE: frozenset({400, 409}), Action.DELETE: frozenset({400, 404})}

@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 from worker.operation.answer import Probed
-from worker.operation.model import Action, AttemptId, Decision, GroupId, HostName, OperationId, Outcome
+from worker.operation.model import (
+    Action,
+    AttemptId,
+    Decision,
+    GroupId,
+    HostName,
+    OperationId,
+    Outcome,
+    Presence,
+    Seen,
+)
 from worker.steps.parts import ELSEWHERE, NOT_IN_INVENTORY, Next, Parts, Result, verdict_of, wait
 from worker.store.base import Forward, Progress
 
@@ -19,13 +29,16 @@ def forward(
     if api is None:
         return _missed(parts, operation, host, attempt, tries, NOT_IN_INVENTORY)
     answer = api.probe(group)
-    if answer.seen is None:
+    seen = answer.seen
+    if action is Action.CREATE and answer.probed is Probed.OVERSIZED:
+        seen = Seen(Presence.PRESENT)  # as asked already; only a delete would need its body
+    if seen is None:
         fatal = FATAL.get(answer.probed)
         return _missed(
             parts, operation, host, attempt, tries, f"GET {answer.text}", fatal, answer.retry_after
         )
     send_before = parts.clock.elapsed() + parts.send_within
-    begun = parts.store.begin(operation, host, api.fingerprint, answer.seen, attempt)
+    begun = parts.store.begin(operation, host, api.fingerprint, seen, attempt)
     if begun.next is Forward.ELSEWHERE:
         return _missed(parts, operation, host, attempt, tries, ELSEWHERE)
     if begun.next is not Forward.SEND:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from worker.operation.answer import Probed
-from worker.operation.model import HostName, OperationId, Presence, Seen, Step
+from worker.operation.model import HostName, OperationId, Presence, Step
 from worker.operation.ports import HostApi
 from worker.steps.parts import ELSEWHERE, NOT_IN_INVENTORY, Next, Parts, Result, wait
 from worker.store.base import Settled, View
@@ -22,20 +21,14 @@ def same_host(parts: Parts, host: HostName, step: Step) -> HostApi | str:
 
 def look(
     parts: Parts, operation: OperationId, api: HostApi, view: View, step: Step
-) -> tuple[Seen, Settled] | str:
+) -> tuple[Presence, Settled] | str:
     """GET the group and record what it showed; return why when it showed nothing."""
     assert view.group is not None
     answer = api.probe(view.group)
-    if answer.seen is None:
-        if answer.probed is Probed.OVERSIZED:
-            return _record(parts, operation, view, step, Seen(Presence.PRESENT))
+    shown = answer.presence
+    if shown is None:
         return f"GET {answer.text}"
-    return _record(parts, operation, view, step, answer.seen)
-
-
-def _record(parts: Parts, operation: OperationId, view: View, step: Step, seen: Seen) -> tuple[Seen, Settled]:
-    opened = len(step.open_attempts)
-    return seen, parts.store.settle(operation, step.host, view.now, opened, seen.presence)
+    return shown, parts.store.settle(operation, step.host, view.now, len(step.open_attempts), shown)
 
 
 def await_settling(

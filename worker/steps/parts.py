@@ -84,7 +84,7 @@ def verdict_of(api: HostApi, group: GroupId, wanted: Presence, said: WriteAnswer
             return Verdict.MISDIRECTED
         case Wrote.UNKNOWN:
             return Verdict.UNKNOWN
-    seen = api.probe(group).seen
-    if seen is None:
+    shown = api.probe(group).presence
+    if shown is None:
         return Verdict.NOT_APPLIED  # the host answered that it did nothing; the next GET tells why
-    return Verdict.ALREADY if seen.presence is wanted else Verdict.REFUSED
+    return Verdict.ALREADY if shown is wanted else Verdict.REFUSED

@@ -95,14 +95,14 @@ def _look(
         end, api = ends[host], parts.host(host)
         if api is None or api.fingerprint != end.fingerprint:
             continue  # this worker knows no such host, or a stranger of that name
-        seen = api.probe(group).seen
-        if seen is None:
+        shown = api.probe(group).presence
+        if shown is None:
             continue
-        if seen.presence is end.presence:
+        if shown is end.presence:
             found[host] = None
             continue
-        remedy = remedy_for(suspicions.get((host, seen.presence)), now, beat.repair)
-        found[host] = Drift(group, host, end, seen.presence, now, remedy is Remedy.REPAIR)
+        remedy = remedy_for(suspicions.get((host, shown)), now, beat.repair)
+        found[host] = Drift(group, host, end, shown, now, remedy is Remedy.REPAIR)
     return found
 
 

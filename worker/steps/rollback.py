@@ -31,10 +31,10 @@ def rollback(parts: Parts, operation: OperationId, host: HostName, tries: int) -
         looked = look(parts, operation, api, view, step)
         if isinstance(looked, str):
             return come_back(parts, operation, step, looked)
-        seen, settled = looked
+        shown, settled = looked
         if settled.restored:
             return RESTORED
-        if step.before and seen.presence is step.before.presence:
+        if step.before and shown is step.before.presence:
             if settled.open:
                 return await_settling(parts, operation, view, host, settled, tries)
             continue  # the last open attempt has just been closed: one more GET proves it
