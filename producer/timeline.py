@@ -64,8 +64,10 @@ def timeline(operation: Operation, steps: Iterable[Step]) -> tuple[Event, ...]:
 
 
 def _order(event: Event) -> tuple[Millis, int]:
-    ranks = {"accepted": 0, "decided": 2, "ended": 3}
-    return event.at, ranks.get(event.what, 1)
+    """Within one millisecond: no write is undone before the decision."""
+    if event.attempt is not None:
+        return event.at, 3 if event.attempt.undo else 1
+    return event.at, {"accepted": 0, "decided": 2, "ended": 4}[event.what]
 
 
 def last_moment(operation: Operation, steps: Iterable[Step]) -> Millis:

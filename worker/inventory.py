@@ -85,9 +85,7 @@ def load_inventory(settings: Settings) -> Inventory:
 def _from_urls(text: str) -> Iterator[Host]:
     given = text.split(",") if text else []
     if not all(part.strip() for part in given):
-        raise InvalidInput(
-            f"LOCKSTEP_HOSTS={show(text)} has an empty element: drop the extra comma"
-        )
+        raise InvalidInput(f"LOCKSTEP_HOSTS={show(text)} has an empty element: drop the extra comma")
     urls = [parse_url(part.strip()) for part in given]
     for url, count in Counter(urls).items():
         if count > 1:
