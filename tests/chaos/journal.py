@@ -1,4 +1,4 @@
-"""Redis' append-only file, read back: every decision that was ever written, and who held which lock when."""
+"""Redis' append-only file, read back: every decision and state ever written, and who held which lock when."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from worker.operation.model import GroupId, OperationId
+from worker.operation.states import State, allowed
 
 
 @dataclass(slots=True)
@@ -18,13 +19,14 @@ class Journal:
     locks: dict[GroupId, list[OperationId]] = field(default_factory=lambda: defaultdict(list))
     """Group -> its owners, in the order in which they took the lock."""
     wrong: list[str] = field(default_factory=list)
-    """Locks that were taken from their owner."""
+    """Locks that were taken from their owner, and states that may not follow one another."""
 
 
 def read(directory: Path, prefix: str) -> Journal:
     """Read the journal of a server that was never told to rewrite it."""
     journal = Journal()
     owner: dict[GroupId, OperationId] = {}
+    states: dict[OperationId, State] = {}
     op, lock = f"{prefix}op:", f"{prefix}lock:"
     for command in commands(directory):
         if len(command) < 2:
@@ -32,8 +34,15 @@ def read(directory: Path, prefix: str) -> Journal:
         name, key = command[0].upper(), command[1]
         if name == "HSET" and key.startswith(op):
             fields = dict(zip(command[2::2], command[3::2], strict=False))
+            operation = OperationId(key.removeprefix(op))
             if "decision" in fields:
-                journal.decisions[OperationId(key.removeprefix(op))].append(fields["decision"])
+                journal.decisions[operation].append(fields["decision"])
+            if "state" in fields:
+                new = State(fields["state"])
+                old = states.get(operation, new)
+                if new is not old and not allowed(old, new):
+                    journal.wrong.append(f"operation {operation} went from {old} to {new}")
+                states[operation] = new
         elif name == "SET" and key.startswith(lock):
             group, taker = GroupId(key.removeprefix(lock)), OperationId(command[2])
             if group in owner:

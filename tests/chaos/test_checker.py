@@ -157,8 +157,11 @@ def test_a_journal_tells_decisions_and_locks_in_their_order(tmp_path: Path) -> N
     write(
         tmp_path,
         "SET p:lock:g one",
+        "HSET p:op:one format 1 state applying",
         "HSET p:op:one decision commit state committed",
+        "HSET p:op:one state committed ended 1",
         "DEL p:lock:g",
+        "HSET p:op:one state rolled_back",
         "SET p:lock:g two PX 5",
         "SET p:lock:g three",
     )
@@ -166,6 +169,7 @@ def test_a_journal_tells_decisions_and_locks_in_their_order(tmp_path: Path) -> N
     assert read.decisions == {"one": ["commit"]}
     assert read.locks == {"g": ["one", "two", "three"]}
     assert read.wrong == [
+        "operation one went from committed to rolled_back",
         "the lock of g was taken with PX 5",
         "three took the lock of g while two held it",
         "three still holds the lock of g",

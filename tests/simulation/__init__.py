@@ -7,5 +7,6 @@ faults      the rows of the fault table, and how often each kind of fault is dra
 task        one run of one task, its store and its clock      hosts      nodes and the network before them
 broker      messages, chords, redelivery                      shells     what the task shells do
 people      producers, the beat, whoever cancels              ledger     what must hold, whatever happens
+                                                              settled    what a decision settles for good
 search      many seeds, counted; a failing trace, shrunk
 """

@@ -20,6 +20,7 @@ from worker.operation.model import (
     Presence,
     Seen,
 )
+from worker.operation.states import State
 from worker.store.base import Accepted, Busy, Forward, Progress, Request, Settled, Stale, Verdict
 
 AT_ONCE: Limits = replace(LIMITS, settle=0)
@@ -61,6 +62,31 @@ class BeginsAfterTheDecision(WatchedStore):
         if decision is not None:
             record.decision, record.undo = decision, record.undo & undo
         return said
+
+
+class AnswersCountAfterTheDecision(WatchedStore):
+    """The answer to a forward write gives its step an outcome although the operation is decided."""
+
+    def finish(
+        self, operation: OperationId, host: HostName, attempt: AttemptId, verdict: Verdict, answer: str
+    ) -> Progress:
+        record = self.records[operation]
+        undo, decision = set(record.undo), record.decision
+        if not record.ended:
+            record.decision = None
+        said = super().finish(operation, host, attempt, verdict, answer)
+        record.decision, record.undo = decision, undo if decision else record.undo
+        self._end_if_done(record)
+        return said
+
+
+class AbandonsWhatItCommitted(WatchedStore):
+    """A committed operation that had to settle is called abandoned at its end."""
+
+    def _end_if_done(self, record: Record) -> bool:
+        if record.decision is Decision.COMMIT and not record.open and self.clock() > (record.decided_at or 0):
+            record.state = State.ABANDONED
+        return super()._end_if_done(record)
 
 
 class UndoProvesItselfBesideOthers(WatchedStore):
@@ -184,6 +210,8 @@ class RolledBackRepairsCount(WatchedStore):
 STORES: tuple[type[WatchedStore], ...] = (
     AlreadyThereIsNeverOurs,
     BeginsAfterTheDecision,
+    AnswersCountAfterTheDecision,
+    AbandonsWhatItCommitted,
     UndoProvesItselfBesideOthers,
     LooksProveTooMuch,
     CommitDoesNotWait,

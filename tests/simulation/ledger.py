@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from tests.simulation.faults import GROUP, Row
 from tests.simulation.limits import LIMITS
+from tests.simulation.settled import Course
 from tests.simulation.world import Violation
 from tests.twin import MemoryStore
 from tests.twin.record import Record
@@ -78,6 +79,7 @@ class Ledger:
         self.expected: dict[HostName, bool] = {}
         """What each host holds if the operations that have ended took place one after another."""
         self.before: dict[OperationId, dict[HostName, bool]] = {}
+        self.courses: dict[OperationId, Course] = {}
         self.decisions: dict[OperationId, Decision] = {}
         self.tainted: set[HostName] = set()
         """Hosts on which something happened that the protocol does not cover."""
@@ -101,6 +103,7 @@ class Ledger:
             if other is not record and not other.ended:
                 raise Violation(f"{record.id} was accepted while {other.id} runs")
         self.before[record.id] = {host: self.expected[host] for host in record.steps}
+        self.courses[record.id] = Course(record)
 
     def repairs(self, record: Record) -> None:
         """A repair was accepted: it must bring back what was left, and only where something went astray."""
@@ -127,6 +130,7 @@ class Ledger:
     def heard(self, what: str, record: Record, host: HostName | None) -> None:
         if self.world.tracing:
             self.world.log(what, record.id, host or record.state)
+        self.courses[record.id].moved()
         if what == "decided":
             self._decided(record)
         elif what == "restored" and host is not None:
@@ -141,6 +145,7 @@ class Ledger:
         if record.id in self.decisions or record.decision is None:
             raise Violation(f"{record.id} was decided twice")
         self.decisions[record.id] = record.decision
+        self.courses[record.id].decided()
         if record.decision is Decision.COMMIT:
             for host in record.steps:
                 self._must_hold(host, record.target is Presence.PRESENT, "the operation was committed")
@@ -148,6 +153,7 @@ class Ledger:
             self.world.hit(Row.IN_FLIGHT)
 
     def _ended(self, record: Record) -> None:
+        self.courses[record.id].check()
         for host, step in record.steps.items():
             if step.open_attempts():
                 raise Violation(f"{record.id} ended with an open attempt on {host}")
@@ -211,6 +217,7 @@ class Ledger:
                 raise Violation(f"{record.id} never ends: it is {record.state}")
             if any(step.open_attempts() for step in record.steps.values()):
                 raise Violation(f"{record.id} has ended with an open attempt")
+            self.courses[record.id].check()
         if self.store.locks:
             raise Violation(f"locks are left: {self.store.locks}")
         for name, host in self.hosts.items():
