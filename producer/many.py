@@ -11,12 +11,11 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import yaml
-
 from worker.operation.errors import InvalidInput, LockstepError, WaitTimeout
 from worker.operation.model import Action, GroupId, HostName, OperationId
 from worker.operation.names import parse_group_id, parse_operation_id, show
 from worker.operation.states import State
+from worker.plainyaml import parse_plain
 
 if TYPE_CHECKING:
     from producer.client import ClusterClient
@@ -119,10 +118,7 @@ def _from_lines(text: str) -> Iterator[tuple[Action, object]]:
 
 
 def _from_yaml(text: str) -> Iterator[tuple[Action, object]]:
-    try:
-        document = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise InvalidInput(f"the groups are not plain YAML: {' '.join(str(error).split())[:120]}") from error
+    document = parse_plain("the list of groups", text)
     if not isinstance(document, dict):
         raise InvalidInput("the groups are no mapping: give lists `present:` and `absent:`")
     for key, groups in document.items():

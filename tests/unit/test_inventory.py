@@ -83,11 +83,14 @@ def test_the_entry_that_the_refusals_start_from_is_good(tmp_path: Path) -> None:
         ("hosts: []\n", ["empty list of hosts"]),
         ("hosts: []\nnodes: []\n", ['"nodes"', "unknown"]),
         ("hosts: [\n", ["not plain YAML"]),
-        (b"hosts: \xff\xfe\n", ["not plain YAML"]),
+        (b"hosts: \xff\xfe\n", ["no UTF-8 text"]),
         ("hosts:\n  - node1\n", ["entry 1", '"node1"', "not a mapping"]),
         ("hosts:\n  - &a {name: n, url: 'http://n'}\n", ["line 2", "anchor"]),
         ("hosts:\n  - name: *a\n", ["line 2", "alias"]),
         ("hosts:\n  - name: !!str n\n", ["line 2", "tag"]),
+        (entry(labels="{zone: eu, zone: us}"), ["line 4", '"zone" a second time']),
+        (entry() + "    url: http://other\n", ["line 4", '"url" a second time']),
+        (entry() + "hosts: []\n", ["line 4", '"hosts" a second time']),
         (entry(colour="red"), ["entry 1", '"colour"', "known: name, url"]),
         (entry(name="'node 1'"), ['"node 1"', "A-Z a-z 0-9"]),
         (entry(name="''"), ['""', "1 to 128 characters"]),
@@ -235,6 +238,7 @@ def test_a_long_inventory_is_not_listed_in_full() -> None:
 
 
 def test_ten_thousand_hosts_are_taken(tmp_path: Path) -> None:
+    """How long that takes is measured by `python -m benchmarks.command` and told in docs/inventory.md."""
     text = "hosts:\n" + "".join(f"- {{name: node{n}, url: 'http://node{n}:80'}}\n" for n in range(10_000))
     assert len(from_text(tmp_path, text)) == 10_000
 

@@ -1,0 +1,86 @@
+"""Plain YAML: the same values as YAML has, and a refusal for everything that surprises people."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from worker.operation.errors import InvalidInput
+from worker.plainyaml import DEEPEST, parse_plain
+
+SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False)
+    | st.text()
+    | st.dates()
+    | st.binary()
+)
+KEYS = st.text()
+DOCUMENTS = st.recursive(SCALARS, lambda inner: st.lists(inner) | st.dictionaries(KEYS, inner), max_leaves=20)
+
+
+class NoAliases(yaml.SafeDumper):
+    def ignore_aliases(self, data: object) -> bool:
+        return True
+
+
+@given(DOCUMENTS)
+def test_it_reads_what_yaml_reads(document: object) -> None:
+    text = yaml.dump(document, Dumper=NoAliases, allow_unicode=True)
+    if "!!" not in text:
+        assert parse_plain("it", text) == yaml.safe_load(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "# nothing\n", "a", "7", "[]", "{}", "a: ~\nb: yes\nc: 0x1f\nd: 1.5\ne: '1'\nf: |\n  x\n  y\n"],
+)
+def test_plain_documents(text: str) -> None:
+    assert parse_plain("it", text) == yaml.safe_load(text)
+
+
+BOMB = "a: &a [x, x]\nb: &b [*a, *a]\nc: &c [*b, *b]\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a: 1\nb: 2\na: 3\n", 'it line 3 has the key "a" a second time: drop one of them'),
+        ("a:\n  - b: 1\n    b: 1\n", 'it line 3 has the key "b" a second time: drop one of them'),
+        ("{a: 1, a: 2}\n", 'it line 1 has the key "a" a second time: drop one of them'),
+        (BOMB, "it line 1 has a YAML anchor: write the value out"),
+        ("a: *x\n", "it line 1 has a YAML alias: write the value out"),
+        ("a: !!str 1\n", "it line 1 has a YAML tag: write the value out"),
+        ("a: !!python/object/apply:os.system [ls]\n", "it line 1 has a YAML tag: write the value out"),
+        ("a: ! b\n", "it line 1 has a YAML tag: write the value out"),
+        ("<<: {a: 1}\n", 'it line 1 has "<<", which is no merge that YAML knows: put it in quotes'),
+        (
+            "a: 2026-99-99\n",
+            'it line 1 has "2026-99-99", which is no timestamp that YAML knows: put it in quotes',
+        ),
+        ("? [a]\n: 1\n", "it line 1 has a list or mapping as a key: give a name"),
+        ("a: 1\n---\nb: 1\n", "it line 2 begins a second document: give one"),
+        ("a: " + "[" * 100_000, f"it line 1 is nested more than {DEEPEST} deep: write it flatter"),
+        ("- " * 100_000, f"it line 1 is nested more than {DEEPEST} deep: write it flatter"),
+    ],
+    ids=lambda each: each[:30],
+)
+def test_what_is_not_plain_is_refused_with_its_line(text: str, said: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        parse_plain("it", text)
+    assert str(caught.value) == said
+
+
+@given(st.text())
+def test_any_text_is_read_or_refused_in_one_line(text: str) -> None:
+    said = "it "
+    try:
+        parse_plain("it", text)
+    except InvalidInput as error:
+        said = str(error)
+    assert said.startswith("it ")
+    assert "\n" not in said
