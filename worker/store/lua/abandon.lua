@@ -25,8 +25,8 @@ if pending then
   op.abandoned = true
   redis.call('HSET', OP, 'abandoned', '1')
 end
-redis.call('ZREM', WAITS, host)
-save_step(host, step)
+change('ZREM', WAITS, host)
+save_step(host)
 progressed(op)
 announce('abandoned', host)
 end_if_done(op)

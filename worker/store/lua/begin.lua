@@ -20,7 +20,7 @@ if not step.before then -- the first writer wins; never probed again
 end
 if seen == op.target then
   set_outcome(host, step, next(step.attempts) and 'applied' or 'unchanged')
-  save_step(host, step)
+  save_step(host)
   progressed(op)
   announce('step', host)
   return { 'done', step.outcome }
@@ -32,14 +32,14 @@ if writes >= tonumber(ARGV[10]) then
     if attempt.n == writes and attempt.answer then last = attempt.answer end
   end
   set_outcome(host, step, 'unknown', 'all ' .. writes .. ' writes spent (' .. last .. ')')
-  save_step(host, step)
+  save_step(host)
   progressed(op)
   announce('step', host)
   return { 'failed', step.reason }
 end
 open_attempt(host, step, id, false, tonumber(ARGV[8]), tonumber(ARGV[9]))
-redis.call('SADD', UNDO, host)
-save_step(host, step)
+change('SADD', UNDO, host)
+save_step(host)
 progressed(op)
 announce('attempt', host)
 return { 'send' }

@@ -23,7 +23,7 @@ if not op.ended and not op.decision and not step.outcome then
     if ours == 0 then -- the group was as asked before us
       step.before = op.target
       step.body = nil
-      redis.call('SREM', UNDO, host)
+      change('SREM', UNDO, host)
       set_outcome(host, step, 'unchanged')
     else
       set_outcome(host, step, 'applied')
@@ -34,9 +34,9 @@ if not op.ended and not op.decision and not step.outcome then
     set_outcome(host, step, 'unknown', 'misdirected (' .. ARGV[6] .. ')')
   end
 end
-save_step(host, step)
+save_step(host)
 if not op.ended then progressed(op) end
-end_if_done(op)
+end_when_served(op)
 announce('answer', host)
 if op.decision then return { 'aborted' } end
 if not step.outcome then return { 'open' } end

@@ -22,8 +22,8 @@ if done and not op.ended and op.decision == 'roll_back' and attempt.clean and co
 elseif not done and step.undo ~= 'restored' then
   step.reason = ARGV[6]
 end
-save_step(host, step)
+save_step(host)
 if not op.ended then progressed(op) end
-end_if_done(op)
+end_when_served(op)
 announce('answer', host)
 return { step.undo == 'restored' and 'restored' or 'pending' }

@@ -22,12 +22,12 @@ step.reason = ARGV[5]
 if ARGV[6] ~= '' or step.misses >= tonumber(ARGV[7]) then
   local outcome = ARGV[6] ~= '' and ARGV[6] or 'unreachable'
   set_outcome(host, step, next(step.attempts) and 'unknown' or outcome, ARGV[5])
-  save_step(host, step)
+  save_step(host)
   progressed(op)
   announce('step', host)
   return { 'failed', step.reason }
 end
-save_step(host, step)
+save_step(host)
 progressed(op)
 announce('miss', host)
 return { 'missed', tostring(step.misses) }

@@ -13,7 +13,7 @@ if ARGV[6] ~= '' and step.undo_miss_id ~= ARGV[6] then
   step.undo_miss_id = ARGV[6]
   step.undo_misses = (step.undo_misses or 0) + 1
 end
-save_step(host, step)
+save_step(host)
 if ARGV[4] ~= '' then wait_until(host, NOW + tonumber(ARGV[4])) end
 progressed(op)
 announce('waits', host)

@@ -1,6 +1,7 @@
 -- What every transition script shares: it stands before each of them.
 -- KEYS   1 operation hash, 2 steps, 3 todo, 4 undo, 5 open, 6 waits, 7 due, 8 operations, 9 ended, 10 patrol
--- ARGV   1 key prefix, 2 operation id, then the script's own from ARGV[3] on
+-- ARGV   1 key prefix, 2 operation id, 3 how many calls; a script sees the arguments of one call from ARGV[3] on
+-- Changes are kept until `write`, so that a script that serves many calls writes what they changed together.
 local OP, STEPS, TODO, UNDO, OPEN, WAITS = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local DUE, OPERATIONS, ENDED, PATROL = KEYS[7], KEYS[8], KEYS[9], KEYS[10]
 local PREFIX, ID = ARGV[1], ARGV[2]
@@ -10,31 +11,66 @@ local CHUNK = 1000 -- arguments to one command; Lua's unpack has a limit
 local clock = redis.call('TIME')
 local NOW = clock[1] * 1000 + math.floor(clock[2] / 1000)
 
+local operation -- as read, false if there is none
+
 local function load_operation()
+  if operation ~= nil then return operation or nil end
   local got = redis.call('HMGET', OP, 'format', 'group', 'action', 'state', 'decision', 'ended', 'abandoned', 'repairs',
     'resumed', 'patience')
+  operation = false
   if not got[1] then return nil end
   if got[1] ~= FORMAT then return nil, redis.error_reply('LOCKSTEPFORMAT ' .. got[1]) end
-  return {
+  operation = {
     group = got[2], action = got[3], state = got[4], decision = got[5] or nil,
     ended = got[6] == '1', abandoned = got[7] == '1', repairs = got[8] == '1',
     resumed = tonumber(got[9]), patience = tonumber(got[10]),
     target = got[3] == 'create' and 'present' or 'absent',
   }
+  return operation
+end
+
+local ahead -- the hosts of all calls, until their steps are read
+local steps, changed = {}, {} -- steps by host: as text until one is worked on; those that are to be written
+local members = {} -- [command][key] -> members
+local moved, ended_by -- the operation, if it made progress; if it may have come to its end
+local events = {} -- in order; each of one kind, with its hosts
+
+local function read_step(host)
+  if ahead then
+    for first = 1, #ahead, CHUNK do
+      local last = math.min(first + CHUNK - 1, #ahead)
+      local texts = redis.call('HMGET', STEPS, unpack(ahead, first, last))
+      for i, text in ipairs(texts) do steps[ahead[first + i - 1]] = text end
+    end
+    ahead = nil
+  end
+  if steps[host] == nil then steps[host] = redis.call('HGET', STEPS, host) end
+  return steps[host]
 end
 
 local function load_step(host)
-  local text = redis.call('HGET', STEPS, host)
-  if not text then return nil end
-  local step = cjson.decode(text)
-  step.attempts = step.attempts or {}
+  local step = read_step(host)
+  if not step then return nil end
+  if type(step) == 'string' then
+    step = cjson.decode(step)
+    step.attempts = step.attempts or {}
+    steps[host] = step
+  end
   return step
 end
 
-local function save_step(host, step)
-  if next(step.attempts) == nil then step.attempts = nil end -- an empty table would be encoded as an object
-  redis.call('HSET', STEPS, host, cjson.encode(step))
-  step.attempts = step.attempts or {}
+local function save_step(host) changed[host] = true end
+
+local function change(command, key, member)
+  members[command] = members[command] or {}
+  members[command][key] = members[command][key] or {}
+  table.insert(members[command][key], member)
+end
+
+local function call_in_chunks(command, key, arguments)
+  for first = 1, #arguments, CHUNK do
+    redis.call(command, key, unpack(arguments, first, math.min(first + CHUNK - 1, #arguments)))
+  end
 end
 
 -- Counts the attempts of a step for which test(attempt, id) holds.
@@ -55,26 +91,23 @@ local function open_attempt(host, step, id, undo, send_within, call)
     quiet = NOW + send_within + call, clean = count(step, is_open) == 0,
   }
   step.attempts[id] = attempt
-  redis.call('SADD', OPEN, host)
+  change('SADD', OPEN, host)
   return attempt
 end
 
 local function close_attempt(host, step, attempt, state)
   attempt.state = state
   attempt.closed = NOW
-  if count(step, is_open) == 0 then redis.call('SREM', OPEN, host) end
+  if count(step, is_open) == 0 then change('SREM', OPEN, host) end
 end
 
 -- Progress puts the sweep's patience back to its start, and an operation that was resumed back within its reach.
-local function progressed(op)
-  redis.call('HSET', OP, 'progress_at', NOW, 'resumed', 0)
-  if op.resumed > 0 then redis.call('ZADD', DUE, 'XX', 'LT', NOW + op.patience, ID) end
-end
+local function progressed(op) moved = op end
 
 local function set_outcome(host, step, outcome, reason)
   step.outcome = outcome
-  redis.call('SREM', TODO, host)
-  redis.call('ZREM', WAITS, host)
+  change('SREM', TODO, host)
+  change('ZREM', WAITS, host)
   step.reason = reason
   if outcome ~= 'applied' and outcome ~= 'unchanged' then
     redis.call('HINCRBY', OP, 'failed', 1)
@@ -87,7 +120,7 @@ local function restore(host, step)
   if redis.call('SREM', UNDO, host) == 0 then return false end
   step.undo = 'restored'
   step.reason = nil
-  redis.call('ZREM', WAITS, host)
+  change('ZREM', WAITS, host)
   return true
 end
 
@@ -106,7 +139,38 @@ local function wait_until(host, at)
 end
 
 local function announce(what, host)
-  redis.call('PUBLISH', PREFIX .. 'events:' .. ID, cjson.encode({ what = what, host = host, at = NOW }))
+  local event = events[#events]
+  if not event or event.what ~= what then
+    event = { what = what, hosts = {} }
+    events[#events + 1] = event
+  end
+  table.insert(event.hosts, host)
+end
+
+local function write()
+  local fields = {}
+  for host in pairs(changed) do
+    local step = steps[host]
+    local attempts = step.attempts
+    if next(attempts) == nil then step.attempts = nil end -- an empty table would be encoded as an object
+    fields[#fields + 1] = host
+    fields[#fields + 1] = cjson.encode(step)
+    step.attempts = attempts
+  end
+  call_in_chunks('HSET', STEPS, fields)
+  for command, keys in pairs(members) do
+    for key, list in pairs(keys) do call_in_chunks(command, key, list) end
+  end
+  if moved then
+    redis.call('HSET', OP, 'progress_at', NOW, 'resumed', 0)
+    if moved.resumed > 0 then redis.call('ZADD', DUE, 'XX', 'LT', NOW + moved.patience, ID) end
+  end
+  for _, event in ipairs(events) do
+    if #event.hosts < 2 then event.host, event.hosts = event.hosts[1], nil end
+    event.at = NOW
+    redis.call('PUBLISH', PREFIX .. 'events:' .. ID, cjson.encode(event))
+  end
+  changed, members, moved, events = {}, {}, nil, {}
 end
 
 -- Puts a write whose fate was never learned on the patrol's list, with what it would bring if it landed late.
@@ -143,6 +207,7 @@ end
 -- finish: the end, with the lock released, as soon as nothing is open and nothing is left to undo.
 local function end_if_done(op)
   if op.ended or not op.decision then return false end
+  write()
   if redis.call('SCARD', OPEN) > 0 then return false end
   if op.decision == 'roll_back' and redis.call('SCARD', UNDO) > 0 then return false end
   local state = 'committed'
@@ -158,3 +223,6 @@ local function end_if_done(op)
   announce('ended')
   return true
 end
+
+-- The end, if it is one, once all calls have been served.
+local function end_when_served(op) ended_by = op end

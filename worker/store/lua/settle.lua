@@ -24,8 +24,8 @@ end
 local open = count(step, is_open)
 local proven = op.decision == 'roll_back' and tonumber(ARGV[5]) == 0 and open == 0 and seen == step.before
 local restored = proven and restore(host, step)
-save_step(host, step)
+save_step(host)
 progressed(op)
 announce('probe', host)
-end_if_done(op)
+end_when_served(op)
 return { restored and '1' or '0', tostring(open), tostring(again) }

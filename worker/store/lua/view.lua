@@ -7,6 +7,6 @@ local op, refused = load_operation()
 if refused then return refused end
 if not op then return { '', '1', tostring(NOW), '', '0', '', '' } end
 return {
-  op.decision or '', op.ended and '1' or '0', tostring(NOW), redis.call('HGET', STEPS, ARGV[3]) or '',
+  op.decision or '', op.ended and '1' or '0', tostring(NOW), read_step(ARGV[3]) or '',
   tostring(redis.call('SISMEMBER', UNDO, ARGV[3])), op.action, op.group,
 }

@@ -1,0 +1,155 @@
+"""Transitions that go to Redis in one run come to exactly what the twin makes of them one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
+from threading import Event
+from typing import Any, TypeVar
+
+from tests.contract.bench import MemoryBench, RedisBench
+from tests.contract.driver import ABSENT, PRESENT, Driver
+from worker.operation.model import Attempt, Decision, HostName, Millis, Seen, Step
+from worker.store.base import Taker, Verdict
+from worker.store.gathering import Arguments, Gathering, Kind
+from worker.store.redis import RedisStore
+
+T = TypeVar("T")
+HOSTS = tuple(HostName(f"h{n}") for n in range(8))
+SOON = 10.0
+TIMELESS: dict[str, Any] = {
+    "created_at": 0,
+    "deadline_at": 0,
+    "decided_at": None,
+    "ended_at": None,
+    "pending_hosts": (),
+}
+
+
+class Gate:
+    """Holds back what goes to Redis until so many calls wait, and lets them through in one run."""
+
+    def __init__(self, store: RedisStore) -> None:
+        self._gathering: Gathering = store._scripts._gathering
+        self._send = self._gathering._send
+        self._reached, self._through = Event(), Event()
+        self.sent: list[dict[Kind, int]] = []
+
+    def _hold(self, calls: Mapping[Kind, Sequence[Arguments]]) -> Mapping[Kind, Sequence[object] | Exception]:
+        if not self._reached.is_set():
+            self._reached.set()
+            assert self._through.wait(SOON)
+        self.sent.append({kind: len(same) for kind, same in calls.items()})
+        return self._send(calls)
+
+    def together(self, calls: Sequence[Callable[[], T]], first: Callable[[], object]) -> list[T]:
+        """Make the calls, in this order, in one run behind a first one that does not matter."""
+        self._gathering._send = self._hold
+        step = Event()
+        with ThreadPoolExecutor(len(calls) + 1) as pool:
+            opening = pool.submit(first)
+            assert self._reached.wait(SOON)
+            made = []
+            for n, call in enumerate(calls, 1):
+                made.append(pool.submit(call))
+                while len(self._gathering._waiting) < n:
+                    step.wait(0.001)
+            self._through.set()
+            opening.result(SOON)
+            said = [each.result(SOON) for each in made]
+        self._gathering._send = self._send
+        self._reached.clear()
+        self._through.clear()
+        return said
+
+
+def bare(steps: Sequence[Step]) -> list[Step]:
+    """Steps without their times, which are Redis' own."""
+
+    def timeless(attempt: Attempt) -> Attempt:
+        at = Millis(0)
+        answered = None if attempt.answered_at is None else at
+        closed = None if attempt.closed_at is None else at
+        probed = None if attempt.probed_at is None else at
+        fixed = replace(attempt, opened_at=at, send_by=at, quiet_at=at)
+        return replace(fixed, answered_at=answered, closed_at=closed, probed_at=probed)
+
+    return [
+        replace(step, due_at=None, attempts=tuple(timeless(each) for each in step.attempts)) for step in steps
+    ]
+
+
+def looked(driver: Driver, host: HostName, seen: Seen) -> tuple[bool, int]:
+    """Record a GET; return what it brought, without the time of the next."""
+    settled = driver.look(host, seen)
+    return settled.restored, settled.open
+
+
+class Pair:
+    """The same operation on Redis, where calls are gathered, and on the twin, where they are not."""
+
+    def __init__(self, redis_bench: RedisBench, memory: MemoryBench) -> None:
+        self.real, self.twin = (Driver(bench).accepted(HOSTS) for bench in (redis_bench, memory))
+        assert isinstance(redis_bench.store, RedisStore)
+        self.gate = Gate(redis_bench.store)
+
+    def both(self, call: Callable[..., T], rows: Iterable[tuple[object, ...]]) -> None:
+        """Make one call per row of arguments on both; both must answer and keep the same."""
+        rows = list(rows)
+        said = self.gate.together([partial(call, self.real, *row) for row in rows], self.real.tally)
+        assert said == [call(self.twin, *row) for row in rows]
+        assert sum(self.gate.sent[-1].values()) == len(rows)
+        self.compare()
+
+    def pass_time(self) -> None:
+        """Let every write become quiet, and every settling pass."""
+        for each in (self.real, self.twin):
+            each.bench.pass_time(100)
+
+    def compare(self) -> None:
+        """Hold the two records against each other."""
+        real, twin = self.real.kept(), self.twin.kept()
+        assert bare(self.real.store.steps(real.id)) == bare(self.twin.store.steps(twin.id))
+        assert replace(real, **TIMELESS) == replace(twin, **TIMELESS)
+        assert set(real.pending_hosts) == set(twin.pending_hosts)
+        at = Millis(0)
+        tallies = [replace(each.tally(), now=at, deadline_at=at) for each in (self.real, self.twin)]
+        assert tallies[0] == tallies[1]
+        assert self.real.bench.key_names() == self.twin.bench.key_names()
+
+
+def test_a_whole_rollback_gathered_comes_to_what_it_comes_to_one_by_one(
+    redis_bench: RedisBench, memory: MemoryBench
+) -> None:
+    pair = Pair(redis_bench, memory)
+    group = pair.real.request().group
+    pair.both(Driver.begin, [(h, f"{h}1", PRESENT if h == HOSTS[0] else ABSENT) for h in HOSTS[:7]])
+    pair.both(Driver.missed, [(HOSTS[7], f"probe {n}") for n in range(2)])
+    pair.both(Driver.begin, [(h, f"{h}1") for h in (HOSTS[1], HOSTS[7], HOSTS[7])])
+    verdicts = [*Verdict, Verdict.APPLIED]
+    pair.both(Driver.finish, [(h, f"{h}1", v) for h, v in zip(HOSTS[1:], verdicts, strict=True)])
+    for each in (pair.real, pair.twin):
+        each.roll_back()
+        assert set(each.take(Taker.CALLBACK)) == set(each.kept().pending_hosts)
+    pair.pass_time()
+    pair.both(looked, [(h, PRESENT) for h in HOSTS[1:]])
+    pair.both(Driver.begin_undo, [(h, f"undo {h}") for h in HOSTS])
+    pair.both(Driver.finish_undo, [(h, f"undo {h}", Verdict.APPLIED) for h in HOSTS])
+    assert pair.real.kept().pending_hosts, "hosts whose forward write is open have yet to settle"
+    for _ in range(3):
+        pair.pass_time()
+        pair.both(looked, [(h, ABSENT) for h in HOSTS])
+    assert pair.real.kept().ended
+    assert redis_bench.ends(group) == memory.ends(group)
+
+
+def test_many_deciders_gathered_make_one_decision_and_the_operation_ends(
+    redis_bench: RedisBench, memory: MemoryBench
+) -> None:
+    pair = Pair(redis_bench, memory)
+    pair.both(Driver.begin, [(h, f"{h}1") for h in HOSTS])
+    pair.both(Driver.finish, [(h, f"{h}1", Verdict.APPLIED) for h in HOSTS])
+    pair.both(Driver.decide, [(Decision.COMMIT,), (Decision.ROLL_BACK,)] * 2)
+    assert pair.real.kept().ended

@@ -1,0 +1,17 @@
+-- Stands after each transition script, which is the function `transition`: serves every call at one moment.
+-- Returns  one reply per call
+local calls, hosts, replies = {}, {}, {}
+local width = (#ARGV - 3) / tonumber(ARGV[3])
+for i = 1, tonumber(ARGV[3]) do
+  calls[i] = { PREFIX, ID, unpack(ARGV, 4 + (i - 1) * width, 3 + i * width) }
+  hosts[i] = calls[i][3]
+end
+if #calls > 1 then ahead = hosts end
+for i, arguments in ipairs(calls) do
+  local reply = transition(arguments)
+  if type(reply) == 'table' and reply.err then return reply end
+  replies[i] = reply
+end
+if ended_by then end_if_done(ended_by) end
+write()
+return replies
