@@ -41,7 +41,7 @@ SHORT = {
     "rollback_backoff_cap": "2",
     "sweep_every": "0.5",
     "sweep_patience": "2",
-    "visibility_timeout": "28",
+    "visibility_timeout": "30",
     "restore_every": "1",
     "redis_timeout": "2",
     "concurrency": "8",
@@ -226,14 +226,6 @@ class Bench:
         """The changes of the group on a node, in their order."""
         changed = [entry for entry in self.history(node, group) if entry.effect_seq is not None]
         return [entry.method for entry in sorted(changed, key=lambda entry: entry.effect_seq or 0)]
-
-
-def kill_at(bench: Bench, point: str) -> None:
-    """Run the operation's only worker until it is held, kill it there, and start another."""
-    worker, mark = bench.held_worker(point)
-    eventually(mark.exists, f"a worker was held {point}")
-    worker.kill()
-    bench.worker("next")
 
 
 @contextmanager

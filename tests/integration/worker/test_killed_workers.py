@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.integration.worker.harness import Bench, kill_at
+from tests.integration.worker.harness import Bench
+from tests.integration.worker.killing import kill_at
 from worker.operation.model import Action
 from worker.operation.states import State
 

@@ -12,6 +12,7 @@ import pytest
 from tests.integration.worker.harness import Bench, eventually, parts
 from worker.operation.model import Action
 from worker.operation.states import State
+from worker.store.base import Cancelled
 
 
 @pytest.fixture
@@ -47,6 +48,39 @@ def test_redis_killed_in_the_middle_loses_nothing_that_it_acknowledged(alone: Be
     end = alone.end(operation, patience=90)
     assert end.operation.state is State.COMMITTED
     assert all(alone.effects(host) == ["POST"] for host in alone.hosts)
+
+
+@pytest.mark.parametrize("action", Action)
+def test_redis_killed_in_the_middle_of_a_rollback_leaves_every_host_as_it_was(
+    alone: Bench, action: Action
+) -> None:
+    forward, inverse = ("POST", "DELETE") if action is Action.CREATE else ("DELETE", "POST")
+    if action is Action.DELETE:
+        for host in alone.hosts:
+            alone.admin.plant(host, alone.group, {"owner": "ada"})
+    alone.beat()
+    keep_running(alone, "kept")
+    alone.admin.set_faults(
+        {"kind": "throttle", "status": 429, "retry_after": 5, "methods": ["GET"]}, node="node3"
+    )
+    operation = alone.start(action)
+    for name in ("node1", "node2"):
+        eventually(lambda h=name: alone.effects(h) == [forward], f"{name} is changed")  # type: ignore[misc]
+    alone.admin.set_latency(300)
+    assert alone.store.cancel(operation, "half way") is Cancelled.CANCELLED
+    eventually(lambda: any(entry.method == inverse for entry in alone.history()), "an undo is under way")
+    alone.redis.kill()
+    alone.redis.start()
+    alone.admin.set_latency(None)
+    end = alone.end(operation, patience=90)
+    assert end.operation.state is State.ROLLED_BACK
+    assert {host: alone.effects(host) for host in alone.hosts} == {
+        "node1": [forward, inverse],
+        "node2": [forward, inverse],
+        "node3": [],
+    }
+    if action is Action.DELETE:
+        assert [alone.admin.groups(host)[alone.group]["owner"] for host in alone.hosts] == ["ada"] * 3
 
 
 def test_a_worker_started_before_redis_waits_for_it(alone: Bench) -> None:
