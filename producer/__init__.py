@@ -17,12 +17,14 @@ if TYPE_CHECKING:
     from producer.client import ClusterClient
     from producer.errors import AbandonRefused, NotReady
     from producer.handle import Operation
+    from producer.hosts import HostStanding
     from producer.planning import Plan
     from producer.results import HostResult, Result
     from worker.inventory import Inventory, load_inventory
     from worker.operation.errors import (
         CancelRefused,
         GroupBusy,
+        HostPaused,
         HostUnavailable,
         InvalidInput,
         LockstepError,
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from worker.operation.host import Host
     from worker.operation.model import Action, Outcome, Presence, Step, Undo
     from worker.operation.model import Operation as Status
+    from worker.operation.pause import Pause
     from worker.operation.states import State
     from worker.settings import Settings, load_settings
 
@@ -46,7 +49,9 @@ __all__ = [
     "ClusterClient",
     "GroupBusy",
     "Host",
+    "HostPaused",
     "HostResult",
+    "HostStanding",
     "HostUnavailable",
     "InvalidInput",
     "Inventory",
@@ -55,6 +60,7 @@ __all__ = [
     "Operation",
     "OperationIdReused",
     "Outcome",
+    "Pause",
     "Plan",
     "Presence",
     "Result",
@@ -77,10 +83,12 @@ _HOMES = {
     "AbandonRefused": "producer.errors",
     "NotReady": "producer.errors",
     "Operation": "producer.handle",
+    "HostStanding": "producer.hosts",
     "Plan": "producer.planning",
     "HostResult": "producer.results",
     "Result": "producer.results",
     "Host": "worker.operation.host",
+    "Pause": "worker.operation.pause",
     "Inventory": "worker.inventory",
     "load_inventory": "worker.inventory",
     "Settings": "worker.settings",

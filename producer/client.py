@@ -22,6 +22,7 @@ from worker.operation import model
 from worker.operation.errors import InvalidInput
 from worker.operation.model import Action, HostName, Millis
 from worker.operation.names import parse_group_id, parse_operation_id, show
+from worker.operation.pause import Pause
 from worker.operation.states import State
 from worker.settings import Settings
 from worker.store.base import Accepted, Request
@@ -29,6 +30,7 @@ from worker.store.base import Accepted, Request
 if TYPE_CHECKING:
     from producer.doctor import Finding
     from producer.drifting import Due, Looked
+    from producer.hosts import HostStanding
     from producer.planning import Plan
 
 
@@ -97,7 +99,7 @@ class ClusterClient:
         every host first, and raises NotReady before anything is recorded if one gives no usable answer.
 
         While another operation holds the group, waits for up to `lock_wait` seconds, storing nothing, then
-        raises GroupBusy. Raises StoreUnavailable and StoreFull too.
+        raises GroupBusy. If a host is paused, raises HostPaused. Raises StoreUnavailable and StoreFull too.
         """
         return self._start(Action.CREATE, group_id, hosts, operation_id, deadline, preflight)
 
@@ -138,7 +140,8 @@ class ClusterClient:
 
         group = parse_group_id(group_id)
         chosen = self.inventory.select(hosts)
-        return plan(chosen, group, Action(action), self.settings, self._link.store.lock_owner(group))
+        owner, pauses = self._link.store.lock_owner(group), self._link.pauses.all()
+        return plan(chosen, group, Action(action), self.settings, owner, pauses)
 
     def group_exists(self, host: str, group_id: str) -> bool:
         """Ask a host itself whether it holds the group. Raises HostUnavailable without a usable answer."""
@@ -209,6 +212,27 @@ class ClusterClient:
 
         return sync_plan(self._link.store, self.inventory.select([host])[0], self.settings)
 
+    def hosts(self, hosts: Iterable[str] | None = None) -> tuple[HostStanding, ...]:
+        """Ask the named hosts, or all, and tell how each is. Raises InvalidInput and StoreUnavailable."""
+        from producer.hosts import standings
+
+        return standings(self._link, self.inventory.select(hosts), self.settings)
+
+    def pause(self, host: str, why: str) -> Pause | None:
+        """Refuse new operations that need a host; return the pause that holds already, which then stays.
+
+        Operations that were accepted before go on. Raises InvalidInput and StoreUnavailable.
+        """
+        from producer.hosts import pause
+
+        return pause(self._link, self.inventory, host, self.created_by, parse_note("why", why))
+
+    def resume(self, host: str) -> Pause | None:
+        """Let operations that need a host begin again; return the pause that ends, None if there was none."""
+        from producer.hosts import resume
+
+        return resume(self._link, self.inventory, host)
+
     def now(self) -> Millis:
         """Return the time by the clock of which every time in the record is."""
         return self._link.store.now()
@@ -237,8 +261,10 @@ class ClusterClient:
     ) -> Operation:
         request = self._request(action, group_id, hosts, operation_id, deadline)
         if preflight and (operation_id is None or self._link.store.operation(request.id) is None):
+            from producer.hosts import refuse_paused
             from producer.planning import require_answers
 
+            refuse_paused(self._link.pauses.all(), request.hosts)
             chosen = self.inventory.select(host.name for host in request.hosts)
             require_answers(chosen, request.group, self.settings)
         existing = accept(self._link, request) is Accepted.EXISTING

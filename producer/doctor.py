@@ -8,6 +8,8 @@ from enum import StrEnum
 
 from producer.wording import counted, named, seconds
 from worker.celery import OPERATIONS, ROLLBACK
+from worker.operation.model import HostName
+from worker.operation.pause import Pause
 from worker.settings import Settings
 
 SKEW = 2000
@@ -118,6 +120,14 @@ def on_hosts(problems: Mapping[str, str | None]) -> list[Finding]:
     if answering:
         found.append(Finding("host", Level.OK, f"{counted(answering)} answering"))
     return found
+
+
+def on_pauses(pauses: Mapping[HostName, Pause]) -> list[Finding]:
+    """Tell which hosts are paused: operations that need one of them are refused."""
+    return [
+        Finding("host", Level.WARNING, f"{host} is {held.text}", f"lockstep resume {host}")
+        for host, held in pauses.items()
+    ]
 
 
 def _on_queue(queue: str, facts: WorkFacts, settings: Settings) -> Finding:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import cast
 
 from producer.asking import holds, probe, together
-from producer.doctor import Finding, Level, WorkFacts, on_hosts, on_redis, on_work
+from producer.doctor import Finding, Level, WorkFacts, on_hosts, on_pauses, on_redis, on_work
 from producer.link import Link
 from worker.celery import OPERATIONS, ROLLBACK, make_app
 from worker.inventory import Inventory
@@ -33,6 +33,7 @@ def examine(
     try:
         yield from on_redis(link.facts(), settings.memory_watermark)
         yield from on_work(_work(link, settings, stuck), settings)
+        yield from on_pauses(link.pauses.all())
     except StoreUnavailable as error:
         remedy = "see that it runs and what LOCKSTEP_REDIS_URL names; `make up` starts one"
         yield Finding("redis", Level.FAILURE, str(error), remedy)

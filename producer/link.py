@@ -16,6 +16,7 @@ from worker.operation.model import Operation, OperationId
 from worker.settings import Settings
 from worker.store.connection import client
 from worker.store.keys import Keys
+from worker.store.pauses import Pauses
 from worker.store.redis import RedisStore
 from worker.store.scripts import store_errors
 
@@ -46,6 +47,7 @@ class Link:
         self.keys = Keys(settings.key_prefix)
         self._client = client(settings)
         self.store = RedisStore(self._client, self.keys, settings.limits)
+        self.pauses = Pauses(self._client, self.keys)
         self._brief = _brief_client(settings)
         self.waiting = RedisStore(self._brief, self.keys, settings.limits)
         # A pool of its own: many that wait must not keep those that read from a connection.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from producer.asking import holds, probe, together
@@ -11,6 +11,7 @@ from producer.wording import named
 from worker.operation.answer import Probed
 from worker.operation.host import Host
 from worker.operation.model import Action, GroupId, HostName, OperationId, Presence
+from worker.operation.pause import Pause
 from worker.settings import Settings
 
 CALLS = {Action.CREATE: "POST /v1/group/", Action.DELETE: "DELETE /v1/group/"}
@@ -36,12 +37,14 @@ class Plan:
     group: GroupId
     action: Action
     hosts: tuple[HostPlan, ...]
+    paused: tuple[HostName, ...]
+    """Hosts that are paused: it would be refused."""
     owner: OperationId | None
     """The operation that holds the group now: this one would wait for it."""
 
     @property
     def problems(self) -> tuple[HostPlan, ...]:
-        """The hosts on which it would fail; as things are now, it would be rolled back."""
+        """The hosts on which it would fail, or for which it would be refused."""
         return tuple(each for each in self.hosts if each.problem is not None)
 
     @property
@@ -51,20 +54,28 @@ class Plan:
 
 
 def plan(
-    hosts: Sequence[Host], group: GroupId, action: Action, settings: Settings, owner: OperationId | None
+    hosts: Sequence[Host],
+    group: GroupId,
+    action: Action,
+    settings: Settings,
+    owner: OperationId | None,
+    pauses: Mapping[HostName, Pause],
 ) -> Plan:
     """Ask every host what it holds; a host that gives no usable answer becomes a problem, not an error."""
 
     def of(host: Host) -> HostPlan:
         answer, _ = probe(host, group, settings)
         held = holds(answer)
+        if host.name in pauses:
+            return HostPlan(host.name, held, None, pauses[host.name].text)
         if held is None:
             return HostPlan(host.name, None, None, f"no usable answer: {answer.text}")
         if answer.probed is Probed.OVERSIZED and action is Action.DELETE:
             return HostPlan(host.name, held, None, "too large to be restored, so it would not be deleted")
         return HostPlan(host.name, held, None if held is action.target else CALLS[action], None)
 
-    return Plan(group, action, tuple(together(of, hosts)), owner)
+    paused = tuple(host.name for host in hosts if host.name in pauses)
+    return Plan(group, action, tuple(together(of, hosts)), paused, owner)
 
 
 def require_answers(hosts: Sequence[Host], group: GroupId, settings: Settings) -> None:

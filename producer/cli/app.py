@@ -13,6 +13,7 @@ from producer.cli.completion import completion
 from producer.cli.doctor import doctor
 from producer.cli.drift import drift, repair, sync
 from producer.cli.exits import Exit, exit_of
+from producer.cli.hosts import hosts, pause, resume
 from producer.cli.look import exists, list_, status
 from producer.cli.options import debug_option
 from producer.cli.output import finish_streams, note, prepare_streams, printable
@@ -73,6 +74,9 @@ for _command in (
     history,
     report,
     exists,
+    hosts,
+    pause,
+    resume,
     doctor,
     drift,
     repair,

@@ -8,6 +8,7 @@ from producer.errors import AbandonRefused, NotReady
 from worker.operation.errors import (
     CancelRefused,
     GroupBusy,
+    HostPaused,
     HostUnavailable,
     InvalidInput,
     LockstepError,
@@ -37,7 +38,7 @@ class Exit(IntEnum):
     BUSY = 6
     ABANDONED = 7
     REFUSED = 8
-    """A cancel or an abandon came at the wrong time."""
+    """A cancel or an abandon came at the wrong time, or an operation needs a paused host."""
     NOT_READY = 9
     """A host did not answer the preflight: nothing was written."""
     BUG = 70
@@ -62,6 +63,7 @@ OF_ERROR: dict[type[LockstepError], Exit] = {
     GroupBusy: Exit.BUSY,
     CancelRefused: Exit.REFUSED,
     AbandonRefused: Exit.REFUSED,
+    HostPaused: Exit.REFUSED,
 }
 
 

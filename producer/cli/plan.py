@@ -61,7 +61,10 @@ def _summary(made: Plan) -> list[str]:
         lines.append(f"operation {made.owner} holds the group: this one would wait for it")
     if 0 < as_asked < total and not made.problems:
         lines.append(f"the hosts differ now: {named(made.as_asked)} would be left alone, by a rollback too")
-    if made.problems:
+    if made.paused:
+        ends = f"`lockstep resume {made.paused[0]}` ends the pause"
+        lines.append(f"would be refused, for {named(made.paused)} is paused: {group}; {ends}")
+    elif made.problems:
         silent = named([each.host for each in made.problems])
         lines.append(f"would fail on {silent}, and be rolled back: {group} on {counted(total)}")
     elif as_asked == total:
@@ -77,5 +80,6 @@ def _document(made: Plan) -> dict[str, object]:
         "action": made.action,
         "would_succeed": not made.problems,
         "held_by": made.owner,
+        "paused": made.paused,
         "hosts": [asdict(each) for each in made.hosts],
     }

@@ -11,8 +11,10 @@ import redis
 from tests.twin import MemoryStore
 from worker.operation.limits import Limits
 from worker.operation.model import GroupId, HostName, Millis, OperationId
+from worker.operation.pause import Pause
 from worker.steps import PatrolStore
 from worker.store.keys import Keys
+from worker.store.pauses import Pauses
 from worker.store.redis import RedisStore
 
 PREFIX = "t:"
@@ -49,6 +51,14 @@ class Bench(Protocol):
 
     def fill(self) -> None:
         """Bring the memory in use above the watermark."""
+        ...
+
+    def pause(self, host: HostName, by: str, why: str) -> None:
+        """Keep new operations off a host."""
+        ...
+
+    def resume(self, host: HostName) -> None:
+        """Let them come again."""
         ...
 
     def ends(self, group: GroupId) -> dict[HostName, tuple[str, str]]:
@@ -89,6 +99,12 @@ class RedisBench:
         used = self.client.info("memory")["used_memory"]
         self.client.config_set("maxmemory", int(used * 1.05))
 
+    def pause(self, host: HostName, by: str, why: str) -> None:
+        assert Pauses(self.client, Keys(PREFIX)).pause(host, by, why) is None
+
+    def resume(self, host: HostName) -> None:
+        assert Pauses(self.client, Keys(PREFIX)).resume(host)
+
     def ends(self, group: GroupId) -> dict[HostName, tuple[str, str]]:
         kept = cast(dict[str, str], self.client.hgetall(Keys(PREFIX).ends(group)))
         split = {host: text.split() for host, text in kept.items()}
@@ -128,7 +144,7 @@ class MemoryBench:
         store = self.memory
         found = {f"lock:{group}" for group in store.locks} | {f"ends:{group}" for group in store.left}
         found |= {f"lease:{name}" for name, until in store.leases.items() if until > self.time}
-        kept = {"patrol": store.looks, "drift": store.drifted}
+        kept = {"patrol": store.looks, "drift": store.drifted, "paused": store.paused}
         found |= {name for name, entries in kept.items() if entries}
         found |= {f"suspects:{group}" for group, *_ in store.suspected}
         for key, record in store.records.items():
@@ -142,6 +158,12 @@ class MemoryBench:
 
     def fill(self) -> None:
         self.memory.memory_used = 0.95
+
+    def pause(self, host: HostName, by: str, why: str) -> None:
+        self.memory.paused[host] = Pause(host, by, self.time, why)
+
+    def resume(self, host: HostName) -> None:
+        del self.memory.paused[host]
 
     def ends(self, group: GroupId) -> dict[HostName, tuple[str, str]]:
         kept = self.memory.left.get(group, {})

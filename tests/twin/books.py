@@ -21,6 +21,7 @@ from worker.operation.model import (
     Presence,
     Undo,
 )
+from worker.operation.pause import Pause
 from worker.operation.states import State
 
 Suspect = tuple[GroupId, HostName, Presence]
@@ -40,6 +41,7 @@ class Books:
         self.looks: dict[GroupId, Millis] = {}
         self.drifted: dict[tuple[GroupId, HostName], Drift] = {}
         self.leases: dict[str, Millis] = {}
+        self.paused: dict[HostName, Pause] = {}
         self.memory_used = 0.0
         """Share of the memory limit."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.twin.after import AfterDecision
 from tests.twin.record import Record, StepRecord
-from worker.operation.errors import OperationIdReused, StoreFull
+from worker.operation.errors import HostPaused, OperationIdReused, StoreFull
 from worker.operation.model import (
     Action,
     AttemptId,
@@ -17,6 +17,7 @@ from worker.operation.model import (
     Presence,
     Seen,
 )
+from worker.operation.pause import refusal
 from worker.store.base import Accepted, Busy, Cancelled, Forward, Progress, Request, Stale, Verdict
 
 ABORTED = Progress(Forward.ABORTED)
@@ -29,13 +30,16 @@ class MemoryStore(AfterDecision):
     """The whole store in memory, with the transitions that come before the decision, and the decision."""
 
     def accept(self, request: Request) -> Accepted | Busy | Stale:
-        """Record a new operation and take its group's lock. Raises OperationIdReused and StoreFull."""
+        """Record an operation and take its lock. Raises OperationIdReused, HostPaused and StoreFull."""
         payload = (request.action, request.group, frozenset(host.name for host in request.hosts))
         known = self._load(request.id)
         if known is not None:
             if known.payload != payload:
                 raise OperationIdReused(f'operation id "{request.id}" belongs to another operation')
             return Accepted.EXISTING
+        paused = [self.paused[host.name] for host in request.hosts if host.name in self.paused]
+        if paused:
+            raise HostPaused(refusal(paused[0], len(paused) - 1))
         owner = self.locks.get(request.group)
         if owner is not None:
             return Busy(owner)

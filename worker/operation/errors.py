@@ -39,6 +39,10 @@ class StoreFull(LockstepError):
     """Redis is near its memory limit; new operations are refused so that running ones can end."""
 
 
+class HostPaused(LockstepError):
+    """An operator paused a host that the operation needs. Nothing was stored."""
+
+
 class HostUnavailable(LockstepError):
     """A host gave no usable answer to a GET."""
 

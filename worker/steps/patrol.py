@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from worker.operation.drift import Drift, End, Remedy, next_patrol, remedy_for
+from worker.operation.errors import HostPaused
 from worker.operation.model import Action, GroupId, HostName, HostRef, Millis, OperationId, Presence
 from worker.steps.parts import Parts
 from worker.store.base import Accepted, Ends, Request, Store
@@ -122,6 +123,9 @@ def _repair(
     hosts = tuple(HostRef(drift.host, drift.end.fingerprint) for drift in mended)
     ends = {drift.host: drift.end.text for drift in mended}
     request = Request(operation, group, action, hosts, beat.deadline, PATROL, ends)
-    if store.accept(request) is not Accepted.ACCEPTED:
-        return None
+    try:
+        if store.accept(request) is not Accepted.ACCEPTED:
+            return None
+    except HostPaused:
+        return None  # looked at again while it is watched; by then the pause may be over
     return Repair(operation, group, action, tuple(host.name for host in hosts))

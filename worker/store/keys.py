@@ -38,6 +38,11 @@ class Keys:
         """Hash: `group host` -> the drift that the patrol found there, as JSON."""
         return f"{self.prefix}drift"
 
+    @property
+    def paused(self) -> str:
+        """Hash: host -> who paused it, when and why, as JSON; outlives retention."""
+        return f"{self.prefix}paused"
+
     def operation(self, operation: OperationId) -> str:
         """Hash: the operation's own fields."""
         return f"{self.prefix}op:{operation}"

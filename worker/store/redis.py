@@ -41,6 +41,7 @@ from worker.store.base import (
 )
 from worker.store.ends import RedisEnds
 from worker.store.keys import Keys
+from worker.store.pauses import refused
 from worker.store.records import step_from
 from worker.store.scripts import Scripts
 
@@ -53,7 +54,7 @@ class RedisStore(RedisEnds):
         self._scripts = Scripts(client, keys)
 
     def accept(self, request: Request) -> Accepted | Busy | Stale:
-        """Record a new operation and take its group's lock. Raises OperationIdReused and StoreFull."""
+        """Record an operation and take its lock. Raises OperationIdReused, HostPaused and StoreFull."""
         said = self._scripts.strings(
             "accept",
             request.id,
@@ -72,6 +73,8 @@ class RedisStore(RedisEnds):
                 return Stale()
             case "busy":
                 return Busy(OperationId(said[1]))
+            case "paused":
+                raise refused(said)
             case "reused":
                 raise OperationIdReused(
                     f'operation id "{request.id}" belongs to another operation: '

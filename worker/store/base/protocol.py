@@ -112,7 +112,7 @@ class Store(Transitions, Protocol):
     """Everything: the transitions, and what producers, callbacks, the sweep and people need."""
 
     def accept(self, request: Request) -> Accepted | Busy | Stale:
-        """Record a new operation and take its group's lock. Raises OperationIdReused and StoreFull."""
+        """Record an operation and take its lock. Raises OperationIdReused, HostPaused and StoreFull."""
         ...
 
     def cancel(self, operation: OperationId, reason: str) -> Cancelled:

@@ -2,13 +2,28 @@
 -- ARGV  3 group, 4 action, 5 payload fingerprint, 6 hosts as JSON [[name, fingerprint], ...],
 --       7 deadline in ms from now, 8 who, 9 patience in ms, 10 memory watermark (share of maxmemory),
 --       11 for a repair: what `ends` must still say, as JSON {host: text}; otherwise ''
--- Returns  accepted | existing | reused | busy + the lock's owner | full + used and maximum bytes | stale
+-- Returns  accepted | existing | reused | paused + a host, its pause as JSON and how many hosts are |
+--          busy + the lock's owner | full + used and maximum bytes | stale
 -- Atomic, because the lock, the record and its due time must exist together or not at all: whoever dies
 -- right after this script leaves an operation that the sweep finds.
 local _, refused = load_operation()
 if refused then return refused end
 local payload = redis.call('HGET', OP, 'payload')
 if payload then return { payload == ARGV[5] and 'existing' or 'reused' } end
+
+local hosts = cjson.decode(ARGV[6])
+local paused = {}
+for _, host in ipairs(redis.call('HKEYS', PREFIX .. 'paused')) do paused[host] = true end
+if next(paused) then
+  local first, needed = nil, 0
+  for _, host in ipairs(hosts) do
+    if paused[host[1]] then
+      first = first or host[1]
+      needed = needed + 1
+    end
+  end
+  if first then return { 'paused', first, redis.call('HGET', PREFIX .. 'paused', first), tostring(needed) } end
+end
 
 local lock = PREFIX .. 'lock:' .. ARGV[3]
 local owner = redis.call('GET', lock)
@@ -27,7 +42,6 @@ if ARGV[11] ~= '' then
   end
   redis.call('HSET', OP, 'repairs', '1')
 end
-local hosts = cjson.decode(ARGV[6])
 local names, steps = {}, {}
 for i, host in ipairs(hosts) do
   names[#names + 1] = host[1]

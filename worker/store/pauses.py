@@ -1,0 +1,63 @@
+"""Which hosts are paused: `accept` refuses operations that need one of them."""
+
+from __future__ import annotations
+
+import json
+from typing import TypedDict, cast
+
+import redis
+
+from worker.operation.errors import HostPaused
+from worker.operation.model import HostName, Millis
+from worker.operation.pause import Pause, refusal
+from worker.store.keys import Keys
+from worker.store.scripts import store_errors
+
+
+class PauseJson(TypedDict):
+    """A pause as the record keeps it, under its host's name."""
+
+    by: str
+    at: int
+    why: str
+
+
+class Pauses:
+    """The pauses on one Redis client. Every method raises StoreUnavailable when Redis does not answer."""
+
+    def __init__(self, client: redis.Redis, keys: Keys) -> None:
+        self._client = client
+        self._key = keys.paused
+
+    def pause(self, host: HostName, by: str, why: str) -> Pause | None:
+        """Pause a host; return the pause that holds already, which then stays as it is."""
+        with store_errors():
+            seconds, micros = self._client.time()
+            kept = PauseJson(by=by, at=seconds * 1000 + micros // 1000, why=why)
+            if self._client.hsetnx(self._key, host, json.dumps(kept)):
+                return None
+            return self.all().get(host)
+
+    def resume(self, host: HostName) -> Pause | None:
+        """End a host's pause and return it; None if it was not paused."""
+        held = self.all().get(host)
+        with store_errors():
+            return held if self._client.hdel(self._key, host) else None
+
+    def all(self) -> dict[HostName, Pause]:
+        """Return every pause."""
+        with store_errors():
+            kept = cast(dict[str, str], self._client.hgetall(self._key))
+        return {HostName(host): pause_from(HostName(host), text) for host, text in sorted(kept.items())}
+
+
+def refused(said: list[str]) -> HostPaused:
+    """Build the error from what `accept` answers: a host, its pause as JSON, and how many are paused."""
+    _, host, text, needed = said
+    return HostPaused(refusal(pause_from(HostName(host), text), int(needed) - 1))
+
+
+def pause_from(host: HostName, text: str) -> Pause:
+    """Build a pause from its JSON."""
+    kept = cast(PauseJson, json.loads(text))
+    return Pause(host, kept["by"], Millis(kept["at"]), kept["why"])
