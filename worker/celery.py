@@ -41,6 +41,7 @@ class LockstepTask(Task):  # type: ignore[type-arg]
 
     max_retries = None
     """For ever: the record counts the tries. To `retry` itself, None would mean Celery's default of three."""
+    Request = "worker.tasks.newer:PatientRequest"  # by name, for producers never import it
 
     def apply_async(  # type: ignore[override]
         self, args: Any = None, kwargs: Any = None, **options: Any

@@ -12,6 +12,7 @@ from kombu.exceptions import OperationalError
 from worker.operation.errors import StoreFull, StoreUnavailable, UnknownFormat
 from worker.operation.ports import Stopping
 from worker.steps import Next, Parts, Result
+from worker.tasks.newer import LeftToNewer
 from worker.tasks.runtime import Runtime, runtime_of
 from worker.telemetry import metrics
 
@@ -48,6 +49,4 @@ def guarded(task: Task[..., str], run: Callable[[Runtime], T]) -> T:
         metrics.redis_failed()
         raise Reject(str(error), requeue=True) from error
     except UnknownFormat as error:
-        # A newer worker will know what to do; meanwhile nothing is written.
-        delay = runtime_of(task.app).settings.backoff_cap
-        raise task.retry(exc=error, countdown=delay) from error
+        raise LeftToNewer(str(error)) from error

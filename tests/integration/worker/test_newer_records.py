@@ -1,0 +1,83 @@
+"""Beside newer workers: what they wrote is left as it is, and its messages are left for them."""
+
+from __future__ import annotations
+
+import pytest
+import redis
+
+from tests.integration.worker.harness import Bench, eventually
+from worker.celery import OPERATIONS
+from worker.operation.model import Action, GroupId, OperationId
+from worker.operation.states import State
+from worker.store.connection import client
+from worker.store.keys import Keys
+from worker.workflow import publish_conclude, publish_forward, publish_settle
+
+PLANTED = 4
+"""Operations; with three hosts each they have more messages than a worker has places."""
+NEWER = "2"
+
+
+def written(raw: redis.Redis, bench: Bench, operation: OperationId) -> dict[str, bytes | None]:
+    """Return all that is kept of an operation."""
+    keys = raw.scan_iter(f"{Keys(bench.settings.key_prefix).operation(operation)}*")
+    return {key: raw.dump(key) for key in keys}
+
+
+def plant(raw: redis.Redis, bench: Bench, group: str) -> OperationId:
+    """Record and publish an operation as a newer producer would."""
+    operation = bench.accept(Action.CREATE, GroupId(group))
+    raw.hset(Keys(bench.settings.key_prefix).operation(operation), "format", NEWER)
+    publish_forward(bench.app, operation, GroupId(group), Action.CREATE, bench.hosts)
+    publish_conclude(bench.app, operation, GroupId(group))
+    publish_settle(bench.app, operation, GroupId(group), bench.hosts[:1])
+    return operation
+
+
+def of_newer(bench: Bench, raw: redis.Redis, count: int) -> tuple[list[OperationId], int]:
+    """Plant operations; return them and how many messages are about them."""
+    planted = [plant(raw, bench, f"{bench.group}-{number}") for number in range(count)]
+    return planted, count * (len(bench.hosts) + 2)
+
+
+def unacknowledged(bench: Bench, raw: redis.Redis) -> int:
+    return int(raw.hlen(f"{bench.settings.key_prefix}celery:unacked"))
+
+
+@pytest.mark.parametrize("pool", ["threads", "prefork"])
+def test_messages_about_newer_records_are_left_and_take_no_place(bench: Bench, pool: str) -> None:
+    raw: redis.Redis = client(bench.settings)
+    planted, messages = of_newer(bench, raw, PLANTED)
+    assert messages > bench.settings.concurrency
+    before = {operation: written(raw, bench, operation) for operation in planted}
+    worker = bench.worker(options=["-P", pool])
+    eventually(lambda: worker.output().count("is left to a newer worker") == messages, "each is left")
+    assert unacknowledged(bench, raw) == messages
+
+    ours = bench.start(Action.CREATE)
+    assert bench.end(ours).operation.state is State.COMMITTED
+    eventually(
+        lambda: unacknowledged(bench, raw) == messages, "ours are acknowledged, and none of the others"
+    )
+    assert {operation: written(raw, bench, operation) for operation in planted} == before
+    for number in range(PLANTED):
+        assert {entry.method for entry in bench.history(group=GroupId(f"{bench.group}-{number}"))} == {"GET"}
+    assert worker.output().count("is left to a newer worker") == messages, "nobody tries again and again"
+
+    worker.stop()
+    assert unacknowledged(bench, raw) == messages
+    assert raw.llen(f"{bench.settings.key_prefix}celery:{OPERATIONS}") == 0
+
+
+def test_a_newer_worker_is_given_them_after_the_visibility_timeout(bench: Bench) -> None:
+    raw: redis.Redis = client(bench.settings)
+    (operation,), messages = of_newer(bench, raw, 1)
+    older = bench.worker("older")
+    eventually(lambda: older.output().count("is left to a newer worker") == messages, "each is left")
+    older.stop()
+    # There is no newer version to be started here: this one reads the record once it has its own format.
+    raw.hset(Keys(bench.settings.key_prefix).operation(operation), "format", "1")
+    bench.worker("newer")
+    end = bench.end(operation, bench.settings.visibility_timeout + 45)
+    assert end.operation.state is State.COMMITTED
+    eventually(lambda: unacknowledged(bench, raw) == 0, "nothing is left")
