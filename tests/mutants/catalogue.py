@@ -63,12 +63,11 @@ MUTANTS = (
     Mutant(
         "only those touched hosts are undone that confirmed their write",
         script=(
-            lua("begin", "redis.call('SADD', UNDO, host)\n", ""),
+            lua("begin", "change('SADD', UNDO, host)\n", ""),
             lua(
                 "record",
                 "  step.outcome = outcome\n",
-                "  step.outcome = outcome\n"
-                "  if outcome == 'applied' then redis.call('SADD', UNDO, host) end\n",
+                "  step.outcome = outcome\n  if outcome == 'applied' then change('SADD', UNDO, host) end\n",
             ),
         ),
         twin=(

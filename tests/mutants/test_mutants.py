@@ -26,17 +26,21 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[redis.Redis]:
         yield client
 
 
+def whole(script: Path) -> str:
+    """Return a script as it is sent: between what stands before and after each, or within that itself."""
+    record, serve = (script.with_name(f"{name}.lua").read_text("utf-8") for name in ("record", "serve"))
+    body = "" if script.name in ("record.lua", "serve.lua") else script.read_text("utf-8")
+    return f"{record}\nlocal function transition(ARGV)\n{body}\nend\n{serve}"
+
+
 @pytest.mark.parametrize("changes", CASES)
 def test_a_mutant_still_applies_and_is_valid_code(changes: tuple[Change, ...], server: redis.Redis) -> None:
     with copied(changes) as root:
         for change in changes:
-            text = (root / change.path).read_text("utf-8")
             if change.path.endswith(".py"):
-                ast.parse(text)
+                ast.parse((root / change.path).read_text("utf-8"))
             else:
-                shared = Path(change.path).with_name("record.lua")
-                before = "" if shared.name == Path(change.path).name else (root / shared).read_text("utf-8")
-                server.script_load(f"{before}\n{text}")
+                server.script_load(whole(root / change.path))
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
