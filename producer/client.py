@@ -17,7 +17,7 @@ from producer.moments import millis_of
 from producer.naming import new_id, parse_deadline, parse_limit, parse_note, whoami
 from producer.selecting import select
 from producer.stuck import Stuck, stuck
-from worker.inventory import Inventory, load_inventory
+from worker.inventory import Inventory, LiveInventory
 from worker.operation import model
 from worker.operation.errors import InvalidInput
 from worker.operation.model import Action, HostName, Millis
@@ -56,7 +56,8 @@ class ClusterClient:
         """`created_by` is kept in the record of each operation; `user@host` if it is left out."""
         self.settings = settings if settings is not None else default_settings()
         self.created_by = whoami() if created_by is None else parse_note("created_by", created_by)
-        self._inventory = inventory
+        self._given = inventory
+        self._live: LiveInventory | None = None
         self._link = Link(self.settings)
         self._broker = Broker(self.settings)
 
@@ -77,10 +78,15 @@ class ClusterClient:
 
     @property
     def inventory(self) -> Inventory:
-        """The hosts of the cluster, read when first needed. Raises InvalidInput."""
-        if self._inventory is None:
-            self._inventory = load_inventory(self.settings)
-        return self._inventory
+        """The hosts of the cluster, read when first needed, and again when their file changes.
+
+        Raises InvalidInput if they cannot be read the first time; later the inventory stays as it was.
+        """
+        if self._given is not None:
+            return self._given
+        if self._live is None:
+            self._live = LiveInventory(self.settings)
+        return self._live.current()
 
     def create_group(
         self,

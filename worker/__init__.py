@@ -17,7 +17,8 @@ The map:
 
     operation/   pure: model, states, classification of answers, decision, backoff
     store/       the record on Redis
-    inventory    which hosts there are          host, transport   one host's API over HTTP
+    inventory/   which hosts there are          host, transport   one host's API over HTTP
+    calling/     what stands between a step and a host
     steps/       the protocol, over a store, hosts and a clock that are passed in
     workflow     an operation -> its messages   tasks/            thin Celery shells around the steps
     celery       the application and its settings

@@ -21,7 +21,7 @@ class Host:
     verify: bool | str = True
     """For https: True, False, or the path of a file with the certificate authorities to trust."""
     token_file: str | None = None
-    """A file with a bearer token, read for each session."""
+    """A file with a bearer token, read for each call."""
     labels: Mapping[str, str] = field(default_factory=dict)
 
     @property

@@ -9,10 +9,11 @@ from typing import cast
 
 from celery import Celery
 
+from worker.calling import Renewed
 from worker.celery import Lockstep
 from worker.clock import SystemClock
 from worker.host import HostClient
-from worker.inventory import Inventory, load_inventory
+from worker.inventory import Inventory, LiveInventory
 from worker.operation.model import HostName
 from worker.operation.ports import HostApi
 from worker.settings import Settings
@@ -33,16 +34,21 @@ class Runtime:
 
 def build_runtime(settings: Settings) -> Runtime:
     """Build the real parts; the inventory is read, nothing is connected."""
-    return assemble(settings, connect(settings), real_hosts(settings, load_inventory(settings)))
+    return assemble(settings, connect(settings), real_hosts(settings, LiveInventory(settings)))
 
 
-def real_hosts(settings: Settings, inventory: Inventory) -> Callable[[HostName], HostApi | None]:
-    """Return a look-up of host clients by name."""
+def real_hosts(
+    settings: Settings, inventory: Inventory | LiveInventory
+) -> Callable[[HostName], HostApi | None]:
+    """Return a look-up of host clients by name, as the inventory has them at that moment."""
     clock = SystemClock()
 
     def find(name: HostName) -> HostApi | None:
         host = inventory.find(name)
-        return WatchedHost(HostClient(host, settings, clock, stopping)) if host else None
+        if host is None:
+            return None
+        api = WatchedHost(HostClient(host, settings, clock, stopping))
+        return Renewed(api, host.token_file) if host.token_file else api
 
     return find
 

@@ -1,14 +1,14 @@
-"""Which hosts there are: their URLs, TLS, tokens and labels."""
+"""Reading the hosts that the settings name, from a file or from URLs."""
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import cast
 from urllib.parse import urlsplit
 
+from worker.inventory.known import Inventory
+from worker.inventory.urls import parse_url
 from worker.operation.errors import InvalidInput
 from worker.operation.host import Host
 from worker.operation.model import HostName
@@ -16,62 +16,7 @@ from worker.operation.names import MAX_LENGTH, is_plain_name, show
 from worker.plainyaml import parse_plain
 from worker.settings import Settings
 
-DEFAULT_PORTS = {"http": 80, "https": 443}
-_NEVER_IN_A_URL = re.compile(r"[\x00-\x20\x7f\\]")
 KNOWN_KEYS = ("name", "url", "verify", "ca_file", "token_file", "labels")
-
-
-class Inventory:
-    """All hosts, by name, in the order in which they were given."""
-
-    def __init__(self, hosts: Iterable[Host]) -> None:
-        self._hosts: dict[HostName, Host] = {}
-        urls: dict[str, HostName] = {}
-        names: dict[str, HostName] = {}
-        for host in hosts:
-            twin = names.setdefault(host.name.casefold(), host.name)
-            if host.name in self._hosts or twin != host.name:
-                raise InvalidInput(
-                    f"host name {show(host.name)} stands twice in the inventory: names are unique"
-                )
-            if (other := urls.setdefault(host.url, host.name)) != host.name:
-                raise InvalidInput(
-                    f"url {show(host.url)} of host {show(host.name)} is that of {show(other)} too"
-                )
-            self._hosts[host.name] = host
-        if not self._hosts:
-            raise InvalidInput("the inventory is empty: set LOCKSTEP_HOSTS or LOCKSTEP_INVENTORY")
-
-    def __iter__(self) -> Iterator[Host]:
-        return iter(self._hosts.values())
-
-    def __len__(self) -> int:
-        return len(self._hosts)
-
-    def find(self, name: HostName) -> Host | None:
-        """Return a host by its name, or None."""
-        return self._hosts.get(name)
-
-    def select(self, names: Iterable[object] | None) -> tuple[Host, ...]:
-        """Return the named hosts, all for None; raise InvalidInput for an unknown name or an empty list."""
-        if names is None:
-            return tuple(self)
-        if isinstance(names, str):
-            raise InvalidInput(f"hosts {show(names)} is a string: give a list of host names")
-        chosen: dict[HostName, Host] = {}
-        for name in names:
-            host = self._hosts.get(cast(HostName, name)) if isinstance(name, str) else None
-            if host is None:
-                raise InvalidInput(f"host {show(name)} is not in the inventory; known: {self._known()}")
-            chosen[host.name] = host
-        if not chosen:
-            raise InvalidInput("the list of hosts is empty: name at least one, or leave it out for all")
-        return tuple(chosen.values())
-
-    def _known(self, most: int = 10) -> str:
-        names = list(self._hosts)
-        more = f", … ({len(names)} in all)" if len(names) > most else ""
-        return ", ".join(names[:most]) + more
 
 
 def load_inventory(settings: Settings) -> Inventory:
@@ -147,34 +92,3 @@ def _from_entry(number: int, entry: object) -> Host:
             f"host {show(name)} has labels {show(labels)}: give a mapping of strings (quote numbers)"
         )
     return Host(HostName(name), parse_url(entry.get("url")), ca_file or verify, token_file, dict(labels))
-
-
-def parse_url(value: object) -> str:
-    """Return a host's base URL in its one canonical form; raise InvalidInput naming the rule it breaks."""
-    shown = show(value)
-    if not isinstance(value, str) or not value:
-        raise InvalidInput(f"url {shown} is missing or not a string: give http://HOST:PORT")
-    if _NEVER_IN_A_URL.search(value):
-        raise InvalidInput(f"url {shown} has a blank, a backslash or a control character")
-    authority = value.partition("://")[2].partition("/")[0]
-    if authority.count(":") > 1 and "[" not in authority and "@" not in authority:
-        raise InvalidInput(f"url {shown} has a bare IPv6 address: put it in brackets")
-    try:
-        parts = urlsplit(value)
-        port = parts.port
-    except ValueError as error:
-        raise InvalidInput(f"url {shown} is malformed: {error}") from error
-    if parts.scheme not in DEFAULT_PORTS:
-        raise InvalidInput(f"url {shown} must start with http:// or https://")
-    if "@" in parts.netloc:
-        # The value is not shown: it holds a secret.
-        raise InvalidInput(f"url of {show(parts.hostname)} has a user or password in it: use token_file")
-    if "?" in value or "#" in value:
-        raise InvalidInput(f"url {shown} has a query or fragment: give scheme, host and port only")
-    host = (parts.hostname or "").rstrip(".")
-    if not host:
-        raise InvalidInput(f"url {shown} names no host")
-    if port == 0 or parts.netloc.endswith(":"):
-        raise InvalidInput(f"url {shown} has port {port if port is not None else 'missing'}: give 1 to 65535")
-    bracketed = f"[{host}]" if ":" in host else host
-    return f"{parts.scheme}://{bracketed}:{port or DEFAULT_PORTS[parts.scheme]}{parts.path.rstrip('/')}"

@@ -1,0 +1,247 @@
+"""The inventory follows its file, and nothing else."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from worker.inventory import LiveInventory, live, load_inventory
+from worker.operation.errors import InvalidInput
+from worker.operation.model import HostName
+from worker.settings import Settings
+
+PATIENCE = 10.0
+NODE1, NODE2, NODE3 = (HostName(f"node{n}") for n in (1, 2, 3))
+
+
+class Clock:
+    """Monotonic time that a test moves."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def time(self) -> float:
+        return time.time()
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    made = Clock()
+    monkeypatch.setattr(live, "time", made)
+    return made
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "hosts.yaml"
+    path.write_text(hosts("node1", "node2"))
+    return path
+
+
+@pytest.fixture
+def inventory(file: Path, clock: Clock) -> LiveInventory:
+    return LiveInventory(Settings(inventory=str(file)))
+
+
+def hosts(*names: str, port: int = 80) -> str:
+    return "hosts:\n" + "".join(f"  - {{name: {name}, url: 'http://{name}:{port}'}}\n" for name in names)
+
+
+def replace(file: Path, text: str, age: float = 60.0) -> None:
+    """Put another file in its place at once, as editors and `mv` do."""
+    fresh = file.with_suffix(".new")
+    fresh.write_text(text)
+    long_ago = time.time() - age
+    os.utime(fresh, (long_ago, long_ago))
+    fresh.replace(file)
+
+
+def names(inventory: LiveInventory) -> list[str]:
+    return [host.name for host in inventory.current()]
+
+
+def test_a_replaced_file_is_read_within_a_second(inventory: LiveInventory, file: Path, clock: Clock) -> None:
+    replace(file, hosts("node2", "node3"))
+    clock.now += live.LOOK_EVERY
+    assert names(inventory) == ["node2", "node3"]
+    assert inventory.find(NODE1) is None
+
+
+def test_the_file_is_looked_at_no_more_than_once_a_second(
+    inventory: LiveInventory, file: Path, clock: Clock
+) -> None:
+    replace(file, hosts("node2", "node3"))
+    clock.now += live.LOOK_EVERY - 0.01
+    assert names(inventory) == ["node1", "node2"]
+
+
+def test_a_host_that_is_not_known_is_looked_for_at_once(inventory: LiveInventory, file: Path) -> None:
+    replace(file, hosts("node3"))
+    assert inventory.find(NODE3) is not None
+
+
+def test_an_unchanged_file_is_not_read_again(
+    inventory: LiveInventory, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "load_inventory", lambda _: pytest.fail("read again"))
+    for _ in range(5):
+        clock.now += 2 * live.LOOK_EVERY
+        assert names(inventory) == ["node1", "node2"]
+
+
+def test_a_file_that_is_being_written_is_not_read_halfway(
+    inventory: LiveInventory, file: Path, clock: Clock
+) -> None:
+    file.write_text(hosts("node1"))
+    clock.now += live.LOOK_EVERY
+    assert names(inventory) == ["node1", "node2"], "written just now: whoever writes may not be done"
+    assert inventory.find(NODE3) is None
+    file.write_text(hosts("node1", "node3"))
+    clock.now += live.LOOK_EVERY
+    assert names(inventory) == ["node1", "node2"]
+    clock.now += live.LOOK_EVERY
+    assert names(inventory) == ["node1", "node3"]
+
+
+def test_many_looks_at_once_are_no_rest(inventory: LiveInventory, file: Path) -> None:
+    file.write_text(hosts("node1"))
+    for _ in range(5):
+        assert inventory.find(NODE3) is None
+    assert names(inventory) == ["node1", "node2"]
+
+
+def test_a_configmap_is_swapped(tmp_path: Path, clock: Clock) -> None:
+    """As the kubelet does it: a link to a directory is replaced, the file's own link stays."""
+    for version, text in (("v1", hosts("node1")), ("v2", hosts("node2"))):
+        (tmp_path / version).mkdir()
+        written = tmp_path / version / "inventory.yaml"
+        written.write_text(text)
+        os.utime(written, (1.0, 1.0))
+    (tmp_path / "..data").symlink_to("v1")
+    (tmp_path / "inventory.yaml").symlink_to("..data/inventory.yaml")
+    inventory = LiveInventory(Settings(inventory=str(tmp_path / "inventory.yaml")))
+    assert names(inventory) == ["node1"]
+
+    (tmp_path / "..data_tmp").symlink_to("v2")
+    (tmp_path / "..data_tmp").rename(tmp_path / "..data")
+    clock.now += live.LOOK_EVERY
+
+    assert names(inventory) == ["node2"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("hosts: [", "is not plain YAML"),
+        ("hosts: []\n", "has an empty list of hosts"),
+        (hosts("node1", "NODE1"), 'host name "NODE1" stands twice'),
+    ],
+)
+def test_a_broken_file_leaves_what_there_was_and_is_told_once(
+    inventory: LiveInventory, file: Path, clock: Clock, caplog: pytest.LogCaptureFixture, text: str, said: str
+) -> None:
+    replace(file, text)
+    for _ in range(3):
+        clock.now += live.AFTER_A_FAULT
+        assert names(inventory) == ["node1", "node2"]
+        assert inventory.find(NODE3) is None
+
+    (told,) = caplog.messages
+    assert told.startswith("the inventory stays as it was, 2 hosts: ")
+    assert said in told
+    assert "\n" not in told
+
+    replace(file, hosts("node3"))
+    clock.now += live.AFTER_A_FAULT
+    assert names(inventory) == ["node3"]
+
+
+def test_a_file_that_is_gone_leaves_what_there_was(
+    inventory: LiveInventory, file: Path, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    file.unlink()
+    clock.now += live.LOOK_EVERY
+    assert names(inventory) == ["node1", "node2"]
+    assert caplog.messages == [], "it may be on its way"
+    clock.now += live.LOOK_EVERY
+    assert names(inventory) == ["node1", "node2"]
+    assert caplog.messages[0].endswith("cannot be read: No such file or directory")
+
+
+def test_a_file_that_is_replaced_while_it_is_read_is_read_once_more(
+    inventory: LiveInventory, file: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = load_inventory
+
+    def replaced(settings: Settings) -> object:
+        found = read(settings)
+        monkeypatch.setattr(live, "load_inventory", read)
+        replace(file, hosts("node3"))
+        return found
+
+    monkeypatch.setattr(live, "load_inventory", replaced)
+    replace(file, hosts("node2"))
+    clock.now += live.LOOK_EVERY
+    assert names(inventory) == ["node1", "node2"]
+    clock.now += live.LOOK_EVERY
+    assert names(inventory) == ["node3"]
+
+
+def test_what_changed_is_told(
+    inventory: LiveInventory, file: Path, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    replace(file, hosts("node2", "node3", port=81))
+    clock.now += live.LOOK_EVERY
+    names(inventory)
+    assert caplog.messages == ["inventory read again: 2 hosts; new: node3; gone: node1; changed: node2"]
+
+
+def test_hosts_in_the_settings_never_change(clock: Clock) -> None:
+    inventory = LiveInventory(Settings(hosts="http://node1:1"))
+    clock.now += 100
+    assert names(inventory) == ["node1"]
+    assert inventory.find(NODE2) is None
+
+
+def test_a_broken_file_at_the_start_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="cannot be read"):
+        LiveInventory(Settings(inventory=str(tmp_path / "none.yaml")))
+
+
+def test_threads_see_whole_inventories_while_the_file_is_replaced(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "LOOK_EVERY", 0.0)
+    monkeypatch.setattr(live, "AT_REST", 0.0)
+    inventory = LiveInventory(Settings(inventory=str(file)))
+    seen: set[tuple[str, ...]] = set()
+    done = threading.Event()
+
+    def read() -> None:
+        while not done.is_set():
+            seen.add(tuple(names(inventory)))
+
+    readers = [threading.Thread(target=read) for _ in range(4)]
+    for reader in readers:
+        reader.start()
+    deadline = time.monotonic() + PATIENCE
+    try:
+        for turn in range(20):
+            wanted = ("node3",) if turn % 2 else ("node1", "node2")
+            replace(file, hosts(*wanted))
+            while tuple(names(inventory)) != wanted:
+                assert time.monotonic() < deadline
+    finally:
+        done.set()
+        for reader in readers:
+            reader.join()
+    assert seen == {("node1", "node2"), ("node3",)}

@@ -1,0 +1,132 @@
+"""A token that is replaced while it is used, over real HTTP."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import requests
+import responses
+
+from tests.unit.client import ATTEMPT, URL, G, client, write
+from worker.calling import Renewed
+from worker.operation.answer import ProbeAnswer, Probed, WriteAnswer, Wrote
+from worker.operation.model import Action
+
+GROUPS = f"{URL}/v1/group/"
+Said = tuple[int, dict[str, str], str]
+
+
+class Door:
+    """A node that wants one token, which may change just before it looks."""
+
+    def __init__(self, file: Path, wanted: str) -> None:
+        self.file = file
+        self.wanted = wanted
+        self.shown: list[str | None] = []
+        self.before_looking: Callable[[], None] = lambda: None
+        """Called at the first request only."""
+
+    def answer(self, request: requests.PreparedRequest) -> Said:
+        meanwhile, self.before_looking = self.before_looking, lambda: None
+        meanwhile()
+        token = request.headers.get("Authorization")
+        self.shown.append(token)
+        if token != f"Bearer {self.wanted}":
+            return 401, {}, ""
+        return (404, {}, "") if request.method == "GET" else (201, {}, "")
+
+    def rotate(self) -> None:
+        """Put the wanted token in the place of the file, as a Secret's volume does."""
+        fresh = self.file.with_suffix(".new")
+        fresh.write_text(f"{self.wanted}\n")
+        fresh.replace(self.file)
+
+
+@pytest.fixture
+def door(tmp_path: Path) -> Door:
+    file = tmp_path / "token"
+    file.write_text("old\n")
+    return Door(file, "new")
+
+
+@pytest.fixture
+def host(door: Door) -> Renewed:
+    return Renewed(client(token_file=str(door.file)), str(door.file))
+
+
+def ask(door: Door, host: Renewed) -> ProbeAnswer:
+    with responses.RequestsMock() as web:
+        web.add_callback("GET", f"{GROUPS}g/", door.answer)
+        return host.probe(G)
+
+
+def post(door: Door, host: Renewed) -> WriteAnswer:
+    with responses.RequestsMock() as web:
+        web.add_callback("POST", GROUPS, door.answer)
+        return host.write(Action.CREATE, G, ATTEMPT, 1e18)
+
+
+def test_a_get_is_repeated_with_the_token_that_came_meanwhile(door: Door, host: Renewed) -> None:
+    door.before_looking = door.rotate
+    assert ask(door, host).probed is Probed.SEEN
+    assert door.shown == ["Bearer old", "Bearer new"]
+
+
+def test_a_get_with_the_same_token_is_not_repeated(door: Door, host: Renewed) -> None:
+    assert ask(door, host).probed is Probed.MISCONFIGURED
+    assert door.shown == ["Bearer old"]
+
+
+def test_a_get_is_repeated_once(door: Door, host: Renewed) -> None:
+    door.wanted = "another"
+
+    def rotate_wrongly() -> None:
+        door.rotate()
+        door.wanted = "a third"
+
+    door.before_looking = rotate_wrongly
+    assert ask(door, host).probed is Probed.MISCONFIGURED
+    assert door.shown == ["Bearer old", "Bearer another"]
+
+
+def test_a_write_with_the_same_token_is_refused(door: Door, host: Renewed) -> None:
+    assert post(door, host) == WriteAnswer(Wrote.REFUSED, "401")
+
+
+def test_a_write_whose_token_was_replaced_is_left_to_an_attempt_of_its_own(door: Door, host: Renewed) -> None:
+    door.before_looking = door.rotate
+    said = post(door, host)
+    assert said == WriteAnswer(Wrote.NOT_APPLIED, "401 to a token that was replaced meanwhile")
+    assert door.shown == ["Bearer old"], "nothing is sent twice within one attempt"
+    assert post(door, host).wrote is Wrote.APPLIED
+
+
+def test_a_token_that_is_written_in_place_counts_too(door: Door, host: Renewed) -> None:
+    def written() -> None:
+        door.file.write_text("new\n")
+        os.utime(door.file, (1.0, 1.0))
+
+    door.before_looking = written
+    assert ask(door, host).probed is Probed.SEEN
+
+
+def test_another_refusal_stays_one(door: Door, host: Renewed) -> None:
+    def forbid(request: requests.PreparedRequest) -> Said:
+        door.rotate()
+        return 403, {}, ""
+
+    with responses.RequestsMock() as web:
+        web.add_callback("POST", GROUPS, forbid)
+        web.add_callback("GET", f"{GROUPS}g/", forbid)
+        assert host.write(Action.CREATE, G, ATTEMPT, 1e18).wrote is Wrote.REFUSED
+        assert host.probe(G).probed is Probed.MISCONFIGURED
+        assert len(web.calls) == 2
+
+
+def test_without_its_file_nothing_is_sent(door: Door, host: Renewed) -> None:
+    door.file.unlink()
+    assert host.probe(G).text == "not sent: token file of node1: No such file or directory"
+    assert write(client(token_file=str(door.file))).wrote is Wrote.NOT_APPLIED

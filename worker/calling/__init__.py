@@ -1,0 +1,5 @@
+"""What stands between a step and a host's API; each part is a HostApi around another."""
+
+from worker.calling.tokens import Renewed
+
+__all__ = ["Renewed"]
