@@ -6,14 +6,11 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Iterator
 
-import redis.asyncio
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-
-from producer.link import COALESCE, CONFIRM, GIVE_UP, Link, is_decisive
+from producer.link import COALESCE, CONFIRM, Link, brief, is_decisive
 from worker.operation.errors import StoreUnavailable
 from worker.operation.model import Operation, OperationId
 from worker.settings import Settings
+from worker.store.connection import async_client
 from worker.store.scripts import store_errors
 
 LOOK_AGAIN = 1.0
@@ -60,15 +57,7 @@ class AsyncEvents:
     """What `Events` is, for asyncio. Bound to the event loop that first uses it."""
 
     def __init__(self, settings: Settings, channel: str) -> None:
-        self._client = redis.asyncio.Redis.from_url(
-            settings.redis_url,
-            decode_responses=True,
-            socket_timeout=min(settings.redis_timeout, GIVE_UP),
-            socket_connect_timeout=min(settings.redis_connect_timeout, GIVE_UP),
-            socket_keepalive=True,
-            health_check_interval=15,
-            retry=Retry(NoBackoff(), 0),
-        )
+        self._client = async_client(brief(settings))
         self._pubsub = self._client.pubsub()
         self._channel = channel
         self._subscribed = False

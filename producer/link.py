@@ -170,15 +170,19 @@ class Events:
         self._pubsub.close()
 
 
-def _brief_client(settings: Settings) -> redis.Redis:
-    """Return a client that gives up soon and never tries again by itself."""
-    brief = settings.model_copy(
+def brief(settings: Settings) -> Settings:
+    """Return the settings of a connection that gives up soon."""
+    return settings.model_copy(
         update={
             "redis_timeout": min(settings.redis_timeout, GIVE_UP),
             "redis_connect_timeout": min(settings.redis_connect_timeout, GIVE_UP),
         }
     )
-    made = client(brief)
+
+
+def _brief_client(settings: Settings) -> redis.Redis:
+    """Return a client that gives up soon and never tries again by itself."""
+    made = client(brief(settings))
     made.set_retry(Retry(NoBackoff(), 0))
     return made
 

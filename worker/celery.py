@@ -7,6 +7,7 @@ from typing import Any
 from celery import Celery, Task
 from kombu import Exchange, Queue
 
+from worker.reaching import sentinel_options, socket_options, tls_options
 from worker.settings import Settings, load_settings
 
 OPERATIONS = "operations"
@@ -81,15 +82,15 @@ def make_app(settings: Settings) -> Lockstep:
 
 def configuration(settings: Settings) -> dict[str, Any]:
     """Return Celery's settings, each with its reason."""
-    sockets = {
-        "socket_timeout": settings.redis_timeout,  # a frozen Redis is noticed
-        "socket_connect_timeout": settings.redis_connect_timeout,
-        "socket_keepalive": True,  # a silently cut connection is noticed
-        "health_check_interval": 15,
-    }
+    sentinels = settings.address.sentinels
+    watched: dict[str, Any] = {}
+    if sentinels is not None:
+        watched = {"master_name": sentinels.master, "sentinel_kwargs": sentinel_options(settings)}
     return {
-        "broker_url": settings.redis_url,
-        "result_backend": settings.redis_url,
+        "broker_url": settings.address.celery_url,
+        "result_backend": settings.address.celery_url,
+        "broker_use_ssl": tls_options(settings) or None,
+        "redis_backend_use_ssl": tls_options(settings) or None,
         # JSON only: a pickle message could run code.
         "accept_content": ["json"],
         "result_accept_content": ["json"],
@@ -119,7 +120,8 @@ def configuration(settings: Settings) -> dict[str, Any]:
         "broker_channel_error_retry": True,
         "broker_connection_timeout": settings.redis_connect_timeout,
         "broker_transport_options": {
-            **sockets,
+            **socket_options(settings),
+            **watched,
             # Above the longest task + the 21 s that dispatching a chord may take + the longest countdown.
             "visibility_timeout": settings.visibility_timeout,
             # Look for unacknowledged messages every few seconds; the defaults take 100 s.
@@ -133,6 +135,7 @@ def configuration(settings: Settings) -> dict[str, Any]:
             "global_keyprefix": f"{settings.key_prefix}celery:",
             # By default 20 s, while a sweep or a producer waits; the next sweep makes up for it.
             "retry_policy": {"max_retries": 3, "interval_start": 0, "interval_step": 0.2, "interval_max": 1},
+            **watched,
         },
         "redis_socket_timeout": settings.redis_timeout,
         "redis_socket_connect_timeout": settings.redis_connect_timeout,

@@ -6,9 +6,10 @@ import difflib
 import os
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from worker.address import Address, read_address, without_password
 from worker.operation.backoff import Backoff
 from worker.operation.errors import InvalidInput
 from worker.operation.limits import Limits
@@ -28,7 +29,21 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
 
     redis_url: str = "redis://127.0.0.1:6379/0"
-    """Broker, results and record. It must persist: appendonly yes, appendfsync always, noeviction."""
+    """Broker, results and record. It must persist: appendonly yes, appendfsync always, noeviction.
+    `rediss://…` is TLS. `sentinel://HOST:PORT,HOST:PORT/0?master=NAME` asks Sentinels for the primary, and
+    `sentinels://…` does so with TLS."""
+    redis_ca_file: str = ""
+    """Path of the PEM file of the authority that signed Redis' certificate, besides those that the system
+    trusts. With TLS the certificate and its name are always verified."""
+    redis_cert_file: str = ""
+    """Path of a PEM file with this client's own certificate, for a Redis that asks for one."""
+    redis_key_file: str = ""
+    """Path of the PEM file with the key of `redis_cert_file`."""
+    replicas_wait: Annotated[int, Field(ge=0)] | None = None
+    """So many replicas must have what a write to a host, or an answer to somebody, rests on. Unset, it is 1
+    with Sentinels, else 0. Half of the replicas, rounded up, makes a majority of the servers."""
+    replicas_wait_ms: Count = 1000
+    """Milliseconds that they have for it. Without them no write goes to a host; the step is repeated."""
     key_prefix: str = "lockstep:"
     """Before every key of the record; Celery's own keys get `{key_prefix}celery:`."""
     hosts: str = ""
@@ -117,6 +132,19 @@ class Settings(BaseSettings):
         rules = (
             (self.connect_timeout <= self.call_timeout, "connect_timeout must not exceed call_timeout"),
             (self.read_timeout <= self.call_timeout, "read_timeout must not exceed call_timeout"),
+    @field_validator("redis_url")
+    @classmethod
+    def _check_redis_url(cls, url: str) -> str:
+        read_address(url)
+        return url
+
+    @field_validator("redis_ca_file", "redis_cert_file", "redis_key_file")
+    @classmethod
+    def _check_file(cls, path: str) -> str:
+        if path and not os.access(path, os.R_OK):
+            raise ValueError("this file cannot be read: see that it is there, and who may read it")
+        return path
+
             (self.settle_seconds >= self.read_timeout, "settle_seconds must be at least read_timeout"),
             (self.backoff_base <= self.backoff_cap, "backoff_base must not exceed backoff_cap"),
             (
@@ -133,12 +161,36 @@ class Settings(BaseSettings):
                 raise ValueError(rule)
         return self
 
+            (
+                bool(self.redis_cert_file) == bool(self.redis_key_file),
+                "redis_cert_file and redis_key_file belong together",
+            ),
+            (
+                self.address.tls or not (self.redis_ca_file or self.redis_cert_file),
+                "redis_ca_file and redis_cert_file are for TLS: redis_url must begin with rediss:// or sentinels://",
+            ),
+            (
+                1000 * self.redis_timeout > self.replicas_wait_ms,
+                "replicas_wait_ms must be less than redis_timeout",
+            ),
     @property
     def limits(self) -> Limits:
         """The limits that the store's transitions work with."""
         return Limits(
             send_within=_ms(self.send_within),
             call=_ms(self.call_timeout),
+    @property
+    def address(self) -> Address:
+        """Where Redis is."""
+        return read_address(self.redis_url)
+
+    @property
+    def replicas(self) -> int:
+        """How many replicas must have what a write to a host rests on."""
+        if self.replicas_wait is not None:
+            return self.replicas_wait
+        return 1 if self.address.sentinels else 0
+
             settle=_ms(self.settle_seconds),
             patience=_ms(self.sweep_patience),
             longest_countdown=_ms(self.backoff_cap),
@@ -151,6 +203,8 @@ class Settings(BaseSettings):
     def forward_backoff(self) -> Backoff:
         """Delays between the tries of a forward step."""
         return Backoff(self.backoff_base, self.backoff_cap)
+            replicas=self.replicas,
+            replicas_within=self.replicas_wait_ms,
 
     @property
     def rollback_backoff(self) -> Backoff:
@@ -186,4 +240,7 @@ def _one_line(error: ValidationError) -> str:
     if not first["loc"]:
         return f"settings contradict each other: {said}"
     name = PREFIX + str(first["loc"][0]).upper()
-    return f"{name}={show(first['input'])}: {said}"
+    given = first["input"]
+    if name == f"{PREFIX}REDIS_URL" and isinstance(given, str):
+        given = without_password(given)
+    return f"{name}={show(given)}: {said}"

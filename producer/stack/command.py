@@ -22,6 +22,7 @@ from producer.stack.redis_server import check_redis
 from producer.stack.roles import FLOWER_PORT
 from producer.stack.signals import Stopped, stoppable
 from producer.stack.stack import PREFIX, Stack
+from worker.address import read_address
 from worker.operation.errors import InvalidInput
 from worker.settings import load_settings
 
@@ -91,7 +92,7 @@ def show(stack: Stack, ignored: Sequence[str]) -> None:
     """Print every address, and what to type next."""
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold")
-    table.add_row("Redis", without_password(stack.redis_url))
+    table.add_row("Redis", read_address(stack.redis_url).shown)
     pages = {**stack.nodes, "admin": stack.admin_url}
     width = max(map(len, pages))
     for number, (name, url) in enumerate(pages.items()):
@@ -162,12 +163,6 @@ def lockstep() -> str:
     command = Path(sys.executable).with_name("lockstep")
     here = Path.cwd()
     return str(command.relative_to(here) if command.is_relative_to(here) else command)
-
-
-def without_password(url: str) -> str:
-    """Show a URL without what is secret in it."""
-    password = urlsplit(url).password
-    return url.replace(f":{password}@", ":***@", 1) if password else url
 
 
 def link(url: str) -> str:

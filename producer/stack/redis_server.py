@@ -107,13 +107,14 @@ def packaged_server() -> Path | None:
 
 
 def check_redis(url: str) -> None:
-    """Reach a Redis that is not ours. Raises StackError, which shows no password."""
+    """Reach a Redis that is not ours, as workers will. Raises StackError, which shows no password."""
     import redis
 
+    from worker.settings import load_settings
+    from worker.store.connection import client
+
     try:
-        with redis.Redis.from_url(url, socket_timeout=3, socket_connect_timeout=3) as client:
-            client.ping()
-    except ValueError as error:
-        raise StackError(f"the URL given for Redis is none: {error}") from error
+        with client(load_settings(redis_url=url)) as found:
+            found.ping()
     except redis.RedisError as error:
         raise StackError(f"the Redis given does not answer: {error}") from error

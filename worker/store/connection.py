@@ -1,15 +1,20 @@
-"""How Redis is reached: time-outs, keepalive and bounded retries on every connection."""
+"""How Redis is reached: time-outs, keepalive, TLS and bounded retries on every connection."""
 
 from __future__ import annotations
 
-import re
+from typing import Any
 
 import redis
-from redis.backoff import ExponentialBackoff
+import redis.asyncio
+import redis.asyncio.retry
+import redis.asyncio.sentinel
+from redis.backoff import ExponentialBackoff, NoBackoff
 from redis.retry import Retry
+from redis.sentinel import Sentinel
 
 from worker.operation.errors import InvalidInput
 from worker.operation.names import show
+from worker.reaching import sentinel_options, server_options, socket_options, tls_options
 from worker.settings import Settings
 from worker.store.keys import Keys
 from worker.store.redis import RedisStore
@@ -25,18 +30,43 @@ def connect(settings: Settings) -> RedisStore:
 
 def client(settings: Settings) -> redis.Redis:
     """Return a Redis client with the settings' time-outs; nothing is sent yet. Threads may share it."""
+    options = {
+        **_options(settings),
+        "retry": Retry(ExponentialBackoff(cap=1.0, base=0.05), RETRIES),
+        "retry_on_error": [redis.ConnectionError, redis.TimeoutError],
+    }
+    sentinels = settings.address.sentinels
+    if sentinels is not None:
+        # Whichever does not answer is not asked twice: there are others.
+        asking = {**sentinel_options(settings), "retry": Retry(NoBackoff(), 0)}
+        asked = Sentinel(sentinels.hosts, sentinel_kwargs=asking)  # type: ignore[no-untyped-call]
+        found: redis.Redis = asked.master_for(sentinels.master, **options)  # type: ignore[no-untyped-call]
+        return found
     try:
-        return redis.Redis.from_url(
-            settings.redis_url,
-            decode_responses=True,
-            socket_timeout=settings.redis_timeout,
-            socket_connect_timeout=settings.redis_connect_timeout,
-            socket_keepalive=True,
-            health_check_interval=15,
-            retry=Retry(ExponentialBackoff(cap=1.0, base=0.05), RETRIES),
-            retry_on_error=[redis.ConnectionError, redis.TimeoutError],
-        )
+        return redis.Redis.from_url(settings.redis_url, **options)
     except ValueError as error:
-        # The value is shown only up to its password.
-        shown = show(re.sub(r"//.*@", "//…@", settings.redis_url))
-        raise InvalidInput(f"LOCKSTEP_REDIS_URL={shown}: {error}") from error
+        raise InvalidInput(f"LOCKSTEP_REDIS_URL={show(settings.address.shown)}: {error}") from error
+
+
+def async_client(settings: Settings) -> redis.asyncio.Redis:
+    """Return the same for asyncio, without retries; bound to the event loop that first uses it."""
+    once = redis.asyncio.retry.Retry(NoBackoff(), 0)
+    options = {**_options(settings), "retry": once}
+    sentinels = settings.address.sentinels
+    if sentinels is None:
+        return redis.asyncio.Redis.from_url(settings.redis_url, **options)
+    asking = {**sentinel_options(settings), "retry": once}
+    asked = redis.asyncio.sentinel.Sentinel(  # type: ignore[no-untyped-call]
+        sentinels.hosts, sentinel_kwargs=asking
+    )
+    found: redis.asyncio.Redis = asked.master_for(sentinels.master, **options)
+    return found
+
+
+def _options(settings: Settings) -> dict[str, Any]:
+    return {
+        "decode_responses": True,
+        **socket_options(settings),
+        **tls_options(settings),
+        **server_options(settings),
+    }

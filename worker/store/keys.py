@@ -43,6 +43,11 @@ class Keys:
         """Hash: host -> who paused it, when and why, as JSON; outlives retention."""
         return f"{self.prefix}paused"
 
+    @property
+    def fence(self) -> str:
+        """String: written before replicas are waited for; worth nothing by itself."""
+        return f"{self.prefix}fence"
+
     def operation(self, operation: OperationId) -> str:
         """Hash: the operation's own fields."""
         return f"{self.prefix}op:{operation}"

@@ -43,6 +43,7 @@ from worker.store.ends import RedisEnds
 from worker.store.keys import Keys
 from worker.store.pauses import refused
 from worker.store.records import step_from
+from worker.store.replicas import Replicas
 from worker.store.scripts import Scripts
 
 
@@ -51,7 +52,8 @@ class RedisStore(RedisEnds):
 
     def __init__(self, client: redis.Redis, keys: Keys, limits: Limits) -> None:
         super().__init__(client, keys, limits)
-        self._scripts = Scripts(client, keys)
+        replicas = Replicas(keys.fence, limits.replicas, limits.replicas_within)
+        self._scripts = Scripts(client, keys, replicas)
 
     def accept(self, request: Request) -> Accepted | Busy | Stale:
         """Record an operation and take its lock. Raises OperationIdReused, HostPaused and StoreFull."""

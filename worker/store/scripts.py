@@ -16,8 +16,19 @@ from worker.operation.model import OperationId
 from worker.store.gathering import Argument, Arguments, Gathering, Kind
 from worker.store.keys import Keys
 from worker.store.records import newer_format
+from worker.store.replicas import ASKED, CONFIRMED, Replicas
 
-REFUSALS = ("NOAUTH", "WRONGPASS", "NOPERM", "DENIED", "MISCONF", "LOADING", "DB index", "invalid username")
+REFUSALS = (
+    "NOAUTH",
+    "WRONGPASS",
+    "NOPERM",
+    "DENIED",
+    "MISCONF",
+    "LOADING",
+    "NOREPLICAS",
+    "DB index",
+    "invalid username",
+)
 _FORMAT_ERROR = "LOCKSTEPFORMAT"
 
 
@@ -50,9 +61,10 @@ class Scripts:
     fsync for all, and one script run for those of one kind on one operation.
     """
 
-    def __init__(self, client: redis.Redis, keys: Keys) -> None:
+    def __init__(self, client: redis.Redis, keys: Keys, replicas: Replicas) -> None:
         self._client = client
         self._keys = keys
+        self._replicas = replicas
         self._texts: dict[str, tuple[str, str]] = {}
         self._gathering = Gathering(self._send)
 
@@ -66,23 +78,43 @@ class Scripts:
             return self._gathering.run((name, operation), arguments)
 
     def _send(self, calls: Mapping[Kind, Sequence[Arguments]]) -> dict[Kind, Sequence[object] | Exception]:
-        kinds = list(calls)
-        pipe = self._client.pipeline(transaction=False)
-        for kind in kinds:
-            pipe.evalsha(self._text(kind[0])[1], *self._arguments(kind, calls[kind]))
-        replies = dict(zip(kinds, pipe.execute(raise_on_error=False), strict=True))
-        for kind, reply in replies.items():
-            if isinstance(reply, redis.exceptions.NoScriptError):
-                replies[kind] = self._send_whole(kind, calls[kind])
-        return replies
+        replies: dict[Kind, Sequence[object] | Exception] = {}
+        if self._replicas.behind and self._replicas.concern(calls):
+            replies = self._unconfirmed(calls)
+            calls = {kind: same for kind, same in calls.items() if kind not in replies}
+        replies |= self._execute(calls, whole=False)
+        unknown = [
+            kind for kind, reply in replies.items() if isinstance(reply, redis.exceptions.NoScriptError)
+        ]
+        return replies | self._execute({kind: calls[kind] for kind in unknown}, whole=True)
 
-    def _send_whole(self, kind: Kind, calls: Sequence[Arguments]) -> Sequence[object] | Exception:
-        try:
-            return cast(
-                list[object], self._client.eval(self._text(kind[0])[0], *self._arguments(kind, calls))
-            )
-        except redis.RedisError as error:
-            return error
+    def _unconfirmed(self, calls: Mapping[Kind, object]) -> dict[Kind, Sequence[object] | Exception]:
+        """Refuse what replicas must confirm while they lack what came before: nothing is begun in vain."""
+        pipe = self._client.pipeline(transaction=False)
+        self._replicas.ask(pipe)
+        error = self._replicas.missing(pipe.execute(raise_on_error=False))
+        return {kind: error for kind in calls if error and kind[0] in CONFIRMED}
+
+    def _execute(
+        self, calls: Mapping[Kind, Sequence[Arguments]], *, whole: bool
+    ) -> dict[Kind, Sequence[object] | Exception]:
+        if not calls:
+            return {}
+        pipe = self._client.pipeline(transaction=False)
+        for kind, same in calls.items():
+            text, digest = self._text(kind[0])
+            run = pipe.eval if whole else pipe.evalsha
+            run(text if whole else digest, *self._arguments(kind, same))
+        confirm = self._replicas.concern(calls)
+        if confirm:
+            self._replicas.ask(pipe)
+        said = pipe.execute(raise_on_error=False)
+        replies: dict[Kind, Sequence[object] | Exception] = dict(zip(calls, said, strict=False))
+        error = self._replicas.missing(said[-ASKED:]) if confirm else None
+        for kind, reply in replies.items():
+            if error and kind[0] in CONFIRMED and not isinstance(reply, Exception):
+                replies[kind] = error
+        return replies
 
     def _arguments(self, kind: Kind, calls: Sequence[Arguments]) -> tuple[Any, ...]:
         keys = self._keys.for_transition(kind[1])

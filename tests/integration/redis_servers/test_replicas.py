@@ -1,0 +1,144 @@
+"""A write to a host, and what somebody is told, rests on nothing that a replica does not have."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
+from functools import partial
+from typing import TypeVar
+
+import pytest
+
+from producer.stack.cluster import MockCluster
+from producer.stack.guard import Guard
+from tests.integration.redis_servers.servers import Replicated
+from tests.integration.worker.harness import Bench, eventually
+from worker.operation.errors import StoreUnavailable
+from worker.operation.model import Action, AttemptId, Decision, GroupId, OperationId, Presence, Seen
+from worker.store.base import Accepted, Forward, Request, Verdict
+from worker.store.connection import connect
+from worker.store.redis import RedisStore
+from worker.workflow import publish_forward
+
+T = TypeVar("T")
+
+ABSENT = Seen(Presence.ABSENT)
+FIRST, SECOND = AttemptId("first"), AttemptId("second")
+WAIT = {"replicas_wait": "1", "replicas_wait_ms": "300"}
+
+
+@pytest.fixture(scope="module")
+def guard() -> Iterator[Guard]:
+    with closing(Guard()) as guard:
+        yield guard
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory, guard: Guard) -> tuple[Replicated, Replicated]:
+    """A primary and its replica, in sync."""
+    directory = tmp_path_factory.mktemp("servers")
+    primary = Replicated(directory / "primary", guard)
+    primary.start()
+    replica = Replicated(directory / "replica", guard, primary)
+    replica.start()
+    eventually(replica.in_sync, "the replica is in sync")
+    return primary, replica
+
+
+@pytest.fixture(scope="module")
+def served(
+    tmp_path_factory: pytest.TempPathFactory, guard: Guard, pair: tuple[Replicated, Replicated]
+) -> Iterator[Bench]:
+    """Workers and beat that wait for the replica."""
+    directory = tmp_path_factory.mktemp("served")
+    cluster = MockCluster(directory, 3, guard=guard)
+    cluster.start()
+    with closing(Bench(pair[0], cluster, guard, directory / "bench", WAIT)) as bench:
+        bench.run_all()
+        yield bench
+
+
+def request(bench: Bench, name: str, action: Action = Action.CREATE) -> Request:
+    """An operation on a group, both of this name; nothing publishes it."""
+    hosts = tuple(host.ref for host in bench.inventory)
+    return Request(OperationId(name), GroupId(name), action, hosts, 60_000, "test")
+
+
+def store(bench: Bench, **changed: object) -> RedisStore:
+    """A store whose connections are its own, and remember nothing of what others have waited for."""
+    return connect(bench.settings.model_copy(update={"key_prefix": "apart:", **changed}))
+
+
+def refused(call: Callable[[], object]) -> None:
+    with pytest.raises(StoreUnavailable, match=r"^0 of 1 replicas of Redis had the last write after 300 ms"):
+        call()
+
+
+def served_again(call: Callable[[], T]) -> T:
+    """What a call returns once the replica has caught up."""
+
+    def look() -> list[T]:
+        with suppress(StoreUnavailable):
+            return [call()]
+        return []
+
+    return eventually(look, "the replica has caught up")[0]
+
+
+def test_every_transition_that_something_rests_on_waits(
+    served: Bench, pair: tuple[Replicated, Replicated]
+) -> None:
+    asked = request(served, "waits")
+    host, op = asked.hosts[0], asked.id
+    key = (op, host.name, host.fingerprint)
+    with pair[1].frozen():
+        refused(lambda: store(served).accept(asked))
+    known = store(served)
+    assert served_again(lambda: known.accept(asked)) is Accepted.EXISTING
+    with pair[1].frozen():
+        refused(lambda: store(served).begin(*key, ABSENT, FIRST))
+        # It is open, so that this call writes nothing; the replica must have it all the same.
+        refused(lambda: store(served).begin(*key, ABSENT, FIRST))
+    assert served_again(lambda: known.begin(*key, ABSENT, FIRST)).next is Forward.SEND
+    with pair[1].frozen():
+        assert known.finish(op, host.name, FIRST, Verdict.APPLIED, "POST 201").next is Forward.DONE
+        refused(lambda: store(served).decide(op, Decision.ROLL_BACK, "because"))
+        refused(lambda: store(served).decide(op, Decision.ROLL_BACK, "because"))
+        refused(lambda: store(served).cancel(op, "because"))
+        refused(lambda: store(served).begin_undo(*key, SECOND))
+        refused(lambda: store(served).abandon(op, host.name, "because"))
+    assert served_again(lambda: known.decide(op, Decision.ROLL_BACK, "because")) is Decision.ROLL_BACK
+
+
+def test_while_the_replica_is_behind_nothing_is_begun_in_vain(
+    served: Bench, pair: tuple[Replicated, Replicated]
+) -> None:
+    asked = request(served, "vain")
+    host, op = asked.hosts[0], asked.id
+    known = store(served)
+    served_again(lambda: known.accept(asked))
+
+    def begin(attempt: str) -> Forward:
+        return known.begin(op, host.name, host.fingerprint, ABSENT, AttemptId(attempt)).next
+
+    with pair[1].frozen():
+        for attempt in "abcdef":
+            refused(partial(begin, attempt))
+    assert served_again(lambda: begin("z")) is Forward.SEND
+    step = next(step for step in known.steps(op) if step.host == host.name)
+    assert sorted(attempt.id for attempt in step.attempts) == ["a", "z"]
+
+
+def test_no_write_reaches_a_host_while_the_replica_stands_still(
+    served: Bench, pair: tuple[Replicated, Replicated]
+) -> None:
+    careless = store(served, key_prefix=served.settings.key_prefix, replicas_wait=0)
+    asked = request(served, "still")
+    with pair[1].frozen():
+        careless.accept(asked)
+        publish_forward(served.app, asked.id, asked.group, asked.action, served.hosts)
+        eventually(lambda: len(served.history(group=asked.group)) >= 12, "workers have looked often")
+        assert {entry.method for entry in served.history(group=asked.group)} == {"GET"}
+        assert careless.tally(asked.id).decision is None  # type: ignore[union-attr]
+    assert served.end(asked.id).operation.decision is Decision.COMMIT
+    assert served.holding(asked.group) == set(served.hosts)
