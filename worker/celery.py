@@ -54,16 +54,19 @@ class LockstepTask(Task):  # type: ignore[type-arg]
 
 
 def headers_for(args: tuple[str, ...]) -> dict[str, str]:
-    """Return the message headers of a task whose arguments are (operation, group[, host])."""
+    """Return the message headers of a task whose arguments are (operation, group[, host, …])."""
     return {"argsrepr": describe(*args), "root_id": args[0]}
 
 
-def describe(operation: str, group: str, host: str | None = None) -> str:
+def describe(operation: str, group: str, *hosts: str) -> str:
     """Return a task's arguments as events carry them: `team-a @ node3 · op 7f3c81d2aa01`.
 
     The id is whole, so that a search for it finds the operation; Flower's rows shorten it.
     """
-    return f"{group} @ {host} · op {operation}" if host else f"{group} · op {operation}"
+    where = ""
+    if hosts:
+        where = f" @ {hosts[0]}" if len(hosts) == 1 else f" @ {len(hosts)} hosts, {hosts[0]} to {hosts[-1]}"
+    return f"{group}{where} · op {operation}"
 
 
 class Lockstep(Celery):

@@ -104,8 +104,9 @@ class Settings(BaseSettings):
     """Groups per patrol, so that it never floods the hosts with GETs."""
 
     visibility_timeout: Seconds = 90.0
-    """A killed worker's messages are delivered again after so long. Above three calls + the chord's dispatch
-    lease + the longest countdown; at the defaults 3 * 15 + 21 + 8 = 74 s."""
+    """A killed worker's messages are delivered again after so long. Above the longest task (a call's time in
+    which the last of its hosts is begun, then three calls) + the chord's dispatch lease + the longest
+    countdown; at the defaults 4 * 15 + 21 + 8 = 89 s."""
     restore_every: Count = 5
     """Seconds between looks for messages whose visibility timeout has passed."""
     result_expires: Seconds = 86_400.0
@@ -115,6 +116,11 @@ class Settings(BaseSettings):
     redis_connect_timeout: Seconds = 3.0
     concurrency: Count = 32
     """Threads per worker: the work is waiting for hosts."""
+    hosts_per_task: Count | None = None
+    """Hosts that one task carries. Unset, it is one up to 50 hosts, so that Flower shows each, and 16 to 64
+    above, for a message costs more than a host's two calls."""
+    slice_threads: Count = 64
+    """Hosts of such tasks that one worker process works on at the same time."""
     heartbeat_dir: str = ""
     """Where a worker keeps the files that `python -m worker.telemetry.probe` reads; by default below the
     directory for temporary files, which is right for one worker per container. Of several on one machine
@@ -128,7 +134,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _check_relations(self) -> Settings:
-        longest = 3 * self.call_timeout + CHORD_DISPATCH_LEASE + self.backoff_cap
+        longest = 4 * self.call_timeout + CHORD_DISPATCH_LEASE + self.backoff_cap
         rules = (
             (self.connect_timeout <= self.call_timeout, "connect_timeout must not exceed call_timeout"),
             (self.read_timeout <= self.call_timeout, "read_timeout must not exceed call_timeout"),
@@ -151,7 +157,7 @@ class Settings(BaseSettings):
                 self.visibility_timeout >= longest,
                 (
                     f"visibility_timeout {self.visibility_timeout:g} must be at least {longest:g} = "
-                    f"3 * call_timeout + {CHORD_DISPATCH_LEASE:g} (the chord's dispatch lease) + backoff_cap"
+                    f"4 * call_timeout + {CHORD_DISPATCH_LEASE:g} (the chord's dispatch lease) + backoff_cap"
                 ),
             ),
             (not (self.hosts and self.inventory), "give hosts or inventory, not both"),

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 from uuid import uuid4
 
 from celery import Celery
@@ -19,6 +20,7 @@ from worker.celery import (
     ROLLBACK_CREATE,
     ROLLBACK_DELETE,
     SETTLE,
+    Lockstep,
     headers_for,
 )
 from worker.operation.model import Action, GroupId, HostName, OperationId
@@ -27,12 +29,16 @@ FORWARD = {Action.CREATE: CREATE_GROUP, Action.DELETE: DELETE_GROUP}
 BACKWARD = {Action.CREATE: ROLLBACK_CREATE, Action.DELETE: ROLLBACK_DELETE}
 BATCH = 500
 """Messages sent to Redis at once."""
+VISIBLE = 50
+"""Up to so many hosts each has a task of its own, unless the settings say otherwise."""
+TASKS, FEWEST, MOST = 16, 16, 64
+"""Beyond, an operation is cut into about so many tasks of at least and at most so many hosts each."""
 
 
 def publish_forward(
     app: Celery, operation: OperationId, group: GroupId, action: Action, hosts: Sequence[HostName]
 ) -> None:
-    """Publish the chord that applies the action: a header task per host, `conclude` as its callback."""
+    """Publish the chord that applies the action: a header task per host or slice of hosts, and `conclude`."""
     _publish_chord(app, FORWARD[action], operation, group, hosts)
 
 
@@ -44,8 +50,8 @@ def publish_rollback(
 
 
 def publish_settle(app: Celery, operation: OperationId, group: GroupId, hosts: Sequence[HostName]) -> None:
-    """Publish one settling task per host."""
-    _publish(app, SETTLE, [(operation, group, host) for host in hosts])
+    """Publish the tasks that settle hosts."""
+    _publish(app, SETTLE, [(operation, group, *each) for each in cut(app, hosts)])
 
 
 def publish_conclude(app: Celery, operation: OperationId, group: GroupId) -> None:
@@ -88,14 +94,24 @@ def _publish_chord(
 ) -> None:
     if not hosts:
         return
+    slices = cut(app, hosts)
     chord = str(uuid4())
     args = (operation, group)
     callback = app.signature(CONCLUDE, args=args, immutable=True, queue=QUEUE_OF[CONCLUDE])
     callback.options.update(task_id=str(uuid4()), **headers_for(args))
     with _broker_errors(app):
         # The size first: a header that ends before it is known could not be counted.
-        app.backend.set_chord_size(chord, len(hosts))
-    _publish(app, task, [(operation, group, host) for host in hosts], group_id=chord, chord=callback)
+        app.backend.set_chord_size(chord, len(slices))
+    _publish(app, task, [(operation, group, *each) for each in slices], group_id=chord, chord=callback)
+
+
+def cut(app: Celery, hosts: Sequence[HostName]) -> list[Sequence[HostName]]:
+    """Cut hosts into the parts that one task each is to carry, of about the same size."""
+    size = cast(Lockstep, app).settings.hosts_per_task
+    if size is None:
+        size = 1 if len(hosts) <= VISIBLE else min(max(FEWEST, math.ceil(len(hosts) / TASKS)), MOST)
+    tasks = math.ceil(len(hosts) / size)
+    return [hosts[n * len(hosts) // tasks : (n + 1) * len(hosts) // tasks] for n in range(tasks)]
 
 
 def _publish(app: Celery, task: str, calls: Sequence[tuple[str, ...]], **chord: Any) -> None:

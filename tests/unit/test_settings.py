@@ -28,7 +28,7 @@ def refusal(monkeypatch: pytest.MonkeyPatch, **variables: str) -> str:
 
 def test_the_defaults_agree_with_each_other() -> None:
     settings = load_settings()
-    longest = 3 * settings.call_timeout + CHORD_DISPATCH_LEASE + settings.backoff_cap
+    longest = 4 * settings.call_timeout + CHORD_DISPATCH_LEASE + settings.backoff_cap
     assert settings.visibility_timeout > longest
 
 
@@ -87,8 +87,8 @@ def test_the_watermark_is_a_share(monkeypatch: pytest.MonkeyPatch, value: str) -
         ({"READ_TIMEOUT": "16", "SETTLE_SECONDS": "20"}, "read_timeout must not exceed call_timeout"),
         ({"SETTLE_SECONDS": "9.9"}, "settle_seconds must be at least read_timeout"),
         ({"BACKOFF_BASE": "9"}, "backoff_base must not exceed backoff_cap"),
-        ({"VISIBILITY_TIMEOUT": "73.9"}, "visibility_timeout 73.9 must be at least 74 ="),
-        ({"CALL_TIMEOUT": "21"}, "visibility_timeout 90 must be at least 92 ="),
+        ({"VISIBILITY_TIMEOUT": "88.9"}, "visibility_timeout 88.9 must be at least 89 ="),
+        ({"CALL_TIMEOUT": "21"}, "visibility_timeout 90 must be at least 113 ="),
         ({"HOSTS": "http://a", "INVENTORY": "hosts.yaml"}, "give hosts or inventory, not both"),
     ],
 )
@@ -101,7 +101,7 @@ def test_settings_that_contradict_each_other_are_refused(
 def test_relations_hold_up_to_their_boundary() -> None:
     load_settings(connect_timeout=15, read_timeout=15, settle_seconds=15)
     load_settings(backoff_base=8)
-    load_settings(visibility_timeout=74)
+    load_settings(visibility_timeout=89)
 
 
 def test_an_unknown_setting_is_refused_with_its_likely_name(monkeypatch: pytest.MonkeyPatch) -> None:

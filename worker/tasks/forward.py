@@ -1,36 +1,40 @@
-"""create_group and delete_group: the chord's header tasks, one host each."""
+"""create_group and delete_group: the chord's header tasks, for one host or a slice of them."""
 
 from __future__ import annotations
+
+import threading
 
 from celery import Task, shared_task
 
 from worker.celery import CREATE_GROUP, DELETE_GROUP
 from worker.operation.model import Action, GroupId, HostName, OperationId
 from worker.steps import Next, Parts, Result, forward
-from worker.tasks.shell import run_step
+from worker.tasks.shell import run_steps
 from worker.workflow import publish_conclude
 
 
 @shared_task(bind=True, name=CREATE_GROUP)
-def create_group(self: Task[..., str], operation: OperationId, group: GroupId, host: HostName) -> str:
-    """Create the group on one host; return the outcome. Never raises for what a host does."""
-    return _apply(self, operation, group, Action.CREATE, host)
+def create_group(self: Task[..., str], operation: OperationId, group: GroupId, *hosts: HostName) -> str:
+    """Create the group on the hosts; return what came of it. Never raises for what a host does."""
+    return _apply(self, operation, group, Action.CREATE, hosts)
 
 
 @shared_task(bind=True, name=DELETE_GROUP)
-def delete_group(self: Task[..., str], operation: OperationId, group: GroupId, host: HostName) -> str:
-    """Delete the group on one host; return the outcome. Never raises for what a host does."""
-    return _apply(self, operation, group, Action.DELETE, host)
+def delete_group(self: Task[..., str], operation: OperationId, group: GroupId, *hosts: HostName) -> str:
+    """Delete the group on the hosts; return what came of it. Never raises for what a host does."""
+    return _apply(self, operation, group, Action.DELETE, hosts)
 
 
 def _apply(
-    task: Task[..., str], operation: OperationId, group: GroupId, action: Action, host: HostName
+    task: Task[..., str], operation: OperationId, group: GroupId, action: Action, hosts: tuple[HostName, ...]
 ) -> str:
-    def step(parts: Parts, tries: int) -> Result:
-        return forward(parts, operation, group, action, host, tries)
+    first = threading.Lock()
 
-    result = run_step(task, step)
-    if result.next is Next.FAILED:
-        # Fail fast: the chord's own callback waits for the slowest header.
-        publish_conclude(task.app, operation, group)
-    return result.text
+    def step(parts: Parts, host: HostName, tries: int) -> Result:
+        result = forward(parts, operation, group, action, host, tries)
+        if result.next is Next.FAILED and first.acquire(blocking=False):
+            # Fail fast: the chord's own callback waits for the slowest header.
+            publish_conclude(task.app, operation, group)
+        return result
+
+    return run_steps(task, operation, group, hosts, step)

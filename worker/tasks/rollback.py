@@ -1,4 +1,4 @@
-"""rollback_create and rollback_delete: undo one host's step."""
+"""rollback_create and rollback_delete: undo the steps of one host or a slice of them."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from celery import Task, shared_task
 from worker.celery import ROLLBACK_CREATE, ROLLBACK_DELETE
 from worker.operation.model import GroupId, HostName, OperationId
 from worker.steps import Parts, Result, rollback
-from worker.tasks.shell import run_step
+from worker.tasks.shell import run_steps
 
 
 @shared_task(bind=True, name=ROLLBACK_CREATE)
-def rollback_create(self: Task[..., str], operation: OperationId, group: GroupId, host: HostName) -> str:
-    """Delete what a create left on one host; return what it came to. Never gives up."""
-    return _undo(self, operation, host)
+def rollback_create(self: Task[..., str], operation: OperationId, group: GroupId, *hosts: HostName) -> str:
+    """Delete what a create left on the hosts; return what it came to. Never gives up."""
+    return _undo(self, operation, group, hosts)
 
 
 @shared_task(bind=True, name=ROLLBACK_DELETE)
-def rollback_delete(self: Task[..., str], operation: OperationId, group: GroupId, host: HostName) -> str:
-    """Restore what a delete took from one host; return what it came to. Never gives up."""
-    return _undo(self, operation, host)
+def rollback_delete(self: Task[..., str], operation: OperationId, group: GroupId, *hosts: HostName) -> str:
+    """Restore what a delete took from the hosts; return what it came to. Never gives up."""
+    return _undo(self, operation, group, hosts)
 
 
-def _undo(task: Task[..., str], operation: OperationId, host: HostName) -> str:
-    def step(parts: Parts, tries: int) -> Result:
+def _undo(task: Task[..., str], operation: OperationId, group: GroupId, hosts: tuple[HostName, ...]) -> str:
+    def step(parts: Parts, host: HostName, tries: int) -> Result:
         return rollback(parts, operation, host, tries)
 
-    return run_step(task, step).text
+    return run_steps(task, operation, group, hosts, step)

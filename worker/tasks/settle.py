@@ -1,4 +1,4 @@
-"""settle: close the attempts of a decided operation on one host, once they can no longer land."""
+"""settle: close the attempts of a decided operation on its hosts, once they can no longer land."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from worker.celery import SETTLE
 from worker.operation.model import GroupId, HostName, OperationId
 from worker.steps import Parts, Result
 from worker.steps import settle as settle_step
-from worker.tasks.shell import run_step
+from worker.tasks.shell import run_steps
 
 
 @shared_task(bind=True, name=SETTLE)
-def settle(self: Task[..., str], operation: OperationId, group: GroupId, host: HostName) -> str:
-    """Look at one host; return what it came to."""
+def settle(self: Task[..., str], operation: OperationId, group: GroupId, *hosts: HostName) -> str:
+    """Look at the hosts; return what it came to."""
 
-    def step(parts: Parts, tries: int) -> Result:
+    def step(parts: Parts, host: HostName, tries: int) -> Result:
         return settle_step(parts, operation, host, tries)
 
-    return run_step(self, step).text
+    return run_steps(self, operation, group, hosts, step)

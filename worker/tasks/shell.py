@@ -1,42 +1,65 @@
-"""What every task does around its step: retries, stopping, and a Redis that is away."""
+"""What every task does around its steps: retries, stopping, and a Redis that is away."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from celery import Task
 from celery.exceptions import Reject
 from kombu.exceptions import OperationalError
+from structlog.contextvars import bound_contextvars
 
 from worker.operation.errors import StoreFull, StoreUnavailable, UnknownFormat
+from worker.operation.model import GroupId, HostName, OperationId
 from worker.operation.ports import Stopping
 from worker.steps import Next, Parts, Result
 from worker.tasks.newer import LeftToNewer
 from worker.tasks.runtime import Runtime, runtime_of
+from worker.tasks.slices import Results, side_by_side, summary
 from worker.telemetry import metrics
 
 T = TypeVar("T")
+TOGETHER = 2.0
+"""Seconds: of hosts whose waits end so soon after each other all wait for the last."""
 
 
-def run_step(task: Task[..., str], step: Callable[[Parts, int], Result]) -> Result:
-    """Run a step; retry the task through Celery when it says so, requeue it when it could not run.
+def run_steps(
+    task: Task[..., str],
+    operation: OperationId,
+    group: GroupId,
+    hosts: Sequence[HostName],
+    step: Callable[[Parts, HostName, int], Result],
+) -> str:
+    """Run the step for each host; retry the task through Celery for those that say so, and requeue it when
+    it could not run. Return what they came to.
 
     Raises Celery's Retry and Reject, which are no failures: a chord does not count the task yet.
     """
+    tries = task.request.retries + 1
 
-    def run(runtime: Runtime) -> Result:
-        return step(runtime.parts, task.request.retries + 1)
+    def run(runtime: Runtime) -> tuple[Results, dict[HostName, float]]:
+        settings, parts = runtime.settings, runtime.parts
+        with bound_contextvars(operation=operation, group=group, task=task.name, task_id=task.request.id):
+            results = side_by_side(
+                hosts,
+                lambda host: step(parts, host, tries),
+                parts.clock,
+                settings.call_timeout,
+                settings.slice_threads,
+            )
+        return results, _keep_longer_waits(parts, operation, results)
 
-    result = guarded(task, run)
-    if result.next is Next.AGAIN:
+    results, again = guarded(task, run)
+    for result in results.values():
+        if result.next not in (Next.AGAIN, Next.LATER):
+            metrics.step_done(task.name, result.text)
+    if again:
         try:
-            raise task.retry(countdown=result.delay)
+            raise task.retry(args=(operation, group, *again), countdown=max(again.values()))
         except OperationalError as error:
             raise Reject(str(error), requeue=True) from error
-    if result.next is not Next.LATER:
-        metrics.step_done(task.name, result.text)
-    return result
+    return summary(results)
 
 
 def guarded(task: Task[..., str], run: Callable[[Runtime], T]) -> T:
@@ -50,3 +73,17 @@ def guarded(task: Task[..., str], run: Callable[[Runtime], T]) -> T:
         raise Reject(str(error), requeue=True) from error
     except UnknownFormat as error:
         raise LeftToNewer(str(error)) from error
+
+
+def _keep_longer_waits(parts: Parts, operation: OperationId, results: Results) -> dict[HostName, float]:
+    """Return the hosts to come back to, with their delays in seconds.
+
+    Those that wait for much longer than the others are left to the record and the sweep.
+    """
+    again = {host: each.delay for host, each in results.items() if each.next is Next.AGAIN}
+    soonest = min(again.values(), default=0.0)
+    for host, delay in list(again.items()):
+        if delay > soonest + TOGETHER:
+            parts.store.postpone(operation, host, round(delay * 1000))
+            del again[host]
+    return again

@@ -63,7 +63,8 @@ def bind_task(logger: object, method: str, line: Line) -> Line:
     """Add the ids of the task that writes the line, or that the line is about."""
     if current_task:  # type: ignore[truthy-bool]  # a proxy, false outside tasks
         request = current_task.request
-        line.update(zip(ARGUMENTS, request.args or (), strict=False))
+        args = request.args or ()
+        line.update(zip(ARGUMENTS, args[:2] if len(args) > len(ARGUMENTS) else args, strict=False))
         line.update(task=current_task.name, task_id=request.id)
         return line
     told = getattr(line.get("_record"), "data", None)

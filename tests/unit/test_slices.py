@@ -1,0 +1,118 @@
+"""A task that carries many hosts works on them side by side, and tells what each came to."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from worker.celery import describe, make_app
+from worker.operation.model import HostName
+from worker.operation.ports import Stopping
+from worker.settings import Settings
+from worker.steps import Next, Result
+from worker.tasks.slices import NOT_BEGUN, side_by_side, summary
+from worker.workflow import cut
+
+HOSTS = tuple(HostName(f"node{n}") for n in range(1, 9))
+DONE = Result(Next.DONE, "applied")
+SOON = 10.0
+
+
+class Clock:
+    """Stands still until it is told to go on."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def elapsed(self) -> float:
+        return self.now
+
+    def jitter(self) -> float:
+        raise NotImplementedError
+
+    def new_id(self) -> object:
+        raise NotImplementedError
+
+
+def test_all_hosts_are_worked_on_at_the_same_time() -> None:
+    together = threading.Barrier(len(HOSTS))
+
+    def step(host: HostName) -> Result:
+        together.wait(SOON)
+        return Result(Next.DONE, host)
+
+    results = side_by_side(HOSTS, step, Clock(), SOON, threads=8)
+    assert {host: result.text for host, result in results.items()} == {host: host for host in HOSTS}
+
+
+def test_hosts_that_could_not_be_begun_in_time_run_again() -> None:
+    clock = Clock()
+
+    def step(host: HostName) -> Result:
+        clock.now += 1.0
+        return DONE
+
+    results = side_by_side(HOSTS, step, clock, begin_within=3.0, threads=1)
+    assert [result is NOT_BEGUN for result in results.values()] == [False] * 3 + [True] * 5
+
+
+def test_after_a_fault_no_other_host_is_begun_and_the_fault_is_raised() -> None:
+    begun: list[HostName] = []
+
+    def step(host: HostName) -> Result:
+        begun.append(host)
+        raise Stopping
+
+    with pytest.raises(Stopping):
+        side_by_side(HOSTS, step, Clock(), SOON, threads=1)
+    assert len(begun) == 1
+
+
+@pytest.mark.parametrize(
+    ("texts", "said"),
+    [
+        (["applied"], "applied"),
+        (["applied"] * 3, "applied: 3"),
+        (["unchanged", "applied", "applied"], "applied: 2 · unchanged: 1"),
+        (["a", "a", "b", "b", "c", "c", "d", "e"], "a: 2 · b: 2 · c: 2 · other: 2"),
+    ],
+)
+def test_a_summary_counts_what_the_hosts_came_to(texts: list[str], said: str) -> None:
+    results = {HostName(f"node{n}"): Result(Next.DONE, text) for n, text in enumerate(texts)}
+    assert summary(results) == said
+
+
+@pytest.mark.parametrize(
+    ("hosts_per_task", "hosts", "sizes"),
+    [
+        (None, 1, [1]),
+        (None, 50, [1] * 50),
+        (None, 51, [12, 13, 13, 13]),
+        (None, 100, [14, 14, 14, 15, 14, 14, 15]),
+        (None, 1000, [62, 63] * 8),
+        (1, 1000, [1] * 1000),
+        (5, 11, [3, 4, 4]),
+        (64, 3, [3]),
+    ],
+)
+def test_an_operation_is_cut_into_tasks_of_about_the_same_size(
+    hosts_per_task: int | None, hosts: int, sizes: list[int]
+) -> None:
+    app = make_app(Settings(hosts_per_task=hosts_per_task))
+    names = [HostName(f"node{n}") for n in range(hosts)]
+    parts = cut(app, names)
+    assert [len(part) for part in parts] == sizes
+    assert [host for part in parts for host in part] == names
+
+
+def test_ten_thousand_hosts_go_into_tasks_of_at_most_64() -> None:
+    app = make_app(Settings())
+    parts = cut(app, [HostName(f"node{n}") for n in range(10_000)])
+    assert (len(parts), max(len(part) for part in parts)) == (157, 64)
+
+
+def test_a_row_names_one_host_or_the_range_of_many() -> None:
+    assert describe("7f3c", "team-a", "node3") == "team-a @ node3 · op 7f3c"
+    assert describe("7f3c", "team-a", *HOSTS) == "team-a @ 8 hosts, node1 to node8 · op 7f3c"
+    assert describe("7f3c", "team-a") == "team-a · op 7f3c"

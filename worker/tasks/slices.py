@@ -1,0 +1,74 @@
+"""The hosts of one task, worked on side by side."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter, deque
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextvars import copy_context
+
+from structlog.contextvars import bound_contextvars
+
+from worker.operation.model import HostName
+from worker.operation.ports import Clock
+from worker.steps import Next, Result
+
+HostStep = Callable[[HostName], Result]
+Results = Mapping[HostName, Result]
+NOT_BEGUN = Result(Next.AGAIN, "not begun yet")
+KINDS_SHOWN = 3
+_pools: dict[int, ThreadPoolExecutor] = {}
+
+
+def side_by_side(
+    hosts: Sequence[HostName], step: HostStep, clock: Clock, begin_within: float, threads: int
+) -> Results:
+    """Run the step for every host that can be begun within so many seconds; the others are to run again.
+
+    `threads` is the most that run at once in this process, for all its tasks together. What a step raises
+    is raised here, once every step that was begun is over; no other is begun after it.
+    """
+    if len(hosts) == 1:
+        return {hosts[0]: step(hosts[0])}
+    begin_before = clock.elapsed() + begin_within
+    left = deque(hosts)
+    results = dict.fromkeys(hosts, NOT_BEGUN)
+    faults: list[BaseException] = []
+
+    def work() -> None:
+        while not faults and clock.elapsed() < begin_before:
+            try:
+                host = left.popleft()
+            except IndexError:
+                return
+            try:
+                with bound_contextvars(host=host):
+                    results[host] = step(host)
+            except BaseException as error:
+                faults.append(error)
+                raise
+
+    pool = _pool(threads)
+    wait([pool.submit(copy_context().run, work) for _ in range(min(len(hosts), threads))])
+    if faults:
+        raise faults[0]
+    return results
+
+
+def summary(results: Results) -> str:
+    """Return what the steps came to, in a few words."""
+    if len(results) == 1:
+        return next(iter(results.values())).text
+    kinds = Counter(result.text for result in results.values()).most_common()
+    told = [f"{text}: {count}" for text, count in kinds[:KINDS_SHOWN]]
+    others = sum(count for _, count in kinds[KINDS_SHOWN:])
+    return " · ".join([*told, *([f"other: {others}"] if others else [])])
+
+
+def _pool(threads: int) -> ThreadPoolExecutor:
+    """Return this process's threads, made at the first call after a start or a fork."""
+    process = os.getpid()
+    if process not in _pools:
+        _pools[process] = ThreadPoolExecutor(threads, thread_name_prefix="hosts")
+    return _pools[process]
