@@ -135,10 +135,10 @@ def configuration(settings: Settings) -> dict[str, Any]:
             "sep": ":",  # KEDA can read such list names
         },
         "result_backend_transport_options": {
+            **watched,
             "global_keyprefix": f"{settings.key_prefix}celery:",
             # By default 20 s, while a sweep or a producer waits; the next sweep makes up for it.
             "retry_policy": {"max_retries": 3, "interval_start": 0, "interval_step": 0.2, "interval_max": 1},
-            **watched,
         },
         "redis_socket_timeout": settings.redis_timeout,
         "redis_socket_connect_timeout": settings.redis_connect_timeout,

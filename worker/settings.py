@@ -132,12 +132,6 @@ class Settings(BaseSettings):
     memory_watermark: Annotated[float, Field(gt=0, le=1)] = 0.8
     """From this share of Redis' maxmemory on, new operations are refused so that running ones can end."""
 
-    @model_validator(mode="after")
-    def _check_relations(self) -> Settings:
-        longest = 4 * self.call_timeout + CHORD_DISPATCH_LEASE + self.backoff_cap
-        rules = (
-            (self.connect_timeout <= self.call_timeout, "connect_timeout must not exceed call_timeout"),
-            (self.read_timeout <= self.call_timeout, "read_timeout must not exceed call_timeout"),
     @field_validator("redis_url")
     @classmethod
     def _check_redis_url(cls, url: str) -> str:
@@ -151,6 +145,12 @@ class Settings(BaseSettings):
             raise ValueError("this file cannot be read: see that it is there, and who may read it")
         return path
 
+    @model_validator(mode="after")
+    def _check_relations(self) -> Settings:
+        longest = 4 * self.call_timeout + CHORD_DISPATCH_LEASE + self.backoff_cap
+        rules = (
+            (self.connect_timeout <= self.call_timeout, "connect_timeout must not exceed call_timeout"),
+            (self.read_timeout <= self.call_timeout, "read_timeout must not exceed call_timeout"),
             (self.settle_seconds >= self.read_timeout, "settle_seconds must be at least read_timeout"),
             (self.backoff_base <= self.backoff_cap, "backoff_base must not exceed backoff_cap"),
             (
@@ -161,12 +161,6 @@ class Settings(BaseSettings):
                 ),
             ),
             (not (self.hosts and self.inventory), "give hosts or inventory, not both"),
-        )
-        for holds, rule in rules:
-            if not holds:
-                raise ValueError(rule)
-        return self
-
             (
                 bool(self.redis_cert_file) == bool(self.redis_key_file),
                 "redis_cert_file and redis_key_file belong together",
@@ -179,12 +173,12 @@ class Settings(BaseSettings):
                 1000 * self.redis_timeout > self.replicas_wait_ms,
                 "replicas_wait_ms must be less than redis_timeout",
             ),
-    @property
-    def limits(self) -> Limits:
-        """The limits that the store's transitions work with."""
-        return Limits(
-            send_within=_ms(self.send_within),
-            call=_ms(self.call_timeout),
+        )
+        for holds, rule in rules:
+            if not holds:
+                raise ValueError(rule)
+        return self
+
     @property
     def address(self) -> Address:
         """Where Redis is."""
@@ -197,20 +191,26 @@ class Settings(BaseSettings):
             return self.replicas_wait
         return 1 if self.address.sentinels else 0
 
+    @property
+    def limits(self) -> Limits:
+        """The limits that the store's transitions work with."""
+        return Limits(
+            send_within=_ms(self.send_within),
+            call=_ms(self.call_timeout),
             settle=_ms(self.settle_seconds),
             patience=_ms(self.sweep_patience),
             longest_countdown=_ms(self.backoff_cap),
             max_writes=self.max_writes,
             max_misses=self.max_misses,
             memory_watermark=self.memory_watermark,
+            replicas=self.replicas,
+            replicas_within=self.replicas_wait_ms,
         )
 
     @property
     def forward_backoff(self) -> Backoff:
         """Delays between the tries of a forward step."""
         return Backoff(self.backoff_base, self.backoff_cap)
-            replicas=self.replicas,
-            replicas_within=self.replicas_wait_ms,
 
     @property
     def rollback_backoff(self) -> Backoff:
