@@ -1,0 +1,12 @@
+"""Lockstep with a task for every host, however many there are."""
+
+from __future__ import annotations
+
+from benchmarks.peers.lockstep import open_producer, variant
+from benchmarks.server import Durability
+from worker.settings import Settings
+
+__all__ = ["PEER", "open_producer"]
+
+FORCED = {"LOCKSTEP_HOSTS_PER_TASK": "1"} if "hosts_per_task" in Settings.model_fields else {}
+PEER = variant("Lockstep, AOF always, a task per host", Durability.ALWAYS, **FORCED)
