@@ -12,11 +12,13 @@
 ARG PYTHON=docker.io/library/python:3.13-slim-bookworm
 
 FROM ${PYTHON} AS build
+# requirements-tracing.txt adds OpenTelemetry; see docs/watching.md.
+ARG REQUIREMENTS=requirements.txt
 WORKDIR /build
 RUN python -m venv /opt/lockstep
 # The requirements come first: a change of the code alone does not install them again.
-COPY requirements.txt ./
-RUN /opt/lockstep/bin/python -m pip install --no-cache-dir --no-input --require-hashes -r requirements.txt
+COPY requirements.txt requirements-tracing.txt ./
+RUN /opt/lockstep/bin/python -m pip install --no-cache-dir --no-input --require-hashes -r "${REQUIREMENTS}"
 COPY pyproject.toml LICENSE ./
 COPY worker ./worker
 COPY producer ./producer

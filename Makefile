@@ -108,7 +108,9 @@ COMPILE = $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-vers
 .PHONY: lock
 lock: $(VENV)/.dev ## Pin requirements*.txt anew from pyproject.toml; UPGRADE=1 takes newer releases
 	$(COMPILE) $(if $(UPGRADE),--upgrade) --output-file requirements.txt
-	$(COMPILE) $(if $(UPGRADE),--upgrade) --extra dev --constraint requirements.txt --output-file requirements-dev.txt
+	$(COMPILE) $(if $(UPGRADE),--upgrade) --extra tracing --constraint requirements.txt --output-file requirements-tracing.txt
+	$(COMPILE) $(if $(UPGRADE),--upgrade) --extra dev --extra tracing --constraint requirements-tracing.txt \
+	  --output-file requirements-dev.txt
 
 ##@ Clean
 

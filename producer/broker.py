@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from producer.tracing import enqueuing
 from worker.operation.model import GroupId, OperationId
 from worker.settings import Settings
 from worker.store.base import Request
@@ -34,7 +35,8 @@ class Broker:
             from worker.workflow import publish_forward
 
             names = [host.name for host in request.hosts]
-            publish_forward(self._celery(), request.id, request.group, request.action, names)
+            with enqueuing(request.action, request.id, request.group):
+                publish_forward(self._celery(), request.id, request.group, request.action, names)
 
         return self._send(send, f'operation "{request.id}" is accepted, but its tasks could not be sent')
 
@@ -44,7 +46,8 @@ class Broker:
         def send() -> None:
             from worker.workflow import publish_conclude
 
-            publish_conclude(self._celery(), operation, group)
+            with enqueuing("conclude", operation, group):
+                publish_conclude(self._celery(), operation, group)
 
         return self._send(send, f'operation "{operation}" is decided, but its rollback could not be sent')
 

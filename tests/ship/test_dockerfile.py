@@ -52,7 +52,7 @@ def test_everything_that_is_packaged_is_copied_and_not_ignored() -> None:
         for line in re.findall(r"^COPY (?!--)(.*) \S+$", DOCKERFILE, re.MULTILINE)
         for source in line.split()
     }
-    assert copied == {"requirements.txt", "pyproject.toml", "LICENSE", *packages}
+    assert copied == {"requirements.txt", "requirements-tracing.txt", "pyproject.toml", "LICENSE", *packages}
     assert IGNORED[1] == "*"
     assert {line[1:] for line in IGNORED if line.startswith("!")} == copied
 

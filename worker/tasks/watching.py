@@ -16,7 +16,7 @@ from celery.signals import (
 from worker.celery import Lockstep
 from worker.settings import load_settings
 from worker.tasks.standing import Reader
-from worker.telemetry import heartbeat, logs, metrics
+from worker.telemetry import heartbeat, logs, metrics, tracing
 
 
 @celeryd_init.connect
@@ -26,6 +26,8 @@ def _watch(instance: Any, **_: Any) -> None:
     heartbeat.install(app, settings.heartbeat_dir)
     if settings.log_format == "json":
         instance.quiet = True  # its banner is no JSON
+    if (own := tracing.tracers("lockstep-worker")) is not None:
+        tracing.instrument(own)
     if settings.metrics_port is not None:
         counts = metrics.Metrics()
         metrics.count_with(counts)

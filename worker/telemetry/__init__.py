@@ -5,5 +5,6 @@ heartbeat   keeps those files, in every worker
 flower      Flower, with flowerconfig.py: who may look (watchers.py), and what a row says (rows.py)
 metrics     what a worker counts, for Prometheus
 calls       a host's API that counts and logs its calls
+tracing     spans for OpenTelemetry, where its variables ask for them
 logs        one JSON object per line, with the ids of the task that wrote it
 """
