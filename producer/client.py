@@ -28,8 +28,8 @@ from worker.settings import Settings
 from worker.store.base import Accepted, Request
 
 if TYPE_CHECKING:
-    from producer.doctor import Finding
     from producer.drifting import Due, Looked
+    from producer.findings import Finding
     from producer.hosts import HostStanding
     from producer.planning import Plan
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 
+from producer.findings import Finding, Level
 from producer.wording import counted, named, seconds
 from worker.celery import OPERATIONS, ROLLBACK
 from worker.operation.model import HostName
@@ -14,24 +14,6 @@ from worker.settings import Settings
 
 SKEW = 2000
 """Milliseconds by which this machine's clock may differ from Redis' before it is worth a word."""
-
-
-class Level(StrEnum):
-    """How bad a finding is."""
-
-    OK = "ok"
-    WARNING = "warning"
-    FAILURE = "failure"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that was looked at."""
-
-    subject: str
-    level: Level
-    text: str
-    remedy: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import cast
 
 from producer.asking import holds, probe, together
-from producer.doctor import Finding, Level, WorkFacts, on_hosts, on_pauses, on_redis, on_work
+from producer.doctor import WorkFacts, on_hosts, on_pauses, on_redis, on_work
+from producer.findings import Finding, Level
 from producer.link import Link
 from worker.celery import OPERATIONS, ROLLBACK, make_app
 from worker.inventory import Inventory

@@ -14,6 +14,7 @@ from worker.operation.names import show
 
 NOTE_LENGTH = 200
 MOST_LISTED = 10_000
+LONGEST_WATCH = 3600
 
 
 def parse_note(noun: str, value: object) -> str:
@@ -51,6 +52,15 @@ def parse_timeout(value: object) -> float:
         raise InvalidInput(f"timeout {show(value)} is of type {type(value).__name__}: give seconds, or None")
     if not math.isfinite(value) or value < 0:
         raise InvalidInput(f"timeout {show(value)} is out of range: give 0 or more seconds, or None for ever")
+    return float(value)
+
+
+def parse_watch(value: object) -> float:
+    """Return how many seconds to look; raise InvalidInput naming the value and the rule."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= LONGEST_WATCH:
+        raise InvalidInput(
+            f"watch {show(value)} is out of range: give seconds above 0, at most {LONGEST_WATCH}"
+        )
     return float(value)
 
 

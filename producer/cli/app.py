@@ -19,6 +19,7 @@ from producer.cli.options import debug_option
 from producer.cli.output import finish_streams, note, prepare_streams, printable
 from producer.cli.past import history, report, show
 from producer.cli.plan import plan
+from producer.cli.probe import probe
 from producer.cli.session import Session
 from producer.cli.watch import watch
 from worker.operation.errors import LockstepError, StoreUnavailable
@@ -78,6 +79,7 @@ for _command in (
     pause,
     resume,
     doctor,
+    probe,
     drift,
     repair,
     sync,

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-
 import click
 
 from producer.cli.exits import Exit
+from producer.cli.findings import documents, is_well, tell
 from producer.cli.options import debug_option, json_option, pass_session
-from producer.cli.output import answer, answer_json, paint, printable
+from producer.cli.output import answer_json
 from producer.cli.session import Session
 
-WIDTHS = (8, 18)
+WIDTH = 18
 EXAMPLES = """\b
 Examples:
   lockstep doctor
@@ -31,11 +30,7 @@ def doctor(session: Session, as_json: bool) -> Exit:
     for finding in client.examine():
         found.append(finding)
         if not as_json:
-            head = f"{paint(finding.level.ljust(WIDTHS[0]))} {finding.subject.ljust(WIDTHS[1])}"
-            answer(f"{head} {printable(finding.text)}")
-            if finding.remedy:
-                answer(f"{'':{sum(WIDTHS) + 2}}-> {finding.remedy}")
-    healthy = all(finding.level == "ok" for finding in found)
+            tell(finding, WIDTH)
     if as_json:
-        answer_json({"healthy": healthy, "findings": [asdict(each) for each in found]})
-    return Exit.OK if healthy else Exit.FOUND
+        answer_json({"healthy": is_well(found), "findings": documents(found)})
+    return Exit.OK if is_well(found) else Exit.FOUND

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from producer.doctor import SKEW, Level, RedisFacts, WorkFacts, on_hosts, on_redis, on_work
+from producer.doctor import SKEW, RedisFacts, WorkFacts, on_hosts, on_redis, on_work
+from producer.findings import Level
 from worker.settings import Settings
 
 MIB = 1 << 20

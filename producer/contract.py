@@ -1,0 +1,141 @@
+"""Whether a host keeps the API contract that Lockstep rests on, call by call."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+
+from producer.asking import holds
+from producer.findings import Finding, Level
+from producer.scratch import Scratch, Unclear
+from worker.operation.answer import WriteAnswer, Wrote
+from worker.operation.model import GroupId, Presence
+
+TRIES = 10
+"""Times that a call is made, each on a state of its own, until its answer tells something."""
+PAUSE = 0.1
+"""Seconds between them, growing with each."""
+CALLS = 4
+"""Times `call_timeout`: a host that hangs on every call is not waited for much longer."""
+OWN_FIELD = "lockstepProbe"
+BROKEN = "Lockstep relies on this answer (docs/protocol.md): see the node, and what stands in front of it"
+REFUSED = "see what the node allows, and the token in the inventory"
+LOST = "the rollback of a delete cannot bring that back: keep it somewhere else"
+NOTHING_SAID = "see the log of the node"
+
+
+def contract(scratch: Scratch) -> Iterator[Finding]:
+    """Yield what each call of the contract brought; without a group that can be created it ends early."""
+    yield _tried("GET of an absent group", _get_absent, scratch)
+    created = _tried("POST of a new group", _post_new, scratch)
+    yield created
+    if created.level is Level.FAILURE:
+        return
+    yield _tried("GET of a present group", _get_present, scratch)
+    yield _tried("POST of a present group", _post_present, scratch)
+    yield _tried("DELETE of a present group", _delete_present, scratch)
+    yield _tried("DELETE of an absent group", _delete_absent, scratch)
+    yield _tried("unknown fields", _fields, scratch)
+    yield _tried("restoring a group", _restore, scratch)
+
+
+Said = tuple[Level, str, str | None]
+"""What a call brought: how bad it is, in which words, and what mends it."""
+
+
+def _tried(subject: str, look: Callable[[Scratch], Said], scratch: Scratch) -> Finding:
+    """Look until the host gives an answer that tells something, none begun after `CALLS` calls' time."""
+    ends = time.monotonic() + CALLS * scratch.settings.call_timeout
+    tries = 0
+    while True:
+        tries += 1
+        try:
+            level, text, remedy = look(scratch)
+        except Unclear as error:
+            if tries == TRIES or time.monotonic() >= ends:
+                text = f"no usable answer in {tries} tries ({error})"
+                return Finding(subject, Level.FAILURE, text, NOTHING_SAID)
+            time.sleep(PAUSE * tries)
+        else:
+            return Finding(subject, level, text, remedy)
+
+
+def _get_absent(scratch: Scratch) -> Said:
+    return _shown(scratch, scratch.new_group(), Presence.ABSENT, "404")
+
+
+def _get_present(scratch: Scratch) -> Said:
+    return _shown(scratch, scratch.present_group(), Presence.PRESENT, "200")
+
+
+def _post_new(scratch: Scratch) -> Said:
+    group = scratch.new_group()
+    said = _expected(scratch.post(group), Wrote.APPLIED, "201")
+    if said[0] is Level.OK and scratch.shows(group) is not Presence.PRESENT:
+        return Level.FAILURE, f"{said[1]}, but a GET does not show the group", BROKEN
+    return said
+
+
+def _post_present(scratch: Scratch) -> Said:
+    return _expected(scratch.post(scratch.present_group()), Wrote.CONTESTED, "400 or 409")
+
+
+def _delete_present(scratch: Scratch) -> Said:
+    group = scratch.present_group()
+    said = _expected(scratch.delete(group), Wrote.APPLIED, "200")
+    if said[0] is Level.OK and scratch.shows(group) is not Presence.ABSENT:
+        return Level.FAILURE, f"{said[1]}, but a GET still shows the group", BROKEN
+    return said
+
+
+def _delete_absent(scratch: Scratch) -> Said:
+    return _expected(scratch.delete(scratch.new_group()), Wrote.CONTESTED, "400 or 404")
+
+
+def _fields(scratch: Scratch) -> Said:
+    group = scratch.new_group()
+    answer = scratch.post(group, json.dumps({"groupId": group, OWN_FIELD: "kept"}))
+    if answer.wrote in (Wrote.CONTESTED, Wrote.REFUSED):
+        return Level.OK, f"refused ({answer.text})", None
+    _clear(answer)
+    return Level.OK, "kept" if OWN_FIELD in scratch.content(group) else "dropped without a word", None
+
+
+def _restore(scratch: Scratch) -> Said:
+    """Send back what GET had shown of a deleted group, as the rollback of a delete does."""
+    group = scratch.present_group()
+    before = scratch.content(group)
+    _clear(scratch.delete(group))
+    answer = scratch.post(group, json.dumps(before))
+    if answer.wrote in (Wrote.CONTESTED, Wrote.REFUSED):
+        return Level.WARNING, f"POST refuses what GET had shown ({answer.text}), but the id", LOST
+    _clear(answer)
+    lost = sorted(before.keys() - scratch.content(group).keys())
+    if lost:
+        return Level.WARNING, f"POST of what GET had shown loses {', '.join(lost)}", LOST
+    return Level.OK, "POST takes back all that GET had shown", None
+
+
+def _shown(scratch: Scratch, group: GroupId, wanted: Presence, rule: str) -> Said:
+    answer = scratch.get(group)
+    shown = holds(answer)
+    if shown is None:
+        raise Unclear(answer.text)
+    if shown is wanted:
+        return Level.OK, answer.text, None
+    return Level.FAILURE, f"{answer.text}, instead of {rule}", BROKEN
+
+
+def _expected(answer: WriteAnswer, wanted: Wrote, rule: str) -> Said:
+    if answer.wrote is wanted:
+        return Level.OK, answer.text, None
+    if answer.wrote in (Wrote.UNKNOWN, Wrote.NOT_APPLIED, Wrote.MISDIRECTED):
+        raise Unclear(answer.text)
+    remedy = REFUSED if answer.wrote is Wrote.REFUSED else BROKEN
+    return Level.FAILURE, f"{answer.text}, instead of {rule}", remedy
+
+
+def _clear(answer: WriteAnswer) -> None:
+    if answer.wrote is not Wrote.APPLIED:
+        raise Unclear(answer.text)
