@@ -13,6 +13,7 @@ from worker.operation.errors import HostPaused
 from worker.operation.host import Host
 from worker.operation.model import GroupId, HostName, HostRef
 from worker.operation.pause import Pause, refusal
+from worker.operation.spell import Spell
 from worker.settings import Settings
 
 NO_GROUP = GroupId("lockstep-hosts")
@@ -30,19 +31,24 @@ class HostStanding:
     said: str
     """What it said to a GET, in a few words, or why nothing came back."""
     pause: Pause | None
+    spell: Spell | None
+    """Workers spare it, for it does not answer."""
+    spared_for: int
+    """Milliseconds that this lasts."""
     drifts: tuple[Drift, ...]
     """What the patrol found there, and has not seen gone since."""
 
 
 def standings(link: Link, hosts: Sequence[Host], settings: Settings) -> tuple[HostStanding, ...]:
     """Ask every host, and read what the record has of it. Raises StoreUnavailable."""
-    pauses = link.pauses.all()
+    pauses, spells = link.pauses.all(), link.spells.all()
     drifts: dict[HostName, list[Drift]] = {}
     for drift in link.store.drifts():
         drifts.setdefault(drift.host, []).append(drift)
 
     def standing(host: Host) -> HostStanding:
         answer, _ = probe(host, NO_GROUP, settings)
+        spell, left = spells.get(host.name, (None, 0))
         return HostStanding(
             host=host.name,
             url=host.url,
@@ -50,6 +56,8 @@ def standings(link: Link, hosts: Sequence[Host], settings: Settings) -> tuple[Ho
             answering=holds(answer) is not None,
             said=answer.text,
             pause=pauses.get(host.name),
+            spell=spell,
+            spared_for=left,
             drifts=tuple(drifts.get(host.name, ())),
         )
 

@@ -19,6 +19,7 @@ from worker.store.keys import Keys
 from worker.store.pauses import Pauses
 from worker.store.redis import RedisStore
 from worker.store.scripts import store_errors
+from worker.store.spells import Spells
 
 if TYPE_CHECKING:
     from redis.client import PubSub
@@ -48,6 +49,7 @@ class Link:
         self._client = client(settings)
         self.store = RedisStore(self._client, self.keys, settings.limits)
         self.pauses = Pauses(self._client, self.keys)
+        self.spells = Spells(self._client, self.keys)
         self._brief = _brief_client(settings)
         self.waiting = RedisStore(self._brief, self.keys, settings.limits)
         # A pool of its own: many that wait must not keep those that read from a connection.

@@ -94,6 +94,13 @@ class Settings(BaseSettings):
     """Ended operations are kept so long, and at most `retention_count` of them."""
     retention_count: Count = 100_000
 
+    breaker_failures: Annotated[int, Field(ge=0)] = 10
+    """Forward looks at one host in a row that one worker process got no answer to at all, after which all
+    workers spare it. More than one operation spends; at one failure in three, a host that lives fails ten in
+    a row once in 59,000 looks. 0: never."""
+    breaker_seconds: Seconds = 30.0
+    """A host is spared for so long, then one look by each worker process finds out whether it answers."""
+
     patrol_every: Seconds = 60.0
     """Cadence of the patrol: how soon a write that landed against all assumptions is seen."""
     patrol_hours: Seconds = 24.0

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from producer.hosts import HostStanding
     from worker.operation.drift import Drift
     from worker.operation.pause import Pause
+    from worker.operation.spell import Spell
 
 HEADER = ("HOST", "ANSWERS", "LABELS", "DRIFT", "NOTE")
 NOTHING = "-"
@@ -101,6 +102,8 @@ def _row(each: HostStanding) -> tuple[str, ...]:
     notes = [] if each.answering else [each.said]
     if each.pause is not None:
         notes.append(each.pause.text)
+    if each.spell is not None:
+        notes.append(each.spell.text(each.spared_for))
     return (
         each.host,
         "yes" if each.answering else "no",
@@ -125,6 +128,7 @@ def _document(each: HostStanding) -> dict[str, object]:
         "answering": each.answering,
         "said": each.said,
         "paused": _pause_document(each.pause),
+        "spared": _spell_document(each.spell),
         "drift": [
             {
                 "group": drift.group,
@@ -134,6 +138,17 @@ def _document(each: HostStanding) -> dict[str, object]:
             }
             for drift in each.drifts
         ],
+    }
+
+
+def _spell_document(spell: Spell | None) -> dict[str, object] | None:
+    if spell is None:
+        return None
+    return {
+        "since": moment(spell.since),
+        "until": moment(spell.until),
+        "failures": spell.failures,
+        "why": spell.why,
     }
 
 

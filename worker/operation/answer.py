@@ -76,6 +76,8 @@ class ProbeAnswer:
     text: str
     seen: Seen | None = None
     retry_after: float | None = None
+    replied: bool = True
+    """Whether the host answered at all, with whatever."""
 
     @property
     def presence(self) -> Presence | None:
@@ -117,7 +119,7 @@ def classify_write(action: Action, group: GroupId, said: Reply | NoReply) -> Wri
 def classify_probe(group: GroupId, said: Reply | NoReply) -> ProbeAnswer:
     """Tell what a GET showed; anything but a 404 or a readable 200 for this very group is no information."""
     if isinstance(said, NoReply):
-        return ProbeAnswer(Probed.NO_INFORMATION, f"{said.trouble}: {said.detail}")
+        return ProbeAnswer(Probed.NO_INFORMATION, f"{said.trouble}: {said.detail}", replied=False)
     status = said.status
     text = str(status)
     if status == 404:

@@ -25,7 +25,7 @@ def forward(
 ) -> Result:
     """Bring one host to what the action asks for; `tries` counts this task's runs, from 1."""
     attempt = parts.clock.new_id()
-    api = parts.host(host)
+    api = (parts.host_to_apply or parts.host)(host)
     if api is None:
         return _missed(parts, operation, host, attempt, tries, NOT_IN_INVENTORY)
     answer = api.probe(group)

@@ -51,6 +51,8 @@ class Parts:
     rollback_backoff: Backoff
     retry_after_cap: float
     """Seconds."""
+    host_to_apply: Callable[[HostName], HostApi | None] | None = None
+    """Hosts as forward steps see them: one that does not answer is spared. None: as all other steps do."""
 
     @property
     def send_within(self) -> float:

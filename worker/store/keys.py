@@ -44,6 +44,11 @@ class Keys:
         return f"{self.prefix}paused"
 
     @property
+    def spared(self) -> str:
+        """Hash: host -> since and until when forward looks spare it, and why, as JSON; it has a TTL."""
+        return f"{self.prefix}spared"
+
+    @property
     def fence(self) -> str:
         """String: written before replicas are waited for; worth nothing by itself."""
         return f"{self.prefix}fence"

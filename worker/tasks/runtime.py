@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from typing import cast
 
 from celery import Celery
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
-from worker.calling import Renewed
+from worker.calling import Breaker, Renewed, Spared
 from worker.celery import Lockstep
 from worker.clock import SystemClock
 from worker.host import HostClient
@@ -18,9 +20,13 @@ from worker.operation.model import HostName
 from worker.operation.ports import HostApi
 from worker.settings import Settings
 from worker.steps import Parts, PatrolStore
-from worker.store.connection import connect
+from worker.store.connection import client, connect
+from worker.store.keys import Keys
+from worker.store.spells import Spells
 from worker.tasks.stopping import stopping
 from worker.telemetry.calls import WatchedHost
+
+Find = Callable[[HostName], HostApi | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +40,11 @@ class Runtime:
 
 def build_runtime(settings: Settings) -> Runtime:
     """Build the real parts; the inventory is read, nothing is connected."""
-    return assemble(settings, connect(settings), real_hosts(settings, LiveInventory(settings)))
+    hosts = real_hosts(settings, LiveInventory(settings))
+    return assemble(settings, connect(settings), hosts, sparing(settings, hosts))
 
 
-def real_hosts(
-    settings: Settings, inventory: Inventory | LiveInventory
-) -> Callable[[HostName], HostApi | None]:
+def real_hosts(settings: Settings, inventory: Inventory | LiveInventory) -> Find:
     """Return a look-up of host clients by name, as the inventory has them at that moment."""
     clock = SystemClock()
 
@@ -53,7 +58,25 @@ def real_hosts(
     return find
 
 
-def assemble(settings: Settings, store: PatrolStore, hosts: Callable[[HostName], HostApi | None]) -> Runtime:
+def sparing(settings: Settings, hosts: Find) -> Find | None:
+    """Return the look-up for forward steps, which spares hosts that do not answer; None if it is off."""
+    if not settings.breaker_failures:
+        return None
+    quick = client(settings.model_copy(update={"redis_timeout": 1.0, "redis_connect_timeout": 1.0}))
+    quick.set_retry(Retry(NoBackoff(), 0))  # what is not told now is learnt by the next failure
+    spells = Spells(quick, Keys(settings.key_prefix))
+    breaker = Breaker(settings.breaker_failures, settings.breaker_seconds, SystemClock().elapsed, spells)
+
+    def find(name: HostName) -> HostApi | None:
+        api = hosts(name)
+        return None if api is None else Spared(api, name, breaker)
+
+    return find
+
+
+def assemble(
+    settings: Settings, store: PatrolStore, hosts: Find, hosts_to_apply: Find | None = None
+) -> Runtime:
     """Put a store and hosts together with what the settings say."""
     parts = Parts(
         store=store,
@@ -63,6 +86,7 @@ def assemble(settings: Settings, store: PatrolStore, hosts: Callable[[HostName],
         forward_backoff=settings.forward_backoff,
         rollback_backoff=settings.rollback_backoff,
         retry_after_cap=settings.retry_after_cap,
+        host_to_apply=hosts_to_apply,
     )
     return Runtime(settings, store, parts)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import redis
 
 from worker.celery import OPERATIONS, ROLLBACK
@@ -35,9 +37,11 @@ class Reader:
             pipe.zcard(keys.due)
             pipe.zrange(keys.due, 0, LOOKED_AT - 1, withscores=True)
             pipe.hlen(keys.drift)
+            pipe.hlen(keys.paused)
+            pipe.hvals(keys.spared)
             for queue in QUEUES:
                 pipe.llen(f"{keys.prefix}celery:{queue}")
-            (seconds, micros), in_flight, due, drift, *lengths = pipe.execute()
+            (seconds, micros), in_flight, due, drift, paused, spells, *lengths = pipe.execute()
         now = seconds * 1000 + micros // 1000
         stuck, pending, opened = self._hosts([OperationId(name) for name, _ in due], now)
         return Standing(
@@ -46,6 +50,8 @@ class Reader:
             pending_hosts=pending,
             open_attempts=opened,
             drift=drift,
+            paused_hosts=paused,
+            spared_hosts=sum(json.loads(spell)["until"] > now for spell in spells),
             sweep_lag=max(0.0, (now - due[0][1]) / 1000) if due else 0.0,
             queues=dict(zip(QUEUES, lengths, strict=True)),
         )

@@ -34,6 +34,8 @@ class Standing:
     open_attempts: int = 0
     """Hosts with at least one."""
     drift: int = 0
+    paused_hosts: int = 0
+    spared_hosts: int = 0
     sweep_lag: float = 0.0
     """Seconds since the longest overdue operation was due."""
     queues: dict[str, int] = field(default_factory=dict)
@@ -48,6 +50,8 @@ GAUGES: dict[str, tuple[str, Callable[[Standing], float]]] = {
     "pending_hosts": ("Hosts that are still to be restored.", lambda now: now.pending_hosts),
     "open_attempts": ("Hosts with a write of unknown fate.", lambda now: now.open_attempts),
     "drift": ("Hosts that differ from what the record says.", lambda now: now.drift),
+    "paused_hosts": ("Hosts that new operations are kept off.", lambda now: now.paused_hosts),
+    "spared_hosts": ("Hosts that are spared, for they do not answer.", lambda now: now.spared_hosts),
     "sweep_lag_seconds": ("Since the longest overdue operation was due.", lambda now: now.sweep_lag),
 }
 

@@ -14,6 +14,8 @@ from tests.integration.producer.hand import NODE3, Hand
 from tests.integration.producer.nodes import ERROR, Node
 from worker.operation.drift import Drift, End
 from worker.operation.model import GroupId, Millis, OperationId, Presence
+from worker.store.keys import Keys
+from worker.store.spells import Spells
 
 Nodes = dict[str, Node]
 SINCE = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"
@@ -42,6 +44,21 @@ def test_every_host_is_shown_as_it_is(lockstep: Run, nodes: Nodes, hand: Hand) -
     assert re.fullmatch(f"paused by alice since {SINCE}: disk swap", rows[2][4])
 
 
+def test_a_host_that_workers_spare_is_shown_as_such(lockstep: Run, nodes: Nodes, hand: Hand) -> None:
+    spells = Spells(hand.redis, Keys(hand.settings.key_prefix))
+    spells.spare(NODE3, 60_000, 10, "answer lost: read time-out")
+
+    ran = lockstep("hosts", "--hosts", "node3")
+    (found,) = json.loads(lockstep("hosts", "--hosts", "node3", "--json").out)["hosts"]
+
+    assert re.search(
+        r"  spared for (60|59|5\d) s: 10 looks in a row failed \(answer lost: read time-out\)$", ran.out
+    )
+    assert ran.code == 0, "it answers now"
+    assert (found["spared"]["failures"], found["spared"]["why"]) == (10, "answer lost: read time-out")
+    assert found["spared"]["since"] < found["spared"]["until"]
+
+
 def test_hosts_as_json_and_a_selection_of_them(lockstep: Run, nodes: Nodes, hand: Hand) -> None:
     drifted(hand, "team-a")
     lockstep("pause", "node3", "--why", "disk swap", "--as", "alice")
@@ -57,6 +74,7 @@ def test_hosts_as_json_and_a_selection_of_them(lockstep: Run, nodes: Nodes, hand
         "answering": True,
         "said": "404",
         "paused": None,
+        "spared": None,
         "drift": [],
     }
     assert {**second["paused"], "at": None} == {"by": "alice", "at": None, "why": "disk swap"}

@@ -1,0 +1,85 @@
+"""A spared host is a miss for a forward step, and nothing to what comes after the decision."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.contract.bench import LIMITS, MemoryBench
+from tests.contract.driver import ABSENT, GROUP, A, Driver
+from worker.clock import SystemClock
+from worker.operation.answer import ProbeAnswer, Probed, WriteAnswer, Wrote
+from worker.operation.backoff import Backoff
+from worker.operation.model import Action, AttemptId, Decision, GroupId, HostName, Outcome
+from worker.operation.states import State
+from worker.steps import Next, Parts, forward, rollback, settle
+
+WHY = "not sent: spared for 23 s: 10 looks in a row failed (answer lost: read time-out)"
+
+
+class Host:
+    """A host that answers, and holds nothing."""
+
+    fingerprint = "url-of-a"
+
+    def probe(self, group: GroupId) -> ProbeAnswer:
+        return ProbeAnswer(Probed.SEEN, "404", ABSENT)
+
+    def write(
+        self, action: Action, group: GroupId, attempt: AttemptId, send_before: float, body: str | None = None
+    ) -> WriteAnswer:
+        return WriteAnswer(Wrote.APPLIED, "201")
+
+
+class SparedHost(Host):
+    """The same, while it is spared."""
+
+    def probe(self, group: GroupId) -> ProbeAnswer:
+        return ProbeAnswer(Probed.NO_INFORMATION, WHY)
+
+
+@pytest.fixture
+def create(memory: MemoryBench) -> Driver:
+    return Driver(memory).accepted((A,))
+
+
+@pytest.fixture
+def parts(memory: MemoryBench) -> Parts:
+    def spared(_: HostName) -> Host:
+        return SparedHost()
+
+    return Parts(
+        memory.memory, lambda _: Host(), SystemClock(), LIMITS, Backoff(1, 8), Backoff(1, 60), 60.0, spared
+    )
+
+
+def test_a_spared_look_counts_as_a_miss_and_fails_the_step_in_the_end(create: Driver, parts: Parts) -> None:
+    for tries in range(1, LIMITS.max_misses):
+        assert forward(parts, create.id, GROUP, Action.CREATE, A, tries).next is Next.AGAIN
+    last = forward(parts, create.id, GROUP, Action.CREATE, A, LIMITS.max_misses)
+    assert (last.next, last.text) == (Next.FAILED, f"GET {WHY}")
+    assert create.step(A).outcome is Outcome.UNREACHABLE
+    assert create.step(A).attempts == ()
+    assert create.kept().decision is Decision.ROLL_BACK
+    assert create.kept().reason == f"a: GET {WHY}"
+
+
+def test_a_rollback_asks_and_writes_all_the_same(create: Driver, parts: Parts) -> None:
+    create.begin(A, "a1")
+    create.roll_back()
+    create.bench.pass_time(1000)
+    for _ in range(4):
+        rollback(parts, create.id, A, 1)
+        create.bench.pass_time(1000)
+    assert create.kept().state is State.ROLLED_BACK
+
+
+def test_settling_asks_all_the_same(create: Driver, parts: Parts) -> None:
+    create.begin(A, "a1")
+    create.begin(A, "a2", seen=None)
+    create.apply(A)
+    create.commit()
+    create.bench.pass_time(1000)
+    settle(parts, create.id, A, 1)
+    create.bench.pass_time(1000)
+    assert settle(parts, create.id, A, 2).text == "settled"
+    assert create.kept().ended

@@ -1,0 +1,70 @@
+"""Which hosts are spared, for all workers and for people."""
+
+from __future__ import annotations
+
+import json
+from importlib.resources import files
+from typing import TypedDict, cast
+
+import redis
+
+from worker.operation.model import HostName, Millis
+from worker.operation.spell import Spell
+from worker.store.keys import Keys
+from worker.store.scripts import store_errors
+
+
+class SpellJson(TypedDict):
+    """A spell as the record keeps it, under its host's name."""
+
+    since: int
+    until: int
+    failures: int
+    why: str
+
+
+class Spells:
+    """The spells on one Redis client. Every method is one round trip, and raises StoreUnavailable."""
+
+    def __init__(self, client: redis.Redis, keys: Keys) -> None:
+        self._client = client
+        self._key = keys.spared
+        self._script = client.register_script(
+            (files("worker.store") / "lua" / "spare.lua").read_text("utf-8")
+        )
+
+    def spare(self, host: HostName, milliseconds: int, failures: int, why: str) -> None:
+        """Begin a spell, or lengthen the one there is."""
+        with store_errors():
+            self._script(keys=[self._key], args=[host, milliseconds, failures, why])
+
+    def left(self, host: HostName) -> tuple[Spell, int] | None:
+        """Return a host's spell and the milliseconds that it lasts; None if it is not spared."""
+        with store_errors():
+            said = cast(list[str], self._script(keys=[self._key], args=[host, "", "", ""]))
+        if len(said) < 2:
+            return None
+        spell = _spell(host, said[1])
+        left = spell.until - int(said[0])
+        return (spell, left) if left > 0 else None
+
+    def answered(self, host: HostName) -> None:
+        """End a host's spell."""
+        with store_errors():
+            self._client.hdel(self._key, host)
+
+    def all(self) -> dict[HostName, tuple[Spell, int]]:
+        """Return every spell that is not over, with the milliseconds that it lasts."""
+        with store_errors(), self._client.pipeline(transaction=False) as pipe:
+            pipe.time()
+            pipe.hgetall(self._key)
+            (seconds, micros), kept = pipe.execute()
+        now = seconds * 1000 + micros // 1000
+        found = [_spell(HostName(host), text) for host, text in sorted(kept.items())]
+        return {spell.host: (spell, spell.until - now) for spell in found if spell.until > now}
+
+
+def _spell(host: HostName, text: str) -> Spell:
+    kept = cast(SpellJson, json.loads(text))
+    since, until = Millis(int(kept["since"])), Millis(int(kept["until"]))
+    return Spell(host, since, until, int(kept["failures"]), kept["why"])
