@@ -1,7 +1,8 @@
 """Run the suites in order, show what each took, and end with one line: `N passed, N failed, N skipped`.
 
 `python -m tests` runs all, `python -m tests --only unit --only contract` those two. A suite is a folder here.
-`checks` comes first: ruff, mypy and import-linter, each command counting as one test.
+`checks` comes first: ruff, mypy and import-linter, each command counting as one test. `image` comes last: it
+builds and runs the container image, counts as one, and where CI is not `true` it runs only if asked for.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ CACHE = ROOT / ".venv" / ".cache"
 
 CHECKS = "checks"
 # Cheapest first, so that a mistake shows early. Any other folder that holds tests runs after these.
+IMAGE = "image"
 ORDER = (CHECKS, "unit", "contract", "integration", "model", "simulation", "chaos", "e2e")
 
 TYPED = ("worker", "producer", "mock_api", "tests", "benchmarks")
@@ -38,6 +40,7 @@ AT_ONCE = {
 # How long a suite may take to put its processes away after it was interrupted.
 TEARDOWN_SECONDS = 30
 
+NOT_CHECKED = 3  # what tests.ship.image ends with where it may be skipped
 INTERRUPTED = 130  # what a shell reports for a command that SIGINT ended
 
 
@@ -65,7 +68,7 @@ class Outcome:
 
 def main() -> int:
     """Run the suites that were asked for; 0 if all that was run passed."""
-    suites = (*ORDER, *_other_suites())
+    suites = (*ORDER, *_other_suites(), IMAGE)
     parser = argparse.ArgumentParser(prog="python -m tests", description=__doc__)
     parser.add_argument("--only", action="append", choices=suites, metavar="SUITE", help=", ".join(suites))
     only = parser.parse_args().only
@@ -75,7 +78,7 @@ def main() -> int:
     outcomes: list[Outcome] = []
     try:
         for suite in suites:
-            if (not only or suite in only) and (suite == CHECKS or (TESTS / suite).is_dir()):
+            if suite in only if only else _by_default(suite):
                 outcomes.append(_run(suite))
     except KeyboardInterrupt:
         _say("\ninterrupted: the suite that was running is not counted")
@@ -83,6 +86,12 @@ def main() -> int:
         return INTERRUPTED
     _report(outcomes)
     return 1 if any(outcome.counts.failed for outcome in outcomes) else 0
+
+
+def _by_default(suite: str) -> bool:
+    if suite == IMAGE:
+        return os.environ.get("CI", "").lower() in ("1", "true")
+    return suite == CHECKS or (TESTS / suite).is_dir()
 
 
 def _other_suites() -> list[str]:
@@ -101,7 +110,8 @@ def _refuse_loose_tests() -> None:
 def _run(suite: str) -> Outcome:
     _say(f"\n=== {suite} ===\n")
     start = time.monotonic()
-    counts = _run_checks() if suite == CHECKS else _run_pytest(suite)
+    run = {CHECKS: _run_checks, IMAGE: _run_image}.get(suite, lambda: _run_pytest(suite))
+    counts = run()
     return Outcome(suite, counts, time.monotonic() - start)
 
 
@@ -125,6 +135,11 @@ def _checks() -> list[list[str]]:
         ["mypy", *typed],
         ["lint-imports", "--no-logo", "--cache-dir", str((CACHE / "import-linter").relative_to(ROOT))],
     ]
+
+
+def _run_image() -> Counts:
+    status = _call([sys.executable, "-m", "tests.ship.image"])
+    return Counts(int(status == 0), int(status not in (0, NOT_CHECKED)), int(status == NOT_CHECKED))
 
 
 def _run_pytest(suite: str) -> Counts:

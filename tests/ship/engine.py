@@ -147,9 +147,20 @@ def find_engine() -> Engine:
         done = subprocess.run([*command, "info"], capture_output=True, text=True, timeout=60, check=False)
         # Docker's client without its server ends with 0 in some releases.
         if done.returncode == 0 and "Cannot connect" not in done.stderr + done.stdout:
-            return Engine(command, flags_in("IMAGE_BUILD_FLAGS"), flags_in("IMAGE_RUN_FLAGS"))
+            found = Engine(command, flags_in("IMAGE_BUILD_FLAGS"), flags_in("IMAGE_RUN_FLAGS"))
+            return found if given else do_without_systemd(found)
         tried.append(f"{command[0]} does not work ({last_line(done)})")
     raise Unavailable("; ".join(tried))
+
+
+def do_without_systemd(engine: Engine) -> Engine:
+    """Give podman what it needs where systemd does not run, as in a container or a small virtual machine."""
+    if engine.name == "podman" and os.geteuid() == 0 and not Path("/run/systemd/system").is_dir():
+        engine.command += ["--cgroup-manager=cgroupfs", "--events-backend=file"]
+        if shutil.which("runc"):  # crun wants cgroups of one version
+            engine.command += ["--runtime=runc"]
+        engine.run_flags += ["--ulimit=nofile=4096:4096", "--ulimit=nproc=4096:4096"]
+    return engine
 
 
 def flags_in(variable: str) -> list[str]:

@@ -1,0 +1,87 @@
+"""In continuous integration a test is skipped for a listed reason or fails."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from tests.skips import LISTED, may_be_skipped
+
+ROOT = Path(__file__).parents[2]
+FILE = """
+import pytest
+
+def test_skipped():
+    pytest.skip("{reason}, they say")
+
+@pytest.mark.xfail(strict=True)
+def test_known_to_fail():
+    assert False
+
+def test_passed():
+    pass
+"""
+MODULE = """
+import pytest
+pytest.importorskip("a_module_that_is_not_here", reason="{reason}, they say")
+"""
+
+
+def ran(folder: Path, text: str, ci: str) -> tuple[int, str]:
+    path = folder / "test_given.py"
+    path.write_text(text)
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "tests.conftest",
+        "-p",
+        "no:cacheprovider",
+        str(path),
+    ]
+    done = subprocess.run(
+        [*command, f"--rootdir={folder}", "-c", os.devnull],
+        cwd=ROOT,
+        env={**os.environ, "CI": ci},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return done.returncode, done.stdout
+
+
+@pytest.mark.parametrize("text", [FILE, MODULE])
+def test_a_skip_that_is_not_listed_fails_where_ci_is_set(tmp_path: Path, text: str) -> None:
+    status, said = ran(tmp_path, text.format(reason="it rains"), "true")
+    assert status != 0
+    assert "it rains, they say" in said
+    assert "unless tests/skips.toml says so" in said
+    assert "1 skipped" not in said
+    if text == FILE:
+        assert "1 failed, 1 passed, 1 xfailed" in said
+
+
+@pytest.mark.parametrize(("reason", "ci"), [("it rains", ""), ("no container can be run here", "true")])
+def test_other_skips_are_skips(tmp_path: Path, reason: str, ci: str) -> None:
+    status, said = ran(tmp_path, FILE.format(reason=reason), ci)
+    assert status == 0
+    assert "1 passed, 1 skipped, 1 xfailed" in said
+
+
+def test_every_reason_says_why() -> None:
+    listed = tomllib.loads(LISTED.read_text("utf-8"))["may_be_skipped"]
+    assert all(len(each["why"]) > len(each["reason"]) > 10 for each in listed)
+
+
+def test_a_reason_is_known_by_its_beginning(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CI", "true")
+    assert may_be_skipped("Skipped: no container can be run here (unshare: Operation not permitted)")
+    assert not may_be_skipped("perhaps no container can be run here")
