@@ -10,10 +10,12 @@ from producer.wording import counted, named, seconds
 from worker.celery import OPERATIONS, ROLLBACK
 from worker.operation.model import HostName
 from worker.operation.pause import Pause
-from worker.settings import Settings
+from worker.settings import PREFIX, Settings
 
+OLDEST = (6, 2)
+"""The first Redis that has ZADD LT, which the sweep's list of due operations is kept with."""
 SKEW = 2000
-"""Milliseconds by which this machine's clock may differ from Redis' before it is worth a word."""
+"""Milliseconds by which a clock may differ from Redis' before it is worth a word."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,21 @@ class RedisFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class About:
+    """What one worker, or this machine, says of itself."""
+
+    lockstep: str
+    celery: str
+    skew: int = 0
+    """Milliseconds by which its clock is ahead of Redis'."""
+
+    @property
+    def versions(self) -> str:
+        """The versions that have to be the same everywhere."""
+        return f"lockstep {self.lockstep}, celery {self.celery}"
+
+
+@dataclass(frozen=True, slots=True)
 class WorkFacts:
     """What of the workers was seen from here."""
 
@@ -37,15 +54,18 @@ class WorkFacts:
     """The queues that each worker that answered takes tasks from."""
     swept: bool
     """A sweep was seen while looking."""
+    here: About
+    """This machine, and the versions that run on it."""
+    workers: Mapping[str, About | None]
+    """Each worker that answered; None for one too old to tell."""
     lengths: Mapping[str, int] = field(default_factory=dict)
     """Tasks that wait, by queue."""
-    skew: int = 0
     stuck: int = 0
 
 
 def on_redis(facts: RedisFacts, watermark: float) -> list[Finding]:
     """Judge Redis: it must keep what it acknowledged, and must never evict."""
-    found = [Finding("redis", Level.OK, f"version {facts.version}")]
+    found = [_on_version(facts.version)]
     if not facts.aof:
         text = "appendonly is off: operations are lost when Redis restarts"
         found.append(Finding("redis", Level.FAILURE, text, "appendonly yes"))
@@ -69,27 +89,54 @@ def on_redis(facts: RedisFacts, watermark: float) -> list[Finding]:
     return found
 
 
+def _on_version(version: str) -> Finding:
+    numbers = tuple(int(part) for part in version.split(".")[:2] if part.isdecimal())
+    if len(numbers) == 2 and numbers < OLDEST:
+        text = f"version {version} lacks commands that Lockstep uses"
+        return Finding("redis", Level.FAILURE, text, f"Redis {OLDEST[0]}.{OLDEST[1]} or newer, or Valkey")
+    return Finding("redis", Level.OK, f"version {version}")
+
+
 def on_work(facts: WorkFacts, settings: Settings) -> list[Finding]:
     """Judge the workers, the sweep, the queues and the clocks."""
     found = [_on_queue(queue, facts, settings) for queue in (OPERATIONS, ROLLBACK)]
-    if facts.swept:
-        found.append(Finding("sweep", Level.OK, f"runs every {settings.sweep_every:g} s"))
-    else:
-        text = "no sweep was seen: what a lost message or a dead worker left behind is not resumed"
-        remedy = "start beat (`celery -A worker beat`), and a worker of the queue rollback"
-        found.append(Finding("sweep", Level.FAILURE, text, remedy))
+    found.extend(on_versions(facts.here, facts.workers))
+    found.append(_on_beat(facts, settings))
     if facts.stuck:
         text = f"{facts.stuck} need a person" if facts.stuck > 1 else "1 needs a person"
         found.append(Finding("operations", Level.WARNING, text, "lockstep list --stuck"))
     else:
         found.append(Finding("operations", Level.OK, "none needs a person"))
-    skew = abs(facts.skew)
-    if skew >= SKEW:
-        text = f"this machine's differs from Redis' by {seconds(skew)}: --since and --until are off by it"
-        found.append(Finding("clock", Level.WARNING, text, "synchronise it by NTP"))
-    else:
-        found.append(Finding("clock", Level.OK, f"within {seconds(SKEW)} of Redis'"))
-    return found
+    return [*found, *_on_clocks(facts)]
+
+
+def on_settings(settings: Settings, stack: bool) -> Finding:
+    """Tell which settings are not left at their defaults; `stack`: they come from the one that runs here."""
+    if stack:
+        return Finding("settings", Level.OK, "those of the stack that `make up` started here")
+    given = [PREFIX + name.upper() for name in Settings.model_fields if name in settings.model_fields_set]
+    return Finding("settings", Level.OK, f"{', '.join(given) or 'none'} set, all others by default")
+
+
+def on_bad_settings(error: Exception) -> Finding:
+    """Tell why no settings could be read."""
+    return Finding("settings", Level.FAILURE, str(error), "docs/settings.md has every setting and its limits")
+
+
+def on_versions(here: About, workers: Mapping[str, About | None]) -> list[Finding]:
+    """Judge whether everything runs the same versions: a record is read by whoever comes by."""
+    if not workers:
+        return []
+    by_versions: dict[str, list[str]] = {here.versions: ["here"]}
+    for name in sorted(workers):
+        about = workers[name]
+        by_versions.setdefault(about.versions if about else "older ones", []).append(name)
+    if len(by_versions) == 1:
+        return [Finding("versions", Level.OK, f"{here.versions} everywhere")]
+    text = "; ".join(f"{versions}: {named(names)}" for versions, names in by_versions.items())
+    return [
+        Finding("versions", Level.WARNING, text, "roll out the same version to all workers and producers")
+    ]
 
 
 def on_hosts(problems: Mapping[str, str | None]) -> list[Finding]:
@@ -110,6 +157,30 @@ def on_pauses(pauses: Mapping[HostName, Pause]) -> list[Finding]:
         Finding("host", Level.WARNING, f"{host} is {held.text}", f"lockstep resume {host}")
         for host, held in pauses.items()
     ]
+
+
+def _on_beat(facts: WorkFacts, settings: Settings) -> Finding:
+    """Judge beat by what it causes: nothing else tells that it lives."""
+    if facts.swept:
+        return Finding("beat", Level.OK, f"alive: a sweep runs every {settings.sweep_every:g} s")
+    text = "no sweep was seen: what a lost message or a dead worker left behind is not resumed"
+    swept_by = [queue for queues in facts.queues.values() for queue in queues if queue == ROLLBACK]
+    if not swept_by:
+        remedy = f"start a worker of the queue {ROLLBACK}, then see whether beat runs"
+        return Finding("beat", Level.FAILURE, text, remedy)
+    return Finding("beat", Level.FAILURE, text, "start beat: celery -A worker beat")
+
+
+def _on_clocks(facts: WorkFacts) -> list[Finding]:
+    clocks = {"this machine": facts.here, **facts.workers}
+    wrong = {
+        name: about.skew for name, about in clocks.items() if about is not None and abs(about.skew) >= SKEW
+    }
+    if not wrong:
+        return [Finding("clock", Level.OK, f"all within {seconds(SKEW)} of Redis'")]
+    differing = ", ".join(f"{name} by {seconds(abs(skew))}" for name, skew in sorted(wrong.items()))
+    text = f"differing from Redis': {differing}; logs, --since and --until are off by it"
+    return [Finding("clock", Level.WARNING, text, "synchronise them by NTP")]
 
 
 def _on_queue(queue: str, facts: WorkFacts, settings: Settings) -> Finding:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from importlib.metadata import version
 from typing import cast
 
 from producer.asking import holds, probe, together
-from producer.doctor import WorkFacts, on_hosts, on_pauses, on_redis, on_work
+from producer.discovery import discover
+from producer.doctor import About, WorkFacts, on_hosts, on_pauses, on_redis, on_settings, on_work
 from producer.findings import Finding, Level
 from producer.link import Link
-from worker.celery import OPERATIONS, ROLLBACK, make_app
+from worker.celery import ABOUT, OPERATIONS, ROLLBACK, make_app
 from worker.inventory import Inventory
 from worker.operation.errors import InvalidInput, StoreUnavailable
 from worker.operation.host import Host
@@ -31,6 +33,8 @@ def examine(
     link: Link, settings: Settings, inventory: Callable[[], Inventory], stuck: Callable[[], int]
 ) -> Iterator[Finding]:
     """Yield what was found, as it is found; whatever is wrong becomes a finding, not an error."""
+    found = discover()
+    yield on_settings(settings, stack=found is not None and found.redis_url == settings.redis_url)
     try:
         yield from on_redis(link.facts(), settings.memory_watermark)
         yield from on_work(_work(link, settings, stuck), settings)
@@ -52,26 +56,47 @@ def _problem(host: Host, settings: Settings) -> str | None:
 
 
 def _work(link: Link, settings: Settings, stuck: Callable[[], int]) -> WorkFacts:
-    skew = round(time.time() * 1000) - link.store.now()
+    offset = link.store.now() - round(time.time() * 1000)
+    queues, workers = _workers(settings, offset)
     ends = time.monotonic() + PERIODS * settings.sweep_every
-    queues = _queues(settings)
     swept = link.is_leased("sweep")
     while not swept and time.monotonic() < ends:
         time.sleep(LOOK)
         swept = link.is_leased("sweep")
-    lengths = {queue: link.queue_length(queue) for queue in (OPERATIONS, ROLLBACK)}
-    return WorkFacts(queues, swept, lengths, skew, stuck())
+    return WorkFacts(
+        queues=queues,
+        swept=swept,
+        here=About(version("lockstep"), version("celery"), -offset),
+        workers=workers,
+        lengths={queue: link.queue_length(queue) for queue in (OPERATIONS, ROLLBACK)},
+        stuck=stuck(),
+    )
 
 
-def _queues(settings: Settings) -> dict[str, Sequence[str]]:
+def _workers(settings: Settings, offset: int) -> tuple[dict[str, Sequence[str]], dict[str, About | None]]:
+    """Ask all workers which queues they serve and what they are; `offset` is from our clock to Redis'."""
     from kombu.exceptions import OperationalError
 
     app = make_app(settings)
     try:
-        said = app.control.inspect(timeout=PING).active_queues()
+        serving = app.control.inspect(timeout=PING).active_queues()
+        asked_at = round(time.time() * 1000) + offset
+        told = app.control.broadcast(ABOUT, reply=True, timeout=PING)
     except (OperationalError, OSError) as error:
         raise StoreUnavailable(f"the broker does not answer: {error}") from error
     finally:
         app.close()
-    found = cast(dict[str, list[dict[str, str]]], said or {})
-    return {worker: [queue["name"] for queue in queues] for worker, queues in found.items()}
+    queues: dict[str, Sequence[str]] = {
+        worker: [queue["name"] for queue in each]
+        for worker, each in cast(dict[str, list[dict[str, str]]], serving or {}).items()
+    }
+    answers = {worker: each for reply in told or () for worker, each in reply.items()}
+    return queues, {worker: _about(answers.get(worker), asked_at) for worker in {*queues, *answers}}
+
+
+def _about(told: Mapping[str, object] | None, asked_at: int) -> About | None:
+    """Return what a worker said; None if it does not know the question."""
+    match told:
+        case {"lockstep": str(lockstep), "celery": str(celery), "now": int(now)}:
+            return About(lockstep, celery, now - asked_at)
+    return None

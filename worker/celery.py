@@ -24,6 +24,8 @@ SETTLE = "lockstep.settle"
 SWEEP = "lockstep.sweep"
 PATROL = "lockstep.patrol"
 PATROL_GROUP = "lockstep.patrol_group"
+ABOUT = "lockstep_about"
+"""The remote control command that asks workers for their versions."""
 QUEUE_OF = {
     CREATE_GROUP: OPERATIONS,
     DELETE_GROUP: OPERATIONS,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
 import click
 
 from producer.cli.exits import Exit
@@ -9,6 +12,10 @@ from producer.cli.findings import documents, is_well, tell
 from producer.cli.options import debug_option, json_option, pass_session
 from producer.cli.output import answer_json
 from producer.cli.session import Session
+from worker.operation.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from producer.findings import Finding
 
 WIDTH = 18
 EXAMPLES = """\b
@@ -25,12 +32,23 @@ Exit codes: 0 all is well, 1 there are warnings or failures."""
 @pass_session
 def doctor(session: Session, as_json: bool) -> Exit:
     """Look at Redis, the workers, the sweep and every host, and say what mends what is wrong."""
-    client = session.client()
     found = []
-    for finding in client.examine():
+    for finding in _findings(session):
         found.append(finding)
         if not as_json:
             tell(finding, WIDTH)
     if as_json:
         answer_json({"healthy": is_well(found), "findings": documents(found)})
     return Exit.OK if is_well(found) else Exit.FOUND
+
+
+def _findings(session: Session) -> Iterator[Finding]:
+    """Yield what is found; settings that cannot be used are a finding too, and the only one."""
+    from producer.doctor import on_bad_settings
+
+    try:
+        client = session.client()
+    except InvalidInput as error:
+        yield on_bad_settings(error)
+        return
+    yield from client.examine()

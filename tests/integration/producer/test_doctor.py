@@ -26,12 +26,13 @@ def test_what_is_wrong_is_found_with_its_remedy(lockstep: Run, nodes: dict[str, 
     found = [(each["subject"], each["level"]) for each in document["findings"]]
     assert (ran.code, document["healthy"]) == (1, False)
     assert found == [
+        ("settings", "ok"),
         ("redis", "ok"),
         ("redis", "ok"),
         ("redis", "ok"),
         ("queue operations", "failure"),
         ("queue rollback", "failure"),
-        ("sweep", "failure"),
+        ("beat", "failure"),
         ("operations", "ok"),
         ("clock", "ok"),
         ("host", "failure"),
@@ -44,7 +45,7 @@ def test_what_is_wrong_is_found_with_its_remedy(lockstep: Run, nodes: dict[str, 
 
 def test_a_sweep_is_seen(lockstep: Run, nodes: dict[str, Node], hand: Hand) -> None:
     hand.store.lease("sweep", 60_000)
-    assert "ok       sweep              runs every 0.1 s\n" in lockstep("doctor").out
+    assert "ok       beat               alive: a sweep runs every 0.1 s\n" in lockstep("doctor").out
 
 
 def test_without_redis_the_hosts_are_looked_at_all_the_same(
@@ -52,7 +53,8 @@ def test_without_redis_the_hosts_are_looked_at_all_the_same(
 ) -> None:
     monkeypatch.setenv("LOCKSTEP_REDIS_URL", "redis://127.0.0.1:1/0")
     ran = lockstep("doctor")
-    first, remedy, last = ran.out.splitlines()
+    settings, first, remedy, last = ran.out.splitlines()
+    assert settings.startswith("ok       settings           LOCKSTEP_REDIS_URL, ")
     assert ran.code == 1
     assert first.startswith("failure  redis              Redis does not answer")
     assert remedy.strip().startswith("-> see that it runs")
@@ -64,3 +66,18 @@ def test_without_an_inventory(lockstep: Run, monkeypatch: pytest.MonkeyPatch) ->
     ran = lockstep("doctor")
     assert ran.code == 1
     assert "failure  inventory          the inventory is empty" in ran.out
+
+
+def test_settings_that_cannot_be_used_are_a_finding(lockstep: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOCKSTEP_SETTLE_SECONDS", "5")
+    ran = lockstep("doctor", "--json")
+    document = json.loads(ran.out)
+    assert (ran.code, ran.err, document["healthy"]) == (1, "", False)
+    assert document["findings"] == [
+        {
+            "subject": "settings",
+            "level": "failure",
+            "text": "settings contradict each other: settle_seconds must be at least read_timeout",
+            "remedy": "docs/settings.md has every setting and its limits",
+        }
+    ]

@@ -53,7 +53,7 @@ def name(node: Running) -> str:
 
 
 def spoil(node: Running, kind: str, **fields: object) -> None:
-    fault: Fault = {"kind": kind, **fields}  # type: ignore[typeddict-item]
+    fault: Fault = {"kind": kind, **fields}  # type: ignore[dict-item]
     node.admin.add_faults(fault)
 
 

@@ -6,13 +6,26 @@ from dataclasses import replace
 
 import pytest
 
-from producer.doctor import SKEW, RedisFacts, WorkFacts, on_hosts, on_redis, on_work
+from producer.doctor import (
+    SKEW,
+    About,
+    RedisFacts,
+    WorkFacts,
+    on_hosts,
+    on_redis,
+    on_settings,
+    on_versions,
+    on_work,
+)
 from producer.findings import Level
 from worker.settings import Settings
 
 MIB = 1 << 20
 REDIS = RedisFacts("9.1.2", aof=True, fsync="always", policy="noeviction", used=8 * MIB, limit=0)
-WORK = WorkFacts({"a@x": ["operations"], "b@x": ["rollback"]}, swept=True)
+HERE = About("1.2.0", "5.7.0")
+WORK = WorkFacts(
+    {"a@x": ["operations"], "b@x": ["rollback"]}, swept=True, here=HERE, workers={"a@x": HERE, "b@x": HERE}
+)
 
 
 @pytest.mark.parametrize("facts", [REDIS, replace(REDIS, limit=11 * MIB), replace(REDIS, policy=None)])
@@ -43,9 +56,21 @@ def test_an_unsound_redis(facts: RedisFacts, level: Level, said: str) -> None:
         (replace(WORK, queues={"a@x": ["operations"]}), Level.FAILURE, "queue rollback"),
         (replace(WORK, queues={"b@x": ["rollback"]}), Level.FAILURE, "queue operations"),
         (replace(WORK, lengths={"operations": 1001}), Level.WARNING, "queue operations"),
-        (replace(WORK, swept=False), Level.FAILURE, "sweep"),
+        (replace(WORK, swept=False), Level.FAILURE, "beat"),
         (replace(WORK, stuck=1), Level.WARNING, "operations"),
-        (replace(WORK, skew=-SKEW), Level.WARNING, "clock"),
+        (replace(WORK, here=replace(HERE, skew=-SKEW)), Level.WARNING, "clock"),
+        (replace(WORK, workers={"a@x": HERE, "b@x": replace(HERE, skew=SKEW)}), Level.WARNING, "clock"),
+        (
+            replace(WORK, workers={"a@x": HERE, "b@x": replace(HERE, lockstep="1.1.0")}),
+            Level.WARNING,
+            "versions",
+        ),
+        (
+            replace(WORK, workers={"a@x": HERE, "b@x": replace(HERE, celery="5.6.0")}),
+            Level.WARNING,
+            "versions",
+        ),
+        (replace(WORK, workers={"a@x": HERE, "b@x": None}), Level.WARNING, "versions"),
     ],
 )
 def test_work_that_is_not_done(facts: WorkFacts, level: Level, subject: str) -> None:
@@ -55,7 +80,7 @@ def test_work_that_is_not_done(facts: WorkFacts, level: Level, subject: str) -> 
 
 
 def test_work_that_is_done() -> None:
-    at_its_limits = replace(WORK, lengths={"operations": 1000}, skew=SKEW - 1)
+    at_its_limits = replace(WORK, lengths={"operations": 1000}, here=replace(HERE, skew=SKEW - 1))
     assert {each.level for each in on_work(at_its_limits, Settings())} == {Level.OK}
 
 
@@ -64,3 +89,47 @@ def test_hosts() -> None:
     assert (bad.level, bad.text) == (Level.FAILURE, "node2: 403")
     assert (good.level, good.text) == (Level.OK, "2 hosts answering")
     assert [each.level for each in on_hosts({"node1": "403"})] == [Level.FAILURE]
+
+
+@pytest.mark.parametrize(
+    ("version", "level"),
+    [
+        ("6.0.16", Level.FAILURE),
+        ("5.0", Level.FAILURE),
+        ("6.2.0", Level.OK),
+        ("10.1", Level.OK),
+        ("x", Level.OK),
+    ],
+)
+def test_a_redis_that_is_too_old(version: str, level: Level) -> None:
+    found = on_redis(replace(REDIS, version=version), 0.8)[0]
+    assert found.level is level
+    assert bool(found.remedy) == (level is Level.FAILURE)
+
+
+def test_a_mixed_set_of_versions_names_who_runs_what() -> None:
+    newer = replace(HERE, lockstep="1.3.0")
+    (found,) = on_versions(HERE, {"b@x": newer, "a@x": newer, "c@x": HERE, "d@x": None})
+    assert found.level is Level.WARNING
+    assert found.text == (
+        "lockstep 1.2.0, celery 5.7.0: here, c@x; lockstep 1.3.0, celery 5.7.0: a@x, b@x; older ones: d@x"
+    )
+    (same,) = on_versions(HERE, {"a@x": HERE})
+    assert (same.level, same.text) == (Level.OK, "lockstep 1.2.0, celery 5.7.0 everywhere")
+    assert on_versions(HERE, {}) == []
+
+
+def test_without_a_sweep_the_remedy_is_what_is_missing() -> None:
+    def remedy(facts: WorkFacts) -> str | None:
+        return next(each.remedy for each in on_work(facts, Settings()) if each.subject == "beat")
+
+    assert remedy(replace(WORK, swept=False)) == "start beat: celery -A worker beat"
+    alone = replace(WORK, swept=False, queues={"a@x": ["operations"]})
+    assert remedy(alone) == "start a worker of the queue rollback, then see whether beat runs"
+
+
+def test_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOCKSTEP_DEADLINE", "9")
+    found = on_settings(Settings(redis_url="redis://r/0"), stack=False)
+    assert found.text == "LOCKSTEP_REDIS_URL, LOCKSTEP_DEADLINE set, all others by default"
+    assert on_settings(Settings(), stack=True).text == "those of the stack that `make up` started here"

@@ -1,0 +1,151 @@
+"""The command with real workers, beat and nodes; everywhere else here the work of workers is done by hand."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from producer import ClusterClient, State
+from producer.cli import main
+from tests.integration.producer.conftest import Ran, Run
+from tests.integration.producer.hand import PATIENCE
+from tests.integration.producer.test_cli_process import start
+from tests.integration.worker.harness import Bench, eventually, parts
+from worker.operation.model import GroupId
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    """Three nodes, one worker for both queues, and beat."""
+    with parts(tmp_path_factory.mktemp("parts")) as found:
+        bench = Bench(*found, tmp_path_factory.mktemp("bench"))
+        try:
+            bench.run_all()
+            yield bench
+        finally:
+            bench.close()
+
+
+@pytest.fixture
+def bench(served: Bench, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+    """The same, as the environment of a command has it; the nodes are whole and hold nothing."""
+    for name, value in served.values.items():
+        monkeypatch.setenv(f"LOCKSTEP_{name.upper()}", value)
+    yield served
+    served.clear()
+
+
+@pytest.fixture
+def run(bench: Bench, capsys: pytest.CaptureFixture[str]) -> Run:
+    def ran(*arguments: str) -> Ran:
+        capsys.readouterr()
+        code = main(arguments)
+        said = capsys.readouterr()
+        return Ran(code, said.out, said.err)
+
+    return ran
+
+
+@pytest.fixture
+def cluster(bench: Bench) -> Iterator[ClusterClient]:
+    with ClusterClient(bench.settings) as made:
+        yield made
+
+
+def test_apply_creates_what_is_missing_and_deletes_what_is_listed(
+    run: Run, bench: Bench, tmp_path: Path
+) -> None:
+    for node in bench.cluster.nodes:
+        bench.admin.plant(node, "old")
+    bench.admin.plant("node2", "team-a")
+    bench.admin.add_faults({"kind": "error_after", "methods": ["POST"], "times": 1})
+    bench.admin.add_faults({"kind": "refuse", "group": "team-c"}, node="node3")
+    file = tmp_path / "wanted.yaml"
+    file.write_text("present: [team-a, team-b, team-c]\nabsent: [old, never]\n")
+
+    ran = run("apply", str(file), "--resume", "first", "--json")
+
+    states = {each["group"]: each["state"] for each in map(json.loads, ran.out.splitlines())}
+    assert (ran.code, ran.err) == (1, "run first: 5 groups\n")
+    assert states == {
+        "team-a": "committed", "team-b": "committed", "team-c": "rolled_back",
+        "old": "committed", "never": "committed",
+    }  # fmt: skip
+    assert all(set(bench.admin.groups(node)) == {"team-a", "team-b"} for node in bench.cluster.nodes)
+
+    again = run("apply", str(file), "--resume", "first")
+    assert again.out.splitlines()[-1] == "run first: 4 committed, 1 rolled back"
+    assert len([entry for entry in bench.history("node3", GroupId("team-c")) if entry.method == "POST"]) == 1
+
+
+def test_watch_shows_a_rollback_as_it_happens(bench: Bench, cluster: ClusterClient) -> None:
+    bench.admin.plant("node1", "team-w")
+    bench.admin.add_faults({"kind": "error_before", "methods": ["POST"], "times": 2}, node="node2")
+    bench.admin.set_latency({"fixed": 500}, node="node3")  # the others have written before it refuses
+    bench.admin.add_faults({"kind": "refuse", "status": 403}, node="node3")
+    operation = cluster.create_group("team-w")
+
+    with start("watch", operation.id) as process:
+        out, err = process.communicate(timeout=2 * PATIENCE)
+
+    lines = out.splitlines()
+    assert (process.returncode, err) == (0, "")
+    assert "node1  present  unchanged  -  0  -  -" in lines
+    assert any(line.startswith("node2  absent  applied  restored  ") for line in lines), out
+    assert any(line.startswith("node3  absent  refused  ") and " 403 " in line for line in lines), out
+    assert lines[-1].startswith("create team-w: rolled_back")
+    assert {node for node in bench.cluster.nodes if "team-w" in bench.admin.groups(node)} == {"node1"}
+
+
+def test_a_host_that_stays_away_is_named_as_stuck_and_abandoned(
+    run: Run, bench: Bench, cluster: ClusterClient
+) -> None:
+    bench.admin.add_faults({"kind": "refuse"}, node="node3")
+    bench.admin.set_latency({"fixed": 500}, node="node3")  # the others have written before it refuses
+    bench.admin.add_faults({"kind": "refuse", "methods": ["DELETE"]}, node="node1")
+    operation = cluster.create_group("team-x")
+    eventually(lambda: operation.status().stalled_hosts == ("node1",), "node1 refuses to be restored")
+
+    stuck = run("list", "--stuck")
+    assert stuck.code == 1
+    assert f"{operation.id}  create team-x: node1 cannot be restored" in stuck.out
+
+    ran = run("abandon", operation.id, "node1", "--reason", "scrapped", "--as", "bob")
+
+    assert (ran.code, ran.err) == (0, "")
+    assert operation.wait_end(PATIENCE).state is State.ABANDONED
+    assert [step.undo.value for step in operation.steps()] == ["abandoned", "restored", "restored"]
+    assert {node for node in bench.cluster.nodes if "team-x" in bench.admin.groups(node)} == {"node1"}
+    assert run("exists", "node1", "team-x").code == 0
+    assert run("list", "--stuck").code == 0
+
+
+def test_doctor_finds_nothing_wrong_with_a_whole_stack(run: Run, bench: Bench) -> None:
+    ran = run("doctor", "--json")
+    found = [(each["subject"], each["level"]) for each in json.loads(ran.out)["findings"]]
+    assert ran.code == 0, ran.out
+    assert found == [
+        (subject, "ok")
+        for subject in (
+            "settings", "redis", "redis", "redis", "queue operations", "queue rollback", "versions", "beat",
+            "operations", "clock", "host",
+        )
+    ]  # fmt: skip
+    versions = next(each["text"] for each in json.loads(ran.out)["findings"] if each["subject"] == "versions")
+    assert versions.endswith(" everywhere")
+
+
+def test_doctor_tells_a_worker_of_another_version(run: Run, bench: Bench) -> None:
+    old = bench.worker("old", app="tests.integration.producer.old_worker")
+    try:
+        findings = json.loads(run("doctor", "--json").out)["findings"]
+    finally:
+        old.stop()
+    (mixed,) = (each for each in findings if each["subject"] == "versions")
+    assert mixed["level"] == "warning"
+    assert "lockstep 0.0.1" in mixed["text"]
+    assert "old@" in mixed["text"]
+    assert mixed["remedy"]

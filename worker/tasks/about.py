@@ -1,0 +1,22 @@
+"""What a worker says of itself when it is asked, for `lockstep doctor`."""
+
+from __future__ import annotations
+
+import platform
+import time
+from importlib.metadata import version
+
+from celery.worker.control import inspect_command
+
+from worker.celery import ABOUT
+
+
+@inspect_command(name=ABOUT)
+def about(state: object) -> dict[str, object]:
+    """Return the versions of what runs here, and this machine's time in milliseconds since 1970."""
+    return {
+        "lockstep": version("lockstep"),
+        "celery": version("celery"),
+        "python": platform.python_version(),
+        "now": round(time.time() * 1000),
+    }
