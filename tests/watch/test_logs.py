@@ -48,7 +48,8 @@ def test_lines_are_json_with_the_ids_of_their_task_and_no_secret_is_told_anywher
     port = free_port(0)
     flower = f"http://127.0.0.1:{port}"
     arguments = ["-m", "worker.telemetry.flower", "--address=127.0.0.1", f"--port={port}"]
-    bench.child("flower", arguments, {"FLOWER_UNAUTHENTICATED_API": "true"})
+    remembers = {"FLOWER_DB": str(tmp_path / "flower"), "FLOWER_STATE_SAVE_INTERVAL": "500"}
+    bench.child("flower", arguments, {"FLOWER_UNAUTHENTICATED_API": "true", **remembers})
     eventually(lambda: answers(f"{flower}/healthcheck"), "Flower answers")
     env = {
         "LOCKSTEP_LOG_FORMAT": "json",
@@ -77,12 +78,14 @@ def test_lines_are_json_with_the_ids_of_their_task_and_no_secret_is_told_anywher
 
     kept = b"".join(path.read_bytes() for path in bench.redis.directory.rglob("*") if path.is_file())
     assert operation.encode() in kept
+    eventually(lambda: operation.encode() in remembered(tmp_path), "Flower has saved what it heard")
     shown = told(f"{flower}/api/tasks") + told(f"{flower}/api/workers?refresh=1")
     for where, text in {
         "the worker's log": written,
         "beat's log": beat.output(),
         "Redis's files": kept.decode("utf-8", "replace"),
         "Flower": shown,
+        "what Flower keeps": remembered(tmp_path).decode("utf-8", "replace"),
     }.items():
         assert CANARY not in text, where
 
@@ -95,6 +98,10 @@ def test_on_a_terminal_a_line_names_what_it_is_about(bench: Bench, tmp_path: Pat
     (line,) = [line for line in worker.output().splitlines() if "create: 401" in line]
     assert f"create: 401 [operation={operation} group={bench.group} host=node3 attempt=" in line
     assert line.endswith("]")
+
+
+def remembered(folder: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in folder.glob("flower*"))
 
 
 def answers(url: str) -> bool:

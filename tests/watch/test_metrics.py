@@ -1,64 +1,25 @@
-"""What workers tell Prometheus, on both pools; and the alerts and the dashboard that are made of it."""
+"""What workers tell Prometheus, on both pools; alerts and the dashboard ask for nothing else."""
 
 from __future__ import annotations
 
 import json
 import re
-import shutil
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import requests
 import yaml
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.parser import text_string_to_metric_families
 
 from producer.stack.child import free_port
-from tests.integration.worker.harness import Bench, eventually, parts
+from tests.integration.worker.harness import Bench, parts
+from tests.watch.counted import WATCHING, Counted
 from worker.operation.model import Action
 from worker.operation.states import State
 from worker.settings import load_settings
 from worker.tasks.standing import Reader
 from worker.telemetry.metrics import GAUGES, Record
-
-WATCHING = Path(__file__).parents[2] / "watching"
-Labels = tuple[tuple[str, str], ...]
-
-
-class Counted:
-    """A bench whose one worker is asked at a port."""
-
-    def __init__(self, bench: Bench, pool: str) -> None:
-        self.bench = bench
-        port = free_port(0)
-        self.url = f"http://127.0.0.1:{port}/metrics"
-        bench.beat()
-        signs = str(bench.directory / "signs")
-        self.temporary = bench.directory / "temporary"
-        self.temporary.mkdir()
-        env = {
-            "LOCKSTEP_METRICS_PORT": str(port),
-            "LOCKSTEP_HEARTBEAT_DIR": signs,
-            "TMPDIR": str(self.temporary),
-        }
-        self.worker = bench.worker(env=env, options=["-P", pool])
-
-    def read(self) -> dict[tuple[str, Labels], float]:
-        families = text_string_to_metric_families(requests.get(self.url, timeout=30).text)
-        return {
-            (sample.name, tuple(sorted(sample.labels.items()))): sample.value
-            for family in families
-            for sample in family.samples
-        }
-
-    def value(self, name: str, **labels: str) -> float:
-        return self.read().get((f"lockstep_{name}", tuple(sorted(labels.items()))), 0.0)
-
-    def reaches(self, least: float, name: str, **labels: str) -> None:
-        eventually(lambda: self.value(name, **labels) >= least, f"{name} {labels} reaches {least}")
 
 
 @pytest.fixture(params=["threads", "prefork"])
@@ -142,19 +103,3 @@ def test_alerts_and_the_dashboard_ask_for_metrics_that_there_are() -> None:
     shown = {target["expr"] for panel in board["panels"] for target in panel["targets"]}
     assert named(" ".join(asked)) <= known()
     assert named(" ".join(shown)) == known()
-
-
-def test_alerts_fire_when_they_are_to_and_not_before() -> None:
-    promtool = shutil.which("promtool")
-    if promtool is None:
-        pytest.skip("no promtool on PATH; Debian has it: apt-get install prometheus")
-    asked = subprocess.run(
-        [promtool, "test", "rules", "alerts.test.yaml"],
-        cwd=WATCHING,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-    assert asked.returncode == 0, asked.stdout + asked.stderr
-    assert "SUCCESS" in asked.stdout

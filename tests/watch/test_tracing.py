@@ -139,9 +139,7 @@ def test_the_variables_of_opentelemetry_say_whether_there_are_traces(
     assert tracing.wanted(environment) is expected
 
 
-def test_an_exporter_that_is_not_here_is_named_and_breaks_nothing(
-    bench: Bench, collector: Collector
-) -> None:
+def test_an_exporter_that_is_not_here_is_named_and_breaks_nothing(bench: Bench, collector: Collector) -> None:
     env = {**asking(collector), tracing.EXPORTER: "zipkin"}
     worker = bench.worker(env=env)
     assert 'no traces: OTEL_TRACES_EXPORTER names "zipkin", which is not here' in worker.output()

@@ -1,0 +1,48 @@
+"""A worker that counts, and what it says at its port."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TypeAlias
+
+import requests
+from prometheus_client.parser import text_string_to_metric_families
+
+from producer.stack.child import free_port
+from tests.integration.worker.harness import Bench, eventually
+
+WATCHING = Path(__file__).parents[2] / "watching"
+Labels: TypeAlias = tuple[tuple[str, str], ...]
+
+
+class Counted:
+    """A bench whose one worker is asked at a port."""
+
+    def __init__(self, bench: Bench, pool: str) -> None:
+        self.bench = bench
+        port = free_port(0)
+        self.url = f"http://127.0.0.1:{port}/metrics"
+        self.beat = bench.beat()
+        signs = str(bench.directory / "signs")
+        self.temporary = bench.directory / "temporary"
+        self.temporary.mkdir()
+        env = {
+            "LOCKSTEP_METRICS_PORT": str(port),
+            "LOCKSTEP_HEARTBEAT_DIR": signs,
+            "TMPDIR": str(self.temporary),
+        }
+        self.worker = bench.worker(env=env, options=["-P", pool])
+
+    def read(self) -> dict[tuple[str, Labels], float]:
+        families = text_string_to_metric_families(requests.get(self.url, timeout=30).text)
+        return {
+            (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+            for family in families
+            for sample in family.samples
+        }
+
+    def value(self, name: str, **labels: str) -> float:
+        return self.read().get((f"lockstep_{name}", tuple(sorted(labels.items()))), 0.0)
+
+    def reaches(self, least: float, name: str, **labels: str) -> None:
+        eventually(lambda: self.value(name, **labels) >= least, f"{name} {labels} reaches {least}")

@@ -1,0 +1,114 @@
+"""The alerts, run by Prometheus' own tool: over examples, and over what workers really said."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.integration.worker.harness import Bench, eventually, parts
+from tests.watch.counted import WATCHING, Counted, Labels
+from worker.operation.model import Action
+
+RULES = WATCHING / "alerts.yaml"
+EVERY = {
+    rule["alert"]: rule for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]
+}
+Samples = dict[tuple[str, Labels], float]
+
+
+def promtool(*arguments: str | Path, folder: Path) -> None:
+    found = shutil.which("promtool")
+    if found is None:
+        pytest.skip("no promtool on PATH; Debian has it: apt-get install prometheus")
+    done = subprocess.run(
+        [found, *arguments], cwd=folder, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "SUCCESS" in done.stdout
+
+
+def test_alerts_fire_when_they_are_to_and_not_before() -> None:
+    promtool("test", "rules", "alerts.test.yaml", folder=WATCHING)
+
+
+@pytest.fixture
+def stuck(tmp_path: Path) -> Iterator[Counted]:
+    """A worker beside an operation that is past twice its deadline, for a host cannot be restored."""
+    with parts(tmp_path) as found:
+        bench = Bench(*found, tmp_path / "bench", {"deadline": "5"})
+        try:
+            counted = Counted(bench, "threads")
+            bench.end(bench.start(Action.CREATE))
+            bench.admin.add_faults({"kind": "refuse", "methods": ["DELETE"], "status": 403}, node="node3")
+            bench.admin.set_latency(300, node="node3")
+            bench.admin.add_faults({"kind": "refuse", "methods": ["POST"], "status": 403}, node="node1")
+            bench.start(Action.DELETE)
+            counted.reaches(1, "operations_stuck")
+            yield counted
+        finally:
+            bench.close()
+
+
+def test_what_workers_say_of_an_operation_that_is_stuck_fires_them(stuck: Counted, tmp_path: Path) -> None:
+    before = stuck.read()
+    stuck.reaches(swept(before) + 1, "sweeps_total")
+    assert fires(tmp_path, before, sweeps=1) == {"LockstepStuckOperations", "LockstepPendingHosts"}
+
+    stuck.beat.stop()
+    eventually(lambda: stuck.value("queue_length", queue="rollback") == 0, "no sweep waits")
+    silent = stuck.read()
+    assert fires(tmp_path, silent, sweeps=swept(stuck.read()) - swept(silent)) == {
+        "LockstepStuckOperations",
+        "LockstepPendingHosts",
+        "LockstepSilentSweep",
+    }
+
+
+def swept(samples: Samples) -> float:
+    return samples["lockstep_sweeps_total", ()]
+
+
+def fires(folder: Path, samples: Samples, sweeps: float) -> set[str]:
+    """Return the alerts that must fire after half an hour of these samples; promtool saw them and no other.
+
+    Nothing changes meanwhile but the number of sweeps, by so many a minute.
+    """
+    series = [
+        {
+            "series": name + "{" + ",".join(f'{label}="{text}"' for label, text in labels) + "}",
+            "values": f"{value:g}+{sweeps if name == 'lockstep_sweeps_total' else 0:g}x30",
+        }
+        for (name, labels), value in samples.items()
+    ]
+    values = {
+        "LockstepStuckOperations": samples["lockstep_operations_stuck", ()],
+        "LockstepPendingHosts": samples["lockstep_pending_hosts", ()],
+        "LockstepDrift": samples["lockstep_drift", ()],
+        "LockstepRecordUnreadable": 1 - samples["lockstep_record_up", ()],
+        "LockstepSilentSweep": float(sweeps == 0),
+    }
+    assert set(values) == set(EVERY)
+    expected = [
+        {"eval_time": "29m", "alertname": name, "exp_alerts": [alert(name, value)] if value else []}
+        for name, value in values.items()
+    ]
+    test = {"interval": "1m", "input_series": series, "alert_rule_test": expected}
+    path = folder / "scraped.test.yaml"
+    path.write_text(
+        yaml.safe_dump({"rule_files": [str(RULES)], "evaluation_interval": "1m", "tests": [test]})
+    )
+    promtool("test", "rules", path, folder=folder)
+    return {name for name, value in values.items() if value}
+
+
+def alert(name: str, value: float) -> dict[str, Any]:
+    """Return an alert as it must be fired."""
+    rule = EVERY[name]
+    texts = {key: text.replace("{{ $value }}", f"{value:g}") for key, text in rule["annotations"].items()}
+    return {"exp_labels": rule["labels"], "exp_annotations": texts}
