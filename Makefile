@@ -68,7 +68,7 @@ format: $(VENV)/.dev ## Rewrite the code in its one layout, and mend what ruff c
 
 .PHONY: manifests
 manifests: $(VENV)/.dev ## Render every overlay; check it against schemas and our rules, without a cluster
-	@$(BIN)/python -B -m pytest -q tests/ship/test_manifests.py
+	@$(BIN)/python -B -m pytest -q tests/ship/manifests
 
 .PHONY: image
 image: $(VENV)/.dev ## Build the image; run every role from it, non-root and read-only, in docker or podman

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
+from worker.celery import OPERATIONS, ROLLBACK
 
 ROOT = Path(__file__).parents[2]
 MANIFESTS = ROOT / "manifests"
@@ -22,6 +26,8 @@ EXAMPLE = MANIFESTS / "examples" / "create-group"
 """Every kustomization that is applied as it is; `base` and the components are parts of these."""
 
 COMPONENT = "app.kubernetes.io/component"
+WORKERS = {"worker-operations": OPERATIONS, "worker-rollback": ROLLBACK}
+"""Components, and the queue of each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,3 +108,15 @@ def render(kustomization: Path) -> Rendered:
         [KUBECTL, "kustomize", kustomization], check=True, capture_output=True, text=True, timeout=60
     )
     return Rendered(tuple(Object(body) for body in yaml.safe_load_all(done.stdout)))
+
+
+def production_with(folder: Path, *autoscalers: str) -> Path:
+    """Return a copy of the production overlay with other autoscalers."""
+    shutil.copytree(MANIFESTS, folder / "manifests")
+    overlay = folder / "manifests" / "overlays" / "production"
+    path = overlay / "kustomization.yaml"
+    wanted = "".join(f"  - ../../components/{name}\n" for name in autoscalers)
+    text, count = re.subn(r"  - \.\./\.\./components/keda\n", wanted, path.read_text("utf-8"))
+    assert count == 1
+    path.write_text(text, "utf-8")
+    return overlay

@@ -1,0 +1,19 @@
+"""What is applied: each overlay in turn, and production by itself."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.ship.rendered import EXAMPLE, LOCAL, PRODUCTION, Rendered, production_with, render
+
+
+@pytest.fixture(scope="session", params=["local", "production", "production with hpa", "example"])
+def rendered(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Rendered:
+    if request.param == "production with hpa":
+        return render(production_with(tmp_path_factory.mktemp("hpa"), "hpa"))
+    return render({"local": LOCAL, "production": PRODUCTION, "example": EXAMPLE}[request.param])
+
+
+@pytest.fixture(scope="session")
+def production() -> Rendered:
+    return render(PRODUCTION)
