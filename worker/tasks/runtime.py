@@ -11,7 +11,7 @@ from celery import Celery
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from worker.calling import Breaker, Renewed, Spared
+from worker.calling import Breaker, Capped, Renewed, Spared, Turns
 from worker.celery import Lockstep
 from worker.clock import SystemClock
 from worker.host import HostClient
@@ -40,28 +40,40 @@ class Runtime:
 
 def build_runtime(settings: Settings) -> Runtime:
     """Build the real parts; the inventory is read, nothing is connected."""
-    hosts = real_hosts(settings, LiveInventory(settings))
-    return assemble(settings, connect(settings), hosts, sparing(settings, hosts))
+    inventory = LiveInventory(settings)
+    turns = Turns(settings.max_calls, settings.max_calls_per_host) if settings.capped else None
+    hosts = real_hosts(settings, inventory, turns)
+    to_apply = sparing(settings, real_hosts(settings, inventory, turns, pressed=False))
+    return assemble(settings, connect(settings), hosts, to_apply)
 
 
-def real_hosts(settings: Settings, inventory: Inventory | LiveInventory) -> Find:
-    """Return a look-up of host clients by name, as the inventory has them at that moment."""
+def real_hosts(
+    settings: Settings,
+    inventory: Inventory | LiveInventory,
+    turns: Turns | None = None,
+    *,
+    pressed: bool = True,
+) -> Find:
+    """Return a look-up of host clients by name, as the inventory has them at that moment.
+
+    Where turns are taken, `pressed` looks come before those that are not.
+    """
     clock = SystemClock()
 
     def find(name: HostName) -> HostApi | None:
         host = inventory.find(name)
         if host is None:
             return None
-        api = WatchedHost(HostClient(host, settings, clock, stopping))
+        api: HostApi = WatchedHost(HostClient(host, settings, clock, stopping))
+        if turns is not None:
+            api = Capped(api, name, turns, clock, settings.send_within, pressed)
         return Renewed(api, host.token_file) if host.token_file else api
 
     return find
 
 
-def sparing(settings: Settings, hosts: Find) -> Find | None:
-    """Return the look-up for forward steps, which spares hosts that do not answer; None if it is off."""
-    if not settings.breaker_failures:
-        return None
+def sparing(settings: Settings, hosts: Find) -> Find:
+    """Return the same look-up, which spares hosts that do not answer."""
     quick = client(settings.model_copy(update={"redis_timeout": 1.0, "redis_connect_timeout": 1.0}))
     quick.set_retry(Retry(NoBackoff(), 0))  # what is not told now is learnt by the next failure
     spells = Spells(quick, Keys(settings.key_prefix))

@@ -1,0 +1,76 @@
+"""What a worker process is built of: who is spared, who waits, and who comes first."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from worker.calling import Capped, Renewed, Spared
+from worker.operation.model import HostName
+from worker.operation.ports import HostApi
+from worker.settings import Settings
+from worker.steps import Parts
+from worker.tasks.runtime import build_runtime
+from worker.telemetry.calls import WatchedHost
+
+NODE1 = HostName("node1")
+
+
+def built(**settings: object) -> Parts:
+    return build_runtime(Settings(hosts="http://node1:1", **settings)).parts  # type: ignore[arg-type]
+
+
+def chain(api: HostApi | None) -> list[type]:
+    """The kinds of the parts, from the outermost to the one that calls."""
+    found: list[type] = []
+    while api is not None:
+        found.append(type(api))
+        api = getattr(api, "host", None) if not isinstance(api, WatchedHost) else None
+    return found
+
+
+def test_only_forward_steps_spare_a_host() -> None:
+    parts = built()
+    assert parts.host_to_apply is not None
+    assert chain(parts.host_to_apply(NODE1)) == [Spared, WatchedHost]
+    assert chain(parts.host(NODE1)) == [WatchedHost]
+
+
+@pytest.mark.parametrize("cap", ["max_calls", "max_calls_per_host"])
+def test_all_calls_of_a_process_share_its_caps_and_forward_looks_come_last(cap: str) -> None:
+    parts = built(**{cap: 2, "visibility_timeout": 105})
+    assert parts.host_to_apply is not None
+    spared, after = parts.host_to_apply(NODE1), parts.host(NODE1)
+    assert chain(spared) == [Spared, Capped, WatchedHost]
+    assert isinstance(spared, Spared)
+    forward = spared.host
+    assert isinstance(forward, Capped)
+    assert isinstance(after, Capped)
+    assert (forward.pressed, after.pressed) == (False, True)
+    assert forward.turns is after.turns
+
+
+def test_every_host_of_a_process_shares_one_breaker() -> None:
+    parts = built()
+    assert parts.host_to_apply is not None
+    first, second = parts.host_to_apply(NODE1), parts.host_to_apply(NODE1)
+    assert isinstance(first, Spared)
+    assert isinstance(second, Spared)
+    assert first.breaker is second.breaker
+
+
+def test_a_token_is_looked_after_whoever_calls(tmp_path: Path) -> None:
+    inventory = tmp_path / "hosts.yaml"
+    inventory.write_text("hosts: [{name: node1, url: 'http://node1', token_file: /t}]")
+    parts = build_runtime(Settings(inventory=str(inventory))).parts
+    assert parts.host_to_apply is not None
+    assert chain(parts.host(NODE1)) == [Renewed, WatchedHost]
+    assert chain(parts.host_to_apply(NODE1)) == [Spared, Renewed, WatchedHost]
+
+
+def test_a_host_that_nobody_knows_is_none() -> None:
+    parts = built()
+    assert parts.host_to_apply is not None
+    assert parts.host(HostName("node9")) is None
+    assert parts.host_to_apply(HostName("node9")) is None
