@@ -8,11 +8,13 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+from worker.calling import Renewed
 from worker.host import HostClient
 from worker.operation.answer import ProbeAnswer, Probed
 from worker.operation.errors import HostUnavailable
 from worker.operation.host import Host
 from worker.operation.model import GroupId, Presence
+from worker.operation.ports import HostApi
 from worker.settings import Settings
 
 AT_ONCE = 32
@@ -42,7 +44,9 @@ def probe(
     host: Host, group: GroupId, settings: Settings, sleep: Callable[[float], None] = time.sleep
 ) -> tuple[ProbeAnswer, int]:
     """Ask as `ask` does; return the first usable answer, else the last, and how many GETs it took."""
-    client = HostClient(host, settings)
+    client: HostApi = HostClient(host, settings)
+    if host.token_file:
+        client = Renewed(client, host.token_file)
     ends = time.monotonic() + settings.call_timeout
     tries = 0
     while True:
