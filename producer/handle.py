@@ -135,9 +135,8 @@ class Operation:
                 undo = f"{self.action.inverse} the group instead"
                 raise CancelRefused(f'operation "{self.id}" cannot be cancelled: it is committed; {undo}')
             case Cancelled.ROLLING_BACK:
-                raise CancelRefused(
-                    f'operation "{self.id}" cannot be cancelled: it is being rolled back already'
-                )
+                state = self.status().state.replace("_", " ")
+                raise CancelRefused(f'operation "{self.id}" cannot be cancelled: it is {state} already')
         self._broker.conclude(self.id, self.group)
 
     def abandon(self, host: str, reason: str) -> None:

@@ -27,6 +27,8 @@ LOOK_UP = 1.0
 RUN_LENGTH = 80
 """Characters of a run's id, which leaves room for the rest of its operations' ids."""
 _WISHES = re.compile(r"^(present|absent)[ \t]*:", re.MULTILINE)
+_COMMENT = re.compile(r"(^|\s)#.*")
+"""Within a word # is a character that no group id may have, not the beginning of a comment."""
 _ACTIONS = {"present": Action.CREATE, "absent": Action.DELETE}
 
 
@@ -113,7 +115,7 @@ def apply(
 
 def _from_lines(text: str) -> Iterator[tuple[Action, object]]:
     for line in text.splitlines():
-        if group := line.partition("#")[0].strip():
+        if group := _COMMENT.sub("", line).strip():
             yield Action.CREATE, group
 
 

@@ -75,7 +75,9 @@ def read_address(url: str) -> Address:
     if parts.scheme in SERVERS:
         if "," in parts.netloc.rpartition("@")[2]:
             raise ValueError("several servers need Sentinels before them: sentinel://HOST,HOST/0?master=NAME")
-        parts.port  # noqa: B018 - raises for a port that is none
+        if parts.port == 0:  # reading it raises for a port that is none
+            raise ValueError("port 0 is none: give 1 to 65535, or leave it out for 6379")
+        _database(parts)  # what is no number would be database 0 for the record, and an error for Celery
         return Address(url, tls, None)
     return Address(url, tls, _sentinels(parts, query))
 
@@ -98,18 +100,22 @@ def _sentinels(parts: SplitResult, query: dict[str, list[str]]) -> Sentinels:
     given = {name: values[-1] for name, values in query.items() if values[-1]}
     if "master" not in given:
         raise ValueError("a Sentinel URL names the primary that they watch: …?master=NAME")
-    database = parts.path.strip("/") or "0"
-    if not database.isdecimal():
-        raise ValueError(f'"{database}" is not the number of a database')
     user, _, hosts = parts.netloc.rpartition("@")
     username, _, password = user.partition(":")
     return Sentinels(
         hosts=tuple(_host(each) for each in hosts.split(",")),
         master=given["master"],
-        database=int(database),
+        database=_database(parts),
         login=Login(unquote(username) or None, unquote(password) or None),
         own_login=Login(given.get("sentinel_username"), given.get("sentinel_password")),
     )
+
+
+def _database(parts: SplitResult) -> int:
+    database = parts.path.strip("/") or "0"
+    if not (database.isascii() and database.isdecimal()):
+        raise ValueError(f'"{database}" is not the number of a database')
+    return int(database)
 
 
 def _host(text: str) -> tuple[str, int]:

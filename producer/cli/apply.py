@@ -42,7 +42,7 @@ Exit codes: 0 all groups are as asked, 1 some are not."""
 
 
 @click.command(epilog=EXAMPLES)
-@click.argument("file", type=click.File(encoding="utf-8"))
+@click.argument("file", type=click.File(encoding="utf-8-sig"))
 @selection_options
 @click.option("--at-once", type=click.IntRange(1, 64), default=8, show_default=True, help="Groups at a time.")
 @click.option("--resume", metavar="RUN", help="Go on with a run: what it started is not started again.")

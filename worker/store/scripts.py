@@ -29,6 +29,9 @@ REFUSALS = (
     "DB index",
     "invalid username",
 )
+UNGREETED = "HELLO must be called with the client already authenticated"
+"""What Redis says, at length, to a client without a login where there are passwords."""
+NO_LOGIN = "it asks for a password, and the URL has none"
 _FORMAT_ERROR = "LOCKSTEPFORMAT"
 
 
@@ -38,7 +41,8 @@ def store_errors() -> Iterator[None]:
     try:
         yield
     except (redis.AuthenticationError, redis.exceptions.AuthorizationError) as error:
-        raise StoreUnavailable(f"Redis refuses to serve: {error}") from error
+        text = NO_LOGIN if str(error).startswith(UNGREETED) else str(error)
+        raise StoreUnavailable(f"Redis refuses to serve: {text}") from error
     except (redis.ConnectionError, redis.TimeoutError) as error:
         raise StoreUnavailable(f"Redis does not answer: {error}") from error
     except redis.exceptions.OutOfMemoryError as error:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
+
 from producer import ClusterClient
 from producer.many import operation_id, parse_wishes
 from tests.integration.producer.conftest import Run
-from tests.integration.producer.hand import Hand, eventually
+from tests.integration.producer.hand import PATIENCE, Hand, eventually
+from tests.integration.producer.test_cli_process import start
 
 WANTED = "present: [team-a, team-b]\nabsent: [team-c]\n"
 
@@ -82,3 +86,69 @@ def test_a_file_that_is_no_text(lockstep: Run, tmp_path: Path) -> None:
     ran = lockstep("apply", str(file))
     assert ran.code == 2
     assert "is no UTF-8 text" in ran.err
+
+
+ALPHABET = "has a character outside A-Z a-z 0-9 . _ -: use only those"
+TYPE = "it must be a string"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "there are no groups: give ids, one a line, or lists `present:` and `absent:`"),
+        ("# none\n\n", "there are no groups: give ids, one a line, or lists `present:` and `absent:`"),
+        ("team#1\n", f'group id "team#1" {ALPHABET}'),
+        ("../x\n", f'group id "../x" {ALPHABET}'),
+        ("..\n", 'group id ".." is a path segment that URLs resolve away: choose another name'),
+        ("present: [7]\n", f"group id 7 is of type int: {TYPE}"),
+        ("present: [yes]\n", f"group id True is of type bool: {TYPE}"),
+        ("present: [~]\n", f"group id None is of type NoneType: {TYPE}"),
+        ("present: [[a]]\n", f"group id ['a'] is of type list: {TYPE}"),
+        ("present: [a]\nabsent: [a]\n", 'group "a" shall be both present and absent: choose one'),
+        (
+            "present: [a]\npresent: [b]\n",
+            'the list of groups line 2 has the key "present" a second time: drop one of them',
+        ),
+        (
+            "present: &x [a]\nabsent: *x\n",
+            "the list of groups line 1 has a YAML anchor: write the value out",
+        ),
+    ],
+)
+def test_bad_groups_are_refused_before_any_is_written(
+    lockstep: Run, hand: Hand, tmp_path: Path, text: str, message: str
+) -> None:
+    file = tmp_path / "groups"
+    file.write_text(text, "utf-8")
+    ran = lockstep("apply", str(file))
+    assert (ran.code, ran.out, ran.err) == (2, "", f"lockstep: error: {message}\n")
+    assert hand.keys() == []
+
+
+def test_windows_line_ends_and_comments_are_fine() -> None:
+    text = "team-a\r\n  # all of them\r\nteam-b  # and this\r\n"
+    assert [wish.group for wish in parse_wishes(text)] == ["team-a", "team-b"]
+
+
+def test_a_file_with_a_byte_order_mark(
+    lockstep: Run, cluster: ClusterClient, hand: Hand, threads: ThreadPoolExecutor, tmp_path: Path
+) -> None:
+    file = tmp_path / "groups.txt"
+    file.write_bytes("team-a\r\nteam-b\r\nteam-c\r\n".encode("utf-8-sig"))
+    playing = threads.submit(play(cluster, hand))
+    ran = lockstep("apply", str(file))
+    playing.result()
+    assert ran.code == 0
+    assert {each.group for each in cluster.operations()} == {"team-a", "team-b", "team-c"}
+
+
+def test_an_interrupt_says_how_to_go_on(cluster: ClusterClient, tmp_path: Path) -> None:
+    with start("apply", wanted(tmp_path), "--resume", "mine") as process:
+        eventually(lambda: len(cluster.operations()) == 3, "all are accepted")
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=PATIENCE)
+    assert (process.returncode, out) == (130, "")
+    assert err.splitlines()[-1] == (
+        "interrupted: what was started goes on; the same command with --resume mine does the rest"
+    )
+    assert all(each.decision is None for each in cluster.operations())

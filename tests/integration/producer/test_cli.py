@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from producer import ClusterClient, State
+from producer.handle import Operation
 from tests.integration.producer.conftest import Ran, Run
 from tests.integration.producer.hand import PATIENCE, Hand, eventually
 
@@ -53,14 +54,23 @@ def test_repeating_an_id_is_told(lockstep: Run) -> None:
     assert ran.err == "accepted before: delete team-a (operation mine)\n"
 
 
-def test_reusing_an_id_is_refused(lockstep: Run) -> None:
+@pytest.mark.parametrize(
+    "other",
+    [("create", "team-b"), ("delete", "team-a"), ("create", "team-a", "--hosts", "node1")],
+    ids=["another group", "another action", "other hosts"],
+)
+def test_reusing_an_id_is_refused_and_changes_nothing(
+    lockstep: Run, hand: Hand, other: tuple[str, ...]
+) -> None:
     lockstep("create", "team-a", "--no-wait", "--id", "mine")
-    ran = lockstep("create", "team-b", "--no-wait", "--id", "mine")
+    before = hand.content()
+    ran = lockstep(*other, "--no-wait", "--id", "mine")
     assert (ran.code, ran.out) == (2, "")
     assert ran.err == (
         'lockstep: error: operation id "mine" belongs to another operation: '
         "repeat it with the same action, group and hosts, or choose a new id\n"
     )
+    assert hand.content() == before
 
 
 def test_committed(waited: Callable[..., Ran], cluster: ClusterClient, hand: Hand) -> None:
@@ -163,15 +173,24 @@ def test_cancel(lockstep: Run, cluster: ClusterClient) -> None:
     assert operation.status().reason == "cancelled by bob: wrong group"
 
 
-def test_cancel_refused(lockstep: Run, cluster: ClusterClient, hand: Hand) -> None:
-    hand.commit(cluster.create_group("team-a", operation_id="mine"))
+@pytest.mark.parametrize(
+    ("end", "why"),
+    [
+        (Hand.commit, "it is committed; delete the group instead"),
+        (Hand.roll_back, "it is rolled back already"),
+    ],
+)
+def test_a_cancel_after_the_end_is_refused_and_changes_nothing(
+    lockstep: Run, cluster: ClusterClient, hand: Hand, end: Callable[[Hand, Operation], None], why: str
+) -> None:
+    end(hand, cluster.create_group("team-a", operation_id="mine"))
+    before = hand.content()
 
     ran = lockstep("cancel", "mine")
 
     assert (ran.code, ran.out) == (8, "")
-    assert ran.err == (
-        'lockstep: error: operation "mine" cannot be cancelled: it is committed; delete the group instead\n'
-    )
+    assert ran.err == f'lockstep: error: operation "mine" cannot be cancelled: {why}\n'
+    assert hand.content() == before
 
 
 def test_json_of_a_wait_is_the_operation_at_its_answer(

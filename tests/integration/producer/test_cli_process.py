@@ -101,6 +101,19 @@ def test_a_stdout_that_is_closed_is_no_error(environment: Mapping[str, str]) -> 
     assert (ran.returncode, ran.stderr) == (0, "")
 
 
+@pytest.mark.parametrize("closed", [">&-", ">&- 2>&-", "<&-"])
+def test_a_stream_that_is_closed_does_not_keep_an_operation_from_being_accepted(
+    cluster: ClusterClient, closed: str
+) -> None:
+    command = f"{sys.executable} -m producer create team-a --no-wait --id mine {closed}"
+    ran = subprocess.run(
+        ["bash", "-c", command], capture_output=True, text=True, timeout=PATIENCE, check=False
+    )
+    assert ran.returncode == 0
+    assert "Traceback" not in ran.stderr
+    assert cluster.operation("mine").status().group == "team-a"
+
+
 def on_a_terminal(command: list[str], environment: Mapping[str, str], ready: str, hand: Hand) -> str:
     """Run a command on a terminal; commit `mine` once `ready` has been seen; return all that was shown."""
     master, slave = pty.openpty()
@@ -224,7 +237,7 @@ def test_every_command_has_help_with_examples(capsys: pytest.CaptureFixture[str]
     ("arguments", "message"),
     [
         (["create"], "Missing argument 'GROUP'; see `lockstep create --help`"),
-        (["frob"], "No such command 'frob'; see `lockstep --help`"),
+        (["xyzzy"], "No such command 'xyzzy'; see `lockstep --help`"),
         (["list", "--as"], "No such option '--as'. Did you mean '--json'? See `lockstep list --help`"),
     ],
 )

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 
 import pytest
+import redis
 
 from producer import ClusterClient
 from producer.stack.redis_server import RedisServer
@@ -20,15 +22,26 @@ HOST_FIELDS = {"host", "before", "outcome", "undo", "attempts", "reason", "due_a
 MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 
 
-@pytest.mark.parametrize("command", ["status", "cancel"])
-def test_an_unknown_operation(lockstep: Run, hand: Hand, command: str) -> None:
-    ran = lockstep(command, "nope")
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("status", "nope"), ("cancel", "nope"), ("show", "nope"), ("watch", "nope"),
+        ("report", "nope", "--html", "nope.html"), ("abandon", "nope", "node1", "--reason", "scrapped"),
+    ],
+    ids=lambda each: each[0],
+)  # fmt: skip
+def test_an_unknown_operation(
+    lockstep: Run, hand: Hand, arguments: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ran = lockstep(*arguments)
     assert (ran.code, ran.out) == (2, "")
     assert ran.err == (
         'lockstep: error: operation id "nope" is unknown: '
         "no operation has it, or its record was dropped with age\n"
     )
     assert hand.keys() == []
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_status_shows_every_host(lockstep: Run, cluster: ClusterClient, hand: Hand) -> None:
@@ -119,19 +132,59 @@ def test_redis_that_cannot_be_reached(lockstep: Run, monkeypatch: pytest.MonkeyP
         )
 
 
-def test_a_wrong_password(lockstep: Run, own_redis: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    import redis
+LOGIN = "invalid username-password pair or user is disabled"
 
+
+@pytest.mark.parametrize(
+    ("login", "said"),
+    [(":wrong@", LOGIN), ("bob:right@", LOGIN), ("", "it asks for a password, and the URL has none")],
+    ids=["wrong password", "unknown user", "no password"],
+)
+def test_a_login_that_redis_refuses(
+    lockstep: Run, own_redis: RedisServer, monkeypatch: pytest.MonkeyPatch, login: str, said: str
+) -> None:
     redis.Redis.from_url(own_redis.url).config_set("requirepass", "right")
-    monkeypatch.setenv("LOCKSTEP_REDIS_URL", own_redis.url.replace("//", "//:wrong@"))
+    monkeypatch.setenv("LOCKSTEP_REDIS_URL", own_redis.url.replace("//", f"//{login}"))
+    for arguments in (["create", "team-a"], ["list"]):
+        ran = lockstep(*arguments)
+        assert (ran.code, ran.out) == (5, "")
+        assert ran.err == (
+            f"lockstep: error: Redis refuses to serve: {said}; "
+            "LOCKSTEP_REDIS_URL names the server, `make up` starts one\n"
+        )
+    with redis.Redis.from_url(own_redis.url.replace("//", "//:right@")) as client:
+        assert client.dbsize() == 0
 
+
+def test_a_database_that_redis_does_not_have(
+    lockstep: Run, own_redis: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOCKSTEP_REDIS_URL", own_redis.url.replace("/0", "/99"))
+    for arguments in (["create", "team-a"], ["list"]):
+        ran = lockstep(*arguments)
+        assert (ran.code, ran.out) == (5, "")
+        assert ran.err == (
+            "lockstep: error: Redis refuses to serve: DB index is out of range; "
+            "LOCKSTEP_REDIS_URL names the server, `make up` starts one\n"
+        )
+    with redis.Redis.from_url(own_redis.url) as client:
+        assert client.dbsize() == 0
+
+
+@pytest.mark.parametrize("database", ["zero", "-1", "0/1"])
+def test_a_database_that_is_no_number(
+    lockstep: Run, own_redis: RedisServer, monkeypatch: pytest.MonkeyPatch, database: str
+) -> None:
+    """redis-py would take the first database in its place."""
+    url = own_redis.url.removesuffix("0") + database
+    monkeypatch.setenv("LOCKSTEP_REDIS_URL", url)
     ran = lockstep("create", "team-a")
-
-    assert (ran.code, ran.out) == (5, "")
+    assert (ran.code, ran.out) == (2, "")
     assert ran.err == (
-        "lockstep: error: Redis refuses to serve: invalid username-password pair or user is disabled; "
-        "LOCKSTEP_REDIS_URL names the server, `make up` starts one\n"
+        f'lockstep: error: LOCKSTEP_REDIS_URL="{url}": "{database}" is not the number of a database\n'
     )
+    with redis.Redis.from_url(own_redis.url) as client:
+        assert client.dbsize() == 0
 
 
 def test_a_malformed_url_is_bad_usage(lockstep: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,8 @@ KNOWN = "is not in the inventory; known: node1, node2, node3"
 NAMES: dict[str, str] = {
     "": f'"" {EMPTY}',
     "   ": f'"   " {EMPTY}',
+    "\t\n": f'"\\t\\n" {EMPTY}',
+    "x" * 10_240: f'"{"x" * 59}… (10242 characters) is too long: at most 128 characters',
     "x" * 129: f'"{"x" * 59}… (131 characters) is too long: at most 128 characters',
     "../x": f'"../x" {ALPHABET}',
     "a/b": f'"a/b" {ALPHABET}',
@@ -29,6 +31,15 @@ NAMES: dict[str, str] = {
     "team\n": f'"team\\n" {ALPHABET}',
     "a\0b": f'"a\\x00b" {ALPHABET}',
     "a\udcffb": f'"a\\udcffb" {ALPHABET}',
+    "\ud800": f'"\\ud800" {ALPHABET}',
+    "a\rb": f'"a\\rb" {ALPHABET}',
+    "a\nb": f'"a\\nb" {ALPHABET}',
+    "\0": f'"\\x00" {ALPHABET}',
+    "%2F": f'"%2F" {ALPHABET}',
+    "?": f'"?" {ALPHABET}',
+    "#": f'"#" {ALPHABET}',
+    "cafe\u0301": f'"cafe\\u0301" {ALPHABET}',
+    "caf\u00e9": f'"caf\\xe9" {ALPHABET}',
     "grüppe": f'"gr\\xfcppe" {ALPHABET}',
     "١٢": f'"\\u0661\\u0662" {ALPHABET}',
     ".": f'"." {SEGMENT}',
@@ -39,6 +50,8 @@ NO_STRINGS: dict[str, tuple[Any, str]] = {
     "bool": (True, "True is of type bool: it must be a string"),
     "list": (["a"], "['a'] is of type list: it must be a string"),
     "bytes": (b"a", "b'a' is of type bytes: it must be a string"),
+    "dict": ({}, "{} is of type dict: it must be a string"),
+    "float": (1.5, "1.5 is of type float: it must be a string"),
 }
 NO_GROUPS = {**NO_STRINGS, "none": (None, "None is of type NoneType: it must be a string")}
 
@@ -59,18 +72,33 @@ def test_a_bad_group_id_is_refused_in_python(
 def test_a_group_id_that_is_no_string_is_refused(
     cluster: ClusterClient, hand: Hand, value: Any, message: str
 ) -> None:
-    with pytest.raises(InvalidInput) as caught:
-        cluster.create_group(value)
-    assert str(caught.value) == f"group id {message}"
+    for call in (
+        cluster.create_group,
+        cluster.delete_group,
+        lambda group: cluster.group_exists("node1", group),
+        lambda group: cluster.plan("create", group),
+        lambda group: cluster.drift([group]),
+    ):
+        with pytest.raises(InvalidInput) as caught:
+            call(value)
+        assert str(caught.value) == f"group id {message}"
     assert hand.keys() == []
 
 
-@pytest.mark.parametrize("command", ["create", "delete", "exists"])
+COMMANDS = {
+    "create": ("create",),
+    "delete": ("delete",),
+    "exists": ("exists", "node1"),
+    "plan": ("plan", "create"),
+    "drift": ("drift",),
+    "repair": ("repair", "--to", "present"),
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.parametrize("name", NAMES, ids=ascii)
 def test_a_bad_group_id_is_refused_in_the_shell(lockstep: Run, hand: Hand, command: str, name: str) -> None:
-    arguments = [command, "node1", name] if command == "exists" else [command, name]
-
-    ran = lockstep(*arguments)
+    ran = lockstep(*COMMANDS[command], name)
 
     assert (ran.code, ran.out, ran.err) == (2, "", f"lockstep: error: group id {NAMES[name]}\n")
     assert hand.keys() == []
@@ -169,9 +197,17 @@ def test_a_bad_deadline_is_refused(cluster: ClusterClient, hand: Hand, value: An
 
 
 def test_a_bad_deadline_is_refused_in_the_shell(lockstep: Run, hand: Hand) -> None:
-    for value, message in (("0", f"0.0 {RANGE}"), ("nan", f"nan {RANGE}"), ("-inf", f"-inf {RANGE}")):
-        ran = lockstep("create", "team-a", f"--deadline={value}")
-        assert (ran.code, ran.err) == (2, f"lockstep: error: deadline {message}\n")
+    for command in ("create", "delete"):
+        for value in ("0", "-1", "-0.5", "nan", "inf", "-inf"):
+            ran = lockstep(command, "team-a", f"--deadline={value}")
+            said = f"lockstep: error: deadline {float(value)} {RANGE}\n"
+            assert (ran.code, ran.out, ran.err) == (2, "", said)
+        ran = lockstep(command, "team-a", "--deadline=soon")
+        assert (ran.code, ran.out) == (2, "")
+        assert ran.err == (
+            "lockstep: error: Invalid value for '--deadline': 'soon' is not a valid float; "
+            f"see `lockstep {command} --help`\n"
+        )
     assert hand.keys() == []
 
 
@@ -203,12 +239,48 @@ def test_an_empty_inventory_is_refused(lockstep: Run, hand: Hand, monkeypatch: p
     assert hand.keys() == []
 
 
-def test_a_misspelled_setting_is_refused(lockstep: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_misspelled_setting_is_refused(lockstep: Run, hand: Hand, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOCKSTEP_REDISURL", "redis://elsewhere")
+    for arguments in (["list"], ["create", "team-a"]):
+        ran = lockstep(*arguments)
+        assert (ran.code, ran.out) == (2, "")
+        assert ran.err == (
+            "lockstep: error: unknown setting LOCKSTEP_REDISURL; did you mean LOCKSTEP_REDIS_URL?\n"
+        )
+    assert hand.keys() == []
 
-    ran = lockstep("list")
 
-    assert ran.code == 2
-    assert ran.err == (
-        "lockstep: error: unknown setting LOCKSTEP_REDISURL; did you mean LOCKSTEP_REDIS_URL?\n"
-    )
+@pytest.mark.parametrize(
+    ("variables", "message"),
+    [
+        (
+            {"CALL_TIMEOUT": "60", "VISIBILITY_TIMEOUT": "100"},
+            (
+                "settings contradict each other: visibility_timeout 100 must be at least 269 = "
+                "4 * call_timeout + 21 (the chord's dispatch lease) + backoff_cap"
+            ),
+        ),
+        (
+            {"SETTLE_SECONDS": "9"},
+            "settings contradict each other: settle_seconds must be at least read_timeout",
+        ),
+        (
+            {"INVENTORY": "hosts.yaml"},
+            "settings contradict each other: give hosts or inventory, not both",
+        ),
+        (
+            {"SETTLE_SECONDS": "nan"},
+            'LOCKSTEP_SETTLE_SECONDS="nan": Input should be a finite number',
+        ),
+        ({"MAX_WRITES": "0"}, 'LOCKSTEP_MAX_WRITES="0": Input should be greater than 0'),
+    ],
+)
+def test_settings_that_cannot_be_meant_are_refused(
+    lockstep: Run, hand: Hand, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], message: str
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(f"LOCKSTEP_{name}", value)
+    for arguments in (["list"], ["create", "team-a"]):
+        ran = lockstep(*arguments)
+        assert (ran.code, ran.out, ran.err) == (2, "", f"lockstep: error: {message}\n")
+    assert hand.keys() == []
