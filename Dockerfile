@@ -40,8 +40,11 @@ ENV PATH=/opt/lockstep/bin:$PATH \
     HOME=/tmp \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1
-# Empty, and Flower's: a new volume of Docker or podman takes its owner from here.
-RUN install --directory --owner=10001 --group=10001 --mode=0700 /data
+# A user with a name, or Celery warns that it might be root. /data is empty, and Flower's: a new volume of Docker or
+# podman takes its owner from here.
+RUN groupadd --gid=10001 lockstep \
+ && useradd --uid=10001 --gid=10001 --no-create-home --home-dir=/tmp --shell=/usr/sbin/nologin lockstep \
+ && install --directory --owner=10001 --group=10001 --mode=0700 /data
 # By number, so that Kubernetes can see that it is not root. Nothing else in the image belongs to it.
 USER 10001:10001
 WORKDIR /opt/lockstep

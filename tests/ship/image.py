@@ -122,6 +122,7 @@ def check(engine: Engine) -> None:
         step("every role, and one operation", lambda: operate(engine))
         step("locked down", lambda: look(engine))
         step("healthy", lambda: be_healthy(engine))
+        step("logs are JSON", lambda: tell_in_json(engine))
         step("ends when asked to", lambda: end(engine))
     except (Failed, subprocess.TimeoutExpired):
         for role in engine.started:
@@ -172,6 +173,14 @@ def be_healthy_by(engine: Engine, role: str, probe: Sequence[str]) -> None:
         until(f"{role} is healthy", lambda: engine.inside(role, *probe).returncode == 0)
     except Failed as error:
         raise Failed(f"{error}; it says: {engine.inside(role, *probe).stderr.strip()}") from error
+
+
+def tell_in_json(engine: Engine) -> None:
+    """See that whatever collects logs can read every line of the workers'."""
+    for role in ("worker", "rollback"):
+        for line in engine.logs(role).splitlines():
+            if line and not line.startswith("{"):
+                raise Failed(f"{role} has written this: {line}")
 
 
 def end(engine: Engine) -> None:

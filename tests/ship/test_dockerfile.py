@@ -69,7 +69,7 @@ def test_the_user_is_a_number_and_not_a_system_account() -> None:
 
 
 def test_what_flower_remembers_can_be_written_by_the_user_and_by_nobody_else() -> None:
-    install = r"^RUN install --directory --owner=(\d+) --group=(\d+) --mode=0700 (\S+)$"
+    install = r"^ && install --directory --owner=(\d+) --group=(\d+) --mode=0700 (\S+)$"
     made = re.findall(install, DOCKERFILE, re.MULTILINE)
     (user,) = re.findall(r"^USER (\d+):(\d+)$", DOCKERFILE, re.MULTILINE)
     flower = render(LOCAL).component("flower").containers[0]
