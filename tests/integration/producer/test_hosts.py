@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +14,7 @@ from producer.many import apply, parse_wishes
 from tests.integration.producer.conftest import Run
 from tests.integration.producer.hand import NODE3, Hand
 from tests.integration.producer.nodes import ERROR, Node
+from worker.inventory import live
 from worker.operation.drift import Drift, End
 from worker.operation.model import GroupId, Millis, OperationId, Presence
 from worker.store.keys import Keys
@@ -224,3 +227,26 @@ def test_from_python(nodes: Nodes) -> None:
             cluster.create_group("team-a")
         assert cluster.resume("node3") == standing.pause
         assert cluster.create_group("team-a", ["node3"]).group == "team-a"
+
+
+def test_a_client_that_lives_long_follows_the_inventory(
+    nodes: Nodes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "LOOK_EVERY", 0.0)
+    path = tmp_path / "hosts.json"
+    with ClusterClient() as cluster:
+        assert cluster.select() == ("node1", "node2", "node3")
+        replace(path, json.dumps(json.loads(path.read_text())[1:]))
+        assert cluster.select() == ("node2", "node3")
+        operation = cluster.create_group("team-a")
+        assert [step.host for step in operation.steps()] == ["node2", "node3"]
+        replace(path, "[")
+        assert cluster.select() == ("node2", "node3")
+
+
+def replace(path: Path, text: str) -> None:
+    """Put a file that was written a while ago in the place of the inventory."""
+    fresh = path.with_suffix(".new")
+    fresh.write_text(text)
+    os.utime(fresh, (1.0, 1.0))
+    fresh.replace(path)
