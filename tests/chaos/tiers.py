@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tests.integration.worker.harness import SHORT
 
@@ -18,6 +18,8 @@ SHORTENED = {
     "patrol_every": "5",
 }
 """Short times in the relations that the shipped ones have; an effect may land after its client has left."""
+SLICED = {**SHORTENED, "hosts_per_task": "5"}
+"""The same with all five hosts in one task."""
 SHIPPED: Mapping[str, str] = {"lock_wait": "5"}
 """Nothing is shortened but the clients' patience, so that a popular group does not hold them all up."""
 
@@ -41,6 +43,9 @@ class Times:
 
 
 BRIEF = Times(4.5, 5, 1.5, 3, 9, 4, 5, (0.9, 1.2), 8)
+"""A worker is frozen past `send_by` and the sweep's patience."""
+FROZEN = replace(BRIEF, worker_frozen=33)
+"""A worker is frozen past the visibility timeout, too."""
 LONG = Times(33, 30, 5, 5, 12, 8, 8, (0.9, 1.2), 8)
 REAL = Times(95, 30, 5, 12, 75, 25, 30, (9.0, 9.8), 60)
 
@@ -61,8 +66,9 @@ class Plan:
 
 TIERS: Mapping[str, tuple[Plan, ...]] = {
     "quick": (
-        Plan("threads", "threads", 225, 2601, BRIEF),
+        Plan("threads", "threads", 150, 2601, FROZEN),
         Plan("prefork", "prefork", 75, 2602, BRIEF),
+        Plan("slices", "threads", 75, 2605, BRIEF, settings=SLICED),
     ),
     "nightly": (
         Plan("shortened", "threads", 5000, 2603, LONG, passes=10),

@@ -32,14 +32,14 @@ class Message:
     kind: str
     operation: OperationId
     action: Action | None = None
-    host: HostName | None = None
+    hosts: tuple[HostName, ...] = ()
     chord: Chord | None = None
     index: int = 0
     tries: int = 1
     acked: bool = False
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.operation}{f' {self.host}' if self.host else ''} #{self.tries}"
+        return f"{self.kind} {self.operation}{''.join(f' {host}' for host in self.hosts)} #{self.tries}"
 
 
 class Broker:
@@ -49,6 +49,9 @@ class Broker:
         self.world = world
         self.ledger = ledger
         self._shell = shell
+        self.hosts_per_task = 1
+        self.threads = 1
+        """Hosts of one task that are worked on at the same time."""
         self._ids = 0
 
     def new_id(self) -> str:
@@ -75,10 +78,16 @@ class Broker:
     def publish_chord(
         self, kind: str, operation: OperationId, action: Action, hosts: Sequence[HostName]
     ) -> None:
-        """Send a header for each host, counted together."""
-        chord = Chord(len(hosts))
-        for index, host in enumerate(hosts):
-            self.publish(Message(kind, operation, action, host, chord, index))
+        """Send a header for each slice of the hosts, counted together."""
+        slices = self.cut(hosts)
+        chord = Chord(len(slices))
+        for index, each in enumerate(slices):
+            self.publish(Message(kind, operation, action, each, chord, index))
+
+    def cut(self, hosts: Sequence[HostName]) -> list[tuple[HostName, ...]]:
+        """Cut hosts into what one task each is to carry."""
+        size = self.hosts_per_task
+        return [tuple(hosts[first : first + size]) for first in range(0, len(hosts), size)]
 
     def restore(self, message: Message, when: int) -> None:
         """Deliver a message again that its worker has not acknowledged in time."""
@@ -107,7 +116,7 @@ class Broker:
     def run_unacknowledged(self, message: Message) -> None:
         """Run a message that nobody delivers again: a sweep expires before that."""
         run = Run(self.world, self, message)
-        run.restored_to_queue = True
+        run.process.restored_to_queue = True
         self._shell(run)
 
     def _run(self, run: Run) -> None:
@@ -116,7 +125,7 @@ class Broker:
         try:
             self._shell(run)
         except Killed:
-            if not run.restored_to_queue:
+            if not run.process.restored_to_queue:
                 self.restore(run.message, run.started + VISIBILITY)
         finally:
             running.discard(run)

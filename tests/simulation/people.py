@@ -23,7 +23,7 @@ def produce(broker: Broker, request: Request) -> None:
     """Accept and publish, as a producer's process that may die; whoever asked sends the request again."""
     world = broker.world
     run = Run(world, broker, Message("producer", request.id))
-    run.restored_to_queue = True  # there is no message to be delivered again
+    run.process.restored_to_queue = True  # there is no message to be delivered again
     patience = world.now + LOCK_WAIT
     try:
         while True:

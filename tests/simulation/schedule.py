@@ -20,6 +20,8 @@ MOMENTS = (0, 2, 5, 10, 20, 60, 400, 4_000, 20_000, 60_000)
 HEALS_AT = 150_000
 DAY = 86_400_000
 ACTIONS = tuple(Action)
+SLICES = (*[(1, 1)] * 6, (2, 2), (3, 3), (3, 2))
+"""Hosts that one task carries, and how many of them it works on at the same time."""
 
 
 @dataclass(slots=True)
@@ -50,6 +52,7 @@ def _run(world: World) -> None:
     ledger = Ledger(world, LIMITS)
     broker = Broker(world, ledger, shells.run_task)
     world.draw_intensities()
+    broker.hosts_per_task, broker.threads = SLICES[choose(len(SLICES))]
     for n in range(2 + choose(2)):
         absent = (404, 400)[choose(2)]
         ledger.add(SimHost(HostName(f"h{n}"), world, ledger, choose(3) == 1, absent))
@@ -113,6 +116,9 @@ def _disturb(world: World, broker: Broker, operation: OperationId) -> None:
             world.at(when, lambda: host.go_down(60_000, True))
             world.at(when + 1, lambda: people.cancel(broker, operation))
             world.at(when + 20_000, lambda: people.abandon(broker, operation))
+        case 18 | 19:
+            world.crawl()
+            world.at(when + (2_000, 15_000)[choose(2)], lambda: people.cancel(broker, operation))
         case 14 | 15 | 16:
             world.first_write_strays = True
             world.at(when, lambda: people.cancel(broker, operation))

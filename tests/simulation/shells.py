@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 from tests.simulation.broker import Message
 from tests.simulation.faults import GROUP
 from tests.simulation.patrol import run_patrol
+from tests.simulation.slices import run_steps
 from tests.simulation.task import Run
 from worker.operation.decision import Move
 from worker.operation.errors import StoreUnavailable
+from worker.operation.model import HostName
 from worker.operation.ports import Stopping
-from worker.steps import Next, Result, conclude, forward, resume, rollback, settle
+from worker.steps import Result, conclude, forward, resume, rollback, settle
 
 BATCH = 200
 
@@ -17,53 +22,47 @@ BATCH = 200
 def run_task(run: Run) -> None:
     """Run a task of any kind, and acknowledge its message."""
     message = run.message
+    again: Mapping[HostName, float] = {}
     try:
-        result = _step(run)
+        if message.hosts:
+            again = run_steps(run, _step)
+        else:
+            _once(run)
     except (StoreUnavailable, Stopping) as error:
         if message.kind == "sweep":
             return  # the next one is two seconds away
         run.log("requeued:", error)
         run.broker.requeue(message)
         return
-    run.log("->", result.next if result else "done")
-    if result is not None and result.next is Next.AGAIN:
-        again = Message(
-            message.kind,
-            message.operation,
-            message.action,
-            message.host,
-            message.chord,
-            message.index,
-            message.tries + 1,
-        )
-        run.broker.publish(again, result.delay)
+    run.log("->", f"again: {again}" if again else "done")
+    if again:
+        retry = replace(message, hosts=tuple(again), tries=message.tries + 1, acked=False)
+        run.broker.publish(retry, max(again.values()))
     else:
-        if result is not None and result.next is Next.FAILED:
-            run.broker.publish(Message("conclude", message.operation))
         run.broker.end_of_header(message)
     _, delay = run.draw(run.world.clock)
     run.sleep(delay)
     message.acked = True
 
 
-def _step(run: Run) -> Result | None:
+def _once(run: Run) -> None:
+    match run.message.kind:
+        case "sweep":
+            _sweep(run)
+        case "patrol":
+            run_patrol(run)
+        case "conclude":
+            _conclude(run)
+
+
+def _step(run: Run, host: HostName) -> Result:
     message = run.message
-    if message.kind == "sweep":
-        _sweep(run)
-        return None
-    if message.kind == "patrol":
-        run_patrol(run)
-        return None
-    if message.kind == "conclude":
-        _conclude(run)
-        return None
-    assert message.host is not None
     parts = run.parts()
     if message.kind == "forward":
         assert message.action is not None
-        return forward(parts, message.operation, GROUP, message.action, message.host, message.tries)
+        return forward(parts, message.operation, GROUP, message.action, host, message.tries)
     step = rollback if message.kind == "rollback" else settle
-    return step(parts, message.operation, message.host, message.tries)
+    return step(parts, message.operation, host, message.tries)
 
 
 def _conclude(run: Run) -> None:
@@ -90,5 +89,5 @@ def _sweep(run: Run) -> None:
             case Move.UNDO:
                 run.broker.publish_chord("rollback", operation, kept.action, work.hosts)
             case Move.SETTLE:
-                for host in work.hosts:
-                    run.broker.publish(Message("settle", operation, host=host))
+                for hosts in run.broker.cut(work.hosts):
+                    run.broker.publish(Message("settle", operation, hosts=hosts))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from tests.simulation.faults import PAST_VISIBILITY, Draw, Fate, Row
@@ -21,8 +22,17 @@ SOCKET_TIMEOUT = 5_000
 JITTERS = (0.999, 0.5, 0.0)
 
 
+@dataclass(slots=True)
+class Process:
+    """The process in which a task runs, with all the threads that work on its hosts."""
+
+    dead: bool = False
+    restored_to_queue: bool = False
+    """Whether another worker has the message by now."""
+
+
 class Run:
-    """A task instance in a worker; also the clock that its step is given."""
+    """A task instance in a worker, or one of its threads; also the clock that its step is given."""
 
     __slots__ = (
         "begun_forward",
@@ -30,7 +40,7 @@ class Run:
         "epoch",
         "froze",
         "message",
-        "restored_to_queue",
+        "process",
         "stage",
         "started",
         "store",
@@ -38,18 +48,26 @@ class Run:
         "world",
     )
 
-    def __init__(self, world: World, broker: Broker, message: Message) -> None:
+    def __init__(
+        self, world: World, broker: Broker, message: Message, process: Process | None = None
+    ) -> None:
         self.world = world
         self.broker = broker
         self.message = message
         self.epoch = world.epoch
         self.started = world.now
-        self.restored_to_queue = False
+        self.process = process or Process()
         self.froze = False
         self.begun_forward = False
         self.undoing = message.kind == "rollback"
         self.stage = Row.IN_ROLLBACK if self.undoing else Row.BEFORE_BEGIN
         self.store = cast(PatrolStore, TaskStore(self))
+
+    def thread(self) -> Run:
+        """Return another thread of this process, at work on the same message."""
+        thread = Run(self.world, self.broker, self.message, self.process)
+        thread.started, thread.epoch = self.started, self.epoch
+        return thread
 
     def parts(self) -> Parts:
         """What a step works with."""
@@ -83,18 +101,19 @@ class Run:
         """Wait; a message that is held for too long is given to another worker meanwhile."""
         if ms:
             visible_again = self.started + VISIBILITY
-            if not self.restored_to_queue and self.world.now + ms >= visible_again:
-                self.restored_to_queue = True
+            if not self.process.restored_to_queue and self.world.now + ms >= visible_again:
+                self.process.restored_to_queue = True
                 self.broker.restore(self.message, visible_again)
             if ms >= PAST_VISIBILITY:
                 self.froze = True
             self.world.sleep(ms)
-            if self.epoch != self.world.epoch:
+            if self.epoch != self.world.epoch or self.process.dead:
                 self.kill()
 
     def kill(self) -> NoReturn:
         """End this process here; its message is delivered again once its visibility timeout has passed."""
         self.log("killed")
+        self.process.dead = True
         if self.message.kind in ("forward", "rollback"):
             self.world.hit(self.stage)
         elif self.message.kind == "conclude" and self.all_have_outcomes():

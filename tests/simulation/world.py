@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from heapq import heappop, heappush
 
 from greenlet import getcurrent, greenlet  # type: ignore[import-untyped]
 
 from tests.simulation import faults
 from tests.simulation.choices import Choices
-from tests.simulation.faults import Row
+from tests.simulation.faults import Draw, Row
 from worker.operation.model import Millis
 
 START = Millis(1_000_000)
@@ -42,10 +43,11 @@ class World:
         self.healed_at = START
         self.redis_back_at = START
         self.redis_frozen = False
-        self.store, self.clock, self.write, self.probe, self.message, self.sweep = (
-            kind[0]
-            for kind in (faults.STORE, faults.CLOCK, faults.WRITE, faults.PROBE, faults.MESSAGE, faults.SWEEP)
+        self.store, self.clock, self.message, self.sweep = (
+            kind[0] for kind in (faults.STORE, faults.CLOCK, faults.MESSAGE, faults.SWEEP)
         )
+        self.write: Sequence[Draw] = faults.WRITE[0]
+        self.probe: Sequence[Draw] = faults.PROBE[0]
         self._heap: list[tuple[int, int, Callable[[], object]]] = []
         self._count = 0
         self._main = getcurrent()
@@ -59,6 +61,10 @@ class World:
         self.probe = faults.PROBE[USUAL[choose(8)]]
         self.message = faults.MESSAGE[USUAL[choose(8)]]
         self.sweep = faults.SWEEP[USUAL[choose(8)]]
+
+    def crawl(self) -> None:
+        """Let calls to hosts take as long as they may, and some writes land late."""
+        self.probe, self.write = faults.CRAWLING, faults.LANDING
 
     def heal(self) -> None:
         """From here on nothing goes wrong any more."""
@@ -89,6 +95,21 @@ class World:
     def spawn(self, body: Callable[[], None], delay: int = 0) -> None:
         """Start a task of its own."""
         self.at(self.now + delay, greenlet(body, self._main).switch)
+
+    def side_by_side(self, bodies: Sequence[Callable[[], None]]) -> None:
+        """Run all of them as tasks of their own; return to the task that calls when every one has ended."""
+        waiting, left = getcurrent(), len(bodies)
+
+        def run(body: Callable[[], None]) -> None:
+            nonlocal left
+            body()
+            left -= 1
+            if not left:
+                self.at(self.now, waiting.switch)
+
+        for body in bodies:
+            self.spawn(partial(run, body))
+        self._main.switch()
 
     def sleep(self, ms: int) -> None:
         """Let time pass for the task that calls; others run meanwhile."""
