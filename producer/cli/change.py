@@ -29,13 +29,15 @@ Examples:
   id=$(lockstep create team-a --no-wait)
   lockstep create team-a --id ticket-4711 --json
 
-Exit codes: 0 created, 1 rolled back, 3 some hosts still to be restored, 4 gave up waiting, 6 busy."""
+Exit codes: 0 created, 1 rolled back, 3 some hosts still to be restored, 4 gave up waiting, 6 busy,
+8 a host is paused."""
 DELETE_EXAMPLES = """\b
 Examples:
   lockstep delete team-a
   lockstep delete team-a --deadline 60 --as alice
 
-Exit codes: 0 deleted, 1 rolled back, 3 some hosts still to be restored, 4 gave up waiting, 6 busy."""
+Exit codes: 0 deleted, 1 rolled back, 3 some hosts still to be restored, 4 gave up waiting, 6 busy,
+8 a host is paused."""
 CANCEL_EXAMPLES = """\b
 Examples:
   lockstep cancel 7f3c81d2aa01 --reason "wrong group"

@@ -56,8 +56,8 @@ class Breaker:
     seconds: float
     elapsed: Callable[[], float]
     shared: Shared
-    _silent: dict[HostName, _Silence] = field(default_factory=dict)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _silent: dict[HostName, _Silence] = field(default_factory=dict, init=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
 
     def refusal(self, host: HostName) -> str | None:
         """Say why the host is not to be asked now. Whoever hears None has to tell what came of asking."""
