@@ -20,7 +20,7 @@ def test_a_tally_counts_hosts(create: Driver) -> None:
     create.finish(B, "b1", Verdict.REFUSED)
     later = create.tally()
     assert (later.todo, later.failed, later.undo, later.open) == (1, 1, 2, 1)
-    assert later.reason == "b: refused (said)"
+    assert later.reason == "b refused (said)"
     assert next_move(later) is Move.ROLL_BACK
     create.roll_back()
     assert create.tally().decision is Decision.ROLL_BACK
@@ -31,7 +31,7 @@ def test_the_first_failure_is_the_reason(create: Driver) -> None:
     for host in (B, A):
         create.begin(host, f"{host}1")
         create.finish(host, f"{host}1", Verdict.REFUSED)
-    assert create.tally().reason == "b: refused (said)"
+    assert create.tally().reason == "b refused (said)"
 
 
 def test_a_view_shows_one_step_and_the_time(create: Driver) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tests.twin.record import FORMAT, AttemptRecord, Record, StepRecord
+from worker.operation.decision import why_failed
 from worker.operation.drift import Drift, End
 from worker.operation.errors import UnknownFormat
 from worker.operation.limits import Limits
@@ -87,7 +88,7 @@ class Books:
         record.waits.pop(host, None)
         if not outcome.succeeded:
             record.failed += 1
-            record.failure = record.failure or f"{host}: {reason}"
+            record.failure = record.failure or why_failed(host, str(reason))
 
     def _restore(self, record: Record, host: HostName, step: StepRecord) -> bool:
         if host not in record.undo:

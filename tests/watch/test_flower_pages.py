@@ -67,9 +67,9 @@ def test_rows_say_what_was_done_where_and_what_came_of_it(browser: Browser, watc
         ("create_group", f"team-b @ node4 · op {short}", "refused (403)"),
         ("rollback_create", f"team-b @ node1 · op {short}", "restored"),
         ("rollback_create", f"team-b @ node2 · op {short}", "restored"),
-        ("conclude", f"team-b · op {short}", "rolled back: node4: refused (403)"),
+        ("conclude", f"team-b · op {short}", "rolled back: node4 refused (403)"),
     } <= said
-    assert rows[0]["result"] == "rolled back: node4: refused (403)"
+    assert rows[0]["result"] == "rolled back: node4 refused (403)"
     assert {row["state"] for row in rows} == {"SUCCESS"}
 
 

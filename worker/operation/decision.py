@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from worker.operation.model import Decision, Millis
+from worker.operation.model import Decision, HostName, Millis
 
 
 class Move(StrEnum):
@@ -62,6 +62,11 @@ def next_move(tally: Tally) -> Move:
 def may_end(tally: Tally) -> bool:
     """Tell whether the operation is at its end, so that its lock is to be released."""
     return tally.decision is not None and next_move(tally) is Move.NOTHING
+
+
+def why_failed(host: HostName, reason: str) -> str:
+    """Return why an operation fails because of one host: `node4 refused (403)`, `node4: GET 503`."""
+    return f"{host} {reason}" if reason.startswith(("refused ", "misdirected ")) else f"{host}: {reason}"
 
 
 def why_roll_back(tally: Tally) -> str:

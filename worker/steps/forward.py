@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from worker.operation.answer import Probed
+from worker.operation.decision import why_failed
 from worker.operation.model import (
     Action,
     AttemptId,
@@ -77,9 +78,9 @@ def _forward_result(
         case Forward.DONE:
             return Result(Next.DONE, str(progress.outcome))
         case Forward.FAILED:
-            why = f"{host}: {progress.reason}"
-            parts.store.decide(operation, Decision.ROLL_BACK, why)
-            return Result(Next.FAILED, progress.reason or "failed")
+            reason = progress.reason or "failed"
+            parts.store.decide(operation, Decision.ROLL_BACK, why_failed(host, reason))
+            return Result(Next.FAILED, reason)
         case Forward.OPEN | Forward.MISSED:
             delay = parts.forward_backoff.delay(tries, parts.clock.jitter())
             if retry_after is not None:

@@ -53,7 +53,7 @@ def test_an_ambiguous_create_and_delete_commit(
 def test_an_ambiguous_write_is_undone_when_another_host_refuses(refused: dict[str, Ran], name: str) -> None:
     ran = refused[name]
     assert ran.end.operation.state is State.ROLLED_BACK
-    assert ran.end.operation.reason == "node3: refused (403)"
+    assert ran.end.operation.reason == "node3 refused (403)"
     assert ran.holding == set()
     assert ran.effects["node2"] in (["POST", "DELETE"], [])
     assert ran.effects["node3"] == []

@@ -33,7 +33,7 @@ def test_a_refused_create_is_rolled_back_although_its_worker_is_killed(bench: Be
     kill_at(bench, point)
     end = bench.end(operation)
     assert end.operation.state is State.ROLLED_BACK
-    assert end.operation.reason == "node3: refused (403)"
+    assert end.operation.reason == "node3 refused (403)"
     assert bench.holding() == set()
     for host in ("node1", "node2"):
         assert bench.effects(host) in (["POST", "DELETE"], [])

@@ -6,8 +6,8 @@ import itertools
 
 import pytest
 
-from worker.operation.decision import Move, Tally, may_end, next_move, why_roll_back
-from worker.operation.model import Decision, Millis, Outcome
+from worker.operation.decision import Move, Tally, may_end, next_move, why_failed, why_roll_back
+from worker.operation.model import Decision, HostName, Millis, Outcome
 
 DEADLINE = Millis(1_000)
 OUTCOMES = list(itertools.product([None, *Outcome], repeat=3))
@@ -74,9 +74,23 @@ def test_the_deadline_is_the_first_moment_that_is_too_late() -> None:
 
 
 def test_the_reason_is_the_first_failure_or_else_the_deadline() -> None:
-    assert why_roll_back(tally(failed=1, reason="a: refused")) == "a: refused"
+    assert why_roll_back(tally(failed=1, reason="a refused (403)")) == "a refused (403)"
     assert why_roll_back(tally(todo=1, now=2_000)) == "the deadline passed"
 
 
 def test_which_outcomes_are_successes() -> None:
     assert {each for each in Outcome if each.succeeded} == {Outcome.APPLIED, Outcome.UNCHANGED}
+
+
+@pytest.mark.parametrize(
+    ("reason", "told"),
+    [
+        ("refused (403)", "node4 refused (403)"),
+        ("misdirected (302)", "node4 misdirected (302)"),
+        ("GET 503", "node4: GET 503"),
+        ("all 5 writes spent (500)", "node4: all 5 writes spent (500)"),
+        ("this worker's inventory lacks the host", "node4: this worker's inventory lacks the host"),
+    ],
+)
+def test_why_a_host_fails_an_operation_reads_as_a_sentence(reason: str, told: str) -> None:
+    assert why_failed(HostName("node4"), reason) == told

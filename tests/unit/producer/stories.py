@@ -54,7 +54,7 @@ ROLLED_BACK = replace(
     decided_at=Millis(START + 16_300),
     ended_at=Millis(START + 29_000),
     ended=True,
-    reason='node4: refused (403) <script>alert("x")</script>',
+    reason='node4 refused (403) <script>alert("x")</script>',
     hosts_total=6,
     hosts_done=6,
 )

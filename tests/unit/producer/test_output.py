@@ -108,17 +108,17 @@ def test_the_sentence_for_a_commit(action: Action, outcomes: list[Outcome], expe
 
 
 def test_many_hosts_are_counted_not_listed() -> None:
-    status = replace(OPERATION, state=State.ROLLING_BACK, pending_hosts=HOSTS, reason="node1: refused (403)")
+    status = replace(OPERATION, state=State.ROLLING_BACK, pending_hosts=HOSTS, reason="node1 refused (403)")
     assert sentences.sentence(result_of(status, ()), Action.CREATE) == (
         "rolling back, node1, node2, node3, node4, node5 and 3 more pending and retried until restored: "
-        'create group "team-a", because node1: refused (403) (operation 7f3c)'
+        'create group "team-a", because node1 refused (403) (operation 7f3c)'
     )
 
 
 def test_abandoned_hosts_are_named() -> None:
-    status = replace(OPERATION, state=State.ABANDONED, ended=True, reason="node1: refused (403)")
+    status = replace(OPERATION, state=State.ABANDONED, ended=True, reason="node1 refused (403)")
     steps = [Step(HOSTS[0], undo=Undo.RESTORED), Step(HOSTS[1], undo=Undo.ABANDONED)]
     assert sentences.sentence(result_of(status, steps), Action.DELETE) == (
         "rolled back except on node2, abandoned: "
-        'delete group "team-a", because node1: refused (403) (operation 7f3c)'
+        'delete group "team-a", because node1 refused (403) (operation 7f3c)'
     )

@@ -104,6 +104,12 @@ end
 -- Progress puts the sweep's patience back to its start, and an operation that was resumed back within its reach.
 local function progressed(op) moved = op end
 
+-- Also in decision.py: `node4 refused (403)`, but `node4: GET 503`.
+local function why_failed(host, reason)
+  local says_it = string.find(reason, '^refused ') or string.find(reason, '^misdirected ')
+  return host .. (says_it and ' ' or ': ') .. reason
+end
+
 local function set_outcome(host, step, outcome, reason)
   step.outcome = outcome
   change('SREM', TODO, host)
@@ -111,7 +117,7 @@ local function set_outcome(host, step, outcome, reason)
   step.reason = reason
   if outcome ~= 'applied' and outcome ~= 'unchanged' then
     redis.call('HINCRBY', OP, 'failed', 1)
-    redis.call('HSETNX', OP, 'failure', host .. ': ' .. reason)
+    redis.call('HSETNX', OP, 'failure', why_failed(host, reason))
   end
 end
 
