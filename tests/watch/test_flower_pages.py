@@ -1,10 +1,12 @@
 """Flower as people and programs see it: every task of an operation, in rows that read well.
 
 Whoever asks for the stack is in this file: it takes half a minute to come to where it is looked at.
+FLOWER_PICTURE names a file for a picture of the page, as docs/flower.png is one.
 """
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from collections.abc import Iterator
@@ -52,6 +54,8 @@ def opened(browser: Browser, watched: Watched, words: str) -> Page:
 def search(browser: Browser, watched: Watched, words: str) -> list[Row]:
     """Search, and read the rows that the page then shows."""
     page = opened(browser, watched, words)
+    if words.startswith("args:team") and "FLOWER_PICTURE" in os.environ:
+        page.screenshot(path=os.environ["FLOWER_PICTURE"])
     names = page.locator("#tasks-table_wrapper .dataTables_scrollHead th").all_inner_texts()
     rows = page.locator("#tasks-table tbody tr").all()
     cells = [[cell.strip() for cell in row.locator("td").all_inner_texts()] for row in rows]
