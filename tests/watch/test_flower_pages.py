@@ -83,6 +83,7 @@ def test_a_search_for_the_id_finds_the_whole_operation_and_nothing_else(
     by_id = search(browser, watched, f"args:{watched.rolled_back}")
     assert by_id == search(browser, watched, "args:team-b")
     assert {row["args"].split(" ")[0] for row in by_id} == {"team-b"}
+    assert search(browser, watched, f"args:{watched.rolled_back[:8]}") == by_id
     forward = {row["args"] for row in by_id if row["name"] == "create_group"}
     assert forward == {f"team-b @ {host} · op {watched.rolled_back[:8]}" for host in HOSTS}
 

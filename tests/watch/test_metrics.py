@@ -41,6 +41,8 @@ def test_workers_count_what_was_done_and_show_how_things_stand(counted: Counted)
     counted.reaches(1, "operations_total", action="delete", end="rolled_back")
     assert counted.value("operation_seconds_count", action="delete", end="rolled_back") == 1
     assert counted.value("operations_total", action="create", end="committed") == 1
+    assert counted.value("rollbacks_total", action="delete") == 1
+    assert counted.value("rollbacks_total", action="create") == 0
     assert counted.value("steps_total", task="create_group", outcome="applied") == 3
     assert counted.value("steps_total", task="delete_group", outcome="refused") == 1
     assert counted.value("attempts_total", call="create", answer="applied") >= 3
@@ -89,7 +91,7 @@ def named(text: str) -> set[str]:
 
 
 def known() -> set[str]:
-    counters = ("steps", "attempts", "operations", "sweeps", "redis_errors")
+    counters = ("steps", "attempts", "operations", "rollbacks", "sweeps", "redis_errors")
     histograms = ("call_seconds", "operation_seconds")
     names = [*GAUGES, "record_up", "queue_length"]
     names += [f"{name}_total" for name in counters] + [f"{name}_bucket" for name in histograms]

@@ -15,7 +15,7 @@ from worker.telemetry import metrics
 from worker.workflow import publish_rollback
 
 COUNTED_FOR = 86_400_000
-"""Milliseconds for which it is known that an end has been counted; by then its messages are gone."""
+"""Milliseconds for which it is known that something has been counted; by then its messages are gone."""
 
 
 @shared_task(bind=True, name=CONCLUDE)
@@ -29,6 +29,7 @@ def conclude(self: Task[..., str], operation: OperationId, group: GroupId) -> st
             return "unknown operation"
         if work.move is Move.UNDO:
             publish_rollback(self.app, operation, group, kept.action, work.hosts)
+            metrics.rollback_begun(kept, lambda key: runtime.store.lease(f"undone:{key}", COUNTED_FOR))
         if kept.ended or kept.state is State.COMMITTED:
             metrics.operation_ended(kept, lambda key: runtime.store.lease(f"counted:{key}", COUNTED_FOR))
         return _summary(kept)

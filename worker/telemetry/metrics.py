@@ -81,6 +81,9 @@ class Metrics:
         self.operations = Counter(
             "lockstep_operations", "Operations by their end.", ["action", "end"], registry=own
         )
+        self.rollbacks = Counter(
+            "lockstep_rollbacks", "Operations that were decided to be undone.", ["action"], registry=own
+        )
         self.end_seconds = Histogram(
             "lockstep_operation_seconds",
             "From acceptance to the end.",
@@ -171,6 +174,13 @@ def operation_ended(operation: Operation, first: Callable[[OperationId], bool]) 
     for metrics in _counting:
         if first(operation.id):
             metrics.ended(operation)
+
+
+def rollback_begun(operation: Operation, first: Callable[[OperationId], bool]) -> None:
+    """Count an operation that is being undone, if `first` says that nobody did before."""
+    for metrics in _counting:
+        if first(operation.id):
+            metrics.rollbacks.labels(operation.action.value).inc()
 
 
 def swept() -> None:
