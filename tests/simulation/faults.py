@@ -183,5 +183,5 @@ MESSAGE = tables(
 CRAWLING: Sequence[Draw] = [(Fate.OK, ms) for ms in (1, 40, 400, 900, 3_000, 4_500)]
 """Nothing fails, but what was seen may be old by the time it is recorded."""
 LANDING: Sequence[Draw] = [*CRAWLING, *[(Fate.LATE, 1)] * 4, *[(Fate.FORBIDDEN, 4_500)] * 2]
-"""Some writes land unseen, perhaps just before the next one arrives; some are refused once others are done."""
+"""Some writes land unseen, perhaps just before the next one arrives; others are refused rather late."""
 SWEEP = tables([(Fate.SKIPPED, 0), (Fate.DOUBLED, 0), (Fate.CRASH, 0)], [(Fate.OK, 0)])
