@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from producer import ClusterClient, State
 from producer.cli import main
 from tests.integration.producer.conftest import Ran, Run
 from tests.integration.producer.hand import PATIENCE
+from tests.integration.producer.pages import ROOT, run_examples
 from tests.integration.producer.test_cli_process import start
 from tests.integration.worker.harness import Bench, eventually, parts
 from worker.operation.model import GroupId
@@ -149,3 +151,27 @@ def test_doctor_tells_a_worker_of_another_version(run: Run, bench: Bench) -> Non
     assert "lockstep 0.0.1" in mixed["text"]
     assert "old@" in mixed["text"]
     assert mixed["remedy"]
+
+
+def test_the_python_of_the_page_does_what_it_says(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    zones = {"node1": "eu", "node2": "eu", "node3": "us"}
+    hosts = [
+        {"name": name, "url": url, "labels": {"zone": zones[name]}}
+        for name, url in bench.cluster.nodes.items()
+    ]
+    inventory = bench.directory / "labelled.json"
+    inventory.write_text(json.dumps(hosts))
+    monkeypatch.setenv("LOCKSTEP_INVENTORY", str(inventory))
+    bench.admin.add_faults({"kind": "refuse", "status": 403, "group": "forbidden"}, node="node3")
+
+    ran = run_examples("docs/python.md")
+
+    assert ran.attempted > 30
+    assert ran.failed == 0
+
+
+def test_the_python_of_the_readme_runs(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    (example,) = re.findall(r"^```python\n(.*?)^```$", (ROOT / "README.md").read_text(), re.M | re.S)
+    exec(example, {})
+    assert capsys.readouterr().out == ""
+    assert all("team-a" in bench.admin.groups(node) for node in bench.cluster.nodes)
