@@ -6,7 +6,7 @@ import pytest
 import redis
 
 from tests.integration.worker.harness import Bench, eventually
-from worker.celery import OPERATIONS
+from worker.celery import OPERATIONS, ROLLBACK
 from worker.operation.model import Action, GroupId, OperationId
 from worker.operation.states import State
 from worker.store.connection import client
@@ -30,22 +30,26 @@ def plant(raw: redis.Redis, bench: Bench, group: str) -> OperationId:
     raw.hset(Keys(bench.settings.key_prefix).operation(operation), "format", NEWER)
     publish_forward(bench.app, operation, GroupId(group), Action.CREATE, bench.hosts)
     publish_conclude(bench.app, operation, GroupId(group))
-    publish_settle(bench.app, operation, GroupId(group), bench.hosts[:1])
+    publish_settle(bench.app, operation, GroupId(group), bench.hosts)
     return operation
 
 
 def of_newer(bench: Bench, raw: redis.Redis, count: int) -> tuple[list[OperationId], int]:
     """Plant operations; return them and how many messages are about them."""
     planted = [plant(raw, bench, f"{bench.group}-{number}") for number in range(count)]
-    return planted, count * (len(bench.hosts) + 2)
+    prefix = f"{bench.settings.key_prefix}celery:"
+    return planted, int(raw.llen(f"{prefix}{OPERATIONS}")) + int(raw.llen(f"{prefix}{ROLLBACK}"))
 
 
 def unacknowledged(bench: Bench, raw: redis.Redis) -> int:
     return int(raw.hlen(f"{bench.settings.key_prefix}celery:unacked"))
 
 
-@pytest.mark.parametrize("pool", ["threads", "prefork"])
-def test_messages_about_newer_records_are_left_and_take_no_place(bench: Bench, pool: str) -> None:
+@pytest.mark.parametrize(("pool", "per_task"), [("threads", 1), ("prefork", 1), ("threads", 3)])
+def test_messages_about_newer_records_are_left_and_take_no_place(
+    bench: Bench, pool: str, per_task: int
+) -> None:
+    bench.app.settings = bench.settings.model_copy(update={"hosts_per_task": per_task})
     raw: redis.Redis = client(bench.settings)
     planted, messages = of_newer(bench, raw, PLANTED)
     assert messages > bench.settings.concurrency
