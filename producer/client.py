@@ -194,7 +194,7 @@ class ClusterClient:
             millis_of("since", since),
             millis_of("until", until),
         )
-        return tuple(search(self._link.store.operations, wanted, parse_limit(limit)))
+        return tuple(search(self._link, wanted, parse_limit(limit)))
 
     def drift(self, groups: Iterable[str] | None = None) -> Iterator[Looked]:
         """Ask the hosts of these groups, or of every group of which an operation has ended, and compare.

@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from typing import NamedTuple, Protocol
 
-from worker.operation.model import Action, Millis, Operation
+from worker.operation.model import Action, Millis, Operation, OperationId
 from worker.operation.states import State
 
-PAGE = 200
-"""Records read at once."""
+FIRST_PAGE = 100
+PAGE = 1000
+"""Operations looked at in one round trip: few for a common match, more for a rare one."""
+
+
+class Brief(NamedTuple):
+    """What of an operation a filter looks at, as it is kept."""
+
+    id: OperationId
+    group: str
+    created_by: str
+    action: str
+    state: str
+    created_at: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,35 +40,45 @@ class Filter:
     since: Millis | None = None
     until: Millis | None = None
 
-    def matches(self, operation: Operation) -> bool:
+    def matches(self, operation: Brief | Operation) -> bool:
         """Tell whether an operation is asked for."""
         return (
             (self.group is None or fnmatchcase(operation.group, self.group))
             and (self.by is None or fnmatchcase(operation.created_by, self.by))
-            and (self.action is None or operation.action is self.action)
+            and (self.action is None or operation.action == self.action)
             and (not self.states or operation.state in self.states)
             and (self.since is None or operation.created_at >= self.since)
             and (self.until is None or operation.created_at < self.until)
         )
 
 
-def search(
-    read: Callable[[int, int], tuple[Operation, ...]], wanted: Filter, limit: int
-) -> Iterator[Operation]:
-    """Yield at most `limit` operations that match, newest first.
+class Record(Protocol):
+    """What a search reads from."""
 
-    `read(limit, offset)` gives operations, newest first; no more is read than is needed. One that is
-    accepted meanwhile moves the others on by a place: none is told twice.
+    def briefs(self, wanted: Filter, limit: int, offset: int) -> Sequence[Brief]:
+        """Read operations accepted between `since` and `until`, newest first."""
+        ...
+
+    def readable(self, operation: OperationId) -> Operation | None:
+        """Read all of an operation; None if it is gone, or of a newer version."""
+        ...
+
+
+def search(record: Record, wanted: Filter, limit: int) -> Iterator[Operation]:
+    """Yield at most `limit` operations that match, newest first; only these are read as a whole.
+
+    One that is accepted meanwhile moves the others on by a place: none is told twice.
     """
     told: set[str] = set()
-    offset = 0
-    while page := read(PAGE, offset):
-        for operation in page:
-            if wanted.since is not None and operation.created_at < wanted.since:
-                return
-            if operation.id not in told and wanted.matches(operation):
-                told.add(operation.id)
+    offset, size = 0, FIRST_PAGE
+    while page := record.briefs(wanted, size, offset):
+        for brief in page:
+            if brief.id in told or not wanted.matches(brief):
+                continue
+            operation = record.readable(brief.id)
+            if operation is not None and wanted.matches(operation):
+                told.add(brief.id)
                 yield operation
                 if len(told) == limit:
                     return
-        offset += PAGE
+        offset, size = offset + size, PAGE

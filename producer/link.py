@@ -11,7 +11,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from worker.operation.errors import StoreUnavailable, UnknownOperation
+from worker.operation.errors import StoreUnavailable, UnknownFormat, UnknownOperation
 from worker.operation.model import Operation, OperationId
 from worker.settings import Settings
 from worker.store.connection import client
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from redis.client import PubSub
 
     from producer.doctor import RedisFacts
+    from producer.history import Brief, Filter
 
 GIVE_UP = 2.0
 """Seconds after which a waiting caller takes a frozen Redis for gone and asks again, so that its own time-out
@@ -76,6 +77,41 @@ class Link:
             ids = cast(list[str], self._client.zrange(self.keys.due, 0, -1))
         found = (self.store.operation(OperationId(each)) for each in ids)
         return tuple(each for each in found if each is not None and not each.ended)
+
+    def briefs(self, wanted: Filter, limit: int, offset: int) -> list[Brief]:
+        """Read, in two round trips, what a search looks at of operations, newest first.
+
+        Raises StoreUnavailable.
+        """
+        from producer.history import Brief
+
+        newest = "+inf" if wanted.until is None else f"({wanted.until}"
+        oldest = "-inf" if wanted.since is None else wanted.since
+        with store_errors():
+            ids = cast(
+                list[tuple[str, float]],
+                self._client.zrevrangebyscore(
+                    self.keys.operations, newest, oldest, start=offset, num=limit, withscores=True
+                ),
+            )
+            with self._client.pipeline(transaction=False) as pipe:
+                for id_, _ in ids:
+                    pipe.hmget(
+                        self.keys.operation(OperationId(id_)), "group", "created_by", "action", "state"
+                    )
+                kept = pipe.execute()
+        return [
+            Brief(OperationId(id_), group, by, action, state, int(at))
+            for (id_, at), (group, by, action, state) in zip(ids, kept, strict=True)
+            if None not in (group, by, action, state)
+        ]
+
+    def readable(self, operation: OperationId) -> Operation | None:
+        """Read an operation; None if it is gone, or of a newer version. Raises StoreUnavailable."""
+        try:
+            return self.store.operation(operation)
+        except UnknownFormat:
+            return None
 
     def facts(self) -> RedisFacts:
         """Read what Redis says of itself. Raises StoreUnavailable."""

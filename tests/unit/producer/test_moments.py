@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from producer.history import PAGE, Filter, search
+from producer.history import PAGE, Brief, Filter, search
 from producer.moments import millis_of, parse_moment
 from tests.unit.producer.samples import OPERATION
 from worker.operation.errors import InvalidInput
@@ -16,7 +16,7 @@ from worker.operation.states import State
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 MANY = [
-    replace(OPERATION, id=OperationId(f"op{n}"), created_at=Millis(10_000 - n)) for n in range(2 * PAGE + 50)
+    replace(OPERATION, id=OperationId(f"op{n}"), created_at=Millis(10_000 - n)) for n in range(PAGE + 500)
 ]
 
 
@@ -79,37 +79,63 @@ def test_what_does_not_match(wanted: Filter) -> None:
     assert not wanted.matches(OPERATION)
 
 
-class Record:
+class Kept:
     """Operations, newest first, that counts how often it is read."""
 
     def __init__(self) -> None:
         self.kept = MANY.copy()
-        self.reads = 0
+        self.pages = 0
+        self.whole = 0
 
-    def read(self, limit: int, offset: int) -> tuple[Operation, ...]:
-        self.reads += 1
-        return tuple(self.kept[offset : offset + limit])
+    def briefs(self, wanted: Filter, limit: int, offset: int) -> list[Brief]:
+        self.pages += 1
+        between = [
+            each for each in self.kept if (wanted.since or 0) <= each.created_at < (wanted.until or 20_000)
+        ]
+        return [
+            Brief(each.id, each.group, each.created_by, each.action, each.state, each.created_at)
+            for each in between[offset : offset + limit]
+        ]
+
+    def readable(self, operation: OperationId) -> Operation | None:
+        self.whole += 1
+        return next((each for each in self.kept if each.id == operation), None)
 
 
-def test_a_search_reads_on_until_it_has_enough() -> None:
-    record = Record()
-    (found,) = search(
-        record.read, Filter(since=Millis(10_000 - PAGE - 5), until=Millis(10_000 - PAGE - 4)), 1
-    )
-    assert (found.id, record.reads) == (f"op{PAGE + 5}", 2)
-    assert len(list(search(record.read, Filter(group=GroupId("team-a")), 10_000))) == len(MANY)
+def test_a_rare_match_is_found_among_many_and_only_it_is_read() -> None:
+    kept = Kept()
+    kept.kept[-1] = replace(kept.kept[-1], group=GroupId("rare"))
+    (found,) = search(kept, Filter(group="ra*"), 1)
+    assert (found, kept.whole) == (kept.kept[-1], 1)
+    assert kept.pages == 3
 
 
-def test_a_search_stops_at_since() -> None:
-    record = Record()
-    assert len(list(search(record.read, Filter(since=Millis(10_000 - 9)), 10_000))) == 10
-    assert record.reads == 1
+def test_a_search_reads_no_further_than_it_needs() -> None:
+    kept = Kept()
+    assert [each.id for each in search(kept, Filter(), 3)] == ["op0", "op1", "op2"]
+    assert (kept.pages, kept.whole) == (1, 3)
+    assert len(list(search(kept, Filter(group=GroupId("team-a")), 10_000))) == len(MANY)
+
+
+def test_since_and_until_are_left_to_the_record() -> None:
+    kept = Kept()
+    wanted = Filter(since=Millis(10_000 - 9), until=Millis(10_000 - 4))
+    assert [each.id for each in search(kept, wanted, 10_000)] == ["op5", "op6", "op7", "op8", "op9"]
+
+
+def test_what_changes_or_goes_while_it_is_searched_is_left_out() -> None:
+    kept = Kept()
+    told = search(kept, Filter(states=frozenset({State.APPLYING})), 10_000)
+    next(told)
+    kept.kept[1] = replace(kept.kept[1], state=State.COMMITTED)
+    del kept.kept[2]
+    assert next(told).id == "op3"
 
 
 def test_an_operation_accepted_meanwhile_makes_none_be_told_twice() -> None:
-    record = Record()
-    told = search(record.read, Filter(), 10_000)
+    kept = Kept()
+    told = search(kept, Filter(), 10_000)
     first = next(told)
-    record.kept.insert(0, replace(OPERATION, id=OperationId("new")))
+    kept.kept.insert(0, replace(OPERATION, id=OperationId("new"), created_at=Millis(10_001)))
     ids = [first.id, *(each.id for each in told)]
     assert len(ids) == len(set(ids)) == len(MANY)
