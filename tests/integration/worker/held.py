@@ -6,6 +6,7 @@ nothing is held, so that a second process goes through.
 
 from __future__ import annotations
 
+import http.client
 import os
 import signal
 import threading
@@ -13,7 +14,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from worker import transport
 from worker.celery import Lockstep, make_app
 from worker.host import METHODS
 from worker.inventory import load_inventory
@@ -96,8 +96,8 @@ class HeldHost:
 
 
 def hold_after_sending() -> None:
-    """Stop once a whole request with a body has left."""
-    send = transport.GuardedConnection.send
+    """Stop once a whole request with a body has left, over whatever connection."""
+    send = http.client.HTTPConnection.send
 
     def held(self: Any, data: Any) -> None:
         send(self, data)
@@ -106,7 +106,7 @@ def hold_after_sending() -> None:
         else:
             self.held_method = bytes(data).split(b" ", 1)[0].decode()
 
-    transport.GuardedConnection.send = held  # type: ignore[method-assign]
+    http.client.HTTPConnection.send = held  # type: ignore[method-assign]
 
 
 def build_runtime(settings: Settings) -> Runtime:
