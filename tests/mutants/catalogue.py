@@ -218,6 +218,16 @@ MUTANTS = (
         ),
     ),
     Mutant(
+        "threads whose calls went to Redis together get each other's answers",
+        code=(
+            Change(
+                "worker/store/gathering.py",
+                "zip(same, reply, strict=True)",
+                "zip(same, reversed(reply), strict=True)",
+            ),
+        ),
+    ),
+    Mutant(
         "the sweep takes an operation that waits for nothing as never overdue",
         script=(lua("take", "if stale <= NOW then", "if stale <= NOW and phase == 'settle' then"),),
         twin=(after("        if stale <= now:\n", '        if stale <= now and phase == "settle":\n'),),

@@ -62,7 +62,14 @@ FAILED = re.compile(r"^(FAILED|ERROR) ")
 SIMULATION = Layer("simulation", ("-m", "tests.mutants.simulate", str(SCHEDULES)), re.compile(r"^seed "))
 CONTRACT = Layer("contract", pytest("tests/contract"), FAILED)
 UNIT = Layer(
-    "unit", pytest("tests/unit/test_host.py", "tests/unit/test_transport.py", "tests/unit/operation"), FAILED
+    "unit",
+    pytest(
+        *(
+            f"tests/unit/{what}"
+            for what in ("test_host.py", "test_transport.py", "test_gathering.py", "operation")
+        )
+    ),
+    FAILED,
 )
 CHAOS = Layer("chaos", ("-m", "tests.chaos", "--only", "threads"), re.compile(r"^VIOLATION "))
 OF_PLACE: dict[str, Sequence[Layer]] = {
