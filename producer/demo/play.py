@@ -12,6 +12,7 @@ from rich.markup import escape
 from producer.client import ClusterClient
 from producer.demo.acts import SEED, Demo
 from producer.demo.nodes import Nodes
+from producer.plain import console
 from producer.stack import Stack, StackError
 from producer.stack.signals import Stopped, stoppable
 from worker.operation.errors import LockstepError
@@ -29,7 +30,7 @@ SETTINGS = {
 
 def main() -> int:
     """Play the demo: 0 if every promise was kept, 1 if not, 128 + its number after a signal."""
-    out, err = Console(highlight=False), Console(stderr=True, highlight=False)
+    out, err = console(), console(stderr=True)
     # The demo is about itself alone: whatever cluster this shell is set up for, it must not be that.
     for name in [name for name in os.environ if name.startswith(PREFIX)]:
         del os.environ[name]

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import NoReturn
 from urllib.parse import urlsplit
 
-from rich.console import Console
 from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
 
+from producer.plain import console
 from producer.stack.child import StackError
 from producer.stack.publish import AlreadyRunning
 from producer.stack.redis_server import check_redis
@@ -34,8 +34,8 @@ REDIS_URL = f"{PREFIX}REDIS_URL"
 OURS = (REDIS_URL, f"{PREFIX}HOSTS", f"{PREFIX}INVENTORY")
 """The stack sets these for its own processes."""
 
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
+out = console()
+err = console(stderr=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -54,6 +54,7 @@ def test_the_demo_ends_as_promised_and_leaves_nothing(tmp_path: Path) -> None:
     assert re.search(r"node2 +present +unchanged +– +present, untouched ✓", shown)
     assert shown.count("✓") == 20
     assert "✗" not in shown
+    assert [line for line in shown.splitlines() if line != line.rstrip()] == []
     assert pen.left() == []
 
 

@@ -1,0 +1,58 @@
+"""Lines in a pipe end with their text."""
+
+from __future__ import annotations
+
+import os
+import pty
+
+import pytest
+from rich.live import Live
+from rich.padding import Padding
+
+from producer.plain import Trimmed, console
+
+
+def test_padding_is_left_out_of_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
+    console().print(Padding("one\n\n  two", (1, 5, 1, 2)))
+    assert capsys.readouterr().out == "\n  one\n\n    two\n\n"
+
+
+@pytest.mark.parametrize(
+    ("pieces", "shown"),
+    [
+        (["a  ", "\n"], "a\n"),
+        (["a ", " b \n"], "a  b\n"),
+        (["a\n", "  \n", " b"], "a\n\n b"),
+        (["a  "], "a"),
+        (["a\t\n"], "a\t\n"),
+    ],
+)
+def test_blanks_are_kept_unless_a_line_ends_with_them(
+    capsys: pytest.CaptureFixture[str], pieces: list[str], shown: str
+) -> None:
+    stream = Trimmed(stderr=True)
+    for piece in pieces:
+        assert stream.write(piece) == len(piece)
+    assert capsys.readouterr().err == shown
+
+
+def test_a_terminal_gets_everything(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    Trimmed().write("a  \n ")
+    assert capsys.readouterr().out == "a  \n "
+
+
+def test_drawing_on_a_terminal_does_not_write_to_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    ours, theirs = pty.openpty()
+    with os.fdopen(theirs, "w") as terminal:
+        monkeypatch.setattr("sys.stdout", terminal)
+        with Live(console=console(), auto_refresh=False) as live:
+            live.update("drawn", refresh=True)
+            print("printed")  # goes through the proxy that rich puts in the place of stdout
+        terminal.flush()
+        shown = os.read(ours, 65_536).decode()
+    os.close(ours)
+    assert "drawn" in shown
+    assert "printed" in shown
