@@ -1,8 +1,8 @@
 """How long the command keeps a person waiting: `python -m benchmarks.command`.
 
 The best and the median of ten runs on this machine, in milliseconds, imports and all; and the least processor
-time of them, which a busy machine changes less. `accepted` is the moment at which the record in Redis says so,
-from which on the operation is carried to its end whatever happens; the command is killed there.
+time of them, which a busy machine changes less. `accepted` is the moment at which the record in Redis says
+so; from there on the operation is carried to its end whatever happens, and the command is killed.
 """
 
 from __future__ import annotations

@@ -10,7 +10,6 @@ from types import TracebackType
 
 from producer.asking import holds, probe
 from producer.leaving import send_and_leave
-from worker.clock import SystemClock
 from worker.host import HostClient
 from worker.operation.answer import ProbeAnswer, WriteAnswer, Wrote
 from worker.operation.host import Host
@@ -114,10 +113,9 @@ class Scratch:
         return send_and_leave(self.host, self.settings, json.dumps({"groupId": group}).encode(), hold)
 
     def _write(self, action: Action, group: GroupId, body: str | None = None) -> WriteAnswer:
-        clock = SystemClock()
-        client = HostClient(self.host, self.settings, clock)
+        client = HostClient(self.host, self.settings)
         attempt = AttemptId(f"probe-{secrets.token_hex(8)}")
-        return client.write(action, group, attempt, clock.elapsed() + self.settings.send_within, body)
+        return client.write(action, group, attempt, client.clock.elapsed() + self.settings.send_within, body)
 
     def _delete(self, group: GroupId) -> bool:
         """Delete until the host shows that it is gone; False if it never does."""
