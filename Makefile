@@ -6,6 +6,8 @@ MAKEFLAGS += --no-print-directory
 
 VENV := .venv
 BIN  := $(VENV)/bin
+# The peers that `make bench` measures bring packages that Lockstep and its tests must not see.
+BENCH := .venv-bench
 
 # One log line per package is noise; errors still show. Every package is checked against its hash.
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input -qq
@@ -58,6 +60,17 @@ simulate: $(VENV)/.dev ## Run the real steps on simulated time, with new schedul
 .PHONY: model
 model: $(VENV)/.dev ## Check every interleaving of the protocol, the large configurations too
 	@$(BIN)/python -B -m tests.model
+
+.PHONY: bench
+bench: $(BENCH)/.installed ## Measure Lockstep beside its peers in one run, about half an hour; QUICK=1 for less
+	@$(BENCH)/bin/python -B -m benchmarks $(if $(QUICK),--quick)
+
+$(BENCH)/.installed: requirements-bench.txt pyproject.toml | $(BIN)/python
+	@$(BIN)/python -m venv $(BENCH)
+	@echo "Installing requirements-bench.txt"
+	@$(BENCH)/bin/python -m pip --disable-pip-version-check --no-input -qq install --require-hashes -r requirements-bench.txt
+	@$(BENCH)/bin/python -m pip --disable-pip-version-check --no-input -qq install --no-deps --no-build-isolation --no-index --editable .
+	@touch $@
 
 .PHONY: format
 format: $(VENV)/.dev ## Rewrite the code in its one layout, and mend what ruff can
@@ -116,5 +129,5 @@ lock: $(VENV)/.dev ## Pin requirements*.txt anew from pyproject.toml; UPGRADE=1 
 
 .PHONY: clean
 clean: ## Remove the environment, caches and build results
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(BENCH) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -57,6 +57,7 @@ class Session:
         """Seconds that the workers took to be ready."""
         self._nodes, self._hosts, self._guard = nodes, hosts, guard
         self._http, self._env, self._with_workers = http, dict(env or {}), with_workers
+        self._where: Place | None = None
         self._driver: Child | None = None
         self._connection: socket.socket | None = None
 
@@ -152,11 +153,16 @@ class Session:
                 each.stop()
         shutil.rmtree(self.directory, ignore_errors=True)
 
+    def described_workers(self) -> list[Child]:
+        """Return this candidate's workers, not started; whoever starts them stops them."""
+        assert self._where is not None
+        return list(self.peer.workers(self._where))
+
     def _start(self) -> None:
         self.directory.mkdir()
-        place = self._place()
+        place = self._where = self._place()
         if self._with_workers:
-            self.workers = list(self.peer.workers(place))
+            self.workers = self.described_workers()
         begun = time.monotonic()
         for worker in self.workers:
             worker.launch()

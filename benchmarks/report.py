@@ -1,0 +1,134 @@
+"""results.md: the figures, then the targets."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Iterable, Sequence
+from importlib.metadata import version
+
+from benchmarks.figures import Figures, cpu_per_host, middle
+from benchmarks.peers import NAMES, peer
+from benchmarks.samples import Case, Sample
+from benchmarks.targets import commands_per_host, judge, workers_mb
+
+PACKAGES = ("celery", "kombu", "redis", "aiohttp", "uvloop", "pydocket", "taskiq", "taskiq-redis", "huey")
+MORE = ("dramatiq", "celery-saga", "requests")
+HEAD = (
+    "candidate",
+    "HTTP client",
+    "runs",
+    "s",
+    "/ stock",
+    "/ floor",
+    "CPU ms a host",
+    "of it Redis",
+    "Redis commands a host",
+    "workers MB",
+    "producer MB",
+    "undo s",
+)
+
+
+def report(figures: Figures, redis: str, took: float, *, quick: bool) -> str:
+    """Return the page."""
+    loads = [sample.load for sample in figures.all]
+    load = f"{min(loads):.1f} to {max(loads):.1f}" if loads else "not read"
+    packages = ", ".join(f"{name} {version(name)}" for name in (*PACKAGES, *MORE))
+    lines = [
+        "# Measured side by side",
+        "",
+        "Written by `make bench`; how to read it is in [docs/performance.md](../docs/performance.md).",
+        *(["", "**A quick run: few runs, small sizes. Its figures mean little.**"] if quick else []),
+        "",
+        f"{os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}, {redis},",
+        f"{packages}.",
+        f"Load average of a minute before a run: {load}. All took {took / 60:.1f} minutes.",
+        "",
+        "Times are medians; CPU is that of producer, workers and Redis; commands include those of scripts.",
+    ]
+    for case in sorted({case for _, case in figures.samples}, key=_order):
+        lines += ["", f"## {case}", "", *_table(HEAD, _rows(figures, case))]
+        lines += _wrong(figures, case)
+    lines += ["", "## Beside the race", "", *_beside(figures)]
+    lines += ["", "## Targets", "", *_table(("work", "at most", "measured", ""), _targets(figures))]
+    return "\n".join(lines) + "\n"
+
+
+def _order(case: Case) -> tuple[str, str, str, int]:
+    return case.work, case.http, case.latency.name, case.hosts
+
+
+def _rows(figures: Figures, case: Case) -> Iterable[Sequence[str]]:
+    for name in NAMES:
+        runs = figures.runs(name, case)
+        if not runs:
+            continue
+        own = peer(name).http if case.http == "own" else "requests.Session"
+        yield (
+            peer(name).title,
+            own,
+            str(len(runs)),
+            _number(figures.median(name, case)),
+            _number(figures.ratio(name, "stock", case)),
+            _number(figures.ratio(name, "floor", case)),
+            _number(figures.median(name, case, cpu_per_host)),
+            _number(figures.median(name, case, _redis_cpu)),
+            _number(figures.median(name, case, commands_per_host)),
+            _number(figures.median(name, case, workers_mb)),
+            _number(figures.median(name, case, lambda sample: sample.producer_mb)),
+            _number(middle(sample.undoing for sample in runs if sample.undoing is not None)),
+        )
+
+
+def _redis_cpu(sample: Sample) -> float:
+    return 1000 * sample.cpu_redis / sample.case.hosts
+
+
+def _wrong(figures: Figures, case: Case) -> list[str]:
+    found = []
+    for name in NAMES:
+        said = figures.wrong(name, case)
+        if said:
+            found += ["", f"{peer(name).title}: {len(said)} runs came out wrong, such as: {said[0]}."]
+    return found
+
+
+def _beside(figures: Figures) -> list[str]:
+    beside = figures.beside
+    lines = [f"- operations of 5 hosts a second, 1000 in flight: {_number(middle(beside.throughput))}"]
+    for (name, hosts), times in sorted(beside.published.items()):
+        lines.append(f"- {name}: {hosts} hosts accepted and published in {_number(middle(times))} s")
+    for name, grown in beside.growth.items():
+        lines.append(f"- {name}: its producer grows by {grown:.3f} MB for 1000 hosts published")
+    lines.append(f"- a sweep that finds none of the unfinished operations due: {_seconds(beside.sweep_idle)}")
+    lines.append(f"- a sweep that finds all due, and resumes 200: {_seconds(beside.sweep_due)}")
+    for name, times in beside.ready.items():
+        lines.append(f"- a worker of {name}: ready after {_seconds(times)}")
+    for name, (sent, called) in beside.sent.items():
+        lines.append(f"- {name}: {sent:.1f} Redis commands a host sent, {called:.1f} called by scripts")
+    for done, kept in beside.kept.items():
+        keys = ", ".join(
+            f"{kind}: {count} keys, {kept.sizes[kind] / 1024:.0f} KiB" for kind, count in kept.keys.items()
+        )
+        lines.append(f"- Redis after {beside.operations[done]} {done}: {keys}")
+    return lines
+
+
+def _targets(figures: Figures) -> Iterable[Sequence[str]]:
+    for verdict in judge(figures):
+        target = verdict.target
+        yield target.work, f"{target.limit:g}", _number(verdict.measured), verdict.word
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    lines = [head, ["---"] * len(head), *rows]
+    return [f"| {' | '.join(line)} |" for line in lines]
+
+
+def _seconds(times: Iterable[float]) -> str:
+    return f"{_number(middle(times))} s"
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.3g}" if value < 1000 else f"{value:.0f}"
