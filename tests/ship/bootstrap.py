@@ -31,6 +31,17 @@ def refuse_where_none_can_run(engine: Engine) -> None:
     )
     if tried.returncode:
         raise Unavailable(f"no container can be run here ({tried.stderr.strip()})")
+    if "CONTAINERS_STORAGE_CONF" not in os.environ and os.geteuid() == 0 and _overlay("/var/lib"):
+        # Images can be kept as plain copies; CI would take half an hour longer.
+        raise Unavailable(
+            "no container can be run here (/var/lib is an overlay: no other can be laid over it)"
+        )
+
+
+def _overlay(folder: str) -> bool:
+    """Tell whether a folder is itself an overlay, as all of a container is."""
+    kind = ["stat", "--file-system", "--format=%T", folder]
+    return subprocess.run(kind, capture_output=True, text=True, check=False).stdout.strip() == "overlayfs"
 
 
 def bootstrap(engine: Engine, reason: Unavailable) -> str:
