@@ -104,6 +104,11 @@ def instrument(own: TracerProvider) -> None:
     worker_process_shutdown.connect(lambda **_: own.force_flush(), weak=False)
 
 
+def instrumented() -> bool:
+    """Tell whether spans are made of the calls that go through requests."""
+    return "opentelemetry.instrumentation.requests" in sys.modules
+
+
 def ids(operation: str, group: str, *hosts: str) -> dict[str, Any]:
     """Return the attributes by which the spans of an operation are found."""
     found: dict[str, Any] = {"lockstep.operation": operation, "lockstep.group": group}
