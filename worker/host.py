@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from http.client import HTTPException
 from pathlib import Path
 
 import requests
@@ -26,13 +26,9 @@ from worker.operation.host import Host
 from worker.operation.model import Action, AttemptId, GroupId
 from worker.operation.ports import Clock, Stopping
 from worker.settings import Settings
-from worker.transport import Call, CallInProgress, GuardedAdapter, TooLate
+from worker.transport import Call, CallInProgress, Request, TooLate, carrier
 
 METHODS = {Action.CREATE: "POST", Action.DELETE: "DELETE"}
-USER_AGENT = "lockstep"
-POOLED_HOSTS = 64
-"""Connections kept open per thread; a larger cluster costs a handshake now and then."""
-_sessions = threading.local()
 
 
 def never() -> bool:
@@ -86,63 +82,33 @@ class HostClient:
             headers = {**headers, **self._authorization()}
         except OSError as error:
             return NoReply(Trouble.NOT_SENT, f"token file of {self.host.name}: {error.strerror}")
-        try:
-            with CallInProgress(call), self._request(method, path, data, headers) as response:
-                body = self._body(response)
-                if not call.expired:
-                    return Reply(
-                        response.status_code, body, _retry_after(response.headers.get("Retry-After"))
-                    )
-        except TooLate:
-            return NoReply(Trouble.TOO_LATE, "the time to send had passed")
-        except (requests.RequestException, HTTPError, OSError) as error:
-            if not call.expired:
-                return NoReply(Trouble.LOST if call.sent else Trouble.NOT_SENT, _kind(error))
-        return NoReply(Trouble.LOST, "the call took longer than call_timeout")
-
-    def _request(
-        self, method: str, path: str, data: bytes | None, headers: dict[str, str]
-    ) -> requests.Response:
-        return _session().request(
+        request = Request(
             method,
             self.host.url + path,
-            data=data,
-            headers=headers,
-            timeout=(self.settings.connect_timeout, self.settings.read_timeout),
-            verify=self.host.verify,
-            allow_redirects=False,
-            stream=True,
+            data,
+            headers,
+            self.host.verify,
+            self.settings.connect_timeout,
+            self.settings.read_timeout,
+            self.settings.max_body_bytes,
         )
-
-    def _body(self, response: requests.Response) -> bytes | None:
-        cap = self.settings.max_body_bytes
-        body = bytearray()
-        for chunk in response.iter_content(16_384):
-            body += chunk
-            if len(body) > cap:
-                return None
-        return bytes(body)
+        try:
+            with CallInProgress(call):
+                answer = carrier.get()(request)
+                if not call.expired:
+                    return Reply(answer.status, answer.body, _retry_after(answer.headers.get("Retry-After")))
+        except TooLate:
+            return NoReply(Trouble.TOO_LATE, "the time to send had passed")
+        except (requests.RequestException, HTTPError, HTTPException, OSError) as error:
+            if not call.expired:
+                return NoReply(Trouble.LOST if call.sent else Trouble.NOT_SENT, _kind(error, sent=call.sent))
+        return NoReply(Trouble.LOST, "the call took longer than call_timeout")
 
     def _authorization(self) -> dict[str, str]:
         if self.host.token_file is None:
             return {}
         token = Path(self.host.token_file).read_text("utf-8").strip()
         return {"Authorization": f"Bearer {token}"}
-
-
-def _session() -> requests.Session:
-    session: requests.Session | None = getattr(_sessions, "session", None)
-    if session is None:
-        session = requests.Session()
-        session.trust_env = False
-        session.headers = requests.structures.CaseInsensitiveDict(
-            {"User-Agent": USER_AGENT, "Accept": "application/json", "Accept-Encoding": "identity"}
-        )
-        adapter = GuardedAdapter(max_retries=0, pool_connections=POOLED_HOSTS, pool_maxsize=1)
-        session.mount("http://", adapter)
-        session.mount("https://", adapter)
-        _sessions.session = session
-    return session
 
 
 def _retry_after(value: str | None) -> float | None:
@@ -152,14 +118,17 @@ def _retry_after(value: str | None) -> float | None:
     return float(value.strip()[:9])
 
 
-def _kind(error: BaseException) -> str:
-    """A few words for an exception of requests or urllib3; their own texts hold object addresses."""
+def _kind(error: BaseException, *, sent: bool) -> str:
+    """A few words for an exception; the texts of requests and urllib3 hold object addresses."""
     names = {
         "ConnectTimeout": "connect time-out",
         "ReadTimeout": "read time-out",
         "ReadTimeoutError": "read time-out",
+        "TimeoutError": "read time-out" if sent else "connect time-out",
         "SSLError": "TLS error",
+        "SSLCertVerificationError": "TLS error",
         "NameResolutionError": "name not resolved",
+        "gaierror": "name not resolved",
         "ConnectionRefusedError": "connection refused",
         "ConnectionResetError": "connection reset",
         "RemoteDisconnected": "closed without a whole answer",

@@ -8,13 +8,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import requests
 import responses
 
 from tests.unit.client import ATTEMPT, URL, G, client, write
+from tests.unit.stub_web import StubWeb, serving_stub
 from worker.operation.answer import Probed, Wrote
 from worker.operation.model import Action, Presence, Seen
 from worker.operation.ports import Stopping
+from worker.transport import Exchange, pooled
+from worker.transport.direct import DirectConnection
 
 CREATE, DELETE = Action.CREATE, Action.DELETE
 METHOD = {CREATE: "POST", DELETE: "DELETE"}
@@ -22,10 +24,26 @@ GROUPS = f"{URL}/v1/group/"
 BODY = '{"groupId": "g", "colour": "red"}'
 
 
+pytestmark = pytest.mark.usefixtures("exchange")
+Web = responses.RequestsMock | StubWeb
+
+
 @pytest.fixture
-def web() -> Iterator[responses.RequestsMock]:
-    with responses.RequestsMock() as mock:
-        yield mock
+def web(exchange: Exchange, monkeypatch: pytest.MonkeyPatch) -> Iterator[Web]:
+    """The host that every client of this test reaches."""
+    if exchange is pooled.exchange:
+        with responses.RequestsMock() as mock:
+            yield mock
+        return
+    with serving_stub() as stub:
+        connect = DirectConnection.connect
+
+        def elsewhere(connection: DirectConnection) -> None:
+            connection.host, connection.port = "127.0.0.1", stub.port
+            connect(connection)
+
+        monkeypatch.setattr(DirectConnection, "connect", elsewhere)
+        yield stub
 
 
 @pytest.mark.parametrize(
@@ -45,9 +63,7 @@ def web() -> Iterator[responses.RequestsMock]:
         *[(action, status, Wrote.MISDIRECTED) for action in Action for status in (301, 302, 307, 308)],
     ],
 )
-def test_a_write_means_what_its_status_means(
-    web: responses.RequestsMock, action: Action, status: int, wrote: Wrote
-) -> None:
+def test_a_write_means_what_its_status_means(web: Web, action: Action, status: int, wrote: Wrote) -> None:
     web.add(METHOD[action], GROUPS, status=status, headers={"Location": "http://elsewhere/"})
     answer = write(client(), action)
     assert answer.wrote is wrote
@@ -56,9 +72,7 @@ def test_a_write_means_what_its_status_means(
 
 @pytest.mark.parametrize("body", ["<html>ok</html>", '{"groupId": "another"}', "x" * 300_000])
 @pytest.mark.parametrize(("action", "status"), [(CREATE, 201), (DELETE, 200)])
-def test_a_success_with_a_strangers_body_is_unknown(
-    web: responses.RequestsMock, action: Action, status: int, body: str
-) -> None:
+def test_a_success_with_a_strangers_body_is_unknown(web: Web, action: Action, status: int, body: str) -> None:
     web.add(METHOD[action], GROUPS, status=status, body=body)
     assert write(client(), action).wrote is Wrote.UNKNOWN
 
@@ -78,9 +92,7 @@ def test_a_success_with_a_strangers_body_is_unknown(
         ("٣", None),
     ],
 )
-def test_retry_after_is_read_in_seconds(
-    web: responses.RequestsMock, status: int, header: str, seconds: float | None
-) -> None:
+def test_retry_after_is_read_in_seconds(web: Web, status: int, header: str, seconds: float | None) -> None:
     web.add("POST", GROUPS, status=status, headers={"Retry-After": header})
     web.add("GET", f"{GROUPS}g/", status=status, headers={"Retry-After": header})
     answer = write(client())
@@ -102,36 +114,15 @@ def test_retry_after_is_read_in_seconds(
     ],
 )
 def test_a_probe_means_what_its_answer_means(
-    web: responses.RequestsMock, status: int, body: str, probed: Probed, seen: Seen | None
+    web: Web, status: int, body: str, probed: Probed, seen: Seen | None
 ) -> None:
     web.add("GET", f"{GROUPS}g/", status=status, body=body, headers={"Location": "http://elsewhere/"})
     answer = client().probe(G)
     assert (answer.probed, answer.seen) == (probed, seen)
 
 
-@pytest.mark.parametrize(
-    ("error", "text"),
-    [
-        (requests.ConnectionError("no route"), "connection error"),
-        (requests.ConnectTimeout("too slow"), "connect time-out"),
-        (requests.exceptions.SSLError("bad certificate"), "TLS error"),
-        (ConnectionRefusedError("refused"), "connection refused"),
-    ],
-)
-def test_an_error_before_anything_was_sent_is_not_applied(
-    web: responses.RequestsMock, error: Exception, text: str
-) -> None:
-    web.add("POST", GROUPS, body=error)
-    web.add("GET", f"{GROUPS}g/", body=error)
-    answer = write(client())
-    assert (answer.wrote, answer.text) == (Wrote.NOT_APPLIED, f"not sent: {text}")
-    assert client().probe(G).probed is Probed.NO_INFORMATION
-
-
 @pytest.mark.parametrize("action", Action)
-def test_a_write_carries_the_group_as_json_and_names_its_attempt(
-    web: responses.RequestsMock, action: Action
-) -> None:
+def test_a_write_carries_the_group_as_json_and_names_its_attempt(web: Web, action: Action) -> None:
     web.add(METHOD[action], GROUPS, status=500)
     write(client(), action)
     request = web.calls[0].request
@@ -141,19 +132,19 @@ def test_a_write_carries_the_group_as_json_and_names_its_attempt(
     assert "Authorization" not in request.headers
 
 
-def test_a_restored_group_is_sent_as_it_was(web: responses.RequestsMock) -> None:
+def test_a_restored_group_is_sent_as_it_was(web: Web) -> None:
     web.add("POST", GROUPS, status=201)
     write(client(), body=BODY)
     assert web.calls[0].request.body == BODY.encode()
 
 
-def test_a_redirect_is_not_followed(web: responses.RequestsMock) -> None:
+def test_a_redirect_is_not_followed(web: Web) -> None:
     web.add("GET", f"{GROUPS}g/", status=302, headers={"Location": f"{GROUPS}g/"})
     client().probe(G)
     assert len(web.calls) == 1
 
 
-def test_the_token_is_read_for_each_call(web: responses.RequestsMock, tmp_path: Path) -> None:
+def test_the_token_is_read_for_each_call(web: Web, tmp_path: Path) -> None:
     file = tmp_path / "token"
     host = client(token_file=str(file))
     web.add("GET", f"{GROUPS}g/", status=404)

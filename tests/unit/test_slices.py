@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from worker.celery import describe, make_app
-from worker.operation.model import HostName
+from worker.operation.model import AttemptId, HostName
 from worker.operation.ports import Stopping
 from worker.settings import Settings
 from worker.steps import Next, Result
@@ -31,7 +31,7 @@ class Clock:
     def jitter(self) -> float:
         raise NotImplementedError
 
-    def new_id(self) -> object:
+    def new_id(self) -> AttemptId:
         raise NotImplementedError
 
 

@@ -13,6 +13,7 @@ from tests.unit.raw_server import RawServer, refusing_port, reset, serving
 from worker.clock import SystemClock
 from worker.operation.answer import Probed, Wrote
 
+pytestmark = pytest.mark.usefixtures("exchange")
 QUICK: dict[str, Any] = {"connect_timeout": 0.3, "read_timeout": 0.3, "call_timeout": 0.5}
 LONGEST = 0.5 + 2.0
 """The call's own bound, and as much again as a busy machine may need."""

@@ -13,6 +13,8 @@ from structlog.contextvars import bound_contextvars
 from worker.operation.model import HostName
 from worker.operation.ports import Clock
 from worker.steps import Next, Result
+from worker.telemetry import tracing
+from worker.transport import carrier, direct
 
 HostStep = Callable[[HostName], Result]
 Results = Mapping[HostName, Result]
@@ -37,6 +39,8 @@ def side_by_side(
     faults: list[BaseException] = []
 
     def work() -> None:
+        if not tracing.instrumented():  # it sees the calls of requests alone
+            carrier.set(direct.exchange)
         while not faults and clock.elapsed() < begin_before:
             try:
                 host = left.popleft()

@@ -1,4 +1,4 @@
-"""HTTP connections that stop a late write before its first byte, and that no call can outlast."""
+"""What keeps a late write from leaving, and a call from outlasting its time, over any HTTP connection."""
 
 from __future__ import annotations
 
@@ -11,10 +11,6 @@ import threading
 import time
 from collections.abc import Callable
 from typing import Any
-
-from requests.adapters import HTTPAdapter
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 
 class TooLate(Exception):
@@ -109,7 +105,8 @@ class Watchdog:
 _watchdog = Watchdog()
 
 
-def _before_sending(connection: HTTPConnection) -> None:
+def before_sending(connection: http.client.HTTPConnection) -> None:
+    """Connect if need be, and refuse the first byte if it would leave too late. Raises TooLate."""
     call: Call | None = getattr(_current, "call", None)
     if call is None:
         return
@@ -138,7 +135,7 @@ class _WholeLines:
         return getattr(self.file, name)
 
 
-class _WholeResponse(http.client.HTTPResponse):
+class WholeResponse(http.client.HTTPResponse):
     """An answer whose head must be complete: `HTTP/1.1 201 Cre` and then nothing is no 201."""
 
     def begin(self) -> None:
@@ -148,36 +145,3 @@ class _WholeResponse(http.client.HTTPResponse):
         super().begin()
         if self.fp is not None:  # an answer without a body is closed already
             self.fp = head.file
-
-
-class GuardedConnection(HTTPConnection):
-    response_class = _WholeResponse
-
-    def send(self, data: Any) -> None:
-        _before_sending(self)
-        super().send(data)
-
-
-class GuardedTLSConnection(HTTPSConnection):
-    response_class = _WholeResponse
-
-    def send(self, data: Any) -> None:
-        _before_sending(self)
-        super().send(data)
-
-
-class _Pool(HTTPConnectionPool):
-    ConnectionCls = GuardedConnection
-
-
-class _TLSPool(HTTPSConnectionPool):
-    ConnectionCls = GuardedTLSConnection
-
-
-class GuardedAdapter(HTTPAdapter):
-    """A requests adapter whose connections ask the thread's current call before the first byte leaves."""
-
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        """Build the pool manager with guarded connections."""
-        super().init_poolmanager(*args, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _TLSPool}

@@ -1,0 +1,19 @@
+"""What tests of the host client share: each of them runs over every way to carry a call."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from worker.transport import Exchange, carrier, direct, pooled
+
+
+@pytest.fixture(params=[pooled, direct], ids=["pooled", "direct"])
+def exchange(request: pytest.FixtureRequest) -> Iterator[Exchange]:
+    """Carry this test's calls in one way, then in the other."""
+    direct._kept.__dict__.clear()  # an earlier test's connection
+    carried: Exchange = request.param.exchange
+    before = carrier.set(carried)
+    yield carried
+    carrier.reset(before)

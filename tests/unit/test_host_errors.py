@@ -1,0 +1,59 @@
+"""What a call comes to when it fails before anything was sent, whatever carries it."""
+
+from __future__ import annotations
+
+import ssl
+
+import pytest
+import requests
+import responses
+
+from tests.unit.client import URL, G, client, write
+from worker.operation.answer import Probed, Wrote
+from worker.transport import carrier, direct
+from worker.transport.direct import DirectConnection
+
+GROUPS = f"{URL}/v1/group/"
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (requests.ConnectionError("no route"), "connection error"),
+        (requests.ConnectTimeout("too slow"), "connect time-out"),
+        (requests.exceptions.SSLError("bad certificate"), "TLS error"),
+        (ConnectionRefusedError("refused"), "connection refused"),
+    ],
+)
+def test_an_error_of_requests_is_not_applied(error: Exception, text: str) -> None:
+    with responses.RequestsMock() as web:
+        web.add("POST", GROUPS, body=error)
+        web.add("GET", f"{GROUPS}g/", body=error)
+        answer = write(client())
+        assert (answer.wrote, answer.text) == (Wrote.NOT_APPLIED, f"not sent: {text}")
+        assert client().probe(G).probed is Probed.NO_INFORMATION
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (OSError("no route"), "connection error"),
+        (TimeoutError("too slow"), "connect time-out"),
+        (ssl.SSLCertVerificationError("bad certificate"), "TLS error"),
+        (ConnectionRefusedError("refused"), "connection refused"),
+    ],
+)
+def test_an_error_of_a_direct_connection_is_not_applied(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, text: str
+) -> None:
+    def fail(_: DirectConnection) -> None:
+        raise error
+
+    monkeypatch.setattr(DirectConnection, "connect", fail)
+    before = carrier.set(direct.exchange)
+    try:
+        answer = write(client())
+        assert (answer.wrote, answer.text) == (Wrote.NOT_APPLIED, f"not sent: {text}")
+        assert client().probe(G).probed is Probed.NO_INFORMATION
+    finally:
+        carrier.reset(before)

@@ -1,0 +1,12 @@
+"""HTTP connections that stop a late write before its first byte, and that no call can outlast."""
+
+from contextvars import ContextVar
+
+from worker.transport import pooled
+from worker.transport.exchange import Answer, Exchange, Request
+from worker.transport.guard import Call, CallInProgress, TooLate
+
+carrier: ContextVar[Exchange] = ContextVar("carrier", default=pooled.exchange)
+"""What carries the calls that are made in this context."""
+
+__all__ = ["Answer", "Call", "CallInProgress", "Exchange", "Request", "TooLate", "carrier"]
