@@ -1,4 +1,4 @@
-"""Lockstep as `make up` starts it: two workers and beat, every acknowledged write on disk."""
+"""Lockstep as `make up` starts it: three workers and beat, every acknowledged write on disk."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from producer.stack.stack import Where
 def workers(place: Place) -> tuple[Child, ...]:
     """Return the processes of the stack that work."""
     where: Where = {"directory": place.directory, "guard": place.guard, "env": place.env}
-    return worker(Role.OPERATIONS, **where), worker(Role.ROLLBACK, **where), beat(**where)
+    roles = (Role.OPERATIONS, Role.OPERATIONS_2, Role.ROLLBACK)
+    return *(worker(role, **where) for role in roles), beat(**where)
 
 
 def environment(place: Place) -> dict[str, str]:

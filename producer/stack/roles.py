@@ -1,4 +1,4 @@
-"""The Celery processes of a stack: two workers, beat and Flower."""
+"""The Celery processes of a stack: three workers, beat and Flower."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ class Role(StrEnum):
     REDIS = "redis"
     CLUSTER = "cluster"
     OPERATIONS = "operations"
+    OPERATIONS_2 = "operations-2"
+    """A Python process computes on one core at a time."""
     ROLLBACK = "rollback"
     BEAT = "beat"
     FLOWER = "flower"
@@ -68,8 +70,9 @@ class Flower(Child):
 
 
 def worker(role: Role, *, directory: Path, guard: Guard, env: Mapping[str, str]) -> CeleryChild:
-    """Describe the worker of the queue that bears the role's name; its pool and size are settings."""
-    arguments = ["worker", "-Q", role, "-n", f"{role}@%h", "--loglevel", "INFO"]
+    """Describe a worker of the role's queue; its pool and size are settings."""
+    queue = role.removesuffix("-2")
+    arguments = ["worker", "-Q", queue, "-n", f"{role}@%h", "--loglevel", "INFO"]
     # Workers need not know of each other: 2 s sooner at the start, and less traffic.
     quick = ["--without-gossip", "--without-mingle"]
     env = {**env, "LOCKSTEP_HEARTBEAT_DIR": str(directory / f"{role}.heartbeat")}

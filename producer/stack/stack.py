@@ -193,8 +193,8 @@ class Stack:
         self._start_those_that_wait()
         self._write_inventory()
         where["env"] = self.env
-        self._children[Role.OPERATIONS] = worker(Role.OPERATIONS, **where)
-        self._children[Role.ROLLBACK] = worker(Role.ROLLBACK, **where)
+        for role in (Role.OPERATIONS, Role.OPERATIONS_2, Role.ROLLBACK):
+            self._children[role] = worker(role, **where)
         self._children[Role.BEAT] = beat(**where)
         if self._with_flower:
             self._children[Role.FLOWER] = Flower(**where)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
+import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 
 from worker.operation.errors import StoreUnavailable
@@ -16,6 +18,11 @@ Kind = tuple[str, OperationId]
 Send = Callable[[Mapping[Kind, Sequence[Arguments]]], Mapping[Kind, Sequence[object] | Exception]]
 MOST = 256
 """Calls sent at once, so that Redis is not held up for long."""
+LINGER = 0.003
+"""Seconds for which calls are gathered before they are sent, while they come in quickly: fewer and larger
+runs cost less CPU here and in Redis, and fewer fsyncs."""
+QUICK, WITHIN = 8, 0.02
+"""They come in quickly when so many came within so many seconds."""
 
 
 class _Call:
@@ -42,6 +49,7 @@ class Gathering:
         self._lock = threading.Lock()
         self._waiting: list[_Call] = []
         self._sending = False
+        self._arrivals: deque[float] = deque(maxlen=QUICK)
 
     def run(self, kind: Kind, arguments: Arguments) -> object:
         """Return the reply to one call, or raise what its sending or its script raised."""
@@ -49,6 +57,7 @@ class Gathering:
             self._forget_threads()
         call = _Call(kind, arguments)
         with self._lock:
+            self._arrivals.append(time.monotonic())
             self._waiting.append(call)
             call.leads = not self._sending
             self._sending = True
@@ -65,6 +74,8 @@ class Gathering:
         return call.reply
 
     def _serve(self) -> None:
+        if len(self._arrivals) == QUICK and time.monotonic() - self._arrivals[0] < WITHIN:
+            time.sleep(LINGER)
         with self._lock:
             calls, self._waiting = self._waiting[:MOST], self._waiting[MOST:]
         try:

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 
 from structlog.contextvars import bound_contextvars
 
-from worker.operation.answer import ProbeAnswer, WriteAnswer
+from worker.operation.answer import ProbeAnswer, WriteAnswer, Wrote
 from worker.operation.model import Action, AttemptId, GroupId
 from worker.operation.ports import HostApi
 from worker.telemetry.metrics import call_answered
 
 log = logging.getLogger(__name__)
+LEVELS = {Wrote.APPLIED: logging.DEBUG}
+"""What went as it should is in the record; a line for each of ten thousand hosts would hide the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,6 @@ class WatchedHost:
         begun = time.monotonic()
         with bound_contextvars(attempt=attempt):
             answer = self.host.write(action, group, attempt, send_before, body)
-            log.info("%s: %s", action.value, answer.text)
+            log.log(LEVELS.get(answer.wrote, logging.INFO), "%s: %s", action.value, answer.text)
         call_answered(action.value, answer.wrote.value, time.monotonic() - begun)
         return answer

@@ -23,7 +23,28 @@ from worker.transport.guard import WholeResponse, before_sending
 _kept = threading.local()
 
 
-class DirectConnection(http.client.HTTPConnection):
+class _Whole:
+    """Sends the head of a request together with its body: one system call, and one packet."""
+
+    _head = b""
+    _body_follows = False
+
+    def begin(self, *, body: bool) -> None:
+        """Begin a request, with a body or without; nothing of an earlier one is left."""
+        self._head, self._body_follows = b"", body
+
+    def joined(self, data: bytes) -> bytes:
+        """Return what is to be sent now: nothing while the body is to come."""
+        if self._body_follows:
+            self.begin(body=False)
+            self._head = data
+            return b""
+        whole = self._head + data
+        self._head = b""
+        return whole
+
+
+class DirectConnection(_Whole, http.client.HTTPConnection):
     response_class = WholeResponse
     read_timeout: float
 
@@ -32,11 +53,12 @@ class DirectConnection(http.client.HTTPConnection):
         self.sock.settimeout(self.read_timeout)
 
     def send(self, data: Any) -> None:
-        before_sending(self)
-        super().send(data)
+        if whole := self.joined(data):
+            before_sending(self)
+            super().send(whole)
 
 
-class DirectTLSConnection(http.client.HTTPSConnection):
+class DirectTLSConnection(_Whole, http.client.HTTPSConnection):
     response_class = WholeResponse
     read_timeout: float
 
@@ -45,8 +67,9 @@ class DirectTLSConnection(http.client.HTTPSConnection):
         self.sock.settimeout(self.read_timeout)
 
     def send(self, data: Any) -> None:
-        before_sending(self)
-        super().send(data)
+        if whole := self.joined(data):
+            before_sending(self)
+            super().send(whole)
 
 
 Connection = DirectConnection | DirectTLSConnection
@@ -57,6 +80,7 @@ def exchange(request: Request) -> Answer:
     url = urlsplit(request.url)
     connection = _connection(url, request)
     try:
+        connection.begin(body=bool(request.body))
         connection.request(request.method, url.path, request.body, {**HEADERS, **request.headers})
         response = connection.getresponse()
         body = response.read(request.most + 1)

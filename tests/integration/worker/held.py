@@ -101,10 +101,10 @@ def hold_after_sending() -> None:
 
     def held(self: Any, data: Any) -> None:
         send(self, data)
-        if data.startswith(b"{"):
-            hold(f"after {self.held_method} sent")
-        else:
+        if not data.startswith(b"{"):
             self.held_method = bytes(data).split(b" ", 1)[0].decode()
+        if data.endswith(b"}"):
+            hold(f"after {self.held_method} sent")
 
     http.client.HTTPConnection.send = held  # type: ignore[method-assign]
 
