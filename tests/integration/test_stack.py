@@ -126,8 +126,8 @@ def test_a_stop_leaves_no_process_and_no_file(tmp_path: Path, prefix: Path, numb
     pen = Pen.under(tmp_path)
     with running_command(pen, prefix) as process:
         until(lambda: discover() is not None, "the discovery file")
-        # Itself, its guard, Redis, the cluster, two workers and beat; and its directory.
-        assert len(pen.left()) == 8
+        # Itself, its guard, Redis, the cluster, three workers and beat; and its directory.
+        assert len(pen.left()) == 9
         assert process.stdout is not None
         # The file comes before the words: a signal in between would find them unsaid.
         assert any("Lockstep is up." in line for line in process.stdout)
