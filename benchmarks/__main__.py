@@ -34,6 +34,7 @@ def main() -> int:
     """Run it: 0 when all was measured, whatever the verdicts; 1 when something failed or came out wrong."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer runs and sizes; the figures mean little")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help="runs of every case; 5 by default")
     parser.add_argument("--only", action="append", choices=[*NAMES, *EXTRAS], metavar="NAME")
     parser.add_argument("--out", type=Path, default=None, help="where the results go")
     given = parser.parse_args()
@@ -43,7 +44,7 @@ def main() -> int:
         del os.environ[name]
     try:
         with stoppable(lambda: None):
-            run(set(given.only or (*NAMES, *EXTRAS)), out, quick=given.quick)
+            run(set(given.only or (*NAMES, *EXTRAS)), out, given.rounds, quick=given.quick)
     except Stopped as stopped:
         return stopped.exit_status
     except (StackError, WrongOutcome) as error:
@@ -52,14 +53,14 @@ def main() -> int:
     return 0
 
 
-def run(wanted: set[str], out: Path, *, quick: bool) -> None:
+def run(wanted: set[str], out: Path, rounds: int, *, quick: bool) -> None:
     """Measure what is wanted and write the results into a directory."""
     begun = time.monotonic()
     planned = [visit for visit in (quick_visits() if quick else visits()) if visit.peer in wanted]
     hosts = max([visit.hosts for visit in planned] + ([5000] if "publishing" in wanted else [1000]))
     with bench(hosts, quick=quick) as made:
         redis = "Redis"
-        for number in range(QUICK_ROUNDS if quick else ROUNDS):
+        for number in range(QUICK_ROUNDS if quick else rounds):
             for visit in in_turn(planned, number) if planned else ():
                 redis = attend(made, visit, number) or redis
         for name, measure in EXTRAS.items():
