@@ -14,12 +14,18 @@ THREADS = 32
 """As many as a worker of Lockstep has."""
 
 
+IDLE = 1.0
+"""Seconds for which a connection that nobody uses is kept."""
+
+
 class Calls:
     """One client of a process; made inside its event loop."""
 
     def __init__(self) -> None:
         self._threads = ThreadPoolExecutor(THREADS) if http() is Http.SESSION else None
-        self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
+        # Idle connections to ten thousand hosts would be more open files than many systems allow.
+        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=IDLE)
+        self._session = aiohttp.ClientSession(connector=connector)
 
     async def create(self, url: str, group: str) -> bool:
         """Create the group on one host; False if it is there already, or the host refuses."""

@@ -13,7 +13,7 @@ from worker.operation.errors import StoreUnavailable
 from worker.operation.model import HostName
 from worker.operation.ports import Stopping
 from worker.steps import Next, Result
-from worker.tasks.shell import _keep_longer_waits as keep_longer_waits
+from worker.tasks.shell import keep_longer_waits
 from worker.tasks.slices import NOT_BEGUN
 
 Step = Callable[[Run, HostName], Result]

@@ -10,7 +10,8 @@ import pytest
 
 from worker.operation.errors import StoreUnavailable
 from worker.operation.model import OperationId
-from worker.store.gathering import Arguments, Gathering, Kind
+from worker.store import gathering as gathering_module
+from worker.store.gathering import QUICK, Arguments, Gathering, Kind
 
 SOON = 10.0
 BEGIN: Kind = ("begin", OperationId("op-1"))
@@ -105,3 +106,25 @@ def test_an_interrupted_sender_leaves_nobody_waiting() -> None:
         assert other.result(SOON) == "finish host-1"
     sender.join(SOON)
     assert len(heard) == 1
+
+
+def test_who_is_interrupted_while_calls_are_gathered_leaves_nobody_waiting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    wire = Wire()
+    wire.through.set()
+    gathering = Gathering(wire)
+    monkeypatch.setattr(gathering_module, "WITHIN", SOON)  # calls always come in quickly
+    for n in range(QUICK):
+        gathering.run(BEGIN, (f"host-{n}",))
+
+    def interrupt(_: float) -> None:
+        monkeypatch.undo()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("time.sleep", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        gathering.run(BEGIN, ("host-8",))
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(gathering.run, FINISH, ("host-9",)).result(SOON) == "finish host-9"
+    assert {BEGIN: [("host-8",)]} not in wire.sent

@@ -61,24 +61,25 @@ class Gathering:
             self._waiting.append(call)
             call.leads = not self._sending
             self._sending = True
-        if not call.leads:
-            try:
+        try:
+            if not call.leads:
                 call.turn.acquire()
-            except BaseException:
-                self._leave(call)
-                raise
-        if not call.served:
-            self._serve()
+            if not call.served:
+                self._serve()
+        except BaseException:
+            self._leave(call)
+            raise
         if call.error is not None:
             raise call.error
         return call.reply
 
     def _serve(self) -> None:
-        if len(self._arrivals) == QUICK and time.monotonic() - self._arrivals[0] < WITHIN:
-            time.sleep(LINGER)
-        with self._lock:
-            calls, self._waiting = self._waiting[:MOST], self._waiting[MOST:]
+        calls: list[_Call] = []
         try:
+            if len(self._arrivals) == QUICK and time.monotonic() - self._arrivals[0] < WITHIN:
+                time.sleep(LINGER)
+            with self._lock:
+                calls, self._waiting = self._waiting[:MOST], self._waiting[MOST:]
             self._send_all(calls)
         except BaseException as error:
             others = error if isinstance(error, Exception) else StoreUnavailable("sending was interrupted")

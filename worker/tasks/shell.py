@@ -48,7 +48,7 @@ def run_steps(
                 settings.call_timeout,
                 settings.slice_threads,
             )
-        return results, _keep_longer_waits(parts, operation, results)
+        return results, keep_longer_waits(parts, operation, results)
 
     results, again = guarded(task, run)
     for result in results.values():
@@ -75,7 +75,7 @@ def guarded(task: Task[..., str], run: Callable[[Runtime], T]) -> T:
         raise LeftToNewer(str(error)) from error
 
 
-def _keep_longer_waits(parts: Parts, operation: OperationId, results: Results) -> dict[HostName, float]:
+def keep_longer_waits(parts: Parts, operation: OperationId, results: Results) -> dict[HostName, float]:
     """Return the hosts to come back to, with their delays in seconds.
 
     Those that wait for much longer than the others are left to the record and the sweep.
