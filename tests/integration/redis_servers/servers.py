@@ -6,14 +6,14 @@ import contextlib
 import os
 import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import redis
 
-from producer.stack.child import LOOPBACK
+from producer.stack.child import LOOPBACK, Child, free_port
 from producer.stack.guard import Guard
-from producer.stack.redis_server import RedisServer
+from producer.stack.redis_server import RedisServer, find_server
 from tests.integration.redis_servers.certificates import Authority, Signed
 
 
@@ -60,9 +60,15 @@ class TlsServer(RedisServer):
 class Replicated(RedisServer):
     """A server whose replicas are in sync as soon as they are there, or that is such a replica itself."""
 
-    def __init__(self, directory: Path, guard: Guard, primary: RedisServer | None = None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        guard: Guard,
+        primary: RedisServer | None = None,
+        more: Sequence[str] = (),
+    ) -> None:
         directory.mkdir(parents=True, exist_ok=True)
-        options = ["--repl-diskless-sync-delay", "0", "--repl-timeout", "5"]
+        options = ["--repl-diskless-sync-delay", "0", "--repl-timeout", "5", *more]
         if primary is not None:
             options += ["--replicaof", LOOPBACK, str(primary.port)]
         super().__init__(directory, guard=guard, options=options)
@@ -84,3 +90,43 @@ class Replicated(RedisServer):
             yield
         finally:
             os.kill(self.pid, signal.SIGCONT)
+
+
+class SentinelServer(Child):
+    """One of three Sentinels that watch over a primary; two must agree that it is gone."""
+
+    def __init__(self, directory: Path, guard: Guard, master: str, primary: RedisServer) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        self.port = free_port()
+        self._master = master
+        file = directory / "sentinel.conf"
+        file.write_text(
+            f"bind {LOOPBACK}\n"
+            f"port {self.port}\n"
+            f"dir {directory}\n"
+            f"sentinel monitor {master} {LOOPBACK} {primary.port} 2\n"
+            f"sentinel down-after-milliseconds {master} 2500\n"
+            f"sentinel failover-timeout {master} 5000\n"
+            f"sentinel parallel-syncs {master} 2\n"
+        )
+        command = [str(find_server()), str(file), "--sentinel"]
+        super().__init__("sentinel", command, directory=directory, guard=guard)
+
+    def ready(self) -> bool:
+        """Tell whether it answers."""
+        return bool(self.sees())
+
+    def sees(self) -> dict[str, str]:
+        """What it knows of the primary; empty while it does not answer."""
+        with contextlib.suppress(redis.RedisError), self._client() as client:
+            said = client.execute_command("SENTINEL", "MASTER", self._master)
+            return {str(key): str(value) for key, value in said.items()}
+        return {}
+
+    def complete(self) -> bool:
+        """Tell whether it knows two replicas and both other Sentinels."""
+        seen = self.sees()
+        return (seen.get("num-slaves"), seen.get("num-other-sentinels")) == ("2", "2")
+
+    def _client(self) -> redis.Redis:
+        return redis.Redis(host=LOOPBACK, port=self.port, decode_responses=True, socket_timeout=2)

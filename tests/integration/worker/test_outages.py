@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.worker.harness import Bench, eventually, parts
+from tests.integration.worker.keeping import keep_running
 from worker.operation.model import Action
 from worker.operation.states import State
 from worker.store.base import Cancelled
@@ -24,16 +25,6 @@ def alone(tmp_path: Path) -> Iterator[Bench]:
             yield bench
         finally:
             bench.close()
-
-
-def keep_running(bench: Bench, name: str) -> None:
-    """Start a worker under a loop that starts it again when it exits, as every stack does."""
-    program = (
-        "import subprocess, sys\n"
-        f"while subprocess.call([sys.executable, '-m', 'celery', '-A', 'worker', 'worker', '-n', '{name}@%h',"
-        " '-Q', 'operations,rollback', '--without-gossip', '--without-mingle', '-l', 'INFO']): pass\n"
-    )
-    bench.child(name, ["-c", program])
 
 
 def test_redis_killed_in_the_middle_loses_nothing_that_it_acknowledged(alone: Bench) -> None:

@@ -1,0 +1,189 @@
+"""Three real Sentinels, and a primary killed while operations run: none of them is lost or half done."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Event
+
+import pytest
+
+from producer.client import ClusterClient
+from producer.handle import Operation
+from producer.results import Result
+from producer.stack.child import LOOPBACK
+from producer.stack.cluster import MockCluster
+from producer.stack.guard import Guard
+from tests.integration.redis_servers.servers import Replicated, SentinelServer
+from tests.integration.worker.harness import Bench, eventually
+from tests.integration.worker.keeping import keep_running
+from worker.operation.errors import CancelRefused, StoreUnavailable
+from worker.operation.model import Action, GroupId
+from worker.operation.states import State
+
+MASTER = "lockstep"
+STRICT = ("--min-replicas-to-write", "1", "--min-replicas-max-lag", "10")
+"""What docs/operations.md asks for."""
+CALLERS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """A primary with two replicas, and the three Sentinels that watch over it."""
+
+    servers: dict[str, Replicated]
+    """Port -> server."""
+    sentinels: list[SentinelServer]
+
+    @property
+    def url(self) -> str:
+        """What LOCKSTEP_REDIS_URL is."""
+        hosts = ",".join(f"{LOOPBACK}:{each.port}" for each in self.sentinels)
+        return f"sentinel://{hosts}/0?master={MASTER}"
+
+    def primary(self) -> Replicated:
+        """The server that most Sentinels take for the primary."""
+        ports = [each.sees().get("port", "") for each in self.sentinels]
+        return self.servers[max(ports, key=ports.count)]
+
+
+@pytest.fixture
+def guard() -> Iterator[Guard]:
+    with closing(Guard()) as guard:
+        yield guard
+
+
+@pytest.fixture
+def watched(tmp_path: Path, guard: Guard) -> Watched:
+    """Servers in sync, and Sentinels that know all of each other."""
+    primary = Replicated(tmp_path / "first", guard, more=STRICT)
+    primary.start()
+    replicas = [Replicated(tmp_path / name, guard, primary, STRICT) for name in ("second", "third")]
+    for replica in replicas:
+        replica.start()
+    for replica in replicas:
+        eventually(replica.in_sync, "the replicas are in sync")
+    sentinels = [SentinelServer(tmp_path / f"sentinel{n}", guard, MASTER, primary) for n in range(3)]
+    for sentinel in sentinels:
+        sentinel.start()
+    for sentinel in sentinels:
+        eventually(sentinel.complete, "the Sentinels know the replicas and each other")
+    return Watched({str(each.port): each for each in (primary, *replicas)}, sentinels)
+
+
+@pytest.fixture
+def bench(tmp_path: Path, guard: Guard, watched: Watched) -> Iterator[Bench]:
+    """A worker for each queue, and beat."""
+    cluster = MockCluster(tmp_path, 3, guard=guard)
+    cluster.start()
+    given = {"redis_url": watched.url}
+    with closing(Bench(watched.primary(), cluster, guard, tmp_path / "bench", given)) as bench:
+        bench.beat()
+        keep_running(bench, "forward", "operations")
+        keep_running(bench, "back", "rollback")
+        yield bench
+
+
+@dataclass(slots=True)
+class Load:
+    """Callers that create, delete and cancel, each on groups of its own, and wait for every end."""
+
+    cluster: ClusterClient
+    stop: Event = field(default_factory=Event)
+    accepted: list[Operation] = field(default_factory=list)
+    ended: list[Result] = field(default_factory=list)
+
+    @property
+    def open(self) -> int:
+        """How many have been accepted and not seen to end."""
+        return len(self.accepted) - len(self.ended)
+
+    def run(self, caller: int) -> None:
+        """Make operations until told to stop: of three groups one is cancelled, one deleted, one kept."""
+        for number in itertools.count():
+            group = f"team-{caller}-{number}"
+            created = self._accept(Action.CREATE, group)
+            if number % 3 == 0:
+                self._cancel(created)
+            self._end(created)
+            if number % 3 == 1:
+                self._end(self._accept(Action.DELETE, group))
+            if self.stop.is_set():
+                return
+
+    def _accept(self, action: Action, group: str) -> Operation:
+        """Ask until it is taken; asking again with the same id is safe."""
+        start = self.cluster.create_group if action is Action.CREATE else self.cluster.delete_group
+
+        def ask() -> list[Operation]:
+            try:
+                return [start(group, operation_id=f"{action.value}-{group}")]
+            except StoreUnavailable:
+                return []
+
+        operation = eventually(ask, f"{group} is taken")[0]
+        self.accepted.append(operation)
+        return operation
+
+    def _cancel(self, operation: Operation) -> None:
+        def ask() -> bool:
+            try:
+                operation.cancel("a test")
+            except StoreUnavailable:
+                return False
+            except CancelRefused:  # it was decided before, perhaps by a try whose answer was lost
+                return True
+            return True
+
+        eventually(ask, "the cancellation is taken")
+
+    def _end(self, operation: Operation) -> None:
+        # An operation that was lost is unknown here: the error names it and fails the test.
+        self.ended.append(operation.wait_end(timeout=45))
+
+
+def keys(primary: Replicated) -> set[str]:
+    """Every key there is."""
+    with primary.client() as client:
+        return set(client.scan_iter(count=1000))
+
+
+def test_a_failover_under_load_loses_nothing_and_leaves_no_group_half_done(
+    watched: Watched, bench: Bench
+) -> None:
+    first = watched.primary()
+    bench.admin.set_latency(50)
+    with ClusterClient(bench.settings) as cluster, ThreadPoolExecutor(CALLERS) as pool:
+        load = Load(cluster)
+        callers: list[Future[None]] = [pool.submit(load.run, caller) for caller in range(CALLERS)]
+        try:
+            eventually(lambda: len(load.ended) >= CALLERS and load.open >= 2, "operations run")
+            seen = keys(first)
+            first.kill()
+            eventually(lambda: watched.primary() is not first, "another server is the primary")
+            before = len(load.ended)
+            eventually(lambda: len(load.ended) >= before + 3 * CALLERS, "operations end again")
+        finally:
+            load.stop.set()
+        for caller in callers:
+            caller.result()
+        seen |= keys(watched.primary())
+    assert load.open == 0
+    there: dict[str, set[str]] = {}
+    for result in load.ended:
+        there.setdefault(result.group, set())
+        if result.state is State.COMMITTED:
+            creates = result.operation_id.startswith(Action.CREATE.value)
+            there[result.group] = set(bench.cluster.nodes) if creates else set()
+        else:
+            assert result.state is State.ROLLED_BACK
+    assert {group: bench.holding(group) for group in map(GroupId, there)} == there
+    assert State.ROLLED_BACK in {result.state for result in load.ended}
+    assert any(there.values())
+    prefix = bench.settings.key_prefix
+    assert {key for key in seen if not key.startswith(prefix)} == set()
+    assert any(key.startswith(f"{prefix}celery:_kombu") for key in seen)
