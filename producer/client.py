@@ -250,6 +250,15 @@ class ClusterClient:
         needy = [(each, why) for each, why in found if why is not None]
         return tuple(sorted(needy, key=lambda pair: pair[0].created_at))
 
+    def abandon(self, host: str, reason: str) -> tuple[Operation, ...]:
+        """Give up on a host in every operation that is still to restore or to settle it; return these.
+
+        Raises AbandonRefused if none does, InvalidInput and StoreUnavailable.
+        """
+        from producer.abandoning import abandon
+
+        return abandon(host, reason, [self.operation(each.id) for each in self._link.unended()])
+
     def examine(self) -> Iterator[Finding]:
         """Yield what is found of Redis, the workers, the sweep and every host. Nothing is written."""
         from producer.examining import examine

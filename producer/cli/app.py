@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 import click
 
+from producer.cli.abandon import abandon
 from producer.cli.apply import apply
-from producer.cli.change import abandon, cancel, create, delete
+from producer.cli.change import cancel, create, delete
 from producer.cli.completion import completion
 from producer.cli.doctor import doctor
 from producer.cli.drift import drift, repair, sync

@@ -1,4 +1,4 @@
-"""Commands that change something: create, delete, cancel, abandon."""
+"""Commands that change something: create, delete, cancel."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from producer.cli.documents import full_document, unread_document
+from producer.cli.documents import read_document
 from producer.cli.exits import OF_STATE, Exit
 from producer.cli.options import Wanted, as_option, debug_option, json_option, pass_session, wait_options
 from producer.cli.output import answer, answer_json, note, printable
@@ -14,7 +14,7 @@ from producer.cli.progress import showing
 from producer.cli.sentences import sentence
 from producer.cli.session import Session
 from producer.naming import parse_timeout
-from worker.operation.errors import StoreUnavailable, WaitTimeout
+from worker.operation.errors import WaitTimeout
 from worker.operation.model import Action
 
 if TYPE_CHECKING:
@@ -43,13 +43,6 @@ Examples:
   lockstep cancel 7f3c81d2aa01 --reason "wrong group"
 
 Exit codes: 0 cancelled, 2 no such operation, 8 refused, for it was decided before."""
-
-ABANDON_EXAMPLES = """\b
-Examples:
-  lockstep list --stuck
-  lockstep abandon 7f3c81d2aa01 node3 --reason "scrapped, ticket 4711"
-
-Exit codes: 0 abandoned, 2 no such operation or host, 8 refused, for nothing is pending there."""
 
 
 @click.command(epilog=CREATE_EXAMPLES)
@@ -84,33 +77,9 @@ def cancel(
     operation = session.client(created_by).operation(operation_id)
     operation.cancel(reason)
     if as_json:
-        answer_json(_document(operation))
+        answer_json(read_document(operation))
     else:
         answer(f'cancelled operation {operation.id}: {operation.action} "{operation.group}" is rolled back')
-    return Exit.OK
-
-
-@click.command(epilog=ABANDON_EXAMPLES)
-@click.argument("operation_id", metavar="OPERATION")
-@click.argument("host")
-@click.option("--reason", metavar="TEXT", required=True, help="Why; kept in the record.")
-@as_option
-@json_option
-@debug_option
-@pass_session
-def abandon(
-    session: Session, operation_id: str, host: str, reason: str, created_by: str | None, as_json: bool
-) -> Exit:
-    """Give up on HOST in OPERATION: it keeps what it holds, and the operation can end without it."""
-    operation = session.client(created_by).operation(operation_id)
-    operation.abandon(host, reason)
-    if as_json:
-        answer_json(_document(operation))
-    else:
-        answer(
-            f'abandoned {host} in operation {operation.id}: {operation.action} "{operation.group}"; '
-            f"`lockstep exists {host} {operation.group}` tells what it holds"
-        )
     return Exit.OK
 
 
@@ -136,7 +105,7 @@ def change(session: Session, action: Action, group: str, wanted: Wanted) -> Exit
             result = operation.wait(wanted.timeout, progress)
     except (WaitTimeout, KeyboardInterrupt):
         if wanted.as_json:
-            answer_json(_document(operation))
+            answer_json(read_document(operation))
         raise
     _tell(operation, result, wanted)
     return OF_STATE[result.state]
@@ -144,7 +113,7 @@ def change(session: Session, action: Action, group: str, wanted: Wanted) -> Exit
 
 def _accepted(operation: Operation, wanted: Wanted) -> Exit:
     if wanted.as_json:
-        answer_json(_document(operation))
+        answer_json(read_document(operation))
     else:
         answer(operation.id)
         before = " before" if operation.existing else ""
@@ -154,15 +123,7 @@ def _accepted(operation: Operation, wanted: Wanted) -> Exit:
 
 def _tell(operation: Operation, result: Result, wanted: Wanted) -> None:
     if wanted.as_json:
-        answer_json(_document(operation))
+        answer_json(read_document(operation))
         return
     tell = answer if result.committed else note
     tell(printable(sentence(result, operation.action)))
-
-
-def _document(operation: Operation) -> dict[str, object]:
-    """Read the operation for --json; that Redis is gone by now does not make the operation fail."""
-    try:
-        return full_document(operation.status(), operation.steps())
-    except StoreUnavailable:
-        return unread_document(operation.id, operation.group, operation.action)

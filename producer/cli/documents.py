@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from producer.results import HostResult, host_result
 from producer.timeline import Event
+from worker.operation.errors import StoreUnavailable
 from worker.operation.model import Millis, Operation, Step
 from worker.operation.states import State
+
+if TYPE_CHECKING:
+    from producer.handle import Operation as Handle
 
 
 def operation_document(operation: Operation) -> dict[str, object]:
@@ -78,3 +83,11 @@ def _host(host: HostResult) -> dict[str, object]:
         "due_at": moment(host.due_at),
         "lost_fields": list(host.lost_fields),
     }
+
+
+def read_document(operation: Handle) -> dict[str, object]:
+    """Read the operation for --json; that Redis is gone by now does not make the command fail."""
+    try:
+        return full_document(operation.status(), operation.steps())
+    except StoreUnavailable:
+        return unread_document(operation.id, operation.group, operation.action)

@@ -104,9 +104,27 @@ def test_abandoning_ends_the_operation_and_records_who_and_why(lockstep: Run, st
     assert lockstep("list", "--stuck").code == 0
 
 
+def test_a_host_is_abandoned_wherever_it_is_waited_for(lockstep: Run, stalled: Operation) -> None:
+    with ClusterClient() as cluster:
+        undecided = cluster.create_group("team-b")
+    ran = lockstep("abandon", "node3", "--reason", "scrapped", "--as", "bob")
+
+    assert (ran.code, ran.err) == (0, "")
+    assert [line.split(";")[0] for line in ran.out.splitlines()] == [
+        f'abandoned node3 in operation {stalled.id}: create "team-a"'
+    ]
+    assert (stalled.status().state, undecided.status().state) == ("abandoned", "applying")
+
+    again = lockstep("abandon", "node3", "--reason", "scrapped")
+    assert again.code == 8
+    assert 'host "node3" cannot be abandoned: no decided operation has anything left' in again.err
+
+
 def test_abandoning_without_a_reason_is_bad_usage(lockstep: Run, stalled: Operation) -> None:
     assert lockstep("abandon", stalled.id, "node3").code == 2
     assert lockstep("abandon", stalled.id, "node3", "--reason", " ").code == 2
+    assert lockstep("abandon", "node3", "--reason", " ").code == 2
+    assert lockstep("abandon", stalled.id, "node3", "node2", "--reason", "scrapped").code == 2
     assert stalled.status().state == "rolling_back"
 
 
