@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Generator, Iterator
 from contextlib import aclosing
 
 from producer.broker import Broker
+from producer.changes import Changes
 from producer.errors import AbandonRefused
 from producer.following import follow, follow_async
 from producer.link import Link, unknown
@@ -36,7 +37,7 @@ class Operation:
     >>> [status.state.value for status in operation.watch()]
     ['committed']
 
-    In asyncio: `result = await operation`, `async for status in operation`.
+    In asyncio: `result = await operation`, `async for status in operation.watch()`.
     """
 
     def __init__(
@@ -92,11 +93,15 @@ class Operation:
         """Wait as `wait` does, but until the group's lock is released: another operation can follow."""
         return self._wait(_ended, timeout, on_change)
 
-    def watch(self) -> Iterator[model.Operation]:
-        """Yield the operation as it stands and then after each change, until its lock is released.
+    def watch(self) -> Changes:
+        """Iterate over the operation as it stands and then after each change, until its lock is released.
 
-        Changes within some 50 ms are told as one. Goes on through a loss of Redis.
+        With `for`, or with `async for`, which does not block the event loop. Changes within some 50 ms are
+        told as one. Goes on through a loss of Redis.
         """
+        return Changes(self._watch, self.watch_async)
+
+    def _watch(self) -> Iterator[model.Operation]:
         last: model.Operation | None = None
         for status in follow(self._link, self.id, parse_timeout(None)):
             if status is not None and status != last:

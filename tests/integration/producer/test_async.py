@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import AsyncIterable, Callable
 
 import pytest
 
-from producer import ClusterClient, State, Status, WaitTimeout, following
+from producer import ClusterClient, Operation, State, Status, WaitTimeout, following
 from producer.stack.redis_server import RedisServer
 from tests.integration.producer.hand import PATIENCE, Hand
 from worker.settings import Settings
@@ -68,12 +69,15 @@ def test_many_can_be_awaited_at_once(cluster: ClusterClient, hand: Hand) -> None
     assert asyncio.run(scenario()) == [State.COMMITTED, State.ROLLED_BACK] * 10
 
 
-def test_watching_tells_each_change_until_the_end(cluster: ClusterClient, hand: Hand) -> None:
+@pytest.mark.parametrize("changes_of", [lambda operation: operation, lambda operation: operation.watch()])
+def test_watching_tells_each_change_until_the_end(
+    cluster: ClusterClient, hand: Hand, changes_of: Callable[[Operation], AsyncIterable[Status]]
+) -> None:
     operation = cluster.create_group("team-a")
     told: list[Status] = []
 
     async def watch() -> None:
-        async for status in operation:
+        async for status in changes_of(operation):
             told.append(status)
 
     async def scenario() -> None:
