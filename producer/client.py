@@ -2,39 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from datetime import datetime
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 from producer.accepting import accept
-from producer.broker import Broker
-from producer.defaults import default_settings
 from producer.handle import Operation
 from producer.history import Filter, search
-from producer.link import Link, unknown
+from producer.link import unknown
 from producer.moments import millis_of
-from producer.naming import new_id, parse_deadline, parse_limit, parse_note, whoami
+from producer.naming import new_id, parse_deadline, parse_limit
+from producer.operators import OperatorClient
 from producer.selecting import select
-from producer.stuck import Stuck, stuck
-from worker.inventory import Inventory, LiveInventory
 from worker.operation import model
 from worker.operation.errors import InvalidInput
-from worker.operation.model import Action, HostName, Millis
+from worker.operation.model import Action, HostName
 from worker.operation.names import parse_group_id, parse_operation_id, show
-from worker.operation.pause import Pause
 from worker.operation.states import State
-from worker.settings import Settings
 from worker.store.base import Accepted, Request
 
 if TYPE_CHECKING:
-    from producer.drifting import Due, Looked
-    from producer.findings import Finding
-    from producer.hosts import HostStanding
     from producer.planning import Plan
 
 
-class ClusterClient:
+class ClusterClient(OperatorClient):
     """Creates and deletes groups on all hosts or none. Safe to share between threads; a context manager.
 
     >>> with ClusterClient(settings) as cluster:
@@ -45,48 +36,6 @@ class ClusterClient:
     Nothing is connected until it is needed. Every method checks its arguments before anything is written,
     and raises InvalidInput naming the value and the rule.
     """
-
-    def __init__(
-        self,
-        settings: Settings | None = None,
-        *,
-        inventory: Inventory | None = None,
-        created_by: str | None = None,
-    ) -> None:
-        """`created_by` is kept in the record of each operation; `user@host` if it is left out."""
-        self.settings = settings if settings is not None else default_settings()
-        self.created_by = whoami() if created_by is None else parse_note("created_by", created_by)
-        self._given = inventory
-        self._live: LiveInventory | None = None
-        self._link = Link(self.settings)
-        self._broker = Broker(self.settings)
-
-    def __enter__(self) -> ClusterClient:
-        """Return the client."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close the client."""
-        self.close()
-
-    def close(self) -> None:
-        """Close every connection. Operations go on."""
-        self._link.close()
-        self._broker.close()
-
-    @property
-    def inventory(self) -> Inventory:
-        """The hosts of the cluster, read when first needed, and again when their file changes.
-
-        Raises InvalidInput if they cannot be read the first time; later the inventory stays as it was.
-        """
-        if self._given is not None:
-            return self._given
-        if self._live is None:
-            self._live = LiveInventory(self.settings)
-        return self._live.current()
 
     def create_group(
         self,
@@ -196,60 +145,6 @@ class ClusterClient:
         )
         return tuple(search(self._link, wanted, parse_limit(limit)))
 
-    def drift(self, groups: Iterable[str] | None = None) -> Iterator[Looked]:
-        """Ask the hosts of these groups, or of every group of which an operation has ended, and compare.
-
-        Yields what was found group by group. No host is written. Raises InvalidInput and StoreUnavailable.
-        """
-        from producer.drifting import look
-
-        store = self._link.store
-        asked = None if groups is None else [parse_group_id(group) for group in groups]
-        chosen = sorted(store.groups_with_ends()) if asked is None else asked
-        return look(store, self.inventory, self.settings, chosen)
-
-    def sync_plan(self, host: str) -> list[Due]:
-        """Tell what a new or rebuilt host lacks or has too much, by the last ended operations.
-
-        Writes nothing; `create_group(group, [host])` and `delete_group(group, [host])` carry it out. Raises
-        HostUnavailable.
-        """
-        from producer.drifting import sync_plan
-
-        return sync_plan(self._link.store, self.inventory.select([host])[0], self.settings)
-
-    def hosts(self, hosts: Iterable[str] | None = None) -> tuple[HostStanding, ...]:
-        """Ask the named hosts, or all, and tell how each is. Raises InvalidInput and StoreUnavailable."""
-        from producer.hosts import standings
-
-        return standings(self._link, self.inventory.select(hosts), self.settings)
-
-    def pause(self, host: str, why: str) -> Pause | None:
-        """Refuse new operations that need a host; return the pause that holds already, which then stays.
-
-        Operations that were accepted before go on. Raises InvalidInput and StoreUnavailable.
-        """
-        from producer.hosts import pause
-
-        return pause(self._link, self.inventory, host, self.created_by, parse_note("why", why))
-
-    def resume(self, host: str) -> Pause | None:
-        """Let operations that need a host begin again; return the pause that ends, None if there was none."""
-        from producer.hosts import resume
-
-        return resume(self._link, self.inventory, host)
-
-    def now(self) -> Millis:
-        """Return the time by the clock of which every time in the record is."""
-        return self._link.store.now()
-
-    def stuck(self) -> tuple[tuple[model.Operation, Stuck], ...]:
-        """Return the operations that need a person, oldest first, with why. Raises StoreUnavailable."""
-        now = self.now()
-        found = ((each, stuck(each, now)) for each in self._link.unended())
-        needy = [(each, why) for each, why in found if why is not None]
-        return tuple(sorted(needy, key=lambda pair: pair[0].created_at))
-
     def abandon(self, host: str, reason: str) -> tuple[Operation, ...]:
         """Give up on a host in every operation that is still to restore or to settle it; return these.
 
@@ -258,12 +153,6 @@ class ClusterClient:
         from producer.abandoning import abandon
 
         return abandon(host, reason, [self.operation(each.id) for each in self._link.unended()])
-
-    def examine(self) -> Iterator[Finding]:
-        """Yield what is found of Redis, the workers, the sweep and every host. Nothing is written."""
-        from producer.examining import examine
-
-        return examine(self._link, self.settings, lambda: self.inventory, lambda: len(self.stuck()))
 
     def _start(
         self,

@@ -7,7 +7,8 @@ import threading
 import pytest
 
 from worker.celery import describe, make_app
-from worker.operation.model import AttemptId, HostName
+from worker.clock import SystemClock
+from worker.operation.model import HostName
 from worker.operation.ports import Stopping
 from worker.settings import Settings
 from worker.steps import Next, Result
@@ -19,7 +20,7 @@ DONE = Result(Next.DONE, "applied")
 SOON = 10.0
 
 
-class Clock:
+class Clock(SystemClock):
     """Stands still until it is told to go on."""
 
     def __init__(self) -> None:
@@ -27,12 +28,6 @@ class Clock:
 
     def elapsed(self) -> float:
         return self.now
-
-    def jitter(self) -> float:
-        raise NotImplementedError
-
-    def new_id(self) -> AttemptId:
-        raise NotImplementedError
 
 
 def test_all_hosts_are_worked_on_at_the_same_time() -> None:
