@@ -1,4 +1,4 @@
-"""Hosts and durations in sentences."""
+"""Numbers, hosts and durations in sentences."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ NAMED = 5
 """How many hosts are named before the rest is counted."""
 
 
-def counted(hosts: int) -> str:
-    """Return `1 host` or `3 hosts`."""
-    return f"{hosts} host" if hosts == 1 else f"{hosts} hosts"
+def counted(number: int, what: str = "host") -> str:
+    """Return `1 host` or `3 hosts`, or as many of something else."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def named(hosts: Sequence[str]) -> str:

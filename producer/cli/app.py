@@ -131,7 +131,7 @@ def _fail(session: Session, error: BaseException, text: str, code: Exit) -> Exit
 
 def _usage(error: click.ClickException) -> str:
     context = error.ctx if isinstance(error, click.UsageError) else None
-    text = error.format_message().rstrip(".")
+    text = error.format_message().rstrip(".").replace("\n\t", " ")
     if context is None:
         return text
     joint = " See" if text.endswith("?") else "; see"

@@ -22,6 +22,7 @@ from producer.cli.options import (
 from producer.cli.output import answer, note, printable
 from producer.cli.session import Session
 from producer.naming import new_id
+from producer.wording import counted
 from worker.operation.errors import InvalidInput
 from worker.operation.states import State
 
@@ -72,7 +73,7 @@ def apply(
     client = session.client(created_by)
     hosts = client.select(selection.names(client))
     session.going_on = f"what was started goes on; the same command with --resume {run} does the rest"
-    note(f"run {run}: {len(wishes)} groups")
+    note(f"run {run}: {counted(len(wishes), 'group')}")
     states: Counter[str] = Counter()
     with _progress(len(wishes), quiet=as_json) as advance:
         for came in run_all(client, run, wishes, hosts, at_once):

@@ -21,7 +21,7 @@ from producer.cli.options import (
 from producer.cli.output import answer, answer_json, answer_table, note, printable
 from producer.cli.sentences import sentence
 from producer.cli.session import Session
-from producer.wording import named
+from producer.wording import counted, named
 from worker.operation.errors import InvalidInput
 from worker.operation.model import Action, Presence
 from worker.operation.states import State
@@ -70,7 +70,7 @@ def drift(session: Session, groups: tuple[str, ...], as_json: bool) -> Exit:
         answer("")
         answer("`lockstep repair GROUP --to present|absent` brings a group back, on all hosts or none")
     else:
-        answer(f"no drift: {len(looked)} groups are as the last operations left them")
+        answer(f"no drift in {counted(len(looked), 'group')}: all is as the last operations left it")
     for look in looked:
         _doubts(look)
     return Exit.FOUND if drifted else Exit.OK
@@ -152,13 +152,13 @@ def _show(host: str, plan: list[Due], todo: list[Due], unknown: list[Due]) -> No
         rows = [(due.group, due.holds, due.action or "-", due.note) for due in shown]
         answer_table(("GROUP", "HOLDS NOW", "WOULD", "WHY"), rows)
         answer("")
-    answer(f"{host}: {len(plan) - len(shown)} of {len(plan)} groups are as they should be")
+    answer(f"{host}: as it should be in {len(plan) - len(shown)} of {counted(len(plan), 'group')}")
 
 
 def _ask(host: str, groups: int) -> None:
     if sys.stdin is None or not sys.stdin.isatty():
         raise InvalidInput("no terminal to ask on: give --yes to carry the plan out, or --dry-run to see it")
-    click.confirm(f"Carry this out for {groups} groups on {host}?", abort=True, err=True)
+    click.confirm(f"Carry this out for {counted(groups, 'group')} on {host}?", abort=True, err=True)
 
 
 def _carry_out(cluster: ClusterClient, host: str, todo: list[Due], as_json: bool) -> Exit:

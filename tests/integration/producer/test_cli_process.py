@@ -237,6 +237,10 @@ def test_every_command_has_help_with_examples(capsys: pytest.CaptureFixture[str]
     ("arguments", "message"),
     [
         (["create"], "Missing argument 'GROUP'; see `lockstep create --help`"),
+        (
+            ["repair", "team-a"],
+            "Missing option '--to'. Choose from: absent, present; see `lockstep repair --help`",
+        ),
         (["xyzzy"], "No such command 'xyzzy'; see `lockstep --help`"),
         (["list", "--as"], "No such option '--as'. Did you mean '--json'? See `lockstep list --help`"),
     ],

@@ -31,7 +31,7 @@ def created(nodes: Nodes, cluster: ClusterClient, hand: Hand) -> Operation:
 def test_no_drift(lockstep: Run, created: Operation) -> None:
     ran = lockstep("drift")
     assert (ran.code, ran.err) == (0, "")
-    assert ran.out == "no drift: 1 groups are as the last operations left them\n"
+    assert ran.out == "no drift in 1 group: all is as the last operations left it\n"
 
 
 def test_a_host_that_differs_is_named_with_the_operation(
@@ -125,7 +125,7 @@ def test_a_rebuilt_host_gets_what_its_own_last_operation_left(
 def test_a_host_that_is_up_to_date_is_left_alone(lockstep: Run, created: Operation, hand: Hand) -> None:
     before = hand.content()
     ran = lockstep("sync", "node1")
-    assert (ran.code, ran.out) == (0, "node1: 1 of 1 groups are as they should be\n")
+    assert (ran.code, ran.out) == (0, "node1: as it should be in 1 of 1 group\n")
     assert hand.content() == before
 
 
