@@ -14,6 +14,7 @@ from producer.cli.completion import completion
 from producer.cli.doctor import doctor
 from producer.cli.drift import drift, repair, sync
 from producer.cli.exits import Exit, exit_of
+from producer.cli.families import Families
 from producer.cli.hosts import hosts, pause, resume
 from producer.cli.look import exists, list_, status
 from producer.cli.options import debug_option
@@ -49,6 +50,7 @@ def _version(context: click.Context, _: click.Parameter, wanted: bool) -> None:
 
 @click.group(
     name="lockstep",
+    cls=Families,
     invoke_without_command=True,
     epilog=EPILOG,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
@@ -64,31 +66,11 @@ def lockstep(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for _command in (
-    create,
-    delete,
-    apply,
-    plan,
-    status,
-    show,
-    watch,
-    list_,
-    history,
-    report,
-    exists,
-    hosts,
-    pause,
-    resume,
-    doctor,
-    probe,
-    drift,
-    repair,
-    sync,
-    cancel,
-    abandon,
-    completion,
-):
-    lockstep.add_command(_command)
+lockstep.add_family("Change groups", create, delete, apply, plan, cancel)
+lockstep.add_family("See what happens and happened", status, show, watch, list_, history, report, exists)
+lockstep.add_family("Look after hosts", hosts, pause, resume, probe)
+lockstep.add_family("Mend what is wrong", doctor, drift, repair, sync, abandon)
+lockstep.add_family("Set up the shell", completion)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

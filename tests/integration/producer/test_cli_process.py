@@ -225,6 +225,16 @@ def test_alone_it_shows_its_help(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize("command", sorted(app.lockstep.commands))
+def test_help_names_every_command_once_with_its_whole_summary(
+    capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    assert main(["--help"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    summary = " ".join((app.lockstep.commands[command].help or "").partition(".")[0].split())
+    assert said.count(f" {command} {summary}.") == 1
+
+
+@pytest.mark.parametrize("command", sorted(app.lockstep.commands))
 def test_every_command_has_help_with_examples(capsys: pytest.CaptureFixture[str], command: str) -> None:
     assert main([command, "--help"]) == 0
     said = capsys.readouterr().out
