@@ -21,13 +21,19 @@ from worker.store.replicas import ASKED, CONFIRMED, Replicas
 REFUSALS = (
     "NOAUTH",
     "WRONGPASS",
-    "NOPERM",
+    "ACL failure in script",
+    "The user executing the script",  # Redis 7.0 says so instead
     "DENIED",
     "MISCONF",
     "LOADING",
     "NOREPLICAS",
     "DB index",
     "invalid username",
+)
+LOGIN_ERRORS = (
+    redis.AuthenticationError,
+    redis.exceptions.AuthorizationError,
+    redis.exceptions.NoPermissionError,
 )
 UNGREETED = "HELLO must be called with the client already authenticated"
 """What Redis says, at length, to a client without a login where there are passwords."""
@@ -40,7 +46,7 @@ def store_errors() -> Iterator[None]:
     """Turn what redis-py raises into StoreUnavailable, StoreFull or UnknownFormat."""
     try:
         yield
-    except (redis.AuthenticationError, redis.exceptions.AuthorizationError) as error:
+    except LOGIN_ERRORS as error:
         text = NO_LOGIN if str(error).startswith(UNGREETED) else str(error)
         raise StoreUnavailable(f"Redis refuses to serve: {text}") from error
     except (redis.ConnectionError, redis.TimeoutError) as error:

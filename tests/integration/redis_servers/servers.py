@@ -6,6 +6,7 @@ import contextlib
 import os
 import shutil
 import signal
+import socket
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -130,3 +131,26 @@ class SentinelServer(Child):
 
     def _client(self) -> redis.Redis:
         return redis.Redis(host=LOOPBACK, port=self.port, decode_responses=True, socket_timeout=2)
+
+
+class Guarded(RedisServer):
+    """A server that knows users, each with a password after its role, and lets nobody else in."""
+
+    def __init__(self, directory: Path, users: Path) -> None:
+        super().__init__(directory, options=["--aclfile", str(users)])
+
+    def ready(self) -> bool:
+        """Tell whether it says that it wants to know who asks."""
+        with contextlib.suppress(OSError), socket.create_connection((LOOPBACK, self.port), timeout=1) as sock:
+            sock.sendall(b"PING\r\n")
+            return sock.recv(16).startswith(b"-NOAUTH")
+        return False
+
+    def as_user(self, role: str) -> str:
+        """The URL for a role."""
+        name = role if role == "admin" else f"lockstep-{role}"
+        return self.url.replace("//", f"//{name}:{role.upper()}-PASSWORD@")
+
+    def client(self, role: str) -> redis.Redis:
+        """A client that is logged in."""
+        return redis.Redis.from_url(self.as_user(role), decode_responses=True)
