@@ -51,7 +51,8 @@ def parse_timeout(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise InvalidInput(f"timeout {show(value)} is of type {type(value).__name__}: give seconds, or None")
     if not math.isfinite(value) or value < 0:
-        raise InvalidInput(f"timeout {show(value)} is out of range: give 0 or more seconds, or None for ever")
+        rule = "give 0 or more seconds, or leave it out to wait for ever"
+        raise InvalidInput(f"timeout {show(value)} is out of range: {rule}")
     return float(value)
 
 

@@ -214,7 +214,7 @@ def test_a_bad_deadline_is_refused_in_the_shell(lockstep: Run, hand: Hand) -> No
 def test_a_bad_timeout_is_refused_before_anything_is_written(lockstep: Run, hand: Hand) -> None:
     ran = lockstep("create", "team-a", "--timeout=-1")
 
-    rule = "is out of range: give 0 or more seconds, or None for ever"
+    rule = "is out of range: give 0 or more seconds, or leave it out to wait for ever"
     assert (ran.code, ran.err) == (2, f"lockstep: error: timeout -1.0 {rule}\n")
     assert hand.keys() == []
 
