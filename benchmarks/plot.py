@@ -9,7 +9,7 @@ from benchmarks.figures import Figures
 from benchmarks.peers import NAMES, peer
 from benchmarks.samples import Case
 
-WIDTH, HEIGHT, LEFT, TOP, RIGHT, BOTTOM = 900, 520, 70, 40, 290, 60
+WIDTH, HEIGHT, LEFT, TOP, RIGHT, BOTTOM = 930, 520, 70, 40, 320, 60
 COLOURS = [
     "#555",
     "#d62728",
