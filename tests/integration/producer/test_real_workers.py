@@ -63,7 +63,8 @@ def test_apply_creates_what_is_missing_and_deletes_what_is_listed(
     for node in bench.cluster.nodes:
         bench.admin.plant(node, "old")
     bench.admin.plant("node2", "team-a")
-    bench.admin.add_faults({"kind": "error_after", "methods": ["POST"], "times": 1})
+    # Of team-b alone: on node3 it would let team-c take effect before the refusal.
+    bench.admin.add_faults({"kind": "error_after", "methods": ["POST"], "group": "team-b", "times": 1})
     bench.admin.add_faults({"kind": "refuse", "group": "team-c"}, node="node3")
     file = tmp_path / "wanted.yaml"
     file.write_text("present: [team-a, team-b, team-c]\nabsent: [old, never]\n")

@@ -28,7 +28,7 @@ def test_a_refused_create_is_rolled_back_although_its_worker_is_killed(bench: Be
     bench.beat()
     # node3 refuses only after the others have written, or there might be nothing to undo.
     bench.admin.set_faults(REFUSED_BY_NODE3)
-    bench.admin.set_latency(300, node="node3")
+    bench.admin.set_latency(600, node="node3")
     operation = bench.start(Action.CREATE)
     kill_at(bench, point)
     end = bench.end(operation)
