@@ -23,9 +23,11 @@ from worker.transport.guard import WholeResponse, before_sending
 _kept = threading.local()
 
 
-class _Whole:
-    """Sends the head of a request together with its body: one system call, and one packet."""
+class DirectConnection(http.client.HTTPConnection):
+    """Guarded; sends the head of a request together with its body: one system call, and one packet."""
 
+    response_class = WholeResponse
+    read_timeout: float
     _head = b""
     _body_follows = False
 
@@ -33,46 +35,23 @@ class _Whole:
         """Begin a request, with a body or without; nothing of an earlier one is left."""
         self._head, self._body_follows = b"", body
 
-    def joined(self, data: bytes) -> bytes:
-        """Return what is to be sent now: nothing while the body is to come."""
+    def connect(self) -> None:
+        super().connect()
+        self.sock.settimeout(self.read_timeout)
+
+    def send(self, data: Any) -> None:
         if self._body_follows:
             self.begin(body=False)
             self._head = data
-            return b""
+            return
         whole = self._head + data
         self._head = b""
-        return whole
+        before_sending(self)
+        super().send(whole)
 
 
-class DirectConnection(_Whole, http.client.HTTPConnection):
-    response_class = WholeResponse
-    read_timeout: float
-
-    def connect(self) -> None:
-        super().connect()
-        self.sock.settimeout(self.read_timeout)
-
-    def send(self, data: Any) -> None:
-        if whole := self.joined(data):
-            before_sending(self)
-            super().send(whole)
-
-
-class DirectTLSConnection(_Whole, http.client.HTTPSConnection):
-    response_class = WholeResponse
-    read_timeout: float
-
-    def connect(self) -> None:
-        super().connect()
-        self.sock.settimeout(self.read_timeout)
-
-    def send(self, data: Any) -> None:
-        if whole := self.joined(data):
-            before_sending(self)
-            super().send(whole)
-
-
-Connection = DirectConnection | DirectTLSConnection
+class DirectTLSConnection(DirectConnection, http.client.HTTPSConnection):
+    pass
 
 
 def exchange(request: Request) -> Answer:
@@ -95,10 +74,10 @@ def exchange(request: Request) -> Answer:
         raise
 
 
-def _connection(url: SplitResult, request: Request) -> Connection:
+def _connection(url: SplitResult, request: Request) -> DirectConnection:
     """Return this thread's connection if it leads there and still stands, or a new one."""
     key = (url.scheme, url.netloc, request.verify)
-    connection: Connection | None = getattr(_kept, "connection", None)
+    connection: DirectConnection | None = getattr(_kept, "connection", None)
     if connection is not None and (_kept.key != key or _dropped(connection)):
         connection.close()
         connection = None
@@ -115,7 +94,7 @@ def _connection(url: SplitResult, request: Request) -> Connection:
     return connection
 
 
-def _dropped(connection: Connection) -> bool:
+def _dropped(connection: DirectConnection) -> bool:
     """Tell whether the other side has closed, or said something that nobody asked for."""
     if connection.sock is None:
         return False
