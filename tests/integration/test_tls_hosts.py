@@ -1,0 +1,117 @@
+"""Hosts over TLS: certificates are verified, whatever carries the calls."""
+
+from __future__ import annotations
+
+import shutil
+import ssl
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.redis_servers.certificates import Authority
+from worker.host import HostClient
+from worker.operation.answer import Probed, Wrote
+from worker.operation.host import Host
+from worker.operation.model import Action, AttemptId, GroupId, HostName
+from worker.settings import Settings
+from worker.transport import Exchange, carrier, direct, pooled
+
+pytestmark = pytest.mark.skipif(not shutil.which("openssl"), reason="openssl is not installed")
+G = GroupId("g")
+
+
+class Node(BaseHTTPRequestHandler):
+    """Holds nothing, and takes every group."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        self._answer(404)
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self._answer(201)
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
+
+    def _answer(self, status: int) -> None:
+        self.send_response(status)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+
+class Server(ThreadingHTTPServer):
+    """Counts the connections that were accepted."""
+
+    daemon_threads = True
+    accepted = 0
+
+    def process_request(self, *args: Any) -> None:
+        self.accepted += 1
+        super().process_request(*args)
+
+    def handle_error(self, *_: Any) -> None:
+        """A client that does not trust the certificate hangs up."""
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("trusted") / "authority")
+
+
+@pytest.fixture
+def server(authority: Authority) -> Iterator[Server]:
+    signed = authority.sign("localhost", "DNS:localhost")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(signed.certificate, signed.key)
+    with Server(("127.0.0.1", 0), Node) as running:
+        running.socket = context.wrap_socket(running.socket, server_side=True)
+        thread = threading.Thread(target=running.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield running
+        finally:
+            running.shutdown()
+            thread.join(10)
+
+
+@pytest.fixture(params=[pooled, direct], ids=["pooled", "direct"], autouse=True)
+def exchange(request: pytest.FixtureRequest) -> Iterator[Exchange]:
+    before = carrier.set(request.param.exchange)
+    yield request.param.exchange
+    carrier.reset(before)
+
+
+def client(server: Server, verify: bool | str) -> HostClient:
+    url = f"https://localhost:{server.server_port}"
+    return HostClient(Host(HostName("node1"), url, verify=verify), Settings())
+
+
+def write(host: HostClient) -> Wrote:
+    return host.write(Action.CREATE, G, AttemptId("a1"), host.clock.elapsed() + 60).wrote
+
+
+def test_a_certificate_of_the_authority_is_trusted_and_one_connection_serves(
+    server: Server, authority: Authority
+) -> None:
+    host = client(server, str(authority.file))
+    assert host.probe(G).probed is Probed.SEEN
+    assert write(host) is Wrote.APPLIED
+    assert server.accepted == 1
+
+
+@pytest.mark.parametrize("stranger", [True, False], ids=["another authority", "the system's"])
+def test_a_certificate_of_a_stranger_is_not(server: Server, tmp_path: Path, stranger: bool) -> None:
+    host = client(server, str(Authority(tmp_path / "stranger").file) if stranger else True)
+    answer = host.write(Action.CREATE, G, AttemptId("a1"), host.clock.elapsed() + 60)
+    assert (answer.wrote, answer.text) == (Wrote.NOT_APPLIED, "not sent: TLS error")
+    assert host.probe(G).probed is Probed.NO_INFORMATION
+
+
+def test_without_verification_any_certificate_does(server: Server) -> None:
+    assert write(client(server, False)) is Wrote.APPLIED
