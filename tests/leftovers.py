@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,11 +55,3 @@ def described(process: Path, temporary: Path) -> str | None:
     except OSError:  # it ended meanwhile, or is somebody else's
         return None
     return f"{process.name} {command}"
-
-
-def until(condition: Callable[[], bool], what: str, seconds: float = 20.0) -> None:
-    """Wait for a condition; fail with `what` was waited for."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"{what} did not come within {seconds:g} s"
-        time.sleep(0.05)

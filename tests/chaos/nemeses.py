@@ -12,7 +12,7 @@ from tests.chaos.children import Node, Worker
 from tests.chaos.orders import Told
 from tests.chaos.rig import Rig
 from tests.chaos.weather import Weather
-from tests.integration.worker.harness import eventually
+from tests.waiting import eventually
 from worker.workflow import publish_conclude, publish_forward, publish_rollback
 
 RECOVERY = 60.0

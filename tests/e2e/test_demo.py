@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.leftovers import Pen, until
+from tests.leftovers import Pen
+from tests.waiting import eventually
 
 LONGEST = 60.0
 """Seconds that the demo may take once everything is installed."""
@@ -75,7 +76,7 @@ def test_ctrl_c_at_any_moment_leaves_nothing(tmp_path: Path, moment: Callable[[P
     pen, output = Pen.under(tmp_path), tmp_path / "output"
     with start(pen, output) as demo:
         try:
-            until(lambda: moment(pen, output), moment.__name__, LONGEST)
+            eventually(lambda: moment(pen, output), moment.__name__, LONGEST)
             demo.send_signal(signal.SIGINT)
             assert demo.wait(20) == 130
         finally:

@@ -6,8 +6,7 @@ import json
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,14 +19,6 @@ from mock_api.admin import ClusterAdmin
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 20.0
-
-
-def eventually(holds: Callable[[], object], what: str) -> None:
-    """Wait until something holds; fail saying what did not."""
-    deadline = time.monotonic() + PATIENCE
-    while not holds():
-        assert time.monotonic() < deadline, f"not within {PATIENCE:g} s: {what}"
-        time.sleep(0.01)
 
 
 class NodeClient:

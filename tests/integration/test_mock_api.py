@@ -12,7 +12,8 @@ import pytest
 import requests
 
 from mock_api.admin import AdminError
-from tests.integration.mock_process import PATIENCE, NodeClient, Running, cluster, eventually, launch
+from tests.integration.mock_process import PATIENCE, NodeClient, Running, cluster, launch
+from tests.waiting import eventually
 
 
 @pytest.fixture(scope="module")

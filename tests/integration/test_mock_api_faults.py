@@ -11,7 +11,8 @@ import requests
 
 from mock_api.admin import Entry, Fault
 from mock_api.faults import Kind
-from tests.integration.mock_process import NodeClient, Running, cluster, eventually
+from tests.integration.mock_process import NodeClient, Running, cluster
+from tests.waiting import eventually
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,8 @@ from producer.discovery import FORMAT, Discovered, discover, discovery_file
 from producer.stack import AlreadyRunning, RedisServer, Role, Stack, StackError
 from producer.stack import redis_server as servers
 from producer.stack.publish import Publication
-from tests.leftovers import Pen, until
+from tests.leftovers import Pen
+from tests.waiting import eventually
 from worker.inventory import load_inventory
 from worker.operation.states import State
 from worker.settings import load_settings
@@ -79,7 +80,7 @@ def test_a_part_that_is_killed_starts_again_where_it_was(stack: Stack, told: Tol
     nodes, flower = stack.nodes, stack.flower_url
     killed = stack.process(role).pid
     stack.kill(role)
-    until(lambda: stack.process(role).pid != killed, f"another {role}")
+    eventually(lambda: stack.process(role).pid != killed, f"another {role}")
     stack.wait_running(role)
     assert any(line.startswith(f"{role} was killed by SIGKILL") for line in told)
     assert (stack.nodes, stack.flower_url) == (nodes, flower)
@@ -125,7 +126,7 @@ def running_command(pen: Pen, prefix: Path) -> Iterator[subprocess.Popen[str]]:
 def test_a_stop_leaves_no_process_and_no_file(tmp_path: Path, prefix: Path, number: signal.Signals) -> None:
     pen = Pen.under(tmp_path)
     with running_command(pen, prefix) as process:
-        until(lambda: discover() is not None, "the discovery file")
+        eventually(lambda: discover() is not None, "the discovery file")
         # Itself, its guard, Redis, the cluster, three workers and beat; and its directory.
         assert len(pen.left()) == 9
         assert process.stdout is not None
@@ -141,7 +142,7 @@ def test_a_stop_leaves_no_process_and_no_file(tmp_path: Path, prefix: Path, numb
 def test_ctrl_c_while_it_starts_leaves_nothing(tmp_path: Path, prefix: Path) -> None:
     pen = Pen.under(tmp_path)
     with running_command(pen, prefix) as process:
-        until(lambda: any(pen.temporary.iterdir()), "the directory")
+        eventually(lambda: any(pen.temporary.iterdir()), "the directory")
         process.send_signal(signal.SIGINT)
         _, complaints = process.communicate(timeout=20)
     assert (process.returncode, complaints) == (0, "")
@@ -152,7 +153,7 @@ def test_ctrl_c_while_it_starts_leaves_nothing(tmp_path: Path, prefix: Path) -> 
 def test_a_second_ctrl_c_ends_it_at_once(tmp_path: Path, prefix: Path) -> None:
     pen = Pen.under(tmp_path)
     with running_command(pen, prefix) as process:
-        until(lambda: discover() is not None, "the discovery file")
+        eventually(lambda: discover() is not None, "the discovery file")
         process.send_signal(signal.SIGINT)
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=5)
@@ -164,11 +165,11 @@ def test_a_second_ctrl_c_ends_it_at_once(tmp_path: Path, prefix: Path) -> None:
 def test_kill_9_leaves_nothing_either(tmp_path: Path, prefix: Path) -> None:
     pen = Pen.under(tmp_path)
     with running_command(pen, prefix) as process:
-        until(lambda: discover() is not None, "the discovery file")
+        eventually(lambda: discover() is not None, "the discovery file")
         process.kill()
         process.wait()
-        until(lambda: pen.left() == [], "the end of everything it had started", seconds=10)
-    until(lambda: not discovery_file().exists(), "the end of the discovery file", seconds=10)
+        eventually(lambda: pen.left() == [], "the end of everything it had started", 10)
+    eventually(lambda: not discovery_file().exists(), "the end of the discovery file", 10)
 
 
 def test_a_second_stack_is_refused_in_one_line(tmp_path: Path, prefix: Path) -> None:

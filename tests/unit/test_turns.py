@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 
 import pytest
 
 from tests.unit.client import ATTEMPT, G
+from tests.waiting import eventually
 from worker.calling import Capped, Turns
 from worker.clock import SystemClock
 from worker.operation.answer import ProbeAnswer, Probed, WriteAnswer, Wrote
@@ -46,7 +46,7 @@ class Line:
             return got
 
         future = self.pool.submit(call)
-        until(lambda: future.done() or self._waiting() > waiting)
+        eventually(lambda: future.done() or self._waiting() > waiting, "it is done or waits")
         return future
 
     def has_served(self, number: int) -> bool:
@@ -54,13 +54,6 @@ class Line:
 
     def _waiting(self) -> int:
         return len(self.turns._pressed) + len(self.turns._others)
-
-
-def until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.001)
 
 
 def test_no_more_than_so_many_calls_in_all(pool: ThreadPoolExecutor) -> None:
@@ -92,7 +85,7 @@ def test_who_comes_first_is_served_first_and_the_pressed_before_all(pool: Thread
     waiting += [line.join("pressed", NODE3, pressed=True), line.join("pressed too", NODE2, pressed=True)]
     for served, host in enumerate((NODE1, NODE3, NODE2, NODE1), 2):
         line.turns.give_back(host)
-        until(partial(line.has_served, served))
+        eventually(partial(line.has_served, served), "its turn has come")
     assert all(each.result(PATIENCE) for each in waiting)
     assert line.served == ["now", "pressed", "pressed too", "a", "b"]
 
@@ -219,7 +212,7 @@ def test_a_write_that_gets_its_turn_is_sent(pool: ThreadPoolExecutor) -> None:
     node, turns, clock = Node(), Turns(1, None), SystemClock()
     turns.take(NODE2, 0, pressed=False)
     sent = pool.submit(capped(node, turns).write, Action.CREATE, G, ATTEMPT, clock.elapsed() + PATIENCE)
-    until(lambda: len(turns._pressed) == 1)
+    eventually(lambda: len(turns._pressed) == 1, "one presses")
     turns.give_back(NODE2)
     assert sent.result(PATIENCE).wrote is Wrote.APPLIED
 

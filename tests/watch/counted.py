@@ -9,7 +9,8 @@ import requests
 from prometheus_client.parser import text_string_to_metric_families
 
 from producer.stack.child import free_port
-from tests.integration.worker.harness import Bench, eventually
+from tests.integration.worker.harness import Bench
+from tests.waiting import eventually
 
 WATCHING = Path(__file__).parents[2] / "watching"
 Labels: TypeAlias = tuple[tuple[str, str], ...]

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.integration.worker.harness import Bench, eventually, parts
+from tests.integration.worker.harness import Bench, parts
+from tests.waiting import eventually
 from tests.watch.counted import WATCHING, Counted, Labels
 from worker.operation.model import Action
 

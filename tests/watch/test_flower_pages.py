@@ -20,7 +20,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from producer.client import ClusterClient
 from producer.stack.child import Child, free_port
-from tests.leftovers import until
+from tests.waiting import eventually
 from tests.watch.conftest import Watched
 from worker.celery import SWEEP
 from worker.settings import load_settings
@@ -119,7 +119,7 @@ def test_a_task_that_was_retried_and_one_that_the_sweep_published_read_like_any_
 def test_the_sweep_does_not_push_out_what_people_look_for(watched: Watched) -> None:
     log = watched.stack.process("beat").output
     swept = log().count("Sending due task sweep")
-    until(lambda: log().count("Sending due task sweep") > swept + 1, "two more sweeps")
+    eventually(lambda: log().count("Sending due task sweep") > swept + 1, "two more sweeps")
     assert SWEEP not in {task["name"] for task in tasks(watched).values()}
 
 
@@ -129,7 +129,7 @@ def another_flower(watched: Watched, directory: Path) -> Iterator[str]:
     env = {**watched.stack.env, "FLOWER_DB": str(directory / "flower")}
     command = [sys.executable, "-m", "worker.telemetry.flower", "--address=127.0.0.1", f"--port={port}"]
     with Child("flower", command, directory=directory, env=env) as child:
-        until(lambda: answers(f"http://127.0.0.1:{port}"), "Flower answers")
+        eventually(lambda: answers(f"http://127.0.0.1:{port}"), "Flower answers")
         yield f"http://127.0.0.1:{port}"
         child.stop()
 
@@ -150,7 +150,7 @@ def test_flower_shows_after_a_restart_what_it_showed_before(watched: Watched, tm
         with ClusterClient(load_settings(**watched.stack.settings)) as client:
             operation = client.create_group("team-m")
             operation.wait(timeout=60)
-        until(lambda: heard_of(url, operation.id), "Flower has heard of it")
+        eventually(lambda: heard_of(url, operation.id), "Flower has heard of it")
     with another_flower(watched, tmp_path) as url:
         assert heard_of(url, operation.id)
         assert not heard_of(url, watched.committed), "it ended before the first of the two was started"

@@ -11,7 +11,8 @@ import pytest
 import requests
 
 from producer.stack.child import free_port
-from tests.integration.worker.harness import Bench, eventually, parts
+from tests.integration.worker.harness import Bench, parts
+from tests.waiting import eventually
 from worker.operation.model import Action
 from worker.operation.states import State
 

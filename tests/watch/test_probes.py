@@ -15,7 +15,7 @@ import pytest
 from producer.stack.child import Child
 from producer.stack.guard import Guard
 from producer.stack.redis_server import RedisServer
-from tests.leftovers import until
+from tests.waiting import eventually
 from worker.telemetry import heartbeat
 from worker.telemetry.heartbeat import Heart
 from worker.telemetry.signs import STALE, VARIABLE, Signs
@@ -77,15 +77,15 @@ def worker(
 def test_a_worker_is_live_and_ready_without_redis_too_and_leaves_no_file(
     worker: Child, redis: RedisServer, signs: Signs
 ) -> None:
-    until(lambda: says("ready", signs), "the worker is ready")
+    eventually(lambda: says("ready", signs), "the worker is ready")
     assert says("live", signs)
     redis.kill()
     beaten = Path(signs.live).stat().st_mtime
-    until(lambda: Path(signs.live).stat().st_mtime > beaten, "it beats while Redis is away")
+    eventually(lambda: Path(signs.live).stat().st_mtime > beaten, "it beats while Redis is away")
     assert says("live", signs)
     os.kill(worker.pid, signal.SIGTERM)
-    until(lambda: not Path(signs.ready).exists(), "a worker that stops is not ready")
-    until(lambda: not worker.running, "the worker has ended")
+    eventually(lambda: not Path(signs.ready).exists(), "a worker that stops is not ready")
+    eventually(lambda: not worker.running, "the worker has ended")
     assert list(Path(signs.directory).iterdir()) == []
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.worker.harness import Bench, eventually, parts
+from tests.integration.worker.harness import Bench, parts
+from tests.waiting import eventually
 from worker.telemetry import tracing
 
 pytest.importorskip("opentelemetry.instrumentation.celery", reason="the extra `tracing` is not installed")

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import itertools
-import time
-from collections.abc import Callable
 
 import redis
 
 from producer.handle import Operation
+from tests.waiting import eventually
 from worker.inventory import load_inventory
 from worker.operation.model import AttemptId, Decision, HostName, OperationId, Outcome, Presence, Seen
 from worker.settings import Settings
@@ -18,14 +17,6 @@ from worker.store.keys import Keys
 
 PATIENCE = 20.0
 NODE1, NODE2, NODE3 = (HostName(f"node{n}") for n in (1, 2, 3))
-
-
-def eventually(holds: Callable[[], object], what: str) -> None:
-    """Wait until a condition holds; fail with `what` if it does not within the patience."""
-    ends = time.monotonic() + PATIENCE
-    while not holds():
-        assert time.monotonic() < ends, f"not within {PATIENCE:g} s: {what}"
-        time.sleep(0.005)
 
 
 def listening(hand: Hand, operation: Operation) -> None:

@@ -13,8 +13,9 @@ import pytest
 from producer import ClusterClient
 from producer.many import operation_id, parse_wishes
 from tests.integration.producer.conftest import Run
-from tests.integration.producer.hand import PATIENCE, Hand, eventually
+from tests.integration.producer.hand import PATIENCE, Hand
 from tests.integration.producer.test_cli_process import start
+from tests.waiting import eventually
 
 WANTED = "present: [team-a, team-b]\nabsent: [team-c]\n"
 

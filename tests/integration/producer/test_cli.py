@@ -12,7 +12,8 @@ import pytest
 from producer import ClusterClient, State
 from producer.handle import Operation
 from tests.integration.producer.conftest import Ran, Run
-from tests.integration.producer.hand import PATIENCE, Hand, eventually
+from tests.integration.producer.hand import PATIENCE, Hand
+from tests.waiting import eventually
 
 
 @pytest.fixture

@@ -16,7 +16,8 @@ import pytest
 
 from producer import ClusterClient
 from producer.cli import app, main
-from tests.integration.producer.hand import PATIENCE, Hand, eventually
+from tests.integration.producer.hand import PATIENCE, Hand
+from tests.waiting import eventually
 
 HEAVY = "{'celery', 'kombu', 'redis', 'pydantic', 'requests', 'rich'}"
 LOCKSTEP = [sys.executable, "-m", "producer"]

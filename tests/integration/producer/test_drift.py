@@ -10,8 +10,9 @@ import pytest
 from producer import Action, ClusterClient
 from producer.handle import Operation
 from tests.integration.producer.conftest import Run
-from tests.integration.producer.hand import NODE1, NODE2, NODE3, Hand, eventually
+from tests.integration.producer.hand import NODE1, NODE2, NODE3, Hand
 from tests.integration.producer.nodes import ERROR, GONE, HERE, Node
+from tests.waiting import eventually
 from worker.operation.model import Decision
 
 Nodes = dict[str, Node]

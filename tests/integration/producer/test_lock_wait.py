@@ -11,7 +11,8 @@ import pytest
 
 from producer import ClusterClient, GroupBusy, following
 from producer.link import Events
-from tests.integration.producer.hand import PATIENCE, Hand, eventually
+from tests.integration.producer.hand import PATIENCE, Hand
+from tests.waiting import eventually
 from worker.settings import Settings
 
 

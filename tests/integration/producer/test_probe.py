@@ -11,8 +11,9 @@ import pytest
 from mock_api.admin import Fault
 from tests.integration.mock_process import Running, cluster
 from tests.integration.producer.conftest import Run
-from tests.integration.producer.hand import PATIENCE, eventually
+from tests.integration.producer.hand import PATIENCE
 from tests.integration.producer.test_cli_process import start
+from tests.waiting import eventually
 
 KEPT = {
     "GET of an absent group": "404",

@@ -15,7 +15,8 @@ from tests.integration.producer.conftest import Ran, Run
 from tests.integration.producer.hand import PATIENCE
 from tests.integration.producer.pages import ROOT, run_examples
 from tests.integration.producer.test_cli_process import start
-from tests.integration.worker.harness import Bench, eventually, parts
+from tests.integration.worker.harness import Bench, parts
+from tests.waiting import eventually
 from worker.operation.model import GroupId
 
 

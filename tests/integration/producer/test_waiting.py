@@ -24,7 +24,8 @@ from producer import (
 from producer.handle import Operation
 from producer.link import Events
 from producer.stack.redis_server import RedisServer
-from tests.integration.producer.hand import NODE1, NODE2, NODE3, PATIENCE, Hand, eventually, listening
+from tests.integration.producer.hand import NODE1, NODE2, NODE3, PATIENCE, Hand, listening
+from tests.waiting import eventually
 from worker.operation.model import Decision, OperationId
 from worker.settings import Settings
 

@@ -9,7 +9,8 @@ import pytest
 
 from producer import CancelRefused, ClusterClient, State, Status, UnknownOperation
 from producer.handle import Operation
-from tests.integration.producer.hand import NODE1, NODE2, NODE3, PATIENCE, Hand, eventually, listening
+from tests.integration.producer.hand import NODE1, NODE2, NODE3, PATIENCE, Hand, listening
+from tests.waiting import eventually
 from worker.operation.model import Decision, OperationId
 
 

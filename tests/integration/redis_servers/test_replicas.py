@@ -12,7 +12,8 @@ import pytest
 from producer.stack.cluster import MockCluster
 from producer.stack.guard import Guard
 from tests.integration.redis_servers.servers import Replicated
-from tests.integration.worker.harness import Bench, eventually
+from tests.integration.worker.harness import Bench
+from tests.waiting import eventually
 from worker.operation.errors import StoreUnavailable
 from worker.operation.model import Action, AttemptId, Decision, GroupId, OperationId, Presence, Seen
 from worker.store.base import Accepted, Forward, Request, Verdict

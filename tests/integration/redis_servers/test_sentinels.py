@@ -19,8 +19,9 @@ from producer.stack.child import LOOPBACK
 from producer.stack.cluster import MockCluster
 from producer.stack.guard import Guard
 from tests.integration.redis_servers.servers import Replicated, SentinelServer
-from tests.integration.worker.harness import Bench, eventually
+from tests.integration.worker.harness import Bench
 from tests.integration.worker.keeping import keep_running
+from tests.waiting import eventually
 from worker.operation.errors import CancelRefused, StoreUnavailable
 from worker.operation.model import Action, GroupId
 from worker.operation.states import State

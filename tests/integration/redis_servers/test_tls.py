@@ -21,7 +21,8 @@ from producer.stack.cluster import MockCluster
 from producer.stack.guard import Guard
 from tests.integration.redis_servers.certificates import Authority
 from tests.integration.redis_servers.servers import TlsServer
-from tests.integration.worker.harness import Bench, eventually
+from tests.integration.worker.harness import Bench
+from tests.waiting import eventually
 from worker.operation.states import State
 from worker.store.connection import async_client
 

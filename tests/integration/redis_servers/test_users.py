@@ -19,7 +19,8 @@ from producer.stack.child import LOOPBACK, free_port
 from producer.stack.cluster import MockCluster
 from producer.stack.guard import Guard
 from tests.integration.redis_servers.servers import Guarded
-from tests.integration.worker.harness import ROOT, Bench, eventually
+from tests.integration.worker.harness import ROOT, Bench
+from tests.waiting import eventually
 from worker.operation.states import State
 
 ALL = ("worker", "producer", "monitor")

@@ -5,18 +5,17 @@ from __future__ import annotations
 import os
 import secrets
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
 
 from mock_api.admin import ClusterAdmin, Entry
 from producer.stack.child import Child
 from producer.stack.cluster import MockCluster
 from producer.stack.guard import Guard
 from producer.stack.redis_server import RedisServer
+from tests.waiting import PATIENCE, eventually
 from worker.celery import Lockstep, make_app
 from worker.inventory import Inventory, load_inventory
 from worker.operation.model import Action, GroupId, HostName, Operation, OperationId, Step
@@ -26,10 +25,7 @@ from worker.store.connection import connect
 from worker.store.redis import RedisStore
 from worker.workflow import publish_forward
 
-T = TypeVar("T")
 ROOT = Path(__file__).parents[3]
-PATIENCE = 45.0
-"""Seconds until a condition must hold; generous, for a busy machine is slow."""
 SHORT = {
     "connect_timeout": "1",
     "read_timeout": "1",
@@ -47,17 +43,6 @@ SHORT = {
     "concurrency": "8",
 }
 """Times short enough for tests, in the relations that the shipped ones have."""
-
-
-def eventually(look: Callable[[], T | bool | None], what: str, patience: float = PATIENCE) -> T:
-    """Return the first true value of `look`; fail with `what` after `patience` seconds."""
-    deadline = time.monotonic() + patience
-    while True:
-        value = look()
-        if value:
-            return value  # type: ignore[return-value]
-        assert time.monotonic() < deadline, f"not within {patience:g} s: {what}"
-        time.sleep(0.02)
 
 
 @dataclass(frozen=True, slots=True)

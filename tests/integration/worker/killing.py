@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tests.integration.worker.harness import Bench, eventually
+from tests.integration.worker.harness import Bench
+from tests.waiting import eventually
 
 
 def kill_at(bench: Bench, point: str) -> None:

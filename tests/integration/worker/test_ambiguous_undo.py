@@ -8,7 +8,8 @@ import pytest
 
 from mock_api.admin import Fault, Json
 from tests.integration.worker.ambiguous import AMBIGUOUS, Ran, ends, groups_for, once, start_all
-from tests.integration.worker.harness import Bench, eventually
+from tests.integration.worker.harness import Bench
+from tests.waiting import eventually
 from worker.operation.model import Action, GroupId, Undo
 from worker.operation.states import State
 from worker.store.base import Cancelled

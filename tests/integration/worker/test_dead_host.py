@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.worker.harness import Bench, End, eventually, parts
+from tests.integration.worker.harness import Bench, End, parts
+from tests.waiting import eventually
 from worker.operation.model import Action, GroupId, HostName
 from worker.operation.states import State
 from worker.store.connection import client

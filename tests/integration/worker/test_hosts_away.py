@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.integration.worker.conftest import Parts
-from tests.integration.worker.harness import Bench, eventually
+from tests.integration.worker.harness import Bench
+from tests.waiting import eventually
 from worker.operation.model import Action, Outcome
 from worker.operation.states import State
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import redis
 
-from tests.integration.worker.harness import Bench, eventually
+from tests.integration.worker.harness import Bench
+from tests.waiting import eventually
 from worker.celery import OPERATIONS, ROLLBACK
 from worker.operation.model import Action
 from worker.operation.states import State

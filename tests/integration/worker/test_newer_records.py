@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import redis
 
-from tests.integration.worker.harness import Bench, eventually
+from tests.integration.worker.harness import Bench
+from tests.waiting import eventually
 from worker.celery import OPERATIONS, ROLLBACK
 from worker.operation.model import Action, GroupId, OperationId
 from worker.operation.states import State

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.worker.harness import Bench, eventually, parts
+from tests.integration.worker.harness import Bench, parts
 from tests.integration.worker.keeping import keep_running
+from tests.waiting import eventually
 from worker.operation.model import Action
 from worker.operation.states import State
 from worker.store.base import Cancelled

@@ -8,7 +8,8 @@ import pytest
 
 from mock_api.admin import Fault
 from tests.integration.worker.conftest import Parts
-from tests.integration.worker.harness import Bench, End, eventually
+from tests.integration.worker.harness import Bench, End
+from tests.waiting import eventually
 from worker.operation.drift import Drift
 from worker.operation.model import Action, HostName, Operation, Presence, Undo
 from worker.operation.states import State

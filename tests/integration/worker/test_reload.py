@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.worker.harness import Bench, eventually, parts
+from tests.integration.worker.harness import Bench, parts
+from tests.waiting import eventually
 from worker.inventory import load_inventory
 from worker.operation.model import Action
 from worker.operation.states import State
