@@ -20,6 +20,8 @@ START_TIMEOUT = 30.0
 POLL = 0.02
 """Seconds between two looks at a condition."""
 SHOWN_LINES = 12
+TRIES = 100
+"""At finding a free port."""
 LOOPBACK = "127.0.0.1"
 
 
@@ -182,16 +184,23 @@ class Child:
         return "\n".join([":", *lines]) if lines else ", and wrote nothing"
 
 
+_given: set[int] = set()
+"""Ports that this process gave away: one that its child has not bound yet is free, and yet not to be had."""
+
+
 def free_port(preferred: int = 0) -> int:
-    """Return a loopback port that is free now: the preferred one, or any."""
-    for port in (preferred, 0):
+    """Return a loopback port that is free now: the preferred one, or any that was never returned before."""
+    for port in (preferred, *[0] * TRIES):
         with socket.socket() as sock:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 sock.bind((LOOPBACK, port))
             except OSError:
                 continue
-            return int(sock.getsockname()[1])
+            found = int(sock.getsockname()[1])
+        if found == preferred or found not in _given:
+            _given.add(found)
+            return found
     raise StackError(f"no port of {LOOPBACK} is free")
 
 

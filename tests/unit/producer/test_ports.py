@@ -1,0 +1,11 @@
+from producer.stack.child import free_port
+
+
+def test_a_port_is_given_once() -> None:
+    ports = [free_port() for _ in range(2000)]
+    assert len(set(ports)) == len(ports)
+
+
+def test_a_port_that_is_asked_for_is_given_again() -> None:
+    port = free_port()
+    assert free_port(port) == port
