@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import heapq
 import http.client
-import itertools
+import math
 import socket
 import threading
 import time
@@ -39,67 +38,47 @@ class CallInProgress:
 
     def __enter__(self) -> Call:
         _current.call = self.call
-        _current.watches = []
         return self.call
 
     def __exit__(self, *_: object) -> None:
-        for watch in _current.watches:
-            watch.cancel()
+        _watchdog.leave(self.call)
         _current.call = None
 
 
-class Watch:
-    """A socket that is shut down when its call's deadline passes."""
-
-    def __init__(self, call: Call, sock: socket.socket) -> None:
-        self._call = call
-        self._sock = sock
-        self._lock = threading.Lock()
-        self._over = False
-
-    def cancel(self) -> None:
-        """Leave the socket alone from now on."""
-        with self._lock:
-            self._over = True
-
-    def expire(self) -> None:
-        """Shut the socket down, so that whoever reads from it sees the end."""
-        with self._lock:
-            if self._over:
-                return
-            self._over = True
-            self._call.expired = True
-            with contextlib.suppress(OSError):  # the peer was faster
-                self._sock.shutdown(socket.SHUT_RDWR)
-
-
 class Watchdog:
-    """One thread that expires watches; socket time-outs alone bound a silence, never a whole call."""
+    """One thread that ends overlong calls; socket time-outs alone bound a silence, never a whole call."""
 
     def __init__(self) -> None:
         self._condition = threading.Condition()
-        self._heap: list[tuple[float, int, Watch]] = []
-        self._order = itertools.count()
+        self._watched: dict[Call, socket.socket] = {}
+        self._looks_at = math.inf
         self._thread: threading.Thread | None = None
 
-    def watch(self, call: Call, sock: socket.socket) -> Watch:
-        """Expire the socket at the call's deadline unless the watch is cancelled before."""
-        watch = Watch(call, sock)
+    def watch(self, call: Call, sock: socket.socket) -> None:
+        """Shut the socket down at the call's deadline, so that whoever reads from it sees the end."""
         with self._condition:
-            heapq.heappush(self._heap, (call.deadline, next(self._order), watch))
+            self._watched[call] = sock
             if self._thread is None or not self._thread.is_alive():  # also after a fork
                 self._thread = threading.Thread(target=self._run, name="call-watchdog", daemon=True)
                 self._thread.start()
-            self._condition.notify()
-        return watch
+            elif call.deadline < self._looks_at:
+                self._condition.notify()
+
+    def leave(self, call: Call) -> None:
+        """Leave the call's sockets alone from now on."""
+        with self._condition:
+            self._watched.pop(call, None)
 
     def _run(self) -> None:
         with self._condition:
             while True:
                 now = time.monotonic()
-                while self._heap and self._heap[0][0] <= now:
-                    heapq.heappop(self._heap)[2].expire()
-                self._condition.wait(self._heap[0][0] - now if self._heap else None)
+                for call in [call for call in self._watched if call.deadline <= now]:
+                    call.expired = True
+                    with contextlib.suppress(OSError):  # the peer was faster
+                        self._watched.pop(call).shutdown(socket.SHUT_RDWR)
+                self._looks_at = min((call.deadline for call in self._watched), default=math.inf)
+                self._condition.wait(None if self._looks_at == math.inf else self._looks_at - now)
 
 
 _watchdog = Watchdog()
@@ -115,7 +94,7 @@ def before_sending(connection: http.client.HTTPConnection) -> None:
     if not call.sent:
         if time.monotonic() >= call.deadline or not call.may_send():
             raise TooLate
-        _current.watches.append(_watchdog.watch(call, connection.sock))
+        _watchdog.watch(call, connection.sock)
     call.sent = True
 
 
