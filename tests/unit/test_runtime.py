@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -11,6 +15,7 @@ from worker.operation.model import HostName
 from worker.operation.ports import HostApi
 from worker.settings import Settings
 from worker.steps import Parts
+from worker.tasks import runtime
 from worker.tasks.runtime import build_runtime
 from worker.telemetry.calls import WatchedHost
 
@@ -74,3 +79,21 @@ def test_a_host_that_nobody_knows_is_none() -> None:
     assert parts.host_to_apply is not None
     assert parts.host(HostName("node9")) is None
     assert parts.host_to_apply(HostName("node9")) is None
+
+
+def test_threads_that_begin_at_the_same_time_share_one_runtime(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise each would have caps of its own."""
+    monkeypatch.setattr(runtime, "_built", {})
+    together = threading.Barrier(2, timeout=0.2)
+
+    def build(_: object) -> object:
+        try:
+            together.wait()
+        except threading.BrokenBarrierError:
+            return "built alone"
+        return "built twice"
+
+    app: Any = SimpleNamespace(settings=None, build_runtime=build)
+    with ThreadPoolExecutor(2) as pool:
+        built_by_each: list[Any] = list(pool.map(runtime.runtime_of, [app, app]))
+    assert built_by_each == ["built alone"] * 2

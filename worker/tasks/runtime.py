@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
@@ -104,13 +105,15 @@ def assemble(
 
 
 _built: dict[tuple[int, int], Runtime] = {}
+_building = threading.Lock()
 
 
 def runtime_of(app: Celery) -> Runtime:
     """Return this process's runtime, building it at the first call after a start or a fork."""
     key = (os.getpid(), id(app))
-    if key not in _built:
-        application = cast(Lockstep, app)
-        build = getattr(application, "build_runtime", build_runtime)
-        _built[key] = build(application.settings)
-    return _built[key]
+    with _building:  # caps and breakers are for all threads together
+        if key not in _built:
+            application = cast(Lockstep, app)
+            build = getattr(application, "build_runtime", build_runtime)
+            _built[key] = build(application.settings)
+        return _built[key]
