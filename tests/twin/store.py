@@ -93,7 +93,7 @@ class MemoryStore(AfterDecision):
             outcome = Outcome.APPLIED if step.attempts else Outcome.UNCHANGED
             self._set_outcome(record, host, step, outcome)
             self._progressed(record)
-            return Progress(Forward.DONE, outcome=outcome)
+            return Progress(Forward.DONE, outcome=outcome, last=not record.todo)
         writes = [each for each in step.attempts.values() if not each.undo]
         if len(writes) >= self.limits.max_writes:
             last = writes[-1].answer or "no answer"
@@ -145,7 +145,8 @@ class MemoryStore(AfterDecision):
         if record is None or step is None or attempt not in step.attempts:
             return ABORTED
         self._close_by(record, host, step, step.attempts[attempt], verdict, answer)
-        if record.decision is None and step.outcome is None:
+        judged = record.decision is None and step.outcome is None
+        if judged:
             self._judge(record, host, step, attempt, verdict, answer)
         if not record.ended:
             self._progressed(record)
@@ -155,7 +156,7 @@ class MemoryStore(AfterDecision):
         if step.outcome is None:
             return OPEN
         if step.outcome.succeeded:
-            return Progress(Forward.DONE, outcome=step.outcome)
+            return Progress(Forward.DONE, outcome=step.outcome, last=judged and not record.todo)
         return Progress(Forward.FAILED, reason=step.reason)
 
     def _judge(

@@ -76,6 +76,8 @@ def _forward_result(
 ) -> Result:
     match progress.next:
         case Forward.DONE:
+            if progress.last:  # refused if a step failed; the callback would decide the same, and later
+                parts.store.decide(operation, Decision.COMMIT, "")
             return Result(Next.DONE, str(progress.outcome))
         case Forward.FAILED:
             reason = progress.reason or "failed"

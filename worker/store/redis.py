@@ -242,7 +242,7 @@ def _progress(said: list[str]) -> Progress:
     step = Forward(said[0])
     match step:
         case Forward.DONE:
-            return Progress(step, outcome=Outcome(said[1]))
+            return Progress(step, outcome=Outcome(said[1]), last="last" in said[2:])
         case Forward.FAILED:
             return Progress(step, reason=said[1])
         case Forward.MISSED:

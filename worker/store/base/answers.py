@@ -71,12 +71,15 @@ class Forward(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """The answer of a forward transition; `misses` counts the probes in a row that told nothing."""
+    """The answer of a forward transition."""
 
     next: Forward
     outcome: Outcome | None = None
     reason: str | None = None
     misses: int = 0
+    """The probes in a row that told nothing."""
+    last: bool = False
+    """DONE, and it was the last host without an outcome: it is time to decide."""
 
 
 class Verdict(StrEnum):

@@ -33,6 +33,7 @@ local ahead -- the hosts of all calls, until their steps are read
 local steps, changed = {}, {} -- steps by host: as text until one is worked on; those that are to be written
 local members = {} -- [command][key] -> members
 local moved, ended_by -- the operation, if it made progress; if it may have come to its end
+local settled -- whether a host came to its outcome
 local events = {} -- in order; each of one kind, with its hosts
 
 local function read_step(host)
@@ -111,6 +112,7 @@ local function why_failed(host, reason)
 end
 
 local function set_outcome(host, step, outcome, reason)
+  settled = true
   step.outcome = outcome
   change('SREM', TODO, host)
   change('ZREM', WAITS, host)

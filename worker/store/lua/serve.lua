@@ -1,6 +1,6 @@
 -- Stands after each transition script, which is the function `transition`: serves every call at one moment.
--- Returns  one reply per call
-local calls, hosts, replies = {}, {}, {}
+-- Returns  one reply per call; that of the call which gave the last host its outcome has 'last' for its third string
+local calls, hosts, replies, last = {}, {}, {}, nil
 local width = (#ARGV - 3) / tonumber(ARGV[3])
 for i = 1, tonumber(ARGV[3]) do
   calls[i] = { PREFIX, ID, unpack(ARGV, 4 + (i - 1) * width, 3 + i * width) }
@@ -11,7 +11,9 @@ for i, arguments in ipairs(calls) do
   local reply = transition(arguments)
   if type(reply) == 'table' and reply.err then return reply end
   replies[i] = reply
+  if settled then last, settled = reply, nil end
 end
 if ended_by then end_if_done(ended_by) end
 write()
+if last and redis.call('SCARD', TODO) == 0 then last[3] = 'last' end
 return replies
