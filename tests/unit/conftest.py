@@ -12,7 +12,7 @@ from worker.transport import Exchange, carrier, direct, pooled
 @pytest.fixture(params=[pooled, direct], ids=["pooled", "direct"])
 def exchange(request: pytest.FixtureRequest) -> Iterator[Exchange]:
     """Carry this test's calls in one way, then in the other."""
-    direct._kept.__dict__.clear()  # an earlier test's connection
+    direct._idle.clear()  # of an earlier test's
     carried: Exchange = request.param.exchange
     before = carrier.set(carried)
     yield carried

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections import Counter, deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from contextvars import copy_context
 
 from structlog.contextvars import bound_contextvars
@@ -32,22 +33,21 @@ def side_by_side(
     is raised here, once every step that was begun is over; no other is begun after it.
     """
     if len(hosts) == 1:
-        return {hosts[0]: step(hosts[0])}
+        with _quick_calls():
+            return {hosts[0]: step(hosts[0])}
     begin_before = clock.elapsed() + begin_within
     left = deque(hosts)
     results = dict.fromkeys(hosts, NOT_BEGUN)
     faults: list[BaseException] = []
 
     def work() -> None:
-        if not tracing.instrumented():  # it sees the calls of requests alone
-            carrier.set(direct.exchange)
         while not faults and clock.elapsed() < begin_before:
             try:
                 host = left.popleft()
             except IndexError:
                 return
             try:
-                with bound_contextvars(host=host):
+                with bound_contextvars(host=host), _quick_calls():
                     results[host] = step(host)
             except BaseException as error:
                 faults.append(error)
@@ -58,6 +58,18 @@ def side_by_side(
     if faults:
         raise faults[0]
     return results
+
+
+@contextmanager
+def _quick_calls() -> Iterator[None]:
+    if tracing.instrumented():  # it sees the calls of requests alone
+        yield
+        return
+    before = carrier.set(direct.exchange)
+    try:
+        yield
+    finally:
+        carrier.reset(before)
 
 
 def summary(results: Results) -> str:

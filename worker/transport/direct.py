@@ -1,8 +1,6 @@
-"""Calls over one connection per thread: for a thread that goes from host to host.
+"""Calls over http.client, for a quarter of the CPU of `pooled`; docs/performance.md has the figures.
 
-It costs a quarter of the CPU of `pooled`, where a task carries many hosts; docs/performance.md has the
-figures. A thread keeps only the connection to its last host, so that ten thousand hosts are not ten thousand
-open sockets.
+A process keeps a connection to each of the hosts that it called last, for the next call to that host.
 """
 
 from __future__ import annotations
@@ -12,15 +10,19 @@ import http.client
 import select
 import ssl
 import threading
+from collections import OrderedDict
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
 from worker.transport.exchange import HEADERS, Answer, Request
-from worker.transport.guard import WholeResponse, before_sending
+from worker.transport.guard import WholeResponse, answered, before_sending
 
-_kept = threading.local()
+IDLE = 256
+"""Connections kept open between calls: ten thousand hosts are not to be ten thousand sockets."""
+Key = tuple[str, str, bool | str]
+"""Scheme, address and what is trusted."""
 
 
 class DirectConnection(http.client.HTTPConnection):
@@ -31,9 +33,12 @@ class DirectConnection(http.client.HTTPConnection):
     _head = b""
     _body_follows = False
 
-    def begin(self, *, body: bool) -> None:
-        """Begin a request, with a body or without; nothing of an earlier one is left."""
-        self._head, self._body_follows = b"", body
+    def begin(self, request: Request) -> None:
+        """Begin a request; nothing of an earlier one is left."""
+        self._head, self._body_follows = b"", bool(request.body)
+        self.timeout, self.read_timeout = request.connect_timeout, request.read_timeout
+        if self.sock is not None:
+            self.sock.settimeout(self.read_timeout)
 
     def connect(self) -> None:
         super().connect()
@@ -41,8 +46,7 @@ class DirectConnection(http.client.HTTPConnection):
 
     def send(self, data: Any) -> None:
         if self._body_follows:
-            self.begin(body=False)
-            self._head = data
+            self._head, self._body_follows = data, False
             return
         whole = self._head + data
         self._head = b""
@@ -54,44 +58,73 @@ class DirectTLSConnection(DirectConnection, http.client.HTTPSConnection):
     pass
 
 
+class Idle:
+    """Connections between two calls, one to a host; those unused for longest are closed."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._lock = threading.Lock()
+        self._connections: OrderedDict[Key, DirectConnection] = OrderedDict()
+
+    def take(self, key: Key) -> DirectConnection | None:
+        """Return a connection that leads there and still stands; it is the caller's."""
+        with self._lock:
+            connection = self._connections.pop(key, None)
+        if connection is not None and _dropped(connection):
+            connection.close()
+            return None
+        return connection
+
+    def keep(self, key: Key, connection: DirectConnection) -> None:
+        """Take a connection back; one too many is closed."""
+        with self._lock:
+            others = [self._connections.pop(key, None)]
+            self._connections[key] = connection
+            if len(self._connections) > self._most:
+                others.append(self._connections.popitem(last=False)[1])
+        for other in others:
+            if other is not None:
+                other.close()
+
+    def clear(self) -> None:
+        """Close all."""
+        with self._lock:
+            connections, self._connections = self._connections, OrderedDict()
+        for connection in connections.values():
+            connection.close()
+
+
+_idle = Idle(IDLE)
+
+
 def exchange(request: Request) -> Answer:
     """Send a request and read its answer. Raises TooLate, and what http.client, ssl and sockets raise."""
     url = urlsplit(request.url)
-    connection = _connection(url, request)
+    key = (url.scheme, url.netloc, request.verify)
+    connection = _idle.take(key) or _connection(url, request.verify)
     try:
-        connection.begin(body=bool(request.body))
+        connection.begin(request)
         connection.request(request.method, url.path, request.body, {**HEADERS, **request.headers})
         response = connection.getresponse()
         body = response.read(request.most + 1)
         whole = len(body) <= request.most
         if whole and response.length:
             raise http.client.IncompleteRead(body, response.length)
-        if response.will_close or not response.isclosed():
-            connection.close()
-        return Answer(response.status, body if whole else None, response.headers)
     except BaseException:
         connection.close()
         raise
-
-
-def _connection(url: SplitResult, request: Request) -> DirectConnection:
-    """Return this thread's connection if it leads there and still stands, or a new one."""
-    key = (url.scheme, url.netloc, request.verify)
-    connection: DirectConnection | None = getattr(_kept, "connection", None)
-    if connection is not None and (_kept.key != key or _dropped(connection)):
+    if response.will_close or not response.isclosed() or not answered():
         connection.close()
-        connection = None
-    if connection is None:
-        host = url.hostname or ""
-        if url.scheme == "https":
-            connection = DirectTLSConnection(host, url.port, context=_context(request.verify))
-        else:
-            connection = DirectConnection(host, url.port)
-        _kept.key, _kept.connection = key, connection
-    connection.timeout, connection.read_timeout = request.connect_timeout, request.read_timeout
-    if connection.sock is not None:
-        connection.sock.settimeout(request.read_timeout)
-    return connection
+    else:
+        _idle.keep(key, connection)
+    return Answer(response.status, body if whole else None, response.headers)
+
+
+def _connection(url: SplitResult, verify: bool | str) -> DirectConnection:
+    host = url.hostname or ""
+    if url.scheme == "https":
+        return DirectTLSConnection(host, url.port, context=_context(verify))
+    return DirectConnection(host, url.port)
 
 
 def _dropped(connection: DirectConnection) -> bool:

@@ -98,6 +98,15 @@ def before_sending(connection: http.client.HTTPConnection) -> None:
     call.sent = True
 
 
+def answered() -> bool:
+    """End the watch, for the answer is whole; tell whether the connection was left standing."""
+    call: Call | None = getattr(_current, "call", None)
+    if call is None:
+        return True
+    _watchdog.leave(call)
+    return not call.expired
+
+
 class _WholeLines:
     """Reads the head of an answer, and takes no end of file for the end of a line or of the head."""
 
