@@ -116,6 +116,7 @@ def configuration(settings: Settings) -> dict[str, Any]:
         "worker_enable_remote_control": True,  # its connection is what notices a lost broker
         "worker_hijack_root_logger": True,  # one format for all that a worker writes
         "worker_send_task_events": True,  # Flower
+        "worker_consumer": "worker.broker.consumer:Consumer",
         "task_send_sent_event": True,  # Flower shows what waits in the queue
         "task_track_started": False,  # a write per task that nothing reads
         # Workers wait for Redis for ever, at start and in operation.

@@ -13,6 +13,7 @@ from celery.signals import (
     worker_shutdown,
 )
 
+from worker import broker
 from worker.celery import Lockstep
 from worker.settings import load_settings
 from worker.tasks.standing import Reader
@@ -23,6 +24,7 @@ from worker.telemetry import heartbeat, logs, metrics, tracing
 def _watch(instance: Any, **_: Any) -> None:
     app = cast(Lockstep, instance.app)
     settings = app.settings
+    broker.install()
     heartbeat.install(app, settings.heartbeat_dir)
     if settings.log_format == "json":
         instance.quiet = True  # its banner is no JSON

@@ -1,0 +1,229 @@
+"""Messages taken together on a real Redis: what is kept there is as kombu keeps it, and nothing is lost."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import redis
+from kombu import Connection, Consumer, Exchange, Queue
+from kombu.asynchronous import Hub
+from kombu.transport.redis import Transport as Stock
+
+from producer.stack.redis_server import RedisServer
+from worker.broker.transport import Transport
+
+PREFIX = "lockstep:celery:"
+QUEUE = Queue("operations", Exchange("operations"), routing_key="operations")
+Open = Callable[..., Connection]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    with RedisServer(tmp_path_factory.mktemp("redis")) as running:
+        yield running
+
+
+@pytest.fixture
+def kept(server: RedisServer) -> Iterator[redis.Redis]:
+    with redis.Redis.from_url(server.url, decode_responses=True) as client:
+        client.flushdb()
+        yield client
+
+
+@pytest.fixture
+def connect(server: RedisServer, kept: redis.Redis) -> Iterator[Open]:
+    opened = []
+
+    def connection(transport: type[Stock] = Transport, **options: Any) -> Connection:
+        options = {"global_keyprefix": PREFIX, "sep": ":", **options}
+        opened.append(Connection(server.url, transport=transport, transport_options=options))
+        return opened[-1]
+
+    yield connection
+    for each in opened:
+        each.release()
+
+
+class Reader:
+    """Consumes with a prefetch count; keeps what was delivered."""
+
+    def __init__(self, connection: Connection, prefetch: int) -> None:
+        self.connection = connection
+        self.channel: Any = connection.channel()
+        self.messages: list[Any] = []
+        self.consumer = Consumer(
+            self.channel, [QUEUE], on_message=self.messages.append, prefetch_count=prefetch
+        )
+        self.consumer.consume()
+
+    def read(self) -> list[int]:
+        """Wait until something is delivered; return the numbers of all messages so far."""
+        self.connection.drain_events(timeout=10)
+        return self.numbers
+
+    @property
+    def numbers(self) -> list[int]:
+        return [json.loads(message.body)["n"] for message in self.messages]
+
+
+def send(connection: Connection, count: int) -> None:
+    with connection.Producer() as producer:
+        for n in range(count):
+            producer.publish(
+                {"n": n}, exchange="", routing_key=QUEUE.name, declare=[QUEUE], serializer="json"
+            )
+
+
+def waiting(kept: redis.Redis) -> list[int]:
+    """The numbers of the messages in the queue, those to be taken next first."""
+    from base64 import b64decode
+
+    found: Any = kept.lrange(f"{PREFIX}operations", 0, -1)
+    return [json.loads(b64decode(json.loads(text)["body"]))["n"] for text in reversed(found)]
+
+
+def noted(kept: redis.Redis) -> dict[str, Any]:
+    """Unacknowledged messages by tag, and whether each has its time."""
+    entries: Any = kept.hgetall(f"{PREFIX}unacked")
+    times: Any = kept.zrange(f"{PREFIX}unacked_index", 0, -1)
+    assert sorted(times) == sorted(entries)
+    return {tag: json.loads(text) for tag, text in entries.items()}
+
+
+def test_messages_are_taken_together_and_half_are_left_to_others(connect: Open, kept: redis.Redis) -> None:
+    reader = Reader(connect(), prefetch=100)
+    send(connect(), 9)
+    assert reader.read() == [0, 1, 2, 3, 4]
+    assert waiting(kept) == [5, 6, 7, 8]
+    assert len(noted(kept)) == 5
+
+
+def test_no_more_are_taken_than_may_be_delivered(connect: Open, kept: redis.Redis) -> None:
+    reader = Reader(connect(), prefetch=3)
+    send(connect(), 20)
+    assert reader.read() == [0, 1, 2]
+    with pytest.raises(TimeoutError):
+        reader.connection.drain_events(timeout=0.1)
+    reader.messages[1].ack()
+    assert reader.read() == [0, 1, 2, 3]
+    assert len(noted(kept)) == 3
+    assert len(waiting(kept)) == 16
+
+
+def test_what_is_kept_of_each_is_what_kombu_keeps(connect: Open, kept: redis.Redis) -> None:
+    seen = []
+    for transport in (Stock, Transport):
+        reader = Reader(connect(transport), prefetch=3)
+        send(connect(), 5)
+        while len(reader.numbers) < 3:
+            reader.read()
+        entries = noted(kept)
+        assert sorted(entries) == sorted(message.delivery_tag for message in reader.messages)
+        for tag, (message, _, _) in entries.items():
+            assert message["properties"].pop("delivery_tag") == tag
+        seen.append(sorted(json.dumps(entry, sort_keys=True) for entry in entries.values()))
+        assert abs(kept.zscore(f"{PREFIX}unacked_index", tag) - kept.time()[0]) < 60  # type: ignore[operator]
+        kept.flushdb()
+    assert seen[0] == seen[1]
+
+
+def test_a_dead_workers_messages_come_back_however_they_were_taken(connect: Open, kept: redis.Redis) -> None:
+    dead = Reader(connect(), prefetch=10)
+    send(connect(), 4)
+    assert len(dead.read()) == 3
+    other = Reader(connect(Stock, visibility_timeout=0), prefetch=10)
+    other.channel.qos.restore_visible(num=None, interval=1)
+    assert sorted(waiting(kept)) == [0, 1, 2, 3]
+    assert not noted(kept)
+
+
+def test_what_was_not_acknowledged_goes_back_when_a_worker_ends(connect: Open, kept: redis.Redis) -> None:
+    reader = Reader(connect(), prefetch=10)
+    send(connect(), 4)
+    reader.read()
+    reader.messages[0].ack()
+    reader.channel.close()
+    assert sorted(waiting(kept)) == [1, 2, 3]
+    assert not noted(kept)
+
+
+def test_a_rejected_message_goes_back_at_once(connect: Open, kept: redis.Redis) -> None:
+    reader = Reader(connect(), prefetch=10)
+    send(connect(), 2)
+    reader.read()
+    reader.messages[0].requeue()
+    assert 0 in waiting(kept)
+    assert len(noted(kept)) == len(reader.messages) - 1
+
+
+def test_acknowledgements_leave_with_the_turn_of_the_event_loop(connect: Open, kept: redis.Redis) -> None:
+    connection = connect()
+    reader = Reader(connection, prefetch=10)
+    hub = Hub()
+    connection.register_with_event_loop(hub)
+    loop = hub.create_loop()
+    send(connect(), 5)
+    while len(reader.messages) < 3:
+        next(loop)
+    for message in reader.messages[:2]:
+        message.ack()
+    assert len(noted(kept)) == len(reader.messages)
+    next(loop)
+    assert not {message.delivery_tag for message in reader.messages[:2]} & set(noted(kept))
+    hub.close()
+    reader.messages[2].ack()  # as a task that ends while its worker stops
+    assert reader.messages[2].delivery_tag not in noted(kept)
+
+
+def test_acknowledgements_that_wait_are_sent_when_the_channel_is_closed(
+    connect: Open, kept: redis.Redis
+) -> None:
+    connection = connect()
+    reader = Reader(connection, prefetch=10)
+    connection.register_with_event_loop(Hub())
+    send(connect(), 2)
+    reader.read()
+    reader.messages[0].ack()
+    reader.channel.close()
+    assert not noted(kept)
+    assert 0 not in waiting(kept)
+
+
+def test_redis_out_of_reach_ends_no_worker_that_acknowledges(
+    connect: Open, kept: redis.Redis, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    connection = connect()
+    reader = Reader(connection, prefetch=10)
+    connection.register_with_event_loop(Hub())
+    send(connect(), 1)
+    reader.read()
+    reader.messages[0].ack()
+
+    def refuse(*_: object) -> None:
+        raise redis.ConnectionError("no Redis")
+
+    monkeypatch.setattr(reader.channel.qos, "send_acknowledged", refuse)
+    reader.channel.send_acknowledged()
+    assert "Couldn't ack no Redis" in caplog.text
+
+
+def test_what_no_worker_can_read_is_as_it_is_with_kombu(connect: Open, kept: redis.Redis) -> None:
+    reader = Reader(connect(), prefetch=10)
+    send(connect(), 1)
+    kept.lpush(f"{PREFIX}operations", "no JSON", "no JSON")
+    with pytest.raises(ValueError, match="Expecting value"):
+        reader.read()
+    assert reader.numbers == [0]
+    assert len(noted(kept)) == 1
+
+
+def test_clients_are_made_once(connect: Open) -> None:
+    channel: Any = connect().channel()
+    with channel.conn_or_acquire() as one, channel.conn_or_acquire() as other:
+        assert one is other
+    channel._disconnect_pools()  # as after a fork
+    with channel.conn_or_acquire() as anew:
+        assert anew is not one

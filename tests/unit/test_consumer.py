@@ -1,0 +1,67 @@
+"""Flower's events are gathered for a moment, and none is kept back when the worker stops."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from celery.bootsteps import CLOSE, RUN  # type: ignore[attr-defined]
+
+from worker.broker import consumer
+
+
+class Rig:
+    """A consumer without a worker: its event loop and its dispatcher write down what they are asked for."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, state: int) -> None:
+        self.now = 100.0
+        self.soon: list[Callable[[], None]] = []
+        self.later: list[tuple[float, Callable[[], None]]] = []
+        self.flushed = 0
+        monkeypatch.setattr(consumer, "time", SimpleNamespace(monotonic=lambda: self.now))
+        made: Any = object.__new__(consumer.Consumer)
+        made.hub = SimpleNamespace(
+            call_soon=self.soon.append, call_later=lambda delay, do: self.later.append((delay, do))
+        )
+        made.blueprint = SimpleNamespace(state=state, stop=lambda _: None)
+        made.event_dispatcher = SimpleNamespace(flush=self._flush)
+        self.consumer = made
+
+    def _flush(self) -> None:
+        self.flushed += 1
+
+
+def test_many_events_are_sent_once_after_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    rig = Rig(monkeypatch, RUN)
+    for _ in range(5):
+        rig.consumer.on_send_event_buffered()
+    (ask,) = rig.soon
+    ask()
+    ((delay, send),) = rig.later
+    assert (delay, rig.flushed) == (consumer.EVENTS_WITHIN, 0)
+    send()
+    assert rig.flushed == 1
+
+
+def test_events_after_that_are_sent_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    rig = Rig(monkeypatch, RUN)
+    rig.consumer.on_send_event_buffered()
+    rig.now += consumer.EVENTS_WITHIN  # a timer that a lost connection has dropped holds nothing up
+    rig.consumer.on_send_event_buffered()
+    assert len(rig.soon) == 2
+
+
+def test_events_of_a_worker_that_stops_are_sent_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    rig = Rig(monkeypatch, CLOSE)
+    rig.consumer.on_send_event_buffered()
+    rig.soon[0]()
+    assert (rig.later, rig.flushed) == ([], 1)
+
+
+def test_what_is_left_is_sent_before_the_connection_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    rig = Rig(monkeypatch, RUN)
+    rig.consumer.blueprint.stop = lambda _: setattr(rig, "flushed", rig.flushed * 10)
+    rig.consumer.stop()
+    assert rig.flushed == 10

@@ -1,0 +1,28 @@
+-- Notes a message as unacknowledged that was taken from its queue, takes more from there and notes those as well.
+-- KEYS  1 queue, 2 unacknowledged messages, 3 their times
+-- ARGV  1 now (s), 2 most messages to take, 3 delivery tag and 4 entry of the message that was taken
+-- Returns  the messages that were taken, each after its delivery tag, which is '' for one that cannot be read
+-- Atomic, so that no message is neither in its queue nor noted. Half of what waits is left to other workers.
+local QUEUE, UNACKED, TIMES = KEYS[1], KEYS[2], KEYS[3]
+local entries, times = { ARGV[3], ARGV[4] }, { ARGV[1], ARGV[3] }
+local most = math.min(tonumber(ARGV[2]), math.ceil(redis.call('LLEN', QUEUE) / 2))
+local taken = {}
+local messages = most > 0 and redis.call('RPOP', QUEUE, most) or {}
+for _, message in ipairs(messages) do
+  local readable, content = pcall(cjson.decode, message)
+  local tag = ''
+  if readable then
+    tag = content.properties.delivery_tag
+    local info = content.properties.delivery_info
+    local from = cjson.encode(info.exchange) .. ',' .. cjson.encode(info.routing_key)
+    table.insert(entries, tag)
+    table.insert(entries, '[' .. message .. ',' .. from .. ']')
+    table.insert(times, ARGV[1])
+    table.insert(times, tag)
+  end
+  table.insert(taken, tag)
+  table.insert(taken, message)
+end
+redis.call('HSET', UNACKED, unpack(entries))
+redis.call('ZADD', TIMES, unpack(times))
+return taken

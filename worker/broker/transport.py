@@ -1,0 +1,173 @@
+"""What kombu 5.7 does for each message, done for several at once."""
+
+from __future__ import annotations
+
+import time
+from importlib.resources import files
+from typing import Any
+
+from kombu.log import get_logger
+from kombu.transport import redis as untyped
+from kombu.transport import virtual
+from kombu.utils.encoding import bytes_to_str
+from kombu.utils.json import dumps, loads
+
+logger = get_logger(__name__)
+redis: Any = untyped
+MOST = 64
+"""Messages taken in one run of the script, so that Redis is not held up for long."""
+TAKE = (files("worker.broker") / "take.lua").read_text("utf-8")
+
+
+class QoS(redis.QoS):  # type: ignore[misc]
+    """What was delivered and is not acknowledged: noted in Redis, and removed from there, many at a time."""
+
+    channel: Taking
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._noted: set[str] = set()
+        self._acknowledged: list[str] = []
+
+    def append(self, message: Any, delivery_tag: str) -> None:
+        """Note a message in Redis, unless that was done when it was taken from there."""
+        if delivery_tag in self._noted:
+            self._noted.discard(delivery_tag)
+        else:
+            info = message.delivery_info
+            entry = dumps([message._raw, info["exchange"], info["routing_key"]])
+            most = min(self.can_consume_max_estimate() - 1, MOST) if self.prefetch_count else 0
+            self._noted.update(self.channel.take(delivery_tag, entry, most))
+        virtual.QoS.append(self, message, delivery_tag)
+
+    def ack(self, delivery_tag: str) -> None:
+        """Acknowledge a message with the next turn of the event loop, or at once where none turns."""
+        virtual.QoS.ack(self, delivery_tag)
+        self._acknowledged.append(delivery_tag)
+        if not self.channel.connection.cycle.turning:
+            self.send_acknowledged()
+
+    def send_acknowledged(self) -> None:
+        """Remove from Redis what has been acknowledged."""
+        tags, self._acknowledged = self._acknowledged, []
+        if not tags:
+            return
+        with self.channel.conn_or_acquire() as client, client.pipeline(transaction=False) as pipe:
+            # The message first: should its time alone be left, kombu finds no message to it and removes it.
+            pipe.hdel(self.unacked_key, *tags)
+            pipe.zrem(self.unacked_index_key, *tags)
+            pipe.execute()
+
+
+class Taking(redis.Channel):  # type: ignore[misc]
+    """A channel that takes messages together, and keeps its client: making one costs more than a command."""
+
+    QoS = QoS
+    connection: Transport
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._kept: Any = None
+        self._take: Any = None
+        self._may_take = False
+        self._taken: list[bytes] = []
+        super().__init__(*args, **kwargs)
+
+    def _create_client(self, asynchronous: bool = False) -> Any:
+        if asynchronous:
+            return super()._create_client(asynchronous)
+        if self._kept is None or self._kept.connection_pool is not self.pool:
+            self._kept = super()._create_client()
+            self._take = self._kept.register_script(TAKE)
+        return self._kept
+
+    def take(self, delivery_tag: str, entry: str, most: int) -> list[str]:
+        """Note the message at hand; take up to so many more from its queue, and return the tags of those."""
+        with self.conn_or_acquire():
+            told = self._take(
+                # kombu's client puts the prefix before the first key only.
+                [
+                    self.connection.delivering,
+                    self.global_keyprefix + self.unacked_key,
+                    self.global_keyprefix + self.unacked_index_key,
+                ],
+                [time.time(), most if self._may_take else 0, delivery_tag, entry],
+            )
+        self._taken = told[1::2]
+        return [bytes_to_str(tag) for tag in told[::2]]
+
+    def _brpop_read(self, **options: Any) -> Any:
+        self._may_take = not self._closing
+        try:
+            said = super()._brpop_read(**options)
+        finally:
+            self._may_take = False
+        taken, self._taken = self._taken, []
+        for message in taken:
+            self.connection._deliver(loads(message), self.connection.delivering)
+        return said
+
+    def close(self) -> None:
+        """Close, with everything acknowledged that is to be."""
+        if not self.closed:
+            self.send_acknowledged()
+        super().close()
+
+    def send_acknowledged(self) -> None:
+        """Tell Redis what was acknowledged. If it cannot be told, the messages come again, as with kombu."""
+        try:
+            self.qos.send_acknowledged()
+        except self.connection_errors as error:
+            logger.critical("Couldn't ack %s", error)
+
+
+class SentinelTaking(Taking, redis.SentinelChannel):  # type: ignore[misc]
+    """The same with Sentinels."""
+
+
+class Poller(redis.MultiChannelPoller):  # type: ignore[misc]
+    """Has every channel say what was acknowledged before the event loop waits again."""
+
+    turning = False
+    """Whether an event loop turns."""
+
+    def on_poll_start(self) -> None:
+        """Do what is to be done before each wait."""
+        for channel in self._channels:
+            channel.send_acknowledged()
+        super().on_poll_start()
+
+    def turn_with(self, loop: Any) -> None:
+        """Leave acknowledgements to the turns of the loop until it is closed."""
+        self.turning = True
+        loop.on_close.add(self._stop_turning)
+
+    def _stop_turning(self, loop: Any) -> None:
+        self.turning = False
+        loop.on_close.discard(self._stop_turning)
+
+
+class Transport(redis.Transport):  # type: ignore[misc]
+    """kombu's Redis transport with these channels."""
+
+    Channel = Taking
+    delivering = ""
+    """The queue of the message at hand."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.cycle = Poller()
+
+    def register_with_event_loop(self, connection: Any, loop: Any) -> None:
+        """Read from Redis whenever the loop finds that there is something to read."""
+        super().register_with_event_loop(connection, loop)
+        self.cycle.turn_with(loop)
+
+    def _deliver(self, message: Any, queue: str) -> None:
+        self.delivering = queue
+        super()._deliver(message, queue)
+
+
+class SentinelTransport(Transport, redis.SentinelTransport):  # type: ignore[misc]
+    """The same with Sentinels."""
+
+    Channel = SentinelTaking
