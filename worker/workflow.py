@@ -103,8 +103,10 @@ def _publish_chord(
     callback = app.signature(CONCLUDE, args=args, immutable=True, queue=QUEUE_OF[CONCLUDE])
     callback.options.update(task_id=str(uuid4()), **headers_for(args))
     with _broker_errors(app):
-        # The size first: a header that ends before it is known could not be counted.
-        app.backend.set_chord_size(chord, len(slices))
+        # The size first: a header that ends before it is known could not be counted. `set_chord_size` would
+        # delete what an earlier run of the chord left as well, a round trip for an id that is new.
+        backend = cast(Any, app.backend)
+        backend.client.set(backend.get_key_for_group(chord, ".s"), len(slices), ex=backend.chord_expires)
     _publish(app, task, [(operation, group, *each) for each in slices], group_id=chord, chord=callback)
 
 
