@@ -36,16 +36,17 @@ def pair() -> Iterator[tuple[DirectConnection, socket.socket]]:
         yield connection, theirs
 
 
+def answer_all(server: RawServer, peer: socket.socket) -> None:
+    while server.request(peer):
+        peer.sendall(ABSENT)
+
+
 def key(number: int) -> direct.Key:
     return ("http", f"host-{number}", True)
 
 
 def test_a_host_is_called_over_the_same_connection_from_any_thread() -> None:
-    def behave(server: RawServer, peer: socket.socket) -> None:
-        while server.request(peer):
-            peer.sendall(ABSENT)
-
-    with serving(behave) as server:
+    with serving(answer_all) as server:
         host = client(server.url)
         for _ in range(3):
             with ThreadPoolExecutor(1) as another:
@@ -90,7 +91,18 @@ def test_the_one_unused_for_longest_makes_room(pair: tuple[DirectConnection, soc
     assert idle.take(key(2)) is not None
 
 
-def test_a_connection_whose_time_was_over_is_not_for_the_next_call() -> None:
+def test_a_connection_whose_call_was_ended_by_the_watchdog_is_not_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(direct, "answered", lambda: False)
+    with serving(answer_all) as server:
+        host = client(server.url)
+        assert host.probe(G).seen
+        assert host.probe(G).seen
+        assert server.accepted == 2
+
+
+def test_a_call_is_watched_until_its_answer_is_whole() -> None:
     call = Call(0.0, lambda: True)
     with CallInProgress(call):
         assert answered()
