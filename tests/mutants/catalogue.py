@@ -182,8 +182,8 @@ MUTANTS = (
         ),
         twin=(
             forward(
-                "if record.decision is None and step.outcome is None:",
-                "if not record.ended and step.outcome is None:",
+                "judged = record.decision is None and step.outcome is None",
+                "judged = not record.ended and step.outcome is None",
             ),
         ),
     ),
