@@ -99,7 +99,7 @@ class HostClient:
                     return Reply(answer.status, answer.body, _retry_after(answer.headers.get("Retry-After")))
         except TooLate:
             return NoReply(Trouble.TOO_LATE, "the time to send had passed")
-        except (requests.RequestException, HTTPError, HTTPException, OSError) as error:
+        except (requests.RequestException, HTTPError, HTTPException, OSError, ValueError) as error:
             if not call.expired:
                 return NoReply(Trouble.LOST if call.sent else Trouble.NOT_SENT, _kind(error, sent=call.sent))
         return NoReply(Trouble.LOST, "the call took longer than call_timeout")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -22,6 +23,7 @@ Results = Mapping[HostName, Result]
 NOT_BEGUN = Result(Next.AGAIN, "not begun yet")
 KINDS_SHOWN = 3
 _pools: dict[int, ThreadPoolExecutor] = {}
+_making = threading.Lock()
 
 
 def side_by_side(
@@ -85,6 +87,7 @@ def summary(results: Results) -> str:
 def _pool(threads: int) -> ThreadPoolExecutor:
     """Return this process's threads, made at the first call after a start or a fork."""
     process = os.getpid()
-    if process not in _pools:
-        _pools[process] = ThreadPoolExecutor(threads, thread_name_prefix="hosts")
-    return _pools[process]
+    with _making:
+        if process not in _pools:
+            _pools[process] = ThreadPoolExecutor(threads, thread_name_prefix="hosts")
+        return _pools[process]

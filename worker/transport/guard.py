@@ -76,7 +76,8 @@ class Watchdog:
                 for call in [call for call in self._watched if call.deadline <= now]:
                     call.expired = True
                     with contextlib.suppress(OSError):  # the peer was faster
-                        self._watched.pop(call).shutdown(socket.SHUT_RDWR)
+                        # A TLS socket's own method would take its TLS from under who reads from it.
+                        socket.socket.shutdown(self._watched.pop(call), socket.SHUT_RDWR)
                 self._looks_at = min((call.deadline for call in self._watched), default=math.inf)
                 self._condition.wait(None if self._looks_at == math.inf else self._looks_at - now)
 
