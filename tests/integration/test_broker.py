@@ -64,6 +64,11 @@ class Reader:
         self.connection.drain_events(timeout=10)
         return self.numbers
 
+    def read_on(self) -> None:
+        """Read for as long as something comes."""
+        while True:
+            self.read()
+
     @property
     def numbers(self) -> list[int]:
         return [json.loads(message.body)["n"] for message in self.messages]
@@ -192,7 +197,18 @@ def test_acknowledgements_that_wait_are_sent_when_the_channel_is_closed(
     assert 0 not in waiting(kept)
 
 
-def test_redis_out_of_reach_ends_no_worker_that_acknowledges(
+def test_a_task_that_outlives_its_connection_is_acknowledged(connect: Open, kept: redis.Redis) -> None:
+    connection = connect()
+    reader = Reader(connection, prefetch=10)
+    connection.register_with_event_loop(Hub())
+    send(connect(), 1)
+    reader.read()
+    connection.collect()
+    assert reader.channel.connection is None
+    reader.messages[0].ack()
+
+
+def test_what_redis_was_not_told_it_is_told_again(
     connect: Open, kept: redis.Redis, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     connection = connect()
@@ -202,22 +218,44 @@ def test_redis_out_of_reach_ends_no_worker_that_acknowledges(
     reader.read()
     reader.messages[0].ack()
 
-    def refuse(*_: object) -> None:
+    def refuse(*_: object, **__: object) -> None:
         raise redis.ConnectionError("no Redis")
 
-    monkeypatch.setattr(reader.channel.qos, "send_acknowledged", refuse)
-    reader.channel.send_acknowledged()
-    assert "Couldn't ack no Redis" in caplog.text
-
-
-def test_what_no_worker_can_read_is_as_it_is_with_kombu(connect: Open, kept: redis.Redis) -> None:
-    reader = Reader(connect(), prefetch=10)
-    send(connect(), 1)
-    kept.lpush(f"{PREFIX}operations", "no JSON", "no JSON")
-    with pytest.raises(ValueError, match="Expecting value"):
-        reader.read()
-    assert reader.numbers == [0]
+    with monkeypatch.context() as patch:
+        patch.setattr(redis.client.Pipeline, "execute", refuse)
+        reader.channel.send_acknowledged()
+    assert "Couldn't ack, reason: no Redis" in caplog.text
     assert len(noted(kept)) == 1
+    reader.channel.send_acknowledged()
+    assert not noted(kept)
+
+
+SHAPELESS = ["no JSON", "{}", "1", "null", '{"properties": null}', '{"properties": {"delivery_tag": null}}']
+
+
+@pytest.mark.parametrize("text", SHAPELESS)
+def test_what_cannot_be_read_costs_no_other_message(connect: Open, kept: redis.Redis, text: str) -> None:
+    reader = Reader(connect(), prefetch=10)
+    send(connect(), 6)
+    kept.linsert(f"{PREFIX}operations", "AFTER", str(kept.lindex(f"{PREFIX}operations", -3)), text)
+    with pytest.raises((ValueError, TypeError, KeyError, AttributeError)):
+        reader.read_on()
+    reader.channel.close()
+    assert sorted(waiting(kept)) == [0, 1, 2, 3, 4, 5]
+    assert not noted(kept)
+
+
+def test_what_only_redis_can_read_is_dropped_as_with_kombu(connect: Open, kept: redis.Redis) -> None:
+    reader = Reader(connect(), prefetch=10)
+    send(connect(), 4)
+    whole = str(kept.lindex(f"{PREFIX}operations", -2))
+    broken = json.dumps({**json.loads(whole), "body": "abcde"})
+    kept.lset(f"{PREFIX}operations", -2, broken)
+    with pytest.raises(ValueError, match="base64"):
+        reader.read()
+    reader.channel.close()
+    assert sorted(waiting(kept)) == [0, 2, 3]
+    assert not noted(kept)
 
 
 def test_clients_are_made_once(connect: Open) -> None:

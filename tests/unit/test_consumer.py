@@ -20,17 +20,23 @@ class Rig:
         self.soon: list[Callable[[], None]] = []
         self.later: list[tuple[float, Callable[[], None]]] = []
         self.flushed = 0
+        self.ended = False
         monkeypatch.setattr(consumer, "time", SimpleNamespace(monotonic=lambda: self.now))
         made: Any = object.__new__(consumer.Consumer)
         made.hub = SimpleNamespace(
             call_soon=self.soon.append, call_later=lambda delay, do: self.later.append((delay, do))
         )
-        made.blueprint = SimpleNamespace(state=state, stop=lambda _: None)
+        made.blueprint = SimpleNamespace(state=state, shutdown=self._end)
+        made.perform_pending_operations = lambda: None
         made.event_dispatcher = SimpleNamespace(flush=self._flush)
         self.consumer = made
 
     def _flush(self) -> None:
+        assert not self.ended
         self.flushed += 1
+
+    def _end(self, _: object) -> None:
+        self.ended = True
 
 
 def test_many_events_are_sent_once_after_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -60,8 +66,14 @@ def test_events_of_a_worker_that_stops_are_sent_at_once(monkeypatch: pytest.Monk
     assert (rig.later, rig.flushed) == ([], 1)
 
 
-def test_what_is_left_is_sent_before_the_connection_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_left_is_sent_before_the_dispatcher_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     rig = Rig(monkeypatch, RUN)
-    rig.consumer.blueprint.stop = lambda _: setattr(rig, "flushed", rig.flushed * 10)
-    rig.consumer.stop()
-    assert rig.flushed == 10
+    rig.consumer.shutdown()
+    assert (rig.flushed, rig.ended) == (1, True)
+
+
+def test_what_is_left_outlives_a_lost_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    rig = Rig(monkeypatch, RUN)
+    monkeypatch.setattr(consumer.celery.Consumer, "on_close", lambda _: rig._end(None))
+    rig.consumer.on_close()
+    assert (rig.flushed, rig.ended) == (1, True)

@@ -34,7 +34,12 @@ class Consumer(celery.Consumer):  # type: ignore[misc]
         else:
             self._flush_events()
 
-    def stop(self) -> None:
-        """Stop consuming; tasks that still run send their events when they end."""
+    def on_close(self) -> None:
+        """Send what is left, or keep it for the next connection: the timer is lost with this one."""
         self._flush_events()
-        super().stop()
+        super().on_close()
+
+    def shutdown(self) -> None:
+        """Send what the last tasks left, and end."""
+        self._flush_events()
+        super().shutdown()

@@ -4,25 +4,33 @@
 -- Returns  the messages that were taken, each after its delivery tag, which is '' for one that cannot be read
 -- Atomic, so that no message is neither in its queue nor noted. Half of what waits is left to other workers.
 local QUEUE, UNACKED, TIMES = KEYS[1], KEYS[2], KEYS[3]
-local entries, times = { ARGV[3], ARGV[4] }, { ARGV[1], ARGV[3] }
+
+local function read(message)
+  local properties = cjson.decode(message).properties
+  local tag, info = properties.delivery_tag, properties.delivery_info
+  assert(type(tag) == 'string' and tag ~= '')
+  return tag, '[' .. message .. ',' .. cjson.encode(info.exchange) .. ',' .. cjson.encode(info.routing_key) .. ']'
+end
+
+-- First: where Redis has no memory left it refuses this, and nothing has been taken yet.
+redis.call('HSET', UNACKED, ARGV[3], ARGV[4])
+redis.call('ZADD', TIMES, ARGV[1], ARGV[3])
 local most = math.min(tonumber(ARGV[2]), math.ceil(redis.call('LLEN', QUEUE) / 2))
-local taken = {}
+local taken, entries, times = {}, {}, {}
 local messages = most > 0 and redis.call('RPOP', QUEUE, most) or {}
 for _, message in ipairs(messages) do
-  local readable, content = pcall(cjson.decode, message)
-  local tag = ''
+  local readable, tag, entry = pcall(read, message)
   if readable then
-    tag = content.properties.delivery_tag
-    local info = content.properties.delivery_info
-    local from = cjson.encode(info.exchange) .. ',' .. cjson.encode(info.routing_key)
     table.insert(entries, tag)
-    table.insert(entries, '[' .. message .. ',' .. from .. ']')
+    table.insert(entries, entry)
     table.insert(times, ARGV[1])
     table.insert(times, tag)
   end
-  table.insert(taken, tag)
+  table.insert(taken, readable and tag or '')
   table.insert(taken, message)
 end
-redis.call('HSET', UNACKED, unpack(entries))
-redis.call('ZADD', TIMES, unpack(times))
+if #entries > 0 then
+  redis.call('HSET', UNACKED, unpack(entries))
+  redis.call('ZADD', TIMES, unpack(times))
+end
 return taken

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from importlib.resources import files
 from typing import Any
@@ -44,7 +45,8 @@ class QoS(redis.QoS):  # type: ignore[misc]
         """Acknowledge a message with the next turn of the event loop, or at once where none turns."""
         virtual.QoS.ack(self, delivery_tag)
         self._acknowledged.append(delivery_tag)
-        if not self.channel.connection.cycle.turning:
+        transport: Any = self.channel.connection  # None once closed: tasks outlive what they came by
+        if transport is None or not transport.cycle.turning:
             self.send_acknowledged()
 
     def send_acknowledged(self) -> None:
@@ -52,11 +54,23 @@ class QoS(redis.QoS):  # type: ignore[misc]
         tags, self._acknowledged = self._acknowledged, []
         if not tags:
             return
-        with self.channel.conn_or_acquire() as client, client.pipeline(transaction=False) as pipe:
-            # The message first: should its time alone be left, kombu finds no message to it and removes it.
-            pipe.hdel(self.unacked_key, *tags)
-            pipe.zrem(self.unacked_index_key, *tags)
-            pipe.execute()
+        try:
+            with self.channel.conn_or_acquire() as client, client.pipeline(transaction=False) as pipe:
+                # The message first: should its time be left alone, kombu finds no message and removes it.
+                pipe.hdel(self.unacked_key, *tags)
+                pipe.zrem(self.unacked_index_key, *tags)
+                pipe.execute()
+        except BaseException:
+            self._acknowledged[:0] = tags  # it may be said twice
+            raise
+
+    def restore_undelivered(self, broken: str) -> None:
+        """Give back what was taken and not delivered because of a message before it, which is dropped."""
+        tags, self._noted = self._noted, set()
+        for tag in tags - {broken}:
+            self.restore_by_tag(tag)
+        if broken in tags:
+            self._remove_from_indices(broken).execute()
 
 
 class Taking(redis.Channel):  # type: ignore[misc]
@@ -69,7 +83,7 @@ class Taking(redis.Channel):  # type: ignore[misc]
         self._kept: Any = None
         self._take: Any = None
         self._may_take = False
-        self._taken: list[bytes] = []
+        self._taken: list[tuple[str, bytes]] = []
         super().__init__(*args, **kwargs)
 
     def _create_client(self, asynchronous: bool = False) -> Any:
@@ -80,44 +94,55 @@ class Taking(redis.Channel):  # type: ignore[misc]
             self._take = self._kept.register_script(TAKE)
         return self._kept
 
-    def take(self, delivery_tag: str, entry: str, most: int) -> list[str]:
+    def take(self, delivery_tag: str, entry: str, most: int) -> set[str]:
         """Note the message at hand; take up to so many more from its queue, and return the tags of those."""
+        queue = self.connection.delivering
+        may_take = self._may_take and queue in self.connection._callbacks
         with self.conn_or_acquire():
             told = self._take(
                 # kombu's client puts the prefix before the first key only.
                 [
-                    self.connection.delivering,
+                    queue,
                     self.global_keyprefix + self.unacked_key,
                     self.global_keyprefix + self.unacked_index_key,
                 ],
-                [time.time(), most if self._may_take else 0, delivery_tag, entry],
+                [time.time(), most if may_take else 0, delivery_tag, entry],
             )
-        self._taken = told[1::2]
-        return [bytes_to_str(tag) for tag in told[::2]]
+        tags = [bytes_to_str(tag) for tag in told[::2]]
+        self._taken = list(zip(tags, told[1::2], strict=True))
+        return {tag for tag in tags if tag}
 
     def _brpop_read(self, **options: Any) -> Any:
         self._may_take = not self._closing
+        tag = ""
         try:
             said = super()._brpop_read(**options)
+            self._may_take = False
+            for tag, message in self._taken:  # noqa: B007
+                self.connection._deliver(loads(message), self.connection.delivering)
+        except BaseException:
+            with contextlib.suppress(*self.connection_errors):  # they come after the visibility timeout then
+                self.qos.restore_undelivered(broken=tag)
+            raise
         finally:
             self._may_take = False
-        taken, self._taken = self._taken, []
-        for message in taken:
-            self.connection._deliver(loads(message), self.connection.delivering)
+            self._taken = []
         return said
 
     def close(self) -> None:
         """Close, with everything acknowledged that is to be."""
-        if not self.closed:
-            self.send_acknowledged()
-        super().close()
+        try:
+            if not self.closed:
+                self.send_acknowledged()
+        finally:
+            super().close()
 
     def send_acknowledged(self) -> None:
-        """Tell Redis what was acknowledged. If it cannot be told, the messages come again, as with kombu."""
+        """Tell Redis what was acknowledged, or keep it for the next time."""
         try:
             self.qos.send_acknowledged()
-        except self.connection_errors as error:
-            logger.critical("Couldn't ack %s", error)
+        except (*self.connection_errors, self.ResponseError) as error:
+            logger.critical("Couldn't ack, reason: %s", error)
 
 
 class SentinelTaking(Taking, redis.SentinelChannel):  # type: ignore[misc]
