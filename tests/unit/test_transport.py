@@ -179,3 +179,13 @@ def test_a_proxy_in_the_environment_is_not_asked(monkeypatch: pytest.MonkeyPatch
 
     with serving(behave) as server:
         assert write(client(server.url)).wrote is Wrote.APPLIED
+
+
+def test_a_chunk_of_less_than_nothing_is_no_answer() -> None:
+    def behave(server: RawServer, peer: socket.socket) -> None:
+        server.request(peer)
+        peer.sendall(b"HTTP/1.1 201 Created\r\nTransfer-Encoding: chunked\r\n\r\n-5\r\n{}\r\n0\r\n\r\n")
+
+    with serving(behave) as server:
+        answer = write(client(server.url, **QUICK))
+    assert answer.wrote is Wrote.UNKNOWN
