@@ -101,7 +101,7 @@ def _publish_chord(
     chord = str(uuid4())
     args = (operation, group)
     callback = app.signature(CONCLUDE, args=args, immutable=True, queue=QUEUE_OF[CONCLUDE])
-    callback.options.update(task_id=str(uuid4()), **headers_for(args))
+    callback.options.update(task_id=str(uuid4()), ignore_result=True, **headers_for(args))
     with _broker_errors(app):
         # The size first: a header that ends before it is known could not be counted. `set_chord_size` would
         # delete what an earlier run of the chord left as well, a round trip for an id that is new.

@@ -64,6 +64,17 @@ def test_a_callback_that_never_came_is_made_up_for(bench: Bench) -> None:
     assert bench.end(operation).operation.state is State.ROLLED_BACK
 
 
+def test_no_task_leaves_a_result(bench: Bench) -> None:
+    """The record has what came of it."""
+    bench.run_all()
+    operation = bench.start(Action.CREATE)
+    assert bench.end(operation).operation.state is State.COMMITTED
+    raw: redis.Redis = client(bench.settings)
+    left = (celery_key(bench, OPERATIONS), celery_key(bench, ROLLBACK), celery_key(bench, "unacked"))
+    eventually(lambda: not raw.exists(*left), "every message was served")
+    assert not raw.keys(celery_key(bench, "celery-task-meta-*"))
+
+
 def test_a_callback_delivered_twice_decides_once(bench: Bench) -> None:
     bench.admin.set_faults({"kind": "refuse", "node": "node3", "group": bench.group})
     operation = bench.start(Action.CREATE)
