@@ -38,7 +38,7 @@ def check(evidence: Evidence, limit: float) -> Verdict:
         *decided_twice(evidence),
         *told_otherwise(evidence),
         *unknown_writes(evidence, owners),
-        *(f"a task failed: {each}" for each in evidence.raised),
+        *(f"a task or a worker failed: {each}" for each in evidence.raised),
     ]
     Replay(evidence, owners, verdict).run()
     return verdict

@@ -18,6 +18,7 @@ from worker.operation.model import Attempt, Operation, OperationId, Step
 RAISED = re.compile(
     r"Task (lockstep\.\w+\[[^\n\]]*\] raised unexpected: [^\n]{1,80})([\s\S]*?)(?=^\[\d{4}-|\Z)", re.MULTILINE
 )
+ENDED = re.compile(r"Unrecoverable error: [^\n]{1,120}")
 OURS = "/worker/tasks/"
 Bodies = Mapping[Place, Mapping[str, object]]
 """What hosts hold: the body of each group that is present."""
@@ -51,18 +52,19 @@ class Evidence:
     samples: Sequence[Sample]
     events: Sequence[Event]
     raised: Sequence[str]
-    """What tasks raised, as the workers' logs have it."""
+    """What tasks raised and what ended workers, as their logs have it."""
     healed_at: float
     """When the last fault was over, in Unix seconds."""
 
 
 def raised(logs: Iterable[Path]) -> list[str]:
-    """Read from workers' logs what Lockstep's tasks raised.
+    """Read from workers' logs what Lockstep's tasks raised, and what ended a worker that nobody killed.
 
     Retry and Reject are no failures, and what Celery raises when it counts a chord's part is not ours.
     """
-    texts = (log.read_text("utf-8", "replace") for log in logs)
-    return [said for text in texts for said, trace in RAISED.findall(text) if OURS in trace]
+    texts = [log.read_text("utf-8", "replace") for log in logs]
+    tasks = [said for text in texts for said, trace in RAISED.findall(text) if OURS in trace]
+    return [*tasks, *(said for text in texts for said in ENDED.findall(text))]
 
 
 def keep(directory: Path, evidence: Evidence, violations: Sequence[str]) -> None:

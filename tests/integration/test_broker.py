@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -50,9 +51,9 @@ def connect(server: RedisServer, kept: redis.Redis) -> Iterator[Open]:
 class Reader:
     """Consumes with a prefetch count; keeps what was delivered."""
 
-    def __init__(self, connection: Connection, prefetch: int) -> None:
+    def __init__(self, connection: Connection, prefetch: int, channel: Any = None) -> None:
         self.connection = connection
-        self.channel: Any = connection.channel()
+        self.channel: Any = channel or connection.channel()
         self.messages: list[Any] = []
         self.consumer = Consumer(
             self.channel, [QUEUE], on_message=self.messages.append, prefetch_count=prefetch
@@ -208,6 +209,27 @@ def test_a_task_that_outlives_its_connection_is_acknowledged(connect: Open, kept
     reader.messages[0].ack()
 
 
+def test_a_connection_that_redis_left_can_be_closed_twice_as_celery_does(tmp_path: Path) -> None:
+    with RedisServer(tmp_path) as mortal, Connection(mortal.url, transport=Transport) as connection:
+        channel: Any = connection.default_channel
+        reader = Reader(connection, prefetch=10, channel=channel)
+        connection.register_with_event_loop(Hub())
+        send(connection, 1)
+        reader.read()
+        other = Reader(connection, prefetch=10)
+        with pytest.raises(TimeoutError):
+            connection.drain_events(timeout=0.1)
+        assert channel._in_poll
+        assert other.channel._in_poll
+        mortal.kill()
+        connection.collect()
+        connection.close()
+        assert channel.closed
+        assert other.channel.closed
+        with pytest.raises(redis.ConnectionError):
+            reader.messages[0].ack()
+
+
 def test_what_redis_was_not_told_it_is_told_again(
     connect: Open, kept: redis.Redis, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -263,5 +285,5 @@ def test_clients_are_made_once(connect: Open) -> None:
     with channel.conn_or_acquire() as one, channel.conn_or_acquire() as other:
         assert one is other
     channel._disconnect_pools()  # as after a fork
-    with channel.conn_or_acquire() as anew:
-        assert anew is not one
+    with channel.conn_or_acquire() as one:
+        assert one.ping()

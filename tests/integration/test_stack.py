@@ -15,6 +15,7 @@ import pytest
 import redis
 import requests
 
+from mock_api.admin import ClusterAdmin
 from producer.client import ClusterClient
 from producer.discovery import FORMAT, Discovered, discover, discovery_file
 from producer.stack import AlreadyRunning, RedisServer, Role, Stack, StackError
@@ -82,10 +83,39 @@ def test_a_part_that_is_killed_starts_again_where_it_was(stack: Stack, told: Tol
     stack.kill(role)
     eventually(lambda: stack.process(role).pid != killed, f"another {role}")
     stack.wait_running(role)
-    assert any(line.startswith(f"{role} was killed by SIGKILL") for line in told)
+    assert any(line.startswith(f"{role} was killed by SIGKILL") for line in told), told
     assert (stack.nodes, stack.flower_url) == (nodes, flower)
     with redis.Redis.from_url(stack.redis_url) as client:
         assert client.get(f"kept-{role}") == b"yes"
+
+
+def test_no_worker_ends_when_redis_does_in_the_middle_of_a_task(stack: Stack, told: Told) -> None:
+    admin = ClusterAdmin(stack.admin_url)
+    admin.set_latency(500)
+    redis_before = stack.process(Role.REDIS).pid
+    workers = (Role.OPERATIONS, Role.OPERATIONS_2, Role.ROLLBACK)
+    before = {role: stack.process(role).pid for role in workers}
+
+    def connected(role: Role) -> int:
+        return stack.process(role).output().count("Connected to redis")
+
+    connected_before = {role: connected(role) for role in workers}
+
+    with ClusterClient(load_settings(**stack.settings)) as client:
+        operation = client.create_group("team-w")
+        eventually(lambda: admin.history(group="team-w"), "a call under way")
+        stack.kill(Role.REDIS)
+        eventually(lambda: stack.process(Role.REDIS).pid != redis_before, "another Redis")
+        assert operation.wait(timeout=60).state is State.COMMITTED
+    admin.set_latency(None)
+    for role in workers:
+        eventually(
+            lambda role=role: (  # type: ignore[misc]
+                connected(role) > connected_before[role] or stack.process(role).pid != before[role]
+            ),
+            f"{role} works again",
+        )
+    assert {role: stack.process(role).pid for role in before} == before, told
 
 
 def test_without_supervision_a_part_stays_dead_until_it_is_restarted() -> None:

@@ -45,8 +45,8 @@ class QoS(redis.QoS):  # type: ignore[misc]
         """Acknowledge a message with the next turn of the event loop, or at once where none turns."""
         virtual.QoS.ack(self, delivery_tag)
         self._acknowledged.append(delivery_tag)
-        transport: Any = self.channel.connection  # None once closed: tasks outlive what they came by
-        if transport is None or not transport.cycle.turning:
+        # Tasks outlive what they came by: then there is no connection, or no turn of its loop any more.
+        if self.channel.closed or not self.channel.connection.cycle.turning:
             self.send_acknowledged()
 
     def send_acknowledged(self) -> None:
@@ -89,7 +89,7 @@ class Taking(redis.Channel):  # type: ignore[misc]
     def _create_client(self, asynchronous: bool = False) -> Any:
         if asynchronous:
             return super()._create_client(asynchronous)
-        if self._kept is None or self._kept.connection_pool is not self.pool:
+        if self._kept is None:  # one whose pool was disconnected connects again
             self._kept = super()._create_client()
             self._take = self._kept.register_script(TAKE)
         return self._kept
@@ -130,10 +130,15 @@ class Taking(redis.Channel):  # type: ignore[misc]
         return said
 
     def close(self) -> None:
-        """Close, with everything acknowledged that is to be."""
+        """Close, with everything acknowledged that is to be, even if Redis is gone."""
         try:
             if not self.closed:
                 self.send_acknowledged()
+            self._closing = True
+            if self._in_poll:
+                # kombu would raise before it is closed; closed again without a connection, Celery ends.
+                with contextlib.suppress(redis.Empty, *self.connection_errors):
+                    self._brpop_read()
         finally:
             super().close()
 
