@@ -128,3 +128,32 @@ def test_who_is_interrupted_while_calls_are_gathered_leaves_nobody_waiting(
     with ThreadPoolExecutor(1) as pool:
         assert pool.submit(gathering.run, FINISH, ("host-9",)).result(SOON) == "finish host-9"
     assert {BEGIN: [("host-8",)]} not in wire.sent
+
+
+class InterruptedLock:
+    """Interrupts whoever has just released it, once."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._interrupts = True
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+        if self._interrupts:
+            self._interrupts = False
+            raise KeyboardInterrupt
+
+
+def test_who_is_interrupted_as_its_turn_comes_leaves_nobody_waiting() -> None:
+    wire = Wire()
+    wire.through.set()
+    gathering = Gathering(wire)
+    gathering._lock = InterruptedLock()  # type: ignore[assignment]
+    with pytest.raises(KeyboardInterrupt):
+        gathering.run(BEGIN, ("host-0",))
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(gathering.run, FINISH, ("host-1",)).result(SOON) == "finish host-1"
+    assert wire.sent == [{FINISH: [("host-1",)]}]

@@ -56,12 +56,12 @@ class Gathering:
         if self._process != os.getpid():
             self._forget_threads()
         call = _Call(kind, arguments)
-        with self._lock:
-            self._arrivals.append(time.monotonic())
-            self._waiting.append(call)
-            call.leads = not self._sending
-            self._sending = True
         try:
+            with self._lock:
+                self._arrivals.append(time.monotonic())
+                self._waiting.append(call)
+                call.leads = not self._sending
+                self._sending = True
             if not call.leads:
                 call.turn.acquire()
             if not call.served:
