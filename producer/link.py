@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from types import TracebackType
 from typing import TYPE_CHECKING, cast
@@ -169,6 +170,9 @@ class Events:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if kind is not None and not issubclass(kind, Exception):
+            # An interrupt can leave the lock of redis-py's event held, and closing waits for that lock.
+            self._pubsub.subscribed_event = threading.Event()
         self._drop()
 
     def subscribe(self) -> None:
