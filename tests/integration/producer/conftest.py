@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from producer import following
+from producer import following, link
 from producer.cli import main
 from producer.client import ClusterClient
 from producer.handle import Operation
@@ -85,6 +85,8 @@ def operation(cluster: ClusterClient) -> Operation:
 def pushed_only(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without events nothing is noticed within a test's patience."""
     monkeypatch.setattr(following, "LOOK_AGAIN", 10 * PATIENCE)
+    for each in (following, link):
+        monkeypatch.setattr(each, "CONFIRM", PATIENCE)  # nor would a subscription be tried again
 
 
 @pytest.fixture

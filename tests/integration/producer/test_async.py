@@ -8,9 +8,10 @@ from collections.abc import AsyncIterable, Callable
 
 import pytest
 
-from producer import ClusterClient, Operation, State, Status, WaitTimeout, following
+from producer import ClusterClient, Operation, State, Status, WaitTimeout
 from producer.stack.redis_server import RedisServer
 from tests.integration.producer.hand import PATIENCE, Hand
+from tests.waiting import eventually
 from worker.settings import Settings
 
 
@@ -31,10 +32,8 @@ async def longest_pause(stop: asyncio.Event) -> float:
     return worst
 
 
-def test_an_operation_can_be_awaited(
-    cluster: ClusterClient, hand: Hand, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(following, "LOOK_AGAIN", 10 * PATIENCE)
+@pytest.mark.usefixtures("pushed_only")
+def test_an_operation_can_be_awaited(cluster: ClusterClient, hand: Hand) -> None:
     operation = cluster.create_group("team-a")
 
     async def scenario() -> None:
@@ -47,7 +46,7 @@ def test_an_operation_can_be_awaited(
         assert (await asyncio.wait_for(waiting, PATIENCE)) == operation.wait(0)
 
     asyncio.run(scenario())
-    assert hand.subscribers(operation.id) == 0
+    eventually(lambda: hand.subscribers(operation.id) == 0, "the subscription is gone")
 
 
 def test_many_can_be_awaited_at_once(cluster: ClusterClient, hand: Hand) -> None:

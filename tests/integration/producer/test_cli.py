@@ -4,27 +4,37 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from producer import ClusterClient, State
+from producer import ClusterClient, State, Status
 from producer.handle import Operation
+from producer.waiting import Waiting
 from tests.integration.producer.conftest import Ran, Run
 from tests.integration.producer.hand import PATIENCE, Hand
-from tests.waiting import eventually
 
 
 @pytest.fixture
 def waited(
-    lockstep: Run, cluster: ClusterClient, hand: Hand, threads: ThreadPoolExecutor
+    lockstep: Run, cluster: ClusterClient, threads: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., Ran]:
-    """Run `lockstep ACTION team-a --id mine …` while `play` plays the workers."""
+    """Run `lockstep ACTION team-a --id mine …`, and have `play` play the workers once it waits."""
+    told = threading.Event()
+    tell = Waiting.is_over
+
+    def is_over(self: Waiting, status: Status | None) -> bool:
+        over = tell(self, status)
+        told.set()
+        return over
+
+    monkeypatch.setattr(Waiting, "is_over", is_over)
 
     def run(play: Callable[[], None], *arguments: str, action: str = "create") -> Ran:
         def worker() -> None:
-            eventually(lambda: hand.subscribers("mine") == 1, "the command waits")
+            assert told.wait(PATIENCE), "the command waits"
             play()
 
         playing = threads.submit(worker)

@@ -22,14 +22,13 @@ def hasty(settings: Settings) -> Iterator[ClusterClient]:
         yield made
 
 
+@pytest.mark.usefixtures("pushed_only")
 def test_the_end_of_the_owner_lets_the_next_in_at_once(
     cluster: ClusterClient,
     hand: Hand,
     threads: ThreadPoolExecutor,
-    monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(following, "LOOK_AGAIN", 10 * PATIENCE)
     caplog.set_level(logging.INFO, "producer.client")
     owner = cluster.create_group("team-a")
     before = hand.keys()
@@ -96,11 +95,11 @@ def test_waiting_is_not_busy(
     assert asked <= 3
 
 
+@pytest.mark.usefixtures("pushed_only")
 def test_progress_of_the_owner_is_no_reason_to_ask_again(
     cluster: ClusterClient, hand: Hand, threads: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     owner = cluster.create_group("team-a")
-    monkeypatch.setattr(following, "LOOK_AGAIN", 10 * PATIENCE)
     asked = 0
     accept = cluster._link.store.accept
 

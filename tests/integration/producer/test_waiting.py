@@ -50,7 +50,7 @@ def test_a_commit_ends_the_wait_at_once(
     assert [host.outcome for host in result.hosts] == [Outcome.APPLIED, Outcome.UNCHANGED, Outcome.APPLIED]
     assert [host.before for host in result.hosts] == [Presence.ABSENT, Presence.PRESENT, Presence.ABSENT]
     assert [host.attempts for host in result.hosts] == [1, 0, 1]
-    assert hand.subscribers(operation.id) == 0
+    eventually(lambda: hand.subscribers(operation.id) == 0, "the subscription is gone")
 
 
 def test_a_committed_operation_answers_while_it_still_settles(operation: Operation, hand: Hand) -> None:
