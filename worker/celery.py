@@ -75,6 +75,7 @@ class Lockstep(Celery):
     """A Celery application that knows its settings."""
 
     settings: Settings
+    events_cls = "worker.broker.events:Events"
 
 
 def make_app(settings: Settings) -> Lockstep:
