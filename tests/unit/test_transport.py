@@ -80,6 +80,51 @@ def test_an_answer_in_order_is_applied() -> None:
         assert write(client(server.url)).wrote is Wrote.APPLIED
 
 
+@pytest.mark.parametrize(
+    "interim",
+    [
+        b"HTTP/1.1 100 Continue\r\n\r\n",
+        b"HTTP/1.1 102 Processing\r\n\r\n",
+        b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>\r\nContent-Length: 7\r\n\r\n" * 2,
+    ],
+)
+def test_the_answer_is_the_one_that_follows_an_interim_answer(interim: bytes) -> None:
+    def behave(server: RawServer, peer: socket.socket) -> None:
+        server.request(peer)
+        peer.sendall(interim + CREATED)
+        server.request(peer)
+        peer.sendall(interim + b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+
+    with serving(behave) as server:
+        host = client(server.url)
+        assert write(host).wrote is Wrote.APPLIED
+        assert host.probe(G).seen
+        assert server.accepted == 1
+
+
+def test_an_interim_answer_and_no_other_is_unknown() -> None:
+    def behave(server: RawServer, peer: socket.socket) -> None:
+        server.request(peer)
+        peer.sendall(b"HTTP/1.1 102 Processing\r\n\r\n")
+
+    with serving(behave) as server:
+        answer = write(client(server.url))
+    assert (answer.wrote, answer.text) == (Wrote.UNKNOWN, "answer lost: closed without a whole answer")
+
+
+def test_a_connection_that_switched_protocols_is_not_used_again() -> None:
+    def behave(server: RawServer, peer: socket.socket) -> None:
+        server.request(peer)
+        peer.sendall(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n")
+        server.until_closed(peer)
+
+    with serving(behave) as server:
+        host = client(server.url)
+        assert write(host).wrote is Wrote.UNKNOWN
+        assert host.probe(G).probed is Probed.MISCONFIGURED
+        assert server.accepted == 2
+
+
 def test_silence_ends_after_the_read_timeout() -> None:
     with serving(RawServer.until_closed) as server:
         start = time.monotonic()
@@ -92,10 +137,11 @@ def test_silence_ends_after_the_read_timeout() -> None:
     ("head", "drop"),
     [
         (b"HTTP/1.1 200 OK\r\n", b"X-More: and more\r\n"),
+        (b"", b"HTTP/1.1 102 Processing\r\n\r\n"),
         (FOUND + b"Content-Length: 100000\r\n\r\n", b" "),
         (FOUND + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\n \r\n"),
     ],
-    ids=["headers", "body", "chunks"],
+    ids=["headers", "interim answers", "body", "chunks"],
 )
 def test_a_dripping_answer_ends_with_the_call_timeout(head: bytes, drop: bytes) -> None:
     def behave(server: RawServer, peer: socket.socket) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import http
 import http.client
 import math
 import socket
@@ -125,12 +126,21 @@ class _WholeLines:
 
 
 class WholeResponse(http.client.HTTPResponse):
-    """An answer whose head must be complete: `HTTP/1.1 201 Cre` and then nothing is no 201."""
+    """An answer whose head must be complete: `HTTP/1.1 201 Cre` and then nothing is no 201.
+
+    Nor is an interim answer (1xx, RFC 9110, 15.2) the answer: that one is still to come, and on a connection
+    that was kept it would be taken for the next call's.
+    """
 
     def begin(self) -> None:
-        """Read the head."""
+        """Read the head, and those of interim answers before it."""
         head: Any = _WholeLines(self.fp)
         self.fp = head
         super().begin()
+        while 100 <= self.status < 200 and self.status != http.HTTPStatus.SWITCHING_PROTOCOLS:
+            self.headers = None  # type: ignore[assignment]  # as before the first head
+            super().begin()
+        if self.status == http.HTTPStatus.SWITCHING_PROTOCOLS:
+            self.will_close = True  # what follows is not HTTP
         if self.fp is not None:  # an answer without a body is closed already
             self.fp = head.file
