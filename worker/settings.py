@@ -101,13 +101,6 @@ class Settings(BaseSettings):
     breaker_seconds: Seconds = 30.0
     """A host is spared for so long, then one look by each worker process finds out whether it answers."""
 
-    max_calls: Count | None = None
-    """Calls that one worker process has under way, to all hosts together; others wait for their turn. Unset,
-    it has as many as it has threads for."""
-    max_calls_per_host: Count | None = None
-    """Calls that one worker process has under way to one host: the host sees so many from each process. With
-    fewer than 2, a look that hangs makes a write to the same host too late. Unset, there is no cap."""
-
     patrol_every: Seconds = 60.0
     """Cadence of the patrol: how soon a write that landed against all assumptions is seen."""
     patrol_hours: Seconds = 24.0
@@ -174,14 +167,6 @@ class Settings(BaseSettings):
                     f"4 * call_timeout + {CHORD_DISPATCH_LEASE:g} (the chord's dispatch lease) + backoff_cap"
                 ),
             ),
-            (
-                not self.capped or self.visibility_timeout >= longest + 3 * self.send_within,
-                (
-                    f"visibility_timeout {self.visibility_timeout:g} must be at least "
-                    f"{longest + 3 * self.send_within:g} with max_calls or max_calls_per_host, "
-                    "for each of a step's three calls may wait send_within for its turn"
-                ),
-            ),
             (not (self.hosts and self.inventory), "give hosts or inventory, not both"),
             (
                 bool(self.redis_cert_file) == bool(self.redis_key_file),
@@ -212,11 +197,6 @@ class Settings(BaseSettings):
         if self.replicas_wait is not None:
             return self.replicas_wait
         return 1 if self.address.sentinels else 0
-
-    @property
-    def capped(self) -> bool:
-        """Whether calls may have to wait for their turn."""
-        return self.max_calls is not None or self.max_calls_per_host is not None
 
     @property
     def limits(self) -> Limits:

@@ -1,4 +1,4 @@
-"""What a worker process is built of: who is spared, who waits, and who comes first."""
+"""What a worker process is built of: who is spared, and who looks after a token."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from worker.calling import Capped, Renewed, Spared
+from worker.calling import Renewed, Spared
 from worker.operation.model import HostName
 from worker.operation.ports import HostApi
 from worker.settings import Settings
@@ -22,8 +22,8 @@ from worker.telemetry.calls import WatchedHost
 NODE1 = HostName("node1")
 
 
-def built(**settings: object) -> Parts:
-    return build_runtime(Settings(hosts="http://node1:1", **settings)).parts  # type: ignore[arg-type]
+def built() -> Parts:
+    return build_runtime(Settings(hosts="http://node1:1")).parts
 
 
 def chain(api: HostApi | None) -> list[type]:
@@ -40,20 +40,6 @@ def test_only_forward_steps_spare_a_host() -> None:
     assert parts.host_to_apply is not None
     assert chain(parts.host_to_apply(NODE1)) == [Spared, WatchedHost]
     assert chain(parts.host(NODE1)) == [WatchedHost]
-
-
-@pytest.mark.parametrize("cap", ["max_calls", "max_calls_per_host"])
-def test_all_calls_of_a_process_share_its_caps_and_forward_looks_come_last(cap: str) -> None:
-    parts = built(**{cap: 2, "visibility_timeout": 105})
-    assert parts.host_to_apply is not None
-    spared, after = parts.host_to_apply(NODE1), parts.host(NODE1)
-    assert chain(spared) == [Spared, Capped, WatchedHost]
-    assert isinstance(spared, Spared)
-    forward = spared.host
-    assert isinstance(forward, Capped)
-    assert isinstance(after, Capped)
-    assert (forward.pressed, after.pressed) == (False, True)
-    assert forward.turns is after.turns
 
 
 def test_every_host_of_a_process_shares_one_breaker() -> None:
@@ -82,7 +68,7 @@ def test_a_host_that_nobody_knows_is_none() -> None:
 
 
 def test_threads_that_begin_at_the_same_time_share_one_runtime(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Otherwise each would have caps of its own."""
+    """Otherwise each would have a breaker of its own."""
     monkeypatch.setattr(runtime, "_built", {})
     together = threading.Barrier(2, timeout=0.2)
 

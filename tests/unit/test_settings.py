@@ -38,18 +38,6 @@ def test_the_environment_is_read_and_arguments_go_before_it(monkeypatch: pytest.
     assert load_settings(max_writes=9).max_writes == 9
 
 
-@pytest.mark.parametrize("cap", ["MAX_CALLS", "MAX_CALLS_PER_HOST"])
-def test_caps_need_time_for_waiting(monkeypatch: pytest.MonkeyPatch, cap: str) -> None:
-    said = refusal(monkeypatch, **{cap: "4"})
-    assert said == (
-        "settings contradict each other: visibility_timeout 90 must be at least 104 with max_calls or "
-        "max_calls_per_host, for each of a step's three calls may wait send_within for its turn"
-    )
-    assert load_settings(visibility_timeout=104).capped
-    monkeypatch.delenv(f"LOCKSTEP_{cap}")
-    assert not load_settings().capped
-
-
 def test_limits_are_in_milliseconds() -> None:
     limits = load_settings(send_within=1.5, call_timeout=12, settle_seconds=11).limits
     assert (limits.send_within, limits.call, limits.settle) == (1_500, 12_000, 11_000)

@@ -2,6 +2,5 @@
 
 from worker.calling.breaker import Breaker, Spared
 from worker.calling.tokens import Renewed
-from worker.calling.turns import Capped, Turns
 
-__all__ = ["Breaker", "Capped", "Renewed", "Spared", "Turns"]
+__all__ = ["Breaker", "Renewed", "Spared"]

@@ -12,12 +12,8 @@ class Stopping(Exception):
     """The worker is being stopped: no further call is started; the task goes back to its queue."""
 
 
-class Crowded(Exception):
-    """A look did not get its turn in time, for other calls are under way: the step runs again, uncounted."""
-
-
 class HostApi(Protocol):
-    """One host's group API. Its methods never raise for what a host does, only Stopping and Crowded."""
+    """One host's group API. Its methods never raise for what a host does, only Stopping."""
 
     @property
     def fingerprint(self) -> str:
@@ -25,11 +21,7 @@ class HostApi(Protocol):
         ...
 
     def probe(self, group: GroupId) -> ProbeAnswer:
-        """GET the group.
-
-        Before anything is sent, raises Stopping if the worker is being stopped, and Crowded if it is not the
-        turn of this call.
-        """
+        """GET the group. Raises Stopping before anything is sent if the worker is being stopped."""
         ...
 
     def write(

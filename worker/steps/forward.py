@@ -15,13 +15,12 @@ from worker.operation.model import (
     Presence,
     Seen,
 )
-from worker.steps.parts import ELSEWHERE, NOT_IN_INVENTORY, Next, Parts, Result, in_turn, verdict_of, wait
+from worker.steps.parts import ELSEWHERE, NOT_IN_INVENTORY, Next, Parts, Result, verdict_of, wait
 from worker.store.base import Forward, Progress
 
 FATAL = {Probed.MISCONFIGURED: Outcome.UNREACHABLE, Probed.OVERSIZED: Outcome.REFUSED}
 
 
-@in_turn
 def forward(
     parts: Parts, operation: OperationId, group: GroupId, action: Action, host: HostName, tries: int
 ) -> Result:

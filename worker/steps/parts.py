@@ -5,17 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import wraps
-from typing import Concatenate, ParamSpec
 
 from worker.operation.answer import WriteAnswer, Wrote
 from worker.operation.backoff import Backoff
 from worker.operation.limits import Limits
 from worker.operation.model import GroupId, HostName, OperationId, Presence
-from worker.operation.ports import Clock, Crowded, HostApi
+from worker.operation.ports import Clock, HostApi
 from worker.store.base import Transitions, Verdict
 
-P = ParamSpec("P")
 NOT_IN_INVENTORY = "this worker's inventory lacks the host"
 ELSEWHERE = "this worker's inventory has another URL for the host"
 
@@ -55,8 +52,7 @@ class Parts:
     retry_after_cap: float
     """Seconds."""
     host_to_apply: Callable[[HostName], HostApi | None] | None = None
-    """Hosts as forward steps see them: one that does not answer is spared, and looks wait behind
-    the calls of all other steps. None: as those see them."""
+    """Hosts as forward steps see them: one that does not answer is spared. None: as the other steps do."""
 
     @property
     def send_within(self) -> float:
@@ -77,21 +73,6 @@ def wait(parts: Parts, operation: OperationId, host: HostName, delay: float, rea
     return Result(Next.LATER, f"waits {delay:.0f} s in the record")
 
 
-def in_turn(step: Callable[Concatenate[Parts, P], Result]) -> Callable[Concatenate[Parts, P], Result]:
-    """Make a step run again soon, with nothing counted, when a look of it did not get its turn."""
-
-    @wraps(step)
-    def run(parts: Parts, /, *args: P.args, **kwargs: P.kwargs) -> Result:
-        try:
-            return step(parts, *args, **kwargs)
-        except Crowded:
-            return Result(
-                Next.AGAIN, "waits for its turn", parts.forward_backoff.delay(1, parts.clock.jitter())
-            )
-
-    return run
-
-
 def verdict_of(api: HostApi, group: GroupId, wanted: Presence, said: WriteAnswer) -> Verdict:
     """Turn a write's answer into a verdict; a contested one is looked into with a GET."""
     match said.wrote:
@@ -105,10 +86,7 @@ def verdict_of(api: HostApi, group: GroupId, wanted: Presence, said: WriteAnswer
             return Verdict.MISDIRECTED
         case Wrote.UNKNOWN:
             return Verdict.UNKNOWN
-    try:
-        shown = api.probe(group).presence
-    except Crowded:
-        shown = None
+    shown = api.probe(group).presence
     if shown is None:
         return Verdict.NOT_APPLIED  # the host answered that it did nothing; the next GET tells why
     return Verdict.ALREADY if shown is wanted else Verdict.REFUSED

@@ -8,7 +8,6 @@ from typing import Protocol
 from worker.operation.drift import Drift, End, Remedy, next_patrol, remedy_for
 from worker.operation.errors import HostPaused
 from worker.operation.model import Action, GroupId, HostName, HostRef, Millis, OperationId, Presence
-from worker.operation.ports import Crowded
 from worker.steps.parts import Parts
 from worker.store.base import Accepted, Ends, Request, Store
 
@@ -97,10 +96,7 @@ def _look(
         end, api = ends[host], parts.host(host)
         if api is None or api.fingerprint != end.fingerprint:
             continue  # this worker knows no such host, or a stranger of that name
-        try:
-            shown = api.probe(group).presence
-        except Crowded:
-            break
+        shown = api.probe(group).presence
         if shown is None:
             continue
         if shown is end.presence:

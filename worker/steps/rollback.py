@@ -8,7 +8,7 @@ from worker.operation.answer import Wrote
 from worker.operation.model import Action, Decision, HostName, OperationId, Presence, Step
 from worker.operation.ports import HostApi
 from worker.steps.looking import await_settling, come_back, look, same_host
-from worker.steps.parts import Next, Parts, Result, in_turn, verdict_of
+from worker.steps.parts import Next, Parts, Result, verdict_of
 from worker.store.base import Undoing, Verdict, View
 
 ROUNDS = 3
@@ -17,7 +17,6 @@ RESTORED = Result(Next.DONE, "restored")
 NOTHING_TO_UNDO = Result(Next.DONE, "nothing to undo")
 
 
-@in_turn
 def rollback(parts: Parts, operation: OperationId, host: HostName, tries: int) -> Result:
     """Restore one host; `tries` counts this task's runs, from 1."""
     step: Step | None = None

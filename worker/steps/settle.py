@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from worker.operation.model import HostName, OperationId
 from worker.steps.looking import await_settling, come_back, look, same_host
-from worker.steps.parts import Next, Parts, Result, in_turn
+from worker.steps.parts import Next, Parts, Result
 
 
-@in_turn
 def settle(parts: Parts, operation: OperationId, host: HostName, tries: int) -> Result:
     """Look at a host once; its open attempts are closed by two looks, far enough apart."""
     view = parts.store.view(operation, host)

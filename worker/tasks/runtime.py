@@ -12,7 +12,7 @@ from celery import Celery
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from worker.calling import Breaker, Capped, Renewed, Spared, Turns
+from worker.calling import Breaker, Renewed, Spared
 from worker.celery import Lockstep
 from worker.clock import SystemClock
 from worker.host import HostClient
@@ -42,23 +42,12 @@ class Runtime:
 def build_runtime(settings: Settings) -> Runtime:
     """Build the real parts; the inventory is read, nothing is connected."""
     inventory = LiveInventory(settings)
-    turns = Turns(settings.max_calls, settings.max_calls_per_host) if settings.capped else None
-    hosts = real_hosts(settings, inventory, turns)
-    to_apply = sparing(settings, real_hosts(settings, inventory, turns, pressed=False))
-    return assemble(settings, connect(settings), hosts, to_apply)
+    hosts = real_hosts(settings, inventory)
+    return assemble(settings, connect(settings), hosts, sparing(settings, hosts))
 
 
-def real_hosts(
-    settings: Settings,
-    inventory: Inventory | LiveInventory,
-    turns: Turns | None = None,
-    *,
-    pressed: bool = True,
-) -> Find:
-    """Return a look-up of host clients by name, as the inventory has them at that moment.
-
-    Where turns are taken, `pressed` looks come before those that are not.
-    """
+def real_hosts(settings: Settings, inventory: Inventory | LiveInventory) -> Find:
+    """Return a look-up of host clients by name, as the inventory has them at that moment."""
     clock = SystemClock()
 
     def find(name: HostName) -> HostApi | None:
@@ -66,8 +55,6 @@ def real_hosts(
         if host is None:
             return None
         api: HostApi = WatchedHost(HostClient(host, settings, clock, stopping))
-        if turns is not None:
-            api = Capped(api, name, turns, clock, settings.send_within, pressed)
         return Renewed(api, host.token_file) if host.token_file else api
 
     return find
@@ -111,7 +98,7 @@ _building = threading.Lock()
 def runtime_of(app: Celery) -> Runtime:
     """Return this process's runtime, building it at the first call after a start or a fork."""
     key = (os.getpid(), id(app))
-    with _building:  # caps and breakers are for all threads together
+    with _building:  # the breaker is for all threads together
         if key not in _built:
             application = cast(Lockstep, app)
             build = getattr(application, "build_runtime", build_runtime)
