@@ -64,11 +64,14 @@ class Broker:
         try:
             send()
         except (OperationalError, redis.RedisError, OSError) as error:
+            from worker.store.causes import cause_of, unavailable
+
+            told = unavailable(error)
             settings = self._settings
             _log.warning(
                 "%s (%s): the sweep sends them within about %g s of Redis' return",
                 failed,
-                " ".join(str(error).split()),
+                told if cause_of(error) else told.what,
                 settings.sweep_patience + settings.sweep_every,
             )
             return False

@@ -18,6 +18,7 @@ from worker.operation.errors import InvalidInput, StoreUnavailable
 from worker.operation.host import Host
 from worker.operation.model import GroupId
 from worker.settings import Settings
+from worker.store.causes import unavailable
 
 NO_GROUP = GroupId("lockstep-doctor")
 """Asked for with a GET; it need not exist."""
@@ -40,8 +41,7 @@ def examine(
         yield from on_work(_work(link, settings, stuck), settings)
         yield from on_pauses(link.pauses.all())
     except StoreUnavailable as error:
-        remedy = "see that it runs and what LOCKSTEP_REDIS_URL names; `make up` starts one"
-        yield Finding("redis", Level.FAILURE, str(error), remedy)
+        yield Finding("redis", Level.FAILURE, error.what, error.remedy or None)
     try:
         hosts = list(inventory())
     except InvalidInput as error:
@@ -83,7 +83,7 @@ def _workers(settings: Settings, offset: int) -> tuple[dict[str, Sequence[str]],
         asked_at = round(time.time() * 1000) + offset
         told = app.control.broadcast(ABOUT, reply=True, timeout=PING)
     except (OperationalError, OSError) as error:
-        raise StoreUnavailable(f"the broker does not answer: {error}") from error
+        raise unavailable(error) from error
     finally:
         app.close()
     queues: dict[str, Sequence[str]] = {

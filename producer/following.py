@@ -10,8 +10,8 @@ from producer.link import COALESCE, CONFIRM, Link, brief, is_decisive
 from worker.operation.errors import StoreUnavailable
 from worker.operation.model import Operation, OperationId
 from worker.settings import Settings
+from worker.store.causes import store_errors
 from worker.store.connection import async_client
-from worker.store.scripts import store_errors
 
 LOOK_AGAIN = 1.0
 """Seconds between readings when no event comes, for an event can be lost with a connection."""

@@ -15,11 +15,11 @@ from redis.retry import Retry
 from worker.operation.errors import StoreUnavailable, UnknownFormat, UnknownOperation
 from worker.operation.model import Operation, OperationId
 from worker.settings import Settings
+from worker.store.causes import store_errors
 from worker.store.connection import client
 from worker.store.keys import Keys
 from worker.store.pauses import Pauses
 from worker.store.redis import RedisStore
-from worker.store.scripts import store_errors
 from worker.store.spells import Spells
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ from producer.cli.plan import plan
 from producer.cli.probe import probe
 from producer.cli.session import Session
 from producer.cli.watch import watch
-from worker.operation.errors import LockstepError, StoreUnavailable
+from worker.operation.errors import LockstepError
 
 EPILOG = """\b
 Examples:
@@ -89,7 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except click.ClickException as error:
         return _fail(session, error, _usage(error), Exit.USAGE)
     except LockstepError as error:
-        return _fail(session, error, _advised(error), exit_of(error))
+        return _fail(session, error, str(error), exit_of(error))
     except (KeyboardInterrupt, click.Abort):
         note(f"interrupted: {session.going_on}" if session.going_on else "interrupted")
         return Exit.INTERRUPTED
@@ -118,9 +118,3 @@ def _usage(error: click.ClickException) -> str:
         return text
     joint = " See" if text.endswith("?") else "; see"
     return f"{text}{joint} `{context.command_path} --help`"
-
-
-def _advised(error: LockstepError) -> str:
-    if isinstance(error, StoreUnavailable):
-        return f"{str(error).rstrip('.')}; LOCKSTEP_REDIS_URL names the server, `make up` starts one"
-    return str(error)

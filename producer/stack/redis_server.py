@@ -108,13 +108,13 @@ def packaged_server() -> Path | None:
 
 def check_redis(url: str) -> None:
     """Reach a Redis that is not ours, as workers will. Raises StackError, which shows no password."""
-    import redis
-
+    from worker.operation.errors import StoreFull, StoreUnavailable
     from worker.settings import load_settings
+    from worker.store.causes import store_errors
     from worker.store.connection import client
 
     try:
-        with client(load_settings(redis_url=url)) as found:
+        with client(load_settings(redis_url=url)) as found, store_errors():
             found.ping()
-    except redis.RedisError as error:
-        raise StackError(f"the Redis given does not answer: {error}") from error
+    except (StoreUnavailable, StoreFull) as error:
+        raise StackError(f"the Redis given does not serve: {error}") from error

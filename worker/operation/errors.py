@@ -32,7 +32,13 @@ class WaitTimeout(LockstepError):
 
 
 class StoreUnavailable(LockstepError):
-    """Redis could not be reached, or did not answer in time."""
+    """Redis could not be reached, did not answer in time, or refuses to serve."""
+
+    def __init__(self, what: str, remedy: str = "") -> None:
+        """`what` is wrong; `remedy` says what mends it, where that is known."""
+        super().__init__(f"{what}; {remedy}" if remedy else what)
+        self.what = what
+        self.remedy = remedy
 
 
 class StoreFull(LockstepError):

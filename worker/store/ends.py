@@ -10,8 +10,8 @@ from redis.client import Pipeline
 
 from worker.operation.drift import Drift, End
 from worker.operation.model import GroupId, HostName, Millis, OperationId, Presence
+from worker.store.causes import store_errors
 from worker.store.queries import Queries
-from worker.store.scripts import store_errors
 
 
 class RedisEnds(Queries):

@@ -10,8 +10,8 @@ import redis
 from worker.operation.errors import HostPaused
 from worker.operation.model import HostName, Millis
 from worker.operation.pause import Pause, refusal
+from worker.store.causes import store_errors
 from worker.store.keys import Keys
-from worker.store.scripts import store_errors
 
 
 class PauseJson(TypedDict):

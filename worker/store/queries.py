@@ -10,9 +10,9 @@ import redis
 from worker.operation.errors import UnknownFormat
 from worker.operation.limits import Limits
 from worker.operation.model import HostName, Millis, Operation, OperationId, Step
+from worker.store.causes import store_errors
 from worker.store.keys import Keys
 from worker.store.records import check_format, operation_from, step_from
-from worker.store.scripts import store_errors
 
 
 class Queries:

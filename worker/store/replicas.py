@@ -8,6 +8,7 @@ import redis
 from redis.client import Pipeline
 
 from worker.operation.errors import StoreUnavailable
+from worker.store.causes import unavailable
 from worker.store.gathering import Kind
 
 CONFIRMED = frozenset({"accept", "begin", "begin_undo", "decide", "cancel", "abandon"})
@@ -45,7 +46,7 @@ class Replicas:
         have = said[-1]
         self.behind = error is not None or not isinstance(have, int) or have < self._wanted
         if error is not None:
-            return StoreUnavailable(f"Redis' replicas cannot be asked: {error}")
+            return unavailable(error)
         if self.behind:
             return StoreUnavailable(
                 f"{have} of {self._wanted} replicas of Redis had the last write after {self._within} ms: "

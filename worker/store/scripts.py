@@ -4,64 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import Any, cast
 
 import redis
 
-from worker.operation.errors import StoreFull, StoreUnavailable, UnknownFormat
 from worker.operation.model import OperationId
+from worker.store.causes import store_errors
 from worker.store.gathering import Argument, Arguments, Gathering, Kind
 from worker.store.keys import Keys
-from worker.store.records import newer_format
 from worker.store.replicas import ASKED, CONFIRMED, Replicas
-
-REFUSALS = (
-    "NOAUTH",
-    "WRONGPASS",
-    "ACL failure in script",
-    "The user executing the script",  # Redis 7.0 says so instead
-    "DENIED",
-    "MISCONF",
-    "LOADING",
-    "NOREPLICAS",
-    "DB index",
-    "invalid username",
-)
-LOGIN_ERRORS = (
-    redis.AuthenticationError,
-    redis.exceptions.AuthorizationError,
-    redis.exceptions.NoPermissionError,
-)
-UNGREETED = "HELLO must be called with the client already authenticated"
-"""What Redis says, at length, to a client without a login where there are passwords."""
-NO_LOGIN = "it asks for a password, and the URL has none"
-_FORMAT_ERROR = "LOCKSTEPFORMAT"
-
-
-@contextmanager
-def store_errors() -> Iterator[None]:
-    """Turn what redis-py raises into StoreUnavailable, StoreFull or UnknownFormat."""
-    try:
-        yield
-    except LOGIN_ERRORS as error:
-        text = NO_LOGIN if str(error).startswith(UNGREETED) else str(error)
-        raise StoreUnavailable(f"Redis refuses to serve: {text}") from error
-    except (redis.ConnectionError, redis.TimeoutError) as error:
-        raise StoreUnavailable(f"Redis does not answer: {error}") from error
-    except redis.exceptions.OutOfMemoryError as error:
-        raise StoreFull("Redis is at its memory limit: raise maxmemory or drop old records") from error
-    except redis.ReadOnlyError as error:
-        raise StoreUnavailable(f"Redis takes no writes: {error}") from error
-    except redis.ResponseError as error:
-        text = str(error)
-        if text.startswith(_FORMAT_ERROR):
-            raise UnknownFormat(newer_format(text.rsplit(maxsplit=1)[-1])) from error
-        if text.startswith(REFUSALS):
-            raise StoreUnavailable(f"Redis refuses to serve: {text}") from error
-        raise
 
 
 class Scripts:

@@ -9,9 +9,9 @@ import redis
 from worker.celery import OPERATIONS, ROLLBACK
 from worker.operation.model import OperationId
 from worker.settings import Settings
+from worker.store.causes import store_errors
 from worker.store.connection import client
 from worker.store.keys import Keys
-from worker.store.scripts import store_errors
 from worker.telemetry.metrics import Standing
 
 LOOKED_AT = 500

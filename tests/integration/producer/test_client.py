@@ -128,7 +128,8 @@ def test_an_operation_whose_tasks_cannot_be_sent_is_accepted_all_the_same(
     assert operation.status().state is State.APPLYING
     (message,) = caplog.messages
     assert message == (
-        f'operation "{operation.id}" is accepted, but its tasks could not be sent (broker gone): '
+        f'operation "{operation.id}" is accepted, but its tasks could not be sent '
+        "(Redis does not answer: broker gone): "
         "the sweep sends them within about 32 s of Redis' return"
     )
 

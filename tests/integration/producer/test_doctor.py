@@ -57,7 +57,7 @@ def test_without_redis_the_hosts_are_looked_at_all_the_same(
     assert settings.startswith("ok       settings           LOCKSTEP_REDIS_URL, ")
     assert ran.code == 1
     assert first.startswith("failure  redis              Redis does not answer")
-    assert remedy.strip().startswith("-> see that it runs")
+    assert remedy.strip().startswith("-> LOCKSTEP_REDIS_URL names the server")
     assert last == "ok       host               3 hosts answering"
 
 

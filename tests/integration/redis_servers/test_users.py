@@ -166,7 +166,7 @@ def test_without_a_name_nobody_is_let_in(server: Guarded) -> None:
 def test_who_may_not_is_told_in_one_line(served: Bench, server: Guarded, role: str) -> None:
     ran = lockstep(served, server.as_user(role), "create", "team-denied")
     assert ran.returncode == 5, ran
-    assert ran.stderr.startswith("lockstep: error: Redis refuses to serve: ")
+    assert ran.stderr.startswith("lockstep: error: Redis does not permit this user ")
     assert ran.stderr.count("\n") == 1
     with server.client("admin") as admin:
         assert not list(admin.scan_iter(match="*team-denied*"))
