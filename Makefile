@@ -45,6 +45,10 @@ test: $(VENV)/.dev ## Run every suite; ONLY="unit contract" runs those alone
 check: $(VENV)/.dev ## Lint, types, import contracts and unit tests, in less than a minute
 	@$(BIN)/python -B -m tests --only checks --only unit
 
+.PHONY: shake
+shake: $(VENV)/.dev ## Run every suite 20 times with all processors kept busy, and keep what failed; ONLY=, TIMES=
+	@$(BIN)/python -B -m tests.shake $(ONLY:%=--only %) $(TIMES:%=--times %)
+
 .PHONY: chaos
 chaos: $(VENV)/.dev ## Break real processes under load and judge by the nodes' histories; TIER=nightly for long
 	@$(BIN)/python -B -m tests.chaos $(TIER:%=--tier %)

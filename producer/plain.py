@@ -54,3 +54,6 @@ class Trimmed(io.TextIOBase):
     def flush(self) -> None:
         """Flush the stream."""
         self.stream.flush()
+
+    def close(self) -> None:
+        """Leave the stream alone: it is somebody else's, and may be closed by the time this one goes."""

@@ -68,7 +68,7 @@ class Outcome:
 
 def main() -> int:
     """Run the suites that were asked for; 0 if all that was run passed."""
-    suites = (*ORDER, *_other_suites(), IMAGE)
+    suites = (*ORDER, *other_suites(), IMAGE)
     parser = argparse.ArgumentParser(prog="python -m tests", description=__doc__)
     parser.add_argument("--only", action="append", choices=suites, metavar="SUITE", help=", ".join(suites))
     only = parser.parse_args().only
@@ -94,7 +94,7 @@ def _by_default(suite: str) -> bool:
     return suite == CHECKS or (TESTS / suite).is_dir()
 
 
-def _other_suites() -> list[str]:
+def other_suites() -> list[str]:
     """Folders with tests that ORDER does not name, so that none is forgotten."""
     folders = {path.relative_to(TESTS).parts[0] for path in TESTS.glob("*/**/test_*.py")}
     return sorted(folders - set(ORDER))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import select
 import time
 from collections.abc import Callable
 from typing import TypeVar
@@ -21,3 +23,23 @@ def eventually(look: Callable[[], T | bool | None], what: str, patience: float =
             return value  # type: ignore[return-value]
         assert time.monotonic() < deadline, f"not within {patience:g} s: {what}"
         time.sleep(STEP)
+
+
+def read_until(terminal: int, *wanted: str) -> str:
+    """Read what is drawn on a pseudo-terminal until all of `wanted` stands there; without any, to its end.
+
+    One read brings whatever has arrived by then: a part of a line, or half of a letter.
+    """
+    seen, ended = bytearray(), False
+    deadline = time.monotonic() + PATIENCE
+    while not (ended if not wanted else all(text.encode() in seen for text in wanted)):
+        assert not ended, f"it ended without all of {wanted}: {seen!r}"
+        assert time.monotonic() < deadline, f"not within {PATIENCE:g} s: {wanted or 'the end'} in {seen!r}"
+        if select.select([terminal], [], [], 0.1)[0]:
+            try:
+                piece = os.read(terminal, 65_536)
+            except OSError:  # what Linux says when the other end is closed
+                piece = b""
+            ended = not piece
+            seen += piece
+    return seen.decode(errors="replace")

@@ -35,6 +35,7 @@ class RawServer:
             except OSError:
                 return
             if self.closing.is_set():
+                peer.close()
                 return
             self.accepted += 1
             self.connected.set()

@@ -5,11 +5,9 @@ from __future__ import annotations
 import os
 import pty
 import re
-import select
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Mapping
 
 import pytest
@@ -17,7 +15,7 @@ import pytest
 from producer import ClusterClient
 from producer.cli import app, main
 from tests.integration.producer.hand import PATIENCE, Hand
-from tests.waiting import eventually
+from tests.waiting import eventually, read_until
 
 HEAVY = "{'celery', 'kombu', 'redis', 'pydantic', 'requests', 'rich'}"
 LOCKSTEP = [sys.executable, "-m", "producer"]
@@ -115,28 +113,20 @@ def test_a_stream_that_is_closed_does_not_keep_an_operation_from_being_accepted(
     assert cluster.operation("mine").status().group == "team-a"
 
 
-def on_a_terminal(command: list[str], environment: Mapping[str, str], ready: str, hand: Hand) -> str:
+def on_a_terminal(
+    command: list[str], environment: Mapping[str, str], hand: Hand, ready: str | None = None
+) -> str:
     """Run a command on a terminal; commit `mine` once `ready` has been seen; return all that was shown."""
-    master, slave = pty.openpty()
-    process = subprocess.Popen(command, stdin=slave, stdout=slave, stderr=slave, env=dict(environment))
-    os.close(slave)
-    shown, done = "", False
-    ends = time.monotonic() + PATIENCE
-    while time.monotonic() < ends:
-        if not select.select([master], [], [], 0.1)[0]:
-            continue
-        try:
-            piece = os.read(master, 65536)
-        except OSError:  # the other end is closed
-            break
-        if not piece:
-            break
-        shown += piece.decode()
-        if ready in shown and not done:
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=dict(environment))
+    os.close(theirs)
+    shown = ""
+    with os.fdopen(ours, "rb", buffering=0):
+        if ready is not None:
+            shown = read_until(ours, ready)
             with ClusterClient(hand.settings) as cluster:
                 hand.commit(cluster.operation("mine"))
-            done = True
-    os.close(master)
+        shown += read_until(ours)
     assert process.wait(PATIENCE) == 0
     return shown
 
@@ -149,7 +139,7 @@ def test_a_terminal_shows_a_moving_line(hand: Hand, no_color: bool) -> None:
         environment["NO_COLOR"] = "1"
 
     shown = on_a_terminal(
-        [*LOCKSTEP, "create", "team-a", "--id", "mine"], environment, "applying, 0 of 3", hand
+        [*LOCKSTEP, "create", "team-a", "--id", "mine"], environment, hand, "applying, 0 of 3"
     )
 
     assert "create team-a: applying, 0 of 3 hosts done (operation mine)" in shown
@@ -161,7 +151,7 @@ def test_a_terminal_shows_a_moving_line(hand: Hand, no_color: bool) -> None:
     coloured = re.search(r"\x1b\[[0-9;]*3[0-9]m", shown) is not None
     assert coloured is not no_color
 
-    listed = on_a_terminal([*LOCKSTEP, "list"], environment, "never shown", hand)
+    listed = on_a_terminal([*LOCKSTEP, "list"], environment, hand)
     assert ("\x1b[32mcommitted" in listed) is not no_color
 
 

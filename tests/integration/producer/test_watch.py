@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 import os
 import pty
-import select
 import signal
 import subprocess
-import time
 from collections.abc import Iterator, Mapping
 
 import pytest
@@ -18,6 +16,7 @@ from producer.handle import Operation
 from tests.integration.producer.conftest import Run
 from tests.integration.producer.hand import NODE1, PATIENCE, Hand
 from tests.integration.producer.test_cli_process import LOCKSTEP, start
+from tests.waiting import read_until
 
 
 @pytest.fixture
@@ -26,16 +25,6 @@ def screen() -> Iterator[tuple[int, int]]:
     yield ours, theirs
     for each in (ours, theirs):
         os.close(each)
-
-
-def read_until(screen: int, wanted: str) -> str:
-    """Read what is drawn until something stands there."""
-    ends, seen = time.monotonic() + PATIENCE, ""
-    while wanted not in seen:
-        assert time.monotonic() < ends, seen
-        if select.select([screen], [], [], 0.1)[0]:
-            seen += os.read(screen, 65_536).decode()
-    return seen
 
 
 def test_one_operation_in_a_pipe_until_its_end(operation: Operation, hand: Hand) -> None:

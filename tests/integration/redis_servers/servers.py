@@ -143,7 +143,8 @@ class Guarded(RedisServer):
         """Tell whether it says that it wants to know who asks."""
         with contextlib.suppress(OSError), socket.create_connection((LOOPBACK, self.port), timeout=1) as sock:
             sock.sendall(b"PING\r\n")
-            return sock.recv(16).startswith(b"-NOAUTH")
+            with sock.makefile("rb") as answer:
+                return answer.readline().startswith(b"-NOAUTH")
         return False
 
     def as_user(self, role: str) -> str:

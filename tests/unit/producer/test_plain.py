@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import pty
 
@@ -10,6 +11,7 @@ from rich.live import Live
 from rich.padding import Padding
 
 from producer.plain import Trimmed, console
+from tests.waiting import read_until
 
 
 def test_padding_is_left_out_of_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
@@ -46,13 +48,19 @@ def test_a_terminal_gets_everything(
 
 def test_drawing_on_a_terminal_does_not_write_to_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     ours, theirs = pty.openpty()
-    with os.fdopen(theirs, "w") as terminal:
-        monkeypatch.setattr("sys.stdout", terminal)
-        with Live(console=console(), auto_refresh=False) as live:
-            live.update("drawn", refresh=True)
-            print("printed")  # goes through the proxy that rich puts in the place of stdout
-        terminal.flush()
-        shown = os.read(ours, 65_536).decode()
-    os.close(ours)
-    assert "drawn" in shown
-    assert "printed" in shown
+    with os.fdopen(ours, "rb", buffering=0), os.fdopen(theirs, "w") as terminal:
+        with monkeypatch.context() as patch:
+            patch.setattr("sys.stdout", terminal)
+            with Live(console=console(), auto_refresh=False) as live:
+                live.update("drawn", refresh=True)
+                print("printed")  # goes through the proxy that rich puts in the place of stdout
+            terminal.flush()
+        read_until(ours, "drawn", "printed")
+
+
+def test_it_goes_in_silence_when_its_stream_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From Python 3.13 on, what raises while it is collected is told."""
+    gone = io.TextIOWrapper(io.BytesIO())
+    gone.close()
+    monkeypatch.setattr("sys.stdout", gone)
+    Trimmed().close()
