@@ -26,6 +26,8 @@ PATROL = "lockstep.patrol"
 PATROL_GROUP = "lockstep.patrol_group"
 ABOUT = "lockstep_about"
 """The remote control command that asks workers for their versions."""
+WAIT = "wait"
+"""The header that says for how many seconds a message is to wait, by the clock of whoever receives it."""
 QUEUE_OF = {
     CREATE_GROUP: OPERATIONS,
     DELETE_GROUP: OPERATIONS,
@@ -49,9 +51,14 @@ class LockstepTask(Task):  # type: ignore[type-arg]
     def apply_async(  # type: ignore[override]
         self, args: Any = None, kwargs: Any = None, **options: Any
     ) -> Any:
-        """Send the task, with `argsrepr` and `root_id` taken from its arguments."""
+        """Send the task, with `argsrepr` and `root_id` taken from its arguments.
+
+        The one place that makes a delay: a `countdown` of seconds, which its receiver counts from when it has
+        the message. The `eta` that Celery makes of it, by our clock, is for workers of an earlier release.
+        """
         if args and len(args) > 1:
             options = {**options, **headers_for(tuple(args))}
+        options["headers"] = {**(options.get("headers") or {}), WAIT: options.get("countdown") or 0}
         return super().apply_async(args, kwargs, **options)
 
 
@@ -134,6 +141,9 @@ def configuration(settings: Settings) -> dict[str, Any]:
             # Look for unacknowledged messages every few seconds; the defaults take 100 s.
             "unacked_restore_interval": settings.restore_every,
             "unacked_restore_throttle": 1,
+            # None: whoever waits for a worker's answer (doctor, Flower) looks too, by its own clock. Our
+            # transport, which workers have, does not ask: it gives all back, by Redis' clock.
+            "unacked_restore_limit": 0,
             "unacked_mutex_expire": 30,  # a worker killed while restoring blocks others no longer than this
             "global_keyprefix": f"{settings.key_prefix}celery:",  # own keys: the shortest timeout wins
             "sep": ":",  # KEDA can read such list names
@@ -166,15 +176,16 @@ def configuration(settings: Settings) -> dict[str, Any]:
             "sweep": {
                 "task": SWEEP,
                 "schedule": settings.sweep_every,
-                # A backlog of sweeps would be of no use: one that waited for two periods is dropped.
-                "options": {"expires": 2 * settings.sweep_every, "ignore_result": True},
+                # Without `expires`, a time by beat's clock: of a backlog the sweep's lease lets one run.
+                "options": {"ignore_result": True},
             },
             "patrol": {
                 "task": PATROL,
                 "schedule": settings.patrol_every,
-                "options": {"expires": settings.patrol_every, "ignore_result": True},
+                "options": {"ignore_result": True},
             },
         },
+        "beat_scheduler": "worker.broker.beat:Scheduler",
         "beat_max_loop_interval": settings.sweep_every,
         "timezone": "UTC",
     }

@@ -98,8 +98,9 @@ def history(
     as_json: bool,
 ) -> Exit:
     """Search all recorded operations, newest first."""
-    now = datetime.now(UTC)
-    found = session.client().history(
+    client = session.client()
+    now = datetime.fromtimestamp(client.now() / 1000, UTC)  # every time in the record is Redis'
+    found = client.history(
         group=group,
         by=by,
         action=action,

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import redis
 from kombu import Connection, Consumer, Exchange, Queue
 from kombu.asynchronous import Hub
+from kombu.transport import redis as kombu_redis
 from kombu.transport.redis import Transport as Stock
 
 from producer.stack.redis_server import RedisServer
 from worker.broker.transport import Transport
+from worker.celery import make_app
+from worker.settings import Settings
 
 PREFIX = "lockstep:celery:"
 QUEUE = Queue("operations", Exchange("operations"), routing_key="operations")
@@ -144,6 +148,48 @@ def test_a_dead_workers_messages_come_back_however_they_were_taken(connect: Open
     other.channel.qos.restore_visible(num=None, interval=1)
     assert sorted(waiting(kept)) == [0, 1, 2, 3]
     assert not noted(kept)
+
+
+@pytest.mark.parametrize("ahead", [3600.0, -3600.0])
+def test_messages_are_noted_and_given_back_by_the_clock_of_redis(
+    connect: Open, kept: redis.Redis, monkeypatch: pytest.MonkeyPatch, ahead: float
+) -> None:
+    # The process's wall clock, wherever kombu or we might read it.
+    then = time.time() + ahead
+    monkeypatch.setattr(time, "time", lambda: then)
+    monkeypatch.setattr(kombu_redis, "time", lambda: then)
+    reader = Reader(connect(visibility_timeout=60), prefetch=10)
+    send(connect(), 6)
+    taken = len(reader.read())
+    seconds: Any = kept.time()
+    scores: Any = kept.zrange(f"{PREFIX}unacked_index", 0, -1, withscores=True)
+    assert all(abs(score - seconds[0]) < 50 for _, score in scores)
+    reader.channel.qos.restore_visible()
+    assert len(noted(kept)) == taken
+    kept.zincrby(f"{PREFIX}unacked_index", -100, scores[0][0])
+    reader.channel.qos.restore_visible()
+    assert len(noted(kept)) == taken - 1
+
+
+def test_whoever_waits_for_an_answer_gives_no_message_of_a_worker_back(
+    server: RedisServer, kept: redis.Redis, connect: Open
+) -> None:
+    reader = Reader(connect(), prefetch=10)
+    send(connect(), 2)
+    reader.read()
+    before = noted(kept)
+    # Doctor and Flower, an hour ahead: kombu looks when nothing comes.
+    app = make_app(Settings(redis_url=server.url, hosts="http://node1"))
+    with app.connection_for_read() as connection:
+        cast(Any, connection).transport_options["visibility_timeout"] = -3600
+        other = Reader(connection, prefetch=1)
+        other.consumer.cancel()
+        replies = Consumer(other.channel, [Queue("replies")], on_message=print)
+        replies.consume()
+        with pytest.raises(TimeoutError):
+            connection.drain_events(timeout=0.1)
+    app.close()
+    assert noted(kept) == before
 
 
 def test_what_was_not_acknowledged_goes_back_when_a_worker_ends(connect: Open, kept: redis.Redis) -> None:

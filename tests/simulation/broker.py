@@ -114,7 +114,7 @@ class Broker:
             self.world.spawn(lambda: self._run(Run(self.world, self, message)))
 
     def run_unacknowledged(self, message: Message) -> None:
-        """Run a message that nobody delivers again: a sweep expires before that."""
+        """Run a message that nobody delivers again: the next sweep does what a lost one had to do."""
         run = Run(self.world, self, message)
         run.process.restored_to_queue = True
         self._shell(run)

@@ -18,7 +18,7 @@ from producer.stack.redis_server import RedisServer
 from tests.waiting import eventually
 from worker.telemetry import heartbeat
 from worker.telemetry.heartbeat import Heart
-from worker.telemetry.signs import STALE, VARIABLE, Signs
+from worker.telemetry.signs import CLOCK, STALE, VARIABLE, Signs
 
 ROOT = Path(__file__).parents[2]
 WORKER = ["-m", "celery", "-A", "worker", "worker", "-Q", "operations", "-n", "probed@%h", "-l", "INFO"]
@@ -96,9 +96,20 @@ def test_no_heartbeat_and_an_old_one_are_named(signs: Signs) -> None:
     Heart(signs).beat()
     assert says("live", signs)
     assert not says("ready", signs)
-    for then in (time.time() - STALE - 5, time.time() + STALE + 60):
+    for ago in (STALE + 5, -STALE - 60):
+        then = time.clock_gettime(CLOCK) - ago
         os.utime(signs.live, (then, then))
         assert "s old" in probe("live", signs.directory).stderr
+
+
+@pytest.mark.parametrize("jump", [-600.0, 600.0])
+def test_a_wall_clock_that_jumps_makes_no_worker_look_dead(
+    signs: Signs, monkeypatch: pytest.MonkeyPatch, jump: float
+) -> None:
+    Heart(signs).beat()
+    then = time.time() + jump
+    monkeypatch.setattr(time, "time", lambda: then)
+    assert signs.trouble("live") is None
 
 
 def test_a_ready_file_without_a_heartbeat_is_not_ready(signs: Signs) -> None:

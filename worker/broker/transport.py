@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from importlib.resources import files
 from typing import Any
 
@@ -64,6 +63,18 @@ class QoS(redis.QoS):  # type: ignore[misc]
             self._acknowledged[:0] = tags  # it may be said twice
             raise
 
+    def restore_visible(self, *_: Any, **__: Any) -> None:
+        """Give back what some worker took and did not acknowledge in time, by the clock of Redis.
+
+        kombu goes by the clocks of workers: one that is ahead would take from others what they work on.
+        """
+        with self.channel.conn_or_acquire() as client, contextlib.suppress(redis.MutexHeld):
+            seconds, micros = client.time()
+            taken_before = seconds + micros / 1e6 - self.visibility_timeout
+            with redis.Mutex(client, self.unacked_mutex_key, self.unacked_mutex_expire):
+                for tag in client.zrange(self.unacked_index_key, "-inf", taken_before, byscore=True):
+                    self.restore_by_tag(tag, client)
+
     def restore_undelivered(self, broken: str) -> None:
         """Give back what was taken and not delivered because of a message before it, which is dropped."""
         tags, self._noted = self._noted, set()
@@ -106,7 +117,7 @@ class Taking(redis.Channel):  # type: ignore[misc]
                     self.global_keyprefix + self.unacked_key,
                     self.global_keyprefix + self.unacked_index_key,
                 ],
-                [time.time(), most if may_take else 0, delivery_tag, entry],
+                [most if may_take else 0, delivery_tag, entry],
             )
         tags = [bytes_to_str(tag) for tag in told[::2]]
         self._taken = list(zip(tags, told[1::2], strict=True))

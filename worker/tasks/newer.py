@@ -7,9 +7,10 @@ from typing import Any
 from billiard.einfo import ExceptionWithTraceback  # type: ignore[attr-defined]
 from celery.exceptions import Ignore
 from celery.utils.log import get_task_logger
-from celery.worker.request import Request
 from celery.worker.state import task_ready
 from kombu.transport.virtual import QoS
+
+from worker.tasks.received import Received
 
 logger = get_task_logger(__name__)
 
@@ -18,7 +19,7 @@ class LeftToNewer(Ignore):
     """This worker has done nothing with the message, and says nothing to the broker about it."""
 
 
-class PatientRequest(Request):
+class PatientRequest(Received):
     """A request whose message can be left: to the broker it looks as if its worker had died.
 
     After the visibility timeout any worker gets it again. A retry would acknowledge it and send another, lost

@@ -45,7 +45,7 @@ class Heart:
         looped = self._looped
         if looped is not None and time.monotonic() - looped > STUCK:
             return False
-        Path(self._signs.live).touch()
+        self._signs.beat()
         return True
 
     def start(self) -> None:

@@ -13,6 +13,8 @@ EVERY = 5.0
 """Seconds between two beats."""
 STALE = 30.0
 """Seconds after which a heartbeat is a dead one's; six beats, for a busy machine is late now and then."""
+CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+"""One for all processes of a machine, which nobody sets; the file's time is by it, not since 1970."""
 
 
 class Signs:
@@ -27,13 +29,19 @@ class Signs:
         self.ready = f"{self.directory}/ready"
         """There from the moment when the worker takes tasks to the one when it is told to stop."""
 
+    def beat(self) -> None:
+        """Show that the worker lives at this moment."""
+        with open(self.live, "ab"):  # noqa: PTH123
+            now = time.clock_gettime_ns(CLOCK)
+            os.utime(self.live, ns=(now, now))
+
     def trouble(self, sign: str) -> str | None:
         """Say why the worker is not `live` or not `ready`; None when it is."""
         try:
-            age = time.time() - os.stat(self.live).st_mtime  # noqa: PTH116
+            age = time.clock_gettime(CLOCK) - os.stat(self.live).st_mtime  # noqa: PTH116
         except OSError as error:
             return f"no heartbeat in {self.live}: {error.strerror}"
-        # A clock that was set back must not make a dead worker look alive.
+        # One from the future is from before the machine was started.
         if abs(age) > STALE:
             return f"the heartbeat in {self.live} is {age:.0f} s old; {STALE:g} s are allowed"
         if sign == "ready" and not os.path.exists(self.ready):  # noqa: PTH110

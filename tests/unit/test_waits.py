@@ -1,0 +1,209 @@
+"""No message says when: it says for how long, and its receiver counts that by its own clock."""
+
+from __future__ import annotations
+
+import ast
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from celery.exceptions import InvalidTaskError
+
+from worker.broker import beat
+from worker.celery import CREATE_GROUP, PATROL, SWEEP, WAIT, Lockstep, make_app
+from worker.settings import Settings
+from worker.tasks.newer import PatientRequest
+
+ROOT = Path(__file__).parents[2]
+HOUR = timedelta(hours=1)
+ARGUMENTS = ("op", "team-a", "node1")
+
+
+@pytest.fixture(scope="module")
+def app() -> Lockstep:
+    made = make_app(Settings(hosts="http://node1", backoff_cap=8))
+    made.loader.import_default_modules()
+    return made
+
+
+def received(app: Lockstep, **headers: Any) -> Any:
+    message = app.amqp.create_task_message("id", CREATE_GROUP, ARGUMENTS, {})
+    payload: tuple[list[str], dict[str, str], dict[str, str]] = (list(ARGUMENTS), {}, {})
+    kept = {**message.headers, **headers}
+    delivered = SimpleNamespace(
+        headers=kept,
+        body="",
+        payload=payload,
+        properties={},
+        delivery_info={},
+        content_type="",
+        content_encoding="",
+    )
+    return PatientRequest(
+        delivered, app=app, task=app.tasks[CREATE_GROUP], body=payload, headers=kept, decoded=True
+    )
+
+
+def left(request: Any) -> float:
+    return float((request.eta - datetime.now(UTC)).total_seconds()) if request.eta else 0.0
+
+
+def iso(ahead: timedelta) -> str:
+    return (datetime.now(UTC) + ahead).isoformat()
+
+
+@pytest.mark.parametrize("sender", [HOUR, -HOUR, timedelta()])
+def test_a_wait_is_counted_by_the_clock_of_who_receives_it(app: Lockstep, sender: timedelta) -> None:
+    assert left(received(app, **{WAIT: 5.0, "eta": iso(sender)})) == pytest.approx(5, abs=1)
+    assert received(app, **{WAIT: 0, "eta": iso(sender)}).eta is None
+
+
+@pytest.mark.parametrize("sender", [HOUR, -HOUR])
+def test_no_message_expires_by_its_senders_clock(app: Lockstep, sender: timedelta) -> None:
+    request = received(app, expires=iso(sender))
+    assert request.expires is None
+    assert request.request_dict["expires"] is None
+    assert not request.revoked()
+
+
+def test_an_eta_of_an_earlier_release_is_waited_for_if_it_can_be_a_countdown(app: Lockstep) -> None:
+    assert left(received(app, eta=iso(timedelta(seconds=6)))) == pytest.approx(6, abs=1)
+    assert received(app, eta=iso(-HOUR)).eta is None
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"eta": "2999-01-01T00:00:00+00:00"},
+        {"eta": iso(HOUR)},
+        {"eta": 5},
+        {"eta": "tomorrow"},
+        {WAIT: 8.1},
+        {WAIT: float("inf")},
+        {WAIT: float("nan")},
+        {WAIT: "5"},
+        {WAIT: True},
+        {WAIT: []},
+    ],
+    ids=str,
+)
+def test_what_would_wait_for_longer_than_any_countdown_is_no_message_of_ours(
+    app: Lockstep, headers: dict[str, Any]
+) -> None:
+    with pytest.raises(InvalidTaskError):
+        received(app, **headers)
+
+
+@pytest.mark.parametrize(("countdown", "wait"), [(3.5, 3.5), (0, 0), (None, 0)])
+def test_a_countdown_travels_as_a_number_of_seconds(
+    app: Lockstep, monkeypatch: pytest.MonkeyPatch, countdown: Any, wait: float
+) -> None:
+    sent: list[dict[str, Any]] = []
+    monkeypatch.setattr(app, "send_task", lambda *_, **options: sent.append(options))
+    earlier: Any = {WAIT: 7, "other": 1}  # a retry takes along the headers of the message that it comes from
+    app.tasks[CREATE_GROUP].apply_async(ARGUMENTS, countdown=countdown, headers=earlier)
+    assert sent[0]["headers"] == {WAIT: wait, "other": 1}
+
+
+def test_nothing_else_makes_a_delay_and_nothing_that_is_sent_expires() -> None:
+    """In all of our code `countdown` is given in one place, `eta` and `expires` nowhere."""
+    given = []
+    for folder in ("worker", "producer"):
+        for path in (ROOT / folder).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+                names: list[object] = []
+                if isinstance(node, ast.Call):
+                    names = [keyword.arg for keyword in node.keywords]
+                elif isinstance(node, ast.Dict):
+                    names = [key.value for key in node.keys if isinstance(key, ast.Constant)]
+                given += [
+                    (str(path.relative_to(ROOT)), name)
+                    for name in names
+                    if name in ("countdown", "eta", "expires")
+                ]
+    allowed = [("worker/tasks/shell.py", "countdown"), ("worker/tasks/received.py", "eta")]
+    assert sorted(given) == sorted([*allowed, ("worker/tasks/received.py", "expires")])
+
+
+def test_the_wall_clock_is_read_only_where_docs_design_says_why() -> None:
+    """Every module that reads it is in the table of docs/design.md; what decides never does."""
+    wall = (
+        "time.time",
+        "time.time_ns",
+        "datetime.now",
+        "datetime.utcnow",
+        "datetime.today",
+        "time.localtime",
+    )
+    readers = set()
+    for folder in ("worker", "producer"):
+        for path in (ROOT / folder).rglob("*.py"):
+            text = path.read_text("utf-8")
+            if any(f"{name}(" in text for name in wall):
+                readers.add(str(path.relative_to(ROOT)))
+    table = (ROOT / "docs/design.md").read_text("utf-8").split("## Clocks", 1)[1].split("\n## ", 1)[0]
+    assert {name for name in readers if f"`{name}`" not in table} == set()
+
+
+class Beat(beat.Scheduler):
+    """Beat without a broker: what it would send, with a wall clock and a monotonic one that a test moves."""
+
+    sent: list[str]
+
+    @property
+    def producer(self) -> None:
+        return None
+
+    def apply_entry(self, entry: Any, producer: Any = None) -> None:
+        self.sent.append(entry.task)
+
+
+@pytest.fixture
+def scheduled(app: Lockstep, monkeypatch: pytest.MonkeyPatch) -> tuple[Beat, Callable[[float], None]]:
+    now = [1000.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    made = Beat(app)
+    made.sent = []
+
+    def pass_time(seconds: float) -> None:
+        now[0] += seconds
+
+    return made, pass_time
+
+
+def test_beat_sends_each_task_once_a_period(
+    app: Lockstep, scheduled: tuple[Beat, Callable[[float], None]]
+) -> None:
+    schedule, pass_time = scheduled
+    assert schedule.tick() == app.settings.sweep_every
+    assert schedule.sent == [SWEEP, PATROL]
+    pass_time(app.settings.sweep_every - 0.5)
+    assert schedule.tick() == pytest.approx(0.5)
+    pass_time(0.5)
+    schedule.tick()
+    assert schedule.sent == [SWEEP, PATROL, SWEEP]
+
+
+@pytest.mark.parametrize("jump", [-600.0, 600.0])
+def test_beat_is_not_disturbed_by_its_wall_clock(
+    app: Lockstep,
+    scheduled: tuple[Beat, Callable[[float], None]],
+    monkeypatch: pytest.MonkeyPatch,
+    jump: float,
+) -> None:
+    schedule, pass_time = scheduled
+    schedule.tick()
+    then = datetime.now(UTC) + timedelta(seconds=jump)
+    monkeypatch.setattr(app, "now", lambda: then)
+    for _ in range(3):
+        pass_time(app.settings.sweep_every)
+        schedule.tick()
+    assert schedule.sent.count(SWEEP) == 4
+
+
+def test_beat_uses_it(app: Lockstep) -> None:
+    assert app.conf.beat_scheduler == f"{beat.__name__}:{beat.Scheduler.__name__}"
