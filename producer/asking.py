@@ -20,12 +20,15 @@ from worker.settings import Settings
 AT_ONCE = 32
 """Hosts asked at the same time: the work is waiting, and a host that hangs holds up no more than its slot."""
 
+LOOKS = 5
+"""GETs at most, so that whoever asks hears soon."""
+
 T = TypeVar("T")
 R = TypeVar("R")
 
 
 def ask(host: Host, group: GroupId, settings: Settings, sleep: Callable[[float], None] = time.sleep) -> bool:
-    """Tell whether the host holds the group, by at most `max_misses` GETs, none begun after `call_timeout`.
+    """Tell whether the host holds the group, by at most LOOKS GETs, none begun after `call_timeout`.
 
     Raises HostUnavailable if none of them brought a usable answer.
     """
@@ -53,7 +56,7 @@ def probe(
         answer = client.probe(group)
         tries += 1
         pause = settings.forward_backoff.delay(tries, random.random())
-        final = answer.probed is not Probed.NO_INFORMATION or tries == settings.max_misses
+        final = answer.probed is not Probed.NO_INFORMATION or tries == LOOKS
         if final or time.monotonic() + pause >= ends:
             return answer, tries
         sleep(pause)

@@ -11,7 +11,7 @@ from producer.handle import Operation
 from producer.history import Filter, search
 from producer.link import unknown
 from producer.moments import millis_of
-from producer.naming import new_id, parse_deadline, parse_limit
+from producer.naming import new_id, parse_deadline, parse_limit, parse_retries
 from producer.operators import OperatorClient
 from producer.selecting import select
 from worker.operation import model
@@ -44,19 +44,22 @@ class ClusterClient(OperatorClient):
         *,
         operation_id: str | None = None,
         deadline: float | None = None,
+        retries: int | None = None,
         preflight: bool = False,
     ) -> Operation:
         """Enqueue the creation of a group on the named hosts, or on all; return once it is recorded.
 
         `operation_id` makes the call repeatable: with the same id and the same group and hosts the existing
         operation is returned; with others OperationIdReused is raised. Without it a random id is taken.
-        `deadline` is in seconds from now: an operation undecided by then is rolled back. `preflight` asks
-        every host first, and raises NotReady before anything is recorded if one gives no usable answer.
+        `deadline` is in seconds from now: an operation undecided by then is rolled back. Until
+        then a host that fails is tried again; `retries` gives it up after so many tries beyond the first.
+        `preflight` asks every host first, and raises NotReady before anything is recorded if one gives no
+        usable answer.
 
         While another operation holds the group, waits for up to `lock_wait` seconds, storing nothing, then
         raises GroupBusy. If a host is paused, raises HostPaused. Raises StoreUnavailable and StoreFull too.
         """
-        return self._start(Action.CREATE, group_id, hosts, operation_id, deadline, preflight)
+        return self._start(Action.CREATE, group_id, hosts, operation_id, deadline, retries, preflight)
 
     def delete_group(
         self,
@@ -65,10 +68,11 @@ class ClusterClient(OperatorClient):
         *,
         operation_id: str | None = None,
         deadline: float | None = None,
+        retries: int | None = None,
         preflight: bool = False,
     ) -> Operation:
         """Enqueue the deletion of a group; everything else is as for `create_group`."""
-        return self._start(Action.DELETE, group_id, hosts, operation_id, deadline, preflight)
+        return self._start(Action.DELETE, group_id, hosts, operation_id, deadline, retries, preflight)
 
     def select(
         self,
@@ -161,9 +165,10 @@ class ClusterClient(OperatorClient):
         hosts: object,
         operation_id: object,
         deadline: object,
+        retries: object,
         preflight: bool,
     ) -> Operation:
-        request = self._request(action, group_id, hosts, operation_id, deadline)
+        request = self._request(action, group_id, hosts, operation_id, deadline, retries)
         if preflight and (operation_id is None or self._link.store.operation(request.id) is None):
             from producer.hosts import refuse_paused
             from producer.planning import require_answers
@@ -186,13 +191,21 @@ class ClusterClient(OperatorClient):
         )
 
     def _request(
-        self, action: Action, group_id: object, hosts: object, operation_id: object, deadline: object
+        self,
+        action: Action,
+        group_id: object,
+        hosts: object,
+        operation_id: object,
+        deadline: object,
+        retries: object,
     ) -> Request:
         settings = self.settings
         group = parse_group_id(group_id)
         key = new_id() if operation_id is None else parse_operation_id(operation_id)
         within = parse_deadline(settings.deadline if deadline is None else deadline, settings.result_expires)
+        bound = parse_retries(settings.retries if retries is None else retries)
         if hosts is not None and not isinstance(hosts, Iterable):
             raise InvalidInput(f"hosts {show(hosts)} is of type {type(hosts).__name__}: give a list of names")
         chosen = self.inventory.select(hosts)
-        return Request(key, group, action, tuple(host.ref for host in chosen), within, self.created_by)
+        refs = tuple(host.ref for host in chosen)
+        return Request(key, group, action, refs, within, self.created_by, bound)

@@ -44,6 +44,17 @@ def parse_deadline(value: object, longest: float) -> int:
     return max(1, round(value * 1000))
 
 
+def parse_retries(value: object) -> int | None:
+    """Return how many tries beyond the first, None for no bound; raise InvalidInput naming the rule."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise InvalidInput(
+            f"retries {show(value)} is out of range: give a whole number of 0 or more, or leave it out"
+        )
+    return value
+
+
 def parse_timeout(value: object) -> float:
     """Return a time-out in seconds, infinity for None; raise InvalidInput naming the rule it breaks."""
     if value is None:

@@ -14,6 +14,7 @@ from urllib3.exceptions import HTTPError
 
 from worker.clock import SystemClock
 from worker.operation.answer import (
+    METHODS,
     NoReply,
     ProbeAnswer,
     Reply,
@@ -27,8 +28,6 @@ from worker.operation.model import Action, AttemptId, GroupId
 from worker.operation.ports import Clock, Stopping
 from worker.settings import Settings
 from worker.transport import Call, CallInProgress, Request, TooLate, carrier
-
-METHODS = {Action.CREATE: "POST", Action.DELETE: "DELETE"}
 
 
 def never() -> bool:

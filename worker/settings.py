@@ -62,10 +62,12 @@ class Settings(BaseSettings):
     settle_seconds: Seconds = 10.0
     """Assumption A1: a host that answers a GET has finished every request older than this. Choose it above
     the time after which the nodes, and proxies before them, give up on a request."""
-    max_writes: Count = 5
-    """At one failure in three, five writes fail all in 4 of 1,000 steps; each costs a call at most."""
-    max_misses: Count = 5
-    """GETs in a row without information, after which a host counts as unreachable."""
+    patience: Seconds = 30.0
+    """A host that gives no usable answer at all for so long is given up, and the operation rolled back: so
+    long a node may take to restart. One that answers, if only 500, is tried until the deadline."""
+    retries: Annotated[int, Field(ge=0)] | None = None
+    """A producer's bound for its operations: a host is given up after so many tries beyond the first, writes
+    or looks in a row. Unset, time alone bounds them; `--retries` sets it for one operation."""
     backoff_base: Seconds = 0.5
     """First retry after 0 to 0.5 s (full jitter), doubling: quick for a glitch."""
     backoff_cap: Seconds = 8.0
@@ -98,8 +100,9 @@ class Settings(BaseSettings):
     """Forward looks at one host in a row that one worker process got no answer to at all, after which all
     workers spare it. More than one operation spends; at one failure in three, a host that lives fails ten in
     a row once in 59,000 looks. A number that is never reached, such as 1000000, turns it off."""
-    breaker_seconds: Seconds = 30.0
-    """A host is spared for so long, then one look by each worker process finds out whether it answers."""
+    breaker_seconds: Seconds = 10.0
+    """A host is spared for so long, then one look by each worker process finds out whether it answers: often
+    enough to find one that is back within `patience`."""
 
     patrol_every: Seconds = 60.0
     """Cadence of the patrol: how soon a write that landed against all assumptions is seen."""
@@ -207,8 +210,7 @@ class Settings(BaseSettings):
             settle=_ms(self.settle_seconds),
             patience=_ms(self.sweep_patience),
             longest_countdown=_ms(self.backoff_cap),
-            max_writes=self.max_writes,
-            max_misses=self.max_misses,
+            host_patience=_ms(self.patience),
             memory_watermark=self.memory_watermark,
             replicas=self.replicas,
             replicas_within=self.replicas_wait_ms,

@@ -95,6 +95,7 @@ def change(session: Session, action: Action, group: str, wanted: Wanted) -> Exit
         hosts,
         operation_id=wanted.operation_id,
         deadline=wanted.deadline,
+        retries=wanted.retries,
         preflight=wanted.preflight,
     )
     session.going_on = f"operation {operation.id} goes on; `lockstep status {operation.id}` shows it"

@@ -114,7 +114,7 @@ def repair(
     as_json: bool,
 ) -> Exit:
     """Bring GROUP to one presence on every host, or on none."""
-    wanted = Wanted(selection, True, None, None, None, False, created_by, as_json)
+    wanted = Wanted(selection, True, None, None, None, None, False, created_by, as_json)
     return change(session, ACTIONS[Presence(presence)], group, wanted)
 
 

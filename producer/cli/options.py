@@ -55,6 +55,7 @@ class Wanted:
     timeout: float | None
     operation_id: str | None
     deadline: float | None
+    retries: int | None
     preflight: bool
     created_by: str | None
     as_json: bool
@@ -147,6 +148,12 @@ def wait_options(function: Callable[[Session, str, Wanted], Exit]) -> Callable[.
                 type=float,
                 metavar="SECONDS",
                 help="Roll back unless every host is done so soon.  [default: LOCKSTEP_DEADLINE, 300]",
+            ),
+            click.option(
+                "--retries",
+                type=int,
+                metavar="N",
+                help="Give a host up after N tries beyond the first.  [default: no bound but time]",
             ),
             click.option(
                 "--preflight", is_flag=True, help="Ask every host first; write nothing unless all answer."

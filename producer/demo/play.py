@@ -24,6 +24,7 @@ SETTINGS = {
     "call_timeout": "2",
     "send_within": "1",
     "settle_seconds": "2",
+    "patience": "3",
 }
 """Seconds. Shorter than the defaults, for these nodes are near, and so are you."""
 

@@ -19,7 +19,7 @@ from worker.store.redis import RedisStore
 
 PREFIX = "t:"
 LIMITS = Limits(
-    send_within=20, call=30, settle=25, patience=60_000, longest_countdown=8_000, max_writes=3, max_misses=3
+    send_within=20, call=30, settle=25, patience=60_000, longest_countdown=8_000, host_patience=40
 )
 WORKING_SETS = ("todo", "undo", "open", "waits")
 

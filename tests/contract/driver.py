@@ -20,13 +20,14 @@ from worker.operation.model import (
     Step,
 )
 from worker.steps import PatrolStore
-from worker.store.base import Accepted, Busy, Progress, Request, Settled, Stale, Taker, Undoing, Verdict
+from worker.store.base import Accepted, Busy, Miss, Progress, Request, Settled, Stale, Taker, Undoing, Verdict
 
 ABSENT = Seen(Presence.ABSENT)
 PRESENT = Seen(Presence.PRESENT, '{"groupId": "g", "colour": "red"}')
 A, B = HostName("a"), HostName("b")
 GROUP = GroupId("g")
 LONG = 10_000_000
+RETRIES = 2
 
 
 class Driver:
@@ -37,12 +38,13 @@ class Driver:
         self.store: PatrolStore = bench.store
         self.id = OperationId(name)
         self.action = action
+        self.retries: int | None = RETRIES
 
     def request(
         self, hosts: tuple[HostName, ...] = (A, B), group: GroupId = GROUP, deadline: int = LONG
     ) -> Request:
         refs = tuple(HostRef(host, f"url-of-{host}") for host in hosts)
-        return Request(self.id, group, self.action, refs, deadline, "a test")
+        return Request(self.id, group, self.action, refs, deadline, "a test", self.retries)
 
     def accept(self, hosts: tuple[HostName, ...] = (A, B), deadline: int = LONG) -> Accepted | Busy | Stale:
         return self.store.accept(self.request(hosts, deadline=deadline))
@@ -55,8 +57,10 @@ class Driver:
         seen = seen or (ABSENT if self.action is Action.CREATE else PRESENT)
         return self.store.begin(self.id, host, f"url-of-{host}", seen, AttemptId(attempt))
 
-    def missed(self, host: HostName, probe: str, reason: str = "GET 500") -> Progress:
-        return self.store.missed(self.id, host, AttemptId(probe), reason)
+    def missed(
+        self, host: HostName, probe: str, reason: str = "GET 500", miss: Miss = Miss.ANSWERED
+    ) -> Progress:
+        return self.store.missed(self.id, host, AttemptId(probe), reason, miss)
 
     def finish(self, host: HostName, attempt: str, verdict: Verdict, answer: str = "said") -> Progress:
         return self.store.finish(self.id, host, AttemptId(attempt), verdict, answer)

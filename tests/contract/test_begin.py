@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from tests.contract.bench import LIMITS, Bench
-from tests.contract.driver import ABSENT, PRESENT, A, B, Driver
+from tests.contract.driver import ABSENT, PRESENT, RETRIES, A, B, Driver
 from worker.operation.model import (
     Action,
     AttemptId,
@@ -76,19 +76,19 @@ def test_a_step_with_an_outcome_writes_nothing(create: Driver) -> None:
 
 
 def test_so_many_writes_and_no_more(create: Driver) -> None:
-    for n in range(LIMITS.max_writes):
+    for n in range(RETRIES + 1):
         assert create.begin(A, f"a{n}").next is Forward.SEND
         assert create.finish(A, f"a{n}", Verdict.UNKNOWN, f"answer {n}").next is Forward.OPEN
     last = create.begin(A, "one more")
     assert last == Progress(Forward.FAILED, reason="all 3 writes spent (answer 2)")
     assert create.step(A).outcome is Outcome.UNKNOWN
-    assert len(create.step(A).attempts) == LIMITS.max_writes
+    assert len(create.step(A).attempts) == RETRIES + 1
     assert create.tally().failed == 1
     assert create.tally().reason == "a: all 3 writes spent (answer 2)"
 
 
 def test_the_last_write_may_still_prove_to_have_landed(create: Driver) -> None:
-    for n in range(LIMITS.max_writes):
+    for n in range(RETRIES + 1):
         create.begin(A, f"a{n}")
     assert create.begin(A, "one more", PRESENT).outcome is Outcome.APPLIED
 

@@ -1,13 +1,12 @@
 from __future__ import annotations
 
-from tests.contract.bench import LIMITS
-from tests.contract.driver import PRESENT, A, B, Driver
+from tests.contract.driver import PRESENT, RETRIES, A, B, Driver
 from worker.operation.model import AttemptId, OperationId, Outcome
-from worker.store.base import Forward, Progress
+from worker.store.base import Forward, Miss, Progress
 
 
 def test_misses_in_a_row_make_a_host_unreachable(create: Driver) -> None:
-    for n in range(1, LIMITS.max_misses):
+    for n in range(1, RETRIES + 1):
         assert create.missed(A, f"p{n}") == Progress(Forward.MISSED, misses=n)
     assert create.missed(A, "last", "GET 503") == Progress(Forward.FAILED, reason="GET 503")
     assert create.step(A).outcome is Outcome.UNREACHABLE
@@ -15,15 +14,15 @@ def test_misses_in_a_row_make_a_host_unreachable(create: Driver) -> None:
 
 
 def test_one_probe_is_counted_once(create: Driver) -> None:
-    for _ in range(LIMITS.max_misses + 1):
+    for _ in range(RETRIES + 2):
         assert create.missed(A, "p1") == Progress(Forward.MISSED, misses=1)
 
 
 def test_the_probe_that_failed_the_step_hears_so_again(create: Driver) -> None:
-    for n in range(LIMITS.max_misses):
+    for n in range(RETRIES + 1):
         create.missed(A, f"p{n}")
     kept = create.step(A)
-    assert create.missed(A, f"p{LIMITS.max_misses - 1}").next is Forward.FAILED
+    assert create.missed(A, f"p{RETRIES}").next is Forward.FAILED
     assert create.missed(A, "another") == Progress(Forward.DONE, outcome=Outcome.UNREACHABLE)
     assert create.step(A) == kept
     assert create.tally().failed == 1
@@ -37,14 +36,14 @@ def test_a_miss_that_is_told_again_after_another_run_succeeded_hears_of_the_succ
 
 
 def test_a_fatal_miss_fails_the_step_at_once(create: Driver) -> None:
-    said = create.store.missed(create.id, A, AttemptId("p"), "GET 302", Outcome.UNREACHABLE)
+    said = create.store.missed(create.id, A, AttemptId("p"), "GET 302", Miss.ANSWERED, Outcome.UNREACHABLE)
     assert said == Progress(Forward.FAILED, reason="GET 302")
     assert create.step(A).outcome is Outcome.UNREACHABLE
 
 
 def test_a_touched_host_that_fails_is_of_unknown_state(create: Driver) -> None:
     create.begin(A, "a1")
-    create.store.missed(create.id, A, AttemptId("p"), "too large", Outcome.REFUSED)
+    create.store.missed(create.id, A, AttemptId("p"), "too large", Miss.ANSWERED, Outcome.REFUSED)
     assert create.step(A).outcome is Outcome.UNKNOWN
     assert create.tally().undo == 1
 

@@ -1,8 +1,9 @@
 from __future__ import annotations
 
-from tests.contract.bench import LIMITS, Bench
+from tests.contract.bench import Bench
 from tests.contract.driver import ABSENT, LONG, A, B, Driver
 from worker.operation.decision import Move, next_move
+from worker.operation.limits import NAMED_AFTER
 from worker.operation.model import AttemptId, Decision, HostName, OperationId, Presence, Seen
 from worker.store.base import Verdict
 
@@ -83,12 +84,12 @@ def test_a_wait_is_kept_with_its_reason(create: Driver) -> None:
 
 def test_failed_tries_are_counted_once_each_and_name_stalled_hosts(create: Driver) -> None:
     create.apply(A, B).roll_back()
-    for n in range(1, LIMITS.max_misses + 1):
+    for n in range(1, NAMED_AFTER + 1):
         assert create.kept().stalled_hosts == ()
         for _ in range(2):
             said = create.store.postpone(create.id, A, None, "GET 500", failed=AttemptId(f"t{n}"))
             assert said == n
-    assert create.step(A).undo_misses == LIMITS.max_misses
+    assert create.step(A).undo_misses == NAMED_AFTER
     assert (create.kept().stalled_hosts, create.kept().pending_hosts) == ((A,), (A, B))
 
 

@@ -34,12 +34,14 @@ class SparedHost(Host):
     """The same, while it is spared."""
 
     def probe(self, group: GroupId) -> ProbeAnswer:
-        return ProbeAnswer(Probed.NO_INFORMATION, WHY)
+        return ProbeAnswer(Probed.NO_INFORMATION, WHY, usable=False)
 
 
 @pytest.fixture
 def create(memory: MemoryBench) -> Driver:
-    return Driver(memory).accepted((A,))
+    create = Driver(memory)
+    create.retries = None
+    return create.accepted((A,))
 
 
 @pytest.fixture
@@ -53,9 +55,10 @@ def parts(memory: MemoryBench) -> Parts:
 
 
 def test_a_spared_look_counts_as_a_miss_and_fails_the_step_in_the_end(create: Driver, parts: Parts) -> None:
-    for tries in range(1, LIMITS.max_misses):
+    for tries in range(1, LIMITS.host_patience + 1):
         assert forward(parts, create.id, GROUP, Action.CREATE, A, tries).next is Next.AGAIN
-    last = forward(parts, create.id, GROUP, Action.CREATE, A, LIMITS.max_misses)
+        create.bench.pass_time(1)
+    last = forward(parts, create.id, GROUP, Action.CREATE, A, LIMITS.host_patience + 1)
     assert (last.next, last.text) == (Next.FAILED, f"GET {WHY}")
     assert create.step(A).outcome is Outcome.UNREACHABLE
     assert create.step(A).attempts == ()

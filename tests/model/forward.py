@@ -23,11 +23,11 @@ def probe(here: Here) -> Iterator[Local]:
 
 
 def missed(here: Here) -> Iterator[Local]:
-    """`missed`, the fifth in a row: the step has failed. (Any number may be missed before; that changes
-    nothing.)"""
+    """`missed`, until the host is given up: the step has failed. (Any number may be missed before; that
+    changes nothing, nor do the looks of a worker that does not know the host.)"""
     if here.forward_open:
         outcome = Outcome.UNKNOWN if here.step.touched else Outcome.UNREACHABLE
-        yield here.with_step(here.step._replace(outcome=outcome)).then(f"missed, five in a row: {outcome}")
+        yield here.with_step(here.step._replace(outcome=outcome)).then(f"missed, and given up: {outcome}")
 
 
 def begin(here: Here, worker: Worker) -> Iterator[Local]:

@@ -71,7 +71,7 @@ class MemoryQueries(MemoryEnds):
     def operation(self, operation: OperationId) -> Operation | None:
         """Read an operation; None when it is unknown."""
         record = self.records.get(operation)
-        return record.shown(self.limits.max_misses) if record is not None else None
+        return record.shown() if record is not None else None
 
     def steps(self, operation: OperationId) -> tuple[Step, ...]:
         """Read the steps of an operation, in the natural order of their hosts."""
@@ -87,4 +87,4 @@ class MemoryQueries(MemoryEnds):
     def operations(self, limit: int, offset: int = 0) -> tuple[Operation, ...]:
         """Read operations, newest first."""
         newest = sorted(self.records.values(), key=lambda each: (each.created_at, each.id), reverse=True)
-        return tuple(each.shown(self.limits.max_misses) for each in newest[offset : offset + limit])
+        return tuple(each.shown() for each in newest[offset : offset + limit])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from worker.operation.limits import NAMED_AFTER
 from worker.operation.model import (
     Action,
     Attempt,
@@ -73,6 +74,8 @@ class StepRecord:
     abandoned_at: Millis | None = None
     misses: int = 0
     miss_id: AttemptId | None = None
+    silent: int = 0
+    silent_at: Millis | None = None
     undo_misses: int = 0
     undo_miss_id: AttemptId | None = None
     lost: tuple[str, ...] = ()
@@ -118,6 +121,7 @@ class Record:
     due: Millis | None
     """When the sweep is to look at it; None once it has ended."""
     patience: int
+    retries: int | None
     repairs: bool
     undo: set[HostName] = field(default_factory=set)
     open: set[HostName] = field(default_factory=set)
@@ -135,8 +139,8 @@ class Record:
     ended_at: Millis | None = None
     abandoned: bool = False
 
-    def shown(self, max_misses: int) -> Operation:
-        """Return it as the model has it; a host that missed `max_misses` times is stalled."""
+    def shown(self) -> Operation:
+        """Return it as the model has it."""
         pending = sorted(self.undo) if self.decision is Decision.ROLL_BACK and not self.ended else []
         total = len(self.steps)
         return Operation(
@@ -156,5 +160,5 @@ class Record:
             hosts_total=total,
             hosts_done=total if self.ended else total - len(self.todo),
             pending_hosts=tuple(pending),
-            stalled_hosts=tuple([h for h in pending if self.steps[h].undo_misses >= max_misses]),
+            stalled_hosts=tuple([h for h in pending if self.steps[h].undo_misses >= NAMED_AFTER]),
         )

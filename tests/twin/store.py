@@ -18,12 +18,11 @@ from worker.operation.model import (
     Seen,
 )
 from worker.operation.pause import refusal
-from worker.store.base import Accepted, Busy, Cancelled, Forward, Progress, Request, Stale, Verdict
+from worker.store.base import Accepted, Busy, Cancelled, Forward, Miss, Progress, Request, Stale, Verdict
 
 ABORTED = Progress(Forward.ABORTED)
 ELSEWHERE = Progress(Forward.ELSEWHERE)
 SEND = Progress(Forward.SEND)
-OPEN = Progress(Forward.OPEN)
 
 
 class MemoryStore(AfterDecision):
@@ -64,6 +63,7 @@ class MemoryStore(AfterDecision):
             todo={host.name for host in request.hosts},
             due=min(Millis(now + self.limits.patience), deadline),
             patience=self.limits.patience,
+            retries=request.retries,
             repairs=bool(request.repairs),
         )
         self.locks[request.group] = request.id
@@ -84,7 +84,7 @@ class MemoryStore(AfterDecision):
         known = step.attempts.get(attempt)
         if known is not None and known.state is AttemptState.OPEN:
             return SEND
-        step.misses = 0
+        step.misses, step.silent, step.silent_at = 0, 0, None
         if step.before is None:
             step.before = seen.presence
             if record.action is Action.DELETE and seen.presence is Presence.PRESENT:
@@ -95,7 +95,7 @@ class MemoryStore(AfterDecision):
             self._progressed(record)
             return Progress(Forward.DONE, outcome=outcome, last=not record.todo)
         writes = [each for each in step.attempts.values() if not each.undo]
-        if len(writes) >= self.limits.max_writes:
+        if record.retries is not None and len(writes) > record.retries:
             last = writes[-1].answer or "no answer"
             reason = f"all {len(writes)} writes spent ({last})"
             self._set_outcome(record, host, step, Outcome.UNKNOWN, reason)
@@ -112,9 +112,10 @@ class MemoryStore(AfterDecision):
         host: HostName,
         probe: AttemptId,
         reason: str,
+        miss: Miss,
         fatal: Outcome | None = None,
     ) -> Progress:
-        """Count a GET that told nothing; fail the step after too many, or at once with `fatal`."""
+        """Count a GET that told nothing; fail the step when its time or its retries are spent."""
         record = self._load(operation)
         step = record.steps.get(host) if record is not None and record.decision is None else None
         if record is None or step is None:
@@ -123,18 +124,27 @@ class MemoryStore(AfterDecision):
             if not step.outcome.succeeded and step.miss_id == probe:
                 return Progress(Forward.FAILED, reason=step.reason)
             return Progress(Forward.DONE, outcome=step.outcome)
-        if step.miss_id != probe:
+        now = self.clock()
+        if miss is Miss.UNASKED:
+            step.silent_at = None
+        elif step.miss_id != probe:
             step.miss_id = probe
             step.misses += 1
+            if miss is Miss.ANSWERED:
+                step.silent, step.silent_at = 0, None
+            else:
+                step.silent += 0 if step.silent_at is None else now - step.silent_at
+                step.silent_at = now
         step.reason = reason
-        failed = fatal is not None or step.misses >= self.limits.max_misses
+        spent = record.retries is not None and step.misses > record.retries
+        failed = fatal is not None or spent or step.silent >= self.limits.host_patience
         if failed:
             outcome = Outcome.UNKNOWN if step.attempts else fatal or Outcome.UNREACHABLE
             self._set_outcome(record, host, step, outcome, reason)
         self._progressed(record)
         if failed:
             return Progress(Forward.FAILED, reason=reason)
-        return Progress(Forward.MISSED, misses=step.misses)
+        return Progress(Forward.MISSED, misses=step.misses, left=record.deadline_at - now)
 
     def finish(
         self, operation: OperationId, host: HostName, attempt: AttemptId, verdict: Verdict, answer: str
@@ -154,7 +164,7 @@ class MemoryStore(AfterDecision):
         if record.decision is not None:
             return ABORTED
         if step.outcome is None:
-            return OPEN
+            return Progress(Forward.OPEN, left=record.deadline_at - self.clock())
         if step.outcome.succeeded:
             return Progress(Forward.DONE, outcome=step.outcome, last=judged and not record.todo)
         return Progress(Forward.FAILED, reason=step.reason)

@@ -33,9 +33,9 @@ def test_the_defaults_agree_with_each_other() -> None:
 
 
 def test_the_environment_is_read_and_arguments_go_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LOCKSTEP_MAX_WRITES", "7")
-    assert load_settings().max_writes == 7
-    assert load_settings(max_writes=9).max_writes == 9
+    monkeypatch.setenv("LOCKSTEP_CONCURRENCY", "7")
+    assert load_settings().concurrency == 7
+    assert load_settings(concurrency=9).concurrency == 9
 
 
 def test_limits_are_in_milliseconds() -> None:
@@ -56,7 +56,7 @@ COUNTS = [name for name, field in Settings.model_fields.items() if field.annotat
 
 def test_the_knobs_are_of_two_kinds() -> None:
     assert {"connect_timeout", "settle_seconds", "deadline"} < set(SECONDS)
-    assert {"max_writes", "concurrency", "retention_count"} < set(COUNTS)
+    assert {"max_body_bytes", "concurrency", "retention_count"} < set(COUNTS)
 
 
 @pytest.mark.parametrize("name", SECONDS)
@@ -121,4 +121,4 @@ def test_an_unknown_argument_is_refused() -> None:
 def test_settings_do_not_change() -> None:
     settings = load_settings()
     with pytest.raises(ValueError, match="frozen"):
-        settings.max_writes = 9  # type: ignore[misc]
+        settings.concurrency = 9  # type: ignore[misc]

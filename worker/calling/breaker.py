@@ -144,7 +144,7 @@ class Spared:
         """GET the group, unless the host is spared."""
         refusal = self.breaker.refusal(self.name)
         if refusal is not None:
-            return ProbeAnswer(Probed.NO_INFORMATION, refusal)
+            return ProbeAnswer(Probed.NO_INFORMATION, refusal, usable=False)  # it has long been silent
         try:
             answer = self.host.probe(group)
         except BaseException:

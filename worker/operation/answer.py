@@ -78,6 +78,8 @@ class ProbeAnswer:
     retry_after: float | None = None
     replied: bool = True
     """Whether the host answered at all, with whatever."""
+    usable: bool = True
+    """Whether it answered, and in a way that can be read; an error can be."""
 
     @property
     def presence(self) -> Presence | None:
@@ -87,6 +89,7 @@ class ProbeAnswer:
         return self.seen.presence if self.seen else None
 
 
+METHODS = {Action.CREATE: "POST", Action.DELETE: "DELETE"}
 SUCCESS = {Action.CREATE: 201, Action.DELETE: 200}
 CONTESTED = {Action.CREATE: frozenset({400, 409}), Action.DELETE: frozenset({400, 404})}
 REFUSED = {
@@ -119,7 +122,9 @@ def classify_write(action: Action, group: GroupId, said: Reply | NoReply) -> Wri
 def classify_probe(group: GroupId, said: Reply | NoReply) -> ProbeAnswer:
     """Tell what a GET showed; anything but a 404 or a readable 200 for this very group is no information."""
     if isinstance(said, NoReply):
-        return ProbeAnswer(Probed.NO_INFORMATION, f"{said.trouble}: {said.detail}", replied=False)
+        return ProbeAnswer(
+            Probed.NO_INFORMATION, f"{said.trouble}: {said.detail}", replied=False, usable=False
+        )
     status = said.status
     text = str(status)
     if status == 404:

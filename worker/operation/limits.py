@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+NAMED_AFTER = 5
+"""Tries in a row that brought nothing, after which a host that is to be restored is named as stalled."""
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -19,8 +22,8 @@ class Limits:
     """An operation without progress for so long is resumed by the sweep; doubles each time."""
     longest_countdown: int
     """A longer wait is kept in the record instead of a Celery countdown."""
-    max_writes: int
-    max_misses: int
+    host_patience: int
+    """A host without a usable answer for so long is given up, while its operation is undecided."""
     memory_watermark: float = 0.8
     """The share of Redis' maxmemory from which on new operations are refused."""
     replicas: int = 0

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from worker.operation.answer import Probed
+from dataclasses import dataclass
+
+from worker.operation.answer import METHODS, Probed
 from worker.operation.decision import why_failed
 from worker.operation.model import (
     Action,
@@ -16,75 +18,89 @@ from worker.operation.model import (
     Seen,
 )
 from worker.steps.parts import ELSEWHERE, NOT_IN_INVENTORY, Next, Parts, Result, verdict_of, wait
-from worker.store.base import Forward, Progress
+from worker.store.base import Forward, Miss, Progress
 
 FATAL = {Probed.MISCONFIGURED: Outcome.UNREACHABLE, Probed.OVERSIZED: Outcome.REFUSED}
+SLACK = 0.2
+"""Seconds beside a try itself: for its message, and for having the record say what came of it."""
+NO_TIME = "the deadline leaves no time for another try"
+
+
+@dataclass(frozen=True, slots=True)
+class _Try:
+    """One run of the step for one host."""
+
+    parts: Parts
+    operation: OperationId
+    host: HostName
+    number: int
+    started: float
+    """By the clock's `elapsed`."""
+
+    def missed(
+        self,
+        probe: AttemptId,
+        reason: str,
+        miss: Miss,
+        fatal: Outcome | None = None,
+        retry_after: float | None = None,
+    ) -> Result:
+        """Have a look that told nothing counted."""
+        said = self.parts.store.missed(self.operation, self.host, probe, reason, miss, fatal)
+        return self.came_to(said, retry_after, reason)
+
+    def came_to(self, progress: Progress, retry_after: float | None = None, reason: str = "") -> Result:
+        """Say what is to become of the task; decide if this step was the last, or has failed."""
+        match progress.next:
+            case Forward.DONE:
+                if progress.last:  # refused if a step failed; the callback would decide the same, and later
+                    self.parts.store.decide(self.operation, Decision.COMMIT, "")
+                return Result(Next.DONE, str(progress.outcome))
+            case Forward.FAILED:
+                return self._failed(progress.reason or "failed")
+            case Forward.OPEN | Forward.MISSED:
+                return self._again(progress.left / 1000, retry_after, reason)
+        return Result(Next.ABORTED, "aborted")
+
+    def _failed(self, reason: str) -> Result:
+        self.parts.store.decide(self.operation, Decision.ROLL_BACK, why_failed(self.host, reason))
+        return Result(Next.FAILED, reason)
+
+    def _again(self, left: float, retry_after: float | None, reason: str) -> Result:
+        """Wait for the next try, the last of which still has its time before the deadline."""
+        clock = self.parts.clock
+        latest = left - (clock.elapsed() - self.started) - SLACK
+        asked = min(retry_after or 0.0, self.parts.retry_after_cap)
+        if latest <= asked:
+            return self._failed(f"{reason or 'not done yet'}; {NO_TIME}")
+        delay = max(asked, self.parts.forward_backoff.delay(self.number, clock.jitter()))
+        return wait(self.parts, self.operation, self.host, min(delay, latest), reason)
 
 
 def forward(
     parts: Parts, operation: OperationId, group: GroupId, action: Action, host: HostName, tries: int
 ) -> Result:
     """Bring one host to what the action asks for; `tries` counts this task's runs, from 1."""
+    this = _Try(parts, operation, host, tries, parts.clock.elapsed())
     attempt = parts.clock.new_id()
     api = (parts.host_to_apply or parts.host)(host)
     if api is None:
-        return _missed(parts, operation, host, attempt, tries, NOT_IN_INVENTORY)
+        return this.missed(attempt, NOT_IN_INVENTORY, Miss.UNASKED)
     answer = api.probe(group)
     seen = answer.seen
     if action is Action.CREATE and answer.probed is Probed.OVERSIZED:
         seen = Seen(Presence.PRESENT)  # as asked already; only a delete would need its body
     if seen is None:
+        miss = Miss.ANSWERED if answer.usable else Miss.UNUSABLE
         fatal = FATAL.get(answer.probed)
-        return _missed(
-            parts, operation, host, attempt, tries, f"GET {answer.text}", fatal, answer.retry_after
-        )
+        return this.missed(attempt, f"GET {answer.text}", miss, fatal, answer.retry_after)
     send_before = parts.clock.elapsed() + parts.send_within
     begun = parts.store.begin(operation, host, api.fingerprint, seen, attempt)
     if begun.next is Forward.ELSEWHERE:
-        return _missed(parts, operation, host, attempt, tries, ELSEWHERE)
+        return this.missed(attempt, ELSEWHERE, Miss.UNASKED)
     if begun.next is not Forward.SEND:
-        return _forward_result(parts, operation, host, begun, tries)
+        return this.came_to(begun)
     said = api.write(action, group, attempt, send_before)
     verdict = verdict_of(api, group, action.target, said)
     progress = parts.store.finish(operation, host, attempt, verdict, said.text)
-    return _forward_result(parts, operation, host, progress, tries, said.retry_after)
-
-
-def _missed(
-    parts: Parts,
-    operation: OperationId,
-    host: HostName,
-    probe: AttemptId,
-    tries: int,
-    reason: str,
-    fatal: Outcome | None = None,
-    retry_after: float | None = None,
-) -> Result:
-    progress = parts.store.missed(operation, host, probe, reason, fatal)
-    return _forward_result(parts, operation, host, progress, tries, retry_after, reason)
-
-
-def _forward_result(
-    parts: Parts,
-    operation: OperationId,
-    host: HostName,
-    progress: Progress,
-    tries: int,
-    retry_after: float | None = None,
-    reason: str = "",
-) -> Result:
-    match progress.next:
-        case Forward.DONE:
-            if progress.last:  # refused if a step failed; the callback would decide the same, and later
-                parts.store.decide(operation, Decision.COMMIT, "")
-            return Result(Next.DONE, str(progress.outcome))
-        case Forward.FAILED:
-            reason = progress.reason or "failed"
-            parts.store.decide(operation, Decision.ROLL_BACK, why_failed(host, reason))
-            return Result(Next.FAILED, reason)
-        case Forward.OPEN | Forward.MISSED:
-            delay = parts.forward_backoff.delay(tries, parts.clock.jitter())
-            if retry_after is not None:
-                delay = max(delay, min(retry_after, parts.retry_after_cap))
-            return wait(parts, operation, host, delay, reason)
-    return Result(Next.ABORTED, "aborted")
+    return this.came_to(progress, said.retry_after, f"{METHODS[action]} {said.text}")

@@ -122,7 +122,7 @@ def _repair(
     operation = OperationId(parts.clock.new_id())
     hosts = tuple(HostRef(drift.host, drift.end.fingerprint) for drift in mended)
     ends = {drift.host: drift.end.text for drift in mended}
-    request = Request(operation, group, action, hosts, beat.deadline, PATROL, ends)
+    request = Request(operation, group, action, hosts, beat.deadline, PATROL, repairs=ends)
     try:
         if store.accept(request) is not Accepted.ACCEPTED:
             return None

@@ -8,7 +8,7 @@ from typing import cast
 import redis
 
 from worker.operation.errors import UnknownFormat
-from worker.operation.limits import Limits
+from worker.operation.limits import NAMED_AFTER, Limits
 from worker.operation.model import HostName, Millis, Operation, OperationId, Step
 from worker.store.causes import store_errors
 from worker.store.keys import Keys
@@ -44,7 +44,7 @@ class Queries:
         with store_errors():
             texts = cast(list[str | None], self._client.hmget(self._keys.steps(operation), hosts))
         steps = [step_from(HostName(h), t, undo_needed=True) for h, t in zip(hosts, texts, strict=True) if t]
-        return [step.host for step in steps if step.undo_misses >= self._limits.max_misses]
+        return [step.host for step in steps if step.undo_misses >= NAMED_AFTER]
 
     def steps(self, operation: OperationId) -> tuple[Step, ...]:
         """Read the steps of an operation, in the natural order of their hosts."""

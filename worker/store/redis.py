@@ -30,6 +30,7 @@ from worker.store.base import (
     Busy,
     Cancelled,
     Forward,
+    Miss,
     Progress,
     Request,
     Settled,
@@ -69,6 +70,7 @@ class RedisStore(RedisEnds):
             self._limits.patience,
             self._limits.memory_watermark,
             json.dumps(dict(request.repairs)) if request.repairs else "",
+            "" if request.retries is None else request.retries,
         )
         match said[0]:
             case "stale":
@@ -104,7 +106,6 @@ class RedisStore(RedisEnds):
                 attempt,
                 self._limits.send_within,
                 self._limits.call,
-                self._limits.max_writes,
             )
         )
 
@@ -114,12 +115,13 @@ class RedisStore(RedisEnds):
         host: HostName,
         probe: AttemptId,
         reason: str,
+        miss: Miss,
         fatal: Outcome | None = None,
     ) -> Progress:
-        """Count a GET that told nothing; fail the step after too many, or at once with `fatal`."""
+        """Count a GET that told nothing; fail the step when its time or its retries are spent."""
         return _progress(
             self._scripts.strings(
-                "missed", operation, host, probe, reason, fatal or "", self._limits.max_misses
+                "missed", operation, host, probe, reason, miss, fatal or "", self._limits.host_patience
             )
         )
 
@@ -245,8 +247,10 @@ def _progress(said: list[str]) -> Progress:
             return Progress(step, outcome=Outcome(said[1]), last="last" in said[2:])
         case Forward.FAILED:
             return Progress(step, reason=said[1])
+        case Forward.OPEN:
+            return Progress(step, left=int(said[1]))
         case Forward.MISSED:
-            return Progress(step, misses=int(said[1]))
+            return Progress(step, misses=int(said[1]), left=int(said[2]))
     return Progress(step)
 
 

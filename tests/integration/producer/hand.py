@@ -9,9 +9,10 @@ import redis
 from producer.handle import Operation
 from tests.waiting import eventually
 from worker.inventory import load_inventory
+from worker.operation.limits import NAMED_AFTER
 from worker.operation.model import AttemptId, Decision, HostName, OperationId, Outcome, Presence, Seen
 from worker.settings import Settings
-from worker.store.base import Verdict
+from worker.store.base import Miss, Verdict
 from worker.store.connection import client, connect
 from worker.store.keys import Keys
 
@@ -67,7 +68,9 @@ class Hand:
 
     def lose(self, operation: Operation, host: HostName) -> None:
         """A host that never answered: its step fails."""
-        self.store.missed(operation.id, host, next(self._ids), "connection refused", Outcome.UNREACHABLE)
+        self.store.missed(
+            operation.id, host, next(self._ids), "connection refused", Miss.UNUSABLE, Outcome.UNREACHABLE
+        )
 
     def decide(self, operation: Operation, decision: Decision) -> None:
         self.store.decide(operation.id, decision, "node2: unreachable (connection refused)")
@@ -87,5 +90,5 @@ class Hand:
 
     def stall(self, operation: Operation, host: HostName) -> None:
         """A host that is away during the rollback, for long enough to be named."""
-        for _ in range(self.settings.max_misses):
+        for _ in range(NAMED_AFTER):
             self.store.postpone(operation.id, host, 60_000, "connection refused", next(self._ids))

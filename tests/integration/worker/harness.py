@@ -32,6 +32,7 @@ SHORT = {
     "call_timeout": "2",
     "send_within": "1",
     "settle_seconds": "1",
+    "patience": "2",
     "backoff_base": "0.1",
     "backoff_cap": "1",
     "rollback_backoff_cap": "2",
@@ -167,18 +168,24 @@ class Bench:
         self.beat()
         self.worker()
 
-    def accept(self, action: Action, group: GroupId | None = None, key: str | None = None) -> OperationId:
+    def accept(
+        self,
+        action: Action,
+        group: GroupId | None = None,
+        key: str | None = None,
+        retries: int | None = None,
+    ) -> OperationId:
         """Record an operation without publishing anything."""
         operation = OperationId(key or secrets.token_hex(6))
         hosts = tuple(host.ref for host in self.inventory)
         deadline = round(self.settings.deadline * 1000)
-        request = Request(operation, group or self.group, action, hosts, deadline, "test")
+        request = Request(operation, group or self.group, action, hosts, deadline, "test", retries)
         assert self.store.accept(request) is Accepted.ACCEPTED
         return operation
 
-    def start(self, action: Action, group: GroupId | None = None) -> OperationId:
+    def start(self, action: Action, group: GroupId | None = None, retries: int | None = None) -> OperationId:
         """Record an operation and publish its chord."""
-        operation = self.accept(action, group)
+        operation = self.accept(action, group, retries=retries)
         publish_forward(self.app, operation, group or self.group, action, self.hosts)
         return operation
 

@@ -15,9 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from worker.celery import Lockstep, make_app
-from worker.host import METHODS
 from worker.inventory import load_inventory
-from worker.operation.answer import ProbeAnswer, WriteAnswer
+from worker.operation.answer import METHODS, ProbeAnswer, WriteAnswer
 from worker.operation.model import Action, AttemptId, GroupId, HostName
 from worker.operation.ports import HostApi
 from worker.settings import Settings, load_settings

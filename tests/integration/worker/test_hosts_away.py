@@ -54,7 +54,15 @@ def test_rollback_does_not_wait_for_a_host_that_hangs(shared: Parts, tmp_path: P
         bench.close()
 
 
-def test_a_worker_with_another_inventory_writes_nothing(bench: Bench, tmp_path: Path) -> None:
+def test_a_worker_with_another_inventory_writes_nothing(shared: Parts, tmp_path: Path) -> None:
+    bench = Bench(*shared, tmp_path / "bench", {"deadline": "5"})
+    try:
+        _with_another_inventory(bench, tmp_path)
+    finally:
+        bench.close()
+
+
+def _with_another_inventory(bench: Bench, tmp_path: Path) -> None:
     other = tmp_path / "other.yaml"
     urls = list(bench.cluster.nodes.values())
     swapped = [urls[1], urls[0], urls[2]]
@@ -66,4 +74,5 @@ def test_a_worker_with_another_inventory_writes_nothing(bench: Bench, tmp_path: 
     end = bench.end(bench.start(Action.CREATE))
     assert end.operation.state is State.ROLLED_BACK
     assert "another URL" in (end.operation.reason or "")
+    assert "the deadline leaves no time" in (end.operation.reason or "")
     assert not any(bench.effects(host) for host in ("node1", "node2"))

@@ -50,8 +50,21 @@ class Request:
     deadline: int
     """Milliseconds from now."""
     created_by: str
+    retries: int | None = None
+    """A host is given up after so many tries beyond the first; None bounds them by time alone."""
     repairs: Mapping[HostName, str] = field(default_factory=dict)
     """For a repair: what the ends of these hosts must still say (see `worker.store.ends`)."""
+
+
+class Miss(StrEnum):
+    """What a GET that told nothing says about its host."""
+
+    ANSWERED = "answered"
+    """It answered, for instance 500: the deadline alone bounds how often it is asked."""
+    UNUSABLE = "unusable"
+    """No answer at all, or none that can be read: the host is given up after `host_patience` of these."""
+    UNASKED = "unasked"
+    """Nothing: this worker does not know the host as the record does. It is not counted."""
 
 
 class Forward(StrEnum):
@@ -78,6 +91,8 @@ class Progress:
     reason: str | None = None
     misses: int = 0
     """The probes in a row that told nothing."""
+    left: int = field(default=0, compare=False)
+    """OPEN or MISSED: milliseconds to the deadline; not above 0 once it has passed."""
     last: bool = False
     """DONE, and it was the last host without an outcome: it is time to decide."""
 

@@ -23,6 +23,7 @@ from worker.store.base.answers import (
     Accepted,
     Busy,
     Cancelled,
+    Miss,
     Progress,
     Request,
     Settled,
@@ -49,9 +50,13 @@ class Transitions(Protocol):
         host: HostName,
         probe: AttemptId,
         reason: str,
+        miss: Miss,
         fatal: Outcome | None = None,
     ) -> Progress:
-        """Count a GET that told nothing; fail the step after too many, or at once with `fatal`."""
+        """Count a GET that told nothing; fail the step when its time or its retries are spent.
+
+        With `fatal` the step fails at once, and has that outcome unless it was touched.
+        """
         ...
 
     def finish(

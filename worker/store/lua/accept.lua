@@ -1,7 +1,8 @@
 -- accept: record a new operation and take its group's lock.
 -- ARGV  3 group, 4 action, 5 payload fingerprint, 6 hosts as JSON [[name, fingerprint], ...],
 --       7 deadline in ms from now, 8 who, 9 patience in ms, 10 memory watermark (share of maxmemory),
---       11 for a repair: what `ends` must still say, as JSON {host: text}; otherwise ''
+--       11 for a repair: what `ends` must still say, as JSON {host: text}; otherwise '',
+--       12 tries beyond the first after which a host is given up ('' for no bound but time)
 -- Returns  accepted | existing | reused | paused + a host, its pause as JSON and how many hosts are |
 --          busy + the lock's owner | full + used and maximum bytes | stale
 -- Atomic, because the lock, the record and its due time must exist together or not at all: whoever dies
@@ -57,6 +58,7 @@ local deadline = NOW + tonumber(ARGV[7])
 redis.call('HSET', OP, 'format', FORMAT, 'group', ARGV[3], 'action', ARGV[4], 'state', 'applying',
   'payload', ARGV[5], 'total', #hosts, 'failed', 0, 'created_at', NOW, 'created_by', ARGV[8],
   'deadline_at', deadline, 'progress_at', NOW, 'resumed', 0, 'patience', ARGV[9])
+if ARGV[12] ~= '' then redis.call('HSET', OP, 'retries', ARGV[12]) end
 redis.call('SET', lock, ID)
 redis.call('ZADD', OPERATIONS, NOW, ID)
 redis.call('ZADD', DUE, math.min(NOW + tonumber(ARGV[9]), deadline), ID)

@@ -1,6 +1,6 @@
 -- begin: record what a GET showed, and open an attempt if a write is needed.
 -- ARGV  3 host, 4 its URL's fingerprint, 5 presence seen, 6 body seen, 7 attempt id,
---       8 send_within, 9 call (ms), 10 most writes
+--       8 send_within, 9 call (ms)
 -- Returns  aborted | elsewhere | done + outcome | failed + reason | send
 -- Atomic, because the attempt must be open before anything is sent, and must not open after the decision.
 local op, refused = load_operation()
@@ -13,7 +13,7 @@ if step.fingerprint ~= ARGV[4] then return { 'elsewhere' } end
 if step.outcome then return { 'done', step.outcome } end
 if step.attempts[id] and is_open(step.attempts[id]) then return { 'send' } end
 
-step.misses = nil
+step.misses, step.silent, step.silent_at = nil, nil, nil
 if not step.before then -- the first writer wins; never probed again
   step.before = seen
   if op.action == 'delete' and seen == 'present' then step.body = ARGV[6] end
@@ -26,7 +26,7 @@ if seen == op.target then
   return { 'done', step.outcome }
 end
 local writes = count(step, function(attempt) return not attempt.undo end)
-if writes >= tonumber(ARGV[10]) then
+if op.retries and writes > op.retries then
   local last = 'no answer'
   for _, attempt in pairs(step.attempts) do
     if attempt.n == writes and attempt.answer then last = attempt.answer end

@@ -1,7 +1,7 @@
 -- finish: record what came of a forward write.
 -- ARGV  3 host, 4 attempt id, 5 verdict (applied | already | refused | not_applied | unknown | misdirected),
 --       6 the answer in a few words
--- Returns  aborted | done + outcome | failed + reason | open (nothing is settled: try again)
+-- Returns  aborted | done + outcome | failed + reason | open (nothing is settled: try again) + ms to the deadline
 -- Atomic, because before and outcome may change only while the operation is undecided.
 local op, refused = load_operation()
 if refused then return refused end
@@ -39,6 +39,6 @@ if not op.ended then progressed(op) end
 end_when_served(op)
 announce('answer', host)
 if op.decision then return { 'aborted' } end
-if not step.outcome then return { 'open' } end
+if not step.outcome then return { 'open', tostring(op.left) } end
 if step.outcome == 'applied' or step.outcome == 'unchanged' then return { 'done', step.outcome } end
 return { 'failed', step.reason }

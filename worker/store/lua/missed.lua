@@ -1,11 +1,13 @@
--- missed: a forward GET told nothing; too many in a row fail the step.
--- ARGV  3 host, 4 id of this probe, 5 reason, 6 outcome if the step is to fail at once (or ''), 7 most misses
--- Returns  aborted | done + outcome | failed + reason | missed + how many in a row
+-- missed: a forward GET told nothing. The step fails once its host has been without a usable answer for too long, or
+-- once the operation's retries are spent; until then its time is the operation's deadline.
+-- ARGV  3 host, 4 id of this probe, 5 reason, 6 what it says of the host (answered | unusable | unasked),
+--       7 outcome if the step is to fail at once (or ''), 8 how long a host may be without a usable answer (ms)
+-- Returns  aborted | done + outcome | failed + reason | missed + how many in a row + ms to the deadline
 -- Atomic, because the count and the outcome that follows from it belong together.
 local op, refused = load_operation()
 if refused then return refused end
 if not op or op.ended or op.decision then return { 'aborted' } end
-local host = ARGV[3]
+local host, miss, fatal = ARGV[3], ARGV[6], ARGV[7]
 local step = load_step(host)
 if not step then return { 'aborted' } end
 if step.outcome then
@@ -14,13 +16,22 @@ if step.outcome then
   if failed and step.miss_id == ARGV[4] then return { 'failed', step.reason } end
   return { 'done', step.outcome }
 end
-if step.miss_id ~= ARGV[4] then -- the same probe is counted once, however often this call is repeated
+if miss == 'unasked' then
+  step.silent_at = nil -- the time until somebody asks the host again is not the host's
+elseif step.miss_id ~= ARGV[4] then -- the same probe is counted once, however often this call is repeated
   step.miss_id = ARGV[4]
   step.misses = (step.misses or 0) + 1
+  if miss == 'answered' then
+    step.silent, step.silent_at = nil, nil
+  else
+    step.silent = (step.silent or 0) + (step.silent_at and NOW - step.silent_at or 0)
+    step.silent_at = NOW
+  end
 end
 step.reason = ARGV[5]
-if ARGV[6] ~= '' or step.misses >= tonumber(ARGV[7]) then
-  local outcome = ARGV[6] ~= '' and ARGV[6] or 'unreachable'
+local spent = op.retries and (step.misses or 0) > op.retries
+if fatal ~= '' or spent or (step.silent or 0) >= tonumber(ARGV[8]) then
+  local outcome = fatal ~= '' and fatal or 'unreachable'
   set_outcome(host, step, next(step.attempts) and 'unknown' or outcome, ARGV[5])
   save_step(host)
   progressed(op)
@@ -30,4 +41,4 @@ end
 save_step(host)
 progressed(op)
 announce('miss', host)
-return { 'missed', tostring(step.misses) }
+return { 'missed', tostring(step.misses or 0), tostring(op.left) }

@@ -16,7 +16,7 @@ local operation -- as read, false if there is none
 local function load_operation()
   if operation ~= nil then return operation or nil end
   local got = redis.call('HMGET', OP, 'format', 'group', 'action', 'state', 'decision', 'ended', 'abandoned', 'repairs',
-    'resumed', 'patience')
+    'resumed', 'patience', 'deadline_at', 'retries')
   operation = false
   if not got[1] then return nil end
   if got[1] ~= FORMAT then return nil, redis.error_reply('LOCKSTEPFORMAT ' .. got[1]) end
@@ -24,6 +24,7 @@ local function load_operation()
     group = got[2], action = got[3], state = got[4], decision = got[5] or nil,
     ended = got[6] == '1', abandoned = got[7] == '1', repairs = got[8] == '1',
     resumed = tonumber(got[9]), patience = tonumber(got[10]),
+    left = tonumber(got[11]) - NOW, retries = tonumber(got[12]),
     target = got[3] == 'create' and 'present' or 'absent',
   }
   return operation

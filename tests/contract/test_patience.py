@@ -1,0 +1,171 @@
+"""How long a forward step goes on trying: the deadline bounds it, and a host's silence sooner."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from tests.contract.bench import LIMITS, Bench, MemoryBench
+from tests.contract.driver import ABSENT, GROUP, LONG, A, Driver
+from worker.clock import SystemClock
+from worker.operation.answer import ProbeAnswer, Probed, WriteAnswer, Wrote
+from worker.operation.backoff import Backoff
+from worker.operation.model import Action, AttemptId, Decision, GroupId, HostName, Outcome, Seen
+from worker.steps import Next, Parts, forward
+from worker.steps.forward import NO_TIME
+from worker.store.base import Forward, Miss, Progress, Verdict
+
+PATIENCE = LIMITS.host_patience
+MANY = 60
+
+
+@pytest.fixture
+def create(bench: Bench) -> Driver:
+    return boundless(bench)
+
+
+def boundless(bench: Bench, deadline: int = LONG) -> Driver:
+    """An operation whose tries nobody counts."""
+    driver = Driver(bench)
+    driver.retries = None
+    return driver.accepted((A,), deadline)
+
+
+def test_a_host_that_answers_errors_is_asked_as_long_as_the_deadline_lets_it(create: Driver) -> None:
+    for n in range(MANY):
+        assert create.missed(A, f"p{n}") == Progress(Forward.MISSED, misses=n + 1)
+        create.bench.pass_time(2)
+    said = create.missed(A, "another")
+    assert 0 < said.left <= LONG - MANY
+    assert create.step(A).outcome is None
+
+
+def test_a_host_whose_writes_fail_is_written_to_as_long_as_the_deadline_lets_it(create: Driver) -> None:
+    for n in range(MANY):
+        assert create.begin(A, f"a{n}").next is Forward.SEND
+        said = create.finish(A, f"a{n}", Verdict.UNKNOWN, "500")
+        assert said.next is Forward.OPEN
+        assert 0 < said.left <= LONG
+    assert create.begin(A, "last").next is Forward.SEND
+
+
+def test_a_silent_host_is_given_up_after_the_patience(create: Driver) -> None:
+    assert silent(create, "p1").next is Forward.MISSED
+    create.bench.pass_time(PATIENCE // 2)
+    assert silent(create, "p2").next is Forward.MISSED
+    create.bench.pass_time(PATIENCE)
+    assert silent(create, "p3").next is Forward.FAILED
+    assert create.step(A).outcome is Outcome.UNREACHABLE
+
+
+@pytest.mark.parametrize("sign", ["a miss that answered", "a look that showed something"])
+def test_any_answer_begins_the_patience_anew(create: Driver, sign: str) -> None:
+    silent(create, "p1")
+    create.bench.pass_time(PATIENCE - 5)
+    if sign == "a miss that answered":
+        create.missed(A, "p2")
+    else:
+        create.begin(A, "a1")
+    create.bench.pass_time(PATIENCE)
+    assert silent(create, "p3").next is Forward.MISSED
+    create.bench.pass_time(PATIENCE)
+    assert silent(create, "p4").next is Forward.FAILED
+
+
+def test_a_silence_told_twice_is_counted_once(create: Driver) -> None:
+    silent(create, "p1")
+    create.bench.pass_time(PATIENCE)
+    assert silent(create, "p1").next is Forward.MISSED
+
+
+def test_a_worker_that_does_not_know_the_host_spends_nothing(bench: Bench) -> None:
+    create = Driver(bench)
+    create.retries = 0
+    create.accepted((A,))
+    for n in range(MANY):
+        said = create.missed(A, f"p{n}", "unknown here", Miss.UNASKED)
+        assert (said.next, said.misses) == (Forward.MISSED, 0)
+        assert said.left > 0
+    assert create.step(A).reason == "unknown here"
+    assert create.begin(A, "a1").next is Forward.SEND
+
+
+def test_nor_does_the_time_until_another_worker_asks(create: Driver) -> None:
+    silent(create, "p1")
+    create.missed(A, "p2", "unknown here", Miss.UNASKED)
+    create.bench.pass_time(PATIENCE)
+    assert silent(create, "p3").next is Forward.MISSED
+    create.bench.pass_time(PATIENCE)
+    assert silent(create, "p4").next is Forward.FAILED
+
+
+def test_it_ends_with_the_decision(create: Driver) -> None:
+    create.roll_back()
+    assert create.missed(A, "p1", "unknown here", Miss.UNASKED).next is Forward.ABORTED
+
+
+def silent(create: Driver, probe: str) -> Progress:
+    return create.missed(A, probe, "GET answer lost: read time-out", Miss.UNUSABLE)
+
+
+class Host:
+    """Answers a GET as told, and every write with 500."""
+
+    fingerprint = "url-of-a"
+
+    def __init__(self, seen: Seen | None, retry_after: float | None = None) -> None:
+        self.seen, self.retry_after = seen, retry_after
+
+    def probe(self, group: GroupId) -> ProbeAnswer:
+        if self.seen is not None:
+            return ProbeAnswer(Probed.SEEN, "404", self.seen)
+        return ProbeAnswer(Probed.NO_INFORMATION, "503", retry_after=self.retry_after)
+
+    def write(
+        self, action: Action, group: GroupId, attempt: AttemptId, send_before: float, body: str | None = None
+    ) -> WriteAnswer:
+        return WriteAnswer(Wrote.UNKNOWN, "500")
+
+
+class Longest(SystemClock):
+    """Draws the longest delay."""
+
+    def jitter(self) -> float:
+        return 1.0
+
+
+def parts(memory: MemoryBench, host: Host | None) -> Parts:
+    def find(_: HostName) -> Host | None:
+        return host
+
+    return Parts(memory.memory, find, Longest(), LIMITS, Backoff(1, 8), Backoff(1, 60), 60.0)
+
+
+@pytest.mark.parametrize("host", [Host(None), Host(ABSENT), None], ids=["looks", "writes", "not known"])
+def test_the_last_try_comes_while_there_is_time_for_it(memory: MemoryBench, host: Host | None) -> None:
+    create = boundless(memory, deadline=5000)
+    early = forward(parts(memory, host), create.id, GROUP, Action.CREATE, A, 2)
+    assert (early.next, early.delay) == (Next.AGAIN, 2.0)
+    late = forward(parts(memory, host), create.id, GROUP, Action.CREATE, A, 6)
+    assert late.next is Next.AGAIN
+    assert 3 < late.delay < 5, "8 s would be past the deadline"
+    memory.pass_time(4900)
+    over = forward(parts(memory, host), create.id, GROUP, Action.CREATE, A, 7)
+    assert over.next is Next.FAILED
+    assert over.text.endswith(NO_TIME)
+    assert create.kept().decision is Decision.ROLL_BACK
+    assert create.kept().reason == f"a: {over.text}"
+
+
+def test_a_wait_that_the_host_asks_for_is_never_cut(memory: MemoryBench) -> None:
+    create = boundless(memory, deadline=5000)
+    assert forward(parts(memory, Host(None, 4)), create.id, GROUP, Action.CREATE, A, 1).delay == 4
+    over = forward(parts(memory, Host(None, 10)), create.id, GROUP, Action.CREATE, A, 2)
+    assert (over.next, over.text) == (Next.FAILED, f"GET 503; {NO_TIME}")
+
+
+def test_a_longer_wait_for_the_host_is_kept_in_the_record(memory: MemoryBench) -> None:
+    create = boundless(memory)
+    some = replace(parts(memory, Host(None, 20)), retry_after_cap=10.0)
+    assert forward(some, create.id, GROUP, Action.CREATE, A, 1).next is Next.LATER
