@@ -19,7 +19,7 @@ from worker.store.redis import RedisStore
 
 PREFIX = "t:"
 LIMITS = Limits(
-    send_within=20, call=30, settle=25, patience=60_000, longest_countdown=8_000, host_patience=40
+    send_within=20, call=30, settle=25, patience=60_000, longest_countdown=8_000, host_patience=1_000
 )
 WORKING_SETS = ("todo", "undo", "open", "waits")
 

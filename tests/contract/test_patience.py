@@ -52,7 +52,6 @@ def test_a_host_whose_writes_fail_is_written_to_as_long_as_the_deadline_lets_it(
 
 def test_a_silent_host_is_given_up_after_the_patience(create: Driver) -> None:
     assert silent(create, "p1").next is Forward.MISSED
-    create.bench.pass_time(PATIENCE // 2)
     assert silent(create, "p2").next is Forward.MISSED
     create.bench.pass_time(PATIENCE)
     assert silent(create, "p3").next is Forward.FAILED
