@@ -23,5 +23,6 @@ The map:
     workflow     an operation -> its messages   tasks/            thin Celery shells around the steps
     celery       the application and its settings
     address, reaching   where Redis is, and with which options it is reached
+    forks        what threads share starts anew in a forked child
     telemetry/   the heartbeat that probes read, metrics, logs, and what Flower shows
 """

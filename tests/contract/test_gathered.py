@@ -32,8 +32,9 @@ class Gate:
     """Holds back what goes to Redis until so many calls wait, and lets them through in one run."""
 
     def __init__(self, store: RedisStore) -> None:
-        self._gathering: Gathering = store._scripts._gathering
-        self._send = self._gathering._send
+        self._scripts = store._scripts
+        self._open: Gathering = self._scripts._gathering
+        self._send = self._open._send
         self._reached, self._through = Event(), Event()
         self.sent: list[dict[Kind, int]] = []
 
@@ -46,7 +47,7 @@ class Gate:
 
     def together(self, calls: Sequence[Callable[[], T]], first: Callable[[], object]) -> list[T]:
         """Make the calls, in this order, in one run behind a first one that does not matter."""
-        self._gathering._send = self._hold
+        self._scripts._gathering = gated = Gathering(self._hold)
         step = Event()
         with ThreadPoolExecutor(len(calls) + 1) as pool:
             opening = pool.submit(first)
@@ -54,12 +55,12 @@ class Gate:
             made = []
             for n, call in enumerate(calls, 1):
                 made.append(pool.submit(call))
-                while len(self._gathering._waiting) < n:
+                while gated._calls.qsize() < n:
                     step.wait(0.001)
             self._through.set()
             opening.result(SOON)
             said = [each.result(SOON) for each in made]
-        self._gathering._send = self._send
+        self._scripts._gathering = self._open
         self._reached.clear()
         self._through.clear()
         return said

@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import ast
+import gc
+import math
+import os
+import signal
 import threading
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from types import FrameType
 
 import pytest
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from worker.operation.errors import StoreUnavailable
 from worker.operation.model import OperationId
-from worker.store import gathering as gathering_module
-from worker.store.gathering import QUICK, Arguments, Gathering, Kind
+from worker.store.gathering import Arguments, Gathering, Kind
+from worker.store.keys import Keys
+from worker.store.replicas import Replicas
+from worker.store.scripts import Scripts
 
 SOON = 10.0
 BEGIN: Kind = ("begin", OperationId("op-1"))
@@ -32,7 +45,7 @@ class Wire:
         if len(self.sent) == 1:
             self.reached.set()
             assert self.through.wait(SOON)
-            if self._first:
+            if self._first is not None:
                 raise self._first
         return {kind: [f"{kind[0]} {host}" for (host,) in same] for kind, same in calls.items()}
 
@@ -46,7 +59,7 @@ def ask(pool: ThreadPoolExecutor, gathering: Gathering, wire: Wire, wanted: int)
         for each in range(1, wanted)
     ]
     until = threading.Event()
-    while len(gathering._waiting) < len(others):
+    while gathering._calls.qsize() < len(others):
         until.wait(0.001)
     wire.through.set()
     return [first, *others]
@@ -86,74 +99,144 @@ def test_an_error_of_one_kind_is_not_heard_by_the_others() -> None:
         gathering.run(FINISH, ("host-1",))
 
 
-def test_an_interrupted_sender_leaves_nobody_waiting() -> None:
-    wire = Wire(KeyboardInterrupt())
+def test_a_sending_that_breaks_off_is_an_error_to_those_that_were_sent() -> None:
+    wire = Wire(SystemExit())
     gathering = Gathering(wire)
-    heard: list[BaseException] = []
-
-    def interrupted() -> None:
-        try:
-            gathering.run(BEGIN, ("host-0",))
-        except KeyboardInterrupt as error:
-            heard.append(error)
-
-    sender = threading.Thread(target=interrupted)
-    sender.start()
-    assert wire.reached.wait(SOON)
-    with ThreadPoolExecutor(1) as pool:
-        other = pool.submit(gathering.run, FINISH, ("host-1",))
-        wire.through.set()
-        assert other.result(SOON) == "finish host-1"
-    sender.join(SOON)
-    assert len(heard) == 1
+    with ThreadPoolExecutor(3) as pool:
+        first, *others = ask(pool, gathering, wire, 3)
+        with pytest.raises(StoreUnavailable, match="interrupted"):
+            first.result(SOON)
+        assert [each.result(SOON) for each in others] == ["begin host-1", "finish host-2"]
 
 
-def test_who_is_interrupted_while_calls_are_gathered_leaves_nobody_waiting(
-    monkeypatch: pytest.MonkeyPatch,
+class Interrupt(BaseException):
+    """What a signal handler raises."""
+
+
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Let a signal raise an Interrupt in the main thread."""
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        raise Interrupt
+
+    before = signal.signal(signal.SIGUSR1, handle)
+    yield
+    signal.signal(signal.SIGUSR1, before)
+
+
+def test_whoever_is_interrupted_while_its_call_is_on_its_way_leaves_nobody_waiting(
+    interruptible: None,
 ) -> None:
     wire = Wire()
-    wire.through.set()
     gathering = Gathering(wire)
-    monkeypatch.setattr(gathering_module, "WITHIN", SOON)  # calls always come in quickly
-    for n in range(QUICK):
-        gathering.run(BEGIN, (f"host-{n}",))
+    with ThreadPoolExecutor(2) as pool:
 
-    def interrupt(_: float) -> None:
-        monkeypatch.undo()
-        raise KeyboardInterrupt
+        def interrupt() -> object:
+            assert wire.reached.wait(SOON)
+            os.kill(os.getpid(), signal.SIGUSR1)
+            return gathering.run(FINISH, ("host-1",))
 
-    monkeypatch.setattr("time.sleep", interrupt)
-    with pytest.raises(KeyboardInterrupt):
-        gathering.run(BEGIN, ("host-8",))
-    with ThreadPoolExecutor(1) as pool:
-        assert pool.submit(gathering.run, FINISH, ("host-9",)).result(SOON) == "finish host-9"
-    assert {BEGIN: [("host-8",)]} not in wire.sent
-
-
-class InterruptedLock:
-    """Interrupts whoever has just released it, once."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._interrupts = True
-
-    def __enter__(self) -> None:
-        self._lock.acquire()
-
-    def __exit__(self, *_: object) -> None:
-        self._lock.release()
-        if self._interrupts:
-            self._interrupts = False
-            raise KeyboardInterrupt
+        other = pool.submit(interrupt)
+        with pytest.raises(Interrupt):
+            gathering.run(BEGIN, ("host-0",))
+        wire.through.set()
+        assert other.result(SOON) == "finish host-1"
+        assert pool.submit(gathering.run, FINISH, ("host-2",)).result(SOON) == "finish host-2"
 
 
-def test_who_is_interrupted_as_its_turn_comes_leaves_nobody_waiting() -> None:
+def test_what_an_interrupted_caller_asked_for_is_not_sent_if_it_was_not_yet(interruptible: None) -> None:
+    wire = Wire()
+    gathering = Gathering(wire)
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(gathering.run, BEGIN, ("host-0",))
+        assert wire.reached.wait(SOON)
+
+        def interrupt() -> None:
+            until = threading.Event()
+            while not gathering._calls.qsize():
+                until.wait(0.001)
+            os.kill(os.getpid(), signal.SIGUSR1)
+
+        told = pool.submit(interrupt)
+        with pytest.raises(Interrupt):
+            gathering.run(BEGIN, ("host-1",))
+        told.result(SOON)
+        wire.through.set()
+        assert first.result(SOON) == "begin host-0"
+        assert pool.submit(gathering.run, FINISH, ("host-2",)).result(SOON) == "finish host-2"
+    assert wire.sent == [{BEGIN: [("host-0",)]}, {FINISH: [("host-2",)]}]
+
+
+def test_the_sender_ends_with_what_it_sends_for() -> None:
     wire = Wire()
     wire.through.set()
     gathering = Gathering(wire)
-    gathering._lock = InterruptedLock()  # type: ignore[assignment]
-    with pytest.raises(KeyboardInterrupt):
-        gathering.run(BEGIN, ("host-0",))
-    with ThreadPoolExecutor(1) as pool:
-        assert pool.submit(gathering.run, FINISH, ("host-1",)).result(SOON) == "finish host-1"
-    assert wire.sent == [{FINISH: [("host-1",)]}]
+    gathering.run(BEGIN, ("host-0",))
+    sender = gathering._sender
+    assert sender is not None
+    del gathering
+    sender.join(SOON)
+    assert not sender.is_alive()
+
+
+def test_a_store_that_nobody_holds_has_no_thread() -> None:
+    before = set(threading.enumerate())
+    client = redis.Redis(port=1, retry=Retry(NoBackoff(), 0))
+    scripts = Scripts(client, Keys("t:"), Replicas("fence", 0, 0))
+    with pytest.raises(StoreUnavailable):
+        scripts.run("tally", OperationId("op-1"))
+    del scripts
+    gc.collect()  # an error and the frames that it passed hold one another
+    for sender in set(threading.enumerate()) - before:
+        sender.join(SOON)
+    assert set(threading.enumerate()) <= before
+
+
+def test_a_forked_child_sends_for_its_own_threads(tmp_path: Path) -> None:
+    """The fork comes while a call is on its way and another waits; the child has neither, nor a sender."""
+    wire = Wire()
+    gathering = Gathering(wire)
+    with ThreadPoolExecutor(2) as pool:
+        asked = ask_without_waiting(pool, gathering, wire)
+        child = os.fork()
+        if child == 0:
+            try:
+                wire.through.set()
+                with ThreadPoolExecutor(2) as own:
+                    said = [own.submit(gathering.run, FINISH, (f"child-{n}",)) for n in range(2)]
+                    told = [each.result(SOON) for each in said]
+                (tmp_path / "said").write_text(repr([told, wire.sent[1:]]))
+            finally:
+                os._exit(0)
+        wait_for(child)
+        wire.through.set()
+        assert [each.result(SOON) for each in asked] == ["begin host-0", "finish host-1"]
+    told, sent = ast.literal_eval((tmp_path / "said").read_text())
+    assert told == ["finish child-0", "finish child-1"]
+    hosts = sorted(host for calls in sent for same in calls.values() for (host,) in same)
+    assert hosts == ["child-0", "child-1"]
+
+
+def ask_without_waiting(
+    pool: ThreadPoolExecutor, gathering: Gathering, wire: Wire
+) -> tuple[Future[object], Future[object]]:
+    """Have one call on its way, and one waiting."""
+    first = pool.submit(gathering.run, BEGIN, ("host-0",))
+    assert wire.reached.wait(SOON)
+    second = pool.submit(gathering.run, FINISH, ("host-1",))
+    until = threading.Event()
+    while not gathering._calls.qsize():
+        until.wait(0.001)
+    return first, second
+
+
+def wait_for(child: int) -> None:
+    """Reap a child; one that hangs is killed, and fails the test by what it has not written."""
+    ends = time.monotonic() + SOON
+    until = threading.Event()
+    while os.waitpid(child, os.WNOHANG) == (0, 0):
+        if time.monotonic() > ends:
+            os.kill(child, signal.SIGKILL)
+            ends = math.inf
+        until.wait(0.01)

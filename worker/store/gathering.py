@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from queue import Empty, SimpleQueue
 
+from worker.forks import renew_in_children
 from worker.operation.errors import StoreUnavailable
 from worker.operation.model import OperationId
 
@@ -19,111 +20,126 @@ Send = Callable[[Mapping[Kind, Sequence[Arguments]]], Mapping[Kind, Sequence[obj
 MOST = 256
 """Calls sent at once, so that Redis is not held up for long."""
 LINGER = 0.003
-"""Seconds for which calls are gathered before they are sent, while they come in quickly: fewer and larger
+"""Seconds for which a call waits for others before it is sent, while they come in quickly: fewer and larger
 runs cost less CPU here and in Redis, and fewer fsyncs."""
 QUICK, WITHIN = 8, 0.02
 """They come in quickly when so many came within so many seconds."""
 
 
 class _Call:
-    __slots__ = ("arguments", "error", "kind", "leads", "reply", "served", "turn")
+    __slots__ = ("arguments", "asked_at", "kind", "left", "reply")
 
     def __init__(self, kind: Kind, arguments: Arguments) -> None:
         self.kind = kind
         self.arguments = arguments
-        self.leads = False
-        self.served = False
-        self.reply: object = None
-        self.error: BaseException | None = None
-        self.turn = threading.Lock()
-        """Held until the call has been served, or it is this thread's turn to send."""
-        self.turn.acquire()
+        self.asked_at = time.monotonic()
+        self.left = False
+        """Whoever asked was interrupted: what has not been sent yet need not be."""
+        self.reply: SimpleQueue[tuple[object, Exception | None]] = SimpleQueue()
+
+
+_Calls = SimpleQueue[_Call | None]
+"""None ends the sender."""
 
 
 class Gathering:
-    """One thread at a time sends what all have asked for; who asks meanwhile waits for the next turn."""
+    """Threads put their calls into a queue, from which one thread of its own sends all that wait.
+
+    A caller shares nothing with the others but that queue, and waits for its reply in a queue of its own, so
+    whatever interrupts it leaves nothing behind: both queues are C code, which an exception cannot come into.
+    """
 
     def __init__(self, send: Send) -> None:
+        """`send` must hold no reference to this object, or its thread never ends."""
         self._send = send
-        self._process = os.getpid()
-        self._lock = threading.Lock()
-        self._waiting: list[_Call] = []
-        self._sending = False
-        self._arrivals: deque[float] = deque(maxlen=QUICK)
+        self.start_anew()
+        renew_in_children(self)
+
+    def start_anew(self) -> None:
+        """Forget every call and the thread that sends; the next call starts one."""
+        self._calls: _Calls = SimpleQueue()
+        self._starting = threading.Lock()
+        self._sender: threading.Thread | None = None
+
+    def __del__(self) -> None:
+        """End the thread."""
+        self._calls.put(None)
 
     def run(self, kind: Kind, arguments: Arguments) -> object:
-        """Return the reply to one call, or raise what its sending or its script raised."""
-        if self._process != os.getpid():
-            self._forget_threads()
+        """Return the reply to one call, or raise what its sending or its script raised.
+
+        Whoever is interrupted, by Ctrl-C for example, cannot know whether the call was sent.
+        """
+        if self._sender is None:
+            self._start()
         call = _Call(kind, arguments)
         try:
-            with self._lock:
-                self._arrivals.append(time.monotonic())
-                self._waiting.append(call)
-                call.leads = not self._sending
-                self._sending = True
-            if not call.leads:
-                call.turn.acquire()
-            if not call.served:
-                self._serve()
+            self._calls.put(call)
+            reply, error = call.reply.get()
         except BaseException:
-            self._leave(call)
+            call.left = True
             raise
-        if call.error is not None:
-            raise call.error
-        return call.reply
+        if error is not None:
+            raise error
+        return reply
 
-    def _serve(self) -> None:
-        calls: list[_Call] = []
+    def _start(self) -> None:
+        with self._starting:
+            if self._sender is None:
+                sender = threading.Thread(
+                    target=_send_all, args=(self._calls, self._send), name="gathering", daemon=True
+                )
+                sender.start()
+                # Only now: whoever is interrupted before leaves it to the next, and two senders do no harm.
+                self._sender = sender
+
+
+def _send_all(calls: _Calls, send: Send) -> None:
+    """Send what is in the queue, together, until None is."""
+    arrivals: deque[float] = deque(maxlen=QUICK)
+    while (first := calls.get()) is not None:
+        together = [first]
+        _take(calls, together)
+        arrivals.extend(call.asked_at for call in together)
+        now = time.monotonic()
+        if len(arrivals) == QUICK and now - arrivals[0] < WITHIN:
+            time.sleep(max(0.0, first.asked_at + LINGER - now))
+            gathered = len(together)
+            _take(calls, together)
+            arrivals.extend(call.asked_at for call in together[gathered:])
+        if wanted := [call for call in together if not call.left]:
+            _serve(wanted, send)
+    calls.put(None)  # for another sender
+
+
+def _take(calls: _Calls, together: list[_Call]) -> None:
+    while len(together) < MOST:
         try:
-            if len(self._arrivals) == QUICK and time.monotonic() - self._arrivals[0] < WITHIN:
-                time.sleep(LINGER)
-            with self._lock:
-                calls, self._waiting = self._waiting[:MOST], self._waiting[MOST:]
-            self._send_all(calls)
-        except BaseException as error:
-            others = error if isinstance(error, Exception) else StoreUnavailable("sending was interrupted")
-            for call in calls:
-                call.error = others
-            raise
-        finally:
-            for call in calls:
-                call.served = True
-                call.turn.release()
-            with self._lock:
-                self._pass_on()
+            call = calls.get_nowait()
+        except Empty:
+            return
+        if call is None:
+            calls.put(None)
+            return
+        together.append(call)
 
-    def _pass_on(self) -> None:
-        if self._waiting:
-            self._waiting[0].leads = True
-            self._waiting[0].turn.release()
-        else:
-            self._sending = False
 
-    def _leave(self, call: _Call) -> None:
-        with self._lock:
-            if call in self._waiting:
-                self._waiting.remove(call)
-                if call.leads:
-                    self._pass_on()
-
-    def _send_all(self, calls: Sequence[_Call]) -> None:
-        kinds: dict[Kind, list[_Call]] = {}
-        for call in calls:
-            kinds.setdefault(call.kind, []).append(call)
-        replies = self._send({kind: [call.arguments for call in same] for kind, same in kinds.items()})
+def _serve(calls: Sequence[_Call], send: Send) -> None:
+    kinds: dict[Kind, list[_Call]] = {}
+    for call in calls:
+        kinds.setdefault(call.kind, []).append(call)
+    try:
+        replies = send({kind: [call.arguments for call in same] for kind, same in kinds.items()})
         for kind, same in kinds.items():
             reply = replies[kind]
             if isinstance(reply, Exception):
                 for call in same:
-                    call.error = reply
+                    call.reply.put((None, reply))
                 continue
             for call, own in zip(same, reply, strict=True):
-                call.reply = own
-
-    def _forget_threads(self) -> None:
-        """Start anew in a forked child: it has none of the threads that were waiting or sending."""
-        self._process = os.getpid()
-        self._lock = threading.Lock()
-        self._waiting.clear()
-        self._sending = False
+                call.reply.put((own, None))
+    except BaseException as error:  # noqa: BLE001 - a thread has nobody to raise it to
+        # To those that have a reply already it comes too late to matter.
+        told = error if isinstance(error, Exception) else StoreUnavailable("sending was interrupted")
+        for call in calls:
+            call.reply.put((None, told))

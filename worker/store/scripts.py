@@ -25,11 +25,7 @@ class Scripts:
     """
 
     def __init__(self, client: redis.Redis, keys: Keys, replicas: Replicas) -> None:
-        self._client = client
-        self._keys = keys
-        self._replicas = replicas
-        self._texts: dict[str, tuple[str, str]] = {}
-        self._gathering = Gathering(self._send)
+        self._gathering = Gathering(_Wire(client, keys, replicas).send)
 
     def strings(self, name: str, operation: OperationId, *arguments: Argument) -> list[str]:
         """Run a script that returns a list of strings."""
@@ -40,7 +36,17 @@ class Scripts:
         with store_errors():
             return self._gathering.run((name, operation), arguments)
 
-    def _send(self, calls: Mapping[Kind, Sequence[Arguments]]) -> dict[Kind, Sequence[object] | Exception]:
+
+class _Wire:
+    """Sends calls to Redis."""
+
+    def __init__(self, client: redis.Redis, keys: Keys, replicas: Replicas) -> None:
+        self._client = client
+        self._keys = keys
+        self._replicas = replicas
+        self._texts: dict[str, tuple[str, str]] = {}
+
+    def send(self, calls: Mapping[Kind, Sequence[Arguments]]) -> dict[Kind, Sequence[object] | Exception]:
         replies: dict[Kind, Sequence[object] | Exception] = {}
         if self._replicas.behind and self._replicas.concern(calls):
             replies = self._unconfirmed(calls)
