@@ -180,12 +180,12 @@ def test_beat_sends_each_task_once_a_period(
 ) -> None:
     schedule, pass_time = scheduled
     assert schedule.tick() == app.settings.sweep_every
-    assert schedule.sent == [SWEEP, PATROL]
+    assert sorted(schedule.sent) == [PATROL, SWEEP], "those due at the same time come in any order"
     pass_time(app.settings.sweep_every - 0.5)
     assert schedule.tick() == pytest.approx(0.5)
     pass_time(0.5)
     schedule.tick()
-    assert schedule.sent == [SWEEP, PATROL, SWEEP]
+    assert schedule.sent[2:] == [SWEEP]
 
 
 @pytest.mark.parametrize("jump", [-600.0, 600.0])
