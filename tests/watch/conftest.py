@@ -20,6 +20,8 @@ SHORT = {
     # Every longer wait is kept in the record, and ends with a task that the sweep publishes.
     "LOCKSTEP_BACKOFF_CAP": "0.2",
     "LOCKSTEP_SWEEP_EVERY": "0.5",
+    # It would look at the groups of this file once they are a minute old, in tasks that are no operation's.
+    "LOCKSTEP_PATROL_EVERY": "3600",
 }
 
 

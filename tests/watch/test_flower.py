@@ -93,6 +93,7 @@ def configured(monkeypatch: pytest.MonkeyPatch, **variables: str) -> dict[str, o
 def test_the_configuration_sets_what_has_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     assert configured(monkeypatch) == {
         "format_task": shown,
+        "read_only": True,
         "max_tasks": 10_000,
         "inspect_timeout": 5000.0,
         "tasks_columns": "name,args,state,result,received,runtime,worker,uuid",
@@ -100,7 +101,12 @@ def test_the_configuration_sets_what_has_a_reason(monkeypatch: pytest.MonkeyPatc
 
 
 def test_what_the_environment_sets_stays(monkeypatch: pytest.MonkeyPatch) -> None:
-    given = {"FLOWER_MAX_TASKS": "7", "FLOWER_INSPECT_TIMEOUT": "9", "FLOWER_TASKS_COLUMNS": "name"}
+    given = {
+        "FLOWER_MAX_TASKS": "7",
+        "FLOWER_INSPECT_TIMEOUT": "9",
+        "FLOWER_TASKS_COLUMNS": "name",
+        "FLOWER_READ_ONLY": "false",
+    }
     assert configured(monkeypatch, **given) == {"format_task": shown}
 
 

@@ -16,18 +16,23 @@ from typing import TypeAlias
 
 import pytest
 import requests
+from flower.urls import handlers
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from producer.client import ClusterClient
 from producer.stack.child import Child, free_port
 from tests.waiting import eventually
 from tests.watch.conftest import Watched
-from worker.celery import SWEEP
+from worker.celery import CREATE_GROUP, SWEEP, make_app
 from worker.settings import load_settings
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 OPTIONS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync"]
 HOSTS = [f"node{number}" for number in range(1, 6)]
+API = [rule for rule in handlers if isinstance(rule, tuple) and rule[0].startswith("/api/")]
+ACTING = [rule[0] for rule in API if "post" in vars(rule[1])]
+"""The paths of Flower's API that do something."""
+PRESSED = ".btn, .btn-group button, form"
 Row: TypeAlias = dict[str, str]
 
 
@@ -91,13 +96,65 @@ def test_a_search_for_the_id_finds_the_whole_operation_and_nothing_else(
 
 
 def tasks(watched: Watched) -> dict[str, dict[str, object]]:
-    answer = requests.get(f"{watched.flower}/api/tasks", timeout=10)
-    found: dict[str, dict[str, object]] = answer.json()
+    return known(watched.flower)
+
+
+def known(url: str) -> dict[str, dict[str, object]]:
+    found: dict[str, dict[str, object]] = requests.get(f"{url}/api/tasks", timeout=10).json()
     return found
 
 
 def states(watched: Watched, group: str) -> set[object]:
     return {task["state"] for task in tasks(watched).values() if group in str(task["args"])}
+
+
+def workers(url: str) -> list[str]:
+    return list(requests.get(f"{url}/api/workers", params={"refresh": 1}, timeout=30).json())
+
+
+def pressed(browser: Browser, url: str, path: str) -> list[str]:
+    """What the page of a worker or a task has to press."""
+    page = browser.new_page()
+    try:
+        page.goto(f"{url}/{path}")
+        page.locator("#workername, #taskid").first.wait_for(state="attached")
+        return [text.strip() for text in page.locator(PRESSED).all_text_contents()]
+    finally:
+        page.close()
+
+
+def one_under_way(watched: Watched, *flowers: str) -> str:
+    """Tell each Flower of a task that a worker has and will never end."""
+    uuid = "00000000-0000-4000-8000-000000000000"
+    app = make_app(load_settings(**watched.stack.settings))
+    with app.events.default_dispatcher() as events:
+
+        def told() -> bool:
+            events.send("task-received", uuid=uuid, name=CREATE_GROUP, args="team-r", retries=0)
+            return all(uuid in known(flower) for flower in flowers)
+
+        eventually(told, "each has heard of it")
+    app.close()
+    return f"task/{uuid}"
+
+
+def test_flower_has_no_button_that_does_something(browser: Browser, watched: Watched, tmp_path: Path) -> None:
+    with another_flower(watched, tmp_path, FLOWER_READ_ONLY="false") as other:
+        task = one_under_way(watched, other, watched.flower)
+        worker = f"worker/{eventually(lambda: workers(other), 'it knows workers')[0]}"
+        assert "Revoke" in pressed(browser, other, task)
+        assert {"Shut Down", "Grow", "Shrink", "Apply", "Add"} <= set(pressed(browser, other, worker))
+    assert not pressed(browser, watched.flower, task)
+    assert not pressed(browser, watched.flower, worker)
+
+
+@pytest.mark.parametrize("path", ACTING)
+def test_every_call_that_would_do_something_is_refused(watched: Watched, path: str) -> None:
+    named = path.replace(
+        "(.+)", next(iter(tasks(watched))) if "/task/" in path else workers(watched.flower)[0]
+    )
+    answer = requests.post(f"{watched.flower}{named}", timeout=10)
+    assert (answer.status_code, answer.text) == (403, "Read only mode is enabled")
 
 
 def test_every_task_of_an_operation_has_its_root_id_and_names_it(watched: Watched) -> None:
@@ -130,9 +187,9 @@ def test_the_sweep_does_not_push_out_what_people_look_for(watched: Watched) -> N
 
 
 @contextmanager
-def another_flower(watched: Watched, directory: Path) -> Iterator[str]:
+def another_flower(watched: Watched, directory: Path, **variables: str) -> Iterator[str]:
     port = free_port()
-    env = {**watched.stack.env, "FLOWER_DB": str(directory / "flower")}
+    env = {**watched.stack.env, "FLOWER_DB": str(directory / "flower"), **variables}
     command = [sys.executable, "-m", "worker.telemetry.flower", "--address=127.0.0.1", f"--port={port}"]
     with Child("flower", command, directory=directory, env=env) as child:
         eventually(lambda: answers(f"http://127.0.0.1:{port}"), "Flower answers")

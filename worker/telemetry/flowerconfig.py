@@ -1,4 +1,4 @@
-"""Flower's configuration: who may look, how much it remembers, and what a row says.
+"""Flower's configuration: who may look, at what and no more, how much it remembers, and what a row says.
 
 Flower runs this file and takes the names that are its options. What FLOWER_ variables set stays so.
 """
@@ -17,6 +17,10 @@ if refused:
     raise SystemExit(refused)
 
 format_task = shown
+
+if "FLOWER_READ_ONLY" not in os.environ:
+    # Its buttons and its API would stop workers and start tasks: Flower shows, `lockstep` acts.
+    read_only = True
 
 if "FLOWER_TASKS_COLUMNS" not in os.environ:
     tasks_columns = "name,args,state,result,received,runtime,worker,uuid"

@@ -1,4 +1,4 @@
-"""Who may look at Flower: whoever sees it can stop workers."""
+"""Who may look at Flower: it shows groups, hosts and what went wrong."""
 
 from __future__ import annotations
 
