@@ -12,6 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, StreamingResponse
 from pydantic import BaseModel, BeforeValidator, ConfigDict, JsonValue
 
+from mock_api.app import documented
 from mock_api.cluster import Cluster, Member
 from mock_api.explain import explain
 from mock_api.faults import Rule
@@ -64,7 +65,7 @@ FORMAT = {200: {"content": {"application/x-ndjson": {"schema": {"type": "string"
 
 def admin_app(cluster: Cluster) -> FastAPI:
     """Build the admin application of a cluster. Paths without a node name act on every node."""
-    app = FastAPI(title="Cluster admin", version="1", description=__doc__)
+    app = documented("Cluster admin", __doc__ or "")
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:

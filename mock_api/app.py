@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from importlib.resources import files
 from typing import Annotated, Final
 
 from fastapi import FastAPI, Path, Request, Response
+from fastapi.responses import HTMLResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from mock_api.calls import Desk
 from mock_api.faults import Method
+
+DOCS: Final = (files("mock_api") / "docs.html").read_text("utf-8")
 
 
 class Group(BaseModel):
@@ -44,12 +48,22 @@ WRITES: Final = {
 }
 
 
+def documented(title: str, description: str) -> FastAPI:
+    """Build an application whose /docs need no internet: FastAPI's own load their scripts from a CDN."""
+    app = FastAPI(title=title, version="1", description=description, docs_url=None, redoc_url=None)
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs() -> HTMLResponse:
+        return HTMLResponse(DOCS)
+
+    return app
+
+
 def node_app() -> FastAPI:
     """Build the application; `request.state.desk` must be the `Desk` of the node that was called."""
-    app = FastAPI(
-        title="Cluster node",
-        version="1",
-        description="Keeps groups. Unstable on purpose: any call may fail, hang or be cut off, before or "
+    app = documented(
+        "Cluster node",
+        "Keeps groups. Unstable on purpose: any call may fail, hang or be cut off, before or "
         "after it took effect, as the admin API of the cluster has been told.",
     )
 

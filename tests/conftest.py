@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator
+import shutil
+from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
 
 from tests.skips import LISTED, may_be_skipped
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
+# Nothing but this machine can be reached from its pages.
+CHROMIUM_OPTIONS = [
+    *("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync"),
+    "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",
+]
 
 # Examples that failed are kept with the other caches, not in the work tree.
 os.environ.setdefault(
@@ -19,6 +31,20 @@ os.environ.setdefault(
 # A busy machine is slow now and then; a time limit for one example would only report that.
 settings.register_profile("lockstep", parent=settings(), deadline=None)
 settings.load_profile("lockstep")
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """A browser without internet."""
+    from playwright.sync_api import sync_playwright
+
+    found = next(filter(None, map(shutil.which, CHROMIUM)), None)
+    if found is None:
+        pytest.skip("no chromium on PATH; Debian has it: apt-get install chromium")
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=found, args=CHROMIUM_OPTIONS)
+        yield started
+        started.close()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -6,10 +6,12 @@ import json
 import signal
 import subprocess
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 import requests
+from playwright.sync_api import Browser
 
 from mock_api.admin import AdminError
 from tests.integration.mock_process import PATIENCE, NodeClient, Running, cluster, launch
@@ -77,6 +79,27 @@ def test_openapi_is_served_everywhere_and_describes_the_node_api(running: Runnin
     paths = running.nodes["node1"].call("GET", "/openapi.json").json()["paths"]
     assert {"201", "400"} <= set(paths["/v1/group/"]["post"]["responses"])
     assert paths["/v1/group/"]["delete"]["requestBody"]["required"]
+
+
+@pytest.mark.parametrize("of", ["node", "admin"])
+def test_the_docs_need_no_internet_and_can_be_tried(running: Running, browser: Browser, of: str) -> None:
+    url = running.nodes["node1"].url if of == "node" else running.admin.url
+    asked: list[str] = []
+    with closing(browser.new_page()) as page:
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto(f"{url}/docs")
+        described = NodeClient(url).call("GET", "/openapi.json").json()["paths"]
+        page.locator("summary").first.wait_for()
+        assert page.locator("summary code").all_inner_texts() == [
+            path for path, methods in described.items() for _ in methods
+        ]
+        assert all(each.startswith(url) for each in asked)
+        name = "Create a group" if of == "node" else "Add rules after those there are"
+        page.get_by_text(name).click()
+        form = page.locator("details[open]")
+        form.get_by_role("button", name="Send").click()
+        form.get_by_text("team-a" if of == "node" else "fired").first.wait_for()
+        assert form.locator("pre").inner_text().startswith(("201 Created", "200 OK"))
 
 
 def test_the_admin_plants_groups_and_the_history_names_it(running: Running, node: NodeClient) -> None:

@@ -7,7 +7,6 @@ FLOWER_PICTURE names a file for a picture of the page, as docs/flower.png is one
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,8 +15,8 @@ from typing import TypeAlias
 
 import pytest
 import requests
-from flower.urls import handlers
-from playwright.sync_api import Browser, Page, sync_playwright
+from flower.urls import handlers  # type: ignore[import-untyped]
+from playwright.sync_api import Browser, Page
 
 from producer.client import ClusterClient
 from producer.stack.child import Child, free_port
@@ -26,24 +25,12 @@ from tests.watch.conftest import Watched
 from worker.celery import CREATE_GROUP, SWEEP, make_app
 from worker.settings import load_settings
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-OPTIONS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync"]
 HOSTS = [f"node{number}" for number in range(1, 6)]
 API = [rule for rule in handlers if isinstance(rule, tuple) and rule[0].startswith("/api/")]
 ACTING = [rule[0] for rule in API if "post" in vars(rule[1])]
 """The paths of Flower's API that do something."""
 PRESSED = ".btn, .btn-group button, form"
 Row: TypeAlias = dict[str, str]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    if CHROMIUM is None:
-        pytest.skip("no chromium on PATH; Debian has it: apt-get install chromium")
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=CHROMIUM, args=OPTIONS)
-        yield started
-        started.close()
 
 
 def opened(browser: Browser, watched: Watched, words: str) -> Page:
