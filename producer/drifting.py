@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from producer.asking import holds, probe, together
 from worker.inventory import Inventory
+from worker.operation.answer import Probed
 from worker.operation.drift import Drift, End
 from worker.operation.errors import HostUnavailable
 from worker.operation.host import Host
 from worker.operation.model import Action, GroupId, HostName, Millis, OperationId, Presence
 from worker.settings import Settings
 from worker.store.base import Ends
+
+Pair = tuple[GroupId, HostName]
+GROUPS_AT_ONCE = 100
+"""Groups that are compared together: what is found is soon told, and few operations come in between."""
+LOOKS = 3
+"""Times that a group is looked at while operations on it end meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +35,35 @@ class Looked:
     """Hosts that an operation covered, but that the inventory lacks or has under another URL."""
     owner: OperationId | None = None
     """The operation that works on the group: nothing was asked, for its end will be the measure."""
+    overtaken: bool = False
+    """Whenever the hosts were asked, operations ended meanwhile: nothing can be said."""
+
+
+class _Asking:
+    """Asks hosts, many at once. Of one that gave no usable answer, nothing more is asked."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._heard: set[HostName] = set()
+        self._silent: set[HostName] = set()
+
+    def all(self, pairs: Mapping[Pair, Host]) -> dict[Pair, Presence | None]:
+        """Return what each host shows of its group; None for no usable answer."""
+        first = {host.name: pair for pair, host in pairs.items() if host.name not in self._heard}
+        alone = set(first.values())  # one call each, before many are made to a host that may be down
+        rounds = alone, pairs.keys() - alone
+
+        def one(pair: Pair) -> tuple[Pair, Presence | None]:
+            return pair, self._one(pair[0], pairs[pair])
+
+        return dict(answer for each in rounds for answer in together(one, each))
+
+    def _one(self, group: GroupId, host: Host) -> Presence | None:
+        if host.name in self._silent:
+            return None
+        answer, _ = probe(host, group, self._settings)
+        (self._silent if answer.probed is Probed.NO_INFORMATION else self._heard).add(host.name)
+        return holds(answer)
 
 
 def look(
@@ -36,29 +73,48 @@ def look(
 
     Raises StoreUnavailable.
     """
-    for group in groups:
-        owner = store.lock_owner(group)
-        yield Looked(group, owner=owner) if owner else _look(store, inventory, settings, group)
+    asking, left = _Asking(settings), iter(groups)
+    while some := list(islice(left, GROUPS_AT_ONCE)):
+        looked: dict[GroupId, Looked] = {}
+        for _ in range(LOOKS):
+            again = [group for group in some if group not in looked or looked[group].overtaken]
+            looked |= {each.group: each for each in _look(store, inventory, asking, again)}
+        yield from (looked[group] for group in some)
 
 
-def _look(store: Ends, inventory: Inventory, settings: Settings, group: GroupId) -> Looked:
-    ends = store.ends(group)
-    known: dict[HostName, Host] = {}
-    for name, end in ends.items():
-        host = inventory.find(name)
-        if host is not None and host.fingerprint == end.fingerprint:
-            known[name] = host
+def _look(store: Ends, inventory: Inventory, asking: _Asking, groups: Sequence[GroupId]) -> Iterator[Looked]:
+    def begin(group: GroupId) -> tuple[OperationId | None, dict[HostName, End]]:
+        return store.lock_owner(group), store.ends(group)
+
+    began = dict(zip(groups, together(begin, groups), strict=True))
+    known = {
+        group: {name: host for name, end in ends.items() if (host := _known(inventory, name, end))}
+        for group, (owner, ends) in began.items()
+        if owner is None
+    }
+    shown = asking.all({(group, name): host for group, at in known.items() for name, host in at.items()})
     now = store.now()
-    shown_by = together(lambda host: holds(probe(host, group, settings)[0]), known.values())
-    seen = dict(zip(known, shown_by, strict=True))
-    found = {name: _compare(group, name, ends[name], shown, now) for name, shown in seen.items() if shown}
-    store.keep_drift(group, {name: None for name, drift in found.items() if drift is None})
-    return Looked(
-        group,
-        drifts=tuple(drift for drift in found.values() if drift is not None),
-        silent=tuple(name for name, shown in seen.items() if shown is None),
-        strangers=tuple(name for name in ends if name not in known),
-    )
+    for group, (owner, ends) in began.items():
+        if owner is not None:
+            yield Looked(group, owner=owner)
+            continue
+        seen = {name: shown[group, name] for name in known[group]}
+        found = {name: _compare(group, name, ends[name], held, now) for name, held in seen.items() if held}
+        gone = {name: None for name, drift in found.items() if drift is None}
+        if store.keep_drift(group, ends, gone) is None:
+            yield Looked(group, overtaken=True)
+            continue
+        yield Looked(
+            group,
+            drifts=tuple(drift for drift in found.values() if drift is not None),
+            silent=tuple(name for name, held in seen.items() if held is None),
+            strangers=tuple(name for name in ends if name not in seen),
+        )
+
+
+def _known(inventory: Inventory, name: HostName, end: End) -> Host | None:
+    host = inventory.find(name)
+    return host if host is not None and host.fingerprint == end.fingerprint else None
 
 
 def _compare(group: GroupId, host: HostName, end: End, shown: Presence, now: Millis) -> Drift | None:

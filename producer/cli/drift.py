@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import click
@@ -70,9 +71,10 @@ def drift(session: Session, groups: tuple[str, ...], as_json: bool) -> Exit:
         answer("")
         answer("`lockstep repair GROUP --to present|absent` brings a group back, on all hosts or none")
     else:
-        answer(f"no drift in {counted(len(looked), 'group')}: all is as the last operations left it")
-    for look in looked:
-        _doubts(look)
+        asked = sum(look.owner is None and not look.overtaken for look in looked)
+        answer(f"no drift in {counted(asked, 'group')}: all is as the last operations left it")
+    for doubt, of in _doubts(looked).items():
+        note(f"{named(of)}: {doubt}")
     return Exit.FOUND if drifted else Exit.OK
 
 
@@ -87,13 +89,23 @@ def _drift_row(look: Looked, number: int) -> dict[str, object]:
     }
 
 
-def _doubts(look: Looked) -> None:
-    if look.owner is not None:
-        note(f"{look.group}: operation {look.owner} is at work; ask again when it has ended")
-    if look.silent:
-        note(f"{look.group}: no usable answer from {named(look.silent)}")
-    if look.strangers:
-        note(f"{look.group}: not in the inventory, or with another URL: {named(look.strangers)}")
+def _doubts(looked: Iterable[Looked]) -> dict[str, list[str]]:
+    """What could not be compared, each with its groups."""
+    found: dict[str, list[str]] = {}
+    for look in looked:
+        if look.owner is not None:
+            found.setdefault(f"operation {look.owner} is at work; ask again when it has ended", []).append(
+                look.group
+            )
+        if look.overtaken:
+            found.setdefault("operations ended while it was compared; ask again", []).append(look.group)
+        if look.silent:
+            found.setdefault(f"no usable answer from {named(look.silent)}", []).append(look.group)
+        if look.strangers:
+            found.setdefault(
+                f"not in the inventory, or with another URL: {named(look.strangers)}", []
+            ).append(look.group)
+    return found
 
 
 @click.command(epilog=REPAIR_EXAMPLES)

@@ -139,34 +139,60 @@ def test_a_first_operation_still_at_work_is_suspected_already(create: Driver) ->
     assert set(create.store.suspicions(GROUP)) == {(A, Presence.PRESENT)}
 
 
-def test_a_new_end_takes_known_drift_off_the_hosts_that_it_covers(create: Driver) -> None:
-    create.store.keep_drift(GROUP, {A: drift(), B: drift(B)})
-    create.store.keep_drift(OTHER, {A: drift(group=OTHER)})
-    create.apply(A, B)
+def test_a_new_end_takes_known_drift_off_the_hosts_that_it_covers(bench: Bench) -> None:
+    create = Driver(bench)
+    create.store.keep_drift(GROUP, {}, {A: drift(), B: drift(B)})
+    create.store.keep_drift(OTHER, {}, {A: drift(group=OTHER)})
+    create.accepted().apply(A, B)
     assert len(create.store.drifts()) == 3
     create.begin(A, "a1", PRESENT)
     create.commit()
     assert create.store.drifts() == [drift(group=OTHER)]
 
 
-def test_a_host_that_an_end_does_not_cover_keeps_its_drift(create: Driver) -> None:
-    create.store.keep_drift(GROUP, {A: drift(), B: drift(B)})
-    create.apply(A).roll_back().undo(A)
+def test_a_host_that_an_end_does_not_cover_keeps_its_drift(bench: Bench) -> None:
+    create = Driver(bench)
+    create.store.keep_drift(GROUP, {}, {A: drift(), B: drift(B)})
+    create.accepted().apply(A).roll_back().undo(A)
     assert create.store.drifts() == [drift(B)]
+
+
+def test_what_was_seen_while_an_operation_was_at_work_is_not_kept(bench: Bench) -> None:
+    store = bench.store
+    create = Driver(bench).accepted().apply(A, B).commit()
+    ends = store.ends(GROUP)
+    seen = {A: replace(drift(), end=ends[A])}
+    bench.pass_time(2)
+
+    delete = Driver(bench, "two", Action.DELETE).accepted((B,)).apply(B)
+    assert store.keep_drift(GROUP, ends, seen) is None, "it is at work"
+    delete.commit()
+    assert store.keep_drift(GROUP, ends, seen) is None, "it has ended, though on another host"
+    assert store.drifts() == []
+
+    now = store.ends(GROUP)
+    assert store.keep_drift(GROUP, now, seen) == [seen[A]]
+    assert store.keep_drift(GROUP, {B: now[B]}, {A: None}) is None, "the look knew nothing of a"
+    assert store.keep_drift(GROUP, {}, {A: None}) is None
+    assert store.keep_drift(GROUP, {**now, HostName("c"): now[B]}, {A: None}) is None
+    assert store.drifts() == [seen[A]], "a refusal takes nothing away either"
+    assert create.kept().ended
 
 
 def test_drift_is_new_once_and_kept_until_it_has_gone(bench: Bench) -> None:
     store = bench.store
     assert store.drifts() == []
-    assert store.keep_drift(GROUP, {A: drift(), B: None}) == [drift()]
-    assert store.keep_drift(GROUP, {A: drift(), B: drift(B, explained=False)}) == [drift(B, explained=False)]
+    assert store.keep_drift(GROUP, {}, {A: drift(), B: None}) == [drift()]
+    assert store.keep_drift(GROUP, {}, {A: drift(), B: drift(B, explained=False)}) == [
+        drift(B, explained=False)
+    ]
     assert store.drifts() == [drift(), drift(B, explained=False)]
-    assert store.keep_drift(OTHER, {A: drift(group=OTHER)}) == [drift(group=OTHER)]
-    assert store.keep_drift(GROUP, {A: None}) == []
+    assert store.keep_drift(OTHER, {}, {A: drift(group=OTHER)}) == [drift(group=OTHER)]
+    assert store.keep_drift(GROUP, {}, {A: None}) == []
     assert store.drifts() == [drift(B, explained=False), drift(group=OTHER)]
-    assert store.keep_drift(GROUP, {A: drift()}) == [drift()], "it came back: new again"
+    assert store.keep_drift(GROUP, {}, {A: drift()}) == [drift()], "it came back: new again"
     newer = replace(drift(), end=replace(drift().end, operation=OperationId("two")))
-    assert store.keep_drift(GROUP, {A: newer}) == [newer], "it differs from another end: new again"
+    assert store.keep_drift(GROUP, {}, {A: newer}) == [newer], "it differs from another end: new again"
     assert newer in store.drifts()
 
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from tests.simulation.ledger import WatchedStore
 from tests.simulation.limits import LIMITS
 from tests.twin.record import AttemptRecord, Record, StepRecord
+from worker.operation.drift import Drift, End
 from worker.operation.limits import Limits
 from worker.operation.model import (
     AttemptId,
     AttemptState,
     Decision,
+    GroupId,
     HostName,
     Millis,
     OperationId,
@@ -198,6 +200,19 @@ class RepairsWhateverEnded(WatchedStore):
         return super().accept(replace(request, repairs={host: ends[host].text for host in request.repairs}))
 
 
+class KeepsDriftThoughOperationsCame(WatchedStore):
+    """What the patrol saw while an operation was at work is kept."""
+
+    def keep_drift(
+        self, group: GroupId, ends: Mapping[HostName, End], found: Mapping[HostName, Drift | None]
+    ) -> list[Drift] | None:
+        locks, self.locks = self.locks, {}
+        try:
+            return super().keep_drift(group, self.ends(group), found)
+        finally:
+            self.locks = locks
+
+
 class RolledBackRepairsCount(WatchedStore):
     """A repair that was rolled back makes the drift the measure."""
 
@@ -222,5 +237,6 @@ STORES: tuple[type[WatchedStore], ...] = (
     TellsThePatrolNothing,
     SuspectsTheOpposite,
     RepairsWhateverEnded,
+    KeepsDriftThoughOperationsCame,
     RolledBackRepairsCount,
 )

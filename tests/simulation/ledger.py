@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from tests.simulation.faults import GROUP, Row
@@ -11,10 +11,12 @@ from tests.simulation.settled import Course
 from tests.simulation.world import Violation
 from tests.twin import MemoryStore
 from tests.twin.record import Record
+from worker.operation.drift import Drift, End
 from worker.operation.limits import Limits
 from worker.operation.model import (
     Action,
     Decision,
+    GroupId,
     HostName,
     Millis,
     OperationId,
@@ -51,6 +53,16 @@ class WatchedStore(MemoryStore):
         if isinstance(said, Stale):
             self._ledger.world.note("repairs that came too late")
         return said
+
+    def keep_drift(
+        self, group: GroupId, ends: Mapping[HostName, End], found: Mapping[HostName, Drift | None]
+    ) -> list[Drift] | None:
+        new = super().keep_drift(group, ends, found)
+        for drift in new or ():
+            self._ledger.reported(drift)
+        if new is None:
+            self._ledger.world.note("looks that an operation overtook")
+        return new
 
     def decide(self, operation: OperationId, decision: Decision, reason: str) -> Decision | None:
         record = self.records.get(operation)
@@ -91,6 +103,7 @@ class Ledger:
         self.patrolled_at = world.now
         """When the last patrol that found nothing to repair had begun."""
         self.on_drift: Callable[[Run, SimHost], None] | None = None
+        self.on_kept: Callable[[Run, SimHost], None] | None = None
         self.on_repair: Callable[[OperationId], None] | None = None
 
     def add(self, host: SimHost) -> None:
@@ -116,10 +129,20 @@ class Ledger:
         if self.on_repair is not None:
             self.on_repair(record.id)
 
+    def reported(self, drift: Drift) -> None:
+        """Drift was recorded: something must have gone astray there."""
+        if drift.host not in self.tainted:
+            raise Violation(f"drift is reported of {drift.host}, although nothing went astray there")
+
     def patrol_saw(self, run: Run, host: SimHost) -> None:
         """A patrol has looked at a host."""
         if self.on_drift is not None and self._drift(host) is not None:
             self.on_drift(run, host)
+
+    def patrol_kept(self, run: Run, host: HostName) -> None:
+        """A patrol has recorded what it found."""
+        if self.on_kept is not None:
+            self.on_kept(run, self.hosts[host])
 
     def patrolled(self) -> bool:
         """Tell whether a patrol has seen every host as it will stay."""

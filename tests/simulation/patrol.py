@@ -32,12 +32,15 @@ def run_patrol(run: Run) -> None:
         ledger.patrolled_at = started
 
 
-def slip_in(broker: Broker) -> None:
-    """Let a user want, just once, what the patrol finds, before the patrol can ask for the opposite."""
+def slip_in(broker: Broker, kept: bool) -> None:
+    """Let a user want, just once, what the patrol finds, before the patrol can ask for the opposite.
+
+    That is before it keeps what it found, or after.
+    """
     ledger = broker.ledger
 
     def go(run: Run, host: SimHost) -> None:
-        ledger.on_drift = None
+        ledger.on_drift = ledger.on_kept = None
         action = Action.CREATE if host.holds else Action.DELETE
         refs = tuple(HostRef(each.name, each.url) for each in ledger.hosts.values())
         request = Request(OperationId("slip"), GROUP, action, refs, BEAT.deadline, "a user")
@@ -45,7 +48,10 @@ def slip_in(broker: Broker) -> None:
         broker.world.spawn(partial(people.produce, broker, request))
         run.sleep(SLIPPING_IN)
 
-    ledger.on_drift = go
+    if kept:
+        ledger.on_kept = go
+    else:
+        ledger.on_drift = go
 
 
 def cancel_a_repair(broker: Broker, after: int) -> None:

@@ -123,7 +123,7 @@ def _disturb(world: World, broker: Broker, operation: OperationId) -> None:
             world.first_write_strays = True
             world.at(when, lambda: people.cancel(broker, operation))
             if what == 15:
-                patrol.slip_in(broker)
+                patrol.slip_in(broker, kept=choose(2) == 1)
             elif what == 16:
                 patrol.cancel_a_repair(broker, MOMENTS[choose(len(MOMENTS))])
 

@@ -204,6 +204,8 @@ class TaskStore:
             run.stage, run.begun_forward = Row.BEFORE_WRITE, True
         elif name == "begin_undo" and said is Undoing.SEND:
             run.stage = Row.IN_ROLLBACK
+        elif name == "keep_drift" and said:
+            run.broker.ledger.patrol_kept(run, said[0].host)
         elif name == "finish":
             run.begun_forward = False
             run.stage = Row.BEFORE_DECIDE if run.all_have_outcomes() else Row.BEFORE_BEGIN

@@ -17,7 +17,12 @@ from worker.steps import Parts
 
 DISTINCT = 20_000
 PER_ROW = 100
-BESIDES = ("repairs begun", "repairs that came too late", "tasks for several hosts")
+BESIDES = (
+    "repairs begun",
+    "repairs that came too late",
+    "looks that an operation overtook",
+    "tasks for several hosts",
+)
 ENOUGH = 6_000
 """Schedules in which a missing mechanism must show; the slowest takes 2,400."""
 

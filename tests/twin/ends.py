@@ -50,8 +50,16 @@ class MemoryEnds(Books):
         elif group in self.looks:
             self.looks[group] = at
 
-    def keep_drift(self, group: GroupId, found: Mapping[HostName, Drift | None]) -> list[Drift]:
-        """Record the drift of these hosts (None: none any more); return what was not known yet."""
+    def keep_drift(
+        self, group: GroupId, ends: Mapping[HostName, End], found: Mapping[HostName, Drift | None]
+    ) -> list[Drift] | None:
+        """Record the drift of these hosts (None: none any more); return what was not known yet.
+
+        Returns None, and records nothing, if an operation works on the group, or has ended since `ends` was
+        read: what a host showed in between is no drift.
+        """
+        if group in self.locks or self.left.get(group, {}) != ends:
+            return None
         new: list[Drift] = []
         for host, drift in found.items():
             known = self.drifted.get((group, host))

@@ -72,7 +72,11 @@ def patrol(parts: Parts, store: PatrolStore, group: GroupId, beat: Beat) -> Patr
     store.patrol_again(group, next_patrol(newest, now, beat.every, beat.longest), newest)
     ends = store.ends(group)
     found = _look(parts, group, ends, suspicions, now, beat)
-    new = store.keep_drift(group, found)
+    new = store.keep_drift(group, ends, found)
+    if new is None:
+        # An operation came in between: what was seen is of before, during or after it.
+        store.patrol_again(group, Millis(now + beat.every), newest)
+        return Patrolled()
     drifts = tuple(drift for drift in found.values() if drift is not None)
     repairs = (_repair(parts, store, group, action, drifts, beat) for action in Action)
     return Patrolled(drifts, tuple(new), tuple(repair for repair in repairs if repair is not None))

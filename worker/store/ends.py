@@ -6,16 +6,24 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import cast
 
+import redis
 from redis.client import Pipeline
 
 from worker.operation.drift import Drift, End
+from worker.operation.limits import Limits
 from worker.operation.model import GroupId, HostName, Millis, OperationId, Presence
 from worker.store.causes import store_errors
+from worker.store.keys import Keys
 from worker.store.queries import Queries
+from worker.store.scripts import script
 
 
 class RedisEnds(Queries):
     """The Ends protocol on one Redis client."""
+
+    def __init__(self, client: redis.Redis, keys: Keys, limits: Limits) -> None:
+        super().__init__(client, keys, limits)
+        self._keep_drift = client.register_script(script("keep_drift"))
 
     def ends(self, group: GroupId) -> dict[HostName, End]:
         """Return what the last ended operations left of a group, per host that they covered."""
@@ -71,20 +79,25 @@ class RedisEnds(Queries):
         with store_errors():
             self._client.transaction(change, key)
 
-    def keep_drift(self, group: GroupId, found: Mapping[HostName, Drift | None]) -> list[Drift]:
-        """Record the drift of these hosts (None: none any more); return what was not known yet."""
-        new: list[Drift] = []
+    def keep_drift(
+        self, group: GroupId, ends: Mapping[HostName, End], found: Mapping[HostName, Drift | None]
+    ) -> list[Drift] | None:
+        """Record the drift of these hosts (None: none any more); return what was not known yet.
+
+        Returns None, and records nothing, if an operation works on the group, or has ended since `ends` was
+        read: what a host showed in between is no drift.
+        """
+        keys = [self._keys.lock(group), self._keys.ends(group), self._keys.drift]
+        began = {host: end.text for host, end in ends.items()}
+        texts = {host: "" if drift is None else _json(drift) for host, drift in found.items()}
         with store_errors():
-            for host, drift in found.items():
-                name = f"{group} {host}"
-                if drift is None:
-                    self._client.hdel(self._keys.drift, name)
-                    continue
-                known = cast(str | None, self._client.hget(self._keys.drift, name))
-                if known is None or _drift(name, known).end != drift.end:
-                    new.append(drift)
-                    self._client.hset(self._keys.drift, name, _json(drift))
-        return new
+            new = cast(
+                list[str] | None,
+                self._keep_drift(keys=keys, args=[group, json.dumps(began), json.dumps(texts)]),
+            )
+        if new is None:
+            return None
+        return [drift for host, drift in found.items() if drift is not None and host in new]
 
     def drifts(self) -> list[Drift]:
         """Return the drift that the patrol found and that has not gone since."""

@@ -93,11 +93,12 @@ class _Wire:
     def _text(self, name: str) -> tuple[str, str]:
         """Return a script's text and its digest."""
         if name not in self._texts:
-            record, body, serve = (_read(each) for each in ("record", name, "serve"))
+            record, body, serve = (script(each) for each in ("record", name, "serve"))
             text = f"{record}\nlocal function transition(ARGV)\n{body}\nend\n{serve}"
             self._texts[name] = (text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
         return self._texts[name]
 
 
-def _read(name: str) -> str:
+def script(name: str) -> str:
+    """Return the text of a script in `lua/`."""
     return (files("worker.store") / "lua" / f"{name}.lua").read_text("utf-8")

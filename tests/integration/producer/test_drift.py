@@ -7,13 +7,17 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from producer import Action, ClusterClient
+from producer import Action, ClusterClient, drifting
+from producer.asking import probe
 from producer.handle import Operation
 from tests.integration.producer.conftest import Run
 from tests.integration.producer.hand import NODE1, NODE2, NODE3, Hand
 from tests.integration.producer.nodes import ERROR, GONE, HERE, Node
 from tests.waiting import eventually
-from worker.operation.model import Decision
+from worker.operation.answer import ProbeAnswer
+from worker.operation.host import Host
+from worker.operation.model import Decision, GroupId
+from worker.settings import Settings
 
 Nodes = dict[str, Node]
 
@@ -159,3 +163,67 @@ def test_a_silent_host_is_not_synchronised(lockstep: Run, nodes: Nodes, created:
     ran = lockstep("sync", "node3", "--yes")
     assert ran.code == 4
     assert 'host "node3" gave no usable answer (500) on "team-a": nothing was changed' in ran.err
+
+
+def test_a_host_without_an_answer_is_asked_once_for_all_groups(
+    lockstep: Run, nodes: Nodes, created: Operation, cluster: ClusterClient, hand: Hand
+) -> None:
+    for number in range(20):
+        operation = cluster.create_group(f"more-{number}", ["node1", "node2"])
+        hand.commit(operation)
+    nodes["node1"].answers = [ERROR]
+    nodes["node2"].answers = [GONE]
+    nodes["node1"].asked.clear()
+    ran = lockstep("drift", "--json")
+    assert len(set(nodes["node1"].asked)) == 1
+    assert {row["host"] for row in json.loads(ran.out)["drift"]} == {"node2"}
+    assert len(json.loads(ran.out)["drift"]) == 21
+    assert "more-0, more-1, more-10, more-11, more-12 and 16 more: no usable answer from node1" in ran.err
+
+
+def test_what_a_host_shows_in_the_middle_of_an_operation_is_no_drift(
+    lockstep: Run,
+    nodes: Nodes,
+    created: Operation,
+    cluster: ClusterClient,
+    hand: Hand,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An operation comes and goes while node2 is asked; asked again, all is as that one left it."""
+    nodes["node1"].answers = nodes["node2"].answers = [GONE]
+
+    def slow(host: Host, group: GroupId, settings: Settings) -> tuple[ProbeAnswer, int]:
+        answer = probe(host, group, settings)
+        if host.name == NODE2 and len(cluster.operations()) == 1:
+            delete = cluster.delete_group("team-a", ["node1", "node2"])
+            for name in (NODE1, NODE2):
+                hand.apply(delete, name)
+            hand.decide(delete, Decision.COMMIT)
+        return answer
+
+    monkeypatch.setattr(drifting, "probe", slow)
+    ran = lockstep("drift")
+    assert (ran.code, ran.err) == (0, "")
+    assert nodes["node2"].asked.count("/v1/group/team-a/") == 2
+
+
+def test_a_group_that_never_rests_is_named(
+    lockstep: Run,
+    nodes: Nodes,
+    created: Operation,
+    cluster: ClusterClient,
+    hand: Hand,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+
+    def slow(host: Host, group: GroupId, settings: Settings) -> tuple[ProbeAnswer, int]:
+        if host.name == NODE2:
+            hand.commit(cluster.create_group("team-a", ["node2"]))
+        return probe(host, group, settings)
+
+    monkeypatch.setattr(drifting, "probe", slow)
+    nodes["node2"].answers = [GONE]
+    ran = lockstep("drift")
+    assert ran.code == 0
+    assert ran.out == "no drift in 0 groups: all is as the last operations left it\n"
+    assert "team-a: operations ended while it was compared; ask again" in ran.err

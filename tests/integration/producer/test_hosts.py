@@ -27,7 +27,9 @@ SEEN = Millis(1_800_000_000_000)
 
 def drifted(hand: Hand, group: str) -> None:
     end = End(Presence.PRESENT, OperationId("one"), Millis(1), "print")
-    hand.store.keep_drift(GroupId(group), {NODE3: Drift(GroupId(group), NODE3, end, Presence.ABSENT, SEEN)})
+    hand.store.keep_drift(
+        GroupId(group), {}, {NODE3: Drift(GroupId(group), NODE3, end, Presence.ABSENT, SEEN)}
+    )
 
 
 def test_every_host_is_shown_as_it_is(lockstep: Run, nodes: Nodes, hand: Hand) -> None:

@@ -43,8 +43,14 @@ class Ends(Protocol):
         """
         ...
 
-    def keep_drift(self, group: GroupId, found: Mapping[HostName, Drift | None]) -> list[Drift]:
-        """Record the drift of these hosts (None: none any more); return what was not known yet."""
+    def keep_drift(
+        self, group: GroupId, ends: Mapping[HostName, End], found: Mapping[HostName, Drift | None]
+    ) -> list[Drift] | None:
+        """Record the drift of these hosts (None: none any more); return what was not known yet.
+
+        Returns None, and records nothing, if an operation works on the group, or has ended since `ends` was
+        read: what a host showed in between is no drift.
+        """
         ...
 
     def drifts(self) -> list[Drift]:
