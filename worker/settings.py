@@ -93,7 +93,8 @@ class Settings(BaseSettings):
     sweep_queue_limit: Count = 1000
     """With a longer queue the messages are late, not lost: nothing is published again."""
     retention_days: Seconds = 30.0
-    """Ended operations are kept so long, and at most `retention_count` of them."""
+    """Ended operations are kept so long, and at most `retention_count` of them. A client that still waits
+    needs the record of its operation, and so does an id that is sent again."""
     retention_count: Count = 100_000
 
     breaker_failures: Count = 10
@@ -107,7 +108,7 @@ class Settings(BaseSettings):
     patrol_every: Seconds = 60.0
     """Cadence of the patrol: how soon a write that landed against all assumptions is seen."""
     patrol_hours: Seconds = 24.0
-    """A group is patrolled for so long after its last write of unknown fate; its records are kept as long."""
+    """A group is patrolled for so long after its last write of unknown fate."""
     repair_minutes: Seconds = 30.0
     """Drift that such a write of so short ago explains is repaired; any other is only reported."""
     patrol_batch: Count = 20

@@ -4,7 +4,7 @@ import pytest
 
 from tests.contract.bench import Bench, MemoryBench
 from tests.contract.driver import GROUP, PRESENT, A, B, Driver
-from worker.operation.model import Action, HostName
+from worker.operation.model import Action, HostName, OperationId
 
 YEARS = 10**12
 ENDED = {"op:one", "op:one:steps", "operations", "ended", "ends:g"}
@@ -65,18 +65,22 @@ def test_nothing_is_forgotten_before_its_time_or_its_number(create: Driver) -> N
     assert create.kept().ended
 
 
-def test_what_the_patrol_may_still_need_is_kept_however_old_or_many(bench: Bench) -> None:
-    ended(bench, 2)
-    assert bench.store.forget(0, 0, 100, keep=YEARS) == 0
-    assert names(bench) == ["o1", "o0"]
-    assert bench.store.forget(0, 0, 100, keep=1) == 2
+def test_the_number_is_a_cap_however_young_they_are(bench: Bench) -> None:
+    ended(bench, 5)
+    assert bench.store.forget(YEARS, 2, 100) == 3
+    assert names(bench) == ["o4", "o3"]
 
 
-def test_the_youngest_are_kept_however_many(memory: MemoryBench) -> None:
-    ended(memory, 5)
-    assert memory.store.forget(0, 100, 100, keep=6) == 3
-    assert memory.store.forget(YEARS, 0, 100, keep=4) == 1
-    assert names(memory) == ["o4"]
+def test_something_is_done_for_the_first_time_once_for_each_operation(bench: Bench) -> None:
+    create = Driver(bench).accepted().apply(A, B).commit()
+    store = bench.store
+    assert [store.first(create.id, what) for what in ("counted", "counted", "undone")] == [True, False, True]
+    assert not store.first(OperationId("nobody's"), "counted")
+    assert bench.key_names() == ENDED, "the record itself remembers it"
+    bench.pass_time(1)
+    assert store.forget(0, 0, 100) == 1
+    assert not store.first(create.id, "counted")
+    assert bench.key_names() == {"ends:g"}
 
 
 def test_an_operation_that_has_not_ended_is_never_forgotten(create: Driver) -> None:

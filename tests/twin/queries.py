@@ -54,15 +54,20 @@ class MemoryQueries(MemoryEnds):
         self.leases[name] = Millis(now + milliseconds)
         return True
 
-    def forget(self, older_than: int, beyond: int, at_most: int, keep: int = 0) -> int:
-        """Drop ended records older than so many ms or beyond so many, none younger than `keep` ms."""
+    def first(self, operation: OperationId, what: str) -> bool:
+        """Tell whether `what` is done for an operation for the first time; the record remembers it."""
+        record = self._load(operation)
+        if record is None or what in record.did:
+            return False
+        record.did.add(what)
+        return True
+
+    def forget(self, older_than: int, beyond: int, at_most: int) -> int:
+        """Drop ended records older than so many ms or beyond so many, `at_most` at once; say how many."""
         ended = sorted((each.ended_at, key) for key, each in self.records.items() if each.ended_at)
-        now = self.clock()
-        horizon = now - older_than
+        horizon = self.clock() - older_than
         surplus = len(ended) - beyond
-        old = [
-            key for n, (at, key) in enumerate(ended) if at <= now - keep and (at <= horizon or n < surplus)
-        ][:at_most]
+        old = [key for n, (at, key) in enumerate(ended) if at <= horizon or n < surplus][:at_most]
         dropped = [key for key in old if self.records[key].format == FORMAT]
         for key in dropped:
             del self.records[key]

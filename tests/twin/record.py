@@ -138,6 +138,7 @@ class Record:
     ended: bool = False
     ended_at: Millis | None = None
     abandoned: bool = False
+    did: set[str] = field(default_factory=set)
 
     def shown(self) -> Operation:
         """Return it as the model has it."""

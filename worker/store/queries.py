@@ -95,16 +95,15 @@ class Queries:
         with store_errors():
             return bool(self._client.set(self._keys.lease(name), "1", nx=True, px=milliseconds))
 
-    def _oldest_ended(self, older_than: int, beyond: int, at_most: int, keep: int) -> list[OperationId]:
+    def _oldest_ended(self, older_than: int, beyond: int, at_most: int) -> list[OperationId]:
         now = self.now()
         ended = self._keys.ended
         with store_errors():
             surplus = self._client.zcard(ended) - beyond
-            old = self._client.zrangebyscore(ended, "-inf", now - max(older_than, keep), start=0, num=at_most)
+            old = self._client.zrangebyscore(ended, "-inf", now - older_than, start=0, num=at_most)
             found = dict.fromkeys(cast(list[str], old))
             if surplus > 0:
-                most = min(surplus, at_most)
-                first = self._client.zrangebyscore(ended, "-inf", now - keep, start=0, num=most)
+                first = self._client.zrange(ended, 0, min(surplus, at_most) - 1)
                 found.update(dict.fromkeys(cast(list[str], first)))
         return [OperationId(each) for each in list(found)[:at_most]]
 

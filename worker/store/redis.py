@@ -228,9 +228,13 @@ class RedisStore(RedisEnds):
         hosts = self._scripts.strings("take", operation, by, self._limits.patience)
         return tuple(HostName(host) for host in hosts)
 
-    def forget(self, older_than: int, beyond: int, at_most: int, keep: int = 0) -> int:
-        """Drop ended records older than so many ms or beyond so many, none younger than `keep` ms."""
-        candidates = self._oldest_ended(older_than, beyond, at_most, keep)
+    def first(self, operation: OperationId, what: str) -> bool:
+        """Tell whether `what` is done for an operation for the first time; the record remembers it."""
+        return self._scripts.run("first", operation, what) == 1
+
+    def forget(self, older_than: int, beyond: int, at_most: int) -> int:
+        """Drop ended records older than so many ms or beyond so many, `at_most` at once; say how many."""
+        candidates = self._oldest_ended(older_than, beyond, at_most)
         return sum(self._forget(operation) for operation in candidates)
 
     def _forget(self, operation: OperationId) -> bool:

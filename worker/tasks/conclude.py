@@ -14,9 +14,6 @@ from worker.tasks.shell import guarded
 from worker.telemetry import metrics
 from worker.workflow import publish_rollback
 
-COUNTED_FOR = 86_400_000
-"""Milliseconds for which it is known that something has been counted; by then its messages are gone."""
-
 
 @shared_task(bind=True, name=CONCLUDE)
 def conclude(self: Task[..., str], operation: OperationId, group: GroupId) -> str:
@@ -29,9 +26,9 @@ def conclude(self: Task[..., str], operation: OperationId, group: GroupId) -> st
             return "unknown operation"
         if work.move is Move.UNDO:
             publish_rollback(self.app, operation, group, kept.action, work.hosts)
-            metrics.rollback_begun(kept, lambda key: runtime.store.lease(f"undone:{key}", COUNTED_FOR))
+            metrics.rollback_begun(kept, lambda key: runtime.store.first(key, "undone"))
         if kept.ended or kept.state is State.COMMITTED:
-            metrics.operation_ended(kept, lambda key: runtime.store.lease(f"counted:{key}", COUNTED_FOR))
+            metrics.operation_ended(kept, lambda key: runtime.store.first(key, "counted"))
         return _summary(kept)
 
     return guarded(self, run)

@@ -19,8 +19,7 @@ from worker.workflow import publish_conclude, publish_forward, publish_rollback,
 
 FORGOTTEN_AT_ONCE = 100
 """Records dropped per sweep, so that a sweep stays short."""
-MS_PER_HOUR = 3_600_000
-MS_PER_DAY = 24 * MS_PER_HOUR
+MS_PER_DAY = 86_400_000
 
 
 @shared_task(bind=True, name=SWEEP, send_events=False)
@@ -38,12 +37,7 @@ def _sweep(app: Celery, runtime: Runtime) -> str:
     if not store.lease("sweep", round(settings.sweep_every * 500)):
         return "another sweep is at it"
     metrics.swept()
-    store.forget(
-        round(settings.retention_days * MS_PER_DAY),
-        settings.retention_count,
-        FORGOTTEN_AT_ONCE,
-        keep=round(settings.patrol_hours * MS_PER_HOUR),
-    )
+    store.forget(round(settings.retention_days * MS_PER_DAY), settings.retention_count, FORGOTTEN_AT_ONCE)
     if longest_queue(app) > settings.sweep_queue_limit:
         return "put off: the queues are long, so messages are late, not lost"
     resumed = 0

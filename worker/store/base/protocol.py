@@ -140,11 +140,12 @@ class Store(Transitions, Protocol):
         """Take a short lease for a periodic piece of work; False if somebody else holds it."""
         ...
 
-    def forget(self, older_than: int, beyond: int, at_most: int, keep: int = 0) -> int:
-        """Drop ended records older than so many ms or beyond so many, none younger than `keep` ms.
+    def first(self, operation: OperationId, what: str) -> bool:
+        """Tell whether `what` is done for an operation for the first time; the record remembers it."""
+        ...
 
-        Returns how many were dropped.
-        """
+    def forget(self, older_than: int, beyond: int, at_most: int) -> int:
+        """Drop ended records older than so many ms or beyond so many, `at_most` at once; say how many."""
         ...
 
     def operation(self, operation: OperationId) -> Operation | None:
