@@ -17,6 +17,9 @@ OLDEST = (6, 2)
 SKEW = 2000
 """Milliseconds by which a clock may differ from Redis' before it is worth a word."""
 
+PATROLS_LATE = 10
+"""So many patrols may go by before a group that is due has its turn."""
+
 
 @dataclass(frozen=True, slots=True)
 class RedisFacts:
@@ -61,6 +64,10 @@ class WorkFacts:
     lengths: Mapping[str, int] = field(default_factory=dict)
     """Tasks that wait, by queue."""
     stuck: int = 0
+    patrol_overdue: int = 0
+    """Groups that the patrol should have looked at by now."""
+    patrol_lag: int = 0
+    """Milliseconds since the longest overdue of them was due."""
 
 
 def on_redis(facts: RedisFacts, watermark: float) -> list[Finding]:
@@ -107,7 +114,7 @@ def on_work(facts: WorkFacts, settings: Settings) -> list[Finding]:
         found.append(Finding("operations", Level.WARNING, text, "lockstep list --stuck"))
     else:
         found.append(Finding("operations", Level.OK, "none needs a person"))
-    return [*found, *_on_clocks(facts)]
+    return [*found, _on_patrol(facts, settings), *_on_clocks(facts)]
 
 
 def on_settings(settings: Settings, stack: bool) -> Finding:
@@ -169,6 +176,17 @@ def _on_beat(facts: WorkFacts, settings: Settings) -> Finding:
         remedy = f"start a worker of the queue {ROLLBACK}, then see whether beat runs"
         return Finding("beat", Level.FAILURE, text, remedy)
     return Finding("beat", Level.FAILURE, text, "start beat: celery -A worker beat")
+
+
+def _on_patrol(facts: WorkFacts, settings: Settings) -> Finding:
+    waiting = f"{counted(facts.patrol_overdue, 'group')} overdue"
+    if facts.patrol_lag < PATROLS_LATE * settings.patrol_every * 1000:
+        return Finding("patrol", Level.OK, f"{waiting}, looked at within {PATROLS_LATE} patrols")
+    text = f"{waiting}, the first since {seconds(facts.patrol_lag)}: writes that land late are found late"
+    remedy = (
+        f"raise LOCKSTEP_PATROL_BATCH ({settings.patrol_batch}), or start workers of the queue {ROLLBACK}"
+    )
+    return Finding("patrol", Level.WARNING, text, remedy)
 
 
 def _on_clocks(facts: WorkFacts) -> list[Finding]:

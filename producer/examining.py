@@ -63,6 +63,7 @@ def _work(link: Link, settings: Settings, stuck: Callable[[], int]) -> WorkFacts
     while not swept and time.monotonic() < ends:
         time.sleep(LOOK)
         swept = link.is_leased("sweep")
+    overdue, lag = link.store.patrol_overdue()
     return WorkFacts(
         queues=queues,
         swept=swept,
@@ -70,6 +71,8 @@ def _work(link: Link, settings: Settings, stuck: Callable[[], int]) -> WorkFacts
         workers=workers,
         lengths={queue: link.queue_length(queue) for queue in (OPERATIONS, ROLLBACK)},
         stuck=stuck(),
+        patrol_overdue=overdue,
+        patrol_lag=lag,
     )
 
 

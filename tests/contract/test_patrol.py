@@ -4,11 +4,12 @@ from dataclasses import replace
 
 import pytest
 
-from tests.contract.bench import LIMITS, Bench
+from tests.contract.bench import LIMITS, Bench, RedisBench
 from tests.contract.driver import ABSENT, GROUP, PRESENT, A, B, Driver
 from worker.operation.drift import Drift, End
 from worker.operation.model import Action, GroupId, HostName, Millis, OperationId, Presence, Seen
 from worker.store.base import Accepted, Taker, Verdict
+from worker.store.redis import RedisStore
 
 QUIET = LIMITS.send_within + LIMITS.call + 1
 OTHER = GroupId("other")
@@ -208,3 +209,16 @@ def test_a_resumed_operation_that_moves_again_is_soon_looked_at(bench: Bench) ->
     create.missed(A, "p1")
     bench.pass_time(patience + 1)
     assert create.due()
+
+
+def test_how_late_the_patrol_is(redis_bench: RedisBench) -> None:
+    store = redis_bench.store
+    assert isinstance(store, RedisStore)
+    assert store.patrol_overdue() == (0, 0)
+    give_up(Driver(redis_bench).accepted())
+    redis_bench.pass_time(20)
+    number, lag = store.patrol_overdue()
+    assert number == 1
+    assert 20 <= lag < 60_000
+    store.patrol_again(GROUP, Millis(redis_bench.now() + 60_000), redis_bench.now())
+    assert store.patrol_overdue() == (0, 0)

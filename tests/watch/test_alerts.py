@@ -93,7 +93,9 @@ def fires(folder: Path, samples: Samples, sweeps: float) -> set[str]:
         "LockstepDrift": samples["lockstep_drift", ()],
         "LockstepRecordUnreadable": 1 - samples["lockstep_record_up", ()],
         "LockstepSilentSweep": float(sweeps == 0),
+        "LockstepPatrolBehind": 0.0,
     }
+    assert samples["lockstep_patrol_lag_seconds", ()] < 600
     assert set(values) == set(EVERY)
     expected = [
         {"eval_time": "29m", "alertname": name, "exp_alerts": [alert(name, value)] if value else []}

@@ -54,6 +54,15 @@ class RedisEnds(Queries):
             groups = self._client.zrangebyscore(self._keys.patrol, "-inf", now, start=0, num=limit)
         return tuple(GroupId(group) for group in cast(list[str], groups))
 
+    def patrol_overdue(self) -> tuple[int, Millis]:
+        """Return how many groups the patrol is late to look at, and for how long the first has been due."""
+        now = self.now()
+        with store_errors(), self._client.pipeline(transaction=False) as pipe:
+            pipe.zcount(self._keys.patrol, "-inf", now)
+            pipe.zrange(self._keys.patrol, 0, 0, withscores=True)
+            number, first = pipe.execute()
+        return number, Millis(max(0, now - round(first[0][1])) if first else 0)
+
     def suspicions(self, group: GroupId) -> dict[tuple[HostName, Presence], Millis]:
         """Return when writes of unknown fate, which would bring this presence to a host, were given up."""
         with store_errors():

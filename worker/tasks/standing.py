@@ -36,13 +36,16 @@ class Reader:
             pipe.time()
             pipe.zcard(keys.due)
             pipe.zrange(keys.due, 0, LOOKED_AT - 1, withscores=True)
+            pipe.zrange(keys.patrol, 0, 0, withscores=True)
             pipe.hlen(keys.drift)
             pipe.hlen(keys.paused)
             pipe.hvals(keys.spared)
             for queue in QUEUES:
                 pipe.llen(f"{keys.prefix}celery:{queue}")
-            (seconds, micros), in_flight, due, drift, paused, spells, *lengths = pipe.execute()
+            (seconds, micros), in_flight, due, patrol, drift, paused, spells, *lengths = pipe.execute()
         now = seconds * 1000 + micros // 1000
+        with store_errors():
+            overdue = self._client.zcount(keys.patrol, "-inf", now)
         stuck, pending, opened = self._hosts([OperationId(name) for name, _ in due], now)
         return Standing(
             in_flight=in_flight,
@@ -52,7 +55,9 @@ class Reader:
             drift=drift,
             paused_hosts=paused,
             spared_hosts=sum(json.loads(spell)["until"] > now for spell in spells),
-            sweep_lag=max(0.0, (now - due[0][1]) / 1000) if due else 0.0,
+            sweep_lag=_overdue(due, now),
+            patrol_overdue=overdue,
+            patrol_lag=_overdue(patrol, now),
             queues=dict(zip(QUEUES, lengths, strict=True)),
         )
 
@@ -70,3 +75,8 @@ class Reader:
             pending += undo if decision == "roll_back" else 0
             opened += open_hosts
         return stuck, pending, opened
+
+
+def _overdue(first: list[tuple[str, float]], now: int) -> float:
+    """Return the seconds for which the first of a sorted set of times has been due."""
+    return max(0.0, (now - first[0][1]) / 1000) if first else 0.0

@@ -38,6 +38,10 @@ class Standing:
     spared_hosts: int = 0
     sweep_lag: float = 0.0
     """Seconds since the longest overdue operation was due."""
+    patrol_overdue: int = 0
+    """Groups that the patrol should have looked at by now."""
+    patrol_lag: float = 0.0
+    """Seconds since the longest overdue of them was due."""
     queues: dict[str, int] = field(default_factory=dict)
 
 
@@ -53,6 +57,8 @@ GAUGES: dict[str, tuple[str, Callable[[Standing], float]]] = {
     "paused_hosts": ("Hosts that new operations are kept off.", lambda now: now.paused_hosts),
     "spared_hosts": ("Hosts that are spared, for they do not answer.", lambda now: now.spared_hosts),
     "sweep_lag_seconds": ("Since the longest overdue operation was due.", lambda now: now.sweep_lag),
+    "patrol_overdue": ("Groups that the patrol should have looked at.", lambda now: now.patrol_overdue),
+    "patrol_lag_seconds": ("Since the longest overdue group was due.", lambda now: now.patrol_lag),
 }
 
 

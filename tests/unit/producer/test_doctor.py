@@ -58,6 +58,7 @@ def test_an_unsound_redis(facts: RedisFacts, level: Level, said: str) -> None:
         (replace(WORK, lengths={"operations": 1001}), Level.WARNING, "queue operations"),
         (replace(WORK, swept=False), Level.FAILURE, "beat"),
         (replace(WORK, stuck=1), Level.WARNING, "operations"),
+        (replace(WORK, patrol_overdue=130, patrol_lag=600_000), Level.WARNING, "patrol"),
         (replace(WORK, here=replace(HERE, skew=-SKEW)), Level.WARNING, "clock"),
         (replace(WORK, workers={"a@x": HERE, "b@x": replace(HERE, skew=SKEW)}), Level.WARNING, "clock"),
         (
@@ -80,8 +81,19 @@ def test_work_that_is_not_done(facts: WorkFacts, level: Level, subject: str) -> 
 
 
 def test_work_that_is_done() -> None:
-    at_its_limits = replace(WORK, lengths={"operations": 1000}, here=replace(HERE, skew=SKEW - 1))
+    at_its_limits = replace(
+        WORK, lengths={"operations": 1000}, patrol_lag=599_999, here=replace(HERE, skew=SKEW - 1)
+    )
     assert {each.level for each in on_work(at_its_limits, Settings())} == {Level.OK}
+
+
+def test_a_patrol_that_is_behind_says_by_how_much() -> None:
+    late = replace(WORK, patrol_overdue=130, patrol_lag=740_000)
+    (found,) = (each for each in on_work(late, Settings()) if each.subject == "patrol")
+    assert found.text == (
+        "130 groups overdue, the first since 12 min 20 s: writes that land late are found late"
+    )
+    assert found.remedy == "raise LOCKSTEP_PATROL_BATCH (20), or start workers of the queue rollback"
 
 
 def test_hosts() -> None:
