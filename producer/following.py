@@ -64,8 +64,9 @@ class AsyncEvents:
 
     async def subscribe(self) -> None:
         """Make sure, where Redis allows it, that no event from now on is missed."""
-        if self._subscribed:
+        if self._subscribed and not getattr(self._pubsub.connection, "outdated", False):
             return
+        await self._drop()
         try:
             with store_errors():
                 await self._pubsub.subscribe(self._channel)

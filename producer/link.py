@@ -177,8 +177,9 @@ class Events:
 
     def subscribe(self) -> None:
         """Make sure, where Redis allows it, that no event from now on is missed."""
-        if self._subscribed:
+        if self._subscribed and not getattr(self._pubsub.connection, "outdated", False):
             return
+        self._drop()
         try:
             with store_errors():
                 self._pubsub.subscribe(self._channel)

@@ -1,4 +1,4 @@
-"""Where Redis is: one URL, read in one place for the record, for Celery and for Flower.
+"""Where Redis is: one URL, read here and nowhere else; the record, Celery and Flower get what was read.
 
 `redis://` and `rediss://` name a server; `sentinel://` and `sentinels://` name Sentinels, which know which
 server is the primary just now. The second of each speaks TLS.
@@ -8,12 +8,18 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qs, quote, unquote, urlsplit
 
-SERVERS = ("redis", "rediss")
-SENTINELS = ("sentinel", "sentinels")
+SERVERS = {"redis": "redis", "rediss": "rediss"}
+SENTINELS = {"sentinel": "sentinel", "sentinels": "sentinel"}
+"""Our name of each scheme -> Celery's, which learns of TLS otherwise."""
+PORT = 6379
 SENTINEL_PORT = 26379
 FORMS = "redis://HOST:PORT/0, rediss://… or sentinel://HOST:PORT,HOST:PORT/0?master=NAME"
+ENCODE = "in a user name or password, percent-encode each of # / ? [ ] and % (as %23 %2F %3F %5B %5D and %25)"
+SERVER_OPTIONS = frozenset({"db"})
+SENTINEL_OPTIONS = frozenset({"db", "master", "sentinel_username", "sentinel_password"})
+_OPTION = re.compile(r"[a-z_]{1,40}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +32,9 @@ class Login:
 
 @dataclass(frozen=True, slots=True)
 class Sentinels:
-    """The Sentinels that watch over a primary, and how they and the servers are logged in to."""
+    """What is known of the Sentinels that watch over a primary."""
 
-    hosts: tuple[tuple[str, int], ...]
     master: str
-    database: int
-    login: Login
     own_login: Login
     """For the Sentinels themselves, which know other users than the servers do."""
 
@@ -40,51 +43,78 @@ class Sentinels:
 class Address:
     """A URL that was understood."""
 
-    url: str
-    tls: bool
+    scheme: str
+    hosts: tuple[tuple[str, int], ...]
+    """The one server, or the Sentinels."""
+    database: int
+    login: Login
+    """For the server."""
     sentinels: Sentinels | None
-    """None for one server, which the URL says all about."""
+    """None for one server that is named."""
+
+    @property
+    def tls(self) -> bool:
+        """Whether TLS is spoken."""
+        return self.scheme in ("rediss", "sentinels")
 
     @property
     def shown(self) -> str:
         """The URL without what is secret in it."""
-        return without_password(self.url)
+        login = "…@" if self.login != Login() else ""
+        hosts = ",".join(f"{bracketed(host)}:{port}" for host, port in self.hosts)
+        master = f"?master={self.sentinels.master}" if self.sentinels else ""
+        return f"{self.scheme}://{login}{hosts}/{self.database}{master}"
 
     @property
     def celery_url(self) -> str:
         """The same for Celery, which wants one URL per Sentinel; the primary's name is an option there."""
-        if self.sentinels is None:
-            return self.url
-        user, _, _ = urlsplit(self.url).netloc.rpartition("@")
-        login = f"{user}@" if user else ""
+        scheme = {**SERVERS, **SENTINELS}[self.scheme]
+        name, password = (quote(part or "", safe="") for part in (self.login.username, self.login.password))
+        login = f"{name}:{password}@" if name or password else ""
         return ";".join(
-            f"sentinel://{login}{bracketed(host)}:{port}/{self.sentinels.database}"
-            for host, port in self.sentinels.hosts
+            f"{scheme}://{login}{bracketed(host)}:{port}/{self.database}" for host, port in self.hosts
         )
 
 
 def read_address(url: str) -> Address:
-    """Read a URL. Raises ValueError with the rule that it breaks."""
-    parts = urlsplit(url)
-    if parts.scheme not in (*SERVERS, *SENTINELS):
+    """Read a URL. Raises ValueError with the rule that it breaks; no part of a password is in it."""
+    scheme, _, rest = url.partition("://")
+    if scheme not in (*SERVERS, *SENTINELS):
         raise ValueError(f"the URL of Redis is {FORMS}")
+    parts = _split(url, rest)
     query = parse_qs(parts.query, keep_blank_values=True)
-    if any(name.startswith("ssl") for name in query):
-        raise ValueError("TLS is always verified: use rediss:// and redis_ca_file, and leave ssl options out")
-    tls = parts.scheme in ("rediss", "sentinels")
-    if parts.scheme in SERVERS:
-        if "," in parts.netloc.rpartition("@")[2]:
-            raise ValueError("several servers need Sentinels before them: sentinel://HOST,HOST/0?master=NAME")
-        if parts.port == 0:  # reading it raises for a port that is none
-            raise ValueError("port 0 is none: give 1 to 65535, or leave it out for 6379")
-        _database(parts)  # what is no number would be database 0 for the record, and an error for Celery
-        return Address(url, tls, None)
-    return Address(url, tls, _sentinels(parts, query))
+    watched = scheme in SENTINELS
+    _check_options(parts.query, query, SENTINEL_OPTIONS if watched else SERVER_OPTIONS)
+    given = {name: values[-1] for name, values in query.items() if values[-1]}
+    user, _, hosts = parts.netloc.rpartition("@")
+    name, _, password = user.partition(":")
+    sentinels = None
+    if watched:
+        if "master" not in given:
+            raise ValueError("a Sentinel URL names the primary that they watch: …?master=NAME")
+        own = Login(given.get("sentinel_username"), given.get("sentinel_password"))
+        sentinels = Sentinels(given["master"], own)
+    elif "," in hosts:
+        raise ValueError("several servers need Sentinels before them: sentinel://HOST,HOST/0?master=NAME")
+    return Address(
+        scheme,
+        tuple(_host(each, watched) for each in hosts.split(",")),
+        _database(parts.path, given.get("db")),
+        Login(unquote(name) or None, unquote(password) or None),
+        sentinels,
+    )
 
 
 def without_password(url: str) -> str:
-    """Show a URL without what is secret in it."""
-    return re.sub(r"(password=)[^&]*", r"\1…", re.sub(r"//.*@", "//…@", url))
+    """Show a URL, be it read or not, without anything that may be part of a password."""
+    scheme, mark, rest = re.sub(r"(password=)[^&]*", r"\1…", url).partition("://")
+    if not mark:
+        return "…"  # it may be anything, a password included
+    _, at, rest = rest.rpartition("@")
+    hosts = r"([\w.-]+|\[[\w:.]+\])(:\d{1,5})?"
+    if not re.fullmatch(rf"{hosts}(,{hosts})*(/\d*)?(\?\w+=[\w=&.…-]*)?", rest):
+        rest = "…"
+    return f"{scheme}://{'…@' if at else ''}{rest}"
 
 
 def bracketed(host: str) -> str:
@@ -92,34 +122,62 @@ def bracketed(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def _sentinels(parts: SplitResult, query: dict[str, list[str]]) -> Sentinels:
-    known = {"master", "sentinel_username", "sentinel_password"}
-    unknown = sorted(query.keys() - known)
-    if unknown:
-        raise ValueError(f'"{unknown[0]}" is no option of a Sentinel URL: {", ".join(sorted(known))} are')
-    given = {name: values[-1] for name, values in query.items() if values[-1]}
-    if "master" not in given:
-        raise ValueError("a Sentinel URL names the primary that they watch: …?master=NAME")
-    user, _, hosts = parts.netloc.rpartition("@")
-    username, _, password = user.partition(":")
-    return Sentinels(
-        hosts=tuple(_host(each) for each in hosts.split(",")),
-        master=given["master"],
-        database=_database(parts),
-        login=Login(unquote(username) or None, unquote(password) or None),
-        own_login=Login(given.get("sentinel_username"), given.get("sentinel_password")),
-    )
+def _split(url: str, rest: str) -> SplitResult:
+    """Split a URL into its parts. What must be encoded and is not would be read as something else."""
+    authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
+    user, _, hosts = authority.rpartition("@")
+    # An @ behind the authority ends a password that began before it; in a Sentinel's it may stand.
+    after = re.sub(r"sentinel_(?:username|password)=[^&#]*", "", rest[len(authority) :])
+    if "@" in after or "#" in rest or re.search(r"[\[\]]", user):
+        raise ValueError(f"it cannot be read: {ENCODE}")
+    if not all(re.fullmatch(r"([^:\[\]]*|\[[^\[\]@]*\])(:\d*)?", each) for each in hosts.split(",")):
+        raise ValueError(f"a host or its port cannot be read: give HOST:PORT or [IPV6]:PORT; {ENCODE}")
+    try:
+        return urlsplit(url)
+    except ValueError:
+        raise ValueError(f"it cannot be read: give {FORMS}; {ENCODE}") from None
 
 
-def _database(parts: SplitResult) -> int:
-    database = parts.path.strip("/") or "0"
-    if not (database.isascii() and database.isdecimal()):
-        raise ValueError(f'"{database}" is not the number of a database')
+def _check_options(text: str, query: dict[str, list[str]], known: frozenset[str]) -> None:
+    if any(name.startswith("ssl") for name in query):
+        raise ValueError("TLS is always verified: use rediss:// and redis_ca_file, and leave ssl options out")
+    for name in sorted(query.keys() - known):
+        if not (_OPTION.fullmatch(name) and f"{name}=" in text):  # the rest of a password, perhaps
+            raise ValueError(
+                f"what follows its ? are no options; known: {', '.join(sorted(known))}; {ENCODE}"
+            )
+        raise ValueError(
+            f'"{name}" is no option of this URL; known: {", ".join(sorted(known))} '
+            "(time-outs are LOCKSTEP_REDIS_TIMEOUT and LOCKSTEP_REDIS_CONNECT_TIMEOUT)"
+        )
+
+
+def _database(path: str, option: str | None) -> int:
+    named = path.strip("/")
+    if named and option is not None and named != option:
+        raise ValueError("its path and its db name two databases: give one of them")
+    database = named or option or "0"
+    # What is no number would be database 0 for the record, and an error for Celery.
+    if not re.fullmatch(r"[0-9]{1,6}", database):
+        raise ValueError(f"what follows the host is the number of a database, as in redis://HOST/3; {ENCODE}")
     return int(database)
 
 
-def _host(text: str) -> tuple[str, int]:
+def _host(text: str, watched: bool) -> tuple[str, int]:
     parts = urlsplit(f"//{text}")
     if not parts.hostname:
-        raise ValueError("a Sentinel URL names each Sentinel: sentinel://HOST:PORT,HOST:PORT/0?master=NAME")
-    return parts.hostname, parts.port or SENTINEL_PORT
+        if watched:
+            raise ValueError(
+                "a Sentinel URL names each Sentinel: sentinel://HOST:PORT,HOST:PORT/0?master=NAME"
+            )
+        return "127.0.0.1", _port(text) or PORT
+    return parts.hostname, _port(text) or (SENTINEL_PORT if watched else PORT)
+
+
+def _port(text: str) -> int | None:
+    _, mark, port = text.rpartition(":") if not text.endswith("]") else ("", "", "")
+    if not mark or not port:
+        return None
+    if len(port) > 5 or not 0 < int(port) < 65_536:  # not named: it may be the beginning of a password
+        raise ValueError("its port is none: give 1 to 65535, or leave it out for the usual one")
+    return int(port)

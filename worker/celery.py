@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from celery import Celery, Task
+from celery.loaders.app import AppLoader
 from kombu import Exchange, Queue
+from kombu.utils.imports import symbol_by_name
 
 from worker.reaching import sentinel_options, socket_options, tls_options
 from worker.settings import Settings, load_settings
@@ -78,16 +80,42 @@ def describe(operation: str, group: str, *hosts: str) -> str:
     return f"{group}{where} · op {operation}"
 
 
+class NoFile(AppLoader):
+    """Reads no configuration, neither a file of some application nor one that a variable names."""
+
+    def read_configuration(self, env: str = "") -> dict[str, Any]:
+        """Return nothing."""
+        return {}
+
+
 class Lockstep(Celery):
-    """A Celery application that knows its settings."""
+    """A Celery application that knows its settings, and lets no variable of Celery's own win over them."""
 
     settings: Settings
     events_cls = "worker.broker.events:Events"
+    amqp_cls = "worker.broker.links:Amqp"
+
+    def _connection(self, url: Any, *args: Any, **options: Any) -> Any:
+        kind = "lockstep-sentinel" if self.settings.address.sentinels else "lockstep-redis"
+        options = {**options, "transport": kind}
+        return super()._connection(self.settings.address.celery_url, *args, **options)  # type: ignore[misc]
+
+    def _get_backend(self) -> Any:
+        kind = "SentinelBackend" if self.settings.address.sentinels else "Backend"
+        made = symbol_by_name(f"worker.broker.links:{kind}")
+        return made(app=self, url=self.settings.address.celery_url)
 
 
 def make_app(settings: Settings) -> Lockstep:
     """Return a configured application; nothing is connected."""
-    app = Lockstep("lockstep", task_cls=LockstepTask, include=["worker.tasks"], set_as_current=False)
+    app = Lockstep(
+        "lockstep",
+        task_cls=LockstepTask,
+        include=["worker.tasks"],
+        set_as_current=False,
+        loader=NoFile,
+        fixups=[],  # Celery's one is for Django, whose settings are another application's
+    )
     app.settings = settings
     app.conf.update(configuration(settings))
     return app

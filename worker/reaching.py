@@ -31,12 +31,13 @@ def tls_options(settings: Settings) -> dict[str, Any]:
 
 
 def server_options(settings: Settings) -> dict[str, Any]:
-    """Return what a connection to the primary needs that Sentinels do not say; empty without any."""
-    sentinels = settings.address.sentinels
-    if sentinels is None:
-        return {}
-    login = {"username": sentinels.login.username, "password": sentinels.login.password}
-    return {**login, "db": sentinels.database, "ssl": settings.address.tls}
+    """Return the login that the primary wants and, without Sentinels, where it is."""
+    address = settings.address
+    login = {"username": address.login.username, "password": address.login.password, "db": address.database}
+    if address.sentinels is not None:
+        return login
+    ((host, port),) = address.hosts
+    return {"host": host, "port": port, **login}
 
 
 def sentinel_options(settings: Settings) -> dict[str, Any]:

@@ -31,7 +31,7 @@ class Settings(BaseSettings):
     redis_url: str = "redis://127.0.0.1:6379/0"
     """Broker, results and record. It must persist: appendonly yes, appendfsync always, noeviction.
     `rediss://…` is TLS. `sentinel://HOST:PORT,HOST:PORT/0?master=NAME` asks Sentinels for the primary, and
-    `sentinels://…` does so with TLS."""
+    `sentinels://…` does so with TLS. `#`, `/`, `?`, `[`, `]` and `%` in a password are percent-encoded."""
     redis_ca_file: str = ""
     """Path of the PEM file of the authority that signed Redis' certificate, besides those that the system
     trusts. With TLS the certificate and its name are always verified."""

@@ -8,6 +8,9 @@ from worker.address import Login, read_address
 from worker.operation.errors import InvalidInput
 from worker.settings import load_settings
 
+OPTIONS = ("protocol", "socket_timeout", "health_check_interval", "max_connections", "foo")
+"""What redis-py, kombu or nobody knows."""
+
 
 @pytest.mark.parametrize(("scheme", "tls"), [("redis", False), ("rediss", True)])
 def test_a_server_is_what_its_url_says(scheme: str, tls: bool) -> None:
@@ -22,19 +25,30 @@ def test_sentinels_are_read_and_written_out_for_celery(scheme: str, tls: bool) -
     sentinels = address.sentinels
     assert sentinels is not None
     assert address.tls is tls
-    assert sentinels.hosts == (("a", 5000), ("b", 26379), ("::1", 5001))
-    assert (sentinels.master, sentinels.database) == ("main", 2)
-    assert sentinels.login == Login("me", "p@ss")
+    assert address.hosts == (("a", 5000), ("b", 26379), ("::1", 5001))
+    assert (sentinels.master, address.database) == ("main", 2)
+    assert address.login == Login("me", "p@ss")
     assert sentinels.own_login == Login(None, "own")
     login = "sentinel://me:p%40ss@"
     assert address.celery_url == f"{login}a:5000/2;{login}b:26379/2;{login}[::1]:5001/2"
 
 
 def test_without_a_login_there_is_none() -> None:
-    sentinels = read_address("sentinel://a?master=main").sentinels
-    assert sentinels is not None
-    assert sentinels.login == sentinels.own_login == Login()
-    assert sentinels.database == 0
+    address = read_address("sentinel://a?master=main")
+    assert address.sentinels is not None
+    assert address.login == address.sentinels.own_login == Login()
+    assert address.database == 0
+
+
+def test_what_is_left_out_is_the_usual() -> None:
+    assert read_address("redis://").celery_url == "redis://127.0.0.1:6379/0"
+    assert read_address("rediss://a").celery_url == "rediss://a:6379/0"
+
+
+def test_the_database_is_the_path_or_an_option() -> None:
+    assert read_address("redis://a/3").celery_url == read_address("redis://a?db=3").celery_url
+    with pytest.raises(ValueError, match="name two databases"):
+        read_address("redis://a/1?db=3")
 
 
 @pytest.mark.parametrize(
@@ -42,18 +56,23 @@ def test_without_a_login_there_is_none() -> None:
     [
         ("http://redis:6379", "the URL of Redis is redis://HOST:PORT/0, rediss://"),
         ("redis://a,b/0", "several servers need Sentinels"),
-        ("redis://a:port/0", "Port could not be cast"),
-        ("redis://a:0/0", "port 0 is none"),
-        ("redis://a/zero", '"zero" is not the number of a database'),
-        ("redis://a/-1", '"-1" is not the number of a database'),
-        ("redis://a/1/2", '"1/2" is not the number of a database'),
+        ("redis://a:port/0", "a host or its port cannot be read"),
+        ("redis://a:0/0", "its port is none"),
+        ("redis://a/zero", "is the number of a database"),
+        ("redis://a/-1", "is the number of a database"),
+        ("redis://a/1/2", "is the number of a database"),
         ("rediss://a/0?ssl_cert_reqs=none", "TLS is always verified"),
         ("sentinel://a,b/0", "?master=NAME"),
         ("sentinel://a,b/0?master=", "?master=NAME"),
         ("sentinel://a,,b/0?master=main", "names each Sentinel"),
         ("sentinel:///0?master=main", "names each Sentinel"),
-        ("sentinel://a/zero?master=main", '"zero" is not the number of a database'),
-        ("sentinel://a/0?master=main&name=x", '"name" is no option of a Sentinel URL'),
+        ("sentinel://a/zero?master=main", "is the number of a database"),
+        (
+            "sentinel://a/0?master=main&name=x",
+            '"name" is no option of this URL; known: db, master, sen',
+        ),
+        *((f"redis://a/0?{name}=1", f'"{name}" is no option of this URL; known: db (') for name in OPTIONS),
+        ("redis://a?DROP TABLE=1", "what follows its ? are no options"),
     ],
 )
 def test_a_url_that_breaks_a_rule_is_refused(url: str, rule: str) -> None:
@@ -73,6 +92,36 @@ def test_no_password_is_shown(url: str) -> None:
     with pytest.raises(InvalidInput) as caught:
         load_settings(redis_url=url.replace("//", "//x:").replace("redis:", "http:").replace("/0", "/zero"))
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("character", "#/?[]")
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://:{}@redis:6379/0",
+        "rediss://me:{}@redis/0",
+        "redis://me:{}@redis",
+        "sentinel://me:{}@a,b/0?master=main",
+        "redis://me:{}",
+        "redis://:{}/0",
+    ],
+)
+def test_a_password_that_is_not_encoded_is_named_with_its_remedy_and_never_shown(
+    character: str, url: str
+) -> None:
+    for password in (f"hunter{character}canary", f"4711{character}canary", f"hunter{character}4711"):
+        with pytest.raises(InvalidInput) as caught:
+            load_settings(redis_url=url.format(password))
+        said = str(caught.value)
+        assert "percent-encode each of # / ? [ ]" in said or "its port is none" in said, said
+        for part in ("hunter", "canary", "4711"):
+            assert part not in said
+
+
+@pytest.mark.parametrize("password", ["a:b", "a@b", "a:b@c"])
+def test_what_is_clear_without_encoding_is_taken_as_it_is(password: str) -> None:
+    address = read_address(f"redis://me:{password}@redis:6380/1")
+    assert (address.login, address.hosts) == (Login("me", password), (("redis", 6380),))
 
 
 def test_files_for_tls_need_tls(tmp_path_factory: pytest.TempPathFactory) -> None:

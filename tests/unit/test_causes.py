@@ -10,6 +10,7 @@ from kombu.exceptions import OperationalError
 from redis import exceptions
 
 from worker.operation.errors import LockstepError, StoreFull, StoreUnavailable, UnknownFormat
+from worker.primary import Elsewhere
 from worker.store.causes import CAUSES, cause_of, store_errors, unavailable
 
 IN_A_SCRIPT = " script: 9f3c0f5c, on @user_script:154."
@@ -32,6 +33,24 @@ TABLE: list[tuple[Exception, str, str]] = [
     (
         redis.ReadOnlyError(f"You can't write against a read only replica.{IN_A_SCRIPT}"),
         "read-only replica",
+        "give the primary",
+    ),
+    (Elsewhere("Redis at h:1 cannot be used: it is a replica"), "read-only replica", "give the primary"),
+    (Elsewhere("Redis at h:1 cannot be used: it is a Sentinel"), "is a Sentinel", "?master=NAME"),
+    (Elsewhere("Redis at h:1 cannot be used: it runs in cluster mode"), "cluster mode", "or Sentinels"),
+    (
+        Elsewhere("Redis at h:1 cannot be used: it is version 6.0.16, older than 6.2"),
+        "too old here: version 6.0.16",
+        "Redis 6.2 or newer",
+    ),
+    (
+        Elsewhere("Redis at h:1 cannot be used: ResponseError: NOPROTO unsupported protocol version"),
+        "does not speak RESP3",
+        "no proxy for older protocols",
+    ),
+    (
+        exceptions.MasterDownError("Link with MASTER is down and replica-serve-stale-data is set to 'no'."),
+        "has lost its primary",
         "give the primary",
     ),
     (

@@ -7,15 +7,9 @@ and what was acknowledged in one turn of the loop leaves together. What is kept 
 
 from __future__ import annotations
 
-from kombu.transport import TRANSPORT_ALIASES
-
-OURS = {
-    "redis": "worker.broker.transport:Transport",
-    "rediss": "worker.broker.transport:Transport",
-    "sentinel": "worker.broker.transport:SentinelTransport",
-}
-
 
 def install() -> None:
-    """Let every connection of this process that leads to Redis use it; for workers, whose process is ours."""
-    TRANSPORT_ALIASES.update(OURS)
+    """Let every connection of this process to the broker use it; for workers, whose process is ours."""
+    from worker.broker.links import register
+
+    register("worker.broker.transport")

@@ -12,6 +12,8 @@ from kombu.transport import virtual
 from kombu.utils.encoding import bytes_to_str
 from kombu.utils.json import dumps, loads
 
+from worker.broker import links
+
 logger = get_logger(__name__)
 redis: Any = untyped
 MOST = 64
@@ -84,7 +86,7 @@ class QoS(redis.QoS):  # type: ignore[misc]
             self._remove_from_indices(broken).execute()
 
 
-class Taking(redis.Channel):  # type: ignore[misc]
+class Taking(links.Channel):
     """A channel that takes messages together, and keeps its client: making one costs more than a command."""
 
     QoS = QoS
@@ -161,8 +163,11 @@ class Taking(redis.Channel):  # type: ignore[misc]
             logger.critical("Couldn't ack, reason: %s", error)
 
 
-class SentinelTaking(Taking, redis.SentinelChannel):  # type: ignore[misc]
+class SentinelTaking(Taking, links.SentinelChannel):
     """The same with Sentinels."""
+
+    connection_class: type = links.SentinelChannel.connection_class  # not those of `Taking`'s own base
+    connection_class_ssl: type = links.SentinelChannel.connection_class_ssl
 
 
 class Poller(redis.MultiChannelPoller):  # type: ignore[misc]

@@ -36,7 +36,7 @@ CAUSES = (
         full=True,
     ),
     Cause(
-        r"write against a read only replica",
+        r"write against a read only replica|it is a replica|instance state changed",
         "Redis takes no writes: this server is a read-only replica",
         "give the primary in LOCKSTEP_REDIS_URL, or let Sentinels find it: sentinel://HOST:26379/0?master=NAME",
     ),
@@ -81,8 +81,8 @@ CAUSES = (
         "LOCKSTEP_REDIS_URL ends with it (redis://HOST:PORT/0): see `CONFIG GET databases` on the server",
     ),
     Cause(
-        r"^MovedError|MOVED|CROSSSLOT|Keys in request don't hash to the same slot|CLUSTERDOWN"
-        r"|Hash slot not served|The cluster is down|non local key in a cluster|^AskError",
+        r"it runs in cluster mode|^MovedError|MOVED|CROSSSLOT|Keys in request don't hash to the same slot"
+        r"|CLUSTERDOWN|Hash slot not served|The cluster is down|non local key in a cluster|^AskError",
         "this Redis runs in cluster mode, in which one script cannot change several keys",
         "use a server without cluster-enabled, or Sentinels with replicas",
     ),
@@ -95,6 +95,26 @@ CAUSES = (
         r"WRONG_VERSION_NUMBER|wrong version number|record layer failure",
         "what answers at this address does not speak TLS",
         "see the port in LOCKSTEP_REDIS_URL; without TLS it begins with redis://",
+    ),
+    Cause(
+        r"it is a Sentinel",
+        "what answers at this address is a Sentinel",
+        "sentinel://HOST:26379/0?master=NAME",
+    ),
+    Cause(
+        r"it is version ([\d.]+), older",
+        "Redis is too old here: version {0}",
+        "Redis 6.2 or newer, or Valkey",
+    ),
+    Cause(
+        r"Link with MASTER is down|MASTERDOWN",
+        "this server is a replica that has lost its primary",
+        "give the primary in LOCKSTEP_REDIS_URL, or see why the replica cannot reach it",
+    ),
+    Cause(
+        r"NOPROTO|unsupported protocol version",
+        "what answers at this address does not speak RESP3",
+        "Redis 6.2 or newer, or Valkey, and no proxy for older protocols before it",
     ),
     Cause(
         r"unknown command",

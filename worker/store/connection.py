@@ -12,8 +12,16 @@ from redis.backoff import ExponentialBackoff, NoBackoff
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
-from worker.operation.errors import InvalidInput
-from worker.operation.names import show
+from worker.primary import (
+    AsyncFoundPrimary,
+    AsyncFoundTlsPrimary,
+    AsyncPrimary,
+    AsyncTlsPrimary,
+    FoundPrimary,
+    FoundTlsPrimary,
+    Primary,
+    TlsPrimary,
+)
 from worker.reaching import sentinel_options, server_options, socket_options, tls_options
 from worker.settings import Settings
 from worker.store.keys import Keys
@@ -35,32 +43,36 @@ def client(settings: Settings) -> redis.Redis:
         "retry": Retry(ExponentialBackoff(cap=1.0, base=0.05), RETRIES),
         "retry_on_error": [redis.ConnectionError, redis.TimeoutError],
     }
-    sentinels = settings.address.sentinels
-    if sentinels is not None:
-        # Whichever does not answer is not asked twice: there are others.
-        asking = {**sentinel_options(settings), "retry": Retry(NoBackoff(), 0)}
-        asked = Sentinel(sentinels.hosts, sentinel_kwargs=asking)  # type: ignore[no-untyped-call]
-        found: redis.Redis = asked.master_for(sentinels.master, **options)  # type: ignore[no-untyped-call]
-        return found
-    try:
-        return redis.Redis.from_url(settings.redis_url, **options)
-    except ValueError as error:
-        raise InvalidInput(f"LOCKSTEP_REDIS_URL={show(settings.address.shown)}: {error}") from error
+    address = settings.address
+    if address.sentinels is None:
+        kind = TlsPrimary if address.tls else Primary
+        return redis.Redis(connection_pool=redis.ConnectionPool(connection_class=kind, **options))
+    # Whichever does not answer is not asked twice: there are others.
+    asking = {**sentinel_options(settings), "retry": Retry(NoBackoff(), 0)}
+    asked = Sentinel(address.hosts, sentinel_kwargs=asking)  # type: ignore[no-untyped-call]
+    found = FoundTlsPrimary if address.tls else FoundPrimary
+    made: redis.Redis = asked.master_for(  # type: ignore[no-untyped-call]
+        address.sentinels.master, connection_class=found, **options
+    )
+    return made
 
 
 def async_client(settings: Settings) -> redis.asyncio.Redis:
     """Return the same for asyncio, without retries; bound to the event loop that first uses it."""
     once = redis.asyncio.retry.Retry(NoBackoff(), 0)
     options = {**_options(settings), "retry": once}
-    sentinels = settings.address.sentinels
-    if sentinels is None:
-        return redis.asyncio.Redis.from_url(settings.redis_url, **options)
+    address = settings.address
+    if address.sentinels is None:
+        kind = AsyncTlsPrimary if address.tls else AsyncPrimary
+        pool = redis.asyncio.ConnectionPool(connection_class=kind, **options)
+        return redis.asyncio.Redis.from_pool(pool)
     asking = {**sentinel_options(settings), "retry": once}
     asked = redis.asyncio.sentinel.Sentinel(  # type: ignore[no-untyped-call]
-        sentinels.hosts, sentinel_kwargs=asking
+        address.hosts, sentinel_kwargs=asking
     )
-    found: redis.asyncio.Redis = asked.master_for(sentinels.master, **options)
-    return found
+    found = AsyncFoundTlsPrimary if address.tls else AsyncFoundPrimary
+    made: redis.asyncio.Redis = asked.master_for(address.sentinels.master, connection_class=found, **options)
+    return made
 
 
 def _options(settings: Settings) -> dict[str, Any]:

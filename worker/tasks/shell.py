@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
@@ -17,9 +18,12 @@ from worker.steps import Next, Parts, Result
 from worker.tasks.newer import LeftToNewer
 from worker.tasks.runtime import Runtime, runtime_of
 from worker.tasks.slices import Results, side_by_side, summary
+from worker.tasks.stopping import rest
 from worker.telemetry import metrics
 
 T = TypeVar("T")
+REQUEUE = 2.0
+"""Seconds that a task which could not reach the record waits, on average, before its message goes back."""
 TOGETHER = 2.0
 """Seconds: of hosts whose waits end so soon after each other all wait for the last."""
 
@@ -58,7 +62,7 @@ def run_steps(
         try:
             raise task.retry(args=(operation, group, *again), countdown=max(again.values()))
         except OperationalError as error:
-            raise Reject(str(error), requeue=True) from error
+            raise _put_back(error) from error
     return summary(results)
 
 
@@ -70,9 +74,15 @@ def guarded(task: Task[..., str], run: Callable[[Runtime], T]) -> T:
         raise Reject("the worker is being stopped", requeue=True) from error
     except (StoreUnavailable, StoreFull, OperationalError) as error:
         metrics.redis_failed()
-        raise Reject(str(error), requeue=True) from error
+        raise _put_back(error) from error
     except UnknownFormat as error:
         raise LeftToNewer(str(error)) from error
+
+
+def _put_back(error: Exception) -> Reject:
+    """Wait, then have the message back in its queue: it comes again at once, while Redis is as it is."""
+    rest(random.uniform(0.5, 1.5) * REQUEUE)
+    return Reject(str(error), requeue=True)
 
 
 def keep_longer_waits(parts: Parts, operation: OperationId, results: Results) -> dict[HostName, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+import time
 from typing import Any
 
 from celery.signals import worker_init, worker_shutting_down
@@ -14,6 +15,13 @@ _flag = mmap.mmap(-1, 1)
 def stopping() -> bool:
     """Tell whether the worker has been told to stop."""
     return _flag[0] != 0
+
+
+def rest(seconds: float) -> None:
+    """Wait for so long, or until the worker is told to stop."""
+    ends = time.monotonic() + seconds
+    while not stopping() and (left := ends - time.monotonic()) > 0:
+        time.sleep(min(left, 0.1))
 
 
 @worker_init.connect

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import MutableMapping
+import threading
+import time
+from collections.abc import Callable, MutableMapping
 from typing import Any
 
 import structlog
@@ -13,6 +15,52 @@ from structlog.stdlib import ProcessorFormatter, add_log_level, add_logger_name
 
 ARGUMENTS = ("operation", "group", "host")
 Line = MutableMapping[str, Any]
+LONGEST_KIND = 200
+MOST_KINDS = 500
+"""Texts that are told apart, by so many of their characters; with more of them counting begins anew."""
+
+
+class Calm(logging.Filter):
+    """Lets two warnings of a kind through in each second, and says how many there were besides.
+
+    What is out of reach is asked by every thread: without a bound, an outage would fill the disk with
+    one line over and over.
+    """
+
+    MOST = 2
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._kinds: dict[tuple[str, str], tuple[float, int]] = {}
+        """Logger and text -> the second in which it was last seen, and how often it was seen since."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Tell whether a record is written; one that follows others of its kind says how many were not."""
+        if record.levelno < logging.WARNING:
+            return True
+        kind = (record.name, str(record.msg)[:LONGEST_KIND])
+        with self._lock:
+            began, seen = self._kinds.get(kind, (-1.0, 0))
+            now = self._clock()
+            if now - began < 1:
+                self._kinds[kind] = (began, seen + 1)
+                return seen < self.MOST
+            if len(self._kinds) >= MOST_KINDS:
+                self._kinds.clear()
+            self._kinds[kind] = (now, 1)
+        if seen > self.MOST:
+            record.msg = f"{record.getMessage()} (and {seen - self.MOST} more like it before)"
+            record.args = None
+        return True
+
+
+def calm(logger: logging.Logger) -> None:
+    """Let no handler of a logger write the same warning more than a few times a second."""
+    for handler in logger.handlers:
+        if not any(isinstance(each, Calm) for each in handler.filters):
+            handler.addFilter(Calm())
 
 
 def as_json(logger: logging.Logger) -> None:

@@ -1,0 +1,179 @@
+"""What tells that a server is not the primary, whatever its age; a scripted server plays each."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+import redis
+
+from worker import primary
+from worker.operation.errors import StoreUnavailable
+from worker.primary import Elsewhere, is_about_server, judge
+from worker.settings import Settings
+from worker.store.causes import store_errors
+from worker.store.connection import client
+
+GREETING: dict[str, str | int] = {
+    "server": "redis",
+    "version": "7.2.4",
+    "proto": 3,
+    "mode": "standalone",
+    "role": "master",
+}
+Play = Callable[[str], bytes]
+
+
+def hello(**changed: str) -> bytes:
+    said: dict[str, str | int] = {**GREETING, **changed}
+    parts = [f"%{len(said)}\r\n"]
+    for name, value in said.items():
+        parts.append(f"${len(name)}\r\n{name}\r\n")
+        parts.append(f":{value}\r\n" if isinstance(value, int) else f"${len(value)}\r\n{value}\r\n")
+    return "".join(parts).encode()
+
+
+class Server:
+    """Answers each command as it is told to; counts the connections."""
+
+    def __init__(self, play: Play) -> None:
+        self.play = play
+        self.accepted = 0
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self._listener.getsockname()[1]}/0"
+
+    def close(self) -> None:
+        self._listener.close()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                peer, _ = self._listener.accept()
+            except OSError:
+                return
+            self.accepted += 1
+            threading.Thread(target=self._answer, args=(peer,), daemon=True).start()
+
+    def _answer(self, peer: socket.socket) -> None:
+        with peer, peer.makefile("rb") as lines:
+            while line := lines.readline():
+                words = []
+                for _ in range(int(line[1:])):
+                    lines.readline()
+                    words.append(lines.readline().decode().strip())
+                peer.sendall(self.play(words[0]))
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    made = Server(lambda _: b"+OK\r\n")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def asked(server: Server) -> Iterator[redis.Redis]:
+    made = client(Settings(redis_url=server.url))
+    yield made
+    made.close()
+
+
+def playing(says: bytes, greeting: bytes = b"") -> Play:
+    return lambda command: {"HELLO": greeting or hello(), "CLIENT": b"+OK\r\n", "PING": b"+PONG\r\n"}.get(
+        command, says
+    )
+
+
+@pytest.mark.parametrize(
+    ("greeting", "said"),
+    [
+        ({}, None),
+        ({"role": "active-replica"}, None),  # KeyDB's, which takes writes
+        ({"server": "valkey", "version": "9.1.0"}, None),
+        ({"role": "replica"}, "it is a replica"),
+        ({"role": "slave"}, "it is a replica"),
+        ({"mode": "cluster"}, "it runs in cluster mode"),
+        ({"mode": "sentinel"}, "it is a Sentinel"),
+        ({"version": "6.0.16"}, "it is version 6.0.16, older than 6.2"),
+    ],
+)
+def test_a_greeting_tells_who_can_serve(greeting: dict[str, str], said: str | None) -> None:
+    text = judge({**GREETING, **greeting})
+    in_bytes = judge({k.encode(): v.encode() for k, v in greeting.items()})
+    assert text == in_bytes
+    assert (text or "").startswith(said or "")
+    assert (text is None) is (said is None)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        b"-READONLY You can't write against a read only replica.\r\n",
+        b"-LOADING Redis is loading the dataset in memory\r\n",
+        b"-MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.\r\n",
+        b"-UNBLOCKED force unblock from blocking operation, instance state changed\r\n",
+        # Redis 6.2 wraps what a command in a script is told.
+        b"-ERR Error running script (call to f_1): @user_script:1: -READONLY You can't write\r\n",
+    ],
+)
+def test_an_error_about_the_server_drops_every_connection_to_it(
+    server: Server, asked: redis.Redis, error: bytes
+) -> None:
+    server.play = playing(b"+fine\r\n")
+    other = client(Settings(redis_url=server.url))
+    for each in (asked, other):
+        assert each.get("a") == "fine"
+    assert server.accepted == 2
+    server.play = playing(error)
+    with pytest.raises(Elsewhere, match="cannot be used: "):
+        asked.get("a")
+    server.play = playing(b"+fine\r\n")
+    made = server.accepted
+    for each in (asked, other):
+        assert each.get("a") == "fine"
+    assert server.accepted >= made + 1, "the other pool's connection was made anew as well"
+    other.close()
+
+
+def test_an_error_about_a_command_drops_nothing(server: Server, asked: redis.Redis) -> None:
+    server.play = playing(b"-WRONGTYPE Operation against a key\r\n")
+    for _ in range(3):
+        with pytest.raises(redis.ResponseError, match="WRONGTYPE"):
+            asked.get("a")
+    assert server.accepted == 1
+    assert not is_about_server(redis.ResponseError("ERR the text READONLY in a value"))
+
+
+def test_a_role_that_changes_is_seen_by_who_only_reads(
+    server: Server, asked: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.play = playing(b"+fine\r\n")
+    assert asked.get("a") == "fine"
+    server.play = playing(b"+stale\r\n", hello(role="replica"))
+    monkeypatch.setattr(primary, "ASK_EVERY", -1.0)
+    with pytest.raises(StoreUnavailable, match="a read-only replica"), store_errors():
+        asked.get("a")
+
+
+@pytest.mark.parametrize(
+    ("says", "said"),
+    [
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "is no Redis"),
+        (b"-ERR unknown command `HELLO`\r\n", "a Redis that is too old"),
+        (b"-NOPROTO unsupported protocol version\r\n", "does not speak RESP3"),
+        (hello(mode="cluster"), "runs in cluster mode"),
+        (hello(version="5.0.14"), "too old here: version 5.0.14.*Redis 6.2 or newer"),
+    ],
+)
+def test_what_is_no_fit_server_is_one_line(
+    server: Server, asked: redis.Redis, says: bytes, said: str
+) -> None:
+    server.play = lambda _: says
+    with pytest.raises(StoreUnavailable, match=said), store_errors():
+        asked.ping()
