@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from producer.errors import AbandonRefused
 from producer.handle import Operation
 from producer.naming import parse_note
-from worker.operation.errors import InvalidInput
+from worker.operation.errors import InvalidInput, RecordGone
 from worker.operation.names import show
 
 
@@ -18,7 +18,7 @@ def abandon(host: str, reason: str, unended: Iterable[Operation]) -> tuple[Opera
     for operation in unended:
         try:
             operation.abandon(host, reason)
-        except (AbandonRefused, InvalidInput):
+        except (AbandonRefused, InvalidInput, RecordGone):
             continue  # nothing is pending there, or the host is no part of it
         given_up.append(operation)
     if not given_up:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from producer.accepting import accept
 from producer.handle import Operation
 from producer.history import Filter, search
-from producer.link import unknown
+from producer.link import gone, unknown
 from producer.moments import millis_of
 from producer.naming import new_id, parse_deadline, parse_limit, parse_retries
 from producer.operators import OperatorClient
@@ -110,14 +110,29 @@ class ClusterClient(OperatorClient):
         return ask(self.inventory.select([host])[0], group, self.settings)
 
     def operation(self, operation_id: str) -> Operation:
-        """Return the handle of an operation. Raises UnknownOperation and StoreUnavailable."""
+        """Return the handle of an operation. Raises UnknownOperation, RecordGone and StoreUnavailable."""
         key = parse_operation_id(operation_id)
         found = self._link.store.operation(key)
         if found is None:
-            raise unknown(key)
+            lost = self._link.store.lost().get(key)
+            raise unknown(key) if lost is None else gone(lost)
+        return self._handle(found)
+
+    def _handle(self, found: model.Operation) -> Operation:
         return Operation(
             self._link, self._broker, found.id, found.group, found.action, created_by=self.created_by
         )
+
+    def find(self, beginning: str) -> Operation:
+        """Return the handle of the only operation whose id is this text, or begins with it.
+
+        For people, who shorten ids; programs use `operation`. Raises InvalidInput if several begin with it,
+        RecordGone if Redis has lost its record, UnknownOperation and StoreUnavailable.
+        """
+        from producer.lookup import find
+
+        found = find(self._link, beginning, lambda: self.inventory)
+        return self._handle(found)
 
     def operations(self, limit: int = 20) -> tuple[model.Operation, ...]:
         """Read the newest operations, newest first. Raises StoreUnavailable."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from producer.findings import Finding, Level
 from producer.wording import counted, named, seconds
 from worker.celery import OPERATIONS, ROLLBACK
-from worker.operation.model import HostName
+from worker.operation.model import HostName, Lost
 from worker.operation.pause import Pause
 from worker.settings import PREFIX, Settings
 
@@ -68,6 +68,8 @@ class WorkFacts:
     """Groups that the patrol should have looked at by now."""
     patrol_lag: int = 0
     """Milliseconds since the longest overdue of them was due."""
+    lost: Sequence[Lost] = ()
+    """Operations whose record is gone, and on whose group no later one has ended."""
 
 
 def on_redis(facts: RedisFacts, watermark: float) -> list[Finding]:
@@ -114,6 +116,10 @@ def on_work(facts: WorkFacts, settings: Settings) -> list[Finding]:
         found.append(Finding("operations", Level.WARNING, text, "lockstep list --stuck"))
     else:
         found.append(Finding("operations", Level.OK, "none needs a person"))
+    if facts.lost:
+        names = named([f"{lost.id} on {lost.group}" for lost in facts.lost])
+        text = f"the record of {names} is gone: hosts may have been changed"
+        found.append(Finding("operations", Level.FAILURE, text, f"lockstep drift {facts.lost[0].id}"))
     return [*found, _on_patrol(facts, settings), *_on_clocks(facts)]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 
 from producer.asking import holds, probe, together
@@ -37,6 +37,13 @@ class Looked:
     """The operation that works on the group: nothing was asked, for its end will be the measure."""
     overtaken: bool = False
     """Whenever the hosts were asked, operations ended meanwhile: nothing can be said."""
+    unmeasured: Mapping[HostName, Presence] = field(default_factory=dict)
+    """What every host holds of a group of which no operation has ended: nothing says what it should be."""
+
+    @property
+    def apart(self) -> bool:
+        """True if hosts of an unmeasured group do not all hold the same."""
+        return len(set(self.unmeasured.values())) > 1
 
 
 class _Asking:
@@ -89,6 +96,8 @@ def _look(store: Ends, inventory: Inventory, asking: _Asking, groups: Sequence[G
     began = dict(zip(groups, together(begin, groups), strict=True))
     known = {
         group: {name: host for name, end in ends.items() if (host := _known(inventory, name, end))}
+        if ends
+        else {host.name: host for host in inventory}
         for group, (owner, ends) in began.items()
         if owner is None
     }
@@ -99,6 +108,11 @@ def _look(store: Ends, inventory: Inventory, asking: _Asking, groups: Sequence[G
             yield Looked(group, owner=owner)
             continue
         seen = {name: shown[group, name] for name in known[group]}
+        silent = tuple(name for name, held in seen.items() if held is None)
+        if not ends:
+            held_by = {name: held for name, held in seen.items() if held is not None}
+            yield Looked(group, silent=silent, unmeasured=held_by)
+            continue
         found = {name: _compare(group, name, ends[name], held, now) for name, held in seen.items() if held}
         gone = {name: None for name, drift in found.items() if drift is None}
         if store.keep_drift(group, ends, gone) is None:
@@ -107,7 +121,7 @@ def _look(store: Ends, inventory: Inventory, asking: _Asking, groups: Sequence[G
         yield Looked(
             group,
             drifts=tuple(drift for drift in found.values() if drift is not None),
-            silent=tuple(name for name, held in seen.items() if held is None),
+            silent=silent,
             strangers=tuple(name for name in ends if name not in seen),
         )
 

@@ -73,6 +73,7 @@ def _work(link: Link, settings: Settings, stuck: Callable[[], int]) -> WorkFacts
         stuck=stuck(),
         patrol_overdue=overdue,
         patrol_lag=lag,
+        lost=link.unresolved(),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Generator, Iterator
-from contextlib import aclosing
+from contextlib import aclosing, contextmanager
 
 from producer.broker import Broker
 from producer.changes import Changes
@@ -20,7 +20,9 @@ from worker.operation.errors import (
     CancelRefused,
     InvalidInput,
     LockstepError,
+    RecordGone,
     StoreUnavailable,
+    UnknownOperation,
     WaitTimeout,
 )
 from worker.operation.model import Action, GroupId, HostName, OperationId
@@ -62,23 +64,32 @@ class Operation:
         """True when the operation had been accepted before it was asked for."""
         self.published = published
         """True when this call sent its tasks; otherwise whoever accepted it did, or the sweep does."""
+        self._ended = False
+        """It was seen to have ended: whatever becomes of its record, nothing of it is left to be done."""
 
     def __repr__(self) -> str:
         """Name the operation."""
         return f"<Operation {self.id}: {self.action} {self.group}>"
 
     def status(self) -> model.Operation:
-        """Read the operation as it stands. Raises UnknownOperation and StoreUnavailable."""
+        """Read the operation as it stands. Raises RecordGone and StoreUnavailable.
+
+        Once it was seen to have ended, and its record was dropped with age, raises UnknownOperation.
+        """
         found = self._link.store.operation(self.id)
         if found is None:
-            raise unknown(self.id)
+            raise self._gone()
+        self._ended = found.ended
         return found
 
     refresh = status
 
     def steps(self) -> tuple[model.Step, ...]:
-        """Read what became of each host so far. Raises StoreUnavailable."""
-        return self._link.store.steps(self.id)
+        """Read what became of each host so far. Raises RecordGone and StoreUnavailable."""
+        found = self._link.store.steps(self.id)
+        if not found:
+            raise self._gone()
+        return found
 
     def wait(self, timeout: float | None = None, on_change: OnChange | None = None) -> Result:
         """Wait until the caller can be answered, and say what the operation came to.
@@ -86,6 +97,7 @@ class Operation:
         That is: it is committed (even if it is still settling), rolled back or abandoned; or it is rolling
         back and every host that answers is restored (`state` is then `rolling_back`, see `pending_hosts`).
         Goes on through a loss of Redis. Raises WaitTimeout after `timeout` seconds; the operation goes on.
+        Raises RecordGone if Redis has lost the operation's record.
         """
         return self._wait(answered, timeout, on_change)
 
@@ -103,12 +115,13 @@ class Operation:
 
     def _watch(self) -> Iterator[model.Operation]:
         last: model.Operation | None = None
-        for status in follow(self._link, self.id, parse_timeout(None)):
-            if status is not None and status != last:
-                last = status
-                yield status
-                if status.ended:
-                    return
+        with self._recorded():
+            for status in follow(self._link, self.id, parse_timeout(None)):
+                if status is not None and status != last:
+                    last = status
+                    yield status
+                    if status.ended:
+                        return
 
     def watch_hosts(self) -> Iterator[tuple[model.Operation | None, tuple[model.Step, ...]]]:
         """Yield the operation with its hosts about once a second, and after every event, until its end.
@@ -116,26 +129,27 @@ class Operation:
         While Redis does not answer, the operation is None and the hosts are as they were.
         """
         steps: tuple[model.Step, ...] = ()
-        for status in follow(self._link, self.id, parse_timeout(None)):
-            try:
-                steps = self._link.waiting.steps(self.id)
-            except StoreUnavailable:
-                status = None
-            yield status, steps
-            if status is not None and status.ended:
-                return
+        with self._recorded():
+            for status in follow(self._link, self.id, parse_timeout(None)):
+                try:
+                    steps = self._link.waiting.steps(self.id) or steps
+                except StoreUnavailable:
+                    status = None
+                yield status, steps
+                if status is not None and status.ended:
+                    return
 
     def cancel(self, reason: str | None = None) -> None:
         """Decide that the operation is rolled back; who cancelled it, and why, is kept in the record.
 
-        Raises CancelRefused once it is decided otherwise, UnknownOperation and StoreUnavailable.
+        Raises CancelRefused once it is decided otherwise, RecordGone and StoreUnavailable.
         """
         text = f"cancelled by {self._created_by}"
         if reason is not None:
             text += f": {parse_note('reason', reason)}"
         match self._link.store.cancel(self.id, text):
             case Cancelled.UNKNOWN:
-                raise unknown(self.id)
+                raise self._gone()
             case Cancelled.COMMITTED:
                 undo = f"{self.action.inverse} the group instead"
                 raise CancelRefused(f'operation "{self.id}" cannot be cancelled: it is committed; {undo}')
@@ -148,7 +162,7 @@ class Operation:
         """Give up on a host that is still to be restored or settled; who did so, and why, is recorded.
 
         The host keeps whatever it holds. Raises InvalidInput for a host that is no part of the operation,
-        AbandonRefused if nothing of it is pending there, UnknownOperation and StoreUnavailable.
+        AbandonRefused if nothing of it is pending there, RecordGone and StoreUnavailable.
         """
         text = f"{self._created_by}: {parse_note('reason', reason)}"
         said = self._link.store.abandon(self.id, HostName(host), text)
@@ -158,8 +172,6 @@ class Operation:
     def _not_abandoned(self, said: Abandoned, host: str) -> LockstepError:
         if said is Abandoned.UNKNOWN:
             names = [step.host for step in self.steps()]
-            if not names:
-                return unknown(self.id)
             return InvalidInput(f'host {show(host)} is no part of operation "{self.id}": {named(names)} are')
         why = f'host {show(host)} cannot be abandoned in operation "{self.id}"'
         if said is Abandoned.UNDECIDED:
@@ -193,19 +205,23 @@ class Operation:
     async def watch_async(self) -> AsyncIterator[model.Operation]:
         """Watch as `watch` does, without blocking the event loop."""
         last: model.Operation | None = None
-        async with aclosing(follow_async(self._link, self.id, parse_timeout(None))) as changes:
-            async for status in changes:
-                if status is not None and status != last:
-                    last = status
-                    yield status
-                    if status.ended:
-                        return
+        try:
+            async with aclosing(follow_async(self._link, self.id, parse_timeout(None))) as changes:
+                async for status in changes:
+                    if status is not None and status != last:
+                        last = status
+                        yield status
+                        if status.ended:
+                            return
+        except UnknownOperation as error:
+            raise await asyncio.to_thread(self._gone) from error
 
     def _wait(self, done: Done, timeout: float | None, on_change: OnChange | None) -> Result:
         waiting = Waiting(done, on_change)
-        for status in follow(self._link, self.id, parse_timeout(timeout)):
-            if waiting.is_over(status) and (result := self._result(status)):
-                return result
+        with self._recorded():
+            for status in follow(self._link, self.id, parse_timeout(timeout)):
+                if waiting.is_over(status) and (result := self._result(status)):
+                    return result
         raise self._too_late(timeout, waiting)
 
     async def _wait_async(
@@ -215,18 +231,33 @@ class Operation:
         on_change: OnChange | None,
     ) -> Result:
         waiting = Waiting(done, on_change)
-        async with aclosing(follow_async(self._link, self.id, parse_timeout(timeout))) as changes:
-            async for status in changes:
-                if waiting.is_over(status) and (result := await asyncio.to_thread(self._result, status)):
-                    return result
+        try:
+            async with aclosing(follow_async(self._link, self.id, parse_timeout(timeout))) as changes:
+                async for status in changes:
+                    if waiting.is_over(status) and (result := await asyncio.to_thread(self._result, status)):
+                        return result
+        except UnknownOperation as error:
+            raise await asyncio.to_thread(self._gone) from error
         raise self._too_late(timeout, waiting)
 
     def _result(self, status: model.Operation | None) -> Result | None:
-        """Read the steps; None if Redis is lost at this very moment, so that the wait goes on."""
+        """Read the steps; None if Redis, or the record, is lost at this moment, so that the wait goes on."""
         try:
-            return result_of(status, self._link.waiting.steps(self.id)) if status else None
+            steps = self._link.waiting.steps(self.id)
         except StoreUnavailable:
             return None
+        return result_of(status, steps) if status and steps else None
+
+    @contextmanager
+    def _recorded(self) -> Iterator[None]:
+        """Tell that a record is gone from the one that never was: this handle was made from it."""
+        try:
+            yield
+        except UnknownOperation as error:
+            raise self._gone() from error
+
+    def _gone(self) -> RecordGone | UnknownOperation:
+        return unknown(self.id) if self._ended else self._link.gone(self.id, self.group, self.action)
 
     def _too_late(self, timeout: float | None, waiting: Waiting) -> WaitTimeout:
         state = f"is {waiting.last.state}" if waiting.last else "was accepted"

@@ -12,8 +12,8 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from worker.operation.errors import StoreUnavailable, UnknownFormat, UnknownOperation
-from worker.operation.model import Operation, OperationId
+from worker.operation.errors import RecordGone, StoreFull, StoreUnavailable, UnknownFormat, UnknownOperation
+from worker.operation.model import Action, GroupId, Lost, Millis, Operation, OperationId
 from worker.settings import Settings
 from worker.store.causes import store_errors
 from worker.store.connection import client
@@ -71,6 +71,33 @@ class Link:
         if found is None:
             raise unknown(operation)
         return found
+
+    def ids(self, pattern: str) -> tuple[OperationId, ...]:
+        """Return the recorded ids that a pattern of Redis fits, in no order. Raises StoreUnavailable."""
+        with store_errors():
+            found = self._client.zscan_iter(self.keys.operations, match=pattern, count=1000)
+            return tuple(OperationId(str(name)) for name, _ in found)
+
+    def newest(self, number: int) -> list[str]:
+        """Return the ids of the newest operations. Raises StoreUnavailable."""
+        with store_errors():
+            return cast(list[str], self._client.zrevrange(self.keys.operations, 0, number - 1))
+
+    def gone(self, operation: OperationId, group: GroupId, action: Action) -> RecordGone:
+        """Keep note, where Redis allows it, that a record is gone; return the error that says so."""
+        try:
+            return gone(self.store.note_lost(operation, group, action))
+        except (StoreUnavailable, StoreFull):
+            return gone(Lost(operation, group, action, Millis(0)))
+
+    def unresolved(self) -> tuple[Lost, ...]:
+        """Read which operations have lost their record, and no later one on their group has ended since."""
+        found = self.store.lost().values()
+        return tuple(
+            lost
+            for lost in sorted(found, key=lambda each: each.at)
+            if all(end.at < lost.at for end in self.store.ends(lost.group).values())
+        )
 
     def unended(self) -> tuple[Operation, ...]:
         """Read every operation that still holds its group's lock, the one that is due first first."""
@@ -238,8 +265,18 @@ def is_decisive(event: object) -> bool:
         return True
 
 
-def unknown(operation: OperationId) -> UnknownOperation:
+def unknown(operation: OperationId, looks_like: str = "") -> UnknownOperation:
     """Return the error for an id that no record has."""
-    return UnknownOperation(
-        f'operation id "{operation}" is unknown: no operation has it, or its record was dropped with age'
+    why = looks_like or "no operation has it, or its record was dropped with age"
+    return UnknownOperation(f'operation id "{operation}" is unknown: {why}')
+
+
+def gone(lost: Lost) -> RecordGone:
+    """Return the error for an operation that was accepted, and whose record is gone."""
+    what = f'{lost.action} "{lost.group}"' if lost.action else f'on group "{lost.group}"'
+    return RecordGone(
+        f'the record of operation "{lost.id}" ({what}) vanished from Redis after it was accepted: hosts may '
+        "have been changed, and nothing carries it on; see what they hold with "
+        f"`lockstep drift {lost.id}`, then bring them to one state with `lockstep apply FILE`, "
+        f"or with `lockstep create {lost.group}` or `delete`"
     )

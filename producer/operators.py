@@ -81,6 +81,15 @@ class OperatorClient:
         chosen = sorted(store.groups_with_ends()) if asked is None else asked
         return look(store, self.inventory, self.settings, chosen)
 
+    def group_of(self, text: str) -> str:
+        """Return the group that is meant by its id, or by the id, or its beginning, of an operation on it.
+
+        Whatever is no operation is taken for a group. Raises InvalidInput and StoreUnavailable.
+        """
+        from producer.lookup import group_of
+
+        return group_of(self._link, text)
+
     def sync_plan(self, host: str) -> list[Due]:
         """Tell what a new or rebuilt host lacks or has too much, by the last ended operations.
 

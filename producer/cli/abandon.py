@@ -38,7 +38,7 @@ def abandon(
         case (host,):
             given_up = cluster.abandon(host, reason)
         case (operation_id, host):
-            operation = cluster.operation(operation_id)
+            operation = cluster.find(operation_id)
             operation.abandon(host, reason)
             given_up = (operation,)
         case _:

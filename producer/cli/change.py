@@ -14,7 +14,7 @@ from producer.cli.progress import showing
 from producer.cli.sentences import sentence
 from producer.cli.session import Session
 from producer.naming import parse_timeout
-from worker.operation.errors import WaitTimeout
+from worker.operation.errors import RecordGone, WaitTimeout
 from worker.operation.model import Action
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def cancel(
     session: Session, operation_id: str, reason: str | None, created_by: str | None, as_json: bool
 ) -> Exit:
     """Roll back OPERATION unless it is decided already."""
-    operation = session.client(created_by).operation(operation_id)
+    operation = session.client(created_by).find(operation_id)
     operation.cancel(reason)
     if as_json:
         answer_json(read_document(operation))
@@ -104,7 +104,7 @@ def change(session: Session, action: Action, group: str, wanted: Wanted) -> Exit
     try:
         with showing(quiet=wanted.as_json) as progress:
             result = operation.wait(wanted.timeout, progress)
-    except (WaitTimeout, KeyboardInterrupt):
+    except (WaitTimeout, RecordGone, KeyboardInterrupt):
         if wanted.as_json:
             answer_json(read_document(operation))
         raise

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from producer.results import HostResult, host_result
 from producer.timeline import Event
-from worker.operation.errors import StoreUnavailable
+from worker.operation.errors import RecordGone, StoreUnavailable
 from worker.operation.model import Millis, Operation, Step
 from worker.operation.states import State
 
@@ -60,7 +60,7 @@ def event_document(event: Event) -> dict[str, object]:
 
 
 def unread_document(id: str, group: str, action: str) -> dict[str, object]:  # noqa: A002
-    """Return what is known of an operation that Redis cannot be asked for just now."""
+    """Return what is known of an operation whose record cannot be read, or is gone."""
     return {"id": id, "group": group, "action": action, "state": None, "committed": None}
 
 
@@ -86,8 +86,8 @@ def _host(host: HostResult) -> dict[str, object]:
 
 
 def read_document(operation: Handle) -> dict[str, object]:
-    """Read the operation for --json; that Redis is gone by now does not make the command fail."""
+    """Read the operation for --json; that it cannot be read does not make the command fail."""
     try:
         return full_document(operation.status(), operation.steps())
-    except StoreUnavailable:
+    except (StoreUnavailable, RecordGone):
         return unread_document(operation.id, operation.group, operation.action)

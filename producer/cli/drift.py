@@ -30,13 +30,16 @@ from worker.operation.states import State
 if TYPE_CHECKING:
     from producer.client import ClusterClient
     from producer.drifting import Due, Looked
+    from worker.operation.drift import Drift
 
 DRIFT_EXAMPLES = """\b
 Examples:
   lockstep drift
   lockstep drift team-a team-b --json
+  lockstep drift 7f3c81d2aa01
 
-Exit codes: 0 every host that was asked is as the last operations left it, 1 some are not."""
+Exit codes: 0 every host that was asked is as the last operations left it, 1 some are not, or the hosts of a
+group without a record differ from one another."""
 REPAIR_EXAMPLES = """\b
 Examples:
   lockstep repair team-a --to present
@@ -58,24 +61,48 @@ ACTIONS = {Presence.PRESENT: Action.CREATE, Presence.ABSENT: Action.DELETE}
 @debug_option
 @pass_session
 def drift(session: Session, groups: tuple[str, ...], as_json: bool) -> Exit:
-    """Ask the hosts now, and show which differ from the last operation that covered them."""
-    looked = list(session.client().drift(groups or None))
+    """Ask the hosts now, and show which differ from the last operation that covered them.
+
+    A group is meant by its id, or by the id of an operation on it.
+    """
+    client = session.client()
+    meant = [client.group_of(each) for each in groups]
+    for text, group in zip(groups, meant, strict=True):
+        if text != group:
+            note(f"{text} is an operation on {group}")
+    looked = list(client.drift(meant or None))
     drifted = [each for look in looked for each in look.drifts]
+    apart = [look for look in looked if look.apart]
     if as_json:
-        answer_json({"drift": [_drift_row(look, n) for look in looked for n in range(len(look.drifts))]})
-    elif drifted:
+        rows = [_drift_row(look, n) for look in looked for n in range(len(look.drifts))]
+        answer_json({"drift": rows, "unmeasured": [row for look in looked for row in _held(look)]})
+    else:
+        _tell(looked, drifted, apart)
+    for doubt, of in _doubts(looked).items():
+        note(f"{named(of)}: {doubt}")
+    return Exit.FOUND if drifted or apart else Exit.OK
+
+
+def _tell(looked: list[Looked], drifted: list[Drift], apart: list[Looked]) -> None:
+    measured = sum(not look.unmeasured and look.owner is None and not look.overtaken for look in looked)
+    if drifted:
         rows = [
             (each.group, each.host, each.end.presence, each.found, each.end.operation) for each in drifted
         ]
         answer_table(("GROUP", "HOST", "SHOULD BE", "IS", "BY OPERATION"), rows)
+    elif measured or not any(look.unmeasured for look in looked):
+        answer(f"no drift in {counted(measured, 'group')}: all is as the last operations left it")
+    if apart:
+        answer_table(("GROUP", "HOST", "IS"), [tuple(row.values()) for look in apart for row in _held(look)])
+        answer("")
+        answer("no operation that has ended says which of these is right")
+    if drifted or apart:
         answer("")
         answer("`lockstep repair GROUP --to present|absent` brings a group back, on all hosts or none")
-    else:
-        asked = sum(look.owner is None and not look.overtaken for look in looked)
-        answer(f"no drift in {counted(asked, 'group')}: all is as the last operations left it")
-    for doubt, of in _doubts(looked).items():
-        note(f"{named(of)}: {doubt}")
-    return Exit.FOUND if drifted else Exit.OK
+
+
+def _held(look: Looked) -> list[dict[str, str]]:
+    return [{"group": look.group, "host": host, "found": found} for host, found in look.unmeasured.items()]
 
 
 def _drift_row(look: Looked, number: int) -> dict[str, object]:
@@ -99,6 +126,10 @@ def _doubts(looked: Iterable[Looked]) -> dict[str, list[str]]:
             )
         if look.overtaken:
             found.setdefault("operations ended while it was compared; ask again", []).append(look.group)
+        if look.unmeasured and not look.apart:
+            held = next(iter(look.unmeasured.values()))
+            doubt = f"no operation on it is recorded; {held} on {named(list(look.unmeasured))}"
+            found.setdefault(doubt, []).append(look.group)
         if look.silent:
             found.setdefault(f"no usable answer from {named(look.silent)}", []).append(look.group)
         if look.strangers:

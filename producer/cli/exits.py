@@ -12,6 +12,7 @@ from worker.operation.errors import (
     HostUnavailable,
     InvalidInput,
     LockstepError,
+    RecordGone,
     StoreFull,
     StoreUnavailable,
     UnknownFormat,
@@ -41,6 +42,8 @@ class Exit(IntEnum):
     """A cancel or an abandon came at the wrong time, or an operation needs a paused host."""
     NOT_READY = 9
     """A host did not answer the preflight: nothing was written."""
+    GONE = 10
+    """The record of an accepted operation is gone: hosts may have been changed."""
     BUG = 70
     INTERRUPTED = 130
 
@@ -60,6 +63,7 @@ OF_ERROR: dict[type[LockstepError], Exit] = {
     StoreUnavailable: Exit.NO_REDIS,
     StoreFull: Exit.NO_REDIS,
     UnknownFormat: Exit.NO_REDIS,
+    RecordGone: Exit.GONE,
     GroupBusy: Exit.BUSY,
     CancelRefused: Exit.REFUSED,
     AbandonRefused: Exit.REFUSED,

@@ -40,7 +40,7 @@ Exit codes: 0 yes, 1 no, 4 the host gave no usable answer."""
 @pass_session
 def status(session: Session, operation_id: str, as_json: bool) -> Exit:
     """Show OPERATION and what became of each host."""
-    handle = session.client().operation(operation_id)
+    handle = session.client().find(operation_id)
     operation, steps = handle.status(), handle.steps()
     if as_json:
         answer_json(full_document(operation, steps))

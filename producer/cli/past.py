@@ -52,7 +52,7 @@ Examples:
 @pass_session
 def show(session: Session, operation_id: str, as_json: bool) -> Exit:
     """Show OPERATION with every attempt on every host: what was sent, what came back, what it meant."""
-    handle = session.client().operation(operation_id)
+    handle = session.client().find(operation_id)
     operation, steps = handle.status(), handle.steps()
     events = timeline(operation, steps)
     if as_json:
@@ -128,14 +128,14 @@ def report(session: Session, operation_id: str, file: str, as_json: bool) -> Exi
     """Write OPERATION with its timeline as one HTML page that needs nothing else."""
     from producer.cli.report import page
 
-    handle = session.client().operation(operation_id)
+    handle = session.client().find(operation_id)
     text = page(handle.status(), handle.steps(), session.client().now())
     try:
         Path(file).write_text(text, "utf-8")
     except OSError as error:
         raise InvalidInput(f"file {quoted(file)} cannot be written: {error.strerror}") from error
     if as_json:
-        answer_json({"id": operation_id, "file": file})
+        answer_json({"id": handle.id, "file": file})
     else:
         answer(printable(f"wrote {file}"))
     return Exit.OK

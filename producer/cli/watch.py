@@ -89,7 +89,7 @@ def _readings(client: ClusterClient, limit: int) -> Iterator[tuple[Operation, ..
 def _watch_one(client: ClusterClient, operation_id: str, as_json: bool) -> None:
     changes = Changes()
     with _live(as_json) as show:
-        for operation, steps in client.operation(operation_id).watch_hosts():
+        for operation, steps in client.find(operation_id).watch_hosts():
             if show:
                 show(hosts_table(operation, steps))
             else:

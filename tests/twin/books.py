@@ -16,6 +16,7 @@ from worker.operation.model import (
     Decision,
     GroupId,
     HostName,
+    Lost,
     Millis,
     OperationId,
     Outcome,
@@ -41,6 +42,7 @@ class Books:
         self.suspected: dict[Suspect, Millis] = {}
         self.looks: dict[GroupId, Millis] = {}
         self.drifted: dict[tuple[GroupId, HostName], Drift] = {}
+        self.gone: dict[OperationId, Lost] = {}
         self.leases: dict[str, Millis] = {}
         self.paused: dict[HostName, Pause] = {}
         self.memory_used = 0.0

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from tests.twin.books import Books
 from worker.operation.drift import Drift, End
-from worker.operation.model import GroupId, HostName, Millis, OperationId, Presence
+from worker.operation.model import Action, GroupId, HostName, Lost, Millis, OperationId, Presence
 
 
 class MemoryEnds(Books):
@@ -73,3 +73,11 @@ class MemoryEnds(Books):
     def drifts(self) -> list[Drift]:
         """Return the drift that the patrol found and that has not gone since."""
         return [self.drifted[name] for name in sorted(self.drifted, key=" ".join)]
+
+    def note_lost(self, operation: OperationId, group: GroupId, action: Action | None = None) -> Lost:
+        """Keep that the record of an accepted operation is gone."""
+        return self.gone.setdefault(operation, Lost(operation, group, action, self.clock()))
+
+    def lost(self) -> dict[OperationId, Lost]:
+        """Return the operations whose record is gone."""
+        return dict(self.gone)

@@ -15,6 +15,10 @@ class UnknownOperation(InvalidInput):
     """No operation has this id (or its record was dropped by retention)."""
 
 
+class RecordGone(LockstepError):
+    """Redis has lost the record of an operation that was accepted. Hosts may have been changed."""
+
+
 class OperationIdReused(InvalidInput):
     """The operation id belongs to an operation with another action, group or set of hosts."""
 

@@ -159,6 +159,18 @@ class HostRef:
 
 
 @dataclass(frozen=True, slots=True)
+class Lost:
+    """An operation that was accepted, and whose record is gone: Redis lost it."""
+
+    id: OperationId
+    group: GroupId
+    action: Action | None
+    """None where a message alone told of it."""
+    at: Millis
+    """When that was noticed."""
+
+
+@dataclass(frozen=True, slots=True)
 class Operation:
     """The all-or-nothing unit: one action on one group over a set of hosts."""
 

@@ -14,6 +14,7 @@ from worker.operation.ports import Clock, HostApi
 from worker.store.base import Transitions, Verdict
 
 NOT_IN_INVENTORY = "this worker's inventory lacks the host"
+NO_RECORD = "no record of this operation"
 ELSEWHERE = "this worker's inventory has another URL for the host"
 
 

@@ -8,7 +8,7 @@ from worker.operation.answer import Wrote
 from worker.operation.model import Action, Decision, HostName, OperationId, Presence, Step
 from worker.operation.ports import HostApi
 from worker.steps.looking import await_settling, come_back, look, same_host
-from worker.steps.parts import Next, Parts, Result, verdict_of
+from worker.steps.parts import NO_RECORD, Next, Parts, Result, verdict_of
 from worker.store.base import Undoing, Verdict, View
 
 ROUNDS = 3
@@ -22,6 +22,8 @@ def rollback(parts: Parts, operation: OperationId, host: HostName, tries: int) -
     step: Step | None = None
     for _ in range(ROUNDS):
         view = parts.store.view(operation, host)
+        if view.action is None:
+            return Result(Next.ABORTED, NO_RECORD)
         step = view.step
         if step is None or view.ended or view.decision is not Decision.ROLL_BACK or not view.undo_needed:
             return RESTORED if step and step.undo.value == "restored" else NOTHING_TO_UNDO

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from worker.operation.model import HostName, OperationId
 from worker.steps.looking import await_settling, come_back, look, same_host
-from worker.steps.parts import Next, Parts, Result
+from worker.steps.parts import NO_RECORD, Next, Parts, Result
 
 
 def settle(parts: Parts, operation: OperationId, host: HostName, tries: int) -> Result:
     """Look at a host once; its open attempts are closed by two looks, far enough apart."""
     view = parts.store.view(operation, host)
+    if view.action is None:
+        return Result(Next.ABORTED, NO_RECORD)
     step = view.step
     if step is None or view.ended or view.decision is None or not step.open_attempts:
         return Result(Next.DONE, "settled")

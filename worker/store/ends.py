@@ -11,11 +11,16 @@ from redis.client import Pipeline
 
 from worker.operation.drift import Drift, End
 from worker.operation.limits import Limits
-from worker.operation.model import GroupId, HostName, Millis, OperationId, Presence
+from worker.operation.model import Action, GroupId, HostName, Lost, Millis, OperationId, Presence
 from worker.store.causes import store_errors
 from worker.store.keys import Keys
 from worker.store.queries import Queries
 from worker.store.scripts import script
+
+KEPT_LOST = 604_800_000
+"""Milliseconds for which it is kept which records are gone; a week, so that somebody sees it."""
+MOST_LOST = 1000
+"""Kept of them; who has lost more knows it."""
 
 
 class RedisEnds(Queries):
@@ -113,6 +118,28 @@ class RedisEnds(Queries):
         with store_errors():
             kept = cast(dict[str, str], self._client.hgetall(self._keys.drift))
         return [_drift(name, text) for name, text in sorted(kept.items())]
+
+    def note_lost(self, operation: OperationId, group: GroupId, action: Action | None = None) -> Lost:
+        """Keep for a week that the record of an accepted operation is gone."""
+        found = Lost(operation, group, action, self.now())
+        key = self._keys.lost
+        kept = json.dumps({"group": group, "action": action, "at": found.at})
+        with store_errors():
+            if self._client.hlen(key) < MOST_LOST and self._client.hsetnx(key, operation, kept):
+                self._client.pexpire(key, KEPT_LOST)
+        return found
+
+    def lost(self) -> dict[OperationId, Lost]:
+        """Return the operations whose record is gone."""
+        with store_errors():
+            kept = cast(dict[str, str], self._client.hgetall(self._keys.lost))
+        return {OperationId(key): _lost(OperationId(key), text) for key, text in kept.items()}
+
+
+def _lost(operation: OperationId, text: str) -> Lost:
+    kept = json.loads(text)
+    action = None if kept["action"] is None else Action(kept["action"])
+    return Lost(operation, GroupId(kept["group"]), action, Millis(int(kept["at"])))
 
 
 def _end(text: str) -> End:

@@ -49,6 +49,11 @@ class Keys:
         return f"{self.prefix}spared"
 
     @property
+    def lost(self) -> str:
+        """Hash: operation id -> its group, and when its record was missed, as JSON; it has a TTL."""
+        return f"{self.prefix}lost"
+
+    @property
     def fence(self) -> str:
         """String: written before replicas are waited for; worth nothing by itself."""
         return f"{self.prefix}fence"

@@ -9,8 +9,9 @@ from worker.operation.decision import Move
 from worker.operation.model import GroupId, Operation, OperationId
 from worker.operation.states import State
 from worker.steps import conclude as conclude_step
+from worker.steps.parts import NO_RECORD
 from worker.tasks.runtime import Runtime
-from worker.tasks.shell import guarded
+from worker.tasks.shell import guarded, record_gone
 from worker.telemetry import metrics
 from worker.workflow import publish_rollback
 
@@ -23,7 +24,8 @@ def conclude(self: Task[..., str], operation: OperationId, group: GroupId) -> st
         work = conclude_step(runtime.store, operation)
         kept = runtime.store.operation(operation)
         if kept is None:
-            return "unknown operation"
+            record_gone(self, runtime, operation, group)
+            return NO_RECORD
         if work.move is Move.UNDO:
             publish_rollback(self.app, operation, group, kept.action, work.hosts)
             metrics.rollback_begun(kept, lambda key: runtime.store.first(key, "undone"))

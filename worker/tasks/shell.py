@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from celery import Task
 from celery.exceptions import Reject
+from celery.utils.log import get_task_logger
 from kombu.exceptions import OperationalError
 from structlog.contextvars import bound_contextvars
 
@@ -24,6 +25,7 @@ from worker.telemetry import metrics
 T = TypeVar("T")
 REQUEUE = 2.0
 """Seconds that a task which could not reach the record waits, on average, before its message goes back."""
+logger = get_task_logger(__name__)
 TOGETHER = 2.0
 """Seconds: of hosts whose waits end so soon after each other all wait for the last."""
 
@@ -52,6 +54,9 @@ def run_steps(
                 settings.call_timeout,
                 settings.slice_threads,
             )
+            aborted = [host for host, each in results.items() if each.next is Next.ABORTED]
+            if aborted and runtime.store.operation(operation) is None:
+                record_gone(task, runtime, operation, group, aborted)
         return results, keep_longer_waits(parts, operation, results)
 
     results, again = guarded(task, run)
@@ -83,6 +88,27 @@ def _put_back(error: Exception) -> Reject:
     """Wait, then have the message back in its queue: it comes again at once, while Redis is as it is."""
     rest(random.uniform(0.5, 1.5) * REQUEUE)
     return Reject(str(error), requeue=True)
+
+
+def record_gone(
+    task: Task[..., str],
+    runtime: Runtime,
+    operation: OperationId,
+    group: GroupId,
+    hosts: Sequence[HostName] = (),
+) -> None:
+    """Count and tell that a message has no record: nothing says what to do, so nothing was written."""
+    metrics.record_gone()
+    runtime.store.note_lost(operation, group)
+    logger.warning(
+        "%s is dropped: operation %s on group %s has no record; its hosts may have been changed (%s): "
+        "see `lockstep drift %s`",
+        task.name,
+        operation,
+        group,
+        ", ".join(hosts) or "this message names none",
+        operation,
+    )
 
 
 def keep_longer_waits(parts: Parts, operation: OperationId, results: Results) -> dict[HostName, float]:

@@ -102,6 +102,12 @@ class Metrics:
             "lockstep_redis_errors", "Tasks that could not reach Redis.", registry=own
         )
 
+        self.records_gone = Counter(
+            "lockstep_messages_without_record",
+            "Messages about an operation that has no record.",
+            registry=own,
+        )
+
     def ended(self, operation: Operation) -> None:
         """Count an operation that has come to its end."""
         labels = (operation.action.value, operation.state.value)
@@ -193,6 +199,12 @@ def swept() -> None:
     """Count a sweep."""
     for metrics in _counting:
         metrics.sweeps.inc()
+
+
+def record_gone() -> None:
+    """Count a message about an operation that has no record."""
+    for metrics in _counting:
+        metrics.records_gone.inc()
 
 
 def redis_failed() -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -13,6 +15,7 @@ from producer import (
     InvalidInput,
     Outcome,
     Presence,
+    RecordGone,
     Result,
     State,
     Status,
@@ -160,8 +163,66 @@ def test_a_bad_timeout_is_refused(operation: Operation, timeout: float) -> None:
 
 def test_a_record_that_is_gone_ends_the_wait(operation: Operation, hand: Hand) -> None:
     hand.redis.delete(*hand.keys())
-    with pytest.raises(UnknownOperation, match=operation.id):
+    with pytest.raises(RecordGone) as caught:
         operation.wait(PATIENCE)
+    assert not isinstance(caught.value, InvalidInput)
+    assert str(caught.value) == (
+        f'the record of operation "{operation.id}" (create "team-a") vanished from Redis after it was '
+        "accepted: hosts may have been changed, and nothing carries it on; see what they hold with "
+        f"`lockstep drift {operation.id}`, then bring them to one state with `lockstep apply FILE`, "
+        "or with `lockstep create team-a` or `delete`"
+    )
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        Operation.status,
+        Operation.steps,
+        Operation.wait,
+        Operation.wait_end,
+        Operation.cancel,
+        lambda operation: operation.abandon("node1", "scrapped"),
+        lambda operation: list(operation.watch()),
+        lambda operation: list(operation.watch_hosts()),
+        lambda operation: asyncio.run(operation.wait_async()),
+        lambda operation: asyncio.run(operation.wait_end_async()),
+        lambda operation: asyncio.run(anext(aiter(operation))),
+    ],
+)
+def test_whatever_a_handle_is_asked_it_tells_that_the_record_is_gone(
+    operation: Operation, hand: Hand, cluster: ClusterClient, ask: Callable[[Operation], object]
+) -> None:
+    hand.redis.delete(*hand.keys())
+    with pytest.raises(RecordGone, match="lockstep drift"):
+        ask(operation)
+    with pytest.raises(RecordGone):  # whoever asks later is told as well
+        cluster.operation(operation.id)
+    assert 0 < hand.redis.pttl(hand.keys()[0]) <= 7 * 86_400_000
+
+
+def test_a_record_lost_between_two_readings_is_no_result(
+    operation: Operation, hand: Hand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hand.commit(operation)
+    steps = operation._link.waiting.steps
+
+    def lose(key: OperationId) -> object:
+        hand.redis.delete(*hand.keys())
+        return steps(key)
+
+    monkeypatch.setattr(operation._link.waiting, "steps", lose)
+    monkeypatch.setattr(following, "LOOK_AGAIN", 0.01)
+    with pytest.raises(RecordGone):
+        operation.wait(PATIENCE)
+
+
+def test_a_record_that_was_dropped_after_its_end_is_unknown(operation: Operation, hand: Hand) -> None:
+    hand.commit(operation)
+    assert operation.status().ended
+    hand.redis.delete(*hand.keys())
+    with pytest.raises(UnknownOperation):
+        operation.status()
 
 
 def test_events_that_are_lost_are_made_up_for(

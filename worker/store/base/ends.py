@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Protocol
 
 from worker.operation.drift import Drift, End
-from worker.operation.model import GroupId, HostName, Millis, OperationId, Presence
+from worker.operation.model import Action, GroupId, HostName, Lost, Millis, OperationId, Presence
 
 
 class Ends(Protocol):
@@ -55,4 +55,12 @@ class Ends(Protocol):
 
     def drifts(self) -> list[Drift]:
         """Return the drift that the patrol found and that has not gone since."""
+        ...
+
+    def note_lost(self, operation: OperationId, group: GroupId, action: Action | None = None) -> Lost:
+        """Keep for a week that the record of an accepted operation is gone."""
+        ...
+
+    def lost(self) -> dict[OperationId, Lost]:
+        """Return the operations whose record is gone."""
         ...
