@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections import deque
 from importlib.resources import files
 from typing import Any
 
@@ -28,8 +29,13 @@ class QoS(redis.QoS):  # type: ignore[misc]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.begin()
+
+    def begin(self) -> None:
+        """Have nothing noted, and nothing to acknowledge."""
         self._noted: set[str] = set()
-        self._acknowledged: list[str] = []
+        self._acknowledged: deque[str] = deque()
+        """Filled by the threads that run tasks; a tag is in the hands of whoever takes it out."""
 
     def append(self, message: Any, delivery_tag: str) -> None:
         """Note a message in Redis, unless that was done when it was taken from there."""
@@ -52,7 +58,10 @@ class QoS(redis.QoS):  # type: ignore[misc]
 
     def send_acknowledged(self) -> None:
         """Remove from Redis what has been acknowledged."""
-        tags, self._acknowledged = self._acknowledged, []
+        tags = []
+        with contextlib.suppress(IndexError):
+            while True:
+                tags.append(self._acknowledged.popleft())
         if not tags:
             return
         try:
@@ -62,7 +71,7 @@ class QoS(redis.QoS):  # type: ignore[misc]
                 pipe.zrem(self.unacked_index_key, *tags)
                 pipe.execute()
         except BaseException:
-            self._acknowledged[:0] = tags  # it may be said twice
+            self._acknowledged.extendleft(reversed(tags))  # it may be said twice
             raise
 
     def restore_visible(self, *_: Any, **__: Any) -> None:
@@ -154,6 +163,7 @@ class Taking(links.Channel):
                     self._brpop_read()
         finally:
             super().close()
+            self.send_acknowledged()  # what came before a thread could see that it is closed
 
     def send_acknowledged(self) -> None:
         """Tell Redis what was acknowledged, or keep it for the next time."""

@@ -57,7 +57,10 @@ class Breaker:
     elapsed: Callable[[], float]
     shared: Shared
     _silent: dict[HostName, _Silence] = field(default_factory=dict, init=False)
-    _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
+    _lock: threading.Lock = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._lock = threading.Lock()
 
     def refusal(self, host: HostName) -> str | None:
         """Say why the host is not to be asked now. Whoever hears None has to tell what came of asking."""
@@ -79,10 +82,11 @@ class Breaker:
             return
         with self._lock:
             known = self._silent.pop(host, None)
-        if known is not None and known.spared_until is not None:
-            log.info("host %s answers again", host)
-            with contextlib.suppress(StoreUnavailable):  # it ends by itself
-                self.shared.answered(host)
+            ended = known is not None and known.spared_until is not None
+            if ended:
+                log.info("host %s answers again", host)
+        if ended:
+            self._tell(host)
 
     def failed(self, host: HostName, why: str) -> None:
         """No answer came from the host."""
@@ -95,14 +99,11 @@ class Breaker:
             spares = known.asking or known.failures >= self.most
             if spares:
                 known.spared_until, known.asking = self.elapsed() + self.seconds, False
-            failures = known.failures
+                log.warning("host %s is %s", host, spared_text(self.seconds, known.failures, why))
         if spares:
-            log.warning("host %s is %s", host, spared_text(self.seconds, failures, why))
-        with contextlib.suppress(StoreUnavailable):  # the step is about to find out by itself
-            if spares:
-                self.shared.spare(host, round(self.seconds * 1000), failures, why)
-            else:
-                self._learn(host)
+            self._tell(host)
+        else:
+            self._learn(host, known)
 
     def not_asked(self, host: HostName) -> None:
         """The look did not take place; the next one may."""
@@ -111,15 +112,44 @@ class Breaker:
             if known is not None:
                 known.asking = False
 
-    def _learn(self, host: HostName) -> None:
-        """Spare a host that another worker spares."""
-        found = self.shared.left(host)
+    def _tell(self, host: HostName) -> None:
+        """Tell the others how the host stands, until that is what was told last.
+
+        Of two threads that tell at the same time, the one with the older news may be the later: it sees that.
+        """
+        stands = self._stands(host)
+        while True:
+            with contextlib.suppress(
+                StoreUnavailable
+            ):  # the step is about to find out; a spell ends by itself
+                if stands is None:
+                    self.shared.answered(host)
+                else:
+                    until, failures, why = stands
+                    self.shared.spare(host, round((until - self.elapsed()) * 1000), failures, why)
+            told, stands = stands, self._stands(host)
+            if stands == told:
+                return
+
+    def _stands(self, host: HostName) -> tuple[float, int, str] | None:
+        """Return until when the host is spared, after how many failures and why; None if it is not."""
+        with self._lock:
+            known = self._silent.get(host)
+            if known is None or known.spared_until is None:
+                return None
+            return known.spared_until, known.failures, known.why
+
+    def _learn(self, host: HostName, known: _Silence) -> None:
+        """Spare a host that another worker spares, unless it has answered meanwhile."""
+        try:
+            found = self.shared.left(host)
+        except StoreUnavailable:  # the step is about to find out by itself
+            return
         if found is None:
             return
         spell, left = found
         with self._lock:
-            known = self._silent.get(host)
-            if known is not None and known.spared_until is None:
+            if self._silent.get(host) is known and known.spared_until is None:
                 known.spared_until = self.elapsed() + left / 1000
                 known.failures, known.why = spell.failures, spell.why
 
@@ -142,18 +172,18 @@ class Spared:
 
     def probe(self, group: GroupId) -> ProbeAnswer:
         """GET the group, unless the host is spared."""
-        refusal = self.breaker.refusal(self.name)
-        if refusal is not None:
-            return ProbeAnswer(Probed.NO_INFORMATION, refusal, usable=False)  # it has long been silent
         try:
+            refusal = self.breaker.refusal(self.name)
+            if refusal is not None:
+                return ProbeAnswer(Probed.NO_INFORMATION, refusal, usable=False)  # it has long been silent
             answer = self.host.probe(group)
+            if answer.replied:
+                self.breaker.answered(self.name)
+            else:
+                self.breaker.failed(self.name, answer.text)
         except BaseException:
             self.breaker.not_asked(self.name)
             raise
-        if answer.replied:
-            self.breaker.answered(self.name)
-        else:
-            self.breaker.failed(self.name, answer.text)
         return answer
 
     def write(

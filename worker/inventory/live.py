@@ -67,13 +67,13 @@ class LiveInventory:
         """Return a host by its name, or None; an unknown one is looked for in the file at once."""
         found = self.current().find(name)
         if found is None and not self._fault:
-            self._look()
+            self._look(wait=True)
             found = self._inventory.find(name)
         return found
 
-    def _look(self) -> None:
-        # Whoever comes while another looks is served from what there is.
-        if self._path is None or not self._looking.acquire(blocking=False):
+    def _look(self, *, wait: bool = False) -> None:
+        # Whoever comes while another looks is served from what there is, unless that is not enough.
+        if self._path is None or not self._looking.acquire(blocking=wait):
             return
         try:
             now, found = time.monotonic(), self._version()

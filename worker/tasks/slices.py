@@ -6,9 +6,10 @@ import os
 import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import copy_context
+from queue import SimpleQueue
 
 from structlog.contextvars import bound_contextvars
 
@@ -41,22 +42,41 @@ def side_by_side(
     left = deque(hosts)
     results = dict.fromkeys(hosts, NOT_BEGUN)
     faults: list[BaseException] = []
+    begun: list[None] = []
+    ended: list[None] = []
+    bell: SimpleQueue[None] = SimpleQueue()
+    """Rung after each addition to `ended`."""
 
     def work() -> None:
-        while not faults and clock.elapsed() < begin_before:
-            try:
-                host = left.popleft()
-            except IndexError:
-                return
-            try:
+        begun.append(
+            None
+        )  # before a look at the faults: whoever adds one then waits for those that have begun
+        try:
+            while not faults and clock.elapsed() < begin_before:
+                try:
+                    host = left.popleft()
+                except IndexError:
+                    return
                 with bound_contextvars(host=host), _quick_calls():
                     results[host] = step(host)
-            except BaseException as error:
-                faults.append(error)
-                raise
+        except BaseException as error:
+            faults.append(error)
+            raise
+        finally:
+            ended.append(None)
+            bell.put(None)
 
-    pool = _pool(threads)
-    wait([pool.submit(copy_context().run, work) for _ in range(min(len(hosts), threads))])
+    pool, wanted = _pool(threads), min(len(hosts), threads)
+    try:
+        for _ in range(wanted):
+            pool.submit(copy_context().run, work)
+        while len(ended) < wanted:
+            bell.get()
+    except BaseException as error:  # this thread is interrupted, or there are no more threads
+        faults.append(error)
+        while len(ended) < len(begun):
+            bell.get()
+        raise
     if faults:
         raise faults[0]
     return results

@@ -29,6 +29,7 @@ class Heart:
         self._signs = signs
         self._looped: float | None = None
         self._stopped = threading.Event()
+        self._beats = threading.Thread(target=self._run, name="heartbeat", daemon=True)
         Path(signs.directory).mkdir(mode=0o700, parents=True, exist_ok=True)
         self._remove()
 
@@ -50,7 +51,7 @@ class Heart:
 
     def start(self) -> None:
         """Beat until the process ends."""
-        threading.Thread(target=self._run, name="heartbeat", daemon=True).start()
+        self._beats.start()
 
     def ready(self, **_: Any) -> None:
         """Show that the worker takes tasks."""
@@ -63,6 +64,8 @@ class Heart:
     def end(self, **_: Any) -> None:
         """Leave nothing behind."""
         self._stopped.set()
+        if self._beats.is_alive():
+            self._beats.join(EVERY)  # a beat under way would bring the file back
         self._remove()
 
     def _run(self) -> None:

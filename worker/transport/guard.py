@@ -26,6 +26,8 @@ class Call:
         self.may_send = may_send
         self.sent = False
         self.expired = False
+        self.sock: socket.socket | None = None
+        """What is watched for its sake."""
 
 
 _current = threading.local()
@@ -50,15 +52,19 @@ class Watchdog:
     """One thread that ends overlong calls; socket time-outs alone bound a silence, never a whole call."""
 
     def __init__(self) -> None:
-        self._condition = threading.Condition()
-        self._watched: dict[Call, socket.socket] = {}
+        # Callers enter the lock itself: it is C code, and an interrupt cannot leave it held.
+        self._lock = threading.Lock()
+        self._condition = threading.Condition(self._lock)
+        self._watched: dict[socket.socket, Call] = {}
+        """By socket: a watch that an interrupt left behind ends with the next call over it."""
         self._looks_at = math.inf
         self._thread: threading.Thread | None = None
 
     def watch(self, call: Call, sock: socket.socket) -> None:
         """Shut the socket down at the call's deadline, so that whoever reads from it sees the end."""
-        with self._condition:
-            self._watched[call] = sock
+        with self._lock:
+            call.sock = sock
+            self._watched[sock] = call
             if self._thread is None or not self._thread.is_alive():  # also after a fork
                 self._thread = threading.Thread(target=self._run, name="call-watchdog", daemon=True)
                 self._thread.start()
@@ -67,19 +73,21 @@ class Watchdog:
 
     def leave(self, call: Call) -> None:
         """Leave the call's sockets alone from now on."""
-        with self._condition:
-            self._watched.pop(call, None)
+        with self._lock:
+            if call.sock is not None and self._watched.get(call.sock) is call:
+                del self._watched[call.sock]
 
     def _run(self) -> None:
         with self._condition:
             while True:
                 now = time.monotonic()
-                for call in [call for call in self._watched if call.deadline <= now]:
+                for sock, call in [late for late in self._watched.items() if late[1].deadline <= now]:
                     call.expired = True
+                    del self._watched[sock]
                     with contextlib.suppress(OSError):  # the peer was faster
                         # A TLS socket's own method would take its TLS from under who reads from it.
-                        socket.socket.shutdown(self._watched.pop(call), socket.SHUT_RDWR)
-                self._looks_at = min((call.deadline for call in self._watched), default=math.inf)
+                        socket.socket.shutdown(sock, socket.SHUT_RDWR)
+                self._looks_at = min((call.deadline for call in self._watched.values()), default=math.inf)
                 self._condition.wait(None if self._looks_at == math.inf else self._looks_at - now)
 
 

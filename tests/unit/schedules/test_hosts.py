@@ -1,0 +1,174 @@
+"""What threads know of hosts together: silence, tokens, the inventory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from tests.unit.schedules import Check, Schedule, explore
+from worker.calling import breaker, tokens
+from worker.inventory import live
+from worker.operation.model import HostName
+from worker.operation.spell import Spell
+from worker.settings import Settings
+
+NODE1, NODE2 = HostName("node1"), HostName("node2")
+
+
+@dataclass
+class Told:
+    """What workers tell each other through Redis, where a message takes its time."""
+
+    schedule: Schedule
+    spared: bool = False
+    lines: list[str] = field(default_factory=list)
+
+    def spare(self, host: HostName, milliseconds: int, failures: int, why: str) -> None:
+        self.schedule.point()
+        self.spared = True
+        self.schedule.point()
+
+    def left(self, host: HostName) -> tuple[Spell, int] | None:
+        return None
+
+    def answered(self, host: HostName) -> None:
+        self.schedule.point()
+        self.spared = False
+        self.schedule.point()
+
+
+def test_what_others_hear_of_a_host_last_is_what_holds() -> None:
+    def scenario(schedule: Schedule) -> Check:
+        told = Told(schedule)
+        sparing = breaker.Breaker(1, 30.0, lambda: schedule.now, told)
+        schedule.thread(sparing.failed, NODE1, "timeout")
+        schedule.thread(sparing.answered, NODE1)
+
+        def check() -> None:
+            assert told.spared is (sparing.refusal(NODE1) is not None)
+
+        return check
+
+    explore(scenario, [breaker])
+
+
+def test_a_spell_that_is_over_brings_one_look_at_a_time() -> None:
+    def scenario(schedule: Schedule) -> Check:
+        sparing = breaker.Breaker(1, 30.0, lambda: schedule.now, Told(schedule))
+        sparing.failed(NODE1, "timeout")
+        schedule.now += 31.0
+        asked: list[float] = []
+
+        def look() -> None:
+            if sparing.refusal(NODE1) is None:
+                asked.append(schedule.now)
+                schedule.point()
+                sparing.failed(NODE1, "timeout")
+
+        schedule.thread(look)
+        schedule.thread(look)
+
+        def check() -> None:
+            assert len(asked) == 1
+            assert sparing.refusal(NODE1) is not None
+
+        return check
+
+    explore(scenario, [breaker])
+
+
+def test_an_interrupted_look_leaves_the_host_to_the_next() -> None:
+    def scenario(schedule: Schedule) -> Check:
+        sparing = breaker.Breaker(1, 30.0, lambda: schedule.now, Told(schedule))
+        sparing.failed(NODE1, "timeout")
+        schedule.now += 31.0
+
+        class Silent:
+            fingerprint = ""
+
+            def probe(self, group: object) -> Any:
+                schedule.point()
+                return SimpleNamespace(replied=False, text="timeout")
+
+        spared = breaker.Spared(cast(Any, Silent()), NODE1, sparing)
+        schedule.thread(lambda: spared.probe(cast(Any, "team-a")), hears_signals=True)
+
+        def check() -> None:
+            schedule.now += 31.0
+            assert sparing.refusal(NODE1) is None
+
+        return check
+
+    explore(scenario, [breaker])
+
+
+def test_a_call_whose_token_is_replaced_meanwhile_is_not_refused(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+
+    def scenario(schedule: Schedule) -> None:
+        file.write_text("old")
+        wanted = ["old"]
+
+        class Host:
+            fingerprint = ""
+
+            def probe(self, group: object) -> Any:
+                token = file.read_text()
+                schedule.point()
+                return SimpleNamespace(text="200" if token == wanted[0] else tokens.UNAUTHORIZED)
+
+        def replace() -> None:
+            (tmp_path / "fresh").write_text("new")
+            schedule.point()
+            (tmp_path / "fresh").replace(file)
+            wanted[0] = "new"
+
+        def ask() -> None:
+            assert tokens.Renewed(cast(Any, Host()), str(file)).probe(cast(Any, "team-a")).text == "200"
+
+        schedule.thread(ask)
+        schedule.thread(replace)
+
+    explore(scenario, [tokens])
+
+
+@pytest.fixture
+def inventory_file(tmp_path: Path) -> Path:
+    path = tmp_path / "hosts.yaml"
+    path.write_text("hosts: [{name: node1, url: 'http://node1'}]\n")
+    return path
+
+
+def test_a_host_is_not_called_unknown_while_another_thread_reads_of_it(
+    inventory_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live.log, "info", lambda *_: None)
+    one = SimpleNamespace(find=lambda name: name if name == NODE1 else None)
+    both = SimpleNamespace(find=lambda name: name)
+    monkeypatch.setattr(live, "_difference", lambda old, new: "")
+
+    def scenario(schedule: Schedule) -> None:
+        read: list[object] = [one]
+
+        def load(settings: Settings) -> Any:
+            schedule.point()
+            return read[0]
+
+        monkeypatch.setattr(live, "load_inventory", load)
+        inventory = live.LiveInventory(Settings(inventory=str(inventory_file)))
+        read[0] = both
+        version = cast(Any, inventory)._seen
+        cast(Any, inventory)._version = lambda: (version, "new")
+        cast(Any, inventory)._seen_since -= 10.0
+        cast(Any, inventory)._seen = (version, "new")
+        for _ in range(2):
+            schedule.thread(lambda: found(inventory))
+
+    def found(inventory: live.LiveInventory) -> None:
+        assert inventory.find(NODE2) is not None
+
+    explore(scenario, [live])

@@ -1,0 +1,212 @@
+"""What the threads of a worker share: its heartbeat, its messages, its events, its runtime, its slices."""
+
+from __future__ import annotations
+
+import concurrent.futures._base
+import concurrent.futures.thread
+import contextlib
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from celery.bootsteps import RUN  # type: ignore[attr-defined]
+
+from tests.unit.schedules import Check, Schedule, explore
+from worker.broker import consumer, transport
+from worker.operation.model import HostName
+from worker.steps import Next, Result
+from worker.tasks import runtime, slices
+from worker.telemetry import heartbeat
+from worker.telemetry.signs import Signs
+
+EXECUTOR = (concurrent.futures.thread, concurrent.futures._base)
+NODE1, NODE2 = HostName("node1"), HostName("node2")
+
+
+def threading_of(module: Any) -> Any:
+    """Return what a module takes for `threading`, which is the schedule's while it is explored."""
+    return module.threading
+
+
+def test_a_stopped_worker_leaves_no_heartbeat_behind(tmp_path: Path) -> None:
+    signs = Signs(str(tmp_path))
+
+    def scenario(schedule: Schedule) -> Check:
+        heart = heartbeat.Heart(signs)
+
+        def live_and_end() -> None:
+            heart.start()
+            schedule.point()
+            heart.end()
+
+        schedule.thread(live_and_end)
+
+        def check() -> None:
+            assert list(tmp_path.iterdir()) == []
+
+        return check
+
+    explore(scenario, [heartbeat])
+
+
+class Redis:
+    """Keeps which messages were acknowledged."""
+
+    def __init__(self, schedule: Schedule) -> None:
+        self.schedule = schedule
+        self.acknowledged: list[str] = []
+
+    def pipeline(self, transaction: bool) -> contextlib.nullcontext[SimpleNamespace]:
+        removed: list[str] = []
+
+        def execute() -> None:
+            self.schedule.point()
+            self.acknowledged += removed
+
+        def hdel(key: str, *tags: str) -> None:
+            removed.extend(tags)
+
+        return contextlib.nullcontext(
+            SimpleNamespace(hdel=hdel, zrem=lambda key, *tags: None, execute=execute)
+        )
+
+
+def test_every_acknowledged_message_is_so_in_redis_even_if_the_connection_is_closed_meanwhile() -> None:
+    def scenario(schedule: Schedule) -> Check:
+        redis = Redis(schedule)
+        channel: Any = transport.Taking.__new__(transport.Taking)
+        vars(channel).update(
+            closed=False,
+            connection=SimpleNamespace(cycle=SimpleNamespace(turning=True)),
+            conn_or_acquire=lambda: contextlib.nullcontext(redis),
+            connection_errors=(OSError,),
+            ResponseError=OSError,
+            _in_poll=False,
+        )
+        qos: Any = transport.QoS.__new__(transport.QoS)
+        vars(qos).update(channel=channel, _quick_ack=lambda tag: None, unacked_key="u", unacked_index_key="i")
+        qos.begin()
+        channel._qos = qos
+        for tag in ("a", "b"):
+            schedule.thread(qos.ack, tag)
+        schedule.thread(lambda: (channel.send_acknowledged(), channel.close()))
+
+        def check() -> None:
+            assert sorted(redis.acknowledged) == ["a", "b"]
+
+        return check
+
+    def close(channel: Any) -> None:
+        channel.closed = True
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(transport.redis.Channel, "close", close)
+        explore(scenario, [transport])
+
+
+def test_every_event_is_sent_soon() -> None:
+    def scenario(schedule: Schedule) -> Check:
+        buffered: list[float] = []
+        sent: list[float] = []
+        timers: list[tuple[float, Callable[[], None]]] = []
+        soon: list[Callable[[], None]] = []
+        made: Any = consumer.Consumer.__new__(consumer.Consumer)
+
+        def flush() -> None:
+            sent.extend(buffered)
+            buffered.clear()
+
+        made._flush_events = flush
+        made.blueprint = SimpleNamespace(state=RUN)
+        made.hub = SimpleNamespace(
+            call_soon=soon.append, call_later=lambda after, do: timers.append((schedule.now + after, do))
+        )
+
+        def work() -> None:
+            for _ in range(2):
+                buffered.append(schedule.now)
+                made.on_send_event_buffered()
+                schedule.block(lambda: False, 0.04)
+
+        def loop() -> None:
+            ends = schedule.now + 1.0
+            while schedule.now < ends:
+                while soon:
+                    soon.pop(0)()
+                due = [timer for timer in timers if timer[0] <= schedule.now]
+                for timer in due:
+                    timers.remove(timer)
+                    timer[1]()
+                schedule.block(lambda: bool(soon), 0.01)
+
+        schedule.thread(work)
+        schedule.thread(work)
+        schedule.thread(loop)
+
+        def check() -> None:
+            assert len(sent) == 4
+            assert not buffered
+
+        return check
+
+    explore(scenario, [consumer])
+
+
+def test_all_threads_of_a_process_have_one_runtime() -> None:
+    def scenario(schedule: Schedule) -> Check:
+        def build(settings: object) -> object:
+            schedule.point()
+            return object()
+
+        app: Any = SimpleNamespace(build_runtime=build, settings=None)
+        patch.setattr(runtime, "_built", {})
+        patch.setattr(runtime, "_building", threading_of(runtime).Lock())
+        found: list[object] = []
+        for _ in range(2):
+            schedule.thread(lambda: found.append(runtime.runtime_of(app)))
+
+        def check() -> None:
+            assert len(set(map(id, found))) == 1
+
+        return check
+
+    with pytest.MonkeyPatch.context() as patch:
+        explore(scenario, [runtime])
+
+
+@pytest.mark.parametrize("interrupts", [False, True])
+def test_no_host_is_begun_once_its_task_is_over(interrupts: bool) -> None:
+    def scenario(schedule: Schedule) -> Check:
+        patch.setattr(slices, "_pools", {})
+        patch.setattr(slices, "_making", threading_of(slices).Lock())
+        over: list[bool] = []
+        late: list[HostName] = []
+        done: list[HostName] = []
+
+        def step(host: HostName) -> Result:
+            late.extend([host] if over else [])
+            schedule.point()
+            done.append(host)
+            return Result(Next.DONE, "done")
+
+        def task() -> None:
+            clock: Any = SimpleNamespace(elapsed=lambda: schedule.now)
+            try:
+                slices.side_by_side([NODE1, NODE2], step, clock, 15.0, 1)
+            except BaseException:
+                over.append(True)
+                schedule.block(lambda: False, 1.0)
+                raise
+
+        schedule.thread(task, hears_signals=interrupts)
+
+        def check() -> None:
+            assert late == [], "begun after their task was over"
+            assert interrupts or done == [NODE1, NODE2]
+
+        return check
+
+    with pytest.MonkeyPatch.context() as patch:
+        explore(scenario, [slices, *EXECUTOR])
