@@ -58,22 +58,12 @@ class Broker:
 
     def _send(self, send: Callable[[], None], failed: str) -> bool:
         # Celery is slow to import, so the operation is recorded first.
-        import redis
-        from kombu.exceptions import OperationalError
-
         try:
             send()
-        except (OperationalError, redis.RedisError, OSError) as error:
-            from worker.store.causes import cause_of, unavailable
-
-            told = unavailable(error)
-            settings = self._settings
-            _log.warning(
-                "%s (%s): the sweep sends them within about %g s of Redis' return",
-                failed,
-                told if cause_of(error) else told.what,
-                settings.sweep_patience + settings.sweep_every,
-            )
+        except Exception as error:  # noqa: BLE001 - whatever fails now, the operation is accepted
+            why, of = _why(error)
+            seconds = self._settings.sweep_patience + self._settings.sweep_every
+            _log.warning("%s (%s): the sweep sends them within about %g s%s", failed, why, seconds, of)
             return False
         return True
 
@@ -87,3 +77,14 @@ class Broker:
                 app.conf.result_backend_transport_options["retry_policy"] = {"max_retries": PUBLISH_RETRIES}
                 self._app = app
             return self._app
+
+
+def _why(error: Exception) -> tuple[str, str]:
+    """Return what an error is in few words, and what the sweep waits for because of it."""
+    # Whatever it is, kombu may be what could not be imported.
+    if not isinstance(error, OSError) and type(error).__module__.partition(".")[0] not in ("kombu", "redis"):
+        return f"{type(error).__name__}: {' '.join(str(error).split())}", ""
+    from worker.store.causes import cause_of, unavailable
+
+    told = unavailable(error)
+    return str(told) if cause_of(error) else told.what, " of Redis' return"

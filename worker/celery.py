@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import os
 from typing import Any
 
 from celery import Celery, Task
@@ -9,9 +11,15 @@ from celery.loaders.app import AppLoader
 from kombu import Exchange, Queue
 from kombu.utils.imports import symbol_by_name
 
+from worker.operation.errors import InvalidInput
 from worker.reaching import sentinel_options, socket_options, tls_options
 from worker.settings import Settings, load_settings
 
+logger = logging.getLogger(__name__)
+FOREIGN = ("CELERY_", "DJANGO_SETTINGS_MODULE")
+"""How variables begin that Celery reads by itself, and that are about another application."""
+BREAKING = ("C_BENCH", "CELERY_BENCH")
+"""Celery reads these before the application is asked for, and its task counts fail with them."""
 OPERATIONS = "operations"
 ROLLBACK = "rollback"
 """Undoing, deciding, settling and the sweep have a queue and workers of their own: they never wait behind
@@ -224,5 +232,24 @@ def __getattr__(name: str) -> Lockstep:
     if name != "app":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     app = make_app(load_settings())
+    _drop_foreign_variables()
     globals()["app"] = app
     return app
+
+
+def _drop_foreign_variables() -> None:
+    """Let no variable of Celery's count in this process: another application's may be in its environment.
+
+    Celery's command asks for the application before it reads the options of `worker` and `beat`, each of
+    which may be a CELERY_ variable; its command line counts.
+    """
+    broken = [name for name in BREAKING if os.environ.get(name)]
+    if broken:
+        raise InvalidInput(f"{broken[0]} is set, with which Celery 5.7 stops taking tasks: unset it")
+    dropped = [name for name in sorted(os.environ) if name.startswith(FOREIGN)]
+    for name in dropped:
+        del os.environ[name]
+    if dropped:
+        logger.warning(
+            "not used: %s; LOCKSTEP_ variables and the command line say what counts", ", ".join(dropped)
+        )

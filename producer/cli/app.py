@@ -96,8 +96,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SystemExit:  # click's way to say that nobody reads its --help
         return Exit.OK
     except Exception as error:  # noqa: BLE001 - the last resort of a command: one line, not a traceback
+        accepted = f"; {session.going_on}" if session.going_on else ""
         text = (
             f"{type(error).__name__}: {error}; this is a bug: run it with --debug and report what it prints"
+            f"{accepted}"
         )
         return _fail(session, error, text, Exit.BUG)
     finally:

@@ -1,0 +1,124 @@
+"""Another application's variables are in the environment: Lockstep's settings count, and nothing else.
+
+The list has every variable that Celery, kombu, redis-py, requests, libcurl, OpenSSL and Flower read by
+themselves and that could change where something goes, what is trusted, or how a worker runs. FLOWER_
+variables are Flower's own settings; docs/settings.md has the whole list.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+import redis
+import requests
+
+from producer.stack.child import free_port
+from producer.stack.redis_server import RedisServer
+from tests.integration.worker.harness import Bench, parts
+from tests.waiting import eventually
+from worker.operation.model import GroupId, OperationId
+
+NAMES = {
+    "url": (
+        "BROKER_URL", "CELERY_BROKER_URL", "CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_URL",
+        "RESULT_BACKEND", "CELERY_RESULT_BACKEND", "REDIS_URL", "CELERY_REDIS_HOST",
+    ),
+    "no_such_module": (
+        "CONFIG_MODULE", "CELERY_CONFIG_MODULE", "DJANGO_SETTINGS_MODULE", "CELERY_CUSTOM_WORKER_POOL",
+    ),
+    "default": ("LOADER", "CELERY_LOADER"),
+    "solo": ("CELERY_WORKER_POOL",),
+    "1": (
+        "CELERY_WORKER_CONCURRENCY", "CELERY_WORKER_MAX_TASKS_PER_CHILD", "CELERY_WORKER_PURGE",
+        "CELERY_TASK_ALWAYS_EAGER", "CELERY_WORKER_SOFT_TIME_LIMIT", "CELERY_SKIP_CHECKS",
+        "KOMBU_DISABLE_LIMIT_PROTECTION", "DISABLE_TRACEBACKS",
+    ),
+    "strangers": ("CELERY_WORKER_QUEUES", "CELERY_WORKER_HOSTNAME"),
+    "http://127.0.0.1:1": (
+        "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy",
+    ),
+    "/nowhere": (
+        "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "CURL_HOME", "NETRC", "SSL_CERT_FILE", "SSL_CERT_DIR",
+    ),
+}  # fmt: skip
+"""A value that would do harm -> the variables that get it."""
+
+
+@pytest.fixture
+def foreign(tmp_path: Path) -> Iterator[RedisServer]:
+    """The Redis of another application."""
+    (tmp_path / "foreign").mkdir()
+    with RedisServer(tmp_path / "foreign") as server:
+        yield server
+
+
+@pytest.fixture
+def bench(tmp_path: Path, foreign: RedisServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+    for value, names in NAMES.items():
+        for name in names:
+            monkeypatch.setenv(name, foreign.url if value == "url" else value)
+    with parts(tmp_path) as found, closing(Bench(*found, tmp_path / "bench")) as made:
+        yield made
+
+
+def lockstep(bench: Bench, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "producer", *arguments],
+        check=False,
+        env={**bench.env, **more},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def test_no_variable_of_a_library_changes_anything(bench: Bench, foreign: RedisServer) -> None:
+    client = redis.Redis.from_url(foreign.url)
+    before = client.info("stats")["total_connections_received"]
+    bench.beat()
+    worker = bench.worker()
+    assert "concurrency: 8 (thread)" in worker.output()
+    port = free_port(0)
+    flower = ["-m", "worker.telemetry.flower", "--address=127.0.0.1", f"--port={port}"]
+    bench.child("flower", flower, {"FLOWER_UNAUTHENTICATED_API": "true"})
+
+    ran = lockstep(bench, "create", "team-a", "--json")
+
+    assert (ran.returncode, json.loads(ran.stdout)["state"], ran.stderr) == (0, "committed", "")
+    assert bench.holding(GroupId("team-a")) == set(bench.cluster.nodes)
+    ran = lockstep(bench, "doctor", "--json")
+    assert [each for each in json.loads(ran.stdout)["findings"] if each["level"] == "failure"] == []
+    eventually(lambda: sees_a_worker(port), "Flower sees the worker")
+    assert client.dbsize() == 0
+    assert client.info("stats")["total_connections_received"] == before
+    assert "not used: CELERY_BROKER_READ_URL, CELERY_BROKER_URL" in worker.output()
+    client.close()
+
+
+def sees_a_worker(port: int) -> bool:
+    """Tell whether Flower has heard of one."""
+    with contextlib.suppress(requests.RequestException):
+        session = requests.Session()
+        session.trust_env = False
+        return bool(session.get(f"http://127.0.0.1:{port}/api/workers", timeout=5).json())
+    return False
+
+
+@pytest.mark.parametrize("variable", ["PICKLE_PROTOCOL", "C_WNOCONF", "AUTOSCALE_KEEPALIVE"])
+def test_what_cannot_be_sent_is_accepted_and_sent_by_the_sweep(bench: Bench, variable: str) -> None:
+    ran = lockstep(bench, "create", "team-b", "--id", "mine", "--no-wait", **{variable: "no number"})
+    assert (ran.returncode, ran.stdout) == (0, "mine\n")
+    said = ran.stderr.splitlines()
+    assert said[-1] == "accepted: create team-b (operation mine)"
+    if len(said) > 1:
+        assert said[0].startswith('lockstep: operation "mine" is accepted, but its tasks could not be sent (')
+        assert "the sweep sends them within about" in said[0]
+    bench.run_all()
+    eventually(lambda: bench.read(OperationId("mine")).ended, "the sweep has sent it")
