@@ -33,6 +33,7 @@ TYPED = ("worker", "producer", "mock_api", "tests", "benchmarks")
 
 # Tests that wait for real processes most of the time; a file stays in one process, for it shares fixtures.
 AT_ONCE = {
+    "clocks": ("--numprocesses", "3", "--dist", "load"),
     "integration": ("--numprocesses", "4", "--dist", "loadfile"),
     "watch": ("--numprocesses", "3", "--dist", "loadfile"),
 }

@@ -158,10 +158,9 @@ class Bench:
         env = {"HOLD_AT": point, "HOLD_MARK": str(mark)}
         return self.worker("held", app="tests.integration.worker.held", env=env, options=options), mark
 
-    def beat(self) -> Child:
+    def beat(self, env: Mapping[str, str] | None = None) -> Child:
         """Start beat."""
-        arguments = ["-m", "celery", "-A", "worker", "beat", "--schedule", str(self.directory / "beat")]
-        return self.child("beat", arguments)
+        return self.child("beat", ["-m", "celery", "-A", "worker", "beat"], env)
 
     def run_all(self) -> None:
         """Start a worker for both queues, and beat."""

@@ -1,0 +1,69 @@
+"""One process alone has a wrong wall clock, or one that jumps: operations end as promised, and as soon."""
+
+from __future__ import annotations
+
+import itertools
+import re
+
+import pytest
+
+from tests.clocks.conftest import PROCESSES, WORKERS, Cluster
+from tests.waiting import eventually
+
+pytestmark = pytest.mark.timeout(600)  # three operations each, and a process or two that is started anew
+HOUR = 3600.0
+JUMP = 600.0
+SLOWER, MORE = 1.5, 5.0
+"""An operation takes at most so many times as long as usual, and so many seconds more."""
+
+
+def late(cluster: Cluster, took: dict[str, float]) -> dict[str, float]:
+    return {kind: seconds for kind, seconds in took.items() if seconds > SLOWER * cluster.usual[kind] + MORE}
+
+
+def named(cluster: Cluster, process: str, apart: float) -> None:
+    """Doctor names the machine, and nobody else."""
+    words = "ahead" if apart > 0 else "behind"
+    name = "this machine" if process == "producer" else process
+    eventually(
+        lambda: re.search(rf"not Redis' time: {name}(@\S+)? (1 h|59 min 59 s) {words};", cluster.doctor()),
+        "doctor tells",
+    )
+
+
+def judge(cluster: Cluster, took: dict[str, float], process: str) -> None:
+    if late(cluster, took):
+        cluster.measure()  # what is usual on this machine by now: others may keep it busy
+    assert not late(cluster, took), f"usual: {cluster.usual}"
+    if process == "flower":
+        eventually(lambda: cluster.shown_online() == set(WORKERS), "Flower shows all workers as online")
+
+
+@pytest.mark.parametrize("apart", [HOUR, -HOUR], ids=["1h-ahead", "1h-behind"])
+@pytest.mark.parametrize("process", PROCESSES)
+def test_a_clock_that_is_wrong_by_an_hour(cluster: Cluster, process: str, apart: float) -> None:
+    clock = cluster.clocks[process]
+    clock.set(apart)
+    try:
+        cluster.restart(process)
+        judge(cluster, cluster.run(by_command=process == "producer"), process)
+        if process != "flower":  # it only shows what others send
+            named(cluster, process, apart)
+    finally:
+        clock.set(0)
+
+
+@pytest.mark.parametrize("jump", [JUMP, -JUMP], ids=["10min-on", "10min-back"])
+@pytest.mark.parametrize("process", PROCESSES)
+def test_a_clock_that_jumps_in_the_middle_of_an_operation(
+    cluster: Cluster, process: str, jump: float
+) -> None:
+    clock = cluster.clocks[process]
+    if process == "flower":
+        cluster.restart(process)
+    jumps = itertools.count(1)
+    try:
+        took = cluster.run(process == "producer", midway=lambda: clock.set(jump * next(jumps)))
+        judge(cluster, took, process)
+    finally:
+        clock.set(0)

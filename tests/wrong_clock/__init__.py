@@ -1,0 +1,45 @@
+"""A wall clock of its own for one process, which a test sets while the process runs, by libfaketime."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+LIBRARIES = Path("/usr/lib")
+SHARED_MEMORY = Path("/dev/shm")
+LIBRARY = "*/faketime/libfaketimeMT.so.1"
+
+
+def library() -> Path | None:
+    """Return libfaketime; None where it is not installed."""
+    return next(LIBRARIES.glob(LIBRARY), None)
+
+
+def sweep_up() -> None:
+    """Remove what libfaketime left of processes that were killed."""
+    for pattern in ("faketime_shm_*", "sem.faketime_sem_*"):
+        for path in SHARED_MEMORY.glob(pattern):
+            if not Path("/proc", path.name.rpartition("_")[2]).exists():
+                path.unlink(missing_ok=True)
+
+
+class WrongClock:
+    """The wall clock of whichever processes are started with its `env`; monotonic clocks stay as they are."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self.set(0)
+        self.env = {
+            "LD_PRELOAD": str(library()),
+            "FAKETIME_TIMESTAMP_FILE": str(file),
+            "FAKETIME_CACHE_DURATION": "1",  # seconds until what is set counts
+            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+            "NO_FAKE_STAT": "1",
+            "PYTHONPATH": f"{Path(__file__).parent}:{ROOT}",  # for sitecustomize.py
+        }
+
+    def set(self, seconds: float) -> None:
+        """Put the clock so far ahead of the machine's, or behind, within a second."""
+        draft = self._file.with_suffix(".new")
+        draft.write_text(f"{seconds:+.3f}\n", "utf-8")
+        draft.replace(self._file)
