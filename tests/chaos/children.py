@@ -95,7 +95,7 @@ class Beat(Child):
     """Beat, which sends the sweep."""
 
     def __init__(self, directory: Path, guard: Guard, env: Mapping[str, str]) -> None:
-        command = [PYTHON, "-m", "celery", "-A", "worker", "beat", "--schedule", str(directory / "beat")]
+        command = [PYTHON, "-m", "celery", "-A", "worker", "beat"]
         super().__init__("beat", command, directory=directory, guard=guard, env=env)
 
 

@@ -20,6 +20,10 @@ RECOVERY = 60.0
 TWICE = 8
 """Operations whose messages are published once more at a time."""
 
+HOUR, JUMP = 3600.0, 600.0
+"""Seconds by which a clock is wrong, and by which it jumps, at most."""
+JUMPS = 4
+
 Nemesis = Callable[[], str]
 """Does its harm, and says to what."""
 
@@ -56,7 +60,9 @@ class Nemeses:
         }
         for kind in self._weather.spells:
             hosts[kind] = lambda kind=kind: self.spell(kind)  # type: ignore[misc]
+        clocks: dict[str, Nemesis] = {"clock wrong": self.wrong_clock, "clock jumps": self.jump_clock}
         return {
+            **({"clocks": clocks} if self._rig.clocks else {}),
             "workers": workers,
             "redis": redis,
             "hosts": hosts,
@@ -173,6 +179,28 @@ class Nemeses:
         self._pause(self._times.spell)
         self._weather.usual(node)
         return node.name
+
+    def wrong_clock(self) -> str:
+        """Every clock is wrong by another hour, some ahead and some behind."""
+        apart = {name: self._dice.uniform(-HOUR, HOUR) for name in self._rig.clocks}
+        for name, clock in self._rig.clocks.items():
+            clock.set(apart[name])
+        self._pause(self._times.spell)
+        self._right_clocks()
+        return ", ".join(f"{name} {seconds:+.0f} s" for name, seconds in apart.items())
+
+    def jump_clock(self) -> str:
+        """One clock jumps back and forth, as one that two masters set."""
+        name, clock = self._dice.choice(list(self._rig.clocks.items()))
+        for _ in range(JUMPS):
+            clock.set(self._dice.uniform(-JUMP, JUMP))
+            self._pause(self._times.spell / JUMPS)
+        self._right_clocks()
+        return name
+
+    def _right_clocks(self) -> None:
+        for clock in self._rig.clocks.values():
+            clock.set(0)
 
     def twice(self) -> str:
         rig, published = self._rig, 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -15,6 +16,7 @@ from producer.stack.redis_server import RedisServer
 from producer.stack.supervisor import Supervisor
 from tests.chaos.children import Beat, Node, Producers, Proxy, Worker
 from tests.chaos.tiers import Plan
+from tests.wrong_clock import WrongClock, library, sweep_up
 from worker.celery import Lockstep, make_app
 from worker.settings import Settings
 from worker.store.connection import connect
@@ -49,6 +51,8 @@ class Rig:
         self.proxy: Proxy
         self.workers: list[Worker]
         self.producers: Producers
+        self.clocks: dict[str, WrongClock] = {}
+        """Of each process that has a wall clock of its own; none where libfaketime is not installed."""
         self._supervisor: Supervisor | None = None
         self._others: list[Child] = []
 
@@ -78,11 +82,11 @@ class Rig:
         self.proxy = Proxy(self.redis.port, self.directory, self.guard, direct)
         behind = {**direct, "LOCKSTEP_REDIS_URL": f"redis://127.0.0.1:{self.proxy.port}/0"}
         self.workers = [
-            Worker(f"worker{n}", self.plan.pool, self.directory, self.guard, behind)
-            for n in range(1, WORKERS + 1)
+            Worker(name, self.plan.pool, self.directory, self.guard, self._own_clock(name, behind))
+            for name in (f"worker{n}" for n in range(1, WORKERS + 1))
         ]
-        self.producers = Producers(self.directory, self.guard, direct)
-        beat = Beat(self.directory, self.guard, direct)
+        self.producers = Producers(self.directory, self.guard, self._own_clock("producers", direct))
+        beat = Beat(self.directory, self.guard, self._own_clock("beat", direct))
         self._others = [self.proxy, self.producers, beat]
         self.proxy.start()
         for child in (*self.workers, self.producers, beat):
@@ -106,6 +110,13 @@ class Rig:
             for child in children:
                 child.kill()
         self.guard.close()
+        sweep_up()
+
+    def _own_clock(self, process: str, env: Mapping[str, str]) -> dict[str, str]:
+        if library() is None:
+            return dict(env)
+        self.clocks[process] = WrongClock(self.directory / f"{process}.clock")
+        return {**env, **self.clocks[process].env}
 
     @staticmethod
     def _base_env() -> dict[str, str]:
