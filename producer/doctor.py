@@ -14,7 +14,7 @@ from worker.settings import PREFIX, Settings
 
 OLDEST = (6, 2)
 """The first Redis that has ZADD LT, which the sweep's list of due operations is kept with."""
-SKEW = 2000
+SKEW = 5000
 """Milliseconds by which a clock may differ from Redis' before it is worth a word."""
 
 PATROLS_LATE = 10
@@ -40,8 +40,6 @@ class About:
 
     lockstep: str
     celery: str
-    skew: int = 0
-    """Milliseconds by which its clock is ahead of Redis'."""
 
     @property
     def versions(self) -> str:
@@ -61,6 +59,8 @@ class WorkFacts:
     """This machine, and the versions that run on it."""
     workers: Mapping[str, About | None]
     """Each worker that answered; None for one too old to tell."""
+    clocks: Mapping[str, int] = field(default_factory=dict)
+    """Milliseconds by which the clock of this machine, of each worker and of beat is ahead of Redis'."""
     lengths: Mapping[str, int] = field(default_factory=dict)
     """Tasks that wait, by queue."""
     stuck: int = 0
@@ -196,14 +196,17 @@ def _on_patrol(facts: WorkFacts, settings: Settings) -> Finding:
 
 
 def _on_clocks(facts: WorkFacts) -> list[Finding]:
-    clocks = {"this machine": facts.here, **facts.workers}
-    wrong = {
-        name: about.skew for name, about in clocks.items() if about is not None and abs(about.skew) >= SKEW
-    }
+    wrong = {name: ahead for name, ahead in facts.clocks.items() if abs(ahead) > SKEW}
     if not wrong:
         return [Finding("clock", Level.OK, f"all within {seconds(SKEW)} of Redis'")]
-    differing = ", ".join(f"{name} by {seconds(abs(skew))}" for name, skew in sorted(wrong.items()))
-    text = f"differing from Redis': {differing}; logs, --since and --until are off by it"
+    differing = ", ".join(
+        f"{name} {seconds(abs(ahead))} {'ahead' if ahead > 0 else 'behind'}"
+        for name, ahead in sorted(wrong.items())
+    )
+    text = (
+        f"not Redis' time: {differing}; the times that these log and show are wrong, and they may refuse "
+        "certificates; operations are not affected"
+    )
     return [Finding("clock", Level.WARNING, text, "synchronise them by NTP")]
 
 

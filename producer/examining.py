@@ -56,8 +56,8 @@ def _problem(host: Host, settings: Settings) -> str | None:
 
 
 def _work(link: Link, settings: Settings, stuck: Callable[[], int]) -> WorkFacts:
-    offset = link.store.now() - round(time.time() * 1000)
-    queues, workers = _workers(settings, offset)
+    here = link.clocks.ahead()
+    queues, workers = _workers(settings)
     ends = time.monotonic() + PERIODS * settings.sweep_every
     swept = link.is_leased("sweep")
     while not swept and time.monotonic() < ends:
@@ -67,8 +67,9 @@ def _work(link: Link, settings: Settings, stuck: Callable[[], int]) -> WorkFacts
     return WorkFacts(
         queues=queues,
         swept=swept,
-        here=About(version("lockstep"), version("celery"), -offset),
+        here=About(version("lockstep"), version("celery")),
         workers=workers,
+        clocks={**({} if here is None else {"this machine": here}), **link.clocks.all()},
         lengths={queue: link.queue_length(queue) for queue in (OPERATIONS, ROLLBACK)},
         stuck=stuck(),
         patrol_overdue=overdue,
@@ -77,14 +78,13 @@ def _work(link: Link, settings: Settings, stuck: Callable[[], int]) -> WorkFacts
     )
 
 
-def _workers(settings: Settings, offset: int) -> tuple[dict[str, Sequence[str]], dict[str, About | None]]:
-    """Ask all workers which queues they serve and what they are; `offset` is from our clock to Redis'."""
+def _workers(settings: Settings) -> tuple[dict[str, Sequence[str]], dict[str, About | None]]:
+    """Ask all workers which queues they serve and what they are."""
     from kombu.exceptions import OperationalError
 
     app = make_app(settings)
     try:
         serving = app.control.inspect(timeout=PING).active_queues()
-        asked_at = round(time.time() * 1000) + offset
         told = app.control.broadcast(ABOUT, reply=True, timeout=PING)
     except (OperationalError, OSError) as error:
         raise unavailable(error) from error
@@ -95,12 +95,12 @@ def _workers(settings: Settings, offset: int) -> tuple[dict[str, Sequence[str]],
         for worker, each in cast(dict[str, list[dict[str, str]]], serving or {}).items()
     }
     answers = {worker: each for reply in told or () for worker, each in reply.items()}
-    return queues, {worker: _about(answers.get(worker), asked_at) for worker in {*queues, *answers}}
+    return queues, {worker: _about(answers.get(worker)) for worker in {*queues, *answers}}
 
 
-def _about(told: Mapping[str, object] | None, asked_at: int) -> About | None:
+def _about(told: Mapping[str, object] | None) -> About | None:
     """Return what a worker said; None if it does not know the question."""
     match told:
-        case {"lockstep": str(lockstep), "celery": str(celery), "now": int(now)}:
-            return About(lockstep, celery, now - asked_at)
+        case {"lockstep": str(lockstep), "celery": str(celery)}:
+            return About(lockstep, celery)
     return None

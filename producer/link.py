@@ -16,6 +16,7 @@ from worker.operation.errors import RecordGone, StoreFull, StoreUnavailable, Unk
 from worker.operation.model import Action, GroupId, Lost, Millis, Operation, OperationId
 from worker.settings import Settings
 from worker.store.causes import store_errors
+from worker.store.clocks import Clocks
 from worker.store.connection import client
 from worker.store.keys import Keys
 from worker.store.pauses import Pauses
@@ -52,6 +53,7 @@ class Link:
         self.store = RedisStore(self._client, self.keys, settings.limits)
         self.pauses = Pauses(self._client, self.keys)
         self.spells = Spells(self._client, self.keys)
+        self.clocks = Clocks(self._client, self.keys)
         self._brief = _brief_client(settings)
         self.waiting = RedisStore(self._brief, self.keys, settings.limits)
         # A pool of its own: many that wait must not keep those that read from a connection.

@@ -95,6 +95,7 @@ def fires(folder: Path, samples: Samples, sweeps: float) -> set[str]:
         "LockstepSilentSweep": float(sweeps == 0),
         "LockstepPatrolBehind": 0.0,
         "LockstepRecordGone": 0.0,
+        "LockstepWrongClock": 0.0,
     }
     assert samples["lockstep_patrol_lag_seconds", ()] < 600
     assert set(values) == set(EVERY)

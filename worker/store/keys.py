@@ -54,6 +54,11 @@ class Keys:
         return f"{self.prefix}lost"
 
     @property
+    def clocks(self) -> str:
+        """Hash: process -> by how much its wall clock is ahead, as JSON; ended ones are dropped."""
+        return f"{self.prefix}clocks"
+
+    @property
     def fence(self) -> str:
         """String: written before replicas are waited for; worth nothing by itself."""
         return f"{self.prefix}fence"

@@ -13,10 +13,10 @@ from worker.celery import ABOUT
 
 @inspect_command(name=ABOUT)
 def about(state: object) -> dict[str, object]:
-    """Return the versions of what runs here, and this machine's time in milliseconds since 1970."""
+    """Return the versions of what runs here."""
     return {
         "lockstep": version("lockstep"),
         "celery": version("celery"),
         "python": platform.python_version(),
-        "now": round(time.time() * 1000),
+        "now": round(time.time() * 1000),  # for a doctor of an earlier release
     }

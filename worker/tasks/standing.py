@@ -10,6 +10,7 @@ from worker.celery import OPERATIONS, ROLLBACK
 from worker.operation.model import OperationId
 from worker.settings import Settings
 from worker.store.causes import store_errors
+from worker.store.clocks import reported
 from worker.store.connection import client
 from worker.store.keys import Keys
 from worker.telemetry.metrics import Standing
@@ -40,9 +41,12 @@ class Reader:
             pipe.hlen(keys.drift)
             pipe.hlen(keys.paused)
             pipe.hvals(keys.spared)
+            pipe.hgetall(keys.clocks)
             for queue in QUEUES:
                 pipe.llen(f"{keys.prefix}celery:{queue}")
-            (seconds, micros), in_flight, due, patrol, drift, paused, spells, *lengths = pipe.execute()
+            (seconds, micros), in_flight, due, patrol, drift, paused, spells, clocks, *lengths = (
+                pipe.execute()
+            )
         now = seconds * 1000 + micros // 1000
         with store_errors():
             overdue = self._client.zcount(keys.patrol, "-inf", now)
@@ -58,6 +62,7 @@ class Reader:
             sweep_lag=_overdue(due, now),
             patrol_overdue=overdue,
             patrol_lag=_overdue(patrol, now),
+            clocks_ahead={name: ahead / 1000 for name, ahead in reported(clocks, now).items()},
             queues=dict(zip(QUEUES, lengths, strict=True)),
         )
 

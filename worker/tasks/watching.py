@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from socket import gethostname
 from typing import Any, cast
 
 from celery.signals import (
@@ -15,7 +16,10 @@ from celery.signals import (
 
 from worker import broker
 from worker.celery import Lockstep
-from worker.settings import load_settings
+from worker.settings import Settings, load_settings
+from worker.store.clocks import Clocks
+from worker.store.connection import client
+from worker.store.keys import Keys
 from worker.tasks.standing import Reader
 from worker.telemetry import heartbeat, logs, metrics, tracing
 
@@ -35,12 +39,18 @@ def _watch(instance: Any, **_: Any) -> None:
         metrics.count_with(counts)
         stop = counts.serve(settings.metrics_port, Reader(settings).read)
         worker_shutdown.connect(lambda **_: stop(), weak=False)
+    _tell_clock(settings, instance.hostname)
+
+
+def _tell_clock(settings: Settings, process: str) -> None:
+    Clocks(client(settings), Keys(settings.key_prefix)).tell_for_ever(process)
 
 
 @beat_init.connect
-def _be_silent(sender: Any, **_: Any) -> None:
+def _begin_beat(sender: Any, **_: Any) -> None:
     """Beat sends a sweep every 2 s: in Flower they would push out everything else within hours."""
     sender.app.conf.task_send_sent_event = False
+    _tell_clock(sender.app.settings, f"beat@{gethostname()}")
 
 
 @after_setup_logger.connect

@@ -42,6 +42,8 @@ class Standing:
     """Groups that the patrol should have looked at by now."""
     patrol_lag: float = 0.0
     """Seconds since the longest overdue of them was due."""
+    clocks_ahead: dict[str, float] = field(default_factory=dict)
+    """Seconds, by process."""
     queues: dict[str, int] = field(default_factory=dict)
 
 
@@ -157,6 +159,12 @@ class Record:
         for queue, length in now.queues.items():
             queues.add_metric([queue], length)
         yield queues
+        clocks = GaugeMetricFamily(
+            "lockstep_clock_ahead_seconds", "Of Redis'; negative: behind.", labels=["process"]
+        )
+        for process, ahead in now.clocks_ahead.items():
+            clocks.add_metric([process], ahead)
+        yield clocks
 
 
 _counting: list[Metrics] = []

@@ -59,8 +59,8 @@ def test_an_unsound_redis(facts: RedisFacts, level: Level, said: str) -> None:
         (replace(WORK, swept=False), Level.FAILURE, "beat"),
         (replace(WORK, stuck=1), Level.WARNING, "operations"),
         (replace(WORK, patrol_overdue=130, patrol_lag=600_000), Level.WARNING, "patrol"),
-        (replace(WORK, here=replace(HERE, skew=-SKEW)), Level.WARNING, "clock"),
-        (replace(WORK, workers={"a@x": HERE, "b@x": replace(HERE, skew=SKEW)}), Level.WARNING, "clock"),
+        (replace(WORK, clocks={"this machine": -SKEW - 1}), Level.WARNING, "clock"),
+        (replace(WORK, clocks={"this machine": 0, "beat@x": SKEW + 1}), Level.WARNING, "clock"),
         (
             replace(WORK, workers={"a@x": HERE, "b@x": replace(HERE, lockstep="1.1.0")}),
             Level.WARNING,
@@ -82,7 +82,7 @@ def test_work_that_is_not_done(facts: WorkFacts, level: Level, subject: str) -> 
 
 def test_work_that_is_done() -> None:
     at_its_limits = replace(
-        WORK, lengths={"operations": 1000}, patrol_lag=599_999, here=replace(HERE, skew=SKEW - 1)
+        WORK, lengths={"operations": 1000}, patrol_lag=599_999, clocks={"this machine": SKEW}
     )
     assert {each.level for each in on_work(at_its_limits, Settings())} == {Level.OK}
 
@@ -94,6 +94,14 @@ def test_a_patrol_that_is_behind_says_by_how_much() -> None:
         "130 groups overdue, the first since 12 min 20 s: writes that land late are found late"
     )
     assert found.remedy == "raise LOCKSTEP_PATROL_BATCH (20), or start workers of the queue rollback"
+
+
+def test_a_wrong_clock_names_the_machine_and_what_suffers() -> None:
+    clocks = {"this machine": 40, "beat@x": 3_600_000, "a@x": -61_000}
+    (found,) = (each for each in on_work(replace(WORK, clocks=clocks), Settings()) if each.subject == "clock")
+    assert "a@x 1 min 1 s behind, beat@x 1 h ahead;" in found.text
+    assert "this machine" not in found.text
+    assert "operations are not affected" in found.text
 
 
 def test_hosts() -> None:
