@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from producer.tracing import enqueuing
+from worker.forks import leave_to_parent, renew_in_children
 from worker.operation.model import GroupId, OperationId
 from worker.settings import Settings
 from worker.store.base import Request
@@ -27,6 +29,7 @@ class Broker:
         self._settings = settings
         self._app: Celery | None = None
         self._building = threading.Lock()
+        renew_in_children(self)
 
     def forward(self, request: Request) -> bool:
         """Send the chord of an accepted operation; False if the broker does not take it."""
@@ -55,6 +58,13 @@ class Broker:
         """Close every connection."""
         if self._app is not None:
             self._app.close()
+
+    def start_anew(self) -> None:
+        self._building = threading.Lock()
+        if "kombu.pools" in sys.modules:
+            leave_to_parent(self._app, *_forget_pools())
+            self._app = None
+            _renew_property_locks()
 
     def _send(self, send: Callable[[], None], failed: str) -> bool:
         # Celery is slow to import, so the operation is recorded first.
@@ -88,3 +98,28 @@ def _why(error: Exception) -> tuple[str, str]:
 
     told = unavailable(error)
     return str(told) if cause_of(error) else told.what, " of Redis' return"
+
+
+def _forget_pools() -> list[object]:
+    """Have kombu make its pools anew: acquiring waits for ever for what a thread of the parent holds."""
+    from kombu import pools
+
+    found: list[object] = []
+    for group in (pools.connections, pools.producers):
+        found += group.values()
+        group.clear()
+    return found
+
+
+def _renew_property_locks() -> None:
+    """Have nobody wait for a property that a thread of the parent was computing: its lock is its class's."""
+    from kombu.utils.objects import cached_property
+
+    modules = [module for name, module in sys.modules.items() if name.startswith(("celery", "kombu"))]
+    # By their types: Celery's proxies, asked for their class, would build an application.
+    kinds = {
+        id(each): each for module in modules for each in vars(module).values() if issubclass(type(each), type)
+    }
+    for each in (value for kind in kinds.values() for value in vars(kind).values()):
+        if issubclass(type(each), cached_property):
+            each.lock = threading.RLock()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, cast
 
@@ -12,6 +13,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from worker.forks import leave_to_parent, renew_in_children
 from worker.operation.errors import RecordGone, StoreFull, StoreUnavailable, UnknownFormat, UnknownOperation
 from worker.operation.model import Action, GroupId, Lost, Millis, Operation, OperationId
 from worker.settings import Settings
@@ -49,6 +51,11 @@ class Link:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.keys = Keys(settings.key_prefix)
+        self._begin()
+        renew_in_children(self)
+
+    def _begin(self) -> None:
+        settings = self.settings
         self._client = client(settings)
         self.store = RedisStore(self._client, self.keys, settings.limits)
         self.pauses = Pauses(self._client, self.keys)
@@ -58,6 +65,10 @@ class Link:
         self.waiting = RedisStore(self._brief, self.keys, settings.limits)
         # A pool of its own: many that wait must not keep those that read from a connection.
         self._subscriber = _brief_client(settings)
+
+    def start_anew(self) -> None:
+        leave_to_parent(self._client, self.store, self._brief, self.waiting, self._subscriber)
+        self._begin()
 
     def ping(self) -> None:
         """Reach Redis, or raise StoreUnavailable."""
@@ -176,8 +187,11 @@ class Link:
 
     def events(self, operation: OperationId) -> Events:
         """Return the events of an operation, to be entered as a context."""
-        pubsub: PubSub = self._subscriber.pubsub()  # type: ignore[no-untyped-call]
-        return Events(pubsub, self.keys.events(operation))
+        return Events(self._pubsub, self.keys.events(operation))
+
+    def _pubsub(self) -> PubSub:
+        made: PubSub = self._subscriber.pubsub()  # type: ignore[no-untyped-call]
+        return made
 
     def close(self) -> None:
         """Close every connection."""
@@ -188,10 +202,12 @@ class Link:
 class Events:
     """A subscription that never raises: without Redis it only waits, and subscribes again later."""
 
-    def __init__(self, pubsub: PubSub, channel: str) -> None:
-        self._pubsub = pubsub
+    def __init__(self, pubsub: Callable[[], PubSub], channel: str) -> None:
+        self._make = pubsub
+        self._pubsub = pubsub()
         self._channel = channel
         self._subscribed = False
+        renew_in_children(self)
 
     def __enter__(self) -> Events:
         return self
@@ -236,6 +252,10 @@ class Events:
                 if is_decisive(message["data"]):
                     return
                 ends = min(ends, time.monotonic() + gather)
+
+    def start_anew(self) -> None:
+        leave_to_parent(self._pubsub)
+        self._pubsub, self._subscribed = self._make(), False
 
     def _drop(self) -> None:
         self._subscribed = False

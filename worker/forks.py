@@ -1,13 +1,22 @@
-"""A forked child has one thread, and every lock as it was: what threads share starts anew there.
+"""A forked child has one thread, and every lock and socket as it was: what threads share starts anew there.
 
 Nobody has to look at process ids: what registers here is renewed before the child does anything else.
 """
 
 from __future__ import annotations
 
+import logging
 import os
+import sys
+import threading
+import time
 from typing import Protocol
 from weakref import WeakValueDictionary
+
+STANDS = 2.0
+"""Seconds after which a fork no longer waits for an import that gets no further: the import may wait for the
+fork, or be how a program is run."""
+log = logging.getLogger(__name__)
 
 
 class Shared(Protocol):
@@ -18,6 +27,7 @@ class Shared(Protocol):
         ...
 
 
+_left: list[object] = []
 _shared: WeakValueDictionary[int, Shared] = WeakValueDictionary()
 
 
@@ -26,9 +36,36 @@ def renew_in_children(shared: Shared) -> None:
     _shared[id(shared)] = shared
 
 
+def leave_to_parent(*objects: object) -> None:
+    """Keep these in a child without using, closing or destroying them: some take a lock for that."""
+    _left.extend(objects)
+
+
 def _renew() -> None:
     for shared in list(_shared.values()):
-        shared.start_anew()
+        try:
+            shared.start_anew()
+        except Exception:
+            log.exception("%r is still shared with the parent process", shared)
 
 
-os.register_at_fork(after_in_child=_renew)
+def _await_imports() -> None:
+    """Wait until no other thread imports anything: in a child, the module's lock would stay held.
+
+    What is slow to import we import late, so that happens while a client works.
+    """
+    importing, since = _imported_elsewhere(), time.monotonic()
+    while importing and time.monotonic() - since < STANDS:
+        time.sleep(0.001)
+        now = _imported_elsewhere()
+        if now != importing:
+            importing, since = now, time.monotonic()
+
+
+def _imported_elsewhere() -> set[str]:
+    me = threading.get_ident()
+    locks = ((name, found()) for name, found in list(sys.modules["_frozen_importlib"]._module_locks.items()))
+    return {name for name, lock in locks if lock is not None and lock.owner not in (None, me)}
+
+
+os.register_at_fork(before=_await_imports, after_in_child=_renew)

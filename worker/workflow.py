@@ -10,7 +10,7 @@ from uuid import uuid4
 
 from celery import Celery
 from kombu import Producer
-from kombu.exceptions import BatchPublishError, OperationalError  # type: ignore[attr-defined]
+from kombu.exceptions import BatchPublishError, LimitExceeded, OperationalError  # type: ignore[attr-defined]
 
 from worker.celery import (
     CONCLUDE,
@@ -30,6 +30,8 @@ FORWARD = {Action.CREATE: CREATE_GROUP, Action.DELETE: DELETE_GROUP}
 BACKWARD = {Action.CREATE: ROLLBACK_CREATE, Action.DELETE: ROLLBACK_DELETE}
 BATCH = 500
 """Messages sent to Redis at once."""
+ACQUIRE = 10.0
+"""Seconds for which one of kombu's producers is waited for: there are ten, each busy for milliseconds."""
 EVENTS = 100
 """Of those that say that a task was sent, so many go into one message."""
 VISIBLE = 50
@@ -76,7 +78,7 @@ def _broker_errors(app: Celery) -> Iterator[None]:
     """Raise OperationalError for every way in which the broker can be out of reach, half a batch included."""
     try:
         yield
-    except (BatchPublishError, *app.backend.connection_errors) as error:  # type: ignore[attr-defined]
+    except (BatchPublishError, LimitExceeded, *app.backend.connection_errors) as error:  # type: ignore[attr-defined]
         raise OperationalError(f"the broker is out of reach: {error}") from error
     except AttributeError as error:
         if not _raised_by_kombu(error):
@@ -127,7 +129,7 @@ def _publish(app: Celery, task: str, calls: Sequence[tuple[str, ...]], **chord: 
     """
     with (
         _broker_errors(app),
-        app.producer_pool.acquire(block=True) as producer,
+        app.producer_pool.acquire(block=True, timeout=ACQUIRE) as producer,
         producer.batch(BATCH),  # type: ignore[attr-defined]
     ):
         queue = QUEUE_OF[task]

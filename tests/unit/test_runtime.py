@@ -8,8 +8,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import pytest
-
 from worker.calling import Renewed, Spared
 from worker.operation.model import HostName
 from worker.operation.ports import HostApi
@@ -67,9 +65,8 @@ def test_a_host_that_nobody_knows_is_none() -> None:
     assert parts.host_to_apply(HostName("node9")) is None
 
 
-def test_threads_that_begin_at_the_same_time_share_one_runtime(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_threads_that_begin_at_the_same_time_share_one_runtime() -> None:
     """Otherwise each would have a breaker of its own."""
-    monkeypatch.setattr(runtime, "_built", {})
     together = threading.Barrier(2, timeout=0.2)
 
     def build(_: object) -> object:
@@ -81,5 +78,5 @@ def test_threads_that_begin_at_the_same_time_share_one_runtime(monkeypatch: pyte
 
     app: Any = SimpleNamespace(settings=None, build_runtime=build)
     with ThreadPoolExecutor(2) as pool:
-        built_by_each: list[Any] = list(pool.map(runtime.runtime_of, [app, app]))
+        built_by_each: list[Any] = list(pool.map(runtime.Runtimes().of, [app, app]))
     assert built_by_each == ["built alone"] * 2

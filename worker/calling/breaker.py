@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from worker.forks import renew_in_children
 from worker.operation.answer import ProbeAnswer, Probed, WriteAnswer
 from worker.operation.errors import StoreUnavailable
 from worker.operation.model import Action, AttemptId, GroupId, HostName
@@ -47,7 +48,7 @@ class _Silence:
     """The spell is over, and one look is on its way to see whether the host answers."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, weakref_slot=True)
 class Breaker:
     """Which hosts this process spares. Safe to share between threads."""
 
@@ -60,6 +61,10 @@ class Breaker:
     _lock: threading.Lock = field(init=False)
 
     def __post_init__(self) -> None:
+        self.start_anew()
+        renew_in_children(self)
+
+    def start_anew(self) -> None:
         self._lock = threading.Lock()
 
     def refusal(self, host: HostName) -> str | None:

@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from worker.forks import renew_in_children
 from worker.inventory.known import Inventory
 from worker.inventory.reading import load_inventory
 from worker.operation.errors import InvalidInput
@@ -53,7 +54,8 @@ class LiveInventory:
         self._taken = self._seen = self._version()
         self._seen_since = time.monotonic()
         self._inventory = load_inventory(settings)
-        self._looking = threading.Lock()
+        self.start_anew()
+        renew_in_children(self)
         self._look_at = time.monotonic() + LOOK_EVERY
         self._fault = ""
 
@@ -70,6 +72,9 @@ class LiveInventory:
             self._look(wait=True)
             found = self._inventory.find(name)
         return found
+
+    def start_anew(self) -> None:
+        self._looking = threading.Lock()
 
     def _look(self, *, wait: bool = False) -> None:
         # Whoever comes while another looks is served from what there is, unless that is not enough.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from redis.retry import Retry
 from worker.calling import Breaker, Renewed, Spared
 from worker.celery import Lockstep
 from worker.clock import SystemClock
+from worker.forks import leave_to_parent, renew_in_children
 from worker.host import HostClient
 from worker.inventory import Inventory, LiveInventory
 from worker.operation.model import HostName
@@ -91,16 +91,27 @@ def assemble(
     return Runtime(settings, store, parts)
 
 
-_built: dict[tuple[int, int], Runtime] = {}
-_building = threading.Lock()
+class Runtimes:
+    """The runtimes of this process, each built at its first use after a start or a fork."""
+
+    def __init__(self) -> None:
+        self._built: dict[int, Runtime] = {}
+        self.start_anew()
+        renew_in_children(self)
+
+    def start_anew(self) -> None:
+        leave_to_parent(*self._built.values())
+        self._built.clear()
+        self._lock = threading.Lock()
+
+    def of(self, app: Celery) -> Runtime:
+        """Return the application's."""
+        with self._lock:  # the breaker is for all threads together
+            if id(app) not in self._built:
+                application = cast(Lockstep, app)
+                build = getattr(application, "build_runtime", build_runtime)
+                self._built[id(app)] = build(application.settings)
+            return self._built[id(app)]
 
 
-def runtime_of(app: Celery) -> Runtime:
-    """Return this process's runtime, building it at the first call after a start or a fork."""
-    key = (os.getpid(), id(app))
-    with _building:  # the breaker is for all threads together
-        if key not in _built:
-            application = cast(Lockstep, app)
-            build = getattr(application, "build_runtime", build_runtime)
-            _built[key] = build(application.settings)
-        return _built[key]
+runtime_of = Runtimes().of

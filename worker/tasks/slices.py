@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,6 +12,7 @@ from queue import SimpleQueue
 
 from structlog.contextvars import bound_contextvars
 
+from worker.forks import renew_in_children
 from worker.operation.model import HostName
 from worker.operation.ports import Clock
 from worker.steps import Next, Result
@@ -23,8 +23,28 @@ HostStep = Callable[[HostName], Result]
 Results = Mapping[HostName, Result]
 NOT_BEGUN = Result(Next.AGAIN, "not begun yet")
 KINDS_SHOWN = 3
-_pools: dict[int, ThreadPoolExecutor] = {}
-_making = threading.Lock()
+
+
+class _Threads:
+    """The threads of this process that work on hosts, made at their first use after a start or a fork."""
+
+    def __init__(self) -> None:
+        self.start_anew()
+        renew_in_children(self)
+
+    def start_anew(self) -> None:
+        self._pool: ThreadPoolExecutor | None = None
+        self._making = threading.Lock()
+
+    def pool(self, most: int) -> ThreadPoolExecutor:
+        """Return the threads, the same for all tasks."""
+        with self._making:
+            if self._pool is None:
+                self._pool = ThreadPoolExecutor(most, thread_name_prefix="hosts")
+            return self._pool
+
+
+_threads = _Threads()
 
 
 def side_by_side(
@@ -66,7 +86,7 @@ def side_by_side(
             ended.append(None)
             bell.put(None)
 
-    pool, wanted = _pool(threads), min(len(hosts), threads)
+    pool, wanted = _threads.pool(threads), min(len(hosts), threads)
     try:
         for _ in range(wanted):
             pool.submit(copy_context().run, work)
@@ -102,12 +122,3 @@ def summary(results: Results) -> str:
     told = [f"{text}: {count}" for text, count in kinds[:KINDS_SHOWN]]
     others = sum(count for _, count in kinds[KINDS_SHOWN:])
     return " · ".join([*told, *([f"other: {others}"] if others else [])])
-
-
-def _pool(threads: int) -> ThreadPoolExecutor:
-    """Return this process's threads, made at the first call after a start or a fork."""
-    process = os.getpid()
-    with _making:
-        if process not in _pools:
-            _pools[process] = ThreadPoolExecutor(threads, thread_name_prefix="hosts")
-        return _pools[process]

@@ -16,6 +16,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
+from worker.forks import renew_in_children
 from worker.transport.exchange import HEADERS, Answer, Request
 from worker.transport.guard import WholeResponse, answered, before_sending
 
@@ -63,6 +64,10 @@ class Idle:
 
     def __init__(self, most: int) -> None:
         self._most = most
+        self.start_anew()
+        renew_in_children(self)  # whichever process reads first would get the other's answer
+
+    def start_anew(self) -> None:
         self._lock = threading.Lock()
         self._connections: OrderedDict[Key, DirectConnection] = OrderedDict()
 

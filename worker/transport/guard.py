@@ -12,6 +12,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from worker.forks import renew_in_children
+
 
 class TooLate(Exception):
     """The guard refused to let the first byte leave."""
@@ -52,6 +54,10 @@ class Watchdog:
     """One thread that ends overlong calls; socket time-outs alone bound a silence, never a whole call."""
 
     def __init__(self) -> None:
+        self.start_anew()
+        renew_in_children(self)
+
+    def start_anew(self) -> None:
         # Callers enter the lock itself: it is C code, and an interrupt cannot leave it held.
         self._lock = threading.Lock()
         self._condition = threading.Condition(self._lock)
@@ -65,7 +71,7 @@ class Watchdog:
         with self._lock:
             call.sock = sock
             self._watched[sock] = call
-            if self._thread is None or not self._thread.is_alive():  # also after a fork
+            if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._run, name="call-watchdog", daemon=True)
                 self._thread.start()
             elif call.deadline < self._looks_at:

@@ -10,13 +10,28 @@ from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
+from worker.forks import leave_to_parent, renew_in_children
 from worker.transport.exchange import HEADERS, Answer, Request
 from worker.transport.guard import WholeResponse, before_sending
 
 POOLED_HOSTS = 64
 """Connections kept open per thread; a larger cluster costs a handshake now and then."""
 CHUNK = 16_384
-_sessions = threading.local()
+
+
+class _Sessions:
+    """A session for each thread of this process."""
+
+    def __init__(self) -> None:
+        self.local = threading.local()
+        renew_in_children(self)  # whichever process reads first would get the other's answer
+
+    def start_anew(self) -> None:
+        leave_to_parent(self.local)
+        self.local = threading.local()
+
+
+_sessions = _Sessions()
 
 
 class GuardedConnection(HTTPConnection):
@@ -74,7 +89,7 @@ def exchange(request: Request) -> Answer:
 
 
 def _session() -> requests.Session:
-    session: requests.Session | None = getattr(_sessions, "session", None)
+    session: requests.Session | None = getattr(_sessions.local, "session", None)
     if session is None:
         session = requests.Session()
         session.trust_env = False
@@ -82,5 +97,5 @@ def _session() -> requests.Session:
         adapter = GuardedAdapter(max_retries=0, pool_connections=POOLED_HOSTS, pool_maxsize=1)
         session.mount("http://", adapter)
         session.mount("https://", adapter)
-        _sessions.session = session
+        _sessions.local.session = session
     return session

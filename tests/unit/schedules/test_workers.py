@@ -161,26 +161,23 @@ def test_all_threads_of_a_process_have_one_runtime() -> None:
             return object()
 
         app: Any = SimpleNamespace(build_runtime=build, settings=None)
-        patch.setattr(runtime, "_built", {})
-        patch.setattr(runtime, "_building", threading_of(runtime).Lock())
+        runtimes = runtime.Runtimes()
         found: list[object] = []
         for _ in range(2):
-            schedule.thread(lambda: found.append(runtime.runtime_of(app)))
+            schedule.thread(lambda: found.append(runtimes.of(app)))
 
         def check() -> None:
             assert len(set(map(id, found))) == 1
 
         return check
 
-    with pytest.MonkeyPatch.context() as patch:
-        explore(scenario, [runtime])
+    explore(scenario, [runtime])
 
 
 @pytest.mark.parametrize("interrupts", [False, True])
 def test_no_host_is_begun_once_its_task_is_over(interrupts: bool) -> None:
     def scenario(schedule: Schedule) -> Check:
-        patch.setattr(slices, "_pools", {})
-        patch.setattr(slices, "_making", threading_of(slices).Lock())
+        patch.setattr(slices, "_threads", slices._Threads())
         over: list[bool] = []
         late: list[HostName] = []
         done: list[HostName] = []

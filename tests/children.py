@@ -1,0 +1,63 @@
+"""Forking in a test: the child does one thing, tells what came of it, and ends at once."""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import pickle
+import select
+import signal
+import time
+import traceback
+from collections.abc import Callable
+from typing import Generic, TypeVar, cast
+
+T = TypeVar("T")
+PATIENCE = 30.0
+"""Seconds; a child that hangs prints its stacks and ends."""
+
+
+class Forked(Generic[T]):
+    """A child that runs a function."""
+
+    def __init__(self, run: Callable[[], T]) -> None:
+        faulthandler.register(signal.SIGUSR1)
+        self._said, write = os.pipe()
+        self.pid = os.fork()
+        if self.pid == 0:
+            status = 1
+            try:
+                os.close(self._said)
+                try:
+                    told = pickle.dumps((run(), None))
+                except BaseException:  # noqa: BLE001 - it is told to the parent
+                    told = pickle.dumps((None, traceback.format_exc()))
+                with os.fdopen(write, "wb") as pipe:
+                    pipe.write(told)
+                status = 0
+            finally:
+                os._exit(status)
+        os.close(write)
+
+    def result(self) -> T:
+        """Return what the function returned in the child; fail with what it raised, or if it hangs."""
+        told = b""
+        with os.fdopen(self._said, "rb", buffering=0) as pipe:
+            while select.select([pipe], [], [], PATIENCE)[0]:
+                if not (part := pipe.read(65536)):
+                    break
+                told += part
+            else:
+                os.kill(self.pid, signal.SIGUSR1)
+                time.sleep(1)  # for its stacks
+                os.kill(self.pid, signal.SIGKILL)
+        os.waitpid(self.pid, 0)
+        assert told, "the child hangs: its stacks are above"
+        value, error = pickle.loads(told)
+        assert error is None, f"in the child: {error}"
+        return cast(T, value)
+
+
+def in_child(run: Callable[[], T]) -> T:
+    """Run a function in a forked child and return its result."""
+    return Forked(run).result()

@@ -1,0 +1,233 @@
+"""What a forked child makes anew: connections, the watchdog, locks; and what a fork waits for."""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.children import Forked, in_child
+from tests.unit.client import G, client
+from tests.waiting import eventually
+from worker import forks
+from worker.forks import renew_in_children
+from worker.inventory import LiveInventory
+from worker.operation.model import HostName
+from worker.settings import Settings
+from worker.transport import Exchange, guard
+
+
+class Slow(ThreadingHTTPServer):
+    """A node that knows no group, keeps connections, and holds back answers as long as a test likes."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        self.accepted = 0
+        self.asked = 0
+        self.go = threading.Event()
+        self.go.set()
+        server = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def setup(self) -> None:
+                server.accepted += 1
+                super().setup()
+
+            def do_GET(self) -> None:
+                server.asked += 1
+                server.go.wait(30)
+                self.send_response(404)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, *_: Any) -> None:
+                """Say nothing."""
+
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server_port}"
+
+    def handle_error(self, *_: Any) -> None:
+        """A client that has heard enough hangs up."""
+
+
+@pytest.fixture
+def node() -> Iterator[Slow]:
+    with Slow() as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def thread() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(1) as pool:
+        yield pool
+
+
+@pytest.mark.usefixtures("exchange")
+def test_a_child_has_connections_of_its_own(node: Slow) -> None:
+    host = client(node.url)
+    assert host.probe(G).seen
+    for child in range(1, 3):
+        assert in_child(lambda: host.probe(G).seen is not None)
+        assert node.accepted == 1 + child
+    assert host.probe(G).seen
+    assert node.accepted == 3
+
+
+def test_a_child_leaves_the_calls_of_its_parent_alone(
+    node: Slow, exchange: Exchange, thread: ThreadPoolExecutor
+) -> None:
+    from contextvars import copy_context
+
+    host = client(node.url, call_timeout=1.5, connect_timeout=1, read_timeout=1.5)
+    node.go.clear()
+    call = thread.submit(copy_context().run, host.probe, G)
+    eventually(lambda: node.asked == 1, "the parent's call is under way")
+
+    def call_until_its_time_is_over() -> bool:
+        ours = client(node.url)
+        node_is_there = ours.probe(G).seen is not None
+        threading.Event().wait(2)  # beyond the end of the parent's call
+        return node_is_there
+
+    child = Forked(call_until_its_time_is_over)
+    node.go.set()
+    assert call.result().seen
+    assert child.result()
+    assert thread.submit(copy_context().run, host.probe, G).result().seen
+    assert node.accepted == 2, "the parent's connection was shut down"
+
+
+@pytest.mark.usefixtures("exchange")
+def test_a_child_calls_though_the_watchdog_was_locked(node: Slow, thread: ThreadPoolExecutor) -> None:
+    host = client(node.url)
+    assert host.probe(G).seen
+    locked, done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with guard._watchdog._condition:
+            locked.set()
+            done.wait()
+
+    thread.submit(hold)
+    locked.wait()
+    try:
+        assert in_child(lambda: host.probe(G).seen is not None)
+    finally:
+        done.set()
+
+
+def test_a_child_reads_an_inventory_anew_that_another_thread_was_looking_at(tmp_path: Path) -> None:
+    file = tmp_path / "hosts.yaml"
+    file.write_text("hosts: [{name: node1, url: 'http://node1'}]")
+    live = LiveInventory(Settings(inventory=str(file)))
+    assert live._looking.acquire(blocking=False)  # as another thread would
+
+    def find() -> bool:
+        file.write_text("hosts: [{name: node2, url: 'http://node2'}]")
+        eventually(lambda: live.find(HostName("node2")), "the child's inventory is the file's")
+        return True
+
+    assert in_child(find)
+
+
+def test_what_is_gone_is_not_made_anew() -> None:
+    class Mine:
+        def __init__(self) -> None:
+            self.anew = 0
+            renew_in_children(self)
+
+        def start_anew(self) -> None:
+            self.anew += 1
+
+    before = len(forks._shared)
+    kept, gone = Mine(), Mine()
+    assert len(forks._shared) == before + 2
+    del gone
+    gc.collect()
+    assert len(forks._shared) == before + 1
+    assert in_child(lambda: kept.anew) == 1
+    assert in_child(lambda: in_child(lambda: kept.anew)) == 2
+    assert kept.anew == 0
+
+
+def test_one_reset_that_fails_keeps_no_other_from_happening() -> None:
+    class Mine:
+        def __init__(self, fails: bool) -> None:
+            self.anew, self.fails = 0, fails
+            renew_in_children(self)
+
+        def start_anew(self) -> None:
+            self.anew += 1
+            if self.fails:
+                raise ValueError("no")
+
+    first, second = Mine(fails=True), Mine(fails=False)
+    assert in_child(lambda: (first.anew, second.anew)) == (1, 1)
+
+
+def test_a_fork_waits_for_imports(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, thread: ThreadPoolExecutor
+) -> None:
+    """A child would wait for ever for a module that another thread of its parent was importing."""
+    (tmp_path / "late.py").write_text(
+        "import sys\nsys.importing.set()\nsys.import_on.wait()\nwhole = True\n", "utf-8"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    importing, go_on = threading.Event(), threading.Event()
+    monkeypatch.setattr(sys, "importing", importing, raising=False)
+    monkeypatch.setattr(sys, "import_on", go_on, raising=False)
+    imported = thread.submit(importlib.import_module, "late")
+    importing.wait()
+    threading.Timer(0.3, go_on.set).start()
+    try:
+        assert in_child(lambda: importlib.import_module("late").whole)
+    finally:
+        imported.result()
+        sys.modules.pop("late", None)
+
+
+def test_a_fork_does_not_wait_for_an_import_that_stands_still(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, thread: ThreadPoolExecutor
+) -> None:
+    """A program may be run by an import, or the import wait for the fork."""
+    (tmp_path / "endless.py").write_text("import sys\nsys.importing.set()\nsys.import_on.wait()\n", "utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(forks, "STANDS", 0.1)
+    importing, go_on = threading.Event(), threading.Event()
+    monkeypatch.setattr(sys, "importing", importing, raising=False)
+    monkeypatch.setattr(sys, "import_on", go_on, raising=False)
+    imported = thread.submit(importlib.import_module, "endless")
+    importing.wait()
+    try:
+        assert in_child(os.getppid) == os.getpid()
+    finally:
+        go_on.set()
+        imported.result()
+        sys.modules.pop("endless", None)
+
+
+def test_a_fork_within_an_import_waits_for_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "forking.py").write_text(
+        "import os\npid = os.fork()\nif pid == 0:\n    os._exit(7)\nstatus = os.waitpid(pid, 0)[1]\n", "utf-8"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(forks, "STANDS", 600.0)
+    status: int = importlib.import_module("forking").status
+    assert os.waitstatus_to_exitcode(status) == 7
+    sys.modules.pop("forking", None)
