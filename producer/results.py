@@ -17,6 +17,7 @@ from worker.operation.model import (
     Undo,
 )
 from worker.operation.states import State
+from worker.operation.story import Story, story
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,8 @@ class HostResult:
     """When it is asked again; None when no wait is recorded."""
     lost_fields: tuple[str, ...]
     """Fields of a deleted group that the host refused to take back."""
+    story: Story
+    """What happened to the host: `story.text` tells it, `story.changed` whether the operation changed it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +77,11 @@ def result_of(operation: Operation, steps: Iterable[Step]) -> Result:
         state=operation.state,
         reason=operation.reason,
         pending_hosts=operation.pending_hosts,
-        hosts=tuple(host_result(step) for step in steps),
+        hosts=tuple(host_result(operation, step) for step in steps),
     )
 
 
-def host_result(step: Step) -> HostResult:
+def host_result(operation: Operation, step: Step) -> HostResult:
     """Put together what became of one host."""
     return HostResult(
         host=step.host,
@@ -89,4 +92,5 @@ def host_result(step: Step) -> HostResult:
         reason=step.reason,
         due_at=step.due_at,
         lost_fields=step.lost_fields,
+        story=story(operation.action, step, operation.decided_at),
     )

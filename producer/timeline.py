@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from worker.operation.answer import METHODS
 from worker.operation.model import Action, Attempt, AttemptState, HostName, Millis, Operation, Step
 
-METHODS = {Action.CREATE: "POST", Action.DELETE: "DELETE"}
 MEANINGS = {
     AttemptState.OPEN: "its fate is not known yet",
     AttemptState.APPLIED: "it took effect",

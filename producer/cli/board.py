@@ -6,16 +6,18 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from producer.cli.documents import full_document, moment, operation_document
+from producer.cli.documents import full_document, operation_document
 from producer.cli.output import COLOURS, printable
 from producer.cli.progress import SILENT, describe
 from producer.cli.rows import LIST_HEADER, NOTHING, list_row
-from worker.operation.model import AttemptState, Operation, Step
+from worker.operation.model import AttemptState, Millis, Operation, Step
+from worker.operation.moment import local
+from worker.operation.story import story
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-HOST_HEADER = ("HOST", "BEFORE", "OUTCOME", "UNDO", "ATTEMPTS", "LAST ERROR", "NEXT RETRY")
+HOST_HEADER = ("HOST", "BEFORE", "WHAT HAPPENED", "WRITES", "LAST ERROR", "NEXT RETRY")
 GOOD = frozenset({AttemptState.APPLIED})
 
 
@@ -40,9 +42,11 @@ def operation_lines(operations: Iterable[Operation] | None) -> list[tuple[str, s
     return [("", ""), *((each.id, _line(each)) for each in ordered)]
 
 
-def host_lines(operation: Operation | None, steps: Iterable[Step]) -> list[tuple[str, str]]:
-    """Return a line for each host, then one for the operation."""
-    lines = [(step.host, "  ".join(host_cells(step))) for step in steps]
+def host_lines(
+    operation: Operation | None, steps: Iterable[Step], known: Operation | None = None
+) -> list[tuple[str, str]]:
+    """Return a line for each host, then one for the operation; `known` is what it was when last read."""
+    lines = [(step.host, "  ".join(host_cells(operation or known, step))) for step in steps]
     return [*lines, ("", _line(operation) if operation else SILENT)]
 
 
@@ -57,16 +61,15 @@ def host_json(operation: Operation | None, steps: Iterable[Step]) -> list[tuple[
     return [(operation.id, json.dumps(full_document(operation, steps)))] if operation else []
 
 
-def host_cells(step: Step) -> tuple[str, ...]:
-    """Return a host under HOST_HEADER."""
+def host_cells(operation: Operation | None, step: Step) -> tuple[str, ...]:
+    """Return a host under HOST_HEADER; None for an operation that could not be read yet."""
     return (
         step.host,
         step.before.presence if step.before else NOTHING,
-        step.outcome or NOTHING,
-        NOTHING if step.undo == "none" else step.undo,
+        story(operation.action, step, operation.decided_at).text if operation else NOTHING,
         str(len(step.attempts)),
         last_error(step) or NOTHING,
-        moment(step.due_at) or NOTHING,
+        NOTHING if step.due_at is None else local(step.due_at),
     )
 
 
@@ -90,16 +93,21 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]], caption: str = "
     return drawn
 
 
-def operations_table(operations: Sequence[Operation] | None) -> RenderableType:
-    """Return all operations as a table."""
+def operations_table(operations: Sequence[Operation] | None, now: Millis | None = None) -> RenderableType:
+    """Return all operations as a table; without `now` their times are told by the clock."""
     if operations is None:
         return table(LIST_HEADER, (), SILENT)
-    return table(LIST_HEADER, map(list_row, operations), "" if operations else "no operations yet")
+    return table(
+        LIST_HEADER, (list_row(each, now) for each in operations), "" if operations else "no operations yet"
+    )
 
 
-def hosts_table(operation: Operation | None, steps: Iterable[Step]) -> RenderableType:
-    """Return one operation's hosts as a table."""
-    return table(HOST_HEADER, map(host_cells, steps), printable(_line(operation) if operation else SILENT))
+def hosts_table(
+    operation: Operation | None, steps: Iterable[Step], known: Operation | None = None
+) -> RenderableType:
+    """Return one operation's hosts as a table; `known` is what it was when last read."""
+    rows = (host_cells(operation or known, step) for step in steps)
+    return table(HOST_HEADER, rows, printable(_line(operation) if operation else SILENT))
 
 
 def _line(operation: Operation) -> str:

@@ -41,7 +41,7 @@ def operation_document(operation: Operation) -> dict[str, object]:
 
 def full_document(operation: Operation, steps: Iterable[Step]) -> dict[str, object]:
     """Return an operation with its hosts."""
-    return {**operation_document(operation), "hosts": [_host(host_result(step)) for step in steps]}
+    return {**operation_document(operation), "hosts": [_host(host_result(operation, step)) for step in steps]}
 
 
 def event_document(event: Event) -> dict[str, object]:
@@ -82,6 +82,11 @@ def _host(host: HostResult) -> dict[str, object]:
         "reason": host.reason,
         "due_at": moment(host.due_at),
         "lost_fields": list(host.lost_fields),
+        "story": host.story.text,
+        "changed": host.story.changed,
+        "changed_by": host.story.changed_by,
+        "changed_after_decision": host.story.changed_late,
+        "undone_by": host.story.undone,
     }
 
 

@@ -19,6 +19,7 @@ from producer.cli.options import (
 from producer.cli.output import answer, answer_json, answer_table, printable
 from producer.cli.session import Session
 from producer.wording import counted
+from worker.operation.moment import local
 
 if TYPE_CHECKING:
     from producer.hosts import HostStanding
@@ -117,7 +118,7 @@ def _row(each: HostStanding) -> tuple[str, ...]:
 def _drift(drifts: tuple[Drift, ...]) -> str:
     if not drifts:
         return NOTHING
-    return f"{counted(len(drifts), 'group')}, seen {moment(max(each.seen_at for each in drifts))}"
+    return f"{counted(len(drifts), 'group')}, seen {local(max(each.seen_at for each in drifts))}"
 
 
 def _document(each: HostStanding) -> dict[str, object]:

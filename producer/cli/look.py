@@ -45,10 +45,10 @@ def status(session: Session, operation_id: str, as_json: bool) -> Exit:
     if as_json:
         answer_json(full_document(operation, steps))
         return Exit.OK
-    for name, value in facts_of(operation):
+    for name, value in facts_of(operation, session.client().now()):
         answer(f"{name:<10} {paint(printable(value))}")
     answer("")
-    answer_table(HOST_HEADER, (host_row(host_result(step)) for step in steps))
+    answer_table(HOST_HEADER, (host_row(host_result(operation, step)) for step in steps))
     return Exit.OK
 
 
@@ -66,7 +66,8 @@ def list_(session: Session, limit: int, stuck_only: bool, as_json: bool) -> Exit
     if as_json:
         answer_json({"operations": [operation_document(each) for each in operations]})
     elif operations:
-        answer_table(LIST_HEADER, map(list_row, operations))
+        now = session.client().now()
+        answer_table(LIST_HEADER, (list_row(each, now) for each in operations))
     else:
         answer("no operations")
     return Exit.OK

@@ -59,10 +59,10 @@ def show(session: Session, operation_id: str, as_json: bool) -> Exit:
         document = full_document(operation, steps)
         answer_json({**document, "timeline": [event_document(each) for each in events]})
         return Exit.OK
-    for name, value in facts_of(operation):
+    for name, value in facts_of(operation, session.client().now()):
         answer(f"{name:<10} {paint(printable(value))}")
     answer("")
-    answer_table(HOST_HEADER, (host_row(host_result(step)) for step in steps))
+    answer_table(HOST_HEADER, (host_row(host_result(operation, step)) for step in steps))
     answer("")
     answer_table(TIMELINE_HEADER, (event_row(operation, each) for each in events))
     return Exit.OK
@@ -112,7 +112,8 @@ def history(
     if as_json:
         answer_json({"operations": [operation_document(each) for each in found]})
     elif found:
-        answer_table(LIST_HEADER, map(list_row, found))
+        read_at = session.client().now()
+        answer_table(LIST_HEADER, (list_row(each, read_at) for each in found))
     else:
         answer("no operation matches")
     return Exit.OK

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from producer.cli.documents import moment
 from producer.results import HostResult
 from producer.timeline import Event
 from producer.wording import seconds
-from worker.operation.model import Operation
+from worker.operation.model import Millis, Operation
+from worker.operation.moment import age, local
 
 NOTHING = "-"
-HOST_HEADER = ("HOST", "BEFORE", "OUTCOME", "UNDO", "ATTEMPTS", "NOTE")
+DAY = 86_400_000
+"""Milliseconds for which an age tells more than a date."""
+HOST_HEADER = ("HOST", "BEFORE", "WHAT HAPPENED", "WRITES", "NOTE")
 LIST_HEADER = ("OPERATION", "ACTION", "GROUP", "STATE", "HOSTS", "CREATED", "BY")
 TIMELINE_HEADER = ("AFTER", "HOST", "WHAT", "SAID", "KNOWN AS", "KNOWN AFTER")
 
 
-def facts_of(operation: Operation) -> list[tuple[str, str]]:
+def facts_of(operation: Operation, now: Millis) -> list[tuple[str, str]]:
     """Return what is known of an operation as a whole: names and values."""
+
+    def at(moment: Millis | None) -> str | None:
+        return None if moment is None else f"{local(moment)}, {age(moment, now)}"
+
     waiting = ", settling" if operation.settling else ""
     facts = [
         ("operation", operation.id),
@@ -25,9 +31,9 @@ def facts_of(operation: Operation) -> list[tuple[str, str]]:
         ("hosts", _progress(operation)),
         ("pending", ", ".join(operation.pending_hosts)),
         ("by", operation.created_by),
-        ("created", moment(operation.created_at)),
-        ("decided", moment(operation.decided_at)),
-        ("ended", moment(operation.ended_at)),
+        ("created", at(operation.created_at)),
+        ("decided", at(operation.decided_at)),
+        ("ended", at(operation.ended_at)),
     ]
     return [(name, value) for name, value in facts if value]
 
@@ -40,18 +46,18 @@ def host_row(host: HostResult) -> tuple[str, ...]:
     """Return a host under HOST_HEADER."""
     notes = [host.reason] if host.reason else []
     if host.due_at is not None:
-        notes.append(f"again at {moment(host.due_at)}")
+        notes.append(f"again at {local(host.due_at)}")
     if host.lost_fields:
         notes.append(f"lost fields: {', '.join(host.lost_fields)}")
-    undo = NOTHING if host.undo == "none" else str(host.undo)
-    before, outcome = host.before or NOTHING, host.outcome or NOTHING
-    return (host.host, before, outcome, undo, str(host.attempts), "; ".join(notes) or NOTHING)
+    note = "; ".join(notes) or NOTHING
+    return (host.host, host.before or NOTHING, host.story.text, str(host.attempts), note)
 
 
-def list_row(operation: Operation) -> tuple[str, ...]:
-    """Return an operation under LIST_HEADER."""
+def list_row(operation: Operation, now: Millis | None) -> tuple[str, ...]:
+    """Return an operation under LIST_HEADER: one of the last day with its age, for which `now` is needed."""
     state = f"{operation.state}{', settling' if operation.settling else ''}"
-    created = moment(operation.created_at) or NOTHING
+    at = operation.created_at
+    created = local(at) if now is None or now - at > DAY else age(at, now)
     return (
         operation.id,
         str(operation.action),

@@ -88,12 +88,14 @@ def _readings(client: ClusterClient, limit: int) -> Iterator[tuple[Operation, ..
 
 def _watch_one(client: ClusterClient, operation_id: str, as_json: bool) -> None:
     changes = Changes()
+    known: Operation | None = None
     with _live(as_json) as show:
         for operation, steps in client.find(operation_id).watch_hosts():
+            known = operation or known
             if show:
-                show(hosts_table(operation, steps))
+                show(hosts_table(operation, steps, known))
             else:
-                lines = host_json(operation, steps) if as_json else host_lines(operation, steps)
+                lines = host_json(operation, steps) if as_json else host_lines(operation, steps, known)
                 _tell(changes.of(lines))
             if reader_gone():
                 return

@@ -25,7 +25,7 @@ def test_an_operation_that_needs_a_paused_host_is_refused_and_nothing_is_stored(
     create = Driver(bench)
     with pytest.raises(
         HostPaused,
-        match=r'^host "b" is paused by alice since \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ: disk swap; '
+        match=r'^host "b" is paused by alice since \d{4}-\d\d-\d\d \d\d:\d\d:\d\d \S+: disk swap; '
         r"nothing was written, `lockstep resume b` ends the pause$",
     ):
         create.accept()

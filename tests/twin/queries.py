@@ -38,7 +38,16 @@ class MemoryQueries(MemoryEnds):
         step = record.steps.get(host)
         needed = host in record.undo
         shown = step.shown(host, needed) if step is not None else None
-        return View(record.decision, record.ended, self.clock(), shown, needed, record.action, record.group)
+        return View(
+            record.decision,
+            record.ended,
+            self.clock(),
+            shown,
+            needed,
+            record.action,
+            record.group,
+            record.decided_at,
+        )
 
     def due(self, limit: int) -> tuple[OperationId, ...]:
         """Return operations that the sweep is to look at, the longest overdue first."""

@@ -80,7 +80,7 @@ class MemoryStore(AfterDecision):
         if step.fingerprint != fingerprint:
             return ELSEWHERE
         if step.outcome is not None:
-            return Progress(Forward.DONE, outcome=step.outcome)
+            return Progress(Forward.DONE, outcome=step.outcome, step=step.shown(host, False))
         known = step.attempts.get(attempt)
         if known is not None and known.state is AttemptState.OPEN:
             return SEND
@@ -93,7 +93,7 @@ class MemoryStore(AfterDecision):
             outcome = Outcome.APPLIED if step.attempts else Outcome.UNCHANGED
             self._set_outcome(record, host, step, outcome)
             self._progressed(record)
-            return Progress(Forward.DONE, outcome=outcome, last=not record.todo)
+            return Progress(Forward.DONE, outcome=outcome, last=not record.todo, step=step.shown(host, False))
         writes = [each for each in step.attempts.values() if not each.undo]
         if record.retries is not None and len(writes) > record.retries:
             last = writes[-1].answer or "no answer"
@@ -123,7 +123,7 @@ class MemoryStore(AfterDecision):
         if step.outcome is not None:
             if not step.outcome.succeeded and step.miss_id == probe:
                 return Progress(Forward.FAILED, reason=step.reason)
-            return Progress(Forward.DONE, outcome=step.outcome)
+            return Progress(Forward.DONE, outcome=step.outcome, step=step.shown(host, False))
         now = self.clock()
         if miss is Miss.UNASKED:
             step.silent_at = None
@@ -166,7 +166,12 @@ class MemoryStore(AfterDecision):
         if step.outcome is None:
             return Progress(Forward.OPEN, left=record.deadline_at - self.clock())
         if step.outcome.succeeded:
-            return Progress(Forward.DONE, outcome=step.outcome, last=judged and not record.todo)
+            return Progress(
+                Forward.DONE,
+                outcome=step.outcome,
+                last=judged and not record.todo,
+                step=step.shown(host, False),
+            )
         return Progress(Forward.FAILED, reason=step.reason)
 
     def _judge(

@@ -54,6 +54,10 @@ def search(browser: Browser, watched: Watched, words: str) -> list[Row]:
     return [dict(zip((name.strip().lower() for name in names), row, strict=True)) for row in cells]
 
 
+UNDONE = "changed by its write before the decision, undone: DELETE answered 200"
+REFUSED = "refused (403); not changed: its write had no effect (403), to be confirmed by a look"
+
+
 def test_rows_say_what_was_done_where_and_what_came_of_it(browser: Browser, watched: Watched) -> None:
     # One that waits to try node2 again outlives the operation.
     eventually(lambda: not states(watched, "team-b") - {"SUCCESS"}, "every task is over")
@@ -61,10 +65,9 @@ def test_rows_say_what_was_done_where_and_what_came_of_it(browser: Browser, watc
     rows = search(browser, watched, "args:team-b")
     said = {(row["name"], row["args"], row["result"]) for row in rows}
     assert {
-        ("create_group", f"team-b @ node1 · op {short}", "applied"),
-        ("create_group", f"team-b @ node4 · op {short}", "refused (403)"),
-        ("rollback_create", f"team-b @ node1 · op {short}", "restored"),
-        ("rollback_create", f"team-b @ node2 · op {short}", "restored"),
+        ("create_group", f"team-b @ node1 · op {short}", "changed by its write"),
+        ("create_group", f"team-b @ node4 · op {short}", REFUSED),
+        ("rollback_create", f"team-b @ node1 · op {short}", UNDONE),
         ("conclude", f"team-b · op {short}", "rolled back: node4 refused (403)"),
     } <= said
     assert rows[0]["result"] == "rolled back: node4 refused (403)"
@@ -158,7 +161,7 @@ def test_a_task_that_was_retried_and_one_that_the_sweep_published_read_like_any_
 ) -> None:
     found = list(tasks(watched).values())
     retried = [task for task in found if task["args"] == f"team-a @ node2 · op {watched.committed}"]
-    assert [(task["retries"], task["result"]) for task in retried] == [(2, "'applied'")]
+    assert [(task["retries"], task["result"]) for task in retried] == [(2, "'changed by its write'")]
     again = [task for task in found if task["args"] == f"team-b @ node2 · op {watched.rolled_back}"]
     undone = [task for task in again if task["name"] == "lockstep.rollback_create"]
     # The first kept its wait in the record; the sweep published the others.

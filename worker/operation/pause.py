@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from worker.operation.model import HostName, Millis
+from worker.operation.moment import local
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,7 @@ class Pause:
     @property
     def text(self) -> str:
         """One clause for people: who, since when, and why."""
-        since = datetime.fromtimestamp(self.at / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        since = local(self.at)
         return f"paused by {self.by} since {since}: {self.why}"
 
 

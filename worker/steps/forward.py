@@ -16,7 +16,9 @@ from worker.operation.model import (
     Outcome,
     Presence,
     Seen,
+    Step,
 )
+from worker.operation.story import story
 from worker.steps.parts import ELSEWHERE, NOT_IN_INVENTORY, Next, Parts, Result, verdict_of, wait
 from worker.store.base import Forward, Miss, Progress
 
@@ -32,6 +34,7 @@ class _Try:
 
     parts: Parts
     operation: OperationId
+    action: Action
     host: HostName
     number: int
     started: float
@@ -55,12 +58,15 @@ class _Try:
             case Forward.DONE:
                 if progress.last:  # refused if a step failed; the callback would decide the same, and later
                     self.parts.store.decide(self.operation, Decision.COMMIT, "")
-                return Result(Next.DONE, str(progress.outcome))
+                return Result(Next.DONE, str(progress.outcome), story=self._story(progress.step))
             case Forward.FAILED:
                 return self._failed(progress.reason or "failed")
             case Forward.OPEN | Forward.MISSED:
                 return self._again(progress.left / 1000, retry_after, reason)
         return Result(Next.ABORTED, "aborted")
+
+    def _story(self, step: Step | None) -> str | None:
+        return None if step is None else story(self.action, step, None).text
 
     def _failed(self, reason: str) -> Result:
         self.parts.store.decide(self.operation, Decision.ROLL_BACK, why_failed(self.host, reason))
@@ -81,7 +87,7 @@ def forward(
     parts: Parts, operation: OperationId, group: GroupId, action: Action, host: HostName, tries: int
 ) -> Result:
     """Bring one host to what the action asks for; `tries` counts this task's runs, from 1."""
-    this = _Try(parts, operation, host, tries, parts.clock.elapsed())
+    this = _Try(parts, operation, action, host, tries, parts.clock.elapsed())
     attempt = parts.clock.new_id()
     api = (parts.host_to_apply or parts.host)(host)
     if api is None:

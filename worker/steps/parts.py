@@ -38,6 +38,8 @@ class Result:
     next: Next
     text: str
     delay: float = 0.0
+    story: str | None = None
+    """What happened to the host, where the step knows it without asking the record."""
 
 
 @dataclass(frozen=True, slots=True)

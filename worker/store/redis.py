@@ -96,6 +96,7 @@ class RedisStore(RedisEnds):
     ) -> Progress:
         """Record what a GET showed; open `attempt` if a write is needed (SEND)."""
         return _progress(
+            host,
             self._scripts.strings(
                 "begin",
                 operation,
@@ -106,7 +107,7 @@ class RedisStore(RedisEnds):
                 attempt,
                 self._limits.send_within,
                 self._limits.call,
-            )
+            ),
         )
 
     def missed(
@@ -120,16 +121,17 @@ class RedisStore(RedisEnds):
     ) -> Progress:
         """Count a GET that told nothing; fail the step when its time or its retries are spent."""
         return _progress(
+            host,
             self._scripts.strings(
                 "missed", operation, host, probe, reason, miss, fatal or "", self._limits.host_patience
-            )
+            ),
         )
 
     def finish(
         self, operation: OperationId, host: HostName, attempt: AttemptId, verdict: Verdict, answer: str
     ) -> Progress:
         """Record what came of a forward write; OPEN means try again."""
-        return _progress(self._scripts.strings("finish", operation, host, attempt, verdict, answer))
+        return _progress(host, self._scripts.strings("finish", operation, host, attempt, verdict, answer))
 
     def decide(self, operation: OperationId, decision: Decision, reason: str) -> Decision | None:
         """Decide unless decided; return the decision that holds. A commit needs every outcome."""
@@ -166,7 +168,7 @@ class RedisStore(RedisEnds):
     def view(self, operation: OperationId, host: HostName) -> View:
         """Read one step and the store's clock, before a GET is sent."""
         said = self._scripts.strings("view", operation, host)
-        decision, ended, now, step, undo, action, group = said
+        decision, ended, now, step, undo, action, group, decided_at = said
         return View(
             decision=Decision(decision) if decision else None,
             ended=ended == "1",
@@ -175,6 +177,7 @@ class RedisStore(RedisEnds):
             undo_needed=undo == "1",
             action=Action(action) if action else None,
             group=GroupId(group) if group else None,
+            decided_at=Millis(int(decided_at)) if decided_at else None,
         )
 
     def settle(
@@ -244,11 +247,12 @@ class RedisStore(RedisEnds):
             return False  # a newer worker's record: its own to drop
 
 
-def _progress(said: list[str]) -> Progress:
+def _progress(host: HostName, said: list[str]) -> Progress:
     step = Forward(said[0])
     match step:
         case Forward.DONE:
-            return Progress(step, outcome=Outcome(said[1]), last="last" in said[2:])
+            kept = step_from(host, said[3], undo_needed=False)
+            return Progress(step, outcome=Outcome(said[1]), last=said[2] == "last", step=kept)
         case Forward.FAILED:
             return Progress(step, reason=said[1])
         case Forward.OPEN:

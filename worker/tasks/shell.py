@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 from celery import Task
@@ -15,6 +16,7 @@ from structlog.contextvars import bound_contextvars
 from worker.operation.errors import StoreFull, StoreUnavailable, UnknownFormat
 from worker.operation.model import GroupId, HostName, OperationId
 from worker.operation.ports import Stopping
+from worker.operation.story import story
 from worker.steps import Next, Parts, Result
 from worker.tasks.newer import LeftToNewer
 from worker.tasks.runtime import Runtime, runtime_of
@@ -57,7 +59,11 @@ def run_steps(
             aborted = [host for host, each in results.items() if each.next is Next.ABORTED]
             if aborted and runtime.store.operation(operation) is None:
                 record_gone(task, runtime, operation, group, aborted)
-        return results, keep_longer_waits(parts, operation, results)
+        again = keep_longer_waits(parts, operation, results)
+        if len(results) == 1 and not again:
+            ((host, only),) = results.items()
+            results = {host: with_story(parts, operation, host, only)}
+        return results, again
 
     results, again = guarded(task, run)
     for result in results.values():
@@ -88,6 +94,20 @@ def _put_back(error: Exception) -> Reject:
     """Wait, then have the message back in its queue: it comes again at once, while Redis is as it is."""
     rest(random.uniform(0.5, 1.5) * REQUEUE)
     return Reject(str(error), requeue=True)
+
+
+def with_story(parts: Parts, operation: OperationId, host: HostName, result: Result) -> Result:
+    """Return what a step came to with what happened to its host, which is what people are shown."""
+    if result.story is not None or result.next is Next.LATER:
+        return result
+    try:
+        view = parts.store.view(operation, host)
+    except StoreUnavailable:
+        return result  # it is done all the same
+    if view.step is None or view.action is None:
+        return result
+    told = story(view.action, view.step, view.decided_at).text
+    return replace(result, story=f"{result.text}; {told}" if result.next is Next.FAILED else told)
 
 
 def record_gone(

@@ -117,7 +117,8 @@ def _quick_calls() -> Iterator[None]:
 def summary(results: Results) -> str:
     """Return what the steps came to, in a few words."""
     if len(results) == 1:
-        return next(iter(results.values())).text
+        (only,) = results.values()
+        return only.story or only.text
     kinds = Counter(result.text for result in results.values()).most_common()
     told = [f"{text}: {count}" for text, count in kinds[:KINDS_SHOWN]]
     others = sum(count for _, count in kinds[KINDS_SHOWN:])

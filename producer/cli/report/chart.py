@@ -9,7 +9,8 @@ from html import escape
 from producer.cli.output import printable
 from producer.timeline import MEANINGS, method
 from producer.wording import seconds
-from worker.operation.model import Attempt, AttemptState, Millis, Operation, Step, Undo
+from worker.operation.model import Attempt, AttemptState, Millis, Operation, Step
+from worker.operation.story import in_brief, story
 
 WIDTH, LEFT, RIGHT = 1120, 150, 190
 TOP, BAR, LANE, PAD, BOTTOM = 34, 11, 15, 9, 12
@@ -76,11 +77,12 @@ def _row(operation: Operation, step: Step, scale: Scale, y: int) -> tuple[str, i
     chosen = lanes(step.attempts, scale.end, apart)
     height = LANE * (max(chosen, default=0) + 1) + PAD
     middle = y + height / 2 + 4
+    came = escape(came_to(operation, step))
     shown = step.host if len(step.host) <= LABEL else f"{step.host[: LABEL - 1]}…"
     parts = [
         f'<line class="grid" x1="12" x2="{WIDTH - 12}" y1="{y}" y2="{y}"/>',
         f'<text x="16" y="{middle:.1f}">{escape(shown)}<title>{escape(step.host)}</title></text>',
-        f'<text class="faint" x="{WIDTH - RIGHT + 14}" y="{middle:.1f}">{escape(came_to(step))}</text>',
+        f'<text class="faint" x="{WIDTH - RIGHT + 14}" y="{middle:.1f}">{came}</text>',
     ]
     for attempt, lane in zip(step.attempts, chosen, strict=True):
         parts.append(_bar(operation, attempt, scale, y + PAD / 2 + 2 + lane * LANE))
@@ -107,13 +109,9 @@ def describe(operation: Operation, attempt: Attempt) -> str:
     )
 
 
-def came_to(step: Step) -> str:
-    """Return what a host came to, in two words."""
-    outcome = str(step.outcome) if step.outcome else "no outcome"
-    return outcome if step.undo is Undo.NONE else f"{outcome}, {_UNDO[step.undo]}"
-
-
-_UNDO = {Undo.NEEDED: "to be restored", Undo.RESTORED: "restored", Undo.ABANDONED: "given up"}
+def came_to(operation: Operation, step: Step) -> str:
+    """Return what happened to a host, in two words."""
+    return in_brief(story(operation.action, step, operation.decided_at), step)
 
 
 def _axis(scale: Scale, height: int) -> list[str]:

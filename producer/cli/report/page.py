@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from html import escape
 
-from producer.cli.documents import moment
 from producer.cli.output import printable
 from producer.cli.report.chart import chart
 from producer.cli.report.style import STYLE
@@ -14,8 +13,9 @@ from producer.results import host_result
 from producer.timeline import MEANINGS, last_moment, timeline
 from producer.wording import seconds
 from worker.operation.model import Millis, Operation, Step
+from worker.operation.moment import local
 
-HOSTS = ("Host", "Before", "Outcome", "Undo", "Writes", "Note")
+HOSTS = ("Host", "Before", "What happened", "Writes", "Note")
 EVENTS = ("After", "Host", "What", "What came back", "Known as", "Known after")
 
 
@@ -46,10 +46,10 @@ def page(operation: Operation, steps: Sequence[Step], now: Millis) -> str:
 </div>
 {_legend()}
 <h2>Hosts</h2>
-{_table(HOSTS, (host_row(host_result(step)) for step in steps))}
+{_table(HOSTS, (host_row(host_result(operation, step)) for step in steps))}
 <h2>Events</h2>
 {_table(EVENTS, (event_row(operation, each) for each in timeline(operation, steps)))}
-<footer>Operation <code>{operation.id}</code>. All times are of the record's clock, UTC.</footer>
+<footer>Operation <code>{operation.id}</code>. Times are in the zone of whoever made this page.</footer>
 </body>
 </html>
 """
@@ -72,8 +72,7 @@ def _facts(operation: Operation, end: Millis) -> str:
 
 
 def _at(at: Millis | None) -> str | None:
-    text = moment(at)
-    return text and f"{text[:10]} {text[11:23]}"
+    return None if at is None else local(at)
 
 
 def _legend() -> str:

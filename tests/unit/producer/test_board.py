@@ -19,6 +19,7 @@ from producer.cli.board import (
 from producer.cli.progress import SILENT
 from tests.unit.producer.samples import OPERATION
 from tests.unit.producer.stories import ROLLED_BACK, START, STEPS, write
+from tests.unit.zones import zone
 from worker.operation.model import AttemptState, HostName, Millis, Operation, Step
 
 
@@ -52,8 +53,10 @@ def test_hosts_come_before_their_operation_and_only_when_changed() -> None:
     changes = Changes()
     assert len(changes.of(host_lines(ROLLED_BACK, STEPS))) == len(STEPS) + 1
     changed = (replace(STEPS[0], reason="reset"), *STEPS[1:])
-    assert changes.of(host_lines(ROLLED_BACK, changed)) == ["node1  absent  applied  restored  2  reset  -"]
-    assert changes.of(host_lines(None, changed)) == [SILENT]
+    assert changes.of(host_lines(ROLLED_BACK, changed)) == [
+        "node1  absent  changed by its write before the decision, undone: DELETE answered 200  2  reset  -"
+    ]
+    assert changes.of(host_lines(None, changed, ROLLED_BACK)) == [SILENT]
 
 
 def test_the_last_error_is_of_the_last_write_unless_the_step_has_a_reason() -> None:
@@ -66,7 +69,9 @@ def test_the_last_error_is_of_the_last_write_unless_the_step_has_a_reason() -> N
 
 
 def test_the_next_retry_is_shown() -> None:
-    assert host_cells(Step(HostName("node1"), due_at=Millis(START)))[-1] == "2023-11-14T22:13:20.123Z"
+    with zone("Asia/Kolkata"):
+        cells = host_cells(OPERATION, Step(HostName("node1"), due_at=Millis(START)))
+    assert cells[-1] == "2023-11-15 03:43:20 IST"
 
 
 def test_tables() -> None:

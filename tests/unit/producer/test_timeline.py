@@ -83,4 +83,11 @@ def test_a_bar_for_every_attempt() -> None:
     drawn = chart(ROLLED_BACK, STEPS, Millis(START + 29_000))
     assert drawn.count('class="bar') == sum(len(step.attempts) for step in STEPS)
     assert drawn.count("url(#stripes)") == 3
-    assert [came_to(step) for step in STEPS][:2] == ["applied, restored", "unchanged"]
+    assert [came_to(ROLLED_BACK, step) for step in STEPS] == [
+        "changed, undone",
+        "not changed",
+        "changed, undone",
+        "not changed",
+        "not changed",
+        "changed, given up",
+    ]

@@ -95,6 +95,8 @@ class Progress:
     """OPEN or MISSED: milliseconds to the deadline; not above 0 once it has passed."""
     last: bool = False
     """DONE, and it was the last host without an outcome: it is time to decide."""
+    step: Step | None = field(default=None, compare=False)
+    """DONE: what the record has of the host by now."""
 
 
 class Verdict(StrEnum):
@@ -127,6 +129,7 @@ class View:
     undo_needed: bool
     action: Action | None
     group: GroupId | None
+    decided_at: Millis | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,158 @@
+"""What happened to one host in one operation, told from its step: one story for every view."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from worker.operation.answer import METHODS
+from worker.operation.model import (
+    Action,
+    Attempt,
+    AttemptId,
+    AttemptState,
+    Millis,
+    Outcome,
+    Step,
+    Undo,
+)
+
+IN_BRIEF = {True: "changed", False: "not changed", None: "perhaps changed"}
+ENDS = {Undo.RESTORED: "undone", Undo.NEEDED: "to be undone", Undo.ABANDONED: "given up"}
+CLEAR = (AttemptState.APPLIED, AttemptState.NOT_APPLIED)
+
+
+class Proof(StrEnum):
+    """How it is known that a host is as it was before."""
+
+    ANSWER = "answer"
+    """It confirmed the write that undid the change, and no other write was on its way."""
+    LOOK = "look"
+    """A GET showed it, when no write could land any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """What happened to one host."""
+
+    changed: bool | None
+    """Whether the operation changed it, at whatever time; None while a write of unknown fate may have."""
+    changed_by: AttemptId | None
+    """The write that did; None if none did, or if it can be several."""
+    changed_late: bool | None
+    """Whether the host confirmed the change after the decision; None if there is none, or it is not known."""
+    undone: Proof | None
+    """How it is known that the change is undone; None where it is not, or nothing was changed."""
+    text: str
+    """All of it in a sentence."""
+
+
+def story(action: Action, step: Step, decided_at: Millis | None) -> Story:
+    """Tell what happened to a host; `decided_at` is None while the operation is undecided."""
+    writes = [attempt for attempt in step.attempts if not attempt.undo]
+    undos = [attempt for attempt in step.attempts if attempt.undo]
+    # An inverse is only sent once a GET has shown the change.
+    shown = step.outcome is Outcome.APPLIED or bool(undos)
+    restored = step.undo is Undo.RESTORED
+    sure = next((attempt for attempt in writes if attempt.state is AttemptState.APPLIED), None)
+    unclear = [attempt for attempt in writes if attempt.state not in CLEAR]
+    if sure is None and not shown:
+        settled = restored and all(attempt.state is AttemptState.SETTLED for attempt in unclear)
+        if not unclear or settled:
+            text = _unchanged(action, step, writes, unclear, decided_at)
+            return Story(False, None, None, None, text)
+        return Story(None, None, None, None, _in_doubt(step, writes, unclear, decided_at))
+    by = sure or (unclear[0] if len(unclear) == 1 else None)
+    late = _late(sure, step, decided_at)
+    told = [f"changed by {_name(writes, [by] if by else unclear)}"]
+    if late is not None and decided_at is not None:
+        told.append("after the decision" if late else "before the decision")
+    if sure is None and unclear:
+        told.append(f"({_said(unclear[-1])}; a look showed it)")
+    proof = _proof(step, undos) if restored else None
+    return Story(
+        True, by.id if by else None, late, proof, " ".join(told) + _undone(action, step, undos, proof)
+    )
+
+
+def in_brief(told: Story, step: Step) -> str:
+    """Return a story in two or three words, where there is little room: `changed, undone`."""
+    end = ENDS.get(step.undo) if told.changed is not False else None
+    return IN_BRIEF[told.changed] + (f", {end}" if end else "")
+
+
+def _late(sure: Attempt | None, step: Step, decided_at: Millis | None) -> bool | None:
+    """A host without an outcome was still at work when it was decided; its answer tells when it was done."""
+    if decided_at is None or step.outcome is Outcome.APPLIED:
+        return False
+    if sure is None:
+        return None
+    known_at = sure.answered_at or sure.closed_at
+    return known_at is not None and known_at > decided_at
+
+
+def _proof(step: Step, undos: Sequence[Attempt]) -> Proof:
+    last = undos[-1] if undos else None
+    if last is None or not last.clean or last.state is not AttemptState.APPLIED:
+        return Proof.LOOK
+    closed = last.closed_at or 0
+    return Proof.ANSWER if all((each.closed_at or 0) <= closed for each in step.attempts) else Proof.LOOK
+
+
+def _undone(action: Action, step: Step, undos: Sequence[Attempt], proof: Proof | None) -> str:
+    match step.undo:
+        case Undo.RESTORED if proof is Proof.ANSWER:
+            return f", undone: {METHODS[action.inverse]} answered {_said(undos[-1])}"
+        case Undo.RESTORED:
+            return ", undone: a look showed it as before"
+        case Undo.NEEDED:
+            return ", to be undone"
+        case Undo.ABANDONED:
+            return ", given up before it was undone"
+    return ", a write of it may still land" if step.open_attempts else ""
+
+
+def _unchanged(
+    action: Action,
+    step: Step,
+    writes: Sequence[Attempt],
+    unclear: Sequence[Attempt],
+    decided_at: Millis | None,
+) -> str:
+    if step.outcome is Outcome.UNCHANGED:
+        return f"not changed: it was {action.target} before"
+    if unclear:
+        return f"not changed: looks proved that {_name(writes, unclear)} ({_said(unclear[-1])}) had no effect"
+    if writes:
+        none = "its write had no" if len(writes) == 1 else f"none of its {len(writes)} writes had an"
+        had = f"{none} effect ({_said(writes[-1])})"
+        waits = ", to be confirmed by a look" if step.undo is Undo.NEEDED else ""
+        return f"not changed: {had}{waits}"
+    done = decided_at is not None or step.outcome is not None
+    return "not changed: nothing was sent" if done else "nothing sent yet"
+
+
+def _in_doubt(
+    step: Step, writes: Sequence[Attempt], unclear: Sequence[Attempt], decided_at: Millis | None
+) -> str:
+    name = _name(writes, unclear)
+    if decided_at is None and step.outcome is None and unclear[-1].answer is None:
+        return f"{name} is under way"
+    given_up = ", given up before that was known" if step.undo is Undo.ABANDONED or step.abandoned_at else ""
+    waits = ", to be undone" if step.undo is Undo.NEEDED else ""
+    return f"perhaps changed by {name} ({_said(unclear[-1])}){waits}{given_up}"
+
+
+def _name(writes: Sequence[Attempt], those: Sequence[Attempt]) -> str:
+    """Name writes by their places among all: `its write`, `write 2 of 3`, `writes 1 or 3 of 3`."""
+    if len(writes) == 1:
+        return "its write"
+    if len(those) == len(writes):
+        return f"one of its {len(writes)} writes" if writes else "no write that is known"
+    places = [str(n) for n, attempt in enumerate(writes, 1) if attempt in those]
+    return f"write{'s' if len(places) > 1 else ''} {' or '.join(places)} of {len(writes)}"
+
+
+def _said(attempt: Attempt) -> str:
+    return attempt.answer or "no answer"
