@@ -101,6 +101,7 @@ class Lockstep(Celery):
 
     settings: Settings
     events_cls = "worker.broker.events:Events"
+    control_cls = "worker.broker.control:Control"
     amqp_cls = "worker.broker.links:Amqp"
 
     def _connection(self, url: Any, *args: Any, **options: Any) -> Any:
@@ -204,7 +205,8 @@ def configuration(settings: Settings) -> dict[str, Any]:
         # A stopped prefork child requeues what it runs; the threads pool lets it finish (see docs/design.md).
         "worker_soft_shutdown_timeout": 3.0,
         "worker_enable_soft_shutdown_on_idle": True,
-        "task_queues": [Queue(name, Exchange(name), routing_key=name) for name in (OPERATIONS, ROLLBACK)],
+        # Of the exchange without a name: what is sent to a queue needs no table that says where it goes.
+        "task_queues": [Queue(name, Exchange(""), routing_key=name) for name in (OPERATIONS, ROLLBACK)],
         "task_default_queue": OPERATIONS,
         "task_create_missing_queues": False,  # a misspelled -Q is an error
         "task_routes": {name: {"queue": queue} for name, queue in QUEUE_OF.items()},

@@ -138,6 +138,9 @@ class Settings(BaseSettings):
     each needs its own, or one could not tell which of them is dead."""
     metrics_port: Annotated[int, Field(gt=0, lt=65_536)] | None = None
     """Where a worker answers Prometheus at /metrics; unset, nothing is counted. It asks for no password."""
+    remote_control: Literal["look", "full"] = "look"
+    """`look`: Celery's remote control answers questions, and refuses what would stop a worker, its queues or
+    its tasks; `full`: it does whatever the broker's users ask for."""
     log_format: Literal["text", "json"] = "text"
     """`text` for a terminal; `json` for what collects the logs of containers."""
     memory_watermark: Annotated[float, Field(gt=0, le=1)] = 0.8

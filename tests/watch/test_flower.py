@@ -94,6 +94,7 @@ def test_the_configuration_sets_what_has_a_reason(monkeypatch: pytest.MonkeyPatc
     assert configured(monkeypatch) == {
         "format_task": shown,
         "read_only": True,
+        "enable_events": False,
         "max_tasks": 10_000,
         "inspect_timeout": 5000.0,
         "tasks_columns": "name,args,state,result,received,runtime,worker,uuid",
@@ -106,6 +107,7 @@ def test_what_the_environment_sets_stays(monkeypatch: pytest.MonkeyPatch) -> Non
         "FLOWER_INSPECT_TIMEOUT": "9",
         "FLOWER_TASKS_COLUMNS": "name",
         "FLOWER_READ_ONLY": "false",
+        "FLOWER_ENABLE_EVENTS": "true",
     }
     assert configured(monkeypatch, **given) == {"format_task": shown}
 

@@ -1,4 +1,4 @@
-"""Celery's consumer, which sends Flower's events together."""
+"""Celery's consumer, which sends Flower's events together and listens to no other worker."""
 
 from __future__ import annotations
 
@@ -20,6 +20,12 @@ class Consumer(celery.Consumer):  # type: ignore[misc]
     blueprint: Any
     hub: Any
     _due = 0.0
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        """Leave out what workers tell each other: a forged election would have this one publish any task, a
+        forged greeting would have it drop tasks as revoked, and a start without them is 2 s quicker.
+        """
+        super().__init__(*arguments, **{**options, "without_gossip": True, "without_mingle": True})
 
     def on_send_event_buffered(self) -> None:
         """Have the events sent soon; called by any thread for each of them."""

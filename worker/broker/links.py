@@ -25,14 +25,29 @@ LONGEST_WAIT = 4.0
 """Seconds between two tries to connect, at most: a Redis that is back is noticed within so long."""
 
 
-class Channel(redis.Channel):  # type: ignore[misc]
+class Unbound(redis.Channel):  # type: ignore[misc]
+    """Keeps no tables of bindings.
+
+    Nothing is sent through one here, and whoever may write to them could have messages delivered elsewhere.
+    """
+
+    def _queue_bind(self, exchange: str, routing_key: str, pattern: str, queue: str) -> None:
+        """Note that a queue hears what is published to all; of others the name is all that is needed."""
+        if self.typeof(exchange).type == "fanout":
+            self._fanout_queues[queue] = (exchange, routing_key.replace("#", "*"))
+
+    def maybe_refresh_binding_expiry(self) -> None:
+        """Keep nothing alive that is not there."""
+
+
+class Channel(Unbound):
     """A channel to a server that is named."""
 
     connection_class: type = Primary
     connection_class_ssl: type = TlsPrimary
 
 
-class SentinelChannel(redis.SentinelChannel):  # type: ignore[misc]
+class SentinelChannel(Unbound, redis.SentinelChannel):  # type: ignore[misc]
     """A channel to the server that Sentinels name."""
 
     connection_class: type = FoundPrimary

@@ -22,6 +22,9 @@ if "FLOWER_READ_ONLY" not in os.environ:
     # Its buttons and its API would stop workers and start tasks: Flower shows, `lockstep` acts.
     read_only = True
 
+if "FLOWER_ENABLE_EVENTS" not in os.environ:
+    # It would tell every worker, every five seconds, to send what workers here always send.
+    enable_events = False
 if "FLOWER_TASKS_COLUMNS" not in os.environ:
     tasks_columns = "name,args,state,result,received,runtime,worker,uuid"
 if "FLOWER_MAX_TASKS" not in os.environ:

@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from tests.integration.worker.harness import Bench
 
 
-def keep_running(bench: Bench, name: str, queues: str = "operations,rollback") -> None:
+def keep_running(
+    bench: Bench, name: str, queues: str = "operations,rollback", options: Sequence[str] = ()
+) -> None:
     """Start a worker under a loop; it is not waited for."""
-    program = (
-        "import subprocess, sys\n"
-        f"while subprocess.call([sys.executable, '-m', 'celery', '-A', 'worker', 'worker', '-n', '{name}@%h',"
-        f" '-Q', '{queues}', '--without-gossip', '--without-mingle', '-l', 'INFO']): pass\n"
-    )
+    arguments = [
+        "-m",
+        "celery",
+        "-A",
+        "worker",
+        "worker",
+        "-n",
+        f"{name}@%h",
+        "-Q",
+        queues,
+        "-l",
+        "INFO",
+        *options,
+    ]
+    program = f"import subprocess, sys\nwhile True: subprocess.call([sys.executable, *{arguments!r}])\n"
     bench.child(name, ["-c", program])

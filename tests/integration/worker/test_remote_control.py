@@ -1,0 +1,100 @@
+"""Celery's control commands in the middle of an operation: they cost time, and never the promise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mock_api.admin import Fault
+from tests.integration.worker.conftest import Parts
+from tests.integration.worker.harness import Bench
+from tests.integration.worker.keeping import keep_running
+from tests.waiting import eventually
+from worker.celery import CONCLUDE, CREATE_GROUP, OPERATIONS, ROLLBACK, ROLLBACK_CREATE
+from worker.operation.model import Action
+from worker.operation.states import State
+
+DEADLINE = {"deadline": "20"}
+"""What no worker takes any more is rolled back then."""
+Order = Callable[[Any, list[str]], object]
+ORDERS: dict[str, Order] = {
+    "revoke": lambda control, ids: control.revoke(ids, reply=True),
+    "terminate": lambda control, ids: control.terminate(ids, signal="KILL", reply=True),
+    "cancel_consumer": lambda control, ids: control.cancel_consumer(OPERATIONS, reply=True),
+    "rate_limit": lambda control, ids: control.rate_limit(CREATE_GROUP, "1/h", reply=True),
+    "rate_limit of rollback": lambda control, ids: [
+        control.rate_limit(task, "30/m", reply=True) for task in (CONCLUDE, ROLLBACK_CREATE)
+    ],
+    "pool_shrink": lambda control, ids: control.pool_shrink(7, reply=True),
+    "shutdown": lambda control, ids: control.shutdown(),
+}
+
+
+@pytest.fixture
+def obeying(shared: Parts, tmp_path: Path) -> Iterator[Bench]:
+    """A bench that has a deadline soon; its workers are to do what they are told."""
+    made = Bench(*shared, tmp_path / "bench", {**DEADLINE, "remote_control": "full"})
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+PREFORK = ("terminate", "pool_shrink", "shutdown")
+"""Orders that mean something else, or anything at all, to a pool of processes."""
+
+
+@pytest.mark.parametrize(
+    ("order", "pool"), [*((order, "threads") for order in ORDERS), *((order, "prefork") for order in PREFORK)]
+)
+def test_an_operation_ends_as_promised_whatever_workers_are_told(
+    obeying: Bench, order: str, pool: str
+) -> None:
+    bench = obeying
+    bench.beat()
+    for queue in (OPERATIONS, ROLLBACK):
+        keep_running(bench, queue, queues=queue, options=["-P", pool])
+    control: Any = bench.app.control
+    eventually(lambda: len(control.ping(timeout=0.5)) == 2, "both workers are ready")
+    bench.admin.set_latency(200)
+    busy: Fault = {"kind": "throttle", "status": 429, "retry_after": 1, "methods": ["GET"], "times": 3}
+    bench.admin.add_faults(busy, node="node3")
+    operation = bench.start(Action.CREATE)
+    ids = eventually(lambda: under_way(control), "tasks are under way")
+    eventually(bench.holding, "a host is changed")
+    told = ORDERS[order](control, ids)
+    assert told or order == "shutdown"
+    end = bench.end(operation, patience=90)
+    assert end.operation.state in (State.COMMITTED, State.ROLLED_BACK)
+    assert bench.holding() == (set(bench.hosts) if end.operation.state is State.COMMITTED else set())
+
+
+def under_way(control: Any) -> list[str]:
+    held = control.inspect(timeout=0.5)
+    return [
+        task["id"]
+        for tasks in (held.active() or {}, held.reserved() or {})
+        for each in tasks.values()
+        for task in each
+    ]
+
+
+def test_by_default_a_worker_refuses_them(bench: Bench) -> None:
+    worker = bench.worker()
+    control: Any = bench.app.control
+    for order in ORDERS.values():
+        order(control, ["0"])
+    refused = {"revoke", "cancel_consumer", "rate_limit", "pool_shrink", "shutdown"}
+    eventually(
+        lambda: all(f"remote control '{name}' is refused" in worker.output() for name in refused), "all"
+    )
+    assert "Traceback" not in worker.output()
+    told = control.broadcast("cancel_consumer", {"queue": OPERATIONS}, reply=True, limit=1)
+    assert "is refused" in str(told)
+    serving = eventually(lambda: control.inspect(timeout=1).active_queues(), "it says what it serves")
+    assert {queue["name"] for each in serving.values() for queue in each} == {OPERATIONS, ROLLBACK}
+    operation = bench.start(Action.CREATE)
+    assert bench.end(operation).operation.state is State.COMMITTED

@@ -1,0 +1,124 @@
+"""Remote control: a worker answers questions, obeys no orders, and replies only where replies belong."""
+
+from __future__ import annotations
+
+import uuid
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from celery.worker import control
+
+from worker.broker.control import LOOKS
+from worker.celery import make_app
+from worker.settings import Settings
+from worker.tasks import about  # noqa: F401  # registers its command
+
+ORDERS = sorted(control.Panel.data.keys() - LOOKS)
+URL = (
+    "sentinel://u:SECRET-1@127.0.0.1:2,127.0.0.1:3/0?master=m&sentinel_username=x&sentinel_password=SECRET-2"
+)
+ASKER = str(uuid.uuid4())
+BACK = {"exchange": "reply.celery.pidbox", "routing_key": ASKER}
+
+
+class Heard:
+    """A worker's node that notes what it runs and what it replies, and to whom."""
+
+    def __init__(self, **settings: Any) -> None:
+        self.app = make_app(Settings(**settings))
+        self.ran: list[str] = []
+        self.replies: list[tuple[str, Any]] = []
+        handlers = {name: self._handler(name) for name in control.Panel.data}
+        consumer = SimpleNamespace(controller=SimpleNamespace(stats=self._stats))
+        state = SimpleNamespace(app=self.app, hostname="w@h", consumer=consumer, tset=set)
+        mailbox: Any = vars(self.app.control)["mailbox"]
+        self.node: Any = mailbox.Node("w@h", handlers=handlers, state=state)
+        self.node.reply = self._reply
+
+    def _handler(self, name: str) -> Any:
+        def run(state: Any, **given: Any) -> Any:
+            self.ran.append(name)
+            return control.Panel.data[name](state, **given) if name in ("stats", "conf") else {"ok": name}
+
+        return run
+
+    def _reply(self, data: Any, exchange: str, routing_key: str, ticket: str) -> None:
+        self.replies.append((routing_key, data))
+
+    def _stats(self) -> dict[str, Any]:
+        return {"pid": 1, "broker": dict(self.app.connection().info())}
+
+    def told(self, method: Any, **more: Any) -> Any:
+        self.node.handle_message({"method": method, "arguments": {}, "reply_to": BACK, "ticket": "t", **more})
+        return self.replies.pop()[1]["w@h"] if self.replies else None
+
+
+@pytest.mark.parametrize("method", sorted(LOOKS - {"stats", "conf"}))
+def test_questions_are_answered(method: str) -> None:
+    assert Heard().told(method) == {"ok": method}
+
+
+@pytest.mark.parametrize("method", [*ORDERS, "no_such_command", ["ping"], None, {"a": 1}])
+def test_orders_are_refused_in_one_line(method: Any, caplog: pytest.LogCaptureFixture) -> None:
+    heard = Heard()
+    assert "is refused" in heard.told(method)["error"]
+    assert not heard.ran
+    assert len(caplog.messages) == 1
+    assert "LOCKSTEP_REMOTE_CONTROL is not full" in caplog.text
+
+
+@pytest.mark.parametrize("method", ["revoke", "shutdown", "add_consumer", "pool_shrink", "hello", "election"])
+def test_whoever_wants_it_has_the_whole_of_it(method: str) -> None:
+    heard = Heard(remote_control="full")
+    assert heard.told(method) == {"ok": method}
+
+
+def test_what_stops_workers_queues_or_tasks_is_an_order() -> None:
+    assert {
+        *("shutdown", "add_consumer", "cancel_consumer", "rate_limit", "time_limit", "revoke", "terminate"),
+        *("pool_grow", "pool_shrink", "pool_restart", "autoscale", "hello", "election", "disable_events"),
+    } <= set(ORDERS)
+
+
+@pytest.mark.parametrize(
+    "back",
+    [
+        {"exchange": "reply.celery.pidbox", "routing_key": "operations"},
+        {"exchange": "operations", "routing_key": "operations"},
+        {"exchange": "", "routing_key": ASKER},
+        {"exchange": "reply.celery.pidbox", "routing_key": ASKER, "data": 1},
+        {"exchange": "reply.celery.pidbox", "routing_key": ASKER.upper() + " "},
+        {"exchange": ["reply.celery.pidbox"], "routing_key": ASKER},
+        {"routing_key": ASKER},
+        "reply.celery.pidbox",
+        [1],
+    ],
+)
+def test_a_reply_goes_nowhere_but_to_a_list_of_replies(back: Any, caplog: pytest.LogCaptureFixture) -> None:
+    heard = Heard(remote_control="full")
+    assert heard.told("ping", reply_to=back) is None
+    assert not heard.ran
+    assert "wants its reply where none belongs" in caplog.text
+
+
+@pytest.mark.parametrize("body", [None, [], "ping", 3])
+def test_what_is_no_message_is_dropped(body: Any) -> None:
+    heard = Heard()
+    assert heard.node.handle_message(body) is None
+    assert not heard.ran
+
+
+@pytest.mark.parametrize("method", ["stats", "conf"])
+@pytest.mark.parametrize("mode", ["look", "full"])
+def test_no_answer_holds_a_password(method: str, mode: str) -> None:
+    answer = Heard(redis_url=URL, remote_control=mode).told(method)
+    assert answer
+    assert "SECRET" not in repr(answer)
+
+
+def test_stats_say_where_the_broker_is() -> None:
+    assert Heard().told("stats") == {
+        "pid": 1,
+        "broker": {"transport": "redis", "hostname": "127.0.0.1", "port": 6379, "virtual_host": "0"},
+    }

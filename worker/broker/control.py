@@ -1,0 +1,102 @@
+"""Celery's remote control: a worker answers those who look, and obeys nobody unless it is told to."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from typing import Any
+
+from celery.app import control as untyped_app
+from kombu import Exchange, Queue
+from kombu import pidbox as untyped
+
+log = logging.getLogger(__name__)
+celery: Any = untyped_app
+pidbox: Any = untyped
+LOOKS = frozenset(
+    {
+        *("ping", "active_queues", "stats", "registered", "conf"),
+        *("active", "reserved", "scheduled", "revoked"),
+        *("heartbeat", "lockstep_about"),
+    }
+)
+"""What `lockstep doctor` and a Flower that only shows ask for."""
+BROKER = ("transport", "hostname", "port", "virtual_host")
+"""What `stats` says of the broker; passwords stand among the rest."""
+REPLY_SECONDS = 60
+"""For so long the replies to somebody who is gone are kept."""
+
+
+def shown(method: object) -> str:
+    """Return what was asked for as it can stand in a line."""
+    return ascii(method)[:60]
+
+
+class Node(pidbox.Node):  # type: ignore[misc]
+    """A worker's end of remote control."""
+
+    def handle_message(self, body: Any, message: Any = None) -> Any:
+        """Do what a message asks for, if it is one."""
+        if isinstance(body, dict):
+            return super().handle_message(body, message)
+        log.warning("a remote control message is no object, and is dropped")
+        return None
+
+    def dispatch(
+        self, method: Any, arguments: Any = None, reply_to: Any = None, ticket: Any = None, **rest: Any
+    ) -> Any:
+        """Answer a question; refuse an order, and say so, unless LOCKSTEP_REMOTE_CONTROL is `full`."""
+        if reply_to and not self._expected(reply_to):
+            log.warning("remote control %s wants its reply where none belongs, and is dropped", shown(method))
+            return None
+        if self.state.app.settings.remote_control == "full" or (isinstance(method, str) and method in LOOKS):
+            return super().dispatch(method, arguments, reply_to, ticket, **rest)
+        log.warning("remote control %s is refused: LOCKSTEP_REMOTE_CONTROL is not full", shown(method))
+        refusal = {"error": f"{shown(method)} is refused: this worker only lets itself be looked at"}
+        if reply_to:
+            self.reply({self.hostname: refusal}, ticket=ticket, **reply_to)
+        return refusal
+
+    def handle(self, method: str, arguments: Any = None) -> Any:
+        """Run a command; of the broker, `stats` says where it is."""
+        answer = super().handle(method, arguments)
+        if method == "stats":
+            broker = answer.get("broker") or {}
+            answer["broker"] = {name: broker[name] for name in BROKER if name in broker}
+        return answer
+
+    def reply(self, data: Any, exchange: str, routing_key: str, ticket: Any, **_: Any) -> None:
+        """Put a reply into the list of whoever asked; it is found by no table that others may write."""
+        queue = f"{routing_key}.{exchange}"
+        mailbox = self.mailbox
+        with mailbox.producer_or_acquire(None, self.channel) as producer:
+            headers = {"ticket": ticket, "clock": mailbox.clock.forward()}
+            producer.publish(data, exchange="", routing_key=queue, headers=headers, retry=True)
+            with producer.channel.conn_or_acquire() as client:
+                client.pexpire(queue, REPLY_SECONDS * 1000)
+
+    def _expected(self, reply_to: Any) -> bool:
+        match reply_to:
+            case {"exchange": str(exchange), "routing_key": str(asker), **rest} if not rest:
+                try:
+                    return exchange == self.mailbox.reply_exchange.name and str(uuid.UUID(asker)) == asker
+                except ValueError:
+                    return False
+        return False
+
+
+class Mailbox(pidbox.Mailbox):  # type: ignore[misc]
+    """Remote control in which replies are bound to nothing: their list is named after who asked."""
+
+    node_cls = Node
+
+    def get_reply_queue(self) -> Queue:
+        """Return the queue of this process's replies."""
+        name = f"{self.oid}.{self.reply_exchange.name}"
+        return Queue(name, exchange=Exchange(""), routing_key=name, durable=False, auto_delete=True)
+
+
+class Control(celery.Control):  # type: ignore[misc]
+    """What `app.control` is."""
+
+    Mailbox = Mailbox
