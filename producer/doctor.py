@@ -14,6 +14,11 @@ from worker.settings import PREFIX, Settings
 
 OLDEST = (6, 2)
 """The first Redis that has ZADD LT, which the sweep's list of due operations is kept with."""
+CROWDED = 0.9
+"""Share of Redis' connections from which on it is full, more or less."""
+WORKER_CONNECTIONS = 30
+OTHER_CONNECTIONS = 10
+"""Connections of a worker at most, and of beat, Flower and a caller together; docs/operations.md has all."""
 SKEW = 5000
 """Milliseconds by which a clock may differ from Redis' before it is worth a word."""
 
@@ -32,6 +37,9 @@ class RedisFacts:
     used: int
     limit: int
     """Bytes; 0 for none."""
+    clients: int = 0
+    most_clients: int = 0
+    """Connections that there are, and that Redis takes at most; 0 for what it would not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +112,22 @@ def _on_version(version: str) -> Finding:
         text = f"version {version} lacks commands that Lockstep uses"
         return Finding("redis", Level.FAILURE, text, f"Redis {OLDEST[0]}.{OLDEST[1]} or newer, or Valkey")
     return Finding("redis", Level.OK, f"version {version}")
+
+
+def on_connections(facts: RedisFacts, workers: int) -> list[Finding]:
+    """Compare the connections that Redis takes with those that there are, and that there may be."""
+    if not facts.most_clients:
+        return []
+    remedy = "raise maxclients on the server: docs/operations.md has the connections of each process"
+    has = f"{facts.clients} of {facts.most_clients} connections"
+    if facts.clients >= CROWDED * facts.most_clients:
+        text = f"{has}: whoever comes next waits for one"
+        return [Finding("redis", Level.WARNING, text, remedy)]
+    wanted = workers * WORKER_CONNECTIONS + OTHER_CONNECTIONS
+    if wanted > facts.most_clients:
+        text = f"{has}; {counted(workers, 'worker')} under load and their callers may want {wanted}"
+        return [Finding("redis", Level.WARNING, text, remedy)]
+    return [Finding("redis", Level.OK, has)]
 
 
 def on_work(facts: WorkFacts, settings: Settings) -> list[Finding]:

@@ -9,7 +9,16 @@ from typing import cast
 
 from producer.asking import holds, probe, together
 from producer.discovery import discover
-from producer.doctor import About, WorkFacts, on_hosts, on_pauses, on_redis, on_settings, on_work
+from producer.doctor import (
+    About,
+    WorkFacts,
+    on_connections,
+    on_hosts,
+    on_pauses,
+    on_redis,
+    on_settings,
+    on_work,
+)
 from producer.findings import Finding, Level
 from producer.link import Link
 from worker.celery import ABOUT, OPERATIONS, ROLLBACK, make_app
@@ -37,8 +46,11 @@ def examine(
     found = discover()
     yield on_settings(settings, stack=found is not None and found.redis_url == settings.redis_url)
     try:
-        yield from on_redis(link.facts(), settings.memory_watermark)
-        yield from on_work(_work(link, settings, stuck), settings)
+        facts = link.facts()
+        yield from on_redis(facts, settings.memory_watermark)
+        work = _work(link, settings, stuck)
+        yield from on_connections(facts, len(work.workers))
+        yield from on_work(work, settings)
         yield from on_pauses(link.pauses.all())
     except StoreUnavailable as error:
         yield Finding("redis", Level.FAILURE, error.what, error.remedy or None)

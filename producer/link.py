@@ -16,6 +16,7 @@ from redis.retry import Retry
 from worker.forks import leave_to_parent, renew_in_children
 from worker.operation.errors import RecordGone, StoreFull, StoreUnavailable, UnknownFormat, UnknownOperation
 from worker.operation.model import Action, GroupId, Lost, Millis, Operation, OperationId
+from worker.pools import MOST
 from worker.settings import Settings
 from worker.store.causes import store_errors
 from worker.store.clocks import Clocks
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 GIVE_UP = 2.0
 """Seconds after which a waiting caller takes a frozen Redis for gone and asks again, so that its own time-out
 is kept to within about this."""
+MOST_WAITING = 100
+"""Threads of one client that are told of events; any more ask once a second."""
 COALESCE = 0.05
 """Seconds for which events are gathered into one reading: a thousand hosts are not a thousand readings."""
 CONFIRM = 0.5
@@ -64,7 +67,7 @@ class Link:
         self._brief = _brief_client(settings)
         self.waiting = RedisStore(self._brief, self.keys, settings.limits)
         # A pool of its own: many that wait must not keep those that read from a connection.
-        self._subscriber = _brief_client(settings)
+        self._subscriber = _brief_client(settings, MOST_WAITING)
 
     def start_anew(self) -> None:
         leave_to_parent(self._client, self.store, self._brief, self.waiting, self._subscriber)
@@ -173,6 +176,8 @@ class Link:
             policy=None if policy is None else str(policy),
             used=int(str(info.get("used_memory", 0))),
             limit=int(str(info.get("maxmemory", 0))),
+            clients=int(str(info.get("connected_clients", 0))),
+            most_clients=int(str(info.get("maxclients", 0))),
         )
 
     def is_leased(self, name: str) -> bool:
@@ -272,10 +277,11 @@ def brief(settings: Settings) -> Settings:
     )
 
 
-def _brief_client(settings: Settings) -> redis.Redis:
+def _brief_client(settings: Settings, most: int = MOST) -> redis.Redis:
     """Return a client that gives up soon and never tries again by itself."""
-    made = client(brief(settings))
+    made = client(brief(settings), most)
     made.set_retry(Retry(NoBackoff(), 0))
+    made.connection_pool.patience = GIVE_UP  # type: ignore[attr-defined]
     return made
 
 

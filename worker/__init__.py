@@ -22,7 +22,7 @@ The map:
     steps/       the protocol, over a store, hosts and a clock that are passed in
     workflow     an operation -> its messages   tasks/            thin Celery shells around the steps
     celery       the application and its settings
-    address, primary, reaching   where Redis is, connections to its primary, and their options
+    address, primary, pools, reaching   where Redis is, connections to its primary, and their options
     forks        what threads share starts anew in a forked child
     telemetry/   the heartbeat that probes read, metrics, logs, and what Flower shows
 """

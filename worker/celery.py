@@ -12,10 +12,13 @@ from kombu import Exchange, Queue
 from kombu.utils.imports import symbol_by_name
 
 from worker.operation.errors import InvalidInput
+from worker.pools import MOST
 from worker.reaching import sentinel_options, socket_options, tls_options
 from worker.settings import Settings, load_settings
 
 logger = logging.getLogger(__name__)
+PUBLISHING = 4
+"""Threads that publish at the same time; each has two connections while it does, which is not for long."""
 FOREIGN = ("CELERY_", "DJANGO_SETTINGS_MODULE")
 """How variables begin that Celery reads by itself, and that are about another application."""
 BREAKING = ("C_BENCH", "CELERY_BENCH")
@@ -191,6 +194,8 @@ def configuration(settings: Settings) -> dict[str, Any]:
             # By default 20 s, while a sweep or a producer waits; the next sweep makes up for it.
             "retry_policy": {"max_retries": 3, "interval_start": 0, "interval_step": 0.2, "interval_max": 1},
         },
+        "redis_max_connections": MOST,
+        "broker_pool_limit": PUBLISHING,
         "redis_socket_timeout": settings.redis_timeout,
         "redis_socket_connect_timeout": settings.redis_connect_timeout,
         "redis_socket_keepalive": True,

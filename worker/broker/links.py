@@ -14,6 +14,7 @@ from kombu import Connection
 from kombu.transport import TRANSPORT_ALIASES
 from kombu.transport import redis as untyped
 
+from worker.pools import PATIENCE, modest
 from worker.primary import FoundPrimary, FoundTlsPrimary, Primary, TlsPrimary
 
 redis: Any = untyped
@@ -46,12 +47,19 @@ class Channel(Unbound):
     connection_class: type = Primary
     connection_class_ssl: type = TlsPrimary
 
+    def _get_pool(self, asynchronous: bool = False) -> Any:
+        # An event loop is not to wait: its connection is tried again.
+        return modest(super()._get_pool(asynchronous), 0.0 if asynchronous else PATIENCE)
+
 
 class SentinelChannel(Unbound, redis.SentinelChannel):  # type: ignore[misc]
     """A channel to the server that Sentinels name."""
 
     connection_class: type = FoundPrimary
     connection_class_ssl: type = FoundTlsPrimary
+
+    def _get_pool(self, asynchronous: bool = False) -> Any:
+        return modest(super()._get_pool(asynchronous), 0.0 if asynchronous else PATIENCE)
 
 
 class Transport(redis.Transport):  # type: ignore[misc]
@@ -96,7 +104,7 @@ class Backend(backends.RedisBackend):  # type: ignore[misc]
 
     def _get_pool(self, **params: Any) -> Any:
         tls = bool(self.app.conf.redis_backend_use_ssl)
-        return super()._get_pool(**{**params, "connection_class": self.kinds[tls]})
+        return modest(super()._get_pool(**{**params, "connection_class": self.kinds[tls]}))
 
 
 class SentinelBackend(Backend, backends.SentinelBackend):  # type: ignore[misc]

@@ -12,6 +12,7 @@ from redis.backoff import ExponentialBackoff, NoBackoff
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
+from worker.pools import MOST, modest
 from worker.primary import (
     AsyncFoundPrimary,
     AsyncFoundTlsPrimary,
@@ -36,8 +37,11 @@ def connect(settings: Settings) -> RedisStore:
     return RedisStore(client(settings), Keys(settings.key_prefix), settings.limits)
 
 
-def client(settings: Settings) -> redis.Redis:
-    """Return a Redis client with the settings' time-outs; nothing is sent yet. Threads may share it."""
+def client(settings: Settings, most: int = MOST) -> redis.Redis:
+    """Return a Redis client with the settings' time-outs; nothing is sent yet. Threads may share it.
+
+    It has `most` connections at the same time, and closes those that are idle.
+    """
     options = {
         **_options(settings),
         "retry": Retry(ExponentialBackoff(cap=1.0, base=0.05), RETRIES),
@@ -46,14 +50,16 @@ def client(settings: Settings) -> redis.Redis:
     address = settings.address
     if address.sentinels is None:
         kind = TlsPrimary if address.tls else Primary
-        return redis.Redis(connection_pool=redis.ConnectionPool(connection_class=kind, **options))
+        pool = redis.ConnectionPool(connection_class=kind, max_connections=most, **options)
+        return redis.Redis(connection_pool=modest(pool))
     # Whichever does not answer is not asked twice: there are others.
     asking = {**sentinel_options(settings), "retry": Retry(NoBackoff(), 0)}
     asked = Sentinel(address.hosts, sentinel_kwargs=asking)  # type: ignore[no-untyped-call]
     found = FoundTlsPrimary if address.tls else FoundPrimary
     made: redis.Redis = asked.master_for(  # type: ignore[no-untyped-call]
-        address.sentinels.master, connection_class=found, **options
+        address.sentinels.master, connection_class=found, max_connections=most, **options
     )
+    modest(made.connection_pool)
     return made
 
 

@@ -11,6 +11,7 @@ from producer.doctor import (
     About,
     RedisFacts,
     WorkFacts,
+    on_connections,
     on_hosts,
     on_redis,
     on_settings,
@@ -153,3 +154,23 @@ def test_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     found = on_settings(Settings(redis_url="redis://r/0"), stack=False)
     assert found.text == "LOCKSTEP_REDIS_URL, LOCKSTEP_DEADLINE set, all others by default"
     assert on_settings(Settings(), stack=True).text == "those of the stack that `make up` started here"
+
+
+@pytest.mark.parametrize(
+    ("clients", "most", "workers", "said"),
+    [
+        (12, 10_000, 4, "12 of 10000 connections"),
+        (38, 40, 1, "38 of 40 connections: whoever comes next waits for one"),
+        (12, 100, 4, "12 of 100 connections; 4 workers under load and their callers may want 130"),
+    ],
+)
+def test_connections_are_compared_with_those_that_redis_takes(
+    clients: int, most: int, workers: int, said: str
+) -> None:
+    (found,) = on_connections(replace(REDIS, clients=clients, most_clients=most), workers)
+    assert found.text == said
+    assert (found.level is Level.OK) is (found.remedy is None)
+
+
+def test_a_redis_that_does_not_tell_its_connections_is_not_judged() -> None:
+    assert on_connections(REDIS, 4) == []

@@ -1,0 +1,61 @@
+"""A Redis that takes few connections: everybody gets through, and what is idle gives its own back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+import redis
+
+from producer.client import ClusterClient
+from producer.stack.cluster import MockCluster
+from producer.stack.guard import Guard
+from producer.stack.redis_server import RedisServer
+from tests.integration.worker.harness import Bench
+from tests.waiting import eventually
+from worker.operation.model import GroupId
+from worker.operation.states import State
+
+FEW = 40
+CALLERS = 12
+AT_REST = 16
+"""Connections of two workers and beat that have nothing to do, and one that counts."""
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    with closing(Guard()) as guard:
+        (tmp_path / "redis").mkdir()
+        server = RedisServer(tmp_path / "redis", guard=guard, options=["--maxclients", str(FEW)])
+        server.start()
+        cluster = MockCluster(tmp_path, 3, guard=guard)
+        cluster.start()
+        with closing(Bench(server, cluster, guard, tmp_path / "bench")) as made:
+            yield made
+
+
+def connections(server: RedisServer) -> list[str]:
+    """Who is connected, and what each did last."""
+    with redis.Redis.from_url(server.url) as client:
+        return [f"{each['cmd']} {each['idle']} {each['lib-name']}" for each in client.client_list()]
+
+
+def test_more_callers_than_connections_all_get_their_answer_and_what_is_idle_is_given_back(
+    bench: Bench,
+) -> None:
+    bench.beat()
+    bench.worker("forward", queues="operations")
+    bench.worker("back", queues="rollback")
+
+    def create(number: int) -> State:
+        with ClusterClient(bench.settings) as own:
+            return own.create_group(f"team-{number}").wait(timeout=90).state
+
+    with ThreadPoolExecutor(CALLERS) as pool:
+        assert set(pool.map(create, range(CALLERS))) == {State.COMMITTED}
+    for number in range(CALLERS):
+        assert bench.holding(GroupId(f"team-{number}")) == set(bench.cluster.nodes)
+    eventually(lambda: len(connections(bench.redis)) <= AT_REST, "idle connections are closed")

@@ -1,0 +1,79 @@
+"""Pools that are bounded, wait, and close what nobody uses."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+import redis
+
+from tests.unit.test_primary import Server, playing
+from tests.waiting import eventually
+from worker import pools
+from worker.settings import Settings
+from worker.store.connection import client
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    made = Server(playing(b"+fine\r\n"))
+    yield made
+    made.close()
+
+
+def test_connections_that_nobody_uses_are_closed(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pools, "IDLE", 0.2)
+    asked = client(Settings(redis_url=server.url), 4)
+    pool = asked.connection_pool
+    held = [pool.get_connection() for _ in range(4)]
+    assert server.accepted == 4
+    for each in held:
+        pool.release(each)
+    eventually(lambda: not any(each.is_connected for each in held), "they are given back")
+    assert asked.get("a") == "fine"  # and the pool has room again
+    assert server.accepted == 5
+    asked.close()
+
+
+def test_who_finds_all_in_use_waits_for_one(server: Server) -> None:
+    asked = client(Settings(redis_url=server.url), 1)
+    pool = asked.connection_pool
+    held = pool.get_connection()
+    said: list[object] = []
+    waiting = threading.Thread(target=lambda: said.append(asked.get("a")))
+    waiting.start()
+    pool.release(held)
+    waiting.join(10)
+    assert (said, server.accepted) == (["fine"], 1)
+    asked.close()
+
+
+def test_patience_ends(server: Server) -> None:
+    pool = client(Settings(redis_url=server.url), 1).connection_pool
+    pool.patience = 0.05  # type: ignore[attr-defined]
+    pool.get_connection()
+    with pytest.raises(redis.ConnectionError, match="Too many connections"):
+        pool.get_connection()
+    pool.disconnect()
+
+
+def test_a_redis_that_is_full_is_waited_for_and_said(
+    server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    left = [3]
+
+    def play(command: str) -> bytes:
+        if command == "PING" and left[0]:
+            left[0] -= 1
+            return b"-ERR max number of clients reached\r\n"
+        return playing(b"+fine\r\n")(command)
+
+    server.play = play
+    asked = client(Settings(redis_url=server.url))
+    asked.set_retry(redis.retry.Retry(redis.backoff.NoBackoff(), 0))
+    assert asked.get("a") == "fine"
+    assert [record.getMessage() for record in caplog.records] == [
+        "Redis has no connection left (maxclients): waiting 10 s"
+    ]
+    asked.close()
