@@ -8,7 +8,7 @@ from typing import TypeAlias
 import requests
 from prometheus_client.parser import text_string_to_metric_families
 
-from producer.stack.child import free_port
+from producer.stack.child import Child, free_port
 from tests.integration.worker.harness import Bench
 from tests.waiting import eventually
 
@@ -21,18 +21,22 @@ class Counted:
 
     def __init__(self, bench: Bench, pool: str) -> None:
         self.bench = bench
-        port = free_port(0)
-        self.url = f"http://127.0.0.1:{port}/metrics"
+        self._pool = pool
         self.beat = bench.beat()
-        signs = str(bench.directory / "signs")
         self.temporary = bench.directory / "temporary"
         self.temporary.mkdir()
+        port = free_port(0)
+        self.url = f"http://127.0.0.1:{port}/metrics"
+        self.worker = self.start("worker", port)
+
+    def start(self, name: str, port: int | None = None) -> Child:
+        """Start a worker that counts, beside the others."""
         env = {
-            "LOCKSTEP_METRICS_PORT": str(port),
-            "LOCKSTEP_HEARTBEAT_DIR": signs,
+            "LOCKSTEP_METRICS_PORT": str(port or free_port(0)),
+            "LOCKSTEP_HEARTBEAT_DIR": str(self.bench.directory / f"signs-{name}"),
             "TMPDIR": str(self.temporary),
         }
-        self.worker = bench.worker(env=env, options=["-P", pool])
+        return self.bench.worker(name, env=env, options=["-P", self._pool])
 
     def read(self) -> dict[tuple[str, Labels], float]:
         families = text_string_to_metric_families(requests.get(self.url, timeout=30).text)

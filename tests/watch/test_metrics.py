@@ -86,6 +86,23 @@ def test_a_worker_that_ends_leaves_no_files(counted: Counted) -> None:
     assert not list(counted.temporary.glob("lockstep-metrics-*"))
 
 
+def test_the_files_of_a_killed_worker_go_at_the_next_start_and_those_of_others_stay(counted: Counted) -> None:
+    def folders() -> set[str]:
+        return {path.name for path in counted.temporary.glob("lockstep-metrics-*")}
+
+    first = folders()
+    other = counted.start("other")
+    second = folders() - first
+    assert (len(first), len(second)) == (1, 1), "both live"
+    counted.worker.kill()
+    third = counted.start("third")
+    assert first & folders() == set()
+    assert second < folders()
+    for worker in (other, third):
+        worker.stop()
+    assert folders() == set()
+
+
 def named(text: str) -> set[str]:
     return set(re.findall(r"\blockstep_\w+", text))
 

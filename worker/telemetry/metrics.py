@@ -6,12 +6,15 @@ read from it whenever somebody looks: every worker shows the same, so take the m
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
 
 from worker.operation.errors import StoreUnavailable
 from worker.operation.model import Operation, OperationId
@@ -20,6 +23,8 @@ if TYPE_CHECKING:
     from prometheus_client.metrics_core import GaugeMetricFamily
 
 FILES = "PROMETHEUS_MULTIPROC_DIR"
+FOLDERS = "lockstep-metrics-"
+CLAIM = "claim"
 CALL_SECONDS = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 15.0)
 END_SECONDS = (0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)
 
@@ -64,12 +69,30 @@ GAUGES: dict[str, tuple[str, Callable[[Standing], float]]] = {
 }
 
 
+def _claimed_folder() -> tuple[str, TextIO]:
+    """Make a folder that says by a lock whether its worker lives; remove those of workers that were killed.
+
+    The lock goes with the last process of the worker, whatever ended it.
+    """
+    for claim in Path(tempfile.gettempdir()).glob(f"{FOLDERS}*/{CLAIM}"):
+        with suppress(OSError), claim.open("w") as file:  # another user's, or one whose worker lives
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(claim.parent, ignore_errors=True)
+    while True:
+        claim = Path(tempfile.mkdtemp(prefix=FOLDERS)) / CLAIM
+        file = claim.open("w")
+        fcntl.flock(file, fcntl.LOCK_EX)
+        if claim.exists():
+            return str(claim.parent), file
+        file.close()  # another worker that starts just now took it for a dead one's
+
+
 class Metrics:
     """The counters of one worker. There is one per process tree."""
 
     def __init__(self) -> None:
         """Choose where the processes of this worker keep their counts."""
-        self._files = tempfile.mkdtemp(prefix="lockstep-metrics-")
+        self._files, self._claim = _claimed_folder()
         self._owner = os.getpid()
         os.environ[FILES] = self._files
         from prometheus_client import CollectorRegistry, Counter, Histogram, values
@@ -134,6 +157,7 @@ class Metrics:
                 server.server_close()
                 thread.join()
                 shutil.rmtree(self._files, ignore_errors=True)
+                self._claim.close()
 
         return stop
 
