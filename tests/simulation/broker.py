@@ -93,9 +93,11 @@ class Broker:
         """Deliver a message again that its worker has not acknowledged in time."""
         self.world.at(when, lambda: None if message.acked else self._start(message))
 
-    def requeue(self, message: Message) -> None:
-        """Give a message back; the queue is on the same Redis as the record."""
-        self.restore(message, max(self.world.now + 500, self.world.redis_back_at))
+    def requeue(self, message: Message, started: int) -> None:
+        """Give a message back. While Redis is away nobody is told, and its visibility timeout brings it."""
+        away = self.world.now < self.world.redis_back_at
+        back = max(started + VISIBILITY, self.world.redis_back_at) if away else self.world.now + 500
+        self.restore(message, back)
 
     def end_of_header(self, message: Message) -> None:
         """Count a header; the last one publishes the callback."""

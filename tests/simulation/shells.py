@@ -15,8 +15,11 @@ from worker.operation.errors import StoreUnavailable
 from worker.operation.model import HostName
 from worker.operation.ports import Stopping
 from worker.steps import Result, conclude, forward, resume, rollback, settle
+from worker.tasks.shell import REQUEUE
 
 BATCH = 200
+BEFORE_REQUEUE = (round(500 * REQUEUE), round(1500 * REQUEUE))
+"""Milliseconds."""
 
 
 def run_task(run: Run) -> None:
@@ -28,21 +31,31 @@ def run_task(run: Run) -> None:
             again = run_steps(run, _step)
         else:
             _once(run)
+        if again:
+            _retry(run, again)
     except (StoreUnavailable, Stopping) as error:
         if message.kind == "sweep":
             return  # the next one is two seconds away
+        if not isinstance(error, Stopping):
+            run.sleep(BEFORE_REQUEUE[run.world.choose(2)])
         run.log("requeued:", error)
-        run.broker.requeue(message)
+        run.broker.requeue(message, run.started)
         return
     run.log("->", f"again: {again}" if again else "done")
-    if again:
-        retry = replace(message, hosts=tuple(again), tries=message.tries + 1, acked=False)
-        run.broker.publish(retry, max(again.values()))
-    else:
+    if not again:
         run.broker.end_of_header(message)
     _, delay = run.draw(run.world.clock)
     run.sleep(delay)
     message.acked = True
+
+
+def _retry(run: Run, again: Mapping[HostName, float]) -> None:
+    """Publish the next try. Raises StoreUnavailable when Redis, which is the broker too, is away."""
+    if run.world.now < run.world.redis_back_at:
+        raise StoreUnavailable("the retry could not be published")
+    message = run.message
+    retry = replace(message, hosts=tuple(again), tries=message.tries + 1, acked=False)
+    run.broker.publish(retry, max(again.values()))
 
 
 def _once(run: Run) -> None:

@@ -4,56 +4,151 @@ from __future__ import annotations
 
 import io
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
+from celery import _state
+from celery.exceptions import ChordError, Reject
+from redis.exceptions import RedisError
 
-from worker.telemetry.logs import Calm
+import worker.tasks  # noqa: F401
+from worker.celery import make_app
+from worker.operation.errors import StoreUnavailable
+from worker.settings import Settings
+from worker.telemetry.logs import Calm, bind_task
 
-clock = [0.0]
+
+class Bench:
+    """A logger, its lines, and a clock on which what is to be done later is done."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self._text = io.StringIO()
+        self._later: list[tuple[float, Callable[[], None]]] = []
+        self.handler = logging.StreamHandler(self._text)
+        self.handler.addFilter(Calm(self.handler, lambda: self.now, self._do_later))
+        self.log = logging.getLogger("calm")
+        self.log.propagate = False
+        self.log.setLevel(logging.INFO)
+        self.log.addHandler(self.handler)
+
+    def _do_later(self, seconds: float, what: Callable[[], None]) -> None:
+        self._later.append((self.now + seconds, what))
+
+    def pass_time(self, seconds: float) -> None:
+        self.now += seconds
+        due, self._later = self._later, []
+        for at, what in due:
+            if at <= self.now:
+                what()
+            else:
+                self._later.append((at, what))
+
+    def lines(self) -> list[str]:
+        return self._text.getvalue().splitlines()
 
 
 @pytest.fixture
-def logger() -> Iterator[tuple[logging.Logger, io.StringIO]]:
-    clock[0] = 0.0
-    text = io.StringIO()
-    handler = logging.StreamHandler(text)
-    handler.addFilter(Calm(lambda: clock[0]))
-    made = logging.getLogger("calm")
-    made.propagate = False
-    made.setLevel(logging.INFO)
-    made.addHandler(handler)
-    yield made, text
-    made.removeHandler(handler)
+def bench() -> Iterator[Bench]:
+    made = Bench()
+    yield made
+    made.log.removeHandler(made.handler)
 
 
-def test_of_each_kind_two_a_second_are_written_and_the_others_counted(
-    logger: tuple[logging.Logger, io.StringIO],
-) -> None:
-    log, text = logger
+def test_of_each_kind_two_are_written_and_the_others_counted(bench: Bench) -> None:
     for number in range(100):
-        log.warning("no answer from %s", number)
-        log.error("cannot connect")
-    clock[0] = 1.5
-    log.warning("no answer from %(name)s", {"name": "another kind"})
-    log.warning("no answer from %s", "x")
-    log.warning("no answer from %s", "y")
-    clock[0] = 3.0
-    log.warning("no answer from %s", "z")
-    assert text.getvalue().splitlines() == [
+        bench.log.warning("no answer from %s", number)
+        bench.log.error("cannot connect")
+    bench.pass_time(1)
+    bench.log.warning("no answer from %(name)s", {"name": "another kind"})
+    bench.log.warning("no answer from %s", "x")
+    bench.pass_time(4)
+    bench.log.warning("no answer from %s", "y")
+    bench.pass_time(60)
+    assert bench.lines() == [
         "no answer from 0",
         "cannot connect",
         "no answer from 1",
         "cannot connect",
         "no answer from another kind",
-        "no answer from x (and 98 more like it before)",
+        "no answer from 2 (and 98 more like it)",
+        "cannot connect (and 97 more like it)",
         "no answer from y",
-        "no answer from z",
     ]
 
 
-def test_what_is_no_warning_is_written_always(logger: tuple[logging.Logger, io.StringIO]) -> None:
-    log, text = logger
+@pytest.mark.parametrize("error", [ConnectionError("gone"), RedisError("gone"), StoreUnavailable("gone")])
+def test_an_outage_of_redis_is_one_line_a_cause_and_a_count(bench: Bench, error: Exception) -> None:
+    for number in range(153):
+        try:
+            raise Reject(str(error), requeue=True) from error
+        except Reject:
+            bench.log.warning("task %s rejected", number, exc_info=True)
+    for _ in range(3):
+        try:
+            raise Reject("another cause") from ValueError()
+        except Reject:
+            bench.log.warning("task %s rejected", "x", exc_info=True)
+    bench.pass_time(60)
+    assert bench.lines() == [
+        "task 0 rejected (reject requeue=True: gone)",
+        "task 1 rejected (reject requeue=True: gone)",
+        "task x rejected (reject requeue=False: another cause)",
+        "task x rejected (reject requeue=False: another cause)",
+        "task 2 rejected (reject requeue=True: gone) (and 150 more like it)",
+        "task x rejected (reject requeue=False: another cause) (and 0 more like it)",
+    ]
+
+
+def test_what_celery_raises_because_of_an_outage_is_one_line_too(bench: Bench) -> None:
+    try:
+        try:
+            raise RedisError("gone")
+        except RedisError:
+            raise RuntimeError("Retry limit exceeded")  # noqa: B904 - as Celery does
+    except RuntimeError:
+        bench.log.exception("the chord raised")
+    try:
+        raise ChordError("its callback") from ConnectionError("gone")
+    except ChordError:
+        bench.log.exception("the chord raised")
+    assert bench.lines() == ["the chord raised (Retry limit exceeded)", "the chord raised (its callback)"]
+
+
+def test_what_an_outage_does_not_explain_keeps_its_traceback(bench: Bench) -> None:
+    try:
+        raise ZeroDivisionError
+    except ZeroDivisionError:
+        bench.log.exception("a bug")
+    assert bench.lines()[:2] == ["a bug", "Traceback (most recent call last):"]
+
+
+def test_what_is_no_warning_is_written_always(bench: Bench) -> None:
     for _ in range(50):
-        log.info("task done")
-    assert len(text.getvalue().splitlines()) == 50
+        bench.log.info("task done")
+    assert len(bench.lines()) == 50
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "known"),
+    [
+        ("patrol_group", ("g221",), {"group": "g221"}),
+        ("conclude", ("o1", "g1"), {"operation": "o1", "group": "g1"}),
+        ("settle", ("o1", "g1", "node1"), {"operation": "o1", "group": "g1", "host": "node1"}),
+        ("create_group", ("o1", "g1", "node1", "node2"), {"operation": "o1", "group": "g1"}),
+        ("sweep", (), {}),
+    ],
+)
+def test_a_line_names_the_arguments_of_its_task(
+    name: str, arguments: tuple[str, ...], known: dict[str, str]
+) -> None:
+    task = make_app(Settings()).tasks[f"lockstep.{name}"]
+    task.push_request(args=arguments, id="x")
+    stack: Any = _state._task_stack  # type: ignore[attr-defined]
+    stack.push(task)
+    try:
+        assert bind_task(None, "", {}) == {**known, "task": f"lockstep.{name}", "task_id": "x"}
+    finally:
+        stack.pop()
+        task.pop_request()

@@ -72,8 +72,8 @@ def run_steps(
     if again:
         try:
             raise task.retry(args=(operation, group, *again), countdown=max(again.values()))
-        except OperationalError as error:
-            raise _put_back(error) from error
+        except Reject as error:  # Celery could not publish it, and would have the message dropped
+            raise _put_back("the next try could not be published") from error
     return summary(results)
 
 
@@ -85,15 +85,15 @@ def guarded(task: Task[..., str], run: Callable[[Runtime], T]) -> T:
         raise Reject("the worker is being stopped", requeue=True) from error
     except (StoreUnavailable, StoreFull, OperationalError) as error:
         metrics.redis_failed()
-        raise _put_back(error) from error
+        raise _put_back(str(error)) from error
     except UnknownFormat as error:
         raise LeftToNewer(str(error)) from error
 
 
-def _put_back(error: Exception) -> Reject:
+def _put_back(why: str) -> Reject:
     """Wait, then have the message back in its queue: it comes again at once, while Redis is as it is."""
     rest(random.uniform(0.5, 1.5) * REQUEUE)
-    return Reject(str(error), requeue=True)
+    return Reject(why, requeue=True)
 
 
 def with_story(parts: Parts, operation: OperationId, host: HostName, result: Result) -> Result:

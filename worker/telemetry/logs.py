@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import threading
 import time
@@ -10,57 +11,118 @@ from typing import Any
 
 import structlog
 from celery import current_task
+from celery.exceptions import CeleryError, Reject
+from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
 from structlog.contextvars import get_contextvars, merge_contextvars
 from structlog.stdlib import ProcessorFormatter, add_log_level, add_logger_name
 
+from worker.operation.errors import StoreUnavailable
+
 ARGUMENTS = ("operation", "group", "host")
 Line = MutableMapping[str, Any]
+Kind = tuple[str, str, str]
 LONGEST_KIND = 200
 MOST_KINDS = 500
 """Texts that are told apart, by so many of their characters; with more of them counting begins anew."""
+EXPECTED = (Reject, RedisError, OperationalError, StoreUnavailable, OSError)
+"""What an outage of Redis raises everywhere: where it was raised tells nobody anything."""
+
+
+def later(seconds: float, what: Callable[[], None]) -> None:
+    """Do something after so many seconds, unless the process has ended by then."""
+    timer = threading.Timer(seconds, what)
+    timer.daemon = True
+    timer.start()
 
 
 class Calm(logging.Filter):
-    """Lets two warnings of a kind through in each second, and says how many there were besides.
+    """Lets two warnings of a kind through in five seconds, and then has it said how many there were besides.
 
-    What is out of reach is asked by every thread: without a bound, an outage would fill the disk with
-    one line over and over.
+    What is out of reach is asked by every thread: without a bound, an outage would fill the disk with one
+    line over and over. An error that an outage of Redis explains is told in one line, with no traceback
+    unless the log is at DEBUG.
     """
 
     MOST = 2
+    WITHIN = 5.0
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        handler: logging.Handler,
+        clock: Callable[[], float] = time.monotonic,
+        later: Callable[[float, Callable[[], None]], None] = later,
+    ) -> None:
         super().__init__()
+        self._handler = handler
+        """Its lock is ours too: one that a fork makes anew."""
         self._clock = clock
-        self._lock = threading.Lock()
-        self._kinds: dict[tuple[str, str], tuple[float, int]] = {}
-        """Logger and text -> the second in which it was last seen, and how often it was seen since."""
+        self._do_later = later
+        self._kinds: dict[Kind, tuple[float, int]] = {}
+        """When each was first seen of late, and how often since."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Tell whether a record is written; one that follows others of its kind says how many were not."""
+        """Tell whether a record is written now."""
         if record.levelno < logging.WARNING:
             return True
-        kind = (record.name, str(record.msg)[:LONGEST_KIND])
-        with self._lock:
-            began, seen = self._kinds.get(kind, (-1.0, 0))
-            now = self._clock()
-            if now - began < 1:
-                self._kinds[kind] = (began, seen + 1)
-                return seen < self.MOST
-            if len(self._kinds) >= MOST_KINDS:
-                self._kinds.clear()
-            self._kinds[kind] = (now, 1)
-        if seen > self.MOST:
-            record.msg = f"{record.getMessage()} (and {seen - self.MOST} more like it before)"
-            record.args = None
-        return True
+        kind = _kind(record)
+        _in_one_line(record)
+        now = self._clock()
+        self._handler.acquire()
+        try:
+            began, seen = self._kinds.get(kind, (now - self.WITHIN, 0))
+            if now - began >= self.WITHIN:
+                began, seen = now, 0
+                if len(self._kinds) >= MOST_KINDS:
+                    self._kinds.clear()
+            self._kinds[kind] = began, seen + 1
+        finally:
+            self._handler.release()
+        if seen == self.MOST:
+            self._do_later(began + self.WITHIN - now, lambda: self._tell(kind, record))
+        return seen < self.MOST
+
+    def _tell(self, kind: Kind, left_out: logging.LogRecord) -> None:
+        self._handler.acquire()
+        try:
+            _, seen = self._kinds.pop(kind, (0.0, 0))
+            if seen > self.MOST:
+                one = left_out
+                text = f"{one.getMessage()} (and {seen - self.MOST - 1} more like it)"
+                told = logging.LogRecord(one.name, one.levelno, one.pathname, one.lineno, text, None, None)
+                self._handler.emit(told)
+        finally:
+            self._handler.release()
+
+
+def _kind(record: logging.LogRecord) -> Kind:
+    error = record.exc_info[1] if record.exc_info else None
+    kinds = [type(each).__name__ for each in (error, error.__cause__ if error else None) if each]
+    return record.name, str(record.msg)[:LONGEST_KIND], " ".join(kinds)
+
+
+def _in_one_line(record: logging.LogRecord) -> None:
+    error = record.exc_info[1] if record.exc_info else None
+    if not error or not _explained(error) or logging.getLogger().isEnabledFor(logging.DEBUG):
+        return
+    text = record.getMessage()
+    why = repr(error) if isinstance(error, Reject) else str(error)
+    record.msg = text if why in text else f"{text.rstrip()} ({why})"
+    record.args = record.exc_info = record.exc_text = None
+
+
+def _explained(error: BaseException | None) -> bool:
+    """Tell whether an outage explains the error: Celery raises errors of its own because of it."""
+    while isinstance(error, (CeleryError, RuntimeError)) and not isinstance(error, EXPECTED):
+        error = error.__cause__ or error.__context__
+    return isinstance(error, EXPECTED)
 
 
 def calm(logger: logging.Logger) -> None:
-    """Let no handler of a logger write the same warning more than a few times a second."""
+    """Let no handler of a logger write the same warning more than a few times in five seconds."""
     for handler in logger.handlers:
         if not any(isinstance(each, Calm) for each in handler.filters):
-            handler.addFilter(Calm())
+            handler.addFilter(Calm(handler))
 
 
 def as_json(logger: logging.Logger) -> None:
@@ -111,11 +173,18 @@ def bind_task(logger: object, method: str, line: Line) -> Line:
     """Add the ids of the task that writes the line, or that the line is about."""
     if current_task:  # type: ignore[truthy-bool]  # a proxy, false outside tasks
         request = current_task.request
-        args = request.args or ()
-        line.update(zip(ARGUMENTS, args[:2] if len(args) > len(ARGUMENTS) else args, strict=False))
+        line.update(_named(current_task.run, tuple(request.args or ())))
         line.update(task=current_task.name, task_id=request.id)
         return line
     told = getattr(line.get("_record"), "data", None)
     if isinstance(told, dict) and "id" in told:
         line.update(task=told.get("name"), task_id=told["id"])
     return line
+
+
+def _named(run: Callable[..., object], arguments: tuple[object, ...]) -> dict[str, object]:
+    """Name the arguments of a task as the task does; its hosts only if there is one, not for a slice."""
+    names = [name for name in inspect.signature(run).parameters if name != "hosts"]
+    hosts = arguments[len(names) :]
+    known = dict(zip(names, arguments, strict=False))
+    return {**known, "host": hosts[0]} if len(hosts) == 1 else known

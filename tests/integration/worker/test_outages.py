@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +14,7 @@ import pytest
 from tests.integration.worker.harness import Bench, parts
 from tests.integration.worker.keeping import keep_running
 from tests.waiting import eventually
-from worker.operation.model import Action
+from worker.operation.model import Action, GroupId
 from worker.operation.states import State
 from worker.store.base import Cancelled
 
@@ -40,6 +42,29 @@ def test_redis_killed_in_the_middle_loses_nothing_that_it_acknowledged(alone: Be
     end = alone.end(operation, patience=90)
     assert end.operation.state is State.COMMITTED
     assert all(alone.effects(host) == ["POST"] for host in alone.hosts)
+
+
+def test_an_outage_of_redis_is_told_in_a_few_lines(alone: Bench) -> None:
+    alone.admin.set_latency(300)
+    worker = alone.worker(options=["-c", "32"])
+    for number in range(30):
+        alone.start(Action.CREATE, GroupId(f"many-{number}"))
+    eventually(lambda: len(alone.admin.history()) > 20, "many tasks are under way")
+    before = len(worker.output())
+    alone.redis.kill()
+    told = "reject requeue=True: Redis does not answer"
+    counted = re.compile(rf"{told}.*\(and \d+ more like it\)")
+    eventually(lambda: counted.search(worker.output()[before:]) is not None, "what was left out is counted")
+    alone.redis.start()
+    told_of_it = worker.output()[before:]
+    assert "Traceback" not in told_of_it, told_of_it
+    lines = told_of_it.splitlines()
+    rejected = [line for line in lines if told in line]
+    assert 2 <= len(rejected) <= 6, "one task after the other has noticed"
+    counts = [int(n) for line in rejected for n in re.findall(r"\(and (\d+) more like it\)", line)]
+    assert sum(counts) >= 10
+    warned = Counter(line[:20] for line in lines if re.match(r"\[.*: (WARNING|ERROR|CRITICAL)/", line))
+    assert max(warned.values()) <= 10, "a second"
 
 
 @pytest.mark.parametrize("action", Action)

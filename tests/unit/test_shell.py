@@ -1,0 +1,46 @@
+"""What the shell around the steps does when the broker does not take the next try."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from celery.exceptions import Reject
+
+from tests.unit.raw_server import refusing_port
+from worker.celery import CREATE_GROUP, make_app
+from worker.operation.model import GroupId, HostName, OperationId
+from worker.settings import Settings
+from worker.steps import Next, Result
+from worker.tasks import forward, shell  # noqa: F401
+from worker.tasks.runtime import build_runtime
+
+NODE1 = HostName("node1")
+
+
+@pytest.fixture
+def waited(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The waits, none of which takes any time."""
+    waits: list[float] = []
+    monkeypatch.setattr(shell, "rest", waits.append)
+    return waits
+
+
+def test_a_retry_that_cannot_be_published_waits_and_goes_back_to_its_queue(waited: list[float]) -> None:
+    """Celery itself would have the message dropped."""
+    settings = Settings(redis_url=f"redis://127.0.0.1:{refusing_port()}/0", hosts="http://node1:1")
+    app: Any = make_app(settings)
+    app.build_runtime = build_runtime
+    task = app.tasks[CREATE_GROUP]
+    task.push_request(args=("o", "g", NODE1), kwargs={}, id="x", called_directly=False, retries=0)
+    try:
+        with pytest.raises(Reject) as raised:
+            shell.run_steps(
+                task, OperationId("o"), GroupId("g"), [NODE1], lambda *_: Result(Next.AGAIN, "500", delay=0.1)
+            )
+    finally:
+        task.pop_request()
+        app.close()
+    assert repr(raised.value) == "reject requeue=True: the next try could not be published"
+    (wait,) = waited
+    assert 0.5 * shell.REQUEUE <= wait <= 1.5 * shell.REQUEUE
