@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from producer import CancelRefused, ClusterClient, State, Status, UnknownOperation
+from producer import CancelRefused, ClusterClient, RecordGone, State, Status
 from producer.handle import Operation
 from tests.integration.producer.hand import NODE1, NODE2, NODE3, PATIENCE, Hand, listening
 from tests.waiting import eventually
@@ -110,5 +110,5 @@ def test_a_cancel_after_the_decision_is_refused(cluster: ClusterClient, hand: Ha
 
 def test_cancelling_a_record_that_is_gone_names_it(operation: Operation, hand: Hand) -> None:
     hand.redis.delete(*hand.keys())
-    with pytest.raises(UnknownOperation, match=operation.id):
+    with pytest.raises(RecordGone, match=operation.id):
         operation.cancel()
