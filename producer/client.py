@@ -50,7 +50,8 @@ class ClusterClient(OperatorClient):
         """Enqueue the creation of a group on the named hosts, or on all; return once it is recorded.
 
         `operation_id` makes the call repeatable: with the same id and the same group and hosts the existing
-        operation is returned; with others OperationIdReused is raised. Without it a random id is taken.
+        operation is returned; with others, or if somebody else gave the id, OperationIdReused is raised.
+        Without it a random id is taken.
         `deadline` is in seconds from now: an operation undecided by then is rolled back. Until
         then a host that fails is tried again; `retries` gives it up after so many tries beyond the first.
         `preflight` asks every host first, and raises NotReady before anything is recorded if one gives no
@@ -223,4 +224,4 @@ class ClusterClient(OperatorClient):
             raise InvalidInput(f"hosts {show(hosts)} is of type {type(hosts).__name__}: give a list of names")
         chosen = self.inventory.select(hosts)
         refs = tuple(host.ref for host in chosen)
-        return Request(key, group, action, refs, within, self.created_by, bound)
+        return Request(key, group, action, refs, within, self.created_by, bound, owner=self.owner)

@@ -37,6 +37,8 @@ class OperatorClient:
         """`created_by` is kept in the record of each operation; `user@host` if it is left out."""
         self.settings = settings if settings is not None else default_settings()
         self.created_by = whoami() if created_by is None else parse_note("created_by", created_by)
+        self.owner = self.created_by if created_by is not None else self.created_by.rpartition("@")[0]
+        """Whose the ids are that are given to operations: without a name, the user's on whichever machine."""
         self._given = inventory
         self._live: LiveInventory | None = None
         self._link = Link(self.settings)

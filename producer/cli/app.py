@@ -18,7 +18,7 @@ from producer.cli.families import Families
 from producer.cli.hosts import hosts, pause, resume
 from producer.cli.look import exists, list_, status
 from producer.cli.options import debug_option
-from producer.cli.output import finish_streams, note, prepare_streams, printable
+from producer.cli.output import finish_streams, note, prepare_streams
 from producer.cli.past import history, report, show
 from producer.cli.plan import plan
 from producer.cli.probe import probe
@@ -109,7 +109,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _fail(session: Session, error: BaseException, text: str, code: Exit) -> Exit:
     if session.debug:
         note("".join(traceback.format_exception(error)).rstrip())
-    note(f"lockstep: error: {printable(' '.join(text.splitlines()))}")
+    note(f"lockstep: error: {' '.join(text.splitlines())}")
     return code
 
 

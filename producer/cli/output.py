@@ -33,8 +33,8 @@ def answer(text: str) -> None:
 
 
 def note(text: str) -> None:
-    """Print a line for the person who waits."""
-    _write(sys.stderr, text)
+    """Print lines for the person who waits; whatever they quote cannot move the cursor."""
+    _write(sys.stderr, "\n".join(map(printable, text.split("\n"))))
 
 
 def answer_json(document: Mapping[str, object]) -> None:

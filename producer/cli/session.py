@@ -6,7 +6,7 @@ import logging
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from producer.cli.output import note, printable
+from producer.cli.output import note
 
 if TYPE_CHECKING:
     from producer.client import ClusterClient
@@ -42,7 +42,7 @@ class Session:
 
 class _Notes(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
-        note(f"lockstep: {printable(record.getMessage())}")
+        note(f"lockstep: {record.getMessage()}")
 
 
 def _tell_what_the_client_logs() -> None:

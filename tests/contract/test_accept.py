@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from tests.contract.bench import Bench
@@ -58,6 +60,15 @@ def test_the_same_id_for_something_else_is_an_error(create: Driver) -> None:
         with pytest.raises(OperationIdReused, match=r'"one"'):
             create.store.accept(other)
     assert (create.bench.key_names(), create.kept()) == (keys, kept)
+
+
+def test_an_id_belongs_to_who_gave_it(bench: Bench) -> None:
+    store, request = bench.store, replace(Driver(bench, "mine").request(), owner="alice")
+    assert store.accept(request) is Accepted.ACCEPTED
+    assert store.accept(request) is Accepted.EXISTING
+    with pytest.raises(OperationIdReused, match=r'"mine" was given by a test'):
+        store.accept(replace(request, owner="bob"))
+    assert store.accept(replace(request, owner="")) is Accepted.EXISTING, "an older producer names nobody"
 
 
 def test_a_second_operation_on_the_group_is_told_whose_it_is(create: Driver) -> None:

@@ -123,6 +123,7 @@ class Record:
     patience: int
     retries: int | None
     repairs: bool
+    owner: str = ""
     undo: set[HostName] = field(default_factory=set)
     open: set[HostName] = field(default_factory=set)
     waits: dict[HostName, Millis] = field(default_factory=dict)

@@ -35,6 +35,8 @@ class MemoryStore(AfterDecision):
         if known is not None:
             if known.payload != payload:
                 raise OperationIdReused(f'operation id "{request.id}" belongs to another operation')
+            if known.owner and request.owner and known.owner != request.owner:
+                raise OperationIdReused(f'operation id "{request.id}" was given by {known.created_by}')
             return Accepted.EXISTING
         paused = [self.paused[host.name] for host in request.hosts if host.name in self.paused]
         if paused:
@@ -65,6 +67,7 @@ class MemoryStore(AfterDecision):
             patience=self.limits.patience,
             retries=request.retries,
             repairs=bool(request.repairs),
+            owner=request.owner,
         )
         self.locks[request.group] = request.id
         return Accepted.ACCEPTED

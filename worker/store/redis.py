@@ -71,6 +71,7 @@ class RedisStore(RedisEnds):
             self._limits.memory_watermark,
             json.dumps(dict(request.repairs)) if request.repairs else "",
             "" if request.retries is None else request.retries,
+            request.owner,
         )
         match said[0]:
             case "stale":
@@ -83,6 +84,11 @@ class RedisStore(RedisEnds):
                 raise OperationIdReused(
                     f'operation id "{request.id}" belongs to another operation: '
                     "repeat it with the same action, group and hosts, or choose a new id"
+                )
+            case "theirs":
+                raise OperationIdReused(
+                    f'operation id "{request.id}" was given by {said[1]}: choose a new id, '
+                    "or say with --as (created_by) that you are the one who gave it"
                 )
             case "full":
                 raise StoreFull(

@@ -188,9 +188,8 @@ def test_a_database_that_is_no_number(
     monkeypatch.setenv("LOCKSTEP_REDIS_URL", url)
     ran = lockstep("create", "team-a")
     assert (ran.code, ran.out) == (2, "")
-    assert ran.err.startswith(
-        'lockstep: error: LOCKSTEP_REDIS_URL="redis://…": what follows the host is the number of a database, '
-    )
+    assert ran.err.startswith("lockstep: error: LOCKSTEP_REDIS_URL=")
+    assert ": what follows the host is the number of a database, as in redis://HOST/3; " in ran.err
     assert ran.err.count("\n") == 1
     with redis.Redis.from_url(own_redis.url) as client:
         assert client.dbsize() == 0
@@ -202,3 +201,15 @@ def test_a_malformed_url_is_bad_usage(lockstep: Run, monkeypatch: pytest.MonkeyP
     assert ran.code == 2
     assert ran.err.startswith('lockstep: error: LOCKSTEP_REDIS_URL="http://127.0.0.1:6379": ')
     assert len(ran.err.splitlines()) == 1
+
+
+def test_an_id_that_somebody_else_gave_is_refused(lockstep: Run, environment: dict[str, str]) -> None:
+    first = ("create", "team-a", "--no-wait", "--id", "ticket-1")
+    assert lockstep(*first, "--as", "alice").code == 0
+    assert lockstep(*first, "--as", "alice").code == 0
+    ran = lockstep(*first, "--as", "bob")
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err == (
+        'lockstep: error: operation id "ticket-1" was given by alice: choose a new id, or say with --as '
+        "(created_by) that you are the one who gave it\n"
+    )

@@ -227,3 +227,13 @@ def test_a_group_that_never_rests_is_named(
     assert ran.code == 0
     assert ran.out == "no drift in 0 groups: all is as the last operations left it\n"
     assert "team-a: operations ended while it was compared; ask again" in ran.err
+
+
+def test_what_the_record_says_of_hosts_cannot_move_the_cursor(
+    lockstep: Run, created: Operation, hand: Hand
+) -> None:
+    ends = f"{hand.settings.key_prefix}ends:team-a"
+    hand.redis.hset(ends, "\x1b[2Jnode9", "present mine 1 0123456789ab")
+    ran = lockstep("drift", "team-a", "--debug")
+    assert "not in the inventory, or with another URL: \\x1b[2Jnode9" in ran.err
+    assert "\x1b" not in ran.out + ran.err

@@ -8,8 +8,9 @@ from dataclasses import replace
 
 import pytest
 
-from producer.cli import output, progress, sentences
+from producer.cli import main, output, progress, sentences
 from producer.cli.documents import moment, operation_document, unread_document
+from producer.cli.output import note
 from producer.results import result_of
 from tests.unit.producer.samples import OPERATION
 from worker.operation.model import Action, Decision, HostName, Millis, Outcome, Step, Undo
@@ -122,3 +123,24 @@ def test_abandoned_hosts_are_named() -> None:
         "rolled back except on node2, abandoned: "
         'delete group "team-a", because node1 refused (403) (operation 7f3c)'
     )
+
+
+def test_notes_cannot_move_the_cursor_and_keep_their_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    note("team-a: no usable answer from \x1b[2Jnode1\x07\n  second\u202eline")
+    assert capsys.readouterr().err == (
+        "team-a: no usable answer from \\x1b[2Jnode1\\x07\n  second\\u202eline\n"
+    )
+
+
+def test_a_traceback_is_cleaned_like_everything_else(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def client(*_: object) -> None:
+        raise RuntimeError("a node said \x1b]0;owned\x07")
+
+    monkeypatch.setattr("producer.cli.session.Session.client", client)
+    assert main(["list", "--debug"]) == 70
+    said = capsys.readouterr().err
+    assert "\\x1b]0;owned\\x07" in said
+    assert not {"\x1b", "\x07"} & set(said)
+    assert len(said.splitlines()) > 5

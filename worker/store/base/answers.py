@@ -54,6 +54,8 @@ class Request:
     """A host is given up after so many tries beyond the first; None bounds them by time alone."""
     repairs: Mapping[HostName, str] = field(default_factory=dict)
     """For a repair: what the ends of these hosts must still say (see `worker.store.ends`)."""
+    owner: str = ""
+    """Whose the id is: nobody else is answered with this operation. Empty: whoever repeats the request is."""
 
 
 class Miss(StrEnum):

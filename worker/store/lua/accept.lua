@@ -2,15 +2,20 @@
 -- ARGV  3 group, 4 action, 5 payload fingerprint, 6 hosts as JSON [[name, fingerprint], ...],
 --       7 deadline in ms from now, 8 who, 9 patience in ms, 10 memory watermark (share of maxmemory),
 --       11 for a repair: what `ends` must still say, as JSON {host: text}; otherwise '',
---       12 tries beyond the first after which a host is given up ('' for no bound but time)
--- Returns  accepted | existing | reused | paused + a host, its pause as JSON and how many hosts are |
+--       12 tries beyond the first after which a host is given up ('' for no bound but time),
+--       13 whose the id is ('' for anybody's)
+-- Returns  accepted | existing | reused | theirs + who asked then | paused + a host, its pause as JSON and how many hosts are |
 --          busy + the lock's owner | full + used and maximum bytes | stale
 -- Atomic, because the lock, the record and its due time must exist together or not at all: whoever dies
 -- right after this script leaves an operation that the sweep finds.
 local _, refused = load_operation()
 if refused then return refused end
-local payload = redis.call('HGET', OP, 'payload')
-if payload then return { payload == ARGV[5] and 'existing' or 'reused' } end
+local kept = redis.call('HMGET', OP, 'payload', 'owner', 'created_by')
+if kept[1] then
+  if kept[1] ~= ARGV[5] then return { 'reused' } end
+  if kept[2] and ARGV[13] ~= '' and kept[2] ~= ARGV[13] then return { 'theirs', kept[3] } end
+  return { 'existing' }
+end
 
 local hosts = cjson.decode(ARGV[6])
 local paused = {}
@@ -59,6 +64,7 @@ redis.call('HSET', OP, 'format', FORMAT, 'group', ARGV[3], 'action', ARGV[4], 's
   'payload', ARGV[5], 'total', #hosts, 'failed', 0, 'created_at', NOW, 'created_by', ARGV[8],
   'deadline_at', deadline, 'progress_at', NOW, 'resumed', 0, 'patience', ARGV[9])
 if ARGV[12] ~= '' then redis.call('HSET', OP, 'retries', ARGV[12]) end
+if ARGV[13] ~= '' then redis.call('HSET', OP, 'owner', ARGV[13]) end
 redis.call('SET', lock, ID)
 redis.call('ZADD', OPERATIONS, NOW, ID)
 redis.call('ZADD', DUE, math.min(NOW + tonumber(ARGV[9]), deadline), ID)
