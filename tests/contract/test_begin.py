@@ -96,7 +96,7 @@ def test_the_last_write_may_still_prove_to_have_landed(create: Driver) -> None:
 def test_another_url_for_the_host_writes_nothing(create: Driver) -> None:
     kept = create.step(A)
     said = create.store.begin(create.id, A, "another url", ABSENT, AttemptId("a1"))
-    assert said == Progress(Forward.ELSEWHERE)
+    assert said == Progress(Forward.ELSEWHERE, fingerprint="url-of-a")
     assert create.step(A) == kept
 
 

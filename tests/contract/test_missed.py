@@ -36,14 +36,16 @@ def test_a_miss_that_is_told_again_after_another_run_succeeded_hears_of_the_succ
 
 
 def test_a_fatal_miss_fails_the_step_at_once(create: Driver) -> None:
-    said = create.store.missed(create.id, A, AttemptId("p"), "GET 302", Miss.ANSWERED, Outcome.UNREACHABLE)
+    said = create.store.missed(
+        create.id, A, "url-of-a", AttemptId("p"), "GET 302", Miss.ANSWERED, Outcome.UNREACHABLE
+    )
     assert said == Progress(Forward.FAILED, reason="GET 302")
     assert create.step(A).outcome is Outcome.UNREACHABLE
 
 
 def test_a_touched_host_that_fails_is_of_unknown_state(create: Driver) -> None:
     create.begin(A, "a1")
-    create.store.missed(create.id, A, AttemptId("p"), "too large", Miss.ANSWERED, Outcome.REFUSED)
+    create.store.missed(create.id, A, "url-of-a", AttemptId("p"), "too large", Miss.ANSWERED, Outcome.REFUSED)
     assert create.step(A).outcome is Outcome.UNKNOWN
     assert create.tally().undo == 1
 

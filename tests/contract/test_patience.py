@@ -14,6 +14,7 @@ from worker.operation.backoff import Backoff
 from worker.operation.model import Action, AttemptId, Decision, GroupId, HostName, Outcome, Seen
 from worker.steps import Next, Parts, forward
 from worker.steps.forward import NO_TIME
+from worker.steps.parts import ELSEWHERE
 from worker.store.base import Forward, Miss, Progress, Verdict
 
 PATIENCE = LIMITS.host_patience
@@ -99,6 +100,14 @@ def test_nor_does_the_time_until_another_worker_asks(create: Driver) -> None:
     assert silent(create, "p4").next is Forward.FAILED
 
 
+@pytest.mark.parametrize("fatal", [None, Outcome.UNREACHABLE])
+def test_what_another_address_said_counts_for_nothing(create: Driver, fatal: Outcome | None) -> None:
+    kept = create.step(A)
+    asked = (create.id, A, "another url", AttemptId("p"), "GET 403", Miss.UNUSABLE)
+    assert create.store.missed(*asked, fatal) == Progress(Forward.ELSEWHERE, fingerprint="url-of-a")
+    assert create.step(A) == kept
+
+
 def test_it_ends_with_the_decision(create: Driver) -> None:
     create.roll_back()
     assert create.missed(A, "p1", "unknown here", Miss.UNASKED).next is Forward.ABORTED
@@ -139,6 +148,42 @@ def parts(memory: MemoryBench, host: Host | None) -> Parts:
         return host
 
     return Parts(memory.memory, find, Longest(), LIMITS, Backoff(1, 8), Backoff(1, 60), 60.0)
+
+
+class Moved(Host):
+    """At an address where nobody answers."""
+
+    fingerprint = "another url"
+
+    def probe(self, group: GroupId) -> ProbeAnswer:
+        return ProbeAnswer(Probed.NO_INFORMATION, "answer lost: read time-out", replied=False, usable=False)
+
+
+class Works(Host):
+    def write(
+        self, action: Action, group: GroupId, attempt: AttemptId, send_before: float, body: str | None = None
+    ) -> WriteAnswer:
+        return WriteAnswer(Wrote.APPLIED, "201")
+
+
+def test_a_host_that_was_known_until_lately_is_worked_on(memory: MemoryBench) -> None:
+    create = boundless(memory)
+
+    def host_as(name: HostName, fingerprint: str | None) -> Host | None:
+        return Works(ABSENT) if fingerprint == "url-of-a" else None
+
+    some = replace(parts(memory, Moved(None)), host_as=host_as)
+    assert forward(some, create.id, GROUP, Action.CREATE, A, 1).text == "applied"
+
+
+def test_an_address_that_is_not_the_hosts_costs_it_no_patience(memory: MemoryBench) -> None:
+    create = boundless(memory)
+    for tries in range(1, 10):
+        result = forward(parts(memory, Moved(None)), create.id, GROUP, Action.CREATE, A, tries)
+        assert (result.next, result.text) == (Next.AGAIN, ELSEWHERE)
+        memory.pass_time(PATIENCE)
+    assert create.step(A).misses == 0
+    assert create.step(A).reason == ELSEWHERE
 
 
 @pytest.mark.parametrize("host", [Host(None), Host(ABSENT), None], ids=["looks", "writes", "not known"])

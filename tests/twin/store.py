@@ -21,7 +21,6 @@ from worker.operation.pause import refusal
 from worker.store.base import Accepted, Busy, Cancelled, Forward, Miss, Progress, Request, Stale, Verdict
 
 ABORTED = Progress(Forward.ABORTED)
-ELSEWHERE = Progress(Forward.ELSEWHERE)
 SEND = Progress(Forward.SEND)
 
 
@@ -81,7 +80,7 @@ class MemoryStore(AfterDecision):
         if record is None or step is None:
             return ABORTED
         if step.fingerprint != fingerprint:
-            return ELSEWHERE
+            return Progress(Forward.ELSEWHERE, fingerprint=step.fingerprint)
         if step.outcome is not None:
             return Progress(Forward.DONE, outcome=step.outcome, step=step.shown(host, False))
         known = step.attempts.get(attempt)
@@ -113,6 +112,7 @@ class MemoryStore(AfterDecision):
         self,
         operation: OperationId,
         host: HostName,
+        fingerprint: str,
         probe: AttemptId,
         reason: str,
         miss: Miss,
@@ -123,6 +123,8 @@ class MemoryStore(AfterDecision):
         step = record.steps.get(host) if record is not None and record.decision is None else None
         if record is None or step is None:
             return ABORTED
+        if miss is not Miss.UNASKED and step.fingerprint != fingerprint:
+            return Progress(Forward.ELSEWHERE, fingerprint=step.fingerprint)
         if step.outcome is not None:
             if not step.outcome.succeeded and step.miss_id == probe:
                 return Progress(Forward.FAILED, reason=step.reason)

@@ -51,9 +51,8 @@ class Told:
 class Node:
     """A host that says what it is told to, and counts how often it is asked."""
 
-    fingerprint = "print"
-
     def __init__(self) -> None:
+        self.fingerprint = "print"
         self.answer: ProbeAnswer | Exception = SILENT
         self.meanwhile: Callable[[], object] = lambda: None
         self.asked = 0
@@ -231,3 +230,12 @@ def test_many_threads_send_one_look_to_find_out(bench: Bench) -> None:
         assert first.result(PATIENCE).text == "404"
     assert bench.node.asked == before + 1
     assert all(text.startswith("not sent: spared until one look") for text in others)
+
+
+def test_a_host_that_moved_is_asked_at_its_new_address(bench: Bench) -> None:
+    bench.spare()
+    asked = bench.node.asked
+    bench.node.fingerprint = "another"
+    assert bench.look(SILENT) == SILENT.text
+    assert bench.look(SILENT) == SILENT.text, "one failure there is not three"
+    assert bench.node.asked == asked + 2

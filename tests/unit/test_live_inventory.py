@@ -16,6 +16,7 @@ from worker.operation.model import HostName
 from worker.settings import Settings
 
 PATIENCE = 10.0
+DEADLINE = Settings().deadline
 NODE1, NODE2, NODE3 = (HostName(f"node{n}") for n in (1, 2, 3))
 
 
@@ -245,3 +246,81 @@ def test_threads_see_whole_inventories_while_the_file_is_replaced(
         for reader in readers:
             reader.join()
     assert seen == {("node1", "node2"), ("node3",)}
+
+
+def test_a_host_that_left_is_remembered_for_the_operations_that_were_accepted_with_it(
+    inventory: LiveInventory, file: Path, clock: Clock
+) -> None:
+    before = inventory.find(NODE1)
+    assert before is not None
+    replace(file, hosts("node2"))
+    clock.now += live.LOOK_EVERY
+    assert inventory.find(NODE1) is None
+    assert inventory.find_as(NODE1, None) == before
+    assert inventory.find_as(NODE1, before.fingerprint) == before
+    assert inventory.find_as(NODE1, "another") is None
+    clock.now += DEADLINE
+    assert inventory.find_as(NODE1, None) is None
+
+
+def test_so_is_the_address_that_it_had(inventory: LiveInventory, file: Path, clock: Clock) -> None:
+    before = inventory.find(NODE1)
+    assert before is not None
+    replace(file, hosts("node1", "node2", port=81))
+    clock.now += live.LOOK_EVERY
+    now = inventory.find(NODE1)
+    assert now is not None
+    assert (now.url, inventory.find_as(NODE1, None)) == ("http://node1:81", now)
+    assert inventory.find_as(NODE1, now.fingerprint) == now
+    assert inventory.find_as(NODE1, before.fingerprint) == before
+    replace(file, hosts("node1", "node2"))
+    clock.now += live.LOOK_EVERY
+    assert names(inventory) == ["node1", "node2"]
+    clock.now += DEADLINE - live.LOOK_EVERY - 1
+    assert inventory.find_as(NODE1, before.fingerprint) == before
+    assert inventory.find_as(NODE1, now.fingerprint) == now
+
+
+def test_the_file_is_read_at_once_for_an_address_that_an_operation_means(
+    inventory: LiveInventory, file: Path
+) -> None:
+    replace(file, hosts("node1", "node2", port=81))
+    before = inventory.find(NODE1)
+    assert before is not None
+    assert before.url == "http://node1:80", "not looked at within a second"
+    found = inventory.find_as(NODE1, "another")
+    assert found is None
+    now = inventory.find(NODE1)
+    assert now is not None
+    assert now.url == "http://node1:81"
+
+
+def test_a_host_that_is_not_known_is_named_in_the_log_now_and_then(
+    inventory: LiveInventory, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(5):
+        assert inventory.find_as(NODE3, None) is None
+    assert inventory.find_as(NODE1, "another") is None
+    (said,) = caplog.messages
+    digest = inventory.current().digest
+    assert said == (
+        f"host node3 is not known here: inventory {digest}, 2 hosts, looked at again; "
+        "its steps go to other workers"
+    )
+    clock.now += live.SAY_EVERY
+    assert inventory.find_as(NODE1, "another") is None
+    assert "host node1 is at another URL here" in caplog.messages[-1]
+
+
+def test_a_digest_tells_inventories_apart_by_names_and_urls(tmp_path: Path) -> None:
+    def digest(text: str) -> str:
+        path = tmp_path / "some.yaml"
+        path.write_text(text)
+        return load_inventory(Settings(inventory=str(path))).digest
+
+    one = digest(hosts("node1", "node2"))
+    assert one == digest(hosts("node2", "node1"))
+    labelled = hosts("node1", "node2").replace("{name: node1", "{labels: {zone: eu}, name: node1")
+    assert one == digest(labelled)
+    assert one != digest(hosts("node1"))
+    assert one != digest(hosts("node1", "node2", port=81))

@@ -46,6 +46,8 @@ class _Silence:
     spared_until: float | None = None
     asking: bool = False
     """The spell is over, and one look is on its way to see whether the host answers."""
+    address: str = ""
+    """Fingerprint of the URL that was silent: at another one the host is another host."""
 
 
 @dataclass(slots=True, weakref_slot=True)
@@ -67,12 +69,15 @@ class Breaker:
     def start_anew(self) -> None:
         self._lock = threading.Lock()
 
-    def refusal(self, host: HostName) -> str | None:
+    def refusal(self, host: HostName, address: str = "") -> str | None:
         """Say why the host is not to be asked now. Whoever hears None has to tell what came of asking."""
         known = self._silent.get(host)
         if known is None:
             return None
         with self._lock:
+            if known.address != address:
+                self._silent.pop(host, None)
+                return None
             if known.spared_until is None:
                 return None
             left = known.spared_until - self.elapsed()
@@ -93,10 +98,10 @@ class Breaker:
         if ended:
             self._tell(host)
 
-    def failed(self, host: HostName, why: str) -> None:
+    def failed(self, host: HostName, why: str, address: str = "") -> None:
         """No answer came from the host."""
         with self._lock:
-            known = self._silent.setdefault(host, _Silence())
+            known = self._silent.setdefault(host, _Silence(address=address))
             if known.spared_until is not None and not known.asking:
                 return  # it was asked before it was spared
             known.failures += 1
@@ -178,14 +183,14 @@ class Spared:
     def probe(self, group: GroupId) -> ProbeAnswer:
         """GET the group, unless the host is spared."""
         try:
-            refusal = self.breaker.refusal(self.name)
+            refusal = self.breaker.refusal(self.name, self.fingerprint)
             if refusal is not None:
                 return ProbeAnswer(Probed.NO_INFORMATION, refusal, usable=False)  # it has long been silent
             answer = self.host.probe(group)
             if answer.replied:
                 self.breaker.answered(self.name)
             else:
-                self.breaker.failed(self.name, answer.text)
+                self.breaker.failed(self.name, answer.text, self.fingerprint)
         except BaseException:
             self.breaker.not_asked(self.name)
             raise

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterable, Iterator
 from typing import cast
 
@@ -37,6 +39,12 @@ class Inventory:
 
     def __len__(self) -> int:
         return len(self._hosts)
+
+    @property
+    def digest(self) -> str:
+        """Twelve characters that two inventories share only if they have the same hosts at the same URLs."""
+        known = sorted((host.name, host.url) for host in self)
+        return hashlib.sha256(json.dumps(known).encode()).hexdigest()[:12]
 
     def find(self, name: HostName) -> Host | None:
         """Return a host by its name, or None."""

@@ -13,7 +13,7 @@ from worker.inventory.known import Inventory
 from worker.inventory.reading import load_inventory
 from worker.operation.errors import InvalidInput
 from worker.operation.host import Host
-from worker.operation.model import HostName
+from worker.operation.model import HostName, HostRef
 from worker.settings import Settings
 
 LOOK_EVERY = 1.0
@@ -23,6 +23,8 @@ AFTER_A_FAULT = 5.0
 AT_REST = 1.0
 """Seconds that a file must have been as it is: whoever writes it in place must not be read halfway."""
 NAMED = 5
+SAY_EVERY = 10.0
+"""Seconds between two words about hosts that are not known here."""
 log = logging.getLogger(__name__)
 
 
@@ -58,6 +60,20 @@ class LiveInventory:
         renew_in_children(self)
         self._look_at = time.monotonic() + LOOK_EVERY
         self._fault = ""
+        self._taken_at = time.monotonic()
+        self._former: dict[HostRef, tuple[Host, float]] = {}
+        """Hosts that are gone, each with the time from which on it is forgotten."""
+        self._say_at = 0.0
+
+    @property
+    def age(self) -> float:
+        """Seconds since the file was read."""
+        return time.monotonic() - self._taken_at
+
+    @property
+    def fault(self) -> str:
+        """Why the file as it is now was not taken; empty if it was."""
+        return self._fault
 
     def current(self) -> Inventory:
         """Return the inventory, read again if its file has changed; looks at most once a second."""
@@ -75,6 +91,31 @@ class LiveInventory:
 
     def start_anew(self) -> None:
         self._looking = threading.Lock()
+
+    def find_as(self, name: HostName, fingerprint: str | None) -> Host | None:
+        """Return a host as an operation means it, from the file as it is now, or as it was until lately.
+
+        An operation is carried out on the hosts that it was accepted with, though they leave the inventory
+        meanwhile: for `deadline` seconds they are remembered. A host that cannot be told is named in the log.
+        """
+        if not self._fault:  # one that is broken is read again only now and then
+            self._look(wait=True)
+        now, found = time.monotonic(), self.current().find(name)
+        if found is not None and fingerprint in (None, found.fingerprint):
+            return found
+        for host, until in list(self._former.values()):
+            if host.name == name and fingerprint in (None, host.fingerprint) and now < until:
+                return host
+        if now >= self._say_at:
+            self._say_at = now + SAY_EVERY
+            log.warning(
+                "host %s is %s here: inventory %s, %d hosts, looked at again; its steps go to other workers",
+                name,
+                "not known" if found is None else "at another URL",
+                self._inventory.digest,
+                len(self._inventory),
+            )
+        return None
 
     def _look(self, *, wait: bool = False) -> None:
         # Whoever comes while another looks is served from what there is, unless that is not enough.
@@ -103,7 +144,16 @@ class LiveInventory:
         if self._version() != found:
             return  # replaced while it was read: the next look is for that
         log.info("inventory read again: %s", _difference(self._inventory, inventory))
+        self._remember(self._inventory, inventory)
         self._inventory, self._taken, self._fault = inventory, found, ""
+        self._taken_at = time.monotonic()
+
+    def _remember(self, old: Inventory, new: Inventory) -> None:
+        now = time.monotonic()
+        kept = {host.ref for host in new}
+        former = {ref: (host, until) for ref, (host, until) in self._former.items() if now < until}
+        gone = {host.ref: (host, now + self._settings.deadline) for host in old}
+        self._former = {ref: each for ref, each in {**former, **gone}.items() if ref not in kept}
 
     def _version(self) -> _Version | None:
         """Return what identifies the file as it is; None if it cannot be found."""

@@ -4,7 +4,7 @@ Nothing here raises for what a host does: every function returns a small value, 
 """
 
 from worker.steps.forward import forward
-from worker.steps.parts import Next, Parts, Result
+from worker.steps.parts import Next, Parts, Result, nobody
 from worker.steps.patrol import Beat, Patrolled, PatrolStore, patrol
 from worker.steps.progress import conclude, resume
 from worker.steps.rollback import rollback
@@ -19,6 +19,7 @@ __all__ = [
     "Result",
     "conclude",
     "forward",
+    "nobody",
     "patrol",
     "resume",
     "rollback",

@@ -8,7 +8,6 @@ from worker.operation.answer import METHODS, Probed
 from worker.operation.decision import why_failed
 from worker.operation.model import (
     Action,
-    AttemptId,
     Decision,
     GroupId,
     HostName,
@@ -18,6 +17,7 @@ from worker.operation.model import (
     Seen,
     Step,
 )
+from worker.operation.ports import HostApi
 from worker.operation.story import story
 from worker.steps.parts import ELSEWHERE, NOT_IN_INVENTORY, Next, Parts, Result, verdict_of, wait
 from worker.store.base import Forward, Miss, Progress
@@ -40,17 +40,11 @@ class _Try:
     started: float
     """By the clock's `elapsed`."""
 
-    def missed(
-        self,
-        probe: AttemptId,
-        reason: str,
-        miss: Miss,
-        fatal: Outcome | None = None,
-        retry_after: float | None = None,
-    ) -> Result:
-        """Have a look that told nothing counted."""
-        said = self.parts.store.missed(self.operation, self.host, probe, reason, miss, fatal)
-        return self.came_to(said, retry_after, reason)
+    def unasked(self, reason: str) -> Result:
+        """Hand the step back, for a worker that knows the host; it costs the operation nothing but time."""
+        probe = self.parts.clock.new_id()
+        said = self.parts.store.missed(self.operation, self.host, "", probe, reason, Miss.UNASKED)
+        return self.came_to(said, reason=reason)
 
     def came_to(self, progress: Progress, retry_after: float | None = None, reason: str = "") -> Result:
         """Say what is to become of the task; decide if this step was the last, or has failed."""
@@ -88,10 +82,21 @@ def forward(
 ) -> Result:
     """Bring one host to what the action asks for; `tries` counts this task's runs, from 1."""
     this = _Try(parts, operation, action, host, tries, parts.clock.elapsed())
-    attempt = parts.clock.new_id()
-    api = (parts.host_to_apply or parts.host)(host)
+    api = (parts.host_to_apply or parts.host)(host) or parts.host_as(host, None)
     if api is None:
-        return this.missed(attempt, NOT_IN_INVENTORY, Miss.UNASKED)
+        return this.unasked(NOT_IN_INVENTORY)
+    came = _apply(this, api, group, action)
+    if isinstance(came, Result):
+        return came
+    # This worker has asked another address than the record means: what came of it counts for nothing.
+    api = parts.host_as(host, came.fingerprint)
+    came = came if api is None else _apply(this, api, group, action)
+    return came if isinstance(came, Result) else this.unasked(ELSEWHERE)
+
+
+def _apply(this: _Try, api: HostApi, group: GroupId, action: Action) -> Result | Progress:
+    """Look at the host, and write if need be; return what the record said if it means another address."""
+    parts, operation, host, attempt = this.parts, this.operation, this.host, this.parts.clock.new_id()
     answer = api.probe(group)
     seen = answer.seen
     if action is Action.CREATE and answer.probed is Probed.OVERSIZED:
@@ -99,11 +104,14 @@ def forward(
     if seen is None:
         miss = Miss.ANSWERED if answer.usable else Miss.UNUSABLE
         fatal = FATAL.get(answer.probed)
-        return this.missed(attempt, f"GET {answer.text}", miss, fatal, answer.retry_after)
+        reason = f"GET {answer.text}"
+        missed = parts.store.missed(operation, host, api.fingerprint, attempt, reason, miss, fatal)
+        elsewhere = missed.next is Forward.ELSEWHERE
+        return missed if elsewhere else this.came_to(missed, answer.retry_after, reason)
     send_before = parts.clock.elapsed() + parts.send_within
     begun = parts.store.begin(operation, host, api.fingerprint, seen, attempt)
     if begun.next is Forward.ELSEWHERE:
-        return this.missed(attempt, ELSEWHERE, Miss.UNASKED)
+        return begun
     if begun.next is not Forward.SEND:
         return this.came_to(begun)
     said = api.write(action, group, attempt, send_before)

@@ -14,9 +14,9 @@ QUICK_LOOKS = 5
 def same_host(parts: Parts, host: HostName, step: Step) -> HostApi | str:
     """Return the host's API, or why this worker must not talk to it."""
     api = parts.host(host)
-    if api is None:
-        return NOT_IN_INVENTORY
-    return api if api.fingerprint == step.fingerprint else ELSEWHERE
+    if api is not None and api.fingerprint == step.fingerprint:
+        return api
+    return parts.host_as(host, step.fingerprint) or (NOT_IN_INVENTORY if api is None else ELSEWHERE)
 
 
 def look(

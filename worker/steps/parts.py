@@ -42,6 +42,11 @@ class Result:
     """What happened to the host, where the step knows it without asking the record."""
 
 
+def nobody(_: HostName, __: str | None) -> HostApi | None:
+    """Know no host."""
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class Parts:
     """What the steps work with."""
@@ -56,6 +61,9 @@ class Parts:
     """Seconds."""
     host_to_apply: Callable[[HostName], HostApi | None] | None = None
     """Hosts as forward steps see them: one that does not answer is spared. None: as the other steps do."""
+    host_as: Callable[[HostName, str | None], HostApi | None] = nobody
+    """Asked when this worker does not know a host as the record does: reads the inventory anew, and returns
+    the host that has this fingerprint, or had it until lately (None: whatever it is)."""
 
     @property
     def send_within(self) -> float:

@@ -120,6 +120,7 @@ class RedisStore(RedisEnds):
         self,
         operation: OperationId,
         host: HostName,
+        fingerprint: str,
         probe: AttemptId,
         reason: str,
         miss: Miss,
@@ -129,7 +130,15 @@ class RedisStore(RedisEnds):
         return _progress(
             host,
             self._scripts.strings(
-                "missed", operation, host, probe, reason, miss, fatal or "", self._limits.host_patience
+                "missed",
+                operation,
+                host,
+                fingerprint,
+                probe,
+                reason,
+                miss,
+                fatal or "",
+                self._limits.host_patience,
             ),
         )
 
@@ -261,6 +270,8 @@ def _progress(host: HostName, said: list[str]) -> Progress:
             return Progress(step, outcome=Outcome(said[1]), last=said[2] == "last", step=kept)
         case Forward.FAILED:
             return Progress(step, reason=said[1])
+        case Forward.ELSEWHERE:
+            return Progress(step, fingerprint=said[1])
         case Forward.OPEN:
             return Progress(step, left=int(said[1]))
         case Forward.MISSED:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 from celery import Celery
@@ -17,10 +17,11 @@ from worker.clock import SystemClock
 from worker.forks import leave_to_parent, renew_in_children
 from worker.host import HostClient
 from worker.inventory import Inventory, LiveInventory
+from worker.operation.host import Host
 from worker.operation.model import HostName
 from worker.operation.ports import HostApi
 from worker.settings import Settings
-from worker.steps import Parts, PatrolStore
+from worker.steps import Parts, PatrolStore, nobody
 from worker.store.connection import client, connect
 from worker.store.keys import Keys
 from worker.store.spells import Spells
@@ -28,6 +29,7 @@ from worker.tasks.stopping import stopping
 from worker.telemetry.calls import WatchedHost
 
 Find = Callable[[HostName], HostApi | None]
+FindAs = Callable[[HostName, str | None], HostApi | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,27 +39,36 @@ class Runtime:
     settings: Settings
     store: PatrolStore
     parts: Parts
+    inventory: LiveInventory | None = None
+    """What `parts` finds hosts in; None where something else finds them."""
 
 
 def build_runtime(settings: Settings) -> Runtime:
     """Build the real parts; the inventory is read, nothing is connected."""
     inventory = LiveInventory(settings)
     hosts = real_hosts(settings, inventory)
-    return assemble(settings, connect(settings), hosts, sparing(settings, hosts))
+
+    def host_as(name: HostName, fingerprint: str | None) -> HostApi | None:
+        host = inventory.find_as(name, fingerprint)
+        return None if host is None else _client(settings, host)
+
+    made = assemble(settings, connect(settings), hosts, sparing(settings, hosts), host_as)
+    return replace(made, inventory=inventory)
 
 
 def real_hosts(settings: Settings, inventory: Inventory | LiveInventory) -> Find:
     """Return a look-up of host clients by name, as the inventory has them at that moment."""
-    clock = SystemClock()
 
     def find(name: HostName) -> HostApi | None:
         host = inventory.find(name)
-        if host is None:
-            return None
-        api: HostApi = WatchedHost(HostClient(host, settings, clock, stopping))
-        return Renewed(api, host.token_file) if host.token_file else api
+        return None if host is None else _client(settings, host)
 
     return find
+
+
+def _client(settings: Settings, host: Host) -> HostApi:
+    api: HostApi = WatchedHost(HostClient(host, settings, SystemClock(), stopping))
+    return Renewed(api, host.token_file) if host.token_file else api
 
 
 def sparing(settings: Settings, hosts: Find) -> Find:
@@ -75,7 +86,11 @@ def sparing(settings: Settings, hosts: Find) -> Find:
 
 
 def assemble(
-    settings: Settings, store: PatrolStore, hosts: Find, hosts_to_apply: Find | None = None
+    settings: Settings,
+    store: PatrolStore,
+    hosts: Find,
+    hosts_to_apply: Find | None = None,
+    host_as: FindAs = nobody,
 ) -> Runtime:
     """Put a store and hosts together with what the settings say."""
     parts = Parts(
@@ -87,6 +102,7 @@ def assemble(
         rollback_backoff=settings.rollback_backoff,
         retry_after_cap=settings.retry_after_cap,
         host_to_apply=hosts_to_apply,
+        host_as=host_as,
     )
     return Runtime(settings, store, parts)
 

@@ -69,7 +69,13 @@ class Hand:
     def lose(self, operation: Operation, host: HostName) -> None:
         """A host that never answered: its step fails."""
         self.store.missed(
-            operation.id, host, next(self._ids), "connection refused", Miss.UNUSABLE, Outcome.UNREACHABLE
+            operation.id,
+            host,
+            self._prints[host],
+            next(self._ids),
+            "connection refused",
+            Miss.UNUSABLE,
+            Outcome.UNREACHABLE,
         )
 
     def decide(self, operation: Operation, decision: Decision) -> None:

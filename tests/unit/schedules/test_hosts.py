@@ -11,7 +11,8 @@ import pytest
 
 from tests.unit.schedules import Check, Schedule, explore
 from worker.calling import breaker, tokens
-from worker.inventory import live
+from worker.inventory import Inventory, live
+from worker.operation.host import Host
 from worker.operation.model import HostName
 from worker.operation.spell import Spell
 from worker.settings import Settings
@@ -147,8 +148,8 @@ def test_a_host_is_not_called_unknown_while_another_thread_reads_of_it(
     inventory_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(live.log, "info", lambda *_: None)
-    one = SimpleNamespace(find=lambda name: name if name == NODE1 else None)
-    both = SimpleNamespace(find=lambda name: name)
+    one = Inventory([Host(NODE1, "http://node1")])
+    both = Inventory([Host(NODE1, "http://node1"), Host(NODE2, "http://node2")])
     monkeypatch.setattr(live, "_difference", lambda old, new: "")
 
     def scenario(schedule: Schedule) -> None:

@@ -93,6 +93,8 @@ class Progress:
     reason: str | None = None
     misses: int = 0
     """The probes in a row that told nothing."""
+    fingerprint: str | None = None
+    """ELSEWHERE: of the host's URL in the record."""
     left: int = field(default=0, compare=False)
     """OPEN or MISSED: milliseconds to the deadline; not above 0 once it has passed."""
     last: bool = False

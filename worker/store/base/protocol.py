@@ -48,6 +48,7 @@ class Transitions(Protocol):
         self,
         operation: OperationId,
         host: HostName,
+        fingerprint: str,
         probe: AttemptId,
         reason: str,
         miss: Miss,
@@ -55,7 +56,8 @@ class Transitions(Protocol):
     ) -> Progress:
         """Count a GET that told nothing; fail the step when its time or its retries are spent.
 
-        With `fatal` the step fails at once, and has that outcome unless it was touched.
+        `fingerprint` is of the URL that was asked; an UNASKED miss has none. With `fatal` the step fails at
+        once, and has that outcome unless it was touched.
         """
         ...
 

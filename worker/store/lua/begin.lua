@@ -1,7 +1,7 @@
 -- begin: record what a GET showed, and open an attempt if a write is needed.
 -- ARGV  3 host, 4 its URL's fingerprint, 5 presence seen, 6 body seen, 7 attempt id,
 --       8 send_within, 9 call (ms)
--- Returns  aborted | elsewhere | done + outcome | failed + reason | send
+-- Returns  aborted | elsewhere + the fingerprint in the record | done + outcome | failed + reason | send
 -- Atomic, because the attempt must be open before anything is sent, and must not open after the decision.
 local op, refused = load_operation()
 if refused then return refused end
@@ -9,7 +9,7 @@ if not op or op.ended or op.decision then return { 'aborted' } end
 local host, seen, id = ARGV[3], ARGV[5], ARGV[7]
 local step = load_step(host)
 if not step then return { 'aborted' } end
-if step.fingerprint ~= ARGV[4] then return { 'elsewhere' } end
+if step.fingerprint ~= ARGV[4] then return { 'elsewhere', step.fingerprint } end
 if step.outcome then return { 'done', step.outcome } end
 if step.attempts[id] and is_open(step.attempts[id]) then return { 'send' } end
 

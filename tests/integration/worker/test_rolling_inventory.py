@@ -1,0 +1,113 @@
+"""While the inventory changes from worker to worker, no operation is rolled back for it."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from producer.stack.child import Child
+from tests.integration.worker.harness import Bench, parts
+from tests.waiting import eventually
+from worker.inventory import Inventory, load_inventory
+from worker.operation.model import Action, GroupId, OperationId
+from worker.operation.states import State
+
+EACH_WAY = 100
+"""Creates in either direction."""
+WORKERS = 3
+LONGEST = 150.0
+"""Seconds in which all must have ended; an operation has 60 s, and they run side by side."""
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    with parts(tmp_path, nodes=4) as found:
+        made = Bench(*found, tmp_path / "bench", {"deadline": "60"})
+        try:
+            yield made
+        finally:
+            made.close()
+
+
+class Fleet:
+    """Workers with a file of their own each, and a producer with another one."""
+
+    def __init__(self, bench: Bench, tmp_path: Path, text: str) -> None:
+        self.bench = bench
+        self.files = [tmp_path / f"worker{n}.yaml" for n in range(WORKERS)]
+        for file in self.files:
+            put(file, text)
+        env = ({"LOCKSTEP_INVENTORY": str(file)} for file in self.files)
+        self.workers: list[Child] = [bench.worker(f"w{n}", env=each) for n, each in enumerate(env)]
+        self._numbers = itertools.count()
+
+    def creates(self, number: int) -> list[OperationId]:
+        """Begin so many creates on every host that the producer knows."""
+        groups = [GroupId(f"g{next(self._numbers)}") for _ in range(number)]
+        return [self.bench.start(Action.CREATE, group) for group in groups]
+
+    def begin_while_changing(self, producer: str, old: str, new: str) -> list[OperationId]:
+        """Begin creates with the producer's inventory while one worker after another gets the new one."""
+        self.bench.inventory = inventory(self.bench, producer)
+        for file in self.files:
+            put(file, old)
+        begun: list[OperationId] = []
+        for file in self.files:
+            begun += self.creates(EACH_WAY // (WORKERS + 1))
+            put(file, new)
+        return begun + self.creates(EACH_WAY - len(begun))
+
+
+def put(path: Path, text: str) -> None:
+    """Replace an inventory by one that was written a while ago."""
+    fresh = path.with_suffix(".new")
+    fresh.write_text(text)
+    os.utime(fresh, (1.0, 1.0))
+    fresh.replace(path)
+
+
+def inventory(bench: Bench, text: str) -> Inventory:
+    path = Path(bench.settings.inventory)
+    put(path, text)
+    return load_inventory(bench.settings)
+
+
+def without_last(text: str) -> str:
+    return "".join(f"{line}\n" for line in text.splitlines()[:-2])
+
+
+@pytest.mark.timeout(2 * LONGEST)
+def test_creates_go_on_while_a_node_is_added_and_removed(bench: Bench, tmp_path: Path) -> None:
+    many = Path(bench.settings.inventory).read_text()
+    few = without_last(many)
+    fleet = Fleet(bench, tmp_path, few)
+    bench.beat()
+    # The producer is the first to know of a new node, and the last to hear that one is gone.
+    begun = fleet.begin_while_changing(many, old=few, new=many)
+    begun += fleet.begin_while_changing(many, old=many, new=few)
+    assert len(begun) == 2 * EACH_WAY
+    eventually(lambda: all(bench.read(each).ended for each in begun), "all have ended", LONGEST)
+    ends = [bench.read(each) for each in begun]
+    assert {each.state for each in ends} == {State.COMMITTED}, {each.reason for each in ends}
+    groups = {each.group for each in ends}
+    assert all(groups <= set(bench.admin.groups(node)) for node in bench.cluster.nodes)
+    said = "".join(worker.output() for worker in fleet.workers)
+    assert "host node4 is not known here" in said
+    assert "its steps go to other workers" in said
+
+
+def test_creates_go_on_while_a_node_moves(bench: Bench, tmp_path: Path) -> None:
+    now = Path(bench.settings.inventory).read_text()
+    url = bench.cluster.nodes["node4"]
+    before = now.replace(url, url.replace("127.0.0.1", "127.0.0.2"))  # where nobody listens
+    assert before != now
+    fleet = Fleet(bench, tmp_path, before)
+    bench.beat()
+    begun = fleet.begin_while_changing(now, old=before, new=now)
+    eventually(lambda: all(bench.read(each).ended for each in begun), "all have ended", LONGEST)
+    ends = [bench.read(each) for each in begun]
+    assert {each.state for each in ends} == {State.COMMITTED}, {each.reason for each in ends}
