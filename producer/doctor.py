@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from producer.findings import Finding, Level
 from producer.wording import counted, named, seconds
 from worker.celery import OPERATIONS, ROLLBACK
-from worker.operation.model import HostName, Lost
+from worker.operation.model import HostName, Lost, Millis
 from worker.operation.pause import Pause
 from worker.settings import PREFIX, Settings
+from worker.store.clocks import Held
 
 OLDEST = (6, 2)
 """The first Redis that has ZADD LT, which the sweep's list of due operations is kept with."""
@@ -174,6 +175,44 @@ def on_versions(here: About, workers: Mapping[str, About | None]) -> list[Findin
     return [
         Finding("versions", Level.WARNING, text, "roll out the same version to all workers and producers")
     ]
+
+
+def on_inventories(here: Held | None, held: Mapping[str, Held], now: Millis) -> list[Finding]:
+    """Judge whether all workers and this machine know the same hosts."""
+    if not held:
+        return []
+    text = inventories(here, held, now)
+    if faults := {name: each.fault for name, each in held.items() if each.fault}:
+        (name, fault), *others = faults.items()
+        more = f", and {len(others)} more" if others else ""
+        text += f"; what the file of {name} says now is not taken{more}: {fault}"
+    if not faults and len({each.digest for each in (*held.values(), *([here] if here else []))}) == 1:
+        return [Finding("inventory", Level.OK, text)]
+    remedy = (
+        "wait until all have read the same file (a second after it changed, a ConfigMap within two minutes); "
+        'docs/operations.md, "Add, change or remove a node"'
+    )
+    return [Finding("inventory", Level.WARNING, text, remedy)]
+
+
+def inventories(here: Held | None, held: Mapping[str, Held], now: Millis) -> str:
+    """Tell who has which inventory: `3f2a91c04b11, 4 hosts: here, operations@a (read 5 s ago)`."""
+    by_digest: dict[str, list[str]] = {}
+    if here is not None:
+        by_digest[f"{here.digest}, {counted(here.hosts)}"] = ["here"]
+    for name, each in held.items():
+        age = seconds(max(0, now - each.read_at))
+        by_digest.setdefault(f"{each.digest}, {counted(each.hosts)}", []).append(f"{name} (read {age} ago)")
+    return "; ".join(f"{what}: {named(names)}" for what, names in by_digest.items())
+
+
+def on_uncovered(hosts: Sequence[HostName], groups: int, covered: Collection[HostName]) -> list[Finding]:
+    """Judge whether hosts are new: of so many groups that are somewhere no last end covers them."""
+    new = [host for host in hosts if host not in covered]
+    if not groups or not new:
+        return []
+    text = f"{named(new)}: no operation on {counted(groups, 'group')} covered it: it lacks what others hold"
+    return [Finding("host", Level.WARNING, text, f"lockstep sync {new[0]} --dry-run  # then without it")]
 
 
 def on_hosts(problems: Mapping[str, str | None]) -> list[Finding]:

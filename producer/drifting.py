@@ -33,6 +33,8 @@ class Looked:
     """Hosts that gave no usable answer."""
     strangers: tuple[HostName, ...] = ()
     """Hosts that an operation covered, but that the inventory lacks or has under another URL."""
+    uncovered: tuple[HostName, ...] = ()
+    """Hosts of the inventory that no ended operation on the group covered, though others hold it."""
     owner: OperationId | None = None
     """The operation that works on the group: nothing was asked, for its end will be the measure."""
     overtaken: bool = False
@@ -115,6 +117,7 @@ def _look(store: Ends, inventory: Inventory, asking: _Asking, groups: Sequence[G
             continue
         found = {name: _compare(group, name, ends[name], held, now) for name, held in seen.items() if held}
         gone = {name: None for name, drift in found.items() if drift is None}
+        held = any(end.presence is Presence.PRESENT for end in ends.values())
         if store.keep_drift(group, ends, gone) is None:
             yield Looked(group, overtaken=True)
             continue
@@ -123,6 +126,7 @@ def _look(store: Ends, inventory: Inventory, asking: _Asking, groups: Sequence[G
             drifts=tuple(drift for drift in found.values() if drift is not None),
             silent=silent,
             strangers=tuple(name for name in ends if name not in seen),
+            uncovered=tuple(host.name for host in inventory if host.name not in ends) if held else (),
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.metadata import version
+from itertools import islice
 from typing import cast
 
 from producer.asking import holds, probe, together
@@ -14,9 +15,11 @@ from producer.doctor import (
     WorkFacts,
     on_connections,
     on_hosts,
+    on_inventories,
     on_pauses,
     on_redis,
     on_settings,
+    on_uncovered,
     on_work,
 )
 from producer.findings import Finding, Level
@@ -25,14 +28,17 @@ from worker.celery import ABOUT, OPERATIONS, ROLLBACK, make_app
 from worker.inventory import Inventory
 from worker.operation.errors import InvalidInput, StoreUnavailable
 from worker.operation.host import Host
-from worker.operation.model import GroupId
+from worker.operation.model import GroupId, HostName, Presence
 from worker.settings import Settings
 from worker.store.causes import unavailable
+from worker.store.clocks import Held
 
 NO_GROUP = GroupId("lockstep-doctor")
 """Asked for with a GET; it need not exist."""
 PING = 1.5
 """Seconds that workers have to answer."""
+GROUPS = 100
+"""Groups that tell whether a host is new: one that none of so many covers is."""
 PERIODS = 3
 """A sweep must be seen within so many of its periods."""
 LOOK = 0.1
@@ -55,16 +61,30 @@ def examine(
     except StoreUnavailable as error:
         yield Finding("redis", Level.FAILURE, error.what, error.remedy or None)
     try:
-        hosts = list(inventory())
+        known = inventory()
+        hosts = list(known)
     except InvalidInput as error:
         yield Finding("inventory", Level.FAILURE, str(error), "set LOCKSTEP_HOSTS or LOCKSTEP_INVENTORY")
         return
+    try:
+        now = link.store.now()
+        here = Held(known.digest, len(known), now)
+        yield from on_inventories(here, link.clocks.inventories(), now)
+        yield from _uncovered(link, [host.name for host in hosts])
+    except StoreUnavailable:
+        pass  # a finding by now
     yield from on_hosts(dict(together(lambda host: (host.name, _problem(host, settings)), hosts)))
 
 
 def _problem(host: Host, settings: Settings) -> str | None:
     answer, _ = probe(host, NO_GROUP, settings)
     return answer.text if holds(answer) is None else None
+
+
+def _uncovered(link: Link, hosts: list[HostName]) -> list[Finding]:
+    ends = [link.store.ends(group) for group in islice(link.store.groups_with_ends(), GROUPS)]
+    held = [each for each in ends if any(end.presence is Presence.PRESENT for end in each.values())]
+    return on_uncovered(hosts, len(held), {name for each in held for name in each})
 
 
 def _work(link: Link, settings: Settings, stuck: Callable[[], int]) -> WorkFacts:

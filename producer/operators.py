@@ -13,10 +13,12 @@ from producer.naming import parse_note, whoami
 from producer.stuck import Stuck, stuck
 from worker.inventory import Inventory, LiveInventory
 from worker.operation import model
+from worker.operation.errors import InvalidInput
 from worker.operation.model import Millis
 from worker.operation.names import parse_group_id
 from worker.operation.pause import Pause
 from worker.settings import Settings
+from worker.store.clocks import Held
 
 if TYPE_CHECKING:
     from producer.drifting import Due, Looked
@@ -122,6 +124,18 @@ class OperatorClient:
         from producer.hosts import resume
 
         return resume(self._link, self.inventory, host)
+
+    def inventories(self) -> tuple[Held | None, dict[str, Held]]:
+        """Return this machine's inventory (None: it has none) and each worker's, as it reported lately.
+
+        Raises StoreUnavailable.
+        """
+        try:
+            known, age = self.inventory, self._live.age if self._live else 0.0
+        except InvalidInput:
+            return None, self._link.clocks.inventories()
+        here = Held(known.digest, len(known), Millis(self.now() - round(age * 1000)))
+        return here, self._link.clocks.inventories()
 
     def now(self) -> Millis:
         """Return the time by the clock of which every time in the record is."""

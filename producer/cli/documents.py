@@ -14,6 +14,7 @@ from worker.operation.states import State
 
 if TYPE_CHECKING:
     from producer.handle import Operation as Handle
+    from worker.store.clocks import Held
 
 
 def operation_document(operation: Operation) -> dict[str, object]:
@@ -56,6 +57,17 @@ def event_document(event: Event) -> dict[str, object]:
         "known_as": attempt.state if attempt else None,
         "known_at": moment(attempt.closed_at) if attempt else None,
         "attempt": attempt.id if attempt else None,
+    }
+
+
+def inventory_document(worker: str, held: Held) -> dict[str, object]:
+    """Return the inventory that a worker has."""
+    return {
+        "worker": worker,
+        "digest": held.digest,
+        "hosts": held.hosts,
+        "read_at": moment(held.read_at),
+        "fault": held.fault or None,
     }
 
 

@@ -75,11 +75,16 @@ def drift(session: Session, groups: tuple[str, ...], as_json: bool) -> Exit:
     apart = [look for look in looked if look.apart]
     if as_json:
         rows = [_drift_row(look, n) for look in looked for n in range(len(look.drifts))]
-        answer_json({"drift": rows, "unmeasured": [row for look in looked for row in _held(look)]})
+        unmeasured = [row for look in looked for row in _held(look)]
+        uncovered = [{"group": look.group, "host": host} for look in looked for host in look.uncovered]
+        answer_json({"drift": rows, "unmeasured": unmeasured, "uncovered": uncovered})
     else:
         _tell(looked, drifted, apart)
     for doubt, of in _doubts(looked).items():
         note(f"{named(of)}: {doubt}")
+    for host, of in _uncovered(looked).items():
+        remedy = f"`lockstep sync {host}` brings it up to date"
+        note(f"{host} was never covered by an operation on {named(of)}: {remedy}")
     return Exit.FOUND if drifted or apart else Exit.OK
 
 
@@ -114,6 +119,15 @@ def _drift_row(look: Looked, number: int) -> dict[str, object]:
         "found": each.found,
         "operation": each.end.operation,
     }
+
+
+def _uncovered(looked: Iterable[Looked]) -> dict[str, list[str]]:
+    """Hosts that no last end covers, each with the groups that others hold."""
+    found: dict[str, list[str]] = {}
+    for look in looked:
+        for host in look.uncovered:
+            found.setdefault(host, []).append(look.group)
+    return found
 
 
 def _doubts(looked: Iterable[Looked]) -> dict[str, list[str]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from producer.cli.documents import event_document, full_document, operation_document
+from producer.cli.documents import event_document, full_document, inventory_document, operation_document
 from producer.cli.exits import Exit
 from producer.cli.options import debug_option, json_option, pass_session
 from producer.cli.output import answer, answer_json, answer_table, paint, printable
@@ -55,9 +55,11 @@ def show(session: Session, operation_id: str, as_json: bool) -> Exit:
     handle = session.client().find(operation_id)
     operation, steps = handle.status(), handle.steps()
     events = timeline(operation, steps)
+    here, held = session.client().inventories()
     if as_json:
         document = full_document(operation, steps)
-        answer_json({**document, "timeline": [event_document(each) for each in events]})
+        told = [inventory_document(each, held[each]) for each in held]
+        answer_json({**document, "timeline": [event_document(each) for each in events], "inventories": told})
         return Exit.OK
     for name, value in facts_of(operation, session.client().now()):
         answer(f"{name:<10} {paint(printable(value))}")
@@ -65,6 +67,11 @@ def show(session: Session, operation_id: str, as_json: bool) -> Exit:
     answer_table(HOST_HEADER, (host_row(host_result(operation, step)) for step in steps))
     answer("")
     answer_table(TIMELINE_HEADER, (event_row(operation, each) for each in events))
+    if held:
+        from producer.doctor import inventories
+
+        answer("")
+        answer(f"inventories  {printable(inventories(here, held, session.client().now()))}")
     return Exit.OK
 
 

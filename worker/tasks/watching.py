@@ -16,10 +16,12 @@ from celery.signals import (
 
 from worker import broker
 from worker.celery import Lockstep
+from worker.operation.errors import InvalidInput
 from worker.settings import Settings, load_settings
 from worker.store.clocks import Clocks
 from worker.store.connection import client
 from worker.store.keys import Keys
+from worker.tasks.runtime import runtime_of
 from worker.tasks.standing import Reader
 from worker.telemetry import heartbeat, logs, metrics, tracing
 
@@ -39,18 +41,29 @@ def _watch(instance: Any, **_: Any) -> None:
         metrics.count_with(counts)
         stop = counts.serve(settings.metrics_port, Reader(settings).read)
         worker_shutdown.connect(lambda **_: stop(), weak=False)
-    _tell_clock(settings, instance.hostname)
+    Clocks(client(settings), Keys(settings.key_prefix)).tell_for_ever(
+        instance.hostname, lambda: _inventory(app)
+    )
 
 
-def _tell_clock(settings: Settings, process: str) -> None:
-    Clocks(client(settings), Keys(settings.key_prefix)).tell_for_ever(process)
+def _inventory(app: Lockstep) -> tuple[str, int, float, str] | None:
+    """Tell which inventory this process has. In a pool of processes each child reads the same file itself."""
+    try:
+        live = runtime_of(app).inventory
+    except InvalidInput:
+        return None  # each task says what is wrong with it
+    if live is None:
+        return None
+    now = live.current()
+    return now.digest, len(now), live.age, live.fault
 
 
 @beat_init.connect
 def _begin_beat(sender: Any, **_: Any) -> None:
     """Beat sends a sweep every 2 s: in Flower they would push out everything else within hours."""
     sender.app.conf.task_send_sent_event = False
-    _tell_clock(sender.app.settings, f"beat@{gethostname()}")
+    settings: Settings = sender.app.settings
+    Clocks(client(settings), Keys(settings.key_prefix)).tell_for_ever(f"beat@{gethostname()}")
 
 
 @after_setup_logger.connect

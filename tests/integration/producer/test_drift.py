@@ -35,8 +35,31 @@ def created(nodes: Nodes, cluster: ClusterClient, hand: Hand) -> Operation:
 
 def test_no_drift(lockstep: Run, created: Operation) -> None:
     ran = lockstep("drift")
-    assert (ran.code, ran.err) == (0, "")
+    assert ran.code == 0
     assert ran.out == "no drift in 1 group: all is as the last operations left it\n"
+
+
+def test_a_host_that_no_operation_covered_is_named_and_the_reader_sent_to_sync(
+    lockstep: Run, created: Operation
+) -> None:
+    ran = lockstep("drift")
+    assert ran.err == (
+        "node3 was never covered by an operation on team-a: `lockstep sync node3` brings it up to date\n"
+    )
+    asked = json.loads(lockstep("drift", "--json").out)
+    assert asked["uncovered"] == [{"group": "team-a", "host": "node3"}]
+
+
+def test_a_group_that_is_nowhere_is_no_new_hosts_business(
+    lockstep: Run, nodes: Nodes, created: Operation, cluster: ClusterClient, hand: Hand
+) -> None:
+    deleted = cluster.delete_group("team-a", ["node1", "node2"])
+    for host in (NODE1, NODE2):
+        hand.apply(deleted, host)
+        nodes[host].answers = [GONE]
+    hand.decide(deleted, Decision.COMMIT)
+    ran = lockstep("drift")
+    assert (ran.code, ran.err) == (0, "")
 
 
 def test_a_host_that_differs_is_named_with_the_operation(

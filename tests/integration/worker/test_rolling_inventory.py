@@ -15,6 +15,9 @@ from tests.waiting import eventually
 from worker.inventory import Inventory, load_inventory
 from worker.operation.model import Action, GroupId, OperationId
 from worker.operation.states import State
+from worker.store.clocks import Clocks
+from worker.store.connection import client
+from worker.store.keys import Keys
 
 EACH_WAY = 100
 """Creates in either direction."""
@@ -44,11 +47,17 @@ class Fleet:
         env = ({"LOCKSTEP_INVENTORY": str(file)} for file in self.files)
         self.workers: list[Child] = [bench.worker(f"w{n}", env=each) for n, each in enumerate(env)]
         self._numbers = itertools.count()
+        self._redis = client(bench.settings)
 
     def creates(self, number: int) -> list[OperationId]:
         """Begin so many creates on every host that the producer knows."""
         groups = [GroupId(f"g{next(self._numbers)}") for _ in range(number)]
         return [self.bench.start(Action.CREATE, group) for group in groups]
+
+    def digests(self) -> list[str]:
+        """What the workers report of their inventories."""
+        clocks = Clocks(self._redis, Keys(self.bench.settings.key_prefix))
+        return [held.digest for held in clocks.inventories().values()]
 
     def begin_while_changing(self, producer: str, old: str, new: str) -> list[OperationId]:
         """Begin creates with the producer's inventory while one worker after another gets the new one."""
@@ -86,6 +95,8 @@ def test_creates_go_on_while_a_node_is_added_and_removed(bench: Bench, tmp_path:
     few = without_last(many)
     fleet = Fleet(bench, tmp_path, few)
     bench.beat()
+    digests = [inventory(bench, text).digest for text in (few, many)]
+    eventually(lambda: fleet.digests() == [digests[0]] * WORKERS, "each worker tells what it has")
     # The producer is the first to know of a new node, and the last to hear that one is gone.
     begun = fleet.begin_while_changing(many, old=few, new=many)
     begun += fleet.begin_while_changing(many, old=many, new=few)
@@ -98,6 +109,9 @@ def test_creates_go_on_while_a_node_is_added_and_removed(bench: Bench, tmp_path:
     said = "".join(worker.output() for worker in fleet.workers)
     assert "host node4 is not known here" in said
     assert "its steps go to other workers" in said
+    for file in fleet.files:
+        put(file, many)
+    eventually(lambda: fleet.digests() == [digests[1]] * WORKERS, "each worker tells what it has now")
 
 
 def test_creates_go_on_while_a_node_moves(bench: Bench, tmp_path: Path) -> None:

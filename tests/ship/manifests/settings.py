@@ -19,7 +19,7 @@ def fields(rendered: Rendered) -> dict[str, Any]:
 
 def load(rendered: Rendered, monkeypatch: pytest.MonkeyPatch, folder: Path) -> tuple[Settings, Inventory]:
     """Load what the workers will load, in the way they will."""
-    (inventory,) = (each for each in rendered.of("ConfigMap") if each.name.startswith("lockstep-inventory-"))
+    (inventory,) = (each for each in rendered.of("ConfigMap") if each.name == "lockstep-inventory")
     for name, value in inventory.body["data"].items():
         (folder / name).write_text(value, "utf-8")
     for name, value in rendered.settings().items():

@@ -13,13 +13,17 @@ from producer.doctor import (
     WorkFacts,
     on_connections,
     on_hosts,
+    on_inventories,
     on_redis,
     on_settings,
+    on_uncovered,
     on_versions,
     on_work,
 )
 from producer.findings import Level
+from worker.operation.model import HostName, Millis
 from worker.settings import Settings
+from worker.store.clocks import Held
 
 MIB = 1 << 20
 REDIS = RedisFacts("9.1.2", aof=True, fsync="always", policy="noeviction", used=8 * MIB, limit=0)
@@ -174,3 +178,45 @@ def test_connections_are_compared_with_those_that_redis_takes(
 
 def test_a_redis_that_does_not_tell_its_connections_is_not_judged() -> None:
     assert on_connections(REDIS, 4) == []
+
+
+NOW = Millis(1_000_000)
+FEW, MANY = Held("3f2a91c04b11", 3, Millis(NOW - 240_000)), Held("77aa00bb11cc", 4, Millis(NOW - 5_000))
+
+
+def test_one_inventory_everywhere_is_well() -> None:
+    (found,) = on_inventories(MANY, {"a@x": MANY, "b@x": MANY}, NOW)
+    assert found.level is Level.OK
+    assert found.text == "77aa00bb11cc, 4 hosts: here, a@x (read 5 s ago), b@x (read 5 s ago)"
+
+
+def test_workers_that_have_another_inventory_are_named_with_its_age() -> None:
+    (found,) = on_inventories(MANY, {"a@x": MANY, "b@x": FEW}, NOW)
+    assert found.level is Level.WARNING
+    assert found.text == (
+        "77aa00bb11cc, 4 hosts: here, a@x (read 5 s ago); 3f2a91c04b11, 3 hosts: b@x (read 4 min ago)"
+    )
+    assert found.remedy
+    assert "Add, change or remove a node" in found.remedy
+
+
+def test_a_file_that_is_not_taken_is_a_warning() -> None:
+    broken = replace(MANY, fault='host name "node1" stands twice')
+    (found,) = on_inventories(MANY, {"a@x": broken}, NOW)
+    assert found.level is Level.WARNING
+    assert 'of a@x says now is not taken: host name "node1" stands twice' in found.text
+
+
+def test_where_no_worker_tells_nothing_is_compared() -> None:
+    assert on_inventories(MANY, {}, NOW) == []
+
+
+def test_a_node_that_no_operation_covered_is_named() -> None:
+    names = [HostName("node1"), HostName("node9")]
+    (found,) = on_uncovered(names, 7, {HostName("node1")})
+    assert (found.subject, found.level) == ("host", Level.WARNING)
+    assert found.text.startswith("node9: no operation on 7 groups covered it")
+    assert found.remedy
+    assert found.remedy.startswith("lockstep sync node9 ")
+    assert on_uncovered(names, 7, set(names)) == []
+    assert on_uncovered(names, 0, set()) == [], "nothing is anywhere"

@@ -1,0 +1,33 @@
+"""Which worker has which inventory, as it reports beside its clock."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.contract.bench import PREFIX, RedisBench
+from worker.store import clocks as module
+from worker.store.clocks import Clocks, Held
+from worker.store.keys import Keys
+
+
+@pytest.fixture
+def clocks(redis_bench: RedisBench) -> Clocks:
+    return Clocks(redis_bench.client, Keys(PREFIX))
+
+
+def test_each_worker_reports_what_it_has(clocks: Clocks, redis_bench: RedisBench) -> None:
+    clocks.tell("a@x", lambda: ("d1", 3, 60.0, ""))
+    clocks.tell("b@x", lambda: ("d2", 4, 0.0, "it is no UTF-8 text"))
+    clocks.tell("beat@x")
+    told = clocks.inventories()
+    assert list(told) == ["a@x", "b@x"]
+    assert redis_bench.now() - 120_000 < told["a@x"].read_at <= redis_bench.now() - 60_000
+    assert told["a@x"] == Held("d1", 3, told["a@x"].read_at)
+    assert told["b@x"] == Held("d2", 4, told["b@x"].read_at, "it is no UTF-8 text")
+    assert set(clocks.all()) == {"a@x", "b@x", "beat@x"}
+
+
+def test_a_worker_that_is_silent_is_forgotten(clocks: Clocks, monkeypatch: pytest.MonkeyPatch) -> None:
+    clocks.tell("a@x", lambda: ("d1", 3, 0.0, ""))
+    monkeypatch.setattr(module, "FORGOTTEN", -2_000)
+    assert clocks.inventories() == {}
