@@ -10,7 +10,7 @@ from producer.broker import Broker
 from producer.defaults import default_settings
 from producer.link import Link
 from producer.naming import parse_note, whoami
-from producer.stuck import Stuck, stuck
+from producer.stuck import Stuck, stuck, with_unreadable
 from worker.inventory import Inventory, LiveInventory
 from worker.operation import model
 from worker.operation.errors import InvalidInput
@@ -145,7 +145,11 @@ class OperatorClient:
         """Return the operations that need a person, oldest first, with why. Raises StoreUnavailable."""
         now = self.now()
         found = ((each, stuck(each, now)) for each in self._link.unended())
-        needy = [(each, why) for each, why in found if why is not None]
+        needy = [
+            (each, with_unreadable(why, self._link.store.steps(each.id)))
+            for each, why in found
+            if why is not None
+        ]
         return tuple(sorted(needy, key=lambda pair: pair[0].created_at))
 
     def examine(self) -> Iterator[Finding]:

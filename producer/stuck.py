@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
-from producer.wording import named
-from worker.operation.model import Millis, Operation
+from producer.wording import NAMED, named
+from worker.operation.answer import Trouble
+from worker.operation.model import Millis, Operation, Step, Undo
 from worker.operation.states import State
 
 UNSWEPT = 60_000
@@ -23,6 +25,18 @@ class Stuck:
     why: str
     advice: tuple[str, ...]
     """One thing each, the one to try first first."""
+
+
+def with_unreadable(found: Stuck, steps: Iterable[Step]) -> Stuck:
+    """Say first of hosts that answer, but not in a way that can be read: mending them is another matter."""
+    advice = tuple(
+        f"lockstep probe {step.host}  # it answers, but not so that it can be read ({step.reason}): "
+        "mend what it, or a proxy before it, sends; until then it counts as giving no answer"
+        for step in steps
+        if step.reason and f"{Trouble.UNREADABLE}: " in step.reason
+        if step.undo is Undo.NEEDED or step.open_attempts
+    )
+    return replace(found, advice=(*advice[:NAMED], *found.advice))
 
 
 def stuck(operation: Operation, now: Millis) -> Stuck | None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from http.client import HTTPException
+from http.client import BadStatusLine, HTTPException, IncompleteRead, LineTooLong, RemoteDisconnected
 from pathlib import Path
 
 import requests
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import DecodeError, HTTPError
+from urllib3.exceptions import IncompleteRead as UrllibIncompleteRead
 
 from worker.clock import SystemClock
 from worker.operation.answer import (
@@ -25,9 +26,10 @@ from worker.operation.answer import (
 )
 from worker.operation.host import Host
 from worker.operation.model import Action, AttemptId, GroupId
+from worker.operation.names import show
 from worker.operation.ports import Clock, Stopping
 from worker.settings import Settings
-from worker.transport import Call, CallInProgress, Request, TooLate, carrier
+from worker.transport import Answer, Call, CallInProgress, Request, ShortBody, TooLate, carrier
 
 
 def never() -> bool:
@@ -95,11 +97,14 @@ class HostClient:
             with CallInProgress(call):
                 answer = carrier.get()(request)
                 if not call.expired:
-                    return Reply(answer.status, answer.body, _retry_after(answer.headers.get("Retry-After")))
+                    return _reply(answer)
         except TooLate:
             return NoReply(Trouble.TOO_LATE, "the time to send had passed")
         except (requests.RequestException, HTTPError, HTTPException, OSError, ValueError) as error:
             if not call.expired:
+                flaw = _flaw(error) if call.sent else None
+                if flaw is not None:
+                    return NoReply(Trouble.UNREADABLE, flaw)
                 return NoReply(Trouble.LOST if call.sent else Trouble.NOT_SENT, _kind(error, sent=call.sent))
         return NoReply(Trouble.LOST, "the call took longer than call_timeout")
 
@@ -117,6 +122,44 @@ def _retry_after(value: str | None) -> float | None:
     return float(value.strip()[:9])
 
 
+def _reply(answer: Answer) -> Reply:
+    encoding = answer.headers.get("Content-Encoding")
+    flaw = None
+    if answer.body and encoding and encoding.strip().lower() != "identity":
+        flaw = f"the body is encoded ({show(encoding.strip())}), which was not asked for"
+    return Reply(answer.status, answer.body, _retry_after(answer.headers.get("Retry-After")), flaw)
+
+
+def _flaw(error: BaseException) -> str | None:
+    """Say why an answer cannot be read; None if the error says that none came."""
+    for each in _causes(error):
+        match each:
+            case RemoteDisconnected():
+                return None
+            case IncompleteRead() | UrllibIncompleteRead():
+                return "the body is shorter than its Content-Length, or its chunks, say"
+            case ShortBody():
+                return "the body stood still before the end that its Content-Length gives"
+            case LineTooLong():
+                return "a header is longer than 64 KiB"
+            case BadStatusLine():
+                return "it is no HTTP"
+            case HTTPException() if "headers" in str(each):
+                return "it has more than 100 headers"
+            case DecodeError():
+                return "the body is encoded, which was not asked for, and not as it says"
+    return None
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    seen: BaseException | None = error
+    while seen is not None:
+        yield seen
+        reason = seen.args[0] if seen.args else None
+        inner = getattr(reason, "reason", reason)
+        seen = inner if isinstance(inner, BaseException) else seen.__cause__ or seen.__context__
+
+
 def _kind(error: BaseException, *, sent: bool) -> str:
     """A few words for an exception; the texts of requests and urllib3 hold object addresses."""
     names = {
@@ -131,13 +174,8 @@ def _kind(error: BaseException, *, sent: bool) -> str:
         "ConnectionRefusedError": "connection refused",
         "ConnectionResetError": "connection reset",
         "RemoteDisconnected": "closed without a whole answer",
-        "IncompleteRead": "answer cut short",
     }
     found = "connection error"
-    seen: BaseException | None = error
-    while seen is not None:
-        found = names.get(type(seen).__name__, found)
-        reason = seen.args[0] if seen.args else None
-        inner = getattr(reason, "reason", reason)
-        seen = inner if isinstance(inner, BaseException) else seen.__cause__ or seen.__context__
+    for each in _causes(error):
+        found = names.get(type(each).__name__, found)
     return found

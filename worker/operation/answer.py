@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 from dataclasses import dataclass
 from enum import StrEnum
@@ -18,6 +19,8 @@ class Trouble(StrEnum):
     """The `send_by` guard stopped the write before its first byte."""
     LOST = "answer lost"
     """Write or read time-out, reset, EOF: the request may have arrived."""
+    UNREADABLE = "unreadable"
+    """An answer came, and cannot be read: no HTTP, too many headers, a body not as long as it says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +31,8 @@ class Reply:
     body: bytes | None = b""
     retry_after: float | None = None
     """Seconds, from the Retry-After header."""
+    flaw: str | None = None
+    """Why the body cannot be read, if the headers tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,14 +107,15 @@ def classify_write(action: Action, group: GroupId, said: Reply | NoReply) -> Wri
     """Tell whether a write was applied, from what came back; anything not in the table is unknown."""
     if isinstance(said, NoReply):
         text = f"{said.trouble}: {said.detail}"
-        lost = said.trouble is Trouble.LOST
+        lost = said.trouble in (Trouble.LOST, Trouble.UNREADABLE)
         return WriteAnswer(Wrote.UNKNOWN if lost else Wrote.NOT_APPLIED, text)
     status = said.status
     text = str(status)
     if status == SUCCESS[action]:
-        if _names_no_other(group, said.body):
+        if said.flaw is None and _names_no_other(group, said.body):
             return WriteAnswer(Wrote.APPLIED, text)
-        return WriteAnswer(Wrote.UNKNOWN, f"{text} with an unexpected body")
+        flaw = said.flaw or "the body is not that of the group"
+        return WriteAnswer(Wrote.UNKNOWN, f"{text}, {Trouble.UNREADABLE}: {flaw}")
     if status in CONTESTED[action]:
         return WriteAnswer(Wrote.CONTESTED, text)
     if status in REFUSED[action]:
@@ -122,9 +128,9 @@ def classify_write(action: Action, group: GroupId, said: Reply | NoReply) -> Wri
 def classify_probe(group: GroupId, said: Reply | NoReply) -> ProbeAnswer:
     """Tell what a GET showed; anything but a 404 or a readable 200 for this very group is no information."""
     if isinstance(said, NoReply):
-        return ProbeAnswer(
-            Probed.NO_INFORMATION, f"{said.trouble}: {said.detail}", replied=False, usable=False
-        )
+        replied = said.trouble is Trouble.UNREADABLE
+        text = f"{said.trouble}: {said.detail}"
+        return ProbeAnswer(Probed.NO_INFORMATION, text, replied=replied, usable=False)
     status = said.status
     text = str(status)
     if status == 404:
@@ -132,10 +138,10 @@ def classify_probe(group: GroupId, said: Reply | NoReply) -> ProbeAnswer:
     if status == 200:
         if said.body is None:
             return ProbeAnswer(Probed.OVERSIZED, f"{text} with a body over the size cap")
-        body = _body_of(group, said.body)
-        if body is None:
-            return ProbeAnswer(Probed.NO_INFORMATION, f"{text} with an unreadable body or another id")
-        return ProbeAnswer(Probed.SEEN, text, Seen(Presence.PRESENT, body))
+        flaw = said.flaw or _flaw_in(group, said.body)
+        if flaw is not None:
+            return ProbeAnswer(Probed.NO_INFORMATION, f"{text}, {Trouble.UNREADABLE}: {flaw}", usable=False)
+        return ProbeAnswer(Probed.SEEN, text, Seen(Presence.PRESENT, said.body.decode()))
     if status in (408, 429) or 500 <= status < 600:
         return ProbeAnswer(Probed.NO_INFORMATION, text, retry_after=_wait(said))
     return ProbeAnswer(Probed.MISCONFIGURED, text)
@@ -157,10 +163,16 @@ def _names_no_other(group: GroupId, body: bytes | None) -> bool:
     return not (isinstance(parsed, dict) and parsed.get("groupId", group) != group)
 
 
-def _body_of(group: GroupId, body: bytes) -> str | None:
+def _flaw_in(group: GroupId, body: bytes) -> str | None:
+    """Say why a body is not that of the group; None if it is."""
+    if body.startswith((codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "the body begins with a byte order mark, and JSON has none"
     try:
-        text = body.decode("utf-8")
-        parsed = json.loads(text)
+        parsed = json.loads(body.decode("utf-8"))
+    except UnicodeDecodeError:
+        return "the body is not UTF-8"
     except (ValueError, RecursionError):
-        return None
-    return text if isinstance(parsed, dict) and parsed.get("groupId") == group else None
+        return "the body is no JSON, or was cut off by a wrong Content-Length"
+    if not isinstance(parsed, dict):
+        return "the body is no JSON object"
+    return None if parsed.get("groupId") == group else "the body is that of another id"

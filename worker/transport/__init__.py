@@ -3,10 +3,10 @@
 from contextvars import ContextVar
 
 from worker.transport import pooled
-from worker.transport.exchange import Answer, Exchange, Request
+from worker.transport.exchange import Answer, Exchange, Request, ShortBody
 from worker.transport.guard import Call, CallInProgress, TooLate
 
 carrier: ContextVar[Exchange] = ContextVar("carrier", default=pooled.exchange)
 """What carries the calls that are made in this context."""
 
-__all__ = ["Answer", "Call", "CallInProgress", "Exchange", "Request", "TooLate", "carrier"]
+__all__ = ["Answer", "Call", "CallInProgress", "Exchange", "Request", "ShortBody", "TooLate", "carrier"]

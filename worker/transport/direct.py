@@ -17,7 +17,7 @@ from urllib.parse import SplitResult, urlsplit
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
 from worker.forks import renew_in_children
-from worker.transport.exchange import HEADERS, Answer, Request
+from worker.transport.exchange import HEADERS, Answer, Request, ShortBody
 from worker.transport.guard import WholeResponse, answered, before_sending
 
 IDLE = 256
@@ -111,7 +111,10 @@ def exchange(request: Request) -> Answer:
         connection.begin(request)
         connection.request(request.method, url.path, request.body, {**HEADERS, **request.headers})
         response = connection.getresponse()
-        body = response.read(request.most + 1)
+        try:
+            body = response.read(request.most + 1)
+        except TimeoutError as error:
+            raise ShortBody from error
         whole = len(body) <= request.most
         if whole and response.length:
             raise http.client.IncompleteRead(body, response.length)

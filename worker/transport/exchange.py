@@ -26,6 +26,10 @@ class Request:
     """Bytes of the answer's body that are read; a longer one is given up."""
 
 
+class ShortBody(OSError):
+    """The answer's head came, and its body did not within the read time-out."""
+
+
 class Headers(Protocol):
     """The headers of an answer, looked up without regard to case."""
 

@@ -9,9 +9,10 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import ReadTimeoutError
 
 from worker.forks import leave_to_parent, renew_in_children
-from worker.transport.exchange import HEADERS, Answer, Request
+from worker.transport.exchange import HEADERS, Answer, Request, ShortBody
 from worker.transport.guard import WholeResponse, before_sending
 
 POOLED_HOSTS = 64
@@ -80,11 +81,16 @@ def exchange(request: Request) -> Answer:
         stream=True,
     ) as response:
         body: bytearray | None = bytearray()
-        for chunk in response.iter_content(CHUNK):
-            body += chunk
-            if len(body) > request.most:
-                body = None
-                break
+        try:
+            for chunk in response.iter_content(CHUNK):
+                body += chunk
+                if len(body) > request.most:
+                    body = None
+                    break
+        except requests.ConnectionError as error:
+            if error.args and isinstance(error.args[0], ReadTimeoutError):
+                raise ShortBody from error
+            raise
         return Answer(response.status_code, None if body is None else bytes(body), response.headers)
 
 

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from producer.stuck import SLOW, UNSWEPT, stuck
+from producer.stuck import SLOW, UNSWEPT, stuck, with_unreadable
 from tests.unit.producer.samples import OPERATION
-from worker.operation.model import HostName, Millis, Operation
+from worker.operation.model import HostName, Millis, Operation, Step, Undo
 from worker.operation.states import State
 
 DECIDED = Millis(OPERATION.created_at + 1000)
@@ -62,3 +62,18 @@ def test_settling_is_waited_for(operation: Operation) -> None:
 def test_what_has_ended_needs_nobody(operation: Operation) -> None:
     ended = replace(operation, ended=True)
     assert stuck(ended, at(DECIDED + 10**12)) is None
+
+
+def test_a_host_whose_answers_cannot_be_read_is_to_be_mended() -> None:
+    found = stuck(STALLED, DECIDED)
+    assert found is not None
+    why = 'GET 200, unreadable: the body is encoded ("gzip"), which was not asked for'
+    steps = [
+        Step(HostName("node1"), undo=Undo.NEEDED, reason="GET not sent: connection refused"),
+        Step(HostName("node2"), undo=Undo.RESTORED, reason=why),
+        Step(HostName("node3"), undo=Undo.NEEDED, reason=why),
+    ]
+    first, *others = with_unreadable(found, steps).advice
+    assert first.startswith("lockstep probe node3  # it answers, but not so that it can be read (GET 200, ")
+    assert tuple(others) == found.advice
+    assert with_unreadable(found, steps[:2]) == found
