@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from producer.accepting import accept
+from producer.accepting import accept, never
 from producer.handle import Operation
 from producer.history import Filter, search
 from producer.link import gone, unknown
@@ -183,6 +183,7 @@ class ClusterClient(OperatorClient):
         deadline: object,
         retries: object,
         preflight: bool,
+        stopped: Callable[[], bool] = never,
     ) -> Operation:
         request = self._request(action, group_id, hosts, operation_id, deadline, retries)
         if preflight and (operation_id is None or self._link.store.operation(request.id) is None):
@@ -192,7 +193,7 @@ class ClusterClient(OperatorClient):
             refuse_paused(self._link.pauses.all(), request.hosts)
             chosen = self.inventory.select(host.name for host in request.hosts)
             require_answers(chosen, request.group, self.settings)
-        existing = accept(self._link, request) is Accepted.EXISTING
+        existing = accept(self._link, request, stopped) is Accepted.EXISTING
         # A random id that exists is our own: the answer was lost, and the connection's retry sent it again.
         ours = operation_id is None or not existing
         return Operation(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, cast
 
 import redis
 from redis.backoff import NoBackoff
+from redis.client import PubSub
 from redis.retry import Retry
 
 from worker.forks import leave_to_parent, renew_in_children
@@ -27,8 +28,6 @@ from worker.store.redis import RedisStore
 from worker.store.spells import Spells
 
 if TYPE_CHECKING:
-    from redis.client import PubSub
-
     from producer.doctor import RedisFacts
     from producer.history import Brief, Filter
 
@@ -195,13 +194,47 @@ class Link:
         return Events(self._pubsub, self.keys.events(operation))
 
     def _pubsub(self) -> PubSub:
-        made: PubSub = self._subscriber.pubsub()  # type: ignore[no-untyped-call]
-        return made
+        return _Subscription(self._subscriber.connection_pool)
 
     def close(self) -> None:
-        """Close every connection."""
+        """Close every connection; those of calls under way, which other threads make, after their answers."""
         for each in (self._client, self._brief, self._subscriber):
-            each.close()
+            each.connection_pool.close()
+
+
+class _Flag:
+    """What redis-py needs of an event, without the lock that an interrupt can leave held: closing waits for
+    that, and so does whatever destroys a subscription. One thread uses it.
+    """
+
+    def __init__(self) -> None:
+        self._set = False
+
+    def is_set(self) -> bool:
+        return self._set
+
+    def set(self) -> None:
+        self._set = True
+
+    def clear(self) -> None:
+        self._set = False
+
+    def wait(self, timeout: float | None = None) -> bool:
+        if not self._set:
+            time.sleep(timeout or 0.0)
+        return self._set
+
+
+class _Subscription(PubSub):
+    """redis-py's, with such a flag from the beginning."""
+
+    @property
+    def subscribed_event(self) -> threading.Event:
+        return cast(threading.Event, self.__dict__.setdefault("flag", _Flag()))
+
+    @subscribed_event.setter
+    def subscribed_event(self, _: threading.Event) -> None:
+        """Keep the flag."""
 
 
 class Events:
@@ -220,9 +253,6 @@ class Events:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is not None and not issubclass(kind, Exception):
-            # An interrupt can leave the lock of redis-py's event held, and closing waits for that lock.
-            self._pubsub.subscribed_event = threading.Event()
         self._drop()
 
     def subscribe(self) -> None:

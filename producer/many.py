@@ -6,11 +6,14 @@ import hashlib
 import json
 import re
 import threading
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+import time
+from collections import deque
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
+from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
+from producer.accepting import Withdrawn
 from worker.operation.errors import InvalidInput, LockstepError, WaitTimeout
 from worker.operation.model import Action, GroupId, HostName, OperationId
 from worker.operation.names import parse_group_id, parse_operation_id, show
@@ -24,6 +27,8 @@ AT_ONCE = 8
 """Groups at the same time; each is sent to all of its hosts at once."""
 LOOK_UP = 1.0
 """Seconds after which a wait looks whether the run was stopped."""
+STOPS_WITHIN = 1.5
+"""Seconds for which a stopped run waits for what is under way: a frozen Redis would keep it longer."""
 RUN_LENGTH = 80
 """Characters of a run's id, which leaves room for the rest of its operations' ids."""
 _WISHES = re.compile(r"^(present|absent)[ \t]*:", re.MULTILINE)
@@ -79,20 +84,20 @@ def operation_id(run: str, wish: Wish, hosts: Sequence[HostName]) -> OperationId
 
 def apply(
     client: ClusterClient, run: str, wishes: Sequence[Wish], hosts: Sequence[HostName], at_once: int = AT_ONCE
-) -> Iterator[Came]:
+) -> Generator[Came]:
     """Fulfil the wishes, so many at a time, and yield each as it is done; closing it starts no more.
 
-    What a run of the same id has started is not started again: its outcome is told.
+    What a run of the same id has started is not started again: its outcome is told. Closing takes
+    `STOPS_WITHIN` seconds at most; a request that is on its way to Redis then may still be accepted.
     """
     stopped = threading.Event()
+    left = deque(wishes)
+    told: SimpleQueue[Came | BaseException] = SimpleQueue()
 
     def fulfil(wish: Wish) -> Came | None:
         key = operation_id(run, wish, hosts)
-        if stopped.is_set():
-            return None
-        start = client.create_group if wish.action is Action.CREATE else client.delete_group
         try:
-            operation = start(wish.group, hosts, operation_id=key)
+            operation = client._start(wish.action, wish.group, hosts, key, None, None, False, stopped.is_set)
             while not stopped.is_set():
                 try:
                     result = operation.wait(LOOK_UP)
@@ -101,16 +106,38 @@ def apply(
                 return Came(wish, key, result.state, result.reason)
         except LockstepError as error:
             return Came(wish, key, None, str(error))
+        except Withdrawn:
+            pass
         return None
 
-    pool = ThreadPoolExecutor(at_once, thread_name_prefix="lockstep")
+    def work() -> None:
+        while not stopped.is_set() and left:
+            try:
+                wish = left.popleft()
+            except IndexError:
+                return  # another thread was faster
+            try:
+                if (came := fulfil(wish)) is not None:
+                    told.put(came)
+            except BaseException as error:  # noqa: BLE001 - whoever iterates gets it
+                told.put(error)
+
+    # No pool: a process would wait for its threads before it ends, however long Redis keeps them.
+    threads = [threading.Thread(target=work, name=f"lockstep-{n}", daemon=True) for n in range(at_once)]
     try:
-        for done in as_completed([pool.submit(fulfil, wish) for wish in wishes]):
-            if (came := done.result()) is not None:
-                yield came
+        for thread in threads[: len(wishes)]:
+            thread.start()
+        for _ in wishes:
+            came = told.get()
+            if isinstance(came, BaseException):
+                raise came
+            yield came
     finally:
         stopped.set()
-        pool.shutdown(cancel_futures=True)
+        ends = time.monotonic() + STOPS_WITHIN
+        for thread in threads[: len(wishes)]:
+            if thread.is_alive():
+                thread.join(max(0.0, ends - time.monotonic()))
 
 
 def _from_lines(text: str) -> Iterator[tuple[Action, object]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import random
+import sys
 import threading
 import time
 from typing import Any
@@ -33,6 +34,7 @@ class _Modest(Mixed):  # type: ignore[misc]
     """What is mixed into a pool of redis-py."""
 
     patience = PATIENCE
+    _closed = False
     _closing: threading.Timer | None = None
 
     def get_connection(self, *args: Any, **options: Any) -> Any:
@@ -40,6 +42,7 @@ class _Modest(Mixed):  # type: ignore[misc]
 
         Raises redis-py's ConnectionError when the patience is over.
         """
+        self._closed = False
         ends = time.monotonic() + self.patience
         full = False
         while True:
@@ -56,12 +59,24 @@ class _Modest(Mixed):  # type: ignore[misc]
             time.sleep(random.uniform(0.02, 0.1) if not full else random.uniform(0.1, 0.5))
 
     def release(self, connection: Any) -> None:
-        """Take a connection back; it is closed if nobody uses it for a while."""
+        """Take a connection back; it is closed if unused for a while, or if it must not be used again.
+
+        A call that was interrupted between sending and reading leaves an answer behind, which the next to
+        take the connection would read as its own.
+        """
+        error = sys.exc_info()[1]
+        if self._closed or not (error is None or isinstance(error, redis.ResponseError)):
+            connection.disconnect()
         connection.idle_since = time.monotonic()
         super().release(connection)
         with self._lock:
             if self._closing is None and self._available_connections:
                 self._close_later(IDLE)
+
+    def close(self) -> None:
+        """Close what is idle now, and what is in use once it is given back."""
+        self._closed = True
+        self.disconnect(inuse_connections=False)
 
     def start_anew(self) -> None:
         """Be empty in a forked child, which has no thread that closes anything."""

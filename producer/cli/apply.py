@@ -6,7 +6,7 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import IO, TYPE_CHECKING
 
 import click
@@ -75,8 +75,11 @@ def apply(
     session.going_on = f"what was started goes on; the same command with --resume {run} does the rest"
     note(f"run {run}: {counted(len(wishes), 'group')}")
     states: Counter[str] = Counter()
-    with _progress(len(wishes), quiet=as_json) as advance:
-        for came in run_all(client, run, wishes, hosts, at_once):
+    with (
+        _progress(len(wishes), quiet=as_json) as advance,
+        closing(run_all(client, run, wishes, hosts, at_once)) as each,
+    ):
+        for came in each:
             states[came.state or "not started"] += 1
             _tell(came, as_json)
             advance()

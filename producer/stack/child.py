@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from producer.stack.guard import LAUNCH, Guard
+from producer.stack.guard import Guard
 
 START_TIMEOUT = 30.0
 """Seconds for a child to be ready; it takes two at most, but a busy machine takes its time."""
@@ -58,6 +58,7 @@ class Child:
         self._own_guard = guard is None
         self._guard = guard or Guard()
         self._process: subprocess.Popen[bytes] | None = None
+        self._number = ""
         self._log_start = 0
 
     def ready(self) -> bool:
@@ -78,7 +79,7 @@ class Child:
             return False
         if self._process.poll() is None:
             return True
-        self._guard.forget(self._process.pid)
+        self._guard.forget(self._number)
         return False
 
     @property
@@ -98,8 +99,9 @@ class Child:
             return
         with self.log.open("ab") as log:
             self._log_start = log.tell()
+            self._number, prefix = self._guard.launch()
             self._process = subprocess.Popen(
-                [*LAUNCH, *self.command],
+                [*prefix, *self.command],
                 stdin=self._guard.pipe,
                 stdout=log,
                 stderr=subprocess.STDOUT,

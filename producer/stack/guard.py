@@ -11,6 +11,7 @@ The same file is both ends: run as a script it is the guard, and then it imports
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import shutil
 import signal
@@ -21,8 +22,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
-LAUNCH = ("/bin/sh", "-c", 'echo "+$$" >&0 && exec "$@" </dev/null', "lockstep")
-"""What a child's command is prefixed with; its standard input must be the pipe. No guard, no child."""
+LAUNCH = ("/bin/sh", "-c", 'echo "+$0 $$" >&0 && exec "$@" </dev/null')
+"""What a child's command is prefixed with, and then a number that no other child of this guard has; its
+standard input must be the pipe. No guard, no child."""
 
 LAST_WAIT = 1.0
 """Seconds to wait for killed processes to be gone: they are at once, but some systems reap orphans late,
@@ -45,6 +47,20 @@ class Guard:
             cwd="/",
             bufsize=0,
         )
+        self._numbers = itertools.count()
+        from worker.forks import renew_in_children
+
+        renew_in_children(self)
+
+    def start_anew(self) -> None:
+        """Let go of the pipe in a forked child: the guard could not see that the owner is gone."""
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+
+    def launch(self) -> tuple[str, list[str]]:
+        """Return a child's number, for `forget`, and what its command is prefixed with."""
+        number = str(next(self._numbers))
+        return number, [*LAUNCH, number]
 
     @property
     def pipe(self) -> int:
@@ -52,10 +68,13 @@ class Guard:
         assert self._process.stdin is not None
         return self._process.stdin.fileno()
 
-    def forget(self, pid: int) -> None:
-        """Tell that a child is gone, so that its pid is not killed when somebody else has it."""
+    def forget(self, number: str) -> None:
+        """Tell that a child is gone, so that its pid is not killed when somebody else has it.
+
+        It is told by its number, for that somebody may be another child.
+        """
         with contextlib.suppress(OSError, ValueError):
-            os.write(self.pipe, f"-{pid}\n".encode())
+            os.write(self.pipe, f"-{number}\n".encode())
 
     def close(self) -> None:
         """Kill the children that are left, remove the paths, and return when that is done."""
@@ -84,16 +103,16 @@ def main() -> None:
 
 
 def listen(pipe: BinaryIO) -> set[int]:
-    """Follow the reports until the pipe closes; return the pids that were not reported gone."""
-    alive: set[int] = set()
+    """Follow the reports until the pipe closes; return the pids of children not reported gone."""
+    alive: dict[bytes, int] = {}
     for line in pipe:
         with contextlib.suppress(ValueError):
-            pid = int(line[1:])
+            number, _, pid = line[1:].strip().partition(b" ")
             if line.startswith(b"+"):
-                alive.add(pid)
+                alive[number] = int(pid)
             else:
-                alive.discard(pid)
-    return alive
+                alive.pop(number, None)
+    return set(alive.values())
 
 
 def wait_until_gone(pids: Iterable[int]) -> None:

@@ -29,10 +29,11 @@ class Publication:
         self.path: Path = discovery_file()
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.lock = os.open(self.path.parent, os.O_RDONLY)
+        self._held = [self.lock]
         deadline = time.monotonic() + PATIENCE
         while not self._locked():
             if time.monotonic() > deadline:
-                os.close(self.lock)
+                self._let_go()
                 raise AlreadyRunning(already_running())
             time.sleep(0.01)
         self.path.unlink(missing_ok=True)
@@ -46,8 +47,16 @@ class Publication:
     def withdraw(self) -> None:
         """Remove the file and let go of the lock; the guard's hold on it ends with the guard."""
         self.path.unlink(missing_ok=True)
-        with contextlib.suppress(OSError):
-            os.close(self.lock)
+        self._let_go()
+
+    def leave(self) -> None:
+        """Let go of the lock alone, in a forked child: its parent holds it."""
+        self._let_go()
+
+    def _let_go(self) -> None:
+        # Once, whichever signal comes in between: the number may be another file's by then.
+        with contextlib.suppress(IndexError):
+            os.close(self._held.pop())
 
     def _locked(self) -> bool:
         try:

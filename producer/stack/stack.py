@@ -20,6 +20,7 @@ from producer.stack.publish import Publication
 from producer.stack.redis_server import RedisServer
 from producer.stack.roles import Flower, Role, beat, worker
 from producer.stack.supervisor import Supervisor
+from worker.forks import renew_in_children
 
 PREFIX = "LOCKSTEP_"
 C = TypeVar("C", bound=Child)
@@ -76,6 +77,14 @@ class Stack:
         self._guard: Guard | None = None
         self._supervisor: Supervisor | None = None
         self._publication: Publication | None = None
+        renew_in_children(self)
+
+    def start_anew(self) -> None:
+        """Own nothing in a forked child: what runs is its parent's."""
+        if self._publication is not None:
+            self._publication.leave()
+        self._children, self._lock = {}, threading.RLock()
+        self._guard = self._supervisor = self._publication = None
 
     @property
     def redis_url(self) -> str:

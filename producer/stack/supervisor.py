@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -17,6 +18,9 @@ LONGEST_DELAY = 5.0
 """Seconds before a restart: at once for an accident, slower for a child that ends again and again."""
 STEADY = 10.0
 """Seconds after which a child that ran counts as well again."""
+
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -52,8 +56,11 @@ class Supervisor:
     def _run(self) -> None:
         while not self._done.wait(LOOK_EVERY):
             for patient in self._patients:
-                with self._lock:
-                    self._look(patient, time.monotonic())
+                try:
+                    with self._lock:
+                        self._look(patient, time.monotonic())
+                except Exception:  # of whoever hears of it, for example: the children need looking after
+                    log.exception("while looking after %s", patient.child.name)
 
     def _look(self, patient: Patient, now: float) -> None:
         child = patient.child

@@ -155,6 +155,7 @@ def test_what_is_gone_is_not_made_anew() -> None:
         def start_anew(self) -> None:
             self.anew += 1
 
+    gc.collect()
     before = len(forks._shared)
     kept, gone = Mine(), Mine()
     assert len(forks._shared) == before + 2

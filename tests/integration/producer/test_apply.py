@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from producer import ClusterClient
+from producer.handle import Operation
 from producer.many import operation_id, parse_wishes
+from producer.stack.redis_server import RedisServer
 from tests.integration.producer.conftest import Run
 from tests.integration.producer.hand import PATIENCE, Hand
 from tests.integration.producer.test_cli_process import start
 from tests.waiting import eventually
+from worker.settings import load_settings
 
 WANTED = "present: [team-a, team-b]\nabsent: [team-c]\n"
 
@@ -153,3 +159,45 @@ def test_an_interrupt_says_how_to_go_on(cluster: ClusterClient, tmp_path: Path) 
         "interrupted: what was started goes on; the same command with --resume mine does the rest"
     )
     assert all(each.decision is None for each in cluster.operations())
+
+
+def waited_for(hand: Hand, operation: Operation) -> bool:
+    return hand.subscribers(operation.id) == 1
+
+
+def test_an_interrupt_starts_nothing_more_and_ends_soon(
+    cluster: ClusterClient, hand: Hand, tmp_path: Path
+) -> None:
+    """Its groups are busy: were they waited for, each would be accepted as soon as it is free."""
+    busy = [cluster.create_group(f"team-{n}") for n in range(3)]
+    file = tmp_path / "groups.txt"
+    file.write_text("".join(f"{each.group}\n" for each in busy))
+    with start("apply", str(file), "--resume", "mine") as process:
+        for each in busy:
+            eventually(partial(waited_for, hand, each), "the run waits for the group")
+        process.send_signal(signal.SIGINT)
+        told = time.monotonic()
+        for each in busy:
+            hand.commit(each)
+        process.communicate(timeout=PATIENCE)
+    assert process.returncode == 130
+    assert time.monotonic() - told < 10
+    assert len(cluster.operations()) == len(busy)
+
+
+def test_an_interrupt_ends_a_run_though_redis_is_frozen(
+    own_redis: RedisServer, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("LOCKSTEP_REDIS_URL", own_redis.url)
+    monkeypatch.setenv("LOCKSTEP_REDIS_TIMEOUT", "60")
+    file = tmp_path / "groups.txt"
+    file.write_text("team-a\nteam-b\n")
+    with ClusterClient(load_settings()) as cluster, start("apply", str(file)) as process:
+        eventually(lambda: len(cluster.operations()) == 2, "the run waits")
+        os.kill(own_redis.pid, signal.SIGSTOP)
+        try:
+            process.send_signal(signal.SIGINT)
+            process.communicate(timeout=30)
+        finally:
+            os.kill(own_redis.pid, signal.SIGCONT)
+    assert process.returncode == 130

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -288,36 +287,6 @@ def test_a_redis_lost_between_two_readings_prolongs_the_wait(
     hand.commit(operation)
 
     assert operation.wait(PATIENCE).committed
-
-
-class InterruptedEvent(threading.Event):
-    """What Python leaves of an event when an interrupt comes as its lock was taken: the lock stays held."""
-
-    _cond: threading.Condition
-
-    def set(self) -> None:
-        self._cond.acquire()
-        raise KeyboardInterrupt
-
-
-def test_an_interrupt_ends_a_wait_wherever_it_comes(
-    operation: Operation, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pubsub = operation._link._subscriber.pubsub()  # type: ignore[no-untyped-call]
-    pubsub.subscribed_event = InterruptedEvent()
-    monkeypatch.setattr(operation._link._subscriber, "pubsub", lambda: pubsub)
-    heard: list[BaseException] = []
-
-    def interrupted() -> None:
-        try:
-            operation.wait()
-        except KeyboardInterrupt as error:
-            heard.append(error)
-
-    waiting = threading.Thread(target=interrupted, daemon=True)
-    waiting.start()
-    waiting.join(PATIENCE)
-    assert len(heard) == 1
 
 
 def test_a_result_is_plain_data(operation: Operation, hand: Hand) -> None:
