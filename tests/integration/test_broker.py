@@ -16,6 +16,7 @@ from kombu.transport import redis as kombu_redis
 from kombu.transport.redis import Transport as Stock
 
 from producer.stack.redis_server import RedisServer
+from tests.waiting import eventually
 from worker.broker.transport import Transport
 from worker.celery import make_app
 from worker.settings import Settings
@@ -324,6 +325,29 @@ def test_what_only_redis_can_read_is_dropped_as_with_kombu(connect: Open, kept: 
     reader.channel.close()
     assert sorted(waiting(kept)) == [0, 2, 3]
     assert not noted(kept)
+
+
+def test_what_killed_processes_left_in_the_tables_of_events_goes_at_the_next_start(
+    connect: Open, kept: redis.Redis
+) -> None:
+    tables = [f"{PREFIX}_kombu.binding{part}.celeryev" for part in ("", "_permanent")]
+    for table in tables:
+        kept.sadd(table, "worker.#::celeryev.a-dead-one")
+    connection = connect()
+    events = Exchange("celeryev", type="fanout")
+    queue = Queue("celeryev.mine", events, routing_key="worker.#", auto_delete=True, expires=60)
+    heard: list[Any] = []
+    with Consumer(connection.channel(), [queue], on_message=heard.append, no_ack=True):
+        assert kept.exists(*tables) == 0
+        publisher = connection.Producer()
+
+        def hears() -> bool:
+            publisher.publish({"n": 1}, exchange=events, routing_key="worker.heartbeat")
+            connection.drain_events(timeout=10)  # at first that it has subscribed
+            return bool(heard)
+
+        eventually(hears, "it hears without a table")
+    assert kept.exists(*tables) == 0
 
 
 def test_clients_are_made_once(connect: Open) -> None:

@@ -6,6 +6,7 @@ on them.
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any, ClassVar
 
 from celery.app import amqp as untyped_amqp
@@ -30,12 +31,17 @@ class Unbound(redis.Channel):  # type: ignore[misc]
     """Keeps no tables of bindings.
 
     Nothing is sent through one here, and whoever may write to them could have messages delivered elsewhere.
+    What killed processes, or older versions, left in a table of those who hear what is published to all goes
+    when the next process binds a queue.
     """
 
     def _queue_bind(self, exchange: str, routing_key: str, pattern: str, queue: str) -> None:
         """Note that a queue hears what is published to all; of others the name is all that is needed."""
         if self.typeof(exchange).type == "fanout":
             self._fanout_queues[queue] = (exchange, routing_key.replace("#", "*"))
+            tables = (self.keyprefix_queue, self.keyprefix_binding_permanent)
+            with self.conn_or_acquire() as client, contextlib.suppress(self.ResponseError):
+                client.delete(*(table % exchange for table in tables))
 
     def maybe_refresh_binding_expiry(self) -> None:
         """Keep nothing alive that is not there."""
