@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
 from http.client import BadStatusLine, HTTPException, IncompleteRead, LineTooLong, RemoteDisconnected
 from pathlib import Path
 
@@ -115,11 +116,16 @@ class HostClient:
         return {"Authorization": f"Bearer {token}"}
 
 
-def _retry_after(value: str | None) -> float | None:
-    """Seconds, or None; the date form is left out, for it would trust the host's clock."""
-    if value is None or not value.strip().isascii() or not value.strip().isdigit():
+def _retry_after(value: str | None, date: str | None) -> float | None:
+    """Seconds, or None. A date is read against the answer's own, so that no clock is trusted."""
+    text = (value or "").strip()
+    if text.isascii() and text.isdigit():
+        return float(text[:9])
+    try:
+        wait = parsedate_to_datetime(text) - parsedate_to_datetime(date or "")
+    except (ValueError, TypeError):  # no date, or one with a time zone and one without
         return None
-    return float(value.strip()[:9])
+    return max(0.0, wait.total_seconds())
 
 
 def _reply(answer: Answer) -> Reply:
@@ -127,7 +133,12 @@ def _reply(answer: Answer) -> Reply:
     flaw = None
     if answer.body and encoding and encoding.strip().lower() != "identity":
         flaw = f"the body is encoded ({show(encoding.strip())}), which was not asked for"
-    return Reply(answer.status, answer.body, _retry_after(answer.headers.get("Retry-After")), flaw)
+    return Reply(
+        answer.status,
+        answer.body,
+        _retry_after(answer.headers.get("Retry-After"), answer.headers.get("Date")),
+        flaw,
+    )
 
 
 def _flaw(error: BaseException) -> str | None:

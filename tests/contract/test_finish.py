@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.contract.bench import LIMITS
 from tests.contract.driver import ABSENT, PRESENT, A, B, Driver
 from worker.operation.model import AttemptState, HostName, OperationId, Outcome, Presence, Seen
 from worker.store.base import Forward, Progress, Verdict
@@ -123,3 +124,30 @@ def test_the_last_answer_of_a_committed_operation_ends_it(create: Driver) -> Non
     create.finish(A, "a1", Verdict.APPLIED)
     assert create.kept().ended
     assert not create.locked()
+
+
+def test_a_contested_write_is_refused_where_nothing_of_ours_may_yet_show(create: Driver) -> None:
+    create.begin(A, "a1")
+    assert create.finish(A, "a1", Verdict.CONTESTED, "409") == Progress(
+        Forward.FAILED, reason="refused (409)"
+    )
+    assert create.step(A).outcome is Outcome.REFUSED
+
+
+def test_while_an_own_write_is_open_a_contested_one_says_nothing(create: Driver) -> None:
+    create.begin(A, "a1")
+    create.finish(A, "a1", Verdict.UNKNOWN, "202")
+    create.begin(A, "a2")
+    assert create.finish(A, "a2", Verdict.CONTESTED, "409") == Progress(Forward.OPEN)
+    assert create.attempt(A, "a2").state is AttemptState.NOT_APPLIED
+    assert create.attempt(A, "a1").state is AttemptState.OPEN
+    assert create.begin(A, "a3", PRESENT).outcome is Outcome.APPLIED
+
+
+def test_once_it_would_be_settled_a_contested_one_is_refused(create: Driver) -> None:
+    create.retries = None
+    create.begin(A, "a1")
+    create.finish(A, "a1", Verdict.UNKNOWN, "202")
+    create.bench.pass_time(LIMITS.send_within + LIMITS.call + LIMITS.settle)
+    create.begin(A, "a2")
+    assert create.finish(A, "a2", Verdict.CONTESTED, "409").next is Forward.FAILED

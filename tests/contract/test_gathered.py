@@ -17,7 +17,7 @@ from worker.store.gathering import Arguments, Gathering, Kind
 from worker.store.redis import RedisStore
 
 T = TypeVar("T")
-HOSTS = tuple(HostName(f"h{n}") for n in range(8))
+HOSTS = tuple(HostName(f"h{n}") for n in range(9))
 SOON = 10.0
 TIMELESS: dict[str, Any] = {
     "created_at": 0,
@@ -126,9 +126,9 @@ def test_a_whole_rollback_gathered_comes_to_what_it_comes_to_one_by_one(
 ) -> None:
     pair = Pair(redis_bench, memory)
     group = pair.real.request().group
-    pair.both(Driver.begin, [(h, f"{h}1", PRESENT if h == HOSTS[0] else ABSENT) for h in HOSTS[:7]])
-    pair.both(Driver.missed, [(HOSTS[7], f"probe {n}") for n in range(2)])
-    pair.both(Driver.begin, [(h, f"{h}1") for h in (HOSTS[1], HOSTS[7], HOSTS[7])])
+    pair.both(Driver.begin, [(h, f"{h}1", PRESENT if h == HOSTS[0] else ABSENT) for h in HOSTS[:-1]])
+    pair.both(Driver.missed, [(HOSTS[-1], f"probe {n}") for n in range(2)])
+    pair.both(Driver.begin, [(h, f"{h}1") for h in (HOSTS[1], HOSTS[-1], HOSTS[-1])])
     verdicts = [*Verdict, Verdict.APPLIED]
     pair.both(Driver.finish, [(h, f"{h}1", v) for h, v in zip(HOSTS[1:], verdicts, strict=True)])
     for each in (pair.real, pair.twin):

@@ -199,7 +199,11 @@ class MemoryStore(AfterDecision):
                     step.before, step.body = record.target, None
                     record.undo.discard(host)
                     self._set_outcome(record, host, step, Outcome.UNCHANGED)
-            case Verdict.REFUSED:
+            case Verdict.CONTESTED if any(
+                self.clock() < each.quiet + self.limits.settle for each in step.open_attempts()
+            ):
+                step.reason = answer
+            case Verdict.REFUSED | Verdict.CONTESTED:
                 self._set_outcome(record, host, step, Outcome.REFUSED, f"refused ({answer})")
             case Verdict.MISDIRECTED:
                 self._set_outcome(record, host, step, Outcome.UNKNOWN, f"misdirected ({answer})")

@@ -11,6 +11,7 @@ import pytest
 import responses
 
 from tests.unit.client import ATTEMPT, URL, G, client, write
+from tests.unit.raw_server import RawServer, serving
 from tests.unit.stub_web import StubWeb, serving_stub
 from worker.operation.answer import Probed, Wrote
 from worker.operation.model import Action, Presence, Seen
@@ -87,7 +88,6 @@ def test_a_success_with_a_strangers_body_is_unknown(web: Web, action: Action, st
         ("9" * 400, 999_999_999.0),
         ("-1", None),
         ("1.5", None),
-        ("Wed, 21 Oct 2026 07:28:00 GMT", None),
         ("soon", None),
         ("٣", None),
     ],
@@ -177,3 +177,28 @@ def test_a_name_that_does_not_resolve_is_not_applied(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
     answer = write(client())
     assert (answer.wrote, answer.text) == (Wrote.NOT_APPLIED, "not sent: name not resolved")
+
+
+@pytest.mark.parametrize(
+    ("date", "header", "seconds"),
+    [
+        ("Sat, 28 Nov 2026 10:00:00 GMT", "Sat, 28 Nov 2026 10:00:16 GMT", 16.0),
+        ("Sat, 28 Nov 2026 10:00:00 GMT", "Sat, 28 Nov 2026 09:00:00 GMT", 0.0),
+        ("Thu, 01 Jan 1970 00:00:00 GMT", "Thu, 01 Jan 1970 00:02:00 GMT", 120.0),
+        (None, "Sat, 28 Nov 2026 10:00:16 GMT", None),
+        ("now", "Sat, 28 Nov 2026 10:00:16 GMT", None),
+        ("Sat, 28 Nov 2026 10:00:00 GMT", "soon", None),
+    ],
+)
+def test_a_date_to_come_back_at_is_read_against_the_answers_own(
+    date: str | None, header: str, seconds: float | None
+) -> None:
+    headers = {"Retry-After": header, **({"Date": date} if date else {})}
+
+    def behave(server: RawServer, peer: socket.socket) -> None:
+        server.request(peer)
+        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        peer.sendall(f"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n{lines}\r\n".encode())
+
+    with serving(behave) as server:
+        assert client(server.url).probe(G).retry_after == seconds

@@ -100,4 +100,4 @@ def verdict_of(api: HostApi, group: GroupId, wanted: Presence, said: WriteAnswer
     shown = api.probe(group).presence
     if shown is None:
         return Verdict.NOT_APPLIED  # the host answered that it did nothing; the next GET tells why
-    return Verdict.ALREADY if shown is wanted else Verdict.REFUSED
+    return Verdict.ALREADY if shown is wanted else Verdict.CONTESTED

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 
-from worker.operation.answer import Wrote
 from worker.operation.model import Action, Decision, HostName, OperationId, Presence, Step
 from worker.operation.ports import HostApi
 from worker.steps.looking import await_settling, come_back, look, same_host
@@ -79,13 +78,16 @@ def _send(
         return None, False
     said = api.write(inverse, view.group, attempt, send_before, body)
     verdict = verdict_of(api, view.group, before, said)
+    contested = verdict is Verdict.CONTESTED
+    if contested:
+        verdict = Verdict.REFUSED
     if verdict is Verdict.MISDIRECTED:
         verdict = Verdict.UNKNOWN
     kept = lost if verdict in (Verdict.APPLIED, Verdict.UNKNOWN) else ()
     parts.store.finish_undo(operation, step.host, attempt, verdict, said.text, kept)
     if verdict in (Verdict.APPLIED, Verdict.ALREADY):
         return None, False
-    bad_request = said.wrote is Wrote.CONTESTED and verdict is Verdict.REFUSED
+    bad_request = contested and not step.open_attempts  # else one of these may be what it contests
     return f"{inverse} {verdict.value.replace('_', ' ')} ({said.text})", bad_request
 
 

@@ -146,7 +146,10 @@ class RedisStore(RedisEnds):
         self, operation: OperationId, host: HostName, attempt: AttemptId, verdict: Verdict, answer: str
     ) -> Progress:
         """Record what came of a forward write; OPEN means try again."""
-        return _progress(host, self._scripts.strings("finish", operation, host, attempt, verdict, answer))
+        return _progress(
+            host,
+            self._scripts.strings("finish", operation, host, attempt, verdict, answer, self._limits.settle),
+        )
 
     def decide(self, operation: OperationId, decision: Decision, reason: str) -> Decision | None:
         """Decide unless decided; return the decision that holds. A commit needs every outcome."""

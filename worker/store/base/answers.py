@@ -109,6 +109,9 @@ class Verdict(StrEnum):
     APPLIED = "applied"
     ALREADY = "already"
     REFUSED = "refused"
+    CONTESTED = "contested"
+    """Refused as being so already, while a look shows that it is not: refused, unless an own write may yet
+    show."""
     NOT_APPLIED = "not_applied"
     UNKNOWN = "unknown"
     MISDIRECTED = "misdirected"

@@ -1,14 +1,15 @@
 -- finish: record what came of a forward write.
--- ARGV  3 host, 4 attempt id, 5 verdict (applied | already | refused | not_applied | unknown | misdirected),
---       6 the answer in a few words
+-- ARGV  3 host, 4 attempt id, 5 verdict (applied | already | refused | contested | not_applied | unknown | misdirected),
+--       6 the answer in a few words, 7 settle (ms)
 -- Returns  aborted | done + outcome | failed + reason | open (nothing is settled: try again) + ms to the deadline
 -- Atomic, because before and outcome may change only while the operation is undecided.
 local op, refused = load_operation()
 if refused then return refused end
-local host, id, verdict = ARGV[3], ARGV[4], ARGV[5]
+local host, id, verdict, settle = ARGV[3], ARGV[4], ARGV[5], tonumber(ARGV[7])
 local step = op and load_step(host)
 if not step or not step.attempts[id] then return { 'aborted' } end
 local attempt = step.attempts[id]
+local function may_show(other) return is_open(other) and NOW < other.quiet + settle end
 local ambiguous = verdict == 'unknown' or verdict == 'misdirected'
 attempt.answer = ARGV[6]
 attempt.answered = NOW
@@ -28,7 +29,9 @@ if not op.ended and not op.decision and not step.outcome then
     else
       set_outcome(host, step, 'applied')
     end
-  elseif verdict == 'refused' then
+  elseif verdict == 'contested' and count(step, may_show) > 0 then
+    step.reason = ARGV[6] -- one of ours may be on its way: until it is settled this says nothing
+  elseif verdict == 'refused' or verdict == 'contested' then
     set_outcome(host, step, 'refused', 'refused (' .. ARGV[6] .. ')')
   elseif verdict == 'misdirected' then
     set_outcome(host, step, 'unknown', 'misdirected (' .. ARGV[6] .. ')')

@@ -1,0 +1,83 @@
+"""Nodes that take a write in, and show it some time later, through a real worker."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from tests.integration.worker.harness import Bench
+from worker.inventory import load_inventory
+from worker.operation.model import Action
+from worker.operation.states import State
+
+SHOWS_AFTER = 2.0
+"""Seconds; below the times after which a write counts as settled here."""
+
+
+class Lagging(ThreadingHTTPServer):
+    """Answers 202 to a POST, shows its group later, and answers 409 to another meanwhile."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Node)
+        self.accepted: float | None = None
+        self.conflicts = 0
+        self.url = f"http://127.0.0.1:{self.server_port}"
+
+
+class Node(BaseHTTPRequestHandler):
+    server: Lagging
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        accepted = self.server.accepted
+        shown = accepted is not None and time.monotonic() - accepted >= SHOWS_AFTER
+        group = self.path.rstrip("/").rpartition("/")[2]
+        self.answer(200 if shown else 404, json.dumps({"groupId": group}).encode() if shown else b"")
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        if self.server.accepted is None:
+            self.server.accepted = time.monotonic()
+            self.answer(202)
+        else:
+            self.server.conflicts += 1
+            self.answer(409)
+
+    def answer(self, status: int, body: bytes = b"") -> None:
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *args: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def node() -> Iterator[Lagging]:
+    with Lagging() as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def test_a_create_waits_for_what_is_accepted_to_show(bench: Bench, node: Lagging) -> None:
+    path = Path(bench.settings.inventory)
+    path.write_text(path.read_text().replace(bench.cluster.nodes["node3"], node.url))
+    bench.inventory = load_inventory(bench.settings)
+    bench.beat()
+    bench.worker()
+    end = bench.end(bench.start(Action.CREATE))
+    assert (end.operation.state, end.operation.reason) == (State.COMMITTED, None)
+    assert end.outcomes["node3"] == "applied"
+    assert node.conflicts, "it was asked meanwhile"
