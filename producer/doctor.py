@@ -12,6 +12,7 @@ from worker.operation.model import HostName, Lost, Millis
 from worker.operation.pause import Pause
 from worker.settings import PREFIX, Settings
 from worker.store.clocks import Held
+from worker.store.stalls import Stall
 
 OLDEST = (6, 2)
 """The first Redis that has ZADD LT, which the sweep's list of due operations is kept with."""
@@ -225,6 +226,16 @@ def on_hosts(problems: Mapping[str, str | None]) -> list[Finding]:
     if answering:
         found.append(Finding("host", Level.OK, f"{counted(answering)} answering"))
     return found
+
+
+def on_stalls(stalls: Sequence[Stall]) -> list[Finding]:
+    """Tell which workers stood still within a day and ended themselves; others took their work on."""
+    text = "{} stood still {} ago and ended itself: {}"
+    remedy = "its log of that time has the stacks of all threads: docs/operations.md"
+    return [
+        Finding("worker", Level.WARNING, text.format(each.worker, seconds(each.ago), each.why), remedy)
+        for each in stalls
+    ]
 
 
 def on_pauses(pauses: Mapping[HostName, Pause]) -> list[Finding]:

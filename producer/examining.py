@@ -19,6 +19,7 @@ from producer.doctor import (
     on_pauses,
     on_redis,
     on_settings,
+    on_stalls,
     on_uncovered,
     on_work,
 )
@@ -57,6 +58,7 @@ def examine(
         work = _work(link, settings, stuck)
         yield from on_connections(facts, len(work.workers))
         yield from on_work(work, settings)
+        yield from on_stalls(link.stalls.all())
         yield from on_pauses(link.pauses.all())
     except StoreUnavailable as error:
         yield Finding("redis", Level.FAILURE, error.what, error.remedy or None)

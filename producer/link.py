@@ -26,6 +26,7 @@ from worker.store.keys import Keys
 from worker.store.pauses import Pauses
 from worker.store.redis import RedisStore
 from worker.store.spells import Spells
+from worker.store.stalls import Stalls
 
 if TYPE_CHECKING:
     from producer.doctor import RedisFacts
@@ -63,6 +64,7 @@ class Link:
         self.pauses = Pauses(self._client, self.keys)
         self.spells = Spells(self._client, self.keys)
         self.clocks = Clocks(self._client, self.keys)
+        self.stalls = Stalls(self._client, self.keys)
         self._brief = _brief_client(settings)
         self.waiting = RedisStore(self._brief, self.keys, settings.limits)
         # A pool of its own: many that wait must not keep those that read from a connection.

@@ -86,6 +86,8 @@ def test_nothing_starts_before_redis_answers(services: dict[str, Service]) -> No
 
 
 def test_every_service_comes_back_by_itself(services: dict[str, Service]) -> None:
+    """Compose restarts what ended, with whatever status, and never what is unhealthy: workers that stand
+    still end themselves."""
     assert {each["restart"] for each in services.values()} == {"unless-stopped"}
 
 

@@ -108,9 +108,17 @@ def named(text: str) -> set[str]:
 
 
 def known() -> set[str]:
-    counters = ("steps", "attempts", "operations", "rollbacks", "sweeps", "redis_errors")
+    counters = (
+        "steps",
+        "attempts",
+        "operations",
+        "rollbacks",
+        "sweeps",
+        "redis_errors",
+        "messages_without_record",
+    )
     histograms = ("call_seconds", "operation_seconds")
-    names = [*GAUGES, "record_up", "queue_length", "clock_ahead_seconds"]
+    names = [*GAUGES, "record_up", "queue_length", "clock_ahead_seconds", "worker_stalled_seconds"]
     names += [f"{name}_total" for name in counters] + [f"{name}_bucket" for name in histograms]
     return {f"lockstep_{name}" for name in names}
 

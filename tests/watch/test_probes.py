@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,9 +16,10 @@ from producer.stack.child import Child
 from producer.stack.guard import Guard
 from producer.stack.redis_server import RedisServer
 from tests.waiting import eventually
-from worker.telemetry import heartbeat
+from worker.telemetry import heartbeat, stalls
+from worker.telemetry import signs as signs_module
 from worker.telemetry.heartbeat import Heart
-from worker.telemetry.signs import CLOCK, STALE, VARIABLE, Signs
+from worker.telemetry.signs import BOOT, CLOCK, EVERY, STALE, VARIABLE, Signs, process
 
 ROOT = Path(__file__).parents[2]
 WORKER = ["-m", "celery", "-A", "worker", "worker", "-Q", "operations", "-n", "probed@%h", "-l", "INFO"]
@@ -131,19 +132,121 @@ def test_signs_of_an_earlier_worker_are_removed_at_the_start(signs: Signs) -> No
     assert list(Path(signs.directory).iterdir()) == []
 
 
-def test_a_loop_that_stands_still_stops_the_heartbeat_and_a_lost_connection_does_not(
-    signs: Signs, monkeypatch: pytest.MonkeyPatch
+class Lived:
+    """Time as this process lives it: it looks every 5 s."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 1000.0
+        monkeypatch.setattr(time, "monotonic", lambda: self.now)
+        stalls.work.start_anew()
+
+    def beats(self, heart: Heart, seconds: float) -> bool:
+        """Pass so much time, and tell what the last beat says."""
+        beaten = True
+        for _ in range(round(seconds / EVERY)):
+            self.now += EVERY
+            beaten = heart.beat()
+        return beaten
+
+
+@pytest.fixture
+def lived(monkeypatch: pytest.MonkeyPatch) -> Iterator[Lived]:
+    yield Lived(monkeypatch)
+    stalls.work.start_anew()
+
+
+def hearing(signs: Signs, quiet: float = 90.0) -> tuple[Heart, list[str]]:
+    """Return a heart, and why it gave up."""
+    told: list[str] = []
+
+    def give_up(trouble: str, fail: Callable[[str], None]) -> None:
+        told.append(trouble)
+        fail(trouble)
+
+    return Heart(signs, quiet, give_up), told
+
+
+def test_a_loop_that_stands_still_fails_the_worker_and_a_lost_connection_does_not(
+    signs: Signs, lived: Lived
 ) -> None:
-    now = 1000.0
-    monkeypatch.setattr(time, "monotonic", lambda: now)
-    heart = Heart(signs)
+    heart, told = hearing(signs)
     heart.looping()
-    now += heartbeat.STUCK
-    assert heart.beat()
-    now += 1
-    assert not heart.beat()
+    assert lived.beats(heart, heartbeat.STUCK)
+    assert not lived.beats(heart, EVERY)
+    assert told == ["the loop that takes messages has not come round for 65 s"]
+    assert probe("live", signs.directory).stderr == f"not live: {told[0]}\n"
     heart.not_looping()
-    assert heart.beat()
+    assert lived.beats(heart, EVERY)
+    assert says("live", signs)
+
+
+def test_work_of_which_nothing_gets_further_fails_the_worker(signs: Signs, lived: Lived) -> None:
+    heart, told = hearing(signs)
+    with stalls.work.going_on("a step on node3"), stalls.work.going_on("a step on node4"):
+        assert lived.beats(heart, 90)
+        stalls.work.moves()
+        assert lived.beats(heart, 90)
+        assert not lived.beats(heart, EVERY)
+    said = "a step on node3, the first of 2 at work, has got no further for 95 s"
+    assert told == [said]
+    assert probe("live", signs.directory).stderr == f"not live: {said}\n"
+    assert not says("ready", signs)
+    assert lived.beats(heart, EVERY), "nothing goes on any more"
+
+
+def test_a_step_that_takes_longer_than_any_can_fails_the_worker_while_others_go_on(
+    signs: Signs, lived: Lived
+) -> None:
+    heart, told = hearing(signs)
+    with stalls.work.going_on("a step on node3"):
+        for _ in range(36):
+            with stalls.work.going_on("a step on node4"):
+                assert lived.beats(heart, EVERY)
+        assert not lived.beats(heart, EVERY)
+    assert told == ["a step on node3 has gone on for 185 s"]
+
+
+def test_a_process_that_was_frozen_has_not_stood_still(signs: Signs, lived: Lived) -> None:
+    heart, told = hearing(signs)
+    heart.looping()
+    with stalls.work.going_on("a step on node3"):
+        lived.now += 3600
+        assert lived.beats(heart, EVERY)
+    assert told == []
+
+
+def test_a_worker_without_work_never_stands_still(signs: Signs, lived: Lived) -> None:
+    heart, _ = hearing(signs)
+    with stalls.work.going_on("a step on node3"):
+        pass
+    assert lived.beats(heart, 3600)
+
+
+def test_what_a_dead_worker_left_is_not_taken_for_the_next_ones(signs: Signs) -> None:
+    """Where /tmp outlives a container, the next worker has the same pid and the files of the last."""
+    gone = (
+        "import sys; from worker.telemetry.signs import Signs\n"
+        "signs = Signs(sys.argv[1]); signs.beat(); signs.is_ready()"
+    )
+    Path(signs.directory).mkdir()
+    subprocess.run([sys.executable, "-c", gone, signs.directory], cwd=ROOT, check=True, timeout=30)
+    said = probe("live", signs.directory)
+    assert said.stderr == f"not live: the heartbeat in {signs.live} is that of a process that is gone\n"
+    Signs(signs.directory).beat()  # as the next worker does, before it is ready
+    assert says("live", signs)
+    assert not says("ready", signs), "that was the last one"
+    signs.is_ready()
+    assert says("ready", signs)
+
+
+def test_a_process_that_has_the_pid_of_a_dead_one_is_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    this = process(os.getpid())
+    pid, started, boot = this.split()
+    texts = {BOOT: f"{boot}\n", f"/proc/{pid}/stat": f"{pid} (a) b) S {'0 ' * 18}{int(started) + 1} 0"}
+    monkeypatch.setattr(signs_module, "_text", texts.__getitem__)
+    assert process(pid) == f"{pid} {int(started) + 1} {boot}" != this
+    texts[f"/proc/{pid}/stat"] = f"{pid} (a) Z {'0 ' * 18}{started} 0"
+    assert process(pid) == ""
 
 
 def test_a_probe_imports_no_more_than_it_must() -> None:

@@ -59,6 +59,11 @@ class Keys:
         return f"{self.prefix}clocks"
 
     @property
+    def stalled(self) -> str:
+        """Hash: worker -> when it last stood still and why, as JSON; it has a TTL."""
+        return f"{self.prefix}stalled"
+
+    @property
     def fence(self) -> str:
         """String: written before replicas are waited for; worth nothing by itself."""
         return f"{self.prefix}fence"

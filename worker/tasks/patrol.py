@@ -14,6 +14,7 @@ from worker.steps import Beat, Patrolled
 from worker.steps import patrol as patrol_step
 from worker.tasks.runtime import Runtime, runtime_of
 from worker.tasks.shell import guarded
+from worker.telemetry.stalls import work
 from worker.workflow import publish_forward, publish_patrol
 
 LONGEST_BETWEEN = 3_600_000
@@ -26,10 +27,11 @@ def patrol(self: Task[..., str]) -> str:
     """Publish one look per group that is due; never speaks HTTP itself."""
     runtime = runtime_of(self.app)
     try:
-        if not runtime.store.lease("patrol", round(runtime.settings.patrol_every * 500)):
-            return "another patrol is at it"
-        groups = runtime.store.patrol_due(runtime.settings.patrol_batch)
-        publish_patrol(self.app, groups)
+        with work.going_on("the patrol"):
+            if not runtime.store.lease("patrol", round(runtime.settings.patrol_every * 500)):
+                return "another patrol is at it"
+            groups = runtime.store.patrol_due(runtime.settings.patrol_batch)
+            publish_patrol(self.app, groups)
     except (StoreUnavailable, OperationalError) as error:
         return f"put off: {error}"
     return f"{len(groups)} groups"

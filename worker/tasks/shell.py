@@ -23,6 +23,7 @@ from worker.tasks.runtime import Runtime, runtime_of
 from worker.tasks.slices import Results, side_by_side, summary
 from worker.tasks.stopping import rest
 from worker.telemetry import metrics
+from worker.telemetry.stalls import work
 
 T = TypeVar("T")
 REQUEUE = 2.0
@@ -71,7 +72,8 @@ def run_steps(
             metrics.step_done(task.name, result.text)
     if again:
         try:
-            raise task.retry(args=(operation, group, *again), countdown=max(again.values()))
+            with work.going_on(f"sending {task.name} again"):
+                raise task.retry(args=(operation, group, *again), countdown=max(again.values()))
         except Reject as error:  # Celery could not publish it, and would have the message dropped
             raise _put_back("the next try could not be published") from error
     return summary(results)
@@ -80,7 +82,8 @@ def run_steps(
 def guarded(task: Task[..., str], run: Callable[[Runtime], T]) -> T:
     """Run with this process's runtime; the message goes back to its queue when the record is out of reach."""
     try:
-        return run(runtime_of(task.app))
+        with work.going_on(task.name):
+            return run(runtime_of(task.app))
     except Stopping as error:
         raise Reject("the worker is being stopped", requeue=True) from error
     except (StoreUnavailable, StoreFull, OperationalError) as error:

@@ -17,6 +17,7 @@ from worker.operation.model import HostName
 from worker.operation.ports import Clock
 from worker.steps import Next, Result
 from worker.telemetry import tracing
+from worker.telemetry.stalls import work
 from worker.transport import carrier, direct
 
 HostStep = Callable[[HostName], Result]
@@ -67,17 +68,16 @@ def side_by_side(
     bell: SimpleQueue[None] = SimpleQueue()
     """Rung after each addition to `ended`."""
 
-    def work() -> None:
-        begun.append(
-            None
-        )  # before a look at the faults: whoever adds one then waits for those that have begun
+    def serve() -> None:
+        # Before a look at the faults: whoever adds one then waits for those that have begun.
+        begun.append(None)
         try:
             while not faults and clock.elapsed() < begin_before:
                 try:
                     host = left.popleft()
                 except IndexError:
                     return
-                with bound_contextvars(host=host), _quick_calls():
+                with bound_contextvars(host=host), _quick_calls(), work.going_on(f"a step on {host}"):
                     results[host] = step(host)
         except BaseException as error:
             faults.append(error)
@@ -89,7 +89,7 @@ def side_by_side(
     pool, wanted = _threads.pool(threads), min(len(hosts), threads)
     try:
         for _ in range(wanted):
-            pool.submit(copy_context().run, work)
+            pool.submit(copy_context().run, serve)
         while len(ended) < wanted:
             bell.get()
     except BaseException as error:  # this thread is interrupted, or there are no more threads

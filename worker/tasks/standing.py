@@ -13,6 +13,7 @@ from worker.store.causes import store_errors
 from worker.store.clocks import reported
 from worker.store.connection import client
 from worker.store.keys import Keys
+from worker.store.stalls import stalls
 from worker.telemetry.metrics import Standing
 
 LOOKED_AT = 500
@@ -42,9 +43,10 @@ class Reader:
             pipe.hlen(keys.paused)
             pipe.hvals(keys.spared)
             pipe.hgetall(keys.clocks)
+            pipe.hgetall(keys.stalled)
             for queue in QUEUES:
                 pipe.llen(f"{keys.prefix}celery:{queue}")
-            (seconds, micros), in_flight, due, patrol, drift, paused, spells, clocks, *lengths = (
+            (seconds, micros), in_flight, due, patrol, drift, paused, spells, clocks, stalled, *lengths = (
                 pipe.execute()
             )
         now = seconds * 1000 + micros // 1000
@@ -63,6 +65,7 @@ class Reader:
             patrol_overdue=overdue,
             patrol_lag=_overdue(patrol, now),
             clocks_ahead={name: ahead / 1000 for name, ahead in reported(clocks, now).items()},
+            stalled={stall.worker: stall.ago / 1000 for stall in stalls(stalled, now)},
             queues=dict(zip(QUEUES, lengths, strict=True)),
         )
 

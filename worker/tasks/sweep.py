@@ -15,6 +15,7 @@ from worker.operation.model import OperationId
 from worker.steps import resume
 from worker.tasks.runtime import Runtime, runtime_of
 from worker.telemetry import metrics
+from worker.telemetry.stalls import work
 from worker.workflow import publish_conclude, publish_forward, publish_rollback, publish_settle
 
 FORGOTTEN_AT_ONCE = 100
@@ -27,7 +28,8 @@ def sweep(self: Task[..., str]) -> str:
     """Publish what due operations need next; never speaks HTTP. Two at a time do no harm, but need not be."""
     runtime = runtime_of(self.app)
     try:
-        return _sweep(self.app, runtime)
+        with work.going_on("the sweep"):
+            return _sweep(self.app, runtime)
     except (StoreUnavailable, OperationalError) as error:
         return f"put off: {error}"
 
@@ -42,6 +44,7 @@ def _sweep(app: Celery, runtime: Runtime) -> str:
         return "put off: the queues are long, so messages are late, not lost"
     resumed = 0
     for operation in store.due(settings.sweep_batch):
+        work.moves()
         try:
             resumed += _resume(app, runtime, operation)
         except UnknownFormat:
@@ -50,20 +53,20 @@ def _sweep(app: Celery, runtime: Runtime) -> str:
 
 
 def _resume(app: Celery, runtime: Runtime, key: OperationId) -> bool:
-    work = resume(runtime.store, key)
-    operation = runtime.store.operation(key) if work.move is not Move.NOTHING else None
+    next_ = resume(runtime.store, key)
+    operation = runtime.store.operation(key) if next_.move is not Move.NOTHING else None
     if operation is None:
         return False
     group, action = operation.group, operation.action
-    match work.move:
+    match next_.move:
         case Move.COMMIT | Move.ROLL_BACK:
             publish_conclude(app, key, group)
         case Move.FORWARD:
-            publish_forward(app, key, group, action, work.hosts)
+            publish_forward(app, key, group, action, next_.hosts)
         case Move.UNDO:
-            publish_rollback(app, key, group, action, work.hosts)
+            publish_rollback(app, key, group, action, next_.hosts)
         case Move.SETTLE:
-            publish_settle(app, key, group, work.hosts)
+            publish_settle(app, key, group, next_.hosts)
     return True
 
 

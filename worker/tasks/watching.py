@@ -11,6 +11,7 @@ from celery.signals import (
     after_setup_task_logger,
     beat_init,
     celeryd_init,
+    worker_process_init,
     worker_shutdown,
 )
 
@@ -21,17 +22,27 @@ from worker.settings import Settings, load_settings
 from worker.store.clocks import Clocks
 from worker.store.connection import client
 from worker.store.keys import Keys
+from worker.store.stalls import Stalls
 from worker.tasks.runtime import runtime_of
 from worker.tasks.standing import Reader
 from worker.telemetry import heartbeat, logs, metrics, tracing
+from worker.telemetry.stalls import watch_child
 
 
 @celeryd_init.connect
-def _watch(instance: Any, **_: Any) -> None:
+def _watch(sender: str, instance: Any, **_: Any) -> None:
     app = cast(Lockstep, instance.app)
     settings = app.settings
     broker.install()
-    heartbeat.install(app, settings.heartbeat_dir)
+
+    def tell(why: str) -> None:
+        quick = settings.model_copy(update={"redis_timeout": 1.0, "redis_connect_timeout": 1.0})
+        Stalls(client(quick), Keys(settings.key_prefix)).note(sender, why)
+
+    # After so long its messages are another worker's in any case.
+    quiet = settings.visibility_timeout
+    heartbeat.install(app, settings.heartbeat_dir, quiet, tell)
+    worker_process_init.connect(lambda **_: watch_child(quiet, tell), weak=False)
     if settings.log_format == "json":
         instance.quiet = True  # its banner is no JSON
     if (own := tracing.tracers("lockstep-worker")) is not None:

@@ -2,6 +2,7 @@
 
 probe       `python -m worker.telemetry.probe live|ready`, over the files that signs.py names
 heartbeat   keeps those files, in every worker
+stalls      a process that stands still notices it, and ends
 flower      Flower, with flowerconfig.py: who may look (watchers.py), and what a row says (rows.py)
 metrics     what a worker counts, for Prometheus
 calls       a host's API that counts and logs its calls

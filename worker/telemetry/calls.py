@@ -12,6 +12,7 @@ from worker.operation.answer import ProbeAnswer, WriteAnswer, Wrote
 from worker.operation.model import Action, AttemptId, GroupId
 from worker.operation.ports import HostApi
 from worker.telemetry.metrics import call_answered
+from worker.telemetry.stalls import work
 
 log = logging.getLogger(__name__)
 LEVELS = {Wrote.APPLIED: logging.DEBUG}
@@ -33,6 +34,7 @@ class WatchedHost:
         """GET the group."""
         begun = time.monotonic()
         answer = self.host.probe(group)
+        work.moves()
         call_answered("look", answer.probed.value, time.monotonic() - begun)
         log.debug("look: %s", answer.text)
         return answer
@@ -45,5 +47,6 @@ class WatchedHost:
         with bound_contextvars(attempt=attempt):
             answer = self.host.write(action, group, attempt, send_before, body)
             log.log(LEVELS.get(answer.wrote, logging.INFO), "%s: %s", action.value, answer.text)
+        work.moves()
         call_answered(action.value, answer.wrote.value, time.monotonic() - begun)
         return answer

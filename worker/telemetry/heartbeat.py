@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
-import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,42 +13,52 @@ from celery import Celery, bootsteps
 from celery.signals import worker_ready, worker_shutdown, worker_shutting_down
 
 from worker.telemetry.signs import EVERY, Signs
+from worker.telemetry.stalls import give_up, work
 
+GiveUp = Callable[..., None]
 log = logging.getLogger(__name__)
 STUCK = 60.0
 """Seconds for which the loop that takes messages may stand still. One call to a frozen Redis takes 5 s."""
 
 
 class Heart:
-    """Beats in a thread of its own, unless the loop that takes messages is stuck.
+    """Beats in a thread of its own, unless the worker stands still: then it gives up.
 
     The loop's own timer would not do: without Redis there is no loop, only the wait for a connection.
     """
 
-    def __init__(self, signs: Signs) -> None:
-        """Prepare the directory; signs that an earlier worker left are removed."""
+    def __init__(self, signs: Signs, quiet: float = math.inf, give_up: GiveUp = give_up) -> None:
+        """Prepare the directory; signs that an earlier worker left are removed.
+
+        No work that goes on may get no further for `quiet` seconds. `give_up` is told why the worker stands
+        still, and whom to tell.
+        """
         self._signs = signs
+        self._quiet = quiet
+        self._give_up = give_up
         self._looped: float | None = None
         self._stopped = threading.Event()
         self._beats = threading.Thread(target=self._run, name="heartbeat", daemon=True)
         Path(signs.directory).mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._remove()
+        signs.remove()
 
     def looping(self) -> None:
         """Note that the loop has come round."""
-        self._looped = time.monotonic()
+        self._looped = work.now
 
     def not_looping(self) -> None:
         """Note that there is no loop: the worker waits for Redis, starts or stops."""
         self._looped = None
 
     def beat(self) -> bool:
-        """Touch the file; return False, and leave it to grow old, when the loop is stuck."""
-        looped = self._looped
-        if looped is not None and time.monotonic() - looped > STUCK:
-            return False
-        self._signs.beat()
-        return True
+        """Show that the worker lives; return False, and give up, when it stands still."""
+        work.look()
+        trouble = self._trouble()
+        if trouble is None:
+            self._signs.beat()
+            return True
+        self._give_up(trouble, self._signs.fail)
+        return False
 
     def start(self) -> None:
         """Beat until the process ends."""
@@ -55,7 +66,7 @@ class Heart:
 
     def ready(self, **_: Any) -> None:
         """Show that the worker takes tasks."""
-        Path(self._signs.ready).touch()
+        self._signs.is_ready()
 
     def stopping(self, **_: Any) -> None:
         """Show that it takes no more; it still beats, for it ends what it does."""
@@ -66,7 +77,13 @@ class Heart:
         self._stopped.set()
         if self._beats.is_alive():
             self._beats.join(EVERY)  # a beat under way would bring the file back
-        self._remove()
+        self._signs.remove()
+
+    def _trouble(self) -> str | None:
+        looped = self._looped
+        if looped is not None and work.now - looped > STUCK:
+            return f"the loop that takes messages has not come round for {work.now - looped:.0f} s"
+        return work.trouble(self._quiet)
 
     def _run(self) -> None:
         while True:
@@ -77,14 +94,10 @@ class Heart:
             if self._stopped.wait(EVERY):
                 return
 
-    def _remove(self) -> None:
-        for path in (self._signs.live, self._signs.ready):
-            Path(path).unlink(missing_ok=True)
 
-
-def install(app: Celery, directory: str) -> Heart:
-    """Give the worker that is about to be built from `app` a heart."""
-    heart = Heart(Signs(directory))
+def install(app: Celery, directory: str, quiet: float, tell: Callable[[str], None]) -> Heart:
+    """Give the worker that is about to be built from `app` a heart; `tell` hears why it stands still."""
+    heart = Heart(Signs(directory), quiet, lambda trouble, *others: give_up(trouble, *others, tell))
 
     class Loop(bootsteps.StartStopStep):
         """Tells the heart whether the loop goes round."""

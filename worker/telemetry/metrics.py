@@ -50,6 +50,8 @@ class Standing:
     clocks_ahead: dict[str, float] = field(default_factory=dict)
     """Seconds, by process."""
     queues: dict[str, int] = field(default_factory=dict)
+    stalled: dict[str, float] = field(default_factory=dict)
+    """Seconds since a worker stood still and ended itself, by its name; those of the last day."""
 
 
 GAUGES: dict[str, tuple[str, Callable[[Standing], float]]] = {
@@ -189,6 +191,12 @@ class Record:
         for process, ahead in now.clocks_ahead.items():
             clocks.add_metric([process], ahead)
         yield clocks
+        stalled = GaugeMetricFamily(
+            "lockstep_worker_stalled_seconds", "Since a worker stood still.", labels=["worker"]
+        )
+        for worker, ago in now.stalled.items():
+            stalled.add_metric([worker], ago)
+        yield stalled
 
 
 _counting: list[Metrics] = []

@@ -70,6 +70,15 @@ def test_workers_live_while_redis_is_away_and_are_ready_once_they_take_tasks(ren
             assert container[probe]["exec"]["command"] == ["python", "-m", "worker.telemetry.probe", sign]
 
 
+def test_a_worker_that_ends_itself_or_fails_its_probe_is_started_again(rendered: Rendered) -> None:
+    for name in WORKERS:
+        pod = rendered.component(name)
+        assert pod.pod.get("restartPolicy", "Always") == "Always"
+        (container,) = pod.containers
+        liveness = container["livenessProbe"]
+        assert liveness["periodSeconds"] * liveness["failureThreshold"] <= 60
+
+
 def test_images_are_pinned(rendered: Rendered) -> None:
     for each in rendered.starting_pods():
         for container in each.containers:

@@ -16,6 +16,7 @@ from producer.doctor import (
     on_inventories,
     on_redis,
     on_settings,
+    on_stalls,
     on_uncovered,
     on_versions,
     on_work,
@@ -24,6 +25,7 @@ from producer.findings import Level
 from worker.operation.model import HostName, Millis
 from worker.settings import Settings
 from worker.store.clocks import Held
+from worker.store.stalls import Stall
 
 MIB = 1 << 20
 REDIS = RedisFacts("9.1.2", aof=True, fsync="always", policy="noeviction", used=8 * MIB, limit=0)
@@ -220,3 +222,11 @@ def test_a_node_that_no_operation_covered_is_named() -> None:
     assert found.remedy.startswith("lockstep sync node9 ")
     assert on_uncovered(names, 7, set(names)) == []
     assert on_uncovered(names, 0, set()) == [], "nothing is anywhere"
+
+
+def test_a_worker_that_stood_still_is_named_with_what_it_was_at() -> None:
+    (found,) = on_stalls([Stall("operations@x", 65_000, "a step on node3 has gone on for 185 s")])
+    assert found.level is Level.WARNING
+    assert found.text == (
+        "operations@x stood still 1 min 5 s ago and ended itself: a step on node3 has gone on for 185 s"
+    )

@@ -1,0 +1,117 @@
+"""A worker that stands still for good ends itself, is started again, and its operations end as promised."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mock_api.admin import ClusterAdmin
+from producer import ClusterClient, load_settings
+from producer.doctor import on_stalls
+from producer.findings import Level
+from producer.link import Link
+from producer.stack import Stack
+from tests.integration.worker.harness import ROOT, SHORT, Bench
+from tests.waiting import eventually
+from worker.operation.model import Action
+from worker.tasks.standing import Reader
+from worker.telemetry.stalls import EXIT
+
+NOTICED = 120.0
+"""Seconds within which a stall of these short times is over, on a busy machine."""
+WEDGE = """
+import os, sys, threading
+from worker.store import gathering
+
+serve, taken = gathering._serve, os.environ["WEDGE"]
+
+def wedged(calls, send):
+    # As a fault in the gathering once did: nobody sends, and all threads wait.
+    if any(call.kind[0] == "finish" for call in calls):
+        try:
+            os.rename(taken, taken + ".taken")
+        except OSError:
+            pass
+        else:
+            threading.Event().wait()
+    serve(calls, send)
+
+gathering._serve = wedged
+"""
+"""Run at the start of every Python process of the stack: the first worker that ends a write stands still."""
+
+
+@pytest.fixture
+def wedge(tmp_path: Path) -> Path:
+    """Wedges the next worker when it is written."""
+    return tmp_path / "wedge"
+
+
+@pytest.fixture
+def told() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def stack(tmp_path: Path, wedge: Path, told: list[str]) -> Iterator[Stack]:
+    (tmp_path / "sitecustomize.py").write_text(WEDGE)
+    short = {f"LOCKSTEP_{name.upper()}": value for name, value in SHORT.items()}
+    env = {**short, "PYTHONPATH": f"{tmp_path}:{ROOT}", "WEDGE": str(wedge)}
+    with Stack(nodes=3, env=env, say=told.append) as started:
+        yield started
+
+
+@pytest.mark.timeout(3 * NOTICED)
+def test_a_wedged_worker_is_restarted_by_the_stack_and_named_and_its_operations_end(
+    stack: Stack, wedge: Path, told: list[str]
+) -> None:
+    settings = load_settings(**stack.settings)
+    wedge.touch()
+    with ClusterClient(settings) as cluster:
+        operations = [cluster.create_group(f"team-{number}") for number in range(4)]
+        results = [operation.wait_end(timeout=NOTICED) for operation in operations]
+        admin = ClusterAdmin(stack.admin_url)
+        for result in results:
+            holding = {name for name in stack.nodes if result.group in admin.groups(name)}
+            assert holding == (set(stack.nodes) if result.committed else set())
+
+        eventually(lambda: told, "the supervisor heard of an end", NOTICED)
+        name = told[0].split()[0]
+        assert told == [f"{name} ended with status {EXIT}; it starts again in 0.2 s"]
+        stack.wait_running(name)
+        log = stack.process(name).log.read_text()
+        assert "this process stands still, and ends" in log
+        assert "gathering" in log.partition("its threads:")[2], "the stacks of all threads are in the log"
+
+        link = Link(settings)
+        (stall,) = link.stalls.all()
+        assert stall.worker.startswith(f"{name}@")
+        (finding,) = on_stalls([stall])
+        assert finding.level is Level.WARNING
+        assert stall.worker in finding.text
+        assert list(Reader(settings).read().stalled) == [stall.worker]
+        link.close()
+        assert cluster.create_group("afterwards").wait_end(timeout=NOTICED).committed
+    assert len(told) == 1
+
+
+@pytest.mark.timeout(3 * NOTICED)
+@pytest.mark.parametrize("pool", ["threads", "processes"])
+def test_a_step_that_never_ends_is_done_by_another_process(bench: Bench, pool: str) -> None:
+    bench.beat()
+    held, mark = bench.held_worker("after POST answered", ["-P", pool])
+    operation = bench.start(Action.CREATE)
+    eventually(mark.exists, "a step is held")
+    stuck = int(mark.read_text())
+    bench.worker("next")
+    end = bench.end(operation, NOTICED)
+    assert end.operation.state.value in ("committed", "rolled_back")
+    if pool == "threads":
+        eventually(lambda: not held.running, "the worker that stood still ended", NOTICED)
+        assert held.fate == f"ended with status {EXIT}"
+    else:
+        eventually(lambda: not Path(f"/proc/{stuck}").exists(), "the child that stood still ended", NOTICED)
+        assert held.running, "its parent goes on, and has another child"
+    assert "this process stands still" in held.log.read_text()
