@@ -21,12 +21,14 @@ class Primitives:
 
         lock, rlock, condition = bound(Lock), bound(RLock), bound(Condition)
         condition.make_lock = rlock
+        event = bound(Event)
+        event.make_condition = lambda: condition(lock())
         queue = bound(Queue)
         self.threading = SimpleNamespace(
             Lock=lock,
             RLock=rlock,
             Condition=condition,
-            Event=bound(Event),
+            Event=event,
             Semaphore=bound(Semaphore),
             Thread=bound(Thread),
             local=threading.local,
@@ -139,27 +141,40 @@ class Condition(_Known):
         self.notify(len(self._waiters))
 
     def __enter__(self) -> bool:
-        return bool(self._lock.acquire())
+        held = self._lock.acquire()
+        self.schedule.point(python=True)  # an interrupt here leaves it held: `with` has not begun
+        return bool(held)
 
     def __exit__(self, *_: object) -> None:
         self._lock.release()
 
 
 class Event(_Known):
+    """As the library's: a flag under a condition."""
+
+    make_condition: Callable[[], Any]
+
     def __init__(self) -> None:
+        self._condition = type(self).make_condition()
         self._set = False
 
     def is_set(self) -> bool:
         return self._set
 
     def set(self) -> None:
-        self._set = True
+        with self._condition:
+            self._set = True
+            self._condition.notify_all()
 
     def clear(self) -> None:
-        self._set = False
+        with self._condition:
+            self._set = False
 
     def wait(self, timeout: float | None = None) -> bool:
-        return self._set or self.schedule.block(lambda: self._set, timeout)
+        with self._condition:
+            if not self._set:
+                self._condition.wait(timeout)
+            return self._set
 
 
 class Semaphore(_Known):

@@ -87,12 +87,12 @@ class Schedule:
 
     # What the primitives call.
 
-    def point(self) -> None:
-        """Let another thread run here, if the schedule says so."""
+    def point(self, *, python: bool = False) -> None:
+        """Let another thread run here, if the schedule says so; in Python code, an interrupt can come."""
         if (me := self._me()) is not None:
             if sys.gettrace() is None:
                 self._trace_again(sys._getframe())
-            self._choose(me, "")
+            self._choose(me, "in the library" if python else "", sys._getframe(1) if python else None)
 
     def block(self, ready: Callable[[], bool], timeout: float | None = None) -> bool:
         """Wait until `ready`, or for so many seconds; tell whether it is."""
