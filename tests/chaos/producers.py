@@ -62,7 +62,7 @@ def carry_out(order: dict[str, Any]) -> dict[str, object]:
         die_after_accept()
     if order["dies"] == WHILE_PUBLISHING:
         die_half_way()
-    with ClusterClient(load_settings(), created_by="process") as client:
+    with ClusterClient(load_settings(), created_by="thread") as client:
         call = client.create_group if order["action"] == "create" else client.delete_group
         operation = call(
             order["group"], order["hosts"], operation_id=order["operation"], deadline=order["deadline"]
