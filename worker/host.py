@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -31,6 +32,20 @@ from worker.operation.names import show
 from worker.operation.ports import Clock, Stopping
 from worker.settings import Settings
 from worker.transport import Answer, Call, CallInProgress, Request, ShortBody, TooLate, carrier
+
+UNTRUSTED = {
+    9: "its certificate is not valid yet",
+    10: "its certificate has expired",
+    **dict.fromkeys((18, 19, 20, 21), "its certificate is of an authority that is not trusted"),
+    **dict.fromkeys((62, 64), "its certificate is for another name"),
+}
+"""OpenSSL's codes for why a certificate is not accepted."""
+NO_TLS = {
+    "PROTOCOL_VERSION": "no version of TLS that both speak",
+    "UNSUPPORTED_PROTOCOL": "no version of TLS that both speak",
+    "WRONG_VERSION_NUMBER": "it does not speak TLS there",
+    "NO_CERTIFICATE_OR_CRL_FOUND": "its ca_file holds no certificate",
+}
 
 
 def never() -> bool:
@@ -180,13 +195,22 @@ def _kind(error: BaseException, *, sent: bool) -> str:
         "TimeoutError": "read time-out" if sent else "connect time-out",
         "SSLError": "TLS error",
         "SSLCertVerificationError": "TLS error",
+        "FileNotFoundError": "its ca_file is not there",
         "NameResolutionError": "name not resolved",
         "gaierror": "name not resolved",
         "ConnectionRefusedError": "connection refused",
         "ConnectionResetError": "connection reset",
         "RemoteDisconnected": "closed without a whole answer",
     }
-    found = "connection error"
+    found, tls = "connection error", ""
     for each in _causes(error):
         found = names.get(type(each).__name__, found)
-    return found
+        if isinstance(each, ssl.SSLError):
+            tls = _tls(each) or tls
+    return f"{found}: {tls}" if tls and found == "TLS error" else found
+
+
+def _tls(error: ssl.SSLError) -> str | None:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return UNTRUSTED.get(getattr(error, "verify_code", 0))
+    return next((text for words, text in NO_TLS.items() if words in str(error.reason or "")), None)

@@ -48,6 +48,9 @@ class Settings(BaseSettings):
     """Before every key of the record; Celery's own keys get `{key_prefix}celery:`."""
     hosts: str = ""
     """Quick start: base URLs, separated by commas. A host is named as in its URL, with the port if needed."""
+    hosts_ca_file: str = ""
+    """Path of a PEM file with the authorities to trust for the https hosts of `hosts`, in place of the public
+    ones; an inventory names one for each host."""
     inventory: str = ""
     """Path of a YAML file with the hosts; see docs/inventory.md."""
 
@@ -152,7 +155,7 @@ class Settings(BaseSettings):
         read_address(url)
         return url
 
-    @field_validator("redis_ca_file", "redis_cert_file", "redis_key_file")
+    @field_validator("hosts_ca_file", "redis_ca_file", "redis_cert_file", "redis_key_file")
     @classmethod
     def _check_file(cls, path: str) -> str:
         if path and not os.access(path, os.R_OK):
@@ -175,6 +178,10 @@ class Settings(BaseSettings):
                 ),
             ),
             (not (self.hosts and self.inventory), "give hosts or inventory, not both"),
+            (
+                bool(self.hosts) or not self.hosts_ca_file,
+                "hosts_ca_file is for hosts; an inventory has ca_file",
+            ),
             (
                 bool(self.redis_cert_file) == bool(self.redis_key_file),
                 "redis_cert_file and redis_key_file belong together",

@@ -22,6 +22,7 @@ from worker.transport import Exchange, carrier, direct, pooled
 
 pytestmark = pytest.mark.skipif(not shutil.which("openssl"), reason="openssl is not installed")
 G = GroupId("g")
+UNTRUSTED = "TLS error: its certificate is of an authority that is not trusted"
 
 
 class Node(BaseHTTPRequestHandler):
@@ -109,9 +110,61 @@ def test_a_certificate_of_the_authority_is_trusted_and_one_connection_serves(
 def test_a_certificate_of_a_stranger_is_not(server: Server, tmp_path: Path, stranger: bool) -> None:
     host = client(server, str(Authority(tmp_path / "stranger").file) if stranger else True)
     answer = host.write(Action.CREATE, G, AttemptId("a1"), host.clock.elapsed() + 60)
-    assert (answer.wrote, answer.text) == (Wrote.NOT_APPLIED, "not sent: TLS error")
+    assert (answer.wrote, answer.text) == (
+        Wrote.NOT_APPLIED,
+        "not sent: TLS error: its certificate is of an authority that is not trusted",
+    )
     assert host.probe(G).probed is Probed.NO_INFORMATION
 
 
 def test_without_verification_any_certificate_does(server: Server) -> None:
     assert write(client(server, False)) is Wrote.APPLIED
+
+
+def test_an_authority_that_was_replaced_is_read_again(
+    server: Server, authority: Authority, tmp_path: Path
+) -> None:
+    file = tmp_path / "ca.pem"
+    shutil.copy(Authority(tmp_path / "old").file, file)
+    host = client(server, str(file))
+    assert host.probe(G).text == f"not sent: {UNTRUSTED}"
+    fresh = tmp_path / "fresh.pem"
+    shutil.copy(authority.file, fresh)
+    fresh.replace(file)
+    assert host.probe(G).probed is Probed.SEEN
+
+
+def test_the_reason_is_named(server: Server, authority: Authority, tmp_path: Path) -> None:
+    port = server.server_port
+    other = HostClient(
+        Host(HostName("n"), f"https://127.0.0.1:{port}", verify=str(authority.file)), Settings()
+    )
+    assert other.probe(G).text == "not sent: TLS error: its certificate is for another name"
+    assert client(server, str(tmp_path / "gone.pem")).probe(G).probed is Probed.NO_INFORMATION
+    with Server(("127.0.0.1", 0), Node) as plain:
+        thread = threading.Thread(target=plain.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            said = client(plain, str(authority.file)).probe(G).text
+        finally:
+            plain.shutdown()
+            thread.join(10)
+    assert said == "not sent: TLS error: it does not speak TLS there"
+
+
+def test_a_version_that_both_speak_is_missing(authority: Authority) -> None:
+    signed = authority.sign("localhost", "DNS:localhost")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(signed.certificate, signed.key)
+    context.maximum_version = ssl.TLSVersion.TLSv1_1
+    context.set_ciphers("DEFAULT:@SECLEVEL=0")
+    with Server(("127.0.0.1", 0), Node) as running:
+        running.socket = context.wrap_socket(running.socket, server_side=True)
+        thread = threading.Thread(target=running.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            said = client(running, str(authority.file)).probe(G).text
+        finally:
+            running.shutdown()
+            thread.join(10)
+    assert said == "not sent: TLS error: no version of TLS that both speak"

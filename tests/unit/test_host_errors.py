@@ -57,3 +57,26 @@ def test_an_error_of_a_direct_connection_is_not_applied(
         assert client().probe(G).probed is Probed.NO_INFORMATION
     finally:
         carrier.reset(before)
+
+
+@pytest.mark.parametrize(
+    ("code", "why"),
+    [
+        (9, "its certificate is not valid yet"),
+        (10, "its certificate has expired"),
+        (18, "its certificate is of an authority that is not trusted"),
+        (20, "its certificate is of an authority that is not trusted"),
+        (62, "its certificate is for another name"),
+    ],
+)
+def test_a_certificate_that_is_not_accepted_says_why(
+    monkeypatch: pytest.MonkeyPatch, code: int, why: str
+) -> None:
+    error = ssl.SSLCertVerificationError("bad certificate")
+    error.verify_code = code
+    monkeypatch.setattr(DirectConnection, "connect", lambda _: (_ for _ in ()).throw(error))
+    before = carrier.set(direct.exchange)
+    try:
+        assert client().probe(G).text == f"not sent: TLS error: {why}"
+    finally:
+        carrier.reset(before)

@@ -249,3 +249,14 @@ def test_the_fingerprint_tells_urls_apart_and_shows_none() -> None:
     assert one.fingerprint == Host(HostName("other"), one.url).fingerprint
     assert "node1" not in one.fingerprint
     assert one.ref.fingerprint == one.fingerprint
+
+
+def test_hosts_by_url_may_have_an_authority_of_their_own(tmp_path: Path) -> None:
+    file = tmp_path / "ca.pem"
+    file.touch()
+    known = load_inventory(Settings(hosts="https://node1,https://node2", hosts_ca_file=str(file)))
+    assert [host.verify for host in known] == [str(file)] * 2
+    with pytest.raises(ValueError, match="hosts_ca_file is for hosts"):
+        Settings(inventory="hosts.yaml", hosts_ca_file=str(file))
+    with pytest.raises(ValueError, match="this file cannot be read"):
+        Settings(hosts="https://node1", hosts_ca_file=str(tmp_path / "gone.pem"))

@@ -23,10 +23,10 @@ def load_inventory(settings: Settings) -> Inventory:
     """Read the hosts that the settings name; raise InvalidInput naming the offending value."""
     if settings.inventory:
         return Inventory(_from_file(Path(settings.inventory)))
-    return Inventory(_from_urls(settings.hosts))
+    return Inventory(_from_urls(settings.hosts, settings.hosts_ca_file or True))
 
 
-def _from_urls(text: str) -> Iterator[Host]:
+def _from_urls(text: str, verify: str | bool) -> Iterator[Host]:
     given = text.split(",") if text else []
     if not all(part.strip() for part in given):
         raise InvalidInput(f"LOCKSTEP_HOSTS={show(text)} has an empty element: drop the extra comma")
@@ -38,7 +38,7 @@ def _from_urls(text: str) -> Iterator[Host]:
     seen = Counter(part.hostname for part in parts)
     for url, part in zip(urls, parts, strict=True):
         name = (part.hostname or "").replace(":", "-")
-        yield Host(HostName(name if seen[part.hostname] == 1 else f"{name}-{part.port}"), url)
+        yield Host(HostName(name if seen[part.hostname] == 1 else f"{name}-{part.port}"), url, verify)
 
 
 def _from_file(path: Path) -> Iterator[Host]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import http.client
+import os
 import select
 import ssl
 import threading
@@ -131,7 +132,7 @@ def exchange(request: Request) -> Answer:
 def _connection(url: SplitResult, verify: bool | str) -> DirectConnection:
     host = url.hostname or ""
     if url.scheme == "https":
-        return DirectTLSConnection(host, url.port, context=_context(verify))
+        return DirectTLSConnection(host, url.port, context=_context(verify, _version(verify)))
     return DirectConnection(host, url.port)
 
 
@@ -144,8 +145,16 @@ def _dropped(connection: DirectConnection) -> bool:
     return bool(poll.poll(0))
 
 
+def _version(verify: bool | str) -> tuple[int, ...]:
+    """Return what changes when a file of authorities is replaced or written. Raises OSError."""
+    if not isinstance(verify, str):
+        return ()
+    said = os.stat(verify)  # noqa: PTH116
+    return said.st_dev, said.st_ino, said.st_size, said.st_mtime_ns, said.st_ctime_ns
+
+
 @functools.lru_cache(maxsize=64)
-def _context(verify: bool | str) -> ssl.SSLContext:
+def _context(verify: bool | str, _: tuple[int, ...]) -> ssl.SSLContext:
     context = ssl.create_default_context(cafile=verify if isinstance(verify, str) else DEFAULT_CA_BUNDLE_PATH)
     if verify is False:
         context.check_hostname = False
