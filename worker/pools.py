@@ -6,6 +6,7 @@ shuts others out. redis-py's own pools keep every connection that was ever neede
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import random
 import sys
@@ -70,7 +71,8 @@ class _Modest(Mixed):  # type: ignore[misc]
         connection.idle_since = time.monotonic()
         super().release(connection)
         with self._lock:
-            if self._closing is None and self._available_connections:
+            # A client that is collected at the very end gives its connection back, when no thread can start.
+            if self._closing is None and self._available_connections and not sys.is_finalizing():
                 self._close_later(IDLE)
 
     def close(self) -> None:
@@ -87,7 +89,8 @@ class _Modest(Mixed):  # type: ignore[misc]
     def _close_later(self, seconds: float) -> None:
         self._closing = threading.Timer(seconds, self._close_idle)
         self._closing.daemon = True
-        self._closing.start()
+        with contextlib.suppress(RuntimeError):  # the interpreter is ending
+            self._closing.start()
 
     def _close_idle(self) -> None:
         now = time.monotonic()

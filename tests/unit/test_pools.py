@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import redis
@@ -13,6 +16,8 @@ from tests.waiting import eventually
 from worker import pools
 from worker.settings import Settings
 from worker.store.connection import client
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -77,3 +82,14 @@ def test_a_redis_that_is_full_is_waited_for_and_said(
         "Redis has no connection left (maxclients): waiting 10 s"
     ]
     asked.close()
+
+
+def test_a_client_that_is_left_to_the_end_of_its_process_does_not_hold_it_up(server: Server) -> None:
+    """It is collected at exit, when no thread can be started any more."""
+    code = (
+        "from worker.settings import Settings; from worker.store.connection import client; import builtins\n"
+        f"made = client(Settings(redis_url={server.url!r})); held = made.client()\n"
+        "held.get('a'); builtins.kept = held\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, timeout=60, check=False, capture_output=True)
+    assert (ran.returncode, ran.stderr) == (0, b"")
