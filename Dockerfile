@@ -39,7 +39,8 @@ COPY --from=build /opt/lockstep /opt/lockstep
 ENV PATH=/opt/lockstep/bin:$PATH \
     HOME=/tmp \
     PYTHONUNBUFFERED=1 \
-    PYTHONDONTWRITEBYTECODE=1
+    PYTHONDONTWRITEBYTECODE=1 \
+    LOCKSTEP_METRICS_ADDRESS=0.0.0.0
 # A user with a name, or Celery warns that it might be root. /data is empty, and Flower's: a new volume of Docker or
 # podman takes its owner from here.
 RUN groupadd --gid=10001 lockstep \

@@ -57,6 +57,10 @@ class About:
         return f"lockstep {self.lockstep}, celery {self.celery}"
 
 
+LEASE = 60_000
+"""Milliseconds: longer than any worker, whatever its settings, is likely to hold the sweep's lease."""
+
+
 @dataclass(frozen=True, slots=True)
 class WorkFacts:
     """What of the workers was seen from here."""
@@ -73,6 +77,8 @@ class WorkFacts:
     """Milliseconds by which the clock of this machine, of each worker and of beat is ahead of Redis'."""
     lengths: Mapping[str, int] = field(default_factory=dict)
     """Tasks that wait, by queue."""
+    leased: int = 0
+    """Milliseconds for which the sweep's lease is still held; -1 for ever."""
     stuck: int = 0
     patrol_overdue: int = 0
     """Groups that the patrol should have looked at by now."""
@@ -248,6 +254,12 @@ def on_pauses(pauses: Mapping[HostName, Pause]) -> list[Finding]:
 
 def _on_beat(facts: WorkFacts, settings: Settings) -> Finding:
     """Judge beat by what it causes: nothing else tells that it lives."""
+    longest = max(500 * settings.sweep_every, LEASE)
+    if facts.leased < 0 or facts.leased > longest:
+        held = "for ever" if facts.leased < 0 else f"for {seconds(facts.leased)} more"
+        text = f"the sweep's lease is held {held}, which no worker asks for: no sweep runs"
+        remedy = f"see who may write to Redis, then DEL {settings.key_prefix}lease:sweep"
+        return Finding("beat", Level.FAILURE, text, remedy)
     if facts.swept:
         return Finding("beat", Level.OK, f"alive: a sweep runs every {settings.sweep_every:g} s")
     text = "no sweep was seen: what a lost message or a dead worker left behind is not resumed"

@@ -93,14 +93,15 @@ def _work(link: Link, settings: Settings, stuck: Callable[[], int]) -> WorkFacts
     here = link.clocks.ahead()
     queues, workers = _workers(settings)
     ends = time.monotonic() + PERIODS * settings.sweep_every
-    swept = link.is_leased("sweep")
-    while not swept and time.monotonic() < ends:
+    leased = link.leased("sweep")
+    while leased is None and time.monotonic() < ends:
         time.sleep(LOOK)
-        swept = link.is_leased("sweep")
+        leased = link.leased("sweep")
     overdue, lag = link.store.patrol_overdue()
     return WorkFacts(
         queues=queues,
-        swept=swept,
+        swept=leased is not None,
+        leased=leased or 0,
         here=About(version("lockstep"), version("celery")),
         workers=workers,
         clocks={**({} if here is None else {"this machine": here}), **link.clocks.all()},

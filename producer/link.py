@@ -181,10 +181,14 @@ class Link:
             most_clients=int(str(info.get("maxclients", 0))),
         )
 
-    def is_leased(self, name: str) -> bool:
-        """Tell whether a periodic piece of work is done just now. Raises StoreUnavailable."""
+    def leased(self, name: str) -> int | None:
+        """Return for how many ms a periodic piece of work is still taken, -1 for ever; None if it is not.
+
+        Raises StoreUnavailable.
+        """
         with store_errors():
-            return bool(self._client.exists(self.keys.lease(name)))
+            left = int(self._client.pttl(self.keys.lease(name)))
+        return None if left == -2 else left
 
     def queue_length(self, queue: str) -> int:
         """Return how many tasks wait in a queue. Raises StoreUnavailable."""

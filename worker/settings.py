@@ -139,6 +139,9 @@ class Settings(BaseSettings):
     """Where a worker keeps the files that `python -m worker.telemetry.probe` reads; by default below the
     directory for temporary files, which is right for one worker per container. Of several on one machine
     each needs its own, or one could not tell which of them is dead."""
+    metrics_address: str = "127.0.0.1"
+    """The address at which a worker answers Prometheus: only this machine, unless it says otherwise. The
+    image sets 0.0.0.0, for a container's loopback is nobody else's."""
     metrics_port: Annotated[int, Field(gt=0, lt=65_536)] | None = None
     """Where a worker answers Prometheus at /metrics; unset, nothing is counted. It asks for no password."""
     remote_control: Literal["look", "full"] = "look"

@@ -41,7 +41,12 @@ class Publication:
     def publish(self, stack: Discovered) -> None:
         """Write the discovery file, whole or not at all."""
         draft = self.path.with_suffix(".new")
-        draft.write_text(json.dumps(asdict(stack), indent=2) + "\n", "utf-8")
+        draft.unlink(missing_ok=True)
+        # For its owner alone: the URL of Redis has the password in it.
+        with os.fdopen(
+            os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8"
+        ) as file:
+            file.write(json.dumps(asdict(stack), indent=2) + "\n")
         draft.replace(self.path)
 
     def withdraw(self) -> None:

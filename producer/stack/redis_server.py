@@ -29,24 +29,31 @@ class RedisServer(Child):
         guard: Guard | None = None,
         env: Mapping[str, str] | None = None,
         options: Sequence[str] = (),
+        password: str = "",
     ) -> None:
-        """Describe a server; port 0 is any free one. Raises StackError when there is no server to run."""
+        """Describe a server; port 0 is any free one, and without a password everybody here is let in.
+
+        Raises StackError when there is no server to run.
+        """
         self._binary = find_server()
         self._fixed = port != 0
         self._options = options
+        self._password = password
         self.port = port or free_port()
         super().__init__("redis", self._arguments(directory), directory=directory, guard=guard, env=env)
 
     @property
     def url(self) -> str:
         """The URL of its first database."""
-        return f"redis://{LOOPBACK}:{self.port}/0"
+        login = f":{self._password}@" if self._password else ""
+        return f"redis://{login}{LOOPBACK}:{self.port}/0"
 
     def ready(self) -> bool:
         """Tell whether it answers PING: it does not while it still reads its file."""
         with contextlib.suppress(OSError), socket.create_connection((LOOPBACK, self.port), timeout=1) as sock:
-            sock.sendall(b"PING\r\n")
-            return sock.recv(16).startswith(b"+PONG")
+            sock.sendall(b"AUTH %s\r\nPING\r\n" % self._password.encode() if self._password else b"PING\r\n")
+            with sock.makefile("rb") as said:
+                return any(said.readline().startswith(b"+PONG") for _ in range(2 if self._password else 1))
         return False
 
     def start(self, timeout: float = START_TIMEOUT) -> None:
@@ -78,7 +85,19 @@ class RedisServer(Child):
             "save": "",
         }
         flags = [part for name, value in settings.items() for part in (f"--{name}", value)]
-        return [str(self._binary), *flags, *self._options]
+        return [str(self._binary), *self._secret(directory), *flags, *self._options]
+
+    def _secret(self, directory: Path) -> list[str]:
+        """Write the password into a file, for everybody here may read a command line."""
+        if not self._password:
+            return []
+        file = directory / "redis.conf"
+        if not file.exists():
+            with os.fdopen(
+                os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii"
+            ) as out:
+                out.write(f"requirepass {self._password}\n")
+        return [str(file)]
 
 
 def find_server() -> Path:

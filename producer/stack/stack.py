@@ -195,7 +195,7 @@ class Stack:
         self.directory.mkdir(mode=0o700)
         where: Where = {"directory": self.directory, "guard": guard, "env": self._environment()}
         if self._redis_url is None:
-            self._children[Role.REDIS] = RedisServer(**where)
+            self._children[Role.REDIS] = RedisServer(password=secrets.token_hex(16), **where)
         self._children[Role.CLUSTER] = MockCluster(
             nodes=self._count, first_port=self._first_port, seed=self._seed, **where
         )

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import socket
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import redis
@@ -216,6 +219,30 @@ def test_a_second_stack_is_refused_in_one_line(tmp_path: Path, prefix: Path) -> 
 
 
 @pytest.mark.usefixtures("prefix")
+def test_the_discovery_file_is_for_its_owner_alone() -> None:
+    """The URL in it has the password of Redis."""
+    before = os.umask(0)
+    first = Publication()
+    try:
+        first.publish(described(pid=4711))
+        assert stat.S_IMODE(discovery_file().stat().st_mode) == 0o600
+    finally:
+        first.withdraw()
+        os.umask(before)
+
+
+def test_the_redis_of_a_stack_has_a_password_that_no_command_line_shows(stack: Stack) -> None:
+    password = urlsplit(stack.redis_url).password
+    assert password
+    with (
+        redis.Redis(port=urlsplit(stack.redis_url).port or 0) as stranger,
+        pytest.raises(redis.AuthenticationError),
+    ):
+        stranger.ping()
+    shown = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
+    assert password not in shown
+
+
 def test_a_discovery_file_counts_only_while_its_stack_lives() -> None:
     stale = described(pid=4711)
     assert discover() is None

@@ -14,7 +14,7 @@ import pytest
 from tornado.options import options
 
 from worker.celery import describe
-from worker.telemetry.flower import CONFIGURATION
+from worker.telemetry.flower import CONFIGURATION, sound
 from worker.telemetry.rows import plain, shown
 from worker.telemetry.watchers import OPEN, refusal
 
@@ -129,3 +129,39 @@ def test_it_does_not_start_for_strangers() -> None:
     )
     assert started.returncode == 1
     assert "would listen on 0.0.0.0 and ask for no password" in started.stderr
+
+
+HEARD = {"type": "worker-online", "hostname": "w@h", "timestamp": 1.0}
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        None,
+        [],
+        {**HEARD, "hostname": {"a": 1}},
+        {**HEARD, "hostname": ""},
+        {**HEARD, "type": 3},
+        {**HEARD, "type": "online"},
+        {**HEARD, "timestamp": "now"},
+        {"type": "worker-online", "timestamp": 1.0},
+        {**HEARD, "type": "task-received"},
+        {**HEARD, "type": "task-received", "uuid": ["x"]},
+    ],
+)
+def test_an_event_that_says_not_what_it_is_about_is_dropped(forged: object) -> None:
+    assert sound(forged) is None
+
+
+@pytest.mark.parametrize(
+    "name", ["loadavg", "freq", "active", "processed", "pid", "sw_ident", "heartbeats", "event", "x"]
+)
+def test_of_a_forged_event_what_cannot_be_is_left_out(name: str) -> None:
+    assert sound({**HEARD, name: {"<b>": 1}}) == HEARD
+
+
+def test_a_true_event_is_kept_whole() -> None:
+    software = {"sw_ident": "py-celery", "sw_ver": "5.7.0", "sw_sys": "Linux"}
+    work = {"freq": 2.0, "active": 0, "processed": 3, "loadavg": [0.1, 0.2, 0.3]}
+    beat = {**software, **work, "pid": 7, "clock": 9, "utcoffset": 0, "local_received": 1.1}
+    assert sound({**HEARD, **beat}) == {**HEARD, **beat}

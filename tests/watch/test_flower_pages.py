@@ -207,3 +207,37 @@ def test_flower_shows_after_a_restart_what_it_showed_before(watched: Watched, tm
     with another_flower(watched, tmp_path) as url:
         assert heard_of(url, operation.id)
         assert not heard_of(url, watched.committed), "it ended before the first of the two was started"
+
+
+def test_a_forged_event_breaks_no_page(watched: Watched) -> None:
+    app = make_app(load_settings(**watched.stack.settings))
+    forged = {
+        "freq": "x",
+        "loadavg": 7,
+        "active": {},
+        "processed": [],
+        "pid": None,
+        "heartbeats": 5,
+        "sw_ident": 1,
+    }
+    with app.events.default_dispatcher() as events:
+        events.send("worker-online", **{**forged, "hostname": "evil@x"})
+        events.send("worker-heartbeat", hostname={"a": 1})
+        events.send("task-received", uuid=["x"])
+        events.send("worker-online", hostname="last@x")
+    app.close()
+    heard = eventually(lambda: "last@x" in status(watched) and status(watched), "it has heard of the last")
+    assert "evil@x" in heard
+    for page in ("workers", "workers?json=1", "tasks", "api/workers", "metrics"):
+        assert requests.get(f"{watched.flower}/{page}", timeout=30).ok, page
+
+
+def status(watched: Watched) -> str:
+    return requests.get(f"{watched.flower}/workers?json=1", timeout=10).text
+
+
+def test_metrics_of_flower_ask_for_its_password(watched: Watched, tmp_path: Path) -> None:
+    with another_flower(watched, tmp_path, FLOWER_BASIC_AUTH="me:secret") as url:
+        assert requests.get(f"{url}/metrics", timeout=10).status_code == 401
+        assert "flower_" in requests.get(f"{url}/metrics", auth=("me", "secret"), timeout=10).text
+        assert requests.get(f"{url}/healthcheck", timeout=10).ok

@@ -4,22 +4,30 @@ from __future__ import annotations
 
 import json
 import re
+import socket
+import threading
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
+import requests
 import yaml
 from prometheus_client import CollectorRegistry, generate_latest
 
 from producer.stack.child import free_port
 from tests.integration.worker.harness import Bench, parts
+from tests.waiting import eventually
 from tests.watch.counted import WATCHING, Counted
 from worker.operation.model import Action
 from worker.operation.states import State
-from worker.settings import load_settings
+from worker.settings import Settings, load_settings
 from worker.tasks.standing import Reader
-from worker.telemetry.metrics import GAUGES, Record
+from worker.telemetry import door as door_of_a_worker
+from worker.telemetry import metrics
+from worker.telemetry.door import ASKED_AT_ONCE, Asked
+from worker.telemetry.metrics import GAUGES, Record, Standing
 
 
 @pytest.fixture(params=["threads", "prefork"])
@@ -130,3 +138,53 @@ def test_alerts_and_the_dashboard_ask_for_metrics_that_there_are() -> None:
     shown = {target["expr"] for panel in board["panels"] for target in panel["targets"]}
     assert named(" ".join(asked)) <= known()
     assert named(" ".join(shown)) == known()
+
+
+@pytest.fixture
+def door(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """Where a worker's counts are asked for; half a request has a second."""
+    monkeypatch.setattr(Asked, "timeout", 1.0)
+    monkeypatch.setattr(door_of_a_worker, "LONGEST", 2.0)
+    counts, port = metrics.Metrics(), free_port(0)
+    stop = counts.serve("127.0.0.1", port, Standing)
+    try:
+        yield port
+    finally:
+        stop()
+
+
+def test_half_requests_take_no_more_than_a_few_threads_and_soon_none(door: int) -> None:
+    before = threading.active_count()
+    with ExitStack() as held:
+        for _ in range(200):
+            line = held.enter_context(socket.create_connection(("127.0.0.1", door), timeout=5))
+            line.sendall(b"GET /metrics HTTP/1.1\r\n")
+        assert threading.active_count() - before <= 2 * ASKED_AT_ONCE
+        eventually(lambda: threading.active_count() <= before, "their time is over")
+        url = f"http://127.0.0.1:{door}/metrics"
+        eventually(lambda: answers(url), "Prometheus is answered while they are still there")
+
+
+def test_a_request_that_comes_in_drops_ends_too(door: int) -> None:
+    with socket.create_connection(("127.0.0.1", door), timeout=10) as line:
+        began = time.monotonic()
+        with suppress(OSError):
+            while time.monotonic() - began < 30:
+                line.sendall(b"X")
+                line.settimeout(0.2)
+                with suppress(TimeoutError):
+                    if not line.recv(1):
+                        break
+        assert time.monotonic() - began < 20
+
+
+def answers(url: str) -> bool:
+    try:
+        return "lockstep_record_up 1.0" in requests.get(url, timeout=5).text
+    except requests.RequestException:
+        return False
+
+
+def test_by_default_a_worker_is_asked_from_this_machine_alone() -> None:
+    assert Settings.model_fields["metrics_address"].default == "127.0.0.1"
+    assert "LOCKSTEP_METRICS_ADDRESS=0.0.0.0" in (WATCHING.parent / "Dockerfile").read_text("utf-8")

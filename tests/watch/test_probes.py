@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from producer.stack.child import Child
 from producer.stack.guard import Guard
 from producer.stack.redis_server import RedisServer
 from tests.waiting import eventually
+from worker.operation.errors import InvalidInput
 from worker.telemetry import heartbeat, stalls
 from worker.telemetry import signs as signs_module
 from worker.telemetry.heartbeat import Heart
@@ -261,3 +263,51 @@ def test_a_probe_imports_no_more_than_it_must() -> None:
 def test_an_unknown_question_is_answered_with_the_usage() -> None:
     asked = probe("alive", "")
     assert (asked.returncode, asked.stderr) == (2, "usage: python -m worker.telemetry.probe live|ready\n")
+
+
+def another_users(directory: Path) -> None:
+    directory.mkdir(mode=0o700)
+    if os.geteuid() != 0:
+        pytest.skip("only root can give a directory away")
+    os.chown(directory, 4711, 4711)
+
+
+def a_link(directory: Path) -> None:
+    (directory.parent / "elsewhere").mkdir(mode=0o700)
+    directory.symlink_to(directory.parent / "elsewhere")
+
+
+def writable(directory: Path) -> None:
+    directory.mkdir()
+    directory.chmod(0o777)
+
+
+@pytest.mark.parametrize(
+    ("made", "why"),
+    [
+        (another_users, "belongs to user 4711"),
+        (a_link, "is a link"),
+        (writable, "may be written to by others (mode 777)"),
+    ],
+)
+def test_a_directory_that_is_not_the_workers_own_is_refused(
+    tmp_path: Path, made: Callable[[Path], None], why: str
+) -> None:
+    made(tmp_path / "signs")
+    with pytest.raises(InvalidInput, match=re.escape(why)):
+        Heart(Signs(str(tmp_path / "signs")))
+    assert not list(tmp_path.glob("*/live"))
+
+
+def test_such_a_worker_ends_with_one_line(tmp_path: Path) -> None:
+    writable(tmp_path / "signs")
+    env = {
+        **os.environ,
+        "LOCKSTEP_HEARTBEAT_DIR": str(tmp_path / "signs"),
+        "LOCKSTEP_REDIS_URL": "redis://127.0.0.1:1/0",
+    }
+    command = [sys.executable, "-m", "celery", "-A", "worker", "worker", "-Q", "operations"]
+    ran = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False)
+    assert ran.returncode == 1
+    assert ran.stderr.count("\n") == 1
+    assert "may be written to by others" in ran.stderr

@@ -41,7 +41,10 @@ def _watch(sender: str, instance: Any, **_: Any) -> None:
 
     # After so long its messages are another worker's in any case.
     quiet = settings.visibility_timeout
-    heartbeat.install(app, settings.heartbeat_dir, quiet, tell)
+    try:
+        heartbeat.install(app, settings.heartbeat_dir, quiet, tell)
+    except (InvalidInput, OSError) as error:
+        raise SystemExit(f"error: {error}") from None  # Celery logs any other exception, and goes on
     worker_process_init.connect(lambda **_: watch_child(quiet, tell), weak=False)
     if settings.log_format == "json":
         instance.quiet = True  # its banner is no JSON
@@ -50,7 +53,7 @@ def _watch(sender: str, instance: Any, **_: Any) -> None:
     if settings.metrics_port is not None:
         counts = metrics.Metrics()
         metrics.count_with(counts)
-        stop = counts.serve(settings.metrics_port, Reader(settings).read)
+        stop = counts.serve(settings.metrics_address, settings.metrics_port, Reader(settings).read)
         worker_shutdown.connect(lambda **_: stop(), weak=False)
     Clocks(client(settings), Keys(settings.key_prefix)).tell_for_ever(
         instance.hostname, lambda: _inventory(app)

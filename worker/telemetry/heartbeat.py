@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import math
+import os
+import stat
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +14,7 @@ from typing import Any
 from celery import Celery, bootsteps
 from celery.signals import worker_ready, worker_shutdown, worker_shutting_down
 
+from worker.operation.errors import InvalidInput
 from worker.telemetry.signs import EVERY, Signs
 from worker.telemetry.stalls import give_up, work
 
@@ -19,6 +22,18 @@ GiveUp = Callable[..., None]
 log = logging.getLogger(__name__)
 STUCK = 60.0
 """Seconds for which the loop that takes messages may stand still. One call to a frozen Redis takes 5 s."""
+
+
+def not_own(directory: str) -> str | None:
+    """Say why a directory is not this user's alone; None when it is."""
+    found = os.lstat(directory)
+    if not stat.S_ISDIR(found.st_mode):
+        return "is a link" if stat.S_ISLNK(found.st_mode) else "is no directory"
+    if found.st_uid != os.geteuid():
+        return f"belongs to user {found.st_uid}, not to {os.geteuid()}"
+    if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        return f"may be written to by others (mode {stat.S_IMODE(found.st_mode):o})"
+    return None
 
 
 class Heart:
@@ -40,6 +55,11 @@ class Heart:
         self._stopped = threading.Event()
         self._beats = threading.Thread(target=self._run, name="heartbeat", daemon=True)
         Path(signs.directory).mkdir(mode=0o700, parents=True, exist_ok=True)
+        if (wrong := not_own(signs.directory)) is not None:
+            raise InvalidInput(
+                f"the heartbeat directory {signs.directory} {wrong}: whoever made it could show a "
+                "dead worker as alive; remove it, or name another one in LOCKSTEP_HEARTBEAT_DIR"
+            )
         signs.remove()
 
     def looping(self) -> None:

@@ -10,6 +10,7 @@ import fcntl
 import os
 import shutil
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from worker.operation.errors import StoreUnavailable
 from worker.operation.model import Operation, OperationId
+from worker.telemetry.door import Asked, Door
 
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import GaugeMetricFamily
@@ -143,15 +145,18 @@ class Metrics:
         if at is not None:
             self.end_seconds.labels(*labels).observe((at - operation.created_at) / 1000)
 
-    def serve(self, port: int, read: Callable[[], Standing]) -> Callable[[], None]:
+    def serve(self, address: str, port: int, read: Callable[[], Standing]) -> Callable[[], None]:
         """Answer on a port, with what `read` says of the record; return what ends that."""
-        from prometheus_client import CollectorRegistry, start_http_server
+        from prometheus_client import CollectorRegistry, make_wsgi_app
         from prometheus_client.multiprocess import MultiProcessCollector
 
         registry = CollectorRegistry()
         MultiProcessCollector(registry, path=self._files)  # type: ignore[no-untyped-call]
         registry.register(Record(read))
-        server, thread = start_http_server(port, registry=registry)
+        server = Door((address, port), Asked)
+        server.set_app(make_wsgi_app(registry))
+        thread = threading.Thread(target=server.serve_forever, name="metrics", daemon=True)
+        thread.start()
 
         def stop() -> None:
             if os.getpid() == self._owner:

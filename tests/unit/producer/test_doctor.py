@@ -230,3 +230,13 @@ def test_a_worker_that_stood_still_is_named_with_what_it_was_at() -> None:
     assert found.text == (
         "operations@x stood still 1 min 5 s ago and ended itself: a step on node3 has gone on for 185 s"
     )
+
+
+@pytest.mark.parametrize(("left", "held"), [(-1, "for ever"), (3_600_000, "for 1 h more")])
+def test_a_lease_that_no_worker_can_have_taken_is_a_failure(left: int, held: str) -> None:
+    (found,) = (each for each in on_work(replace(WORK, leased=left), Settings()) if each.subject == "beat")
+    assert found.level is Level.FAILURE
+    assert found.text == f"the sweep's lease is held {held}, which no worker asks for: no sweep runs"
+    assert "DEL lockstep:lease:sweep" in str(found.remedy)
+    (fine,) = (each for each in on_work(replace(WORK, leased=1000), Settings()) if each.subject == "beat")
+    assert fine.level is Level.OK

@@ -1,0 +1,72 @@
+"""Where a worker is asked for its counts: whoever comes there takes little of it, and not for long."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from contextlib import suppress
+from socketserver import TCPServer, ThreadingMixIn
+from typing import Any
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
+
+ASKED_AT_ONCE = 8
+"""Requests under way; more are turned away. Prometheus asks one at a time."""
+ASKING, LONGEST = 5.0, 15.0
+"""Seconds for which a request may say nothing, and for which it may last."""
+
+
+class Asked(WSGIRequestHandler):
+    """One request, of which nothing is logged."""
+
+    timeout = ASKING
+    """Seconds for which somebody may say nothing."""
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+class Door(ThreadingMixIn, WSGIServer):
+    """Answers a few at a time, and each for a while: who only holds the line gets no thread of the worker."""
+
+    daemon_threads = True
+
+    def __init__(self, where: tuple[str, int], handler: type[Asked]) -> None:
+        self.address_family = socket.AF_INET6 if ":" in where[0] else socket.AF_INET
+        self._places = threading.BoundedSemaphore(ASKED_AT_ONCE)
+        super().__init__(where, handler)
+
+    def server_bind(self) -> None:
+        """Bind without a look-up of this machine's name, which the base class waits for."""
+        TCPServer.server_bind(self)
+        self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
+        self.setup_environ()
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Answer in a thread, if one is left."""
+        if not self._places.acquire(blocking=False):
+            self.shutdown_request(request)
+            return
+        try:
+            super().process_request(request, client_address)
+        except BaseException:
+            self._places.release()
+            raise
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Answer; the line is cut once its time is over."""
+        cut = threading.Timer(LONGEST, _cut, [request])
+        cut.daemon = True
+        cut.start()
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            cut.cancel()
+            self._places.release()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of a line that broke."""
+
+
+def _cut(request: socket.socket) -> None:
+    with suppress(OSError):
+        request.shutdown(socket.SHUT_RDWR)
