@@ -6,7 +6,7 @@ import json
 import ssl
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from email.utils import parsedate_to_datetime
 from http.client import BadStatusLine, HTTPException, IncompleteRead, LineTooLong, RemoteDisconnected
 from pathlib import Path
@@ -84,7 +84,7 @@ class HostClient:
         payload = body or json.dumps({"groupId": group})
         headers = {"Content-Type": "application/json", "X-Lockstep-Attempt": attempt}
         said = self._call(METHODS[action], "/v1/group/", payload.encode(), headers, in_time)
-        return classify_write(action, group, said)
+        return replace(classify_write(action, group, said), shows_after=self.host.shows_after)
 
     def _call(
         self,

@@ -151,3 +151,30 @@ def test_once_it_would_be_settled_a_contested_one_is_refused(create: Driver) -> 
     create.bench.pass_time(LIMITS.send_within + LIMITS.call + LIMITS.settle)
     create.begin(A, "a2")
     assert create.finish(A, "a2", Verdict.CONTESTED, "409").next is Forward.FAILED
+
+
+def test_an_applied_write_that_may_not_show_yet_stays_open_and_keeps_the_lock(create: Driver) -> None:
+    create.apply(B)
+    create.begin(A, "a1")
+    assert create.finish(A, "a1", Verdict.UNSHOWN).outcome is Outcome.APPLIED
+    assert create.attempt(A, "a1").state is AttemptState.OPEN
+    create.commit()
+    assert create.locked()
+    create.bench.pass_time(LIMITS.send_within + LIMITS.call)
+    create.look(A, PRESENT)
+    create.bench.pass_time(LIMITS.settle)
+    create.look(A, PRESENT)
+    assert not create.locked()
+
+
+def test_an_undo_that_may_not_show_yet_is_proved_by_looks_alone(create: Driver) -> None:
+    create.apply(A)
+    create.roll_back()
+    create.begin_undo(A, "undo")
+    assert not create.finish_undo(A, "undo", Verdict.UNSHOWN)
+    assert create.attempt(A, "undo").state is AttemptState.OPEN
+    create.bench.pass_time(LIMITS.send_within + LIMITS.call)
+    create.look(A, ABSENT)
+    create.bench.pass_time(LIMITS.settle)
+    create.look(A, ABSENT)
+    assert create.look(A, ABSENT).restored

@@ -17,7 +17,7 @@ from worker.store.gathering import Arguments, Gathering, Kind
 from worker.store.redis import RedisStore
 
 T = TypeVar("T")
-HOSTS = tuple(HostName(f"h{n}") for n in range(9))
+HOSTS = tuple(HostName(f"h{n}") for n in range(10))
 SOON = 10.0
 TIMELESS: dict[str, Any] = {
     "created_at": 0,

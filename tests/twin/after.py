@@ -18,7 +18,7 @@ from worker.operation.model import (
 )
 from worker.store.base import Abandoned, Settled, Taker, Undoing, Verdict
 
-AMBIGUOUS = (Verdict.UNKNOWN, Verdict.MISDIRECTED)
+AMBIGUOUS = (Verdict.UNKNOWN, Verdict.MISDIRECTED, Verdict.UNSHOWN)
 DONE = (Verdict.APPLIED, Verdict.ALREADY)
 MOST_DOUBLINGS = 10
 

@@ -189,7 +189,7 @@ class MemoryStore(AfterDecision):
         answer: str,
     ) -> None:
         match verdict:
-            case Verdict.APPLIED:
+            case Verdict.APPLIED | Verdict.UNSHOWN:
                 self._set_outcome(record, host, step, Outcome.APPLIED)
             case Verdict.ALREADY:
                 others = [each for each in step.attempts.values() if each.id != attempt]

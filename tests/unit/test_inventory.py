@@ -260,3 +260,20 @@ def test_hosts_by_url_may_have_an_authority_of_their_own(tmp_path: Path) -> None
         Settings(inventory="hosts.yaml", hosts_ca_file=str(file))
     with pytest.raises(ValueError, match="this file cannot be read"):
         Settings(hosts="https://node1", hosts_ca_file=str(tmp_path / "gone.pem"))
+
+
+@pytest.mark.parametrize(("given", "seconds"), [("5s", 5.0), ("5", 5.0), ("0.5s", 0.5), ("'2 s'", 2.0)])
+def test_a_host_may_show_its_writes_later(tmp_path: Path, given: str, seconds: float) -> None:
+    (host,) = from_text(tmp_path, f"hosts: [{{name: node1, url: 'http://node1', shows_after: {given}}}]")
+    assert host.shows_after == seconds
+
+
+@pytest.mark.parametrize("given", ["soon", "-1", "0", "true", "1e3", "[5]"])
+def test_anything_else_is_refused(tmp_path: Path, given: str) -> None:
+    said = refusal(tmp_path, f"hosts: [{{name: node1, url: 'http://node1', shows_after: {given}}}]")
+    assert said.endswith("give seconds, such as 5s")
+
+
+def test_what_shows_later_than_it_settles_is_refused(tmp_path: Path) -> None:
+    said = refusal(tmp_path, "hosts: [{name: node1, url: 'http://node1', shows_after: 11s}]")
+    assert said == 'host "node1" has shows_after 11: it must not exceed LOCKSTEP_SETTLE_SECONDS, 10'

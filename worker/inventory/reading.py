@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,13 +17,21 @@ from worker.operation.names import MAX_LENGTH, is_plain_name, show
 from worker.plainyaml import parse_plain
 from worker.settings import Settings
 
-KNOWN_KEYS = ("name", "url", "verify", "ca_file", "token_file", "labels")
+_NUMBER = re.compile(r"[0-9]{1,6}(\.[0-9]{1,3})?", re.ASCII)
+KNOWN_KEYS = ("name", "url", "verify", "ca_file", "token_file", "shows_after", "labels")
 
 
 def load_inventory(settings: Settings) -> Inventory:
     """Read the hosts that the settings name; raise InvalidInput naming the offending value."""
     if settings.inventory:
-        return Inventory(_from_file(Path(settings.inventory)))
+        known = Inventory(_from_file(Path(settings.inventory)))
+        for host in known:
+            if host.shows_after > settings.settle_seconds:
+                raise InvalidInput(
+                    f"host {show(host.name)} has shows_after {host.shows_after:g}: it must not exceed "
+                    f"LOCKSTEP_SETTLE_SECONDS, {settings.settle_seconds:g}"
+                )
+        return known
     return Inventory(_from_urls(settings.hosts, settings.hosts_ca_file or True))
 
 
@@ -91,4 +100,17 @@ def _from_entry(number: int, entry: object) -> Host:
         raise InvalidInput(
             f"host {show(name)} has labels {show(labels)}: give a mapping of strings (quote numbers)"
         )
-    return Host(HostName(name), parse_url(entry.get("url")), ca_file or verify, token_file, dict(labels))
+    shows_after = _seconds(name, entry.get("shows_after"))
+    url = parse_url(entry.get("url"))
+    return Host(HostName(name), url, ca_file or verify, token_file, shows_after, dict(labels))
+
+
+def _seconds(name: str, value: object) -> float:
+    """Return `5s`, or a number of seconds, as seconds; 0 where nothing is given."""
+    if value is None:
+        return 0.0
+    text = str(value).removesuffix("s").strip()
+    found = float(text) if not isinstance(value, bool) and _NUMBER.fullmatch(text) else 0.0
+    if found <= 0:
+        raise InvalidInput(f"host {show(name)} has shows_after {show(value)}: give seconds, such as 5s")
+    return found

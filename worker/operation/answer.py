@@ -62,6 +62,8 @@ class WriteAnswer:
     wrote: Wrote
     text: str
     retry_after: float | None = None
+    shows_after: float = 0.0
+    """APPLIED: seconds for which a GET may not show it."""
 
 
 class Probed(StrEnum):

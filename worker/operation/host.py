@@ -22,6 +22,8 @@ class Host:
     """For https: True, False, or the path of a file with the certificate authorities to trust."""
     token_file: str | None = None
     """A file with a bearer token, read for each call."""
+    shows_after: float = 0.0
+    """Seconds for which a GET may not show what a write of ours has changed."""
     labels: Mapping[str, str] = field(default_factory=dict)
 
     @property

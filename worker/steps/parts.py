@@ -88,7 +88,7 @@ def verdict_of(api: HostApi, group: GroupId, wanted: Presence, said: WriteAnswer
     """Turn a write's answer into a verdict; a contested one is looked into with a GET."""
     match said.wrote:
         case Wrote.APPLIED:
-            return Verdict.APPLIED
+            return Verdict.UNSHOWN if said.shows_after else Verdict.APPLIED
         case Wrote.REFUSED:
             return Verdict.REFUSED
         case Wrote.NOT_APPLIED:

@@ -83,10 +83,12 @@ def _send(
         verdict = Verdict.REFUSED
     if verdict is Verdict.MISDIRECTED:
         verdict = Verdict.UNKNOWN
-    kept = lost if verdict in (Verdict.APPLIED, Verdict.UNKNOWN) else ()
+    kept = lost if verdict in (Verdict.APPLIED, Verdict.UNSHOWN, Verdict.UNKNOWN) else ()
     parts.store.finish_undo(operation, step.host, attempt, verdict, said.text, kept)
     if verdict in (Verdict.APPLIED, Verdict.ALREADY):
         return None, False
+    if verdict is Verdict.UNSHOWN:
+        return f"{inverse} applied, and may not show yet", False
     bad_request = contested and not step.open_attempts  # else one of these may be what it contests
     return f"{inverse} {verdict.value.replace('_', ' ')} ({said.text})", bad_request
 

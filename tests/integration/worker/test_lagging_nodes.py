@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.worker.harness import Bench
+from tests.waiting import eventually
 from worker.inventory import load_inventory
 from worker.operation.model import Action
 from worker.operation.states import State
@@ -25,11 +26,16 @@ class Lagging(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Node)
+    def __init__(self, kind: type[Node]) -> None:
+        super().__init__(("127.0.0.1", 0), kind)
+        self.changes: list[tuple[float, bool]] = []
         self.accepted: float | None = None
         self.conflicts = 0
         self.url = f"http://127.0.0.1:{self.server_port}"
+
+    @property
+    def holds(self) -> bool:
+        return bool(self.changes) and self.changes[-1][1]
 
 
 class Node(BaseHTTPRequestHandler):
@@ -57,13 +63,17 @@ class Node(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
+    def do_DELETE(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.answer(404)
+
     def log_message(self, *args: object) -> None:
         """Say nothing."""
 
 
 @pytest.fixture
-def node() -> Iterator[Lagging]:
-    with Lagging() as server:
+def node(request: pytest.FixtureRequest) -> Iterator[Lagging]:
+    with Lagging(getattr(request, "param", Node)) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         yield server
@@ -81,3 +91,50 @@ def test_a_create_waits_for_what_is_accepted_to_show(bench: Bench, node: Lagging
     assert (end.operation.state, end.operation.reason) == (State.COMMITTED, None)
     assert end.outcomes["node3"] == "applied"
     assert node.conflicts, "it was asked meanwhile"
+
+
+LAG = 0.8
+
+
+class Stale(Node):
+    """Does at once as asked, and shows what it held a while ago."""
+
+    def do_GET(self) -> None:
+        now, shown = time.monotonic(), False
+        for at, holds in self.server.changes:
+            if now - at >= LAG:
+                shown = holds
+        group = self.path.rstrip("/").rpartition("/")[2]
+        self.answer(200 if shown else 404, json.dumps({"groupId": group}).encode() if shown else b"")
+
+    def do_POST(self) -> None:
+        self.change(True, 201, 409)
+
+    def do_DELETE(self) -> None:
+        self.change(False, 200, 404)
+
+    def change(self, wanted: bool, done: int, already: int) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        if self.server.holds is wanted:
+            self.answer(already)
+            return
+        self.server.changes.append((time.monotonic(), wanted))
+        self.answer(done)
+
+
+@pytest.mark.parametrize("node", [Stale], indirect=True)
+def test_a_delete_after_a_create_finds_what_the_node_shows_late(bench: Bench, node: Lagging) -> None:
+    path = Path(bench.settings.inventory)
+    entry = f"{node.url}\n    shows_after: 1s"
+    path.write_text(path.read_text().replace(bench.cluster.nodes["node3"], entry))
+    bench.inventory = load_inventory(bench.settings)
+    bench.beat()
+    bench.worker()
+    created = bench.start(Action.CREATE)
+    eventually(lambda: bench.read(created).state is State.COMMITTED, "it is created")
+    assert node.holds
+    assert not bench.read(created).ended, "its lock is kept until the node must show it"
+    bench.end(created)
+    deleted = bench.end(bench.start(Action.DELETE))
+    assert (deleted.operation.state, deleted.outcomes["node3"]) == (State.COMMITTED, "applied")
+    assert not node.holds

@@ -107,6 +107,8 @@ class Verdict(StrEnum):
     """What came of a write, once a contested one was looked into."""
 
     APPLIED = "applied"
+    UNSHOWN = "unshown"
+    """Applied, on a host whose GET may lag behind: the write stays open until it is settled."""
     ALREADY = "already"
     REFUSED = "refused"
     CONTESTED = "contested"

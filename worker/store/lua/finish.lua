@@ -1,5 +1,5 @@
 -- finish: record what came of a forward write.
--- ARGV  3 host, 4 attempt id, 5 verdict (applied | already | refused | contested | not_applied | unknown | misdirected),
+-- ARGV  3 host, 4 attempt id, 5 verdict (applied | unshown | already | refused | contested | not_applied | unknown | misdirected),
 --       6 the answer in a few words, 7 settle (ms)
 -- Returns  aborted | done + outcome | failed + reason | open (nothing is settled: try again) + ms to the deadline
 -- Atomic, because before and outcome may change only while the operation is undecided.
@@ -10,14 +10,14 @@ local step = op and load_step(host)
 if not step or not step.attempts[id] then return { 'aborted' } end
 local attempt = step.attempts[id]
 local function may_show(other) return is_open(other) and NOW < other.quiet + settle end
-local ambiguous = verdict == 'unknown' or verdict == 'misdirected'
+local ambiguous = verdict == 'unknown' or verdict == 'misdirected' or verdict == 'unshown'
 attempt.answer = ARGV[6]
 attempt.answered = NOW
 if is_open(attempt) and not ambiguous then
   close_attempt(host, step, attempt, verdict == 'applied' and 'applied' or 'not_applied')
 end
 if not op.ended and not op.decision and not step.outcome then
-  if verdict == 'applied' then
+  if verdict == 'applied' or verdict == 'unshown' then
     set_outcome(host, step, 'applied')
   elseif verdict == 'already' then
     local ours = count(step, function(other, key) return key ~= id and other.state ~= 'not_applied' end)

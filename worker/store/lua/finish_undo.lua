@@ -1,5 +1,5 @@
 -- finish_undo: record what came of an inverse write. It never gives up.
--- ARGV  3 host, 4 attempt id, 5 verdict (applied | already | refused | not_applied | unknown), 6 the answer,
+-- ARGV  3 host, 4 attempt id, 5 verdict (applied | unshown | already | refused | not_applied | unknown), 6 the answer,
 --       7 fields that the host would not take back, as JSON
 -- Returns  restored | pending
 -- Atomic, because restored needs that no other attempt is open at this moment.
@@ -11,7 +11,7 @@ if not step or not step.attempts[id] then return { 'pending' } end
 local attempt = step.attempts[id]
 attempt.answer = ARGV[6]
 attempt.answered = NOW
-if is_open(attempt) and verdict ~= 'unknown' then
+if is_open(attempt) and verdict ~= 'unknown' and verdict ~= 'unshown' then
   close_attempt(host, step, attempt, verdict == 'applied' and 'applied' or 'not_applied')
 end
 local lost = cjson.decode(ARGV[7])
