@@ -17,8 +17,9 @@ from worker.reaching import sentinel_options, socket_options, tls_options
 from worker.settings import Settings, load_settings
 
 logger = logging.getLogger(__name__)
-PUBLISHING = 4
-"""Threads that publish at the same time; each has two connections while it does, which is not for long."""
+PUBLISHING = 20
+"""Connections for those who publish. Flower asks workers nine things at once, and each question holds one
+connection while it waits for a second: with fewer than ten, all would wait for each other for ever."""
 FOREIGN = ("CELERY_", "DJANGO_SETTINGS_MODULE")
 """How variables begin that Celery reads by itself, and that are about another application."""
 BREAKING = ("C_BENCH", "CELERY_BENCH")

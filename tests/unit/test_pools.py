@@ -14,6 +14,7 @@ import redis
 from tests.unit.test_primary import Server, playing
 from tests.waiting import eventually
 from worker import pools
+from worker.celery import make_app
 from worker.settings import Settings
 from worker.store.connection import client
 
@@ -93,3 +94,9 @@ def test_a_client_that_is_left_to_the_end_of_its_process_does_not_hold_it_up(ser
     )
     ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, timeout=60, check=False, capture_output=True)
     assert (ran.returncode, ran.stderr) == (0, b"")
+
+
+def test_as_many_as_flower_asks_at_once_leave_each_other_a_connection() -> None:
+    """Each question holds one connection while it waits for a second."""
+    questions = 9  # eight kinds of them, and one that has workers show themselves by an event
+    assert make_app(Settings()).conf.broker_pool_limit > questions
