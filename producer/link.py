@@ -15,7 +15,7 @@ from redis.client import PubSub
 from redis.retry import Retry
 
 from worker.forks import leave_to_parent, renew_in_children
-from worker.operation.errors import RecordGone, StoreFull, StoreUnavailable, UnknownFormat, UnknownOperation
+from worker.operation.errors import RecordGone, StoreFull, StoreUnavailable, UnknownOperation
 from worker.operation.model import Action, GroupId, Lost, Millis, Operation, OperationId
 from worker.pools import MOST
 from worker.settings import Settings
@@ -24,6 +24,7 @@ from worker.store.clocks import Clocks
 from worker.store.connection import client
 from worker.store.keys import Keys
 from worker.store.pauses import Pauses
+from worker.store.queries import UNREADABLE
 from worker.store.redis import RedisStore
 from worker.store.spells import Spells
 from worker.store.stalls import Stalls
@@ -120,7 +121,7 @@ class Link:
         """Read every operation that still holds its group's lock, the one that is due first first."""
         with store_errors():
             ids = cast(list[str], self._client.zrange(self.keys.due, 0, -1))
-        found = (self.store.operation(OperationId(each)) for each in ids)
+        found = (self.readable(OperationId(each)) for each in ids)
         return tuple(each for each in found if each is not None and not each.ended)
 
     def briefs(self, wanted: Filter, limit: int, offset: int) -> list[Brief]:
@@ -152,10 +153,10 @@ class Link:
         ]
 
     def readable(self, operation: OperationId) -> Operation | None:
-        """Read an operation; None if it is gone, or of a newer version. Raises StoreUnavailable."""
+        """Read an operation; None if it is gone, damaged or of a newer version. Raises StoreUnavailable."""
         try:
             return self.store.operation(operation)
-        except UnknownFormat:
+        except UNREADABLE:
             return None
 
     def facts(self) -> RedisFacts:

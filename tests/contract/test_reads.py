@@ -5,7 +5,7 @@ from tests.contract.driver import ABSENT, LONG, A, B, Driver
 from worker.operation.decision import Move, next_move
 from worker.operation.limits import NAMED_AFTER
 from worker.operation.model import AttemptId, Decision, HostName, OperationId, Presence, Seen
-from worker.store.base import Verdict
+from worker.store.base import Order, Verdict
 
 
 def test_a_tally_counts_hosts(create: Driver) -> None:
@@ -26,6 +26,14 @@ def test_a_tally_counts_hosts(create: Driver) -> None:
     create.roll_back()
     assert create.tally().decision is Decision.ROLL_BACK
     assert create.store.tally(OperationId("unknown")) is None
+
+
+def test_an_order_says_what_an_operation_is_about(create: Driver) -> None:
+    kept = create.kept()
+    asked = (A, HostName("stranger"), A)
+    assert create.store.order(kept.id, asked) == Order(kept.group, kept.action, frozenset({A}))
+    assert create.store.order(kept.id, ()) == Order(kept.group, kept.action, frozenset())
+    assert create.store.order(OperationId("unknown"), asked) is None
 
 
 def test_the_first_failure_is_the_reason(create: Driver) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from tests.twin.ends import MemoryEnds
 from tests.twin.record import FORMAT
 from worker.operation.decision import Tally
 from worker.operation.model import Decision, HostName, Millis, Operation, OperationId, Step
-from worker.store.base import View
+from worker.store.base import Order, View
 from worker.store.queries import natural
 
 
@@ -63,6 +65,13 @@ class MemoryQueries(MemoryEnds):
         self.leases[name] = Millis(now + milliseconds)
         return True
 
+    def keep_lease(self, name: str, milliseconds: int) -> None:
+        """Have a lease last for so long from now."""
+        self.leases[name] = Millis(self.clock() + milliseconds)
+
+    def put_last(self, operation: OperationId, milliseconds: int) -> None:
+        """Have an operation that cannot be read come after those that can: none is, here."""
+
     def first(self, operation: OperationId, what: str) -> bool:
         """Tell whether `what` is done for an operation for the first time; the record remembers it."""
         record = self._load(operation)
@@ -86,6 +95,14 @@ class MemoryQueries(MemoryEnds):
         """Read an operation; None when it is unknown."""
         record = self.records.get(operation)
         return record.shown() if record is not None else None
+
+    def order(self, operation: OperationId, hosts: Sequence[HostName]) -> Order | None:
+        """Read what an operation is about, and which of the hosts it has; None when it is unknown."""
+        record = self.records.get(operation)
+        if record is None:
+            return None
+        shown = record.shown()
+        return Order(shown.group, shown.action, frozenset(hosts) & set(record.steps))
 
     def steps(self, operation: OperationId) -> tuple[Step, ...]:
         """Read the steps of an operation, in the natural order of their hosts."""

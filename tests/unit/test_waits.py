@@ -89,7 +89,7 @@ def test_an_eta_of_an_earlier_release_is_waited_for_if_it_can_be_a_countdown(app
         {WAIT: True},
         {WAIT: []},
     ],
-    ids=str,
+    ids="-".join,
 )
 def test_what_would_wait_for_longer_than_any_countdown_is_no_message_of_ours(
     app: Lockstep, headers: dict[str, Any]

@@ -124,6 +124,7 @@ def known() -> set[str]:
         "sweeps",
         "redis_errors",
         "messages_without_record",
+        "messages_dropped",
     )
     histograms = ("call_seconds", "operation_seconds")
     names = [*GAUGES, "record_up", "queue_length", "clock_ahead_seconds", "worker_stalled_seconds"]

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 from celery.bootsteps import RUN  # type: ignore[attr-defined]
+from celery.exceptions import InvalidTaskError
+from celery.utils.log import get_logger
 from celery.worker import consumer as untyped
+
+from worker.broker.messages import POISON, dropped
+
+logger = get_logger(__name__)
 
 EVENTS_WITHIN = 0.1
 """Seconds for which events of tasks are gathered. Celery sends them with every turn of its event loop, which
@@ -15,7 +22,10 @@ celery: Any = untyped
 
 
 class Consumer(celery.Consumer):  # type: ignore[misc]
-    """Gathers events for a moment; whatever is left is sent when the worker stops."""
+    """Gathers events for a moment; whatever is left is sent when the worker stops.
+
+    A message that can be no task's is dropped. Celery would end for many, and so would each worker after it.
+    """
 
     blueprint: Any
     hub: Any
@@ -49,3 +59,37 @@ class Consumer(celery.Consumer):  # type: ignore[misc]
         """Send what the last tasks left, and end."""
         self._flush_events()
         super().shutdown()
+
+    def create_task_handler(self, *arguments: Any, **options: Any) -> Callable[[Any], None]:
+        """Return what takes each message."""
+        handle = super().create_task_handler(*arguments, **options)
+
+        def take(message: Any) -> None:
+            try:
+                handle(message)
+            except self.connection_errors:
+                raise
+            except POISON as error:
+                self._drop(message, type(error).__name__)
+
+        return take
+
+    def on_unknown_message(self, body: Any, message: Any) -> None:
+        """Drop what is no task's message."""
+        self._drop(message, "it is no task's")
+
+    def on_unknown_task(self, body: Any, message: Any, exc: Exception) -> None:
+        """Drop a message for a task that there is not."""
+        self._drop(message, "there is no such task")
+
+    def on_invalid_task(self, body: Any, message: Any, exc: Exception) -> None:
+        """Drop a message that its task would not take."""
+        self._drop(message, str(exc) if type(exc) is InvalidTaskError else type(exc).__name__)
+
+    def on_decode_error(self, message: Any, exc: Exception) -> None:
+        """Drop a message whose body cannot be read."""
+        self._drop(message, f"its body cannot be read, {type(exc).__name__}")
+
+    def _drop(self, message: Any, why: str) -> None:
+        dropped(why, len(message.body or ""))
+        message.reject_log_error(logger, self.connection_errors)

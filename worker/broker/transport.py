@@ -14,6 +14,7 @@ from kombu.utils.encoding import bytes_to_str
 from kombu.utils.json import dumps, loads
 
 from worker.broker import links
+from worker.broker.messages import POISON, deliverable, dropped
 
 logger = get_logger(__name__)
 redis: Any = untyped
@@ -86,13 +87,26 @@ class QoS(redis.QoS):  # type: ignore[misc]
                 for tag in client.zrange(self.unacked_index_key, "-inf", taken_before, byscore=True):
                     self.restore_by_tag(tag, client)
 
+    def restore_by_tag(self, tag: str, client: Any = None, leftmost: bool = False) -> None:
+        """Give a message back; one that cannot be read is dropped, or none would be given back after it."""
+        try:
+            super().restore_by_tag(tag, client, leftmost)
+        except POISON:
+            dropped("it was noted as taken, and is no message")
+            self.forget(tag)
+
+    def forget(self, tag: str) -> None:
+        """Remove what was noted of a message that is dropped."""
+        self._noted.discard(tag)
+        self._remove_from_indices(tag).execute()
+
     def restore_undelivered(self, broken: str) -> None:
         """Give back what was taken and not delivered because of a message before it, which is dropped."""
         tags, self._noted = self._noted, set()
         for tag in tags - {broken}:
             self.restore_by_tag(tag)
         if broken in tags:
-            self._remove_from_indices(broken).execute()
+            self.forget(broken)
 
 
 class Taking(links.Channel):
@@ -138,10 +152,15 @@ class Taking(links.Channel):
         self._may_take = not self._closing
         tag = ""
         try:
-            said = super()._brpop_read(**options)
+            try:
+                said = super()._brpop_read(**options)
+            except (ValueError, RecursionError):
+                dropped("no JSON")  # it has been popped, and nothing is noted of it
+                said = True
             self._may_take = False
-            for tag, message in self._taken:  # noqa: B007
-                self.connection._deliver(loads(message), self.connection.delivering)
+            for tag, message in self._taken:
+                if not self.connection._deliver_text(message) and tag:
+                    self.qos.forget(tag)
         except BaseException:
             with contextlib.suppress(*self.connection_errors):  # they come after the visibility timeout then
                 self.qos.restore_undelivered(broken=tag)
@@ -218,9 +237,21 @@ class Transport(redis.Transport):  # type: ignore[misc]
         super().register_with_event_loop(connection, loop)
         self.cycle.turn_with(loop)
 
-    def _deliver(self, message: Any, queue: str) -> None:
+    def _deliver(self, message: Any, queue: str) -> bool:
         self.delivering = queue
-        super()._deliver(message, queue)
+        if deliverable(message):
+            super()._deliver(message, queue)
+            return True
+        dropped("no message")
+        return False
+
+    def _deliver_text(self, text: bytes) -> bool:
+        """Deliver what was taken from the same queue; False: it is no message, and was dropped."""
+        try:
+            message = loads(text)
+        except (ValueError, RecursionError):
+            message = None
+        return self._deliver(message, self.delivering)
 
 
 class SentinelTransport(Transport, redis.SentinelTransport):  # type: ignore[misc]

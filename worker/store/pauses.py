@@ -59,5 +59,8 @@ def refused(said: list[str]) -> HostPaused:
 
 def pause_from(host: HostName, text: str) -> Pause:
     """Build a pause from its JSON."""
-    kept = cast(PauseJson, json.loads(text))
-    return Pause(host, kept["by"], Millis(kept["at"]), kept["why"])
+    try:
+        kept = cast(PauseJson, json.loads(text))
+        return Pause(host, str(kept["by"]), Millis(int(kept["at"])), str(kept["why"]))
+    except (ValueError, TypeError, KeyError):  # whoever damaged it, the host stays paused
+        return Pause(host, "somebody", Millis(0), "its pause cannot be read: resume it, and pause it again")

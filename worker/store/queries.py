@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import cast
 
 import redis
 
 from worker.operation.errors import UnknownFormat
 from worker.operation.limits import NAMED_AFTER, Limits
-from worker.operation.model import HostName, Millis, Operation, OperationId, Step
+from worker.operation.model import Action, GroupId, HostName, Millis, Operation, OperationId, Step
+from worker.store.base import Order
 from worker.store.causes import store_errors
 from worker.store.keys import Keys
 from worker.store.records import check_format, operation_from, step_from
+
+UNREADABLE = (UnknownFormat, ValueError, KeyError, TypeError, redis.ResponseError)
+"""What is raised for a record of a newer version, or that somebody has damaged."""
 
 
 class Queries:
@@ -46,6 +51,19 @@ class Queries:
         steps = [step_from(HostName(h), t, undo_needed=True) for h, t in zip(hosts, texts, strict=True) if t]
         return [step.host for step in steps if step.undo_misses >= NAMED_AFTER]
 
+    def order(self, operation: OperationId, hosts: Sequence[HostName]) -> Order | None:
+        """Read what an operation is about, and which of the hosts it has; None when it is unknown."""
+        with store_errors(), self._client.pipeline(transaction=True) as pipe:
+            pipe.hmget(self._keys.operation(operation), "format", "group", "action")
+            if hosts:
+                pipe.hmget(self._keys.steps(operation), hosts)
+            (written, group, action), *texts = pipe.execute()
+        if written is None:
+            return None
+        check_format(written)
+        known = frozenset(host for host, text in zip(hosts, *texts, strict=False) if text)
+        return Order(GroupId(group), Action(action), known)
+
     def steps(self, operation: OperationId) -> tuple[Step, ...]:
         """Read the steps of an operation, in the natural order of their hosts."""
         key = self._keys.operation(operation)
@@ -74,8 +92,8 @@ class Queries:
     def _readable(self, operation: OperationId) -> Operation | None:
         try:
             return self.operation(operation)
-        except UnknownFormat:
-            return None  # a newer worker's record
+        except UNREADABLE:
+            return None  # a newer worker's record, or none any more
 
     def now(self) -> Millis:
         """Return the store's time."""
@@ -94,6 +112,17 @@ class Queries:
         """Take a short lease for a periodic piece of work; False if somebody else holds it."""
         with store_errors():
             return bool(self._client.set(self._keys.lease(name), "1", nx=True, px=milliseconds))
+
+    def keep_lease(self, name: str, milliseconds: int) -> None:
+        """Have a lease last for so long from now."""
+        with store_errors():
+            self._client.pexpire(self._keys.lease(name), milliseconds)
+
+    def put_last(self, operation: OperationId, milliseconds: int) -> None:
+        """Have an operation that cannot be read come after those that can, so long from now."""
+        now = self.now()
+        with store_errors():
+            self._client.zadd(self._keys.due, {operation: now + milliseconds}, xx=True)
 
     def _oldest_ended(self, older_than: int, beyond: int, at_most: int) -> list[OperationId]:
         now = self.now()

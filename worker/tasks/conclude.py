@@ -11,7 +11,7 @@ from worker.operation.states import State
 from worker.steps import conclude as conclude_step
 from worker.steps.parts import NO_RECORD
 from worker.tasks.runtime import Runtime
-from worker.tasks.shell import guarded, record_gone
+from worker.tasks.shell import guarded, not_believed, record_gone
 from worker.telemetry import metrics
 from worker.workflow import publish_rollback
 
@@ -21,6 +21,9 @@ def conclude(self: Task[..., str], operation: OperationId, group: GroupId) -> st
     """Decide if it is time, dispatch the rollback chord if so decided; return where the operation stands."""
 
     def run(runtime: Runtime) -> str:
+        order = runtime.store.order(operation, ())
+        if order is not None and order.group != group:
+            return not_believed(self, operation)
         work = conclude_step(runtime.store, operation)
         kept = runtime.store.operation(operation)
         if kept is None:

@@ -1,40 +1,110 @@
-"""A message as a worker receives it: it waits by this worker's clock, and no longer than any countdown."""
+"""A message as a worker receives it: a hint, of which nothing is believed that the record can tell."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 from celery.exceptions import InvalidTaskError
 from celery.worker.request import Request
 
-from worker.celery import WAIT, Lockstep
+from worker.celery import CONCLUDE, PATROL, PATROL_GROUP, SWEEP, WAIT, Lockstep
+from worker.operation.names import is_plain_name
 
 CLOCKS_APART = 5.0
 """Seconds by which the clock of a worker of an earlier release may be off: it sent an `eta` alone."""
+MOST_NAMES = 10_000
+"""In one message: an operation, its group, and its hosts."""
+TRIES = 1_000_000_000
+NAMES = {SWEEP: (0, 0), PATROL: (0, 0), PATROL_GROUP: (1, 1), CONCLUDE: (2, 2)}
+"""Fewest and most names that a task takes; any other takes an operation, a group and hosts."""
+TEXT, NOTHING = (str, type(None)), (type(None),)
+HEADERS: Mapping[str, tuple[type, ...]] = {
+    **dict.fromkeys(("id", "argsrepr", "kwargsrepr"), (str,)),
+    **dict.fromkeys(("root_id", "parent_id", "group", "origin"), TEXT),
+    "group_index": (int, type(None)),
+    "retries": (int,),
+    "shadow": NOTHING,
+}
+"""What Celery goes by without a look at what it is."""
+LONGEST_TEXT = 10_000
 
 
 class Received(Request):
-    """A request without times by its sender's clock: `eta` is made anew from `wait`, and nothing expires.
+    """A request that can be one of ours: its names are names, its wait is one that there can be.
 
-    Raises InvalidTaskError when it is to wait for longer than any countdown: it would be held in memory, and
-    is no message of ours.
+    It has no times by its sender's clock: `eta` is made anew from `wait`, and nothing expires. Raises
+    InvalidTaskError, whose text tells nothing of the message's content.
     """
 
     def __init__(self, message: Any, **options: Any) -> None:
+        headers = options.get("headers") or message.headers
+        payload = options["body"] if options.get("decoded") else message.payload
+        trouble = unlike_ours(headers, payload)
+        if trouble is not None:
+            raise InvalidTaskError(trouble)
         super().__init__(message, **options)
+        wait = self._wait()
         now = datetime.now(UTC)
-        longest = cast(Lockstep, self.app).settings.backoff_cap
-        wait = self.request_dict.get(WAIT)
-        if wait is None:
-            wait = (self.eta - now).total_seconds() if self.eta else 0.0
-            longest += CLOCKS_APART
-        if isinstance(wait, bool) or not isinstance(wait, (int, float)) or not math.isfinite(wait):
-            raise InvalidTaskError(f"{WAIT} is no number")
-        if wait > longest:
-            raise InvalidTaskError(f"it is to wait for {wait:.0f} s, longer than any countdown")
         # The timer counts on a monotonic clock, and takes the wall clock's time of this very moment from it.
         self._eta = now + timedelta(seconds=wait) if wait > 0 else None
         self._expires = None
-        self.request_dict.update(eta=self._eta and self._eta.isoformat(), expires=None)
+        self.time_limits = (None, None)
+        self.request_dict.update(eta=self._eta and self._eta.isoformat(), expires=None, timelimit=None)
+
+    def _wait(self) -> float:
+        """Return the seconds to wait; a message that waits is held in memory, so it may not wait for ever."""
+        longest = cast(Lockstep, self.app).settings.backoff_cap
+        wait = self.request_dict.get(WAIT)
+        if wait is None:
+            wait = (self.eta - datetime.now(UTC)).total_seconds() if self.eta else 0.0
+            longest += CLOCKS_APART
+        if isinstance(wait, bool) or not isinstance(wait, (int, float)) or not math.isfinite(wait):
+            raise InvalidTaskError(f"its {WAIT} is no number")
+        if wait > longest:
+            raise InvalidTaskError("it is to wait for longer than any countdown")
+        return wait
+
+
+def unlike_ours(headers: Mapping[str, Any], payload: Any) -> str | None:
+    """Say why nothing of ours can have sent such a message."""
+    for name, types in HEADERS.items():
+        value = headers.get(name)
+        if not isinstance(value, types) or isinstance(value, bool):
+            return f"its {name} is no {types[0].__name__}" if types is not NOTHING else f"it has a {name}"
+        if isinstance(value, str) and len(value) > LONGEST_TEXT:
+            return f"its {name} is too long"
+    if not 0 <= headers["retries"] <= TRIES:
+        return "its retries are no count"
+    if any(headers.get("timelimit") or ()):
+        return "it has a time limit"
+    if any(
+        headers.get(name) for name in ("stamps", "stamped_headers", "replaced_task_nesting", "chain", "chord")
+    ):
+        return "it is part of a workflow that is not ours"
+    match payload:
+        case [[*names], dict(keywords), dict(embedded)] if not keywords:
+            return _embedded(embedded) or _names(str(headers["task"]), names)
+    return "its arguments are none"
+
+
+def _embedded(embedded: Mapping[str, Any]) -> str | None:
+    if any(value for name, value in embedded.items() if name != "chord"):
+        return "it is part of a workflow that is not ours"
+    match embedded.get("chord"):
+        case None:
+            return None
+        case {"task": task, "args": [str(), str()], "options": dict()} if task == CONCLUDE:
+            return None
+    return "its callback is not ours"
+
+
+def _names(task: str, names: list[Any]) -> str | None:
+    fewest, most = NAMES.get(task, (3, MOST_NAMES))
+    if not fewest <= len(names) <= most:
+        return f"it has {len(names)} arguments"
+    if not all(isinstance(name, str) and is_plain_name(name) for name in names):
+        return "an argument is no name"
+    return None

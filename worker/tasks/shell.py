@@ -13,8 +13,9 @@ from celery.utils.log import get_task_logger
 from kombu.exceptions import OperationalError
 from structlog.contextvars import bound_contextvars
 
+from worker.celery import CREATE_GROUP, DELETE_GROUP, ROLLBACK_CREATE, ROLLBACK_DELETE
 from worker.operation.errors import StoreFull, StoreUnavailable, UnknownFormat
-from worker.operation.model import GroupId, HostName, OperationId
+from worker.operation.model import Action, GroupId, HostName, OperationId
 from worker.operation.ports import Stopping
 from worker.operation.story import story
 from worker.steps import Next, Parts, Result
@@ -29,6 +30,13 @@ T = TypeVar("T")
 REQUEUE = 2.0
 """Seconds that a task which could not reach the record waits, on average, before its message goes back."""
 logger = get_task_logger(__name__)
+DROPPED = "dropped: no record says so"
+ACTION_OF = {
+    CREATE_GROUP: Action.CREATE,
+    DELETE_GROUP: Action.DELETE,
+    ROLLBACK_CREATE: Action.CREATE,
+    ROLLBACK_DELETE: Action.DELETE,
+}
 TOGETHER = 2.0
 """Seconds: of hosts whose waits end so soon after each other all wait for the last."""
 
@@ -37,7 +45,7 @@ def run_steps(
     task: Task[..., str],
     operation: OperationId,
     group: GroupId,
-    hosts: Sequence[HostName],
+    named: Sequence[HostName],
     step: Callable[[Parts, HostName, int], Result],
 ) -> str:
     """Run the step for each host; retry the task through Celery for those that say so, and requeue it when
@@ -49,6 +57,9 @@ def run_steps(
 
     def run(runtime: Runtime) -> tuple[Results, dict[HostName, float]]:
         settings, parts = runtime.settings, runtime.parts
+        hosts = believed(task, runtime, operation, group, named)
+        if not hosts:
+            return {}, {}
         with bound_contextvars(operation=operation, group=group, task=task.name, task_id=task.request.id):
             results = side_by_side(
                 hosts,
@@ -76,7 +87,38 @@ def run_steps(
                 raise task.retry(args=(operation, group, *again), countdown=max(again.values()))
         except Reject as error:  # Celery could not publish it, and would have the message dropped
             raise _put_back("the next try could not be published") from error
-    return summary(results)
+    return summary(results) or DROPPED
+
+
+def believed(
+    task: Task[..., str],
+    runtime: Runtime,
+    operation: OperationId,
+    group: GroupId,
+    named: Sequence[HostName] = (),
+) -> list[HostName]:
+    """Return the hosts of a message, each once, that the record has too; none if it is about something else.
+
+    A message is a hint: it names an operation and hosts, and everything else is looked up before the first
+    byte goes to a host.
+    """
+    hosts = list(dict.fromkeys(named))
+    order = runtime.store.order(operation, hosts)
+    if order is None:
+        record_gone(task, runtime, operation, group, hosts)
+        return []
+    agrees = order.group == group and ACTION_OF.get(task.name, order.action) is order.action
+    known = [host for host in hosts if agrees and host in order.hosts]
+    if len(known) < len(hosts):
+        not_believed(task, operation)
+    return known
+
+
+def not_believed(task: Task[..., str], operation: OperationId) -> str:
+    """Count and tell that a message, or a part of it, is dropped; return it in a few words."""
+    metrics.message_dropped()
+    logger.warning("%s is dropped: the record of operation %s says otherwise", task.name, operation)
+    return DROPPED
 
 
 def guarded(task: Task[..., str], run: Callable[[Runtime], T]) -> T:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import cast
 
 from celery import Celery, Task, shared_task
+from celery.utils.log import get_task_logger
 from kombu import Connection
 from kombu.exceptions import OperationalError
 
@@ -13,11 +15,18 @@ from worker.operation.decision import Move
 from worker.operation.errors import StoreUnavailable, UnknownFormat
 from worker.operation.model import OperationId
 from worker.steps import resume
+from worker.store.queries import UNREADABLE
 from worker.tasks.runtime import Runtime, runtime_of
 from worker.telemetry import metrics
 from worker.telemetry.stalls import work
 from worker.workflow import publish_conclude, publish_forward, publish_rollback, publish_settle
 
+HELD = 5
+"""Periods for which a sweep keeps others off, counted anew from each operation that it resumes: while Redis
+is slow, sweeps pile up, and together they would take every thread. A killed one keeps them off no longer."""
+PUT_OFF = 60_000
+"""Milliseconds until a record that cannot be read is looked at again."""
+logger = get_task_logger(__name__)
 FORGOTTEN_AT_ONCE = 100
 """Records dropped per sweep, so that a sweep stays short."""
 MS_PER_DAY = 86_400_000
@@ -36,8 +45,17 @@ def sweep(self: Task[..., str]) -> str:
 
 def _sweep(app: Celery, runtime: Runtime) -> str:
     settings, store = runtime.settings, runtime.store
-    if not store.lease("sweep", round(settings.sweep_every * 500)):
+    period = round(settings.sweep_every * 1000)
+    if not store.lease("sweep", HELD * period):
         return "another sweep is at it"
+    try:
+        return _sweep_once(app, runtime, lambda: store.keep_lease("sweep", HELD * period))
+    finally:
+        store.keep_lease("sweep", period // 2)
+
+
+def _sweep_once(app: Celery, runtime: Runtime, go_on: Callable[[], None]) -> str:
+    settings, store = runtime.settings, runtime.store
     metrics.swept()
     store.forget(round(settings.retention_days * MS_PER_DAY), settings.retention_count, FORGOTTEN_AT_ONCE)
     if longest_queue(app) > settings.sweep_queue_limit:
@@ -45,10 +63,14 @@ def _sweep(app: Celery, runtime: Runtime) -> str:
     resumed = 0
     for operation in store.due(settings.sweep_batch):
         work.moves()
+        go_on()
         try:
             resumed += _resume(app, runtime, operation)
         except UnknownFormat:
             continue  # a newer worker's record: left as it is
+        except UNREADABLE as error:
+            logger.warning("the record of %s cannot be read, and is left as it is: %s", operation, error)
+            store.put_last(operation, PUT_OFF)
     return f"resumed {resumed}"
 
 

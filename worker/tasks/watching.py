@@ -11,6 +11,7 @@ from celery.signals import (
     after_setup_task_logger,
     beat_init,
     celeryd_init,
+    task_rejected,
     worker_process_init,
     worker_shutdown,
 )
@@ -54,6 +55,7 @@ def _watch(sender: str, instance: Any, **_: Any) -> None:
         counts = metrics.Metrics()
         metrics.count_with(counts)
         stop = counts.serve(settings.metrics_address, settings.metrics_port, Reader(settings).read)
+        task_rejected.connect(metrics.message_dropped)  # by us alone: Celery's own ways there are replaced
         worker_shutdown.connect(lambda **_: stop(), weak=False)
     Clocks(client(settings), Keys(settings.key_prefix)).tell_for_ever(
         instance.hostname, lambda: _inventory(app)

@@ -127,6 +127,9 @@ class Metrics:
             buckets=END_SECONDS,
         )
         self.sweeps = Counter("lockstep_sweeps", "Sweeps that were done.", registry=own)
+        self.dropped = Counter(
+            "lockstep_messages_dropped", "Messages that nothing of ours can have sent.", registry=own
+        )
         self.redis_errors = Counter(
             "lockstep_redis_errors", "Tasks that could not reach Redis.", registry=own
         )
@@ -250,6 +253,12 @@ def record_gone() -> None:
     """Count a message about an operation that has no record."""
     for metrics in _counting:
         metrics.records_gone.inc()
+
+
+def message_dropped(**_: object) -> None:
+    """Count a message that is no task's, or of which the record says otherwise."""
+    for metrics in _counting:
+        metrics.dropped.inc()
 
 
 def redis_failed() -> None:

@@ -128,6 +128,16 @@ class Undoing(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Order:
+    """What an operation is about, for whoever was sent a message that names it."""
+
+    group: GroupId
+    action: Action
+    hosts: frozenset[HostName]
+    """Those of the named ones that it has."""
+
+
+@dataclass(frozen=True, slots=True)
 class View:
     """One step after the decision, and the store's clock at that moment."""
 

@@ -24,6 +24,7 @@ from worker.store.base.answers import (
     Busy,
     Cancelled,
     Miss,
+    Order,
     Progress,
     Request,
     Settled,
@@ -142,6 +143,14 @@ class Store(Transitions, Protocol):
         """Take a short lease for a periodic piece of work; False if somebody else holds it."""
         ...
 
+    def keep_lease(self, name: str, milliseconds: int) -> None:
+        """Have a lease last for so long from now."""
+        ...
+
+    def put_last(self, operation: OperationId, milliseconds: int) -> None:
+        """Have an operation that cannot be read come after those that can, so long from now."""
+        ...
+
     def first(self, operation: OperationId, what: str) -> bool:
         """Tell whether `what` is done for an operation for the first time; the record remembers it."""
         ...
@@ -152,6 +161,10 @@ class Store(Transitions, Protocol):
 
     def operation(self, operation: OperationId) -> Operation | None:
         """Read an operation; None when it is unknown."""
+        ...
+
+    def order(self, operation: OperationId, hosts: Sequence[HostName]) -> Order | None:
+        """Read what an operation is about, and which of the hosts it has; None when it is unknown."""
         ...
 
     def steps(self, operation: OperationId) -> tuple[Step, ...]:
