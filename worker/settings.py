@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
@@ -16,6 +17,13 @@ from worker.operation.limits import Limits
 from worker.operation.names import show
 
 PREFIX = "LOCKSTEP_"
+PLAIN_PREFIX = re.compile(r"[A-Za-z0-9._:/-]{0,100}", re.ASCII)
+SERVICE_LINK = re.compile(r"(tcp|udp|sctp)://\S*", re.ASCII)
+SERVICE_LINKS = re.compile(
+    rf"{PREFIX}(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)",
+    re.ASCII,
+)
+"""Kubernetes gives a container such variables for every service beside it, like `lockstep-redis`."""
 CHORD_DISPATCH_LEASE = 21.0
 """Seconds for which Celery 5.7 holds the lease on dispatching a chord's body; not a setting of Celery."""
 
@@ -45,7 +53,8 @@ class Settings(BaseSettings):
     replicas_wait_ms: Count = 1000
     """Milliseconds that they have for it. Without them no write goes to a host; the step is repeated."""
     key_prefix: str = "lockstep:"
-    """Before every key of the record; Celery's own keys get `{key_prefix}celery:`."""
+    """Before every key of the record; Celery's own keys get `{key_prefix}celery:`. Up to 100 characters of
+    A-Z a-z 0-9 . _ - : /"""
     hosts: str = ""
     """Quick start: base URLs, separated by commas. A host is named as in its URL, with the port if needed."""
     hosts_ca_file: str = ""
@@ -158,6 +167,16 @@ class Settings(BaseSettings):
         read_address(url)
         return url
 
+    @field_validator("key_prefix")
+    @classmethod
+    def _check_prefix(cls, prefix: str) -> str:
+        if not PLAIN_PREFIX.fullmatch(prefix):
+            # Redis' channels are subscribed to by patterns, and kombu compares keys as bytes and as text.
+            raise ValueError(
+                "use up to 100 characters of A-Z a-z 0-9 . _ - : / in a key prefix, and no others"
+            )
+        return prefix
+
     @field_validator("hosts_ca_file", "redis_ca_file", "redis_cert_file", "redis_key_file")
     @classmethod
     def _check_file(cls, path: str) -> str:
@@ -257,10 +276,16 @@ def _ms(seconds: float) -> int:
 def _refuse_unknown_variables() -> None:
     known = [PREFIX + name.upper() for name in Settings.model_fields]
     for variable in sorted(os.environ):
-        if variable.startswith(PREFIX) and variable not in known:
+        if variable.startswith(PREFIX) and variable not in known and not _is_service_link(variable):
             nearest = difflib.get_close_matches(variable, known, n=1)
             hint = f"; did you mean {nearest[0]}?" if nearest else "; docs/settings.md lists them all"
             raise InvalidInput(f"unknown setting {variable}{hint}")
+
+
+def _is_service_link(variable: str) -> bool:
+    """Tell whether Kubernetes set the variable: it is nobody's setting, and no mistake."""
+    linked = variable.endswith("PORT") and SERVICE_LINK.fullmatch(os.environ[variable])
+    return bool(linked or SERVICE_LINKS.fullmatch(variable))
 
 
 def _one_line(error: ValidationError) -> str:
@@ -272,4 +297,9 @@ def _one_line(error: ValidationError) -> str:
     given = first["input"]
     if name == f"{PREFIX}REDIS_URL" and isinstance(given, str):
         given = without_password(given)
+    if isinstance(given, str) and SERVICE_LINK.fullmatch(given):
+        said = (
+            "Kubernetes set this for a service of that name, over your own value if there was one: "
+            "set `enableServiceLinks: false` in the pod, or name the service otherwise"
+        )
     return f"{name}={show(given)}: {said}"

@@ -190,7 +190,13 @@ def test_quick_start_hosts_are_named_after_their_urls() -> None:
 
 def test_hosts_at_one_address_are_told_apart_by_their_ports() -> None:
     named = from_urls("http://127.0.0.1:81,http://127.0.0.1:82,http://[::1]:83")
-    assert list(named) == ["127.0.0.1-81", "127.0.0.1-82", "--1"]
+    assert list(named) == ["127.0.0.1-81", "127.0.0.1-82", "0--1"]
+
+
+def test_hosts_behind_one_gateway_are_told_apart_by_their_paths() -> None:
+    named = from_urls("http://gw/a,http://gw/b/c,http://gw:81,http://gw:82/a,http://gw:82,http://other/x")
+    assert list(named) == ["gw-80-a", "gw-80-b-c", "gw-81", "gw-82-a", "gw-82", "other"]
+    assert named["gw-80-b-c"] == "http://gw:80/b/c"
 
 
 @pytest.mark.parametrize("text", ["http://a:1,,http://b:2", "http://a:1,", ",", " "])

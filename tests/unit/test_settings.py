@@ -113,6 +113,46 @@ def test_an_unknown_setting_like_no_other_is_refused_too(monkeypatch: pytest.Mon
     assert "LOCKSTEP_ZZZZ" in refusal(monkeypatch, ZZZZ="1")
 
 
+SERVICE = {
+    "REDIS_PORT": "tcp://10.0.0.1:6379",
+    "REDIS_SERVICE_HOST": "10.0.0.1",
+    "REDIS_SERVICE_PORT": "6379",
+    "REDIS_SERVICE_PORT_REDIS": "6379",
+    "REDIS_PORT_6379_TCP": "tcp://10.0.0.1:6379",
+    "REDIS_PORT_6379_TCP_ADDR": "10.0.0.1",
+    "PORT": "udp://10.0.0.1:53",
+    "SERVICE_HOST": "10.0.0.1",
+}
+
+
+def test_what_kubernetes_sets_for_a_service_is_no_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in SERVICE.items():
+        monkeypatch.setenv(PREFIX + name, value)
+    assert load_settings() == Settings()
+    said = refusal(monkeypatch, REDIS_PORT="6379")
+    assert said.startswith("unknown setting LOCKSTEP_REDIS_PORT; did you mean"), "a person wrote this"
+
+
+def test_a_setting_that_kubernetes_overwrote_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = refusal(monkeypatch, METRICS_PORT="tcp://10.0.0.1:9464")
+    assert said.startswith('LOCKSTEP_METRICS_PORT="tcp://10.0.0.1:9464": Kubernetes set this')
+    assert "enableServiceLinks: false" in said
+
+
+@pytest.mark.parametrize("prefix", ["équipe:", "team[a]*:", "a?:", "a b:", "a\\:", "x" * 101, "{a}:", "%s:"])
+def test_a_key_prefix_with_which_messages_would_be_lost_is_refused(
+    monkeypatch: pytest.MonkeyPatch, prefix: str
+) -> None:
+    said = refusal(monkeypatch, KEY_PREFIX=prefix)
+    assert said.startswith("LOCKSTEP_KEY_PREFIX=")
+    assert said.endswith("use up to 100 characters of A-Z a-z 0-9 . _ - : / in a key prefix, and no others")
+
+
+def test_a_plain_key_prefix_is_taken() -> None:
+    for prefix in ("", "lockstep:", "Team-a.b_c/1:"):
+        assert load_settings(key_prefix=prefix).key_prefix == prefix
+
+
 def test_an_unknown_argument_is_refused() -> None:
     with pytest.raises(InvalidInput, match="LOCKSTEP_NONSENSE"):
         load_settings(nonsense=1)

@@ -19,6 +19,7 @@ from worker.settings import Settings
 
 _NUMBER = re.compile(r"[0-9]{1,6}(\.[0-9]{1,3})?", re.ASCII)
 KNOWN_KEYS = ("name", "url", "verify", "ca_file", "token_file", "shows_after", "labels")
+NOT_PLAIN = re.compile(r"[^A-Za-z0-9._-]+", re.ASCII)
 
 
 def load_inventory(settings: Settings) -> Inventory:
@@ -43,11 +44,20 @@ def _from_urls(text: str, verify: str | bool) -> Iterator[Host]:
     for url, count in Counter(urls).items():
         if count > 1:
             raise InvalidInput(f"url {show(url)} stands twice in LOCKSTEP_HOSTS: name each host once")
-    parts = [urlsplit(url) for url in urls]
-    seen = Counter(part.hostname for part in parts)
-    for url, part in zip(urls, parts, strict=True):
-        name = (part.hostname or "").replace(":", "-")
-        yield Host(HostName(name if seen[part.hostname] == 1 else f"{name}-{part.port}"), url, verify)
+    forms = [_names(url) for url in urls]
+    seen = Counter(name for names in forms for name in set(names))
+    for url, names in zip(urls, forms, strict=True):
+        yield Host(HostName(next((name for name in names if seen[name] == 1), names[-1])), url, verify)
+
+
+def _names(url: str) -> tuple[str, str, str]:
+    """Return what a host may be called after its URL: the first counts that no other host may be called."""
+    parts = urlsplit(url)
+    host = (parts.hostname or "").replace(":", "-")
+    if host.startswith("-"):
+        host = f"0{host}"  # `::1` is `0::1`, and a name is no option of a command
+    path = NOT_PLAIN.sub("-", parts.path)
+    return host, f"{host}-{parts.port}", f"{host}-{parts.port}{path}"
 
 
 def _from_file(path: Path) -> Iterator[Host]:

@@ -252,3 +252,34 @@ def test_bad_usage_is_one_line(
     assert main(arguments) == 2
     said = capsys.readouterr()
     assert (said.out, said.err) == ("", f"lockstep: error: {message}\n")
+
+
+@pytest.mark.parametrize(
+    "command", [[*LOCKSTEP, "list"], [sys.executable, "-m", "celery", "-A", "worker", "worker"]]
+)
+@pytest.mark.parametrize("prefix", ["équipe:", "team[a]*:"])
+def test_a_key_prefix_that_loses_messages_is_refused_at_the_start(
+    environment: Mapping[str, str], command: list[str], prefix: str
+) -> None:
+    given = {**os.environ, "LOCKSTEP_KEY_PREFIX": prefix}
+    ran = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        timeout=3 * PATIENCE,
+        check=False,
+        env=given,
+        encoding="utf-8",
+    )
+    assert ran.returncode != 0
+    assert "use up to 100 characters of A-Z a-z 0-9 . _ - : / in a key prefix, and no others" in (
+        ran.stdout + ran.stderr
+    )
+
+
+def test_what_kubernetes_sets_for_a_service_is_passed_over(environment: Mapping[str, str]) -> None:
+    given = {**os.environ, "LOCKSTEP_REDIS_PORT": "tcp://10.0.0.1:6379", "LOCKSTEP_REDIS_SERVICE_HOST": "x"}
+    ran = subprocess.run(
+        [*LOCKSTEP, "list"], capture_output=True, text=True, timeout=3 * PATIENCE, check=False, env=given
+    )
+    assert (ran.returncode, ran.stderr) == (0, "")
