@@ -73,6 +73,7 @@ def test_redis_keeps_what_it_acknowledged(services: dict[str, Service]) -> None:
     options = dict(zip(command[1::2], command[2::2], strict=True))
     assert options["--appendonly"] == "yes"
     assert options["--appendfsync"] == "always"
+    assert options["--maxmemory"] == "512mb", "without a limit the watermark never acts"
     assert options["--maxmemory-policy"] == "noeviction"
     (volume,) = services["redis"]["volumes"]
     assert (volume["type"], volume["target"]) == ("volume", options["--dir"])
