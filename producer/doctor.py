@@ -80,6 +80,8 @@ class WorkFacts:
     leased: int = 0
     """Milliseconds for which the sweep's lease is still held; -1 for ever."""
     stuck: int = 0
+    failing: Mapping[str, str] = field(default_factory=dict)
+    """Periodic pieces of work that failed when they were last tried, and why."""
     patrol_overdue: int = 0
     """Groups that the patrol should have looked at by now."""
     patrol_lag: int = 0
@@ -143,6 +145,7 @@ def on_work(facts: WorkFacts, settings: Settings) -> list[Finding]:
     found = [_on_queue(queue, facts, settings) for queue in (OPERATIONS, ROLLBACK)]
     found.extend(on_versions(facts.here, facts.workers))
     found.append(_on_beat(facts, settings))
+    found += on_failing(facts.failing)
     if facts.stuck:
         text = f"{facts.stuck} need a person" if facts.stuck > 1 else "1 needs a person"
         found.append(Finding("operations", Level.WARNING, text, "lockstep list --stuck"))
@@ -268,6 +271,15 @@ def _on_beat(facts: WorkFacts, settings: Settings) -> Finding:
         remedy = f"start a worker of the queue {ROLLBACK}, then see whether beat runs"
         return Finding("beat", Level.FAILURE, text, remedy)
     return Finding("beat", Level.FAILURE, text, "start beat: celery -A worker beat")
+
+
+def on_failing(failing: Mapping[str, str]) -> list[Finding]:
+    """Judge the sweep and the patrol, which run and do not do their work."""
+    remedy = "see the log of the workers of the queue rollback; docs/operations.md says what they need"
+    return [
+        Finding(name, Level.FAILURE, f"the {name} runs and is not done: {why}", remedy)
+        for name, why in sorted(failing.items())
+    ]
 
 
 def _on_patrol(facts: WorkFacts, settings: Settings) -> Finding:

@@ -40,10 +40,11 @@ PING = 1.5
 """Seconds that workers have to answer."""
 GROUPS = 100
 """Groups that tell whether a host is new: one that none of so many covers is."""
+SWEPT = "sweep-done"
 PERIODS = 3
-"""A sweep must be seen within so many of its periods."""
+"""A sweep must be seen to be done within so many of its periods."""
 LOOK = 0.1
-"""Seconds between looks at the sweep's lease, which is held for half a period at least."""
+"""Seconds between looks at whether one was."""
 
 
 def examine(
@@ -93,20 +94,21 @@ def _work(link: Link, settings: Settings, stuck: Callable[[], int]) -> WorkFacts
     here = link.clocks.ahead()
     queues, workers = _workers(settings)
     ends = time.monotonic() + PERIODS * settings.sweep_every
-    leased = link.leased("sweep")
-    while leased is None and time.monotonic() < ends:
+    swept = link.leased(SWEPT)
+    while swept is None and time.monotonic() < ends:
         time.sleep(LOOK)
-        leased = link.leased("sweep")
+        swept = link.leased(SWEPT)
     overdue, lag = link.store.patrol_overdue()
     return WorkFacts(
         queues=queues,
-        swept=leased is not None,
-        leased=leased or 0,
+        swept=swept is not None,
+        leased=link.leased("sweep") or 0,
         here=About(version("lockstep"), version("celery")),
         workers=workers,
         clocks={**({} if here is None else {"this machine": here}), **link.clocks.all()},
         lengths={queue: link.queue_length(queue) for queue in (OPERATIONS, ROLLBACK)},
         stuck=stuck(),
+        failing=link.failing(),
         patrol_overdue=overdue,
         patrol_lag=lag,
         lost=link.unresolved(),

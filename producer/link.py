@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, cast
 
@@ -190,6 +190,10 @@ class Link:
         with store_errors():
             left = int(self._client.pttl(self.keys.lease(name)))
         return None if left == -2 else left
+
+    def failing(self) -> Mapping[str, str]:
+        """Return which periodic pieces of work failed when they were last tried, and why."""
+        return self.store.failing()
 
     def queue_length(self, queue: str) -> int:
         """Return how many tasks wait in a queue. Raises StoreUnavailable."""

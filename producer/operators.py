@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -151,6 +151,13 @@ class OperatorClient:
             if why is not None
         ]
         return tuple(sorted(needy, key=lambda pair: pair[0].created_at))
+
+    def failing(self) -> Mapping[str, str]:
+        """Return which of the sweep and the patrol failed when they were last tried, and why.
+
+        What the sweep would resume stands still meanwhile. Raises StoreUnavailable.
+        """
+        return self._link.failing()
 
     def examine(self) -> Iterator[Finding]:
         """Yield what is found of Redis, the workers, the sweep and every host. Nothing is written."""

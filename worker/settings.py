@@ -235,6 +235,11 @@ class Settings(BaseSettings):
         return 1 if self.address.sentinels else 0
 
     @property
+    def open_files(self) -> int:
+        """How many descriptors one worker process may need: what docs/operations.md says."""
+        return 256 + 5 * self.concurrency + self.slice_threads + 100
+
+    @property
     def limits(self) -> Limits:
         """The limits that the store's transitions work with."""
         return Limits(

@@ -9,7 +9,7 @@ import click
 from producer.cli.documents import full_document, operation_document
 from producer.cli.exits import Exit
 from producer.cli.options import debug_option, json_option, pass_session
-from producer.cli.output import answer, answer_json, answer_table, paint, printable
+from producer.cli.output import answer, answer_json, answer_table, note, paint, printable
 from producer.cli.rows import HOST_HEADER, LIST_HEADER, facts_of, host_row, list_row
 from producer.cli.session import Session
 from producer.results import host_result
@@ -75,9 +75,15 @@ def list_(session: Session, limit: int, stuck_only: bool, as_json: bool) -> Exit
 
 def _list_stuck(session: Session, as_json: bool) -> Exit:
     found = session.client().stuck()
+    failing = session.client().failing()
+    for work, reason in failing.items():
+        note(f"lockstep: the {work} runs and is not done: {printable(reason)}; `lockstep doctor` tells more")
     if as_json:
         answer_json(
-            {"operations": [{**operation_document(each), "stuck": asdict(why)} for each, why in found]}
+            {
+                "operations": [{**operation_document(each), "stuck": asdict(why)} for each, why in found],
+                "failing": dict(failing),
+            }
         )
     elif not found:
         answer("no operation needs you")
@@ -85,7 +91,7 @@ def _list_stuck(session: Session, as_json: bool) -> Exit:
         answer(printable(f"{operation.id}  {operation.action} {operation.group}: {why.why}"))
         for line in why.advice:
             answer(f"  {printable(line)}")
-    return Exit.FOUND if found else Exit.OK
+    return Exit.FOUND if found or failing else Exit.OK
 
 
 @click.command(epilog=EXISTS_EXAMPLES)

@@ -144,6 +144,7 @@ class MemoryBench:
         store = self.memory
         found = {f"lock:{group}" for group in store.locks} | {f"ends:{group}" for group in store.left}
         found |= {f"lease:{name}" for name, until in store.leases.items() if until > self.time}
+        found |= {"failing"} if store.failed_jobs else set()
         kept = {"patrol": store.looks, "drift": store.drifted, "paused": store.paused}
         found |= {name for name, entries in kept.items() if entries}
         found |= {f"suspects:{group}" for group, *_ in store.suspected}

@@ -122,3 +122,18 @@ def test_before_is_shown_as_it_was_seen(create: Driver) -> None:
     create.begin(A, "a1", Seen(Presence.ABSENT))
     assert create.step(A).before == ABSENT
     assert create.step(B).before is None
+
+
+def test_periodic_work_is_failing_until_it_is_done(bench: Bench) -> None:
+    store = bench.store
+    assert store.failing() == {}
+    store.note_failed("sweep", "no")
+    store.note_failed("sweep", "too many open files")
+    store.note_failed("patrol", "no")
+    assert store.failing() == {"sweep": "too many open files", "patrol": "no"}
+    assert "failing" in bench.key_names()
+    store.note_done("sweep", LONG)
+    assert store.failing() == {"patrol": "no"}
+    assert "lease:sweep-done" in bench.key_names()
+    store.note_done("sweep", LONG)
+    assert store.lease("sweep", LONG), "being done is not being at it"

@@ -44,6 +44,7 @@ class Books:
         self.drifted: dict[tuple[GroupId, HostName], Drift] = {}
         self.gone: dict[OperationId, Lost] = {}
         self.leases: dict[str, Millis] = {}
+        self.failed_jobs: dict[str, str] = {}
         self.paused: dict[HostName, Pause] = {}
         self.memory_used = 0.0
         """Share of the memory limit."""

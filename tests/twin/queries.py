@@ -72,6 +72,19 @@ class MemoryQueries(MemoryEnds):
     def put_last(self, operation: OperationId, milliseconds: int) -> None:
         """Have an operation that cannot be read come after those that can: none is, here."""
 
+    def note_done(self, name: str, milliseconds: int) -> None:
+        """Keep note, for so long, that a periodic piece of work was done."""
+        self.leases[f"{name}-done"] = Millis(self.now() + milliseconds)
+        self.failed_jobs.pop(name, None)
+
+    def note_failed(self, name: str, why: str) -> None:
+        """Keep note of why a periodic piece of work failed, until it is done."""
+        self.failed_jobs[name] = why
+
+    def failing(self) -> dict[str, str]:
+        """Read which periodic pieces of work failed when they were last tried, and why."""
+        return dict(self.failed_jobs)
+
     def first(self, operation: OperationId, what: str) -> bool:
         """Tell whether `what` is done for an operation for the first time; the record remembers it."""
         record = self._load(operation)

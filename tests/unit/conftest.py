@@ -17,3 +17,11 @@ def exchange(request: pytest.FixtureRequest) -> Iterator[Exchange]:
     before = carrier.set(carried)
     yield carried
     carrier.reset(before)
+
+
+@pytest.fixture
+def by_requests() -> Iterator[None]:
+    """Carry this test's calls by requests, for which `responses` can stand in."""
+    before = carrier.set(pooled.exchange)
+    yield
+    carrier.reset(before)

@@ -13,6 +13,8 @@ from worker.operation.answer import Probed, Wrote
 from worker.transport import carrier, direct
 from worker.transport.direct import DirectConnection
 
+pytestmark = pytest.mark.usefixtures("by_requests")
+
 GROUPS = f"{URL}/v1/group/"
 
 

@@ -15,6 +15,8 @@ from worker.calling import Renewed
 from worker.operation.answer import ProbeAnswer, Probed, WriteAnswer, Wrote
 from worker.operation.model import Action
 
+pytestmark = pytest.mark.usefixtures("by_requests")
+
 GROUPS = f"{URL}/v1/group/"
 Said = tuple[int, dict[str, str], str]
 

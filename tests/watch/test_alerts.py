@@ -94,6 +94,7 @@ def fires(folder: Path, samples: Samples, sweeps: float) -> set[str]:
         "LockstepRecordUnreadable": 1 - samples["lockstep_record_up", ()],
         "LockstepSilentSweep": float(sweeps == 0),
         "LockstepPatrolBehind": 0.0,
+        "LockstepNotDone": 0.0,
         "LockstepRecordGone": 0.0,
         "LockstepWrongClock": 0.0,
     }

@@ -54,6 +54,11 @@ class Patrolled:
     new: tuple[Drift, ...] = ()
     """Those that were not known before."""
     repairs: tuple[Repair, ...] = ()
+    asked: int = 0
+    """Hosts that were called."""
+    answered: int = 0
+    """Of those, hosts whose answer told what they hold."""
+    why_not: str = "no host was asked: this worker knows none of the group's"
 
 
 def patrol(parts: Parts, store: PatrolStore, group: GroupId, beat: Beat) -> Patrolled:
@@ -64,22 +69,23 @@ def patrol(parts: Parts, store: PatrolStore, group: GroupId, beat: Beat) -> Patr
     if store.lock_owner(group) is not None:
         # An operation is at work: its end will be the measure, and may be the first that there is.
         store.patrol_again(group, Millis(now + beat.every), newest)
-        return Patrolled()
+        return Patrolled(why_not="no host was asked: an operation is at work")
     over = now - newest > beat.watched
     if over and not any(drift.group == group for drift in store.drifts()):
         store.patrol_again(group, None, newest)
-        return Patrolled()
+        return Patrolled(why_not="no host was asked: the group need not be watched any longer")
     store.patrol_again(group, next_patrol(newest, now, beat.every, beat.longest), newest)
     ends = store.ends(group)
-    found = _look(parts, group, ends, suspicions, now, beat)
+    found, asked = _look(parts, group, ends, suspicions, now, beat)
     new = store.keep_drift(group, ends, found)
     if new is None:
         # An operation came in between: what was seen is of before, during or after it.
         store.patrol_again(group, Millis(now + beat.every), newest)
-        return Patrolled()
+        return Patrolled(why_not="nothing is known: an operation came in between")
     drifts = tuple(drift for drift in found.values() if drift is not None)
     repairs = (_repair(parts, store, group, action, drifts, beat) for action in Action)
-    return Patrolled(drifts, tuple(new), tuple(repair for repair in repairs if repair is not None))
+    begun = tuple(repair for repair in repairs if repair is not None)
+    return Patrolled(drifts, tuple(new), begun, asked, len(found))
 
 
 def _look(
@@ -89,8 +95,10 @@ def _look(
     suspicions: dict[tuple[HostName, Presence], Millis],
     now: Millis,
     beat: Beat,
-) -> dict[HostName, Drift | None]:
+) -> tuple[dict[HostName, Drift | None], int]:
+    """Return what hosts were seen to hold, None where it is as it should be, and how many were asked."""
     started = parts.clock.elapsed()
+    asked = 0
     found: dict[HostName, Drift | None] = {}
     # Suspected hosts first: with many hosts the time may not do for all.
     suspected = {host for host, _ in suspicions}
@@ -100,6 +108,7 @@ def _look(
         end, api = ends[host], parts.host(host)
         if api is None or api.fingerprint != end.fingerprint:
             continue  # this worker knows no such host, or a stranger of that name
+        asked += 1
         shown = api.probe(group).presence
         if shown is None:
             continue
@@ -108,7 +117,7 @@ def _look(
             continue
         remedy = remedy_for(suspicions.get((host, shown)), now, beat.repair)
         found[host] = Drift(group, host, end, shown, now, remedy is Remedy.REPAIR)
-    return found
+    return found, asked
 
 
 def _repair(

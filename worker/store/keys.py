@@ -64,6 +64,11 @@ class Keys:
         return f"{self.prefix}stalled"
 
     @property
+    def failing(self) -> str:
+        """Hash: periodic piece of work -> why it failed when it was last tried."""
+        return f"{self.prefix}failing"
+
+    @property
     def fence(self) -> str:
         """String: written before replicas are waited for; worth nothing by itself."""
         return f"{self.prefix}fence"

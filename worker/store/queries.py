@@ -124,6 +124,23 @@ class Queries:
         with store_errors():
             self._client.zadd(self._keys.due, {operation: now + milliseconds}, xx=True)
 
+    def note_done(self, name: str, milliseconds: int) -> None:
+        """Keep note, for so long, that a periodic piece of work was done."""
+        with store_errors(), self._client.pipeline(transaction=False) as pipe:
+            pipe.set(self._keys.lease(f"{name}-done"), "1", px=milliseconds)
+            pipe.hdel(self._keys.failing, name)
+            pipe.execute()
+
+    def note_failed(self, name: str, why: str) -> None:
+        """Keep note of why a periodic piece of work failed, until it is done."""
+        with store_errors():
+            self._client.hset(self._keys.failing, name, why)
+
+    def failing(self) -> dict[str, str]:
+        """Read which periodic pieces of work failed when they were last tried, and why."""
+        with store_errors():
+            return cast(dict[str, str], self._client.hgetall(self._keys.failing))
+
     def _oldest_ended(self, older_than: int, beyond: int, at_most: int) -> list[OperationId]:
         now = self.now()
         ended = self._keys.ended

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from celery import Task, shared_task
 from celery.utils.log import get_task_logger
-from kombu.exceptions import OperationalError
 
 from worker.celery import PATROL, PATROL_GROUP
 from worker.operation.errors import StoreUnavailable
@@ -13,8 +12,8 @@ from worker.settings import Settings
 from worker.steps import Beat, Patrolled
 from worker.steps import patrol as patrol_step
 from worker.tasks.runtime import Runtime, runtime_of
-from worker.tasks.shell import guarded
-from worker.telemetry.stalls import work
+from worker.tasks.shell import guarded, periodic
+from worker.telemetry import metrics
 from worker.workflow import publish_forward, publish_patrol
 
 LONGEST_BETWEEN = 3_600_000
@@ -26,15 +25,20 @@ logger = get_task_logger(__name__)
 def patrol(self: Task[..., str]) -> str:
     """Publish one look per group that is due; never speaks HTTP itself."""
     runtime = runtime_of(self.app)
+    every = runtime.settings.patrol_every
+
+    def run() -> str:
+        groups = runtime.store.patrol_due(runtime.settings.patrol_batch)
+        publish_patrol(self.app, groups)
+        return f"{len(groups)} groups"
+
     try:
-        with work.going_on("the patrol"):
-            if not runtime.store.lease("patrol", round(runtime.settings.patrol_every * 500)):
-                return "another patrol is at it"
-            groups = runtime.store.patrol_due(runtime.settings.patrol_batch)
-            publish_patrol(self.app, groups)
-    except (StoreUnavailable, OperationalError) as error:
+        if not runtime.store.lease("patrol", round(every * 500)):
+            return "another patrol is at it"
+    except StoreUnavailable as error:
+        metrics.failed("patrol")
         return f"put off: {error}"
-    return f"{len(groups)} groups"
+    return periodic(runtime, "patrol", every, run)
 
 
 @shared_task(bind=True, name=PATROL_GROUP)
@@ -43,6 +47,9 @@ def patrol_group(self: Task[..., str], group: GroupId) -> str:
 
     def run(runtime: Runtime) -> str:
         came = patrol_step(runtime.parts, runtime.store, group, beat_of(runtime.settings))
+        if came.asked and not came.answered:
+            logger.error("the patrol got no answer about the group from any of %d hosts", came.asked)
+            metrics.failed("patrol look")
         for repair in came.repairs:
             publish_forward(self.app, repair.operation, group, repair.action, repair.hosts)
         return _told(came)
@@ -73,7 +80,12 @@ def _told(came: Patrolled) -> str:
             drift.end.presence,
             "a late write, being repaired" if drift.explained else "unexplained: see `lockstep drift`",
         )
+    if not came.asked:
+        return came.why_not
+    if not came.answered:
+        return f"not known: none of {came.asked} hosts answered"
     if not came.drifts:
-        return "no drift"
+        silent = came.asked - came.answered
+        return f"no drift on {came.answered} hosts" + (f", {silent} gave no answer" if silent else "")
     hosts = ", ".join(drift.host for drift in came.drifts)
     return f"drift on {hosts}; {len(came.repairs)} repairs begun"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import TypeVar
 
@@ -23,8 +25,9 @@ from worker.tasks.newer import LeftToNewer
 from worker.tasks.runtime import Runtime, runtime_of
 from worker.tasks.slices import Results, side_by_side, summary
 from worker.tasks.stopping import rest
-from worker.telemetry import metrics
+from worker.telemetry import metrics, tracing
 from worker.telemetry.stalls import work
+from worker.transport import carrier, pooled
 
 T = TypeVar("T")
 REQUEUE = 2.0
@@ -121,10 +124,47 @@ def not_believed(task: Task[..., str], operation: OperationId) -> str:
     return DROPPED
 
 
+DONE_FOR = 3
+"""Periods for which it is known that a periodic piece of work was done."""
+log = logging.getLogger(__name__)
+
+
+def periodic(runtime: Runtime, name: str, every: float, run: Callable[[], str]) -> str:
+    """Run a periodic piece of work; what keeps it from being done is logged, counted and kept in the record.
+
+    `every` is its period in seconds. `run` says why it was put off by raising.
+    """
+    try:
+        with work.going_on(f"the {name}"):
+            said = run()
+        runtime.store.note_done(name, round(DONE_FOR * every * 1000))
+    except (StoreUnavailable, StoreFull, OperationalError, OSError) as error:
+        why = " ".join(str(error).split())
+        log.error("the %s was not done: %s", name, why)
+        metrics.failed(name)
+        with suppress(StoreUnavailable, StoreFull):
+            runtime.store.note_failed(name, why)
+        return f"put off: {why}"
+    return said
+
+
+@contextmanager
+def calls_seen() -> Iterator[None]:
+    """Have every call of a task carried by requests if OpenTelemetry watches: it sees no others."""
+    if not tracing.instrumented():
+        yield
+        return
+    before = carrier.set(pooled.exchange)
+    try:
+        yield
+    finally:
+        carrier.reset(before)
+
+
 def guarded(task: Task[..., str], run: Callable[[Runtime], T]) -> T:
     """Run with this process's runtime; the message goes back to its queue when the record is out of reach."""
     try:
-        with work.going_on(task.name):
+        with calls_seen(), work.going_on(task.name):
             return run(runtime_of(task.app))
     except Stopping as error:
         raise Reject("the worker is being stopped", requeue=True) from error

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from contextvars import copy_context
 from queue import SimpleQueue
 
@@ -16,9 +15,7 @@ from worker.forks import renew_in_children
 from worker.operation.model import HostName
 from worker.operation.ports import Clock
 from worker.steps import Next, Result
-from worker.telemetry import tracing
 from worker.telemetry.stalls import work
-from worker.transport import carrier, direct
 
 HostStep = Callable[[HostName], Result]
 Results = Mapping[HostName, Result]
@@ -57,8 +54,7 @@ def side_by_side(
     is raised here, once every step that was begun is over; no other is begun after it.
     """
     if len(hosts) == 1:
-        with _quick_calls():
-            return {hosts[0]: step(hosts[0])}
+        return {hosts[0]: step(hosts[0])}
     begin_before = clock.elapsed() + begin_within
     left = deque(hosts)
     results = dict.fromkeys(hosts, NOT_BEGUN)
@@ -77,7 +73,7 @@ def side_by_side(
                     host = left.popleft()
                 except IndexError:
                     return
-                with bound_contextvars(host=host), _quick_calls(), work.going_on(f"a step on {host}"):
+                with bound_contextvars(host=host), work.going_on(f"a step on {host}"):
                     results[host] = step(host)
         except BaseException as error:
             faults.append(error)
@@ -100,18 +96,6 @@ def side_by_side(
     if faults:
         raise faults[0]
     return results
-
-
-@contextmanager
-def _quick_calls() -> Iterator[None]:
-    if tracing.instrumented():  # it sees the calls of requests alone
-        yield
-        return
-    before = carrier.set(direct.exchange)
-    try:
-        yield
-    finally:
-        carrier.reset(before)
 
 
 def summary(results: Results) -> str:

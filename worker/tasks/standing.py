@@ -41,14 +41,25 @@ class Reader:
             pipe.zrange(keys.patrol, 0, 0, withscores=True)
             pipe.hlen(keys.drift)
             pipe.hlen(keys.paused)
+            pipe.hlen(keys.failing)
             pipe.hvals(keys.spared)
             pipe.hgetall(keys.clocks)
             pipe.hgetall(keys.stalled)
             for queue in QUEUES:
                 pipe.llen(f"{keys.prefix}celery:{queue}")
-            (seconds, micros), in_flight, due, patrol, drift, paused, spells, clocks, stalled, *lengths = (
-                pipe.execute()
-            )
+            (
+                (seconds, micros),
+                in_flight,
+                due,
+                patrol,
+                drift,
+                paused,
+                failing,
+                spells,
+                clocks,
+                stalled,
+                *lengths,
+            ) = pipe.execute()
         now = seconds * 1000 + micros // 1000
         with store_errors():
             overdue = self._client.zcount(keys.patrol, "-inf", now)
@@ -60,6 +71,7 @@ class Reader:
             open_attempts=opened,
             drift=drift,
             paused_hosts=paused,
+            failing=failing,
             spared_hosts=sum(json.loads(spell)["until"] > now for spell in spells),
             sweep_lag=_overdue(due, now),
             patrol_overdue=overdue,

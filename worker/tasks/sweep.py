@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import cast
 
 from celery import Celery, Task, shared_task
@@ -17,6 +18,7 @@ from worker.operation.model import OperationId
 from worker.steps import resume
 from worker.store.queries import UNREADABLE
 from worker.tasks.runtime import Runtime, runtime_of
+from worker.tasks.shell import periodic
 from worker.telemetry import metrics
 from worker.telemetry.stalls import work
 from worker.workflow import publish_conclude, publish_forward, publish_rollback, publish_settle
@@ -36,27 +38,29 @@ MS_PER_DAY = 86_400_000
 def sweep(self: Task[..., str]) -> str:
     """Publish what due operations need next; never speaks HTTP. Two at a time do no harm, but need not be."""
     runtime = runtime_of(self.app)
+    store, every = runtime.store, runtime.settings.sweep_every
+    period = round(every * 1000)
+
+    def run() -> str:
+        said = _sweep(self.app, runtime, lambda: store.keep_lease("sweep", HELD * period))
+        metrics.swept()
+        return said
+
     try:
-        with work.going_on("the sweep"):
-            return _sweep(self.app, runtime)
-    except (StoreUnavailable, OperationalError) as error:
+        if not store.lease("sweep", HELD * period):
+            return "another sweep is at it"
+    except StoreUnavailable as error:
+        metrics.failed("sweep")
         return f"put off: {error}"
-
-
-def _sweep(app: Celery, runtime: Runtime) -> str:
-    settings, store = runtime.settings, runtime.store
-    period = round(settings.sweep_every * 1000)
-    if not store.lease("sweep", HELD * period):
-        return "another sweep is at it"
     try:
-        return _sweep_once(app, runtime, lambda: store.keep_lease("sweep", HELD * period))
+        return periodic(runtime, "sweep", every, run)
     finally:
-        store.keep_lease("sweep", period // 2)
+        with suppress(StoreUnavailable):
+            store.keep_lease("sweep", period // 2)
 
 
-def _sweep_once(app: Celery, runtime: Runtime, go_on: Callable[[], None]) -> str:
+def _sweep(app: Celery, runtime: Runtime, go_on: Callable[[], None]) -> str:
     settings, store = runtime.settings, runtime.store
-    metrics.swept()
     store.forget(round(settings.retention_days * MS_PER_DAY), settings.retention_count, FORGOTTEN_AT_ONCE)
     if longest_queue(app) > settings.sweep_queue_limit:
         return "put off: the queues are long, so messages are late, not lost"

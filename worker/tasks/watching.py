@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import resource
 from socket import gethostname
 from typing import Any, cast
 
@@ -29,11 +30,14 @@ from worker.tasks.standing import Reader
 from worker.telemetry import heartbeat, logs, metrics, tracing
 from worker.telemetry.stalls import watch_child
 
+log = logging.getLogger(__name__)
+
 
 @celeryd_init.connect
 def _watch(sender: str, instance: Any, **_: Any) -> None:
     app = cast(Lockstep, instance.app)
     settings = app.settings
+    provide_files(settings.open_files)
     broker.install()
 
     def tell(why: str) -> None:
@@ -60,6 +64,23 @@ def _watch(sender: str, instance: Any, **_: Any) -> None:
     Clocks(client(settings), Keys(settings.key_prefix)).tell_for_ever(
         instance.hostname, lambda: _inventory(app)
     )
+
+
+def provide_files(needed: int) -> None:
+    """Raise this process's limit of open files to what it may need. Raises SystemExit if that is not allowed.
+
+    A worker that comes to its limit in the middle of its work stands still, sweep and rollback included.
+    """
+    allowed, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if allowed == resource.RLIM_INFINITY or allowed >= needed:
+        return
+    if most != resource.RLIM_INFINITY and most < needed:
+        raise SystemExit(
+            f"lockstep: error: this worker may need {needed} open files, and {most} are allowed (ulimit -n): "
+            "raise that limit, or lower LOCKSTEP_CONCURRENCY or LOCKSTEP_SLICE_THREADS"
+        )
+    resource.setrlimit(resource.RLIMIT_NOFILE, (needed, most))
+    log.info("raised the limit of open files from %d to %d", allowed, needed)
 
 
 def _inventory(app: Lockstep) -> tuple[str, int, float, str] | None:

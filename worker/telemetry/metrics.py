@@ -45,6 +45,8 @@ class Standing:
     spared_hosts: int = 0
     sweep_lag: float = 0.0
     """Seconds since the longest overdue operation was due."""
+    failing: int = 0
+    """Periodic pieces of work that failed when they were last tried."""
     patrol_overdue: int = 0
     """Groups that the patrol should have looked at by now."""
     patrol_lag: float = 0.0
@@ -68,6 +70,7 @@ GAUGES: dict[str, tuple[str, Callable[[Standing], float]]] = {
     "paused_hosts": ("Hosts that new operations are kept off.", lambda now: now.paused_hosts),
     "spared_hosts": ("Hosts that are spared, for they do not answer.", lambda now: now.spared_hosts),
     "sweep_lag_seconds": ("Since the longest overdue operation was due.", lambda now: now.sweep_lag),
+    "failing": ("Periodic pieces of work that failed when they were last tried.", lambda now: now.failing),
     "patrol_overdue": ("Groups that the patrol should have looked at.", lambda now: now.patrol_overdue),
     "patrol_lag_seconds": ("Since the longest overdue group was due.", lambda now: now.patrol_lag),
 }
@@ -129,6 +132,12 @@ class Metrics:
         self.sweeps = Counter("lockstep_sweeps", "Sweeps that were done.", registry=own)
         self.dropped = Counter(
             "lockstep_messages_dropped", "Messages that nothing of ours can have sent.", registry=own
+        )
+        self.failures = Counter(
+            "lockstep_not_done",
+            "Sweeps, patrols and looks of the patrol that failed.",
+            ["work"],
+            registry=own,
         )
         self.redis_errors = Counter(
             "lockstep_redis_errors", "Tasks that could not reach Redis.", registry=own
@@ -247,6 +256,12 @@ def swept() -> None:
     """Count a sweep."""
     for metrics in _counting:
         metrics.sweeps.inc()
+
+
+def failed(name: str) -> None:
+    """Count a periodic piece of work that was not done."""
+    for metrics in _counting:
+        metrics.failures.labels(name).inc()
 
 
 def record_gone() -> None:

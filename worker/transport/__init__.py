@@ -2,11 +2,11 @@
 
 from contextvars import ContextVar
 
-from worker.transport import pooled
+from worker.transport import direct
 from worker.transport.exchange import Answer, Exchange, Request, ShortBody
 from worker.transport.guard import Call, CallInProgress, TooLate
 
-carrier: ContextVar[Exchange] = ContextVar("carrier", default=pooled.exchange)
+carrier: ContextVar[Exchange] = ContextVar("carrier", default=direct.exchange)
 """What carries the calls that are made in this context."""
 
 __all__ = ["Answer", "Call", "CallInProgress", "Exchange", "Request", "ShortBody", "TooLate", "carrier"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 
 import requests
@@ -15,24 +16,32 @@ from worker.forks import leave_to_parent, renew_in_children
 from worker.transport.exchange import HEADERS, Answer, Request, ShortBody
 from worker.transport.guard import WholeResponse, before_sending
 
-POOLED_HOSTS = 64
-"""Connections kept open per thread; a larger cluster costs a handshake now and then."""
+POOLED_HOSTS = 256
+"""Hosts to each of which a connection is kept open; a larger cluster costs a handshake now and then."""
 CHUNK = 16_384
 
 
-class _Sessions:
-    """A session for each thread of this process."""
+class _Shared:
+    """This process's session, for all of its threads: it has no cookies, and urllib3 shares its pools."""
 
     def __init__(self) -> None:
-        self.local = threading.local()
+        self.start_anew()
         renew_in_children(self)  # whichever process reads first would get the other's answer
 
     def start_anew(self) -> None:
-        leave_to_parent(self.local)
-        self.local = threading.local()
+        leave_to_parent(getattr(self, "session", None))
+        self._making = threading.Lock()
+        self.session: requests.Session | None = None
+
+    def get(self) -> requests.Session:
+        """Return the session, made at its first use."""
+        with self._making:
+            if self.session is None:
+                self.session = _session()
+            return self.session
 
 
-_sessions = _Sessions()
+_shared = _Shared()
 
 
 class GuardedConnection(HTTPConnection):
@@ -70,7 +79,7 @@ class GuardedAdapter(HTTPAdapter):
 
 def exchange(request: Request) -> Answer:
     """Send a request and read its answer. Raises TooLate, and what requests, urllib3 and sockets raise."""
-    with _session().request(
+    with _shared.get().request(
         request.method,
         request.url,
         data=request.body,
@@ -95,13 +104,11 @@ def exchange(request: Request) -> Answer:
 
 
 def _session() -> requests.Session:
-    session: requests.Session | None = getattr(_sessions.local, "session", None)
-    if session is None:
-        session = requests.Session()
-        session.trust_env = False
-        session.headers = requests.structures.CaseInsensitiveDict(HEADERS)
-        adapter = GuardedAdapter(max_retries=0, pool_connections=POOLED_HOSTS, pool_maxsize=1)
-        session.mount("http://", adapter)
-        session.mount("https://", adapter)
-        _sessions.local.session = session
+    session = requests.Session()
+    session.trust_env = False
+    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+    session.headers = requests.structures.CaseInsensitiveDict(HEADERS)
+    adapter = GuardedAdapter(max_retries=0, pool_connections=POOLED_HOSTS, pool_maxsize=1)
+    session.mount("http://", adapter)
+    session.mount("https://", adapter)
     return session

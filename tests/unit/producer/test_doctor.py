@@ -65,6 +65,7 @@ def test_an_unsound_redis(facts: RedisFacts, level: Level, said: str) -> None:
         (replace(WORK, lengths={"operations": 1001}), Level.WARNING, "queue operations"),
         (replace(WORK, swept=False), Level.FAILURE, "beat"),
         (replace(WORK, stuck=1), Level.WARNING, "operations"),
+        (replace(WORK, failing={"sweep": "[Errno 24] Too many open files"}), Level.FAILURE, "sweep"),
         (replace(WORK, patrol_overdue=130, patrol_lag=600_000), Level.WARNING, "patrol"),
         (replace(WORK, clocks={"this machine": -SKEW - 1}), Level.WARNING, "clock"),
         (replace(WORK, clocks={"this machine": 0, "beat@x": SKEW + 1}), Level.WARNING, "clock"),

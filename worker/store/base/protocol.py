@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from worker.operation.decision import Tally
@@ -149,6 +149,18 @@ class Store(Transitions, Protocol):
 
     def put_last(self, operation: OperationId, milliseconds: int) -> None:
         """Have an operation that cannot be read come after those that can, so long from now."""
+        ...
+
+    def note_done(self, name: str, milliseconds: int) -> None:
+        """Keep note, for so long, that a periodic piece of work was done."""
+        ...
+
+    def note_failed(self, name: str, why: str) -> None:
+        """Keep note of why a periodic piece of work failed, until it is done."""
+        ...
+
+    def failing(self) -> Mapping[str, str]:
+        """Read which periodic pieces of work failed when they were last tried, and why."""
         ...
 
     def first(self, operation: OperationId, what: str) -> bool:

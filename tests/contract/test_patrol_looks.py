@@ -1,0 +1,63 @@
+"""What a look of the patrol says of itself: nothing is without drift that was not asked."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.contract.bench import LIMITS, MemoryBench
+from tests.contract.driver import ABSENT, GROUP, LONG, PRESENT, A, B, Driver
+from worker.clock import SystemClock
+from worker.operation.answer import ProbeAnswer, Probed, WriteAnswer
+from worker.operation.backoff import Backoff
+from worker.operation.model import Action, AttemptId, GroupId, HostName, Presence, Seen
+from worker.steps import Beat, Parts, Patrolled, patrol
+from worker.tasks.patrol import _told
+
+BEAT = Beat(every=1, longest=10, watched=LONG, repair=1000, budget=LONG, deadline=LONG)
+
+
+class Host:
+    """A host that shows what it is told to, or nothing."""
+
+    fingerprint = "url-of-a"
+
+    def __init__(self, shown: Seen | None) -> None:
+        self.shown = shown
+
+    def probe(self, group: GroupId) -> ProbeAnswer:
+        if self.shown is None:
+            return ProbeAnswer(Probed.NO_INFORMATION, "connection refused")
+        return ProbeAnswer(Probed.SEEN, "seen", self.shown)
+
+    def write(
+        self, action: Action, group: GroupId, attempt: AttemptId, send_before: float, body: str | None = None
+    ) -> WriteAnswer:
+        raise AssertionError("a patrol writes nothing")
+
+
+@pytest.fixture
+def ended(memory: MemoryBench) -> Driver:
+    driver = Driver(memory).accepted((A,)).apply(A).commit()
+    memory.memory.suspected[GROUP, A, Presence.ABSENT] = memory.now()
+    memory.memory.looks[GROUP] = memory.now()
+    return driver
+
+
+def looked(memory: MemoryBench, hosts: dict[HostName, Host]) -> Patrolled:
+    parts = Parts(memory.memory, hosts.get, SystemClock(), LIMITS, Backoff(1, 8), Backoff(1, 60), 60.0)
+    return patrol(parts, memory.memory, GROUP, BEAT)
+
+
+@pytest.mark.usefixtures("ended")
+def test_there_is_no_drift_only_where_a_host_answered(memory: MemoryBench) -> None:
+    assert _told(looked(memory, {A: Host(PRESENT)})) == "no drift on 1 hosts"
+    assert _told(looked(memory, {A: Host(None)})) == "not known: none of 1 hosts answered"
+    assert _told(looked(memory, {})).startswith("no host was asked")
+    assert _told(looked(memory, {A: Host(ABSENT)})).startswith("drift on ")
+
+
+@pytest.mark.usefixtures("ended")
+def test_a_group_at_work_is_not_looked_at(memory: MemoryBench) -> None:
+    Driver(memory, "two", action=Action.DELETE).accepted((A,))
+    assert _told(looked(memory, {A: Host(None)})) == "no host was asked: an operation is at work"
+    assert B != A

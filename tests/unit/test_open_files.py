@@ -1,0 +1,147 @@
+"""How many descriptors a worker may need: what its calls hold open, and what it does about its limit."""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from threading import Thread
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from tests.contract.bench import LIMITS
+from tests.twin.store import MemoryStore
+from tests.unit.test_forks import Slow
+from worker.celery import make_app
+from worker.operation.errors import StoreUnavailable
+from worker.operation.model import Millis
+from worker.settings import Settings
+from worker.tasks import shell
+from worker.tasks.runtime import Runtime
+from worker.telemetry import metrics, tracing
+from worker.transport import carrier, direct, pooled
+
+HOSTS, THREADS, LIMIT = 10, 10, 70
+CALLS = f"""
+import resource, sys
+from concurrent.futures import ThreadPoolExecutor
+from tests.unit.client import G, client
+from worker.transport import carrier, direct, pooled
+resource.setrlimit(resource.RLIMIT_NOFILE, ({LIMIT}, {LIMIT}))
+exchange, *urls = sys.argv[1:]
+def work(_):
+    carrier.set({{"pooled": pooled, "direct": direct}}[exchange].exchange)
+    return [client(url).probe(G).text for url in urls]
+with ThreadPoolExecutor({THREADS}) as pool:
+    print(sorted({{text for texts in pool.map(work, range({THREADS})) for text in texts}}))
+"""
+
+
+@pytest.fixture(scope="module")
+def urls() -> Iterator[list[str]]:
+    with ExitStack() as stack:
+        servers = [stack.enter_context(Slow()) for _ in range(HOSTS)]
+        threads = [Thread(target=each.serve_forever, args=(0.05,)) for each in servers]
+        for thread in threads:
+            thread.start()
+        yield [each.url for each in servers]
+        for each in servers:
+            each.shutdown()
+        for thread in threads:
+            thread.join()
+
+
+@pytest.mark.parametrize("exchange", ["direct", "pooled"])
+def test_many_threads_call_many_hosts_with_few_descriptors(urls: list[str], exchange: str) -> None:
+    """A connection of each thread to each host would be 100."""
+    command = [sys.executable, "-c", CALLS, exchange, *urls]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (ran.stdout, ran.stderr) == ("['404']\n", "")
+
+
+def test_every_call_of_a_task_has_the_same_carrier(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shell, "runtime_of", lambda app: app)
+    task: Any = SimpleNamespace(app=None)
+    assert shell.guarded(task, lambda _: carrier.get()) is direct.exchange
+    monkeypatch.setattr(tracing, "instrumented", lambda: True)
+    assert shell.guarded(task, lambda _: carrier.get()) is pooled.exchange
+    assert carrier.get() is direct.exchange
+
+
+PROVIDE = """
+import resource, sys
+from worker.tasks.watching import provide_files
+resource.setrlimit(resource.RLIMIT_NOFILE, (int(sys.argv[1]), int(sys.argv[2])))
+provide_files(300)
+print(resource.getrlimit(resource.RLIMIT_NOFILE))
+"""
+
+
+def provided(soft: int, hard: int) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", PROVIDE, str(soft), str(hard)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_a_low_limit_is_raised_as_far_as_is_needed() -> None:
+    assert provided(100, 500).stdout == "(300, 500)\n"
+    assert provided(400, 500).stdout == "(400, 500)\n"
+
+
+def test_a_worker_does_not_start_where_it_may_not_open_enough() -> None:
+    command = [sys.executable, "-m", "celery", "-A", "worker", "worker", "-Q", "rollback", "-c", "1"]
+    ran = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={"LOCKSTEP_HOSTS": "http://node1:1", "PATH": "/usr/bin:/bin"},
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (200, 200)),
+    )
+    assert ran.returncode == 1
+    needed = make_app(Settings(hosts="http://node1:1")).settings.open_files
+    assert ran.stderr.splitlines()[-1] == (
+        f"lockstep: error: this worker may need {needed} open files, and 200 are allowed (ulimit -n): "
+        "raise that limit, or lower LOCKSTEP_CONCURRENCY or LOCKSTEP_SLICE_THREADS"
+    )
+
+
+def test_periodic_work_that_is_not_done_is_known_until_it_is(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    counted: list[str] = []
+    monkeypatch.setattr(metrics, "failed", counted.append)
+    store = MemoryStore(lambda: Millis(1), LIMITS)
+    runtime: Runtime = SimpleNamespace(store=store)  # type: ignore[assignment]
+
+    def fail() -> str:
+        raise OSError(24, "Too many open files")
+
+    assert shell.periodic(runtime, "sweep", 2.0, fail) == "put off: [Errno 24] Too many open files"
+    assert dict(store.failing()) == {"sweep": "[Errno 24] Too many open files"}
+    assert counted == ["sweep"]
+    assert "the sweep was not done: [Errno 24] Too many open files" in caplog.text
+    assert store.lease("sweep-done", 1), "it was not done"
+
+    assert shell.periodic(runtime, "sweep", 2.0, lambda: "resumed 0") == "resumed 0"
+    assert dict(store.failing()) == {}
+    assert not store.lease("sweep-done", 1)
+
+
+def test_work_fails_loudly_though_nothing_can_be_noted(monkeypatch: pytest.MonkeyPatch) -> None:
+    counted: list[str] = []
+    monkeypatch.setattr(metrics, "failed", counted.append)
+    store = MemoryStore(lambda: Millis(1), LIMITS)
+
+    def away(*_: object) -> None:
+        raise StoreUnavailable("Redis does not answer")
+
+    monkeypatch.setattr(store, "note_done", away)
+    monkeypatch.setattr(store, "note_failed", away)
+    runtime: Runtime = SimpleNamespace(store=store)  # type: ignore[assignment]
+    assert shell.periodic(runtime, "patrol", 2.0, lambda: "3 groups").startswith("put off: Redis does not")
+    assert counted == ["patrol"]
