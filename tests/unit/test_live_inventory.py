@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.waiting import eventually
 from worker.inventory import LiveInventory, live, load_inventory
 from worker.operation.errors import InvalidInput
 from worker.operation.model import HostName
 from worker.settings import Settings
 
-PATIENCE = 10.0
 DEADLINE = Settings().deadline
 NODE1, NODE2, NODE3 = (HostName(f"node{n}") for n in (1, 2, 3))
 
@@ -234,13 +234,11 @@ def test_threads_see_whole_inventories_while_the_file_is_replaced(
     readers = [threading.Thread(target=read) for _ in range(4)]
     for reader in readers:
         reader.start()
-    deadline = time.monotonic() + PATIENCE
     try:
         for turn in range(20):
             wanted = ("node3",) if turn % 2 else ("node1", "node2")
             replace(file, hosts(*wanted))
-            while tuple(names(inventory)) != wanted:
-                assert time.monotonic() < deadline
+            eventually(lambda now=wanted: tuple(names(inventory)) == now, "the new hosts are seen")  # type: ignore[misc]
     finally:
         done.set()
         for reader in readers:
