@@ -10,6 +10,8 @@ import re
 from dataclasses import dataclass
 from urllib.parse import SplitResult, parse_qs, quote, unquote, urlsplit
 
+from worker.secrets import Secret
+
 SERVERS = {"redis": "redis", "rediss": "rediss"}
 SENTINELS = {"sentinel": "sentinel", "sentinels": "sentinel"}
 """Our name of each scheme -> Celery's, which learns of TLS otherwise."""
@@ -27,7 +29,7 @@ class Login:
     """A name and a password; None for what is not given."""
 
     username: str | None = None
-    password: str | None = None
+    password: Secret | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,8 @@ class Address:
     def celery_url(self) -> str:
         """The same for Celery, which wants one URL per Sentinel; the primary's name is an option there."""
         scheme = {**SERVERS, **SENTINELS}[self.scheme]
-        name, password = (quote(part or "", safe="") for part in (self.login.username, self.login.password))
+        password = self.login.password.reveal() if self.login.password else ""
+        name, password = quote(self.login.username or "", safe=""), quote(password, safe="")
         login = f"{name}:{password}@" if name or password else ""
         return ";".join(
             f"{scheme}://{login}{bracketed(host)}:{port}/{self.database}" for host, port in self.hosts
@@ -92,7 +95,7 @@ def read_address(url: str) -> Address:
     if watched:
         if "master" not in given:
             raise ValueError("a Sentinel URL names the primary that they watch: …?master=NAME")
-        own = Login(given.get("sentinel_username"), given.get("sentinel_password"))
+        own = Login(given.get("sentinel_username"), _secret(given.get("sentinel_password")))
         sentinels = Sentinels(given["master"], own)
     elif "," in hosts:
         raise ValueError("several servers need Sentinels before them: sentinel://HOST,HOST/0?master=NAME")
@@ -100,7 +103,7 @@ def read_address(url: str) -> Address:
         scheme,
         tuple(_host(each, watched) for each in hosts.split(",")),
         _database(parts.path, given.get("db")),
-        Login(unquote(name) or None, unquote(password) or None),
+        Login(unquote(name) or None, _secret(unquote(password))),
         sentinels,
     )
 
@@ -120,6 +123,10 @@ def without_password(url: str) -> str:
 def bracketed(host: str) -> str:
     """Return a host as it stands in a URL."""
     return f"[{host}]" if ":" in host else host
+
+
+def _secret(text: str | None) -> Secret | None:
+    return Secret(text) if text else None
 
 
 def _split(url: str, rest: str) -> SplitResult:

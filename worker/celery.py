@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from typing import Any
 
 from celery import Celery, Task
@@ -14,6 +15,7 @@ from kombu.utils.imports import symbol_by_name
 from worker.operation.errors import InvalidInput
 from worker.pools import MOST
 from worker.reaching import sentinel_options, socket_options, tls_options
+from worker.secrets import print_masked
 from worker.settings import Settings, load_settings
 
 logger = logging.getLogger(__name__)
@@ -239,6 +241,7 @@ def __getattr__(name: str) -> Lockstep:
     """Build `app` when `celery -A worker` asks for it, so that importing reads no settings."""
     if name != "app":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    sys.excepthook = print_masked
     app = make_app(load_settings())
     _drop_foreign_variables()
     globals()["app"] = app

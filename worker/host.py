@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import ssl
 import time
 from collections.abc import Callable, Iterator
@@ -30,6 +31,7 @@ from worker.operation.host import Host
 from worker.operation.model import Action, AttemptId, GroupId
 from worker.operation.names import show
 from worker.operation.ports import Clock, Stopping
+from worker.secrets import know
 from worker.settings import Settings
 from worker.transport import Answer, Call, CallInProgress, Request, ShortBody, TooLate, carrier
 
@@ -46,6 +48,8 @@ NO_TLS = {
     "WRONG_VERSION_NUMBER": "it does not speak TLS there",
     "NO_CERTIFICATE_OR_CRL_FOUND": "its ca_file holds no certificate",
 }
+
+_TOKEN = re.compile(r"[\x21-\x7e]+")
 
 
 def never() -> bool:
@@ -99,6 +103,8 @@ class HostClient:
             headers = {**headers, **self._authorization()}
         except OSError as error:
             return NoReply(Trouble.NOT_SENT, f"token file of {self.host.name}: {error.strerror}")
+        except _NoToken as error:
+            return NoReply(Trouble.NOT_SENT, f"token file of {self.host.name} {error}")
         request = Request(
             method,
             self.host.url + path,
@@ -127,8 +133,7 @@ class HostClient:
     def _authorization(self) -> dict[str, str]:
         if self.host.token_file is None:
             return {}
-        token = Path(self.host.token_file).read_text("utf-8").strip()
-        return {"Authorization": f"Bearer {token}"}
+        return {"Authorization": f"Bearer {_token(Path(self.host.token_file).read_bytes())}"}
 
 
 def _retry_after(value: str | None, date: str | None) -> float | None:
@@ -214,3 +219,22 @@ def _tls(error: ssl.SSLError) -> str | None:
     if isinstance(error, ssl.SSLCertVerificationError):
         return UNTRUSTED.get(getattr(error, "verify_code", 0))
     return next((text for words, text in NO_TLS.items() if words in str(error.reason or "")), None)
+
+
+class _NoToken(Exception):
+    """A file has no token that can be sent; the text says why, and nothing of the file."""
+
+
+def _token(content: bytes) -> str:
+    """Return the token in a file, which is masked from now on, whether it can be sent or not."""
+    know(content.decode("latin-1"))
+    try:
+        token = content.decode("utf-8-sig").strip()
+    except UnicodeDecodeError:
+        raise _NoToken("is not UTF-8 text") from None
+    know(token)
+    if not token:
+        raise _NoToken("is empty")
+    if not _TOKEN.fullmatch(token):
+        raise _NoToken("has more than one word, or characters that a header cannot carry")
+    return token

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from worker.address import Login
 from worker.settings import Settings
 
 
@@ -33,7 +34,7 @@ def tls_options(settings: Settings) -> dict[str, Any]:
 def server_options(settings: Settings) -> dict[str, Any]:
     """Return the login that the primary wants and, without Sentinels, where it is."""
     address = settings.address
-    login = {"username": address.login.username, "password": address.login.password, "db": address.database}
+    login = {**_login(address.login), "db": address.database}
     if address.sentinels is not None:
         return login
     ((host, port),) = address.hosts
@@ -48,8 +49,14 @@ def sentinel_options(settings: Settings) -> dict[str, Any]:
     return {
         "socket_timeout": settings.redis_timeout,
         "socket_connect_timeout": settings.redis_connect_timeout,
-        "username": sentinels.own_login.username,
-        "password": sentinels.own_login.password,
+        **_login(sentinels.own_login),
         "ssl": settings.address.tls,
         **tls_options(settings),
+    }
+
+
+def _login(login: Login) -> dict[str, str | None]:
+    return {
+        "username": login.username,
+        "password": login.password.reveal() if login.password else None,
     }

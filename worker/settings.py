@@ -34,9 +34,11 @@ Count = Annotated[int, Field(gt=0)]
 class Settings(BaseSettings):
     """All settings; relations between them are checked when it is built."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, extra="forbid", frozen=True, hide_input_in_errors=True
+    )
 
-    redis_url: str = "redis://127.0.0.1:6379/0"
+    redis_url: str = Field("redis://127.0.0.1:6379/0", repr=False)
     """Broker, results and record. It must persist: appendonly yes, appendfsync always, noeviction.
     `rediss://…` is TLS. `sentinel://HOST:PORT,HOST:PORT/0?master=NAME` asks Sentinels for the primary, and
     `sentinels://…` does so with TLS. `#`, `/`, `?`, `[`, `]` and `%` in a password are percent-encoded."""
@@ -271,7 +273,7 @@ def load_settings(**given: object) -> Settings:
     try:
         return Settings(**given)  # type: ignore[arg-type]
     except ValidationError as error:
-        raise InvalidInput(_one_line(error)) from error
+        raise InvalidInput(_one_line(error)) from None  # it quotes its input
 
 
 def _ms(seconds: float) -> int:

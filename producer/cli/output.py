@@ -12,6 +12,8 @@ from typing import IO
 
 import click
 
+from worker.secrets import mask
+
 COLOURS = {
     "committed": "green",
     "applying": "cyan",
@@ -104,7 +106,7 @@ def _write(stream: IO[str] | None, text: str) -> None:
     if stream is None:
         return
     try:
-        stream.write(text + "\n")
+        stream.write(mask(text) + "\n")
         stream.flush()
     except BrokenPipeError:
         _silence(stream)

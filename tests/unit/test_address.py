@@ -6,6 +6,7 @@ import pytest
 
 from worker.address import Login, read_address
 from worker.operation.errors import InvalidInput
+from worker.secrets import Secret
 from worker.settings import load_settings
 
 OPTIONS = ("protocol", "socket_timeout", "health_check_interval", "max_connections", "foo")
@@ -27,8 +28,8 @@ def test_sentinels_are_read_and_written_out_for_celery(scheme: str, tls: bool) -
     assert address.tls is tls
     assert address.hosts == (("a", 5000), ("b", 26379), ("::1", 5001))
     assert (sentinels.master, address.database) == ("main", 2)
-    assert address.login == Login("me", "p@ss")
-    assert sentinels.own_login == Login(None, "own")
+    assert address.login == Login("me", Secret("p@ss"))
+    assert sentinels.own_login == Login(None, Secret("own"))
     login = "sentinel://me:p%40ss@"
     assert address.celery_url == f"{login}a:5000/2;{login}b:26379/2;{login}[::1]:5001/2"
 
@@ -121,7 +122,7 @@ def test_a_password_that_is_not_encoded_is_named_with_its_remedy_and_never_shown
 @pytest.mark.parametrize("password", ["a:b", "a@b", "a:b@c"])
 def test_what_is_clear_without_encoding_is_taken_as_it_is(password: str) -> None:
     address = read_address(f"redis://me:{password}@redis:6380/1")
-    assert (address.login, address.hosts) == (Login("me", password), (("redis", 6380),))
+    assert (address.login, address.hosts) == (Login("me", Secret(password)), (("redis", 6380),))
 
 
 def test_files_for_tls_need_tls(tmp_path_factory: pytest.TempPathFactory) -> None:

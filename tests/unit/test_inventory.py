@@ -283,3 +283,41 @@ def test_anything_else_is_refused(tmp_path: Path, given: str) -> None:
 def test_what_shows_later_than_it_settles_is_refused(tmp_path: Path) -> None:
     said = refusal(tmp_path, "hosts: [{name: node1, url: 'http://node1', shows_after: 11s}]")
     assert said == 'host "node1" has shows_after 11: it must not exceed LOCKSTEP_SETTLE_SECONDS, 10'
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://ann:sesame@node1",
+        "http://ann:ses/ame@node1",
+        "http://ann:sesame@node1:port",
+        "http://ann:sesame@::1:80",
+        "http://ann:sesame@node1?x",
+        "ftp://ann:sesame@node1",
+        "http://ann: sesame@node1",
+        "http://[ann:sesame@node1",
+    ],
+)
+def test_no_rule_that_a_url_breaks_shows_a_password(url: str, tmp_path: Path) -> None:
+    told: list[str] = []
+    for settings in (
+        Settings(hosts=url),
+        Settings(hosts=f"{url},"),
+        Settings(hosts=f"{url},{url}"),
+        Settings(inventory=written(tmp_path, f"hosts: [{{url: '{url}', name: 7}}]")),
+        Settings(inventory=written(tmp_path, f"hosts: [{{url: '{url}', name: node1}}]")),
+        Settings(inventory=written(tmp_path, f"hosts: ['{url}']")),
+        Settings(inventory=written(tmp_path, f"hosts: [{{'{url}': 1}}]")),
+        Settings(inventory=written(tmp_path, f"hosts: [{{url: 'http://a', name: a, ca_file: ['{url}']}}]")),
+    ):
+        with pytest.raises(InvalidInput) as caught:
+            load_inventory(settings)
+        told.append(str(caught.value))
+    assert not [text for text in told if "sesame" in text or "ses/ame" in text]
+
+
+def written(folder: Path, text: str) -> str:
+    """Return the path of a file with this text."""
+    path = folder / "hosts.yaml"
+    path.write_text(text)
+    return str(path)

@@ -23,6 +23,7 @@ def waited(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The waits, none of which takes any time."""
     waits: list[float] = []
     monkeypatch.setattr(shell, "rest", waits.append)
+    monkeypatch.setattr(shell, "believed", lambda *_: [NODE1])
     return waits
 
 
@@ -36,7 +37,12 @@ def test_a_retry_that_cannot_be_published_waits_and_goes_back_to_its_queue(waite
     try:
         with pytest.raises(Reject) as raised:
             shell.run_steps(
-                task, OperationId("o"), GroupId("g"), [NODE1], lambda *_: Result(Next.AGAIN, "500", delay=0.1)
+                task,
+                OperationId("o"),
+                GroupId("g"),
+                [NODE1],
+                lambda *_: Result(Next.AGAIN, "500", delay=0.1),
+                lambda *_: Result(Next.DONE, "never"),
             )
     finally:
         task.pop_request()

@@ -96,6 +96,7 @@ def fires(folder: Path, samples: Samples, sweeps: float) -> set[str]:
         "LockstepPatrolBehind": 0.0,
         "LockstepNotDone": 0.0,
         "LockstepRecordGone": 0.0,
+        "LockstepStepRaised": 0.0,
         "LockstepWrongClock": 0.0,
     }
     assert samples["lockstep_patrol_lag_seconds", ()] < 600

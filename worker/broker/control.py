@@ -10,6 +10,8 @@ from celery.app import control as untyped_app
 from kombu import Exchange, Queue
 from kombu import pidbox as untyped
 
+from worker.secrets import masked
+
 log = logging.getLogger(__name__)
 celery: Any = untyped_app
 pidbox: Any = untyped
@@ -71,7 +73,7 @@ class Node(pidbox.Node):  # type: ignore[misc]
         mailbox = self.mailbox
         with mailbox.producer_or_acquire(None, self.channel) as producer:
             headers = {"ticket": ticket, "clock": mailbox.clock.forward()}
-            producer.publish(data, exchange="", routing_key=queue, headers=headers, retry=True)
+            producer.publish(masked(data), exchange="", routing_key=queue, headers=headers, retry=True)
             with producer.channel.conn_or_acquire() as client:
                 client.pexpire(queue, REPLY_SECONDS * 1000)
 

@@ -7,6 +7,10 @@ from typing import Any
 from celery.app import events as untyped_app
 from celery.events import dispatcher as untyped
 
+from worker.secrets import masked
+
+TOLD = ("args", "kwargs", "result", "exception", "traceback", "reason")
+"""Fields of an event that are texts: a secret that got into one is masked."""
 app_events: Any = untyped_app
 celery: Any = untyped
 
@@ -19,7 +23,8 @@ class Dispatcher(celery.EventDispatcher):  # type: ignore[misc]
 
     def send(self, type: str, *arguments: Any, **fields: Any) -> Any:  # noqa: A002 - Celery's own name
         """Send an event, or gather it; that of a retry is sent with all that was gathered."""
-        sent = super().send(type, *arguments, **fields)
+        told = {name: masked(fields[name]) for name in TOLD if name in fields}
+        sent = super().send(type, *arguments, **{**fields, **told})
         if type == "task-retried" or fields.get("retries"):
             self.flush(errors=False)
         return sent

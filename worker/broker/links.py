@@ -7,6 +7,7 @@ on them.
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from celery.app import amqp as untyped_amqp
@@ -17,6 +18,7 @@ from kombu.transport import redis as untyped
 
 from worker.pools import PATIENCE, modest
 from worker.primary import FoundPrimary, FoundTlsPrimary, Primary, TlsPrimary
+from worker.secrets import masked
 
 redis: Any = untyped
 backends: Any = untyped_backends
@@ -107,6 +109,12 @@ class Backend(backends.RedisBackend):  # type: ignore[misc]
     """Celery's results, and its counts of chords."""
 
     kinds: ClassVar[tuple[type, type]] = (Primary, TlsPrimary)
+
+    def _encode(self, data: Any) -> Any:
+        if isinstance(data, Mapping):
+            told = {name: masked(data[name]) for name in ("result", "traceback") if name in data}
+            data = {**data, **told}
+        return super()._encode(data)
 
     def _get_pool(self, **params: Any) -> Any:
         tls = bool(self.app.conf.redis_backend_use_ssl)

@@ -17,10 +17,15 @@ def parse_url(value: object) -> str:
     shown = show(value)
     if not isinstance(value, str) or not value:
         raise InvalidInput(f"url {shown} is missing or not a string: give http://HOST:PORT")
+    rest = value.partition("://")[2]
+    authority = rest.partition("/")[0]
+    if "@" in rest:
+        # The value is not shown: it holds a secret.
+        named = show(re.split(r"[^\w.:\[\]-]", rest.rpartition("@")[2])[0])
+        raise InvalidInput(f"url of {named} has a user or password in it: use token_file")
     if _NEVER_IN_A_URL.search(value):
         raise InvalidInput(f"url {shown} has a blank, a backslash or a control character")
-    authority = value.partition("://")[2].partition("/")[0]
-    if authority.count(":") > 1 and "[" not in authority and "@" not in authority:
+    if authority.count(":") > 1 and "[" not in authority:
         raise InvalidInput(f"url {shown} has a bare IPv6 address: put it in brackets")
     try:
         parts = urlsplit(value)
@@ -29,9 +34,6 @@ def parse_url(value: object) -> str:
         raise InvalidInput(f"url {shown} is malformed: {error}") from error
     if parts.scheme not in DEFAULT_PORTS:
         raise InvalidInput(f"url {shown} must start with http:// or https://")
-    if "@" in parts.netloc:
-        # The value is not shown: it holds a secret.
-        raise InvalidInput(f"url of {show(parts.hostname)} has a user or password in it: use token_file")
     if "?" in value or "#" in value:
         raise InvalidInput(f"url {shown} has a query or fragment: give scheme, host and port only")
     host = (parts.hostname or "").rstrip(".")

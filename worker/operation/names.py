@@ -10,6 +10,7 @@ from worker.operation.model import GroupId, OperationId
 MAX_LENGTH = 128
 _ALLOWED = re.compile(r"[A-Za-z0-9._-]+", re.ASCII)
 _SHOWN = 60
+_USERINFO = re.compile(r"//.*@")
 
 
 def parse_group_id(value: object) -> GroupId:
@@ -30,6 +31,7 @@ def is_plain_name(value: str) -> bool:
 def show(value: object) -> str:
     """Return a value as it can stand in a one-line message: quoted, escaped and shortened."""
     text = ascii(value) if not isinstance(value, str) else '"' + ascii(value)[1:-1].replace('"', '\\"') + '"'
+    text = _USERINFO.sub("//…@", text)  # a user or a password in a URL is nobody's to read
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}… ({len(text)} characters)"
 
 

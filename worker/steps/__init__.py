@@ -3,7 +3,8 @@
 Nothing here raises for what a host does: every function returns a small value, and the record holds the rest.
 """
 
-from worker.steps.forward import forward
+from worker.steps.forward import forward, raised
+from worker.steps.looking import raised_later
 from worker.steps.parts import Next, Parts, Result, nobody
 from worker.steps.patrol import Beat, Patrolled, PatrolStore, patrol
 from worker.steps.progress import conclude, resume
@@ -21,6 +22,8 @@ __all__ = [
     "forward",
     "nobody",
     "patrol",
+    "raised",
+    "raised_later",
     "resume",
     "rollback",
     "settle",

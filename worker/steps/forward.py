@@ -118,3 +118,11 @@ def _apply(this: _Try, api: HostApi, group: GroupId, action: Action) -> Result |
     verdict = verdict_of(api, group, action.target, said)
     progress = parts.store.finish(operation, host, attempt, verdict, said.text)
     return this.came_to(progress, said.retry_after, f"{METHODS[action]} {said.text}")
+
+
+def raised(parts: Parts, operation: OperationId, action: Action, host: HostName, reason: str) -> Result:
+    """Record that a step raised: what became of its host is unknown, and the operation is rolled back."""
+    this = _Try(parts, operation, action, host, 1, parts.clock.elapsed())
+    probe = parts.clock.new_id()
+    said = parts.store.missed(operation, host, "", probe, reason, Miss.UNASKED, Outcome.UNKNOWN)
+    return this.came_to(said)

@@ -49,3 +49,10 @@ def come_back(parts: Parts, operation: OperationId, step: Step, reason: str) -> 
     kept = round(delay * 1000) if later else None
     parts.store.postpone(operation, step.host, kept, reason, failed=parts.clock.new_id())
     return Result(Next.LATER if later else Next.AGAIN, reason, delay)
+
+
+def raised_later(operation: OperationId, parts: Parts, host: HostName, reason: str) -> Result:
+    """Record that a step raised, and have the sweep come back to it after the longest delay."""
+    delay = parts.rollback_backoff.cap
+    parts.store.postpone(operation, host, round(delay * 1000), reason, failed=parts.clock.new_id())
+    return Result(Next.LATER, reason)

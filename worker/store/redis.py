@@ -24,6 +24,7 @@ from worker.operation.model import (
     Presence,
     Seen,
 )
+from worker.secrets import mask
 from worker.store.base import (
     Abandoned,
     Accepted,
@@ -135,7 +136,7 @@ class RedisStore(RedisEnds):
                 host,
                 fingerprint,
                 probe,
-                reason,
+                mask(reason),
                 miss,
                 fatal or "",
                 self._limits.host_patience,
@@ -148,22 +149,24 @@ class RedisStore(RedisEnds):
         """Record what came of a forward write; OPEN means try again."""
         return _progress(
             host,
-            self._scripts.strings("finish", operation, host, attempt, verdict, answer, self._limits.settle),
+            self._scripts.strings(
+                "finish", operation, host, attempt, verdict, mask(answer), self._limits.settle
+            ),
         )
 
     def decide(self, operation: OperationId, decision: Decision, reason: str) -> Decision | None:
         """Decide unless decided; return the decision that holds. A commit needs every outcome."""
-        said = self._scripts.strings("decide", operation, decision, reason)[0]
+        said = self._scripts.strings("decide", operation, decision, mask(reason))[0]
         return Decision(said) if said else None
 
     def cancel(self, operation: OperationId, reason: str) -> Cancelled:
         """Decide to roll back, unless decided."""
-        said = self._scripts.strings("cancel", operation, reason)
+        said = self._scripts.strings("cancel", operation, mask(reason))
         return Cancelled(said[1] if said[0] == "decided" else said[0])
 
     def abandon(self, operation: OperationId, host: HostName, reason: str) -> Abandoned:
         """Give up on a host that is still to be restored or settled."""
-        return Abandoned(cast(str, self._scripts.run("abandon", operation, host, reason)))
+        return Abandoned(cast(str, self._scripts.run("abandon", operation, host, mask(reason))))
 
     def tally(self, operation: OperationId) -> Tally | None:
         """Read how far an operation has come; None when it is unknown."""
@@ -228,7 +231,7 @@ class RedisStore(RedisEnds):
     ) -> bool:
         """Record what came of an inverse write; return True if the host is known to be restored."""
         lost = json.dumps(list(lost_fields))
-        said = self._scripts.strings("finish_undo", operation, host, attempt, verdict, answer, lost)
+        said = self._scripts.strings("finish_undo", operation, host, attempt, verdict, mask(answer), lost)
         return said[0] == "restored"
 
     def postpone(
@@ -241,7 +244,7 @@ class RedisStore(RedisEnds):
     ) -> int:
         """Keep a wait of `delay` ms (None: none) for the sweep; return the failed tries since deciding."""
         wait = "" if delay is None else delay
-        said = self._scripts.run("postpone", operation, host, wait, reason, failed or "")
+        said = self._scripts.run("postpone", operation, host, wait, mask(reason), failed or "")
         return int(cast(str, said))
 
     def take(self, operation: OperationId, by: Taker) -> tuple[HostName, ...]:

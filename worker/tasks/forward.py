@@ -8,7 +8,7 @@ from celery import Task, shared_task
 
 from worker.celery import CREATE_GROUP, DELETE_GROUP
 from worker.operation.model import Action, GroupId, HostName, OperationId
-from worker.steps import Next, Parts, Result, forward
+from worker.steps import Next, Parts, Result, forward, raised
 from worker.tasks.shell import run_steps
 from worker.workflow import publish_conclude
 
@@ -31,10 +31,15 @@ def _apply(
     first = threading.Lock()
 
     def step(parts: Parts, host: HostName, tries: int) -> Result:
-        result = forward(parts, operation, group, action, host, tries)
+        return told(forward(parts, operation, group, action, host, tries))
+
+    def told(result: Result) -> Result:
         if result.next is Next.FAILED and first.acquire(blocking=False):
             # Fail fast: the chord's own callback waits for the slowest header.
             publish_conclude(task.app, operation, group)
         return result
 
-    return run_steps(task, operation, group, hosts, step)
+    def broken(parts: Parts, host: HostName, reason: str) -> Result:
+        return told(raised(parts, operation, action, host, reason))
+
+    return run_steps(task, operation, group, hosts, step, broken)

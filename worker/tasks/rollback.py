@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from celery import Task, shared_task
 
 from worker.celery import ROLLBACK_CREATE, ROLLBACK_DELETE
 from worker.operation.model import GroupId, HostName, OperationId
-from worker.steps import Parts, Result, rollback
+from worker.steps import Parts, Result, raised_later, rollback
 from worker.tasks.shell import run_steps
 
 
@@ -26,4 +28,4 @@ def _undo(task: Task[..., str], operation: OperationId, group: GroupId, hosts: t
     def step(parts: Parts, host: HostName, tries: int) -> Result:
         return rollback(parts, operation, host, tries)
 
-    return run_steps(task, operation, group, hosts, step)
+    return run_steps(task, operation, group, hosts, step, partial(raised_later, operation))

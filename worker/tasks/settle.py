@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from celery import Task, shared_task
 
 from worker.celery import SETTLE
 from worker.operation.model import GroupId, HostName, OperationId
-from worker.steps import Parts, Result
+from worker.steps import Parts, Result, raised_later
 from worker.steps import settle as settle_step
 from worker.tasks.shell import run_steps
 
@@ -18,4 +20,4 @@ def settle(self: Task[..., str], operation: OperationId, group: GroupId, *hosts:
     def step(parts: Parts, host: HostName, tries: int) -> Result:
         return settle_step(parts, operation, host, tries)
 
-    return run_steps(self, operation, group, hosts, step)
+    return run_steps(self, operation, group, hosts, step, partial(raised_later, operation))

@@ -40,6 +40,8 @@ ACTION_OF = {
     ROLLBACK_CREATE: Action.CREATE,
     ROLLBACK_DELETE: Action.DELETE,
 }
+MESSAGE_GOES_BACK = (Stopping, StoreUnavailable, StoreFull, OperationalError)
+"""Nothing can be done or recorded just now: the message goes back to its queue."""
 TOGETHER = 2.0
 """Seconds: of hosts whose waits end so soon after each other all wait for the last."""
 
@@ -50,9 +52,12 @@ def run_steps(
     group: GroupId,
     named: Sequence[HostName],
     step: Callable[[Parts, HostName, int], Result],
+    raised: Callable[[Parts, HostName, str], Result],
 ) -> str:
     """Run the step for each host; retry the task through Celery for those that say so, and requeue it when
     it could not run. Return what they came to.
+
+    What a step raises unexpectedly is its host's alone: `raised` records it, and the others go on.
 
     Raises Celery's Retry and Reject, which are no failures: a chord does not count the task yet.
     """
@@ -66,7 +71,7 @@ def run_steps(
         with bound_contextvars(operation=operation, group=group, task=task.name, task_id=task.request.id):
             results = side_by_side(
                 hosts,
-                lambda host: step(parts, host, tries),
+                lambda host: _caught(task, parts, host, lambda: step(parts, host, tries), raised),
                 parts.clock,
                 settings.call_timeout,
                 settings.slice_threads,
@@ -159,6 +164,24 @@ def calls_seen() -> Iterator[None]:
         yield
     finally:
         carrier.reset(before)
+
+
+def _caught(
+    task: Task[..., str],
+    parts: Parts,
+    host: HostName,
+    run: Callable[[], Result],
+    raised: Callable[[Parts, HostName, str], Result],
+) -> Result:
+    try:
+        return run()
+    except (*MESSAGE_GOES_BACK, UnknownFormat):
+        raise
+    except Exception as error:
+        metrics.step_raised(task.name)
+        logger.exception("a step raised an error that it must not raise, for host %s", host)
+        # Its text stays in the log: it may hold anything.
+        return raised(parts, host, f"the step failed with {type(error).__name__}: see the worker's log")
 
 
 def guarded(task: Task[..., str], run: Callable[[Runtime], T]) -> T:

@@ -20,6 +20,7 @@ from celery.signals import (
 from worker import broker
 from worker.celery import Lockstep
 from worker.operation.errors import InvalidInput
+from worker.secrets import mask_logs
 from worker.settings import Settings, load_settings
 from worker.store.clocks import Clocks
 from worker.store.connection import client
@@ -110,3 +111,4 @@ def _format(logger: logging.Logger, **_: Any) -> None:
     write = {"json": logs.as_json, "text": logs.as_text}[load_settings().log_format]
     write(logger)
     logs.calm(logger)
+    mask_logs(logger)

@@ -5,10 +5,12 @@ Flower runs this file and takes the names that are its options. What FLOWER_ var
 
 from __future__ import annotations
 
+import logging
 import os
 
 from tornado.options import options as chosen
 
+from worker.secrets import mask_logs
 from worker.telemetry.rows import shown
 from worker.telemetry.watchers import refusal
 
@@ -17,6 +19,8 @@ if refused:
     raise SystemExit(refused)
 
 format_task = shown
+for noted in (logging.getLogger(), logging.getLogger("tornado"), logging.getLogger("flower")):
+    mask_logs(noted)
 
 if "FLOWER_READ_ONLY" not in os.environ:
     # Its buttons and its API would stop workers and start tasks: Flower shows, `lockstep` acts.

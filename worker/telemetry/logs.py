@@ -18,6 +18,7 @@ from structlog.contextvars import get_contextvars, merge_contextvars
 from structlog.stdlib import ProcessorFormatter, add_log_level, add_logger_name
 
 from worker.operation.errors import StoreUnavailable
+from worker.secrets import Masking
 
 ARGUMENTS = ("operation", "group", "host")
 Line = MutableMapping[str, Any]
@@ -148,7 +149,7 @@ def as_json(logger: logging.Logger) -> None:
 def as_text(logger: logging.Logger) -> None:
     """Let every handler of a logger end the lines of Lockstep's own with the ids that they are about."""
     for handler in logger.handlers:
-        if not isinstance(handler.formatter, WithIds):
+        if not isinstance(handler.formatter, (WithIds, Masking)):
             handler.setFormatter(WithIds(handler.formatter or logging.Formatter()))
 
 

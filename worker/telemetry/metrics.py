@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from worker.operation.errors import StoreUnavailable
 from worker.operation.model import Operation, OperationId
+from worker.secrets import mask
 from worker.telemetry.door import Asked, Door
 
 if TYPE_CHECKING:
@@ -143,6 +144,9 @@ class Metrics:
             "lockstep_redis_errors", "Tasks that could not reach Redis.", registry=own
         )
 
+        self.steps_raised = Counter(
+            "lockstep_steps_raised", "Steps that failed with an error of the code.", ["task"], registry=own
+        )
         self.records_gone = Counter(
             "lockstep_messages_without_record",
             "Messages about an operation that has no record.",
@@ -228,7 +232,7 @@ def count_with(metrics: Metrics) -> None:
 def step_done(task: str, text: str) -> None:
     """Count a step; of its text only what is the same for every host and status becomes a label."""
     for metrics in _counting:
-        metrics.steps.labels(task.removeprefix("lockstep."), text.partition(" (")[0]).inc()
+        metrics.steps.labels(task.removeprefix("lockstep."), mask(text.partition(" (")[0])).inc()
 
 
 def call_answered(call: str, answer: str, seconds: float) -> None:
@@ -262,6 +266,12 @@ def failed(name: str) -> None:
     """Count a periodic piece of work that was not done."""
     for metrics in _counting:
         metrics.failures.labels(name).inc()
+
+
+def step_raised(task: str) -> None:
+    """Count a step that raised what it must not raise."""
+    for metrics in _counting:
+        metrics.steps_raised.labels(task.removeprefix("lockstep.")).inc()
 
 
 def record_gone() -> None:

@@ -15,6 +15,8 @@ from collections.abc import Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, entry_points, version
 from typing import TYPE_CHECKING, Any
 
+from worker.secrets import mask, masked
+
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
     from opentelemetry.sdk.trace.export import SpanExporter
@@ -138,6 +140,15 @@ def _exporters(environment: Mapping[str, str]) -> Iterator[SpanExporter]:
         yield found[0].load()()
 
 
+def _mask(span: Any) -> None:
+    """Mask what a span says, errors included; its attributes are read-only to all but this."""
+    span._attributes = masked(dict(span.attributes or {}))
+    for event in span.events:
+        event._attributes = masked(dict(event.attributes or {}))
+    if span.status.description:
+        span._status = type(span.status)(span.status.status_code, mask(span.status.description))
+
+
 def _processor(exporter: SpanExporter) -> Any:
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
@@ -145,6 +156,7 @@ def _processor(exporter: SpanExporter) -> Any:
         """Exports all but the sweeps and patrols that found nothing to do."""
 
         def on_end(self, span: ReadableSpan) -> None:
+            _mask(span)
             said = (span.attributes or {}).get(RESULT)
             if not (span.parent is None and isinstance(said, str) and IDLE.fullmatch(said)):
                 super().on_end(span)

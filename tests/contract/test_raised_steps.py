@@ -1,0 +1,98 @@
+"""A step that raises what it must not raise: its host is unknown, the others go on, and it is seen."""
+
+from __future__ import annotations
+
+from functools import partial
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from tests.contract.bench import LIMITS, MemoryBench
+from tests.contract.driver import ABSENT, GROUP, A, B, Driver
+from worker.clock import SystemClock
+from worker.operation.answer import ProbeAnswer, Probed, WriteAnswer, Wrote
+from worker.operation.backoff import Backoff
+from worker.operation.model import Action, AttemptId, Decision, GroupId, HostName, Outcome
+from worker.steps import Parts, Result, forward, raised, raised_later, rollback
+from worker.tasks import shell
+from worker.tasks.runtime import Runtime
+from worker.telemetry import metrics
+
+SECRET = "canary in the error's text"
+REASON = "the step failed with UnicodeDecodeError: see the worker's log"
+
+
+class Host:
+    """A host that holds nothing; `broken`, its every call raises."""
+
+    def __init__(self, name: HostName, broken: bool) -> None:
+        self.fingerprint = f"url-of-{name}"
+        self.broken = broken
+
+    def probe(self, group: GroupId) -> ProbeAnswer:
+        if self.broken:
+            raise UnicodeDecodeError("utf-8", SECRET.encode(), 0, 1, SECRET)
+        return ProbeAnswer(Probed.SEEN, "404", ABSENT)
+
+    def write(
+        self, action: Action, group: GroupId, attempt: AttemptId, send_before: float, body: str | None = None
+    ) -> WriteAnswer:
+        return WriteAnswer(Wrote.APPLIED, "201")
+
+
+@pytest.fixture
+def create(memory: MemoryBench) -> Driver:
+    return Driver(memory).accepted((A, B))
+
+
+@pytest.fixture
+def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    tasks: list[str] = []
+    monkeypatch.setattr(metrics, "step_raised", tasks.append)
+    return tasks
+
+
+def ran(create: Driver, memory: MemoryBench, monkeypatch: pytest.MonkeyPatch, step: Any, broken: Any) -> str:
+    waits = Backoff(1, 8), Backoff(1, 60), 60.0
+    parts = Parts(memory.memory, lambda name: Host(name, name == A), SystemClock(), LIMITS, *waits)
+    settings: Any = SimpleNamespace(call_timeout=15.0, slice_threads=2)
+    monkeypatch.setattr(shell, "runtime_of", lambda _: Runtime(settings, memory.memory, parts))
+    task: Any = SimpleNamespace(
+        name="lockstep.create_group", app=None, request=SimpleNamespace(retries=0, id="x")
+    )
+    return shell.run_steps(task, create.id, GROUP, [A, B], step, broken)
+
+
+def test_a_forward_step_that_raises_ends_as_unknown_and_holds_up_no_other_host(
+    create: Driver, memory: MemoryBench, monkeypatch: pytest.MonkeyPatch, counted: list[str]
+) -> None:
+    def step(parts: Parts, host: HostName, tries: int) -> Result:
+        return forward(parts, create.id, GROUP, Action.CREATE, host, tries)
+
+    def broken(parts: Parts, host: HostName, reason: str) -> Result:
+        return raised(parts, create.id, Action.CREATE, host, reason)
+
+    said = ran(create, memory, monkeypatch, step, broken)
+
+    assert (create.step(A).outcome, create.step(A).reason) == (Outcome.UNKNOWN, REASON)
+    assert create.step(B).outcome in (Outcome.APPLIED, None)  # None if A had decided before
+    assert create.kept().decision is Decision.ROLL_BACK
+    assert create.kept().reason == f"a: {REASON}"
+    assert counted == ["lockstep.create_group"]
+    assert "canary" not in said + str(create.kept()) + str(create.step(A))
+
+
+def test_a_rollback_that_raises_is_come_back_to_and_named(
+    create: Driver, memory: MemoryBench, monkeypatch: pytest.MonkeyPatch, counted: list[str]
+) -> None:
+    create.begin(A, "a1")
+    create.decide(Decision.ROLL_BACK)
+
+    def step(parts: Parts, host: HostName, tries: int) -> Result:
+        return rollback(parts, create.id, host, tries)
+
+    ran(create, memory, monkeypatch, step, partial(raised_later, create.id))
+    assert create.step(A).reason == REASON
+    assert counted == ["lockstep.create_group"]
+    assert create.kept().pending_hosts == (A,)

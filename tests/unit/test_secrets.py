@@ -1,0 +1,120 @@
+"""Secrets show nothing of themselves, and the net masks them in whatever else is written."""
+
+from __future__ import annotations
+
+import copy
+import json
+import logging
+import pickle
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.unit.client import URL, G, client
+from worker import secrets
+from worker.operation.answer import Probed
+from worker.operation.errors import InvalidInput
+from worker.secrets import Masking, Secret, mask, masked
+from worker.settings import Settings, load_settings
+
+CANARY = 'cänary-#1/2"3'
+
+
+@pytest.fixture(autouse=True)
+def nothing_known() -> Iterator[None]:
+    before = list(secrets._known)
+    secrets._known.clear()
+    yield
+    secrets._known[:] = before
+
+
+def test_a_secret_is_shown_by_nothing() -> None:
+    secret = Secret(CANARY)
+    assert secret.reveal() == CANARY
+    assert secret == Secret(CANARY) != Secret("other")
+    for shown in (repr(secret), str(secret), f"{secret}", f"{secret!r:>40}", repr([secret]), repr(vars)):
+        assert "nary" not in shown
+    for dump in (pickle.dumps, copy.deepcopy, json.dumps):
+        with pytest.raises(TypeError) as caught:
+            dump(secret)
+        assert "nary" not in str(caught.value)
+
+
+def test_the_net_knows_a_secret_in_every_form_in_which_it_is_written() -> None:
+    secrets.know(CANARY)
+    for text in (
+        CANARY,
+        repr(CANARY),
+        ascii(CANARY),
+        json.dumps(CANARY),
+        repr(CANARY.encode()),
+        repr(CANARY.encode("latin-1")),
+        "redis://me:c%C3%A4nary-%231%2F2%223@h/0",
+        f"before{CANARY}after",
+    ):
+        assert "nary" not in mask(text), text
+        assert masked({"a": [text, 1, None, (text,)]}) == {"a": [mask(text), 1, None, (mask(text),)]}
+    assert mask("nothing of it") == "nothing of it"
+
+
+def test_what_is_too_short_to_tell_from_a_word_is_left() -> None:
+    secrets.know("node", "", None)
+    assert mask("node1 refused") == "node1 refused"
+
+
+def test_a_line_of_a_log_is_masked_with_its_traceback() -> None:
+    secrets.know(CANARY)
+    try:
+        raise ValueError(f"bad header {CANARY!r}")
+    except ValueError as error:
+        record = logging.LogRecord("x", logging.ERROR, "f", 1, "%s", (CANARY,), (ValueError, error, None))
+    assert "nary" not in Masking(logging.Formatter()).format(record)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"redis_url": "redis://:canary-7/x@h/0"},
+        {"redis_url": "http://me:canary-7@h/0"},
+        {"redis_url": "redis://me:canary-7@h/0", "redis_ca_file": "/nowhere"},
+        {"redis_url": "redis://me:canary-7@h/0", "call_timeout": 1, "read_timeout": 2},
+        {"redis_url": "sentinel://a/0?master=m&sentinel_password=canary-7&x=1"},
+    ],
+)
+def test_no_error_about_settings_quotes_the_url(given: dict[str, object]) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        load_settings(**given)
+    secrets._known.clear()  # what is raised has nothing to mask
+    assert "canary-7" not in "".join(traceback.format_exception(caught.value))
+    assert "canary-7" not in repr(Settings(redis_url="redis://me:canary-7@h/0"))
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("cänary-token".encode("latin-1"), "is not UTF-8 text"),
+        ("canary-token".encode("utf-16"), "is not UTF-8 text"),
+        (b"", "is empty"),
+        (b"canary-token two", "has more than one word"),
+        ("cänary-token".encode(), "has more than one word, or characters that a header cannot carry"),
+        (b"canary\x00token", "has more than one word"),
+    ],
+)
+def test_a_token_that_cannot_be_sent_is_no_usable_answer_and_never_quoted(
+    content: bytes, said: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "token"
+    file.write_bytes(content)
+    answer = client(URL, token_file=str(file)).probe(G)
+    assert answer.probed is Probed.NO_INFORMATION
+    assert said in answer.text
+    assert "nary" not in answer.text
+    assert "token_" not in answer.text
+
+
+def test_a_token_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:
+    from worker.host import _token
+
+    assert _token(b"\xef\xbb\xbfsesame-77\r\n") == "sesame-77"

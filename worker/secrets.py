@@ -1,0 +1,130 @@
+"""What must be shown to nobody: a value that shows nothing of itself, and a net below everything.
+
+`Secret` is for code that holds one. `mask` is for whatever leaves the process, and replaces every secret that
+this process has come to know, whoever wrote it into a text: a library's error, a repr, a traceback.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import threading
+import traceback
+from collections.abc import Iterator, Mapping
+from types import TracebackType
+from typing import Any, TypeVar
+from urllib.parse import quote, quote_plus
+
+HIDDEN = "…"
+SHORTEST = 6
+"""Characters. A shorter value would be found in ordinary words and names."""
+T = TypeVar("T")
+_known: list[str] = []
+"""Every form of every known secret, the longest first."""
+_lock = threading.Lock()
+
+
+class Secret:
+    """A text that is read with `reveal` alone: no repr, format, JSON, pickle or comparison shows it."""
+
+    __slots__ = ("_reveal",)
+
+    def __init__(self, value: str) -> None:
+        know(value)
+
+        def reveal() -> str:
+            return value
+
+        self._reveal = reveal
+
+    def reveal(self) -> str:
+        """Return the text."""
+        return self._reveal()
+
+    def __repr__(self) -> str:
+        return HIDDEN
+
+    __str__ = __repr__
+
+    def __format__(self, spec: str) -> str:
+        return HIDDEN
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other.reveal() == self.reveal()
+
+    def __hash__(self) -> int:
+        return hash(self.reveal())
+
+    def __reduce__(self) -> Any:
+        raise TypeError("a secret is not pickled")
+
+
+def know(*values: str | None) -> None:
+    """Have these values masked from now on, in every form in which they may be written."""
+    forms = {form for value in values if value for form in _forms(value) if len(form) >= SHORTEST}
+    with _lock:
+        if not forms <= set(_known):
+            _known[:] = sorted(forms | set(_known), key=len, reverse=True)
+
+
+def mask(text: str) -> str:
+    """Return a text without the secrets that this process knows."""
+    for form in _known:
+        if form in text:
+            text = text.replace(form, HIDDEN)
+    return text
+
+
+def masked(value: T) -> T:
+    """Return a value of JSON with every text in it masked; whatever else it is, as it is."""
+    kept: Any = value
+    if isinstance(value, str):
+        kept = mask(value)
+    elif isinstance(value, Secret):
+        kept = HIDDEN
+    elif isinstance(value, Mapping):
+        kept = {key: masked(each) for key, each in value.items()}
+    elif isinstance(value, (list, tuple)):
+        kept = type(value)(masked(each) for each in value) if type(value) in (list, tuple) else value
+    return kept  # type: ignore[no-any-return]
+
+
+class Masking(logging.Formatter):
+    """Formats as another formatter does, and masks what came of it, a traceback included."""
+
+    def __init__(self, inner: logging.Formatter | None) -> None:
+        super().__init__()
+        self.inner = inner or logging.Formatter()
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        return mask(self.inner.format(record))
+
+
+def mask_logs(logger: logging.Logger) -> None:
+    """Have every handler of a logger mask what it writes."""
+    for handler in logger.handlers:
+        if not isinstance(handler.formatter, Masking):
+            handler.setFormatter(Masking(handler.formatter))
+
+
+def print_masked(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Write an error that nobody caught to stderr, masked; for `sys.excepthook`."""
+    sys.stderr.write(mask("".join(traceback.format_exception(kind, error, trace))))
+
+
+def _forms(value: str) -> Iterator[str]:
+    for text in (value, value.strip()):
+        yield text
+        yield repr(text)[1:-1]
+        yield ascii(text)[1:-1]
+        yield json.dumps(text)[1:-1]
+        yield quote(text, safe="")
+        yield quote_plus(text)
+        for encoding in ("utf-8", "latin-1", "utf-16-le"):
+            try:
+                encoded = text.encode(encoding)
+            except UnicodeEncodeError:
+                continue
+            yield repr(encoded)[2:-1]
