@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 from celery import Celery, Task
@@ -136,6 +138,15 @@ def make_app(settings: Settings) -> Lockstep:
     return app
 
 
+def pool_of(arguments: Sequence[str]) -> str:
+    """Return the pool for workers: threads, for their work is waiting for hosts, unless prefork is asked for.
+
+    Celery takes `-P prefork` for its default, and thus for nothing said: it would use the configured pool.
+    """
+    asked = " ".join(arguments).replace("=", " ")
+    return "prefork" if re.search(r" (-P ?|--pool )prefork\b", asked) else "threads"
+
+
 def configuration(settings: Settings) -> dict[str, Any]:
     """Return Celery's settings, each with its reason."""
     sentinels = settings.address.sentinels
@@ -159,7 +170,7 @@ def configuration(settings: Settings) -> dict[str, Any]:
         # One message per slot: a longer private backlog would wait while other workers are idle.
         "worker_prefetch_multiplier": 1,
         "worker_concurrency": settings.concurrency,
-        "worker_pool": "threads",  # the work is waiting for hosts; prefork is supported too
+        "worker_pool": pool_of(sys.argv),
         # It would drop a header whose result is stored but whose chord part is not counted.
         "worker_deduplicate_successful_tasks": False,
         # Steps survive a lost broker connection by their record; cancelling them would only add ambiguity.

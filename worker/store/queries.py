@@ -53,7 +53,7 @@ class Queries:
 
     def order(self, operation: OperationId, hosts: Sequence[HostName]) -> Order | None:
         """Read what an operation is about, and which of the hosts it has; None when it is unknown."""
-        with store_errors(), self._client.pipeline(transaction=True) as pipe:
+        with store_errors(), self._client.pipeline(transaction=False) as pipe:
             pipe.hmget(self._keys.operation(operation), "format", "group", "action")
             if hosts:
                 pipe.hmget(self._keys.steps(operation), hosts)
