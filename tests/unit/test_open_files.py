@@ -65,7 +65,7 @@ def test_many_threads_call_many_hosts_with_few_descriptors(urls: list[str], exch
 
 def test_every_call_of_a_task_has_the_same_carrier(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shell, "runtime_of", lambda app: app)
-    task: Any = SimpleNamespace(app=None)
+    task: Any = SimpleNamespace(app=None, name="step")
     assert shell.guarded(task, lambda _: carrier.get()) is direct.exchange
     monkeypatch.setattr(tracing, "instrumented", lambda: True)
     assert shell.guarded(task, lambda _: carrier.get()) is pooled.exchange

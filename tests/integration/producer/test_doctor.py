@@ -45,7 +45,7 @@ def test_what_is_wrong_is_found_with_its_remedy(lockstep: Run, nodes: dict[str, 
 
 
 def test_a_sweep_is_seen(lockstep: Run, nodes: dict[str, Node], hand: Hand) -> None:
-    hand.store.lease("sweep", 60_000)
+    hand.store.note_done("sweep", 60_000)
     assert "ok       beat               alive: a sweep runs every 0.1 s\n" in lockstep("doctor").out
 
 
