@@ -79,6 +79,7 @@ class _Leading:
     _since = 0.0
     _asked = 0.0
     _greeted = False
+    _subscribed = False
     _host_error: Callable[[], str]
 
     @property
@@ -88,7 +89,7 @@ class _Leading:
 
     def _begin(self) -> None:
         self._since = time.monotonic()
-        self._greeted = False
+        self._greeted = self._subscribed = False
 
     def _hear(self, response: object) -> None:
         """Judge the first answer, and every later one to HELLO."""
@@ -137,12 +138,18 @@ class _Asking(_Leading, Mixed):  # type: ignore[misc]
 
     def connect(self) -> None:
         """Connect, unless the connection is open and still leads to the primary."""
-        # One with callbacks is subscribed: it is between two messages, not between two commands.
-        if self._sock is not None and not self._connect_callbacks:
+        # A subscribed one is between two messages, not between two commands: an answer would be one of those.
+        if self._sock is not None and not self._subscribed:
             asking = time.monotonic() - self._asked > ASK_EVERY
             if self.outdated or (asking and not self._is_primary()):
                 self.disconnect()
         super().connect()
+
+    def send_command(self, *args: Any, **options: Any) -> None:
+        """Send a command; kombu subscribes with connections that redis-py does not know to be subscribed."""
+        if "SUBSCRIBE" in str(args[0]).upper():
+            self._subscribed = True
+        super().send_command(*args, **options)
 
     def _is_primary(self) -> bool:
         self._greeted = False

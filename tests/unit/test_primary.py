@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 import redis
@@ -177,3 +178,25 @@ def test_what_is_no_fit_server_is_one_line(
     server.play = lambda _: says
     with pytest.raises(StoreUnavailable, match=said), store_errors():
         asked.ping()
+
+
+def test_a_subscribed_connection_is_asked_nothing(
+    server: Server, asked: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """kombu takes the connection by itself, so redis-py's callback is not there to tell; an answer to HELLO
+    would be taken for a message, and a message for that answer."""
+    commands: list[str] = []
+
+    def play(command: str) -> bytes:
+        commands.append(command)
+        return playing(b"+fine\r\n")(command)
+
+    server.play = play
+    monkeypatch.setattr(primary, "ASK_EVERY", -1.0)
+    connection: Any = asked.connection_pool.get_connection()
+    connection.connect()
+    assert commands.count("HELLO") == 2
+    connection.send_command("PSUBSCRIBE", "/0.pidbox")
+    connection.connect()
+    assert commands.count("HELLO") == 2
+    connection.disconnect()
