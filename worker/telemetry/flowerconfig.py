@@ -5,8 +5,8 @@ Flower runs this file and takes the names that are its options. What FLOWER_ var
 
 from __future__ import annotations
 
-import logging
 import os
+from logging import getLogger
 
 from tornado.options import options as chosen
 
@@ -19,7 +19,7 @@ if refused:
     raise SystemExit(refused)
 
 format_task = shown
-for noted in (logging.getLogger(), logging.getLogger("tornado"), logging.getLogger("flower")):
+for noted in (getLogger(), getLogger("tornado"), getLogger("flower")):
     mask_logs(noted)
 
 if "FLOWER_READ_ONLY" not in os.environ:

@@ -48,9 +48,9 @@ REFUSED = {
     "file": (with_url("file:///etc/passwd"), f'url "file:///etc/passwd" {SCHEME}'),
     "userinfo": (
         with_url("http://ann:sesame@node1:1"),
-        'url of "node1" has a user or password in it: use token_file',
+        'url of "node1:1" has a user or password in it: use token_file',
     ),
-    "user": (with_url("http://ann@node1:1"), 'url of "node1" has a user or password in it: use token_file'),
+    "user": (with_url("http://ann@node1:1"), 'url of "node1:1" has a user or password in it: use token_file'),
     "port 0": (with_url("http://node1:0"), 'url "http://node1:0" has port 0: give 1 to 65535'),
     "port 65536": (
         with_url("http://node1:65536"),
@@ -94,7 +94,7 @@ REFUSED = {
         GOOD + "    tokenfile: /t\n",
         (
             'inventory entry 1 has the unknown key "tokenfile"; '
-            "known: name, url, verify, ca_file, token_file, labels"
+            "known: name, url, verify, ca_file, token_file, shows_after, labels"
         ),
     ),
     "NUL": (with_url("http://node1:1") + "#\0\n", None),
