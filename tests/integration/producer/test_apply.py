@@ -63,7 +63,7 @@ def test_a_run_goes_on_where_it_was_cut_short_and_tells_what_failed(
     first, *_ = parse_wishes(WANTED)
     begun = cluster.create_group("team-a", operation_id=operation_id("mine", first, hand.hosts))
     playing = threads.submit(play(cluster, hand, bad="team-b"))
-    ran = lockstep("apply", wanted(tmp_path), "--resume", "mine", "--json")
+    ran = lockstep("apply", wanted(tmp_path), "--resume", "mine", "--as", "alice@desk", "--json")
     playing.result()
 
     documents = {each["group"]: each for each in map(json.loads, ran.out.splitlines())}
@@ -72,7 +72,7 @@ def test_a_run_goes_on_where_it_was_cut_short_and_tells_what_failed(
     assert {group: each["state"] for group, each in documents.items()} == {
         "team-a": "committed", "team-b": "rolled_back", "team-c": "committed",
     }  # fmt: skip
-    again = lockstep("apply", wanted(tmp_path), "--resume", "mine")
+    again = lockstep("apply", wanted(tmp_path), "--resume", "mine", "--as", "alice@desk")
     assert again.code == 1
     assert again.out.splitlines()[0].startswith("create team-b: rolled_back, node2: unreachable")
     assert len(cluster.operations()) == 3
