@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Iterator
+from functools import partial
 
-from producer.link import COALESCE, CONFIRM, Link, brief, is_decisive
+from producer.link import COALESCE, CONFIRM, GIVE_UP, Link, brief, is_decisive
 from worker.operation.errors import StoreUnavailable
 from worker.operation.model import Operation, OperationId
 from worker.settings import Settings
@@ -44,7 +45,8 @@ async def follow_async(
     try:
         while True:
             await events.subscribe()
-            yield await asyncio.to_thread(link.look, operation)
+            within = max(GIVE_UP, ends - time.monotonic())
+            yield await link.off_loop(partial(link.look, operation), within)
             left = ends - time.monotonic()
             if left <= 0:
                 return

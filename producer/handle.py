@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Generator, Iterator
 from contextlib import aclosing, contextmanager
+from functools import partial
 
 from producer.broker import Broker
 from producer.changes import Changes
@@ -214,7 +214,7 @@ class Operation:
                         if status.ended:
                             return
         except UnknownOperation as error:
-            raise await asyncio.to_thread(self._gone) from error
+            raise await self._link.off_loop(self._gone) or error from error
 
     def _wait(self, done: Done, timeout: float | None, on_change: OnChange | None) -> Result:
         waiting = Waiting(done, on_change)
@@ -234,10 +234,12 @@ class Operation:
         try:
             async with aclosing(follow_async(self._link, self.id, parse_timeout(timeout))) as changes:
                 async for status in changes:
-                    if waiting.is_over(status) and (result := await asyncio.to_thread(self._result, status)):
+                    if not waiting.is_over(status):
+                        continue
+                    if result := await self._link.off_loop(partial(self._result, status)):
                         return result
         except UnknownOperation as error:
-            raise await asyncio.to_thread(self._gone) from error
+            raise await self._link.off_loop(self._gone) or error from error
         raise self._too_late(timeout, waiting)
 
     def _result(self, status: model.Operation | None) -> Result | None:

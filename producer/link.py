@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
 import redis
 from redis.backoff import NoBackoff
@@ -30,9 +30,12 @@ from worker.store.spells import Spells
 from worker.store.stalls import Stalls
 
 if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
+
     from producer.doctor import RedisFacts
     from producer.history import Brief, Filter
 
+T = TypeVar("T")
 GIVE_UP = 2.0
 """Seconds after which a waiting caller takes a frozen Redis for gone and asks again, so that its own time-out
 is kept to within about this."""
@@ -70,9 +73,10 @@ class Link:
         self.waiting = RedisStore(self._brief, self.keys, settings.limits)
         # A pool of its own: many that wait must not keep those that read from a connection.
         self._subscriber = _brief_client(settings, MOST_WAITING)
+        self._readers: ThreadPoolExecutor | None = None
 
     def start_anew(self) -> None:
-        leave_to_parent(self._client, self.store, self._brief, self.waiting, self._subscriber)
+        leave_to_parent(self._client, self.store, self._brief, self.waiting, self._subscriber, self._readers)
         self._begin()
 
     def ping(self) -> None:
@@ -89,6 +93,22 @@ class Link:
         if found is None:
             raise unknown(operation)
         return found
+
+    async def off_loop(self, read: Callable[[], T], within: float | None = None) -> T | None:
+        """Read in a thread of this client's, for an event loop; None if that takes over `within` seconds.
+
+        asyncio's own threads are few, and other people's: a frozen Redis would hold all of them up.
+        """
+        import asyncio
+        from concurrent.futures import ThreadPoolExecutor
+
+        if self._readers is None:
+            self._readers = ThreadPoolExecutor(MOST, thread_name_prefix="lockstep-reader")
+        reading = asyncio.get_running_loop().run_in_executor(self._readers, read)
+        try:
+            return await asyncio.wait_for(reading, within)
+        except TimeoutError:
+            return None
 
     def ids(self, pattern: str) -> tuple[OperationId, ...]:
         """Return the recorded ids that a pattern of Redis fits, in no order. Raises StoreUnavailable."""
@@ -211,6 +231,9 @@ class Link:
         """Close every connection; those of calls under way, which other threads make, after their answers."""
         for each in (self._client, self._brief, self._subscriber):
             each.connection_pool.close()
+        if self._readers is not None:
+            self._readers.shutdown(wait=False)
+            self._readers = None
 
 
 class _Flag:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
+import threading
 import time
 from collections.abc import AsyncIterable, Callable
 
@@ -147,3 +150,32 @@ def test_the_loop_goes_on_through_a_loss_of_redis(own_redis: RedisServer, settin
 
         assert asyncio.run(scenario()) < 1.0
         hand.close()
+
+
+def test_many_waits_at_a_frozen_redis_end_in_time_and_hold_up_nobody_else(
+    own_redis: RedisServer, settings: Settings
+) -> None:
+    with ClusterClient(settings.model_copy(update={"redis_url": own_redis.url})) as cluster:
+        operation = cluster.create_group("team-a")
+
+        async def wait() -> None:
+            with pytest.raises(WaitTimeout):
+                await operation.wait_async(3)
+
+        async def scenario() -> tuple[float, float]:
+            began = time.monotonic()
+            waits = [asyncio.create_task(wait()) for _ in range(60)]
+            await until(lambda: any("reader" in each.name for each in threading.enumerate()), "they read")
+            asked = time.monotonic()
+            await asyncio.to_thread(int)
+            others = time.monotonic() - asked
+            await asyncio.gather(*waits)
+            return time.monotonic() - began, others
+
+        os.kill(own_redis.pid, signal.SIGSTOP)
+        try:
+            whole, others = asyncio.run(scenario())
+        finally:
+            os.kill(own_redis.pid, signal.SIGCONT)
+    assert others < 2, "asyncio's own threads are other people's"
+    assert whole < 15, "60 waits of 3 s"
