@@ -1,0 +1,198 @@
+"""A canary in every place that takes a secret: every error path is driven, and none is found anywhere."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import subprocess
+import sys
+import urllib.parse
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+import requests
+
+from producer.stack.child import LOOPBACK, free_port
+from producer.stack.cluster import MockCluster
+from producer.stack.guard import Guard
+from tests.integration.redis_servers.servers import Guarded
+from tests.integration.worker.harness import ROOT, Bench
+from tests.waiting import eventually
+from worker.operation.model import Action, GroupId
+from worker.operation.states import State
+
+ADMIN = "user admin on >ADMIN-PASSWORD ~* &* +@all\n"
+CANARY = re.compile(rb"(?i)nary-\d|nary%2d\d|ADMIN-PASSWORD")
+FLOWER_PASSWORD = "canary-4-flower"
+WRONG = "canary-5-wrong"
+
+
+def password(role: str) -> str:
+    """Return a password that needs encoding, one for each role."""
+    return f"canary-{('worker', 'producer', 'monitor').index(role)}-#/{role}"
+
+
+class Secretive(Guarded):
+    """A server whose users have these passwords."""
+
+    def as_user(self, role: str) -> str:
+        """The URL for a role."""
+        if role == "admin":
+            return super().as_user(role)
+        return self.url.replace("//", f"//lockstep-{role}:{urllib.parse.quote(password(role), safe='')}@")
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Secretive]:
+    users = (ROOT / "docs" / "redis-users.acl").read_text()
+    for role in ("worker", "producer", "monitor"):
+        users = users.replace(f"{role.upper()}-PASSWORD", password(role))
+    (tmp_path / "redis").mkdir()
+    (tmp_path / "users.acl").write_text(users + ADMIN)
+    with Secretive(tmp_path / "redis", tmp_path / "users.acl") as running:
+        yield running
+
+
+@pytest.fixture
+def bench(tmp_path: Path, server: Secretive) -> Iterator[Bench]:
+    """Hosts with a token that is read, ones that cannot be, and one that speaks no TLS."""
+    with closing(Guard()) as guard:
+        cluster = MockCluster(tmp_path, 3, guard=guard)
+        cluster.start()
+        tokens = {
+            "node1": b"canary-7-token\n",
+            "node2": "c\u00e4nary-8-latin".encode("latin-1"),
+            "node3": "canary-9-utf16".encode("utf-16"),
+            "node4": b"canary-10-tls",
+        }
+        urls = {**cluster.nodes, "node4": cluster.nodes["node1"].replace("http://", "https://")}
+        entries = ""
+        for name, url in urls.items():
+            (tmp_path / f"{name}.token").write_bytes(tokens[name])
+            entries += f"  - name: {name}\n    url: {url}\n    token_file: {tmp_path / name}.token\n"
+        (tmp_path / "hosts.yaml").write_text(f"hosts:\n{entries}")
+        given = {
+            "redis_url": server.as_user("producer"),
+            "key_prefix": "lockstep:",
+            "inventory": str(tmp_path / "hosts.yaml"),
+            "deadline": "6",
+        }
+        with closing(Bench(server, cluster, guard, tmp_path / "bench", given)) as made:
+            yield made
+
+
+def lockstep(bench: Bench, *arguments: str, **more: str) -> bytes:
+    """Run the command; return all that it wrote."""
+    env = {**bench.env, **{f"LOCKSTEP_{name.upper()}": value for name, value in more.items()}}
+    for name in [name for name, value in env.items() if name.startswith("LOCKSTEP_") and not value]:
+        del env[name]
+    command = [sys.executable, "-m", "producer", *arguments]
+    ran = subprocess.run(command, env=env, capture_output=True, timeout=100, check=False)
+    return ran.stdout + ran.stderr
+
+
+@pytest.mark.timeout(400)
+def test_no_secret_is_found_anywhere(bench: Bench, server: Secretive, tmp_path: Path) -> None:
+    ports = free_port(0), free_port(0)
+    worker_url = {"LOCKSTEP_REDIS_URL": server.as_user("worker")}
+    beat = bench.child(
+        "beat", ["-m", "celery", "-A", "worker", "beat", "-s", str(tmp_path / "beat")], worker_url
+    )
+    env = {**worker_url, "LOCKSTEP_METRICS_PORT": str(ports[0]), "LOCKSTEP_LOG_FORMAT": "json"}
+    worker = bench.worker(env=env, options=["-l", "DEBUG"])
+    flower = bench.child(
+        "flower",
+        ["-m", "worker.telemetry.flower", f"--address={LOOPBACK}", f"--port={ports[1]}", "--logging=debug"],
+        {
+            "LOCKSTEP_REDIS_URL": server.as_user("monitor"),
+            "FLOWER_BASIC_AUTH": f"me:{FLOWER_PASSWORD}",
+            "FLOWER_DB": str(tmp_path / "flower"),
+        },
+    )
+    operation = bench.start(Action.CREATE, GroupId("team-a"))
+    assert bench.end(operation).operation.state is State.ROLLED_BACK
+
+    url = bench.settings.redis_url
+    paths: list[tuple[tuple[str, ...], dict[str, str]]] = [
+            (("show", operation), {}),
+            (("doctor",), {}),
+            (("hosts",), {}),
+            (("exists", "node2", "team-a"), {}),
+            (("report",), {}),
+            (("list",), {"redis_url": url.replace(str(server.port), str(free_port(0)))}),
+            (("list",), {"redis_url": url.replace("canary-1", WRONG)}),
+            (("list",), {"redis_url": url.replace("%23", "#").replace("%2F", "/")}),
+            (("list",), {"redis_url": url.replace("%2F", "/")}),
+            (("list",), {"redis_url": url + "?foo=1"}),
+            (("list",), {"redis_url": url, "call_timeout": "1", "read_timeout": "2"}),
+            (("list",), {"hosts": "http://me:canary-6-host@node1", "inventory": ""}),
+            (("list",), {"hosts": "http://me:canary-6-ho/st@node1:port,", "inventory": ""}),
+            (("list",), {"redis_url": f"sentinel://{LOOPBACK}:1/0?master=m&sentinel_password=canary-3-sentinel"}),
+    ]  # fmt: skip
+    with ThreadPoolExecutor(4) as pool:
+        wrote = pool.map(lambda each: lockstep(bench, *each[0], "--debug", **each[1]), paths)
+        said = {
+            " ".join((*each[0], *each[1].values())): text for each, text in zip(paths, wrote, strict=True)
+        }
+    broken = subprocess.run(
+        [sys.executable, "-m", "celery", "-A", "worker", "inspect", "ping"],
+        env={**bench.env, "LOCKSTEP_REDIS_URL": url.replace("%2F", "/")},
+        capture_output=True, timeout=60, check=False,
+    )  # fmt: skip
+    inspected = [
+        subprocess.run(
+            [sys.executable, "-m", "celery", "-A", "worker", "inspect", what],
+            env=bench.env, capture_output=True, timeout=60, check=False,
+        )
+        for what in ("stats", "conf", "report")
+    ]  # fmt: skip
+    with closing(requests.Session()) as session:
+        session.auth = ("me", FLOWER_PASSWORD)
+        eventually(lambda: page(session, ports[1], "/api/workers") != b"{}", "Flower knows the worker")
+        pages = b"".join(
+            page(session, ports[1], each)
+            for each in ("/api/workers?refresh=1", "/api/tasks", "/workers", "/broker", "/tasks", "/metrics")
+        )
+        metrics = page(session, ports[0], "/metrics")
+    assert b"operations" in pages
+    assert b"lockstep_" in metrics
+
+    places = {
+        **said,
+        "a worker that does not start": broken.stdout + broken.stderr,
+        "inspect": b"".join(each.stdout + each.stderr for each in inspected),
+        "Flower's pages": pages,
+        "metrics": metrics,
+        "logs": "".join(each.output() for each in (beat, worker, flower)).encode(),
+        "process list": b"".join(commands()),
+        "files": b"".join(
+            path.read_bytes()
+            for path in tmp_path.rglob("*")
+            if path.is_file() and path.suffix not in (".token", ".acl")
+        ),
+    }
+    found = {where: near(text) for where, text in places.items() if CANARY.search(text)}
+    assert found == {}
+    assert b"is not UTF-8 text" in said[f"show {operation}"] + places["logs"]
+
+
+def page(session: requests.Session, port: int, path: str) -> bytes:
+    with contextlib.suppress(requests.RequestException):
+        return session.get(f"http://{LOOPBACK}:{port}{path}", timeout=20).content
+    return b"{}"
+
+
+def near(text: bytes) -> bytes:
+    """Return what stands around a canary."""
+    match = CANARY.search(text)
+    assert match is not None
+    return text[max(0, match.start() - 200) : match.end() + 40]
+
+
+def commands() -> Iterator[bytes]:
+    for each in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            yield each.read_bytes()
