@@ -98,6 +98,7 @@ def fires(folder: Path, samples: Samples, sweeps: float) -> set[str]:
         "LockstepRecordGone": 0.0,
         "LockstepStepRaised": 0.0,
         "LockstepWrongClock": 0.0,
+        "LockstepWorkerStalled": 0.0,
     }
     assert samples["lockstep_patrol_lag_seconds", ()] < 600
     assert set(values) == set(EVERY)

@@ -125,6 +125,8 @@ def known() -> set[str]:
         "redis_errors",
         "messages_without_record",
         "messages_dropped",
+        "not_done",
+        "steps_raised",
     )
     histograms = ("call_seconds", "operation_seconds")
     names = [*GAUGES, "record_up", "queue_length", "clock_ahead_seconds", "worker_stalled_seconds"]
