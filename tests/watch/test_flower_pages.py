@@ -230,7 +230,7 @@ def test_a_forged_event_breaks_no_page(watched: Watched) -> None:
     with app.events.default_dispatcher() as events:
         for kind, each in sorted(sent.items()):
             for fields in each:
-                event = Event(kind, **{**usual, **fields})
+                event = Event(kind, {**usual, **fields})
                 events._publish(event, events.producer, kind.replace("-", "."))
     app.close()
     heard = eventually(lambda: "last@x" in status(watched) and status(watched), "it has heard of the last")
