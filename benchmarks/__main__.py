@@ -16,8 +16,8 @@ from benchmarks.plot import plot
 from benchmarks.report import report
 from benchmarks.session import WrongOutcome
 from benchmarks.targets import judge
+from producer.process import Stopped, stoppable
 from producer.stack import StackError
-from producer.stack.signals import Stopped, stoppable
 
 HERE = Path(__file__).parent
 EXTRAS = {

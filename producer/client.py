@@ -184,7 +184,9 @@ class ClusterClient(OperatorClient):
         retries: object,
         preflight: bool,
         stopped: Callable[[], bool] = never,
+        on_accepted: Callable[[Operation], None] | None = None,
     ) -> Operation:
+        """Have the operation recorded, tell `on_accepted` of it, and only then send its tasks."""
         request = self._request(action, group_id, hosts, operation_id, deadline, retries)
         if preflight and (operation_id is None or self._link.store.operation(request.id) is None):
             from producer.hosts import refuse_paused
@@ -196,7 +198,7 @@ class ClusterClient(OperatorClient):
         existing = accept(self._link, request, stopped) is Accepted.EXISTING
         # A random id that exists is our own: the answer was lost, and the connection's retry sent it again.
         ours = operation_id is None or not existing
-        return Operation(
+        operation = Operation(
             self._link,
             self._broker,
             request.id,
@@ -204,8 +206,11 @@ class ClusterClient(OperatorClient):
             action,
             created_by=self.created_by,
             existing=not ours,
-            published=ours and self._broker.forward(request),
         )
+        if on_accepted is not None:
+            on_accepted(operation)
+        operation.published = ours and self._broker.forward(request)
+        return operation
 
     def _request(
         self,

@@ -9,6 +9,7 @@ from producer.cli.exits import Exit
 from producer.cli.options import as_option, debug_option, json_option, pass_session
 from producer.cli.output import answer, answer_json
 from producer.cli.session import Session
+from producer.wording import named
 
 EXAMPLES = """\b
 Examples:
@@ -43,6 +44,7 @@ def abandon(
             given_up = (operation,)
         case _:
             raise click.UsageError("give HOST, or OPERATION and HOST")
+    session.going_on = f"abandoned {host} in {named([operation.id for operation in given_up])}"
     if as_json:
         documents = [read_document(operation) for operation in given_up]
         answer_json(documents[0] if len(names) > 1 else {"operations": documents})

@@ -18,12 +18,13 @@ from producer.cli.families import Families
 from producer.cli.hosts import hosts, pause, resume
 from producer.cli.look import exists, list_, status
 from producer.cli.options import debug_option
-from producer.cli.output import finish_streams, note, prepare_streams
+from producer.cli.output import note
 from producer.cli.past import history, report, show
 from producer.cli.plan import plan
 from producer.cli.probe import probe
 from producer.cli.session import Session
 from producer.cli.watch import watch
+from producer.process import Stopped, interruptible, outlets
 from worker.operation.errors import LockstepError
 
 EPILOG = """\b
@@ -36,7 +37,8 @@ Examples:
 
 \b
 Settings come from LOCKSTEP_* variables; without LOCKSTEP_REDIS_URL, LOCKSTEP_HOSTS and
-LOCKSTEP_INVENTORY the stack that `make up` started is used. docs/cli.md lists the exit codes."""
+LOCKSTEP_INVENTORY the stack that `make up` started is used. docs/cli.md lists the exit codes;
+74: the answer could not be written to stdout, and stderr says what came of it."""
 
 
 def _version(context: click.Context, _: click.Parameter, wanted: bool) -> None:
@@ -75,10 +77,20 @@ lockstep.add_family("Set up the shell", completion)
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code; an error is one line on stderr."""
-    prepare_streams()
     session = Session()
+    with outlets() as out:
+        code = _run(session, arguments)
+        out.flush()
+        if out.lost is None:
+            return code
+        came = f"; {session.going_on}" if session.going_on else ""
+        note(f"lockstep: error: the answer could not be written to stdout ({out.lost}){came}")
+        return Exit.UNWRITTEN
+
+
+def _run(session: Session, arguments: Sequence[str] | None) -> int:
     try:
-        with session:
+        with interruptible(), session:
             code = lockstep.main(
                 None if arguments is None else list(arguments),
                 prog_name="lockstep",
@@ -90,11 +102,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(session, error, _usage(error), Exit.USAGE)
     except LockstepError as error:
         return _fail(session, error, str(error), exit_of(error))
-    except (KeyboardInterrupt, click.Abort):
-        note(f"interrupted: {session.going_on}" if session.going_on else "interrupted")
-        return Exit.INTERRUPTED
-    except SystemExit:  # click's way to say that nobody reads its --help
-        return Exit.OK
+    except (KeyboardInterrupt, click.Abort) as error:
+        by = error.__cause__ or error  # click makes the one of the other
+        how = f"ended by {by}" if isinstance(by, Stopped) else "interrupted"
+        note(f"{how}: {session.going_on}" if session.going_on else how)
+        return Exit(by.exit_status) if isinstance(by, Stopped) else Exit.INTERRUPTED
+    except SystemExit as error:  # click's answer to a shell that completes
+        return int(error.code or 0)
     except Exception as error:  # noqa: BLE001 - the last resort of a command: one line, not a traceback
         accepted = f"; {session.going_on}" if session.going_on else ""
         text = (
@@ -102,8 +116,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
             f"{accepted}"
         )
         return _fail(session, error, text, Exit.BUG)
-    finally:
-        finish_streams()
 
 
 def _fail(session: Session, error: BaseException, text: str, code: Exit) -> Exit:

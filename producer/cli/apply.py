@@ -83,9 +83,10 @@ def apply(
             states[came.state or "not started"] += 1
             _tell(came, as_json)
             advance()
+    counts = ", ".join(f"{count} {state.replace('_', ' ')}" for state, count in sorted(states.items()))
+    session.going_on = f"run {run}: {counts}"
     if not as_json:
-        counts = ", ".join(f"{count} {state.replace('_', ' ')}" for state, count in sorted(states.items()))
-        answer(f"run {run}: {counts}")
+        answer(session.going_on)
     return Exit.OK if set(states) == {State.COMMITTED} else Exit.FOUND
 
 
@@ -107,7 +108,7 @@ def _tell(came: Came, as_json: bool) -> None:
 
 @contextmanager
 def _progress(total: int, quiet: bool) -> Iterator[Callable[[], None]]:
-    if quiet or sys.stderr is None or not sys.stderr.isatty():
+    if quiet or not sys.stderr.isatty():
         yield lambda: None
         return
     from rich.console import Console

@@ -76,10 +76,13 @@ def cancel(
     """Roll back OPERATION unless it is decided already."""
     operation = session.client(created_by).find(operation_id)
     operation.cancel(reason)
+    session.going_on = (
+        f'cancelled operation {operation.id}: {operation.action} "{operation.group}" is rolled back'
+    )
     if as_json:
         answer_json(read_document(operation))
     else:
-        answer(f'cancelled operation {operation.id}: {operation.action} "{operation.group}" is rolled back')
+        answer(session.going_on)
     return Exit.OK
 
 
@@ -88,26 +91,33 @@ def change(session: Session, action: Action, group: str, wanted: Wanted) -> Exit
     parse_timeout(wanted.timeout)
     session.going_on = "`lockstep list` shows whether the operation was accepted"
     cluster = session.client(wanted.created_by)
-    start = cluster.create_group if action is Action.CREATE else cluster.delete_group
     hosts = wanted.selection.names(cluster)
-    operation = start(
-        group,
-        hosts,
-        operation_id=wanted.operation_id,
-        deadline=wanted.deadline,
-        retries=wanted.retries,
-        preflight=wanted.preflight,
-    )
-    session.going_on = f"operation {operation.id} goes on; `lockstep status {operation.id}` shows it"
-    if not wanted.wait:
-        return _accepted(operation, wanted)
+    accepted: list[Operation] = []
+
+    def keep(operation: Operation) -> None:
+        accepted.append(operation)
+        session.going_on = f"operation {operation.id} goes on; `lockstep status {operation.id}` shows it"
+
     try:
+        operation = cluster._start(
+            action,
+            group,
+            hosts,
+            wanted.operation_id,
+            wanted.deadline,
+            wanted.retries,
+            wanted.preflight,
+            on_accepted=keep,
+        )
+        if not wanted.wait:
+            return _accepted(operation, wanted)
         with showing(quiet=wanted.as_json) as progress:
             result = operation.wait(wanted.timeout, progress)
     except (WaitTimeout, RecordGone, KeyboardInterrupt):
-        if wanted.as_json:
-            answer_json(read_document(operation))
+        if wanted.as_json and accepted:
+            answer_json(read_document(accepted[0]))
         raise
+    session.going_on = printable(sentence(result, action))
     _tell(operation, result, wanted)
     return OF_STATE[result.state]
 

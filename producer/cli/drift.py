@@ -200,7 +200,7 @@ def sync(
         return code
     if not yes:
         _ask(host, len(todo))
-    return max(code, _carry_out(cluster, host, todo, as_json))
+    return max(code, _carry_out(session, cluster, host, todo, as_json))
 
 
 def _show(host: str, plan: list[Due], todo: list[Due], unknown: list[Due]) -> None:
@@ -218,12 +218,14 @@ def _ask(host: str, groups: int) -> None:
     click.confirm(f"Carry this out for {counted(groups, 'group')} on {host}?", abort=True, err=True)
 
 
-def _carry_out(cluster: ClusterClient, host: str, todo: list[Due], as_json: bool) -> Exit:
+def _carry_out(session: Session, cluster: ClusterClient, host: str, todo: list[Due], as_json: bool) -> Exit:
     code, rows = Exit.OK, []
-    for due in todo:
+    for number, due in enumerate(todo):
         start = cluster.create_group if due.action is Action.CREATE else cluster.delete_group
         operation = start(due.group, [host])
+        session.going_on = f"operation {operation.id} goes on; `lockstep sync {host}` goes on from there"
         result = operation.wait()
+        session.going_on = f"{number + 1} of {counted(len(todo), 'group')} done, the last by {operation.id}"
         if result.state is not State.COMMITTED:
             code = Exit.FOUND if OF_STATE[result.state] else code
         rows.append({**_due_row(due), "operation": operation.id, "state": result.state})

@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import IntEnum
 
 from producer.errors import AbandonRefused, NotReady
+from producer.process import UNWRITTEN
 from worker.operation.errors import (
     CancelRefused,
     GroupBusy,
@@ -45,7 +46,12 @@ class Exit(IntEnum):
     GONE = 10
     """The record of an accepted operation is gone: hosts may have been changed."""
     BUG = 70
+    UNWRITTEN = UNWRITTEN
+    """The answer, or a part of it, could not be written to stdout; stderr says what came of the command."""
+    HUNG_UP = 129
+    """Ended by SIGHUP; like the other two 128 + the signal's number, which a shell makes of it too."""
     INTERRUPTED = 130
+    TERMINATED = 143
 
 
 OF_STATE = {

@@ -73,12 +73,12 @@ def pause(session: Session, *, host: str, why: str, created_by: str | None, as_j
     """Refuse new operations that need HOST, until it is resumed."""
     cluster = session.client(created_by)
     held = cluster.pause(host, why)
+    told = f"paused {host}: new operations that need it are refused until `lockstep resume {host}`"
+    session.going_on = printable(told if held is None else f"{host} is {held.text}; that stays as it is")
     if as_json:
         answer_json({"host": host, "paused": True, "already": _pause_document(held)})
-    elif held is not None:
-        answer(printable(f"{host} is {held.text}; that stays as it is"))
     else:
-        answer(f"paused {host}: new operations that need it are refused until `lockstep resume {host}`")
+        answer(session.going_on)
     return Exit.OK
 
 
@@ -90,12 +90,12 @@ def pause(session: Session, *, host: str, why: str, created_by: str | None, as_j
 def resume(session: Session, *, host: str, as_json: bool) -> Exit:
     """Let operations that need HOST begin again."""
     ended = session.client().resume(host)
+    told = f"{host} is not paused" if ended is None else f"resumed {host}: it was {ended.text}"
+    session.going_on = printable(told)
     if as_json:
         answer_json({"host": host, "paused": False, "ended": _pause_document(ended)})
-    elif ended is not None:
-        answer(printable(f"resumed {host}: it was {ended.text}"))
     else:
-        answer(printable(f"{host} is not paused"))
+        answer(session.going_on)
     return Exit.OK
 
 

@@ -1,4 +1,4 @@
-"""What the command prints: answers on stdout, everything else on stderr; a closed pipe is no error."""
+"""What the command prints: answers on stdout, everything else on stderr."""
 
 from __future__ import annotations
 
@@ -25,8 +25,6 @@ COLOURS = {
     "failure": "red",
 }
 GAP = "  "
-_silenced: list[IO[str]] = []
-"""Streams that nobody reads any more."""
 
 
 def answer(text: str) -> None:
@@ -74,26 +72,9 @@ def printable(text: str) -> str:
     return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
 
 
-def prepare_streams() -> None:
-    """Escape what the terminal's encoding lacks, instead of failing."""
-    for stream in (sys.stdout, sys.stderr):
-        if stream is not None and hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
-
-
-def finish_streams() -> None:
-    """Flush; whoever has stopped reading is not told of it again at exit."""
-    for stream in (sys.stdout, sys.stderr):
-        if stream is not None:
-            try:
-                stream.flush()
-            except (BrokenPipeError, ValueError):
-                _silence(stream)
-
-
 def reader_gone() -> bool:
     """Tell whether nobody reads stdout any more, also when nothing has been written for long."""
-    if sys.stdout is None or sys.stdout in _silenced:
+    if getattr(sys.stdout, "gone", False):
         return True
     with contextlib.suppress(OSError, ValueError):
         poll = select.poll()
@@ -102,19 +83,6 @@ def reader_gone() -> bool:
     return False
 
 
-def _write(stream: IO[str] | None, text: str) -> None:
-    if stream is None:
-        return
-    try:
-        stream.write(mask(text) + "\n")
-        stream.flush()
-    except BrokenPipeError:
-        _silence(stream)
-
-
-def _silence(stream: IO[str]) -> None:
-    _silenced.append(stream)
-    with contextlib.suppress(OSError, ValueError):
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, stream.fileno())
-        os.close(nowhere)
+def _write(stream: IO[str], text: str) -> None:
+    stream.write(mask(text) + "\n")
+    stream.flush()

@@ -142,8 +142,9 @@ def report(session: Session, operation_id: str, file: str, as_json: bool) -> Exi
         Path(file).write_text(text, "utf-8")
     except OSError as error:
         raise InvalidInput(f"file {quoted(file)} cannot be written: {error.strerror}") from error
+    session.going_on = printable(f"wrote {file}")
     if as_json:
         answer_json({"id": handle.id, "file": file})
     else:
-        answer(printable(f"wrote {file}"))
+        answer(session.going_on)
     return Exit.OK

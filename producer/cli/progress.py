@@ -30,7 +30,7 @@ def showing(quiet: bool) -> AbstractContextManager[Progress]:
     """Return the display that fits stderr, as a context; `quiet` shows nothing."""
     if quiet:
         return nullcontext(_ignore)
-    if sys.stderr is not None and sys.stderr.isatty():
+    if sys.stderr.isatty():
         return Spinner()
     return nullcontext(Lines())
 

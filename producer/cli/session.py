@@ -18,7 +18,7 @@ class Session:
     def __init__(self) -> None:
         self.debug = False
         self.going_on = ""
-        """What to say when the command is interrupted: the operation that goes on."""
+        """What came of the command so far, with the id: for when it is interrupted, or its answer lost."""
         self._client: ClusterClient | None = None
 
     def __enter__(self) -> Session:

@@ -23,6 +23,7 @@ from producer.cli.exits import Exit
 from producer.cli.options import debug_option, pass_session
 from producer.cli.output import answer, printable, reader_gone
 from producer.cli.session import Session
+from producer.process import Stopped
 from worker.operation.errors import StoreUnavailable
 from worker.operation.model import Operation
 
@@ -56,7 +57,10 @@ def watch(session: Session, operation_id: str | None, limit: int, as_json: bool)
         if operation_id is None:
             _watch_all(client, limit, as_json)
         else:
+            session.going_on = f"nothing was written; `lockstep watch {operation_id}` goes on watching"
             _watch_one(client, operation_id, as_json)
+    except Stopped:
+        raise
     except KeyboardInterrupt:
         pass  # the way to leave it
     return Exit.OK
@@ -108,7 +112,7 @@ def _tell(lines: Iterable[str]) -> None:
 
 
 def _live(as_json: bool) -> AbstractContextManager[Show | None]:
-    if as_json or sys.stdout is None or not sys.stdout.isatty():
+    if as_json or not sys.stdout.isatty():
         return nullcontext(None)
     return _Live()
 

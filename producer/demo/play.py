@@ -13,8 +13,8 @@ from producer.client import ClusterClient
 from producer.demo.acts import SEED, Demo
 from producer.demo.nodes import Nodes
 from producer.plain import console
+from producer.process import UNWRITTEN, Stopped, outlets, stoppable
 from producer.stack import Stack, StackError
-from producer.stack.signals import Stopped, stoppable
 from worker.operation.errors import LockstepError
 from worker.settings import PREFIX, load_settings
 
@@ -30,7 +30,22 @@ SETTINGS = {
 
 
 def main() -> int:
-    """Play the demo: 0 if every promise was kept, 1 if not, 128 + its number after a signal."""
+    """Play the demo: 0 if every promise was kept, 1 if not, 74 if stdout could not be written to.
+
+    After a signal 128 + its number.
+    """
+    with outlets() as shown:
+        code = begin()
+        if shown.lost is None:
+            return code
+        console(stderr=True).print(
+            f"stdout could not be written to ({shown.lost}); the demo ended with {code}"
+        )
+        return UNWRITTEN
+
+
+def begin() -> int:
+    """Play the demo on a stack of its own; return the exit code."""
     out, err = console(), console(stderr=True)
     # The demo is about itself alone: whatever cluster this shell is set up for, it must not be that.
     for name in [name for name in os.environ if name.startswith(PREFIX)]:

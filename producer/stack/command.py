@@ -16,11 +16,11 @@ from rich.padding import Padding
 from rich.table import Table
 
 from producer.plain import console
+from producer.process import Stopped, outlets, stoppable
 from producer.stack.child import StackError
 from producer.stack.publish import AlreadyRunning
 from producer.stack.redis_server import check_redis
 from producer.stack.roles import FLOWER_PORT
-from producer.stack.signals import Stopped, stoppable
 from producer.stack.stack import PREFIX, Stack
 from worker.address import read_address
 from worker.operation.errors import InvalidInput
@@ -40,6 +40,12 @@ err = console(stderr=True)
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run until told to stop: 0 then, 1 when a part does not start, 2 when what was given is wrong."""
+    with outlets():  # a stack goes on whether or not it can say so
+        return keep(arguments)
+
+
+def keep(arguments: Sequence[str] | None) -> int:
+    """Run a stack until told to stop; return the exit code."""
     given = parser().parse_args(arguments)
     ignored = [name for name in OURS if name in os.environ and not (name == REDIS_URL and given.redis)]
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import re
@@ -9,10 +10,12 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 
 from producer import ClusterClient
+from producer.broker import Broker
 from producer.cli import app, main
 from tests.integration.producer.hand import PATIENCE, Hand
 from tests.waiting import eventually, read_until
@@ -36,21 +39,74 @@ def start(*arguments: str) -> subprocess.Popen[str]:
     )
 
 
-def test_an_interrupt_leaves_the_operation_running_and_prints_its_id(
-    cluster: ClusterClient, hand: Hand
+@pytest.mark.parametrize(
+    ("number", "json_too", "told"),
+    [
+        (signal.SIGINT, False, "interrupted"),
+        (signal.SIGTERM, True, "ended by SIGTERM"),
+        (signal.SIGHUP, False, "ended by SIGHUP"),
+    ],
+)
+def test_a_signal_leaves_the_operation_running_and_has_its_id_printed(
+    cluster: ClusterClient, hand: Hand, number: signal.Signals, json_too: bool, told: str
 ) -> None:
-    with start("create", "team-a", "--id", "mine") as process:
+    with start("create", "team-a", "--id", "mine", *["--json"] * json_too) as process:
         eventually(lambda: hand.subscribers("mine") == 1, "the command waits")
-        process.send_signal(signal.SIGINT)
+        for _ in range(1 if number == signal.SIGINT else 3):  # as `timeout` and a terminal do
+            process.send_signal(number)
         out, err = process.communicate(timeout=PATIENCE)
 
-    assert (process.returncode, out) == (130, "")
-    assert err.splitlines()[-1] == "interrupted: operation mine goes on; `lockstep status mine` shows it"
+    assert process.returncode == 128 + number
+    assert err.splitlines()[-1] == f"{told}: operation mine goes on; `lockstep status mine` shows it"
     assert "Traceback" not in err
+    assert (json.loads(out)["id"] == "mine") if json_too else not out
     operation = cluster.operation("mine")
     assert operation.status().decision is None
     hand.commit(operation)
     assert operation.wait(0).committed
+
+
+def test_a_signal_that_was_ignored_stays_so(cluster: ClusterClient, hand: Hand) -> None:
+    command = f"trap '' HUP; exec {sys.executable} -m producer create team-a --id mine"
+    with subprocess.Popen(["bash", "-c", command], stdout=subprocess.PIPE, text=True) as process:
+        eventually(lambda: hand.subscribers("mine") == 1, "the command waits")
+        process.send_signal(signal.SIGHUP)
+        hand.commit(cluster.operation("mine"))
+        out, _ = process.communicate(timeout=PATIENCE)
+    assert (process.returncode, out) == (0, 'created group "team-a" on 3 hosts (operation mine)\n')
+
+
+def test_a_signal_ends_apply_and_watch(cluster: ClusterClient, hand: Hand, tmp_path: Path) -> None:
+    (tmp_path / "groups").write_text("team-a")
+    with start("apply", str(tmp_path / "groups"), "--resume", "run") as applying:
+        operation = eventually(lambda: next(iter(cluster.operations()), None), "it is accepted")
+        with start("watch", operation.id) as watching:
+            eventually(lambda: hand.subscribers(operation.id) == 2, "both wait")
+            for process in (watching, applying):
+                process.send_signal(signal.SIGTERM)
+            said = [process.communicate(timeout=PATIENCE)[1] for process in (watching, applying)]
+    assert (watching.returncode, applying.returncode) == (143, 143)
+    assert [each.splitlines()[-1] for each in said] == [
+        f"ended by SIGTERM: nothing was written; `lockstep watch {operation.id}` goes on watching",
+        "ended by SIGTERM: what was started goes on; the same command with --resume run does the rest",
+    ]
+
+
+@pytest.mark.parametrize("more", [["--json"], []])
+def test_a_signal_while_tasks_are_sent_has_the_id_printed(
+    cluster: ClusterClient,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    more: list[str],
+) -> None:
+    monkeypatch.setattr(Broker, "forward", lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+    assert main(["create", "team-a", "--id", "mine", *more]) == 143
+    said = capsys.readouterr()
+    assert said.err.splitlines()[-1] == (
+        "ended by SIGTERM: operation mine goes on; `lockstep status mine` shows it"
+    )
+    assert bool(said.out) is bool(more)
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 
 
 def test_an_interrupt_while_the_group_is_busy_stores_nothing(cluster: ClusterClient, hand: Hand) -> None:
@@ -87,30 +143,6 @@ def test_whoever_stops_reading_changes_no_exit_code(
     assert ran.returncode == code
     assert "pipe" not in ran.stderr.lower()
     assert "Traceback" not in ran.stderr
-
-
-def test_a_stdout_that_is_closed_is_no_error(environment: Mapping[str, str]) -> None:
-    ran = subprocess.run(
-        ["bash", "-c", f"{sys.executable} -m producer list >&-"],
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
-    assert (ran.returncode, ran.stderr) == (0, "")
-
-
-@pytest.mark.parametrize("closed", [">&-", ">&- 2>&-", "<&-"])
-def test_a_stream_that_is_closed_does_not_keep_an_operation_from_being_accepted(
-    cluster: ClusterClient, closed: str
-) -> None:
-    command = f"{sys.executable} -m producer create team-a --no-wait --id mine {closed}"
-    ran = subprocess.run(
-        ["bash", "-c", command], capture_output=True, text=True, timeout=PATIENCE, check=False
-    )
-    assert ran.returncode == 0
-    assert "Traceback" not in ran.stderr
-    assert cluster.operation("mine").status().group == "team-a"
 
 
 def on_a_terminal(

@@ -36,7 +36,7 @@ def test_every_state_that_a_wait_can_end_with_has_an_exit_code() -> None:
 
 
 def test_the_promised_codes() -> None:
-    assert [code.value for code in Exit] == [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 70, 130]
+    assert [code.value for code in Exit] == [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 70, 74, 129, 130, 143]
 
 
 def test_the_documentation_lists_every_code_and_no_other() -> None:

@@ -11,6 +11,7 @@ import pytest
 from producer.cli import main, output, progress, sentences
 from producer.cli.documents import moment, operation_document, unread_document
 from producer.cli.output import note
+from producer.process import outlets
 from producer.results import result_of
 from tests.unit.producer.samples import OPERATION
 from worker.operation.model import Action, Decision, HostName, Millis, Outcome, Step, Undo
@@ -53,8 +54,8 @@ def test_colours_are_for_terminals_that_want_them(
 def test_what_the_encoding_lacks_is_escaped(monkeypatch: pytest.MonkeyPatch) -> None:
     raw = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="ascii"))
-    output.prepare_streams()
-    output.answer("grün")
+    with outlets():
+        output.answer("grün")
     assert raw.getvalue() == b"gr\\xfcn\n"
 
 
