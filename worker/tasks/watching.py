@@ -11,6 +11,7 @@ from celery.signals import (
     after_setup_logger,
     after_setup_task_logger,
     beat_init,
+    celeryd_after_setup,
     celeryd_init,
     task_rejected,
     worker_process_init,
@@ -62,9 +63,14 @@ def _watch(sender: str, instance: Any, **_: Any) -> None:
         stop = counts.serve(settings.metrics_address, settings.metrics_port, Reader(settings).read)
         task_rejected.connect(metrics.message_dropped)  # by us alone: Celery's own ways there are replaced
         worker_shutdown.connect(lambda **_: stop(), weak=False)
-    Clocks(client(settings), Keys(settings.key_prefix)).tell_for_ever(
-        instance.hostname, lambda: _inventory(app)
-    )
+
+
+@celeryd_after_setup.connect
+def _tell_clock(sender: str, instance: Any, **_: Any) -> None:
+    """Begin only now: before, what this thread logs would have Celery's format, and its secrets."""
+    app = cast(Lockstep, instance.app)
+    settings = app.settings
+    Clocks(client(settings), Keys(settings.key_prefix)).tell_for_ever(sender, lambda: _inventory(app))
 
 
 def provide_files(needed: int) -> None:
