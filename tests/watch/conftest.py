@@ -6,13 +6,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
+import requests
 
 from mock_api.admin import ClusterAdmin
 from producer.client import ClusterClient
 from producer.stack import Stack
+from tests.waiting import eventually
+from worker.celery import CONCLUDE, CREATE_GROUP
 from worker.operation.states import State
 from worker.settings import load_settings
 
+NODES = 5
 SHORT = {
     "LOCKSTEP_READ_TIMEOUT": "2",
     "LOCKSTEP_SETTLE_SECONDS": "2",
@@ -45,7 +49,7 @@ def watched() -> Iterator[Watched]:
     """Five nodes. node2 is tried thrice for team-a; node4 refuses team-b, and node2 fails."""
     env = {**SHORT, "FLOWER_UNAUTHENTICATED_API": "true"}
     with (
-        Stack(nodes=5, flower=True, env=env) as stack,
+        Stack(nodes=NODES, flower=True, env=env) as stack,
         ClusterClient(load_settings(**stack.settings)) as client,
     ):
         admin = ClusterAdmin(stack.admin_url)
@@ -58,4 +62,26 @@ def watched() -> Iterator[Watched]:
         admin.set_latency(1000, node="node4")
         rolled_back = client.create_group("team-b")
         assert rolled_back.wait(timeout=60).state is State.ROLLED_BACK
-        yield Watched(stack, committed.id, rolled_back.id)
+        made = Watched(stack, committed.id, rolled_back.id)
+        # Tasks outlive their operation, that which waits to try node2 again for longest; Flower hears later.
+        eventually(lambda: heard_whole(made, "team-a", "committed"), "Flower has heard all of team-a")
+        eventually(lambda: heard_whole(made, "team-b", "rolled back"), "Flower has heard all of team-b")
+        yield made
+
+
+def tasks(url: str) -> dict[str, dict[str, object]]:
+    """What a Flower knows, by the tasks' ids."""
+    found: dict[str, dict[str, object]] = requests.get(f"{url}/api/tasks", timeout=10).json()
+    return found
+
+
+def heard_whole(watched: Watched, group: str, end: str) -> bool:
+    """Tell whether Flower knows a step for each host, the end, and no task that is not over."""
+    ours = [task for task in tasks(watched.flower).values() if group in str(task["args"])]
+    steps = {str(task["args"]) for task in ours if task["name"] == CREATE_GROUP}
+    ends = [str(task["result"]) for task in ours if task["name"] == CONCLUDE]
+    return (
+        len(steps) == NODES
+        and any(end in each for each in ends)
+        and {task["state"] for task in ours} == {"SUCCESS"}
+    )

@@ -49,5 +49,9 @@ class Counted:
     def value(self, name: str, **labels: str) -> float:
         return self.read().get((f"lockstep_{name}", tuple(sorted(labels.items()))), 0.0)
 
+    def comes_to(self, value: float, name: str, **labels: str) -> None:
+        """Wait for exactly this value: a task is counted a moment after what it did is in the record."""
+        eventually(lambda: self.value(name, **labels) == value, f"{name} {labels} comes to {value}")
+
     def reaches(self, least: float, name: str, **labels: str) -> None:
         eventually(lambda: self.value(name, **labels) >= least, f"{name} {labels} reaches {least}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -22,7 +22,8 @@ from tests.watch.collector import Collector, Heard, collecting
 @pytest.fixture
 def bench(tmp_path: Path) -> Iterator[Bench]:
     with parts(tmp_path) as found:
-        made = Bench(*found, tmp_path / "bench")
+        # What a sweep resumed would be in a trace of the sweep's, and on a busy machine 2 s are soon over.
+        made = Bench(*found, tmp_path / "bench", {"sweep_patience": "30"})
         try:
             yield made
         finally:
@@ -46,13 +47,33 @@ def asking(collector: Collector) -> dict[str, str]:
 
 
 def create(bench: Bench, collector: Collector) -> list[Heard]:
-    """Create a group by the command; return every span of its trace once `conclude` has been heard of."""
+    """Create a group by the command; return every span of its trace once it is whole.
+
+    The next task may have begun, and its span been heard of, before the span of the last one has ended.
+    """
     done = bench.child("create", ["-m", "producer", "create", bench.group], asking(collector))
     eventually(lambda: not done.running, "the command ends")
     eventually(lambda: collector.named("enqueue create"), "its span is heard of")
     (root,) = collector.named("enqueue create")
-    eventually(lambda: any(concluded(span) for span in collector.spans), "the last span is heard of")
-    return [span for span in collector.spans if span.trace == root.trace]
+
+    def trace() -> list[Heard]:
+        return [span for span in collector.spans if span.trace == root.trace]
+
+    eventually(lambda: whole(trace(), bench.hosts), "its whole trace is heard of")
+    return trace()
+
+
+def whole(spans: list[Heard], hosts: Sequence[str]) -> bool:
+    """Tell whether a trace has its end, a step for each host, what was published, and no gap."""
+    run = [span for span in spans if span.name.startswith("run/")]
+    stepped = {host for span in run for host in span.attributes.get("lockstep.hosts", ())}
+    published = {span.id for span in spans if span.name.startswith("apply_async/")}
+    return (
+        any(map(concluded, run))
+        and stepped == set(hosts)
+        and published <= {span.parent for span in run}
+        and {span.parent for span in spans} - {""} <= {span.id for span in spans}
+    )
 
 
 def concluded(span: Heard) -> bool:
