@@ -1,11 +1,11 @@
 # One image, a command per role:
 #
-#   celery -A worker worker -Q operations -n operations@%h    forward steps (the default)
-#   celery -A worker worker -Q rollback -n rollback@%h        undoing, deciding, settling, the sweep
-#   celery -A worker beat -s /tmp/beat                        sends the sweep
-#   python -m worker.telemetry.flower --address=0.0.0.0       the page on which people watch
+#   celery -A lockstep worker -Q operations -n operations@%h  forward steps (the default)
+#   celery -A lockstep worker -Q rollback -n rollback@%h      undoing, deciding, settling, the sweep
+#   celery -A lockstep beat -s /tmp/beat                      sends the sweep
+#   python -m lockstep.worker.telemetry.flower --address=0.0.0.0  the page on which people watch
 #   lockstep create team-a                                    the command
-#   python -m mock_api --host 0.0.0.0                         a cluster of unstable nodes, to try it on
+#   python -m lockstep.mock_api --host 0.0.0.0                a cluster of unstable nodes, to try it on
 #
 # There is no entrypoint script, so the command is PID 1 and hears SIGTERM itself. The root file system may be
 # read-only; /tmp must be writable, and /data where Flower is to remember (FLOWER_DB=/data/flower).
@@ -20,6 +20,7 @@ RUN python -m venv /opt/lockstep
 COPY requirements.txt requirements-tracing.txt ./
 RUN /opt/lockstep/bin/python -m pip install --no-cache-dir --no-input --require-hashes -r "${REQUIREMENTS}"
 COPY pyproject.toml LICENSE ./
+COPY lockstep ./lockstep
 COPY worker ./worker
 COPY producer ./producer
 COPY mock_api ./mock_api
@@ -51,5 +52,5 @@ USER 10001:10001
 WORKDIR /opt/lockstep
 # For the workers. Other roles bring a check of their own: see docker-compose.yml and manifests/.
 HEALTHCHECK --interval=15s --timeout=5s --start-period=30s --retries=4 \
-    CMD ["python", "-m", "worker.telemetry.probe", "live"]
-CMD ["celery", "-A", "worker", "worker", "-Q", "operations", "-n", "operations@%h", "--without-gossip", "--without-mingle"]
+    CMD ["python", "-m", "lockstep.worker.telemetry.probe", "live"]
+CMD ["celery", "-A", "lockstep", "worker", "-Q", "operations", "-n", "operations@%h", "--without-gossip", "--without-mingle"]

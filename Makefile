@@ -29,11 +29,11 @@ help: ## List these targets
 
 .PHONY: demo
 demo: $(VENV)/.runtime ## Watch a whole cluster change, fail and roll back, on this machine
-	@$(BIN)/python -B -m producer.demo
+	@$(BIN)/python -B -m lockstep.producer.demo
 
 .PHONY: up
 up: $(VENV)/.runtime ## Start Redis, workers, beat, Flower and a mock cluster here, until Ctrl-C
-	@$(BIN)/python -B -m producer.stack
+	@$(BIN)/python -B -m lockstep.producer.stack
 
 ##@ Check
 

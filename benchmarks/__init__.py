@@ -12,5 +12,6 @@ How a figure comes about:
     figures    medians and ratios                targets     what is to be reached, met or missed
     report     results.md                        plot        results.svg
 
-Nothing here is part of Lockstep. It uses `producer` as anybody would, and `producer.stack` for its processes.
+Nothing here is part of Lockstep. It uses `lockstep` as anybody would, and its `producer.stack`
+for processes.
 """

@@ -16,8 +16,8 @@ from benchmarks.plot import plot
 from benchmarks.report import report
 from benchmarks.session import WrongOutcome
 from benchmarks.targets import judge
-from producer.process import Stopped, stoppable
-from producer.stack import StackError
+from lockstep.producer.process import Stopped, stoppable
+from lockstep.producer.stack import StackError
 
 HERE = Path(__file__).parent
 EXTRAS = {

@@ -12,7 +12,7 @@ from benchmarks.cluster import MockNodes
 from benchmarks.figures import Figures
 from benchmarks.peers.peer import Http
 from benchmarks.session import Session
-from producer.stack import Guard
+from lockstep.producer.stack import Guard
 
 
 @dataclass(frozen=True, slots=True)

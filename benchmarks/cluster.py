@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.addresses import urls
-from producer.stack import Child, Guard, StackError
-from producer.stack.child import LOOPBACK, free_port
+from lockstep.producer.stack import Child, Guard, StackError
+from lockstep.producer.stack.child import LOOPBACK, free_port
 
 SPARE_DESCRIPTORS = 5000
 """For connections, beside the one that each host listens with."""

@@ -13,7 +13,7 @@ from typing import cast
 
 import redis
 
-from producer.stack import Guard, RedisServer, StackError
+from lockstep.producer.stack import Guard, RedisServer, StackError
 
 MONITORED = re.compile(r"^\S+ \[\d+ (\S+)\]")
 

@@ -21,7 +21,7 @@ from benchmarks.peers.peer import HTTP, INVENTORY, PATIENCE, REDIS_URL, Http, Pl
 from benchmarks.processes import cpu_seconds, forget_peaks, members, peak_mb
 from benchmarks.samples import Case, Sample, Work
 from benchmarks.server import CaseRedis
-from producer.stack import Child, Guard, StackError
+from lockstep.producer.stack import Child, Guard, StackError
 
 QUIET = 0.2
 """Seconds after a run in which what it left undone still counts as its CPU: acknowledgements, mostly."""

@@ -3,8 +3,8 @@
 Each node keeps groups and speaks the node API (`POST` and `DELETE /v1/group/`, `GET /v1/group/{groupId}/`)
 on a port of its own. An admin port breaks nodes, plants groups and tells what really happened:
 
-    python -m mock_api --nodes 5 --port 5001                   # node1 on 5001, …; the admin on 5006
-    python -m mock_api --node node3 --port 5003 --state file   # one alone, to be killed
+    python -m lockstep.mock_api --nodes 5 --port 5001                   # node1 on 5001, …; the admin on 5006
+    python -m lockstep.mock_api --node node3 --port 5003 --state file   # one alone, to be killed
 
 A killed node that is started again with the same state file holds what it held. One line of JSON on stdout
 says when everything serves, and where: `{"ready": true, "nodes": {"node1": "http://…"}, "admin": "…"}`.
@@ -41,3 +41,9 @@ What the pieces are: `node` (groups, and what calls do to them), `disk` (one nod
 (a port that can be shut), `app` and `admin_app` (the two APIs), `cluster` (all of it), `options` (the command
 line).
 """
+
+if __name__ != "lockstep.mock_api":
+    # One file under two names would be two modules: two locks, two kinds of every error.
+    raise ImportError(
+        "import lockstep.mock_api: the folder mock_api/ is a part of the package lockstep", name=__name__
+    )

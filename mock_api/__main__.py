@@ -1,4 +1,4 @@
-"""`python -m mock_api`: serve the nodes until told to stop."""
+"""`python -m lockstep.mock_api`: serve the nodes until told to stop."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import logging
 import signal
 import sys
 
-from mock_api.admin_app import admin_app
-from mock_api.cluster import Cluster, Spec, served
-from mock_api.errors import InputError
-from mock_api.listener import Listener
-from mock_api.options import read
+from lockstep.mock_api.admin_app import admin_app
+from lockstep.mock_api.cluster import Cluster, Spec, served
+from lockstep.mock_api.errors import InputError
+from lockstep.mock_api.listener import Listener
+from lockstep.mock_api.options import read
 
 
 async def serve(spec: Spec) -> None:

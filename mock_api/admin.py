@@ -42,7 +42,7 @@ class ArmedFault:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One request as the cluster saw it, times in Unix seconds; see `mock_api.history`."""
+    """One request as the cluster saw it, times in Unix seconds; see `lockstep.mock_api.history`."""
 
     seq: int
     node: str

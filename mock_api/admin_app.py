@@ -12,13 +12,13 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, StreamingResponse
 from pydantic import BaseModel, BeforeValidator, ConfigDict, JsonValue
 
-from mock_api.app import documented
-from mock_api.cluster import Cluster, Member
-from mock_api.explain import explain
-from mock_api.faults import Rule
-from mock_api.history import End, Record
-from mock_api.latency import Latency
-from mock_api.node import GroupBody, PostBody
+from lockstep.mock_api.app import documented
+from lockstep.mock_api.cluster import Cluster, Member
+from lockstep.mock_api.explain import explain
+from lockstep.mock_api.faults import Rule
+from lockstep.mock_api.history import End, Record
+from lockstep.mock_api.latency import Latency
+from lockstep.mock_api.node import GroupBody, PostBody
 
 HISTORY_CHUNK = 500
 

@@ -9,10 +9,10 @@ from fastapi import FastAPI, Path, Request, Response
 from fastapi.responses import HTMLResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from mock_api.calls import Desk
-from mock_api.faults import Method
+from lockstep.mock_api.calls import Desk
+from lockstep.mock_api.faults import Method
 
-DOCS: Final = (files("mock_api") / "docs.html").read_text("utf-8")
+DOCS: Final = (files("lockstep.mock_api") / "docs.html").read_text("utf-8")
 
 
 class Group(BaseModel):

@@ -12,10 +12,10 @@ from pydantic import JsonValue
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from mock_api.faults import Form, Kind, Method, Rule, Script, script
-from mock_api.history import End, History, Record
-from mock_api.listener import reset
-from mock_api.node import MALFORMED, Answer, GroupBody, Node, problem
+from lockstep.mock_api.faults import Form, Kind, Method, Rule, Script, script
+from lockstep.mock_api.history import End, History, Record
+from lockstep.mock_api.listener import reset
+from lockstep.mock_api.node import MALFORMED, Answer, GroupBody, Node, problem
 
 logger = logging.getLogger(__name__)
 

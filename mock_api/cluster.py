@@ -9,12 +9,12 @@ from pathlib import Path
 
 from uvicorn import Config
 
-from mock_api.app import node_app
-from mock_api.calls import Desk
-from mock_api.faults import NODE_LEVEL, Kind, Rule
-from mock_api.history import History
-from mock_api.listener import Connection, Listener
-from mock_api.node import Manners, Node
+from lockstep.mock_api.app import node_app
+from lockstep.mock_api.calls import Desk
+from lockstep.mock_api.faults import NODE_LEVEL, Kind, Rule
+from lockstep.mock_api.history import History
+from lockstep.mock_api.listener import Connection, Listener
+from lockstep.mock_api.node import Manners, Node
 
 # An idle connection must not be closed by a timer of ours: that would be a fault that nobody ordered.
 KEEP_ALIVE = 24 * 3600

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
-from mock_api.errors import InputError
+from lockstep.mock_api.errors import InputError
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from mock_api.faults import Kind, Rule
+from lockstep.mock_api.faults import Kind, Rule
 
 
 def explain(error: Mapping[str, object]) -> str:

@@ -8,7 +8,7 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
-from mock_api.latency import Latency
+from lockstep.mock_api.latency import Latency
 
 Seconds = Annotated[float, Field(ge=0, le=86_400, description="seconds")]
 

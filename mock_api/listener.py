@@ -11,7 +11,7 @@ from uvicorn import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
-from mock_api.errors import InputError
+from lockstep.mock_api.errors import InputError
 
 # on, 0 s: closing discards what is unsent and sends RST instead of FIN.
 LINGER_NOT = struct.pack("ii", 1, 0)

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
-from mock_api.disk import Disk, Saved
-from mock_api.faults import Method
-from mock_api.history import History, Presence, Record
-from mock_api.plan import Plan
+from lockstep.mock_api.disk import Disk, Saved
+from lockstep.mock_api.faults import Method
+from lockstep.mock_api.history import History, Presence, Record
+from lockstep.mock_api.plan import Plan
 
 GroupBody = dict[str, JsonValue]
 

@@ -10,11 +10,11 @@ from typing import NoReturn
 
 from pydantic import ValidationError
 
-from mock_api.cluster import Spec
-from mock_api.errors import InputError
-from mock_api.explain import explain
-from mock_api.faults import Rule
-from mock_api.node import Manners, PostBody
+from lockstep.mock_api.cluster import Spec
+from lockstep.mock_api.errors import InputError
+from lockstep.mock_api.explain import explain
+from lockstep.mock_api.faults import Rule
+from lockstep.mock_api.node import Manners, PostBody
 
 MOST_NODES = 2000
 
@@ -29,7 +29,9 @@ class Parser(argparse.ArgumentParser):
 def parser() -> Parser:
     """Describe the command line."""
     made = Parser(
-        prog="python -m mock_api", description="Serve a cluster of unstable nodes.", allow_abbrev=False
+        prog="python -m lockstep.mock_api",
+        description="Serve a cluster of unstable nodes.",
+        allow_abbrev=False,
     )
     which = made.add_mutually_exclusive_group()
     which.add_argument("--nodes", type=int, metavar="N", help="how many nodes, node1 to nodeN (default 5)")

@@ -6,8 +6,8 @@ import random
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from mock_api.faults import Method, Rule
-from mock_api.latency import Latency
+from lockstep.mock_api.faults import Method, Rule
+from lockstep.mock_api.latency import Latency
 
 
 @dataclass(slots=True)

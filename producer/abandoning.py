@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from producer.errors import AbandonRefused
-from producer.handle import Operation
-from producer.naming import parse_note
-from worker.operation.errors import InvalidInput, RecordGone
-from worker.operation.names import show
+from lockstep.producer.errors import AbandonRefused
+from lockstep.producer.handle import Operation
+from lockstep.producer.naming import parse_note
+from lockstep.worker.operation.errors import InvalidInput, RecordGone
+from lockstep.worker.operation.names import show
 
 
 def abandon(host: str, reason: str, unended: Iterable[Operation]) -> tuple[Operation, ...]:

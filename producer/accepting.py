@@ -6,13 +6,13 @@ import logging
 import time
 from collections.abc import Callable
 
-from producer import following
-from producer.link import Link
-from worker.operation.errors import GroupBusy, StoreUnavailable
-from worker.operation.model import OperationId
-from worker.store.base import Accepted, Busy, Request, Stale
+from lockstep.producer import following
+from lockstep.producer.link import Link
+from lockstep.worker.operation.errors import GroupBusy, StoreUnavailable
+from lockstep.worker.operation.model import OperationId
+from lockstep.worker.store.base import Accepted, Busy, Request, Stale
 
-_log = logging.getLogger("producer.client")
+_log = logging.getLogger("lockstep.producer.client")
 
 
 class Withdrawn(Exception):

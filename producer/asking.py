@@ -8,14 +8,14 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from worker.calling import Renewed
-from worker.host import HostClient
-from worker.operation.answer import ProbeAnswer, Probed
-from worker.operation.errors import HostUnavailable
-from worker.operation.host import Host
-from worker.operation.model import GroupId, Presence
-from worker.operation.ports import HostApi
-from worker.settings import Settings
+from lockstep.worker.calling import Renewed
+from lockstep.worker.host import HostClient
+from lockstep.worker.operation.answer import ProbeAnswer, Probed
+from lockstep.worker.operation.errors import HostUnavailable
+from lockstep.worker.operation.host import Host
+from lockstep.worker.operation.model import GroupId, Presence
+from lockstep.worker.operation.ports import HostApi
+from lockstep.worker.settings import Settings
 
 AT_ONCE = 32
 """Hosts asked at the same time: the work is waiting, and a host that hangs holds up no more than its slot."""

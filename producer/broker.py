@@ -8,18 +8,18 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from producer.tracing import enqueuing
-from worker.forks import leave_to_parent, renew_in_children
-from worker.operation.model import GroupId, OperationId
-from worker.settings import Settings
-from worker.store.base import Request
+from lockstep.producer.tracing import enqueuing
+from lockstep.worker.forks import leave_to_parent, renew_in_children
+from lockstep.worker.operation.model import GroupId, OperationId
+from lockstep.worker.settings import Settings
+from lockstep.worker.store.base import Request
 
 if TYPE_CHECKING:
     from celery import Celery
 
 PUBLISH_RETRIES = 3
 """One a second: enough for a Redis that is restarted. What could not be sent, the sweep sends."""
-_log = logging.getLogger("producer.client")
+_log = logging.getLogger("lockstep.producer.client")
 
 
 class Broker:
@@ -35,7 +35,7 @@ class Broker:
         """Send the chord of an accepted operation; False if the broker does not take it."""
 
         def send() -> None:
-            from worker.workflow import publish_forward
+            from lockstep.worker.workflow import publish_forward
 
             names = [host.name for host in request.hosts]
             with enqueuing(request.action, request.id, request.group):
@@ -47,7 +47,7 @@ class Broker:
         """Have an operation that was just decided carried on now; False if the broker does not take it."""
 
         def send() -> None:
-            from worker.workflow import publish_conclude
+            from lockstep.worker.workflow import publish_conclude
 
             with enqueuing("conclude", operation, group):
                 publish_conclude(self._celery(), operation, group)
@@ -78,7 +78,7 @@ class Broker:
         return True
 
     def _celery(self) -> Celery:
-        from worker.celery import make_app
+        from lockstep.worker.celery import make_app
 
         with self._building:
             if self._app is None:
@@ -94,7 +94,7 @@ def _why(error: Exception) -> tuple[str, str]:
     # Whatever it is, kombu may be what could not be imported.
     if not isinstance(error, OSError) and type(error).__module__.partition(".")[0] not in ("kombu", "redis"):
         return f"{type(error).__name__}: {' '.join(str(error).split())}", ""
-    from worker.store.causes import cause_of, unavailable
+    from lockstep.worker.store.causes import cause_of, unavailable
 
     told = unavailable(error)
     return str(told) if cause_of(error) else told.what, " of Redis' return"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator
 
-from worker.operation.model import Operation
+from lockstep.worker.operation.model import Operation
 
 
 class Changes:

@@ -6,23 +6,23 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from producer.accepting import accept, never
-from producer.handle import Operation
-from producer.history import Filter, search
-from producer.link import gone, unknown
-from producer.moments import millis_of
-from producer.naming import new_id, parse_deadline, parse_limit, parse_retries
-from producer.operators import OperatorClient
-from producer.selecting import select
-from worker.operation import model
-from worker.operation.errors import InvalidInput
-from worker.operation.model import Action, HostName
-from worker.operation.names import parse_group_id, parse_operation_id, show
-from worker.operation.states import State
-from worker.store.base import Accepted, Request
+from lockstep.producer.accepting import accept, never
+from lockstep.producer.handle import Operation
+from lockstep.producer.history import Filter, search
+from lockstep.producer.link import gone, unknown
+from lockstep.producer.moments import millis_of
+from lockstep.producer.naming import new_id, parse_deadline, parse_limit, parse_retries
+from lockstep.producer.operators import OperatorClient
+from lockstep.producer.selecting import select
+from lockstep.worker.operation import model
+from lockstep.worker.operation.errors import InvalidInput
+from lockstep.worker.operation.model import Action, HostName
+from lockstep.worker.operation.names import parse_group_id, parse_operation_id, show
+from lockstep.worker.operation.states import State
+from lockstep.worker.store.base import Accepted, Request
 
 if TYPE_CHECKING:
-    from producer.planning import Plan
+    from lockstep.producer.planning import Plan
 
 
 class ClusterClient(OperatorClient):
@@ -96,7 +96,7 @@ class ClusterClient(OperatorClient):
 
         A host without a usable answer is a problem of the plan, no error. Raises StoreUnavailable.
         """
-        from producer.planning import plan
+        from lockstep.producer.planning import plan
 
         group = parse_group_id(group_id)
         chosen = self.inventory.select(hosts)
@@ -105,7 +105,7 @@ class ClusterClient(OperatorClient):
 
     def group_exists(self, host: str, group_id: str) -> bool:
         """Ask a host itself whether it holds the group. Raises HostUnavailable without a usable answer."""
-        from producer.asking import ask
+        from lockstep.producer.asking import ask
 
         group = parse_group_id(group_id)
         return ask(self.inventory.select([host])[0], group, self.settings)
@@ -130,7 +130,7 @@ class ClusterClient(OperatorClient):
         For people, who shorten ids; programs use `operation`. Raises InvalidInput if several begin with it,
         RecordGone if Redis has lost its record, UnknownOperation and StoreUnavailable.
         """
-        from producer.lookup import find
+        from lockstep.producer.lookup import find
 
         found = find(self._link, beginning, lambda: self.inventory)
         return self._handle(found)
@@ -170,7 +170,7 @@ class ClusterClient(OperatorClient):
 
         Raises AbandonRefused if none does, InvalidInput and StoreUnavailable.
         """
-        from producer.abandoning import abandon
+        from lockstep.producer.abandoning import abandon
 
         return abandon(host, reason, [self.operation(each.id) for each in self._link.unended()])
 
@@ -189,8 +189,8 @@ class ClusterClient(OperatorClient):
         """Have the operation recorded, tell `on_accepted` of it, and only then send its tasks."""
         request = self._request(action, group_id, hosts, operation_id, deadline, retries)
         if preflight and (operation_id is None or self._link.store.operation(request.id) is None):
-            from producer.hosts import refuse_paused
-            from producer.planning import require_answers
+            from lockstep.producer.hosts import refuse_paused
+            from lockstep.producer.planning import require_answers
 
             refuse_paused(self._link.pauses.all(), request.hosts)
             chosen = self.inventory.select(host.name for host in request.hosts)

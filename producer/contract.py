@@ -6,11 +6,11 @@ import json
 import time
 from collections.abc import Callable, Iterator
 
-from producer.asking import holds
-from producer.findings import Finding, Level
-from producer.scratch import Scratch, Unclear
-from worker.operation.answer import WriteAnswer, Wrote
-from worker.operation.model import GroupId, Presence
+from lockstep.producer.asking import holds
+from lockstep.producer.findings import Finding, Level
+from lockstep.producer.scratch import Scratch, Unclear
+from lockstep.worker.operation.answer import WriteAnswer, Wrote
+from lockstep.worker.operation.model import GroupId, Presence
 
 TRIES = 10
 """Times that a call is made, each on a state of its own, until its answer tells something."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from producer.discovery import discover
-from worker.settings import Settings, load_settings
+from lockstep.producer.discovery import discover
+from lockstep.worker.settings import Settings, load_settings
 
 WHERE = frozenset({"redis_url", "hosts", "inventory"})
 """Whoever sets one of these means a certain cluster."""

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from producer.findings import Finding, Level
-from producer.wording import counted, named, seconds
-from worker.celery import OPERATIONS, ROLLBACK
-from worker.operation.model import HostName, Lost, Millis
-from worker.operation.pause import Pause
-from worker.settings import PREFIX, Settings
-from worker.store.clocks import Held
-from worker.store.stalls import Stall
+from lockstep.producer.findings import Finding, Level
+from lockstep.producer.wording import counted, named, seconds
+from lockstep.worker.celery import OPERATIONS, ROLLBACK
+from lockstep.worker.operation.model import HostName, Lost, Millis
+from lockstep.worker.operation.pause import Pause
+from lockstep.worker.settings import PREFIX, Settings
+from lockstep.worker.store.clocks import Held
+from lockstep.worker.store.stalls import Stall
 
 OLDEST = (6, 2)
 """The first Redis that has ZADD LT, which the sweep's list of due operations is kept with."""
@@ -270,7 +270,7 @@ def _on_beat(facts: WorkFacts, settings: Settings) -> Finding:
     if not swept_by:
         remedy = f"start a worker of the queue {ROLLBACK}, then see whether beat runs"
         return Finding("beat", Level.FAILURE, text, remedy)
-    return Finding("beat", Level.FAILURE, text, "start beat: celery -A worker beat")
+    return Finding("beat", Level.FAILURE, text, "start beat: celery -A lockstep beat")
 
 
 def on_failing(failing: Mapping[str, str]) -> list[Finding]:
@@ -314,7 +314,7 @@ def _on_queue(queue: str, facts: WorkFacts, settings: Settings) -> Finding:
     subject = f"queue {queue}"
     if not workers:
         text = f"no worker answers, {length} tasks wait"
-        return Finding(subject, Level.FAILURE, text, f"celery -A worker worker -Q {queue}")
+        return Finding(subject, Level.FAILURE, text, f"celery -A lockstep worker -Q {queue}")
     if length > settings.sweep_queue_limit:
         text = f"{length} tasks wait for {named(workers)}"
         return Finding(subject, Level.WARNING, text, "start more workers")

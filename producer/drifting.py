@@ -6,15 +6,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
-from producer.asking import holds, probe, together
-from worker.inventory import Inventory
-from worker.operation.answer import Probed
-from worker.operation.drift import Drift, End
-from worker.operation.errors import HostUnavailable
-from worker.operation.host import Host
-from worker.operation.model import Action, GroupId, HostName, Millis, OperationId, Presence
-from worker.settings import Settings
-from worker.store.base import Ends
+from lockstep.producer.asking import holds, probe, together
+from lockstep.worker.inventory import Inventory
+from lockstep.worker.operation.answer import Probed
+from lockstep.worker.operation.drift import Drift, End
+from lockstep.worker.operation.errors import HostUnavailable
+from lockstep.worker.operation.host import Host
+from lockstep.worker.operation.model import Action, GroupId, HostName, Millis, OperationId, Presence
+from lockstep.worker.settings import Settings
+from lockstep.worker.store.base import Ends
 
 Pair = tuple[GroupId, HostName]
 GROUPS_AT_ONCE = 100

@@ -1,8 +1,8 @@
-"""Errors that only those who ask can meet; the others are in `worker.operation.errors`."""
+"""Errors that only those who ask can meet; the others are in `lockstep.worker.operation.errors`."""
 
 from __future__ import annotations
 
-from worker.operation.errors import HostUnavailable, LockstepError
+from lockstep.worker.operation.errors import HostUnavailable, LockstepError
 
 
 class AbandonRefused(LockstepError):

@@ -8,9 +8,9 @@ from importlib.metadata import version
 from itertools import islice
 from typing import cast
 
-from producer.asking import holds, probe, together
-from producer.discovery import discover
-from producer.doctor import (
+from lockstep.producer.asking import holds, probe, together
+from lockstep.producer.discovery import discover
+from lockstep.producer.doctor import (
     About,
     WorkFacts,
     on_connections,
@@ -23,16 +23,16 @@ from producer.doctor import (
     on_uncovered,
     on_work,
 )
-from producer.findings import Finding, Level
-from producer.link import Link
-from worker.celery import ABOUT, OPERATIONS, ROLLBACK, make_app
-from worker.inventory import Inventory
-from worker.operation.errors import InvalidInput, StoreUnavailable
-from worker.operation.host import Host
-from worker.operation.model import GroupId, HostName, Presence
-from worker.settings import Settings
-from worker.store.causes import unavailable
-from worker.store.clocks import Held
+from lockstep.producer.findings import Finding, Level
+from lockstep.producer.link import Link
+from lockstep.worker.celery import ABOUT, OPERATIONS, ROLLBACK, make_app
+from lockstep.worker.inventory import Inventory
+from lockstep.worker.operation.errors import InvalidInput, StoreUnavailable
+from lockstep.worker.operation.host import Host
+from lockstep.worker.operation.model import GroupId, HostName, Presence
+from lockstep.worker.settings import Settings
+from lockstep.worker.store.causes import unavailable
+from lockstep.worker.store.clocks import Held
 
 NO_GROUP = GroupId("lockstep-doctor")
 """Asked for with a GET; it need not exist."""

@@ -7,12 +7,12 @@ import time
 from collections.abc import AsyncGenerator, Iterator
 from functools import partial
 
-from producer.link import COALESCE, CONFIRM, GIVE_UP, Link, brief, is_decisive
-from worker.operation.errors import StoreUnavailable
-from worker.operation.model import Operation, OperationId
-from worker.settings import Settings
-from worker.store.causes import store_errors
-from worker.store.connection import async_client
+from lockstep.producer.link import COALESCE, CONFIRM, GIVE_UP, Link, brief, is_decisive
+from lockstep.worker.operation.errors import StoreUnavailable
+from lockstep.worker.operation.model import Operation, OperationId
+from lockstep.worker.settings import Settings
+from lockstep.worker.store.causes import store_errors
+from lockstep.worker.store.connection import async_client
 
 LOOK_AGAIN = 1.0
 """Seconds between readings when no event comes, for an event can be lost with a connection."""

@@ -6,17 +6,17 @@ from collections.abc import AsyncIterator, Generator, Iterator
 from contextlib import aclosing, contextmanager
 from functools import partial
 
-from producer.broker import Broker
-from producer.changes import Changes
-from producer.errors import AbandonRefused
-from producer.following import follow, follow_async
-from producer.link import Link, unknown
-from producer.naming import parse_note, parse_timeout
-from producer.results import Result, answered, result_of
-from producer.waiting import Done, OnChange, Waiting
-from producer.wording import named
-from worker.operation import model
-from worker.operation.errors import (
+from lockstep.producer.broker import Broker
+from lockstep.producer.changes import Changes
+from lockstep.producer.errors import AbandonRefused
+from lockstep.producer.following import follow, follow_async
+from lockstep.producer.link import Link, unknown
+from lockstep.producer.naming import parse_note, parse_timeout
+from lockstep.producer.results import Result, answered, result_of
+from lockstep.producer.waiting import Done, OnChange, Waiting
+from lockstep.producer.wording import named
+from lockstep.worker.operation import model
+from lockstep.worker.operation.errors import (
     CancelRefused,
     InvalidInput,
     LockstepError,
@@ -25,9 +25,9 @@ from worker.operation.errors import (
     UnknownOperation,
     WaitTimeout,
 )
-from worker.operation.model import Action, GroupId, HostName, OperationId
-from worker.operation.names import show
-from worker.store.base import Abandoned, Cancelled
+from lockstep.worker.operation.model import Action, GroupId, HostName, OperationId
+from lockstep.worker.operation.names import show
+from lockstep.worker.store.base import Abandoned, Cancelled
 
 
 class Operation:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import NamedTuple, Protocol
 
-from worker.operation.model import Action, Millis, Operation, OperationId
-from worker.operation.states import State
+from lockstep.worker.operation.model import Action, Millis, Operation, OperationId
+from lockstep.worker.operation.states import State
 
 FIRST_PAGE = 100
 PAGE = 1000

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from producer.asking import holds, probe, together
-from producer.link import Link
-from worker.inventory import Inventory
-from worker.operation.drift import Drift
-from worker.operation.errors import HostPaused
-from worker.operation.host import Host
-from worker.operation.model import GroupId, HostName, HostRef
-from worker.operation.pause import Pause, refusal
-from worker.operation.spell import Spell
-from worker.settings import Settings
+from lockstep.producer.asking import holds, probe, together
+from lockstep.producer.link import Link
+from lockstep.worker.inventory import Inventory
+from lockstep.worker.operation.drift import Drift
+from lockstep.worker.operation.errors import HostPaused
+from lockstep.worker.operation.host import Host
+from lockstep.worker.operation.model import GroupId, HostName, HostRef
+from lockstep.worker.operation.pause import Pause, refusal
+from lockstep.worker.operation.spell import Spell
+from lockstep.worker.settings import Settings
 
 NO_GROUP = GroupId("lockstep-hosts")
 """Asked for with a GET; it need not exist."""

@@ -9,11 +9,11 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from producer.asking import holds
-from producer.findings import Finding, Level
-from producer.scratch import Scratch
-from worker.operation.model import Presence
-from worker.settings import Settings
+from lockstep.producer.asking import holds
+from lockstep.producer.findings import Finding, Level
+from lockstep.producer.scratch import Scratch
+from lockstep.worker.operation.model import Presence
+from lockstep.worker.settings import Settings
 
 HOLDS = (0.0, 0.1, 1.0)
 """Seconds for which the client stays after its last byte: it leaves before, or while, a host works on it."""

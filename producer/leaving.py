@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
-from worker.operation.host import Host
-from worker.settings import Settings
+from lockstep.worker.operation.host import Host
+from lockstep.worker.settings import Settings
 
 
 def send_and_leave(host: Host, settings: Settings, body: bytes, hold: float) -> float:

@@ -14,26 +14,26 @@ from redis.backoff import NoBackoff
 from redis.client import PubSub
 from redis.retry import Retry
 
-from worker.forks import leave_to_parent, renew_in_children
-from worker.operation.errors import RecordGone, StoreFull, StoreUnavailable, UnknownOperation
-from worker.operation.model import Action, GroupId, Lost, Millis, Operation, OperationId
-from worker.pools import MOST
-from worker.settings import Settings
-from worker.store.causes import store_errors
-from worker.store.clocks import Clocks
-from worker.store.connection import client
-from worker.store.keys import Keys
-from worker.store.pauses import Pauses
-from worker.store.queries import UNREADABLE
-from worker.store.redis import RedisStore
-from worker.store.spells import Spells
-from worker.store.stalls import Stalls
+from lockstep.worker.forks import leave_to_parent, renew_in_children
+from lockstep.worker.operation.errors import RecordGone, StoreFull, StoreUnavailable, UnknownOperation
+from lockstep.worker.operation.model import Action, GroupId, Lost, Millis, Operation, OperationId
+from lockstep.worker.pools import MOST
+from lockstep.worker.settings import Settings
+from lockstep.worker.store.causes import store_errors
+from lockstep.worker.store.clocks import Clocks
+from lockstep.worker.store.connection import client
+from lockstep.worker.store.keys import Keys
+from lockstep.worker.store.pauses import Pauses
+from lockstep.worker.store.queries import UNREADABLE
+from lockstep.worker.store.redis import RedisStore
+from lockstep.worker.store.spells import Spells
+from lockstep.worker.store.stalls import Stalls
 
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
 
-    from producer.doctor import RedisFacts
-    from producer.history import Brief, Filter
+    from lockstep.producer.doctor import RedisFacts
+    from lockstep.producer.history import Brief, Filter
 
 T = TypeVar("T")
 GIVE_UP = 2.0
@@ -149,7 +149,7 @@ class Link:
 
         Raises StoreUnavailable.
         """
-        from producer.history import Brief
+        from lockstep.producer.history import Brief
 
         newest = "+inf" if wanted.until is None else f"({wanted.until}"
         oldest = "-inf" if wanted.since is None else wanted.since
@@ -181,7 +181,7 @@ class Link:
 
     def facts(self) -> RedisFacts:
         """Read what Redis says of itself. Raises StoreUnavailable."""
-        from producer.doctor import RedisFacts
+        from lockstep.producer.doctor import RedisFacts
 
         with store_errors():
             info = cast(dict[str, object], self._client.info())

@@ -9,15 +9,15 @@ from difflib import get_close_matches
 from typing import cast
 from urllib.parse import urlsplit
 
-from producer.link import Link, gone, unknown
-from producer.wording import named
-from worker.inventory import Inventory
-from worker.operation.errors import InvalidInput, LockstepError
-from worker.operation.model import GroupId, HostName, Operation, OperationId
-from worker.operation.names import parse_group_id, parse_operation_id
-from worker.settings import Settings
-from worker.store.causes import store_errors
-from worker.store.connection import client
+from lockstep.producer.link import Link, gone, unknown
+from lockstep.producer.wording import named
+from lockstep.worker.inventory import Inventory
+from lockstep.worker.operation.errors import InvalidInput, LockstepError
+from lockstep.worker.operation.model import GroupId, HostName, Operation, OperationId
+from lockstep.worker.operation.names import parse_group_id, parse_operation_id
+from lockstep.worker.settings import Settings
+from lockstep.worker.store.causes import store_errors
+from lockstep.worker.store.connection import client
 
 NEWEST = 5000
 """Operations whose ids are compared with one that may be mistyped."""

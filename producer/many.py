@@ -13,15 +13,15 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
-from producer.accepting import Withdrawn
-from worker.operation.errors import InvalidInput, LockstepError, WaitTimeout
-from worker.operation.model import Action, GroupId, HostName, OperationId
-from worker.operation.names import parse_group_id, parse_operation_id, show
-from worker.operation.states import State
-from worker.plainyaml import parse_plain
+from lockstep.producer.accepting import Withdrawn
+from lockstep.worker.operation.errors import InvalidInput, LockstepError, WaitTimeout
+from lockstep.worker.operation.model import Action, GroupId, HostName, OperationId
+from lockstep.worker.operation.names import parse_group_id, parse_operation_id, show
+from lockstep.worker.operation.states import State
+from lockstep.worker.plainyaml import parse_plain
 
 if TYPE_CHECKING:
-    from producer.client import ClusterClient
+    from lockstep.producer.client import ClusterClient
 
 AT_ONCE = 8
 """Groups at the same time; each is sent to all of its hosts at once."""

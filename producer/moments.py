@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta
 
-from worker.operation.errors import InvalidInput
-from worker.operation.model import Millis
-from worker.operation.names import show
+from lockstep.worker.operation.errors import InvalidInput
+from lockstep.worker.operation.model import Millis
+from lockstep.worker.operation.names import show
 
 _AGO = re.compile(r"(\d{1,6})([smhdw])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}

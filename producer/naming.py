@@ -8,9 +8,9 @@ import os
 import secrets
 import socket
 
-from worker.operation.errors import InvalidInput
-from worker.operation.model import OperationId
-from worker.operation.names import show
+from lockstep.worker.operation.errors import InvalidInput
+from lockstep.worker.operation.model import OperationId
+from lockstep.worker.operation.names import show
 
 NOTE_LENGTH = 200
 MOST_LISTED = 10_000

@@ -6,24 +6,24 @@ from collections.abc import Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from producer.broker import Broker
-from producer.defaults import default_settings
-from producer.link import Link
-from producer.naming import parse_note, whoami
-from producer.stuck import Stuck, stuck, with_unreadable
-from worker.inventory import Inventory, LiveInventory
-from worker.operation import model
-from worker.operation.errors import InvalidInput
-from worker.operation.model import Millis
-from worker.operation.names import parse_group_id
-from worker.operation.pause import Pause
-from worker.settings import Settings
-from worker.store.clocks import Held
+from lockstep.producer.broker import Broker
+from lockstep.producer.defaults import default_settings
+from lockstep.producer.link import Link
+from lockstep.producer.naming import parse_note, whoami
+from lockstep.producer.stuck import Stuck, stuck, with_unreadable
+from lockstep.worker.inventory import Inventory, LiveInventory
+from lockstep.worker.operation import model
+from lockstep.worker.operation.errors import InvalidInput
+from lockstep.worker.operation.model import Millis
+from lockstep.worker.operation.names import parse_group_id
+from lockstep.worker.operation.pause import Pause
+from lockstep.worker.settings import Settings
+from lockstep.worker.store.clocks import Held
 
 if TYPE_CHECKING:
-    from producer.drifting import Due, Looked
-    from producer.findings import Finding
-    from producer.hosts import HostStanding
+    from lockstep.producer.drifting import Due, Looked
+    from lockstep.producer.findings import Finding
+    from lockstep.producer.hosts import HostStanding
 
 
 class OperatorClient:
@@ -78,7 +78,7 @@ class OperatorClient:
 
         Yields what was found group by group. No host is written. Raises InvalidInput and StoreUnavailable.
         """
-        from producer.drifting import look
+        from lockstep.producer.drifting import look
 
         store = self._link.store
         asked = None if groups is None else [parse_group_id(group) for group in groups]
@@ -90,7 +90,7 @@ class OperatorClient:
 
         Whatever is no operation is taken for a group. Raises InvalidInput and StoreUnavailable.
         """
-        from producer.lookup import group_of
+        from lockstep.producer.lookup import group_of
 
         return group_of(self._link, text)
 
@@ -100,13 +100,13 @@ class OperatorClient:
         Writes nothing; `create_group(group, [host])` and `delete_group(group, [host])` carry it out. Raises
         HostUnavailable.
         """
-        from producer.drifting import sync_plan
+        from lockstep.producer.drifting import sync_plan
 
         return sync_plan(self._link.store, self.inventory.select([host])[0], self.settings)
 
     def hosts(self, hosts: Iterable[str] | None = None) -> tuple[HostStanding, ...]:
         """Ask the named hosts, or all, and tell how each is. Raises InvalidInput and StoreUnavailable."""
-        from producer.hosts import standings
+        from lockstep.producer.hosts import standings
 
         return standings(self._link, self.inventory.select(hosts), self.settings)
 
@@ -115,13 +115,13 @@ class OperatorClient:
 
         Operations that were accepted before go on. Raises InvalidInput and StoreUnavailable.
         """
-        from producer.hosts import pause
+        from lockstep.producer.hosts import pause
 
         return pause(self._link, self.inventory, host, self.created_by, parse_note("why", why))
 
     def resume(self, host: str) -> Pause | None:
         """Let operations that need a host begin again; return the pause that ends, None if there was none."""
-        from producer.hosts import resume
+        from lockstep.producer.hosts import resume
 
         return resume(self._link, self.inventory, host)
 
@@ -161,6 +161,6 @@ class OperatorClient:
 
     def examine(self) -> Iterator[Finding]:
         """Yield what is found of Redis, the workers, the sweep and every host. Nothing is written."""
-        from producer.examining import examine
+        from lockstep.producer.examining import examine
 
         return examine(self._link, self.settings, lambda: self.inventory, lambda: len(self.stuck()))

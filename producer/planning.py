@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from producer.asking import holds, probe, together
-from producer.errors import NotReady
-from producer.wording import named
-from worker.operation.answer import Probed
-from worker.operation.host import Host
-from worker.operation.model import Action, GroupId, HostName, OperationId, Presence
-from worker.operation.pause import Pause
-from worker.settings import Settings
+from lockstep.producer.asking import holds, probe, together
+from lockstep.producer.errors import NotReady
+from lockstep.producer.wording import named
+from lockstep.worker.operation.answer import Probed
+from lockstep.worker.operation.host import Host
+from lockstep.worker.operation.model import Action, GroupId, HostName, OperationId, Presence
+from lockstep.worker.operation.pause import Pause
+from lockstep.worker.settings import Settings
 
 CALLS = {Action.CREATE: "POST /v1/group/", Action.DELETE: "DELETE /v1/group/"}
 

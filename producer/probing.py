@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Generator
 from dataclasses import dataclass, field
 
-from producer.asking import ask
-from producer.contract import contract
-from producer.findings import Finding, Level
-from producer.lateness import LateWrite, measure, on_late_writes, recommended
-from producer.scratch import Scratch
-from producer.wording import named
-from worker.operation.host import Host
-from worker.operation.model import GroupId
-from worker.settings import Settings
+from lockstep.producer.asking import ask
+from lockstep.producer.contract import contract
+from lockstep.producer.findings import Finding, Level
+from lockstep.producer.lateness import LateWrite, measure, on_late_writes, recommended
+from lockstep.producer.scratch import Scratch
+from lockstep.producer.wording import named
+from lockstep.worker.operation.host import Host
+from lockstep.worker.operation.model import GroupId
+from lockstep.worker.settings import Settings
 
 WATCH = 30.0
 """Seconds for which a write whose client left is looked for."""

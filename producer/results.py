@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from worker.operation.model import (
+from lockstep.worker.operation.model import (
     GroupId,
     HostName,
     Millis,
@@ -16,8 +16,8 @@ from worker.operation.model import (
     Step,
     Undo,
 )
-from worker.operation.states import State
-from worker.operation.story import Story, story
+from lockstep.worker.operation.states import State
+from lockstep.worker.operation.story import Story, story
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,13 +8,13 @@ import time
 from dataclasses import dataclass, field
 from types import TracebackType
 
-from producer.asking import holds, probe
-from producer.leaving import send_and_leave
-from worker.host import HostClient
-from worker.operation.answer import ProbeAnswer, WriteAnswer, Wrote
-from worker.operation.host import Host
-from worker.operation.model import Action, AttemptId, GroupId, Presence
-from worker.settings import Settings
+from lockstep.producer.asking import holds, probe
+from lockstep.producer.leaving import send_and_leave
+from lockstep.worker.host import HostClient
+from lockstep.worker.operation.answer import ProbeAnswer, WriteAnswer, Wrote
+from lockstep.worker.operation.host import Host
+from lockstep.worker.operation.model import Action, AttemptId, GroupId, Presence
+from lockstep.worker.settings import Settings
 
 PREFIX = "lockstep-probe-"
 PERSISTENCE = 20

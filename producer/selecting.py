@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from worker.inventory import Inventory
-from worker.operation.errors import InvalidInput
-from worker.operation.host import Host
-from worker.operation.names import show
+from lockstep.worker.inventory import Inventory
+from lockstep.worker.operation.errors import InvalidInput
+from lockstep.worker.operation.host import Host
+from lockstep.worker.operation.names import show
 
 MOST_SHOWN = 10
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from producer.wording import NAMED, named
-from worker.operation.answer import Trouble
-from worker.operation.model import Millis, Operation, Step, Undo
-from worker.operation.states import State
+from lockstep.producer.wording import NAMED, named
+from lockstep.worker.operation.answer import Trouble
+from lockstep.worker.operation.model import Millis, Operation, Step, Undo
+from lockstep.worker.operation.states import State
 
 UNSWEPT = 60_000
 """Milliseconds after the deadline by which any sweep that runs has had the operation rolled back."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from worker.operation.answer import METHODS
-from worker.operation.model import Action, Attempt, AttemptState, HostName, Millis, Operation, Step
+from lockstep.worker.operation.answer import METHODS
+from lockstep.worker.operation.model import Action, Attempt, AttemptState, HostName, Millis, Operation, Step
 
 MEANINGS = {
     AttemptState.OPEN: "its fate is not known yet",

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from worker.operation.model import GroupId, OperationId
-from worker.telemetry.tracing import ids, tracers
+from lockstep.worker.operation.model import GroupId, OperationId
+from lockstep.worker.telemetry.tracing import ids, tracers
 
 SERVICE = "lockstep"
 

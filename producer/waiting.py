@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from worker.operation import model
+from lockstep.worker.operation import model
 
 OnChange = Callable[[model.Operation | None], None]
 """Called with every change while waiting, and with None when Redis stops answering."""

@@ -29,7 +29,7 @@ CHECKS = "checks"
 IMAGE = "image"
 ORDER = (CHECKS, "unit", "contract", "integration", "model", "simulation", "chaos", "e2e")
 
-TYPED = ("worker", "producer", "mock_api", "tests", "benchmarks")
+TYPED = ("lockstep", "tests", "benchmarks")
 
 # Tests that wait for real processes most of the time; a file stays in one process, for it shares fixtures.
 AT_ONCE = {
@@ -133,7 +133,7 @@ def _checks() -> list[list[str]]:
     return [
         ["ruff", "check"],
         ["ruff", "format", "--check"],
-        ["mypy", *typed],
+        ["mypy", *(word for package in typed for word in ("-p", package))],
         ["lint-imports", "--no-logo", "--cache-dir", str((CACHE / "import-linter").relative_to(ROOT))],
     ]
 

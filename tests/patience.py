@@ -12,10 +12,10 @@ import statistics
 import sys
 import time
 
-from mock_api.admin import ClusterAdmin, Fault
-from producer import ClusterClient, load_settings
-from producer.handle import Operation
-from producer.stack import Stack
+from lockstep import ClusterClient, load_settings
+from lockstep.mock_api.admin import ClusterAdmin, Fault
+from lockstep.producer.handle import Operation
+from lockstep.producer.stack import Stack
 
 LOOK_EVERY = 0.2
 ENDS_WITHIN = 120

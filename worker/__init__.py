@@ -26,3 +26,9 @@ The map:
     forks        what threads share starts anew in a forked child
     telemetry/   the heartbeat that probes read, metrics, logs, and what Flower shows
 """
+
+if __name__ != "lockstep.worker":
+    # One file under two names would be two modules: two locks, two kinds of every error.
+    raise ImportError(
+        "import lockstep.worker: the folder worker/ is a part of the package lockstep", name=__name__
+    )

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from urllib.parse import SplitResult, parse_qs, quote, unquote, urlsplit
 
-from worker.secrets import Secret
+from lockstep.worker.secrets import Secret
 
 SERVERS = {"redis": "redis", "rediss": "rediss"}
 SENTINELS = {"sentinel": "sentinel", "sentinels": "sentinel"}

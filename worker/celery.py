@@ -1,4 +1,4 @@
-"""The Celery application, for `celery -A worker worker -Q operations` (or rollback) and `… beat`."""
+"""The Celery application, for `celery -A lockstep worker -Q operations` (or rollback) and `… beat`."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from celery.loaders.app import AppLoader
 from kombu import Exchange, Queue
 from kombu.utils.imports import symbol_by_name
 
-from worker.operation.errors import InvalidInput
-from worker.pools import MOST
-from worker.reaching import sentinel_options, socket_options, tls_options
-from worker.secrets import print_masked
-from worker.settings import Settings, load_settings
+from lockstep.worker.operation.errors import InvalidInput
+from lockstep.worker.pools import MOST
+from lockstep.worker.reaching import sentinel_options, socket_options, tls_options
+from lockstep.worker.secrets import print_masked
+from lockstep.worker.settings import Settings, load_settings
 
 logger = logging.getLogger(__name__)
 PUBLISHING = 20
@@ -64,7 +64,7 @@ class LockstepTask(Task):  # type: ignore[type-arg]
 
     max_retries = None
     """For ever: the record counts the tries. To `retry` itself, None would mean Celery's default of three."""
-    Request = "worker.tasks.newer:PatientRequest"  # by name, for producers never import it
+    Request = "lockstep.worker.tasks.newer:PatientRequest"  # by name, for producers never import it
 
     def apply_async(  # type: ignore[override]
         self, args: Any = None, kwargs: Any = None, **options: Any
@@ -108,9 +108,9 @@ class Lockstep(Celery):
     """A Celery application that knows its settings, and lets no variable of Celery's own win over them."""
 
     settings: Settings
-    events_cls = "worker.broker.events:Events"
-    control_cls = "worker.broker.control:Control"
-    amqp_cls = "worker.broker.links:Amqp"
+    events_cls = "lockstep.worker.broker.events:Events"
+    control_cls = "lockstep.worker.broker.control:Control"
+    amqp_cls = "lockstep.worker.broker.links:Amqp"
 
     def _connection(self, url: Any, *args: Any, **options: Any) -> Any:
         kind = "lockstep-sentinel" if self.settings.address.sentinels else "lockstep-redis"
@@ -119,7 +119,7 @@ class Lockstep(Celery):
 
     def _get_backend(self) -> Any:
         kind = "SentinelBackend" if self.settings.address.sentinels else "Backend"
-        made = symbol_by_name(f"worker.broker.links:{kind}")
+        made = symbol_by_name(f"lockstep.worker.broker.links:{kind}")
         return made(app=self, url=self.settings.address.celery_url)
 
 
@@ -128,7 +128,7 @@ def make_app(settings: Settings) -> Lockstep:
     app = Lockstep(
         "lockstep",
         task_cls=LockstepTask,
-        include=["worker.tasks"],
+        include=["lockstep.worker.tasks"],
         set_as_current=False,
         loader=NoFile,
         fixups=[],  # Celery's one is for Django, whose settings are another application's
@@ -178,7 +178,7 @@ def configuration(settings: Settings) -> dict[str, Any]:
         "worker_enable_remote_control": True,  # its connection is what notices a lost broker
         "worker_hijack_root_logger": True,  # one format for all that a worker writes
         "worker_send_task_events": True,  # Flower
-        "worker_consumer": "worker.broker.consumer:Consumer",
+        "worker_consumer": "lockstep.worker.broker.consumer:Consumer",
         "task_send_sent_event": True,  # Flower shows what waits in the queue
         "task_track_started": False,  # a write per task that nothing reads
         # Workers wait for Redis for ever, at start and in operation.
@@ -242,14 +242,14 @@ def configuration(settings: Settings) -> dict[str, Any]:
                 "options": {"ignore_result": True},
             },
         },
-        "beat_scheduler": "worker.broker.beat:Scheduler",
+        "beat_scheduler": "lockstep.worker.broker.beat:Scheduler",
         "beat_max_loop_interval": settings.sweep_every,
         "timezone": "UTC",
     }
 
 
 def __getattr__(name: str) -> Lockstep:
-    """Build `app` when `celery -A worker` asks for it, so that importing reads no settings."""
+    """Build `app` when `celery -A lockstep` asks for it, so that importing reads no settings."""
     if name != "app":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     sys.excepthook = print_masked

@@ -6,7 +6,7 @@ import random
 import secrets
 import time
 
-from worker.operation.model import AttemptId
+from lockstep.worker.operation.model import AttemptId
 
 _SUSPENSION_COUNTS = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 """On Linux CLOCK_BOOTTIME; on macOS CLOCK_MONOTONIC does the same."""

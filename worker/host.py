@@ -16,8 +16,8 @@ import requests
 from urllib3.exceptions import DecodeError, HTTPError
 from urllib3.exceptions import IncompleteRead as UrllibIncompleteRead
 
-from worker.clock import SystemClock
-from worker.operation.answer import (
+from lockstep.worker.clock import SystemClock
+from lockstep.worker.operation.answer import (
     METHODS,
     NoReply,
     ProbeAnswer,
@@ -27,13 +27,13 @@ from worker.operation.answer import (
     classify_probe,
     classify_write,
 )
-from worker.operation.host import Host
-from worker.operation.model import Action, AttemptId, GroupId
-from worker.operation.names import show
-from worker.operation.ports import Clock, Stopping
-from worker.secrets import know
-from worker.settings import Settings
-from worker.transport import Answer, Call, CallInProgress, Request, ShortBody, TooLate, carrier
+from lockstep.worker.operation.host import Host
+from lockstep.worker.operation.model import Action, AttemptId, GroupId
+from lockstep.worker.operation.names import show
+from lockstep.worker.operation.ports import Clock, Stopping
+from lockstep.worker.secrets import know
+from lockstep.worker.settings import Settings
+from lockstep.worker.transport import Answer, Call, CallInProgress, Request, ShortBody, TooLate, carrier
 
 UNTRUSTED = {
     9: "its certificate is not valid yet",

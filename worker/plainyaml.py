@@ -6,8 +6,8 @@ import yaml
 from yaml.constructor import SafeConstructor
 from yaml.resolver import Resolver
 
-from worker.operation.errors import InvalidInput
-from worker.operation.names import show
+from lockstep.worker.operation.errors import InvalidInput
+from lockstep.worker.operation.names import show
 
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """The C parser where there is one: ten times as fast, which 10,000 hosts need."""

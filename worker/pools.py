@@ -18,7 +18,7 @@ import redis
 from redis.exceptions import MaxConnectionsError
 from redis.sentinel import SentinelConnectionPool
 
-from worker.forks import renew_in_children
+from lockstep.worker.forks import renew_in_children
 
 logger = logging.getLogger(__name__)
 MOST = 8

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from worker.address import Login
-from worker.settings import Settings
+from lockstep.worker.address import Login
+from lockstep.worker.settings import Settings
 
 
 def socket_options(settings: Settings) -> dict[str, Any]:

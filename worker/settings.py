@@ -10,11 +10,11 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from worker.address import Address, read_address, without_password
-from worker.operation.backoff import Backoff
-from worker.operation.errors import InvalidInput
-from worker.operation.limits import Limits
-from worker.operation.names import show
+from lockstep.worker.address import Address, read_address, without_password
+from lockstep.worker.operation.backoff import Backoff
+from lockstep.worker.operation.errors import InvalidInput
+from lockstep.worker.operation.limits import Limits
+from lockstep.worker.operation.names import show
 
 PREFIX = "LOCKSTEP_"
 PLAIN_PREFIX = re.compile(r"[A-Za-z0-9._:/-]{0,100}", re.ASCII)
@@ -147,7 +147,7 @@ class Settings(BaseSettings):
     slice_threads: Count = 64
     """Hosts of such tasks that one worker process works on at the same time."""
     heartbeat_dir: str = ""
-    """Where a worker keeps the files that `python -m worker.telemetry.probe` reads; by default below the
+    """Where a worker keeps the files that `python -m lockstep.worker.telemetry.probe` reads; below the
     directory for temporary files, which is right for one worker per container. Of several on one machine
     each needs its own, or one could not tell which of them is dead."""
     metrics_address: str = "127.0.0.1"

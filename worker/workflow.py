@@ -12,7 +12,7 @@ from celery import Celery
 from kombu import Producer
 from kombu.exceptions import BatchPublishError, LimitExceeded, OperationalError  # type: ignore[attr-defined]
 
-from worker.celery import (
+from lockstep.worker.celery import (
     CONCLUDE,
     CREATE_GROUP,
     DELETE_GROUP,
@@ -24,7 +24,7 @@ from worker.celery import (
     Lockstep,
     headers_for,
 )
-from worker.operation.model import Action, GroupId, HostName, OperationId
+from lockstep.worker.operation.model import Action, GroupId, HostName, OperationId
 
 FORWARD = {Action.CREATE: CREATE_GROUP, Action.DELETE: DELETE_GROUP}
 BACKWARD = {Action.CREATE: ROLLBACK_CREATE, Action.DELETE: ROLLBACK_DELETE}

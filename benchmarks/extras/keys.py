@@ -7,7 +7,7 @@ from typing import cast
 import redis
 
 from benchmarks.figures import Kept
-from worker.settings import Settings
+from lockstep.worker.settings import Settings
 
 PREFIX = str(Settings.model_fields["key_prefix"].default)
 

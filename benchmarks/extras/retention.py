@@ -8,7 +8,7 @@ from benchmarks.bench import Bench
 from benchmarks.extras.keys import kept
 from benchmarks.samples import Case
 from benchmarks.targets import AFTER_RETENTION
-from producer.stack import StackError
+from lockstep.producer.stack import StackError
 
 SMALL, LARGE = 5, 1000
 JOBS, CLIENTS = 50, 8

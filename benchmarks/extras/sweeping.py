@@ -9,11 +9,11 @@ from typing import cast
 from benchmarks.addresses import inventory
 from benchmarks.bench import Bench
 from benchmarks.server import CaseRedis, Durability
-from producer import Settings, load_inventory, load_settings
-from worker.celery import SWEEP, make_app
-from worker.operation.model import Action, GroupId, OperationId
-from worker.store.base import Accepted, Request
-from worker.store.connection import connect
+from lockstep import Settings, load_inventory, load_settings
+from lockstep.worker.celery import SWEEP, make_app
+from lockstep.worker.operation.model import Action, GroupId, OperationId
+from lockstep.worker.store.base import Accepted, Request
+from lockstep.worker.store.connection import connect
 
 OPERATIONS = 10_000
 HOSTS = 5

@@ -8,10 +8,10 @@ from dataclasses import replace
 from benchmarks.addresses import name_of
 from benchmarks.peers.peer import INVENTORY, PATIENCE, REDIS_URL, Peer, Place
 from benchmarks.server import Durability
-from producer import ClusterClient, Operation, load_settings
-from producer.stack import Child, Role
-from producer.stack.roles import beat, worker
-from producer.stack.stack import Where
+from lockstep import ClusterClient, Operation, load_settings
+from lockstep.producer.stack import Child, Role
+from lockstep.producer.stack.roles import beat, worker
+from lockstep.producer.stack.stack import Where
 
 
 def workers(place: Place) -> tuple[Child, ...]:

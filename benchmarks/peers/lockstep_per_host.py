@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from benchmarks.peers.lockstep import open_producer, variant
 from benchmarks.server import Durability
-from worker.settings import Settings
+from lockstep.worker.settings import Settings
 
 __all__ = ["PEER", "open_producer"]
 

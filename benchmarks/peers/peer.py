@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from benchmarks.server import Durability
-from producer.stack import Child, Guard
+from lockstep.producer.stack import Child, Guard
 
 REDIS_URL = "BENCH_REDIS_URL"
 HTTP = "BENCH_HTTP"

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from producer.cli.app import main
+from lockstep.producer.cli.app import main
 
 __all__ = ["main"]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import click
 
-from producer.cli.documents import read_document
-from producer.cli.exits import Exit
-from producer.cli.options import as_option, debug_option, json_option, pass_session
-from producer.cli.output import answer, answer_json
-from producer.cli.session import Session
-from producer.wording import named
+from lockstep.producer.cli.documents import read_document
+from lockstep.producer.cli.exits import Exit
+from lockstep.producer.cli.options import as_option, debug_option, json_option, pass_session
+from lockstep.producer.cli.output import answer, answer_json
+from lockstep.producer.cli.session import Session
+from lockstep.producer.wording import named
 
 EXAMPLES = """\b
 Examples:

@@ -7,25 +7,25 @@ from collections.abc import Sequence
 
 import click
 
-from producer.cli.abandon import abandon
-from producer.cli.apply import apply
-from producer.cli.change import cancel, create, delete
-from producer.cli.completion import completion
-from producer.cli.doctor import doctor
-from producer.cli.drift import drift, repair, sync
-from producer.cli.exits import Exit, exit_of
-from producer.cli.families import Families
-from producer.cli.hosts import hosts, pause, resume
-from producer.cli.look import exists, list_, status
-from producer.cli.options import debug_option
-from producer.cli.output import note
-from producer.cli.past import history, report, show
-from producer.cli.plan import plan
-from producer.cli.probe import probe
-from producer.cli.session import Session
-from producer.cli.watch import watch
-from producer.process import Stopped, interruptible, outlets
-from worker.operation.errors import LockstepError
+from lockstep.producer.cli.abandon import abandon
+from lockstep.producer.cli.apply import apply
+from lockstep.producer.cli.change import cancel, create, delete
+from lockstep.producer.cli.completion import completion
+from lockstep.producer.cli.doctor import doctor
+from lockstep.producer.cli.drift import drift, repair, sync
+from lockstep.producer.cli.exits import Exit, exit_of
+from lockstep.producer.cli.families import Families
+from lockstep.producer.cli.hosts import hosts, pause, resume
+from lockstep.producer.cli.look import exists, list_, status
+from lockstep.producer.cli.options import debug_option
+from lockstep.producer.cli.output import note
+from lockstep.producer.cli.past import history, report, show
+from lockstep.producer.cli.plan import plan
+from lockstep.producer.cli.probe import probe
+from lockstep.producer.cli.session import Session
+from lockstep.producer.cli.watch import watch
+from lockstep.producer.process import Stopped, interruptible, outlets
+from lockstep.worker.operation.errors import LockstepError
 
 EPILOG = """\b
 Examples:

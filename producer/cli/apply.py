@@ -11,25 +11,25 @@ from typing import IO, TYPE_CHECKING
 
 import click
 
-from producer.cli.exits import Exit
-from producer.cli.options import (
+from lockstep.producer.cli.exits import Exit
+from lockstep.producer.cli.options import (
     Selection,
     as_option,
     debug_option,
     pass_session,
     selection_options,
 )
-from producer.cli.output import answer, note, printable
-from producer.cli.session import Session
-from producer.naming import new_id
-from producer.wording import counted
-from worker.operation.errors import InvalidInput
-from worker.operation.states import State
+from lockstep.producer.cli.output import answer, note, printable
+from lockstep.producer.cli.session import Session
+from lockstep.producer.naming import new_id
+from lockstep.producer.wording import counted
+from lockstep.worker.operation.errors import InvalidInput
+from lockstep.worker.operation.states import State
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from producer.many import Came
+    from lockstep.producer.many import Came
 
 EXAMPLES = """\b
 Examples:
@@ -62,8 +62,8 @@ def apply(
     as_json: bool,
 ) -> Exit:
     """Create, or delete, every group of FILE, each on all hosts or none."""
-    from producer.many import apply as run_all
-    from producer.many import parse_run, parse_wishes
+    from lockstep.producer.many import apply as run_all
+    from lockstep.producer.many import parse_run, parse_wishes
 
     try:
         wishes = parse_wishes(file.read())

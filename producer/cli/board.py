@@ -6,13 +6,13 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from producer.cli.documents import full_document, operation_document
-from producer.cli.output import COLOURS, printable
-from producer.cli.progress import SILENT, describe
-from producer.cli.rows import LIST_HEADER, NOTHING, list_row
-from worker.operation.model import AttemptState, Millis, Operation, Step
-from worker.operation.moment import local
-from worker.operation.story import story
+from lockstep.producer.cli.documents import full_document, operation_document
+from lockstep.producer.cli.output import COLOURS, printable
+from lockstep.producer.cli.progress import SILENT, describe
+from lockstep.producer.cli.rows import LIST_HEADER, NOTHING, list_row
+from lockstep.worker.operation.model import AttemptState, Millis, Operation, Step
+from lockstep.worker.operation.moment import local
+from lockstep.worker.operation.story import story
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

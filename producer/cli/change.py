@@ -6,20 +6,27 @@ from typing import TYPE_CHECKING
 
 import click
 
-from producer.cli.documents import read_document
-from producer.cli.exits import OF_STATE, Exit
-from producer.cli.options import Wanted, as_option, debug_option, json_option, pass_session, wait_options
-from producer.cli.output import answer, answer_json, note, printable
-from producer.cli.progress import showing
-from producer.cli.sentences import sentence
-from producer.cli.session import Session
-from producer.naming import parse_timeout
-from worker.operation.errors import RecordGone, WaitTimeout
-from worker.operation.model import Action
+from lockstep.producer.cli.documents import read_document
+from lockstep.producer.cli.exits import OF_STATE, Exit
+from lockstep.producer.cli.options import (
+    Wanted,
+    as_option,
+    debug_option,
+    json_option,
+    pass_session,
+    wait_options,
+)
+from lockstep.producer.cli.output import answer, answer_json, note, printable
+from lockstep.producer.cli.progress import showing
+from lockstep.producer.cli.sentences import sentence
+from lockstep.producer.cli.session import Session
+from lockstep.producer.naming import parse_timeout
+from lockstep.worker.operation.errors import RecordGone, WaitTimeout
+from lockstep.worker.operation.model import Action
 
 if TYPE_CHECKING:
-    from producer.handle import Operation
-    from producer.results import Result
+    from lockstep.producer.handle import Operation
+    from lockstep.producer.results import Result
 
 CREATE_EXAMPLES = """\b
 Examples:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import click
 from click.shell_completion import get_completion_class
 
-from producer.cli.exits import Exit
-from producer.cli.options import debug_option, json_option
-from producer.cli.output import answer, answer_json
+from lockstep.producer.cli.exits import Exit
+from lockstep.producer.cli.options import debug_option, json_option
+from lockstep.producer.cli.output import answer, answer_json
 
 SHELLS = ("bash", "zsh", "fish")
 VARIABLE = "_LOCKSTEP_COMPLETE"

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from producer.cli.exits import Exit
-from producer.cli.findings import documents, is_well, tell
-from producer.cli.options import debug_option, json_option, pass_session
-from producer.cli.output import answer_json
-from producer.cli.session import Session
-from worker.operation.errors import InvalidInput
+from lockstep.producer.cli.exits import Exit
+from lockstep.producer.cli.findings import documents, is_well, tell
+from lockstep.producer.cli.options import debug_option, json_option, pass_session
+from lockstep.producer.cli.output import answer_json
+from lockstep.producer.cli.session import Session
+from lockstep.worker.operation.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from producer.findings import Finding
+    from lockstep.producer.findings import Finding
 
 WIDTH = 18
 EXAMPLES = """\b
@@ -44,7 +44,7 @@ def doctor(session: Session, as_json: bool) -> Exit:
 
 def _findings(session: Session) -> Iterator[Finding]:
     """Yield what is found; settings that cannot be used are a finding too, and the only one."""
-    from producer.doctor import on_bad_settings
+    from lockstep.producer.doctor import on_bad_settings
 
     try:
         client = session.client()

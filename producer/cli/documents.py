@@ -6,15 +6,15 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from producer.results import HostResult, host_result
-from producer.timeline import Event
-from worker.operation.errors import RecordGone, StoreUnavailable
-from worker.operation.model import Millis, Operation, Step
-from worker.operation.states import State
+from lockstep.producer.results import HostResult, host_result
+from lockstep.producer.timeline import Event
+from lockstep.worker.operation.errors import RecordGone, StoreUnavailable
+from lockstep.worker.operation.model import Millis, Operation, Step
+from lockstep.worker.operation.states import State
 
 if TYPE_CHECKING:
-    from producer.handle import Operation as Handle
-    from worker.store.clocks import Held
+    from lockstep.producer.handle import Operation as Handle
+    from lockstep.worker.store.clocks import Held
 
 
 def operation_document(operation: Operation) -> dict[str, object]:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from producer.cli.change import change
-from producer.cli.exits import OF_STATE, Exit
-from producer.cli.options import (
+from lockstep.producer.cli.change import change
+from lockstep.producer.cli.exits import OF_STATE, Exit
+from lockstep.producer.cli.options import (
     Selection,
     Wanted,
     as_option,
@@ -19,18 +19,18 @@ from producer.cli.options import (
     pass_session,
     selection_options,
 )
-from producer.cli.output import answer, answer_json, answer_table, note, printable
-from producer.cli.sentences import sentence
-from producer.cli.session import Session
-from producer.wording import counted, named
-from worker.operation.errors import InvalidInput
-from worker.operation.model import Action, Presence
-from worker.operation.states import State
+from lockstep.producer.cli.output import answer, answer_json, answer_table, note, printable
+from lockstep.producer.cli.sentences import sentence
+from lockstep.producer.cli.session import Session
+from lockstep.producer.wording import counted, named
+from lockstep.worker.operation.errors import InvalidInput
+from lockstep.worker.operation.model import Action, Presence
+from lockstep.worker.operation.states import State
 
 if TYPE_CHECKING:
-    from producer.client import ClusterClient
-    from producer.drifting import Due, Looked
-    from worker.operation.drift import Drift
+    from lockstep.producer.client import ClusterClient
+    from lockstep.producer.drifting import Due, Looked
+    from lockstep.worker.operation.drift import Drift
 
 DRIFT_EXAMPLES = """\b
 Examples:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-from producer.errors import AbandonRefused, NotReady
-from producer.process import UNWRITTEN
-from worker.operation.errors import (
+from lockstep.producer.errors import AbandonRefused, NotReady
+from lockstep.producer.process import UNWRITTEN
+from lockstep.worker.operation.errors import (
     CancelRefused,
     GroupBusy,
     HostPaused,
@@ -19,7 +19,7 @@ from worker.operation.errors import (
     UnknownFormat,
     WaitTimeout,
 )
-from worker.operation.states import State
+from lockstep.worker.operation.states import State
 
 
 class Exit(IntEnum):

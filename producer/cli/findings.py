@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from producer.cli.output import answer, paint, printable
+from lockstep.producer.cli.output import answer, paint, printable
 
 if TYPE_CHECKING:
-    from producer.findings import Finding
+    from lockstep.producer.findings import Finding
 
 LEVEL_WIDTH = 8
 

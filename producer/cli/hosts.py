@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from producer.cli.documents import moment
-from producer.cli.exits import Exit
-from producer.cli.options import (
+from lockstep.producer.cli.documents import moment
+from lockstep.producer.cli.exits import Exit
+from lockstep.producer.cli.options import (
     Selection,
     as_option,
     debug_option,
@@ -16,16 +16,16 @@ from producer.cli.options import (
     pass_session,
     selection_options,
 )
-from producer.cli.output import answer, answer_json, answer_table, printable
-from producer.cli.session import Session
-from producer.wording import counted
-from worker.operation.moment import local
+from lockstep.producer.cli.output import answer, answer_json, answer_table, printable
+from lockstep.producer.cli.session import Session
+from lockstep.producer.wording import counted
+from lockstep.worker.operation.moment import local
 
 if TYPE_CHECKING:
-    from producer.hosts import HostStanding
-    from worker.operation.drift import Drift
-    from worker.operation.pause import Pause
-    from worker.operation.spell import Spell
+    from lockstep.producer.hosts import HostStanding
+    from lockstep.worker.operation.drift import Drift
+    from lockstep.worker.operation.pause import Pause
+    from lockstep.worker.operation.spell import Spell
 
 HEADER = ("HOST", "ANSWERS", "LABELS", "DRIFT", "NOTE")
 NOTHING = "-"

@@ -6,14 +6,14 @@ from dataclasses import asdict
 
 import click
 
-from producer.cli.documents import full_document, operation_document
-from producer.cli.exits import Exit
-from producer.cli.options import debug_option, json_option, pass_session
-from producer.cli.output import answer, answer_json, answer_table, note, paint, printable
-from producer.cli.rows import HOST_HEADER, LIST_HEADER, facts_of, host_row, list_row
-from producer.cli.session import Session
-from producer.results import host_result
-from worker.operation.errors import HostUnavailable
+from lockstep.producer.cli.documents import full_document, operation_document
+from lockstep.producer.cli.exits import Exit
+from lockstep.producer.cli.options import debug_option, json_option, pass_session
+from lockstep.producer.cli.output import answer, answer_json, answer_table, note, paint, printable
+from lockstep.producer.cli.rows import HOST_HEADER, LIST_HEADER, facts_of, host_row, list_row
+from lockstep.producer.cli.session import Session
+from lockstep.producer.results import host_result
+from lockstep.worker.operation.errors import HostUnavailable
 
 STATUS_EXAMPLES = """\b
 Examples:

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 import click
 
-from producer.cli.exits import Exit
-from producer.cli.session import Session
-from worker.operation.errors import InvalidInput
+from lockstep.producer.cli.exits import Exit
+from lockstep.producer.cli.session import Session
+from lockstep.worker.operation.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from producer.client import ClusterClient
+    from lockstep.producer.client import ClusterClient
 
 P = ParamSpec("P")
 R = TypeVar("R")

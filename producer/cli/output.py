@@ -12,7 +12,7 @@ from typing import IO
 
 import click
 
-from worker.secrets import mask
+from lockstep.worker.secrets import mask
 
 COLOURS = {
     "committed": "green",

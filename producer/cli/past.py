@@ -8,11 +8,16 @@ from pathlib import Path
 
 import click
 
-from producer.cli.documents import event_document, full_document, inventory_document, operation_document
-from producer.cli.exits import Exit
-from producer.cli.options import debug_option, json_option, pass_session
-from producer.cli.output import answer, answer_json, answer_table, paint, printable
-from producer.cli.rows import (
+from lockstep.producer.cli.documents import (
+    event_document,
+    full_document,
+    inventory_document,
+    operation_document,
+)
+from lockstep.producer.cli.exits import Exit
+from lockstep.producer.cli.options import debug_option, json_option, pass_session
+from lockstep.producer.cli.output import answer, answer_json, answer_table, paint, printable
+from lockstep.producer.cli.rows import (
     HOST_HEADER,
     LIST_HEADER,
     TIMELINE_HEADER,
@@ -21,14 +26,14 @@ from producer.cli.rows import (
     host_row,
     list_row,
 )
-from producer.cli.session import Session
-from producer.moments import parse_moment
-from producer.results import host_result
-from producer.timeline import timeline
-from worker.operation.errors import InvalidInput
-from worker.operation.model import Action
-from worker.operation.names import show as quoted
-from worker.operation.states import State
+from lockstep.producer.cli.session import Session
+from lockstep.producer.moments import parse_moment
+from lockstep.producer.results import host_result
+from lockstep.producer.timeline import timeline
+from lockstep.worker.operation.errors import InvalidInput
+from lockstep.worker.operation.model import Action
+from lockstep.worker.operation.names import show as quoted
+from lockstep.worker.operation.states import State
 
 SHOW_EXAMPLES = """\b
 Examples:
@@ -68,7 +73,7 @@ def show(session: Session, operation_id: str, as_json: bool) -> Exit:
     answer("")
     answer_table(TIMELINE_HEADER, (event_row(operation, each) for each in events))
     if held:
-        from producer.doctor import inventories
+        from lockstep.producer.doctor import inventories
 
         answer("")
         answer(f"inventories  {printable(inventories(here, held, session.client().now()))}")
@@ -134,7 +139,7 @@ def history(
 @pass_session
 def report(session: Session, operation_id: str, file: str, as_json: bool) -> Exit:
     """Write OPERATION with its timeline as one HTML page that needs nothing else."""
-    from producer.cli.report import page
+    from lockstep.producer.cli.report import page
 
     handle = session.client().find(operation_id)
     text = page(handle.status(), handle.steps(), session.client().now())

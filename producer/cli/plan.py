@@ -7,15 +7,21 @@ from typing import TYPE_CHECKING
 
 import click
 
-from producer.cli.exits import Exit
-from producer.cli.options import Selection, debug_option, json_option, pass_session, selection_options
-from producer.cli.output import answer, answer_json, answer_table, printable
-from producer.cli.session import Session
-from producer.wording import counted, named
-from worker.operation.model import Action
+from lockstep.producer.cli.exits import Exit
+from lockstep.producer.cli.options import (
+    Selection,
+    debug_option,
+    json_option,
+    pass_session,
+    selection_options,
+)
+from lockstep.producer.cli.output import answer, answer_json, answer_table, printable
+from lockstep.producer.cli.session import Session
+from lockstep.producer.wording import counted, named
+from lockstep.worker.operation.model import Action
 
 if TYPE_CHECKING:
-    from producer.planning import HostPlan, Plan
+    from lockstep.producer.planning import HostPlan, Plan
 
 HEADER = ("HOST", "HOLDS NOW", "CALL", "NOTE")
 NOTHING = "-"

@@ -6,13 +6,13 @@ from contextlib import closing
 
 import click
 
-from producer.cli.exits import Exit
-from producer.cli.findings import documents, is_well, tell
-from producer.cli.options import debug_option, json_option, pass_session
-from producer.cli.output import answer_json, note
-from producer.cli.session import Session
-from producer.naming import parse_watch
-from producer.wording import named
+from lockstep.producer.cli.exits import Exit
+from lockstep.producer.cli.findings import documents, is_well, tell
+from lockstep.producer.cli.options import debug_option, json_option, pass_session
+from lockstep.producer.cli.output import answer_json, note
+from lockstep.producer.cli.session import Session
+from lockstep.producer.naming import parse_watch
+from lockstep.producer.wording import named
 
 WIDTH = 26
 EXAMPLES = """\b
@@ -40,7 +40,7 @@ Exit codes: 0 all is well, 1 there are warnings or failures, 4 the host gave no 
 @pass_session
 def probe(session: Session, host: str, watch: float, as_json: bool) -> Exit:
     """See whether HOST keeps the API contract, and which settle_seconds it needs."""
-    from producer.probing import Probe
+    from lockstep.producer.probing import Probe
 
     seconds = parse_watch(watch)
     client = session.client()

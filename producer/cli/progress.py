@@ -8,9 +8,9 @@ from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol
 
-from producer.cli.output import note, printable
-from worker.operation.model import Operation
-from worker.operation.states import State
+from lockstep.producer.cli.output import note, printable
+from lockstep.worker.operation.model import Operation
+from lockstep.worker.operation.states import State
 
 if TYPE_CHECKING:
     from rich.status import Status

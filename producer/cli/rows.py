@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from producer.results import HostResult
-from producer.timeline import Event
-from producer.wording import seconds
-from worker.operation.model import Millis, Operation
-from worker.operation.moment import age, local
+from lockstep.producer.results import HostResult
+from lockstep.producer.timeline import Event
+from lockstep.producer.wording import seconds
+from lockstep.worker.operation.model import Millis, Operation
+from lockstep.worker.operation.moment import age, local
 
 NOTHING = "-"
 DAY = 86_400_000

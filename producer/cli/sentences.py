@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from producer.results import Result
-from producer.wording import counted, named
-from worker.operation.model import Action, Outcome, Undo
-from worker.operation.states import State
+from lockstep.producer.results import Result
+from lockstep.producer.wording import counted, named
+from lockstep.worker.operation.model import Action, Outcome, Undo
+from lockstep.worker.operation.states import State
 
 DONE = {Action.CREATE: "created", Action.DELETE: "deleted"}
 SO_BEFORE = {Action.CREATE: "there before", Action.DELETE: "gone before"}

@@ -6,10 +6,10 @@ import logging
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from producer.cli.output import note
+from lockstep.producer.cli.output import note
 
 if TYPE_CHECKING:
-    from producer.client import ClusterClient
+    from lockstep.producer.client import ClusterClient
 
 
 class Session:
@@ -33,7 +33,7 @@ class Session:
     def client(self, created_by: str | None = None) -> ClusterClient:
         """Return the client of the settings in the environment. Raises InvalidInput."""
         if self._client is None:
-            from producer.client import ClusterClient
+            from lockstep.producer.client import ClusterClient
 
             _tell_what_the_client_logs()
             self._client = ClusterClient(created_by=created_by)
@@ -48,7 +48,7 @@ class _Notes(logging.Handler):
 def _tell_what_the_client_logs() -> None:
     """Show on stderr that a group is busy, or that the sweep has to send the tasks; nothing of libraries."""
     logging.getLogger().addHandler(logging.NullHandler())
-    logger = logging.getLogger("producer.client")
+    logger = logging.getLogger("lockstep.producer.client")
     if not any(isinstance(handler, _Notes) for handler in logger.handlers):
         logger.addHandler(_Notes())
         logger.setLevel(logging.INFO)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from producer.cli.board import (
+from lockstep.producer.cli.board import (
     Changes,
     host_json,
     host_lines,
@@ -19,18 +19,18 @@ from producer.cli.board import (
     operation_lines,
     operations_table,
 )
-from producer.cli.exits import Exit
-from producer.cli.options import debug_option, pass_session
-from producer.cli.output import answer, printable, reader_gone
-from producer.cli.session import Session
-from producer.process import Stopped
-from worker.operation.errors import StoreUnavailable
-from worker.operation.model import Operation
+from lockstep.producer.cli.exits import Exit
+from lockstep.producer.cli.options import debug_option, pass_session
+from lockstep.producer.cli.output import answer, printable, reader_gone
+from lockstep.producer.cli.session import Session
+from lockstep.producer.process import Stopped
+from lockstep.worker.operation.errors import StoreUnavailable
+from lockstep.worker.operation.model import Operation
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from producer.client import ClusterClient
+    from lockstep.producer.client import ClusterClient
 
 EVERY = 1.0
 """Seconds between readings of all operations."""

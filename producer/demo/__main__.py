@@ -1,4 +1,4 @@
-"""`python -m producer.demo`."""
+"""`python -m lockstep.producer.demo`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sys
 def main() -> int:
     """Import and run the command; Ctrl-C before it has begun ends it without a word."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    from producer.demo.play import main as begin
+    from lockstep.producer.demo.play import main as begin
 
     return begin()
 

@@ -9,12 +9,12 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
-from producer.client import ClusterClient
-from producer.demo.nodes import Body, Nodes
-from producer.demo.screen import INDENT, Progress
-from producer.handle import Operation
-from worker.operation.errors import WaitTimeout
-from worker.operation.states import State
+from lockstep.producer.client import ClusterClient
+from lockstep.producer.demo.nodes import Body, Nodes
+from lockstep.producer.demo.screen import INDENT, Progress
+from lockstep.producer.handle import Operation
+from lockstep.worker.operation.errors import WaitTimeout
+from lockstep.worker.operation.states import State
 
 SEED = 5481
 """Of the faults: the n-th call of a node has the same fate in every run. Here six writes fail, three of them

@@ -9,14 +9,14 @@ import requests
 from rich.console import Console
 from rich.markup import escape
 
-from producer.client import ClusterClient
-from producer.demo.acts import SEED, Demo
-from producer.demo.nodes import Nodes
-from producer.plain import console
-from producer.process import UNWRITTEN, Stopped, outlets, stoppable
-from producer.stack import Stack, StackError
-from worker.operation.errors import LockstepError
-from worker.settings import PREFIX, load_settings
+from lockstep.producer.client import ClusterClient
+from lockstep.producer.demo.acts import SEED, Demo
+from lockstep.producer.demo.nodes import Nodes
+from lockstep.producer.plain import console
+from lockstep.producer.process import UNWRITTEN, Stopped, outlets, stoppable
+from lockstep.producer.stack import Stack, StackError
+from lockstep.worker.operation.errors import LockstepError
+from lockstep.worker.settings import PREFIX, load_settings
 
 SETTINGS = {
     "connect_timeout": "1",

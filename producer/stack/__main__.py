@@ -1,4 +1,4 @@
-"""`python -m producer.stack`: keep a stack running in the foreground, until Ctrl-C."""
+"""`python -m lockstep.producer.stack`: keep a stack running in the foreground, until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sys
 def main() -> int:
     """Import and run the command; Ctrl-C before it has begun ends it without a word."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    from producer.stack.command import main as begin
+    from lockstep.producer.stack.command import main as begin
 
     return begin()
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from producer.stack.guard import Guard
+from lockstep.producer.stack.guard import Guard
 
 START_TIMEOUT = 30.0
 """Seconds for a child to be ready; it takes two at most, but a busy machine takes its time."""

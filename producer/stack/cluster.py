@@ -7,8 +7,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from producer.stack.child import Child, free_port
-from producer.stack.guard import Guard
+from lockstep.producer.stack.child import Child, free_port
+from lockstep.producer.stack.guard import Guard
 
 
 class MockCluster(Child):
@@ -48,4 +48,4 @@ class MockCluster(Child):
     def _arguments(self, ports: Sequence[int]) -> list[str]:
         *nodes, admin = map(str, ports)
         addresses = ["--ports", ",".join(nodes), "--admin-port", admin]
-        return [sys.executable, "-m", "mock_api", *addresses, "--seed", str(self._seed)]
+        return [sys.executable, "-m", "lockstep.mock_api", *addresses, "--seed", str(self._seed)]

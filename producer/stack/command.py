@@ -15,16 +15,16 @@ from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
 
-from producer.plain import console
-from producer.process import Stopped, outlets, stoppable
-from producer.stack.child import StackError
-from producer.stack.publish import AlreadyRunning
-from producer.stack.redis_server import check_redis
-from producer.stack.roles import FLOWER_PORT
-from producer.stack.stack import PREFIX, Stack
-from worker.address import read_address
-from worker.operation.errors import InvalidInput
-from worker.settings import load_settings
+from lockstep.producer.plain import console
+from lockstep.producer.process import Stopped, outlets, stoppable
+from lockstep.producer.stack.child import StackError
+from lockstep.producer.stack.publish import AlreadyRunning
+from lockstep.producer.stack.redis_server import check_redis
+from lockstep.producer.stack.roles import FLOWER_PORT
+from lockstep.producer.stack.stack import PREFIX, Stack
+from lockstep.worker.address import read_address
+from lockstep.worker.operation.errors import InvalidInput
+from lockstep.worker.settings import load_settings
 
 FIRST_PORT = 5001
 MOST_NODES = 200
@@ -125,7 +125,7 @@ def show(stack: Stack, ignored: Sequence[str]) -> None:
 
 def parser() -> argparse.ArgumentParser:
     """Describe the command line."""
-    made = argparse.ArgumentParser(prog="python -m producer.stack", description=Stack.__doc__)
+    made = argparse.ArgumentParser(prog="python -m lockstep.producer.stack", description=Stack.__doc__)
     made.description = "Run Redis, a mock cluster, two workers, beat and Flower here, until Ctrl-C."
     made.add_argument(
         "--redis",

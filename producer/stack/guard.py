@@ -48,7 +48,7 @@ class Guard:
             bufsize=0,
         )
         self._numbers = itertools.count()
-        from worker.forks import renew_in_children
+        from lockstep.worker.forks import renew_in_children
 
         renew_in_children(self)
 

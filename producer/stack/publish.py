@@ -10,8 +10,8 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
-from producer.discovery import Discovered, discover, discovery_file
-from producer.stack.child import StackError
+from lockstep.producer.discovery import Discovered, discover, discovery_file
+from lockstep.producer.stack.child import StackError
 
 PATIENCE = 0.5
 """Seconds to try for the lock: somebody who looks whether a stack runs holds it for a moment."""

@@ -11,8 +11,8 @@ import socket
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from producer.stack.child import LOOPBACK, START_TIMEOUT, Child, StackError, free_port
-from producer.stack.guard import Guard
+from lockstep.producer.stack.child import LOOPBACK, START_TIMEOUT, Child, StackError, free_port
+from lockstep.producer.stack.guard import Guard
 
 TRIES = 3
 """How many free ports are tried: between choosing one and listening on it, somebody else may take it."""
@@ -127,10 +127,10 @@ def packaged_server() -> Path | None:
 
 def check_redis(url: str) -> None:
     """Reach a Redis that is not ours, as workers will. Raises StackError, which shows no password."""
-    from worker.operation.errors import StoreFull, StoreUnavailable
-    from worker.settings import load_settings
-    from worker.store.causes import store_errors
-    from worker.store.connection import client
+    from lockstep.worker.operation.errors import StoreFull, StoreUnavailable
+    from lockstep.worker.settings import load_settings
+    from lockstep.worker.store.causes import store_errors
+    from lockstep.worker.store.connection import client
 
     try:
         with client(load_settings(redis_url=url)) as found, store_errors():

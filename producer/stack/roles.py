@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 
-from producer.stack.child import LOOPBACK, Child, accepts, free_port
-from producer.stack.guard import Guard
+from lockstep.producer.stack.child import LOOPBACK, Child, accepts, free_port
+from lockstep.producer.stack.guard import Guard
 
 FLOWER_PORT = 5555
 
@@ -27,7 +27,7 @@ class Role(StrEnum):
 
 
 class CeleryChild(Child):
-    """A `celery -A worker` command; ready once it has written a certain sign."""
+    """A `celery -A lockstep` command; ready once it has written a certain sign."""
 
     def __init__(
         self,
@@ -40,7 +40,7 @@ class CeleryChild(Child):
         env: Mapping[str, str],
     ) -> None:
         """Describe a command. Its output is the cheapest sign: a remote control ping costs 0.6 s of CPU."""
-        command = [sys.executable, "-m", "celery", "-A", "worker", *arguments]
+        command = [sys.executable, "-m", "celery", "-A", "lockstep", *arguments]
         super().__init__(role, command, directory=directory, guard=guard, env=env)
         self._sign = sign
 
@@ -56,7 +56,7 @@ class Flower(Child):
         """Describe it; port 0 is the usual one if that is free."""
         self.port = port or free_port(FLOWER_PORT)
         address = [f"--address={LOOPBACK}", f"--port={self.port}"]
-        command = [sys.executable, "-m", "worker.telemetry.flower", *address]
+        command = [sys.executable, "-m", "lockstep.worker.telemetry.flower", *address]
         super().__init__(Role.FLOWER, command, directory=directory, guard=guard, env=env)
 
     @property

@@ -12,15 +12,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, TypedDict, TypeVar
 
-from producer.discovery import Discovered
-from producer.stack.child import POLL, START_TIMEOUT, Child, StackError
-from producer.stack.cluster import MockCluster
-from producer.stack.guard import Guard
-from producer.stack.publish import Publication
-from producer.stack.redis_server import RedisServer
-from producer.stack.roles import Flower, Role, beat, worker
-from producer.stack.supervisor import Supervisor
-from worker.forks import renew_in_children
+from lockstep.producer.discovery import Discovered
+from lockstep.producer.stack.child import POLL, START_TIMEOUT, Child, StackError
+from lockstep.producer.stack.cluster import MockCluster
+from lockstep.producer.stack.guard import Guard
+from lockstep.producer.stack.publish import Publication
+from lockstep.producer.stack.redis_server import RedisServer
+from lockstep.producer.stack.roles import Flower, Role, beat, worker
+from lockstep.producer.stack.supervisor import Supervisor
+from lockstep.worker.forks import renew_in_children
 
 PREFIX = "LOCKSTEP_"
 C = TypeVar("C", bound=Child)

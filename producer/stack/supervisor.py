@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from producer.stack.child import Child
+from lockstep.producer.stack.child import Child
 
 LOOK_EVERY = 0.1
 """Seconds between two looks; one look is a system call per child."""

@@ -6,11 +6,11 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from lockstep.worker.operation.model import Decision, HostName, OperationId, Presence
+from lockstep.worker.operation.states import State
+from lockstep.worker.steps.patrol import PATROL
 from tests.chaos.evidence import Ended, Evidence
 from tests.chaos.histories import Effect, Place
-from worker.operation.model import Decision, HostName, OperationId, Presence
-from worker.operation.states import State
-from worker.steps.patrol import PATROL
 
 MILLISECOND = 0.001
 THAW = 10.0

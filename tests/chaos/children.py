@@ -10,9 +10,9 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from mock_api.admin import ClusterAdmin
-from producer.stack.child import LOOPBACK, Child, accepts, free_port
-from producer.stack.guard import Guard
+from lockstep.mock_api.admin import ClusterAdmin
+from lockstep.producer.stack.child import LOOPBACK, Child, accepts, free_port
+from lockstep.producer.stack.guard import Guard
 
 PYTHON = sys.executable
 
@@ -26,7 +26,7 @@ class Node(Child):
         self.admin = ClusterAdmin(f"http://{LOOPBACK}:{self.admin_port}", timeout=30)
         ports = ["--port", str(self.port), "--admin-port", str(self.admin_port), "--seed", str(seed)]
         files = ["--state", str(directory / f"state-{name}.json"), "--history", str(self.history)]
-        command = [PYTHON, "-m", "mock_api", "--node", name, *ports, *files]
+        command = [PYTHON, "-m", "lockstep.mock_api", "--node", name, *ports, *files]
         super().__init__(name, command, directory=directory, guard=guard, env=env)
 
     @property
@@ -66,7 +66,7 @@ class Worker(Child):
 
     def __init__(self, name: str, pool: str, directory: Path, guard: Guard, env: Mapping[str, str]) -> None:
         quick = ["--without-gossip", "--without-mingle", "-l", "INFO"]
-        command = [PYTHON, "-m", "celery", "-A", "worker", "worker", "-Q", "operations,rollback"]
+        command = [PYTHON, "-m", "celery", "-A", "lockstep", "worker", "-Q", "operations,rollback"]
         processes = ["-P", "prefork", "-c", "4"] if pool == "prefork" else []
         super().__init__(
             name,
@@ -95,7 +95,7 @@ class Beat(Child):
     """Beat, which sends the sweep."""
 
     def __init__(self, directory: Path, guard: Guard, env: Mapping[str, str]) -> None:
-        command = [PYTHON, "-m", "celery", "-A", "worker", "beat"]
+        command = [PYTHON, "-m", "celery", "-A", "lockstep", "beat"]
         super().__init__("beat", command, directory=directory, guard=guard, env=env)
 
 

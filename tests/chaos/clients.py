@@ -6,12 +6,18 @@ import random
 import threading
 from collections.abc import Callable
 
-from producer.client import ClusterClient
+from lockstep.producer.client import ClusterClient
+from lockstep.worker.operation.errors import (
+    CancelRefused,
+    GroupBusy,
+    StoreUnavailable,
+    UnknownOperation,
+    WaitTimeout,
+)
+from lockstep.worker.operation.model import Action, HostName
+from lockstep.worker.operation.states import State
 from tests.chaos.children import Producers
 from tests.chaos.orders import AFTER_ACCEPT, UNEXPECTED, WHILE_PUBLISHING, Order, Told, draw
-from worker.operation.errors import CancelRefused, GroupBusy, StoreUnavailable, UnknownOperation, WaitTimeout
-from worker.operation.model import Action, HostName
-from worker.operation.states import State
 
 THREADS = 6
 PROCESSES = 2

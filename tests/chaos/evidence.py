@@ -8,12 +8,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from lockstep.worker.operation.model import Attempt, Operation, OperationId, Step
 from tests.chaos.histories import History, Place
 from tests.chaos.journal import Journal
 from tests.chaos.lanes import Event
 from tests.chaos.orders import Told
 from tests.chaos.watcher import Sample
-from worker.operation.model import Attempt, Operation, OperationId, Step
 
 RAISED = re.compile(
     r"Task (lockstep\.\w+\[[^\n\]]*\] raised unexpected: [^\n]{1,80})([\s\S]*?)(?=^\[\d{4}-|\Z)", re.MULTILINE

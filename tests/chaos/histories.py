@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from worker.operation.model import GroupId, HostName, Presence
+from lockstep.worker.operation.model import GroupId, HostName, Presence
 
 Place = tuple[HostName, GroupId]
 WRITES = ("POST", "DELETE")

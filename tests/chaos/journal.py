@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from worker.operation.model import GroupId, OperationId
-from worker.operation.states import State, allowed
+from lockstep.worker.operation.model import GroupId, OperationId
+from lockstep.worker.operation.states import State, allowed
 
 
 @dataclass(slots=True)

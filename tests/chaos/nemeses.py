@@ -8,12 +8,12 @@ import signal
 from collections.abc import Callable
 from contextlib import suppress
 
+from lockstep.worker.workflow import publish_conclude, publish_forward, publish_rollback
 from tests.chaos.children import Node, Worker
 from tests.chaos.orders import Told
 from tests.chaos.rig import Rig
 from tests.chaos.weather import Weather
 from tests.waiting import eventually
-from worker.workflow import publish_conclude, publish_forward, publish_rollback
 
 RECOVERY = 60.0
 """Seconds until a restarted process must be ready; a busy machine takes its time."""

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from worker.operation.model import Action, GroupId, HostName, OperationId
+from lockstep.worker.operation.model import Action, GroupId, HostName, OperationId
 
 GROUPS = tuple(GroupId(f"team-{n:02}") for n in range(1, 21))
 POPULARITY = [rank**-0.7 for rank in range(1, len(GROUPS) + 1)]

@@ -17,13 +17,13 @@ from typing import Any
 
 from celery.signals import before_task_publish
 
-from producer.client import ClusterClient
+from lockstep.producer.client import ClusterClient
+from lockstep.worker import workflow
+from lockstep.worker.operation.errors import LockstepError
+from lockstep.worker.settings import load_settings
+from lockstep.worker.store.base import Accepted, Busy, Request, Stale
+from lockstep.worker.store.redis import RedisStore
 from tests.chaos.orders import AFTER_ACCEPT, UNEXPECTED, WHILE_PUBLISHING
-from worker import workflow
-from worker.operation.errors import LockstepError
-from worker.settings import load_settings
-from worker.store.base import Accepted, Busy, Request, Stale
-from worker.store.redis import RedisStore
 
 
 def die(*_: object, **__: object) -> None:

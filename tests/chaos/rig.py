@@ -9,18 +9,18 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from producer.client import ClusterClient
-from producer.stack.child import Child
-from producer.stack.guard import Guard
-from producer.stack.redis_server import RedisServer
-from producer.stack.supervisor import Supervisor
+from lockstep.producer.client import ClusterClient
+from lockstep.producer.stack.child import Child
+from lockstep.producer.stack.guard import Guard
+from lockstep.producer.stack.redis_server import RedisServer
+from lockstep.producer.stack.supervisor import Supervisor
+from lockstep.worker.celery import Lockstep, make_app
+from lockstep.worker.settings import Settings
+from lockstep.worker.store.connection import connect
+from lockstep.worker.store.redis import RedisStore
 from tests.chaos.children import Beat, Node, Producers, Proxy, Worker
 from tests.chaos.tiers import Plan
 from tests.wrong_clock import WrongClock, library, sweep_up
-from worker.celery import Lockstep, make_app
-from worker.settings import Settings
-from worker.store.connection import connect
-from worker.store.redis import RedisStore
 
 ROOT = Path(__file__).parents[2]
 HOSTS = 5

@@ -10,6 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from lockstep.worker.operation.model import GroupId, HostName, OperationId
+from lockstep.worker.operation.states import State
+from lockstep.worker.store.connection import client
+from lockstep.worker.store.keys import Keys
 from tests.chaos import evidence as kept
 from tests.chaos import histories, journal
 from tests.chaos.checker import Verdict, check
@@ -22,10 +26,6 @@ from tests.chaos.rig import Rig
 from tests.chaos.tiers import MOST_SETTLED, Plan
 from tests.chaos.watcher import Watcher
 from tests.chaos.weather import Weather
-from worker.operation.model import GroupId, HostName, OperationId
-from worker.operation.states import State
-from worker.store.connection import client
-from worker.store.keys import Keys
 
 PLANTED = 0.4
 """The share of groups that each host holds beforehand."""

@@ -4,14 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from tests.chaos.checker import Verdict, check
-from tests.chaos.evidence import Ended, Evidence
-from tests.chaos.histories import Call, Effect, History
-from tests.chaos.journal import Journal
-from tests.chaos.lanes import Event
-from tests.chaos.orders import Told
-from tests.chaos.watcher import Sample
-from worker.operation.model import (
+from lockstep.worker.operation.model import (
     Action,
     Attempt,
     AttemptId,
@@ -25,7 +18,14 @@ from worker.operation.model import (
     Presence,
     Step,
 )
-from worker.operation.states import State
+from lockstep.worker.operation.states import State
+from tests.chaos.checker import Verdict, check
+from tests.chaos.evidence import Ended, Evidence
+from tests.chaos.histories import Call, Effect, History
+from tests.chaos.journal import Journal
+from tests.chaos.lanes import Event
+from tests.chaos.orders import Told
+from tests.chaos.watcher import Sample
 
 GROUP = GroupId("team")
 HOSTS = (HostName("a"), HostName("b"))

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from lockstep.worker.operation.model import Action, Decision, OperationId, Presence
 from tests.chaos import journal
 from tests.chaos.lanes import Event
 from tests.chaos.orders import Order
 from tests.chaos.scene import GROUP, HOSTS, Scene
 from tests.chaos.watcher import Sample
-from worker.operation.model import Action, Decision, OperationId, Presence
 
 A, B = HOSTS
 CREATE, DELETE = Action.CREATE, Action.DELETE

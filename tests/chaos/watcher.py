@@ -6,10 +6,10 @@ import threading
 import time
 from dataclasses import dataclass
 
-from worker.operation.errors import StoreUnavailable
-from worker.operation.model import HostName, OperationId
-from worker.operation.states import State
-from worker.store.redis import RedisStore
+from lockstep.worker.operation.errors import StoreUnavailable
+from lockstep.worker.operation.model import HostName, OperationId
+from lockstep.worker.operation.states import State
+from lockstep.worker.store.redis import RedisStore
 
 EVERY = 0.4
 NEWEST = 30

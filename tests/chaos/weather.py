@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mock_api.admin import Fault, Json
+from lockstep.mock_api.admin import Fault, Json
 from tests.chaos.children import Node
 from tests.chaos.tiers import Times
 

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from mock_api.admin import Json
-from producer.stack.child import LOOPBACK, Child, accepts, free_port
+from lockstep.mock_api.admin import Json
+from lockstep.producer.stack.child import LOOPBACK, Child, accepts, free_port
+from lockstep.worker.operation.model import Action, GroupId, OperationId
+from lockstep.worker.operation.states import State
 from tests.integration.worker.harness import Bench, parts
 from tests.waiting import eventually
 from tests.wrong_clock import WrongClock, library, sweep_up
-from worker.operation.model import Action, GroupId, OperationId
-from worker.operation.states import State
 
 WORKERS = ("operations", "rollback")
 PROCESSES = ("producer", "beat", *WORKERS, "flower")
@@ -56,7 +56,9 @@ class Cluster:
             self._flower_port = free_port()
             where = [f"--address={LOOPBACK}", f"--port={self._flower_port}"]
             env = {**self.clocks[name].env, "FLOWER_UNAUTHENTICATED_API": "true"}
-            self._children[name] = self.bench.child(name, ["-m", "worker.telemetry.flower", *where], env)
+            self._children[name] = self.bench.child(
+                name, ["-m", "lockstep.worker.telemetry.flower", *where], env
+            )
         else:
             self._children[name].stop()
             self._children[name].launch()
@@ -111,7 +113,7 @@ class Cluster:
         if not by_command:
             return self.bench.start(Action.CREATE, group)
         operation = OperationId(f"{group}-id")
-        command = ["-m", "producer", "create", group, "--id", operation]
+        command = ["-m", "lockstep", "create", group, "--id", operation]
         self.bench.child("producer", command, self.clocks["producer"].env)
         return operation
 
@@ -122,7 +124,7 @@ class Cluster:
 
     def doctor(self) -> str:
         """What `lockstep doctor` says on the producer's machine."""
-        child = self.bench.child("doctor", ["-m", "producer", "doctor"], self.clocks["producer"].env)
+        child = self.bench.child("doctor", ["-m", "lockstep", "doctor"], self.clocks["producer"].env)
         eventually(lambda: not child.running, "doctor has looked at everything")
         return child.output()
 

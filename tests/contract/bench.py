@@ -8,14 +8,14 @@ from typing import Any, Protocol, cast
 
 import redis
 
+from lockstep.worker.operation.limits import Limits
+from lockstep.worker.operation.model import GroupId, HostName, Millis, OperationId
+from lockstep.worker.operation.pause import Pause
+from lockstep.worker.steps import PatrolStore
+from lockstep.worker.store.keys import Keys
+from lockstep.worker.store.pauses import Pauses
+from lockstep.worker.store.redis import RedisStore
 from tests.twin import MemoryStore
-from worker.operation.limits import Limits
-from worker.operation.model import GroupId, HostName, Millis, OperationId
-from worker.operation.pause import Pause
-from worker.steps import PatrolStore
-from worker.store.keys import Keys
-from worker.store.pauses import Pauses
-from worker.store.redis import RedisStore
 
 PREFIX = "t:"
 LIMITS = Limits(

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from tests.contract.bench import Bench
-from worker.operation.decision import Tally
-from worker.operation.model import (
+from lockstep.worker.operation.decision import Tally
+from lockstep.worker.operation.model import (
     Action,
     Attempt,
     AttemptId,
@@ -19,8 +18,20 @@ from worker.operation.model import (
     Seen,
     Step,
 )
-from worker.steps import PatrolStore
-from worker.store.base import Accepted, Busy, Miss, Progress, Request, Settled, Stale, Taker, Undoing, Verdict
+from lockstep.worker.steps import PatrolStore
+from lockstep.worker.store.base import (
+    Accepted,
+    Busy,
+    Miss,
+    Progress,
+    Request,
+    Settled,
+    Stale,
+    Taker,
+    Undoing,
+    Verdict,
+)
+from tests.contract.bench import Bench
 
 ABSENT = Seen(Presence.ABSENT)
 PRESENT = Seen(Presence.PRESENT, '{"groupId": "g", "colour": "red"}')

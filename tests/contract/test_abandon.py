@@ -1,9 +1,9 @@
 from __future__ import annotations
 
+from lockstep.worker.operation.model import AttemptState, HostName, OperationId, Undo
+from lockstep.worker.operation.states import State
+from lockstep.worker.store.base import Abandoned, Undoing, Verdict
 from tests.contract.driver import PRESENT, A, B, Driver
-from worker.operation.model import AttemptState, HostName, OperationId, Undo
-from worker.operation.states import State
-from worker.store.base import Abandoned, Undoing, Verdict
 
 WHY = "host is gone for good (ann)"
 

@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import pytest
 
+from lockstep.worker.operation.errors import OperationIdReused, StoreFull
+from lockstep.worker.operation.model import Action, GroupId, HostName, OperationId, Undo
+from lockstep.worker.operation.states import State
+from lockstep.worker.store.base import Accepted, Busy
 from tests.contract.bench import Bench
 from tests.contract.driver import GROUP, A, B, Driver
-from worker.operation.errors import OperationIdReused, StoreFull
-from worker.operation.model import Action, GroupId, HostName, OperationId, Undo
-from worker.operation.states import State
-from worker.store.base import Accepted, Busy
 
 NEW = {"op:one", "op:one:steps", "op:one:todo", "lock:g", "operations", "due"}
 

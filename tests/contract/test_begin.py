@@ -2,9 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.contract.bench import LIMITS, Bench
-from tests.contract.driver import ABSENT, PRESENT, RETRIES, A, B, Driver
-from worker.operation.model import (
+from lockstep.worker.operation.model import (
     Action,
     AttemptId,
     AttemptState,
@@ -15,7 +13,9 @@ from worker.operation.model import (
     Seen,
     Undo,
 )
-from worker.store.base import Forward, Progress, Verdict
+from lockstep.worker.store.base import Forward, Progress, Verdict
+from tests.contract.bench import LIMITS, Bench
+from tests.contract.driver import ABSENT, PRESENT, RETRIES, A, B, Driver
 
 
 def test_begin_opens_an_attempt_before_anything_is_sent(create: Driver) -> None:

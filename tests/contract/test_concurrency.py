@@ -11,11 +11,11 @@ from typing import TypeVar
 
 import pytest
 
+from lockstep.worker.operation.model import Decision, HostName, Outcome
+from lockstep.worker.operation.states import State
+from lockstep.worker.store.base import Accepted, Busy, Cancelled, Forward, Progress, Taker, Verdict
 from tests.contract.bench import RedisBench
 from tests.contract.driver import PRESENT, A, B, Driver
-from worker.operation.model import Decision, HostName, Outcome
-from worker.operation.states import State
-from worker.store.base import Accepted, Busy, Cancelled, Forward, Progress, Taker, Verdict
 
 T = TypeVar("T")
 AT_ONCE = 8

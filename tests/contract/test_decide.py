@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import pytest
 
+from lockstep.worker.operation.model import Decision, OperationId, Outcome, Undo
+from lockstep.worker.operation.states import State
+from lockstep.worker.store.base import Cancelled, Verdict
 from tests.contract.bench import LIMITS
 from tests.contract.driver import PRESENT, A, B, Driver
-from worker.operation.model import Decision, OperationId, Outcome, Undo
-from worker.operation.states import State
-from worker.store.base import Cancelled, Verdict
 
 COMMIT, ROLL_BACK = Decision.COMMIT, Decision.ROLL_BACK
 

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
+from lockstep.worker.operation.model import Action, HostName, OperationId
 from tests.contract.bench import Bench, MemoryBench
 from tests.contract.driver import GROUP, PRESENT, A, B, Driver
-from worker.operation.model import Action, HostName, OperationId
 
 YEARS = 10**12
 ENDED = {"op:one", "op:one:steps", "operations", "ended", "ends:g"}

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import pytest
 
+from lockstep.worker.operation.model import AttemptState, HostName, OperationId, Outcome, Presence, Seen
+from lockstep.worker.store.base import Forward, Progress, Verdict
 from tests.contract.bench import LIMITS
 from tests.contract.driver import ABSENT, PRESENT, A, B, Driver
-from worker.operation.model import AttemptState, HostName, OperationId, Outcome, Presence, Seen
-from worker.store.base import Forward, Progress, Verdict
 
 OUTCOMES = [
     (Verdict.APPLIED, AttemptState.APPLIED, Progress(Forward.DONE, outcome=Outcome.APPLIED)),

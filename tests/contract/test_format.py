@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
+from lockstep.worker.operation.errors import UnknownFormat
+from lockstep.worker.operation.model import Decision, Presence
+from lockstep.worker.store.base import Taker, Verdict
 from tests.contract.driver import A, Driver
-from worker.operation.errors import UnknownFormat
-from worker.operation.model import Decision, Presence
-from worker.store.base import Taker, Verdict
 
 TRANSITIONS: dict[str, Callable[[Driver], object]] = {
     "accept": lambda one: one.accept(),

@@ -9,12 +9,12 @@ from functools import partial
 from threading import Event
 from typing import Any, TypeVar
 
+from lockstep.worker.operation.model import Attempt, Decision, HostName, Millis, Seen, Step
+from lockstep.worker.store.base import Taker, Verdict
+from lockstep.worker.store.gathering import Arguments, Gathering, Kind
+from lockstep.worker.store.redis import RedisStore
 from tests.contract.bench import MemoryBench, RedisBench
 from tests.contract.driver import ABSENT, PRESENT, Driver
-from worker.operation.model import Attempt, Decision, HostName, Millis, Seen, Step
-from worker.store.base import Taker, Verdict
-from worker.store.gathering import Arguments, Gathering, Kind
-from worker.store.redis import RedisStore
 
 T = TypeVar("T")
 HOSTS = tuple(HostName(f"h{n}") for n in range(10))

@@ -9,18 +9,18 @@ from typing import Any
 
 import pytest
 
+from lockstep.worker.clock import SystemClock
+from lockstep.worker.operation.answer import ProbeAnswer, Probed, WriteAnswer, Wrote
+from lockstep.worker.operation.backoff import Backoff
+from lockstep.worker.operation.decision import Move
+from lockstep.worker.operation.model import Action, AttemptId, GroupId, HostName, OperationId, Presence, Seen
+from lockstep.worker.operation.states import State
+from lockstep.worker.steps import Parts, PatrolStore, conclude, forward, resume, rollback, settle
+from lockstep.worker.store.base import Accepted
+from lockstep.worker.store.records import FORMAT
 from tests.contract.bench import LIMITS, PREFIX, RedisBench
 from tests.contract.driver import GROUP, Driver
 from tests.contract.golden import FOLDER, load, opened, read
-from worker.clock import SystemClock
-from worker.operation.answer import ProbeAnswer, Probed, WriteAnswer, Wrote
-from worker.operation.backoff import Backoff
-from worker.operation.decision import Move
-from worker.operation.model import Action, AttemptId, GroupId, HostName, OperationId, Presence, Seen
-from worker.operation.states import State
-from worker.steps import Parts, PatrolStore, conclude, forward, resume, rollback, settle
-from worker.store.base import Accepted
-from worker.store.records import FORMAT
 
 FILES = sorted(FOLDER.glob("format*/*.json"))
 ONE = OperationId("one")

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from lockstep.worker.clock import SystemClock
+from lockstep.worker.operation.answer import ProbeAnswer, Probed, WriteAnswer, Wrote
+from lockstep.worker.operation.backoff import Backoff
+from lockstep.worker.operation.model import Action, AttemptId, Decision, GroupId, HostName, Outcome, Seen
+from lockstep.worker.operation.states import State
+from lockstep.worker.steps import Next, Parts, forward
+from lockstep.worker.store.base import Forward, Progress, Verdict
 from tests.contract.bench import LIMITS, Bench
 from tests.contract.driver import ABSENT, GROUP, PRESENT, A, B, Driver
-from worker.clock import SystemClock
-from worker.operation.answer import ProbeAnswer, Probed, WriteAnswer, Wrote
-from worker.operation.backoff import Backoff
-from worker.operation.model import Action, AttemptId, Decision, GroupId, HostName, Outcome, Seen
-from worker.operation.states import State
-from worker.steps import Next, Parts, forward
-from worker.store.base import Forward, Progress, Verdict
 
 
 class Host:

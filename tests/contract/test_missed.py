@@ -1,8 +1,8 @@
 from __future__ import annotations
 
+from lockstep.worker.operation.model import AttemptId, OperationId, Outcome
+from lockstep.worker.store.base import Forward, Miss, Progress
 from tests.contract.driver import PRESENT, RETRIES, A, B, Driver
-from worker.operation.model import AttemptId, OperationId, Outcome
-from worker.store.base import Forward, Miss, Progress
 
 
 def test_misses_in_a_row_make_a_host_unreachable(create: Driver) -> None:

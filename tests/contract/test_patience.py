@@ -6,16 +6,16 @@ from dataclasses import replace
 
 import pytest
 
+from lockstep.worker.clock import SystemClock
+from lockstep.worker.operation.answer import ProbeAnswer, Probed, WriteAnswer, Wrote
+from lockstep.worker.operation.backoff import Backoff
+from lockstep.worker.operation.model import Action, AttemptId, Decision, GroupId, HostName, Outcome, Seen
+from lockstep.worker.steps import Next, Parts, forward
+from lockstep.worker.steps.forward import NO_TIME
+from lockstep.worker.steps.parts import ELSEWHERE
+from lockstep.worker.store.base import Forward, Miss, Progress, Verdict
 from tests.contract.bench import LIMITS, Bench, MemoryBench
 from tests.contract.driver import ABSENT, GROUP, LONG, A, Driver
-from worker.clock import SystemClock
-from worker.operation.answer import ProbeAnswer, Probed, WriteAnswer, Wrote
-from worker.operation.backoff import Backoff
-from worker.operation.model import Action, AttemptId, Decision, GroupId, HostName, Outcome, Seen
-from worker.steps import Next, Parts, forward
-from worker.steps.forward import NO_TIME
-from worker.steps.parts import ELSEWHERE
-from worker.store.base import Forward, Miss, Progress, Verdict
 
 PATIENCE = LIMITS.host_patience
 MANY = 60

@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import pytest
 
+from lockstep.worker.operation.drift import Drift, End
+from lockstep.worker.operation.model import Action, GroupId, HostName, Millis, OperationId, Presence, Seen
+from lockstep.worker.store.base import Accepted, Taker, Verdict
+from lockstep.worker.store.redis import RedisStore
 from tests.contract.bench import LIMITS, Bench, RedisBench
 from tests.contract.driver import ABSENT, GROUP, PRESENT, A, B, Driver
-from worker.operation.drift import Drift, End
-from worker.operation.model import Action, GroupId, HostName, Millis, OperationId, Presence, Seen
-from worker.store.base import Accepted, Taker, Verdict
-from worker.store.redis import RedisStore
 
 QUIET = LIMITS.send_within + LIMITS.call + 1
 OTHER = GroupId("other")

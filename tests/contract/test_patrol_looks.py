@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from lockstep.worker.clock import SystemClock
+from lockstep.worker.operation.answer import ProbeAnswer, Probed, WriteAnswer
+from lockstep.worker.operation.backoff import Backoff
+from lockstep.worker.operation.model import Action, AttemptId, GroupId, HostName, Presence, Seen
+from lockstep.worker.steps import Beat, Parts, Patrolled, patrol
+from lockstep.worker.tasks.patrol import _told
 from tests.contract.bench import LIMITS, MemoryBench
 from tests.contract.driver import ABSENT, GROUP, LONG, PRESENT, A, B, Driver
-from worker.clock import SystemClock
-from worker.operation.answer import ProbeAnswer, Probed, WriteAnswer
-from worker.operation.backoff import Backoff
-from worker.operation.model import Action, AttemptId, GroupId, HostName, Presence, Seen
-from worker.steps import Beat, Parts, Patrolled, patrol
-from worker.tasks.patrol import _told
 
 BEAT = Beat(every=1, longest=10, watched=LONG, repair=1000, budget=LONG, deadline=LONG)
 

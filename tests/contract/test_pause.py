@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import pytest
 
+from lockstep.worker.clock import SystemClock
+from lockstep.worker.operation.answer import ProbeAnswer, Probed, WriteAnswer
+from lockstep.worker.operation.backoff import Backoff
+from lockstep.worker.operation.errors import HostPaused, OperationIdReused
+from lockstep.worker.operation.model import Action, AttemptId, GroupId, HostName, Presence
+from lockstep.worker.operation.states import State
+from lockstep.worker.steps import Beat, Parts, patrol
+from lockstep.worker.store.base import Accepted, Busy
+from lockstep.worker.store.keys import Keys
+from lockstep.worker.store.pauses import Pauses
 from tests.contract.bench import LIMITS, PREFIX, Bench, MemoryBench, RedisBench
 from tests.contract.driver import ABSENT, GROUP, LONG, A, B, Driver
-from worker.clock import SystemClock
-from worker.operation.answer import ProbeAnswer, Probed, WriteAnswer
-from worker.operation.backoff import Backoff
-from worker.operation.errors import HostPaused, OperationIdReused
-from worker.operation.model import Action, AttemptId, GroupId, HostName, Presence
-from worker.operation.states import State
-from worker.steps import Beat, Parts, patrol
-from worker.store.base import Accepted, Busy
-from worker.store.keys import Keys
-from worker.store.pauses import Pauses
 
 C = HostName("c")
 

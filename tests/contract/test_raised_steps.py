@@ -8,16 +8,16 @@ from typing import Any
 
 import pytest
 
+from lockstep.worker.clock import SystemClock
+from lockstep.worker.operation.answer import ProbeAnswer, Probed, WriteAnswer, Wrote
+from lockstep.worker.operation.backoff import Backoff
+from lockstep.worker.operation.model import Action, AttemptId, Decision, GroupId, HostName, Outcome
+from lockstep.worker.steps import Parts, Result, forward, raised, raised_later, rollback
+from lockstep.worker.tasks import shell
+from lockstep.worker.tasks.runtime import Runtime
+from lockstep.worker.telemetry import metrics
 from tests.contract.bench import LIMITS, MemoryBench
 from tests.contract.driver import ABSENT, GROUP, A, B, Driver
-from worker.clock import SystemClock
-from worker.operation.answer import ProbeAnswer, Probed, WriteAnswer, Wrote
-from worker.operation.backoff import Backoff
-from worker.operation.model import Action, AttemptId, Decision, GroupId, HostName, Outcome
-from worker.steps import Parts, Result, forward, raised, raised_later, rollback
-from worker.tasks import shell
-from worker.tasks.runtime import Runtime
-from worker.telemetry import metrics
 
 SECRET = "canary in the error's text"
 REASON = "the step failed with UnicodeDecodeError: see the worker's log"

@@ -1,11 +1,11 @@
 from __future__ import annotations
 
+from lockstep.worker.operation.decision import Move, next_move
+from lockstep.worker.operation.limits import NAMED_AFTER
+from lockstep.worker.operation.model import AttemptId, Decision, HostName, OperationId, Presence, Seen
+from lockstep.worker.store.base import Order, Verdict
 from tests.contract.bench import Bench
 from tests.contract.driver import ABSENT, LONG, A, B, Driver
-from worker.operation.decision import Move, next_move
-from worker.operation.limits import NAMED_AFTER
-from worker.operation.model import AttemptId, Decision, HostName, OperationId, Presence, Seen
-from worker.store.base import Order, Verdict
 
 
 def test_a_tally_counts_hosts(create: Driver) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from lockstep.worker.store import clocks as module
+from lockstep.worker.store.clocks import Clocks, Held
+from lockstep.worker.store.keys import Keys
 from tests.contract.bench import PREFIX, RedisBench
-from worker.store import clocks as module
-from worker.store.clocks import Clocks, Held
-from worker.store.keys import Keys
 
 
 @pytest.fixture

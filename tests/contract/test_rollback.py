@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import pytest
 
+from lockstep.worker.operation.model import Action, AttemptId, AttemptState, OperationId, Undo
+from lockstep.worker.operation.states import State
+from lockstep.worker.store.base import Undoing, Verdict
 from tests.contract.bench import Bench
 from tests.contract.driver import ABSENT, PRESENT, A, B, Driver
-from worker.operation.model import Action, AttemptId, AttemptState, OperationId, Undo
-from worker.operation.states import State
-from worker.store.base import Undoing, Verdict
 
 
 @pytest.fixture

@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import pytest
 
+from lockstep.worker.operation.model import Action, AttemptState, Millis, OperationId, Undo
+from lockstep.worker.operation.states import State
+from lockstep.worker.store.base import Settled, Verdict
 from tests.contract.bench import LIMITS, Bench, MemoryBench
 from tests.contract.driver import ABSENT, PRESENT, A, B, Driver
-from worker.operation.model import Action, AttemptState, Millis, OperationId, Undo
-from worker.operation.states import State
-from worker.store.base import Settled, Verdict
 
 QUIET = LIMITS.send_within + LIMITS.call
 UNSETTLED = Settled(restored=False, open=0, again_at=None)

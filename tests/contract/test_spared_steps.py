@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from lockstep.worker.clock import SystemClock
+from lockstep.worker.operation.answer import ProbeAnswer, Probed, WriteAnswer, Wrote
+from lockstep.worker.operation.backoff import Backoff
+from lockstep.worker.operation.model import Action, AttemptId, Decision, GroupId, HostName, Outcome
+from lockstep.worker.operation.states import State
+from lockstep.worker.steps import Next, Parts, forward, rollback, settle
 from tests.contract.bench import LIMITS, MemoryBench
 from tests.contract.driver import ABSENT, GROUP, A, Driver
-from worker.clock import SystemClock
-from worker.operation.answer import ProbeAnswer, Probed, WriteAnswer, Wrote
-from worker.operation.backoff import Backoff
-from worker.operation.model import Action, AttemptId, Decision, GroupId, HostName, Outcome
-from worker.operation.states import State
-from worker.steps import Next, Parts, forward, rollback, settle
 
 WHY = "not sent: spared for 23 s: 10 looks in a row failed (answer lost: read time-out)"
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from lockstep.worker.store.keys import Keys
+from lockstep.worker.store.spells import Spells
 from tests.contract.bench import PREFIX, RedisBench
 from tests.contract.driver import A, B
-from worker.store.keys import Keys
-from worker.store.spells import Spells
 
 
 @pytest.fixture

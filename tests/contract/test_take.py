@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import pytest
 
+from lockstep.worker.operation.model import GroupId, HostName, OperationId
+from lockstep.worker.store.base import Taker, Verdict
 from tests.contract.bench import LIMITS, Bench, MemoryBench
 from tests.contract.driver import PRESENT, A, B, Driver
-from worker.operation.model import GroupId, HostName, OperationId
-from worker.store.base import Taker, Verdict
 
 CALLBACK, SWEEP = Taker.CALLBACK, Taker.SWEEP
 C = HostName("c")

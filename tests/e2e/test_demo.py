@@ -32,7 +32,7 @@ ELSEWHERE = {"LOCKSTEP_REDIS_URL": "redis://127.0.0.1:1/0", "LOCKSTEP_HOSTS": "h
 def start(pen: Pen, output: Path) -> subprocess.Popen[bytes]:
     with output.open("wb") as file:
         return subprocess.Popen(
-            [sys.executable, "-m", "producer.demo"],
+            [sys.executable, "-m", "lockstep.producer.demo"],
             cwd=pen.work,
             env=pen.environment({**ELSEWHERE, "COLUMNS": "100"}),
             stdout=file,

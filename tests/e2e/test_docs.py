@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from producer.cli.app import lockstep
-from worker.settings import PREFIX, Settings
+from lockstep.producer.cli.app import lockstep
+from lockstep.worker.settings import PREFIX, Settings
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import requests
 
-from mock_api.admin import ClusterAdmin
+from lockstep.mock_api.admin import ClusterAdmin
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 20.0
@@ -69,8 +69,8 @@ class Running:
 
 
 def launch(*arguments: str, stderr: IO[str] | int | None = None) -> subprocess.Popen[str]:
-    """Start `python -m mock_api` with these arguments."""
-    command = [sys.executable, "-m", "mock_api", *arguments]
+    """Start `python -m lockstep.mock_api` with these arguments."""
+    command = [sys.executable, "-m", "lockstep.mock_api", *arguments]
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=stderr, text=True)
 
 

@@ -15,11 +15,11 @@ from kombu.asynchronous import Hub
 from kombu.transport import redis as kombu_redis
 from kombu.transport.redis import Transport as Stock
 
-from producer.stack.redis_server import RedisServer
+from lockstep.producer.stack.redis_server import RedisServer
+from lockstep.worker.broker.transport import Transport
+from lockstep.worker.celery import make_app
+from lockstep.worker.settings import Settings
 from tests.waiting import eventually
-from worker.broker.transport import Transport
-from worker.celery import make_app
-from worker.settings import Settings
 
 PREFIX = "lockstep:celery:"
 QUEUE = Queue("operations", Exchange("operations"), routing_key="operations")

@@ -13,7 +13,7 @@ import pytest
 import requests
 from playwright.sync_api import Browser
 
-from mock_api.admin import AdminError
+from lockstep.mock_api.admin import AdminError
 from tests.integration.mock_process import PATIENCE, NodeClient, Running, cluster, launch
 from tests.waiting import eventually
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import requests
 
-from mock_api.admin import Entry, Fault
-from mock_api.faults import Kind
+from lockstep.mock_api.admin import Entry, Fault
+from lockstep.mock_api.faults import Kind
 from tests.integration.mock_process import NodeClient, Running, cluster
 from tests.waiting import eventually
 

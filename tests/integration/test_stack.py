@@ -18,17 +18,17 @@ import pytest
 import redis
 import requests
 
-from mock_api.admin import ClusterAdmin
-from producer.client import ClusterClient
-from producer.discovery import FORMAT, Discovered, discover, discovery_file
-from producer.stack import AlreadyRunning, RedisServer, Role, Stack, StackError
-from producer.stack import redis_server as servers
-from producer.stack.publish import Publication
+from lockstep.mock_api.admin import ClusterAdmin
+from lockstep.producer.client import ClusterClient
+from lockstep.producer.discovery import FORMAT, Discovered, discover, discovery_file
+from lockstep.producer.stack import AlreadyRunning, RedisServer, Role, Stack, StackError
+from lockstep.producer.stack import redis_server as servers
+from lockstep.producer.stack.publish import Publication
+from lockstep.worker.inventory import load_inventory
+from lockstep.worker.operation.states import State
+from lockstep.worker.settings import load_settings
 from tests.leftovers import Pen
 from tests.waiting import eventually
-from worker.inventory import load_inventory
-from worker.operation.states import State
-from worker.settings import load_settings
 
 
 class Told(list[str]):
@@ -143,7 +143,8 @@ def test_a_part_that_cannot_start_says_why_and_takes_the_others_along() -> None:
 @contextmanager
 def running_command(pen: Pen, prefix: Path) -> Iterator[subprocess.Popen[str]]:
     """Run the command as in an environment of its own."""
-    code = f"import sys; sys.prefix = {str(prefix)!r}; from producer.stack.__main__ import main; exit(main())"
+    code = f"import sys; sys.prefix = {str(prefix)!r}; from lockstep.producer.stack.__main__ import main; "
+    code += "exit(main())"
     command = [sys.executable, "-c", code, "--no-flower", "--nodes", "2"]
     pipe = subprocess.PIPE
     with subprocess.Popen(

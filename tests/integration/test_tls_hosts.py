@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 
+from lockstep.worker.host import HostClient
+from lockstep.worker.operation.answer import Probed, Wrote
+from lockstep.worker.operation.host import Host
+from lockstep.worker.operation.model import Action, AttemptId, GroupId, HostName
+from lockstep.worker.settings import Settings
+from lockstep.worker.transport import Exchange, carrier, direct, pooled
 from tests.integration.redis_servers.certificates import Authority
-from worker.host import HostClient
-from worker.operation.answer import Probed, Wrote
-from worker.operation.host import Host
-from worker.operation.model import Action, AttemptId, GroupId, HostName
-from worker.settings import Settings
-from worker.transport import Exchange, carrier, direct, pooled
 
 pytestmark = pytest.mark.skipif(not shutil.which("openssl"), reason="openssl is not installed")
 G = GroupId("g")

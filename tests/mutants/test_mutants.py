@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from producer.stack.redis_server import RedisServer
+from lockstep.producer.stack.redis_server import RedisServer
 from tests.mutants.catalogue import MUTANTS, Mutant
 from tests.mutants.tree import Change, Moved, copied
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 ROOT = Path(__file__).parents[2]
-PARTS = ("worker", "producer", "mock_api", "tests", "pyproject.toml")
+PARTS = ("lockstep", "worker", "producer", "mock_api", "tests", "pyproject.toml")
 
 
 class Moved(Exception):
@@ -42,7 +42,9 @@ def copied(changes: tuple[Change, ...] = (), tree: Path = ROOT) -> Iterator[Path
         for part in PARTS:
             source = tree / part
             if source.is_dir():
-                shutil.copytree(source, root / part, ignore=shutil.ignore_patterns("__pycache__"))
+                shutil.copytree(
+                    source, root / part, symlinks=True, ignore=shutil.ignore_patterns("__pycache__")
+                )
             else:
                 shutil.copy2(source, root / part)
         for change in changes:

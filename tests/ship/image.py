@@ -37,17 +37,17 @@ SETTINGS = {
     "FLOWER_BASIC_AUTH": "check:check",
     "FLOWER_DB": "/data/flower",
 }
-CELERY = ["celery", "-A", "worker"]
+CELERY = ["celery", "-A", "lockstep"]
 ROLES = {
-    "cluster": ["python", "-m", "mock_api", "--nodes", str(len(NODES)), "--port", "5001"],
+    "cluster": ["python", "-m", "lockstep.mock_api", "--nodes", str(len(NODES)), "--port", "5001"],
     "worker": [],  # what the image does by itself
     "rollback": [*CELERY, "worker", "-Q", "rollback", "-n", "rollback@%h"],
     "beat": [*CELERY, "beat", "-s", "/tmp/beat"],
-    "flower": ["python", "-m", "worker.telemetry.flower", "--address=0.0.0.0", "--port=5555"],
+    "flower": ["python", "-m", "lockstep.worker.telemetry.flower", "--address=0.0.0.0", "--port=5555"],
 }
 REDIS = """
 import os
-from producer.stack.redis_server import find_server
+from lockstep.producer.stack.redis_server import find_server
 server = str(find_server())
 os.execv(server, [server, "--bind", "127.0.0.1", "--dir", "/tmp", "--appendonly", "yes", "--save", ""])
 """
@@ -71,8 +71,8 @@ print(json.dumps({
 """
 ALONE = """
 import os
-from producer import ClusterClient, load_settings
-from producer.stack import Stack
+from lockstep import ClusterClient, load_settings
+from lockstep.producer.stack import Stack
 assert os.getuid() >= 10000, os.getuid()
 with Stack(nodes=3) as stack, ClusterClient(load_settings(**stack.settings)) as cluster:
     result = cluster.create_group("team-a").wait(timeout=60)

@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from worker.celery import OPERATIONS, ROLLBACK
+from lockstep.worker.celery import OPERATIONS, ROLLBACK
 
 ROOT = Path(__file__).parents[2]
 MANIFESTS = ROOT / "manifests"

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
+from lockstep.worker.celery import configuration
+from lockstep.worker.inventory import load_inventory
+from lockstep.worker.settings import PREFIX, Settings, load_settings
 from tests.ship.rendered import LOCAL, ROOT, render
-from worker.celery import configuration
-from worker.inventory import load_inventory
-from worker.settings import PREFIX, Settings, load_settings
 
 COMPOSE = Path(sys.executable).with_name("docker-compose")
 OURS = {

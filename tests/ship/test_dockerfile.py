@@ -16,7 +16,7 @@ from tests.ship.rendered import LOCAL, ROOT, render
 DOCKERFILE = (ROOT / "Dockerfile").read_text("utf-8")
 IGNORED = (ROOT / ".dockerignore").read_text("utf-8").splitlines()
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
-PROBE = ["python", "-m", "worker.telemetry.probe", "live"]
+PROBE = ["python", "-m", "lockstep.worker.telemetry.probe", "live"]
 
 
 def lists(instruction: str) -> list[list[str]]:
@@ -44,9 +44,7 @@ def test_every_package_is_checked_against_its_hash() -> None:
 
 
 def test_everything_that_is_packaged_is_copied_and_not_ignored() -> None:
-    packages = [
-        name.removesuffix("*") for name in PROJECT["tool"]["setuptools"]["packages"]["find"]["include"]
-    ]
+    packages = PROJECT["tool"]["setuptools"]["package-dir"].values()
     copied = {
         source
         for line in re.findall(r"^COPY (?!--)(.*) \S+$", DOCKERFILE, re.MULTILINE)

@@ -9,10 +9,10 @@ import click
 import pytest
 import yaml
 
-from producer.cli.app import lockstep
+from lockstep.producer.cli.app import lockstep
+from lockstep.worker.celery import configuration
+from lockstep.worker.settings import PREFIX, Settings
 from tests.ship.rendered import LOCAL, PRODUCTION, ROOT, render
-from worker.celery import configuration
-from worker.settings import PREFIX, Settings
 
 TEXT = (ROOT / "docs" / "operations.md").read_text("utf-8")
 

@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from tests.simulation.ledger import WatchedStore
-from tests.simulation.limits import LIMITS
-from tests.twin.record import AttemptRecord, Record, StepRecord
-from worker.operation.drift import Drift, End
-from worker.operation.limits import Limits
-from worker.operation.model import (
+from lockstep.worker.operation.drift import Drift, End
+from lockstep.worker.operation.limits import Limits
+from lockstep.worker.operation.model import (
     AttemptId,
     AttemptState,
     Decision,
@@ -22,8 +19,11 @@ from worker.operation.model import (
     Presence,
     Seen,
 )
-from worker.operation.states import State
-from worker.store.base import Accepted, Busy, Forward, Progress, Request, Settled, Stale, Verdict
+from lockstep.worker.operation.states import State
+from lockstep.worker.store.base import Accepted, Busy, Forward, Progress, Request, Settled, Stale, Verdict
+from tests.simulation.ledger import WatchedStore
+from tests.simulation.limits import LIMITS
+from tests.twin.record import AttemptRecord, Record, StepRecord
 
 AT_ONCE: Limits = replace(LIMITS, settle=0)
 """Settling that waits for nothing between its two looks."""

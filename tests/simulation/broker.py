@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from lockstep.worker.operation.model import Action, HostName, OperationId
 from tests.simulation.faults import Fate, Row
 from tests.simulation.limits import VISIBILITY
 from tests.simulation.task import Run
 from tests.simulation.world import Killed, World
-from worker.operation.model import Action, HostName, OperationId
 
 if TYPE_CHECKING:
     from tests.simulation.ledger import Ledger

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from enum import Enum, auto
 from typing import TypeVar
 
-from worker.operation.model import GroupId
+from lockstep.worker.operation.model import GroupId
 
 GROUP = GroupId("g")
 

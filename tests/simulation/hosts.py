@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tests.simulation.faults import GROUP, Fate, Row
-from tests.simulation.world import START, Violation, World
-from worker.operation.answer import (
+from lockstep.worker.operation.answer import (
     NoReply,
     ProbeAnswer,
     Reply,
@@ -17,8 +15,10 @@ from worker.operation.answer import (
     classify_probe,
     classify_write,
 )
-from worker.operation.model import Action, AttemptId, GroupId, HostName, OperationId
-from worker.operation.ports import Stopping
+from lockstep.worker.operation.model import Action, AttemptId, GroupId, HostName, OperationId
+from lockstep.worker.operation.ports import Stopping
+from tests.simulation.faults import GROUP, Fate, Row
+from tests.simulation.world import START, Violation, World
 
 if TYPE_CHECKING:
     from tests.simulation.ledger import Ledger

@@ -5,15 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from tests.simulation.faults import GROUP, Row
-from tests.simulation.limits import LIMITS
-from tests.simulation.settled import Course
-from tests.simulation.world import Violation
-from tests.twin import MemoryStore
-from tests.twin.record import Record
-from worker.operation.drift import Drift, End
-from worker.operation.limits import Limits
-from worker.operation.model import (
+from lockstep.worker.operation.drift import Drift, End
+from lockstep.worker.operation.limits import Limits
+from lockstep.worker.operation.model import (
     Action,
     Decision,
     GroupId,
@@ -23,7 +17,13 @@ from worker.operation.model import (
     Presence,
     Undo,
 )
-from worker.store.base import Accepted, Busy, Cancelled, Request, Stale
+from lockstep.worker.store.base import Accepted, Busy, Cancelled, Request, Stale
+from tests.simulation.faults import GROUP, Row
+from tests.simulation.limits import LIMITS
+from tests.simulation.settled import Course
+from tests.simulation.world import Violation
+from tests.twin import MemoryStore
+from tests.twin.record import Record
 
 if TYPE_CHECKING:
     from tests.simulation.hosts import SimHost, Write

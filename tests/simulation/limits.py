@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from worker.settings import Settings
+from lockstep.worker.settings import Settings
 
 SETTINGS = Settings()
 LIMITS = SETTINGS.limits

@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 
+from lockstep.worker.operation.model import Action, HostRef, OperationId
+from lockstep.worker.steps import patrol
+from lockstep.worker.store.base import Request
+from lockstep.worker.tasks.patrol import beat_of
 from tests.simulation import people
 from tests.simulation.broker import Broker
 from tests.simulation.faults import GROUP
 from tests.simulation.hosts import SimHost
 from tests.simulation.limits import SETTINGS
 from tests.simulation.task import Run
-from worker.operation.model import Action, HostRef, OperationId
-from worker.steps import patrol
-from worker.store.base import Request
-from worker.tasks.patrol import beat_of
 
 BEAT = replace(beat_of(SETTINGS), repair=86_400_000)
 """With a repair window so generous that whatever is suspected is also repaired."""

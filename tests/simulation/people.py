@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 
+from lockstep.worker.operation.errors import StoreUnavailable
+from lockstep.worker.operation.model import OperationId
+from lockstep.worker.store.base import Accepted, Busy, Request
 from tests.simulation.broker import Broker, Message
 from tests.simulation.faults import Fate, Row
 from tests.simulation.task import Run
 from tests.simulation.world import Killed, World
-from worker.operation.errors import StoreUnavailable
-from worker.operation.model import OperationId
-from worker.store.base import Accepted, Busy, Request
 
 SWEEP_EVERY = 2_000
 SWEEPS_PER_PATROL = 30

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import partial
 
+from lockstep.worker.operation.model import Action, HostName, HostRef, Millis, OperationId
+from lockstep.worker.store.base import Request
 from tests.simulation import patrol, people, shells
 from tests.simulation.broker import Broker
 from tests.simulation.choices import Choices
@@ -13,8 +15,6 @@ from tests.simulation.hosts import SimHost
 from tests.simulation.ledger import Ledger
 from tests.simulation.limits import LIMITS
 from tests.simulation.world import Violation, World
-from worker.operation.model import Action, HostName, HostRef, Millis, OperationId
-from worker.store.base import Request
 
 MOMENTS = (0, 2, 5, 10, 20, 60, 400, 4_000, 20_000, 60_000)
 HEALS_AT = 150_000

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from lockstep.worker.operation.model import AttemptId, HostName, Outcome, Presence
+from lockstep.worker.operation.states import State, allowed
 from tests.simulation.world import Violation
 from tests.twin.record import Record, StepRecord
-from worker.operation.model import AttemptId, HostName, Outcome, Presence
-from worker.operation.states import State, allowed
 
 
 @dataclass(frozen=True, slots=True)

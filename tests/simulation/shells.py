@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+from lockstep.worker.operation.decision import Move
+from lockstep.worker.operation.errors import StoreUnavailable
+from lockstep.worker.operation.model import HostName
+from lockstep.worker.operation.ports import Stopping
+from lockstep.worker.steps import Result, conclude, forward, resume, rollback, settle
+from lockstep.worker.tasks.shell import REQUEUE
 from tests.simulation.broker import Message
 from tests.simulation.faults import GROUP
 from tests.simulation.patrol import run_patrol
 from tests.simulation.slices import run_steps
 from tests.simulation.task import Run
-from worker.operation.decision import Move
-from worker.operation.errors import StoreUnavailable
-from worker.operation.model import HostName
-from worker.operation.ports import Stopping
-from worker.steps import Result, conclude, forward, resume, rollback, settle
-from worker.tasks.shell import REQUEUE
 
 BATCH = 200
 BEFORE_REQUEUE = (round(500 * REQUEUE), round(1500 * REQUEUE))

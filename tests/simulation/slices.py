@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Mapping
 
+from lockstep.worker.operation.errors import StoreUnavailable
+from lockstep.worker.operation.model import HostName
+from lockstep.worker.operation.ports import Stopping
+from lockstep.worker.steps import Next, Result
+from lockstep.worker.tasks.shell import keep_longer_waits
+from lockstep.worker.tasks.slices import NOT_BEGUN
 from tests.simulation.broker import Message
 from tests.simulation.limits import SETTINGS
 from tests.simulation.task import Run
 from tests.simulation.world import Killed
-from worker.operation.errors import StoreUnavailable
-from worker.operation.model import HostName
-from worker.operation.ports import Stopping
-from worker.steps import Next, Result
-from worker.tasks.shell import keep_longer_waits
-from worker.tasks.slices import NOT_BEGUN
 
 Step = Callable[[Run, HostName], Result]
 

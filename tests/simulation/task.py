@@ -6,14 +6,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
+from lockstep.worker.operation.errors import StoreUnavailable
+from lockstep.worker.operation.model import AttemptId, HostName
+from lockstep.worker.steps import Parts, PatrolStore
+from lockstep.worker.store.base import Forward, Undoing
 from tests.simulation.faults import PAST_VISIBILITY, Draw, Fate, Row
 from tests.simulation.hosts import HostPort, SimHost
 from tests.simulation.limits import FORWARD_BACKOFF, LIMITS, ROLLBACK_BACKOFF, SETTINGS, VISIBILITY
 from tests.simulation.world import Killed, World
-from worker.operation.errors import StoreUnavailable
-from worker.operation.model import AttemptId, HostName
-from worker.steps import Parts, PatrolStore
-from worker.store.base import Forward, Undoing
 
 if TYPE_CHECKING:
     from tests.simulation.broker import Broker, Message

@@ -6,14 +6,14 @@ import itertools
 
 import pytest
 
+from lockstep.worker.operation.limits import Limits
+from lockstep.worker.steps import Parts
 from tests.simulation import broken, ledger, people, schedule
 from tests.simulation.choices import Choices
 from tests.simulation.faults import Row
 from tests.simulation.ledger import WatchedStore
 from tests.simulation.schedule import run_schedule
 from tests.simulation.search import Tally, explain, search, shrink
-from worker.operation.limits import Limits
-from worker.steps import Parts
 
 DISTINCT = 20_000
 PER_ROW = 100

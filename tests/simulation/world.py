@@ -8,10 +8,10 @@ from heapq import heappop, heappush
 
 from greenlet import getcurrent, greenlet  # type: ignore[import-untyped]
 
+from lockstep.worker.operation.model import Millis
 from tests.simulation import faults
 from tests.simulation.choices import Choices
 from tests.simulation.faults import Draw, Row
-from worker.operation.model import Millis
 
 START = Millis(1_000_000)
 USUAL = (0, 0, 0, 1, 1, 1, 2, 3)

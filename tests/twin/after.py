@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tests.twin.queries import MemoryQueries
-from tests.twin.record import AttemptRecord, Record, StepRecord
-from worker.operation.model import (
+from lockstep.worker.operation.model import (
     AttemptId,
     AttemptState,
     Decision,
@@ -16,7 +14,9 @@ from worker.operation.model import (
     Presence,
     Undo,
 )
-from worker.store.base import Abandoned, Settled, Taker, Undoing, Verdict
+from lockstep.worker.store.base import Abandoned, Settled, Taker, Undoing, Verdict
+from tests.twin.queries import MemoryQueries
+from tests.twin.record import AttemptRecord, Record, StepRecord
 
 AMBIGUOUS = (Verdict.UNKNOWN, Verdict.MISDIRECTED, Verdict.UNSHOWN)
 DONE = (Verdict.APPLIED, Verdict.ALREADY)

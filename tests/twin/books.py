@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tests.twin.record import FORMAT, AttemptRecord, Record, StepRecord
-from worker.operation.decision import why_failed
-from worker.operation.drift import Drift, End
-from worker.operation.errors import UnknownFormat
-from worker.operation.limits import Limits
-from worker.operation.model import (
+from lockstep.worker.operation.decision import why_failed
+from lockstep.worker.operation.drift import Drift, End
+from lockstep.worker.operation.errors import UnknownFormat
+from lockstep.worker.operation.limits import Limits
+from lockstep.worker.operation.model import (
     Action,
     AttemptId,
     AttemptState,
@@ -23,8 +22,9 @@ from worker.operation.model import (
     Presence,
     Undo,
 )
-from worker.operation.pause import Pause
-from worker.operation.states import State
+from lockstep.worker.operation.pause import Pause
+from lockstep.worker.operation.states import State
+from tests.twin.record import FORMAT, AttemptRecord, Record, StepRecord
 
 Suspect = tuple[GroupId, HostName, Presence]
 """What a write of unknown fate would bring to a host."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from lockstep.worker.operation.drift import Drift, End
+from lockstep.worker.operation.model import Action, GroupId, HostName, Lost, Millis, OperationId, Presence
 from tests.twin.books import Books
-from worker.operation.drift import Drift, End
-from worker.operation.model import Action, GroupId, HostName, Lost, Millis, OperationId, Presence
 
 
 class MemoryEnds(Books):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from lockstep.worker.operation.decision import Tally
+from lockstep.worker.operation.model import Decision, HostName, Millis, Operation, OperationId, Step
+from lockstep.worker.store.base import Order, View
+from lockstep.worker.store.queries import natural
 from tests.twin.ends import MemoryEnds
 from tests.twin.record import FORMAT
-from worker.operation.decision import Tally
-from worker.operation.model import Decision, HostName, Millis, Operation, OperationId, Step
-from worker.store.base import Order, View
-from worker.store.queries import natural
 
 
 class MemoryQueries(MemoryEnds):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from worker.operation.limits import NAMED_AFTER
-from worker.operation.model import (
+from lockstep.worker.operation.limits import NAMED_AFTER
+from lockstep.worker.operation.model import (
     Action,
     Attempt,
     AttemptId,
@@ -22,7 +22,7 @@ from worker.operation.model import (
     Step,
     Undo,
 )
-from worker.operation.states import State
+from lockstep.worker.operation.states import State
 
 FORMAT = "1"
 

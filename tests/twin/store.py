@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from tests.twin.after import AfterDecision
-from tests.twin.record import Record, StepRecord
-from worker.operation.errors import HostPaused, OperationIdReused, StoreFull
-from worker.operation.model import (
+from lockstep.worker.operation.errors import HostPaused, OperationIdReused, StoreFull
+from lockstep.worker.operation.model import (
     Action,
     AttemptId,
     AttemptState,
@@ -17,8 +15,20 @@ from worker.operation.model import (
     Presence,
     Seen,
 )
-from worker.operation.pause import refusal
-from worker.store.base import Accepted, Busy, Cancelled, Forward, Miss, Progress, Request, Stale, Verdict
+from lockstep.worker.operation.pause import refusal
+from lockstep.worker.store.base import (
+    Accepted,
+    Busy,
+    Cancelled,
+    Forward,
+    Miss,
+    Progress,
+    Request,
+    Stale,
+    Verdict,
+)
+from tests.twin.after import AfterDecision
+from tests.twin.record import Record, StepRecord
 
 ABORTED = Progress(Forward.ABORTED)
 SEND = Progress(Forward.SEND)

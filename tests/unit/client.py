@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from worker.clock import SystemClock
-from worker.host import HostClient, never
-from worker.operation.answer import WriteAnswer
-from worker.operation.host import Host
-from worker.operation.model import Action, AttemptId, GroupId, HostName
-from worker.operation.ports import Clock
-from worker.settings import Settings
+from lockstep.worker.clock import SystemClock
+from lockstep.worker.host import HostClient, never
+from lockstep.worker.operation.answer import WriteAnswer
+from lockstep.worker.operation.host import Host
+from lockstep.worker.operation.model import Action, AttemptId, GroupId, HostName
+from lockstep.worker.operation.ports import Clock
+from lockstep.worker.settings import Settings
 
 URL = "http://node1:8080"
 G = GroupId("g")

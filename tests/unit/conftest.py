@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from worker.transport import Exchange, carrier, direct, pooled
+from lockstep.worker.transport import Exchange, carrier, direct, pooled
 
 
 @pytest.fixture(params=[pooled, direct], ids=["pooled", "direct"])

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from worker.address import Login, read_address
-from worker.operation.errors import InvalidInput
-from worker.secrets import Secret
-from worker.settings import load_settings
+from lockstep.worker.address import Login, read_address
+from lockstep.worker.operation.errors import InvalidInput
+from lockstep.worker.secrets import Secret
+from lockstep.worker.settings import load_settings
 
 OPTIONS = ("protocol", "socket_timeout", "health_check_interval", "max_connections", "foo")
 """What redis-py, kombu or nobody knows."""

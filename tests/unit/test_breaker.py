@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from lockstep.worker.calling import Breaker, Spared
+from lockstep.worker.operation.answer import ProbeAnswer, Probed, WriteAnswer, Wrote
+from lockstep.worker.operation.errors import StoreUnavailable
+from lockstep.worker.operation.model import Action, AttemptId, GroupId, HostName, Millis, Presence, Seen
+from lockstep.worker.operation.ports import Stopping
+from lockstep.worker.operation.spell import Spell
 from tests.unit.client import ATTEMPT, G
-from worker.calling import Breaker, Spared
-from worker.operation.answer import ProbeAnswer, Probed, WriteAnswer, Wrote
-from worker.operation.errors import StoreUnavailable
-from worker.operation.model import Action, AttemptId, GroupId, HostName, Millis, Presence, Seen
-from worker.operation.ports import Stopping
-from worker.operation.spell import Spell
 
 NODE, OTHER = HostName("node1"), HostName("node2")
 SILENT = ProbeAnswer(Probed.NO_INFORMATION, "answer lost: read time-out", replied=False)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from celery.bootsteps import CLOSE, RUN  # type: ignore[attr-defined]
 
-from worker.broker import consumer
+from lockstep.worker.broker import consumer
 
 
 class Rig:

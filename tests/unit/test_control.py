@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from celery.worker import control
 
-from worker.broker.control import LOOKS
-from worker.celery import make_app
-from worker.settings import Settings
-from worker.tasks import about  # noqa: F401  # registers its command
+from lockstep.worker.broker.control import LOOKS
+from lockstep.worker.celery import make_app
+from lockstep.worker.settings import Settings
+from lockstep.worker.tasks import about  # noqa: F401  # registers its command
 
 ORDERS = sorted(control.Panel.data.keys() - LOOKS)
 URL = (

@@ -9,8 +9,8 @@ import pytest
 from celery.events.state import State
 from kombu import Connection, Queue
 
-from worker.celery import make_app
-from worker.settings import Settings
+from lockstep.worker.celery import make_app
+from lockstep.worker.settings import Settings
 
 HOST = "http://node1:1"
 

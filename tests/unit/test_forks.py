@@ -15,15 +15,15 @@ from typing import Any
 
 import pytest
 
+from lockstep.worker import forks
+from lockstep.worker.forks import renew_in_children
+from lockstep.worker.inventory import LiveInventory
+from lockstep.worker.operation.model import HostName
+from lockstep.worker.settings import Settings
+from lockstep.worker.transport import Exchange, guard
 from tests.children import Forked, in_child
 from tests.unit.client import G, client
 from tests.waiting import eventually
-from worker import forks
-from worker.forks import renew_in_children
-from worker.inventory import LiveInventory
-from worker.operation.model import HostName
-from worker.settings import Settings
-from worker.transport import Exchange, guard
 
 
 class Slow(ThreadingHTTPServer):

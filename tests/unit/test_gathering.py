@@ -19,12 +19,12 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from worker.operation.errors import StoreUnavailable
-from worker.operation.model import OperationId
-from worker.store.gathering import Arguments, Gathering, Kind
-from worker.store.keys import Keys
-from worker.store.replicas import Replicas
-from worker.store.scripts import Scripts
+from lockstep.worker.operation.errors import StoreUnavailable
+from lockstep.worker.operation.model import OperationId
+from lockstep.worker.store.gathering import Arguments, Gathering, Kind
+from lockstep.worker.store.keys import Keys
+from lockstep.worker.store.replicas import Replicas
+from lockstep.worker.store.scripts import Scripts
 
 SOON = 10.0
 BEGIN: Kind = ("begin", OperationId("op-1"))

@@ -8,10 +8,10 @@ import pytest
 import requests
 import responses
 
+from lockstep.worker.operation.answer import Probed, Wrote
+from lockstep.worker.transport import carrier, direct
+from lockstep.worker.transport.direct import DirectConnection
 from tests.unit.client import URL, G, client, write
-from worker.operation.answer import Probed, Wrote
-from worker.transport import carrier, direct
-from worker.transport.direct import DirectConnection
 
 pytestmark = pytest.mark.usefixtures("by_requests")
 

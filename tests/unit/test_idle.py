@@ -9,11 +9,11 @@ from contextvars import copy_context
 
 import pytest
 
+from lockstep.worker.transport import Call, CallInProgress, carrier, direct
+from lockstep.worker.transport.direct import DirectConnection, Idle
+from lockstep.worker.transport.guard import answered
 from tests.unit.client import G, client
 from tests.unit.raw_server import RawServer, serving
-from worker.transport import Call, CallInProgress, carrier, direct
-from worker.transport.direct import DirectConnection, Idle
-from worker.transport.guard import answered
 
 ABSENT = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
 

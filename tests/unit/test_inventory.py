@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from worker.inventory import Inventory, load_inventory, parse_url
-from worker.operation.errors import InvalidInput
-from worker.operation.host import Host
-from worker.operation.model import HostName
-from worker.settings import Settings
+from lockstep.worker.inventory import Inventory, load_inventory, parse_url
+from lockstep.worker.operation.errors import InvalidInput
+from lockstep.worker.operation.host import Host
+from lockstep.worker.operation.model import HostName
+from lockstep.worker.settings import Settings
 
 
 def from_text(tmp_path: Path, text: str | bytes) -> Inventory:

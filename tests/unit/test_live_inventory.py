@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from lockstep.worker.inventory import LiveInventory, live, load_inventory
+from lockstep.worker.operation.errors import InvalidInput
+from lockstep.worker.operation.model import HostName
+from lockstep.worker.settings import Settings
 from tests.waiting import eventually
-from worker.inventory import LiveInventory, live, load_inventory
-from worker.operation.errors import InvalidInput
-from worker.operation.model import HostName
-from worker.settings import Settings
 
 DEADLINE = Settings().deadline
 NODE1, NODE2, NODE3 = (HostName(f"node{n}") for n in (1, 2, 3))

@@ -12,11 +12,11 @@ from celery import _state
 from celery.exceptions import ChordError, Reject
 from redis.exceptions import RedisError
 
-import worker.tasks  # noqa: F401
-from worker.celery import make_app
-from worker.operation.errors import StoreUnavailable
-from worker.settings import Settings
-from worker.telemetry.logs import Calm, bind_task
+import lockstep.worker.tasks  # noqa: F401
+from lockstep.worker.celery import make_app
+from lockstep.worker.operation.errors import StoreUnavailable
+from lockstep.worker.settings import Settings
+from lockstep.worker.telemetry.logs import Calm, bind_task
 
 
 class Bench:

@@ -13,24 +13,24 @@ from typing import Any
 
 import pytest
 
+from lockstep.worker.celery import make_app
+from lockstep.worker.operation.errors import StoreUnavailable
+from lockstep.worker.operation.model import Millis
+from lockstep.worker.settings import Settings
+from lockstep.worker.tasks import shell
+from lockstep.worker.tasks.runtime import Runtime
+from lockstep.worker.telemetry import metrics, tracing
+from lockstep.worker.transport import carrier, direct, pooled
 from tests.contract.bench import LIMITS
 from tests.twin.store import MemoryStore
 from tests.unit.test_forks import Slow
-from worker.celery import make_app
-from worker.operation.errors import StoreUnavailable
-from worker.operation.model import Millis
-from worker.settings import Settings
-from worker.tasks import shell
-from worker.tasks.runtime import Runtime
-from worker.telemetry import metrics, tracing
-from worker.transport import carrier, direct, pooled
 
 HOSTS, THREADS, LIMIT = 10, 10, 70
 CALLS = f"""
 import resource, sys
 from concurrent.futures import ThreadPoolExecutor
 from tests.unit.client import G, client
-from worker.transport import carrier, direct, pooled
+from lockstep.worker.transport import carrier, direct, pooled
 resource.setrlimit(resource.RLIMIT_NOFILE, ({LIMIT}, {LIMIT}))
 exchange, *urls = sys.argv[1:]
 def work(_):
@@ -74,7 +74,7 @@ def test_every_call_of_a_task_has_the_same_carrier(monkeypatch: pytest.MonkeyPat
 
 PROVIDE = """
 import resource, sys
-from worker.tasks.watching import provide_files
+from lockstep.worker.tasks.watching import provide_files
 resource.setrlimit(resource.RLIMIT_NOFILE, (int(sys.argv[1]), int(sys.argv[2])))
 provide_files(300)
 print(resource.getrlimit(resource.RLIMIT_NOFILE))
@@ -92,7 +92,7 @@ def test_a_low_limit_is_raised_as_far_as_is_needed() -> None:
 
 
 def test_a_worker_does_not_start_where_it_may_not_open_enough() -> None:
-    command = [sys.executable, "-m", "celery", "-A", "worker", "worker", "-Q", "rollback", "-c", "1"]
+    command = [sys.executable, "-m", "celery", "-A", "lockstep", "worker", "-Q", "rollback", "-c", "1"]
     ran = subprocess.run(
         command,
         capture_output=True,

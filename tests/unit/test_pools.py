@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 import redis
 
+from lockstep.worker import pools
+from lockstep.worker.celery import make_app
+from lockstep.worker.settings import Settings
+from lockstep.worker.store.connection import client
 from tests.unit.test_primary import Server, playing
 from tests.waiting import eventually
-from worker import pools
-from worker.celery import make_app
-from worker.settings import Settings
-from worker.store.connection import client
 
 ROOT = Path(__file__).parents[2]
 
@@ -88,7 +88,8 @@ def test_a_redis_that_is_full_is_waited_for_and_said(
 def test_a_client_that_is_left_to_the_end_of_its_process_does_not_hold_it_up(server: Server) -> None:
     """It is collected at exit, when no thread can be started any more."""
     code = (
-        "from worker.settings import Settings; from worker.store.connection import client; import builtins\n"
+        "from lockstep.worker.settings import Settings; import builtins\n"
+        "from lockstep.worker.store.connection import client\n"
         f"made = client(Settings(redis_url={server.url!r})); held = made.client()\n"
         "held.get('a'); builtins.kept = held\n"
     )

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 import redis
 
-from worker import primary
-from worker.operation.errors import StoreUnavailable
-from worker.primary import Elsewhere, is_about_server, judge
-from worker.settings import Settings
-from worker.store.causes import store_errors
-from worker.store.connection import client
+from lockstep.worker import primary
+from lockstep.worker.operation.errors import StoreUnavailable
+from lockstep.worker.primary import Elsewhere, is_about_server, judge
+from lockstep.worker.settings import Settings
+from lockstep.worker.store.causes import store_errors
+from lockstep.worker.store.connection import client
 
 GREETING: dict[str, str | int] = {
     "server": "redis",

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kombu.transport.virtual import Base64, Message
 
-from worker.broker.messages import POISON, deliverable
-from worker.celery import CONCLUDE, CREATE_GROUP, PATROL_GROUP, SWEEP, make_app
-from worker.settings import Settings
-from worker.tasks.received import MOST_NAMES, unlike_ours
+from lockstep.worker.broker.messages import POISON, deliverable
+from lockstep.worker.celery import CONCLUDE, CREATE_GROUP, PATROL_GROUP, SWEEP, make_app
+from lockstep.worker.settings import Settings
+from lockstep.worker.tasks.received import MOST_NAMES, unlike_ours
 
 EMBEDDED = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
 APP = make_app(Settings(hosts="http://node1"))

@@ -8,14 +8,14 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from worker.calling import Renewed, Spared
-from worker.operation.model import HostName
-from worker.operation.ports import HostApi
-from worker.settings import Settings
-from worker.steps import Parts
-from worker.tasks import runtime
-from worker.tasks.runtime import build_runtime
-from worker.telemetry.calls import WatchedHost
+from lockstep.worker.calling import Renewed, Spared
+from lockstep.worker.operation.model import HostName
+from lockstep.worker.operation.ports import HostApi
+from lockstep.worker.settings import Settings
+from lockstep.worker.steps import Parts
+from lockstep.worker.tasks import runtime
+from lockstep.worker.tasks.runtime import build_runtime
+from lockstep.worker.telemetry.calls import WatchedHost
 
 NODE1 = HostName("node1")
 

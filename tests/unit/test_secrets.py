@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from lockstep.worker import secrets
+from lockstep.worker.operation.answer import Probed
+from lockstep.worker.operation.errors import InvalidInput
+from lockstep.worker.secrets import Masking, Secret, mask, masked
+from lockstep.worker.settings import Settings, load_settings
 from tests.unit.client import URL, G, client
-from worker import secrets
-from worker.operation.answer import Probed
-from worker.operation.errors import InvalidInput
-from worker.secrets import Masking, Secret, mask, masked
-from worker.settings import Settings, load_settings
 
 CANARY = 'cänary-#1/2"3'
 
@@ -115,6 +115,6 @@ def test_a_token_that_cannot_be_sent_is_no_usable_answer_and_never_quoted(
 
 
 def test_a_token_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:
-    from worker.host import _token
+    from lockstep.worker.host import _token
 
     assert _token(b"\xef\xbb\xbfsesame-77\r\n") == "sesame-77"

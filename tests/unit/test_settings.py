@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-from worker.operation.errors import InvalidInput
-from worker.settings import CHORD_DISPATCH_LEASE, PREFIX, Settings, load_settings
+from lockstep.worker.operation.errors import InvalidInput
+from lockstep.worker.settings import CHORD_DISPATCH_LEASE, PREFIX, Settings, load_settings
 
 
 @pytest.fixture(autouse=True)

@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 from celery.exceptions import Reject
 
+from lockstep.worker.celery import CREATE_GROUP, make_app
+from lockstep.worker.operation.model import GroupId, HostName, OperationId
+from lockstep.worker.settings import Settings
+from lockstep.worker.steps import Next, Result
+from lockstep.worker.tasks import forward, shell  # noqa: F401
+from lockstep.worker.tasks.runtime import build_runtime
 from tests.unit.raw_server import refusing_port
-from worker.celery import CREATE_GROUP, make_app
-from worker.operation.model import GroupId, HostName, OperationId
-from worker.settings import Settings
-from worker.steps import Next, Result
-from worker.tasks import forward, shell  # noqa: F401
-from worker.tasks.runtime import build_runtime
 
 NODE1 = HostName("node1")
 

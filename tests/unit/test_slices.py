@@ -6,14 +6,14 @@ import threading
 
 import pytest
 
-from worker.celery import describe, make_app
-from worker.clock import SystemClock
-from worker.operation.model import HostName
-from worker.operation.ports import Stopping
-from worker.settings import Settings
-from worker.steps import Next, Result
-from worker.tasks.slices import NOT_BEGUN, side_by_side, summary
-from worker.workflow import cut
+from lockstep.worker.celery import describe, make_app
+from lockstep.worker.clock import SystemClock
+from lockstep.worker.operation.model import HostName
+from lockstep.worker.operation.ports import Stopping
+from lockstep.worker.settings import Settings
+from lockstep.worker.steps import Next, Result
+from lockstep.worker.tasks.slices import NOT_BEGUN, side_by_side, summary
+from lockstep.worker.workflow import cut
 
 HOSTS = tuple(HostName(f"node{n}") for n in range(1, 9))
 DONE = Result(Next.DONE, "applied")

@@ -10,10 +10,10 @@ import pytest
 import requests
 import responses
 
+from lockstep.worker.calling import Renewed
+from lockstep.worker.operation.answer import ProbeAnswer, Probed, WriteAnswer, Wrote
+from lockstep.worker.operation.model import Action
 from tests.unit.client import ATTEMPT, URL, G, client, write
-from worker.calling import Renewed
-from worker.operation.answer import ProbeAnswer, Probed, WriteAnswer, Wrote
-from worker.operation.model import Action
 
 pytestmark = pytest.mark.usefixtures("by_requests")
 

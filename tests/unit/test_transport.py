@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from lockstep.worker.clock import SystemClock
+from lockstep.worker.operation.answer import Probed, Wrote
 from tests.unit.client import G, client, write
 from tests.unit.raw_server import RawServer, refusing_port, reset, serving
-from worker.clock import SystemClock
-from worker.operation.answer import Probed, Wrote
 
 pytestmark = pytest.mark.usefixtures("exchange")
 QUICK: dict[str, Any] = {"connect_timeout": 0.3, "read_timeout": 0.3, "call_timeout": 0.5}

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from lockstep.worker.operation.answer import Probed, Wrote
+from lockstep.worker.transport import Exchange, carrier, direct, pooled
 from tests.unit.client import G, client, write
 from tests.unit.raw_server import RawServer, serving
-from worker.operation.answer import Probed, Wrote
-from worker.transport import Exchange, carrier, direct, pooled
 
 GROUP = b'{"groupId": "g"}'
 

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 from celery.exceptions import InvalidTaskError
 
-from worker.broker import beat
-from worker.celery import CREATE_GROUP, PATROL, SWEEP, WAIT, Lockstep, make_app
-from worker.settings import Settings
-from worker.tasks.newer import PatientRequest
+from lockstep.worker.broker import beat
+from lockstep.worker.celery import CREATE_GROUP, PATROL, SWEEP, WAIT, Lockstep, make_app
+from lockstep.worker.settings import Settings
+from lockstep.worker.tasks.newer import PatientRequest
 
 ROOT = Path(__file__).parents[2]
 HOUR = timedelta(hours=1)

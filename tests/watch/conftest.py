@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import pytest
 import requests
 
-from mock_api.admin import ClusterAdmin
-from producer.client import ClusterClient
-from producer.stack import Stack
+from lockstep.mock_api.admin import ClusterAdmin
+from lockstep.producer.client import ClusterClient
+from lockstep.producer.stack import Stack
+from lockstep.worker.celery import CONCLUDE, CREATE_GROUP
+from lockstep.worker.operation.states import State
+from lockstep.worker.settings import load_settings
 from tests.waiting import eventually
-from worker.celery import CONCLUDE, CREATE_GROUP
-from worker.operation.states import State
-from worker.settings import load_settings
 
 NODES = 5
 SHORT = {

@@ -8,7 +8,7 @@ from typing import TypeAlias
 import requests
 from prometheus_client.parser import text_string_to_metric_families
 
-from producer.stack.child import Child, free_port
+from lockstep.producer.stack.child import Child, free_port
 from tests.integration.worker.harness import Bench
 from tests.waiting import eventually
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from celery.signals import after_setup_logger
 
-from worker.celery import make_app
-from worker.settings import load_settings
+from lockstep.worker.celery import make_app
+from lockstep.worker.settings import load_settings
 
 
 @after_setup_logger.connect

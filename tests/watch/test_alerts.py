@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 import yaml
 
+from lockstep.worker.celery import SWEEP
+from lockstep.worker.operation.model import Action
 from tests.integration.worker.harness import Bench, parts
 from tests.waiting import eventually
 from tests.watch.counted import WATCHING, Counted, Labels
-from worker.celery import SWEEP
-from worker.operation.model import Action
 
 RULES = WATCHING / "alerts.yaml"
 EVERY = {

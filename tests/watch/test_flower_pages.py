@@ -19,12 +19,12 @@ from celery.events import Event
 from flower.urls import handlers  # type: ignore[import-untyped]
 from playwright.sync_api import Browser, Page
 
-from producer.client import ClusterClient
-from producer.stack.child import Child, free_port
+from lockstep.producer.client import ClusterClient
+from lockstep.producer.stack.child import Child, free_port
+from lockstep.worker.celery import CREATE_GROUP, SWEEP, make_app
+from lockstep.worker.settings import load_settings
 from tests.waiting import eventually
 from tests.watch.conftest import Watched, tasks
-from worker.celery import CREATE_GROUP, SWEEP, make_app
-from worker.settings import load_settings
 
 HOSTS = [f"node{number}" for number in range(1, 6)]
 API = [rule for rule in handlers if isinstance(rule, tuple) and rule[0].startswith("/api/")]
@@ -170,7 +170,13 @@ def test_the_sweep_does_not_push_out_what_people_look_for(watched: Watched) -> N
 def another_flower(watched: Watched, directory: Path, **variables: str) -> Iterator[str]:
     port = free_port()
     env = {**watched.stack.env, "FLOWER_DB": str(directory / "flower"), **variables}
-    command = [sys.executable, "-m", "worker.telemetry.flower", "--address=127.0.0.1", f"--port={port}"]
+    command = [
+        sys.executable,
+        "-m",
+        "lockstep.worker.telemetry.flower",
+        "--address=127.0.0.1",
+        f"--port={port}",
+    ]
     with Child("flower", command, directory=directory, env=env) as child:
         eventually(lambda: answers(f"http://127.0.0.1:{port}"), "Flower answers")
         yield f"http://127.0.0.1:{port}"

@@ -16,18 +16,18 @@ import requests
 import yaml
 from prometheus_client import CollectorRegistry, generate_latest
 
-from producer.stack.child import free_port
+from lockstep.producer.stack.child import free_port
+from lockstep.worker.operation.model import Action
+from lockstep.worker.operation.states import State
+from lockstep.worker.settings import Settings, load_settings
+from lockstep.worker.tasks.standing import Reader
+from lockstep.worker.telemetry import door as door_of_a_worker
+from lockstep.worker.telemetry import metrics
+from lockstep.worker.telemetry.door import ASKED_AT_ONCE, Asked
+from lockstep.worker.telemetry.metrics import GAUGES, Record, Standing
 from tests.integration.worker.harness import Bench, parts
 from tests.waiting import eventually
 from tests.watch.counted import WATCHING, Counted
-from worker.operation.model import Action
-from worker.operation.states import State
-from worker.settings import Settings, load_settings
-from worker.tasks.standing import Reader
-from worker.telemetry import door as door_of_a_worker
-from worker.telemetry import metrics
-from worker.telemetry.door import ASKED_AT_ONCE, Asked
-from worker.telemetry.metrics import GAUGES, Record, Standing
 
 
 @pytest.fixture(params=["threads", "prefork"])

@@ -1,4 +1,4 @@
-"""What `python -m worker.telemetry.probe` says of real workers, and of dead and stuck ones."""
+"""What `python -m lockstep.worker.telemetry.probe` says of real workers, and of dead and stuck ones."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from pathlib import Path
 
 import pytest
 
-from producer.stack.child import Child
-from producer.stack.guard import Guard
-from producer.stack.redis_server import RedisServer
+from lockstep.producer.stack.child import Child
+from lockstep.producer.stack.guard import Guard
+from lockstep.producer.stack.redis_server import RedisServer
+from lockstep.worker.operation.errors import InvalidInput
+from lockstep.worker.telemetry import heartbeat, stalls
+from lockstep.worker.telemetry import signs as signs_module
+from lockstep.worker.telemetry.heartbeat import Heart
+from lockstep.worker.telemetry.signs import BOOT, CLOCK, EVERY, STALE, VARIABLE, Signs, process
 from tests.waiting import eventually
-from worker.operation.errors import InvalidInput
-from worker.telemetry import heartbeat, stalls
-from worker.telemetry import signs as signs_module
-from worker.telemetry.heartbeat import Heart
-from worker.telemetry.signs import BOOT, CLOCK, EVERY, STALE, VARIABLE, Signs, process
 
 ROOT = Path(__file__).parents[2]
-WORKER = ["-m", "celery", "-A", "worker", "worker", "-Q", "operations", "-n", "probed@%h", "-l", "INFO"]
+WORKER = ["-m", "celery", "-A", "lockstep", "worker", "-Q", "operations", "-n", "probed@%h", "-l", "INFO"]
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def signs(tmp_path: Path) -> Signs:
 
 def probe(question: str, directory: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "worker.telemetry.probe", question],
+        [sys.executable, "-m", "lockstep.worker.telemetry.probe", question],
         env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), VARIABLE: directory},
         capture_output=True,
         text=True,
@@ -227,7 +227,7 @@ def test_a_worker_without_work_never_stands_still(signs: Signs, lived: Lived) ->
 def test_what_a_dead_worker_left_is_not_taken_for_the_next_ones(signs: Signs) -> None:
     """Where /tmp outlives a container, the next worker has the same pid and the files of the last."""
     gone = (
-        "import sys; from worker.telemetry.signs import Signs\n"
+        "import sys; from lockstep.worker.telemetry.signs import Signs\n"
         "signs = Signs(sys.argv[1]); signs.beat(); signs.is_ready()"
     )
     Path(signs.directory).mkdir()
@@ -252,7 +252,7 @@ def test_a_process_that_has_the_pid_of_a_dead_one_is_another(monkeypatch: pytest
 
 
 def test_a_probe_imports_no_more_than_it_must() -> None:
-    code = "import sys; import worker.telemetry.probe; print(*sys.modules)"
+    code = "import sys; import lockstep.worker.telemetry.probe; print(*sys.modules)"
     asked = subprocess.run(
         [sys.executable, "-S", "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, timeout=30
     )
@@ -262,7 +262,10 @@ def test_a_probe_imports_no_more_than_it_must() -> None:
 
 def test_an_unknown_question_is_answered_with_the_usage() -> None:
     asked = probe("alive", "")
-    assert (asked.returncode, asked.stderr) == (2, "usage: python -m worker.telemetry.probe live|ready\n")
+    assert (asked.returncode, asked.stderr) == (
+        2,
+        "usage: python -m lockstep.worker.telemetry.probe live|ready\n",
+    )
 
 
 def another_users(directory: Path) -> None:
@@ -306,7 +309,7 @@ def test_such_a_worker_ends_with_one_line(tmp_path: Path) -> None:
         "LOCKSTEP_HEARTBEAT_DIR": str(tmp_path / "signs"),
         "LOCKSTEP_REDIS_URL": "redis://127.0.0.1:1/0",
     }
-    command = [sys.executable, "-m", "celery", "-A", "worker", "worker", "-Q", "operations"]
+    command = [sys.executable, "-m", "celery", "-A", "lockstep", "worker", "-Q", "operations"]
     ran = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False)
     assert ran.returncode == 1
     assert ran.stderr.count("\n") == 1

@@ -15,14 +15,14 @@ from pathlib import Path
 import pytest
 import requests
 
-from producer.stack.child import LOOPBACK, free_port
-from producer.stack.cluster import MockCluster
-from producer.stack.guard import Guard
+from lockstep.producer.stack.child import LOOPBACK, free_port
+from lockstep.producer.stack.cluster import MockCluster
+from lockstep.producer.stack.guard import Guard
+from lockstep.worker.operation.model import Action, GroupId
+from lockstep.worker.operation.states import State
 from tests.integration.redis_servers.servers import Guarded
 from tests.integration.worker.harness import ROOT, Bench
 from tests.waiting import eventually
-from worker.operation.model import Action, GroupId
-from worker.operation.states import State
 
 ADMIN = "user admin on >ADMIN-PASSWORD ~* &* +@all\n"
 CANARY = re.compile(rb"(?i)nary-\d|nary%2d\d|ADMIN-PASSWORD")
@@ -89,7 +89,7 @@ def lockstep(bench: Bench, *arguments: str, **more: str) -> bytes:
     env = {**bench.env, **{f"LOCKSTEP_{name.upper()}": value for name, value in more.items()}}
     for name in [name for name, value in env.items() if name.startswith("LOCKSTEP_") and not value]:
         del env[name]
-    command = [sys.executable, "-m", "producer", *arguments]
+    command = [sys.executable, "-m", "lockstep", *arguments]
     ran = subprocess.run(command, env=env, capture_output=True, timeout=100, check=False)
     return ran.stdout + ran.stderr
 
@@ -99,13 +99,19 @@ def test_no_secret_is_found_anywhere(bench: Bench, server: Secretive, tmp_path: 
     ports = free_port(0), free_port(0)
     worker_url = {"LOCKSTEP_REDIS_URL": server.as_user("worker")}
     beat = bench.child(
-        "beat", ["-m", "celery", "-A", "worker", "beat", "-s", str(tmp_path / "beat")], worker_url
+        "beat", ["-m", "celery", "-A", "lockstep", "beat", "-s", str(tmp_path / "beat")], worker_url
     )
     env = {**worker_url, "LOCKSTEP_METRICS_PORT": str(ports[0]), "LOCKSTEP_LOG_FORMAT": "json"}
     worker = bench.worker(env=env, options=["-l", "DEBUG"])
     flower = bench.child(
         "flower",
-        ["-m", "worker.telemetry.flower", f"--address={LOOPBACK}", f"--port={ports[1]}", "--logging=debug"],
+        [
+            "-m",
+            "lockstep.worker.telemetry.flower",
+            f"--address={LOOPBACK}",
+            f"--port={ports[1]}",
+            "--logging=debug",
+        ],
         {
             "LOCKSTEP_REDIS_URL": server.as_user("monitor"),
             "FLOWER_BASIC_AUTH": f"me:{FLOWER_PASSWORD}",
@@ -138,13 +144,13 @@ def test_no_secret_is_found_anywhere(bench: Bench, server: Secretive, tmp_path: 
             " ".join((*each[0], *each[1].values())): text for each, text in zip(paths, wrote, strict=True)
         }
     broken = subprocess.run(
-        [sys.executable, "-m", "celery", "-A", "worker", "inspect", "ping"],
+        [sys.executable, "-m", "celery", "-A", "lockstep", "inspect", "ping"],
         env={**bench.env, "LOCKSTEP_REDIS_URL": url.replace("%2F", "/")},
         capture_output=True, timeout=60, check=False,
     )  # fmt: skip
     inspected = [
         subprocess.run(
-            [sys.executable, "-m", "celery", "-A", "worker", "inspect", what],
+            [sys.executable, "-m", "celery", "-A", "lockstep", "inspect", what],
             env=bench.env, capture_output=True, timeout=60, check=False,
         )
         for what in ("stats", "conf", "report")

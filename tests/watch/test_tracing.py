@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from lockstep.worker.telemetry import tracing
 from tests.integration.worker.harness import Bench, parts
 from tests.waiting import eventually
-from worker.telemetry import tracing
 
 pytest.importorskip("opentelemetry.instrumentation.celery", reason="the extra `tracing` is not installed")
 
@@ -51,7 +51,7 @@ def create(bench: Bench, collector: Collector) -> list[Heard]:
 
     The next task may have begun, and its span been heard of, before the span of the last one has ended.
     """
-    done = bench.child("create", ["-m", "producer", "create", bench.group], asking(collector))
+    done = bench.child("create", ["-m", "lockstep", "create", bench.group], asking(collector))
     eventually(lambda: not done.running, "the command ends")
     eventually(lambda: collector.named("enqueue create"), "its span is heard of")
     (root,) = collector.named("enqueue create")
@@ -167,7 +167,7 @@ def test_an_exporter_that_is_not_here_is_named_and_breaks_nothing(bench: Bench, 
     env = {**asking(collector), tracing.EXPORTER: "zipkin"}
     worker = bench.worker(env=env)
     assert 'no traces: OTEL_TRACES_EXPORTER names "zipkin", which is not here' in worker.output()
-    done = bench.child("create", ["-m", "producer", "create", bench.group], env)
+    done = bench.child("create", ["-m", "lockstep", "create", bench.group], env)
     eventually(lambda: not done.running, "the command ends")
     assert f'created group "{bench.group}"' in done.output()
     assert not collector.spans

@@ -10,6 +10,6 @@ from __future__ import annotations
 
 def install() -> None:
     """Let every connection of this process to the broker use it; for workers, whose process is ours."""
-    from worker.broker.links import register
+    from lockstep.worker.broker.links import register
 
-    register("worker.broker.transport")
+    register("lockstep.worker.broker.transport")

@@ -10,7 +10,7 @@ from celery.app import control as untyped_app
 from kombu import Exchange, Queue
 from kombu import pidbox as untyped
 
-from worker.secrets import masked
+from lockstep.worker.secrets import masked
 
 log = logging.getLogger(__name__)
 celery: Any = untyped_app

@@ -7,7 +7,7 @@ from typing import Any
 from celery.app import events as untyped_app
 from celery.events import dispatcher as untyped
 
-from worker.secrets import masked
+from lockstep.worker.secrets import masked
 
 TOLD = ("args", "kwargs", "result", "exception", "traceback", "reason")
 """Fields of an event that are texts: a secret that got into one is masked."""
@@ -33,4 +33,4 @@ class Dispatcher(celery.EventDispatcher):  # type: ignore[misc]
 class Events(app_events.Events):  # type: ignore[misc]
     """What `app.events` is."""
 
-    dispatcher_cls = "worker.broker.events:Dispatcher"
+    dispatcher_cls = "lockstep.worker.broker.events:Dispatcher"

@@ -16,9 +16,9 @@ from kombu import Connection
 from kombu.transport import TRANSPORT_ALIASES
 from kombu.transport import redis as untyped
 
-from worker.pools import PATIENCE, modest
-from worker.primary import FoundPrimary, FoundTlsPrimary, Primary, TlsPrimary
-from worker.secrets import masked
+from lockstep.worker.pools import PATIENCE, modest
+from lockstep.worker.primary import FoundPrimary, FoundTlsPrimary, Primary, TlsPrimary
+from lockstep.worker.secrets import masked
 
 redis: Any = untyped
 backends: Any = untyped_backends

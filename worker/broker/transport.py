@@ -13,14 +13,14 @@ from kombu.transport import virtual
 from kombu.utils.encoding import bytes_to_str
 from kombu.utils.json import dumps, loads
 
-from worker.broker import links
-from worker.broker.messages import POISON, deliverable, dropped
+from lockstep.worker.broker import links
+from lockstep.worker.broker.messages import POISON, deliverable, dropped
 
 logger = get_logger(__name__)
 redis: Any = untyped
 MOST = 64
 """Messages taken in one run of the script, so that Redis is not held up for long."""
-TAKE = (files("worker.broker") / "take.lua").read_text("utf-8")
+TAKE = (files("lockstep.worker.broker") / "take.lua").read_text("utf-8")
 
 
 class QoS(redis.QoS):  # type: ignore[misc]

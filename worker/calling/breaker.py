@@ -13,12 +13,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from worker.forks import renew_in_children
-from worker.operation.answer import ProbeAnswer, Probed, WriteAnswer
-from worker.operation.errors import StoreUnavailable
-from worker.operation.model import Action, AttemptId, GroupId, HostName
-from worker.operation.ports import HostApi
-from worker.operation.spell import Spell, spared_text
+from lockstep.worker.forks import renew_in_children
+from lockstep.worker.operation.answer import ProbeAnswer, Probed, WriteAnswer
+from lockstep.worker.operation.errors import StoreUnavailable
+from lockstep.worker.operation.model import Action, AttemptId, GroupId, HostName
+from lockstep.worker.operation.ports import HostApi
+from lockstep.worker.operation.spell import Spell, spared_text
 
 log = logging.getLogger(__name__)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from worker.operation.answer import ProbeAnswer, WriteAnswer, Wrote
-from worker.operation.model import Action, AttemptId, GroupId
-from worker.operation.ports import HostApi
+from lockstep.worker.operation.answer import ProbeAnswer, WriteAnswer, Wrote
+from lockstep.worker.operation.model import Action, AttemptId, GroupId
+from lockstep.worker.operation.ports import HostApi
 
 UNAUTHORIZED = "401"
 

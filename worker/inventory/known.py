@@ -7,10 +7,10 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import cast
 
-from worker.operation.errors import InvalidInput
-from worker.operation.host import Host
-from worker.operation.model import HostName
-from worker.operation.names import show
+from lockstep.worker.operation.errors import InvalidInput
+from lockstep.worker.operation.host import Host
+from lockstep.worker.operation.model import HostName
+from lockstep.worker.operation.names import show
 
 
 class Inventory:

@@ -8,13 +8,13 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from worker.forks import renew_in_children
-from worker.inventory.known import Inventory
-from worker.inventory.reading import load_inventory
-from worker.operation.errors import InvalidInput
-from worker.operation.host import Host
-from worker.operation.model import HostName, HostRef
-from worker.settings import Settings
+from lockstep.worker.forks import renew_in_children
+from lockstep.worker.inventory.known import Inventory
+from lockstep.worker.inventory.reading import load_inventory
+from lockstep.worker.operation.errors import InvalidInput
+from lockstep.worker.operation.host import Host
+from lockstep.worker.operation.model import HostName, HostRef
+from lockstep.worker.settings import Settings
 
 LOOK_EVERY = 1.0
 """Seconds between two looks at the file; a look is one `stat`."""

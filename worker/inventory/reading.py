@@ -8,14 +8,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from worker.inventory.known import Inventory
-from worker.inventory.urls import parse_url
-from worker.operation.errors import InvalidInput
-from worker.operation.host import Host
-from worker.operation.model import HostName
-from worker.operation.names import MAX_LENGTH, is_plain_name, show
-from worker.plainyaml import parse_plain
-from worker.settings import Settings
+from lockstep.worker.inventory.known import Inventory
+from lockstep.worker.inventory.urls import parse_url
+from lockstep.worker.operation.errors import InvalidInput
+from lockstep.worker.operation.host import Host
+from lockstep.worker.operation.model import HostName
+from lockstep.worker.operation.names import MAX_LENGTH, is_plain_name, show
+from lockstep.worker.plainyaml import parse_plain
+from lockstep.worker.settings import Settings
 
 _NUMBER = re.compile(r"[0-9]{1,6}(\.[0-9]{1,3})?", re.ASCII)
 KNOWN_KEYS = ("name", "url", "verify", "ca_file", "token_file", "shows_after", "labels")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from urllib.parse import urlsplit
 
-from worker.operation.errors import InvalidInput
-from worker.operation.names import show
+from lockstep.worker.operation.errors import InvalidInput
+from lockstep.worker.operation.names import show
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 _NEVER_IN_A_URL = re.compile(r"[\x00-\x20\x7f\\]")

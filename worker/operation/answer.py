@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass
 from enum import StrEnum
 
-from worker.operation.model import Action, GroupId, Presence, Seen
+from lockstep.worker.operation.model import Action, GroupId, Presence, Seen
 
 
 class Trouble(StrEnum):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from worker.operation.model import Decision, HostName, Millis
+from lockstep.worker.operation.model import Decision, HostName, Millis
 
 
 class Move(StrEnum):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from worker.operation.model import Action, GroupId, HostName, Millis, OperationId, Presence
+from lockstep.worker.operation.model import Action, GroupId, HostName, Millis, OperationId, Presence
 
 MS_PER_SECOND = 1000
 

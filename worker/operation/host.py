@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from worker.operation.model import HostName, HostRef
+from lockstep.worker.operation.model import HostName, HostRef
 
 _FINGERPRINT_LENGTH = 12
 

@@ -10,7 +10,7 @@ NAMED_AFTER = 5
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Times in milliseconds; the defaults and their reasons are in `worker.settings`."""
+    """Times in milliseconds; the defaults and their reasons are in `lockstep.worker.settings`."""
 
     send_within: int
     """A write may leave for its host so long after its attempt was opened."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NewType
 
-from worker.operation.states import State
+from lockstep.worker.operation.states import State
 
 OperationId = NewType("OperationId", str)
 GroupId = NewType("GroupId", str)

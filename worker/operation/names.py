@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from worker.operation.errors import InvalidInput
-from worker.operation.model import GroupId, OperationId
+from lockstep.worker.operation.errors import InvalidInput
+from lockstep.worker.operation.model import GroupId, OperationId
 
 MAX_LENGTH = 128
 _ALLOWED = re.compile(r"[A-Za-z0-9._-]+", re.ASCII)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from worker.operation.model import HostName, Millis
-from worker.operation.moment import local
+from lockstep.worker.operation.model import HostName, Millis
+from lockstep.worker.operation.moment import local
 
 
 @dataclass(frozen=True, slots=True)

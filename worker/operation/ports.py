@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from worker.operation.answer import ProbeAnswer, WriteAnswer
-from worker.operation.model import Action, AttemptId, GroupId
+from lockstep.worker.operation.answer import ProbeAnswer, WriteAnswer
+from lockstep.worker.operation.model import Action, AttemptId, GroupId
 
 
 class Stopping(Exception):

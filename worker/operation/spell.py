@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from worker.operation.model import HostName, Millis
+from lockstep.worker.operation.model import HostName, Millis
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from worker.operation.answer import METHODS
-from worker.operation.model import (
+from lockstep.worker.operation.answer import METHODS
+from lockstep.worker.operation.model import (
     Action,
     Attempt,
     AttemptId,

@@ -3,13 +3,13 @@
 Nothing here raises for what a host does: every function returns a small value, and the record holds the rest.
 """
 
-from worker.steps.forward import forward, raised
-from worker.steps.looking import raised_later
-from worker.steps.parts import Next, Parts, Result, nobody
-from worker.steps.patrol import Beat, Patrolled, PatrolStore, patrol
-from worker.steps.progress import conclude, resume
-from worker.steps.rollback import rollback
-from worker.steps.settle import settle
+from lockstep.worker.steps.forward import forward, raised
+from lockstep.worker.steps.looking import raised_later
+from lockstep.worker.steps.parts import Next, Parts, Result, nobody
+from lockstep.worker.steps.patrol import Beat, Patrolled, PatrolStore, patrol
+from lockstep.worker.steps.progress import conclude, resume
+from lockstep.worker.steps.rollback import rollback
+from lockstep.worker.steps.settle import settle
 
 __all__ = [
     "Beat",

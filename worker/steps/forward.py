@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from worker.operation.answer import METHODS, Probed
-from worker.operation.decision import why_failed
-from worker.operation.model import (
+from lockstep.worker.operation.answer import METHODS, Probed
+from lockstep.worker.operation.decision import why_failed
+from lockstep.worker.operation.model import (
     Action,
     Decision,
     GroupId,
@@ -17,10 +17,10 @@ from worker.operation.model import (
     Seen,
     Step,
 )
-from worker.operation.ports import HostApi
-from worker.operation.story import story
-from worker.steps.parts import ELSEWHERE, NOT_IN_INVENTORY, Next, Parts, Result, verdict_of, wait
-from worker.store.base import Forward, Miss, Progress
+from lockstep.worker.operation.ports import HostApi
+from lockstep.worker.operation.story import story
+from lockstep.worker.steps.parts import ELSEWHERE, NOT_IN_INVENTORY, Next, Parts, Result, verdict_of, wait
+from lockstep.worker.store.base import Forward, Miss, Progress
 
 FATAL = {Probed.MISCONFIGURED: Outcome.UNREACHABLE, Probed.OVERSIZED: Outcome.REFUSED}
 SLACK = 0.2

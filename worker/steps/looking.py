@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from worker.operation.model import HostName, OperationId, Presence, Step
-from worker.operation.ports import HostApi
-from worker.steps.parts import ELSEWHERE, NOT_IN_INVENTORY, Next, Parts, Result, wait
-from worker.store.base import Settled, View
+from lockstep.worker.operation.model import HostName, OperationId, Presence, Step
+from lockstep.worker.operation.ports import HostApi
+from lockstep.worker.steps.parts import ELSEWHERE, NOT_IN_INVENTORY, Next, Parts, Result, wait
+from lockstep.worker.store.base import Settled, View
 
 QUICK_LOOKS = 5
 """So often an open attempt is looked at with short delays: most often its own task is about to close it."""

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from worker.operation.answer import WriteAnswer, Wrote
-from worker.operation.backoff import Backoff
-from worker.operation.limits import Limits
-from worker.operation.model import GroupId, HostName, OperationId, Presence
-from worker.operation.ports import Clock, HostApi
-from worker.store.base import Transitions, Verdict
+from lockstep.worker.operation.answer import WriteAnswer, Wrote
+from lockstep.worker.operation.backoff import Backoff
+from lockstep.worker.operation.limits import Limits
+from lockstep.worker.operation.model import GroupId, HostName, OperationId, Presence
+from lockstep.worker.operation.ports import Clock, HostApi
+from lockstep.worker.store.base import Transitions, Verdict
 
 NOT_IN_INVENTORY = "this worker's inventory lacks the host"
 NO_RECORD = "no record of this operation"

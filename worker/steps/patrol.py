@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from worker.operation.drift import Drift, End, Remedy, next_patrol, remedy_for
-from worker.operation.errors import HostPaused
-from worker.operation.model import Action, GroupId, HostName, HostRef, Millis, OperationId, Presence
-from worker.steps.parts import Parts
-from worker.store.base import Accepted, Ends, Request, Store
+from lockstep.worker.operation.drift import Drift, End, Remedy, next_patrol, remedy_for
+from lockstep.worker.operation.errors import HostPaused
+from lockstep.worker.operation.model import Action, GroupId, HostName, HostRef, Millis, OperationId, Presence
+from lockstep.worker.steps.parts import Parts
+from lockstep.worker.store.base import Accepted, Ends, Request, Store
 
 PATROL = "patrol"
 """Who asked for a repair, as the record has it."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from worker.operation.decision import Move, next_move, why_roll_back
-from worker.operation.model import Decision, HostName, OperationId
-from worker.store.base import Store, Taker
+from lockstep.worker.operation.decision import Move, next_move, why_roll_back
+from lockstep.worker.operation.model import Decision, HostName, OperationId
+from lockstep.worker.store.base import Store, Taker
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 
-from worker.operation.model import Action, Decision, HostName, OperationId, Presence, Step
-from worker.operation.ports import HostApi
-from worker.steps.looking import await_settling, come_back, look, same_host
-from worker.steps.parts import NO_RECORD, Next, Parts, Result, verdict_of
-from worker.store.base import Undoing, Verdict, View
+from lockstep.worker.operation.model import Action, Decision, HostName, OperationId, Presence, Step
+from lockstep.worker.operation.ports import HostApi
+from lockstep.worker.steps.looking import await_settling, come_back, look, same_host
+from lockstep.worker.steps.parts import NO_RECORD, Next, Parts, Result, verdict_of
+from lockstep.worker.store.base import Undoing, Verdict, View
 
 ROUNDS = 3
 """Looks in one run; each ends after a call or two, so that a run stays far below the visibility timeout."""

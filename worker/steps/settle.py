@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from worker.operation.model import HostName, OperationId
-from worker.steps.looking import await_settling, come_back, look, same_host
-from worker.steps.parts import NO_RECORD, Next, Parts, Result
+from lockstep.worker.operation.model import HostName, OperationId
+from lockstep.worker.steps.looking import await_settling, come_back, look, same_host
+from lockstep.worker.steps.parts import NO_RECORD, Next, Parts, Result
 
 
 def settle(parts: Parts, operation: OperationId, host: HostName, tries: int) -> Result:

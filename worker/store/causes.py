@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import redis
 
-from worker.operation.errors import StoreFull, StoreUnavailable, UnknownFormat
-from worker.store.records import newer_format
+from lockstep.worker.operation.errors import StoreFull, StoreUnavailable, UnknownFormat
+from lockstep.worker.store.records import newer_format
 
 FORMAT_ERROR = "LOCKSTEPFORMAT"
 UNANSWERED = "Redis does not answer"

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 
 import redis
 
-from worker.operation.errors import StoreFull, StoreUnavailable
-from worker.operation.model import Millis
-from worker.store.causes import store_errors
-from worker.store.keys import Keys
+from lockstep.worker.operation.errors import StoreFull, StoreUnavailable
+from lockstep.worker.operation.model import Millis
+from lockstep.worker.store.causes import store_errors
+from lockstep.worker.store.keys import Keys
 
 EVERY = 15.0
 """Seconds between two reports of a process."""

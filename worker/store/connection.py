@@ -12,8 +12,8 @@ from redis.backoff import ExponentialBackoff, NoBackoff
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
-from worker.pools import MOST, modest
-from worker.primary import (
+from lockstep.worker.pools import MOST, modest
+from lockstep.worker.primary import (
     AsyncFoundPrimary,
     AsyncFoundTlsPrimary,
     AsyncPrimary,
@@ -23,10 +23,10 @@ from worker.primary import (
     Primary,
     TlsPrimary,
 )
-from worker.reaching import sentinel_options, server_options, socket_options, tls_options
-from worker.settings import Settings
-from worker.store.keys import Keys
-from worker.store.redis import RedisStore
+from lockstep.worker.reaching import sentinel_options, server_options, socket_options, tls_options
+from lockstep.worker.settings import Settings
+from lockstep.worker.store.keys import Keys
+from lockstep.worker.store.redis import RedisStore
 
 RETRIES = 3
 """Scripts may be repeated, so a dropped connection is tried again; a frozen server is given up on soon."""

@@ -9,13 +9,13 @@ from typing import cast
 import redis
 from redis.client import Pipeline
 
-from worker.operation.drift import Drift, End
-from worker.operation.limits import Limits
-from worker.operation.model import Action, GroupId, HostName, Lost, Millis, OperationId, Presence
-from worker.store.causes import store_errors
-from worker.store.keys import Keys
-from worker.store.queries import Queries
-from worker.store.scripts import script
+from lockstep.worker.operation.drift import Drift, End
+from lockstep.worker.operation.limits import Limits
+from lockstep.worker.operation.model import Action, GroupId, HostName, Lost, Millis, OperationId, Presence
+from lockstep.worker.store.causes import store_errors
+from lockstep.worker.store.keys import Keys
+from lockstep.worker.store.queries import Queries
+from lockstep.worker.store.scripts import script
 
 KEPT_LOST = 604_800_000
 """Milliseconds for which it is kept which records are gone; a week, so that somebody sees it."""

@@ -8,9 +8,9 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from queue import Empty, SimpleQueue
 
-from worker.forks import renew_in_children
-from worker.operation.errors import StoreUnavailable
-from worker.operation.model import OperationId
+from lockstep.worker.forks import renew_in_children
+from lockstep.worker.operation.errors import StoreUnavailable
+from lockstep.worker.operation.model import OperationId
 
 Argument = str | int | float
 Arguments = tuple[Argument, ...]

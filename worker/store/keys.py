@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from worker.operation.model import GroupId, OperationId
+from lockstep.worker.operation.model import GroupId, OperationId
 
 
 @dataclass(frozen=True, slots=True)

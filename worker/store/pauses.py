@@ -7,11 +7,11 @@ from typing import TypedDict, cast
 
 import redis
 
-from worker.operation.errors import HostPaused
-from worker.operation.model import HostName, Millis
-from worker.operation.pause import Pause, refusal
-from worker.store.causes import store_errors
-from worker.store.keys import Keys
+from lockstep.worker.operation.errors import HostPaused
+from lockstep.worker.operation.model import HostName, Millis
+from lockstep.worker.operation.pause import Pause, refusal
+from lockstep.worker.store.causes import store_errors
+from lockstep.worker.store.keys import Keys
 
 
 class PauseJson(TypedDict):

@@ -8,13 +8,13 @@ from typing import cast
 
 import redis
 
-from worker.operation.errors import UnknownFormat
-from worker.operation.limits import NAMED_AFTER, Limits
-from worker.operation.model import Action, GroupId, HostName, Millis, Operation, OperationId, Step
-from worker.store.base import Order
-from worker.store.causes import store_errors
-from worker.store.keys import Keys
-from worker.store.records import check_format, operation_from, step_from
+from lockstep.worker.operation.errors import UnknownFormat
+from lockstep.worker.operation.limits import NAMED_AFTER, Limits
+from lockstep.worker.operation.model import Action, GroupId, HostName, Millis, Operation, OperationId, Step
+from lockstep.worker.store.base import Order
+from lockstep.worker.store.causes import store_errors
+from lockstep.worker.store.keys import Keys
+from lockstep.worker.store.records import check_format, operation_from, step_from
 
 UNREADABLE = (UnknownFormat, ValueError, KeyError, TypeError, redis.ResponseError)
 """What is raised for a record of a newer version, or that somebody has damaged."""

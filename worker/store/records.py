@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import TypedDict, cast
 
-from worker.operation.errors import UnknownFormat
-from worker.operation.model import (
+from lockstep.worker.operation.errors import UnknownFormat
+from lockstep.worker.operation.model import (
     Action,
     Attempt,
     AttemptId,
@@ -24,7 +24,7 @@ from worker.operation.model import (
     Step,
     Undo,
 )
-from worker.operation.states import State
+from lockstep.worker.operation.states import State
 
 
 class AttemptJson(TypedDict, total=False):

@@ -9,10 +9,10 @@ from typing import cast
 
 import redis
 
-from worker.operation.decision import Tally
-from worker.operation.errors import OperationIdReused, StoreFull, UnknownFormat
-from worker.operation.limits import Limits
-from worker.operation.model import (
+from lockstep.worker.operation.decision import Tally
+from lockstep.worker.operation.errors import OperationIdReused, StoreFull, UnknownFormat
+from lockstep.worker.operation.limits import Limits
+from lockstep.worker.operation.model import (
     Action,
     AttemptId,
     Decision,
@@ -24,8 +24,8 @@ from worker.operation.model import (
     Presence,
     Seen,
 )
-from worker.secrets import mask
-from worker.store.base import (
+from lockstep.worker.secrets import mask
+from lockstep.worker.store.base import (
     Abandoned,
     Accepted,
     Busy,
@@ -41,12 +41,12 @@ from worker.store.base import (
     Verdict,
     View,
 )
-from worker.store.ends import RedisEnds
-from worker.store.keys import Keys
-from worker.store.pauses import refused
-from worker.store.records import step_from
-from worker.store.replicas import Replicas
-from worker.store.scripts import Scripts
+from lockstep.worker.store.ends import RedisEnds
+from lockstep.worker.store.keys import Keys
+from lockstep.worker.store.pauses import refused
+from lockstep.worker.store.records import step_from
+from lockstep.worker.store.replicas import Replicas
+from lockstep.worker.store.scripts import Scripts
 
 
 class RedisStore(RedisEnds):

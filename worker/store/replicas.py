@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 import redis
 from redis.client import Pipeline
 
-from worker.operation.errors import StoreUnavailable
-from worker.store.causes import unavailable
-from worker.store.gathering import Kind
+from lockstep.worker.operation.errors import StoreUnavailable
+from lockstep.worker.store.causes import unavailable
+from lockstep.worker.store.gathering import Kind
 
 CONFIRMED = frozenset({"accept", "begin", "begin_undo", "decide", "cancel", "abandon"})
 """Scripts after which a host is written to, or somebody is told what holds. All others are found out again

@@ -10,11 +10,11 @@ from typing import Any, cast
 
 import redis
 
-from worker.operation.model import OperationId
-from worker.store.causes import store_errors
-from worker.store.gathering import Argument, Arguments, Gathering, Kind
-from worker.store.keys import Keys
-from worker.store.replicas import ASKED, CONFIRMED, Replicas
+from lockstep.worker.operation.model import OperationId
+from lockstep.worker.store.causes import store_errors
+from lockstep.worker.store.gathering import Argument, Arguments, Gathering, Kind
+from lockstep.worker.store.keys import Keys
+from lockstep.worker.store.replicas import ASKED, CONFIRMED, Replicas
 
 
 class Scripts:
@@ -101,4 +101,4 @@ class _Wire:
 
 def script(name: str) -> str:
     """Return the text of a script in `lua/`."""
-    return (files("worker.store") / "lua" / f"{name}.lua").read_text("utf-8")
+    return (files("lockstep.worker.store") / "lua" / f"{name}.lua").read_text("utf-8")

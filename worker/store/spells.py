@@ -8,10 +8,10 @@ from typing import TypedDict, cast
 
 import redis
 
-from worker.operation.model import HostName, Millis
-from worker.operation.spell import Spell
-from worker.store.causes import store_errors
-from worker.store.keys import Keys
+from lockstep.worker.operation.model import HostName, Millis
+from lockstep.worker.operation.spell import Spell
+from lockstep.worker.store.causes import store_errors
+from lockstep.worker.store.keys import Keys
 
 
 class SpellJson(TypedDict):
@@ -30,7 +30,7 @@ class Spells:
         self._client = client
         self._key = keys.spared
         self._script = client.register_script(
-            (files("worker.store") / "lua" / "spare.lua").read_text("utf-8")
+            (files("lockstep.worker.store") / "lua" / "spare.lua").read_text("utf-8")
         )
 
     def spare(self, host: HostName, milliseconds: int, failures: int, why: str) -> None:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import redis
 
-from worker.store.causes import store_errors
-from worker.store.keys import Keys
+from lockstep.worker.store.causes import store_errors
+from lockstep.worker.store.keys import Keys
 
 KEPT = 86_400_000
 """Milliseconds."""

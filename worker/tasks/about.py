@@ -8,7 +8,7 @@ from importlib.metadata import version
 
 from celery.worker.control import inspect_command
 
-from worker.celery import ABOUT
+from lockstep.worker.celery import ABOUT
 
 
 @inspect_command(name=ABOUT)

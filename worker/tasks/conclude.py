@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from celery import Task, shared_task
 
-from worker.celery import CONCLUDE
-from worker.operation.decision import Move
-from worker.operation.model import GroupId, Operation, OperationId
-from worker.operation.states import State
-from worker.steps import conclude as conclude_step
-from worker.steps.parts import NO_RECORD
-from worker.tasks.runtime import Runtime
-from worker.tasks.shell import guarded, not_believed, record_gone
-from worker.telemetry import metrics
-from worker.workflow import publish_rollback
+from lockstep.worker.celery import CONCLUDE
+from lockstep.worker.operation.decision import Move
+from lockstep.worker.operation.model import GroupId, Operation, OperationId
+from lockstep.worker.operation.states import State
+from lockstep.worker.steps import conclude as conclude_step
+from lockstep.worker.steps.parts import NO_RECORD
+from lockstep.worker.tasks.runtime import Runtime
+from lockstep.worker.tasks.shell import guarded, not_believed, record_gone
+from lockstep.worker.telemetry import metrics
+from lockstep.worker.workflow import publish_rollback
 
 
 @shared_task(bind=True, name=CONCLUDE)

@@ -6,11 +6,11 @@ import threading
 
 from celery import Task, shared_task
 
-from worker.celery import CREATE_GROUP, DELETE_GROUP
-from worker.operation.model import Action, GroupId, HostName, OperationId
-from worker.steps import Next, Parts, Result, forward, raised
-from worker.tasks.shell import run_steps
-from worker.workflow import publish_conclude
+from lockstep.worker.celery import CREATE_GROUP, DELETE_GROUP
+from lockstep.worker.operation.model import Action, GroupId, HostName, OperationId
+from lockstep.worker.steps import Next, Parts, Result, forward, raised
+from lockstep.worker.tasks.shell import run_steps
+from lockstep.worker.workflow import publish_conclude
 
 
 @shared_task(bind=True, name=CREATE_GROUP)

@@ -10,7 +10,7 @@ from celery.utils.log import get_task_logger
 from celery.worker.state import task_ready
 from kombu.transport.virtual import QoS
 
-from worker.tasks.received import Received
+from lockstep.worker.tasks.received import Received
 
 logger = get_task_logger(__name__)
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 from celery import Task, shared_task
 from celery.utils.log import get_task_logger
 
-from worker.celery import PATROL, PATROL_GROUP
-from worker.operation.errors import StoreUnavailable
-from worker.operation.model import GroupId
-from worker.settings import Settings
-from worker.steps import Beat, Patrolled
-from worker.steps import patrol as patrol_step
-from worker.tasks.runtime import Runtime, runtime_of
-from worker.tasks.shell import guarded, periodic
-from worker.telemetry import metrics
-from worker.workflow import publish_forward, publish_patrol
+from lockstep.worker.celery import PATROL, PATROL_GROUP
+from lockstep.worker.operation.errors import StoreUnavailable
+from lockstep.worker.operation.model import GroupId
+from lockstep.worker.settings import Settings
+from lockstep.worker.steps import Beat, Patrolled
+from lockstep.worker.steps import patrol as patrol_step
+from lockstep.worker.tasks.runtime import Runtime, runtime_of
+from lockstep.worker.tasks.shell import guarded, periodic
+from lockstep.worker.telemetry import metrics
+from lockstep.worker.workflow import publish_forward, publish_patrol
 
 LONGEST_BETWEEN = 3_600_000
 """Milliseconds between two looks at one group, at most."""

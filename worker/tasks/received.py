@@ -10,8 +10,8 @@ from typing import Any, cast
 from celery.exceptions import InvalidTaskError
 from celery.worker.request import Request
 
-from worker.celery import CONCLUDE, PATROL, PATROL_GROUP, SWEEP, WAIT, Lockstep
-from worker.operation.names import is_plain_name
+from lockstep.worker.celery import CONCLUDE, PATROL, PATROL_GROUP, SWEEP, WAIT, Lockstep
+from lockstep.worker.operation.names import is_plain_name
 
 CLOCKS_APART = 5.0
 """Seconds by which the clock of a worker of an earlier release may be off: it sent an `eta` alone."""

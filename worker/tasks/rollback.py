@@ -6,10 +6,10 @@ from functools import partial
 
 from celery import Task, shared_task
 
-from worker.celery import ROLLBACK_CREATE, ROLLBACK_DELETE
-from worker.operation.model import GroupId, HostName, OperationId
-from worker.steps import Parts, Result, raised_later, rollback
-from worker.tasks.shell import run_steps
+from lockstep.worker.celery import ROLLBACK_CREATE, ROLLBACK_DELETE
+from lockstep.worker.operation.model import GroupId, HostName, OperationId
+from lockstep.worker.steps import Parts, Result, raised_later, rollback
+from lockstep.worker.tasks.shell import run_steps
 
 
 @shared_task(bind=True, name=ROLLBACK_CREATE)

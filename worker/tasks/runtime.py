@@ -11,22 +11,22 @@ from celery import Celery
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from worker.calling import Breaker, Renewed, Spared
-from worker.celery import Lockstep
-from worker.clock import SystemClock
-from worker.forks import leave_to_parent, renew_in_children
-from worker.host import HostClient
-from worker.inventory import Inventory, LiveInventory
-from worker.operation.host import Host
-from worker.operation.model import HostName
-from worker.operation.ports import HostApi
-from worker.settings import Settings
-from worker.steps import Parts, PatrolStore, nobody
-from worker.store.connection import client, connect
-from worker.store.keys import Keys
-from worker.store.spells import Spells
-from worker.tasks.stopping import stopping
-from worker.telemetry.calls import WatchedHost
+from lockstep.worker.calling import Breaker, Renewed, Spared
+from lockstep.worker.celery import Lockstep
+from lockstep.worker.clock import SystemClock
+from lockstep.worker.forks import leave_to_parent, renew_in_children
+from lockstep.worker.host import HostClient
+from lockstep.worker.inventory import Inventory, LiveInventory
+from lockstep.worker.operation.host import Host
+from lockstep.worker.operation.model import HostName
+from lockstep.worker.operation.ports import HostApi
+from lockstep.worker.settings import Settings
+from lockstep.worker.steps import Parts, PatrolStore, nobody
+from lockstep.worker.store.connection import client, connect
+from lockstep.worker.store.keys import Keys
+from lockstep.worker.store.spells import Spells
+from lockstep.worker.tasks.stopping import stopping
+from lockstep.worker.telemetry.calls import WatchedHost
 
 Find = Callable[[HostName], HostApi | None]
 FindAs = Callable[[HostName, str | None], HostApi | None]

@@ -6,11 +6,11 @@ from functools import partial
 
 from celery import Task, shared_task
 
-from worker.celery import SETTLE
-from worker.operation.model import GroupId, HostName, OperationId
-from worker.steps import Parts, Result, raised_later
-from worker.steps import settle as settle_step
-from worker.tasks.shell import run_steps
+from lockstep.worker.celery import SETTLE
+from lockstep.worker.operation.model import GroupId, HostName, OperationId
+from lockstep.worker.steps import Parts, Result, raised_later
+from lockstep.worker.steps import settle as settle_step
+from lockstep.worker.tasks.shell import run_steps
 
 
 @shared_task(bind=True, name=SETTLE)

@@ -15,19 +15,19 @@ from celery.utils.log import get_task_logger
 from kombu.exceptions import OperationalError
 from structlog.contextvars import bound_contextvars
 
-from worker.celery import CREATE_GROUP, DELETE_GROUP, ROLLBACK_CREATE, ROLLBACK_DELETE
-from worker.operation.errors import StoreFull, StoreUnavailable, UnknownFormat
-from worker.operation.model import Action, GroupId, HostName, OperationId
-from worker.operation.ports import Stopping
-from worker.operation.story import story
-from worker.steps import Next, Parts, Result
-from worker.tasks.newer import LeftToNewer
-from worker.tasks.runtime import Runtime, runtime_of
-from worker.tasks.slices import Results, side_by_side, summary
-from worker.tasks.stopping import rest
-from worker.telemetry import metrics, tracing
-from worker.telemetry.stalls import work
-from worker.transport import carrier, pooled
+from lockstep.worker.celery import CREATE_GROUP, DELETE_GROUP, ROLLBACK_CREATE, ROLLBACK_DELETE
+from lockstep.worker.operation.errors import StoreFull, StoreUnavailable, UnknownFormat
+from lockstep.worker.operation.model import Action, GroupId, HostName, OperationId
+from lockstep.worker.operation.ports import Stopping
+from lockstep.worker.operation.story import story
+from lockstep.worker.steps import Next, Parts, Result
+from lockstep.worker.tasks.newer import LeftToNewer
+from lockstep.worker.tasks.runtime import Runtime, runtime_of
+from lockstep.worker.tasks.slices import Results, side_by_side, summary
+from lockstep.worker.tasks.stopping import rest
+from lockstep.worker.telemetry import metrics, tracing
+from lockstep.worker.telemetry.stalls import work
+from lockstep.worker.transport import carrier, pooled
 
 T = TypeVar("T")
 REQUEUE = 2.0

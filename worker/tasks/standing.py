@@ -6,15 +6,15 @@ import json
 
 import redis
 
-from worker.celery import OPERATIONS, ROLLBACK
-from worker.operation.model import OperationId
-from worker.settings import Settings
-from worker.store.causes import store_errors
-from worker.store.clocks import reported
-from worker.store.connection import client
-from worker.store.keys import Keys
-from worker.store.stalls import stalls
-from worker.telemetry.metrics import Standing
+from lockstep.worker.celery import OPERATIONS, ROLLBACK
+from lockstep.worker.operation.model import OperationId
+from lockstep.worker.settings import Settings
+from lockstep.worker.store.causes import store_errors
+from lockstep.worker.store.clocks import reported
+from lockstep.worker.store.connection import client
+from lockstep.worker.store.keys import Keys
+from lockstep.worker.store.stalls import stalls
+from lockstep.worker.telemetry.metrics import Standing
 
 LOOKED_AT = 500
 """Operations whose hosts are counted, the longest overdue first, so that a look stays cheap."""

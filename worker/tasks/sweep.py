@@ -11,17 +11,17 @@ from celery.utils.log import get_task_logger
 from kombu import Connection
 from kombu.exceptions import OperationalError
 
-from worker.celery import OPERATIONS, ROLLBACK, SWEEP
-from worker.operation.decision import Move
-from worker.operation.errors import StoreUnavailable, UnknownFormat
-from worker.operation.model import OperationId
-from worker.steps import resume
-from worker.store.queries import UNREADABLE
-from worker.tasks.runtime import Runtime, runtime_of
-from worker.tasks.shell import periodic
-from worker.telemetry import metrics
-from worker.telemetry.stalls import work
-from worker.workflow import publish_conclude, publish_forward, publish_rollback, publish_settle
+from lockstep.worker.celery import OPERATIONS, ROLLBACK, SWEEP
+from lockstep.worker.operation.decision import Move
+from lockstep.worker.operation.errors import StoreUnavailable, UnknownFormat
+from lockstep.worker.operation.model import OperationId
+from lockstep.worker.steps import resume
+from lockstep.worker.store.queries import UNREADABLE
+from lockstep.worker.tasks.runtime import Runtime, runtime_of
+from lockstep.worker.tasks.shell import periodic
+from lockstep.worker.telemetry import metrics
+from lockstep.worker.telemetry.stalls import work
+from lockstep.worker.workflow import publish_conclude, publish_forward, publish_rollback, publish_settle
 
 HELD = 5
 """Periods for which a sweep keeps others off, counted anew from each operation that it resumes: while Redis

@@ -18,19 +18,19 @@ from celery.signals import (
     worker_shutdown,
 )
 
-from worker import broker
-from worker.celery import Lockstep
-from worker.operation.errors import InvalidInput
-from worker.secrets import mask_logs
-from worker.settings import Settings, load_settings
-from worker.store.clocks import Clocks
-from worker.store.connection import client
-from worker.store.keys import Keys
-from worker.store.stalls import Stalls
-from worker.tasks.runtime import runtime_of
-from worker.tasks.standing import Reader
-from worker.telemetry import heartbeat, logs, metrics, tracing
-from worker.telemetry.stalls import watch_child
+from lockstep.worker import broker
+from lockstep.worker.celery import Lockstep
+from lockstep.worker.operation.errors import InvalidInput
+from lockstep.worker.secrets import mask_logs
+from lockstep.worker.settings import Settings, load_settings
+from lockstep.worker.store.clocks import Clocks
+from lockstep.worker.store.connection import client
+from lockstep.worker.store.keys import Keys
+from lockstep.worker.store.stalls import Stalls
+from lockstep.worker.tasks.runtime import runtime_of
+from lockstep.worker.tasks.standing import Reader
+from lockstep.worker.telemetry import heartbeat, logs, metrics, tracing
+from lockstep.worker.telemetry.stalls import watch_child
 
 log = logging.getLogger(__name__)
 

@@ -1,6 +1,6 @@
 """What people and machines watch Lockstep by.
 
-probe       `python -m worker.telemetry.probe live|ready`, over the files that signs.py names
+probe       `python -m lockstep.worker.telemetry.probe live|ready`, over the files that signs.py names
 heartbeat   keeps those files, in every worker
 stalls      a process that stands still notices it, and ends
 flower      Flower, with flowerconfig.py: who may look (watchers.py), and what a row says (rows.py)

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 from structlog.contextvars import bound_contextvars
 
-from worker.operation.answer import ProbeAnswer, WriteAnswer, Wrote
-from worker.operation.model import Action, AttemptId, GroupId
-from worker.operation.ports import HostApi
-from worker.telemetry.metrics import call_answered
-from worker.telemetry.stalls import work
+from lockstep.worker.operation.answer import ProbeAnswer, WriteAnswer, Wrote
+from lockstep.worker.operation.model import Action, AttemptId, GroupId
+from lockstep.worker.operation.ports import HostApi
+from lockstep.worker.telemetry.metrics import call_answered
+from lockstep.worker.telemetry.stalls import work
 
 log = logging.getLogger(__name__)
 LEVELS = {Wrote.APPLIED: logging.DEBUG}

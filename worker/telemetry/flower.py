@@ -1,4 +1,4 @@
-"""`python -m worker.telemetry.flower --address=… --port=…`: Flower, with the configuration beside this file.
+"""`python -m lockstep.worker.telemetry.flower --address=… --port=…`: Flower, configured by `flowerconfig`.
 
 It takes Flower's own options and FLOWER_ variables; another configuration may be named with --conf.
 """
@@ -62,7 +62,7 @@ def main(arguments: Sequence[str]) -> None:
 
     close_gaps()
     os.environ.setdefault("FLOWER_CONF", str(CONFIGURATION))
-    sys.argv = ["celery", "-A", "worker", "flower", *arguments]
+    sys.argv = ["celery", "-A", "lockstep", "flower", *arguments]
     celery()
 
 

@@ -10,9 +10,9 @@ from logging import getLogger
 
 from tornado.options import options as chosen
 
-from worker.secrets import mask_logs
-from worker.telemetry.rows import shown
-from worker.telemetry.watchers import refusal
+from lockstep.worker.secrets import mask_logs
+from lockstep.worker.telemetry.rows import shown
+from lockstep.worker.telemetry.watchers import refusal
 
 refused = refusal(chosen.address, chosen.unix_socket, [*(chosen.basic_auth or []), chosen.auth], os.environ)
 if refused:

@@ -14,9 +14,9 @@ from typing import Any
 from celery import Celery, bootsteps
 from celery.signals import worker_ready, worker_shutdown, worker_shutting_down
 
-from worker.operation.errors import InvalidInput
-from worker.telemetry.signs import EVERY, Signs
-from worker.telemetry.stalls import give_up, work
+from lockstep.worker.operation.errors import InvalidInput
+from lockstep.worker.telemetry.signs import EVERY, Signs
+from lockstep.worker.telemetry.stalls import give_up, work
 
 GiveUp = Callable[..., None]
 log = logging.getLogger(__name__)

@@ -17,8 +17,8 @@ from redis.exceptions import RedisError
 from structlog.contextvars import get_contextvars, merge_contextvars
 from structlog.stdlib import ProcessorFormatter, add_log_level, add_logger_name
 
-from worker.operation.errors import StoreUnavailable
-from worker.secrets import Masking
+from lockstep.worker.operation.errors import StoreUnavailable
+from lockstep.worker.secrets import Masking
 
 ARGUMENTS = ("operation", "group", "host")
 Line = MutableMapping[str, Any]
@@ -163,7 +163,7 @@ class WithIds(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Return the line; other people's are as they were."""
         text = self._inner.format(record)
-        if not record.name.startswith("worker."):
+        if not record.name.startswith("lockstep."):
             return text
         known = bind_task(None, "", {"_record": record, **get_contextvars()})
         ids = [f"{name}={known[name]}" for name in (*ARGUMENTS, "attempt") if name in known]

@@ -17,10 +17,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from worker.operation.errors import StoreUnavailable
-from worker.operation.model import Operation, OperationId
-from worker.secrets import mask
-from worker.telemetry.door import Asked, Door
+from lockstep.worker.operation.errors import StoreUnavailable
+from lockstep.worker.operation.model import Operation, OperationId
+from lockstep.worker.secrets import mask
+from lockstep.worker.telemetry.door import Asked, Door
 
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import GaugeMetricFamily

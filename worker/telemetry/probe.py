@@ -1,4 +1,4 @@
-"""`python -m worker.telemetry.probe live|ready`: exit 0 if this machine's worker is, else 1 and why.
+"""`python -m lockstep.worker.telemetry.probe live|ready`: exit 0 if this machine's worker is, else 1 and why.
 
 It reads two files and asks nobody: a ping through Redis would restart every worker whenever Redis is away.
 """
@@ -8,9 +8,9 @@ from __future__ import annotations
 import os
 import sys
 
-from worker.telemetry.signs import VARIABLE, Signs
+from lockstep.worker.telemetry.signs import VARIABLE, Signs
 
-USAGE = "usage: python -m worker.telemetry.probe live|ready"
+USAGE = "usage: python -m lockstep.worker.telemetry.probe live|ready"
 
 
 def main(arguments: list[str]) -> int:

@@ -17,8 +17,8 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from worker.forks import renew_in_children
-from worker.telemetry.signs import EVERY
+from lockstep.worker.forks import renew_in_children
+from lockstep.worker.telemetry.signs import EVERY
 
 TELL = 10.0
 """Seconds for telling it: what cannot be told by then is not."""

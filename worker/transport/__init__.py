@@ -2,9 +2,9 @@
 
 from contextvars import ContextVar
 
-from worker.transport import direct
-from worker.transport.exchange import Answer, Exchange, Request, ShortBody
-from worker.transport.guard import Call, CallInProgress, TooLate
+from lockstep.worker.transport import direct
+from lockstep.worker.transport.exchange import Answer, Exchange, Request, ShortBody
+from lockstep.worker.transport.guard import Call, CallInProgress, TooLate
 
 carrier: ContextVar[Exchange] = ContextVar("carrier", default=direct.exchange)
 """What carries the calls that are made in this context."""

@@ -17,9 +17,9 @@ from urllib.parse import SplitResult, urlsplit
 
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
-from worker.forks import renew_in_children
-from worker.transport.exchange import HEADERS, Answer, Request, ShortBody
-from worker.transport.guard import WholeResponse, answered, before_sending
+from lockstep.worker.forks import renew_in_children
+from lockstep.worker.transport.exchange import HEADERS, Answer, Request, ShortBody
+from lockstep.worker.transport.guard import WholeResponse, answered, before_sending
 
 IDLE = 256
 """Connections kept open between calls: ten thousand hosts are not to be ten thousand sockets."""

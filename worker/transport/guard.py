@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from worker.forks import renew_in_children
+from lockstep.worker.forks import renew_in_children
 
 
 class TooLate(Exception):

@@ -12,9 +12,9 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import ReadTimeoutError
 
-from worker.forks import leave_to_parent, renew_in_children
-from worker.transport.exchange import HEADERS, Answer, Request, ShortBody
-from worker.transport.guard import WholeResponse, before_sending
+from lockstep.worker.forks import leave_to_parent, renew_in_children
+from lockstep.worker.transport.exchange import HEADERS, Answer, Request, ShortBody
+from lockstep.worker.transport.guard import WholeResponse, before_sending
 
 POOLED_HOSTS = 256
 """Hosts to each of which a connection is kept open; a larger cluster costs a handshake now and then."""

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from producer.cli.report.page import page
+from lockstep.producer.cli.report.page import page
 
 __all__ = ["page"]

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-from producer.cli.output import printable
-from producer.timeline import MEANINGS, method
-from producer.wording import seconds
-from worker.operation.model import Attempt, AttemptState, Millis, Operation, Step
-from worker.operation.story import in_brief, story
+from lockstep.producer.cli.output import printable
+from lockstep.producer.timeline import MEANINGS, method
+from lockstep.producer.wording import seconds
+from lockstep.worker.operation.model import Attempt, AttemptState, Millis, Operation, Step
+from lockstep.worker.operation.story import in_brief, story
 
 WIDTH, LEFT, RIGHT = 1120, 150, 190
 TOP, BAR, LANE, PAD, BOTTOM = 34, 11, 15, 9, 12

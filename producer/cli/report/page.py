@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from html import escape
 
-from producer.cli.output import printable
-from producer.cli.report.chart import chart
-from producer.cli.report.style import STYLE
-from producer.cli.rows import event_row, host_row
-from producer.results import host_result
-from producer.timeline import MEANINGS, last_moment, timeline
-from producer.wording import seconds
-from worker.operation.model import Millis, Operation, Step
-from worker.operation.moment import local
+from lockstep.producer.cli.output import printable
+from lockstep.producer.cli.report.chart import chart
+from lockstep.producer.cli.report.style import STYLE
+from lockstep.producer.cli.rows import event_row, host_row
+from lockstep.producer.results import host_result
+from lockstep.producer.timeline import MEANINGS, last_moment, timeline
+from lockstep.producer.wording import seconds
+from lockstep.worker.operation.model import Millis, Operation, Step
+from lockstep.worker.operation.moment import local
 
 HOSTS = ("Host", "Before", "What happened", "Writes", "Note")
 EVENTS = ("After", "Host", "What", "What came back", "Known as", "Known after")

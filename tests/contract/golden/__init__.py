@@ -14,8 +14,8 @@ from typing import Any, cast
 
 import redis
 
-from worker.operation.model import OperationId
-from worker.steps import PatrolStore
+from lockstep.worker.operation.model import OperationId
+from lockstep.worker.steps import PatrolStore
 
 FOLDER = Path(__file__).parent
 

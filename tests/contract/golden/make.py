@@ -14,13 +14,13 @@ from pathlib import Path
 
 import redis
 
-from producer.stack.redis_server import RedisServer
+from lockstep.producer.stack.redis_server import RedisServer
+from lockstep.worker.operation.model import Action, HostName
+from lockstep.worker.store.base import Verdict
+from lockstep.worker.store.records import FORMAT
 from tests.contract.bench import PREFIX, RedisBench
 from tests.contract.driver import ABSENT, PRESENT, A, B, Driver
 from tests.contract.golden import FOLDER, read, save
-from worker.operation.model import Action, HostName
-from worker.store.base import Verdict
-from worker.store.records import FORMAT
 
 C = HostName("c")
 FAR = 10**13

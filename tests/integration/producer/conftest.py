@@ -12,14 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from producer import following, link
-from producer.cli import main
-from producer.client import ClusterClient
-from producer.handle import Operation
-from producer.stack.redis_server import RedisServer
+from lockstep.producer import following, link
+from lockstep.producer.cli import main
+from lockstep.producer.client import ClusterClient
+from lockstep.producer.handle import Operation
+from lockstep.producer.stack.redis_server import RedisServer
+from lockstep.worker.settings import Settings, load_settings
 from tests.integration.producer.hand import PATIENCE, Hand
 from tests.integration.producer.nodes import GONE, Node
-from worker.settings import Settings, load_settings
 
 HOSTS = "http://node1:1,http://node2:1,http://node3:1"
 _prefixes = (f"test{n}:" for n in itertools.count())

@@ -6,15 +6,23 @@ import itertools
 
 import redis
 
-from producer.handle import Operation
+from lockstep.producer.handle import Operation
+from lockstep.worker.inventory import load_inventory
+from lockstep.worker.operation.limits import NAMED_AFTER
+from lockstep.worker.operation.model import (
+    AttemptId,
+    Decision,
+    HostName,
+    OperationId,
+    Outcome,
+    Presence,
+    Seen,
+)
+from lockstep.worker.settings import Settings
+from lockstep.worker.store.base import Miss, Verdict
+from lockstep.worker.store.connection import client, connect
+from lockstep.worker.store.keys import Keys
 from tests.waiting import eventually
-from worker.inventory import load_inventory
-from worker.operation.limits import NAMED_AFTER
-from worker.operation.model import AttemptId, Decision, HostName, OperationId, Outcome, Presence, Seen
-from worker.settings import Settings
-from worker.store.base import Miss, Verdict
-from worker.store.connection import client, connect
-from worker.store.keys import Keys
 
 PATIENCE = 20.0
 NODE1, NODE2, NODE3 = (HostName(f"node{n}") for n in (1, 2, 3))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import importlib.metadata
 
-from worker.celery import Lockstep, make_app
-from worker.settings import load_settings
+from lockstep.worker.celery import Lockstep, make_app
+from lockstep.worker.settings import load_settings
 
 _version = importlib.metadata.version
 

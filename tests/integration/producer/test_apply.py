@@ -13,15 +13,15 @@ from pathlib import Path
 
 import pytest
 
-from producer import ClusterClient
-from producer.handle import Operation
-from producer.many import operation_id, parse_wishes
-from producer.stack.redis_server import RedisServer
+from lockstep import ClusterClient
+from lockstep.producer.handle import Operation
+from lockstep.producer.many import operation_id, parse_wishes
+from lockstep.producer.stack.redis_server import RedisServer
+from lockstep.worker.settings import load_settings
 from tests.integration.producer.conftest import Run
 from tests.integration.producer.hand import PATIENCE, Hand
 from tests.integration.producer.test_cli_process import start
 from tests.waiting import eventually
-from worker.settings import load_settings
 
 WANTED = "present: [team-a, team-b]\nabsent: [team-c]\n"
 

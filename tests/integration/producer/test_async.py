@@ -11,11 +11,11 @@ from collections.abc import AsyncIterable, Callable
 
 import pytest
 
-from producer import ClusterClient, Operation, State, Status, WaitTimeout
-from producer.stack.redis_server import RedisServer
+from lockstep import ClusterClient, Operation, State, Status, WaitTimeout
+from lockstep.producer.stack.redis_server import RedisServer
+from lockstep.worker.settings import Settings
 from tests.integration.producer.hand import PATIENCE, Hand
 from tests.waiting import eventually
-from worker.settings import Settings
 
 
 async def until(holds: object, what: str) -> None:

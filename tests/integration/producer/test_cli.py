@@ -10,9 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from producer import ClusterClient, State, Status
-from producer.handle import Operation
-from producer.waiting import Waiting
+from lockstep import ClusterClient, State, Status
+from lockstep.producer.handle import Operation
+from lockstep.producer.waiting import Waiting
 from tests.integration.producer.conftest import Ran, Run
 from tests.integration.producer.hand import PATIENCE, Hand
 

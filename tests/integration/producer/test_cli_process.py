@@ -14,14 +14,14 @@ from pathlib import Path
 
 import pytest
 
-from producer import ClusterClient
-from producer.broker import Broker
-from producer.cli import app, main
+from lockstep import ClusterClient
+from lockstep.producer.broker import Broker
+from lockstep.producer.cli import app, main
 from tests.integration.producer.hand import PATIENCE, Hand
 from tests.waiting import eventually, read_until
 
 HEAVY = "{'celery', 'kombu', 'redis', 'pydantic', 'requests', 'rich'}"
-LOCKSTEP = [sys.executable, "-m", "producer"]
+LOCKSTEP = [sys.executable, "-m", "lockstep"]
 
 
 def _listen() -> None:
@@ -67,7 +67,7 @@ def test_a_signal_leaves_the_operation_running_and_has_its_id_printed(
 
 
 def test_a_signal_that_was_ignored_stays_so(cluster: ClusterClient, hand: Hand) -> None:
-    command = f"trap '' HUP; exec {sys.executable} -m producer create team-a --id mine"
+    command = f"trap '' HUP; exec {sys.executable} -m lockstep create team-a --id mine"
     with subprocess.Popen(["bash", "-c", command], stdout=subprocess.PIPE, text=True) as process:
         eventually(lambda: hand.subscribers("mine") == 1, "the command waits")
         process.send_signal(signal.SIGHUP)
@@ -189,7 +189,7 @@ def test_a_terminal_shows_a_moving_line(hand: Hand, no_color: bool) -> None:
 
 def test_help_loads_neither_celery_nor_redis(environment: Mapping[str, str]) -> None:
     code = (
-        "import sys; from producer.cli import main; main(['--help']); "
+        "import sys; from lockstep.producer.cli import main; main(['--help']); "
         f"print(*sorted({HEAVY} & set(sys.modules)), 'loaded')"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -198,7 +198,7 @@ def test_help_loads_neither_celery_nor_redis(environment: Mapping[str, str]) -> 
 
 def test_reading_loads_no_celery(environment: Mapping[str, str]) -> None:
     code = (
-        "import sys; from producer.cli import main; main(['list']); "
+        "import sys; from lockstep.producer.cli import main; main(['list']); "
         f"print(*sorted({HEAVY} & set(sys.modules)), 'loaded')"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -287,7 +287,7 @@ def test_bad_usage_is_one_line(
 
 
 @pytest.mark.parametrize(
-    "command", [[*LOCKSTEP, "list"], [sys.executable, "-m", "celery", "-A", "worker", "worker"]]
+    "command", [[*LOCKSTEP, "list"], [sys.executable, "-m", "celery", "-A", "lockstep", "worker"]]
 )
 @pytest.mark.parametrize("prefix", ["équipe:", "team[a]*:"])
 def test_a_key_prefix_that_loses_messages_is_refused_at_the_start(

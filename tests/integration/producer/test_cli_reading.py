@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import redis
 
-from producer import ClusterClient
-from producer.stack.redis_server import RedisServer
+from lockstep import ClusterClient
+from lockstep.producer.stack.redis_server import RedisServer
 from tests.integration.producer.conftest import Run
 from tests.integration.producer.hand import Hand
 

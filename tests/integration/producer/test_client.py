@@ -8,12 +8,12 @@ import pytest
 import redis
 from kombu.exceptions import OperationalError
 
-import worker.workflow
-from producer import ClusterClient, InvalidInput, OperationIdReused, State, StoreUnavailable, UnknownOperation
-from producer.stack.redis_server import RedisServer
+import lockstep.worker.workflow
+from lockstep import ClusterClient, InvalidInput, OperationIdReused, State, StoreUnavailable, UnknownOperation
+from lockstep.producer.stack.redis_server import RedisServer
+from lockstep.worker.operation.model import Action
+from lockstep.worker.settings import Settings
 from tests.integration.producer.hand import Hand
-from worker.operation.model import Action
-from worker.settings import Settings
 
 
 def queued(hand: Hand) -> int:
@@ -120,7 +120,7 @@ def test_an_operation_whose_tasks_cannot_be_sent_is_accepted_all_the_same(
     def refuse(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr(worker.workflow, "publish_forward", refuse)
+    monkeypatch.setattr(lockstep.worker.workflow, "publish_forward", refuse)
 
     operation = cluster.create_group("team-a")
 
@@ -146,7 +146,7 @@ def test_a_redis_that_dies_right_after_the_acceptance_is_no_failure(
             return said
 
         monkeypatch.setattr(cluster._link.store, "accept", accept_and_die)
-        monkeypatch.setattr("producer.broker.PUBLISH_RETRIES", 1)
+        monkeypatch.setattr("lockstep.producer.broker.PUBLISH_RETRIES", 1)
         operation = cluster.create_group("team-a")
         assert not operation.published
 

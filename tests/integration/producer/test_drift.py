@@ -7,17 +7,18 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from producer import Action, ClusterClient, drifting
-from producer.asking import probe
-from producer.handle import Operation
+from lockstep import Action, ClusterClient
+from lockstep.producer import drifting
+from lockstep.producer.asking import probe
+from lockstep.producer.handle import Operation
+from lockstep.worker.operation.answer import ProbeAnswer
+from lockstep.worker.operation.host import Host
+from lockstep.worker.operation.model import Decision, GroupId
+from lockstep.worker.settings import Settings
 from tests.integration.producer.conftest import Run
 from tests.integration.producer.hand import NODE1, NODE2, NODE3, Hand
 from tests.integration.producer.nodes import ERROR, GONE, HERE, Node
 from tests.waiting import eventually
-from worker.operation.answer import ProbeAnswer
-from worker.operation.host import Host
-from worker.operation.model import Decision, GroupId
-from worker.settings import Settings
 
 Nodes = dict[str, Node]
 

@@ -8,7 +8,8 @@ from types import ModuleType
 
 import pytest
 
-from producer import ClusterClient, client, handle
+from lockstep import ClusterClient
+from lockstep.producer import client, handle
 from tests.integration.producer.hand import Hand
 
 

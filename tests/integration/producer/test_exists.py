@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from producer import ClusterClient, HostUnavailable, load_settings
+from lockstep import ClusterClient, HostUnavailable, load_settings
 from tests.integration.producer.conftest import Run
 from tests.integration.producer.hand import Hand
 from tests.integration.producer.nodes import ERROR, GONE, HERE, Node

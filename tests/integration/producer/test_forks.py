@@ -16,11 +16,11 @@ from typing import Any
 
 import pytest
 
-from producer import ClusterClient, State, WaitTimeout
+from lockstep import ClusterClient, State, WaitTimeout
+from lockstep.worker.settings import load_settings
 from tests.children import PATIENCE, Forked, in_child
 from tests.integration.producer.hand import Hand
 from tests.waiting import eventually
-from worker.settings import load_settings
 
 CHILDREN, THREADS = 4, 4
 LOCKS = (type(threading.Lock()), type(threading.RLock()))
@@ -157,13 +157,13 @@ def test_no_lock_of_a_client_stays_held_in_a_child(used: ClusterClient, node: st
 
 def locks_of(cluster: ClusterClient) -> list[Any]:
     """Find the locks by walking along references."""
-    ours = [module for name, module in sys.modules.items() if name.startswith(("worker.", "producer."))]
+    ours = [module for name, module in sys.modules.items() if name.startswith("lockstep.")]
     to_see: list[object] = [cluster]
     to_see += [
         value
         for module in ours
         for value in vars(module).values()
-        if type(value).__module__.startswith("worker.")
+        if type(value).__module__.startswith("lockstep.worker.")
     ]
     seen: set[int] = set()
     found: list[Any] = []
@@ -181,7 +181,7 @@ def locks_of(cluster: ClusterClient) -> list[Any]:
 
 FIRST_USE = """
 import faulthandler, os, threading
-from producer import ClusterClient
+from lockstep import ClusterClient
 cluster = ClusterClient()
 first = threading.Thread(target=cluster.create_group, args=("parent",))
 first.start()

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from producer import ClusterClient, InvalidInput
+from lockstep import ClusterClient, InvalidInput
 from tests.integration.producer.conftest import Run
 from tests.integration.producer.hand import Hand
 

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import redis
 
-from producer import ClusterClient
-from producer.handle import Operation
+from lockstep import ClusterClient
+from lockstep.producer.handle import Operation
 from tests.integration.producer.hand import PATIENCE, Hand
 from tests.waiting import eventually
 

@@ -7,8 +7,8 @@ import json
 import pytest
 import redis
 
-from producer import ClusterClient, InvalidInput
-from producer.stack.redis_server import RedisServer
+from lockstep import ClusterClient, InvalidInput
+from lockstep.producer.stack.redis_server import RedisServer
 from tests.integration.producer.conftest import Run
 from tests.integration.producer.hand import NODE1, Hand
 

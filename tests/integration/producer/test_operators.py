@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from producer import AbandonRefused, ClusterClient, InvalidInput
-from producer.handle import Operation
+from lockstep import AbandonRefused, ClusterClient, InvalidInput
+from lockstep.producer.handle import Operation
 from tests.integration.producer.conftest import Run
 from tests.integration.producer.hand import NODE1, NODE2, NODE3, Hand
 

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from producer import Action, ClusterClient, NotReady
+from lockstep import Action, ClusterClient, NotReady
 from tests.integration.producer.conftest import Run
 from tests.integration.producer.hand import Hand
 from tests.integration.producer.nodes import ERROR, GONE, HERE, Node

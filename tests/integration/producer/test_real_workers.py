@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from producer import ClusterClient, State
-from producer.cli import main
+from lockstep import ClusterClient, State
+from lockstep.producer.cli import main
+from lockstep.worker.operation.model import GroupId
 from tests.integration.producer.conftest import Ran, Run
 from tests.integration.producer.hand import PATIENCE
 from tests.integration.producer.pages import ROOT, run_examples
 from tests.integration.producer.test_cli_process import start
 from tests.integration.worker.harness import Bench, parts
 from tests.waiting import eventually
-from worker.operation.model import GroupId
 
 
 @pytest.fixture(scope="module")

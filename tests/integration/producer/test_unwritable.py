@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from producer import ClusterClient
-from producer.cli import app, main
-from producer.handle import Operation
-from producer.many import Wish, operation_id
+from lockstep import ClusterClient
+from lockstep.producer.cli import app, main
+from lockstep.producer.handle import Operation
+from lockstep.producer.many import Wish, operation_id
+from lockstep.worker.operation.model import Action, GroupId
+from lockstep.worker.settings import load_settings
 from tests.integration.producer.hand import NODE1, PATIENCE, Hand
 from tests.integration.producer.nodes import Node
-from worker.operation.model import Action, GroupId
-from worker.settings import load_settings
 
 FULL = Path("/dev/full")
 NO_SPACE = "No space left on device"
@@ -123,7 +123,7 @@ def test_a_process_ends_with_that_code(cluster: ClusterClient, arguments: str, c
     if arguments.startswith("watch"):
         cluster.create_group("team-a")
     ran = subprocess.run(
-        ["bash", "-c", f"{sys.executable} -m producer {arguments}"],
+        ["bash", "-c", f"{sys.executable} -m lockstep {arguments}"],
         capture_output=True,
         text=True,
         timeout=3 * PATIENCE,

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from producer import (
+from lockstep import (
     ClusterClient,
     InvalidInput,
     Outcome,
@@ -22,15 +22,15 @@ from producer import (
     Undo,
     UnknownOperation,
     WaitTimeout,
-    following,
 )
-from producer.handle import Operation
-from producer.link import Events
-from producer.stack.redis_server import RedisServer
+from lockstep.producer import following
+from lockstep.producer.handle import Operation
+from lockstep.producer.link import Events
+from lockstep.producer.stack.redis_server import RedisServer
+from lockstep.worker.operation.model import Decision, OperationId
+from lockstep.worker.settings import Settings
 from tests.integration.producer.hand import NODE1, NODE2, NODE3, PATIENCE, Hand, listening
 from tests.waiting import eventually
-from worker.operation.model import Decision, OperationId
-from worker.settings import Settings
 
 
 @pytest.mark.usefixtures("pushed_only")

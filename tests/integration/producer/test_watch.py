@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping
 
 import pytest
 
-from producer import ClusterClient
-from producer.handle import Operation
+from lockstep import ClusterClient
+from lockstep.producer.handle import Operation
 from tests.integration.producer.conftest import Run
 from tests.integration.producer.hand import NODE1, PATIENCE, Hand
 from tests.integration.producer.test_cli_process import LOCKSTEP, start

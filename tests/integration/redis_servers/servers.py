@@ -12,9 +12,9 @@ from pathlib import Path
 
 import redis
 
-from producer.stack.child import LOOPBACK, Child, free_port
-from producer.stack.guard import Guard
-from producer.stack.redis_server import RedisServer, find_server
+from lockstep.producer.stack.child import LOOPBACK, Child, free_port
+from lockstep.producer.stack.guard import Guard
+from lockstep.producer.stack.redis_server import RedisServer, find_server
 from tests.integration.redis_servers.certificates import Authority, Signed
 
 

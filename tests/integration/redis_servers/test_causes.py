@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from producer.cli import main
-from producer.stack.redis_server import RedisServer
+from lockstep.producer.cli import main
+from lockstep.producer.stack.redis_server import RedisServer
 
 
 class Http(BaseHTTPRequestHandler):

@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 import redis
 
-from producer.client import ClusterClient
-from producer.stack.cluster import MockCluster
-from producer.stack.guard import Guard
-from producer.stack.redis_server import RedisServer
+from lockstep.producer.client import ClusterClient
+from lockstep.producer.stack.cluster import MockCluster
+from lockstep.producer.stack.guard import Guard
+from lockstep.producer.stack.redis_server import RedisServer
+from lockstep.worker.operation.model import GroupId
+from lockstep.worker.operation.states import State
 from tests.integration.worker.harness import Bench
 from tests.waiting import eventually
-from worker.operation.model import GroupId
-from worker.operation.states import State
 
 FEW = 40
 CALLERS = 12

@@ -19,11 +19,11 @@ import pytest
 import redis
 import requests
 
-from producer.stack.child import free_port
-from producer.stack.redis_server import RedisServer
+from lockstep.producer.stack.child import free_port
+from lockstep.producer.stack.redis_server import RedisServer
+from lockstep.worker.operation.model import GroupId, OperationId
 from tests.integration.worker.harness import Bench, parts
 from tests.waiting import eventually
-from worker.operation.model import GroupId, OperationId
 
 NAMES = {
     "url": (
@@ -70,7 +70,7 @@ def bench(tmp_path: Path, foreign: RedisServer, monkeypatch: pytest.MonkeyPatch)
 
 def lockstep(bench: Bench, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "producer", *arguments],
+        [sys.executable, "-m", "lockstep", *arguments],
         check=False,
         env={**bench.env, **more},
         capture_output=True,
@@ -86,7 +86,7 @@ def test_no_variable_of_a_library_changes_anything(bench: Bench, foreign: RedisS
     worker = bench.worker()
     assert "concurrency: 8 (thread)" in worker.output()
     port = free_port(0)
-    flower = ["-m", "worker.telemetry.flower", "--address=127.0.0.1", f"--port={port}"]
+    flower = ["-m", "lockstep.worker.telemetry.flower", "--address=127.0.0.1", f"--port={port}"]
     bench.child("flower", flower, {"FLOWER_UNAUTHENTICATED_API": "true"})
 
     ran = lockstep(bench, "create", "team-a", "--json")

@@ -17,16 +17,16 @@ from pathlib import Path
 
 import pytest
 
-from producer.client import ClusterClient
-from producer.results import Result
-from producer.stack.child import LOOPBACK, Child
-from producer.stack.cluster import MockCluster
-from producer.stack.guard import Guard
+from lockstep.producer.client import ClusterClient
+from lockstep.producer.results import Result
+from lockstep.producer.stack.child import LOOPBACK, Child
+from lockstep.producer.stack.cluster import MockCluster
+from lockstep.producer.stack.guard import Guard
+from lockstep.worker.operation.errors import LockstepError, StoreUnavailable
 from tests.integration.redis_servers.names import Name
 from tests.integration.redis_servers.servers import Replicated
 from tests.integration.worker.harness import Bench
 from tests.waiting import eventually
-from worker.operation.errors import LockstepError, StoreUnavailable
 
 AWAY = 3.0
 """Seconds for which the name leads to a replica, as while DNS still has the old answer."""

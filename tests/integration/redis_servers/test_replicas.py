@@ -9,17 +9,17 @@ from typing import TypeVar
 
 import pytest
 
-from producer.stack.cluster import MockCluster
-from producer.stack.guard import Guard
+from lockstep.producer.stack.cluster import MockCluster
+from lockstep.producer.stack.guard import Guard
+from lockstep.worker.operation.errors import StoreUnavailable
+from lockstep.worker.operation.model import Action, AttemptId, Decision, GroupId, OperationId, Presence, Seen
+from lockstep.worker.store.base import Accepted, Forward, Request, Verdict
+from lockstep.worker.store.connection import connect
+from lockstep.worker.store.redis import RedisStore
+from lockstep.worker.workflow import publish_forward
 from tests.integration.redis_servers.servers import Replicated
 from tests.integration.worker.harness import Bench
 from tests.waiting import eventually
-from worker.operation.errors import StoreUnavailable
-from worker.operation.model import Action, AttemptId, Decision, GroupId, OperationId, Presence, Seen
-from worker.store.base import Accepted, Forward, Request, Verdict
-from worker.store.connection import connect
-from worker.store.redis import RedisStore
-from worker.workflow import publish_forward
 
 T = TypeVar("T")
 

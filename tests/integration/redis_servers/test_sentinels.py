@@ -12,19 +12,19 @@ from threading import Event
 
 import pytest
 
-from producer.client import ClusterClient
-from producer.handle import Operation
-from producer.results import Result
-from producer.stack.child import LOOPBACK
-from producer.stack.cluster import MockCluster
-from producer.stack.guard import Guard
+from lockstep.producer.client import ClusterClient
+from lockstep.producer.handle import Operation
+from lockstep.producer.results import Result
+from lockstep.producer.stack.child import LOOPBACK
+from lockstep.producer.stack.cluster import MockCluster
+from lockstep.producer.stack.guard import Guard
+from lockstep.worker.operation.errors import CancelRefused, StoreUnavailable
+from lockstep.worker.operation.model import Action, GroupId
+from lockstep.worker.operation.states import State
 from tests.integration.redis_servers.servers import Replicated, SentinelServer
 from tests.integration.worker.harness import Bench
 from tests.integration.worker.keeping import keep_running
 from tests.waiting import eventually
-from worker.operation.errors import CancelRefused, StoreUnavailable
-from worker.operation.model import Action, GroupId
-from worker.operation.states import State
 
 MASTER = "lockstep"
 STRICT = ("--min-replicas-to-write", "1", "--min-replicas-max-lag", "10")

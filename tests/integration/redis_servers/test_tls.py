@@ -15,16 +15,16 @@ from pathlib import Path
 
 import pytest
 
-from producer.client import ClusterClient
-from producer.stack.child import LOOPBACK, StackError, free_port
-from producer.stack.cluster import MockCluster
-from producer.stack.guard import Guard
+from lockstep.producer.client import ClusterClient
+from lockstep.producer.stack.child import LOOPBACK, StackError, free_port
+from lockstep.producer.stack.cluster import MockCluster
+from lockstep.producer.stack.guard import Guard
+from lockstep.worker.operation.states import State
+from lockstep.worker.store.connection import async_client
 from tests.integration.redis_servers.certificates import Authority
 from tests.integration.redis_servers.servers import TlsServer
 from tests.integration.worker.harness import Bench
 from tests.waiting import eventually
-from worker.operation.states import State
-from worker.store.connection import async_client
 
 WITHOUT = "no redis-server with TLS is installed; Debian's is, the packaged Valkey is not"
 
@@ -70,7 +70,7 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
 def lockstep(bench: Bench, **changed: str) -> subprocess.CompletedProcess[str]:
     """Run `lockstep create` with other settings than the bench's."""
     env = {**bench.env, **{f"LOCKSTEP_{name.upper()}": value for name, value in changed.items()}}
-    command = [sys.executable, "-m", "producer", "create", "stranger", "--timeout", "1"]
+    command = [sys.executable, "-m", "lockstep", "create", "stranger", "--timeout", "1"]
     return subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=60)
 
 
@@ -91,7 +91,7 @@ def test_asyncio_is_let_in_too(secured: Secured) -> None:
 
 def test_flower_reads_the_queues(secured: Secured) -> None:
     port = free_port()
-    arguments = ["-m", "worker.telemetry.flower", f"--address={LOOPBACK}", f"--port={port}"]
+    arguments = ["-m", "lockstep.worker.telemetry.flower", f"--address={LOOPBACK}", f"--port={port}"]
     secured.bench.child("flower", arguments, {"FLOWER_UNAUTHENTICATED_API": "true"})
 
     def queues() -> set[str]:

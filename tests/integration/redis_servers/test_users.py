@@ -14,14 +14,14 @@ import pytest
 import redis
 from redis.exceptions import ResponseError
 
-from producer.client import ClusterClient
-from producer.stack.child import LOOPBACK, free_port
-from producer.stack.cluster import MockCluster
-from producer.stack.guard import Guard
+from lockstep.producer.client import ClusterClient
+from lockstep.producer.stack.child import LOOPBACK, free_port
+from lockstep.producer.stack.cluster import MockCluster
+from lockstep.producer.stack.guard import Guard
+from lockstep.worker.operation.states import State
 from tests.integration.redis_servers.servers import Guarded
 from tests.integration.worker.harness import ROOT, Bench
 from tests.waiting import eventually
-from worker.operation.states import State
 
 ALL = ("worker", "producer", "monitor")
 QUEUE = "lockstep:celery:operations"
@@ -55,7 +55,7 @@ def served(server: Guarded, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         with closing(Bench(server, cluster, guard, directory / "bench", given)) as bench:
             worker = {"LOCKSTEP_REDIS_URL": server.as_user("worker")}
             bench.child(
-                "beat", ["-m", "celery", "-A", "worker", "beat", "-s", str(directory / "beat")], worker
+                "beat", ["-m", "celery", "-A", "lockstep", "beat", "-s", str(directory / "beat")], worker
             )
             bench.worker(env=worker)
             yield bench
@@ -72,7 +72,7 @@ def nothing_is_denied(server: Guarded) -> Iterator[None]:
 
 def lockstep(bench: Bench, url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     env = {**bench.env, "LOCKSTEP_REDIS_URL": url}
-    command = [sys.executable, "-m", "producer", *arguments]
+    command = [sys.executable, "-m", "lockstep", *arguments]
     return subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=60)
 
 
@@ -100,7 +100,7 @@ def test_the_producer_can_look_for_what_is_wrong(served: Bench, server: Guarded)
 def test_the_monitor_sees_everything(served: Bench, server: Guarded) -> None:
     url = server.as_user("monitor")
     port = free_port()
-    arguments = ["-m", "worker.telemetry.flower", f"--address={LOOPBACK}", f"--port={port}"]
+    arguments = ["-m", "lockstep.worker.telemetry.flower", f"--address={LOOPBACK}", f"--port={port}"]
     open_to_all = {"FLOWER_UNAUTHENTICATED_API": "true", "LOCKSTEP_REDIS_URL": url}
     flower = served.child("flower", arguments, open_to_all)
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from lockstep.worker.operation.model import Action, GroupId, OperationId
 from tests.integration.worker.harness import Bench, End
-from worker.operation.model import Action, GroupId, OperationId
 
 AMBIGUOUS: dict[str, dict[str, Any]] = {
     "error before effect": {"kind": "error_before"},

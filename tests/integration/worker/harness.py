@@ -10,20 +10,20 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mock_api.admin import ClusterAdmin, Entry
-from producer.stack.child import Child
-from producer.stack.cluster import MockCluster
-from producer.stack.guard import Guard
-from producer.stack.redis_server import RedisServer
+from lockstep.mock_api.admin import ClusterAdmin, Entry
+from lockstep.producer.stack.child import Child
+from lockstep.producer.stack.cluster import MockCluster
+from lockstep.producer.stack.guard import Guard
+from lockstep.producer.stack.redis_server import RedisServer
+from lockstep.worker.celery import Lockstep, make_app
+from lockstep.worker.inventory import Inventory, load_inventory
+from lockstep.worker.operation.model import Action, GroupId, HostName, Operation, OperationId, Step
+from lockstep.worker.settings import Settings
+from lockstep.worker.store.base import Accepted, Request
+from lockstep.worker.store.connection import connect
+from lockstep.worker.store.redis import RedisStore
+from lockstep.worker.workflow import publish_forward
 from tests.waiting import PATIENCE, eventually
-from worker.celery import Lockstep, make_app
-from worker.inventory import Inventory, load_inventory
-from worker.operation.model import Action, GroupId, HostName, Operation, OperationId, Step
-from worker.settings import Settings
-from worker.store.base import Accepted, Request
-from worker.store.connection import connect
-from worker.store.redis import RedisStore
-from worker.workflow import publish_forward
 
 ROOT = Path(__file__).parents[3]
 SHORT = {
@@ -137,7 +137,7 @@ class Bench:
         self,
         name: str = "worker",
         *,
-        app: str = "worker",
+        app: str = "lockstep",
         queues: str = "operations,rollback",
         env: Mapping[str, str] | None = None,
         options: Sequence[str] = (),
@@ -160,7 +160,7 @@ class Bench:
 
     def beat(self, env: Mapping[str, str] | None = None) -> Child:
         """Start beat."""
-        return self.child("beat", ["-m", "celery", "-A", "worker", "beat"], env)
+        return self.child("beat", ["-m", "celery", "-A", "lockstep", "beat"], env)
 
     def run_all(self) -> None:
         """Start a worker for both queues, and beat."""

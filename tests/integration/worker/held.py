@@ -14,15 +14,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from worker.celery import Lockstep, make_app
-from worker.inventory import load_inventory
-from worker.operation.answer import METHODS, ProbeAnswer, WriteAnswer
-from worker.operation.model import Action, AttemptId, GroupId, HostName
-from worker.operation.ports import HostApi
-from worker.settings import Settings, load_settings
-from worker.store.connection import connect
-from worker.store.redis import RedisStore
-from worker.tasks.runtime import Runtime, assemble, real_hosts
+from lockstep.worker.celery import Lockstep, make_app
+from lockstep.worker.inventory import load_inventory
+from lockstep.worker.operation.answer import METHODS, ProbeAnswer, WriteAnswer
+from lockstep.worker.operation.model import Action, AttemptId, GroupId, HostName
+from lockstep.worker.operation.ports import HostApi
+from lockstep.worker.settings import Settings, load_settings
+from lockstep.worker.store.connection import connect
+from lockstep.worker.store.redis import RedisStore
+from lockstep.worker.tasks.runtime import Runtime, assemble, real_hosts
 
 FROZEN = "frozen "
 POINTS = (

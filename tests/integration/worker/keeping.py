@@ -15,7 +15,7 @@ def keep_running(
         "-m",
         "celery",
         "-A",
-        "worker",
+        "lockstep",
         "worker",
         "-n",
         f"{name}@%h",

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from lockstep.worker.operation.model import Action
+from lockstep.worker.operation.states import State
 from tests.integration.worker.ambiguous import AMBIGUOUS, Ran, groups_for, once, run_at_once
 from tests.integration.worker.harness import Bench
-from worker.operation.model import Action
-from worker.operation.states import State
 
 WRITE = ["POST", "DELETE"]
 

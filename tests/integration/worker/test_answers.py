@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from lockstep.worker.operation.model import Action, AttemptState, Outcome, Presence
+from lockstep.worker.operation.states import State
 from tests.integration.worker.harness import Bench
-from worker.operation.model import Action, AttemptState, Outcome, Presence
-from worker.operation.states import State
 
 
 @pytest.mark.parametrize("status", [429, 503])

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from lockstep.worker.operation.model import Action, GroupId, HostName
+from lockstep.worker.operation.states import State
+from lockstep.worker.store.connection import client
+from lockstep.worker.store.keys import Keys
+from lockstep.worker.store.spells import Spells
 from tests.integration.worker.harness import Bench, End, parts
 from tests.waiting import eventually
-from worker.operation.model import Action, GroupId, HostName
-from worker.operation.states import State
-from worker.store.connection import client
-from worker.store.keys import Keys
-from worker.store.spells import Spells
 
 NODE3 = HostName("node3")
 SPARED = "node3: GET not sent: spared for "

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from lockstep.worker.operation.model import Action, Outcome
+from lockstep.worker.operation.states import State
 from tests.integration.worker.conftest import Parts
 from tests.integration.worker.harness import Bench
 from tests.waiting import eventually
-from worker.operation.model import Action, Outcome
-from worker.operation.states import State
 
 
 def test_a_host_that_is_down_is_unreachable_and_untouched(running: Bench) -> None:

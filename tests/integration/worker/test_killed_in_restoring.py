@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from lockstep.worker.operation.model import Action
+from lockstep.worker.operation.states import State
 from tests.integration.worker.harness import Bench
 from tests.integration.worker.killing import kill_at
-from worker.operation.model import Action
-from worker.operation.states import State
 
 REFUSED_BY_NODE3 = {"kind": "refuse", "node": "node3"}
 

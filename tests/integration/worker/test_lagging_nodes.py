@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from lockstep.worker.inventory import load_inventory
+from lockstep.worker.operation.model import Action
+from lockstep.worker.operation.states import State
 from tests.integration.worker.harness import Bench
 from tests.waiting import eventually
-from worker.inventory import load_inventory
-from worker.operation.model import Action
-from worker.operation.states import State
 
 SHOWS_AFTER = 2.0
 """Seconds; below the times after which a write counts as settled here."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import redis
 
+from lockstep.worker.celery import OPERATIONS, ROLLBACK
+from lockstep.worker.operation.model import Action
+from lockstep.worker.operation.states import State
+from lockstep.worker.store.connection import client
+from lockstep.worker.workflow import publish_conclude, publish_forward
 from tests.integration.worker.harness import Bench
 from tests.waiting import eventually
-from worker.celery import OPERATIONS, ROLLBACK
-from worker.operation.model import Action
-from worker.operation.states import State
-from worker.store.connection import client
-from worker.workflow import publish_conclude, publish_forward
 
 
 def celery_key(bench: Bench, name: str) -> str:
@@ -92,7 +92,7 @@ def test_a_callback_delivered_twice_decides_once(bench: Bench) -> None:
 
 def test_two_beats_do_no_harm(bench: Bench) -> None:
     bench.beat()
-    arguments = ["-m", "celery", "-A", "worker", "beat", "--schedule", str(bench.directory / "second")]
+    arguments = ["-m", "celery", "-A", "lockstep", "beat", "--schedule", str(bench.directory / "second")]
     bench.child("second-beat", arguments)
     bench.worker()
     operation = bench.accept(Action.CREATE)

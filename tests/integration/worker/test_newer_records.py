@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 import redis
 
+from lockstep.worker.celery import OPERATIONS, ROLLBACK
+from lockstep.worker.operation.model import Action, GroupId, OperationId
+from lockstep.worker.operation.states import State
+from lockstep.worker.store.connection import client
+from lockstep.worker.store.keys import Keys
+from lockstep.worker.workflow import publish_conclude, publish_forward, publish_settle
 from tests.integration.worker.harness import Bench
 from tests.waiting import eventually
-from worker.celery import OPERATIONS, ROLLBACK
-from worker.operation.model import Action, GroupId, OperationId
-from worker.operation.states import State
-from worker.store.connection import client
-from worker.store.keys import Keys
-from worker.workflow import publish_conclude, publish_forward, publish_settle
 
 PLANTED = 4
 """Operations; with three hosts each they have more messages than a worker has places."""

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from lockstep.worker.operation.model import Action, GroupId
+from lockstep.worker.operation.states import State
+from lockstep.worker.store.base import Cancelled
 from tests.integration.worker.harness import Bench, parts
 from tests.integration.worker.keeping import keep_running
 from tests.waiting import eventually
-from worker.operation.model import Action, GroupId
-from worker.operation.states import State
-from worker.store.base import Cancelled
 
 
 @pytest.fixture

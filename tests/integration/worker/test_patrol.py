@@ -6,14 +6,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from mock_api.admin import Fault
+from lockstep.mock_api.admin import Fault
+from lockstep.worker.operation.drift import Drift
+from lockstep.worker.operation.model import Action, HostName, Operation, Presence, Undo
+from lockstep.worker.operation.states import State
+from lockstep.worker.store.base import Abandoned
 from tests.integration.worker.conftest import Parts
 from tests.integration.worker.harness import Bench, End
 from tests.waiting import eventually
-from worker.operation.drift import Drift
-from worker.operation.model import Action, HostName, Operation, Presence, Undo
-from worker.operation.states import State
-from worker.store.base import Abandoned
 
 LATE = 20.0
 """Seconds: far beyond the second in which writes are settled here, and beyond the operation's end."""

@@ -15,17 +15,17 @@ import redis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from producer.link import Link
-from producer.stack.child import Child
+from lockstep.producer.link import Link
+from lockstep.producer.stack.child import Child
+from lockstep.worker.celery import CREATE_GROUP, DELETE_GROUP, OPERATIONS, ROLLBACK, ROLLBACK_CREATE, WAIT
+from lockstep.worker.operation.model import Action, GroupId, HostName
+from lockstep.worker.operation.states import State
+from lockstep.worker.store.connection import client
+from lockstep.worker.store.keys import Keys
 from tests.integration.worker.conftest import Parts
 from tests.integration.worker.harness import Bench
 from tests.integration.worker.test_messages import celery_key
 from tests.waiting import eventually
-from worker.celery import CREATE_GROUP, DELETE_GROUP, OPERATIONS, ROLLBACK, ROLLBACK_CREATE, WAIT
-from worker.operation.model import Action, GroupId, HostName
-from worker.operation.states import State
-from worker.store.connection import client
-from worker.store.keys import Keys
 
 VALUES: tuple[Any, ...] = (None, 5, -1, 1e300, True, "x", "é" * 20_000, [], {}, [[]], {"a": [1]}, ["x", None])
 GARBAGE: list[str | bytes] = [

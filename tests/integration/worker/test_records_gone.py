@@ -13,16 +13,16 @@ from pathlib import Path
 import pytest
 import redis
 
-from producer import ClusterClient, RecordGone
-from producer.cli import main
-from producer.stack.child import LOOPBACK, free_port
+from lockstep import ClusterClient, RecordGone
+from lockstep.producer.cli import main
+from lockstep.producer.stack.child import LOOPBACK, free_port
+from lockstep.worker.celery import OPERATIONS, ROLLBACK
+from lockstep.worker.operation.model import Action, OperationId
+from lockstep.worker.operation.states import State
+from lockstep.worker.store.connection import client
+from lockstep.worker.workflow import publish_conclude, publish_forward, publish_rollback, publish_settle
 from tests.integration.worker.harness import Bench, parts
 from tests.waiting import eventually
-from worker.celery import OPERATIONS, ROLLBACK
-from worker.operation.model import Action, OperationId
-from worker.operation.states import State
-from worker.store.connection import client
-from worker.workflow import publish_conclude, publish_forward, publish_rollback, publish_settle
 
 AOF = "appendonlydir"
 

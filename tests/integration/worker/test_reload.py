@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from lockstep.worker.inventory import load_inventory
+from lockstep.worker.operation.model import Action
+from lockstep.worker.operation.states import State
 from tests.integration.worker.harness import Bench, parts
 from tests.waiting import eventually
-from worker.inventory import load_inventory
-from worker.operation.model import Action
-from worker.operation.states import State
 
 
 @pytest.fixture

@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from mock_api.admin import Fault
+from lockstep.mock_api.admin import Fault
+from lockstep.worker.celery import CONCLUDE, CREATE_GROUP, OPERATIONS, ROLLBACK, ROLLBACK_CREATE
+from lockstep.worker.operation.model import Action
+from lockstep.worker.operation.states import State
 from tests.integration.worker.conftest import Parts
 from tests.integration.worker.harness import Bench
 from tests.integration.worker.keeping import keep_running
 from tests.waiting import eventually
-from worker.celery import CONCLUDE, CREATE_GROUP, OPERATIONS, ROLLBACK, ROLLBACK_CREATE
-from worker.operation.model import Action
-from worker.operation.states import State
 
 DEADLINE = {"deadline": "20"}
 """What no worker takes any more is rolled back then."""

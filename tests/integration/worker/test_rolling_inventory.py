@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from producer.stack.child import Child
+from lockstep.producer.stack.child import Child
+from lockstep.worker.inventory import Inventory, load_inventory
+from lockstep.worker.operation.model import Action, GroupId, OperationId
+from lockstep.worker.operation.states import State
+from lockstep.worker.store.clocks import Clocks
+from lockstep.worker.store.connection import client
+from lockstep.worker.store.keys import Keys
 from tests.integration.worker.harness import Bench, parts
 from tests.waiting import eventually
-from worker.inventory import Inventory, load_inventory
-from worker.operation.model import Action, GroupId, OperationId
-from worker.operation.states import State
-from worker.store.clocks import Clocks
-from worker.store.connection import client
-from worker.store.keys import Keys
 
 EACH_WAY = 100
 """Creates in either direction."""

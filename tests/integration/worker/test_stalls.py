@@ -7,23 +7,23 @@ from pathlib import Path
 
 import pytest
 
-from mock_api.admin import ClusterAdmin
-from producer import ClusterClient, load_settings
-from producer.doctor import on_stalls
-from producer.findings import Level
-from producer.link import Link
-from producer.stack import Stack
+from lockstep import ClusterClient, load_settings
+from lockstep.mock_api.admin import ClusterAdmin
+from lockstep.producer.doctor import on_stalls
+from lockstep.producer.findings import Level
+from lockstep.producer.link import Link
+from lockstep.producer.stack import Stack
+from lockstep.worker.operation.model import Action
+from lockstep.worker.tasks.standing import Reader
+from lockstep.worker.telemetry.stalls import EXIT
 from tests.integration.worker.harness import ROOT, SHORT, Bench
 from tests.waiting import eventually
-from worker.operation.model import Action
-from worker.tasks.standing import Reader
-from worker.telemetry.stalls import EXIT
 
 NOTICED = 120.0
 """Seconds within which a stall of these short times is over, on a busy machine."""
 WEDGE = """
 import os, sys, threading
-from worker.store import gathering
+from lockstep.worker.store import gathering
 
 serve, taken = gathering._serve, os.environ["WEDGE"]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from lockstep.worker.operation.model import Action, Outcome
+from lockstep.worker.operation.states import State
 from tests.integration.worker.harness import Bench
-from worker.operation.model import Action, Outcome
-from worker.operation.states import State
 
 
 @pytest.mark.parametrize("delete_absent", [400, 404])

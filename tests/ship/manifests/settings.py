@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from lockstep.worker.inventory import Inventory, load_inventory
+from lockstep.worker.settings import PREFIX, Settings, load_settings
 from tests.ship.rendered import Rendered
-from worker.inventory import Inventory, load_inventory
-from worker.settings import PREFIX, Settings, load_settings
 
 
 def fields(rendered: Rendered) -> dict[str, Any]:

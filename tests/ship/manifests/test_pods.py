@@ -67,7 +67,12 @@ def test_workers_live_while_redis_is_away_and_are_ready_once_they_take_tasks(ren
     for name in WORKERS:
         (container,) = rendered.component(name).containers
         for probe, sign in (("startupProbe", "live"), ("livenessProbe", "live"), ("readinessProbe", "ready")):
-            assert container[probe]["exec"]["command"] == ["python", "-m", "worker.telemetry.probe", sign]
+            assert container[probe]["exec"]["command"] == [
+                "python",
+                "-m",
+                "lockstep.worker.telemetry.probe",
+                sign,
+            ]
 
 
 def test_a_worker_that_ends_itself_or_fails_its_probe_is_started_again(rendered: Rendered) -> None:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from lockstep.worker.celery import configuration
 from tests.ship.manifests.settings import load
 from tests.ship.rendered import COMPONENT, LOCAL, WORKERS, Rendered, render
-from worker.celery import configuration
 
 
 def test_settings_and_inventory_are_accepted(
@@ -33,7 +33,7 @@ def test_each_queue_has_its_own_workers_with_names_of_their_own(rendered: Render
     for name, queue in WORKERS.items():
         command = " ".join(rendered.component(name).containers[0]["command"])
         assert f" -Q {queue} -n {queue}@%h " in f"{command} "
-        assert command.startswith("celery -A worker worker ")
+        assert command.startswith("celery -A lockstep worker ")
 
 
 def test_celery_hears_sigterm_itself(rendered: Rendered) -> None:
@@ -70,7 +70,7 @@ def test_one_beat_and_one_flower(rendered: Rendered) -> None:
 def test_flower_asks_for_a_password_and_remembers_on_a_disk_that_it_may_write_to(rendered: Rendered) -> None:
     flower = rendered.component("flower")
     (container,) = flower.containers
-    assert container["command"][:3] == ["python", "-m", "worker.telemetry.flower"]
+    assert container["command"][:3] == ["python", "-m", "lockstep.worker.telemetry.flower"]
     variables = {each["name"]: each for each in container["env"]}
     secret = variables["FLOWER_BASIC_AUTH"]["valueFrom"]["secretKeyRef"]
     assert secret["name"].startswith("lockstep-flower")

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from lockstep.worker.celery import configuration
+from lockstep.worker.settings import Settings
 from tests.ship.manifests.settings import fields
 from tests.ship.rendered import WORKERS, Rendered, production_with, render
-from worker.celery import configuration
-from worker.settings import Settings
 
 
 def test_keda_counts_what_waits_and_what_is_worked_on(production: Rendered) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from mock_api.explain import explain
-from mock_api.faults import NODE_LEVEL, SHAPES, Form, Kind, Method, Rule, Script, script
-from mock_api.latency import Latency
+from lockstep.mock_api.explain import explain
+from lockstep.mock_api.faults import NODE_LEVEL, SHAPES, Form, Kind, Method, Rule, Script, script
+from lockstep.mock_api.latency import Latency
 
 
 def rule(kind: Kind, **fields: object) -> Rule:

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from mock_api.errors import InputError
-from mock_api.faults import Kind
-from mock_api.node import Manners, PostBody
-from mock_api.options import read
+from lockstep.mock_api.errors import InputError
+from lockstep.mock_api.faults import Kind
+from lockstep.mock_api.node import Manners, PostBody
+from lockstep.mock_api.options import read
 
 
 def test_nodes_take_ports_in_a_row_and_the_admin_the_next() -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from mock_api.faults import Kind, Method, Rule
-from mock_api.latency import Latency
-from mock_api.plan import Plan
+from lockstep.mock_api.faults import Kind, Method, Rule
+from lockstep.mock_api.latency import Latency
+from lockstep.mock_api.plan import Plan
 
 CALLS = 400
 # Seed 7, node1, one call in ten: a run that was written down must be repeatable with a later version.

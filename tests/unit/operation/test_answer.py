@@ -6,8 +6,16 @@ import itertools
 
 import pytest
 
-from worker.operation.answer import NoReply, Probed, Reply, Trouble, Wrote, classify_probe, classify_write
-from worker.operation.model import Action, GroupId, Presence, Seen
+from lockstep.worker.operation.answer import (
+    NoReply,
+    Probed,
+    Reply,
+    Trouble,
+    Wrote,
+    classify_probe,
+    classify_write,
+)
+from lockstep.worker.operation.model import Action, GroupId, Presence, Seen
 
 CREATE, DELETE = Action.CREATE, Action.DELETE
 G = GroupId("g")

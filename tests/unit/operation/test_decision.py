@@ -6,8 +6,8 @@ import itertools
 
 import pytest
 
-from worker.operation.decision import Move, Tally, may_end, next_move, why_failed, why_roll_back
-from worker.operation.model import Decision, HostName, Millis, Outcome
+from lockstep.worker.operation.decision import Move, Tally, may_end, next_move, why_failed, why_roll_back
+from lockstep.worker.operation.model import Decision, HostName, Millis, Outcome
 
 DEADLINE = Millis(1_000)
 OUTCOMES = list(itertools.product([None, *Outcome], repeat=3))

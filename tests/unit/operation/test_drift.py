@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from worker.operation.drift import Drift, End, Remedy, next_patrol, remedy_for
-from worker.operation.model import Action, GroupId, HostName, Millis, OperationId, Presence
+from lockstep.worker.operation.drift import Drift, End, Remedy, next_patrol, remedy_for
+from lockstep.worker.operation.model import Action, GroupId, HostName, Millis, OperationId, Presence
 
 WINDOW = 1_800_000
 EVERY, LONGEST = 60_000, 3_600_000

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from worker.operation.model import (
+from lockstep.worker.operation.model import (
     Action,
     Attempt,
     AttemptId,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from lockstep.worker.operation.model import Millis
+from lockstep.worker.operation.moment import age, local
 from tests.unit.zones import zone
-from worker.operation.model import Millis
-from worker.operation.moment import age, local
 
 NOW = Millis(1_700_000_000_000)
 

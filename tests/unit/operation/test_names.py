@@ -7,8 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.operation.errors import InvalidInput
-from worker.operation.names import MAX_LENGTH, is_plain_name, parse_group_id, parse_operation_id, show
+from lockstep.worker.operation.errors import InvalidInput
+from lockstep.worker.operation.names import (
+    MAX_LENGTH,
+    is_plain_name,
+    parse_group_id,
+    parse_operation_id,
+    show,
+)
 
 PLAIN = string.ascii_letters + string.digits + "._-"
 PARSERS = pytest.mark.parametrize(

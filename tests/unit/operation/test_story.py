@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from worker.operation.model import (
+from lockstep.worker.operation.model import (
     Action,
     Attempt,
     AttemptId,
@@ -17,7 +17,7 @@ from worker.operation.model import (
     Step,
     Undo,
 )
-from worker.operation.story import Proof, Story, story
+from lockstep.worker.operation.story import Proof, Story, story
 
 DECIDED = Millis(1000)
 ABSENT, PRESENT = Seen(Presence.ABSENT), Seen(Presence.PRESENT, "{}")

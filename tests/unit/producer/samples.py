@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from worker.operation.model import (
+from lockstep.worker.operation.model import (
     Action,
     Attempt,
     AttemptId,
@@ -12,7 +12,7 @@ from worker.operation.model import (
     Operation,
     OperationId,
 )
-from worker.operation.states import State
+from lockstep.worker.operation.states import State
 
 OPERATION = Operation(
     id=OperationId("7f3c"),

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tests.unit.producer.samples import OPERATION
-from worker.operation.model import (
+from lockstep.worker.operation.model import (
     Attempt,
     AttemptId,
     AttemptState,
@@ -18,7 +17,8 @@ from worker.operation.model import (
     Step,
     Undo,
 )
-from worker.operation.states import State
+from lockstep.worker.operation.states import State
+from tests.unit.producer.samples import OPERATION
 
 START = OPERATION.created_at
 ABSENT = Seen(Presence.ABSENT)

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from producer.asking import ask
-from worker.host import HostClient
-from worker.operation.answer import ProbeAnswer, Probed
-from worker.operation.host import Host
-from worker.operation.model import GroupId, HostName, Presence, Seen
-from worker.settings import Settings
+from lockstep.producer.asking import ask
+from lockstep.worker.host import HostClient
+from lockstep.worker.operation.answer import ProbeAnswer, Probed
+from lockstep.worker.operation.host import Host
+from lockstep.worker.operation.model import GroupId, HostName, Presence, Seen
+from lockstep.worker.settings import Settings
 
 
 def test_a_producer_asks_once_more_with_the_token_that_came_meanwhile(

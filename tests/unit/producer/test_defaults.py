@@ -6,8 +6,8 @@ import os
 
 import pytest
 
-from producer import defaults
-from producer.discovery import Discovered
+from lockstep.producer import defaults
+from lockstep.producer.discovery import Discovered
 
 FOUND = Discovered(
     pid=1,

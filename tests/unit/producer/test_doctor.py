@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from producer.doctor import (
+from lockstep.producer.doctor import (
     SKEW,
     About,
     RedisFacts,
@@ -21,11 +21,11 @@ from producer.doctor import (
     on_versions,
     on_work,
 )
-from producer.findings import Level
-from worker.operation.model import HostName, Millis
-from worker.settings import Settings
-from worker.store.clocks import Held
-from worker.store.stalls import Stall
+from lockstep.producer.findings import Level
+from lockstep.worker.operation.model import HostName, Millis
+from lockstep.worker.settings import Settings
+from lockstep.worker.store.clocks import Held
+from lockstep.worker.store.stalls import Stall
 
 MIB = 1 << 20
 REDIS = RedisFacts("9.1.2", aof=True, fsync="always", policy="noeviction", used=8 * MIB, limit=0)
@@ -151,7 +151,7 @@ def test_without_a_sweep_the_remedy_is_what_is_missing() -> None:
     def remedy(facts: WorkFacts) -> str | None:
         return next(each.remedy for each in on_work(facts, Settings()) if each.subject == "beat")
 
-    assert remedy(replace(WORK, swept=False)) == "start beat: celery -A worker beat"
+    assert remedy(replace(WORK, swept=False)) == "start beat: celery -A lockstep beat"
     alone = replace(WORK, swept=False, queues={"a@x": ["operations"]})
     assert remedy(alone) == "start a worker of the queue rollback, then see whether beat runs"
 

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from producer.cli.documents import full_document
-from producer.cli.exits import OF_STATE, Exit, exit_of
+from lockstep.producer.cli.documents import full_document
+from lockstep.producer.cli.exits import OF_STATE, Exit, exit_of
+from lockstep.worker.operation import errors
+from lockstep.worker.operation.errors import LockstepError
+from lockstep.worker.operation.model import HostName, Step
+from lockstep.worker.operation.states import State
 from tests.unit.producer.samples import OPERATION
-from worker.operation import errors
-from worker.operation.errors import LockstepError
-from worker.operation.model import HostName, Step
-from worker.operation.states import State
 
 DOCS = (Path(__file__).parents[3] / "docs" / "cli.md").read_text("utf-8")
 LEAVES = [

@@ -1,4 +1,4 @@
-"""What `producer` exports can be imported, and is loaded no sooner."""
+"""What `lockstep` exports can be imported, and is loaded no sooner."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ import sys
 
 import pytest
 
-import producer
+import lockstep
 
 
-@pytest.mark.parametrize("name", producer.__all__)
+@pytest.mark.parametrize("name", lockstep.__all__)
 def test_every_export_exists_under_its_own_name(name: str) -> None:
-    value = getattr(producer, name)
+    value = getattr(lockstep, name)
     assert getattr(value, "__name__", name) == ("Operation" if name == "Status" else name)
-    assert name in dir(producer)
+    assert name in dir(lockstep)
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no attribute 'nope'"):
-        _ = producer.nope
+        _ = lockstep.nope
 
 
 def test_importing_the_package_loads_nothing_else() -> None:
-    loaded = "[name for name in sys.modules if name.startswith(('producer.', 'worker'))]"
-    code = f"import sys, producer; print({loaded})"
+    loaded = "[name for name in sys.modules if name.startswith('lockstep.')]"
+    code = f"import sys, lockstep; print({loaded})"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout == "[]\n"

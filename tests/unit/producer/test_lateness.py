@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from producer.findings import Level
-from producer.lateness import LateWrite, on_late_writes, recommended
-from worker.settings import Settings
+from lockstep.producer.findings import Level
+from lockstep.producer.lateness import LateWrite, on_late_writes, recommended
+from lockstep.worker.settings import Settings
 
 SETTINGS = Settings(read_timeout=5, settle_seconds=20)
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from producer.leaving import send_and_leave
+from lockstep.producer.leaving import send_and_leave
+from lockstep.worker.operation.host import Host
+from lockstep.worker.operation.model import HostName
+from lockstep.worker.settings import Settings
 from tests.unit.raw_server import RawServer, refusing_port, serving
-from worker.operation.host import Host
-from worker.operation.model import HostName
-from worker.settings import Settings
 
 BODY = json.dumps({"groupId": "a"}).encode()
 

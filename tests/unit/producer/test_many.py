@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from producer.many import RUN_LENGTH, Wish, operation_id, parse_run, parse_wishes
-from worker.operation.errors import InvalidInput
-from worker.operation.model import Action, GroupId, HostName
-from worker.operation.names import parse_operation_id
+from lockstep.producer.many import RUN_LENGTH, Wish, operation_id, parse_run, parse_wishes
+from lockstep.worker.operation.errors import InvalidInput
+from lockstep.worker.operation.model import Action, GroupId, HostName
+from lockstep.worker.operation.names import parse_operation_id
 
 A, B = Wish(Action.CREATE, GroupId("team-a")), Wish(Action.DELETE, GroupId("team-b"))
 ONE, TWO = HostName("node1"), HostName("node2")

@@ -7,12 +7,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from producer.history import PAGE, Brief, Filter, search
-from producer.moments import millis_of, parse_moment
+from lockstep.producer.history import PAGE, Brief, Filter, search
+from lockstep.producer.moments import millis_of, parse_moment
+from lockstep.worker.operation.errors import InvalidInput
+from lockstep.worker.operation.model import Action, GroupId, Millis, Operation, OperationId
+from lockstep.worker.operation.states import State
 from tests.unit.producer.samples import OPERATION
-from worker.operation.errors import InvalidInput
-from worker.operation.model import Action, GroupId, Millis, Operation, OperationId
-from worker.operation.states import State
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 MANY = [

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from producer.naming import NOTE_LENGTH, parse_deadline, parse_note, parse_timeout, whoami
-from worker.operation.errors import InvalidInput
+from lockstep.producer.naming import NOTE_LENGTH, parse_deadline, parse_note, parse_timeout, whoami
+from lockstep.worker.operation.errors import InvalidInput
 
 
 @given(st.text())

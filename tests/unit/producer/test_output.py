@@ -8,14 +8,14 @@ from dataclasses import replace
 
 import pytest
 
-from producer.cli import main, output, progress, sentences
-from producer.cli.documents import moment, operation_document, unread_document
-from producer.cli.output import note
-from producer.process import outlets
-from producer.results import result_of
+from lockstep.producer.cli import main, output, progress, sentences
+from lockstep.producer.cli.documents import moment, operation_document, unread_document
+from lockstep.producer.cli.output import note
+from lockstep.producer.process import outlets
+from lockstep.producer.results import result_of
+from lockstep.worker.operation.model import Action, Decision, HostName, Millis, Outcome, Step, Undo
+from lockstep.worker.operation.states import State
 from tests.unit.producer.samples import OPERATION
-from worker.operation.model import Action, Decision, HostName, Millis, Outcome, Step, Undo
-from worker.operation.states import State
 
 HOSTS = tuple(HostName(f"node{n}") for n in range(1, 9))
 
@@ -139,7 +139,7 @@ def test_a_traceback_is_cleaned_like_everything_else(
     def client(*_: object) -> None:
         raise RuntimeError("a node said \x1b]0;owned\x07")
 
-    monkeypatch.setattr("producer.cli.session.Session.client", client)
+    monkeypatch.setattr("lockstep.producer.cli.session.Session.client", client)
     assert main(["list", "--debug"]) == 70
     said = capsys.readouterr().err
     assert "\\x1b]0;owned\\x07" in said

@@ -1,4 +1,4 @@
-from producer.stack.child import free_port
+from lockstep.producer.stack.child import free_port
 
 
 def test_a_port_is_given_once() -> None:

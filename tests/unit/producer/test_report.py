@@ -6,10 +6,10 @@ import re
 from dataclasses import replace
 from html.parser import HTMLParser
 
-from producer.cli.report import page
+from lockstep.producer.cli.report import page
+from lockstep.worker.operation.model import HostName, Millis, Step
 from tests.unit.producer.samples import OPERATION
 from tests.unit.producer.stories import ROLLED_BACK, START, STEPS
-from worker.operation.model import HostName, Millis, Step
 
 VOID = {"meta"}
 

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from producer.results import answered, result_of
+from lockstep.producer.results import answered, result_of
+from lockstep.worker.operation.model import Decision, HostName, Operation, Outcome, Presence, Seen, Step, Undo
+from lockstep.worker.operation.states import State
 from tests.unit.producer.samples import OPERATION, attempt
-from worker.operation.model import Decision, HostName, Operation, Outcome, Presence, Seen, Step, Undo
-from worker.operation.states import State
 
 N1, N2 = HostName("node1"), HostName("node2")
 ROLLING = replace(OPERATION, state=State.ROLLING_BACK, decision=Decision.ROLL_BACK)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from producer.selecting import select
-from worker.inventory import Inventory
-from worker.operation.errors import InvalidInput
-from worker.operation.host import Host
-from worker.operation.model import HostName
+from lockstep.producer.selecting import select
+from lockstep.worker.inventory import Inventory
+from lockstep.worker.operation.errors import InvalidInput
+from lockstep.worker.operation.host import Host
+from lockstep.worker.operation.model import HostName
 
 LABELS: dict[str, dict[str, str]] = {
     "node1": {"zone": "eu", "role": "db"},

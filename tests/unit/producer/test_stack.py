@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from producer.stack import publish
-from producer.stack.child import Child
-from producer.stack.guard import is_alive, listen
-from producer.stack.publish import Publication
-from producer.stack.supervisor import Supervisor
+from lockstep.producer.stack import publish
+from lockstep.producer.stack.child import Child
+from lockstep.producer.stack.guard import is_alive, listen
+from lockstep.producer.stack.publish import Publication
+from lockstep.producer.stack.supervisor import Supervisor
 from tests.children import Forked
 from tests.waiting import eventually
 
@@ -49,7 +49,7 @@ def test_a_forked_child_lets_the_guard_see_that_its_owner_is_gone(tmp_path: Path
     owner = """
 import os, sys, time
 from pathlib import Path
-from producer.stack.child import Child
+from lockstep.producer.stack.child import Child
 child = Child("sleeper", ["sleep", "600"], directory=Path(sys.argv[1]))
 child.start()
 forked = os.fork()

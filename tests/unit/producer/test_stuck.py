@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from producer.stuck import SLOW, UNSWEPT, stuck, with_unreadable
+from lockstep.producer.stuck import SLOW, UNSWEPT, stuck, with_unreadable
+from lockstep.worker.operation.model import HostName, Millis, Operation, Step, Undo
+from lockstep.worker.operation.states import State
 from tests.unit.producer.samples import OPERATION
-from worker.operation.model import HostName, Millis, Operation, Step, Undo
-from worker.operation.states import State
 
 DECIDED = Millis(OPERATION.created_at + 1000)
 ROLLING = replace(

@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import pytest
 
-from producer.cli.report.chart import Scale, came_to, chart, lanes, tick
-from producer.timeline import last_moment, timeline
-from producer.wording import seconds
+from lockstep.producer.cli.report.chart import Scale, came_to, chart, lanes, tick
+from lockstep.producer.timeline import last_moment, timeline
+from lockstep.producer.wording import seconds
+from lockstep.worker.operation.model import Action, Millis
 from tests.unit.producer.samples import OPERATION
 from tests.unit.producer.stories import ROLLED_BACK, START, STEPS, write
-from worker.operation.model import Action, Millis
 
 
 def test_every_attempt_and_every_turn_is_told_in_order() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from producer.wording import counted
+from lockstep.producer.wording import counted
 
 
 @pytest.mark.parametrize(

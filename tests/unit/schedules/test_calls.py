@@ -12,12 +12,12 @@ from typing import Any, cast
 
 import pytest
 
+from lockstep.worker.operation.model import OperationId
+from lockstep.worker.store import gathering
+from lockstep.worker.store.gathering import Arguments, Kind
+from lockstep.worker.transport import direct, guard
 from tests.unit import schedules
 from tests.unit.schedules import Check, Schedule, Wrong, explore
-from worker.operation.model import OperationId
-from worker.store import gathering
-from worker.store.gathering import Arguments, Kind
-from worker.transport import direct, guard
 
 SECONDS = 15.0
 """Within which a known fault must be found, on a busy machine."""

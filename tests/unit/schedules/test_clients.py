@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import redis.client
 
-from producer import link
+from lockstep.producer import link
 from tests.unit.schedules import Schedule, explore
 
 

@@ -9,13 +9,13 @@ from typing import Any, cast
 
 import pytest
 
+from lockstep.worker.calling import breaker, tokens
+from lockstep.worker.inventory import Inventory, live
+from lockstep.worker.operation.host import Host
+from lockstep.worker.operation.model import HostName
+from lockstep.worker.operation.spell import Spell
+from lockstep.worker.settings import Settings
 from tests.unit.schedules import Check, Schedule, explore
-from worker.calling import breaker, tokens
-from worker.inventory import Inventory, live
-from worker.operation.host import Host
-from worker.operation.model import HostName
-from worker.operation.spell import Spell
-from worker.settings import Settings
 
 NODE1, NODE2 = HostName("node1"), HostName("node2")
 

@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 from celery.bootsteps import RUN  # type: ignore[attr-defined]
 
+from lockstep.worker.broker import consumer, transport
+from lockstep.worker.operation.model import HostName
+from lockstep.worker.steps import Next, Result
+from lockstep.worker.tasks import runtime, slices
+from lockstep.worker.telemetry import heartbeat
+from lockstep.worker.telemetry.signs import Signs
 from tests.unit.schedules import Check, Schedule, explore
-from worker.broker import consumer, transport
-from worker.operation.model import HostName
-from worker.steps import Next, Result
-from worker.tasks import runtime, slices
-from worker.telemetry import heartbeat
-from worker.telemetry.signs import Signs
 
 EXECUTOR = (concurrent.futures.thread, concurrent.futures._base)
 NODE1, NODE2 = HostName("node1"), HostName("node2")

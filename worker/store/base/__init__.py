@@ -1,6 +1,6 @@
 """The protocols that a store keeps, and the values that pass between it and its callers."""
 
-from worker.store.base.answers import (
+from lockstep.worker.store.base.answers import (
     Abandoned,
     Accepted,
     Busy,
@@ -17,8 +17,8 @@ from worker.store.base.answers import (
     Verdict,
     View,
 )
-from worker.store.base.ends import Ends
-from worker.store.base.protocol import Store, Transitions
+from lockstep.worker.store.base.ends import Ends
+from lockstep.worker.store.base.protocol import Store, Transitions
 
 __all__ = [
     "Abandoned",

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from worker.operation.model import (
+from lockstep.worker.operation.model import (
     Action,
     Decision,
     GroupId,
@@ -53,7 +53,7 @@ class Request:
     retries: int | None = None
     """A host is given up after so many tries beyond the first; None bounds them by time alone."""
     repairs: Mapping[HostName, str] = field(default_factory=dict)
-    """For a repair: what the ends of these hosts must still say (see `worker.store.ends`)."""
+    """For a repair: what the ends of these hosts must still say (see `lockstep.worker.store.ends`)."""
     owner: str = ""
     """Whose the id is: nobody else is answered with this operation. Empty: whoever repeats the request is."""
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Protocol
 
-from worker.operation.drift import Drift, End
-from worker.operation.model import Action, GroupId, HostName, Lost, Millis, OperationId, Presence
+from lockstep.worker.operation.drift import Drift, End
+from lockstep.worker.operation.model import Action, GroupId, HostName, Lost, Millis, OperationId, Presence
 
 
 class Ends(Protocol):

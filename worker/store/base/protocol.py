@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from worker.operation.decision import Tally
-from worker.operation.model import (
+from lockstep.worker.operation.decision import Tally
+from lockstep.worker.operation.model import (
     AttemptId,
     Decision,
     HostName,
@@ -18,7 +18,7 @@ from worker.operation.model import (
     Seen,
     Step,
 )
-from worker.store.base.answers import (
+from lockstep.worker.store.base.answers import (
     Abandoned,
     Accepted,
     Busy,
