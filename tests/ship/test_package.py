@@ -1,0 +1,116 @@
+"""One import package, lockstep, though the folders of its subpackages stand at the top of the repository."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SETUPTOOLS = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["setuptools"]
+SUBPACKAGES = ("worker", "producer", "mock_api")
+TWICE = """
+import os, sys
+import lockstep.producer.cli, lockstep.worker.tasks, lockstep.mock_api.app
+names = {}
+for name, module in list(sys.modules.items()):
+    if getattr(module, "__file__", None) and name != "__main__":
+        names.setdefault(os.path.realpath(module.__file__), set()).add(name)
+ours = [both for file, both in names.items() if file.startswith(tuple(FOLDERS))]
+print(len(ours) > 100, [both for both in ours if len(both) > 1])
+"""
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A wheel, built from what git would check out where links cannot be made: text files in their place."""
+    tree = tmp_path_factory.mktemp("tree")
+    for part in ("lockstep", *SUBPACKAGES):
+        for path in (ROOT / part).rglob("*"):
+            copy = tree / path.relative_to(ROOT)
+            if path.is_symlink():
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                copy.write_text(str(path.readlink()))
+            elif path.is_file() and path.suffix != ".pyc":
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                copy.write_bytes(path.read_bytes())
+    for part in ("pyproject.toml", "README.md", "LICENSE"):
+        (tree / part).write_bytes((ROOT / part).read_bytes())
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "wheel", "--no-deps", "--no-index"]
+    build = [*pip, "--no-build-isolation", "-w", str(tree / "dist"), str(tree)]
+    subprocess.run(build, check=True, capture_output=True, timeout=100)
+    (built,) = (tree / "dist").glob("*.whl")
+    return built
+
+
+def test_the_packages_of_a_build_are_the_folders_that_exist() -> None:
+    folders = {
+        ".".join(("lockstep", *path.parent.relative_to(ROOT).parts))
+        for part in SUBPACKAGES
+        for path in (ROOT / part).rglob("__init__.py")
+    }
+    assert set(SETUPTOOLS["packages"]) == {"lockstep", *folders}
+    assert SETUPTOOLS["package-dir"] == {
+        "lockstep": "lockstep",
+        **{f"lockstep.{part}": part for part in SUBPACKAGES},
+    }
+
+
+def test_every_file_of_the_packages_is_in_the_wheel(wheel: Path) -> None:
+    kinds = {".py", ".lua", ".html", ".typed", ".css"}
+    expected = {
+        str(Path("lockstep") / path.relative_to(ROOT))
+        for part in SUBPACKAGES
+        for path in (ROOT / part).rglob("*")
+        if path.suffix in kinds or path.name == "py.typed"
+    }
+    expected |= {f"lockstep/{path.name}" for path in (ROOT / "lockstep").iterdir() if path.is_file()}
+    packed = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
+    assert packed - {"lockstep/__pycache__"} == expected
+
+
+def test_a_folder_with_modules_of_those_names_changes_nothing(wheel: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(wheel) as packed:
+        packed.extractall(tmp_path / "site")
+    here = tmp_path / "here"
+    here.mkdir()
+    for name in SUBPACKAGES:
+        (here / f"{name}.py").write_text("raise SystemExit('a stranger')")
+    code = "import lockstep, lockstep.worker.settings as s; lockstep.ClusterClient; print(s.__file__)"
+    env = {"PYTHONPATH": str(tmp_path / "site"), "PYTHONDONTWRITEBYTECODE": "1"}
+    ran = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=here,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert ran.stdout.strip() == str(tmp_path / "site/lockstep/worker/settings.py")
+
+
+def test_no_file_is_loaded_under_two_names() -> None:
+    code = f"FOLDERS = {[f'{ROOT / part}/' for part in SUBPACKAGES]}\n{TWICE}"
+    ran = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
+    )
+    assert ran.stdout == "True []\n"
+
+
+@pytest.mark.parametrize("name", SUBPACKAGES)
+def test_a_subpackage_refuses_to_be_imported_by_its_folder(name: str) -> None:
+    ran = subprocess.run(
+        [sys.executable, "-c", f"import {name}"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    said = f"ImportError: import lockstep.{name}: the folder {name}/ is a part of the package lockstep"
+    assert ran.stderr.splitlines()[-1] == said
