@@ -6,6 +6,7 @@ import random
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from typing import TypeVar
 
 from lockstep.worker.calling import Renewed
@@ -69,8 +70,12 @@ def holds(answer: ProbeAnswer) -> Presence | None:
 
 def together(function: Callable[[T], R], items: Iterable[T], at_once: int = AT_ONCE) -> list[R]:
     """Call the function for every item, so many at a time; return what it gave, in the items' order."""
+    items = list(items)
+    contexts = [copy_context() for _ in items]  # what is noted there is noted here
+    items = list(items)
+    contexts = [copy_context() for _ in items]  # what is noted there is noted here
     pool = ThreadPoolExecutor(at_once, thread_name_prefix="lockstep")
     try:
-        return list(pool.map(function, items))
+        return list(pool.map(lambda item, own: own.run(function, item), items, contexts))
     finally:
         pool.shutdown(cancel_futures=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 from lockstep.producer.findings import Finding, Level
 from lockstep.producer.wording import counted, named, seconds
@@ -12,6 +13,7 @@ from lockstep.worker.operation.model import HostName, Lost, Millis
 from lockstep.worker.operation.pause import Pause
 from lockstep.worker.settings import PREFIX, Settings
 from lockstep.worker.store.clocks import Held
+from lockstep.worker.store.damage import Damage
 from lockstep.worker.store.stalls import Stall
 
 OLDEST = (6, 2)
@@ -24,6 +26,8 @@ OTHER_CONNECTIONS = 10
 SKEW = 5000
 """Milliseconds by which a clock may differ from Redis' before it is worth a word."""
 
+MOST_DAMAGED = 20
+"""Each has a line of its own; the others are counted."""
 PATROLS_LATE = 10
 """So many patrols may go by before a group that is due has its turn."""
 
@@ -253,6 +257,14 @@ def on_pauses(pauses: Mapping[HostName, Pause]) -> list[Finding]:
         Finding("host", Level.WARNING, f"{host} is {held.text}", f"lockstep resume {host}")
         for host, held in pauses.items()
     ]
+
+
+def on_damage(found: Collection[Damage]) -> list[Finding]:
+    """Name what cannot be read: everything else goes on, and it does not."""
+    told = [Finding("record", Level.FAILURE, each.text, each.remedy) for each in islice(found, MOST_DAMAGED)]
+    if (more := len(found) - MOST_DAMAGED) > 0:
+        told.append(Finding("record", Level.FAILURE, f"{more} more cannot be read", told[-1].remedy))
+    return told
 
 
 def _on_beat(facts: WorkFacts, settings: Settings) -> Finding:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from importlib.metadata import version
 from itertools import islice
 from typing import cast
@@ -14,6 +14,7 @@ from lockstep.producer.doctor import (
     About,
     WorkFacts,
     on_connections,
+    on_damage,
     on_hosts,
     on_inventories,
     on_pauses,
@@ -33,6 +34,7 @@ from lockstep.worker.operation.model import GroupId, HostName, Presence
 from lockstep.worker.settings import Settings
 from lockstep.worker.store.causes import unavailable
 from lockstep.worker.store.clocks import Held
+from lockstep.worker.store.damage import Damage, noted
 
 NO_GROUP = GroupId("lockstep-doctor")
 """Asked for with a GET; it need not exist."""
@@ -40,6 +42,8 @@ PING = 1.5
 """Seconds that workers have to answer."""
 GROUPS = 100
 """Groups that tell whether a host is new: one that none of so many covers is."""
+NEWEST = 100
+"""Operations that are read to see whether they can be."""
 SWEPT = "sweep-done"
 PERIODS = 3
 """A sweep must be seen to be done within so many of its periods."""
@@ -61,6 +65,7 @@ def examine(
         yield from on_work(work, settings)
         yield from on_stalls(link.stalls.all())
         yield from on_pauses(link.pauses.all())
+        yield from on_damage(_damage(link))
     except StoreUnavailable as error:
         yield Finding("redis", Level.FAILURE, error.what, error.remedy or None)
     try:
@@ -88,6 +93,16 @@ def _uncovered(link: Link, hosts: list[HostName]) -> list[Finding]:
     ends = [link.store.ends(group) for group in islice(link.store.groups_with_ends(), GROUPS)]
     held = [each for each in ends if any(end.presence is Presence.PRESENT for end in each.values())]
     return on_uncovered(hosts, len(held), {name for each in held for name in each})
+
+
+def _damage(link: Link) -> Collection[Damage]:
+    """Read all that is short, the newest operations and some groups, and return what is damaged of it."""
+    with noted() as found:
+        for operation in link.unended():
+            link.store.steps(operation.id)
+        link.store.operations(NEWEST)
+        link.look_for_damage(islice(link.store.groups_with_ends(), GROUPS))
+    return found
 
 
 def _work(link: Link, settings: Settings, stuck: Callable[[], int]) -> WorkFacts:

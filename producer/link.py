@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar, cast
 
@@ -24,7 +24,6 @@ from lockstep.worker.store.clocks import Clocks
 from lockstep.worker.store.connection import client
 from lockstep.worker.store.keys import Keys
 from lockstep.worker.store.pauses import Pauses
-from lockstep.worker.store.queries import UNREADABLE
 from lockstep.worker.store.redis import RedisStore
 from lockstep.worker.store.spells import Spells
 from lockstep.worker.store.stalls import Stalls
@@ -141,8 +140,24 @@ class Link:
         """Read every operation that still holds its group's lock, the one that is due first first."""
         with store_errors():
             ids = cast(list[str], self._client.zrange(self.keys.due, 0, -1))
-        found = (self.readable(OperationId(each)) for each in ids)
+        found = (self.store.readable(OperationId(each)) for each in ids)
         return tuple(each for each in found if each is not None and not each.ended)
+
+    def look_for_damage(self, groups: Iterable[GroupId]) -> None:
+        """Read what is kept of hosts, workers and these groups, to have noted what is damaged.
+
+        Raises StoreUnavailable.
+        """
+        store = self.store
+        store.drifts()
+        store.lost()
+        self.pauses.all()
+        self.spells.all()
+        self.clocks.all()
+        self.stalls.all()
+        for group in groups:
+            store.ends(group)
+            store.suspicions(group)
 
     def briefs(self, wanted: Filter, limit: int, offset: int) -> list[Brief]:
         """Read, in two round trips, what a search looks at of operations, newest first.
@@ -174,10 +189,7 @@ class Link:
 
     def readable(self, operation: OperationId) -> Operation | None:
         """Read an operation; None if it is gone, damaged or of a newer version. Raises StoreUnavailable."""
-        try:
-            return self.store.operation(operation)
-        except UNREADABLE:
-            return None
+        return self.store.readable(operation)
 
     def facts(self) -> RedisFacts:
         """Read what Redis says of itself. Raises StoreUnavailable."""

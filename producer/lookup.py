@@ -12,12 +12,13 @@ from urllib.parse import urlsplit
 from lockstep.producer.link import Link, gone, unknown
 from lockstep.producer.wording import named
 from lockstep.worker.inventory import Inventory
-from lockstep.worker.operation.errors import InvalidInput, LockstepError
+from lockstep.worker.operation.errors import InvalidInput, LockstepError, RecordDamaged
 from lockstep.worker.operation.model import GroupId, HostName, Operation, OperationId
 from lockstep.worker.operation.names import parse_group_id, parse_operation_id
 from lockstep.worker.settings import Settings
 from lockstep.worker.store.causes import store_errors
 from lockstep.worker.store.connection import client
+from lockstep.worker.store.damage import REMEDIES
 
 NEWEST = 5000
 """Operations whose ids are compared with one that may be mistyped."""
@@ -30,11 +31,17 @@ LIKE = 0.8
 def find(link: Link, text: str, inventory: Callable[[], Inventory]) -> Operation:
     """Return the operation that has this id, or the only one whose id begins with it.
 
-    Raises InvalidInput for the beginning of several, RecordGone for one whose record Redis has lost, and
-    UnknownOperation, which says what the text looks like. Raises StoreUnavailable.
+    Raises InvalidInput for the beginning of several, RecordGone for one whose record Redis has lost,
+    RecordDamaged for one that cannot be read, and UnknownOperation, which says what the text looks like.
+    Raises StoreUnavailable.
     """
     key = parse_operation_id(text)
-    found = link.store.operation(key)
+    try:
+        found = link.store.operation(key)
+    except RecordDamaged as error:
+        raise RecordDamaged(
+            f'the record of operation "{key}" cannot be read: {error}; {REMEDIES["operation"]}'
+        ) from error
     if found is not None:
         return found
     lost = link.store.lost()

@@ -14,7 +14,7 @@ from lockstep.producer.stuck import Stuck, stuck, with_unreadable
 from lockstep.worker.inventory import Inventory, LiveInventory
 from lockstep.worker.operation import model
 from lockstep.worker.operation.errors import InvalidInput
-from lockstep.worker.operation.model import Millis
+from lockstep.worker.operation.model import GroupId, Millis
 from lockstep.worker.operation.names import parse_group_id
 from lockstep.worker.operation.pause import Pause
 from lockstep.worker.settings import Settings
@@ -144,13 +144,17 @@ class OperatorClient:
     def stuck(self) -> tuple[tuple[model.Operation, Stuck], ...]:
         """Return the operations that need a person, oldest first, with why. Raises StoreUnavailable."""
         now = self.now()
-        found = ((each, stuck(each, now)) for each in self._link.unended())
-        needy = [
-            (each, with_unreadable(why, self._link.store.steps(each.id)))
-            for each, why in found
-            if why is not None
-        ]
+        # The steps of all are read: one that is damaged is noted, and may be why nothing else is told.
+        found = ((each, self._link.store.steps(each.id), stuck(each, now)) for each in self._link.unended())
+        needy = [(each, with_unreadable(why, steps)) for each, steps, why in found if why is not None]
         return tuple(sorted(needy, key=lambda pair: pair[0].created_at))
+
+    def look_for_damage(self, groups: Iterable[str] = ()) -> None:
+        """Read what is kept of hosts, workers and these groups: what is damaged is noted, or logged.
+
+        Raises StoreUnavailable.
+        """
+        self._link.look_for_damage(GroupId(group) for group in groups)
 
     def failing(self) -> Mapping[str, str]:
         """Return which of the sweep and the patrol failed when they were last tried, and why.

@@ -26,6 +26,7 @@ from lockstep.producer.cli.session import Session
 from lockstep.producer.cli.watch import watch
 from lockstep.producer.process import Stopped, interruptible, outlets
 from lockstep.worker.operation.errors import LockstepError
+from lockstep.worker.store.damage import noted
 
 EPILOG = """\b
 Examples:
@@ -90,7 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(session: Session, arguments: Sequence[str] | None) -> int:
     try:
-        with interruptible(), session:
+        with interruptible(), session, noted() as session.damage:
             code = lockstep.main(
                 None if arguments is None else list(arguments),
                 prog_name="lockstep",
@@ -116,6 +117,9 @@ def _run(session: Session, arguments: Sequence[str] | None) -> int:
             f"{accepted}"
         )
         return _fail(session, error, text, Exit.BUG)
+    finally:
+        for each in session.damage:
+            note(f"lockstep: {each.text} -> {each.remedy}")
 
 
 def _fail(session: Session, error: BaseException, text: str, code: Exit) -> Exit:

@@ -37,6 +37,7 @@ def doctor(session: Session, as_json: bool) -> Exit:
         found.append(finding)
         if not as_json:
             tell(finding, WIDTH)
+    session.damage.clear()  # they are findings
     if as_json:
         answer_json({"healthy": is_well(found), "findings": documents(found)})
     return Exit.OK if is_well(found) else Exit.FOUND

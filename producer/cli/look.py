@@ -63,8 +63,10 @@ def list_(session: Session, limit: int, stuck_only: bool, as_json: bool) -> Exit
     if stuck_only:
         return _list_stuck(session, as_json)
     operations = session.client().operations(limit)
+    session.client().look_for_damage({each.group for each in operations})
     if as_json:
-        answer_json({"operations": [operation_document(each) for each in operations]})
+        document = {"operations": [operation_document(each) for each in operations]}
+        answer_json({**document, "damaged": [asdict(each) for each in session.damage]})
     elif operations:
         now = session.client().now()
         answer_table(LIST_HEADER, (list_row(each, now) for each in operations))
@@ -76,6 +78,7 @@ def list_(session: Session, limit: int, stuck_only: bool, as_json: bool) -> Exit
 def _list_stuck(session: Session, as_json: bool) -> Exit:
     found = session.client().stuck()
     failing = session.client().failing()
+    session.client().look_for_damage({each.group for each, _ in found})
     for work, reason in failing.items():
         note(f"lockstep: the {work} runs and is not done: {printable(reason)}; `lockstep doctor` tells more")
     if as_json:
@@ -83,15 +86,16 @@ def _list_stuck(session: Session, as_json: bool) -> Exit:
             {
                 "operations": [{**operation_document(each), "stuck": asdict(why)} for each, why in found],
                 "failing": dict(failing),
+                "damaged": [asdict(each) for each in session.damage],
             }
         )
-    elif not found:
+    elif not found and not session.damage:
         answer("no operation needs you")
     for operation, why in () if as_json else found:
         answer(printable(f"{operation.id}  {operation.action} {operation.group}: {why.why}"))
         for line in why.advice:
             answer(f"  {printable(line)}")
-    return Exit.FOUND if found or failing else Exit.OK
+    return Exit.FOUND if found or failing or session.damage else Exit.OK
 
 
 @click.command(epilog=EXISTS_EXAMPLES)

@@ -10,6 +10,7 @@ from lockstep.producer.cli.output import note
 
 if TYPE_CHECKING:
     from lockstep.producer.client import ClusterClient
+    from lockstep.worker.store.damage import Damage
 
 
 class Session:
@@ -19,6 +20,8 @@ class Session:
         self.debug = False
         self.going_on = ""
         """What came of the command so far, with the id: for when it is interrupted, or its answer lost."""
+        self.damage: dict[Damage, None] = {}
+        """What the command found damaged in Redis."""
         self._client: ClusterClient | None = None
 
     def __enter__(self) -> Session:

@@ -69,7 +69,7 @@ class MemoryQueries(MemoryEnds):
         """Have a lease last for so long from now."""
         self.leases[name] = Millis(self.clock() + milliseconds)
 
-    def put_last(self, operation: OperationId, milliseconds: int) -> None:
+    def put_last(self, operation: OperationId, error: Exception, milliseconds: int) -> None:
         """Have an operation that cannot be read come after those that can: none is, here."""
 
     def note_done(self, name: str, milliseconds: int) -> None:

@@ -9,7 +9,13 @@ import redis
 from kombu.exceptions import OperationalError
 from redis import exceptions
 
-from lockstep.worker.operation.errors import LockstepError, StoreFull, StoreUnavailable, UnknownFormat
+from lockstep.worker.operation.errors import (
+    LockstepError,
+    RecordDamaged,
+    StoreFull,
+    StoreUnavailable,
+    UnknownFormat,
+)
 from lockstep.worker.primary import Elsewhere
 from lockstep.worker.store.causes import CAUSES, cause_of, store_errors, unavailable
 
@@ -184,9 +190,13 @@ def test_a_broker_that_says_so_is_told_in_the_same_words(error: Exception, what:
 def test_a_full_redis_is_told_apart() -> None:
     kinds = {type(raised(error)) for error, what, _ in TABLE if "memory limit" in what}
     assert kinds == {StoreFull}
-    assert {type(raised(error)) for error, what, _ in TABLE if "memory limit" not in what} == {
-        StoreUnavailable
-    }
+    told_apart = ("memory limit", "something else")
+    others = {type(raised(error)) for error, what, _ in TABLE if not any(each in what for each in told_apart)}
+    assert others == {StoreUnavailable}
+
+
+def test_what_is_no_key_of_ours_is_damage() -> None:
+    assert [type(raised(error)) for error, what, _ in TABLE if "something else" in what] == [RecordDamaged]
 
 
 def test_every_row_of_the_table_is_met() -> None:

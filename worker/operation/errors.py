@@ -59,3 +59,7 @@ class HostUnavailable(LockstepError):
 
 class UnknownFormat(LockstepError):
     """The record was written by a newer version; it is left as it is."""
+
+
+class RecordDamaged(LockstepError):
+    """Something in the record is not what it must be: somebody damaged it. It is left as it is."""

@@ -9,10 +9,12 @@ from typing import NamedTuple
 
 import redis
 
-from lockstep.worker.operation.errors import StoreFull, StoreUnavailable, UnknownFormat
+from lockstep.worker.operation.errors import RecordDamaged, StoreFull, StoreUnavailable, UnknownFormat
 from lockstep.worker.store.records import newer_format
 
 FORMAT_ERROR = "LOCKSTEPFORMAT"
+DAMAGED = re.compile(r"LOCKSTEPDAMAGED \[(.*?)\]")
+"""What our scripts say of a record that they cannot read."""
 UNANSWERED = "Redis does not answer"
 FIND_IT = "LOCKSTEP_REDIS_URL names the server, `make up` starts one"
 
@@ -26,6 +28,8 @@ class Cause(NamedTuple):
     remedy: str
     full: bool = False
     """Redis has no room: told apart, for running operations can still end."""
+    damaged: bool = False
+    """What is asked for is not what it must be; the rest may be."""
 
 
 CAUSES = (
@@ -145,6 +149,7 @@ CAUSES = (
         r"WRONGTYPE",
         "Redis holds something else under a name that Lockstep uses",
         "choose another database, or another LOCKSTEP_KEY_PREFIX",
+        damaged=True,
     ),
 )
 
@@ -169,16 +174,20 @@ def unavailable(error: BaseException) -> StoreUnavailable:
 
 @contextmanager
 def store_errors() -> Iterator[None]:
-    """Turn what redis-py raises into StoreUnavailable, StoreFull or UnknownFormat, each in one line."""
+    """Turn what redis-py raises into an error of ours, with one line that says why."""
     try:
         yield
     except redis.RedisError as error:
         text = str(error)
         if FORMAT_ERROR in text:
             raise UnknownFormat(newer_format(text.partition(FORMAT_ERROR)[2].split()[0])) from error
+        if damaged := DAMAGED.search(text):
+            raise RecordDamaged(damaged[1]) from error
         cause = cause_of(error)
         if cause is None and not isinstance(error, (redis.ConnectionError, redis.TimeoutError)):
             raise  # a call of ours that Redis or its client does not understand
         if cause is not None and cause.full:
             raise StoreFull(f"{cause.what}; {cause.remedy}") from error
+        if cause is not None and cause.damaged:
+            raise RecordDamaged(f"{cause.what}; {cause.remedy}") from error
         raise unavailable(error) from error

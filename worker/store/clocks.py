@@ -13,9 +13,11 @@ from dataclasses import dataclass
 
 import redis
 
-from lockstep.worker.operation.errors import StoreFull, StoreUnavailable
+from lockstep.worker.operation.errors import RecordDamaged, StoreFull, StoreUnavailable
 from lockstep.worker.operation.model import Millis
+from lockstep.worker.operation.names import show
 from lockstep.worker.store.causes import store_errors
+from lockstep.worker.store.damage import Fields, readable
 from lockstep.worker.store.keys import Keys
 
 EVERY = 15.0
@@ -37,6 +39,16 @@ class Held:
     """When it was read, by Redis' clock."""
     fault: str = ""
     """Why the file as it is now was not taken."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a process said of itself."""
+
+    at: int
+    ahead: int
+    """Milliseconds, as `at`."""
+    held: Held | None
 
 
 Has = Callable[[], tuple[str, int, float, str] | None]
@@ -77,51 +89,53 @@ class Clocks:
                 digest, hosts, age, fault = held
                 report["inventory"] = [digest, hosts, now - round(age * 1000), fault]
             pipe.hset(self._key, process, json.dumps(report))
-            old = [name for name in kept if name != process and name not in reported(kept, now)]
+            known = reported(self._key, kept, now)
+            old = [name for name in kept if name != process and name not in known]
             if old:
                 pipe.hdel(self._key, *old)
             pipe.execute()
 
     def all(self) -> dict[str, int]:
         """Return the milliseconds by which each process' clock is ahead. Raises StoreUnavailable."""
-        kept, now = self._read()
-        return reported(kept, now)
+        return {name: report.ahead for name, report in self._read().items()}
 
     def inventories(self) -> dict[str, Held]:
         """Return the inventory of each process that has one. Raises StoreUnavailable."""
-        kept, now = self._read()
-        found = {}
-        for process in reported(kept, now):
-            if (told := json.loads(kept[process]).get("inventory")) is not None:
-                digest, hosts, read_at, fault = told
-                found[process] = Held(str(digest), int(hosts), Millis(int(read_at)), str(fault))
-        return found
+        return {name: report.held for name, report in self._read().items() if report.held is not None}
 
-    def _read(self) -> tuple[Mapping[str, str], int]:
+    def _read(self) -> dict[str, Report]:
         with store_errors(), self._client.pipeline(transaction=False) as pipe:
             pipe.time()
             pipe.hgetall(self._key)
             (seconds, _), kept = pipe.execute()
-        return kept, seconds * 1000
+        return reported(self._key, kept, seconds * 1000)
 
     def tell_for_ever(self, process: str, has: Has = lambda: None) -> None:
         """Report in a thread of its own until the process ends; what cannot be told now is told later."""
 
         def run() -> None:
             while True:
-                with contextlib.suppress(StoreUnavailable, StoreFull):
+                with contextlib.suppress(StoreUnavailable, StoreFull, RecordDamaged):
                     self.tell(process, has)
                 time.sleep(EVERY)
 
         threading.Thread(target=run, name="clock", daemon=True).start()
 
 
-def reported(kept: Mapping[str, str], now: int) -> dict[str, int]:
+def reported(key: str, kept: Mapping[str, str], now: int) -> dict[str, Report]:
     """Return what is reported, by process, without what is old or cannot be read."""
-    found = {}
-    for process, text in sorted(kept.items()):
-        with contextlib.suppress(ValueError, TypeError, KeyError):
-            told = json.loads(text)
-            if now - int(told["at"]) <= FORGOTTEN:
-                found[process] = int(told["ahead"])
-    return found
+    found = readable("report", key, kept, _report)
+    return {name: found[name] for name in sorted(found) if now - found[name].at <= FORGOTTEN}
+
+
+def _report(_: str, text: str) -> Report:
+    told = Fields.of(text)
+    held = None
+    match told.items("inventory", list):
+        case []:
+            pass
+        case [str(digest), int(hosts), int(read_at), str(fault)]:
+            held = Held(digest, hosts, Millis(read_at), fault)
+        case other:
+            raise RecordDamaged(f"its field inventory is {show(other)}, and must be of text, 2 numbers, text")
+    return Report(told.number("at"), told.number("ahead"), held)

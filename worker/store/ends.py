@@ -10,9 +10,12 @@ import redis
 from redis.client import Pipeline
 
 from lockstep.worker.operation.drift import Drift, End
+from lockstep.worker.operation.errors import RecordDamaged
 from lockstep.worker.operation.limits import Limits
 from lockstep.worker.operation.model import Action, GroupId, HostName, Lost, Millis, OperationId, Presence
+from lockstep.worker.operation.names import show
 from lockstep.worker.store.causes import store_errors
+from lockstep.worker.store.damage import Fields, readable
 from lockstep.worker.store.keys import Keys
 from lockstep.worker.store.queries import Queries
 from lockstep.worker.store.scripts import script
@@ -34,7 +37,8 @@ class RedisEnds(Queries):
         """Return what the last ended operations left of a group, per host that they covered."""
         with store_errors():
             kept = cast(dict[str, str], self._client.hgetall(self._keys.ends(group)))
-        return {HostName(host): _end(text) for host, text in kept.items()}
+        found = readable("last end", self._keys.ends(group), kept, lambda _, text: _end(text))
+        return {HostName(host): end for host, end in found.items()}
 
     def groups_with_ends(self) -> Iterator[GroupId]:
         """Yield every group of which an operation has ended; in no order, each once."""
@@ -72,7 +76,8 @@ class RedisEnds(Queries):
         """Return when writes of unknown fate, which would bring this presence to a host, were given up."""
         with store_errors():
             kept = cast(dict[str, str], self._client.hgetall(self._keys.suspects(group)))
-        return {_suspect(name): Millis(int(at)) for name, at in kept.items()}
+        found = readable("suspicion", self._keys.suspects(group), kept, _suspicion)
+        return dict(found.values())
 
     def patrol_again(self, group: GroupId, at: Millis | None, newest: Millis) -> None:
         """Look at the group again then; None takes it off the list, with its suspicions up to `newest`."""
@@ -80,7 +85,7 @@ class RedisEnds(Queries):
 
         def change(pipe: Pipeline) -> None:
             kept = cast(dict[str, str], pipe.hgetall(key))
-            fresh = [name for name, since in kept.items() if int(since) > newest]
+            fresh = [name for name, since in kept.items() if since.isdecimal() and int(since) > newest]
             pipe.multi()
             if fresh:
                 return  # whoever suspects also makes the group due
@@ -117,7 +122,8 @@ class RedisEnds(Queries):
         """Return the drift that the patrol found and that has not gone since."""
         with store_errors():
             kept = cast(dict[str, str], self._client.hgetall(self._keys.drift))
-        return [_drift(name, text) for name, text in sorted(kept.items())]
+        found = readable("drift", self._keys.drift, kept, _drift)
+        return [found[name] for name in sorted(found)]
 
     def note_lost(self, operation: OperationId, group: GroupId, action: Action | None = None) -> Lost:
         """Keep for a week that the record of an accepted operation is gone."""
@@ -133,23 +139,36 @@ class RedisEnds(Queries):
         """Return the operations whose record is gone."""
         with store_errors():
             kept = cast(dict[str, str], self._client.hgetall(self._keys.lost))
-        return {OperationId(key): _lost(OperationId(key), text) for key, text in kept.items()}
+        found = readable("lost record", self._keys.lost, kept, _lost)
+        return {lost.id: lost for lost in found.values()}
 
 
-def _lost(operation: OperationId, text: str) -> Lost:
-    kept = json.loads(text)
-    action = None if kept["action"] is None else Action(kept["action"])
-    return Lost(operation, GroupId(kept["group"]), action, Millis(int(kept["at"])))
+def _lost(operation: str, text: str) -> Lost:
+    kept = Fields.of(text)
+    action = kept.maybe(lambda name: kept.word(name, Action), "action")
+    return Lost(OperationId(operation), GroupId(kept.text("group")), action, Millis(kept.number("at")))
 
 
 def _end(text: str) -> End:
-    presence, operation, at, fingerprint = text.split(" ")
-    return End(Presence(presence), OperationId(operation), Millis(int(at)), fingerprint)
+    kept = _words(text, "presence", "operation", "at", "fingerprint")
+    return End(
+        kept.word("presence", Presence),
+        OperationId(kept.text("operation")),
+        Millis(kept.number("at")),
+        kept.text("fingerprint"),
+    )
 
 
-def _suspect(name: str) -> tuple[HostName, Presence]:
-    host, presence = name.split(" ")
-    return HostName(host), Presence(presence)
+def _suspicion(name: str, at: str) -> tuple[tuple[HostName, Presence], Millis]:
+    kept = _words(f"{name} {at}", "host", "presence", "at")
+    return (HostName(kept.text("host")), kept.word("presence", Presence)), Millis(kept.number("at"))
+
+
+def _words(text: str, *names: str) -> Fields:
+    words = text.split(" ")
+    if len(words) != len(names):
+        raise RecordDamaged(f"it is {show(text)}, and must be: {' '.join(names)}")
+    return Fields(dict(zip(names, words, strict=True)))
 
 
 def _json(drift: Drift) -> str:
@@ -164,13 +183,12 @@ def _json(drift: Drift) -> str:
 
 
 def _drift(name: str, text: str) -> Drift:
-    group, host = name.split(" ")
-    kept = json.loads(text)
+    of, kept = _words(name, "group", "host"), Fields.of(text)
     return Drift(
-        GroupId(group),
-        HostName(host),
-        _end(str(kept["end"])),
-        Presence(kept["found"]),
-        Millis(int(kept["seen_at"])),
-        bool(kept["explained"]),
+        GroupId(of.text("group")),
+        HostName(of.text("host")),
+        _end(kept.text("end")),
+        kept.word("found", Presence),
+        Millis(kept.number("seen_at")),
+        kept.flag("explained"),
     )

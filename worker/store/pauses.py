@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 import json
-from typing import TypedDict, cast
+from typing import cast
 
 import redis
 
-from lockstep.worker.operation.errors import HostPaused
+from lockstep.worker.operation.errors import HostPaused, RecordDamaged
 from lockstep.worker.operation.model import HostName, Millis
 from lockstep.worker.operation.pause import Pause, refusal
 from lockstep.worker.store.causes import store_errors
+from lockstep.worker.store.damage import Fields, readable
 from lockstep.worker.store.keys import Keys
-
-
-class PauseJson(TypedDict):
-    """A pause as the record keeps it, under its host's name."""
-
-    by: str
-    at: int
-    why: str
 
 
 class Pauses:
@@ -33,7 +26,7 @@ class Pauses:
         """Pause a host; return the pause that holds already, which then stays as it is."""
         with store_errors():
             seconds, micros = self._client.time()
-            kept = PauseJson(by=by, at=seconds * 1000 + micros // 1000, why=why)
+            kept = {"by": by, "at": seconds * 1000 + micros // 1000, "why": why}
             if self._client.hsetnx(self._key, host, json.dumps(kept)):
                 return None
             return self.all().get(host)
@@ -48,19 +41,27 @@ class Pauses:
         """Return every pause."""
         with store_errors():
             kept = cast(dict[str, str], self._client.hgetall(self._key))
-        return {HostName(host): pause_from(HostName(host), text) for host, text in sorted(kept.items())}
+        found = readable("pause", self._key, kept, pause_from)
+        return {HostName(host): found.get(host) or unreadable(host) for host in sorted(kept)}
 
 
 def refused(said: list[str]) -> HostPaused:
     """Build the error from what `accept` answers: a host, its pause as JSON, and how many are paused."""
     _, host, text, needed = said
-    return HostPaused(refusal(pause_from(HostName(host), text), int(needed) - 1))
-
-
-def pause_from(host: HostName, text: str) -> Pause:
-    """Build a pause from its JSON."""
     try:
-        kept = cast(PauseJson, json.loads(text))
-        return Pause(host, str(kept["by"]), Millis(int(kept["at"])), str(kept["why"]))
-    except (ValueError, TypeError, KeyError):  # whoever damaged it, the host stays paused
-        return Pause(host, "somebody", Millis(0), "its pause cannot be read: resume it, and pause it again")
+        pause = pause_from(host, text)
+    except RecordDamaged:
+        pause = unreadable(host)
+    return HostPaused(refusal(pause, int(needed) - 1))
+
+
+def pause_from(host: str, text: str) -> Pause:
+    """Build a pause from its JSON. Raises RecordDamaged."""
+    kept = Fields.of(text)
+    return Pause(HostName(host), kept.text("by"), Millis(kept.number("at")), kept.text("why"))
+
+
+def unreadable(host: str) -> Pause:
+    """Return what stands for a pause that cannot be read: whoever damaged it, the host stays paused."""
+    why = "its pause cannot be read: resume it, and pause it again"
+    return Pause(HostName(host), "somebody", Millis(0), why)

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import cast
 
 import redis
 
-from lockstep.worker.operation.errors import UnknownFormat
+from lockstep.worker.operation.errors import RecordDamaged, UnknownFormat
 from lockstep.worker.operation.limits import NAMED_AFTER, Limits
 from lockstep.worker.operation.model import Action, GroupId, HostName, Millis, Operation, OperationId, Step
 from lockstep.worker.store.base import Order
 from lockstep.worker.store.causes import store_errors
+from lockstep.worker.store.damage import Damage, Fields, note, readable
 from lockstep.worker.store.keys import Keys
 from lockstep.worker.store.records import check_format, operation_from, step_from
 
-UNREADABLE = (UnknownFormat, ValueError, KeyError, TypeError, redis.ResponseError)
-"""What is raised for a record of a newer version, or that somebody has damaged."""
+UNREADABLE = (RecordDamaged, redis.ResponseError)
+"""What is raised for a record that somebody has damaged; the second where a script stumbles over it."""
 
 
 class Queries:
@@ -48,8 +49,17 @@ class Queries:
     def _stalled(self, operation: OperationId, hosts: list[str]) -> list[str]:
         with store_errors():
             texts = cast(list[str | None], self._client.hmget(self._keys.steps(operation), hosts))
-        steps = [step_from(HostName(h), t, undo_needed=True) for h, t in zip(hosts, texts, strict=True) if t]
+        kept = {host: text for host, text in zip(hosts, texts, strict=True) if text}
+        steps = self._steps(operation, kept, lambda host, text: step_from(host, text, undo_needed=True))
         return [step.host for step in steps if step.undo_misses >= NAMED_AFTER]
+
+    def _steps(
+        self, operation: OperationId, kept: Mapping[str, str], build: Callable[[HostName, str], Step]
+    ) -> tuple[Step, ...]:
+        found = readable(
+            "step", self._keys.steps(operation), kept, lambda host, text: build(HostName(host), text)
+        )
+        return tuple(found[host] for host in sorted(found, key=natural))
 
     def order(self, operation: OperationId, hosts: Sequence[HostName]) -> Order | None:
         """Read what an operation is about, and which of the hosts it has; None when it is unknown."""
@@ -62,7 +72,8 @@ class Queries:
             return None
         check_format(written)
         known = frozenset(host for host, text in zip(hosts, *texts, strict=False) if text)
-        return Order(GroupId(group), Action(action), known)
+        fields = Fields({"group": group, "action": action})
+        return Order(GroupId(fields.text("group")), fields.word("action", Action), known)
 
     def steps(self, operation: OperationId) -> tuple[Step, ...]:
         """Read the steps of an operation, in the natural order of their hosts."""
@@ -77,23 +88,33 @@ class Queries:
             check_format(written)
         due = {host: Millis(int(at)) for host, at in waits}
         needed = undo if decision == "roll_back" else ()
-        return tuple(
-            step_from(HostName(host), texts[host], undo_needed=host in needed, due_at=due.get(host))
-            for host in sorted(texts, key=natural)
+        return self._steps(
+            operation,
+            texts,
+            lambda host, text: step_from(host, text, undo_needed=host in needed, due_at=due.get(host)),
         )
 
     def operations(self, limit: int, offset: int = 0) -> tuple[Operation, ...]:
         """Read operations, newest first."""
         with store_errors():
             ids = cast(list[str], self._client.zrevrange(self._keys.operations, offset, offset + limit - 1))
-        found = (self._readable(OperationId(each)) for each in ids)
+        found = (self.readable(OperationId(each)) for each in ids)
         return tuple(each for each in found if each is not None)
 
-    def _readable(self, operation: OperationId) -> Operation | None:
+    def readable(self, operation: OperationId) -> Operation | None:
+        """Read an operation; None if it is gone, of a newer version, or damaged, which is noted."""
         try:
             return self.operation(operation)
-        except UNREADABLE:
-            return None  # a newer worker's record, or none any more
+        except UnknownFormat:
+            return None
+        except UNREADABLE as error:
+            self.note_damaged(operation, error)
+            return None
+
+    def note_damaged(self, operation: OperationId, error: Exception) -> None:
+        """Name an operation whose record cannot be read."""
+        why = " ".join(str(error).split())
+        note(Damage("operation", self._keys.operation(operation), operation, why))
 
     def now(self) -> Millis:
         """Return the store's time."""
@@ -118,8 +139,9 @@ class Queries:
         with store_errors():
             self._client.pexpire(self._keys.lease(name), milliseconds)
 
-    def put_last(self, operation: OperationId, milliseconds: int) -> None:
-        """Have an operation that cannot be read come after those that can, so long from now."""
+    def put_last(self, operation: OperationId, error: Exception, milliseconds: int) -> None:
+        """Name an operation that cannot be read, and have it come after those that can, so long from now."""
+        self.note_damaged(operation, error)
         now = self.now()
         with store_errors():
             self._client.zadd(self._keys.due, {operation: now + milliseconds}, xx=True)

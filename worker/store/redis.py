@@ -41,9 +41,11 @@ from lockstep.worker.store.base import (
     Verdict,
     View,
 )
+from lockstep.worker.store.causes import store_errors
 from lockstep.worker.store.ends import RedisEnds
 from lockstep.worker.store.keys import Keys
 from lockstep.worker.store.pauses import refused
+from lockstep.worker.store.queries import UNREADABLE
 from lockstep.worker.store.records import step_from
 from lockstep.worker.store.replicas import Replicas
 from lockstep.worker.store.scripts import Scripts
@@ -266,6 +268,11 @@ class RedisStore(RedisEnds):
             return self._scripts.run("forget", operation) == 1
         except UnknownFormat:
             return False  # a newer worker's record: its own to drop
+        except UNREADABLE as error:
+            self.note_damaged(operation, error)
+            with store_errors():  # after those that can be dropped
+                self._client.zadd(self._keys.ended, {operation: self.now()}, xx=True)
+            return False
 
 
 def _progress(host: HostName, said: list[str]) -> Progress:

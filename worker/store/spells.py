@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Mapping
 from importlib.resources import files
-from typing import TypedDict, cast
+from typing import cast
 
 import redis
 
 from lockstep.worker.operation.model import HostName, Millis
 from lockstep.worker.operation.spell import Spell
 from lockstep.worker.store.causes import store_errors
+from lockstep.worker.store.damage import Fields, readable
 from lockstep.worker.store.keys import Keys
-
-
-class SpellJson(TypedDict):
-    """A spell as the record keeps it, under its host's name."""
-
-    since: int
-    until: int
-    failures: int
-    why: str
 
 
 class Spells:
@@ -44,9 +36,7 @@ class Spells:
             said = cast(list[str], self._script(keys=[self._key], args=[host, "", "", ""]))
         if len(said) < 2:
             return None
-        spell = _spell(host, said[1])
-        left = spell.until - int(said[0])
-        return (spell, left) if left > 0 else None
+        return self._lasting({host: said[1]}, int(said[0])).get(host)
 
     def answered(self, host: HostName) -> None:
         """End a host's spell."""
@@ -60,11 +50,20 @@ class Spells:
             pipe.hgetall(self._key)
             (seconds, micros), kept = pipe.execute()
         now = seconds * 1000 + micros // 1000
-        found = [_spell(HostName(host), text) for host, text in sorted(kept.items())]
+        return self._lasting(kept, now)
+
+    def _lasting(self, kept: Mapping[str, str], now: int) -> dict[HostName, tuple[Spell, int]]:
+        found = spells(self._key, kept)
         return {spell.host: (spell, spell.until - now) for spell in found if spell.until > now}
 
 
-def _spell(host: HostName, text: str) -> Spell:
-    kept = cast(SpellJson, json.loads(text))
-    since, until = Millis(int(kept["since"])), Millis(int(kept["until"]))
-    return Spell(host, since, until, int(kept["failures"]), kept["why"])
+def spells(key: str, kept: Mapping[str, str]) -> list[Spell]:
+    """Return the spells of what is kept, by host; a damaged one spares no host."""
+    found = readable("spell", key, kept, _spell)
+    return [found[host] for host in sorted(found)]
+
+
+def _spell(host: str, text: str) -> Spell:
+    kept = Fields.of(text)
+    since, until = Millis(kept.number("since")), Millis(kept.number("until"))
+    return Spell(HostName(host), since, until, kept.number("failures"), kept.text("why"))

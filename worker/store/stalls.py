@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import redis
 
 from lockstep.worker.store.causes import store_errors
+from lockstep.worker.store.damage import Fields, readable
 from lockstep.worker.store.keys import Keys
 
 KEPT = 86_400_000
@@ -47,17 +48,18 @@ class Stalls:
             pipe.time()
             pipe.hgetall(self._key)
             time, kept = pipe.execute()
-        return stalls(kept, _millis(time))
+        return stalls(self._key, kept, _millis(time))
 
 
-def stalls(kept: Mapping[str, str], now: int) -> list[Stall]:
-    """Return the stalls of the last day from what is kept."""
-    found = []
-    for worker, text in sorted(kept.items()):
-        said = json.loads(text)
-        if now - said["at"] < KEPT:
-            found.append(Stall(worker, now - int(said["at"]), str(said["why"])))
-    return found
+def stalls(key: str, kept: Mapping[str, str], now: int) -> list[Stall]:
+    """Return the stalls of the last day, by worker, from what is kept."""
+
+    def stall(worker: str, text: str) -> Stall:
+        said = Fields.of(text)
+        return Stall(worker, now - said.number("at"), said.text("why"))
+
+    found = readable("stall", key, kept, stall)
+    return [found[worker] for worker in sorted(found) if found[worker].ago < KEPT]
 
 
 def _millis(time: tuple[int, int]) -> int:

@@ -10,17 +10,18 @@ from dataclasses import replace
 from typing import TypeVar
 
 from celery import Task
-from celery.exceptions import Reject
+from celery.exceptions import Ignore, Reject
 from celery.utils.log import get_task_logger
 from kombu.exceptions import OperationalError
 from structlog.contextvars import bound_contextvars
 
 from lockstep.worker.celery import CREATE_GROUP, DELETE_GROUP, ROLLBACK_CREATE, ROLLBACK_DELETE
-from lockstep.worker.operation.errors import StoreFull, StoreUnavailable, UnknownFormat
+from lockstep.worker.operation.errors import RecordDamaged, StoreFull, StoreUnavailable, UnknownFormat
 from lockstep.worker.operation.model import Action, GroupId, HostName, OperationId
 from lockstep.worker.operation.ports import Stopping
 from lockstep.worker.operation.story import story
 from lockstep.worker.steps import Next, Parts, Result
+from lockstep.worker.store.queries import UNREADABLE
 from lockstep.worker.tasks.newer import LeftToNewer
 from lockstep.worker.tasks.runtime import Runtime, runtime_of
 from lockstep.worker.tasks.slices import Results, side_by_side, summary
@@ -143,11 +144,11 @@ def periodic(runtime: Runtime, name: str, every: float, run: Callable[[], str]) 
         with work.going_on(f"the {name}"):
             said = run()
         runtime.store.note_done(name, round(DONE_FOR * every * 1000))
-    except (StoreUnavailable, StoreFull, OperationalError, OSError) as error:
+    except (StoreUnavailable, StoreFull, RecordDamaged, OperationalError, OSError) as error:
         why = " ".join(str(error).split())
         log.error("the %s was not done: %s", name, why)
         metrics.failed(name)
-        with suppress(StoreUnavailable, StoreFull):
+        with suppress(StoreUnavailable, StoreFull, RecordDamaged):
             runtime.store.note_failed(name, why)
         return f"put off: {why}"
     return said
@@ -177,6 +178,9 @@ def _caught(
         return run()
     except (*MESSAGE_GOES_BACK, UnknownFormat):
         raise
+    except RecordDamaged as error:
+        logger.warning("host %s is left as it is, for its step cannot be read: %s", host, error)
+        return Result(Next.ABORTED, f"its record cannot be read: {error}")
     except Exception as error:
         metrics.step_raised(task.name)
         logger.exception("a step raised an error that it must not raise, for host %s", host)
@@ -196,6 +200,9 @@ def guarded(task: Task[..., str], run: Callable[[Runtime], T]) -> T:
         raise _put_back(str(error)) from error
     except UnknownFormat as error:
         raise LeftToNewer(str(error)) from error
+    except UNREADABLE as error:
+        logger.warning("%s is dropped: what it is about cannot be read: %s", task.name, error)
+        raise Ignore from error  # nobody can do it; the sweep names the record, and comes back to it
 
 
 def _put_back(why: str) -> Reject:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import redis
 
 from lockstep.worker.celery import OPERATIONS, ROLLBACK
@@ -13,6 +11,7 @@ from lockstep.worker.store.causes import store_errors
 from lockstep.worker.store.clocks import reported
 from lockstep.worker.store.connection import client
 from lockstep.worker.store.keys import Keys
+from lockstep.worker.store.spells import spells
 from lockstep.worker.store.stalls import stalls
 from lockstep.worker.telemetry.metrics import Standing
 
@@ -42,7 +41,7 @@ class Reader:
             pipe.hlen(keys.drift)
             pipe.hlen(keys.paused)
             pipe.hlen(keys.failing)
-            pipe.hvals(keys.spared)
+            pipe.hgetall(keys.spared)
             pipe.hgetall(keys.clocks)
             pipe.hgetall(keys.stalled)
             for queue in QUEUES:
@@ -55,7 +54,7 @@ class Reader:
                 drift,
                 paused,
                 failing,
-                spells,
+                spared,
                 clocks,
                 stalled,
                 *lengths,
@@ -72,12 +71,14 @@ class Reader:
             drift=drift,
             paused_hosts=paused,
             failing=failing,
-            spared_hosts=sum(json.loads(spell)["until"] > now for spell in spells),
+            spared_hosts=sum(spell.until > now for spell in spells(keys.spared, spared)),
             sweep_lag=_overdue(due, now),
             patrol_overdue=overdue,
             patrol_lag=_overdue(patrol, now),
-            clocks_ahead={name: ahead / 1000 for name, ahead in reported(clocks, now).items()},
-            stalled={stall.worker: stall.ago / 1000 for stall in stalls(stalled, now)},
+            clocks_ahead={
+                name: each.ahead / 1000 for name, each in reported(keys.clocks, clocks, now).items()
+            },
+            stalled={stall.worker: stall.ago / 1000 for stall in stalls(keys.stalled, stalled, now)},
             queues=dict(zip(QUEUES, lengths, strict=True)),
         )
 
@@ -88,12 +89,14 @@ class Reader:
                 pipe.hget(self._keys.operation(operation), "decision")
                 pipe.scard(self._keys.undo(operation))
                 pipe.scard(f"{self._keys.operation(operation)}:open")
-            told = pipe.execute()
+            # Of an operation that somebody has damaged nothing is counted.
+            answers = pipe.execute(raise_on_error=False)
+        told = [None if isinstance(each, Exception) else each for each in answers]
         stuck = pending = opened = 0
         for accepted, decision, undo, open_hosts in zip(*(told[part::4] for part in range(4)), strict=True):
             stuck += accepted is not None and now - accepted > self._overlong
-            pending += undo if decision == "roll_back" else 0
-            opened += open_hosts
+            pending += undo or 0 if decision == "roll_back" else 0
+            opened += open_hosts or 0
         return stuck, pending, opened
 
 

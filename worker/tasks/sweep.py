@@ -73,8 +73,7 @@ def _sweep(app: Celery, runtime: Runtime, go_on: Callable[[], None]) -> str:
         except UnknownFormat:
             continue  # a newer worker's record: left as it is
         except UNREADABLE as error:
-            logger.warning("the record of %s cannot be read, and is left as it is: %s", operation, error)
-            store.put_last(operation, PUT_OFF)
+            store.put_last(operation, error, PUT_OFF)
     return f"resumed {resumed}"
 
 

@@ -98,7 +98,7 @@ def test_list_shows_the_newest_first(lockstep: Run, cluster: ClusterClient, hand
 
 def test_an_empty_list(lockstep: Run) -> None:
     assert lockstep("list").out == "no operations\n"
-    assert json.loads(lockstep("list", "--json").out) == {"operations": []}
+    assert json.loads(lockstep("list", "--json").out) == {"operations": [], "damaged": []}
 
 
 @pytest.mark.parametrize("command", ["create", "delete", "status", "cancel", "list"])

@@ -212,7 +212,7 @@ def test_a_damaged_record_or_pause_holds_up_nobody_else(line: Line) -> None:
     swept = bench.accept(Action.CREATE, GroupId(f"{bench.group}-swept"))
     assert bench.end(swept).operation.state is State.COMMITTED
     for operation in damaged[:2]:
-        named = f"record of {operation} cannot be read"
+        named = f"the operation {operation} cannot be read"
         eventually(lambda words=named: words in line.worker.output(), named)  # type: ignore[misc]
         assert cast(float, line.raw.zscore(keys.due, operation)) > bench.store.now()
     with closing(Link(bench.settings)) as link:

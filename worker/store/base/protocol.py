@@ -147,8 +147,8 @@ class Store(Transitions, Protocol):
         """Have a lease last for so long from now."""
         ...
 
-    def put_last(self, operation: OperationId, milliseconds: int) -> None:
-        """Have an operation that cannot be read come after those that can, so long from now."""
+    def put_last(self, operation: OperationId, error: Exception, milliseconds: int) -> None:
+        """Name an operation that cannot be read, and have it come after those that can, so long from now."""
         ...
 
     def note_done(self, name: str, milliseconds: int) -> None:

@@ -6,12 +6,14 @@
 -- Returns  the hosts of which the drift was not known yet; false if an operation is at work or has ended since
 -- Atomic, because what a host showed while an operation was at work on it is no drift.
 if redis.call('EXISTS', KEYS[1]) == 1 then return false end
-local began, n = cjson.decode(ARGV[2]), 0
-for host, text in pairs(began) do
-  if redis.call('HGET', KEYS[2], host) ~= text then return false end
-  n = n + 1
+local began, now = cjson.decode(ARGV[2]), redis.call('HGETALL', KEYS[2])
+for i = 1, #now, 2 do
+  -- One that somebody has damaged was no end when the look began either.
+  local is_end = string.match(now[i + 1], '^[ap][br]esent [^ ]+ %d+ [^ ]*$')
+  if began[now[i]] ~= now[i + 1] and (began[now[i]] or is_end) then return false end
+  began[now[i]] = nil
 end
-if redis.call('HLEN', KEYS[2]) ~= n then return false end
+if next(began) then return false end
 local new = {}
 for host, text in pairs(cjson.decode(ARGV[3])) do
   local name = ARGV[1] .. ' ' .. host
@@ -19,7 +21,8 @@ for host, text in pairs(cjson.decode(ARGV[3])) do
     redis.call('HDEL', KEYS[3], name)
   else
     local known = redis.call('HGET', KEYS[3], name)
-    if not known or cjson.decode(known)['end'] ~= cjson.decode(text)['end'] then
+    local ok, read = pcall(cjson.decode, known)
+    if not ok or type(read) ~= 'table' or read['end'] ~= cjson.decode(text)['end'] then
       redis.call('HSET', KEYS[3], name, text)
       new[#new + 1] = host
     end

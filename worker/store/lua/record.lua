@@ -11,15 +11,34 @@ local CHUNK = 1000 -- arguments to one command; Lua's unpack has a limit
 local clock = redis.call('TIME')
 local NOW = clock[1] * 1000 + math.floor(clock[2] / 1000)
 
+-- What somebody has damaged is named, before anything is written, and left as it is.
+local function damaged(why) return 'LOCKSTEPDAMAGED [' .. why .. ']' end
+local NUMBERS = {
+  [9] = 'resumed', [10] = 'patience', [11] = 'deadline_at', [12] = 'retries', [13] = 'failed', [14] = 'progress_at',
+  [15] = 'decided_at',
+}
+local MISSING = { retries = 0, decided_at = 0 } -- what may be
+
 local operation -- as read, false if there is none
 
 local function load_operation()
   if operation ~= nil then return operation or nil end
   local got = redis.call('HMGET', OP, 'format', 'group', 'action', 'state', 'decision', 'ended', 'abandoned', 'repairs',
-    'resumed', 'patience', 'deadline_at', 'retries')
+    'resumed', 'patience', 'deadline_at', 'retries', 'failed', 'progress_at', 'decided_at')
   operation = false
   if not got[1] then return nil end
-  if got[1] ~= FORMAT then return nil, redis.error_reply('LOCKSTEPFORMAT ' .. got[1]) end
+  if got[1] ~= FORMAT then
+    if not tonumber(got[1]) then return nil, redis.error_reply(damaged('its field format is no number')) end
+    return nil, redis.error_reply('LOCKSTEPFORMAT ' .. got[1])
+  end
+  for i, name in pairs(NUMBERS) do
+    if not tonumber(got[i] or MISSING[name]) then
+      return nil, redis.error_reply(damaged('its field ' .. name .. ' is no number'))
+    end
+  end
+  if not got[2] or (got[3] ~= 'create' and got[3] ~= 'delete') then
+    return nil, redis.error_reply(damaged('its field group or action is none'))
+  end
   operation = {
     group = got[2], action = got[3], state = got[4], decision = got[5] or nil,
     ended = got[6] == '1', abandoned = got[7] == '1', repairs = got[8] == '1',
@@ -50,11 +69,28 @@ local function read_step(host)
   return steps[host]
 end
 
+local function is_step(read)
+  if type(read) ~= 'table' or type(read.fingerprint) ~= 'string' then return false end
+  for _, name in ipairs({ 'misses', 'silent', 'silent_at', 'undo_misses' }) do
+    if read[name] and type(read[name]) ~= 'number' then return false end
+  end
+  if read.attempts and type(read.attempts) ~= 'table' then return false end
+  for _, attempt in pairs(read.attempts or {}) do
+    if type(attempt) ~= 'table' then return false end
+    for _, name in ipairs({ 'n', 'quiet', 'probed' }) do
+      if type(attempt[name] or (name == 'probed' and 0)) ~= 'number' then return false end
+    end
+  end
+  return true
+end
+
 local function load_step(host)
   local step = read_step(host)
   if not step then return nil end
   if type(step) == 'string' then
-    step = cjson.decode(step)
+    local ok, read = pcall(cjson.decode, step)
+    if not ok or not is_step(read) then error(damaged('the step of ' .. host .. ' is none')) end
+    step = read
     step.attempts = step.attempts or {}
     steps[host] = step
   end

@@ -9,9 +9,11 @@ local held = redis.call('HGET', KEYS[1], ARGV[1])
 if ARGV[2] ~= '' then
   local since, long = now, tonumber(ARGV[2])
   if held then
-    local before = cjson.decode(held)
+    local ok, before = pcall(cjson.decode, held) -- somebody may have damaged it
     -- Found silent again soon after it was spared: it is the same spell.
-    if before['until'] + 2 * long > now then since = before.since end
+    if ok and type(before) == 'table' and (tonumber(before['until']) or 0) + 2 * long > now then
+      since = tonumber(before.since) or now
+    end
   end
   held = cjson.encode({ since = since, ['until'] = now + long, failures = tonumber(ARGV[3]), why = ARGV[4] })
   redis.call('HSET', KEYS[1], ARGV[1], held)

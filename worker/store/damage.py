@@ -1,0 +1,156 @@
+"""What somebody has damaged in Redis: it is passed over and named, and everything else is read."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import lru_cache
+from shlex import quote
+from typing import Any, TypeVar
+
+from lockstep.worker.operation.errors import RecordDamaged
+from lockstep.worker.operation.names import show
+
+E = TypeVar("E", bound=StrEnum)
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+REMEDIES = {
+    "operation": 'docs/operations.md, "A damaged record"',
+    "step": 'docs/operations.md, "A damaged record"',
+    "pause": "lockstep resume {field}, and pause it again",
+    "last end": "lockstep create {group}, or delete: whichever is wanted",
+}
+"""What mends what; all else is written anew once it has been deleted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """Something that cannot be read."""
+
+    kind: str
+    key: str
+    field: str
+    """Of the hash under that key; an operation's id."""
+    why: str
+    """Which of its fields is what, and what it must be."""
+
+    @property
+    def text(self) -> str:
+        """One line for people."""
+        where = "" if self.kind == "operation" else f" in {self.key}"
+        return f"the {self.kind} {self.field}{where} cannot be read, and is left as it is: {self.why}"
+
+    @property
+    def remedy(self) -> str:
+        """What to do about it."""
+        remedy = REMEDIES.get(self.kind, f"valkey-cli hdel {quote(self.key)} {quote(self.field)}")
+        return remedy.format(field=self.field, group=self.key.rpartition(":")[2])
+
+
+_noted: ContextVar[dict[Damage, None] | None] = ContextVar("noted", default=None)
+
+
+@contextmanager
+def noted() -> Iterator[dict[Damage, None]]:
+    """Gather what is found damaged in this context, each once, instead of logging it."""
+    found: dict[Damage, None] = {}
+    token = _noted.set(found)
+    try:
+        yield found
+    finally:
+        _noted.reset(token)
+
+
+def note(damage: Damage) -> None:
+    """Name something damaged to whoever gathers it; else log it, once in the life of this process."""
+    found = _noted.get()
+    if found is None:
+        _log(damage)
+    else:
+        found[damage] = None
+
+
+@lru_cache(maxsize=1000)
+def _log(damage: Damage) -> None:
+    log.warning("%s -> %s", damage.text, damage.remedy)
+
+
+def readable(kind: str, key: str, kept: Mapping[str, str], build: Callable[[str, str], T]) -> dict[str, T]:
+    """Build what a hash keeps under each of its fields; what is damaged is left out and noted."""
+    found = {}
+    for field, text in kept.items():
+        try:
+            found[field] = build(field, text)
+        except (RecordDamaged, ValueError) as error:
+            note(Damage(kind, key, field, str(error)))
+    return found
+
+
+class Fields:
+    """Fields of the record, each read as what it must be. Raises RecordDamaged, which names the field."""
+
+    def __init__(self, kept: Mapping[str, Any]) -> None:
+        self._kept = kept
+
+    @classmethod
+    def of(cls, text: str) -> Fields:
+        """Read an object in JSON."""
+        try:
+            kept = json.loads(text)
+        except (ValueError, RecursionError):
+            kept = None
+        if not isinstance(kept, dict):
+            raise RecordDamaged(f"it is {show(text)}, which is no JSON object")
+        return cls(kept)
+
+    def number(self, name: str) -> int:
+        """Return a whole number."""
+        value = self._kept.get(name)
+        try:
+            if not isinstance(value, bool):
+                return int(value)  # type: ignore[arg-type]
+        except (ValueError, TypeError, OverflowError):
+            pass
+        raise self._wrong(name, "a number")
+
+    def text(self, name: str) -> str:
+        """Return a text."""
+        value = self._kept.get(name)
+        if not isinstance(value, str):
+            raise self._wrong(name, "a text")
+        return value
+
+    def flag(self, name: str) -> bool:
+        """Return true or false."""
+        value = self._kept.get(name)
+        if not isinstance(value, bool):
+            raise self._wrong(name, "true or false")
+        return value
+
+    def word(self, name: str, kind: type[E]) -> E:
+        """Return one of an enumeration's words."""
+        value = self._kept.get(name)
+        if value not in list(kind):
+            raise self._wrong(name, " or ".join(kind))
+        return kind(value)
+
+    def items(self, name: str, kind: type[T]) -> T:
+        """Return a list or an object; an empty one where there is none."""
+        value = self._kept.get(name) or kind()  # Lua cannot tell an empty list from an empty object
+        if not isinstance(value, kind):
+            raise self._wrong(name, f"a {kind.__name__}")
+        return value
+
+    def maybe(self, read: Callable[[str], T], name: str) -> T | None:
+        """Read a field that may be missing."""
+        return None if self._kept.get(name) is None else read(name)
+
+    def _wrong(self, name: str, rule: str) -> RecordDamaged:
+        if name not in self._kept:
+            return RecordDamaged(f"it has no field {name}")
+        return RecordDamaged(f"its field {name} is {show(self._kept[name])}, and must be {rule}")
