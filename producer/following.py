@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Generator
 from functools import partial
 
 from lockstep.producer.link import COALESCE, CONFIRM, GIVE_UP, Link, brief, is_decisive
@@ -18,9 +18,10 @@ LOOK_AGAIN = 1.0
 """Seconds between readings when no event comes, for an event can be lost with a connection."""
 
 
-def follow(link: Link, operation: OperationId, timeout: float) -> Iterator[Operation | None]:
+def follow(link: Link, operation: OperationId, timeout: float) -> Generator[Operation | None]:
     """Yield the operation now and after every event, None while Redis does not answer; end at the time-out.
 
+    To be closed by who stops early: what an interrupt meets in a finaliser is lost.
     A frozen Redis can hold this up for a few seconds longer. Raises UnknownOperation.
     """
     ends = time.monotonic() + timeout

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Generator, Iterator
-from contextlib import aclosing, contextmanager
+from contextlib import aclosing, closing, contextmanager
 from functools import partial
 
 from lockstep.producer.broker import Broker
@@ -115,8 +115,8 @@ class Operation:
 
     def _watch(self) -> Iterator[model.Operation]:
         last: model.Operation | None = None
-        with self._recorded():
-            for status in follow(self._link, self.id, parse_timeout(None)):
+        with self._recorded(), closing(follow(self._link, self.id, parse_timeout(None))) as changes:
+            for status in changes:
                 if status is not None and status != last:
                     last = status
                     yield status
@@ -129,8 +129,8 @@ class Operation:
         While Redis does not answer, the operation is None and the hosts are as they were.
         """
         steps: tuple[model.Step, ...] = ()
-        with self._recorded():
-            for status in follow(self._link, self.id, parse_timeout(None)):
+        with self._recorded(), closing(follow(self._link, self.id, parse_timeout(None))) as changes:
+            for status in changes:
                 try:
                     steps = self._link.waiting.steps(self.id) or steps
                 except StoreUnavailable:
@@ -218,8 +218,8 @@ class Operation:
 
     def _wait(self, done: Done, timeout: float | None, on_change: OnChange | None) -> Result:
         waiting = Waiting(done, on_change)
-        with self._recorded():
-            for status in follow(self._link, self.id, parse_timeout(timeout)):
+        with self._recorded(), closing(follow(self._link, self.id, parse_timeout(timeout))) as changes:
+            for status in changes:
                 if waiting.is_over(status) and (result := self._result(status)):
                     return result
         raise self._too_late(timeout, waiting)
