@@ -13,12 +13,10 @@ from lockstep.producer.discovery import discover
 from lockstep.producer.doctor import (
     About,
     WorkFacts,
-    on_connections,
     on_damage,
     on_hosts,
     on_inventories,
     on_pauses,
-    on_redis,
     on_settings,
     on_stalls,
     on_uncovered,
@@ -26,6 +24,7 @@ from lockstep.producer.doctor import (
 )
 from lockstep.producer.findings import Finding, Level
 from lockstep.producer.link import Link
+from lockstep.producer.server import on_connections, on_redis, on_remembered
 from lockstep.worker.celery import ABOUT, OPERATIONS, ROLLBACK, make_app
 from lockstep.worker.inventory import Inventory
 from lockstep.worker.operation.errors import InvalidInput, StoreUnavailable
@@ -65,6 +64,7 @@ def examine(
         yield from on_work(work, settings)
         yield from on_stalls(link.stalls.all())
         yield from on_pauses(link.pauses.all())
+        yield on_remembered(link.store.remembered(), facts, settings)
         yield from on_damage(_damage(link))
     except StoreUnavailable as error:
         yield Finding("redis", Level.FAILURE, error.what, error.remedy or None)

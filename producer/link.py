@@ -31,8 +31,8 @@ from lockstep.worker.store.stalls import Stalls
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
 
-    from lockstep.producer.doctor import RedisFacts
     from lockstep.producer.history import Brief, Filter
+    from lockstep.producer.server import RedisFacts
 
 T = TypeVar("T")
 GIVE_UP = 2.0
@@ -193,7 +193,7 @@ class Link:
 
     def facts(self) -> RedisFacts:
         """Read what Redis says of itself. Raises StoreUnavailable."""
-        from lockstep.producer.doctor import RedisFacts
+        from lockstep.producer.server import RedisFacts
 
         with store_errors():
             info = cast(dict[str, object], self._client.info())

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from lockstep.producer.broker import Broker
 from lockstep.producer.defaults import default_settings
 from lockstep.producer.link import Link
+from lockstep.producer.moments import millis_of
 from lockstep.producer.naming import parse_note, whoami
 from lockstep.producer.stuck import Stuck, stuck, with_unreadable
 from lockstep.worker.inventory import Inventory, LiveInventory
 from lockstep.worker.operation import model
+from lockstep.worker.operation.drift import Forgotten
 from lockstep.worker.operation.errors import InvalidInput
 from lockstep.worker.operation.model import GroupId, Millis
 from lockstep.worker.operation.names import parse_group_id
@@ -155,6 +158,21 @@ class OperatorClient:
         Raises StoreUnavailable.
         """
         self._link.look_for_damage(GroupId(group) for group in groups)
+
+    def forget_deleted(self, before: datetime, *, dry_run: bool = True) -> list[tuple[Forgotten, int]]:
+        """Forget the groups that were deleted on every host before a moment; return each with its bytes.
+
+        With `dry_run` nothing is changed. Raises InvalidInput and StoreUnavailable.
+        """
+        store, moment = self._link.store, millis_of("before", before)
+        assert moment is not None
+        found = []
+        for group in sorted(store.groups_with_ends()):
+            if (gone := store.forget_group(group, moment, dry_run=True)) is not None:
+                (size,) = store.sizes([group])
+                if dry_run or store.forget_group(group, moment) is not None:
+                    found.append((gone, size))
+        return found
 
     def failing(self) -> Mapping[str, str]:
         """Return which of the sweep and the patrol failed when they were last tried, and why.

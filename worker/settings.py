@@ -110,6 +110,9 @@ class Settings(BaseSettings):
     """Ended operations are kept so long, and at most `retention_count` of them. A client that still waits
     needs the record of its operation, and so does an id that is sent again."""
     retention_count: Count = 100_000
+    deleted_days: Seconds = 90.0
+    """A group that was deleted on every host is remembered so long. A host that comes back with it later is
+    not found to differ any more."""
 
     breaker_failures: Count = 10
     """Forward looks at one host in a row that one worker process got no answer to at all, after which all

@@ -15,6 +15,7 @@ from lockstep.producer.cli.doctor import doctor
 from lockstep.producer.cli.drift import drift, repair, sync
 from lockstep.producer.cli.exits import Exit, exit_of
 from lockstep.producer.cli.families import Families
+from lockstep.producer.cli.forget import forget
 from lockstep.producer.cli.hosts import hosts, pause, resume
 from lockstep.producer.cli.look import exists, list_, status
 from lockstep.producer.cli.options import debug_option
@@ -72,7 +73,7 @@ def lockstep(context: click.Context) -> None:
 lockstep.add_family("Change groups", create, delete, apply, plan, cancel)
 lockstep.add_family("See what happens and happened", status, show, watch, list_, history, report, exists)
 lockstep.add_family("Look after hosts", hosts, pause, resume, probe)
-lockstep.add_family("Mend what is wrong", doctor, drift, repair, sync, abandon)
+lockstep.add_family("Mend what is wrong", doctor, drift, repair, sync, abandon, forget)
 lockstep.add_family("Set up the shell", completion)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from lockstep.worker.operation.drift import Drift, End
+from lockstep.worker.operation.drift import Drift, End, Forgotten
 from lockstep.worker.operation.model import Action, GroupId, HostName, Lost, Millis, OperationId, Presence
 from tests.twin.books import Books
 
@@ -23,6 +23,23 @@ class MemoryEnds(Books):
     def groups_with_ends(self) -> Iterator[GroupId]:
         """Yield every group of which an operation has ended; in no order, each once."""
         yield from self.left
+
+    def forget_group(self, group: GroupId, before: Millis, *, dry_run: bool = False) -> Forgotten | None:
+        """Forget a group that all its hosts were without before a moment; None if it is kept."""
+        ends = self.left.get(group, {})
+        watched = group in self.looks or any(of == group for of, _, _ in self.suspected)
+        drifts = any(of == group for of, _ in self.drifted)
+        gone = all(end.presence is Presence.ABSENT and end.at < before for end in ends.values())
+        if not ends or group in self.locks or watched or drifts or not gone:
+            return None
+        if not dry_run:
+            del self.left[group]
+        return Forgotten(group, len(ends), max(end.at for end in ends.values()))
+
+    def forget_deleted(self, older_than: int) -> int:
+        """Look at all groups, and forget those that were deleted longer ago than so many ms."""
+        before = Millis(self.clock() - older_than)
+        return sum(self.forget_group(group, before) is not None for group in list(self.left))
 
     def lock_owner(self, group: GroupId) -> OperationId | None:
         """Return the operation that works on the group just now."""

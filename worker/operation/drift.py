@@ -44,6 +44,29 @@ class Drift:
         return Action.CREATE if self.end.presence is Presence.PRESENT else Action.DELETE
 
 
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """A group that was deleted everywhere, and is no longer remembered."""
+
+    group: GroupId
+    hosts: int
+    at: Millis
+    """When the last operation on it ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """What the last ends of groups take in Redis, as some of them tell; sizes in bytes."""
+
+    groups: int
+    size: int
+    deleted: int
+    """Groups that are nowhere."""
+    deleted_size: int
+    daily: int
+    """Of the groups that were deleted on a day of the last week."""
+
+
 class Remedy(StrEnum):
     """What the patrol does about a drift."""
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import cast
 
 import redis
 from redis.client import Pipeline
 
-from lockstep.worker.operation.drift import Drift, End
+from lockstep.worker.operation.drift import Drift, End, Forgotten, Remembered
 from lockstep.worker.operation.errors import RecordDamaged
 from lockstep.worker.operation.limits import Limits
 from lockstep.worker.operation.model import Action, GroupId, HostName, Lost, Millis, OperationId, Presence
@@ -24,6 +24,15 @@ KEPT_LOST = 604_800_000
 """Milliseconds for which it is kept which records are gone; a week, so that somebody sees it."""
 MOST_LOST = 1000
 """Kept of them; who has lost more knows it."""
+LOOKED_AT = 1000
+"""Keys that one look for deleted groups goes over."""
+TIDIED_KEPT = 86_400_000
+"""Milliseconds for which it is kept how far these looks have come."""
+ESTIMATED_FROM = 20_000
+"""Keys at most that are gone over to estimate how many groups are remembered."""
+SAMPLED = 100
+"""Groups that speak for all of them."""
+WEEK = 604_800_000
 
 
 class RedisEnds(Queries):
@@ -32,6 +41,7 @@ class RedisEnds(Queries):
     def __init__(self, client: redis.Redis, keys: Keys, limits: Limits) -> None:
         super().__init__(client, keys, limits)
         self._keep_drift = client.register_script(script("keep_drift"))
+        self._forget_group = client.register_script(script("forget_group"))
 
     def ends(self, group: GroupId) -> dict[HostName, End]:
         """Return what the last ended operations left of a group, per host that they covered."""
@@ -49,6 +59,68 @@ class RedisEnds(Queries):
                 if key not in seen:
                     seen.add(key)
                     yield GroupId(key.removeprefix(start))
+
+    def forget_group(self, group: GroupId, before: Millis, *, dry_run: bool = False) -> Forgotten | None:
+        """Forget a group that all its hosts were without before a moment; None if it is kept."""
+        keys = self._keys
+        with store_errors():
+            hosts, at = cast(
+                list[str],
+                self._forget_group(
+                    keys=[keys.lock(group), keys.ends(group), keys.suspects(group), keys.patrol, keys.drift],
+                    args=[group, before, 0 if dry_run else 1],
+                ),
+            )
+        return Forgotten(group, int(hosts), Millis(int(at))) if hosts != "0" else None
+
+    def forget_deleted(self, older_than: int) -> int:
+        """Look at some groups more, and forget those that were deleted longer ago than so many ms."""
+        keys, before = self._keys, Millis(self.now() - older_than)
+        with store_errors():
+            kept = cast(str | None, self._client.get(keys.tidied))
+            cursor, groups = self._some_groups(int(kept) if kept and kept.isdecimal() else 0)
+            self._client.set(keys.tidied, cursor, px=TIDIED_KEPT)
+        return sum(self.forget_group(group, before) is not None for group in groups)
+
+    def _some_groups(self, cursor: int) -> tuple[int, list[GroupId]]:
+        start = self._keys.ends(GroupId(""))
+        cursor, found = cast(
+            tuple[int, list[str]], self._client.scan(cursor, match=f"{start}*", count=LOOKED_AT)
+        )
+        return cursor, [GroupId(key.removeprefix(start)) for key in found]
+
+    def sizes(self, groups: Iterable[GroupId]) -> list[int]:
+        """Return how many bytes the last ends of each group take."""
+        with store_errors(), self._client.pipeline(transaction=False) as pipe:
+            for group in groups:
+                pipe.memory_usage(self._keys.ends(group))
+            return [size or 0 for size in cast(list[int | None], pipe.execute())]
+
+    def remembered(self) -> Remembered:
+        """Estimate, from some of the groups, what the last ends of all take, and how that grows."""
+        looked, cursor, seen = 0, 0, dict[GroupId, None]()
+        while not looked or (cursor and looked < ESTIMATED_FROM):
+            with store_errors():
+                cursor, found = self._some_groups(cursor)
+            seen |= dict.fromkeys(found)
+            looked += LOOKED_AT
+        with store_errors():
+            groups = len(seen) * (max(1.0, self._client.dbsize() / looked) if cursor else 1.0)
+        some = list(seen)[:SAMPLED]
+        each, week = groups / max(1, len(some)), self.now() - WEEK
+        sizes = self.sizes(some)
+        deleted: list[tuple[int, bool]] = []
+        for group, size in zip(some, sizes, strict=True):
+            ends = self.ends(group).values()
+            if ends and all(end.presence is Presence.ABSENT for end in ends):
+                deleted.append((size, max(end.at for end in ends) >= week))
+        return Remembered(
+            groups=round(groups),
+            size=round(each * sum(sizes)),
+            deleted=round(each * len(deleted)),
+            deleted_size=round(each * sum(size for size, _ in deleted)),
+            daily=round(each * sum(size for size, lately in deleted if lately) / 7),
+        )
 
     def lock_owner(self, group: GroupId) -> OperationId | None:
         """Return the operation that works on the group just now."""

@@ -69,6 +69,11 @@ class Keys:
         return f"{self.prefix}failing"
 
     @property
+    def tidied(self) -> str:
+        """String: the cursor of the patrol's look for groups that may be forgotten; it has a TTL."""
+        return f"{self.prefix}tidied"
+
+    @property
     def fence(self) -> str:
         """String: written before replicas are waited for; worth nothing by itself."""
         return f"{self.prefix}fence"

@@ -11,6 +11,7 @@ from lockstep.worker.operation.model import GroupId
 from lockstep.worker.settings import Settings
 from lockstep.worker.steps import Beat, Patrolled
 from lockstep.worker.steps import patrol as patrol_step
+from lockstep.worker.store.base import Ends
 from lockstep.worker.tasks.runtime import Runtime, runtime_of
 from lockstep.worker.tasks.shell import guarded, periodic
 from lockstep.worker.telemetry import metrics
@@ -18,6 +19,7 @@ from lockstep.worker.workflow import publish_forward, publish_patrol
 
 LONGEST_BETWEEN = 3_600_000
 """Milliseconds between two looks at one group, at most."""
+MS_PER_DAY = 86_400_000
 logger = get_task_logger(__name__)
 
 
@@ -28,6 +30,7 @@ def patrol(self: Task[..., str]) -> str:
     every = runtime.settings.patrol_every
 
     def run() -> str:
+        forget_deleted(runtime.store, runtime.settings)
         groups = runtime.store.patrol_due(runtime.settings.patrol_batch)
         publish_patrol(self.app, groups)
         return f"{len(groups)} groups"
@@ -39,6 +42,11 @@ def patrol(self: Task[..., str]) -> str:
         metrics.failed("patrol")
         return f"put off: {error}"
     return periodic(runtime, "patrol", every, run)
+
+
+def forget_deleted(store: Ends, settings: Settings) -> int:
+    """Forget some of the groups that were deleted everywhere longer ago than is set; return how many."""
+    return store.forget_deleted(round(settings.deleted_days * MS_PER_DAY))
 
 
 @shared_task(bind=True, name=PATROL_GROUP)

@@ -37,6 +37,7 @@ def test_what_is_wrong_is_found_with_its_remedy(lockstep: Run, nodes: dict[str, 
         ("operations", "ok"),
         ("patrol", "ok"),
         ("clock", "ok"),
+        ("memory", "ok"),
         ("host", "failure"),
         ("host", "ok"),
     ]

@@ -9,12 +9,9 @@ import pytest
 from lockstep.producer.doctor import (
     SKEW,
     About,
-    RedisFacts,
     WorkFacts,
-    on_connections,
     on_hosts,
     on_inventories,
-    on_redis,
     on_settings,
     on_stalls,
     on_uncovered,
@@ -22,6 +19,7 @@ from lockstep.producer.doctor import (
     on_work,
 )
 from lockstep.producer.findings import Level
+from lockstep.producer.server import RedisFacts, on_connections, on_redis
 from lockstep.worker.operation.model import HostName, Millis
 from lockstep.worker.settings import Settings
 from lockstep.worker.store.clocks import Held

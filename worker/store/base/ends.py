@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Protocol
 
-from lockstep.worker.operation.drift import Drift, End
+from lockstep.worker.operation.drift import Drift, End, Forgotten
 from lockstep.worker.operation.model import Action, GroupId, HostName, Lost, Millis, OperationId, Presence
 
 
@@ -22,6 +22,18 @@ class Ends(Protocol):
 
     def groups_with_ends(self) -> Iterator[GroupId]:
         """Yield every group of which an operation has ended; in no order, each once."""
+        ...
+
+    def forget_group(self, group: GroupId, before: Millis, *, dry_run: bool = False) -> Forgotten | None:
+        """Forget a group that all its hosts were without before a moment; None if it is kept.
+
+        It is kept while an operation works on it, a write of unknown fate is watched for, or a host drifts.
+        With `dry_run` nothing is dropped.
+        """
+        ...
+
+    def forget_deleted(self, older_than: int) -> int:
+        """Look at some groups more, and forget those that were deleted longer ago than so many ms."""
         ...
 
     def lock_owner(self, group: GroupId) -> OperationId | None:
