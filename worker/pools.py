@@ -23,8 +23,9 @@ from lockstep.worker.forks import renew_in_children
 logger = logging.getLogger(__name__)
 MOST = 8
 """Connections of one pool: what threads send is gathered, and more of them would only wait in Redis."""
-IDLE = 3.0
-"""Seconds after which a connection that nobody uses is closed: above the heartbeat of 2 s."""
+IDLE = 10.0
+"""Seconds after which a connection that nobody uses is closed: well above the pauses between bursts of tasks,
+for a new one costs more than 30 commands over it."""
 PATIENCE = 10.0
 """Seconds for which a connection is waited for, one of the pool's own or one that Redis has to spare."""
 FULL = "max number of clients reached"

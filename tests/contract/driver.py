@@ -49,11 +49,13 @@ class Driver:
         self.store: PatrolStore = bench.store
         self.id = OperationId(name)
         self.action = action
+        self.group = GROUP
         self.retries: int | None = RETRIES
 
     def request(
         self, hosts: tuple[HostName, ...] = (A, B), group: GroupId = GROUP, deadline: int = LONG
     ) -> Request:
+        self.group = group
         refs = tuple(HostRef(host, f"url-of-{host}") for host in hosts)
         return Request(self.id, group, self.action, refs, deadline, "a test", self.retries)
 
@@ -66,7 +68,9 @@ class Driver:
 
     def begin(self, host: HostName, attempt: str, seen: Seen | None = None) -> Progress:
         seen = seen or (ABSENT if self.action is Action.CREATE else PRESENT)
-        return self.store.begin(self.id, host, f"url-of-{host}", seen, AttemptId(attempt))
+        return self.store.begin(
+            self.id, host, f"url-of-{host}", seen, AttemptId(attempt), self.action, self.group
+        )
 
     def missed(
         self, host: HostName, probe: str, reason: str = "GET 500", miss: Miss = Miss.ANSWERED

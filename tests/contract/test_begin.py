@@ -6,6 +6,7 @@ from lockstep.worker.operation.model import (
     Action,
     AttemptId,
     AttemptState,
+    GroupId,
     HostName,
     OperationId,
     Outcome,
@@ -15,7 +16,7 @@ from lockstep.worker.operation.model import (
 )
 from lockstep.worker.store.base import Forward, Progress, Verdict
 from tests.contract.bench import LIMITS, Bench
-from tests.contract.driver import ABSENT, PRESENT, RETRIES, A, B, Driver
+from tests.contract.driver import ABSENT, GROUP, PRESENT, RETRIES, A, B, Driver
 
 
 def test_begin_opens_an_attempt_before_anything_is_sent(create: Driver) -> None:
@@ -95,8 +96,21 @@ def test_the_last_write_may_still_prove_to_have_landed(create: Driver) -> None:
 
 def test_another_url_for_the_host_writes_nothing(create: Driver) -> None:
     kept = create.step(A)
-    said = create.store.begin(create.id, A, "another url", ABSENT, AttemptId("a1"))
+    said = create.store.begin(create.id, A, "another url", ABSENT, AttemptId("a1"), create.action, GROUP)
     assert said == Progress(Forward.ELSEWHERE, fingerprint="url-of-a")
+    assert create.step(A) == kept
+
+
+@pytest.mark.parametrize(
+    ("action", "group"), [(Action.CREATE, GroupId("other")), (Action.DELETE, GROUP)], ids=["group", "action"]
+)
+def test_what_was_seen_of_something_else_is_not_taken_for_this_operations(
+    create: Driver, action: Action, group: GroupId
+) -> None:
+    """An id can be used again once its record is dropped, and a message of the first may come late."""
+    kept = create.step(A)
+    said = create.store.begin(create.id, A, "url-of-a", ABSENT, AttemptId("a1"), action, group)
+    assert said == Progress(Forward.ABORTED)
     assert create.step(A) == kept
 
 

@@ -30,10 +30,8 @@ def test_a_tally_counts_hosts(create: Driver) -> None:
 
 def test_an_order_says_what_an_operation_is_about(create: Driver) -> None:
     kept = create.kept()
-    asked = (A, HostName("stranger"), A)
-    assert create.store.order(kept.id, asked) == Order(kept.group, kept.action, frozenset({A}))
-    assert create.store.order(kept.id, ()) == Order(kept.group, kept.action, frozenset())
-    assert create.store.order(OperationId("unknown"), asked) is None
+    assert create.store.order(kept.id) == Order(kept.group, kept.action, frozenset({A, B}))
+    assert create.store.order(OperationId("unknown")) is None
 
 
 def test_the_first_failure_is_the_reason(create: Driver) -> None:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from lockstep.worker.operation.drift import Drift, End
 from lockstep.worker.operation.limits import Limits
 from lockstep.worker.operation.model import (
+    Action,
     AttemptId,
     AttemptState,
     Decision,
@@ -54,13 +55,20 @@ class BeginsAfterTheDecision(WatchedStore):
     """A forward write is begun although it is decided to roll back."""
 
     def begin(
-        self, operation: OperationId, host: HostName, fingerprint: str, seen: Seen, attempt: AttemptId
+        self,
+        operation: OperationId,
+        host: HostName,
+        fingerprint: str,
+        seen: Seen,
+        attempt: AttemptId,
+        action: Action,
+        group: GroupId,
     ) -> Progress:
         record = self.records[operation]
         undo, decision = set(record.undo), record.decision
         if decision is Decision.ROLL_BACK and not record.ended:
             record.decision = None
-        said = super().begin(operation, host, fingerprint, seen, attempt)
+        said = super().begin(operation, host, fingerprint, seen, attempt, action, group)
         if decision is not None:
             record.decision, record.undo = decision, record.undo & undo
         return said
@@ -144,22 +152,36 @@ class ProbesBeforeAgain(WatchedStore):
     """What was seen last counts as what was there before."""
 
     def begin(
-        self, operation: OperationId, host: HostName, fingerprint: str, seen: Seen, attempt: AttemptId
+        self,
+        operation: OperationId,
+        host: HostName,
+        fingerprint: str,
+        seen: Seen,
+        attempt: AttemptId,
+        action: Action,
+        group: GroupId,
     ) -> Progress:
         record = self.records[operation]
         step = record.steps[host]
         if step.outcome is None and record.decision is None:
             step.before = None
-        return super().begin(operation, host, fingerprint, seen, attempt)
+        return super().begin(operation, host, fingerprint, seen, attempt, action, group)
 
 
 class SeeingTheTargetSettles(WatchedStore):
     """A GET that shows the target closes every attempt, although one of them may still land."""
 
     def begin(
-        self, operation: OperationId, host: HostName, fingerprint: str, seen: Seen, attempt: AttemptId
+        self,
+        operation: OperationId,
+        host: HostName,
+        fingerprint: str,
+        seen: Seen,
+        attempt: AttemptId,
+        action: Action,
+        group: GroupId,
     ) -> Progress:
-        said = super().begin(operation, host, fingerprint, seen, attempt)
+        said = super().begin(operation, host, fingerprint, seen, attempt, action, group)
         record = self.records[operation]
         step = record.steps[host]
         if said.next is Forward.DONE and said.outcome is Outcome.APPLIED:

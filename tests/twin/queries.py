@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from lockstep.worker.operation.decision import Tally
 from lockstep.worker.operation.model import Decision, HostName, Millis, Operation, OperationId, Step
 from lockstep.worker.store.base import Order, View
@@ -109,13 +107,13 @@ class MemoryQueries(MemoryEnds):
         record = self.records.get(operation)
         return record.shown() if record is not None else None
 
-    def order(self, operation: OperationId, hosts: Sequence[HostName]) -> Order | None:
-        """Read what an operation is about, and which of the hosts it has; None when it is unknown."""
+    def order(self, operation: OperationId) -> Order | None:
+        """Read what an operation is about, which never changes; None when it is unknown."""
         record = self.records.get(operation)
         if record is None:
             return None
         shown = record.shown()
-        return Order(shown.group, shown.action, frozenset(hosts) & set(record.steps))
+        return Order(shown.group, shown.action, frozenset(record.steps))
 
     def steps(self, operation: OperationId) -> tuple[Step, ...]:
         """Read the steps of an operation, in the natural order of their hosts."""

@@ -8,6 +8,7 @@ from lockstep.worker.operation.model import (
     AttemptId,
     AttemptState,
     Decision,
+    GroupId,
     HostName,
     Millis,
     OperationId,
@@ -82,12 +83,22 @@ class MemoryStore(AfterDecision):
         return Accepted.ACCEPTED
 
     def begin(
-        self, operation: OperationId, host: HostName, fingerprint: str, seen: Seen, attempt: AttemptId
+        self,
+        operation: OperationId,
+        host: HostName,
+        fingerprint: str,
+        seen: Seen,
+        attempt: AttemptId,
+        action: Action,
+        group: GroupId,
     ) -> Progress:
-        """Record what a GET showed; open `attempt` if a write is needed (SEND)."""
+        """Record what a GET of the group showed; open `attempt` if a write is needed (SEND).
+
+        ABORTED if the operation is about another action or group.
+        """
         record = self._load(operation)
         step = record.steps.get(host) if record is not None and record.decision is None else None
-        if record is None or step is None:
+        if record is None or step is None or (record.action, record.group) != (action, group):
             return ABORTED
         if step.fingerprint != fingerprint:
             return Progress(Forward.ELSEWHERE, fingerprint=step.fingerprint)

@@ -9,12 +9,13 @@ from types import SimpleNamespace
 from typing import Any
 
 from lockstep.worker.calling import Renewed, Spared
-from lockstep.worker.operation.model import HostName
+from lockstep.worker.operation.model import Action, GroupId, HostName, OperationId
 from lockstep.worker.operation.ports import HostApi
 from lockstep.worker.settings import Settings
 from lockstep.worker.steps import Parts
+from lockstep.worker.store.base import Order
 from lockstep.worker.tasks import runtime
-from lockstep.worker.tasks.runtime import build_runtime
+from lockstep.worker.tasks.runtime import Orders, build_runtime
 from lockstep.worker.telemetry.calls import WatchedHost
 
 NODE1 = HostName("node1")
@@ -80,3 +81,47 @@ def test_threads_that_begin_at_the_same_time_share_one_runtime() -> None:
     with ThreadPoolExecutor(2) as pool:
         built_by_each: list[Any] = list(pool.map(runtime.Runtimes().of, [app, app]))
     assert built_by_each == ["built alone"] * 2
+
+
+class Records:
+    """The orders that there are, and which of them were read."""
+
+    def __init__(self, **orders: Order) -> None:
+        self.orders = {OperationId(key): order for key, order in orders.items()}
+        self.reads: list[str] = []
+
+    def read(self, operation: OperationId) -> Order | None:
+        self.reads.append(operation)
+        return self.orders.get(operation)
+
+
+def order(group: str, *hosts: str) -> Order:
+    return Order(GroupId(group), Action.CREATE, frozenset(map(HostName, hosts)))
+
+
+def test_an_order_is_read_once_and_again_when_a_message_says_otherwise() -> None:
+    records = Records(o=order("g", "node1"))
+    orders = Orders(records.read)
+    for _ in range(3):
+        assert orders.of(OperationId("o"), lambda each: each.group == "g") == order("g", "node1")
+    assert records.reads == ["o"]
+    records.orders[OperationId("o")] = order("h", "node2")  # dropped, and its id used again
+    for _ in range(2):
+        assert orders.of(OperationId("o"), lambda each: each.group == "h") == order("h", "node2")
+    assert records.reads == ["o", "o"]
+
+
+def test_an_operation_that_is_unknown_is_looked_for_each_time() -> None:
+    records = Records()
+    orders = Orders(records.read)
+    assert orders.of(OperationId("o"), lambda _: True) is None
+    records.orders[OperationId("o")] = order("g", "node1")
+    assert orders.of(OperationId("o"), lambda _: True) == order("g", "node1")
+
+
+def test_only_the_orders_used_last_are_remembered() -> None:
+    records = Records(**dict.fromkeys("abc", order("g", "node1")), d=order("g", *"xyzuvw"))
+    orders = Orders(records.read, most=5)
+    for key in "abacabdda":  # d alone is more than so many names
+        orders.of(OperationId(key), lambda _: True)
+    assert records.reads == [*"abcbda"]

@@ -109,7 +109,7 @@ def _apply(this: _Try, api: HostApi, group: GroupId, action: Action) -> Result |
         elsewhere = missed.next is Forward.ELSEWHERE
         return missed if elsewhere else this.came_to(missed, answer.retry_after, reason)
     send_before = parts.clock.elapsed() + parts.send_within
-    begun = parts.store.begin(operation, host, api.fingerprint, seen, attempt)
+    begun = parts.store.begin(operation, host, api.fingerprint, seen, attempt, action, group)
     if begun.next is Forward.ELSEWHERE:
         return begun
     if begun.next is not Forward.SEND:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import cast
 
 import redis
@@ -61,19 +61,17 @@ class Queries:
         )
         return tuple(found[host] for host in sorted(found, key=natural))
 
-    def order(self, operation: OperationId, hosts: Sequence[HostName]) -> Order | None:
-        """Read what an operation is about, and which of the hosts it has; None when it is unknown."""
-        with store_errors(), self._client.pipeline(transaction=False) as pipe:
+    def order(self, operation: OperationId) -> Order | None:
+        """Read what an operation is about, which never changes; None when it is unknown."""
+        with store_errors(), self._client.pipeline(transaction=True) as pipe:
             pipe.hmget(self._keys.operation(operation), "format", "group", "action")
-            if hosts:
-                pipe.hmget(self._keys.steps(operation), hosts)
-            (written, group, action), *texts = pipe.execute()
+            pipe.hkeys(self._keys.steps(operation))
+            (written, group, action), hosts = pipe.execute()
         if written is None:
             return None
         check_format(written)
-        known = frozenset(host for host, text in zip(hosts, *texts, strict=False) if text)
         fields = Fields({"group": group, "action": action})
-        return Order(GroupId(fields.text("group")), fields.word("action", Action), known)
+        return Order(GroupId(fields.text("group")), fields.word("action", Action), frozenset(hosts))
 
     def steps(self, operation: OperationId) -> tuple[Step, ...]:
         """Read the steps of an operation, in the natural order of their hosts."""

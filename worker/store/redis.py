@@ -101,7 +101,14 @@ class RedisStore(RedisEnds):
         return Accepted(said[0])
 
     def begin(
-        self, operation: OperationId, host: HostName, fingerprint: str, seen: Seen, attempt: AttemptId
+        self,
+        operation: OperationId,
+        host: HostName,
+        fingerprint: str,
+        seen: Seen,
+        attempt: AttemptId,
+        action: Action,
+        group: GroupId,
     ) -> Progress:
         """Record what a GET showed; open `attempt` if a write is needed (SEND)."""
         return _progress(
@@ -116,6 +123,8 @@ class RedisStore(RedisEnds):
                 attempt,
                 self._limits.send_within,
                 self._limits.call,
+                action,
+                group,
             ),
         )
 

@@ -21,7 +21,7 @@ def conclude(self: Task[..., str], operation: OperationId, group: GroupId) -> st
     """Decide if it is time, dispatch the rollback chord if so decided; return where the operation stands."""
 
     def run(runtime: Runtime) -> str:
-        order = runtime.store.order(operation, ())
+        order = runtime.orders.of(operation, lambda each: each.group == group)
         if order is not None and order.group != group:
             return not_believed(self, operation)
         work = conclude_step(runtime.store, operation)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
+from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import cast
 
 from celery import Celery
@@ -17,11 +18,13 @@ from lockstep.worker.clock import SystemClock
 from lockstep.worker.forks import leave_to_parent, renew_in_children
 from lockstep.worker.host import HostClient
 from lockstep.worker.inventory import Inventory, LiveInventory
+from lockstep.worker.operation.errors import StoreUnavailable
 from lockstep.worker.operation.host import Host
-from lockstep.worker.operation.model import HostName
+from lockstep.worker.operation.model import HostName, OperationId
 from lockstep.worker.operation.ports import HostApi
 from lockstep.worker.settings import Settings
 from lockstep.worker.steps import Parts, PatrolStore, nobody
+from lockstep.worker.store.base import Order
 from lockstep.worker.store.connection import client, connect
 from lockstep.worker.store.keys import Keys
 from lockstep.worker.store.spells import Spells
@@ -30,6 +33,78 @@ from lockstep.worker.telemetry.calls import WatchedHost
 
 Find = Callable[[HostName], HostApi | None]
 FindAs = Callable[[HostName, str | None], HostApi | None]
+MOST_NAMES = 20_000
+"""Operations and their hosts that are remembered in a process: some megabytes."""
+
+
+class _Kept:
+    """What is kept of one operation: whoever holds the lock reads it, for all who wait."""
+
+    __slots__ = ("failed", "lock", "order")
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.order: Order | None = None
+        self.failed = ""
+
+
+class Orders:
+    """What operations are about: it never changes, and is read once for all of their tasks in a process."""
+
+    def __init__(self, read: Callable[[OperationId], Order | None], most: int = MOST_NAMES) -> None:
+        self._read = read
+        self._most = most
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[OperationId, _Kept] = OrderedDict()
+        self._names = 0
+
+    def of(self, operation: OperationId, agrees: Callable[[Order], bool]) -> Order | None:
+        """Return what an operation is about; None when it is unknown. Raises what the store raises.
+
+        One that does not agree is read again: an id can be used anew, once its first record has been dropped.
+        """
+        order = self._of(operation)
+        if order is None or agrees(order):
+            return order
+        with self._lock:
+            self._drop(operation)
+        return self._of(operation)
+
+    def _of(self, operation: OperationId) -> Order | None:
+        with self._lock:
+            kept = self._kept.setdefault(operation, _Kept())
+            self._kept.move_to_end(operation)
+        with kept.lock:
+            if kept.failed:
+                raise StoreUnavailable(kept.failed)
+            if kept.order is None:
+                try:
+                    kept.order = self._read(operation)
+                except StoreUnavailable as error:
+                    kept.failed = str(error)  # else those who wait would fail one after the other
+                    raise
+                finally:
+                    self._count(operation, kept)
+            return kept.order
+
+    def _count(self, operation: OperationId, kept: _Kept) -> None:
+        with self._lock:
+            if self._kept.get(operation) is not kept:
+                return
+            if kept.order is None:
+                del self._kept[operation]
+                return
+            self._names += _names(kept)
+            while self._names > self._most and len(self._kept) > 1:
+                self._drop(next(iter(self._kept)))
+
+    def _drop(self, operation: OperationId) -> None:
+        if (kept := self._kept.pop(operation, None)) is not None:
+            self._names -= _names(kept)
+
+
+def _names(kept: _Kept) -> int:
+    return 0 if kept.order is None else 1 + len(kept.order.hosts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +116,11 @@ class Runtime:
     parts: Parts
     inventory: LiveInventory | None = None
     """What `parts` finds hosts in; None where something else finds them."""
+    orders: Orders = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Have no order read yet."""
+        object.__setattr__(self, "orders", Orders(self.store.order))
 
 
 def build_runtime(settings: Settings) -> Runtime:

@@ -21,6 +21,7 @@ from lockstep.worker.operation.model import Action, GroupId, HostName, Operation
 from lockstep.worker.operation.ports import Stopping
 from lockstep.worker.operation.story import story
 from lockstep.worker.steps import Next, Parts, Result
+from lockstep.worker.store.base import Order
 from lockstep.worker.store.queries import UNREADABLE
 from lockstep.worker.tasks.newer import LeftToNewer
 from lockstep.worker.tasks.runtime import Runtime, runtime_of
@@ -112,12 +113,16 @@ def believed(
     byte goes to a host.
     """
     hosts = list(dict.fromkeys(named))
-    order = runtime.store.order(operation, hosts)
+
+    def true(order: Order) -> list[HostName]:
+        agrees = order.group == group and ACTION_OF.get(task.name, order.action) is order.action
+        return [host for host in hosts if agrees and host in order.hosts]
+
+    order = runtime.orders.of(operation, lambda each: len(true(each)) == len(hosts))
     if order is None:
         record_gone(task, runtime, operation, group, hosts)
         return []
-    agrees = order.group == group and ACTION_OF.get(task.name, order.action) is order.action
-    known = [host for host in hosts if agrees and host in order.hosts]
+    known = true(order)
     if len(known) < len(hosts):
         not_believed(task, operation)
     return known

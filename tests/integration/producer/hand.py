@@ -65,7 +65,9 @@ class Hand:
         id_ = next(self._ids)
         other = Presence.ABSENT if operation.action.target is Presence.PRESENT else Presence.PRESENT
         shown = Seen(seen or other, '{"groupId": "x"}')
-        self.store.begin(operation.id, host, self._prints[host], shown, id_)
+        self.store.begin(
+            operation.id, host, self._prints[host], shown, id_, operation.action, operation.group
+        )
         return id_
 
     def apply(self, operation: Operation, host: HostName) -> None:

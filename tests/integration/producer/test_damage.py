@@ -82,7 +82,8 @@ class Scene:
         found = {host.name: host.fingerprint for host in cluster.inventory}
         for name, operation in self.at_work.items():
             for host in (NODE1, NODE2):
-                hand.store.begin(operation, host, found[host], Seen(Presence.ABSENT), AttemptId("a1"))
+                seen, about = Seen(Presence.ABSENT), (Action.CREATE, GroupId(f"{name}-work"))
+                hand.store.begin(operation, host, found[host], seen, AttemptId("a1"), *about)
                 hand.store.postpone(operation, host, 1, "GET 500", AttemptId("a2"))
             host = HostName(f"node-{name}")
             link.pauses.pause(host, "alice", "disk")

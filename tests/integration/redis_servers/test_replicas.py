@@ -91,16 +91,16 @@ def test_every_transition_that_something_rests_on_waits(
 ) -> None:
     asked = request(served, "waits")
     host, op = asked.hosts[0], asked.id
-    key = (op, host.name, host.fingerprint)
+    key, about = (op, host.name, host.fingerprint), (asked.action, asked.group)
     with pair[1].frozen():
         refused(lambda: store(served).accept(asked))
     known = store(served)
     assert served_again(lambda: known.accept(asked)) is Accepted.EXISTING
     with pair[1].frozen():
-        refused(lambda: store(served).begin(*key, ABSENT, FIRST))
+        refused(lambda: store(served).begin(*key, ABSENT, FIRST, *about))
         # It is open, so that this call writes nothing; the replica must have it all the same.
-        refused(lambda: store(served).begin(*key, ABSENT, FIRST))
-    assert served_again(lambda: known.begin(*key, ABSENT, FIRST)).next is Forward.SEND
+        refused(lambda: store(served).begin(*key, ABSENT, FIRST, *about))
+    assert served_again(lambda: known.begin(*key, ABSENT, FIRST, *about)).next is Forward.SEND
     with pair[1].frozen():
         assert known.finish(op, host.name, FIRST, Verdict.APPLIED, "POST 201").next is Forward.DONE
         refused(lambda: store(served).decide(op, Decision.ROLL_BACK, "because"))
@@ -120,7 +120,9 @@ def test_while_the_replica_is_behind_nothing_is_begun_in_vain(
     served_again(lambda: known.accept(asked))
 
     def begin(attempt: str) -> Forward:
-        return known.begin(op, host.name, host.fingerprint, ABSENT, AttemptId(attempt)).next
+        attempt_id = AttemptId(attempt)
+        said = known.begin(op, host.name, host.fingerprint, ABSENT, attempt_id, asked.action, asked.group)
+        return said.next
 
     with pair[1].frozen():
         for attempt in "abcdef":

@@ -14,8 +14,10 @@ import pytest
 from celery.bootsteps import RUN  # type: ignore[attr-defined]
 
 from lockstep.worker.broker import consumer, transport
-from lockstep.worker.operation.model import HostName
+from lockstep.worker.operation.errors import StoreUnavailable
+from lockstep.worker.operation.model import Action, GroupId, HostName, OperationId
 from lockstep.worker.steps import Next, Result
+from lockstep.worker.store.base import Order
 from lockstep.worker.tasks import runtime, slices
 from lockstep.worker.telemetry import heartbeat
 from lockstep.worker.telemetry.signs import Signs
@@ -168,6 +170,38 @@ def test_all_threads_of_a_process_have_one_runtime() -> None:
 
         def check() -> None:
             assert len(set(map(id, found))) == 1
+
+        return check
+
+    explore(scenario, [runtime])
+
+
+@pytest.mark.parametrize("away", [False, True])
+def test_tasks_that_come_together_read_their_order_once(away: bool) -> None:
+    def scenario(schedule: Schedule) -> Check:
+        reads: list[OperationId] = []
+        came: list[Order | str | None] = []
+
+        def read(operation: OperationId) -> Order | None:
+            reads.append(operation)
+            schedule.block(lambda: False, 0.1)  # meanwhile all of them have come
+            if away:
+                raise StoreUnavailable("away")
+            return Order(GroupId("g"), Action.CREATE, frozenset({NODE1}))
+
+        orders = runtime.Orders(read)
+
+        def task() -> None:
+            try:
+                came.append(orders.of(OperationId("o"), lambda _: True))
+            except StoreUnavailable as error:
+                came.append(str(error))
+
+        for _ in range(3):
+            schedule.thread(task)
+
+        def check() -> None:
+            assert (len(came), len(set(came)), len(reads)) == (3, 1, 1)
 
         return check
 

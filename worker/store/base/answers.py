@@ -134,7 +134,7 @@ class Order:
     group: GroupId
     action: Action
     hosts: frozenset[HostName]
-    """Those of the named ones that it has."""
+    """All that take part."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,10 @@ from typing import Protocol
 
 from lockstep.worker.operation.decision import Tally
 from lockstep.worker.operation.model import (
+    Action,
     AttemptId,
     Decision,
+    GroupId,
     HostName,
     Millis,
     Operation,
@@ -40,9 +42,19 @@ class Transitions(Protocol):
     """What the steps need of a store. Every method raises StoreUnavailable when Redis does not answer."""
 
     def begin(
-        self, operation: OperationId, host: HostName, fingerprint: str, seen: Seen, attempt: AttemptId
+        self,
+        operation: OperationId,
+        host: HostName,
+        fingerprint: str,
+        seen: Seen,
+        attempt: AttemptId,
+        action: Action,
+        group: GroupId,
     ) -> Progress:
-        """Record what a GET showed; open `attempt` if a write is needed (SEND)."""
+        """Record what a GET of the group showed; open `attempt` if a write is needed (SEND).
+
+        ABORTED if the operation is about another action or group.
+        """
         ...
 
     def missed(
@@ -175,8 +187,8 @@ class Store(Transitions, Protocol):
         """Read an operation; None when it is unknown."""
         ...
 
-    def order(self, operation: OperationId, hosts: Sequence[HostName]) -> Order | None:
-        """Read what an operation is about, and which of the hosts it has; None when it is unknown."""
+    def order(self, operation: OperationId) -> Order | None:
+        """Read what an operation is about, which never changes; None when it is unknown."""
         ...
 
     def steps(self, operation: OperationId) -> tuple[Step, ...]:

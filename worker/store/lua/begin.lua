@@ -1,11 +1,12 @@
 -- begin: record what a GET showed, and open an attempt if a write is needed.
 -- ARGV  3 host, 4 its URL's fingerprint, 5 presence seen, 6 body seen, 7 attempt id,
---       8 send_within, 9 call (ms)
+--       8 send_within, 9 call (ms), 10 action, 11 group: what the GET and the write are about
 -- Returns  aborted | elsewhere + the fingerprint in the record | done + outcome | failed + reason | send
 -- Atomic, because the attempt must be open before anything is sent, and must not open after the decision.
 local op, refused = load_operation()
 if refused then return refused end
 if not op or op.ended or op.decision then return { 'aborted' } end
+if op.action ~= ARGV[10] or op.group ~= ARGV[11] then return { 'aborted' } end -- the id was used again
 local host, seen, id = ARGV[3], ARGV[5], ARGV[7]
 local step = load_step(host)
 if not step then return { 'aborted' } end
