@@ -24,7 +24,6 @@ from tests.integration.redis_servers.servers import Guarded
 from tests.integration.worker.harness import ROOT, Bench
 from tests.waiting import eventually
 
-ADMIN = "user admin on >ADMIN-PASSWORD ~* &* +@all\n"
 CANARY = re.compile(rb"(?i)nary-\d|nary%2d\d|ADMIN-PASSWORD")
 FLOWER_PASSWORD = "canary-4-flower"
 WRONG = "canary-5-wrong"
@@ -51,7 +50,7 @@ def server(tmp_path: Path) -> Iterator[Secretive]:
     for role in ("worker", "producer", "monitor"):
         users = users.replace(f"{role.upper()}-PASSWORD", password(role))
     (tmp_path / "redis").mkdir()
-    (tmp_path / "users.acl").write_text(users + ADMIN)
+    (tmp_path / "users.acl").write_text(users)
     with Secretive(tmp_path / "redis", tmp_path / "users.acl") as running:
         yield running
 

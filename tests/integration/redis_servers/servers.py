@@ -149,7 +149,7 @@ class Guarded(RedisServer):
 
     def as_user(self, role: str) -> str:
         """The URL for a role."""
-        name = role if role == "admin" else f"lockstep-{role}"
+        name = "default" if role == "admin" else f"lockstep-{role}"
         return self.url.replace("//", f"//{name}:{role.upper()}-PASSWORD@")
 
     def client(self, role: str) -> redis.Redis:
