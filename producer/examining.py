@@ -133,12 +133,13 @@ def _work(link: Link, settings: Settings, stuck: Callable[[], int]) -> WorkFacts
 def _workers(settings: Settings) -> tuple[dict[str, Sequence[str]], dict[str, About | None]]:
     """Ask all workers which queues they serve and what they are."""
     from kombu.exceptions import OperationalError
+    from redis import RedisError
 
     app = make_app(settings)
     try:
         serving = app.control.inspect(timeout=PING).active_queues()
         told = app.control.broadcast(ABOUT, reply=True, timeout=PING)
-    except (OperationalError, OSError) as error:
+    except (OperationalError, RedisError, OSError) as error:
         raise unavailable(error) from error
     finally:
         app.close()

@@ -89,6 +89,9 @@ class _Leading:
 
     def _begin(self) -> None:
         self._since = time.monotonic()
+        # What was just connected needs no check: in the greeting it would connect anew, with its own tries.
+        connection: Any = self
+        connection.next_health_check = self._since + connection.health_check_interval
         self._greeted = self._subscribed = False
 
     def _hear(self, response: object) -> None:

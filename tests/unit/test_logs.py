@@ -56,6 +56,14 @@ def bench() -> Iterator[Bench]:
     made.log.removeHandler(made.handler)
 
 
+def test_an_error_whose_remedy_is_known_is_told_with_it(bench: Bench) -> None:
+    known = ValueError("ENOENT")
+    bench.handler.addFilter(Calm(bench.handler, explain=lambda error: "mend it" if error is known else None))
+    bench.log.error("cannot connect: %s", known)
+    bench.log.error("cannot connect to %s: %s", "there", OSError("gone"))
+    assert bench.lines() == ["cannot connect: mend it", "cannot connect to there: gone"]
+
+
 def test_of_each_kind_two_are_written_and_the_others_counted(bench: Bench) -> None:
     for number in range(100):
         bench.log.warning("no answer from %s", number)

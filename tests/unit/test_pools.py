@@ -70,7 +70,7 @@ def test_a_redis_that_is_full_is_waited_for_and_said(
     left = [3]
 
     def play(command: str) -> bytes:
-        if command == "PING" and left[0]:
+        if command == "HELLO" and left[0]:
             left[0] -= 1
             return b"-ERR max number of clients reached\r\n"
         return playing(b"+fine\r\n")(command)

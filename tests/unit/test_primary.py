@@ -15,7 +15,7 @@ from lockstep.worker.operation.errors import StoreUnavailable
 from lockstep.worker.primary import Elsewhere, is_about_server, judge
 from lockstep.worker.settings import Settings
 from lockstep.worker.store.causes import store_errors
-from lockstep.worker.store.connection import client
+from lockstep.worker.store.connection import RETRIES, client
 
 GREETING: dict[str, str | int] = {
     "server": "redis",
@@ -200,3 +200,13 @@ def test_a_subscribed_connection_is_asked_nothing(
     connection.connect()
     assert commands.count("HELLO") == 2
     connection.disconnect()
+
+
+def test_a_silent_server_is_given_up_on_after_as_many_tries_as_any_other(server: Server) -> None:
+    """A check of its health within the greeting tried as often again, each time."""
+    server.play = lambda _: b""
+    settings = Settings(redis_url=server.url, redis_timeout=0.05, replicas_wait_ms=10)
+    told = pytest.raises(StoreUnavailable, match="Redis does not answer: Timeout")
+    with client(settings) as asked, told, store_errors():
+        asked.ping()
+    assert server.accepted == RETRIES + 1

@@ -23,6 +23,7 @@ from lockstep.worker.celery import Lockstep
 from lockstep.worker.operation.errors import InvalidInput
 from lockstep.worker.secrets import mask_logs
 from lockstep.worker.settings import Settings, load_settings
+from lockstep.worker.store.causes import cause_of
 from lockstep.worker.store.clocks import Clocks
 from lockstep.worker.store.connection import client
 from lockstep.worker.store.keys import Keys
@@ -110,11 +111,16 @@ def _begin_beat(sender: Any, **_: Any) -> None:
     Clocks(client(settings), Keys(settings.key_prefix)).tell_for_ever(f"beat@{gethostname()}")
 
 
+def _explain(error: BaseException) -> str | None:
+    cause = cause_of(error)
+    return f"{cause.what}; {cause.remedy}" if cause else None
+
+
 @after_setup_logger.connect
 @after_setup_task_logger.connect
 def _format(logger: logging.Logger, **_: Any) -> None:
     # Celery does not say for which application; a process has one, and its settings are in the environment.
     write = {"json": logs.as_json, "text": logs.as_text}[load_settings().log_format]
     write(logger)
-    logs.calm(logger)
+    logs.calm(logger, _explain)
     mask_logs(logger)

@@ -42,7 +42,7 @@ class Calm(logging.Filter):
 
     What is out of reach is asked by every thread: without a bound, an outage would fill the disk with one
     line over and over. An error that an outage of Redis explains is told in one line, with no traceback
-    unless the log is at DEBUG.
+    unless the log is at DEBUG; for one of which `explain` knows the remedy, its text stands there instead.
     """
 
     MOST = 2
@@ -53,12 +53,14 @@ class Calm(logging.Filter):
         handler: logging.Handler,
         clock: Callable[[], float] = time.monotonic,
         later: Callable[[float, Callable[[], None]], None] = later,
+        explain: Callable[[BaseException], str | None] = lambda _: None,
     ) -> None:
         super().__init__()
         self._handler = handler
         """Its lock is ours too: one that a fork makes anew."""
         self._clock = clock
         self._do_later = later
+        self._explain = explain
         self._kinds: dict[Kind, tuple[float, int]] = {}
         """When each was first seen of late, and how often since."""
 
@@ -67,7 +69,7 @@ class Calm(logging.Filter):
         if record.levelno < logging.WARNING:
             return True
         kind = _kind(record)
-        _in_one_line(record)
+        self._in_one_line(record)
         now = self._clock()
         self._handler.acquire()
         try:
@@ -82,6 +84,20 @@ class Calm(logging.Filter):
         if seen == self.MOST:
             self._do_later(began + self.WITHIN - now, lambda: self._tell(kind, record))
         return seen < self.MOST
+
+    def _in_one_line(self, record: logging.LogRecord) -> None:
+        if isinstance(record.args, tuple):
+            record.args = tuple(map(self._told, record.args))
+        error = record.exc_info[1] if record.exc_info else None
+        if not error or not _explained(error) or logging.getLogger().isEnabledFor(logging.DEBUG):
+            return
+        text = record.getMessage()
+        why = repr(error) if isinstance(error, Reject) else str(self._told(error))
+        record.msg = text if why in text else f"{text.rstrip()} ({why})"
+        record.args = record.exc_info = record.exc_text = None
+
+    def _told(self, value: object) -> object:
+        return (self._explain(value) or value) if isinstance(value, BaseException) else value
 
     def _tell(self, kind: Kind, left_out: logging.LogRecord) -> None:
         self._handler.acquire()
@@ -102,16 +118,6 @@ def _kind(record: logging.LogRecord) -> Kind:
     return record.name, str(record.msg)[:LONGEST_KIND], " ".join(kinds)
 
 
-def _in_one_line(record: logging.LogRecord) -> None:
-    error = record.exc_info[1] if record.exc_info else None
-    if not error or not _explained(error) or logging.getLogger().isEnabledFor(logging.DEBUG):
-        return
-    text = record.getMessage()
-    why = repr(error) if isinstance(error, Reject) else str(error)
-    record.msg = text if why in text else f"{text.rstrip()} ({why})"
-    record.args = record.exc_info = record.exc_text = None
-
-
 def _explained(error: BaseException | None) -> bool:
     """Tell whether an outage explains the error: Celery raises errors of its own because of it."""
     while isinstance(error, (CeleryError, RuntimeError)) and not isinstance(error, EXPECTED):
@@ -119,11 +125,14 @@ def _explained(error: BaseException | None) -> bool:
     return isinstance(error, EXPECTED)
 
 
-def calm(logger: logging.Logger) -> None:
-    """Let no handler of a logger write the same warning more than a few times in five seconds."""
+def calm(logger: logging.Logger, explain: Callable[[BaseException], str | None]) -> None:
+    """Let no handler of a logger write the same warning more than a few times in five seconds.
+
+    `explain` returns what is wrong and its remedy for an error that it knows.
+    """
     for handler in logger.handlers:
         if not any(isinstance(each, Calm) for each in handler.filters):
-            handler.addFilter(Calm(handler))
+            handler.addFilter(Calm(handler, explain=explain))
 
 
 def as_json(logger: logging.Logger) -> None:

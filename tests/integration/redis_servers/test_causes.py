@@ -1,17 +1,27 @@
-"""Real servers that do not serve: the command says why in one line, and writes nothing."""
+"""Real servers that do not serve: commands, doctor and workers say why in one line, and write nothing."""
 
 from __future__ import annotations
 
+import os
+import re
+import socket
 import socketserver
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
+import redis
 
 from lockstep.producer.cli import main
+from lockstep.producer.stack.child import Child
 from lockstep.producer.stack.redis_server import RedisServer
+from tests.waiting import eventually
+
+SaidBy = Callable[[str, str], tuple[int, str]]
 
 
 class Http(BaseHTTPRequestHandler):
@@ -30,16 +40,37 @@ def http() -> Iterator[str]:
 
 
 @pytest.fixture
-def created(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[[str], str]:
-    """Ask for a group; return what was said on stderr."""
+def silent() -> Iterator[str]:
+    """What accepts connections and says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield f"redis://127.0.0.1:{listener.getsockname()[1]}/0"
 
-    def run(url: str) -> str:
+
+@pytest.fixture
+def said_by(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> SaidBy:
+    """Run a command on a server; return its exit code and what it said of Redis, with the remedy."""
+
+    def run(url: str, command: str) -> tuple[int, str]:
         monkeypatch.setenv("LOCKSTEP_REDIS_URL", url)
-        monkeypatch.setenv("LOCKSTEP_HOSTS", "http://node1:1")
-        assert main(["create", "team-a", "--no-wait"]) == 5
-        return capsys.readouterr().err
+        monkeypatch.setenv("LOCKSTEP_HOSTS", "http://127.0.0.1:1")
+        code = main(command.split())
+        told = capsys.readouterr()
+        if command != "doctor":
+            return code, told.err
+        found = re.findall(r"^failure +redis +(.+)\n +-> (.+)$", told.out, re.MULTILINE)
+        return code, "".join(f"lockstep: error: {'; '.join(each)}\n" for each in found)
 
     return run
+
+
+def check(said_by: SaidBy, url: str, said: str, doctor: bool = True) -> None:
+    """A command says why, in one line, and doctor says the same if it can see it: it writes nothing."""
+    code, told = said_by(url, "create team-a --no-wait")
+    assert (code, told.count("\n")) == (5, 1)
+    assert told.startswith(f"lockstep: error: {said}")
+    code, found = said_by(url, "doctor")
+    assert (code, bool(found)) == (1, doctor)
+    assert told.startswith(found.rstrip())
 
 
 @pytest.mark.parametrize(
@@ -53,17 +84,36 @@ def created(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
     ids=lambda value: value[0][2:] if isinstance(value, list) else "",
 )
 def test_a_server_that_does_not_serve_says_why(
-    tmp_path: Path, created: Callable[[str], str], options: Sequence[str], said: str
+    tmp_path: Path, said_by: SaidBy, options: Sequence[str], said: str
 ) -> None:
     with RedisServer(tmp_path, options=options) as server:
         server.start()
-        told = created(server.url)
-    assert told.startswith(f"lockstep: error: {said}")
-    assert told.count("\n") == 1
+        if "--cluster-enabled" in options:
+            with redis.Redis.from_url(server.url) as client:
+                client.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
+                state = partial(client.execute_command, "CLUSTER", "INFO")
+                eventually(lambda: "cluster_state:ok" in str(state()), "it serves")
+        check(said_by, server.url, said, doctor="EVALSHA" not in options)
 
 
-def test_what_is_no_redis_is_told(http: str, created: Callable[[str], str]) -> None:
-    assert created(http) == (
-        "lockstep: error: what answers at this address is no Redis, or one that speaks TLS; "
-        "see host and port in LOCKSTEP_REDIS_URL; with TLS it begins with rediss://\n"
+def test_who_says_nothing_is_told(silent: str, said_by: SaidBy, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOCKSTEP_REDIS_TIMEOUT", "0.2")
+    monkeypatch.setenv("LOCKSTEP_REPLICAS_WAIT_MS", "100")
+    check(said_by, silent, "Redis does not answer: Timeout reading from socket; LOCKSTEP_REDIS_URL names the")
+
+
+@pytest.mark.parametrize("role", ["worker -Q operations -n a@%h", "beat"])
+def test_a_worker_says_it_too(http: str, role: str, tmp_path: Path) -> None:
+    told = "what answers at this address is no Redis, or one that speaks TLS; see host and port in"
+    command = [sys.executable, "-m", "celery", "-A", "lockstep", *role.split()]
+    env = {**os.environ, "LOCKSTEP_REDIS_URL": http, "PYTHONPATH": str(Path.cwd())}
+    with Child("celery", command, directory=tmp_path, env=env) as child:
+        eventually(lambda: told in child.output(), "it says what is wrong")
+        assert "Traceback" not in child.output()
+
+
+def test_what_is_no_redis_is_told(http: str, said_by: SaidBy) -> None:
+    said = (
+        "what answers at this address is no Redis, or one that speaks TLS; see host and port in LOCKSTEP_RE"
     )
+    check(said_by, http, said)
