@@ -123,7 +123,8 @@ class Link:
     def gone(self, operation: OperationId, group: GroupId, action: Action) -> RecordGone:
         """Keep note, where Redis allows it, that a record is gone; return the error that says so."""
         try:
-            return gone(self.store.note_lost(operation, group, action))
+            lost = self.store.note_lost(operation, group, action)
+            return dropped(operation, group) if lost is None else gone(lost)
         except (StoreUnavailable, StoreFull):
             return gone(Lost(operation, group, action, Millis(0)))
 
@@ -373,6 +374,15 @@ def unknown(operation: OperationId, looks_like: str = "") -> UnknownOperation:
     """Return the error for an id that no record has."""
     why = looks_like or "no operation has it, or its record was dropped with age"
     return UnknownOperation(f'operation id "{operation}" is unknown: {why}')
+
+
+def dropped(operation: OperationId, group: GroupId) -> RecordGone:
+    """Return the error for an operation that ended, and whose record was dropped before it was asked for."""
+    return RecordGone(
+        f'operation "{operation}" has ended, and its record was dropped before its end was read: raise '
+        "LOCKSTEP_RETENTION_COUNT or LOCKSTEP_RETENTION_DAYS; see what hosts hold with "
+        f"`lockstep drift {group}`"
+    )
 
 
 def gone(lost: Lost) -> RecordGone:

@@ -145,7 +145,12 @@ class MemoryBench:
         found = {f"lock:{group}" for group in store.locks} | {f"ends:{group}" for group in store.left}
         found |= {f"lease:{name}" for name, until in store.leases.items() if until > self.time}
         found |= {"failing"} if store.failed_jobs else set()
-        kept = {"patrol": store.looks, "drift": store.drifted, "paused": store.paused}
+        kept = {
+            "patrol": store.looks,
+            "drift": store.drifted,
+            "paused": store.paused,
+            "dropped": store.dropped,
+        }
         found |= {name for name, entries in kept.items() if entries}
         found |= {f"suspects:{group}" for group, *_ in store.suspected}
         for key, record in store.records.items():

@@ -26,7 +26,7 @@ def test_after_forgetting_only_what_hosts_hold_is_left(create: Driver) -> None:
     create.apply(A, B).commit()
     create.bench.pass_time(1)
     assert create.store.forget(0, 0, 100) == 1
-    assert create.bench.key_names() == {"ends:g"}
+    assert create.bench.key_names() == {"ends:g", "dropped"}
     assert create.store.operation(create.id) is None
     assert create.store.operations(10) == ()
     assert create.bench.ends(GROUP) == {A: ("present", "one"), B: ("present", "one")}
@@ -80,7 +80,7 @@ def test_something_is_done_for_the_first_time_once_for_each_operation(bench: Ben
     bench.pass_time(1)
     assert store.forget(0, 0, 100) == 1
     assert not store.first(create.id, "counted")
-    assert bench.key_names() == {"ends:g"}
+    assert bench.key_names() == {"ends:g", "dropped"}
 
 
 def test_an_operation_that_has_not_ended_is_never_forgotten(create: Driver) -> None:
@@ -89,6 +89,17 @@ def test_an_operation_that_has_not_ended_is_never_forgotten(create: Driver) -> N
     create.apply(A, B).roll_back()
     assert create.store.forget(0, 0, 100) == 0
     assert create.kept().pending_hosts == (A, B)
+
+
+def test_an_operation_that_was_dropped_is_told_from_one_that_redis_lost(bench: Bench) -> None:
+    last = one_ended(bench, "last")
+    assert bench.store.forget(0, 0, 100) == 1
+    assert bench.store.note_lost(last.id, GROUP) is None
+    assert bench.store.lost() == {}
+    assert bench.store.note_lost(OperationId("lost"), GROUP) is not None
+    last.accepted()  # the id is used again, and its record is not dropped but lost
+    assert bench.store.note_lost(last.id, GROUP) is not None
+    assert set(bench.store.lost()) == {last.id, OperationId("lost")}
 
 
 def test_the_oldest_are_forgotten_first_and_so_many_at_once(memory: MemoryBench) -> None:
@@ -108,8 +119,13 @@ def test_too_many_records_are_forgotten_on_redis_too(bench: Bench) -> None:
 
 def ended(bench: Bench, count: int) -> None:
     for n in range(count):
-        Driver(bench, f"o{n}").accepted().apply(A, B).commit()
-        bench.pass_time(2)
+        one_ended(bench, f"o{n}")
+
+
+def one_ended(bench: Bench, name: str) -> Driver:
+    done = Driver(bench, name).accepted().apply(A, B).commit()
+    bench.pass_time(2)
+    return done
 
 
 def names(bench: Bench) -> list[str]:

@@ -1,4 +1,6 @@
-"""A step that raises what it must not raise: its host is unknown, the others go on, and it is seen."""
+"""A step that raises what it must not raise: its host is unknown, the others go on, and it is seen.
+
+And what is seen of a message that has no record."""
 
 from __future__ import annotations
 
@@ -11,7 +13,15 @@ import pytest
 from lockstep.worker.clock import SystemClock
 from lockstep.worker.operation.answer import ProbeAnswer, Probed, WriteAnswer, Wrote
 from lockstep.worker.operation.backoff import Backoff
-from lockstep.worker.operation.model import Action, AttemptId, Decision, GroupId, HostName, Outcome
+from lockstep.worker.operation.model import (
+    Action,
+    AttemptId,
+    Decision,
+    GroupId,
+    HostName,
+    OperationId,
+    Outcome,
+)
 from lockstep.worker.steps import Parts, Result, forward, raised, raised_later, rollback
 from lockstep.worker.tasks import shell
 from lockstep.worker.tasks.runtime import Runtime
@@ -96,3 +106,23 @@ def test_a_rollback_that_raises_is_come_back_to_and_named(
     assert create.step(A).reason == REASON
     assert counted == ["lockstep.create_group"]
     assert create.kept().pending_hosts == (A,)
+
+
+@pytest.mark.parametrize("dropped", [True, False])
+def test_a_late_message_about_an_operation_that_was_dropped_is_no_lost_record(
+    create: Driver, memory: MemoryBench, monkeypatch: pytest.MonkeyPatch, dropped: bool
+) -> None:
+    counted: list[None] = []
+    monkeypatch.setattr(metrics, "record_gone", lambda: counted.append(None))
+    if dropped:
+        create.apply(A, B).commit()
+        memory.pass_time(2)
+        assert memory.memory.forget(0, 0, 100) == 1
+    else:
+        create.id = OperationId("lost")
+
+    def step(*_: object) -> Result:
+        raise AssertionError("nothing is done without a record")
+
+    assert ran(create, memory, monkeypatch, step, step) == shell.DROPPED
+    assert (len(counted), len(memory.memory.lost())) == ((0, 0) if dropped else (1, 1))

@@ -43,6 +43,7 @@ class Books:
         self.looks: dict[GroupId, Millis] = {}
         self.drifted: dict[tuple[GroupId, HostName], Drift] = {}
         self.gone: dict[OperationId, Lost] = {}
+        self.dropped: set[OperationId] = set()
         self.leases: dict[str, Millis] = {}
         self.failed_jobs: dict[str, str] = {}
         self.paused: dict[HostName, Pause] = {}

@@ -91,8 +91,10 @@ class MemoryEnds(Books):
         """Return the drift that the patrol found and that has not gone since."""
         return [self.drifted[name] for name in sorted(self.drifted, key=" ".join)]
 
-    def note_lost(self, operation: OperationId, group: GroupId, action: Action | None = None) -> Lost:
-        """Keep that the record of an accepted operation is gone."""
+    def note_lost(self, operation: OperationId, group: GroupId, action: Action | None = None) -> Lost | None:
+        """Keep that the record of an accepted operation is gone; None if retention dropped it."""
+        if operation in self.dropped:
+            return None
         return self.gone.setdefault(operation, Lost(operation, group, action, self.clock()))
 
     def lost(self) -> dict[OperationId, Lost]:

@@ -100,6 +100,7 @@ class MemoryQueries(MemoryEnds):
         dropped = [key for key in old if self.records[key].format == FORMAT]
         for key in dropped:
             del self.records[key]
+            self.dropped.add(key)
         return len(dropped)
 
     def operation(self, operation: OperationId) -> Operation | None:

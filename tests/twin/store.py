@@ -60,6 +60,7 @@ class MemoryStore(AfterDecision):
         if any(host not in kept or kept[host].text != text for host, text in request.repairs.items()):
             return Stale()
         now = self.clock()
+        self.dropped.discard(request.id)
         deadline = Millis(now + request.deadline)
         self.records[request.id] = Record(
             id=request.id,

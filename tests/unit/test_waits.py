@@ -17,6 +17,7 @@ from lockstep.worker.broker import beat
 from lockstep.worker.celery import CREATE_GROUP, PATROL, SWEEP, WAIT, Lockstep, make_app
 from lockstep.worker.settings import Settings
 from lockstep.worker.tasks.newer import PatientRequest
+from lockstep.worker.tasks.sweep import held
 
 ROOT = Path(__file__).parents[2]
 HOUR = timedelta(hours=1)
@@ -207,3 +208,8 @@ def test_beat_is_not_disturbed_by_its_wall_clock(
 
 def test_beat_uses_it(app: Lockstep) -> None:
     assert app.conf.beat_scheduler == f"{beat.__name__}:{beat.Scheduler.__name__}"
+
+
+def test_a_killed_sweep_keeps_others_off_for_little_longer_than_one_call_to_redis_may_take() -> None:
+    assert held(Settings()) == 6000
+    assert held(Settings(redis_timeout=1.5)) == 4000, "two periods: one sweep may be late"

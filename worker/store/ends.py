@@ -197,12 +197,14 @@ class RedisEnds(Queries):
         found = readable("drift", self._keys.drift, kept, _drift)
         return [found[name] for name in sorted(found)]
 
-    def note_lost(self, operation: OperationId, group: GroupId, action: Action | None = None) -> Lost:
-        """Keep for a week that the record of an accepted operation is gone."""
+    def note_lost(self, operation: OperationId, group: GroupId, action: Action | None = None) -> Lost | None:
+        """Keep for a week that the record of an accepted operation is gone; None if retention dropped it."""
         found = Lost(operation, group, action, self.now())
         key = self._keys.lost
         kept = json.dumps({"group": group, "action": action, "at": found.at})
         with store_errors():
+            if self._client.zscore(self._keys.dropped, operation) is not None:
+                return None
             if self._client.hlen(key) < MOST_LOST and self._client.hsetnx(key, operation, kept):
                 self._client.pexpire(key, KEPT_LOST)
         return found

@@ -54,6 +54,11 @@ class Keys:
         return f"{self.prefix}lost"
 
     @property
+    def dropped(self) -> str:
+        """Sorted set: operations that retention dropped -> when; the last 10,000, and it has a TTL."""
+        return f"{self.prefix}dropped"
+
+    @property
     def clocks(self) -> str:
         """Hash: process -> by how much its wall clock is ahead, as JSON; ended ones are dropped."""
         return f"{self.prefix}clocks"

@@ -237,9 +237,16 @@ def record_gone(
     group: GroupId,
     hosts: Sequence[HostName] = (),
 ) -> None:
-    """Count and tell that a message has no record: nothing says what to do, so nothing was written."""
+    """Count and tell that a message has no record: nothing says what to do, so nothing was written.
+
+    One that comes late, about an operation that ended long ago, is in order.
+    """
+    if runtime.store.note_lost(operation, group) is None:
+        logger.info(
+            "%s comes late: the record of operation %s was dropped after its end", task.name, operation
+        )
+        return
     metrics.record_gone()
-    runtime.store.note_lost(operation, group)
     logger.warning(
         "%s is dropped: operation %s on group %s has no record; its hosts may have been changed (%s): "
         "see `lockstep drift %s`",

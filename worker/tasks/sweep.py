@@ -15,6 +15,7 @@ from lockstep.worker.celery import OPERATIONS, ROLLBACK, SWEEP
 from lockstep.worker.operation.decision import Move
 from lockstep.worker.operation.errors import StoreUnavailable, UnknownFormat
 from lockstep.worker.operation.model import OperationId
+from lockstep.worker.settings import Settings
 from lockstep.worker.steps import resume
 from lockstep.worker.store.queries import UNREADABLE
 from lockstep.worker.tasks.runtime import Runtime, runtime_of
@@ -23,9 +24,6 @@ from lockstep.worker.telemetry import metrics
 from lockstep.worker.telemetry.stalls import work
 from lockstep.worker.workflow import publish_conclude, publish_forward, publish_rollback, publish_settle
 
-HELD = 5
-"""Periods for which a sweep keeps others off, counted anew from each operation that it resumes: while Redis
-is slow, sweeps pile up, and together they would take every thread. A killed one keeps them off no longer."""
 PUT_OFF = 60_000
 """Milliseconds until a record that cannot be read is looked at again."""
 logger = get_task_logger(__name__)
@@ -39,15 +37,15 @@ def sweep(self: Task[..., str]) -> str:
     """Publish what due operations need next; never speaks HTTP. Two at a time do no harm, but need not be."""
     runtime = runtime_of(self.app)
     store, every = runtime.store, runtime.settings.sweep_every
-    period = round(every * 1000)
+    period, lease = round(every * 1000), held(runtime.settings)
 
     def run() -> str:
-        said = _sweep(self.app, runtime, lambda: store.keep_lease("sweep", HELD * period))
+        said = _sweep(self.app, runtime, lambda: store.keep_lease("sweep", lease))
         metrics.swept()
         return said
 
     try:
-        if not store.lease("sweep", HELD * period):
+        if not store.lease("sweep", lease):
             return "another sweep is at it"
     except StoreUnavailable as error:
         metrics.failed("sweep")
@@ -57,6 +55,15 @@ def sweep(self: Task[..., str]) -> str:
     finally:
         with suppress(StoreUnavailable):
             store.keep_lease("sweep", period // 2)
+
+
+def held(settings: Settings) -> int:
+    """Return the milliseconds for which a sweep keeps others off, from each operation that it resumes.
+
+    While Redis is slow, sweeps would pile up, and together take every thread, so it is longer than one call
+    to Redis may take. A sweep that is killed keeps others off no longer than that.
+    """
+    return round(1000 * max(2 * settings.sweep_every, settings.redis_timeout + settings.sweep_every / 2))
 
 
 def _sweep(app: Celery, runtime: Runtime, go_on: Callable[[], None]) -> str:

@@ -69,8 +69,8 @@ class Ends(Protocol):
         """Return the drift that the patrol found and that has not gone since."""
         ...
 
-    def note_lost(self, operation: OperationId, group: GroupId, action: Action | None = None) -> Lost:
-        """Keep for a week that the record of an accepted operation is gone."""
+    def note_lost(self, operation: OperationId, group: GroupId, action: Action | None = None) -> Lost | None:
+        """Keep for a week that the record of an accepted operation is gone; None if retention dropped it."""
         ...
 
     def lost(self) -> dict[OperationId, Lost]:

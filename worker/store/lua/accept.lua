@@ -66,6 +66,7 @@ redis.call('HSET', OP, 'format', FORMAT, 'group', ARGV[3], 'action', ARGV[4], 's
 if ARGV[12] ~= '' then redis.call('HSET', OP, 'retries', ARGV[12]) end
 if ARGV[13] ~= '' then redis.call('HSET', OP, 'owner', ARGV[13]) end
 redis.call('SET', lock, ID)
+redis.call('ZREM', PREFIX .. 'dropped', ID)
 redis.call('ZADD', OPERATIONS, NOW, ID)
 redis.call('ZADD', DUE, math.min(NOW + tonumber(ARGV[9]), deadline), ID)
 return { 'accepted' }

@@ -8,4 +8,9 @@ redis.call('DEL', OP, STEPS, TODO, UNDO, OPEN, WAITS)
 redis.call('ZREM', OPERATIONS, ID)
 redis.call('ZREM', ENDED, ID)
 redis.call('ZREM', DUE, ID)
-return op and 1 or 0
+if not op then return 0 end
+local dropped = PREFIX .. 'dropped' -- so that a message that comes late does not look as if Redis had lost the record
+redis.call('ZADD', dropped, NOW, ID)
+redis.call('ZREMRANGEBYRANK', dropped, 0, -10001)
+redis.call('PEXPIRE', dropped, 86400000)
+return 1
