@@ -12,7 +12,7 @@ from lockstep.producer.tracing import enqueuing
 from lockstep.worker.forks import leave_to_parent, renew_in_children
 from lockstep.worker.operation.model import GroupId, OperationId
 from lockstep.worker.settings import Settings
-from lockstep.worker.store.base import Request
+from lockstep.worker.store.base import Request, Store
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -43,14 +43,14 @@ class Broker:
 
         return self._send(send, f'operation "{request.id}" is accepted, but its tasks could not be sent')
 
-    def conclude(self, operation: OperationId, group: GroupId) -> bool:
-        """Have an operation that was just decided carried on now; False if the broker does not take it."""
+    def next(self, store: Store, operation: OperationId, group: GroupId) -> bool:
+        """Send what a decided operation needs next; False if the broker does not take it."""
 
         def send() -> None:
-            from lockstep.worker.workflow import publish_conclude
+            from lockstep.worker.workflow import publish_next
 
-            with enqueuing("conclude", operation, group):
-                publish_conclude(self._celery(), operation, group)
+            with enqueuing("rollback", operation, group):
+                publish_next(self._celery(), store, operation)
 
         return self._send(send, f'operation "{operation}" is decided, but its rollback could not be sent')
 

@@ -156,7 +156,7 @@ class Operation:
             case Cancelled.ROLLING_BACK:
                 state = self.status().state.replace("_", " ")
                 raise CancelRefused(f'operation "{self.id}" cannot be cancelled: it is {state} already')
-        self._broker.conclude(self.id, self.group)
+        self._broker.next(self._link.store, self.id, self.group)
 
     def abandon(self, host: str, reason: str) -> None:
         """Give up on a host that is still to be restored or settled; who did so, and why, is recorded.

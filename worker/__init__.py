@@ -8,14 +8,14 @@ The flow of an operation, with the record in the middle (see docs/protocol.md):
                   ▼               │      │      │
     operations    create_group / delete_group   │     one task per host: GET, begin, write, finish
                   └─ all ended, or one failed ──┤
-    rollback      conclude ── decides once ─────┤     commit, or
+    rollback      conclude ── checks, once ─────┤     it is committed, or
                   rollback_create / _delete ────┤     one task per touched host: undo, settle, verify
                   settle ───────────────────────┤     until nothing of it can land any more
                   sweep (beat, every 2 s) ──────┘     resumes whatever stands still
 
 The map:
 
-    operation/   pure: model, states, classification of answers, decision, backoff
+    operation/   pure: model, states, classification of answers, backoff
     store/       the record on Redis
     inventory/   which hosts there are          host, transport   one host's API over HTTP
     calling/     what stands between a step and a host

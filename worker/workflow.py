@@ -1,4 +1,4 @@
-"""An operation -> its tasks, published in one batch; used by the producer and the sweep alike."""
+"""An operation -> its tasks, published in one batch; used by producers and workers alike."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from lockstep.worker.celery import (
     headers_for,
 )
 from lockstep.worker.operation.model import Action, GroupId, HostName, OperationId
+from lockstep.worker.store.base import Claim, Phase, Store
 
 FORWARD = {Action.CREATE: CREATE_GROUP, Action.DELETE: DELETE_GROUP}
 BACKWARD = {Action.CREATE: ROLLBACK_CREATE, Action.DELETE: ROLLBACK_DELETE}
@@ -38,6 +39,25 @@ VISIBLE = 50
 """Up to so many hosts each has a task of its own, unless the settings say otherwise."""
 TASKS, FEWEST, MOST = 16, 16, 64
 """Beyond, an operation is cut into about so many tasks of at least and at most so many hosts each."""
+
+
+def publish_next(app: Celery, store: Store, operation: OperationId, *, resume: bool = False) -> Claim | None:
+    """Publish what the record says is to be done next, each phase once; return it, None once it has ended.
+
+    With `resume`, the sweep's, also what has waited for long enough. Raises StoreUnavailable, and
+    OperationalError: what is claimed and not published is published anew by the sweep.
+    """
+    next_ = store.claim(operation, resume=resume)
+    if next_ is not None and next_.hosts:
+        group, action, hosts = next_.group, next_.action, next_.hosts
+        match next_.phase:
+            case Phase.FORWARD:
+                publish_forward(app, operation, group, action, hosts)
+            case Phase.ROLLBACK:
+                publish_rollback(app, operation, group, action, hosts)
+            case Phase.SETTLE:
+                publish_settle(app, operation, group, hosts)
+    return next_
 
 
 def publish_forward(
@@ -60,7 +80,7 @@ def publish_settle(app: Celery, operation: OperationId, group: GroupId, hosts: S
 
 
 def publish_conclude(app: Celery, operation: OperationId, group: GroupId) -> None:
-    """Publish the callback by itself: something is to be decided now, not when the slowest header ends."""
+    """Publish the callback by itself: the rollback is to begin now, not when the slowest header ends."""
     _publish(app, CONCLUDE, [(operation, group)])
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from typing import Any, Protocol, cast
+from typing import Any, NamedTuple, Protocol, cast
 
 import redis
 
@@ -22,6 +22,15 @@ LIMITS = Limits(
     send_within=20, call=30, settle=25, patience=60_000, longest_countdown=8_000, host_patience=1_000
 )
 WORKING_SETS = ("todo", "undo", "open", "waits")
+
+
+class Counts(NamedTuple):
+    """How many hosts have no outcome, have failed, were touched and not restored, have an open attempt."""
+
+    todo: int
+    failed: int
+    undo: int
+    open: int
 
 
 class Bench(Protocol):
@@ -47,6 +56,10 @@ class Bench(Protocol):
 
     def set_format(self, operation: OperationId, number: str) -> None:
         """Make a record look as if another version had written it."""
+        ...
+
+    def counts(self, operation: OperationId) -> Counts:
+        """How far an operation has come."""
         ...
 
     def fill(self) -> None:
@@ -94,6 +107,11 @@ class RedisBench:
 
     def set_format(self, operation: OperationId, number: str) -> None:
         self.client.hset(Keys(PREFIX).operation(operation), "format", number)
+
+    def counts(self, operation: OperationId) -> Counts:
+        key = Keys(PREFIX).operation(operation)
+        todo, undo, opened = (self.client.scard(f"{key}:{name}") for name in ("todo", "undo", "open"))
+        return Counts(todo, int(self.client.hget(key, "failed") or 0), undo, opened)
 
     def fill(self) -> None:
         used = self.client.info("memory")["used_memory"]
@@ -161,6 +179,10 @@ class MemoryBench:
 
     def set_format(self, operation: OperationId, number: str) -> None:
         self.memory.records[operation].format = number
+
+    def counts(self, operation: OperationId) -> Counts:
+        record = self.memory.records[operation]
+        return Counts(len(record.todo), record.failed, len(record.undo), len(record.open))
 
     def fill(self) -> None:
         self.memory.memory_used = 0.95

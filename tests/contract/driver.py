@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from lockstep.worker.operation.decision import Tally
 from lockstep.worker.operation.model import (
     Action,
     Attempt,
@@ -22,20 +21,20 @@ from lockstep.worker.steps import PatrolStore
 from lockstep.worker.store.base import (
     Accepted,
     Busy,
+    Cancelled,
     Miss,
     Progress,
     Request,
     Settled,
     Stale,
-    Taker,
     Undoing,
     Verdict,
 )
-from tests.contract.bench import Bench
+from tests.contract.bench import Bench, Counts
 
 ABSENT = Seen(Presence.ABSENT)
 PRESENT = Seen(Presence.PRESENT, '{"groupId": "g", "colour": "red"}')
-A, B = HostName("a"), HostName("b")
+A, B, C = HostName("a"), HostName("b"), HostName("c")
 GROUP = GroupId("g")
 LONG = 10_000_000
 RETRIES = 2
@@ -87,15 +86,22 @@ class Driver:
             self.finish(host, f"{host}1", Verdict.APPLIED)
         return self
 
-    def decide(self, decision: Decision, reason: str = "why") -> Decision | None:
-        return self.store.decide(self.id, decision, reason)
-
     def commit(self) -> Driver:
-        assert self.decide(Decision.COMMIT) is Decision.COMMIT
+        """Be sure that the last outcome has committed it."""
+        assert self.kept().decision is Decision.COMMIT
         return self
 
-    def roll_back(self) -> Driver:
-        assert self.decide(Decision.ROLL_BACK) is Decision.ROLL_BACK
+    def roll_back(self, reason: str = "why") -> Driver:
+        assert self.store.cancel(self.id, reason) is Cancelled.CANCELLED
+        return self
+
+    def undoing(self, *hosts: HostName) -> Driver:
+        """Change hosts, each by one write that is answered after it was decided to roll back."""
+        for host in hosts:
+            self.begin(host, f"{host}1")
+        self.roll_back()
+        for host in hosts:
+            self.finish(host, f"{host}1", Verdict.APPLIED)
         return self
 
     def begin_undo(self, host: HostName, attempt: str) -> Undoing:
@@ -119,8 +125,10 @@ class Driver:
         sent = self.bench.now() if sent_at is None else sent_at
         return self.store.settle(self.id, host, sent, opened, seen.presence)
 
-    def take(self, by: Taker) -> tuple[HostName, ...]:
-        return tuple(sorted(self.store.take(self.id, by)))
+    def claim(self, *, resume: bool = False) -> tuple[HostName, ...]:
+        """Claim what is to be published next; return its hosts."""
+        claim = self.store.claim(self.id, resume=resume)
+        return tuple(sorted(claim.hosts)) if claim else ()
 
     def due(self) -> bool:
         return self.id in self.store.due(100)
@@ -130,10 +138,8 @@ class Driver:
         assert found is not None
         return found
 
-    def tally(self) -> Tally:
-        found = self.store.tally(self.id)
-        assert found is not None
-        return found
+    def counts(self) -> Counts:
+        return self.bench.counts(self.id)
 
     def step(self, host: HostName) -> Step:
         return next(step for step in self.store.steps(self.id) if step.host == host)

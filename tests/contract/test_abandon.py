@@ -13,7 +13,7 @@ def abandon(driver: Driver, host: HostName) -> Abandoned:
 
 
 def test_an_abandoned_host_no_longer_keeps_the_operation(create: Driver) -> None:
-    create.apply(A, B).roll_back().undo(B)
+    create.undoing(A, B).undo(B)
     assert abandon(create, A) is Abandoned.ABANDONED
     assert (create.kept().state, create.kept().ended) == (State.ABANDONED, True)
     assert (create.step(A).undo, create.step(A).reason) == (Undo.ABANDONED, WHY)
@@ -33,7 +33,7 @@ def test_its_attempts_are_closed_as_abandoned(create: Driver) -> None:
 
 
 def test_the_other_hosts_are_still_restored(create: Driver) -> None:
-    create.apply(A, B).roll_back()
+    create.undoing(A, B)
     abandon(create, A)
     kept = create.kept()
     assert (kept.state, kept.ended, kept.pending_hosts) == (State.ROLLING_BACK, False, (B,))
@@ -53,7 +53,7 @@ def test_a_settling_host_may_be_abandoned_and_the_commit_stands(create: Driver) 
 
 
 def test_an_answer_after_it_was_abandoned_changes_nothing(create: Driver) -> None:
-    create.apply(A, B).roll_back()
+    create.undoing(A, B)
     create.begin_undo(A, "u1")
     abandon(create, A)
     assert create.finish_undo(A, "u1", Verdict.APPLIED) is False

@@ -85,9 +85,9 @@ def test_another_group_is_free(create: Driver) -> None:
 
 def test_the_group_is_free_once_its_operation_has_ended(create: Driver) -> None:
     second = Driver(create.bench, "two")
-    create.apply(A, B)
+    create.apply(A)
     assert second.accept() == Busy(create.id)
-    create.commit()
+    create.apply(B).commit()
     assert second.accept() is Accepted.ACCEPTED
 
 
@@ -105,7 +105,7 @@ def test_a_full_store_refuses_new_operations_and_serves_old_ones(create: Driver)
 def test_a_thousand_hosts_and_more_fit_into_one_operation(bench: Bench) -> None:
     hosts = tuple(HostName(f"node{n}") for n in range(2_500))
     many = Driver(bench).accepted(hosts)
-    assert many.kept().hosts_total == many.tally().todo == 2_500
+    assert many.kept().hosts_total == many.counts().todo == 2_500
     assert [step.host for step in many.store.steps(many.id)] == list(hosts), "node2 before node10"
     many.roll_back()
     assert many.kept().state is State.ROLLED_BACK

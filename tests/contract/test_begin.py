@@ -29,7 +29,7 @@ def test_begin_opens_an_attempt_before_anything_is_sent(create: Driver) -> None:
     assert before <= attempt.opened_at <= create.bench.now()
     assert attempt.send_by == attempt.opened_at + LIMITS.send_within
     assert attempt.quiet_at == attempt.send_by + LIMITS.call
-    assert (create.tally().undo, create.tally().open, create.tally().todo) == (1, 1, 2)
+    assert (create.counts().undo, create.counts().open, create.counts().todo) == (1, 1, 2)
     assert create.step(A).undo is Undo.NONE, "undo is needed only once it is decided to roll back"
 
 
@@ -45,7 +45,7 @@ def test_a_host_that_is_as_asked_and_untouched_is_unchanged(create: Driver) -> N
     assert create.begin(A, "a1", PRESENT) == Progress(Forward.DONE, outcome=Outcome.UNCHANGED)
     assert create.step(A).before == Seen(Presence.PRESENT)
     assert not create.step(A).touched
-    assert (create.tally().todo, create.tally().undo, create.tally().open) == (1, 0, 0)
+    assert (create.counts().todo, create.counts().undo, create.counts().open) == (1, 0, 0)
 
 
 def test_a_host_that_is_as_asked_and_touched_was_changed_by_us(create: Driver) -> None:
@@ -84,8 +84,8 @@ def test_so_many_writes_and_no_more(create: Driver) -> None:
     assert last == Progress(Forward.FAILED, reason="all 3 writes spent (answer 2)")
     assert create.step(A).outcome is Outcome.UNKNOWN
     assert len(create.step(A).attempts) == RETRIES + 1
-    assert create.tally().failed == 1
-    assert create.tally().reason == "a: all 3 writes spent (answer 2)"
+    assert create.counts().failed == 1
+    assert create.kept().reason == "a: all 3 writes spent (answer 2)"
 
 
 def test_the_last_write_may_still_prove_to_have_landed(create: Driver) -> None:
@@ -124,7 +124,8 @@ def test_after_the_decision_nothing_is_begun(bench: Bench, decided: str) -> None
             create.begin(A, "a1")
         create.roll_back()
     kept = create.step(B)
-    assert create.begin(B, "late") == Progress(Forward.ABORTED)
+    said = create.begin(B, "late").next
+    assert said is (Forward.DONE if decided == "committed" else Forward.ABORTED)
     assert create.step(B) == kept
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from lockstep.worker.operation.model import Decision, HostName, Outcome
 from lockstep.worker.operation.states import State
-from lockstep.worker.store.base import Accepted, Busy, Cancelled, Forward, Progress, Taker, Verdict
+from lockstep.worker.store.base import Accepted, Busy, Cancelled, Forward, Progress, Verdict
 from tests.contract.bench import RedisBench
 from tests.contract.driver import PRESENT, A, B, Driver
 
@@ -54,28 +54,33 @@ def test_one_request_sent_many_times_is_one_operation(redis_bench: RedisBench) -
 
 
 def test_of_many_deciders_one_wins_and_all_hear_it(create: Driver) -> None:
-    create.apply(A, B)
+    create.apply(A)
+    create.begin(B, "b1")
 
-    def decider(n: int) -> Callable[[], Decision | None]:
-        decision = Decision.COMMIT if n % 2 else Decision.ROLL_BACK
-        return lambda: create.decide(decision, f"decider {n}")
+    def decider(n: int) -> Callable[[], object]:
+        if n % 2:
+            return partial(create.finish, B, "b1", Verdict.APPLIED)
+        return partial(create.store.cancel, create.id, f"decider {n}")
 
     said = together([decider(n) for n in range(AT_ONCE)])
-    assert len(set(said)) == 1
-    assert create.kept().decision is said[0]
+    committed = create.kept().decision is Decision.COMMIT
+    assert said.count(Cancelled.CANCELLED) == (0 if committed else 1)
+    assert said.count(Cancelled.COMMITTED) == (AT_ONCE // 2 if committed else 0)
+    assert said.count(Progress(Forward.DONE, outcome=Outcome.APPLIED)) == (AT_ONCE // 2 if committed else 0)
 
 
 def test_cancel_and_commit_never_both_win(redis_bench: RedisBench) -> None:
     for n in range(10):
-        create = Driver(redis_bench, f"o{n}").accepted().apply(A, B)
+        create = Driver(redis_bench, f"o{n}").accepted().apply(A)
+        create.begin(B, "b1")
         calls: list[Callable[[], object]] = [
             partial(create.store.cancel, create.id, "cancelled"),
-            partial(create.decide, Decision.COMMIT),
+            partial(create.finish, B, "b1", Verdict.APPLIED),
         ]
-        cancelled, decided = together(calls)
+        cancelled, finished = together(calls)
         committed = create.kept().state is State.COMMITTED
         assert (cancelled is Cancelled.COMMITTED) == committed
-        assert (decided is Decision.COMMIT) == committed
+        assert (finished == Progress(Forward.DONE, outcome=Outcome.APPLIED)) == committed
         if not committed:
             create.undo(A, B)
 
@@ -98,13 +103,13 @@ def test_begins_never_exceed_the_limit(create: Driver) -> None:
     said = together([partial(create.begin, A, f"a{n}") for n in range(AT_ONCE)])
     writes = create.store.steps(create.id)[0].writes
     assert said.count(Progress(Forward.SEND)) == writes == 3
-    assert create.tally().failed == 1
+    assert create.counts().failed == 1
 
 
 def test_no_attempt_opens_beside_a_decision(redis_bench: RedisBench) -> None:
     create = Driver(redis_bench).accepted(HOSTS)
     calls: list[Callable[[], object]] = [partial(create.begin, host, f"{host}1") for host in HOSTS]
-    calls.append(partial(create.decide, Decision.ROLL_BACK))
+    calls.append(partial(create.store.cancel, create.id, "cancelled"))
     said = together(calls)
     sent = [host for host, one in zip(HOSTS, said, strict=False) if one == Progress(Forward.SEND)]
     assert create.kept().pending_hosts == tuple(sorted(sent))
@@ -116,30 +121,31 @@ def test_every_finish_is_counted(redis_bench: RedisBench) -> None:
     for host in HOSTS:
         create.begin(host, f"{host}1")
     together([partial(create.finish, host, f"{host}1", Verdict.APPLIED) for host in HOSTS])
-    tally = create.tally()
-    assert (tally.todo, tally.open, tally.failed) == (0, 0, 0)
-    assert create.decide(Decision.COMMIT) is Decision.COMMIT
+    assert create.counts() == (0, 0, 0, 0)
+    assert create.kept().decision is Decision.COMMIT
     assert create.kept().ended
 
 
-def test_every_failure_is_counted_once(redis_bench: RedisBench) -> None:
+def test_of_many_failures_one_decides(redis_bench: RedisBench) -> None:
     create = Driver(redis_bench).accepted(HOSTS)
     for host in HOSTS:
         create.begin(host, f"{host}1")
     twice = [*HOSTS, *HOSTS]
     together([partial(create.finish, host, f"{host}1", Verdict.REFUSED) for host in twice])
-    assert create.tally().failed == len(HOSTS)
+    assert create.counts().failed == 1, "what comes after the decision is no outcome any more"
+    failed = [step.host for step in create.store.steps(create.id) if step.outcome is Outcome.REFUSED]
+    assert create.kept().reason == f"{failed[0]} refused (said)"
 
 
 def test_a_rollback_is_claimed_by_one(create: Driver) -> None:
-    create.apply(A, B).roll_back()
-    takers = [Taker.CALLBACK, Taker.SWEEP] * (AT_ONCE // 2)
-    said = together([partial(create.take, by) for by in takers])
+    create.apply(A).begin(B, "b1")
+    create.roll_back()
+    said = together([partial(create.claim, resume=bool(n % 2)) for n in range(AT_ONCE)])
     assert Counter(said) == {(A, B): 1, (): AT_ONCE - 1}
 
 
 def test_the_last_two_undos_end_it_once(redis_bench: RedisBench) -> None:
-    create = Driver(redis_bench).accepted(HOSTS).apply(*HOSTS).roll_back()
+    create = Driver(redis_bench).accepted(HOSTS).undoing(*HOSTS)
     for host in HOSTS:
         create.begin_undo(host, f"undo {host}")
     said = together([partial(create.finish_undo, host, f"undo {host}", Verdict.APPLIED) for host in HOSTS])

@@ -1,54 +1,127 @@
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
-from lockstep.worker.operation.model import Decision, OperationId, Outcome, Undo
+from lockstep.worker.clock import SystemClock
+from lockstep.worker.operation.answer import ProbeAnswer, Probed, WriteAnswer, Wrote
+from lockstep.worker.operation.backoff import Backoff
+from lockstep.worker.operation.model import (
+    Action,
+    AttemptId,
+    Decision,
+    GroupId,
+    HostName,
+    OperationId,
+    Outcome,
+    Seen,
+    Undo,
+)
 from lockstep.worker.operation.states import State
-from lockstep.worker.store.base import Cancelled, Verdict
-from tests.contract.bench import LIMITS
-from tests.contract.driver import PRESENT, A, B, Driver
+from lockstep.worker.steps import Next, Parts, forward
+from lockstep.worker.store.base import Cancelled, Forward, Progress, Verdict
+from tests.contract.bench import LIMITS, Bench, MemoryBench
+from tests.contract.driver import ABSENT, GROUP, PRESENT, A, B, C, Driver
 
 COMMIT, ROLL_BACK = Decision.COMMIT, Decision.ROLL_BACK
+WAYS: dict[str, tuple[Seen, Verdict | None, bool | None]] = {
+    "none": (ABSENT, None, None),
+    "applied": (ABSENT, Verdict.APPLIED, True),
+    "unchanged": (PRESENT, None, True),
+    "refused": (ABSENT, Verdict.REFUSED, False),
+}
+"""To an outcome: what a look shows, what came of the write if there was one, and whether it is as asked."""
 
 
-def test_a_commit_needs_every_outcome(create: Driver) -> None:
-    create.apply(A)
-    assert create.decide(COMMIT) is None
-    assert create.kept().state is State.APPLYING
-    create.apply(B)
-    assert create.decide(COMMIT) is COMMIT
-    assert create.kept().state is State.COMMITTED
+def go(create: Driver, host: HostName, way: str) -> bool | None:
+    """Bring a host to an outcome in this way; return whether it is as asked, None for no outcome yet."""
+    seen, verdict, good = WAYS[way]
+    create.begin(host, f"{host}1", seen)
+    if verdict:
+        create.finish(host, f"{host}1", verdict)
+    return good
 
 
-def test_a_commit_needs_every_host_to_have_succeeded(create: Driver) -> None:
-    create.apply(A)
+@pytest.mark.parametrize("ways", list(itertools.product(WAYS, WAYS)), ids="-".join)
+def test_the_outcome_of_the_last_or_of_a_failing_host_decides(create: Driver, ways: tuple[str, str]) -> None:
+    first, second = go(create, A, ways[0]), None
+    if first is False:
+        assert create.kept().decision is ROLL_BACK, "without waiting for the others"
+        assert create.begin(B, "b1").next is Forward.ABORTED
+    else:
+        assert create.kept().decision is None
+        second = go(create, B, ways[1])
+        decided = ROLL_BACK if second is False else COMMIT if first and second else None
+        assert create.kept().decision is decided
+    if False in (first, second):
+        assert create.kept().reason == f"{A if first is False else B} refused (said)"
+
+
+@pytest.mark.parametrize("ways", list(itertools.product(WAYS, WAYS)), ids="-".join)
+def test_a_deadline_that_is_found_passed_decides_what_no_outcome_has(
+    memory: MemoryBench, ways: tuple[str, str]
+) -> None:
+    create = Driver(memory).accepted(deadline=1_000)
+    for host, way in zip((A, B), ways, strict=True):
+        go(create, host, way)
+    decided = create.kept().decision
+    memory.pass_time(999)
+    create.claim()
+    assert create.kept().decision is decided
+    memory.pass_time(1)
+    create.claim()
+    assert create.kept().decision is (decided or ROLL_BACK)
+    if not decided:
+        assert create.kept().reason == "the deadline passed"
+
+
+def test_the_last_outcome_commits_although_the_deadline_has_passed(memory: MemoryBench) -> None:
+    create = Driver(memory).accepted(deadline=1_000).apply(A)
     create.begin(B, "b1")
-    create.finish(B, "b1", Verdict.REFUSED)
-    assert create.decide(COMMIT) is None
-    assert create.decide(ROLL_BACK) is ROLL_BACK
+    memory.pass_time(1_001)
+    create.finish(B, "b1", Verdict.APPLIED)
+    assert create.kept().decision is COMMIT
 
 
-def test_unchanged_hosts_are_as_good_as_changed_ones(create: Driver) -> None:
-    create.apply(A)
-    create.begin(B, "b1", PRESENT)
-    assert create.decide(COMMIT) is COMMIT
+def test_an_outcome_finds_the_deadline_passed(memory: MemoryBench) -> None:
+    create = Driver(memory).accepted(deadline=1_000)
+    create.begin(A, "a1")
+    memory.pass_time(1_000)
+    assert create.finish(A, "a1", Verdict.APPLIED).outcome is Outcome.APPLIED
+    assert (create.kept().decision, create.kept().reason) == (ROLL_BACK, "the deadline passed")
 
 
 def test_the_first_decision_holds_for_ever(create: Driver) -> None:
-    create.apply(A)
-    assert create.decide(ROLL_BACK, "first") is ROLL_BACK
+    create.begin(B, "b1")
+    create.apply(A).roll_back("first")
+    create.finish(B, "b1", Verdict.APPLIED)
     kept = create.kept()
     create.bench.pass_time(2)
-    assert create.decide(COMMIT) is ROLL_BACK
-    assert create.decide(ROLL_BACK, "second") is ROLL_BACK
+    assert create.store.cancel(create.id, "second") is Cancelled.ROLLING_BACK
+    create.claim(resume=True)
     assert create.kept() == kept
     assert kept.reason == "first"
 
 
-def test_a_commit_is_not_undone_by_a_late_roll_back(create: Driver) -> None:
-    create.apply(A, B).commit()
-    assert create.decide(ROLL_BACK) is COMMIT
+def test_a_commit_is_not_undone_by_a_late_failure(create: Driver) -> None:
+    create.begin(A, "a1")
+    create.begin(A, "a2", PRESENT)
+    create.apply(B).commit()
+    create.finish(A, "a1", Verdict.REFUSED)
     assert create.kept().state is State.COMMITTED
+
+
+@pytest.mark.parametrize("way", ["applied", "unchanged", "refused"])
+def test_whoever_asks_again_hears_what_it_heard_before_the_decision(create: Driver, way: str) -> None:
+    create.apply(A)
+    seen, verdict, _ = WAYS[way]
+    first = create.begin(B, "b1", seen)
+    if verdict:
+        first = create.finish(B, "b1", verdict)
+        assert create.finish(B, "b1", verdict) == first
+    assert create.begin(B, "b2", seen) == first
+    assert create.missed(B, "p1") == first
 
 
 def test_rolling_back_names_the_touched_hosts_as_pending(create: Driver) -> None:
@@ -89,8 +162,7 @@ def test_a_decision_ends_the_waits_of_forward_steps(create: Driver) -> None:
 def test_nobody_decides_an_unknown_operation(create: Driver) -> None:
     create.id = OperationId("unknown")
     keys = create.bench.key_names()
-    assert create.decide(ROLL_BACK) is None
-    assert create.decide(COMMIT) is None
+    assert create.store.claim(create.id) is None
     assert create.store.cancel(create.id, "no") is Cancelled.UNKNOWN
     assert create.bench.key_names() == keys
 
@@ -113,7 +185,55 @@ def test_cancel_after_commit_is_refused(create: Driver) -> None:
 
 
 @pytest.mark.parametrize("decision", [COMMIT, ROLL_BACK])
-def test_outcomes_outlive_the_decision(create: Driver, decision: Decision) -> None:
-    create.apply(A, B)
-    create.decide(decision)
-    assert [step.outcome for step in create.store.steps(create.id)] == [Outcome.APPLIED] * 2
+def test_outcomes_outlive_the_decision(bench: Bench, decision: Decision) -> None:
+    create = Driver(bench).accepted((A, B) if decision is COMMIT else (A, B, C)).apply(A, B)
+    if decision is ROLL_BACK:
+        create.roll_back()
+    assert create.kept().decision is decision
+    assert [create.step(host).outcome for host in (A, B)] == [Outcome.APPLIED] * 2
+
+
+class Host:
+    """A host that does as it is told."""
+
+    def __init__(self, name: HostName, seen: Seen, wrote: Wrote) -> None:
+        self.fingerprint = f"url-of-{name}"
+        self._seen, self._wrote = seen, wrote
+
+    def probe(self, group: GroupId) -> ProbeAnswer:
+        return ProbeAnswer(Probed.SEEN, "GET", self._seen)
+
+    def write(
+        self, action: Action, group: GroupId, attempt: AttemptId, send_before: float, body: str | None = None
+    ) -> WriteAnswer:
+        return WriteAnswer(self._wrote, "said")
+
+
+def step(
+    bench: Bench, create: Driver, host: HostName, seen: Seen = ABSENT, wrote: Wrote = Wrote.APPLIED
+) -> Next:
+    backoff = Backoff(1, 8)
+    found = Host(host, seen, wrote)
+    parts = Parts(bench.store, lambda _: found, SystemClock(), LIMITS, backoff, backoff, 60.0)
+    return forward(parts, create.id, GROUP, Action.CREATE, host, 1).next
+
+
+def test_the_last_step_commits(bench: Bench, create: Driver) -> None:
+    assert step(bench, create, A) is Next.DONE
+    assert create.kept().decision is None
+    assert step(bench, create, B) is Next.DONE
+    assert create.kept().state is State.COMMITTED
+    assert create.kept().ended
+
+
+def test_the_last_step_commits_what_was_there_already(bench: Bench, create: Driver) -> None:
+    create.apply(A)
+    assert step(bench, create, B, PRESENT) is Next.DONE
+    assert create.kept().state is State.COMMITTED
+
+
+def test_a_step_that_fails_rolls_back_and_the_others_write_nothing(bench: Bench, create: Driver) -> None:
+    assert step(bench, create, A, wrote=Wrote.REFUSED) is Next.FAILED
+    assert step(bench, create, B) is Next.ABORTED
+    assert create.kept().state is State.ROLLED_BACK or create.kept().pending_hosts == (A,)
+    assert create.begin(B, "late") == Progress(Forward.ABORTED)

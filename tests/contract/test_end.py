@@ -13,11 +13,10 @@ ENDED = {"op:one", "op:one:steps", "operations", "ended", "ends:g"}
 @pytest.mark.parametrize("end", ["committed", "rolled back"])
 def test_after_the_end_these_keys_are_left_and_no_others(create: Driver, end: str) -> None:
     create.store.postpone(create.id, A, 60_000)
-    create.apply(A, B)
     if end == "committed":
-        create.commit()
+        create.apply(A, B).commit()
     else:
-        create.roll_back().undo(A, B)
+        create.undoing(A, B).undo(A, B)
     assert create.kept().ended
     assert create.bench.key_names() == ENDED
 
@@ -39,7 +38,7 @@ def test_the_ends_of_a_commit_are_its_target(bench: Bench) -> None:
 
 def test_the_ends_of_a_rollback_are_what_was_seen_before(create: Driver) -> None:
     create.begin(A, "a1", PRESENT)
-    create.apply(B).roll_back().undo(B)
+    create.undoing(B).undo(B)
     assert create.bench.ends(GROUP) == {A: ("present", "one"), B: ("absent", "one")}
 
 
@@ -86,7 +85,7 @@ def test_something_is_done_for_the_first_time_once_for_each_operation(bench: Ben
 def test_an_operation_that_has_not_ended_is_never_forgotten(create: Driver) -> None:
     create.bench.pass_time(2)
     assert create.store.forget(0, 0, 100) == 0
-    create.apply(A, B).roll_back()
+    create.undoing(A, B)
     assert create.store.forget(0, 0, 100) == 0
     assert create.kept().pending_hosts == (A, B)
 

@@ -28,9 +28,9 @@ def test_each_verdict_closes_and_concludes_as_it_should(
     assert (attempt.state, attempt.answer) == (state, "said")
     assert (attempt.closed_at is None) == (state is AttemptState.OPEN)
     assert attempt.answered_at is not None
-    assert create.tally().open == (state is AttemptState.OPEN)
+    assert create.counts().open == (state is AttemptState.OPEN)
     failed = progress.next is Forward.FAILED
-    assert create.tally().failed == failed
+    assert create.counts().failed == failed
 
 
 @EACH
@@ -39,9 +39,9 @@ def test_each_verdict_may_be_recorded_twice(
 ) -> None:
     create.begin(A, "a1")
     create.finish(A, "a1", verdict)
-    tally = create.tally()
+    tally = create.counts()
     assert create.finish(A, "a1", verdict) == progress
-    again = create.tally()
+    again = create.counts()
     assert (again.todo, again.failed, again.undo, again.open) == (
         tally.todo,
         tally.failed,
@@ -61,7 +61,7 @@ def test_after_the_decision_a_verdict_only_closes(
     step = create.step(A)
     assert (step.outcome, step.before) == (None, ABSENT)
     assert create.attempt(A, "a1").state is state
-    assert create.tally().undo == 1, "the host is still to be restored"
+    assert create.counts().undo == 1, "the host is still to be restored"
 
 
 def test_already_there_was_there_before_if_nothing_else_of_ours_can_have_landed(create: Driver) -> None:
@@ -70,7 +70,7 @@ def test_already_there_was_there_before_if_nothing_else_of_ours_can_have_landed(
     create.begin(A, "a2")
     assert create.finish(A, "a2", Verdict.ALREADY).outcome is Outcome.UNCHANGED
     assert create.step(A).before == Seen(Presence.PRESENT)
-    assert create.tally().undo == 0, "what was there before is never undone"
+    assert create.counts().undo == 0, "what was there before is never undone"
 
 
 @pytest.mark.parametrize("first", [Verdict.UNKNOWN, None])
@@ -83,7 +83,7 @@ def test_already_there_is_ours_if_an_earlier_write_may_have_landed(
     create.begin(A, "a2")
     assert create.finish(A, "a2", Verdict.ALREADY).outcome is Outcome.APPLIED
     assert create.step(A).before == ABSENT
-    assert create.tally().undo == 1
+    assert create.counts().undo == 1
 
 
 def test_an_outcome_is_not_overwritten_by_a_later_answer(create: Driver) -> None:
@@ -93,7 +93,7 @@ def test_an_outcome_is_not_overwritten_by_a_later_answer(create: Driver) -> None
     said = create.finish(A, "a2", Verdict.REFUSED)
     assert said == Progress(Forward.DONE, outcome=Outcome.APPLIED)
     assert create.step(A).outcome is Outcome.APPLIED
-    assert create.tally().failed == 0
+    assert create.counts().failed == 0
     assert create.attempt(A, "a2").state is AttemptState.NOT_APPLIED
 
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from lockstep.worker.operation.errors import UnknownFormat
-from lockstep.worker.operation.model import Decision, Presence
-from lockstep.worker.store.base import Taker, Verdict
+from lockstep.worker.operation.model import Presence
+from lockstep.worker.store.base import Verdict
 from tests.contract.driver import A, Driver
 
 TRANSITIONS: dict[str, Callable[[Driver], object]] = {
@@ -16,15 +16,13 @@ TRANSITIONS: dict[str, Callable[[Driver], object]] = {
     "begin": lambda one: one.begin(A, "a2"),
     "missed": lambda one: one.missed(A, "p"),
     "finish": lambda one: one.finish(A, "a1", Verdict.APPLIED),
-    "decide": lambda one: one.decide(Decision.ROLL_BACK),
     "cancel": lambda one: one.store.cancel(one.id, "why"),
     "begin_undo": lambda one: one.begin_undo(A, "u1"),
     "finish_undo": lambda one: one.finish_undo(A, "a1", Verdict.APPLIED),
     "settle": lambda one: one.store.settle(one.id, A, one.bench.now(), 0, Presence.ABSENT),
     "postpone": lambda one: one.store.postpone(one.id, A, 10),
     "abandon": lambda one: one.store.abandon(one.id, A, "why"),
-    "take": lambda one: one.store.take(one.id, Taker.SWEEP),
-    "tally": lambda one: one.store.tally(one.id),
+    "claim": lambda one: one.store.claim(one.id, resume=True),
     "view": lambda one: one.store.view(one.id, A),
 }
 

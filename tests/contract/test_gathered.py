@@ -9,8 +9,8 @@ from functools import partial
 from threading import Event
 from typing import Any, TypeVar
 
-from lockstep.worker.operation.model import Attempt, Decision, HostName, Millis, Seen, Step
-from lockstep.worker.store.base import Taker, Verdict
+from lockstep.worker.operation.model import Attempt, HostName, Millis, Seen, Step
+from lockstep.worker.store.base import Verdict
 from lockstep.worker.store.gathering import Arguments, Gathering, Kind
 from lockstep.worker.store.redis import RedisStore
 from tests.contract.bench import MemoryBench, RedisBench
@@ -99,10 +99,14 @@ class Pair:
     def both(self, call: Callable[..., T], rows: Iterable[tuple[object, ...]]) -> None:
         """Make one call per row of arguments on both; both must answer and keep the same."""
         rows = list(rows)
-        said = self.gate.together([partial(call, self.real, *row) for row in rows], self.real.tally)
+        said = self.gate.together([partial(call, self.real, *row) for row in rows], self.look)
         assert said == [call(self.twin, *row) for row in rows]
         assert sum(self.gate.sent[-1].values()) == len(rows)
         self.compare()
+
+    def look(self) -> object:
+        """A call that does not matter."""
+        return self.real.store.view(self.real.id, HOSTS[0])
 
     def pass_time(self) -> None:
         """Let every write become quiet, and every settling pass."""
@@ -115,9 +119,7 @@ class Pair:
         assert bare(self.real.store.steps(real.id)) == bare(self.twin.store.steps(twin.id))
         assert replace(real, **TIMELESS) == replace(twin, **TIMELESS)
         assert set(real.pending_hosts) == set(twin.pending_hosts)
-        at = Millis(0)
-        tallies = [replace(each.tally(), now=at, deadline_at=at) for each in (self.real, self.twin)]
-        assert tallies[0] == tallies[1]
+        assert self.real.counts() == self.twin.counts()
         assert self.real.bench.key_names() == self.twin.bench.key_names()
 
 
@@ -129,11 +131,16 @@ def test_a_whole_rollback_gathered_comes_to_what_it_comes_to_one_by_one(
     pair.both(Driver.begin, [(h, f"{h}1", PRESENT if h == HOSTS[0] else ABSENT) for h in HOSTS[:-1]])
     pair.both(Driver.missed, [(HOSTS[-1], f"probe {n}") for n in range(2)])
     pair.both(Driver.begin, [(h, f"{h}1") for h in (HOSTS[1], HOSTS[-1], HOSTS[-1])])
-    verdicts = [*Verdict, Verdict.APPLIED]
+    verdicts = [
+        Verdict.APPLIED, Verdict.UNSHOWN, Verdict.ALREADY, Verdict.NOT_APPLIED, Verdict.UNKNOWN,
+        Verdict.REFUSED, Verdict.CONTESTED, Verdict.MISDIRECTED, Verdict.APPLIED,
+    ]  # fmt: skip
+    assert set(verdicts) == set(Verdict)
     pair.both(Driver.finish, [(h, f"{h}1", v) for h, v in zip(HOSTS[1:], verdicts, strict=True)])
+    assert pair.real.kept().reason == f"{HOSTS[6]} refused (said)", "the first that failed decides"
+    assert pair.real.step(HOSTS[7]).outcome is None, "the others came after the decision"
     for each in (pair.real, pair.twin):
-        each.roll_back()
-        assert set(each.take(Taker.CALLBACK)) == set(each.kept().pending_hosts)
+        assert set(each.claim()) == set(each.kept().pending_hosts)
     pair.pass_time()
     pair.both(looked, [(h, PRESENT) for h in HOSTS[1:]])
     pair.both(Driver.begin_undo, [(h, f"undo {h}") for h in HOSTS])
@@ -146,11 +153,20 @@ def test_a_whole_rollback_gathered_comes_to_what_it_comes_to_one_by_one(
     assert redis_bench.ends(group) == memory.ends(group)
 
 
-def test_many_deciders_gathered_make_one_decision_and_the_operation_ends(
+def test_the_last_outcome_commits_in_whichever_run_it_comes(
     redis_bench: RedisBench, memory: MemoryBench
 ) -> None:
     pair = Pair(redis_bench, memory)
     pair.both(Driver.begin, [(h, f"{h}1") for h in HOSTS])
-    pair.both(Driver.finish, [(h, f"{h}1", Verdict.APPLIED) for h in HOSTS])
-    pair.both(Driver.decide, [(Decision.COMMIT,), (Decision.ROLL_BACK,)] * 2)
+    pair.both(Driver.finish, [(h, f"{h}1", Verdict.APPLIED) for h in (*HOSTS, *HOSTS)])
     assert pair.real.kept().ended
+    pair.both(Driver.begin, [(h, f"{h}2") for h in HOSTS])
+
+
+def test_what_fails_in_a_run_is_decided_before_the_next_call_of_it(
+    redis_bench: RedisBench, memory: MemoryBench
+) -> None:
+    pair = Pair(redis_bench, memory)
+    pair.both(Driver.begin, [(HOSTS[0], f"a{n}") for n in range(5)] + [(h, f"{h}1") for h in HOSTS[1:]])
+    assert pair.real.kept().pending_hosts == (HOSTS[0],), "its writes are spent: nobody else may begin"
+    assert set(pair.real.claim()) == set(pair.twin.claim()) == {HOSTS[0]}

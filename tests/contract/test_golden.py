@@ -12,11 +12,11 @@ import pytest
 from lockstep.worker.clock import SystemClock
 from lockstep.worker.operation.answer import ProbeAnswer, Probed, WriteAnswer, Wrote
 from lockstep.worker.operation.backoff import Backoff
-from lockstep.worker.operation.decision import Move
 from lockstep.worker.operation.model import Action, AttemptId, GroupId, HostName, OperationId, Presence, Seen
 from lockstep.worker.operation.states import State
-from lockstep.worker.steps import Parts, PatrolStore, conclude, forward, resume, rollback, settle
-from lockstep.worker.store.base import Accepted
+from lockstep.worker.steps import Parts, PatrolStore, forward, rollback, settle
+from lockstep.worker.store.base import Accepted, Phase
+from lockstep.worker.store.keys import Keys
 from lockstep.worker.store.records import FORMAT
 from tests.contract.bench import LIMITS, PREFIX, RedisBench
 from tests.contract.driver import GROUP, Driver
@@ -74,11 +74,10 @@ class Cluster:
         deadline = time.monotonic() + PATIENCE
         while not self._ended():
             assert time.monotonic() < deadline, read(self.store, ONE)
-            work = resume(self.store, ONE)
-            if work.move in (Move.COMMIT, Move.ROLL_BACK):
-                work = conclude(self.store, ONE)
-            for host in work.hosts:
-                self._step(work.move, host)
+            claim = self.store.claim(ONE, resume=True)
+            for host in claim.hosts if claim else ():
+                assert claim
+                self._step(claim.phase, host)
 
     def holding(self) -> set[str]:
         return {name for name, node in self.nodes.items() if node.body}
@@ -88,13 +87,13 @@ class Cluster:
         assert found is not None
         return found.ended
 
-    def _step(self, move: Move, host: HostName) -> None:
+    def _step(self, phase: Phase, host: HostName) -> None:
         found = self.store.operation(ONE)
         assert found is not None
-        if move is Move.FORWARD:
+        if phase is Phase.FORWARD:
             forward(self.parts, ONE, GROUP, found.action, host, 1)
         else:
-            (rollback if move is Move.UNDO else settle)(self.parts, ONE, host, 1)
+            (rollback if phase is Phase.ROLLBACK else settle)(self.parts, ONE, host, 1)
 
 
 @pytest.fixture(params=FILES, ids=lambda path: f"{path.parent.name}-{path.stem}")
@@ -103,6 +102,7 @@ def kept(request: pytest.FixtureRequest, redis_bench: RedisBench) -> dict[str, A
     path: Path = request.param
     found = opened(path, redis_bench.now())
     load(redis_bench.client, PREFIX, found["keys"])
+    redis_bench.client.hset(Keys(PREFIX).operation(ONE), "patience", 1)  # nobody has a minute
     return {**found, "name": path.stem}
 
 
@@ -124,7 +124,7 @@ def assert_within(said: Any, says: Any, where: str) -> None:
 
 
 def test_it_comes_to_its_end(kept: dict[str, Any], redis_bench: RedisBench) -> None:
-    cluster = Cluster(redis_bench.limited(patience=1), kept["holding"])
+    cluster = Cluster(redis_bench.store, kept["holding"])
     cluster.end()
     state, holding = ENDS[kept["name"]]
     assert read(cluster.store, ONE)["operation"]["state"] == state
@@ -140,7 +140,7 @@ def test_it_is_what_later_operations_find(kept: dict[str, Any], redis_bench: Red
     one = Driver(redis_bench, ONE, Action(kept["read"]["operation"]["action"]))
     hosts = (HostName("a"), HostName("b"), HostName("c"))
     assert redis_bench.store.accept(one.request(hosts)) is Accepted.EXISTING
-    Cluster(redis_bench.limited(patience=1), kept["holding"]).end()
+    Cluster(redis_bench.store, kept["holding"]).end()
     assert Driver(redis_bench, "two").accept(hosts) is Accepted.ACCEPTED
 
 

@@ -11,7 +11,6 @@ from lockstep.worker.operation.answer import ProbeAnswer, Probed, WriteAnswer, W
 from lockstep.worker.operation.backoff import Backoff
 from lockstep.worker.operation.model import Action, AttemptId, Decision, GroupId, HostName, Outcome, Seen
 from lockstep.worker.steps import Next, Parts, forward
-from lockstep.worker.steps.forward import NO_TIME
 from lockstep.worker.steps.parts import ELSEWHERE
 from lockstep.worker.store.base import Forward, Miss, Progress, Verdict
 from tests.contract.bench import LIMITS, Bench, MemoryBench
@@ -19,6 +18,7 @@ from tests.contract.driver import ABSENT, GROUP, LONG, A, Driver
 
 PATIENCE = LIMITS.host_patience
 MANY = 60
+NO_TIME = "; the deadline leaves no time for another try"
 
 
 @pytest.fixture
@@ -206,7 +206,7 @@ def test_a_wait_that_the_host_asks_for_is_never_cut(memory: MemoryBench) -> None
     create = boundless(memory, deadline=5000)
     assert forward(parts(memory, Host(None, 4)), create.id, GROUP, Action.CREATE, A, 1).delay == 4
     over = forward(parts(memory, Host(None, 10)), create.id, GROUP, Action.CREATE, A, 2)
-    assert (over.next, over.text) == (Next.FAILED, f"GET 503; {NO_TIME}")
+    assert (over.next, over.text) == (Next.FAILED, f"GET 503{NO_TIME}")
 
 
 def test_a_longer_wait_for_the_host_is_kept_in_the_record(memory: MemoryBench) -> None:

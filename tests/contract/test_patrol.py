@@ -6,7 +6,7 @@ import pytest
 
 from lockstep.worker.operation.drift import Drift, End
 from lockstep.worker.operation.model import Action, GroupId, HostName, Millis, OperationId, Presence, Seen
-from lockstep.worker.store.base import Accepted, Taker, Verdict
+from lockstep.worker.store.base import Accepted, Verdict
 from lockstep.worker.store.redis import RedisStore
 from tests.contract.bench import LIMITS, Bench, RedisBench
 from tests.contract.driver import ABSENT, GROUP, PRESENT, A, B, Driver
@@ -59,7 +59,7 @@ def test_a_settled_undo_may_still_bring_its_inverse(bench: Bench, action: Action
 
 
 def test_a_write_that_was_answered_is_not_suspected(create: Driver) -> None:
-    create.apply(A, B).roll_back().undo(A, B)
+    create.undoing(A, B).undo(A, B)
     assert create.bench.patrol() == set()
     assert create.store.patrol_due(10) == ()
 
@@ -144,10 +144,9 @@ def test_a_new_end_takes_known_drift_off_the_hosts_that_it_covers(bench: Bench) 
     create = Driver(bench)
     create.store.keep_drift(GROUP, {}, {A: drift(), B: drift(B)})
     create.store.keep_drift(OTHER, {}, {A: drift(group=OTHER)})
-    create.accepted().apply(A, B)
+    create.accepted().apply(A)
     assert len(create.store.drifts()) == 3
-    create.begin(A, "a1", PRESENT)
-    create.commit()
+    create.apply(B).commit()
     assert create.store.drifts() == [drift(group=OTHER)]
 
 
@@ -204,7 +203,7 @@ def test_a_resumed_operation_that_moves_again_is_soon_looked_at(bench: Bench) ->
     assert create.accept() is Accepted.ACCEPTED
     for resumed in range(5):
         bench.pass_time(patience * 2**resumed + 1)
-        assert create.take(Taker.SWEEP) == (A, B)
+        assert create.claim(resume=True) == (A, B)
     assert not create.due(), "patience has doubled five times"
     create.missed(A, "p1")
     bench.pass_time(patience + 1)

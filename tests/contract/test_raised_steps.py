@@ -97,7 +97,7 @@ def test_a_rollback_that_raises_is_come_back_to_and_named(
     create: Driver, memory: MemoryBench, monkeypatch: pytest.MonkeyPatch, counted: list[str]
 ) -> None:
     create.begin(A, "a1")
-    create.decide(Decision.ROLL_BACK)
+    create.roll_back()
 
     def step(parts: Parts, host: HostName, tries: int) -> Result:
         return rollback(parts, create.id, host, tries)

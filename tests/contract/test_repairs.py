@@ -65,7 +65,7 @@ def test_a_newer_end_on_any_of_its_hosts_makes_a_repair_stale(ended: Driver) -> 
 
 def test_an_end_that_says_the_same_again_is_a_newer_one(ended: Driver) -> None:
     seen = texts(ended, A)
-    Driver(ended.bench, "two", Action.DELETE).accepted().apply(A, B).roll_back().undo(A, B)
+    Driver(ended.bench, "two", Action.DELETE).accepted().undoing(A, B).undo(A, B)
     assert ended.store.ends(GROUP)[A].presence is Presence.PRESENT
     assert repair(ended, seen) == Stale()
 
@@ -86,7 +86,7 @@ def test_a_repair_that_was_rolled_back_leaves_the_ends_as_they_were(ended: Drive
     mend = Driver(ended.bench, "mend").apply(A)
     mend.begin(B, "b1")
     mend.finish(B, "b1", Verdict.REFUSED)
-    mend.roll_back().undo(A)
+    mend.undo(A)
     mend.begin_undo(B, "b2")
     assert mend.finish_undo(B, "b2", Verdict.ALREADY)
     assert mend.kept().ended
@@ -102,9 +102,9 @@ def test_ends_tell_what_was_left_by_whom_and_when(bench: Bench) -> None:
     assert bench.store.ends(GROUP) == {}
     create = Driver(bench).accepted()
     create.begin(A, "a1", PRESENT)
-    create.apply(B)
+    create.undoing(B)
     assert bench.store.ends(GROUP) == {}, "it has not ended"
-    create.roll_back().undo(B)
+    create.undo(B)
     at = create.kept().ended_at
     assert at is not None
     assert bench.store.ends(GROUP) == {
@@ -126,10 +126,10 @@ def test_every_group_with_an_end_is_named_once(bench: Bench) -> None:
 
 def test_the_lock_has_an_owner_from_accept_to_the_end(bench: Bench) -> None:
     assert bench.store.lock_owner(GROUP) is None
-    create = Driver(bench).accepted().apply(A, B)
+    create = Driver(bench).accepted().apply(A)
     assert bench.store.lock_owner(GROUP) == create.id
     assert bench.store.lock_owner(GroupId("h")) is None
-    create.commit()
+    create.apply(B).commit()
     assert bench.store.lock_owner(GROUP) is None
 
 

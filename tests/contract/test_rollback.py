@@ -12,7 +12,7 @@ from tests.contract.driver import ABSENT, PRESENT, A, B, Driver
 @pytest.fixture
 def rolling(create: Driver) -> Driver:
     """A create that changed both hosts and is to be rolled back."""
-    return create.apply(A, B).roll_back()
+    return create.undoing(A, B)
 
 
 def test_an_undo_is_recorded_before_it_is_sent(rolling: Driver) -> None:
@@ -106,7 +106,7 @@ def test_nothing_of_a_commit_is_undone(create: Driver) -> None:
 def test_another_url_for_the_host_undoes_nothing(rolling: Driver) -> None:
     said = rolling.store.begin_undo(rolling.id, A, "another url", AttemptId("u1"))
     assert said is Undoing.ELSEWHERE
-    assert rolling.tally().open == 0
+    assert rolling.counts().open == 0
 
 
 def test_an_unknown_operation_has_nothing_to_undo(rolling: Driver) -> None:

@@ -95,7 +95,11 @@ MUTANTS = (
         "CANCELLED",
     ),
     breaks("no send_by guard", replace(SMALL, send_by_guard=False)),
-    breaks("`already there` always taken for not ours", replace(ONE_HOST, already_there_may_be_ours=False)),
+    breaks(
+        "`already there` always taken for not ours",
+        replace(SMALL, forward_slots=2, late=0, already_there_may_be_ours=False),
+        "ORPHAN",
+    ),
     breaks("a bad request taken for `already there`", replace(SMALL, refused_needs_absence=False), "LOST"),
     breaks("a 500 taken for not applied", replace(SMALL, server_error_leaves_open=False)),
     breaks("restored recorded without settling", replace(SMALL, settle_before_restored=False)),

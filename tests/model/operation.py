@@ -44,13 +44,14 @@ def cancel(rules: Rules, shared: Shared, op: int) -> Iterator[Joint]:
 
 
 def decide(rules: Rules, shared: Shared, op: int) -> Iterator[Joint]:
-    """`decide`: one compare-and-set. Commit when every step is as asked; roll back when one failed, or on
-    request."""
+    """`move`: commit when every step is as asked, roll back when one failed or on request, in the transition
+    that makes it so; roll back when somebody finds the deadline passed."""
     operation = shared.ops[op]
     if operation.phase is not Phase.RUNNING:
         return
     cancelled = operation.cancel is Cancel.ACCEPTED
     may_commit, may_roll_back = may_decide(rules, operation)
+    undecided = operation.decision is Decision.NONE
     if may_commit and not (cancelled and rules.decide_reads_cancel):
         committed = operation._replace(decision=Decision.COMMIT, told_commit=True)
         yield Joint(
@@ -58,6 +59,7 @@ def decide(rules: Rules, shared: Shared, op: int) -> Iterator[Joint]:
             shared.with_op(op, committed),
             lambda h: h.steps[op].outcome.as_asked,
             unchanged,
+            at_once=undecided,
         )
     if may_roll_back:
         rolling = shared.with_op(op, operation._replace(decision=Decision.ROLL_BACK, told_roll_back=True))
@@ -66,12 +68,17 @@ def decide(rules: Rules, shared: Shared, op: int) -> Iterator[Joint]:
             here = Here(rules, rolling, host, op)
             return here.with_step(here.step._replace(undo=undo_needed(here))).host
 
-        if rules.deadline or cancelled:
-            why = "cancel" if cancelled else "deadline"
-            yield Joint(f"op{op} decide: ROLL BACK ({why})", rolling, always, then)
-        else:
-            label = f"op{op} decide: ROLL BACK (a step failed)"
-            yield Joint(label, rolling, lambda h: h.steps[op].outcome.failed, then, any_host=True)
+        label = f"op{op} decide: ROLL BACK"
+        if cancelled:
+            at_once = undecided and rules.decide_reads_cancel
+            yield Joint(f"{label} (cancel)", rolling, always, then, at_once=at_once)
+            return
+        failed = f"{label} (a step failed)"
+        yield Joint(
+            failed, rolling, lambda h: h.steps[op].outcome.failed, then, any_host=True, at_once=undecided
+        )
+        if rules.deadline:
+            yield Joint(f"{label} (deadline)", rolling, always, then)
 
 
 def may_decide(rules: Rules, operation: Operation) -> tuple[bool, bool]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -88,13 +88,21 @@ class Local(NamedTuple):
 
 
 class Joint(NamedTuple):
-    """A store script that reads every host's step: enabled when `when` holds for all (or any) of them."""
+    """A store script that reads every host's step: enabled when `when` holds for all (or any) of them.
+
+    `at_once`, it is a part of the transition that enables it: no state lies between.
+    """
 
     label: str
     shared: Shared
     when: Callable[[Host], bool]
     then: Callable[[Host], Host]
     any_host: bool = False
+    at_once: bool = False
+
+    def enabled(self, hosts: Sequence[Host]) -> bool:
+        answers = map(self.when, hosts)
+        return any(answers) if self.any_host else all(answers)
 
 
 class Room(NamedTuple):

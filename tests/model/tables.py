@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from tests.model.rules import Joint, Local, Room
-from tests.model.state import Host, Shared
+from tests.model.state import Host, Outcome, Shared
 
 # Of one number in a packed state: up to 2 million distinct hosts, far more than any configuration has.
 BITS = 21
@@ -40,8 +40,8 @@ class Tables:
         self.hosts: list[Host] = []
         self._shared_ids: dict[Shared, int] = {}
         self._host_ids: dict[Host, int] = {}
-        self._joints: dict[int, list[tuple[int, bool, dict[int, int], Joint]]] = {}
-        self._moves: dict[tuple[int, int, bool, bool], list[tuple[int, int, str]]] = {}
+        self._joints: dict[int, list[tuple[int, dict[int, int], Joint]]] = {}
+        self._moves: dict[tuple[int, int, bool, bool], list[tuple[int, int, str, bool]]] = {}
         self.facts: dict[int, tuple[tuple[str, ...], bool, int, int]] = {}
 
     def shared_id(self, shared: Shared) -> int:
@@ -67,8 +67,8 @@ class Tables:
             self.facts[key] = known
         return known
 
-    def moves(self, shared: int, host: int, worker: bool, late: bool) -> list[tuple[int, int, str]]:
-        """Every local transition of this pair: (shared, host, label) afterwards."""
+    def moves(self, shared: int, host: int, worker: bool, late: bool) -> list[tuple[int, int, str, bool]]:
+        """Every local transition of this pair: (shared, host, label) then, and whether it gave an outcome."""
         key = (shared, host, worker, late)
         known = self._moves.get(key)
         if known is None:
@@ -79,19 +79,33 @@ class Tables:
                 number = self.shared_id(after)
                 found.setdefault((number, self.host_id(number, new)), label)
             found.pop((shared, host), None)
-            known = [(number, new, label) for (number, new), label in found.items()]
+            known = [
+                (number, new, label, self._outcomes(new) != self._outcomes(host))
+                for (number, new), label in found.items()
+            ]
             self._moves[key] = known
         return known
 
-    def joints(self, shared: int, hosts: list[int]) -> Iterator[tuple[int, list[int], str]]:
+    def _outcomes(self, host: int) -> list[Outcome]:
+        return [step.outcome for step in self.hosts[host].steps]
+
+    def at_once(self, shared: int, hosts: list[int]) -> tuple[int, list[int], str]:
+        """What follows in the same transition, and its label; the same state if nothing does."""
+        for after, news, label in self.joints(shared, hosts, at_once=True):
+            return after, news, label
+        return shared, hosts, ""
+
+    def joints(
+        self, shared: int, hosts: list[int], *, at_once: bool = False
+    ) -> Iterator[tuple[int, list[int], str]]:
         """Every transition of all hosts together: (shared, hosts, label) afterwards."""
         known = self._joints.get(shared)
         if known is None:
-            known = [
-                (self.shared_id(j.shared), j.any_host, {}, j) for j in self.model.joint(self.shared[shared])
-            ]
+            known = [(self.shared_id(j.shared), {}, j) for j in self.model.joint(self.shared[shared])]
             self._joints[shared] = known
-        for after, any_host, cache, joint in known:
+        for after, cache, joint in known:
+            if at_once and not joint.at_once:
+                continue
             outcome = []
             for host in hosts:
                 packed = cache.get(host)
@@ -101,7 +115,7 @@ class Tables:
                     cache[host] = packed
                 outcome.append(packed)
             answers = [packed & 1 for packed in outcome]
-            if any(answers) if any_host else all(answers):
+            if any(answers) if joint.any_host else all(answers):
                 yield after, [packed >> 1 for packed in outcome], joint.label
 
 
@@ -128,17 +142,27 @@ def keys(tables: Tables, shared: int, hosts: list[int]) -> list[int]:
     most_workers, most_late = tables.model.bounds
     worker = sum(fact[2] for fact in facts) < most_workers
     late = sum(fact[3] for fact in facts) < most_late
-    found = [pack(after, news) for after, news, _ in tables.joints(shared, hosts)]
+    found = []
+    for after, news, _ in tables.joints(shared, hosts):
+        after, news, _ = tables.at_once(after, news)
+        found.append(pack(after, news))
     for position, host in enumerate(hosts):
         moves = tables.moves(shared, host, worker, late)
         if len(hosts) == 2:
-            other = hosts[1 - position]
-            for after, new, _ in moves:
+            for after, new, _, outcome in moves:
+                if outcome:
+                    after, (new, other), _ = tables.at_once(after, [new, hosts[1 - position]])
+                else:
+                    other = hosts[1 - position]
                 low, high = (new, other) if new < other else (other, new)
                 found.append((after << BITS | low) << BITS | high)
         else:
             others = hosts[:position] + hosts[position + 1 :]
-            found.extend(pack(after, [new, *others]) for after, new, _ in moves)
+            for after, new, _, outcome in moves:
+                news = [new, *others]
+                if outcome:
+                    after, news, _ = tables.at_once(after, news)
+                found.append(pack(after, news))
     return found
 
 
@@ -149,7 +173,9 @@ def successors(tables: Tables, shared: int, hosts: list[int]) -> Iterator[tuple[
     worker = sum(fact[2] for fact in facts) < most_workers
     late = sum(fact[3] for fact in facts) < most_late
     for position, host in enumerate(hosts):
-        for after, new, label in tables.moves(shared, host, worker, late):
-            yield after, [*hosts[:position], new, *hosts[position + 1 :]], position, label
+        for after, new, label, _ in tables.moves(shared, host, worker, late):
+            after, news, then = tables.at_once(after, [*hosts[:position], new, *hosts[position + 1 :]])
+            yield after, news, position, f"{label}, {then}" if then else label
     for after, news, label in tables.joints(shared, hosts):
-        yield after, news, -1, label
+        after, news, then = tables.at_once(after, news)
+        yield after, news, -1, f"{label}, {then}" if then else label

@@ -91,10 +91,13 @@ def by_hand(model: Lockstep, *, tidy: bool) -> set[State]:
             for move in model.local(shared, host, room):
                 following.append((move.shared, (*here[:position], move.host, *here[position + 1 :])))
         for joint in model.joint(shared):
-            answers = [joint.when(host) for host in here]
-            if any(answers) if joint.any_host else all(answers):
+            if joint.enabled(here):
                 following.append((joint.shared, tuple(joint.then(host) for host in here)))
         for after, unsorted in following:
+            for joint in model.joint(after):
+                if joint.at_once and joint.enabled(unsorted):
+                    after, unsorted = joint.shared, tuple(joint.then(host) for host in unsorted)
+                    break
             if tidy:
                 unsorted = tuple(model.tidy(after, host) for host in unsorted)
             state = (after, tuple(sorted(unsorted, key=repr)))
@@ -234,7 +237,7 @@ def test_a_dead_host_answers_nothing_and_only_a_decided_operation_can_abandon_it
     (dead,) = moves(model, shared, sending(model, shared, host)._replace(workers=()), "goes down")
     assert not moves(model, dead.shared, dead.host, "GET ->")
     assert not moves(model, dead.shared, dead.host, "abandon")
-    rolling = joint(model, dead.shared, "op0 decide: ROLL BACK")
+    rolling = joint(model, dead.shared, "op0 decide: ROLL BACK (deadline)")
     (abandoned,) = moves(model, rolling.shared, rolling.then(dead.host), "abandon")
     assert abandoned.host.steps[0].open == 0
     assert abandoned.host.expected is None

@@ -96,7 +96,7 @@ MUTANTS = (
             lua(
                 "postpone",
                 "announce('waits', host)\n",
-                "announce('waits', host)\nend_if_done(op)\n",
+                "announce('waits', host)\nending = true\n",
             ),
         ),
         twin=(
@@ -129,28 +129,45 @@ MUTANTS = (
     ),
     Mutant(
         "attempts are opened after the decision",
-        script=(lua("begin", "if not op or op.ended or op.decision then", "if not op or op.ended then"),),
+        script=(lua("begin", "if op.ended or op.decision then", "if op.ended then"),),
         twin=(
             forward(
-                "if record is not None and record.decision is None else None\n"
-                "        if record is None or step is None:\n"
+                "        if record.decision is not None:\n"
                 "            return ABORTED\n"
                 "        if step.fingerprint",
-                "if record is not None and not record.ended else None\n"
-                "        if record is None or step is None:\n"
-                "            return ABORTED\n"
-                "        if step.fingerprint",
+                "        if record.ended:\n            return ABORTED\n        if step.fingerprint",
             ),
         ),
     ),
     Mutant(
         "the decision is no compare-and-set: the last one wins",
-        script=(lua("decide", "if op.decision then return { op.decision, '0' } end\n", ""),),
+        script=(lua("cancel", "if op.decision then\n", "if op.ended then\n"),),
         twin=(
             forward(
-                "        if record.decision is not None:\n            return record.decision\n",
-                "        if record.ended:\n            return record.decision\n",
+                "        if record.decision is not None:\n            same",
+                "        if record.ended and record.decision:\n            same",
             ),
+        ),
+    ),
+    Mutant(
+        "the operation is committed before its last host has come to an outcome",
+        script=(lua("record", "elseif todo(op) == 0 then", "elseif todo(op) <= 1 then"),),
+        twin=(books("elif not record.todo:", "elif len(record.todo) <= 1:"),),
+    ),
+    Mutant(
+        "a host that fails decides nothing",
+        script=(lua("record", "  if op.failed > 0 then\n", "  if op.failed > 1 then\n"),),
+        twin=(books("        if record.failed:\n", "        if record.failed > 1:\n"),),
+    ),
+    Mutant(
+        "a rollback that nobody has published waits until nothing has moved for long",
+        script=(
+            lua("record", "if phase_of(op) ~= op.dispatched then return NOW end", ""),
+            lua("claim", "if op.dispatched ~= phase then", "if false then"),
+        ),
+        twin=(
+            books("if self._phase(record)[0] is not record.dispatched:", "if not record:"),
+            after("if record.dispatched is not phase:", "if not record:"),
         ),
     ),
     Mutant(
@@ -182,8 +199,8 @@ MUTANTS = (
         ),
         twin=(
             forward(
-                "judged = record.decision is None and step.outcome is None",
-                "judged = not record.ended and step.outcome is None",
+                "if record.decision is None and step.outcome is None:",
+                "if not record.ended and step.outcome is None:",
             ),
         ),
     ),
@@ -229,7 +246,15 @@ MUTANTS = (
     ),
     Mutant(
         "the sweep takes an operation that waits for nothing as never overdue",
-        script=(lua("take", "if stale <= NOW then", "if stale <= NOW and phase == 'settle' then"),),
-        twin=(after("        if stale <= now:\n", '        if stale <= now and phase == "settle":\n'),),
+        script=(
+            lua("claim", "if stale_at(op) <= NOW then", "if stale_at(op) <= NOW and phase == 'settle' then"),
+        ),
+        twin=(
+            after(
+                "            if self._stale_at(record) <= now:\n",
+                "            if self._stale_at(record) <= now and phase is Phase.SETTLE:\n",
+            ),
+            after("import Abandoned, Claim, Settled", "import Abandoned, Claim, Phase, Settled"),
+        ),
     ),
 )

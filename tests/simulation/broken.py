@@ -21,7 +21,17 @@ from lockstep.worker.operation.model import (
     Seen,
 )
 from lockstep.worker.operation.states import State
-from lockstep.worker.store.base import Accepted, Busy, Forward, Progress, Request, Settled, Stale, Verdict
+from lockstep.worker.store.base import (
+    Accepted,
+    Busy,
+    Cancelled,
+    Forward,
+    Progress,
+    Request,
+    Settled,
+    Stale,
+    Verdict,
+)
 from tests.simulation.ledger import WatchedStore
 from tests.simulation.limits import LIMITS
 from tests.twin.record import AttemptRecord, Record, StepRecord
@@ -78,13 +88,19 @@ class AnswersCountAfterTheDecision(WatchedStore):
     """The answer to a forward write gives its step an outcome although the operation is decided."""
 
     def finish(
-        self, operation: OperationId, host: HostName, attempt: AttemptId, verdict: Verdict, answer: str
+        self,
+        operation: OperationId,
+        host: HostName,
+        attempt: AttemptId,
+        verdict: Verdict,
+        answer: str,
+        needs: int = 0,
     ) -> Progress:
         record = self.records[operation]
         undo, decision = set(record.undo), record.decision
         if not record.ended:
             record.decision = None
-        said = super().finish(operation, host, attempt, verdict, answer)
+        said = super().finish(operation, host, attempt, verdict, answer, needs)
         record.decision, record.undo = decision, undo if decision else record.undo
         self._end_if_done(record)
         return said
@@ -93,10 +109,10 @@ class AnswersCountAfterTheDecision(WatchedStore):
 class AbandonsWhatItCommitted(WatchedStore):
     """A committed operation that had to settle is called abandoned at its end."""
 
-    def _end_if_done(self, record: Record) -> bool:
+    def _end_if_done(self, record: Record) -> None:
         if record.decision is Decision.COMMIT and not record.open and self.clock() > (record.decided_at or 0):
             record.state = State.ABANDONED
-        return super()._end_if_done(record)
+        super()._end_if_done(record)
 
 
 class UndoProvesItselfBesideOthers(WatchedStore):
@@ -132,20 +148,20 @@ class LooksProveTooMuch(WatchedStore):
 class CommitDoesNotWait(WatchedStore):
     """A committed operation gives up its lock although an attempt is open."""
 
-    def _end_if_done(self, record: Record) -> bool:
+    def _end_if_done(self, record: Record) -> None:
         if record.decision is Decision.COMMIT:
             record.open.clear()
-        return super()._end_if_done(record)
+        super()._end_if_done(record)
 
 
 class UndoesOnlyWhatIsKnown(WatchedStore):
     """A host that may have been changed is not restored."""
 
-    def _set_decision(self, record: Record, decision: Decision, reason: str) -> None:
+    def _decide(self, record: Record, decision: Decision, reason: str) -> None:
         for host in set(record.undo):
             if record.steps[host].outcome is not Outcome.APPLIED:
                 record.undo.discard(host)
-        super()._set_decision(record, decision, reason)
+        super()._decide(record, decision, reason)
 
 
 class ProbesBeforeAgain(WatchedStore):
@@ -193,11 +209,11 @@ class SeeingTheTargetSettles(WatchedStore):
 class DecidesAgain(WatchedStore):
     """A later decision overrules the first."""
 
-    def decide(self, operation: OperationId, decision: Decision, reason: str) -> Decision | None:
+    def cancel(self, operation: OperationId, reason: str) -> Cancelled:
         record = self.records[operation]
         if not record.ended:
             record.decision = None
-        return super().decide(operation, decision, reason)
+        return super().cancel(operation, reason)
 
 
 class TellsThePatrolNothing(WatchedStore):

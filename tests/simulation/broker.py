@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from lockstep.worker.operation.model import Action, HostName, OperationId
+from lockstep.worker.store.base import Phase
 from tests.simulation.faults import Fate, Row
 from tests.simulation.limits import VISIBILITY
 from tests.simulation.task import Run
@@ -83,6 +84,17 @@ class Broker:
         chord = Chord(len(slices))
         for index, each in enumerate(slices):
             self.publish(Message(kind, operation, action, each, chord, index))
+
+    def publish_next(self, run: Run, operation: OperationId, *, resume: bool = False) -> None:
+        """Publish what the record says is to be done next."""
+        claim = run.store.claim(operation, resume=resume)
+        if claim is None or not claim.hosts:
+            return
+        if claim.phase is Phase.SETTLE:
+            for hosts in self.cut(claim.hosts):
+                self.publish(Message("settle", operation, hosts=hosts))
+        else:
+            self.publish_chord(claim.phase.value, operation, claim.action, claim.hosts)
 
     def cut(self, hosts: Sequence[HostName]) -> list[tuple[HostName, ...]]:
         """Cut hosts into what one task each is to carry."""

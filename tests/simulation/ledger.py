@@ -17,7 +17,7 @@ from lockstep.worker.operation.model import (
     Presence,
     Undo,
 )
-from lockstep.worker.store.base import Accepted, Busy, Cancelled, Request, Stale
+from lockstep.worker.store.base import Accepted, Busy, Cancelled, Claim, Phase, Request, Stale
 from tests.simulation.faults import GROUP, Row
 from tests.simulation.limits import LIMITS
 from tests.simulation.settled import Course
@@ -64,17 +64,21 @@ class WatchedStore(MemoryStore):
             self._ledger.world.note("looks that an operation overtook")
         return new
 
-    def decide(self, operation: OperationId, decision: Decision, reason: str) -> Decision | None:
-        record = self.records.get(operation)
-        if record is not None and record.decision is not None:
-            self._ledger.world.hit(Row.DECIDE_RACES)
-        return super().decide(operation, decision, reason)
+    def claim(self, operation: OperationId, *, resume: bool = False) -> Claim | None:
+        self._race(operation)
+        return super().claim(operation, resume=resume)
 
     def cancel(self, operation: OperationId, reason: str) -> Cancelled:
+        self._race(operation)
         said = super().cancel(operation, reason)
         if said is Cancelled.COMMITTED:
             self._ledger.world.hit(Row.CANCEL_COMMITTED)
         return said
+
+    def _race(self, operation: OperationId) -> None:
+        record = self.records.get(operation)
+        if record is not None and record.decision is not None and record.dispatched is not Phase.FORWARD:
+            self._ledger.world.hit(Row.DECIDE_RACES)
 
     def heard(self, what: str, record: Record, host: HostName | None = None) -> None:
         self._ledger.heard(what, record, host)

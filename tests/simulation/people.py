@@ -50,9 +50,12 @@ def produce(broker: Broker, request: Request) -> None:
 
 
 def cancel(broker: Broker, operation: OperationId) -> None:
-    """Somebody asks to cancel."""
+    """Somebody asks to cancel, and sends what is to be done then."""
     if operation in broker.ledger.store.records:
         broker.ledger.store.cancel(operation, "cancelled")
+        run = Run(broker.world, broker, Message("producer", operation))
+        run.process.restored_to_queue = True  # there is no message to be delivered again
+        broker.world.spawn(lambda: _unless_killed(lambda: broker.publish_next(run, operation)))
 
 
 def abandon(broker: Broker, operation: OperationId) -> None:
@@ -74,7 +77,7 @@ def beat(world: World, broker: Broker, count: int = 0) -> None:
     """Publish a sweep every two seconds if it would find something; a second beat may do so too."""
     if count % SWEEPS_PER_PATROL == 0:
         _start_patrol(broker)
-    if any(each.due is not None and each.due <= world.now for each in broker.ledger.store.records.values()):
+    if broker.ledger.store.due(1):
         fate, _ = world.sweep[world.choose(len(world.sweep))]
         if fate is not Fate.SKIPPED:
             _start_sweep(broker)
@@ -97,5 +100,5 @@ def _start_patrol(broker: Broker) -> None:
 
 def _unless_killed(do: Callable[[], None]) -> None:
     """Do what the next beat does again if the process dies."""
-    with suppress(Killed):
+    with suppress(Killed, StoreUnavailable):
         do()

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from lockstep.worker.operation.decision import Move
 from lockstep.worker.operation.errors import StoreUnavailable
 from lockstep.worker.operation.model import HostName
 from lockstep.worker.operation.ports import Stopping
-from lockstep.worker.steps import Result, conclude, forward, resume, rollback, settle
+from lockstep.worker.steps import Result, forward, rollback, settle
 from lockstep.worker.tasks.shell import REQUEUE
-from tests.simulation.broker import Message
 from tests.simulation.faults import GROUP
 from tests.simulation.patrol import run_patrol
 from tests.simulation.slices import run_steps
@@ -65,7 +63,7 @@ def _once(run: Run) -> None:
         case "patrol":
             run_patrol(run)
         case "conclude":
-            _conclude(run)
+            run.broker.publish_next(run, run.message.operation)
 
 
 def _step(run: Run, host: HostName) -> Result:
@@ -78,29 +76,8 @@ def _step(run: Run, host: HostName) -> Result:
     return step(parts, message.operation, host, message.tries)
 
 
-def _conclude(run: Run) -> None:
-    operation = run.message.operation
-    work = conclude(run.store, operation)
-    kept = run.store.operation(operation)
-    if kept is not None and work.move is Move.UNDO:
-        run.broker.publish_chord("rollback", operation, kept.action, work.hosts)
-
-
 def _sweep(run: Run) -> None:
     if not run.store.lease("sweep", 1_000):
         return
     for operation in run.store.due(BATCH):
-        work = resume(run.store, operation)
-        kept = run.store.operation(operation) if work.move is not Move.NOTHING else None
-        if kept is None:
-            continue
-        match work.move:
-            case Move.COMMIT | Move.ROLL_BACK:
-                run.broker.publish(Message("conclude", operation))
-            case Move.FORWARD:
-                run.broker.publish_chord("forward", operation, kept.action, work.hosts)
-            case Move.UNDO:
-                run.broker.publish_chord("rollback", operation, kept.action, work.hosts)
-            case Move.SETTLE:
-                for hosts in run.broker.cut(work.hosts):
-                    run.broker.publish(Message("settle", operation, hosts=hosts))
+        run.broker.publish_next(run, operation, resume=True)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from lockstep.worker.operation.errors import StoreUnavailable
-from lockstep.worker.operation.model import AttemptId, HostName
+from lockstep.worker.operation.model import AttemptId, Decision, HostName
 from lockstep.worker.steps import Parts, PatrolStore
-from lockstep.worker.store.base import Forward, Undoing
+from lockstep.worker.store.base import Forward, Phase, Undoing
 from tests.simulation.faults import PAST_VISIBILITY, Draw, Fate, Row
 from tests.simulation.hosts import HostPort, SimHost
 from tests.simulation.limits import FORWARD_BACKOFF, LIMITS, ROLLBACK_BACKOFF, SETTINGS, VISIBILITY
@@ -114,16 +114,17 @@ class Run:
         """End this process here; its message is delivered again once its visibility timeout has passed."""
         self.log("killed")
         self.process.dead = True
-        if self.message.kind in ("forward", "rollback"):
+        if self.message.kind in ("forward", "conclude") and self._is_unpublished():
+            self.world.hit(Row.BEFORE_PUBLISHING)
+        elif self.message.kind in ("forward", "rollback"):
             self.world.hit(self.stage)
-        elif self.message.kind == "conclude" and self.all_have_outcomes():
-            self.world.hit(Row.BEFORE_DECIDE)
         raise Killed
 
-    def all_have_outcomes(self) -> bool:
-        """Tell whether nothing but the decision is missing."""
-        tally = self.broker.ledger.store.tally(self.message.operation)
-        return tally is not None and tally.decision is None and not tally.todo
+    def _is_unpublished(self) -> bool:
+        """Tell whether it is decided to roll back, and nobody has seen to it yet."""
+        record = self.broker.ledger.store.records.get(self.message.operation)
+        decided = record is not None and not record.ended and record.decision is Decision.ROLL_BACK
+        return decided and record is not None and record.dispatched is not Phase.ROLLBACK
 
     def met_down(self, host: SimHost) -> None:
         """Note that a call met a host that is down."""
@@ -208,7 +209,7 @@ class TaskStore:
             run.broker.ledger.patrol_kept(run, said[0].host)
         elif name == "finish":
             run.begun_forward = False
-            run.stage = Row.BEFORE_DECIDE if run.all_have_outcomes() else Row.BEFORE_BEGIN
+            run.stage = Row.BEFORE_BEGIN
 
 
 def _switch_point(name: str) -> Callable[..., Any]:
@@ -219,8 +220,8 @@ def _switch_point(name: str) -> Callable[..., Any]:
 
 
 for _name in (
-    *("accept", "begin", "missed", "finish", "decide", "cancel", "tally", "view", "settle", "begin_undo"),
-    *("finish_undo", "postpone", "abandon", "take", "due", "lease", "operation", "steps"),
+    *("accept", "begin", "missed", "finish", "cancel", "view", "settle", "begin_undo"),
+    *("finish_undo", "postpone", "abandon", "claim", "due", "lease", "operation", "steps"),
     *("now", "ends", "suspicions", "patrol_again", "lock_owner", "keep_drift"),
 ):
     setattr(TaskStore, _name, _switch_point(_name))

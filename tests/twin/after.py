@@ -14,13 +14,12 @@ from lockstep.worker.operation.model import (
     Presence,
     Undo,
 )
-from lockstep.worker.store.base import Abandoned, Settled, Taker, Undoing, Verdict
+from lockstep.worker.store.base import Abandoned, Claim, Settled, Undoing, Verdict
 from tests.twin.queries import MemoryQueries
 from tests.twin.record import AttemptRecord, Record, StepRecord
 
 AMBIGUOUS = (Verdict.UNKNOWN, Verdict.MISDIRECTED, Verdict.UNSHOWN)
 DONE = (Verdict.APPLIED, Verdict.ALREADY)
-MOST_DOUBLINGS = 10
 
 
 class AfterDecision(MemoryQueries):
@@ -132,7 +131,7 @@ class AfterDecision(MemoryQueries):
             step.undo_miss_id = failed
             step.undo_misses += 1
         if delay is not None:
-            self._wait_until(record, host, Millis(self.clock() + delay))
+            record.waits[host] = Millis(self.clock() + delay)
         self._progressed(record)
         return step.undo_misses
 
@@ -162,45 +161,28 @@ class AfterDecision(MemoryQueries):
         self._end_if_done(record)
         return Abandoned.ABANDONED
 
-    def take(self, operation: OperationId, by: Taker) -> tuple[HostName, ...]:
-        """Claim the hosts that are to be worked on next."""
+    def claim(self, operation: OperationId, *, resume: bool = False) -> Claim | None:
+        """Claim what is to be published next, each phase once; None if unknown or ended."""
         record = self._load(operation)
         if record is None or record.ended:
-            return ()
-        if record.decision is Decision.ROLL_BACK:
-            phase, members = "rollback", record.undo
-        elif record.decision is Decision.COMMIT:
-            phase, members = "settle", record.open
-        else:
-            phase, members = "forward", record.todo
-        if by is Taker.CALLBACK:
-            if phase != "rollback" or record.dispatched == phase:
-                return ()
+            return None
+        self._move(record)
+        self._end_if_done(record)
+        if record.ended_at is not None:
+            return None
+        phase, members = self._phase(record)
+        hosts: set[HostName] = set()
+        if record.dispatched is not phase:
             record.dispatched = phase
+            hosts = set(members)
             self._progressed(record)
-            return tuple(sorted(members))
-        return self._take_due(record, phase, members)
-
-    def _take_due(self, record: Record, phase: str, members: set[HostName]) -> tuple[HostName, ...]:
-        now = self.clock()
-        stale = record.progress_at + self._patience(record)
-        if phase == "rollback" and record.dispatched != phase:
-            stale = now
-        over = [host for host, at in record.waits.items() if at <= now]
-        for host in over:
-            del record.waits[host]
-        hosts = {host for host in over if host in members}
-        if stale <= now:
-            hosts |= {host for host in members if host not in record.waits}
-            record.progress_at = now
-            record.resumed += 1
-            record.dispatched = phase
-            stale = now + self._patience(record)
-        due = stale
-        if record.decision is None and record.deadline_at > now:
-            due = min(due, record.deadline_at)
-        record.due = Millis(min([due, *record.waits.values()]))
-        return tuple(sorted(hosts))
-
-    def _patience(self, record: Record) -> int:
-        return int(self.limits.patience * 2 ** min(record.resumed, MOST_DOUBLINGS))
+        elif resume:
+            now = self.clock()
+            over = {host for host, at in record.waits.items() if at <= now}
+            record.waits = {host: at for host, at in record.waits.items() if at > now}
+            hosts = over & members
+            if self._stale_at(record) <= now:
+                hosts |= members - set(record.waits)
+                record.progress_at = now
+                record.resumed += 1
+        return Claim(phase, record.group, record.action, tuple(sorted(hosts)))

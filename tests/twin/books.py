@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from lockstep.worker.operation.decision import why_failed
 from lockstep.worker.operation.drift import Drift, End
 from lockstep.worker.operation.errors import UnknownFormat
 from lockstep.worker.operation.limits import Limits
@@ -24,8 +23,10 @@ from lockstep.worker.operation.model import (
 )
 from lockstep.worker.operation.pause import Pause
 from lockstep.worker.operation.states import State
+from lockstep.worker.store.base import Phase
 from tests.twin.record import FORMAT, AttemptRecord, Record, StepRecord
 
+MOST_DOUBLINGS = 10
 Suspect = tuple[GroupId, HostName, Presence]
 """What a write of unknown fate would bring to a host."""
 
@@ -79,8 +80,6 @@ class Books:
 
     def _progressed(self, record: Record) -> None:
         record.progress_at = self.clock()
-        if record.resumed:
-            self._due_no_later(record, Millis(self.clock() + record.patience))
         record.resumed = 0
 
     def _set_outcome(
@@ -92,7 +91,20 @@ class Books:
         record.waits.pop(host, None)
         if not outcome.succeeded:
             record.failed += 1
-            record.failure = record.failure or why_failed(host, str(reason))
+            says_it = str(reason).startswith(("refused ", "misdirected "))
+            record.failure = record.failure or f"{host}{'' if says_it else ':'} {reason}"
+        self._move(record)
+
+    def _move(self, record: Record) -> None:
+        """The rule by which an operation is decided; it stands nowhere else."""
+        if record.decision is not None:
+            return
+        if record.failed:
+            self._decide(record, Decision.ROLL_BACK, str(record.failure))
+        elif not record.todo:
+            self._decide(record, Decision.COMMIT, "")
+        elif self.clock() >= record.deadline_at:
+            self._decide(record, Decision.ROLL_BACK, "the deadline passed")
 
     def _restore(self, record: Record, host: HostName, step: StepRecord) -> bool:
         if host not in record.undo:
@@ -104,7 +116,7 @@ class Books:
         self.heard("restored", record, host)
         return True
 
-    def _set_decision(self, record: Record, decision: Decision, reason: str) -> None:
+    def _decide(self, record: Record, decision: Decision, reason: str) -> None:
         record.decision = decision
         record.decided_at = self.clock()
         commit = decision is Decision.COMMIT
@@ -115,13 +127,26 @@ class Books:
         self._progressed(record)
         self.heard("decided", record)
 
-    def _wait_until(self, record: Record, host: HostName, at: Millis) -> None:
-        record.waits[host] = at
-        self._due_no_later(record, at)
+    def _phase(self, record: Record) -> tuple[Phase, set[HostName]]:
+        """What is to be done next, and on which hosts."""
+        match record.decision:
+            case Decision.ROLL_BACK:
+                return Phase.ROLLBACK, record.undo
+            case Decision.COMMIT:
+                return Phase.SETTLE, record.open
+        return Phase.FORWARD, record.todo
 
-    def _due_no_later(self, record: Record, at: Millis) -> None:
-        if record.due is not None and at < record.due:
-            record.due = at
+    def _stale_at(self, record: Record) -> int:
+        return int(record.progress_at + record.patience * 2 ** min(record.resumed, MOST_DOUBLINGS))
+
+    def _due(self, record: Record) -> Millis | None:
+        """When the sweep is to look at the operation: a function of the record, and of nothing else."""
+        if record.ended:
+            return None
+        if self._phase(record)[0] is not record.dispatched:
+            return Millis(0)
+        deadline = [record.deadline_at] if record.decision is None else []
+        return Millis(min([self._stale_at(record), *deadline, *record.waits.values()]))
 
     def _suspect(self, record: Record, host: HostName, attempt: AttemptRecord) -> None:
         creates = attempt.undo is (record.action is Action.DELETE)
@@ -130,24 +155,27 @@ class Books:
         self.suspected[record.group, host, brings] = now
         self.looks[record.group] = min(now, self.looks.get(record.group, now))
 
-    def _end_if_done(self, record: Record) -> bool:
-        if record.ended or record.decision is None or record.open:
-            return False
+    def _end_if_done(self, record: Record) -> None:
+        if record.ended or record.decision is None:
+            return
         rolling_back = record.decision is Decision.ROLL_BACK
-        if rolling_back and record.undo:
-            return False
+        if record.open or (rolling_back and record.undo):
+            if not rolling_back and record.dispatched is not Phase.SETTLE:
+                for host in record.open:
+                    quiet = max(each.quiet for each in record.steps[host].open_attempts())
+                    record.waits[host] = max(quiet, self.clock())
+                record.dispatched = Phase.SETTLE
+            return
         if rolling_back:
             record.state = State.ABANDONED if record.abandoned else State.ROLLED_BACK
         self._keep_ends(record)
         record.ended = True
         record.ended_at = self.clock()
-        record.due = None
         for working_set in (record.todo, record.undo, record.open, record.waits):
             working_set.clear()
         if self.locks.get(record.group) == record.id:
             del self.locks[record.group]
         self.heard("ended", record)
-        return True
 
     def _keep_ends(self, record: Record) -> None:
         if record.repairs and record.decision is Decision.ROLL_BACK:

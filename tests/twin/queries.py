@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from lockstep.worker.operation.decision import Tally
 from lockstep.worker.operation.model import Decision, HostName, Millis, Operation, OperationId, Step
 from lockstep.worker.store.base import Order, View
 from lockstep.worker.store.queries import natural
@@ -12,23 +11,6 @@ from tests.twin.record import FORMAT
 
 class MemoryQueries(MemoryEnds):
     """Reads; only `lease` and `forget` change anything."""
-
-    def tally(self, operation: OperationId) -> Tally | None:
-        """Read how far an operation has come; None when it is unknown."""
-        record = self._load(operation)
-        if record is None:
-            return None
-        return Tally(
-            record.decision,
-            record.ended,
-            len(record.todo),
-            record.failed,
-            len(record.undo),
-            len(record.open),
-            self.clock(),
-            record.deadline_at,
-            record.failure,
-        )
 
     def view(self, operation: OperationId, host: HostName) -> View:
         """Read one step and the store's clock, before a GET is sent."""
@@ -52,7 +34,8 @@ class MemoryQueries(MemoryEnds):
     def due(self, limit: int) -> tuple[OperationId, ...]:
         """Return operations that the sweep is to look at, the longest overdue first."""
         now = self.clock()
-        found = [(each.due, key) for key, each in self.records.items() if each.due and each.due <= now]
+        due = [(self._due(each), key) for key, each in self.records.items()]
+        found = [(at, key) for at, key in due if at is not None and at <= now]
         return tuple([key for _, key in sorted(found)[:limit]])
 
     def lease(self, name: str, milliseconds: int) -> bool:

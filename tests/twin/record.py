@@ -23,6 +23,7 @@ from lockstep.worker.operation.model import (
     Undo,
 )
 from lockstep.worker.operation.states import State
+from lockstep.worker.store.base import Phase
 
 FORMAT = "1"
 
@@ -118,8 +119,6 @@ class Record:
     progress_at: Millis
     target: Presence
     todo: set[HostName]
-    due: Millis | None
-    """When the sweep is to look at it; None once it has ended."""
     patience: int
     retries: int | None
     repairs: bool
@@ -134,7 +133,8 @@ class Record:
     failed: int = 0
     failure: str | None = None
     resumed: int = 0
-    dispatched: str | None = None
+    dispatched: Phase = Phase.FORWARD
+    """What was last published of it; whoever asked for it publishes the first."""
     decided_at: Millis | None = None
     ended: bool = False
     ended_at: Millis | None = None

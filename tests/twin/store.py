@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lockstep.worker.operation.answer import METHODS
 from lockstep.worker.operation.errors import HostPaused, OperationIdReused, StoreFull
 from lockstep.worker.operation.model import (
     Action,
@@ -33,6 +34,14 @@ from tests.twin.record import Record, StepRecord
 
 ABORTED = Progress(Forward.ABORTED)
 SEND = Progress(Forward.SEND)
+NO_TIME = "; the deadline leaves no time for another try"
+
+
+def came_to(host: HostName, step: StepRecord) -> Progress:
+    """What a forward step answers once it has its outcome, however often it is asked."""
+    if step.outcome is not None and step.outcome.succeeded:
+        return Progress(Forward.DONE, outcome=step.outcome, step=step.shown(host, False))
+    return Progress(Forward.FAILED, reason=step.reason)
 
 
 class MemoryStore(AfterDecision):
@@ -74,7 +83,6 @@ class MemoryStore(AfterDecision):
             progress_at=now,
             target=request.action.target,
             todo={host.name for host in request.hosts},
-            due=min(Millis(now + self.limits.patience), deadline),
             patience=self.limits.patience,
             retries=request.retries,
             repairs=bool(request.repairs),
@@ -98,13 +106,15 @@ class MemoryStore(AfterDecision):
         ABORTED if the operation is about another action or group.
         """
         record = self._load(operation)
-        step = record.steps.get(host) if record is not None and record.decision is None else None
+        step = record.steps.get(host) if record is not None else None
         if record is None or step is None or (record.action, record.group) != (action, group):
+            return ABORTED
+        if step.outcome is not None:
+            return came_to(host, step)
+        if record.decision is not None:
             return ABORTED
         if step.fingerprint != fingerprint:
             return Progress(Forward.ELSEWHERE, fingerprint=step.fingerprint)
-        if step.outcome is not None:
-            return Progress(Forward.DONE, outcome=step.outcome, step=step.shown(host, False))
         known = step.attempts.get(attempt)
         if known is not None and known.state is AttemptState.OPEN:
             return SEND
@@ -115,16 +125,12 @@ class MemoryStore(AfterDecision):
                 step.body = seen.body or ""
         if seen.presence is record.target:
             outcome = Outcome.APPLIED if step.attempts else Outcome.UNCHANGED
-            self._set_outcome(record, host, step, outcome)
-            self._progressed(record)
-            return Progress(Forward.DONE, outcome=outcome, last=not record.todo, step=step.shown(host, False))
+            return self._came_to(record, host, step, outcome)
         writes = [each for each in step.attempts.values() if not each.undo]
         if record.retries is not None and len(writes) > record.retries:
             last = writes[-1].answer or "no answer"
             reason = f"all {len(writes)} writes spent ({last})"
-            self._set_outcome(record, host, step, Outcome.UNKNOWN, reason)
-            self._progressed(record)
-            return Progress(Forward.FAILED, reason=reason)
+            return self._came_to(record, host, step, Outcome.UNKNOWN, reason)
         self._open_attempt(record, host, step, attempt, undo=False)
         record.undo.add(host)
         self._progressed(record)
@@ -139,18 +145,19 @@ class MemoryStore(AfterDecision):
         reason: str,
         miss: Miss,
         fatal: Outcome | None = None,
+        needs: int = 0,
     ) -> Progress:
         """Count a GET that told nothing; fail the step when its time or its retries are spent."""
         record = self._load(operation)
-        step = record.steps.get(host) if record is not None and record.decision is None else None
+        step = record.steps.get(host) if record is not None else None
         if record is None or step is None:
+            return ABORTED
+        if step.outcome is not None:
+            return came_to(host, step)
+        if record.decision is not None:
             return ABORTED
         if miss is not Miss.UNASKED and step.fingerprint != fingerprint:
             return Progress(Forward.ELSEWHERE, fingerprint=step.fingerprint)
-        if step.outcome is not None:
-            if not step.outcome.succeeded and step.miss_id == probe:
-                return Progress(Forward.FAILED, reason=step.reason)
-            return Progress(Forward.DONE, outcome=step.outcome, step=step.shown(host, False))
         now = self.clock()
         if miss is Miss.UNASKED:
             step.silent_at = None
@@ -164,17 +171,21 @@ class MemoryStore(AfterDecision):
                 step.silent_at = now
         step.reason = reason
         spent = record.retries is not None and step.misses > record.retries
-        failed = fatal is not None or spent or step.silent >= self.limits.host_patience
-        if failed:
+        gone = fatal is not None or spent or step.silent >= self.limits.host_patience
+        if gone or record.deadline_at - now <= needs:
             outcome = Outcome.UNKNOWN if step.attempts else fatal or Outcome.UNREACHABLE
-            self._set_outcome(record, host, step, outcome, reason)
+            return self._came_to(record, host, step, outcome, reason if gone else reason + NO_TIME)
         self._progressed(record)
-        if failed:
-            return Progress(Forward.FAILED, reason=reason)
         return Progress(Forward.MISSED, misses=step.misses, left=record.deadline_at - now)
 
     def finish(
-        self, operation: OperationId, host: HostName, attempt: AttemptId, verdict: Verdict, answer: str
+        self,
+        operation: OperationId,
+        host: HostName,
+        attempt: AttemptId,
+        verdict: Verdict,
+        answer: str,
+        needs: int = 0,
     ) -> Progress:
         """Record what came of a forward write; OPEN means try again."""
         record = self._load(operation)
@@ -182,24 +193,27 @@ class MemoryStore(AfterDecision):
         if record is None or step is None or attempt not in step.attempts:
             return ABORTED
         self._close_by(record, host, step, step.attempts[attempt], verdict, answer)
-        judged = record.decision is None and step.outcome is None
-        if judged:
+        if record.decision is None and step.outcome is None:
             self._judge(record, host, step, attempt, verdict, answer)
+            if host in record.todo and record.deadline_at - self.clock() <= needs:
+                reason = f"{METHODS[record.action]} {answer}{NO_TIME}"
+                self._set_outcome(record, host, step, Outcome.UNKNOWN, reason)
         if not record.ended:
             self._progressed(record)
         self._end_if_done(record)
+        if step.outcome is not None:
+            return came_to(host, step)
         if record.decision is not None:
             return ABORTED
-        if step.outcome is None:
-            return Progress(Forward.OPEN, left=record.deadline_at - self.clock())
-        if step.outcome.succeeded:
-            return Progress(
-                Forward.DONE,
-                outcome=step.outcome,
-                last=judged and not record.todo,
-                step=step.shown(host, False),
-            )
-        return Progress(Forward.FAILED, reason=step.reason)
+        return Progress(Forward.OPEN, left=record.deadline_at - self.clock())
+
+    def _came_to(
+        self, record: Record, host: HostName, step: StepRecord, outcome: Outcome, reason: str | None = None
+    ) -> Progress:
+        self._set_outcome(record, host, step, outcome, reason)
+        self._progressed(record)
+        self._end_if_done(record)
+        return came_to(host, step)
 
     def _judge(
         self,
@@ -230,22 +244,6 @@ class MemoryStore(AfterDecision):
             case Verdict.MISDIRECTED:
                 self._set_outcome(record, host, step, Outcome.UNKNOWN, f"misdirected ({answer})")
 
-    def decide(self, operation: OperationId, decision: Decision, reason: str) -> Decision | None:
-        """Decide unless decided; return the decision that holds. A commit needs every outcome."""
-        record = self._load(operation)
-        if record is None:
-            return None
-        if record.decision is not None:
-            return record.decision
-        if decision is Decision.COMMIT and (record.failed or record.todo):
-            return None
-        self._set_decision(record, decision, reason)
-        if not self._end_if_done(record) and decision is Decision.COMMIT:
-            for host in record.open:
-                quiet = max(each.quiet for each in record.steps[host].open_attempts())
-                self._wait_until(record, host, max(quiet, self.clock()))
-        return decision
-
     def cancel(self, operation: OperationId, reason: str) -> Cancelled:
         """Decide to roll back, unless decided."""
         record = self._load(operation)
@@ -254,7 +252,6 @@ class MemoryStore(AfterDecision):
         if record.decision is not None:
             same = record.decision is Decision.ROLL_BACK and record.reason == reason
             return Cancelled.CANCELLED if same else Cancelled(record.decision.value)
-        self._set_decision(record, Decision.ROLL_BACK, reason)
-        self._due_no_later(record, self.clock())
+        self._decide(record, Decision.ROLL_BACK, reason)
         self._end_if_done(record)
         return Cancelled.CANCELLED

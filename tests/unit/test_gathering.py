@@ -185,7 +185,7 @@ def test_a_store_that_nobody_holds_has_no_thread() -> None:
     client = redis.Redis(port=1, retry=Retry(NoBackoff(), 0))
     scripts = Scripts(client, Keys("t:"), Replicas("fence", 0, 0))
     with pytest.raises(StoreUnavailable):
-        scripts.run("tally", OperationId("op-1"))
+        scripts.run("claim", OperationId("op-1"))
     del scripts
     gc.collect()  # an error and the frames that it passed hold one another
     for sender in set(threading.enumerate()) - before:

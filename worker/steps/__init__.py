@@ -7,7 +7,6 @@ from lockstep.worker.steps.forward import forward, raised
 from lockstep.worker.steps.looking import raised_later
 from lockstep.worker.steps.parts import Next, Parts, Result, nobody
 from lockstep.worker.steps.patrol import Beat, Patrolled, PatrolStore, patrol
-from lockstep.worker.steps.progress import conclude, resume
 from lockstep.worker.steps.rollback import rollback
 from lockstep.worker.steps.settle import settle
 
@@ -18,13 +17,11 @@ __all__ = [
     "PatrolStore",
     "Patrolled",
     "Result",
-    "conclude",
     "forward",
     "nobody",
     "patrol",
     "raised",
     "raised_later",
-    "resume",
     "rollback",
     "settle",
 ]

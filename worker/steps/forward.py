@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from lockstep.worker.operation.answer import METHODS, Probed
-from lockstep.worker.operation.decision import why_failed
 from lockstep.worker.operation.model import (
     Action,
-    Decision,
     GroupId,
     HostName,
     OperationId,
@@ -25,7 +24,6 @@ from lockstep.worker.store.base import Forward, Miss, Progress
 FATAL = {Probed.MISCONFIGURED: Outcome.UNREACHABLE, Probed.OVERSIZED: Outcome.REFUSED}
 SLACK = 0.2
 """Seconds beside a try itself: for its message, and for having the record say what came of it."""
-NO_TIME = "the deadline leaves no time for another try"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,38 +41,44 @@ class _Try:
     def unasked(self, reason: str) -> Result:
         """Hand the step back, for a worker that knows the host; it costs the operation nothing but time."""
         probe = self.parts.clock.new_id()
-        said = self.parts.store.missed(self.operation, self.host, "", probe, reason, Miss.UNASKED)
-        return self.came_to(said, reason=reason)
+        took = self.took()
+        said = self.parts.store.missed(
+            self.operation, self.host, "", probe, reason, Miss.UNASKED, needs=_millis(took)
+        )
+        return self.came_to(said, took, reason=reason)
 
-    def came_to(self, progress: Progress, retry_after: float | None = None, reason: str = "") -> Result:
-        """Say what is to become of the task; decide if this step was the last, or has failed."""
+    def took(self) -> float:
+        """Return the seconds that a try like this one takes."""
+        return self.parts.clock.elapsed() - self.started + SLACK
+
+    def asked_to_wait(self, retry_after: float | None) -> float:
+        """Return the seconds that the host wants to be left alone for, as far as it is listened to."""
+        return min(retry_after or 0.0, self.parts.retry_after_cap)
+
+    def came_to(
+        self, progress: Progress, took: float = 0.0, retry_after: float | None = None, reason: str = ""
+    ) -> Result:
+        """Say what is to become of the task."""
         match progress.next:
             case Forward.DONE:
-                if progress.last:  # refused if a step failed; the callback would decide the same, and later
-                    self.parts.store.decide(self.operation, Decision.COMMIT, "")
                 return Result(Next.DONE, str(progress.outcome), story=self._story(progress.step))
             case Forward.FAILED:
-                return self._failed(progress.reason or "failed")
+                return Result(Next.FAILED, progress.reason or "failed")
             case Forward.OPEN | Forward.MISSED:
-                return self._again(progress.left / 1000, retry_after, reason)
+                return self._again(progress.left / 1000 - took, self.asked_to_wait(retry_after), reason)
         return Result(Next.ABORTED, "aborted")
 
     def _story(self, step: Step | None) -> str | None:
         return None if step is None else story(self.action, step, None).text
 
-    def _failed(self, reason: str) -> Result:
-        self.parts.store.decide(self.operation, Decision.ROLL_BACK, why_failed(self.host, reason))
-        return Result(Next.FAILED, reason)
-
-    def _again(self, left: float, retry_after: float | None, reason: str) -> Result:
+    def _again(self, latest: float, asked: float, reason: str) -> Result:
         """Wait for the next try, the last of which still has its time before the deadline."""
-        clock = self.parts.clock
-        latest = left - (clock.elapsed() - self.started) - SLACK
-        asked = min(retry_after or 0.0, self.parts.retry_after_cap)
-        if latest <= asked:
-            return self._failed(f"{reason or 'not done yet'}; {NO_TIME}")
-        delay = max(asked, self.parts.forward_backoff.delay(self.number, clock.jitter()))
+        delay = max(asked, self.parts.forward_backoff.delay(self.number, self.parts.clock.jitter()))
         return wait(self.parts, self.operation, self.host, min(delay, latest), reason)
+
+
+def _millis(seconds: float) -> int:
+    return math.ceil(seconds * 1000)
 
 
 def forward(
@@ -105,9 +109,12 @@ def _apply(this: _Try, api: HostApi, group: GroupId, action: Action) -> Result |
         miss = Miss.ANSWERED if answer.usable else Miss.UNUSABLE
         fatal = FATAL.get(answer.probed)
         reason = f"GET {answer.text}"
-        missed = parts.store.missed(operation, host, api.fingerprint, attempt, reason, miss, fatal)
+        took, asked = this.took(), this.asked_to_wait(answer.retry_after)
+        missed = parts.store.missed(
+            operation, host, api.fingerprint, attempt, reason, miss, fatal, _millis(took + asked)
+        )
         elsewhere = missed.next is Forward.ELSEWHERE
-        return missed if elsewhere else this.came_to(missed, answer.retry_after, reason)
+        return missed if elsewhere else this.came_to(missed, took, answer.retry_after, reason)
     send_before = parts.clock.elapsed() + parts.send_within
     begun = parts.store.begin(operation, host, api.fingerprint, seen, attempt, action, group)
     if begun.next is Forward.ELSEWHERE:
@@ -116,8 +123,9 @@ def _apply(this: _Try, api: HostApi, group: GroupId, action: Action) -> Result |
         return this.came_to(begun)
     said = api.write(action, group, attempt, send_before)
     verdict = verdict_of(api, group, action.target, said)
-    progress = parts.store.finish(operation, host, attempt, verdict, said.text)
-    return this.came_to(progress, said.retry_after, f"{METHODS[action]} {said.text}")
+    took, asked = this.took(), this.asked_to_wait(said.retry_after)
+    progress = parts.store.finish(operation, host, attempt, verdict, said.text, _millis(took + asked))
+    return this.came_to(progress, took, said.retry_after, f"{METHODS[action]} {said.text}")
 
 
 def raised(parts: Parts, operation: OperationId, action: Action, host: HostName, reason: str) -> Result:

@@ -23,7 +23,7 @@ class Next(StrEnum):
 
     DONE = "done"
     FAILED = "failed"
-    """The step failed for good: the operation is decided, `conclude` is to run at once."""
+    """The step failed for good, so its operation is rolled back: `conclude` is to run at once."""
     ABORTED = "aborted"
     AGAIN = "again"
     """Run the step again after `delay` seconds."""

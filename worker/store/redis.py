@@ -9,7 +9,6 @@ from typing import cast
 
 import redis
 
-from lockstep.worker.operation.decision import Tally
 from lockstep.worker.operation.errors import OperationIdReused, StoreFull, UnknownFormat
 from lockstep.worker.operation.limits import Limits
 from lockstep.worker.operation.model import (
@@ -30,13 +29,14 @@ from lockstep.worker.store.base import (
     Accepted,
     Busy,
     Cancelled,
+    Claim,
     Forward,
     Miss,
+    Phase,
     Progress,
     Request,
     Settled,
     Stale,
-    Taker,
     Undoing,
     Verdict,
     View,
@@ -137,6 +137,7 @@ class RedisStore(RedisEnds):
         reason: str,
         miss: Miss,
         fatal: Outcome | None = None,
+        needs: int = 0,
     ) -> Progress:
         """Count a GET that told nothing; fail the step when its time or its retries are spent."""
         return _progress(
@@ -151,24 +152,26 @@ class RedisStore(RedisEnds):
                 miss,
                 fatal or "",
                 self._limits.host_patience,
+                needs,
             ),
         )
 
     def finish(
-        self, operation: OperationId, host: HostName, attempt: AttemptId, verdict: Verdict, answer: str
+        self,
+        operation: OperationId,
+        host: HostName,
+        attempt: AttemptId,
+        verdict: Verdict,
+        answer: str,
+        needs: int = 0,
     ) -> Progress:
-        """Record what came of a forward write; OPEN means try again."""
+        """Record what came of a forward write; OPEN means try again, which `needs` so many ms."""
         return _progress(
             host,
             self._scripts.strings(
-                "finish", operation, host, attempt, verdict, mask(answer), self._limits.settle
+                "finish", operation, host, attempt, verdict, mask(answer), self._limits.settle, needs
             ),
         )
-
-    def decide(self, operation: OperationId, decision: Decision, reason: str) -> Decision | None:
-        """Decide unless decided; return the decision that holds. A commit needs every outcome."""
-        said = self._scripts.strings("decide", operation, decision, mask(reason))[0]
-        return Decision(said) if said else None
 
     def cancel(self, operation: OperationId, reason: str) -> Cancelled:
         """Decide to roll back, unless decided."""
@@ -178,24 +181,6 @@ class RedisStore(RedisEnds):
     def abandon(self, operation: OperationId, host: HostName, reason: str) -> Abandoned:
         """Give up on a host that is still to be restored or settled."""
         return Abandoned(cast(str, self._scripts.run("abandon", operation, host, mask(reason))))
-
-    def tally(self, operation: OperationId) -> Tally | None:
-        """Read how far an operation has come; None when it is unknown."""
-        said = cast(list[str] | None, self._scripts.run("tally", operation))
-        if said is None:
-            return None
-        decision, ended, todo, failed, undo, opened, now, deadline, reason = said
-        return Tally(
-            decision=Decision(decision) if decision else None,
-            ended=ended == "1",
-            todo=int(todo),
-            failed=int(failed),
-            undo=int(undo),
-            open=int(opened),
-            now=Millis(int(now)),
-            deadline_at=Millis(int(deadline)),
-            reason=reason or None,
-        )
 
     def view(self, operation: OperationId, host: HostName) -> View:
         """Read one step and the store's clock, before a GET is sent."""
@@ -258,10 +243,13 @@ class RedisStore(RedisEnds):
         said = self._scripts.run("postpone", operation, host, wait, mask(reason), failed or "")
         return int(cast(str, said))
 
-    def take(self, operation: OperationId, by: Taker) -> tuple[HostName, ...]:
-        """Claim the hosts that are to be worked on next."""
-        hosts = self._scripts.strings("take", operation, by, self._limits.patience)
-        return tuple(HostName(host) for host in hosts)
+    def claim(self, operation: OperationId, *, resume: bool = False) -> Claim | None:
+        """Claim what is to be published next, each phase once; None if unknown or ended."""
+        said = self._scripts.strings("claim", operation, "resume" if resume else "")
+        if not said:
+            return None
+        phase, group, action, *hosts = said
+        return Claim(Phase(phase), GroupId(group), Action(action), tuple(HostName(host) for host in hosts))
 
     def first(self, operation: OperationId, what: str) -> bool:
         """Tell whether `what` is done for an operation for the first time; the record remembers it."""
@@ -288,8 +276,8 @@ def _progress(host: HostName, said: list[str]) -> Progress:
     step = Forward(said[0])
     match step:
         case Forward.DONE:
-            kept = step_from(host, said[3], undo_needed=False)
-            return Progress(step, outcome=Outcome(said[1]), last=said[2] == "last", step=kept)
+            kept = step_from(host, said[2], undo_needed=False)
+            return Progress(step, outcome=Outcome(said[1]), step=kept)
         case Forward.FAILED:
             return Progress(step, reason=said[1])
         case Forward.ELSEWHERE:

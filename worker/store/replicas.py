@@ -11,7 +11,9 @@ from lockstep.worker.operation.errors import StoreUnavailable
 from lockstep.worker.store.causes import unavailable
 from lockstep.worker.store.gathering import Kind
 
-CONFIRMED = frozenset({"accept", "begin", "begin_undo", "decide", "cancel", "abandon"})
+RECORDED = frozenset({"finish", "missed"})
+"""Scripts that keep what a host said, and by that may decide: they run whether replicas follow or not."""
+CONFIRMED = RECORDED | {"accept", "begin", "begin_undo", "claim", "cancel", "abandon"}
 """Scripts after which a host is written to, or somebody is told what holds. All others are found out again
 from the hosts if they are lost: a closed attempt is open again, and is settled again."""
 ASKED = 2

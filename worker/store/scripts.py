@@ -14,7 +14,7 @@ from lockstep.worker.operation.model import OperationId
 from lockstep.worker.store.causes import store_errors
 from lockstep.worker.store.gathering import Argument, Arguments, Gathering, Kind
 from lockstep.worker.store.keys import Keys
-from lockstep.worker.store.replicas import ASKED, CONFIRMED, Replicas
+from lockstep.worker.store.replicas import ASKED, CONFIRMED, RECORDED, Replicas
 
 
 class Scripts:
@@ -62,7 +62,7 @@ class _Wire:
         pipe = self._client.pipeline(transaction=False)
         self._replicas.ask(pipe)
         error = self._replicas.missing(pipe.execute(raise_on_error=False))
-        return {kind: error for kind in calls if error and kind[0] in CONFIRMED}
+        return {kind: error for kind in calls if error and kind[0] in CONFIRMED - RECORDED}
 
     def _execute(
         self, calls: Mapping[Kind, Sequence[Arguments]], *, whole: bool

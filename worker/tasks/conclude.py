@@ -1,36 +1,33 @@
-"""conclude: the chord callback. It decides from the record, never from the chord's arguments."""
+"""conclude: the chord callback. It goes by the record, never by the chord's arguments."""
 
 from __future__ import annotations
 
 from celery import Task, shared_task
 
 from lockstep.worker.celery import CONCLUDE
-from lockstep.worker.operation.decision import Move
-from lockstep.worker.operation.model import GroupId, Operation, OperationId
+from lockstep.worker.operation.model import Decision, GroupId, Operation, OperationId
 from lockstep.worker.operation.states import State
-from lockstep.worker.steps import conclude as conclude_step
 from lockstep.worker.steps.parts import NO_RECORD
 from lockstep.worker.tasks.runtime import Runtime
 from lockstep.worker.tasks.shell import guarded, not_believed, record_gone
 from lockstep.worker.telemetry import metrics
-from lockstep.worker.workflow import publish_rollback
+from lockstep.worker.workflow import publish_next
 
 
 @shared_task(bind=True, name=CONCLUDE)
 def conclude(self: Task[..., str], operation: OperationId, group: GroupId) -> str:
-    """Decide if it is time, dispatch the rollback chord if so decided; return where the operation stands."""
+    """Check what the hosts came to, dispatch the rollback chord if need be; return where it stands."""
 
     def run(runtime: Runtime) -> str:
         order = runtime.orders.of(operation, lambda each: each.group == group)
         if order is not None and order.group != group:
             return not_believed(self, operation)
-        work = conclude_step(runtime.store, operation)
+        publish_next(self.app, runtime.store, operation)
         kept = runtime.store.operation(operation)
         if kept is None:
             record_gone(self, runtime, operation, group)
             return NO_RECORD
-        if work.move is Move.UNDO:
-            publish_rollback(self.app, operation, group, kept.action, work.hosts)
+        if kept.decision is Decision.ROLL_BACK:
             metrics.rollback_begun(kept, lambda key: runtime.store.first(key, "undone"))
         if kept.ended or kept.state is State.COMMITTED:
             metrics.operation_ended(kept, lambda key: runtime.store.first(key, "counted"))

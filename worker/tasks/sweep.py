@@ -12,17 +12,14 @@ from kombu import Connection
 from kombu.exceptions import OperationalError
 
 from lockstep.worker.celery import OPERATIONS, ROLLBACK, SWEEP
-from lockstep.worker.operation.decision import Move
 from lockstep.worker.operation.errors import StoreUnavailable, UnknownFormat
-from lockstep.worker.operation.model import OperationId
 from lockstep.worker.settings import Settings
-from lockstep.worker.steps import resume
 from lockstep.worker.store.queries import UNREADABLE
 from lockstep.worker.tasks.runtime import Runtime, runtime_of
 from lockstep.worker.tasks.shell import periodic
 from lockstep.worker.telemetry import metrics
 from lockstep.worker.telemetry.stalls import work
-from lockstep.worker.workflow import publish_conclude, publish_forward, publish_rollback, publish_settle
+from lockstep.worker.workflow import publish_next
 
 PUT_OFF = 60_000
 """Milliseconds until a record that cannot be read is looked at again."""
@@ -76,30 +73,16 @@ def _sweep(app: Celery, runtime: Runtime, go_on: Callable[[], None]) -> str:
         work.moves()
         go_on()
         try:
-            resumed += _resume(app, runtime, operation)
+            store.operation(operation)  # what is damaged is left alone
+            claim = publish_next(app, store, operation, resume=True)
+            resumed += claim is not None and bool(claim.hosts)
+            if claim is None and (ended := store.operation(operation)):
+                metrics.operation_ended(ended, lambda key: store.first(key, "counted"))
         except UnknownFormat:
             continue  # a newer worker's record: left as it is
         except UNREADABLE as error:
             store.put_last(operation, error, PUT_OFF)
     return f"resumed {resumed}"
-
-
-def _resume(app: Celery, runtime: Runtime, key: OperationId) -> bool:
-    next_ = resume(runtime.store, key)
-    operation = runtime.store.operation(key) if next_.move is not Move.NOTHING else None
-    if operation is None:
-        return False
-    group, action = operation.group, operation.action
-    match next_.move:
-        case Move.COMMIT | Move.ROLL_BACK:
-            publish_conclude(app, key, group)
-        case Move.FORWARD:
-            publish_forward(app, key, group, action, next_.hosts)
-        case Move.UNDO:
-            publish_rollback(app, key, group, action, next_.hosts)
-        case Move.SETTLE:
-            publish_settle(app, key, group, next_.hosts)
-    return True
 
 
 def longest_queue(app: Celery) -> int:

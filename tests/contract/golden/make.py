@@ -41,7 +41,7 @@ def applying(bench: RedisBench) -> tuple[Driver, set[str]]:
 
 
 def refused(bench: RedisBench) -> tuple[Driver, set[str]]:
-    """One host has refused, and nothing is decided yet."""
+    """One host has refused, and the others are still to be undone."""
     one = started(bench).apply(A)
     one.begin(B, "b1")
     one.begin(C, "c1")

@@ -89,7 +89,12 @@ class Hand:
         )
 
     def decide(self, operation: Operation, decision: Decision) -> None:
-        self.store.decide(operation.id, decision, "node2: unreachable (connection refused)")
+        """Be sure of a commit, which the last outcome has made; roll back unless an outcome has."""
+        if decision is Decision.ROLL_BACK:
+            self.store.cancel(operation.id, "node2: unreachable (connection refused)")
+        kept = self.store.operation(operation.id)
+        assert kept is not None
+        assert kept.decision is decision
 
     def commit(self, operation: Operation) -> None:
         for host in self.hosts:

@@ -64,7 +64,7 @@ def test_status_shows_every_host(lockstep: Run, cluster: ClusterClient, hand: Ha
         "operation  mine\n"
         "create     team-a\n"
         "state      rolling_back\n"
-        "reason     node2: unreachable (connection refused)\n"
+        "reason     node3: connection refused\n"
         "hosts      3/3\n"
         "pending    node1\n"
         "by         alice@desk\n"

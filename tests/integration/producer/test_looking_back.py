@@ -34,7 +34,7 @@ def test_show_tells_every_attempt(lockstep: Run, past: Operation) -> None:
         "AFTER  HOST  WHAT  SAID  KNOWN AS  KNOWN AFTER\n"
         "T  -  accepted  by alice@desk  -  -\n"
         "T  node1  POST  201  applied  T\n"
-        "T  -  decided  roll back: node2: unreachable (connection refused)  -  -\n"
+        "T  -  decided  roll back: node3: connection refused  -  -\n"
         "T  node1  DELETE to undo  200  applied  T\n"
         "T  -  ended  rolled_back  -  -\n"
     )

@@ -166,4 +166,6 @@ def test_a_cancel_has_the_rollback_begun_at_once(operation: Operation, hand: Han
 
     (message,) = hand.redis.lrange(queue, 0, -1)
     headers = json.loads(message)["headers"]
-    assert (headers["task"], headers["root_id"]) == ("lockstep.conclude", operation.id)
+    assert (headers["task"], headers["root_id"]) == ("lockstep.rollback_create", operation.id)
+    operation.cancel()
+    assert hand.redis.llen(queue) == 1, "it is published once"

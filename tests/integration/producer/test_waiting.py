@@ -102,7 +102,7 @@ def test_a_rollback_ends_the_wait_with_its_reason(
 
     result = waiting.result(PATIENCE)
     assert (result.state, result.committed) == (State.ROLLED_BACK, False)
-    assert result.reason == "node2: unreachable (connection refused)"
+    assert result.reason == "node2: connection refused"
     assert [host.undo for host in result.hosts] == [Undo.RESTORED, Undo.NONE, Undo.NONE]
     assert [host.outcome for host in result.hosts] == [Outcome.APPLIED, Outcome.UNREACHABLE, None]
 

@@ -31,8 +31,8 @@ POINTS = (
     "after POST sent",
     "after POST answered",
     "after finish",
-    "before decide",
-    "after decide",
+    "before claim",
+    "after claim",
     "before begin_undo",
     "after begin_undo",
     "after DELETE sent",
@@ -60,7 +60,7 @@ class HeldStore(RedisStore):
 
     def __getattribute__(self, name: str) -> Any:
         found = super().__getattribute__(name)
-        if name not in ("begin", "finish", "decide", "begin_undo", "finish_undo", "settle"):
+        if name not in ("begin", "finish", "claim", "begin_undo", "finish_undo", "settle"):
             return found
 
         def held(*args: Any, **kwargs: Any) -> Any:

@@ -15,8 +15,8 @@ REFUSED_BY_NODE3 = {"kind": "refuse", "node": "node3"}
 @pytest.mark.parametrize(
     "point",
     [
-        "before decide",
-        "after decide",
+        "before claim",
+        "after claim",
         "before begin_undo",
         "after begin_undo",
         "after POST sent",

@@ -18,8 +18,8 @@ from tests.integration.worker.killing import kill_at
         "after POST sent",
         "after POST answered",
         "after finish",
-        "before decide",
-        "after decide",
+        "before claim",
+        "after claim",
     ],
 )
 def test_a_create_commits_although_its_worker_is_killed(bench: Bench, point: str) -> None:

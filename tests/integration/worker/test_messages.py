@@ -47,6 +47,15 @@ def test_headers_delivered_three_times_write_once(bench: Bench) -> None:
     assert all(bench.effects(host) == ["POST"] for host in bench.hosts)
 
 
+def test_without_any_sweep_the_callback_rolls_back_an_operation_with_a_failing_host(bench: Bench) -> None:
+    bench.admin.set_faults({"kind": "refuse", "node": "node3", "group": bench.group})
+    operation = bench.start(Action.CREATE)
+    bench.worker()
+    end = bench.end(operation)
+    assert (end.operation.state, end.operation.reason) == (State.ROLLED_BACK, "node3 refused (403)")
+    assert bench.holding() == set()
+
+
 def test_a_callback_that_never_came_is_made_up_for(bench: Bench) -> None:
     bench.beat()
     bench.admin.set_faults({"kind": "refuse", "node": "node3", "group": bench.group})

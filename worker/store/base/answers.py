@@ -96,9 +96,7 @@ class Progress:
     fingerprint: str | None = None
     """ELSEWHERE: of the host's URL in the record."""
     left: int = field(default=0, compare=False)
-    """OPEN or MISSED: milliseconds to the deadline; not above 0 once it has passed."""
-    last: bool = False
-    """DONE, and it was the last host without an outcome: it is time to decide."""
+    """OPEN or MISSED: milliseconds to the deadline."""
     step: Step | None = field(default=None, compare=False)
     """DONE: what the record has of the host by now."""
 
@@ -160,11 +158,25 @@ class Settled:
     again_at: Millis | None
 
 
-class Taker(StrEnum):
-    """Who claims hosts to be published."""
+class Phase(StrEnum):
+    """What an operation needs next."""
 
-    CALLBACK = "callback"
-    SWEEP = "sweep"
+    FORWARD = "forward"
+    """Some hosts have no outcome yet."""
+    ROLLBACK = "rollback"
+    """Some hosts are not known to be as they were before."""
+    SETTLE = "settle"
+    """Only attempts of unknown fate keep a committed operation from its end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What is to be published of an operation, by whoever was answered with it."""
+
+    phase: Phase
+    group: GroupId
+    action: Action
+    hosts: tuple[HostName, ...] = ()
 
 
 class Cancelled(StrEnum):

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from lockstep.worker.operation.decision import Tally
 from lockstep.worker.operation.model import (
     Action,
     AttemptId,
-    Decision,
     GroupId,
     HostName,
     Millis,
@@ -25,13 +23,13 @@ from lockstep.worker.store.base.answers import (
     Accepted,
     Busy,
     Cancelled,
+    Claim,
     Miss,
     Order,
     Progress,
     Request,
     Settled,
     Stale,
-    Taker,
     Undoing,
     Verdict,
     View,
@@ -66,26 +64,25 @@ class Transitions(Protocol):
         reason: str,
         miss: Miss,
         fatal: Outcome | None = None,
+        needs: int = 0,
     ) -> Progress:
         """Count a GET that told nothing; fail the step when its time or its retries are spent.
 
         `fingerprint` is of the URL that was asked; an UNASKED miss has none. With `fatal` the step fails at
-        once, and has that outcome unless it was touched.
+        once, and has that outcome unless it was touched. Another try `needs` so many ms before the deadline.
         """
         ...
 
     def finish(
-        self, operation: OperationId, host: HostName, attempt: AttemptId, verdict: Verdict, answer: str
+        self,
+        operation: OperationId,
+        host: HostName,
+        attempt: AttemptId,
+        verdict: Verdict,
+        answer: str,
+        needs: int = 0,
     ) -> Progress:
-        """Record what came of a forward write; OPEN means try again."""
-        ...
-
-    def decide(self, operation: OperationId, decision: Decision, reason: str) -> Decision | None:
-        """Decide unless decided; return the decision that holds. A commit needs every outcome."""
-        ...
-
-    def tally(self, operation: OperationId) -> Tally | None:
-        """Read how far an operation has come; None when it is unknown."""
+        """Record what came of a forward write; OPEN means try again, which `needs` so many ms."""
         ...
 
     def view(self, operation: OperationId, host: HostName) -> View:
@@ -143,8 +140,12 @@ class Store(Transitions, Protocol):
         """Give up on a host that is still to be restored or settled."""
         ...
 
-    def take(self, operation: OperationId, by: Taker) -> tuple[HostName, ...]:
-        """Claim the hosts that are to be worked on next."""
+    def claim(self, operation: OperationId, *, resume: bool = False) -> Claim | None:
+        """Claim what is to be published next, each phase once; None if unknown or ended.
+
+        Decides if the deadline has passed. With `resume`, the sweep's, also hosts whose wait is over, and
+        hosts that wait for nothing once nothing has moved for the operation's patience.
+        """
         ...
 
     def due(self, limit: int) -> tuple[OperationId, ...]:

@@ -27,7 +27,7 @@ if pending then
 end
 change('ZREM', WAITS, host)
 save_step(host)
-progressed(op)
+progressed()
 announce('abandoned', host)
-end_if_done(op)
+ending = true
 return 'abandoned'

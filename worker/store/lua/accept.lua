@@ -62,11 +62,13 @@ end
 local deadline = NOW + tonumber(ARGV[7])
 redis.call('HSET', OP, 'format', FORMAT, 'group', ARGV[3], 'action', ARGV[4], 'state', 'applying',
   'payload', ARGV[5], 'total', #hosts, 'failed', 0, 'created_at', NOW, 'created_by', ARGV[8],
-  'deadline_at', deadline, 'progress_at', NOW, 'resumed', 0, 'patience', ARGV[9])
+  'deadline_at', deadline, 'progress_at', NOW, 'resumed', 0, 'patience', ARGV[9],
+  'dispatched', 'forward') -- whoever asked publishes it
 if ARGV[12] ~= '' then redis.call('HSET', OP, 'retries', ARGV[12]) end
 if ARGV[13] ~= '' then redis.call('HSET', OP, 'owner', ARGV[13]) end
 redis.call('SET', lock, ID)
 redis.call('ZREM', PREFIX .. 'dropped', ID)
 redis.call('ZADD', OPERATIONS, NOW, ID)
-redis.call('ZADD', DUE, math.min(NOW + tonumber(ARGV[9]), deadline), ID)
+operation, stirred = nil, true
+load_operation()
 return { 'accepted' }

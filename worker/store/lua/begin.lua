@@ -5,13 +5,13 @@
 -- Atomic, because the attempt must be open before anything is sent, and must not open after the decision.
 local op, refused = load_operation()
 if refused then return refused end
-if not op or op.ended or op.decision then return { 'aborted' } end
-if op.action ~= ARGV[10] or op.group ~= ARGV[11] then return { 'aborted' } end -- the id was used again
+if op and (op.action ~= ARGV[10] or op.group ~= ARGV[11]) then return { 'aborted' } end -- the id was used again
 local host, seen, id = ARGV[3], ARGV[5], ARGV[7]
-local step = load_step(host)
+local step = op and load_step(host)
 if not step then return { 'aborted' } end
+if step.outcome then return came_to(step) end
+if op.ended or op.decision then return { 'aborted' } end
 if step.fingerprint ~= ARGV[4] then return { 'elsewhere', step.fingerprint } end
-if step.outcome then return { 'done', step.outcome } end
 if step.attempts[id] and is_open(step.attempts[id]) then return { 'send' } end
 
 step.misses, step.silent, step.silent_at = nil, nil, nil
@@ -22,9 +22,9 @@ end
 if seen == op.target then
   set_outcome(host, step, next(step.attempts) and 'applied' or 'unchanged')
   save_step(host)
-  progressed(op)
+  progressed()
   announce('step', host)
-  return { 'done', step.outcome }
+  return came_to(step)
 end
 local writes = count(step, function(attempt) return not attempt.undo end)
 if op.retries and writes > op.retries then
@@ -34,13 +34,13 @@ if op.retries and writes > op.retries then
   end
   set_outcome(host, step, 'unknown', 'all ' .. writes .. ' writes spent (' .. last .. ')')
   save_step(host)
-  progressed(op)
+  progressed()
   announce('step', host)
-  return { 'failed', step.reason }
+  return came_to(step)
 end
 open_attempt(host, step, id, false, tonumber(ARGV[8]), tonumber(ARGV[9]))
 change('SADD', UNDO, host)
 save_step(host)
-progressed(op)
+progressed()
 announce('attempt', host)
 return { 'send' }

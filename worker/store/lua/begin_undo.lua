@@ -12,6 +12,6 @@ if step.fingerprint ~= ARGV[4] then return { 'elsewhere' } end
 if step.attempts[id] and is_open(step.attempts[id]) then return { 'send' } end
 open_attempt(host, step, id, true, tonumber(ARGV[6]), tonumber(ARGV[7]))
 save_step(host)
-progressed(op)
+progressed()
 announce('attempt', host)
 return { 'send' }

@@ -1,6 +1,6 @@
 -- finish: record what came of a forward write.
 -- ARGV  3 host, 4 attempt id, 5 verdict (applied | unshown | already | refused | contested | not_applied | unknown | misdirected),
---       6 the answer in a few words, 7 settle (ms)
+--       6 the answer in a few words, 7 settle (ms), 8 the time that another try needs (ms)
 -- Returns  aborted | done + outcome | failed + reason | open (nothing is settled: try again) + ms to the deadline
 -- Atomic, because before and outcome may change only while the operation is undecided.
 local op, refused = load_operation()
@@ -36,12 +36,15 @@ if not op.ended and not op.decision and not step.outcome then
   elseif verdict == 'misdirected' then
     set_outcome(host, step, 'unknown', 'misdirected (' .. ARGV[6] .. ')')
   end
+  if not step.outcome and no_time(op, ARGV[8]) then
+    local method = op.action == 'create' and 'POST ' or 'DELETE '
+    set_outcome(host, step, 'unknown', method .. ARGV[6] .. NO_TIME)
+  end
 end
 save_step(host)
-if not op.ended then progressed(op) end
-end_when_served(op)
+if not op.ended then progressed() end
+ending = true
 announce('answer', host)
+if step.outcome then return came_to(step) end
 if op.decision then return { 'aborted' } end
-if not step.outcome then return { 'open', tostring(op.left) } end
-if step.outcome == 'applied' or step.outcome == 'unchanged' then return { 'done', step.outcome } end
-return { 'failed', step.reason }
+return { 'open', tostring(op.left) }

@@ -23,7 +23,7 @@ elseif not done and step.undo ~= 'restored' then
   step.reason = ARGV[6]
 end
 save_step(host)
-if not op.ended then progressed(op) end
-end_when_served(op)
+if not op.ended then progressed() end
+ending = true
 announce('answer', host)
 return { step.undo == 'restored' and 'restored' or 'pending' }

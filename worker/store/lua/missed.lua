@@ -1,23 +1,18 @@
--- missed: a forward GET told nothing. The step fails once its host has been without a usable answer for too long, or
--- once the operation's retries are spent; until then its time is the operation's deadline.
+-- missed: a forward GET told nothing. The step fails once its host has been without a usable answer for too long,
+-- once the operation's retries are spent, or when the deadline leaves no time for another try.
 -- ARGV  3 host, 4 fingerprint of the URL that was asked, 5 id of this probe, 6 reason,
 --       7 what it says of the host (answered | unusable | unasked), 8 outcome if the step is to fail at once (or ''),
---       9 how long a host may be without a usable answer (ms)
+--       9 how long a host may be without a usable answer (ms), 10 the time that another try needs (ms)
 -- Returns  aborted | elsewhere + the fingerprint in the record | done + outcome | failed + reason | missed + how many in a row + ms to the deadline
 -- Atomic, because the count and the outcome that follows from it belong together.
 local op, refused = load_operation()
 if refused then return refused end
-if not op or op.ended or op.decision then return { 'aborted' } end
 local host, id, reason, miss, fatal = ARGV[3], ARGV[5], ARGV[6], ARGV[7], ARGV[8]
-local step = load_step(host)
+local step = op and load_step(host)
 if not step then return { 'aborted' } end
+if step.outcome then return came_to(step) end
+if op.ended or op.decision then return { 'aborted' } end
 if miss ~= 'unasked' and step.fingerprint ~= ARGV[4] then return { 'elsewhere', step.fingerprint } end
-if step.outcome then
-  -- A repeated call hears again that it failed the step; never that a step failed which another run brought to success.
-  local failed = step.outcome ~= 'applied' and step.outcome ~= 'unchanged'
-  if failed and step.miss_id == id then return { 'failed', step.reason } end
-  return { 'done', step.outcome }
-end
 if miss == 'unasked' then
   step.silent_at = nil -- the time until somebody asks the host again is not the host's
 elseif step.miss_id ~= id then -- the same probe is counted once, however often this call is repeated
@@ -32,15 +27,13 @@ elseif step.miss_id ~= id then -- the same probe is counted once, however often 
 end
 step.reason = reason
 local spent = op.retries and (step.misses or 0) > op.retries
-if fatal ~= '' or spent or (step.silent or 0) >= tonumber(ARGV[9]) then
+local gone = fatal ~= '' or spent or (step.silent or 0) >= tonumber(ARGV[9])
+if gone or no_time(op, ARGV[10]) then
   local outcome = fatal ~= '' and fatal or 'unreachable'
-  set_outcome(host, step, next(step.attempts) and 'unknown' or outcome, reason)
-  save_step(host)
-  progressed(op)
-  announce('step', host)
-  return { 'failed', step.reason }
+  set_outcome(host, step, next(step.attempts) and 'unknown' or outcome, gone and reason or reason .. NO_TIME)
 end
 save_step(host)
-progressed(op)
-announce('miss', host)
+progressed()
+announce(step.outcome and 'step' or 'miss', host)
+if step.outcome then return came_to(step) end
 return { 'missed', tostring(step.misses or 0), tostring(op.left) }

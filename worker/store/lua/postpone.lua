@@ -15,6 +15,6 @@ if ARGV[6] ~= '' and step.undo_miss_id ~= ARGV[6] then
 end
 save_step(host)
 if ARGV[4] ~= '' then wait_until(host, NOW + tonumber(ARGV[4])) end
-progressed(op)
+progressed()
 announce('waits', host)
 return tostring(step.undo_misses or 0)

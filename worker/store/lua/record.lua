@@ -24,7 +24,7 @@ local operation -- as read, false if there is none
 local function load_operation()
   if operation ~= nil then return operation or nil end
   local got = redis.call('HMGET', OP, 'format', 'group', 'action', 'state', 'decision', 'ended', 'abandoned', 'repairs',
-    'resumed', 'patience', 'deadline_at', 'retries', 'failed', 'progress_at', 'decided_at')
+    'resumed', 'patience', 'deadline_at', 'retries', 'failed', 'progress_at', 'decided_at', 'dispatched', 'failure')
   operation = false
   if not got[1] then return nil end
   if got[1] ~= FORMAT then
@@ -42,8 +42,10 @@ local function load_operation()
   operation = {
     group = got[2], action = got[3], state = got[4], decision = got[5] or nil,
     ended = got[6] == '1', abandoned = got[7] == '1', repairs = got[8] == '1',
-    resumed = tonumber(got[9]), patience = tonumber(got[10]),
-    left = tonumber(got[11]) - NOW, retries = tonumber(got[12]),
+    resumed = tonumber(got[9]), patience = tonumber(got[10]), progress_at = tonumber(got[14]),
+    deadline_at = tonumber(got[11]), left = tonumber(got[11]) - NOW, retries = tonumber(got[12]),
+    dispatched = got[16] or 'forward', failed = tonumber(got[13]),
+    failure = got[17] or nil, -- of a step that a worker failed whose release decided later
     target = got[3] == 'create' and 'present' or 'absent',
   }
   return operation
@@ -52,8 +54,10 @@ end
 local ahead -- the hosts of all calls, until their steps are read
 local steps, changed = {}, {} -- steps by host: as text until one is worked on; those that are to be written
 local members = {} -- [command][key] -> members
-local moved, ended_by -- the operation, if it made progress; if it may have come to its end
-local settled -- whether a host came to its outcome
+local moved -- whether the operation made progress
+local stirred -- whether anything changed by which the sweep goes
+local settled -- whether a host came to its outcome, and `move` is to be asked
+local ending -- whether the operation may have come to its end
 local events = {} -- in order; each of one kind, with its hosts
 
 local function read_step(host)
@@ -139,24 +143,44 @@ local function close_attempt(host, step, attempt, state)
   if count(step, is_open) == 0 then change('SREM', OPEN, host) end
 end
 
--- Progress puts the sweep's patience back to its start, and an operation that was resumed back within its reach.
-local function progressed(op) moved = op end
+-- Progress puts the sweep's patience back to its start.
+local function progressed()
+  moved, stirred = true, true
+end
 
--- Also in decision.py: `node4 refused (403)`, but `node4: GET 503`.
 local function why_failed(host, reason)
   local says_it = string.find(reason, '^refused ') or string.find(reason, '^misdirected ')
   return host .. (says_it and ' ' or ': ') .. reason
 end
 
+-- How many hosts have no outcome. Read once: what this run has yet to write is counted by `set_outcome`.
+local function todo(op)
+  op.todo = op.todo or redis.call('SCARD', TODO)
+  return op.todo
+end
+
+local NO_TIME = '; the deadline leaves no time for another try'
+
+-- Whether a try that needs so many milliseconds would end past the deadline.
+local function no_time(op, needed) return op.left <= tonumber(needed) end
+
+-- What a forward step answers once it has its outcome, however often it is asked.
+local function came_to(step)
+  if step.outcome == 'applied' or step.outcome == 'unchanged' then return { 'done', step.outcome } end
+  return { 'failed', step.reason }
+end
+
 local function set_outcome(host, step, outcome, reason)
   settled = true
+  operation.todo = todo(operation) - 1
   step.outcome = outcome
   change('SREM', TODO, host)
   change('ZREM', WAITS, host)
   step.reason = reason
   if outcome ~= 'applied' and outcome ~= 'unchanged' then
     redis.call('HINCRBY', OP, 'failed', 1)
-    redis.call('HSETNX', OP, 'failure', why_failed(host, reason))
+    operation.failed = operation.failed + 1
+    operation.failure = operation.failure or why_failed(host, reason)
   end
 end
 
@@ -169,20 +193,6 @@ local function restore(host, step)
   return true
 end
 
-local function set_decision(op, decision, reason)
-  op.decision = decision
-  redis.call('HSET', OP, 'decision', decision, 'decided_at', NOW,
-    'state', decision == 'commit' and 'committed' or 'rolling_back')
-  if decision == 'roll_back' then redis.call('HSET', OP, 'reason', reason) end
-  redis.call('DEL', WAITS) -- they were waits of forward steps
-  progressed(op)
-end
-
-local function wait_until(host, at)
-  redis.call('ZADD', WAITS, at, host)
-  redis.call('ZADD', DUE, 'XX', 'LT', at, ID)
-end
-
 local function announce(what, host)
   local event = events[#events]
   if not event or event.what ~= what then
@@ -190,6 +200,44 @@ local function announce(what, host)
     events[#events + 1] = event
   end
   table.insert(event.hosts, host)
+end
+
+local function wait_until(host, at) redis.call('ZADD', WAITS, at, host) end
+
+-- What is to be done next, and the set of hosts on which.
+local function phase_of(op)
+  if op.decision == 'roll_back' then return 'rollback', UNDO end
+  if op.decision == 'commit' then return 'settle', OPEN end
+  return 'forward', TODO
+end
+
+local function set_dispatched(op, phase)
+  op.dispatched = phase
+  redis.call('HSET', OP, 'dispatched', phase)
+end
+
+local function decide(op, decision, reason)
+  op.decision = decision
+  redis.call('HSET', OP, 'decision', decision, 'decided_at', NOW,
+    'state', decision == 'commit' and 'committed' or 'rolling_back')
+  if decision == 'roll_back' then redis.call('HSET', OP, 'reason', reason) end
+  redis.call('DEL', WAITS) -- they were waits of forward steps
+  announce('decided')
+  ending = true
+  progressed()
+end
+
+-- The rule by which an operation is decided, once and for ever; it stands nowhere else. It is asked after every
+-- outcome, and by whoever looks for what is to be done next.
+local function move(op)
+  if op.decision then return end
+  if op.failed > 0 then
+    decide(op, 'roll_back', op.failure)
+  elseif todo(op) == 0 then
+    decide(op, 'commit')
+  elseif op.left <= 0 then
+    decide(op, 'roll_back', 'the deadline passed')
+  end
 end
 
 local function write()
@@ -208,7 +256,7 @@ local function write()
   end
   if moved then
     redis.call('HSET', OP, 'progress_at', NOW, 'resumed', 0)
-    if moved.resumed > 0 then redis.call('ZADD', DUE, 'XX', 'LT', NOW + moved.patience, ID) end
+    operation.progress_at, operation.resumed = NOW, 0
   end
   for _, event in ipairs(events) do
     if #event.hosts < 2 then event.host, event.hosts = event.hosts[1], nil end
@@ -249,12 +297,26 @@ local function keep_ends(op)
   if #row > 0 then redis.call('HSET', key, unpack(row)) end
 end
 
--- finish: the end, with the lock released, as soon as nothing is open and nothing is left to undo.
+-- The end, with the lock released, as soon as nothing is open and nothing is left to undo. Until then the sweep
+-- looks at what a commit leaves open once that can no longer be in our own hands.
 local function end_if_done(op)
-  if op.ended or not op.decision then return false end
+  ending = nil
+  if op.ended or not op.decision then return end
   write()
-  if redis.call('SCARD', OPEN) > 0 then return false end
-  if op.decision == 'roll_back' and redis.call('SCARD', UNDO) > 0 then return false end
+  if redis.call('SCARD', OPEN) > 0 or (op.decision == 'roll_back' and redis.call('SCARD', UNDO) > 0) then
+    if op.decision == 'commit' and op.dispatched ~= 'settle' then
+      for _, host in ipairs(redis.call('SMEMBERS', OPEN)) do
+        local quiet = NOW
+        local ok, step = pcall(load_step, host) -- it may be damaged, and much has been written by now
+        for _, attempt in pairs(ok and step.attempts or {}) do
+          if is_open(attempt) then quiet = math.max(quiet, attempt.quiet) end
+        end
+        wait_until(host, quiet)
+      end
+      set_dispatched(op, 'settle')
+    end
+    return
+  end
   local state = 'committed'
   if op.decision == 'roll_back' then state = op.abandoned and 'abandoned' or 'rolled_back' end
   keep_ends(op)
@@ -266,8 +328,23 @@ local function end_if_done(op)
   if redis.call('GET', lock) == ID then redis.call('DEL', lock) end
   op.ended = true
   announce('ended')
-  return true
 end
 
--- The end, if it is one, once all calls have been served.
-local function end_when_served(op) ended_by = op end
+-- When nothing moves for so long, the sweep has all be done again that waits for nothing.
+local function stale_at(op) return op.progress_at + op.patience * 2 ^ math.min(op.resumed, 10) end
+
+-- When the sweep is to look at the operation: a function of the record, and of nothing else.
+local function due(op)
+  if phase_of(op) ~= op.dispatched then return NOW end -- nobody has published it yet
+  local at = stale_at(op)
+  if not op.decision then at = math.min(at, op.deadline_at) end
+  local first = redis.call('ZRANGE', WAITS, 0, 0, 'WITHSCORES')
+  return first[2] and math.min(at, tonumber(first[2])) or at
+end
+
+-- At the end of every run, once all calls have been served.
+local function close()
+  if ending then end_if_done(operation) end
+  write()
+  if stirred and not operation.ended then redis.call('ZADD', DUE, due(operation), ID) end
+end

@@ -25,7 +25,7 @@ local open = count(step, is_open)
 local proven = op.decision == 'roll_back' and tonumber(ARGV[5]) == 0 and open == 0 and seen == step.before
 local restored = proven and restore(host, step)
 save_step(host)
-progressed(op)
+progressed()
 announce('probe', host)
-end_when_served(op)
+ending = true
 return { restored and '1' or '0', tostring(open), tostring(again) }

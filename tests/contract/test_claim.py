@@ -2,13 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from lockstep.worker.operation.model import GroupId, HostName, OperationId
-from lockstep.worker.store.base import Taker, Verdict
+from lockstep.worker.operation.model import Action, GroupId, OperationId
+from lockstep.worker.store.base import Claim, Phase, Verdict
 from tests.contract.bench import LIMITS, Bench, MemoryBench
-from tests.contract.driver import PRESENT, A, B, Driver
-
-CALLBACK, SWEEP = Taker.CALLBACK, Taker.SWEEP
-C = HostName("c")
+from tests.contract.driver import GROUP, PRESENT, A, B, C, Driver
 
 
 @pytest.fixture
@@ -19,30 +16,30 @@ def exact(memory: MemoryBench) -> Driver:
 
 def test_the_callback_claims_a_rollback_once(create: Driver) -> None:
     create.apply(A)
-    assert create.take(CALLBACK) == (), "nothing is decided"
+    assert create.claim() == (), "nothing is decided"
     create.roll_back()
-    assert create.take(CALLBACK) == (A,)
-    assert create.take(CALLBACK) == ()
+    assert create.claim() == (A,)
+    assert create.claim() == ()
 
 
 def test_the_callback_has_nothing_to_do_after_a_commit(create: Driver) -> None:
     create.begin(A, "a1")
     create.begin(A, "a2", PRESENT)
     create.apply(B).commit()
-    assert create.take(CALLBACK) == ()
+    assert create.claim() == ()
 
 
 def test_a_rollback_that_nobody_published_is_the_sweeps_at_once(create: Driver) -> None:
-    create.apply(A, B)
+    create.apply(A).begin(B, "b1")
     create.store.cancel(create.id, "cancelled")
     assert create.due()
-    assert create.take(SWEEP) == (A, B)
-    assert create.take(CALLBACK) == (), "each host is published once"
-    assert create.take(SWEEP) == ()
+    assert create.claim(resume=True) == (A, B)
+    assert create.claim() == (), "each host is published once"
+    assert create.claim(resume=True) == ()
 
 
 def test_the_sweep_leaves_alone_what_moves(create: Driver) -> None:
-    assert create.take(SWEEP) == ()
+    assert create.claim(resume=True) == ()
     assert not create.due()
 
 
@@ -52,9 +49,9 @@ def test_the_sweep_claims_everything_once_nothing_has_moved_for_the_patience(ben
     create.accepted((A, B, C)).apply(B)
     bench.pass_time(20)
     assert create.due()
-    assert create.take(SWEEP) == (A, C), "b has its outcome"
+    assert create.claim(resume=True) == (A, C), "b has its outcome"
     slow = bench.limited(patience=600_000)
-    assert slow.take(create.id, SWEEP) == ()
+    assert slow.claim(create.id, resume=True) == Claim(Phase.FORWARD, GROUP, Action.CREATE)
 
 
 def test_patience_doubles_with_each_resumption(exact: Driver) -> None:
@@ -64,18 +61,18 @@ def test_patience_doubles_with_each_resumption(exact: Driver) -> None:
         assert not exact.due(), f"resumption {resumed + 1} comes too early"
         exact.bench.pass_time(1)
         assert exact.due()
-        assert exact.take(SWEEP) == (A, B)
+        assert exact.claim(resume=True) == (A, B)
 
 
 def test_progress_puts_the_patience_back_to_its_start(exact: Driver) -> None:
     exact.bench.pass_time(LIMITS.patience)
-    exact.take(SWEEP)
+    exact.claim(resume=True)
     exact.begin(A, "a1")
     exact.bench.pass_time(LIMITS.patience - 1)
-    assert exact.take(SWEEP) == ()
+    assert exact.claim(resume=True) == ()
     exact.bench.pass_time(1)
     assert exact.due()
-    assert exact.take(SWEEP) == (A, B)
+    assert exact.claim(resume=True) == (A, B)
 
 
 def test_a_wait_is_over_when_it_is_over(exact: Driver) -> None:
@@ -83,11 +80,11 @@ def test_a_wait_is_over_when_it_is_over(exact: Driver) -> None:
     assert exact.step(A).due_at == exact.bench.now() + 10_000
     exact.bench.pass_time(9_999)
     assert not exact.due()
-    assert exact.take(SWEEP) == ()
+    assert exact.claim(resume=True) == ()
     exact.bench.pass_time(1)
     assert exact.due()
-    assert exact.take(SWEEP) == (A,), "b waits for nothing, and something has moved"
-    assert exact.take(SWEEP) == (), "it is claimed"
+    assert exact.claim(resume=True) == (A,), "b waits for nothing, and something has moved"
+    assert exact.claim(resume=True) == (), "it is claimed"
     assert exact.step(A).due_at is None
 
 
@@ -95,8 +92,8 @@ def test_a_wait_that_is_over_is_taken_up_once(create: Driver) -> None:
     create.store.postpone(create.id, A, 5)
     create.bench.pass_time(5)
     assert create.due()
-    assert create.take(SWEEP) == (A,)
-    assert create.take(SWEEP) == ()
+    assert create.claim(resume=True) == (A,)
+    assert create.claim(resume=True) == ()
 
 
 def test_who_waits_is_not_resumed_before_time(bench: Bench) -> None:
@@ -105,7 +102,7 @@ def test_who_waits_is_not_resumed_before_time(bench: Bench) -> None:
     create.accepted()
     create.store.postpone(create.id, A, 600_000, "Retry-After")
     bench.pass_time(20)
-    assert create.take(SWEEP) == (B,)
+    assert create.claim(resume=True) == (B,)
 
 
 def test_the_wait_of_a_host_that_is_done_is_dropped(create: Driver) -> None:
@@ -119,17 +116,30 @@ def test_a_host_that_is_done_is_not_taken_up_although_it_waits(create: Driver) -
     create.apply(A)
     create.store.postpone(create.id, A, 5)
     create.bench.pass_time(5)
-    assert create.take(SWEEP) == ()
+    assert create.claim(resume=True) == ()
 
 
-def test_the_deadline_makes_an_operation_due(memory: MemoryBench) -> None:
-    create = Driver(memory).accepted(deadline=10_000)
+def test_the_deadline_makes_an_operation_due_and_its_rollback_is_claimed(memory: MemoryBench) -> None:
+    create = Driver(memory).accepted(deadline=10_000).apply(A)
     memory.pass_time(9_999)
     assert not create.due()
     memory.pass_time(1)
     assert create.due()
-    assert create.take(SWEEP) == ()
+    assert create.store.claim(create.id) == Claim(Phase.ROLLBACK, GROUP, Action.CREATE, (A,))
     assert not create.due(), "the next time is after the patience"
+
+
+def test_what_whoever_asked_publishes_is_claimed_already(create: Driver) -> None:
+    assert create.store.claim(create.id) == Claim(Phase.FORWARD, GROUP, Action.CREATE)
+
+
+def test_what_a_commit_leaves_open_waits_in_the_record(exact: Driver) -> None:
+    create = exact
+    create.begin(A, "a1")
+    create.begin(A, "a2", PRESENT)
+    create.apply(B).commit()
+    assert not create.due()
+    assert create.store.claim(create.id) == Claim(Phase.SETTLE, GROUP, Action.CREATE)
 
 
 def test_settling_hosts_are_the_sweeps_once_their_window_is_over(exact: Driver) -> None:
@@ -137,15 +147,15 @@ def test_settling_hosts_are_the_sweeps_once_their_window_is_over(exact: Driver) 
     exact.begin(A, "a2", PRESENT)
     exact.apply(B).commit()
     exact.bench.pass_time(LIMITS.send_within + LIMITS.call)
-    assert exact.take(SWEEP) == (A,)
+    assert exact.claim(resume=True) == (A,)
 
 
 def test_an_operation_that_has_ended_or_never_was_is_nobodys(create: Driver) -> None:
     create.apply(A, B).commit()
-    assert create.take(SWEEP) == create.take(CALLBACK) == ()
+    assert create.claim(resume=True) == create.claim() == ()
     assert not create.due()
     create.id = OperationId("unknown")
-    assert create.take(SWEEP) == create.take(CALLBACK) == ()
+    assert create.claim(resume=True) == create.claim() == ()
 
 
 def test_the_longest_overdue_comes_first_and_so_many_at_once(memory: MemoryBench) -> None:
