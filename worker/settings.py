@@ -1,14 +1,18 @@
-"""Every knob, with its unit and the reason for its default. Set through LOCKSTEP_* in the environment."""
+"""Every knob, with its unit and the reason for its default. Set through LOCKSTEP_* in the environment.
+
+Where Compose or Docker mount secrets, a file there gives the setting that it is named after.
+"""
 
 from __future__ import annotations
 
 import difflib
 import os
 import re
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from lockstep.worker.address import Address, read_address, without_password
 from lockstep.worker.operation.backoff import Backoff
@@ -17,6 +21,8 @@ from lockstep.worker.operation.limits import Limits
 from lockstep.worker.operation.names import show
 
 PREFIX = "LOCKSTEP_"
+SECRETS = "/run/secrets"
+"""Holds for example `lockstep_redis_url`. A variable of the environment wins over a file."""
 PLAIN_PREFIX = re.compile(r"[A-Za-z0-9._:/-]{0,100}", re.ASCII)
 SERVICE_LINK = re.compile(r"(tcp|udp|sctp)://\S*", re.ASCII)
 SERVICE_LINKS = re.compile(
@@ -35,7 +41,11 @@ class Settings(BaseSettings):
     """All settings; relations between them are checked when it is built."""
 
     model_config = SettingsConfigDict(
-        env_prefix=PREFIX, extra="forbid", frozen=True, hide_input_in_errors=True
+        env_prefix=PREFIX,
+        extra="forbid",
+        frozen=True,
+        hide_input_in_errors=True,
+        secrets_dir=SECRETS if Path(SECRETS).is_dir() else None,  # it warns of one that is not there
     )
 
     redis_url: str = Field("redis://127.0.0.1:6379/0", repr=False)
@@ -277,6 +287,9 @@ def load_settings(**given: object) -> Settings:
         return Settings(**given)  # type: ignore[arg-type]
     except ValidationError as error:
         raise InvalidInput(_one_line(error)) from None  # it quotes its input
+    except SettingsError:
+        rule = "a setting in it cannot be read: see that it is UTF-8, and who may read it"
+        raise InvalidInput(f"{given.get('_secrets_dir', SECRETS)}: {rule}") from None
 
 
 def _ms(seconds: float) -> int:

@@ -13,7 +13,7 @@ import pytest
 
 from lockstep.worker.celery import configuration
 from lockstep.worker.inventory import load_inventory
-from lockstep.worker.settings import PREFIX, Settings, load_settings
+from lockstep.worker.settings import PREFIX, SECRETS, Settings, load_settings
 from tests.ship.rendered import LOCAL, ROOT, render
 
 COMPOSE = Path(sys.executable).with_name("docker-compose")
@@ -25,6 +25,14 @@ OURS = {
     "mock-cluster": "mock-cluster",
 }
 """Services that run our image, and what the manifests call them."""
+LOGINS = {
+    **dict.fromkeys(("worker", "rollback", "beat"), "worker"),
+    "flower": "monitor",
+    "command": "producer",
+}
+"""Who logs in to Redis, and as whom."""
+ADMINISTRATION = ("admin", "redis-users.acl")
+"""What Redis itself is given."""
 
 Service = dict[str, Any]
 
@@ -53,12 +61,12 @@ def read(*profiles: str, **variables: str) -> dict[str, Service]:
 
 @pytest.fixture(scope="module")
 def services() -> dict[str, Service]:
-    return read("mock")
+    return read("mock", "command")
 
 
 def test_the_mock_cluster_is_behind_a_profile(services: dict[str, Service]) -> None:
-    assert set(services) == {"redis", *OURS}
-    assert set(services) - set(read()) == {"mock-cluster"}
+    assert set(services) == {"redis", "command", *OURS}
+    assert set(services) - set(read()) == {"mock-cluster", "command"}
 
 
 def test_every_role_runs_the_command_that_it_runs_in_kubernetes(services: dict[str, Service]) -> None:
@@ -75,6 +83,7 @@ def test_redis_keeps_what_it_acknowledged(services: dict[str, Service]) -> None:
     assert options["--appendfsync"] == "always"
     assert options["--maxmemory"] == "512mb", "without a limit the watermark never acts"
     assert options["--maxmemory-policy"] == "noeviction"
+    assert options["--maxmemory-clients"] == "20%", "else connections fill it"
     (volume,) = services["redis"]["volumes"]
     assert (volume["type"], volume["target"]) == ("volume", options["--dir"])
     assert "ports" not in services["redis"]
@@ -89,7 +98,7 @@ def test_nothing_starts_before_redis_answers(services: dict[str, Service]) -> No
 def test_every_service_comes_back_by_itself(services: dict[str, Service]) -> None:
     """Compose restarts what ended, with whatever status, and never what is unhealthy: workers that stand
     still end themselves."""
-    assert {each["restart"] for each in services.values()} == {"unless-stopped"}
+    assert {each["restart"] for name, each in services.items() if name != "command"} == {"unless-stopped"}
 
 
 def test_workers_are_given_long_enough_to_end_the_call_they_are_in(services: dict[str, Service]) -> None:
@@ -136,6 +145,11 @@ def test_flower_is_not_started_without_a_password(services: dict[str, Service]) 
     assert not any("FLOWER_BASIC_AUTH" in each.get("environment", {}) for each in others)
 
 
+def test_flower_only_looks(services: dict[str, Service]) -> None:
+    given = set(services["flower"]["environment"])
+    assert not given & {"FLOWER_READ_ONLY", "FLOWER_CONF", "LOCKSTEP_REMOTE_CONTROL"}
+
+
 def test_flower_remembers_on_a_volume_of_its_own(services: dict[str, Service]) -> None:
     path = Path(services["flower"]["environment"]["FLOWER_DB"])
     (volume,) = (each for each in services["flower"]["volumes"] if each["type"] == "volume")
@@ -149,8 +163,16 @@ def test_settings_are_those_of_kubernetes(services: dict[str, Service]) -> None:
     manifests = render(LOCAL).settings()
     for name in set(OURS) - {"mock-cluster"}:
         ours = {key: value for key, value in services[name]["environment"].items() if key.startswith(PREFIX)}
-        assert ours.pop("LOCKSTEP_REDIS_URL") == "redis://redis:6379/0", name
         assert ours == manifests, name
+
+
+def test_each_role_has_a_login_of_its_own_from_a_secret(services: dict[str, Service]) -> None:
+    for name, each in services.items():
+        mounted = {secret["target"]: secret["source"] for secret in each.get("secrets") or ()}
+        url = {"lockstep_redis_url": LOGINS[name]} if name in LOGINS else {}
+        assert mounted == ({f"{SECRETS}/{file}": file for file in ADMINISTRATION} if name == "redis" else url)
+    command = services["redis"]["command"]
+    assert command[command.index("--aclfile") + 1] == f"{SECRETS}/redis-users.acl"
 
 
 def test_settings_and_inventory_are_accepted(

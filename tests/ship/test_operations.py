@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from pathlib import Path
 
 import click
@@ -51,7 +52,7 @@ def test_settings_exist_with_the_values_that_are_told() -> None:
 
 
 def test_what_kubectl_is_told_to_touch_is_there() -> None:
-    local, production = render(LOCAL), render(PRODUCTION)
+    local = render(LOCAL)
     here = {each.name for each in local.of("Deployment", "StatefulSet")}
     assert set(re.findall(r"\bdeploy(?:ment)?/([a-z-]+)", TEXT)) <= here
     assert "redis" in here
@@ -63,10 +64,33 @@ def test_what_kubectl_is_told_to_touch_is_there() -> None:
         assert set(group.split(",")) <= components
     made = set(re.findall(r"create secret generic ([a-z-]+)", TEXT))
     assert made == {"lockstep-redis", "lockstep-flower", "lockstep-credentials"}
+    assert "--from-literal=basic-auth=" in TEXT
+
+
+def test_the_folder_of_secrets_has_all_that_is_asked_for_and_no_password_twice(tmp_path: Path) -> None:
+    assert "manifests/secrets.sh redis.internal:6379 secrets" in TEXT
+    script = ROOT / "manifests" / "secrets.sh"
+    for name in ("one", "other"):
+        subprocess.run([script, "redis.internal:6379", tmp_path / name], check=True, timeout=30)
+    made = {path.name: path.read_text("ascii") for path in (tmp_path / "one").iterdir()}
     keys = {
-        key["key"] for each in production.of("TriggerAuthentication") for key in each.spec["secretTargetRef"]
+        key["key"]
+        for each in render(PRODUCTION).of("TriggerAuthentication")
+        for key in each.spec["secretTargetRef"]
     }
-    assert all(f"--from-literal={key}=" in TEXT for key in keys | {"url", "basic-auth"})
+    known = {"redis-users.acl", "admin", "worker", "producer", "monitor"} | keys
+    assert set(made) == known
+    assert "-PASSWORD" not in "".join(made.values())
+    for role in ("worker", "producer", "monitor"):
+        assert re.fullmatch(rf"redis://lockstep-{role}:[0-9a-f]{{48}}@redis\.internal:6379/0", made[role])
+    users = made["redis-users.acl"].splitlines()
+    assert len({line.split()[3] for line in users}) == len(users) == 5
+    assert made["worker"] != (tmp_path / "other" / "worker").read_text("ascii")
+    assert (tmp_path / "one").stat().st_mode & 0o77 == 0
+    refused = subprocess.run(
+        [script, "redis:6379", tmp_path / "one"], capture_output=True, check=False, timeout=30
+    )
+    assert refused.returncode, "it would overwrite passwords that are in use"
 
 
 def test_keys_of_redis_are_those_in_use() -> None:
@@ -74,7 +98,7 @@ def test_keys_of_redis_are_those_in_use() -> None:
     prefix = configuration(settings)["broker_transport_options"]["global_keyprefix"]
     queues = {f"{prefix}{name}" for name in ("operations", "rollback", "unacked", "unacked_index")}
     assert queues == set(re.findall(r"\blockstep:celery:\w+", TEXT))
-    assert set(re.findall(r"\blockstep:(?!celery)(\w+)", TEXT)) == {"due", "drift", "lock"}
+    assert set(re.findall(r"\blockstep:(?!celery)(\w+)", TEXT)) == {"due", "drift", "lock", "op"}
 
 
 def test_every_alert_has_a_section_that_says_what_to_do() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 
@@ -36,6 +37,26 @@ def test_the_environment_is_read_and_arguments_go_before_it(monkeypatch: pytest.
     monkeypatch.setenv("LOCKSTEP_CONCURRENCY", "7")
     assert load_settings().concurrency == 7
     assert load_settings(concurrency=9).concurrency == 9
+
+
+def test_a_secret_that_is_mounted_gives_a_setting_unless_the_environment_does(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "lockstep_redis_url").write_text("redis://lockstep-worker:mounted-1@redis:6379/0\n")
+    (tmp_path / "somebody_elses").write_text("x")
+    settings = load_settings(_secrets_dir=str(tmp_path))
+    assert settings.address.login.username == "lockstep-worker"
+    assert settings.redis_url.endswith("redis:6379/0")
+    monkeypatch.setenv("LOCKSTEP_REDIS_URL", "redis://other:6379/0")
+    assert load_settings(_secrets_dir=str(tmp_path)).redis_url == "redis://other:6379/0"
+
+
+def test_a_mounted_secret_that_cannot_be_read_is_not_quoted(tmp_path: Path) -> None:
+    (tmp_path / "lockstep_redis_url").write_bytes("redis://:c\u00e4nary-2@redis".encode("latin-1"))
+    with pytest.raises(InvalidInput, match=r"a setting in it cannot be read: see that it is UTF-8") as caught:
+        load_settings(_secrets_dir=str(tmp_path))
+    assert "nary" not in str(caught.value)
+    assert caught.value.__cause__ is None
 
 
 def test_limits_are_in_milliseconds() -> None:

@@ -159,6 +159,16 @@ def break_the_record(bench: Bench, raw: redis.Redis) -> None:
         bench.admin.plant("node1", group)
         raw.hset(KEYS.suspects(GroupId(group)), f"{'node1' if late else 'node2'} present", now)
         raw.zadd(KEYS.patrol, {group: 1})
+    # Groups that were deleted long ago, and a suspicion that nothing has come of for a day.
+    day = 86_400_000
+    for group, at in (("team-old", now - 100 * day), ("team-older", now - 2 * day)):
+        raw.hset(KEYS.ends(GroupId(group)), "node1", f"absent 0123456789ab {at} f")
+    raw.hset(KEYS.suspects(GroupId("team-2")), "node1 present", now - 2 * day)
+    raw.zadd(KEYS.patrol, {"team-2": 1})
+    eventually(lambda: not raw.exists(KEYS.suspects(GroupId("team-2"))), "it is suspected no more")
+    eventually(
+        lambda: not raw.exists(KEYS.ends(GroupId("team-old"))), "what was deleted long ago is forgotten"
+    )
     eventually(lambda: raw.hexists(KEYS.lost, lost), "the lost record is noted")
     eventually(lambda: not raw.zcard(f"{QUEUES}unacked_index"), "all was given back")
     eventually(lambda: raw.zscore(KEYS.due, damaged) != 1, "what cannot be read is put last")
@@ -192,6 +202,8 @@ def change(bench: Bench, folder: Path) -> None:
         "sync node1 --yes",
         "abandon node1 --reason test",
         "probe node1 --watch 1",
+        "forget --deleted-before 1d",
+        "forget --deleted-before 1d --yes",
     ):
         lockstep(bench, bench.settings.redis_url, line)
     bench.admin.set_latency(2000)

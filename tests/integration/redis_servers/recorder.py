@@ -132,7 +132,7 @@ def _use(call: Call, keys: object) -> Use | None:
     if name in ANYBODY:
         return None
     if name in CONTAINERS:
-        return f"{name}|{arguments[0].lower()}", ()
+        name = f"{name}|{arguments[0].lower()}"
     if name in CHANNELS:
         return name, tuple(f"&{each}" for each in arguments[CHANNELS[name]])
     return name, tuple(f"~{key}" for key in keys) if isinstance(keys, list) else ()

@@ -18,7 +18,7 @@ PATTERNS = (
         f"~{P}{each}"
         for each in ("due", "operations", "ended", "patrol", "drift", "paused", "spared", "lost")
     ),
-    *(f"~{P}{each}" for each in ("clocks", "stalled", "failing", "fence")),
+    *(f"~{P}{each}" for each in ("clocks", "stalled", "failing", "fence", "tidied", "dropped")),
     *(f"~{C}{queue}{each}" for queue in ("operations", "rollback") for each in ("", ":[369]")),
     *(f"~{C}{each}" for each in ("unacked", "unacked_index", "unacked_mutex")),
     *(f"~{C}celery-{each}-*" for each in ("task-meta", "taskset-meta")),

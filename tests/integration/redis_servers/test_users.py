@@ -54,7 +54,7 @@ SELDOM: dict[str, set[Grant]] = {
 DOCTOR: Grant = ("config|get", "")
 """Tried by doctor, which says that it is refused: it would show more than the setting that is asked for."""
 READS = {
-    *("get", "pttl", "exists", "type", "llen", "brpop", "watch", "subscribe", "psubscribe"),
+    *("get", "pttl", "exists", "type", "memory|usage", "llen", "brpop", "watch", "subscribe", "psubscribe"),
     *("hget", "hgetall", "hkeys", "hlen", "hmget", "scard", "sismember", "smembers"),
     *("zcard", "zcount", "zrange", "zrangebyscore", "zrevrange", "zrevrangebyscore", "zscan", "zscore"),
 }

@@ -1,0 +1,28 @@
+#!/bin/sh
+# Makes a folder of secrets for Redis at HOST:PORT: new passwords, the users that have them, and a URL for each role.
+#
+#   manifests/secrets.sh redis:6379 secrets
+#
+# Compose takes it as REDIS_SECRETS=./secrets; Kubernetes with
+#
+#   kubectl -n lockstep create secret generic lockstep-redis --from-file=secrets
+set -eu
+address=$1 folder=$2
+users=$(dirname "$0")/../docs/redis-users.acl
+umask 077
+mkdir "$folder"
+cp "$users" "$folder/redis-users.acl"
+for role in admin worker producer monitor scaler; do
+  password=$(od -An -N24 -tx1 /dev/urandom | tr -d ' \n')
+  placeholder=$(echo "$role" | tr a-z A-Z)-PASSWORD
+  sed "s/>$placeholder /#$(printf %s "$password" | sha256sum | cut -c1-64) /" "$folder/redis-users.acl" >"$folder/next"
+  mv "$folder/next" "$folder/redis-users.acl"
+  case $role in
+    admin | scaler) printf %s "$password" ;;
+    *) printf %s "redis://lockstep-$role:$password@$address/0" ;;
+  esac >"$folder/$role"
+done
+printf %s lockstep-scaler >"$folder/scaler-user"
+printf %s "$address" >"$folder/address"
+# Compose mounts each file as it is, for the users of its containers; the folder itself lets in nobody else.
+chmod 644 "$folder"/*

@@ -1,0 +1,110 @@
+"""The users of Redis as they are installed: each role has the login of that role, and it works."""
+
+from __future__ import annotations
+
+import subprocess
+from base64 import b64decode
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from lockstep.worker.address import read_address
+from tests.integration.redis_servers.servers import Guarded
+from tests.ship.rendered import LOCAL, ROOT, Rendered, render
+
+RULES = (ROOT / "docs" / "redis-users.acl").read_text("utf-8")
+SHIPPED = LOCAL / "secrets"
+URLS = ("worker", "producer", "monitor")
+OF = {
+    "worker-operations": "worker",
+    "worker-rollback": "worker",
+    "beat": "worker",
+    "flower": "monitor",
+    "command": "producer",
+}
+"""Components, and the key of the Secret that has their URL."""
+
+
+def secret(rendered: Rendered) -> dict[str, str]:
+    """Return what the Secret of Redis holds."""
+    (found,) = (each for each in rendered.of("Secret") if each.name.startswith("lockstep-redis"))
+    return {name: b64decode(value).decode() for name, value in found.body["data"].items()}
+
+
+@pytest.fixture(scope="module", params=["shipped", "made"])
+def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The secrets that come with the manifests, or some that were made."""
+    if request.param == "shipped":
+        return SHIPPED
+    made = tmp_path_factory.mktemp("made") / "secrets"
+    subprocess.run([ROOT / "manifests" / "secrets.sh", "redis:6379", made], check=True, timeout=30)
+    return made
+
+
+@pytest.fixture(scope="module")
+def server(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
+    with Guarded(tmp_path_factory.mktemp("redis"), folder / "redis-users.acl") as running:
+        yield running
+
+
+def test_the_rules_are_those_that_are_tested() -> None:
+    assert (SHIPPED / "redis-users.acl").read_text("utf-8") == RULES
+    assert secret(render(LOCAL)) == {path.name: path.read_text("utf-8") for path in SHIPPED.iterdir()}
+
+
+def test_each_url_lets_its_role_in_and_nobody_else(folder: Path, server: Guarded) -> None:
+    for role in URLS:
+        address = read_address((folder / role).read_text("utf-8"))
+        assert (address.hosts, address.login.username) == ((("redis", 6379),), f"lockstep-{role}")
+        password = address.login.password
+        assert password is not None
+        with redis.Redis(
+            port=server.port, username=address.login.username, password=password.reveal()
+        ) as client:
+            assert client.ping()
+            with pytest.raises(redis.exceptions.NoPermissionError):
+                client.flushall()
+        stranger = redis.Redis(port=server.port, password=password.reveal())
+        with stranger, pytest.raises(redis.AuthenticationError):
+            stranger.ping()
+    with redis.Redis(port=server.port, password=(folder / "admin").read_text("utf-8")) as client:
+        assert client.acl_whoami() == "default"
+
+
+def test_each_pod_has_the_login_of_its_role_alone(rendered: Rendered) -> None:
+    for name, role in OF.items():
+        if name == "command" and not rendered.of("Job"):
+            continue
+        (container,) = rendered.component(name).containers
+        keys = {
+            variable["name"]: variable["valueFrom"]["secretKeyRef"]["key"]
+            for variable in container["env"]
+            if variable.get("valueFrom", {})
+            .get("secretKeyRef", {})
+            .get("name", "")
+            .startswith("lockstep-redis")
+        }
+        assert keys == {"LOCKSTEP_REDIS_URL": role}, name
+
+
+def test_flower_only_looks(rendered: Rendered) -> None:
+    """Its configuration says so unless a variable does not; none does."""
+    (container,) = rendered.component("flower").containers
+    assert container["command"][:3] == ["python", "-m", "lockstep.worker.telemetry.flower"]
+    assert not any(part.startswith(("--read", "--conf")) for part in container["command"])
+    given = {variable["name"] for variable in container["env"]} | set(rendered.settings())
+    assert not given & {"FLOWER_READ_ONLY", "FLOWER_CONF", "LOCKSTEP_REMOTE_CONTROL"}
+
+
+def test_redis_knows_users_and_is_asked_by_its_administrator() -> None:
+    redis_ = render(LOCAL).component("redis")
+    (container,) = redis_.containers
+    path = Path(container["command"][container["command"].index("--aclfile") + 1])
+    (mount,) = (each for each in container["volumeMounts"] if each["mountPath"] == str(path.parent))
+    (volume,) = (each for each in redis_.pod["volumes"] if each["name"] == mount["name"])
+    assert volume["secret"]["items"] == [{"key": path.name, "path": path.name}]
+    assert "--requirepass" not in container["command"]
+    (variable,) = container["env"]
+    assert (variable["name"], variable["valueFrom"]["secretKeyRef"]["key"]) == ("REDISCLI_AUTH", "admin")
