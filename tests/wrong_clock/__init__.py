@@ -34,6 +34,8 @@ class WrongClock:
             "FAKETIME_TIMESTAMP_FILE": str(file),
             "FAKETIME_CACHE_DURATION": "1",  # seconds until what is set counts
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+            # Its repair for an old C library has every wait with a deadline return at once, and then spin.
+            "FAKETIME_FORCE_MONOTONIC_FIX": "0",
             "NO_FAKE_STAT": "1",
             "PYTHONPATH": f"{Path(__file__).parent}:{ROOT}",  # for sitecustomize.py
         }
