@@ -42,6 +42,7 @@ channel: Any = SimpleNamespace(decode_body=decode_body)
 anything: st.SearchStrategy[Any] = st.recursive(
     st.none() | st.booleans() | st.floats() | st.integers() | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from(KEYS) | st.text(), inner),
+    max_leaves=20,
 )
 messages: Any = st.fixed_dictionaries(
     {
