@@ -31,9 +31,12 @@ ORDER = (CHECKS, "unit", "contract", "integration", "model", "simulation", "chao
 
 TYPED = ("lockstep", "tests", "benchmarks")
 
-# Tests that wait for real processes most of the time; a file stays in one process, for it shares fixtures.
+# Tests that compute use two processors; those that wait for real processes most of the time share them with
+# more. A file stays in one process where it shares fixtures.
+BOTH = ("--numprocesses", "2", "--dist", "worksteal")
 AT_ONCE = {
-    "clocks": ("--numprocesses", "3", "--dist", "load"),
+    **dict.fromkeys(("unit", "contract", "model", "simulation", "e2e"), BOTH),
+    "clocks": ("--numprocesses", "5", "--dist", "load"),
     "integration": ("--numprocesses", "4", "--dist", "loadfile"),
     "watch": ("--numprocesses", "3", "--dist", "loadfile"),
 }
@@ -185,9 +188,9 @@ def _call(command: Sequence[str]) -> int:
 
 def _environment() -> dict[str, str]:
     """This environment, with output as it comes, and bytecode kept out of the work tree."""
-    environment = {"PYTHONUNBUFFERED": "1", **os.environ}
-    if "PYTHONDONTWRITEBYTECODE" not in environment:
-        environment.setdefault("PYTHONPYCACHEPREFIX", str(CACHE / "pycache"))
+    environment = {"PYTHONUNBUFFERED": "1", "PYTHONPYCACHEPREFIX": str(CACHE / "pycache"), **os.environ}
+    # Without bytecode each of the thousand processes that tests start would compile all that it imports.
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     return environment
 
 
