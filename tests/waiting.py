@@ -11,18 +11,20 @@ from typing import TypeVar
 T = TypeVar("T")
 PATIENCE = 45.0
 """Seconds: far above what anything takes, for the machine may be busy."""
-STEP = 0.01
+SOONEST, LATEST, SHARE = 0.002, 0.025, 0.1
+"""Seconds between two looks: a share of the wait so far, for many wait at once, and looks take time too."""
 
 
 def eventually(look: Callable[[], T | bool | None], what: str, patience: float = PATIENCE) -> T:
     """Return the first true value of `look`; fail with `what` after `patience` seconds."""
-    deadline = time.monotonic() + patience
+    began = time.monotonic()
     while True:
         value = look()
         if value:
             return value  # type: ignore[return-value]
-        assert time.monotonic() < deadline, f"not within {patience:g} s: {what}"
-        time.sleep(STEP)
+        waited = time.monotonic() - began
+        assert waited < patience, f"not within {patience:g} s: {what}"
+        time.sleep(min(max(SOONEST, SHARE * waited), LATEST))
 
 
 def read_until(terminal: int, *wanted: str) -> str:
