@@ -253,8 +253,11 @@ def __getattr__(name: str) -> Lockstep:
     if name != "app":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     sys.excepthook = print_masked
-    app = make_app(load_settings())
-    _drop_foreign_variables()
+    try:
+        app = make_app(load_settings())
+        _drop_foreign_variables()
+    except InvalidInput as error:  # Celery would print where it was raised
+        raise SystemExit(f"lockstep: error: {error}") from None
     globals()["app"] = app
     return app
 

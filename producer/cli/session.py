@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,9 @@ from lockstep.producer.cli.output import note
 if TYPE_CHECKING:
     from lockstep.producer.client import ClusterClient
     from lockstep.worker.store.damage import Damage
+
+PRINTING = ("C_IMPDEBUG", "KOMBU_DEBUG_POOL")
+"""Variables with which Celery and kombu print to stdout, where answers go."""
 
 
 class Session:
@@ -23,6 +27,8 @@ class Session:
         self.damage: dict[Damage, None] = {}
         """What the command found damaged in Redis."""
         self._client: ClusterClient | None = None
+        for name in PRINTING:
+            os.environ.pop(name, None)
 
     def __enter__(self) -> Session:
         return self

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -38,7 +39,10 @@ NAMES = {
     "1": (
         "CELERY_WORKER_CONCURRENCY", "CELERY_WORKER_MAX_TASKS_PER_CHILD", "CELERY_WORKER_PURGE",
         "CELERY_TASK_ALWAYS_EAGER", "CELERY_WORKER_SOFT_TIME_LIMIT", "CELERY_SKIP_CHECKS",
-        "KOMBU_DISABLE_LIMIT_PROTECTION", "DISABLE_TRACEBACKS",
+        "KOMBU_DISABLE_LIMIT_PROTECTION", "DISABLE_TRACEBACKS", "KOMBU_DEBUG_POOL", "NOSETPS", "MP_LOG",
+        "USE_FAST_LOCALS", "TIMER_DEBUG", "FORKED_BY_MULTIPROCESSING", "C_STRICT_APP", "C_WARN_APP",
+        "C_REMDEBUG", "C_FAKEFORK", "C_BENCH_EVERY", "CELERY_BENCH_EVERY", "CELERY_TRACE_APP",
+        "EVENTLET_NOBLOCK", "TORNADO_NO_EXTENSION",
     ),
     "strangers": ("CELERY_WORKER_QUEUES", "CELERY_WORKER_HOSTNAME"),
     "http://127.0.0.1:1": (
@@ -46,6 +50,7 @@ NAMES = {
     ),
     "/nowhere": (
         "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "CURL_HOME", "NETRC", "SSL_CERT_FILE", "SSL_CERT_DIR",
+        "OPENSSL_CONF", "OPENSSL_MODULES", "OPENSSL_ENGINES", "CELERY_LOG_FILE",
     ),
 }  # fmt: skip
 """A value that would do harm -> the variables that get it."""
@@ -98,7 +103,7 @@ def test_no_variable_of_a_library_changes_anything(bench: Bench, foreign: RedisS
     eventually(lambda: sees_a_worker(port), "Flower sees the worker")
     assert client.dbsize() == 0
     assert client.info("stats")["total_connections_received"] == before
-    assert "not used: CELERY_BROKER_READ_URL, CELERY_BROKER_URL" in worker.output()
+    assert "not used: CELERY_BENCH_EVERY, CELERY_BROKER_READ_URL, CELERY_BROKER_URL" in worker.output()
     client.close()
 
 
@@ -111,9 +116,24 @@ def sees_a_worker(port: int) -> bool:
     return False
 
 
+@pytest.mark.parametrize(("variable", "role"), [("C_BENCH", "worker"), ("CELERY_BENCH", "beat")])
+def test_what_would_stop_workers_is_refused(variable: str, role: str) -> None:
+    ran = subprocess.run(
+        [sys.executable, "-m", "celery", "-A", "lockstep", role],
+        check=False,
+        env={**os.environ, variable: "1"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    said = f"lockstep: error: {variable} is set, with which Celery 5.7 stops taking tasks: unset it\n"
+    assert (ran.returncode, ran.stderr) == (1, said)
+
+
 @pytest.mark.parametrize("variable", ["PICKLE_PROTOCOL", "C_WNOCONF", "AUTOSCALE_KEEPALIVE"])
 def test_what_cannot_be_sent_is_accepted_and_sent_by_the_sweep(bench: Bench, variable: str) -> None:
-    ran = lockstep(bench, "create", "team-b", "--id", "mine", "--no-wait", **{variable: "no number"})
+    variables = {variable: "no number", "C_IMPDEBUG": "1"}  # the second prints to stdout, and that is ours
+    ran = lockstep(bench, "create", "team-b", "--id", "mine", "--no-wait", **variables)
     assert (ran.returncode, ran.stdout) == (0, "mine\n")
     said = ran.stderr.splitlines()
     assert said[-1] == "accepted: create team-b (operation mine)"
