@@ -1,0 +1,101 @@
+"""Workers of the release before, and those of today, carry on each other's operations."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from lockstep.worker.operation.model import Action, GroupId, OperationId
+from lockstep.worker.operation.states import State
+from tests.integration.worker.harness import ROOT, Bench
+from tests.waiting import eventually
+
+BEFORE = "3dd59aa"
+"""The commit of the release before, whose decisions were made by the workers."""
+EACH = 4
+FORGET = "import os; os.environ.pop('LOCKSTEP_PATIENCE', None)\n"
+"""A setting that the release before refuses."""
+OLD_WORKER = f"{FORGET}import sys; from celery.__main__ import main; sys.argv[0] = 'celery'\nmain()\n"
+
+
+@pytest.fixture(scope="module")
+def before(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with what the wheel of the release before installs, built here."""
+    folder = tmp_path_factory.mktemp("before")
+    source = subprocess.run(["git", "archive", BEFORE], cwd=ROOT, capture_output=True, check=False)
+    if source.returncode:
+        pytest.skip("the history of this tree is not here")
+    with tarfile.open(fileobj=io.BytesIO(source.stdout)) as tree:
+        tree.extractall(folder / "source", filter="data")
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "wheel", "--quiet", "--no-deps"]
+    offline = ["--no-build-isolation", "--no-index", "--wheel-dir", str(folder)]
+    subprocess.run([*pip, *offline, str(folder / "source")], check=True)
+    (wheel,) = folder.glob("*.whl")
+    with zipfile.ZipFile(wheel) as packed:
+        packed.extractall(folder / "installed")
+    return folder / "installed"
+
+
+def test_a_rolling_update_ends_every_operation_that_either_release_began(bench: Bench, before: Path) -> None:
+    bench.beat()
+    options = ["-A", "worker", "worker", "-Q", "operations,rollback", "-n", "old@%h", "-l", "INFO"]
+    old = bench.child("old", ["-c", OLD_WORKER, *options], {"PYTHONPATH": str(before)})
+    eventually(lambda: " ready." in old.output() or not old.running, "the old worker is ready")
+    bench.admin.set_latency(150)
+    bad = [GroupId(f"{bench.group}-bad{n}") for n in range(3 * EACH)]
+    good = [GroupId(f"{bench.group}-good{n}") for n in range(3 * EACH)]
+    for group in bad:
+        bench.admin.add_faults({"kind": "refuse", "status": 403, "group": group}, node="node3")
+    began: dict[OperationId, GroupId] = {}
+
+    def begin(turn: int) -> None:
+        for groups in (bad, good):
+            for group in groups[turn * EACH : (turn + 1) * EACH]:
+                began[bench.start(Action.CREATE, group)] = group
+
+    begin(0)
+    eventually(lambda: any(bench.read(each).decision for each in began), "the old worker has decided one")
+    new = bench.worker("new")
+    begin(1)
+    eventually(lambda: sum(bench.read(each).ended for each in began) > EACH, "some have ended")
+    begin(2)
+    old.stop()
+    for operation, group in began.items():
+        end = bench.end(operation)
+        state = State.ROLLED_BACK if group in bad else State.COMMITTED
+        assert (end.operation.state, group) == (state, group)
+        assert bench.holding(group) == (set() if group in bad else set(bench.hosts))
+        if group in bad:
+            assert end.operation.reason == "node3 refused (403)"
+    assert "Traceback" not in new.output()
+
+
+def test_an_operation_that_the_release_before_left_undecided_is_decided(bench: Bench, before: Path) -> None:
+    """Its last finish and its decision were two scripts; its worker is killed between them."""
+    code = (
+        f"{FORGET}import sys\n"
+        "from worker.settings import load_settings\n"
+        "from worker.store.connection import connect\n"
+        "from worker.operation.model import Presence, Seen\n"
+        "from worker.store.base import Verdict\n"
+        "store = connect(load_settings())\n"
+        "operation, *hosts = sys.argv[1:]\n"
+        "for verdict, host in zip((Verdict.APPLIED, Verdict.REFUSED), hosts):\n"
+        "    name, fingerprint = host.split('=')\n"
+        "    store.begin(operation, name, fingerprint, Seen(Presence.ABSENT), name)\n"
+        "    store.finish(operation, name, name, verdict, '403')\n"
+    )
+    operation = bench.accept(Action.CREATE)
+    hosts = [f"{host.name}={host.fingerprint}" for host in bench.inventory][:2]
+    env = {**bench.env, "PYTHONPATH": str(before)}
+    subprocess.run([sys.executable, "-c", code, operation, *hosts], env=env, cwd=bench.directory, check=True)
+    assert bench.read(operation).decision is None
+    bench.run_all()
+    end = bench.end(operation)
+    assert (end.operation.state, end.operation.reason) == (State.ROLLED_BACK, "node2 refused (403)")
