@@ -105,8 +105,8 @@ def homes(settings: Settings, operation: OperationId) -> Iterator[tuple[int, str
     with store_errors(), client(settings) as here:
         spaces = cast(dict[str, object], here.info("keyspace"))
         for number in sorted(int(each.removeprefix("db")) for each in spaces if each.startswith("db")):
-            url = urlsplit(settings.redis_url)._replace(path=f"/{number}").geturl()
-            with client(settings.model_copy(update={"redis_url": url})) as there:
+            url = urlsplit(settings.redis_url.reveal())._replace(path=f"/{number}").geturl()
+            with client(settings.at(url)) as there:
                 for key in there.scan_iter(match=f"*{name}", count=1000):
                     yield number, str(key).removesuffix(name)
                     if time.monotonic() > ends:

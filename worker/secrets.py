@@ -30,8 +30,10 @@ class Secret:
 
     __slots__ = ("_reveal",)
 
-    def __init__(self, value: str) -> None:
-        know(value)
+    def __init__(self, value: str, *, whole: bool = True) -> None:
+        """Hold a text, and have it masked from now on, unless a part of it alone is secret: not `whole`."""
+        if whole:
+            know(value)
 
         def reveal() -> str:
             return value
@@ -58,6 +60,19 @@ class Secret:
 
     def __reduce__(self) -> Any:
         raise TypeError("a secret is not pickled")
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, *_: Any) -> Any:
+        """Have pydantic make one of a text, whose secret part is known elsewhere, and write none down."""
+        from pydantic_core import core_schema
+
+        def read(value: object) -> Secret:
+            if isinstance(value, (str, Secret)):
+                return value if isinstance(value, Secret) else cls(value, whole=False)
+            raise ValueError("it must be a text")
+
+        hide = core_schema.plain_serializer_function_ser_schema(str)
+        return core_schema.no_info_plain_validator_function(read, serialization=hide)
 
 
 def know(*values: str | None) -> None:

@@ -19,6 +19,7 @@ from lockstep.worker.operation.backoff import Backoff
 from lockstep.worker.operation.errors import InvalidInput
 from lockstep.worker.operation.limits import Limits
 from lockstep.worker.operation.names import show
+from lockstep.worker.secrets import Secret
 
 PREFIX = "LOCKSTEP_"
 SECRETS = "/run/secrets"
@@ -48,7 +49,7 @@ class Settings(BaseSettings):
         secrets_dir=SECRETS if Path(SECRETS).is_dir() else None,  # it warns of one that is not there
     )
 
-    redis_url: str = Field("redis://127.0.0.1:6379/0", repr=False)
+    redis_url: Secret = Secret("redis://127.0.0.1:6379/0", whole=False)
     """Broker, results and record. It must persist: appendonly yes, appendfsync always, noeviction.
     `rediss://…` is TLS. `sentinel://HOST:PORT,HOST:PORT/0?master=NAME` asks Sentinels for the primary, and
     `sentinels://…` does so with TLS. `#`, `/`, `?`, `[`, `]` and `%` in a password are percent-encoded."""
@@ -171,6 +172,9 @@ class Settings(BaseSettings):
     remote_control: Literal["look", "full"] = "look"
     """`look`: Celery's remote control answers questions, and refuses what would stop a worker, its queues or
     its tasks; `full`: it does whatever the broker's users ask for."""
+    broker: Literal["own", "stock"] = "own"
+    """`own`: workers take messages together, by a transport of Lockstep's, where kombu is a release that this
+    was tested with; `stock`: by kombu's own, as they do with any other release."""
     log_format: Literal["text", "json"] = "text"
     """`text` for a terminal; `json` for what collects the logs of containers."""
     memory_watermark: Annotated[float, Field(gt=0, le=1)] = 0.8
@@ -178,8 +182,8 @@ class Settings(BaseSettings):
 
     @field_validator("redis_url")
     @classmethod
-    def _check_redis_url(cls, url: str) -> str:
-        read_address(url)
+    def _check_redis_url(cls, url: Secret) -> Secret:
+        read_address(url.reveal())
         return url
 
     @field_validator("key_prefix")
@@ -202,37 +206,27 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _check_relations(self) -> Settings:
         longest = 4 * self.call_timeout + CHORD_DISPATCH_LEASE + self.backoff_cap
-        rules = (
-            (self.connect_timeout <= self.call_timeout, "connect_timeout must not exceed call_timeout"),
-            (self.read_timeout <= self.call_timeout, "read_timeout must not exceed call_timeout"),
-            (self.settle_seconds >= self.read_timeout, "settle_seconds must be at least read_timeout"),
-            (self.backoff_base <= self.backoff_cap, "backoff_base must not exceed backoff_cap"),
-            (
-                self.visibility_timeout >= longest,
-                (
-                    f"visibility_timeout {self.visibility_timeout:g} must be at least {longest:g} = "
-                    f"4 * call_timeout + {CHORD_DISPATCH_LEASE:g} (the chord's dispatch lease) + backoff_cap"
-                ),
-            ),
-            (not (self.hosts and self.inventory), "give hosts or inventory, not both"),
-            (
-                bool(self.hosts) or not self.hosts_ca_file,
-                "hosts_ca_file is for hosts; an inventory has ca_file",
-            ),
-            (
-                bool(self.redis_cert_file) == bool(self.redis_key_file),
-                "redis_cert_file and redis_key_file belong together",
-            ),
-            (
-                self.address.tls or not (self.redis_ca_file or self.redis_cert_file),
-                "redis_ca_file and redis_cert_file are for TLS: redis_url must begin with rediss:// or sentinels://",
-            ),
-            (
-                1000 * self.redis_timeout > self.replicas_wait_ms,
-                "replicas_wait_ms must be less than redis_timeout",
-            ),
+        too_short = f"visibility_timeout {self.visibility_timeout:g} must be at least {longest:g}"
+        tls_files, key_files = (
+            self.redis_ca_file or self.redis_cert_file,
+            (self.redis_cert_file, self.redis_key_file),
         )
-        for holds, rule in rules:
+        rules = {
+            "connect_timeout must not exceed call_timeout": self.connect_timeout <= self.call_timeout,
+            "read_timeout must not exceed call_timeout": self.read_timeout <= self.call_timeout,
+            "settle_seconds must be at least read_timeout": self.settle_seconds >= self.read_timeout,
+            "backoff_base must not exceed backoff_cap": self.backoff_base <= self.backoff_cap,
+            f"{too_short} = 4 * call_timeout + {CHORD_DISPATCH_LEASE:g} (the chord's dispatch lease) + "
+            "backoff_cap": self.visibility_timeout >= longest,
+            "give hosts or inventory, not both": not (self.hosts and self.inventory),
+            "hosts_ca_file is for hosts; an inventory has ca_file": self.hosts or not self.hosts_ca_file,
+            "redis_cert_file and redis_key_file belong together": all(key_files) or not any(key_files),
+            "redis_ca_file and redis_cert_file are for TLS: redis_url must begin with rediss:// or "
+            "sentinels://": self.address.tls or not tls_files,
+            "replicas_wait_ms must be less than redis_timeout": 1000 * self.redis_timeout
+            > self.replicas_wait_ms,
+        }
+        for rule, holds in rules.items():
             if not holds:
                 raise ValueError(rule)
         return self
@@ -240,7 +234,11 @@ class Settings(BaseSettings):
     @property
     def address(self) -> Address:
         """Where Redis is."""
-        return read_address(self.redis_url)
+        return read_address(self.redis_url.reveal())
+
+    def at(self, redis_url: str) -> Settings:
+        """Return the same settings for another Redis."""
+        return self.model_copy(update={"redis_url": Secret(redis_url, whole=False)})
 
     @property
     def replicas(self) -> int:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from lockstep.producer.cli.app import lockstep
+from lockstep.worker.secrets import Secret
 from lockstep.worker.settings import PREFIX, Settings
 
 ROOT = Path(__file__).parents[2]
@@ -26,6 +27,7 @@ def test_every_setting_stands_on_its_page_with_its_default() -> None:
     fields = {PREFIX + name.upper(): field.default for name, field in Settings.model_fields.items()}
     assert set(rows) == set(fields)
     for name, default in fields.items():
+        default = default.reveal() if isinstance(default, Secret) else default
         shown = f"{default:g}" if isinstance(default, float) else str(default)
         assert rows[name].strip() == (f"`{shown}`" if shown else ""), name
 

@@ -120,7 +120,7 @@ def test_no_secret_is_found_anywhere(bench: Bench, server: Secretive, tmp_path: 
     operation = bench.start(Action.CREATE, GroupId("team-a"))
     assert bench.end(operation).operation.state is State.ROLLED_BACK
 
-    url = bench.settings.redis_url
+    url = bench.settings.redis_url.reveal()
     paths: list[tuple[tuple[str, ...], dict[str, str]]] = [
             (("show", operation), {}),
             (("doctor",), {}),

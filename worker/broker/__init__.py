@@ -7,9 +7,32 @@ and what was acknowledged in one turn of the loop leaves together. What is kept 
 
 from __future__ import annotations
 
+import logging
+from importlib.metadata import version
+from typing import Any, Literal
 
-def install() -> None:
-    """Let every connection of this process to the broker use it; for workers, whose process is ours."""
-    from lockstep.worker.broker.links import register
+from celery.signals import celeryd_after_setup
 
-    register("lockstep.worker.broker.transport")
+TESTED = frozenset({"5.7.0"})
+"""Releases of kombu whose inner parts these are tested with."""
+log = logging.getLogger(__name__)
+
+
+def install(wanted: Literal["own", "stock"]) -> bool:
+    """Let every connection of this process to the broker use it; for workers, whose process is ours.
+
+    False, and a line in the log, if kombu's own is wanted, or if this is a kombu that it was not tested with.
+    """
+    from lockstep.worker.broker.links import QoS, register
+
+    QoS.gives_back = True
+    if wanted == "own" and version("kombu") in TESTED:
+        register("lockstep.worker.broker.transport")
+        return True
+    why = "LOCKSTEP_BROKER=stock" if wanted == "stock" else f"not tested with kombu {version('kombu')}"
+
+    def tell(**_: Any) -> None:
+        log.warning("messages are taken by kombu's own transport (%s): one at a time, and slower", why)
+
+    celeryd_after_setup.connect(tell, weak=False, dispatch_uid="lockstep-broker")  # the log is set up by then
+    return False

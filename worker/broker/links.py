@@ -16,6 +16,7 @@ from kombu import Connection
 from kombu.transport import TRANSPORT_ALIASES
 from kombu.transport import redis as untyped
 
+from lockstep.worker.broker.messages import POISON, deliverable, dropped
 from lockstep.worker.pools import PATIENCE, modest
 from lockstep.worker.primary import FoundPrimary, FoundTlsPrimary, Primary, TlsPrimary
 from lockstep.worker.secrets import masked
@@ -29,13 +30,62 @@ LONGEST_WAIT = 4.0
 """Seconds between two tries to connect, at most: a Redis that is back is noticed within so long."""
 
 
+class QoS(redis.QoS):  # type: ignore[misc]
+    """What was delivered and is not acknowledged."""
+
+    gives_back = False
+    """Workers alone give back what others took: whoever waits for their answers may not."""
+
+    def restore_visible(self, *_: Any, **__: Any) -> None:
+        """Give back what some worker took and did not acknowledge in time, by the clock of Redis.
+
+        kombu goes by the clocks of workers: one that is ahead would take from others what they work on.
+        """
+        if not self.gives_back:
+            return
+        with self.channel.conn_or_acquire() as client, contextlib.suppress(redis.MutexHeld):
+            seconds, micros = client.time()
+            taken_before = seconds + micros / 1e6 - self.visibility_timeout
+            with redis.Mutex(client, self.unacked_mutex_key, self.unacked_mutex_expire):
+                for tag in client.zrange(self.unacked_index_key, "-inf", taken_before, byscore=True):
+                    self.restore_by_tag(tag, client)
+
+    def ack(self, delivery_tag: str) -> None:
+        """Acknowledge a message; one whose connection is gone meanwhile comes again, and its step is done."""
+        if self.channel.connection is not None:
+            super().ack(delivery_tag)
+
+    def restore_by_tag(self, tag: str, client: Any = None, leftmost: bool = False) -> None:
+        """Give a message back; one that cannot be read is dropped, or none would be given back after it."""
+        try:
+            super().restore_by_tag(tag, client, leftmost)
+        except POISON:
+            if self.channel.connection is None:
+                return  # it comes again
+            dropped("it was noted as taken, and is no message")
+            self.forget(tag)
+
+    def forget(self, tag: str) -> None:
+        """Remove what was noted of a message that is dropped."""
+        self._remove_from_indices(tag).execute()
+
+
 class Unbound(redis.Channel):  # type: ignore[misc]
-    """Keeps no tables of bindings.
+    """Keeps no tables of bindings, and drops what is no JSON.
 
     Nothing is sent through one here, and whoever may write to them could have messages delivered elsewhere.
     What killed processes, or older versions, left in a table of those who hear what is published to all goes
     when the next process binds a queue.
     """
+
+    QoS = QoS
+
+    def _brpop_read(self, **options: Any) -> Any:
+        try:
+            return super()._brpop_read(**options)
+        except (ValueError, RecursionError):
+            dropped("no JSON")  # it has been popped, and nothing is noted of it
+            return True
 
     def _queue_bind(self, exchange: str, routing_key: str, pattern: str, queue: str) -> None:
         """Note that a queue hears what is published to all; of others the name is all that is needed."""
@@ -71,12 +121,20 @@ class SentinelChannel(Unbound, redis.SentinelChannel):  # type: ignore[misc]
 
 
 class Transport(redis.Transport):  # type: ignore[misc]
-    """kombu's transport with these channels."""
+    """kombu's transport with these channels, which delivers what is a message."""
 
     Channel = Channel
 
+    def _deliver(self, message: Any, queue: str) -> bool:
+        """Deliver a message; False: it is none, and was dropped."""
+        if not deliverable(message):
+            dropped("no message")
+            return False
+        super()._deliver(message, queue)
+        return True
 
-class SentinelTransport(redis.SentinelTransport):  # type: ignore[misc]
+
+class SentinelTransport(Transport, redis.SentinelTransport):  # type: ignore[misc]
     """The same with Sentinels."""
 
     Channel = SentinelChannel

@@ -18,9 +18,10 @@ def deliverable(message: Any) -> bool:
     match message:
         case {"properties": {"delivery_tag": str(tag), "delivery_info": dict(info), **properties}}:
             body, encoding = message.get("body"), properties.get("body_encoding")
-            texts = (info.get("exchange"), info.get("routing_key"), body, message.get("content-type"))
+            texts = (body, message.get("content-type"))
             return (
                 bool(tag)
+                and all(isinstance(info.get(name), str) for name in ("exchange", "routing_key"))
                 and all(text is None or isinstance(text, str) for text in texts)
                 and isinstance(message.get("headers") or {}, dict)
                 and (not encoding or (encoding == "base64" and _is_base64(body or "")))

@@ -14,7 +14,6 @@ from kombu.utils.encoding import bytes_to_str
 from kombu.utils.json import dumps, loads
 
 from lockstep.worker.broker import links
-from lockstep.worker.broker.messages import POISON, deliverable, dropped
 
 logger = get_logger(__name__)
 redis: Any = untyped
@@ -23,7 +22,7 @@ MOST = 64
 TAKE = (files("lockstep.worker.broker") / "take.lua").read_text("utf-8")
 
 
-class QoS(redis.QoS):  # type: ignore[misc]
+class QoS(links.QoS):
     """What was delivered and is not acknowledged: noted in Redis, and removed from there, many at a time."""
 
     channel: Taking
@@ -75,30 +74,10 @@ class QoS(redis.QoS):  # type: ignore[misc]
             self._acknowledged.extendleft(reversed(tags))  # it may be said twice
             raise
 
-    def restore_visible(self, *_: Any, **__: Any) -> None:
-        """Give back what some worker took and did not acknowledge in time, by the clock of Redis.
-
-        kombu goes by the clocks of workers: one that is ahead would take from others what they work on.
-        """
-        with self.channel.conn_or_acquire() as client, contextlib.suppress(redis.MutexHeld):
-            seconds, micros = client.time()
-            taken_before = seconds + micros / 1e6 - self.visibility_timeout
-            with redis.Mutex(client, self.unacked_mutex_key, self.unacked_mutex_expire):
-                for tag in client.zrange(self.unacked_index_key, "-inf", taken_before, byscore=True):
-                    self.restore_by_tag(tag, client)
-
-    def restore_by_tag(self, tag: str, client: Any = None, leftmost: bool = False) -> None:
-        """Give a message back; one that cannot be read is dropped, or none would be given back after it."""
-        try:
-            super().restore_by_tag(tag, client, leftmost)
-        except POISON:
-            dropped("it was noted as taken, and is no message")
-            self.forget(tag)
-
     def forget(self, tag: str) -> None:
         """Remove what was noted of a message that is dropped."""
         self._noted.discard(tag)
-        self._remove_from_indices(tag).execute()
+        super().forget(tag)
 
     def restore_undelivered(self, broken: str) -> None:
         """Give back what was taken and not delivered because of a message before it, which is dropped."""
@@ -152,11 +131,7 @@ class Taking(links.Channel):
         self._may_take = not self._closing
         tag = ""
         try:
-            try:
-                said = super()._brpop_read(**options)
-            except (ValueError, RecursionError):
-                dropped("no JSON")  # it has been popped, and nothing is noted of it
-                said = True
+            said = super()._brpop_read(**options)
             self._may_take = False
             for tag, message in self._taken:
                 if not self.connection._deliver_text(message) and tag:
@@ -221,7 +196,7 @@ class Poller(redis.MultiChannelPoller):  # type: ignore[misc]
         loop.on_close.discard(self._stop_turning)
 
 
-class Transport(redis.Transport):  # type: ignore[misc]
+class Transport(links.Transport):
     """kombu's Redis transport with these channels."""
 
     Channel = Taking
@@ -239,11 +214,7 @@ class Transport(redis.Transport):  # type: ignore[misc]
 
     def _deliver(self, message: Any, queue: str) -> bool:
         self.delivering = queue
-        if deliverable(message):
-            super()._deliver(message, queue)
-            return True
-        dropped("no message")
-        return False
+        return super()._deliver(message, queue)
 
     def _deliver_text(self, text: bytes) -> bool:
         """Deliver what was taken from the same queue; False: it is no message, and was dropped."""
@@ -254,7 +225,7 @@ class Transport(redis.Transport):  # type: ignore[misc]
         return self._deliver(message, self.delivering)
 
 
-class SentinelTransport(Transport, redis.SentinelTransport):  # type: ignore[misc]
+class SentinelTransport(Transport, links.SentinelTransport):
     """The same with Sentinels."""
 
     Channel = SentinelTaking

@@ -41,7 +41,7 @@ def _watch(sender: str, instance: Any, **_: Any) -> None:
     app = cast(Lockstep, instance.app)
     settings = app.settings
     provide_files(settings.open_files)
-    broker.install()
+    broker.install(settings.broker)
 
     def tell(why: str) -> None:
         quick = settings.model_copy(update={"redis_timeout": 1.0, "redis_connect_timeout": 1.0})

@@ -129,7 +129,7 @@ def test_a_wait_can_be_cancelled(cluster: ClusterClient, hand: Hand) -> None:
 
 
 def test_the_loop_goes_on_through_a_loss_of_redis(own_redis: RedisServer, settings: Settings) -> None:
-    settings = settings.model_copy(update={"redis_url": own_redis.url})
+    settings = settings.at(own_redis.url)
     with ClusterClient(settings) as cluster:
         operation = cluster.create_group("team-a")
         hand = Hand(settings)
@@ -155,7 +155,7 @@ def test_the_loop_goes_on_through_a_loss_of_redis(own_redis: RedisServer, settin
 def test_many_waits_at_a_frozen_redis_end_in_time_and_hold_up_nobody_else(
     own_redis: RedisServer, settings: Settings
 ) -> None:
-    with ClusterClient(settings.model_copy(update={"redis_url": own_redis.url})) as cluster:
+    with ClusterClient(settings.at(own_redis.url)) as cluster:
         operation = cluster.create_group("team-a")
 
         async def wait() -> None:

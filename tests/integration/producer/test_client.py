@@ -151,7 +151,7 @@ def test_an_operation_whose_tasks_cannot_be_sent_is_accepted_all_the_same(
 def test_a_redis_that_dies_right_after_the_acceptance_is_no_failure(
     own_redis: RedisServer, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with ClusterClient(settings.model_copy(update={"redis_url": own_redis.url})) as cluster:
+    with ClusterClient(settings.at(own_redis.url)) as cluster:
         accept = cluster._link.store.accept
 
         def accept_and_die(request: object) -> object:

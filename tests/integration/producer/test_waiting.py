@@ -239,7 +239,7 @@ def test_events_that_are_lost_are_made_up_for(
 def test_a_wait_outlives_a_restart_of_redis(
     own_redis: RedisServer, settings: Settings, threads: ThreadPoolExecutor
 ) -> None:
-    settings = settings.model_copy(update={"redis_url": own_redis.url})
+    settings = settings.at(own_redis.url)
     seen: list[Status | None] = []
     with ClusterClient(settings) as cluster:
         operation = cluster.create_group("team-a")
@@ -260,7 +260,7 @@ def test_a_wait_outlives_a_restart_of_redis(
 
 
 def test_a_timeout_holds_while_redis_is_away(own_redis: RedisServer, settings: Settings) -> None:
-    with ClusterClient(settings.model_copy(update={"redis_url": own_redis.url})) as cluster:
+    with ClusterClient(settings.at(own_redis.url)) as cluster:
         operation = cluster.create_group("team-a")
         own_redis.kill()
         with pytest.raises(WaitTimeout) as caught:

@@ -7,6 +7,7 @@ from base64 import b64decode, b64encode
 from collections.abc import Iterator
 from contextlib import closing
 from copy import deepcopy
+from pathlib import Path as Directory
 from typing import Any, cast
 from uuid import uuid4
 
@@ -133,6 +134,7 @@ def test_no_malformed_message_ends_a_worker_and_operations_go_on(line: Line) -> 
     line.goes_on()
     line.read_to_the_end()
     assert "Unrecoverable error" not in line.worker.output()
+    assert "Connection to broker lost" not in line.worker.output()
     assert "A message of" in line.worker.output()
     assert line.bench.read(line.operation).state is State.COMMITTED
 
@@ -187,6 +189,39 @@ def test_a_message_that_names_another_group_or_action_than_the_record_writes_not
     assert bench.holding(GroupId(f"{bench.group}-live")) == set(bench.hosts)
     assert bench.effects(host, GroupId(f"{bench.group}-live")) == ["POST"]
     assert "says otherwise" in line.worker.output()
+
+
+@pytest.fixture
+def stock(shared: Parts, tmp_path: Directory) -> Iterator[Line]:
+    bench = Bench(*shared, tmp_path, overrides={"broker": "stock"})
+    try:
+        yield Line(bench)
+    finally:
+        bench.close()
+
+
+def test_with_the_transport_of_kombu_no_malformed_message_ends_a_worker_either(stock: Line) -> None:
+    bench, host = stock.bench, stock.bench.hosts[1]
+    bad: list[str | bytes] = [*GARBAGE, written({**stock.fresh(), "properties": {}})]
+    for at in paths(stock.message):
+        for value in VALUES[::5]:
+            bad.append(written(changed(stock.fresh(), at, value)))
+    stock.put(*bad)
+    stock.put(*bad, queue=ROLLBACK)
+    stock.raw.hset(celery_key(bench, "unacked"), "garbage", "garbage")
+    stock.raw.zadd(celery_key(bench, "unacked_index"), {"garbage": 1})
+    bench.admin.set_faults({"kind": "answer", "status": 403, "node": host, "methods": ["POST"]})
+    group = GroupId(f"{bench.group}-failing")
+    end = bench.end(bench.start(Action.CREATE, group), LONG)
+    assert end.operation.state is State.ROLLED_BACK
+    assert end.outcomes[host] == "refused"
+    assert bench.holding(group) == set()
+    stock.read_to_the_end()
+    said = stock.worker.output()
+    assert said.count("messages are taken by kombu's own transport (LOCKSTEP_BROKER=stock)") == 1
+    assert "A message of" in said
+    assert "Connection to broker lost" not in said
+    assert "Unrecoverable error" not in said
 
 
 def test_what_would_wait_for_ever_is_dropped(line: Line) -> None:

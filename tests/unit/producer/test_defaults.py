@@ -8,6 +8,7 @@ import pytest
 
 from lockstep.producer import defaults
 from lockstep.producer.discovery import Discovered
+from lockstep.worker.secrets import Secret
 
 FOUND = Discovered(
     pid=1,
@@ -34,7 +35,10 @@ def test_the_running_stack_is_used_with_its_settings(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(defaults, "discover", lambda: FOUND)
     monkeypatch.setenv("LOCKSTEP_LOCK_WAIT", "7")
     settings = defaults.default_settings()
-    assert (settings.redis_url, settings.inventory) == ("redis://127.0.0.1:7000/0", "/run/inventory.yaml")
+    assert (settings.redis_url.reveal(), settings.inventory) == (
+        "redis://127.0.0.1:7000/0",
+        "/run/inventory.yaml",
+    )
     assert (settings.deadline, settings.lock_wait) == (9, 7)
 
 
@@ -43,10 +47,11 @@ def test_whoever_names_a_cluster_gets_that_one(monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.setattr(defaults, "discover", lambda: FOUND)
     monkeypatch.setenv(f"LOCKSTEP_{name}", "redis://elsewhere:6379/0")
     settings = defaults.default_settings()
-    assert getattr(settings, name.lower()) == "redis://elsewhere:6379/0"
-    assert settings.redis_url != FOUND.redis_url
+    found = getattr(settings, name.lower())
+    assert (found.reveal() if isinstance(found, Secret) else found) == "redis://elsewhere:6379/0"
+    assert settings.redis_url.reveal() != FOUND.redis_url
 
 
 def test_without_a_stack_the_defaults_count(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(defaults, "discover", lambda: None)
-    assert defaults.default_settings().redis_url == "redis://127.0.0.1:6379/0"
+    assert defaults.default_settings().redis_url.reveal() == "redis://127.0.0.1:6379/0"

@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import logging
+
+import pytest
+from celery.signals import celeryd_after_setup
+from kombu.transport import TRANSPORT_ALIASES
+
+from lockstep.worker import broker
+from lockstep.worker.broker import links
+
+
+@pytest.fixture(autouse=True)
+def as_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(celeryd_after_setup, "receivers", [])
+    for name in (links.REDIS, links.SENTINEL):
+        monkeypatch.setitem(TRANSPORT_ALIASES, name, TRANSPORT_ALIASES[name])
+    links.register(links.__name__)
+
+
+def test_this_kombu_is_one_that_the_transport_was_tested_with(caplog: pytest.LogCaptureFixture) -> None:
+    assert broker.install("own")
+    assert TRANSPORT_ALIASES[links.REDIS] == "lockstep.worker.broker.transport:Transport"
+    celeryd_after_setup.send(sender="worker")
+    assert not caplog.records
+
+
+@pytest.mark.parametrize(
+    ("wanted", "release", "why"),
+    [("stock", "5.7.0", "LOCKSTEP_BROKER=stock"), ("own", "5.8.1", "not tested with kombu 5.8.1")],
+)
+def test_the_transport_steps_aside_and_says_so_once(
+    wanted: str, release: str, why: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(broker, "version", lambda _: release)
+    for _ in range(2):
+        assert not broker.install(wanted)  # type: ignore[arg-type]
+    assert TRANSPORT_ALIASES[links.REDIS] == "lockstep.worker.broker.links:Transport"
+    with caplog.at_level(logging.WARNING):
+        celeryd_after_setup.send(sender="worker")
+    (said,) = caplog.messages
+    assert why in said
