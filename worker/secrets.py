@@ -61,19 +61,6 @@ class Secret:
     def __reduce__(self) -> Any:
         raise TypeError("a secret is not pickled")
 
-    @classmethod
-    def __get_pydantic_core_schema__(cls, *_: Any) -> Any:
-        """Have pydantic make one of a text, whose secret part is known elsewhere, and write none down."""
-        from pydantic_core import core_schema
-
-        def read(value: object) -> Secret:
-            if isinstance(value, (str, Secret)):
-                return value if isinstance(value, Secret) else cls(value, whole=False)
-            raise ValueError("it must be a text")
-
-        hide = core_schema.plain_serializer_function_ser_schema(str)
-        return core_schema.no_info_plain_validator_function(read, serialization=hide)
-
 
 def know(*values: str | None) -> None:
     """Have these values masked from now on, in every form in which they may be written."""

@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, PlainSerializer, PlainValidator, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from lockstep.worker.address import Address, read_address, without_password
@@ -34,6 +34,16 @@ SERVICE_LINKS = re.compile(
 CHORD_DISPATCH_LEASE = 21.0
 """Seconds for which Celery 5.7 holds the lease on dispatching a chord's body; not a setting of Celery."""
 
+
+def _url(value: object) -> Secret:
+    if isinstance(value, str):
+        return Secret(value, whole=False)  # its address knows what of it is secret
+    if isinstance(value, Secret):
+        return value
+    raise ValueError("it must be a text")
+
+
+RedisUrl = Annotated[Secret, PlainValidator(_url), PlainSerializer(str)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(gt=0)]
 
@@ -49,7 +59,7 @@ class Settings(BaseSettings):
         secrets_dir=SECRETS if Path(SECRETS).is_dir() else None,  # it warns of one that is not there
     )
 
-    redis_url: Secret = Secret("redis://127.0.0.1:6379/0", whole=False)
+    redis_url: RedisUrl = Secret("redis://127.0.0.1:6379/0", whole=False)
     """Broker, results and record. It must persist: appendonly yes, appendfsync always, noeviction.
     `rediss://…` is TLS. `sentinel://HOST:PORT,HOST:PORT/0?master=NAME` asks Sentinels for the primary, and
     `sentinels://…` does so with TLS. `#`, `/`, `?`, `[`, `]` and `%` in a password are percent-encoded."""

@@ -42,6 +42,19 @@ def test_a_secret_is_shown_by_nothing() -> None:
         assert "nary" not in str(caught.value)
 
 
+def test_the_url_of_redis_is_shown_by_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOCKSTEP_REDIS_URL", "redis://me:canary-1-word@h:1/0")
+    settings = load_settings()
+    assert settings.redis_url.reveal().endswith("canary-1-word@h:1/0")
+    assert settings.address.login.password == Secret("canary-1-word")
+    shown = (repr(settings), f"{settings.redis_url}", str(settings.model_dump()), settings.model_dump_json())
+    assert not [text for text in shown if "canary" in text]
+    with pytest.raises(TypeError):
+        pickle.dumps(settings)
+    assert mask("redis://me:canary-1-word@h:1/0") == "redis://me:…@h:1/0"
+    assert settings.at("redis://other:2/0").address.shown == "redis://other:2/0"
+
+
 def test_the_net_knows_a_secret_in_every_form_in_which_it_is_written() -> None:
     secrets.know(CANARY)
     for text in (

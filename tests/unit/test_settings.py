@@ -46,9 +46,9 @@ def test_a_secret_that_is_mounted_gives_a_setting_unless_the_environment_does(
     (tmp_path / "somebody_elses").write_text("x")
     settings = load_settings(_secrets_dir=str(tmp_path))
     assert settings.address.login.username == "lockstep-worker"
-    assert settings.redis_url.endswith("redis:6379/0")
+    assert settings.redis_url.reveal().endswith("redis:6379/0")
     monkeypatch.setenv("LOCKSTEP_REDIS_URL", "redis://other:6379/0")
-    assert load_settings(_secrets_dir=str(tmp_path)).redis_url == "redis://other:6379/0"
+    assert load_settings(_secrets_dir=str(tmp_path)).redis_url.reveal() == "redis://other:6379/0"
 
 
 def test_a_mounted_secret_that_cannot_be_read_is_not_quoted(tmp_path: Path) -> None:

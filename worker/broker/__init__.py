@@ -25,10 +25,10 @@ def install(wanted: Literal["own", "stock"]) -> bool:
     """
     from lockstep.worker.broker.links import QoS, register
 
-    QoS.gives_back = True
     if wanted == "own" and version("kombu") in TESTED:
         register("lockstep.worker.broker.transport")
         return True
+    QoS.gives_back = True
     why = "LOCKSTEP_BROKER=stock" if wanted == "stock" else f"not tested with kombu {version('kombu')}"
 
     def tell(**_: Any) -> None:

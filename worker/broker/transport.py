@@ -26,6 +26,7 @@ class QoS(links.QoS):
     """What was delivered and is not acknowledged: noted in Redis, and removed from there, many at a time."""
 
     channel: Taking
+    gives_back = True
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

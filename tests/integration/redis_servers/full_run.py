@@ -110,7 +110,7 @@ def leave_amid_work(bench: Bench, workers: list[Child]) -> None:
 
 def meet_faults(bench: Bench, server: Guarded) -> None:
     """Commit, be refused, undo, settle, cancel, abandon; lose messages and records; mend drift."""
-    admin, url = bench.admin, bench.settings.redis_url
+    admin, url = bench.admin, bench.settings.redis_url.reveal()
     with ClusterClient(bench.settings) as cluster, server.client("admin") as raw:
         for number in range(4):
             assert cluster.create_group(f"team-{number}").wait(timeout=60).state is State.COMMITTED
@@ -205,10 +205,14 @@ def change(bench: Bench, folder: Path) -> None:
         "forget --deleted-before 1d",
         "forget --deleted-before 1d --yes",
     ):
-        lockstep(bench, bench.settings.redis_url, line)
+        lockstep(bench, bench.settings.redis_url.reveal(), line)
     bench.admin.set_latency(2000)
     with ClusterClient(bench.settings) as cluster:
-        lockstep(bench, bench.settings.redis_url, f"cancel {cluster.create_group('team-e').id} --reason test")
+        lockstep(
+            bench,
+            bench.settings.redis_url.reveal(),
+            f"cancel {cluster.create_group('team-e').id} --reason test",
+        )
         bench.admin.set_latency(None)
         assert asyncio.run(cluster.create_group("team-d").wait_async(timeout=60)).state is State.COMMITTED
 
