@@ -110,11 +110,13 @@ def read_address(url: str) -> Address:
 
 def without_password(url: str) -> str:
     """Show a URL, be it read or not, without anything that may be part of a password."""
+    hosts = r"([\w.-]+|\[[\w:.]+\])(:\d{1,5})?"
+    if re.fullmatch(rf"([a-z]+://{hosts}|[\w.-]+:\d{{1,5}})(/-?\d*)?|[a-z]+://[\w.-]+/[\w.-]*", url):
+        return url  # there is no place in it for a password
     scheme, mark, rest = re.sub(r"(password=)[^&]*", r"\1…", url).partition("://")
     if not mark:
         return "…"  # it may be anything, a password included
     _, at, rest = rest.rpartition("@")
-    hosts = r"([\w.-]+|\[[\w:.]+\])(:\d{1,5})?"
     if not re.fullmatch(rf"{hosts}(,{hosts})*(/\d*)?(\?\w+=[\w=&.…-]*)?", rest):
         rest = "…"
     return f"{scheme}://{'…@' if at else ''}{rest}"

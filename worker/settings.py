@@ -333,4 +333,5 @@ def _one_line(error: ValidationError) -> str:
             "Kubernetes set this for a service of that name, over your own value if there was one: "
             "set `enableServiceLinks: false` in the pod, or name the service otherwise"
         )
-    return f"{name}={show(given)}: {said}"
+    shown = show(given).replace("\\u2026", "…")  # which stands for what is left out
+    return f"{name}={shown}: {said}"

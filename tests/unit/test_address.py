@@ -125,6 +125,28 @@ def test_what_is_clear_without_encoding_is_taken_as_it_is(password: str) -> None
     assert (address.login, address.hosts) == (Login("me", Secret(password)), (("redis", 6380),))
 
 
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("localhost:6379", "localhost:6379"),
+        ("foo://x", "foo://x"),
+        ("redis://h/abc", "redis://h/abc"),
+        ("redis://[::1]:6379/-1", "redis://[::1]:6379/-1"),
+        ("redis://h:99999/0", "redis://h:99999/0"),
+        ("redis://me:secret@h:99999/0", "redis://…@h:99999/0"),
+        ("redis://:secret", "redis://…"),
+        ("secret", "…"),
+    ],
+)
+def test_a_url_that_is_refused_is_named_without_what_may_be_a_password(
+    monkeypatch: pytest.MonkeyPatch, url: str, shown: str
+) -> None:
+    monkeypatch.setenv("LOCKSTEP_REDIS_URL", url)
+    with pytest.raises(InvalidInput) as caught:
+        load_settings()
+    assert str(caught.value).startswith(f'LOCKSTEP_REDIS_URL="{shown}": ')
+
+
 def test_files_for_tls_need_tls(tmp_path_factory: pytest.TempPathFactory) -> None:
     file = tmp_path_factory.mktemp("files") / "ca.pem"
     file.touch()
