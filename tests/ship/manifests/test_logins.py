@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 from base64 import b64decode
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import redis
 
+from lockstep.producer.stack.child import LOOPBACK
 from lockstep.worker.address import read_address
 from tests.integration.redis_servers.servers import Guarded
 from tests.ship.rendered import LOCAL, ROOT, Rendered, render
+from tests.waiting import eventually
 
 RULES = (ROOT / "docs" / "redis-users.acl").read_text("utf-8")
 SHIPPED = LOCAL / "secrets"
@@ -25,6 +29,11 @@ OF = {
     "command": "producer",
 }
 """Components, and the key of the Secret that has their URL."""
+
+
+LOGIN = b"AUTH lockstep-monitor MONITOR-PASSWORD\r\n"
+QUESTION = b"*2\r\n$7\r\nHGETALL\r\n$10000000\r\n" + bytes(2_000_000)
+"""A part of one, whose rest never comes."""
 
 
 def secret(rendered: Rendered) -> dict[str, str]:
@@ -71,6 +80,21 @@ def test_each_url_lets_its_role_in_and_nobody_else(folder: Path, server: Guarded
             stranger.ping()
     with redis.Redis(port=server.port, password=(folder / "admin").read_text("utf-8")) as client:
         assert client.acl_whoami() == "default"
+
+
+def test_who_may_create_no_key_fills_no_memory_by_connections_either(tmp_path: Path) -> None:
+    command = render(LOCAL).component("redis").containers[0]["command"]
+    with Guarded(tmp_path, SHIPPED / "redis-users.acl") as server, server.client("admin") as admin:
+        admin.config_set("maxmemory", "16mb")
+        admin.config_set("maxmemory-clients", command[command.index("--maxmemory-clients") + 1])
+        asking = [socket.create_connection((LOOPBACK, server.port)) for _ in range(16)]
+        for each in asking:
+            with suppress(OSError):  # the largest are cut off
+                each.sendall(LOGIN + QUESTION)
+        eventually(lambda: admin.info("stats")["evicted_clients"] > 8, "who asks for most is cut off")
+        assert admin.set("lockstep:fence", 1), "others can write"
+        for each in asking:
+            each.close()
 
 
 def test_each_pod_has_the_login_of_its_role_alone(rendered: Rendered) -> None:
