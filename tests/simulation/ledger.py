@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from math import inf
 from typing import TYPE_CHECKING
 
 from lockstep.worker.operation.drift import Drift, End
@@ -79,6 +80,11 @@ class WatchedStore(MemoryStore):
         record = self.records.get(operation)
         if record is not None and record.decision is not None and record.dispatched is not Phase.FORWARD:
             self._ledger.world.hit(Row.DECIDE_RACES)
+
+    def next_due(self) -> float:
+        """When the sweep has something to do, unless something else happens before; infinite for never."""
+        dues = [self._due(each) for each in self.records.values()]
+        return min([due for due in dues if due is not None], default=inf)
 
     def heard(self, what: str, record: Record, host: HostName | None = None) -> None:
         self._ledger.heard(what, record, host)

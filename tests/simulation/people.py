@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from math import ceil
 
 from lockstep.worker.operation.errors import StoreUnavailable
 from lockstep.worker.operation.model import OperationId
@@ -77,14 +78,18 @@ def beat(world: World, broker: Broker, count: int = 0) -> None:
     """Publish a sweep every two seconds if it would find something; a second beat may do so too."""
     if count % SWEEPS_PER_PATROL == 0:
         _start_patrol(broker)
-    if broker.ledger.store.due(1):
+    due = broker.ledger.store.next_due()
+    if due <= world.now:
         fate, _ = world.sweep[world.choose(len(world.sweep))]
         if fate is not Fate.SKIPPED:
             _start_sweep(broker)
         if fate is Fate.DOUBLED:
             world.hit(Row.TWO_BEATS)
             _start_sweep(broker)
-    world.at(world.now + SWEEP_EVERY, lambda: beat(world, broker, count + 1))
+    # Beats before anything else happens would find nothing either.
+    idle = (min(due, world.next_at) - world.now) / SWEEP_EVERY
+    beats = max(1, ceil(min(idle, SWEEPS_PER_PATROL - count % SWEEPS_PER_PATROL)))
+    world.at(world.now + beats * SWEEP_EVERY, lambda: beat(world, broker, count + beats))
 
 
 def _start_sweep(broker: Broker) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 from heapq import heappop, heappush
+from math import inf
 
 from greenlet import getcurrent, greenlet  # type: ignore[import-untyped]
 
@@ -124,6 +125,11 @@ class World:
     def idle(self) -> bool:
         """True when nothing is left to happen but the next sweep."""
         return len(self._heap) <= 1
+
+    @property
+    def next_at(self) -> float:
+        """When the next thing is to happen; infinite when nothing is."""
+        return self._heap[0][0] if self._heap else inf
 
     def run(self, done: Callable[[], bool], limit: int) -> bool:
         """Let everything happen until only the beat is left and all is `done`; False past the limit."""
