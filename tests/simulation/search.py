@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import multiprocessing
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 
 from hypothesis import HealthCheck, Phase, find, settings
@@ -43,14 +45,27 @@ class Tally:
         return "\n".join(lines)
 
 
-def search(seeds: Sequence[int], more: Callable[[Tally], bool]) -> Tally:
-    """Run schedules of these seeds for as long as `more` says so."""
+def search(seeds: Sequence[int], more: Callable[[Tally], bool], processes: int = 0) -> Tally:
+    """Run schedules of these seeds for as long as `more` says so, here or in processes that share them."""
     tally = Tally()
-    for seed in seeds:
-        if not more(tally):
-            break
-        tally.add(seed, run_schedule(Choices(seed)))
+    with closing(_findings(seeds, processes)) as findings:
+        for seed, finding in zip(seeds, findings, strict=False):
+            tally.add(seed, finding)
+            if not more(tally):
+                break
     return tally
+
+
+def _findings(seeds: Sequence[int], processes: int) -> Generator[Finding, None, None]:
+    if not processes:
+        yield from map(_finding, seeds)
+        return
+    with multiprocessing.get_context("spawn").Pool(processes) as pool:
+        yield from pool.imap(_finding, seeds, chunksize=100)
+
+
+def _finding(seed: int) -> Finding:
+    return run_schedule(Choices(seed))
 
 
 def shrink(trace: Sequence[int], wrong: str | None = None) -> list[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 
 import pytest
 
@@ -39,7 +40,7 @@ def test_whatever_goes_wrong_every_operation_ends_as_promised(capsys: pytest.Cap
     def more(tally: Tally) -> bool:
         return len(tally.distinct) < DISTINCT and not tally.failed
 
-    tally = search(range(2 * DISTINCT), more)
+    tally = search(range(2 * DISTINCT), more, processes=os.cpu_count() or 1)
     for seed, finding in tally.failed:
         told = explain(shrink(finding.trace, finding.wrong))
         pytest.fail(f"seed {seed}: {finding.wrong}\n{told}", pytrace=False)
