@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable, Iterator
 
@@ -72,9 +73,26 @@ def _get_present(scratch: Scratch) -> Said:
 def _post_new(scratch: Scratch) -> Said:
     group = scratch.new_group()
     said = _expected(scratch.post(group), Wrote.APPLIED, "201")
-    if said[0] is Level.OK and scratch.shows(group) is not Presence.PRESENT:
-        return Level.FAILURE, f"{said[1]}, but a GET does not show the group", BROKEN
-    return said
+    return _once_shown(scratch, group, Presence.PRESENT, said, "does not show")
+
+
+def _once_shown(scratch: Scratch, group: GroupId, wanted: Presence, said: Said, never: str) -> Said:
+    """See how long after a success a GET shows it: at once, or after what the inventory says."""
+    if said[0] is not Level.OK:
+        return said
+    took = scratch.shown_after(group, wanted)
+    if took is None:
+        return Level.FAILURE, f"{said[1]}, but a GET {never} the group", BROKEN
+    if not took:
+        return said
+    text = f"{said[1]}, and a GET shows it after {took:.1f} s"
+    if took <= scratch.host.shows_after:
+        return Level.OK, f"{text}, as shows_after says", None
+    enough = math.ceil(2 * took)
+    remedy = f"`shows_after: {enough}s` for this host in the inventory: docs/inventory.md"
+    if enough > scratch.settings.settle_seconds:
+        remedy += f"; and LOCKSTEP_SETTLE_SECONDS={enough}, or more"
+    return Level.WARNING, text, remedy
 
 
 def _post_present(scratch: Scratch) -> Said:
@@ -84,9 +102,7 @@ def _post_present(scratch: Scratch) -> Said:
 def _delete_present(scratch: Scratch) -> Said:
     group = scratch.present_group()
     said = _expected(scratch.delete(group), Wrote.APPLIED, "200")
-    if said[0] is Level.OK and scratch.shows(group) is not Presence.ABSENT:
-        return Level.FAILURE, f"{said[1]}, but a GET still shows the group", BROKEN
-    return said
+    return _once_shown(scratch, group, Presence.ABSENT, said, "still shows")
 
 
 def _delete_absent(scratch: Scratch) -> Said:
@@ -99,6 +115,7 @@ def _fields(scratch: Scratch) -> Said:
     if answer.wrote in (Wrote.CONTESTED, Wrote.REFUSED):
         return Level.OK, f"refused ({answer.text})", None
     _clear(answer)
+    scratch.shown_after(group, Presence.PRESENT)
     return Level.OK, "kept" if OWN_FIELD in scratch.content(group) else "dropped without a word", None
 
 
@@ -107,10 +124,12 @@ def _restore(scratch: Scratch) -> Said:
     group = scratch.present_group()
     before = scratch.content(group)
     _clear(scratch.delete(group))
+    scratch.shown_after(group, Presence.ABSENT)
     answer = scratch.post(group, json.dumps(before))
     if answer.wrote in (Wrote.CONTESTED, Wrote.REFUSED):
         return Level.WARNING, f"POST refuses what GET had shown ({answer.text}), but the id", LOST
     _clear(answer)
+    scratch.shown_after(group, Presence.PRESENT)
     lost = sorted(before.keys() - scratch.content(group).keys())
     if lost:
         return Level.WARNING, f"POST of what GET had shown loses {', '.join(lost)}", LOST

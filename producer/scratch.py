@@ -39,6 +39,8 @@ class Scratch:
     """Groups that are there, or may be, after all tries to delete them."""
     unseen: list[GroupId] = field(default_factory=list)
     """Groups whose creation was asked for and never seen: it may still take effect."""
+    lag: float = 0.0
+    """Seconds after which a GET showed what had been answered with success, at the longest."""
     _written: dict[GroupId, bool] = field(default_factory=dict)
     """Whether it is known what became of the group's creation."""
 
@@ -48,6 +50,7 @@ class Scratch:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        time.sleep(self.lag)  # what was written last must show before its absence tells anything
         self.left = [group for group in self._written if not self._delete(group)]
         self.unseen = [group for group, seen in self._written.items() if not seen and group not in self.left]
 
@@ -64,7 +67,10 @@ class Scratch:
         """Return a group that the host has shown to hold. Raises Unclear."""
         group, said = self.new_group(), ""
         for _ in range(CREATIONS):
-            said = self.post(group).text
+            answer = self.post(group)
+            said = answer.text
+            if answer.wrote is Wrote.APPLIED and self.lag:
+                self.shown_after(group, Presence.PRESENT)
             if holds(self.get(group)) is Presence.PRESENT:
                 return group
         raise Unclear(said)
@@ -76,6 +82,22 @@ class Scratch:
         if shown is None:
             raise Unclear(answer.text)
         return shown
+
+    def shown_after(self, group: GroupId, wanted: Presence) -> float | None:
+        """Return the seconds until a GET shows what was written, 0 if the first does.
+
+        None if none does within `settle_seconds`. Raises Unclear.
+        """
+        began = time.monotonic()
+        first = True
+        while self.shows(group) is not wanted:
+            if time.monotonic() - began > self.settings.settle_seconds:
+                return None
+            first = False
+            time.sleep(PAUSE)
+        took = 0.0 if first else time.monotonic() - began
+        self.lag = max(self.lag, took)
+        return took
 
     def content(self, group: GroupId) -> dict[str, object]:
         """Return what GET shows of a group. Raises Unclear, also if it is not there."""
@@ -125,6 +147,6 @@ class Scratch:
                 return True
             if shown is Presence.PRESENT and self.delete(group).wrote is Wrote.REFUSED:
                 return False
-            if shown is None:
-                time.sleep(PAUSE * attempt)
+            if shown is None or self.lag:
+                time.sleep(max(PAUSE * attempt, self.lag))
         return False

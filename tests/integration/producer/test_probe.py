@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 import json
+import math
+import re
 import signal
+import threading
+import time
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -146,6 +153,68 @@ def test_a_host_that_breaks_the_contract(
     assert ran.code == 1
     assert levels(ran.out)[subject] == level
     assert said(ran.out)[subject] == text
+
+
+class Lagging(BaseHTTPRequestHandler):
+    """Takes writes in at once, and shows them LAG seconds later."""
+
+    LAG = 0.3
+    changes: ClassVar[dict[str, list[tuple[float, str | None]]]] = {}
+
+    def do_GET(self) -> None:
+        body = self.held(self.path.rstrip("/").rpartition("/")[2], time.monotonic() - self.LAG)
+        self.answer(404 if body is None else 200, body or "")
+
+    def do_POST(self) -> None:
+        body, group = self.asked()
+        self.answer(400 if self.held(group) else 201)
+        self.changes.setdefault(group, []).append((time.monotonic(), self.held(group) or body))
+
+    def do_DELETE(self) -> None:
+        _, group = self.asked()
+        self.answer(200 if self.held(group) else 404)
+        self.changes.setdefault(group, []).append((time.monotonic(), None))
+
+    def asked(self) -> tuple[str, str]:
+        body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+        return body, json.loads(body)["groupId"]
+
+    def held(self, group: str, at: float = math.inf) -> str | None:
+        return next((body for time, body in reversed(self.changes.get(group, [])) if time <= at), None)
+
+    def answer(self, status: int, body: str = "") -> None:
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body.encode())
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_a_host_whose_get_lags_is_told_what_to_give(
+    lockstep: Run, node: Running, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, known: bool
+) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Lagging) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        host = {"name": "slow", "url": f"http://127.0.0.1:{server.server_port}"}
+        (tmp_path / "hosts").write_text(json.dumps([{**host, **({"shows_after": 2} if known else {})}]))
+        monkeypatch.delenv("LOCKSTEP_HOSTS")
+        monkeypatch.setenv("LOCKSTEP_INVENTORY", str(tmp_path / "hosts"))
+        ran = lockstep("probe", "slow", "--json", "--watch", "3")
+        server.shutdown()
+    found = {each["subject"]: each for each in json.loads(ran.out)["findings"]}
+    lagging = {"POST of a new group", "DELETE of a present group"}
+    assert {subject for subject in KEPT if found[subject]["level"] != "ok"} == (set() if known else lagging)
+    for each in (found[subject] for subject in lagging):
+        assert re.fullmatch(
+            r"20[01], and a GET shows it after \d\.\d s(, as shows_after says)?", each["text"]
+        )
+        if not known:
+            assert re.match(r"`shows_after: [123]s` for this host in the inventory", each["remedy"])
+    assert json.loads(ran.out)["left"] == []
+    assert all(changes[-1][1] is None for changes in Lagging.changes.values())
 
 
 def test_unknown_fields_that_are_dropped_or_refused(lockstep: Run, node: Running, name: str) -> None:
