@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 import subprocess
 import sys
@@ -15,18 +16,33 @@ from pathlib import Path
 import pytest
 import requests
 
+from lockstep.producer.cli.app import lockstep as cli
 from lockstep.producer.stack.child import LOOPBACK, free_port
 from lockstep.producer.stack.cluster import MockCluster
 from lockstep.producer.stack.guard import Guard
+from lockstep.worker.celery import CONCLUDE, PATROL, PATROL_GROUP, QUEUE_OF, SWEEP, make_app
 from lockstep.worker.operation.model import Action, GroupId
 from lockstep.worker.operation.states import State
 from tests.integration.redis_servers.servers import Guarded
 from tests.integration.worker.harness import ROOT, Bench
 from tests.waiting import eventually
+from tests.watch.raising import FILE
 
 CANARY = re.compile(rb"(?i)nary-\d|nary%2d\d|ADMIN-PASSWORD")
 FLOWER_PASSWORD = "canary-4-flower"
 WRONG = "canary-5-wrong"
+ARGUMENTS = {
+    **dict.fromkeys(("status", "show", "watch", "cancel", "delete", "create", "plan"), "team-a"),
+    **dict.fromkeys(("resume", "probe", "sync"), "node1"),
+    "abandon": "node1 --reason x",
+    "apply": "/dev/null",
+    "completion": "bash",
+    "exists": "node2 team-a",
+    "forget": "--deleted-before 1d",
+    "pause": "node1 --why x",
+    "repair": "team-a --to absent",
+    "report": "team-a --html /dev/null",
+}
 
 
 def password(role: str) -> str:
@@ -83,13 +99,29 @@ def bench(tmp_path: Path, server: Secretive) -> Iterator[Bench]:
             yield made
 
 
-def lockstep(bench: Bench, *arguments: str, **more: str) -> bytes:
-    """Run the command; return all that it wrote."""
-    env = {**bench.env, **{f"LOCKSTEP_{name.upper()}": value for name, value in more.items()}}
-    for name in [name for name, value in env.items() if name.startswith("LOCKSTEP_") and not value]:
-        del env[name]
-    command = [sys.executable, "-m", "lockstep", *arguments]
-    ran = subprocess.run(command, env=env, capture_output=True, timeout=100, check=False)
+Run = tuple[str, dict[str, str], bool]
+
+
+def run_all(bench: Bench, runs: list[Run]) -> bytes:
+    """Run the command with words, variables, and maybe an error of the code; return all that it wrote."""
+    told = []
+    for words, more, unexpected in runs:
+        env = {**bench.env, **{f"LOCKSTEP_{name.upper()}": value for name, value in more.items()}}
+        env = {name: value for name, value in env.items() if value}
+        told.append(([*words.split(), "--debug"], env, unexpected))
+    ran = subprocess.run(
+        [sys.executable, "-m", "tests.watch.raising"],
+        input=json.dumps(told).encode(), env=bench.env, capture_output=True, timeout=100, check=False,
+    )  # fmt: skip
+    said = ran.stdout + ran.stderr
+    assert said.count(b"RAN [") == len(runs), said[-3000:]
+    return said
+
+
+def inspect(bench: Bench, what: str, url: str) -> bytes:
+    command = [sys.executable, "-m", "celery", "-A", "lockstep", "inspect", what]
+    env = {**bench.env, "LOCKSTEP_REDIS_URL": url}
+    ran = subprocess.run(command, env=env, capture_output=True, timeout=60, check=False)
     return ran.stdout + ran.stderr
 
 
@@ -100,8 +132,10 @@ def test_no_secret_is_found_anywhere(bench: Bench, server: Secretive, tmp_path: 
     beat = bench.child(
         "beat", ["-m", "celery", "-A", "lockstep", "beat", "-s", str(tmp_path / "beat")], worker_url
     )
+    raise_now = tmp_path / "raise"
     env = {**worker_url, "LOCKSTEP_METRICS_PORT": str(ports[0]), "LOCKSTEP_LOG_FORMAT": "json"}
-    worker = bench.worker(env=env, options=["-l", "DEBUG"])
+    env |= {"OTEL_TRACES_EXPORTER": "console", "OTEL_BSP_SCHEDULE_DELAY": "100", FILE: str(raise_now)}
+    worker = bench.worker(env=env, options=["-l", "DEBUG"], app="tests.watch.raising")
     flower = bench.child(
         "flower",
         [
@@ -120,40 +154,41 @@ def test_no_secret_is_found_anywhere(bench: Bench, server: Secretive, tmp_path: 
     operation = bench.start(Action.CREATE, GroupId("team-a"))
     assert bench.end(operation).operation.state is State.ROLLED_BACK
 
+    raise_now.touch()
+    names = {SWEEP: (), PATROL: (), PATROL_GROUP: ("team-a",), CONCLUDE: (operation, "team-a")}
+    with closing(make_app(bench.settings.at(server.as_user("worker")))) as app:
+        for name in QUEUE_OF:
+            app.send_task(name, names.get(name, (operation, "team-a", "node1")))
+    eventually(lambda: set(raise_now.read_text().split()) == set(QUEUE_OF), "every task raises")
+    eventually(lambda: "raised unexpected" in worker.output(), "its error is logged")
+    raise_now.unlink()
+
     url = bench.settings.redis_url.reveal()
-    paths: list[tuple[tuple[str, ...], dict[str, str]]] = [
-            (("show", operation), {}),
-            (("doctor",), {}),
-            (("hosts",), {}),
-            (("exists", "node2", "team-a"), {}),
-            (("report",), {}),
-            (("list",), {"redis_url": url.replace(str(server.port), str(free_port(0)))}),
-            (("list",), {"redis_url": url.replace("canary-1", WRONG)}),
-            (("list",), {"redis_url": url.replace("%23", "#").replace("%2F", "/")}),
-            (("list",), {"redis_url": url.replace("%2F", "/")}),
-            (("list",), {"redis_url": url + "?foo=1"}),
-            (("list",), {"redis_url": url, "call_timeout": "1", "read_timeout": "2"}),
-            (("list",), {"hosts": "http://me:canary-6-host@node1", "inventory": ""}),
-            (("list",), {"hosts": "http://me:canary-6-ho/st@node1:port,", "inventory": ""}),
-            (("list",), {"redis_url": f"sentinel://{LOOPBACK}:1/0?master=m&sentinel_password=canary-3-sentinel"}),
-    ]  # fmt: skip
-    with ThreadPoolExecutor(4) as pool:
-        wrote = pool.map(lambda each: lockstep(bench, *each[0], "--debug", **each[1]), paths)
-        said = {
-            " ".join((*each[0], *each[1].values())): text for each, text in zip(paths, wrote, strict=True)
-        }
-    broken = subprocess.run(
-        [sys.executable, "-m", "celery", "-A", "lockstep", "inspect", "ping"],
-        env={**bench.env, "LOCKSTEP_REDIS_URL": url.replace("%2F", "/")},
-        capture_output=True, timeout=60, check=False,
-    )  # fmt: skip
-    inspected = [
-        subprocess.run(
-            [sys.executable, "-m", "celery", "-A", "lockstep", "inspect", what],
-            env=bench.env, capture_output=True, timeout=60, check=False,
-        )
-        for what in ("stats", "conf", "report")
-    ]  # fmt: skip
+    sentinel = f"sentinel://{LOOPBACK}:1/0?master=m&sentinel_password=canary-3-sentinel"
+    bad_urls = [
+        url.replace(str(server.port), str(free_port(0))),
+        url.replace("canary-1", WRONG),
+        url.replace("%23", "#").replace("%2F", "/"),
+        url.replace("%2F", "/"),
+        url + "?foo=1",
+        sentinel,
+    ]
+    bad: list[dict[str, str]] = [
+        *({"redis_url": each} for each in bad_urls),
+        {"call_timeout": "1", "read_timeout": "2"},
+        {"hosts": "http://me:canary-6-host@node1", "inventory": ""},
+        {"hosts": "http://me:canary-6-ho/st@node1:port,", "inventory": ""},
+    ]
+    runs: list[Run] = [
+        *((words, {}, False) for words in (f"show {operation}", "doctor", "hosts", "exists node2 team-a")),
+        *(("list", each, False) for each in bad),
+        *((f"{verb} {ARGUMENTS.get(verb, '')}", {}, True) for verb in sorted(cli.commands)),
+    ]
+    inspected = [(what, url) for what in ("stats", "conf", "report")] + [("ping", url.replace("%2F", "/"))]
+    with ThreadPoolExecutor(5) as pool:
+        asked = pool.map(lambda each: inspect(bench, *each), inspected)
+        said = run_all(bench, runs)
+    assert said.count(b"Unexpected: unexpected at ") >= len(cli.commands) - 2
     with closing(requests.Session()) as session:
         session.auth = ("me", FLOWER_PASSWORD)
         eventually(lambda: page(session, ports[1], "/api/workers") != b"{}", "Flower knows the worker")
@@ -166,9 +201,8 @@ def test_no_secret_is_found_anywhere(bench: Bench, server: Secretive, tmp_path: 
     assert b"lockstep_" in metrics
 
     places = {
-        **said,
-        "a worker that does not start": broken.stdout + broken.stderr,
-        "inspect": b"".join(each.stdout + each.stderr for each in inspected),
+        "the command": said,
+        "inspect, and a worker that does not start": b"".join(asked),
         "Flower's pages": pages,
         "metrics": metrics,
         "logs": "".join(each.output() for each in (beat, worker, flower)).encode(),
@@ -181,7 +215,8 @@ def test_no_secret_is_found_anywhere(bench: Bench, server: Secretive, tmp_path: 
     }
     found = {where: near(text) for where, text in places.items() if CANARY.search(text)}
     assert found == {}
-    assert b"is not UTF-8 text" in said[f"show {operation}"] + places["logs"]
+    assert b"is not UTF-8 text" in said + places["logs"]
+    assert b'"trace_id"' in places["logs"]
 
 
 def page(session: requests.Session, port: int, path: str) -> bytes:
