@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import resource
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,11 +11,14 @@ import pytest
 
 from lockstep import ClusterClient, load_settings
 from lockstep.mock_api.admin import ClusterAdmin
-from lockstep.producer.doctor import on_stalls
+from lockstep.producer.cli import main
+from lockstep.producer.doctor import on_failing, on_stalls
 from lockstep.producer.findings import Level
 from lockstep.producer.link import Link
 from lockstep.producer.stack import Stack
+from lockstep.producer.stack.child import LOOPBACK, free_port
 from lockstep.worker.operation.model import Action
+from lockstep.worker.operation.states import State
 from lockstep.worker.tasks.standing import Reader
 from lockstep.worker.telemetry.stalls import EXIT
 from tests.integration.worker.harness import ROOT, SHORT, Bench
@@ -114,3 +119,31 @@ def test_a_step_that_never_ends_is_done_by_another_process(bench: Bench, pool: s
         eventually(lambda: not Path(f"/proc/{stuck}").exists(), "the child that stood still ended", NOTICED)
         assert held.running, "its parent goes on, and has another child"
     assert "this process stands still" in held.log.read_text()
+
+
+def test_a_worker_that_may_open_no_more_files_says_so_and_goes_on_once_it_may(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its sweep once came to nothing for good, and every check called it well."""
+    for name, value in bench.values.items():
+        monkeypatch.setenv(f"LOCKSTEP_{name.upper()}", value)
+
+    port = free_port()
+    bench.beat()
+    worker = bench.worker(env={"LOCKSTEP_METRICS_PORT": str(port)})
+    assert bench.end(bench.start(Action.CREATE)).operation.state is State.COMMITTED
+    allowed = resource.prlimit(worker.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(worker.pid, resource.RLIMIT_NOFILE, (8, allowed[1]))
+    eventually(lambda: "Too many open files" in bench.store.failing().get("sweep", ""), "the failure is kept")
+    assert "the sweep was not done" in worker.output()
+    assert main(["list", "--stuck"]) == 1
+    assert "the sweep runs and is not done" in capsys.readouterr().err
+    (found,) = on_failing(bench.store.failing())
+    assert (found.level, found.subject) == (Level.FAILURE, "sweep")
+
+    resource.prlimit(worker.pid, resource.RLIMIT_NOFILE, allowed)
+    eventually(lambda: not bench.store.failing(), "the sweep is done again")
+    assert bench.end(bench.start(Action.DELETE)).operation.state is State.COMMITTED
+    assert bench.holding() == set()
+    with urllib.request.urlopen(f"http://{LOOPBACK}:{port}/metrics", timeout=10) as answer:
+        assert 'lockstep_not_done_total{work="sweep"}' in answer.read().decode()
