@@ -40,7 +40,8 @@ class Looked:
     overtaken: bool = False
     """Whenever the hosts were asked, operations ended meanwhile: nothing can be said."""
     unmeasured: Mapping[HostName, Presence] = field(default_factory=dict)
-    """What every host holds of a group of which no operation has ended: nothing says what it should be."""
+    """What every host holds of a group where nothing says what it should be: no operation on it has ended, or
+    they left it nowhere, and a host that none of them covered holds it."""
 
     @property
     def apart(self) -> bool:
@@ -96,13 +97,7 @@ def _look(store: Ends, inventory: Inventory, asking: _Asking, groups: Sequence[G
         return store.lock_owner(group), store.ends(group)
 
     began = dict(zip(groups, together(begin, groups), strict=True))
-    known = {
-        group: {name: host for name, end in ends.items() if (host := _known(inventory, name, end))}
-        if ends
-        else {host.name: host for host in inventory}
-        for group, (owner, ends) in began.items()
-        if owner is None
-    }
+    known = {group: _to_ask(inventory, ends) for group, (owner, ends) in began.items() if owner is None}
     shown = asking.all({(group, name): host for group, at in known.items() for name, host in at.items()})
     now = store.now()
     for group, (owner, ends) in began.items():
@@ -115,9 +110,12 @@ def _look(store: Ends, inventory: Inventory, asking: _Asking, groups: Sequence[G
             held_by = {name: held for name, held in seen.items() if held is not None}
             yield Looked(group, silent=silent, unmeasured=held_by)
             continue
-        found = {name: _compare(group, name, ends[name], held, now) for name, held in seen.items() if held}
+        heard = {name: held for name, held in seen.items() if held is not None}
+        found = {
+            name: _compare(group, name, ends[name], held, now) for name, held in heard.items() if name in ends
+        }
         gone = {name: None for name, drift in found.items() if drift is None}
-        held = any(end.presence is Presence.PRESENT for end in ends.values())
+        left = any(held is Presence.PRESENT for name, held in heard.items() if name not in ends)
         if store.keep_drift(group, ends, gone) is None:
             yield Looked(group, overtaken=True)
             continue
@@ -126,8 +124,24 @@ def _look(store: Ends, inventory: Inventory, asking: _Asking, groups: Sequence[G
             drifts=tuple(drift for drift in found.values() if drift is not None),
             silent=silent,
             strangers=tuple(name for name in ends if name not in seen),
-            uncovered=tuple(host.name for host in inventory if host.name not in ends) if held else (),
+            uncovered=_uncovered(inventory, ends) if _held(ends) else (),
+            unmeasured=heard if left else {},
         )
+
+
+def _to_ask(inventory: Inventory, ends: Mapping[HostName, End]) -> dict[HostName, Host]:
+    """Return the hosts that ends say something about; all of them for a group that none should hold."""
+    known = {name: host for name, end in ends.items() if (host := _known(inventory, name, end))}
+    others = {} if _held(ends) else {host.name: host for host in inventory if host.name not in ends}
+    return known | others
+
+
+def _held(ends: Mapping[HostName, End]) -> bool:
+    return any(end.presence is Presence.PRESENT for end in ends.values())
+
+
+def _uncovered(inventory: Inventory, ends: Mapping[HostName, End]) -> tuple[HostName, ...]:
+    return tuple(host.name for host in inventory if host.name not in ends)
 
 
 def _known(inventory: Inventory, name: HostName, end: End) -> Host | None:

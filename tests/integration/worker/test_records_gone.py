@@ -73,6 +73,13 @@ def put_back(bench: Bench, copy: Path) -> None:
     bench.redis.start()
 
 
+def pass_deadline(bench: Bench, operation: OperationId) -> None:
+    """Have an operation look as if the copy of its record were a day old."""
+    raw: redis.Redis = client(bench.settings)
+    name = f"{bench.settings.key_prefix}op:{operation}"
+    raw.hset(name, "deadline_at", int(raw.hget(name, "created_at") or 0) + 1)
+
+
 def hold_up_node3(bench: Bench) -> None:
     """Have node3 asked again and again, while the other two are done."""
     bench.admin.set_faults(
@@ -197,13 +204,42 @@ def test_a_copy_with_the_operation_begun_everywhere_is_undone_everywhere_once_it
     assert alone.end(operation).operation.state is State.COMMITTED
     worker.stop()
     put_back(alone, copy)
-    raw: redis.Redis = client(alone.settings)
-    name = f"{alone.settings.key_prefix}op:{operation}"
-    raw.hset(name, "deadline_at", int(raw.hget(name, "created_at") or 0) + 1)  # as if the copy were a day old
+    pass_deadline(alone, operation)
 
     alone.worker("next")
     assert alone.end(operation).operation.state is State.ROLLED_BACK
     assert alone.holding() == set()
+
+
+def test_a_host_that_the_copy_had_not_begun_with_is_left_alone_and_named(
+    alone: Bench, tmp_path: Path, lockstep: Run
+) -> None:
+    """Nothing says whether what it holds was put there since, or was there before: only a person can know."""
+    alone.beat()
+    worker = alone.worker()
+    hold_up_node3(alone)
+    operation = alone.start(Action.CREATE)
+    eventually(lambda: alone.holding() == {"node1", "node2"}, "two of three hosts are changed")
+    copy = shutil.copytree(alone.redis.directory / AOF, tmp_path / "copy")
+    alone.admin.set_faults(node="node3")
+    assert alone.end(operation).operation.state is State.COMMITTED
+    worker.stop()
+    put_back(alone, copy)
+    pass_deadline(alone, operation)
+
+    alone.worker("next")
+    assert alone.end(operation).operation.state is State.ROLLED_BACK
+    assert alone.holding() == {"node3"}
+    drift = lockstep("drift", alone.group, "--json")
+    assert drift.code == 1
+    assert {row["host"]: row["found"] for row in json.loads(drift.out)["unmeasured"]} == {
+        "node1": "absent",
+        "node2": "absent",
+        "node3": "present",
+    }
+    assert lockstep("delete", alone.group).code == 0
+    assert alone.holding() == set()
+    assert lockstep("drift", alone.group).code == 0
 
 
 def test_a_copy_without_the_operation_is_told_like_an_emptied_redis(
