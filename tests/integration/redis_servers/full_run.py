@@ -86,8 +86,11 @@ def roles(bench: Bench, recorder: Recorder) -> Iterator[int]:
     seeing = {"FLOWER_UNAUTHENTICATED_API": "true", "LOCKSTEP_REDIS_URL": recorder.url("monitor")}
     flower = bench.child("flower", arguments, seeing)
     bench.beat(worker)
-    queues = {OPERATIONS: OPERATIONS, ROLLBACK: f"{OPERATIONS},{ROLLBACK}"}
-    started = [bench.worker(name, queues=each, env=worker, wait=False) for name, each in queues.items()]
+    kinds = {OPERATIONS: (OPERATIONS, "stock"), ROLLBACK: (f"{OPERATIONS},{ROLLBACK}", "own")}
+    started = []
+    for name, (queues, broker) in kinds.items():
+        env = {**worker, "LOCKSTEP_BROKER": broker, "LOCKSTEP_METRICS_PORT": str(free_port())}
+        started.append(bench.worker(name, queues=queues, env=env, wait=False))
     for each in started:
         eventually(lambda each=each: " ready." in each.output(), "workers are ready")  # type: ignore[misc]
     eventually(lambda: f'"{ROLLBACK}"' in asked(port, "api/queues/length"), "Flower knows the queues")
