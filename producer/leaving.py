@@ -41,6 +41,8 @@ def _connection(host: Host, name: str, port: int | None, timeout: float) -> http
     if host.verify is False:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
+    if host.cert is not None:
+        context.load_cert_chain(*host.cert, password=lambda: "")
     return http.client.HTTPSConnection(name, port, timeout=timeout, context=context)
 
 

@@ -47,6 +47,9 @@ NO_TLS = {
     "UNSUPPORTED_PROTOCOL": "no version of TLS that both speak",
     "WRONG_VERSION_NUMBER": "it does not speak TLS there",
     "NO_CERTIFICATE_OR_CRL_FOUND": "its ca_file holds no certificate",
+    "KEY_VALUES_MISMATCH": "its cert_file and key_file do not belong together",
+    "CERTIFICATE_REQUIRED": "it asks for a certificate of ours: cert_file in the inventory",
+    "ALERT_UNKNOWN_CA": "it does not trust the authority of our certificate",
 }
 
 _TOKEN = re.compile(r"[\x21-\x7e]+")
@@ -114,6 +117,7 @@ class HostClient:
             self.settings.connect_timeout,
             self.settings.read_timeout,
             self.settings.max_body_bytes,
+            self.host.cert,
         )
         try:
             with CallInProgress(call):
@@ -200,7 +204,7 @@ def _kind(error: BaseException, *, sent: bool) -> str:
         "TimeoutError": "read time-out" if sent else "connect time-out",
         "SSLError": "TLS error",
         "SSLCertVerificationError": "TLS error",
-        "FileNotFoundError": "its ca_file is not there",
+        "FileNotFoundError": "its ca_file, cert_file or key_file is not there",
         "NameResolutionError": "name not resolved",
         "gaierror": "name not resolved",
         "ConnectionRefusedError": "connection refused",

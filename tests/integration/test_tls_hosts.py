@@ -6,6 +6,7 @@ import shutil
 import ssl
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -132,6 +133,40 @@ def test_an_authority_that_was_replaced_is_read_again(
     shutil.copy(authority.file, fresh)
     fresh.replace(file)
     assert host.probe(G).probed is Probed.SEEN
+
+
+def test_a_certificate_of_ours_is_shown_and_read_again_when_it_is_replaced(
+    authority: Authority, tmp_path: Path
+) -> None:
+    """The node asks for one, in TLS 1.2, in which it says so before anything is sent."""
+    own = authority.sign("localhost", "DNS:localhost")
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(authority.file))
+    context.load_cert_chain(own.certificate, own.key)
+    context.verify_mode, context.maximum_version = ssl.CERT_REQUIRED, ssl.TLSVersion.TLSv1_2
+    cert, key = tmp_path / "own.pem", tmp_path / "own.key"
+    with Server(("127.0.0.1", 0), Node) as running:
+        running.socket = context.wrap_socket(running.socket, server_side=True)
+        threading.Thread(target=running.serve_forever, args=(0.01,), daemon=True).start()
+        url = f"https://localhost:{running.server_port}"
+        without = Host(HostName("node1"), url, verify=str(authority.file))
+        host = HostClient(replace(without, cert=(str(cert), str(key))), Settings())
+
+        assert HostClient(without, Settings()).probe(G).probed is Probed.NO_INFORMATION
+        assert host.probe(G).text.startswith("not sent: ")  # no such file
+        for signed, taken in (
+            (Authority(tmp_path / "stranger").sign("me", "DNS:me"), False),
+            (authority.sign("me", "DNS:me"), True),
+        ):
+            for old, new in ((signed.certificate, cert), (signed.key, key)):
+                shutil.copy(old, tmp_path / "fresh")
+                (tmp_path / "fresh").replace(new)
+            assert (host.probe(G).probed is Probed.SEEN) is taken
+        shutil.copy(own.key, key)
+        if carrier.get() is direct.exchange:
+            direct._idle.clear()
+            said = "not sent: TLS error: its cert_file and key_file do not belong together"
+            assert host.probe(G).text == said
+        running.shutdown()
 
 
 def test_the_reason_is_named(server: Server, authority: Authority, tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ def answer_all(server: RawServer, peer: socket.socket) -> None:
 
 
 def key(number: int) -> direct.Key:
-    return ("http", f"host-{number}", True)
+    return ("http", f"host-{number}", True, None)
 
 
 def test_a_host_is_called_over_the_same_connection_from_any_thread() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -91,6 +92,8 @@ def test_the_entry_that_the_refusals_start_from_is_good(tmp_path: Path) -> None:
         (entry(labels="{zone: eu, zone: us}"), ["line 4", '"zone" a second time']),
         (entry() + "    url: http://other\n", ["line 4", '"url" a second time']),
         (entry() + "hosts: []\n", ["line 4", '"hosts" a second time']),
+        ("- {name: node1, url: http://a, cert_file: 7}", ["node1", "cert_file 7", "path"]),
+        (entry(key_file="k.pem"), ["node1", "key_file and no cert_file", "both"]),
         (entry(colour="red"), ["entry 1", '"colour"', "known: name, url"]),
         (entry(name="'node 1'"), ['"node 1"', "A-Z a-z 0-9"]),
         (entry(name="''"), ['""', "1 to 128 characters"]),
@@ -321,3 +324,15 @@ def written(folder: Path, text: str) -> str:
     path = folder / "hosts.yaml"
     path.write_text(text)
     return str(path)
+
+
+def test_a_certificate_of_ours_may_hold_its_key(tmp_path: Path) -> None:
+    def cert(**given: str) -> object:
+        file = tmp_path / "hosts"
+        file.write_text(json.dumps([{"name": "node1", "url": "https://node1", **given}]))
+        (host,) = load_inventory(Settings(inventory=str(file)))
+        return host.cert
+
+    assert cert() is None
+    assert cert(cert_file="c") == ("c", "c")
+    assert cert(cert_file="c", key_file="k") == ("c", "k")

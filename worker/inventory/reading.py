@@ -18,7 +18,8 @@ from lockstep.worker.plainyaml import parse_plain
 from lockstep.worker.settings import Settings
 
 _NUMBER = re.compile(r"[0-9]{1,6}(\.[0-9]{1,3})?", re.ASCII)
-KNOWN_KEYS = ("name", "url", "verify", "ca_file", "token_file", "shows_after", "labels")
+FILES = ("ca_file", "cert_file", "key_file", "token_file")
+KNOWN_KEYS = ("name", "url", "verify", *FILES, "shows_after", "labels")
 NOT_PLAIN = re.compile(r"[^A-Za-z0-9._-]+", re.ASCII)
 
 
@@ -97,13 +98,17 @@ def _from_entry(number: int, entry: object) -> Host:
         )
     verify, ca_file = entry.get("verify", True), entry.get("ca_file")
     token_file, labels = entry.get("token_file"), entry.get("labels", {})
+    cert_file, key_file = entry.get("cert_file"), entry.get("key_file")
     if not isinstance(verify, bool):
         raise InvalidInput(f"host {show(name)} has verify {show(verify)}: it must be true or false")
-    for key, value in (("ca_file", ca_file), ("token_file", token_file)):
+    for key in FILES:
+        value = entry.get(key)
         if value is not None and not isinstance(value, str):
             raise InvalidInput(f"host {show(name)} has {key} {show(value)}: it must be a path")
     if ca_file and not verify:
         raise InvalidInput(f"host {show(name)} has a ca_file and verify false: choose one")
+    if key_file and not cert_file:
+        raise InvalidInput(f"host {show(name)} has a key_file and no cert_file: give both, or neither")
     if not isinstance(labels, dict) or not all(
         isinstance(part, str) for pair in labels.items() for part in pair
     ):
@@ -112,7 +117,8 @@ def _from_entry(number: int, entry: object) -> Host:
         )
     shows_after = _seconds(name, entry.get("shows_after"))
     url = parse_url(entry.get("url"))
-    return Host(HostName(name), url, ca_file or verify, token_file, shows_after, dict(labels))
+    cert = (cert_file, key_file or cert_file) if cert_file else None  # one file may hold both
+    return Host(HostName(name), url, ca_file or verify, token_file, shows_after, dict(labels), cert)
 
 
 def _seconds(name: str, value: object) -> float:

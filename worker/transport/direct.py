@@ -23,8 +23,9 @@ from lockstep.worker.transport.guard import WholeResponse, answered, before_send
 
 IDLE = 256
 """Connections kept open between calls: ten thousand hosts are not to be ten thousand sockets."""
-Key = tuple[str, str, bool | str]
-"""Scheme, address and what is trusted."""
+Cert = tuple[str, str] | None
+Key = tuple[str, str, bool | str, Cert]
+"""Scheme, address, what is trusted and who calls."""
 
 
 class DirectConnection(http.client.HTTPConnection):
@@ -106,8 +107,8 @@ _idle = Idle(IDLE)
 def exchange(request: Request) -> Answer:
     """Send a request and read its answer. Raises TooLate, and what http.client, ssl and sockets raise."""
     url = urlsplit(request.url)
-    key = (url.scheme, url.netloc, request.verify)
-    connection = _idle.take(key) or _connection(url, request.verify)
+    key = (url.scheme, url.netloc, request.verify, request.cert)
+    connection = _idle.take(key) or _connection(url, request.verify, request.cert)
     try:
         connection.begin(request)
         connection.request(request.method, url.path, request.body, {**HEADERS, **request.headers})
@@ -129,10 +130,10 @@ def exchange(request: Request) -> Answer:
     return Answer(response.status, body if whole else None, response.headers)
 
 
-def _connection(url: SplitResult, verify: bool | str) -> DirectConnection:
+def _connection(url: SplitResult, verify: bool | str, cert: Cert) -> DirectConnection:
     host = url.hostname or ""
     if url.scheme == "https":
-        return DirectTLSConnection(host, url.port, context=_context(verify, _version(verify)))
+        return DirectTLSConnection(host, url.port, context=_tls(verify, cert))
     return DirectConnection(host, url.port)
 
 
@@ -145,18 +146,27 @@ def _dropped(connection: DirectConnection) -> bool:
     return bool(poll.poll(0))
 
 
-def _version(verify: bool | str) -> tuple[int, ...]:
-    """Return what changes when a file of authorities is replaced or written. Raises OSError."""
-    if not isinstance(verify, str):
-        return ()
-    said = os.stat(verify)  # noqa: PTH116
+def _tls(verify: bool | str, cert: Cert) -> ssl.SSLContext:
+    """Return what verifies a host, and shows our certificate; files are read when they are replaced.
+
+    Raises OSError, ssl.SSLError too.
+    """
+    files = ((verify,) if isinstance(verify, str) else ()) + (cert or ())
+    return _context(verify, cert, tuple(map(_version, files)))
+
+
+def _version(file: str) -> tuple[int, ...]:
+    """Return what changes when a file is replaced or written. Raises OSError."""
+    said = os.stat(file)  # noqa: PTH116
     return said.st_dev, said.st_ino, said.st_size, said.st_mtime_ns, said.st_ctime_ns
 
 
 @functools.lru_cache(maxsize=64)
-def _context(verify: bool | str, _: tuple[int, ...]) -> ssl.SSLContext:
+def _context(verify: bool | str, cert: Cert, _: tuple[tuple[int, ...], ...]) -> ssl.SSLContext:
     context = ssl.create_default_context(cafile=verify if isinstance(verify, str) else DEFAULT_CA_BUNDLE_PATH)
     if verify is False:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
+    if cert is not None:
+        context.load_cert_chain(*cert, password=lambda: "")  # else OpenSSL asks on the terminal
     return context

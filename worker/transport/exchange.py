@@ -24,6 +24,8 @@ class Request:
     read_timeout: float
     most: int
     """Bytes of the answer's body that are read; a longer one is given up."""
+    cert: tuple[str, str] | None = None
+    """For https: the paths of the client's certificate and of its key."""
 
 
 class ShortBody(OSError):

@@ -86,6 +86,7 @@ def exchange(request: Request) -> Answer:
         headers=request.headers,
         timeout=(request.connect_timeout, request.read_timeout),
         verify=request.verify,
+        cert=request.cert,
         allow_redirects=False,
         stream=True,
     ) as response:

@@ -124,7 +124,7 @@ def test_gathered_calls_each_get_their_reply(callers: int, interrupts: bool) -> 
 def test_a_connection_is_taken_by_one_call_at_a_time() -> None:
     def scenario(schedule: Schedule) -> Check:
         idle = direct.Idle(1)
-        key: direct.Key = ("http", "node1", False)
+        key: direct.Key = ("http", "node1", False, None)
         users: dict[object, int] = {}
         made: list[SimpleNamespace] = []
 
