@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import resource
 import socket
 import threading
 import time
@@ -156,12 +157,37 @@ def door(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
         stop()
 
 
+@pytest.fixture
+def many_files() -> Iterator[None]:
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, limits[1]) if limits[1] > 0 else 4096, limits[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
+@pytest.mark.usefixtures("many_files")
 def test_half_requests_take_no_more_than_a_few_threads_and_soon_none(door: int) -> None:
+    over = threading.Event()
+    turns: list[int] = []
+
+    def work() -> None:
+        while not over.wait(0.001):
+            turns.append(len(turns))
+
+    sweep = threading.Thread(target=work)
+    sweep.start()
     before = threading.active_count()
     with ExitStack() as held:
-        for _ in range(200):
+        held.callback(sweep.join)
+        held.callback(over.set)
+        for n in range(1500):
             line = held.enter_context(socket.create_connection(("127.0.0.1", door), timeout=5))
-            line.sendall(b"GET /metrics HTTP/1.1\r\n")
+            with suppress(OSError):  # it was turned away
+                line.sendall(b"GET /metrics HTTP/1.1\r\n")
+            if n % 100 == 0:
+                assert threading.active_count() - before <= 2 * ASKED_AT_ONCE
+                turn = len(turns)
+                eventually(lambda turn=turn: len(turns) > turn + 1, "others go on")  # type: ignore[misc]
         assert threading.active_count() - before <= 2 * ASKED_AT_ONCE
         eventually(lambda: threading.active_count() <= before, "their time is over")
         url = f"http://127.0.0.1:{door}/metrics"
@@ -179,6 +205,22 @@ def test_a_request_that_comes_in_drops_ends_too(door: int) -> None:
                     if not line.recv(1):
                         break
         assert time.monotonic() - began < 20
+
+
+def test_a_step_that_raised_is_seen_at_the_port_by_the_name_that_the_alert_has(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(metrics, "_counting", [])
+    counts, port = metrics.Metrics(), free_port(0)
+    metrics.count_with(counts)
+    stop = counts.serve("127.0.0.1", port, Standing)
+    try:
+        metrics.step_raised("lockstep.create_group")
+        said = requests.get(f"http://127.0.0.1:{port}/metrics", timeout=5).text
+    finally:
+        stop()
+    assert 'lockstep_steps_raised_total{task="create_group"} 1.0' in said
+    assert "sum(increase(lockstep_steps_raised_total[15m])) > 0" in (WATCHING / "alerts.yaml").read_text()
 
 
 def answers(url: str) -> bool:

@@ -29,6 +29,8 @@ class Door(ThreadingMixIn, WSGIServer):
     """Answers a few at a time, and each for a while: who only holds the line gets no thread of the worker."""
 
     daemon_threads = True
+    request_queue_size = 128
+    """Whoever comes while many are turned away is not kept waiting for a second."""
 
     def __init__(self, where: tuple[str, int], handler: type[Asked]) -> None:
         self.address_family = socket.AF_INET6 if ":" in where[0] else socket.AF_INET

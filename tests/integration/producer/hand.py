@@ -76,16 +76,22 @@ class Hand:
     def already(self, operation: Operation, host: HostName) -> None:
         self.begin(operation, host, operation.action.target)
 
-    def lose(self, operation: Operation, host: HostName) -> None:
+    def lose(
+        self,
+        operation: Operation,
+        host: HostName,
+        why: str = "connection refused",
+        outcome: Outcome = Outcome.UNREACHABLE,
+    ) -> None:
         """A host that never answered: its step fails."""
         self.store.missed(
             operation.id,
             host,
             self._prints[host],
             next(self._ids),
-            "connection refused",
+            why,
             Miss.UNUSABLE,
-            Outcome.UNREACHABLE,
+            outcome,
         )
 
     def decide(self, operation: Operation, decision: Decision) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from lockstep import ClusterClient
 from lockstep.producer.handle import Operation
+from lockstep.worker.operation.model import Outcome
 from tests.integration.producer.conftest import Run
 from tests.integration.producer.hand import NODE1, NODE2, NODE3, Hand
 
@@ -38,6 +39,17 @@ def test_show_tells_every_attempt(lockstep: Run, past: Operation) -> None:
         "T  node1  DELETE to undo  200  applied  T\n"
         "T  -  ended  rolled_back  -  -\n"
     )
+
+
+def test_show_names_a_step_that_raised(lockstep: Run, cluster: ClusterClient, hand: Hand) -> None:
+    operation = cluster.create_group("team-a")
+    why = "the step failed with UnicodeDecodeError: see the worker's log"
+    hand.lose(operation, NODE1, why, Outcome.UNKNOWN)
+    said = lockstep("show", operation.id)
+    (line,) = (line for line in said.out.splitlines() if line.startswith("node1 "))
+    assert why in line
+    host = json.loads(lockstep("show", operation.id, "--json").out)["hosts"][0]
+    assert (host["outcome"], host["reason"]) == ("unknown", why)
 
 
 def test_show_in_json_has_the_timeline_and_the_hosts(lockstep: Run, past: Operation) -> None:
