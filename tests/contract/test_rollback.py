@@ -4,7 +4,7 @@ import pytest
 
 from lockstep.worker.operation.model import Action, AttemptId, AttemptState, OperationId, Undo
 from lockstep.worker.operation.states import State
-from lockstep.worker.store.base import Undoing, Verdict
+from lockstep.worker.store.base import Forward, Progress, Undoing, Verdict
 from tests.contract.bench import Bench
 from tests.contract.driver import ABSENT, PRESENT, A, B, Driver
 
@@ -121,3 +121,17 @@ def test_a_forward_write_that_lands_late_keeps_the_host_pending(rolling: Driver)
     assert rolling.kept().pending_hosts == (A, B)
     rolling.finish(A, "a1", Verdict.APPLIED)
     assert rolling.kept().pending_hosts == (A, B)
+
+
+def test_a_host_that_failed_and_is_restored_has_failed_still(create: Driver) -> None:
+    """Whoever delivers its task again hears so, though the reason went with what was undone."""
+    for number in range(3):
+        create.begin(A, f"a{number}")
+        create.finish(A, f"a{number}", Verdict.UNKNOWN)
+    assert create.begin(A, "a3").next is Forward.FAILED
+    for _ in range(3):
+        create.bench.pass_time(80)
+        create.look(A, ABSENT)
+    assert (create.step(A).undo, create.step(A).reason) == (Undo.RESTORED, None)
+    said = (create.begin(A, "a4"), create.missed(A, "p1"), create.finish(A, "a0", Verdict.UNKNOWN))
+    assert said == (Progress(Forward.FAILED),) * 3

@@ -279,7 +279,7 @@ def _progress(host: HostName, said: list[str]) -> Progress:
             kept = step_from(host, said[2], undo_needed=False)
             return Progress(step, outcome=Outcome(said[1]), step=kept)
         case Forward.FAILED:
-            return Progress(step, reason=said[1])
+            return Progress(step, reason=said[1] or None)
         case Forward.ELSEWHERE:
             return Progress(step, fingerprint=said[1])
         case Forward.OPEN:

@@ -167,7 +167,7 @@ local function no_time(op, needed) return op.left <= tonumber(needed) end
 -- What a forward step answers once it has its outcome, however often it is asked.
 local function came_to(step)
   if step.outcome == 'applied' or step.outcome == 'unchanged' then return { 'done', step.outcome } end
-  return { 'failed', step.reason }
+  return { 'failed', step.reason or '' } -- what is restored has none any more
 end
 
 local function set_outcome(host, step, outcome, reason)
