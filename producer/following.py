@@ -7,7 +7,8 @@ import time
 from collections.abc import AsyncGenerator, Generator
 from functools import partial
 
-from lockstep.producer.link import COALESCE, CONFIRM, GIVE_UP, Link, brief, is_decisive
+from lockstep.producer.events import COALESCE, CONFIRM, is_decisive
+from lockstep.producer.link import GIVE_UP, Link, brief
 from lockstep.worker.operation.errors import StoreUnavailable
 from lockstep.worker.operation.model import Operation, OperationId
 from lockstep.worker.settings import Settings

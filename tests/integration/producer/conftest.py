@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from lockstep.producer import following, link
+from lockstep.producer import events, following
 from lockstep.producer.cli import main
 from lockstep.producer.client import ClusterClient
 from lockstep.producer.handle import Operation
@@ -85,7 +85,7 @@ def operation(cluster: ClusterClient) -> Operation:
 def pushed_only(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without events nothing is noticed within a test's patience."""
     monkeypatch.setattr(following, "LOOK_AGAIN", 10 * PATIENCE)
-    for each in (following, link):
+    for each in (following, events):
         monkeypatch.setattr(each, "CONFIRM", PATIENCE)  # nor would a subscription be tried again
 
 

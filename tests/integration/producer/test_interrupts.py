@@ -16,7 +16,7 @@ from lockstep.producer.handle import Operation
 from tests.integration.producer.hand import PATIENCE, Hand
 from tests.waiting import eventually
 
-SEEN = ("threading.py", "producer/link.py", "producer/following.py", "redis/client.py")
+SEEN = ("threading.py", "producer/events.py", "producer/link.py", "producer/following.py", "redis/client.py")
 
 
 class Interrupt:

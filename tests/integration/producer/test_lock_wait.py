@@ -11,7 +11,7 @@ import pytest
 
 from lockstep import ClusterClient, GroupBusy
 from lockstep.producer import following
-from lockstep.producer.link import Events
+from lockstep.producer.events import Events
 from lockstep.worker.settings import Settings
 from tests.integration.producer.hand import PATIENCE, Hand
 from tests.waiting import eventually

@@ -24,8 +24,8 @@ from lockstep import (
     WaitTimeout,
 )
 from lockstep.producer import following
+from lockstep.producer.events import Events
 from lockstep.producer.handle import Operation
-from lockstep.producer.link import Events
 from lockstep.producer.stack.redis_server import RedisServer
 from lockstep.worker.operation.model import Decision, OperationId
 from lockstep.worker.settings import Settings

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import redis.client
 
-from lockstep.producer import link
+from lockstep.producer import events
 from tests.unit.schedules import Schedule, explore
 
 
@@ -59,11 +59,11 @@ def test_an_interrupt_ends_a_wait_for_events_wherever_it_comes() -> None:
         )
 
         def wait() -> None:
-            with link.Events(lambda: link._Subscription(pool), "c") as events:
-                events.subscribe()
-                events.wait(0.1)
+            with events.Events(lambda: events.Subscription(pool), "c") as told:
+                told.subscribe()
+                told.wait(0.1)
 
         schedule.thread(wait, hears_signals=True)
 
     # Whoever hangs does so for good, if only in a destructor: then the schedule never ends.
-    explore(scenario, [link, redis.client], departures=1)
+    explore(scenario, [events, redis.client], departures=1)
