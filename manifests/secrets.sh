@@ -7,15 +7,16 @@
 #
 #   kubectl -n lockstep create secret generic lockstep-redis --from-file=secrets
 set -eu
-address=$1 folder=$2
+address=${1:?give HOST:PORT of Redis, and a folder to make} folder=${2:?give a folder to make}
 users=$(dirname "$0")/../docs/redis-users.acl
+hash() { if command -v sha256sum >/dev/null; then sha256sum; else shasum -a 256; fi | cut -c1-64; }
 umask 077
 mkdir "$folder"
 cp "$users" "$folder/redis-users.acl"
 for role in admin worker producer monitor scaler; do
   password=$(od -An -N24 -tx1 /dev/urandom | tr -d ' \n')
   placeholder=$(echo "$role" | tr a-z A-Z)-PASSWORD
-  sed "s/>$placeholder /#$(printf %s "$password" | sha256sum | cut -c1-64) /" "$folder/redis-users.acl" >"$folder/next"
+  sed "s/>$placeholder /#$(printf %s "$password" | hash) /" "$folder/redis-users.acl" >"$folder/next"
   mv "$folder/next" "$folder/redis-users.acl"
   case $role in
     admin | scaler) printf %s "$password" ;;
