@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import shutil
 import sys
 import tempfile
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from tests.chaos.report import line, summary, vacuous
@@ -15,6 +18,8 @@ from tests.chaos.run import Outcome, Trouble, run
 from tests.chaos.tiers import TIERS, Plan
 
 SHOWN = 20
+AT_ONCE = 2
+"""Runs wait most of the time; of three at once, on two processors, each has too many deadlines pass."""
 
 
 def main() -> int:
@@ -41,17 +46,26 @@ def run_tier(plans: list[Plan], say: Callable[[str], None], keep: bool = False) 
     wrong: list[str] = []
     for plan in plans:
         say(f"{plan.name}: {plan.operations} operations on {plan.pool}, seed {plan.seed}")
+    with ProcessPoolExecutor(AT_ONCE, multiprocessing.get_context("spawn")) as processes:
+        tell = partial(print, flush=True)
+        runs = [processes.submit(run, plan, folder / plan.name, tell) for plan in plans]
         try:
-            outcome = run(plan, folder / plan.name, say)
-        except Trouble as trouble:
-            wrong.append(f"{plan.name} (seed {plan.seed}) broke: {trouble}")
-            break
-        say(summary(outcome))
-        wrong += [f"{plan.name} (seed {plan.seed}): {each}" for each in outcome.verdict.violations]
-        outcomes.append(outcome)
+            for plan, each in zip(plans, runs, strict=True):
+                try:
+                    outcome = each.result()
+                except Trouble as trouble:
+                    wrong.append(f"{plan.name} (seed {plan.seed}) broke: {trouble}")
+                    continue
+                say(summary(outcome))
+                wrong += [f"{plan.name} (seed {plan.seed}): {found}" for found in outcome.verdict.violations]
+                outcomes.append(outcome)
+        except KeyboardInterrupt:
+            for child in multiprocessing.active_children():
+                child.terminate()
+            raise
     wrong += list(vacuous(outcomes)) if len(outcomes) == len(plans) else []
-    for each in wrong[:SHOWN]:
-        say(f"VIOLATION {each}")
+    for violation in wrong[:SHOWN]:
+        say(f"VIOLATION {violation}")
     if wrong or keep:
         more = f" ({len(wrong) - SHOWN} more there)" if len(wrong) > SHOWN else ""
         say(f"seeds, schedules, histories and logs are kept in {folder}{more}")

@@ -121,5 +121,6 @@ class Rig:
     @staticmethod
     def _base_env() -> dict[str, str]:
         kept = {key: value for key, value in os.environ.items() if not key.startswith("LOCKSTEP_")}
+        kept.pop("PYTHONDONTWRITEBYTECODE", None)  # a process started anew would compile all that it imports
         compiled = str(ROOT / ".venv" / ".cache" / "pycache")
         return {"PYTHONPYCACHEPREFIX": compiled, **kept, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}

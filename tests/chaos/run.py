@@ -85,7 +85,7 @@ def run(plan: Plan, directory: Path, say: Callable[[str], None]) -> Outcome:
         for node in rig.nodes.values():
             weather.none(node)
         healed_at = time.time()
-        say(f"  healed after {time.monotonic() - began:.0f} s; waiting for the ends")
+        say(f"  {plan.name}: healed after {time.monotonic() - began:.0f} s; waiting for the ends")
         settings = rig.settings
         limit = settings.send_within + settings.call_timeout + settings.settle_seconds + MOST_SETTLED
         _until_all_has_ended(rig, limit)
@@ -144,7 +144,7 @@ def _until_all_is_accepted(
             raise Trouble(f"only {len(told.accepted)} operations were accepted within {longest:g} s")
         if len(told.accepted) >= shown + plan.operations // 5:
             shown = len(told.accepted)
-            say(f"  {shown} of {plan.operations} accepted, {len(schedule.events)} nemeses were")
+            say(f"  {plan.name}: {shown} of {plan.operations} accepted, {len(schedule.events)} nemeses were")
         time.sleep(LOOK)
 
 
