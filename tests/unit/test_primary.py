@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from lockstep.worker import primary
 from lockstep.worker.operation.errors import StoreUnavailable
@@ -81,6 +83,7 @@ def server() -> Iterator[Server]:
 @pytest.fixture
 def asked(server: Server) -> Iterator[redis.Redis]:
     made = client(Settings(redis_url=server.url))
+    made.set_retry(Retry(NoBackoff(), RETRIES))  # as often as in production, without the waits
     yield made
     made.close()
 
