@@ -8,6 +8,8 @@ VENV := .venv
 BIN  := $(VENV)/bin
 # The peers that `make bench` measures bring packages that Lockstep and its tests must not see.
 BENCH := .venv-bench
+# What audits a release brings packages of its own too.
+RELEASE := .venv-release
 
 # One log line per package is noise; errors still show. Every package is checked against its hash.
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input -qq
@@ -95,6 +97,27 @@ manifests: $(VENV)/.dev ## Render every overlay; check it against schemas and ou
 image: $(VENV)/.dev ## Build the image; run every role from it, non-root and read-only, in docker or podman
 	@$(BIN)/python -B -m tests.ship.image
 
+.PHONY: audit
+audit: $(VENV)/.dev $(RELEASE)/.installed ## Look every pinned package up among the known vulnerabilities; needs the internet
+	@$(BIN)/python -B -m tests.ship.release audit
+
+.PHONY: sbom
+sbom: $(VENV)/.dev $(RELEASE)/.installed ## Write dist/lockstep.cdx.json: what a release is made of, in CycloneDX
+	@$(BIN)/python -B -m tests.ship.release sbom
+
+.PHONY: pin pinned
+pin: $(VENV)/.dev ## Write the digest of each image of others beside its tag; needs the internet
+	@$(BIN)/python -B -m tests.ship.release pin
+
+pinned: $(VENV)/.dev ## Fail if an image is named by its tag alone
+	@$(BIN)/python -B -m tests.ship.release pinned
+
+$(RELEASE)/.installed: requirements-release.txt | $(BIN)/python
+	@$(BIN)/python -m venv $(RELEASE)
+	@echo "Installing requirements-release.txt"
+	@$(RELEASE)/bin/python -m pip --disable-pip-version-check --no-input -qq install --require-hashes -r requirements-release.txt
+	@touch $@
+
 ##@ Environment
 
 .PHONY: .venv
@@ -132,10 +155,13 @@ lock: $(VENV)/.dev ## Pin requirements*.txt anew from pyproject.toml; UPGRADE=1 
 	$(COMPILE) $(if $(UPGRADE),--upgrade) --extra tracing --constraint requirements.txt --output-file requirements-tracing.txt
 	$(COMPILE) $(if $(UPGRADE),--upgrade) --extra dev --extra tracing --constraint requirements-tracing.txt \
 	  --output-file requirements-dev.txt
+	$(BIN)/uv pip compile requirements-release.in --quiet --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" $(if $(UPGRADE),--upgrade) \
+	  --output-file requirements-release.txt
 
 ##@ Clean
 
 .PHONY: clean
 clean: ## Remove the environment, caches and build results
-	rm -rf $(VENV) $(BENCH) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(BENCH) $(RELEASE) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
