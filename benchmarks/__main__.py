@@ -42,6 +42,7 @@ def main() -> int:
     out = given.out or (HERE if not given.quick and not given.only else Path.cwd() / "build")
     for name in [one for one in os.environ if one.startswith("LOCKSTEP_")]:
         del os.environ[name]
+    os.environ["PYTHONPATH"] = str(HERE.parent)  # its processes start in directories of their own
     try:
         with stoppable(lambda: None):
             run(set(given.only or (*NAMES, *EXTRAS)), out, given.rounds, quick=given.quick)

@@ -6,12 +6,15 @@ import logging
 import os
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from lockstep.worker.inventory import LiveInventory, live, load_inventory
 from lockstep.worker.operation.errors import InvalidInput
+from lockstep.worker.operation.host import Host
 from lockstep.worker.operation.model import HostName
 from lockstep.worker.settings import Settings
 from tests.waiting import eventually
@@ -29,8 +32,7 @@ class Clock:
     def monotonic(self) -> float:
         return self.now
 
-    def time(self) -> float:
-        return time.time()
+    time = staticmethod(time.time)
 
 
 @pytest.fixture
@@ -69,24 +71,29 @@ def names(inventory: LiveInventory) -> list[str]:
     return [host.name for host in inventory.current()]
 
 
-def test_a_replaced_file_is_read_within_a_second(inventory: LiveInventory, file: Path, clock: Clock) -> None:
-    replace(file, hosts("node2", "node3"))
+def later(inventory: LiveInventory, clock: Clock) -> list[str]:
+    """The names once a second has passed."""
     clock.now += live.LOOK_EVERY
-    assert names(inventory) == ["node2", "node3"]
-    assert inventory.find(NODE1) is None
+    return names(inventory)
 
 
-def test_the_file_is_looked_at_no_more_than_once_a_second(
+def known(inventory: LiveInventory, name: HostName) -> Host:
+    found = inventory.find(name)
+    assert found is not None
+    return found
+
+
+def test_a_replaced_file_is_read_within_a_second_and_no_sooner(
     inventory: LiveInventory, file: Path, clock: Clock
 ) -> None:
     replace(file, hosts("node2", "node3"))
-    clock.now += live.LOOK_EVERY - 0.01
-    assert names(inventory) == ["node1", "node2"]
-
-
-def test_a_host_that_is_not_known_is_looked_for_at_once(inventory: LiveInventory, file: Path) -> None:
-    replace(file, hosts("node3"))
-    assert inventory.find(NODE3) is not None
+    clock.now -= 0.01
+    assert later(inventory, clock) == ["node1", "node2"]
+    clock.now += 0.02
+    assert names(inventory) == ["node2", "node3"]
+    assert inventory.find(NODE1) is None
+    replace(file, hosts("node1"))
+    assert inventory.find(NODE1) is not None, "one that is not known is looked for at once"
 
 
 def test_an_unchanged_file_is_not_read_again(
@@ -102,21 +109,13 @@ def test_a_file_that_is_being_written_is_not_read_halfway(
     inventory: LiveInventory, file: Path, clock: Clock
 ) -> None:
     file.write_text(hosts("node1"))
-    clock.now += live.LOOK_EVERY
-    assert names(inventory) == ["node1", "node2"], "written just now: whoever writes may not be done"
-    assert inventory.find(NODE3) is None
-    file.write_text(hosts("node1", "node3"))
-    clock.now += live.LOOK_EVERY
-    assert names(inventory) == ["node1", "node2"]
-    clock.now += live.LOOK_EVERY
-    assert names(inventory) == ["node1", "node3"]
-
-
-def test_many_looks_at_once_are_no_rest(inventory: LiveInventory, file: Path) -> None:
-    file.write_text(hosts("node1"))
+    assert later(inventory, clock) == ["node1", "node2"], "written just now: whoever writes may not be done"
     for _ in range(5):
-        assert inventory.find(NODE3) is None
+        assert inventory.find(NODE3) is None, "many looks at once are no rest"
     assert names(inventory) == ["node1", "node2"]
+    file.write_text(hosts("node1", "node3"))
+    assert later(inventory, clock) == ["node1", "node2"]
+    assert later(inventory, clock) == ["node1", "node3"]
 
 
 def test_a_configmap_is_swapped(tmp_path: Path, clock: Clock) -> None:
@@ -124,8 +123,7 @@ def test_a_configmap_is_swapped(tmp_path: Path, clock: Clock) -> None:
     for version, text in (("v1", hosts("node1")), ("v2", hosts("node2"))):
         (tmp_path / version).mkdir()
         written = tmp_path / version / "inventory.yaml"
-        written.write_text(text)
-        os.utime(written, (1.0, 1.0))
+        replace(written, text)
     (tmp_path / "..data").symlink_to("v1")
     (tmp_path / "inventory.yaml").symlink_to("..data/inventory.yaml")
     inventory = LiveInventory(Settings(inventory=str(tmp_path / "inventory.yaml")))
@@ -138,14 +136,14 @@ def test_a_configmap_is_swapped(tmp_path: Path, clock: Clock) -> None:
     assert names(inventory) == ["node2"]
 
 
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("hosts: [", "is not plain YAML"),
-        ("hosts: []\n", "has an empty list of hosts"),
-        (hosts("node1", "NODE1"), 'host name "NODE1" stands twice'),
-    ],
-)
+BROKEN = [
+    ("hosts: [", "is not plain YAML"),
+    ("hosts: []\n", "has an empty list of hosts"),
+    (hosts("node1", "NODE1"), 'host name "NODE1" stands twice'),
+]
+
+
+@pytest.mark.parametrize(("text", "said"), BROKEN)
 def test_a_broken_file_leaves_what_there_was_and_is_told_once(
     inventory: LiveInventory, file: Path, clock: Clock, caplog: pytest.LogCaptureFixture, text: str, said: str
 ) -> None:
@@ -154,12 +152,10 @@ def test_a_broken_file_leaves_what_there_was_and_is_told_once(
         clock.now += live.AFTER_A_FAULT
         assert names(inventory) == ["node1", "node2"]
         assert inventory.find(NODE3) is None
-
     (told,) = caplog.messages
     assert told.startswith("the inventory stays as it was, 2 hosts: ")
     assert said in told
     assert "\n" not in told
-
     replace(file, hosts("node3"))
     clock.now += live.AFTER_A_FAULT
     assert names(inventory) == ["node3"]
@@ -169,11 +165,9 @@ def test_a_file_that_is_gone_leaves_what_there_was(
     inventory: LiveInventory, file: Path, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     file.unlink()
-    clock.now += live.LOOK_EVERY
-    assert names(inventory) == ["node1", "node2"]
+    assert later(inventory, clock) == ["node1", "node2"]
     assert caplog.messages == [], "it may be on its way"
-    clock.now += live.LOOK_EVERY
-    assert names(inventory) == ["node1", "node2"]
+    assert later(inventory, clock) == ["node1", "node2"]
     assert caplog.messages[0].endswith("cannot be read: No such file or directory")
 
 
@@ -190,10 +184,8 @@ def test_a_file_that_is_replaced_while_it_is_read_is_read_once_more(
 
     monkeypatch.setattr(live, "load_inventory", replaced)
     replace(file, hosts("node2"))
-    clock.now += live.LOOK_EVERY
-    assert names(inventory) == ["node1", "node2"]
-    clock.now += live.LOOK_EVERY
-    assert names(inventory) == ["node3"]
+    assert later(inventory, clock) == ["node1", "node2"]
+    assert later(inventory, clock) == ["node3"]
 
 
 def test_what_changed_is_told(
@@ -201,19 +193,17 @@ def test_what_changed_is_told(
 ) -> None:
     caplog.set_level(logging.INFO)
     replace(file, hosts("node2", "node3", port=81))
-    clock.now += live.LOOK_EVERY
-    names(inventory)
+    later(inventory, clock)
     assert caplog.messages == ["inventory read again: 2 hosts; new: node3; gone: node1; changed: node2"]
 
 
-def test_hosts_in_the_settings_never_change(clock: Clock) -> None:
+def test_hosts_in_the_settings_never_change_and_a_broken_file_at_the_start_is_an_error(
+    clock: Clock, tmp_path: Path
+) -> None:
     inventory = LiveInventory(Settings(hosts="http://node1:1"))
     clock.now += 100
     assert names(inventory) == ["node1"]
     assert inventory.find(NODE2) is None
-
-
-def test_a_broken_file_at_the_start_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="cannot be read"):
         LiveInventory(Settings(inventory=str(tmp_path / "none.yaml")))
 
@@ -231,26 +221,21 @@ def test_threads_see_whole_inventories_while_the_file_is_replaced(
         while not done.is_set():
             seen.add(tuple(names(inventory)))
 
-    readers = [threading.Thread(target=read) for _ in range(4)]
-    for reader in readers:
-        reader.start()
-    try:
+    with ThreadPoolExecutor(4) as pool, ExitStack() as end:
+        end.callback(done.set)
+        readers = [pool.submit(read) for _ in range(4)]
         for turn in range(20):
             wanted = ("node3",) if turn % 2 else ("node1", "node2")
             replace(file, hosts(*wanted))
             eventually(lambda now=wanted: tuple(names(inventory)) == now, "the new hosts are seen")  # type: ignore[misc]
-    finally:
-        done.set()
-        for reader in readers:
-            reader.join()
+    assert [reader.exception() for reader in readers] == [None] * 4
     assert seen == {("node1", "node2"), ("node3",)}
 
 
 def test_a_host_that_left_is_remembered_for_the_operations_that_were_accepted_with_it(
     inventory: LiveInventory, file: Path, clock: Clock
 ) -> None:
-    before = inventory.find(NODE1)
-    assert before is not None
+    before = known(inventory, NODE1)
     replace(file, hosts("node2"))
     clock.now += live.LOOK_EVERY
     assert inventory.find(NODE1) is None
@@ -262,18 +247,15 @@ def test_a_host_that_left_is_remembered_for_the_operations_that_were_accepted_wi
 
 
 def test_so_is_the_address_that_it_had(inventory: LiveInventory, file: Path, clock: Clock) -> None:
-    before = inventory.find(NODE1)
-    assert before is not None
+    before = known(inventory, NODE1)
     replace(file, hosts("node1", "node2", port=81))
     clock.now += live.LOOK_EVERY
-    now = inventory.find(NODE1)
-    assert now is not None
+    now = known(inventory, NODE1)
     assert (now.url, inventory.find_as(NODE1, None)) == ("http://node1:81", now)
     assert inventory.find_as(NODE1, now.fingerprint) == now
     assert inventory.find_as(NODE1, before.fingerprint) == before
     replace(file, hosts("node1", "node2"))
-    clock.now += live.LOOK_EVERY
-    assert names(inventory) == ["node1", "node2"]
+    assert later(inventory, clock) == ["node1", "node2"]
     clock.now += DEADLINE - live.LOOK_EVERY - 1
     assert inventory.find_as(NODE1, before.fingerprint) == before
     assert inventory.find_as(NODE1, now.fingerprint) == now
@@ -283,14 +265,9 @@ def test_the_file_is_read_at_once_for_an_address_that_an_operation_means(
     inventory: LiveInventory, file: Path
 ) -> None:
     replace(file, hosts("node1", "node2", port=81))
-    before = inventory.find(NODE1)
-    assert before is not None
-    assert before.url == "http://node1:80", "not looked at within a second"
-    found = inventory.find_as(NODE1, "another")
-    assert found is None
-    now = inventory.find(NODE1)
-    assert now is not None
-    assert now.url == "http://node1:81"
+    assert known(inventory, NODE1).url == "http://node1:80", "not looked at within a second"
+    assert inventory.find_as(NODE1, "another") is None
+    assert known(inventory, NODE1).url == "http://node1:81"
 
 
 def test_a_host_that_is_not_known_is_named_in_the_log_now_and_then(
@@ -300,9 +277,8 @@ def test_a_host_that_is_not_known_is_named_in_the_log_now_and_then(
         assert inventory.find_as(NODE3, None) is None
     assert inventory.find_as(NODE1, "another") is None
     (said,) = caplog.messages
-    digest = inventory.current().digest
     assert said == (
-        f"host node3 is not known here: inventory {digest}, 2 hosts, looked at again; "
+        f"host node3 is not known here: inventory {inventory.current().digest}, 2 hosts, looked at again; "
         "its steps go to other workers"
     )
     clock.now += live.SAY_EVERY
@@ -317,8 +293,7 @@ def test_a_digest_tells_inventories_apart_by_names_and_urls(tmp_path: Path) -> N
         return load_inventory(Settings(inventory=str(path))).digest
 
     one = digest(hosts("node1", "node2"))
-    assert one == digest(hosts("node2", "node1"))
-    labelled = hosts("node1", "node2").replace("{name: node1", "{labels: {zone: eu}, name: node1")
-    assert one == digest(labelled)
+    labelled = hosts("node2", "node1").replace("{name: node1", "{labels: {zone: eu}, name: node1")
+    assert one == digest(hosts("node2", "node1")) == digest(labelled)
     assert one != digest(hosts("node1"))
     assert one != digest(hosts("node1", "node2", port=81))

@@ -73,13 +73,7 @@ TABLE: list[tuple[str, Step, Millis | None, tuple[bool | None, str | None, bool 
     # While nothing is decided.
     ("not begun", step(before=None), None, (False, None, None, None), "nothing sent yet"),
     ("seen, not begun", step(), None, (False, None, None, None), "nothing sent yet"),
-    (
-        "under way",
-        step(write("a", OPEN, None), undo=Undo.NONE),
-        None,
-        (None, None, None, None),
-        "its write is under way",
-    ),
+    ("under way", step(write("a", OPEN, None)), None, (None, None, None, None), "its write is under way"),
     (
         "answer lost",
         step(LOST),
