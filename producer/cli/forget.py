@@ -42,6 +42,9 @@ def forget(session: Session, text: str, do_it: bool, as_json: bool) -> Exit:
     before = parse_moment("--deleted-before", text, datetime.fromtimestamp(now / 1000, UTC))
     found = client.forget_deleted(before, dry_run=not do_it)
     size = sum(bytes_ for _, bytes_ in found)
+    what = f"{counted(len(found), 'group')}, {size:,} bytes"
+    told = f"forgot {what}" if do_it else f"would forget {what}: nothing was changed, --yes does it"
+    session.going_on = told
     if as_json:
         groups = [{**asdict(group), "bytes": bytes_} for group, bytes_ in found]
         answer_json({"forgotten": do_it, "groups": groups, "bytes": size})
@@ -53,6 +56,5 @@ def forget(session: Session, text: str, do_it: bool, as_json: bool) -> Exit:
         answer_table(("GROUP", "HOSTS", "DELETED", "BYTES"), rows)
     if len(found) > SHOWN:
         answer(f"and {counted(len(found) - SHOWN, 'group')} more")
-    what = f"{counted(len(found), 'group')}, {size:,} bytes"
-    answer(f"forgot {what}" if do_it else f"would forget {what}: nothing was changed, --yes does it")
+    answer(told)
     return Exit.OK

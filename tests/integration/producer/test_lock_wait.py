@@ -35,7 +35,7 @@ def test_the_end_of_the_owner_lets_the_next_in_at_once(
     before = hand.keys()
     next_ = threads.submit(cluster.delete_group, "team-a")
     eventually(lambda: hand.subscribers(owner.id) == 1, "the second waits for the first")
-    for host in hand.hosts:
+    for host in hand.hosts[:-1]:  # the last one would have it decided
         hand.apply(owner, host)
     assert not next_.done()
     assert hand.keys() != before  # only the owner's own record has grown
@@ -112,7 +112,7 @@ def test_progress_of_the_owner_is_no_reason_to_ask_again(
     monkeypatch.setattr(cluster._link.store, "accept", counted)
     next_ = threads.submit(cluster.create_group, "team-a")
     eventually(lambda: hand.subscribers(owner.id) == 1 and asked == 2, "the second waits")
-    for host in hand.hosts:
+    for host in hand.hosts[:-1]:  # the last one would have it decided
         hand.apply(owner, host)
     with pytest.raises(TimeoutError):
         next_.result(0.3)

@@ -41,6 +41,7 @@ VERBS = [
     ("drift team-a", 1, ""),
     ("sync node1 --dry-run", 0, ""),
     ("abandon stalled{n} node1 --reason scrapped", 0, "stalled{n}"),
+    ("forget --deleted-before 90d --yes", 0, "forgot 0 groups"),
     ("completion bash", 0, ""),
 ]
 """What to run, its exit code, and what stderr says when stdout could not be written; {n} is new each time."""
