@@ -60,7 +60,7 @@ def test_the_demo_ends_as_promised_and_leaves_nothing(tmp_path: Path) -> None:
 
 
 def starting(pen: Pen, output: Path) -> bool:
-    return any(pen.temporary.iterdir())
+    return any(path.is_dir() for path in pen.temporary.iterdir())  # Python tries the place out with a file
 
 
 def under_way(pen: Pen, output: Path) -> bool:
