@@ -11,7 +11,7 @@ from typing import TypeVar
 T = TypeVar("T")
 PATIENCE = 45.0
 """Seconds: far above what anything takes, for the machine may be busy."""
-SOONEST, LATEST, SHARE = 0.002, 0.025, 0.1
+SOONEST, LATEST, SHARE = 0.01, 0.025, 0.05
 """Seconds between two looks: a share of the wait so far, for many wait at once, and looks take time too."""
 
 
