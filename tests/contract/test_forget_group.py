@@ -86,6 +86,8 @@ def test_the_patrol_goes_over_all_groups_bit_by_bit(
     assert (told.groups, told.daily) == (200, 0)
     assert 70 < told.deleted < 130
     assert told.size > told.deleted_size > 0
+    monkeypatch.setattr("lockstep.worker.store.ends.ESTIMATED_FROM", 50)
+    assert 100 < store.remembered().groups < 400  # of a quarter of the keys
     redis_bench.client.set(keys.tidied, "garbage")
     found = [store.forget_deleted(60_000)]
     while redis_bench.client.get(keys.tidied) != "0":

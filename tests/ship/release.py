@@ -75,6 +75,10 @@ def audit() -> int:
         return cannot(
             "audit", "the database of vulnerabilities at pypi.org cannot be reached: nothing was looked up"
         )
+    if skipped := (done.stdout + done.stderr).count("could not be audited"):
+        # A mirror has the packages and not what is known of them; pip-audit calls that no vulnerability.
+        why = f"what answers as pypi.org here knows nothing of {skipped} packages: they were not looked up"
+        return cannot("audit", why)
     sys.stdout.write(done.stdout + done.stderr)
     return min(done.returncode, 1)
 

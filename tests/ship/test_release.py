@@ -68,6 +68,7 @@ def test_without_a_registry_nothing_is_pinned_and_a_line_says_so(
     ("said", "code", "expected"),
     [
         ("requests.exceptions.ConnectionError: HTTPSConnectionPool(host='pypi.org')", 2, "cannot be reached"),
+        ("celery  Dependency not found on PyPI and could not be audited: celery", 2, "nothing of 1 packages"),
         ("Found 1 known vulnerability in 1 package", 1, "Found 1 known vulnerability"),
     ],
 )
