@@ -5,7 +5,6 @@ Where Compose or Docker mount secrets, a file there gives the setting that it is
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 from pathlib import Path
@@ -14,23 +13,18 @@ from typing import Annotated, Literal
 from pydantic import Field, PlainSerializer, PlainValidator, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
-from lockstep.worker.address import Address, read_address, without_password
+from lockstep.worker import environment
+from lockstep.worker.address import Address, read_address
+from lockstep.worker.environment import one_line, refuse_unknown
 from lockstep.worker.operation.backoff import Backoff
 from lockstep.worker.operation.errors import InvalidInput
 from lockstep.worker.operation.limits import Limits
-from lockstep.worker.operation.names import show
 from lockstep.worker.secrets import Secret
 
-PREFIX = "LOCKSTEP_"
+PREFIX = environment.PREFIX
 SECRETS = "/run/secrets"
 """Holds for example `lockstep_redis_url`. A variable of the environment wins over a file."""
 PLAIN_PREFIX = re.compile(r"[A-Za-z0-9._:/-]{0,100}", re.ASCII)
-SERVICE_LINK = re.compile(r"(tcp|udp|sctp)://\S*", re.ASCII)
-SERVICE_LINKS = re.compile(
-    rf"{PREFIX}(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)",
-    re.ASCII,
-)
-"""Kubernetes gives a container such variables for every service beside it, like `lockstep-redis`."""
 CHORD_DISPATCH_LEASE = 21.0
 """Seconds for which Celery 5.7 holds the lease on dispatching a chord's body; not a setting of Celery."""
 
@@ -290,11 +284,11 @@ class Settings(BaseSettings):
 
 def load_settings(**given: object) -> Settings:
     """Read settings from the environment, overridden by `given`; raise InvalidInput in one line."""
-    _refuse_unknown_variables()
+    refuse_unknown(Settings.model_fields)
     try:
         return Settings(**given)  # type: ignore[arg-type]
     except ValidationError as error:
-        raise InvalidInput(_one_line(error)) from None  # it quotes its input
+        raise InvalidInput(one_line(error)) from None  # it quotes its input
     except SettingsError:
         rule = "a setting in it cannot be read: see that it is UTF-8, and who may read it"
         raise InvalidInput(f"{given.get('_secrets_dir', SECRETS)}: {rule}") from None
@@ -302,36 +296,3 @@ def load_settings(**given: object) -> Settings:
 
 def _ms(seconds: float) -> int:
     return round(seconds * 1000)
-
-
-def _refuse_unknown_variables() -> None:
-    known = [PREFIX + name.upper() for name in Settings.model_fields]
-    for variable in sorted(os.environ):
-        if variable.startswith(PREFIX) and variable not in known and not _is_service_link(variable):
-            nearest = difflib.get_close_matches(variable, known, n=1)
-            hint = f"; did you mean {nearest[0]}?" if nearest else "; docs/settings.md lists them all"
-            raise InvalidInput(f"unknown setting {variable}{hint}")
-
-
-def _is_service_link(variable: str) -> bool:
-    """Tell whether Kubernetes set the variable: it is nobody's setting, and no mistake."""
-    linked = variable.endswith("PORT") and SERVICE_LINK.fullmatch(os.environ[variable])
-    return bool(linked or SERVICE_LINKS.fullmatch(variable))
-
-
-def _one_line(error: ValidationError) -> str:
-    first = error.errors()[0]
-    said = str(first["msg"]).removeprefix("Value error, ")
-    if not first["loc"]:
-        return f"settings contradict each other: {said}"
-    name = PREFIX + str(first["loc"][0]).upper()
-    given = first["input"]
-    if name == f"{PREFIX}REDIS_URL" and isinstance(given, str):
-        given = without_password(given)
-    if isinstance(given, str) and SERVICE_LINK.fullmatch(given):
-        said = (
-            "Kubernetes set this for a service of that name, over your own value if there was one: "
-            "set `enableServiceLinks: false` in the pod, or name the service otherwise"
-        )
-    shown = show(given).replace("\\u2026", "…")  # which stands for what is left out
-    return f"{name}={shown}: {said}"
