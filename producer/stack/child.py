@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import IO, Self
 
 from lockstep.producer.stack.guard import Guard
 
@@ -100,17 +100,20 @@ class Child:
         with self.log.open("ab") as log:
             self._log_start = log.tell()
             self._number, prefix = self._guard.launch()
-            self._process = subprocess.Popen(
-                [*prefix, *self.command],
-                stdin=self._guard.pipe,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                cwd=self.directory,
-                env=self._env,
-                # Ctrl-C in the terminal reaches the owner alone, who stops its children in order.
-                start_new_session=True,
-            )
+            self._process = self._spawn(prefix, log)
         self.starts += 1
+
+    def _spawn(self, prefix: Sequence[str], log: IO[bytes]) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [*prefix, *self.command],
+            stdin=self._guard.pipe,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            cwd=self.directory,
+            env=self._env,
+            # Ctrl-C in the terminal reaches the owner alone, who stops its children in order.
+            start_new_session=True,
+        )
 
     def start(self, timeout: float = START_TIMEOUT) -> None:
         """Start the process and wait until it is ready. Raises StackError with its last lines."""

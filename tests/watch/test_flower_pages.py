@@ -20,10 +20,11 @@ from flower.urls import handlers  # type: ignore[import-untyped]
 from playwright.sync_api import Browser, Page
 
 from lockstep.producer.client import ClusterClient
-from lockstep.producer.stack.child import Child, free_port
+from lockstep.producer.stack.child import free_port
 from lockstep.worker.celery import CREATE_GROUP, SWEEP, make_app
 from lockstep.worker.settings import load_settings
 from tests.waiting import eventually
+from tests.warm import Warm
 from tests.watch.conftest import Watched, tasks
 
 HOSTS = [f"node{number}" for number in range(1, 6)]
@@ -177,7 +178,7 @@ def another_flower(watched: Watched, directory: Path, **variables: str) -> Itera
         "--address=127.0.0.1",
         f"--port={port}",
     ]
-    with Child("flower", command, directory=directory, env=env) as child:
+    with Warm("flower", command, directory=directory, env=env) as child:
         eventually(lambda: answers(f"http://127.0.0.1:{port}"), "Flower answers")
         yield f"http://127.0.0.1:{port}"
         child.stop()

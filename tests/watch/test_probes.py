@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from lockstep.producer.stack.child import Child
 from lockstep.producer.stack.guard import Guard
 from lockstep.producer.stack.redis_server import RedisServer
 from lockstep.worker.operation.errors import InvalidInput
@@ -22,6 +21,7 @@ from lockstep.worker.telemetry import signs as signs_module
 from lockstep.worker.telemetry.heartbeat import Heart
 from lockstep.worker.telemetry.signs import BOOT, CLOCK, EVERY, STALE, VARIABLE, Signs, process
 from tests.waiting import eventually
+from tests.warm import Warm
 
 ROOT = Path(__file__).parents[2]
 WORKER = ["-m", "celery", "-A", "lockstep", "worker", "-Q", "operations", "-n", "probed@%h", "-l", "INFO"]
@@ -63,7 +63,7 @@ def redis(tmp_path: Path) -> Iterator[RedisServer]:
 @pytest.fixture(params=["threads", "prefork"])
 def worker(
     request: pytest.FixtureRequest, redis: RedisServer, signs: Signs, tmp_path: Path
-) -> Iterator[Child]:
+) -> Iterator[Warm]:
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("LOCKSTEP_")}
     env = inherited | {
         "PYTHONPATH": str(ROOT),
@@ -73,12 +73,12 @@ def worker(
         VARIABLE: signs.directory,
     }
     command = [sys.executable, *WORKER, "--without-gossip", "--without-mingle", "-P", request.param]
-    with Child("worker", command, directory=tmp_path, env=env, grace=20) as child:
+    with Warm("worker", command, directory=tmp_path, env=env, grace=20) as child:
         yield child
 
 
 def test_a_worker_is_live_and_ready_without_redis_too_and_leaves_no_file(
-    worker: Child, redis: RedisServer, signs: Signs
+    worker: Warm, redis: RedisServer, signs: Signs
 ) -> None:
     eventually(lambda: says("ready", signs), "the worker is ready")
     assert says("live", signs)

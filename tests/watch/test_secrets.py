@@ -18,7 +18,6 @@ import requests
 
 from lockstep.producer.cli.app import lockstep as cli
 from lockstep.producer.stack.child import LOOPBACK, free_port
-from lockstep.producer.stack.cluster import MockCluster
 from lockstep.producer.stack.guard import Guard
 from lockstep.worker.celery import CONCLUDE, PATROL, PATROL_GROUP, QUEUE_OF, SWEEP, make_app
 from lockstep.worker.operation.model import Action, GroupId
@@ -26,7 +25,11 @@ from lockstep.worker.operation.states import State
 from tests.integration.redis_servers.servers import Guarded
 from tests.integration.worker.harness import ROOT, Bench
 from tests.waiting import eventually
+<<<<<<< HEAD
 from tests.watch.raising import FILE
+=======
+from tests.warm import WarmCluster
+>>>>>>> 718ad52 (Fork the tests' workers from a process that has imported them)
 
 CANARY = re.compile(rb"(?i)nary-\d|nary%2d\d|ADMIN-PASSWORD")
 FLOWER_PASSWORD = "canary-4-flower"
@@ -75,7 +78,7 @@ def server(tmp_path: Path) -> Iterator[Secretive]:
 def bench(tmp_path: Path, server: Secretive) -> Iterator[Bench]:
     """Hosts with a token that is read, ones that cannot be, and one that speaks no TLS."""
     with closing(Guard()) as guard:
-        cluster = MockCluster(tmp_path, 3, guard=guard)
+        cluster = WarmCluster(tmp_path, 3, guard=guard)
         cluster.start()
         tokens = {
             "node1": b"canary-7-token\n",

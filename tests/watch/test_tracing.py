@@ -133,7 +133,10 @@ def test_a_rollback_is_in_the_same_trace(bench: Bench, collector: Collector) -> 
 
 
 def test_nothing_of_it_is_imported_where_nobody_asks(bench: Bench) -> None:
-    worker = bench.worker(env={"OTEL_SDK_DISABLED": "true"}, options=["--include", "tests.watch.imported"])
+    anew = {"PYTHONNOUSERSITE": "1"}  # not forked from what has imported other things
+    worker = bench.worker(
+        env={"OTEL_SDK_DISABLED": "true", **anew}, options=["--include", "tests.watch.imported"]
+    )
     told = eventually(lambda: re.search(r"imported: (.*) ?\.", worker.output()), "it says what it imported")
     code = "import redis, sys; print(*[name for name in sys.modules if name.startswith('opentelemetry')])"
     # redis-py imports the metrics of OpenTelemetry wherever they are installed.

@@ -19,7 +19,6 @@ from lockstep.producer.cli.app import main
 from lockstep.producer.client import ClusterClient
 from lockstep.producer.link import Link
 from lockstep.producer.stack.child import LOOPBACK, Child, free_port
-from lockstep.producer.stack.cluster import MockCluster
 from lockstep.producer.stack.guard import Guard
 from lockstep.worker.celery import OPERATIONS, ROLLBACK, make_app
 from lockstep.worker.operation.errors import RecordGone
@@ -34,6 +33,7 @@ from tests.integration.redis_servers.recorder import Recorder
 from tests.integration.redis_servers.servers import Guarded
 from tests.integration.worker.harness import Bench
 from tests.waiting import eventually
+from tests.warm import WarmCluster
 
 QUICK = {
     "key_prefix": "lockstep:",
@@ -58,7 +58,7 @@ EXPECTED = (0, 1, 2, 3, 8)
 """Exit codes of what is done, what differs, and what there is nothing of."""
 
 
-def full_run(recorder: Recorder, server: Guarded, cluster: MockCluster, guard: Guard, folder: Path) -> None:
+def full_run(recorder: Recorder, server: Guarded, cluster: WarmCluster, guard: Guard, folder: Path) -> None:
     """Do it all. What a role is denied raises, or is in the server's log."""
     given = {**QUICK, "redis_url": recorder.url("producer")}
     bench = Bench(server, cluster, guard, folder / "bench", given)

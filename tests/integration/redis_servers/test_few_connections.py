@@ -11,13 +11,13 @@ import pytest
 import redis
 
 from lockstep.producer.client import ClusterClient
-from lockstep.producer.stack.cluster import MockCluster
 from lockstep.producer.stack.guard import Guard
 from lockstep.producer.stack.redis_server import RedisServer
 from lockstep.worker.operation.model import GroupId
 from lockstep.worker.operation.states import State
 from tests.integration.worker.harness import Bench
 from tests.waiting import eventually
+from tests.warm import WarmCluster
 
 FEW = 40
 CALLERS = 12
@@ -31,7 +31,7 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
         (tmp_path / "redis").mkdir()
         server = RedisServer(tmp_path / "redis", guard=guard, options=["--maxclients", str(FEW)])
         server.start()
-        cluster = MockCluster(tmp_path, 3, guard=guard)
+        cluster = WarmCluster(tmp_path, 3, guard=guard)
         cluster.start()
         with closing(Bench(server, cluster, guard, tmp_path / "bench")) as made:
             yield made

@@ -20,13 +20,13 @@ import pytest
 from lockstep.producer.client import ClusterClient
 from lockstep.producer.results import Result
 from lockstep.producer.stack.child import LOOPBACK, Child
-from lockstep.producer.stack.cluster import MockCluster
 from lockstep.producer.stack.guard import Guard
 from lockstep.worker.operation.errors import LockstepError, StoreUnavailable
 from tests.integration.redis_servers.names import Name
 from tests.integration.redis_servers.servers import Replicated
 from tests.integration.worker.harness import Bench
 from tests.waiting import eventually
+from tests.warm import WarmCluster
 
 AWAY = 3.0
 """Seconds for which the name leads to a replica, as while DNS still has the old answer."""
@@ -74,7 +74,7 @@ def pair(tmp_path: Path, guard: Guard) -> Iterator[Pair]:
 
 @pytest.fixture
 def bench(tmp_path: Path, guard: Guard, pair: Pair) -> Iterator[Bench]:
-    cluster = MockCluster(tmp_path, 3, guard=guard)
+    cluster = WarmCluster(tmp_path, 3, guard=guard)
     cluster.start()
     with closing(Bench(pair.first, cluster, guard, tmp_path / "bench", {"redis_url": pair.name.url})) as made:
         yield made

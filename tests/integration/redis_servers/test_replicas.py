@@ -9,7 +9,6 @@ from typing import TypeVar
 
 import pytest
 
-from lockstep.producer.stack.cluster import MockCluster
 from lockstep.producer.stack.guard import Guard
 from lockstep.worker.operation.errors import StoreUnavailable
 from lockstep.worker.operation.model import (
@@ -29,6 +28,7 @@ from lockstep.worker.workflow import publish_forward
 from tests.integration.redis_servers.servers import Replicated
 from tests.integration.worker.harness import Bench
 from tests.waiting import eventually
+from tests.warm import WarmCluster
 
 T = TypeVar("T")
 
@@ -61,7 +61,7 @@ def served(
 ) -> Iterator[Bench]:
     """Workers and beat that wait for the replica."""
     directory = tmp_path_factory.mktemp("served")
-    cluster = MockCluster(directory, 3, guard=guard)
+    cluster = WarmCluster(directory, 3, guard=guard)
     cluster.start()
     with closing(Bench(pair[0], cluster, guard, directory / "bench", WAIT)) as bench:
         bench.run_all()

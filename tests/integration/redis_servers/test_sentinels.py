@@ -16,15 +16,14 @@ from lockstep.producer.client import ClusterClient
 from lockstep.producer.handle import Operation
 from lockstep.producer.results import Result
 from lockstep.producer.stack.child import LOOPBACK
-from lockstep.producer.stack.cluster import MockCluster
 from lockstep.producer.stack.guard import Guard
 from lockstep.worker.operation.errors import CancelRefused, StoreUnavailable
 from lockstep.worker.operation.model import Action, GroupId
 from lockstep.worker.operation.states import State
 from tests.integration.redis_servers.servers import Replicated, SentinelServer
 from tests.integration.worker.harness import Bench
-from tests.integration.worker.keeping import keep_running
 from tests.waiting import eventually
+from tests.warm import WarmCluster
 
 MASTER = "lockstep"
 STRICT = ("--min-replicas-to-write", "1", "--min-replicas-max-lag", "10")
@@ -79,13 +78,13 @@ def watched(tmp_path: Path, guard: Guard) -> Watched:
 @pytest.fixture
 def bench(tmp_path: Path, guard: Guard, watched: Watched) -> Iterator[Bench]:
     """A worker for each queue, and beat."""
-    cluster = MockCluster(tmp_path, 3, guard=guard)
+    cluster = WarmCluster(tmp_path, 3, guard=guard)
     cluster.start()
     given = {"redis_url": watched.url}
     with closing(Bench(watched.primary(), cluster, guard, tmp_path / "bench", given)) as bench:
         bench.beat()
-        keep_running(bench, "forward", "operations")
-        keep_running(bench, "back", "rollback")
+        bench.keep_running("forward", "operations")
+        bench.keep_running("back", "rollback")
         yield bench
 
 

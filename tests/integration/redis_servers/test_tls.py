@@ -17,7 +17,6 @@ import pytest
 
 from lockstep.producer.client import ClusterClient
 from lockstep.producer.stack.child import LOOPBACK, StackError, free_port
-from lockstep.producer.stack.cluster import MockCluster
 from lockstep.producer.stack.guard import Guard
 from lockstep.worker.operation.states import State
 from lockstep.worker.store.connection import async_client
@@ -25,6 +24,7 @@ from tests.integration.redis_servers.certificates import Authority
 from tests.integration.redis_servers.servers import TlsServer
 from tests.integration.worker.harness import Bench
 from tests.waiting import eventually
+from tests.warm import WarmCluster
 
 WITHOUT = "no redis-server with TLS is installed; Debian's is, the packaged Valkey is not"
 
@@ -55,7 +55,7 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
             if "tls-port" in str(error):
                 pytest.skip(WITHOUT)
             raise
-        cluster = MockCluster(directory, 3, guard=guard)
+        cluster = WarmCluster(directory, 3, guard=guard)
         cluster.start()
         files = {
             "redis_ca_file": str(ours.file),

@@ -14,13 +14,13 @@ import pytest
 import redis
 from redis.exceptions import ResponseError
 
-from lockstep.producer.stack.cluster import MockCluster
 from lockstep.producer.stack.guard import Guard
 from tests.integration.redis_servers.full_run import full_run
 from tests.integration.redis_servers.recorder import Recorder, Use
 from tests.integration.redis_servers.rules import Grant, grants_in, grants_of, line_of
 from tests.integration.redis_servers.servers import Guarded
 from tests.integration.worker.harness import ROOT
+from tests.warm import WarmCluster
 
 pytestmark = pytest.mark.timeout(400)
 RULES = (ROOT / "docs" / "redis-users.acl").read_text("utf-8")
@@ -84,7 +84,7 @@ def ran(server: Guarded, tmp_path_factory: pytest.TempPathFactory) -> Ran:
     folder = tmp_path_factory.mktemp("run")
     with server.client("admin") as admin, closing(Guard()) as guard:
         admin.config_set("acllog-max-len", 1000)
-        cluster = MockCluster(folder, 3, guard=guard)
+        cluster = WarmCluster(folder, 3, guard=guard)
         cluster.start()
         with closing(Recorder(server, ROLES)) as recorder:
             full_run(recorder, server, cluster, guard, folder)

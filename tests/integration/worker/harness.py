@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import sys
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ from lockstep.worker.store.connection import connect
 from lockstep.worker.store.redis import RedisStore
 from lockstep.worker.workflow import publish_forward
 from tests.waiting import PATIENCE, eventually
+from tests.warm import Warm, WarmCluster
 
 ROOT = Path(__file__).parents[3]
 SHORT = {
@@ -121,7 +123,7 @@ class Bench:
         """Start a Python process of this test; it is stopped with the test."""
         command = [sys.executable, *arguments]
         grace = self.settings.call_timeout + 5
-        child = Child(
+        child = Warm(
             name,
             command,
             directory=self.directory,
@@ -151,6 +153,22 @@ class Bench:
             eventually(lambda: " ready." in child.output() or not child.running, f"{name} is ready")
             assert child.running, child.output()
         return child
+
+    def keep_running(
+        self, name: str, queues: str = "operations,rollback", options: Sequence[str] = ()
+    ) -> None:
+        """Start a worker that is started again when it exits, as in every stack; it is not waited for."""
+        worker = self.worker(name, queues=queues, options=options, wait=False)
+        over = threading.Event()
+
+        def supervise() -> None:
+            while not over.wait(0.05):
+                worker.launch()  # nothing to do while it runs
+
+        supervising = threading.Thread(target=supervise, daemon=True)
+        supervising.start()
+        self._stack.callback(supervising.join)
+        self._stack.callback(over.set)
 
     def held_worker(self, point: str, options: Sequence[str] = ()) -> tuple[Child, Path]:
         """Start a worker that stops for ever at a named point; the path appears when it is there."""
@@ -226,7 +244,7 @@ def parts(directory: Path, nodes: int = 3) -> Iterator[tuple[RedisServer, MockCl
     for part in ("redis", "cluster"):
         (directory / part).mkdir(parents=True, exist_ok=True)
     redis = RedisServer(directory / "redis", guard=guard)
-    cluster = MockCluster(directory / "cluster", nodes, guard=guard)
+    cluster = WarmCluster(directory / "cluster", nodes, guard=guard)
     try:
         redis.start()
         cluster.start()

@@ -15,7 +15,6 @@ from lockstep.worker.operation.model import Action, GroupId
 from lockstep.worker.operation.states import State
 from lockstep.worker.store.base import Cancelled
 from tests.integration.worker.harness import Bench, parts
-from tests.integration.worker.keeping import keep_running
 from tests.waiting import eventually
 
 
@@ -33,7 +32,7 @@ def alone(tmp_path: Path) -> Iterator[Bench]:
 def test_redis_killed_in_the_middle_loses_nothing_that_it_acknowledged(alone: Bench) -> None:
     alone.admin.set_latency(300)
     alone.beat()
-    keep_running(alone, "kept")
+    alone.keep_running("kept")
     operation = alone.start(Action.CREATE)
     eventually(alone.holding, "a write has taken effect")
     alone.redis.kill()
@@ -76,7 +75,7 @@ def test_redis_killed_in_the_middle_of_a_rollback_leaves_every_host_as_it_was(
         for host in alone.hosts:
             alone.admin.plant(host, alone.group, {"owner": "ada"})
     alone.beat()
-    keep_running(alone, "kept")
+    alone.keep_running("kept")
     alone.admin.set_faults(
         {"kind": "throttle", "status": 429, "retry_after": 5, "methods": ["GET"]}, node="node3"
     )
@@ -114,7 +113,7 @@ def test_a_worker_started_before_redis_waits_for_it(alone: Bench) -> None:
 def test_no_write_goes_out_while_redis_is_frozen(alone: Bench) -> None:
     alone.admin.set_latency(500)
     alone.beat()
-    keep_running(alone, "kept")
+    alone.keep_running("kept")
     operation = alone.start(Action.CREATE)
     eventually(alone.admin.history, "the first GETs are under way")
     os.kill(alone.redis.pid, signal.SIGSTOP)

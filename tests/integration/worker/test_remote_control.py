@@ -14,10 +14,9 @@ from lockstep.worker.operation.model import Action
 from lockstep.worker.operation.states import State
 from tests.integration.worker.conftest import Parts
 from tests.integration.worker.harness import Bench
-from tests.integration.worker.keeping import keep_running
 from tests.waiting import eventually
 
-DEADLINE = {"deadline": "20"}
+DEADLINE = {"deadline": "8"}
 """What no worker takes any more is rolled back then."""
 Order = Callable[[Any, list[str]], object]
 ORDERS: dict[str, Order] = {
@@ -56,7 +55,7 @@ def test_an_operation_ends_as_promised_whatever_workers_are_told(
     bench = obeying
     bench.beat()
     for queue in (OPERATIONS, ROLLBACK):
-        keep_running(bench, queue, queues=queue, options=["-P", pool])
+        bench.keep_running(queue, queues=queue, options=["-P", pool])
     control: Any = bench.app.control
     eventually(lambda: len(control.ping(timeout=0.5)) == 2, "both workers are ready")
     bench.admin.set_latency(200)

@@ -1,0 +1,179 @@
+"""Processes that need not import for two seconds before they do anything: forked from one that has.
+
+`Warm` is a Child whose process is a fork of a server, one for each process of pytest, which has imported what
+workers, beat and mock nodes run, and has run nothing of it. From there on it is a process like any other: it
+has an environment, a directory, a session and an output of its own. What wants another interpreter
+(LD_PRELOAD, PYTHON…) is started anew, as the stack starts everything.
+
+The same file is both ends: run as a module it is the server.
+"""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import gc
+import importlib
+import json
+import os
+import runpy
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import IO, cast
+
+from lockstep.producer.stack.child import Child
+from lockstep.producer.stack.cluster import MockCluster
+
+ROOT = Path(__file__).parents[1]
+IMPORTED = (
+    "celery.apps.beat",
+    "celery.apps.worker",
+    "celery.bin.beat",
+    "celery.bin.celery",
+    "celery.bin.worker",
+    "celery.concurrency.prefork",
+    "celery.concurrency.thread",
+    "celery.worker.consumer",
+    "kombu.transport.redis",
+    "lockstep.worker.celery",
+    "lockstep.mock_api.admin_app",
+    "lockstep.mock_api.cluster",
+    "lockstep.mock_api.options",
+    "lockstep.producer.cli",
+    "lockstep.worker.tasks",
+)
+OURS = ("LOCKSTEP_", "HOLD_", "OTEL_", "FLOWER_", "PYTEST_")
+"""Variables that nothing reads while it is imported. Any other that differs is for a process of its own."""
+MOST = 1 << 20
+"""Bytes of a message."""
+
+
+class Warm(Child):
+    """A Child that runs `python -m MODULE`, and need not import it."""
+
+    def _spawn(self, prefix: Sequence[str], log: IO[bytes]) -> subprocess.Popen[bytes]:
+        server = _server()
+        python, flag, *rest = self.command
+        if (python, flag) != (sys.executable, "-m") or not server.suits(self._env):
+            return super()._spawn(prefix, log)
+        asked = {"number": prefix[-1], "argv": rest, "env": self._env, "cwd": str(self.directory)}
+        pid = server.ask(asked, log.fileno(), self._guard.pipe)
+        return cast("subprocess.Popen[bytes]", Forked(server, pid, self.command))
+
+
+class WarmCluster(Warm, MockCluster):
+    """A mock cluster likewise."""
+
+
+class Forked:
+    """What a Child needs of a process that is the server's child."""
+
+    def __init__(self, server: Server, pid: int, command: Sequence[str]) -> None:
+        self.pid = pid
+        self.returncode: int | None = None
+        self._server = server
+        self._command = command
+
+    def poll(self) -> int | None:
+        if self.returncode is None:
+            self.returncode = self._server.ask({"pid": self.pid})
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        deadline = time.monotonic() + (float("inf") if timeout is None else timeout)
+        while (code := self.poll()) is None:
+            if time.monotonic() > deadline:
+                raise subprocess.TimeoutExpired(self._command, timeout or 0.0)
+            time.sleep(0.01)
+        return code
+
+
+class Server:
+    """The tests' end."""
+
+    def __init__(self) -> None:
+        self._env = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
+        self._env["PYTHONPATH"] = str(ROOT)
+        self._lock = threading.Lock()
+        self._link, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "tests.warm", str(theirs.fileno())],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                cwd=ROOT,
+                env=self._env,
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,
+            )
+        atexit.register(self._end, os.getpid())
+
+    def suits(self, env: Mapping[str, str]) -> bool:
+        """Tell whether a process with this environment would have imported the same."""
+        return self._env == {name: value for name, value in env.items() if not name.startswith(OURS)}
+
+    def ask(self, what: Mapping[str, object], *descriptors: int) -> int:
+        with self._lock:
+            socket.send_fds(self._link, [json.dumps(what).encode()], descriptors)
+            return cast(int, json.loads(self._link.recv(MOST)))
+
+    def _end(self, owner: int) -> None:
+        self._link.close()
+        if os.getpid() == owner:
+            self._process.wait(10)
+
+
+@functools.cache
+def _server() -> Server:
+    return Server()
+
+
+def main() -> None:
+    """Fork what is asked for, and tell what became of it, until nobody is there to ask."""
+    link = socket.socket(fileno=int(sys.argv[1]))
+    for name in IMPORTED:
+        importlib.import_module(name)
+    gc.freeze()
+    while True:
+        message, descriptors, *_ = socket.recv_fds(link, MOST, 2)
+        if not message:
+            return
+        asked = json.loads(message)
+        if "pid" in asked:
+            pid, status = os.waitpid(asked["pid"], os.WNOHANG)
+            answer = os.waitstatus_to_exitcode(status) if pid else None
+        else:
+            answer = os.fork()
+            if answer == 0:
+                link.close()
+                become(asked["number"], asked["argv"], asked["env"], asked["cwd"], *descriptors)
+                return
+        link.send(json.dumps(answer).encode())
+        for each in descriptors:
+            os.close(each)
+
+
+def become(number: str, argv: Sequence[str], env: Mapping[str, str], cwd: str, log: int, guard: int) -> None:
+    """Do what Child, the guard's prefix and `python -m` do."""
+    os.setsid()
+    os.write(guard, f"+{number} {os.getpid()}\n".encode())
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    for ours, standard in ((nothing, 0), (log, 1), (log, 2)):
+        os.dup2(ours, standard)
+    for each in (nothing, log, guard):
+        os.close(each)
+    os.chdir(cwd)
+    os.environ.clear()
+    os.environ.update(env)
+    sys.path[0] = cwd
+    sys.argv[:] = argv
+    runpy.run_module(argv[0], run_name="__main__", alter_sys=True)
+
+
+if __name__ == "__main__":
+    main()
