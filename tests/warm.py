@@ -49,6 +49,8 @@ IMPORTED = (
 )
 OURS = ("LOCKSTEP_", "HOLD_", "OTEL_", "FLOWER_", "PYTEST_")
 """Variables that nothing reads while it is imported. Any other that differs is for a process of its own."""
+ANEW = {"PYTHONNOUSERSITE": "1"}
+"""What such a process is given: it imports by itself, and sees it done."""
 MOST = 1 << 20
 """Bytes of a message."""
 

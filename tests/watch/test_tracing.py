@@ -13,6 +13,7 @@ import pytest
 from lockstep.worker.telemetry import tracing
 from tests.integration.worker.harness import Bench, parts
 from tests.waiting import eventually
+from tests.warm import ANEW
 
 pytest.importorskip("opentelemetry.instrumentation.celery", reason="the extra `tracing` is not installed")
 
@@ -133,9 +134,8 @@ def test_a_rollback_is_in_the_same_trace(bench: Bench, collector: Collector) -> 
 
 
 def test_nothing_of_it_is_imported_where_nobody_asks(bench: Bench) -> None:
-    anew = {"PYTHONNOUSERSITE": "1"}  # not forked from what has imported other things
     worker = bench.worker(
-        env={"OTEL_SDK_DISABLED": "true", **anew}, options=["--include", "tests.watch.imported"]
+        env={"OTEL_SDK_DISABLED": "true", **ANEW}, options=["--include", "tests.watch.imported"]
     )
     told = eventually(lambda: re.search(r"imported: (.*) ?\.", worker.output()), "it says what it imported")
     code = "import redis, sys; print(*[name for name in sys.modules if name.startswith('opentelemetry')])"

@@ -8,13 +8,13 @@ from typing import Any
 
 from celery.signals import worker_init, worker_shutting_down
 
-_flag = mmap.mmap(-1, 1)
+_shared = [mmap.mmap(-1, 1)]
 """Anonymous shared memory: children inherit it, and SIGTERM reaches only their parent."""
 
 
 def stopping() -> bool:
     """Tell whether the worker has been told to stop."""
-    return _flag[0] != 0
+    return _shared[0][0] != 0
 
 
 def rest(seconds: float) -> None:
@@ -26,9 +26,10 @@ def rest(seconds: float) -> None:
 
 @worker_init.connect
 def _starting(**_: Any) -> None:
-    _flag[0] = 0
+    # A worker's own: one forked by what had imported this must not stop with another of its kind.
+    _shared[0] = mmap.mmap(-1, 1)
 
 
 @worker_shutting_down.connect
 def _stop(**_: Any) -> None:
-    _flag[0] = 1
+    _shared[0][0] = 1

@@ -18,6 +18,7 @@ from tests.integration.producer.pages import ROOT, run_examples
 from tests.integration.producer.test_cli_process import start
 from tests.integration.worker.harness import Bench, parts
 from tests.waiting import eventually
+from tests.warm import ANEW
 
 
 @pytest.fixture(scope="module")
@@ -144,7 +145,7 @@ def test_doctor_finds_nothing_wrong_with_a_whole_stack(run: Run, bench: Bench) -
 
 
 def test_doctor_tells_a_worker_of_another_version(run: Run, bench: Bench) -> None:
-    old = bench.worker("old", app="tests.integration.producer.old_worker")
+    old = bench.worker("old", app="tests.integration.producer.old_worker", env=ANEW)
     try:
         findings = json.loads(run("doctor", "--json").out)["findings"]
     finally:
