@@ -25,11 +25,8 @@ from lockstep.worker.operation.states import State
 from tests.integration.redis_servers.servers import Guarded
 from tests.integration.worker.harness import ROOT, Bench
 from tests.waiting import eventually
-<<<<<<< HEAD
-from tests.watch.raising import FILE
-=======
 from tests.warm import WarmCluster
->>>>>>> 718ad52 (Fork the tests' workers from a process that has imported them)
+from tests.watch.raising import FILE
 
 CANARY = re.compile(rb"(?i)nary-\d|nary%2d\d|ADMIN-PASSWORD")
 FLOWER_PASSWORD = "canary-4-flower"
