@@ -72,10 +72,11 @@ def test_an_operation_ends_as_promised_whatever_workers_are_told(
 
 
 def under_way(control: Any) -> list[str]:
+    """Return the ids of the tasks that workers have, those that wait to be tried again among them."""
     held = control.inspect(timeout=0.5)
     return [
-        task["id"]
-        for tasks in (held.active() or {}, held.reserved() or {})
+        task.get("request", task)["id"]
+        for tasks in (held.active() or {}, held.reserved() or {}, held.scheduled() or {})
         for each in tasks.values()
         for task in each
     ]
