@@ -3,7 +3,7 @@
 #   celery -A lockstep worker -Q operations -n operations@%h  forward steps (the default)
 #   celery -A lockstep worker -Q rollback -n rollback@%h      undoing, deciding, settling, the sweep
 #   celery -A lockstep beat -s /tmp/beat                      sends the sweep
-#   python -m lockstep.worker.telemetry.flower --address=0.0.0.0  the page on which people watch
+#   python -m lockstep.worker.monitoring.flower --address=0.0.0.0  the page on which people watch
 #   lockstep create team-a                                    the command
 #   python -m lockstep.mock_api --host 0.0.0.0                a cluster of unstable nodes, to try it on
 #
@@ -52,5 +52,5 @@ USER 10001:10001
 WORKDIR /opt/lockstep
 # For the workers. Other roles bring a check of their own: see docker-compose.yml and manifests/.
 HEALTHCHECK --interval=15s --timeout=5s --start-period=30s --retries=4 \
-    CMD ["python", "-m", "lockstep.worker.telemetry.probe", "live"]
+    CMD ["python", "-m", "lockstep.worker.monitoring.probe", "live"]
 CMD ["celery", "-A", "lockstep", "worker", "-Q", "operations", "-n", "operations@%h", "--without-gossip", "--without-mingle"]

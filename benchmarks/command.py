@@ -20,8 +20,8 @@ from pathlib import Path
 
 import redis
 
-from lockstep.producer.stack.redis_server import RedisServer
-from lockstep.worker.store.keys import Keys
+from lockstep.producer.stack.processes import RedisServer
+from lockstep.worker.record.codec import Keys
 
 RUNS = 10
 LOCKSTEP = [str(Path(sys.executable).with_name("lockstep"))]

@@ -10,25 +10,25 @@ Names are loaded when they are first used, so that the command starts quickly.
 
 from __future__ import annotations
 
-TYPE_CHECKING = (
-    False  # what `typing` says; to import it would take a probe of liveness as long as all the rest
-)
+# As `typing` has it. To import that would take a probe of liveness as long as all the rest.
+TYPE_CHECKING = False
 
 if TYPE_CHECKING:
-    from lockstep.producer.client import ClusterClient
-    from lockstep.producer.errors import AbandonRefused, NotReady
-    from lockstep.producer.handle import Operation
-    from lockstep.producer.hosts import HostStanding
-    from lockstep.producer.planning import Plan
-    from lockstep.producer.results import HostResult, Result
+    from lockstep.producer.client.client import ClusterClient
+    from lockstep.producer.client.operation import Operation
+    from lockstep.producer.client.result import HostResult, Result
+    from lockstep.producer.operators.batch import Plan
+    from lockstep.producer.operators.hosts import HostStanding
     from lockstep.worker.inventory import Inventory, load_inventory
     from lockstep.worker.operation.errors import (
+        AbandonRefused,
         CancelRefused,
         GroupBusy,
         HostPaused,
         HostUnavailable,
         InvalidInput,
         LockstepError,
+        NotReady,
         OperationIdReused,
         RecordGone,
         StoreFull,
@@ -37,11 +37,9 @@ if TYPE_CHECKING:
         UnknownOperation,
         WaitTimeout,
     )
-    from lockstep.worker.operation.host import Host
-    from lockstep.worker.operation.model import Action, Outcome, Presence, Step, Undo
+    from lockstep.worker.operation.host import Host, Pause
+    from lockstep.worker.operation.model import Action, Outcome, Presence, State, Step, Undo
     from lockstep.worker.operation.model import Operation as Status
-    from lockstep.worker.operation.pause import Pause
-    from lockstep.worker.operation.states import State
     from lockstep.worker.settings import Settings, load_settings
 
 __all__ = [
@@ -82,21 +80,21 @@ __all__ = [
 ]
 
 _HOMES = {
-    "ClusterClient": "lockstep.producer.client",
-    "AbandonRefused": "lockstep.producer.errors",
-    "NotReady": "lockstep.producer.errors",
-    "Operation": "lockstep.producer.handle",
-    "HostStanding": "lockstep.producer.hosts",
-    "Plan": "lockstep.producer.planning",
-    "HostResult": "lockstep.producer.results",
-    "Result": "lockstep.producer.results",
+    "ClusterClient": "lockstep.producer.client.client",
+    "AbandonRefused": "lockstep.worker.operation.errors",
+    "NotReady": "lockstep.worker.operation.errors",
+    "Operation": "lockstep.producer.client.operation",
+    "HostStanding": "lockstep.producer.operators.hosts",
+    "Plan": "lockstep.producer.operators.batch",
+    "HostResult": "lockstep.producer.client.result",
+    "Result": "lockstep.producer.client.result",
     "Host": "lockstep.worker.operation.host",
-    "Pause": "lockstep.worker.operation.pause",
+    "Pause": "lockstep.worker.operation.host",
     "Inventory": "lockstep.worker.inventory",
     "load_inventory": "lockstep.worker.inventory",
     "Settings": "lockstep.worker.settings",
     "load_settings": "lockstep.worker.settings",
-    "State": "lockstep.worker.operation.states",
+    "State": "lockstep.worker.operation.model",
     **dict.fromkeys(
         ("Action", "Outcome", "Presence", "Status", "Step", "Undo"), "lockstep.worker.operation.model"
     ),

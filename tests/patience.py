@@ -14,7 +14,7 @@ import time
 
 from lockstep import ClusterClient, load_settings
 from lockstep.mock_api.admin import ClusterAdmin, Fault
-from lockstep.producer.handle import Operation
+from lockstep.producer.client.operation import Operation
 from lockstep.producer.stack import Stack
 
 LOOK_EVERY = 0.2

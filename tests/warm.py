@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import IO, cast
 
 from lockstep.producer.stack.child import Child
-from lockstep.producer.stack.cluster import MockCluster
+from lockstep.producer.stack.processes import MockCluster
 
 ROOT = Path(__file__).parents[1]
 IMPORTED = (

@@ -13,18 +13,20 @@ The flow of an operation, with the record in the middle (see docs/protocol.md):
                   settle ───────────────────────┤     until nothing of it can land any more
                   sweep (beat, every 2 s) ──────┘     resumes whatever stands still
 
-The map:
+The map, from what knows least to what knows most:
 
-    operation/   pure: model, states, classification of answers, backoff
-    store/       the record on Redis
-    inventory/   which hosts there are          host, transport   one host's API over HTTP
-    calling/     what stands between a step and a host
-    steps/       the protocol, over a store, hosts and a clock that are passed in
-    workflow     an operation -> its messages   tasks/            thin Celery shells around the steps
-    celery       the application and its settings
-    address, primary, pools, reaching   where Redis is, connections to its primary, and their options
-    forks        what threads share starts anew in a forked child
-    telemetry/   the heartbeat that probes read, metrics, logs, and what Flower shows
+    secrets, forks   what must not be shown; what a forked child makes anew
+    operation/       pure: an operation and its hosts, answers and what they mean, errors, ports
+    connection/      where Redis is, and connections that follow its primary
+    settings         every LOCKSTEP_ variable; redis_options makes options of some
+    record/          the record on Redis: its scripts, its reads, what its errors mean
+    inventory/       which hosts there are
+    hosts/           one host's API over HTTP, and what stands between a step and it
+    broker/          Celery's Redis transport with fewer round trips
+    monitoring/      probes, metrics, logs, traces, and what Flower shows
+    celery           the application; messages makes an operation's messages
+    steps/           the protocol, over a record, hosts and a clock that are passed in
+    tasks/           thin Celery shells around the steps, and the sweep
 """
 
 if __name__ != "lockstep.worker":

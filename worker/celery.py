@@ -14,9 +14,9 @@ from celery.loaders.app import AppLoader
 from kombu import Exchange, Queue
 from kombu.utils.imports import symbol_by_name
 
+from lockstep.worker.connection.pool import MOST
 from lockstep.worker.operation.errors import InvalidInput
-from lockstep.worker.pools import MOST
-from lockstep.worker.reaching import sentinel_options, socket_options, tls_options
+from lockstep.worker.redis_options import sentinel_options, socket_options, tls_options
 from lockstep.worker.secrets import print_masked
 from lockstep.worker.settings import Settings, load_settings
 
@@ -64,7 +64,7 @@ class LockstepTask(Task):  # type: ignore[type-arg]
 
     max_retries = None
     """For ever: the record counts the tries. To `retry` itself, None would mean Celery's default of three."""
-    Request = "lockstep.worker.tasks.newer:PatientRequest"  # by name, for producers never import it
+    Request = "lockstep.worker.tasks.received:PatientRequest"  # by name, for producers never import it
 
     def apply_async(  # type: ignore[override]
         self, args: Any = None, kwargs: Any = None, **options: Any

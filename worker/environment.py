@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from pydantic import ValidationError
 
-from lockstep.worker.address import without_password
+from lockstep.worker.connection.url import without_password
 from lockstep.worker.operation.errors import InvalidInput
 from lockstep.worker.operation.names import show
 

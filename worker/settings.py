@@ -14,11 +14,10 @@ from pydantic import Field, PlainSerializer, PlainValidator, ValidationError, fi
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from lockstep.worker import environment
-from lockstep.worker.address import Address, read_address
+from lockstep.worker.connection.url import Address, read_address
 from lockstep.worker.environment import one_line, refuse_unknown
-from lockstep.worker.operation.backoff import Backoff
 from lockstep.worker.operation.errors import InvalidInput
-from lockstep.worker.operation.limits import Limits
+from lockstep.worker.operation.model import Backoff, Limits
 from lockstep.worker.secrets import Secret
 
 PREFIX = environment.PREFIX
@@ -165,7 +164,7 @@ class Settings(BaseSettings):
     slice_threads: Count = 64
     """Hosts of such tasks that one worker process works on at the same time."""
     heartbeat_dir: str = ""
-    """Where a worker keeps the files that `python -m lockstep.worker.telemetry.probe` reads; below the
+    """Where a worker keeps the files that `python -m lockstep.worker.monitoring.probe` reads; below the
     directory for temporary files, which is right for one worker per container. Of several on one machine
     each needs its own, or one could not tell which of them is dead."""
     metrics_address: str = "127.0.0.1"

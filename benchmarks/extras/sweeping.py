@@ -12,8 +12,8 @@ from benchmarks.server import CaseRedis, Durability
 from lockstep import Settings, load_inventory, load_settings
 from lockstep.worker.celery import SWEEP, make_app
 from lockstep.worker.operation.model import Action, GroupId, OperationId
-from lockstep.worker.store.base import Accepted, Request
-from lockstep.worker.store.connection import connect
+from lockstep.worker.operation.transitions import Accepted, Request
+from lockstep.worker.record.client import connect
 
 OPERATIONS = 10_000
 HOSTS = 5

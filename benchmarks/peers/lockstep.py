@@ -10,7 +10,7 @@ from benchmarks.peers.peer import INVENTORY, PATIENCE, REDIS_URL, Peer, Place
 from benchmarks.server import Durability
 from lockstep import ClusterClient, Operation, load_settings
 from lockstep.producer.stack import Child, Role
-from lockstep.producer.stack.roles import beat, worker
+from lockstep.producer.stack.processes import beat, worker
 from lockstep.producer.stack.stack import Where
 
 

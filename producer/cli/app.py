@@ -1,4 +1,4 @@
-"""The command's frame: its family of commands, and errors turned into one line and an exit code."""
+"""The `lockstep` command: its families of commands, and how a shell completes them."""
 
 from __future__ import annotations
 
@@ -6,28 +6,75 @@ import traceback
 from collections.abc import Sequence
 
 import click
+from click.shell_completion import get_completion_class
 
-from lockstep.producer.cli.abandon import abandon
-from lockstep.producer.cli.apply import apply
-from lockstep.producer.cli.change import cancel, create, delete
-from lockstep.producer.cli.completion import completion
-from lockstep.producer.cli.doctor import doctor
-from lockstep.producer.cli.drift import drift, repair, sync
-from lockstep.producer.cli.exits import Exit, exit_of
-from lockstep.producer.cli.families import Families
-from lockstep.producer.cli.forget import forget
-from lockstep.producer.cli.hosts import hosts, pause, resume
-from lockstep.producer.cli.look import exists, list_, status
-from lockstep.producer.cli.options import debug_option
-from lockstep.producer.cli.output import note
-from lockstep.producer.cli.past import history, report, show
-from lockstep.producer.cli.plan import plan
-from lockstep.producer.cli.probe import probe
-from lockstep.producer.cli.session import Session
-from lockstep.producer.cli.watch import watch
+from lockstep.producer.cli.commands.batch import apply, plan
+from lockstep.producer.cli.commands.change import abandon, cancel, create, delete, forget
+from lockstep.producer.cli.commands.diagnose import doctor, probe
+from lockstep.producer.cli.commands.drift import drift, repair, sync
+from lockstep.producer.cli.commands.hosts import hosts, pause, resume
+from lockstep.producer.cli.commands.read import exists, history, list_, report, show, status
+from lockstep.producer.cli.commands.watch import watch
+from lockstep.producer.cli.exits import Exit, Session, exit_of
+from lockstep.producer.cli.options import debug_option, json_option
+from lockstep.producer.cli.view.output import answer, answer_json, note
 from lockstep.producer.process import Stopped, interruptible, outlets
 from lockstep.worker.operation.errors import LockstepError
-from lockstep.worker.store.damage import noted
+from lockstep.worker.record.damage import noted
+
+UNCUT = 200
+"""Characters; longer than any summary."""
+
+
+class Families(click.Group):
+    """A group of commands that knows them by families."""
+
+    def __init__(self, *arguments: object, **options: object) -> None:
+        super().__init__(*arguments, **options)  # type: ignore[arg-type]
+        self.families: dict[str, tuple[click.Command, ...]] = {}
+
+    def add_family(self, title: str, *commands: click.Command) -> None:
+        """Add commands that are listed together, in this order, under a title."""
+        self.families[title] = commands
+        for command in commands:
+            self.add_command(command)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write each family as a section, all of them with the same columns."""
+        width = max(map(len, self.commands))
+        for title, commands in self.families.items():
+            with formatter.section(title):
+                formatter.write_dl(
+                    [(f"{each.name:{width}}", each.get_short_help_str(UNCUT)) for each in commands]
+                )
+
+
+SHELLS = ("bash", "zsh", "fish")
+VARIABLE = "_LOCKSTEP_COMPLETE"
+EXAMPLES = """\b
+Examples:
+  lockstep completion bash > ~/.local/share/bash-completion/completions/lockstep
+  lockstep completion zsh > ~/.zfunc/_lockstep
+  lockstep completion fish > ~/.config/fish/completions/lockstep.fish"""
+
+
+@click.command(epilog=EXAMPLES)
+@click.argument("shell", type=click.Choice(SHELLS), metavar="|".join(SHELLS))
+@json_option
+@debug_option
+@click.pass_context
+def completion(context: click.Context, shell: str, as_json: bool) -> Exit:
+    """Print a script that lets the shell complete commands and options."""
+    kind = get_completion_class(shell)
+    if kind is None:
+        raise click.UsageError(f"click knows no completion for {shell}", context)
+    script = kind(context.find_root().command, {}, "lockstep", VARIABLE).source()
+    if as_json:
+        answer_json({"shell": shell, "script": script})
+    else:
+        answer(script)
+    return Exit.OK
+
 
 EPILOG = """\b
 Examples:

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 import click
 
-from lockstep.producer.cli.exits import Exit
-from lockstep.producer.cli.session import Session
+from lockstep.producer.cli.exits import Exit, Session
 from lockstep.worker.operation.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from lockstep.producer.client import ClusterClient
+    from lockstep.producer.client.client import ClusterClient
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -9,12 +9,11 @@ import requests
 from rich.console import Console
 from rich.markup import escape
 
-from lockstep.producer.client import ClusterClient
-from lockstep.producer.demo.acts import SEED, Demo
-from lockstep.producer.demo.nodes import Nodes
-from lockstep.producer.plain import console
+from lockstep.producer.client.client import ClusterClient
+from lockstep.producer.demo.acts import SEED, Demo, Nodes
 from lockstep.producer.process import UNWRITTEN, Stopped, outlets, stoppable
 from lockstep.producer.stack import Stack, StackError
+from lockstep.producer.stack.command import console
 from lockstep.worker.operation.errors import LockstepError
 from lockstep.worker.settings import PREFIX, load_settings
 

@@ -14,8 +14,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from lockstep.worker.operation.model import HostName, Operation, Outcome, Step, Undo
-from lockstep.worker.operation.states import State
+from lockstep.worker.operation.model import HostName, Operation, Outcome, State, Step, Undo
 
 STATE_STYLES = {State.COMMITTED: "bold green", State.ROLLED_BACK: "bold yellow"}
 BAD = frozenset({Outcome.REFUSED, Outcome.UNREACHABLE, Outcome.UNKNOWN})

@@ -10,11 +10,9 @@
 from __future__ import annotations
 
 from lockstep.producer.stack.child import Child, StackError
-from lockstep.producer.stack.cluster import MockCluster
+from lockstep.producer.stack.discovery import AlreadyRunning
 from lockstep.producer.stack.guard import Guard
-from lockstep.producer.stack.publish import AlreadyRunning
-from lockstep.producer.stack.redis_server import RedisServer
-from lockstep.producer.stack.roles import Role
+from lockstep.producer.stack.processes import MockCluster, RedisServer, Role
 from lockstep.producer.stack.stack import Stack
 
 __all__ = ["AlreadyRunning", "Child", "Guard", "MockCluster", "RedisServer", "Role", "Stack", "StackError"]

@@ -12,13 +12,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, TypedDict, TypeVar
 
-from lockstep.producer.discovery import Discovered
+from lockstep.producer.client.discovery import Discovered
 from lockstep.producer.stack.child import POLL, START_TIMEOUT, Child, StackError
-from lockstep.producer.stack.cluster import MockCluster
+from lockstep.producer.stack.discovery import Publication
 from lockstep.producer.stack.guard import Guard
-from lockstep.producer.stack.publish import Publication
-from lockstep.producer.stack.redis_server import RedisServer
-from lockstep.producer.stack.roles import Flower, Role, beat, worker
+from lockstep.producer.stack.processes import Flower, MockCluster, RedisServer, Role, beat, worker
 from lockstep.producer.stack.supervisor import Supervisor
 from lockstep.worker.forks import renew_in_children
 

@@ -6,7 +6,7 @@ import random
 import threading
 from collections.abc import Callable
 
-from lockstep.producer.client import ClusterClient
+from lockstep.producer.client.client import ClusterClient
 from lockstep.worker.operation.errors import (
     CancelRefused,
     GroupBusy,
@@ -14,8 +14,7 @@ from lockstep.worker.operation.errors import (
     UnknownOperation,
     WaitTimeout,
 )
-from lockstep.worker.operation.model import Action, HostName
-from lockstep.worker.operation.states import State
+from lockstep.worker.operation.model import Action, HostName, State
 from tests.chaos.children import Producers
 from tests.chaos.orders import AFTER_ACCEPT, UNEXPECTED, WHILE_PUBLISHING, Order, Told, draw
 

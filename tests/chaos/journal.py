@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lockstep.worker.operation.model import GroupId, OperationId
-from lockstep.worker.operation.states import State, allowed
+from lockstep.worker.operation.model import GroupId, OperationId, State, allowed
 
 
 @dataclass(slots=True)

@@ -8,7 +8,7 @@ import signal
 from collections.abc import Callable
 from contextlib import suppress
 
-from lockstep.worker.workflow import publish_conclude, publish_forward, publish_rollback
+from lockstep.worker.messages import publish_conclude, publish_forward, publish_rollback
 from tests.chaos.children import Node, Worker
 from tests.chaos.orders import Told
 from tests.chaos.rig import Rig

@@ -17,12 +17,12 @@ from typing import Any
 
 from celery.signals import before_task_publish
 
-from lockstep.producer.client import ClusterClient
-from lockstep.worker import workflow
+from lockstep.producer.client.client import ClusterClient
+from lockstep.worker import messages as workflow
 from lockstep.worker.operation.errors import LockstepError
+from lockstep.worker.operation.transitions import Accepted, Busy, Request, Stale
+from lockstep.worker.record.redis import RedisStore
 from lockstep.worker.settings import load_settings
-from lockstep.worker.store.base import Accepted, Busy, Request, Stale
-from lockstep.worker.store.redis import RedisStore
 from tests.chaos.orders import AFTER_ACCEPT, UNEXPECTED, WHILE_PUBLISHING
 
 

@@ -9,15 +9,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from lockstep.producer.client import ClusterClient
+from lockstep.producer.client.client import ClusterClient
 from lockstep.producer.stack.child import Child
 from lockstep.producer.stack.guard import Guard
-from lockstep.producer.stack.redis_server import RedisServer
+from lockstep.producer.stack.processes import RedisServer
 from lockstep.producer.stack.supervisor import Supervisor
 from lockstep.worker.celery import Lockstep, make_app
+from lockstep.worker.record.client import connect
+from lockstep.worker.record.redis import RedisStore
 from lockstep.worker.settings import Settings
-from lockstep.worker.store.connection import connect
-from lockstep.worker.store.redis import RedisStore
 from tests.chaos.children import Beat, Node, Producers, Proxy, Worker
 from tests.chaos.tiers import Plan
 from tests.wrong_clock import WrongClock, library, sweep_up

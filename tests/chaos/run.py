@@ -10,10 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from lockstep.worker.operation.model import GroupId, HostName, OperationId
-from lockstep.worker.operation.states import State
-from lockstep.worker.store.connection import client
-from lockstep.worker.store.keys import Keys
+from lockstep.worker.operation.model import GroupId, HostName, OperationId, State
+from lockstep.worker.record.client import client
+from lockstep.worker.record.codec import Keys
 from tests.chaos import evidence as kept
 from tests.chaos import histories, journal
 from tests.chaos.checker import Verdict, check

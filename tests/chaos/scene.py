@@ -16,9 +16,9 @@ from lockstep.worker.operation.model import (
     Operation,
     OperationId,
     Presence,
+    State,
     Step,
 )
-from lockstep.worker.operation.states import State
 from tests.chaos.checker import Verdict, check
 from tests.chaos.evidence import Ended, Evidence
 from tests.chaos.histories import Call, Effect, History

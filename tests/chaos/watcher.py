@@ -7,9 +7,8 @@ import time
 from dataclasses import dataclass
 
 from lockstep.worker.operation.errors import StoreUnavailable
-from lockstep.worker.operation.model import HostName, OperationId
-from lockstep.worker.operation.states import State
-from lockstep.worker.store.redis import RedisStore
+from lockstep.worker.operation.model import HostName, OperationId, State
+from lockstep.worker.record.redis import RedisStore
 
 EVERY = 0.4
 NEWEST = 30

@@ -12,8 +12,7 @@ import pytest
 
 from lockstep.mock_api.admin import Json
 from lockstep.producer.stack.child import LOOPBACK, Child, accepts, free_port
-from lockstep.worker.operation.model import Action, GroupId, OperationId
-from lockstep.worker.operation.states import State
+from lockstep.worker.operation.model import Action, GroupId, OperationId, State
 from tests.integration.worker.harness import Bench, parts
 from tests.waiting import eventually
 from tests.wrong_clock import WrongClock, library, sweep_up
@@ -57,7 +56,7 @@ class Cluster:
             where = [f"--address={LOOPBACK}", f"--port={self._flower_port}"]
             env = {**self.clocks[name].env, "FLOWER_UNAUTHENTICATED_API": "true"}
             self._children[name] = self.bench.child(
-                name, ["-m", "lockstep.worker.telemetry.flower", *where], env
+                name, ["-m", "lockstep.worker.monitoring.flower", *where], env
             )
         else:
             self._children[name].stop()

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 import redis
 
-from lockstep.producer.stack.redis_server import RedisServer
+from lockstep.producer.stack.processes import RedisServer
 from tests.contract.bench import Bench, MemoryBench, RedisBench
 from tests.contract.driver import Driver
 

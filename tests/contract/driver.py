@@ -17,8 +17,7 @@ from lockstep.worker.operation.model import (
     Seen,
     Step,
 )
-from lockstep.worker.steps import PatrolStore
-from lockstep.worker.store.base import (
+from lockstep.worker.operation.transitions import (
     Accepted,
     Busy,
     Cancelled,
@@ -30,6 +29,7 @@ from lockstep.worker.store.base import (
     Undoing,
     Verdict,
 )
+from lockstep.worker.steps import PatrolStore
 from tests.contract.bench import Bench, Counts
 
 ABSENT = Seen(Presence.ABSENT)

@@ -1,8 +1,7 @@
 from __future__ import annotations
 
-from lockstep.worker.operation.model import AttemptState, HostName, OperationId, Undo
-from lockstep.worker.operation.states import State
-from lockstep.worker.store.base import Abandoned, Undoing, Verdict
+from lockstep.worker.operation.model import AttemptState, HostName, OperationId, State, Undo
+from lockstep.worker.operation.transitions import Abandoned, Undoing, Verdict
 from tests.contract.driver import PRESENT, A, B, Driver
 
 WHY = "host is gone for good (ann)"

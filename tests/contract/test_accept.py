@@ -5,9 +5,8 @@ from dataclasses import replace
 import pytest
 
 from lockstep.worker.operation.errors import OperationIdReused, StoreFull
-from lockstep.worker.operation.model import Action, GroupId, HostName, OperationId, Undo
-from lockstep.worker.operation.states import State
-from lockstep.worker.store.base import Accepted, Busy
+from lockstep.worker.operation.model import Action, GroupId, HostName, OperationId, State, Undo
+from lockstep.worker.operation.transitions import Accepted, Busy
 from tests.contract.bench import Bench
 from tests.contract.driver import GROUP, A, B, Driver
 

@@ -14,7 +14,7 @@ from lockstep.worker.operation.model import (
     Seen,
     Undo,
 )
-from lockstep.worker.store.base import Forward, Progress, Verdict
+from lockstep.worker.operation.transitions import Forward, Progress, Verdict
 from tests.contract.bench import LIMITS, Bench
 from tests.contract.driver import ABSENT, GROUP, PRESENT, RETRIES, A, B, Driver
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from lockstep.worker.operation.model import Action, GroupId, OperationId
-from lockstep.worker.store.base import Claim, Phase, Verdict
+from lockstep.worker.operation.transitions import Claim, Phase, Verdict
 from tests.contract.bench import LIMITS, Bench, MemoryBench
 from tests.contract.driver import GROUP, PRESENT, A, B, C, Driver
 

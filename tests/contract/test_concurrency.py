@@ -11,9 +11,8 @@ from typing import TypeVar
 
 import pytest
 
-from lockstep.worker.operation.model import Decision, HostName, Outcome
-from lockstep.worker.operation.states import State
-from lockstep.worker.store.base import Accepted, Busy, Cancelled, Forward, Progress, Verdict
+from lockstep.worker.operation.model import Decision, HostName, Outcome, State
+from lockstep.worker.operation.transitions import Accepted, Busy, Cancelled, Forward, Progress, Verdict
 from tests.contract.bench import RedisBench
 from tests.contract.driver import PRESENT, A, B, Driver
 

@@ -4,23 +4,23 @@ import itertools
 
 import pytest
 
-from lockstep.worker.clock import SystemClock
+from lockstep.worker.hosts.client import SystemClock
 from lockstep.worker.operation.answer import ProbeAnswer, Probed, WriteAnswer, Wrote
-from lockstep.worker.operation.backoff import Backoff
 from lockstep.worker.operation.model import (
     Action,
     AttemptId,
+    Backoff,
     Decision,
     GroupId,
     HostName,
     OperationId,
     Outcome,
     Seen,
+    State,
     Undo,
 )
-from lockstep.worker.operation.states import State
+from lockstep.worker.operation.transitions import Cancelled, Forward, Progress, Verdict
 from lockstep.worker.steps import Next, Parts, forward
-from lockstep.worker.store.base import Cancelled, Forward, Progress, Verdict
 from tests.contract.bench import LIMITS, Bench, MemoryBench
 from tests.contract.driver import ABSENT, GROUP, PRESENT, A, B, C, Driver
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from lockstep.worker.operation.model import AttemptState, HostName, OperationId, Outcome, Presence, Seen
-from lockstep.worker.store.base import Forward, Progress, Verdict
+from lockstep.worker.operation.transitions import Forward, Progress, Verdict
 from tests.contract.bench import LIMITS
 from tests.contract.driver import ABSENT, PRESENT, A, B, Driver
 

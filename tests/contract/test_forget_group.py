@@ -8,8 +8,8 @@ from typing import cast
 import pytest
 
 from lockstep.worker.operation.model import Action, GroupId, Millis
-from lockstep.worker.store.keys import Keys
-from lockstep.worker.store.redis import RedisStore
+from lockstep.worker.record.codec import Keys
+from lockstep.worker.record.redis import RedisStore
 from tests.contract.bench import PREFIX, Bench, RedisBench
 from tests.contract.driver import GROUP, A, B, Driver
 from tests.contract.test_patrol import drift, give_up
@@ -76,7 +76,7 @@ def test_any_other_is_kept(bench: Bench, kept_for: Callable[[Bench], None]) -> N
 def test_the_patrol_goes_over_all_groups_bit_by_bit(
     redis_bench: RedisBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lockstep.worker.store.ends.LOOKED_AT", 10)
+    monkeypatch.setattr("lockstep.worker.record.ends.LOOKED_AT", 10)
     store = cast(RedisStore, redis_bench.store)
     keys = Keys(PREFIX)
     for n in range(200):
@@ -86,7 +86,7 @@ def test_the_patrol_goes_over_all_groups_bit_by_bit(
     assert (told.groups, told.daily) == (200, 0)
     assert 70 < told.deleted < 130
     assert told.size > told.deleted_size > 0
-    monkeypatch.setattr("lockstep.worker.store.ends.ESTIMATED_FROM", 50)
+    monkeypatch.setattr("lockstep.worker.record.ends.ESTIMATED_FROM", 50)
     assert 100 < store.remembered().groups < 400  # of a quarter of the keys
     redis_bench.client.set(keys.tidied, "garbage")
     found = [store.forget_deleted(60_000)]

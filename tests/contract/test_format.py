@@ -8,7 +8,7 @@ import pytest
 
 from lockstep.worker.operation.errors import UnknownFormat
 from lockstep.worker.operation.model import Presence
-from lockstep.worker.store.base import Verdict
+from lockstep.worker.operation.transitions import Verdict
 from tests.contract.driver import A, Driver
 
 TRANSITIONS: dict[str, Callable[[Driver], object]] = {

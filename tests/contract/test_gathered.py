@@ -10,9 +10,9 @@ from threading import Event
 from typing import Any, TypeVar
 
 from lockstep.worker.operation.model import Attempt, HostName, Millis, Seen, Step
-from lockstep.worker.store.base import Verdict
-from lockstep.worker.store.gathering import Arguments, Gathering, Kind
-from lockstep.worker.store.redis import RedisStore
+from lockstep.worker.operation.transitions import Verdict
+from lockstep.worker.record.batch import Arguments, Gathering, Kind
+from lockstep.worker.record.redis import RedisStore
 from tests.contract.bench import MemoryBench, RedisBench
 from tests.contract.driver import ABSENT, PRESENT, Driver
 

@@ -9,15 +9,22 @@ from typing import Any
 
 import pytest
 
-from lockstep.worker.clock import SystemClock
+from lockstep.worker.hosts.client import SystemClock
 from lockstep.worker.operation.answer import ProbeAnswer, Probed, WriteAnswer, Wrote
-from lockstep.worker.operation.backoff import Backoff
-from lockstep.worker.operation.model import Action, AttemptId, GroupId, HostName, OperationId, Presence, Seen
-from lockstep.worker.operation.states import State
+from lockstep.worker.operation.model import (
+    Action,
+    AttemptId,
+    Backoff,
+    GroupId,
+    HostName,
+    OperationId,
+    Presence,
+    Seen,
+    State,
+)
+from lockstep.worker.operation.transitions import Accepted, Phase
+from lockstep.worker.record.codec import FORMAT, Keys
 from lockstep.worker.steps import Parts, PatrolStore, forward, rollback, settle
-from lockstep.worker.store.base import Accepted, Phase
-from lockstep.worker.store.keys import Keys
-from lockstep.worker.store.records import FORMAT
 from tests.contract.bench import LIMITS, PREFIX, RedisBench
 from tests.contract.driver import GROUP, Driver
 from tests.contract.golden import FOLDER, load, opened, read

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from lockstep.worker.operation.model import AttemptId, OperationId, Outcome
-from lockstep.worker.store.base import Forward, Miss, Progress
+from lockstep.worker.operation.transitions import Forward, Miss, Progress
 from tests.contract.driver import PRESENT, RETRIES, A, B, Driver
 
 

@@ -6,13 +6,21 @@ from dataclasses import replace
 
 import pytest
 
-from lockstep.worker.clock import SystemClock
+from lockstep.worker.hosts.client import SystemClock
 from lockstep.worker.operation.answer import ProbeAnswer, Probed, WriteAnswer, Wrote
-from lockstep.worker.operation.backoff import Backoff
-from lockstep.worker.operation.model import Action, AttemptId, Decision, GroupId, HostName, Outcome, Seen
+from lockstep.worker.operation.model import (
+    Action,
+    AttemptId,
+    Backoff,
+    Decision,
+    GroupId,
+    HostName,
+    Outcome,
+    Seen,
+)
+from lockstep.worker.operation.transitions import Forward, Miss, Progress, Verdict
 from lockstep.worker.steps import Next, Parts, forward
-from lockstep.worker.steps.parts import ELSEWHERE
-from lockstep.worker.store.base import Forward, Miss, Progress, Verdict
+from lockstep.worker.steps.result import ELSEWHERE
 from tests.contract.bench import LIMITS, Bench, MemoryBench
 from tests.contract.driver import ABSENT, GROUP, LONG, A, Driver
 

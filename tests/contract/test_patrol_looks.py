@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from lockstep.worker.clock import SystemClock
+from lockstep.worker.hosts.client import SystemClock
 from lockstep.worker.operation.answer import ProbeAnswer, Probed, WriteAnswer
-from lockstep.worker.operation.backoff import Backoff
-from lockstep.worker.operation.model import Action, AttemptId, GroupId, HostName, Presence, Seen
+from lockstep.worker.operation.model import Action, AttemptId, Backoff, GroupId, HostName, Presence, Seen
 from lockstep.worker.steps import Beat, Parts, Patrolled, patrol
-from lockstep.worker.tasks.patrol import _told
+from lockstep.worker.tasks.tasks import _told
 from tests.contract.bench import LIMITS, MemoryBench
 from tests.contract.driver import ABSENT, GROUP, LONG, PRESENT, A, B, Driver
 

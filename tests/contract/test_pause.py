@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from lockstep.worker.clock import SystemClock
+from lockstep.worker.hosts.client import SystemClock
 from lockstep.worker.operation.answer import ProbeAnswer, Probed, WriteAnswer
-from lockstep.worker.operation.backoff import Backoff
 from lockstep.worker.operation.errors import HostPaused, OperationIdReused
-from lockstep.worker.operation.model import Action, AttemptId, GroupId, HostName, Presence
-from lockstep.worker.operation.states import State
+from lockstep.worker.operation.model import Action, AttemptId, Backoff, GroupId, HostName, Presence, State
+from lockstep.worker.operation.transitions import Accepted, Busy
+from lockstep.worker.record.codec import Keys
+from lockstep.worker.record.hosts import Pauses
 from lockstep.worker.steps import Beat, Parts, patrol
-from lockstep.worker.store.base import Accepted, Busy
-from lockstep.worker.store.keys import Keys
-from lockstep.worker.store.pauses import Pauses
 from tests.contract.bench import LIMITS, PREFIX, Bench, MemoryBench, RedisBench
 from tests.contract.driver import ABSENT, GROUP, LONG, A, B, Driver
 

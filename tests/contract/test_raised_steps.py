@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 
-from lockstep.worker.clock import SystemClock
+from lockstep.worker.hosts.client import SystemClock
+from lockstep.worker.monitoring import metrics
 from lockstep.worker.operation.answer import ProbeAnswer, Probed, WriteAnswer, Wrote
-from lockstep.worker.operation.backoff import Backoff
 from lockstep.worker.operation.model import (
     Action,
     AttemptId,
+    Backoff,
     Decision,
     GroupId,
     HostName,
@@ -23,9 +24,8 @@ from lockstep.worker.operation.model import (
     Outcome,
 )
 from lockstep.worker.steps import Parts, Result, forward, raised, raised_later, rollback
-from lockstep.worker.tasks import shell
+from lockstep.worker.tasks import run
 from lockstep.worker.tasks.runtime import Runtime
-from lockstep.worker.telemetry import metrics
 from tests.contract.bench import LIMITS, MemoryBench
 from tests.contract.driver import ABSENT, GROUP, A, B, Driver
 
@@ -67,11 +67,11 @@ def ran(create: Driver, memory: MemoryBench, monkeypatch: pytest.MonkeyPatch, st
     waits = Backoff(1, 8), Backoff(1, 60), 60.0
     parts = Parts(memory.memory, lambda name: Host(name, name == A), SystemClock(), LIMITS, *waits)
     settings: Any = SimpleNamespace(call_timeout=15.0, slice_threads=2)
-    monkeypatch.setattr(shell, "runtime_of", lambda _: Runtime(settings, memory.memory, parts))
+    monkeypatch.setattr(run, "runtime_of", lambda _: Runtime(settings, memory.memory, parts))
     task: Any = SimpleNamespace(
         name="lockstep.create_group", app=None, request=SimpleNamespace(retries=0, id="x")
     )
-    return shell.run_steps(task, create.id, GROUP, [A, B], step, broken)
+    return run.run_steps(task, create.id, GROUP, [A, B], step, broken)
 
 
 def test_a_forward_step_that_raises_ends_as_unknown_and_holds_up_no_other_host(
@@ -124,5 +124,5 @@ def test_a_late_message_about_an_operation_that_was_dropped_is_no_lost_record(
     def step(*_: object) -> Result:
         raise AssertionError("nothing is done without a record")
 
-    assert ran(create, memory, monkeypatch, step, step) == shell.DROPPED
+    assert ran(create, memory, monkeypatch, step, step) == run.DROPPED
     assert (len(counted), len(memory.memory.lost())) == ((0, 0) if dropped else (1, 1))

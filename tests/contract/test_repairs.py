@@ -7,7 +7,7 @@ import pytest
 from lockstep.worker.operation.drift import End
 from lockstep.worker.operation.errors import OperationIdReused
 from lockstep.worker.operation.model import Action, GroupId, HostName, Millis, OperationId, Presence
-from lockstep.worker.store.base import Accepted, Busy, Stale, Verdict
+from lockstep.worker.operation.transitions import Accepted, Busy, Stale, Verdict
 from tests.contract.bench import Bench
 from tests.contract.driver import GROUP, PRESENT, A, B, Driver
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from lockstep.worker.store import clocks as module
-from lockstep.worker.store.clocks import Clocks, Held
-from lockstep.worker.store.keys import Keys
+from lockstep.worker.record import workers as module
+from lockstep.worker.record.codec import Keys
+from lockstep.worker.record.workers import Clocks, Held
 from tests.contract.bench import PREFIX, RedisBench
 
 

@@ -2,9 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from lockstep.worker.operation.model import Action, AttemptId, AttemptState, OperationId, Undo
-from lockstep.worker.operation.states import State
-from lockstep.worker.store.base import Forward, Progress, Undoing, Verdict
+from lockstep.worker.operation.model import Action, AttemptId, AttemptState, OperationId, State, Undo
+from lockstep.worker.operation.transitions import Forward, Progress, Undoing, Verdict
 from tests.contract.bench import Bench
 from tests.contract.driver import ABSENT, PRESENT, A, B, Driver
 

@@ -4,9 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from lockstep.worker.operation.model import Action, AttemptState, Millis, OperationId, Undo
-from lockstep.worker.operation.states import State
-from lockstep.worker.store.base import Settled, Verdict
+from lockstep.worker.operation.model import Action, AttemptState, Millis, OperationId, State, Undo
+from lockstep.worker.operation.transitions import Settled, Verdict
 from tests.contract.bench import LIMITS, Bench, MemoryBench
 from tests.contract.driver import ABSENT, PRESENT, A, B, Driver
 

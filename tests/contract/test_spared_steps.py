@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from lockstep.worker.clock import SystemClock
+from lockstep.worker.hosts.client import SystemClock
 from lockstep.worker.operation.answer import ProbeAnswer, Probed, WriteAnswer, Wrote
-from lockstep.worker.operation.backoff import Backoff
-from lockstep.worker.operation.model import Action, AttemptId, Decision, GroupId, HostName, Outcome
-from lockstep.worker.operation.states import State
+from lockstep.worker.operation.model import (
+    Action,
+    AttemptId,
+    Backoff,
+    Decision,
+    GroupId,
+    HostName,
+    Outcome,
+    State,
+)
 from lockstep.worker.steps import Next, Parts, forward, rollback, settle
 from tests.contract.bench import LIMITS, MemoryBench
 from tests.contract.driver import ABSENT, GROUP, A, Driver

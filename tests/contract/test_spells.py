@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from lockstep.worker.store.keys import Keys
-from lockstep.worker.store.spells import Spells
+from lockstep.worker.record.codec import Keys
+from lockstep.worker.record.hosts import Spells
 from tests.contract.bench import PREFIX, RedisBench
 from tests.contract.driver import A, B
 

@@ -15,7 +15,7 @@ from kombu.asynchronous import Hub
 from kombu.transport import redis as kombu_redis
 from kombu.transport.redis import Transport as Stock
 
-from lockstep.producer.stack.redis_server import RedisServer
+from lockstep.producer.stack.processes import RedisServer
 from lockstep.worker.broker.transport import Transport
 from lockstep.worker.celery import make_app
 from lockstep.worker.settings import Settings

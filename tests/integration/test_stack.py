@@ -19,13 +19,13 @@ import redis
 import requests
 
 from lockstep.mock_api.admin import ClusterAdmin
-from lockstep.producer.client import ClusterClient
-from lockstep.producer.discovery import FORMAT, Discovered, discover, discovery_file
+from lockstep.producer.client.client import ClusterClient
+from lockstep.producer.client.discovery import FORMAT, Discovered, discover, discovery_file
 from lockstep.producer.stack import AlreadyRunning, RedisServer, Role, Stack, StackError
-from lockstep.producer.stack import redis_server as servers
-from lockstep.producer.stack.publish import Publication
+from lockstep.producer.stack import processes as servers
+from lockstep.producer.stack.discovery import Publication
 from lockstep.worker.inventory import load_inventory
-from lockstep.worker.operation.states import State
+from lockstep.worker.operation.model import State
 from lockstep.worker.settings import load_settings
 from tests.leftovers import Pen
 from tests.waiting import eventually

@@ -13,12 +13,14 @@ from typing import Any
 
 import pytest
 
-from lockstep.worker.host import HostClient
+from lockstep.worker.hosts import direct, pooled
+from lockstep.worker.hosts.client import HostClient
+from lockstep.worker.hosts.direct import carrier
+from lockstep.worker.hosts.guard import Exchange
 from lockstep.worker.operation.answer import Probed, Wrote
 from lockstep.worker.operation.host import Host
 from lockstep.worker.operation.model import Action, AttemptId, GroupId, HostName
 from lockstep.worker.settings import Settings
-from lockstep.worker.transport import Exchange, carrier, direct, pooled
 from tests.integration.redis_servers.certificates import Authority
 
 pytestmark = pytest.mark.skipif(not shutil.which("openssl"), reason="openssl is not installed")

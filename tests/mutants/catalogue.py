@@ -9,7 +9,7 @@ from tests.mutants.tree import Change
 
 def lua(script: str, old: str, new: str) -> Change:
     """A change in a script."""
-    return Change(f"worker/store/lua/{script}.lua", old, new)
+    return Change(f"worker/record/lua/{script}.lua", old, new)
 
 
 def books(old: str, new: str) -> Change:
@@ -218,7 +218,7 @@ MUTANTS = (
         "a step that is delivered again writes although it is done",
         code=(
             Change(
-                "worker/steps/forward.py",
+                "worker/steps/apply.py",
                 "if begun.next is not Forward.SEND:",
                 "if begun.next is Forward.ABORTED:",
             ),
@@ -228,7 +228,7 @@ MUTANTS = (
         "a write leaves although its time to be sent has passed",
         code=(
             Change(
-                "worker/host.py",
+                "worker/hosts/client.py",
                 "return self.clock.elapsed() < send_before and not self.stopping()",
                 "return not self.stopping()",
             ),
@@ -238,7 +238,7 @@ MUTANTS = (
         "threads whose calls went to Redis together get each other's answers",
         code=(
             Change(
-                "worker/store/gathering.py",
+                "worker/record/batch.py",
                 "zip(same, reply, strict=True)",
                 "zip(same, reversed(reply), strict=True)",
             ),

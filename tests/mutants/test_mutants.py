@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from lockstep.producer.stack.redis_server import RedisServer
+from lockstep.producer.stack.processes import RedisServer
 from tests.mutants.catalogue import MUTANTS, Mutant
 from tests.mutants.tree import Change, Moved, copied
 
@@ -50,4 +50,4 @@ def test_a_transition_is_broken_in_the_script_and_in_its_twin(mutant: Mutant) ->
 
 def test_a_change_whose_text_has_moved_says_so() -> None:
     with pytest.raises(Moved, match="0 times, not once"):
-        Change("worker/store/lua/begin.lua", "no such line", "").applied()
+        Change("worker/record/lua/begin.lua", "no such line", "").applied()

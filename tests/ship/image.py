@@ -43,11 +43,11 @@ ROLES = {
     "worker": [],  # what the image does by itself
     "rollback": [*CELERY, "worker", "-Q", "rollback", "-n", "rollback@%h"],
     "beat": [*CELERY, "beat", "-s", "/tmp/beat"],
-    "flower": ["python", "-m", "lockstep.worker.telemetry.flower", "--address=0.0.0.0", "--port=5555"],
+    "flower": ["python", "-m", "lockstep.worker.monitoring.flower", "--address=0.0.0.0", "--port=5555"],
 }
 REDIS = """
 import os
-from lockstep.producer.stack.redis_server import find_server
+from lockstep.producer.stack.processes import find_server
 server = str(find_server())
 os.execv(server, [server, "--bind", "127.0.0.1", "--dir", "/tmp", "--appendonly", "yes", "--save", ""])
 """

@@ -16,7 +16,7 @@ from tests.ship.rendered import LOCAL, ROOT, render
 DOCKERFILE = (ROOT / "Dockerfile").read_text("utf-8")
 IGNORED = (ROOT / ".dockerignore").read_text("utf-8").splitlines()
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
-PROBE = ["python", "-m", "lockstep.worker.telemetry.probe", "live"]
+PROBE = ["python", "-m", "lockstep.worker.monitoring.probe", "live"]
 
 
 def lists(instruction: str) -> list[list[str]]:

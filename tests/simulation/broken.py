@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from lockstep.worker.operation.drift import Drift, End
-from lockstep.worker.operation.limits import Limits
 from lockstep.worker.operation.model import (
     Action,
     AttemptId,
@@ -14,14 +13,15 @@ from lockstep.worker.operation.model import (
     Decision,
     GroupId,
     HostName,
+    Limits,
     Millis,
     OperationId,
     Outcome,
     Presence,
     Seen,
+    State,
 )
-from lockstep.worker.operation.states import State
-from lockstep.worker.store.base import (
+from lockstep.worker.operation.transitions import (
     Accepted,
     Busy,
     Cancelled,

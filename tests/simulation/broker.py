@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from lockstep.worker.operation.model import Action, HostName, OperationId
-from lockstep.worker.store.base import Phase
+from lockstep.worker.operation.transitions import Phase
 from tests.simulation.faults import Fate, Row
 from tests.simulation.limits import VISIBILITY
 from tests.simulation.task import Run

@@ -7,18 +7,18 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from lockstep.worker.operation.drift import Drift, End
-from lockstep.worker.operation.limits import Limits
 from lockstep.worker.operation.model import (
     Action,
     Decision,
     GroupId,
     HostName,
+    Limits,
     Millis,
     OperationId,
     Presence,
     Undo,
 )
-from lockstep.worker.store.base import Accepted, Busy, Cancelled, Claim, Phase, Request, Stale
+from lockstep.worker.operation.transitions import Accepted, Busy, Cancelled, Claim, Phase, Request, Stale
 from tests.simulation.faults import GROUP, Row
 from tests.simulation.limits import LIMITS
 from tests.simulation.settled import Course

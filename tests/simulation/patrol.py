@@ -6,9 +6,9 @@ from dataclasses import replace
 from functools import partial
 
 from lockstep.worker.operation.model import Action, HostRef, OperationId
+from lockstep.worker.operation.transitions import Request
 from lockstep.worker.steps import patrol
-from lockstep.worker.store.base import Request
-from lockstep.worker.tasks.patrol import beat_of
+from lockstep.worker.tasks.tasks import beat_of
 from tests.simulation import people
 from tests.simulation.broker import Broker
 from tests.simulation.faults import GROUP

@@ -8,7 +8,7 @@ from math import ceil
 
 from lockstep.worker.operation.errors import StoreUnavailable
 from lockstep.worker.operation.model import OperationId
-from lockstep.worker.store.base import Accepted, Busy, Request
+from lockstep.worker.operation.transitions import Accepted, Busy, Request
 from tests.simulation.broker import Broker, Message
 from tests.simulation.faults import Fate, Row
 from tests.simulation.task import Run

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from lockstep.worker.operation.model import Action, HostName, HostRef, Millis, OperationId
-from lockstep.worker.store.base import Request
+from lockstep.worker.operation.transitions import Request
 from tests.simulation import patrol, people, shells
 from tests.simulation.broker import Broker
 from tests.simulation.choices import Choices

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lockstep.worker.operation.model import AttemptId, HostName, Outcome, Presence
-from lockstep.worker.operation.states import State, allowed
+from lockstep.worker.operation.model import AttemptId, HostName, Outcome, Presence, State, allowed
 from tests.simulation.world import Violation
 from tests.twin.record import Record, StepRecord
 

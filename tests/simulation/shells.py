@@ -9,7 +9,7 @@ from lockstep.worker.operation.errors import StoreUnavailable
 from lockstep.worker.operation.model import HostName
 from lockstep.worker.operation.ports import Stopping
 from lockstep.worker.steps import Result, forward, rollback, settle
-from lockstep.worker.tasks.shell import REQUEUE
+from lockstep.worker.tasks.run import REQUEUE
 from tests.simulation.faults import GROUP
 from tests.simulation.patrol import run_patrol
 from tests.simulation.slices import run_steps

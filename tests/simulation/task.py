@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from lockstep.worker.operation.errors import StoreUnavailable
 from lockstep.worker.operation.model import AttemptId, Decision, HostName
+from lockstep.worker.operation.transitions import Forward, Phase, Undoing
 from lockstep.worker.steps import Parts, PatrolStore
-from lockstep.worker.store.base import Forward, Phase, Undoing
 from tests.simulation.faults import PAST_VISIBILITY, Draw, Fate, Row
 from tests.simulation.hosts import HostPort, SimHost
 from tests.simulation.limits import FORWARD_BACKOFF, LIMITS, ROLLBACK_BACKOFF, SETTINGS, VISIBILITY

@@ -14,7 +14,7 @@ from lockstep.worker.operation.model import (
     Presence,
     Undo,
 )
-from lockstep.worker.store.base import Abandoned, Claim, Settled, Undoing, Verdict
+from lockstep.worker.operation.transitions import Abandoned, Claim, Settled, Undoing, Verdict
 from tests.twin.queries import MemoryQueries
 from tests.twin.record import AttemptRecord, Record, StepRecord
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from lockstep.worker.operation.drift import Drift, End
 from lockstep.worker.operation.errors import UnknownFormat
-from lockstep.worker.operation.limits import Limits
+from lockstep.worker.operation.host import Pause
 from lockstep.worker.operation.model import (
     Action,
     AttemptId,
@@ -14,16 +14,16 @@ from lockstep.worker.operation.model import (
     Decision,
     GroupId,
     HostName,
+    Limits,
     Lost,
     Millis,
     OperationId,
     Outcome,
     Presence,
+    State,
     Undo,
 )
-from lockstep.worker.operation.pause import Pause
-from lockstep.worker.operation.states import State
-from lockstep.worker.store.base import Phase
+from lockstep.worker.operation.transitions import Phase
 from tests.twin.record import FORMAT, AttemptRecord, Record, StepRecord
 
 MOST_DOUBLINGS = 10

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from lockstep.worker.operation.model import Decision, HostName, Millis, Operation, OperationId, Step
-from lockstep.worker.store.base import Order, View
-from lockstep.worker.store.queries import natural
+from lockstep.worker.operation.transitions import Order, View
+from lockstep.worker.record.queries import natural
 from tests.twin.ends import MemoryEnds
 from tests.twin.record import FORMAT
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from lockstep.worker.operation.limits import NAMED_AFTER
 from lockstep.worker.operation.model import (
+    NAMED_AFTER,
     Action,
     Attempt,
     AttemptId,
@@ -19,11 +19,11 @@ from lockstep.worker.operation.model import (
     Outcome,
     Presence,
     Seen,
+    State,
     Step,
     Undo,
 )
-from lockstep.worker.operation.states import State
-from lockstep.worker.store.base import Phase
+from lockstep.worker.operation.transitions import Phase
 
 FORMAT = "1"
 

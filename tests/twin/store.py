@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from lockstep.worker.operation.answer import METHODS
 from lockstep.worker.operation.errors import HostPaused, OperationIdReused, StoreFull
+from lockstep.worker.operation.host import refusal
 from lockstep.worker.operation.model import (
     Action,
     AttemptId,
@@ -17,8 +18,7 @@ from lockstep.worker.operation.model import (
     Presence,
     Seen,
 )
-from lockstep.worker.operation.pause import refusal
-from lockstep.worker.store.base import (
+from lockstep.worker.operation.transitions import (
     Accepted,
     Busy,
     Cancelled,

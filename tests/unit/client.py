@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from lockstep.worker.clock import SystemClock
-from lockstep.worker.host import HostClient, never
+from lockstep.worker.hosts.client import HostClient, SystemClock, never
 from lockstep.worker.operation.answer import WriteAnswer
 from lockstep.worker.operation.host import Host
 from lockstep.worker.operation.model import Action, AttemptId, GroupId, HostName

@@ -6,7 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from lockstep.worker.transport import Exchange, carrier, direct, pooled
+from lockstep.worker.hosts import direct, pooled
+from lockstep.worker.hosts.direct import carrier
+from lockstep.worker.hosts.guard import Exchange
 
 
 @pytest.fixture(params=[pooled, direct], ids=["pooled", "direct"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lockstep.worker.address import Login, read_address
+from lockstep.worker.connection.url import Login, read_address
 from lockstep.worker.operation.errors import InvalidInput
 from lockstep.worker.secrets import Secret
 from lockstep.worker.settings import load_settings

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from lockstep.worker.calling import Breaker, Spared
+from lockstep.worker.hosts.wrappers import Breaker, Spared
 from lockstep.worker.operation.answer import ProbeAnswer, Probed, WriteAnswer, Wrote
 from lockstep.worker.operation.errors import StoreUnavailable
+from lockstep.worker.operation.host import Spell
 from lockstep.worker.operation.model import Action, AttemptId, GroupId, HostName, Millis, Presence, Seen
 from lockstep.worker.operation.ports import Stopping
-from lockstep.worker.operation.spell import Spell
 from tests.unit.client import ATTEMPT, G
 
 NODE, OTHER = HostName("node1"), HostName("node2")

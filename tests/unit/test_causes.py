@@ -9,6 +9,7 @@ import redis
 from kombu.exceptions import OperationalError
 from redis import exceptions
 
+from lockstep.worker.connection.primary import Elsewhere
 from lockstep.worker.operation.errors import (
     LockstepError,
     RecordDamaged,
@@ -16,8 +17,7 @@ from lockstep.worker.operation.errors import (
     StoreUnavailable,
     UnknownFormat,
 )
-from lockstep.worker.primary import Elsewhere
-from lockstep.worker.store.causes import CAUSES, cause_of, store_errors, unavailable
+from lockstep.worker.record.causes import CAUSES, cause_of, store_errors, unavailable
 
 IN_A_SCRIPT = " script: 9f3c0f5c, on @user_script:154."
 NO_USER = "the user is off"

@@ -12,7 +12,7 @@ from celery.worker import control
 from lockstep.worker.broker.control import LOOKS
 from lockstep.worker.celery import make_app
 from lockstep.worker.settings import Settings
-from lockstep.worker.tasks import about  # noqa: F401  # registers its command
+from lockstep.worker.tasks import tasks  # noqa: F401  # registers its command
 
 ORDERS = sorted(control.Panel.data.keys() - LOOKS)
 URL = (

@@ -17,10 +17,11 @@ import pytest
 
 from lockstep.worker import forks
 from lockstep.worker.forks import renew_in_children
+from lockstep.worker.hosts import guard
+from lockstep.worker.hosts.guard import Exchange
 from lockstep.worker.inventory import LiveInventory
 from lockstep.worker.operation.model import HostName
 from lockstep.worker.settings import Settings
-from lockstep.worker.transport import Exchange, guard
 from tests.children import Forked, in_child
 from tests.unit.client import G, client
 from tests.waiting import eventually

@@ -21,10 +21,9 @@ from redis.retry import Retry
 
 from lockstep.worker.operation.errors import StoreUnavailable
 from lockstep.worker.operation.model import OperationId
-from lockstep.worker.store.gathering import Arguments, Gathering, Kind
-from lockstep.worker.store.keys import Keys
-from lockstep.worker.store.replicas import Replicas
-from lockstep.worker.store.scripts import Scripts
+from lockstep.worker.record.batch import Arguments, Gathering, Kind
+from lockstep.worker.record.codec import Keys
+from lockstep.worker.record.scripts import Replicas, Scripts
 
 SOON = 10.0
 BEGIN: Kind = ("begin", OperationId("op-1"))

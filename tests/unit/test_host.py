@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 import responses
 
+from lockstep.worker.hosts import pooled
+from lockstep.worker.hosts.direct import DirectConnection
+from lockstep.worker.hosts.guard import Exchange
 from lockstep.worker.operation.answer import Probed, Wrote
 from lockstep.worker.operation.model import Action, Presence, Seen
 from lockstep.worker.operation.ports import Stopping
-from lockstep.worker.transport import Exchange, pooled
-from lockstep.worker.transport.direct import DirectConnection
 from tests.unit.client import ATTEMPT, URL, G, client, write
 from tests.unit.raw_server import RawServer, serving
 from tests.unit.stub_web import StubWeb, serving_stub

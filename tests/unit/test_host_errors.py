@@ -8,9 +8,9 @@ import pytest
 import requests
 import responses
 
+from lockstep.worker.hosts import direct
+from lockstep.worker.hosts.direct import DirectConnection, carrier
 from lockstep.worker.operation.answer import Probed, Wrote
-from lockstep.worker.transport import carrier, direct
-from lockstep.worker.transport.direct import DirectConnection
 from tests.unit.client import URL, G, client, write
 
 pytestmark = pytest.mark.usefixtures("by_requests")

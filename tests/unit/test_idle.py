@@ -9,9 +9,9 @@ from contextvars import copy_context
 
 import pytest
 
-from lockstep.worker.transport import Call, CallInProgress, carrier, direct
-from lockstep.worker.transport.direct import DirectConnection, Idle
-from lockstep.worker.transport.guard import answered
+from lockstep.worker.hosts import direct
+from lockstep.worker.hosts.direct import DirectConnection, Idle, carrier
+from lockstep.worker.hosts.guard import Call, CallInProgress, answered
 from tests.unit.client import G, client
 from tests.unit.raw_server import RawServer, serving
 

@@ -14,9 +14,9 @@ from redis.exceptions import RedisError
 
 import lockstep.worker.tasks  # noqa: F401
 from lockstep.worker.celery import make_app
+from lockstep.worker.monitoring.logs import Calm, bind_task
 from lockstep.worker.operation.errors import StoreUnavailable
 from lockstep.worker.settings import Settings
-from lockstep.worker.telemetry.logs import Calm, bind_task
 
 
 class Bench:

@@ -14,13 +14,14 @@ from typing import Any
 import pytest
 
 from lockstep.worker.celery import make_app
+from lockstep.worker.hosts import direct, pooled
+from lockstep.worker.hosts.direct import carrier
+from lockstep.worker.monitoring import metrics, tracing
 from lockstep.worker.operation.errors import StoreUnavailable
 from lockstep.worker.operation.model import Millis
 from lockstep.worker.settings import Settings
-from lockstep.worker.tasks import shell
+from lockstep.worker.tasks import run
 from lockstep.worker.tasks.runtime import Runtime
-from lockstep.worker.telemetry import metrics, tracing
-from lockstep.worker.transport import carrier, direct, pooled
 from tests.contract.bench import LIMITS
 from tests.twin.store import MemoryStore
 from tests.unit.test_forks import Slow
@@ -30,7 +31,8 @@ CALLS = f"""
 import resource, sys
 from concurrent.futures import ThreadPoolExecutor
 from tests.unit.client import G, client
-from lockstep.worker.transport import carrier, direct, pooled
+from lockstep.worker.hosts import direct, pooled
+from lockstep.worker.hosts.direct import carrier
 resource.setrlimit(resource.RLIMIT_NOFILE, ({LIMIT}, {LIMIT}))
 exchange, *urls = sys.argv[1:]
 def work(_):
@@ -64,17 +66,17 @@ def test_many_threads_call_many_hosts_with_few_descriptors(urls: list[str], exch
 
 
 def test_every_call_of_a_task_has_the_same_carrier(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shell, "runtime_of", lambda app: app)
+    monkeypatch.setattr(run, "runtime_of", lambda app: app)
     task: Any = SimpleNamespace(app=None, name="step")
-    assert shell.guarded(task, lambda _: carrier.get()) is direct.exchange
+    assert run.guarded(task, lambda _: carrier.get()) is direct.exchange
     monkeypatch.setattr(tracing, "instrumented", lambda: True)
-    assert shell.guarded(task, lambda _: carrier.get()) is pooled.exchange
+    assert run.guarded(task, lambda _: carrier.get()) is pooled.exchange
     assert carrier.get() is direct.exchange
 
 
 PROVIDE = """
 import resource, sys
-from lockstep.worker.tasks.watching import provide_files
+from lockstep.worker.tasks.signals import provide_files
 resource.setrlimit(resource.RLIMIT_NOFILE, (int(sys.argv[1]), int(sys.argv[2])))
 provide_files(300)
 print(resource.getrlimit(resource.RLIMIT_NOFILE))
@@ -121,13 +123,13 @@ def test_periodic_work_that_is_not_done_is_known_until_it_is(
     def fail() -> str:
         raise OSError(24, "Too many open files")
 
-    assert shell.periodic(runtime, "sweep", 2.0, fail) == "put off: [Errno 24] Too many open files"
+    assert run.periodic(runtime, "sweep", 2.0, fail) == "put off: [Errno 24] Too many open files"
     assert dict(store.failing()) == {"sweep": "[Errno 24] Too many open files"}
     assert counted == ["sweep"]
     assert "the sweep was not done: [Errno 24] Too many open files" in caplog.text
     assert store.lease("sweep-done", 1), "it was not done"
 
-    assert shell.periodic(runtime, "sweep", 2.0, lambda: "resumed 0") == "resumed 0"
+    assert run.periodic(runtime, "sweep", 2.0, lambda: "resumed 0") == "resumed 0"
     assert dict(store.failing()) == {}
     assert not store.lease("sweep-done", 1)
 
@@ -143,5 +145,5 @@ def test_work_fails_loudly_though_nothing_can_be_noted(monkeypatch: pytest.Monke
     monkeypatch.setattr(store, "note_done", away)
     monkeypatch.setattr(store, "note_failed", away)
     runtime: Runtime = SimpleNamespace(store=store)  # type: ignore[assignment]
-    assert shell.periodic(runtime, "patrol", 2.0, lambda: "3 groups").startswith("put off: Redis does not")
+    assert run.periodic(runtime, "patrol", 2.0, lambda: "3 groups").startswith("put off: Redis does not")
     assert counted == ["patrol"]

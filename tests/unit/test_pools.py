@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 import redis
 
-from lockstep.worker import pools
 from lockstep.worker.celery import make_app
+from lockstep.worker.connection import pool as pools
+from lockstep.worker.record.client import client
 from lockstep.worker.settings import Settings
-from lockstep.worker.store.connection import client
 from tests.unit.test_primary import Server, playing
 from tests.waiting import eventually
 
@@ -89,7 +89,7 @@ def test_a_client_that_is_left_to_the_end_of_its_process_does_not_hold_it_up(ser
     """It is collected at exit, when no thread can be started any more."""
     code = (
         "from lockstep.worker.settings import Settings; import builtins\n"
-        "from lockstep.worker.store.connection import client\n"
+        "from lockstep.worker.record.client import client\n"
         f"made = client(Settings(redis_url={server.url!r})); held = made.client()\n"
         "held.get('a'); builtins.kept = held\n"
     )

@@ -12,12 +12,12 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from lockstep.worker import primary
+from lockstep.worker.connection import primary
+from lockstep.worker.connection.primary import Elsewhere, is_about_server, judge
 from lockstep.worker.operation.errors import StoreUnavailable
-from lockstep.worker.primary import Elsewhere, is_about_server, judge
+from lockstep.worker.record.causes import store_errors
+from lockstep.worker.record.client import RETRIES, client
 from lockstep.worker.settings import Settings
-from lockstep.worker.store.causes import store_errors
-from lockstep.worker.store.connection import RETRIES, client
 
 GREETING: dict[str, str | int] = {
     "server": "redis",

@@ -128,6 +128,6 @@ def test_a_token_that_cannot_be_sent_is_no_usable_answer_and_never_quoted(
 
 
 def test_a_token_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:
-    from lockstep.worker.host import _token
+    from lockstep.worker.hosts.client import _token
 
     assert _token(b"\xef\xbb\xbfsesame-77\r\n") == "sesame-77"

@@ -11,7 +11,7 @@ from lockstep.worker.celery import CREATE_GROUP, make_app
 from lockstep.worker.operation.model import GroupId, HostName, OperationId
 from lockstep.worker.settings import Settings
 from lockstep.worker.steps import Next, Result
-from lockstep.worker.tasks import forward, shell  # noqa: F401
+from lockstep.worker.tasks import run, tasks  # noqa: F401
 from lockstep.worker.tasks.runtime import build_runtime
 from tests.unit.raw_server import refusing_port
 
@@ -22,8 +22,8 @@ NODE1 = HostName("node1")
 def waited(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The waits, none of which takes any time."""
     waits: list[float] = []
-    monkeypatch.setattr(shell, "rest", waits.append)
-    monkeypatch.setattr(shell, "believed", lambda *_: [NODE1])
+    monkeypatch.setattr(run, "rest", waits.append)
+    monkeypatch.setattr(run, "believed", lambda *_: [NODE1])
     return waits
 
 
@@ -36,7 +36,7 @@ def test_a_retry_that_cannot_be_published_waits_and_goes_back_to_its_queue(waite
     task.push_request(args=("o", "g", NODE1), kwargs={}, id="x", called_directly=False, retries=0)
     try:
         with pytest.raises(Reject) as raised:
-            shell.run_steps(
+            run.run_steps(
                 task,
                 OperationId("o"),
                 GroupId("g"),
@@ -49,4 +49,4 @@ def test_a_retry_that_cannot_be_published_waits_and_goes_back_to_its_queue(waite
         app.close()
     assert repr(raised.value) == "reject requeue=True: the next try could not be published"
     (wait,) = waited
-    assert 0.5 * shell.REQUEUE <= wait <= 1.5 * shell.REQUEUE
+    assert 0.5 * run.REQUEUE <= wait <= 1.5 * run.REQUEUE

@@ -7,13 +7,13 @@ import threading
 import pytest
 
 from lockstep.worker.celery import describe, make_app
-from lockstep.worker.clock import SystemClock
+from lockstep.worker.hosts.client import SystemClock
+from lockstep.worker.messages import cut
 from lockstep.worker.operation.model import HostName
 from lockstep.worker.operation.ports import Stopping
 from lockstep.worker.settings import Settings
 from lockstep.worker.steps import Next, Result
 from lockstep.worker.tasks.slices import NOT_BEGUN, side_by_side, summary
-from lockstep.worker.workflow import cut
 
 HOSTS = tuple(HostName(f"node{n}") for n in range(1, 9))
 DONE = Result(Next.DONE, "applied")

@@ -10,7 +10,7 @@ import pytest
 import requests
 import responses
 
-from lockstep.worker.calling import Renewed
+from lockstep.worker.hosts.wrappers import Renewed
 from lockstep.worker.operation.answer import ProbeAnswer, Probed, WriteAnswer, Wrote
 from lockstep.worker.operation.model import Action
 from tests.unit.client import ATTEMPT, URL, G, client, write

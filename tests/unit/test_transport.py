@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from lockstep.worker.clock import SystemClock
+from lockstep.worker.hosts.client import SystemClock
 from lockstep.worker.operation.answer import Probed, Wrote
 from tests.unit.client import G, client, write
 from tests.unit.raw_server import RawServer, refusing_port, reset, serving

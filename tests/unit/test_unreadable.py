@@ -8,8 +8,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from lockstep.worker.hosts import direct, pooled
+from lockstep.worker.hosts.direct import carrier
+from lockstep.worker.hosts.guard import Exchange
 from lockstep.worker.operation.answer import Probed, Wrote
-from lockstep.worker.transport import Exchange, carrier, direct, pooled
 from tests.unit.client import G, client, write
 from tests.unit.raw_server import RawServer, serving
 

@@ -16,7 +16,7 @@ from celery.exceptions import InvalidTaskError
 from lockstep.worker.broker import beat
 from lockstep.worker.celery import CREATE_GROUP, PATROL, SWEEP, WAIT, Lockstep, make_app
 from lockstep.worker.settings import Settings
-from lockstep.worker.tasks.newer import PatientRequest
+from lockstep.worker.tasks.received import PatientRequest
 from lockstep.worker.tasks.sweep import held
 
 ROOT = Path(__file__).parents[2]
@@ -126,7 +126,7 @@ def test_nothing_else_makes_a_delay_and_nothing_that_is_sent_expires() -> None:
                     for name in names
                     if name in ("countdown", "eta", "expires")
                 ]
-    allowed = [("worker/tasks/shell.py", "countdown"), ("worker/tasks/received.py", "eta")]
+    allowed = [("worker/tasks/run.py", "countdown"), ("worker/tasks/received.py", "eta")]
     assert sorted(given) == sorted([*allowed, ("worker/tasks/received.py", "expires")])
 
 

@@ -9,10 +9,10 @@ import pytest
 import requests
 
 from lockstep.mock_api.admin import ClusterAdmin
-from lockstep.producer.client import ClusterClient
+from lockstep.producer.client.client import ClusterClient
 from lockstep.producer.stack import Stack
 from lockstep.worker.celery import CONCLUDE, CREATE_GROUP
-from lockstep.worker.operation.states import State
+from lockstep.worker.operation.model import State
 from lockstep.worker.settings import load_settings
 from tests.waiting import eventually
 

@@ -14,7 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from lockstep.producer import cli, client
+from lockstep.producer import cli
+from lockstep.producer.client import client
 from lockstep.worker import secrets
 from lockstep.worker.celery import QUEUE_OF
 from lockstep.worker.settings import load_settings

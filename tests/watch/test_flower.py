@@ -14,9 +14,7 @@ import pytest
 from tornado.options import options
 
 from lockstep.worker.celery import describe
-from lockstep.worker.telemetry.flower import CONFIGURATION, sound
-from lockstep.worker.telemetry.rows import plain, shown
-from lockstep.worker.telemetry.watchers import OPEN, refusal
+from lockstep.worker.monitoring.flower import CONFIGURATION, OPEN, plain, refusal, shown, sound
 
 ROOT = Path(__file__).parents[2]
 importlib.import_module("flower.options")  # defines what tornado's options then hold
@@ -120,7 +118,7 @@ def test_with_a_path_its_memory_outlives_it(monkeypatch: pytest.MonkeyPatch) -> 
 def test_it_does_not_start_for_strangers() -> None:
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("FLOWER_")}
     started = subprocess.run(
-        [sys.executable, "-m", "lockstep.worker.telemetry.flower", "--address=0.0.0.0", "--port=0"],
+        [sys.executable, "-m", "lockstep.worker.monitoring.flower", "--address=0.0.0.0", "--port=0"],
         env={**inherited, "PYTHONPATH": str(ROOT), "FLOWER_BASIC_AUTH": ""},
         capture_output=True,
         text=True,

@@ -19,7 +19,7 @@ from celery.events import Event
 from flower.urls import handlers  # type: ignore[import-untyped]
 from playwright.sync_api import Browser, Page
 
-from lockstep.producer.client import ClusterClient
+from lockstep.producer.client.client import ClusterClient
 from lockstep.producer.stack.child import free_port
 from lockstep.worker.celery import CREATE_GROUP, SWEEP, make_app
 from lockstep.worker.settings import load_settings
@@ -174,7 +174,7 @@ def another_flower(watched: Watched, directory: Path, **variables: str) -> Itera
     command = [
         sys.executable,
         "-m",
-        "lockstep.worker.telemetry.flower",
+        "lockstep.worker.monitoring.flower",
         "--address=127.0.0.1",
         f"--port={port}",
     ]

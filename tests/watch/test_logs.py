@@ -12,8 +12,7 @@ import pytest
 import requests
 
 from lockstep.producer.stack.child import free_port
-from lockstep.worker.operation.model import Action
-from lockstep.worker.operation.states import State
+from lockstep.worker.operation.model import Action, State
 from tests.integration.worker.harness import Bench, parts
 from tests.waiting import eventually
 
@@ -50,7 +49,7 @@ def test_lines_are_json_with_the_ids_of_their_task_and_no_secret_is_told_anywher
     assert {host.token_file for host in bench.inventory} == {str(tmp_path / "token")}
     port = free_port(0)
     flower = f"http://127.0.0.1:{port}"
-    arguments = ["-m", "lockstep.worker.telemetry.flower", "--address=127.0.0.1", f"--port={port}"]
+    arguments = ["-m", "lockstep.worker.monitoring.flower", "--address=127.0.0.1", f"--port={port}"]
     remembers = {"FLOWER_DB": str(tmp_path / "flower"), "FLOWER_STATE_SAVE_INTERVAL": "500"}
     bench.child("flower", arguments, {"FLOWER_UNAUTHENTICATED_API": "true", **remembers})
     eventually(lambda: answers(f"{flower}/healthcheck"), "Flower answers")

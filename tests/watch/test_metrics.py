@@ -18,14 +18,13 @@ import yaml
 from prometheus_client import CollectorRegistry, generate_latest
 
 from lockstep.producer.stack.child import free_port
-from lockstep.worker.operation.model import Action
-from lockstep.worker.operation.states import State
+from lockstep.worker.monitoring import endpoint as door_of_a_worker
+from lockstep.worker.monitoring import metrics
+from lockstep.worker.monitoring.endpoint import ASKED_AT_ONCE, Asked
+from lockstep.worker.monitoring.metrics import GAUGES, Record, Standing
+from lockstep.worker.operation.model import Action, State
 from lockstep.worker.settings import Settings, load_settings
-from lockstep.worker.tasks.standing import Reader
-from lockstep.worker.telemetry import door as door_of_a_worker
-from lockstep.worker.telemetry import metrics
-from lockstep.worker.telemetry.door import ASKED_AT_ONCE, Asked
-from lockstep.worker.telemetry.metrics import GAUGES, Record, Standing
+from lockstep.worker.tasks.sweep import Reader
 from tests.integration.worker.harness import Bench, parts
 from tests.waiting import eventually
 from tests.watch.counted import WATCHING, Counted

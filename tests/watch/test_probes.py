@@ -1,4 +1,4 @@
-"""What `python -m lockstep.worker.telemetry.probe` says of real workers, and of dead and stuck ones."""
+"""What `python -m lockstep.worker.monitoring.probe` says of real workers, and of dead and stuck ones."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ from pathlib import Path
 import pytest
 
 from lockstep.producer.stack.guard import Guard
-from lockstep.producer.stack.redis_server import RedisServer
+from lockstep.producer.stack.processes import RedisServer
+from lockstep.worker.monitoring import heartbeat
+from lockstep.worker.monitoring import heartbeat as stalls
+from lockstep.worker.monitoring import probe as signs_module
+from lockstep.worker.monitoring.heartbeat import Heart
+from lockstep.worker.monitoring.probe import BOOT, CLOCK, EVERY, STALE, VARIABLE, Signs, process
 from lockstep.worker.operation.errors import InvalidInput
-from lockstep.worker.telemetry import heartbeat, stalls
-from lockstep.worker.telemetry import signs as signs_module
-from lockstep.worker.telemetry.heartbeat import Heart
-from lockstep.worker.telemetry.signs import BOOT, CLOCK, EVERY, STALE, VARIABLE, Signs, process
 from tests.waiting import eventually
 from tests.warm import Warm
 
@@ -34,7 +35,7 @@ def signs(tmp_path: Path) -> Signs:
 
 def probe(question: str, directory: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "lockstep.worker.telemetry.probe", question],
+        [sys.executable, "-m", "lockstep.worker.monitoring.probe", question],
         env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), VARIABLE: directory},
         capture_output=True,
         text=True,
@@ -220,7 +221,7 @@ def test_a_process_that_was_frozen_or_has_no_work_has_not_stood_still(signs: Sig
 
 def test_what_a_dead_worker_left_is_not_taken_for_the_next_ones(signs: Signs) -> None:
     """Where /tmp outlives a container, the next worker has the same pid and the files of the last."""
-    gone = "import sys; from lockstep.worker.telemetry.signs import Signs; signs = Signs(sys.argv[1]); "
+    gone = "import sys; from lockstep.worker.monitoring.probe import Signs; signs = Signs(sys.argv[1]); "
     gone += "signs.beat(); signs.is_ready()"
     Path(signs.directory).mkdir()
     subprocess.run([sys.executable, "-c", gone, signs.directory], cwd=ROOT, check=True, timeout=30)
@@ -244,14 +245,19 @@ def test_a_process_that_has_the_pid_of_a_dead_one_is_another(monkeypatch: pytest
 
 
 def test_a_probe_imports_no_more_than_it_must() -> None:
-    command = [sys.executable, "-S", "-c", "import sys, lockstep.worker.telemetry.probe; print(*sys.modules)"]
+    command = [
+        sys.executable,
+        "-S",
+        "-c",
+        "import sys, lockstep.worker.monitoring.probe; print(*sys.modules)",
+    ]
     asked = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=30)
     # A hundredth of what a worker imports; with these alone a probe takes some 20 ms of CPU.
     assert len(asked.stdout.split()) < 60, asked.stdout
 
 
 def test_an_unknown_question_is_answered_with_the_usage() -> None:
-    asked, usage = probe("alive", ""), "usage: python -m lockstep.worker.telemetry.probe live|ready\n"
+    asked, usage = probe("alive", ""), "usage: python -m lockstep.worker.monitoring.probe live|ready\n"
     assert (asked.returncode, asked.stderr) == (2, usage)
 
 

@@ -20,8 +20,7 @@ from lockstep.producer.cli.app import lockstep as cli
 from lockstep.producer.stack.child import LOOPBACK, free_port
 from lockstep.producer.stack.guard import Guard
 from lockstep.worker.celery import CONCLUDE, PATROL, PATROL_GROUP, QUEUE_OF, SWEEP, make_app
-from lockstep.worker.operation.model import Action, GroupId
-from lockstep.worker.operation.states import State
+from lockstep.worker.operation.model import Action, GroupId, State
 from tests.integration.redis_servers.servers import Guarded
 from tests.integration.worker.harness import ROOT, Bench
 from tests.waiting import eventually
@@ -140,7 +139,7 @@ def test_no_secret_is_found_anywhere(bench: Bench, server: Secretive, tmp_path: 
         "flower",
         [
             "-m",
-            "lockstep.worker.telemetry.flower",
+            "lockstep.worker.monitoring.flower",
             f"--address={LOOPBACK}",
             f"--port={ports[1]}",
             "--logging=debug",

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from lockstep.worker.telemetry import tracing
+from lockstep.worker.monitoring import tracing
 from tests.integration.worker.harness import Bench, parts
 from tests.waiting import eventually
 from tests.warm import ANEW

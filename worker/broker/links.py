@@ -17,8 +17,8 @@ from kombu.transport import TRANSPORT_ALIASES
 from kombu.transport import redis as untyped
 
 from lockstep.worker.broker.messages import POISON, deliverable, dropped
-from lockstep.worker.pools import PATIENCE, modest
-from lockstep.worker.primary import FoundPrimary, FoundTlsPrimary, Primary, TlsPrimary
+from lockstep.worker.connection.pool import PATIENCE, modest
+from lockstep.worker.connection.primary import FoundPrimary, FoundTlsPrimary, Primary, TlsPrimary
 from lockstep.worker.secrets import masked
 
 redis: Any = untyped

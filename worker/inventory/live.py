@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lockstep.worker.forks import renew_in_children
-from lockstep.worker.inventory.known import Inventory
-from lockstep.worker.inventory.reading import load_inventory
+from lockstep.worker.inventory.file import Inventory, load_inventory
 from lockstep.worker.operation.errors import InvalidInput
 from lockstep.worker.operation.host import Host
 from lockstep.worker.operation.model import HostName, HostRef

@@ -1,4 +1,4 @@
-"""One root for every error that a caller may catch, and a leaf only for what callers tell apart."""
+"""Every error that callers of Lockstep can meet."""
 
 from __future__ import annotations
 
@@ -63,3 +63,11 @@ class UnknownFormat(LockstepError):
 
 class RecordDamaged(LockstepError):
     """Something in the record is not what it must be: somebody damaged it. It is left as it is."""
+
+
+class AbandonRefused(LockstepError):
+    """The host is not pending in this operation: there is nothing to give up."""
+
+
+class NotReady(HostUnavailable):
+    """A host did not answer the preflight. Nothing was written."""

@@ -1,12 +1,31 @@
-"""One node of the cluster, as Lockstep reaches it."""
+"""A host: its address, and why nobody calls it: people paused it, or it is silent."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 
-from lockstep.worker.operation.model import HostName, HostRef
+from lockstep.worker.operation.model import HostName, HostRef, Millis
+
+UNITS = ((86_400_000, "days"), (3_600_000, "h"), (60_000, "min"), (1000, "s"))
+
+
+def local(at: Millis) -> str:
+    """Return a time to the second in the local zone: `2026-01-31 13:00:00 CET`."""
+    return datetime.fromtimestamp(at / 1000).astimezone().strftime("%Y-%m-%d %H:%M:%S %Z")
+
+
+def age(at: Millis, now: Millis) -> str:
+    """Return how long ago, or ahead, a time is: `4 min ago`, `in 40 s`; the largest unit alone."""
+    apart = abs(now - at)
+    for unit, name in UNITS:
+        if apart >= (2 * unit if name == "days" else unit):
+            long = f"{apart // unit} {name}"
+            return f"{long} ago" if at <= now else f"in {long}"
+    return "just now"
+
 
 _FINGERPRINT_LENGTH = 12
 
@@ -37,3 +56,50 @@ class Host:
     def ref(self) -> HostRef:
         """What the record keeps of a host."""
         return HostRef(self.name, self.fingerprint)
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Who paused a host, when and why; operations that were accepted before go on."""
+
+    host: HostName
+    by: str
+    at: Millis
+    why: str
+
+    @property
+    def text(self) -> str:
+        """One clause for people: who, since when, and why."""
+        since = local(self.at)
+        return f"paused by {self.by} since {since}: {self.why}"
+
+
+def refusal(pause: Pause, others: int) -> str:
+    """Say why an operation that needs this host, and so many other paused ones, is not begun."""
+    more = f"; {others} more of its hosts are paused" if others else ""
+    return (
+        f'host "{pause.host}" is {pause.text}{more}; nothing was written, '
+        f"`lockstep resume {pause.host}` ends the pause"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Spell:
+    """A host is sent no forward looks, for so many in a row brought nothing."""
+
+    host: HostName
+    since: Millis
+    until: Millis
+    failures: int
+    why: str
+    """What came of the last one."""
+
+    def text(self, left: int) -> str:
+        """One clause for people; `left` is in milliseconds."""
+        return spared_text(left / 1000, self.failures, self.why)
+
+
+def spared_text(left: float, failures: int, why: str) -> str:
+    """Say for how many seconds more a host is spared, and why."""
+    lasts = f"for {left:.0f} s" if left > 0 else "until one look has found out whether it answers"
+    return f"spared {lasts}: {failures} looks in a row failed ({why})"

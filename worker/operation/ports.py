@@ -1,11 +1,40 @@
-"""What the steps need of the world besides the store: hosts, time and chance, all passed in."""
+"""What the steps are handed: a host's API and the record, as protocols."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from lockstep.worker.operation.answer import ProbeAnswer, WriteAnswer
-from lockstep.worker.operation.model import Action, AttemptId, GroupId
+from lockstep.worker.operation.model import (
+    Action,
+    AttemptId,
+    GroupId,
+    HostName,
+    Millis,
+    Operation,
+    OperationId,
+    Outcome,
+    Presence,
+    Seen,
+    Step,
+)
+from lockstep.worker.operation.transitions import (
+    Abandoned,
+    Accepted,
+    Busy,
+    Cancelled,
+    Claim,
+    Miss,
+    Order,
+    Progress,
+    Request,
+    Settled,
+    Stale,
+    Undoing,
+    Verdict,
+    View,
+)
 
 
 class Stopping(Exception):
@@ -47,4 +76,169 @@ class Clock(Protocol):
 
     def new_id(self) -> AttemptId:
         """An id that no other attempt has."""
+        ...
+
+
+class Transitions(Protocol):
+    """What the steps need of a store. Every method raises StoreUnavailable when Redis does not answer."""
+
+    def begin(
+        self,
+        operation: OperationId,
+        host: HostName,
+        fingerprint: str,
+        seen: Seen,
+        attempt: AttemptId,
+        action: Action,
+        group: GroupId,
+    ) -> Progress:
+        """Record what a GET of the group showed; open `attempt` if a write is needed (SEND).
+
+        ABORTED if the operation is about another action or group.
+        """
+        ...
+
+    def missed(
+        self,
+        operation: OperationId,
+        host: HostName,
+        fingerprint: str,
+        probe: AttemptId,
+        reason: str,
+        miss: Miss,
+        fatal: Outcome | None = None,
+        needs: int = 0,
+    ) -> Progress:
+        """Count a GET that told nothing; fail the step when its time or its retries are spent.
+
+        `fingerprint` is of the URL that was asked; an UNASKED miss has none. With `fatal` the step fails at
+        once, and has that outcome unless it was touched. Another try `needs` so many ms before the deadline.
+        """
+        ...
+
+    def finish(
+        self,
+        operation: OperationId,
+        host: HostName,
+        attempt: AttemptId,
+        verdict: Verdict,
+        answer: str,
+        needs: int = 0,
+    ) -> Progress:
+        """Record what came of a forward write; OPEN means try again, which `needs` so many ms."""
+        ...
+
+    def view(self, operation: OperationId, host: HostName) -> View:
+        """Read one step and the store's clock, before a GET is sent."""
+        ...
+
+    def settle(
+        self, operation: OperationId, host: HostName, sent_at: Millis, open_before: int, seen: Presence
+    ) -> Settled:
+        """Record what a GET showed after the decision: closes settled attempts, proves restored hosts."""
+        ...
+
+    def begin_undo(
+        self, operation: OperationId, host: HostName, fingerprint: str, attempt: AttemptId
+    ) -> Undoing:
+        """Open an attempt of the inverse."""
+        ...
+
+    def finish_undo(
+        self,
+        operation: OperationId,
+        host: HostName,
+        attempt: AttemptId,
+        verdict: Verdict,
+        answer: str,
+        lost_fields: Sequence[str] = (),
+    ) -> bool:
+        """Record what came of an inverse write; return True if the host is known to be restored."""
+        ...
+
+    def postpone(
+        self,
+        operation: OperationId,
+        host: HostName,
+        delay: int | None,
+        reason: str = "",
+        failed: AttemptId | None = None,
+    ) -> int:
+        """Keep a wait of `delay` ms (None: none) for the sweep; return the failed tries since deciding."""
+        ...
+
+
+class Store(Transitions, Protocol):
+    """Everything: the transitions, and what producers, callbacks, the sweep and people need."""
+
+    def accept(self, request: Request) -> Accepted | Busy | Stale:
+        """Record an operation and take its lock. Raises OperationIdReused, HostPaused and StoreFull."""
+        ...
+
+    def cancel(self, operation: OperationId, reason: str) -> Cancelled:
+        """Decide to roll back, unless decided."""
+        ...
+
+    def abandon(self, operation: OperationId, host: HostName, reason: str) -> Abandoned:
+        """Give up on a host that is still to be restored or settled."""
+        ...
+
+    def claim(self, operation: OperationId, *, resume: bool = False) -> Claim | None:
+        """Claim what is to be published next, each phase once; None if unknown or ended.
+
+        Decides if the deadline has passed. With `resume`, the sweep's, also hosts whose wait is over, and
+        hosts that wait for nothing once nothing has moved for the operation's patience.
+        """
+        ...
+
+    def due(self, limit: int) -> tuple[OperationId, ...]:
+        """Return operations that the sweep is to look at, the longest overdue first."""
+        ...
+
+    def lease(self, name: str, milliseconds: int) -> bool:
+        """Take a short lease for a periodic piece of work; False if somebody else holds it."""
+        ...
+
+    def keep_lease(self, name: str, milliseconds: int) -> None:
+        """Have a lease last for so long from now."""
+        ...
+
+    def put_last(self, operation: OperationId, error: Exception, milliseconds: int) -> None:
+        """Name an operation that cannot be read, and have it come after those that can, so long from now."""
+        ...
+
+    def note_done(self, name: str, milliseconds: int) -> None:
+        """Keep note, for so long, that a periodic piece of work was done."""
+        ...
+
+    def note_failed(self, name: str, why: str) -> None:
+        """Keep note of why a periodic piece of work failed, until it is done."""
+        ...
+
+    def failing(self) -> Mapping[str, str]:
+        """Read which periodic pieces of work failed when they were last tried, and why."""
+        ...
+
+    def first(self, operation: OperationId, what: str) -> bool:
+        """Tell whether `what` is done for an operation for the first time; the record remembers it."""
+        ...
+
+    def forget(self, older_than: int, beyond: int, at_most: int) -> int:
+        """Drop ended records older than so many ms or beyond so many, `at_most` at once; say how many."""
+        ...
+
+    def operation(self, operation: OperationId) -> Operation | None:
+        """Read an operation; None when it is unknown."""
+        ...
+
+    def order(self, operation: OperationId) -> Order | None:
+        """Read what an operation is about, which never changes; None when it is unknown."""
+        ...
+
+    def steps(self, operation: OperationId) -> tuple[Step, ...]:
+        """Read the steps of an operation, in the order of its hosts."""
+        ...
+
+    def operations(self, limit: int, offset: int = 0) -> tuple[Operation, ...]:
+        """Read operations, newest first."""
         ...

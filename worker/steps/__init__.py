@@ -3,12 +3,11 @@
 Nothing here raises for what a host does: every function returns a small value, and the record holds the rest.
 """
 
-from lockstep.worker.steps.forward import forward, raised
-from lockstep.worker.steps.looking import raised_later
-from lockstep.worker.steps.parts import Next, Parts, Result, nobody
+from lockstep.worker.steps.apply import forward, raised
 from lockstep.worker.steps.patrol import Beat, Patrolled, PatrolStore, patrol
+from lockstep.worker.steps.result import Next, Parts, Result, nobody
 from lockstep.worker.steps.rollback import rollback
-from lockstep.worker.steps.settle import settle
+from lockstep.worker.steps.settle import raised_later, settle
 
 __all__ = [
     "Beat",

@@ -8,8 +8,9 @@ from typing import Protocol
 from lockstep.worker.operation.drift import Drift, End, Remedy, next_patrol, remedy_for
 from lockstep.worker.operation.errors import HostPaused
 from lockstep.worker.operation.model import Action, GroupId, HostName, HostRef, Millis, OperationId, Presence
-from lockstep.worker.steps.parts import Parts
-from lockstep.worker.store.base import Accepted, Ends, Request, Store
+from lockstep.worker.operation.ports import Store
+from lockstep.worker.operation.transitions import Accepted, Ends, Request
+from lockstep.worker.steps.result import Parts
 
 PATROL = "patrol"
 """Who asked for a repair, as the record has it."""

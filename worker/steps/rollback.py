@@ -6,9 +6,9 @@ import json
 
 from lockstep.worker.operation.model import Action, Decision, HostName, OperationId, Presence, Step
 from lockstep.worker.operation.ports import HostApi
-from lockstep.worker.steps.looking import await_settling, come_back, look, same_host
-from lockstep.worker.steps.parts import NO_RECORD, Next, Parts, Result, verdict_of
-from lockstep.worker.store.base import Undoing, Verdict, View
+from lockstep.worker.operation.transitions import Undoing, Verdict, View
+from lockstep.worker.steps.result import NO_RECORD, Next, Parts, Result, verdict_of
+from lockstep.worker.steps.settle import await_settling, come_back, look, same_host
 
 ROUNDS = 3
 """Looks in one run; each ends after a call or two, so that a run stays far below the visibility timeout."""

@@ -1,10 +1,61 @@
-"""Settle: wait until no write of a decided operation can still land on one host."""
+"""What rollback and settling share: looking at a host after the decision, and coming back to it."""
 
 from __future__ import annotations
 
-from lockstep.worker.operation.model import HostName, OperationId
-from lockstep.worker.steps.looking import await_settling, come_back, look, same_host
-from lockstep.worker.steps.parts import NO_RECORD, Next, Parts, Result
+from lockstep.worker.operation.model import HostName, OperationId, Presence, Step
+from lockstep.worker.operation.ports import HostApi
+from lockstep.worker.operation.transitions import Settled, View
+from lockstep.worker.steps.result import ELSEWHERE, NO_RECORD, NOT_IN_INVENTORY, Next, Parts, Result, wait
+
+QUICK_LOOKS = 5
+"""So often an open attempt is looked at with short delays: most often its own task is about to close it."""
+
+
+def same_host(parts: Parts, host: HostName, step: Step) -> HostApi | str:
+    """Return the host's API, or why this worker must not talk to it."""
+    api = parts.host(host)
+    if api is not None and api.fingerprint == step.fingerprint:
+        return api
+    return parts.host_as(host, step.fingerprint) or (NOT_IN_INVENTORY if api is None else ELSEWHERE)
+
+
+def look(
+    parts: Parts, operation: OperationId, api: HostApi, view: View, step: Step
+) -> tuple[Presence, Settled] | str:
+    """GET the group and record what it showed; return why when it showed nothing."""
+    assert view.group is not None
+    answer = api.probe(view.group)
+    shown = answer.presence
+    if shown is None:
+        return f"GET {answer.text}"
+    return shown, parts.store.settle(operation, step.host, view.now, len(step.open_attempts), shown)
+
+
+def await_settling(
+    parts: Parts, operation: OperationId, view: View, host: HostName, settled: Settled, tries: int
+) -> Result:
+    """Come back when the open attempts can be looked at again."""
+    delay = max(0.0, ((settled.again_at or view.now) - view.now) / 1000)
+    if tries <= QUICK_LOOKS:
+        delay = min(delay, parts.forward_backoff.ceiling(tries))
+    return wait(parts, operation, host, delay, "")
+
+
+def come_back(parts: Parts, operation: OperationId, step: Step, reason: str) -> Result:
+    """Count a try that brought nothing, and come back after a growing delay, for ever."""
+    failures = step.undo_misses + 1
+    delay = parts.rollback_backoff.delay(failures, parts.clock.jitter())
+    later = delay > parts.longest_countdown
+    kept = round(delay * 1000) if later else None
+    parts.store.postpone(operation, step.host, kept, reason, failed=parts.clock.new_id())
+    return Result(Next.LATER if later else Next.AGAIN, reason, delay)
+
+
+def raised_later(operation: OperationId, parts: Parts, host: HostName, reason: str) -> Result:
+    """Record that a step raised, and have the sweep come back to it after the longest delay."""
+    delay = parts.rollback_backoff.cap
+    parts.store.postpone(operation, host, round(delay * 1000), reason, failed=parts.clock.new_id())
+    return Result(Next.LATER, reason)
 
 
 def settle(parts: Parts, operation: OperationId, host: HostName, tries: int) -> Result:

@@ -1,5 +1,5 @@
-"""Thin Celery shells around the steps, one file each, in the order of an operation's life."""
+"""Thin Celery shells around the steps, in the order of an operation's life, and the sweep."""
 
-from lockstep.worker.tasks import about, conclude, forward, patrol, rollback, settle, sweep, watching
+from lockstep.worker.tasks import signals, sweep, tasks
 
-__all__ = ["about", "conclude", "forward", "patrol", "rollback", "settle", "sweep", "watching"]
+__all__ = ["signals", "sweep", "tasks"]

@@ -1,35 +1,63 @@
-"""What a worker process works with, built once per process from the application's settings."""
+"""What a worker process needs for its tasks, made once, and whether it is stopping."""
 
 from __future__ import annotations
 
+import mmap
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import cast
+from typing import Any, cast
 
 from celery import Celery
+from celery.signals import worker_init, worker_shutting_down
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from lockstep.worker.calling import Breaker, Renewed, Spared
 from lockstep.worker.celery import Lockstep
-from lockstep.worker.clock import SystemClock
 from lockstep.worker.forks import leave_to_parent, renew_in_children
-from lockstep.worker.host import HostClient
+from lockstep.worker.hosts.client import HostClient, SystemClock
+from lockstep.worker.hosts.wrappers import Breaker, Renewed, Spared
 from lockstep.worker.inventory import Inventory, LiveInventory
+from lockstep.worker.monitoring.calls import WatchedHost
 from lockstep.worker.operation.errors import StoreUnavailable
 from lockstep.worker.operation.host import Host
 from lockstep.worker.operation.model import HostName, OperationId
 from lockstep.worker.operation.ports import HostApi
+from lockstep.worker.operation.transitions import Order
+from lockstep.worker.record.client import client, connect
+from lockstep.worker.record.codec import Keys
+from lockstep.worker.record.hosts import Spells
 from lockstep.worker.settings import Settings
 from lockstep.worker.steps import Parts, PatrolStore, nobody
-from lockstep.worker.store.base import Order
-from lockstep.worker.store.connection import client, connect
-from lockstep.worker.store.keys import Keys
-from lockstep.worker.store.spells import Spells
-from lockstep.worker.tasks.stopping import stopping
-from lockstep.worker.telemetry.calls import WatchedHost
+
+_shared = [mmap.mmap(-1, 1)]
+"""Anonymous shared memory: children inherit it, and SIGTERM reaches only their parent."""
+
+
+def stopping() -> bool:
+    """Tell whether the worker has been told to stop."""
+    return _shared[0][0] != 0
+
+
+def rest(seconds: float) -> None:
+    """Wait for so long, or until the worker is told to stop."""
+    ends = time.monotonic() + seconds
+    while not stopping() and (left := ends - time.monotonic()) > 0:
+        time.sleep(min(left, 0.1))
+
+
+@worker_init.connect
+def _starting(**_: Any) -> None:
+    # A worker's own: one forked by what had imported this must not stop with another of its kind.
+    _shared[0] = mmap.mmap(-1, 1)
+
+
+@worker_shutting_down.connect
+def _stop(**_: Any) -> None:
+    _shared[0][0] = 1
+
 
 Find = Callable[[HostName], HostApi | None]
 FindAs = Callable[[HostName, str | None], HostApi | None]

@@ -12,10 +12,10 @@ from queue import SimpleQueue
 from structlog.contextvars import bound_contextvars
 
 from lockstep.worker.forks import renew_in_children
+from lockstep.worker.monitoring.heartbeat import work
 from lockstep.worker.operation.model import HostName
 from lockstep.worker.operation.ports import Clock
 from lockstep.worker.steps import Next, Result
-from lockstep.worker.telemetry.stalls import work
 
 HostStep = Callable[[HostName], Result]
 Results = Mapping[HostName, Result]

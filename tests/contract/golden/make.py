@@ -14,10 +14,10 @@ from pathlib import Path
 
 import redis
 
-from lockstep.producer.stack.redis_server import RedisServer
+from lockstep.producer.stack.processes import RedisServer
 from lockstep.worker.operation.model import Action, HostName
-from lockstep.worker.store.base import Verdict
-from lockstep.worker.store.records import FORMAT
+from lockstep.worker.operation.transitions import Verdict
+from lockstep.worker.record.codec import FORMAT
 from tests.contract.bench import PREFIX, RedisBench
 from tests.contract.driver import ABSENT, PRESENT, A, B, Driver
 from tests.contract.golden import FOLDER, read, save

@@ -6,10 +6,10 @@ import itertools
 
 import redis
 
-from lockstep.producer.handle import Operation
+from lockstep.producer.client.operation import Operation
 from lockstep.worker.inventory import load_inventory
-from lockstep.worker.operation.limits import NAMED_AFTER
 from lockstep.worker.operation.model import (
+    NAMED_AFTER,
     AttemptId,
     Decision,
     HostName,
@@ -18,10 +18,10 @@ from lockstep.worker.operation.model import (
     Presence,
     Seen,
 )
+from lockstep.worker.operation.transitions import Miss, Verdict
+from lockstep.worker.record.client import client, connect
+from lockstep.worker.record.codec import Keys
 from lockstep.worker.settings import Settings
-from lockstep.worker.store.base import Miss, Verdict
-from lockstep.worker.store.connection import client, connect
-from lockstep.worker.store.keys import Keys
 from tests.waiting import eventually
 
 PATIENCE = 20.0

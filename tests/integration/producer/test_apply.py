@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from lockstep import ClusterClient
-from lockstep.producer.handle import Operation
-from lockstep.producer.many import operation_id, parse_wishes
-from lockstep.producer.stack.redis_server import RedisServer
+from lockstep.producer.client.operation import Operation
+from lockstep.producer.operators.batch import operation_id, parse_wishes
+from lockstep.producer.stack.processes import RedisServer
 from lockstep.worker.settings import load_settings
 from tests.integration.producer.conftest import Run
 from tests.integration.producer.hand import PATIENCE, Hand

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterable, Callable
 import pytest
 
 from lockstep import ClusterClient, Operation, State, Status, WaitTimeout
-from lockstep.producer.stack.redis_server import RedisServer
+from lockstep.producer.stack.processes import RedisServer
 from lockstep.worker.settings import Settings
 from tests.integration.producer.hand import PATIENCE, Hand
 from tests.waiting import eventually

@@ -11,8 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from lockstep import ClusterClient, State, Status
-from lockstep.producer.handle import Operation
-from lockstep.producer.waiting import Waiting
+from lockstep.producer.client.operation import Operation, Waiting
 from tests.integration.producer.conftest import Ran, Run
 from tests.integration.producer.hand import PATIENCE, Hand
 

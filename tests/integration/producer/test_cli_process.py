@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from lockstep import ClusterClient
-from lockstep.producer.broker import Broker
 from lockstep.producer.cli import app, main
+from lockstep.producer.client.acceptance import Broker
 from tests.integration.producer.hand import PATIENCE, Hand
 from tests.waiting import eventually, read_until
 

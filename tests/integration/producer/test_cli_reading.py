@@ -10,7 +10,7 @@ import pytest
 import redis
 
 from lockstep import ClusterClient
-from lockstep.producer.stack.redis_server import RedisServer
+from lockstep.producer.stack.processes import RedisServer
 from tests.integration.producer.conftest import Run
 from tests.integration.producer.hand import Hand
 

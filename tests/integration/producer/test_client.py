@@ -8,9 +8,9 @@ import pytest
 import redis
 from kombu.exceptions import OperationalError
 
-import lockstep.worker.workflow
+import lockstep.worker.messages
 from lockstep import ClusterClient, InvalidInput, OperationIdReused, State, StoreUnavailable, UnknownOperation
-from lockstep.producer.stack.redis_server import RedisServer
+from lockstep.producer.stack.processes import RedisServer
 from lockstep.worker.operation.model import Action
 from lockstep.worker.settings import Settings
 from tests.integration.producer.hand import Hand
@@ -135,7 +135,7 @@ def test_an_operation_whose_tasks_cannot_be_sent_is_accepted_all_the_same(
     def refuse(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr(lockstep.worker.workflow, "publish_forward", refuse)
+    monkeypatch.setattr(lockstep.worker.messages, "publish_forward", refuse)
 
     operation = cluster.create_group("team-a")
 
@@ -160,7 +160,7 @@ def test_a_redis_that_dies_right_after_the_acceptance_is_no_failure(
             return said
 
         monkeypatch.setattr(cluster._link.store, "accept", accept_and_die)
-        monkeypatch.setattr("lockstep.producer.broker.PUBLISH_RETRIES", 1)
+        monkeypatch.setattr("lockstep.producer.client.acceptance.PUBLISH_RETRIES", 1)
         operation = cluster.create_group("team-a")
         assert not operation.published
 

@@ -10,21 +10,20 @@ from typing import Any, cast
 
 import pytest
 
-from lockstep.producer.client import ClusterClient
-from lockstep.producer.doctor import on_damage
-from lockstep.producer.examining import _damage
-from lockstep.producer.link import Link
+from lockstep.producer.client.client import ClusterClient
+from lockstep.producer.client.connection import Link
+from lockstep.producer.doctor.checks import on_damage
+from lockstep.producer.doctor.facts import _damage
 from lockstep.worker.celery import Lockstep, make_app
 from lockstep.worker.operation.answer import ProbeAnswer, Probed, WriteAnswer
 from lockstep.worker.operation.model import Action, AttemptId, GroupId, HostName, OperationId, Presence, Seen
+from lockstep.worker.record.codec import Keys
+from lockstep.worker.record.damage import noted
 from lockstep.worker.settings import Settings
 from lockstep.worker.steps import Patrolled, patrol
-from lockstep.worker.store.damage import noted
-from lockstep.worker.store.keys import Keys
-from lockstep.worker.tasks.patrol import beat_of
 from lockstep.worker.tasks.runtime import Runtime, assemble
-from lockstep.worker.tasks.standing import Reader
-from lockstep.worker.tasks.sweep import _sweep
+from lockstep.worker.tasks.sweep import Reader, _sweep
+from lockstep.worker.tasks.tasks import beat_of
 from tests.integration.producer.conftest import Run
 from tests.integration.producer.hand import NODE1, NODE2, Hand
 
@@ -221,7 +220,7 @@ def test_the_command_names_it_in_a_line(scene: Scene, lockstep: Run, monkeypatch
     damaged = json.loads(lockstep("list", "--stuck", "--json").out)["damaged"]
     assert [each["field"] for each in damaged] == [bad, "node1", "bad node1", "node-bad"]
 
-    monkeypatch.setattr("lockstep.producer.examining.PING", 0.1)
+    monkeypatch.setattr("lockstep.producer.doctor.facts.PING", 0.1)
     monkeypatch.setenv("LOCKSTEP_HOSTS", "")
     monkeypatch.setenv("LOCKSTEP_SWEEP_EVERY", "0.1")
     examined = lockstep("doctor")

@@ -13,7 +13,7 @@ from tests.integration.producer.nodes import ERROR, Node
 
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lockstep.producer.examining.PING", 0.2)
+    monkeypatch.setattr("lockstep.producer.doctor.facts.PING", 0.2)
     monkeypatch.setenv("LOCKSTEP_SWEEP_EVERY", "0.1")
 
 

@@ -8,9 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from lockstep import Action, ClusterClient
-from lockstep.producer import drifting
-from lockstep.producer.asking import probe
-from lockstep.producer.handle import Operation
+from lockstep.producer.client.operation import Operation
+from lockstep.producer.operators import drift
+from lockstep.producer.operators.hosts import probe
 from lockstep.worker.operation.answer import ProbeAnswer
 from lockstep.worker.operation.host import Host
 from lockstep.worker.operation.model import Decision, GroupId
@@ -225,7 +225,7 @@ def test_what_a_host_shows_in_the_middle_of_an_operation_is_no_drift(
             hand.decide(delete, Decision.COMMIT)
         return answer
 
-    monkeypatch.setattr(drifting, "probe", slow)
+    monkeypatch.setattr(drift, "probe", slow)
     ran = lockstep("drift")
     assert (ran.code, ran.err) == (0, "")
     assert nodes["node2"].asked.count("/v1/group/team-a/") == 2
@@ -245,7 +245,7 @@ def test_a_group_that_never_rests_is_named(
             hand.commit(cluster.create_group("team-a", ["node2"]))
         return probe(host, group, settings)
 
-    monkeypatch.setattr(drifting, "probe", slow)
+    monkeypatch.setattr(drift, "probe", slow)
     nodes["node2"].answers = [GONE]
     ran = lockstep("drift")
     assert ran.code == 0

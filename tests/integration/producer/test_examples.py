@@ -9,7 +9,8 @@ from types import ModuleType
 import pytest
 
 from lockstep import ClusterClient
-from lockstep.producer import client, handle
+from lockstep.producer.client import client
+from lockstep.producer.client import operation as handle
 from tests.integration.producer.hand import Hand
 
 

@@ -6,13 +6,12 @@ import json
 from dataclasses import replace
 from typing import cast
 
-from lockstep.producer.client import ClusterClient
-from lockstep.producer.findings import Level
-from lockstep.producer.server import RedisFacts, on_remembered
+from lockstep.producer.client.client import ClusterClient
+from lockstep.producer.doctor.findings import Level, RedisFacts, on_remembered
 from lockstep.worker.operation.drift import Remembered
+from lockstep.worker.record.codec import Keys
 from lockstep.worker.settings import Settings, load_settings
-from lockstep.worker.store.keys import Keys
-from lockstep.worker.tasks.patrol import forget_deleted
+from lockstep.worker.tasks.tasks import forget_deleted
 from tests.integration.producer.conftest import Run
 from tests.integration.producer.hand import Hand
 

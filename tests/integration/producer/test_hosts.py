@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from lockstep import ClusterClient, HostPaused
-from lockstep.producer.many import apply, parse_wishes
+from lockstep.producer.operators.batch import apply, parse_wishes
 from lockstep.worker.inventory import live
 from lockstep.worker.operation.drift import Drift, End
+from lockstep.worker.operation.host import local
 from lockstep.worker.operation.model import GroupId, Millis, OperationId, Presence
-from lockstep.worker.operation.moment import local
-from lockstep.worker.store.keys import Keys
-from lockstep.worker.store.spells import Spells
+from lockstep.worker.record.codec import Keys
+from lockstep.worker.record.hosts import Spells
 from tests.integration.producer.conftest import Run
 from tests.integration.producer.hand import NODE3, Hand
 from tests.integration.producer.nodes import ERROR, Node
@@ -160,7 +160,7 @@ def test_a_plan_says_that_it_would_be_refused(lockstep: Run, nodes: Nodes) -> No
 
 
 def test_the_doctor_reminds_of_it(lockstep: Run, nodes: Nodes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lockstep.producer.examining.PING", 0.2)
+    monkeypatch.setattr("lockstep.producer.doctor.facts.PING", 0.2)
     monkeypatch.setenv("LOCKSTEP_SWEEP_EVERY", "0.1")
     lockstep("pause", "node3", "--why", "disk swap", "--as", "alice")
     found = json.loads(lockstep("doctor", "--json").out)["findings"]

@@ -12,11 +12,17 @@ import pytest
 import redis
 
 from lockstep import ClusterClient
-from lockstep.producer.handle import Operation
+from lockstep.producer.client.operation import Operation
 from tests.integration.producer.hand import PATIENCE, Hand
 from tests.waiting import eventually
 
-SEEN = ("threading.py", "producer/events.py", "producer/link.py", "producer/following.py", "redis/client.py")
+SEEN = (
+    "threading.py",
+    "producer/client/events.py",
+    "producer/client/connection.py",
+    "producer/client/following.py",
+    "redis/client.py",
+)
 
 
 class Interrupt:

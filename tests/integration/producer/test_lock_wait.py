@@ -10,8 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from lockstep import ClusterClient, GroupBusy
-from lockstep.producer import following
-from lockstep.producer.events import Events
+from lockstep.producer.client import following
+from lockstep.producer.client.events import Events
 from lockstep.worker.settings import Settings
 from tests.integration.producer.hand import PATIENCE, Hand
 from tests.waiting import eventually
@@ -30,7 +30,7 @@ def test_the_end_of_the_owner_lets_the_next_in_at_once(
     threads: ThreadPoolExecutor,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    caplog.set_level(logging.INFO, "lockstep.producer.client")
+    caplog.set_level(logging.INFO, "lockstep.producer.client.client")
     owner = cluster.create_group("team-a")
     before = hand.keys()
     next_ = threads.submit(cluster.delete_group, "team-a")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from lockstep import ClusterClient
-from lockstep.producer.handle import Operation
+from lockstep.producer.client.operation import Operation
 from lockstep.worker.operation.model import Outcome
 from tests.integration.producer.conftest import Run
 from tests.integration.producer.hand import NODE1, NODE2, NODE3, Hand

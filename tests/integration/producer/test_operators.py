@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from lockstep import AbandonRefused, ClusterClient, InvalidInput
-from lockstep.producer.handle import Operation
+from lockstep.producer.client.operation import Operation
 from tests.integration.producer.conftest import Run
 from tests.integration.producer.hand import NODE1, NODE2, NODE3, Hand
 

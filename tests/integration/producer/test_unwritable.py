@@ -10,8 +10,8 @@ import pytest
 
 from lockstep import ClusterClient
 from lockstep.producer.cli import app, main
-from lockstep.producer.handle import Operation
-from lockstep.producer.many import Wish, operation_id
+from lockstep.producer.client.operation import Operation
+from lockstep.producer.operators.batch import Wish, operation_id
 from lockstep.worker.operation.model import Action, GroupId
 from lockstep.worker.settings import load_settings
 from tests.integration.producer.hand import NODE1, PATIENCE, Hand

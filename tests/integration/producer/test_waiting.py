@@ -23,10 +23,10 @@ from lockstep import (
     UnknownOperation,
     WaitTimeout,
 )
-from lockstep.producer import following
-from lockstep.producer.events import Events
-from lockstep.producer.handle import Operation
-from lockstep.producer.stack.redis_server import RedisServer
+from lockstep.producer.client import following
+from lockstep.producer.client.events import Events
+from lockstep.producer.client.operation import Operation
+from lockstep.producer.stack.processes import RedisServer
 from lockstep.worker.operation.model import Decision, OperationId
 from lockstep.worker.settings import Settings
 from tests.integration.producer.hand import NODE1, NODE2, NODE3, PATIENCE, Hand, listening

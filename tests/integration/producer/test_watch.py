@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 import pytest
 
 from lockstep import ClusterClient
-from lockstep.producer.handle import Operation
+from lockstep.producer.client.operation import Operation
 from tests.integration.producer.conftest import Run
 from tests.integration.producer.hand import NODE1, PATIENCE, Hand
 from tests.integration.producer.test_cli_process import LOCKSTEP, start

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from lockstep import CancelRefused, ClusterClient, RecordGone, State, Status
-from lockstep.producer.handle import Operation
+from lockstep.producer.client.operation import Operation
 from lockstep.worker.operation.model import Decision, OperationId
 from tests.integration.producer.hand import NODE1, NODE2, NODE3, PATIENCE, Hand, listening
 from tests.waiting import eventually
@@ -68,7 +68,7 @@ def test_an_event_that_changes_nothing_is_not_told(
 def test_a_burst_of_events_is_one_reading(
     operation: Operation, hand: Hand, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lockstep.producer.events.COALESCE", 0.05)
+    monkeypatch.setattr("lockstep.producer.client.events.COALESCE", 0.05)
     link = operation._link
     with link.events(operation.id) as events:
         events.subscribe()

@@ -16,19 +16,18 @@ import redis
 from kombu.utils.json import dumps
 
 from lockstep.producer.cli.app import main
-from lockstep.producer.client import ClusterClient
-from lockstep.producer.link import Link
+from lockstep.producer.client.client import ClusterClient
+from lockstep.producer.client.connection import Link
 from lockstep.producer.stack.child import LOOPBACK, Child, free_port
 from lockstep.producer.stack.guard import Guard
 from lockstep.worker.celery import OPERATIONS, ROLLBACK, make_app
+from lockstep.worker.messages import publish_settle
 from lockstep.worker.operation.errors import RecordGone
-from lockstep.worker.operation.model import Action, GroupId, HostName, OperationId
-from lockstep.worker.operation.states import State
+from lockstep.worker.operation.model import Action, GroupId, HostName, OperationId, State
+from lockstep.worker.record.client import client
+from lockstep.worker.record.codec import Keys
+from lockstep.worker.record.scripts import Replicas
 from lockstep.worker.settings import Settings
-from lockstep.worker.store.connection import client
-from lockstep.worker.store.keys import Keys
-from lockstep.worker.store.replicas import Replicas
-from lockstep.worker.workflow import publish_settle
 from tests.integration.redis_servers.recorder import Recorder
 from tests.integration.redis_servers.servers import Guarded
 from tests.integration.worker.harness import Bench
@@ -82,7 +81,7 @@ def roles(bench: Bench, recorder: Recorder) -> Iterator[int]:
     """Start workers, beat and Flower; yields Flower's port. Workers are asked to end amid their work."""
     worker = {"LOCKSTEP_REDIS_URL": recorder.url("worker")}
     port = free_port()
-    arguments = ["-m", "lockstep.worker.telemetry.flower", f"--address={LOOPBACK}", f"--port={port}"]
+    arguments = ["-m", "lockstep.worker.monitoring.flower", f"--address={LOOPBACK}", f"--port={port}"]
     seeing = {"FLOWER_UNAUTHENTICATED_API": "true", "LOCKSTEP_REDIS_URL": recorder.url("monitor")}
     flower = bench.child("flower", arguments, seeing)
     bench.beat(worker)

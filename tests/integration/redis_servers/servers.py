@@ -14,7 +14,7 @@ import redis
 
 from lockstep.producer.stack.child import LOOPBACK, Child, free_port
 from lockstep.producer.stack.guard import Guard
-from lockstep.producer.stack.redis_server import RedisServer, find_server
+from lockstep.producer.stack.processes import RedisServer, find_server
 from tests.integration.redis_servers.certificates import Authority, Signed
 
 

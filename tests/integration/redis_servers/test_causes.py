@@ -18,7 +18,7 @@ import redis
 
 from lockstep.producer.cli import main
 from lockstep.producer.stack.child import Child
-from lockstep.producer.stack.redis_server import RedisServer
+from lockstep.producer.stack.processes import RedisServer
 from tests.waiting import eventually
 
 SaidBy = Callable[[str, str], tuple[int, str]]

@@ -10,11 +10,10 @@ from pathlib import Path
 import pytest
 import redis
 
-from lockstep.producer.client import ClusterClient
+from lockstep.producer.client.client import ClusterClient
 from lockstep.producer.stack.guard import Guard
-from lockstep.producer.stack.redis_server import RedisServer
-from lockstep.worker.operation.model import GroupId
-from lockstep.worker.operation.states import State
+from lockstep.producer.stack.processes import RedisServer
+from lockstep.worker.operation.model import GroupId, State
 from tests.integration.worker.harness import Bench
 from tests.waiting import eventually
 from tests.warm import WarmCluster

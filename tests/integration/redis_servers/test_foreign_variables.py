@@ -21,7 +21,7 @@ import redis
 import requests
 
 from lockstep.producer.stack.child import free_port
-from lockstep.producer.stack.redis_server import RedisServer
+from lockstep.producer.stack.processes import RedisServer
 from lockstep.worker.operation.model import GroupId, OperationId
 from tests.integration.worker.harness import Bench, parts
 from tests.waiting import eventually
@@ -91,7 +91,7 @@ def test_no_variable_of_a_library_changes_anything(bench: Bench, foreign: RedisS
     worker = bench.worker()
     assert "concurrency: 8 (thread)" in worker.output()
     port = free_port(0)
-    flower = ["-m", "lockstep.worker.telemetry.flower", "--address=127.0.0.1", f"--port={port}"]
+    flower = ["-m", "lockstep.worker.monitoring.flower", "--address=127.0.0.1", f"--port={port}"]
     bench.child("flower", flower, {"FLOWER_UNAUTHENTICATED_API": "true"})
 
     ran = lockstep(bench, "create", "team-a", "--json")

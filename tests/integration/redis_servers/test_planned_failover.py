@@ -17,8 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from lockstep.producer.client import ClusterClient
-from lockstep.producer.results import Result
+from lockstep.producer.client.client import ClusterClient
+from lockstep.producer.client.result import Result
 from lockstep.producer.stack.child import LOOPBACK, Child
 from lockstep.producer.stack.guard import Guard
 from lockstep.worker.operation.errors import LockstepError, StoreUnavailable

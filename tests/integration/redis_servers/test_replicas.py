@@ -10,6 +10,7 @@ from typing import TypeVar
 import pytest
 
 from lockstep.producer.stack.guard import Guard
+from lockstep.worker.messages import publish_forward
 from lockstep.worker.operation.errors import StoreUnavailable
 from lockstep.worker.operation.model import (
     Action,
@@ -21,10 +22,9 @@ from lockstep.worker.operation.model import (
     Presence,
     Seen,
 )
-from lockstep.worker.store.base import Accepted, Cancelled, Forward, Request, Verdict
-from lockstep.worker.store.connection import connect
-from lockstep.worker.store.redis import RedisStore
-from lockstep.worker.workflow import publish_forward
+from lockstep.worker.operation.transitions import Accepted, Cancelled, Forward, Request, Verdict
+from lockstep.worker.record.client import connect
+from lockstep.worker.record.redis import RedisStore
 from tests.integration.redis_servers.servers import Replicated
 from tests.integration.worker.harness import Bench
 from tests.waiting import eventually

@@ -15,11 +15,11 @@ from pathlib import Path
 
 import pytest
 
-from lockstep.producer.client import ClusterClient
+from lockstep.producer.client.client import ClusterClient
 from lockstep.producer.stack.child import LOOPBACK, StackError, free_port
 from lockstep.producer.stack.guard import Guard
-from lockstep.worker.operation.states import State
-from lockstep.worker.store.connection import async_client
+from lockstep.worker.operation.model import State
+from lockstep.worker.record.client import async_client
 from tests.integration.redis_servers.certificates import Authority
 from tests.integration.redis_servers.servers import TlsServer
 from tests.integration.worker.harness import Bench
@@ -91,7 +91,7 @@ def test_asyncio_is_let_in_too(secured: Secured) -> None:
 
 def test_flower_reads_the_queues(secured: Secured) -> None:
     port = free_port()
-    arguments = ["-m", "lockstep.worker.telemetry.flower", f"--address={LOOPBACK}", f"--port={port}"]
+    arguments = ["-m", "lockstep.worker.monitoring.flower", f"--address={LOOPBACK}", f"--port={port}"]
     secured.bench.child("flower", arguments, {"FLOWER_UNAUTHENTICATED_API": "true"})
 
     def queues() -> set[str]:

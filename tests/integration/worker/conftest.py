@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from lockstep.producer.stack.cluster import MockCluster
 from lockstep.producer.stack.guard import Guard
-from lockstep.producer.stack.redis_server import RedisServer
+from lockstep.producer.stack.processes import MockCluster, RedisServer
 from tests.integration.worker.harness import Bench, parts
 
 Parts = tuple[RedisServer, MockCluster, Guard]

@@ -10,13 +10,13 @@ from typing import Any
 
 from celery.signals import before_task_publish
 
-from lockstep.worker import workflow
+from lockstep.worker import messages as workflow
 from lockstep.worker.celery import make_app
 from lockstep.worker.inventory import load_inventory
 from lockstep.worker.operation.model import Action, GroupId, OperationId
+from lockstep.worker.operation.transitions import Request
+from lockstep.worker.record.client import connect
 from lockstep.worker.settings import load_settings
-from lockstep.worker.store.base import Request
-from lockstep.worker.store.connection import connect
 
 messages = itertools.count(1)
 

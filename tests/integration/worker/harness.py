@@ -13,17 +13,16 @@ from pathlib import Path
 
 from lockstep.mock_api.admin import ClusterAdmin, Entry
 from lockstep.producer.stack.child import Child
-from lockstep.producer.stack.cluster import MockCluster
 from lockstep.producer.stack.guard import Guard
-from lockstep.producer.stack.redis_server import RedisServer
+from lockstep.producer.stack.processes import MockCluster, RedisServer
 from lockstep.worker.celery import Lockstep, make_app
 from lockstep.worker.inventory import Inventory, load_inventory
+from lockstep.worker.messages import publish_forward
 from lockstep.worker.operation.model import Action, GroupId, HostName, Operation, OperationId, Step
+from lockstep.worker.operation.transitions import Accepted, Request
+from lockstep.worker.record.client import connect
+from lockstep.worker.record.redis import RedisStore
 from lockstep.worker.settings import Settings
-from lockstep.worker.store.base import Accepted, Request
-from lockstep.worker.store.connection import connect
-from lockstep.worker.store.redis import RedisStore
-from lockstep.worker.workflow import publish_forward
 from tests.waiting import PATIENCE, eventually
 from tests.warm import Warm, WarmCluster
 

@@ -7,9 +7,8 @@ from collections.abc import Iterator, Mapping
 import pytest
 
 from lockstep.mock_api.admin import Fault, Json
-from lockstep.worker.operation.model import Action, GroupId, Undo
-from lockstep.worker.operation.states import State
-from lockstep.worker.store.base import Cancelled
+from lockstep.worker.operation.model import Action, GroupId, State, Undo
+from lockstep.worker.operation.transitions import Cancelled
 from tests.integration.worker.ambiguous import AMBIGUOUS, Ran, ends, groups_for, once, start_all
 from tests.integration.worker.harness import Bench
 from tests.waiting import eventually

@@ -6,8 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from lockstep.worker.operation.model import Action
-from lockstep.worker.operation.states import State
+from lockstep.worker.operation.model import Action, State
 from tests.integration.worker.ambiguous import AMBIGUOUS, Ran, groups_for, once, run_at_once
 from tests.integration.worker.harness import Bench
 

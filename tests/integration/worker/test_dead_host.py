@@ -8,11 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from lockstep.worker.operation.model import Action, GroupId, HostName
-from lockstep.worker.operation.states import State
-from lockstep.worker.store.connection import client
-from lockstep.worker.store.keys import Keys
-from lockstep.worker.store.spells import Spells
+from lockstep.worker.operation.model import Action, GroupId, HostName, State
+from lockstep.worker.record.client import client
+from lockstep.worker.record.codec import Keys
+from lockstep.worker.record.hosts import Spells
 from tests.integration.worker.harness import Bench, End, parts
 from tests.waiting import eventually
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lockstep.worker.operation.model import Action, Outcome
-from lockstep.worker.operation.states import State
+from lockstep.worker.operation.model import Action, Outcome, State
 from tests.integration.worker.conftest import Parts
 from tests.integration.worker.harness import Bench
 from tests.waiting import eventually

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lockstep.worker.operation.model import Action
-from lockstep.worker.operation.states import State
+from lockstep.worker.operation.model import Action, State
 from tests.integration.worker.harness import Bench
 from tests.integration.worker.killing import kill_at
 

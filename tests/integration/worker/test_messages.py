@@ -5,10 +5,9 @@ from __future__ import annotations
 import redis
 
 from lockstep.worker.celery import OPERATIONS, ROLLBACK
-from lockstep.worker.operation.model import Action
-from lockstep.worker.operation.states import State
-from lockstep.worker.store.connection import client
-from lockstep.worker.workflow import publish_conclude, publish_forward
+from lockstep.worker.messages import publish_conclude, publish_forward
+from lockstep.worker.operation.model import Action, State
+from lockstep.worker.record.client import client
 from tests.integration.worker.harness import Bench
 from tests.waiting import eventually
 

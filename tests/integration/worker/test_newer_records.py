@@ -6,11 +6,10 @@ import pytest
 import redis
 
 from lockstep.worker.celery import OPERATIONS, ROLLBACK
-from lockstep.worker.operation.model import Action, GroupId, OperationId
-from lockstep.worker.operation.states import State
-from lockstep.worker.store.connection import client
-from lockstep.worker.store.keys import Keys
-from lockstep.worker.workflow import publish_conclude, publish_forward, publish_settle
+from lockstep.worker.messages import publish_conclude, publish_forward, publish_settle
+from lockstep.worker.operation.model import Action, GroupId, OperationId, State
+from lockstep.worker.record.client import client
+from lockstep.worker.record.codec import Keys
 from tests.integration.worker.harness import Bench
 from tests.waiting import eventually
 

@@ -11,9 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from lockstep.worker.operation.model import Action, GroupId
-from lockstep.worker.operation.states import State
-from lockstep.worker.store.base import Cancelled
+from lockstep.worker.operation.model import Action, GroupId, State
+from lockstep.worker.operation.transitions import Cancelled
 from tests.integration.worker.harness import Bench, parts
 from tests.waiting import eventually
 

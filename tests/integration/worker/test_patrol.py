@@ -8,9 +8,8 @@ import pytest
 
 from lockstep.mock_api.admin import Fault
 from lockstep.worker.operation.drift import Drift
-from lockstep.worker.operation.model import Action, HostName, Operation, Presence, Undo
-from lockstep.worker.operation.states import State
-from lockstep.worker.store.base import Abandoned
+from lockstep.worker.operation.model import Action, HostName, Operation, Presence, State, Undo
+from lockstep.worker.operation.transitions import Abandoned
 from tests.integration.worker.conftest import Parts
 from tests.integration.worker.harness import Bench, End
 from tests.waiting import eventually

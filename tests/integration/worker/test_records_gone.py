@@ -17,10 +17,9 @@ from lockstep import ClusterClient, RecordGone
 from lockstep.producer.cli import main
 from lockstep.producer.stack.child import LOOPBACK, free_port
 from lockstep.worker.celery import OPERATIONS, ROLLBACK
-from lockstep.worker.operation.model import Action, OperationId
-from lockstep.worker.operation.states import State
-from lockstep.worker.store.connection import client
-from lockstep.worker.workflow import publish_conclude, publish_forward, publish_rollback, publish_settle
+from lockstep.worker.messages import publish_conclude, publish_forward, publish_rollback, publish_settle
+from lockstep.worker.operation.model import Action, OperationId, State
+from lockstep.worker.record.client import client
 from tests.integration.worker.harness import Bench, parts
 from tests.waiting import eventually
 

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from lockstep.worker.inventory import load_inventory
-from lockstep.worker.operation.model import Action
-from lockstep.worker.operation.states import State
+from lockstep.worker.operation.model import Action, State
 from tests.integration.worker.harness import Bench, parts
 from tests.waiting import eventually
 

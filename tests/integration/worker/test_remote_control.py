@@ -10,8 +10,7 @@ import pytest
 
 from lockstep.mock_api.admin import Fault
 from lockstep.worker.celery import CONCLUDE, CREATE_GROUP, OPERATIONS, ROLLBACK, ROLLBACK_CREATE
-from lockstep.worker.operation.model import Action
-from lockstep.worker.operation.states import State
+from lockstep.worker.operation.model import Action, State
 from tests.integration.worker.conftest import Parts
 from tests.integration.worker.harness import Bench
 from tests.waiting import eventually

@@ -11,11 +11,10 @@ import pytest
 
 from lockstep.producer.stack.child import Child
 from lockstep.worker.inventory import Inventory, load_inventory
-from lockstep.worker.operation.model import Action, GroupId, OperationId
-from lockstep.worker.operation.states import State
-from lockstep.worker.store.clocks import Clocks
-from lockstep.worker.store.connection import client
-from lockstep.worker.store.keys import Keys
+from lockstep.worker.operation.model import Action, GroupId, OperationId, State
+from lockstep.worker.record.client import client
+from lockstep.worker.record.codec import Keys
+from lockstep.worker.record.workers import Clocks
 from tests.integration.worker.harness import Bench, parts
 from tests.waiting import eventually
 

@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from lockstep.worker.operation.model import Action, GroupId, OperationId
-from lockstep.worker.operation.states import State
+from lockstep.worker.operation.model import Action, GroupId, OperationId, State
 from tests.integration.worker.harness import ROOT, Bench
 from tests.waiting import eventually
 

@@ -12,15 +12,14 @@ import pytest
 from lockstep import ClusterClient, load_settings
 from lockstep.mock_api.admin import ClusterAdmin
 from lockstep.producer.cli import main
-from lockstep.producer.doctor import on_failing, on_stalls
-from lockstep.producer.findings import Level
-from lockstep.producer.link import Link
+from lockstep.producer.client.connection import Link
+from lockstep.producer.doctor.checks import on_failing, on_stalls
+from lockstep.producer.doctor.findings import Level
 from lockstep.producer.stack import Stack
 from lockstep.producer.stack.child import LOOPBACK, free_port
-from lockstep.worker.operation.model import Action
-from lockstep.worker.operation.states import State
-from lockstep.worker.tasks.standing import Reader
-from lockstep.worker.telemetry.stalls import EXIT
+from lockstep.worker.monitoring.heartbeat import EXIT
+from lockstep.worker.operation.model import Action, State
+from lockstep.worker.tasks.sweep import Reader
 from tests.integration.worker.harness import ROOT, SHORT, Bench
 from tests.waiting import eventually
 
@@ -28,9 +27,9 @@ NOTICED = 120.0
 """Seconds within which a stall of these short times is over, on a busy machine."""
 WEDGE = """
 import os, sys, threading
-from lockstep.worker.store import gathering
+from lockstep.worker.record import batch
 
-serve, taken = gathering._serve, os.environ["WEDGE"]
+serve, taken = batch._serve, os.environ["WEDGE"]
 
 def wedged(calls, send):
     # As a fault in the gathering once did: nobody sends, and all threads wait.
@@ -43,7 +42,7 @@ def wedged(calls, send):
             threading.Event().wait()
     serve(calls, send)
 
-gathering._serve = wedged
+batch._serve = wedged
 """
 """Run at the start of every Python process of the stack: the first worker that ends a write stands still."""
 

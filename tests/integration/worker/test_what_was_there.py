@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lockstep.worker.operation.model import Action, Outcome
-from lockstep.worker.operation.states import State
+from lockstep.worker.operation.model import Action, Outcome, State
 from tests.integration.worker.harness import Bench
 
 

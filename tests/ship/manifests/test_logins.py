@@ -13,7 +13,7 @@ import pytest
 import redis
 
 from lockstep.producer.stack.child import LOOPBACK
-from lockstep.worker.address import read_address
+from lockstep.worker.connection.url import read_address
 from tests.integration.redis_servers.servers import Guarded
 from tests.ship.rendered import LOCAL, ROOT, Rendered, render
 from tests.waiting import eventually
@@ -116,7 +116,7 @@ def test_each_pod_has_the_login_of_its_role_alone(rendered: Rendered) -> None:
 def test_flower_only_looks(rendered: Rendered) -> None:
     """Its configuration says so unless a variable does not; none does."""
     (container,) = rendered.component("flower").containers
-    assert container["command"][:3] == ["python", "-m", "lockstep.worker.telemetry.flower"]
+    assert container["command"][:3] == ["python", "-m", "lockstep.worker.monitoring.flower"]
     assert not any(part.startswith(("--read", "--conf")) for part in container["command"])
     given = {variable["name"] for variable in container["env"]} | set(rendered.settings())
     assert not given & {"FLOWER_READ_ONLY", "FLOWER_CONF", "LOCKSTEP_REMOTE_CONTROL"}

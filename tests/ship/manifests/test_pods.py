@@ -70,7 +70,7 @@ def test_workers_live_while_redis_is_away_and_are_ready_once_they_take_tasks(ren
             assert container[probe]["exec"]["command"] == [
                 "python",
                 "-m",
-                "lockstep.worker.telemetry.probe",
+                "lockstep.worker.monitoring.probe",
                 sign,
             ]
 

@@ -70,7 +70,7 @@ def test_one_beat_and_one_flower(rendered: Rendered) -> None:
 def test_flower_asks_for_a_password_and_remembers_on_a_disk_that_it_may_write_to(rendered: Rendered) -> None:
     flower = rendered.component("flower")
     (container,) = flower.containers
-    assert container["command"][:3] == ["python", "-m", "lockstep.worker.telemetry.flower"]
+    assert container["command"][:3] == ["python", "-m", "lockstep.worker.monitoring.flower"]
     variables = {each["name"]: each for each in container["env"]}
     secret = variables["FLOWER_BASIC_AUTH"]["valueFrom"]["secretKeyRef"]
     assert secret["name"].startswith("lockstep-flower")

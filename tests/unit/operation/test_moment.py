@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from lockstep.worker.operation.host import age, local
 from lockstep.worker.operation.model import Millis
-from lockstep.worker.operation.moment import age, local
 from tests.unit.zones import zone
 
 NOW = Millis(1_700_000_000_000)

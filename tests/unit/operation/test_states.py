@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from lockstep.worker.operation.states import State, allowed
+from lockstep.worker.operation.model import State, allowed
 
 ALLOWED = {
     "applying -> committed",

@@ -11,8 +11,8 @@ from lockstep.worker.operation.model import (
     Millis,
     Operation,
     OperationId,
+    State,
 )
-from lockstep.worker.operation.states import State
 
 OPERATION = Operation(
     id=OperationId("7f3c"),

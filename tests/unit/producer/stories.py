@@ -14,10 +14,10 @@ from lockstep.worker.operation.model import (
     Outcome,
     Presence,
     Seen,
+    State,
     Step,
     Undo,
 )
-from lockstep.worker.operation.states import State
 from tests.unit.producer.samples import OPERATION
 
 START = OPERATION.created_at

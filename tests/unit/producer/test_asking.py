@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from lockstep.producer.asking import ask
-from lockstep.worker.host import HostClient
+from lockstep.producer.operators.hosts import ask
+from lockstep.worker.hosts.client import HostClient
 from lockstep.worker.operation.answer import ProbeAnswer, Probed
 from lockstep.worker.operation.host import Host
 from lockstep.worker.operation.model import GroupId, HostName, Presence, Seen

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from rich.console import Console, RenderableType
 
-from lockstep.producer.cli.board import (
+from lockstep.producer.cli.commands.watch import (
     Changes,
     host_cells,
     host_lines,
@@ -16,7 +16,7 @@ from lockstep.producer.cli.board import (
     operation_lines,
     operations_table,
 )
-from lockstep.producer.cli.progress import SILENT
+from lockstep.producer.cli.view.text import SILENT
 from lockstep.worker.operation.model import AttemptState, HostName, Millis, Operation, Step
 from tests.unit.producer.samples import OPERATION
 from tests.unit.producer.stories import ROLLED_BACK, START, STEPS, write

@@ -6,8 +6,8 @@ import os
 
 import pytest
 
-from lockstep.producer import defaults
-from lockstep.producer.discovery import Discovered
+from lockstep.producer.client import discovery
+from lockstep.producer.client.discovery import Discovered
 from lockstep.worker.secrets import Secret
 
 FOUND = Discovered(
@@ -32,9 +32,9 @@ def nothing_set(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_running_stack_is_used_with_its_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(defaults, "discover", lambda: FOUND)
+    monkeypatch.setattr(discovery, "discover", lambda: FOUND)
     monkeypatch.setenv("LOCKSTEP_LOCK_WAIT", "7")
-    settings = defaults.default_settings()
+    settings = discovery.default_settings()
     assert (settings.redis_url.reveal(), settings.inventory) == (
         "redis://127.0.0.1:7000/0",
         "/run/inventory.yaml",
@@ -44,14 +44,14 @@ def test_the_running_stack_is_used_with_its_settings(monkeypatch: pytest.MonkeyP
 
 @pytest.mark.parametrize("name", ["REDIS_URL", "HOSTS", "INVENTORY"])
 def test_whoever_names_a_cluster_gets_that_one(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    monkeypatch.setattr(defaults, "discover", lambda: FOUND)
+    monkeypatch.setattr(discovery, "discover", lambda: FOUND)
     monkeypatch.setenv(f"LOCKSTEP_{name}", "redis://elsewhere:6379/0")
-    settings = defaults.default_settings()
+    settings = discovery.default_settings()
     found = getattr(settings, name.lower())
     assert (found.reveal() if isinstance(found, Secret) else found) == "redis://elsewhere:6379/0"
     assert settings.redis_url.reveal() != FOUND.redis_url
 
 
 def test_without_a_stack_the_defaults_count(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(defaults, "discover", lambda: None)
-    assert defaults.default_settings().redis_url.reveal() == "redis://127.0.0.1:6379/0"
+    monkeypatch.setattr(discovery, "discover", lambda: None)
+    assert discovery.default_settings().redis_url.reveal() == "redis://127.0.0.1:6379/0"

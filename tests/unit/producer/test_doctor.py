@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from lockstep.producer.doctor import (
+from lockstep.producer.doctor.checks import (
     SKEW,
     About,
     WorkFacts,
@@ -18,12 +18,10 @@ from lockstep.producer.doctor import (
     on_versions,
     on_work,
 )
-from lockstep.producer.findings import Level
-from lockstep.producer.server import RedisFacts, on_connections, on_redis
+from lockstep.producer.doctor.findings import Level, RedisFacts, on_connections, on_redis
 from lockstep.worker.operation.model import HostName, Millis
+from lockstep.worker.record.workers import Held, Stall
 from lockstep.worker.settings import Settings
-from lockstep.worker.store.clocks import Held
-from lockstep.worker.store.stalls import Stall
 
 MIB = 1 << 20
 REDIS = RedisFacts("9.1.2", aof=True, fsync="always", policy="noeviction", used=8 * MIB, limit=0)

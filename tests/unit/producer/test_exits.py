@@ -7,12 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from lockstep.producer.cli.documents import full_document
 from lockstep.producer.cli.exits import OF_STATE, Exit, exit_of
+from lockstep.producer.cli.view.output import full_document
 from lockstep.worker.operation import errors
 from lockstep.worker.operation.errors import LockstepError
-from lockstep.worker.operation.model import HostName, Step
-from lockstep.worker.operation.states import State
+from lockstep.worker.operation.model import HostName, State, Step
 from tests.unit.producer.samples import OPERATION
 
 DOCS = (Path(__file__).parents[3] / "docs" / "cli.md").read_text("utf-8")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lockstep.producer.many import RUN_LENGTH, Wish, operation_id, parse_run, parse_wishes
+from lockstep.producer.operators.batch import RUN_LENGTH, Wish, operation_id, parse_run, parse_wishes
 from lockstep.worker.operation.errors import InvalidInput
 from lockstep.worker.operation.model import Action, GroupId, HostName
 from lockstep.worker.operation.names import parse_operation_id

@@ -7,11 +7,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from lockstep.producer.history import PAGE, Brief, Filter, search
-from lockstep.producer.moments import millis_of, parse_moment
+from lockstep.producer.operators.history import PAGE, Brief, Filter, search
+from lockstep.producer.text import millis_of, parse_moment
 from lockstep.worker.operation.errors import InvalidInput
-from lockstep.worker.operation.model import Action, GroupId, Millis, Operation, OperationId
-from lockstep.worker.operation.states import State
+from lockstep.worker.operation.model import Action, GroupId, Millis, Operation, OperationId, State
 from tests.unit.producer.samples import OPERATION
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)

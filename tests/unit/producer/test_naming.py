@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lockstep.producer.naming import NOTE_LENGTH, parse_deadline, parse_note, parse_timeout, whoami
+from lockstep.producer.client.input import NOTE_LENGTH, parse_deadline, parse_note, parse_timeout, whoami
 from lockstep.worker.operation.errors import InvalidInput
 
 

@@ -8,13 +8,12 @@ from dataclasses import replace
 
 import pytest
 
-from lockstep.producer.cli import main, output, progress, sentences
-from lockstep.producer.cli.documents import moment, operation_document, unread_document
-from lockstep.producer.cli.output import note
+from lockstep.producer.cli import main
+from lockstep.producer.cli.view import output, text
+from lockstep.producer.cli.view.output import moment, note, operation_document, unread_document
+from lockstep.producer.client.result import result_of
 from lockstep.producer.process import outlets
-from lockstep.producer.results import result_of
-from lockstep.worker.operation.model import Action, Decision, HostName, Millis, Outcome, Step, Undo
-from lockstep.worker.operation.states import State
+from lockstep.worker.operation.model import Action, Decision, HostName, Millis, Outcome, State, Step, Undo
 from tests.unit.producer.samples import OPERATION
 
 HOSTS = tuple(HostName(f"node{n}") for n in range(1, 9))
@@ -74,7 +73,7 @@ def test_plain_progress_is_a_line_per_state_and_at_most_one_a_second(
 ) -> None:
     now = 100.0
     monkeypatch.setattr("time.monotonic", lambda: now)
-    lines = progress.Lines()
+    lines = text.Lines()
     for done in range(3):
         lines(replace(OPERATION, hosts_done=done))
     now += 1
@@ -106,12 +105,12 @@ def test_plain_progress_is_a_line_per_state_and_at_most_one_a_second(
 def test_the_sentence_for_a_commit(action: Action, outcomes: list[Outcome], expected: str) -> None:
     steps = [Step(host, outcome=outcome) for host, outcome in zip(HOSTS, outcomes, strict=False)]
     result = result_of(replace(OPERATION, action=action, state=State.COMMITTED), steps)
-    assert sentences.sentence(result, action) == f"{expected} (operation 7f3c)"
+    assert text.sentence(result, action) == f"{expected} (operation 7f3c)"
 
 
 def test_many_hosts_are_counted_not_listed() -> None:
     status = replace(OPERATION, state=State.ROLLING_BACK, pending_hosts=HOSTS, reason="node1 refused (403)")
-    assert sentences.sentence(result_of(status, ()), Action.CREATE) == (
+    assert text.sentence(result_of(status, ()), Action.CREATE) == (
         "rolling back, node1, node2, node3, node4, node5 and 3 more pending and retried until restored: "
         'create group "team-a", because node1 refused (403) (operation 7f3c)'
     )
@@ -120,7 +119,7 @@ def test_many_hosts_are_counted_not_listed() -> None:
 def test_abandoned_hosts_are_named() -> None:
     status = replace(OPERATION, state=State.ABANDONED, ended=True, reason="node1 refused (403)")
     steps = [Step(HOSTS[0], undo=Undo.RESTORED), Step(HOSTS[1], undo=Undo.ABANDONED)]
-    assert sentences.sentence(result_of(status, steps), Action.DELETE) == (
+    assert text.sentence(result_of(status, steps), Action.DELETE) == (
         "rolled back except on node2, abandoned: "
         'delete group "team-a", because node1 refused (403) (operation 7f3c)'
     )
@@ -139,7 +138,7 @@ def test_a_traceback_is_cleaned_like_everything_else(
     def client(*_: object) -> None:
         raise RuntimeError("a node said \x1b]0;owned\x07")
 
-    monkeypatch.setattr("lockstep.producer.cli.session.Session.client", client)
+    monkeypatch.setattr("lockstep.producer.cli.exits.Session.client", client)
     assert main(["list", "--debug"]) == 70
     said = capsys.readouterr().err
     assert "\\x1b]0;owned\\x07" in said

@@ -10,7 +10,7 @@ import pytest
 from rich.live import Live
 from rich.padding import Padding
 
-from lockstep.producer.plain import Trimmed, console
+from lockstep.producer.stack.command import Trimmed, console
 from tests.waiting import read_until
 
 

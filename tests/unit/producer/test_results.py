@@ -6,9 +6,18 @@ from dataclasses import replace
 
 import pytest
 
-from lockstep.producer.results import answered, result_of
-from lockstep.worker.operation.model import Decision, HostName, Operation, Outcome, Presence, Seen, Step, Undo
-from lockstep.worker.operation.states import State
+from lockstep.producer.client.result import answered, result_of
+from lockstep.worker.operation.model import (
+    Decision,
+    HostName,
+    Operation,
+    Outcome,
+    Presence,
+    Seen,
+    State,
+    Step,
+    Undo,
+)
 from tests.unit.producer.samples import OPERATION, attempt
 
 N1, N2 = HostName("node1"), HostName("node2")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lockstep.producer.selecting import select
+from lockstep.producer.client.selection import select
 from lockstep.worker.inventory import Inventory
 from lockstep.worker.operation.errors import InvalidInput
 from lockstep.worker.operation.host import Host

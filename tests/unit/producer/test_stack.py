@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from lockstep.producer.stack import publish
+from lockstep.producer.stack import discovery
 from lockstep.producer.stack.child import Child
+from lockstep.producer.stack.discovery import Publication
 from lockstep.producer.stack.guard import is_alive, listen
-from lockstep.producer.stack.publish import Publication
 from lockstep.producer.stack.supervisor import Supervisor
 from tests.children import Forked
 from tests.waiting import eventually
@@ -83,7 +83,7 @@ def test_a_forked_child_stops_nothing(tmp_path: Path) -> None:
 
 
 def test_a_lock_is_let_go_of_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(publish, "discovery_file", lambda: tmp_path / "stack.json")
+    monkeypatch.setattr(discovery, "discovery_file", lambda: tmp_path / "stack.json")
     publication = Publication()
     publication.withdraw()
     other = os.open(tmp_path, os.O_RDONLY)

@@ -6,9 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from lockstep.producer.stuck import SLOW, UNSWEPT, stuck, with_unreadable
-from lockstep.worker.operation.model import HostName, Millis, Operation, Step, Undo
-from lockstep.worker.operation.states import State
+from lockstep.producer.operators.history import SLOW, UNSWEPT, stuck, with_unreadable
+from lockstep.worker.operation.model import HostName, Millis, Operation, State, Step, Undo
 from tests.unit.producer.samples import OPERATION
 
 DECIDED = Millis(OPERATION.created_at + 1000)

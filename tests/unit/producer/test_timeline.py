@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from lockstep.producer.cli.report.chart import Scale, came_to, chart, lanes, tick
-from lockstep.producer.timeline import last_moment, timeline
-from lockstep.producer.wording import seconds
+from lockstep.producer.cli.view.report import Scale, came_to, chart, lanes, tick
+from lockstep.producer.operators.history import last_moment, timeline
+from lockstep.producer.text import seconds
 from lockstep.worker.operation.model import Action, Millis
 from tests.unit.producer.samples import OPERATION
 from tests.unit.producer.stories import ROLLED_BACK, START, STEPS, write

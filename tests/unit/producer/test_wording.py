@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lockstep.producer.wording import counted
+from lockstep.producer.text import counted
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,10 @@ from typing import Any, cast
 
 import pytest
 
-from lockstep.worker.calling import breaker, tokens
+from lockstep.worker.hosts import wrappers
 from lockstep.worker.inventory import Inventory, live
-from lockstep.worker.operation.host import Host
+from lockstep.worker.operation.host import Host, Spell
 from lockstep.worker.operation.model import HostName
-from lockstep.worker.operation.spell import Spell
 from lockstep.worker.settings import Settings
 from tests.unit.schedules import Check, Schedule, explore
 
@@ -45,7 +44,7 @@ class Told:
 def test_what_others_hear_of_a_host_last_is_what_holds() -> None:
     def scenario(schedule: Schedule) -> Check:
         told = Told(schedule)
-        sparing = breaker.Breaker(1, 30.0, lambda: schedule.now, told)
+        sparing = wrappers.Breaker(1, 30.0, lambda: schedule.now, told)
         schedule.thread(sparing.failed, NODE1, "timeout")
         schedule.thread(sparing.answered, NODE1)
 
@@ -54,12 +53,12 @@ def test_what_others_hear_of_a_host_last_is_what_holds() -> None:
 
         return check
 
-    explore(scenario, [breaker])
+    explore(scenario, [wrappers])
 
 
 def test_a_spell_that_is_over_brings_one_look_at_a_time() -> None:
     def scenario(schedule: Schedule) -> Check:
-        sparing = breaker.Breaker(1, 30.0, lambda: schedule.now, Told(schedule))
+        sparing = wrappers.Breaker(1, 30.0, lambda: schedule.now, Told(schedule))
         sparing.failed(NODE1, "timeout")
         schedule.now += 31.0
         asked: list[float] = []
@@ -79,12 +78,12 @@ def test_a_spell_that_is_over_brings_one_look_at_a_time() -> None:
 
         return check
 
-    explore(scenario, [breaker])
+    explore(scenario, [wrappers])
 
 
 def test_an_interrupted_look_leaves_the_host_to_the_next() -> None:
     def scenario(schedule: Schedule) -> Check:
-        sparing = breaker.Breaker(1, 30.0, lambda: schedule.now, Told(schedule))
+        sparing = wrappers.Breaker(1, 30.0, lambda: schedule.now, Told(schedule))
         sparing.failed(NODE1, "timeout")
         schedule.now += 31.0
 
@@ -95,7 +94,7 @@ def test_an_interrupted_look_leaves_the_host_to_the_next() -> None:
                 schedule.point()
                 return SimpleNamespace(replied=False, text="timeout")
 
-        spared = breaker.Spared(cast(Any, Silent()), NODE1, sparing)
+        spared = wrappers.Spared(cast(Any, Silent()), NODE1, sparing)
         schedule.thread(lambda: spared.probe(cast(Any, "team-a")), hears_signals=True)
 
         def check() -> None:
@@ -104,7 +103,7 @@ def test_an_interrupted_look_leaves_the_host_to_the_next() -> None:
 
         return check
 
-    explore(scenario, [breaker])
+    explore(scenario, [wrappers])
 
 
 def test_a_call_whose_token_is_replaced_meanwhile_is_not_refused(tmp_path: Path) -> None:
@@ -120,7 +119,7 @@ def test_a_call_whose_token_is_replaced_meanwhile_is_not_refused(tmp_path: Path)
             def probe(self, group: object) -> Any:
                 token = file.read_text()
                 schedule.point()
-                return SimpleNamespace(text="200" if token == wanted[0] else tokens.UNAUTHORIZED)
+                return SimpleNamespace(text="200" if token == wanted[0] else wrappers.UNAUTHORIZED)
 
         def replace() -> None:
             (tmp_path / "fresh").write_text("new")
@@ -129,12 +128,12 @@ def test_a_call_whose_token_is_replaced_meanwhile_is_not_refused(tmp_path: Path)
             wanted[0] = "new"
 
         def ask() -> None:
-            assert tokens.Renewed(cast(Any, Host()), str(file)).probe(cast(Any, "team-a")).text == "200"
+            assert wrappers.Renewed(cast(Any, Host()), str(file)).probe(cast(Any, "team-a")).text == "200"
 
         schedule.thread(ask)
         schedule.thread(replace)
 
-    explore(scenario, [tokens])
+    explore(scenario, [wrappers])
 
 
 @pytest.fixture

@@ -14,13 +14,13 @@ import pytest
 from celery.bootsteps import RUN  # type: ignore[attr-defined]
 
 from lockstep.worker.broker import consumer, transport
+from lockstep.worker.monitoring import heartbeat
+from lockstep.worker.monitoring.probe import Signs
 from lockstep.worker.operation.errors import StoreUnavailable
 from lockstep.worker.operation.model import Action, GroupId, HostName, OperationId
+from lockstep.worker.operation.transitions import Order
 from lockstep.worker.steps import Next, Result
-from lockstep.worker.store.base import Order
 from lockstep.worker.tasks import runtime, slices
-from lockstep.worker.telemetry import heartbeat
-from lockstep.worker.telemetry.signs import Signs
 from tests.unit.schedules import Check, Schedule, explore
 
 EXECUTOR = (concurrent.futures.thread, concurrent.futures._base)

@@ -1,0 +1,188 @@
+"""`plan` and `apply`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import asdict
+from typing import IO, TYPE_CHECKING
+
+import click
+
+from lockstep.producer.cli.exits import Exit, Session
+from lockstep.producer.cli.options import (
+    Selection,
+    as_option,
+    debug_option,
+    json_option,
+    pass_session,
+    selection_options,
+)
+from lockstep.producer.cli.view.output import answer, answer_json, answer_table, note, printable
+from lockstep.producer.client.input import new_id
+from lockstep.producer.text import counted, named
+from lockstep.worker.operation.errors import InvalidInput
+from lockstep.worker.operation.model import Action, State
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lockstep.producer.operators.batch import Came, HostPlan, Plan
+
+HEADER = ("HOST", "HOLDS NOW", "CALL", "NOTE")
+NOTHING = "-"
+PLAN_EXAMPLES = """\b
+Examples:
+  lockstep plan create team-a
+  lockstep plan delete team-a --where zone=eu && lockstep delete team-a --where zone=eu
+
+Exit codes: 0 nothing stands in the way, 1 it would fail as things are now."""
+
+
+@click.command(epilog=PLAN_EXAMPLES)
+@click.argument("action", type=click.Choice([each.value for each in Action]), metavar="create|delete")
+@click.argument("group")
+@selection_options
+@json_option
+@debug_option
+@pass_session
+def plan(session: Session, action: str, group: str, selection: Selection, as_json: bool) -> Exit:
+    """Ask every host what it holds, and show what would be sent. Writes nothing."""
+    cluster = session.client()
+    made = cluster.plan(Action(action), group, selection.names(cluster))
+    if as_json:
+        answer_json(_document(made))
+    else:
+        answer_table(HEADER, map(_row, made.hosts))
+        answer("")
+        for line in _summary(made):
+            answer(printable(line))
+    return Exit.FOUND if made.problems else Exit.OK
+
+
+def _row(host: HostPlan) -> tuple[str, ...]:
+    note = host.problem or (NOTHING if host.call else "as asked already")
+    return (host.host, host.holds or NOTHING, host.call or NOTHING, note)
+
+
+def _summary(made: Plan) -> list[str]:
+    group = f'{made.action} group "{made.group}"'
+    total, as_asked = len(made.hosts), len(made.as_asked)
+    lines = []
+    if made.owner is not None:
+        lines.append(f"operation {made.owner} holds the group: this one would wait for it")
+    if 0 < as_asked < total and not made.problems:
+        lines.append(f"the hosts differ now: {named(made.as_asked)} would be left alone, by a rollback too")
+    if made.paused:
+        ends = f"`lockstep resume {made.paused[0]}` ends the pause"
+        lines.append(f"would be refused, for {named(made.paused)} is paused: {group}; {ends}")
+    elif made.problems:
+        silent = named([each.host for each in made.problems])
+        lines.append(f"would fail on {silent}, and be rolled back: {group} on {counted(total)}")
+    elif as_asked == total:
+        lines.append(f"nothing to do to {group}: {counted(total)} as asked already")
+    else:
+        lines.append(f"would {group} on {total - as_asked} of {counted(total)}")
+    return lines
+
+
+def _document(made: Plan) -> dict[str, object]:
+    return {
+        "group": made.group,
+        "action": made.action,
+        "would_succeed": not made.problems,
+        "held_by": made.owner,
+        "paused": made.paused,
+        "hosts": [asdict(each) for each in made.hosts],
+    }
+
+
+EXAMPLES = """\b
+Examples:
+  lockstep apply groups.txt
+  lockstep apply wanted.yaml --where zone=eu --json
+  cut -d, -f1 teams.csv | lockstep apply -
+  lockstep apply groups.txt --resume 5d0c7e21b9aa
+
+Lines are ids of groups to create; YAML has lists `present:` and `absent:`.
+Exit codes: 0 all groups are as asked, 1 some are not."""
+
+
+@click.command(epilog=EXAMPLES)
+@click.argument("file", type=click.File(encoding="utf-8-sig"))
+@selection_options
+@click.option("--at-once", type=click.IntRange(1, 64), default=8, show_default=True, help="Groups at a time.")
+@click.option("--resume", metavar="RUN", help="Go on with a run: what it started is not started again.")
+@as_option
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document a line (fields: docs/cli.md).")
+@debug_option
+@pass_session
+def apply(
+    session: Session,
+    *,
+    file: IO[str],
+    selection: Selection,
+    at_once: int,
+    resume: str | None,
+    created_by: str | None,
+    as_json: bool,
+) -> Exit:
+    """Create, or delete, every group of FILE, each on all hosts or none."""
+    from lockstep.producer.operators.batch import apply as run_all
+    from lockstep.producer.operators.batch import parse_run, parse_wishes
+
+    try:
+        wishes = parse_wishes(file.read())
+    except UnicodeDecodeError as error:
+        raise InvalidInput(f"{file.name} is no UTF-8 text: {error.reason}") from error
+    run = new_id() if resume is None else parse_run(resume)
+    client = session.client(created_by)
+    hosts = client.select(selection.names(client))
+    session.going_on = f"what was started goes on; the same command with --resume {run} does the rest"
+    note(f"run {run}: {counted(len(wishes), 'group')}")
+    states: Counter[str] = Counter()
+    with (
+        _progress(len(wishes), quiet=as_json) as advance,
+        closing(run_all(client, run, wishes, hosts, at_once)) as each,
+    ):
+        for came in each:
+            states[came.state or "not started"] += 1
+            _tell(came, as_json)
+            advance()
+    counts = ", ".join(f"{count} {state.replace('_', ' ')}" for state, count in sorted(states.items()))
+    session.going_on = f"run {run}: {counts}"
+    if not as_json:
+        answer(session.going_on)
+    return Exit.OK if set(states) == {State.COMMITTED} else Exit.FOUND
+
+
+def _tell(came: Came, as_json: bool) -> None:
+    document = {
+        "group": came.wish.group,
+        "action": came.wish.action,
+        "id": came.operation,
+        "state": came.state,
+        "committed": came.state is State.COMMITTED,
+        "reason": came.reason,
+    }
+    if as_json:
+        answer(json.dumps(document))
+    elif came.state is not State.COMMITTED:
+        state = came.state or "not started"
+        answer(printable(f"{came.wish.action} {came.wish.group}: {state}, {came.reason} ({came.operation})"))
+
+
+@contextmanager
+def _progress(total: int, quiet: bool) -> Iterator[Callable[[], None]]:
+    if quiet or not sys.stderr.isatty():
+        yield lambda: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True, highlight=False)) as bar:
+        task = bar.add_task("groups", total=total)
+        yield lambda: bar.advance(task)

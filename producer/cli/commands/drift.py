@@ -1,0 +1,239 @@
+"""Commands about hosts that are not as the last operations left them: drift, repair, sync."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import click
+
+from lockstep.producer.cli.commands.change import change
+from lockstep.producer.cli.exits import OF_STATE, Exit, Session
+from lockstep.producer.cli.options import (
+    Selection,
+    Wanted,
+    as_option,
+    debug_option,
+    json_option,
+    pass_session,
+    selection_options,
+)
+from lockstep.producer.cli.view.output import answer, answer_json, answer_table, note, printable
+from lockstep.producer.cli.view.text import sentence
+from lockstep.producer.text import counted, named
+from lockstep.worker.operation.errors import InvalidInput
+from lockstep.worker.operation.model import Action, Presence, State
+
+if TYPE_CHECKING:
+    from lockstep.producer.client.client import ClusterClient
+    from lockstep.producer.operators.drift import Due, Looked
+    from lockstep.worker.operation.drift import Drift
+
+DRIFT_EXAMPLES = """\b
+Examples:
+  lockstep drift
+  lockstep drift team-a team-b --json
+  lockstep drift 7f3c81d2aa01
+
+Exit codes: 0 every host that was asked is as the last operations left it, 1 some are not, or the hosts of a
+group without a record differ from one another."""
+REPAIR_EXAMPLES = """\b
+Examples:
+  lockstep repair team-a --to present
+  lockstep repair team-a --to absent --hosts node3
+
+An ordinary operation, all hosts or none; the exit codes are those of create and delete."""
+SYNC_EXAMPLES = """\b
+Examples:
+  lockstep sync node7 --dry-run
+  lockstep sync node7 --yes
+
+Exit codes: 0 the host is up to date, 1 some groups could not be brought to it or nobody can tell."""
+ACTIONS = {Presence.PRESENT: Action.CREATE, Presence.ABSENT: Action.DELETE}
+
+
+@click.command(epilog=DRIFT_EXAMPLES)
+@click.argument("groups", nargs=-1, metavar="[GROUP]...")
+@json_option
+@debug_option
+@pass_session
+def drift(session: Session, groups: tuple[str, ...], as_json: bool) -> Exit:
+    """Ask the hosts now, and show which differ from the last operation that covered them.
+
+    A group is meant by its id, or by the id of an operation on it.
+    """
+    client = session.client()
+    meant = [client.group_of(each) for each in groups]
+    for text, group in zip(groups, meant, strict=True):
+        if text != group:
+            note(f"{text} is an operation on {group}")
+    looked = list(client.drift(meant or None))
+    drifted = [each for look in looked for each in look.drifts]
+    apart = [look for look in looked if look.apart]
+    if as_json:
+        rows = [_drift_row(look, n) for look in looked for n in range(len(look.drifts))]
+        unmeasured = [row for look in looked for row in _held(look)]
+        uncovered = [{"group": look.group, "host": host} for look in looked for host in look.uncovered]
+        answer_json({"drift": rows, "unmeasured": unmeasured, "uncovered": uncovered})
+    else:
+        _tell(looked, drifted, apart)
+    for doubt, of in _doubts(looked).items():
+        note(f"{named(of)}: {doubt}")
+    for host, of in _uncovered(looked).items():
+        remedy = f"`lockstep sync {host}` brings it up to date"
+        note(f"{host} was never covered by an operation on {named(of)}: {remedy}")
+    return Exit.FOUND if drifted or apart else Exit.OK
+
+
+def _tell(looked: list[Looked], drifted: list[Drift], apart: list[Looked]) -> None:
+    measured = sum(not look.unmeasured and look.owner is None and not look.overtaken for look in looked)
+    if drifted:
+        rows = [
+            (each.group, each.host, each.end.presence, each.found, each.end.operation) for each in drifted
+        ]
+        answer_table(("GROUP", "HOST", "SHOULD BE", "IS", "BY OPERATION"), rows)
+    elif measured or not any(look.unmeasured for look in looked):
+        answer(f"no drift in {counted(measured, 'group')}: all is as the last operations left it")
+    if apart:
+        answer_table(("GROUP", "HOST", "IS"), [tuple(row.values()) for look in apart for row in _held(look)])
+        answer("")
+        answer("no operation that has ended says which of these is right")
+    if drifted or apart:
+        answer("")
+        answer("`lockstep repair GROUP --to present|absent` brings a group back, on all hosts or none")
+
+
+def _held(look: Looked) -> list[dict[str, str]]:
+    return [{"group": look.group, "host": host, "found": found} for host, found in look.unmeasured.items()]
+
+
+def _drift_row(look: Looked, number: int) -> dict[str, object]:
+    each = look.drifts[number]
+    return {
+        "group": each.group,
+        "host": each.host,
+        "expected": each.end.presence,
+        "found": each.found,
+        "operation": each.end.operation,
+    }
+
+
+def _uncovered(looked: Iterable[Looked]) -> dict[str, list[str]]:
+    """Hosts that no last end covers, each with the groups that others hold."""
+    found: dict[str, list[str]] = {}
+    for look in looked:
+        for host in look.uncovered:
+            found.setdefault(host, []).append(look.group)
+    return found
+
+
+def _doubts(looked: Iterable[Looked]) -> dict[str, list[str]]:
+    """What could not be compared, each with its groups."""
+    found: dict[str, list[str]] = {}
+    for look in looked:
+        if look.owner is not None:
+            found.setdefault(f"operation {look.owner} is at work; ask again when it has ended", []).append(
+                look.group
+            )
+        if look.overtaken:
+            found.setdefault("operations ended while it was compared; ask again", []).append(look.group)
+        if look.unmeasured and not look.apart:
+            held = next(iter(look.unmeasured.values()))
+            doubt = f"no operation on it is recorded; {held} on {named(list(look.unmeasured))}"
+            found.setdefault(doubt, []).append(look.group)
+        if look.silent:
+            found.setdefault(f"no usable answer from {named(look.silent)}", []).append(look.group)
+        if look.strangers:
+            found.setdefault(
+                f"not in the inventory, or with another URL: {named(look.strangers)}", []
+            ).append(look.group)
+    return found
+
+
+@click.command(epilog=REPAIR_EXAMPLES)
+@click.argument("group")
+@click.option("--to", "presence", type=click.Choice([each.value for each in Presence]), required=True)
+@selection_options
+@as_option
+@json_option
+@debug_option
+@pass_session
+def repair(
+    session: Session,
+    *,
+    group: str,
+    presence: str,
+    selection: Selection,
+    created_by: str | None,
+    as_json: bool,
+) -> Exit:
+    """Bring GROUP to one presence on every host, or on none."""
+    wanted = Wanted(selection, True, None, None, None, None, False, created_by, as_json)
+    return change(session, ACTIONS[Presence(presence)], group, wanted)
+
+
+@click.command(epilog=SYNC_EXAMPLES)
+@click.argument("host")
+@click.option("--dry-run", is_flag=True, help="Show the plan only.")
+@click.option("--yes", is_flag=True, help="Carry the plan out without asking.")
+@as_option
+@json_option
+@debug_option
+@pass_session
+def sync(
+    session: Session, *, host: str, dry_run: bool, yes: bool, created_by: str | None, as_json: bool
+) -> Exit:
+    """Bring a new or rebuilt HOST to what the last ended operations say."""
+    cluster = session.client(created_by)
+    plan = cluster.sync_plan(host)
+    todo = [due for due in plan if due.action is not None]
+    unknown = [due for due in plan if not due.certain]
+    if as_json and (dry_run or not todo):
+        answer_json({"host": host, "plan": [_due_row(due) for due in plan]})
+    elif not as_json:
+        _show(host, plan, todo, unknown)
+    code = Exit.FOUND if unknown else Exit.OK
+    if dry_run or not todo:
+        return code
+    if not yes:
+        _ask(host, len(todo))
+    return max(code, _carry_out(session, cluster, host, todo, as_json))
+
+
+def _show(host: str, plan: list[Due], todo: list[Due], unknown: list[Due]) -> None:
+    shown = [*todo, *unknown]
+    if shown:
+        rows = [(due.group, due.holds, due.action or "-", due.note) for due in shown]
+        answer_table(("GROUP", "HOLDS NOW", "WOULD", "WHY"), rows)
+        answer("")
+    answer(f"{host}: as it should be in {len(plan) - len(shown)} of {counted(len(plan), 'group')}")
+
+
+def _ask(host: str, groups: int) -> None:
+    if sys.stdin is None or not sys.stdin.isatty():
+        raise InvalidInput("no terminal to ask on: give --yes to carry the plan out, or --dry-run to see it")
+    click.confirm(f"Carry this out for {counted(groups, 'group')} on {host}?", abort=True, err=True)
+
+
+def _carry_out(session: Session, cluster: ClusterClient, host: str, todo: list[Due], as_json: bool) -> Exit:
+    code, rows = Exit.OK, []
+    for number, due in enumerate(todo):
+        start = cluster.create_group if due.action is Action.CREATE else cluster.delete_group
+        operation = start(due.group, [host])
+        session.going_on = f"operation {operation.id} goes on; `lockstep sync {host}` goes on from there"
+        result = operation.wait()
+        session.going_on = f"{number + 1} of {counted(len(todo), 'group')} done, the last by {operation.id}"
+        if result.state is not State.COMMITTED:
+            code = Exit.FOUND if OF_STATE[result.state] else code
+        rows.append({**_due_row(due), "operation": operation.id, "state": result.state})
+        if not as_json:
+            tell = answer if result.committed else note
+            tell(printable(sentence(result, operation.action)))
+    if as_json:
+        answer_json({"host": host, "plan": rows})
+    return code
+
+
+def _due_row(due: Due) -> dict[str, object]:
+    return {"group": due.group, "holds": due.holds, "action": due.action, "note": due.note}

@@ -1,0 +1,231 @@
+"""What `lockstep watch` shows: pure functions of what was read."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING
+
+import click
+
+from lockstep.producer.cli.exits import Exit, Session
+from lockstep.producer.cli.options import debug_option, pass_session
+from lockstep.producer.cli.view.output import (
+    COLOURS,
+    answer,
+    full_document,
+    operation_document,
+    printable,
+    reader_gone,
+)
+from lockstep.producer.cli.view.text import LIST_HEADER, NOTHING, SILENT, describe, list_row
+from lockstep.producer.process import Stopped
+from lockstep.worker.operation.errors import StoreUnavailable
+from lockstep.worker.operation.host import local
+from lockstep.worker.operation.model import AttemptState, Millis, Operation, Step
+from lockstep.worker.operation.story import story
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from lockstep.producer.client.client import ClusterClient
+
+HOST_HEADER = ("HOST", "BEFORE", "WHAT HAPPENED", "WRITES", "LAST ERROR", "NEXT RETRY")
+GOOD = frozenset({AttemptState.APPLIED})
+
+
+class Changes:
+    """Tells lines that were not told before: for a pipe, where nothing can be drawn over."""
+
+    def __init__(self) -> None:
+        self._told: dict[str, str] = {}
+
+    def of(self, lines: Iterable[tuple[str, str]]) -> list[str]:
+        """Return the lines that differ from the last ones told under the same key."""
+        new = [(key, line) for key, line in lines if self._told.get(key) != line]
+        self._told.update(new)
+        return [line for _, line in new]
+
+
+def operation_lines(operations: Iterable[Operation] | None) -> list[tuple[str, str]]:
+    """Return a line per operation, oldest first, by its id; None means that Redis does not answer."""
+    if operations is None:
+        return [("", SILENT)]
+    ordered = sorted(operations, key=lambda each: each.created_at)
+    return [("", ""), *((each.id, _line(each)) for each in ordered)]
+
+
+def host_lines(
+    operation: Operation | None, steps: Iterable[Step], known: Operation | None = None
+) -> list[tuple[str, str]]:
+    """Return a line for each host, then one for the operation; `known` is what it was when last read."""
+    lines = [(step.host, "  ".join(host_cells(operation or known, step))) for step in steps]
+    return [*lines, ("", _line(operation) if operation else SILENT)]
+
+
+def operation_json(operations: Iterable[Operation] | None) -> list[tuple[str, str]]:
+    """Return a JSON document per operation, oldest first; nothing while Redis does not answer."""
+    ordered = sorted(operations or (), key=lambda each: each.created_at)
+    return [(each.id, json.dumps(operation_document(each))) for each in ordered]
+
+
+def host_json(operation: Operation | None, steps: Iterable[Step]) -> list[tuple[str, str]]:
+    """Return the operation with its hosts as a JSON document; nothing while Redis does not answer."""
+    return [(operation.id, json.dumps(full_document(operation, steps)))] if operation else []
+
+
+def host_cells(operation: Operation | None, step: Step) -> tuple[str, ...]:
+    """Return a host under HOST_HEADER; None for an operation that could not be read yet."""
+    return (
+        step.host,
+        step.before.presence if step.before else NOTHING,
+        story(operation.action, step, operation.decided_at).text if operation else NOTHING,
+        str(len(step.attempts)),
+        last_error(step) or NOTHING,
+        NOTHING if step.due_at is None else local(step.due_at),
+    )
+
+
+def last_error(step: Step) -> str | None:
+    """Return why the host is not done: the step's reason, else the answer to its last write if it failed."""
+    if step.reason:
+        return step.reason
+    last = step.attempts[-1] if step.attempts else None
+    return last.answer if last and last.state not in GOOD else None
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]], caption: str = "") -> RenderableType:
+    """Return a table for a terminal, with states in colour."""
+    from rich.table import Table
+    from rich.text import Text
+
+    drawn = Table(*header, box=None, pad_edge=False, caption=Text(caption), caption_justify="left")
+    for row in rows:
+        cells = map(printable, row)
+        drawn.add_row(*(Text(cell, COLOURS.get(cell.partition(",")[0], "")) for cell in cells))
+    return drawn
+
+
+def operations_table(operations: Sequence[Operation] | None, now: Millis | None = None) -> RenderableType:
+    """Return all operations as a table; without `now` their times are told by the clock."""
+    if operations is None:
+        return table(LIST_HEADER, (), SILENT)
+    return table(
+        LIST_HEADER, (list_row(each, now) for each in operations), "" if operations else "no operations yet"
+    )
+
+
+def hosts_table(
+    operation: Operation | None, steps: Iterable[Step], known: Operation | None = None
+) -> RenderableType:
+    """Return one operation's hosts as a table; `known` is what it was when last read."""
+    rows = (host_cells(operation or known, step) for step in steps)
+    return table(HOST_HEADER, rows, printable(_line(operation) if operation else SILENT))
+
+
+def _line(operation: Operation) -> str:
+    settling = ", settling" if operation.settling else ""
+    return f"{describe(operation)}{settling}"
+
+
+EVERY = 1.0
+"""Seconds between readings of all operations."""
+EXAMPLES = """\b
+Examples:
+  lockstep watch
+  lockstep watch 7f3c81d2aa01
+  lockstep watch | grep rolling_back
+
+Ctrl-C ends the watching, never an operation."""
+Show = Callable[["RenderableType"], None]
+
+
+@click.command(epilog=EXAMPLES)
+@click.argument("operation_id", metavar="[OPERATION]", required=False)
+@click.option("--limit", type=int, default=20, show_default=True, metavar="N", help="At most so many rows.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document a line (fields: docs/cli.md).")
+@debug_option
+@pass_session
+def watch(session: Session, operation_id: str | None, limit: int, as_json: bool) -> Exit:
+    """Watch the newest operations, or every host of OPERATION until it ends."""
+    client = session.client()
+    try:
+        if operation_id is None:
+            _watch_all(client, limit, as_json)
+        else:
+            session.going_on = f"nothing was written; `lockstep watch {operation_id}` goes on watching"
+            _watch_one(client, operation_id, as_json)
+    except Stopped:
+        raise
+    except KeyboardInterrupt:
+        pass  # the way to leave it
+    return Exit.OK
+
+
+def _watch_all(client: ClusterClient, limit: int, as_json: bool) -> None:
+    changes = Changes()
+    with _live(as_json) as show:
+        for operations in _readings(client, limit):
+            if show:
+                show(operations_table(operations))
+            else:
+                lines = operation_json(operations) if as_json else operation_lines(operations)
+                _tell(changes.of(lines))
+            if reader_gone():
+                return
+
+
+def _readings(client: ClusterClient, limit: int) -> Iterator[tuple[Operation, ...] | None]:
+    yield client.operations(limit)
+    while True:
+        time.sleep(EVERY)
+        try:
+            found: tuple[Operation, ...] | None = client.operations(limit)
+        except StoreUnavailable:
+            found = None
+        yield found
+
+
+def _watch_one(client: ClusterClient, operation_id: str, as_json: bool) -> None:
+    changes = Changes()
+    known: Operation | None = None
+    with _live(as_json) as show:
+        for operation, steps in client.find(operation_id).watch_hosts():
+            known = operation or known
+            if show:
+                show(hosts_table(operation, steps, known))
+            else:
+                lines = host_json(operation, steps) if as_json else host_lines(operation, steps, known)
+                _tell(changes.of(lines))
+            if reader_gone():
+                return
+
+
+def _tell(lines: Iterable[str]) -> None:
+    for line in lines:
+        if line:
+            answer(printable(line))
+
+
+def _live(as_json: bool) -> AbstractContextManager[Show | None]:
+    if as_json or not sys.stdout.isatty():
+        return nullcontext(None)
+    return _Live()
+
+
+class _Live:
+    """A table that is drawn over; rich respects NO_COLOR."""
+
+    def __enter__(self) -> Show:
+        from rich.console import Console
+        from rich.live import Live
+
+        self._live = Live(console=Console(highlight=False), auto_refresh=False)
+        self._live.start()
+        return lambda drawn: self._live.update(drawn, refresh=True)
+
+    def __exit__(self, *_: object) -> None:
+        self._live.stop()

@@ -1,0 +1,191 @@
+"""Lines, tables and JSON documents, to a terminal or into a pipe."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import IO, TYPE_CHECKING
+
+import click
+
+from lockstep.producer.client.result import HostResult, host_result
+from lockstep.producer.operators.history import Event
+from lockstep.worker.operation.errors import RecordGone, StoreUnavailable
+from lockstep.worker.operation.model import Millis, Operation, State, Step
+from lockstep.worker.secrets import mask
+
+if TYPE_CHECKING:
+    from lockstep.producer.client.operation import Operation as Handle
+    from lockstep.worker.record.workers import Held
+
+
+def operation_document(operation: Operation) -> dict[str, object]:
+    """Return an operation without its hosts."""
+    return {
+        "id": operation.id,
+        "group": operation.group,
+        "action": operation.action,
+        "state": operation.state,
+        "committed": operation.state is State.COMMITTED,
+        "settling": operation.settling,
+        "ended": operation.ended,
+        "reason": operation.reason,
+        "hosts_total": operation.hosts_total,
+        "hosts_done": operation.hosts_done,
+        "pending_hosts": list(operation.pending_hosts),
+        "stalled_hosts": list(operation.stalled_hosts),
+        "created_by": operation.created_by,
+        "created_at": moment(operation.created_at),
+        "deadline_at": moment(operation.deadline_at),
+        "decided_at": moment(operation.decided_at),
+        "ended_at": moment(operation.ended_at),
+    }
+
+
+def full_document(operation: Operation, steps: Iterable[Step]) -> dict[str, object]:
+    """Return an operation with its hosts."""
+    return {**operation_document(operation), "hosts": [_host(host_result(operation, step)) for step in steps]}
+
+
+def event_document(event: Event) -> dict[str, object]:
+    """Return one moment of an operation."""
+    attempt = event.attempt
+    return {
+        "at": moment(event.at),
+        "what": event.what,
+        "host": event.host,
+        "undo": attempt.undo if attempt else None,
+        "said": event.said,
+        "known_as": attempt.state if attempt else None,
+        "known_at": moment(attempt.closed_at) if attempt else None,
+        "attempt": attempt.id if attempt else None,
+    }
+
+
+def inventory_document(worker: str, held: Held) -> dict[str, object]:
+    """Return the inventory that a worker has."""
+    return {
+        "worker": worker,
+        "digest": held.digest,
+        "hosts": held.hosts,
+        "read_at": moment(held.read_at),
+        "fault": held.fault or None,
+    }
+
+
+def unread_document(id: str, group: str, action: str) -> dict[str, object]:  # noqa: A002
+    """Return what is known of an operation whose record cannot be read, or is gone."""
+    return {"id": id, "group": group, "action": action, "state": None, "committed": None}
+
+
+def moment(at: Millis | None) -> str | None:
+    """Return a time as ISO 8601 in UTC, to the millisecond."""
+    if at is None:
+        return None
+    text = datetime.fromtimestamp(at / 1000, UTC).isoformat(timespec="milliseconds")
+    return text.replace("+00:00", "Z")
+
+
+def _host(host: HostResult) -> dict[str, object]:
+    return {
+        "host": host.host,
+        "before": host.before,
+        "outcome": host.outcome,
+        "undo": host.undo,
+        "attempts": host.attempts,
+        "reason": host.reason,
+        "due_at": moment(host.due_at),
+        "lost_fields": list(host.lost_fields),
+        "story": host.story.text,
+        "changed": host.story.changed,
+        "changed_by": host.story.changed_by,
+        "changed_after_decision": host.story.changed_late,
+        "undone_by": host.story.undone,
+    }
+
+
+def read_document(operation: Handle) -> dict[str, object]:
+    """Read the operation for --json; that it cannot be read does not make the command fail."""
+    try:
+        return full_document(operation.status(), operation.steps())
+    except (StoreUnavailable, RecordGone):
+        return unread_document(operation.id, operation.group, operation.action)
+
+
+COLOURS = {
+    "committed": "green",
+    "applying": "cyan",
+    "rolling_back": "yellow",
+    "rolled_back": "red",
+    "abandoned": "red",
+    "ok": "green",
+    "warning": "yellow",
+    "failure": "red",
+}
+GAP = "  "
+
+
+def answer(text: str) -> None:
+    """Print a line of the answer."""
+    _write(sys.stdout, text)
+
+
+def note(text: str) -> None:
+    """Print lines for the person who waits; whatever they quote cannot move the cursor."""
+    _write(sys.stderr, "\n".join(map(printable, text.split("\n"))))
+
+
+def answer_json(document: Mapping[str, object]) -> None:
+    """Print the answer as one JSON document."""
+    answer(json.dumps(document, indent=2))
+
+
+def answer_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print rows in columns, with states in colour on a terminal."""
+    table = [tuple(header), *(tuple(map(printable, row)) for row in rows)]
+    widths = [max(len(row[column]) for row in table) for column in range(len(header))]
+    for row in table:
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
+        cells[-1] = cells[-1].rstrip()
+        answer(GAP.join(map(paint, cells)).rstrip())
+
+
+def paint(cell: str) -> str:
+    """Colour a cell that starts with a state, where stdout is a terminal and NO_COLOR is not set."""
+    colour = COLOURS.get(cell.strip().partition(",")[0])
+    if colour is None or not colourful(sys.stdout):
+        return cell
+    return click.style(cell, fg=colour)
+
+
+def colourful(stream: IO[str] | None) -> bool:
+    """Tell whether colours are wanted on a stream."""
+    if stream is None or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+        return False
+    return stream.isatty()
+
+
+def printable(text: str) -> str:
+    """Return text that cannot move the cursor: what is not printable is escaped."""
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
+
+
+def reader_gone() -> bool:
+    """Tell whether nobody reads stdout any more, also when nothing has been written for long."""
+    if getattr(sys.stdout, "gone", False):
+        return True
+    with contextlib.suppress(OSError, ValueError):
+        poll = select.poll()
+        poll.register(sys.stdout.fileno(), 0)
+        return any(events & select.POLLERR for _, events in poll.poll(0))
+    return False
+
+
+def _write(stream: IO[str], text: str) -> None:
+    stream.write(mask(text) + "\n")
+    stream.flush()

@@ -1,0 +1,284 @@
+"""How the page looks, in light and dark."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from html import escape
+
+from lockstep.producer.cli.view.output import printable
+from lockstep.producer.cli.view.text import event_row, host_row
+from lockstep.producer.client.result import host_result
+from lockstep.producer.operators.history import MEANINGS, last_moment, method, timeline
+from lockstep.producer.text import seconds
+from lockstep.worker.operation.host import local
+from lockstep.worker.operation.model import Attempt, AttemptState, Millis, Operation, Step
+from lockstep.worker.operation.story import in_brief, story
+
+STYLE = """
+:root {
+  color-scheme: light dark;
+  --page: #ffffff; --card: #f6f7f9; --line: #d9dde3; --text: #1b2230; --faint: #5d6779;
+  --applied: #2e8b57; --not_applied: #8a94a6; --settled: #b7791f; --abandoned: #c0392b; --open: #2f6fde;
+  --good: #1e7145; --bad: #b03024; --busy: #96610b;
+}
+@media (prefers-color-scheme: dark) {
+  :root {
+    --page: #12161d; --card: #1a2029; --line: #313a47; --text: #e4e8ef; --faint: #9aa5b6;
+    --applied: #4cc38a; --not_applied: #7d8798; --settled: #e0a33e; --abandoned: #f0776a; --open: #6ea8fe;
+    --good: #5bd39a; --bad: #f58a7e; --busy: #e9b45c;
+  }
+}
+* { box-sizing: border-box; }
+body {
+  margin: 0 auto; max-width: 1180px; padding: 32px 24px 48px; background: var(--page); color: var(--text);
+  font: 15px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", sans-serif;
+}
+h1 { font-size: 24px; line-height: 1.3; margin: 0 0 4px; overflow-wrap: anywhere; }
+h2 { font-size: 16px; margin: 36px 0 10px; }
+code, .mono { font-family: ui-monospace, "SF Mono", Menlo, Consolas, "DejaVu Sans Mono", monospace; }
+.state { font-weight: 650; }
+.committed { color: var(--good); } .rolled_back, .abandoned { color: var(--bad); }
+.applying, .rolling_back { color: var(--busy); }
+.reason { margin: 6px 0 0; overflow-wrap: anywhere; }
+dl { display: grid; grid-template-columns: repeat(auto-fit, minmax(185px, 1fr)); gap: 14px 24px;
+  margin: 20px 0 0; padding: 16px 18px; background: var(--card);
+  border: 1px solid var(--line); border-radius: 8px; }
+dt { color: var(--faint); font-size: 12.5px; } dd { margin: 0; overflow-wrap: anywhere; }
+.wide { overflow-x: auto; border: 1px solid var(--line); border-radius: 8px; background-color: var(--card); }
+svg { display: block; min-width: 860px; width: 100%; height: auto; }
+svg text { fill: var(--text); font: 12px system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
+svg .faint { fill: var(--faint); } svg .grid { stroke: var(--line); }
+svg .mark { stroke: var(--faint); stroke-dasharray: 4 3; }
+svg .stripe { fill: var(--page); fill-opacity: .55; }
+.bar.applied, .key.applied { fill: var(--applied); background-color: var(--applied); }
+.bar.not_applied, .key.not_applied { fill: var(--not_applied); background-color: var(--not_applied); }
+.bar.settled, .key.settled { fill: var(--settled); background-color: var(--settled); }
+.bar.abandoned, .key.abandoned { fill: var(--abandoned); background-color: var(--abandoned); }
+.bar.open, .key.open { fill: var(--open); background-color: var(--open); }
+.legend { display: flex; flex-wrap: wrap; gap: 4px 20px; margin: 10px 2px 0; padding: 0; list-style: none;
+  color: var(--faint); font-size: 13px; }
+.key { display: inline-block; width: 12px; height: 12px; border-radius: 3px; margin-right: 6px;
+  vertical-align: -1px; }
+.striped { background-image: repeating-linear-gradient(45deg, transparent 0 3px, var(--page) 3px 6px); }
+table { border-collapse: collapse; width: 100%; min-width: 680px; font-size: 13.5px; }
+th { text-align: left; font-weight: 600; color: var(--faint); white-space: nowrap; }
+th, td { padding: 6px 14px; border-bottom: 1px solid var(--line); vertical-align: top; }
+tr:last-child td { border-bottom: 0; } td { overflow-wrap: anywhere; }
+footer { margin-top: 36px; color: var(--faint); font-size: 13px; }
+@media print { body { max-width: none; padding: 0; } .wide { overflow: visible; } svg { min-width: 0; } }
+"""
+
+
+WIDTH, LEFT, RIGHT = 1120, 150, 190
+TOP, BAR, LANE, PAD, BOTTOM = 34, 11, 15, 9, 12
+NARROWEST = 4.0
+"""Pixels: a write of a few milliseconds must still be seen."""
+LABEL = 20
+TICKS = 8
+STEPS = (1, 2, 5)
+STRIPES = """<defs><pattern id="stripes" width="6" height="6" patternUnits="userSpaceOnUse"
+patternTransform="rotate(45)"><rect class="stripe" width="2.5" height="6"/></pattern></defs>"""
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """Time -> pixels."""
+
+    start: Millis
+    end: Millis
+
+    @property
+    def span(self) -> int:
+        """Milliseconds that are shown, one at least."""
+        return max(1, self.end - self.start)
+
+    def x(self, at: int) -> float:
+        """Return where a moment is drawn."""
+        share = min(1.0, max(0.0, (at - self.start) / self.span))
+        return LEFT + share * (WIDTH - LEFT - RIGHT)
+
+
+def chart(operation: Operation, steps: Sequence[Step], end: Millis) -> str:
+    """Return the whole picture, from the acceptance to `end`."""
+    scale = Scale(operation.created_at, end)
+    rows: list[str] = []
+    y = TOP
+    for step in steps:
+        row, height = _row(operation, step, scale, y)
+        rows.append(row)
+        y += height
+    height = y + BOTTOM
+    name = escape(f"Timeline of {operation.action} {operation.group}")
+    opening = f'<svg viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{name}">'
+    axis, marks = _axis(scale, height), _marks(operation, scale, height)
+    return "\n".join((opening, STRIPES, *axis, *rows, *marks, "</svg>"))
+
+
+def lanes(attempts: Sequence[Attempt], end: Millis, apart: int = 0) -> list[int]:
+    """Return a lane for each attempt, so that those drawn beside one another never overlap.
+
+    `apart` is how many milliseconds the narrowest bar seems to last.
+    """
+    free: list[int] = []
+    chosen = []
+    for attempt in attempts:
+        until = max(attempt.closed_at or end, attempt.opened_at + apart)
+        lane = next((n for n, at in enumerate(free) if at <= attempt.opened_at), len(free))
+        free[lane : lane + 1] = [until]
+        chosen.append(lane)
+    return chosen
+
+
+def _row(operation: Operation, step: Step, scale: Scale, y: int) -> tuple[str, int]:
+    apart = round((NARROWEST + 1) / (WIDTH - LEFT - RIGHT) * scale.span)
+    chosen = lanes(step.attempts, scale.end, apart)
+    height = LANE * (max(chosen, default=0) + 1) + PAD
+    middle = y + height / 2 + 4
+    came = escape(came_to(operation, step))
+    shown = step.host if len(step.host) <= LABEL else f"{step.host[: LABEL - 1]}…"
+    parts = [
+        f'<line class="grid" x1="12" x2="{WIDTH - 12}" y1="{y}" y2="{y}"/>',
+        f'<text x="16" y="{middle:.1f}">{escape(shown)}<title>{escape(step.host)}</title></text>',
+        f'<text class="faint" x="{WIDTH - RIGHT + 14}" y="{middle:.1f}">{came}</text>',
+    ]
+    for attempt, lane in zip(step.attempts, chosen, strict=True):
+        parts.append(_bar(operation, attempt, scale, y + PAD / 2 + 2 + lane * LANE))
+    return "\n".join(parts), height
+
+
+def _bar(operation: Operation, attempt: Attempt, scale: Scale, y: float) -> str:
+    left, right = scale.x(attempt.opened_at), scale.x(attempt.closed_at or scale.end)
+    width = max(NARROWEST, right - left)
+    place = f'x="{left:.1f}" y="{y:.1f}" width="{width:.1f}" height="{BAR}" rx="2.5"'
+    stripes = f'<rect {place} fill="url(#stripes)"/>' if attempt.undo else ""
+    title = escape(printable(describe(operation, attempt)))
+    return f'<g><title>{title}</title><rect class="bar {attempt.state}" {place}/>{stripes}</g>'
+
+
+def describe(operation: Operation, attempt: Attempt) -> str:
+    """Return one line on an attempt."""
+    at = seconds(attempt.opened_at - operation.created_at)
+    undo = " to undo" if attempt.undo else ""
+    said = attempt.answer or "no answer recorded"
+    return (
+        f"{method(operation.action, attempt)}{undo} at +{at}: {said}; "
+        f"{attempt.state.replace('_', ' ')}: {MEANINGS[AttemptState(attempt.state)]}"
+    )
+
+
+def came_to(operation: Operation, step: Step) -> str:
+    """Return what happened to a host, in two words."""
+    return in_brief(story(operation.action, step, operation.decided_at), step)
+
+
+def _axis(scale: Scale, height: int) -> list[str]:
+    step = tick(scale.span)
+    parts = []
+    for at in range(0, scale.span + 1, step):
+        x = scale.x(scale.start + at)
+        parts.append(f'<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP - 6}" y2="{height - 6}"/>')
+        parts.append(
+            f'<text class="faint" x="{x:.1f}" y="{TOP - 14}" text-anchor="middle">{seconds(at)}</text>'
+        )
+    return parts
+
+
+def _marks(operation: Operation, scale: Scale, height: int) -> list[str]:
+    if operation.decided_at is None:
+        return []
+    x = scale.x(operation.decided_at)
+    decided = escape(f"decided: {operation.decision}".replace("_", " "))
+    line = f'<line class="mark" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP - 6}" y2="{height - 6}"/>'
+    return [f"<g><title>{decided}</title>{line}</g>"]
+
+
+def tick(span: int) -> int:
+    """Return a round number of milliseconds, so that at most some eight ticks are drawn."""
+    power = 1
+    while True:
+        for factor in STEPS:
+            if span / (factor * power) <= TICKS:
+                return factor * power
+        power *= 10
+
+
+HOSTS = ("Host", "Before", "What happened", "Writes", "Note")
+EVENTS = ("After", "Host", "What", "What came back", "Known as", "Known after")
+
+
+def page(operation: Operation, steps: Sequence[Step], now: Millis) -> str:
+    """Return the page as HTML; `now` ends the picture of an operation that has not ended."""
+    title = f"{operation.action} {operation.group}"
+    end = operation.ended_at or max(now, last_moment(operation, steps))
+    end = max(end, last_moment(operation, steps))
+    settling = ", settling" if operation.settling else ""
+    state = operation.state.replace("_", " ") + settling
+    reason = f'<p class="reason">{_text(operation.reason)}</p>' if operation.reason else ""
+    return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>{_text(title)}: {_text(state)}</title>
+<style>{STYLE}</style>
+</head>
+<body>
+<h1>{_text(title)}: <span class="state {operation.state}">{_text(state)}</span></h1>
+{reason}
+{_facts(operation, end)}
+<h2>Timeline</h2>
+<div class="wide">
+{chart(operation, steps, end)}
+</div>
+{_legend()}
+<h2>Hosts</h2>
+{_table(HOSTS, (host_row(host_result(operation, step)) for step in steps))}
+<h2>Events</h2>
+{_table(EVENTS, (event_row(operation, each) for each in timeline(operation, steps)))}
+<footer>Operation <code>{operation.id}</code>. Times are in the zone of whoever made this page.</footer>
+</body>
+</html>
+"""
+
+
+def _facts(operation: Operation, end: Millis) -> str:
+    lasted = seconds(end - operation.created_at) + ("" if operation.ended else " so far")
+    facts = (
+        ("Operation", operation.id),
+        ("Hosts", f"{operation.hosts_done} of {operation.hosts_total} done"),
+        ("Asked by", operation.created_by),
+        ("Accepted", _at(operation.created_at)),
+        ("Decided", _at(operation.decided_at)),
+        ("Ended", _at(operation.ended_at)),
+        ("Lasted", lasted),
+        ("Still to be restored", ", ".join(operation.pending_hosts)),
+    )
+    shown = (f"<div><dt>{name}</dt><dd>{_text(value)}</dd></div>" for name, value in facts if value)
+    return f"<dl>{''.join(shown)}</dl>"
+
+
+def _at(at: Millis | None) -> str | None:
+    return None if at is None else local(at)
+
+
+def _legend() -> str:
+    items = [f'<li><span class="key {state}"></span>{_known_as(state)}</li>' for state in MEANINGS]
+    items.append('<li><span class="key not_applied striped"></span>striped: to undo</li>')
+    items.append("<li>dashed line: the decision</li>")
+    return f'<ul class="legend">{"".join(items)}</ul>'
+
+
+def _known_as(state: str) -> str:
+    return state.replace("_", " ")
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    head = "".join(f"<th>{name}</th>" for name in header)
+    body = "\n".join(f"<tr>{''.join(f'<td>{_text(cell)}</td>' for cell in row)}</tr>" for row in rows)
+    return f'<div class="wide"><table><thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody></table></div>'
+
+
+def _text(value: object) -> str:
+    return escape(printable(str(value)))

@@ -1,0 +1,196 @@
+"""Rows, sentences and progress, in words for people."""
+
+from __future__ import annotations
+
+import sys
+import time
+from contextlib import AbstractContextManager, nullcontext
+from types import TracebackType
+from typing import TYPE_CHECKING, Protocol
+
+from lockstep.producer.cli.view.output import note, printable
+from lockstep.producer.client.result import HostResult, Result
+from lockstep.producer.operators.history import Event
+from lockstep.producer.text import counted, named, seconds
+from lockstep.worker.operation.host import age, local
+from lockstep.worker.operation.model import Action, Millis, Operation, Outcome, State, Undo
+
+if TYPE_CHECKING:
+    from rich.status import Status
+
+NOTHING = "-"
+DAY = 86_400_000
+"""Milliseconds for which an age tells more than a date."""
+HOST_HEADER = ("HOST", "BEFORE", "WHAT HAPPENED", "WRITES", "NOTE")
+LIST_HEADER = ("OPERATION", "ACTION", "GROUP", "STATE", "HOSTS", "CREATED", "BY")
+TIMELINE_HEADER = ("AFTER", "HOST", "WHAT", "SAID", "KNOWN AS", "KNOWN AFTER")
+
+
+def facts_of(operation: Operation, now: Millis) -> list[tuple[str, str]]:
+    """Return what is known of an operation as a whole: names and values."""
+
+    def at(moment: Millis | None) -> str | None:
+        return None if moment is None else f"{local(moment)}, {age(moment, now)}"
+
+    waiting = ", settling" if operation.settling else ""
+    facts = [
+        ("operation", operation.id),
+        (str(operation.action), operation.group),
+        ("state", f"{operation.state}{waiting}"),
+        ("reason", operation.reason),
+        ("hosts", _progress(operation)),
+        ("pending", ", ".join(operation.pending_hosts)),
+        ("by", operation.created_by),
+        ("created", at(operation.created_at)),
+        ("decided", at(operation.decided_at)),
+        ("ended", at(operation.ended_at)),
+    ]
+    return [(name, value) for name, value in facts if value]
+
+
+def _progress(operation: Operation) -> str:
+    return f"{operation.hosts_done}/{operation.hosts_total}"
+
+
+def host_row(host: HostResult) -> tuple[str, ...]:
+    """Return a host under HOST_HEADER."""
+    notes = [host.reason] if host.reason else []
+    if host.due_at is not None:
+        notes.append(f"again at {local(host.due_at)}")
+    if host.lost_fields:
+        notes.append(f"lost fields: {', '.join(host.lost_fields)}")
+    note = "; ".join(notes) or NOTHING
+    return (host.host, host.before or NOTHING, host.story.text, str(host.attempts), note)
+
+
+def list_row(operation: Operation, now: Millis | None) -> tuple[str, ...]:
+    """Return an operation under LIST_HEADER: one of the last day with its age, for which `now` is needed."""
+    state = f"{operation.state}{', settling' if operation.settling else ''}"
+    at = operation.created_at
+    created = local(at) if now is None or now - at > DAY else age(at, now)
+    return (
+        operation.id,
+        str(operation.action),
+        operation.group,
+        state,
+        _progress(operation),
+        created,
+        operation.created_by,
+    )
+
+
+def event_row(operation: Operation, event: Event) -> tuple[str, ...]:
+    """Return a moment under TIMELINE_HEADER."""
+    after = seconds(event.at - operation.created_at)
+    if event.attempt is None:
+        return (after, NOTHING, event.what, event.said or NOTHING, NOTHING, NOTHING)
+    what = f"{event.what} to undo" if event.attempt.undo else event.what
+    known_as = event.attempt.state.replace("_", " ")
+    took = NOTHING if event.took is None else seconds(event.took)
+    return (after, event.host or NOTHING, what, event.said or NOTHING, known_as, took)
+
+
+DONE = {Action.CREATE: "created", Action.DELETE: "deleted"}
+SO_BEFORE = {Action.CREATE: "there before", Action.DELETE: "gone before"}
+
+
+def sentence(result: Result, action: Action) -> str:
+    """Return one line; it ends with the operation's id."""
+    return f"{_told(result, action)} (operation {result.operation_id})"
+
+
+def _told(result: Result, action: Action) -> str:
+    group = f'group "{result.group}"'
+    match result.state:
+        case State.COMMITTED:
+            so_before = sum(host.outcome is Outcome.UNCHANGED for host in result.hosts)
+            aside = f", {SO_BEFORE[action]} on {so_before} of them" if so_before else ""
+            return f"{DONE[action]} {group} on {counted(len(result.hosts))}{aside}"
+        case State.ROLLED_BACK:
+            return f"rolled back, every host is as before: {action} {group}, because {result.reason}"
+        case State.ABANDONED:
+            left = [host.host for host in result.hosts if host.undo is Undo.ABANDONED]
+            return (
+                f"rolled back except on {named(left)}, abandoned: {action} {group}, because {result.reason}"
+            )
+    return (
+        f"rolling back, {named(result.pending_hosts)} pending and retried until restored: "
+        f"{action} {group}, because {result.reason}"
+    )
+
+
+LINE_EVERY = 1.0
+"""Seconds between plain lines while the state stays the same."""
+SILENT = "Redis does not answer; waiting for it to come back"
+
+
+class Progress(Protocol):
+    """Told of each change of the operation that is waited for; None means that Redis does not answer."""
+
+    def __call__(self, status: Operation | None) -> None: ...
+
+
+def showing(quiet: bool) -> AbstractContextManager[Progress]:
+    """Return the display that fits stderr, as a context; `quiet` shows nothing."""
+    if quiet:
+        return nullcontext(_ignore)
+    if sys.stderr.isatty():
+        return Spinner()
+    return nullcontext(Lines())
+
+
+def describe(status: Operation | None) -> str:
+    """Return where an operation stands, in a few words."""
+    if status is None:
+        return SILENT
+    count = f"{status.hosts_done} of {status.hosts_total} hosts done"
+    if status.state is State.ROLLING_BACK:
+        count = f"{len(status.pending_hosts)} of {status.hosts_total} hosts to restore"
+    return f"{status.action} {status.group}: {status.state}, {count} (operation {status.id})"
+
+
+def _ignore(status: Operation | None) -> None:
+    pass
+
+
+class Lines:
+    """A line when the state changes, and at most one a second while hosts come in."""
+
+    def __init__(self) -> None:
+        self._state: State | None = None
+        self._next = 0.0
+
+    def __call__(self, status: Operation | None) -> None:
+        """Print a line if it is time for one."""
+        state = status.state if status else None
+        if state is None or state is not self._state or time.monotonic() >= self._next:
+            note(describe(status))
+            self._next = time.monotonic() + LINE_EVERY
+        self._state = state
+
+
+class Spinner:
+    """One line that moves."""
+
+    def __init__(self) -> None:
+        self._status: Status | None = None
+
+    def __enter__(self) -> Spinner:
+        from rich.console import Console
+
+        self._status = Console(stderr=True, highlight=False).status("waiting")
+        self._status.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._status is not None:
+            self._status.stop()
+
+    def __call__(self, status: Operation | None) -> None:
+        """Change the line."""
+        from rich.text import Text
+
+        if self._status is not None:
+            self._status.update(Text(printable(describe(status))))

@@ -1,0 +1,1 @@
+"""The client: accepts operations, waits for them, and reads how they ended."""

@@ -1,0 +1,219 @@
+"""How an operation is accepted: its record first, then its messages."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from lockstep.producer.client import following
+from lockstep.producer.client.connection import Link
+from lockstep.worker.forks import leave_to_parent, renew_in_children
+from lockstep.worker.monitoring.tracing import ids, tracers
+from lockstep.worker.operation.errors import GroupBusy, StoreUnavailable
+from lockstep.worker.operation.model import GroupId, OperationId
+from lockstep.worker.operation.ports import Store
+from lockstep.worker.operation.transitions import Accepted, Busy, Request, Stale
+from lockstep.worker.settings import Settings
+
+if TYPE_CHECKING:
+    from celery import Celery
+
+SERVICE = "lockstep"
+
+
+@contextmanager
+def enqueuing(what: str, operation: OperationId, group: GroupId) -> Iterator[None]:
+    """Trace what is enqueued inside, if OpenTelemetry's variables or the calling program ask for it."""
+    own = tracers(SERVICE)
+    if own is None:
+        yield
+        return
+    from celery.signals import before_task_publish
+    from opentelemetry.trace import SpanKind
+
+    before_task_publish.connect(_carry, dispatch_uid=__name__)
+    attributes = ids(operation, group)
+    with own.get_tracer(__name__).start_as_current_span(
+        f"enqueue {what}", kind=SpanKind.PRODUCER, attributes=attributes
+    ):
+        yield
+
+
+def _carry(headers: Any = None, **_: Any) -> None:
+    """Put the current span into a message; Celery's instrumentation leaves spans of unknown tasks open."""
+    from opentelemetry.propagate import inject
+
+    if headers:
+        inject(headers)
+
+
+PUBLISH_RETRIES = 3
+"""One a second: enough for a Redis that is restarted. What could not be sent, the sweep sends."""
+log = logging.getLogger("lockstep.producer.client.client")
+
+
+class Broker:
+    """Publishes tasks; its Celery application is built when first needed. Safe to share between threads."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._app: Celery | None = None
+        self._building = threading.Lock()
+        renew_in_children(self)
+
+    def forward(self, request: Request) -> bool:
+        """Send the chord of an accepted operation; False if the broker does not take it."""
+
+        def send() -> None:
+            from lockstep.worker.messages import publish_forward
+
+            names = [host.name for host in request.hosts]
+            with enqueuing(request.action, request.id, request.group):
+                publish_forward(self._celery(), request.id, request.group, request.action, names)
+
+        return self._send(send, f'operation "{request.id}" is accepted, but its tasks could not be sent')
+
+    def next(self, store: Store, operation: OperationId, group: GroupId) -> bool:
+        """Send what a decided operation needs next; False if the broker does not take it."""
+
+        def send() -> None:
+            from lockstep.worker.messages import publish_next
+
+            with enqueuing("rollback", operation, group):
+                publish_next(self._celery(), store, operation)
+
+        return self._send(send, f'operation "{operation}" is decided, but its rollback could not be sent')
+
+    def close(self) -> None:
+        """Close every connection."""
+        if self._app is not None:
+            self._app.close()
+
+    def start_anew(self) -> None:
+        self._building = threading.Lock()
+        if "kombu.pools" in sys.modules:
+            leave_to_parent(self._app, *_forget_pools())
+            self._app = None
+            _renew_property_locks()
+
+    def _send(self, send: Callable[[], None], failed: str) -> bool:
+        # Celery is slow to import, so the operation is recorded first.
+        try:
+            send()
+        except Exception as error:  # noqa: BLE001 - whatever fails now, the operation is accepted
+            why, of = _why(error)
+            seconds = self._settings.sweep_patience + self._settings.sweep_every
+            log.warning("%s (%s): the sweep sends them within about %g s%s", failed, why, seconds, of)
+            return False
+        return True
+
+    def _celery(self) -> Celery:
+        from lockstep.worker.celery import make_app
+
+        with self._building:
+            if self._app is None:
+                app = make_app(self._settings)
+                # A worker tries for long, for nobody else keeps its result; a caller is answered sooner.
+                app.conf.result_backend_transport_options["retry_policy"] = {"max_retries": PUBLISH_RETRIES}
+                self._app = app
+            return self._app
+
+
+def _why(error: Exception) -> tuple[str, str]:
+    """Return what an error is in few words, and what the sweep waits for because of it."""
+    # Whatever it is, kombu may be what could not be imported.
+    if not isinstance(error, OSError) and type(error).__module__.partition(".")[0] not in ("kombu", "redis"):
+        return f"{type(error).__name__}: {' '.join(str(error).split())}", ""
+    from lockstep.worker.record.causes import cause_of, unavailable
+
+    told = unavailable(error)
+    return str(told) if cause_of(error) else told.what, " of Redis' return"
+
+
+def _forget_pools() -> list[object]:
+    """Have kombu make its pools anew: acquiring waits for ever for what a thread of the parent holds."""
+    from kombu import pools
+
+    found: list[object] = []
+    for group in (pools.connections, pools.producers):
+        found += group.values()
+        group.clear()
+    return found
+
+
+def _renew_property_locks() -> None:
+    """Have nobody wait for a property that a thread of the parent was computing: its lock is its class's."""
+    from kombu.utils.objects import cached_property
+
+    modules = [module for name, module in sys.modules.items() if name.startswith(("celery", "kombu"))]
+    # By their types: Celery's proxies, asked for their class, would build an application.
+    kinds = {
+        id(each): each for module in modules for each in vars(module).values() if issubclass(type(each), type)
+    }
+    for each in (value for kind in kinds.values() for value in vars(kind).values()):
+        if issubclass(type(each), cached_property):
+            each.lock = threading.RLock()
+
+
+class Withdrawn(Exception):
+    """Whoever asked wants it no longer: nothing was recorded."""
+
+
+def never() -> bool:
+    """The `stopped` of whoever sees every call through."""
+    return False
+
+
+def accept(link: Link, request: Request, stopped: Callable[[], bool] = never) -> Accepted:
+    """Record an operation, waiting up to `lock_wait` seconds while another holds its group.
+
+    Raises GroupBusy, OperationIdReused, StoreFull and StoreUnavailable; Withdrawn, within a second, once
+    `stopped` tells so.
+    """
+    # Whoever is not reachable now has stored nothing; from here on that is no longer certain.
+    link.ping()
+    try:
+        said = _accept(link, request, stopped)
+        ends = time.monotonic() + link.settings.lock_wait
+        while isinstance(said, Busy):
+            log.info('group "%s" is held by operation "%s": waiting', request.group, said.owner)
+            said = _accept_after(link, said.owner, request, ends, stopped)
+    except StoreUnavailable as error:
+        raise StoreUnavailable(
+            f'{error}; whether operation "{request.id}" was accepted is not known: repeat it with this id'
+        ) from error
+    return said
+
+
+def _accept_after(
+    link: Link, owner: OperationId, request: Request, ends: float, stopped: Callable[[], bool]
+) -> Accepted | Busy:
+    """Ask again whenever the owner ends, and every second; return once the answer is another one."""
+    with link.events(owner) as events:
+        while True:
+            events.subscribe()
+            said = _accept(link, request, stopped)
+            if not isinstance(said, Busy) or said.owner != owner:
+                return said
+            left = ends - time.monotonic()
+            if left <= 0:
+                raise GroupBusy(
+                    f'group "{request.group}" is busy: operation "{owner}" still holds it after '
+                    f"{link.settings.lock_wait:g} s (LOCKSTEP_LOCK_WAIT); wait for it, then ask again"
+                )
+            pause = min(following.LOOK_AGAIN, left)
+            events.wait(pause, gather=pause)
+
+
+def _accept(link: Link, request: Request, stopped: Callable[[], bool]) -> Accepted | Busy:
+    if stopped():
+        raise Withdrawn
+    said = link.store.accept(request)
+    if isinstance(said, Stale):
+        raise AssertionError("only a repair can be stale")
+    return said

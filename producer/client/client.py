@@ -1,0 +1,232 @@
+"""The client: enqueue operations, ask for them, ask hosts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from lockstep.producer.client.acceptance import accept, never
+from lockstep.producer.client.connection import gone, unknown
+from lockstep.producer.client.input import new_id, parse_deadline, parse_limit, parse_retries
+from lockstep.producer.client.operation import Operation
+from lockstep.producer.client.operators import OperatorClient
+from lockstep.producer.client.selection import select
+from lockstep.producer.operators.history import Filter, search
+from lockstep.producer.text import millis_of
+from lockstep.worker.operation import model
+from lockstep.worker.operation.errors import InvalidInput
+from lockstep.worker.operation.model import Action, HostName, State
+from lockstep.worker.operation.names import parse_group_id, parse_operation_id, show
+from lockstep.worker.operation.transitions import Accepted, Request
+
+if TYPE_CHECKING:
+    from lockstep.producer.operators.batch import Plan
+
+
+class ClusterClient(OperatorClient):
+    """Creates and deletes groups on all hosts or none. Safe to share between threads; a context manager.
+
+    >>> with ClusterClient(settings) as cluster:
+    ...     cluster.create_group("team-a").wait(timeout=30).committed
+    True
+
+    Without `settings` the LOCKSTEP_* environment counts, and without that the stack that `make up` started.
+    Nothing is connected until it is needed. Every method checks its arguments before anything is written,
+    and raises InvalidInput naming the value and the rule.
+    """
+
+    def create_group(
+        self,
+        group_id: str,
+        hosts: Iterable[str] | None = None,
+        *,
+        operation_id: str | None = None,
+        deadline: float | None = None,
+        retries: int | None = None,
+        preflight: bool = False,
+    ) -> Operation:
+        """Enqueue the creation of a group on the named hosts, or on all; return once it is recorded.
+
+        `operation_id` makes the call repeatable: with the same id and the same group and hosts the existing
+        operation is returned; with others, or if somebody else gave the id, OperationIdReused is raised.
+        Without it a random id is taken.
+        `deadline` is in seconds from now: an operation undecided by then is rolled back. Until
+        then a host that fails is tried again; `retries` gives it up after so many tries beyond the first.
+        `preflight` asks every host first, and raises NotReady before anything is recorded if one gives no
+        usable answer.
+
+        While another operation holds the group, waits for up to `lock_wait` seconds, storing nothing, then
+        raises GroupBusy. If a host is paused, raises HostPaused. Raises StoreUnavailable and StoreFull too.
+        """
+        return self._start(Action.CREATE, group_id, hosts, operation_id, deadline, retries, preflight)
+
+    def delete_group(
+        self,
+        group_id: str,
+        hosts: Iterable[str] | None = None,
+        *,
+        operation_id: str | None = None,
+        deadline: float | None = None,
+        retries: int | None = None,
+        preflight: bool = False,
+    ) -> Operation:
+        """Enqueue the deletion of a group; everything else is as for `create_group`."""
+        return self._start(Action.DELETE, group_id, hosts, operation_id, deadline, retries, preflight)
+
+    def select(
+        self,
+        hosts: Iterable[str] | None = None,
+        *,
+        where: Iterable[str] = (),
+        except_: Iterable[str] = (),
+    ) -> tuple[HostName, ...]:
+        """Return names for `hosts=`: those named, or all, that meet every condition and are not excepted.
+
+        A condition is `label=value` or `label!=value` over the labels of the inventory. Raises InvalidInput.
+
+        >>> cluster.select(except_=["node3"])
+        ('node1', 'node2')
+        """
+        return tuple(host.name for host in select(self.inventory, hosts, where, except_))
+
+    def plan(self, action: Action | str, group_id: str, hosts: Iterable[str] | None = None) -> Plan:
+        """Ask every host what it holds, and tell what an operation would do. Nothing is written.
+
+        A host without a usable answer is a problem of the plan, no error. Raises StoreUnavailable.
+        """
+        from lockstep.producer.operators.batch import plan
+
+        group = parse_group_id(group_id)
+        chosen = self.inventory.select(hosts)
+        owner, pauses = self._link.store.lock_owner(group), self._link.pauses.all()
+        return plan(chosen, group, Action(action), self.settings, owner, pauses)
+
+    def group_exists(self, host: str, group_id: str) -> bool:
+        """Ask a host itself whether it holds the group. Raises HostUnavailable without a usable answer."""
+        from lockstep.producer.operators.hosts import ask
+
+        group = parse_group_id(group_id)
+        return ask(self.inventory.select([host])[0], group, self.settings)
+
+    def operation(self, operation_id: str) -> Operation:
+        """Return the handle of an operation. Raises UnknownOperation, RecordGone and StoreUnavailable."""
+        key = parse_operation_id(operation_id)
+        found = self._link.store.operation(key)
+        if found is None:
+            lost = self._link.store.lost().get(key)
+            raise unknown(key) if lost is None else gone(lost)
+        return self._handle(found)
+
+    def _handle(self, found: model.Operation) -> Operation:
+        return Operation(
+            self._link, self._broker, found.id, found.group, found.action, created_by=self.created_by
+        )
+
+    def find(self, beginning: str) -> Operation:
+        """Return the handle of the only operation whose id is this text, or begins with it.
+
+        For people, who shorten ids; programs use `operation`. Raises InvalidInput if several begin with it,
+        RecordGone if Redis has lost its record, UnknownOperation and StoreUnavailable.
+        """
+        from lockstep.producer.client.selection import find
+
+        found = find(self._link, beginning, lambda: self.inventory)
+        return self._handle(found)
+
+    def operations(self, limit: int = 20) -> tuple[model.Operation, ...]:
+        """Read the newest operations, newest first. Raises StoreUnavailable."""
+        return self._link.store.operations(parse_limit(limit))
+
+    def history(
+        self,
+        *,
+        group: str | None = None,
+        by: str | None = None,
+        action: Action | str | None = None,
+        states: Iterable[State | str] = (),
+        since: datetime | None = None,
+        until: datetime | None = None,
+        limit: int = 100,
+    ) -> tuple[model.Operation, ...]:
+        """Read the operations for which everything given holds, newest first.
+
+        `group` and `by` are patterns (`team-*`); `since` and `until` are about when they were accepted.
+        Raises InvalidInput and StoreUnavailable.
+        """
+        wanted = Filter(
+            group,
+            by,
+            None if action is None else Action(action),
+            frozenset(map(State, states)),
+            millis_of("since", since),
+            millis_of("until", until),
+        )
+        return tuple(search(self._link, wanted, parse_limit(limit)))
+
+    def abandon(self, host: str, reason: str) -> tuple[Operation, ...]:
+        """Give up on a host in every operation that is still to restore or to settle it; return these.
+
+        Raises AbandonRefused if none does, InvalidInput and StoreUnavailable.
+        """
+        from lockstep.producer.client.operators import abandon
+
+        return abandon(host, reason, [self.operation(each.id) for each in self._link.unended()])
+
+    def _start(
+        self,
+        action: Action,
+        group_id: object,
+        hosts: object,
+        operation_id: object,
+        deadline: object,
+        retries: object,
+        preflight: bool,
+        stopped: Callable[[], bool] = never,
+        on_accepted: Callable[[Operation], None] | None = None,
+    ) -> Operation:
+        """Have the operation recorded, tell `on_accepted` of it, and only then send its tasks."""
+        request = self._request(action, group_id, hosts, operation_id, deadline, retries)
+        if preflight and (operation_id is None or self._link.store.operation(request.id) is None):
+            from lockstep.producer.operators.batch import require_answers
+            from lockstep.producer.operators.hosts import refuse_paused
+
+            refuse_paused(self._link.pauses.all(), request.hosts)
+            chosen = self.inventory.select(host.name for host in request.hosts)
+            require_answers(chosen, request.group, self.settings)
+        existing = accept(self._link, request, stopped) is Accepted.EXISTING
+        # A random id that exists is our own: the answer was lost, and the connection's retry sent it again.
+        ours = operation_id is None or not existing
+        operation = Operation(
+            self._link,
+            self._broker,
+            request.id,
+            request.group,
+            action,
+            created_by=self.created_by,
+            existing=not ours,
+        )
+        if on_accepted is not None:
+            on_accepted(operation)
+        operation.published = ours and self._broker.forward(request)
+        return operation
+
+    def _request(
+        self,
+        action: Action,
+        group_id: object,
+        hosts: object,
+        operation_id: object,
+        deadline: object,
+        retries: object,
+    ) -> Request:
+        settings = self.settings
+        group = parse_group_id(group_id)
+        key = new_id() if operation_id is None else parse_operation_id(operation_id)
+        within = parse_deadline(settings.deadline if deadline is None else deadline, settings.result_expires)
+        bound = parse_retries(settings.retries if retries is None else retries)
+        if hosts is not None and not isinstance(hosts, Iterable):
+            raise InvalidInput(f"hosts {show(hosts)} is of type {type(hosts).__name__}: give a list of names")
+        chosen = self.inventory.select(hosts)
+        refs = tuple(host.ref for host in chosen)
+        return Request(key, group, action, refs, within, self.created_by, bound, owner=self.owner)

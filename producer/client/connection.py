@@ -1,0 +1,282 @@
+"""A client's link to Redis: the record, and what else is kept there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, TypeVar, cast
+
+import redis
+from redis.backoff import NoBackoff
+from redis.client import PubSub
+from redis.retry import Retry
+
+from lockstep.producer.client.events import Events, Subscription
+from lockstep.worker.connection.pool import MOST
+from lockstep.worker.forks import leave_to_parent, renew_in_children
+from lockstep.worker.operation.errors import RecordGone, StoreFull, StoreUnavailable, UnknownOperation
+from lockstep.worker.operation.model import Action, GroupId, Lost, Millis, Operation, OperationId
+from lockstep.worker.record.causes import store_errors
+from lockstep.worker.record.client import client
+from lockstep.worker.record.codec import Keys
+from lockstep.worker.record.hosts import Pauses, Spells
+from lockstep.worker.record.redis import RedisStore
+from lockstep.worker.record.workers import Clocks, Stalls
+from lockstep.worker.settings import Settings
+
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
+
+    from lockstep.producer.doctor.findings import RedisFacts
+    from lockstep.producer.operators.history import Brief, Filter
+
+T = TypeVar("T")
+GIVE_UP = 2.0
+"""Seconds after which a waiting caller takes a frozen Redis for gone and asks again, so that its own time-out
+is kept to within about this."""
+MOST_WAITING = 100
+"""Threads of one client that are told of events; any more ask once a second."""
+
+
+class Link:
+    """One Redis: `store` retries when a connection drops, `waiting` does not: a wait is a retry itself.
+
+    Safe to share between threads. Nothing is connected until it is used.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.keys = Keys(settings.key_prefix)
+        self._begin()
+        renew_in_children(self)
+
+    def _begin(self) -> None:
+        settings = self.settings
+        self._client = client(settings)
+        self.store = RedisStore(self._client, self.keys, settings.limits)
+        self.pauses = Pauses(self._client, self.keys)
+        self.spells = Spells(self._client, self.keys)
+        self.clocks = Clocks(self._client, self.keys)
+        self.stalls = Stalls(self._client, self.keys)
+        self._brief = _brief_client(settings)
+        self.waiting = RedisStore(self._brief, self.keys, settings.limits)
+        # A pool of its own: many that wait must not keep those that read from a connection.
+        self._subscriber = _brief_client(settings, MOST_WAITING)
+        self._readers: ThreadPoolExecutor | None = None
+
+    def start_anew(self) -> None:
+        leave_to_parent(self._client, self.store, self._brief, self.waiting, self._subscriber, self._readers)
+        self._begin()
+
+    def ping(self) -> None:
+        """Reach Redis, or raise StoreUnavailable."""
+        with store_errors():
+            self._client.ping()
+
+    def look(self, operation: OperationId) -> Operation | None:
+        """Read an operation during a wait; None when Redis does not answer. Raises UnknownOperation."""
+        try:
+            found = self.waiting.operation(operation)
+        except StoreUnavailable:
+            return None
+        if found is None:
+            raise unknown(operation)
+        return found
+
+    async def off_loop(self, read: Callable[[], T], within: float | None = None) -> T | None:
+        """Read in a thread of this client's, for an event loop; None if that takes over `within` seconds.
+
+        asyncio's own threads are few, and other people's: a frozen Redis would hold all of them up.
+        """
+        import asyncio
+        from concurrent.futures import ThreadPoolExecutor
+
+        if self._readers is None:
+            self._readers = ThreadPoolExecutor(MOST, thread_name_prefix="lockstep-reader")
+        reading = asyncio.get_running_loop().run_in_executor(self._readers, read)
+        try:
+            return await asyncio.wait_for(reading, within)
+        except TimeoutError:
+            return None
+
+    def ids(self, pattern: str) -> tuple[OperationId, ...]:
+        """Return the recorded ids that a pattern of Redis fits, in no order. Raises StoreUnavailable."""
+        with store_errors():
+            found = self._client.zscan_iter(self.keys.operations, match=pattern, count=1000)
+            return tuple(OperationId(str(name)) for name, _ in found)
+
+    def newest(self, number: int) -> list[str]:
+        """Return the ids of the newest operations. Raises StoreUnavailable."""
+        with store_errors():
+            return cast(list[str], self._client.zrevrange(self.keys.operations, 0, number - 1))
+
+    def gone(self, operation: OperationId, group: GroupId, action: Action) -> RecordGone:
+        """Keep note, where Redis allows it, that a record is gone; return the error that says so."""
+        try:
+            lost = self.store.note_lost(operation, group, action)
+            return dropped(operation, group) if lost is None else gone(lost)
+        except (StoreUnavailable, StoreFull):
+            return gone(Lost(operation, group, action, Millis(0)))
+
+    def unresolved(self) -> tuple[Lost, ...]:
+        """Read which operations have lost their record, and no later one on their group has ended since."""
+        found = self.store.lost().values()
+        return tuple(
+            lost
+            for lost in sorted(found, key=lambda each: each.at)
+            if all(end.at < lost.at for end in self.store.ends(lost.group).values())
+        )
+
+    def unended(self) -> tuple[Operation, ...]:
+        """Read every operation that still holds its group's lock, the one that is due first first."""
+        with store_errors():
+            ids = cast(list[str], self._client.zrange(self.keys.due, 0, -1))
+        found = (self.store.readable(OperationId(each)) for each in ids)
+        return tuple(each for each in found if each is not None and not each.ended)
+
+    def look_for_damage(self, groups: Iterable[GroupId]) -> None:
+        """Read what is kept of hosts, workers and these groups, to have noted what is damaged.
+
+        Raises StoreUnavailable.
+        """
+        store = self.store
+        store.drifts()
+        store.lost()
+        self.pauses.all()
+        self.spells.all()
+        self.clocks.all()
+        self.stalls.all()
+        for group in groups:
+            store.ends(group)
+            store.suspicions(group)
+
+    def briefs(self, wanted: Filter, limit: int, offset: int) -> list[Brief]:
+        """Read, in two round trips, what a search looks at of operations, newest first.
+
+        Raises StoreUnavailable.
+        """
+        from lockstep.producer.operators.history import Brief
+
+        newest = "+inf" if wanted.until is None else f"({wanted.until}"
+        oldest = "-inf" if wanted.since is None else wanted.since
+        with store_errors():
+            ids = cast(
+                list[tuple[str, float]],
+                self._client.zrevrangebyscore(
+                    self.keys.operations, newest, oldest, start=offset, num=limit, withscores=True
+                ),
+            )
+            with self._client.pipeline(transaction=False) as pipe:
+                for id_, _ in ids:
+                    pipe.hmget(
+                        self.keys.operation(OperationId(id_)), "group", "created_by", "action", "state"
+                    )
+                kept = pipe.execute()
+        return [
+            Brief(OperationId(id_), group, by, action, state, int(at))
+            for (id_, at), (group, by, action, state) in zip(ids, kept, strict=True)
+            if None not in (group, by, action, state)
+        ]
+
+    def readable(self, operation: OperationId) -> Operation | None:
+        """Read an operation; None if it is gone, damaged or of a newer version. Raises StoreUnavailable."""
+        return self.store.readable(operation)
+
+    def facts(self) -> RedisFacts:
+        """Read what Redis says of itself. Raises StoreUnavailable."""
+        from lockstep.producer.doctor.findings import RedisFacts
+
+        with store_errors():
+            info = cast(dict[str, object], self._client.info())
+            try:
+                fsync = cast(dict[str, str], self._client.config_get("appendfsync")).get("appendfsync")
+            except redis.ResponseError:  # managed servers have no CONFIG
+                fsync = None
+        version = info.get("valkey_version") or info.get("redis_version")
+        policy = info.get("maxmemory_policy")
+        return RedisFacts(
+            version=str(version),
+            aof=info.get("aof_enabled") == 1,
+            fsync=fsync,
+            policy=None if policy is None else str(policy),
+            used=int(str(info.get("used_memory", 0))),
+            limit=int(str(info.get("maxmemory", 0))),
+            clients=int(str(info.get("connected_clients", 0))),
+            most_clients=int(str(info.get("maxclients", 0))),
+        )
+
+    def leased(self, name: str) -> int | None:
+        """Return for how many ms a periodic piece of work is still taken, -1 for ever; None if it is not.
+
+        Raises StoreUnavailable.
+        """
+        with store_errors():
+            left = int(self._client.pttl(self.keys.lease(name)))
+        return None if left == -2 else left
+
+    def failing(self) -> Mapping[str, str]:
+        """Return which periodic pieces of work failed when they were last tried, and why."""
+        return self.store.failing()
+
+    def queue_length(self, queue: str) -> int:
+        """Return how many tasks wait in a queue. Raises StoreUnavailable."""
+        with store_errors():
+            return self._client.llen(f"{self.settings.key_prefix}celery:{queue}")
+
+    def events(self, operation: OperationId) -> Events:
+        """Return the events of an operation, to be entered as a context."""
+        return Events(self._pubsub, self.keys.events(operation))
+
+    def _pubsub(self) -> PubSub:
+        return Subscription(self._subscriber.connection_pool)
+
+    def close(self) -> None:
+        """Close every connection; those of calls under way, which other threads make, after their answers."""
+        for each in (self._client, self._brief, self._subscriber):
+            each.connection_pool.close()
+        if self._readers is not None:
+            self._readers.shutdown(wait=False)
+            self._readers = None
+
+
+def brief(settings: Settings) -> Settings:
+    """Return the settings of a connection that gives up soon."""
+    return settings.model_copy(
+        update={
+            "redis_timeout": min(settings.redis_timeout, GIVE_UP),
+            "redis_connect_timeout": min(settings.redis_connect_timeout, GIVE_UP),
+        }
+    )
+
+
+def _brief_client(settings: Settings, most: int = MOST) -> redis.Redis:
+    """Return a client that gives up soon and never tries again by itself."""
+    made = client(brief(settings), most)
+    made.set_retry(Retry(NoBackoff(), 0))
+    made.connection_pool.patience = GIVE_UP  # type: ignore[attr-defined]
+    return made
+
+
+def unknown(operation: OperationId, looks_like: str = "") -> UnknownOperation:
+    """Return the error for an id that no record has."""
+    why = looks_like or "no operation has it, or its record was dropped with age"
+    return UnknownOperation(f'operation id "{operation}" is unknown: {why}')
+
+
+def dropped(operation: OperationId, group: GroupId) -> RecordGone:
+    """Return the error for an operation that ended, and whose record was dropped before it was asked for."""
+    return RecordGone(
+        f'operation "{operation}" has ended, and its record was dropped before its end was read: raise '
+        "LOCKSTEP_RETENTION_COUNT or LOCKSTEP_RETENTION_DAYS; see what hosts hold with "
+        f"`lockstep drift {group}`"
+    )
+
+
+def gone(lost: Lost) -> RecordGone:
+    """Return the error for an operation that was accepted, and whose record is gone."""
+    what = f'{lost.action} "{lost.group}"' if lost.action else f'on group "{lost.group}"'
+    return RecordGone(
+        f'the record of operation "{lost.id}" ({what}) vanished from Redis after it was accepted: hosts may '
+        "have been changed, and nothing carries it on; see what they hold with "
+        f"`lockstep drift {lost.id}`, then bring them to one state with `lockstep apply FILE`, "
+        f"or with `lockstep create {lost.group}` or `delete`"
+    )

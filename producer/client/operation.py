@@ -1,0 +1,293 @@
+"""What a waiting caller has been told so far, and whether the wait is over."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from contextlib import aclosing, closing, contextmanager
+from functools import partial
+
+from lockstep.producer.client.acceptance import Broker
+from lockstep.producer.client.connection import Link, unknown
+from lockstep.producer.client.following import Changes, follow, follow_async
+from lockstep.producer.client.input import parse_note, parse_timeout
+from lockstep.producer.client.result import Result, answered, result_of
+from lockstep.producer.text import named
+from lockstep.worker.operation import model
+from lockstep.worker.operation.errors import (
+    AbandonRefused,
+    CancelRefused,
+    InvalidInput,
+    LockstepError,
+    RecordGone,
+    StoreUnavailable,
+    UnknownOperation,
+    WaitTimeout,
+)
+from lockstep.worker.operation.model import Action, GroupId, HostName, OperationId
+from lockstep.worker.operation.names import show
+from lockstep.worker.operation.transitions import Abandoned, Cancelled
+
+OnChange = Callable[[model.Operation | None], None]
+"""Called with every change while waiting, and with None when Redis stops answering."""
+Done = Callable[[model.Operation], bool]
+
+
+class Waiting:
+    """One wait."""
+
+    def __init__(self, done: Done, on_change: OnChange | None) -> None:
+        self._done = done
+        self._on_change = on_change
+        self.last: model.Operation | None = None
+        self.silent = False
+
+    def is_over(self, status: model.Operation | None) -> bool:
+        """Tell the caller what is new; return True if this is what it waits for."""
+        new = not self.silent if status is None else self.silent or status != self.last
+        if new and self._on_change is not None:
+            self._on_change(status)
+        self.silent = status is None
+        self.last = status or self.last
+        return status is not None and self._done(status)
+
+
+class Operation:
+    """One operation, known by its id. Safe to share between threads; holds nothing but its client's link.
+
+    >>> operation = cluster.create_group("team-a")
+    >>> operation.wait(timeout=30).state
+    <State.COMMITTED: 'committed'>
+    >>> [status.state.value for status in operation.watch()]
+    ['committed']
+
+    In asyncio: `result = await operation`, `async for status in operation.watch()`.
+    """
+
+    def __init__(
+        self,
+        link: Link,
+        broker: Broker,
+        id: OperationId,  # noqa: A002
+        group: GroupId,
+        action: Action,
+        *,
+        created_by: str,
+        existing: bool = True,
+        published: bool = False,
+    ) -> None:
+        self._link = link
+        self._broker = broker
+        self._created_by = created_by
+        self.id = id
+        self.group = group
+        self.action = action
+        self.existing = existing
+        """True when the operation had been accepted before it was asked for."""
+        self.published = published
+        """True when this call sent its tasks; otherwise whoever accepted it did, or the sweep does."""
+        self._ended = False
+        """It was seen to have ended: whatever becomes of its record, nothing of it is left to be done."""
+
+    def __repr__(self) -> str:
+        """Name the operation."""
+        return f"<Operation {self.id}: {self.action} {self.group}>"
+
+    def status(self) -> model.Operation:
+        """Read the operation as it stands. Raises RecordGone and StoreUnavailable.
+
+        Once it was seen to have ended, and its record was dropped with age, raises UnknownOperation.
+        """
+        found = self._link.store.operation(self.id)
+        if found is None:
+            raise self._gone()
+        self._ended = found.ended
+        return found
+
+    refresh = status
+
+    def steps(self) -> tuple[model.Step, ...]:
+        """Read what became of each host so far. Raises RecordGone and StoreUnavailable."""
+        found = self._link.store.steps(self.id)
+        if not found:
+            raise self._gone()
+        return found
+
+    def wait(self, timeout: float | None = None, on_change: OnChange | None = None) -> Result:
+        """Wait until the caller can be answered, and say what the operation came to.
+
+        That is: it is committed (even if it is still settling), rolled back or abandoned; or it is rolling
+        back and every host that answers is restored (`state` is then `rolling_back`, see `pending_hosts`).
+        Goes on through a loss of Redis. Raises WaitTimeout after `timeout` seconds; the operation goes on.
+        Raises RecordGone if Redis has lost the operation's record.
+        """
+        return self._wait(answered, timeout, on_change)
+
+    def wait_end(self, timeout: float | None = None, on_change: OnChange | None = None) -> Result:
+        """Wait as `wait` does, but until the group's lock is released: another operation can follow."""
+        return self._wait(_ended, timeout, on_change)
+
+    def watch(self) -> Changes:
+        """Iterate over the operation as it stands and then after each change, until its lock is released.
+
+        With `for`, or with `async for`, which does not block the event loop. Changes within some 50 ms are
+        told as one. Goes on through a loss of Redis.
+        """
+        return Changes(self._watch, self.watch_async)
+
+    def _watch(self) -> Iterator[model.Operation]:
+        last: model.Operation | None = None
+        with self._recorded(), closing(follow(self._link, self.id, parse_timeout(None))) as changes:
+            for status in changes:
+                if status is not None and status != last:
+                    last = status
+                    yield status
+                    if status.ended:
+                        return
+
+    def watch_hosts(self) -> Iterator[tuple[model.Operation | None, tuple[model.Step, ...]]]:
+        """Yield the operation with its hosts about once a second, and after every event, until its end.
+
+        While Redis does not answer, the operation is None and the hosts are as they were.
+        """
+        steps: tuple[model.Step, ...] = ()
+        with self._recorded(), closing(follow(self._link, self.id, parse_timeout(None))) as changes:
+            for status in changes:
+                try:
+                    steps = self._link.waiting.steps(self.id) or steps
+                except StoreUnavailable:
+                    status = None
+                yield status, steps
+                if status is not None and status.ended:
+                    return
+
+    def cancel(self, reason: str | None = None) -> None:
+        """Decide that the operation is rolled back; who cancelled it, and why, is kept in the record.
+
+        Raises CancelRefused once it is decided otherwise, RecordGone and StoreUnavailable.
+        """
+        text = f"cancelled by {self._created_by}"
+        if reason is not None:
+            text += f": {parse_note('reason', reason)}"
+        match self._link.store.cancel(self.id, text):
+            case Cancelled.UNKNOWN:
+                raise self._gone()
+            case Cancelled.COMMITTED:
+                undo = f"{self.action.inverse} the group instead"
+                raise CancelRefused(f'operation "{self.id}" cannot be cancelled: it is committed; {undo}')
+            case Cancelled.ROLLING_BACK:
+                state = self.status().state.replace("_", " ")
+                raise CancelRefused(f'operation "{self.id}" cannot be cancelled: it is {state} already')
+        self._broker.next(self._link.store, self.id, self.group)
+
+    def abandon(self, host: str, reason: str) -> None:
+        """Give up on a host that is still to be restored or settled; who did so, and why, is recorded.
+
+        The host keeps whatever it holds. Raises InvalidInput for a host that is no part of the operation,
+        AbandonRefused if nothing of it is pending there, RecordGone and StoreUnavailable.
+        """
+        text = f"{self._created_by}: {parse_note('reason', reason)}"
+        said = self._link.store.abandon(self.id, HostName(host), text)
+        if said is not Abandoned.ABANDONED:
+            raise self._not_abandoned(said, host)
+
+    def _not_abandoned(self, said: Abandoned, host: str) -> LockstepError:
+        if said is Abandoned.UNKNOWN:
+            names = [step.host for step in self.steps()]
+            return InvalidInput(f'host {show(host)} is no part of operation "{self.id}": {named(names)} are')
+        why = f'host {show(host)} cannot be abandoned in operation "{self.id}"'
+        if said is Abandoned.UNDECIDED:
+            return AbandonRefused(f"{why}: it is not decided yet; cancel it to have it rolled back")
+        return AbandonRefused(f"{why}: nothing is left to restore or to settle there")
+
+    def __await__(self) -> Generator[object, None, Result]:
+        """Wait as `wait` does, without blocking the event loop."""
+        return self.wait_async().__await__()
+
+    def __aiter__(self) -> AsyncIterator[model.Operation]:
+        """Watch as `watch` does, without blocking the event loop."""
+        return self.watch_async()
+
+    async def wait_async(
+        self,
+        timeout: float | None = None,  # noqa: ASYNC109 - its end is no cancellation: the operation goes on
+        on_change: OnChange | None = None,
+    ) -> Result:
+        """Wait as `wait` does, without blocking the event loop."""
+        return await self._wait_async(answered, timeout, on_change)
+
+    async def wait_end_async(
+        self,
+        timeout: float | None = None,  # noqa: ASYNC109 - as above
+        on_change: OnChange | None = None,
+    ) -> Result:
+        """Wait as `wait_end` does, without blocking the event loop."""
+        return await self._wait_async(_ended, timeout, on_change)
+
+    async def watch_async(self) -> AsyncIterator[model.Operation]:
+        """Watch as `watch` does, without blocking the event loop."""
+        last: model.Operation | None = None
+        try:
+            async with aclosing(follow_async(self._link, self.id, parse_timeout(None))) as changes:
+                async for status in changes:
+                    if status is not None and status != last:
+                        last = status
+                        yield status
+                        if status.ended:
+                            return
+        except UnknownOperation as error:
+            raise await self._link.off_loop(self._gone) or error from error
+
+    def _wait(self, done: Done, timeout: float | None, on_change: OnChange | None) -> Result:
+        waiting = Waiting(done, on_change)
+        with self._recorded(), closing(follow(self._link, self.id, parse_timeout(timeout))) as changes:
+            for status in changes:
+                if waiting.is_over(status) and (result := self._result(status)):
+                    return result
+        raise self._too_late(timeout, waiting)
+
+    async def _wait_async(
+        self,
+        done: Done,
+        timeout: float | None,  # noqa: ASYNC109 - as above
+        on_change: OnChange | None,
+    ) -> Result:
+        waiting = Waiting(done, on_change)
+        try:
+            async with aclosing(follow_async(self._link, self.id, parse_timeout(timeout))) as changes:
+                async for status in changes:
+                    if not waiting.is_over(status):
+                        continue
+                    if result := await self._link.off_loop(partial(self._result, status)):
+                        return result
+        except UnknownOperation as error:
+            raise await self._link.off_loop(self._gone) or error from error
+        raise self._too_late(timeout, waiting)
+
+    def _result(self, status: model.Operation | None) -> Result | None:
+        """Read the steps; None if Redis, or the record, is lost at this moment, so that the wait goes on."""
+        try:
+            steps = self._link.waiting.steps(self.id)
+        except StoreUnavailable:
+            return None
+        return result_of(status, steps) if status and steps else None
+
+    @contextmanager
+    def _recorded(self) -> Iterator[None]:
+        """Tell that a record is gone from the one that never was: this handle was made from it."""
+        try:
+            yield
+        except UnknownOperation as error:
+            raise self._gone() from error
+
+    def _gone(self) -> RecordGone | UnknownOperation:
+        return unknown(self.id) if self._ended else self._link.gone(self.id, self.group, self.action)
+
+    def _too_late(self, timeout: float | None, waiting: Waiting) -> WaitTimeout:
+        state = f"is {waiting.last.state}" if waiting.last else "was accepted"
+        silence = ", and Redis does not answer" if waiting.silent else ""
+        text = f'operation "{self.id}" {state} after {timeout:g} s{silence}'
+        return WaitTimeout(f"{text}: it goes on; ask again later")
+
+
+def _ended(status: model.Operation) -> bool:
+    return status.ended

@@ -1,0 +1,207 @@
+"""Giving up on a host that will never return, wherever it is waited for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from lockstep.producer.client.acceptance import Broker
+from lockstep.producer.client.connection import Link
+from lockstep.producer.client.discovery import default_settings
+from lockstep.producer.client.input import parse_note, whoami
+from lockstep.producer.client.operation import Operation
+from lockstep.producer.operators.history import Stuck, stuck, with_unreadable
+from lockstep.producer.text import millis_of
+from lockstep.worker.inventory import Inventory, LiveInventory
+from lockstep.worker.operation import model
+from lockstep.worker.operation.drift import Forgotten
+from lockstep.worker.operation.errors import AbandonRefused, InvalidInput, RecordGone
+from lockstep.worker.operation.host import Pause
+from lockstep.worker.operation.model import GroupId, Millis
+from lockstep.worker.operation.names import parse_group_id, show
+from lockstep.worker.record.workers import Held
+from lockstep.worker.settings import Settings
+
+if TYPE_CHECKING:
+    from lockstep.producer.doctor.findings import Finding
+    from lockstep.producer.operators.drift import Due, Looked
+    from lockstep.producer.operators.hosts import HostStanding
+
+
+def abandon(host: str, reason: str, unended: Iterable[Operation]) -> tuple[Operation, ...]:
+    """Give up on the host in each of the operations in which something is pending there; return these."""
+    parse_note("reason", reason)
+    given_up = []
+    for operation in unended:
+        try:
+            operation.abandon(host, reason)
+        except (AbandonRefused, InvalidInput, RecordGone):
+            continue  # nothing is pending there, or the host is no part of it
+        given_up.append(operation)
+    if not given_up:
+        raise AbandonRefused(
+            f"host {show(host)} cannot be abandoned: no decided operation has anything left to restore or to "
+            "settle there; an undecided one is to be cancelled first"
+        )
+    return tuple(given_up)
+
+
+class OperatorClient:
+    """A client's connections, and what operators ask through them; `ClusterClient` is what to use."""
+
+    def __init__(
+        self,
+        settings: Settings | None = None,
+        *,
+        inventory: Inventory | None = None,
+        created_by: str | None = None,
+    ) -> None:
+        """`created_by` is kept in the record of each operation; `user@host` if it is left out."""
+        self.settings = settings if settings is not None else default_settings()
+        self.created_by = whoami() if created_by is None else parse_note("created_by", created_by)
+        self.owner = self.created_by if created_by is not None else self.created_by.rpartition("@")[0]
+        """Whose the ids are that are given to operations: without a name, the user's on whichever machine."""
+        self._given = inventory
+        self._live: LiveInventory | None = None
+        self._link = Link(self.settings)
+        self._broker = Broker(self.settings)
+
+    def __enter__(self) -> Self:
+        """Return the client."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the client."""
+        self.close()
+
+    def close(self) -> None:
+        """Close every connection. Operations go on."""
+        self._link.close()
+        self._broker.close()
+
+    @property
+    def inventory(self) -> Inventory:
+        """The hosts of the cluster, read when first needed, and again when their file changes.
+
+        Raises InvalidInput if they cannot be read the first time; later the inventory stays as it was.
+        """
+        if self._given is not None:
+            return self._given
+        if self._live is None:
+            self._live = LiveInventory(self.settings)
+        return self._live.current()
+
+    def drift(self, groups: Iterable[str] | None = None) -> Iterator[Looked]:
+        """Ask the hosts of these groups, or of every group of which an operation has ended, and compare.
+
+        Yields what was found group by group. No host is written. Raises InvalidInput and StoreUnavailable.
+        """
+        from lockstep.producer.operators.drift import look
+
+        store = self._link.store
+        asked = None if groups is None else [parse_group_id(group) for group in groups]
+        chosen = sorted(store.groups_with_ends()) if asked is None else asked
+        return look(store, self.inventory, self.settings, chosen)
+
+    def group_of(self, text: str) -> str:
+        """Return the group that is meant by its id, or by the id, or its beginning, of an operation on it.
+
+        Whatever is no operation is taken for a group. Raises InvalidInput and StoreUnavailable.
+        """
+        from lockstep.producer.client.selection import group_of
+
+        return group_of(self._link, text)
+
+    def sync_plan(self, host: str) -> list[Due]:
+        """Tell what a new or rebuilt host lacks or has too much, by the last ended operations.
+
+        Writes nothing; `create_group(group, [host])` and `delete_group(group, [host])` carry it out. Raises
+        HostUnavailable.
+        """
+        from lockstep.producer.operators.drift import sync_plan
+
+        return sync_plan(self._link.store, self.inventory.select([host])[0], self.settings)
+
+    def hosts(self, hosts: Iterable[str] | None = None) -> tuple[HostStanding, ...]:
+        """Ask the named hosts, or all, and tell how each is. Raises InvalidInput and StoreUnavailable."""
+        from lockstep.producer.operators.hosts import standings
+
+        return standings(self._link, self.inventory.select(hosts), self.settings)
+
+    def pause(self, host: str, why: str) -> Pause | None:
+        """Refuse new operations that need a host; return the pause that holds already, which then stays.
+
+        Operations that were accepted before go on. Raises InvalidInput and StoreUnavailable.
+        """
+        from lockstep.producer.operators.hosts import pause
+
+        return pause(self._link, self.inventory, host, self.created_by, parse_note("why", why))
+
+    def resume(self, host: str) -> Pause | None:
+        """Let operations that need a host begin again; return the pause that ends, None if there was none."""
+        from lockstep.producer.operators.hosts import resume
+
+        return resume(self._link, self.inventory, host)
+
+    def inventories(self) -> tuple[Held | None, dict[str, Held]]:
+        """Return this machine's inventory (None: it has none) and each worker's, as it reported lately.
+
+        Raises StoreUnavailable.
+        """
+        try:
+            known, age = self.inventory, self._live.age if self._live else 0.0
+        except InvalidInput:
+            return None, self._link.clocks.inventories()
+        here = Held(known.digest, len(known), Millis(self.now() - round(age * 1000)))
+        return here, self._link.clocks.inventories()
+
+    def now(self) -> Millis:
+        """Return the time by the clock of which every time in the record is."""
+        return self._link.store.now()
+
+    def stuck(self) -> tuple[tuple[model.Operation, Stuck], ...]:
+        """Return the operations that need a person, oldest first, with why. Raises StoreUnavailable."""
+        now = self.now()
+        # The steps of all are read: one that is damaged is noted, and may be why nothing else is told.
+        found = ((each, self._link.store.steps(each.id), stuck(each, now)) for each in self._link.unended())
+        needy = [(each, with_unreadable(why, steps)) for each, steps, why in found if why is not None]
+        return tuple(sorted(needy, key=lambda pair: pair[0].created_at))
+
+    def look_for_damage(self, groups: Iterable[str] = ()) -> None:
+        """Read what is kept of hosts, workers and these groups: what is damaged is noted, or logged.
+
+        Raises StoreUnavailable.
+        """
+        self._link.look_for_damage(GroupId(group) for group in groups)
+
+    def forget_deleted(self, before: datetime, *, dry_run: bool = True) -> list[tuple[Forgotten, int]]:
+        """Forget the groups that were deleted on every host before a moment; return each with its bytes.
+
+        With `dry_run` nothing is changed. Raises InvalidInput and StoreUnavailable.
+        """
+        store, moment = self._link.store, millis_of("before", before)
+        assert moment is not None
+        found = []
+        for group in sorted(store.groups_with_ends()):
+            if (gone := store.forget_group(group, moment, dry_run=True)) is not None:
+                (size,) = store.sizes([group])
+                if dry_run or store.forget_group(group, moment) is not None:
+                    found.append((gone, size))
+        return found
+
+    def failing(self) -> Mapping[str, str]:
+        """Return which of the sweep and the patrol failed when they were last tried, and why.
+
+        What the sweep would resume stands still meanwhile. Raises StoreUnavailable.
+        """
+        return self._link.failing()
+
+    def examine(self) -> Iterator[Finding]:
+        """Yield what is found of Redis, the workers, the sweep and every host. Nothing is written."""
+        from lockstep.producer.doctor.facts import examine
+
+        return examine(self._link, self.settings, lambda: self.inventory, lambda: len(self.stuck()))

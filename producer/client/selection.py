@@ -1,0 +1,195 @@
+"""Which hosts, and which operation, a caller means."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import cast
+from urllib.parse import urlsplit
+
+from lockstep.producer.client.connection import Link, gone, unknown
+from lockstep.producer.text import named
+from lockstep.worker.inventory import Inventory
+from lockstep.worker.operation.errors import InvalidInput, LockstepError, RecordDamaged
+from lockstep.worker.operation.host import Host
+from lockstep.worker.operation.model import GroupId, HostName, Operation, OperationId
+from lockstep.worker.operation.names import parse_group_id, parse_operation_id, show
+from lockstep.worker.record.causes import store_errors
+from lockstep.worker.record.client import client
+from lockstep.worker.record.damage import REMEDIES
+from lockstep.worker.settings import Settings
+
+MOST_SHOWN = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """`label=value` or `label!=value`; a host without the label meets only the latter, as in kubectl."""
+
+    label: str
+    value: str
+    negated: bool
+
+    def holds(self, host: Host) -> bool:
+        """Tell whether a host meets the condition."""
+        return (host.labels.get(self.label) == self.value) is not self.negated
+
+    def __str__(self) -> str:
+        return f"{self.label}{'!=' if self.negated else '='}{self.value}"
+
+
+def parse_condition(text: object) -> Condition:
+    """Return a condition from its text; raise InvalidInput naming the rule it breaks."""
+    if not isinstance(text, str):
+        raise InvalidInput(f"condition {show(text)} is of type {type(text).__name__}: give label=value")
+    left, separator, value = text.partition("=")
+    negated = left.endswith("!")
+    label, value = left.removesuffix("!").strip(), value.strip()
+    if not separator or not label or not value:
+        raise InvalidInput(f"condition {show(text)} is neither label=value nor label!=value")
+    return Condition(label, value, negated)
+
+
+def select(
+    inventory: Inventory,
+    names: Iterable[object] | None = None,
+    where: Iterable[object] = (),
+    except_: Iterable[object] = (),
+) -> tuple[Host, ...]:
+    """Return the named hosts (all for None) that meet every condition, without the excepted ones.
+
+    Raises InvalidInput for a name or label that the inventory does not have, and if no host is left.
+    """
+    conditions = [parse_condition(each) for each in _listed("where", where)]
+    known = {label for host in inventory for label in host.labels}
+    for each in conditions:
+        if each.label not in known:
+            # A misspelled label in a `!=` would otherwise select every host.
+            raise InvalidInput(f"no host has the label {show(each.label)}; known: {_some(sorted(known))}")
+    excepted = _listed("except_", except_)
+    left_out = {host.name for host in inventory.select(excepted)} if excepted else set()
+    named = inventory.select(names)
+    meeting = [host for host in named if all(each.holds(host) for each in conditions)]
+    chosen = tuple(host for host in meeting if host.name not in left_out)
+    if not chosen:
+        raise InvalidInput(_nothing_left(named, meeting, conditions))
+    return chosen
+
+
+def _listed(noun: str, values: object) -> list[object]:
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        raise InvalidInput(f"{noun} {show(values)} is of type {type(values).__name__}: give a list")
+    return list(values)
+
+
+def _nothing_left(named: Sequence[Host], meeting: Sequence[Host], conditions: Sequence[Condition]) -> str:
+    if meeting:
+        return f"no host is left: all {len(meeting)} that were selected are excepted"
+    wanted = " and ".join(map(str, conditions))
+    labels = dict.fromkeys(each.label for each in conditions)
+    held = (
+        f"{label} is {_some(sorted({host.labels[label] for host in named if label in host.labels}))}"
+        for label in labels
+    )
+    return f"no host meets {wanted}; among the {len(named)} hosts asked for {', '.join(held)}"
+
+
+def _some(texts: Sequence[str]) -> str:
+    more = f", … ({len(texts)} in all)" if len(texts) > MOST_SHOWN else ""
+    return (", ".join(map(show, texts[:MOST_SHOWN])) + more) or "none"
+
+
+NEWEST = 5000
+"""Operations whose ids are compared with one that may be mistyped."""
+LOOK_AROUND = 3.0
+"""Seconds for which other databases are searched for an id that this one does not have."""
+LIKE = 0.8
+"""Ids are alike from this share of common characters on: one of twelve is wrong, missing or misplaced."""
+
+
+def find(link: Link, text: str, inventory: Callable[[], Inventory]) -> Operation:
+    """Return the operation that has this id, or the only one whose id begins with it.
+
+    Raises InvalidInput for the beginning of several, RecordGone for one whose record Redis has lost,
+    RecordDamaged for one that cannot be read, and UnknownOperation, which says what the text looks like.
+    Raises StoreUnavailable.
+    """
+    key = parse_operation_id(text)
+    try:
+        found = link.store.operation(key)
+    except RecordDamaged as error:
+        raise RecordDamaged(
+            f'the record of operation "{key}" cannot be read: {error}; {REMEDIES["operation"]}'
+        ) from error
+    if found is not None:
+        return found
+    lost = link.store.lost()
+    if key in lost:
+        raise gone(lost[key])
+    ids = _beginning_with(link, key, lost)
+    if len(ids) > 1:
+        several = named(sorted(ids))
+        raise InvalidInput(f'operation id "{key}" is the beginning of several: {several}; give more of it')
+    for only in ids:
+        if only in lost:
+            raise gone(lost[only])
+        found = link.store.operation(only)
+        if found is not None:
+            return found
+    raise unknown(key, looks_like(link, key, inventory))
+
+
+def group_of(link: Link, text: str) -> GroupId:
+    """Return the group that is meant by its id, or by the id, or its beginning, of an operation on it."""
+    group = parse_group_id(text)
+    if link.store.lock_owner(group) or link.store.ends(group):
+        return group
+    key, lost = OperationId(group), link.store.lost()
+    found = lost.get(key) or link.store.operation(key)
+    ids = () if found else tuple(_beginning_with(link, key, lost))
+    if len(ids) == 1:
+        found = lost.get(ids[0]) or link.store.operation(ids[0])
+    return found.group if found else group
+
+
+def _beginning_with(link: Link, key: OperationId, lost: Iterable[OperationId]) -> set[OperationId]:
+    return {*link.ids(f"{key}*"), *(each for each in lost if each.startswith(key))}
+
+
+def looks_like(link: Link, key: OperationId, inventory: Callable[[], Inventory]) -> str:
+    """Say what an id that no operation has may be instead; an empty text if it looks like nothing."""
+    with suppress(InvalidInput):
+        if inventory().find(HostName(key)) is not None:
+            return f"it is a host of the inventory: `lockstep hosts --hosts {key}`"
+    group = GroupId(key)
+    if link.store.lock_owner(group) or link.store.ends(group):
+        return f"it is a group: `lockstep history --group {key}` lists its operations"
+    ids = {each.lower(): each for each in link.newest(NEWEST)}
+    if alike := get_close_matches(key.lower(), ids, n=3, cutoff=LIKE):
+        return f"it looks like {' or '.join(ids[each] for each in alike)}, mistyped"
+    with suppress(LockstepError):
+        for database, prefix in homes(link.settings, key):
+            where = f'database {database} under the key prefix "{prefix}"'
+            return f"it is in {where}: see the end of LOCKSTEP_REDIS_URL, and LOCKSTEP_KEY_PREFIX"
+    return ""
+
+
+def homes(settings: Settings, operation: OperationId) -> Iterator[tuple[int, str]]:
+    """Yield in which databases of this Redis, and under which key prefixes, an operation is recorded.
+
+    Looks for some seconds at the most. Raises StoreUnavailable.
+    """
+    ends = time.monotonic() + LOOK_AROUND
+    name = f"op:{operation}"
+    with store_errors(), client(settings) as here:
+        spaces = cast(dict[str, object], here.info("keyspace"))
+        for number in sorted(int(each.removeprefix("db")) for each in spaces if each.startswith("db")):
+            url = urlsplit(settings.redis_url.reveal())._replace(path=f"/{number}").geturl()
+            with client(settings.at(url)) as there:
+                for key in there.scan_iter(match=f"*{name}", count=1000):
+                    yield number, str(key).removesuffix(name)
+                    if time.monotonic() > ends:
+                        return

@@ -1,0 +1,1 @@
+"""`lockstep doctor`: what is wrong, and what mends it."""

@@ -1,0 +1,259 @@
+"""What is wrong with an installation, and what mends it: pure functions of what was found."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+
+from lockstep.producer.doctor.findings import Finding, Level
+from lockstep.producer.text import counted, named, seconds
+from lockstep.worker.celery import OPERATIONS, ROLLBACK
+from lockstep.worker.operation.host import Pause
+from lockstep.worker.operation.model import HostName, Lost, Millis
+from lockstep.worker.record.damage import Damage
+from lockstep.worker.record.workers import Held, Stall
+from lockstep.worker.settings import PREFIX, Settings
+
+SKEW = 5000
+"""Milliseconds by which a clock may differ from Redis' before it is worth a word."""
+
+MOST_DAMAGED = 20
+"""Each has a line of its own; the others are counted."""
+PATROLS_LATE = 10
+"""So many patrols may go by before a group that is due has its turn."""
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What one worker, or this machine, says of itself."""
+
+    lockstep: str
+    celery: str
+
+    @property
+    def versions(self) -> str:
+        """The versions that have to be the same everywhere."""
+        return f"lockstep {self.lockstep}, celery {self.celery}"
+
+
+LEASE = 60_000
+"""Milliseconds: longer than any worker, whatever its settings, is likely to hold the sweep's lease."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkFacts:
+    """What of the workers was seen from here."""
+
+    queues: Mapping[str, Sequence[str]]
+    """The queues that each worker that answered takes tasks from."""
+    swept: bool
+    """A sweep was seen while looking."""
+    here: About
+    """This machine, and the versions that run on it."""
+    workers: Mapping[str, About | None]
+    """Each worker that answered; None for one too old to tell."""
+    clocks: Mapping[str, int] = field(default_factory=dict)
+    """Milliseconds by which the clock of this machine, of each worker and of beat is ahead of Redis'."""
+    lengths: Mapping[str, int] = field(default_factory=dict)
+    """Tasks that wait, by queue."""
+    leased: int = 0
+    """Milliseconds for which the sweep's lease is still held; -1 for ever."""
+    stuck: int = 0
+    failing: Mapping[str, str] = field(default_factory=dict)
+    """Periodic pieces of work that failed when they were last tried, and why."""
+    patrol_overdue: int = 0
+    """Groups that the patrol should have looked at by now."""
+    patrol_lag: int = 0
+    """Milliseconds since the longest overdue of them was due."""
+    lost: Sequence[Lost] = ()
+    """Operations whose record is gone, and on whose group no later one has ended."""
+
+
+def on_work(facts: WorkFacts, settings: Settings) -> list[Finding]:
+    """Judge the workers, the sweep, the queues and the clocks."""
+    found = [_on_queue(queue, facts, settings) for queue in (OPERATIONS, ROLLBACK)]
+    found.extend(on_versions(facts.here, facts.workers))
+    found.append(_on_beat(facts, settings))
+    found += on_failing(facts.failing)
+    if facts.stuck:
+        text = f"{facts.stuck} need a person" if facts.stuck > 1 else "1 needs a person"
+        found.append(Finding("operations", Level.WARNING, text, "lockstep list --stuck"))
+    else:
+        found.append(Finding("operations", Level.OK, "none needs a person"))
+    if facts.lost:
+        names = named([f"{lost.id} on {lost.group}" for lost in facts.lost])
+        text = f"the record of {names} is gone: hosts may have been changed"
+        found.append(Finding("operations", Level.FAILURE, text, f"lockstep drift {facts.lost[0].id}"))
+    return [*found, _on_patrol(facts, settings), *_on_clocks(facts)]
+
+
+def on_settings(settings: Settings, stack: bool) -> Finding:
+    """Tell which settings are not left at their defaults; `stack`: they come from the one that runs here."""
+    if stack:
+        return Finding("settings", Level.OK, "those of the stack that `make up` started here")
+    given = [PREFIX + name.upper() for name in Settings.model_fields if name in settings.model_fields_set]
+    return Finding("settings", Level.OK, f"{', '.join(given) or 'none'} set, all others by default")
+
+
+def on_bad_settings(error: Exception) -> Finding:
+    """Tell why no settings could be read."""
+    return Finding("settings", Level.FAILURE, str(error), "docs/settings.md has every setting and its limits")
+
+
+def on_versions(here: About, workers: Mapping[str, About | None]) -> list[Finding]:
+    """Judge whether everything runs the same versions: a record is read by whoever comes by."""
+    if not workers:
+        return []
+    by_versions: dict[str, list[str]] = {here.versions: ["here"]}
+    for name in sorted(workers):
+        about = workers[name]
+        by_versions.setdefault(about.versions if about else "older ones", []).append(name)
+    if len(by_versions) == 1:
+        return [Finding("versions", Level.OK, f"{here.versions} everywhere")]
+    text = "; ".join(f"{versions}: {named(names)}" for versions, names in by_versions.items())
+    return [
+        Finding("versions", Level.WARNING, text, "roll out the same version to all workers and producers")
+    ]
+
+
+def on_inventories(here: Held | None, held: Mapping[str, Held], now: Millis) -> list[Finding]:
+    """Judge whether all workers and this machine know the same hosts."""
+    if not held:
+        return []
+    text = inventories(here, held, now)
+    if faults := {name: each.fault for name, each in held.items() if each.fault}:
+        (name, fault), *others = faults.items()
+        more = f", and {len(others)} more" if others else ""
+        text += f"; what the file of {name} says now is not taken{more}: {fault}"
+    if not faults and len({each.digest for each in (*held.values(), *([here] if here else []))}) == 1:
+        return [Finding("inventory", Level.OK, text)]
+    remedy = (
+        "wait until all have read the same file (a second after it changed, a ConfigMap within two minutes); "
+        'docs/operations.md, "Add, change or remove a node"'
+    )
+    return [Finding("inventory", Level.WARNING, text, remedy)]
+
+
+def inventories(here: Held | None, held: Mapping[str, Held], now: Millis) -> str:
+    """Tell who has which inventory: `3f2a91c04b11, 4 hosts: here, operations@a (read 5 s ago)`."""
+    by_digest: dict[str, list[str]] = {}
+    if here is not None:
+        by_digest[f"{here.digest}, {counted(here.hosts)}"] = ["here"]
+    for name, each in held.items():
+        age = seconds(max(0, now - each.read_at))
+        by_digest.setdefault(f"{each.digest}, {counted(each.hosts)}", []).append(f"{name} (read {age} ago)")
+    return "; ".join(f"{what}: {named(names)}" for what, names in by_digest.items())
+
+
+def on_uncovered(hosts: Sequence[HostName], groups: int, covered: Collection[HostName]) -> list[Finding]:
+    """Judge whether hosts are new: of so many groups that are somewhere no last end covers them."""
+    new = [host for host in hosts if host not in covered]
+    if not groups or not new:
+        return []
+    text = f"{named(new)}: no operation on {counted(groups, 'group')} covered it: it lacks what others hold"
+    return [Finding("host", Level.WARNING, text, f"lockstep sync {new[0]} --dry-run  # then without it")]
+
+
+def on_hosts(problems: Mapping[str, str | None]) -> list[Finding]:
+    """Judge the hosts: why each gave no usable answer, None for one that did."""
+    remedy = "see whether it is up, its URL, token and certificate in the inventory"
+    found = [
+        Finding("host", Level.FAILURE, f"{host}: {why}", remedy) for host, why in problems.items() if why
+    ]
+    answering = sum(why is None for why in problems.values())
+    if answering:
+        found.append(Finding("host", Level.OK, f"{counted(answering)} answering"))
+    return found
+
+
+def on_stalls(stalls: Sequence[Stall]) -> list[Finding]:
+    """Tell which workers stood still within a day and ended themselves; others took their work on."""
+    text = "{} stood still {} ago and ended itself: {}"
+    remedy = "its log of that time has the stacks of all threads: docs/operations.md"
+    return [
+        Finding("worker", Level.WARNING, text.format(each.worker, seconds(each.ago), each.why), remedy)
+        for each in stalls
+    ]
+
+
+def on_pauses(pauses: Mapping[HostName, Pause]) -> list[Finding]:
+    """Tell which hosts are paused: operations that need one of them are refused."""
+    return [
+        Finding("host", Level.WARNING, f"{host} is {held.text}", f"lockstep resume {host}")
+        for host, held in pauses.items()
+    ]
+
+
+def on_damage(found: Collection[Damage]) -> list[Finding]:
+    """Name what cannot be read: everything else goes on, and it does not."""
+    told = [Finding("record", Level.FAILURE, each.text, each.remedy) for each in islice(found, MOST_DAMAGED)]
+    if (more := len(found) - MOST_DAMAGED) > 0:
+        told.append(Finding("record", Level.FAILURE, f"{more} more cannot be read", told[-1].remedy))
+    return told
+
+
+def _on_beat(facts: WorkFacts, settings: Settings) -> Finding:
+    """Judge beat by what it causes: nothing else tells that it lives."""
+    longest = max(500 * settings.sweep_every, LEASE)
+    if facts.leased < 0 or facts.leased > longest:
+        held = "for ever" if facts.leased < 0 else f"for {seconds(facts.leased)} more"
+        text = f"the sweep's lease is held {held}, which no worker asks for: no sweep runs"
+        remedy = f"see who may write to Redis, then DEL {settings.key_prefix}lease:sweep"
+        return Finding("beat", Level.FAILURE, text, remedy)
+    if facts.swept:
+        return Finding("beat", Level.OK, f"alive: a sweep runs every {settings.sweep_every:g} s")
+    text = "no sweep was seen: what a lost message or a dead worker left behind is not resumed"
+    swept_by = [queue for queues in facts.queues.values() for queue in queues if queue == ROLLBACK]
+    if not swept_by:
+        remedy = f"start a worker of the queue {ROLLBACK}, then see whether beat runs"
+        return Finding("beat", Level.FAILURE, text, remedy)
+    return Finding("beat", Level.FAILURE, text, "start beat: celery -A lockstep beat")
+
+
+def on_failing(failing: Mapping[str, str]) -> list[Finding]:
+    """Judge the sweep and the patrol, which run and do not do their work."""
+    remedy = "see the log of the workers of the queue rollback; docs/operations.md says what they need"
+    return [
+        Finding(name, Level.FAILURE, f"the {name} runs and is not done: {why}", remedy)
+        for name, why in sorted(failing.items())
+    ]
+
+
+def _on_patrol(facts: WorkFacts, settings: Settings) -> Finding:
+    waiting = f"{counted(facts.patrol_overdue, 'group')} overdue"
+    if facts.patrol_lag < PATROLS_LATE * settings.patrol_every * 1000:
+        return Finding("patrol", Level.OK, f"{waiting}, looked at within {PATROLS_LATE} patrols")
+    text = f"{waiting}, the first since {seconds(facts.patrol_lag)}: writes that land late are found late"
+    remedy = (
+        f"raise LOCKSTEP_PATROL_BATCH ({settings.patrol_batch}), or start workers of the queue {ROLLBACK}"
+    )
+    return Finding("patrol", Level.WARNING, text, remedy)
+
+
+def _on_clocks(facts: WorkFacts) -> list[Finding]:
+    wrong = {name: ahead for name, ahead in facts.clocks.items() if abs(ahead) > SKEW}
+    if not wrong:
+        return [Finding("clock", Level.OK, f"all within {seconds(SKEW)} of Redis'")]
+    differing = ", ".join(
+        f"{name} {seconds(abs(ahead))} {'ahead' if ahead > 0 else 'behind'}"
+        for name, ahead in sorted(wrong.items())
+    )
+    text = (
+        f"not Redis' time: {differing}; the times that these log and show are wrong, and they may refuse "
+        "certificates; operations are not affected"
+    )
+    return [Finding("clock", Level.WARNING, text, "synchronise them by NTP")]
+
+
+def _on_queue(queue: str, facts: WorkFacts, settings: Settings) -> Finding:
+    workers = sorted(name for name, queues in facts.queues.items() if queue in queues)
+    length = facts.lengths.get(queue, 0)
+    subject = f"queue {queue}"
+    if not workers:
+        text = f"no worker answers, {length} tasks wait"
+        return Finding(subject, Level.FAILURE, text, f"celery -A lockstep worker -Q {queue}")
+    if length > settings.sweep_queue_limit:
+        text = f"{length} tasks wait for {named(workers)}"
+        return Finding(subject, Level.WARNING, text, "start more workers")
+    return Finding(subject, Level.OK, f"{named(workers)}; {length} tasks wait")

@@ -1,0 +1,125 @@
+"""What the doctor finds: of Redis here, of the rest in checks.py."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from lockstep.producer.text import counted
+from lockstep.worker.operation.drift import Remembered
+from lockstep.worker.settings import Settings
+
+
+class Level(StrEnum):
+    """How bad a finding is."""
+
+    OK = "ok"
+    WARNING = "warning"
+    FAILURE = "failure"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at."""
+
+    subject: str
+    level: Level
+    text: str
+    remedy: str | None = None
+
+
+OLDEST = (6, 2)
+"""The first Redis that has ZADD LT, which the sweep's list of due operations is kept with."""
+CROWDED = 0.9
+"""Share of Redis' connections from which on it is full, more or less."""
+WORKER_CONNECTIONS = 30
+OTHER_CONNECTIONS = 10
+"""Connections of a worker at most, and of beat, Flower and a caller together; docs/operations.md has all."""
+
+
+@dataclass(frozen=True, slots=True)
+class RedisFacts:
+    """What Redis says of itself; None for what it would not say."""
+
+    version: str
+    aof: bool
+    fsync: str | None
+    policy: str | None
+    used: int
+    limit: int
+    """Bytes; 0 for none."""
+    clients: int = 0
+    most_clients: int = 0
+    """Connections that there are, and that Redis takes at most; 0 for what it would not say."""
+
+
+def on_redis(facts: RedisFacts, watermark: float) -> list[Finding]:
+    """Judge Redis: it must keep what it acknowledged, and must never evict."""
+    found = [_on_version(facts.version)]
+    if not facts.aof:
+        text = "appendonly is off: operations are lost when Redis restarts"
+        found.append(Finding("redis", Level.FAILURE, text, "appendonly yes"))
+    elif facts.fsync is None:
+        text = "appendfsync cannot be read: CONFIG GET is refused"
+        found.append(Finding("redis", Level.WARNING, text, "see that the server has appendfsync always"))
+    elif facts.fsync != "always":
+        text = f"appendfsync is {facts.fsync}: a crash of the machine can lose what was acknowledged"
+        found.append(Finding("redis", Level.WARNING, text, "appendfsync always"))
+    else:
+        found.append(Finding("redis", Level.OK, "append-only file, written before it answers"))
+    if facts.policy not in (None, "noeviction"):
+        text = f"maxmemory-policy is {facts.policy}: records can be evicted"
+        found.append(Finding("redis", Level.FAILURE, text, "maxmemory-policy noeviction"))
+    if facts.limit and facts.used >= watermark * facts.limit:
+        text = f"{facts.used / facts.limit:.0%} of maxmemory is used: new operations are refused"
+        found.append(Finding("redis", Level.FAILURE, text, "raise maxmemory, or shorten the retention"))
+    else:
+        of = f" of {facts.limit >> 20} MiB" if facts.limit else ", without a limit"
+        found.append(Finding("redis", Level.OK, f"{facts.used >> 20} MiB used{of}"))
+    return found
+
+
+def _on_version(version: str) -> Finding:
+    numbers = tuple(int(part) for part in version.split(".")[:2] if part.isdecimal())
+    if len(numbers) == 2 and numbers < OLDEST:
+        text = f"version {version} lacks commands that Lockstep uses"
+        return Finding("redis", Level.FAILURE, text, f"Redis {OLDEST[0]}.{OLDEST[1]} or newer, or Valkey")
+    return Finding("redis", Level.OK, f"version {version}")
+
+
+def on_connections(facts: RedisFacts, workers: int) -> list[Finding]:
+    """Compare the connections that Redis takes with those that there are, and that there may be."""
+    if not facts.most_clients:
+        return []
+    remedy = "raise maxclients on the server: docs/operations.md has the connections of each process"
+    has = f"{facts.clients} of {facts.most_clients} connections"
+    if facts.clients >= CROWDED * facts.most_clients:
+        text = f"{has}: whoever comes next waits for one"
+        return [Finding("redis", Level.WARNING, text, remedy)]
+    wanted = workers * WORKER_CONNECTIONS + OTHER_CONNECTIONS
+    if wanted > facts.most_clients:
+        text = f"{has}; {counted(workers, 'worker')} under load and their callers may want {wanted}"
+        return [Finding("redis", Level.WARNING, text, remedy)]
+    return [Finding("redis", Level.OK, has)]
+
+
+def on_remembered(kept: Remembered, facts: RedisFacts, settings: Settings) -> Finding:
+    """Tell what deleted groups take in Redis, how that grows, and when it comes to the watermark."""
+    each_day, days = kept.daily, settings.deleted_days
+    text = f"{counted(kept.groups, 'group')} remembered in {size(kept.size)}, of these {kept.deleted} deleted"
+    text += f" ones in {size(kept.deleted_size)}, {size(each_day)} more a day, each for {days:g} days"
+    room = settings.memory_watermark * facts.limit - facts.used
+    more = each_day * days - kept.deleted_size  # from then on as many go as come
+    if not facts.limit or not each_day or more <= room:
+        return Finding("memory", Level.OK, text)
+    text += f"; new operations are refused in about {max(0, room) / each_day:.0f} days"
+    remedy = "lower LOCKSTEP_DELETED_DAYS, raise maxmemory, or: lockstep forget --deleted-before 30d"
+    return Finding("memory", Level.WARNING, text, remedy)
+
+
+def size(number: int) -> str:
+    """Return bytes as people read them."""
+    for power, unit in enumerate(("bytes", "kB", "MB")):
+        if number < 1000 ** (power + 1):
+            return f"{number / 1000**power:.0f} {unit}"
+    return f"{number / 1000**3:.1f} GB"

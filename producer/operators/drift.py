@@ -1,0 +1,199 @@
+"""Hosts that differ from what the last ended operations left there, found by asking them now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+
+from lockstep.producer.operators.hosts import holds, probe, together
+from lockstep.worker.inventory import Inventory
+from lockstep.worker.operation.answer import Probed
+from lockstep.worker.operation.drift import Drift, End
+from lockstep.worker.operation.errors import HostUnavailable
+from lockstep.worker.operation.host import Host
+from lockstep.worker.operation.model import Action, GroupId, HostName, Millis, OperationId, Presence
+from lockstep.worker.operation.transitions import Ends
+from lockstep.worker.settings import Settings
+
+Pair = tuple[GroupId, HostName]
+GROUPS_AT_ONCE = 100
+"""Groups that are compared together: what is found is soon told, and few operations come in between."""
+LOOKS = 3
+"""Times that a group is looked at while operations on it end meanwhile."""
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What asking the hosts of one group brought."""
+
+    group: GroupId
+    drifts: tuple[Drift, ...] = ()
+    silent: tuple[HostName, ...] = ()
+    """Hosts that gave no usable answer."""
+    strangers: tuple[HostName, ...] = ()
+    """Hosts that an operation covered, but that the inventory lacks or has under another URL."""
+    uncovered: tuple[HostName, ...] = ()
+    """Hosts of the inventory that no ended operation on the group covered, though others hold it."""
+    owner: OperationId | None = None
+    """The operation that works on the group: nothing was asked, for its end will be the measure."""
+    overtaken: bool = False
+    """Whenever the hosts were asked, operations ended meanwhile: nothing can be said."""
+    unmeasured: Mapping[HostName, Presence] = field(default_factory=dict)
+    """What every host holds of a group where nothing says what it should be: no operation on it has ended, or
+    they left it nowhere, and a host that none of them covered holds it."""
+
+    @property
+    def apart(self) -> bool:
+        """True if hosts of an unmeasured group do not all hold the same."""
+        return len(set(self.unmeasured.values())) > 1
+
+
+class _Asking:
+    """Asks hosts, many at once. Of one that gave no usable answer, nothing more is asked."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._heard: set[HostName] = set()
+        self._silent: set[HostName] = set()
+
+    def all(self, pairs: Mapping[Pair, Host]) -> dict[Pair, Presence | None]:
+        """Return what each host shows of its group; None for no usable answer."""
+        first = {host.name: pair for pair, host in pairs.items() if host.name not in self._heard}
+        alone = set(first.values())  # one call each, before many are made to a host that may be down
+        rounds = alone, pairs.keys() - alone
+
+        def one(pair: Pair) -> tuple[Pair, Presence | None]:
+            return pair, self._one(pair[0], pairs[pair])
+
+        return dict(answer for each in rounds for answer in together(one, each))
+
+    def _one(self, group: GroupId, host: Host) -> Presence | None:
+        if host.name in self._silent:
+            return None
+        answer, _ = probe(host, group, self._settings)
+        (self._silent if answer.probed is Probed.NO_INFORMATION else self._heard).add(host.name)
+        return holds(answer)
+
+
+def look(
+    store: Ends, inventory: Inventory, settings: Settings, groups: Iterable[GroupId]
+) -> Iterator[Looked]:
+    """Ask the hosts of each group; what the patrol had recorded, and is gone, is taken off its list.
+
+    Raises StoreUnavailable.
+    """
+    asking, left = _Asking(settings), iter(groups)
+    while some := list(islice(left, GROUPS_AT_ONCE)):
+        looked: dict[GroupId, Looked] = {}
+        for _ in range(LOOKS):
+            again = [group for group in some if group not in looked or looked[group].overtaken]
+            looked |= {each.group: each for each in _look(store, inventory, asking, again)}
+        yield from (looked[group] for group in some)
+
+
+def _look(store: Ends, inventory: Inventory, asking: _Asking, groups: Sequence[GroupId]) -> Iterator[Looked]:
+    def begin(group: GroupId) -> tuple[OperationId | None, dict[HostName, End]]:
+        return store.lock_owner(group), store.ends(group)
+
+    began = dict(zip(groups, together(begin, groups), strict=True))
+    known = {group: _to_ask(inventory, ends) for group, (owner, ends) in began.items() if owner is None}
+    shown = asking.all({(group, name): host for group, at in known.items() for name, host in at.items()})
+    now = store.now()
+    for group, (owner, ends) in began.items():
+        if owner is not None:
+            yield Looked(group, owner=owner)
+            continue
+        seen = {name: shown[group, name] for name in known[group]}
+        silent = tuple(name for name, held in seen.items() if held is None)
+        if not ends:
+            held_by = {name: held for name, held in seen.items() if held is not None}
+            yield Looked(group, silent=silent, unmeasured=held_by)
+            continue
+        heard = {name: held for name, held in seen.items() if held is not None}
+        found = {
+            name: _compare(group, name, ends[name], held, now) for name, held in heard.items() if name in ends
+        }
+        gone = {name: None for name, drift in found.items() if drift is None}
+        left = any(held is Presence.PRESENT for name, held in heard.items() if name not in ends)
+        if store.keep_drift(group, ends, gone) is None:
+            yield Looked(group, overtaken=True)
+            continue
+        yield Looked(
+            group,
+            drifts=tuple(drift for drift in found.values() if drift is not None),
+            silent=silent,
+            strangers=tuple(name for name in ends if name not in seen),
+            uncovered=_uncovered(inventory, ends) if _held(ends) else (),
+            unmeasured=heard if left else {},
+        )
+
+
+def _to_ask(inventory: Inventory, ends: Mapping[HostName, End]) -> dict[HostName, Host]:
+    """Return the hosts that ends say something about; all of them for a group that none should hold."""
+    known = {name: host for name, end in ends.items() if (host := _known(inventory, name, end))}
+    others = {} if _held(ends) else {host.name: host for host in inventory if host.name not in ends}
+    return known | others
+
+
+def _held(ends: Mapping[HostName, End]) -> bool:
+    return any(end.presence is Presence.PRESENT for end in ends.values())
+
+
+def _uncovered(inventory: Inventory, ends: Mapping[HostName, End]) -> tuple[HostName, ...]:
+    return tuple(host.name for host in inventory if host.name not in ends)
+
+
+def _known(inventory: Inventory, name: HostName, end: End) -> Host | None:
+    host = inventory.find(name)
+    return host if host is not None and host.fingerprint == end.fingerprint else None
+
+
+def _compare(group: GroupId, host: HostName, end: End, shown: Presence, now: Millis) -> Drift | None:
+    return None if shown is end.presence else Drift(group, host, end, shown, now)
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """What one group needs on the host that is brought up to date."""
+
+    group: GroupId
+    holds: Presence
+    action: Action | None
+    """None: it is as it should be, or nobody can tell what it should be."""
+    note: str
+    certain: bool = True
+    """False if the ends of the other hosts contradict each other."""
+
+
+def sync_plan(store: Ends, host: Host, settings: Settings) -> list[Due]:
+    """Tell, for every group of which an operation has ended, what the host holds and what it should hold.
+
+    The host's own last end counts; a host without one should hold what all others agree on.
+    Raises HostUnavailable when it gives no usable answer.
+    """
+    groups = sorted(store.groups_with_ends())
+
+    def due(group: GroupId) -> Due:
+        answer, _ = probe(host, group, settings)
+        held = holds(answer)
+        if held is None:
+            raise HostUnavailable(
+                f'host "{host.name}" gave no usable answer ({answer.text}) on "{group}": nothing was changed'
+            )
+        return _due(group, held, store.ends(group), host.name)
+
+    return together(due, groups)
+
+
+def _due(group: GroupId, held: Presence, ends: Mapping[HostName, End], host: HostName) -> Due:
+    own = ends.get(host)
+    wished = {own.presence} if own is not None else {end.presence for end in ends.values()}
+    if len(wished) > 1:
+        return Due(group, held, None, "the other hosts differ: nobody can tell what it should hold", False)
+    (target,) = wished
+    if held is target:
+        return Due(group, held, None, "as it should be")
+    action = Action.CREATE if target is Presence.PRESENT else Action.DELETE
+    said = f"its own operation {own.operation}" if own is not None else "all other hosts"
+    return Due(group, held, action, f"{target} by {said}")

@@ -1,0 +1,239 @@
+"""What happened: an operation's timeline, past operations, and those that do not move."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from typing import NamedTuple, Protocol
+
+from lockstep.producer.text import NAMED, named
+from lockstep.worker.operation.answer import METHODS, Trouble
+from lockstep.worker.operation.model import (
+    Action,
+    Attempt,
+    AttemptState,
+    HostName,
+    Millis,
+    Operation,
+    OperationId,
+    State,
+    Step,
+    Undo,
+)
+
+MEANINGS = {
+    AttemptState.OPEN: "its fate is not known yet",
+    AttemptState.APPLIED: "it took effect",
+    AttemptState.NOT_APPLIED: "it had no effect",
+    AttemptState.SETTLED: "it can no longer take effect: what the host showed since is what counts",
+    AttemptState.ABANDONED: "given up by a person before its fate was known",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One moment of an operation; of a write if `attempt` is set, else of the operation itself."""
+
+    at: Millis
+    what: str
+    """`POST`, `DELETE`, or for the operation itself `accepted`, `decided`, `ended`."""
+    host: HostName | None = None
+    attempt: Attempt | None = None
+    text: str | None = None
+    """Of the operation itself: by whom, what and why."""
+
+    @property
+    def said(self) -> str | None:
+        """What came back, in a few words; None when nothing is recorded."""
+        return self.attempt.answer if self.attempt else self.text
+
+    @property
+    def took(self) -> Millis | None:
+        """Milliseconds until the fate of the write was known."""
+        if self.attempt is None or self.attempt.closed_at is None:
+            return None
+        return Millis(self.attempt.closed_at - self.attempt.opened_at)
+
+
+def method(action: Action, attempt: Attempt) -> str:
+    """Return what an attempt sent, or was about to send."""
+    return METHODS[action.inverse if attempt.undo else action]
+
+
+def timeline(operation: Operation, steps: Iterable[Step]) -> tuple[Event, ...]:
+    """Return everything that the record knows, by time."""
+    events = [Event(operation.created_at, "accepted", text=f"by {operation.created_by}")]
+    for step in steps:
+        for attempt in step.attempts:
+            what = method(operation.action, attempt)
+            events.append(Event(attempt.opened_at, what, step.host, attempt))
+    if operation.decided_at is not None:
+        decided = str(operation.decision).replace("_", " ")
+        why = f": {operation.reason}" if operation.reason else ""
+        events.append(Event(operation.decided_at, "decided", text=f"{decided}{why}"))
+    if operation.ended_at is not None:
+        events.append(Event(operation.ended_at, "ended", text=str(operation.state)))
+    return tuple(sorted(events, key=_order))
+
+
+def _order(event: Event) -> tuple[Millis, int]:
+    """Within one millisecond: no write is undone before the decision."""
+    if event.attempt is not None:
+        return event.at, 3 if event.attempt.undo else 1
+    return event.at, {"accepted": 0, "decided": 2, "ended": 4}[event.what]
+
+
+def last_moment(operation: Operation, steps: Iterable[Step]) -> Millis:
+    """Return the latest time that the record knows of, at which a picture of it may end."""
+    known = [operation.created_at, operation.decided_at, operation.ended_at]
+    for step in steps:
+        for attempt in step.attempts:
+            known += [attempt.opened_at, attempt.closed_at, attempt.probed_at, attempt.answered_at]
+    return max(each for each in known if each is not None)
+
+
+FIRST_PAGE = 100
+PAGE = 1000
+"""Operations looked at in one round trip: few for a common match, more for a rare one."""
+
+
+class Brief(NamedTuple):
+    """What of an operation a filter looks at, as it is kept."""
+
+    id: OperationId
+    group: str
+    created_by: str
+    action: str
+    state: str
+    created_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """What an operation must be; everything that is set must hold."""
+
+    group: str | None = None
+    """A pattern: `team-*`."""
+    by: str | None = None
+    """A pattern for who asked: `alice@*`."""
+    action: Action | None = None
+    states: frozenset[State] = frozenset()
+    """One of these; empty for any."""
+    since: Millis | None = None
+    until: Millis | None = None
+
+    def matches(self, operation: Brief | Operation) -> bool:
+        """Tell whether an operation is asked for."""
+        return (
+            (self.group is None or fnmatchcase(operation.group, self.group))
+            and (self.by is None or fnmatchcase(operation.created_by, self.by))
+            and (self.action is None or operation.action == self.action)
+            and (not self.states or operation.state in self.states)
+            and (self.since is None or operation.created_at >= self.since)
+            and (self.until is None or operation.created_at < self.until)
+        )
+
+
+class Record(Protocol):
+    """What a search reads from."""
+
+    def briefs(self, wanted: Filter, limit: int, offset: int) -> Sequence[Brief]:
+        """Read operations accepted between `since` and `until`, newest first."""
+        ...
+
+    def readable(self, operation: OperationId) -> Operation | None:
+        """Read all of an operation; None if it is gone, or of a newer version."""
+        ...
+
+
+def search(record: Record, wanted: Filter, limit: int) -> Iterator[Operation]:
+    """Yield at most `limit` operations that match, newest first; only these are read as a whole.
+
+    One that is accepted meanwhile moves the others on by a place: none is told twice.
+    """
+    told: set[str] = set()
+    offset, size = 0, FIRST_PAGE
+    while page := record.briefs(wanted, size, offset):
+        for brief in page:
+            if brief.id in told or not wanted.matches(brief):
+                continue
+            operation = record.readable(brief.id)
+            if operation is not None and wanted.matches(operation):
+                told.add(brief.id)
+                yield operation
+                if len(told) == limit:
+                    return
+        offset, size = offset + size, PAGE
+
+
+UNSWEPT = 60_000
+"""Milliseconds after the deadline by which any sweep that runs has had the operation rolled back."""
+SLOW = 300_000
+"""Milliseconds after the decision by which reachable hosts are restored, and their late writes settled: a
+host is asked once a minute at the least, and five tries without an answer make it a stalled one."""
+NO_WORKER = "lockstep doctor  # tells whether beat and workers of both queues run"
+
+
+@dataclass(frozen=True, slots=True)
+class Stuck:
+    """Why an operation does not end by itself, and what to type."""
+
+    why: str
+    advice: tuple[str, ...]
+    """One thing each, the one to try first first."""
+
+
+def with_unreadable(found: Stuck, steps: Iterable[Step]) -> Stuck:
+    """Say first of hosts that answer, but not in a way that can be read: mending them is another matter."""
+    advice = tuple(
+        f"lockstep probe {step.host}  # it answers, but not so that it can be read ({step.reason}): "
+        "mend what it, or a proxy before it, sends; until then it counts as giving no answer"
+        for step in steps
+        if step.reason and f"{Trouble.UNREADABLE}: " in step.reason
+        if step.undo is Undo.NEEDED or step.open_attempts
+    )
+    return replace(found, advice=(*advice[:NAMED], *found.advice))
+
+
+def stuck(operation: Operation, now: Millis) -> Stuck | None:
+    """Tell what a person has to do for an operation; None if it goes on, or ends, without one."""
+    if operation.ended:
+        return None
+    if operation.decided_at is None:
+        late = now - operation.deadline_at
+        if late < UNSWEPT:
+            return None
+        return Stuck(f"undecided {_age(late)} after its deadline: nobody sweeps", (NO_WORKER,))
+    waiting = now - operation.decided_at
+    pending, stalled = operation.pending_hosts, operation.stalled_hosts
+    if operation.state is State.ROLLING_BACK and pending:
+        if pending == stalled:
+            return Stuck(f"{named(stalled)} cannot be restored", _restore_or_give_up(operation))
+        if waiting < SLOW:
+            return None
+        return Stuck(f"{named(pending)} not restored {_age(waiting)} after the decision", (NO_WORKER,))
+    if operation.settling and waiting >= SLOW:
+        return Stuck(
+            f"still settling {_age(waiting)} after the decision: a host that was written to gives no answer",
+            (
+                f"lockstep status {operation.id}  # names the host: mend it, then it ends by itself",
+                f'lockstep abandon {operation.id} HOST --reason "…"  # only if it is gone for good',
+            ),
+        )
+    return None
+
+
+def _restore_or_give_up(operation: Operation) -> tuple[str, ...]:
+    first = operation.stalled_hosts[0]
+    return (
+        f"lockstep status {operation.id}  # tells why: mend the host, and it is restored by itself",
+        f'lockstep abandon {operation.id} {first} --reason "…"  # only if it is gone for good',
+    )
+
+
+def _age(milliseconds: int) -> str:
+    minutes = milliseconds // 60_000
+    if minutes < 120:
+        return f"{minutes} min"
+    return f"{minutes // 60} h" if minutes < 2880 else f"{minutes // 1440} days"

@@ -1,0 +1,154 @@
+"""Asking hosts whether they hold a group, one or many at once."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from dataclasses import dataclass
+from typing import TypeVar
+
+from lockstep.producer.client.connection import Link
+from lockstep.worker.hosts.client import HostClient
+from lockstep.worker.hosts.wrappers import Renewed
+from lockstep.worker.inventory import Inventory
+from lockstep.worker.operation.answer import ProbeAnswer, Probed
+from lockstep.worker.operation.drift import Drift
+from lockstep.worker.operation.errors import HostPaused, HostUnavailable
+from lockstep.worker.operation.host import Host, Pause, Spell, refusal
+from lockstep.worker.operation.model import GroupId, HostName, HostRef, Presence
+from lockstep.worker.operation.ports import HostApi
+from lockstep.worker.settings import Settings
+
+AT_ONCE = 32
+"""Hosts asked at the same time: the work is waiting, and a host that hangs holds up no more than its slot."""
+
+LOOKS = 5
+"""GETs at most, so that whoever asks hears soon."""
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def ask(host: Host, group: GroupId, settings: Settings, sleep: Callable[[float], None] = time.sleep) -> bool:
+    """Tell whether the host holds the group, by at most LOOKS GETs, none begun after `call_timeout`.
+
+    Raises HostUnavailable if none of them brought a usable answer.
+    """
+    answer, tries = probe(host, group, settings, sleep)
+    held = holds(answer)
+    if held is None:
+        asked = "once" if tries == 1 else f"{tries} times"
+        raise HostUnavailable(
+            f'host "{host.name}" gave no usable answer ({answer.text}), asked {asked}: '
+            "see whether it is up, and its URL in the inventory"
+        )
+    return held is Presence.PRESENT
+
+
+def probe(
+    host: Host, group: GroupId, settings: Settings, sleep: Callable[[float], None] = time.sleep
+) -> tuple[ProbeAnswer, int]:
+    """Ask as `ask` does; return the first usable answer, else the last, and how many GETs it took."""
+    client: HostApi = HostClient(host, settings)
+    if host.token_file:
+        client = Renewed(client, host.token_file)
+    ends = time.monotonic() + settings.call_timeout
+    tries = 0
+    while True:
+        answer = client.probe(group)
+        tries += 1
+        pause = settings.forward_backoff.delay(tries, random.random())
+        final = answer.probed is not Probed.NO_INFORMATION or tries == LOOKS
+        if final or time.monotonic() + pause >= ends:
+            return answer, tries
+        sleep(pause)
+
+
+def holds(answer: ProbeAnswer) -> Presence | None:
+    """Return what an answer shows, None if it tells nothing."""
+    return answer.presence
+
+
+def together(function: Callable[[T], R], items: Iterable[T], at_once: int = AT_ONCE) -> list[R]:
+    """Call the function for every item, so many at a time; return what it gave, in the items' order."""
+    items = list(items)
+    contexts = [copy_context() for _ in items]  # what is noted there is noted here
+    items = list(items)
+    contexts = [copy_context() for _ in items]  # what is noted there is noted here
+    pool = ThreadPoolExecutor(at_once, thread_name_prefix="lockstep")
+    try:
+        return list(pool.map(lambda item, own: own.run(function, item), items, contexts))
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+NO_GROUP = GroupId("lockstep-hosts")
+"""Asked for with a GET; it need not exist."""
+
+
+@dataclass(frozen=True, slots=True)
+class HostStanding:
+    """How one host is."""
+
+    host: HostName
+    url: str
+    labels: Mapping[str, str]
+    answering: bool
+    said: str
+    """What it said to a GET, in a few words, or why nothing came back."""
+    pause: Pause | None
+    spell: Spell | None
+    """Workers spare it, for it does not answer."""
+    spared_for: int
+    """Milliseconds that this lasts."""
+    drifts: tuple[Drift, ...]
+    """What the patrol found there, and has not seen gone since."""
+
+
+def standings(link: Link, hosts: Sequence[Host], settings: Settings) -> tuple[HostStanding, ...]:
+    """Ask every host, and read what the record has of it. Raises StoreUnavailable."""
+    pauses, spells = link.pauses.all(), link.spells.all()
+    drifts: dict[HostName, list[Drift]] = {}
+    for drift in link.store.drifts():
+        drifts.setdefault(drift.host, []).append(drift)
+
+    def standing(host: Host) -> HostStanding:
+        answer, _ = probe(host, NO_GROUP, settings)
+        spell, left = spells.get(host.name, (None, 0))
+        return HostStanding(
+            host=host.name,
+            url=host.url,
+            labels=host.labels,
+            answering=holds(answer) is not None,
+            said=answer.text,
+            pause=pauses.get(host.name),
+            spell=spell,
+            spared_for=left,
+            drifts=tuple(drifts.get(host.name, ())),
+        )
+
+    return tuple(together(standing, hosts))
+
+
+def pause(link: Link, inventory: Inventory, host: str, by: str, why: str) -> Pause | None:
+    """Keep new operations off a host of the inventory; return the pause that holds already, if one does."""
+    (found,) = inventory.select([host])
+    return link.pauses.pause(found.name, by, why)
+
+
+def resume(link: Link, inventory: Inventory, host: str) -> Pause | None:
+    """End a pause and return it; None if there was none. Raises InvalidInput for a host nobody knows."""
+    ended = link.pauses.resume(HostName(host))
+    if ended is None:
+        inventory.select([host])
+    return ended
+
+
+def refuse_paused(pauses: Mapping[HostName, Pause], hosts: Iterable[HostRef]) -> None:
+    """Raise HostPaused, as accepting would, if one of the hosts is paused."""
+    needed = [pauses[host.name] for host in hosts if host.name in pauses]
+    if needed:
+        raise HostPaused(refusal(needed[0], len(needed) - 1))

@@ -1,0 +1,212 @@
+"""Finding out how one host behaves, on groups of our own that are deleted again."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass, field
+
+from lockstep.producer.doctor.findings import Finding, Level
+from lockstep.producer.operators.hosts import ask, holds
+from lockstep.producer.probe.scratch import LateWrite, Scratch, Unclear, measure, on_late_writes, recommended
+from lockstep.producer.text import named
+from lockstep.worker.operation.answer import WriteAnswer, Wrote
+from lockstep.worker.operation.host import Host
+from lockstep.worker.operation.model import GroupId, Presence
+from lockstep.worker.settings import Settings
+
+WATCH = 30.0
+"""Seconds for which a write whose client left is looked for."""
+
+
+@dataclass(slots=True)
+class Probe:
+    """What is known of one host so far."""
+
+    host: Host
+    settings: Settings
+    watch: float = WATCH
+    late_writes: list[LateWrite] = field(default_factory=list)
+    left: list[GroupId] = field(default_factory=list)
+    """Scratch groups that could not be deleted."""
+
+    @property
+    def settle_seconds(self) -> int | None:
+        """The smallest value that the late writes speak for; None before they were measured."""
+        return recommended(self.late_writes, self.settings) if self.late_writes else None
+
+    def run(self) -> Generator[Finding]:
+        """Yield what is found, as it is found; every scratch group is deleted however this ends.
+
+        Raises HostUnavailable, with nothing written, if the host gives no usable answer to a GET.
+        """
+        scratch = Scratch(self.host, self.settings)
+        ask(self.host, scratch.new_group(), self.settings)
+        try:
+            with scratch:
+                yield from contract(scratch)
+                self.late_writes = measure(scratch, self.watch)
+                yield from on_late_writes(self.late_writes, self.watch, self.settings)
+        finally:
+            self.left = scratch.left
+        yield _on_leftovers(scratch)
+
+
+def _on_leftovers(scratch: Scratch) -> Finding:
+    subject = "clean-up"
+    if scratch.left:
+        text = f"{', '.join(scratch.left)} could not be deleted"
+        return Finding(subject, Level.FAILURE, text, f"delete them on {scratch.host.name}")
+    if scratch.unseen:
+        text = f"all {scratch.written} scratch groups are gone; not seen yet, and possible later: "
+        return Finding(subject, Level.OK, text + named(scratch.unseen))
+    return Finding(subject, Level.OK, f"all {scratch.written} scratch groups are gone")
+
+
+TRIES = 10
+"""Times that a call is made, each on a state of its own, until its answer tells something."""
+PAUSE = 0.1
+"""Seconds between them, growing with each."""
+CALLS = 4
+"""Times `call_timeout`: a host that hangs on every call is not waited for much longer."""
+OWN_FIELD = "lockstepProbe"
+BROKEN = "Lockstep relies on this answer (docs/protocol.md): see the node, and what stands in front of it"
+REFUSED = "see what the node allows, and the token in the inventory"
+LOST = "the rollback of a delete cannot bring that back: keep it somewhere else"
+NOTHING_SAID = "see the log of the node"
+
+
+def contract(scratch: Scratch) -> Iterator[Finding]:
+    """Yield what each call of the contract brought; without a group that can be created it ends early."""
+    yield _tried("GET of an absent group", _get_absent, scratch)
+    created = _tried("POST of a new group", _post_new, scratch)
+    yield created
+    if created.level is Level.FAILURE:
+        return
+    yield _tried("GET of a present group", _get_present, scratch)
+    yield _tried("POST of a present group", _post_present, scratch)
+    yield _tried("DELETE of a present group", _delete_present, scratch)
+    yield _tried("DELETE of an absent group", _delete_absent, scratch)
+    yield _tried("unknown fields", _fields, scratch)
+    yield _tried("restoring a group", _restore, scratch)
+
+
+Said = tuple[Level, str, str | None]
+"""What a call brought: how bad it is, in which words, and what mends it."""
+
+
+def _tried(subject: str, look: Callable[[Scratch], Said], scratch: Scratch) -> Finding:
+    """Look until the host gives an answer that tells something, none begun after `CALLS` calls' time."""
+    ends = time.monotonic() + CALLS * scratch.settings.call_timeout
+    tries = 0
+    while True:
+        tries += 1
+        try:
+            level, text, remedy = look(scratch)
+        except Unclear as error:
+            if tries == TRIES or time.monotonic() >= ends:
+                text = f"no usable answer in {tries} tries ({error})"
+                return Finding(subject, Level.FAILURE, text, NOTHING_SAID)
+            time.sleep(PAUSE * tries)
+        else:
+            return Finding(subject, level, text, remedy)
+
+
+def _get_absent(scratch: Scratch) -> Said:
+    return _shown(scratch, scratch.new_group(), Presence.ABSENT, "404")
+
+
+def _get_present(scratch: Scratch) -> Said:
+    return _shown(scratch, scratch.present_group(), Presence.PRESENT, "200")
+
+
+def _post_new(scratch: Scratch) -> Said:
+    group = scratch.new_group()
+    said = _expected(scratch.post(group), Wrote.APPLIED, "201")
+    return _once_shown(scratch, group, Presence.PRESENT, said, "does not show")
+
+
+def _once_shown(scratch: Scratch, group: GroupId, wanted: Presence, said: Said, never: str) -> Said:
+    """See how long after a success a GET shows it: at once, or after what the inventory says."""
+    if said[0] is not Level.OK:
+        return said
+    took = scratch.shown_after(group, wanted)
+    if took is None:
+        return Level.FAILURE, f"{said[1]}, but a GET {never} the group", BROKEN
+    if not took:
+        return said
+    text = f"{said[1]}, and a GET shows it after {took:.1f} s"
+    if took <= scratch.host.shows_after:
+        return Level.OK, f"{text}, as shows_after says", None
+    enough = math.ceil(2 * took)
+    remedy = f"`shows_after: {enough}s` for this host in the inventory: docs/inventory.md"
+    if enough > scratch.settings.settle_seconds:
+        remedy += f"; and LOCKSTEP_SETTLE_SECONDS={enough}, or more"
+    return Level.WARNING, text, remedy
+
+
+def _post_present(scratch: Scratch) -> Said:
+    return _expected(scratch.post(scratch.present_group()), Wrote.CONTESTED, "400 or 409")
+
+
+def _delete_present(scratch: Scratch) -> Said:
+    group = scratch.present_group()
+    said = _expected(scratch.delete(group), Wrote.APPLIED, "200")
+    return _once_shown(scratch, group, Presence.ABSENT, said, "still shows")
+
+
+def _delete_absent(scratch: Scratch) -> Said:
+    return _expected(scratch.delete(scratch.new_group()), Wrote.CONTESTED, "400 or 404")
+
+
+def _fields(scratch: Scratch) -> Said:
+    group = scratch.new_group()
+    answer = scratch.post(group, json.dumps({"groupId": group, OWN_FIELD: "kept"}))
+    if answer.wrote in (Wrote.CONTESTED, Wrote.REFUSED):
+        return Level.OK, f"refused ({answer.text})", None
+    _clear(answer)
+    scratch.shown_after(group, Presence.PRESENT)
+    return Level.OK, "kept" if OWN_FIELD in scratch.content(group) else "dropped without a word", None
+
+
+def _restore(scratch: Scratch) -> Said:
+    """Send back what GET had shown of a deleted group, as the rollback of a delete does."""
+    group = scratch.present_group()
+    before = scratch.content(group)
+    _clear(scratch.delete(group))
+    scratch.shown_after(group, Presence.ABSENT)
+    answer = scratch.post(group, json.dumps(before))
+    if answer.wrote in (Wrote.CONTESTED, Wrote.REFUSED):
+        return Level.WARNING, f"POST refuses what GET had shown ({answer.text}), but the id", LOST
+    _clear(answer)
+    scratch.shown_after(group, Presence.PRESENT)
+    lost = sorted(before.keys() - scratch.content(group).keys())
+    if lost:
+        return Level.WARNING, f"POST of what GET had shown loses {', '.join(lost)}", LOST
+    return Level.OK, "POST takes back all that GET had shown", None
+
+
+def _shown(scratch: Scratch, group: GroupId, wanted: Presence, rule: str) -> Said:
+    answer = scratch.get(group)
+    shown = holds(answer)
+    if shown is None:
+        raise Unclear(answer.text)
+    if shown is wanted:
+        return Level.OK, answer.text, None
+    return Level.FAILURE, f"{answer.text}, instead of {rule}", BROKEN
+
+
+def _expected(answer: WriteAnswer, wanted: Wrote, rule: str) -> Said:
+    if answer.wrote is wanted:
+        return Level.OK, answer.text, None
+    if answer.wrote in (Wrote.UNKNOWN, Wrote.NOT_APPLIED, Wrote.MISDIRECTED):
+        raise Unclear(answer.text)
+    remedy = REFUSED if answer.wrote is Wrote.REFUSED else BROKEN
+    return Level.FAILURE, f"{answer.text}, instead of {rule}", remedy
+
+
+def _clear(answer: WriteAnswer) -> None:
+    if answer.wrote is not Wrote.APPLIED:
+        raise Unclear(answer.text)

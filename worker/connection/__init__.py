@@ -1,0 +1,1 @@
+"""Where Redis is, and connections to it that follow its primary."""

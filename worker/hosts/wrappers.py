@@ -1,0 +1,246 @@
+"""What stands between a step and a host: a token that is renewed, and a breaker that spares a silent host."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from lockstep.worker.forks import renew_in_children
+from lockstep.worker.operation.answer import ProbeAnswer, Probed, WriteAnswer, Wrote
+from lockstep.worker.operation.errors import StoreUnavailable
+from lockstep.worker.operation.host import Spell, spared_text
+from lockstep.worker.operation.model import Action, AttemptId, GroupId, HostName
+from lockstep.worker.operation.ports import HostApi
+
+UNAUTHORIZED = "401"
+
+
+@dataclass(frozen=True, slots=True)
+class Renewed:
+    """The same host, whose token is read for every call; one that was replaced meanwhile is tried again.
+
+    A GET is sent once more. A write is not: it counts as not applied, so that the step sends it again as
+    an attempt of its own. With an unchanged token, 401 is what it always is.
+    """
+
+    host: HostApi
+    token_file: str
+
+    @property
+    def fingerprint(self) -> str:
+        """The digest of the URL by which the record knows this host."""
+        return self.host.fingerprint
+
+    def probe(self, group: GroupId) -> ProbeAnswer:
+        """GET the group."""
+        before = self._version()
+        answer = self.host.probe(group)
+        if answer.text == UNAUTHORIZED and self._version() != before:
+            return self.host.probe(group)
+        return answer
+
+    def write(
+        self, action: Action, group: GroupId, attempt: AttemptId, send_before: float, body: str | None = None
+    ) -> WriteAnswer:
+        """POST or DELETE the group."""
+        before = self._version()
+        answer = self.host.write(action, group, attempt, send_before, body)
+        if answer.text == UNAUTHORIZED and self._version() != before:
+            return WriteAnswer(Wrote.NOT_APPLIED, f"{answer.text} to a token that was replaced meanwhile")
+        return answer
+
+    def _version(self) -> tuple[int, int, int, int] | None:
+        """Return what changes when the file is replaced or written; None if it is not there."""
+        try:
+            said = Path(self.token_file).stat()
+        except OSError:
+            return None
+        return said.st_dev, said.st_ino, said.st_size, said.st_mtime_ns
+
+
+log = logging.getLogger(__name__)
+
+
+class Shared(Protocol):
+    """What workers tell each other. Every method raises StoreUnavailable when Redis does not answer."""
+
+    def spare(self, host: HostName, milliseconds: int, failures: int, why: str) -> None:
+        """Begin a spell, or lengthen the one there is."""
+        ...
+
+    def left(self, host: HostName) -> tuple[Spell, int] | None:
+        """Return a host's spell and the milliseconds that it lasts; None if it is not spared."""
+        ...
+
+    def answered(self, host: HostName) -> None:
+        """End a host's spell."""
+        ...
+
+
+@dataclass(slots=True)
+class _Silence:
+    failures: int = 0
+    why: str = ""
+    spared_until: float | None = None
+    asking: bool = False
+    """The spell is over, and one look is on its way to see whether the host answers."""
+    address: str = ""
+    """Fingerprint of the URL that was silent: at another one the host is another host."""
+
+
+@dataclass(slots=True, weakref_slot=True)
+class Breaker:
+    """Which hosts this process spares. Safe to share between threads."""
+
+    most: int
+    """Looks in a row that bring no answer at all, after which a host is spared."""
+    seconds: float
+    elapsed: Callable[[], float]
+    shared: Shared
+    _silent: dict[HostName, _Silence] = field(default_factory=dict, init=False)
+    _lock: threading.Lock = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.start_anew()
+        renew_in_children(self)
+
+    def start_anew(self) -> None:
+        self._lock = threading.Lock()
+
+    def refusal(self, host: HostName, address: str = "") -> str | None:
+        """Say why the host is not to be asked now. Whoever hears None has to tell what came of asking."""
+        known = self._silent.get(host)
+        if known is None:
+            return None
+        with self._lock:
+            if known.address != address:
+                self._silent.pop(host, None)
+                return None
+            if known.spared_until is None:
+                return None
+            left = known.spared_until - self.elapsed()
+            if left <= 0 and not known.asking:
+                known.asking = True
+                return None
+            return f"not sent: {spared_text(left, known.failures, known.why)}"
+
+    def answered(self, host: HostName) -> None:
+        """The host answered, whatever it said: it is spared no longer."""
+        if host not in self._silent:
+            return
+        with self._lock:
+            known = self._silent.pop(host, None)
+            ended = known is not None and known.spared_until is not None
+            if ended:
+                log.info("host %s answers again", host)
+        if ended:
+            self._tell(host)
+
+    def failed(self, host: HostName, why: str, address: str = "") -> None:
+        """No answer came from the host."""
+        with self._lock:
+            known = self._silent.setdefault(host, _Silence(address=address))
+            if known.spared_until is not None and not known.asking:
+                return  # it was asked before it was spared
+            known.failures += 1
+            known.why = why
+            spares = known.asking or known.failures >= self.most
+            if spares:
+                known.spared_until, known.asking = self.elapsed() + self.seconds, False
+                log.warning("host %s is %s", host, spared_text(self.seconds, known.failures, why))
+        if spares:
+            self._tell(host)
+        else:
+            self._learn(host, known)
+
+    def not_asked(self, host: HostName) -> None:
+        """The look did not take place; the next one may."""
+        with self._lock:
+            known = self._silent.get(host)
+            if known is not None:
+                known.asking = False
+
+    def _tell(self, host: HostName) -> None:
+        """Tell the others how the host stands, until that is what was told last.
+
+        Of two threads that tell at the same time, the one with the older news may be the later: it sees that.
+        """
+        stands = self._stands(host)
+        while True:
+            with contextlib.suppress(
+                StoreUnavailable
+            ):  # the step is about to find out; a spell ends by itself
+                if stands is None:
+                    self.shared.answered(host)
+                else:
+                    until, failures, why = stands
+                    self.shared.spare(host, round((until - self.elapsed()) * 1000), failures, why)
+            told, stands = stands, self._stands(host)
+            if stands == told:
+                return
+
+    def _stands(self, host: HostName) -> tuple[float, int, str] | None:
+        """Return until when the host is spared, after how many failures and why; None if it is not."""
+        with self._lock:
+            known = self._silent.get(host)
+            if known is None or known.spared_until is None:
+                return None
+            return known.spared_until, known.failures, known.why
+
+    def _learn(self, host: HostName, known: _Silence) -> None:
+        """Spare a host that another worker spares, unless it has answered meanwhile."""
+        try:
+            found = self.shared.left(host)
+        except StoreUnavailable:  # the step is about to find out by itself
+            return
+        if found is None:
+            return
+        spell, left = found
+        with self._lock:
+            if self._silent.get(host) is known and known.spared_until is None:
+                known.spared_until = self.elapsed() + left / 1000
+                known.failures, known.why = spell.failures, spell.why
+
+
+@dataclass(frozen=True, slots=True)
+class Spared:
+    """The same host for forward steps: a look at it is a miss, without a call, while it is spared.
+
+    Never for what undoes, settles or patrols: those ask a host for ever, at their own pace.
+    """
+
+    host: HostApi
+    name: HostName
+    breaker: Breaker
+
+    @property
+    def fingerprint(self) -> str:
+        """The digest of the URL by which the record knows this host."""
+        return self.host.fingerprint
+
+    def probe(self, group: GroupId) -> ProbeAnswer:
+        """GET the group, unless the host is spared."""
+        try:
+            refusal = self.breaker.refusal(self.name, self.fingerprint)
+            if refusal is not None:
+                return ProbeAnswer(Probed.NO_INFORMATION, refusal, usable=False)  # it has long been silent
+            answer = self.host.probe(group)
+            if answer.replied:
+                self.breaker.answered(self.name)
+            else:
+                self.breaker.failed(self.name, answer.text, self.fingerprint)
+        except BaseException:
+            self.breaker.not_asked(self.name)
+            raise
+        return answer
+
+    def write(
+        self, action: Action, group: GroupId, attempt: AttemptId, send_before: float, body: str | None = None
+    ) -> WriteAnswer:
+        """POST or DELETE the group: it was looked at just now."""
+        return self.host.write(action, group, attempt, send_before, body)

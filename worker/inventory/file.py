@@ -1,0 +1,230 @@
+"""Which hosts there are, read from a file or a variable."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import cast
+from urllib.parse import urlsplit
+
+from lockstep.worker.inventory.yaml import parse_plain
+from lockstep.worker.operation.errors import InvalidInput
+from lockstep.worker.operation.host import Host
+from lockstep.worker.operation.model import HostName
+from lockstep.worker.operation.names import MAX_LENGTH, is_plain_name, show
+from lockstep.worker.settings import Settings
+
+
+class Inventory:
+    """All hosts, by name, in the order in which they were given."""
+
+    def __init__(self, hosts: Iterable[Host]) -> None:
+        self._hosts: dict[HostName, Host] = {}
+        urls: dict[str, HostName] = {}
+        names: dict[str, HostName] = {}
+        for host in hosts:
+            twin = names.setdefault(host.name.casefold(), host.name)
+            if host.name in self._hosts or twin != host.name:
+                raise InvalidInput(
+                    f"host name {show(host.name)} stands twice in the inventory: names are unique"
+                )
+            if (other := urls.setdefault(host.url, host.name)) != host.name:
+                raise InvalidInput(
+                    f"url {show(host.url)} of host {show(host.name)} is that of {show(other)} too"
+                )
+            self._hosts[host.name] = host
+        if not self._hosts:
+            raise InvalidInput("the inventory is empty: set LOCKSTEP_HOSTS or LOCKSTEP_INVENTORY")
+
+    def __iter__(self) -> Iterator[Host]:
+        return iter(self._hosts.values())
+
+    def __len__(self) -> int:
+        return len(self._hosts)
+
+    @property
+    def digest(self) -> str:
+        """Twelve characters that two inventories share only if they have the same hosts at the same URLs."""
+        known = sorted((host.name, host.url) for host in self)
+        return hashlib.sha256(json.dumps(known).encode()).hexdigest()[:12]
+
+    def find(self, name: HostName) -> Host | None:
+        """Return a host by its name, or None."""
+        return self._hosts.get(name)
+
+    def select(self, names: Iterable[object] | None) -> tuple[Host, ...]:
+        """Return the named hosts, all for None; raise InvalidInput for an unknown name or an empty list."""
+        if names is None:
+            return tuple(self)
+        if isinstance(names, str):
+            raise InvalidInput(f"hosts {show(names)} is a string: give a list of host names")
+        chosen: dict[HostName, Host] = {}
+        for name in names:
+            host = self._hosts.get(cast(HostName, name)) if isinstance(name, str) else None
+            if host is None:
+                raise InvalidInput(f"host {show(name)} is not in the inventory; known: {self._known()}")
+            chosen[host.name] = host
+        if not chosen:
+            raise InvalidInput("the list of hosts is empty: name at least one, or leave it out for all")
+        return tuple(chosen.values())
+
+    def _known(self, most: int = 10) -> str:
+        names = list(self._hosts)
+        more = f", … ({len(names)} in all)" if len(names) > most else ""
+        return ", ".join(names[:most]) + more
+
+
+DEFAULT_PORTS = {"http": 80, "https": 443}
+_NEVER_IN_A_URL = re.compile(r"[\x00-\x20\x7f\\]")
+
+
+def parse_url(value: object) -> str:
+    """Return a host's base URL in its one canonical form; raise InvalidInput naming the rule it breaks."""
+    shown = show(value)
+    if not isinstance(value, str) or not value:
+        raise InvalidInput(f"url {shown} is missing or not a string: give http://HOST:PORT")
+    rest = value.partition("://")[2]
+    authority = rest.partition("/")[0]
+    if "@" in rest:
+        # The value is not shown: it holds a secret.
+        named = show(re.split(r"[^\w.:\[\]-]", rest.rpartition("@")[2])[0])
+        raise InvalidInput(f"url of {named} has a user or password in it: use token_file")
+    if _NEVER_IN_A_URL.search(value):
+        raise InvalidInput(f"url {shown} has a blank, a backslash or a control character")
+    if authority.count(":") > 1 and "[" not in authority:
+        raise InvalidInput(f"url {shown} has a bare IPv6 address: put it in brackets")
+    try:
+        parts = urlsplit(value)
+        port = parts.port
+    except ValueError as error:
+        raise InvalidInput(f"url {shown} is malformed: {error}") from error
+    if parts.scheme not in DEFAULT_PORTS:
+        raise InvalidInput(f"url {shown} must start with http:// or https://")
+    if "?" in value or "#" in value:
+        raise InvalidInput(f"url {shown} has a query or fragment: give scheme, host and port only")
+    host = (parts.hostname or "").rstrip(".")
+    if not host:
+        raise InvalidInput(f"url {shown} names no host")
+    if port == 0 or parts.netloc.endswith(":"):
+        raise InvalidInput(f"url {shown} has port {port if port is not None else 'missing'}: give 1 to 65535")
+    bracketed = f"[{host}]" if ":" in host else host
+    return f"{parts.scheme}://{bracketed}:{port or DEFAULT_PORTS[parts.scheme]}{parts.path.rstrip('/')}"
+
+
+_NUMBER = re.compile(r"[0-9]{1,6}(\.[0-9]{1,3})?", re.ASCII)
+FILES = ("ca_file", "cert_file", "key_file", "token_file")
+KNOWN_KEYS = ("name", "url", "verify", *FILES, "shows_after", "labels")
+NOT_PLAIN = re.compile(r"[^A-Za-z0-9._-]+", re.ASCII)
+
+
+def load_inventory(settings: Settings) -> Inventory:
+    """Read the hosts that the settings name; raise InvalidInput naming the offending value."""
+    if settings.inventory:
+        known = Inventory(_from_file(Path(settings.inventory)))
+        for host in known:
+            if host.shows_after > settings.settle_seconds:
+                raise InvalidInput(
+                    f"host {show(host.name)} has shows_after {host.shows_after:g}: it must not exceed "
+                    f"LOCKSTEP_SETTLE_SECONDS, {settings.settle_seconds:g}"
+                )
+        return known
+    return Inventory(_from_urls(settings.hosts, settings.hosts_ca_file or True))
+
+
+def _from_urls(text: str, verify: str | bool) -> Iterator[Host]:
+    given = text.split(",") if text else []
+    if not all(part.strip() for part in given):
+        raise InvalidInput(f"LOCKSTEP_HOSTS={show(text)} has an empty element: drop the extra comma")
+    urls = [parse_url(part.strip()) for part in given]
+    for url, count in Counter(urls).items():
+        if count > 1:
+            raise InvalidInput(f"url {show(url)} stands twice in LOCKSTEP_HOSTS: name each host once")
+    forms = [_names(url) for url in urls]
+    seen = Counter(name for names in forms for name in set(names))
+    for url, names in zip(urls, forms, strict=True):
+        yield Host(HostName(next((name for name in names if seen[name] == 1), names[-1])), url, verify)
+
+
+def _names(url: str) -> tuple[str, str, str]:
+    """Return what a host may be called after its URL: the first counts that no other host may be called."""
+    parts = urlsplit(url)
+    host = (parts.hostname or "").replace(":", "-")
+    if host.startswith("-"):
+        host = f"0{host}"  # `::1` is `0::1`, and a name is no option of a command
+    path = NOT_PLAIN.sub("-", parts.path)
+    return host, f"{host}-{parts.port}", f"{host}-{parts.port}{path}"
+
+
+def _from_file(path: Path) -> Iterator[Host]:
+    try:
+        text = path.read_text("utf-8-sig")
+    except OSError as error:
+        raise InvalidInput(f"inventory {show(str(path))} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise InvalidInput(f"inventory {show(str(path))} is no UTF-8 text: {error.reason}") from error
+    document = parse_plain(f"inventory {show(str(path))}", text)
+    entries = document.get("hosts") if isinstance(document, dict) else document
+    if isinstance(document, dict) and (unknown := set(document) - {"hosts"}):
+        raise InvalidInput(f"inventory key {show(sorted(map(str, unknown))[0])} is unknown; known: hosts")
+    if not isinstance(entries, list):
+        raise InvalidInput(
+            f"inventory {show(str(path))} has no list of hosts: start it with `hosts:` and one `- name:` each"
+        )
+    if not entries:
+        raise InvalidInput(f"inventory {show(str(path))} has an empty list of hosts: give at least one")
+    for number, entry in enumerate(entries, 1):
+        yield _from_entry(number, entry)
+
+
+def _from_entry(number: int, entry: object) -> Host:
+    if not isinstance(entry, dict):
+        raise InvalidInput(f"inventory entry {number} ({show(entry)}) is not a mapping: give name and url")
+    for key in entry:
+        if key not in KNOWN_KEYS:
+            raise InvalidInput(
+                f"inventory entry {number} has the unknown key {show(key)}; known: {', '.join(KNOWN_KEYS)}"
+            )
+    name = entry.get("name")
+    if not isinstance(name, str) or not is_plain_name(name):
+        raise InvalidInput(
+            f"inventory entry {number} has the name {show(name)}: "
+            f"give 1 to {MAX_LENGTH} characters of A-Z a-z 0-9 . _ -"
+        )
+    verify, ca_file = entry.get("verify", True), entry.get("ca_file")
+    token_file, labels = entry.get("token_file"), entry.get("labels", {})
+    cert_file, key_file = entry.get("cert_file"), entry.get("key_file")
+    if not isinstance(verify, bool):
+        raise InvalidInput(f"host {show(name)} has verify {show(verify)}: it must be true or false")
+    for key in FILES:
+        value = entry.get(key)
+        if value is not None and not isinstance(value, str):
+            raise InvalidInput(f"host {show(name)} has {key} {show(value)}: it must be a path")
+    if ca_file and not verify:
+        raise InvalidInput(f"host {show(name)} has a ca_file and verify false: choose one")
+    if key_file and not cert_file:
+        raise InvalidInput(f"host {show(name)} has a key_file and no cert_file: give both, or neither")
+    if not isinstance(labels, dict) or not all(
+        isinstance(part, str) for pair in labels.items() for part in pair
+    ):
+        raise InvalidInput(
+            f"host {show(name)} has labels {show(labels)}: give a mapping of strings (quote numbers)"
+        )
+    shows_after = _seconds(name, entry.get("shows_after"))
+    url = parse_url(entry.get("url"))
+    cert = (cert_file, key_file or cert_file) if cert_file else None  # one file may hold both
+    return Host(HostName(name), url, ca_file or verify, token_file, shows_after, dict(labels), cert)
+
+
+def _seconds(name: str, value: object) -> float:
+    """Return `5s`, or a number of seconds, as seconds; 0 where nothing is given."""
+    if value is None:
+        return 0.0
+    text = str(value).removesuffix("s").strip()
+    found = float(text) if not isinstance(value, bool) and _NUMBER.fullmatch(text) else 0.0
+    if found <= 0:
+        raise InvalidInput(f"host {show(name)} has shows_after {show(value)}: give seconds, such as 5s")
+    return found

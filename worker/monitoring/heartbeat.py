@@ -1,0 +1,256 @@
+"""The files that probes read, kept in every worker, and the watch over a worker that stands still."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import stat
+import sys
+import threading
+import time
+import traceback
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from celery import Celery, bootsteps
+from celery.signals import worker_ready, worker_shutdown, worker_shutting_down
+
+from lockstep.worker.forks import renew_in_children
+from lockstep.worker.monitoring.probe import EVERY, Signs
+from lockstep.worker.operation.errors import InvalidInput
+
+TELL = 10.0
+"""Seconds for telling it: what cannot be told by then is not."""
+EXIT = 70
+"""The exit status of a process that ends itself; EX_SOFTWARE of sysexits.h."""
+log = logging.getLogger(__name__)
+
+
+class Work:
+    """What this process has begun and not ended. It has no lock, so that nothing here can stand still."""
+
+    def __init__(self) -> None:
+        self.start_anew()
+        renew_in_children(self)
+
+    def start_anew(self) -> None:
+        """Have no work, at the beginning of time."""
+        self.now = 0.0
+        """Seconds that this process has lived and looked."""
+        self._looked = time.monotonic()
+        self._moved = 0.0
+        self._going: dict[object, tuple[str, float]] = {}
+
+    @contextmanager
+    def going_on(self, what: str) -> Iterator[None]:
+        """Count a piece of work from here to the end of the block."""
+        key = object()
+        self._moved = self.now
+        self._going[key] = (what, self.now)
+        try:
+            yield
+        finally:
+            self._moved = self.now
+            self._going.pop(key, None)
+
+    def moves(self) -> None:
+        """Note that some piece has got further."""
+        self._moved = self.now
+
+    def look(self) -> None:
+        """Let time pass."""
+        now = time.monotonic()
+        self.now += min(now - self._looked, 2 * EVERY)  # more than that it was frozen
+        self._looked = now
+
+    def trouble(self, quiet: float) -> str | None:
+        """Say why this process stands still; None if it does not.
+
+        No piece that goes on may get no further for `quiet` seconds, nor go on for twice as long.
+        """
+        going = sorted(list(self._going.values()), key=lambda piece: piece[1])  # noqa: C414 - others change it
+        if not going:
+            return None
+        what, since = going[0]
+        still = self.now - self._moved
+        if still > quiet:
+            others = f", the first of {len(going)} at work," if len(going) > 1 else ""
+            return f"{what}{others} has got no further for {still:.0f} s"
+        if self.now - since > 2 * quiet:
+            return f"{what} has gone on for {self.now - since:.0f} s"
+        return None
+
+
+work = Work()
+
+
+def stacks() -> str:
+    """Return what every thread is doing; threads that do the same are told of together."""
+    names = {thread.ident: thread.name for thread in threading.enumerate()}
+    same: dict[str, list[str]] = defaultdict(list)
+    for ident, frame in sys._current_frames().items():
+        same["".join(traceback.format_stack(frame))].append(names.get(ident, str(ident)))
+    told = sorted(same.items(), key=lambda stack: -len(stack[1]))
+    return "\n".join(f"{len(threads)} × {', '.join(sorted(threads))}:\n{stack}" for stack, threads in told)
+
+
+def give_up(trouble: str, *tell: Callable[[str], None]) -> None:
+    """Write every stack to the log, tell those who want to know, and end this process."""
+
+    def tell_all() -> None:
+        log.critical("this process stands still, and ends: %s; its threads:\n%s", trouble, stacks())
+        for each in tell:
+            try:
+                each(trouble)
+            except Exception as error:  # noqa: BLE001 - it ends in any case
+                log.warning("that could not be told: %s", error)
+
+    # What stands still may be the log, or Redis.
+    telling = threading.Thread(target=tell_all, name="stalls", daemon=True)
+    telling.start()
+    telling.join(TELL)
+    os._exit(EXIT)
+
+
+def watch_child(quiet: float, *tell: Callable[[str], None]) -> None:
+    """Watch a child of a prefork worker, which has no heart; its parent starts another in its place."""
+
+    def run() -> None:
+        while True:
+            time.sleep(EVERY)
+            work.look()
+            if (trouble := work.trouble(quiet)) is not None:
+                give_up(trouble, *tell)
+
+    threading.Thread(target=run, name="stalls", daemon=True).start()
+
+
+GiveUp = Callable[..., None]
+STUCK = 60.0
+"""Seconds for which the loop that takes messages may stand still. One call to a frozen Redis takes 5 s."""
+
+
+def not_own(directory: str) -> str | None:
+    """Say why a directory is not this user's alone; None when it is."""
+    found = os.lstat(directory)
+    if not stat.S_ISDIR(found.st_mode):
+        return "is a link" if stat.S_ISLNK(found.st_mode) else "is no directory"
+    if found.st_uid != os.geteuid():
+        return f"belongs to user {found.st_uid}, not to {os.geteuid()}"
+    if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        return f"may be written to by others (mode {stat.S_IMODE(found.st_mode):o})"
+    return None
+
+
+class Heart:
+    """Beats in a thread of its own, unless the worker stands still: then it gives up.
+
+    The loop's own timer would not do: without Redis there is no loop, only the wait for a connection.
+    """
+
+    def __init__(self, signs: Signs, quiet: float = math.inf, give_up: GiveUp = give_up) -> None:
+        """Prepare the directory; signs that an earlier worker left are removed.
+
+        No work that goes on may get no further for `quiet` seconds. `give_up` is told why the worker stands
+        still, and whom to tell.
+        """
+        self._signs = signs
+        self._quiet = quiet
+        self._give_up = give_up
+        self._looped: float | None = None
+        self._stopped = threading.Event()
+        self._beats = threading.Thread(target=self._run, name="heartbeat", daemon=True)
+        Path(signs.directory).mkdir(mode=0o700, parents=True, exist_ok=True)
+        if (wrong := not_own(signs.directory)) is not None:
+            raise InvalidInput(
+                f"the heartbeat directory {signs.directory} {wrong}: whoever made it could show a "
+                "dead worker as alive; remove it, or name another one in LOCKSTEP_HEARTBEAT_DIR"
+            )
+        signs.remove()
+
+    def looping(self) -> None:
+        """Note that the loop has come round."""
+        self._looped = work.now
+
+    def not_looping(self) -> None:
+        """Note that there is no loop: the worker waits for Redis, starts or stops."""
+        self._looped = None
+
+    def beat(self) -> bool:
+        """Show that the worker lives; return False, and give up, when it stands still."""
+        work.look()
+        trouble = self._trouble()
+        if trouble is None:
+            self._signs.beat()
+            return True
+        self._give_up(trouble, self._signs.fail)
+        return False
+
+    def start(self) -> None:
+        """Beat until the process ends."""
+        self._beats.start()
+
+    def ready(self, **_: Any) -> None:
+        """Show that the worker takes tasks."""
+        self._signs.is_ready()
+
+    def stopping(self, **_: Any) -> None:
+        """Show that it takes no more; it still beats, for it ends what it does."""
+        Path(self._signs.ready).unlink(missing_ok=True)
+
+    def end(self, **_: Any) -> None:
+        """Leave nothing behind."""
+        self._stopped.set()
+        if self._beats.is_alive():
+            self._beats.join(EVERY)  # a beat under way would bring the file back
+        self._signs.remove()
+
+    def _trouble(self) -> str | None:
+        looped = self._looped
+        if looped is not None and work.now - looped > STUCK:
+            return f"the loop that takes messages has not come round for {work.now - looped:.0f} s"
+        return work.trouble(self._quiet)
+
+    def _run(self) -> None:
+        while True:
+            try:
+                self.beat()
+            except OSError as error:  # a full disk: the probe will tell, and the next beat may succeed
+                log.warning("no heartbeat in %s: %s", self._signs.directory, error.strerror)
+            if self._stopped.wait(EVERY):
+                return
+
+
+def install(app: Celery, directory: str, quiet: float, tell: Callable[[str], None]) -> Heart:
+    """Give the worker that is about to be built from `app` a heart; `tell` hears why it stands still."""
+    heart = Heart(Signs(directory), quiet, lambda trouble, *others: give_up(trouble, *others, tell))
+
+    class Loop(bootsteps.StartStopStep):
+        """Tells the heart whether the loop goes round."""
+
+        requires = ("celery.worker.consumer:Tasks",)
+
+        def __init__(self, parent: Any, **options: Any) -> None:
+            self._timer: Any = None
+            super().__init__(parent, **options)
+
+        def start(self, parent: Any) -> None:
+            heart.looping()
+            self._timer = parent.timer.call_repeatedly(EVERY, heart.looping)
+
+        def stop(self, parent: Any) -> None:
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+            heart.not_looping()
+
+    app.steps["consumer"].add(Loop)
+    worker_ready.connect(heart.ready, weak=False)
+    worker_shutting_down.connect(heart.stopping, weak=False)
+    worker_shutdown.connect(heart.end, weak=False)
+    heart.start()
+    return heart

@@ -1,0 +1,147 @@
+"""Where a worker shows that it lives and is ready, and how that is read.
+
+It imports next to nothing, for a probe runs every few seconds and its imports are what it costs.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+
+VARIABLE = "LOCKSTEP_HEARTBEAT_DIR"
+EVERY = 5.0
+"""Seconds between two beats."""
+STALE = 30.0
+"""Seconds after which a heartbeat is a dead one's; six beats, for a busy machine is late now and then."""
+CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+"""One for all processes of a machine, which nobody sets; the file's time is by it, not since 1970."""
+BOOT = "/proc/sys/kernel/random/boot_id"
+
+
+class Signs:
+    """The two files of one worker. They may outlive it, so each says which process wrote it."""
+
+    def __init__(self, directory: str = "") -> None:
+        """Name them; without a directory they are in one of this user's, which one worker alone can have."""
+        temporary = os.environ.get("TMPDIR") or "/tmp"
+        self.directory = directory or f"{temporary}/lockstep-worker-{os.getuid()}"
+        self.live = f"{self.directory}/live"
+        """Written at every beat; its second line, if there is one, says why the worker does not live."""
+        self.ready = f"{self.directory}/ready"
+        """There from the moment when the worker takes tasks to the one when it is told to stop."""
+
+    def beat(self) -> None:
+        """Show that the worker, which is this process, lives at this moment."""
+        _write(self.live, "")
+
+    def fail(self, trouble: str) -> None:
+        """Show that it does not."""
+        _write(self.live, trouble)
+
+    def is_ready(self) -> None:
+        """Show that it takes tasks."""
+        _write(self.ready, "")
+
+    def remove(self) -> None:
+        """Leave nothing behind."""
+        for path in (self.live, self.ready, _fresh(self.live), _fresh(self.ready)):
+            try:
+                os.unlink(path)  # noqa: PTH108
+            except FileNotFoundError:
+                continue
+
+    def trouble(self, sign: str) -> str | None:
+        """Say why the worker is not `live` or not `ready`; None when it is."""
+        try:
+            age = time.clock_gettime(CLOCK) - os.stat(self.live).st_mtime  # noqa: PTH116
+            worker, trouble = _read(self.live)
+        except OSError as error:
+            return f"no heartbeat in {self.live}: {error.strerror}"
+        pid = worker.partition(" ")[0]
+        if worker != process(pid):
+            return f"the heartbeat in {self.live} is that of a process that is gone"
+        # One from the future is from before the machine was started.
+        if abs(age) > STALE:
+            return f"the heartbeat in {self.live} is {age:.0f} s old; {STALE:g} s are allowed"
+        if trouble:
+            return trouble
+        if sign == "ready" and not self._ready_by(worker):
+            return f"there is no {self.ready} of this worker: it is starting or stopping"
+        return None
+
+    def _ready_by(self, worker: str) -> bool:
+        try:
+            return _read(self.ready)[0] == worker
+        except OSError:
+            return False
+
+
+def process(pid: int | str) -> str:
+    """Return what tells a process from all others, of this and other starts of the machine; "" if it is gone.
+
+    Where there is no /proc, that is its pid alone.
+    """
+    try:
+        boot = _text(BOOT).strip()
+    except OSError:
+        return _by_pid(pid)
+    try:
+        # The name, in brackets, may have brackets and spaces itself; the state and the start time come after.
+        fields = _text(f"/proc/{pid}/stat").rpartition(")")[2].split()
+    except OSError:
+        return ""
+    return "" if fields[0] in ("Z", "X") else f"{pid} {fields[19]} {boot}"
+
+
+def _by_pid(pid: int | str) -> str:
+    try:
+        os.kill(int(pid), 0)
+    except (ValueError, ProcessLookupError):
+        return ""
+    except PermissionError:
+        pass
+    return f"{pid}"
+
+
+def _write(path: str, more: str) -> None:
+    """Replace a file at once: whoever reads meanwhile finds the old one or the new one."""
+    fresh = _fresh(path)
+    with open(fresh, "w", encoding="utf-8") as file:  # noqa: PTH123
+        file.write(f"{process(os.getpid())}\n{more}")
+    now = time.clock_gettime_ns(CLOCK)
+    os.utime(fresh, ns=(now, now))
+    os.replace(fresh, path)  # noqa: PTH105
+
+
+def _fresh(path: str) -> str:
+    return f"{path}.new"
+
+
+def _read(path: str) -> tuple[str, str]:
+    worker, _, more = _text(path).partition("\n")
+    return worker, " ".join(more.split())
+
+
+def _text(path: str) -> str:
+    with open(path, encoding="utf-8") as file:  # noqa: PTH123
+        return file.read()
+
+
+USAGE = "usage: python -m lockstep.worker.monitoring.probe live|ready"
+
+
+def main(arguments: list[str]) -> int:
+    """Return the exit code: 0 for yes, 1 for no, 2 for a question that it does not know."""
+    if arguments not in (["live"], ["ready"]):
+        sys.stderr.write(f"{USAGE}\n")
+        return 2
+    trouble = Signs(os.environ.get(VARIABLE, "")).trouble(arguments[0])
+    if trouble is None:
+        return 0
+    sys.stderr.write(f"not {arguments[0]}: {trouble}\n")
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,193 @@
+"""Why Redis does not serve, and what mends it: one table for every line that people read about it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import redis
+
+from lockstep.worker.operation.errors import RecordDamaged, StoreFull, StoreUnavailable, UnknownFormat
+from lockstep.worker.record.codec import newer_format
+
+FORMAT_ERROR = "LOCKSTEPFORMAT"
+DAMAGED = re.compile(r"LOCKSTEPDAMAGED \[(.*?)\]")
+"""What our scripts say of a record that they cannot read."""
+UNANSWERED = "Redis does not answer"
+FIND_IT = "LOCKSTEP_REDIS_URL names the server, `make up` starts one"
+
+
+class Cause(NamedTuple):
+    """What is wrong, and what mends it; `{0}` stands for what the first group of the pattern found."""
+
+    pattern: str
+    """Searched for in the error's type and text, of redis-py or kombu; the first that is found counts."""
+    what: str
+    remedy: str
+    full: bool = False
+    """Redis has no room: told apart, for running operations can still end."""
+    damaged: bool = False
+    """What is asked for is not what it must be; the rest may be."""
+
+
+CAUSES = (
+    Cause(
+        r"command not allowed when used memory > 'maxmemory'",
+        "Redis is at its memory limit",
+        "raise maxmemory, or shorten the retention (LOCKSTEP_RETENTION_DAYS, LOCKSTEP_RETENTION_COUNT)",
+        full=True,
+    ),
+    Cause(
+        r"write against a read only replica|it is a replica|instance state changed",
+        "Redis takes no writes: this server is a read-only replica",
+        "give the primary in LOCKSTEP_REDIS_URL, or let Sentinels find it: sentinel://HOST:26379/0?master=NAME",
+    ),
+    Cause(
+        r"HELLO must be called with the client already authenticated|Authentication required",
+        "Redis asks for a password, and the URL has none",
+        "LOCKSTEP_REDIS_URL=redis://NAME:PASSWORD@HOST:PORT/0",
+    ),
+    Cause(
+        r"invalid username-password pair|invalid password|user is disabled",
+        "Redis refuses the login: it has no such user, the user is off, or the password is wrong",
+        "see the name and the password in LOCKSTEP_REDIS_URL, and `ACL LIST` on the server",
+    ),
+    Cause(
+        r"AUTH <password> called without any password|Client sent AUTH, but no password is set",
+        "Redis refuses the login: the URL has a password, and the server has none",
+        "leave the password out of LOCKSTEP_REDIS_URL, or set one on the server",
+    ),
+    Cause(
+        r"no permissions to run the '([^']+)' command",
+        "Redis does not permit this user to run {0}",
+        "docs/redis-users.acl has what each role needs: compare it with `ACL LIST` on the server",
+    ),
+    Cause(
+        r"No permissions to access a (key|channel)|The user executing the script can't",
+        "Redis does not permit this user what Lockstep needs",
+        "docs/redis-users.acl has what each role needs; its keys begin with LOCKSTEP_KEY_PREFIX",
+    ),
+    Cause(
+        r"LOADING|loading the dataset in memory",
+        "Redis was started, and still reads its file",
+        "nothing is to be done: it serves when it has read all",
+    ),
+    Cause(
+        r"Not enough good replicas to write",
+        "Redis takes no writes: too few of its replicas are connected (min-replicas-to-write)",
+        "start them, or see why they cannot reach the primary",
+    ),
+    Cause(
+        r"DB index is out of range|Invalid Database|invalid DB index|SELECT is not allowed in cluster mode",
+        "Redis has no database of this number",
+        "LOCKSTEP_REDIS_URL ends with it (redis://HOST:PORT/0): see `CONFIG GET databases` on the server",
+    ),
+    Cause(
+        r"it runs in cluster mode|^MovedError|MOVED|CROSSSLOT|Keys in request don't hash to the same slot"
+        r"|CLUSTERDOWN|Hash slot not served|The cluster is down|non local key in a cluster|^AskError",
+        "this Redis runs in cluster mode, in which one script cannot change several keys",
+        "use a server without cluster-enabled, or Sentinels with replicas",
+    ),
+    Cause(
+        r"Protocol error, got|Protocol Error",
+        "what answers at this address is no Redis, or one that speaks TLS",
+        "see host and port in LOCKSTEP_REDIS_URL; with TLS it begins with rediss://",
+    ),
+    Cause(
+        r"WRONG_VERSION_NUMBER|wrong version number|record layer failure",
+        "what answers at this address does not speak TLS",
+        "see the port in LOCKSTEP_REDIS_URL; without TLS it begins with redis://",
+    ),
+    Cause(
+        r"it is a Sentinel",
+        "what answers at this address is a Sentinel",
+        "sentinel://HOST:26379/0?master=NAME",
+    ),
+    Cause(
+        r"it is version ([\d.]+), older",
+        "Redis is too old here: version {0}",
+        "Redis 6.2 or newer, or Valkey",
+    ),
+    Cause(
+        r"Link with MASTER is down|MASTERDOWN",
+        "this server is a replica that has lost its primary",
+        "give the primary in LOCKSTEP_REDIS_URL, or see why the replica cannot reach it",
+    ),
+    Cause(
+        r"NOPROTO|unsupported protocol version",
+        "what answers at this address does not speak RESP3",
+        "Redis 6.2 or newer, or Valkey, and no proxy for older protocols before it",
+    ),
+    Cause(
+        r"unknown command",
+        "what answers at this address is a Sentinel, or a Redis that is too old",
+        "sentinel://HOST:26379/0?master=NAME for Sentinels; else Redis 6.2 or newer",
+    ),
+    Cause(
+        r"max number of clients reached",
+        "Redis has no connection left",
+        "raise maxclients, or see who holds so many: `CLIENT LIST` on the server",
+    ),
+    Cause(
+        r"DENIED Redis is running in protected mode|protected mode",
+        "Redis serves its own machine alone (protected-mode)",
+        "give it users (docs/redis-users.acl), or a password",
+    ),
+    Cause(
+        r"MISCONF",
+        "Redis takes no writes: it cannot write its file",
+        "see its log and the space on its disk",
+    ),
+    Cause(
+        r"BUSY |is busy running a script",
+        "Redis is held up by a script",
+        "see who runs it: `CLIENT LIST` on the server",
+    ),
+    Cause(
+        r"WRONGTYPE",
+        "Redis holds something else under a name that Lockstep uses",
+        "choose another database, or another LOCKSTEP_KEY_PREFIX",
+        damaged=True,
+    ),
+)
+
+
+def cause_of(error: BaseException) -> Cause | None:
+    """Return what is known to bring this error of redis-py or kombu; None for any other."""
+    said = f"{type(error).__name__}: {error}"
+    for cause in CAUSES:
+        if found := re.search(cause.pattern, said):
+            return cause._replace(what=cause.what.format(*found.groups()))
+    return None
+
+
+def unavailable(error: BaseException) -> StoreUnavailable:
+    """Return an error of redis-py or kombu as our own: one line on what is wrong, and what mends it."""
+    cause = cause_of(error)
+    if cause is not None:
+        return StoreUnavailable(cause.what, cause.remedy)
+    said = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+    return StoreUnavailable(f"{UNANSWERED}: {said}", FIND_IT)
+
+
+@contextmanager
+def store_errors() -> Iterator[None]:
+    """Turn what redis-py raises into an error of ours, with one line that says why."""
+    try:
+        yield
+    except redis.RedisError as error:
+        text = str(error)
+        if FORMAT_ERROR in text:
+            raise UnknownFormat(newer_format(text.partition(FORMAT_ERROR)[2].split()[0])) from error
+        if damaged := DAMAGED.search(text):
+            raise RecordDamaged(damaged[1]) from error
+        cause = cause_of(error)
+        if cause is None and not isinstance(error, (redis.ConnectionError, redis.TimeoutError)):
+            raise  # a call of ours that Redis or its client does not understand
+        if cause is not None and cause.full:
+            raise StoreFull(f"{cause.what}; {cause.remedy}") from error
+        if cause is not None and cause.damaged:
+            raise RecordDamaged(f"{cause.what}; {cause.remedy}") from error
+        raise unavailable(error) from error

@@ -1,0 +1,250 @@
+"""The keys of the record in Redis, and what their values mean."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from lockstep.worker.operation.errors import RecordDamaged, UnknownFormat
+from lockstep.worker.operation.model import (
+    Action,
+    Attempt,
+    AttemptId,
+    AttemptState,
+    Decision,
+    GroupId,
+    HostName,
+    Millis,
+    Operation,
+    OperationId,
+    Outcome,
+    Presence,
+    Seen,
+    State,
+    Step,
+    Undo,
+)
+from lockstep.worker.operation.names import show
+from lockstep.worker.record.damage import Fields
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """Key names under one prefix; `{prefix}op:{id}` and its suffixes belong to one operation."""
+
+    prefix: str
+
+    @property
+    def due(self) -> str:
+        """Sorted set: operation id by the time the sweep is to look at it."""
+        return f"{self.prefix}due"
+
+    @property
+    def operations(self) -> str:
+        """Sorted set: every recorded operation's id by the time it was accepted."""
+        return f"{self.prefix}operations"
+
+    @property
+    def ended(self) -> str:
+        """Sorted set: ended operations' ids by the time they ended."""
+        return f"{self.prefix}ended"
+
+    @property
+    def patrol(self) -> str:
+        """Sorted set: group by the time the patrol is to look at it."""
+        return f"{self.prefix}patrol"
+
+    @property
+    def drift(self) -> str:
+        """Hash: `group host` -> the drift that the patrol found there, as JSON."""
+        return f"{self.prefix}drift"
+
+    @property
+    def paused(self) -> str:
+        """Hash: host -> who paused it, when and why, as JSON; outlives retention."""
+        return f"{self.prefix}paused"
+
+    @property
+    def spared(self) -> str:
+        """Hash: host -> since and until when forward looks spare it, and why, as JSON; it has a TTL."""
+        return f"{self.prefix}spared"
+
+    @property
+    def lost(self) -> str:
+        """Hash: operation id -> its group, and when its record was missed, as JSON; it has a TTL."""
+        return f"{self.prefix}lost"
+
+    @property
+    def dropped(self) -> str:
+        """Sorted set: operations that retention dropped -> when; the last 10,000, and it has a TTL."""
+        return f"{self.prefix}dropped"
+
+    @property
+    def clocks(self) -> str:
+        """Hash: process -> by how much its wall clock is ahead, as JSON; ended ones are dropped."""
+        return f"{self.prefix}clocks"
+
+    @property
+    def stalled(self) -> str:
+        """Hash: worker -> when it last stood still and why, as JSON; it has a TTL."""
+        return f"{self.prefix}stalled"
+
+    @property
+    def failing(self) -> str:
+        """Hash: periodic piece of work -> why it failed when it was last tried."""
+        return f"{self.prefix}failing"
+
+    @property
+    def tidied(self) -> str:
+        """String: the cursor of the patrol's look for groups that may be forgotten; it has a TTL."""
+        return f"{self.prefix}tidied"
+
+    @property
+    def fence(self) -> str:
+        """String: written before replicas are waited for; worth nothing by itself."""
+        return f"{self.prefix}fence"
+
+    def operation(self, operation: OperationId) -> str:
+        """Hash: the operation's own fields."""
+        return f"{self.prefix}op:{operation}"
+
+    def steps(self, operation: OperationId) -> str:
+        """Hash: host -> its step as JSON."""
+        return f"{self.prefix}op:{operation}:steps"
+
+    def undo(self, operation: OperationId) -> str:
+        """Set: hosts that were touched and are not known to be restored."""
+        return f"{self.prefix}op:{operation}:undo"
+
+    def lock(self, group: GroupId) -> str:
+        """String: the id of the operation that owns the group. It has no TTL."""
+        return f"{self.prefix}lock:{group}"
+
+    def ends(self, group: GroupId) -> str:
+        """Hash: host -> what the last ended operation left there; outlives retention."""
+        return f"{self.prefix}ends:{group}"
+
+    def suspects(self, group: GroupId) -> str:
+        """Hash: `host presence` -> when a write that would bring it was given up, its fate unknown."""
+        return f"{self.prefix}suspects:{group}"
+
+    def events(self, operation: OperationId) -> str:
+        """Channel: a message for every transition of the operation."""
+        return f"{self.prefix}events:{operation}"
+
+    def lease(self, name: str) -> str:
+        """String with a TTL: who does a periodic piece of work just now."""
+        return f"{self.prefix}lease:{name}"
+
+    def for_transition(self, operation: OperationId) -> list[str]:
+        """Return the KEYS of every transition script, in the order that `record.lua` names them."""
+        op = self.operation(operation)
+        own = [op, *(f"{op}:{part}" for part in ("steps", "todo", "undo", "open", "waits"))]
+        return [*own, self.due, self.operations, self.ended, self.patrol]
+
+
+FORMAT = "1"
+"""Of the records that this version writes and reads; `record.lua` has it too."""
+
+
+def check_format(written: str | None) -> None:
+    """Raise UnknownFormat for a record of a newer version, RecordDamaged for one of no version."""
+    if written == FORMAT:
+        return
+    if written is None or not written.isdecimal():
+        raise RecordDamaged(f"its field format is {show(written)}, and must be a number")
+    raise UnknownFormat(newer_format(written))
+
+
+def newer_format(written: str | None) -> str:
+    """Say that a record cannot be read, and what to do."""
+    return f"the record has format {written}, newer than this version: upgrade it"
+
+
+def _attempt(key: str, kept: object) -> tuple[int, Attempt]:
+    if not isinstance(kept, dict):
+        raise RecordDamaged(f"its attempt {show(key)} is {show(kept)}, and must be an object")
+    fields = Fields(kept)
+
+    def at(name: str) -> Millis:
+        return Millis(fields.number(name))
+
+    return fields.number("n"), Attempt(
+        id=AttemptId(key),
+        undo=fields.flag("undo"),
+        state=fields.word("state", AttemptState),
+        opened_at=at("opened"),
+        send_by=at("send_by"),
+        quiet_at=at("quiet"),
+        clean=fields.flag("clean"),
+        probed_at=fields.maybe(at, "probed"),
+        answered_at=fields.maybe(at, "answered"),
+        closed_at=fields.maybe(at, "closed"),
+        answer=fields.maybe(fields.text, "answer"),
+    )
+
+
+def step_from(host: HostName, text: str, *, undo_needed: bool, due_at: Millis | None = None) -> Step:
+    """Build a step from its JSON; `undo_needed` and `due_at` are kept beside it. Raises RecordDamaged."""
+    fields = Fields.of(text)
+    undo = fields.maybe(lambda name: fields.word(name, Undo), "undo")
+    before = fields.maybe(lambda name: fields.word(name, Presence), "before")
+    attempts = [_attempt(key, each) for key, each in fields.items("attempts", dict).items()]
+    body, reason = fields.maybe(fields.text, "body"), fields.maybe(fields.text, "reason")
+    return Step(
+        host=host,
+        fingerprint=fields.text("fingerprint"),
+        before=None if before is None else Seen(before, body),
+        outcome=fields.maybe(lambda name: fields.word(name, Outcome), "outcome"),
+        undo=undo or (Undo.NEEDED if undo_needed else Undo.NONE),
+        reason=fields.maybe(fields.text, "abandoned") or reason,
+        misses=fields.maybe(fields.number, "misses") or 0,
+        undo_misses=fields.maybe(fields.number, "undo_misses") or 0,
+        due_at=due_at,
+        abandoned_at=fields.maybe(lambda name: Millis(fields.number(name)), "abandoned_at"),
+        lost_fields=tuple(str(each) for each in fields.items("lost", list)),
+        attempts=tuple(each for _, each in sorted(attempts, key=lambda pair: pair[0])),
+    )
+
+
+def operation_from(
+    key: OperationId,
+    kept: Mapping[str, str],
+    *,
+    todo: int,
+    open_hosts: int,
+    undo: Iterable[str],
+    stalled: Iterable[str],
+) -> Operation:
+    """Build an operation from its hash and the sizes of its working sets. Raises RecordDamaged."""
+    fields = Fields(kept)
+    decision = fields.maybe(lambda name: fields.word(name, Decision), "decision")
+    ended = fields.maybe(fields.number, "ended") == 1
+    total = fields.number("total")
+    rolling_back = decision is Decision.ROLL_BACK and not ended
+    for name in ("failed", "progress_at", "resumed", "patience"):
+        fields.number(name)  # the scripts read them
+    fields.maybe(fields.number, "retries")
+
+    def at(name: str) -> Millis:
+        return Millis(fields.number(name))
+
+    return Operation(
+        id=key,
+        group=GroupId(fields.text("group")),
+        action=fields.word("action", Action),
+        state=fields.word("state", State),
+        decision=decision,
+        settling=decision is not None and not ended and open_hosts > 0,
+        ended=ended,
+        reason=fields.maybe(fields.text, "reason"),
+        created_by=fields.text("created_by"),
+        created_at=at("created_at"),
+        deadline_at=at("deadline_at"),
+        decided_at=fields.maybe(at, "decided_at"),
+        ended_at=fields.maybe(at, "ended_at"),
+        hosts_total=total,
+        hosts_done=total if ended else total - todo,
+        pending_hosts=tuple(HostName(host) for host in sorted(undo)) if rolling_back else (),
+        stalled_hosts=tuple(HostName(host) for host in sorted(stalled)) if rolling_back else (),
+    )

@@ -1,0 +1,281 @@
+"""What outlives operations: the last end per group and host, the patrol's list, and the drift it found."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from typing import cast
+
+import redis
+from redis.client import Pipeline
+
+from lockstep.worker.operation.drift import Drift, End, Forgotten, Remembered
+from lockstep.worker.operation.errors import RecordDamaged
+from lockstep.worker.operation.model import (
+    Action,
+    GroupId,
+    HostName,
+    Limits,
+    Lost,
+    Millis,
+    OperationId,
+    Presence,
+)
+from lockstep.worker.operation.names import show
+from lockstep.worker.record.causes import store_errors
+from lockstep.worker.record.codec import Keys
+from lockstep.worker.record.damage import Fields, readable
+from lockstep.worker.record.queries import Queries
+from lockstep.worker.record.scripts import script
+
+KEPT_LOST = 604_800_000
+"""Milliseconds for which it is kept which records are gone; a week, so that somebody sees it."""
+MOST_LOST = 1000
+"""Kept of them; who has lost more knows it."""
+LOOKED_AT = 1000
+"""Keys that one look for deleted groups goes over."""
+TIDIED_KEPT = 86_400_000
+"""Milliseconds for which it is kept how far these looks have come."""
+ESTIMATED_FROM = 20_000
+"""Keys at most that are gone over to estimate how many groups are remembered."""
+SAMPLED = 100
+"""Groups that speak for all of them."""
+WEEK = 604_800_000
+
+
+class RedisEnds(Queries):
+    """The Ends protocol on one Redis client."""
+
+    def __init__(self, client: redis.Redis, keys: Keys, limits: Limits) -> None:
+        super().__init__(client, keys, limits)
+        self._keep_drift = client.register_script(script("keep_drift"))
+        self._forget_group = client.register_script(script("forget_group"))
+
+    def ends(self, group: GroupId) -> dict[HostName, End]:
+        """Return what the last ended operations left of a group, per host that they covered."""
+        with store_errors():
+            kept = cast(dict[str, str], self._client.hgetall(self._keys.ends(group)))
+        found = readable("last end", self._keys.ends(group), kept, lambda _, text: _end(text))
+        return {HostName(host): end for host, end in found.items()}
+
+    def groups_with_ends(self) -> Iterator[GroupId]:
+        """Yield every group of which an operation has ended; in no order, each once."""
+        start = self._keys.ends(GroupId(""))
+        seen: set[str] = set()
+        with store_errors():
+            for key in cast(Iterator[str], self._client.scan_iter(match=f"{start}*", count=1000)):
+                if key not in seen:
+                    seen.add(key)
+                    yield GroupId(key.removeprefix(start))
+
+    def forget_group(self, group: GroupId, before: Millis, *, dry_run: bool = False) -> Forgotten | None:
+        """Forget a group that all its hosts were without before a moment; None if it is kept."""
+        keys = self._keys
+        with store_errors():
+            hosts, at = cast(
+                list[str],
+                self._forget_group(
+                    keys=[keys.lock(group), keys.ends(group), keys.suspects(group), keys.patrol, keys.drift],
+                    args=[group, before, 0 if dry_run else 1],
+                ),
+            )
+        return Forgotten(group, int(hosts), Millis(int(at))) if hosts != "0" else None
+
+    def forget_deleted(self, older_than: int) -> int:
+        """Look at some groups more, and forget those that were deleted longer ago than so many ms."""
+        keys, before = self._keys, Millis(self.now() - older_than)
+        with store_errors():
+            kept = cast(str | None, self._client.get(keys.tidied))
+            cursor, groups = self._some_groups(int(kept) if kept and kept.isdecimal() else 0)
+            self._client.set(keys.tidied, cursor, px=TIDIED_KEPT)
+        return sum(self.forget_group(group, before) is not None for group in groups)
+
+    def _some_groups(self, cursor: int) -> tuple[int, list[GroupId]]:
+        start = self._keys.ends(GroupId(""))
+        cursor, found = cast(
+            tuple[int, list[str]], self._client.scan(cursor, match=f"{start}*", count=LOOKED_AT)
+        )
+        return cursor, [GroupId(key.removeprefix(start)) for key in found]
+
+    def sizes(self, groups: Iterable[GroupId]) -> list[int]:
+        """Return how many bytes the last ends of each group take."""
+        with store_errors(), self._client.pipeline(transaction=False) as pipe:
+            for group in groups:
+                pipe.memory_usage(self._keys.ends(group))
+            return [size or 0 for size in cast(list[int | None], pipe.execute())]
+
+    def remembered(self) -> Remembered:
+        """Estimate, from some of the groups, what the last ends of all take, and how that grows."""
+        looked, cursor, seen = 0, 0, dict[GroupId, None]()
+        while not looked or (cursor and looked < ESTIMATED_FROM):
+            with store_errors():
+                cursor, found = self._some_groups(cursor)
+            seen |= dict.fromkeys(found)
+            looked += LOOKED_AT
+        with store_errors():
+            groups = len(seen) * (max(1.0, self._keys_there() / looked) if cursor else 1.0)
+        some = list(seen)[:SAMPLED]
+        each, week = groups / max(1, len(some)), self.now() - WEEK
+        sizes = self.sizes(some)
+        deleted: list[tuple[int, bool]] = []
+        for group, size in zip(some, sizes, strict=True):
+            ends = self.ends(group).values()
+            if ends and all(end.presence is Presence.ABSENT for end in ends):
+                deleted.append((size, max(end.at for end in ends) >= week))
+        return Remembered(
+            groups=round(groups),
+            size=round(each * sum(sizes)),
+            deleted=round(each * len(deleted)),
+            deleted_size=round(each * sum(size for size, _ in deleted)),
+            daily=round(each * sum(size for size, lately in deleted if lately) / 7),
+        )
+
+    def _keys_there(self) -> int:
+        # DBSIZE would be one more command that every role needs.
+        database = self._client.connection_pool.connection_kwargs.get("db", 0)
+        return int(cast(dict[str, dict[str, int]], self._client.info("keyspace"))[f"db{database}"]["keys"])
+
+    def lock_owner(self, group: GroupId) -> OperationId | None:
+        """Return the operation that works on the group just now."""
+        with store_errors():
+            owner = cast(str | None, self._client.get(self._keys.lock(group)))
+        return None if owner is None else OperationId(owner)
+
+    def patrol_due(self, limit: int) -> tuple[GroupId, ...]:
+        """Return groups that the patrol is to look at, the longest overdue first."""
+        now = self.now()
+        with store_errors():
+            groups = self._client.zrangebyscore(self._keys.patrol, "-inf", now, start=0, num=limit)
+        return tuple(GroupId(group) for group in cast(list[str], groups))
+
+    def patrol_overdue(self) -> tuple[int, Millis]:
+        """Return how many groups the patrol is late to look at, and for how long the first has been due."""
+        now = self.now()
+        with store_errors(), self._client.pipeline(transaction=False) as pipe:
+            pipe.zcount(self._keys.patrol, "-inf", now)
+            pipe.zrange(self._keys.patrol, 0, 0, withscores=True)
+            number, first = pipe.execute()
+        return number, Millis(max(0, now - round(first[0][1])) if first else 0)
+
+    def suspicions(self, group: GroupId) -> dict[tuple[HostName, Presence], Millis]:
+        """Return when writes of unknown fate, which would bring this presence to a host, were given up."""
+        with store_errors():
+            kept = cast(dict[str, str], self._client.hgetall(self._keys.suspects(group)))
+        found = readable("suspicion", self._keys.suspects(group), kept, _suspicion)
+        return dict(found.values())
+
+    def patrol_again(self, group: GroupId, at: Millis | None, newest: Millis) -> None:
+        """Look at the group again then; None takes it off the list, with its suspicions up to `newest`."""
+        key, patrol = self._keys.suspects(group), self._keys.patrol
+
+        def change(pipe: Pipeline) -> None:
+            kept = cast(dict[str, str], pipe.hgetall(key))
+            fresh = [name for name, since in kept.items() if since.isdecimal() and int(since) > newest]
+            pipe.multi()
+            if fresh:
+                return  # whoever suspects also makes the group due
+            if at is not None:
+                pipe.zadd(patrol, {group: at}, xx=True)
+            else:
+                pipe.delete(key)
+                pipe.zrem(patrol, group)
+
+        with store_errors():
+            self._client.transaction(change, key)
+
+    def keep_drift(
+        self, group: GroupId, ends: Mapping[HostName, End], found: Mapping[HostName, Drift | None]
+    ) -> list[Drift] | None:
+        """Record the drift of these hosts (None: none any more); return what was not known yet.
+
+        Returns None, and records nothing, if an operation works on the group, or has ended since `ends` was
+        read: what a host showed in between is no drift.
+        """
+        keys = [self._keys.lock(group), self._keys.ends(group), self._keys.drift]
+        began = {host: end.text for host, end in ends.items()}
+        texts = {host: "" if drift is None else _json(drift) for host, drift in found.items()}
+        with store_errors():
+            new = cast(
+                list[str] | None,
+                self._keep_drift(keys=keys, args=[group, json.dumps(began), json.dumps(texts)]),
+            )
+        if new is None:
+            return None
+        return [drift for host, drift in found.items() if drift is not None and host in new]
+
+    def drifts(self) -> list[Drift]:
+        """Return the drift that the patrol found and that has not gone since."""
+        with store_errors():
+            kept = cast(dict[str, str], self._client.hgetall(self._keys.drift))
+        found = readable("drift", self._keys.drift, kept, _drift)
+        return [found[name] for name in sorted(found)]
+
+    def note_lost(self, operation: OperationId, group: GroupId, action: Action | None = None) -> Lost | None:
+        """Keep for a week that the record of an accepted operation is gone; None if retention dropped it."""
+        found = Lost(operation, group, action, self.now())
+        key = self._keys.lost
+        kept = json.dumps({"group": group, "action": action, "at": found.at})
+        with store_errors():
+            if self._client.zscore(self._keys.dropped, operation) is not None:
+                return None
+            if self._client.hlen(key) < MOST_LOST and self._client.hsetnx(key, operation, kept):
+                self._client.pexpire(key, KEPT_LOST)
+        return found
+
+    def lost(self) -> dict[OperationId, Lost]:
+        """Return the operations whose record is gone."""
+        with store_errors():
+            kept = cast(dict[str, str], self._client.hgetall(self._keys.lost))
+        found = readable("lost record", self._keys.lost, kept, _lost)
+        return {lost.id: lost for lost in found.values()}
+
+
+def _lost(operation: str, text: str) -> Lost:
+    kept = Fields.of(text)
+    action = kept.maybe(lambda name: kept.word(name, Action), "action")
+    return Lost(OperationId(operation), GroupId(kept.text("group")), action, Millis(kept.number("at")))
+
+
+def _end(text: str) -> End:
+    kept = _words(text, "presence", "operation", "at", "fingerprint")
+    return End(
+        kept.word("presence", Presence),
+        OperationId(kept.text("operation")),
+        Millis(kept.number("at")),
+        kept.text("fingerprint"),
+    )
+
+
+def _suspicion(name: str, at: str) -> tuple[tuple[HostName, Presence], Millis]:
+    kept = _words(f"{name} {at}", "host", "presence", "at")
+    return (HostName(kept.text("host")), kept.word("presence", Presence)), Millis(kept.number("at"))
+
+
+def _words(text: str, *names: str) -> Fields:
+    words = text.split(" ")
+    if len(words) != len(names):
+        raise RecordDamaged(f"it is {show(text)}, and must be: {' '.join(names)}")
+    return Fields(dict(zip(names, words, strict=True)))
+
+
+def _json(drift: Drift) -> str:
+    return json.dumps(
+        {
+            "end": drift.end.text,
+            "found": drift.found,
+            "seen_at": drift.seen_at,
+            "explained": drift.explained,
+        }
+    )
+
+
+def _drift(name: str, text: str) -> Drift:
+    of, kept = _words(name, "group", "host"), Fields.of(text)
+    return Drift(
+        GroupId(of.text("group")),
+        HostName(of.text("host")),
+        _end(kept.text("end")),
+        kept.word("found", Presence),
+        Millis(kept.number("seen_at")),
+        kept.flag("explained"),
+    )

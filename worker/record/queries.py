@@ -1,0 +1,188 @@
+"""What people and the sweep read: operations, their steps, and what is due."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import cast
+
+import redis
+
+from lockstep.worker.operation.errors import RecordDamaged, UnknownFormat
+from lockstep.worker.operation.model import (
+    NAMED_AFTER,
+    Action,
+    GroupId,
+    HostName,
+    Limits,
+    Millis,
+    Operation,
+    OperationId,
+    Step,
+)
+from lockstep.worker.operation.transitions import Order
+from lockstep.worker.record.causes import store_errors
+from lockstep.worker.record.codec import Keys, check_format, operation_from, step_from
+from lockstep.worker.record.damage import Damage, Fields, note, readable
+
+UNREADABLE = (RecordDamaged, redis.ResponseError)
+"""What is raised for a record that somebody has damaged; the second where a script stumbles over it."""
+
+
+class Queries:
+    """Reads on one Redis client; nothing here changes an operation."""
+
+    def __init__(self, client: redis.Redis, keys: Keys, limits: Limits) -> None:
+        self._client = client
+        self._keys = keys
+        self._limits = limits
+
+    def operation(self, operation: OperationId) -> Operation | None:
+        """Read an operation; None when it is unknown."""
+        key = self._keys.operation(operation)
+        with store_errors(), self._client.pipeline(transaction=True) as pipe:
+            pipe.hgetall(key)
+            pipe.scard(f"{key}:todo")
+            pipe.scard(f"{key}:open")
+            pipe.smembers(f"{key}:undo")
+            fields, todo, opened, undo = pipe.execute()
+        if not fields:
+            return None
+        check_format(fields.get("format"))
+        stalled: list[str] = []
+        if fields.get("decision") == "roll_back" and undo:
+            stalled = self._stalled(operation, sorted(undo))
+        return operation_from(operation, fields, todo=todo, open_hosts=opened, undo=undo, stalled=stalled)
+
+    def _stalled(self, operation: OperationId, hosts: list[str]) -> list[str]:
+        with store_errors():
+            texts = cast(list[str | None], self._client.hmget(self._keys.steps(operation), hosts))
+        kept = {host: text for host, text in zip(hosts, texts, strict=True) if text}
+        steps = self._steps(operation, kept, lambda host, text: step_from(host, text, undo_needed=True))
+        return [step.host for step in steps if step.undo_misses >= NAMED_AFTER]
+
+    def _steps(
+        self, operation: OperationId, kept: Mapping[str, str], build: Callable[[HostName, str], Step]
+    ) -> tuple[Step, ...]:
+        found = readable(
+            "step", self._keys.steps(operation), kept, lambda host, text: build(HostName(host), text)
+        )
+        return tuple(found[host] for host in sorted(found, key=natural))
+
+    def order(self, operation: OperationId) -> Order | None:
+        """Read what an operation is about, which never changes; None when it is unknown."""
+        with store_errors(), self._client.pipeline(transaction=True) as pipe:
+            pipe.hmget(self._keys.operation(operation), "format", "group", "action")
+            pipe.hkeys(self._keys.steps(operation))
+            (written, group, action), hosts = pipe.execute()
+        if written is None:
+            return None
+        check_format(written)
+        fields = Fields({"group": group, "action": action})
+        return Order(GroupId(fields.text("group")), fields.word("action", Action), frozenset(hosts))
+
+    def steps(self, operation: OperationId) -> tuple[Step, ...]:
+        """Read the steps of an operation, in the natural order of their hosts."""
+        key = self._keys.operation(operation)
+        with store_errors(), self._client.pipeline(transaction=True) as pipe:
+            pipe.hgetall(f"{key}:steps")
+            pipe.smembers(f"{key}:undo")
+            pipe.zrange(f"{key}:waits", 0, -1, withscores=True)
+            pipe.hmget(key, "decision", "format")
+            texts, undo, waits, (decision, written) = pipe.execute()
+        if texts:
+            check_format(written)
+        due = {host: Millis(int(at)) for host, at in waits}
+        needed = undo if decision == "roll_back" else ()
+        return self._steps(
+            operation,
+            texts,
+            lambda host, text: step_from(host, text, undo_needed=host in needed, due_at=due.get(host)),
+        )
+
+    def operations(self, limit: int, offset: int = 0) -> tuple[Operation, ...]:
+        """Read operations, newest first."""
+        with store_errors():
+            ids = cast(list[str], self._client.zrevrange(self._keys.operations, offset, offset + limit - 1))
+        found = (self.readable(OperationId(each)) for each in ids)
+        return tuple(each for each in found if each is not None)
+
+    def readable(self, operation: OperationId) -> Operation | None:
+        """Read an operation; None if it is gone, of a newer version, or damaged, which is noted."""
+        try:
+            return self.operation(operation)
+        except UnknownFormat:
+            return None
+        except UNREADABLE as error:
+            self.note_damaged(operation, error)
+            return None
+
+    def note_damaged(self, operation: OperationId, error: Exception) -> None:
+        """Name an operation whose record cannot be read."""
+        why = " ".join(str(error).split())
+        note(Damage("operation", self._keys.operation(operation), operation, why))
+
+    def now(self) -> Millis:
+        """Return the store's time."""
+        with store_errors():
+            seconds, micros = self._client.time()
+        return Millis(seconds * 1000 + micros // 1000)
+
+    def due(self, limit: int) -> tuple[OperationId, ...]:
+        """Return operations that the sweep is to look at, the longest overdue first."""
+        now = self.now()
+        with store_errors():
+            ids = self._client.zrangebyscore(self._keys.due, "-inf", now, start=0, num=limit)
+        return tuple(OperationId(each) for each in cast(list[str], ids))
+
+    def lease(self, name: str, milliseconds: int) -> bool:
+        """Take a short lease for a periodic piece of work; False if somebody else holds it."""
+        with store_errors():
+            return bool(self._client.set(self._keys.lease(name), "1", nx=True, px=milliseconds))
+
+    def keep_lease(self, name: str, milliseconds: int) -> None:
+        """Have a lease last for so long from now."""
+        with store_errors():
+            self._client.pexpire(self._keys.lease(name), milliseconds)
+
+    def put_last(self, operation: OperationId, error: Exception, milliseconds: int) -> None:
+        """Name an operation that cannot be read, and have it come after those that can, so long from now."""
+        self.note_damaged(operation, error)
+        now = self.now()
+        with store_errors():
+            self._client.zadd(self._keys.due, {operation: now + milliseconds}, xx=True)
+
+    def note_done(self, name: str, milliseconds: int) -> None:
+        """Keep note, for so long, that a periodic piece of work was done."""
+        with store_errors(), self._client.pipeline(transaction=False) as pipe:
+            pipe.set(self._keys.lease(f"{name}-done"), "1", px=milliseconds)
+            pipe.hdel(self._keys.failing, name)
+            pipe.execute()
+
+    def note_failed(self, name: str, why: str) -> None:
+        """Keep note of why a periodic piece of work failed, until it is done."""
+        with store_errors():
+            self._client.hset(self._keys.failing, name, why)
+
+    def failing(self) -> dict[str, str]:
+        """Read which periodic pieces of work failed when they were last tried, and why."""
+        with store_errors():
+            return cast(dict[str, str], self._client.hgetall(self._keys.failing))
+
+    def _oldest_ended(self, older_than: int, beyond: int, at_most: int) -> list[OperationId]:
+        now = self.now()
+        ended = self._keys.ended
+        with store_errors():
+            surplus = self._client.zcard(ended) - beyond
+            old = self._client.zrangebyscore(ended, "-inf", now - older_than, start=0, num=at_most)
+            found = dict.fromkeys(cast(list[str], old))
+            if surplus > 0:
+                first = self._client.zrange(ended, 0, min(surplus, at_most) - 1)
+                found.update(dict.fromkeys(cast(list[str], first)))
+        return [OperationId(each) for each in list(found)[:at_most]]
+
+
+def natural(name: str) -> tuple[tuple[int, int, str], ...]:
+    """Sort key under which node2 stands before node10."""
+    parts = (part for part in re.split(r"(\d+)", name) if part)
+    return tuple((0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts)

@@ -1,0 +1,292 @@
+"""The store on Redis: every transition is one Lua script."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from typing import cast
+
+import redis
+
+from lockstep.worker.operation.errors import OperationIdReused, StoreFull, UnknownFormat
+from lockstep.worker.operation.model import (
+    Action,
+    AttemptId,
+    Decision,
+    GroupId,
+    HostName,
+    Limits,
+    Millis,
+    OperationId,
+    Outcome,
+    Presence,
+    Seen,
+)
+from lockstep.worker.operation.transitions import (
+    Abandoned,
+    Accepted,
+    Busy,
+    Cancelled,
+    Claim,
+    Forward,
+    Miss,
+    Phase,
+    Progress,
+    Request,
+    Settled,
+    Stale,
+    Undoing,
+    Verdict,
+    View,
+)
+from lockstep.worker.record.causes import store_errors
+from lockstep.worker.record.codec import Keys, step_from
+from lockstep.worker.record.ends import RedisEnds
+from lockstep.worker.record.hosts import refused
+from lockstep.worker.record.queries import UNREADABLE
+from lockstep.worker.record.scripts import Replicas, Scripts
+from lockstep.worker.secrets import mask
+
+
+class RedisStore(RedisEnds):
+    """The Store protocol on one Redis client. Safe to share between threads."""
+
+    def __init__(self, client: redis.Redis, keys: Keys, limits: Limits) -> None:
+        super().__init__(client, keys, limits)
+        replicas = Replicas(keys.fence, limits.replicas, limits.replicas_within)
+        self._scripts = Scripts(client, keys, replicas)
+
+    def accept(self, request: Request) -> Accepted | Busy | Stale:
+        """Record an operation and take its lock. Raises OperationIdReused, HostPaused and StoreFull."""
+        said = self._scripts.strings(
+            "accept",
+            request.id,
+            request.group,
+            request.action,
+            _payload(request),
+            json.dumps([[host.name, host.fingerprint] for host in request.hosts]),
+            request.deadline,
+            request.created_by,
+            self._limits.patience,
+            self._limits.memory_watermark,
+            json.dumps(dict(request.repairs)) if request.repairs else "",
+            "" if request.retries is None else request.retries,
+            request.owner,
+        )
+        match said[0]:
+            case "stale":
+                return Stale()
+            case "busy":
+                return Busy(OperationId(said[1]))
+            case "paused":
+                raise refused(said)
+            case "reused":
+                raise OperationIdReused(
+                    f'operation id "{request.id}" belongs to another operation: '
+                    "repeat it with the same action, group and hosts, or choose a new id"
+                )
+            case "theirs":
+                raise OperationIdReused(
+                    f'operation id "{request.id}" was given by {said[1]}: choose a new id, '
+                    "or say with --as (created_by) that you are the one who gave it"
+                )
+            case "full":
+                raise StoreFull(
+                    f"Redis uses {said[1]} of {said[2]} bytes, over the watermark of "
+                    f"{self._limits.memory_watermark:.0%}: raise maxmemory or shorten the retention"
+                )
+        return Accepted(said[0])
+
+    def begin(
+        self,
+        operation: OperationId,
+        host: HostName,
+        fingerprint: str,
+        seen: Seen,
+        attempt: AttemptId,
+        action: Action,
+        group: GroupId,
+    ) -> Progress:
+        """Record what a GET showed; open `attempt` if a write is needed (SEND)."""
+        return _progress(
+            host,
+            self._scripts.strings(
+                "begin",
+                operation,
+                host,
+                fingerprint,
+                seen.presence,
+                seen.body or "",
+                attempt,
+                self._limits.send_within,
+                self._limits.call,
+                action,
+                group,
+            ),
+        )
+
+    def missed(
+        self,
+        operation: OperationId,
+        host: HostName,
+        fingerprint: str,
+        probe: AttemptId,
+        reason: str,
+        miss: Miss,
+        fatal: Outcome | None = None,
+        needs: int = 0,
+    ) -> Progress:
+        """Count a GET that told nothing; fail the step when its time or its retries are spent."""
+        return _progress(
+            host,
+            self._scripts.strings(
+                "missed",
+                operation,
+                host,
+                fingerprint,
+                probe,
+                mask(reason),
+                miss,
+                fatal or "",
+                self._limits.host_patience,
+                needs,
+            ),
+        )
+
+    def finish(
+        self,
+        operation: OperationId,
+        host: HostName,
+        attempt: AttemptId,
+        verdict: Verdict,
+        answer: str,
+        needs: int = 0,
+    ) -> Progress:
+        """Record what came of a forward write; OPEN means try again, which `needs` so many ms."""
+        return _progress(
+            host,
+            self._scripts.strings(
+                "finish", operation, host, attempt, verdict, mask(answer), self._limits.settle, needs
+            ),
+        )
+
+    def cancel(self, operation: OperationId, reason: str) -> Cancelled:
+        """Decide to roll back, unless decided."""
+        said = self._scripts.strings("cancel", operation, mask(reason))
+        return Cancelled(said[1] if said[0] == "decided" else said[0])
+
+    def abandon(self, operation: OperationId, host: HostName, reason: str) -> Abandoned:
+        """Give up on a host that is still to be restored or settled."""
+        return Abandoned(cast(str, self._scripts.run("abandon", operation, host, mask(reason))))
+
+    def view(self, operation: OperationId, host: HostName) -> View:
+        """Read one step and the store's clock, before a GET is sent."""
+        said = self._scripts.strings("view", operation, host)
+        decision, ended, now, step, undo, action, group, decided_at = said
+        return View(
+            decision=Decision(decision) if decision else None,
+            ended=ended == "1",
+            now=Millis(int(now)),
+            step=step_from(host, step, undo_needed=undo == "1") if step else None,
+            undo_needed=undo == "1",
+            action=Action(action) if action else None,
+            group=GroupId(group) if group else None,
+            decided_at=Millis(int(decided_at)) if decided_at else None,
+        )
+
+    def settle(
+        self, operation: OperationId, host: HostName, sent_at: Millis, open_before: int, seen: Presence
+    ) -> Settled:
+        """Record what a GET showed after the decision: closes settled attempts, proves restored hosts."""
+        restored, opened, again = self._scripts.strings(
+            "settle", operation, host, sent_at, open_before, seen, self._limits.settle
+        )
+        return Settled(restored == "1", int(opened), Millis(int(again)) if again != "0" else None)
+
+    def begin_undo(
+        self, operation: OperationId, host: HostName, fingerprint: str, attempt: AttemptId
+    ) -> Undoing:
+        """Open an attempt of the inverse."""
+        limits = self._limits
+        said = self._scripts.strings(
+            "begin_undo", operation, host, fingerprint, attempt, limits.send_within, limits.call
+        )
+        return Undoing(said[0])
+
+    def finish_undo(
+        self,
+        operation: OperationId,
+        host: HostName,
+        attempt: AttemptId,
+        verdict: Verdict,
+        answer: str,
+        lost_fields: Sequence[str] = (),
+    ) -> bool:
+        """Record what came of an inverse write; return True if the host is known to be restored."""
+        lost = json.dumps(list(lost_fields))
+        said = self._scripts.strings("finish_undo", operation, host, attempt, verdict, mask(answer), lost)
+        return said[0] == "restored"
+
+    def postpone(
+        self,
+        operation: OperationId,
+        host: HostName,
+        delay: int | None,
+        reason: str = "",
+        failed: AttemptId | None = None,
+    ) -> int:
+        """Keep a wait of `delay` ms (None: none) for the sweep; return the failed tries since deciding."""
+        wait = "" if delay is None else delay
+        said = self._scripts.run("postpone", operation, host, wait, mask(reason), failed or "")
+        return int(cast(str, said))
+
+    def claim(self, operation: OperationId, *, resume: bool = False) -> Claim | None:
+        """Claim what is to be published next, each phase once; None if unknown or ended."""
+        said = self._scripts.strings("claim", operation, "resume" if resume else "")
+        if not said:
+            return None
+        phase, group, action, *hosts = said
+        return Claim(Phase(phase), GroupId(group), Action(action), tuple(HostName(host) for host in hosts))
+
+    def first(self, operation: OperationId, what: str) -> bool:
+        """Tell whether `what` is done for an operation for the first time; the record remembers it."""
+        return self._scripts.run("first", operation, what) == 1
+
+    def forget(self, older_than: int, beyond: int, at_most: int) -> int:
+        """Drop ended records older than so many ms or beyond so many, `at_most` at once; say how many."""
+        candidates = self._oldest_ended(older_than, beyond, at_most)
+        return sum(self._forget(operation) for operation in candidates)
+
+    def _forget(self, operation: OperationId) -> bool:
+        try:
+            return self._scripts.run("forget", operation) == 1
+        except UnknownFormat:
+            return False  # a newer worker's record: its own to drop
+        except UNREADABLE as error:
+            self.note_damaged(operation, error)
+            with store_errors():  # after those that can be dropped
+                self._client.zadd(self._keys.ended, {operation: self.now()}, xx=True)
+            return False
+
+
+def _progress(host: HostName, said: list[str]) -> Progress:
+    step = Forward(said[0])
+    match step:
+        case Forward.DONE:
+            kept = step_from(host, said[2], undo_needed=False)
+            return Progress(step, outcome=Outcome(said[1]), step=kept)
+        case Forward.FAILED:
+            return Progress(step, reason=said[1] or None)
+        case Forward.ELSEWHERE:
+            return Progress(step, fingerprint=said[1])
+        case Forward.OPEN:
+            return Progress(step, left=int(said[1]))
+        case Forward.MISSED:
+            return Progress(step, misses=int(said[1]), left=int(said[2]))
+    return Progress(step)
+
+
+def _payload(request: Request) -> str:
+    kept = [request.action, request.group, sorted(host.name for host in request.hosts)]
+    return hashlib.sha256(json.dumps(kept).encode()).hexdigest()[:32]

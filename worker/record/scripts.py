@@ -1,0 +1,150 @@
+"""The Lua scripts of the record: loaded, run, and waited for until replicas have what they wrote."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.resources import files
+from typing import Any, cast
+
+import redis
+from redis.client import Pipeline
+
+from lockstep.worker.operation.errors import StoreUnavailable
+from lockstep.worker.operation.model import OperationId
+from lockstep.worker.record.batch import Argument, Arguments, Gathering, Kind
+from lockstep.worker.record.causes import store_errors, unavailable
+from lockstep.worker.record.codec import Keys
+
+RECORDED = frozenset({"finish", "missed"})
+"""Scripts that keep what a host said, and by that may decide: they run whether replicas follow or not."""
+CONFIRMED = RECORDED | {"accept", "begin", "begin_undo", "claim", "cancel", "abandon"}
+"""Scripts after which a host is written to, or somebody is told what holds. All others are found out again
+from the hosts if they are lost: a closed attempt is open again, and is settled again."""
+ASKED = 2
+"""Commands with which the replicas are asked."""
+
+
+class Replicas:
+    """How many replicas must have what the scripts above wrote, and whether they had it when last asked."""
+
+    def __init__(self, fence: str, wanted: int, within: int) -> None:
+        """`fence` is a key of our own, `within` in milliseconds; none are waited for when `wanted` is 0."""
+        self._fence = fence
+        self._wanted = wanted
+        self._within = within
+        self.behind = False
+        """The last answer was that they do not have it: they are asked before anything more is begun."""
+
+    def concern(self, kinds: Iterable[Kind]) -> bool:
+        """Tell whether any of these scripts must be confirmed."""
+        return self._wanted > 0 and any(name in CONFIRMED for name, _ in kinds)
+
+    def ask(self, pipe: Pipeline) -> None:
+        """Have the pipeline wait, at its end, for all that was written before."""
+        # WAIT covers what its own connection wrote. A repeated script may have written nothing, while what it
+        # found was written through another connection: a write of our own comes after both.
+        pipe.set(self._fence, 1)
+        pipe.execute_command("WAIT", self._wanted, self._within)  # type: ignore[no-untyped-call]
+
+    def missing(self, said: Sequence[object]) -> StoreUnavailable | None:
+        """Read the answers to `ask`; return what is wrong if the replicas do not have everything."""
+        error = next((each for each in said if isinstance(each, redis.RedisError)), None)
+        have = said[-1]
+        self.behind = error is not None or not isinstance(have, int) or have < self._wanted
+        if error is not None:
+            return unavailable(error)
+        if self.behind:
+            return StoreUnavailable(
+                f"{have} of {self._wanted} replicas of Redis had the last write after {self._within} ms: "
+                "nothing rests on it until they have; see that they run, and LOCKSTEP_REPLICAS_WAIT"
+            )
+        return None
+
+
+class Scripts:
+    """Every transition script by its name, sent once and then called by its digest. Threads may share it.
+
+    Calls that threads make while another is on its way to Redis are sent together: one round trip and one
+    fsync for all, and one script run for those of one kind on one operation.
+    """
+
+    def __init__(self, client: redis.Redis, keys: Keys, replicas: Replicas) -> None:
+        self._gathering = Gathering(_Wire(client, keys, replicas).send)
+
+    def strings(self, name: str, operation: OperationId, *arguments: Argument) -> list[str]:
+        """Run a script that returns a list of strings."""
+        return cast(list[str], self.run(name, operation, *arguments))
+
+    def run(self, name: str, operation: OperationId, *arguments: Argument) -> object:
+        """Run a script on one operation; a dropped connection is tried again, for each may be repeated."""
+        with store_errors():
+            return self._gathering.run((name, operation), arguments)
+
+
+class _Wire:
+    """Sends calls to Redis."""
+
+    def __init__(self, client: redis.Redis, keys: Keys, replicas: Replicas) -> None:
+        self._client = client
+        self._keys = keys
+        self._replicas = replicas
+        self._texts: dict[str, tuple[str, str]] = {}
+
+    def send(self, calls: Mapping[Kind, Sequence[Arguments]]) -> dict[Kind, Sequence[object] | Exception]:
+        replies: dict[Kind, Sequence[object] | Exception] = {}
+        if self._replicas.behind and self._replicas.concern(calls):
+            replies = self._unconfirmed(calls)
+            calls = {kind: same for kind, same in calls.items() if kind not in replies}
+        replies |= self._execute(calls, whole=False)
+        unknown = [
+            kind for kind, reply in replies.items() if isinstance(reply, redis.exceptions.NoScriptError)
+        ]
+        return replies | self._execute({kind: calls[kind] for kind in unknown}, whole=True)
+
+    def _unconfirmed(self, calls: Mapping[Kind, object]) -> dict[Kind, Sequence[object] | Exception]:
+        """Refuse what replicas must confirm while they lack what came before: nothing is begun in vain."""
+        pipe = self._client.pipeline(transaction=False)
+        self._replicas.ask(pipe)
+        error = self._replicas.missing(pipe.execute(raise_on_error=False))
+        return {kind: error for kind in calls if error and kind[0] in CONFIRMED - RECORDED}
+
+    def _execute(
+        self, calls: Mapping[Kind, Sequence[Arguments]], *, whole: bool
+    ) -> dict[Kind, Sequence[object] | Exception]:
+        if not calls:
+            return {}
+        pipe = self._client.pipeline(transaction=False)
+        for kind, same in calls.items():
+            text, digest = self._text(kind[0])
+            run = pipe.eval if whole else pipe.evalsha
+            run(text if whole else digest, *self._arguments(kind, same))
+        confirm = self._replicas.concern(calls)
+        if confirm:
+            self._replicas.ask(pipe)
+        said = pipe.execute(raise_on_error=False)
+        replies: dict[Kind, Sequence[object] | Exception] = dict(zip(calls, said, strict=False))
+        error = self._replicas.missing(said[-ASKED:]) if confirm else None
+        for kind, reply in replies.items():
+            if error and kind[0] in CONFIRMED and not isinstance(reply, Exception):
+                replies[kind] = error
+        return replies
+
+    def _arguments(self, kind: Kind, calls: Sequence[Arguments]) -> tuple[Any, ...]:
+        keys = self._keys.for_transition(kind[1])
+        flat = itertools.chain.from_iterable(calls)
+        return (len(keys), *keys, self._keys.prefix, kind[1], len(calls), *flat)
+
+    def _text(self, name: str) -> tuple[str, str]:
+        """Return a script's text and its digest."""
+        if name not in self._texts:
+            record, body, serve = (script(each) for each in ("record", name, "serve"))
+            text = f"{record}\nlocal function transition(ARGV)\n{body}\nend\n{serve}"
+            self._texts[name] = (text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
+        return self._texts[name]
+
+
+def script(name: str) -> str:
+    """Return the text of a script in `lua/`."""
+    return (files("lockstep.worker.record") / "lua" / f"{name}.lua").read_text("utf-8")

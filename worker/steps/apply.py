@@ -1,0 +1,136 @@
+"""Forward: bring one host to what the operation asks for."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from lockstep.worker.operation.answer import METHODS, Probed
+from lockstep.worker.operation.model import (
+    Action,
+    GroupId,
+    HostName,
+    OperationId,
+    Outcome,
+    Presence,
+    Seen,
+    Step,
+)
+from lockstep.worker.operation.ports import HostApi
+from lockstep.worker.operation.story import story
+from lockstep.worker.operation.transitions import Forward, Miss, Progress
+from lockstep.worker.steps.result import ELSEWHERE, NOT_IN_INVENTORY, Next, Parts, Result, verdict_of, wait
+
+FATAL = {Probed.MISCONFIGURED: Outcome.UNREACHABLE, Probed.OVERSIZED: Outcome.REFUSED}
+SLACK = 0.2
+"""Seconds beside a try itself: for its message, and for having the record say what came of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Try:
+    """One run of the step for one host."""
+
+    parts: Parts
+    operation: OperationId
+    action: Action
+    host: HostName
+    number: int
+    started: float
+    """By the clock's `elapsed`."""
+
+    def unasked(self, reason: str) -> Result:
+        """Hand the step back, for a worker that knows the host; it costs the operation nothing but time."""
+        probe = self.parts.clock.new_id()
+        took = self.took()
+        said = self.parts.store.missed(
+            self.operation, self.host, "", probe, reason, Miss.UNASKED, needs=_millis(took)
+        )
+        return self.came_to(said, took, reason=reason)
+
+    def took(self) -> float:
+        """Return the seconds that a try like this one takes."""
+        return self.parts.clock.elapsed() - self.started + SLACK
+
+    def asked_to_wait(self, retry_after: float | None) -> float:
+        """Return the seconds that the host wants to be left alone for, as far as it is listened to."""
+        return min(retry_after or 0.0, self.parts.retry_after_cap)
+
+    def came_to(
+        self, progress: Progress, took: float = 0.0, retry_after: float | None = None, reason: str = ""
+    ) -> Result:
+        """Say what is to become of the task."""
+        match progress.next:
+            case Forward.DONE:
+                return Result(Next.DONE, str(progress.outcome), story=self._story(progress.step))
+            case Forward.FAILED:
+                return Result(Next.FAILED, progress.reason or "failed")
+            case Forward.OPEN | Forward.MISSED:
+                return self._again(progress.left / 1000 - took, self.asked_to_wait(retry_after), reason)
+        return Result(Next.ABORTED, "aborted")
+
+    def _story(self, step: Step | None) -> str | None:
+        return None if step is None else story(self.action, step, None).text
+
+    def _again(self, latest: float, asked: float, reason: str) -> Result:
+        """Wait for the next try, the last of which still has its time before the deadline."""
+        delay = max(asked, self.parts.forward_backoff.delay(self.number, self.parts.clock.jitter()))
+        return wait(self.parts, self.operation, self.host, min(delay, latest), reason)
+
+
+def _millis(seconds: float) -> int:
+    return math.ceil(seconds * 1000)
+
+
+def forward(
+    parts: Parts, operation: OperationId, group: GroupId, action: Action, host: HostName, tries: int
+) -> Result:
+    """Bring one host to what the action asks for; `tries` counts this task's runs, from 1."""
+    this = _Try(parts, operation, action, host, tries, parts.clock.elapsed())
+    api = (parts.host_to_apply or parts.host)(host) or parts.host_as(host, None)
+    if api is None:
+        return this.unasked(NOT_IN_INVENTORY)
+    came = _apply(this, api, group, action)
+    if isinstance(came, Result):
+        return came
+    # This worker has asked another address than the record means: what came of it counts for nothing.
+    api = parts.host_as(host, came.fingerprint)
+    came = came if api is None else _apply(this, api, group, action)
+    return came if isinstance(came, Result) else this.unasked(ELSEWHERE)
+
+
+def _apply(this: _Try, api: HostApi, group: GroupId, action: Action) -> Result | Progress:
+    """Look at the host, and write if need be; return what the record said if it means another address."""
+    parts, operation, host, attempt = this.parts, this.operation, this.host, this.parts.clock.new_id()
+    answer = api.probe(group)
+    seen = answer.seen
+    if action is Action.CREATE and answer.probed is Probed.OVERSIZED:
+        seen = Seen(Presence.PRESENT)  # as asked already; only a delete would need its body
+    if seen is None:
+        miss = Miss.ANSWERED if answer.usable else Miss.UNUSABLE
+        fatal = FATAL.get(answer.probed)
+        reason = f"GET {answer.text}"
+        took, asked = this.took(), this.asked_to_wait(answer.retry_after)
+        missed = parts.store.missed(
+            operation, host, api.fingerprint, attempt, reason, miss, fatal, _millis(took + asked)
+        )
+        elsewhere = missed.next is Forward.ELSEWHERE
+        return missed if elsewhere else this.came_to(missed, took, answer.retry_after, reason)
+    send_before = parts.clock.elapsed() + parts.send_within
+    begun = parts.store.begin(operation, host, api.fingerprint, seen, attempt, action, group)
+    if begun.next is Forward.ELSEWHERE:
+        return begun
+    if begun.next is not Forward.SEND:
+        return this.came_to(begun)
+    said = api.write(action, group, attempt, send_before)
+    verdict = verdict_of(api, group, action.target, said)
+    took, asked = this.took(), this.asked_to_wait(said.retry_after)
+    progress = parts.store.finish(operation, host, attempt, verdict, said.text, _millis(took + asked))
+    return this.came_to(progress, took, said.retry_after, f"{METHODS[action]} {said.text}")
+
+
+def raised(parts: Parts, operation: OperationId, action: Action, host: HostName, reason: str) -> Result:
+    """Record that a step raised: what became of its host is unknown, and the operation is rolled back."""
+    this = _Try(parts, operation, action, host, 1, parts.clock.elapsed())
+    probe = parts.clock.new_id()
+    said = parts.store.missed(operation, host, "", probe, reason, Miss.UNASKED, Outcome.UNKNOWN)
+    return this.came_to(said)

@@ -1,1 +1,0 @@
-"""The record of every operation: the only place that knows Redis."""

@@ -1,0 +1,231 @@
+"""The tasks: thin Celery shells around the steps, in the order of an operation's life."""
+
+from __future__ import annotations
+
+import platform
+import threading
+import time
+from functools import partial
+from importlib.metadata import version
+
+from celery import Task, shared_task
+from celery.utils.log import get_task_logger
+from celery.worker.control import inspect_command
+
+from lockstep.worker.celery import (
+    ABOUT,
+    CONCLUDE,
+    CREATE_GROUP,
+    DELETE_GROUP,
+    PATROL,
+    PATROL_GROUP,
+    ROLLBACK_CREATE,
+    ROLLBACK_DELETE,
+    SETTLE,
+)
+from lockstep.worker.messages import publish_conclude, publish_forward, publish_next, publish_patrol
+from lockstep.worker.monitoring import metrics
+from lockstep.worker.operation.errors import StoreUnavailable
+from lockstep.worker.operation.model import Action, Decision, GroupId, HostName, Operation, OperationId, State
+from lockstep.worker.operation.transitions import Ends
+from lockstep.worker.settings import Settings
+from lockstep.worker.steps import (
+    Beat,
+    Next,
+    Parts,
+    Patrolled,
+    Result,
+    forward,
+    raised,
+    raised_later,
+    rollback,
+)
+from lockstep.worker.steps import patrol as patrol_step
+from lockstep.worker.steps import settle as settle_step
+from lockstep.worker.steps.result import NO_RECORD
+from lockstep.worker.tasks.run import guarded, not_believed, periodic, record_gone, run_steps
+from lockstep.worker.tasks.runtime import Runtime, runtime_of
+
+
+@inspect_command(name=ABOUT)
+def about(state: object) -> dict[str, object]:
+    """Return the versions of what runs here."""
+    return {
+        "lockstep": version("lockstep"),
+        "celery": version("celery"),
+        "python": platform.python_version(),
+        "now": round(time.time() * 1000),  # for a doctor of an earlier release
+    }
+
+
+@shared_task(bind=True, name=CREATE_GROUP)
+def create_group(self: Task[..., str], operation: OperationId, group: GroupId, *hosts: HostName) -> str:
+    """Create the group on the hosts; return what came of it. Never raises for what a host does."""
+    return _apply(self, operation, group, Action.CREATE, hosts)
+
+
+@shared_task(bind=True, name=DELETE_GROUP)
+def delete_group(self: Task[..., str], operation: OperationId, group: GroupId, *hosts: HostName) -> str:
+    """Delete the group on the hosts; return what came of it. Never raises for what a host does."""
+    return _apply(self, operation, group, Action.DELETE, hosts)
+
+
+def _apply(
+    task: Task[..., str], operation: OperationId, group: GroupId, action: Action, hosts: tuple[HostName, ...]
+) -> str:
+    first = threading.Lock()
+
+    def step(parts: Parts, host: HostName, tries: int) -> Result:
+        return told(forward(parts, operation, group, action, host, tries))
+
+    def told(result: Result) -> Result:
+        if result.next is Next.FAILED and first.acquire(blocking=False):
+            # Fail fast: the chord's own callback waits for the slowest header.
+            publish_conclude(task.app, operation, group)
+        return result
+
+    def broken(parts: Parts, host: HostName, reason: str) -> Result:
+        return told(raised(parts, operation, action, host, reason))
+
+    return run_steps(task, operation, group, hosts, step, broken)
+
+
+@shared_task(bind=True, name=CONCLUDE)
+def conclude(self: Task[..., str], operation: OperationId, group: GroupId) -> str:
+    """Check what the hosts came to, dispatch the rollback chord if need be; return where it stands."""
+
+    def run(runtime: Runtime) -> str:
+        order = runtime.orders.of(operation, lambda each: each.group == group)
+        if order is not None and order.group != group:
+            return not_believed(self, operation)
+        publish_next(self.app, runtime.store, operation)
+        kept = runtime.store.operation(operation)
+        if kept is None:
+            record_gone(self, runtime, operation, group)
+            return NO_RECORD
+        if kept.decision is Decision.ROLL_BACK:
+            metrics.rollback_begun(kept, lambda key: runtime.store.first(key, "undone"))
+        if kept.ended or kept.state is State.COMMITTED:
+            metrics.operation_ended(kept, lambda key: runtime.store.first(key, "counted"))
+        return _summary(kept)
+
+    return guarded(self, run)
+
+
+def _summary(operation: Operation) -> str:
+    if operation.state is State.APPLYING:
+        return f"applying: {operation.hosts_done} of {operation.hosts_total} hosts done"
+    if operation.reason is None:
+        return operation.state.value
+    return f"{operation.state.value.replace('_', ' ')}: {operation.reason}"
+
+
+@shared_task(bind=True, name=ROLLBACK_CREATE)
+def rollback_create(self: Task[..., str], operation: OperationId, group: GroupId, *hosts: HostName) -> str:
+    """Delete what a create left on the hosts; return what it came to. Never gives up."""
+    return _undo(self, operation, group, hosts)
+
+
+@shared_task(bind=True, name=ROLLBACK_DELETE)
+def rollback_delete(self: Task[..., str], operation: OperationId, group: GroupId, *hosts: HostName) -> str:
+    """Restore what a delete took from the hosts; return what it came to. Never gives up."""
+    return _undo(self, operation, group, hosts)
+
+
+def _undo(task: Task[..., str], operation: OperationId, group: GroupId, hosts: tuple[HostName, ...]) -> str:
+    def step(parts: Parts, host: HostName, tries: int) -> Result:
+        return rollback(parts, operation, host, tries)
+
+    return run_steps(task, operation, group, hosts, step, partial(raised_later, operation))
+
+
+@shared_task(bind=True, name=SETTLE)
+def settle(self: Task[..., str], operation: OperationId, group: GroupId, *hosts: HostName) -> str:
+    """Look at the hosts; return what it came to."""
+
+    def step(parts: Parts, host: HostName, tries: int) -> Result:
+        return settle_step(parts, operation, host, tries)
+
+    return run_steps(self, operation, group, hosts, step, partial(raised_later, operation))
+
+
+LONGEST_BETWEEN = 3_600_000
+"""Milliseconds between two looks at one group, at most."""
+MS_PER_DAY = 86_400_000
+logger = get_task_logger(__name__)
+
+
+@shared_task(bind=True, name=PATROL, send_events=False)
+def patrol(self: Task[..., str]) -> str:
+    """Publish one look per group that is due; never speaks HTTP itself."""
+    runtime = runtime_of(self.app)
+    every = runtime.settings.patrol_every
+
+    def run() -> str:
+        forget_deleted(runtime.store, runtime.settings)
+        groups = runtime.store.patrol_due(runtime.settings.patrol_batch)
+        publish_patrol(self.app, groups)
+        return f"{len(groups)} groups"
+
+    try:
+        if not runtime.store.lease("patrol", round(every * 500)):
+            return "another patrol is at it"
+    except StoreUnavailable as error:
+        metrics.failed("patrol")
+        return f"put off: {error}"
+    return periodic(runtime, "patrol", every, run)
+
+
+def forget_deleted(store: Ends, settings: Settings) -> int:
+    """Forget some of the groups that were deleted everywhere longer ago than is set; return how many."""
+    return store.forget_deleted(round(settings.deleted_days * MS_PER_DAY))
+
+
+@shared_task(bind=True, name=PATROL_GROUP)
+def patrol_group(self: Task[..., str], group: GroupId) -> str:
+    """Compare one group's hosts with the record; repair what a late write explains, report the rest."""
+
+    def run(runtime: Runtime) -> str:
+        came = patrol_step(runtime.parts, runtime.store, group, beat_of(runtime.settings))
+        if came.asked and not came.answered:
+            logger.error("the patrol got no answer about the group from any of %d hosts", came.asked)
+            metrics.failed("patrol look")
+        for repair in came.repairs:
+            publish_forward(self.app, repair.operation, group, repair.action, repair.hosts)
+        return _told(came)
+
+    return guarded(self, run)
+
+
+def beat_of(settings: Settings) -> Beat:
+    """Return the patrol's times in milliseconds."""
+    return Beat(
+        every=round(settings.patrol_every * 1000),
+        longest=LONGEST_BETWEEN,
+        watched=round(settings.patrol_hours * 3_600_000),
+        repair=round(settings.repair_minutes * 60_000),
+        budget=round(settings.call_timeout * 2000),
+        deadline=round(settings.deadline * 1000),
+    )
+
+
+def _told(came: Patrolled) -> str:
+    for drift in came.new:
+        logger.warning(
+            "drift: %s is %s on %s, but operation %s left it %s (%s)",
+            drift.group,
+            drift.found,
+            drift.host,
+            drift.end.operation,
+            drift.end.presence,
+            "a late write, being repaired" if drift.explained else "unexplained: see `lockstep drift`",
+        )
+    if not came.asked:
+        return came.why_not
+    if not came.answered:
+        return f"not known: none of {came.asked} hosts answered"
+    if not came.drifts:
+        silent = came.asked - came.answered
+        return f"no drift on {came.answered} hosts" + (f", {silent} gave no answer" if silent else "")
+    hosts = ", ".join(drift.host for drift in came.drifts)
+    return f"drift on {hosts}; {len(came.repairs)} repairs begun"
