@@ -1,0 +1,115 @@
+"""`python -m tests.walk`: which files a reader passes, in order, on the two main roads through the code.
+
+(a) an operation of two hosts, from `ClusterClient.create_group` to its end: all files that are entered;
+(b) a host's answer to the record and the decision: from the answer of the last write to the end of its task.
+
+One process does it all, client and worker, under `sys.setprofile`. docs/design.md has the figures of today.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+
+from celery.contrib.testing.worker import start_worker
+
+import lockstep.worker.tasks  # noqa: F401  # registers them
+from lockstep import ClusterClient, State, load_settings
+from lockstep.producer.stack import MockCluster, RedisServer
+from lockstep.worker.celery import OPERATIONS, ROLLBACK, make_app
+
+ROOT = Path(__file__).parents[1]
+OURS = tuple(f"{ROOT}/{link}{folder}/" for link in ("", "lockstep/") for folder in ("worker", "producer"))
+ANSWERED = ("worker/hosts/client.py", "write")
+"""The function that returns what a host answered to a write."""
+RECORDED = ("worker/record/redis.py", "finish")
+"""The function that returns what the record made of it: its answer, and the decision where that was due."""
+
+
+@dataclass
+class Walk:
+    """The files that were entered, in the order in which they were met first."""
+
+    entered: list[tuple[int, str]] = field(default_factory=list)
+    """Thread and file of every call, and a mark where an answer to a write came."""
+    answers: list[tuple[int, int]] = field(default_factory=list)
+    """From where to where in `entered` the answer to a write went into the record."""
+    on: bool = False
+
+    def look(self, frame: FrameType, event: str, argument: object) -> None:
+        """What `sys.setprofile` calls."""
+        name = frame.f_code.co_filename
+        if not self.on or not name.startswith(OURS):
+            return
+        file = name.removeprefix(f"{ROOT}/").removeprefix("lockstep/")
+        if event == "call":
+            self.entered.append((threading.get_ident(), file))
+        elif event == "return" and (file, frame.f_code.co_name) == ANSWERED:
+            self.answers.append((len(self.entered), len(self.entered)))
+        elif event == "return" and (file, frame.f_code.co_name) == RECORDED:
+            self.answers[-1] = (self.answers[-1][0], len(self.entered))
+
+    def files(self) -> list[str]:
+        """(a): all files, in the order in which they were first entered."""
+        return list(dict.fromkeys(file for _, file in self.entered))
+
+    def of_the_last_answer(self) -> list[str]:
+        """(b): the files that the last answer to a write passed on its way into the record."""
+        start, end = self.answers[-1]
+        thread = self.entered[start - 1][0]
+        return list(
+            dict.fromkeys([ANSWERED[0], *(file for who, file in self.entered[start:end] if who == thread)])
+        )
+
+
+@contextmanager
+def tracing(walk: Walk) -> Iterator[None]:
+    """Look at every call of this thread and of those that start meanwhile."""
+    threading.setprofile(walk.look)
+    sys.setprofile(walk.look)
+    try:
+        yield
+    finally:
+        sys.setprofile(None)
+        threading.setprofile(None)
+
+
+def walk() -> Walk:
+    """Create a group on two hosts of a mock cluster, and return the way that it took."""
+    with (
+        tempfile.TemporaryDirectory(prefix="lockstep-walk-") as folder,
+        RedisServer(Path(folder)) as server,
+        MockCluster(Path(folder), 2) as cluster,
+    ):
+        settings = load_settings(redis_url=server.url, hosts=",".join(cluster.nodes.values()))
+        app = make_app(settings)
+        found = Walk()
+        queues = [OPERATIONS, ROLLBACK]
+        with (
+            ClusterClient(settings) as client,
+            tracing(found),
+            start_worker(app, pool="solo", perform_ping_check=False, queues=queues),
+        ):
+            found.on = True
+            result = client.create_group("walked").wait(timeout=60)
+            found.on = False
+        assert result.state is State.COMMITTED, result
+        return found
+
+
+def main() -> None:
+    """Print both."""
+    found = walk()
+    for title, files in (("(a) an operation", found.files()), ("(b) an answer", found.of_the_last_answer())):
+        print(f"{title}: {len(files)} files")
+        print(*(f"  {file}" for file in files), sep="\n")
+
+
+if __name__ == "__main__":
+    main()
