@@ -7,15 +7,17 @@ import json
 import logging
 import pickle
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from lockstep.worker import secrets
+from lockstep.worker.celery import make_app
 from lockstep.worker.operation.answer import Probed
 from lockstep.worker.operation.errors import InvalidInput
-from lockstep.worker.secrets import Masking, Secret, mask, masked
+from lockstep.worker.secrets import Masking, Secret, know, mask, masked
 from lockstep.worker.settings import Settings, load_settings
 from tests.unit.client import URL, G, client
 
@@ -131,3 +133,14 @@ def test_a_token_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:
     from lockstep.worker.hosts.client import _token
 
     assert _token(b"\xef\xbb\xbfsesame-77\r\n") == "sesame-77"
+
+
+@pytest.mark.parametrize(
+    "fields", [lambda error: {"result": error}, lambda error: [1, "id", "FAILURE", error]]
+)
+def test_what_a_result_keeps_of_an_error_is_masked(fields: Callable[[object], object]) -> None:
+    """Celery keeps a task's result as an object, and a part of a chord as a list."""
+    know("a-password-of-ours")
+    error = {"exc_type": "OSError", "exc_message": ["no a-password-of-ours here"]}
+    backend: Any = make_app(load_settings(redis_url="redis://127.0.0.1:1")).backend
+    assert "a-password-of-ours" not in backend._encode(fields(error))[2]

@@ -172,6 +172,8 @@ class Backend(backends.RedisBackend):  # type: ignore[misc]
         if isinstance(data, Mapping):
             told = {name: masked(data[name]) for name in ("result", "traceback") if name in data}
             data = {**data, **told}
+        elif isinstance(data, list | tuple):  # what a chord keeps of each part, its error too
+            data = masked(data)
         return super()._encode(data)
 
     def _get_pool(self, **params: Any) -> Any:
