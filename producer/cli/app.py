@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import traceback
 from collections.abc import Sequence
 
@@ -127,6 +128,8 @@ lockstep.add_family("Set up the shell", completion)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code; an error is one line on stderr."""
     session = Session()
+    if VARIABLE in os.environ:  # click then writes bytes, and a shell asks, not a person
+        return _run(session, arguments)
     with outlets() as out:
         code = _run(session, arguments)
         out.flush()

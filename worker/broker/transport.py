@@ -14,6 +14,7 @@ from kombu.utils.encoding import bytes_to_str
 from kombu.utils.json import dumps, loads
 
 from lockstep.worker.broker import links
+from lockstep.worker.broker.messages import dropped
 
 logger = get_logger(__name__)
 redis: Any = untyped
@@ -222,7 +223,8 @@ class Transport(links.Transport):
         try:
             message = loads(text)
         except (ValueError, RecursionError):
-            message = None
+            dropped("no JSON", len(text))
+            return False
         return self._deliver(message, self.delivering)
 
 

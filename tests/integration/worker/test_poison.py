@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from base64 import b64decode, b64encode
 from collections.abc import Iterator
 from contextlib import closing
@@ -67,6 +68,10 @@ def written(message: Any) -> str:
     if isinstance(message, dict) and not isinstance(message.get("body"), str):
         message = {**message, "body": b64encode(json.dumps(message.get("body")).encode()).decode()}
     return json.dumps(message)
+
+
+DROPPED = r"A message( of \d+ bytes)? was dropped: \w"
+"""What the log has of it: of many a second the first, without a length where kombu had read it."""
 
 
 class Line:
@@ -134,7 +139,7 @@ def test_no_malformed_message_ends_a_worker_and_operations_go_on(line: Line) -> 
     line.read_to_the_end()
     assert "Unrecoverable error" not in line.worker.output()
     assert "Connection to broker lost" not in line.worker.output()
-    assert "A message of" in line.worker.output()
+    assert re.search(DROPPED, line.worker.output())
     assert line.bench.read(line.operation).state is State.COMMITTED
 
 
@@ -218,7 +223,7 @@ def test_with_the_transport_of_kombu_no_malformed_message_ends_a_worker_either(s
     stock.read_to_the_end()
     said = stock.worker.output()
     assert said.count("messages are taken by kombu's own transport (LOCKSTEP_BROKER=stock)") == 1
-    assert "A message of" in said
+    assert re.search(DROPPED, said)
     assert "Connection to broker lost" not in said
     assert "Unrecoverable error" not in said
 
