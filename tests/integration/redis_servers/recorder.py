@@ -6,7 +6,7 @@ import contextlib
 import re
 import socket
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any, TypeAlias
 
 from lockstep.producer.stack.child import LOOPBACK
@@ -25,10 +25,13 @@ Use: TypeAlias = tuple[str, tuple[str, ...]]
 
 
 class Door:
-    """Forwards connections, and tells the port that each of them has at the server."""
+    """Forwards connections to a server, which sees them come from an address of the door's own.
 
-    def __init__(self, port: int, entered: Callable[[int], None]) -> None:
-        self._server, self._entered = port, entered
+    One of 127.0.0.0/8: a port would be somebody else's once a connection is closed.
+    """
+
+    def __init__(self, port: int, address: str) -> None:
+        self._server, self._address = port, address
         self._listener = socket.create_server((LOOPBACK, 0), backlog=200)
         self.port: int = self._listener.getsockname()[1]
         self._open: list[socket.socket] = []
@@ -38,8 +41,7 @@ class Door:
         with contextlib.suppress(OSError):
             while True:
                 near, _ = self._listener.accept()
-                far = socket.create_connection((LOOPBACK, self._server))
-                self._entered(far.getsockname()[1])
+                far = socket.create_connection((LOOPBACK, self._server), source_address=(self._address, 0))
                 self._open += [near, far]
                 for pair in ((near, far), (far, near)):
                     threading.Thread(target=self._forward, args=pair, daemon=True).start()
@@ -66,9 +68,10 @@ class Recorder:
 
     def __init__(self, server: Guarded, roles: Iterable[str]) -> None:
         self._server = server
-        self._role_of: dict[bytes, str] = {}
         self._calls: dict[str, set[Call]] = {role: set() for role in roles}
-        self._doors = {role: Door(server.port, self._entering(role)) for role in self._calls}
+        addresses = {f"127.0.0.{number}": role for number, role in enumerate(self._calls, start=2)}
+        self._role_of = {address.encode(): role for address, role in addresses.items()}
+        self._doors = {role: Door(server.port, address) for address, role in addresses.items()}
         self._monitor = socket.create_connection((LOOPBACK, server.port))
         self._monitor.sendall(b"AUTH ADMIN-PASSWORD\r\nMONITOR\r\n")
         self._ended = threading.Event()
@@ -94,12 +97,6 @@ class Recorder:
         for door in self._doors.values():
             door.close()
 
-    def _entering(self, role: str) -> Callable[[int], None]:
-        def entered(port: int) -> None:
-            self._role_of[f"{LOOPBACK}:{port}".encode()] = role
-
-        return entered
-
     def _read(self) -> None:
         role: str | None = None
         with contextlib.suppress(OSError), self._monitor.makefile("rb") as lines:
@@ -108,7 +105,7 @@ class Recorder:
                     continue
                 who, said = found.groups()
                 if who != b"lua":  # a script's own commands follow its line
-                    role = self._role_of.get(who)
+                    role = self._role_of.get(who.rpartition(b":")[0])
                 call = tuple(WORD.findall(said))
                 if role is not None:
                     self._calls[role].add(call)
