@@ -33,7 +33,7 @@ settings.register_profile("lockstep", parent=settings(), deadline=None)
 settings.load_profile("lockstep")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """A browser without internet."""
     from playwright.sync_api import sync_playwright

@@ -8,7 +8,7 @@ import socket
 import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager, nullcontext, suppress
 from pathlib import Path
 from unittest.mock import patch
 
@@ -177,7 +177,12 @@ def break_the_record(bench: Bench, raw: redis.Redis) -> None:
     eventually(
         lambda: {each.group for each in store.drifts()} == {"team-0"}, "drift is reported, or repaired"
     )
-    eventually(lambda: "team-refused" not in bench.admin.groups("node1"), "the late write is repaired")
+    for left in reversed(range(8)):
+        # A patrol that had begun before the write was there looks again much later.
+        raw.zadd(KEYS.patrol, {"team-refused": 1})
+        with suppress(AssertionError) if left else nullcontext():
+            eventually(lambda: "team-refused" not in bench.admin.groups("node1"), "it is repaired", 6)
+            break
 
 
 def lockstep(bench: Bench, url: str, line: str) -> None:
