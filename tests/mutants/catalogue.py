@@ -151,18 +151,18 @@ MUTANTS = (
     ),
     Mutant(
         "the operation is committed before its last host has come to an outcome",
-        script=(lua("record", "elseif todo(op) == 0 then", "elseif todo(op) <= 1 then"),),
+        script=(lua("rule", "elseif todo(op) == 0 then", "elseif todo(op) <= 1 then"),),
         twin=(books("elif not record.todo:", "elif len(record.todo) <= 1:"),),
     ),
     Mutant(
         "a host that fails decides nothing",
-        script=(lua("record", "  if op.failed > 0 then\n", "  if op.failed > 1 then\n"),),
+        script=(lua("rule", "  if op.failed > 0 then\n", "  if op.failed > 1 then\n"),),
         twin=(books("        if record.failed:\n", "        if record.failed > 1:\n"),),
     ),
     Mutant(
         "a rollback that nobody has published waits until nothing has moved for long",
         script=(
-            lua("record", "if phase_of(op) ~= op.dispatched then return NOW end", ""),
+            lua("rule", "if phase_of(op) ~= op.dispatched then return NOW end", ""),
             lua("claim", "if op.dispatched ~= phase then", "if false then"),
         ),
         twin=(

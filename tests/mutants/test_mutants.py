@@ -28,9 +28,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[redis.Redis]:
 
 def whole(script: Path) -> str:
     """Return a script as it is sent: between what stands before and after each, or within that itself."""
-    record, serve = (script.with_name(f"{name}.lua").read_text("utf-8") for name in ("record", "serve"))
-    body = "" if script.name in ("record.lua", "serve.lua") else script.read_text("utf-8")
-    return f"{record}\nlocal function transition(ARGV)\n{body}\nend\n{serve}"
+    around = ("record", "rule", "serve")
+    record, rule, serve = (script.with_name(f"{name}.lua").read_text("utf-8") for name in around)
+    body = "" if script.stem in around else script.read_text("utf-8")
+    return f"{record}\n{rule}\nlocal function transition(ARGV)\n{body}\nend\n{serve}"
 
 
 @pytest.mark.parametrize("changes", CASES)
