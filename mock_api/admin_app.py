@@ -14,10 +14,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, JsonValue
 
 from lockstep.mock_api.app import documented
 from lockstep.mock_api.cluster import Cluster, Member
-from lockstep.mock_api.explain import explain
-from lockstep.mock_api.faults import Rule
+from lockstep.mock_api.errors import explain
+from lockstep.mock_api.faults import Latency, Rule
 from lockstep.mock_api.history import End, Record
-from lockstep.mock_api.latency import Latency
 from lockstep.mock_api.node import GroupBody, PostBody
 
 HISTORY_CHUNK = 500

@@ -11,8 +11,7 @@ from typing import NoReturn
 from pydantic import ValidationError
 
 from lockstep.mock_api.cluster import Spec
-from lockstep.mock_api.errors import InputError
-from lockstep.mock_api.explain import explain
+from lockstep.mock_api.errors import InputError, explain
 from lockstep.mock_api.faults import Rule
 from lockstep.mock_api.node import Manners, PostBody
 

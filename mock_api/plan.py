@@ -6,8 +6,7 @@ import random
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from lockstep.mock_api.faults import Method, Rule
-from lockstep.mock_api.latency import Latency
+from lockstep.mock_api.faults import Latency, Method, Rule
 
 
 @dataclass(slots=True)

@@ -108,7 +108,7 @@ class Lockstep(Celery):
     """A Celery application that knows its settings, and lets no variable of Celery's own win over them."""
 
     settings: Settings
-    events_cls = "lockstep.worker.broker.events:Events"
+    events_cls = "lockstep.worker.broker.links:Events"
     control_cls = "lockstep.worker.broker.control:Control"
     amqp_cls = "lockstep.worker.broker.links:Amqp"
 

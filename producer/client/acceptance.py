@@ -10,14 +10,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from lockstep.producer.client import following
-from lockstep.producer.client.connection import Link
 from lockstep.worker.forks import leave_to_parent, renew_in_children
 from lockstep.worker.monitoring.tracing import ids, tracers
 from lockstep.worker.operation.errors import GroupBusy, StoreUnavailable
 from lockstep.worker.operation.model import GroupId, OperationId
 from lockstep.worker.operation.ports import Store
 from lockstep.worker.operation.transitions import Accepted, Busy, Request, Stale
+from lockstep.worker.record import events as following
+from lockstep.worker.record.link import Link
 from lockstep.worker.settings import Settings
 
 if TYPE_CHECKING:

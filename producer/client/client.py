@@ -7,8 +7,6 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from lockstep.producer.client.acceptance import accept, never
-from lockstep.producer.client.connection import gone, unknown
-from lockstep.producer.client.input import new_id, parse_deadline, parse_limit, parse_retries
 from lockstep.producer.client.operation import Operation
 from lockstep.producer.client.operators import OperatorClient
 from lockstep.producer.client.selection import select
@@ -17,8 +15,17 @@ from lockstep.producer.text import millis_of
 from lockstep.worker.operation import model
 from lockstep.worker.operation.errors import InvalidInput
 from lockstep.worker.operation.model import Action, HostName, State
-from lockstep.worker.operation.names import parse_group_id, parse_operation_id, show
+from lockstep.worker.operation.names import (
+    new_id,
+    parse_deadline,
+    parse_group_id,
+    parse_limit,
+    parse_operation_id,
+    parse_retries,
+    show,
+)
 from lockstep.worker.operation.transitions import Accepted, Request
+from lockstep.worker.record.link import gone, unknown
 
 if TYPE_CHECKING:
     from lockstep.producer.operators.batch import Plan
@@ -162,7 +169,7 @@ class ClusterClient(OperatorClient):
             millis_of("since", since),
             millis_of("until", until),
         )
-        return tuple(search(self._link, wanted, parse_limit(limit)))
+        return tuple(search(self._link.briefs, self._link.store.readable, wanted, parse_limit(limit)))
 
     def abandon(self, host: str, reason: str) -> tuple[Operation, ...]:
         """Give up on a host in every operation that is still to restore or to settle it; return these.

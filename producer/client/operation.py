@@ -7,9 +7,6 @@ from contextlib import aclosing, closing, contextmanager
 from functools import partial
 
 from lockstep.producer.client.acceptance import Broker
-from lockstep.producer.client.connection import Link, unknown
-from lockstep.producer.client.following import Changes, follow, follow_async
-from lockstep.producer.client.input import parse_note, parse_timeout
 from lockstep.producer.client.result import Result, answered, result_of
 from lockstep.producer.text import named
 from lockstep.worker.operation import model
@@ -24,8 +21,10 @@ from lockstep.worker.operation.errors import (
     WaitTimeout,
 )
 from lockstep.worker.operation.model import Action, GroupId, HostName, OperationId
-from lockstep.worker.operation.names import show
+from lockstep.worker.operation.names import parse_note, parse_timeout, show
 from lockstep.worker.operation.transitions import Abandoned, Cancelled
+from lockstep.worker.record.events import Changes, follow, follow_async
+from lockstep.worker.record.link import Link, unknown
 
 OnChange = Callable[[model.Operation | None], None]
 """Called with every change while waiting, and with None when Redis stops answering."""

@@ -8,9 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from lockstep.producer.client.acceptance import Broker
-from lockstep.producer.client.connection import Link
 from lockstep.producer.client.discovery import default_settings
-from lockstep.producer.client.input import parse_note, whoami
 from lockstep.producer.client.operation import Operation
 from lockstep.producer.operators.history import Stuck, stuck, with_unreadable
 from lockstep.producer.text import millis_of
@@ -20,7 +18,8 @@ from lockstep.worker.operation.drift import Forgotten
 from lockstep.worker.operation.errors import AbandonRefused, InvalidInput, RecordGone
 from lockstep.worker.operation.host import Pause
 from lockstep.worker.operation.model import GroupId, Millis
-from lockstep.worker.operation.names import parse_group_id, show
+from lockstep.worker.operation.names import parse_group_id, parse_note, show, whoami
+from lockstep.worker.record.link import Link
 from lockstep.worker.record.workers import Held
 from lockstep.worker.settings import Settings
 
@@ -198,7 +197,7 @@ class OperatorClient:
 
         What the sweep would resume stands still meanwhile. Raises StoreUnavailable.
         """
-        return self._link.failing()
+        return self._link.store.failing()
 
     def examine(self) -> Iterator[Finding]:
         """Yield what is found of Redis, the workers, the sweep and every host. Nothing is written."""

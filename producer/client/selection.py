@@ -10,7 +10,6 @@ from difflib import get_close_matches
 from typing import cast
 from urllib.parse import urlsplit
 
-from lockstep.producer.client.connection import Link, gone, unknown
 from lockstep.producer.text import named
 from lockstep.worker.inventory import Inventory
 from lockstep.worker.operation.errors import InvalidInput, LockstepError, RecordDamaged
@@ -20,6 +19,7 @@ from lockstep.worker.operation.names import parse_group_id, parse_operation_id, 
 from lockstep.worker.record.causes import store_errors
 from lockstep.worker.record.client import client
 from lockstep.worker.record.damage import REMEDIES
+from lockstep.worker.record.link import Link, gone, unknown
 from lockstep.worker.settings import Settings
 
 MOST_SHOWN = 10

@@ -8,7 +8,6 @@ from importlib.metadata import version
 from itertools import islice
 from typing import cast
 
-from lockstep.producer.client.connection import Link
 from lockstep.producer.client.discovery import discover
 from lockstep.producer.doctor.checks import (
     About,
@@ -29,8 +28,9 @@ from lockstep.worker.inventory import Inventory
 from lockstep.worker.operation.errors import InvalidInput, StoreUnavailable
 from lockstep.worker.operation.host import Host
 from lockstep.worker.operation.model import GroupId, HostName, Presence
-from lockstep.worker.record.causes import unavailable
+from lockstep.worker.record.causes import NO_REDIS, unavailable
 from lockstep.worker.record.damage import Damage, noted
+from lockstep.worker.record.link import Link
 from lockstep.worker.record.workers import Held
 from lockstep.worker.settings import Settings
 
@@ -122,7 +122,7 @@ def _work(link: Link, settings: Settings, stuck: Callable[[], int]) -> WorkFacts
         clocks={**({} if here is None else {"this machine": here}), **link.clocks.all()},
         lengths={queue: link.queue_length(queue) for queue in (OPERATIONS, ROLLBACK)},
         stuck=stuck(),
-        failing=link.failing(),
+        failing=link.store.failing(),
         patrol_overdue=overdue,
         patrol_lag=lag,
         lost=link.unresolved(),
@@ -132,13 +132,12 @@ def _work(link: Link, settings: Settings, stuck: Callable[[], int]) -> WorkFacts
 def _workers(settings: Settings) -> tuple[dict[str, Sequence[str]], dict[str, About | None]]:
     """Ask all workers which queues they serve and what they are."""
     from kombu.exceptions import OperationalError
-    from redis import RedisError
 
     app = make_app(settings)
     try:
         serving = app.control.inspect(timeout=PING).active_queues()
         told = app.control.broadcast(ABOUT, reply=True, timeout=PING)
-    except (OperationalError, RedisError, OSError) as error:
+    except (OperationalError, *NO_REDIS) as error:
         raise unavailable(error) from error
     finally:
         app.close()

@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from lockstep.producer.text import counted
 from lockstep.worker.operation.drift import Remembered
+from lockstep.worker.record.link import RedisFacts
 from lockstep.worker.settings import Settings
 
 
@@ -35,22 +36,6 @@ CROWDED = 0.9
 WORKER_CONNECTIONS = 30
 OTHER_CONNECTIONS = 10
 """Connections of a worker at most, and of beat, Flower and a caller together; docs/operations.md has all."""
-
-
-@dataclass(frozen=True, slots=True)
-class RedisFacts:
-    """What Redis says of itself; None for what it would not say."""
-
-    version: str
-    aof: bool
-    fsync: str | None
-    policy: str | None
-    used: int
-    limit: int
-    """Bytes; 0 for none."""
-    clients: int = 0
-    most_clients: int = 0
-    """Connections that there are, and that Redis takes at most; 0 for what it would not say."""
 
 
 def on_redis(facts: RedisFacts, watermark: float) -> list[Finding]:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
-from typing import NamedTuple, Protocol
 
 from lockstep.producer.text import NAMED, named
 from lockstep.worker.operation.answer import METHODS, Trouble
@@ -21,6 +20,7 @@ from lockstep.worker.operation.model import (
     Step,
     Undo,
 )
+from lockstep.worker.record.link import Brief
 
 MEANINGS = {
     AttemptState.OPEN: "its fate is not known yet",
@@ -98,17 +98,6 @@ PAGE = 1000
 """Operations looked at in one round trip: few for a common match, more for a rare one."""
 
 
-class Brief(NamedTuple):
-    """What of an operation a filter looks at, as it is kept."""
-
-    id: OperationId
-    group: str
-    created_by: str
-    action: str
-    state: str
-    created_at: int
-
-
 @dataclass(frozen=True, slots=True)
 class Filter:
     """What an operation must be; everything that is set must hold."""
@@ -135,30 +124,23 @@ class Filter:
         )
 
 
-class Record(Protocol):
-    """What a search reads from."""
-
-    def briefs(self, wanted: Filter, limit: int, offset: int) -> Sequence[Brief]:
-        """Read operations accepted between `since` and `until`, newest first."""
-        ...
-
-    def readable(self, operation: OperationId) -> Operation | None:
-        """Read all of an operation; None if it is gone, or of a newer version."""
-        ...
-
-
-def search(record: Record, wanted: Filter, limit: int) -> Iterator[Operation]:
+def search(
+    briefs: Callable[[Millis | None, Millis | None, int, int], Sequence[Brief]],
+    read: Callable[[OperationId], Operation | None],
+    wanted: Filter,
+    limit: int,
+) -> Iterator[Operation]:
     """Yield at most `limit` operations that match, newest first; only these are read as a whole.
 
     One that is accepted meanwhile moves the others on by a place: none is told twice.
     """
     told: set[str] = set()
     offset, size = 0, FIRST_PAGE
-    while page := record.briefs(wanted, size, offset):
+    while page := briefs(wanted.since, wanted.until, size, offset):
         for brief in page:
             if brief.id in told or not wanted.matches(brief):
                 continue
-            operation = record.readable(brief.id)
+            operation = read(brief.id)
             if operation is not None and wanted.matches(operation):
                 told.add(brief.id)
                 yield operation

@@ -10,7 +10,6 @@ from contextvars import copy_context
 from dataclasses import dataclass
 from typing import TypeVar
 
-from lockstep.producer.client.connection import Link
 from lockstep.worker.hosts.client import HostClient
 from lockstep.worker.hosts.wrappers import Renewed
 from lockstep.worker.inventory import Inventory
@@ -20,6 +19,7 @@ from lockstep.worker.operation.errors import HostPaused, HostUnavailable
 from lockstep.worker.operation.host import Host, Pause, Spell, refusal
 from lockstep.worker.operation.model import GroupId, HostName, HostRef, Presence
 from lockstep.worker.operation.ports import HostApi
+from lockstep.worker.record.link import Link
 from lockstep.worker.settings import Settings
 
 AT_ONCE = 32

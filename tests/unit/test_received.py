@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kombu.transport.virtual import Base64, Message
 
-from lockstep.worker.broker.messages import POISON, deliverable
+from lockstep.worker.broker.links import POISON, deliverable
 from lockstep.worker.celery import CONCLUDE, CREATE_GROUP, PATROL_GROUP, SWEEP, make_app
 from lockstep.worker.settings import Settings
 from lockstep.worker.tasks.received import MOST_NAMES, unlike_ours

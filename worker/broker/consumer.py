@@ -11,7 +11,7 @@ from celery.exceptions import InvalidTaskError
 from celery.utils.log import get_logger
 from celery.worker import consumer as untyped
 
-from lockstep.worker.broker.messages import POISON, dropped
+from lockstep.worker.broker.links import POISON, dropped
 
 logger = get_logger(__name__)
 

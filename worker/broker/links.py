@@ -1,22 +1,26 @@
-"""Celery's and kombu's connections to Redis, over classes that know when one leads to the wrong server.
+"""Celery's and kombu's classes as every process of ours uses them, producers included.
 
-Every process of ours uses these, producers included. What a worker takes messages with, `transport`, builds
-on them.
+Their connections to Redis know when one leads to the wrong server. What somebody put into a queue and is no
+message is dropped, for it would end a worker, and then the next one. `transport` builds on these.
 """
 
 from __future__ import annotations
 
 import contextlib
+from base64 import b64decode
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from celery.app import amqp as untyped_amqp
+from celery.app import events as untyped_events
 from celery.backends import redis as untyped_backends
+from celery.events import dispatcher as untyped_dispatcher
+from celery.signals import task_rejected
 from kombu import Connection
+from kombu.log import get_logger
 from kombu.transport import TRANSPORT_ALIASES
 from kombu.transport import redis as untyped
 
-from lockstep.worker.broker.messages import POISON, deliverable, dropped
 from lockstep.worker.connection.pool import PATIENCE, modest
 from lockstep.worker.connection.primary import FoundPrimary, FoundTlsPrimary, Primary, TlsPrimary
 from lockstep.worker.secrets import masked
@@ -24,10 +28,45 @@ from lockstep.worker.secrets import masked
 redis: Any = untyped
 backends: Any = untyped_backends
 amqp: Any = untyped_amqp
+events: Any = untyped_events
+dispatcher: Any = untyped_dispatcher
 REDIS, SENTINEL = "lockstep-redis", "lockstep-sentinel"
 """What kombu knows our transports by; an application around a client of ours keeps those of its own."""
 LONGEST_WAIT = 4.0
 """Seconds between two tries to connect, at most: a Redis that is back is noticed within so long."""
+logger = get_logger(__name__)
+POISON = (TypeError, ValueError, LookupError, AttributeError, OverflowError, RecursionError)
+"""What kombu and Celery raise for what nothing of ours has sent."""
+
+
+def deliverable(message: Any) -> bool:
+    """Tell whether kombu can make a message of it."""
+    match message:
+        case {"properties": {"delivery_tag": str(tag), "delivery_info": dict(info), **properties}}:
+            body, encoding = message.get("body"), properties.get("body_encoding")
+            texts = (body, message.get("content-type"))
+            return (
+                bool(tag)
+                and all(isinstance(info.get(name), str) for name in ("exchange", "routing_key"))
+                and all(text is None or isinstance(text, str) for text in texts)
+                and isinstance(message.get("headers") or {}, dict)
+                and (not encoding or (encoding == "base64" and _is_base64(body or "")))
+            )
+    return False
+
+
+def _is_base64(body: str) -> bool:
+    with contextlib.suppress(ValueError):
+        b64decode(body)
+        return True
+    return False
+
+
+def dropped(why: str, length: int | None = None) -> None:
+    """Tell that a message was dropped, in the log and to whoever counts; nothing is told of its content."""
+    size = "" if length is None else f" of {length} bytes"
+    logger.warning("A message%s was dropped: %s.", size, why)
+    task_rejected.send(sender=None, message=None, exc=None)
 
 
 class QoS(redis.QoS):  # type: ignore[misc]
@@ -185,3 +224,28 @@ class SentinelBackend(Backend, backends.SentinelBackend):  # type: ignore[misc]
     """The same with Sentinels."""
 
     kinds = (FoundPrimary, FoundTlsPrimary)
+
+
+TEXTS = ("args", "kwargs", "result", "exception", "traceback", "reason")
+"""Fields of an event that are texts: a secret that got into one is masked."""
+
+
+class Dispatcher(dispatcher.EventDispatcher):  # type: ignore[misc]
+    """Sends at once what a task's next try, which may be another worker's, must not overtake.
+
+    Flower believes the last event: a late one would show an older try, or a task that still waits.
+    """
+
+    def send(self, type: str, *arguments: Any, **fields: Any) -> Any:  # noqa: A002 - Celery's own name
+        """Send an event, or gather it; that of a retry is sent with all that was gathered."""
+        told = {name: masked(fields[name]) for name in TEXTS if name in fields}
+        sent = super().send(type, *arguments, **{**fields, **told})
+        if type == "task-retried" or fields.get("retries"):
+            self.flush(errors=False)
+        return sent
+
+
+class Events(events.Events):  # type: ignore[misc]
+    """What `app.events` is."""
+
+    dispatcher_cls = "lockstep.worker.broker.links:Dispatcher"

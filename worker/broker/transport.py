@@ -14,7 +14,7 @@ from kombu.utils.encoding import bytes_to_str
 from kombu.utils.json import dumps, loads
 
 from lockstep.worker.broker import links
-from lockstep.worker.broker.messages import dropped
+from lockstep.worker.broker.links import dropped
 
 logger = get_logger(__name__)
 redis: Any = untyped

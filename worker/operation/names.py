@@ -1,31 +1,26 @@
-"""Rules for the names that people give: group ids and operation ids."""
+"""What callers give: names, notes and numbers, and the rules that they must keep.
+
+Each `parse_` function returns the value as it is used, or raises InvalidInput naming value, rule and remedy.
+"""
 
 from __future__ import annotations
 
+import math
+import os
 import re
+import secrets
+from collections.abc import Callable
 
 from lockstep.worker.operation.errors import InvalidInput
 from lockstep.worker.operation.model import GroupId, OperationId
 
 MAX_LENGTH = 128
+NOTE_LENGTH = 200
+MOST_LISTED = 10_000
+LONGEST_WATCH = 3600
 _ALLOWED = re.compile(r"[A-Za-z0-9._-]+", re.ASCII)
 _SHOWN = 60
 _USERINFO = re.compile(r"//.*@")
-
-
-def parse_group_id(value: object) -> GroupId:
-    """Return the value as a group id; raise InvalidInput naming the value and the rule it breaks."""
-    return GroupId(_parse("group id", value))
-
-
-def parse_operation_id(value: object) -> OperationId:
-    """Return the value as an operation id; raise InvalidInput naming the value and the rule it breaks."""
-    return OperationId(_parse("operation id", value))
-
-
-def is_plain_name(value: str) -> bool:
-    """Tell whether a string keeps the rule for names: 1 to 128 characters of A-Z a-z 0-9 . _ -."""
-    return len(value) <= MAX_LENGTH and bool(_ALLOWED.fullmatch(value)) and value not in (".", "..")
 
 
 def show(value: object) -> str:
@@ -35,19 +30,116 @@ def show(value: object) -> str:
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}… ({len(text)} characters)"
 
 
-def _parse(noun: str, value: object) -> str:
+def parse_group_id(value: object) -> GroupId:
+    """Return the value as a group id."""
+    return GroupId(_name("group id", value))
+
+
+def parse_operation_id(value: object) -> OperationId:
+    """Return the value as an operation id."""
+    return OperationId(_name("operation id", value))
+
+
+def is_plain_name(value: str) -> bool:
+    """Tell whether a string keeps the rule for names: 1 to 128 characters of A-Z a-z 0-9 . _ -."""
+    return len(value) <= MAX_LENGTH and bool(_ALLOWED.fullmatch(value)) and value not in (".", "..")
+
+
+def parse_note(noun: str, value: object) -> str:
+    """Return free text for the record: one line of 1 to 200 printable characters."""
+    text = _text(noun, value, NOTE_LENGTH, "characters").strip()
+    if not text.isprintable():
+        raise _refusal(noun, value, "is not printable: give one line of text")
+    return text
+
+
+def parse_deadline(value: object, longest: float) -> int:
+    """Return seconds from now as milliseconds."""
+    seconds = _seconds("deadline", value, "give seconds from now")
+    if not math.isfinite(seconds) or seconds <= 0:
+        raise _refusal("deadline", value, "is out of range: give a number of seconds above 0")
+    if seconds > longest:
+        raise _refusal("deadline", value, f"is too long: at most {longest:g} s, LOCKSTEP_RESULT_EXPIRES")
+    return max(1, round(seconds * 1000))
+
+
+def parse_timeout(value: object) -> float:
+    """Return a time-out in seconds, infinity for None."""
+    if value is None:
+        return math.inf
+    seconds = _seconds("timeout", value, "give seconds, or None")
+    if not math.isfinite(seconds) or seconds < 0:
+        rule = "is out of range: give 0 or more seconds, or leave it out to wait for ever"
+        raise _refusal("timeout", value, rule)
+    return float(seconds)
+
+
+def parse_retries(value: object) -> int | None:
+    """Return how many tries beyond the first, None for no bound."""
+    rule = "give a whole number of 0 or more, or leave it out"
+    return None if value is None else int(_ranged("retries", value, True, lambda given: given >= 0, rule))
+
+
+def parse_watch(value: object) -> float:
+    """Return how many seconds to look."""
+    rule = f"give seconds above 0, at most {LONGEST_WATCH}"
+    return _ranged("watch", value, False, lambda given: 0 < given <= LONGEST_WATCH, rule)
+
+
+def parse_limit(value: object) -> int:
+    """Return how many operations to list."""
+    rule = f"give a whole number from 1 to {MOST_LISTED}"
+    return int(_ranged("limit", value, True, lambda given: 1 <= given <= MOST_LISTED, rule))
+
+
+def whoami() -> str:
+    """Return `user@host` as the operating system knows them."""
+    import getpass
+    import socket
+
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a container whose uid has no name
+        user = f"uid-{os.getuid()}"
+    text = f"{user}@{socket.gethostname()}"
+    return "".join(each if each.isprintable() else "?" for each in text)[:NOTE_LENGTH]
+
+
+def new_id() -> OperationId:
+    """Return a random operation id: 12 hexadecimal characters."""
+    return OperationId(secrets.token_hex(6))
+
+
+def _refusal(noun: str, value: object, rule: str) -> InvalidInput:
+    return InvalidInput(f"{noun} {show(value)} {rule}")
+
+
+def _text(noun: str, value: object, longest: int, characters: str) -> str:
     if not isinstance(value, str):
-        raise InvalidInput(f"{noun} {show(value)} is of type {type(value).__name__}: it must be a string")
+        raise _refusal(noun, value, f"is of type {type(value).__name__}: it must be a string")
     if not value.strip():
-        raise InvalidInput(
-            f"{noun} {show(value)} is empty: give 1 to {MAX_LENGTH} characters of A-Z a-z 0-9 . _ -"
-        )
-    if len(value) > MAX_LENGTH:
-        raise InvalidInput(f"{noun} {show(value)} is too long: at most {MAX_LENGTH} characters")
-    if not _ALLOWED.fullmatch(value):
-        raise InvalidInput(f"{noun} {show(value)} has a character outside A-Z a-z 0-9 . _ -: use only those")
-    if value in (".", ".."):
-        raise InvalidInput(
-            f"{noun} {show(value)} is a path segment that URLs resolve away: choose another name"
-        )
+        raise _refusal(noun, value, f"is empty: give 1 to {longest} {characters}")
+    if len(value.strip()) > longest:
+        raise _refusal(noun, value, f"is too long: at most {longest} characters")
+    return value
+
+
+def _name(noun: str, value: object) -> str:
+    text = _text(noun, value, MAX_LENGTH, "characters of A-Z a-z 0-9 . _ -")
+    if not _ALLOWED.fullmatch(text):
+        raise _refusal(noun, value, "has a character outside A-Z a-z 0-9 . _ -: use only those")
+    if text in (".", ".."):
+        raise _refusal(noun, value, "is a path segment that URLs resolve away: choose another name")
+    return text
+
+
+def _seconds(noun: str, value: object, rule: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise _refusal(noun, value, f"is of type {type(value).__name__}: {rule}")
+    return value
+
+
+def _ranged(noun: str, value: object, whole: bool, fits: Callable[[float], bool], rule: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)) or not fits(value):
+        raise _refusal(noun, value, f"is out of range: {rule}")
     return value

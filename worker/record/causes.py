@@ -16,6 +16,8 @@ FORMAT_ERROR = "LOCKSTEPFORMAT"
 DAMAGED = re.compile(r"LOCKSTEPDAMAGED \[(.*?)\]")
 """What our scripts say of a record that they cannot read."""
 UNANSWERED = "Redis does not answer"
+NO_REDIS = (redis.RedisError, OSError)
+"""What a library raises that did not reach Redis, or was refused there."""
 FIND_IT = "LOCKSTEP_REDIS_URL names the server, `make up` starts one"
 
 

@@ -31,6 +31,10 @@ from lockstep.worker.settings import Settings
 RETRIES = 3
 """Scripts may be repeated, so a dropped connection is tried again; a frozen server is given up on soon."""
 
+GIVE_UP = 2.0
+"""Seconds after which a waiting caller takes a frozen Redis for gone and asks again, so that its own time-out
+is kept to within about this."""
+
 
 def connect(settings: Settings) -> RedisStore:
     """Return a store on the Redis of the settings; nothing is sent yet."""
@@ -60,6 +64,20 @@ def client(settings: Settings, most: int = MOST) -> redis.Redis:
         address.sentinels.master, connection_class=found, max_connections=most, **options
     )
     modest(made.connection_pool)
+    return made
+
+
+def impatient(settings: Settings, seconds: float = GIVE_UP) -> Settings:
+    """Return the settings of a connection that waits for so many seconds at most."""
+    names = ("redis_timeout", "redis_connect_timeout")
+    return settings.model_copy(update={name: min(getattr(settings, name), seconds) for name in names})
+
+
+def impatient_client(settings: Settings, seconds: float = GIVE_UP, most: int = MOST) -> redis.Redis:
+    """Return a client that gives up after so many seconds, and never tries again by itself."""
+    made = client(impatient(settings, seconds), most)
+    made.set_retry(Retry(NoBackoff(), 0))
+    made.connection_pool.patience = seconds  # type: ignore[attr-defined]
     return made
 
 

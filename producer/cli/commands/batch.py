@@ -22,10 +22,10 @@ from lockstep.producer.cli.options import (
     selection_options,
 )
 from lockstep.producer.cli.view.output import answer, answer_json, answer_table, note, printable
-from lockstep.producer.client.input import new_id
 from lockstep.producer.text import counted, named
 from lockstep.worker.operation.errors import InvalidInput
 from lockstep.worker.operation.model import Action, State
+from lockstep.worker.operation.names import new_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable

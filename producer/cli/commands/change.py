@@ -26,11 +26,11 @@ from lockstep.producer.cli.view.output import (
     read_document,
 )
 from lockstep.producer.cli.view.text import sentence, showing
-from lockstep.producer.client.input import parse_timeout
 from lockstep.producer.text import counted, named, parse_moment
 from lockstep.worker.operation.errors import RecordGone, WaitTimeout
 from lockstep.worker.operation.host import age
 from lockstep.worker.operation.model import Action
+from lockstep.worker.operation.names import parse_timeout
 
 if TYPE_CHECKING:
     from lockstep.producer.client.operation import Operation

@@ -12,9 +12,9 @@ import click
 from lockstep.producer.cli.exits import Exit, Session
 from lockstep.producer.cli.options import debug_option, json_option, pass_session
 from lockstep.producer.cli.view.output import answer, answer_json, note, paint, printable
-from lockstep.producer.client.input import parse_watch
 from lockstep.producer.text import named
 from lockstep.worker.operation.errors import InvalidInput
+from lockstep.worker.operation.names import parse_watch
 
 if TYPE_CHECKING:
     from lockstep.producer.doctor.findings import Finding

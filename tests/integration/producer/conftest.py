@@ -13,10 +13,11 @@ from pathlib import Path
 import pytest
 
 from lockstep.producer.cli import main
-from lockstep.producer.client import events, following
 from lockstep.producer.client.client import ClusterClient
 from lockstep.producer.client.operation import Operation
 from lockstep.producer.stack.processes import RedisServer
+from lockstep.worker.record import events
+from lockstep.worker.record import events as following
 from lockstep.worker.settings import Settings, load_settings
 from tests.integration.producer.hand import PATIENCE, Hand
 from tests.integration.producer.nodes import GONE, Node

@@ -11,7 +11,6 @@ from typing import Any, cast
 import pytest
 
 from lockstep.producer.client.client import ClusterClient
-from lockstep.producer.client.connection import Link
 from lockstep.producer.doctor.checks import on_damage
 from lockstep.producer.doctor.facts import _damage
 from lockstep.worker.celery import Lockstep, make_app
@@ -19,6 +18,7 @@ from lockstep.worker.operation.answer import ProbeAnswer, Probed, WriteAnswer
 from lockstep.worker.operation.model import Action, AttemptId, GroupId, HostName, OperationId, Presence, Seen
 from lockstep.worker.record.codec import Keys
 from lockstep.worker.record.damage import noted
+from lockstep.worker.record.link import Link
 from lockstep.worker.settings import Settings
 from lockstep.worker.steps import Patrolled, patrol
 from lockstep.worker.tasks.runtime import Runtime, assemble

@@ -7,9 +7,10 @@ from dataclasses import replace
 from typing import cast
 
 from lockstep.producer.client.client import ClusterClient
-from lockstep.producer.doctor.findings import Level, RedisFacts, on_remembered
+from lockstep.producer.doctor.findings import Level, on_remembered
 from lockstep.worker.operation.drift import Remembered
 from lockstep.worker.record.codec import Keys
+from lockstep.worker.record.link import RedisFacts
 from lockstep.worker.settings import Settings, load_settings
 from lockstep.worker.tasks.tasks import forget_deleted
 from tests.integration.producer.conftest import Run

@@ -18,9 +18,9 @@ from tests.waiting import eventually
 
 SEEN = (
     "threading.py",
-    "producer/client/events.py",
-    "producer/client/connection.py",
-    "producer/client/following.py",
+    "worker/record/events.py",
+    "worker/record/link.py",
+    "worker/record/events.py",
     "redis/client.py",
 )
 

@@ -10,8 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from lockstep import ClusterClient, GroupBusy
-from lockstep.producer.client import following
-from lockstep.producer.client.events import Events
+from lockstep.worker.record import events
+from lockstep.worker.record.events import Events
 from lockstep.worker.settings import Settings
 from tests.integration.producer.hand import PATIENCE, Hand
 from tests.waiting import eventually
@@ -51,7 +51,7 @@ def test_a_lost_event_costs_a_moment_only(
     cluster: ClusterClient, hand: Hand, threads: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Events, "subscribe", lambda self: None)
-    monkeypatch.setattr(following, "LOOK_AGAIN", 0.05)
+    monkeypatch.setattr(events, "LOOK_AGAIN", 0.05)
     owner = cluster.create_group("team-a")
     next_ = threads.submit(cluster.create_group, "team-a")
 

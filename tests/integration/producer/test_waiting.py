@@ -23,11 +23,11 @@ from lockstep import (
     UnknownOperation,
     WaitTimeout,
 )
-from lockstep.producer.client import following
-from lockstep.producer.client.events import Events
 from lockstep.producer.client.operation import Operation
 from lockstep.producer.stack.processes import RedisServer
 from lockstep.worker.operation.model import Decision, OperationId
+from lockstep.worker.record import events
+from lockstep.worker.record.events import Events
 from lockstep.worker.settings import Settings
 from tests.integration.producer.hand import NODE1, NODE2, NODE3, PATIENCE, Hand, listening
 from tests.waiting import eventually
@@ -211,7 +211,7 @@ def test_a_record_lost_between_two_readings_is_no_result(
         return steps(key)
 
     monkeypatch.setattr(operation._link.waiting, "steps", lose)
-    monkeypatch.setattr(following, "LOOK_AGAIN", 0.01)
+    monkeypatch.setattr(events, "LOOK_AGAIN", 0.01)
     with pytest.raises(RecordGone):
         operation.wait(PATIENCE)
 
@@ -228,7 +228,7 @@ def test_events_that_are_lost_are_made_up_for(
     operation: Operation, hand: Hand, threads: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Events, "subscribe", lambda self: None)
-    monkeypatch.setattr(following, "LOOK_AGAIN", 0.05)
+    monkeypatch.setattr(events, "LOOK_AGAIN", 0.05)
     waiting = threads.submit(operation.wait, PATIENCE)
 
     hand.commit(operation)
@@ -283,7 +283,7 @@ def test_a_redis_lost_between_two_readings_prolongs_the_wait(
         return steps(key)
 
     monkeypatch.setattr(operation._link.waiting, "steps", unlucky)
-    monkeypatch.setattr(following, "LOOK_AGAIN", 0.01)
+    monkeypatch.setattr(events, "LOOK_AGAIN", 0.01)
     hand.commit(operation)
 
     assert operation.wait(PATIENCE).committed

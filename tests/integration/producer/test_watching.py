@@ -68,7 +68,7 @@ def test_an_event_that_changes_nothing_is_not_told(
 def test_a_burst_of_events_is_one_reading(
     operation: Operation, hand: Hand, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lockstep.producer.client.events.COALESCE", 0.05)
+    monkeypatch.setattr("lockstep.worker.record.events.COALESCE", 0.05)
     link = operation._link
     with link.events(operation.id) as events:
         events.subscribe()

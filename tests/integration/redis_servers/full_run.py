@@ -17,7 +17,6 @@ from kombu.utils.json import dumps
 
 from lockstep.producer.cli.app import main
 from lockstep.producer.client.client import ClusterClient
-from lockstep.producer.client.connection import Link
 from lockstep.producer.stack.child import LOOPBACK, Child, free_port
 from lockstep.producer.stack.guard import Guard
 from lockstep.worker.celery import OPERATIONS, ROLLBACK, make_app
@@ -26,6 +25,7 @@ from lockstep.worker.operation.errors import RecordGone
 from lockstep.worker.operation.model import Action, GroupId, HostName, OperationId, State
 from lockstep.worker.record.client import client
 from lockstep.worker.record.codec import Keys
+from lockstep.worker.record.link import Link
 from lockstep.worker.record.scripts import Replicas
 from lockstep.worker.settings import Settings
 from tests.integration.redis_servers.recorder import Recorder

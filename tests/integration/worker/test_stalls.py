@@ -12,13 +12,13 @@ import pytest
 from lockstep import ClusterClient, load_settings
 from lockstep.mock_api.admin import ClusterAdmin
 from lockstep.producer.cli import main
-from lockstep.producer.client.connection import Link
 from lockstep.producer.doctor.checks import on_failing, on_stalls
 from lockstep.producer.doctor.findings import Level
 from lockstep.producer.stack import Stack
 from lockstep.producer.stack.child import LOOPBACK, free_port
 from lockstep.worker.monitoring.heartbeat import EXIT
 from lockstep.worker.operation.model import Action, State
+from lockstep.worker.record.link import Link
 from lockstep.worker.tasks.sweep import Reader
 from tests.integration.worker.harness import ROOT, SHORT, Bench
 from tests.waiting import eventually

@@ -5,9 +5,8 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from lockstep.mock_api.explain import explain
-from lockstep.mock_api.faults import NODE_LEVEL, SHAPES, Form, Kind, Method, Rule, Script, script
-from lockstep.mock_api.latency import Latency
+from lockstep.mock_api.errors import explain
+from lockstep.mock_api.faults import NODE_LEVEL, SHAPES, Form, Kind, Latency, Method, Rule, Script, script
 
 
 def rule(kind: Kind, **fields: object) -> Rule:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from lockstep.mock_api.faults import Kind, Method, Rule
-from lockstep.mock_api.latency import Latency
+from lockstep.mock_api.faults import Kind, Latency, Method, Rule
 from lockstep.mock_api.plan import Plan
 
 CALLS = 400

@@ -18,8 +18,9 @@ from lockstep.producer.doctor.checks import (
     on_versions,
     on_work,
 )
-from lockstep.producer.doctor.findings import Level, RedisFacts, on_connections, on_redis
+from lockstep.producer.doctor.findings import Level, on_connections, on_redis
 from lockstep.worker.operation.model import HostName, Millis
+from lockstep.worker.record.link import RedisFacts
 from lockstep.worker.record.workers import Held, Stall
 from lockstep.worker.settings import Settings
 

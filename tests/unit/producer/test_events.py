@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lockstep.producer.client.events import is_decisive
+from lockstep.worker.record.events import is_decisive
 
 
 @pytest.mark.parametrize("what", ["decided", "ended", "abandoned"])

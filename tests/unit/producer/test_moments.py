@@ -7,10 +7,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from lockstep.producer.operators.history import PAGE, Brief, Filter, search
+from lockstep.producer.operators.history import PAGE, Filter, search
 from lockstep.producer.text import millis_of, parse_moment
 from lockstep.worker.operation.errors import InvalidInput
 from lockstep.worker.operation.model import Action, GroupId, Millis, Operation, OperationId, State
+from lockstep.worker.record.link import Brief
 from tests.unit.producer.samples import OPERATION
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
@@ -86,11 +87,9 @@ class Kept:
         self.pages = 0
         self.whole = 0
 
-    def briefs(self, wanted: Filter, limit: int, offset: int) -> list[Brief]:
+    def briefs(self, since: Millis | None, until: Millis | None, limit: int, offset: int) -> list[Brief]:
         self.pages += 1
-        between = [
-            each for each in self.kept if (wanted.since or 0) <= each.created_at < (wanted.until or 20_000)
-        ]
+        between = [each for each in self.kept if (since or 0) <= each.created_at < (until or 20_000)]
         return [
             Brief(each.id, each.group, each.created_by, each.action, each.state, each.created_at)
             for each in between[offset : offset + limit]
@@ -104,27 +103,33 @@ class Kept:
 def test_a_rare_match_is_found_among_many_and_only_it_is_read() -> None:
     kept = Kept()
     kept.kept[-1] = replace(kept.kept[-1], group=GroupId("rare"))
-    (found,) = search(kept, Filter(group="ra*"), 1)
+    (found,) = search(kept.briefs, kept.readable, Filter(group="ra*"), 1)
     assert (found, kept.whole) == (kept.kept[-1], 1)
     assert kept.pages == 3
 
 
 def test_a_search_reads_no_further_than_it_needs() -> None:
     kept = Kept()
-    assert [each.id for each in search(kept, Filter(), 3)] == ["op0", "op1", "op2"]
+    assert [each.id for each in search(kept.briefs, kept.readable, Filter(), 3)] == ["op0", "op1", "op2"]
     assert (kept.pages, kept.whole) == (1, 3)
-    assert len(list(search(kept, Filter(group=GroupId("team-a")), 10_000))) == len(MANY)
+    assert len(list(search(kept.briefs, kept.readable, Filter(group=GroupId("team-a")), 10_000))) == len(MANY)
 
 
 def test_since_and_until_are_left_to_the_record() -> None:
     kept = Kept()
     wanted = Filter(since=Millis(10_000 - 9), until=Millis(10_000 - 4))
-    assert [each.id for each in search(kept, wanted, 10_000)] == ["op5", "op6", "op7", "op8", "op9"]
+    assert [each.id for each in search(kept.briefs, kept.readable, wanted, 10_000)] == [
+        "op5",
+        "op6",
+        "op7",
+        "op8",
+        "op9",
+    ]
 
 
 def test_what_changes_or_goes_while_it_is_searched_is_left_out() -> None:
     kept = Kept()
-    told = search(kept, Filter(states=frozenset({State.APPLYING})), 10_000)
+    told = search(kept.briefs, kept.readable, Filter(states=frozenset({State.APPLYING})), 10_000)
     next(told)
     kept.kept[1] = replace(kept.kept[1], state=State.COMMITTED)
     del kept.kept[2]
@@ -133,7 +138,7 @@ def test_what_changes_or_goes_while_it_is_searched_is_left_out() -> None:
 
 def test_an_operation_accepted_meanwhile_makes_none_be_told_twice() -> None:
     kept = Kept()
-    told = search(kept, Filter(), 10_000)
+    told = search(kept.briefs, kept.readable, Filter(), 10_000)
     first = next(told)
     kept.kept.insert(0, replace(OPERATION, id=OperationId("new"), created_at=Millis(10_001)))
     ids = [first.id, *(each.id for each in told)]

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lockstep.producer.client.input import NOTE_LENGTH, parse_deadline, parse_note, parse_timeout, whoami
 from lockstep.worker.operation.errors import InvalidInput
+from lockstep.worker.operation.names import NOTE_LENGTH, parse_deadline, parse_note, parse_timeout, whoami
 
 
 @given(st.text())

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import redis.client
 
-from lockstep.producer.client import events
+from lockstep.worker.record import events
 from tests.unit.schedules import Schedule, explore
 
 

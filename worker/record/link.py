@@ -1,23 +1,21 @@
-"""A client's link to Redis: the record, and what else is kept there."""
+"""A client's link to Redis: the record, and what else is read from there."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, TypeVar, cast
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple, TypeVar, cast
 
 import redis
-from redis.backoff import NoBackoff
-from redis.client import PubSub
-from redis.retry import Retry
 
-from lockstep.producer.client.events import Events, Subscription
 from lockstep.worker.connection.pool import MOST
 from lockstep.worker.forks import leave_to_parent, renew_in_children
 from lockstep.worker.operation.errors import RecordGone, StoreFull, StoreUnavailable, UnknownOperation
 from lockstep.worker.operation.model import Action, GroupId, Lost, Millis, Operation, OperationId
 from lockstep.worker.record.causes import store_errors
-from lockstep.worker.record.client import client
+from lockstep.worker.record.client import GIVE_UP, client, impatient_client
 from lockstep.worker.record.codec import Keys
+from lockstep.worker.record.events import Events, Subscription
 from lockstep.worker.record.hosts import Pauses, Spells
 from lockstep.worker.record.redis import RedisStore
 from lockstep.worker.record.workers import Clocks, Stalls
@@ -26,15 +24,36 @@ from lockstep.worker.settings import Settings
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
 
-    from lockstep.producer.doctor.findings import RedisFacts
-    from lockstep.producer.operators.history import Brief, Filter
-
 T = TypeVar("T")
-GIVE_UP = 2.0
-"""Seconds after which a waiting caller takes a frozen Redis for gone and asks again, so that its own time-out
-is kept to within about this."""
 MOST_WAITING = 100
 """Threads of one client that are told of events; any more ask once a second."""
+
+
+class Brief(NamedTuple):
+    """What of an operation a filter looks at, as it is kept."""
+
+    id: OperationId
+    group: str
+    created_by: str
+    action: str
+    state: str
+    created_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class RedisFacts:
+    """What Redis says of itself; None for what it would not say."""
+
+    version: str
+    aof: bool
+    fsync: str | None
+    policy: str | None
+    used: int
+    limit: int
+    """Bytes; 0 for none."""
+    clients: int = 0
+    most_clients: int = 0
+    """Connections that there are, and that Redis takes at most; 0 for what it would not say."""
 
 
 class Link:
@@ -57,10 +76,10 @@ class Link:
         self.spells = Spells(self._client, self.keys)
         self.clocks = Clocks(self._client, self.keys)
         self.stalls = Stalls(self._client, self.keys)
-        self._brief = _brief_client(settings)
+        self._brief = impatient_client(settings)
         self.waiting = RedisStore(self._brief, self.keys, settings.limits)
         # A pool of its own: many that wait must not keep those that read from a connection.
-        self._subscriber = _brief_client(settings, MOST_WAITING)
+        self._subscriber = impatient_client(settings, GIVE_UP, MOST_WAITING)
         self._readers: ThreadPoolExecutor | None = None
 
     def start_anew(self) -> None:
@@ -149,27 +168,22 @@ class Link:
             store.ends(group)
             store.suspicions(group)
 
-    def briefs(self, wanted: Filter, limit: int, offset: int) -> list[Brief]:
-        """Read, in two round trips, what a search looks at of operations, newest first.
+    def briefs(self, since: Millis | None, until: Millis | None, limit: int, offset: int) -> list[Brief]:
+        """Read, in two round trips, operations accepted from `since` until before `until`, newest first.
 
         Raises StoreUnavailable.
         """
-        from lockstep.producer.operators.history import Brief
-
-        newest = "+inf" if wanted.until is None else f"({wanted.until}"
-        oldest = "-inf" if wanted.since is None else wanted.since
+        newest = "+inf" if until is None else f"({until}"
+        oldest = "-inf" if since is None else since
         with store_errors():
-            ids = cast(
-                list[tuple[str, float]],
-                self._client.zrevrangebyscore(
-                    self.keys.operations, newest, oldest, start=offset, num=limit, withscores=True
-                ),
+            found = self._client.zrevrangebyscore(
+                self.keys.operations, newest, oldest, start=offset, num=limit, withscores=True
             )
+            ids = cast(list[tuple[str, float]], found)
             with self._client.pipeline(transaction=False) as pipe:
                 for id_, _ in ids:
-                    pipe.hmget(
-                        self.keys.operation(OperationId(id_)), "group", "created_by", "action", "state"
-                    )
+                    key = self.keys.operation(OperationId(id_))
+                    pipe.hmget(key, "group", "created_by", "action", "state")
                 kept = pipe.execute()
         return [
             Brief(OperationId(id_), group, by, action, state, int(at))
@@ -177,14 +191,8 @@ class Link:
             if None not in (group, by, action, state)
         ]
 
-    def readable(self, operation: OperationId) -> Operation | None:
-        """Read an operation; None if it is gone, damaged or of a newer version. Raises StoreUnavailable."""
-        return self.store.readable(operation)
-
     def facts(self) -> RedisFacts:
         """Read what Redis says of itself. Raises StoreUnavailable."""
-        from lockstep.producer.doctor.findings import RedisFacts
-
         with store_errors():
             info = cast(dict[str, object], self._client.info())
             try:
@@ -213,10 +221,6 @@ class Link:
             left = int(self._client.pttl(self.keys.lease(name)))
         return None if left == -2 else left
 
-    def failing(self) -> Mapping[str, str]:
-        """Return which periodic pieces of work failed when they were last tried, and why."""
-        return self.store.failing()
-
     def queue_length(self, queue: str) -> int:
         """Return how many tasks wait in a queue. Raises StoreUnavailable."""
         with store_errors():
@@ -224,10 +228,8 @@ class Link:
 
     def events(self, operation: OperationId) -> Events:
         """Return the events of an operation, to be entered as a context."""
-        return Events(self._pubsub, self.keys.events(operation))
-
-    def _pubsub(self) -> PubSub:
-        return Subscription(self._subscriber.connection_pool)
+        pool = self._subscriber.connection_pool
+        return Events(lambda: Subscription(pool), self.keys.events(operation))
 
     def close(self) -> None:
         """Close every connection; those of calls under way, which other threads make, after their answers."""
@@ -236,24 +238,6 @@ class Link:
         if self._readers is not None:
             self._readers.shutdown(wait=False)
             self._readers = None
-
-
-def brief(settings: Settings) -> Settings:
-    """Return the settings of a connection that gives up soon."""
-    return settings.model_copy(
-        update={
-            "redis_timeout": min(settings.redis_timeout, GIVE_UP),
-            "redis_connect_timeout": min(settings.redis_connect_timeout, GIVE_UP),
-        }
-    )
-
-
-def _brief_client(settings: Settings, most: int = MOST) -> redis.Redis:
-    """Return a client that gives up soon and never tries again by itself."""
-    made = client(brief(settings), most)
-    made.set_retry(Retry(NoBackoff(), 0))
-    made.connection_pool.patience = GIVE_UP  # type: ignore[attr-defined]
-    return made
 
 
 def unknown(operation: OperationId, looks_like: str = "") -> UnknownOperation:
