@@ -1,14 +1,19 @@
-"""Run the suites in order, show what each took, and end with one line: `N passed, N failed, N skipped`.
+"""Run the suites, show what each took, and end with one line: `N passed, N failed, N skipped`.
 
 `python -m tests` runs all, `python -m tests --only unit --only contract` those two. A suite is a folder here.
 `checks` comes first: ruff, mypy and import-linter, each command counting as one test. `image` comes last: it
 builds and runs the container image, counts as one, and where CI is not `true` it runs only if asked for.
+
+Three suites run side by side, for some compute while others wait; when one has ended, its output is shown and
+the next one starts. A suite that is asked for alone is shown while it runs.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +23,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
+from typing import IO
 from xml.etree import ElementTree
 
 ROOT = Path(__file__).parents[1]
@@ -25,9 +31,11 @@ TESTS = ROOT / "tests"
 CACHE = ROOT / ".venv" / ".cache"
 
 CHECKS = "checks"
-# Cheapest first, so that a mistake shows early. Any other folder that holds tests runs after these.
+# Cheap suites first, so that a mistake shows early, and the longest beside them; then those that wait and
+# those that compute by turns. Any other folder that holds tests runs after these.
 IMAGE = "image"
-ORDER = (CHECKS, "unit", "contract", "integration", "model", "simulation", "chaos", "e2e")
+ORDER = (CHECKS, "unit", "integration", "contract", "chaos", "model", "simulation", "e2e")
+SIDE_BY_SIDE = 3
 
 TYPED = ("lockstep", "tests", "benchmarks")
 
@@ -46,10 +54,11 @@ TEARDOWN_SECONDS = 30
 
 NOT_CHECKED = 3  # what tests.ship.image ends with where it may be skipped
 INTERRUPTED = 130  # what a shell reports for a command that SIGINT ended
+LAST_LINE = re.compile(r"^(\d+) passed, (\d+) failed, (\d+) skipped\n\Z", re.MULTILINE)
 
 
 class Terminated(KeyboardInterrupt):
-    """This process was told to stop, and the suite that it runs was not."""
+    """This process was told to stop, and the suites that it runs were not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +88,15 @@ def main() -> int:
     _refuse_loose_tests()
     _listen_to_signals()
 
+    chosen = [suite for suite in suites if (suite in only if only else _by_default(suite))]
     outcomes: list[Outcome] = []
     try:
-        for suite in suites:
-            if suite in only if only else _by_default(suite):
-                outcomes.append(_run(suite))
+        if len(chosen) == 1:
+            outcomes.append(_run(*chosen))
+        else:
+            _run_side_by_side(chosen, outcomes)
     except KeyboardInterrupt:
-        _say("\ninterrupted: the suite that was running is not counted")
+        _say("\ninterrupted: what was running is not counted")
         _report(outcomes)
         return INTERRUPTED
     _report(outcomes)
@@ -109,6 +120,61 @@ def _refuse_loose_tests() -> None:
         raise SystemExit(
             f"error: tests/{path.name} is in no suite and would never run; move it into a folder"
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A suite that runs in a process of its own, as if it had been asked for alone."""
+
+    suite: str
+    process: subprocess.Popen[bytes]
+    output: IO[bytes]
+    began: float
+
+    def show(self) -> Outcome:
+        """Show what it printed; return what it came to."""
+        self.output.seek(0)
+        shutil.copyfileobj(self.output, sys.stdout.buffer)
+        sys.stdout.flush()
+        self.output.seek(max(0, self.output.tell() - 100))
+        told = LAST_LINE.search(self.output.read().decode("utf-8", "replace"))
+        counts = Counts(*map(int, told.groups())) if told else Counts(failed=1)
+        if self.process.returncode and not counts.failed:
+            counts = Counts(counts.passed, 1, counts.skipped)
+        return Outcome(self.suite, counts, time.monotonic() - self.began)
+
+
+def _run_side_by_side(suites: Sequence[str], outcomes: list[Outcome]) -> None:
+    """Run the suites and append what they come to; when interrupted, wait until all have cleaned up."""
+    left, running = list(suites), list[Running]()
+    try:
+        while left or running:
+            while left and len(running) < SIDE_BY_SIDE:
+                running.append(_start(left.pop(0)))
+                _say(f"running: {', '.join(each.suite for each in running)}")
+            time.sleep(0.1)
+            for each in [each for each in running if each.process.poll() is not None]:
+                running.remove(each)
+                outcomes.append(each.show())
+    except KeyboardInterrupt as interrupt:
+        if isinstance(interrupt, Terminated):  # a Ctrl-C reached them as well
+            for each in running:
+                each.process.terminate()
+        for each in running:
+            each.process.wait()
+            each.show()
+        raise
+
+
+def _start(suite: str) -> Running:
+    output = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the suite
+    process = subprocess.Popen(command_for(suite), cwd=ROOT, stdout=output, stderr=output)
+    return Running(suite, process, output, time.monotonic())
+
+
+def command_for(suite: str) -> list[str]:
+    """Return what runs a suite alone."""
+    return [sys.executable, "-B", "-m", "tests", "--only", suite]
 
 
 def _run(suite: str) -> Outcome:

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.__main__ import CHECKS, IMAGE, ORDER, ROOT, other_suites
+from tests.__main__ import CHECKS, IMAGE, ORDER, ROOT, command_for, other_suites
 
 KEPT = ROOT / ".venv" / "shake"
 # Works until whoever started it is gone, however that went.
@@ -70,11 +70,6 @@ def shake(suite: str, times: int) -> int:
     for name, count in tests.most_common():
         say(f"  {count} times  {name}")
     return runs
-
-
-def command_for(suite: str) -> list[str]:
-    """Return what runs the suite once."""
-    return [sys.executable, "-B", "-m", "tests", "--only", suite]
 
 
 def passes(command: Sequence[str], log: Path) -> bool:

@@ -244,6 +244,7 @@ def test_the_redis_of_a_stack_has_a_password_that_no_command_line_shows(stack: S
     assert password not in shown
 
 
+@pytest.mark.usefixtures("prefix")
 def test_a_discovery_file_counts_only_while_its_stack_lives() -> None:
     stale = described(pid=4711)
     assert discover() is None
