@@ -17,8 +17,8 @@ from lockstep.producer.cli.commands.hosts import hosts, pause, resume
 from lockstep.producer.cli.commands.read import exists, history, list_, report, show, status
 from lockstep.producer.cli.commands.watch import watch
 from lockstep.producer.cli.exits import Exit, Session, exit_of
-from lockstep.producer.cli.options import debug_option, json_option
-from lockstep.producer.cli.view.output import answer, answer_json, note
+from lockstep.producer.cli.options import DEBUG, command
+from lockstep.producer.cli.view.output import answer, note
 from lockstep.producer.process import Stopped, interruptible, outlets
 from lockstep.worker.operation.errors import LockstepError
 from lockstep.worker.record.damage import noted
@@ -37,8 +37,8 @@ class Families(click.Group):
     def add_family(self, title: str, *commands: click.Command) -> None:
         """Add commands that are listed together, in this order, under a title."""
         self.families[title] = commands
-        for command in commands:
-            self.add_command(command)
+        for each in commands:
+            self.add_command(each)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write each family as a section, all of them with the same columns."""
@@ -52,29 +52,25 @@ class Families(click.Group):
 
 SHELLS = ("bash", "zsh", "fish")
 VARIABLE = "_LOCKSTEP_COMPLETE"
-EXAMPLES = """\b
-Examples:
-  lockstep completion bash > ~/.local/share/bash-completion/completions/lockstep
-  lockstep completion zsh > ~/.zfunc/_lockstep
-  lockstep completion fish > ~/.config/fish/completions/lockstep.fish"""
 
 
-@click.command(epilog=EXAMPLES)
+@command()
 @click.argument("shell", type=click.Choice(SHELLS), metavar="|".join(SHELLS))
-@json_option
-@debug_option
-@click.pass_context
-def completion(context: click.Context, shell: str, as_json: bool) -> Exit:
-    """Print a script that lets the shell complete commands and options."""
+def completion(session: Session, shell: str, as_json: bool) -> Exit:
+    """Print a script that lets the shell complete commands and options.
+
+    Examples:
+      lockstep completion bash > ~/.local/share/bash-completion/completions/lockstep
+      lockstep completion zsh > ~/.zfunc/_lockstep
+      lockstep completion fish > ~/.config/fish/completions/lockstep.fish
+    """
     kind = get_completion_class(shell)
-    if kind is None:
-        raise click.UsageError(f"click knows no completion for {shell}", context)
-    script = kind(context.find_root().command, {}, "lockstep", VARIABLE).source()
-    if as_json:
-        answer_json({"shell": shell, "script": script})
-    else:
+    assert kind is not None, f"click knows no completion for {shell}"
+    script = kind(lockstep, {}, "lockstep", VARIABLE).source()
+    if not as_json:
         answer(script)
-    return Exit.OK
+        return Exit.OK
+    return session.done("", as_json, lambda: {"shell": shell, "script": script})
 
 
 EPILOG = """\b
@@ -110,7 +106,6 @@ def _version(context: click.Context, _: click.Parameter, wanted: bool) -> None:
 @click.option(
     "--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Print the version."
 )
-@debug_option
 @click.pass_context
 def lockstep(context: click.Context) -> None:
     """Create and delete groups on every host of a cluster, all hosts or none."""
@@ -118,6 +113,7 @@ def lockstep(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
+lockstep.params.append(DEBUG)
 lockstep.add_family("Change groups", create, delete, apply, plan, cancel)
 lockstep.add_family("See what happens and happened", status, show, watch, list_, history, report, exists)
 lockstep.add_family("Look after hosts", hosts, pause, resume, probe)

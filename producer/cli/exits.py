@@ -4,28 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Callable, Mapping
 from enum import IntEnum
-from types import TracebackType
 from typing import TYPE_CHECKING
 
-from lockstep.producer.cli.view.output import note
+from lockstep.producer.cli.view.output import answer, answer_json, note, printable
 from lockstep.producer.process import UNWRITTEN
-from lockstep.worker.operation.errors import (
-    AbandonRefused,
-    CancelRefused,
-    GroupBusy,
-    HostPaused,
-    HostUnavailable,
-    InvalidInput,
-    LockstepError,
-    NotReady,
-    RecordDamaged,
-    RecordGone,
-    StoreFull,
-    StoreUnavailable,
-    UnknownFormat,
-    WaitTimeout,
-)
+from lockstep.worker.operation import errors
 from lockstep.worker.operation.model import State
 
 if TYPE_CHECKING:
@@ -72,24 +57,24 @@ OF_STATE = {
     State.ABANDONED: Exit.ABANDONED,
 }
 
-OF_ERROR: dict[type[LockstepError], Exit] = {
-    InvalidInput: Exit.USAGE,
-    WaitTimeout: Exit.UNANSWERED,
-    NotReady: Exit.NOT_READY,  # before HostUnavailable, which it is too
-    HostUnavailable: Exit.UNANSWERED,
-    StoreUnavailable: Exit.NO_REDIS,
-    StoreFull: Exit.NO_REDIS,
-    UnknownFormat: Exit.NO_REDIS,
-    RecordDamaged: Exit.NO_REDIS,
-    RecordGone: Exit.GONE,
-    GroupBusy: Exit.BUSY,
-    CancelRefused: Exit.REFUSED,
-    AbandonRefused: Exit.REFUSED,
-    HostPaused: Exit.REFUSED,
+OF_ERROR: dict[type[errors.LockstepError], Exit] = {
+    errors.InvalidInput: Exit.USAGE,
+    errors.WaitTimeout: Exit.UNANSWERED,
+    errors.NotReady: Exit.NOT_READY,  # before HostUnavailable, which it is too
+    errors.HostUnavailable: Exit.UNANSWERED,
+    errors.StoreUnavailable: Exit.NO_REDIS,
+    errors.StoreFull: Exit.NO_REDIS,
+    errors.UnknownFormat: Exit.NO_REDIS,
+    errors.RecordDamaged: Exit.NO_REDIS,
+    errors.RecordGone: Exit.GONE,
+    errors.GroupBusy: Exit.BUSY,
+    errors.CancelRefused: Exit.REFUSED,
+    errors.AbandonRefused: Exit.REFUSED,
+    errors.HostPaused: Exit.REFUSED,
 }
 
 
-def exit_of(error: LockstepError) -> Exit:
+def exit_of(error: errors.LockstepError) -> Exit:
     """Return the exit code for an error."""
     return next((code for kind, code in OF_ERROR.items() if isinstance(error, kind)), Exit.BUG)
 
@@ -114,11 +99,18 @@ class Session:
     def __enter__(self) -> Session:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._client is not None:
             self._client.close()
+
+    def done(self, text: str, as_json: bool, document: Callable[[], Mapping[str, object]]) -> Exit:
+        """Print what the command has done, as a line or as a document, and remember it."""
+        self.going_on = printable(text)
+        if as_json:
+            answer_json(document())
+        else:
+            answer(self.going_on)
+        return Exit.OK
 
     def client(self, created_by: str | None = None) -> ClusterClient:
         """Return the client of the settings in the environment. Raises InvalidInput."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-pass_session = click.make_pass_decorator(Session)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,16 +64,34 @@ def _set_debug(context: click.Context, _: click.Parameter, wanted: bool) -> None
         context.ensure_object(Session).debug = True
 
 
-def debug_option(function: Callable[P, R]) -> Callable[P, R]:
-    """Add --debug, which every level of the command takes."""
-    return click.option(
-        "--debug",
-        is_flag=True,
-        is_eager=True,
-        expose_value=False,
-        callback=_set_debug,
-        help="Print tracebacks with errors.",
-    )(function)
+DEBUG = click.Option(
+    ["--debug"],
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_set_debug,
+    help="Print tracebacks with errors.",
+)
+"""Every level of the command takes it."""
+
+
+def command(
+    name: str | None = None, *, lines: bool = False
+) -> Callable[[Callable[..., Exit]], click.Command]:
+    """Make a command that takes --json and --debug, and whose first argument is the session.
+
+    Its help is the function's docstring, examples last. With `lines` --json prints many documents.
+    """
+
+    def decorate(function: Callable[..., Exit]) -> click.Command:
+        text, _, examples = inspect.cleandoc(function.__doc__ or "").partition("\nExamples:\n")
+        run = click.make_pass_decorator(Session)(function)
+        made = click.command(name, help=text, epilog=f"\b\nExamples:\n{examples}")(run)
+        told = f"Print one JSON document{' a line' if lines else ''} (fields: docs/cli.md)."
+        made.params += [click.Option(["--json", "as_json"], is_flag=True, help=told), DEBUG]
+        return made
+
+    return decorate
 
 
 def as_option(function: Callable[P, R]) -> Callable[P, R]:
@@ -82,13 +99,6 @@ def as_option(function: Callable[P, R]) -> Callable[P, R]:
     return click.option("--as", "created_by", metavar="NAME", help="Who asks.  [default: user@host]")(
         function
     )
-
-
-def json_option(function: Callable[P, R]) -> Callable[P, R]:
-    """Add --json."""
-    return click.option(
-        "--json", "as_json", is_flag=True, help="Print one JSON document (fields: docs/cli.md)."
-    )(function)
 
 
 def selection_options(function: Callable[..., Exit]) -> Callable[..., Exit]:
@@ -158,8 +168,6 @@ def wait_options(function: Callable[[Session, str, Wanted], Exit]) -> Callable[.
                 "--preflight", is_flag=True, help="Ask every host first; write nothing unless all answer."
             ),
             as_option,
-            json_option,
-            debug_option,
         )
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
 
 from lockstep.producer.text import NAMED, named
 from lockstep.worker.operation.answer import METHODS, Trouble
@@ -20,7 +21,9 @@ from lockstep.worker.operation.model import (
     Step,
     Undo,
 )
-from lockstep.worker.record.link import Brief
+
+if TYPE_CHECKING:
+    from lockstep.worker.record.link import Brief
 
 MEANINGS = {
     AttemptState.OPEN: "its fate is not known yet",

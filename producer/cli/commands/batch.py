@@ -13,14 +13,7 @@ from typing import IO, TYPE_CHECKING
 import click
 
 from lockstep.producer.cli.exits import Exit, Session
-from lockstep.producer.cli.options import (
-    Selection,
-    as_option,
-    debug_option,
-    json_option,
-    pass_session,
-    selection_options,
-)
+from lockstep.producer.cli.options import Selection, as_option, command, selection_options
 from lockstep.producer.cli.view.output import answer, answer_json, answer_table, note, printable
 from lockstep.producer.text import counted, named
 from lockstep.worker.operation.errors import InvalidInput
@@ -34,23 +27,21 @@ if TYPE_CHECKING:
 
 HEADER = ("HOST", "HOLDS NOW", "CALL", "NOTE")
 NOTHING = "-"
-PLAN_EXAMPLES = """\b
-Examples:
-  lockstep plan create team-a
-  lockstep plan delete team-a --where zone=eu && lockstep delete team-a --where zone=eu
-
-Exit codes: 0 nothing stands in the way, 1 it would fail as things are now."""
 
 
-@click.command(epilog=PLAN_EXAMPLES)
+@command()
 @click.argument("action", type=click.Choice([each.value for each in Action]), metavar="create|delete")
 @click.argument("group")
 @selection_options
-@json_option
-@debug_option
-@pass_session
 def plan(session: Session, action: str, group: str, selection: Selection, as_json: bool) -> Exit:
-    """Ask every host what it holds, and show what would be sent. Writes nothing."""
+    """Ask every host what it holds, and show what would be sent. Writes nothing.
+
+    Examples:
+      lockstep plan create team-a
+      lockstep plan delete team-a --where zone=eu && lockstep delete team-a --where zone=eu
+
+    Exit codes: 0 nothing stands in the way, 1 it would fail as things are now.
+    """
     cluster = session.client()
     made = cluster.plan(Action(action), group, selection.names(cluster))
     if as_json:
@@ -100,26 +91,12 @@ def _document(made: Plan) -> dict[str, object]:
     }
 
 
-EXAMPLES = """\b
-Examples:
-  lockstep apply groups.txt
-  lockstep apply wanted.yaml --where zone=eu --json
-  cut -d, -f1 teams.csv | lockstep apply -
-  lockstep apply groups.txt --resume 5d0c7e21b9aa
-
-Lines are ids of groups to create; YAML has lists `present:` and `absent:`.
-Exit codes: 0 all groups are as asked, 1 some are not."""
-
-
-@click.command(epilog=EXAMPLES)
+@command(lines=True)
 @click.argument("file", type=click.File(encoding="utf-8-sig"))
 @selection_options
 @click.option("--at-once", type=click.IntRange(1, 64), default=8, show_default=True, help="Groups at a time.")
 @click.option("--resume", metavar="RUN", help="Go on with a run: what it started is not started again.")
 @as_option
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document a line (fields: docs/cli.md).")
-@debug_option
-@pass_session
 def apply(
     session: Session,
     *,
@@ -130,7 +107,17 @@ def apply(
     created_by: str | None,
     as_json: bool,
 ) -> Exit:
-    """Create, or delete, every group of FILE, each on all hosts or none."""
+    """Create, or delete, every group of FILE, each on all hosts or none.
+
+    Examples:
+      lockstep apply groups.txt
+      lockstep apply wanted.yaml --where zone=eu --json
+      cut -d, -f1 teams.csv | lockstep apply -
+      lockstep apply groups.txt --resume 5d0c7e21b9aa
+
+    Lines are ids of groups to create; YAML has lists `present:` and `absent:`.
+    Exit codes: 0 all groups are as asked, 1 some are not.
+    """
     from lockstep.producer.operators.batch import apply as run_all
     from lockstep.producer.operators.batch import parse_run, parse_wishes
 

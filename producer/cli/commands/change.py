@@ -9,14 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lockstep.producer.cli.exits import OF_STATE, Exit, Session
-from lockstep.producer.cli.options import (
-    Wanted,
-    as_option,
-    debug_option,
-    json_option,
-    pass_session,
-    wait_options,
-)
+from lockstep.producer.cli.options import Wanted, as_option, command, wait_options
 from lockstep.producer.cli.view.output import (
     answer,
     answer_json,
@@ -34,30 +27,25 @@ from lockstep.worker.operation.names import parse_timeout
 
 if TYPE_CHECKING:
     from lockstep.producer.client.operation import Operation
-    from lockstep.producer.client.result import Result
-
-ABANDON_EXAMPLES = """\b
-Examples:
-  lockstep list --stuck
-  lockstep abandon 7f3c81d2aa01 node3 --reason "scrapped, ticket 4711"
-  lockstep abandon node3 --reason "scrapped, ticket 4711"
-
-Exit codes: 0 abandoned, 2 no such operation or host, 8 refused, for nothing is pending there."""
 
 
-@click.command(epilog=ABANDON_EXAMPLES, options_metavar="[OPTIONS]")
+@command()
 @click.argument("names", nargs=-1, required=True, metavar="[OPERATION] HOST")
 @click.option("--reason", metavar="TEXT", required=True, help="Why; kept in the record.")
 @as_option
-@json_option
-@debug_option
-@pass_session
 def abandon(
     session: Session, names: tuple[str, ...], reason: str, created_by: str | None, as_json: bool
 ) -> Exit:
     """Give up on HOST in OPERATION, or in every operation that waits for it.
 
     It keeps what it holds, and the operations can end without it.
+
+    Examples:
+      lockstep list --stuck
+      lockstep abandon 7f3c81d2aa01 node3 --reason "scrapped, ticket 4711"
+      lockstep abandon node3 --reason "scrapped, ticket 4711"
+
+    Exit codes: 0 abandoned, 2 no such operation or host, 8 refused, for nothing is pending there.
     """
     cluster = session.client(created_by)
     match names:
@@ -84,25 +72,22 @@ def abandon(
 
 SHOWN = 20
 """Groups that are listed; the others are counted."""
-FORGET_EXAMPLES = """\b
-Examples:
-  lockstep forget --deleted-before 90d         only shows what would go
-  lockstep forget --deleted-before 90d --yes
-
-A host that comes back later with one of these groups is not found to differ any more. Workers do the
-same by themselves after LOCKSTEP_DELETED_DAYS."""
 
 
-@click.command(epilog=FORGET_EXAMPLES)
+@command()
 @click.option("--deleted-before", "text", metavar="WHEN", required=True, help="90d (ago), or 2026-01-31.")
 @click.option("--yes", "do_it", is_flag=True, help="Do it; without, it is only shown.")
-@json_option
-@debug_option
-@pass_session
 def forget(session: Session, text: str, do_it: bool, as_json: bool) -> Exit:
     """Forget groups that were deleted on every host before WHEN: their entries in Redis go.
 
     A group is kept while an operation works on it, a late write may still land, or a host differs.
+
+    Examples:
+      lockstep forget --deleted-before 90d         only shows what would go
+      lockstep forget --deleted-before 90d --yes
+
+    A host that comes back later with one of these groups is not found to differ any more. Workers do the
+    same by themselves after LOCKSTEP_DELETED_DAYS.
     """
     client = session.client()
     now = client.now()
@@ -127,69 +112,59 @@ def forget(session: Session, text: str, do_it: bool, as_json: bool) -> Exit:
     return Exit.OK
 
 
-CREATE_EXAMPLES = """\b
-Examples:
-  lockstep create team-a
-  lockstep create team-a --hosts node1,node2 --timeout 30
-  lockstep create team-a --where zone=eu --where role!=db --except node7
-  id=$(lockstep create team-a --no-wait)
-  lockstep create team-a --id ticket-4711 --json
-
-Exit codes: 0 created, 1 rolled back, 3 some hosts still to be restored, 4 gave up waiting, 6 busy,
-8 a host is paused."""
-DELETE_EXAMPLES = """\b
-Examples:
-  lockstep delete team-a
-  lockstep delete team-a --deadline 60 --as alice
-
-Exit codes: 0 deleted, 1 rolled back, 3 some hosts still to be restored, 4 gave up waiting, 6 busy,
-8 a host is paused."""
-CANCEL_EXAMPLES = """\b
-Examples:
-  lockstep cancel 7f3c81d2aa01 --reason "wrong group"
-
-Exit codes: 0 cancelled, 2 no such operation, 8 refused, for it was decided before."""
-
-
-@click.command(epilog=CREATE_EXAMPLES)
+@command()
 @click.argument("group")
-@pass_session
 @wait_options
 def create(session: Session, group: str, wanted: Wanted) -> Exit:
-    """Create GROUP on every host, or on none."""
+    """Create GROUP on every host, or on none.
+
+    Examples:
+      lockstep create team-a
+      lockstep create team-a --hosts node1,node2 --timeout 30
+      lockstep create team-a --where zone=eu --where role!=db --except node7
+      id=$(lockstep create team-a --no-wait)
+      lockstep create team-a --id ticket-4711 --json
+
+    Exit codes: 0 created, 1 rolled back, 3 some hosts still to be restored, 4 gave up waiting, 6 busy,
+    8 a host is paused.
+    """
     return change(session, Action.CREATE, group, wanted)
 
 
-@click.command(epilog=DELETE_EXAMPLES)
+@command()
 @click.argument("group")
-@pass_session
 @wait_options
 def delete(session: Session, group: str, wanted: Wanted) -> Exit:
-    """Delete GROUP from every host, or from none."""
+    """Delete GROUP from every host, or from none.
+
+    Examples:
+      lockstep delete team-a
+      lockstep delete team-a --deadline 60 --as alice
+
+    Exit codes: 0 deleted, 1 rolled back, 3 some hosts still to be restored, 4 gave up waiting, 6 busy,
+    8 a host is paused.
+    """
     return change(session, Action.DELETE, group, wanted)
 
 
-@click.command(epilog=CANCEL_EXAMPLES)
+@command()
 @click.argument("operation_id", metavar="OPERATION")
 @click.option("--reason", metavar="TEXT", help="Why; kept in the record.")
 @as_option
-@json_option
-@debug_option
-@pass_session
 def cancel(
     session: Session, operation_id: str, reason: str | None, created_by: str | None, as_json: bool
 ) -> Exit:
-    """Roll back OPERATION unless it is decided already."""
+    """Roll back OPERATION unless it is decided already.
+
+    Examples:
+      lockstep cancel 7f3c81d2aa01 --reason "wrong group"
+
+    Exit codes: 0 cancelled, 2 no such operation, 8 refused, for it was decided before.
+    """
     operation = session.client(created_by).find(operation_id)
     operation.cancel(reason)
-    session.going_on = (
-        f'cancelled operation {operation.id}: {operation.action} "{operation.group}" is rolled back'
-    )
-    if as_json:
-        answer_json(read_document(operation))
-    else:
-        answer(session.going_on)
-    return Exit.OK
+    text = f'cancelled operation {operation.id}: {operation.action} "{operation.group}" is rolled back'
+    return session.done(text, as_json, lambda: read_document(operation))
 
 
 def change(session: Session, action: Action, group: str, wanted: Wanted) -> Exit:
@@ -215,8 +190,14 @@ def change(session: Session, action: Action, group: str, wanted: Wanted) -> Exit
             wanted.preflight,
             on_accepted=keep,
         )
+        if not wanted.wait and wanted.as_json:
+            answer_json(read_document(operation))
+            return Exit.OK
         if not wanted.wait:
-            return _accepted(operation, wanted)
+            answer(operation.id)
+            before = " before" if operation.existing else ""
+            note(f"accepted{before}: {action} {group} (operation {operation.id})")
+            return Exit.OK
         with showing(quiet=wanted.as_json) as progress:
             result = operation.wait(wanted.timeout, progress)
     except (WaitTimeout, RecordGone, KeyboardInterrupt):
@@ -224,23 +205,8 @@ def change(session: Session, action: Action, group: str, wanted: Wanted) -> Exit
             answer_json(read_document(accepted[0]))
         raise
     session.going_on = printable(sentence(result, action))
-    _tell(operation, result, wanted)
-    return OF_STATE[result.state]
-
-
-def _accepted(operation: Operation, wanted: Wanted) -> Exit:
     if wanted.as_json:
         answer_json(read_document(operation))
     else:
-        answer(operation.id)
-        before = " before" if operation.existing else ""
-        note(f"accepted{before}: {operation.action} {operation.group} (operation {operation.id})")
-    return Exit.OK
-
-
-def _tell(operation: Operation, result: Result, wanted: Wanted) -> None:
-    if wanted.as_json:
-        answer_json(read_document(operation))
-        return
-    tell = answer if result.committed else note
-    tell(printable(sentence(result, operation.action)))
+        (answer if result.committed else note)(session.going_on)
+    return OF_STATE[result.state]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lockstep.producer.cli.exits import Exit, Session
-from lockstep.producer.cli.options import debug_option, json_option, pass_session
+from lockstep.producer.cli.options import command
 from lockstep.producer.cli.view.output import answer, answer_json, note, paint, printable
 from lockstep.producer.text import named
 from lockstep.worker.operation.errors import InvalidInput
@@ -41,20 +41,18 @@ def is_well(findings: Iterable[Finding]) -> bool:
 
 
 WIDTH = 18
-EXAMPLES = """\b
-Examples:
-  lockstep doctor
-  lockstep doctor --json | jq '.findings[] | select(.level != "ok")'
-
-Exit codes: 0 all is well, 1 there are warnings or failures."""
 
 
-@click.command(epilog=EXAMPLES)
-@json_option
-@debug_option
-@pass_session
+@command()
 def doctor(session: Session, as_json: bool) -> Exit:
-    """Look at Redis, the workers, the sweep and every host, and say what mends what is wrong."""
+    """Look at Redis, the workers, the sweep and every host, and say what mends what is wrong.
+
+    Examples:
+      lockstep doctor
+      lockstep doctor --json | jq '.findings[] | select(.level != "ok")'
+
+    Exit codes: 0 all is well, 1 there are warnings or failures.
+    """
     found = []
     for finding in _findings(session):
         found.append(finding)
@@ -79,17 +77,9 @@ def _findings(session: Session) -> Iterator[Finding]:
 
 
 PROBE_WIDTH = 26
-PROBE_EXAMPLES = """\b
-Examples:
-  lockstep probe node1
-  lockstep probe node1 --watch 120
-  lockstep probe node1 --json | jq .settle_seconds
-
-Writes scratch groups named lockstep-probe-…, on this host alone, and deletes them again.
-Exit codes: 0 all is well, 1 there are warnings or failures, 4 the host gave no usable answer."""
 
 
-@click.command(epilog=PROBE_EXAMPLES)
+@command()
 @click.argument("host")
 @click.option(
     "--watch",
@@ -99,11 +89,17 @@ Exit codes: 0 all is well, 1 there are warnings or failures, 4 the host gave no 
     metavar="SECONDS",
     help="How long to look for a write whose client left.",
 )
-@json_option
-@debug_option
-@pass_session
 def probe(session: Session, host: str, watch: float, as_json: bool) -> Exit:
-    """See whether HOST keeps the API contract, and which settle_seconds it needs."""
+    """See whether HOST keeps the API contract, and which settle_seconds it needs.
+
+    Examples:
+      lockstep probe node1
+      lockstep probe node1 --watch 120
+      lockstep probe node1 --json | jq .settle_seconds
+
+    Writes scratch groups named lockstep-probe-…, on this host alone, and deletes them again.
+    Exit codes: 0 all is well, 1 there are warnings or failures, 4 the host gave no usable answer.
+    """
     from lockstep.producer.probe.contract import Probe
 
     seconds = parse_watch(watch)

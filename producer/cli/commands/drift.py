@@ -10,15 +10,7 @@ import click
 
 from lockstep.producer.cli.commands.change import change
 from lockstep.producer.cli.exits import OF_STATE, Exit, Session
-from lockstep.producer.cli.options import (
-    Selection,
-    Wanted,
-    as_option,
-    debug_option,
-    json_option,
-    pass_session,
-    selection_options,
-)
+from lockstep.producer.cli.options import Selection, Wanted, as_option, command, selection_options
 from lockstep.producer.cli.view.output import answer, answer_json, answer_table, note, printable
 from lockstep.producer.cli.view.text import sentence
 from lockstep.producer.text import counted, named
@@ -30,38 +22,23 @@ if TYPE_CHECKING:
     from lockstep.producer.operators.drift import Due, Looked
     from lockstep.worker.operation.drift import Drift
 
-DRIFT_EXAMPLES = """\b
-Examples:
-  lockstep drift
-  lockstep drift team-a team-b --json
-  lockstep drift 7f3c81d2aa01
-
-Exit codes: 0 every host that was asked is as the last operations left it, 1 some are not, or the hosts of a
-group without a record differ from one another."""
-REPAIR_EXAMPLES = """\b
-Examples:
-  lockstep repair team-a --to present
-  lockstep repair team-a --to absent --hosts node3
-
-An ordinary operation, all hosts or none; the exit codes are those of create and delete."""
-SYNC_EXAMPLES = """\b
-Examples:
-  lockstep sync node7 --dry-run
-  lockstep sync node7 --yes
-
-Exit codes: 0 the host is up to date, 1 some groups could not be brought to it or nobody can tell."""
 ACTIONS = {Presence.PRESENT: Action.CREATE, Presence.ABSENT: Action.DELETE}
 
 
-@click.command(epilog=DRIFT_EXAMPLES)
+@command()
 @click.argument("groups", nargs=-1, metavar="[GROUP]...")
-@json_option
-@debug_option
-@pass_session
 def drift(session: Session, groups: tuple[str, ...], as_json: bool) -> Exit:
     """Ask the hosts now, and show which differ from the last operation that covered them.
 
     A group is meant by its id, or by the id of an operation on it.
+
+    Examples:
+      lockstep drift
+      lockstep drift team-a team-b --json
+      lockstep drift 7f3c81d2aa01
+
+    Exit codes: 0 every host that was asked is as the last operations left it, 1 some are not, or the hosts of
+    a group without a record differ from one another.
     """
     client = session.client()
     meant = [client.group_of(each) for each in groups]
@@ -151,14 +128,11 @@ def _doubts(looked: Iterable[Looked]) -> dict[str, list[str]]:
     return found
 
 
-@click.command(epilog=REPAIR_EXAMPLES)
+@command()
 @click.argument("group")
 @click.option("--to", "presence", type=click.Choice([each.value for each in Presence]), required=True)
 @selection_options
 @as_option
-@json_option
-@debug_option
-@pass_session
 def repair(
     session: Session,
     *,
@@ -168,23 +142,34 @@ def repair(
     created_by: str | None,
     as_json: bool,
 ) -> Exit:
-    """Bring GROUP to one presence on every host, or on none."""
+    """Bring GROUP to one presence on every host, or on none.
+
+    Examples:
+      lockstep repair team-a --to present
+      lockstep repair team-a --to absent --hosts node3
+
+    An ordinary operation, all hosts or none; the exit codes are those of create and delete.
+    """
     wanted = Wanted(selection, True, None, None, None, None, False, created_by, as_json)
     return change(session, ACTIONS[Presence(presence)], group, wanted)
 
 
-@click.command(epilog=SYNC_EXAMPLES)
+@command()
 @click.argument("host")
 @click.option("--dry-run", is_flag=True, help="Show the plan only.")
 @click.option("--yes", is_flag=True, help="Carry the plan out without asking.")
 @as_option
-@json_option
-@debug_option
-@pass_session
 def sync(
     session: Session, *, host: str, dry_run: bool, yes: bool, created_by: str | None, as_json: bool
 ) -> Exit:
-    """Bring a new or rebuilt HOST to what the last ended operations say."""
+    """Bring a new or rebuilt HOST to what the last ended operations say.
+
+    Examples:
+      lockstep sync node7 --dry-run
+      lockstep sync node7 --yes
+
+    Exit codes: 0 the host is up to date, 1 some groups could not be brought to it or nobody can tell.
+    """
     cluster = session.client(created_by)
     plan = cluster.sync_plan(host)
     todo = [due for due in plan if due.action is not None]

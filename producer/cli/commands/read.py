@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from lockstep.producer.cli.exits import Exit, Session
-from lockstep.producer.cli.options import debug_option, json_option, pass_session
+from lockstep.producer.cli.options import command
 from lockstep.producer.cli.view.output import (
     answer,
     answer_json,
@@ -36,54 +36,48 @@ from lockstep.producer.client.result import host_result
 from lockstep.producer.operators.history import timeline
 from lockstep.producer.text import parse_moment
 from lockstep.worker.operation.errors import HostUnavailable, InvalidInput
-from lockstep.worker.operation.model import Action, State
+from lockstep.worker.operation.model import Action, Operation, State, Step
 from lockstep.worker.operation.names import show as quoted
 
-STATUS_EXAMPLES = """\b
-Examples:
-  lockstep status 7f3c81d2aa01
-  lockstep status 7f3c81d2aa01 --json | jq -r .state"""
-LIST_EXAMPLES = """\b
-Examples:
-  lockstep list --limit 5
-  lockstep list --stuck || echo "somebody is needed"
-  lockstep list --json | jq -r '.operations[] | select(.ended | not) | .id'
 
-Exit codes: 0, or 1 with --stuck if an operation needs a person."""
-EXISTS_EXAMPLES = """\b
-Examples:
-  lockstep exists node1 team-a && echo there
-
-Exit codes: 0 yes, 1 no, 4 the host gave no usable answer."""
-
-
-@click.command(epilog=STATUS_EXAMPLES)
+@command()
 @click.argument("operation_id", metavar="OPERATION")
-@json_option
-@debug_option
-@pass_session
 def status(session: Session, operation_id: str, as_json: bool) -> Exit:
-    """Show OPERATION and what became of each host."""
+    """Show OPERATION and what became of each host.
+
+    Examples:
+      lockstep status 7f3c81d2aa01
+      lockstep status 7f3c81d2aa01 --json | jq -r .state
+    """
     handle = session.client().find(operation_id)
     operation, steps = handle.status(), handle.steps()
     if as_json:
         answer_json(full_document(operation, steps))
         return Exit.OK
+    _tell(session, operation, steps)
+    return Exit.OK
+
+
+def _tell(session: Session, operation: Operation, steps: Iterable[Step]) -> None:
     for name, value in facts_of(operation, session.client().now()):
         answer(f"{name:<10} {paint(printable(value))}")
     answer("")
     answer_table(HOST_HEADER, (host_row(host_result(operation, step)) for step in steps))
-    return Exit.OK
 
 
-@click.command("list", epilog=LIST_EXAMPLES)
+@command("list")
 @click.option("--limit", type=int, default=20, show_default=True, metavar="N", help="At most so many.")
 @click.option("--stuck", "stuck_only", is_flag=True, help="Only what needs a person, and what to type.")
-@json_option
-@debug_option
-@pass_session
 def list_(session: Session, limit: int, stuck_only: bool, as_json: bool) -> Exit:
-    """List operations, newest first."""
+    """List operations, newest first.
+
+    Examples:
+      lockstep list --limit 5
+      lockstep list --stuck || echo "somebody is needed"
+      lockstep list --json | jq -r '.operations[] | select(.ended | not) | .id'
+
+    Exit codes: 0, or 1 with --stuck if an operation needs a person.
+    """
     if stuck_only:
         return _list_stuck(session, as_json)
     operations = session.client().operations(limit)
@@ -91,12 +85,17 @@ def list_(session: Session, limit: int, stuck_only: bool, as_json: bool) -> Exit
     if as_json:
         document = {"operations": [operation_document(each) for each in operations]}
         answer_json({**document, "damaged": [asdict(each) for each in session.damage]})
-    elif operations:
-        now = session.client().now()
-        answer_table(LIST_HEADER, (list_row(each, now) for each in operations))
     else:
-        answer("no operations")
+        _tell_list(session, operations, "no operations")
     return Exit.OK
+
+
+def _tell_list(session: Session, operations: Collection[Operation], none: str) -> None:
+    if not operations:
+        answer(none)
+        return
+    now = session.client().now()
+    answer_table(LIST_HEADER, (list_row(each, now) for each in operations))
 
 
 def _list_stuck(session: Session, as_json: bool) -> Exit:
@@ -122,62 +121,48 @@ def _list_stuck(session: Session, as_json: bool) -> Exit:
     return Exit.FOUND if found or failing or session.damage else Exit.OK
 
 
-@click.command(epilog=EXISTS_EXAMPLES)
+@command()
 @click.argument("host")
 @click.argument("group")
-@json_option
-@debug_option
-@pass_session
 def exists(session: Session, host: str, group: str, as_json: bool) -> Exit:
-    """Ask HOST itself whether it holds GROUP."""
+    """Ask HOST itself whether it holds GROUP.
+
+    Examples:
+      lockstep exists node1 team-a && echo there
+
+    Exit codes: 0 yes, 1 no, 4 the host gave no usable answer.
+    """
     try:
         found = session.client().group_exists(host, group)
     except HostUnavailable as error:
         if as_json:
             answer_json({"host": host, "group": group, "exists": None, "reason": str(error)})
         raise
-    if as_json:
-        answer_json({"host": host, "group": group, "exists": found, "reason": None})
-    else:
-        answer(f'group "{group}" {"exists" if found else "does not exist"} on {host}')
+    text = f'group "{group}" {"exists" if found else "does not exist"} on {host}'
+    session.done(text, as_json, lambda: {"host": host, "group": group, "exists": found, "reason": None})
     return Exit.OK if found else Exit.ROLLED_BACK
 
 
-SHOW_EXAMPLES = """\b
-Examples:
-  lockstep show 7f3c81d2aa01
-  lockstep show 7f3c81d2aa01 --json | jq '.timeline[] | select(.host == "node3")'"""
-HISTORY_EXAMPLES = """\b
-Examples:
-  lockstep history --since 2h --state rolled_back
-  lockstep history --group 'team-*' --by 'alice@*' --since 2026-01-31 --until 2026-02-01
-
-Times are 30m, 2h, 7d (ago), or dates with or without a time, in UTC unless they have an offset."""
-REPORT_EXAMPLES = """\b
-Examples:
-  lockstep report 7f3c81d2aa01 --html report.html"""
-
-
-@click.command(epilog=SHOW_EXAMPLES)
+@command()
 @click.argument("operation_id", metavar="OPERATION")
-@json_option
-@debug_option
-@pass_session
 def show(session: Session, operation_id: str, as_json: bool) -> Exit:
-    """Show OPERATION with every attempt on every host: what was sent, what came back, what it meant."""
+    """Show OPERATION with every attempt on every host: what was sent, what came back, what it meant.
+
+    Examples:
+      lockstep show 7f3c81d2aa01
+      lockstep show 7f3c81d2aa01 --json | jq '.timeline[] | select(.host == "node3")'
+    """
     handle = session.client().find(operation_id)
     operation, steps = handle.status(), handle.steps()
     events = timeline(operation, steps)
     here, held = session.client().inventories()
     if as_json:
         document = full_document(operation, steps)
+        timed = [event_document(each) for each in events]
         told = [inventory_document(each, held[each]) for each in held]
-        answer_json({**document, "timeline": [event_document(each) for each in events], "inventories": told})
+        answer_json({**document, "timeline": timed, "inventories": told})
         return Exit.OK
-    for name, value in facts_of(operation, session.client().now()):
-        answer(f"{name:<10} {paint(printable(value))}")
-    answer("")
-    answer_table(HOST_HEADER, (host_row(host_result(operation, step)) for step in steps))
+    _tell(session, operation, steps)
     answer("")
     answer_table(TIMELINE_HEADER, (event_row(operation, each) for each in events))
     if held:
@@ -188,7 +173,7 @@ def show(session: Session, operation_id: str, as_json: bool) -> Exit:
     return Exit.OK
 
 
-@click.command(epilog=HISTORY_EXAMPLES)
+@command()
 @click.option("--group", metavar="PATTERN", help="Only groups like this; * stands for any text.")
 @click.option("--by", metavar="PATTERN", help="Only what they asked for; * stands for any text.")
 @click.option("--action", type=click.Choice([each.value for each in Action]), help="Only this action.")
@@ -202,9 +187,6 @@ def show(session: Session, operation_id: str, as_json: bool) -> Exit:
 @click.option("--since", metavar="TIME", help="Only what was accepted then or later.")
 @click.option("--until", metavar="TIME", help="Only what was accepted before.")
 @click.option("--limit", type=int, default=100, show_default=True, metavar="N", help="At most so many.")
-@json_option
-@debug_option
-@pass_session
 def history(
     session: Session,
     *,
@@ -217,7 +199,14 @@ def history(
     limit: int,
     as_json: bool,
 ) -> Exit:
-    """Search all recorded operations, newest first."""
+    """Search all recorded operations, newest first.
+
+    Examples:
+      lockstep history --since 2h --state rolled_back
+      lockstep history --group 'team-*' --by 'alice@*' --since 2026-01-31 --until 2026-02-01
+
+    Times are 30m, 2h, 7d (ago), or dates with or without a time, in UTC unless they have an offset.
+    """
     client = session.client()
     now = datetime.fromtimestamp(client.now() / 1000, UTC)  # every time in the record is Redis'
     found = client.history(
@@ -231,22 +220,20 @@ def history(
     )
     if as_json:
         answer_json({"operations": [operation_document(each) for each in found]})
-    elif found:
-        read_at = session.client().now()
-        answer_table(LIST_HEADER, (list_row(each, read_at) for each in found))
     else:
-        answer("no operation matches")
+        _tell_list(session, found, "no operation matches")
     return Exit.OK
 
 
-@click.command(epilog=REPORT_EXAMPLES)
+@command()
 @click.argument("operation_id", metavar="OPERATION")
 @click.option("--html", "file", metavar="FILE", required=True, help="Where to write the page.")
-@json_option
-@debug_option
-@pass_session
 def report(session: Session, operation_id: str, file: str, as_json: bool) -> Exit:
-    """Write OPERATION with its timeline as one HTML page that needs nothing else."""
+    """Write OPERATION with its timeline as one HTML page that needs nothing else.
+
+    Examples:
+      lockstep report 7f3c81d2aa01 --html report.html
+    """
     from lockstep.producer.cli.view.report import page
 
     handle = session.client().find(operation_id)
@@ -255,9 +242,4 @@ def report(session: Session, operation_id: str, file: str, as_json: bool) -> Exi
         Path(file).write_text(text, "utf-8")
     except OSError as error:
         raise InvalidInput(f"file {quoted(file)} cannot be written: {error.strerror}") from error
-    session.going_on = printable(f"wrote {file}")
-    if as_json:
-        answer_json({"id": handle.id, "file": file})
-    else:
-        answer(session.going_on)
-    return Exit.OK
+    return session.done(f"wrote {file}", as_json, lambda: {"id": handle.id, "file": file})

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lockstep.producer.cli.exits import Exit, Session
-from lockstep.producer.cli.options import debug_option, pass_session
+from lockstep.producer.cli.options import command
 from lockstep.producer.cli.view.output import (
     COLOURS,
     answer,
@@ -133,24 +133,22 @@ def _line(operation: Operation) -> str:
 
 EVERY = 1.0
 """Seconds between readings of all operations."""
-EXAMPLES = """\b
-Examples:
-  lockstep watch
-  lockstep watch 7f3c81d2aa01
-  lockstep watch | grep rolling_back
-
-Ctrl-C ends the watching, never an operation."""
 Show = Callable[["RenderableType"], None]
 
 
-@click.command(epilog=EXAMPLES)
+@command(lines=True)
 @click.argument("operation_id", metavar="[OPERATION]", required=False)
 @click.option("--limit", type=int, default=20, show_default=True, metavar="N", help="At most so many rows.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document a line (fields: docs/cli.md).")
-@debug_option
-@pass_session
 def watch(session: Session, operation_id: str | None, limit: int, as_json: bool) -> Exit:
-    """Watch the newest operations, or every host of OPERATION until it ends."""
+    """Watch the newest operations, or every host of OPERATION until it ends.
+
+    Examples:
+      lockstep watch
+      lockstep watch 7f3c81d2aa01
+      lockstep watch | grep rolling_back
+
+    Ctrl-C ends the watching, never an operation.
+    """
     client = session.client()
     try:
         if operation_id is None:

@@ -23,27 +23,29 @@ if TYPE_CHECKING:
     from lockstep.producer.client.operation import Operation as Handle
     from lockstep.worker.record.workers import Held
 
+MOMENTS = {"at", "since", "until", "seen_at", "read_at", "due_at"} | {
+    f"{what}_at" for what in ("created", "deadline", "decided", "ended")
+}
+
+
+def document(of: object, names: str) -> dict[str, object]:
+    """Return attributes by their names, as JSON knows them: moments as text."""
+    values = {name: getattr(of, name) for name in names.split()}
+    return {name: moment(value) if name in MOMENTS else value for name, value in values.items()}
+
+
+def optional_document(of: object, names: str) -> dict[str, object] | None:
+    """Return the same, None for None."""
+    return None if of is None else document(of, names)
+
 
 def operation_document(operation: Operation) -> dict[str, object]:
     """Return an operation without its hosts."""
     return {
-        "id": operation.id,
-        "group": operation.group,
-        "action": operation.action,
-        "state": operation.state,
+        **document(operation, "id group action state"),
         "committed": operation.state is State.COMMITTED,
-        "settling": operation.settling,
-        "ended": operation.ended,
-        "reason": operation.reason,
-        "hosts_total": operation.hosts_total,
-        "hosts_done": operation.hosts_done,
-        "pending_hosts": list(operation.pending_hosts),
-        "stalled_hosts": list(operation.stalled_hosts),
-        "created_by": operation.created_by,
-        "created_at": moment(operation.created_at),
-        "deadline_at": moment(operation.deadline_at),
-        "decided_at": moment(operation.decided_at),
-        "ended_at": moment(operation.ended_at),
+        **document(operation, "settling ended reason hosts_total hosts_done pending_hosts stalled_hosts"),
+        **document(operation, "created_by created_at deadline_at decided_at ended_at"),
     }
 
 
@@ -56,9 +58,7 @@ def event_document(event: Event) -> dict[str, object]:
     """Return one moment of an operation."""
     attempt = event.attempt
     return {
-        "at": moment(event.at),
-        "what": event.what,
-        "host": event.host,
+        **document(event, "at what host"),
         "undo": attempt.undo if attempt else None,
         "said": event.said,
         "known_as": attempt.state if attempt else None,
@@ -69,13 +69,7 @@ def event_document(event: Event) -> dict[str, object]:
 
 def inventory_document(worker: str, held: Held) -> dict[str, object]:
     """Return the inventory that a worker has."""
-    return {
-        "worker": worker,
-        "digest": held.digest,
-        "hosts": held.hosts,
-        "read_at": moment(held.read_at),
-        "fault": held.fault or None,
-    }
+    return {"worker": worker, **document(held, "digest hosts read_at"), "fault": held.fault or None}
 
 
 def unread_document(id: str, group: str, action: str) -> dict[str, object]:  # noqa: A002
@@ -93,14 +87,7 @@ def moment(at: Millis | None) -> str | None:
 
 def _host(host: HostResult) -> dict[str, object]:
     return {
-        "host": host.host,
-        "before": host.before,
-        "outcome": host.outcome,
-        "undo": host.undo,
-        "attempts": host.attempts,
-        "reason": host.reason,
-        "due_at": moment(host.due_at),
-        "lost_fields": list(host.lost_fields),
+        **document(host, "host before outcome undo attempts reason due_at lost_fields"),
         "story": host.story.text,
         "changed": host.story.changed,
         "changed_by": host.story.changed_by,
