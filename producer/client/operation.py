@@ -164,7 +164,7 @@ class Operation:
 
         Raises CancelRefused once it is decided otherwise, RecordGone and StoreUnavailable.
         """
-        text = f"cancelled by {self._created_by}"
+        text = self._created_by
         if reason is not None:
             text += f": {parse_note('reason', reason)}"
         match self._link.store.cancel(self.id, text):

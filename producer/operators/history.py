@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from lockstep.producer.text import NAMED, named
-from lockstep.worker.operation.answer import METHODS, Trouble
+from lockstep.worker.operation.answer import METHODS
 from lockstep.worker.operation.model import (
     Action,
     Attempt,
@@ -20,6 +20,7 @@ from lockstep.worker.operation.model import (
     State,
     Step,
     Undo,
+    Why,
 )
 
 if TYPE_CHECKING:
@@ -175,7 +176,7 @@ def with_unreadable(found: Stuck, steps: Iterable[Step]) -> Stuck:
         f"lockstep probe {step.host}  # it answers, but not so that it can be read ({step.reason}): "
         "mend what it, or a proxy before it, sends; until then it counts as giving no answer"
         for step in steps
-        if step.reason and f"{Trouble.UNREADABLE}: " in step.reason
+        if step.why is Why.UNREADABLE
         if step.undo is Undo.NEEDED or step.open_attempts
     )
     return replace(found, advice=(*advice[:NAMED], *found.advice))

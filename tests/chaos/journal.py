@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lockstep.worker.operation.model import GroupId, OperationId, State, allowed
+from lockstep.worker.operation.model import GroupId, OperationId, State
+from tests.twin.record import allowed
 
 
 @dataclass(slots=True)

@@ -81,7 +81,7 @@ def test_so_many_writes_and_no_more(create: Driver) -> None:
         assert create.begin(A, f"a{n}").next is Forward.SEND
         assert create.finish(A, f"a{n}", Verdict.UNKNOWN, f"answer {n}").next is Forward.OPEN
     last = create.begin(A, "one more")
-    assert last == Progress(Forward.FAILED, reason="all 3 writes spent (answer 2)")
+    assert last == Progress(Forward.FAILED, Outcome.UNKNOWN, "all 3 writes spent (answer 2)")
     assert create.step(A).outcome is Outcome.UNKNOWN
     assert len(create.step(A).attempts) == RETRIES + 1
     assert create.counts().failed == 1

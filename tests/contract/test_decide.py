@@ -101,7 +101,7 @@ def test_the_first_decision_holds_for_ever(create: Driver) -> None:
     assert create.store.cancel(create.id, "second") is Cancelled.ROLLING_BACK
     create.claim(resume=True)
     assert create.kept() == kept
-    assert kept.reason == "first"
+    assert kept.reason == "cancelled by first"
 
 
 def test_a_commit_is_not_undone_by_a_late_failure(create: Driver) -> None:
@@ -170,11 +170,11 @@ def test_nobody_decides_an_unknown_operation(create: Driver) -> None:
 def test_cancel_rolls_back_and_asks_the_sweep_to_come_at_once(create: Driver) -> None:
     create.begin(A, "a1")
     assert not create.due()
-    assert create.store.cancel(create.id, "cancelled by ann") is Cancelled.CANCELLED
+    assert create.store.cancel(create.id, "ann") is Cancelled.CANCELLED
     assert (create.kept().state, create.kept().reason) == (State.ROLLING_BACK, "cancelled by ann")
     assert create.due()
-    assert create.store.cancel(create.id, "cancelled by ann") is Cancelled.CANCELLED
-    assert create.store.cancel(create.id, "cancelled by bob") is Cancelled.ROLLING_BACK
+    assert create.store.cancel(create.id, "ann") is Cancelled.CANCELLED
+    assert create.store.cancel(create.id, "bob") is Cancelled.ROLLING_BACK
 
 
 def test_cancel_after_commit_is_refused(create: Driver) -> None:

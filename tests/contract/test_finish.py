@@ -10,10 +10,10 @@ from tests.contract.driver import ABSENT, PRESENT, A, B, Driver
 OUTCOMES = [
     (Verdict.APPLIED, AttemptState.APPLIED, Progress(Forward.DONE, outcome=Outcome.APPLIED)),
     (Verdict.ALREADY, AttemptState.NOT_APPLIED, Progress(Forward.DONE, outcome=Outcome.UNCHANGED)),
-    (Verdict.REFUSED, AttemptState.NOT_APPLIED, Progress(Forward.FAILED, reason="refused (said)")),
+    (Verdict.REFUSED, AttemptState.NOT_APPLIED, Progress(Forward.FAILED, Outcome.REFUSED, "refused (said)")),
     (Verdict.NOT_APPLIED, AttemptState.NOT_APPLIED, Progress(Forward.OPEN)),
     (Verdict.UNKNOWN, AttemptState.OPEN, Progress(Forward.OPEN)),
-    (Verdict.MISDIRECTED, AttemptState.OPEN, Progress(Forward.FAILED, reason="misdirected (said)")),
+    (Verdict.MISDIRECTED, AttemptState.OPEN, Progress(Forward.FAILED, Outcome.UNKNOWN, "misdirected (said)")),
 ]
 EACH = pytest.mark.parametrize(("verdict", "state", "progress"), OUTCOMES, ids=[v for v, _, _ in OUTCOMES])
 
@@ -129,7 +129,7 @@ def test_the_last_answer_of_a_committed_operation_ends_it(create: Driver) -> Non
 def test_a_contested_write_is_refused_where_nothing_of_ours_may_yet_show(create: Driver) -> None:
     create.begin(A, "a1")
     assert create.finish(A, "a1", Verdict.CONTESTED, "409") == Progress(
-        Forward.FAILED, reason="refused (409)"
+        Forward.FAILED, Outcome.REFUSED, "refused (409)"
     )
     assert create.step(A).outcome is Outcome.REFUSED
 

@@ -8,7 +8,7 @@ from tests.contract.driver import PRESENT, RETRIES, A, B, Driver
 def test_misses_in_a_row_make_a_host_unreachable(create: Driver) -> None:
     for n in range(1, RETRIES + 1):
         assert create.missed(A, f"p{n}") == Progress(Forward.MISSED, misses=n)
-    assert create.missed(A, "last", "GET 503") == Progress(Forward.FAILED, reason="GET 503")
+    assert create.missed(A, "last", "GET 503") == Progress(Forward.FAILED, Outcome.UNREACHABLE, "GET 503")
     assert create.step(A).outcome is Outcome.UNREACHABLE
     assert create.kept().reason == "a: GET 503"
 
@@ -39,7 +39,7 @@ def test_a_fatal_miss_fails_the_step_at_once(create: Driver) -> None:
     said = create.store.missed(
         create.id, A, "url-of-a", AttemptId("p"), "GET 302", Miss.ANSWERED, Outcome.UNREACHABLE
     )
-    assert said == Progress(Forward.FAILED, reason="GET 302")
+    assert said == Progress(Forward.FAILED, Outcome.UNREACHABLE, "GET 302")
     assert create.step(A).outcome is Outcome.UNREACHABLE
 
 

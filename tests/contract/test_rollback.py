@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from lockstep.worker.operation.model import Action, AttemptId, AttemptState, OperationId, State, Undo
+from lockstep.worker.operation.model import Action, AttemptId, AttemptState, OperationId, Outcome, State, Undo
 from lockstep.worker.operation.transitions import Forward, Progress, Undoing, Verdict
 from tests.contract.bench import Bench
 from tests.contract.driver import ABSENT, PRESENT, A, B, Driver
@@ -133,4 +133,4 @@ def test_a_host_that_failed_and_is_restored_has_failed_still(create: Driver) -> 
         create.look(A, ABSENT)
     assert (create.step(A).undo, create.step(A).reason) == (Undo.RESTORED, None)
     said = (create.begin(A, "a4"), create.missed(A, "p1"), create.finish(A, "a0", Verdict.UNKNOWN))
-    assert said == (Progress(Forward.FAILED),) * 3
+    assert said == (Progress(Forward.FAILED, Outcome.UNKNOWN),) * 3

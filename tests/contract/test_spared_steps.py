@@ -71,6 +71,7 @@ def test_a_spared_look_counts_as_a_miss_and_fails_the_step_in_the_end(create: Dr
     assert create.step(A).attempts == ()
     assert create.kept().decision is Decision.ROLL_BACK
     assert create.kept().reason == f"a: GET {WHY}"
+    assert create.step(A).why is None, "it did not answer"
 
 
 def test_a_rollback_asks_and_writes_all_the_same(create: Driver, parts: Parts) -> None:

@@ -34,6 +34,7 @@ from lockstep.worker.operation.transitions import (
 )
 from tests.simulation.ledger import WatchedStore
 from tests.simulation.limits import LIMITS
+from tests.twin.books import Reason
 from tests.twin.record import AttemptRecord, Record, StepRecord
 
 AT_ONCE: Limits = replace(LIMITS, settle=0)
@@ -157,7 +158,7 @@ class CommitDoesNotWait(WatchedStore):
 class UndoesOnlyWhatIsKnown(WatchedStore):
     """A host that may have been changed is not restored."""
 
-    def _decide(self, record: Record, decision: Decision, reason: str) -> None:
+    def _decide(self, record: Record, decision: Decision, reason: Reason | None) -> None:
         for host in set(record.undo):
             if record.steps[host].outcome is not Outcome.APPLIED:
                 record.undo.discard(host)
@@ -209,11 +210,11 @@ class SeeingTheTargetSettles(WatchedStore):
 class DecidesAgain(WatchedStore):
     """A later decision overrules the first."""
 
-    def cancel(self, operation: OperationId, reason: str) -> Cancelled:
+    def cancel(self, operation: OperationId, by: str) -> Cancelled:
         record = self.records[operation]
         if not record.ended:
             record.decision = None
-        return super().cancel(operation, reason)
+        return super().cancel(operation, by)
 
 
 class TellsThePatrolNothing(WatchedStore):

@@ -69,9 +69,9 @@ class WatchedStore(MemoryStore):
         self._race(operation)
         return super().claim(operation, resume=resume)
 
-    def cancel(self, operation: OperationId, reason: str) -> Cancelled:
+    def cancel(self, operation: OperationId, by: str) -> Cancelled:
         self._race(operation)
-        said = super().cancel(operation, reason)
+        said = super().cancel(operation, by)
         if said is Cancelled.COMMITTED:
             self._ledger.world.hit(Row.CANCEL_COMMITTED)
         return said

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lockstep.worker.operation.model import AttemptId, HostName, Outcome, Presence, State, allowed
+from lockstep.worker.operation.model import AttemptId, HostName, Outcome, Presence, State
 from tests.simulation.world import Violation
-from tests.twin.record import Record, StepRecord
+from tests.twin.record import Record, StepRecord, allowed
 
 
 @dataclass(frozen=True, slots=True)

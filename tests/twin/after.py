@@ -13,6 +13,7 @@ from lockstep.worker.operation.model import (
     OperationId,
     Presence,
     Undo,
+    Why,
 )
 from lockstep.worker.operation.transitions import Abandoned, Claim, Settled, Undoing, Verdict
 from tests.twin.queries import MemoryQueries
@@ -64,7 +65,7 @@ class AfterDecision(MemoryQueries):
         if verdict in DONE and rolling_back and kept.clean and not step.open_attempts():
             self._restore(record, host, step)
         elif verdict not in DONE and step.undo is not Undo.RESTORED:
-            step.reason = answer
+            step.reason, step.why = answer, None
         if not record.ended:
             self._progressed(record)
         self._end_if_done(record)
@@ -120,13 +121,15 @@ class AfterDecision(MemoryQueries):
         delay: int | None,
         reason: str = "",
         failed: AttemptId | None = None,
+        why: Why | None = None,
     ) -> int:
         """Keep a wait of `delay` ms (None: none) for the sweep; return the failed tries since deciding."""
         record = self._load(operation)
         step = record.steps.get(host) if record is not None and not record.ended else None
         if record is None or step is None:
             return 0
-        step.reason = reason or step.reason
+        if reason:
+            step.reason, step.why = reason, why
         if failed is not None and step.undo_miss_id != failed:
             step.undo_miss_id = failed
             step.undo_misses += 1

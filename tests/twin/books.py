@@ -22,11 +22,13 @@ from lockstep.worker.operation.model import (
     Presence,
     State,
     Undo,
+    Why,
 )
 from lockstep.worker.operation.transitions import Phase
-from tests.twin.record import FORMAT, AttemptRecord, Record, StepRecord
+from tests.twin.record import FORMAT, SUCCEEDED, AttemptRecord, Record, StepRecord
 
 MOST_DOUBLINGS = 10
+Reason = tuple[HostName | None, Why | None, str]
 Suspect = tuple[GroupId, HostName, Presence]
 """What a write of unknown fate would bring to a host."""
 
@@ -83,16 +85,21 @@ class Books:
         record.resumed = 0
 
     def _set_outcome(
-        self, record: Record, host: HostName, step: StepRecord, outcome: Outcome, reason: str | None = None
+        self,
+        record: Record,
+        host: HostName,
+        step: StepRecord,
+        outcome: Outcome,
+        reason: str | None = None,
+        why: Why | None = None,
     ) -> None:
         step.outcome = outcome
-        step.reason = reason
+        step.reason, step.why = reason, why
         record.todo.discard(host)
         record.waits.pop(host, None)
-        if not outcome.succeeded:
+        if outcome not in SUCCEEDED:
             record.failed += 1
-            says_it = str(reason).startswith(("refused ", "misdirected "))
-            record.failure = record.failure or f"{host}{'' if says_it else ':'} {reason}"
+            record.failure = record.failure or (host, why, str(reason))
         self._move(record)
 
     def _move(self, record: Record) -> None:
@@ -100,29 +107,28 @@ class Books:
         if record.decision is not None:
             return
         if record.failed:
-            self._decide(record, Decision.ROLL_BACK, str(record.failure))
+            self._decide(record, Decision.ROLL_BACK, record.failure)
         elif not record.todo:
-            self._decide(record, Decision.COMMIT, "")
+            self._decide(record, Decision.COMMIT, None)
         elif self.clock() >= record.deadline_at:
-            self._decide(record, Decision.ROLL_BACK, "the deadline passed")
+            self._decide(record, Decision.ROLL_BACK, (None, Why.DEADLINE, ""))
 
     def _restore(self, record: Record, host: HostName, step: StepRecord) -> bool:
         if host not in record.undo:
             return False
         record.undo.discard(host)
         step.undo = Undo.RESTORED
-        step.reason = None
+        step.reason, step.why = None, None
         record.waits.pop(host, None)
         self.heard("restored", record, host)
         return True
 
-    def _decide(self, record: Record, decision: Decision, reason: str) -> None:
+    def _decide(self, record: Record, decision: Decision, reason: Reason | None) -> None:
         record.decision = decision
         record.decided_at = self.clock()
         commit = decision is Decision.COMMIT
         record.state = State.COMMITTED if commit else State.ROLLING_BACK
-        if not commit:
-            record.reason = reason
+        record.reason = reason
         record.waits.clear()
         self._progressed(record)
         self.heard("decided", record)

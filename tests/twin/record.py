@@ -22,10 +22,32 @@ from lockstep.worker.operation.model import (
     State,
     Step,
     Undo,
+    Why,
+    told,
+    told_of,
 )
 from lockstep.worker.operation.transitions import Phase
 
 FORMAT = "1"
+
+
+ALLOWED: frozenset[tuple[State, State]] = frozenset(
+    {
+        (State.APPLYING, State.COMMITTED),  # decide: every host applied or unchanged
+        (State.APPLYING, State.ROLLING_BACK),  # decide: a step failed, the deadline passed, or cancel
+        (State.ROLLING_BACK, State.ROLLED_BACK),  # the last host was restored, no attempt is open
+        (State.ROLLING_BACK, State.ABANDONED),  # the same, but an operator gave up on at least one host
+    }
+)
+
+
+def allowed(old: State, new: State) -> bool:
+    """Tell whether an operation may go from `old` to `new` in one transition."""
+    return (old, new) in ALLOWED
+
+
+SUCCEEDED = frozenset({Outcome.APPLIED, Outcome.UNCHANGED})
+"""Of these the host is as asked."""
 
 
 @dataclass(slots=True)
@@ -71,6 +93,7 @@ class StepRecord:
     outcome: Outcome | None = None
     undo: Undo | None = None
     reason: str | None = None
+    why: Why | None = None
     abandoned: str | None = None
     abandoned_at: Millis | None = None
     misses: int = 0
@@ -94,13 +117,14 @@ class StepRecord:
             None if self.before is None else Seen(self.before, self.body),
             self.outcome,
             self.undo or (Undo.NEEDED if undo_needed else Undo.NONE),
-            self.abandoned or self.reason,
+            self.abandoned or (self.reason and told(self.why, self.reason)),
             self.misses,
             self.undo_misses,
             due_at,
             self.abandoned_at,
             self.lost,
             tuple([each.shown() for each in self.attempts.values()]),
+            self.why,
         )
 
 
@@ -129,9 +153,9 @@ class Record:
     format: str = FORMAT
     state: State = State.APPLYING
     decision: Decision | None = None
-    reason: str | None = None
+    reason: tuple[HostName | None, Why | None, str] | None = None
     failed: int = 0
-    failure: str | None = None
+    failure: tuple[HostName | None, Why | None, str] | None = None
     resumed: int = 0
     dispatched: Phase = Phase.FORWARD
     """What was last published of it; whoever asked for it publishes the first."""
@@ -153,7 +177,7 @@ class Record:
             decision=self.decision,
             settling=self.decision is not None and not self.ended and bool(self.open),
             ended=self.ended,
-            reason=self.reason,
+            reason=None if self.reason is None else told_of(*self.reason),
             created_by=self.created_by,
             created_at=self.created_at,
             deadline_at=self.deadline_at,

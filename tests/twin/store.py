@@ -17,6 +17,8 @@ from lockstep.worker.operation.model import (
     Outcome,
     Presence,
     Seen,
+    Why,
+    told,
 )
 from lockstep.worker.operation.transitions import (
     Accepted,
@@ -30,18 +32,18 @@ from lockstep.worker.operation.transitions import (
     Verdict,
 )
 from tests.twin.after import AfterDecision
-from tests.twin.record import Record, StepRecord
+from tests.twin.record import SUCCEEDED, Record, StepRecord
 
 ABORTED = Progress(Forward.ABORTED)
 SEND = Progress(Forward.SEND)
-NO_TIME = "; the deadline leaves no time for another try"
 
 
 def came_to(host: HostName, step: StepRecord) -> Progress:
     """What a forward step answers once it has its outcome, however often it is asked."""
-    if step.outcome is not None and step.outcome.succeeded:
+    if step.outcome in SUCCEEDED:
         return Progress(Forward.DONE, outcome=step.outcome, step=step.shown(host, False))
-    return Progress(Forward.FAILED, reason=step.reason)
+    reason = told(step.why, step.reason) if step.reason else None
+    return Progress(Forward.FAILED, outcome=step.outcome, reason=reason)
 
 
 class MemoryStore(AfterDecision):
@@ -146,6 +148,7 @@ class MemoryStore(AfterDecision):
         miss: Miss,
         fatal: Outcome | None = None,
         needs: int = 0,
+        why: Why | None = None,
     ) -> Progress:
         """Count a GET that told nothing; fail the step when its time or its retries are spent."""
         record = self._load(operation)
@@ -169,12 +172,12 @@ class MemoryStore(AfterDecision):
             else:
                 step.silent += 0 if step.silent_at is None else now - step.silent_at
                 step.silent_at = now
-        step.reason = reason
+        step.reason, step.why = reason, why
         spent = record.retries is not None and step.misses > record.retries
         gone = fatal is not None or spent or step.silent >= self.limits.host_patience
         if gone or record.deadline_at - now <= needs:
             outcome = Outcome.UNKNOWN if step.attempts else fatal or Outcome.UNREACHABLE
-            return self._came_to(record, host, step, outcome, reason if gone else reason + NO_TIME)
+            return self._came_to(record, host, step, outcome, reason, why if gone else Why.NO_TIME)
         self._progressed(record)
         return Progress(Forward.MISSED, misses=step.misses, left=record.deadline_at - now)
 
@@ -196,8 +199,8 @@ class MemoryStore(AfterDecision):
         if record.decision is None and step.outcome is None:
             self._judge(record, host, step, attempt, verdict, answer)
             if host in record.todo and record.deadline_at - self.clock() <= needs:
-                reason = f"{METHODS[record.action]} {answer}{NO_TIME}"
-                self._set_outcome(record, host, step, Outcome.UNKNOWN, reason)
+                reason = f"{METHODS[record.action]} {answer}"
+                self._set_outcome(record, host, step, Outcome.UNKNOWN, reason, Why.NO_TIME)
         if not record.ended:
             self._progressed(record)
         self._end_if_done(record)
@@ -208,9 +211,15 @@ class MemoryStore(AfterDecision):
         return Progress(Forward.OPEN, left=record.deadline_at - self.clock())
 
     def _came_to(
-        self, record: Record, host: HostName, step: StepRecord, outcome: Outcome, reason: str | None = None
+        self,
+        record: Record,
+        host: HostName,
+        step: StepRecord,
+        outcome: Outcome,
+        reason: str | None = None,
+        why: Why | None = None,
     ) -> Progress:
-        self._set_outcome(record, host, step, outcome, reason)
+        self._set_outcome(record, host, step, outcome, reason, why)
         self._progressed(record)
         self._end_if_done(record)
         return came_to(host, step)
@@ -238,20 +247,20 @@ class MemoryStore(AfterDecision):
             case Verdict.CONTESTED if any(
                 self.clock() < each.quiet + self.limits.settle for each in step.open_attempts()
             ):
-                step.reason = answer
+                step.reason, step.why = answer, None
             case Verdict.REFUSED | Verdict.CONTESTED:
-                self._set_outcome(record, host, step, Outcome.REFUSED, f"refused ({answer})")
+                self._set_outcome(record, host, step, Outcome.REFUSED, answer, Why.REFUSED)
             case Verdict.MISDIRECTED:
-                self._set_outcome(record, host, step, Outcome.UNKNOWN, f"misdirected ({answer})")
+                self._set_outcome(record, host, step, Outcome.UNKNOWN, answer, Why.MISDIRECTED)
 
-    def cancel(self, operation: OperationId, reason: str) -> Cancelled:
-        """Decide to roll back, unless decided."""
+    def cancel(self, operation: OperationId, by: str) -> Cancelled:
+        """Decide to roll back, unless decided; `by` says who asked for it, and why."""
         record = self._load(operation)
         if record is None:
             return Cancelled.UNKNOWN
         if record.decision is not None:
-            same = record.decision is Decision.ROLL_BACK and record.reason == reason
+            same = (None, Why.CANCELLED, by) == record.reason
             return Cancelled.CANCELLED if same else Cancelled(record.decision.value)
-        self._decide(record, Decision.ROLL_BACK, reason)
+        self._decide(record, Decision.ROLL_BACK, (None, Why.CANCELLED, by))
         self._end_if_done(record)
         return Cancelled.CANCELLED

@@ -12,6 +12,7 @@ from lockstep.worker.hosts import direct, pooled
 from lockstep.worker.hosts.direct import carrier
 from lockstep.worker.hosts.guard import Exchange
 from lockstep.worker.operation.answer import Probed, Wrote
+from lockstep.worker.operation.model import Why
 from tests.unit.client import G, client, write
 from tests.unit.raw_server import RawServer, serving
 
@@ -74,7 +75,7 @@ def test_a_look_says_why_it_told_nothing(kind: str) -> None:
 
     with serving(behave) as server:
         found = client(server.url).probe(G)
-    assert (found.probed, found.text) == (Probed.NO_INFORMATION, text)
+    assert (found.probed, found.text, found.why) == (Probed.NO_INFORMATION, text, Why.UNREADABLE)
     assert found.replied, "the host lives"
     assert not found.usable
 
@@ -91,6 +92,7 @@ def test_a_write_with_such_an_answer_is_of_unknown_fate(kind: str) -> None:
     with serving(behave) as server:
         found = write(client(server.url))
     assert (found.wrote, found.text) == (Wrote.UNKNOWN, text.replace("200", "201"))
+    assert found.why is Why.UNREADABLE
 
 
 @pytest.mark.usefixtures("_carried")

@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass
 from enum import StrEnum
 
-from lockstep.worker.operation.model import Action, GroupId, Presence, Seen
+from lockstep.worker.operation.model import Action, GroupId, Presence, Seen, Why
 
 
 class Trouble(StrEnum):
@@ -64,6 +64,8 @@ class WriteAnswer:
     retry_after: float | None = None
     shows_after: float = 0.0
     """APPLIED: seconds for which a GET may not show it."""
+    why: Why | None = None
+    """UNREADABLE if the host answered, but not so that it can be read."""
 
 
 class Probed(StrEnum):
@@ -87,6 +89,8 @@ class ProbeAnswer:
     """Whether the host answered at all, with whatever."""
     usable: bool = True
     """Whether it answered, and in a way that can be read; an error can be."""
+    why: Why | None = None
+    """UNREADABLE if the host answered, but not so that it can be read."""
 
     @property
     def presence(self) -> Presence | None:
@@ -110,14 +114,15 @@ def classify_write(action: Action, group: GroupId, said: Reply | NoReply) -> Wri
     if isinstance(said, NoReply):
         text = f"{said.trouble}: {said.detail}"
         lost = said.trouble in (Trouble.LOST, Trouble.UNREADABLE)
-        return WriteAnswer(Wrote.UNKNOWN if lost else Wrote.NOT_APPLIED, text)
+        why = Why.UNREADABLE if said.trouble is Trouble.UNREADABLE else None
+        return WriteAnswer(Wrote.UNKNOWN if lost else Wrote.NOT_APPLIED, text, why=why)
     status = said.status
     text = str(status)
     if status == SUCCESS[action]:
         if said.flaw is None and _names_no_other(group, said.body):
             return WriteAnswer(Wrote.APPLIED, text)
         flaw = said.flaw or "the body is not that of the group"
-        return WriteAnswer(Wrote.UNKNOWN, f"{text}, {Trouble.UNREADABLE}: {flaw}")
+        return WriteAnswer(Wrote.UNKNOWN, f"{text}, {Trouble.UNREADABLE}: {flaw}", why=Why.UNREADABLE)
     if status in CONTESTED[action]:
         return WriteAnswer(Wrote.CONTESTED, text)
     if status in REFUSED[action]:
@@ -130,9 +135,9 @@ def classify_write(action: Action, group: GroupId, said: Reply | NoReply) -> Wri
 def classify_probe(group: GroupId, said: Reply | NoReply) -> ProbeAnswer:
     """Tell what a GET showed; anything but a 404 or a readable 200 for this very group is no information."""
     if isinstance(said, NoReply):
-        replied = said.trouble is Trouble.UNREADABLE
+        why = Why.UNREADABLE if said.trouble is Trouble.UNREADABLE else None
         text = f"{said.trouble}: {said.detail}"
-        return ProbeAnswer(Probed.NO_INFORMATION, text, replied=replied, usable=False)
+        return ProbeAnswer(Probed.NO_INFORMATION, text, replied=why is not None, usable=False, why=why)
     status = said.status
     text = str(status)
     if status == 404:
@@ -142,7 +147,8 @@ def classify_probe(group: GroupId, said: Reply | NoReply) -> ProbeAnswer:
             return ProbeAnswer(Probed.OVERSIZED, f"{text} with a body over the size cap")
         flaw = said.flaw or _flaw_in(group, said.body)
         if flaw is not None:
-            return ProbeAnswer(Probed.NO_INFORMATION, f"{text}, {Trouble.UNREADABLE}: {flaw}", usable=False)
+            text = f"{text}, {Trouble.UNREADABLE}: {flaw}"
+            return ProbeAnswer(Probed.NO_INFORMATION, text, usable=False, why=Why.UNREADABLE)
         return ProbeAnswer(Probed.SEEN, text, Seen(Presence.PRESENT, said.body.decode()))
     if status in (408, 429) or 500 <= status < 600:
         return ProbeAnswer(Probed.NO_INFORMATION, text, retry_after=_wait(said))

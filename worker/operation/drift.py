@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 
 from lockstep.worker.operation.model import Action, GroupId, HostName, Millis, OperationId, Presence
-
-MS_PER_SECOND = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,18 +64,9 @@ class Remembered:
     """Of the groups that were deleted on a day of the last week."""
 
 
-class Remedy(StrEnum):
-    """What the patrol does about a drift."""
-
-    REPAIR = "repair"
-    REPORT = "report"
-
-
-def remedy_for(suspected_at: Millis | None, now: Millis, repair_window: int) -> Remedy:
-    """Repair what a write of unknown fate in the last `repair_window` ms explains; report all other drift."""
-    if suspected_at is not None and now - suspected_at <= repair_window:
-        return Remedy.REPAIR
-    return Remedy.REPORT
+def explains(suspected_at: Millis | None, now: Millis, repair_window: int) -> bool:
+    """Tell whether a write of unknown fate, given up in the last `repair_window` ms, explains drift."""
+    return suspected_at is not None and now - suspected_at <= repair_window
 
 
 def next_patrol(suspected_at: Millis, now: Millis, every: int, longest: int) -> Millis:

@@ -55,7 +55,7 @@ class State(StrEnum):
     """Where an operation stands."""
 
     APPLYING = "applying"
-    """Header tasks move it on; `conclude` or the sweep decides."""
+    """Header tasks move it on; the last to succeed, or the first to fail, decides it."""
     COMMITTED = "committed"
     """Every host is as asked. The lock goes with the last open attempt (settle)."""
     ROLLING_BACK = "rolling_back"
@@ -66,19 +66,38 @@ class State(StrEnum):
     """An operator gave up on a host; every other host is as it was. An end."""
 
 
-ALLOWED: frozenset[tuple[State, State]] = frozenset(
-    {
-        (State.APPLYING, State.COMMITTED),  # decide: every host applied or unchanged
-        (State.APPLYING, State.ROLLING_BACK),  # decide: a step failed, the deadline passed, or cancel
-        (State.ROLLING_BACK, State.ROLLED_BACK),  # the last host was restored, no attempt is open
-        (State.ROLLING_BACK, State.ABANDONED),  # the same, but an operator gave up on at least one host
-    }
-)
+class Why(StrEnum):
+    """The kind of a reason; one without a kind is told as its detail alone."""
+
+    REFUSED = "refused"
+    MISDIRECTED = "misdirected"
+    UNREADABLE = "unreadable"
+    """The host answers, but not so that it can be read."""
+    NO_TIME = "no_time"
+    DEADLINE = "deadline"
+    CANCELLED = "cancelled"
 
 
-def allowed(old: State, new: State) -> bool:
-    """Tell whether an operation may go from `old` to `new` in one transition."""
-    return (old, new) in ALLOWED
+def told(why: Why | None, detail: str) -> str:
+    """Return a reason as it is shown beside its host: `refused (403)`, `GET 503`."""
+    match why:
+        case Why.REFUSED | Why.MISDIRECTED:
+            return f"{why} ({detail})"
+        case Why.NO_TIME:
+            return f"{detail}; the deadline leaves no time for another try"
+        case Why.DEADLINE:
+            return "the deadline passed"
+        case Why.CANCELLED:
+            return f"cancelled by {detail}"
+    return detail
+
+
+def told_of(host: str | None, why: Why | None, detail: str) -> str:
+    """Return a reason as it is shown for an operation: `node4 refused (403)`, `node4: GET 503`."""
+    text = told(why, detail)
+    if host is None:
+        return text
+    return f"{host} {text}" if why in (Why.REFUSED, Why.MISDIRECTED) else f"{host}: {text}"
 
 
 OperationId = NewType("OperationId", str)
@@ -128,11 +147,6 @@ class Outcome(StrEnum):
     REFUSED = "refused"
     UNREACHABLE = "unreachable"
     UNKNOWN = "unknown"
-
-    @property
-    def succeeded(self) -> bool:
-        """True when the host is as asked."""
-        return self in (Outcome.APPLIED, Outcome.UNCHANGED)
 
 
 class Undo(StrEnum):
@@ -206,6 +220,8 @@ class Step:
     lost_fields: tuple[str, ...] = ()
     """Fields of a deleted group that its host refused to take back."""
     attempts: tuple[Attempt, ...] = ()
+    why: Why | None = None
+    """The kind of the reason."""
 
     @property
     def touched(self) -> bool:

@@ -18,6 +18,7 @@ from lockstep.worker.operation.model import (
     Presence,
     Seen,
     Step,
+    Why,
 )
 from lockstep.worker.operation.transitions import (
     Abandoned,
@@ -108,6 +109,7 @@ class Transitions(Protocol):
         miss: Miss,
         fatal: Outcome | None = None,
         needs: int = 0,
+        why: Why | None = None,
     ) -> Progress:
         """Count a GET that told nothing; fail the step when its time or its retries are spent.
 
@@ -163,6 +165,7 @@ class Transitions(Protocol):
         delay: int | None,
         reason: str = "",
         failed: AttemptId | None = None,
+        why: Why | None = None,
     ) -> int:
         """Keep a wait of `delay` ms (None: none) for the sweep; return the failed tries since deciding."""
         ...
@@ -175,8 +178,8 @@ class Store(Transitions, Protocol):
         """Record an operation and take its lock. Raises OperationIdReused, HostPaused and StoreFull."""
         ...
 
-    def cancel(self, operation: OperationId, reason: str) -> Cancelled:
-        """Decide to roll back, unless decided."""
+    def cancel(self, operation: OperationId, by: str) -> Cancelled:
+        """Decide to roll back, unless decided; `by` says who asked for it, and why."""
         ...
 
     def abandon(self, operation: OperationId, host: HostName, reason: str) -> Abandoned:

@@ -23,6 +23,9 @@ from lockstep.worker.operation.model import (
     State,
     Step,
     Undo,
+    Why,
+    told,
+    told_of,
 )
 from lockstep.worker.operation.names import show
 from lockstep.worker.record.damage import Fields
@@ -191,13 +194,15 @@ def step_from(host: HostName, text: str, *, undo_needed: bool, due_at: Millis | 
     before = fields.maybe(lambda name: fields.word(name, Presence), "before")
     attempts = [_attempt(key, each) for key, each in fields.items("attempts", dict).items()]
     body, reason = fields.maybe(fields.text, "body"), fields.maybe(fields.text, "reason")
+    why = fields.maybe(lambda name: fields.word(name, Why), "kind")
     return Step(
         host=host,
         fingerprint=fields.text("fingerprint"),
         before=None if before is None else Seen(before, body),
         outcome=fields.maybe(lambda name: fields.word(name, Outcome), "outcome"),
         undo=undo or (Undo.NEEDED if undo_needed else Undo.NONE),
-        reason=fields.maybe(fields.text, "abandoned") or reason,
+        reason=fields.maybe(fields.text, "abandoned") or (reason and told(why, reason)),
+        why=why,
         misses=fields.maybe(fields.number, "misses") or 0,
         undo_misses=fields.maybe(fields.number, "undo_misses") or 0,
         due_at=due_at,
@@ -226,6 +231,9 @@ def operation_from(
         fields.number(name)  # the scripts read them
     fields.maybe(fields.number, "retries")
 
+    reason, host = fields.maybe(fields.text, "reason"), fields.maybe(fields.text, "reason_host")
+    why = fields.maybe(lambda name: fields.word(name, Why), "reason_kind")
+
     def at(name: str) -> Millis:
         return Millis(fields.number(name))
 
@@ -237,7 +245,7 @@ def operation_from(
         decision=decision,
         settling=decision is not None and not ended and open_hosts > 0,
         ended=ended,
-        reason=fields.maybe(fields.text, "reason"),
+        reason=None if reason is None else told_of(host, why, reason),
         created_by=fields.text("created_by"),
         created_at=at("created_at"),
         deadline_at=at("deadline_at"),

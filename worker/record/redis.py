@@ -22,6 +22,8 @@ from lockstep.worker.operation.model import (
     Outcome,
     Presence,
     Seen,
+    Why,
+    told,
 )
 from lockstep.worker.operation.transitions import (
     Abandoned,
@@ -136,6 +138,7 @@ class RedisStore(RedisEnds):
         miss: Miss,
         fatal: Outcome | None = None,
         needs: int = 0,
+        why: Why | None = None,
     ) -> Progress:
         """Count a GET that told nothing; fail the step when its time or its retries are spent."""
         return _progress(
@@ -151,6 +154,7 @@ class RedisStore(RedisEnds):
                 fatal or "",
                 self._limits.host_patience,
                 needs,
+                why or "",
             ),
         )
 
@@ -171,9 +175,9 @@ class RedisStore(RedisEnds):
             ),
         )
 
-    def cancel(self, operation: OperationId, reason: str) -> Cancelled:
-        """Decide to roll back, unless decided."""
-        said = self._scripts.strings("cancel", operation, mask(reason))
+    def cancel(self, operation: OperationId, by: str) -> Cancelled:
+        """Decide to roll back, unless decided; `by` says who asked for it, and why."""
+        said = self._scripts.strings("cancel", operation, mask(by))
         return Cancelled(said[1] if said[0] == "decided" else said[0])
 
     def abandon(self, operation: OperationId, host: HostName, reason: str) -> Abandoned:
@@ -235,10 +239,11 @@ class RedisStore(RedisEnds):
         delay: int | None,
         reason: str = "",
         failed: AttemptId | None = None,
+        why: Why | None = None,
     ) -> int:
         """Keep a wait of `delay` ms (None: none) for the sweep; return the failed tries since deciding."""
         wait = "" if delay is None else delay
-        said = self._scripts.run("postpone", operation, host, wait, mask(reason), failed or "")
+        said = self._scripts.run("postpone", operation, host, wait, mask(reason), failed or "", why or "")
         return int(cast(str, said))
 
     def claim(self, operation: OperationId, *, resume: bool = False) -> Claim | None:
@@ -277,7 +282,8 @@ def _progress(host: HostName, said: list[str]) -> Progress:
             kept = step_from(host, said[2], undo_needed=False)
             return Progress(step, outcome=Outcome(said[1]), step=kept)
         case Forward.FAILED:
-            return Progress(step, reason=said[1] or None)
+            why = Why(said[2]) if said[2] else None
+            return Progress(step, outcome=Outcome(said[1]), reason=told(why, said[3]) or None)
         case Forward.ELSEWHERE:
             return Progress(step, fingerprint=said[1])
         case Forward.OPEN:

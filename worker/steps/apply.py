@@ -61,9 +61,10 @@ class _Try:
         """Say what is to become of the task."""
         match progress.next:
             case Forward.DONE:
-                return Result(Next.DONE, str(progress.outcome), story=self._story(progress.step))
+                came = str(progress.outcome)
+                return Result(Next.DONE, came, outcome=came, story=self._story(progress.step))
             case Forward.FAILED:
-                return Result(Next.FAILED, progress.reason or "failed")
+                return Result(Next.FAILED, progress.reason or "failed", outcome=str(progress.outcome))
             case Forward.OPEN | Forward.MISSED:
                 return self._again(progress.left / 1000 - took, self.asked_to_wait(retry_after), reason)
         return Result(Next.ABORTED, "aborted")
@@ -111,7 +112,7 @@ def _apply(this: _Try, api: HostApi, group: GroupId, action: Action) -> Result |
         reason = f"GET {answer.text}"
         took, asked = this.took(), this.asked_to_wait(answer.retry_after)
         missed = parts.store.missed(
-            operation, host, api.fingerprint, attempt, reason, miss, fatal, _millis(took + asked)
+            operation, host, api.fingerprint, attempt, reason, miss, fatal, _millis(took + asked), answer.why
         )
         elsewhere = missed.next is Forward.ELSEWHERE
         return missed if elsewhere else this.came_to(missed, took, answer.retry_after, reason)

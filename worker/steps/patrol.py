@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from lockstep.worker.operation.drift import Drift, End, Remedy, next_patrol, remedy_for
+from lockstep.worker.operation.drift import Drift, End, explains, next_patrol
 from lockstep.worker.operation.errors import HostPaused
 from lockstep.worker.operation.model import Action, GroupId, HostName, HostRef, Millis, OperationId, Presence
 from lockstep.worker.operation.ports import Store
@@ -116,8 +116,8 @@ def _look(
         if shown is end.presence:
             found[host] = None
             continue
-        remedy = remedy_for(suspicions.get((host, shown)), now, beat.repair)
-        found[host] = Drift(group, host, end, shown, now, remedy is Remedy.REPAIR)
+        explained = explains(suspicions.get((host, shown)), now, beat.repair)
+        found[host] = Drift(group, host, end, shown, now, explained)
     return found, asked
 
 

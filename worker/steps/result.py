@@ -36,6 +36,8 @@ class Result:
     next: Next
     text: str
     delay: float = 0.0
+    outcome: str = ""
+    """One word of a few, to be counted by; empty if `next` says it."""
     story: str | None = None
     """What happened to the host, where the step knows it without asking the record."""
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 
-from lockstep.worker.operation.model import Action, Decision, HostName, OperationId, Presence, Step
+from lockstep.worker.operation.answer import ProbeAnswer
+from lockstep.worker.operation.model import Action, Decision, HostName, OperationId, Presence, Step, Why
 from lockstep.worker.operation.ports import HostApi
 from lockstep.worker.operation.transitions import Undoing, Verdict, View
 from lockstep.worker.steps.result import NO_RECORD, Next, Parts, Result, verdict_of
@@ -12,7 +13,7 @@ from lockstep.worker.steps.settle import await_settling, come_back, look, same_h
 
 ROUNDS = 3
 """Looks in one run; each ends after a call or two, so that a run stays far below the visibility timeout."""
-RESTORED = Result(Next.DONE, "restored")
+RESTORED = Result(Next.DONE, "restored", outcome="restored")
 NOTHING_TO_UNDO = Result(Next.DONE, "nothing to undo")
 
 
@@ -30,8 +31,8 @@ def rollback(parts: Parts, operation: OperationId, host: HostName, tries: int) -
         if isinstance(api, str):
             return come_back(parts, operation, step, api)
         looked = look(parts, operation, api, view, step)
-        if isinstance(looked, str):
-            return come_back(parts, operation, step, looked)
+        if isinstance(looked, ProbeAnswer):
+            return come_back(parts, operation, step, f"GET {looked.text}", looked.why)
         shown, settled = looked
         if settled.restored:
             return RESTORED
@@ -48,13 +49,13 @@ def rollback(parts: Parts, operation: OperationId, host: HostName, tries: int) -
 def _undo(parts: Parts, operation: OperationId, api: HostApi, view: View, step: Step) -> Result | None:
     """Send the inverse once; None means that another look is to tell what came of it."""
     body = step.before.body if step.before else None
-    reason, bad_request = _send(parts, operation, api, view, step, body, ())
+    reason, bad_request, why = _send(parts, operation, api, view, step, body, ())
     if bad_request and body is not None:
         # The host will not take its own group back as it was: better the bare group than none.
-        reason, _ = _send(parts, operation, api, view, step, None, _fields_lost(body))
+        reason, _, why = _send(parts, operation, api, view, step, None, _fields_lost(body))
     if reason is None:
         return None
-    return come_back(parts, operation, step, reason)
+    return come_back(parts, operation, step, reason, why)
 
 
 def _send(
@@ -65,8 +66,10 @@ def _send(
     step: Step,
     body: str | None,
     lost: tuple[str, ...],
-) -> tuple[str | None, bool]:
-    """Return why the inverse brought nothing (None if it did), and whether it was called a bad request."""
+) -> tuple[str | None, bool, Why | None]:
+    """Return why the inverse brought nothing (None if it did), whether it was called a bad request, and the
+    kind of the reason.
+    """
     assert view.group is not None
     assert view.action is not None
     inverse: Action = view.action.inverse
@@ -75,7 +78,7 @@ def _send(
     send_before = parts.clock.elapsed() + parts.send_within
     begun = parts.store.begin_undo(operation, step.host, api.fingerprint, attempt)
     if begun is not Undoing.SEND:
-        return None, False
+        return None, False, None
     said = api.write(inverse, view.group, attempt, send_before, body)
     verdict = verdict_of(api, view.group, before, said)
     contested = verdict is Verdict.CONTESTED
@@ -86,11 +89,11 @@ def _send(
     kept = lost if verdict in (Verdict.APPLIED, Verdict.UNSHOWN, Verdict.UNKNOWN) else ()
     parts.store.finish_undo(operation, step.host, attempt, verdict, said.text, kept)
     if verdict in (Verdict.APPLIED, Verdict.ALREADY):
-        return None, False
+        return None, False, None
     if verdict is Verdict.UNSHOWN:
-        return f"{inverse} applied, and may not show yet", False
+        return f"{inverse} applied, and may not show yet", False, None
     bad_request = contested and not step.open_attempts  # else one of these may be what it contests
-    return f"{inverse} {verdict.value.replace('_', ' ')} ({said.text})", bad_request
+    return f"{inverse} {verdict.value.replace('_', ' ')} ({said.text})", bad_request, said.why
 
 
 def _fields_lost(body: str) -> tuple[str, ...]:

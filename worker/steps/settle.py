@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from lockstep.worker.operation.model import HostName, OperationId, Presence, Step
+from lockstep.worker.operation.answer import ProbeAnswer
+from lockstep.worker.operation.model import HostName, OperationId, Presence, Step, Why
 from lockstep.worker.operation.ports import HostApi
 from lockstep.worker.operation.transitions import Settled, View
 from lockstep.worker.steps.result import ELSEWHERE, NO_RECORD, NOT_IN_INVENTORY, Next, Parts, Result, wait
 
 QUICK_LOOKS = 5
 """So often an open attempt is looked at with short delays: most often its own task is about to close it."""
+
+SETTLED = Result(Next.DONE, "settled", outcome="settled")
 
 
 def same_host(parts: Parts, host: HostName, step: Step) -> HostApi | str:
@@ -21,13 +24,13 @@ def same_host(parts: Parts, host: HostName, step: Step) -> HostApi | str:
 
 def look(
     parts: Parts, operation: OperationId, api: HostApi, view: View, step: Step
-) -> tuple[Presence, Settled] | str:
-    """GET the group and record what it showed; return why when it showed nothing."""
+) -> tuple[Presence, Settled] | ProbeAnswer:
+    """GET the group and record what it showed; return the answer when it showed nothing."""
     assert view.group is not None
     answer = api.probe(view.group)
     shown = answer.presence
     if shown is None:
-        return f"GET {answer.text}"
+        return answer
     return shown, parts.store.settle(operation, step.host, view.now, len(step.open_attempts), shown)
 
 
@@ -41,13 +44,15 @@ def await_settling(
     return wait(parts, operation, host, delay, "")
 
 
-def come_back(parts: Parts, operation: OperationId, step: Step, reason: str) -> Result:
+def come_back(
+    parts: Parts, operation: OperationId, step: Step, reason: str, why: Why | None = None
+) -> Result:
     """Count a try that brought nothing, and come back after a growing delay, for ever."""
     failures = step.undo_misses + 1
     delay = parts.rollback_backoff.delay(failures, parts.clock.jitter())
     later = delay > parts.longest_countdown
     kept = round(delay * 1000) if later else None
-    parts.store.postpone(operation, step.host, kept, reason, failed=parts.clock.new_id())
+    parts.store.postpone(operation, step.host, kept, reason, parts.clock.new_id(), why)
     return Result(Next.LATER if later else Next.AGAIN, reason, delay)
 
 
@@ -65,14 +70,14 @@ def settle(parts: Parts, operation: OperationId, host: HostName, tries: int) -> 
         return Result(Next.ABORTED, NO_RECORD)
     step = view.step
     if step is None or view.ended or view.decision is None or not step.open_attempts:
-        return Result(Next.DONE, "settled")
+        return SETTLED
     api = same_host(parts, host, step)
     if isinstance(api, str):
         return come_back(parts, operation, step, api)
     looked = look(parts, operation, api, view, step)
-    if isinstance(looked, str):
-        return come_back(parts, operation, step, looked)
+    if isinstance(looked, ProbeAnswer):
+        return come_back(parts, operation, step, f"GET {looked.text}", looked.why)
     _, settled = looked
     if not settled.open:
-        return Result(Next.DONE, "settled")
+        return SETTLED
     return await_settling(parts, operation, view, host, settled, tries)

@@ -90,7 +90,7 @@ def run_steps(
     results, again = guarded(task, run)
     for result in results.values():
         if result.next not in (Next.AGAIN, Next.LATER):
-            metrics.step_done(task.name, result.text)
+            metrics.step_done(task.name, result.outcome or result.next)
     if again:
         try:
             with work.going_on(f"sending {task.name} again"):

@@ -97,7 +97,7 @@ class Hand:
     def decide(self, operation: Operation, decision: Decision) -> None:
         """Be sure of a commit, which the last outcome has made; roll back unless an outcome has."""
         if decision is Decision.ROLL_BACK:
-            self.store.cancel(operation.id, "node2: unreachable (connection refused)")
+            self.store.cancel(operation.id, "a test")
         kept = self.store.operation(operation.id)
         assert kept is not None
         assert kept.decision is decision

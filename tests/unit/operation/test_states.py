@@ -4,7 +4,8 @@ import itertools
 
 import pytest
 
-from lockstep.worker.operation.model import State, allowed
+from lockstep.worker.operation.model import State
+from tests.twin.record import allowed
 
 ALLOWED = {
     "applying -> committed",

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from lockstep.producer.operators.history import SLOW, UNSWEPT, stuck, with_unreadable
-from lockstep.worker.operation.model import HostName, Millis, Operation, State, Step, Undo
+from lockstep.worker.operation.model import HostName, Millis, Operation, State, Step, Undo, Why
 from tests.unit.producer.samples import OPERATION
 
 DECIDED = Millis(OPERATION.created_at + 1000)
@@ -69,8 +69,8 @@ def test_a_host_whose_answers_cannot_be_read_is_to_be_mended() -> None:
     why = 'GET 200, unreadable: the body is encoded ("gzip"), which was not asked for'
     steps = [
         Step(HostName("node1"), undo=Undo.NEEDED, reason="GET not sent: connection refused"),
-        Step(HostName("node2"), undo=Undo.RESTORED, reason=why),
-        Step(HostName("node3"), undo=Undo.NEEDED, reason=why),
+        Step(HostName("node2"), undo=Undo.RESTORED, reason=why, why=Why.UNREADABLE),
+        Step(HostName("node3"), undo=Undo.NEEDED, reason=why, why=Why.UNREADABLE),
     ]
     first, *others = with_unreadable(found, steps).advice
     assert first.startswith("lockstep probe node3  # it answers, but not so that it can be read (GET 200, ")

@@ -1,7 +1,7 @@
 -- begin: record what a GET showed, and open an attempt if a write is needed.
 -- ARGV  3 host, 4 its URL's fingerprint, 5 presence seen, 6 body seen, 7 attempt id,
 --       8 send_within, 9 call (ms), 10 action, 11 group: what the GET and the write are about
--- Returns  aborted | elsewhere + the fingerprint in the record | done + outcome | failed + reason | send
+-- Returns  aborted | elsewhere + the fingerprint in the record | done + outcome | failed + outcome, kind of the reason (or '') and detail | send
 -- Atomic, because the attempt must be open before anything is sent, and must not open after the decision.
 local op, refused = load_operation()
 if refused then return refused end
@@ -32,7 +32,7 @@ if op.retries and writes > op.retries then
   for _, attempt in pairs(step.attempts) do
     if attempt.n == writes and attempt.answer then last = attempt.answer end
   end
-  set_outcome(host, step, 'unknown', 'all ' .. writes .. ' writes spent (' .. last .. ')')
+  set_outcome(host, step, 'unknown', nil, 'all ' .. writes .. ' writes spent (' .. last .. ')')
   save_step(host)
   progressed()
   announce('step', host)

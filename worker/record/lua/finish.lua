@@ -1,7 +1,7 @@
 -- finish: record what came of a forward write.
 -- ARGV  3 host, 4 attempt id, 5 verdict (applied | unshown | already | refused | contested | not_applied | unknown | misdirected),
 --       6 the answer in a few words, 7 settle (ms), 8 the time that another try needs (ms)
--- Returns  aborted | done + outcome | failed + reason | open (nothing is settled: try again) + ms to the deadline
+-- Returns  aborted | done + outcome | failed + outcome, kind of the reason (or '') and detail | open (nothing is settled: try again) + ms to the deadline
 -- Atomic, because before and outcome may change only while the operation is undecided.
 local op, refused = load_operation()
 if refused then return refused end
@@ -30,15 +30,15 @@ if not op.ended and not op.decision and not step.outcome then
       set_outcome(host, step, 'applied')
     end
   elseif verdict == 'contested' and count(step, may_show) > 0 then
-    step.reason = ARGV[6] -- one of ours may be on its way: until it is settled this says nothing
+    step.kind, step.reason = nil, ARGV[6] -- one of ours may be on its way: until it is settled this says nothing
   elseif verdict == 'refused' or verdict == 'contested' then
-    set_outcome(host, step, 'refused', 'refused (' .. ARGV[6] .. ')')
+    set_outcome(host, step, 'refused', 'refused', ARGV[6])
   elseif verdict == 'misdirected' then
-    set_outcome(host, step, 'unknown', 'misdirected (' .. ARGV[6] .. ')')
+    set_outcome(host, step, 'unknown', 'misdirected', ARGV[6])
   end
   if not step.outcome and no_time(op, ARGV[8]) then
     local method = op.action == 'create' and 'POST ' or 'DELETE '
-    set_outcome(host, step, 'unknown', method .. ARGV[6] .. NO_TIME)
+    set_outcome(host, step, 'unknown', 'no_time', method .. ARGV[6])
   end
 end
 save_step(host)

@@ -20,7 +20,7 @@ local done = verdict == 'applied' or verdict == 'already'
 if done and not op.ended and op.decision == 'roll_back' and attempt.clean and count(step, is_open) == 0 then
   restore(host, step)
 elseif not done and step.undo ~= 'restored' then
-  step.reason = ARGV[6]
+  step.kind, step.reason = nil, ARGV[6]
 end
 save_step(host)
 if not op.ended then progressed() end

@@ -2,8 +2,9 @@
 -- once the operation's retries are spent, or when the deadline leaves no time for another try.
 -- ARGV  3 host, 4 fingerprint of the URL that was asked, 5 id of this probe, 6 reason,
 --       7 what it says of the host (answered | unusable | unasked), 8 outcome if the step is to fail at once (or ''),
---       9 how long a host may be without a usable answer (ms), 10 the time that another try needs (ms)
--- Returns  aborted | elsewhere + the fingerprint in the record | done + outcome | failed + reason | missed + how many in a row + ms to the deadline
+--       9 how long a host may be without a usable answer (ms), 10 the time that another try needs (ms),
+--       11 kind of the reason (or '')
+-- Returns  aborted | elsewhere + the fingerprint in the record | done + outcome | failed + outcome, kind of the reason (or '') and detail | missed + how many in a row + ms to the deadline
 -- Atomic, because the count and the outcome that follows from it belong together.
 local op, refused = load_operation()
 if refused then return refused end
@@ -25,12 +26,14 @@ elseif step.miss_id ~= id then -- the same probe is counted once, however often 
     step.silent_at = NOW
   end
 end
-step.reason = reason
+step.kind, step.reason = ARGV[11] ~= '' and ARGV[11] or nil, reason
 local spent = op.retries and (step.misses or 0) > op.retries
 local gone = fatal ~= '' or spent or (step.silent or 0) >= tonumber(ARGV[9])
 if gone or no_time(op, ARGV[10]) then
+  local kind = 'no_time'
+  if gone then kind = step.kind end
   local outcome = fatal ~= '' and fatal or 'unreachable'
-  set_outcome(host, step, next(step.attempts) and 'unknown' or outcome, gone and reason or reason .. NO_TIME)
+  set_outcome(host, step, next(step.attempts) and 'unknown' or outcome, kind, reason)
 end
 save_step(host)
 progressed()

@@ -45,7 +45,7 @@ local function load_operation()
     resumed = tonumber(got[9]), patience = tonumber(got[10]), progress_at = tonumber(got[14]),
     deadline_at = tonumber(got[11]), left = tonumber(got[11]) - NOW, retries = tonumber(got[12]),
     dispatched = got[16] or 'forward', failed = tonumber(got[13]),
-    failure = got[17] or nil, -- of a step that a worker failed whose release decided later
+    failure = got[17] and { detail = got[17] } or nil, -- of a step that a worker failed whose release decided later
     target = got[3] == 'create' and 'present' or 'absent',
   }
   return operation
@@ -148,18 +148,11 @@ local function progressed()
   moved, stirred = true, true
 end
 
-local function why_failed(host, reason)
-  local says_it = string.find(reason, '^refused ') or string.find(reason, '^misdirected ')
-  return host .. (says_it and ' ' or ': ') .. reason
-end
-
 -- How many hosts have no outcome. Read once: what this run has yet to write is counted by `set_outcome`.
 local function todo(op)
   op.todo = op.todo or redis.call('SCARD', TODO)
   return op.todo
 end
-
-local NO_TIME = '; the deadline leaves no time for another try'
 
 -- Whether a try that needs so many milliseconds would end past the deadline.
 local function no_time(op, needed) return op.left <= tonumber(needed) end
@@ -167,20 +160,21 @@ local function no_time(op, needed) return op.left <= tonumber(needed) end
 -- What a forward step answers once it has its outcome, however often it is asked.
 local function came_to(step)
   if step.outcome == 'applied' or step.outcome == 'unchanged' then return { 'done', step.outcome } end
-  return { 'failed', step.reason or '' } -- what is restored has none any more
+  return { 'failed', step.outcome, step.kind or '', step.reason or '' } -- what is restored has none any more
 end
 
-local function set_outcome(host, step, outcome, reason)
+-- A reason is a kind, which may be missing, and a detail; text for people is made of them where it is shown.
+local function set_outcome(host, step, outcome, kind, detail)
   settled = true
   operation.todo = todo(operation) - 1
   step.outcome = outcome
   change('SREM', TODO, host)
   change('ZREM', WAITS, host)
-  step.reason = reason
+  step.kind, step.reason = kind, detail
   if outcome ~= 'applied' and outcome ~= 'unchanged' then
     redis.call('HINCRBY', OP, 'failed', 1)
     operation.failed = operation.failed + 1
-    operation.failure = operation.failure or why_failed(host, reason)
+    operation.failure = operation.failure or { host = host, kind = kind, detail = detail }
   end
 end
 
@@ -188,7 +182,7 @@ end
 local function restore(host, step)
   if redis.call('SREM', UNDO, host) == 0 then return false end
   step.undo = 'restored'
-  step.reason = nil
+  step.kind, step.reason = nil, nil
   change('ZREM', WAITS, host)
   return true
 end

@@ -11,11 +11,15 @@ local function set_dispatched(op, phase)
   redis.call('HSET', OP, 'dispatched', phase)
 end
 
-local function decide(op, decision, reason)
+local function decide(op, decision, why)
   op.decision = decision
   redis.call('HSET', OP, 'decision', decision, 'decided_at', NOW,
     'state', decision == 'commit' and 'committed' or 'rolling_back')
-  if decision == 'roll_back' then redis.call('HSET', OP, 'reason', reason) end
+  if why then
+    redis.call('HSET', OP, 'reason', why.detail)
+    if why.kind then redis.call('HSET', OP, 'reason_kind', why.kind) end
+    if why.host then redis.call('HSET', OP, 'reason_host', why.host) end
+  end
   redis.call('DEL', WAITS) -- they were waits of forward steps
   announce('decided')
   ending = true
@@ -31,7 +35,7 @@ local function move(op)
   elseif todo(op) == 0 then
     decide(op, 'commit')
   elseif op.left <= 0 then
-    decide(op, 'roll_back', 'the deadline passed')
+    decide(op, 'roll_back', { kind = 'deadline', detail = '' })
   end
 end
 
