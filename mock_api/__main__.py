@@ -7,16 +7,20 @@ import json
 import logging
 import signal
 import sys
+from typing import TYPE_CHECKING
 
-from lockstep.mock_api.admin_app import admin_app
-from lockstep.mock_api.cluster import Cluster, Spec, served
-from lockstep.mock_api.errors import InputError
-from lockstep.mock_api.listener import Listener
-from lockstep.mock_api.options import read
+from lockstep.extras import complaint
+
+if TYPE_CHECKING:
+    from lockstep.mock_api.cluster import Spec
 
 
 async def serve(spec: Spec) -> None:
     """Serve until SIGTERM or SIGINT, then leave at once, hanging calls and all."""
+    from lockstep.mock_api.admin_app import admin_app
+    from lockstep.mock_api.cluster import Cluster, served
+    from lockstep.mock_api.listener import Listener
+
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -35,7 +39,13 @@ async def serve(spec: Spec) -> None:
 
 
 def main() -> int:
-    """Run the command; 2 when what was given is wrong."""
+    """Run the command; 1 when its packages are not here, 2 when what was given is wrong."""
+    if lacks := complaint("demo", "mock_api"):
+        print(f"mock_api: {lacks}", file=sys.stderr)
+        return 1
+    from lockstep.mock_api.errors import InputError
+    from lockstep.mock_api.options import read
+
     try:
         asyncio.run(serve(read()))
     except InputError as error:

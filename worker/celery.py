@@ -14,6 +14,7 @@ from celery.loaders.app import AppLoader
 from kombu import Exchange, Queue
 from kombu.utils.imports import symbol_by_name
 
+from lockstep.extras import complaint
 from lockstep.worker.connection.pool import MOST
 from lockstep.worker.operation.errors import InvalidInput
 from lockstep.worker.redis_options import sentinel_options, socket_options, tls_options
@@ -28,6 +29,8 @@ FOREIGN = ("CELERY_", "DJANGO_SETTINGS_MODULE")
 """How variables begin that Celery reads by itself, and that are about another application."""
 BREAKING = ("C_BENCH", "CELERY_BENCH")
 """Celery reads these before the application is asked for, and its task counts fail with them."""
+EXTRA_OF = {"worker": "worker", "beat": "worker", "flower": "flower"}
+"""The extra that a command of Celery needs: the client and the `lockstep` command need none."""
 OPERATIONS = "operations"
 ROLLBACK = "rollback"
 """Undoing, deciding, settling and the sweep have a queue and workers of their own: they never wait behind
@@ -253,6 +256,9 @@ def __getattr__(name: str) -> Lockstep:
     if name != "app":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     sys.excepthook = print_masked
+    command = next((word for word in sys.argv[1:] if word in EXTRA_OF), None)
+    if command and (lacks := complaint(EXTRA_OF[command], f"celery -A lockstep {command}")):
+        raise SystemExit(f"lockstep: error: {lacks}")
     try:
         app = make_app(load_settings())
         _drop_foreign_variables()

@@ -50,13 +50,13 @@ def begin() -> int:
     for name in [name for name in os.environ if name.startswith(PREFIX)]:
         del os.environ[name]
     env = {PREFIX + name.upper(): value for name, value in SETTINGS.items()}
-    stack = Stack(env=env, seed=SEED, say=lambda line: out.print(f"[yellow]{escape(line)}[/]"))
-
-    def end_at_once() -> None:
-        stack.end_at_once()
-        out.show_cursor()
-
     try:
+        stack = Stack(env=env, seed=SEED, say=lambda line: out.print(f"[yellow]{escape(line)}[/]"))
+
+        def end_at_once() -> None:
+            stack.end_at_once()
+            out.show_cursor()
+
         with stoppable(end_at_once):
             return play(stack, out)
     except Stopped as stopped:

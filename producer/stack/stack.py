@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, TypedDict, TypeVar
 
+from lockstep.extras import complaint
 from lockstep.producer.client.discovery import Discovered
 from lockstep.producer.stack.child import POLL, START_TIMEOUT, Child, StackError
 from lockstep.producer.stack.discovery import Publication
@@ -56,13 +57,16 @@ class Stack:
         publish: bool = False,
         say: Callable[[str], None] = silent,
     ) -> None:
-        """Describe a stack; nothing is started.
+        """Describe a stack; nothing is started. Raises StackError if an extra that it needs is not installed.
 
         `env` adds to the environment of its processes, which see no other LOCKSTEP_ variable. With
         `redis_url` that Redis is used and none started. `first_port` and `seed` are the mock cluster's.
         `restart` starts again what ended by itself, and `say` hears of it. `publish` lets `lockstep` find the
         stack with no settings.
         """
+        for extra in ("demo", "flower") if flower else ("demo",):
+            if lacks := complaint(extra, "the embedded stack" if extra == "demo" else "Flower"):
+                raise StackError(lacks)
         self.directory = Path(tempfile.gettempdir()) / f"lockstep-{os.getpid()}-{secrets.token_hex(4)}"
         """Everything of it is in here; removed at the end."""
         self.restarting = restart

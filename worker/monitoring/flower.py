@@ -11,6 +11,8 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
+from lockstep.extras import complaint
+
 PREFIX = "lockstep."
 SHOWN = 8
 _GENERATED_ID = re.compile(r"\bop ([0-9a-f]{12})$")
@@ -114,6 +116,8 @@ def main(arguments: Sequence[str]) -> None:
     """Run Flower until it is stopped."""
     from celery.__main__ import main as celery
 
+    if lacks := complaint("flower", "Flower"):
+        raise SystemExit(f"lockstep: error: {lacks}")
     close_gaps()
     os.environ.setdefault("FLOWER_CONF", str(CONFIGURATION))
     sys.argv = ["celery", "-A", "lockstep", "flower", *arguments]
