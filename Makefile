@@ -37,6 +37,10 @@ demo: $(VENV)/.runtime ## Watch a whole cluster change, fail and roll back, on t
 up: $(VENV)/.runtime ## Start Redis, workers, beat, Flower and a mock cluster here, until Ctrl-C
 	@$(BIN)/python -B -m lockstep.producer.stack
 
+.PHONY: picture
+picture: $(VENV)/.dev ## Play the demo and draw docs/demo.svg, which the README shows
+	@$(BIN)/python -B -m tests.picture
+
 ##@ Check
 
 .PHONY: test

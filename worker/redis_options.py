@@ -9,7 +9,7 @@ from lockstep.worker.settings import Settings
 
 
 def socket_options(settings: Settings) -> dict[str, Any]:
-    """Return the time-outs of a connection that lives long."""
+    """Return the timeouts of a connection that lives long."""
     return {
         "socket_timeout": settings.redis_timeout,  # a frozen Redis is noticed
         "socket_connect_timeout": settings.redis_connect_timeout,

@@ -154,7 +154,7 @@ class Settings(BaseSettings):
     result_expires: Seconds = 86_400.0
     """Celery results and chord counts; longer than any operation takes to be decided."""
     redis_timeout: Seconds = 5.0
-    """Socket time-out of every Redis connection; a frozen Redis is noticed after this."""
+    """Socket timeout of every Redis connection; a frozen Redis is noticed after this."""
     redis_connect_timeout: Seconds = 3.0
     concurrency: Count = 32
     """Threads per worker: the work is waiting for hosts."""

@@ -37,7 +37,7 @@ class Times:
     spell: float
     lands_late: tuple[float, float]
     """After how long a delayed effect lands: below the settling and, where that leaves room, above the read
-    time-out, so that its client has left."""
+    timeout, so that its client has left."""
     deadline: float
     """Of an operation; a host is down for longer."""
 

@@ -38,7 +38,7 @@ class Weather:
                 {"kind": "delayed", "seconds": late, "probability": 0.4},
             ),
             "500 after effect": ({"kind": "error_after", "probability": 0.8, "methods": WRITES},),
-            "time-outs after effect": ({"kind": "hang_after", "probability": 0.6, "methods": WRITES},),
+            "timeouts after effect": ({"kind": "hang_after", "probability": 0.6, "methods": WRITES},),
             "slow host": (),
         }
 

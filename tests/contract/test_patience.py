@@ -122,7 +122,7 @@ def test_it_ends_with_the_decision(create: Driver) -> None:
 
 
 def silent(create: Driver, probe: str) -> Progress:
-    return create.missed(A, probe, "GET answer lost: read time-out", Miss.UNUSABLE)
+    return create.missed(A, probe, "GET answer lost: read timeout", Miss.UNUSABLE)
 
 
 class Host:
@@ -164,7 +164,7 @@ class Moved(Host):
     fingerprint = "another url"
 
     def probe(self, group: GroupId) -> ProbeAnswer:
-        return ProbeAnswer(Probed.NO_INFORMATION, "answer lost: read time-out", replied=False, usable=False)
+        return ProbeAnswer(Probed.NO_INFORMATION, "answer lost: read timeout", replied=False, usable=False)
 
 
 class Works(Host):

@@ -20,7 +20,7 @@ from lockstep.worker.steps import Next, Parts, forward, rollback, settle
 from tests.contract.bench import LIMITS, MemoryBench
 from tests.contract.driver import ABSENT, GROUP, A, Driver
 
-WHY = "not sent: spared for 23 s: 10 looks in a row failed (answer lost: read time-out)"
+WHY = "not sent: spared for 23 s: 10 looks in a row failed (answer lost: read timeout)"
 
 
 class Host:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import picture
 from tests.leftovers import Pen
 from tests.waiting import eventually
 
@@ -40,6 +41,11 @@ def start(pen: Pen, output: Path) -> subprocess.Popen[bytes]:
         )
 
 
+def squeezed(lines: list[str]) -> str:
+    """Columns and ends of lines depend on the width."""
+    return re.sub(r"\s", "", "".join(lines))
+
+
 def test_the_demo_ends_as_promised_and_leaves_nothing(tmp_path: Path) -> None:
     pen, output = Pen.under(tmp_path), tmp_path / "output"
     began = time.monotonic()
@@ -53,6 +59,7 @@ def test_the_demo_ends_as_promised_and_leaves_nothing(tmp_path: Path) -> None:
     assert time.monotonic() - began < LONGEST
     assert re.findall(r"(create|delete) (team-[ab])  (committed|rolled_back) in", shown) == ENDS
     assert re.search(r"node2 +present +unchanged +– +present, untouched ✓", shown)
+    assert squeezed(picture.shown(shown)) == squeezed(picture.drawn(picture.PICTURE.read_text("utf-8")))
     assert shown.count("✓") == 20
     assert "✗" not in shown
     assert [line for line in shown.splitlines() if line != line.rstrip()] == []

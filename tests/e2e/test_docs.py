@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 from pathlib import Path
 
+import click
 import pytest
 
 from lockstep.producer.cli.app import lockstep
+from lockstep.worker.operation.model import Outcome, State
 from lockstep.worker.secrets import Secret
 from lockstep.worker.settings import PREFIX, Settings
+from tests.picture import PICTURE, drawn
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+README = (ROOT / "README.md").read_text()
+PAGES = [*sorted(set(ROOT.glob("*.md")) - {ROOT / "CHANGELOG.md"}), *sorted((ROOT / "docs").glob("*.md"))]
 TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 
 
@@ -52,21 +57,100 @@ def test_commands_that_a_page_shows_exist(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=ids)
+def test_options_that_a_page_gives_a_command_exist(page: Path) -> None:
+    for name, rest in re.findall(r"(?<!-n )\blockstep ([a-z]+)((?: [^`\n|&;$(]+)?)", page.read_text()):
+        if name in lockstep.commands:
+            params = lockstep.commands[name].params
+            known = {option for each in params for option in (*each.opts, *each.secondary_opts)}
+            named = set(re.findall(r"(?<=\s)--[a-z-]+", rest.split(" #")[0]))
+            assert named <= {*known, "--help"}, name
+
+
+def anchors(page: Path) -> set[str]:
+    """Return what links may name in a page, by the rule that GitHub and the site share."""
+    heads = re.findall(
+        r"^#+ (.+)$", re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL), re.MULTILINE
+    )
+    return {re.sub(r"[^\w -]", "", head.lower()).replace(" ", "-") for head in heads}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=ids)
 def test_links_between_pages_lead_somewhere(page: Path) -> None:
-    for target in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", page.read_text()):
+    for target, anchor in re.findall(r"\]\(([^)#]*)(?:#([^)]*))?\)", page.read_text()):
         if not target.startswith(("http://", "https://")):
-            assert (page.parent / target).exists(), target
+            led = page.parent / target if target else page
+            assert led.exists(), target
+            assert not anchor or anchor in anchors(led), f"{target}#{anchor}"
+
+
+def test_the_index_names_every_page() -> None:
+    index = (ROOT / "docs" / "README.md").read_text()
+    pages = {page.name for page in (ROOT / "docs").glob("*.md")} - {"README.md"}
+    assert {page for page in pages if f"]({page})" not in index} == set()
+
+
+def test_the_readme_is_short_and_its_comparison_is_the_one_with_sources() -> None:
+    assert len(README.splitlines()) < 150
+    page = (ROOT / "docs" / "comparison.md").read_text()
+    tags = set(re.findall(r" \[([A-Z]\d)\]", page))
+    rows, sourced = (
+        re.findall(r"^\| .* \|$", text.split("## Sources")[0], re.MULTILINE) for text in (README, page)
+    )
+    assert sourced
+    assert {re.sub(r" \[[A-Z]\d\]", "", row) for row in sourced} <= set(rows)
+    assert set(re.findall(r"^- \*\*([A-Z]\d)\*\* ", page, re.MULTILINE)) == tags
+
+
+def words_to_avoid() -> list[str]:
+    rows = re.findall(r"^\| \*\*.*\|$", (ROOT / "docs" / "glossary.md").read_text(), re.MULTILINE)
+    avoided = ", ".join(cells[3] for row in rows if len(cells := row.split("|")) == 5)
+    return [word.strip() for word in avoided.split(",") if word.strip()]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=ids)
+def test_pages_use_the_words_of_the_glossary(page: Path) -> None:
+    if page.name not in ("glossary.md", "comparison.md"):
+        assert re.findall(rf"\b(?:{'|'.join(words_to_avoid())})s?\b", page.read_text()) == []
+
+
+def test_help_texts_and_errors_use_the_words_of_the_glossary() -> None:
+    avoided = re.compile(rf"\b(?:{'|'.join(words_to_avoid())})s?\b")
+    assert len(words_to_avoid()) > 5
+    for name, command in lockstep.commands.items():
+        assert avoided.findall(command.get_help(click.Context(command))) == [], name
+    for path in (path for folder in ("worker", "producer") for path in (ROOT / folder).rglob("*.py")):
+        texts = (
+            node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant)
+        )
+        said = [text for text in texts if isinstance(text, str) and " " in text and avoided.search(text)]
+        assert said == [], path
+
+
+def test_the_glossary_has_every_state_and_outcome() -> None:
+    page = (ROOT / "docs" / "glossary.md").read_text()
+    assert {word for word in (*State, *Outcome) if f"| `{word}` |" not in page} == set()
+
+
+def test_parts_of_pages_that_errors_name_exist() -> None:
+    code = [path for folder in ("worker", "producer", "watching") for path in (ROOT / folder).rglob("*.*")]
+    named = {
+        found
+        for path in code
+        if path.suffix in (".py", ".yaml")
+        for found in re.findall(r"\b(docs/[a-z]+\.md)(?:#([a-z-]+))?", path.read_text())
+    }
+    assert named
+    for page, anchor in named:
+        assert not anchor or anchor in anchors(ROOT / page), f"{page}#{anchor}"
 
 
 def test_make_help_names_every_target_that_the_readme_names() -> None:
     said = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    for target in re.findall(r"`make ([a-z-]+)`", (ROOT / "README.md").read_text()):
+    for target in re.findall(r"(?:`|^\$ )make ([a-z-]+)", README, re.MULTILINE):
         assert target in said
 
 
 def test_the_acts_that_the_readme_shows_are_those_of_the_demo() -> None:
-    shown = "".join(re.findall(r"```console\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL))
-    titles = re.findall(r"^\d\. (.+)$", shown, re.MULTILINE)
     acts = (ROOT / "producer" / "demo" / "acts.py").read_text()
-    assert titles
-    assert [title for title in titles if title not in acts] == []
+    titles = [line.removeprefix("N. ") for line in drawn(PICTURE.read_text()) if line.startswith("N. ")]
+    assert titles == re.findall(r'"\d\. (.+?)"', acts)[:2]

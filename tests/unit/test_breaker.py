@@ -18,7 +18,7 @@ from lockstep.worker.operation.ports import Stopping
 from tests.unit.client import ATTEMPT, G
 
 NODE, OTHER = HostName("node1"), HostName("node2")
-SILENT = ProbeAnswer(Probed.NO_INFORMATION, "answer lost: read time-out", replied=False)
+SILENT = ProbeAnswer(Probed.NO_INFORMATION, "answer lost: read timeout", replied=False)
 ABSENT = ProbeAnswer(Probed.SEEN, "404", Seen(Presence.ABSENT))
 BROKEN = ProbeAnswer(Probed.NO_INFORMATION, "500")
 PATIENCE = 10.0
@@ -109,12 +109,12 @@ def test_after_so_many_failures_the_host_is_not_asked(bench: Bench, caplog: pyte
     bench.spare()
     bench.now += 7
     assert bench.look(ABSENT) == (
-        "not sent: spared for 23 s: 3 looks in a row failed (answer lost: read time-out)"
+        "not sent: spared for 23 s: 3 looks in a row failed (answer lost: read timeout)"
     )
     assert bench.node.asked == 3
-    assert bench.words == ["left", "left", "spare 30000 3 answer lost: read time-out"]
+    assert bench.words == ["left", "left", "spare 30000 3 answer lost: read timeout"]
     assert caplog.messages == [
-        "host node1 is spared for 30 s: 3 looks in a row failed (answer lost: read time-out)"
+        "host node1 is spared for 30 s: 3 looks in a row failed (answer lost: read timeout)"
     ]
 
 
@@ -153,7 +153,7 @@ def test_one_look_finds_out_whether_it_answers_again(bench: Bench) -> None:
     (other,) = others
     assert other == (
         "not sent: spared until one look has found out whether it answers: "
-        "3 looks in a row failed (answer lost: read time-out)"
+        "3 looks in a row failed (answer lost: read timeout)"
     )
     assert bench.words[-1] == "answered"
     assert bench.look(ABSENT) == "404"
@@ -164,7 +164,7 @@ def test_a_host_that_is_still_silent_is_spared_anew(bench: Bench) -> None:
     bench.spare()
     bench.now += 30
     assert bench.look() == SILENT.text
-    assert bench.words[-1] == "spare 30000 4 answer lost: read time-out"
+    assert bench.words[-1] == "spare 30000 4 answer lost: read timeout"
     bench.now += 29
     assert bench.look(ABSENT).startswith("not sent: spared for 1 s")
 

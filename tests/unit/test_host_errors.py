@@ -22,7 +22,7 @@ GROUPS = f"{URL}/v1/group/"
     ("error", "text"),
     [
         (requests.ConnectionError("no route"), "connection error"),
-        (requests.ConnectTimeout("too slow"), "connect time-out"),
+        (requests.ConnectTimeout("too slow"), "connect timeout"),
         (requests.exceptions.SSLError("bad certificate"), "TLS error"),
         (ConnectionRefusedError("refused"), "connection refused"),
     ],
@@ -40,7 +40,7 @@ def test_an_error_of_requests_is_not_applied(error: Exception, text: str) -> Non
     ("error", "text"),
     [
         (OSError("no route"), "connection error"),
-        (TimeoutError("too slow"), "connect time-out"),
+        (TimeoutError("too slow"), "connect timeout"),
         (ssl.SSLCertVerificationError("bad certificate"), "TLS error"),
         (ConnectionRefusedError("refused"), "connection refused"),
     ],

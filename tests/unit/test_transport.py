@@ -130,7 +130,7 @@ def test_silence_ends_after_the_read_timeout() -> None:
         start = time.monotonic()
         answer = write(client(server.url, **QUICK))
         assert time.monotonic() - start < LONGEST
-    assert (answer.wrote, answer.text) == (Wrote.UNKNOWN, "answer lost: read time-out")
+    assert (answer.wrote, answer.text) == (Wrote.UNKNOWN, "answer lost: read timeout")
 
 
 @pytest.mark.parametrize(

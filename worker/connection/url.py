@@ -157,7 +157,7 @@ def _check_options(text: str, query: dict[str, list[str]], known: frozenset[str]
             )
         raise ValueError(
             f'"{name}" is no option of this URL; known: {", ".join(sorted(known))} '
-            "(time-outs are LOCKSTEP_REDIS_TIMEOUT and LOCKSTEP_REDIS_CONNECT_TIMEOUT)"
+            "(timeouts are LOCKSTEP_REDIS_TIMEOUT and LOCKSTEP_REDIS_CONNECT_TIMEOUT)"
         )
 
 

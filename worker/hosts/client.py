@@ -220,10 +220,10 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 def _kind(error: BaseException, *, sent: bool) -> str:
     """A few words for an exception; the texts of requests and urllib3 hold object addresses."""
     names = {
-        "ConnectTimeout": "connect time-out",
-        "ReadTimeout": "read time-out",
-        "ReadTimeoutError": "read time-out",
-        "TimeoutError": "read time-out" if sent else "connect time-out",
+        "ConnectTimeout": "connect timeout",
+        "ReadTimeout": "read timeout",
+        "ReadTimeoutError": "read timeout",
+        "TimeoutError": "read timeout" if sent else "connect timeout",
         "SSLError": "TLS error",
         "SSLCertVerificationError": "TLS error",
         "FileNotFoundError": "its ca_file, cert_file or key_file is not there",

@@ -38,7 +38,7 @@ class Request:
 
 
 class ShortBody(OSError):
-    """The answer's head came, and its body did not within the read time-out."""
+    """The answer's head came, and its body did not within the read timeout."""
 
 
 class Headers(Protocol):
@@ -99,7 +99,7 @@ class CallInProgress:
 
 
 class Watchdog:
-    """One thread that ends overlong calls; socket time-outs alone bound a silence, never a whole call."""
+    """One thread that ends overlong calls; socket timeouts alone bound a silence, never a whole call."""
 
     def __init__(self) -> None:
         self.start_anew()

@@ -14,11 +14,11 @@ class Trouble(StrEnum):
     """Why there is no complete reply."""
 
     NOT_SENT = "not sent"
-    """Name not resolved, refused, no route, connect time-out, TLS: no byte of the request has left."""
+    """Name not resolved, refused, no route, connect timeout, TLS: no byte of the request has left."""
     TOO_LATE = "too late to send"
     """The `send_by` guard stopped the write before its first byte."""
     LOST = "answer lost"
-    """Write or read time-out, reset, EOF: the request may have arrived."""
+    """Write or read timeout, reset, EOF: the request may have arrived."""
     UNREADABLE = "unreadable"
     """An answer came, and cannot be read: no HTTP, too many headers, a body not as long as it says."""
 

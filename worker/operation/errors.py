@@ -32,7 +32,7 @@ class CancelRefused(LockstepError):
 
 
 class WaitTimeout(LockstepError):
-    """The caller's time-out passed; the operation goes on."""
+    """The caller's timeout passed; the operation goes on."""
 
 
 class StoreUnavailable(LockstepError):

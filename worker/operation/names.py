@@ -64,7 +64,7 @@ def parse_deadline(value: object, longest: float) -> int:
 
 
 def parse_timeout(value: object) -> float:
-    """Return a time-out in seconds, infinity for None."""
+    """Return a timeout in seconds, infinity for None."""
     if value is None:
         return math.inf
     seconds = _seconds("timeout", value, "give seconds, or None")

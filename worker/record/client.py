@@ -1,4 +1,4 @@
-"""How Redis is reached: time-outs, keepalive, TLS and bounded retries on every connection."""
+"""How Redis is reached: timeouts, keepalive, TLS and bounded retries on every connection."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ RETRIES = 3
 """Scripts may be repeated, so a dropped connection is tried again; a frozen server is given up on soon."""
 
 GIVE_UP = 2.0
-"""Seconds after which a waiting caller takes a frozen Redis for gone and asks again, so that its own time-out
+"""Seconds after which a waiting caller takes a frozen Redis for gone and asks again, so that its own timeout
 is kept to within about this."""
 
 
@@ -42,7 +42,7 @@ def connect(settings: Settings) -> RedisStore:
 
 
 def client(settings: Settings, most: int = MOST) -> redis.Redis:
-    """Return a Redis client with the settings' time-outs; nothing is sent yet. Threads may share it.
+    """Return a Redis client with the settings' timeouts; nothing is sent yet. Threads may share it.
 
     It has `most` connections at the same time, and closes those that are idle.
     """

@@ -157,7 +157,7 @@ LOOK_AGAIN = 1.0
 
 
 def follow(link: Link, operation: OperationId, timeout: float) -> Generator[Operation | None]:
-    """Yield the operation now and after every event, None while Redis does not answer; end at the time-out.
+    """Yield the operation now and after every event, None while Redis does not answer; end at the timeout.
 
     To be closed by who stops early: what an interrupt meets in a finaliser is lost.
     A frozen Redis can hold this up for a few seconds longer. Raises UnknownOperation.

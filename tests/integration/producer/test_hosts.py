@@ -53,16 +53,16 @@ def test_every_host_is_shown_as_it_is(lockstep: Run, nodes: Nodes, hand: Hand) -
 
 def test_a_host_that_workers_spare_is_shown_as_such(lockstep: Run, nodes: Nodes, hand: Hand) -> None:
     spells = Spells(hand.redis, Keys(hand.settings.key_prefix))
-    spells.spare(NODE3, 60_000, 10, "answer lost: read time-out")
+    spells.spare(NODE3, 60_000, 10, "answer lost: read timeout")
 
     ran = lockstep("hosts", "--hosts", "node3")
     (found,) = json.loads(lockstep("hosts", "--hosts", "node3", "--json").out)["hosts"]
 
     assert re.search(
-        r"  spared for (60|59|5\d) s: 10 looks in a row failed \(answer lost: read time-out\)$", ran.out
+        r"  spared for (60|59|5\d) s: 10 looks in a row failed \(answer lost: read timeout\)$", ran.out
     )
     assert ran.code == 0, "it answers now"
-    assert (found["spared"]["failures"], found["spared"]["why"]) == (10, "answer lost: read time-out")
+    assert (found["spared"]["failures"], found["spared"]["why"]) == (10, "answer lost: read timeout")
     assert found["spared"]["since"] < found["spared"]["until"]
 
 

@@ -65,8 +65,8 @@ def step(
 
 DONE = write("a", APPLIED, "201", 300)
 LATE = write("a", APPLIED, "201", 1300)
-LOST = write("a", OPEN, "answer lost: read time-out")
-LAID = write("a", SETTLED, "answer lost: read time-out", 9000)
+LOST = write("a", OPEN, "answer lost: read timeout")
+LAID = write("a", SETTLED, "answer lost: read timeout", 9000)
 REFUSED = write("a", NOT, "403", 300)
 UNDO = write("u", APPLIED, "200", 2000, undo=True)
 TABLE: list[tuple[str, Step, Millis | None, tuple[bool | None, str | None, bool | None, str | None], str]] = [
@@ -79,7 +79,7 @@ TABLE: list[tuple[str, Step, Millis | None, tuple[bool | None, str | None, bool 
         step(LOST),
         None,
         (None, None, None, None),
-        "perhaps changed by its write (answer lost: read time-out)",
+        "perhaps changed by its write (answer lost: read timeout)",
     ),
     ("applied", step(DONE, outcome=Outcome.APPLIED), None, (True, "a", False, None), "changed by its write"),
     # Committed.
@@ -103,7 +103,7 @@ TABLE: list[tuple[str, Step, Millis | None, tuple[bool | None, str | None, bool 
         DECIDED,
         (True, "a", False, None),
         (
-            "changed by its write before the decision (answer lost: read time-out; a look showed it)"
+            "changed by its write before the decision (answer lost: read timeout; a look showed it)"
             ", a write of it may still land"
         ),
     ),
@@ -112,14 +112,14 @@ TABLE: list[tuple[str, Step, Millis | None, tuple[bool | None, str | None, bool 
         step(LAID, outcome=Outcome.APPLIED),
         DECIDED,
         (True, "a", False, None),
-        "changed by its write before the decision (answer lost: read time-out; a look showed it)",
+        "changed by its write before the decision (answer lost: read timeout; a look showed it)",
     ),
     (
         "the second write found it there already",
         step(LAID, write("b", NOT, "400", 600), outcome=Outcome.APPLIED),
         DECIDED,
         (True, "a", False, None),
-        "changed by write 1 of 2 before the decision (answer lost: read time-out; a look showed it)",
+        "changed by write 1 of 2 before the decision (answer lost: read timeout; a look showed it)",
     ),
     (
         "one of two lost answers",
@@ -182,7 +182,7 @@ TABLE: list[tuple[str, Step, Millis | None, tuple[bool | None, str | None, bool 
         step(LAID, outcome=Outcome.UNKNOWN, undo=Undo.RESTORED),
         DECIDED,
         (False, None, None, None),
-        "not changed: looks proved that its write (answer lost: read time-out) had no effect",
+        "not changed: looks proved that its write (answer lost: read timeout) had no effect",
     ),
     # Rolled back: it was changed.
     (
@@ -219,7 +219,7 @@ TABLE: list[tuple[str, Step, Millis | None, tuple[bool | None, str | None, bool 
         DECIDED,
         (True, "a", None, "look"),
         (
-            "changed by its write (answer lost: read time-out; a look showed it)"
+            "changed by its write (answer lost: read timeout; a look showed it)"
             ", undone: a look showed it as before"
         ),
     ),
@@ -247,7 +247,7 @@ TABLE: list[tuple[str, Step, Millis | None, tuple[bool | None, str | None, bool 
         step(LOST, outcome=Outcome.UNKNOWN, undo=Undo.NEEDED),
         DECIDED,
         (None, None, None, None),
-        "perhaps changed by its write (answer lost: read time-out), to be undone",
+        "perhaps changed by its write (answer lost: read timeout), to be undone",
     ),
     # An operator gave up on it.
     (

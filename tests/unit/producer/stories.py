@@ -74,7 +74,7 @@ STEPS = (
         undo=Undo.RESTORED,
         attempts=(
             write("c", 60, 350, AttemptState.NOT_APPLIED, "not sent: connection refused"),
-            write("d", 1200, 28_600, AttemptState.SETTLED, "answer lost: read time-out"),
+            write("d", 1200, 28_600, AttemptState.SETTLED, "answer lost: read timeout"),
             write("e", 17_000, 17_600, said="500", state=AttemptState.SETTLED, undo=True),
         ),
     ),

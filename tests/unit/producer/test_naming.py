@@ -1,4 +1,4 @@
-"""Rules for time-outs, deadlines and free text; test_input.py has their messages."""
+"""Rules for timeouts, deadlines and free text; test_input.py has their messages."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ def test_the_page_tells_what_came_of_each_host() -> None:
     text = Elements(page(ROLLED_BACK, STEPS, Millis(START))).text
     for step in STEPS:
         assert step.host in text
-    for said in ("answer lost: read time-out", "not sent: connection refused", "bob: scrapped", "29 s"):
+    for said in ("answer lost: read timeout", "not sent: connection refused", "bob: scrapped", "29 s"):
         assert said in text
     assert "so far" not in text
 

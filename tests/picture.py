@@ -1,0 +1,114 @@
+"""`make picture`: play the demo, and draw its first two acts as docs/demo.svg, which the README shows.
+
+The test of the demo compares the picture with what the demo says then, times and counts apart.
+"""
+
+from __future__ import annotations
+
+import html
+import io
+import re
+import sys
+from pathlib import Path
+
+from rich.console import Console
+from rich.terminal_theme import TerminalTheme
+from rich.text import Text
+
+from lockstep.producer.demo.acts import SEED
+from lockstep.producer.demo.play import SETTINGS, play
+from lockstep.producer.stack import Stack
+from lockstep.worker.settings import PREFIX
+
+PICTURE = Path(__file__).parents[1] / "docs" / "demo.svg"
+WIDTH = 92
+SHOWN = re.compile(r"^1\. .*?(?=^3\. )", re.MULTILINE | re.DOTALL)
+PROGRESS = re.compile(r"^   (?:(?:create|delete) \S+| *\d+\.\d s  .*)$")
+"""What a demo without a terminal says while an operation goes on."""
+
+THEME = TerminalTheme(
+    (22, 27, 34),
+    (214, 222, 235),
+    [
+        (22, 27, 34),
+        (255, 123, 114),
+        (86, 211, 100),
+        (227, 179, 65),
+        (121, 192, 255),
+        (210, 168, 255),
+        (86, 212, 221),
+        (214, 222, 235),
+    ],
+)
+
+# As rich draws it, without its web fonts: a page that is read offline must need nothing from elsewhere.
+SVG = """\
+<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img" aria-label="make demo">
+<style>
+.{unique_id}-matrix {{ font-family: ui-monospace, SFMono-Regular, Menlo, Consolas, monospace;
+  font-size: {char_height}px; line-height: {line_height}px; white-space: pre; }}
+.{unique_id}-title {{ font-family: sans-serif; font-size: 18px; font-weight: bold; }}
+{styles}
+</style>
+<defs>
+<clipPath id="{unique_id}-clip-terminal">
+<rect x="0" y="0" width="{terminal_width}" height="{terminal_height}"/>
+</clipPath>
+{lines}
+</defs>
+{chrome}
+<g transform="translate({terminal_x}, {terminal_y})" clip-path="url(#{unique_id}-clip-terminal)">
+{backgrounds}
+<g class="{unique_id}-matrix">
+{matrix}
+</g>
+</g>
+</svg>
+"""
+
+
+def shown(text: str) -> list[str]:
+    """Return the lines of the picture in what the demo said; digits but those of names are masked."""
+    acts = SHOWN.search(text)
+    lines = acts.group().splitlines() if acts else []
+    return [masked(line) for line in lines if line.strip() and not PROGRESS.match(line)]
+
+
+def drawn(svg: str) -> list[str]:
+    """Return the lines of a picture, masked likewise."""
+    rows: dict[float, dict[float, str]] = {}
+    for x, y, words in re.findall(
+        r'<text class="demo-r[^>]*? x="([\d.]+)" y="([\d.]+)"[^>]*>(.*?)</text>', svg
+    ):
+        rows.setdefault(float(y), {})[float(x)] = html.unescape(words).replace("\xa0", " ")
+    lines = ["".join(row[x] for x in sorted(row)) for _, row in sorted(rows.items())]
+    return [masked(line) for line in lines if line.strip() and not line.startswith("$ ")]
+
+
+def masked(line: str) -> str:
+    """Leave out what differs from run to run: times, counts, and how wide they are."""
+    return re.sub(r"\s+", " ", re.sub(r"(?<![\w(])\d+(?:\.\d+)?", "N", line)).strip()
+
+
+def main() -> int:
+    """Draw the picture; return what the demo ended with."""
+    env = {PREFIX + name.upper(): value for name, value in SETTINGS.items()}
+    said = Console(record=True, width=WIDTH, highlight=False, file=io.StringIO())
+    code = play(Stack(env=env, seed=SEED), said)
+    plain, styled = (said.export_text(styles=styles, clear=False) for styles in (False, True))
+    begin, end = (plain[:at].count("\n") for at in SHOWN.search(plain).span())  # type: ignore[union-attr]
+    picture = Console(record=True, width=WIDTH, highlight=False, file=io.StringIO())
+    picture.print("[bold]$ make demo[/]\n")
+    lines = zip(plain.splitlines()[begin:end], styled.splitlines()[begin:end], strict=True)
+    kept = [Text.from_ansi(line) for words, line in lines if not PROGRESS.match(words.rstrip())]
+    for line in kept:
+        picture.print(line)
+    PICTURE.write_text(
+        picture.export_svg(title="make demo", theme=THEME, code_format=SVG, unique_id="demo"), "utf-8"
+    )
+    print(f"{PICTURE}: {len(kept)} lines of a demo that ended with {code}")
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
