@@ -13,17 +13,15 @@ hash() { if command -v sha256sum >/dev/null; then sha256sum; else shasum -a 256;
 umask 077
 mkdir "$folder"
 cp "$users" "$folder/redis-users.acl"
-for role in admin worker producer monitor scaler; do
+for role in admin worker producer monitor; do
   password=$(od -An -N24 -tx1 /dev/urandom | tr -d ' \n')
   placeholder=$(echo "$role" | tr a-z A-Z)-PASSWORD
   sed "s/>$placeholder /#$(printf %s "$password" | hash) /" "$folder/redis-users.acl" >"$folder/next"
   mv "$folder/next" "$folder/redis-users.acl"
   case $role in
-    admin | scaler) printf %s "$password" ;;
+    admin) printf %s "$password" ;;
     *) printf %s "redis://lockstep-$role:$password@$address/0" ;;
   esac >"$folder/$role"
 done
-printf %s lockstep-scaler >"$folder/scaler-user"
-printf %s "$address" >"$folder/address"
 # Compose mounts each file as it is, for the users of its containers; the folder itself lets in nobody else.
 chmod 644 "$folder"/*

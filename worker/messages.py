@@ -27,6 +27,7 @@ from lockstep.worker.celery import (
 from lockstep.worker.operation.model import Action, GroupId, HostName, OperationId
 from lockstep.worker.operation.ports import Store
 from lockstep.worker.operation.transitions import Claim, Phase
+from lockstep.worker.settings import Settings
 
 FORWARD = {Action.CREATE: CREATE_GROUP, Action.DELETE: DELETE_GROUP}
 BACKWARD = {Action.CREATE: ROLLBACK_CREATE, Action.DELETE: ROLLBACK_DELETE}
@@ -133,11 +134,16 @@ def _publish_chord(
     _publish(app, task, [(operation, group, *each) for each in slices], group_id=chord, chord=callback)
 
 
+def hosts_per_task(settings: Settings, hosts: int) -> int:
+    """Return how many of so many hosts one task carries at most."""
+    if settings.hosts_per_task is not None:
+        return settings.hosts_per_task
+    return 1 if hosts <= VISIBLE else min(max(FEWEST, math.ceil(hosts / TASKS)), MOST)
+
+
 def cut(app: Celery, hosts: Sequence[HostName]) -> list[Sequence[HostName]]:
     """Cut hosts into the parts that one task each is to carry, of about the same size."""
-    size = cast(Lockstep, app).settings.hosts_per_task
-    if size is None:
-        size = 1 if len(hosts) <= VISIBLE else min(max(FEWEST, math.ceil(len(hosts) / TASKS)), MOST)
+    size = hosts_per_task(cast(Lockstep, app).settings, len(hosts))
     tasks = math.ceil(len(hosts) / size)
     return [hosts[n * len(hosts) // tasks : (n + 1) * len(hosts) // tasks] for n in range(tasks)]
 

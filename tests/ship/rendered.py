@@ -120,3 +120,16 @@ def production_with(folder: Path, *autoscalers: str) -> Path:
     assert count == 1
     path.write_text(text, "utf-8")
     return overlay
+
+
+def overlay(folder: Path, base: str, fields: dict[str, Any], **files: str) -> Path:
+    """Return a kustomization over a copy of one of ours, with more fields; with ../manifests beside it."""
+    shutil.copytree(MANIFESTS, folder / "manifests")
+    own = folder / "own"
+    own.mkdir()
+    for name, text in files.items():
+        (own / name).write_text(text, "utf-8")
+    kind = {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization"}
+    body = {**kind, "resources": [f"../manifests/overlays/{base}"], **fields}
+    (own / "kustomization.yaml").write_text(yaml.safe_dump(body), "utf-8")
+    return own

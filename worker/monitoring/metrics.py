@@ -11,7 +11,7 @@ import os
 import shutil
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -54,6 +54,10 @@ class Standing:
     clocks_ahead: dict[str, float] = field(default_factory=dict)
     """Seconds, by process."""
     queues: dict[str, int] = field(default_factory=dict)
+    waiting_hosts: dict[str, int] = field(default_factory=dict)
+    """Hosts on which something is to be done now, begun or not, by queue."""
+    workers_wanted: dict[str, float] = field(default_factory=dict)
+    """Workers that those hosts would occupy, by queue."""
     stalled: dict[str, float] = field(default_factory=dict)
     """Seconds since a worker stood still and ended itself, by its name; those of the last day."""
 
@@ -74,6 +78,14 @@ GAUGES: dict[str, tuple[str, Callable[[Standing], float]]] = {
     "patrol_overdue": ("Groups that the patrol should have looked at.", lambda now: now.patrol_overdue),
     "patrol_lag_seconds": ("Since the longest overdue group was due.", lambda now: now.patrol_lag),
 }
+LABELLED: dict[str, tuple[str, str, Callable[[Standing], Mapping[str, float]]]] = {
+    "queue_length": ("Messages that wait.", "queue", lambda now: now.queues),
+    "waiting_hosts": ("Hosts that wait for a worker, or have one.", "queue", lambda now: now.waiting_hosts),
+    "workers_wanted": ("Workers that they would occupy.", "queue", lambda now: now.workers_wanted),
+    "clock_ahead_seconds": ("Of Redis'; negative: behind.", "process", lambda now: now.clocks_ahead),
+    "worker_stalled_seconds": ("Since a worker stood still.", "worker", lambda now: now.stalled),
+}
+"""Gauges that are told by a label: what for, its name, and the values."""
 
 
 def _claimed_folder() -> tuple[str, TextIO]:
@@ -201,22 +213,11 @@ class Record:
         yield GaugeMetricFamily("lockstep_record_up", "Whether the record can be read.", 1)
         for name, (text, value) in GAUGES.items():
             yield GaugeMetricFamily(f"lockstep_{name}", text, value(now))
-        queues = GaugeMetricFamily("lockstep_queue_length", "Messages that wait.", labels=["queue"])
-        for queue, length in now.queues.items():
-            queues.add_metric([queue], length)
-        yield queues
-        clocks = GaugeMetricFamily(
-            "lockstep_clock_ahead_seconds", "Of Redis'; negative: behind.", labels=["process"]
-        )
-        for process, ahead in now.clocks_ahead.items():
-            clocks.add_metric([process], ahead)
-        yield clocks
-        stalled = GaugeMetricFamily(
-            "lockstep_worker_stalled_seconds", "Since a worker stood still.", labels=["worker"]
-        )
-        for worker, ago in now.stalled.items():
-            stalled.add_metric([worker], ago)
-        yield stalled
+        for name, (text, label, values) in LABELLED.items():
+            family = GaugeMetricFamily(f"lockstep_{name}", text, labels=[label])
+            for each, number in values(now).items():
+                family.add_metric([each], number)
+            yield family
 
 
 _counting: list[Metrics] = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from typing import cast
+from typing import Any, cast
 
 import redis
 from celery import Celery, Task, shared_task
@@ -13,7 +13,7 @@ from kombu import Connection
 from kombu.exceptions import OperationalError
 
 from lockstep.worker.celery import OPERATIONS, ROLLBACK, SWEEP
-from lockstep.worker.messages import publish_next
+from lockstep.worker.messages import hosts_per_task, publish_next
 from lockstep.worker.monitoring import metrics
 from lockstep.worker.monitoring.heartbeat import work
 from lockstep.worker.monitoring.metrics import Standing
@@ -42,7 +42,7 @@ class Reader:
         quick = {"redis_timeout": 1.0, "redis_connect_timeout": 1.0}
         self._client: redis.Redis = client(settings.model_copy(update=quick))
         self._keys = Keys(settings.key_prefix)
-        self._overlong = round(2000 * settings.deadline)
+        self._settings = settings
 
     def read(self) -> Standing:
         """Read everything. Raises StoreUnavailable."""
@@ -76,12 +76,9 @@ class Reader:
         now = seconds * 1000 + micros // 1000
         with store_errors():
             overdue = self._client.zcount(keys.patrol, "-inf", now)
-        stuck, pending, opened = self._hosts([OperationId(name) for name, _ in due], now)
         return Standing(
+            **self._hosts([OperationId(name) for name, _ in due], now, in_flight),
             in_flight=in_flight,
-            stuck=stuck,
-            pending_hosts=pending,
-            open_attempts=opened,
             drift=drift,
             paused_hosts=paused,
             failing=failing,
@@ -96,22 +93,51 @@ class Reader:
             queues=dict(zip(QUEUES, lengths, strict=True)),
         )
 
-    def _hosts(self, operations: list[OperationId], now: int) -> tuple[int, int, int]:
+    def _hosts(self, operations: list[OperationId], now: int, in_flight: int) -> dict[str, Any]:
         with store_errors(), self._client.pipeline(transaction=False) as pipe:
             for operation in operations:
+                key = self._keys.operation(operation)
                 pipe.zscore(self._keys.operations, operation)
-                pipe.hget(self._keys.operation(operation), "decision")
+                pipe.hmget(key, "decision", "total")
                 pipe.scard(self._keys.undo(operation))
-                pipe.scard(f"{self._keys.operation(operation)}:open")
+                pipe.scard(f"{key}:open")
+                pipe.scard(f"{key}:todo")
+                pipe.zcount(f"{key}:waits", f"({now}", "+inf")
             # Of an operation that somebody has damaged nothing is counted.
             answers = pipe.execute(raise_on_error=False)
         told = [None if isinstance(each, Exception) else each for each in answers]
         stuck = pending = opened = 0
-        for accepted, decision, undo, open_hosts in zip(*(told[part::4] for part in range(4)), strict=True):
-            stuck += accepted is not None and now - accepted > self._overlong
-            pending += undo or 0 if decision == "roll_back" else 0
+        waiting, wanted = dict.fromkeys(QUEUES, 0.0), dict.fromkeys(QUEUES, 0.0)
+        # All that are not looked at are taken to be like those that are.
+        share = max(1.0, in_flight / max(1, len(operations)))
+        overlong = 2000 * self._settings.deadline
+        for accepted, fields, undo, open_hosts, todo, later in zip(
+            *(told[part::6] for part in range(6)), strict=True
+        ):
+            decision, total = fields or (None, None)
+            rolled_back = decision == "roll_back"
+            stuck += accepted is not None and now - accepted > overlong
+            pending += undo or 0 if rolled_back else 0
             opened += open_hosts or 0
-        return stuck, pending, opened
+            left = max(undo or 0, open_hosts or 0) if rolled_back else open_hosts if decision else todo
+            # Those whose next try is at a time of its own occupy nobody until then.
+            hosts = share * max(0, (left or 0) - (later or 0))
+            queue = ROLLBACK if decision else OPERATIONS
+            waiting[queue] += hosts
+            wanted[queue] += hosts / self._at_once(total)
+        return {
+            "stuck": stuck,
+            "pending_hosts": pending,
+            "open_attempts": opened,
+            "waiting_hosts": {queue: round(hosts) for queue, hosts in waiting.items()},
+            "workers_wanted": wanted,
+        }
+
+    def _at_once(self, total: str | None) -> int:
+        """Return how many hosts of an operation on so many one worker works on at the same time."""
+        number = int(total) if total and total.isdecimal() else 1
+        alone = hosts_per_task(self._settings, number) == 1
+        return self._settings.concurrency if alone else self._settings.slice_threads
 
 
 def _overdue(first: list[tuple[str, float]], now: int) -> float:

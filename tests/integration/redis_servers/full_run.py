@@ -44,11 +44,6 @@ QUICK = {
 KEYS, QUEUES = Keys("lockstep:"), "lockstep:celery:"
 SEEN = ("list", "list --stuck", "history", "hosts", "doctor", "exists node1 team-1", "plan create team-z")
 """What whoever changes nothing may type, besides what is about one operation."""
-LENGTH = """
-local lengths = { zset = 'zcard', set = 'scard', list = 'llen', hash = 'hlen', none = 'llen' }
-return redis.call(lengths[redis.call('type', KEYS[1]).ok], KEYS[1])
-"""
-"""As KEDA asks for it."""
 PAGES = (
     *("", "workers?json=1", "tasks", "broker", "metrics", "worker/operations@{host}"),
     *("api/workers?refresh=1", "api/tasks", "api/task/types", "api/queues/length", "api/task/info/{task}"),
@@ -86,25 +81,27 @@ def roles(bench: Bench, recorder: Recorder) -> Iterator[int]:
     flower = bench.child("flower", arguments, seeing)
     bench.beat(worker)
     kinds = {OPERATIONS: (OPERATIONS, "stock"), ROLLBACK: (f"{OPERATIONS},{ROLLBACK}", "own")}
-    started = []
-    for name, (queues, broker) in kinds.items():
-        env = {**worker, "LOCKSTEP_BROKER": broker, "LOCKSTEP_METRICS_PORT": str(free_port())}
+    started, counting = [], [free_port() for _ in kinds]
+    for (name, (queues, broker)), metrics in zip(kinds.items(), counting, strict=True):
+        env = {**worker, "LOCKSTEP_BROKER": broker, "LOCKSTEP_METRICS_PORT": str(metrics)}
         started.append(bench.worker(name, queues=queues, env=env, wait=False))
     for each in started:
         eventually(lambda each=each: " ready." in each.output(), "workers are ready")  # type: ignore[misc]
     eventually(lambda: f'"{ROLLBACK}"' in asked(port, "api/queues/length"), "Flower knows the queues")
     yield port
-    leave_amid_work(bench, started)
+    leave_amid_work(bench, started, counting)
     flower.stop()
 
 
-def leave_amid_work(bench: Bench, workers: list[Child]) -> None:
-    """Have workers give back what they wait with."""
+def leave_amid_work(bench: Bench, workers: list[Child], counting: list[int]) -> None:
+    """Have workers tell how things stand, and give back what they wait with."""
     bench.admin.set_faults({"kind": "error_before", "methods": ["GET"]})
     with ClusterClient(bench.settings) as cluster:
         for number in range(4):
             cluster.create_group(f"team-left-{number}")
     eventually(lambda: bench.history(group=GroupId("team-left-3")), "it is worked on")
+    for port in counting:
+        assert "lockstep_record_up 1.0" in asked(port, "metrics")
     with ThreadPoolExecutor() as pool:
         for stopping in [pool.submit(each.stop) for each in workers]:
             stopping.result()
@@ -268,7 +265,3 @@ def do_the_rest(recorder: Recorder) -> None:
     with closing(Link(Settings(redis_url=recorder.url("worker")))) as link:
         link.stalls.note("worker@host", "test")
         link.store.note_failed("sweep", "test")
-    with redis.Redis.from_url(recorder.url("scaler")) as scaler:
-        scaler.ping()
-        for name in (OPERATIONS, ROLLBACK, "unacked"):
-            scaler.eval(LENGTH, 1, f"{QUEUES}{name}")

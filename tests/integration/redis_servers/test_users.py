@@ -24,8 +24,8 @@ from tests.warm import WarmCluster
 
 pytestmark = pytest.mark.timeout(400)
 RULES = (ROOT / "docs" / "redis-users.acl").read_text("utf-8")
-ROLES = ("worker", "producer", "monitor", "scaler")
-CLIENTS = ("producer", "monitor", "scaler")
+ROLES = ("worker", "producer", "monitor")
+CLIENTS = ("producer", "monitor")
 QUEUE = "lockstep:celery:operations"
 DENIED = r"(?i)no permissions|^the user executing the script can't"
 """The second is what Redis 7.0 says of a command in a script."""
@@ -47,8 +47,6 @@ SELDOM: dict[str, set[Grant]] = {
         # Where no worker was the first to see that a record is gone.
         ("pexpire", "~lockstep:lost"),
     },
-    # KEDA asks for the length of what is empty as that of a list.
-    "scaler": {("hlen", "~lockstep:celery:unacked"), ("llen", "~lockstep:celery:unacked")},
 }
 """What a role does in few runs, by what Celery and kombu say of themselves."""
 DOCTOR: Grant = ("config|get", "")
@@ -159,7 +157,6 @@ def test_the_monitor_writes_to_nothing_that_a_worker_reads(ran: Ran) -> None:
         (CLIENTS, f"LMOVE {QUEUE} lockstep:celery:rollback LEFT LEFT"),
         (CLIENTS, f"EVAL 'return redis.call(\"SET\",KEYS[1],1)' 1 {QUEUE}"),
         (CLIENTS, "SADD lockstep:celery:_kombu.binding.operations x"),
-        (("scaler",), f"EVAL 'return redis.call(\"DEL\",KEYS[1])' 1 {QUEUE}"),
         (("producer",), "SET lockstep:due x"),
         (("producer",), "DEL lockstep:paused"),
         *((("monitor",), f"{what} lockstep:celery:mine x") for what in ("LPUSH", "SET", "SADD", "PFADD")),

@@ -1,0 +1,72 @@
+"""How much work waits, as workers tell it: what autoscalers go by."""
+
+from __future__ import annotations
+
+import pytest
+
+from lockstep.producer.stack.processes import RedisServer
+from lockstep.worker.monitoring.metrics import Standing
+from lockstep.worker.operation.model import GroupId, HostName
+from lockstep.worker.settings import load_settings
+from lockstep.worker.tasks import sweep
+from lockstep.worker.tasks.sweep import Reader
+from tests.contract.bench import PREFIX, RedisBench
+from tests.contract.driver import Driver
+
+
+def hosts(number: int) -> tuple[HostName, ...]:
+    return tuple(HostName(f"h{each}") for each in range(number))
+
+
+def standing(server: RedisServer, **settings: object) -> Standing:
+    return Reader(load_settings(redis_url=server.url, key_prefix=PREFIX, **settings)).read()
+
+
+@pytest.mark.parametrize(
+    ("number", "workers"), [(5, 5 / 32), (50, 50 / 32), (51, 51 / 64), (1000, 1000 / 64), (5000, 5000 / 64)]
+)
+def test_each_host_without_an_outcome_counts_however_many_one_message_carries(
+    redis_bench: RedisBench, server: RedisServer, number: int, workers: float
+) -> None:
+    Driver(redis_bench).accepted(hosts(number))
+    now = standing(server)
+    assert now.waiting_hosts == {"operations": number, "rollback": 0}
+    assert now.workers_wanted == {"operations": pytest.approx(workers), "rollback": 0}
+    assert standing(server, concurrency=8, slice_threads=8).workers_wanted["operations"] == number / 8
+
+
+def test_what_has_ended_waits_for_nobody(redis_bench: RedisBench, server: RedisServer) -> None:
+    idle = {"operations": 0, "rollback": 0}
+    assert standing(server).waiting_hosts == idle
+    names = hosts(3)
+    driver = Driver(redis_bench).accepted(names)
+    driver.apply(*names[:2])
+    assert standing(server).waiting_hosts["operations"] == 1
+    driver.apply(names[2])
+    assert standing(server).waiting_hosts == standing(server).workers_wanted == idle
+
+
+def test_what_is_undone_is_asked_of_rollback_workers_and_a_host_that_is_down_of_nobody(
+    redis_bench: RedisBench, server: RedisServer
+) -> None:
+    names = hosts(60)
+    driver = Driver(redis_bench).accepted(names)
+    driver.undoing(*names)
+    now = standing(server)
+    assert now.waiting_hosts == {"operations": 0, "rollback": 60}
+    assert now.workers_wanted["rollback"] == pytest.approx(60 / 64)
+    driver.undo(*names[1:])
+    assert standing(server).waiting_hosts["rollback"] == 1
+    redis_bench.store.postpone(driver.id, names[0], 60_000)
+    assert standing(server).waiting_hosts["rollback"] == 0, "it is asked again in a minute"
+    assert standing(server).pending_hosts == 1
+
+
+def test_operations_beyond_those_that_are_looked_at_are_taken_to_be_like_them(
+    redis_bench: RedisBench, server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweep, "LOOKED_AT", 2)
+    for number in range(6):
+        driver = Driver(redis_bench, f"op{number}")
+        driver.store.accept(driver.request(hosts(4), GroupId(f"g{number}")))
+    assert standing(server).waiting_hosts["operations"] == 24
