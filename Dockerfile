@@ -3,7 +3,7 @@
 #   celery -A lockstep worker -Q operations -n operations@%h  forward steps (the default)
 #   celery -A lockstep worker -Q rollback -n rollback@%h      undoing, deciding, settling, the sweep
 #   celery -A lockstep beat -s /tmp/beat                      sends the sweep
-#   python -m lockstep.worker.monitoring.flower --address=0.0.0.0  the page on which people watch
+#   python -m lockstep.worker.monitoring.flower --address=  the page on which people watch
 #   lockstep create team-a                                    the command
 #   python -m lockstep.mock_api --host 0.0.0.0                a cluster of unstable nodes, to try it on
 #
@@ -41,7 +41,7 @@ ENV PATH=/opt/lockstep/bin:$PATH \
     HOME=/tmp \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
-    LOCKSTEP_METRICS_ADDRESS=0.0.0.0
+    LOCKSTEP_METRICS_ADDRESS=::
 # A user with a name, or Celery warns that it might be root. /data is empty, and Flower's: a new volume of Docker or
 # podman takes its owner from here.
 RUN groupadd --gid=10001 lockstep \

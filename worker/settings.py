@@ -169,7 +169,7 @@ class Settings(BaseSettings):
     each needs its own, or one could not tell which of them is dead."""
     metrics_address: str = "127.0.0.1"
     """The address at which a worker answers Prometheus: only this machine, unless it says otherwise. The
-    image sets 0.0.0.0, for a container's loopback is nobody else's."""
+    image sets ::, every address of IPv4 and IPv6, for a container's loopback is nobody else's."""
     metrics_port: Annotated[int, Field(gt=0, lt=65_536)] | None = None
     """Where a worker answers Prometheus at /metrics; unset, nothing is counted. It asks for no password."""
     remote_control: Literal["look", "full"] = "look"

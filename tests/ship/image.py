@@ -43,7 +43,7 @@ ROLES = {
     "worker": [],  # what the image does by itself
     "rollback": [*CELERY, "worker", "-Q", "rollback", "-n", "rollback@%h"],
     "beat": [*CELERY, "beat", "-s", "/tmp/beat"],
-    "flower": ["python", "-m", "lockstep.worker.monitoring.flower", "--address=0.0.0.0", "--port=5555"],
+    "flower": ["python", "-m", "lockstep.worker.monitoring.flower", "--address=", "--port=5555"],
 }
 REDIS = """
 import os

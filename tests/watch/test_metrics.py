@@ -20,7 +20,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from lockstep.producer.stack.child import free_port
 from lockstep.worker.monitoring import endpoint as door_of_a_worker
 from lockstep.worker.monitoring import metrics
-from lockstep.worker.monitoring.endpoint import ASKED_AT_ONCE, Asked
+from lockstep.worker.monitoring.endpoint import ASKED_AT_ONCE, EVERY, Asked, Door
 from lockstep.worker.monitoring.metrics import GAUGES, Record, Standing
 from lockstep.worker.operation.model import Action, State
 from lockstep.worker.settings import Settings, load_settings
@@ -231,4 +231,21 @@ def answers(url: str) -> bool:
 
 def test_by_default_a_worker_is_asked_from_this_machine_alone() -> None:
     assert Settings.model_fields["metrics_address"].default == "127.0.0.1"
-    assert "LOCKSTEP_METRICS_ADDRESS=0.0.0.0" in (WATCHING.parent / "Dockerfile").read_text("utf-8")
+    assert f"LOCKSTEP_METRICS_ADDRESS={EVERY}" in (WATCHING.parent / "Dockerfile").read_text("utf-8")
+
+
+@pytest.mark.parametrize("has_ipv6", [True, False])
+def test_a_container_answers_by_every_protocol_that_it_has(
+    has_ipv6: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not has_ipv6:
+        monkeypatch.setattr(socket, "has_dualstack_ipv6", lambda: False)
+    with Door((EVERY, 0), Asked) as door:
+        reached = [host for host in ("127.0.0.1", "::1") if _reaches(host, door.server_port)]
+    assert reached == (["127.0.0.1", "::1"] if has_ipv6 else ["127.0.0.1"])
+
+
+def _reaches(host: str, port: int) -> bool:
+    with suppress(OSError), socket.create_connection((host, port), timeout=5):
+        return True
+    return False

@@ -14,6 +14,9 @@ ASKED_AT_ONCE = 8
 ASKING, LONGEST = 5.0, 15.0
 """Seconds for which a request may say nothing, and for which it may last."""
 
+EVERY = "::"
+"""Every address of this machine, those of IPv4 too, and those alone where there is no IPv6."""
+
 
 class Asked(WSGIRequestHandler):
     """One request, of which nothing is logged."""
@@ -33,12 +36,17 @@ class Door(ThreadingMixIn, WSGIServer):
     """Whoever comes while many are turned away is not kept waiting for a second."""
 
     def __init__(self, where: tuple[str, int], handler: type[Asked]) -> None:
-        self.address_family = socket.AF_INET6 if ":" in where[0] else socket.AF_INET
+        address, port = where
+        if address == EVERY and not socket.has_dualstack_ipv6():
+            address = "0.0.0.0"
+        self.address_family = socket.AF_INET6 if ":" in address else socket.AF_INET
         self._places = threading.BoundedSemaphore(ASKED_AT_ONCE)
-        super().__init__(where, handler)
+        super().__init__((address, port), handler)
 
     def server_bind(self) -> None:
         """Bind without a look-up of this machine's name, which the base class waits for."""
+        if self.address_family == socket.AF_INET6:
+            self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, self.server_address[0] != EVERY)
         TCPServer.server_bind(self)
         self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
         self.setup_environ()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address, ip_network
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.ship.manifests.settings import load
-from tests.ship.rendered import COMPONENT, WORKERS, Object, Rendered
+from tests.ship.rendered import COMPONENT, ROOT, WORKERS, Object, Rendered
 
 
 def test_workers_write_json_and_answer_prometheus_where_it_is_told_to_ask(
@@ -22,8 +24,9 @@ def test_workers_write_json_and_answer_prometheus_where_it_is_told_to_ask(
         assert template is not None
         annotations = template["metadata"].get("annotations", {})
         assert annotations in ({}, _scraped(settings.metrics_port))
-        allowed = [each.name for each in rendered.of("NetworkPolicy") if _lets_in(each, name)]
-        assert allowed == (["metrics-from-prometheus"] if annotations else [])
+        allowed = {each.name for each in rendered.of("NetworkPolicy") if _lets_in(each, name)}
+        keda = {"metrics-from-keda"} if rendered.of("ScaledObject") and name == "worker-rollback" else set()
+        assert allowed == ({"metrics-from-prometheus"} if annotations else set()) | keda
 
 
 def test_production_lets_prometheus_in_and_nobody_else(production: Rendered) -> None:
@@ -56,4 +59,44 @@ def test_nobody_speaks_to_anybody_unless_allowed(rendered: Rendered) -> None:
     hosts = rendered.one("NetworkPolicy", "lockstep-to-hosts").spec
     named = set(hosts["podSelector"]["matchExpressions"][0]["values"])
     assert named <= known
-    assert hosts["egress"][0]["to"][0]["ipBlock"]["except"] == ["169.254.169.254/32"]
+
+
+METADATA = ("169.254.169.254", "169.254.170.2", "169.254.170.23", "fd00:ec2::254", "fd00:ec2::23")
+"""Where clouds tell a machine, or a pod, about itself: with credentials."""
+
+
+def test_hosts_are_reached_wherever_they_are_but_not_what_clouds_tell_about_a_machine(
+    rendered: Rendered,
+) -> None:
+    (rule,) = rendered.one("NetworkPolicy", "lockstep-to-hosts").spec["egress"]
+    for address in ("192.0.2.10", "10.244.0.9", "2001:db8::6", "fd12::1"):
+        assert _reaches(rule["to"], address), address
+    for address in METADATA:
+        assert not _reaches(rule["to"], address), address
+    assert {"namespaceSelector": {}} in rule["to"], "pods, where no address is one's"
+
+
+def test_names_are_looked_up_wherever_dns_is(rendered: Rendered) -> None:
+    """Pods of any namespace, NodeLocal DNSCache, GKE's Cloud DNS; OpenShift's pods listen on 5353."""
+    policy = rendered.one("NetworkPolicy", "everybody-to-dns").spec
+    assert policy["podSelector"] == {}
+    (rule,) = policy["egress"]
+    assert "to" not in rule
+    assert {(each["protocol"], each["port"]) for each in rule["ports"]} == {
+        (protocol, port) for protocol in ("UDP", "TCP") for port in (53, 5353)
+    }
+
+
+def test_what_listens_does_so_by_every_protocol(rendered: Rendered) -> None:
+    assert "--address=" in rendered.component("flower").containers[0]["command"]
+    assert "LOCKSTEP_METRICS_ADDRESS=::" in (ROOT / "Dockerfile").read_text("utf-8")
+
+
+def _reaches(peers: list[dict[str, Any]], address: str) -> bool:
+    wanted = ip_address(address)
+    blocks = [each["ipBlock"] for each in peers if "ipBlock" in each]
+    return any(
+        wanted in ip_network(block["cidr"])
+        and not any(wanted in ip_network(each) for each in block.get("except", []))
+        for block in blocks
+    )

@@ -90,4 +90,7 @@ def test_workers_spread_and_are_drained_one_at_a_time(rendered: Rendered) -> Non
             each["topologyKey"] for each in rendered.component(name).pod["topologySpreadConstraints"]
         }
         assert topologies == {"kubernetes.io/hostname", "topology.kubernetes.io/zone"}
-        assert rendered.one("PodDisruptionBudget", name).spec["maxUnavailable"] == 1
+        budget = rendered.one("PodDisruptionBudget", name).spec
+        assert budget["maxUnavailable"] == 1
+        # Two that are not ready, and do nothing, would else keep their machine from being drained.
+        assert budget["unhealthyPodEvictionPolicy"] == "AlwaysAllow"
