@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from celery import Celery, Task
+from celery import concurrency as untyped
 from celery.loaders.app import AppLoader
 from kombu import Exchange, Queue
 from kombu.utils.imports import symbol_by_name
@@ -22,6 +23,7 @@ from lockstep.worker.secrets import print_masked
 from lockstep.worker.settings import Settings, load_settings
 
 logger = logging.getLogger(__name__)
+pools: Any = untyped
 PUBLISHING = 20
 """Connections for those who publish. Flower asks workers nine things at once, and each question holds one
 connection while it waits for a second: with fewer than ten, all would wait for each other for ever."""
@@ -264,6 +266,7 @@ def __getattr__(name: str) -> Lockstep:
         _drop_foreign_variables()
     except InvalidInput as error:  # Celery would print where it was raised
         raise SystemExit(f"lockstep: error: {error}") from None
+    pools.ALIASES["threads"] = "lockstep.worker.broker.consumer:Threads"
     globals()["app"] = app
     return app
 

@@ -107,6 +107,16 @@ TABLE: list[tuple[Exception, str, str]] = [
         "nothing is to be done",
     ),
     (
+        redis.ConnectionError("Error 24 connecting to 10.0.0.7:6379. Too many open files."),
+        "Redis cannot be asked: Too many open files in this process",
+        "ulimit -n",
+    ),
+    (
+        OSError(24, "Too many open files", "redis-8.1.0.dist-info/METADATA"),
+        "Redis cannot be asked: Too many open files in this process",
+        "ulimit -n",
+    ),
+    (
         redis.ConnectionError("Error 111 connecting to 10.0.0.7:6379. Connection refused."),
         "Redis does not answer: Error 111 connecting to 10.0.0.7:6379. Connection refused",
         "LOCKSTEP_REDIS_URL names the server",

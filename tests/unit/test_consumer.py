@@ -1,4 +1,4 @@
-"""Flower's events are gathered for a moment, and none is kept back when the worker stops."""
+"""Flower's events are gathered for a moment, and whatever becomes of a task its message is told."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 from celery.bootsteps import CLOSE, RUN  # type: ignore[attr-defined]
 
 from lockstep.worker.broker import consumer
+from tests.waiting import eventually
 
 
 class Rig:
@@ -77,3 +78,28 @@ def test_what_is_left_outlives_a_lost_connection(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(consumer.celery.Consumer, "on_close", lambda _: rig._end(None))
     rig.consumer.on_close()
     assert (rig.flushed, rig.ended) == (1, True)
+
+
+@pytest.mark.parametrize("where", ["around the task", "in telling what it came to"])
+def test_what_celery_itself_raises_leaves_the_message_to_another_worker(where: str) -> None:
+    """Celery's pool drops it: the message is held for ever, and a worker takes no more than its fill."""
+    told: list[Any] = []
+
+    def raises(*_: object) -> None:
+        raise OSError(24, "Too many open files")
+
+    def ends(*_: object) -> None:
+        """Do nothing."""
+
+    pool = consumer.Threads(1)
+    task, callback = (raises, ends) if where == "around the task" else (ends, raises)
+    pool.on_start()
+    try:
+        pool.apply_async(task, (), {}, callback=callback, error_callback=told.append)
+        eventually(lambda: told, "somebody hears of it")
+        pool.apply_async(ends, (), {}, callback=ends, error_callback=told.append).get(10)
+    finally:
+        pool.on_stop()
+    (left,) = told
+    assert isinstance(left.exception.exc, consumer.Left)
+    assert str(left.exception.exc) == "Celery raised OSError(24, 'Too many open files')"

@@ -183,6 +183,29 @@ def test_a_loop_that_stands_still_fails_the_worker_and_a_lost_connection_does_no
     assert says("live", signs)
 
 
+def test_messages_that_are_held_while_nothing_is_at_work_fail_the_worker(signs: Signs, lived: Lived) -> None:
+    """As when Celery lost tasks: the loop went round, and no message was taken any more."""
+    heart, told = hearing(signs)
+
+    def turns(seconds: float, full: bool) -> bool:
+        beaten = True
+        for _ in range(round(seconds / EVERY)):
+            heart.looping(full)
+            beaten = lived.beats(heart, EVERY)
+        return beaten
+
+    with stalls.work.going_on("a step on node3"):
+        assert turns(90, full=True)
+    assert turns(90, full=True)
+    assert turns(EVERY, full=False)
+    assert turns(90, full=True)
+    assert not turns(EVERY, full=True)
+    assert told == ["it holds as many messages as it may, and has worked at none of them for 95 s"]
+    assert not says("live", signs)
+    heart.not_looping()
+    assert lived.beats(heart, EVERY)
+
+
 def test_work_of_which_nothing_gets_further_fails_the_worker(signs: Signs, lived: Lived) -> None:
     heart, told = hearing(signs)
     with stalls.work.going_on("a step on node3"), stalls.work.going_on("a step on node4"):

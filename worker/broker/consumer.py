@@ -6,8 +6,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from billiard.einfo import ExceptionInfo
 from celery.bootsteps import RUN  # type: ignore[attr-defined]
-from celery.exceptions import InvalidTaskError
+from celery.concurrency import thread as untyped_pools
+from celery.exceptions import Ignore, InvalidTaskError
 from celery.utils.log import get_logger
 from celery.worker import consumer as untyped
 
@@ -19,6 +21,36 @@ EVENTS_WITHIN = 0.1
 """Seconds for which events of tasks are gathered. Celery sends them with every turn of its event loop, which
 waits for Redis each time: in per-host tasks, 40 % of the loop's time."""
 celery: Any = untyped
+pools: Any = untyped_pools
+
+
+class Left(Ignore):
+    """What became of a message's task is not known here, and the broker is told nothing about it."""
+
+    to = "another worker"
+
+
+class Threads(pools.TaskPool):  # type: ignore[misc]
+    """Celery's pool of threads, which tells what Celery itself raised around a task.
+
+    Celery's own drops that (a file that cannot be opened is enough), and nobody decides about the message. It
+    keeps a place among those that this worker may hold, and once all are taken the worker stands still.
+    """
+
+    __module__ = pools.__name__  # the banner of a worker shows its last part
+
+    def on_apply(self, *arguments: Any, error_callback: Callable[[Any], object], **options: Any) -> Any:
+        """Run a task; whatever came out of its thread leaves its message to another worker."""
+        result = super().on_apply(*arguments, **options)
+
+        def ended(future: Any) -> None:
+            error = None if future.cancelled() else future.exception()
+            if error is not None:
+                left = Left(f"Celery raised {error!r}")
+                error_callback(ExceptionInfo((Left, left, error.__traceback__)))
+
+        result.f.add_done_callback(ended)
+        return result
 
 
 class Consumer(celery.Consumer):  # type: ignore[misc]

@@ -61,6 +61,11 @@ class Work:
         """Note that some piece has got further."""
         self._moved = self.now
 
+    @property
+    def idle(self) -> bool:
+        """Whether nothing goes on."""
+        return not self._going
+
     def look(self) -> None:
         """Let time pass."""
         now = time.monotonic()
@@ -162,6 +167,8 @@ class Heart:
         self._quiet = quiet
         self._give_up = give_up
         self._looped: float | None = None
+        self._full: float | None = None
+        """Since when it holds as many messages as it may, and works at none."""
         self._stopped = threading.Event()
         self._beats = threading.Thread(target=self._run, name="heartbeat", daemon=True)
         Path(signs.directory).mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -172,13 +179,17 @@ class Heart:
             )
         signs.remove()
 
-    def looping(self) -> None:
-        """Note that the loop has come round."""
+    def looping(self, full: bool = False) -> None:
+        """Note that the loop has come round, and whether it can take no more messages."""
         self._looped = work.now
+        if not (full and work.idle):
+            self._full = None
+        elif self._full is None:
+            self._full = work.now
 
     def not_looping(self) -> None:
         """Note that there is no loop: the worker waits for Redis, starts or stops."""
-        self._looped = None
+        self._looped = self._full = None
 
     def beat(self) -> bool:
         """Show that the worker lives; return False, and give up, when it stands still."""
@@ -213,6 +224,9 @@ class Heart:
         looped = self._looped
         if looped is not None and work.now - looped > STUCK:
             return f"the loop that takes messages has not come round for {work.now - looped:.0f} s"
+        if self._full is not None and work.now - self._full > self._quiet:
+            since = work.now - self._full
+            return f"it holds as many messages as it may, and has worked at none of them for {since:.0f} s"
         return work.trouble(self._quiet)
 
     def _run(self) -> None:
@@ -239,8 +253,9 @@ def install(app: Celery, directory: str, quiet: float, tell: Callable[[str], Non
             super().__init__(parent, **options)
 
         def start(self, parent: Any) -> None:
+            qos = parent.task_consumer.channel.qos
             heart.looping()
-            self._timer = parent.timer.call_repeatedly(EVERY, heart.looping)
+            self._timer = parent.timer.call_repeatedly(EVERY, lambda: heart.looping(not qos.can_consume()))
 
         def stop(self, parent: Any) -> None:
             if self._timer is not None:

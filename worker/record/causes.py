@@ -133,6 +133,11 @@ CAUSES = (
         "raise maxclients, or see who holds so many: `CLIENT LIST` on the server",
     ),
     Cause(
+        r"(Too many open files)",
+        "Redis cannot be asked: {0} in this process",
+        "raise its limit (`ulimit -n`): docs/operations.md says how many a worker needs",
+    ),
+    Cause(
         r"DENIED Redis is running in protected mode|protected mode",
         "Redis serves its own machine alone (protected-mode)",
         "give it users (docs/redis-users.acl), or a password",
@@ -192,4 +197,6 @@ def store_errors() -> Iterator[None]:
             raise StoreFull(f"{cause.what}; {cause.remedy}") from error
         if cause is not None and cause.damaged:
             raise RecordDamaged(f"{cause.what}; {cause.remedy}") from error
+        raise unavailable(error) from error
+    except OSError as error:  # a file or a socket that redis-py could not open
         raise unavailable(error) from error

@@ -8,12 +8,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 from billiard.einfo import ExceptionWithTraceback  # type: ignore[attr-defined]
-from celery.exceptions import Ignore, InvalidTaskError
+from celery.exceptions import InvalidTaskError
 from celery.utils.log import get_task_logger
 from celery.worker.request import Request
 from celery.worker.state import task_ready
 from kombu.transport.virtual import QoS
 
+from lockstep.worker.broker.consumer import Left
 from lockstep.worker.celery import CONCLUDE, PATROL, PATROL_GROUP, SWEEP, WAIT, Lockstep
 from lockstep.worker.operation.names import is_plain_name
 
@@ -117,8 +118,10 @@ def _names(task: str, names: list[Any]) -> str | None:
 logger = get_task_logger(__name__)
 
 
-class LeftToNewer(Ignore):
-    """This worker has done nothing with the message, and says nothing to the broker about it."""
+class LeftToNewer(Left):
+    """This worker has done nothing with the message, which a newer one understands."""
+
+    to = "a newer worker"
 
 
 class PatientRequest(Received):
@@ -129,14 +132,16 @@ class PatientRequest(Received):
     """
 
     def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> Any:
-        """Leave the message alone if the task said so; otherwise do what Celery does."""
+        """Leave the message alone if nobody knows what became of its task, or the task said so."""
         error = exc_info.exception
         if isinstance(error, ExceptionWithTraceback):  # from a child process
             error = error.exc
-        if not isinstance(error, LeftToNewer):
+        if not isinstance(error, Left):
             return super().on_failure(exc_info, send_failed_event=send_failed_event, return_ok=return_ok)
-        logger.warning("%s[%s] is left to a newer worker: %s", self.name, self.id, error)
         task_ready(self)
+        if self.acknowledged:
+            return None
+        logger.warning("%s[%s] is left to %s: %s", self.name, self.id, error.to, error)
         self.acknowledged = True  # for Celery, which would have it back in the queue when it stops
         self.send_event("task-rejected", requeue=True)
         # Frees the place that the message takes of the worker's prefetch; Redis is told nothing.
