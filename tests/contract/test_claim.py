@@ -49,9 +49,9 @@ def test_the_sweep_claims_everything_once_nothing_has_moved_for_the_patience(ben
     create.accepted((A, B, C)).apply(B)
     bench.pass_time(20)
     assert create.due()
+    create.store = bench.limited(patience=600_000)
     assert create.claim(resume=True) == (A, C), "b has its outcome"
-    slow = bench.limited(patience=600_000)
-    assert slow.claim(create.id, resume=True) == Claim(Phase.FORWARD, GROUP, Action.CREATE)
+    assert create.store.claim(create.id, resume=True) == Claim(Phase.FORWARD, GROUP, Action.CREATE)
 
 
 def test_patience_doubles_with_each_resumption(exact: Driver) -> None:
