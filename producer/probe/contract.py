@@ -12,7 +12,7 @@ from lockstep.producer.doctor.findings import Finding, Level
 from lockstep.producer.operators.hosts import ask, holds
 from lockstep.producer.probe.scratch import LateWrite, Scratch, Unclear, measure, on_late_writes, recommended
 from lockstep.producer.text import named
-from lockstep.worker.operation.answer import WriteAnswer, Wrote
+from lockstep.worker.operation.answer import Verdict, WriteAnswer
 from lockstep.worker.operation.host import Host
 from lockstep.worker.operation.model import GroupId, Presence
 from lockstep.worker.settings import Settings
@@ -124,7 +124,7 @@ def _get_present(scratch: Scratch) -> Said:
 
 def _post_new(scratch: Scratch) -> Said:
     group = scratch.new_group()
-    said = _expected(scratch.post(group), Wrote.APPLIED, "201")
+    said = _expected(scratch.post(group), Verdict.APPLIED, "201")
     return _once_shown(scratch, group, Presence.PRESENT, said, "does not show")
 
 
@@ -148,23 +148,23 @@ def _once_shown(scratch: Scratch, group: GroupId, wanted: Presence, said: Said, 
 
 
 def _post_present(scratch: Scratch) -> Said:
-    return _expected(scratch.post(scratch.present_group()), Wrote.CONTESTED, "400 or 409")
+    return _expected(scratch.post(scratch.present_group()), Verdict.CONTESTED, "400 or 409")
 
 
 def _delete_present(scratch: Scratch) -> Said:
     group = scratch.present_group()
-    said = _expected(scratch.delete(group), Wrote.APPLIED, "200")
+    said = _expected(scratch.delete(group), Verdict.APPLIED, "200")
     return _once_shown(scratch, group, Presence.ABSENT, said, "still shows")
 
 
 def _delete_absent(scratch: Scratch) -> Said:
-    return _expected(scratch.delete(scratch.new_group()), Wrote.CONTESTED, "400 or 404")
+    return _expected(scratch.delete(scratch.new_group()), Verdict.CONTESTED, "400 or 404")
 
 
 def _fields(scratch: Scratch) -> Said:
     group = scratch.new_group()
     answer = scratch.post(group, json.dumps({"groupId": group, OWN_FIELD: "kept"}))
-    if answer.wrote in (Wrote.CONTESTED, Wrote.REFUSED):
+    if answer.verdict in (Verdict.CONTESTED, Verdict.REFUSED):
         return Level.OK, f"refused ({answer.text})", None
     _clear(answer)
     scratch.shown_after(group, Presence.PRESENT)
@@ -178,7 +178,7 @@ def _restore(scratch: Scratch) -> Said:
     _clear(scratch.delete(group))
     scratch.shown_after(group, Presence.ABSENT)
     answer = scratch.post(group, json.dumps(before))
-    if answer.wrote in (Wrote.CONTESTED, Wrote.REFUSED):
+    if answer.verdict in (Verdict.CONTESTED, Verdict.REFUSED):
         return Level.WARNING, f"POST refuses what GET had shown ({answer.text}), but the id", LOST
     _clear(answer)
     scratch.shown_after(group, Presence.PRESENT)
@@ -198,15 +198,15 @@ def _shown(scratch: Scratch, group: GroupId, wanted: Presence, rule: str) -> Sai
     return Level.FAILURE, f"{answer.text}, instead of {rule}", BROKEN
 
 
-def _expected(answer: WriteAnswer, wanted: Wrote, rule: str) -> Said:
-    if answer.wrote is wanted:
+def _expected(answer: WriteAnswer, wanted: Verdict, rule: str) -> Said:
+    if answer.verdict is wanted:
         return Level.OK, answer.text, None
-    if answer.wrote in (Wrote.UNKNOWN, Wrote.NOT_APPLIED, Wrote.MISDIRECTED):
+    if answer.verdict in (Verdict.UNKNOWN, Verdict.NOT_APPLIED, Verdict.MISDIRECTED):
         raise Unclear(answer.text)
-    remedy = REFUSED if answer.wrote is Wrote.REFUSED else BROKEN
+    remedy = REFUSED if answer.verdict is Verdict.REFUSED else BROKEN
     return Level.FAILURE, f"{answer.text}, instead of {rule}", remedy
 
 
 def _clear(answer: WriteAnswer) -> None:
-    if answer.wrote is not Wrote.APPLIED:
+    if answer.verdict is not Verdict.APPLIED:
         raise Unclear(answer.text)

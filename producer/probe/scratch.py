@@ -21,7 +21,7 @@ from requests.utils import DEFAULT_CA_BUNDLE_PATH
 from lockstep.producer.doctor.findings import Finding, Level
 from lockstep.producer.operators.hosts import holds, probe
 from lockstep.worker.hosts.client import HostClient
-from lockstep.worker.operation.answer import ProbeAnswer, WriteAnswer, Wrote
+from lockstep.worker.operation.answer import ProbeAnswer, Verdict, WriteAnswer
 from lockstep.worker.operation.host import Host
 from lockstep.worker.operation.model import Action, AttemptId, GroupId, Presence
 from lockstep.worker.settings import Settings
@@ -118,7 +118,7 @@ class Scratch:
         for _ in range(CREATIONS):
             answer = self.post(group)
             said = answer.text
-            if answer.wrote is Wrote.APPLIED and self.lag:
+            if answer.verdict is Verdict.APPLIED and self.lag:
                 self.shown_after(group, Presence.PRESENT)
             if holds(self.get(group)) is Presence.PRESENT:
                 return group
@@ -167,7 +167,7 @@ class Scratch:
         """POST the group, with this body or its id alone."""
         self._written.setdefault(group, False)
         answer = self._write(Action.CREATE, group, body)
-        if answer.wrote is not Wrote.UNKNOWN:
+        if answer.verdict is not Verdict.UNKNOWN:
             self._written[group] = True
         return answer
 
@@ -194,7 +194,7 @@ class Scratch:
             shown = holds(self.get(group))
             if shown is Presence.ABSENT:
                 return True
-            if shown is Presence.PRESENT and self.delete(group).wrote is Wrote.REFUSED:
+            if shown is Presence.PRESENT and self.delete(group).verdict is Verdict.REFUSED:
                 return False
             if shown is None or self.lag:
                 time.sleep(max(PAUSE * attempt, self.lag))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lockstep.worker.operation.answer import Verdict
 from lockstep.worker.operation.model import (
     Action,
     Attempt,
@@ -27,7 +28,6 @@ from lockstep.worker.operation.transitions import (
     Settled,
     Stale,
     Undoing,
-    Verdict,
 )
 from lockstep.worker.steps import PatrolStore
 from tests.contract.bench import Bench, Counts

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
+from lockstep.worker.operation.answer import Verdict
 from lockstep.worker.operation.model import AttemptState, HostName, OperationId, State, Undo
-from lockstep.worker.operation.transitions import Abandoned, Undoing, Verdict
+from lockstep.worker.operation.transitions import Abandoned, Undoing
 from tests.contract.driver import PRESENT, A, B, Driver
 
 WHY = "host is gone for good (ann)"

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from lockstep.worker.operation.answer import Verdict
 from lockstep.worker.operation.model import (
     Action,
     AttemptId,
@@ -14,7 +15,7 @@ from lockstep.worker.operation.model import (
     Seen,
     Undo,
 )
-from lockstep.worker.operation.transitions import Forward, Progress, Verdict
+from lockstep.worker.operation.transitions import Forward, Progress
 from tests.contract.bench import LIMITS, Bench
 from tests.contract.driver import ABSENT, GROUP, PRESENT, RETRIES, A, B, Driver
 

@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import pytest
 
+from lockstep.worker.operation.answer import Verdict
 from lockstep.worker.operation.model import Action, GroupId, OperationId
-from lockstep.worker.operation.transitions import Claim, Phase, Verdict
+from lockstep.worker.operation.transitions import Claim, Phase
 from tests.contract.bench import LIMITS, Bench, MemoryBench
 from tests.contract.driver import GROUP, PRESENT, A, B, C, Driver
 

@@ -11,8 +11,9 @@ from typing import TypeVar
 
 import pytest
 
+from lockstep.worker.operation.answer import Verdict
 from lockstep.worker.operation.model import Decision, HostName, Outcome, State
-from lockstep.worker.operation.transitions import Accepted, Busy, Cancelled, Forward, Progress, Verdict
+from lockstep.worker.operation.transitions import Accepted, Busy, Cancelled, Forward, Progress
 from tests.contract.bench import RedisBench
 from tests.contract.driver import PRESENT, A, B, Driver
 

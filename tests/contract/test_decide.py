@@ -5,7 +5,7 @@ import itertools
 import pytest
 
 from lockstep.worker.hosts.client import SystemClock
-from lockstep.worker.operation.answer import ProbeAnswer, Probed, WriteAnswer, Wrote
+from lockstep.worker.operation.answer import ProbeAnswer, Probed, Verdict, WriteAnswer
 from lockstep.worker.operation.model import (
     Action,
     AttemptId,
@@ -19,7 +19,7 @@ from lockstep.worker.operation.model import (
     State,
     Undo,
 )
-from lockstep.worker.operation.transitions import Cancelled, Forward, Progress, Verdict
+from lockstep.worker.operation.transitions import Cancelled, Forward, Progress
 from lockstep.worker.steps import Next, Parts, forward
 from tests.contract.bench import LIMITS, Bench, MemoryBench
 from tests.contract.driver import ABSENT, GROUP, PRESENT, A, B, C, Driver
@@ -196,7 +196,7 @@ def test_outcomes_outlive_the_decision(bench: Bench, decision: Decision) -> None
 class Host:
     """A host that does as it is told."""
 
-    def __init__(self, name: HostName, seen: Seen, wrote: Wrote) -> None:
+    def __init__(self, name: HostName, seen: Seen, wrote: Verdict) -> None:
         self.fingerprint = f"url-of-{name}"
         self._seen, self._wrote = seen, wrote
 
@@ -210,7 +210,7 @@ class Host:
 
 
 def step(
-    bench: Bench, create: Driver, host: HostName, seen: Seen = ABSENT, wrote: Wrote = Wrote.APPLIED
+    bench: Bench, create: Driver, host: HostName, seen: Seen = ABSENT, wrote: Verdict = Verdict.APPLIED
 ) -> Next:
     backoff = Backoff(1, 8)
     found = Host(host, seen, wrote)
@@ -233,7 +233,7 @@ def test_the_last_step_commits_what_was_there_already(bench: Bench, create: Driv
 
 
 def test_a_step_that_fails_rolls_back_and_the_others_write_nothing(bench: Bench, create: Driver) -> None:
-    assert step(bench, create, A, wrote=Wrote.REFUSED) is Next.FAILED
+    assert step(bench, create, A, wrote=Verdict.REFUSED) is Next.FAILED
     assert step(bench, create, B) is Next.ABORTED
     assert create.kept().state is State.ROLLED_BACK or create.kept().pending_hosts == (A,)
     assert create.begin(B, "late") == Progress(Forward.ABORTED)

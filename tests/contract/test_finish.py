@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import pytest
 
+from lockstep.worker.operation.answer import Verdict
 from lockstep.worker.operation.model import AttemptState, HostName, OperationId, Outcome, Presence, Seen
-from lockstep.worker.operation.transitions import Forward, Progress, Verdict
+from lockstep.worker.operation.transitions import Forward, Progress
 from tests.contract.bench import LIMITS
 from tests.contract.driver import ABSENT, PRESENT, A, B, Driver
 

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
+from lockstep.worker.operation.answer import Verdict
 from lockstep.worker.operation.errors import UnknownFormat
 from lockstep.worker.operation.model import Presence
-from lockstep.worker.operation.transitions import Verdict
 from tests.contract.driver import A, Driver
 
 TRANSITIONS: dict[str, Callable[[Driver], object]] = {

@@ -9,8 +9,8 @@ from functools import partial
 from threading import Event
 from typing import Any, TypeVar
 
+from lockstep.worker.operation.answer import Verdict
 from lockstep.worker.operation.model import Attempt, HostName, Millis, Seen, Step
-from lockstep.worker.operation.transitions import Verdict
 from lockstep.worker.record.batch import Arguments, Gathering, Kind
 from lockstep.worker.record.redis import RedisStore
 from tests.contract.bench import MemoryBench, RedisBench

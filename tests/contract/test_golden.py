@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from lockstep.worker.hosts.client import SystemClock
-from lockstep.worker.operation.answer import ProbeAnswer, Probed, WriteAnswer, Wrote
+from lockstep.worker.operation.answer import ProbeAnswer, Probed, Verdict, WriteAnswer
 from lockstep.worker.operation.model import (
     Action,
     AttemptId,
@@ -61,9 +61,9 @@ class Node:
     ) -> WriteAnswer:
         create = action is Action.CREATE
         if create == (self.body is not None):
-            return WriteAnswer(Wrote.CONTESTED, f"{action} 400")
+            return WriteAnswer(Verdict.CONTESTED, f"{action} 400")
         self.body = (body or json.dumps({"groupId": group})) if create else None
-        return WriteAnswer(Wrote.APPLIED, f"{action} done")
+        return WriteAnswer(Verdict.APPLIED, f"{action} done")
 
 
 class Cluster:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from lockstep.worker.hosts.client import SystemClock
-from lockstep.worker.operation.answer import ProbeAnswer, Probed, WriteAnswer, Wrote
+from lockstep.worker.operation.answer import ProbeAnswer, Probed, Verdict, WriteAnswer
 from lockstep.worker.operation.model import (
     Action,
     AttemptId,
@@ -18,9 +18,9 @@ from lockstep.worker.operation.model import (
     Outcome,
     Seen,
 )
-from lockstep.worker.operation.transitions import Forward, Miss, Progress, Verdict
+from lockstep.worker.operation.transitions import Forward, Miss, Progress
 from lockstep.worker.steps import Next, Parts, forward
-from lockstep.worker.steps.result import ELSEWHERE
+from lockstep.worker.steps.apply import ELSEWHERE
 from tests.contract.bench import LIMITS, Bench, MemoryBench
 from tests.contract.driver import ABSENT, GROUP, LONG, A, Driver
 
@@ -141,7 +141,7 @@ class Host:
     def write(
         self, action: Action, group: GroupId, attempt: AttemptId, send_before: float, body: str | None = None
     ) -> WriteAnswer:
-        return WriteAnswer(Wrote.UNKNOWN, "500")
+        return WriteAnswer(Verdict.UNKNOWN, "500")
 
 
 class Longest(SystemClock):
@@ -171,7 +171,7 @@ class Works(Host):
     def write(
         self, action: Action, group: GroupId, attempt: AttemptId, send_before: float, body: str | None = None
     ) -> WriteAnswer:
-        return WriteAnswer(Wrote.APPLIED, "201")
+        return WriteAnswer(Verdict.APPLIED, "201")
 
 
 def test_a_host_that_was_known_until_lately_is_worked_on(memory: MemoryBench) -> None:

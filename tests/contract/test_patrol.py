@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import pytest
 
+from lockstep.worker.operation.answer import Verdict
 from lockstep.worker.operation.drift import Drift, End
 from lockstep.worker.operation.model import Action, GroupId, HostName, Millis, OperationId, Presence, Seen
-from lockstep.worker.operation.transitions import Accepted, Verdict
+from lockstep.worker.operation.transitions import Accepted
 from lockstep.worker.record.redis import RedisStore
 from tests.contract.bench import LIMITS, Bench, RedisBench
 from tests.contract.driver import ABSENT, GROUP, PRESENT, A, B, Driver

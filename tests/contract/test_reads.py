@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from lockstep.worker.operation.answer import Verdict
 from lockstep.worker.operation.model import (
     NAMED_AFTER,
     AttemptId,
@@ -9,7 +10,7 @@ from lockstep.worker.operation.model import (
     Presence,
     Seen,
 )
-from lockstep.worker.operation.transitions import Order, Verdict
+from lockstep.worker.operation.transitions import Order
 from tests.contract.bench import Bench
 from tests.contract.driver import ABSENT, LONG, A, B, Driver
 

@@ -4,10 +4,11 @@ from dataclasses import replace
 
 import pytest
 
+from lockstep.worker.operation.answer import Verdict
 from lockstep.worker.operation.drift import End
 from lockstep.worker.operation.errors import OperationIdReused
 from lockstep.worker.operation.model import Action, GroupId, HostName, Millis, OperationId, Presence
-from lockstep.worker.operation.transitions import Accepted, Busy, Stale, Verdict
+from lockstep.worker.operation.transitions import Accepted, Busy, Stale
 from tests.contract.bench import Bench
 from tests.contract.driver import GROUP, PRESENT, A, B, Driver
 

@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import pytest
 
+from lockstep.worker.operation.answer import Verdict
 from lockstep.worker.operation.model import Action, AttemptId, AttemptState, OperationId, Outcome, State, Undo
-from lockstep.worker.operation.transitions import Forward, Progress, Undoing, Verdict
+from lockstep.worker.operation.transitions import Forward, Progress, Undoing
 from tests.contract.bench import Bench
 from tests.contract.driver import ABSENT, PRESENT, A, B, Driver
 

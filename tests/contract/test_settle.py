@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import pytest
 
+from lockstep.worker.operation.answer import Verdict
 from lockstep.worker.operation.model import Action, AttemptState, Millis, OperationId, State, Undo
-from lockstep.worker.operation.transitions import Settled, Verdict
+from lockstep.worker.operation.transitions import Settled
 from tests.contract.bench import LIMITS, Bench, MemoryBench
 from tests.contract.driver import ABSENT, PRESENT, A, B, Driver
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lockstep.worker.hosts.client import SystemClock
-from lockstep.worker.operation.answer import ProbeAnswer, Probed, WriteAnswer, Wrote
+from lockstep.worker.operation.answer import ProbeAnswer, Probed, Verdict, WriteAnswer
 from lockstep.worker.operation.model import (
     Action,
     AttemptId,
@@ -34,7 +34,7 @@ class Host:
     def write(
         self, action: Action, group: GroupId, attempt: AttemptId, send_before: float, body: str | None = None
     ) -> WriteAnswer:
-        return WriteAnswer(Wrote.APPLIED, "201")
+        return WriteAnswer(Verdict.APPLIED, "201")
 
 
 class SparedHost(Host):

@@ -17,7 +17,7 @@ from lockstep.worker.hosts import direct, pooled
 from lockstep.worker.hosts.client import HostClient
 from lockstep.worker.hosts.direct import carrier
 from lockstep.worker.hosts.guard import Exchange
-from lockstep.worker.operation.answer import Probed, Wrote
+from lockstep.worker.operation.answer import Probed, Verdict
 from lockstep.worker.operation.host import Host
 from lockstep.worker.operation.model import Action, AttemptId, GroupId, HostName
 from lockstep.worker.settings import Settings
@@ -96,8 +96,8 @@ def client(server: Server, verify: bool | str) -> HostClient:
     return HostClient(Host(HostName("node1"), url, verify=verify), Settings())
 
 
-def write(host: HostClient) -> Wrote:
-    return host.write(Action.CREATE, G, AttemptId("a1"), host.clock.elapsed() + 60).wrote
+def write(host: HostClient) -> Verdict:
+    return host.write(Action.CREATE, G, AttemptId("a1"), host.clock.elapsed() + 60).verdict
 
 
 def test_a_certificate_of_the_authority_is_trusted_and_one_connection_serves(
@@ -105,7 +105,7 @@ def test_a_certificate_of_the_authority_is_trusted_and_one_connection_serves(
 ) -> None:
     host = client(server, str(authority.file))
     assert host.probe(G).probed is Probed.SEEN
-    assert write(host) is Wrote.APPLIED
+    assert write(host) is Verdict.APPLIED
     assert server.accepted == 1
 
 
@@ -113,15 +113,15 @@ def test_a_certificate_of_the_authority_is_trusted_and_one_connection_serves(
 def test_a_certificate_of_a_stranger_is_not(server: Server, tmp_path: Path, stranger: bool) -> None:
     host = client(server, str(Authority(tmp_path / "stranger").file) if stranger else True)
     answer = host.write(Action.CREATE, G, AttemptId("a1"), host.clock.elapsed() + 60)
-    assert (answer.wrote, answer.text) == (
-        Wrote.NOT_APPLIED,
+    assert (answer.verdict, answer.text) == (
+        Verdict.NOT_APPLIED,
         "not sent: TLS error: its certificate is of an authority that is not trusted",
     )
     assert host.probe(G).probed is Probed.NO_INFORMATION
 
 
 def test_without_verification_any_certificate_does(server: Server) -> None:
-    assert write(client(server, False)) is Wrote.APPLIED
+    assert write(client(server, False)) is Verdict.APPLIED
 
 
 def test_an_authority_that_was_replaced_is_read_again(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from lockstep.worker.operation.answer import Verdict
 from lockstep.worker.operation.drift import Drift, End
 from lockstep.worker.operation.model import (
     Action,
@@ -30,7 +31,6 @@ from lockstep.worker.operation.transitions import (
     Request,
     Settled,
     Stale,
-    Verdict,
 )
 from tests.simulation.ledger import WatchedStore
 from tests.simulation.limits import LIMITS

@@ -10,8 +10,8 @@ from lockstep.worker.operation.answer import (
     ProbeAnswer,
     Reply,
     Trouble,
+    Verdict,
     WriteAnswer,
-    Wrote,
     classify_probe,
     classify_write,
 )
@@ -168,7 +168,7 @@ class HostPort:
         answer = CLASSIFIED.get(key)
         if answer is None:
             answer = CLASSIFIED[key] = classify_write(action, GROUP, said)
-        if answer.wrote is Wrote.APPLIED:
+        if answer.verdict is Verdict.APPLIED:
             self._run.stage = Row.BEFORE_FINISH
         return answer
 

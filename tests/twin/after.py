@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from lockstep.worker.operation.answer import Verdict
 from lockstep.worker.operation.model import (
     AttemptId,
     AttemptState,
@@ -15,7 +16,7 @@ from lockstep.worker.operation.model import (
     Undo,
     Why,
 )
-from lockstep.worker.operation.transitions import Abandoned, Claim, Settled, Undoing, Verdict
+from lockstep.worker.operation.transitions import Abandoned, Claim, Settled, Undoing
 from tests.twin.queries import MemoryQueries
 from tests.twin.record import AttemptRecord, Record, StepRecord
 

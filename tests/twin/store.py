@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lockstep.worker.operation.answer import METHODS
+from lockstep.worker.operation.answer import METHODS, Verdict
 from lockstep.worker.operation.errors import HostPaused, OperationIdReused, StoreFull
 from lockstep.worker.operation.host import refusal
 from lockstep.worker.operation.model import (
@@ -29,7 +29,6 @@ from lockstep.worker.operation.transitions import (
     Progress,
     Request,
     Stale,
-    Verdict,
 )
 from tests.twin.after import AfterDecision
 from tests.twin.record import SUCCEEDED, Record, StepRecord

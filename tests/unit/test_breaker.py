@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from lockstep.worker.hosts.wrappers import Breaker, Spared
-from lockstep.worker.operation.answer import ProbeAnswer, Probed, WriteAnswer, Wrote
+from lockstep.worker.operation.answer import ProbeAnswer, Probed, Verdict, WriteAnswer
 from lockstep.worker.operation.errors import StoreUnavailable
 from lockstep.worker.operation.host import Spell
 from lockstep.worker.operation.model import Action, AttemptId, GroupId, HostName, Millis, Presence, Seen
@@ -68,7 +68,7 @@ class Node:
     def write(
         self, action: Action, group: GroupId, attempt: AttemptId, send_before: float, body: str | None = None
     ) -> WriteAnswer:
-        return WriteAnswer(Wrote.APPLIED, "201")
+        return WriteAnswer(Verdict.APPLIED, "201")
 
 
 class Bench:
@@ -141,7 +141,7 @@ def test_other_hosts_are_asked_as_ever(bench: Bench) -> None:
 
 def test_a_write_is_sent_in_any_case(bench: Bench) -> None:
     bench.spare()
-    assert bench.host.write(Action.CREATE, G, ATTEMPT, 1e18).wrote is Wrote.APPLIED
+    assert bench.host.write(Action.CREATE, G, ATTEMPT, 1e18).verdict is Verdict.APPLIED
 
 
 def test_one_look_finds_out_whether_it_answers_again(bench: Bench) -> None:

@@ -13,7 +13,7 @@ import responses
 from lockstep.worker.hosts import pooled
 from lockstep.worker.hosts.direct import DirectConnection
 from lockstep.worker.hosts.guard import Exchange
-from lockstep.worker.operation.answer import Probed, Wrote
+from lockstep.worker.operation.answer import Probed, Verdict
 from lockstep.worker.operation.model import Action, Presence, Seen
 from lockstep.worker.operation.ports import Stopping
 from tests.unit.client import ATTEMPT, URL, G, client, write
@@ -51,24 +51,32 @@ def web(exchange: Exchange, monkeypatch: pytest.MonkeyPatch) -> Iterator[Web]:
 @pytest.mark.parametrize(
     ("action", "status", "wrote"),
     [
-        (CREATE, 201, Wrote.APPLIED),
-        (DELETE, 200, Wrote.APPLIED),
-        (CREATE, 200, Wrote.UNKNOWN),
-        (DELETE, 204, Wrote.UNKNOWN),
-        (CREATE, 400, Wrote.CONTESTED),
-        (CREATE, 409, Wrote.CONTESTED),
-        (DELETE, 400, Wrote.CONTESTED),
-        (DELETE, 404, Wrote.CONTESTED),
-        (CREATE, 404, Wrote.REFUSED),
-        *[(action, status, Wrote.REFUSED) for action in Action for status in (401, 403, 405, 413, 415, 422)],
-        *[(action, status, Wrote.UNKNOWN) for action in Action for status in (408, 429, 500, 502, 503, 504)],
-        *[(action, status, Wrote.MISDIRECTED) for action in Action for status in (301, 302, 307, 308)],
+        (CREATE, 201, Verdict.APPLIED),
+        (DELETE, 200, Verdict.APPLIED),
+        (CREATE, 200, Verdict.UNKNOWN),
+        (DELETE, 204, Verdict.UNKNOWN),
+        (CREATE, 400, Verdict.CONTESTED),
+        (CREATE, 409, Verdict.CONTESTED),
+        (DELETE, 400, Verdict.CONTESTED),
+        (DELETE, 404, Verdict.CONTESTED),
+        (CREATE, 404, Verdict.REFUSED),
+        *[
+            (action, status, Verdict.REFUSED)
+            for action in Action
+            for status in (401, 403, 405, 413, 415, 422)
+        ],
+        *[
+            (action, status, Verdict.UNKNOWN)
+            for action in Action
+            for status in (408, 429, 500, 502, 503, 504)
+        ],
+        *[(each, status, Verdict.MISDIRECTED) for each in Action for status in (301, 302, 307, 308)],
     ],
 )
-def test_a_write_means_what_its_status_means(web: Web, action: Action, status: int, wrote: Wrote) -> None:
+def test_a_write_means_what_its_status_means(web: Web, action: Action, status: int, wrote: Verdict) -> None:
     web.add(METHOD[action], GROUPS, status=status, headers={"Location": "http://elsewhere/"})
     answer = write(client(), action)
-    assert answer.wrote is wrote
+    assert answer.verdict is wrote
     assert str(status) in answer.text
 
 
@@ -76,7 +84,7 @@ def test_a_write_means_what_its_status_means(web: Web, action: Action, status: i
 @pytest.mark.parametrize(("action", "status"), [(CREATE, 201), (DELETE, 200)])
 def test_a_success_with_a_strangers_body_is_unknown(web: Web, action: Action, status: int, body: str) -> None:
     web.add(METHOD[action], GROUPS, status=status, body=body)
-    assert write(client(), action).wrote is Wrote.UNKNOWN
+    assert write(client(), action).verdict is Verdict.UNKNOWN
 
 
 @pytest.mark.parametrize("status", [429, 503])
@@ -97,7 +105,7 @@ def test_retry_after_is_read_in_seconds(web: Web, status: int, header: str, seco
     web.add("POST", GROUPS, status=status, headers={"Retry-After": header})
     web.add("GET", f"{GROUPS}g/", status=status, headers={"Retry-After": header})
     answer = write(client())
-    assert (answer.wrote, answer.retry_after) == (Wrote.UNKNOWN, seconds)
+    assert (answer.verdict, answer.retry_after) == (Verdict.UNKNOWN, seconds)
     assert client().probe(G).retry_after == seconds
 
 
@@ -159,7 +167,7 @@ def test_the_token_is_read_for_each_call(web: Web, tmp_path: Path) -> None:
 def test_without_its_token_nothing_is_sent(tmp_path: Path) -> None:
     host = client(token_file=str(tmp_path / "missing"))
     answer = write(host)
-    assert answer.wrote is Wrote.NOT_APPLIED
+    assert answer.verdict is Verdict.NOT_APPLIED
     assert "node1" in answer.text
     assert str(tmp_path) not in answer.text
     assert host.probe(G).probed is Probed.NO_INFORMATION
@@ -177,7 +185,7 @@ def test_a_name_that_does_not_resolve_is_not_applied(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
     answer = write(client())
-    assert (answer.wrote, answer.text) == (Wrote.NOT_APPLIED, "not sent: name not resolved")
+    assert (answer.verdict, answer.text) == (Verdict.NOT_APPLIED, "not sent: name not resolved")
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import responses
 
 from lockstep.worker.hosts import direct
 from lockstep.worker.hosts.direct import DirectConnection, carrier
-from lockstep.worker.operation.answer import Probed, Wrote
+from lockstep.worker.operation.answer import Probed, Verdict
 from tests.unit.client import URL, G, client, write
 
 pytestmark = pytest.mark.usefixtures("by_requests")
@@ -32,7 +32,7 @@ def test_an_error_of_requests_is_not_applied(error: Exception, text: str) -> Non
         web.add("POST", GROUPS, body=error)
         web.add("GET", f"{GROUPS}g/", body=error)
         answer = write(client())
-        assert (answer.wrote, answer.text) == (Wrote.NOT_APPLIED, f"not sent: {text}")
+        assert (answer.verdict, answer.text) == (Verdict.NOT_APPLIED, f"not sent: {text}")
         assert client().probe(G).probed is Probed.NO_INFORMATION
 
 
@@ -55,7 +55,7 @@ def test_an_error_of_a_direct_connection_is_not_applied(
     before = carrier.set(direct.exchange)
     try:
         answer = write(client())
-        assert (answer.wrote, answer.text) == (Wrote.NOT_APPLIED, f"not sent: {text}")
+        assert (answer.verdict, answer.text) == (Verdict.NOT_APPLIED, f"not sent: {text}")
         assert client().probe(G).probed is Probed.NO_INFORMATION
     finally:
         carrier.reset(before)

@@ -11,7 +11,7 @@ import requests
 import responses
 
 from lockstep.worker.hosts.wrappers import Renewed
-from lockstep.worker.operation.answer import ProbeAnswer, Probed, WriteAnswer, Wrote
+from lockstep.worker.operation.answer import ProbeAnswer, Probed, Verdict, WriteAnswer
 from lockstep.worker.operation.model import Action
 from tests.unit.client import ATTEMPT, URL, G, client, write
 
@@ -95,15 +95,15 @@ def test_a_get_is_repeated_once(door: Door, host: Renewed) -> None:
 
 
 def test_a_write_with_the_same_token_is_refused(door: Door, host: Renewed) -> None:
-    assert post(door, host) == WriteAnswer(Wrote.REFUSED, "401")
+    assert post(door, host) == WriteAnswer(Verdict.REFUSED, "401")
 
 
 def test_a_write_whose_token_was_replaced_is_left_to_an_attempt_of_its_own(door: Door, host: Renewed) -> None:
     door.before_looking = door.rotate
     said = post(door, host)
-    assert said == WriteAnswer(Wrote.NOT_APPLIED, "401 to a token that was replaced meanwhile")
+    assert said == WriteAnswer(Verdict.NOT_APPLIED, "401 to a token that was replaced meanwhile")
     assert door.shown == ["Bearer old"], "nothing is sent twice within one attempt"
-    assert post(door, host).wrote is Wrote.APPLIED
+    assert post(door, host).verdict is Verdict.APPLIED
 
 
 def test_a_token_that_is_written_in_place_counts_too(door: Door, host: Renewed) -> None:
@@ -123,7 +123,7 @@ def test_another_refusal_stays_one(door: Door, host: Renewed) -> None:
     with responses.RequestsMock() as web:
         web.add_callback("POST", GROUPS, forbid)
         web.add_callback("GET", f"{GROUPS}g/", forbid)
-        assert host.write(Action.CREATE, G, ATTEMPT, 1e18).wrote is Wrote.REFUSED
+        assert host.write(Action.CREATE, G, ATTEMPT, 1e18).verdict is Verdict.REFUSED
         assert host.probe(G).probed is Probed.MISCONFIGURED
         assert len(web.calls) == 2
 
@@ -131,4 +131,4 @@ def test_another_refusal_stays_one(door: Door, host: Renewed) -> None:
 def test_without_its_file_nothing_is_sent(door: Door, host: Renewed) -> None:
     door.file.unlink()
     assert host.probe(G).text == "not sent: token file of node1: No such file or directory"
-    assert write(client(token_file=str(door.file))).wrote is Wrote.NOT_APPLIED
+    assert write(client(token_file=str(door.file))).verdict is Verdict.NOT_APPLIED

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from lockstep.worker.hosts.client import SystemClock
-from lockstep.worker.operation.answer import Probed, Wrote
+from lockstep.worker.operation.answer import Probed, Verdict
 from tests.unit.client import G, client, write
 from tests.unit.raw_server import RawServer, refusing_port, reset, serving
 
@@ -34,7 +34,7 @@ class JumpingClock(SystemClock):
 
 def test_a_refused_connection_is_not_applied() -> None:
     host = client(f"http://127.0.0.1:{refusing_port()}")
-    assert write(host).wrote is Wrote.NOT_APPLIED
+    assert write(host).verdict is Verdict.NOT_APPLIED
     assert write(host).text == "not sent: connection refused"
     assert host.probe(G).probed is Probed.NO_INFORMATION
 
@@ -46,7 +46,7 @@ def test_a_reset_after_the_request_is_unknown() -> None:
 
     with serving(behave) as server:
         answer = write(client(server.url))
-    assert (answer.wrote, answer.text) == (Wrote.UNKNOWN, "answer lost: connection reset")
+    assert (answer.verdict, answer.text) == (Verdict.UNKNOWN, "answer lost: connection reset")
     assert b'{"groupId": "g"}' in server.received
 
 
@@ -67,7 +67,7 @@ def test_an_end_before_the_answer_is_complete_is_unknown(part: bytes) -> None:
 
     with serving(behave) as server:
         host = client(server.url)
-        assert write(host).wrote is Wrote.UNKNOWN
+        assert write(host).verdict is Verdict.UNKNOWN
         assert host.probe(G).probed in (Probed.NO_INFORMATION, Probed.MISCONFIGURED)
 
 
@@ -77,7 +77,7 @@ def test_an_answer_in_order_is_applied() -> None:
         peer.sendall(CREATED)
 
     with serving(behave) as server:
-        assert write(client(server.url)).wrote is Wrote.APPLIED
+        assert write(client(server.url)).verdict is Verdict.APPLIED
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_the_answer_is_the_one_that_follows_an_interim_answer(interim: bytes) ->
 
     with serving(behave) as server:
         host = client(server.url)
-        assert write(host).wrote is Wrote.APPLIED
+        assert write(host).verdict is Verdict.APPLIED
         assert host.probe(G).seen
         assert server.accepted == 1
 
@@ -109,7 +109,7 @@ def test_an_interim_answer_and_no_other_is_unknown() -> None:
 
     with serving(behave) as server:
         answer = write(client(server.url))
-    assert (answer.wrote, answer.text) == (Wrote.UNKNOWN, "answer lost: closed without a whole answer")
+    assert (answer.verdict, answer.text) == (Verdict.UNKNOWN, "answer lost: closed without a whole answer")
 
 
 def test_a_connection_that_switched_protocols_is_not_used_again() -> None:
@@ -120,7 +120,7 @@ def test_a_connection_that_switched_protocols_is_not_used_again() -> None:
 
     with serving(behave) as server:
         host = client(server.url)
-        assert write(host).wrote is Wrote.UNKNOWN
+        assert write(host).verdict is Verdict.UNKNOWN
         assert host.probe(G).probed is Probed.MISCONFIGURED
         assert server.accepted == 2
 
@@ -130,7 +130,7 @@ def test_silence_ends_after_the_read_timeout() -> None:
         start = time.monotonic()
         answer = write(client(server.url, **QUICK))
         assert time.monotonic() - start < LONGEST
-    assert (answer.wrote, answer.text) == (Wrote.UNKNOWN, "answer lost: read timeout")
+    assert (answer.verdict, answer.text) == (Verdict.UNKNOWN, "answer lost: read timeout")
 
 
 @pytest.mark.parametrize(
@@ -154,8 +154,8 @@ def test_a_dripping_answer_ends_with_the_call_timeout(head: bytes, drop: bytes) 
         start = time.monotonic()
         answer = write(host)
         assert time.monotonic() - start < LONGEST
-        assert (answer.wrote, answer.text) == (
-            Wrote.UNKNOWN,
+        assert (answer.verdict, answer.text) == (
+            Verdict.UNKNOWN,
             "answer lost: the call took longer than call_timeout",
         )
         assert server.closed.wait(5), "the connection is given up, not left dripping"
@@ -178,8 +178,8 @@ def test_a_body_over_the_cap_is_not_read_to_its_end() -> None:
 def test_past_send_before_no_byte_leaves() -> None:
     with serving(RawServer.until_closed) as server:
         answer = write(client(server.url), within=-0.001)
-        assert (answer.wrote, answer.text) == (
-            Wrote.NOT_APPLIED,
+        assert (answer.verdict, answer.text) == (
+            Verdict.NOT_APPLIED,
             "too late to send: the time to send had passed",
         )
     assert bytes(server.received) == b""
@@ -189,7 +189,7 @@ def test_the_time_to_send_is_looked_at_after_connecting() -> None:
     with serving(RawServer.until_closed) as server:
         clock = JumpingClock(readings=1)  # the second reading is the guard's
         answer = write(client(server.url, clock=clock), within=30.0)
-        assert answer.wrote is Wrote.NOT_APPLIED
+        assert answer.verdict is Verdict.NOT_APPLIED
         assert server.connected.wait(5), "it had connected"
     assert bytes(server.received) == b""
 
@@ -204,14 +204,14 @@ def test_a_kept_connection_is_guarded_too() -> None:
         host = client(server.url)
         assert host.probe(G).probed is Probed.SEEN
         got = len(server.received)
-        assert write(host, within=-1.0).wrote is Wrote.NOT_APPLIED
+        assert write(host, within=-1.0).verdict is Verdict.NOT_APPLIED
     assert (len(server.received), server.accepted) == (got, 1)
 
 
 def test_a_worker_told_to_stop_while_connecting_sends_nothing() -> None:
     with serving(RawServer.until_closed) as server:
         answer = write(client(server.url, stopping=lambda: True))
-        assert answer.wrote is Wrote.NOT_APPLIED
+        assert answer.verdict is Verdict.NOT_APPLIED
     assert bytes(server.received) == b""
 
 
@@ -224,7 +224,7 @@ def test_a_proxy_in_the_environment_is_not_asked(monkeypatch: pytest.MonkeyPatch
         peer.sendall(CREATED)
 
     with serving(behave) as server:
-        assert write(client(server.url)).wrote is Wrote.APPLIED
+        assert write(client(server.url)).verdict is Verdict.APPLIED
 
 
 def test_a_chunk_of_less_than_nothing_is_no_answer() -> None:
@@ -234,4 +234,4 @@ def test_a_chunk_of_less_than_nothing_is_no_answer() -> None:
 
     with serving(behave) as server:
         answer = write(client(server.url, **QUICK))
-    assert answer.wrote is Wrote.UNKNOWN
+    assert answer.verdict is Verdict.UNKNOWN

@@ -11,7 +11,7 @@ import pytest
 from lockstep.worker.hosts import direct, pooled
 from lockstep.worker.hosts.direct import carrier
 from lockstep.worker.hosts.guard import Exchange
-from lockstep.worker.operation.answer import Probed, Wrote
+from lockstep.worker.operation.answer import Probed, Verdict
 from lockstep.worker.operation.model import Why
 from tests.unit.client import G, client, write
 from tests.unit.raw_server import RawServer, serving
@@ -91,7 +91,7 @@ def test_a_write_with_such_an_answer_is_of_unknown_fate(kind: str) -> None:
 
     with serving(behave) as server:
         found = write(client(server.url))
-    assert (found.wrote, found.text) == (Wrote.UNKNOWN, text.replace("200", "201"))
+    assert (found.verdict, found.text) == (Verdict.UNKNOWN, text.replace("200", "201"))
     assert found.why is Why.UNREADABLE
 
 

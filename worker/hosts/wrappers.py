@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from lockstep.worker.forks import renew_in_children
-from lockstep.worker.operation.answer import ProbeAnswer, Probed, WriteAnswer, Wrote
+from lockstep.worker.operation.answer import ProbeAnswer, Probed, Verdict, WriteAnswer
 from lockstep.worker.operation.errors import StoreUnavailable
 from lockstep.worker.operation.host import Spell, spared_text
 from lockstep.worker.operation.model import Action, AttemptId, GroupId, HostName
@@ -51,7 +51,7 @@ class Renewed:
         before = self._version()
         answer = self.host.write(action, group, attempt, send_before, body)
         if answer.text == UNAUTHORIZED and self._version() != before:
-            return WriteAnswer(Wrote.NOT_APPLIED, f"{answer.text} to a token that was replaced meanwhile")
+            return WriteAnswer(Verdict.NOT_APPLIED, f"{answer.text} to a token that was replaced meanwhile")
         return answer
 
     def _version(self) -> tuple[int, int, int, int] | None:

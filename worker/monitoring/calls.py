@@ -10,12 +10,12 @@ from structlog.contextvars import bound_contextvars
 
 from lockstep.worker.monitoring.heartbeat import work
 from lockstep.worker.monitoring.metrics import call_answered
-from lockstep.worker.operation.answer import ProbeAnswer, WriteAnswer, Wrote
+from lockstep.worker.operation.answer import ProbeAnswer, Verdict, WriteAnswer
 from lockstep.worker.operation.model import Action, AttemptId, GroupId
 from lockstep.worker.operation.ports import HostApi
 
 log = logging.getLogger(__name__)
-LEVELS = {Wrote.APPLIED: logging.DEBUG}
+LEVELS = {Verdict.APPLIED: logging.DEBUG}
 """What went as it should is in the record; a line for each of ten thousand hosts would hide the others."""
 
 
@@ -46,7 +46,7 @@ class WatchedHost:
         begun = time.monotonic()
         with bound_contextvars(attempt=attempt):
             answer = self.host.write(action, group, attempt, send_before, body)
-            log.log(LEVELS.get(answer.wrote, logging.INFO), "%s: %s", action.value, answer.text)
+            log.log(LEVELS.get(answer.verdict, logging.INFO), "%s: %s", action.value, answer.text)
         work.moves()
-        call_answered(action.value, answer.wrote.value, time.monotonic() - begun)
+        call_answered(action.value, answer.verdict.value, time.monotonic() - begun)
         return answer

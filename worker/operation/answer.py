@@ -43,23 +43,29 @@ class NoReply:
     detail: str
 
 
-class Wrote(StrEnum):
-    """What the answer to a write means."""
+class Verdict(StrEnum):
+    """What came of a write: first as its answer says it, then as a look at the host makes it certain."""
 
     APPLIED = "applied"
-    CONTESTED = "already so, or a bad request"
-    """A GET tells which: the host shows the target, or it refused."""
+    UNSHOWN = "unshown"
+    """Applied, on a host whose GET may lag behind: the write stays open until it is settled."""
+    ALREADY = "already"
+    """Not by this write: a look shows that it is so."""
+    CONTESTED = "contested"
+    """So already, says the host, or a bad request. A look tells which: ALREADY, or still CONTESTED, which is
+    refused unless an own write may yet show."""
     REFUSED = "refused"
-    NOT_APPLIED = "not applied"
+    NOT_APPLIED = "not_applied"
     UNKNOWN = "unknown"
-    MISDIRECTED = "unknown, and a configuration error"
+    MISDIRECTED = "misdirected"
+    """Unknown, and a configuration error."""
 
 
 @dataclass(frozen=True, slots=True)
 class WriteAnswer:
     """A classified answer to a POST or DELETE."""
 
-    wrote: Wrote
+    verdict: Verdict
     text: str
     retry_after: float | None = None
     shows_after: float = 0.0
@@ -115,21 +121,21 @@ def classify_write(action: Action, group: GroupId, said: Reply | NoReply) -> Wri
         text = f"{said.trouble}: {said.detail}"
         lost = said.trouble in (Trouble.LOST, Trouble.UNREADABLE)
         why = Why.UNREADABLE if said.trouble is Trouble.UNREADABLE else None
-        return WriteAnswer(Wrote.UNKNOWN if lost else Wrote.NOT_APPLIED, text, why=why)
+        return WriteAnswer(Verdict.UNKNOWN if lost else Verdict.NOT_APPLIED, text, why=why)
     status = said.status
     text = str(status)
     if status == SUCCESS[action]:
         if said.flaw is None and _names_no_other(group, said.body):
-            return WriteAnswer(Wrote.APPLIED, text)
+            return WriteAnswer(Verdict.APPLIED, text)
         flaw = said.flaw or "the body is not that of the group"
-        return WriteAnswer(Wrote.UNKNOWN, f"{text}, {Trouble.UNREADABLE}: {flaw}", why=Why.UNREADABLE)
+        return WriteAnswer(Verdict.UNKNOWN, f"{text}, {Trouble.UNREADABLE}: {flaw}", why=Why.UNREADABLE)
     if status in CONTESTED[action]:
-        return WriteAnswer(Wrote.CONTESTED, text)
+        return WriteAnswer(Verdict.CONTESTED, text)
     if status in REFUSED[action]:
-        return WriteAnswer(Wrote.REFUSED, text)
+        return WriteAnswer(Verdict.REFUSED, text)
     if 300 <= status < 400:
-        return WriteAnswer(Wrote.MISDIRECTED, f"{text}: redirects are never followed")
-    return WriteAnswer(Wrote.UNKNOWN, text, _wait(said))
+        return WriteAnswer(Verdict.MISDIRECTED, f"{text}: redirects are never followed")
+    return WriteAnswer(Verdict.UNKNOWN, text, _wait(said))
 
 
 def classify_probe(group: GroupId, said: Reply | NoReply) -> ProbeAnswer:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from lockstep.worker.operation.answer import ProbeAnswer, WriteAnswer
+from lockstep.worker.operation.answer import ProbeAnswer, Verdict, WriteAnswer
 from lockstep.worker.operation.model import (
     Action,
     AttemptId,
@@ -33,7 +33,6 @@ from lockstep.worker.operation.transitions import (
     Settled,
     Stale,
     Undoing,
-    Verdict,
     View,
 )
 

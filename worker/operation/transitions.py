@@ -105,22 +105,6 @@ class Progress:
     """DONE: what the record has of the host by now."""
 
 
-class Verdict(StrEnum):
-    """What came of a write, once a contested one was looked into."""
-
-    APPLIED = "applied"
-    UNSHOWN = "unshown"
-    """Applied, on a host whose GET may lag behind: the write stays open until it is settled."""
-    ALREADY = "already"
-    REFUSED = "refused"
-    CONTESTED = "contested"
-    """Refused as being so already, while a look shows that it is not: refused, unless an own write may yet
-    show."""
-    NOT_APPLIED = "not_applied"
-    UNKNOWN = "unknown"
-    MISDIRECTED = "misdirected"
-
-
 class Undoing(StrEnum):
     """What `begin_undo` says is to be done next."""
 

@@ -9,6 +9,7 @@ from typing import cast
 
 import redis
 
+from lockstep.worker.operation.answer import Verdict
 from lockstep.worker.operation.errors import OperationIdReused, StoreFull, UnknownFormat
 from lockstep.worker.operation.model import (
     Action,
@@ -39,7 +40,6 @@ from lockstep.worker.operation.transitions import (
     Settled,
     Stale,
     Undoing,
-    Verdict,
     View,
 )
 from lockstep.worker.record.causes import store_errors

@@ -3,11 +3,9 @@
 Nothing here raises for what a host does: every function returns a small value, and the record holds the rest.
 """
 
-from lockstep.worker.steps.apply import forward, raised
+from lockstep.worker.steps.apply import Next, Parts, Result, forward, nobody, raised
 from lockstep.worker.steps.patrol import Beat, Patrolled, PatrolStore, patrol
-from lockstep.worker.steps.result import Next, Parts, Result, nobody
-from lockstep.worker.steps.rollback import rollback
-from lockstep.worker.steps.settle import raised_later, settle
+from lockstep.worker.steps.rollback import raised_later, rollback, settle
 
 __all__ = [
     "Beat",

@@ -10,7 +10,7 @@ from lockstep.worker.operation.errors import HostPaused
 from lockstep.worker.operation.model import Action, GroupId, HostName, HostRef, Millis, OperationId, Presence
 from lockstep.worker.operation.ports import Store
 from lockstep.worker.operation.transitions import Accepted, Ends, Request
-from lockstep.worker.steps.result import Parts
+from lockstep.worker.steps.apply import Parts
 
 PATROL = "patrol"
 """Who asked for a repair, as the record has it."""

@@ -42,7 +42,7 @@ from lockstep.worker.steps import (
 )
 from lockstep.worker.steps import patrol as patrol_step
 from lockstep.worker.steps import settle as settle_step
-from lockstep.worker.steps.result import NO_RECORD
+from lockstep.worker.steps.apply import NO_RECORD
 from lockstep.worker.tasks.run import guarded, not_believed, periodic, record_gone, run_steps
 from lockstep.worker.tasks.runtime import Runtime, runtime_of
 

@@ -15,8 +15,8 @@ from pathlib import Path
 import redis
 
 from lockstep.producer.stack.processes import RedisServer
+from lockstep.worker.operation.answer import Verdict
 from lockstep.worker.operation.model import Action, HostName
-from lockstep.worker.operation.transitions import Verdict
 from lockstep.worker.record.codec import FORMAT
 from tests.contract.bench import PREFIX, RedisBench
 from tests.contract.driver import ABSENT, PRESENT, A, B, Driver

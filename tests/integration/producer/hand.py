@@ -8,6 +8,7 @@ import redis
 
 from lockstep.producer.client.operation import Operation
 from lockstep.worker.inventory import load_inventory
+from lockstep.worker.operation.answer import Verdict
 from lockstep.worker.operation.model import (
     NAMED_AFTER,
     AttemptId,
@@ -18,7 +19,7 @@ from lockstep.worker.operation.model import (
     Presence,
     Seen,
 )
-from lockstep.worker.operation.transitions import Miss, Verdict
+from lockstep.worker.operation.transitions import Miss
 from lockstep.worker.record.client import client, connect
 from lockstep.worker.record.codec import Keys
 from lockstep.worker.settings import Settings

@@ -11,6 +11,7 @@ import pytest
 
 from lockstep.producer.stack.guard import Guard
 from lockstep.worker.messages import publish_forward
+from lockstep.worker.operation.answer import Verdict
 from lockstep.worker.operation.errors import StoreUnavailable
 from lockstep.worker.operation.model import (
     Action,
@@ -22,7 +23,7 @@ from lockstep.worker.operation.model import (
     Presence,
     Seen,
 )
-from lockstep.worker.operation.transitions import Accepted, Cancelled, Forward, Request, Verdict
+from lockstep.worker.operation.transitions import Accepted, Cancelled, Forward, Request
 from lockstep.worker.record.client import connect
 from lockstep.worker.record.redis import RedisStore
 from tests.integration.redis_servers.servers import Replicated

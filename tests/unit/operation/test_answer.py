@@ -11,7 +11,7 @@ from lockstep.worker.operation.answer import (
     Probed,
     Reply,
     Trouble,
-    Wrote,
+    Verdict,
     classify_probe,
     classify_write,
 )
@@ -22,63 +22,69 @@ G = GroupId("g")
 OTHER = b'{"groupId": "another"}'
 HTML = b"<html>Welcome</html>"
 
-WRITES: list[tuple[Action, int, Wrote]] = [
-    (CREATE, 201, Wrote.APPLIED),
-    (DELETE, 200, Wrote.APPLIED),
-    *[(CREATE, status, Wrote.UNKNOWN) for status in (200, 202, 204, 299)],
-    *[(DELETE, status, Wrote.UNKNOWN) for status in (201, 202, 204, 299)],
-    *[(CREATE, status, Wrote.CONTESTED) for status in (400, 409)],
-    *[(DELETE, status, Wrote.CONTESTED) for status in (400, 404)],
-    *[(CREATE, status, Wrote.REFUSED) for status in (401, 403, 404, 405, 413, 415, 422)],
-    *[(DELETE, status, Wrote.REFUSED) for status in (401, 403, 405, 413, 415, 422)],
-    *[(action, status, Wrote.UNKNOWN) for action in Action for status in (408, 429, 500, 502, 503, 504)],
-    *[(action, status, Wrote.MISDIRECTED) for action in Action for status in (300, 301, 302, 304, 307, 308)],
-    *[(action, status, Wrote.UNKNOWN) for action in Action for status in (100, 410, 418, 451, 507, 599)],
+WRITES: list[tuple[Action, int, Verdict]] = [
+    (CREATE, 201, Verdict.APPLIED),
+    (DELETE, 200, Verdict.APPLIED),
+    *[(CREATE, status, Verdict.UNKNOWN) for status in (200, 202, 204, 299)],
+    *[(DELETE, status, Verdict.UNKNOWN) for status in (201, 202, 204, 299)],
+    *[(CREATE, status, Verdict.CONTESTED) for status in (400, 409)],
+    *[(DELETE, status, Verdict.CONTESTED) for status in (400, 404)],
+    *[(CREATE, status, Verdict.REFUSED) for status in (401, 403, 404, 405, 413, 415, 422)],
+    *[(DELETE, status, Verdict.REFUSED) for status in (401, 403, 405, 413, 415, 422)],
+    *[(action, status, Verdict.UNKNOWN) for action in Action for status in (408, 429, 500, 502, 503, 504)],
+    *[
+        (action, status, Verdict.MISDIRECTED)
+        for action in Action
+        for status in (300, 301, 302, 304, 307, 308)
+    ],
+    *[(action, status, Verdict.UNKNOWN) for action in Action for status in (100, 410, 418, 451, 507, 599)],
 ]
 
 
-@pytest.mark.parametrize(("action", "status", "wrote"), WRITES)
-def test_a_write_is_classified_by_its_status(action: Action, status: int, wrote: Wrote) -> None:
-    assert classify_write(action, G, Reply(status)).wrote is wrote
+@pytest.mark.parametrize(("action", "status", "verdict"), WRITES)
+def test_a_write_is_classified_by_its_status(action: Action, status: int, verdict: Verdict) -> None:
+    assert classify_write(action, G, Reply(status)).verdict is verdict
 
 
 @pytest.mark.parametrize("action", Action)
 @pytest.mark.parametrize(
-    ("body", "wrote"),
+    ("body", "verdict"),
     [
-        (b"", Wrote.APPLIED),
-        (b" \r\n", Wrote.APPLIED),
-        (b'{"groupId": "g"}', Wrote.APPLIED),
-        (b'{"ok": true}', Wrote.APPLIED),
-        (b"[]", Wrote.APPLIED),
-        (OTHER, Wrote.UNKNOWN),
-        (b'{"groupId": null}', Wrote.UNKNOWN),
-        (HTML, Wrote.UNKNOWN),
-        (b"\xff\xfe", Wrote.UNKNOWN),
-        (b"[" * 100_000, Wrote.UNKNOWN),
-        (None, Wrote.UNKNOWN),
+        (b"", Verdict.APPLIED),
+        (b" \r\n", Verdict.APPLIED),
+        (b'{"groupId": "g"}', Verdict.APPLIED),
+        (b'{"ok": true}', Verdict.APPLIED),
+        (b"[]", Verdict.APPLIED),
+        (OTHER, Verdict.UNKNOWN),
+        (b'{"groupId": null}', Verdict.UNKNOWN),
+        (HTML, Verdict.UNKNOWN),
+        (b"\xff\xfe", Verdict.UNKNOWN),
+        (b"[" * 100_000, Verdict.UNKNOWN),
+        (None, Verdict.UNKNOWN),
     ],
 )
 def test_a_success_counts_only_if_its_body_names_no_other_group(
-    action: Action, body: bytes | None, wrote: Wrote
+    action: Action, body: bytes | None, verdict: Verdict
 ) -> None:
     status = 201 if action is CREATE else 200
-    assert classify_write(action, G, Reply(status, body)).wrote is wrote
+    assert classify_write(action, G, Reply(status, body)).verdict is verdict
 
 
 @pytest.mark.parametrize(
-    ("trouble", "wrote", "probed"),
+    ("trouble", "verdict", "probed"),
     [
-        (Trouble.NOT_SENT, Wrote.NOT_APPLIED, Probed.NO_INFORMATION),
-        (Trouble.TOO_LATE, Wrote.NOT_APPLIED, Probed.NO_INFORMATION),
-        (Trouble.LOST, Wrote.UNKNOWN, Probed.NO_INFORMATION),
+        (Trouble.NOT_SENT, Verdict.NOT_APPLIED, Probed.NO_INFORMATION),
+        (Trouble.TOO_LATE, Verdict.NOT_APPLIED, Probed.NO_INFORMATION),
+        (Trouble.LOST, Verdict.UNKNOWN, Probed.NO_INFORMATION),
     ],
 )
-def test_no_reply_is_classified_by_whether_bytes_left(trouble: Trouble, wrote: Wrote, probed: Probed) -> None:
+def test_no_reply_is_classified_by_whether_bytes_left(
+    trouble: Trouble, verdict: Verdict, probed: Probed
+) -> None:
     said = NoReply(trouble, "reset")
     for action in Action:
         answer = classify_write(action, G, said)
-        assert (answer.wrote, answer.retry_after) == (wrote, None)
+        assert (answer.verdict, answer.retry_after) == (verdict, None)
         assert "reset" in answer.text
     assert classify_probe(G, said).probed is probed
 
