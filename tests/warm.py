@@ -3,7 +3,7 @@
 `Warm` is a Child whose process is a fork of a server, one for each process of pytest, which has imported what
 workers, beat and mock nodes run, and has run nothing of it. From there on it is a process like any other: it
 has an environment, a directory, a session and an output of its own. What wants another interpreter
-(LD_PRELOAD, PYTHON…) is started anew, as the stack starts everything.
+(LD_PRELOAD, PYTHON…) is started anew. `warming` makes every Child of this process such a one, a stack's too.
 
 The same file is both ends: run as a module it is the server.
 """
@@ -22,7 +22,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, cast
 
@@ -59,17 +60,36 @@ class Warm(Child):
     """A Child that runs `python -m MODULE`, and need not import it."""
 
     def _spawn(self, prefix: Sequence[str], log: IO[bytes]) -> subprocess.Popen[bytes]:
-        server = _server()
-        python, flag, *rest = self.command
-        if (python, flag) != (sys.executable, "-m") or not server.suits(self._env):
-            return super()._spawn(prefix, log)
-        asked = {"number": prefix[-1], "argv": rest, "env": self._env, "cwd": str(self.directory)}
-        pid = server.ask(asked, log.fileno(), self._guard.pipe)
-        return cast("subprocess.Popen[bytes]", Forked(server, pid, self.command))
+        return _fork(self, prefix, log) or super()._spawn(prefix, log)
 
 
 class WarmCluster(Warm, MockCluster):
     """A mock cluster likewise."""
+
+
+@contextmanager
+def warming() -> Iterator[None]:
+    """Fork what is started until the end of the block, whatever kind of Child it is."""
+    anew = Child._spawn
+
+    def spawn(self: Child, prefix: Sequence[str], log: IO[bytes]) -> subprocess.Popen[bytes]:
+        return _fork(self, prefix, log) or anew(self, prefix, log)
+
+    Child._spawn = spawn  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        Child._spawn = anew  # type: ignore[method-assign]
+
+
+def _fork(child: Child, prefix: Sequence[str], log: IO[bytes]) -> subprocess.Popen[bytes] | None:
+    """Start a child's process from the server; None if that is not for such a one."""
+    python, flag, *rest = child.command
+    if (python, flag) != (sys.executable, "-m") or not (server := _server()).suits(child._env):
+        return None
+    asked = {"number": prefix[-1], "argv": rest, "env": child._env, "cwd": str(child.directory)}
+    pid = server.ask(asked, log.fileno(), child._guard.pipe)
+    return cast("subprocess.Popen[bytes]", Forked(server, pid, child.command))
 
 
 class Forked:
@@ -117,7 +137,8 @@ class Server:
 
     def suits(self, env: Mapping[str, str]) -> bool:
         """Tell whether a process with this environment would have imported the same."""
-        return self._env == {name: value for name, value in env.items() if not name.startswith(OURS)}
+        theirs = {name: value for name, value in env.items() if not name.startswith(OURS)}
+        return self._env == {"PYTHONPATH": str(ROOT), **theirs}
 
     def ask(self, what: Mapping[str, object], *descriptors: int) -> int:
         with self._lock:

@@ -1,4 +1,7 @@
-"""The embedded stack: it works, it mends itself, and it leaves nothing behind."""
+"""The embedded stack: it works, it mends itself, and it leaves nothing behind.
+
+The stacks of this process fork their parts from a warm one; those that a command starts are as anybody's.
+"""
 
 from __future__ import annotations
 
@@ -29,10 +32,17 @@ from lockstep.worker.operation.model import State
 from lockstep.worker.settings import load_settings
 from tests.leftovers import Pen
 from tests.waiting import eventually
+from tests.warm import warming
 
 
 class Told(list[str]):
     """What the stack said."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def warm() -> Iterator[None]:
+    with warming():
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -176,7 +186,8 @@ def test_a_stop_leaves_no_process_and_no_file(tmp_path: Path, prefix: Path, numb
 def test_ctrl_c_while_it_starts_leaves_nothing(tmp_path: Path, prefix: Path) -> None:
     pen = Pen.under(tmp_path)
     with running_command(pen, prefix) as process:
-        eventually(lambda: any(pen.temporary.iterdir()), "the directory")
+        # Python tries the place out with a file.
+        eventually(lambda: any(path.is_dir() for path in pen.temporary.iterdir()), "the directory")
         process.send_signal(signal.SIGINT)
         _, complaints = process.communicate(timeout=20)
     assert (process.returncode, complaints) == (0, "")
@@ -242,6 +253,7 @@ def test_the_redis_of_a_stack_has_a_password_that_no_command_line_shows(stack: S
         stranger.ping()
     shown = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
     assert password not in shown
+    assert not any(password in word for role in Role for word in stack.process(role).command)
 
 
 @pytest.mark.usefixtures("prefix")

@@ -15,6 +15,7 @@ from lockstep.worker.celery import CONCLUDE, CREATE_GROUP
 from lockstep.worker.operation.model import State
 from lockstep.worker.settings import load_settings
 from tests.waiting import eventually
+from tests.warm import warming
 
 NODES = 5
 SHORT = {
@@ -49,6 +50,7 @@ def watched() -> Iterator[Watched]:
     """Five nodes. node2 is tried thrice for team-a; node4 refuses team-b, and node2 fails."""
     env = {**SHORT, "FLOWER_UNAUTHENTICATED_API": "true"}
     with (
+        warming(),
         Stack(nodes=NODES, flower=True, env=env) as stack,
         ClusterClient(load_settings(**stack.settings)) as client,
     ):

@@ -26,6 +26,7 @@ LOCKSTEP = [sys.executable, "-m", "lockstep"]
 
 def _listen() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def start(*arguments: str) -> subprocess.Popen[str]:
@@ -34,7 +35,7 @@ def start(*arguments: str) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        # Whoever runs the tests may have made them deaf to Ctrl-C.
+        # Whoever runs the tests may have made them deaf to these.
         preexec_fn=_listen,  # noqa: PLW1509 - it only sets a signal
     )
 
