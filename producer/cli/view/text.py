@@ -54,7 +54,8 @@ def _progress(operation: Operation) -> str:
 
 def host_row(host: HostResult) -> tuple[str, ...]:
     """Return a host under HOST_HEADER."""
-    notes = [host.reason] if host.reason else []
+    unknown = "unknown: " if host.outcome is Outcome.UNKNOWN else ""
+    notes = [unknown + host.reason] if host.reason else []
     if host.due_at is not None:
         notes.append(f"again at {local(host.due_at)}")
     if host.lost_fields:

@@ -29,6 +29,14 @@ def test_columns_are_as_wide_as_their_widest_cell(capsys: pytest.CaptureFixture[
     assert capsys.readouterr().out == "A       LONG  C\nlonger  x     y\nz\n"
 
 
+def test_a_host_of_which_nothing_is_known_is_called_so() -> None:
+    raised = "the step failed with KeyError: see the worker's log"
+    steps = [Step(HOSTS[0], outcome=Outcome.UNKNOWN, reason=raised), Step(HOSTS[1], reason="500")]
+    one, other = (text.host_row(host) for host in result_of(OPERATION, steps).hosts)
+    assert one[-1] == f"unknown: {raised}"
+    assert other[-1] == "500"
+
+
 def test_text_cannot_move_the_cursor(capsys: pytest.CaptureFixture[str]) -> None:
     output.answer_table(("A",), [("\x1b[2J\r\n\u202e",)])
     assert capsys.readouterr().out == "A\n\\x1b[2J\\r\\n\\u202e\n"

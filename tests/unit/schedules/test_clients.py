@@ -1,15 +1,21 @@
-"""A client's wait for events, interrupted wherever that can be."""
+"""What threads of a client and of a stack share: waits, runs, the application that publishes, children."""
 
 from __future__ import annotations
 
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import redis.client
 
+from lockstep.producer.client import acceptance
+from lockstep.producer.operators import batch
+from lockstep.producer.stack import supervisor
+from lockstep.worker.hosts import pooled
+from lockstep.worker.operation.model import Action, GroupId, State
 from lockstep.worker.record import events
-from tests.unit.schedules import Schedule, explore
+from tests.unit.schedules import Check, Schedule, explore
+from tests.unit.schedules.primitives import Primitives
 
 
 class Wire:
@@ -67,3 +73,119 @@ def test_an_interrupt_ends_a_wait_for_events_wherever_it_comes() -> None:
 
     # Whoever hangs does so for good, if only in a destructor: then the schedule never ends.
     explore(scenario, [events, redis.client], departures=1)
+
+
+def test_a_run_that_is_closed_starts_nothing_more() -> None:
+    """As after Ctrl-C: a group that another operation held was taken once that ended, seconds after it."""
+    wishes = [batch.Wish(Action.CREATE, GroupId(f"team-{number}")) for number in range(6)]
+
+    def scenario(schedule: Schedule) -> Check:
+        closed: list[bool] = []
+        late: list[GroupId] = []
+
+        class Operation:
+            def wait(self, timeout: float) -> Any:
+                schedule.block(lambda: False, timeout)
+                return SimpleNamespace(state=State.COMMITTED, reason=None)
+
+        def start(action: Action, group: GroupId, *given: Any) -> Operation:
+            stopped = given[-1]
+            for _ in range(3):  # the group is busy: it is asked for again and again
+                if stopped():
+                    raise acceptance.Withdrawn
+                schedule.point()
+                schedule.block(lambda: False, 1.0)
+            if stopped():
+                raise acceptance.Withdrawn
+            late.extend([group] if closed else [])
+            return Operation()
+
+        def run() -> None:
+            began = schedule.now
+            coming = batch.apply(cast(Any, SimpleNamespace(_start=start)), "run", wishes, [], at_once=2)
+            next(coming)
+            coming.close()
+            closed.append(True)
+            assert schedule.now - began < 10
+            schedule.block(lambda: False, 5.0)  # what was not stopped would start in this time
+
+        schedule.thread(run)
+
+        def check() -> None:
+            assert late == []
+
+        return check
+
+    explore(scenario, [batch])
+
+
+@pytest.mark.parametrize("what", ["the application that publishes", "the session to hosts"])
+def test_threads_that_come_at_the_same_time_share_what_is_made_once(what: str) -> None:
+    def scenario(schedule: Schedule) -> Check:
+        made: list[object] = []
+        found: list[object] = []
+
+        def make(*_: object) -> Any:
+            schedule.point()
+            made.append(SimpleNamespace(conf=SimpleNamespace(result_backend_transport_options={})))
+            return made[-1]
+
+        patch.setattr("lockstep.worker.celery.make_app", make)
+        patch.setattr(pooled, "_session", make)
+        shared: Any = acceptance.Broker(cast(Any, None)) if "publishes" in what else pooled._Shared()
+        get = shared._celery if "publishes" in what else shared.get
+        for _ in range(2):
+            schedule.thread(lambda: found.append(get()))
+
+        def check() -> None:
+            assert (len(found), len(made)) == (2, 1)
+            assert found[0] is found[1]
+
+        return check
+
+    with pytest.MonkeyPatch.context() as patch:
+        explore(scenario, [acceptance, pooled])
+
+
+def test_nothing_is_started_once_a_supervisor_was_stopped() -> None:
+    def scenario(schedule: Schedule) -> Check:
+        stopped: list[bool] = []
+        launched: list[bool] = []
+        late: list[bool] = []
+        child: Any = SimpleNamespace(name="worker", wanted=True, running=False, fate="ended")
+
+        def start() -> None:
+            assert not child.running, "two start it at the same time"
+            child.running = True
+            schedule.point()
+            child.running = False
+
+        def launch() -> None:
+            launched.append(True)
+            start()
+            late.extend(stopped)
+
+        child.launch = launch
+        lock = Primitives(schedule).threading.RLock()
+        watching = supervisor.Supervisor([child], lock, lambda _: None)
+
+        def stop() -> None:
+            watching.start()
+            schedule.block(lambda: bool(launched), 1.0)
+            watching.stop()
+            stopped.append(True)
+
+        def restart() -> None:
+            schedule.block(lambda: bool(launched), 1.0)
+            with lock:
+                start()
+
+        schedule.thread(stop)
+        schedule.thread(restart)
+
+        def check() -> None:
+            assert late == []
+
+        return check
+
+    explore(scenario, [supervisor])
