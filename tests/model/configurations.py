@@ -31,6 +31,11 @@ TWO_OPERATIONS = replace(ONE_WORKER, actions=(CREATE, DELETE))
 OTHER_WAY = replace(ONE_WORKER, actions=(DELETE, CREATE))
 
 
+TWO_WAVES = replace(ONE_WORKER, waves=(1, 2), late=0)
+THREE_WAVES = replace(TWO_WAVES, held=(False,) * 3, waves=(1, 2, 3))
+CAREFUL = replace(TWO_WAVES, bake=True, gate=True)
+
+
 def holds(name: str, rules: Rules) -> Configuration:
     """A configuration without any counterexample."""
     return Configuration(name, Lockstep(rules))
@@ -58,6 +63,10 @@ TESTED = (
     holds("create, then a queued delete", replace(TWO_OPERATIONS, late=0)),
     holds("delete, then a queued create", replace(OTHER_WAY, held=(True, False), late=0)),
     holds("refinement close_proven", replace(ONE_WORKER, close_proven=True)),
+    holds("two waves", TWO_WAVES),
+    holds("two waves, the first holds it already", replace(TWO_WAVES, held=(True, False))),
+    holds("two waves with a bake and a gate", CAREFUL),
+    holds("two waves, held and promoted, cancels", replace(TWO_WAVES, holds=1, auto_hold=True, cancels=True)),
 )
 
 SOUND = (
@@ -78,6 +87,18 @@ SOUND = (
     holds("two creates, one after the other", replace(TWO_OPERATIONS, actions=(CREATE, CREATE))),
     holds("writes arrive more than once", replace(SMALL, writes_arrive_once=False)),
     holds("refinement close_proven, two workers", replace(SMALL, close_proven=True)),
+    holds("three waves", THREE_WAVES),
+    holds("two waves, a late write, two workers", replace(SMALL, waves=(1, 2))),
+    holds(
+        "delete in two waves, a late write",
+        replace(ONE_WORKER, waves=(1, 2), actions=(DELETE,), held=(True, True)),
+    ),
+    holds("two waves, gate, held twice, promotes late and again", replace(CAREFUL, holds=2)),
+    holds("two waves, gate, hold, a host dies", replace(CAREFUL, holds=1, hosts_may_die=1)),
+    holds("two waves, gate, two workers", replace(CAREFUL, workers=2)),
+    holds("two waves, held, and nobody promotes", replace(TWO_WAVES, holds=1, people_promote=False)),
+    holds("a canary and then two", replace(TWO_WAVES, held=(False,) * 3, waves=(1, 2, 2), gate=True)),
+    holds("three waves, each held", replace(THREE_WAVES, auto_hold=True)),
 )
 
 MUTANTS = (
@@ -137,6 +158,39 @@ MUTANTS = (
         "refinement: the only open undo attempt closed by a GET",
         replace(ONE_HOST, forward_slots=1, actions=(CREATE, CREATE), close_proven_undo="any"),
         "LATE",
+    ),
+    breaks("begin does not check the wave", replace(TWO_WAVES, begin_checks_wave=False), "EARLY"),
+    breaks(
+        "`before` kept although the wave is not open",
+        replace(TWO_WAVES, before_needs_an_open_wave=False),
+        "EARLY",
+    ),
+    breaks("missed does not check the wave", replace(TWO_WAVES, missed_checks_wave=False), "EARLY"),
+    breaks("committed once the open wave is done", replace(TWO_WAVES, commit_needs_every_wave=False), "LOST"),
+    breaks(
+        "a wave opened by who found the last one done", replace(TWO_WAVES, advance_at_once=False), "AFTER"
+    ),
+    breaks(
+        "the same, by two readers", replace(THREE_WAVES, deadline=False, advance_at_once=False), "SKIPPED"
+    ),
+    breaks("the same, held in between", replace(TWO_WAVES, advance_at_once=False, holds=1), "HELD"),
+    breaks(
+        "a hold that does not bind the commit",
+        replace(TWO_WAVES, holds=1, hold_binds_the_commit=False),
+        "HELD",
+    ),
+    breaks("promote without a number", replace(TWO_WAVES, holds=2, promote_names_its_hold=False), "BRAKE"),
+    breaks("looks of the gate without a round", replace(CAREFUL, gate_looks_name_their_round=False), "STALE"),
+    breaks(
+        "a release after the gate opens no round",
+        replace(CAREFUL, holds=1, release_opens_a_round=False),
+        "STALE",
+    ),
+    breaks("only the wave at work undone", replace(TWO_WAVES, undo_covers_every_wave=False), "ORPHAN"),
+    breaks(
+        "a hold without an end, and nobody promotes",
+        replace(TWO_WAVES, holds=1, people_promote=False, hold_ends=False, deadline=False),
+        "STUCK",
     ),
 )
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from tests.model.rules import Here, Local
 from tests.model.settle import open_numbers
-from tests.model.state import At, Attempt, Decision, Outcome, Step, Worker
+from tests.model.state import EARLY, At, Attempt, Decision, Outcome, Step, Worker
 
 
 def probe(here: Here) -> Iterator[Local]:
@@ -25,8 +25,10 @@ def probe(here: Here) -> Iterator[Local]:
 def missed(here: Here) -> Iterator[Local]:
     """`missed`, until the host is given up: the step has failed. (Any number may be missed before; that
     changes nothing, nor do the looks of a worker that does not know the host.)"""
-    if here.forward_open:
+    if here.forward_open and (here.wave_open or not here.rules.missed_checks_wave):
         outcome = Outcome.UNKNOWN if here.step.touched else Outcome.UNREACHABLE
+        if not here.wave_open:
+            here = here._replace(host=here.host._replace(wrong=here.host.wrong or EARLY))
         yield here.with_step(here.step._replace(outcome=outcome)).then(f"missed, and given up: {outcome}")
 
 
@@ -36,6 +38,11 @@ def begin(here: Here, worker: Worker) -> Iterator[Local]:
     allowed = here.forward_open or (not rules.begin_checks_decision and here.running)
     if not allowed:
         yield gone.then("begin -> ABORTED or DONE: writes nothing")
+        return
+    if not here.wave_open and rules.begin_checks_wave:
+        if not rules.before_needs_an_open_wave and step.before is None:
+            gone = gone.with_step(step._replace(before=worker.saw))
+        yield gone.then("begin -> NOT OPEN: writes nothing")
         return
     if step.before is None or not rules.before_is_first_reading:
         step = step._replace(before=worker.saw)

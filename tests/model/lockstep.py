@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tests.model import forward, operation, rollback, settle, world
+from tests.model import forward, operation, rollback, settle, waves, world
 from tests.model.rules import Here, Joint, Local, Room, Rules
 from tests.model.state import (
     At,
@@ -44,16 +44,23 @@ class Lockstep:
             hosts_may_die=rules.hosts_may_die,
             strangers_may_write=0 if rules.a2_no_strangers else 1,
             redis_may_crash=int(lossy),
+            holds_may_come=rules.holds,
             disk=ops if lossy else None,
         )
-        return shared, [Host(held, held, steps, disk=steps if lossy else None) for held in rules.held]
+        numbers = rules.waves or (1,) * len(rules.held)
+        return shared, [
+            Host(held, held, steps, disk=steps if lossy else None, wave=wave)
+            for held, wave in zip(rules.held, numbers, strict=True)
+        ]
 
     def joint(self, shared: Shared) -> Iterator[Joint]:
         """The scripts that read every step."""
         for op in range(len(self.rules.actions)):
             yield from operation.accept(self.rules, shared, op)
             yield from operation.cancel(self.rules, shared, op)
-            yield from operation.decide(self.rules, shared, op)
+            yield from waves.move(self.rules, shared, op)
+            yield from waves.hold(self.rules, shared, op)
+            yield from waves.promote(self.rules, shared, op)
             yield from operation.finish(self.rules, shared, op)
         yield from operation.redis(self.rules, shared)
 
@@ -65,6 +72,7 @@ class Lockstep:
                 yield from forward.probe(here)
                 yield from rollback.begin_undo(here)
                 yield from rollback.verify(here)
+                yield from waves.gate(here)
             yield from forward.missed(here)
             yield from rollback.give_up(here)
             yield from settle.settle(here)
@@ -85,6 +93,8 @@ class Lockstep:
             yield from forward.begin(here, worker)
         elif worker.at is At.RECORD_RESTORED:
             yield from rollback.record_restored(here, worker)
+        elif worker.at is At.GATE_SEEN:
+            yield from waves.gate_seen(here, worker)
         elif worker.at in (At.SEND, At.OVERSLEPT):
             yield from world.send(here, worker, room)
             yield from self.oversleep(here, worker)
@@ -133,6 +143,7 @@ class Lockstep:
     def wrong(self, shared: Shared, host: Host) -> tuple[str, ...]:
         """Every promise that is broken here."""
         found = [host.wrong] if host.wrong else []
+        found += waves.broken(shared, host)
         phases = {operation.phase for operation in shared.ops}
         if Phase.RUNNING not in phases and Phase.ENDED in phases and host.expected not in (None, host.holds):
             found.append(ORPHAN if host.holds else LOST)
@@ -172,6 +183,8 @@ def idle(here: Here, worker: Worker) -> bool:
         return not here.rolling_back
     if worker.at is At.BEGIN:
         return not here.forward_open
+    if worker.at is At.GATE_SEEN:
+        return not here.running or here.operation.decision is not Decision.NONE
     closed = not here.running or here.step.attempts[worker.attempt] is Attempt.CLOSED
     undoing = worker.attempt >= len(here.step.forward)
     return closed and not (here.rolling_back if undoing else here.forward_open)

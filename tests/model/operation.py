@@ -1,12 +1,10 @@
-"""The store scripts that concern a whole operation: accept, cancel, decide, finish; and the crash of a
-lossy Redis."""
+"""The scripts that concern a whole operation: accept, cancel, finish; and the crash of a lossy Redis."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tests.model.rollback import undo_needed
-from tests.model.rules import Here, Joint, Rules
+from tests.model.rules import Joint, Rules
 from tests.model.state import Cancel, Decision, Host, Operation, Phase, Shared, Undo
 
 
@@ -41,53 +39,6 @@ def cancel(rules: Rules, shared: Shared, op: int) -> Iterator[Joint]:
     yield Joint(
         f"op{op} cancel -> {answer}", shared.with_op(op, operation._replace(cancel=answer)), always, unchanged
     )
-
-
-def decide(rules: Rules, shared: Shared, op: int) -> Iterator[Joint]:
-    """`move`: commit when every step is as asked, roll back when one failed or on request, in the transition
-    that makes it so; roll back when somebody finds the deadline passed."""
-    operation = shared.ops[op]
-    if operation.phase is not Phase.RUNNING:
-        return
-    cancelled = operation.cancel is Cancel.ACCEPTED
-    may_commit, may_roll_back = may_decide(rules, operation)
-    undecided = operation.decision is Decision.NONE
-    if may_commit and not (cancelled and rules.decide_reads_cancel):
-        committed = operation._replace(decision=Decision.COMMIT, told_commit=True)
-        yield Joint(
-            f"op{op} decide: COMMIT",
-            shared.with_op(op, committed),
-            lambda h: h.steps[op].outcome.as_asked,
-            unchanged,
-            at_once=undecided,
-        )
-    if may_roll_back:
-        rolling = shared.with_op(op, operation._replace(decision=Decision.ROLL_BACK, told_roll_back=True))
-
-        def then(host: Host) -> Host:
-            here = Here(rules, rolling, host, op)
-            return here.with_step(here.step._replace(undo=undo_needed(here))).host
-
-        label = f"op{op} decide: ROLL BACK"
-        if cancelled:
-            at_once = undecided and rules.decide_reads_cancel
-            yield Joint(f"{label} (cancel)", rolling, always, then, at_once=at_once)
-            return
-        failed = f"{label} (a step failed)"
-        yield Joint(
-            failed, rolling, lambda h: h.steps[op].outcome.failed, then, any_host=True, at_once=undecided
-        )
-        if rules.deadline:
-            yield Joint(f"{label} (deadline)", rolling, always, then)
-
-
-def may_decide(rules: Rules, operation: Operation) -> tuple[bool, bool]:
-    """Whether a commit, and whether a roll back, would still be written."""
-    if operation.decision is Decision.NONE:
-        return True, True
-    if rules.decide_once:
-        return False, False
-    return operation.decision is Decision.ROLL_BACK, operation.decision is Decision.COMMIT
 
 
 def finish(rules: Rules, shared: Shared, op: int) -> Iterator[Joint]:

@@ -17,6 +17,8 @@ def undo_needed(here: Here) -> Undo:
     ours = step.touched and step.before is not here.target
     if not here.rules.undo_whatever_was_touched:
         ours = ours and step.outcome is Outcome.APPLIED
+    if not here.rules.undo_covers_every_wave:
+        ours = ours and here.host.wave == here.operation.wave
     return Undo.NEEDED if ours else Undo.NONE
 
 

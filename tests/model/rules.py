@@ -39,6 +39,13 @@ class Rules:
     cancels: bool = False  # somebody may ask to cancel
     hosts_may_die: int = 0  # hosts that go down for good
     operator_abandons: bool = True  # and somebody abandons them
+    waves: tuple[int, ...] = ()  # each host's wave; none, all in one
+    bake: bool = False  # a wave that is done is left alone for a while
+    gate: bool = False  # and then every host of open waves is looked at
+    auto_hold: bool = False  # and then somebody must promote
+    holds: int = 0  # holds by people, at any moment
+    people_promote: bool = True
+    hold_ends: bool = True  # a hold that nobody releases ends in a rollback
     others_suffice: bool = (
         True  # where nobody does, all that is asked is that the other hosts are restored and settled
     )
@@ -69,10 +76,24 @@ class Rules:
     undo_only_if_clean: bool = True
     undo_whatever_was_touched: bool = True
     undo_never_gives_up: bool = True
+    begin_checks_wave: bool = True
+    before_needs_an_open_wave: bool = True
+    missed_checks_wave: bool = True
+    commit_needs_every_wave: bool = True
+    advance_at_once: bool = True
+    hold_binds_the_commit: bool = True
+    promote_names_its_hold: bool = True
+    gate_looks_name_their_round: bool = True
+    release_opens_a_round: bool = True
+    undo_covers_every_wave: bool = True
 
     # refinements under examination
     close_proven: bool = False
     close_proven_undo: str = ""  # "", "any" or "after a proven write"
+
+    @property
+    def last_wave(self) -> int:
+        return max(self.waves, default=1)
 
     @property
     def refined_undo(self) -> bool:
@@ -146,6 +167,10 @@ class Here(NamedTuple):
         return (
             self.running and self.operation.decision is Decision.NONE and self.step.outcome is Outcome.UNSET
         )
+
+    @property
+    def wave_open(self) -> bool:
+        return self.host.wave <= self.operation.wave
 
     @property
     def rolling_back(self) -> bool:

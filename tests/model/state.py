@@ -9,6 +9,8 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import NamedTuple
 
+EARLY = "EARLY: a trace of the operation on a host whose wave is not open"
+
 
 class Action(StrEnum):
     """What an operation asks of every host."""
@@ -95,6 +97,7 @@ class At(StrEnum):
     FINISH_REFUSED = "finish refused"
     FINISH_NOT_APPLIED = "finish not applied"
     RECORD_RESTORED = "record restored"  # its GET showed `before`
+    GATE_SEEN = "gate seen"  # its GET is answered; it read the round's number (`attempt`) before
 
 
 class Travel(StrEnum):
@@ -102,6 +105,15 @@ class Travel(StrEnum):
 
     UNDER_WAY = "under way"
     ARRIVED = "at the host"
+
+
+class Stage(StrEnum):
+    """Where an undecided operation is in its open wave."""
+
+    WORKING = "working"  # hosts of open waves have no outcome yet
+    BAKING = "baking"  # it waits until the bake is over
+    GATING = "gating"  # every host of open waves is looked at once more
+    WAITING = "waiting"  # somebody holds it
 
 
 class Step(NamedTuple):
@@ -163,6 +175,9 @@ class Host(NamedTuple):
     late: tuple[Late, ...] = ()
     down: bool = False
     wrong: str = ""  # a promise that one of our writes broke here
+    wave: int = 1  # which wave of the first operation it belongs to
+    gating: bool = False  # it has not passed the round that is open
+    gate_failed: bool = False  # it showed something else than the target, or was unwell three times
     disk: tuple[Step, ...] | None = None  # what a crash of a lossy Redis goes back to
 
 
@@ -174,6 +189,20 @@ class Operation(NamedTuple):
     told_commit: bool = False
     told_roll_back: bool = False
     cancel: Cancel = Cancel.NOT_ASKED
+    wave: int = 1  # the highest that is open
+    stage: Stage = Stage.WORKING
+    hold: int = 0  # the number of the last hold
+    released: int = 0  # the number of the last hold that was released
+    asked: tuple[
+        int, ...
+    ] = ()  # holds that people saw and promoted; each promote arrives any number of times
+    round: int = 0  # of the gate
+    found: bool = False  # a reader found the wave done, and has not written that yet (only where it may)
+    wrong: str = ""  # a promise that opening a wave, or releasing a hold, broke
+
+    @property
+    def held(self) -> bool:
+        return self.hold > self.released
 
 
 class Shared(NamedTuple):
@@ -183,6 +212,7 @@ class Shared(NamedTuple):
     hosts_may_die: int = 0
     strangers_may_write: int = 0
     redis_may_crash: int = 0
+    holds_may_come: int = 0
     disk: tuple[Operation, ...] | None = None
 
     def with_op(self, number: int, operation: Operation) -> Shared:

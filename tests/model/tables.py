@@ -68,7 +68,7 @@ class Tables:
         return known
 
     def moves(self, shared: int, host: int, worker: bool, late: bool) -> list[tuple[int, int, str, bool]]:
-        """Every local transition of this pair: (shared, host, label) then, and whether it gave an outcome."""
+        """Every local transition of this pair: (shared, host, label) then, and whether `move` is asked."""
         key = (shared, host, worker, late)
         known = self._moves.get(key)
         if known is None:
@@ -80,14 +80,16 @@ class Tables:
                 found.setdefault((number, self.host_id(number, new)), label)
             found.pop((shared, host), None)
             known = [
-                (number, new, label, self._outcomes(new) != self._outcomes(host))
+                (number, new, label, self._asked_for(new) != self._asked_for(host))
                 for (number, new), label in found.items()
             ]
             self._moves[key] = known
         return known
 
-    def _outcomes(self, host: int) -> list[Outcome]:
-        return [step.outcome for step in self.hosts[host].steps]
+    def _asked_for(self, number: int) -> tuple[list[Outcome], bool, bool]:
+        """What `move` reads of a host."""
+        host = self.hosts[number]
+        return [step.outcome for step in host.steps], host.gating, host.gate_failed
 
     def at_once(self, shared: int, hosts: list[int]) -> tuple[int, list[int], str]:
         """What follows in the same transition, and its label; the same state if nothing does."""
