@@ -41,6 +41,7 @@ forward steps that hang on slow hosts."""
 CREATE_GROUP = "lockstep.create_group"
 DELETE_GROUP = "lockstep.delete_group"
 CONCLUDE = "lockstep.conclude"
+GATE = "lockstep.gate"
 ROLLBACK_CREATE = "lockstep.rollback_create"
 ROLLBACK_DELETE = "lockstep.rollback_delete"
 SETTLE = "lockstep.settle"
@@ -54,6 +55,7 @@ WAIT = "wait"
 QUEUE_OF = {
     CREATE_GROUP: OPERATIONS,
     DELETE_GROUP: OPERATIONS,
+    GATE: OPERATIONS,
     CONCLUDE: ROLLBACK,
     ROLLBACK_CREATE: ROLLBACK,
     ROLLBACK_DELETE: ROLLBACK,

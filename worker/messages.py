@@ -16,6 +16,7 @@ from lockstep.worker.celery import (
     CONCLUDE,
     CREATE_GROUP,
     DELETE_GROUP,
+    GATE,
     PATROL_GROUP,
     QUEUE_OF,
     ROLLBACK_CREATE,
@@ -55,6 +56,8 @@ def publish_next(app: Celery, store: Store, operation: OperationId, *, resume: b
         match next_.phase:
             case Phase.FORWARD:
                 publish_forward(app, operation, group, action, hosts)
+            case Phase.GATE:
+                publish_gate(app, operation, group, hosts)
             case Phase.ROLLBACK:
                 publish_rollback(app, operation, group, action, hosts)
             case Phase.SETTLE:
@@ -67,6 +70,11 @@ def publish_forward(
 ) -> None:
     """Publish the chord that applies the action: a header task per host or slice of hosts, and `conclude`."""
     _publish_chord(app, FORWARD[action], operation, group, hosts)
+
+
+def publish_gate(app: Celery, operation: OperationId, group: GroupId, hosts: Sequence[HostName]) -> None:
+    """Publish the chord that looks at the hosts of open waves once more."""
+    _publish_chord(app, GATE, operation, group, hosts)
 
 
 def publish_rollback(

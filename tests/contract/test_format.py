@@ -31,8 +31,8 @@ TRANSITIONS: dict[str, Callable[[Driver], object]] = {
 def test_a_newer_record_is_not_touched(create: Driver, name: str) -> None:
     create.begin(A, "a1")
     keys, steps = create.bench.key_names(), create.store.steps(create.id)
-    create.bench.set_format(create.id, "2")
-    with pytest.raises(UnknownFormat, match="2"):
+    create.bench.set_format(create.id, "3")
+    with pytest.raises(UnknownFormat, match="3"):
         TRANSITIONS[name](create)
     create.bench.set_format(create.id, "1")
     assert create.bench.key_names() == keys
@@ -43,7 +43,7 @@ def test_a_newer_record_is_not_touched(create: Driver, name: str) -> None:
 def test_no_newer_record_is_forgotten(create: Driver) -> None:
     create.roll_back()
     create.bench.pass_time(1)
-    create.bench.set_format(create.id, "2")
+    create.bench.set_format(create.id, "3")
     assert create.store.forget(0, 0, 10) == 0
     create.bench.set_format(create.id, "1")
     assert create.kept().ended

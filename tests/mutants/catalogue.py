@@ -132,10 +132,16 @@ MUTANTS = (
         script=(lua("begin", "if op.ended or op.decision then", "if op.ended then"),),
         twin=(
             forward(
+                "            return came_to(host, step)\n"
                 "        if record.decision is not None:\n"
                 "            return ABORTED\n"
+                "        if host in record.later:\n"
+                "            return NOT_OPEN\n"
                 "        if step.fingerprint",
-                "        if record.ended:\n            return ABORTED\n        if step.fingerprint",
+                "            return came_to(host, step)\n"
+                "        if record.ended:\n"
+                "            return ABORTED\n"
+                "        if step.fingerprint",
             ),
         ),
     ),
@@ -162,12 +168,12 @@ MUTANTS = (
     Mutant(
         "a rollback that nobody has published waits until nothing has moved for long",
         script=(
-            lua("rule", "if phase_of(op) ~= op.dispatched then return NOW end", ""),
-            lua("claim", "if op.dispatched ~= phase then", "if false then"),
+            lua("rule", "if label and label ~= op.dispatched then return NOW end", ""),
+            lua("claim", "elseif op.dispatched ~= label then", "elseif false then"),
         ),
         twin=(
-            books("if self._phase(record)[0] is not record.dispatched:", "if not record:"),
-            after("if record.dispatched is not phase:", "if not record:"),
+            books("if phase is not Phase.WAIT and label != record.dispatched:", "if not record:"),
+            after("if phase is not Phase.WAIT and record.dispatched != label:", "if not record:"),
         ),
     ),
     Mutant(
@@ -251,10 +257,73 @@ MUTANTS = (
         ),
         twin=(
             after(
-                "            if self._stale_at(record) <= now:\n",
-                "            if self._stale_at(record) <= now and phase is Phase.SETTLE:\n",
+                "            if phase is not Phase.WAIT and self._stale_at(record) <= now:\n",
+                "            if phase is Phase.SETTLE and self._stale_at(record) <= now:\n",
             ),
-            after("import Abandoned, Claim, Settled", "import Abandoned, Claim, Phase, Settled"),
         ),
+    ),
+    Mutant(
+        "begin does not look whether the host's wave is open",
+        script=(lua("begin", "if not_open(op, step) then return { 'not_open' } end\n", ""),),
+        twin=(
+            forward(
+                "        if host in record.later:\n            return NOT_OPEN\n        if step.fingerprint",
+                "        if step.fingerprint",
+            ),
+        ),
+    ),
+    Mutant(
+        "missed does not look whether the host's wave is open",
+        script=(lua("missed", "if not_open(op, step) then return { 'not_open' } end\n", ""),),
+        twin=(
+            forward(
+                "        if host in record.later:\n            return NOT_OPEN\n        if miss is",
+                "        if miss is",
+            ),
+        ),
+    ),
+    Mutant(
+        "an operation is committed once its open wave is done",
+        script=(lua("rule", "if op.wave >= op.waves then", "if op.wave >= 1 then"),),
+        twin=(
+            books(
+                "waves.stage is Stage.WAITING and waves.wave >= waves.asked.last",
+                "waves.stage is Stage.WAITING",
+            ),
+        ),
+    ),
+    Mutant(
+        "a hold does not keep the next wave from opening",
+        script=(lua("rule", "  elseif not op.held then\n", "  else\n"),),
+        twin=(books("        if waves.hold is not None:\n            return False\n", ""),),
+    ),
+    Mutant(
+        "a promote releases whatever holds the operation",
+        script=(lua("promote", "if number ~= op.hold_no then", "if false then"),),
+        twin=(forward("        if number != waves.hold_no:\n            return Refused.OTHER\n", ""),),
+    ),
+    Mutant(
+        "a look of the gate counts in any round",
+        script=(lua("gate_seen", " and op.round == round and", " and"),),
+        twin=(forward("waves.round != number or ", ""),),
+    ),
+    Mutant(
+        "a release opens no round of the gate",
+        script=(lua("promote", "if op.stage == 'waiting' and op.gate then", "if false then"),),
+        twin=(forward("if waves.stage is Stage.WAITING and waves.asked.gate:", "if not waves:"),),
+    ),
+    Mutant(
+        "the bake of a wave is not waited for",
+        script=(lua("rule", "if NOW < op.bake_until then return end", ""),),
+        twin=(
+            books(
+                "            case Stage.BAKING if now < waves.bake_until:\n                return False\n", ""
+            ),
+        ),
+    ),
+    Mutant(
+        "the sweep looks at an operation that is held",
+        script=(lua("rule", "if members then by(op.deadline_at) end", "by(op.deadline_at)"),),
+        twin=(books("None if phase is Phase.WAIT else record.deadline_at", "record.deadline_at"),),
     ),
 )

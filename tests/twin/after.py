@@ -16,7 +16,7 @@ from lockstep.worker.operation.model import (
     Undo,
     Why,
 )
-from lockstep.worker.operation.transitions import Abandoned, Claim, Settled, Undoing
+from lockstep.worker.operation.transitions import Abandoned, Claim, Phase, Settled, Undoing
 from tests.twin.queries import MemoryQueries
 from tests.twin.record import AttemptRecord, Record, StepRecord
 
@@ -129,6 +129,8 @@ class AfterDecision(MemoryQueries):
         step = record.steps.get(host) if record is not None and not record.ended else None
         if record is None or step is None:
             return 0
+        if record.decision is None and host in record.later:
+            return 0
         if reason:
             step.reason, step.why = reason, why
         if failed is not None and step.undo_miss_id != failed:
@@ -174,10 +176,10 @@ class AfterDecision(MemoryQueries):
         self._end_if_done(record)
         if record.ended_at is not None:
             return None
-        phase, members = self._phase(record)
+        phase, members, label = self._phase(record)
         hosts: set[HostName] = set()
-        if record.dispatched is not phase:
-            record.dispatched = phase
+        if phase is not Phase.WAIT and record.dispatched != label:
+            record.dispatched = label
             hosts = set(members)
             self._progressed(record)
         elif resume:
@@ -185,7 +187,7 @@ class AfterDecision(MemoryQueries):
             over = {host for host, at in record.waits.items() if at <= now}
             record.waits = {host: at for host, at in record.waits.items() if at > now}
             hosts = over & members
-            if self._stale_at(record) <= now:
+            if phase is not Phase.WAIT and self._stale_at(record) <= now:
                 hosts |= members - set(record.waits)
                 record.progress_at = now
                 record.resumed += 1

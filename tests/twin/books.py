@@ -13,6 +13,7 @@ from lockstep.worker.operation.model import (
     AttemptState,
     Decision,
     GroupId,
+    Hold,
     HostName,
     Limits,
     Lost,
@@ -20,12 +21,14 @@ from lockstep.worker.operation.model import (
     OperationId,
     Outcome,
     Presence,
+    Stage,
     State,
     Undo,
     Why,
 )
 from lockstep.worker.operation.transitions import Phase
-from tests.twin.record import FORMAT, SUCCEEDED, AttemptRecord, Record, StepRecord
+from lockstep.worker.operation.waves import HOLD_MOST
+from tests.twin.record import FORMAT, SUCCEEDED, WAVED, AttemptRecord, Record, StepRecord, Waves
 
 MOST_DOUBLINGS = 10
 Reason = tuple[HostName | None, Why | None, str]
@@ -58,7 +61,7 @@ class Books:
 
     def _load(self, operation: OperationId) -> Record | None:
         record = self.records.get(operation)
-        if record is not None and record.format != FORMAT:
+        if record is not None and record.format not in (FORMAT, WAVED):
             raise UnknownFormat(f"the record has format {record.format}")
         return record
 
@@ -95,6 +98,8 @@ class Books:
     ) -> None:
         step.outcome = outcome
         step.reason, step.why = reason, why
+        if record.waves is not None and outcome is Outcome.APPLIED:
+            record.waves.changed += 1
         record.todo.discard(host)
         record.waits.pop(host, None)
         if outcome not in SUCCEEDED:
@@ -103,15 +108,87 @@ class Books:
         self._move(record)
 
     def _move(self, record: Record) -> None:
-        """The rule by which an operation is decided; it stands nowhere else."""
+        """The rule by which waves open and an operation is decided; it stands nowhere else."""
         if record.decision is not None:
             return
         if record.failed:
             self._decide(record, Decision.ROLL_BACK, record.failure)
+        elif record.waves is not None:
+            while self._step_on(record, record.waves):
+                pass
         elif not record.todo:
             self._decide(record, Decision.COMMIT, None)
         elif self.clock() >= record.deadline_at:
             self._decide(record, Decision.ROLL_BACK, (None, Why.DEADLINE, ""))
+
+    def _step_on(self, record: Record, waves: Waves) -> bool:
+        """One step of an operation with waves; True if there may be another."""
+        now = self.clock()
+        if waves.expires_at is not None and now >= waves.expires_at:
+            self._decide(record, Decision.ROLL_BACK, (None, Why.EXPIRED, ""))
+            return False
+        if waves.hold is not None and now >= waves.hold.until:
+            self._decide(record, Decision.ROLL_BACK, (None, Why.HELD, ""))
+            return False
+        match waves.stage:
+            case Stage.WORKING | Stage.GATING if record.todo or waves.gating:
+                if now >= record.deadline_at:
+                    self._decide(record, Decision.ROLL_BACK, (None, Why.DEADLINE, ""))
+                return False
+            case Stage.WORKING:
+                waves.stage = Stage.BAKING
+                waves.bake_until = Millis(now + (waves.asked.bake if waves.changed else 0))
+                return True
+            case Stage.GATING:
+                waves.stage = Stage.WAITING
+                return True
+            case Stage.BAKING if now < waves.bake_until:
+                return False
+            case Stage.BAKING if not waves.asked.gate:
+                waves.stage = Stage.WAITING
+                return True
+        if waves.hold is not None:
+            return False
+        if waves.stage is Stage.WAITING and waves.wave >= waves.asked.last:
+            self._decide(record, Decision.COMMIT, None)
+        elif not self._held_by_pause(record, waves):
+            self._open_round(record, waves) if waves.stage is Stage.BAKING else self._open_wave(record, waves)
+        return False
+
+    def _held_by_pause(self, record: Record, waves: Waves) -> bool:
+        for host in self.paused:
+            later = record.later.get(host)
+            at_gate = waves.stage is Stage.BAKING and later is None and host in record.steps
+            if at_gate or (waves.stage is Stage.WAITING and later == waves.wave + 1):
+                self._hold(waves, f"the pause of {host}", f"{host} is paused")
+                self.heard("held", record)
+                return True
+        return False
+
+    def _hold(self, waves: Waves, who: str, why: str) -> Hold:
+        now = self.clock()
+        waves.hold_no += 1
+        waves.hold = Hold(waves.hold_no, who, why, now, Millis(now + HOLD_MOST))
+        return waves.hold
+
+    def _open_wave(self, record: Record, waves: Waves) -> None:
+        waves.wave += 1
+        waves.stage, waves.changed = Stage.WORKING, 0
+        record.deadline_at = Millis(self.clock() + waves.deadline)
+        record.todo = {host for host, wave in record.later.items() if wave == waves.wave}
+        record.later = {host: wave for host, wave in record.later.items() if wave != waves.wave}
+        self._progressed(record)
+        self.heard("wave", record)
+        if waves.asked.hold and waves.wave < waves.asked.last:
+            self._hold(waves, "the operation", "it is held after each wave")
+
+    def _open_round(self, record: Record, waves: Waves) -> None:
+        waves.round += 1
+        waves.stage = Stage.GATING
+        record.deadline_at = Millis(self.clock() + waves.deadline)
+        waves.gating = set(record.steps) - set(record.later)
+        self._progressed(record)
+        self.heard("gate", record)
 
     def _restore(self, record: Record, host: HostName, step: StepRecord) -> bool:
         if host not in record.undo:
@@ -133,14 +210,21 @@ class Books:
         self._progressed(record)
         self.heard("decided", record)
 
-    def _phase(self, record: Record) -> tuple[Phase, set[HostName]]:
-        """What is to be done next, and on which hosts."""
+    def _phase(self, record: Record) -> tuple[Phase, set[HostName], str]:
+        """What is to be done next, on which hosts, and the name under which it is published once."""
         match record.decision:
             case Decision.ROLL_BACK:
-                return Phase.ROLLBACK, record.undo
+                return Phase.ROLLBACK, record.undo, Phase.ROLLBACK
             case Decision.COMMIT:
-                return Phase.SETTLE, record.open
-        return Phase.FORWARD, record.todo
+                return Phase.SETTLE, record.open, Phase.SETTLE
+        waves = record.waves
+        if waves is None:
+            return Phase.FORWARD, record.todo, Phase.FORWARD
+        if waves.stage is Stage.WORKING:
+            return Phase.FORWARD, record.todo, f"forward:{waves.wave}"
+        if waves.stage is Stage.GATING:
+            return Phase.GATE, waves.gating, f"gate:{waves.round}"
+        return Phase.WAIT, set(), ""
 
     def _stale_at(self, record: Record) -> int:
         return int(record.progress_at + record.patience * 2 ** min(record.resumed, MOST_DOUBLINGS))
@@ -149,10 +233,24 @@ class Books:
         """When the sweep is to look at the operation: a function of the record, and of nothing else."""
         if record.ended:
             return None
-        if self._phase(record)[0] is not record.dispatched:
+        phase, _, label = self._phase(record)
+        if phase is not Phase.WAIT and label != record.dispatched:
             return Millis(0)
-        deadline = [record.deadline_at] if record.decision is None else []
-        return Millis(min([self._stale_at(record), *deadline, *record.waits.values()]))
+        at: list[int | None] = list(record.waits.values())
+        if phase is not Phase.WAIT:
+            at.append(self._stale_at(record))
+        if record.decision is None:
+            at.append(None if phase is Phase.WAIT else record.deadline_at)
+            at += self._ends_of_waiting(record.waves) if record.waves else []
+        return Millis(min(each for each in at if each is not None))
+
+    def _ends_of_waiting(self, waves: Waves) -> list[int | None]:
+        bakes = waves.stage is Stage.BAKING and not (waves.hold and waves.asked.gate)
+        return [
+            waves.bake_until if bakes else None,
+            waves.hold.until if waves.hold else None,
+            waves.expires_at,
+        ]
 
     def _suspect(self, record: Record, host: HostName, attempt: AttemptRecord) -> None:
         creates = attempt.undo is (record.action is Action.DELETE)
@@ -177,7 +275,7 @@ class Books:
         self._keep_ends(record)
         record.ended = True
         record.ended_at = self.clock()
-        for working_set in (record.todo, record.undo, record.open, record.waits):
+        for working_set in (record.todo, record.undo, record.open, record.waits, record.later):
             working_set.clear()
         if self.locks.get(record.group) == record.id:
             del self.locks[record.group]

@@ -6,7 +6,7 @@ from lockstep.worker.operation.model import Decision, HostName, Millis, Operatio
 from lockstep.worker.operation.transitions import Order, View
 from lockstep.worker.record.queries import natural
 from tests.twin.ends import MemoryEnds
-from tests.twin.record import FORMAT
+from tests.twin.record import FORMAT, WAVED
 
 
 class MemoryQueries(MemoryEnds):
@@ -29,6 +29,9 @@ class MemoryQueries(MemoryEnds):
             record.action,
             record.group,
             record.decided_at,
+            record.waves.round
+            if record.waves and record.decision is None and host in record.waves.gating
+            else None,
         )
 
     def due(self, limit: int) -> tuple[OperationId, ...]:
@@ -80,7 +83,7 @@ class MemoryQueries(MemoryEnds):
         horizon = self.clock() - older_than
         surplus = len(ended) - beyond
         old = [key for n, (at, key) in enumerate(ended) if at <= horizon or n < surplus][:at_most]
-        dropped = [key for key in old if self.records[key].format == FORMAT]
+        dropped = [key for key in old if self.records[key].format in (FORMAT, WAVED)]
         for key in dropped:
             del self.records[key]
             self.dropped.add(key)

@@ -11,7 +11,9 @@ from lockstep.worker.operation.model import (
     AttemptId,
     AttemptState,
     Decision,
+    Gate,
     GroupId,
+    Hold,
     HostName,
     Millis,
     Operation,
@@ -19,6 +21,8 @@ from lockstep.worker.operation.model import (
     Outcome,
     Presence,
     Seen,
+    Stage,
+    Standing,
     State,
     Step,
     Undo,
@@ -27,8 +31,10 @@ from lockstep.worker.operation.model import (
     told_of,
 )
 from lockstep.worker.operation.transitions import Phase
+from lockstep.worker.operation.waves import Rollout
 
-FORMAT = "1"
+FORMAT, WAVED = "1", "2"
+MOMENT = Millis(0)
 
 
 ALLOWED: frozenset[tuple[State, State]] = frozenset(
@@ -84,6 +90,48 @@ class AttemptRecord:
 
 
 @dataclass(slots=True)
+class GateRecord:
+    """What the gate saw of a host in one round."""
+
+    round: int
+    unwell: int = 0
+    sent: int = 0
+    id: AttemptId | None = None
+    at: Millis = MOMENT
+    said: str = ""
+
+
+@dataclass(slots=True)
+class Waves:
+    """What an operation with waves keeps besides."""
+
+    asked: Rollout
+    deadline: int
+    expires_at: Millis | None
+    wave: int = 1
+    stage: Stage = Stage.WORKING
+    changed: int = 0
+    bake_until: Millis = MOMENT
+    round: int = 0
+    gating: set[HostName] = field(default_factory=set)
+    hold_no: int = 0
+    released_no: int = 0
+    hold: Hold | None = None
+
+    def shown(self) -> Standing:
+        """Return it as the model has it."""
+        return Standing(
+            self.wave,
+            self.asked.last,
+            self.stage,
+            self.hold,
+            self.bake_until or None,
+            self.expires_at,
+            self.round,
+        )
+
+
+@dataclass(slots=True)
 class StepRecord:
     """One operation on one host; attempts in the order of their opening."""
 
@@ -102,6 +150,9 @@ class StepRecord:
     silent_at: Millis | None = None
     undo_misses: int = 0
     undo_miss_id: AttemptId | None = None
+    wave: int = 1
+    health: str | None = None
+    gate: GateRecord | None = None
     lost: tuple[str, ...] = ()
     attempts: dict[AttemptId, AttemptRecord] = field(default_factory=dict)
 
@@ -122,6 +173,9 @@ class StepRecord:
             self.undo_misses,
             due_at,
             self.abandoned_at,
+            self.wave,
+            self.health,
+            Gate(self.gate.round, self.gate.at, self.gate.said) if self.gate else None,
             self.lost,
             tuple([each.shown() for each in self.attempts.values()]),
             self.why,
@@ -150,6 +204,8 @@ class Record:
     undo: set[HostName] = field(default_factory=set)
     open: set[HostName] = field(default_factory=set)
     waits: dict[HostName, Millis] = field(default_factory=dict)
+    later: dict[HostName, int] = field(default_factory=dict)
+    waves: Waves | None = None
     format: str = FORMAT
     state: State = State.APPLYING
     decision: Decision | None = None
@@ -157,7 +213,7 @@ class Record:
     failed: int = 0
     failure: tuple[HostName | None, Why | None, str] | None = None
     resumed: int = 0
-    dispatched: Phase = Phase.FORWARD
+    dispatched: str = Phase.FORWARD
     """What was last published of it; whoever asked for it publishes the first."""
     decided_at: Millis | None = None
     ended: bool = False
@@ -184,7 +240,8 @@ class Record:
             decided_at=self.decided_at,
             ended_at=self.ended_at,
             hosts_total=total,
-            hosts_done=total if self.ended else total - len(self.todo),
+            hosts_done=total if self.ended else total - len(self.todo) - len(self.later),
             pending_hosts=tuple(pending),
             stalled_hosts=tuple([h for h in pending if self.steps[h].undo_misses >= NAMED_AFTER]),
+            rollout=self.waves.shown() if self.waves else None,
         )

@@ -17,6 +17,7 @@ from lockstep.worker.operation.model import (
     Outcome,
     Presence,
     Seen,
+    Stage,
     Why,
     told,
 )
@@ -25,16 +26,20 @@ from lockstep.worker.operation.transitions import (
     Busy,
     Cancelled,
     Forward,
+    Held,
     Miss,
     Progress,
+    Refused,
     Request,
     Stale,
 )
+from lockstep.worker.operation.waves import Gated, Health, Rollout
 from tests.twin.after import AfterDecision
-from tests.twin.record import SUCCEEDED, Record, StepRecord
+from tests.twin.record import SUCCEEDED, WAVED, GateRecord, Record, StepRecord, Waves
 
 ABORTED = Progress(Forward.ABORTED)
 SEND = Progress(Forward.SEND)
+NOT_OPEN = Progress(Forward.NOT_OPEN)
 
 
 def came_to(host: HostName, step: StepRecord) -> Progress:
@@ -50,7 +55,9 @@ class MemoryStore(AfterDecision):
 
     def accept(self, request: Request) -> Accepted | Busy | Stale:
         """Record an operation and take its lock. Raises OperationIdReused, HostPaused and StoreFull."""
-        payload = (request.action, request.group, frozenset(host.name for host in request.hosts))
+        rollout = request.rollout
+        said = repr(rollout.said()) if rollout else None
+        payload = (request.action, request.group, frozenset(host.name for host in request.hosts), said)
         known = self._load(request.id)
         if known is not None:
             if known.payload != payload:
@@ -77,7 +84,14 @@ class MemoryStore(AfterDecision):
             group=request.group,
             action=request.action,
             payload=payload,
-            steps={host.name: StepRecord(host.fingerprint) for host in request.hosts},
+            steps={
+                host.name: StepRecord(
+                    host.fingerprint,
+                    wave=rollout.waves.get(host.name, 1) if rollout else 1,
+                    health=rollout.health.get(host.name) if rollout else None,
+                )
+                for host in request.hosts
+            },
             created_by=request.created_by,
             created_at=now,
             deadline_at=deadline,
@@ -89,8 +103,19 @@ class MemoryStore(AfterDecision):
             repairs=bool(request.repairs),
             owner=request.owner,
         )
+        if rollout is not None:
+            self._with_waves(self.records[request.id], rollout, request.deadline)
         self.locks[request.group] = request.id
         return Accepted.ACCEPTED
+
+    def _with_waves(self, record: Record, rollout: Rollout, deadline: int) -> None:
+        expires = None if rollout.expires is None else Millis(record.created_at + rollout.expires)
+        record.format, record.dispatched = WAVED, "forward:1"
+        record.waves = waves = Waves(rollout, deadline, expires)
+        record.later = {host: wave for host, wave in rollout.waves.items() if wave > 1}
+        record.todo -= set(record.later)
+        if rollout.hold and rollout.last > 1:
+            self._hold(waves, "the operation", "it is held after each wave")
 
     def begin(
         self,
@@ -114,6 +139,8 @@ class MemoryStore(AfterDecision):
             return came_to(host, step)
         if record.decision is not None:
             return ABORTED
+        if host in record.later:
+            return NOT_OPEN
         if step.fingerprint != fingerprint:
             return Progress(Forward.ELSEWHERE, fingerprint=step.fingerprint)
         known = step.attempts.get(attempt)
@@ -158,6 +185,8 @@ class MemoryStore(AfterDecision):
             return came_to(host, step)
         if record.decision is not None:
             return ABORTED
+        if host in record.later:
+            return NOT_OPEN
         if miss is not Miss.UNASKED and step.fingerprint != fingerprint:
             return Progress(Forward.ELSEWHERE, fingerprint=step.fingerprint)
         now = self.clock()
@@ -263,3 +292,76 @@ class MemoryStore(AfterDecision):
         self._decide(record, Decision.ROLL_BACK, (None, Why.CANCELLED, by))
         self._end_if_done(record)
         return Cancelled.CANCELLED
+
+    def hold(self, operation: OperationId, who: str, why: str) -> Held | Refused:
+        """Keep an operation from going further than the wave at work."""
+        record = self._load(operation)
+        if record is None:
+            return Refused.UNKNOWN
+        if record.decision is not None:
+            return Refused(record.decision.value)
+        if record.waves is None:
+            return Refused.NO_WAVES
+        hold = self._hold(record.waves, who, why)
+        self.heard("held", record)
+        return Held(hold.number, record.waves.wave, record.waves.stage)
+
+    def promote(self, operation: OperationId, number: int) -> Refused | None:
+        """Release the hold of this number, and no other; None if that was done now."""
+        record = self._load(operation)
+        if record is None:
+            return Refused.UNKNOWN
+        if record.decision is not None:
+            return Refused(record.decision.value)
+        waves = record.waves
+        if waves is None or not waves.hold_no:
+            return Refused.FREE
+        if number <= waves.released_no:
+            return Refused.ALREADY
+        if number != waves.hold_no:
+            return Refused.OTHER
+        waves.released_no, waves.hold = number, None
+        if waves.stage is Stage.WAITING and waves.asked.gate:
+            waves.stage, waves.bake_until = Stage.BAKING, self.clock()
+        self.heard("released", record)
+        self._progressed(record)
+        self._move(record)
+        self._end_if_done(record)
+        return None
+
+    def gate_seen(
+        self,
+        operation: OperationId,
+        host: HostName,
+        number: int,
+        sent_at: Millis,
+        look: AttemptId,
+        health: Health,
+        said: str,
+    ) -> Gated:
+        """Record what a look of the gate showed; ignored unless it is of the open round."""
+        record = self._load(operation)
+        waves = record.waves if record is not None and record.decision is None else None
+        if record is None or waves is None or waves.round != number or host not in waves.gating:
+            return Gated.IGNORED
+        step = record.steps[host]
+        if step.gate is None or step.gate.round != number:
+            step.gate = GateRecord(number)
+        gate = step.gate
+        if gate.id == look:
+            return Gated.AGAIN
+        gate.id, gate.at, gate.said = look, self.clock(), said
+        failed = health is Health.CHANGED
+        if health is Health.WELL:
+            waves.gating.discard(host)
+        elif health is Health.UNWELL and sent_at >= gate.sent + 1000:
+            gate.unwell, gate.sent = gate.unwell + 1, sent_at
+            failed = gate.unwell >= 3
+        if failed:
+            record.failed += 1
+            record.failure = record.failure or (host, Why.GATE, said)
+        self._progressed(record)
+        self.heard("gate", record, host)
+        self._move(record)
+        self._end_if_done(record)
+        return Gated.PASSED if health is Health.WELL else Gated.FAILED if failed else Gated.AGAIN

@@ -76,6 +76,10 @@ class Why(StrEnum):
     NO_TIME = "no_time"
     DEADLINE = "deadline"
     CANCELLED = "cancelled"
+    GATE = "gate"
+    """The host did not pass the gate of a wave."""
+    EXPIRED = "expired"
+    HELD = "held"
 
 
 def told(why: Why | None, detail: str) -> str:
@@ -89,6 +93,12 @@ def told(why: Why | None, detail: str) -> str:
             return "the deadline passed"
         case Why.CANCELLED:
             return f"cancelled by {detail}"
+        case Why.GATE:
+            return f"failed at the gate ({detail})"
+        case Why.EXPIRED:
+            return "it expired before every wave was done"
+        case Why.HELD:
+            return "it was held for too long"
     return detail
 
 
@@ -97,7 +107,7 @@ def told_of(host: str | None, why: Why | None, detail: str) -> str:
     text = told(why, detail)
     if host is None:
         return text
-    return f"{host} {text}" if why in (Why.REFUSED, Why.MISDIRECTED) else f"{host}: {text}"
+    return f"{host} {text}" if why in (Why.REFUSED, Why.MISDIRECTED, Why.GATE) else f"{host}: {text}"
 
 
 OperationId = NewType("OperationId", str)
@@ -199,6 +209,16 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True)
+class Gate:
+    """What the gate saw of a host in one round."""
+
+    round: int
+    at: Millis
+    said: str
+    """What came of the look, in a few words."""
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     """One operation on one host. `before`, `outcome` and `undo` never overwrite each other."""
 
@@ -217,6 +237,12 @@ class Step:
     """When the sweep is to look at this host again; unset when no wait is recorded."""
     abandoned_at: Millis | None = None
     """When an operator gave up on the host; `reason` tells who and why."""
+    wave: int = 1
+    """Before this wave is open nothing is done to the host."""
+    health: str | None = None
+    """The path that must answer 2xx at the gate."""
+    gate: Gate | None = None
+    """The last look of the gate."""
     lost_fields: tuple[str, ...] = ()
     """Fields of a deleted group that its host refused to take back."""
     attempts: tuple[Attempt, ...] = ()
@@ -259,6 +285,46 @@ class Lost:
     """When that was noticed."""
 
 
+class Stage(StrEnum):
+    """Where an undecided operation is in its open wave."""
+
+    WORKING = "working"
+    """Hosts of open waves have no outcome yet."""
+    BAKING = "baking"
+    """Every host of open waves is as asked; the next wave waits until the bake is over."""
+    GATING = "gating"
+    """Every host of open waves is looked at once more."""
+    WAITING = "waiting"
+    """Somebody holds it, or a host of the next wave is paused."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Why an operation goes no further after the wave at work; only this number releases it."""
+
+    number: int
+    who: str
+    why: str
+    since: Millis
+    until: Millis
+    """Then the operation is rolled back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How far an operation with waves is."""
+
+    wave: int
+    """The highest that is open."""
+    waves: int
+    stage: Stage
+    hold: Hold | None
+    bake_until: Millis | None
+    expires_at: Millis | None
+    round: int = 0
+    """Of the gate."""
+
+
 @dataclass(frozen=True, slots=True)
 class Operation:
     """The all-or-nothing unit: one action on one group over a set of hosts."""
@@ -286,3 +352,5 @@ class Operation:
     """Hosts that are still to be restored."""
     stalled_hosts: tuple[HostName, ...]
     """Those of the pending hosts that gave no answer, or a refusal, often enough to be named."""
+    rollout: Standing | None = None
+    """How far it is, if it has waves."""

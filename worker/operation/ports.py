@@ -26,15 +26,18 @@ from lockstep.worker.operation.transitions import (
     Busy,
     Cancelled,
     Claim,
+    Held,
     Miss,
     Order,
     Progress,
+    Refused,
     Request,
     Settled,
     Stale,
     Undoing,
     View,
 )
+from lockstep.worker.operation.waves import Gated, Health
 
 
 class Stopping(Exception):
@@ -169,6 +172,19 @@ class Transitions(Protocol):
         """Keep a wait of `delay` ms (None: none) for the sweep; return the failed tries since deciding."""
         ...
 
+    def gate_seen(
+        self,
+        operation: OperationId,
+        host: HostName,
+        number: int,
+        sent_at: Millis,
+        look: AttemptId,
+        health: Health,
+        said: str,
+    ) -> Gated:
+        """Record what a look of the gate showed; ignored unless it is of the open round."""
+        ...
+
 
 class Store(Transitions, Protocol):
     """Everything: the transitions, and what producers, callbacks, the sweep and people need."""
@@ -179,6 +195,14 @@ class Store(Transitions, Protocol):
 
     def cancel(self, operation: OperationId, by: str) -> Cancelled:
         """Decide to roll back, unless decided; `by` says who asked for it, and why."""
+        ...
+
+    def hold(self, operation: OperationId, who: str, why: str) -> Held | Refused:
+        """Keep an operation from going further than the wave at work."""
+        ...
+
+    def promote(self, operation: OperationId, number: int) -> Refused | None:
+        """Release the hold of this number, and no other; None if that was done now."""
         ...
 
     def abandon(self, operation: OperationId, host: HostName, reason: str) -> Abandoned:

@@ -19,8 +19,10 @@ from lockstep.worker.operation.model import (
     OperationId,
     Outcome,
     Presence,
+    Stage,
     Step,
 )
+from lockstep.worker.operation.waves import Rollout
 
 
 class Accepted(StrEnum):
@@ -60,6 +62,8 @@ class Request:
     """For a repair: what the ends of these hosts must still say (see `lockstep.worker.record.ends`)."""
     owner: str = ""
     """Whose the id is: nobody else is answered with this operation. Empty: whoever repeats the request is."""
+    rollout: Rollout | None = None
+    """None: all hosts at once."""
 
 
 class Miss(StrEnum):
@@ -78,6 +82,8 @@ class Forward(StrEnum):
 
     ABORTED = "aborted"
     """Unknown, ended or decided: write nothing."""
+    NOT_OPEN = "not_open"
+    """The host's wave has not begun: write nothing; whoever opens it sends for the host."""
     ELSEWHERE = "elsewhere"
     """The record knows this host under another URL: write nothing."""
     DONE = "done"
@@ -135,6 +141,8 @@ class View:
     action: Action | None
     group: GroupId | None
     decided_at: Millis | None = None
+    gating: int | None = None
+    """The round of the gate that the host has yet to pass."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +158,11 @@ class Phase(StrEnum):
     """What an operation needs next."""
 
     FORWARD = "forward"
-    """Some hosts have no outcome yet."""
+    """Some hosts of open waves have no outcome yet."""
+    GATE = "gate"
+    """Every host of open waves is to be looked at once more."""
+    WAIT = "wait"
+    """Nothing: it bakes, or is held."""
     ROLLBACK = "rollback"
     """Some hosts are not known to be as they were before."""
     SETTLE = "settle"
@@ -174,6 +186,31 @@ class Cancelled(StrEnum):
     UNKNOWN = "unknown"
     COMMITTED = "commit"
     ROLLING_BACK = "roll_back"
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A hold that was put on an operation."""
+
+    number: int
+    wave: int
+    """The wave at work: it runs on."""
+    stage: Stage
+
+
+class Refused(StrEnum):
+    """Why a hold or a promote did nothing."""
+
+    UNKNOWN = "unknown"
+    NO_WAVES = "no_waves"
+    COMMITTED = "commit"
+    ROLLING_BACK = "roll_back"
+    FREE = "free"
+    """Nobody holds it."""
+    ALREADY = "already"
+    """That hold was released before."""
+    OTHER = "other"
+    """Somebody has put a newer hold on it."""
 
 
 class Abandoned(StrEnum):

@@ -12,7 +12,9 @@ from lockstep.worker.operation.model import (
     AttemptId,
     AttemptState,
     Decision,
+    Gate,
     GroupId,
+    Hold,
     HostName,
     Millis,
     Operation,
@@ -20,6 +22,8 @@ from lockstep.worker.operation.model import (
     Outcome,
     Presence,
     Seen,
+    Stage,
+    Standing,
     State,
     Step,
     Undo,
@@ -146,13 +150,13 @@ class Keys:
         return [*own, self.due, self.operations, self.ended, self.patrol]
 
 
-FORMAT = "1"
-"""Of the records that this version writes and reads; `record.lua` has it too."""
+FORMAT, WAVED = "1", "2"
+"""Of the records that this version writes and reads, the second with waves; `record.lua` has them too."""
 
 
 def check_format(written: str | None) -> None:
     """Raise UnknownFormat for a record of a newer version, RecordDamaged for one of no version."""
-    if written == FORMAT:
+    if written in (FORMAT, WAVED):
         return
     if written is None or not written.isdecimal():
         raise RecordDamaged(f"its field format is {show(written)}, and must be a number")
@@ -187,6 +191,39 @@ def _attempt(key: str, kept: object) -> tuple[int, Attempt]:
     )
 
 
+def _gate(kept: Mapping[str, object]) -> Gate:
+    fields = Fields(kept)
+    return Gate(fields.number("round"), Millis(fields.number("at")), fields.text("said"))
+
+
+def _standing(fields: Fields) -> Standing | None:
+    if fields.text("format") != WAVED:
+        return None
+
+    def at(name: str) -> Millis:
+        return Millis(fields.number(name))
+
+    hold = None
+    if held := fields.maybe(fields.text, "held"):
+        said = Fields.of(held)
+        hold = Hold(
+            fields.number("hold_no"),
+            said.text("who"),
+            said.text("why"),
+            Millis(said.number("since")),
+            at("hold_until"),
+        )
+    return Standing(
+        wave=fields.number("wave"),
+        waves=fields.number("waves"),
+        stage=fields.word("stage", Stage),
+        hold=hold,
+        bake_until=at("bake_until") or None,
+        expires_at=fields.maybe(at, "expires_at"),
+        round=fields.number("round"),
+    )
+
+
 def step_from(host: HostName, text: str, *, undo_needed: bool, due_at: Millis | None = None) -> Step:
     """Build a step from its JSON; `undo_needed` and `due_at` are kept beside it. Raises RecordDamaged."""
     fields = Fields.of(text)
@@ -207,6 +244,9 @@ def step_from(host: HostName, text: str, *, undo_needed: bool, due_at: Millis | 
         undo_misses=fields.maybe(fields.number, "undo_misses") or 0,
         due_at=due_at,
         abandoned_at=fields.maybe(lambda name: Millis(fields.number(name)), "abandoned_at"),
+        wave=fields.maybe(fields.number, "wave") or 1,
+        health=fields.maybe(fields.text, "health"),
+        gate=fields.maybe(lambda name: _gate(fields.items(name, dict)), "gate"),
         lost_fields=tuple(str(each) for each in fields.items("lost", list)),
         attempts=tuple(each for _, each in sorted(attempts, key=lambda pair: pair[0])),
     )
@@ -255,4 +295,5 @@ def operation_from(
         hosts_done=total if ended else total - todo,
         pending_hosts=tuple(HostName(host) for host in sorted(undo)) if rolling_back else (),
         stalled_hosts=tuple(HostName(host) for host in sorted(stalled)) if rolling_back else (),
+        rollout=_standing(fields),
     )

@@ -23,6 +23,7 @@ from lockstep.worker.operation.model import (
     Outcome,
     Presence,
     Seen,
+    Stage,
     Why,
     told,
 )
@@ -33,15 +34,18 @@ from lockstep.worker.operation.transitions import (
     Cancelled,
     Claim,
     Forward,
+    Held,
     Miss,
     Phase,
     Progress,
+    Refused,
     Request,
     Settled,
     Stale,
     Undoing,
     View,
 )
+from lockstep.worker.operation.waves import HOLD_MOST, Gated, Health, Rollout
 from lockstep.worker.record.causes import store_errors
 from lockstep.worker.record.codec import Keys, step_from
 from lockstep.worker.record.ends import RedisEnds
@@ -75,6 +79,7 @@ class RedisStore(RedisEnds):
             json.dumps(dict(request.repairs)) if request.repairs else "",
             "" if request.retries is None else request.retries,
             request.owner,
+            _rollout(request.rollout),
         )
         match said[0]:
             case "stale":
@@ -184,10 +189,36 @@ class RedisStore(RedisEnds):
         """Give up on a host that is still to be restored or settled."""
         return Abandoned(cast(str, self._scripts.run("abandon", operation, host, mask(reason))))
 
+    def hold(self, operation: OperationId, who: str, why: str) -> Held | Refused:
+        """Keep an operation from going further than the wave at work."""
+        said = self._scripts.strings("hold", operation, who, mask(why))
+        if said[0] == "held":
+            return Held(int(said[1]), int(said[2]), Stage(said[3]))
+        return Refused(said[-1])
+
+    def promote(self, operation: OperationId, number: int) -> Refused | None:
+        """Release the hold of this number, and no other; None if that was done now."""
+        said = self._scripts.strings("promote", operation, number)
+        return None if said[0] == "released" else Refused(said[1] if said[0] == "decided" else said[0])
+
+    def gate_seen(
+        self,
+        operation: OperationId,
+        host: HostName,
+        number: int,
+        sent_at: Millis,
+        look: AttemptId,
+        health: Health,
+        said: str,
+    ) -> Gated:
+        """Record what a look of the gate showed; ignored unless it is of the open round."""
+        came = self._scripts.strings("gate_seen", operation, host, number, sent_at, look, health, mask(said))
+        return Gated(came[0])
+
     def view(self, operation: OperationId, host: HostName) -> View:
         """Read one step and the store's clock, before a GET is sent."""
         said = self._scripts.strings("view", operation, host)
-        decision, ended, now, step, undo, action, group, decided_at = said
+        decision, ended, now, step, undo, action, group, decided_at, gating = said
         return View(
             decision=Decision(decision) if decision else None,
             ended=ended == "1",
@@ -197,6 +228,7 @@ class RedisStore(RedisEnds):
             action=Action(action) if action else None,
             group=GroupId(group) if group else None,
             decided_at=Millis(int(decided_at)) if decided_at else None,
+            gating=int(gating) if gating else None,
         )
 
     def settle(
@@ -294,5 +326,23 @@ def _progress(host: HostName, said: list[str]) -> Progress:
 
 
 def _payload(request: Request) -> str:
-    kept = [request.action, request.group, sorted(host.name for host in request.hosts)]
+    kept: list[object] = [request.action, request.group, sorted(host.name for host in request.hosts)]
+    if request.rollout:
+        kept.append(request.rollout.said())
     return hashlib.sha256(json.dumps(kept).encode()).hexdigest()[:32]
+
+
+def _rollout(rollout: Rollout | None) -> str:
+    if rollout is None:
+        return ""
+    return json.dumps(
+        {
+            "waves": dict(rollout.waves),
+            "health": dict(rollout.health),
+            "bake": rollout.bake,
+            "gate": rollout.gate,
+            "hold": rollout.hold,
+            "expires": rollout.expires or False,
+            "hold_most": HOLD_MOST,
+        }
+    )

@@ -4,6 +4,7 @@ Nothing here raises for what a host does: every function returns a small value, 
 """
 
 from lockstep.worker.steps.apply import Next, Parts, Result, forward, nobody, raised
+from lockstep.worker.steps.gate import gate, gate_raised
 from lockstep.worker.steps.patrol import Beat, Patrolled, PatrolStore, patrol
 from lockstep.worker.steps.rollback import raised_later, rollback, settle
 
@@ -15,6 +16,8 @@ __all__ = [
     "Patrolled",
     "Result",
     "forward",
+    "gate",
+    "gate_raised",
     "nobody",
     "patrol",
     "raised",

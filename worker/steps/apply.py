@@ -110,6 +110,7 @@ def verdict_of(api: HostApi, group: GroupId, wanted: Presence, said: WriteAnswer
 
 
 FATAL = {Probed.MISCONFIGURED: Outcome.UNREACHABLE, Probed.OVERSIZED: Outcome.REFUSED}
+NOT_OPEN = "its wave is not open"
 SLACK = 0.2
 """Seconds beside a try itself: for its message, and for having the record say what came of it."""
 
@@ -155,6 +156,8 @@ class _Try:
                 return Result(Next.FAILED, progress.reason or "failed", outcome=str(progress.outcome))
             case Forward.OPEN | Forward.MISSED:
                 return self._again(progress.left / 1000 - took, self.asked_to_wait(retry_after), reason)
+            case Forward.NOT_OPEN:
+                return Result(Next.DONE, NOT_OPEN, outcome="not_open")
         return Result(Next.ABORTED, "aborted")
 
     def _story(self, step: Step | None) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import threading
 import time
+from collections.abc import Callable
 from functools import partial
 from importlib.metadata import version
 
@@ -17,6 +18,7 @@ from lockstep.worker.celery import (
     CONCLUDE,
     CREATE_GROUP,
     DELETE_GROUP,
+    GATE,
     PATROL,
     PATROL_GROUP,
     ROLLBACK_CREATE,
@@ -36,6 +38,8 @@ from lockstep.worker.steps import (
     Patrolled,
     Result,
     forward,
+    gate,
+    gate_raised,
     raised,
     raised_later,
     rollback,
@@ -73,21 +77,53 @@ def delete_group(self: Task[..., str], operation: OperationId, group: GroupId, *
 def _apply(
     task: Task[..., str], operation: OperationId, group: GroupId, action: Action, hosts: tuple[HostName, ...]
 ) -> str:
-    first = threading.Lock()
+    return _failing_fast(
+        task,
+        operation,
+        group,
+        hosts,
+        lambda parts, host, tries: forward(parts, operation, group, action, host, tries),
+        lambda parts, host, reason: raised(parts, operation, action, host, reason),
+    )
 
-    def step(parts: Parts, host: HostName, tries: int) -> Result:
-        return told(forward(parts, operation, group, action, host, tries))
+
+@shared_task(bind=True, name=GATE)
+def look_at_gate(self: Task[..., str], operation: OperationId, group: GroupId, *hosts: HostName) -> str:
+    """Look at hosts of open waves once more; return what it came to."""
+    return _failing_fast(
+        self,
+        operation,
+        group,
+        hosts,
+        lambda parts, host, tries: gate(parts, operation, host, tries),
+        partial(gate_raised, operation),
+    )
+
+
+def _failing_fast(
+    task: Task[..., str],
+    operation: OperationId,
+    group: GroupId,
+    hosts: tuple[HostName, ...],
+    step: Callable[[Parts, HostName, int], Result],
+    broken: Callable[[Parts, HostName, str], Result],
+) -> str:
+    first = threading.Lock()
 
     def told(result: Result) -> Result:
         if result.next is Next.FAILED and first.acquire(blocking=False):
-            # Fail fast: the chord's own callback waits for the slowest header.
+            # The chord's own callback waits for the slowest header.
             publish_conclude(task.app, operation, group)
         return result
 
-    def broken(parts: Parts, host: HostName, reason: str) -> Result:
-        return told(raised(parts, operation, action, host, reason))
-
-    return run_steps(task, operation, group, hosts, step, broken)
+    return run_steps(
+        task,
+        operation,
+        group,
+        hosts,
+        lambda parts, host, tries: told(step(parts, host, tries)),
+        lambda parts, host, reason: told(broken(parts, host, reason)),
+    )
 
 
 @shared_task(bind=True, name=CONCLUDE)

@@ -3,7 +3,8 @@
 --       7 deadline in ms from now, 8 who, 9 patience in ms, 10 memory watermark (share of maxmemory),
 --       11 for a repair: what `ends` must still say, as JSON {host: text}; otherwise '',
 --       12 tries beyond the first after which a host is given up ('' for no bound but time),
---       13 whose the id is ('' for anybody's)
+--       13 whose the id is ('' for anybody's), 14 for an operation with waves ('' otherwise), as JSON: deadline, bake,
+--       hold_most and expires in ms, gate, hold, and waves and health by host
 -- Returns  accepted | existing | reused | theirs + who asked then | paused + a host, its pause as JSON and how many hosts are |
 --          busy + the lock's owner | full + used and maximum bytes | stale
 -- Atomic, because the lock, the record and its due time must exist together or not at all: whoever dies
@@ -48,13 +49,27 @@ if ARGV[11] ~= '' then
   end
   redis.call('HSET', OP, 'repairs', '1')
 end
+local waved = ARGV[14] ~= '' and cjson.decode(ARGV[14])
+local last = 1
+local function first_step(host)
+  local wave, health
+  if waved then wave, health = waved.waves[host[1]], waved.health[host[1]] end
+  if wave and wave > 1 then
+    last = math.max(last, wave)
+    redis.call('ZADD', LATER, wave, host[1])
+  else
+    wave = nil
+  end
+  return cjson.encode({ fingerprint = host[2], wave = wave, health = health }), not wave
+end
 local names, steps = {}, {}
 for i, host in ipairs(hosts) do
-  names[#names + 1] = host[1]
+  local step, opened = first_step(host)
+  if opened then names[#names + 1] = host[1] end
   steps[#steps + 1] = host[1]
-  steps[#steps + 1] = cjson.encode({ fingerprint = host[2] })
-  if #names >= CHUNK or i == #hosts then
-    redis.call('SADD', TODO, unpack(names))
+  steps[#steps + 1] = step
+  if #steps >= 2 * CHUNK or i == #hosts then
+    if #names > 0 then redis.call('SADD', TODO, unpack(names)) end
     redis.call('HSET', STEPS, unpack(steps))
     names, steps = {}, {}
   end
@@ -66,9 +81,16 @@ redis.call('HSET', OP, 'format', FORMAT, 'group', ARGV[3], 'action', ARGV[4], 's
   'dispatched', 'forward') -- whoever asked publishes it
 if ARGV[12] ~= '' then redis.call('HSET', OP, 'retries', ARGV[12]) end
 if ARGV[13] ~= '' then redis.call('HSET', OP, 'owner', ARGV[13]) end
+if waved then
+  redis.call('HSET', OP, 'format', WAVED, 'dispatched', 'forward:1', 'stage', 'working', 'wave', 1, 'waves', last,
+    'deadline', ARGV[7], 'bake', waved.bake, 'bake_until', 0, 'changed', 0, 'round', 0, 'hold_no', 0, 'released_no', 0,
+    'hold_most', waved.hold_most, 'gate', waved.gate and '1' or '0', 'auto_hold', waved.hold and '1' or '0')
+  if waved.expires then redis.call('HSET', OP, 'expires_at', NOW + waved.expires) end
+end
 redis.call('SET', lock, ID)
 redis.call('ZREM', PREFIX .. 'dropped', ID)
 redis.call('ZADD', OPERATIONS, NOW, ID)
 operation, stirred = nil, true
 load_operation()
+if operation.auto_hold and last > 1 then hold(operation, 'the operation', 'it is held after each wave') end
 return { 'accepted' }

@@ -1,7 +1,7 @@
 -- begin: record what a GET showed, and open an attempt if a write is needed.
 -- ARGV  3 host, 4 its URL's fingerprint, 5 presence seen, 6 body seen, 7 attempt id,
 --       8 send_within, 9 call (ms), 10 action, 11 group: what the GET and the write are about
--- Returns  aborted | elsewhere + the fingerprint in the record | done + outcome | failed + outcome, kind of the reason (or '') and detail | send
+-- Returns  aborted | not_open | elsewhere + the fingerprint in the record | done + outcome | failed + outcome, kind of the reason (or '') and detail | send
 -- Atomic, because the attempt must be open before anything is sent, and must not open after the decision.
 local op, refused = load_operation()
 if refused then return refused end
@@ -11,6 +11,7 @@ local step = op and load_step(host)
 if not step then return { 'aborted' } end
 if step.outcome then return came_to(step) end
 if op.ended or op.decision then return { 'aborted' } end
+if not_open(op, step) then return { 'not_open' } end
 if step.fingerprint ~= ARGV[4] then return { 'elsewhere', step.fingerprint } end
 if step.attempts[id] and is_open(step.attempts[id]) then return { 'send' } end
 

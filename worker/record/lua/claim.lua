@@ -1,6 +1,6 @@
 -- claim: decide if it is time, and claim what is to be published next, so that it is published once.
 -- ARGV  3 resume ('' for all but the sweep)
--- Returns  nothing for an operation that is unknown or has ended; else its phase (forward | rollback | settle), group
+-- Returns  nothing for an operation that is unknown or has ended; else its phase (forward | gate | rollback | settle | wait), group
 --          and action, then hosts: all of a phase that nobody has published yet; to the sweep also those whose
 --          recorded wait is over and, once nothing has moved for the patience (doubled at each resumption), all
 --          that wait for nothing.
@@ -13,11 +13,13 @@ move(op)
 if ending then end_if_done(op) end
 if op.ended then return {} end
 
-local phase, members = phase_of(op)
+local phase, members, label = phase_of(op)
 local said = { phase, op.group, op.action }
 local function add(host) said[#said + 1] = host end
-if op.dispatched ~= phase then
-  set_dispatched(op, phase)
+if not members then
+  stirred = true -- it bakes, or is held
+elseif op.dispatched ~= label then
+  set_dispatched(op, label)
   for _, host in ipairs(redis.call('SMEMBERS', members)) do add(host) end
   progressed()
 elseif ARGV[3] ~= '' then

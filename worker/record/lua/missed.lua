@@ -4,7 +4,7 @@
 --       7 what it says of the host (answered | unusable | unasked), 8 outcome if the step is to fail at once (or ''),
 --       9 how long a host may be without a usable answer (ms), 10 the time that another try needs (ms),
 --       11 kind of the reason (or '')
--- Returns  aborted | elsewhere + the fingerprint in the record | done + outcome | failed + outcome, kind of the reason (or '') and detail | missed + how many in a row + ms to the deadline
+-- Returns  aborted | not_open | elsewhere + the fingerprint in the record | done + outcome | failed + outcome, kind of the reason (or '') and detail | missed + how many in a row + ms to the deadline
 -- Atomic, because the count and the outcome that follows from it belong together.
 local op, refused = load_operation()
 if refused then return refused end
@@ -13,6 +13,7 @@ local step = op and load_step(host)
 if not step then return { 'aborted' } end
 if step.outcome then return came_to(step) end
 if op.ended or op.decision then return { 'aborted' } end
+if not_open(op, step) then return { 'not_open' } end
 if miss ~= 'unasked' and step.fingerprint ~= ARGV[4] then return { 'elsewhere', step.fingerprint } end
 if miss == 'unasked' then
   step.silent_at = nil -- the time until somebody asks the host again is not the host's

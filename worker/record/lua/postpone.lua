@@ -7,7 +7,7 @@ local op, refused = load_operation()
 if refused then return refused end
 local host = ARGV[3]
 local step = op and not op.ended and load_step(host)
-if not step then return '0' end
+if not step or (not op.decision and not_open(op, step)) then return '0' end
 if ARGV[5] ~= '' then step.kind, step.reason = ARGV[7] ~= '' and ARGV[7] or nil, ARGV[5] end
 if ARGV[6] ~= '' and step.undo_miss_id ~= ARGV[6] then
   step.undo_miss_id = ARGV[6]

@@ -5,7 +5,7 @@
 local OP, STEPS, TODO, UNDO, OPEN, WAITS = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local DUE, OPERATIONS, ENDED, PATROL = KEYS[7], KEYS[8], KEYS[9], KEYS[10]
 local PREFIX, ID = ARGV[1], ARGV[2]
-local FORMAT = '1'
+local FORMAT, WAVED = '1', '2' -- the second for what has waves
 local CHUNK = 1000 -- arguments to one command; Lua's unpack has a limit
 
 local clock = redis.call('TIME')
@@ -20,6 +20,19 @@ local NUMBERS = {
 local MISSING = { retries = 0, decided_at = 0 } -- what may be
 
 local operation -- as read, false if there is none
+local LATER, GATING = OP .. ':later', OP .. ':gating' -- hosts of waves that are not open; hosts that have not passed
+
+-- What an operation with waves keeps besides.
+local function load_waves(op)
+  local names = { 'wave', 'waves', 'deadline', 'bake', 'bake_until', 'changed', 'round', 'hold_no', 'released_no', 'hold_most' }
+  local got = redis.call('HMGET', OP, 'stage', 'gate', 'auto_hold', 'held', 'hold_until', 'expires_at', unpack(names))
+  for i, name in ipairs(names) do
+    op[name] = tonumber(got[i + 6])
+    if not op[name] then return redis.error_reply(damaged('its field ' .. name .. ' is no number')) end
+  end
+  op.stage, op.gate, op.auto_hold, op.held = got[1], got[2] == '1', got[3] == '1', got[4] and true or false
+  op.hold_until, op.expires_at = tonumber(got[5] or nil), tonumber(got[6] or nil)
+end
 
 local function load_operation()
   if operation ~= nil then return operation or nil end
@@ -27,7 +40,7 @@ local function load_operation()
     'resumed', 'patience', 'deadline_at', 'retries', 'failed', 'progress_at', 'decided_at', 'dispatched', 'failure')
   operation = false
   if not got[1] then return nil end
-  if got[1] ~= FORMAT then
+  if got[1] ~= FORMAT and got[1] ~= WAVED then
     if not tonumber(got[1]) then return nil, redis.error_reply(damaged('its field format is no number')) end
     return nil, redis.error_reply('LOCKSTEPFORMAT ' .. got[1])
   end
@@ -48,7 +61,19 @@ local function load_operation()
     failure = got[17] and { detail = got[17] } or nil, -- of a step that a worker failed whose release decided later
     target = got[3] == 'create' and 'present' or 'absent',
   }
+  if got[1] == WAVED then
+    local wrong = load_waves(operation)
+    if wrong then return nil, wrong end
+  end
   return operation
+end
+
+-- Whether a host's wave is not open yet: nothing is recorded of it.
+local function not_open(op, step) return op.waves and (step.wave or 1) > op.wave end
+
+local function set(op, field, value)
+  op[field] = value
+  redis.call('HSET', OP, field, value)
 end
 
 local ahead -- the hosts of all calls, until their steps are read
@@ -168,6 +193,7 @@ local function set_outcome(host, step, outcome, kind, detail)
   settled = true
   operation.todo = todo(operation) - 1
   step.outcome = outcome
+  if outcome == 'applied' and operation.waves then set(operation, 'changed', operation.changed + 1) end
   change('SREM', TODO, host)
   change('ZREM', WAITS, host)
   step.kind, step.reason = kind, detail

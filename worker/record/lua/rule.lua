@@ -1,9 +1,14 @@
 -- What follows from the record as it is: the decision, the end, and when the sweep looks. It stands after record.lua.
--- What is to be done next, and the set of hosts on which.
+
+-- What is to be done next, the set of hosts on which, and the name under which it is published once; nothing while an
+-- operation bakes or is held.
 local function phase_of(op)
-  if op.decision == 'roll_back' then return 'rollback', UNDO end
-  if op.decision == 'commit' then return 'settle', OPEN end
-  return 'forward', TODO
+  if op.decision == 'roll_back' then return 'rollback', UNDO, 'rollback' end
+  if op.decision == 'commit' then return 'settle', OPEN, 'settle' end
+  if not op.waves then return 'forward', TODO, 'forward' end
+  if op.stage == 'working' then return 'forward', TODO, 'forward:' .. op.wave end
+  if op.stage == 'gating' then return 'gate', GATING, 'gate:' .. op.round end
+  return 'wait'
 end
 
 local function set_dispatched(op, phase)
@@ -26,12 +31,103 @@ local function decide(op, decision, why)
   progressed()
 end
 
--- The rule by which an operation is decided, once and for ever; it stands nowhere else. It is asked after every
--- outcome, and by whoever looks for what is to be done next.
+local function hold(op, who, why)
+  set(op, 'hold_no', op.hold_no + 1)
+  set(op, 'hold_until', NOW + op.hold_most)
+  redis.call('HSET', OP, 'held', cjson.encode({ who = who, why = why, since = NOW }))
+  op.held = true
+  announce('held')
+  stirred = true
+end
+
+local function open_wave(op, number)
+  set(op, 'wave', number)
+  set(op, 'stage', 'working')
+  set(op, 'changed', 0)
+  set(op, 'deadline_at', NOW + op.deadline)
+  op.left = op.deadline
+  local hosts = redis.call('ZRANGEBYSCORE', LATER, number, number)
+  call_in_chunks('SADD', TODO, hosts)
+  call_in_chunks('ZREM', LATER, hosts)
+  op.todo = #hosts
+  announce('wave')
+  progressed()
+  if op.auto_hold and number < op.waves then hold(op, 'the operation', 'it is held after each wave') end
+end
+
+local function open_round(op)
+  set(op, 'round', op.round + 1)
+  set(op, 'stage', 'gating')
+  set(op, 'deadline_at', NOW + op.deadline)
+  op.left = op.deadline
+  local later, hosts = {}, {}
+  for _, host in ipairs(redis.call('ZRANGE', LATER, 0, -1)) do later[host] = true end
+  for _, host in ipairs(redis.call('HKEYS', STEPS)) do
+    if not later[host] then hosts[#hosts + 1] = host end
+  end
+  redis.call('DEL', GATING)
+  call_in_chunks('SADD', GATING, hosts)
+  announce('gate')
+  progressed()
+end
+
+-- Holds the operation if a host is paused that would be worked on next: those of open waves at the gate, or of the next wave.
+local function held_by_pause(op, next_wave)
+  for _, host in ipairs(redis.call('HKEYS', PREFIX .. 'paused')) do
+    local later = redis.call('ZSCORE', LATER, host)
+    local concerned
+    if next_wave then concerned = tonumber(later or -1) == op.wave + 1
+    else concerned = not later and redis.call('HEXISTS', STEPS, host) == 1 end
+    if concerned then
+      hold(op, 'the pause of ' .. host, host .. ' is paused')
+      return true
+    end
+  end
+end
+
+-- One step of an operation with waves; true if there may be another.
+local function step_on(op)
+  if op.expires_at and NOW >= op.expires_at then
+    decide(op, 'roll_back', { kind = 'expired', detail = '' })
+  elseif op.held and NOW >= op.hold_until then
+    decide(op, 'roll_back', { kind = 'held', detail = '' })
+  elseif op.stage == 'working' or op.stage == 'gating' then
+    local left = op.stage == 'working' and todo(op) or redis.call('SCARD', GATING)
+    if left > 0 then
+      if op.left <= 0 then decide(op, 'roll_back', { kind = 'deadline', detail = '' }) end
+    elseif op.stage == 'working' then
+      set(op, 'stage', 'baking')
+      set(op, 'bake_until', NOW + (op.changed > 0 and op.bake or 0))
+      return true
+    else
+      set(op, 'stage', 'waiting')
+      return true
+    end
+  elseif op.stage == 'baking' then
+    if NOW < op.bake_until then return end
+    if not op.gate then
+      set(op, 'stage', 'waiting')
+      return true
+    end
+    if not op.held and not held_by_pause(op, false) then open_round(op) end
+  elseif not op.held then
+    if op.wave >= op.waves then
+      decide(op, 'commit')
+    elseif not held_by_pause(op, true) then
+      open_wave(op, op.wave + 1)
+    end
+  end
+end
+
+-- The rule by which waves open and an operation is decided, once and for ever; it stands nowhere else. It is asked
+-- after every outcome, and by whoever looks for what is to be done next.
 local function move(op)
   if op.decision then return end
   if op.failed > 0 then
     decide(op, 'roll_back', op.failure)
+  elseif op.waves then
+    stirred = true
+    while step_on(op) do end
   elseif todo(op) == 0 then
     decide(op, 'commit')
   elseif op.left <= 0 then
@@ -88,6 +184,7 @@ local function end_if_done(op)
   keep_ends(op)
   redis.call('HSET', OP, 'state', state, 'ended', '1', 'ended_at', NOW)
   redis.call('DEL', TODO, UNDO, OPEN, WAITS)
+  if op.waves then redis.call('DEL', LATER, GATING) end
   redis.call('ZREM', DUE, ID)
   redis.call('ZADD', ENDED, NOW, ID)
   local lock = PREFIX .. 'lock:' .. op.group
@@ -101,11 +198,19 @@ local function stale_at(op) return op.progress_at + op.patience * 2 ^ math.min(o
 
 -- When the sweep is to look at the operation: a function of the record, and of nothing else.
 local function due(op)
-  if phase_of(op) ~= op.dispatched then return NOW end -- nobody has published it yet
-  local at = stale_at(op)
-  if not op.decision then at = math.min(at, op.deadline_at) end
+  local _, members, label = phase_of(op)
+  if label and label ~= op.dispatched then return NOW end -- nobody has published it yet
+  local at = members and stale_at(op) or math.huge
+  local function by(moment) at = math.min(at, moment or at) end
+  if not op.decision then
+    if members then by(op.deadline_at) end
+    if op.stage == 'baking' and not (op.held and op.gate) then by(op.bake_until) end
+    if op.held then by(op.hold_until) end
+    by(op.expires_at)
+  end
   local first = redis.call('ZRANGE', WAITS, 0, 0, 'WITHSCORES')
-  return first[2] and math.min(at, tonumber(first[2])) or at
+  by(tonumber(first[2]))
+  return at
 end
 
 -- At the end of every run, once all calls have been served.

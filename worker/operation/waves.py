@@ -1,0 +1,128 @@
+"""Waves: hosts in an order, of which the first are changed, baked and looked at before the next are begun."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from lockstep.worker.operation.model import HostName
+
+MOST_WAVES = 100
+HOLD_MOST = 7 * 86_400_000
+"""Milliseconds after which an operation that is still held is rolled back."""
+
+
+class Gated(StrEnum):
+    """What became of a look of the gate."""
+
+    IGNORED = "ignored"
+    """The round is over, or the host has passed."""
+    PASSED = "passed"
+    AGAIN = "again"
+    """The host was unwell: it is to be looked at again."""
+    FAILED = "failed"
+
+
+class Health(StrEnum):
+    """What a look of the gate showed."""
+
+    WELL = "well"
+    UNWELL = "unwell"
+    """No answer, or its health is not 2xx: the third such look fails the host."""
+    CHANGED = "changed"
+    """It does not show what was asked: the host fails at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """How an operation goes from host to host, as a producer asks for it; times in milliseconds."""
+
+    waves: Mapping[HostName, int]
+    """The wave of each host, from 1."""
+    bake: int = 0
+    """So long after a wave's last outcome the next may begin; left out where the wave changed nothing."""
+    gate: bool = False
+    """After each wave every host of open waves is looked at once more."""
+    hold: bool = False
+    """After each wave but the last, somebody must promote it."""
+    expires: int | None = None
+    """It is rolled back unless it is decided so long after it was accepted."""
+    health: Mapping[HostName, str] = field(default_factory=dict)
+    """The path that must answer 2xx at the gate, per host."""
+
+    @property
+    def last(self) -> int:
+        """The number of the last wave."""
+        return max(self.waves.values(), default=1)
+
+    def said(self) -> list[object]:
+        """Return what makes two requests the same, for the digest of an operation's payload."""
+        return [
+            sorted(self.waves.items()),
+            self.bake,
+            self.gate,
+            self.hold,
+            self.expires,
+            sorted(self.health.items()),
+        ]
+
+
+def sizes(text: str, total: int) -> list[int]:
+    """Read `1,10%,100%` for so many hosts: the size of each wave; the last repeats, the rest is cut off.
+
+    Percent are of all hosts, rounded down, at least one host. Raises ValueError with the size and the rule.
+    """
+    wanted = [_size(each.strip(), total) for each in text.split(",")]
+    found: list[int] = []
+    left = total
+    while left > 0:
+        size = min(wanted[min(len(found), len(wanted) - 1)], left)
+        found.append(size)
+        left -= size
+        if len(found) > MOST_WAVES:
+            raise ValueError(
+                f'waves "{text}" would be more than {MOST_WAVES} for {total} hosts: make them larger'
+            )
+    return found
+
+
+def _size(text: str, total: int) -> int:
+    number, percent = text.removesuffix("%"), text.endswith("%")
+    if not number.isascii() or not number.isdecimal():
+        rule = "a size is a number of hosts or a share of all, such as 1,10%,100%"
+        raise ValueError(f'a wave of "{text}" hosts: {rule}')
+    size = int(number)
+    if size == 0:
+        raise ValueError(f'a wave of "{text}" hosts is empty: a size is at least 1 or 1%')
+    if percent and size > 100:
+        raise ValueError(f'a wave of "{text}" is more than all hosts: a share is at most 100%')
+    return max(1, total * size // 100) if percent else size
+
+
+def by_size(hosts: Sequence[HostName], text: str) -> dict[HostName, int]:
+    """Return each host's wave, in the order of the hosts. Raises ValueError as `sizes` does."""
+    found: dict[HostName, int] = {}
+    rest = iter(hosts)
+    for number, size in enumerate(sizes(text, len(hosts)), start=1):
+        for _ in range(size):
+            found[next(rest)] = number
+    return found
+
+
+def by_label(
+    hosts: Sequence[HostName], label: str, values: Mapping[HostName, str | None]
+) -> dict[HostName, int]:
+    """Return each host's wave: one for each value of a label, in the order of their first appearance.
+
+    Raises ValueError that names the hosts which lack the label, or where there are too many values.
+    """
+    lacking = [host for host in hosts if values.get(host) is None]
+    if lacking:
+        shown = ", ".join(lacking[:3]) + (f" and {len(lacking) - 3} more" if len(lacking) > 3 else "")
+        raise ValueError(f'no label "{label}" on {shown}: every host needs one to be put into a wave')
+    numbers: dict[str, int] = {}
+    found = {host: numbers.setdefault(str(values[host]), len(numbers) + 1) for host in hosts}
+    if len(numbers) > MOST_WAVES:
+        raise ValueError(f'label "{label}" has {len(numbers)} values: at most {MOST_WAVES} waves')
+    return found

@@ -1,0 +1,23 @@
+-- promote: release the hold that somebody saw, and no other.
+-- ARGV  3 the number of that hold
+-- Returns  released | already | other + the hold as JSON and its number | decided + the decision | unknown | free
+-- Atomic, because a newer hold must not be released by whoever has not seen it.
+local op, refused = load_operation()
+if refused then return refused end
+if not op then return { 'unknown' } end
+if op.decision then return { 'decided', op.decision } end
+local number = tonumber(ARGV[3])
+if not op.waves or op.hold_no == 0 then return { 'free' } end
+if number <= op.released_no then return { 'already' } end
+if number ~= op.hold_no then return { 'other', redis.call('HGET', OP, 'held') or '', tostring(op.hold_no) } end
+set(op, 'released_no', number)
+redis.call('HDEL', OP, 'held', 'hold_until')
+op.held, op.hold_until = false, nil
+if op.stage == 'waiting' and op.gate then -- what passed before the hold says nothing of now: another round
+  set(op, 'stage', 'baking')
+  set(op, 'bake_until', NOW)
+end
+announce('released')
+progressed()
+settled = true
+return { 'released' }

@@ -1,0 +1,46 @@
+"""The gate of a wave: each host of the open waves is looked at once more before the next wave opens."""
+
+from __future__ import annotations
+
+from lockstep.worker.operation.model import HostName, OperationId
+from lockstep.worker.operation.waves import Gated, Health
+from lockstep.worker.steps.apply import NO_RECORD, Next, Parts, Result
+from lockstep.worker.steps.rollback import same_host
+
+AGAIN = 1.0
+"""Seconds between two looks at one host, at least: so far apart must those be that count."""
+
+
+def gate(parts: Parts, operation: OperationId, host: HostName, tries: int) -> Result:
+    """Look at one host, which must show what was asked; a worker that does not know it counts nothing."""
+    view = parts.store.view(operation, host)
+    if view.action is None or view.group is None or view.step is None:
+        return Result(Next.ABORTED, NO_RECORD)
+    if view.gating is None:
+        return Result(Next.DONE, "passed, or the gate is closed", outcome="ignored")
+    again = AGAIN + parts.forward_backoff.delay(tries, parts.clock.jitter())
+    api = same_host(parts, host, view.step)
+    if isinstance(api, str):
+        return Result(Next.AGAIN, api, again)
+    answer = api.probe(view.group)
+    health, said = Health.WELL, f"shows {answer.presence}"
+    if answer.presence is None:
+        health, said = Health.UNWELL, f"GET {answer.text}"
+    elif answer.presence is not view.action.target:
+        health, said = Health.CHANGED, f"shows {answer.presence}, as nobody asked"
+    look = parts.clock.new_id()
+    match parts.store.gate_seen(operation, host, view.gating, view.now, look, health, said):
+        case Gated.PASSED:
+            return Result(Next.DONE, f"passed the gate: {said}", outcome="passed")
+        case Gated.FAILED:
+            return Result(Next.FAILED, f"failed at the gate: {said}", outcome="failed")
+        case Gated.AGAIN:
+            return Result(Next.AGAIN, said, again)
+    return Result(Next.DONE, "the round is over", outcome="ignored")
+
+
+def gate_raised(operation: OperationId, parts: Parts, host: HostName, reason: str) -> Result:
+    """Record that a look raised, and have the sweep come back to it; nothing is counted."""
+    delay = parts.rollback_backoff.cap
+    parts.store.postpone(operation, host, round(delay * 1000), reason)
+    return Result(Next.LATER, reason)
