@@ -10,6 +10,8 @@ BIN  := $(VENV)/bin
 BENCH := .venv-bench
 # What audits a release brings packages of its own too.
 RELEASE := .venv-release
+# And so does what builds the site.
+DOCS := .venv-docs
 
 # One log line per package is noise; errors still show. Every package is checked against its hash.
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input -qq
@@ -40,6 +42,16 @@ up: $(VENV)/.runtime ## Start Redis, workers, beat, Flower and a mock cluster he
 .PHONY: picture
 picture: $(VENV)/.dev ## Play the demo and draw docs/demo.svg, which the README shows
 	@$(BIN)/python -B -m tests.picture
+
+.PHONY: docs
+docs: $(VENV)/.dev $(DOCS)/.installed ## Build the site in build/site/html, with the references of the command and of Python
+	@$(BIN)/python -B -m tests.ship.site
+
+$(DOCS)/.installed: requirements-docs.txt | $(BIN)/python
+	@$(BIN)/python -m venv $(DOCS)
+	@echo "Installing requirements-docs.txt"
+	@$(DOCS)/bin/python -m pip --disable-pip-version-check --no-input -qq install --require-hashes -r requirements-docs.txt
+	@touch $@
 
 ##@ Check
 
@@ -162,10 +174,13 @@ lock: $(VENV)/.dev ## Pin requirements*.txt anew from pyproject.toml; UPGRADE=1 
 	$(BIN)/uv pip compile requirements-release.in --quiet --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" $(if $(UPGRADE),--upgrade) \
 	  --output-file requirements-release.txt
+	$(BIN)/uv pip compile requirements-docs.in --quiet --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" $(if $(UPGRADE),--upgrade) \
+	  --output-file requirements-docs.txt
 
 ##@ Clean
 
 .PHONY: clean
 clean: ## Remove the environment, caches and build results
-	rm -rf $(VENV) $(BENCH) $(RELEASE) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(BENCH) $(RELEASE) $(DOCS) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -92,12 +92,12 @@ def test_the_index_names_every_page() -> None:
 def test_the_readme_is_short_and_its_comparison_is_the_one_with_sources() -> None:
     assert len(README.splitlines()) < 150
     page = (ROOT / "docs" / "comparison.md").read_text()
-    tags = set(re.findall(r" \[([A-Z]\d)\]", page))
+    tags = set(re.findall(r" \(([A-Z]\d)\)", page))
     rows, sourced = (
         re.findall(r"^\| .* \|$", text.split("## Sources")[0], re.MULTILINE) for text in (README, page)
     )
     assert sourced
-    assert {re.sub(r" \[[A-Z]\d\]", "", row) for row in sourced} <= set(rows)
+    assert {re.sub(r" \([A-Z]\d\)", "", row) for row in sourced} <= set(rows)
     assert set(re.findall(r"^- \*\*([A-Z]\d)\*\* ", page, re.MULTILINE)) == tags
 
 
