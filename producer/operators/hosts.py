@@ -10,6 +10,7 @@ from contextvars import copy_context
 from dataclasses import dataclass
 from typing import TypeVar
 
+from lockstep.worker.hosts import looks
 from lockstep.worker.hosts.client import HostClient
 from lockstep.worker.hosts.wrappers import Renewed
 from lockstep.worker.inventory import Inventory
@@ -52,7 +53,7 @@ def probe(
     host: Host, group: GroupId, settings: Settings, sleep: Callable[[float], None] = time.sleep
 ) -> tuple[ProbeAnswer, int]:
     """Ask as `ask` does; return the first usable answer, else the last, and how many GETs it took."""
-    client: HostApi = HostClient(host, settings)
+    client: HostApi = HostClient(host, settings, looks.exchange)
     if host.token_file:
         client = Renewed(client, host.token_file)
     ends = time.monotonic() + settings.call_timeout

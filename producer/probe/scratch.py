@@ -20,6 +20,7 @@ from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
 from lockstep.producer.doctor.findings import Finding, Level
 from lockstep.producer.operators.hosts import holds, probe
+from lockstep.worker.hosts import looks
 from lockstep.worker.hosts.client import HostClient
 from lockstep.worker.operation.answer import ProbeAnswer, Verdict, WriteAnswer
 from lockstep.worker.operation.host import Host
@@ -184,7 +185,7 @@ class Scratch:
         return send_and_leave(self.host, self.settings, json.dumps({"groupId": group}).encode(), hold)
 
     def _write(self, action: Action, group: GroupId, body: str | None = None) -> WriteAnswer:
-        client = HostClient(self.host, self.settings)
+        client = HostClient(self.host, self.settings, looks.exchange)
         attempt = AttemptId(f"probe-{secrets.token_hex(8)}")
         return client.write(action, group, attempt, client.clock.elapsed() + self.settings.send_within, body)
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import socket
 import ssl
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -13,10 +15,9 @@ from typing import Any
 
 import pytest
 
-from lockstep.worker.hosts import direct, pooled
+from lockstep.worker.hosts import curl, looks
 from lockstep.worker.hosts.client import HostClient
-from lockstep.worker.hosts.direct import carrier
-from lockstep.worker.hosts.guard import Exchange
+from lockstep.worker.hosts.request import Carry
 from lockstep.worker.operation.answer import Probed, Verdict
 from lockstep.worker.operation.host import Host
 from lockstep.worker.operation.model import Action, AttemptId, GroupId, HostName
@@ -84,16 +85,23 @@ def server(authority: Authority) -> Iterator[Server]:
             thread.join(10)
 
 
-@pytest.fixture(params=[pooled, direct], ids=["pooled", "direct"], autouse=True)
-def exchange(request: pytest.FixtureRequest) -> Iterator[Exchange]:
-    before = carrier.set(request.param.exchange)
-    yield request.param.exchange
-    carrier.reset(before)
+carry: Carry = curl.exchange
+
+
+@pytest.fixture(params=["libcurl", "requests"], autouse=True)
+def carrier(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Carry this test's calls in one way, then in the other; no connection is left of another test's."""
+    exchange = curl.Loop().carry if request.param == "libcurl" else looks.exchange
+    monkeypatch.setattr(sys.modules[__name__], "carry", exchange)
+    return str(request.param)
+
+
+def called(host: Host, settings: Settings | None = None) -> HostClient:
+    return HostClient(host, settings or Settings(), carry)
 
 
 def client(server: Server, verify: bool | str) -> HostClient:
-    url = f"https://localhost:{server.server_port}"
-    return HostClient(Host(HostName("node1"), url, verify=verify), Settings())
+    return called(Host(HostName("node1"), f"https://localhost:{server.server_port}", verify=verify))
 
 
 def write(host: HostClient) -> Verdict:
@@ -101,12 +109,12 @@ def write(host: HostClient) -> Verdict:
 
 
 def test_a_certificate_of_the_authority_is_trusted_and_one_connection_serves(
-    server: Server, authority: Authority
+    server: Server, authority: Authority, carrier: str
 ) -> None:
     host = client(server, str(authority.file))
     assert host.probe(G).probed is Probed.SEEN
     assert write(host) is Verdict.APPLIED
-    assert server.accepted == 1
+    assert server.accepted == (1 if carrier == "libcurl" else 2)
 
 
 @pytest.mark.parametrize("stranger", [True, False], ids=["another authority", "the system's"])
@@ -138,7 +146,7 @@ def test_an_authority_that_was_replaced_is_read_again(
 
 
 def test_a_certificate_of_ours_is_shown_and_read_again_when_it_is_replaced(
-    authority: Authority, tmp_path: Path
+    authority: Authority, tmp_path: Path, carrier: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The node asks for one, in TLS 1.2, in which it says so before anything is sent."""
     own = authority.sign("localhost", "DNS:localhost")
@@ -151,9 +159,9 @@ def test_a_certificate_of_ours_is_shown_and_read_again_when_it_is_replaced(
         threading.Thread(target=running.serve_forever, args=(0.01,), daemon=True).start()
         url = f"https://localhost:{running.server_port}"
         without = Host(HostName("node1"), url, verify=str(authority.file))
-        host = HostClient(replace(without, cert=(str(cert), str(key))), Settings())
+        host = called(replace(without, cert=(str(cert), str(key))))
 
-        assert HostClient(without, Settings()).probe(G).probed is Probed.NO_INFORMATION
+        assert called(without).probe(G).probed is Probed.NO_INFORMATION
         assert host.probe(G).text.startswith("not sent: ")  # no such file
         for signed, taken in (
             (Authority(tmp_path / "stranger").sign("me", "DNS:me"), False),
@@ -164,18 +172,18 @@ def test_a_certificate_of_ours_is_shown_and_read_again_when_it_is_replaced(
                 (tmp_path / "fresh").replace(new)
             assert (host.probe(G).probed is Probed.SEEN) is taken
         shutil.copy(own.key, key)
-        if carrier.get() is direct.exchange:
-            direct._idle.clear()
+        if carrier == "libcurl":
+            monkeypatch.setattr(
+                sys.modules[__name__], "carry", curl.Loop().carry
+            )  # without a kept connection
             said = "not sent: TLS error: its cert_file and key_file do not belong together"
-            assert host.probe(G).text == said
+            assert called(host.host).probe(G).text == said
         running.shutdown()
 
 
 def test_the_reason_is_named(server: Server, authority: Authority, tmp_path: Path) -> None:
     port = server.server_port
-    other = HostClient(
-        Host(HostName("n"), f"https://127.0.0.1:{port}", verify=str(authority.file)), Settings()
-    )
+    other = called(Host(HostName("n"), f"https://127.0.0.1:{port}", verify=str(authority.file)))
     assert other.probe(G).text == "not sent: TLS error: its certificate is for another name"
     assert client(server, str(tmp_path / "gone.pem")).probe(G).probed is Probed.NO_INFORMATION
     with Server(("127.0.0.1", 0), Node) as plain:
@@ -205,3 +213,67 @@ def test_a_version_that_both_speak_is_missing(authority: Authority) -> None:
             running.shutdown()
             thread.join(10)
     assert said == "not sent: TLS error: no version of TLS that both speak"
+
+
+def test_nothing_is_sent_where_the_connection_took_longer_than_the_attempt_may_wait(
+    authority: Authority, carrier: str
+) -> None:
+    """The host takes its time for the handshake; the guard is asked after it, as the last thing."""
+    signed = authority.sign("localhost", "DNS:localhost")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(signed.certificate, signed.key)
+    asked = threading.Event()
+    received: list[bytes] = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            peer, _ = listener.accept()
+            assert asked.wait(10)
+            with context.wrap_socket(peer, server_side=True) as secured:
+                received.append(secured.recv(65536))
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        host = called(Host(HostName("n"), f"https://localhost:{listener.getsockname()[1]}", verify=False))
+        over = host.clock.elapsed() + 0.2
+        threading.Timer(0.3, asked.set).start()
+        said = host.write(Action.CREATE, G, AttemptId("a1"), over)
+        assert host.clock.elapsed() > over
+        thread.join(10)
+    assert (said.verdict, said.text) == (Verdict.NOT_APPLIED, "too late to send: the time to send had passed")
+    assert received == [b""], "the handshake was done, and nothing came after it"
+
+
+def test_http_2_is_spoken_where_the_host_offers_it(authority: Authority, carrier: str) -> None:
+    """Frames by hand: settings, and a 404 without a body to each request (RFC 9113)."""
+    signed = authority.sign("localhost", "DNS:localhost")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(signed.certificate, signed.key)
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    spoken: list[str | None] = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            peer, _ = listener.accept()
+            with context.wrap_socket(peer, server_side=True) as secured, secured.makefile("rwb") as stream:
+                spoken.append(secured.selected_alpn_protocol())
+                if spoken != ["h2"]:
+                    stream.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+                    return
+                stream.read(24)
+                stream.write(b"\0\0\0\4\0\0\0\0\0")
+                stream.flush()
+                while head := stream.read(9):
+                    stream.read(int.from_bytes(head[:3]))
+                    if head[3] == 1:  # HEADERS; the answer is entry 13 of the static table, :status 404
+                        stream.write(b"\0\0\1\1\5" + head[5:] + b"\x8d")
+                        stream.flush()
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        host = called(
+            Host(HostName("n"), f"https://localhost:{listener.getsockname()[1]}", verify=str(authority.file))
+        )
+        said = [host.probe(G) for _ in range(2 if carrier == "libcurl" else 1)]
+    assert [answer.probed for answer in said] == [Probed.SEEN] * len(said)
+    assert spoken == (["h2" if carrier == "libcurl" else "http/1.1"])

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from lockstep.worker.hosts import curl
 from lockstep.worker.hosts.client import HostClient, SystemClock, never
+from lockstep.worker.hosts.request import Carry
 from lockstep.worker.operation.answer import WriteAnswer
 from lockstep.worker.operation.host import Host
 from lockstep.worker.operation.model import Action, AttemptId, GroupId, HostName
@@ -15,6 +17,8 @@ from lockstep.worker.settings import Settings
 URL = "http://node1:8080"
 G = GroupId("g")
 ATTEMPT = AttemptId("a1")
+carry: Carry = curl.exchange
+"""What carries the calls; the fixture `exchange` changes it."""
 
 
 def client(
@@ -27,7 +31,7 @@ def client(
 ) -> HostClient:
     """The client of one host, with the settings that a test is about."""
     host = Host(HostName("node1"), url, token_file=token_file)
-    return HostClient(host, Settings(**settings), clock or SystemClock(), stopping)
+    return HostClient(host, Settings(**settings), carry, clock or SystemClock(), stopping)
 
 
 def write(

@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
-from lockstep.worker.hosts import direct, pooled
-from lockstep.worker.hosts.direct import carrier
-from lockstep.worker.hosts.guard import Exchange
+from lockstep.worker.hosts import curl, looks
+from lockstep.worker.hosts.request import Carry
+from tests.unit import client
 
 
-@pytest.fixture(params=[pooled, direct], ids=["pooled", "direct"])
-def exchange(request: pytest.FixtureRequest) -> Iterator[Exchange]:
+@pytest.fixture(params=[looks.exchange, curl.exchange], ids=["requests", "libcurl"])
+def exchange(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Carry:
     """Carry this test's calls in one way, then in the other."""
-    direct._idle.clear()  # of an earlier test's
-    carried: Exchange = request.param.exchange
-    before = carrier.set(carried)
-    yield carried
-    carrier.reset(before)
+    carried: Carry = request.param
+    monkeypatch.setattr(client, "carry", carried)
+    return carried
 
 
 @pytest.fixture
-def by_requests() -> Iterator[None]:
+def by_requests(monkeypatch: pytest.MonkeyPatch) -> None:
     """Carry this test's calls by requests, for which `responses` can stand in."""
-    before = carrier.set(pooled.exchange)
-    yield
-    carrier.reset(before)
+    monkeypatch.setattr(client, "carry", looks.exchange)

@@ -26,6 +26,7 @@ class RawServer:
         self.closing = threading.Event()
         self.closed = threading.Event()
         """Set once a connection has been seen to its end."""
+        self._peer: socket.socket | None = None
         self._thread = threading.Thread(target=self._serve, daemon=True)
 
     def _serve(self) -> None:
@@ -40,6 +41,7 @@ class RawServer:
             self.accepted += 1
             self.connected.set()
             peer.settimeout(TIMEOUT)
+            self._peer = peer
             with contextlib.suppress(OSError), peer:
                 self._behave(peer)
             self.closed.set()
@@ -76,6 +78,8 @@ class RawServer:
         self.closing.set()
         with contextlib.suppress(OSError):
             socket.create_connection(self._listener.getsockname(), timeout=1).close()
+            if self._peer is not None:  # a connection that the other side keeps
+                self._peer.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         self._thread.join(TIMEOUT)
 

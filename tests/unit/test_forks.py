@@ -1,4 +1,4 @@
-"""What a forked child makes anew: connections, the watchdog, locks; and what a fork waits for."""
+"""What a forked child makes anew: connections, what carries calls, locks; and what a fork waits for."""
 
 from __future__ import annotations
 
@@ -17,8 +17,7 @@ import pytest
 
 from lockstep.worker import forks
 from lockstep.worker.forks import renew_in_children
-from lockstep.worker.hosts import guard
-from lockstep.worker.hosts.guard import Exchange
+from lockstep.worker.hosts import curl
 from lockstep.worker.inventory import LiveInventory
 from lockstep.worker.operation.model import HostName
 from lockstep.worker.settings import Settings
@@ -79,7 +78,6 @@ def thread() -> Iterator[ThreadPoolExecutor]:
         yield pool
 
 
-@pytest.mark.usefixtures("exchange")
 def test_a_child_has_connections_of_its_own(node: Slow) -> None:
     host = client(node.url)
     assert host.probe(G).seen
@@ -90,14 +88,10 @@ def test_a_child_has_connections_of_its_own(node: Slow) -> None:
     assert node.accepted == 3
 
 
-def test_a_child_leaves_the_calls_of_its_parent_alone(
-    node: Slow, exchange: Exchange, thread: ThreadPoolExecutor
-) -> None:
-    from contextvars import copy_context
-
+def test_a_child_leaves_the_calls_of_its_parent_alone(node: Slow, thread: ThreadPoolExecutor) -> None:
     host = client(node.url, call_timeout=1.5, connect_timeout=1, read_timeout=1.5)
     node.go.clear()
-    call = thread.submit(copy_context().run, host.probe, G)
+    call = thread.submit(host.probe, G)
     eventually(lambda: node.asked == 1, "the parent's call is under way")
 
     def call_until_its_time_is_over() -> bool:
@@ -110,18 +104,18 @@ def test_a_child_leaves_the_calls_of_its_parent_alone(
     node.go.set()
     assert call.result().seen
     assert child.result()
-    assert thread.submit(copy_context().run, host.probe, G).result().seen
+    assert thread.submit(host.probe, G).result().seen
     assert node.accepted == 2, "the parent's connection was shut down"
 
 
-@pytest.mark.usefixtures("exchange")
-def test_a_child_calls_though_the_watchdog_was_locked(node: Slow, thread: ThreadPoolExecutor) -> None:
+def test_a_child_calls_though_the_loop_was_locked(node: Slow, thread: ThreadPoolExecutor) -> None:
     host = client(node.url)
     assert host.probe(G).seen
     locked, done = threading.Event(), threading.Event()
+    loop: Any = curl.exchange.__self__  # type: ignore[attr-defined]
 
     def hold() -> None:
-        with guard._watchdog._condition:
+        with loop._making:
             locked.set()
             done.wait()
 

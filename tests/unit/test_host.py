@@ -5,17 +5,18 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import responses
 
-from lockstep.worker.hosts import pooled
-from lockstep.worker.hosts.direct import DirectConnection
-from lockstep.worker.hosts.guard import Exchange
+from lockstep.worker.hosts import looks
+from lockstep.worker.hosts.request import Carry
 from lockstep.worker.operation.answer import Probed, Verdict
 from lockstep.worker.operation.model import Action, Presence, Seen
 from lockstep.worker.operation.ports import Stopping
+from tests.unit import client as carried
 from tests.unit.client import ATTEMPT, URL, G, client, write
 from tests.unit.raw_server import RawServer, serving
 from tests.unit.stub_web import StubWeb, serving_stub
@@ -31,20 +32,17 @@ Web = responses.RequestsMock | StubWeb
 
 
 @pytest.fixture
-def web(exchange: Exchange, monkeypatch: pytest.MonkeyPatch) -> Iterator[Web]:
+def web(exchange: Carry, monkeypatch: pytest.MonkeyPatch) -> Iterator[Web]:
     """The host that every client of this test reaches."""
-    if exchange is pooled.exchange:
+    if exchange is looks.exchange:
         with responses.RequestsMock() as mock:
             yield mock
         return
     with serving_stub() as stub:
-        connect = DirectConnection.connect
-
-        def elsewhere(connection: DirectConnection) -> None:
-            connection.host, connection.port = "127.0.0.1", stub.port
-            connect(connection)
-
-        monkeypatch.setattr(DirectConnection, "connect", elsewhere)
+        there = f"http://127.0.0.1:{stub.port}"
+        monkeypatch.setattr(
+            carried, "carry", lambda asked: exchange(replace(asked, url=asked.url.replace(URL, there)))
+        )
         yield stub
 
 
@@ -179,12 +177,8 @@ def test_a_stopping_worker_starts_no_call() -> None:
         host.probe(G)
 
 
-def test_a_name_that_does_not_resolve_is_not_applied(monkeypatch: pytest.MonkeyPatch) -> None:
-    def unknown(*_: object, **__: object) -> None:
-        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
-
-    monkeypatch.setattr(socket, "getaddrinfo", unknown)
-    answer = write(client())
+def test_a_name_that_does_not_resolve_is_not_applied() -> None:
+    answer = write(client("http://node1.invalid:8080"))  # RFC 6761: nobody resolves it
     assert (answer.verdict, answer.text) == (Verdict.NOT_APPLIED, "not sent: name not resolved")
 
 

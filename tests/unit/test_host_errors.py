@@ -1,4 +1,4 @@
-"""What a call comes to when it fails before anything was sent, whatever carries it."""
+"""What a look comes to when it fails before anything was sent."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ import pytest
 import requests
 import responses
 
-from lockstep.worker.hosts import direct
-from lockstep.worker.hosts.direct import DirectConnection, carrier
 from lockstep.worker.operation.answer import Probed, Verdict
 from tests.unit.client import URL, G, client, write
 
@@ -25,6 +23,9 @@ GROUPS = f"{URL}/v1/group/"
         (requests.ConnectTimeout("too slow"), "connect timeout"),
         (requests.exceptions.SSLError("bad certificate"), "TLS error"),
         (ConnectionRefusedError("refused"), "connection refused"),
+        (OSError("no route"), "connection error"),
+        (TimeoutError("too slow"), "connect timeout"),
+        (ssl.SSLCertVerificationError("bad certificate"), "TLS error"),
     ],
 )
 def test_an_error_of_requests_is_not_applied(error: Exception, text: str) -> None:
@@ -37,31 +38,6 @@ def test_an_error_of_requests_is_not_applied(error: Exception, text: str) -> Non
 
 
 @pytest.mark.parametrize(
-    ("error", "text"),
-    [
-        (OSError("no route"), "connection error"),
-        (TimeoutError("too slow"), "connect timeout"),
-        (ssl.SSLCertVerificationError("bad certificate"), "TLS error"),
-        (ConnectionRefusedError("refused"), "connection refused"),
-    ],
-)
-def test_an_error_of_a_direct_connection_is_not_applied(
-    monkeypatch: pytest.MonkeyPatch, error: Exception, text: str
-) -> None:
-    def fail(_: DirectConnection) -> None:
-        raise error
-
-    monkeypatch.setattr(DirectConnection, "connect", fail)
-    before = carrier.set(direct.exchange)
-    try:
-        answer = write(client())
-        assert (answer.verdict, answer.text) == (Verdict.NOT_APPLIED, f"not sent: {text}")
-        assert client().probe(G).probed is Probed.NO_INFORMATION
-    finally:
-        carrier.reset(before)
-
-
-@pytest.mark.parametrize(
     ("code", "why"),
     [
         (9, "its certificate is not valid yet"),
@@ -71,14 +47,9 @@ def test_an_error_of_a_direct_connection_is_not_applied(
         (62, "its certificate is for another name"),
     ],
 )
-def test_a_certificate_that_is_not_accepted_says_why(
-    monkeypatch: pytest.MonkeyPatch, code: int, why: str
-) -> None:
+def test_a_certificate_that_is_not_accepted_says_why(code: int, why: str) -> None:
     error = ssl.SSLCertVerificationError("bad certificate")
     error.verify_code = code
-    monkeypatch.setattr(DirectConnection, "connect", lambda _: (_ for _ in ()).throw(error))
-    before = carrier.set(direct.exchange)
-    try:
+    with responses.RequestsMock() as web:
+        web.add("GET", f"{GROUPS}g/", body=error)
         assert client().probe(G).text == f"not sent: TLS error: {why}"
-    finally:
-        carrier.reset(before)

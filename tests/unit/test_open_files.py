@@ -9,14 +9,11 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from threading import Thread
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
 from lockstep.worker.celery import make_app
-from lockstep.worker.hosts import direct, pooled
-from lockstep.worker.hosts.direct import carrier
-from lockstep.worker.monitoring import metrics, tracing
+from lockstep.worker.monitoring import metrics
 from lockstep.worker.operation.errors import StoreUnavailable
 from lockstep.worker.operation.model import Millis
 from lockstep.worker.settings import Settings
@@ -31,13 +28,9 @@ CALLS = f"""
 import resource, sys
 from concurrent.futures import ThreadPoolExecutor
 from tests.unit.client import G, client
-from lockstep.worker.hosts import direct, pooled
-from lockstep.worker.hosts.direct import carrier
 resource.setrlimit(resource.RLIMIT_NOFILE, ({LIMIT}, {LIMIT}))
-exchange, *urls = sys.argv[1:]
 def work(_):
-    carrier.set({{"pooled": pooled, "direct": direct}}[exchange].exchange)
-    return [client(url).probe(G).text for url in urls]
+    return [client(url).probe(G).text for url in sys.argv[1:]]
 with ThreadPoolExecutor({THREADS}) as pool:
     print(sorted({{text for texts in pool.map(work, range({THREADS})) for text in texts}}))
 """
@@ -57,21 +50,11 @@ def urls() -> Iterator[list[str]]:
             thread.join()
 
 
-@pytest.mark.parametrize("exchange", ["direct", "pooled"])
-def test_many_threads_call_many_hosts_with_few_descriptors(urls: list[str], exchange: str) -> None:
+def test_many_threads_call_many_hosts_with_few_descriptors(urls: list[str]) -> None:
     """A connection of each thread to each host would be 100."""
-    command = [sys.executable, "-c", CALLS, exchange, *urls]
+    command = [sys.executable, "-c", CALLS, *urls]
     ran = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (ran.stdout, ran.stderr) == ("['404']\n", "")
-
-
-def test_every_call_of_a_task_has_the_same_carrier(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run, "runtime_of", lambda app: app)
-    task: Any = SimpleNamespace(app=None, name="step")
-    assert run.guarded(task, lambda _: carrier.get()) is direct.exchange
-    monkeypatch.setattr(tracing, "instrumented", lambda: True)
-    assert run.guarded(task, lambda _: carrier.get()) is pooled.exchange
-    assert carrier.get() is direct.exchange
 
 
 PROVIDE = """

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from lockstep.worker.monitoring.endpoint import Asked, Door
+from lockstep.worker.operation.answer import Carried
 from lockstep.worker.operation.errors import StoreUnavailable
 from lockstep.worker.operation.model import Operation, OperationId
 
@@ -127,6 +128,17 @@ class Metrics:
         )
         self.call_seconds = Histogram(
             "lockstep_call_seconds", "How long hosts took.", ["call"], registry=own, buckets=CALL_SECONDS
+        )
+        self.phases = Histogram(
+            "lockstep_call_phase_seconds",
+            "From the begin of a call until its connection, TLS, the first byte and all of it were there.",
+            ["phase"],
+            registry=own,
+            buckets=CALL_SECONDS,
+        )
+        self.bytes = Counter("lockstep_call_bytes", "Sent to hosts, and received.", ["way"], registry=own)
+        self.requests = Counter(
+            "lockstep_requests", "Calls by the connection that they went over.", ["connection"], registry=own
         )
         self.operations = Counter(
             "lockstep_operations", "Operations by their end.", ["action", "end"], registry=own
@@ -240,6 +252,23 @@ def call_answered(call: str, answer: str, seconds: float) -> None:
     for metrics in _counting:
         metrics.attempts.labels(call, answer).inc()
         metrics.call_seconds.labels(call).observe(seconds)
+
+
+def call_watched(_: str, __: str) -> tuple[dict[str, str], Callable[[Carried], None]]:
+    """Watch a call to a host: send nothing more with it, and count what it took."""
+    return {}, call_carried
+
+
+def call_carried(carried: Carried) -> None:
+    """Count what carrying a call took."""
+    phases = ("connect", carried.connected), ("tls", carried.secured), ("first_byte", carried.first_byte)
+    for metrics in _counting:
+        for phase, seconds in (*phases, ("total", carried.total)):
+            if seconds:
+                metrics.phases.labels(phase).observe(seconds)
+        metrics.bytes.labels("sent").inc(carried.sent)
+        metrics.bytes.labels("received").inc(carried.received)
+        metrics.requests.labels("kept" if carried.kept else "new").inc()
 
 
 def operation_ended(operation: Operation, first: Callable[[OperationId], bool]) -> None:

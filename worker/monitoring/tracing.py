@@ -11,10 +11,11 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, entry_points, version
 from typing import TYPE_CHECKING, Any
 
+from lockstep.worker.operation.answer import Carried
 from lockstep.worker.secrets import mask, masked
 
 if TYPE_CHECKING:
@@ -91,24 +92,49 @@ def _installed() -> bool:
 
 
 def instrument(own: TracerProvider) -> None:
-    """Make spans of every task that this worker runs or publishes, and of every call to a host."""
+    """Make spans of every task that this worker runs or publishes."""
     from celery.signals import task_postrun, task_prerun, worker_process_shutdown
     from opentelemetry.instrumentation.celery import CeleryInstrumentor
-    from opentelemetry.instrumentation.requests import RequestsInstrumentor
 
     # Signals are heard in the order of their connection: a span is there only between these two.
     task_postrun.connect(_tell_result, weak=False)
     celery = CeleryInstrumentor()  # type: ignore[no-untyped-call]
     celery.instrument(tracer_provider=own)
     task_prerun.connect(_tell_ids, weak=False)
-    RequestsInstrumentor().instrument(tracer_provider=own)
     # A child ends without what ends a process otherwise.
     worker_process_shutdown.connect(lambda **_: own.force_flush(), weak=False)
 
 
-def instrumented() -> bool:
-    """Tell whether spans are made of the calls that go through requests."""
-    return "opentelemetry.instrumentation.requests" in sys.modules
+def calls_of(own: TracerProvider) -> Callable[[str, str], tuple[dict[str, str], Callable[[Carried], None]]]:
+    """Return what makes a span of a call to a host, within the task's, and tells the host of it."""
+    from opentelemetry import trace
+    from opentelemetry.propagate import inject
+
+    tracer = own.get_tracer("lockstep")
+
+    def begin(method: str, url: str) -> tuple[dict[str, str], Callable[[Carried], None]]:
+        asked = {"http.method": method, "http.url": url}
+        span = tracer.start_span(method, kind=trace.SpanKind.CLIENT, attributes=asked)
+        headers: dict[str, str] = {}
+        inject(headers, trace.set_span_in_context(span))
+
+        def end(carried: Carried) -> None:
+            span.set_attributes(
+                {
+                    "http.status_code": carried.status,
+                    "http.request_size": carried.sent,
+                    "http.response_size": carried.received,
+                    "lockstep.connected_seconds": carried.connected,
+                    "lockstep.secured_seconds": carried.secured,
+                    "lockstep.first_byte_seconds": carried.first_byte,
+                    "lockstep.kept_connection": carried.kept,
+                }
+            )
+            span.end()
+
+        return headers, end
+
+    return begin
 
 
 def ids(operation: str, group: str, *hosts: str) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import json
 from dataclasses import dataclass
 from enum import StrEnum
@@ -31,8 +30,6 @@ class Reply:
     body: bytes | None = b""
     retry_after: float | None = None
     """Seconds, from the Retry-After header."""
-    flaw: str | None = None
-    """Why the body cannot be read, if the headers tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +38,24 @@ class NoReply:
 
     trouble: Trouble
     detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """What carrying one call took: seconds from its begin, and bytes."""
+
+    connected: float
+    """0 over a connection that was kept, as is the next."""
+    secured: float
+    """When TLS stood; 0 without."""
+    first_byte: float
+    total: float
+    sent: int
+    received: int
+    kept: bool
+    """Whether it went over a connection that another call had opened."""
+    status: int
+    """0 without an answer."""
 
 
 class Verdict(StrEnum):
@@ -125,10 +140,10 @@ def classify_write(action: Action, group: GroupId, said: Reply | NoReply) -> Wri
     status = said.status
     text = str(status)
     if status == SUCCESS[action]:
-        if said.flaw is None and _names_no_other(group, said.body):
+        if _names_no_other(group, said.body):
             return WriteAnswer(Verdict.APPLIED, text)
-        flaw = said.flaw or "the body is not that of the group"
-        return WriteAnswer(Verdict.UNKNOWN, f"{text}, {Trouble.UNREADABLE}: {flaw}", why=Why.UNREADABLE)
+        text = f"{text}, {Trouble.UNREADABLE}: the body is not that of the group"
+        return WriteAnswer(Verdict.UNKNOWN, text, why=Why.UNREADABLE)
     if status in CONTESTED[action]:
         return WriteAnswer(Verdict.CONTESTED, text)
     if status in REFUSED[action]:
@@ -151,11 +166,16 @@ def classify_probe(group: GroupId, said: Reply | NoReply) -> ProbeAnswer:
     if status == 200:
         if said.body is None:
             return ProbeAnswer(Probed.OVERSIZED, f"{text} with a body over the size cap")
-        flaw = said.flaw or _flaw_in(group, said.body)
+        try:
+            # As json itself reads it: UTF-8, with a byte order mark or without, UTF-16 or UTF-32.
+            body = said.body.decode(json.detect_encoding(said.body))
+            flaw = _flaw_in(group, body)
+        except UnicodeDecodeError:
+            body, flaw = "", "the body is not UTF-8"
         if flaw is not None:
             text = f"{text}, {Trouble.UNREADABLE}: {flaw}"
             return ProbeAnswer(Probed.NO_INFORMATION, text, usable=False, why=Why.UNREADABLE)
-        return ProbeAnswer(Probed.SEEN, text, Seen(Presence.PRESENT, said.body.decode()))
+        return ProbeAnswer(Probed.SEEN, text, Seen(Presence.PRESENT, body))
     if status in (408, 429) or 500 <= status < 600:
         return ProbeAnswer(Probed.NO_INFORMATION, text, retry_after=_wait(said))
     return ProbeAnswer(Probed.MISCONFIGURED, text)
@@ -177,14 +197,10 @@ def _names_no_other(group: GroupId, body: bytes | None) -> bool:
     return not (isinstance(parsed, dict) and parsed.get("groupId", group) != group)
 
 
-def _flaw_in(group: GroupId, body: bytes) -> str | None:
+def _flaw_in(group: GroupId, body: str) -> str | None:
     """Say why a body is not that of the group; None if it is."""
-    if body.startswith((codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return "the body begins with a byte order mark, and JSON has none"
     try:
-        parsed = json.loads(body.decode("utf-8"))
-    except UnicodeDecodeError:
-        return "the body is not UTF-8"
+        parsed = json.loads(body)
     except (ValueError, RecursionError):
         return "the body is no JSON, or was cut off by a wrong Content-Length"
     if not isinstance(parsed, dict):

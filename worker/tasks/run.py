@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import TypeVar
 
@@ -16,9 +16,7 @@ from kombu.exceptions import OperationalError
 from structlog.contextvars import bound_contextvars
 
 from lockstep.worker.celery import CREATE_GROUP, DELETE_GROUP, ROLLBACK_CREATE, ROLLBACK_DELETE
-from lockstep.worker.hosts import pooled
-from lockstep.worker.hosts.direct import carrier
-from lockstep.worker.monitoring import metrics, tracing
+from lockstep.worker.monitoring import metrics
 from lockstep.worker.monitoring.heartbeat import work
 from lockstep.worker.operation.errors import RecordDamaged, StoreFull, StoreUnavailable, UnknownFormat
 from lockstep.worker.operation.model import Action, GroupId, HostName, OperationId
@@ -159,19 +157,6 @@ def periodic(runtime: Runtime, name: str, every: float, run: Callable[[], str]) 
     return said
 
 
-@contextmanager
-def calls_seen() -> Iterator[None]:
-    """Have every call of a task carried by requests if OpenTelemetry watches: it sees no others."""
-    if not tracing.instrumented():
-        yield
-        return
-    before = carrier.set(pooled.exchange)
-    try:
-        yield
-    finally:
-        carrier.reset(before)
-
-
 def _caught(
     task: Task[..., str],
     parts: Parts,
@@ -196,7 +181,7 @@ def _caught(
 def guarded(task: Task[..., str], run: Callable[[Runtime], T]) -> T:
     """Run with this process's runtime; the message goes back to its queue when the record is out of reach."""
     try:
-        with calls_seen(), work.going_on(task.name):
+        with work.going_on(task.name):
             return run(runtime_of(task.app))
     except Stopping as error:
         raise Reject("the worker is being stopped", requeue=True) from error

@@ -17,6 +17,7 @@ from redis.retry import Retry
 
 from lockstep.worker.celery import Lockstep
 from lockstep.worker.forks import leave_to_parent, renew_in_children
+from lockstep.worker.hosts import curl
 from lockstep.worker.hosts.client import HostClient, SystemClock
 from lockstep.worker.hosts.wrappers import Breaker, Renewed, Spared
 from lockstep.worker.inventory import Inventory, LiveInventory
@@ -175,7 +176,7 @@ def real_hosts(settings: Settings, inventory: Inventory | LiveInventory) -> Find
 
 
 def _client(settings: Settings, host: Host) -> HostApi:
-    api: HostApi = WatchedHost(HostClient(host, settings, SystemClock(), stopping))
+    api: HostApi = WatchedHost(HostClient(host, settings, curl.exchange, SystemClock(), stopping))
     return Renewed(api, host.token_file) if host.token_file else api
 
 

@@ -20,6 +20,7 @@ from celery.signals import (
 
 from lockstep.worker import broker
 from lockstep.worker.celery import Lockstep
+from lockstep.worker.hosts import curl
 from lockstep.worker.monitoring import heartbeat, logs, metrics, tracing
 from lockstep.worker.monitoring.heartbeat import watch_child
 from lockstep.worker.operation.errors import InvalidInput
@@ -57,9 +58,11 @@ def _watch(sender: str, instance: Any, **_: Any) -> None:
         instance.quiet = True  # its banner is no JSON
     if (own := tracing.tracers("lockstep-worker")) is not None:
         tracing.instrument(own)
+        curl.watches.append(tracing.calls_of(own))
     if settings.metrics_port is not None:
         counts = metrics.Metrics()
         metrics.count_with(counts)
+        curl.watches.append(metrics.call_watched)
         stop = counts.serve(settings.metrics_address, settings.metrics_port, Reader(settings).read)
         task_rejected.connect(metrics.message_dropped)  # by us alone: Celery's own ways there are replaced
         worker_shutdown.connect(lambda **_: stop(), weak=False)

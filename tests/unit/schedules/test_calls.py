@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import sys
 import threading
 import time
@@ -12,7 +11,7 @@ from typing import Any, cast
 
 import pytest
 
-from lockstep.worker.hosts import direct, guard
+from lockstep.worker.hosts import curl
 from lockstep.worker.operation.model import OperationId
 from lockstep.worker.record import batch
 from lockstep.worker.record.batch import Arguments, Kind
@@ -121,91 +120,30 @@ def test_gathered_calls_each_get_their_reply(callers: int, interrupts: bool) -> 
     assert tried.complete >= 0
 
 
-def test_a_connection_is_taken_by_one_call_at_a_time() -> None:
+def test_a_call_that_is_handed_over_is_never_left_lying() -> None:
     def scenario(schedule: Schedule) -> Check:
-        idle = direct.Idle(1)
-        key: direct.Key = ("http", "node1", False, None)
-        users: dict[object, int] = {}
-        made: list[SimpleNamespace] = []
+        rings: list[None] = []
+        carried: list[object] = []
+        inbox = curl.Inbox(lambda: rings.append(None), rings.clear)
+        calls: list[Any] = [object(), object(), object()]
 
-        def call() -> None:
-            connection: Any = idle.take(key)
-            if connection is None:
-                connection = SimpleNamespace(sock=None, closed=False)
-                connection.close = lambda: setattr(connection, "closed", True)
-                made.append(connection)
-            assert not connection.closed
-            users[id(connection)] = users.get(id(connection), 0) + 1
-            schedule.point()
-            assert users[id(connection)] == 1
-            users[id(connection)] = 0
-            idle.keep(key, connection)
+        def hand_over(*mine: object) -> None:
+            for call in mine:
+                inbox.put(cast(Any, call))
 
-        def twice() -> None:
-            call()
-            call()
+        def carry() -> None:
+            while len(carried) < len(calls):
+                schedule.block(lambda: bool(rings), 60.0)
+                assert rings, "a call lies there, and nobody rings"
+                carried.extend(inbox.take())
 
-        for _ in range(2):
-            schedule.thread(twice)
+        schedule.thread(hand_over, *calls[:2])
+        schedule.thread(hand_over, calls[2])
+        schedule.thread(carry)
 
         def check() -> None:
-            assert [each.closed for each in made].count(False) == 1, "one is kept, none is left open"
+            assert set(carried) == set(calls)
 
         return check
 
-    explore(scenario, [direct])
-
-
-@pytest.fixture
-def shut(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Which sockets were shut down; names stand for them."""
-    names: list[str] = []
-    sockets = SimpleNamespace(shutdown=lambda name, how: names.append(name))
-    monkeypatch.setattr(guard, "socket", SimpleNamespace(socket=sockets, SHUT_RDWR=socket.SHUT_RDWR))
-    return names
-
-
-def call_over(schedule: Schedule, dog: guard.Watchdog, name: str, takes: float) -> None:
-    """Make a call that may take 5 s."""
-    call = guard.Call(schedule.now + 5.0, lambda: True)
-    dog.watch(call, cast(socket.socket, name))
-    schedule.block(lambda: False, takes)
-    dog.leave(call)
-    assert call.expired is (takes > 5.0)
-
-
-def test_the_watchdog_ends_the_overlong_call_and_no_other(shut: list[str]) -> None:
-    def scenario(schedule: Schedule) -> Check:
-        dog = guard.Watchdog()
-        shut.clear()
-        schedule.thread(call_over, schedule, dog, "quick", 1.0)
-        schedule.thread(call_over, schedule, dog, "slow", 9.0)
-
-        def check() -> None:
-            assert shut == ["slow"]
-
-        return check
-
-    explore(scenario, [guard])
-
-
-def test_the_watch_over_a_call_that_was_interrupted_does_not_end_the_next(shut: list[str]) -> None:
-    def scenario(schedule: Schedule) -> Check:
-        dog = guard.Watchdog()
-        shut.clear()
-
-        def call_and_call_again() -> None:
-            try:
-                call_over(schedule, dog, "kept", 4.0)
-            finally:
-                call_over(schedule, dog, "kept", 4.0)
-
-        schedule.thread(call_and_call_again, hears_signals=True)
-        schedule.thread(call_over, schedule, dog, "other", 2.0)
-
-        def check() -> None:
-            assert shut == []
-
-        return check
-
-    explore(scenario, [guard])
+    explore(scenario, [curl])

@@ -1,0 +1,155 @@
+"""A server on loopback that answers as the first part of a request's path says, and counts requests."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import socketserver
+import struct
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+
+Do = Callable[[socket.socket], object]
+Say = bytes | Do
+"""What is sent before the connection is closed, or done to it; OK! in it is the success of the verb."""
+SUCCESS = {b"GET": b"200 OK", b"DELETE": b"200 OK"}
+TIMEOUT = 10.0
+
+
+class Answering(socketserver.ThreadingTCPServer):
+    """Answers on each connection as long as it is left open; `asked` counts requests by their row."""
+
+    daemon_threads = True
+    allow_reuse_address = True
+
+    def __init__(self, rows: Mapping[str, Say], address: str) -> None:
+        self.rows, self.asked, self.connections = rows, Counter[str](), 0
+        self.head = b""
+        """Of the last request."""
+        self.kept = False
+        """Whether the last request came over a connection that had brought another."""
+        self.closed = threading.Event()
+        """Set once a connection is closed."""
+        if ":" in address:
+            self.address_family = socket.AF_INET6
+        super().__init__((address, 0), _Connection)
+        shown = f"[{address}]" if ":" in address else address
+        self.url = f"http://{shown}:{self.server_address[1]}"
+
+    def shutdown_request(self, request: object) -> None:
+        super().shutdown_request(request)  # type: ignore[arg-type]
+        self.closed.set()
+
+    def handle_error(self, *_: object) -> None:
+        """A client that has heard enough hangs up."""
+
+
+class _Connection(socketserver.BaseRequestHandler):
+    server: Answering
+    request: socket.socket
+
+    def handle(self) -> None:
+        self.server.connections += 1
+        self.requests = 0
+        self.request.settimeout(TIMEOUT)
+        with contextlib.suppress(OSError):
+            while asked := self.read():
+                verb, path, *_ = asked.split(b" ", 2)
+                row = path.decode().split("/")[1]
+                self.server.asked[row] += 1
+                self.requests, self.server.head = self.requests + 1, asked
+                self.server.kept = self.requests > 1
+                say = self.server.rows[row]
+                if callable(say):
+                    if not say(self.request):
+                        return
+                    continue
+                keeps, said = say.startswith(KEEP), say.removeprefix(KEEP)
+                self.request.sendall(said.replace(b"OK!", SUCCESS.get(verb, b"201 Created")))
+                if not keeps:
+                    return
+
+    def read(self) -> bytes:
+        """Read one request, body and all."""
+        got = b""
+        while b"\r\n\r\n" not in got and (chunk := self.request.recv(65536)):
+            got += chunk
+        head, _, body = got.partition(b"\r\n\r\n")
+        lengths = [line[15:] for line in head.split(b"\r\n") if line.lower().startswith(b"content-length")]
+        while lengths and len(body) < int(lengths[0]) and (chunk := self.request.recv(65536)):
+            body += chunk
+        return head
+
+
+KEEP = b"KEEP "
+"""Before what is said, and the connection left open after it."""
+
+
+def reset(peer: socket.socket) -> None:
+    """Close the connection with a reset instead of an orderly end."""
+    peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    peer.close()
+
+
+def together(number: int, said: bytes) -> Do:
+    """Answer once so many have asked, and keep the connections."""
+    barrier = threading.Barrier(number)
+
+    def answer(peer: socket.socket) -> bool:
+        barrier.wait(TIMEOUT)
+        peer.sendall(said)
+        return True
+
+    return answer
+
+
+def after(said: bytes, then: Do) -> Do:
+    """Say something, then do something."""
+
+    def both(peer: socket.socket) -> None:
+        peer.sendall(said)
+        then(peer)
+
+    return both
+
+
+def until_closed(peer: socket.socket) -> None:
+    """Say nothing until the other side closes."""
+    while peer.recv(65536):
+        pass
+
+
+def endless(text: bytes) -> Do:
+    """Send the text until the other side closes."""
+
+    def send(peer: socket.socket) -> None:
+        while True:
+            peer.sendall(text)
+
+    return send
+
+
+def dripping(text: bytes) -> Do:
+    """Send the text, a byte every few milliseconds, until the other side closes."""
+
+    def send(peer: socket.socket) -> None:
+        while True:
+            for byte in text:
+                peer.sendall(bytes([byte]))
+                threading.Event().wait(0.02)
+
+    return send
+
+
+@contextlib.contextmanager
+def answering(rows: Mapping[str, Say], address: str = "127.0.0.1") -> Iterator[Answering]:
+    """Serve until the end of the block."""
+    with Answering(rows, address) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+            thread.join(TIMEOUT)

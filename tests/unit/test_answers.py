@@ -1,0 +1,399 @@
+"""The table of answers: what each means, whatever carries the call, and that a host was asked once."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import signal
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from threading import Event, Thread
+
+import pytest
+
+from lockstep.worker.hosts import curl, looks
+from lockstep.worker.hosts.client import HostClient
+from lockstep.worker.hosts.request import Carry, Request
+from lockstep.worker.operation.answer import NoReply, Probed, Reply, Trouble, Verdict
+from lockstep.worker.operation.host import Host
+from lockstep.worker.operation.model import Action, AttemptId, GroupId, HostName
+from lockstep.worker.settings import Settings
+from tests.unit.answering import (
+    KEEP,
+    Answering,
+    Say,
+    after,
+    answering,
+    dripping,
+    endless,
+    reset,
+    together,
+    until_closed,
+)
+from tests.waiting import eventually
+
+G = GroupId("g")
+BODY = b'{"groupId": "g"}'
+SEEN, NOTHING, MISCONFIGURED, OVERSIZED = (
+    Probed.SEEN,
+    Probed.NO_INFORMATION,
+    Probed.MISCONFIGURED,
+    Probed.OVERSIZED,
+)
+MISDIRECTED = Verdict.MISDIRECTED
+APPLIED, UNKNOWN, REFUSED, CONTESTED = Verdict.APPLIED, Verdict.UNKNOWN, Verdict.REFUSED, Verdict.CONTESTED
+CARRIERS: dict[str, Carry] = {"libcurl": curl.exchange, "requests": looks.exchange}
+
+
+def http(*headers: bytes, body: bytes = BODY, status: bytes = b"OK!", length: int | None = None) -> bytes:
+    size = len(body) if length is None else length
+    head = b"\r\n".join((b"HTTP/1.1 " + status, b"Content-Length: %d" % size, *headers))
+    return head + b"\r\n\r\n" + body
+
+
+def chunked(*parts: bytes, length: int | None = None) -> bytes:
+    said = b"" if length is None else b"Content-Length: %d\r\n" % length
+    return b"HTTP/1.1 OK!\r\n" + said + b"Transfer-Encoding: chunked\r\n\r\n" + b"".join(parts)
+
+
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+def chunk(data: bytes) -> bytes:
+    return b"%x\r\n%s\r\n" % (len(data), data)
+
+
+USUAL = Settings(max_body_bytes=100_000)
+
+
+@dataclass(frozen=True)
+class Row:
+    """An answer, and what it means; `by_requests` where requests reads less than libcurl."""
+
+    say: Say
+    probed: Probed
+    wrote: Verdict
+    by_requests: tuple[Probed, Verdict] | None = None
+    settings: Settings = USUAL
+
+
+ENDED = (NOTHING, UNKNOWN)
+SLOW = (*ENDED, None, Settings(connect_timeout=0.2, read_timeout=0.2, call_timeout=0.5))
+TWICE = b"Content-Encoding: gzip, gzip"
+BOMB = gzip.compress(b"x" * 50_000_000, 9)
+ROWS = {
+    # statuses
+    "success": Row(KEEP + http(), SEEN, APPLIED),
+    "no-body": Row(KEEP + http(body=b""), NOTHING, APPLIED),
+    "absent": Row(KEEP + http(status=b"404 Not Found"), SEEN, REFUSED),
+    "contested": Row(KEEP + http(status=b"409 Conflict"), MISCONFIGURED, CONTESTED),
+    "refused": Row(KEEP + http(status=b"403 Forbidden"), MISCONFIGURED, REFUSED),
+    "broken": Row(KEEP + http(status=b"500 Oh"), *ENDED),
+    "busy": Row(KEEP + http(b"Retry-After: 1", status=b"503 Busy"), *ENDED),
+    "moved": Row(KEEP + http(b"Location: /success/", status=b"307 Moved"), MISCONFIGURED, MISDIRECTED),
+    "status 999": Row(KEEP + http(status=b"999 What"), MISCONFIGURED, UNKNOWN),
+    "status of two digits": Row(KEEP + http(status=b"20 OK"), *ENDED),
+    "status of four digits": Row(KEEP + http(status=b"2010 OK"), *ENDED),
+    "no reason": Row(KEEP + b"HTTP/1.1 404\r\nContent-Length: 0\r\n\r\n", SEEN, REFUSED),
+    # bodies
+    "another group": Row(KEEP + http(body=b'{"groupId": "h"}'), *ENDED),
+    "no JSON": Row(KEEP + http(body=b"<html>"), *ENDED),
+    "a mark": Row(KEEP + http(body=b"\xef\xbb\xbf" + BODY), SEEN, APPLIED),
+    "UTF-16": Row(KEEP + http(body=BODY.decode().encode("utf-16")), SEEN, APPLIED),
+    "Latin-1": Row(KEEP + http(body=b'{"groupId": "g", "n": "\xe9"}'), *ENDED),
+    "too large": Row(KEEP + http(body=b"x" * 100_001), OVERSIZED, UNKNOWN),
+    "endless body": Row(after(b"HTTP/1.1 200 OK\r\n\r\n", endless(b"x" * 65536)), OVERSIZED, UNKNOWN),
+    "endless chunks": Row(after(CHUNKED, endless(chunk(b"x" * 999))), OVERSIZED, UNKNOWN),
+    # encodings
+    "gzip": Row(KEEP + http(b"Content-Encoding: gzip", body=gzip.compress(BODY)), SEEN, APPLIED),
+    "deflate": Row(KEEP + http(b"Content-Encoding: deflate", body=zlib.compress(BODY)), SEEN, APPLIED),
+    "no gzip": Row(KEEP + http(b"Content-Encoding: gzip"), *ENDED),
+    "half a gzip": Row(http(b"Content-Encoding: gzip", body=gzip.compress(BODY)[:-16]), *ENDED),
+    "unknown encoding": Row(KEEP + http(b"Content-Encoding: rot13", body=b"{tebhcVq}"), *ENDED),
+    "bomb": Row(KEEP + http(b"Content-Encoding: gzip", body=BOMB), OVERSIZED, UNKNOWN),
+    "bomb in a bomb": Row(KEEP + http(TWICE, body=gzip.compress(BOMB)), OVERSIZED, UNKNOWN),
+    # lengths
+    "chunks": Row(KEEP + chunked(chunk(BODY), b"0\r\n\r\n"), SEEN, APPLIED),
+    "chunks and trailers": Row(KEEP + chunked(chunk(BODY), b"0\r\nX: HTTP/1.1\r\n\r\n"), SEEN, APPLIED),
+    "a chunk of less than nothing": Row(chunked(b"-5\r\n{}\r\n0\r\n\r\n"), *ENDED),
+    "no last chunk": Row(chunked(chunk(BODY)), *ENDED),
+    "chunks and a length": Row(KEEP + chunked(chunk(BODY), b"0\r\n\r\n", length=3), SEEN, APPLIED),
+    "until the end": Row(b"HTTP/1.1 OK!\r\n\r\n" + BODY, SEEN, APPLIED),
+    "length too large": Row(http(length=99), *ENDED),
+    "length too small": Row(http(length=5), *ENDED),
+    "length below nothing": Row(http(length=-5), *ENDED, (SEEN, APPLIED)),
+    "two lengths": Row(http(b"Content-Length: 5"), *ENDED),
+    "no length": Row(http().replace(b": 16", b": many"), *ENDED, (SEEN, APPLIED)),
+    # early ends
+    "closed": Row(b"", *ENDED),
+    "half a status": Row(b"HTTP/1.1 20", *ENDED),
+    "half a line": Row(b"HTTP/1.1 404 Not", *ENDED),
+    "half a header": Row(b"HTTP/1.1 404 Not Found\r\nContent-Le", *ENDED),
+    "half a head": Row(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n", *ENDED),
+    "reset": Row(reset, *ENDED),
+    "reset in the head": Row(after(b"HTTP/1.1 404 Not Found\r\nConte", reset), *ENDED),
+    "reset in the body": Row(after(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{", reset), *ENDED),
+    # slowness
+    "silence": Row(until_closed, *SLOW),
+    "silence after the head": Row(after(http(body=b"", length=9, status=b"200 OK"), until_closed), *SLOW),
+    "dripping status": Row(dripping(b"HTTP/1.1 200 " + b"O" * 999), *SLOW),
+    "dripping headers": Row(after(b"HTTP/1.1 200 OK\r\n", dripping(b"X: and more\r\n")), *SLOW),
+    "dripping body": Row(after(b"HTTP/1.1 200 OK\r\n\r\n", dripping(b" ")), *SLOW),
+    # interim answers and upgrades
+    "continue": Row(KEEP + b"HTTP/1.1 100 Continue\r\n\r\n" + http(), SEEN, APPLIED),
+    "early hints": Row(KEEP + b"HTTP/1.1 103 Early\r\nContent-Length: 7\r\n\r\n" * 2 + http(), SEEN, APPLIED),
+    "an interim answer alone": Row(b"HTTP/1.1 102 Processing\r\n\r\n", *ENDED),
+    "endless interim answers": Row(endless(b"HTTP/1.1 102 Processing\r\n\r\n"), *SLOW),
+    "upgrade": Row(
+        after(b"HTTP/1.1 101 Switching\r\nUpgrade: x\r\n\r\n\x88\x00", until_closed), MISCONFIGURED, UNKNOWN
+    ),
+    # headers
+    "many headers": Row(KEEP + http(*(b"X-%d: 1" % n for n in range(1000))), SEEN, APPLIED, ENDED),
+    "too many headers": Row(http(*(b"X-%d: 1" % n for n in range(6000))), *ENDED),
+    "a large header": Row(KEEP + http(b"X: " + b"x" * 70_000), SEEN, APPLIED, ENDED),
+    "too large a header": Row(http(b"X: " + b"x" * 400_000), *ENDED),
+    "endless headers": Row(after(b"HTTP/1.1 200 OK\r\n", endless(b"X: 1\r\n")), *SLOW),
+    "an endless header": Row(after(b"HTTP/1.1 200 OK\r\n", endless(b"x" * 999)), *SLOW),
+    "a header without a colon": Row(http(b"no header"), *ENDED, (SEEN, APPLIED)),
+    "a zero in a header": Row(http(b"X: a\0b"), *ENDED, (SEEN, APPLIED)),
+    "bare line feeds": Row(KEEP + http().replace(b"\r\n", b"\n"), SEEN, APPLIED),
+    # other versions
+    "HTTP/1.0": Row(http().replace(b"HTTP/1.1", b"HTTP/1.0"), SEEN, APPLIED),
+    "HTTP/0.9": Row(BODY, *ENDED),
+    "HTTP/2 unasked": Row(b"HTTP/2 500\r\nContent-Length: 16\r\n\r\n" + BODY, *ENDED),
+    "HTTP/3.1": Row(http().replace(b"HTTP/1.1", b"HTTP/3.1"), *ENDED),
+    "no HTTP": Row(b"SSH-2.0-OpenSSH_9.2\r\n\r\n", *ENDED),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Answering]:
+    rows = {name.replace(" ", "_").replace("/", "-"): row.say for name, row in ROWS.items()}
+    rows["cookies"] = KEEP + http(b"Set-Cookie: a=b; Path=/", status=b"200 OK")
+    rows["no_last_word"] = http()
+    rows["together"] = together(5, http(status=b"200 OK"))
+    with answering(rows) as running:
+        yield running
+
+
+def test_the_table_is_long_enough() -> None:
+    assert len(ROWS) >= 40
+
+
+@pytest.mark.parametrize("carrier", CARRIERS)
+@pytest.mark.parametrize("name", ROWS)
+def test_an_answer_has_one_meaning_and_the_host_one_request(
+    server: Answering, name: str, carrier: str
+) -> None:
+    row, path = ROWS[name], name.replace(" ", "_").replace("/", "-")
+    probed, wrote = (row.by_requests if carrier == "requests" else None) or (row.probed, row.wrote)
+    host = HostClient(Host(HostName("node1"), f"{server.url}/{path}"), row.settings, CARRIERS[carrier])
+    before = server.asked[path]
+    answer = host.probe(G)
+    assert (answer.probed, server.asked[path] - before) == (probed, 1), answer.text
+    said = host.write(Action.CREATE, G, AttemptId("a1"), host.clock.elapsed() + 60)
+    assert (said.verdict, server.asked[path] - before) == (wrote, 2), said.text
+
+
+VERBS = ("GET", "POST", "PUT", "DELETE")
+LOOPS = {False: curl.Loop(), True: curl.Loop()}
+"""What carries calls over fresh connections, and over one that another call has left."""
+
+
+def request(verb: str, url: str, may_send: Callable[[], bool] = lambda: True) -> Request:
+    return Request(
+        verb,
+        url,
+        None if verb == "GET" else BODY,
+        {},
+        verify=True,
+        cert=None,
+        connect_timeout=5,
+        read_timeout=5,
+        ends=time.monotonic() + 10,
+        most=100_000,
+        may_send=may_send,
+        stopping=lambda: False,
+    )
+
+
+@pytest.mark.parametrize("kept", [False, True], ids=["fresh", "kept"])
+@pytest.mark.parametrize("name", ["closed", "half_a_status", "reset", "reset_in_the_head"])
+@pytest.mark.parametrize("verb", VERBS)
+def test_no_request_is_sent_a_second_time(server: Answering, verb: str, name: str, kept: bool) -> None:
+    carry = LOOPS[kept].carry
+    if kept:
+        assert isinstance(carry(request("GET", f"{server.url}/success/v1/group/g/")), Reply)
+    asked = server.asked[name]
+    said = carry(request(verb, f"{server.url}/{name}/v1/group/"))
+    assert isinstance(said, NoReply)
+    assert said.trouble is Trouble.LOST
+    assert (server.asked[name], server.kept) == (asked + 1, kept)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_host_that_closes_each_connection_without_a_word_is_asked_over_new_ones(
+    server: Answering, verb: str
+) -> None:
+    for _ in range(3):
+        server.closed.clear()
+        before = server.asked["no_last_word"]
+        said = LOOPS[True].carry(request(verb, f"{server.url}/no_last_word/v1/group/"))
+        assert isinstance(said, Reply), said
+        assert server.asked["no_last_word"] == before + 1
+        assert server.closed.wait(10)
+
+
+def test_a_request_that_may_not_be_sent_is_not_over_a_kept_connection_either(server: Answering) -> None:
+    assert isinstance(LOOPS[True].carry(request("POST", f"{server.url}/success/")), Reply)
+    connections, asked = server.connections, server.asked["success"]
+    assert isinstance(LOOPS[True].carry(request("POST", f"{server.url}/success/", lambda: False)), NoReply)
+    assert (server.connections, server.asked["success"]) == (connections, asked)
+
+
+def test_at_most_so_many_connections_are_kept(server: Answering, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(curl, "IDLE", 2)
+    loop = curl.Loop()
+    before = server.connections
+
+    def ask(row: str) -> None:
+        with ThreadPoolExecutor(5) as pool:
+            assert all(pool.map(lambda _: loop.carry(request("GET", f"{server.url}/{row}/")), range(5)))
+
+    ask("together")
+    assert server.connections == before + 5
+    ask("together")
+    assert server.connections == before + 5 + 3, "of five that were open, two were kept"
+
+
+def test_a_connection_that_was_idle_for_too_long_is_not_used(
+    server: Answering, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(curl, "IDLE_SECONDS", 1)
+    loop, before = curl.Loop(), server.connections
+    for _ in range(2):
+        assert isinstance(loop.carry(request("GET", f"{server.url}/success/")), Reply)
+    assert server.connections == before + 1
+    old = time.monotonic() + 2.1  # libcurl counts whole seconds
+    eventually(lambda: time.monotonic() > old, "it is old enough")
+    assert isinstance(loop.carry(request("GET", f"{server.url}/success/")), Reply)
+    assert server.connections == before + 2
+
+
+SHORT = "unreadable: the body is shorter than its Content-Length, or its chunks, say"
+NO_JSON = "200, unreadable: the body is no JSON, or was cut off by a wrong Content-Length"
+ENCODED = "unreadable: the body is encoded, which was not asked for, and not as it says"
+MANY = "unreadable: it has more than 5000 headers, or 300 KB of them"
+WHY = {
+    "no gzip": (ENCODED, ENCODED),
+    "unknown encoding": (ENCODED, NO_JSON),
+    "too many headers": (MANY, "unreadable: it has more than 100 headers"),
+    "too large a header": (MANY, "unreadable: a header is longer than 64 KiB"),
+    "Latin-1": ("200, unreadable: the body is not UTF-8",) * 2,
+    "length too large": (SHORT, SHORT),
+    "length too small": (NO_JSON, NO_JSON),
+    "another group": ("200, unreadable: the body is that of another id",) * 2,
+    "no HTTP": ("unreadable: it is no HTTP",) * 2,
+    "HTTP/2 unasked": ("unreadable: it is no HTTP",) * 2,
+    "silence after the head": (
+        "unreadable: the body stood still before the end that its Content-Length gives",
+    )
+    * 2,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("carrier", CARRIERS)
+@pytest.mark.parametrize("name", WHY)
+def test_an_answer_that_cannot_be_read_says_why(server: Answering, name: str, carrier: str) -> None:
+    row, path = ROWS[name], name.replace(" ", "_").replace("/", "-")
+    host = HostClient(Host(HostName("node1"), f"{server.url}/{path}"), row.settings, CARRIERS[carrier])
+    found = host.probe(G)
+    assert (found.probed, found.text) == (NOTHING, WHY[name][carrier == "requests"])
+    assert found.replied, "the host lives"
+    assert not found.usable
+    said = host.write(Action.CREATE, G, AttemptId("a1"), host.clock.elapsed() + 60)
+    assert said.verdict is not Verdict.NOT_APPLIED
+    assert "unreadable: " in said.text
+
+
+def test_connections_are_those_of_all_threads(server: Answering) -> None:
+    loop, before = curl.Loop(), server.connections
+    for _ in range(3):
+        with ThreadPoolExecutor(1) as another:
+            said = another.submit(loop.carry, request("GET", f"{server.url}/success/")).result()
+            assert isinstance(said, Reply)
+    assert server.connections == before + 1
+
+
+def test_what_is_sent_is_what_was_asked_for_and_nothing_of_the_environment(
+    server: Answering, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proxy = "http://127.0.0.1:1"
+    for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(name, proxy)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / ".netrc").write_text("machine 127.0.0.1 login me password secret\n")
+    for carry in CARRIERS.values():
+        path = "cookies/../a//%7e/./" if carry is curl.exchange else "cookies/"
+        for _ in range(2):
+            assert isinstance(carry(request("POST", f"{server.url}/{path}")), Reply)
+        head = server.head.decode().split("\r\n")
+        assert head[0] == f"POST /{path} HTTP/1.1"
+        names = {line.partition(":")[0].lower() for line in head[1:]}
+        assert not names & {"cookie", "authorization", "expect", "proxy-connection"}
+        assert {"user-agent: lockstep", "accept-encoding: identity"} <= {line.lower() for line in head}
+
+
+def test_a_group_is_read_over_ipv6_and_below_a_prefix() -> None:
+    rows = {"prefix": KEEP + http()}
+    for carry in CARRIERS.values():
+        with answering(rows, "::1") as server:
+            found = HostClient(Host(HostName("n"), f"{server.url}/prefix/of/its/own"), USUAL, carry).probe(G)
+            assert (found.probed, server.asked["prefix"]) == (SEEN, 1)
+
+
+@pytest.mark.parametrize(("verb", "within"), [("GET", 0.0), ("POST", curl.GRACE)])
+def test_a_worker_that_is_told_to_stop_waits_no_longer(server: Answering, verb: str, within: float) -> None:
+    asked, stopping = server.asked["silence"], Event()
+    call = replace(request(verb, f"{server.url}/silence/"), stopping=stopping.is_set)
+    with ThreadPoolExecutor(1) as pool:
+        said = pool.submit(LOOPS[True].carry, call)
+        eventually(lambda: server.asked["silence"] == asked + 1, "it was asked")
+        stopping.set()
+        began = time.monotonic()
+        assert said.result() == NoReply(Trouble.LOST, "the worker is being stopped")
+    assert within <= time.monotonic() - began < within + 2.0
+
+
+def test_ctrl_c_ends_a_call_at_once(server: Answering) -> None:
+    asked = server.asked["silence"]
+
+    def interrupt() -> None:
+        eventually(lambda: server.asked["silence"] == asked + 1, "it was asked")
+        os.kill(os.getpid(), signal.SIGINT)
+
+    server.closed.clear()
+    other = Thread(target=interrupt)
+    other.start()
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        LOOPS[True].carry(request("POST", f"{server.url}/silence/"))
+    assert time.monotonic() - began < 2.0
+    other.join()
+    assert server.closed.wait(10), "its connection is given up"
+
+
+def test_what_fails_in_the_middle_is_told_and_the_next_call_goes_on(
+    server: Answering, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    loop = curl.Loop()
+    with monkeypatch.context() as broken:
+        broken.setattr(curl, "_ends", lambda _: 1 / 0)
+        said = loop.carry(request("POST", f"{server.url}/success/"))
+    assert said == NoReply(Trouble.LOST, "what carries the calls failed")
+    assert "begins anew" in caplog.text
+    assert isinstance(loop.carry(request("POST", f"{server.url}/success/")), Reply)

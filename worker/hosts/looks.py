@@ -1,0 +1,251 @@
+"""Calls over requests: looks that people ask for, a session for each. Steps call over `curl`."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import socket
+import ssl
+import threading
+from collections.abc import Iterator
+from http.cookiejar import DefaultCookiePolicy
+from typing import Any
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import DecodeError, ReadTimeoutError
+
+from lockstep.worker.hosts.request import (
+    BADLY_ENCODED,
+    CLOSED,
+    HEADERS,
+    NO_FILE,
+    NO_HTTP,
+    OVERLONG,
+    SHORT,
+    SILENT,
+    STILL,
+    TOO_LATE,
+    UNTRUSTED,
+    Request,
+    no_tls,
+    seconds_to_wait,
+)
+from lockstep.worker.operation.answer import NoReply, Reply, Trouble
+
+CHUNK = 16_384
+
+
+KINDS = {
+    "ConnectTimeout": "connect timeout",
+    "ReadTimeout": SILENT,
+    "ReadTimeoutError": SILENT,
+    "FileNotFoundError": NO_FILE,
+    "NameResolutionError": "name not resolved",
+    "gaierror": "name not resolved",
+    "SSLError": "TLS error",
+    "ConnectionRefusedError": "connection refused",
+    "ConnectionResetError": "connection reset",
+    "RemoteDisconnected": CLOSED,
+}
+"""Kinds of exceptions in words of ours: the texts of requests and urllib3 hold object addresses."""
+
+
+class _TooLate(Exception):
+    """The guard refused to let the first byte leave."""
+
+
+class _Call:
+    """The call that a thread makes, for the connection that it goes over."""
+
+    def __init__(self, request: Request) -> None:
+        self.request = request
+        self.sent = self.expired = False
+        self._timer: threading.Timer | None = None
+
+    def begin(self, sock: socket.socket) -> None:
+        """Refuse the first byte if it would leave too late, and end the call when its time is over."""
+        if self.sent:
+            return
+        if self.request.left <= 0 or not self.request.may_send():
+            raise _TooLate
+        self.sent = True
+        self._timer = threading.Timer(self.request.left, self._expire, [sock])
+        self._timer.daemon = True
+        self._timer.start()
+
+    def _expire(self, sock: socket.socket) -> None:
+        self.expired = True
+        with contextlib.suppress(OSError):  # the peer was faster
+            # A TLS socket's own method would take its TLS from under who reads from it.
+            socket.socket.shutdown(sock, socket.SHUT_RDWR)
+
+    def end(self) -> None:
+        """Leave the socket alone from now on."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+
+_thread = threading.local()
+
+
+class _WholeLines:
+    """Reads the head of an answer, and takes no end of file for the end of a line or of the head."""
+
+    def __init__(self, file: Any) -> None:
+        self.file = file
+
+    def readline(self, limit: int = -1) -> bytes:
+        line: bytes = self.file.readline(limit)
+        if not line.endswith(b"\n") and len(line) != limit:
+            raise http.client.RemoteDisconnected("answer cut short")
+        return line
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.file, name)
+
+
+class _WholeResponse(http.client.HTTPResponse):
+    """An answer whose head is complete: neither half a line nor an interim answer (RFC 9110, 15.2) is one."""
+
+    def begin(self) -> None:
+        head: Any = _WholeLines(self.fp)
+        self.fp = head
+        super().begin()
+        while 100 <= self.status < 200 and self.status != http.HTTPStatus.SWITCHING_PROTOCOLS:
+            self.headers = None  # type: ignore[assignment]  # as before the first head
+            super().begin()
+        if self.fp is not None:  # an answer without a body is closed already
+            self.fp = head.file
+
+
+class _Guarded(HTTPConnection):
+    response_class = _WholeResponse
+
+    def send(self, data: Any) -> None:
+        if self.sock is None:
+            self.connect()
+        _thread.call.begin(self.sock)
+        super().send(data)
+
+
+class _GuardedTLS(_Guarded, HTTPSConnection):
+    pass
+
+
+class _Pool(HTTPConnectionPool):
+    ConnectionCls = _Guarded
+
+
+class _TLSPool(HTTPSConnectionPool):
+    ConnectionCls = _GuardedTLS
+
+
+class _Adapter(HTTPAdapter):
+    """An adapter whose connections ask the thread's call before the first byte leaves."""
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        """Build the pool manager with guarded connections."""
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _TLSPool}
+
+
+def exchange(request: Request) -> Reply | NoReply:
+    """Carry one call over a connection of its own."""
+    call = _thread.call = _Call(request)
+    try:
+        said = _ask(request)
+    except _TooLate:
+        return NoReply(Trouble.TOO_LATE, TOO_LATE)
+    except (requests.RequestException, OSError, ValueError, http.client.HTTPException) as error:
+        if not call.expired:
+            return _trouble(error, sent=call.sent)
+    else:
+        if not call.expired:
+            return said
+    finally:
+        call.end()
+    return NoReply(Trouble.LOST, OVERLONG)
+
+
+def _ask(request: Request) -> Reply:
+    with (
+        _session() as session,
+        session.request(
+            request.method,
+            request.url,
+            data=request.body,
+            headers=dict(request.headers),
+            timeout=(request.connect_timeout, request.read_timeout),
+            verify=request.verify,
+            cert=request.cert,
+            allow_redirects=False,
+            stream=True,
+        ) as response,
+    ):
+        body: bytearray | None = bytearray()
+        for chunk in response.iter_content(CHUNK):
+            body += chunk
+            if len(body) > request.most:
+                body = None
+                break
+        wait = seconds_to_wait(response.headers.get("Retry-After"), response.headers.get("Date"))
+        return Reply(response.status_code, None if body is None else bytes(body), wait)
+
+
+def _session() -> requests.Session:
+    session = requests.Session()
+    session.trust_env = False
+    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+    session.headers = requests.structures.CaseInsensitiveDict(HEADERS)
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, _Adapter(max_retries=0))
+    return session
+
+
+def _trouble(error: BaseException, *, sent: bool) -> NoReply:
+    causes = list(_causes(error))
+    flaw = next((flaw for each in causes if (flaw := _flaw(each)) is not None), None) if sent else None
+    if flaw:
+        return NoReply(Trouble.UNREADABLE, flaw)
+    found = "connection error"
+    for each in causes:
+        late = SILENT if sent else "connect timeout"
+        found = late if isinstance(each, TimeoutError) else KINDS.get(type(each).__name__, found)
+        if isinstance(each, ssl.SSLCertVerificationError):
+            why = UNTRUSTED.get(getattr(each, "verify_code", 0))
+            found = f"TLS error: {why}" if why else "TLS error"
+        elif isinstance(each, ssl.SSLError):
+            found = no_tls(str(each.reason or ""))
+    return NoReply(Trouble.LOST if sent else Trouble.NOT_SENT, found)
+
+
+def _flaw(error: BaseException) -> str | None:
+    """Say why an answer cannot be read, "" if the error says that none came; None if it says neither."""
+    match error:
+        case http.client.RemoteDisconnected():
+            return ""
+        case requests.ConnectionError() if error.args and isinstance(error.args[0], ReadTimeoutError):
+            return STILL
+        case http.client.IncompleteRead():
+            return SHORT
+        case http.client.LineTooLong():
+            return "a header is longer than 64 KiB"
+        case http.client.BadStatusLine() | http.client.UnknownProtocol():
+            return NO_HTTP
+        case http.client.HTTPException() if "headers" in str(error):
+            return "it has more than 100 headers"
+        case DecodeError():
+            return BADLY_ENCODED
+    return None
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    seen: BaseException | None = error
+    while seen is not None:
+        yield seen
+        reason = seen.args[0] if seen.args else None
+        inner = getattr(reason, "reason", reason)
+        seen = inner if isinstance(inner, BaseException) else seen.__cause__ or seen.__context__
