@@ -18,7 +18,7 @@ import pytest
 from lockstep.worker.hosts import curl, looks
 from lockstep.worker.hosts.client import HostClient
 from lockstep.worker.hosts.request import Carry, Request
-from lockstep.worker.operation.answer import NoReply, Probed, Reply, Trouble, Verdict
+from lockstep.worker.operation.answer import Carried, NoReply, Probed, Reply, Trouble, Verdict
 from lockstep.worker.operation.host import Host
 from lockstep.worker.operation.model import Action, AttemptId, GroupId, HostName
 from lockstep.worker.settings import Settings
@@ -190,7 +190,7 @@ def test_an_answer_has_one_meaning_and_the_host_one_request(
     server: Answering, name: str, carrier: str
 ) -> None:
     row, path = ROWS[name], name.replace(" ", "_").replace("/", "-")
-    probed, wrote = (row.by_requests if carrier == "requests" else None) or (row.probed, row.wrote)
+    probed, wrote = (row.by_requests if carrier == "requests" else None) or (row.probed, row.verdict)
     host = HostClient(Host(HostName("node1"), f"{server.url}/{path}"), row.settings, CARRIERS[carrier])
     before = server.asked[path]
     answer = host.probe(G)
@@ -397,3 +397,26 @@ def test_what_fails_in_the_middle_is_told_and_the_next_call_goes_on(
     assert said == NoReply(Trouble.LOST, "what carries the calls failed")
     assert "begins anew" in caplog.text
     assert isinstance(loop.carry(request("POST", f"{server.url}/success/")), Reply)
+
+
+def test_what_a_call_took_is_told_to_who_asks_and_measured_for_nobody_else(
+    server: Answering, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[Carried] = []
+    loop, url = curl.Loop(), f"{server.url}/success/"
+
+    def watch(method: str, where: str) -> tuple[dict[str, str], Callable[[Carried], None]]:
+        return {"X-Asked": f"{method} {where}"}, told.append
+
+    monkeypatch.setattr(curl, "watches", [watch])
+    for _ in range(2):
+        assert isinstance(loop.carry(request("POST", url)), Reply)
+    assert f"X-Asked: POST {url}".encode() in server.head
+    first, second = told
+    assert (first.kept, second.kept, first.status) == (False, True, 201)
+    assert 0 < first.connected <= first.first_byte <= first.total
+    assert (second.connected, first.secured) == (0, 0)
+    assert first.sent > len(BODY) < first.received
+    monkeypatch.setattr(curl, "watches", [])
+    monkeypatch.setattr(curl, "_carried", lambda _: 1 / 0)
+    assert isinstance(loop.carry(request("POST", url)), Reply)

@@ -116,6 +116,9 @@ def test_one_operation_is_one_trace_from_its_enqueuing_to_every_call(
         assert below(step, spans) >= {"GET", "POST"}
     posts = [span.attributes["http.url"] for span in spans if span.name == "POST"]
     assert len(posts) == len(bench.hosts)
+    calls = [span.attributes for span in spans if span.name in ("GET", "POST")]
+    assert all(call["lockstep.first_byte_seconds"] > 0 for call in calls)
+    assert {call["lockstep.kept_connection"] for call in calls} == {True, False}
     others = {span.name for span in collector.spans if span not in spans}
     assert not others & {"run/lockstep.sweep", "apply_async/lockstep.sweep"}, "a sweep that found nothing"
 
