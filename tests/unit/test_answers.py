@@ -76,7 +76,7 @@ class Row:
 
     say: Say
     probed: Probed
-    wrote: Verdict
+    verdict: Verdict
     by_requests: tuple[Probed, Verdict] | None = None
     settings: Settings = USUAL
 
