@@ -11,7 +11,6 @@ import redis.client
 from lockstep.producer.client import acceptance
 from lockstep.producer.operators import batch
 from lockstep.producer.stack import supervisor
-from lockstep.worker.hosts import pooled
 from lockstep.worker.operation.model import Action, GroupId, State
 from lockstep.worker.record import events
 from tests.unit.schedules import Check, Schedule, explore
@@ -119,8 +118,7 @@ def test_a_run_that_is_closed_starts_nothing_more() -> None:
     explore(scenario, [batch])
 
 
-@pytest.mark.parametrize("what", ["the application that publishes", "the session to hosts"])
-def test_threads_that_come_at_the_same_time_share_what_is_made_once(what: str) -> None:
+def test_threads_that_come_at_the_same_time_share_the_application_that_publishes() -> None:
     def scenario(schedule: Schedule) -> Check:
         made: list[object] = []
         found: list[object] = []
@@ -131,9 +129,7 @@ def test_threads_that_come_at_the_same_time_share_what_is_made_once(what: str) -
             return made[-1]
 
         patch.setattr("lockstep.worker.celery.make_app", make)
-        patch.setattr(pooled, "_session", make)
-        shared: Any = acceptance.Broker(cast(Any, None)) if "publishes" in what else pooled._Shared()
-        get = shared._celery if "publishes" in what else shared.get
+        get = acceptance.Broker(cast(Any, None))._celery
         for _ in range(2):
             schedule.thread(lambda: found.append(get()))
 
@@ -144,7 +140,7 @@ def test_threads_that_come_at_the_same_time_share_what_is_made_once(what: str) -
         return check
 
     with pytest.MonkeyPatch.context() as patch:
-        explore(scenario, [acceptance, pooled])
+        explore(scenario, [acceptance])
 
 
 def test_nothing_is_started_once_a_supervisor_was_stopped() -> None:
