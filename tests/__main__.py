@@ -44,7 +44,7 @@ TYPED = ("lockstep", "tests", "benchmarks")
 BOTH = ("--numprocesses", "2", "--dist", "worksteal")
 AT_ONCE = {
     **dict.fromkeys(("unit", "contract", "model", "simulation", "e2e"), BOTH),
-    "clocks": ("--numprocesses", "5", "--dist", "load"),
+    "clocks": ("--numprocesses", "3", "--dist", "load"),
     "integration": ("--numprocesses", "4", "--dist", "loadfile"),
     "watch": ("--numprocesses", "3", "--dist", "loadfile"),
 }

@@ -2,8 +2,9 @@
 
 `Warm` is a Child whose process is a fork of a server, one for each process of pytest, which has imported what
 workers, beat and mock nodes run, and has run nothing of it. From there on it is a process like any other: it
-has an environment, a directory, a session and an output of its own. What wants another interpreter
-(LD_PRELOAD, PYTHON…) is started anew. `warming` makes every Child of this process such a one, a stack's too.
+has an environment, a directory, a session and an output of its own. Processes with a wrong clock are forked
+from a server that has one. What else wants another interpreter (PYTHON…) is started anew. `warming` makes
+every Child of this process such a one, a stack's too.
 
 The same file is both ends: run as a module it is the server.
 """
@@ -11,7 +12,6 @@ The same file is both ends: run as a module it is the server.
 from __future__ import annotations
 
 import atexit
-import functools
 import gc
 import importlib
 import json
@@ -20,6 +20,7 @@ import runpy
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -48,7 +49,8 @@ IMPORTED = (
     "lockstep.producer.cli",
     "lockstep.worker.tasks",
 )
-OURS = ("LOCKSTEP_", "HOLD_", "OTEL_", "FLOWER_", "PYTEST_")
+CLOCK = "FAKETIME_TIMESTAMP_FILE"
+OURS = ("LOCKSTEP_", "HOLD_", "OTEL_", "FLOWER_", "PYTEST_", "TMPDIR", CLOCK)
 """Variables that nothing reads while it is imported. Any other that differs is for a process of its own."""
 ANEW = {"PYTHONNOUSERSITE": "1"}
 """What such a process is given: it imports by itself, and sees it done."""
@@ -85,7 +87,7 @@ def warming() -> Iterator[None]:
 def _fork(child: Child, prefix: Sequence[str], log: IO[bytes]) -> subprocess.Popen[bytes] | None:
     """Start a child's process from the server; None if that is not for such a one."""
     python, flag, *rest = child.command
-    if (python, flag) != (sys.executable, "-m") or not (server := _server()).suits(child._env):
+    if (python, flag) != (sys.executable, "-m") or not (server := _server(child._env)):
         return None
     asked = {"number": prefix[-1], "argv": rest, "env": child._env, "cwd": str(child.directory)}
     pid = server.ask(asked, log.fileno(), child._guard.pipe)
@@ -118,9 +120,7 @@ class Forked:
 class Server:
     """The tests' end."""
 
-    def __init__(self) -> None:
-        self._env = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
-        self._env["PYTHONPATH"] = str(ROOT)
+    def __init__(self, env: Mapping[str, str]) -> None:
         self._lock = threading.Lock()
         self._link, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
@@ -129,16 +129,11 @@ class Server:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 cwd=ROOT,
-                env=self._env,
+                env=env,
                 pass_fds=[theirs.fileno()],
                 start_new_session=True,
             )
         atexit.register(self._end, os.getpid())
-
-    def suits(self, env: Mapping[str, str]) -> bool:
-        """Tell whether a process with this environment would have imported the same."""
-        theirs = {name: value for name, value in env.items() if not name.startswith(OURS)}
-        return self._env == {"PYTHONPATH": str(ROOT), **theirs}
 
     def ask(self, what: Mapping[str, object], *descriptors: int) -> int:
         with self._lock:
@@ -151,9 +146,18 @@ class Server:
             self._process.wait(10)
 
 
-@functools.cache
-def _server() -> Server:
-    return Server()
+_servers: dict[frozenset[tuple[str, str]], Server] = {}
+
+
+def _server(env: Mapping[str, str]) -> Server | None:
+    """Return the server that imported what a process with this environment would; None if there is none."""
+    given = {"PYTHONPATH": str(ROOT), **env}
+    what = frozenset((name, value) for name, value in given.items() if not name.startswith(OURS))
+    if what not in _servers:
+        if _servers and "LD_PRELOAD" not in given:
+            return None
+        _servers[what] = Server(dict(what) | {name: env[name] for name in (CLOCK,) if name in env})
+    return _servers[what]
 
 
 def main() -> None:
@@ -195,7 +199,20 @@ def become(number: str, argv: Sequence[str], env: Mapping[str, str], cwd: str, l
     os.environ.update(env)
     sys.path[0] = cwd
     sys.argv[:] = argv
+    tempfile.tempdir = None
+    if CLOCK in env:
+        await_clock(Path(env[CLOCK]))
     runpy.run_module(argv[0], run_name="__main__", alter_sys=True)
+
+
+def await_clock(file: Path) -> None:
+    """Wait until the wall clock is as the file says: until then it is as the server's was."""
+    apart, deadline = float(file.read_text()), time.monotonic() + 5
+    while time.monotonic() < deadline:
+        os.utime(1)
+        if abs(time.time() - os.fstat(1).st_mtime - apart) < 1:  # a file's time is the machine's
+            return
+        time.sleep(0.05)
 
 
 if __name__ == "__main__":
