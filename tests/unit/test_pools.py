@@ -55,6 +55,27 @@ def test_who_finds_all_in_use_waits_for_one(server: Server) -> None:
     asked.close()
 
 
+def test_a_connection_that_could_not_be_made_takes_no_place(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """redis-py counts it all the same: a process that was out of open files for a moment was so for good."""
+    asked = client(Settings(redis_url=server.url), 2)
+    pool = asked.connection_pool
+    pool.patience = 0.05  # type: ignore[attr-defined]
+    made = pool.connection_class
+
+    def fails(**_: object) -> redis.Connection:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(pool, "connection_class", fails)
+    for _ in range(3):
+        with pytest.raises(OSError, match="Too many open files"):
+            asked.get("a")
+    monkeypatch.setattr(pool, "connection_class", made)
+    assert asked.get("a") == "fine"
+    asked.close()
+
+
 def test_patience_ends(server: Server) -> None:
     pool = client(Settings(redis_url=server.url), 1).connection_pool
     pool.patience = 0.05  # type: ignore[attr-defined]
@@ -101,3 +122,8 @@ def test_as_many_as_flower_asks_at_once_leave_each_other_a_connection() -> None:
     """Each question holds one connection while it waits for a second."""
     questions = 9  # eight kinds of them, and one that has workers show themselves by an event
     assert make_app(Settings()).conf.broker_pool_limit > questions
+
+
+def test_the_runbook_says_how_long_connections_are_kept() -> None:
+    text = (ROOT / "docs" / "operations.md").read_text("utf-8")
+    assert f"What nobody uses for {pools.IDLE:g} s is closed, and who finds none free waits for" in text

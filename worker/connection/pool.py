@@ -37,6 +37,7 @@ class _Modest(Mixed):  # type: ignore[misc]
 
     patience = PATIENCE
     _closed = False
+    _created_connections: int
     _closing: threading.Timer | None = None
 
     def get_connection(self, *args: Any, **options: Any) -> Any:
@@ -59,6 +60,15 @@ class _Modest(Mixed):  # type: ignore[misc]
                     full = True
                     logger.warning("Redis has no connection left (maxclients): waiting %g s", self.patience)
             time.sleep(random.uniform(0.02, 0.1) if not full else random.uniform(0.1, 0.5))
+
+    def make_connection(self) -> Any:
+        """Return a new connection; redis-py counts those that could not be made, until it makes no more."""
+        made = self._created_connections
+        try:
+            return super().make_connection()
+        except BaseException:
+            self._created_connections = made
+            raise
 
     def release(self, connection: Any) -> None:
         """Take a connection back; it is closed if unused for a while, or if it must not be used again.
