@@ -1,7 +1,7 @@
 #!/bin/sh
 # Makes a folder of secrets for Redis at HOST:PORT: new passwords, the users that have them, and a URL for each role.
 #
-#   manifests/secrets.sh redis:6379 secrets
+#   manifests/secrets.sh redis:6379 secrets            with SCHEME=rediss before it for TLS
 #
 # Compose takes it as REDIS_SECRETS=./secrets; Kubernetes with
 #
@@ -20,7 +20,7 @@ for role in admin worker producer monitor; do
   mv "$folder/next" "$folder/redis-users.acl"
   case $role in
     admin) printf %s "$password" ;;
-    *) printf %s "redis://lockstep-$role:$password@$address/0" ;;
+    *) printf %s "${SCHEME:-redis}://lockstep-$role:$password@$address/0" ;;
   esac >"$folder/$role"
 done
 # Compose mounts each file as it is, for the users of its containers; the folder itself lets in nobody else.

@@ -97,8 +97,17 @@ class Rendered:
         return found
 
     def settings(self) -> dict[str, str]:
-        (found,) = (each for each in self.of("ConfigMap") if each.name.startswith("lockstep-settings-"))
+        return self.config("lockstep-settings")
+
+    def config(self, name: str) -> dict[str, str]:
+        """Return what is in a ConfigMap whose name ends in a hash."""
+        (found,) = (each for each in self.of("ConfigMap") if each.name.startswith(f"{name}-"))
         return dict(found.body["data"])
+
+    def redis_options(self) -> dict[str, str]:
+        """Return what Redis is told by its file."""
+        lines = [line.split(" ", 1) for line in self.config("redis-settings")["redis.conf"].splitlines()]
+        return {name: value for name, *rest in lines if not name.startswith("#") for value in rest}
 
 
 @functools.cache
@@ -124,7 +133,8 @@ def production_with(folder: Path, *autoscalers: str) -> Path:
 
 def overlay(folder: Path, base: str, fields: dict[str, Any], **files: str) -> Path:
     """Return a kustomization over a copy of one of ours, with more fields; with ../manifests beside it."""
-    shutil.copytree(MANIFESTS, folder / "manifests")
+    for part in (MANIFESTS, ROOT / "watching"):
+        shutil.copytree(part, folder / part.name)
     own = folder / "own"
     own.mkdir()
     for name, text in files.items():
@@ -133,3 +143,13 @@ def overlay(folder: Path, base: str, fields: dict[str, Any], **files: str) -> Pa
     body = {**kind, "resources": [f"../manifests/overlays/{base}"], **fields}
     (own / "kustomization.yaml").write_text(yaml.safe_dump(body), "utf-8")
     return own
+
+
+def overlay_with(folder: Path, base: str, *components: str) -> Path:
+    """Return one of our overlays with more components, as if they stood in it."""
+    fields = {
+        "components": [f"../manifests/components/{name}" for name in components],
+        "namespace": "lockstep",
+        "images": [{"name": "lockstep", "newTag": "dev"}],
+    }
+    return overlay(folder, base, fields)

@@ -219,7 +219,10 @@ def test_a_step_that_raised_is_seen_at_the_port_by_the_name_that_the_alert_has(
     finally:
         stop()
     assert 'lockstep_steps_raised_total{task="create_group"} 1.0' in said
-    assert "sum(increase(lockstep_steps_raised_total[15m])) > 0" in (WATCHING / "alerts.yaml").read_text()
+    assert (
+        "sum by (namespace) (increase(lockstep_steps_raised_total[15m])) > 0"
+        in (WATCHING / "alerts.yaml").read_text()
+    )
 
 
 def answers(url: str) -> bool:

@@ -24,6 +24,11 @@ def load(rendered: Rendered, monkeypatch: pytest.MonkeyPatch, folder: Path) -> t
         (folder / name).write_text(value, "utf-8")
     for name, value in rendered.settings().items():
         mounted = value.replace("/etc/lockstep/", f"{folder}/")
+        if name == f"{PREFIX}REDIS_CA_FILE":
+            monkeypatch.setenv(f"{PREFIX}REDIS_URL", "rediss://redis")
+            mounted = f"{folder}{value}"
+            Path(mounted).parent.mkdir(parents=True, exist_ok=True)
+            Path(mounted).touch()
         monkeypatch.setenv(name, mounted)
     settings = load_settings()
     return settings, load_inventory(settings)

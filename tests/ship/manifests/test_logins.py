@@ -15,7 +15,7 @@ import redis
 from lockstep.producer.stack.child import LOOPBACK
 from lockstep.worker.connection.url import read_address
 from tests.integration.redis_servers.servers import Guarded
-from tests.ship.rendered import LOCAL, ROOT, Rendered, render
+from tests.ship.rendered import COMPONENT, LOCAL, ROOT, Object, Rendered, render
 from tests.waiting import eventually
 
 RULES = (ROOT / "docs" / "redis-users.acl").read_text("utf-8")
@@ -83,10 +83,9 @@ def test_each_url_lets_its_role_in_and_nobody_else(folder: Path, server: Guarded
 
 
 def test_who_may_create_no_key_fills_no_memory_by_connections_either(tmp_path: Path) -> None:
-    command = render(LOCAL).component("redis").containers[0]["command"]
     with Guarded(tmp_path, SHIPPED / "redis-users.acl") as server, server.client("admin") as admin:
         admin.config_set("maxmemory", "16mb")
-        admin.config_set("maxmemory-clients", command[command.index("--maxmemory-clients") + 1])
+        admin.config_set("maxmemory-clients", render(LOCAL).redis_options()["maxmemory-clients"])
         asking = [socket.create_connection((LOOPBACK, server.port)) for _ in range(16)]
         for each in asking:
             with suppress(OSError):  # the largest are cut off
@@ -99,9 +98,13 @@ def test_who_may_create_no_key_fills_no_memory_by_connections_either(tmp_path: P
 
 def test_each_pod_has_the_login_of_its_role_alone(rendered: Rendered) -> None:
     for name, role in OF.items():
-        if name == "command" and not rendered.of("Job"):
-            continue
-        (container,) = rendered.component(name).containers
+        for each in rendered.starting_pods():
+            if each.labels[COMPONENT] == name:
+                _has_the_login_of(each, role)
+
+
+def _has_the_login_of(pod: Object, role: str) -> None:
+    for container in pod.containers:
         keys = {
             variable["name"]: variable["valueFrom"]["secretKeyRef"]["key"]
             for variable in container["env"]
@@ -110,7 +113,7 @@ def test_each_pod_has_the_login_of_its_role_alone(rendered: Rendered) -> None:
             .get("name", "")
             .startswith("lockstep-redis")
         }
-        assert keys == {"LOCKSTEP_REDIS_URL": role}, name
+        assert keys == {"LOCKSTEP_REDIS_URL": role}, pod
 
 
 def test_flower_only_looks(rendered: Rendered) -> None:
@@ -125,10 +128,10 @@ def test_flower_only_looks(rendered: Rendered) -> None:
 def test_redis_knows_users_and_is_asked_by_its_administrator() -> None:
     redis_ = render(LOCAL).component("redis")
     (container,) = redis_.containers
-    path = Path(container["command"][container["command"].index("--aclfile") + 1])
+    path = Path(render(LOCAL).redis_options()["aclfile"])
     (mount,) = (each for each in container["volumeMounts"] if each["mountPath"] == str(path.parent))
     (volume,) = (each for each in redis_.pod["volumes"] if each["name"] == mount["name"])
     assert volume["secret"]["items"] == [{"key": path.name, "path": path.name}]
-    assert "--requirepass" not in container["command"]
+    assert "requirepass" not in render(LOCAL).redis_options()
     (variable,) = container["env"]
     assert (variable["name"], variable["valueFrom"]["secretKeyRef"]["key"]) == ("REDISCLI_AUTH", "admin")

@@ -44,13 +44,12 @@ def test_celery_hears_sigterm_itself(rendered: Rendered) -> None:
 
 def test_redis_keeps_what_it_acknowledged() -> None:
     redis = render(LOCAL).component("redis")
-    command = redis.containers[0]["command"]
-    options = dict(zip(command[1::2], command[2::2], strict=True))
-    assert options["--appendonly"] == "yes"
-    assert options["--appendfsync"] == "always"
-    assert options["--maxmemory-policy"] == "noeviction"
+    options = render(LOCAL).redis_options()
+    assert options["appendonly"] == "yes"
+    assert options["appendfsync"] == "always"
+    assert options["maxmemory-policy"] == "noeviction"
     assert redis.spec["volumeClaimTemplates"][0]["metadata"]["name"] == "data"
-    assert {"name": "data", "mountPath": options["--dir"]} in redis.containers[0]["volumeMounts"]
+    assert {"name": "data", "mountPath": options["dir"]} in redis.containers[0]["volumeMounts"]
     assert redis.spec["persistentVolumeClaimRetentionPolicy"] == {
         "whenDeleted": "Retain",
         "whenScaled": "Retain",
