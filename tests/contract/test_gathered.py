@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 
 from lockstep.worker.operation.answer import Verdict
 from lockstep.worker.operation.model import Attempt, HostName, Millis, Seen, Step
-from lockstep.worker.record.batch import Arguments, Gathering, Kind
 from lockstep.worker.record.redis import RedisStore
+from lockstep.worker.record.scripts import Arguments, Batch, Kind
 from tests.contract.bench import MemoryBench, RedisBench
 from tests.contract.driver import ABSENT, PRESENT, Driver
 
@@ -33,7 +33,7 @@ class Gate:
 
     def __init__(self, store: RedisStore) -> None:
         self._scripts = store._scripts
-        self._open: Gathering = self._scripts._gathering
+        self._open: Batch = self._scripts._batch
         self._send = self._open._send
         self._reached, self._through = Event(), Event()
         self.sent: list[dict[Kind, int]] = []
@@ -47,7 +47,7 @@ class Gate:
 
     def together(self, calls: Sequence[Callable[[], T]], first: Callable[[], object]) -> list[T]:
         """Make the calls, in this order, in one run behind a first one that does not matter."""
-        self._scripts._gathering = gated = Gathering(self._hold)
+        self._scripts._batch = gated = Batch(self._hold)
         step = Event()
         with ThreadPoolExecutor(len(calls) + 1) as pool:
             opening = pool.submit(first)
@@ -60,7 +60,7 @@ class Gate:
             self._through.set()
             opening.result(SOON)
             said = [each.result(SOON) for each in made]
-        self._scripts._gathering = self._open
+        self._scripts._batch = self._open
         self._reached.clear()
         self._through.clear()
         return said

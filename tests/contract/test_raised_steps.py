@@ -24,7 +24,7 @@ from lockstep.worker.operation.model import (
     Outcome,
 )
 from lockstep.worker.steps import Parts, Result, forward, raised, raised_later, rollback
-from lockstep.worker.tasks import run
+from lockstep.worker.tasks import received, run
 from lockstep.worker.tasks.runtime import Runtime
 from tests.contract.bench import LIMITS, MemoryBench
 from tests.contract.driver import ABSENT, GROUP, A, B, Driver
@@ -124,5 +124,5 @@ def test_a_late_message_about_an_operation_that_was_dropped_is_no_lost_record(
     def step(*_: object) -> Result:
         raise AssertionError("nothing is done without a record")
 
-    assert ran(create, memory, monkeypatch, step, step) == run.DROPPED
+    assert ran(create, memory, monkeypatch, step, step) == received.DROPPED
     assert (len(counted), len(memory.memory.lost())) == ((0, 0) if dropped else (1, 1))

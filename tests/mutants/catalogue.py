@@ -244,7 +244,7 @@ MUTANTS = (
         "threads whose calls went to Redis together get each other's answers",
         code=(
             Change(
-                "worker/record/batch.py",
+                "worker/record/scripts.py",
                 "zip(same, reply, strict=True)",
                 "zip(same, reversed(reply), strict=True)",
             ),

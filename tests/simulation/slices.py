@@ -9,8 +9,7 @@ from lockstep.worker.operation.errors import StoreUnavailable
 from lockstep.worker.operation.model import HostName
 from lockstep.worker.operation.ports import Stopping
 from lockstep.worker.steps import Next, Result
-from lockstep.worker.tasks.run import keep_longer_waits
-from lockstep.worker.tasks.slices import NOT_BEGUN
+from lockstep.worker.tasks.run import NOT_BEGUN, keep_longer_waits
 from tests.simulation.broker import Message
 from tests.simulation.limits import SETTINGS
 from tests.simulation.task import Run

@@ -21,9 +21,8 @@ from redis.retry import Retry
 
 from lockstep.worker.operation.errors import StoreUnavailable
 from lockstep.worker.operation.model import OperationId
-from lockstep.worker.record.batch import Arguments, Gathering, Kind
 from lockstep.worker.record.codec import Keys
-from lockstep.worker.record.scripts import Replicas, Scripts
+from lockstep.worker.record.scripts import Arguments, Batch, Kind, Replicas, Scripts
 
 SOON = 10.0
 BEGIN: Kind = ("begin", OperationId("op-1"))
@@ -49,7 +48,7 @@ class Wire:
         return {kind: [f"{kind[0]} {host}" for (host,) in same] for kind, same in calls.items()}
 
 
-def ask(pool: ThreadPoolExecutor, gathering: Gathering, wire: Wire, wanted: int) -> list[Future[object]]:
+def ask(pool: ThreadPoolExecutor, gathering: Batch, wire: Wire, wanted: int) -> list[Future[object]]:
     """Ask for one call, and for more while it is on its way; let it through once all of them wait."""
     first = pool.submit(gathering.run, BEGIN, ("host-0",))
     assert wire.reached.wait(SOON)
@@ -66,7 +65,7 @@ def ask(pool: ThreadPoolExecutor, gathering: Gathering, wire: Wire, wanted: int)
 
 def test_what_is_asked_for_meanwhile_goes_out_together_and_each_hears_its_own_reply() -> None:
     wire = Wire()
-    gathering = Gathering(wire)
+    gathering = Batch(wire)
     with ThreadPoolExecutor(9) as pool:
         asked = ask(pool, gathering, wire, 9)
         said = [each.result(SOON) for each in asked]
@@ -77,7 +76,7 @@ def test_what_is_asked_for_meanwhile_goes_out_together_and_each_hears_its_own_re
 
 def test_an_error_reaches_all_that_were_sent_with_it_and_the_next_goes_through() -> None:
     wire = Wire(StoreUnavailable("away"))
-    gathering = Gathering(wire)
+    gathering = Batch(wire)
     with ThreadPoolExecutor(3) as pool:
         first, *others = ask(pool, gathering, wire, 3)
         with pytest.raises(StoreUnavailable, match="away"):
@@ -92,7 +91,7 @@ def test_an_error_of_one_kind_is_not_heard_by_the_others() -> None:
             for kind, same in calls.items()
         }
 
-    gathering = Gathering(send)
+    gathering = Batch(send)
     assert gathering.run(BEGIN, ("host-1",)) == "fine"
     with pytest.raises(ValueError, match="refused"):
         gathering.run(FINISH, ("host-1",))
@@ -100,7 +99,7 @@ def test_an_error_of_one_kind_is_not_heard_by_the_others() -> None:
 
 def test_a_sending_that_breaks_off_is_an_error_to_those_that_were_sent() -> None:
     wire = Wire(SystemExit())
-    gathering = Gathering(wire)
+    gathering = Batch(wire)
     with ThreadPoolExecutor(3) as pool:
         first, *others = ask(pool, gathering, wire, 3)
         with pytest.raises(StoreUnavailable, match="interrupted"):
@@ -128,7 +127,7 @@ def test_whoever_is_interrupted_while_its_call_is_on_its_way_leaves_nobody_waiti
     interruptible: None,
 ) -> None:
     wire = Wire()
-    gathering = Gathering(wire)
+    gathering = Batch(wire)
     with ThreadPoolExecutor(2) as pool:
 
         def interrupt() -> object:
@@ -146,7 +145,7 @@ def test_whoever_is_interrupted_while_its_call_is_on_its_way_leaves_nobody_waiti
 
 def test_what_an_interrupted_caller_asked_for_is_not_sent_if_it_was_not_yet(interruptible: None) -> None:
     wire = Wire()
-    gathering = Gathering(wire)
+    gathering = Batch(wire)
     with ThreadPoolExecutor(2) as pool:
         first = pool.submit(gathering.run, BEGIN, ("host-0",))
         assert wire.reached.wait(SOON)
@@ -170,7 +169,7 @@ def test_what_an_interrupted_caller_asked_for_is_not_sent_if_it_was_not_yet(inte
 def test_the_sender_ends_with_what_it_sends_for() -> None:
     wire = Wire()
     wire.through.set()
-    gathering = Gathering(wire)
+    gathering = Batch(wire)
     gathering.run(BEGIN, ("host-0",))
     sender = gathering._sender
     assert sender is not None
@@ -195,7 +194,7 @@ def test_a_store_that_nobody_holds_has_no_thread() -> None:
 def test_a_forked_child_sends_for_its_own_threads(tmp_path: Path) -> None:
     """The fork comes while a call is on its way and another waits; the child has neither, nor a sender."""
     wire = Wire()
-    gathering = Gathering(wire)
+    gathering = Batch(wire)
     with ThreadPoolExecutor(2) as pool:
         asked = ask_without_waiting(pool, gathering, wire)
         child = os.fork()
@@ -218,7 +217,7 @@ def test_a_forked_child_sends_for_its_own_threads(tmp_path: Path) -> None:
 
 
 def ask_without_waiting(
-    pool: ThreadPoolExecutor, gathering: Gathering, wire: Wire
+    pool: ThreadPoolExecutor, gathering: Batch, wire: Wire
 ) -> tuple[Future[object], Future[object]]:
     """Have one call on its way, and one waiting."""
     first = pool.submit(gathering.run, BEGIN, ("host-0",))

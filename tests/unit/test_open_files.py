@@ -17,7 +17,7 @@ from lockstep.worker.monitoring import metrics
 from lockstep.worker.operation.errors import StoreUnavailable
 from lockstep.worker.operation.model import Millis
 from lockstep.worker.settings import Settings
-from lockstep.worker.tasks import run
+from lockstep.worker.tasks import sweep
 from lockstep.worker.tasks.runtime import Runtime
 from tests.contract.bench import LIMITS
 from tests.twin.store import MemoryStore
@@ -106,13 +106,13 @@ def test_periodic_work_that_is_not_done_is_known_until_it_is(
     def fail() -> str:
         raise OSError(24, "Too many open files")
 
-    assert run.periodic(runtime, "sweep", 2.0, fail) == "put off: [Errno 24] Too many open files"
+    assert sweep.periodic(runtime, "sweep", 2.0, fail) == "put off: [Errno 24] Too many open files"
     assert dict(store.failing()) == {"sweep": "[Errno 24] Too many open files"}
     assert counted == ["sweep"]
     assert "the sweep was not done: [Errno 24] Too many open files" in caplog.text
     assert store.lease("sweep-done", 1), "it was not done"
 
-    assert run.periodic(runtime, "sweep", 2.0, lambda: "resumed 0") == "resumed 0"
+    assert sweep.periodic(runtime, "sweep", 2.0, lambda: "resumed 0") == "resumed 0"
     assert dict(store.failing()) == {}
     assert not store.lease("sweep-done", 1)
 
@@ -128,5 +128,5 @@ def test_work_fails_loudly_though_nothing_can_be_noted(monkeypatch: pytest.Monke
     monkeypatch.setattr(store, "note_done", away)
     monkeypatch.setattr(store, "note_failed", away)
     runtime: Runtime = SimpleNamespace(store=store)  # type: ignore[assignment]
-    assert run.periodic(runtime, "patrol", 2.0, lambda: "3 groups").startswith("put off: Redis does not")
+    assert sweep.periodic(runtime, "patrol", 2.0, lambda: "3 groups").startswith("put off: Redis does not")
     assert counted == ["patrol"]

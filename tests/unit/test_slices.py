@@ -13,7 +13,7 @@ from lockstep.worker.operation.model import HostName
 from lockstep.worker.operation.ports import Stopping
 from lockstep.worker.settings import Settings
 from lockstep.worker.steps import Next, Result
-from lockstep.worker.tasks.slices import NOT_BEGUN, side_by_side, summary
+from lockstep.worker.tasks.run import NOT_BEGUN, side_by_side, summary
 
 HOSTS = tuple(HostName(f"node{n}") for n in range(1, 9))
 DONE = Result(Next.DONE, "applied")

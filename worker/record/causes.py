@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import NamedTuple
 
 import redis
 
-from lockstep.worker.operation.errors import RecordDamaged, StoreFull, StoreUnavailable, UnknownFormat
-from lockstep.worker.record.codec import newer_format
+from lockstep.worker.operation.errors import StoreUnavailable
 
 FORMAT_ERROR = "LOCKSTEPFORMAT"
 DAMAGED = re.compile(r"LOCKSTEPDAMAGED \[(.*?)\]")
@@ -161,6 +158,11 @@ CAUSES = (
 )
 
 
+def newer_format(written: str | None) -> str:
+    """Say that a record cannot be read, and what to do."""
+    return f"the record has format {written}, newer than this version: upgrade it"
+
+
 def cause_of(error: BaseException) -> Cause | None:
     """Return what is known to bring this error of redis-py or kombu; None for any other."""
     said = f"{type(error).__name__}: {error}"
@@ -177,26 +179,3 @@ def unavailable(error: BaseException) -> StoreUnavailable:
         return StoreUnavailable(cause.what, cause.remedy)
     said = " ".join(str(error).split()).rstrip(".") or type(error).__name__
     return StoreUnavailable(f"{UNANSWERED}: {said}", FIND_IT)
-
-
-@contextmanager
-def store_errors() -> Iterator[None]:
-    """Turn what redis-py raises into an error of ours, with one line that says why."""
-    try:
-        yield
-    except redis.RedisError as error:
-        text = str(error)
-        if FORMAT_ERROR in text:
-            raise UnknownFormat(newer_format(text.partition(FORMAT_ERROR)[2].split()[0])) from error
-        if damaged := DAMAGED.search(text):
-            raise RecordDamaged(damaged[1]) from error
-        cause = cause_of(error)
-        if cause is None and not isinstance(error, (redis.ConnectionError, redis.TimeoutError)):
-            raise  # a call of ours that Redis or its client does not understand
-        if cause is not None and cause.full:
-            raise StoreFull(f"{cause.what}; {cause.remedy}") from error
-        if cause is not None and cause.damaged:
-            raise RecordDamaged(f"{cause.what}; {cause.remedy}") from error
-        raise unavailable(error) from error
-    except OSError as error:  # a file or a socket that redis-py could not open
-        raise unavailable(error) from error

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import json
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, TypeVar
 
 from lockstep.worker.operation.errors import RecordDamaged, UnknownFormat
 from lockstep.worker.operation.model import (
@@ -32,7 +35,20 @@ from lockstep.worker.operation.model import (
     told_of,
 )
 from lockstep.worker.operation.names import show
-from lockstep.worker.record.damage import Fields
+from lockstep.worker.record.causes import newer_format
+
+E = TypeVar("E", bound=StrEnum)
+T = TypeVar("T")
+
+
+class _Name:
+    """A key that there is once under a prefix."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, keys: Keys, _: type[Keys]) -> str:
+        return keys.prefix + self._name
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,75 +57,34 @@ class Keys:
 
     prefix: str
 
-    @property
-    def due(self) -> str:
-        """Sorted set: operation id by the time the sweep is to look at it."""
-        return f"{self.prefix}due"
-
-    @property
-    def operations(self) -> str:
-        """Sorted set: every recorded operation's id by the time it was accepted."""
-        return f"{self.prefix}operations"
-
-    @property
-    def ended(self) -> str:
-        """Sorted set: ended operations' ids by the time they ended."""
-        return f"{self.prefix}ended"
-
-    @property
-    def patrol(self) -> str:
-        """Sorted set: group by the time the patrol is to look at it."""
-        return f"{self.prefix}patrol"
-
-    @property
-    def drift(self) -> str:
-        """Hash: `group host` -> the drift that the patrol found there, as JSON."""
-        return f"{self.prefix}drift"
-
-    @property
-    def paused(self) -> str:
-        """Hash: host -> who paused it, when and why, as JSON; outlives retention."""
-        return f"{self.prefix}paused"
-
-    @property
-    def spared(self) -> str:
-        """Hash: host -> since and until when forward looks spare it, and why, as JSON; it has a TTL."""
-        return f"{self.prefix}spared"
-
-    @property
-    def lost(self) -> str:
-        """Hash: operation id -> its group, and when its record was missed, as JSON; it has a TTL."""
-        return f"{self.prefix}lost"
-
-    @property
-    def dropped(self) -> str:
-        """Sorted set: operations that retention dropped -> when; the last 10,000, and it has a TTL."""
-        return f"{self.prefix}dropped"
-
-    @property
-    def clocks(self) -> str:
-        """Hash: process -> by how much its wall clock is ahead, as JSON; ended ones are dropped."""
-        return f"{self.prefix}clocks"
-
-    @property
-    def stalled(self) -> str:
-        """Hash: worker -> when it last stood still and why, as JSON; it has a TTL."""
-        return f"{self.prefix}stalled"
-
-    @property
-    def failing(self) -> str:
-        """Hash: periodic piece of work -> why it failed when it was last tried."""
-        return f"{self.prefix}failing"
-
-    @property
-    def tidied(self) -> str:
-        """String: the cursor of the patrol's look for groups that may be forgotten; it has a TTL."""
-        return f"{self.prefix}tidied"
-
-    @property
-    def fence(self) -> str:
-        """String: written before replicas are waited for; worth nothing by itself."""
-        return f"{self.prefix}fence"
+    due = _Name("due")
+    """Sorted set: operation id by the time the sweep is to look at it."""
+    operations = _Name("operations")
+    """Sorted set: every recorded operation's id by the time it was accepted."""
+    ended = _Name("ended")
+    """Sorted set: ended operations' ids by the time they ended."""
+    patrol = _Name("patrol")
+    """Sorted set: group by the time the patrol is to look at it."""
+    drift = _Name("drift")
+    """Hash: `group host` -> the drift that the patrol found there, as JSON."""
+    paused = _Name("paused")
+    """Hash: host -> who paused it, when and why, as JSON; outlives retention."""
+    spared = _Name("spared")
+    """Hash: host -> since and until when forward looks spare it, and why, as JSON; it has a TTL."""
+    lost = _Name("lost")
+    """Hash: operation id -> its group, and when its record was missed, as JSON; it has a TTL."""
+    dropped = _Name("dropped")
+    """Sorted set: operations that retention dropped -> when; the last 10,000, and it has a TTL."""
+    clocks = _Name("clocks")
+    """Hash: process -> by how much its wall clock is ahead, as JSON; ended ones are dropped."""
+    stalled = _Name("stalled")
+    """Hash: worker -> when it last stood still and why, as JSON; it has a TTL."""
+    failing = _Name("failing")
+    """Hash: periodic piece of work -> why it failed when it was last tried."""
+    tidied = _Name("tidied")
+    """String: the cursor of the patrol's look for groups that may be forgotten; it has a TTL."""
+    fence = _Name("fence")
+    """String: written before replicas are waited for; worth nothing by itself."""
 
     def operation(self, operation: OperationId) -> str:
         """Hash: the operation's own fields."""
@@ -163,9 +138,69 @@ def check_format(written: str | None) -> None:
     raise UnknownFormat(newer_format(written))
 
 
-def newer_format(written: str | None) -> str:
-    """Say that a record cannot be read, and what to do."""
-    return f"the record has format {written}, newer than this version: upgrade it"
+class Fields:
+    """Fields of the record, each read as what it must be. Raises RecordDamaged, which names the field."""
+
+    def __init__(self, kept: Mapping[str, Any]) -> None:
+        self._kept = kept
+
+    @classmethod
+    def of(cls, text: str) -> Fields:
+        """Read an object in JSON."""
+        try:
+            kept = json.loads(text)
+        except (ValueError, RecursionError):
+            kept = None
+        if not isinstance(kept, dict):
+            raise RecordDamaged(f"it is {show(text)}, which is no JSON object")
+        return cls(kept)
+
+    def number(self, name: str) -> int:
+        """Return a whole number."""
+        value = self._kept.get(name)
+        try:
+            if not isinstance(value, bool):
+                return int(value)  # type: ignore[arg-type]
+        except (ValueError, TypeError, OverflowError):
+            pass
+        raise self._wrong(name, "a number")
+
+    def text(self, name: str) -> str:
+        """Return a text."""
+        value = self._kept.get(name)
+        if not isinstance(value, str):
+            raise self._wrong(name, "a text")
+        return value
+
+    def flag(self, name: str) -> bool:
+        """Return true or false."""
+        value = self._kept.get(name)
+        if not isinstance(value, bool):
+            raise self._wrong(name, "true or false")
+        return value
+
+    def word(self, name: str, kind: type[E]) -> E:
+        """Return one of an enumeration's words."""
+        value = self._kept.get(name)
+        if value not in list(kind):
+            raise self._wrong(name, " or ".join(kind))
+        return kind(value)
+
+    def items(self, name: str, kind: type[T]) -> T:
+        """Return a list or an object; an empty one where there is none."""
+        value = self._kept.get(name) or kind()  # Lua cannot tell an empty list from an empty object
+        if not isinstance(value, kind):
+            raise self._wrong(name, f"a {kind.__name__}")
+        return value
+
+    def maybe(self, read: Callable[[str], T], name: str) -> T | None:
+        """Read a field that may be missing."""
+        return None if self._kept.get(name) is None else read(name)
+
+    def _wrong(self, name: str, rule: str) -> RecordDamaged:
+        if name not in self._kept:
+            return RecordDamaged(f"it has no field {name}")
+        return RecordDamaged(f"its field {name} is {show(self._kept[name])}, and must be {rule}")
 
 
 def _attempt(key: str, kept: object) -> tuple[int, Attempt]:

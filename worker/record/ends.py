@@ -22,10 +22,8 @@ from lockstep.worker.operation.model import (
     Presence,
 )
 from lockstep.worker.operation.names import show
-from lockstep.worker.record.causes import store_errors
-from lockstep.worker.record.codec import Keys
-from lockstep.worker.record.damage import Fields, readable
-from lockstep.worker.record.queries import Queries
+from lockstep.worker.record.codec import Fields, Keys
+from lockstep.worker.record.queries import Queries, readable, store_errors
 from lockstep.worker.record.scripts import script
 
 KEPT_LOST = 604_800_000

@@ -12,9 +12,8 @@ import redis
 from lockstep.worker.operation.errors import HostPaused, RecordDamaged
 from lockstep.worker.operation.host import Pause, Spell, refusal
 from lockstep.worker.operation.model import HostName, Millis
-from lockstep.worker.record.causes import store_errors
-from lockstep.worker.record.codec import Keys
-from lockstep.worker.record.damage import Fields, readable
+from lockstep.worker.record.codec import Fields, Keys
+from lockstep.worker.record.queries import readable, store_errors
 
 
 class Pauses:

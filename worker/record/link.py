@@ -12,11 +12,11 @@ from lockstep.worker.connection.pool import MOST
 from lockstep.worker.forks import leave_to_parent, renew_in_children
 from lockstep.worker.operation.errors import RecordGone, StoreFull, StoreUnavailable, UnknownOperation
 from lockstep.worker.operation.model import Action, GroupId, Lost, Millis, Operation, OperationId
-from lockstep.worker.record.causes import store_errors
 from lockstep.worker.record.client import GIVE_UP, client, impatient_client
 from lockstep.worker.record.codec import Keys
 from lockstep.worker.record.events import Events, Subscription
 from lockstep.worker.record.hosts import Pauses, Spells
+from lockstep.worker.record.queries import store_errors
 from lockstep.worker.record.redis import RedisStore
 from lockstep.worker.record.workers import Clocks, Stalls
 from lockstep.worker.settings import Settings

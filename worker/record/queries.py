@@ -1,14 +1,21 @@
-"""What people and the sweep read: operations, their steps, and what is due."""
+"""What people and the sweep read: what is damaged is passed over and named, and everything else is read."""
 
 from __future__ import annotations
 
+import logging
 import re
-from collections.abc import Callable, Mapping
-from typing import cast
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import lru_cache
+from shlex import quote
+from typing import TypeVar, cast
 
 import redis
 
-from lockstep.worker.operation.errors import RecordDamaged, UnknownFormat
+from lockstep.worker.operation.errors import RecordDamaged, StoreFull, UnknownFormat
 from lockstep.worker.operation.model import (
     NAMED_AFTER,
     Action,
@@ -21,9 +28,106 @@ from lockstep.worker.operation.model import (
     Step,
 )
 from lockstep.worker.operation.transitions import Order
-from lockstep.worker.record.causes import store_errors
-from lockstep.worker.record.codec import Keys, check_format, operation_from, step_from
-from lockstep.worker.record.damage import Damage, Fields, note, readable
+from lockstep.worker.record.causes import DAMAGED, FORMAT_ERROR, cause_of, newer_format, unavailable
+from lockstep.worker.record.codec import Fields, Keys, check_format, operation_from, step_from
+
+E = TypeVar("E", bound=StrEnum)
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+REMEDIES = {
+    "operation": 'docs/operations.md, "A damaged record"',
+    "step": 'docs/operations.md, "A damaged record"',
+    "pause": "lockstep resume {field}, and pause it again",
+    "last end": "lockstep create {group}, or delete: whichever is wanted",
+}
+"""What mends what; all else is written anew once it has been deleted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """Something that cannot be read."""
+
+    kind: str
+    key: str
+    field: str
+    """Of the hash under that key; an operation's id."""
+    why: str
+    """Which of its fields is what, and what it must be."""
+
+    @property
+    def text(self) -> str:
+        """One line for people."""
+        where = "" if self.kind == "operation" else f" in {self.key}"
+        return f"the {self.kind} {self.field}{where} cannot be read, and is left as it is: {self.why}"
+
+    @property
+    def remedy(self) -> str:
+        """What to do about it."""
+        remedy = REMEDIES.get(self.kind, f"valkey-cli hdel {quote(self.key)} {quote(self.field)}")
+        return remedy.format(field=self.field, group=self.key.rpartition(":")[2])
+
+
+_noted: ContextVar[dict[Damage, None] | None] = ContextVar("noted", default=None)
+
+
+@contextmanager
+def noted() -> Iterator[dict[Damage, None]]:
+    """Gather what is found damaged in this context, each once, instead of logging it."""
+    found: dict[Damage, None] = {}
+    token = _noted.set(found)
+    try:
+        yield found
+    finally:
+        _noted.reset(token)
+
+
+def note(damage: Damage) -> None:
+    """Name something damaged to whoever gathers it; else log it, once in the life of this process."""
+    found = _noted.get()
+    if found is None:
+        _log(damage)
+    else:
+        found[damage] = None
+
+
+@lru_cache(maxsize=1000)
+def _log(damage: Damage) -> None:
+    log.warning("%s -> %s", damage.text, damage.remedy)
+
+
+def readable(kind: str, key: str, kept: Mapping[str, str], build: Callable[[str, str], T]) -> dict[str, T]:
+    """Build what a hash keeps under each of its fields; what is damaged is left out and noted."""
+    found = {}
+    for field, text in kept.items():
+        try:
+            found[field] = build(field, text)
+        except (RecordDamaged, ValueError) as error:
+            note(Damage(kind, key, field, str(error)))
+    return found
+
+
+@contextmanager
+def store_errors() -> Iterator[None]:
+    """Turn what redis-py raises into an error of ours, with one line that says why."""
+    try:
+        yield
+    except redis.RedisError as error:
+        text = str(error)
+        if FORMAT_ERROR in text:
+            raise UnknownFormat(newer_format(text.partition(FORMAT_ERROR)[2].split()[0])) from error
+        if damaged := DAMAGED.search(text):
+            raise RecordDamaged(damaged[1]) from error
+        cause = cause_of(error)
+        if cause is None and not isinstance(error, (redis.ConnectionError, redis.TimeoutError)):
+            raise  # a call of ours that Redis or its client does not understand
+        if cause is not None and cause.full:
+            raise StoreFull(f"{cause.what}; {cause.remedy}") from error
+        if cause is not None and cause.damaged:
+            raise RecordDamaged(f"{cause.what}; {cause.remedy}") from error
+        raise unavailable(error) from error
+    except OSError as error:  # a file or a socket that redis-py could not open
+        raise unavailable(error) from error
+
 
 UNREADABLE = (RecordDamaged, redis.ResponseError)
 """What is raised for a record that somebody has damaged; the second where a script stumbles over it."""

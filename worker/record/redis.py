@@ -46,11 +46,10 @@ from lockstep.worker.operation.transitions import (
     View,
 )
 from lockstep.worker.operation.waves import HOLD_MOST, Gated, Health, Rollout
-from lockstep.worker.record.causes import store_errors
 from lockstep.worker.record.codec import Keys, step_from
 from lockstep.worker.record.ends import RedisEnds
 from lockstep.worker.record.hosts import refused
-from lockstep.worker.record.queries import UNREADABLE
+from lockstep.worker.record.queries import UNREADABLE, store_errors
 from lockstep.worker.record.scripts import Replicas, Scripts
 from lockstep.worker.secrets import mask
 

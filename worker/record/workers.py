@@ -14,9 +14,8 @@ import redis
 from lockstep.worker.operation.errors import RecordDamaged, StoreFull, StoreUnavailable
 from lockstep.worker.operation.model import Millis
 from lockstep.worker.operation.names import show
-from lockstep.worker.record.causes import store_errors
-from lockstep.worker.record.codec import Keys
-from lockstep.worker.record.damage import Fields, readable
+from lockstep.worker.record.codec import Fields, Keys
+from lockstep.worker.record.queries import readable, store_errors
 
 EVERY = 15.0
 """Seconds between two reports of a process."""

@@ -1,13 +1,14 @@
-"""A message as a worker receives it: refused, run, or left alone for a newer worker."""
+"""A message as a worker receives it: refused, believed where the record agrees, or left to a newer worker."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 from billiard.einfo import ExceptionWithTraceback  # type: ignore[attr-defined]
+from celery import Task
 from celery.exceptions import InvalidTaskError
 from celery.utils.log import get_task_logger
 from celery.worker.request import Request
@@ -15,8 +16,23 @@ from celery.worker.state import task_ready
 from kombu.transport.virtual import QoS
 
 from lockstep.worker.broker.consumer import Left
-from lockstep.worker.celery import CONCLUDE, PATROL, PATROL_GROUP, SWEEP, WAIT, Lockstep
+from lockstep.worker.celery import (
+    CONCLUDE,
+    CREATE_GROUP,
+    DELETE_GROUP,
+    PATROL,
+    PATROL_GROUP,
+    ROLLBACK_CREATE,
+    ROLLBACK_DELETE,
+    SWEEP,
+    WAIT,
+    Lockstep,
+)
+from lockstep.worker.monitoring import metrics
+from lockstep.worker.operation.model import Action, GroupId, HostName, OperationId
 from lockstep.worker.operation.names import is_plain_name
+from lockstep.worker.operation.transitions import Order
+from lockstep.worker.tasks.runtime import Runtime
 
 CLOCKS_APART = 5.0
 """Seconds by which the clock of a worker of an earlier release may be off: it sent an `eta` alone."""
@@ -35,6 +51,14 @@ HEADERS: Mapping[str, tuple[type, ...]] = {
 }
 """What Celery goes by without a look at what it is."""
 LONGEST_TEXT = 10_000
+
+DROPPED = "dropped: no record says so"
+ACTION_OF = {
+    CREATE_GROUP: Action.CREATE,
+    DELETE_GROUP: Action.DELETE,
+    ROLLBACK_CREATE: Action.CREATE,
+    ROLLBACK_DELETE: Action.DELETE,
+}
 
 
 class Received(Request):
@@ -148,3 +172,66 @@ class PatientRequest(Received):
         channel = self.message.channel
         QoS.ack(channel.qos, self.message.delivery_tag)
         return None
+
+
+def believed(
+    task: Task[..., str],
+    runtime: Runtime,
+    operation: OperationId,
+    group: GroupId,
+    named: Sequence[HostName] = (),
+) -> list[HostName]:
+    """Return the hosts of a message, each once, that the record has too; none if it is about something else.
+
+    A message is a hint: it names an operation and hosts, and everything else is looked up before the first
+    byte goes to a host.
+    """
+    hosts = list(dict.fromkeys(named))
+
+    def true(order: Order) -> list[HostName]:
+        agrees = order.group == group and ACTION_OF.get(task.name, order.action) is order.action
+        return [host for host in hosts if agrees and host in order.hosts]
+
+    order = runtime.orders.of(operation, lambda each: len(true(each)) == len(hosts))
+    if order is None:
+        record_gone(task, runtime, operation, group, hosts)
+        return []
+    known = true(order)
+    if len(known) < len(hosts):
+        not_believed(task, operation)
+    return known
+
+
+def not_believed(task: Task[..., str], operation: OperationId) -> str:
+    """Count and tell that a message, or a part of it, is dropped; return it in a few words."""
+    metrics.message_dropped()
+    logger.warning("%s is dropped: the record of operation %s says otherwise", task.name, operation)
+    return DROPPED
+
+
+def record_gone(
+    task: Task[..., str],
+    runtime: Runtime,
+    operation: OperationId,
+    group: GroupId,
+    hosts: Sequence[HostName] = (),
+) -> None:
+    """Count and tell that a message has no record: nothing says what to do, so nothing was written.
+
+    One that comes late, about an operation that ended long ago, is in order.
+    """
+    if runtime.store.note_lost(operation, group) is None:
+        logger.info(
+            "%s comes late: the record of operation %s was dropped after its end", task.name, operation
+        )
+        return
+    metrics.record_gone()
+    logger.warning(
+        "%s is dropped: operation %s on group %s has no record; its hosts may have been changed (%s): "
+        "see `lockstep drift %s`",
+        task.name,
+        operation,
+        group,
+        ", ".join(hosts) or "this message names none",
+        operation,
+    )

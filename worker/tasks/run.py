@@ -1,12 +1,15 @@
-"""What every task does around its steps: retries, stopping, and a Redis that is away."""
+"""What every task does around its steps: hosts side by side, retries, stopping, and a Redis that is away."""
 
 from __future__ import annotations
 
-import logging
 import random
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+import threading
+from collections import Counter, deque
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import replace
+from queue import SimpleQueue
 from typing import TypeVar
 
 from celery import Task
@@ -15,31 +18,114 @@ from celery.utils.log import get_task_logger
 from kombu.exceptions import OperationalError
 from structlog.contextvars import bound_contextvars
 
-from lockstep.worker.celery import CREATE_GROUP, DELETE_GROUP, ROLLBACK_CREATE, ROLLBACK_DELETE
+from lockstep.worker.forks import renew_in_children
 from lockstep.worker.monitoring import metrics
 from lockstep.worker.monitoring.heartbeat import work
 from lockstep.worker.operation.errors import RecordDamaged, StoreFull, StoreUnavailable, UnknownFormat
-from lockstep.worker.operation.model import Action, GroupId, HostName, OperationId
-from lockstep.worker.operation.ports import Stopping
+from lockstep.worker.operation.model import GroupId, HostName, OperationId
+from lockstep.worker.operation.ports import Clock, Stopping
 from lockstep.worker.operation.story import story
-from lockstep.worker.operation.transitions import Order
 from lockstep.worker.record.queries import UNREADABLE
 from lockstep.worker.steps import Next, Parts, Result
-from lockstep.worker.tasks.received import LeftToNewer
+from lockstep.worker.tasks.received import DROPPED, LeftToNewer, believed, record_gone
 from lockstep.worker.tasks.runtime import Runtime, rest, runtime_of
-from lockstep.worker.tasks.slices import Results, side_by_side, summary
+
+HostStep = Callable[[HostName], Result]
+Results = Mapping[HostName, Result]
+NOT_BEGUN = Result(Next.AGAIN, "not begun yet")
+KINDS_SHOWN = 3
+
+
+class _Threads:
+    """The threads of this process that work on hosts, made at their first use after a start or a fork."""
+
+    def __init__(self) -> None:
+        self.start_anew()
+        renew_in_children(self)
+
+    def start_anew(self) -> None:
+        self._pool: ThreadPoolExecutor | None = None
+        self._making = threading.Lock()
+
+    def pool(self, most: int) -> ThreadPoolExecutor:
+        """Return the threads, the same for all tasks."""
+        with self._making:
+            if self._pool is None:
+                self._pool = ThreadPoolExecutor(most, thread_name_prefix="hosts")
+            return self._pool
+
+
+_threads = _Threads()
+
+
+def side_by_side(
+    hosts: Sequence[HostName], step: HostStep, clock: Clock, begin_within: float, threads: int
+) -> Results:
+    """Run the step for every host that can be begun within so many seconds; the others are to run again.
+
+    `threads` is the most that run at once in this process, for all its tasks together. What a step raises
+    is raised here, once every step that was begun is over; no other is begun after it.
+    """
+    if len(hosts) == 1:
+        return {hosts[0]: step(hosts[0])}
+    begin_before = clock.elapsed() + begin_within
+    left = deque(hosts)
+    results = dict.fromkeys(hosts, NOT_BEGUN)
+    faults: list[BaseException] = []
+    begun: list[None] = []
+    ended: list[None] = []
+    bell: SimpleQueue[None] = SimpleQueue()
+    """Rung after each addition to `ended`."""
+
+    def serve() -> None:
+        # Before a look at the faults: whoever adds one then waits for those that have begun.
+        begun.append(None)
+        try:
+            while not faults and clock.elapsed() < begin_before:
+                try:
+                    host = left.popleft()
+                except IndexError:
+                    return
+                with bound_contextvars(host=host), work.going_on(f"a step on {host}"):
+                    results[host] = step(host)
+        except BaseException as error:
+            faults.append(error)
+            raise
+        finally:
+            ended.append(None)
+            bell.put(None)
+
+    pool, wanted = _threads.pool(threads), min(len(hosts), threads)
+    try:
+        for _ in range(wanted):
+            pool.submit(copy_context().run, serve)
+        while len(ended) < wanted:
+            bell.get()
+    except BaseException as error:  # this thread is interrupted, or there are no more threads
+        faults.append(error)
+        while len(ended) < len(begun):
+            bell.get()
+        raise
+    if faults:
+        raise faults[0]
+    return results
+
+
+def summary(results: Results) -> str:
+    """Return what the steps came to, in a few words."""
+    if len(results) == 1:
+        (only,) = results.values()
+        return only.story or only.text
+    kinds = Counter(result.text for result in results.values()).most_common()
+    told = [f"{text}: {count}" for text, count in kinds[:KINDS_SHOWN]]
+    others = sum(count for _, count in kinds[KINDS_SHOWN:])
+    return " · ".join([*told, *([f"other: {others}"] if others else [])])
+
 
 T = TypeVar("T")
 REQUEUE = 2.0
 """Seconds that a task which could not reach the record waits, on average, before its message goes back."""
 logger = get_task_logger(__name__)
-DROPPED = "dropped: no record says so"
-ACTION_OF = {
-    CREATE_GROUP: Action.CREATE,
-    DELETE_GROUP: Action.DELETE,
-    ROLLBACK_CREATE: Action.CREATE,
-    ROLLBACK_DELETE: Action.DELETE,
-}
 MESSAGE_GOES_BACK = (Stopping, StoreUnavailable, StoreFull, OperationalError)
 """Nothing can be done or recorded just now: the message goes back to its queue."""
 TOGETHER = 2.0
@@ -98,65 +184,6 @@ def run_steps(
     return summary(results) or DROPPED
 
 
-def believed(
-    task: Task[..., str],
-    runtime: Runtime,
-    operation: OperationId,
-    group: GroupId,
-    named: Sequence[HostName] = (),
-) -> list[HostName]:
-    """Return the hosts of a message, each once, that the record has too; none if it is about something else.
-
-    A message is a hint: it names an operation and hosts, and everything else is looked up before the first
-    byte goes to a host.
-    """
-    hosts = list(dict.fromkeys(named))
-
-    def true(order: Order) -> list[HostName]:
-        agrees = order.group == group and ACTION_OF.get(task.name, order.action) is order.action
-        return [host for host in hosts if agrees and host in order.hosts]
-
-    order = runtime.orders.of(operation, lambda each: len(true(each)) == len(hosts))
-    if order is None:
-        record_gone(task, runtime, operation, group, hosts)
-        return []
-    known = true(order)
-    if len(known) < len(hosts):
-        not_believed(task, operation)
-    return known
-
-
-def not_believed(task: Task[..., str], operation: OperationId) -> str:
-    """Count and tell that a message, or a part of it, is dropped; return it in a few words."""
-    metrics.message_dropped()
-    logger.warning("%s is dropped: the record of operation %s says otherwise", task.name, operation)
-    return DROPPED
-
-
-DONE_FOR = 3
-"""Periods for which it is known that a periodic piece of work was done."""
-log = logging.getLogger(__name__)
-
-
-def periodic(runtime: Runtime, name: str, every: float, run: Callable[[], str]) -> str:
-    """Run a periodic piece of work; what keeps it from being done is logged, counted and kept in the record.
-
-    `every` is its period in seconds. `run` says why it was put off by raising.
-    """
-    try:
-        with work.going_on(f"the {name}"):
-            said = run()
-        runtime.store.note_done(name, round(DONE_FOR * every * 1000))
-    except (StoreUnavailable, StoreFull, RecordDamaged, OperationalError, OSError) as error:
-        why = " ".join(str(error).split())
-        log.error("the %s was not done: %s", name, why)
-        metrics.failed(name)
-        with suppress(StoreUnavailable, StoreFull, RecordDamaged):
-            runtime.store.note_failed(name, why)
-        return f"put off: {why}"
-    return said
-
-
 def _caught(
     task: Task[..., str],
     parts: Parts,
@@ -213,34 +240,6 @@ def with_story(parts: Parts, operation: OperationId, host: HostName, result: Res
         return result
     told = story(view.action, view.step, view.decided_at).text
     return replace(result, story=f"{result.text}; {told}" if result.next is Next.FAILED else told)
-
-
-def record_gone(
-    task: Task[..., str],
-    runtime: Runtime,
-    operation: OperationId,
-    group: GroupId,
-    hosts: Sequence[HostName] = (),
-) -> None:
-    """Count and tell that a message has no record: nothing says what to do, so nothing was written.
-
-    One that comes late, about an operation that ended long ago, is in order.
-    """
-    if runtime.store.note_lost(operation, group) is None:
-        logger.info(
-            "%s comes late: the record of operation %s was dropped after its end", task.name, operation
-        )
-        return
-    metrics.record_gone()
-    logger.warning(
-        "%s is dropped: operation %s on group %s has no record; its hosts may have been changed (%s): "
-        "see `lockstep drift %s`",
-        task.name,
-        operation,
-        group,
-        ", ".join(hosts) or "this message names none",
-        operation,
-    )
 
 
 def keep_longer_waits(parts: Parts, operation: OperationId, results: Results) -> dict[HostName, float]:

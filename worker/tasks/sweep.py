@@ -17,16 +17,14 @@ from lockstep.worker.messages import hosts_per_task, publish_next
 from lockstep.worker.monitoring import metrics
 from lockstep.worker.monitoring.heartbeat import work
 from lockstep.worker.monitoring.metrics import Standing
-from lockstep.worker.operation.errors import StoreUnavailable, UnknownFormat
+from lockstep.worker.operation.errors import RecordDamaged, StoreFull, StoreUnavailable, UnknownFormat
 from lockstep.worker.operation.model import OperationId
-from lockstep.worker.record.causes import store_errors
 from lockstep.worker.record.client import client
 from lockstep.worker.record.codec import Keys
 from lockstep.worker.record.hosts import spells
-from lockstep.worker.record.queries import UNREADABLE
+from lockstep.worker.record.queries import UNREADABLE, store_errors
 from lockstep.worker.record.workers import reported, stalls
 from lockstep.worker.settings import Settings
-from lockstep.worker.tasks.run import periodic
 from lockstep.worker.tasks.runtime import Runtime, runtime_of
 
 LOOKED_AT = 500
@@ -151,6 +149,28 @@ logger = get_task_logger(__name__)
 FORGOTTEN_AT_ONCE = 100
 """Records dropped per sweep, so that a sweep stays short."""
 MS_PER_DAY = 86_400_000
+
+DONE_FOR = 3
+"""Periods for which it is known that a periodic piece of work was done."""
+
+
+def periodic(runtime: Runtime, name: str, every: float, run: Callable[[], str]) -> str:
+    """Run a periodic piece of work; what keeps it from being done is logged, counted and kept in the record.
+
+    `every` is its period in seconds. `run` says why it was put off by raising.
+    """
+    try:
+        with work.going_on(f"the {name}"):
+            said = run()
+        runtime.store.note_done(name, round(DONE_FOR * every * 1000))
+    except (StoreUnavailable, StoreFull, RecordDamaged, OperationalError, OSError) as error:
+        why = " ".join(str(error).split())
+        logger.error("the %s was not done: %s", name, why)
+        metrics.failed(name)
+        with suppress(StoreUnavailable, StoreFull, RecordDamaged):
+            runtime.store.note_failed(name, why)
+        return f"put off: {why}"
+    return said
 
 
 @shared_task(bind=True, name=SWEEP, send_events=False)

@@ -47,8 +47,10 @@ from lockstep.worker.steps import (
 from lockstep.worker.steps import patrol as patrol_step
 from lockstep.worker.steps import settle as settle_step
 from lockstep.worker.steps.apply import NO_RECORD
-from lockstep.worker.tasks.run import guarded, not_believed, periodic, record_gone, run_steps
+from lockstep.worker.tasks.received import not_believed, record_gone
+from lockstep.worker.tasks.run import guarded, run_steps
 from lockstep.worker.tasks.runtime import Runtime, runtime_of
+from lockstep.worker.tasks.sweep import periodic
 
 
 @inspect_command(name=ABOUT)

@@ -27,9 +27,9 @@ NOTICED = 120.0
 """Seconds within which a stall of these short times is over, on a busy machine."""
 WEDGE = """
 import os, sys, threading
-from lockstep.worker.record import batch
+from lockstep.worker.record import scripts
 
-serve, taken = batch._serve, os.environ["WEDGE"]
+serve, taken = scripts._serve, os.environ["WEDGE"]
 
 def wedged(calls, send):
     # As a fault in the gathering once did: nobody sends, and all threads wait.
@@ -42,7 +42,7 @@ def wedged(calls, send):
             threading.Event().wait()
     serve(calls, send)
 
-batch._serve = wedged
+scripts._serve = wedged
 """
 """Run at the start of every Python process of the stack: the first worker that ends a write stands still."""
 

@@ -13,8 +13,8 @@ import pytest
 
 from lockstep.worker.hosts import curl
 from lockstep.worker.operation.model import OperationId
-from lockstep.worker.record import batch
-from lockstep.worker.record.batch import Arguments, Kind
+from lockstep.worker.record import scripts
+from lockstep.worker.record.scripts import Arguments, Kind
 from tests.unit import schedules
 from tests.unit.schedules import Check, Schedule, Wrong, explore
 
@@ -29,7 +29,7 @@ class Flawed:
     Its fault: `leads` is set under the lock and read after it; in between, another thread may set it as well.
     """
 
-    def __init__(self, send: batch.Send) -> None:
+    def __init__(self, send: scripts.Send) -> None:
         self._send = send
         self._lock = threading.Lock()
         self._waiting: list[SimpleNamespace] = []
@@ -68,7 +68,7 @@ class Flawed:
 
 
 def asking(
-    make: Callable[[batch.Send], Any], callers: int, *, interrupts: bool = False
+    make: Callable[[scripts.Send], Any], callers: int, *, interrupts: bool = False
 ) -> schedules.Scenario:
     """Let threads ask at the same time; each must get its own reply, unless it is interrupted."""
 
@@ -116,7 +116,7 @@ def test_a_schedule_that_failed_fails_again() -> None:
 
 @pytest.mark.parametrize(("callers", "interrupts"), [(2, False), (3, False), (2, True)])
 def test_gathered_calls_each_get_their_reply(callers: int, interrupts: bool) -> None:
-    tried = explore(asking(batch.Gathering, callers, interrupts=interrupts), [batch])
+    tried = explore(asking(scripts.Batch, callers, interrupts=interrupts), [scripts])
     assert tried.complete >= 0
 
 

@@ -20,7 +20,7 @@ from lockstep.worker.operation.errors import StoreUnavailable
 from lockstep.worker.operation.model import Action, GroupId, HostName, OperationId
 from lockstep.worker.operation.transitions import Order
 from lockstep.worker.steps import Next, Result
-from lockstep.worker.tasks import runtime, slices
+from lockstep.worker.tasks import run, runtime
 from tests.unit.schedules import Check, Schedule, explore
 
 EXECUTOR = (concurrent.futures.thread, concurrent.futures._base)
@@ -211,7 +211,7 @@ def test_tasks_that_come_together_read_their_order_once(away: bool) -> None:
 @pytest.mark.parametrize("interrupts", [False, True])
 def test_no_host_is_begun_once_its_task_is_over(interrupts: bool) -> None:
     def scenario(schedule: Schedule) -> Check:
-        patch.setattr(slices, "_threads", slices._Threads())
+        patch.setattr(run, "_threads", run._Threads())
         over: list[bool] = []
         late: list[HostName] = []
         done: list[HostName] = []
@@ -225,7 +225,7 @@ def test_no_host_is_begun_once_its_task_is_over(interrupts: bool) -> None:
         def task() -> None:
             clock: Any = SimpleNamespace(elapsed=lambda: schedule.now)
             try:
-                slices.side_by_side([NODE1, NODE2], step, clock, 15.0, 1)
+                run.side_by_side([NODE1, NODE2], step, clock, 15.0, 1)
             except BaseException:
                 over.append(True)
                 schedule.block(lambda: False, 1.0)
@@ -240,4 +240,4 @@ def test_no_host_is_begun_once_its_task_is_over(interrupts: bool) -> None:
         return check
 
     with pytest.MonkeyPatch.context() as patch:
-        explore(scenario, [slices, *EXECUTOR])
+        explore(scenario, [run, *EXECUTOR])
