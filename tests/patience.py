@@ -10,12 +10,12 @@ from __future__ import annotations
 import argparse
 import statistics
 import sys
-import time
 
 from lockstep import ClusterClient, load_settings
 from lockstep.mock_api.admin import ClusterAdmin, Fault
 from lockstep.producer.client.operation import Operation
 from lockstep.producer.stack import Stack
+from tests.waiting import eventually
 
 LOOK_EVERY = 0.2
 ENDS_WITHIN = 120
@@ -69,11 +69,12 @@ def _half_and_half(share: float) -> list[Fault]:
 
 
 def _await(operations: list[Operation], longest: float) -> None:
-    ends = time.monotonic() + longest
-    while any(operation.status().decided_at is None for operation in operations):
-        if time.monotonic() > ends:
-            raise SystemExit(f"not decided within {longest:g} s")
-        time.sleep(LOOK_EVERY)
+    eventually(
+        lambda: all(operation.status().decided_at for operation in operations),
+        "all are decided",
+        longest,
+        latest=LOOK_EVERY,
+    )
 
 
 def _row(percent: int, operations: list[Operation]) -> None:

@@ -15,8 +15,13 @@ SOONEST, LATEST, SHARE = 0.01, 0.025, 0.05
 """Seconds between two looks: a share of the wait so far, for many wait at once, and looks take time too."""
 
 
-def eventually(look: Callable[[], T | bool | None], what: str, patience: float = PATIENCE) -> T:
-    """Return the first true value of `look`; fail with `what` after `patience` seconds."""
+def eventually(
+    look: Callable[[], T | bool | None], what: str, patience: float = PATIENCE, latest: float = LATEST
+) -> T:
+    """Return the first true value of `look`; fail with `what` after `patience` seconds.
+
+    `latest` seconds are the most between two looks: more of them for looks that cost.
+    """
     began = time.monotonic()
     while True:
         value = look()
@@ -24,7 +29,7 @@ def eventually(look: Callable[[], T | bool | None], what: str, patience: float =
             return value  # type: ignore[return-value]
         waited = time.monotonic() - began
         assert waited < patience, f"not within {patience:g} s: {what}"
-        time.sleep(min(max(SOONEST, SHARE * waited), LATEST))
+        time.sleep(min(max(SOONEST, SHARE * waited), latest))
 
 
 def read_until(terminal: int, *wanted: str) -> str:

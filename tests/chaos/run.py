@@ -7,6 +7,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from tests.chaos.rig import Rig
 from tests.chaos.tiers import MOST_SETTLED, Plan
 from tests.chaos.watcher import Watcher
 from tests.chaos.weather import Weather
+from tests.waiting import eventually
 
 PLANTED = 0.4
 """The share of groups that each host holds beforehand."""
@@ -134,26 +136,27 @@ def _record(rig: Rig) -> dict[OperationId, Ended]:
 def _until_all_is_accepted(
     plan: Plan, told: Told, schedule: Schedule, clients: Clients, say: Callable[[str], None]
 ) -> None:
-    longest = LONGEST + EACH * plan.operations
-    deadline, shown = time.monotonic() + longest, 0
-    while not (schedule.over and len(told.accepted) >= plan.operations):
-        if schedule.errors or clients.errors:
-            return
-        if time.monotonic() > deadline:
-            raise Trouble(f"only {len(told.accepted)} operations were accepted within {longest:g} s")
+    shown = 0
+
+    def over() -> bool:
+        nonlocal shown
         if len(told.accepted) >= shown + plan.operations // 5:
             shown = len(told.accepted)
             say(f"  {plan.name}: {shown} of {plan.operations} accepted, {len(schedule.events)} nemeses were")
-        time.sleep(LOOK)
+        broken = bool(schedule.errors or clients.errors)
+        return broken or (schedule.over and len(told.accepted) >= plan.operations)
+
+    try:
+        eventually(over, "all operations are accepted", LONGEST + EACH * plan.operations, latest=LOOK)
+    except AssertionError as error:
+        raise Trouble(f"{error}, but {len(told.accepted)}") from error
 
 
 def _until_all_has_ended(rig: Rig, limit: float) -> None:
     """Wait, longer than is allowed; the checker says what came too late."""
-    deadline = time.monotonic() + 1.5 * limit
     due = Keys(rig.settings.key_prefix).due
-    with client(rig.settings) as redis:
-        while redis.zcard(due) and time.monotonic() < deadline:
-            time.sleep(LOOK)
+    with client(rig.settings) as redis, suppress(AssertionError):
+        eventually(lambda: not redis.zcard(due), "all have ended", 1.5 * limit, latest=LOOK)
 
 
 def _outcome(

@@ -27,6 +27,7 @@ from collections.abc import Callable, Sequence
 from tests.ship.bootstrap import BASE, bootstrap, refuse_where_none_can_run, trusting_as_here
 from tests.ship.engine import STOP_SECONDS, TAG, Engine, Failed, Unavailable, base_image, find_engine
 from tests.skips import may_be_skipped
+from tests.waiting import eventually
 
 READY_SECONDS = 60
 NODES = [f"http://127.0.0.1:{port}" for port in range(5001, 5004)]
@@ -193,11 +194,10 @@ def end(engine: Engine) -> None:
 
 def until(what: str, true: Callable[[], bool]) -> None:
     """Wait for a condition. Raises Failed."""
-    deadline = time.monotonic() + READY_SECONDS
-    while not true():
-        if time.monotonic() > deadline:
-            raise Failed(f"within {READY_SECONDS} s it did not come to this: {what}")
-        time.sleep(0.2)
+    try:
+        eventually(true, what, READY_SECONDS, latest=0.2)
+    except AssertionError as error:
+        raise Failed(str(error)) from error
 
 
 def step(what: str, do: Callable[[], object]) -> None:

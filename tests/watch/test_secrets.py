@@ -28,6 +28,8 @@ from tests.warm import WarmCluster
 from tests.watch.raising import FILE
 
 CANARY = re.compile(rb"(?i)nary-\d|nary%2d\d|ADMIN-PASSWORD")
+HANGS = 180
+"""Seconds after which a process is given up: seven run at once, and each imports a lot."""
 FLOWER_PASSWORD = "canary-4-flower"
 WRONG = "canary-5-wrong"
 ARGUMENTS = {
@@ -110,7 +112,7 @@ def run_all(bench: Bench, runs: list[Run]) -> bytes:
         told.append(([*words.split(), "--debug"], env, unexpected))
     ran = subprocess.run(
         [sys.executable, "-m", "tests.watch.raising"],
-        input=json.dumps(told).encode(), env=bench.env, capture_output=True, timeout=100, check=False,
+        input=json.dumps(told).encode(), env=bench.env, capture_output=True, timeout=HANGS, check=False,
     )  # fmt: skip
     said = ran.stdout + ran.stderr
     assert said.count(b"RAN [") == len(runs), said[-3000:]
@@ -120,7 +122,7 @@ def run_all(bench: Bench, runs: list[Run]) -> bytes:
 def inspect(bench: Bench, what: str, url: str) -> bytes:
     command = [sys.executable, "-m", "celery", "-A", "lockstep", "inspect", what]
     env = {**bench.env, "LOCKSTEP_REDIS_URL": url}
-    ran = subprocess.run(command, env=env, capture_output=True, timeout=60, check=False)
+    ran = subprocess.run(command, env=env, capture_output=True, timeout=HANGS, check=False)
     return ran.stdout + ran.stderr
 
 
