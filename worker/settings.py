@@ -252,7 +252,7 @@ class Settings(BaseSettings):
 
     @property
     def open_files(self) -> int:
-        """How many descriptors one worker process may need: what docs/operations.md says."""
+        """How many descriptors one worker process may need: what docs/operations.md#scaling says."""
         return 256 + 5 * self.concurrency + self.slice_threads + 100
 
     @property

@@ -149,7 +149,8 @@ def _run(session: Session, arguments: Sequence[str] | None) -> int:
     except click.ClickException as error:
         return _fail(session, error, _usage(error), Exit.USAGE)
     except LockstepError as error:
-        return _fail(session, error, str(error), exit_of(error))
+        page = f"; see {error.page}" if error.page else ""
+        return _fail(session, error, f"{error}{page}", exit_of(error))
     except (KeyboardInterrupt, click.Abort) as error:
         by = error.__cause__ or error  # click makes the one of the other
         how = f"ended by {by}" if isinstance(by, Stopped) else "interrupted"

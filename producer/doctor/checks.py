@@ -130,7 +130,7 @@ def on_inventories(here: Held | None, held: Mapping[str, Held], now: Millis) -> 
         return [Finding("inventory", Level.OK, text)]
     remedy = (
         "wait until all have read the same file (a second after it changed, a ConfigMap within two minutes); "
-        'docs/operations.md, "Add, change or remove a node"'
+        "docs/operations.md#add-change-or-remove-a-node"
     )
     return [Finding("inventory", Level.WARNING, text, remedy)]
 
@@ -170,7 +170,7 @@ def on_hosts(problems: Mapping[str, str | None]) -> list[Finding]:
 def on_stalls(stalls: Sequence[Stall]) -> list[Finding]:
     """Tell which workers stood still within a day and ended themselves; others took their work on."""
     text = "{} stood still {} ago and ended itself: {}"
-    remedy = "its log of that time has the stacks of all threads: docs/operations.md"
+    remedy = "its log of that time has the stacks of all threads: docs/operations.md#a-worker-stood-still"
     return [
         Finding("worker", Level.WARNING, text.format(each.worker, seconds(each.ago), each.why), remedy)
         for each in stalls
@@ -213,7 +213,9 @@ def _on_beat(facts: WorkFacts, settings: Settings) -> Finding:
 
 def on_failing(failing: Mapping[str, str]) -> list[Finding]:
     """Judge the sweep and the patrol, which run and do not do their work."""
-    remedy = "see the log of the workers of the queue rollback; docs/operations.md says what they need"
+    remedy = (
+        "see the log of the workers of the queue rollback; docs/operations.md#a-sweep-or-a-patrol-is-not-done"
+    )
     return [
         Finding(name, Level.FAILURE, f"the {name} runs and is not done: {why}", remedy)
         for name, why in sorted(failing.items())

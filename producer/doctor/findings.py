@@ -35,7 +35,7 @@ CROWDED = 0.9
 """Share of Redis' connections from which on it is full, more or less."""
 WORKER_CONNECTIONS = 30
 OTHER_CONNECTIONS = 10
-"""Connections of a worker at most, and of beat, Flower and a caller together; docs/operations.md has all."""
+"""Connections at most, of a worker, and of all others together: docs/operations.md#connections."""
 
 
 def on_redis(facts: RedisFacts, watermark: float) -> list[Finding]:
@@ -76,7 +76,7 @@ def on_connections(facts: RedisFacts, workers: int) -> list[Finding]:
     """Compare the connections that Redis takes with those that there are, and that there may be."""
     if not facts.most_clients:
         return []
-    remedy = "raise maxclients on the server: docs/operations.md has the connections of each process"
+    remedy = "raise maxclients on the server: docs/operations.md#connections has those of each process"
     has = f"{facts.clients} of {facts.most_clients} connections"
     if facts.clients >= CROWDED * facts.most_clients:
         text = f"{has}: whoever comes next waits for one"

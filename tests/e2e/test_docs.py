@@ -132,15 +132,15 @@ def test_the_glossary_has_every_state_and_outcome() -> None:
 
 
 def test_parts_of_pages_that_errors_name_exist() -> None:
-    code = [path for folder in ("worker", "producer", "watching") for path in (ROOT / folder).rglob("*.*")]
+    code = [path for folder in ("worker", "producer") for path in (ROOT / folder).rglob("*.py")]
     named = {
         found
         for path in code
-        if path.suffix in (".py", ".yaml")
         for found in re.findall(r"\b(docs/[a-z]+\.md)(?:#([a-z-]+))?", path.read_text())
     }
-    assert named
+    assert len(named) > 10
     for page, anchor in named:
+        assert anchor or page != "docs/operations.md", "it is long: name the part"
         assert not anchor or anchor in anchors(ROOT / page), f"{page}#{anchor}"
 
 

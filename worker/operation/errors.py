@@ -6,6 +6,9 @@ from __future__ import annotations
 class LockstepError(Exception):
     """Any error that Lockstep raises on purpose; its text is one line meant for people."""
 
+    page = ""
+    """The part of the runbook that says what to do, where there is one."""
+
 
 class InvalidInput(LockstepError, ValueError):
     """A value breaks a rule; the text names the value, the rule and the remedy. Nothing was written."""
@@ -17,6 +20,8 @@ class UnknownOperation(InvalidInput):
 
 class RecordGone(LockstepError):
     """Redis has lost the record of an operation that was accepted. Hosts may have been changed."""
+
+    page = "docs/operations.md#the-record-of-an-operation-is-gone"
 
 
 class OperationIdReused(InvalidInput):
@@ -38,6 +43,8 @@ class WaitTimeout(LockstepError):
 class StoreUnavailable(LockstepError):
     """Redis could not be reached, did not answer in time, or refuses to serve."""
 
+    page = "docs/operations.md#redis-cannot-be-reached"
+
     def __init__(self, what: str, remedy: str = "") -> None:
         """`what` is wrong; `remedy` says what mends it, where that is known."""
         super().__init__(f"{what}; {remedy}" if remedy else what)
@@ -48,21 +55,31 @@ class StoreUnavailable(LockstepError):
 class StoreFull(LockstepError):
     """Redis is near its memory limit; new operations are refused so that running ones can end."""
 
+    page = "docs/operations.md#redis-is-full"
+
 
 class HostPaused(LockstepError):
     """An operator paused a host that the operation needs. Nothing was stored."""
+
+    page = "docs/operations.md#a-host-that-needs-maintenance"
 
 
 class HostUnavailable(LockstepError):
     """A host gave no usable answer to a GET."""
 
+    page = "docs/operations.md#a-host-that-does-not-answer"
+
 
 class UnknownFormat(LockstepError):
     """The record was written by a newer version; it is left as it is."""
 
+    page = "docs/operations.md#old-workers-beside-new-ones"
+
 
 class RecordDamaged(LockstepError):
     """Something in the record is not what it must be: somebody damaged it. It is left as it is."""
+
+    page = "docs/operations.md#a-damaged-record"
 
 
 class AbandonRefused(LockstepError):

@@ -132,7 +132,7 @@ CAUSES = (
     Cause(
         r"(Too many open files)",
         "Redis cannot be asked: {0} in this process",
-        "raise its limit (`ulimit -n`): docs/operations.md says how many a worker needs",
+        "raise its limit (`ulimit -n`): docs/operations.md#scaling says how many a worker needs",
     ),
     Cause(
         r"DENIED Redis is running in protected mode|protected mode",

@@ -248,11 +248,13 @@ def unknown(operation: OperationId, looks_like: str = "") -> UnknownOperation:
 
 def dropped(operation: OperationId, group: GroupId) -> RecordGone:
     """Return the error for an operation that ended, and whose record was dropped before it was asked for."""
-    return RecordGone(
+    error = RecordGone(
         f'operation "{operation}" has ended, and its record was dropped before its end was read: raise '
         "LOCKSTEP_RETENTION_COUNT or LOCKSTEP_RETENTION_DAYS; see what hosts hold with "
         f"`lockstep drift {group}`"
     )
+    error.page = ""  # nothing is lost
+    return error
 
 
 def gone(lost: Lost) -> RecordGone:

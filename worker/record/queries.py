@@ -35,8 +35,8 @@ E = TypeVar("E", bound=StrEnum)
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 REMEDIES = {
-    "operation": 'docs/operations.md, "A damaged record"',
-    "step": 'docs/operations.md, "A damaged record"',
+    "operation": "docs/operations.md#a-damaged-record",
+    "step": "docs/operations.md#a-damaged-record",
     "pause": "lockstep resume {field}, and pause it again",
     "last end": "lockstep create {group}, or delete: whichever is wanted",
 }

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from lockstep import ClusterClient
+from lockstep import ClusterClient, StoreUnavailable
 from lockstep.producer.stack.processes import RedisServer
 from tests.integration.producer.conftest import Run
 from tests.integration.producer.hand import Hand
@@ -133,7 +133,7 @@ def test_redis_that_cannot_be_reached(lockstep: Run, monkeypatch: pytest.MonkeyP
         assert (ran.code, ran.out) == (5, "")
         assert ran.err == (
             "lockstep: error: Redis does not answer: Error 111 connecting to 127.0.0.1:1. Connection refused"
-            "; LOCKSTEP_REDIS_URL names the server, `make up` starts one\n"
+            f"; LOCKSTEP_REDIS_URL names the server, `make up` starts one; see {StoreUnavailable.page}\n"
         )
 
 
@@ -159,7 +159,7 @@ def test_a_login_that_redis_refuses(
     for arguments in (["create", "team-a"], ["list"]):
         ran = lockstep(*arguments)
         assert (ran.code, ran.out) == (5, "")
-        assert ran.err == f"lockstep: error: {said}\n"
+        assert ran.err == f"lockstep: error: {said}; see {StoreUnavailable.page}\n"
     with redis.Redis.from_url(own_redis.url.replace("//", "//:right@")) as client:
         assert client.dbsize() == 0
 
@@ -173,7 +173,7 @@ def test_a_database_that_redis_does_not_have(
         assert (ran.code, ran.out) == (5, "")
         assert ran.err == (
             "lockstep: error: Redis has no database of this number; LOCKSTEP_REDIS_URL ends with it "
-            "(redis://HOST:PORT/0): see `CONFIG GET databases` on the server\n"
+            f"(redis://HOST:PORT/0): see `CONFIG GET databases` on the server; see {StoreUnavailable.page}\n"
         )
     with redis.Redis.from_url(own_redis.url) as client:
         assert client.dbsize() == 0

@@ -211,7 +211,7 @@ def test_the_command_names_it_in_a_line(scene: Scene, lockstep: Run, monkeypatch
     listed = lockstep("list")
     assert sound in listed.out
     assert bad not in listed.out
-    assert f'lockstep: {one} -> docs/operations.md, "A damaged record"\n' in listed.err
+    assert f"lockstep: {one} -> docs/operations.md#a-damaged-record\n" in listed.err
     stuck = lockstep("list", "--stuck")
     assert stuck.code == 1
     for line in every:

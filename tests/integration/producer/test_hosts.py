@@ -119,7 +119,7 @@ def test_what_needs_a_paused_host_is_refused_with_the_reason(
     assert (ran.code, ran.out) == (8, "")
     assert re.fullmatch(
         rf'lockstep: error: host "node3" is paused by alice since {SINCE}: disk swap; nothing was written, '
-        r"`lockstep resume node3` ends the pause\n",
+        r"`lockstep resume node3` ends the pause; see docs/operations.md#a-host-that-needs-maintenance\n",
         ran.err,
     )
     assert hand.content() == kept

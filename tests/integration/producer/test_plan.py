@@ -85,7 +85,8 @@ def test_a_preflight_without_an_answer_refuses_before_anything_is_recorded(
 
     assert (ran.code, ran.out) == (9, "")
     assert ran.err == (
-        "lockstep: error: nothing was written, for the preflight got no usable answer from node1 (500)\n"
+        "lockstep: error: nothing was written, for the preflight got no usable answer from node1 (500)"
+        "; see docs/operations.md#a-host-that-does-not-answer\n"
     )
     assert hand.keys() == []
 

@@ -112,7 +112,7 @@ def test_an_emptied_redis_is_told_to_whoever_waits_and_to_whoever_watches(
         f'lockstep: error: the record of operation "emptied" (create "{alone.group}") vanished from Redis '
         "after it was accepted: hosts may have been changed, and nothing carries it on; see what they hold "
         "with `lockstep drift emptied`, then bring them to one state with `lockstep apply FILE`, or with "
-        f"`lockstep create {alone.group}` or `delete`"
+        f"`lockstep create {alone.group}` or `delete`; see {RecordGone.page}"
     )
     gone = f"operation emptied on group {alone.group} has no record; its hosts may have been changed (node3)"
     eventually(lambda: gone in worker.output(), "the worker names the operation and the host")

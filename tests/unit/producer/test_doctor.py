@@ -197,7 +197,7 @@ def test_workers_that_have_another_inventory_are_named_with_its_age() -> None:
         "77aa00bb11cc, 4 hosts: here, a@x (read 5 s ago); 3f2a91c04b11, 3 hosts: b@x (read 4 min ago)"
     )
     assert found.remedy
-    assert "Add, change or remove a node" in found.remedy
+    assert "docs/operations.md#add-change-or-remove-a-node" in found.remedy
 
 
 def test_a_file_that_is_not_taken_is_a_warning() -> None:
