@@ -63,6 +63,13 @@ test: $(VENV)/.dev ## Run every suite; ONLY="unit contract" runs those alone
 check: $(VENV)/.dev ## Lint, types, import contracts and unit tests, in less than a minute
 	@$(BIN)/python -B -m tests --only checks --only unit
 
+.PHONY: test-lowest test-newest
+test-lowest: $(VENV)/.dev ## Unit, contract and some integration on the lowest packages allowed; WHOLE=1 for all of it
+	@$(BIN)/python -B -m tests.versions lowest $(if $(WHOLE),--whole)
+
+test-newest: $(VENV)/.dev ## The same on the newest packages allowed, and the newest Python here
+	@$(BIN)/python -B -m tests.versions newest $(if $(WHOLE),--whole)
+
 .PHONY: shake
 shake: $(VENV)/.dev ## Run every suite 20 times with all processors kept busy, and keep what failed; ONLY=, TIMES=
 	@$(BIN)/python -B -m tests.shake $(ONLY:%=--only %) $(TIMES:%=--times %)
@@ -182,5 +189,6 @@ lock: $(VENV)/.dev ## Pin requirements*.txt anew from pyproject.toml; UPGRADE=1 
 
 .PHONY: clean
 clean: ## Remove the environment, caches and build results
-	rm -rf $(VENV) $(BENCH) $(RELEASE) $(DOCS) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(BENCH) $(RELEASE) $(DOCS) .venv-lowest .venv-newest build dist *.egg-info
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

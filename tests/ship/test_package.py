@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.ship.conftest import ROOT, SUBPACKAGES
+
 SETUPTOOLS = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["setuptools"]
-SUBPACKAGES = ("worker", "producer", "mock_api")
 TWICE = """
 import os, sys
-import lockstep.producer.cli, lockstep.worker.tasks, lockstep.mock_api.app
+import lockstep.producer.cli.commands.read, lockstep.producer.stack.command
+import lockstep.worker.tasks, lockstep.mock_api.app
 names = {}
 for name, module in list(sys.modules.items()):
     if getattr(module, "__file__", None) and name != "__main__":
@@ -23,28 +24,6 @@ for name, module in list(sys.modules.items()):
 ours = [both for file, both in names.items() if file.startswith(tuple(FOLDERS))]
 print(len(ours) > 100, [both for both in ours if len(both) > 1])
 """
-
-
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A wheel, built from what git would check out where links cannot be made: text files in their place."""
-    tree = tmp_path_factory.mktemp("tree")
-    for part in ("lockstep", *SUBPACKAGES):
-        for path in (ROOT / part).rglob("*"):
-            copy = tree / path.relative_to(ROOT)
-            if path.is_symlink():
-                copy.parent.mkdir(parents=True, exist_ok=True)
-                copy.write_text(str(path.readlink()))
-            elif path.is_file() and path.suffix != ".pyc":
-                copy.parent.mkdir(parents=True, exist_ok=True)
-                copy.write_bytes(path.read_bytes())
-    for part in ("pyproject.toml", "README.md", "LICENSE"):
-        (tree / part).write_bytes((ROOT / part).read_bytes())
-    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "wheel", "--no-deps", "--no-index"]
-    build = [*pip, "--no-build-isolation", "-w", str(tree / "dist"), str(tree)]
-    subprocess.run(build, check=True, capture_output=True, timeout=100)
-    (built,) = (tree / "dist").glob("*.whl")
-    return built
 
 
 def test_the_packages_of_a_build_are_the_folders_that_exist() -> None:

@@ -112,6 +112,27 @@ def close_gaps() -> None:
     events.EventsState.event = event
 
 
+def __getattr__(name: str) -> Any:
+    """Give Celery its command `flower`: Flower's own; without the extra, one that nobody sees.
+
+    Without it Celery would know no such command, and never ask our application, which says what is missing.
+    """
+    if name != "command":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        from flower.command import flower  # type: ignore[import-untyped]
+    except ModuleNotFoundError:
+        import click
+
+        def unknown() -> None:
+            raise click.UsageError(
+                "No such command 'flower'."
+            )  # what Celery says; it is another's application
+
+        return click.Command("flower", callback=unknown, hidden=True)
+    return flower
+
+
 def main(arguments: Sequence[str]) -> None:
     """Run Flower until it is stopped."""
     from celery.__main__ import main as celery
