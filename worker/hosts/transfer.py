@@ -1,0 +1,269 @@
+"""One call as libcurl carries it: what it is told, what it asks in the middle, and what came of it."""
+
+from __future__ import annotations
+
+import errno
+import functools
+import logging
+import os
+import re
+import select
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pycurl
+from requests.utils import DEFAULT_CA_BUNDLE_PATH
+
+from lockstep.worker.hosts.request import (
+    BADLY_ENCODED,
+    CLOSED,
+    NO_HTTP,
+    OVERLONG,
+    SHORT,
+    SILENT,
+    STILL,
+    TOO_LATE,
+    UNTRUSTED,
+    Request,
+    no_tls,
+    seconds_to_wait,
+)
+from lockstep.worker.operation.answer import Carried, NoReply, Reply, Trouble
+
+IDLE_SECONDS = 30
+"""A connection that was idle for longer is not used again: many servers close theirs after 60."""
+GRACE = 1.0
+"""Seconds that a write which was sent has for its answer once the worker is told to stop."""
+SWITCHING = 101
+CLOSING = getattr(select, "POLLRDHUP", 0)
+"""Beside what is always reported. Linux has a word for an end that comes after bytes that nobody has read."""
+Ends = tuple[Any, ...]
+STATUS = re.compile(rb"HTTP/(?:1\.[01]|2) (\d{3})(?:[ \r\n].*)?", re.DOTALL)
+UNREADABLE = {
+    pycurl.E_UNSUPPORTED_PROTOCOL: NO_HTTP,
+    pycurl.E_FTP_WEIRD_SERVER_REPLY: NO_HTTP,
+    pycurl.E_PARTIAL_FILE: SHORT,
+    pycurl.E_BAD_CONTENT_ENCODING: BADLY_ENCODED,
+    100: "it has more than 5000 headers, or 300 KB of them",
+}
+"""An answer came, and libcurl cannot make it out."""
+LOST = {
+    pycurl.E_GOT_NOTHING: CLOSED,
+    pycurl.E_OPERATION_TIMEDOUT: OVERLONG,
+    pycurl.E_SEND_ERROR: "connection reset",
+    pycurl.E_RECV_ERROR: "connection reset",
+}
+NOT_SENT = {
+    pycurl.E_COULDNT_RESOLVE_HOST: "name not resolved",
+    pycurl.E_OPERATION_TIMEDOUT: "connect timeout",
+    pycurl.E_SSL_CACERT_BADFILE: "TLS error: its ca_file holds no certificate",
+    pycurl.E_BAD_FUNCTION_ARGUMENT: "TLS error: its cert_file and key_file do not belong together",
+}
+log = logging.getLogger(__name__)
+
+
+class Transfer:
+    """One call under way; all but `request`, `said`, `over` and `given_up` is the loop's."""
+
+    def __init__(
+        self, request: Request, headers: Mapping[str, str], kept: Mapping[Ends, int], *, measured: bool
+    ) -> None:
+        """Tell libcurl all of it. Raises OSError for a file that cannot be read."""
+        self.request, self._kept, self._measured = request, kept, measured
+        self.said: Reply | NoReply = NoReply(Trouble.NOT_SENT, "not begun")
+        self.carried: Carried | None = None
+        self.over = threading.Lock()
+        self.over.acquire()
+        self.given_up = False
+        self.refused = self.stale = self.sent = self.whole = self.oversized = False
+        self.head: list[bytes] = []
+        self.body = bytearray()
+        self.left_at = 0.0
+        """When the request left, by `time.monotonic`."""
+        self.stops: float | None = None
+        self.curl = pycurl.Curl()
+
+        for option, value in (
+            (pycurl.URL, request.url),
+            (pycurl.PATH_AS_IS, 1),
+            (pycurl.REQUEST_TARGET, "/" + request.url.split("/", 3)[3]),  # it would write %7e as %7E
+            (pycurl.PROXY, ""),
+            (pycurl.NOSIGNAL, 1),
+            (pycurl.HTTPHEADER, [*(f"{name}: {value}" for name, value in headers.items()), "Expect:"]),
+            (pycurl.ACCEPT_ENCODING, ""),
+            (pycurl.MAXAGE_CONN, IDLE_SECONDS),
+            (pycurl.CONNECTTIMEOUT_MS, round(request.connect_timeout * 1000)),
+            (pycurl.TIMEOUT_MS, max(1, round(request.left * 1000))),
+            (pycurl.PREREQFUNCTION, self._may_send),
+            (pycurl.HEADERFUNCTION, self._header),
+            (pycurl.WRITEFUNCTION, self._part),
+        ):
+            self.curl.setopt(option, value)
+        if request.body is not None:
+            self.curl.setopt(pycurl.POSTFIELDS, request.body)
+        self.curl.setopt(pycurl.CUSTOMREQUEST, request.method)
+        if request.url.startswith("https:"):
+            self._secure()
+
+    def _secure(self) -> None:
+        verify, cert, curl = self.request.verify, self.request.cert, self.curl
+        if isinstance(verify, str):
+            curl.setopt(pycurl.CAINFO_BLOB, _content(verify, _version(verify)))  # a path would be read once
+        elif verify:
+            curl.setopt(pycurl.CAINFO, DEFAULT_CA_BUNDLE_PATH)
+        else:
+            curl.setopt(pycurl.SSL_VERIFYPEER, 0)
+            curl.setopt(pycurl.SSL_VERIFYHOST, 0)
+        if cert is not None:
+            for option, file in zip((pycurl.SSLCERT, pycurl.SSLKEY), cert, strict=True):
+                _version(file)
+                curl.setopt(option, file)
+            curl.setopt(pycurl.KEYPASSWD, "")  # else OpenSSL asks on the terminal
+
+    def again(self) -> None:
+        """Prepare the call for a new connection: nothing was sent over the one that was kept."""
+        self.stale = False
+        self.curl.setopt(pycurl.FRESH_CONNECT, 1)
+        self.curl.setopt(pycurl.TIMEOUT_MS, max(1, round(self.request.left * 1000)))
+
+    def _may_send(self, *ends: Any) -> int:
+        """Decide as the last thing before the first byte leaves.
+
+        libcurl asks again before it sends again, by itself, over a new connection. It does not look whether
+        a connection that was used within the last second still stands.
+        """
+        socket = self._kept.get(ends)
+        self.stale = not self.sent and socket is not None and _closed(socket)
+        if self.stale:
+            return int(pycurl.PREREQFUNC_ABORT)
+        try:
+            self.refused = not self.sent and not (self.request.left > 0 and self.request.may_send())
+        except Exception:
+            log.exception("whether a request may be sent is not known")
+            self.refused = True
+        if self.sent or self.refused:
+            return int(pycurl.PREREQFUNC_ABORT)
+        self.sent, self.left_at = True, time.monotonic()
+        return int(pycurl.PREREQFUNC_OK)
+
+    def _header(self, line: bytes) -> int | None:
+        if line.startswith(b"HTTP/") and (self.whole or not self.head):
+            self.head, self.whole = [], False  # an interim answer came before
+        if not self.whole:
+            self.head.append(line)
+            self.whole = not line.strip()
+        return -1 if self.whole and self._status() == SWITCHING else None  # what follows is not HTTP
+
+    def _part(self, data: bytes) -> int | None:
+        self.body += data
+        self.oversized = len(self.body) > self.request.most
+        return -1 if self.oversized else None
+
+    def _status(self) -> int:
+        """Read the answer's own status: libcurl takes HTTP that it does not know for a 200."""
+        found = STATUS.fullmatch(self.head[0]) if self.head else None
+        return int(found[1]) if found else 0
+
+    def overdue(self, now: float, moved: Mapping[int, float]) -> NoReply | None:
+        """Say why the call is to be given up; None if it may go on. `moved`: when each socket did, last."""
+        lost = Trouble.LOST if self.sent else Trouble.NOT_SENT
+        if self.given_up:
+            return NoReply(lost, "interrupted")
+        if self.request.stopping():
+            grace = GRACE if self.sent and self.request.body is not None else 0.0
+            self.stops = self.stops or now + grace
+            if now >= self.stops:
+                return NoReply(lost, "the worker is being stopped")
+        silent = now - self.request.read_timeout
+        if self.sent and max(self.left_at, moved.get(self.curl.getinfo(pycurl.ACTIVESOCKET), 0.0)) < silent:
+            return NoReply(Trouble.UNREADABLE, STILL) if self.whole else NoReply(lost, SILENT)
+        return None
+
+    def finish(self, said: Reply | NoReply) -> None:
+        """Tell who waits."""
+        self.said = said
+        if self._measured:
+            self.carried = _carried(self.curl)
+        self.curl.close()
+        self.over.release()
+
+    def came(self, code: int, text: str) -> Reply | NoReply:
+        """Work out what came of the call from libcurl's code for it, 0 for no error."""
+        status = self._status()
+        if self.whole and (self.oversized or status == SWITCHING):
+            return Reply(status, None if self.oversized else b"")
+        if self.refused:
+            return NoReply(Trouble.TOO_LATE, TOO_LATE)
+        if not self.sent:
+            return NoReply(Trouble.NOT_SENT, self._why_not_sent(code, text))
+        if code == 0 and self.whole:
+            return self._reply(status)
+        flaw = UNREADABLE.get(code)
+        if self.whole and code == pycurl.E_RECV_ERROR and "chunk" in text:
+            flaw = SHORT
+        if flaw is not None:
+            return NoReply(Trouble.UNREADABLE, flaw)
+        return NoReply(Trouble.LOST, no_tls(text) if "SSL" in text else LOST.get(code, CLOSED))
+
+    def _reply(self, status: int) -> Reply | NoReply:
+        if not status or status != self.curl.getinfo(pycurl.RESPONSE_CODE):
+            return NoReply(Trouble.UNREADABLE, NO_HTTP)
+        lines = (line.decode("latin-1").partition(":") for line in self.head)
+        said = {name.lower(): value for name, _, value in lines}
+        return Reply(status, bytes(self.body), seconds_to_wait(said.get("retry-after"), said.get("date")))
+
+    def _why_not_sent(self, code: int, text: str) -> str:
+        if code == pycurl.E_COULDNT_CONNECT and self.curl.getinfo(pycurl.OS_ERRNO) == errno.ECONNREFUSED:
+            return "connection refused"
+        if code == pycurl.E_PEER_FAILED_VERIFICATION:
+            of_name = 62 if "subject name" in text else 0
+            why = UNTRUSTED.get(of_name or self.curl.getinfo(pycurl.SSL_VERIFYRESULT))
+            return f"TLS error: {why}" if why else "TLS error"
+        if code in (pycurl.E_SSL_CONNECT_ERROR, pycurl.E_SSL_CERTPROBLEM):
+            return no_tls(text)
+        if "Resolving timed out" in text:
+            return "name not resolved"
+        return NOT_SENT.get(code, "connection error")
+
+
+def ends_of(curl: pycurl.Curl) -> Ends:
+    """Return by what `PREREQFUNCTION` names a connection."""
+    names = (pycurl.PRIMARY_IP, pycurl.LOCAL_IP, pycurl.PRIMARY_PORT, pycurl.LOCAL_PORT)
+    return tuple(curl.getinfo(name) for name in names)
+
+
+def _closed(socket: int) -> bool:
+    """Tell whether the other side has closed; what TLS has to say before its end does not matter."""
+    poll = select.poll()
+    try:
+        poll.register(socket, CLOSING)
+        return bool(poll.poll(0))
+    except (OSError, ValueError):  # closed on our side: -1
+        return False
+
+
+def _carried(curl: pycurl.Curl) -> Carried:
+    return Carried(
+        connected=curl.getinfo(pycurl.CONNECT_TIME),
+        secured=curl.getinfo(pycurl.APPCONNECT_TIME),
+        first_byte=curl.getinfo(pycurl.STARTTRANSFER_TIME),
+        total=curl.getinfo(pycurl.TOTAL_TIME),
+        sent=curl.getinfo(pycurl.REQUEST_SIZE) + int(curl.getinfo(pycurl.SIZE_UPLOAD)),
+        received=curl.getinfo(pycurl.HEADER_SIZE) + int(curl.getinfo(pycurl.SIZE_DOWNLOAD)),
+        kept=curl.getinfo(pycurl.NUM_CONNECTS) == 0,
+        status=curl.getinfo(pycurl.RESPONSE_CODE),
+    )
+
+
+def _version(file: str) -> tuple[int, ...]:
+    """Return what changes when a file is replaced or written. Raises OSError."""
+    said = os.stat(file)  # noqa: PTH116
+    return said.st_dev, said.st_ino, said.st_size, said.st_mtime_ns, said.st_ctime_ns
+
+
+@functools.lru_cache(maxsize=64)
+def _content(file: str, _: tuple[int, ...]) -> bytes:
+    return Path(file).read_bytes()
