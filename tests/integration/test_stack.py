@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import stat
 import subprocess
 import sys
@@ -24,8 +23,7 @@ import requests
 from lockstep.mock_api.admin import ClusterAdmin
 from lockstep.producer.client.client import ClusterClient
 from lockstep.producer.client.discovery import FORMAT, Discovered, discover, discovery_file
-from lockstep.producer.stack import AlreadyRunning, RedisServer, Role, Stack, StackError
-from lockstep.producer.stack import processes as servers
+from lockstep.producer.stack import AlreadyRunning, Role, Stack, StackError
 from lockstep.producer.stack.discovery import Publication
 from lockstep.worker.inventory import load_inventory
 from lockstep.worker.operation.model import State
@@ -273,32 +271,6 @@ def test_a_discovery_file_counts_only_while_its_stack_lives() -> None:
     discovery_file().write_text(json.dumps({"format": FORMAT + 1}), "utf-8")
     assert discover() is None
     second.withdraw()
-
-
-def test_redis_takes_another_port_when_its_own_is_gone(tmp_path: Path) -> None:
-    server = RedisServer(tmp_path)
-    wished = server.port
-    with socket.create_server(("127.0.0.1", wished)), server:
-        assert server.port != wished
-        with redis.Redis.from_url(server.url) as client:
-            client.set("a", "b")
-            server.kill()
-            server.start()
-            assert client.get("a") == b"b"
-
-
-def test_the_server_is_the_packaged_one_then_one_on_path(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(servers, "packaged_server", lambda: Path("/packaged"))
-    assert servers.find_server() == Path("/packaged")
-    monkeypatch.setattr(servers, "packaged_server", lambda: None)
-    with pytest.raises(StackError, match="neither valkey-server nor redis-server is on PATH; install one"):
-        servers.find_server()
-    for name in ("redis-server", "valkey-server"):
-        (tmp_path / name).touch(mode=0o755)
-        assert servers.find_server() == tmp_path / name
 
 
 def described(pid: int) -> Discovered:
