@@ -6,6 +6,7 @@ import pytest
 
 from tests.chaos.__main__ import run_tier
 from tests.chaos.tiers import TIERS
+from tests.warm import warming
 
 
 @pytest.mark.timeout(1800)
@@ -15,4 +16,5 @@ def test_no_rule_is_broken_while_everything_breaks(capsys: pytest.CaptureFixture
             print(text, flush=True)
 
     say("")
-    assert run_tier(list(TIERS["quick"]), say)
+    with warming():
+        assert run_tier(list(TIERS["quick"]), say)
