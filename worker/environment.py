@@ -6,12 +6,14 @@ import difflib
 import os
 import re
 from collections.abc import Iterable
+from typing import Annotated
 
-from pydantic import ValidationError
+from pydantic import Field, PlainSerializer, PlainValidator, ValidationError
 
 from lockstep.worker.connection.url import without_password
 from lockstep.worker.operation.errors import InvalidInput
 from lockstep.worker.operation.names import show
+from lockstep.worker.secrets import Secret
 
 PREFIX = "LOCKSTEP_"
 SERVICE_LINK = re.compile(r"(tcp|udp|sctp)://\S*", re.ASCII)
@@ -20,6 +22,24 @@ SERVICE_LINKS = re.compile(
     re.ASCII,
 )
 """Kubernetes gives a container such variables for every service beside it, like `lockstep-redis`."""
+
+
+def _url(value: object) -> Secret:
+    if isinstance(value, str):
+        return Secret(value, whole=False)  # its address knows what of it is secret
+    if isinstance(value, Secret):
+        return value
+    raise ValueError("it must be a text")
+
+
+def _password(value: object) -> Secret:
+    return Secret(value) if isinstance(value, str) else _url(value)
+
+
+RedisUrl = Annotated[Secret, PlainValidator(_url), PlainSerializer(str)]
+Password = Annotated[Secret, PlainValidator(_password), PlainSerializer(str)]
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(gt=0)]
 
 
 def refuse_unknown(fields: Iterable[str]) -> None:

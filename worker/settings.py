@@ -10,12 +10,12 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, PlainSerializer, PlainValidator, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from lockstep.worker import environment
-from lockstep.worker.connection.url import Address, read_address
-from lockstep.worker.environment import one_line, refuse_unknown
+from lockstep.worker.connection.url import Address, read_address, with_login
+from lockstep.worker.environment import Count, Password, RedisUrl, Seconds, one_line, refuse_unknown
 from lockstep.worker.operation.errors import InvalidInput
 from lockstep.worker.operation.model import Backoff, Limits
 from lockstep.worker.secrets import Secret
@@ -26,19 +26,6 @@ SECRETS = "/run/secrets"
 PLAIN_PREFIX = re.compile(r"[A-Za-z0-9._:/-]{0,100}", re.ASCII)
 CHORD_DISPATCH_LEASE = 21.0
 """Seconds for which Celery 5.7 holds the lease on dispatching a chord's body; not a setting of Celery."""
-
-
-def _url(value: object) -> Secret:
-    if isinstance(value, str):
-        return Secret(value, whole=False)  # its address knows what of it is secret
-    if isinstance(value, Secret):
-        return value
-    raise ValueError("it must be a text")
-
-
-RedisUrl = Annotated[Secret, PlainValidator(_url), PlainSerializer(str)]
-Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Count = Annotated[int, Field(gt=0)]
 
 
 class Settings(BaseSettings):
@@ -56,6 +43,12 @@ class Settings(BaseSettings):
     """Broker, results and record. It must persist: appendonly yes, appendfsync always, noeviction.
     `rediss://…` is TLS. `sentinel://HOST:PORT,HOST:PORT/0?master=NAME` asks Sentinels for the primary, and
     `sentinels://…` does so with TLS. `#`, `/`, `?`, `[`, `]` and `%` in a password are percent-encoded."""
+    redis_username: str = ""
+    """Who logs in to Redis, as it is, where the URL names nobody."""
+    redis_password: Password = Secret("")
+    """The password as it is, where the URL has none: nothing in it is percent-encoded."""
+    redis_password_file: str = ""
+    """Path of a file with that password. A line break at its end is not part of it."""
     redis_ca_file: str = ""
     """Path of the PEM file of the authority that signed Redis' certificate, besides those that the system
     trusts. With TLS the certificate and its name are always verified."""
@@ -199,7 +192,9 @@ class Settings(BaseSettings):
             )
         return prefix
 
-    @field_validator("hosts_ca_file", "redis_ca_file", "redis_cert_file", "redis_key_file")
+    @field_validator(
+        "hosts_ca_file", "redis_ca_file", "redis_cert_file", "redis_key_file", "redis_password_file"
+    )
     @classmethod
     def _check_file(cls, path: str) -> str:
         if path and not os.access(path, os.R_OK):
@@ -236,8 +231,13 @@ class Settings(BaseSettings):
 
     @property
     def address(self) -> Address:
-        """Where Redis is."""
-        return read_address(self.redis_url.reveal())
+        """Where Redis is, and who logs in."""
+        return with_login(
+            read_address(self.redis_url.reveal()),
+            self.redis_username,
+            self.redis_password,
+            self.redis_password_file,
+        )
 
     def at(self, redis_url: str) -> Settings:
         """Return the same settings for another Redis."""

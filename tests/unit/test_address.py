@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
 import pytest
 
 from lockstep.worker.connection.url import Login, read_address
@@ -166,3 +169,54 @@ def test_replicas_are_waited_for_with_sentinels() -> None:
     assert load_settings(replicas_wait=2).replicas == 2
     with pytest.raises(InvalidInput, match="replicas_wait_ms must be less than redis_timeout"):
         load_settings(replicas_wait_ms=5000)
+
+
+PLAIN = "p@ss:/w%rd#?[ö]+ "
+
+
+@pytest.mark.parametrize("way", ["variable", "file", "mounted secret"])
+@pytest.mark.parametrize("url", ["redis://redis:6380/1", "sentinels://a,b/0?master=main"])
+def test_a_login_beside_the_url_needs_no_encoding(
+    way: str, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOCKSTEP_REDIS_URL", url)
+    monkeypatch.setenv("LOCKSTEP_REDIS_USERNAME", "me@work")
+    given: dict[str, object] = {}
+    if way == "variable":
+        monkeypatch.setenv("LOCKSTEP_REDIS_PASSWORD", PLAIN)
+    elif way == "file":
+        (tmp_path / "password").write_text(f"{PLAIN}\n", "utf-8")
+        monkeypatch.setenv("LOCKSTEP_REDIS_PASSWORD_FILE", str(tmp_path / "password"))
+    else:
+        (tmp_path / "lockstep_redis_password").write_text(PLAIN, "utf-8")
+        given = {"_secrets_dir": str(tmp_path)}
+    address = load_settings(**given).address
+    assert address.login == Login("me@work", Secret(PLAIN if way != "mounted secret" else PLAIN.strip()))
+    for each, (host, port) in zip(address.celery_url.split(";"), address.hosts, strict=True):
+        parts = urlsplit(each)
+        assert (parts.hostname, parts.port) == (host, port)
+        login = Login(unquote(parts.username or ""), Secret(unquote(parts.password or "")))
+        assert login == address.login
+    assert "p@ss" not in repr(load_settings(**given))
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"redis_url": "redis://me:hunter@redis", "redis_password": "canary"}, "has a login already"),
+        ({"redis_username": "me"}, "give redis_password or redis_password_file"),
+        ({"redis_password": "canary", "redis_password_file": "FILE"}, "and not both"),
+        ({"redis_password_file": "FILE"}, "is empty"),
+        ({"redis_password_file": "nowhere"}, "cannot be read"),
+    ],
+)
+def test_a_login_beside_the_url_that_cannot_be_meant_is_refused_in_one_line(
+    given: dict[str, str], said: str, tmp_path: Path
+) -> None:
+    (tmp_path / "empty").touch()
+    settings = {name: value.replace("FILE", str(tmp_path / "empty")) for name, value in given.items()}
+    with pytest.raises(InvalidInput, match=said) as caught:
+        load_settings(**settings)
+    assert "\n" not in str(caught.value)
+    for part in ("hunter", "canary"):
+        assert part not in str(caught.value)

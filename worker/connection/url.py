@@ -7,7 +7,8 @@ server is the primary just now. The second of each speaks TLS.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from urllib.parse import SplitResult, parse_qs, quote, unquote, urlsplit
 
 from lockstep.worker.secrets import Secret
@@ -18,7 +19,10 @@ SENTINELS = {"sentinel": "sentinel", "sentinels": "sentinel"}
 PORT = 6379
 SENTINEL_PORT = 26379
 FORMS = "redis://HOST:PORT/0, rediss://… or sentinel://HOST:PORT,HOST:PORT/0?master=NAME"
-ENCODE = "in a user name or password, percent-encode each of # / ? [ ] and % (as %23 %2F %3F %5B %5D and %25)"
+ENCODE = (
+    "in a user name or password, percent-encode each of # / ? [ ] and % (as %23 %2F %3F %5B %5D and %25), "
+    "or give them as they are by LOCKSTEP_REDIS_USERNAME and LOCKSTEP_REDIS_PASSWORD"
+)
 SERVER_OPTIONS = frozenset({"db"})
 SENTINEL_OPTIONS = frozenset({"db", "master", "sentinel_username", "sentinel_password"})
 _OPTION = re.compile(r"[a-z_]{1,40}")
@@ -106,6 +110,24 @@ def read_address(url: str) -> Address:
         Login(unquote(name) or None, _secret(unquote(password))),
         sentinels,
     )
+
+
+def with_login(address: Address, username: str, password: Secret, file: str) -> Address:
+    """Return an address with a login that stands beside its URL, as it is: nothing in it is percent-encoded.
+
+    Raises ValueError with the rule that is broken.
+    """
+    if not (username or password.reveal() or file):
+        return address
+    if address.login != Login():
+        raise ValueError(
+            "redis_url has a login already: leave it out there, or redis_username and redis_password"
+        )
+    if bool(password.reveal()) == bool(file):
+        raise ValueError("give redis_password or redis_password_file: with redis_username, and not both")
+    if file and not (password := Secret(Path(file).read_text("utf-8").rstrip("\r\n"))).reveal():
+        raise ValueError(f"redis_password_file {file} is empty")
+    return replace(address, login=Login(username or None, password))
 
 
 def without_password(url: str) -> str:
