@@ -203,7 +203,7 @@ def _checks() -> list[list[str]]:
         ["ruff", "check"],
         ["ruff", "format", "--check"],
         ["mypy", *(word for package in typed for word in ("-p", package))],
-        ["lint-imports", "--no-logo", "--cache-dir", str((CACHE / "import-linter").relative_to(ROOT))],
+        ["lint-imports", "--no-logo", "--no-cache"],
     ]
 
 
