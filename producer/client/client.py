@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
-from lockstep.producer.client.acceptance import accept, never
+from lockstep.producer.client.acceptance import Broker, accept, never
+from lockstep.producer.client.discovery import default_settings
 from lockstep.producer.client.operation import Operation
 from lockstep.producer.client.operators import OperatorClient
 from lockstep.producer.client.selection import select
 from lockstep.producer.operators.history import Filter, search
 from lockstep.producer.text import millis_of
+from lockstep.worker.inventory import Inventory, LiveInventory
 from lockstep.worker.operation import model
 from lockstep.worker.operation.errors import InvalidInput
 from lockstep.worker.operation.model import Action, HostName, State
@@ -20,12 +22,15 @@ from lockstep.worker.operation.names import (
     parse_deadline,
     parse_group_id,
     parse_limit,
+    parse_note,
     parse_operation_id,
     parse_retries,
     show,
+    whoami,
 )
 from lockstep.worker.operation.transitions import Accepted, Request
-from lockstep.worker.record.link import gone, unknown
+from lockstep.worker.record.link import Link, gone, unknown
+from lockstep.worker.settings import Settings
 
 if TYPE_CHECKING:
     from lockstep.producer.operators.batch import Plan
@@ -42,6 +47,48 @@ class ClusterClient(OperatorClient):
     Nothing is connected until it is needed. Every method checks its arguments before anything is written,
     and raises InvalidInput naming the value and the rule.
     """
+
+    def __init__(
+        self,
+        settings: Settings | None = None,
+        *,
+        inventory: Inventory | None = None,
+        created_by: str | None = None,
+    ) -> None:
+        """`created_by` is kept in the record of each operation; `user@host` if it is left out."""
+        self.settings = settings if settings is not None else default_settings()
+        self.created_by = whoami() if created_by is None else parse_note("created_by", created_by)
+        self.owner = self.created_by if created_by is not None else self.created_by.rpartition("@")[0]
+        """Whose the ids are that are given to operations: without a name, the user's on whichever machine."""
+        self._given = inventory
+        self._live: LiveInventory | None = None
+        self._link = Link(self.settings)
+        self._broker = Broker(self.settings)
+
+    def __enter__(self) -> Self:
+        """Return the client."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the client."""
+        self.close()
+
+    def close(self) -> None:
+        """Close every connection. Operations go on."""
+        self._link.close()
+        self._broker.close()
+
+    @property
+    def inventory(self) -> Inventory:
+        """The hosts of the cluster, read when first needed, and again when their file changes.
+
+        Raises InvalidInput if they cannot be read the first time; later the inventory stays as it was.
+        """
+        if self._given is not None:
+            return self._given
+        if self._live is None:
+            self._live = LiveInventory(self.settings)
+        return self._live.current()
 
     def create_group(
         self,
@@ -125,10 +172,9 @@ class ClusterClient(OperatorClient):
             raise unknown(key) if lost is None else gone(lost)
         return self._handle(found)
 
-    def _handle(self, found: model.Operation) -> Operation:
-        return Operation(
-            self._link, self._broker, found.id, found.group, found.action, created_by=self.created_by
-        )
+    def _handle(self, of: model.Operation | Request, existing: bool = True) -> Operation:
+        known = (of.id, of.group, of.action)
+        return Operation(self._link, self._broker, *known, created_by=self.created_by, existing=existing)
 
     def find(self, beginning: str) -> Operation:
         """Return the handle of the only operation whose id is this text, or begins with it.
@@ -171,62 +217,19 @@ class ClusterClient(OperatorClient):
         )
         return tuple(search(self._link.briefs, self._link.store.readable, wanted, parse_limit(limit)))
 
-    def abandon(self, host: str, reason: str) -> tuple[Operation, ...]:
-        """Give up on a host in every operation that is still to restore or to settle it; return these.
-
-        Raises AbandonRefused if none does, InvalidInput and StoreUnavailable.
-        """
-        from lockstep.producer.client.operators import abandon
-
-        return abandon(host, reason, [self.operation(each.id) for each in self._link.unended()])
-
     def _start(
         self,
         action: Action,
         group_id: object,
         hosts: object,
         operation_id: object,
-        deadline: object,
-        retries: object,
-        preflight: bool,
+        deadline: object = None,
+        retries: object = None,
+        preflight: bool = False,
         stopped: Callable[[], bool] = never,
         on_accepted: Callable[[Operation], None] | None = None,
     ) -> Operation:
         """Have the operation recorded, tell `on_accepted` of it, and only then send its tasks."""
-        request = self._request(action, group_id, hosts, operation_id, deadline, retries)
-        if preflight and (operation_id is None or self._link.store.operation(request.id) is None):
-            from lockstep.producer.operators.batch import require_answers
-            from lockstep.producer.operators.hosts import refuse_paused
-
-            refuse_paused(self._link.pauses.all(), request.hosts)
-            chosen = self.inventory.select(host.name for host in request.hosts)
-            require_answers(chosen, request.group, self.settings)
-        existing = accept(self._link, request, stopped) is Accepted.EXISTING
-        # A random id that exists is our own: the answer was lost, and the connection's retry sent it again.
-        ours = operation_id is None or not existing
-        operation = Operation(
-            self._link,
-            self._broker,
-            request.id,
-            request.group,
-            action,
-            created_by=self.created_by,
-            existing=not ours,
-        )
-        if on_accepted is not None:
-            on_accepted(operation)
-        operation.published = ours and self._broker.forward(request)
-        return operation
-
-    def _request(
-        self,
-        action: Action,
-        group_id: object,
-        hosts: object,
-        operation_id: object,
-        deadline: object,
-        retries: object,
-    ) -> Request:
         settings = self.settings
         group = parse_group_id(group_id)
         key = new_id() if operation_id is None else parse_operation_id(operation_id)
@@ -236,4 +239,18 @@ class ClusterClient(OperatorClient):
             raise InvalidInput(f"hosts {show(hosts)} is of type {type(hosts).__name__}: give a list of names")
         chosen = self.inventory.select(hosts)
         refs = tuple(host.ref for host in chosen)
-        return Request(key, group, action, refs, within, self.created_by, bound, owner=self.owner)
+        request = Request(key, group, action, refs, within, self.created_by, bound, owner=self.owner)
+        if preflight and (operation_id is None or self._link.store.operation(key) is None):
+            from lockstep.producer.operators.batch import require_answers
+            from lockstep.producer.operators.hosts import refuse_paused
+
+            refuse_paused(self._link.pauses.all(), refs)
+            require_answers(chosen, group, settings)
+        existing = accept(self._link, request, stopped) is Accepted.EXISTING
+        # A random id that exists is our own: the answer was lost, and the connection's retry sent it again.
+        ours = operation_id is None or not existing
+        operation = self._handle(request, existing=not ours)
+        if on_accepted is not None:
+            on_accepted(operation)
+        operation.published = ours and self._broker.forward(request)
+        return operation

@@ -1,14 +1,13 @@
-"""Giving up on a host that will never return, wherever it is waited for."""
+"""What the people who run a cluster ask and tell a client."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from datetime import datetime
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
-from lockstep.producer.client.acceptance import Broker
-from lockstep.producer.client.discovery import default_settings
 from lockstep.producer.client.operation import Operation
 from lockstep.producer.operators.history import Stuck, stuck, with_unreadable
 from lockstep.producer.text import millis_of
@@ -17,8 +16,8 @@ from lockstep.worker.operation import model
 from lockstep.worker.operation.drift import Forgotten
 from lockstep.worker.operation.errors import AbandonRefused, InvalidInput, RecordGone
 from lockstep.worker.operation.host import Pause
-from lockstep.worker.operation.model import GroupId, Millis
-from lockstep.worker.operation.names import parse_group_id, parse_note, show, whoami
+from lockstep.worker.operation.model import GroupId, HostName, Millis
+from lockstep.worker.operation.names import parse_group_id, parse_note, show
 from lockstep.worker.record.link import Link
 from lockstep.worker.record.workers import Held
 from lockstep.worker.settings import Settings
@@ -29,70 +28,22 @@ if TYPE_CHECKING:
     from lockstep.producer.operators.hosts import HostStanding
 
 
-def abandon(host: str, reason: str, unended: Iterable[Operation]) -> tuple[Operation, ...]:
-    """Give up on the host in each of the operations in which something is pending there; return these."""
-    parse_note("reason", reason)
-    given_up = []
-    for operation in unended:
-        try:
-            operation.abandon(host, reason)
-        except (AbandonRefused, InvalidInput, RecordGone):
-            continue  # nothing is pending there, or the host is no part of it
-        given_up.append(operation)
-    if not given_up:
-        raise AbandonRefused(
-            f"host {show(host)} cannot be abandoned: no decided operation has anything left to restore or to "
-            "settle there; an undecided one is to be cancelled first"
-        )
-    return tuple(given_up)
-
-
 class OperatorClient:
-    """A client's connections, and what operators ask through them; `ClusterClient` is what to use."""
+    """What operators ask and tell; `ClusterClient` is what to use."""
 
-    def __init__(
-        self,
-        settings: Settings | None = None,
-        *,
-        inventory: Inventory | None = None,
-        created_by: str | None = None,
-    ) -> None:
-        """`created_by` is kept in the record of each operation; `user@host` if it is left out."""
-        self.settings = settings if settings is not None else default_settings()
-        self.created_by = whoami() if created_by is None else parse_note("created_by", created_by)
-        self.owner = self.created_by if created_by is not None else self.created_by.rpartition("@")[0]
-        """Whose the ids are that are given to operations: without a name, the user's on whichever machine."""
-        self._given = inventory
-        self._live: LiveInventory | None = None
-        self._link = Link(self.settings)
-        self._broker = Broker(self.settings)
-
-    def __enter__(self) -> Self:
-        """Return the client."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close the client."""
-        self.close()
-
-    def close(self) -> None:
-        """Close every connection. Operations go on."""
-        self._link.close()
-        self._broker.close()
+    settings: Settings
+    created_by: str
+    _link: Link
+    _live: LiveInventory | None
 
     @property
+    @abstractmethod
     def inventory(self) -> Inventory:
-        """The hosts of the cluster, read when first needed, and again when their file changes.
+        """The hosts of the cluster."""
 
-        Raises InvalidInput if they cannot be read the first time; later the inventory stays as it was.
-        """
-        if self._given is not None:
-            return self._given
-        if self._live is None:
-            self._live = LiveInventory(self.settings)
-        return self._live.current()
+    @abstractmethod
+    def operation(self, operation_id: str) -> Operation:
+        """Return the handle of an operation."""
 
     def drift(self, groups: Iterable[str] | None = None) -> Iterator[Looked]:
         """Ask the hosts of these groups, or of every group of which an operation has ended, and compare.
@@ -136,15 +87,34 @@ class OperatorClient:
 
         Operations that were accepted before go on. Raises InvalidInput and StoreUnavailable.
         """
-        from lockstep.producer.operators.hosts import pause
-
-        return pause(self._link, self.inventory, host, self.created_by, parse_note("why", why))
+        (found,) = self.inventory.select([host])
+        return self._link.pauses.pause(found.name, self.created_by, parse_note("why", why))
 
     def resume(self, host: str) -> Pause | None:
         """Let operations that need a host begin again; return the pause that ends, None if there was none."""
-        from lockstep.producer.operators.hosts import resume
+        ended = self._link.pauses.resume(HostName(host))
+        if ended is None:
+            self.inventory.select([host])  # a host that nobody knows is an error
+        return ended
 
-        return resume(self._link, self.inventory, host)
+    def abandon(self, host: str, reason: str) -> tuple[Operation, ...]:
+        """Give up on a host in every operation that is still to restore or to settle it; return these.
+
+        Raises AbandonRefused if none does, InvalidInput and StoreUnavailable.
+        """
+        parse_note("reason", reason)
+        given_up = []
+        for operation in [self.operation(each.id) for each in self._link.unended()]:
+            # Else nothing is pending there, or the host is no part of it.
+            with suppress(AbandonRefused, InvalidInput, RecordGone):
+                operation.abandon(host, reason)
+                given_up.append(operation)
+        if not given_up:
+            raise AbandonRefused(
+                f"host {show(host)} cannot be abandoned: no decided operation has anything left to restore "
+                "or to settle there; an undecided one is to be cancelled first"
+            )
+        return tuple(given_up)
 
     def inventories(self) -> tuple[Held | None, dict[str, Held]]:
         """Return this machine's inventory (None: it has none) and each worker's, as it reported lately.

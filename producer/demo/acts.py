@@ -1,96 +1,22 @@
-"""The demo's own hand on the mock cluster: it breaks nodes, and asks them past Lockstep what they hold."""
+"""The acts of the demo: nodes break, groups are created and deleted, and each node is asked what it holds."""
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 
-import requests
 from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
+from lockstep.mock_api.admin import ClusterAdmin, Json
 from lockstep.producer.client.client import ClusterClient
 from lockstep.producer.client.operation import Operation
 from lockstep.producer.demo.screen import INDENT, Progress
 from lockstep.worker.operation.errors import WaitTimeout
 from lockstep.worker.operation.model import State
 
-TIMEOUT = 2.0
-"""Seconds: nodes that are asked here are well."""
-
-Body = dict[str, object]
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One call that a node had: what struck it, and whether it changed what the node holds."""
-
-    fault: str | None
-    landed: bool
-
-
-class Nodes:
-    """Five nodes and their admin API. Raises requests.RequestException when one does not answer."""
-
-    def __init__(self, urls: Mapping[str, str], admin_url: str) -> None:
-        self.urls = dict(urls)
-        self._admin_url = admin_url
-        self._http = requests.Session()
-        self._http.trust_env = False
-
-    def group(self, node: str, group: str) -> Body | None:
-        """Ask a node for a group with the GET of its own API; None if it has none."""
-        answer = self._http.get(f"{self.urls[node]}/v1/group/{group}/", timeout=TIMEOUT)
-        if answer.status_code == 404:
-            return None
-        answer.raise_for_status()
-        return dict(answer.json())
-
-    def plant(self, node: str, body: Body) -> None:
-        """Put a group on a node, past every fault."""
-        self._admin("PUT", f"/nodes/{node}/groups/{body['groupId']}", body)
-
-    def break_all(self, rules: Sequence[Body]) -> None:
-        """Give every node these faults in place of others."""
-        self._admin("PUT", "/faults", list(rules))
-
-    def break_one(self, node: str, rules: Sequence[Body], milliseconds: int) -> None:
-        """Give a node these faults in place of others, and a delay before each answer."""
-        self._admin("PUT", f"/nodes/{node}/faults", list(rules))
-        self._admin("PUT", f"/nodes/{node}/latency", milliseconds)
-
-    def mend(self) -> None:
-        """Take every fault and every delay away."""
-        self._admin("DELETE", "/faults")
-        self._admin("PUT", "/latency", None)
-
-    def down(self, node: str) -> None:
-        """Make a node refuse connections; it keeps its groups."""
-        self._admin("POST", f"/nodes/{node}/down")
-
-    def up(self, node: str) -> None:
-        """Make a node accept connections again."""
-        self._admin("POST", f"/nodes/{node}/up")
-
-    def calls(self) -> list[Call]:
-        """Read the calls that the nodes have had so far, the admin's own left out."""
-        records = map(json.loads, self._admin("GET", "/history").text.splitlines())
-        return [
-            Call(one["fault"], one["effect_at"] is not None) for one in records if one["actor"] != "admin"
-        ]
-
-    def _admin(self, method: str, path: str, body: object = ...) -> requests.Response:
-        given = {} if body is ... else {"data": json.dumps(body), "headers": JSON}
-        answer = self._http.request(method, self._admin_url + path, timeout=TIMEOUT, **given)  # type: ignore[arg-type]
-        answer.raise_for_status()
-        return answer
-
-
-JSON = {"Content-Type": "application/json"}
-
+Body = Mapping[str, Json]
 
 SEED = 5481
 """Of the faults: the n-th call of a node has the same fate in every run. Here six writes fail, three of them
@@ -118,7 +44,7 @@ Expected = dict[str, Body | None]
 class Demo:
     """The acts, in order; `broken` names every promise that was not kept."""
 
-    def __init__(self, console: Console, client: ClusterClient, nodes: Nodes) -> None:
+    def __init__(self, console: Console, client: ClusterClient, nodes: ClusterAdmin) -> None:
         self._console = console
         self._client = client
         self._nodes = nodes
@@ -137,12 +63,12 @@ class Demo:
             "Each answers 500 to 3 calls in 10 and nothing at all to 1 in 10, "
             "half of them after doing as asked.",
         )
-        self._nodes.break_all(UNSTABLE)
+        self._nodes.set_faults(*UNSTABLE)
         created = self._client.create_group("team-a")
-        self._follow(created, State.COMMITTED, self._everywhere("team-a"), then=self._nodes.mend)
-        calls = self._nodes.calls()
+        self._follow(created, State.COMMITTED, self._everywhere("team-a"), then=self._mend)
+        calls = [call for call in self._nodes.history() if call.actor != "admin"]
         failed = [call for call in calls if call.fault]
-        landed = sum(call.landed for call in failed)
+        landed = sum(call.effect_at is not None for call in failed)
         self._say(
             f"{len(failed)} of {len(calls)} calls failed; {landed} of those were writes that took effect."
         )
@@ -153,11 +79,12 @@ class Demo:
             "2. Create team-b, which node4 refuses for good",
             "node2 has one already, somebody else's: undoing must not take it away.",
         )
-        self._nodes.plant("node2", THEIRS)
-        self._nodes.break_one("node4", REFUSING, SLOW)
+        self._nodes.plant("node2", "team-b", THEIRS)
+        self._nodes.set_faults(*REFUSING, node="node4")
+        self._nodes.set_latency(SLOW, "node4")
         expected = {**self._nowhere(), "node2": THEIRS}
         created = self._client.create_group("team-b")
-        self._follow(created, State.ROLLED_BACK, expected, then=self._nodes.mend)
+        self._follow(created, State.ROLLED_BACK, expected, then=self._mend)
 
     def down(self) -> None:
         """Delete a group while a node is down, and again when it is up."""
@@ -172,6 +99,10 @@ class Demo:
         self._say("node5 is up again; what it holds now is what it says itself.")
         self._act("4. Delete team-a again, now that node5 is up", "")
         self._follow(self._client.delete_group("team-a"), State.COMMITTED, self._nowhere())
+
+    def _mend(self) -> None:
+        self._nodes.set_faults()
+        self._nodes.set_latency(None)
 
     def _act(self, title: str, about: str) -> None:
         self._console.print(f"[bold]{title}[/]")
@@ -205,7 +136,7 @@ class Demo:
 
     def _compare(self, title: str, node: str, group: str, expected: Expected) -> Text:
         """Ask a node what it holds now; note it if that is not as promised."""
-        held, promised = self._nodes.group(node, group), expected[node]
+        held, promised = self._nodes.groups(node).get(group), expected[node]
         now = "absent" if held is None else "present"
         if promised is not None and held == promised and len(promised) > 1:
             now += ", untouched"
@@ -216,7 +147,7 @@ class Demo:
         return Text(f"{now} ✗", "bold red")
 
     def _everywhere(self, group: str) -> Expected:
-        return {node: {"groupId": group} for node in self._nodes.urls}
+        return {node: {"groupId": group} for node in self._nodes.nodes()}
 
     def _nowhere(self) -> Expected:
-        return dict.fromkeys(self._nodes.urls)
+        return dict.fromkeys(self._nodes.nodes())

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import time
 
-import requests
 from rich.console import Console
 from rich.markup import escape
 
+from lockstep.mock_api.admin import AdminError, ClusterAdmin
 from lockstep.producer.client.client import ClusterClient
-from lockstep.producer.demo.acts import SEED, Demo, Nodes
+from lockstep.producer.demo.acts import SEED, Demo
 from lockstep.producer.process import UNWRITTEN, Stopped, outlets, stoppable
 from lockstep.producer.stack import Stack, StackError
 from lockstep.producer.stack.command import console
@@ -62,7 +62,7 @@ def begin() -> int:
     except Stopped as stopped:
         err.print("Stopped; nothing is left running.")
         return stopped.exit_status
-    except (LockstepError, StackError, requests.RequestException) as error:
+    except (LockstepError, StackError, AdminError, OSError) as error:
         err.print(f"[bold red]error:[/] {escape(str(error))}", soft_wrap=True)
         return 1
 
@@ -80,7 +80,7 @@ def play(stack: Stack, out: Console) -> int:
         with out.status("Starting"):
             stack.start()
         with ClusterClient(load_settings(**stack.settings), created_by="demo") as client:
-            demo = Demo(out, client, Nodes(stack.nodes, stack.admin_url))
+            demo = Demo(out, client, ClusterAdmin(stack.admin_url))
             demo.run()
     finally:
         with out.status("Stopping"):

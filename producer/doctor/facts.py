@@ -22,7 +22,7 @@ from lockstep.producer.doctor.checks import (
     on_work,
 )
 from lockstep.producer.doctor.findings import Finding, Level, on_connections, on_redis, on_remembered
-from lockstep.producer.operators.hosts import holds, probe, together
+from lockstep.producer.operators.hosts import probe, together
 from lockstep.worker.celery import ABOUT, OPERATIONS, ROLLBACK, make_app
 from lockstep.worker.inventory import Inventory
 from lockstep.worker.operation.errors import InvalidInput, StoreUnavailable
@@ -85,7 +85,7 @@ def examine(
 
 def _problem(host: Host, settings: Settings) -> str | None:
     answer, _ = probe(host, NO_GROUP, settings)
-    return answer.text if holds(answer) is None else None
+    return answer.text if answer.presence is None else None
 
 
 def _uncovered(link: Link, hosts: list[HostName]) -> list[Finding]:

@@ -14,7 +14,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 from lockstep.producer.client.acceptance import Withdrawn
-from lockstep.producer.operators.hosts import holds, probe, together
+from lockstep.producer.operators.hosts import probe, together
 from lockstep.producer.text import named
 from lockstep.worker.inventory.yaml import parse_plain
 from lockstep.worker.operation.answer import Probed
@@ -78,7 +78,7 @@ def plan(
 
     def of(host: Host) -> HostPlan:
         answer, _ = probe(host, group, settings)
-        held = holds(answer)
+        held = answer.presence
         if host.name in pauses:
             return HostPlan(host.name, held, None, pauses[host.name].text)
         if held is None:
@@ -96,7 +96,7 @@ def require_answers(hosts: Sequence[Host], group: GroupId, settings: Settings) -
 
     def silence(host: Host) -> str | None:
         answer, _ = probe(host, group, settings)
-        return f"{host.name} ({answer.text})" if holds(answer) is None else None
+        return f"{host.name} ({answer.text})" if answer.presence is None else None
 
     silent = [each for each in together(silence, hosts) if each is not None]
     if silent:
@@ -177,7 +177,7 @@ def apply(
     def fulfil(wish: Wish) -> Came | None:
         key = operation_id(run, wish, hosts)
         try:
-            operation = client._start(wish.action, wish.group, hosts, key, None, None, False, stopped.is_set)
+            operation = client._start(wish.action, wish.group, hosts, key, stopped=stopped.is_set)
             while not stopped.is_set():
                 try:
                     result = operation.wait(LOOK_UP)

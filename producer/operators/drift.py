@@ -6,13 +6,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
-from lockstep.producer.operators.hosts import holds, probe, together
+from lockstep.producer.operators.hosts import probe, together
 from lockstep.worker.inventory import Inventory
 from lockstep.worker.operation.answer import Probed
 from lockstep.worker.operation.drift import Drift, End
 from lockstep.worker.operation.errors import HostUnavailable
 from lockstep.worker.operation.host import Host
-from lockstep.worker.operation.model import Action, GroupId, HostName, Millis, OperationId, Presence
+from lockstep.worker.operation.model import Action, GroupId, HostName, OperationId, Presence
 from lockstep.worker.operation.transitions import Ends
 from lockstep.worker.settings import Settings
 
@@ -73,7 +73,7 @@ class _Asking:
             return None
         answer, _ = probe(host, group, self._settings)
         (self._silent if answer.probed is Probed.NO_INFORMATION else self._heard).add(host.name)
-        return holds(answer)
+        return answer.presence
 
 
 def look(
@@ -106,13 +106,14 @@ def _look(store: Ends, inventory: Inventory, asking: _Asking, groups: Sequence[G
             continue
         seen = {name: shown[group, name] for name in known[group]}
         silent = tuple(name for name, held in seen.items() if held is None)
-        if not ends:
-            held_by = {name: held for name, held in seen.items() if held is not None}
-            yield Looked(group, silent=silent, unmeasured=held_by)
-            continue
         heard = {name: held for name, held in seen.items() if held is not None}
+        if not ends:
+            yield Looked(group, silent=silent, unmeasured=heard)
+            continue
         found = {
-            name: _compare(group, name, ends[name], held, now) for name, held in heard.items() if name in ends
+            name: None if held is ends[name].presence else Drift(group, name, ends[name], held, now)
+            for name, held in heard.items()
+            if name in ends
         }
         gone = {name: None for name, drift in found.items() if drift is None}
         left = any(held is Presence.PRESENT for name, held in heard.items() if name not in ends)
@@ -124,33 +125,23 @@ def _look(store: Ends, inventory: Inventory, asking: _Asking, groups: Sequence[G
             drifts=tuple(drift for drift in found.values() if drift is not None),
             silent=silent,
             strangers=tuple(name for name in ends if name not in seen),
-            uncovered=_uncovered(inventory, ends) if _held(ends) else (),
+            uncovered=tuple(host.name for host in inventory if host.name not in ends) if _held(ends) else (),
             unmeasured=heard if left else {},
         )
 
 
 def _to_ask(inventory: Inventory, ends: Mapping[HostName, End]) -> dict[HostName, Host]:
     """Return the hosts that ends say something about; all of them for a group that none should hold."""
-    known = {name: host for name, end in ends.items() if (host := _known(inventory, name, end))}
+    named = {name: inventory.find(name) for name in ends}
+    known = {
+        name: host for name, host in named.items() if host and host.fingerprint == ends[name].fingerprint
+    }
     others = {} if _held(ends) else {host.name: host for host in inventory if host.name not in ends}
     return known | others
 
 
 def _held(ends: Mapping[HostName, End]) -> bool:
     return any(end.presence is Presence.PRESENT for end in ends.values())
-
-
-def _uncovered(inventory: Inventory, ends: Mapping[HostName, End]) -> tuple[HostName, ...]:
-    return tuple(host.name for host in inventory if host.name not in ends)
-
-
-def _known(inventory: Inventory, name: HostName, end: End) -> Host | None:
-    host = inventory.find(name)
-    return host if host is not None and host.fingerprint == end.fingerprint else None
-
-
-def _compare(group: GroupId, host: HostName, end: End, shown: Presence, now: Millis) -> Drift | None:
-    return None if shown is end.presence else Drift(group, host, end, shown, now)
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +167,7 @@ def sync_plan(store: Ends, host: Host, settings: Settings) -> list[Due]:
 
     def due(group: GroupId) -> Due:
         answer, _ = probe(host, group, settings)
-        held = holds(answer)
+        held = answer.presence
         if held is None:
             raise HostUnavailable(
                 f'host "{host.name}" gave no usable answer ({answer.text}) on "{group}": nothing was changed'
@@ -194,6 +185,5 @@ def _due(group: GroupId, held: Presence, ends: Mapping[HostName, End], host: Hos
     (target,) = wished
     if held is target:
         return Due(group, held, None, "as it should be")
-    action = Action.CREATE if target is Presence.PRESENT else Action.DELETE
     said = f"its own operation {own.operation}" if own is not None else "all other hosts"
-    return Due(group, held, action, f"{target} by {said}")
+    return Due(group, held, Action.to(target), f"{target} by {said}")

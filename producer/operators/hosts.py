@@ -13,7 +13,6 @@ from typing import TypeVar
 from lockstep.worker.hosts import looks
 from lockstep.worker.hosts.client import HostClient
 from lockstep.worker.hosts.wrappers import Renewed
-from lockstep.worker.inventory import Inventory
 from lockstep.worker.operation.answer import ProbeAnswer, Probed
 from lockstep.worker.operation.drift import Drift
 from lockstep.worker.operation.errors import HostPaused, HostUnavailable
@@ -39,7 +38,7 @@ def ask(host: Host, group: GroupId, settings: Settings, sleep: Callable[[float],
     Raises HostUnavailable if none of them brought a usable answer.
     """
     answer, tries = probe(host, group, settings, sleep)
-    held = holds(answer)
+    held = answer.presence
     if held is None:
         asked = "once" if tries == 1 else f"{tries} times"
         raise HostUnavailable(
@@ -68,15 +67,8 @@ def probe(
         sleep(pause)
 
 
-def holds(answer: ProbeAnswer) -> Presence | None:
-    """Return what an answer shows, None if it tells nothing."""
-    return answer.presence
-
-
 def together(function: Callable[[T], R], items: Iterable[T], at_once: int = AT_ONCE) -> list[R]:
     """Call the function for every item, so many at a time; return what it gave, in the items' order."""
-    items = list(items)
-    contexts = [copy_context() for _ in items]  # what is noted there is noted here
     items = list(items)
     contexts = [copy_context() for _ in items]  # what is noted there is noted here
     pool = ThreadPoolExecutor(at_once, thread_name_prefix="lockstep")
@@ -123,7 +115,7 @@ def standings(link: Link, hosts: Sequence[Host], settings: Settings) -> tuple[Ho
             host=host.name,
             url=host.url,
             labels=host.labels,
-            answering=holds(answer) is not None,
+            answering=answer.presence is not None,
             said=answer.text,
             pause=pauses.get(host.name),
             spell=spell,
@@ -132,20 +124,6 @@ def standings(link: Link, hosts: Sequence[Host], settings: Settings) -> tuple[Ho
         )
 
     return tuple(together(standing, hosts))
-
-
-def pause(link: Link, inventory: Inventory, host: str, by: str, why: str) -> Pause | None:
-    """Keep new operations off a host of the inventory; return the pause that holds already, if one does."""
-    (found,) = inventory.select([host])
-    return link.pauses.pause(found.name, by, why)
-
-
-def resume(link: Link, inventory: Inventory, host: str) -> Pause | None:
-    """End a pause and return it; None if there was none. Raises InvalidInput for a host nobody knows."""
-    ended = link.pauses.resume(HostName(host))
-    if ended is None:
-        inventory.select([host])
-    return ended
 
 
 def refuse_paused(pauses: Mapping[HostName, Pause], hosts: Iterable[HostRef]) -> None:

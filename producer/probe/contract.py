@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 
 from lockstep.producer.doctor.findings import Finding, Level
-from lockstep.producer.operators.hosts import ask, holds
+from lockstep.producer.operators.hosts import ask
 from lockstep.producer.probe.scratch import LateWrite, Scratch, Unclear, measure, on_late_writes, recommended
 from lockstep.producer.text import named
 from lockstep.worker.operation.answer import Verdict, WriteAnswer
@@ -80,17 +80,11 @@ NOTHING_SAID = "see the log of the node"
 
 def contract(scratch: Scratch) -> Iterator[Finding]:
     """Yield what each call of the contract brought; without a group that can be created it ends early."""
-    yield _tried("GET of an absent group", _get_absent, scratch)
-    created = _tried("POST of a new group", _post_new, scratch)
-    yield created
-    if created.level is Level.FAILURE:
-        return
-    yield _tried("GET of a present group", _get_present, scratch)
-    yield _tried("POST of a present group", _post_present, scratch)
-    yield _tried("DELETE of a present group", _delete_present, scratch)
-    yield _tried("DELETE of an absent group", _delete_absent, scratch)
-    yield _tried("unknown fields", _fields, scratch)
-    yield _tried("restoring a group", _restore, scratch)
+    for subject, look in CHECKS.items():
+        found = _tried(subject, look, scratch)
+        yield found
+        if look is _post_new and found.level is Level.FAILURE:
+            return
 
 
 Said = tuple[Level, str, str | None]
@@ -112,14 +106,6 @@ def _tried(subject: str, look: Callable[[Scratch], Said], scratch: Scratch) -> F
             time.sleep(PAUSE * tries)
         else:
             return Finding(subject, level, text, remedy)
-
-
-def _get_absent(scratch: Scratch) -> Said:
-    return _shown(scratch, scratch.new_group(), Presence.ABSENT, "404")
-
-
-def _get_present(scratch: Scratch) -> Said:
-    return _shown(scratch, scratch.present_group(), Presence.PRESENT, "200")
 
 
 def _post_new(scratch: Scratch) -> Said:
@@ -147,18 +133,10 @@ def _once_shown(scratch: Scratch, group: GroupId, wanted: Presence, said: Said, 
     return Level.WARNING, text, remedy
 
 
-def _post_present(scratch: Scratch) -> Said:
-    return _expected(scratch.post(scratch.present_group()), Verdict.CONTESTED, "400 or 409")
-
-
 def _delete_present(scratch: Scratch) -> Said:
     group = scratch.present_group()
     said = _expected(scratch.delete(group), Verdict.APPLIED, "200")
     return _once_shown(scratch, group, Presence.ABSENT, said, "still shows")
-
-
-def _delete_absent(scratch: Scratch) -> Said:
-    return _expected(scratch.delete(scratch.new_group()), Verdict.CONTESTED, "400 or 404")
 
 
 def _fields(scratch: Scratch) -> Said:
@@ -190,7 +168,7 @@ def _restore(scratch: Scratch) -> Said:
 
 def _shown(scratch: Scratch, group: GroupId, wanted: Presence, rule: str) -> Said:
     answer = scratch.get(group)
-    shown = holds(answer)
+    shown = answer.presence
     if shown is None:
         raise Unclear(answer.text)
     if shown is wanted:
@@ -210,3 +188,19 @@ def _expected(answer: WriteAnswer, wanted: Verdict, rule: str) -> Said:
 def _clear(answer: WriteAnswer) -> None:
     if answer.verdict is not Verdict.APPLIED:
         raise Unclear(answer.text)
+
+
+CHECKS: dict[str, Callable[[Scratch], Said]] = {
+    "GET of an absent group": lambda of: _shown(of, of.new_group(), Presence.ABSENT, "404"),
+    "POST of a new group": _post_new,
+    "GET of a present group": lambda of: _shown(of, of.present_group(), Presence.PRESENT, "200"),
+    "POST of a present group": lambda of: _expected(
+        of.post(of.present_group()), Verdict.CONTESTED, "400 or 409"
+    ),
+    "DELETE of a present group": _delete_present,
+    "DELETE of an absent group": lambda of: _expected(
+        of.delete(of.new_group()), Verdict.CONTESTED, "400 or 404"
+    ),
+    "unknown fields": _fields,
+    "restoring a group": _restore,
+}

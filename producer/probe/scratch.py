@@ -13,13 +13,12 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 from urllib.parse import urlsplit
 
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
 from lockstep.producer.doctor.findings import Finding, Level
-from lockstep.producer.operators.hosts import holds, probe
+from lockstep.producer.operators.hosts import probe
 from lockstep.worker.hosts import looks
 from lockstep.worker.hosts.client import HostClient
 from lockstep.worker.operation.answer import ProbeAnswer, Verdict, WriteAnswer
@@ -97,9 +96,7 @@ class Scratch:
     def __enter__(self) -> Scratch:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         time.sleep(self.lag)  # what was written last must show before its absence tells anything
         self.left = [group for group in self._written if not self._delete(group)]
         self.unseen = [group for group, seen in self._written.items() if not seen and group not in self.left]
@@ -121,14 +118,14 @@ class Scratch:
             said = answer.text
             if answer.verdict is Verdict.APPLIED and self.lag:
                 self.shown_after(group, Presence.PRESENT)
-            if holds(self.get(group)) is Presence.PRESENT:
+            if self.get(group).presence is Presence.PRESENT:
                 return group
         raise Unclear(said)
 
     def shows(self, group: GroupId) -> Presence:
         """Tell whether the host holds the group. Raises Unclear."""
         answer = self.get(group)
-        shown = holds(answer)
+        shown = answer.presence
         if shown is None:
             raise Unclear(answer.text)
         return shown
@@ -160,7 +157,7 @@ class Scratch:
     def get(self, group: GroupId) -> ProbeAnswer:
         """GET the group, again while nothing usable comes back."""
         answer, _ = probe(self.host, group, self.settings)
-        if group in self._written and holds(answer) is Presence.PRESENT:
+        if group in self._written and answer.presence is Presence.PRESENT:
             self._written[group] = True
         return answer
 
@@ -192,7 +189,7 @@ class Scratch:
     def _delete(self, group: GroupId) -> bool:
         """Delete until the host shows that it is gone; False if it never does."""
         for attempt in range(PERSISTENCE):
-            shown = holds(self.get(group))
+            shown = self.get(group).presence
             if shown is Presence.ABSENT:
                 return True
             if shown is Presence.PRESENT and self.delete(group).verdict is Verdict.REFUSED:
@@ -243,7 +240,7 @@ def _one(scratch: Scratch, hold: float, watch: float, stopped: threading.Event) 
         return LateWrite(hold, None, str(error))
     pause = LOOK
     while True:
-        shown = holds(scratch.get(group))
+        shown = scratch.get(group).presence
         passed = time.monotonic() - left
         if shown is Presence.PRESENT:
             return LateWrite(hold, passed)

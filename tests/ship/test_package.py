@@ -15,7 +15,7 @@ from tests.ship.conftest import ROOT, SUBPACKAGES
 SETUPTOOLS = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["setuptools"]
 TWICE = """
 import os, sys
-import lockstep.producer.cli.commands.read, lockstep.producer.stack.command
+import lockstep.producer.cli.commands.read, lockstep.producer.stack.command, lockstep.producer.demo.play
 import lockstep.worker.tasks, lockstep.mock_api.app
 names = {}
 for name, module in list(sys.modules.items()):

@@ -214,7 +214,7 @@ def test_a_step_that_raised_is_seen_at_the_port_by_the_name_that_the_alert_has(
     metrics.count_with(counts)
     stop = counts.serve("127.0.0.1", port, Standing)
     try:
-        metrics.step_raised("lockstep.create_group")
+        metrics.count("steps_raised", "create_group")
         said = requests.get(f"http://127.0.0.1:{port}/metrics", timeout=5).text
     finally:
         stop()

@@ -1,14 +1,20 @@
-"""Where a worker is asked for its counts: whoever comes there takes little of it, and not for long."""
+"""Where a worker keeps its counts and is asked for them: who comes takes little of it, and not for long."""
 
 from __future__ import annotations
 
+import fcntl
+import shutil
 import socket
+import tempfile
 import threading
 from contextlib import suppress
+from pathlib import Path
 from socketserver import TCPServer, ThreadingMixIn
-from typing import Any
+from typing import Any, TextIO
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
+FOLDERS = "lockstep-metrics-"
+CLAIM = "claim"
 ASKED_AT_ONCE = 8
 """Requests under way; more are turned away. Prometheus asks one at a time."""
 ASKING, LONGEST = 5.0, 15.0
@@ -80,3 +86,21 @@ class Door(ThreadingMixIn, WSGIServer):
 def _cut(request: socket.socket) -> None:
     with suppress(OSError):
         request.shutdown(socket.SHUT_RDWR)
+
+
+def claimed_folder() -> tuple[str, TextIO]:
+    """Make a folder that says by a lock whether its worker lives; remove those of workers that were killed.
+
+    The lock goes with the last process of the worker, whatever ended it.
+    """
+    for claim in Path(tempfile.gettempdir()).glob(f"{FOLDERS}*/{CLAIM}"):
+        with suppress(OSError), claim.open("w") as file:  # another user's, or one whose worker lives
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(claim.parent, ignore_errors=True)
+    while True:
+        claim = Path(tempfile.mkdtemp(prefix=FOLDERS)) / CLAIM
+        file = claim.open("w")
+        fcntl.flock(file, fcntl.LOCK_EX)
+        if claim.exists():
+            return str(claim.parent), file
+        file.close()  # another worker that starts just now took it for a dead one's

@@ -1,4 +1,4 @@
-"""What a worker counts, for Prometheus; nothing is counted unless a port is set.
+"""What a worker counts of its steps and calls, for Prometheus; nothing is counted unless a port is set.
 
 Counts are kept in files, one per process, so that prefork's children are seen too. What the record holds is
 read from it whenever somebody looks: every worker shows the same, so take the maximum over workers.
@@ -6,28 +6,30 @@ read from it whenever somebody looks: every worker shows the same, so take the m
 
 from __future__ import annotations
 
-import fcntl
+import logging
 import os
 import shutil
-import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
-from lockstep.worker.monitoring.endpoint import Asked, Door
-from lockstep.worker.operation.answer import Carried
+from structlog.contextvars import bound_contextvars
+
+from lockstep.worker.monitoring.endpoint import Asked, Door, claimed_folder
+from lockstep.worker.monitoring.heartbeat import work
+from lockstep.worker.operation.answer import Carried, ProbeAnswer, Verdict, WriteAnswer
 from lockstep.worker.operation.errors import StoreUnavailable
-from lockstep.worker.operation.model import Operation, OperationId
+from lockstep.worker.operation.model import Action, AttemptId, GroupId, Operation, OperationId
+from lockstep.worker.operation.ports import HostApi
 
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import GaugeMetricFamily
 
+log = logging.getLogger(__name__)
 FILES = "PROMETHEUS_MULTIPROC_DIR"
-FOLDERS = "lockstep-metrics-"
-CLAIM = "claim"
 CALL_SECONDS = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 15.0)
 END_SECONDS = (0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)
 
@@ -63,48 +65,50 @@ class Standing:
     """Seconds since a worker stood still and ended itself, by its name; those of the last day."""
 
 
-GAUGES: dict[str, tuple[str, Callable[[Standing], float]]] = {
-    "operations_in_flight": ("Operations that have not ended.", lambda now: now.in_flight),
-    "operations_stuck": (
-        "Operations that have not ended after twice their deadline.",
-        lambda now: now.stuck,
+GAUGES = {
+    "operations_in_flight": ("in_flight", "Operations that have not ended."),
+    "operations_stuck": ("stuck", "Operations that have not ended after twice their deadline."),
+    "pending_hosts": ("pending_hosts", "Hosts that are still to be restored."),
+    "open_attempts": ("open_attempts", "Hosts with a write of unknown fate."),
+    "drift": ("drift", "Hosts that differ from what the record says."),
+    "paused_hosts": ("paused_hosts", "Hosts that new operations are kept off."),
+    "spared_hosts": ("spared_hosts", "Hosts that are spared, for they do not answer."),
+    "sweep_lag_seconds": ("sweep_lag", "Since the longest overdue operation was due."),
+    "failing": ("failing", "Periodic pieces of work that failed when they were last tried."),
+    "patrol_overdue": ("patrol_overdue", "Groups that the patrol should have looked at."),
+    "patrol_lag_seconds": ("patrol_lag", "Since the longest overdue group was due."),
+}
+"""Name -> the field of `Standing`, and what it is."""
+LABELLED = {
+    "queue_length": ("queues", "Messages that wait.", "queue"),
+    "waiting_hosts": ("waiting_hosts", "Hosts that wait for a worker, or have one.", "queue"),
+    "workers_wanted": ("workers_wanted", "Workers that they would occupy.", "queue"),
+    "clock_ahead_seconds": ("clocks_ahead", "Of Redis'; negative: behind.", "process"),
+    "worker_stalled_seconds": ("stalled", "Since a worker stood still.", "worker"),
+}
+"""The same for fields that are mappings, with the label that their keys are."""
+METERS: dict[str, tuple[str, tuple[str, ...], tuple[float, ...]]] = {
+    "steps": ("Steps by what they came to.", ("task", "outcome"), ()),
+    "attempts": ("Calls to hosts by what they said.", ("call", "answer"), ()),
+    "call_seconds": ("How long hosts took.", ("call",), CALL_SECONDS),
+    "call_phase_seconds": (
+        "From the begin of a call until its connection, TLS, the first byte and all of it were there.",
+        ("phase",),
+        CALL_SECONDS,
     ),
-    "pending_hosts": ("Hosts that are still to be restored.", lambda now: now.pending_hosts),
-    "open_attempts": ("Hosts with a write of unknown fate.", lambda now: now.open_attempts),
-    "drift": ("Hosts that differ from what the record says.", lambda now: now.drift),
-    "paused_hosts": ("Hosts that new operations are kept off.", lambda now: now.paused_hosts),
-    "spared_hosts": ("Hosts that are spared, for they do not answer.", lambda now: now.spared_hosts),
-    "sweep_lag_seconds": ("Since the longest overdue operation was due.", lambda now: now.sweep_lag),
-    "failing": ("Periodic pieces of work that failed when they were last tried.", lambda now: now.failing),
-    "patrol_overdue": ("Groups that the patrol should have looked at.", lambda now: now.patrol_overdue),
-    "patrol_lag_seconds": ("Since the longest overdue group was due.", lambda now: now.patrol_lag),
+    "call_bytes": ("Sent to hosts, and received.", ("way",), ()),
+    "requests": ("Calls by the connection that they went over.", ("connection",), ()),
+    "operations": ("Operations by their end.", ("action", "end"), ()),
+    "rollbacks": ("Operations that were decided to be undone.", ("action",), ()),
+    "operation_seconds": ("From acceptance to the end.", ("action", "end"), END_SECONDS),
+    "sweeps": ("Sweeps that were done.", (), ()),
+    "messages_dropped": ("Messages that nothing of ours can have sent.", (), ()),
+    "not_done": ("Sweeps, patrols and looks of the patrol that failed.", ("work",), ()),
+    "redis_errors": ("Tasks that could not reach Redis.", (), ()),
+    "steps_raised": ("Steps that failed with an error of the code.", ("task",), ()),
+    "messages_without_record": ("Messages about an operation that has no record.", (), ()),
 }
-LABELLED: dict[str, tuple[str, str, Callable[[Standing], Mapping[str, float]]]] = {
-    "queue_length": ("Messages that wait.", "queue", lambda now: now.queues),
-    "waiting_hosts": ("Hosts that wait for a worker, or have one.", "queue", lambda now: now.waiting_hosts),
-    "workers_wanted": ("Workers that they would occupy.", "queue", lambda now: now.workers_wanted),
-    "clock_ahead_seconds": ("Of Redis'; negative: behind.", "process", lambda now: now.clocks_ahead),
-    "worker_stalled_seconds": ("Since a worker stood still.", "worker", lambda now: now.stalled),
-}
-"""Gauges that are told by a label: what for, its name, and the values."""
-
-
-def _claimed_folder() -> tuple[str, TextIO]:
-    """Make a folder that says by a lock whether its worker lives; remove those of workers that were killed.
-
-    The lock goes with the last process of the worker, whatever ended it.
-    """
-    for claim in Path(tempfile.gettempdir()).glob(f"{FOLDERS}*/{CLAIM}"):
-        with suppress(OSError), claim.open("w") as file:  # another user's, or one whose worker lives
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(claim.parent, ignore_errors=True)
-    while True:
-        claim = Path(tempfile.mkdtemp(prefix=FOLDERS)) / CLAIM
-        file = claim.open("w")
-        fcntl.flock(file, fcntl.LOCK_EX)
-        if claim.exists():
-            return str(claim.parent), file
-        file.close()  # another worker that starts just now took it for a dead one's
+"""What is counted: what it is, its labels, and the limits of its buckets if it is a duration."""
 
 
 class Metrics:
@@ -112,7 +116,7 @@ class Metrics:
 
     def __init__(self) -> None:
         """Choose where the processes of this worker keep their counts."""
-        self._files, self._claim = _claimed_folder()
+        self._files, self._claim = claimed_folder()
         self._owner = os.getpid()
         os.environ[FILES] = self._files
         from prometheus_client import CollectorRegistry, Counter, Histogram, values
@@ -120,69 +124,14 @@ class Metrics:
         # Flower's command has imported the library by now, and it looks at the variable only then.
         values.ValueClass = values.MultiProcessValue()  # type: ignore[no-untyped-call]
         own = CollectorRegistry()
-        self.steps = Counter(
-            "lockstep_steps", "Steps by what they came to.", ["task", "outcome"], registry=own
-        )
-        self.attempts = Counter(
-            "lockstep_attempts", "Calls to hosts by what they said.", ["call", "answer"], registry=own
-        )
-        self.call_seconds = Histogram(
-            "lockstep_call_seconds", "How long hosts took.", ["call"], registry=own, buckets=CALL_SECONDS
-        )
-        self.phases = Histogram(
-            "lockstep_call_phase_seconds",
-            "From the begin of a call until its connection, TLS, the first byte and all of it were there.",
-            ["phase"],
-            registry=own,
-            buckets=CALL_SECONDS,
-        )
-        self.bytes = Counter("lockstep_call_bytes", "Sent to hosts, and received.", ["way"], registry=own)
-        self.requests = Counter(
-            "lockstep_requests", "Calls by the connection that they went over.", ["connection"], registry=own
-        )
-        self.operations = Counter(
-            "lockstep_operations", "Operations by their end.", ["action", "end"], registry=own
-        )
-        self.rollbacks = Counter(
-            "lockstep_rollbacks", "Operations that were decided to be undone.", ["action"], registry=own
-        )
-        self.end_seconds = Histogram(
-            "lockstep_operation_seconds",
-            "From acceptance to the end.",
-            ["action", "end"],
-            registry=own,
-            buckets=END_SECONDS,
-        )
-        self.sweeps = Counter("lockstep_sweeps", "Sweeps that were done.", registry=own)
-        self.dropped = Counter(
-            "lockstep_messages_dropped", "Messages that nothing of ours can have sent.", registry=own
-        )
-        self.failures = Counter(
-            "lockstep_not_done",
-            "Sweeps, patrols and looks of the patrol that failed.",
-            ["work"],
-            registry=own,
-        )
-        self.redis_errors = Counter(
-            "lockstep_redis_errors", "Tasks that could not reach Redis.", registry=own
-        )
+        self._meters: dict[str, Counter | Histogram] = {}
+        for name, (text, labels, buckets) in METERS.items():
+            kind = partial(Histogram, buckets=buckets) if buckets else Counter
+            self._meters[name] = kind(f"lockstep_{name}", text, labels, registry=own)
 
-        self.steps_raised = Counter(
-            "lockstep_steps_raised", "Steps that failed with an error of the code.", ["task"], registry=own
-        )
-        self.records_gone = Counter(
-            "lockstep_messages_without_record",
-            "Messages about an operation that has no record.",
-            registry=own,
-        )
-
-    def ended(self, operation: Operation) -> None:
-        """Count an operation that has come to its end."""
-        labels = (operation.action.value, operation.state.value)
-        self.operations.labels(*labels).inc()
-        at = operation.ended_at or operation.decided_at
-        if at is not None:
-            self.end_seconds.labels(*labels).observe((at - operation.created_at) / 1000)
+    def __getitem__(self, name: str) -> Any:
+        """Return one of METERS."""
+        return self._meters[name]
 
     def serve(self, address: str, port: int, read: Callable[[], Standing]) -> Callable[[], None]:
         """Answer on a port, with what `read` says of the record; return what ends that."""
@@ -223,12 +172,12 @@ class Record:
             yield GaugeMetricFamily("lockstep_record_up", "Whether the record can be read.", 0)
             return
         yield GaugeMetricFamily("lockstep_record_up", "Whether the record can be read.", 1)
-        for name, (text, value) in GAUGES.items():
-            yield GaugeMetricFamily(f"lockstep_{name}", text, value(now))
-        for name, (text, label, values) in LABELLED.items():
+        for name, (attribute, text) in GAUGES.items():
+            yield GaugeMetricFamily(f"lockstep_{name}", text, getattr(now, attribute))
+        for name, (attribute, text, label) in LABELLED.items():
             family = GaugeMetricFamily(f"lockstep_{name}", text, labels=[label])
-            for each, number in values(now).items():
-                family.add_metric([each], number)
+            for key, value in getattr(now, attribute).items():
+                family.add_metric([key], value)
             yield family
 
 
@@ -241,17 +190,22 @@ def count_with(metrics: Metrics) -> None:
     _counting[:] = [metrics]
 
 
+def count(name: str, *labels: str, by: float = 1) -> None:
+    """Add to one of METERS."""
+    assert name in METERS, name
+    for metrics in _counting:
+        (metrics[name].labels(*labels) if labels else metrics[name]).inc(by)
+
+
+def took(name: str, seconds: float, *labels: str) -> None:
+    """Add a duration to one of METERS."""
+    for metrics in _counting:
+        metrics[name].labels(*labels).observe(seconds)
+
+
 def step_done(task: str, outcome: str) -> None:
     """Count a step."""
-    for metrics in _counting:
-        metrics.steps.labels(task.removeprefix("lockstep."), outcome).inc()
-
-
-def call_answered(call: str, answer: str, seconds: float) -> None:
-    """Count a call to a host."""
-    for metrics in _counting:
-        metrics.attempts.labels(call, answer).inc()
-        metrics.call_seconds.labels(call).observe(seconds)
+    count("steps", task.removeprefix("lockstep."), outcome)
 
 
 def call_watched(_: str, __: str) -> tuple[dict[str, str], Callable[[Carried], None]]:
@@ -262,60 +216,70 @@ def call_watched(_: str, __: str) -> tuple[dict[str, str], Callable[[Carried], N
 def call_carried(carried: Carried) -> None:
     """Count what carrying a call took."""
     phases = ("connect", carried.connected), ("tls", carried.secured), ("first_byte", carried.first_byte)
-    for metrics in _counting:
-        for phase, seconds in (*phases, ("total", carried.total)):
-            if seconds:
-                metrics.phases.labels(phase).observe(seconds)
-        metrics.bytes.labels("sent").inc(carried.sent)
-        metrics.bytes.labels("received").inc(carried.received)
-        metrics.requests.labels("kept" if carried.kept else "new").inc()
+    for phase, seconds in (*phases, ("total", carried.total)):
+        if seconds:
+            took("call_phase_seconds", seconds, phase)
+    count("call_bytes", "sent", by=carried.sent)
+    count("call_bytes", "received", by=carried.received)
+    count("requests", "kept" if carried.kept else "new")
 
 
 def operation_ended(operation: Operation, first: Callable[[OperationId], bool]) -> None:
     """Count an operation's end, if `first` says that nobody did before."""
-    for metrics in _counting:
-        if first(operation.id):
-            metrics.ended(operation)
+    if _counting and first(operation.id):
+        labels = operation.action.value, operation.state.value
+        count("operations", *labels)
+        if (at := operation.ended_at or operation.decided_at) is not None:
+            took("operation_seconds", (at - operation.created_at) / 1000, *labels)
 
 
 def rollback_begun(operation: Operation, first: Callable[[OperationId], bool]) -> None:
     """Count an operation that is being undone, if `first` says that nobody did before."""
-    for metrics in _counting:
-        if first(operation.id):
-            metrics.rollbacks.labels(operation.action.value).inc()
-
-
-def swept() -> None:
-    """Count a sweep."""
-    for metrics in _counting:
-        metrics.sweeps.inc()
-
-
-def failed(name: str) -> None:
-    """Count a periodic piece of work that was not done."""
-    for metrics in _counting:
-        metrics.failures.labels(name).inc()
-
-
-def step_raised(task: str) -> None:
-    """Count a step that raised what it must not raise."""
-    for metrics in _counting:
-        metrics.steps_raised.labels(task.removeprefix("lockstep.")).inc()
-
-
-def record_gone() -> None:
-    """Count a message about an operation that has no record."""
-    for metrics in _counting:
-        metrics.records_gone.inc()
+    if _counting and first(operation.id):
+        count("rollbacks", operation.action.value)
 
 
 def message_dropped(**_: object) -> None:
     """Count a message that is no task's, or of which the record says otherwise."""
-    for metrics in _counting:
-        metrics.dropped.inc()
+    count("messages_dropped")
 
 
-def redis_failed() -> None:
-    """Count a task that could not reach Redis."""
-    for metrics in _counting:
-        metrics.redis_errors.inc()
+LEVELS = {Verdict.APPLIED: logging.DEBUG}
+"""What went as it should is in the record; a line for each of ten thousand hosts would hide the others."""
+
+
+@dataclass(frozen=True, slots=True)
+class WatchedHost:
+    """The same host; what it says is logged, and counted with the time it takes."""
+
+    host: HostApi
+
+    @property
+    def fingerprint(self) -> str:
+        """The digest of the URL by which the record knows this host."""
+        return self.host.fingerprint
+
+    def probe(self, group: GroupId) -> ProbeAnswer:
+        """GET the group."""
+        begun = time.monotonic()
+        answer = self.host.probe(group)
+        _answered("look", answer.probed.value, begun)
+        log.debug("look: %s", answer.text)
+        return answer
+
+    def write(
+        self, action: Action, group: GroupId, attempt: AttemptId, send_before: float, body: str | None = None
+    ) -> WriteAnswer:
+        """POST or DELETE the group."""
+        begun = time.monotonic()
+        with bound_contextvars(attempt=attempt):
+            answer = self.host.write(action, group, attempt, send_before, body)
+            log.log(LEVELS.get(answer.verdict, logging.INFO), "%s: %s", action.value, answer.text)
+        _answered(action.value, answer.verdict.value, begun)
+        return answer
+
+
+def _answered(call: str, answer: str, begun: float) -> None:
+    work.moves()
+    count("attempts", call, answer)
+    took("call_seconds", time.monotonic() - begun, call)

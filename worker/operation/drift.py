@@ -38,7 +38,7 @@ class Drift:
     @property
     def remedy(self) -> Action:
         """The action that brings the host back to what the end says."""
-        return Action.CREATE if self.end.presence is Presence.PRESENT else Action.DELETE
+        return Action.to(self.end.presence)
 
 
 @dataclass(frozen=True, slots=True)

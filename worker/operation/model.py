@@ -131,6 +131,11 @@ class Action(StrEnum):
     CREATE = "create"
     DELETE = "delete"
 
+    @classmethod
+    def to(cls, presence: Presence) -> Action:
+        """Return the action that brings a host there."""
+        return cls.CREATE if presence is Presence.PRESENT else cls.DELETE
+
     @property
     def inverse(self) -> Action:
         """The action that undoes this one."""

@@ -225,7 +225,7 @@ def record_gone(
             "%s comes late: the record of operation %s was dropped after its end", task.name, operation
         )
         return
-    metrics.record_gone()
+    metrics.count("messages_without_record")
     logger.warning(
         "%s is dropped: operation %s on group %s has no record; its hosts may have been changed (%s): "
         "see `lockstep drift %s`",

@@ -199,7 +199,7 @@ def _caught(
         logger.warning("host %s is left as it is, for its step cannot be read: %s", host, error)
         return Result(Next.ABORTED, f"its record cannot be read: {error}")
     except Exception as error:
-        metrics.step_raised(task.name)
+        metrics.count("steps_raised", task.name.removeprefix("lockstep."))
         logger.exception("a step raised an error that it must not raise, for host %s", host)
         # Its text stays in the log: it may hold anything.
         return raised(parts, host, f"the step failed with {type(error).__name__}: see the worker's log")
@@ -213,7 +213,7 @@ def guarded(task: Task[..., str], run: Callable[[Runtime], T]) -> T:
     except Stopping as error:
         raise Reject("the worker is being stopped", requeue=True) from error
     except (StoreUnavailable, StoreFull, OperationalError) as error:
-        metrics.redis_failed()
+        metrics.count("redis_errors")
         raise _put_back(str(error)) from error
     except UnknownFormat as error:
         raise LeftToNewer(str(error)) from error

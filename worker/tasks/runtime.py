@@ -21,7 +21,7 @@ from lockstep.worker.hosts import curl
 from lockstep.worker.hosts.client import HostClient, SystemClock
 from lockstep.worker.hosts.wrappers import Breaker, Renewed, Spared
 from lockstep.worker.inventory import Inventory, LiveInventory
-from lockstep.worker.monitoring.calls import WatchedHost
+from lockstep.worker.monitoring.metrics import WatchedHost
 from lockstep.worker.operation.errors import StoreUnavailable
 from lockstep.worker.operation.host import Host
 from lockstep.worker.operation.model import HostName, OperationId

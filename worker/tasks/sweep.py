@@ -166,7 +166,7 @@ def periodic(runtime: Runtime, name: str, every: float, run: Callable[[], str]) 
     except (StoreUnavailable, StoreFull, RecordDamaged, OperationalError, OSError) as error:
         why = " ".join(str(error).split())
         logger.error("the %s was not done: %s", name, why)
-        metrics.failed(name)
+        metrics.count("not_done", name)
         with suppress(StoreUnavailable, StoreFull, RecordDamaged):
             runtime.store.note_failed(name, why)
         return f"put off: {why}"
@@ -182,14 +182,14 @@ def sweep(self: Task[..., str]) -> str:
 
     def run() -> str:
         said = _sweep(self.app, runtime, lambda: store.keep_lease("sweep", lease))
-        metrics.swept()
+        metrics.count("sweeps")
         return said
 
     try:
         if not store.lease("sweep", lease):
             return "another sweep is at it"
     except StoreUnavailable as error:
-        metrics.failed("sweep")
+        metrics.count("not_done", "sweep")
         return f"put off: {error}"
     try:
         return periodic(runtime, "sweep", every, run)

@@ -209,7 +209,7 @@ def patrol(self: Task[..., str]) -> str:
         if not runtime.store.lease("patrol", round(every * 500)):
             return "another patrol is at it"
     except StoreUnavailable as error:
-        metrics.failed("patrol")
+        metrics.count("not_done", "patrol")
         return f"put off: {error}"
     return periodic(runtime, "patrol", every, run)
 
@@ -227,7 +227,7 @@ def patrol_group(self: Task[..., str], group: GroupId) -> str:
         came = patrol_step(runtime.parts, runtime.store, group, beat_of(runtime.settings))
         if came.asked and not came.answered:
             logger.error("the patrol got no answer about the group from any of %d hosts", came.asked)
-            metrics.failed("patrol look")
+            metrics.count("not_done", "patrol look")
         for repair in came.repairs:
             publish_forward(self.app, repair.operation, group, repair.action, repair.hosts)
         return _told(came)

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from lockstep.producer.operators.drift import Due, Looked
     from lockstep.worker.operation.drift import Drift
 
-ACTIONS = {Presence.PRESENT: Action.CREATE, Presence.ABSENT: Action.DELETE}
-
 
 @command()
 @click.argument("groups", nargs=-1, metavar="[GROUP]...")
@@ -151,7 +149,7 @@ def repair(
     An ordinary operation, all hosts or none; the exit codes are those of create and delete.
     """
     wanted = Wanted(selection, True, None, None, None, None, False, created_by, as_json)
-    return change(session, ACTIONS[Presence(presence)], group, wanted)
+    return change(session, Action.to(Presence(presence)), group, wanted)
 
 
 @command()
