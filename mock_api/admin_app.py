@@ -44,7 +44,7 @@ class ArmedRule(BaseModel):
     """Calls that it struck."""
 
 
-class Settings(BaseModel):
+class NodeSettings(BaseModel):
     """How a node differs from others; what is left out stays as it is."""
 
     model_config = ConfigDict(extra="forbid")
@@ -144,7 +144,7 @@ def admin_app(cluster: Cluster) -> FastAPI:
 
     @app.put("/settings", summary="Set how every node answers")
     @app.put("/nodes/{name}/settings", summary="Set how a node answers")
-    async def settings(settings: Settings, name: str | None = None) -> list[NodeInfo]:
+    async def settings(settings: NodeSettings, name: str | None = None) -> list[NodeInfo]:
         for member in chosen(name):
             member.node.manners = replace(member.node.manners, **settings.model_dump(exclude_none=True))
         return [info(member) for member in chosen(name)]

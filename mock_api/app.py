@@ -9,7 +9,7 @@ from fastapi import FastAPI, Path, Request, Response
 from fastapi.responses import HTMLResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from lockstep.mock_api.calls import Desk
+from lockstep.mock_api.calls import CallHandler
 from lockstep.mock_api.faults import Method
 
 DOCS: Final = (files("lockstep.mock_api") / "docs.html").read_text("utf-8")
@@ -60,7 +60,7 @@ def documented(title: str, description: str) -> FastAPI:
 
 
 def node_app() -> FastAPI:
-    """Build the application; `request.state.desk` must be the `Desk` of the node that was called."""
+    """Build the application; `request.state.desk` must be the `CallHandler` of the node that was called."""
     app = documented(
         "Cluster node",
         "Keeps groups. Unstable on purpose: any call may fail, hang or be cut off, before or "
@@ -83,7 +83,7 @@ def node_app() -> FastAPI:
         },
     )
     async def create_group(request: Request) -> Response:
-        desk: Desk = request.state.desk
+        desk: CallHandler = request.state.desk
         return await desk.take(request, Method.POST)
 
     @app.delete(
@@ -102,7 +102,7 @@ def node_app() -> FastAPI:
         },
     )
     async def delete_group(request: Request) -> Response:
-        desk: Desk = request.state.desk
+        desk: CallHandler = request.state.desk
         return await desk.take(request, Method.DELETE)
 
     @app.get(
@@ -120,7 +120,7 @@ def node_app() -> FastAPI:
         request: Request,
         group: Annotated[str, Path(alias="groupId", description="The group's id, percent-encoded.")],
     ) -> Response:
-        desk: Desk = request.state.desk
+        desk: CallHandler = request.state.desk
         return await desk.take(request, Method.GET, group)
 
     return app

@@ -26,7 +26,7 @@ NOBODY_THERE = Response()
 
 
 @dataclass(eq=False, slots=True)
-class Unfinished:
+class OpenCall:
     """A call whose effect or answer is still to come."""
 
     transport: asyncio.Transport
@@ -39,13 +39,13 @@ class Unfinished:
         reset(self.transport)
 
 
-class Desk:
+class CallHandler:
     """Takes the calls of one node."""
 
     def __init__(self, node: Node, history: History) -> None:
         self.node = node
         self._history = history
-        self._unfinished: set[Unfinished] = set()
+        self._unfinished: set[OpenCall] = set()
 
     def drop_unfinished(self) -> None:
         """Drop every call under way, so that none lands on what comes after."""
@@ -86,7 +86,7 @@ class Desk:
         delay: float,
     ) -> Response:
         course = script(rule)
-        call = Unfinished(request.state.transport)
+        call = OpenCall(request.state.transport)
         self._unfinished.add(call)
         try:
             answer = await self._wait(request, record, method, body, course, delay, call)
@@ -113,7 +113,7 @@ class Desk:
         body: GroupBody,
         course: Script,
         delay: float,
-        call: Unfinished,
+        call: OpenCall,
     ) -> Answer | None:
         """Sleep until the answer is due and return it; `None` when the client left before."""
         landed: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()

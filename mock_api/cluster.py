@@ -10,7 +10,7 @@ from pathlib import Path
 from uvicorn import Config
 
 from lockstep.mock_api.app import node_app
-from lockstep.mock_api.calls import Desk
+from lockstep.mock_api.calls import CallHandler
 from lockstep.mock_api.faults import NODE_LEVEL, Kind, Rule
 from lockstep.mock_api.history import History
 from lockstep.mock_api.listener import Connection, Listener
@@ -56,7 +56,7 @@ class Member:
     def __init__(self, name: str, port: int, spec: Spec, history: History, config: Config) -> None:
         self.name = name
         self.node = Node(name, history, spec.seed, spec.manners, spec.state)
-        self.desk = Desk(self.node, history)
+        self.desk = CallHandler(self.node, history)
         self.listener = Listener(spec.host, port, config, {"desk": self.desk})
         self._history = history
         self._return: asyncio.TimerHandle | None = None

@@ -19,7 +19,7 @@ UNWRITTEN = 74
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-class Outlet(io.TextIOBase):
+class SafeStream(io.TextIOBase):
     """stdout or stderr; once it cannot be written to, whatever follows is dropped and nothing is raised."""
 
     def __init__(self, stream: TextIO | None) -> None:
@@ -83,14 +83,14 @@ class Outlet(io.TextIOBase):
 
 
 @contextlib.contextmanager
-def outlets() -> Iterator[Outlet]:
+def outlets() -> Iterator[SafeStream]:
     """Within the block stdout and stderr are outlets; yield that of stdout."""
     # A connection that took the descriptor of a closed stream would be sent what is meant for the stream.
     while (spare := os.open(os.devnull, os.O_RDWR)) <= 2:
         pass
     os.close(spare)
     before = sys.stdout, sys.stderr
-    both = Outlet(sys.stdout), Outlet(sys.stderr)
+    both = SafeStream(sys.stdout), SafeStream(sys.stderr)
     sys.stdout, sys.stderr = cast(tuple[TextIO, TextIO], both)
     try:
         yield both[0]

@@ -11,12 +11,12 @@ from benchmarks.server import Durability
 from lockstep import ClusterClient, Operation, load_settings
 from lockstep.producer.stack import Child, Role
 from lockstep.producer.stack.processes import beat, worker
-from lockstep.producer.stack.stack import Where
+from lockstep.producer.stack.stack import ChildOptions
 
 
 def workers(place: Place) -> tuple[Child, ...]:
     """Return the processes of the stack that work."""
-    where: Where = {"directory": place.directory, "guard": place.guard, "env": place.env}
+    where: ChildOptions = {"directory": place.directory, "guard": place.guard, "env": place.env}
     roles = (Role.OPERATIONS, Role.OPERATIONS_2, Role.ROLLBACK)
     return *(worker(role, **where) for role in roles), beat(**where)
 

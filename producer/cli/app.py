@@ -27,7 +27,7 @@ UNCUT = 200
 """Characters; longer than any summary."""
 
 
-class Families(click.Group):
+class CommandFamilies(click.Group):
     """A group of commands that knows them by families."""
 
     def __init__(self, *arguments: object, **options: object) -> None:
@@ -98,7 +98,7 @@ def _version(context: click.Context, _: click.Parameter, wanted: bool) -> None:
 
 @click.group(
     name="lockstep",
-    cls=Families,
+    cls=CommandFamilies,
     invoke_without_command=True,
     epilog=EPILOG,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},

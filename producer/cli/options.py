@@ -45,7 +45,7 @@ def split_names(text: str) -> list[str]:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class ChangeOptions:
     """What create and delete were given besides the group."""
 
     selection: Selection
@@ -127,12 +127,12 @@ def selection_options(function: Callable[..., Exit]) -> Callable[..., Exit]:
     )
 
 
-def wait_options(function: Callable[[Session, str, Wanted], Exit]) -> Callable[..., Exit]:
-    """Add the options of create and delete, handed over as one Wanted."""
+def wait_options(function: Callable[[Session, str, ChangeOptions], Exit]) -> Callable[..., Exit]:
+    """Add the options of create and delete, handed over as ChangeOptions."""
 
     @functools.wraps(function)
     def collected(session: Session, group: str, **options: object) -> Exit:
-        return function(session, group, Wanted(**options))  # type: ignore[arg-type]
+        return function(session, group, ChangeOptions(**options))  # type: ignore[arg-type]
 
     return selection_options(
         _with(

@@ -160,7 +160,7 @@ def _renew_property_locks() -> None:
             each.lock = threading.RLock()
 
 
-class Withdrawn(Exception):
+class RequestWithdrawn(Exception):
     """Whoever asked wants it no longer: nothing was recorded."""
 
 
@@ -172,8 +172,8 @@ def never() -> bool:
 def accept(link: Link, request: Request, stopped: Callable[[], bool] = never) -> Accepted:
     """Record an operation, waiting up to `lock_wait` seconds while another holds its group.
 
-    Raises GroupBusy, OperationIdReused, StoreFull and StoreUnavailable; Withdrawn, within a second, once
-    `stopped` tells so.
+    Raises GroupBusy, OperationIdReused, StoreFull and StoreUnavailable; RequestWithdrawn, within a second,
+    once `stopped` tells so.
     """
     # Whoever is not reachable now has stored nothing; from here on that is no longer certain.
     link.ping()
@@ -212,7 +212,7 @@ def _accept_after(
 
 def _accept(link: Link, request: Request, stopped: Callable[[], bool]) -> Accepted | Busy:
     if stopped():
-        raise Withdrawn
+        raise RequestWithdrawn
     said = link.store.accept(request)
     if isinstance(said, Stale):
         raise AssertionError("only a repair can be stale")

@@ -15,7 +15,7 @@ FORMAT = 1
 
 
 @dataclass(frozen=True, slots=True)
-class Discovered:
+class RunningStack:
     """A running stack: who it is, where it is, and the settings to reach it with."""
 
     pid: int
@@ -33,14 +33,14 @@ def discovery_file() -> Path:
     return Path(sys.prefix) / "var" / "lockstep" / "stack.json"
 
 
-def discover() -> Discovered | None:
+def discover() -> RunningStack | None:
     """Return the stack that runs from this environment; None if none does, whatever file one left behind."""
     path = discovery_file()
     try:
         found = json.loads(path.read_text("utf-8"))
         if found.get("format") != FORMAT or not is_held(path.parent):
             return None
-        return Discovered(**found)
+        return RunningStack(**found)
     except (OSError, ValueError, TypeError, AttributeError):
         return None
 

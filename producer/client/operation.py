@@ -31,7 +31,7 @@ OnChange = Callable[[model.Operation | None], None]
 Done = Callable[[model.Operation], bool]
 
 
-class Waiting:
+class WaitState:
     """One wait."""
 
     def __init__(self, done: Done, on_change: OnChange | None) -> None:
@@ -237,7 +237,7 @@ class Operation:
             raise await self._link.off_loop(self._gone) or error from error
 
     def _wait(self, done: Done, timeout: float | None, on_change: OnChange | None) -> Result:
-        waiting = Waiting(done, on_change)
+        waiting = WaitState(done, on_change)
         with self._recorded(), closing(follow(self._link, self.id, parse_timeout(timeout))) as changes:
             for status in changes:
                 if waiting.is_over(status) and (result := self._result(status)):
@@ -250,7 +250,7 @@ class Operation:
         timeout: float | None,  # noqa: ASYNC109 - as above
         on_change: OnChange | None,
     ) -> Result:
-        waiting = Waiting(done, on_change)
+        waiting = WaitState(done, on_change)
         try:
             async with aclosing(follow_async(self._link, self.id, parse_timeout(timeout))) as changes:
                 async for status in changes:
@@ -281,7 +281,7 @@ class Operation:
     def _gone(self) -> RecordGone | UnknownOperation:
         return unknown(self.id) if self._ended else self._link.gone(self.id, self.group, self.action)
 
-    def _too_late(self, timeout: float | None, waiting: Waiting) -> WaitTimeout:
+    def _too_late(self, timeout: float | None, waiting: WaitState) -> WaitTimeout:
         state = f"is {waiting.last.state}" if waiting.last else "was accepted"
         silence = ", and Redis does not answer" if waiting.silent else ""
         text = f'operation "{self.id}" {state} after {timeout:g} s{silence}'

@@ -24,7 +24,7 @@ from lockstep.worker.settings import Settings
 
 if TYPE_CHECKING:
     from lockstep.producer.doctor.findings import Finding
-    from lockstep.producer.operators.drift import Due, Looked
+    from lockstep.producer.operators.drift import GroupDrift, SyncItem
     from lockstep.producer.operators.hosts import HostStanding
 
 
@@ -45,7 +45,7 @@ class OperatorClient:
     def operation(self, operation_id: str) -> Operation:
         """Return the handle of an operation."""
 
-    def drift(self, groups: Iterable[str] | None = None) -> Iterator[Looked]:
+    def drift(self, groups: Iterable[str] | None = None) -> Iterator[GroupDrift]:
         """Ask the hosts of these groups, or of every group of which an operation has ended, and compare.
 
         Yields what was found group by group. No host is written. Raises InvalidInput and StoreUnavailable.
@@ -66,7 +66,7 @@ class OperatorClient:
 
         return group_of(self._link, text)
 
-    def sync_plan(self, host: str) -> list[Due]:
+    def sync_plan(self, host: str) -> list[SyncItem]:
         """Tell what a new or rebuilt host lacks or has too much, by the last ended operations.
 
         Writes nothing; `create_group(group, [host])` and `delete_group(group, [host])` carry it out. Raises

@@ -12,7 +12,7 @@ from rich.text import Text
 from lockstep.mock_api.admin import ClusterAdmin, Json
 from lockstep.producer.client.client import ClusterClient
 from lockstep.producer.client.operation import Operation
-from lockstep.producer.demo.screen import INDENT, Progress
+from lockstep.producer.demo.screen import INDENT, ProgressTable
 from lockstep.worker.operation.errors import WaitTimeout
 from lockstep.worker.operation.model import State
 
@@ -121,7 +121,7 @@ class Demo:
     ) -> None:
         """Show an operation until its lock is released, do `then`, and hold each node against the promise."""
         title = f"{operation.action} {operation.group}"
-        with Progress(self._console, title) as progress:
+        with ProgressTable(self._console, title) as progress:
             ends = time.monotonic() + LONGEST
             while not (status := operation.status()).ended:
                 progress.show(status, operation.steps())

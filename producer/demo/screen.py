@@ -25,7 +25,7 @@ Now = Mapping[str, Text]
 """What each node itself says at the end, and how it looks."""
 
 
-class Progress:
+class ProgressTable:
     """One operation on the screen, from its start to its end."""
 
     def __init__(self, console: Console, title: str) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
-from lockstep.producer.client.acceptance import Withdrawn
+from lockstep.producer.client.acceptance import RequestWithdrawn
 from lockstep.producer.operators.hosts import probe, together
 from lockstep.producer.text import named
 from lockstep.worker.inventory.yaml import parse_plain
@@ -126,7 +126,7 @@ class Wish:
 
 
 @dataclass(frozen=True, slots=True)
-class Came:
+class WishResult:
     """What became of a wish."""
 
     wish: Wish
@@ -164,7 +164,7 @@ def operation_id(run: str, wish: Wish, hosts: Sequence[HostName]) -> OperationId
 
 def apply(
     client: ClusterClient, run: str, wishes: Sequence[Wish], hosts: Sequence[HostName], at_once: int = AT_ONCE
-) -> Generator[Came]:
+) -> Generator[WishResult]:
     """Fulfil the wishes, so many at a time, and yield each as it is done; closing it starts no more.
 
     What a run of the same id has started is not started again: its outcome is told. Closing takes
@@ -172,9 +172,9 @@ def apply(
     """
     stopped = threading.Event()
     left = deque(wishes)
-    told: SimpleQueue[Came | BaseException] = SimpleQueue()
+    told: SimpleQueue[WishResult | BaseException] = SimpleQueue()
 
-    def fulfil(wish: Wish) -> Came | None:
+    def fulfil(wish: Wish) -> WishResult | None:
         key = operation_id(run, wish, hosts)
         try:
             operation = client._start(wish.action, wish.group, hosts, key, stopped=stopped.is_set)
@@ -183,10 +183,10 @@ def apply(
                     result = operation.wait(LOOK_UP)
                 except WaitTimeout:
                     continue
-                return Came(wish, key, result.state, result.reason)
+                return WishResult(wish, key, result.state, result.reason)
         except LockstepError as error:
-            return Came(wish, key, None, str(error))
-        except Withdrawn:
+            return WishResult(wish, key, None, str(error))
+        except RequestWithdrawn:
             pass
         return None
 

@@ -24,7 +24,7 @@ LOOKS = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Looked:
+class GroupDrift:
     """What asking the hosts of one group brought."""
 
     group: GroupId
@@ -49,7 +49,7 @@ class Looked:
         return len(set(self.unmeasured.values())) > 1
 
 
-class _Asking:
+class _HostReader:
     """Asks hosts, many at once. Of one that gave no usable answer, nothing more is asked."""
 
     def __init__(self, settings: Settings) -> None:
@@ -78,21 +78,23 @@ class _Asking:
 
 def look(
     store: Ends, inventory: Inventory, settings: Settings, groups: Iterable[GroupId]
-) -> Iterator[Looked]:
+) -> Iterator[GroupDrift]:
     """Ask the hosts of each group; what the patrol had recorded, and is gone, is taken off its list.
 
     Raises StoreUnavailable.
     """
-    asking, left = _Asking(settings), iter(groups)
+    asking, left = _HostReader(settings), iter(groups)
     while some := list(islice(left, GROUPS_AT_ONCE)):
-        looked: dict[GroupId, Looked] = {}
+        looked: dict[GroupId, GroupDrift] = {}
         for _ in range(LOOKS):
             again = [group for group in some if group not in looked or looked[group].overtaken]
             looked |= {each.group: each for each in _look(store, inventory, asking, again)}
         yield from (looked[group] for group in some)
 
 
-def _look(store: Ends, inventory: Inventory, asking: _Asking, groups: Sequence[GroupId]) -> Iterator[Looked]:
+def _look(
+    store: Ends, inventory: Inventory, asking: _HostReader, groups: Sequence[GroupId]
+) -> Iterator[GroupDrift]:
     def begin(group: GroupId) -> tuple[OperationId | None, dict[HostName, End]]:
         return store.lock_owner(group), store.ends(group)
 
@@ -102,13 +104,13 @@ def _look(store: Ends, inventory: Inventory, asking: _Asking, groups: Sequence[G
     now = store.now()
     for group, (owner, ends) in began.items():
         if owner is not None:
-            yield Looked(group, owner=owner)
+            yield GroupDrift(group, owner=owner)
             continue
         seen = {name: shown[group, name] for name in known[group]}
         silent = tuple(name for name, held in seen.items() if held is None)
         heard = {name: held for name, held in seen.items() if held is not None}
         if not ends:
-            yield Looked(group, silent=silent, unmeasured=heard)
+            yield GroupDrift(group, silent=silent, unmeasured=heard)
             continue
         found = {
             name: None if held is ends[name].presence else Drift(group, name, ends[name], held, now)
@@ -118,9 +120,9 @@ def _look(store: Ends, inventory: Inventory, asking: _Asking, groups: Sequence[G
         gone = {name: None for name, drift in found.items() if drift is None}
         left = any(held is Presence.PRESENT for name, held in heard.items() if name not in ends)
         if store.keep_drift(group, ends, gone) is None:
-            yield Looked(group, overtaken=True)
+            yield GroupDrift(group, overtaken=True)
             continue
-        yield Looked(
+        yield GroupDrift(
             group,
             drifts=tuple(drift for drift in found.values() if drift is not None),
             silent=silent,
@@ -145,7 +147,7 @@ def _held(ends: Mapping[HostName, End]) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Due:
+class SyncItem:
     """What one group needs on the host that is brought up to date."""
 
     group: GroupId
@@ -157,7 +159,7 @@ class Due:
     """False if the ends of the other hosts contradict each other."""
 
 
-def sync_plan(store: Ends, host: Host, settings: Settings) -> list[Due]:
+def sync_plan(store: Ends, host: Host, settings: Settings) -> list[SyncItem]:
     """Tell, for every group of which an operation has ended, what the host holds and what it should hold.
 
     The host's own last end counts; a host without one should hold what all others agree on.
@@ -165,7 +167,7 @@ def sync_plan(store: Ends, host: Host, settings: Settings) -> list[Due]:
     """
     groups = sorted(store.groups_with_ends())
 
-    def due(group: GroupId) -> Due:
+    def due(group: GroupId) -> SyncItem:
         answer, _ = probe(host, group, settings)
         held = answer.presence
         if held is None:
@@ -177,13 +179,15 @@ def sync_plan(store: Ends, host: Host, settings: Settings) -> list[Due]:
     return together(due, groups)
 
 
-def _due(group: GroupId, held: Presence, ends: Mapping[HostName, End], host: HostName) -> Due:
+def _due(group: GroupId, held: Presence, ends: Mapping[HostName, End], host: HostName) -> SyncItem:
     own = ends.get(host)
     wished = {own.presence} if own is not None else {end.presence for end in ends.values()}
     if len(wished) > 1:
-        return Due(group, held, None, "the other hosts differ: nobody can tell what it should hold", False)
+        return SyncItem(
+            group, held, None, "the other hosts differ: nobody can tell what it should hold", False
+        )
     (target,) = wished
     if held is target:
-        return Due(group, held, None, "as it should be")
+        return SyncItem(group, held, None, "as it should be")
     said = f"its own operation {own.operation}" if own is not None else "all other hosts"
-    return Due(group, held, Action.to(target), f"{target} by {said}")
+    return SyncItem(group, held, Action.to(target), f"{target} by {said}")

@@ -10,7 +10,14 @@ from dataclasses import dataclass, field
 
 from lockstep.producer.doctor.findings import Finding, Level
 from lockstep.producer.operators.hosts import ask
-from lockstep.producer.probe.scratch import LateWrite, Scratch, Unclear, measure, on_late_writes, recommended
+from lockstep.producer.probe.scratch import (
+    LateWrite,
+    NoUsableAnswer,
+    Scratch,
+    measure,
+    on_late_writes,
+    recommended,
+)
 from lockstep.producer.text import named
 from lockstep.worker.operation.answer import Verdict, WriteAnswer
 from lockstep.worker.operation.host import Host
@@ -99,7 +106,7 @@ def _tried(subject: str, look: Callable[[Scratch], Said], scratch: Scratch) -> F
         tries += 1
         try:
             level, text, remedy = look(scratch)
-        except Unclear as error:
+        except NoUsableAnswer as error:
             if tries == TRIES or time.monotonic() >= ends:
                 text = f"no usable answer in {tries} tries ({error})"
                 return Finding(subject, Level.FAILURE, text, NOTHING_SAID)
@@ -170,7 +177,7 @@ def _shown(scratch: Scratch, group: GroupId, wanted: Presence, rule: str) -> Sai
     answer = scratch.get(group)
     shown = answer.presence
     if shown is None:
-        raise Unclear(answer.text)
+        raise NoUsableAnswer(answer.text)
     if shown is wanted:
         return Level.OK, answer.text, None
     return Level.FAILURE, f"{answer.text}, instead of {rule}", BROKEN
@@ -180,14 +187,14 @@ def _expected(answer: WriteAnswer, wanted: Verdict, rule: str) -> Said:
     if answer.verdict is wanted:
         return Level.OK, answer.text, None
     if answer.verdict in (Verdict.UNKNOWN, Verdict.NOT_APPLIED, Verdict.MISDIRECTED):
-        raise Unclear(answer.text)
+        raise NoUsableAnswer(answer.text)
     remedy = REFUSED if answer.verdict is Verdict.REFUSED else BROKEN
     return Level.FAILURE, f"{answer.text}, instead of {rule}", remedy
 
 
 def _clear(answer: WriteAnswer) -> None:
     if answer.verdict is not Verdict.APPLIED:
-        raise Unclear(answer.text)
+        raise NoUsableAnswer(answer.text)
 
 
 CHECKS: dict[str, Callable[[Scratch], Said]] = {

@@ -74,7 +74,7 @@ PAUSE = 0.1
 """Seconds between those tries, growing with each."""
 
 
-class Unclear(Exception):
+class NoUsableAnswer(Exception):
     """The host gave no usable answer; it may give one another time."""
 
 
@@ -111,7 +111,7 @@ class Scratch:
         return GroupId(f"{PREFIX}{secrets.token_hex(8)}")
 
     def present_group(self) -> GroupId:
-        """Return a group that the host has shown to hold. Raises Unclear."""
+        """Return a group that the host has shown to hold. Raises NoUsableAnswer."""
         group, said = self.new_group(), ""
         for _ in range(CREATIONS):
             answer = self.post(group)
@@ -120,20 +120,20 @@ class Scratch:
                 self.shown_after(group, Presence.PRESENT)
             if self.get(group).presence is Presence.PRESENT:
                 return group
-        raise Unclear(said)
+        raise NoUsableAnswer(said)
 
     def shows(self, group: GroupId) -> Presence:
-        """Tell whether the host holds the group. Raises Unclear."""
+        """Tell whether the host holds the group. Raises NoUsableAnswer."""
         answer = self.get(group)
         shown = answer.presence
         if shown is None:
-            raise Unclear(answer.text)
+            raise NoUsableAnswer(answer.text)
         return shown
 
     def shown_after(self, group: GroupId, wanted: Presence) -> float | None:
         """Return the seconds until a GET shows what was written, 0 if the first does.
 
-        None if none does within `settle_seconds`. Raises Unclear.
+        None if none does within `settle_seconds`. Raises NoUsableAnswer.
         """
         began = time.monotonic()
         first = True
@@ -147,10 +147,10 @@ class Scratch:
         return took
 
     def content(self, group: GroupId) -> dict[str, object]:
-        """Return what GET shows of a group. Raises Unclear, also if it is not there."""
+        """Return what GET shows of a group. Raises NoUsableAnswer, also if it is not there."""
         answer = self.get(group)
         if answer.seen is None or answer.seen.body is None:
-            raise Unclear(answer.text)
+            raise NoUsableAnswer(answer.text)
         found: dict[str, object] = json.loads(answer.seen.body)
         return found
 

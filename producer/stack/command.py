@@ -29,10 +29,10 @@ from lockstep.worker.settings import load_settings
 
 def console(*, stderr: bool = False) -> Console:
     """Return a console on stdout or stderr; in a pipe or a file it leaves out what rich pads lines with."""
-    return Console(file=cast(TextIO, Trimmed(stderr=stderr)), highlight=False)
+    return Console(file=cast(TextIO, TrimmedStream(stderr=stderr)), highlight=False)
 
 
-class Trimmed(io.TextIOBase):
+class TrimmedStream(io.TextIOBase):
     """Writes to what is stdout, or stderr, at that moment; on a terminal everything, else trimmed lines."""
 
     def __init__(self, *, stderr: bool = False) -> None:

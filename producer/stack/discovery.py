@@ -10,7 +10,7 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
-from lockstep.producer.client.discovery import Discovered, discover, discovery_file
+from lockstep.producer.client.discovery import RunningStack, discover, discovery_file
 from lockstep.producer.stack.child import StackError
 
 PATIENCE = 0.5
@@ -38,7 +38,7 @@ class Publication:
             time.sleep(0.01)
         self.path.unlink(missing_ok=True)
 
-    def publish(self, stack: Discovered) -> None:
+    def publish(self, stack: RunningStack) -> None:
         """Write the discovery file, whole or not at all."""
         draft = self.path.with_suffix(".new")
         draft.unlink(missing_ok=True)

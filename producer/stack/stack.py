@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Self, TypedDict, TypeVar
 
 from lockstep.extras import complaint
-from lockstep.producer.client.discovery import Discovered
+from lockstep.producer.client.discovery import RunningStack
 from lockstep.producer.stack.child import POLL, START_TIMEOUT, Child, StackError
 from lockstep.producer.stack.discovery import Publication
 from lockstep.producer.stack.guard import Guard
@@ -24,7 +24,7 @@ PREFIX = "LOCKSTEP_"
 C = TypeVar("C", bound=Child)
 
 
-class Where(TypedDict):
+class ChildOptions(TypedDict):
     """What every child is given."""
 
     directory: Path
@@ -192,7 +192,7 @@ class Stack:
         remove, hold = ([published.path], [published.lock]) if published else ([], [])
         guard = self._guard = Guard([self.directory, *remove], hold)
         self.directory.mkdir(mode=0o700)
-        where: Where = {"directory": self.directory, "guard": guard, "env": self._environment()}
+        where: ChildOptions = {"directory": self.directory, "guard": guard, "env": self._environment()}
         if self._redis_url is None:
             self._children[Role.REDIS] = RedisServer(password=secrets.token_hex(16), **where)
         self._children[Role.CLUSTER] = MockCluster(
@@ -239,8 +239,8 @@ class Stack:
             env["PYTHONDONTWRITEBYTECODE"] = "1"
         return env | self._given
 
-    def _described(self) -> Discovered:
-        return Discovered(
+    def _described(self) -> RunningStack:
+        return RunningStack(
             pid=os.getpid(),
             redis_url=self.redis_url,
             inventory=str(self.inventory_path),

@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
-class Patient:
+class ChildState:
     """A child and how often it ended shortly after its start."""
 
     child: Child
@@ -37,7 +37,7 @@ class Supervisor:
     """A thread that restarts every wanted child that does not run. The lock is held while it looks."""
 
     def __init__(self, children: Iterable[Child], lock: threading.RLock, say: Callable[[str], None]) -> None:
-        self._patients = [Patient(child, since=time.monotonic()) for child in children]
+        self._patients = [ChildState(child, since=time.monotonic()) for child in children]
         self._lock = lock
         self._say = say
         self._done = threading.Event()
@@ -62,7 +62,7 @@ class Supervisor:
                 except Exception:  # of whoever hears of it, for example: the children need looking after
                     log.exception("while looking after %s", patient.child.name)
 
-    def _look(self, patient: Patient, now: float) -> None:
+    def _look(self, patient: ChildState, now: float) -> None:
         child = patient.child
         if not child.wanted or child.running:
             if patient.failures and now - patient.since > STEADY:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lockstep.producer.stack.processes import RedisServer
-from lockstep.worker.monitoring.metrics import Standing
+from lockstep.worker.monitoring.metrics import Figures
 from lockstep.worker.operation.model import GroupId, HostName
 from lockstep.worker.settings import load_settings
 from lockstep.worker.tasks import sweep
@@ -18,7 +18,7 @@ def hosts(number: int) -> tuple[HostName, ...]:
     return tuple(HostName(f"h{each}") for each in range(number))
 
 
-def standing(server: RedisServer, **settings: object) -> Standing:
+def standing(server: RedisServer, **settings: object) -> Figures:
     return Reader(load_settings(redis_url=server.url, key_prefix=PREFIX, **settings)).read()
 
 

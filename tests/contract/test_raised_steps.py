@@ -115,7 +115,7 @@ def test_a_late_message_about_an_operation_that_was_dropped_is_no_lost_record(
     create: Driver, memory: MemoryBench, monkeypatch: pytest.MonkeyPatch, dropped: bool
 ) -> None:
     counted: list[str] = []
-    monkeypatch.setattr(metrics, "count", lambda name: counted.append(name))
+    monkeypatch.setattr(metrics, "count", counted.append)
     if dropped:
         create.apply(A, B).commit()
         memory.pass_time(2)

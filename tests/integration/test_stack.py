@@ -22,7 +22,7 @@ import requests
 
 from lockstep.mock_api.admin import ClusterAdmin
 from lockstep.producer.client.client import ClusterClient
-from lockstep.producer.client.discovery import FORMAT, Discovered, discover, discovery_file
+from lockstep.producer.client.discovery import FORMAT, RunningStack, discover, discovery_file
 from lockstep.producer.stack import AlreadyRunning, Role, Stack, StackError
 from lockstep.producer.stack.discovery import Publication
 from lockstep.worker.inventory import load_inventory
@@ -273,6 +273,6 @@ def test_a_discovery_file_counts_only_while_its_stack_lives() -> None:
     second.withdraw()
 
 
-def described(pid: int) -> Discovered:
+def described(pid: int) -> RunningStack:
     settings = {"redis_url": "redis://127.0.0.1:1/0", "inventory": "/nowhere"}
-    return Discovered(pid, settings["redis_url"], "/nowhere", "http://127.0.0.1:2", None, settings)
+    return RunningStack(pid, settings["redis_url"], "/nowhere", "http://127.0.0.1:2", None, settings)

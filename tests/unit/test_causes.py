@@ -9,7 +9,7 @@ import redis
 from kombu.exceptions import OperationalError
 from redis import exceptions
 
-from lockstep.worker.connection.primary import Elsewhere
+from lockstep.worker.connection.primary import WrongServer
 from lockstep.worker.operation.errors import (
     LockstepError,
     RecordDamaged,
@@ -42,16 +42,16 @@ TABLE: list[tuple[Exception, str, str]] = [
         "read-only replica",
         "give the primary",
     ),
-    (Elsewhere("Redis at h:1 cannot be used: it is a replica"), "read-only replica", "give the primary"),
-    (Elsewhere("Redis at h:1 cannot be used: it is a Sentinel"), "is a Sentinel", "?master=NAME"),
-    (Elsewhere("Redis at h:1 cannot be used: it runs in cluster mode"), "cluster mode", "or Sentinels"),
+    (WrongServer("Redis at h:1 cannot be used: it is a replica"), "read-only replica", "give the primary"),
+    (WrongServer("Redis at h:1 cannot be used: it is a Sentinel"), "is a Sentinel", "?master=NAME"),
+    (WrongServer("Redis at h:1 cannot be used: it runs in cluster mode"), "cluster mode", "or Sentinels"),
     (
-        Elsewhere("Redis at h:1 cannot be used: it is version 6.0.16, older than 6.2"),
+        WrongServer("Redis at h:1 cannot be used: it is version 6.0.16, older than 6.2"),
         "too old here: version 6.0.16",
         "Redis 6.2 or newer",
     ),
     (
-        Elsewhere("Redis at h:1 cannot be used: ResponseError: NOPROTO unsupported protocol version"),
+        WrongServer("Redis at h:1 cannot be used: ResponseError: NOPROTO unsupported protocol version"),
         "does not speak RESP3",
         "no proxy for older protocols",
     ),

@@ -14,7 +14,7 @@ from redis.exceptions import RedisError
 
 import lockstep.worker.tasks  # noqa: F401
 from lockstep.worker.celery import make_app
-from lockstep.worker.monitoring.logs import Calm, bind_task
+from lockstep.worker.monitoring.logs import RepeatLimit, bind_task
 from lockstep.worker.operation.errors import StoreUnavailable
 from lockstep.worker.settings import Settings
 
@@ -27,7 +27,7 @@ class Bench:
         self._text = io.StringIO()
         self._later: list[tuple[float, Callable[[], None]]] = []
         self.handler = logging.StreamHandler(self._text)
-        self.handler.addFilter(Calm(self.handler, lambda: self.now, self._do_later))
+        self.handler.addFilter(RepeatLimit(self.handler, lambda: self.now, self._do_later))
         self.log = logging.getLogger("calm")
         self.log.propagate = False
         self.log.setLevel(logging.INFO)
@@ -58,7 +58,9 @@ def bench() -> Iterator[Bench]:
 
 def test_an_error_whose_remedy_is_known_is_told_with_it(bench: Bench) -> None:
     known = ValueError("ENOENT")
-    bench.handler.addFilter(Calm(bench.handler, explain=lambda error: "mend it" if error is known else None))
+    bench.handler.addFilter(
+        RepeatLimit(bench.handler, explain=lambda error: "mend it" if error is known else None)
+    )
     bench.log.error("cannot connect: %s", known)
     bench.log.error("cannot connect to %s: %s", "there", OSError("gone"))
     assert bench.lines() == ["cannot connect: mend it", "cannot connect to there: gone"]

@@ -13,7 +13,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from lockstep.worker.connection import primary
-from lockstep.worker.connection.primary import Elsewhere, is_about_server, judge
+from lockstep.worker.connection.primary import WrongServer, is_about_server, judge
 from lockstep.worker.operation.errors import StoreUnavailable
 from lockstep.worker.record.client import RETRIES, client
 from lockstep.worker.record.queries import store_errors
@@ -135,7 +135,7 @@ def test_an_error_about_the_server_drops_every_connection_to_it(
         assert each.get("a") == "fine"
     assert server.accepted == 2
     server.play = playing(error)
-    with pytest.raises(Elsewhere, match="cannot be used: "):
+    with pytest.raises(WrongServer, match="cannot be used: "):
         asked.get("a")
     server.play = playing(b"+fine\r\n")
     made = server.accepted

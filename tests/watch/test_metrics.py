@@ -20,8 +20,8 @@ from prometheus_client import CollectorRegistry, generate_latest
 from lockstep.producer.stack.child import free_port
 from lockstep.worker.monitoring import endpoint as door_of_a_worker
 from lockstep.worker.monitoring import metrics
-from lockstep.worker.monitoring.endpoint import ASKED_AT_ONCE, EVERY, Asked, Door
-from lockstep.worker.monitoring.metrics import GAUGES, Record, Standing
+from lockstep.worker.monitoring.endpoint import ASKED_AT_ONCE, EVERY, MetricsRequest, MetricsServer
+from lockstep.worker.monitoring.metrics import GAUGES, Figures, RecordCollector
 from lockstep.worker.operation.model import Action, State
 from lockstep.worker.settings import Settings, load_settings
 from lockstep.worker.tasks.sweep import Reader
@@ -80,7 +80,7 @@ def test_a_host_that_refuses_to_be_restored_is_pending_until_it_is(counted: Coun
 def test_a_record_out_of_reach_is_told_within_seconds() -> None:
     nobody = load_settings(redis_url=f"redis://127.0.0.1:{free_port(0)}/0")
     registry = CollectorRegistry()
-    registry.register(Record(Reader(nobody).read))
+    registry.register(RecordCollector(Reader(nobody).read))
     begun = time.monotonic()
     told = generate_latest(registry).decode()
     assert time.monotonic() - begun < 10, "Prometheus waits no longer"
@@ -146,10 +146,10 @@ def test_alerts_and_the_dashboard_ask_for_metrics_that_there_are() -> None:
 @pytest.fixture
 def door(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     """Where a worker's counts are asked for; half a request has a second."""
-    monkeypatch.setattr(Asked, "timeout", 1.0)
+    monkeypatch.setattr(MetricsRequest, "timeout", 1.0)
     monkeypatch.setattr(door_of_a_worker, "LONGEST", 2.0)
     counts, port = metrics.Metrics(), free_port(0)
-    stop = counts.serve("127.0.0.1", port, Standing)
+    stop = counts.serve("127.0.0.1", port, Figures)
     try:
         yield port
     finally:
@@ -212,7 +212,7 @@ def test_a_step_that_raised_is_seen_at_the_port_by_the_name_that_the_alert_has(
     monkeypatch.setattr(metrics, "_counting", [])
     counts, port = metrics.Metrics(), free_port(0)
     metrics.count_with(counts)
-    stop = counts.serve("127.0.0.1", port, Standing)
+    stop = counts.serve("127.0.0.1", port, Figures)
     try:
         metrics.count("steps_raised", "create_group")
         said = requests.get(f"http://127.0.0.1:{port}/metrics", timeout=5).text
@@ -243,7 +243,7 @@ def test_a_container_answers_by_every_protocol_that_it_has(
 ) -> None:
     if not has_ipv6:
         monkeypatch.setattr(socket, "has_dualstack_ipv6", lambda: False)
-    with Door((EVERY, 0), Asked) as door:
+    with MetricsServer((EVERY, 0), MetricsRequest) as door:
         reached = [host for host in ("127.0.0.1", "::1") if _reaches(host, door.server_port)]
     assert reached == (["127.0.0.1", "::1"] if has_ipv6 else ["127.0.0.1"])
 

@@ -16,8 +16,8 @@ import pytest
 from lockstep.producer.stack.guard import Guard
 from lockstep.producer.stack.processes import RedisServer
 from lockstep.worker.monitoring import probe as signs_module
-from lockstep.worker.monitoring.heartbeat import Heart
-from lockstep.worker.monitoring.probe import BOOT, CLOCK, STALE, VARIABLE, Signs, process
+from lockstep.worker.monitoring.heartbeat import Heartbeat
+from lockstep.worker.monitoring.probe import BOOT, CLOCK, STALE, VARIABLE, HealthFiles, process
 from lockstep.worker.operation.errors import InvalidInput
 from tests.waiting import eventually
 from tests.warm import Warm
@@ -27,8 +27,8 @@ WORKER = ["-m", "celery", "-A", "lockstep", "worker", "-Q", "operations", "-n", 
 
 
 @pytest.fixture
-def signs(tmp_path: Path) -> Signs:
-    return Signs(str(tmp_path / "signs"))
+def signs(tmp_path: Path) -> HealthFiles:
+    return HealthFiles(str(tmp_path / "signs"))
 
 
 def probe(question: str, directory: str) -> subprocess.CompletedProcess[str]:
@@ -42,7 +42,7 @@ def probe(question: str, directory: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def says(question: str, signs: Signs) -> bool:
+def says(question: str, signs: HealthFiles) -> bool:
     return probe(question, signs.directory).returncode == 0
 
 
@@ -61,7 +61,7 @@ def redis(tmp_path: Path) -> Iterator[RedisServer]:
 
 @pytest.fixture(params=["threads", "prefork"])
 def worker(
-    request: pytest.FixtureRequest, redis: RedisServer, signs: Signs, tmp_path: Path
+    request: pytest.FixtureRequest, redis: RedisServer, signs: HealthFiles, tmp_path: Path
 ) -> Iterator[Warm]:
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("LOCKSTEP_")}
     env = inherited | {
@@ -77,7 +77,7 @@ def worker(
 
 
 def test_a_worker_is_live_and_ready_without_redis_too_and_leaves_no_file(
-    worker: Warm, redis: RedisServer, signs: Signs
+    worker: Warm, redis: RedisServer, signs: HealthFiles
 ) -> None:
     eventually(lambda: says("ready", signs), "the worker is ready")
     assert says("live", signs)
@@ -91,11 +91,11 @@ def test_a_worker_is_live_and_ready_without_redis_too_and_leaves_no_file(
     assert list(Path(signs.directory).iterdir()) == []
 
 
-def test_no_heartbeat_and_an_old_one_are_named(signs: Signs) -> None:
+def test_no_heartbeat_and_an_old_one_are_named(signs: HealthFiles) -> None:
     missing = probe("live", signs.directory)
     assert (missing.returncode, missing.stdout) == (1, "")
     assert missing.stderr == f"not live: no heartbeat in {signs.live}: No such file or directory\n"
-    Heart(signs).beat()
+    Heartbeat(signs).beat()
     assert says("live", signs)
     assert not says("ready", signs)
     for ago in (STALE + 5, -STALE - 60):
@@ -106,16 +106,16 @@ def test_no_heartbeat_and_an_old_one_are_named(signs: Signs) -> None:
 
 @pytest.mark.parametrize("jump", [-600.0, 600.0])
 def test_a_wall_clock_that_jumps_makes_no_worker_look_dead(
-    signs: Signs, monkeypatch: pytest.MonkeyPatch, jump: float
+    signs: HealthFiles, monkeypatch: pytest.MonkeyPatch, jump: float
 ) -> None:
-    Heart(signs).beat()
+    Heartbeat(signs).beat()
     then = time.time() + jump
     monkeypatch.setattr(time, "time", lambda: then)
     assert signs.trouble("live") is None
 
 
-def test_a_ready_file_without_a_heartbeat_is_not_ready(signs: Signs) -> None:
-    heart = Heart(signs)
+def test_a_ready_file_without_a_heartbeat_is_not_ready(signs: HealthFiles) -> None:
+    heart = Heartbeat(signs)
     heart.ready()
     assert not says("ready", signs)
     heart.beat()
@@ -124,24 +124,24 @@ def test_a_ready_file_without_a_heartbeat_is_not_ready(signs: Signs) -> None:
     assert "starting or stopping" in probe("ready", signs.directory).stderr
 
 
-def test_signs_of_an_earlier_worker_are_removed_at_the_start(signs: Signs) -> None:
-    first = Heart(signs)
+def test_signs_of_an_earlier_worker_are_removed_at_the_start(signs: HealthFiles) -> None:
+    first = Heartbeat(signs)
     first.beat()
     first.ready()
-    Heart(signs)
+    Heartbeat(signs)
     assert not says("live", signs)
     assert list(Path(signs.directory).iterdir()) == []
 
 
-def test_what_a_dead_worker_left_is_not_taken_for_the_next_ones(signs: Signs) -> None:
+def test_what_a_dead_worker_left_is_not_taken_for_the_next_ones(signs: HealthFiles) -> None:
     """Where /tmp outlives a container, the next worker has the same pid and the files of the last."""
-    gone = "import sys; from lockstep.worker.monitoring.probe import Signs; signs = Signs(sys.argv[1]); "
-    gone += "signs.beat(); signs.is_ready()"
+    gone = "import sys; from lockstep.worker.monitoring.probe import HealthFiles; "
+    gone += "signs = HealthFiles(sys.argv[1]); signs.beat(); signs.is_ready()"
     Path(signs.directory).mkdir()
     subprocess.run([sys.executable, "-c", gone, signs.directory], cwd=ROOT, check=True, timeout=30)
     said = probe("live", signs.directory)
     assert said.stderr == f"not live: the heartbeat in {signs.live} is that of a process that is gone\n"
-    Signs(signs.directory).beat()  # as the next worker does, before it is ready
+    HealthFiles(signs.directory).beat()  # as the next worker does, before it is ready
     assert says("live", signs)
     assert not says("ready", signs), "that was the last one"
     signs.is_ready()
@@ -205,7 +205,7 @@ def test_a_directory_that_is_not_the_workers_own_is_refused(
 ) -> None:
     made(tmp_path / "signs")
     with pytest.raises(InvalidInput, match=re.escape(why)):
-        Heart(Signs(str(tmp_path / "signs")))
+        Heartbeat(HealthFiles(str(tmp_path / "signs")))
     assert not list(tmp_path.glob("*/live"))
 
 

@@ -10,14 +10,14 @@ import pytest
 
 from lockstep.worker.monitoring import heartbeat
 from lockstep.worker.monitoring import heartbeat as stalls
-from lockstep.worker.monitoring.heartbeat import Heart
-from lockstep.worker.monitoring.probe import EVERY, Signs
+from lockstep.worker.monitoring.heartbeat import Heartbeat
+from lockstep.worker.monitoring.probe import EVERY, HealthFiles
 from tests.watch.test_probes import probe, says
 
 
 @pytest.fixture
-def signs(tmp_path: Path) -> Signs:
-    return Signs(str(tmp_path / "signs"))
+def signs(tmp_path: Path) -> HealthFiles:
+    return HealthFiles(str(tmp_path / "signs"))
 
 
 class Lived:
@@ -28,7 +28,7 @@ class Lived:
         monkeypatch.setattr(time, "monotonic", lambda: self.now)
         stalls.work.start_anew()
 
-    def beats(self, heart: Heart, seconds: float) -> bool:
+    def beats(self, heart: Heartbeat, seconds: float) -> bool:
         """Pass so much time, and tell what the last beat says."""
         beaten = True
         for _ in range(round(seconds / EVERY)):
@@ -43,7 +43,7 @@ def lived(monkeypatch: pytest.MonkeyPatch) -> Iterator[Lived]:
     stalls.work.start_anew()
 
 
-def hearing(signs: Signs, quiet: float = 90.0) -> tuple[Heart, list[str]]:
+def hearing(signs: HealthFiles, quiet: float = 90.0) -> tuple[Heartbeat, list[str]]:
     """Return a heart, and why it gave up."""
     told: list[str] = []
 
@@ -51,11 +51,11 @@ def hearing(signs: Signs, quiet: float = 90.0) -> tuple[Heart, list[str]]:
         told.append(trouble)
         fail(trouble)
 
-    return Heart(signs, quiet, give_up), told
+    return Heartbeat(signs, quiet, give_up), told
 
 
 def test_a_loop_that_stands_still_fails_the_worker_and_a_lost_connection_does_not(
-    signs: Signs, lived: Lived
+    signs: HealthFiles, lived: Lived
 ) -> None:
     heart, told = hearing(signs)
     heart.looping()
@@ -68,7 +68,9 @@ def test_a_loop_that_stands_still_fails_the_worker_and_a_lost_connection_does_no
     assert says("live", signs)
 
 
-def test_messages_that_are_held_while_nothing_is_at_work_fail_the_worker(signs: Signs, lived: Lived) -> None:
+def test_messages_that_are_held_while_nothing_is_at_work_fail_the_worker(
+    signs: HealthFiles, lived: Lived
+) -> None:
     """As when Celery lost tasks: the loop went round, and no message was taken any more."""
     heart, told = hearing(signs)
 
@@ -91,7 +93,7 @@ def test_messages_that_are_held_while_nothing_is_at_work_fail_the_worker(signs: 
     assert lived.beats(heart, EVERY)
 
 
-def test_work_of_which_nothing_gets_further_fails_the_worker(signs: Signs, lived: Lived) -> None:
+def test_work_of_which_nothing_gets_further_fails_the_worker(signs: HealthFiles, lived: Lived) -> None:
     heart, told = hearing(signs)
     with stalls.work.going_on("a step on node3"), stalls.work.going_on("a step on node4"):
         assert lived.beats(heart, 90)
@@ -105,7 +107,9 @@ def test_work_of_which_nothing_gets_further_fails_the_worker(signs: Signs, lived
     assert lived.beats(heart, EVERY), "nothing goes on any more"
 
 
-def test_a_step_that_takes_too_long_fails_the_worker_while_others_go_on(signs: Signs, lived: Lived) -> None:
+def test_a_step_that_takes_too_long_fails_the_worker_while_others_go_on(
+    signs: HealthFiles, lived: Lived
+) -> None:
     heart, told = hearing(signs)
     with stalls.work.going_on("a step on node3"):
         for _ in range(36):
@@ -115,7 +119,9 @@ def test_a_step_that_takes_too_long_fails_the_worker_while_others_go_on(signs: S
     assert told == ["a step on node3 has gone on for 185 s"]
 
 
-def test_a_process_that_was_frozen_or_has_no_work_has_not_stood_still(signs: Signs, lived: Lived) -> None:
+def test_a_process_that_was_frozen_or_has_no_work_has_not_stood_still(
+    signs: HealthFiles, lived: Lived
+) -> None:
     heart, told = hearing(signs)
     with stalls.work.going_on("a step on node3"):
         lived.now += 3600

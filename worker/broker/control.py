@@ -34,7 +34,7 @@ def shown(method: object) -> str:
     return ascii(method)[:60]
 
 
-class Node(pidbox.Node):  # type: ignore[misc]
+class ControlNode(pidbox.Node):  # type: ignore[misc]
     """A worker's end of remote control."""
 
     def handle_message(self, body: Any, message: Any = None) -> Any:
@@ -90,7 +90,7 @@ class Node(pidbox.Node):  # type: ignore[misc]
 class Mailbox(pidbox.Mailbox):  # type: ignore[misc]
     """Remote control in which replies are bound to nothing: their list is named after who asked."""
 
-    node_cls = Node
+    node_cls = ControlNode
 
     def get_reply_queue(self) -> Queue:
         """Return the queue of this process's replies."""

@@ -21,7 +21,7 @@ from kombu.log import get_logger
 from kombu.transport import TRANSPORT_ALIASES
 from kombu.transport import redis as untyped
 
-from lockstep.worker.connection.pool import PATIENCE, modest
+from lockstep.worker.connection.pool import PATIENCE, bounded
 from lockstep.worker.connection.primary import FoundPrimary, FoundTlsPrimary, Primary, TlsPrimary
 from lockstep.worker.secrets import masked
 
@@ -109,7 +109,7 @@ class QoS(redis.QoS):  # type: ignore[misc]
         self._remove_from_indices(tag).execute()
 
 
-class Unbound(redis.Channel):  # type: ignore[misc]
+class BaseChannel(redis.Channel):  # type: ignore[misc]
     """Keeps no tables of bindings, and drops what is no JSON.
 
     Nothing is sent through one here, and whoever may write to them could have messages delivered elsewhere.
@@ -138,7 +138,7 @@ class Unbound(redis.Channel):  # type: ignore[misc]
         """Keep nothing alive that is not there."""
 
 
-class Channel(Unbound):
+class Channel(BaseChannel):
     """A channel to a server that is named."""
 
     connection_class: type = Primary
@@ -146,17 +146,17 @@ class Channel(Unbound):
 
     def _get_pool(self, asynchronous: bool = False) -> Any:
         # An event loop is not to wait: its connection is tried again.
-        return modest(super()._get_pool(asynchronous), 0.0 if asynchronous else PATIENCE)
+        return bounded(super()._get_pool(asynchronous), 0.0 if asynchronous else PATIENCE)
 
 
-class SentinelChannel(Unbound, redis.SentinelChannel):  # type: ignore[misc]
+class SentinelChannel(BaseChannel, redis.SentinelChannel):  # type: ignore[misc]
     """A channel to the server that Sentinels name."""
 
     connection_class: type = FoundPrimary
     connection_class_ssl: type = FoundTlsPrimary
 
     def _get_pool(self, asynchronous: bool = False) -> Any:
-        return modest(super()._get_pool(asynchronous), 0.0 if asynchronous else PATIENCE)
+        return bounded(super()._get_pool(asynchronous), 0.0 if asynchronous else PATIENCE)
 
 
 class Transport(redis.Transport):  # type: ignore[misc]
@@ -188,7 +188,7 @@ register(__name__)
 Connection.resolve_aliases.update({REDIS: "redis", SENTINEL: "sentinel"})  # for URLs that are shown
 
 
-class Link(Connection):
+class PersistentConnection(Connection):
     """A connection that comes back soon."""
 
     def ensure_connection(self, *args: Any, **options: Any) -> Any:
@@ -199,7 +199,7 @@ class Link(Connection):
 class Amqp(amqp.AMQP):  # type: ignore[misc]
     """Celery's way to its connections."""
 
-    Connection = Link
+    Connection = PersistentConnection
 
 
 class Backend(backends.RedisBackend):  # type: ignore[misc]
@@ -217,7 +217,7 @@ class Backend(backends.RedisBackend):  # type: ignore[misc]
 
     def _get_pool(self, **params: Any) -> Any:
         tls = bool(self.app.conf.redis_backend_use_ssl)
-        return modest(super()._get_pool(**{**params, "connection_class": self.kinds[tls]}))
+        return bounded(super()._get_pool(**{**params, "connection_class": self.kinds[tls]}))
 
 
 class SentinelBackend(Backend, backends.SentinelBackend):  # type: ignore[misc]

@@ -26,7 +26,7 @@ TAKE = (files("lockstep.worker.broker") / "take.lua").read_text("utf-8")
 class QoS(links.QoS):
     """What was delivered and is not acknowledged: noted in Redis, and removed from there, many at a time."""
 
-    channel: Taking
+    channel: BatchChannel
     gives_back = True
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -90,7 +90,7 @@ class QoS(links.QoS):
             self.forget(broken)
 
 
-class Taking(links.Channel):
+class BatchChannel(links.Channel):
     """A channel that takes messages together, and keeps its client: making one costs more than a command."""
 
     QoS = QoS
@@ -169,10 +169,10 @@ class Taking(links.Channel):
             logger.critical("Couldn't ack, reason: %s", error)
 
 
-class SentinelTaking(Taking, links.SentinelChannel):
+class SentinelBatchChannel(BatchChannel, links.SentinelChannel):
     """The same with Sentinels."""
 
-    connection_class: type = links.SentinelChannel.connection_class  # not those of `Taking`'s own base
+    connection_class: type = links.SentinelChannel.connection_class  # not those of `BatchChannel`'s own base
     connection_class_ssl: type = links.SentinelChannel.connection_class_ssl
 
 
@@ -201,7 +201,7 @@ class Poller(redis.MultiChannelPoller):  # type: ignore[misc]
 class Transport(links.Transport):
     """kombu's Redis transport with these channels."""
 
-    Channel = Taking
+    Channel = BatchChannel
     delivering = ""
     """The queue of the message at hand."""
 
@@ -231,4 +231,4 @@ class Transport(links.Transport):
 class SentinelTransport(Transport, links.SentinelTransport):
     """The same with Sentinels."""
 
-    Channel = SentinelTaking
+    Channel = SentinelBatchChannel

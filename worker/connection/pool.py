@@ -32,7 +32,7 @@ FULL = "max number of clients reached"
 Mixed: Any = object
 
 
-class _Modest(Mixed):  # type: ignore[misc]
+class _Bounded(Mixed):  # type: ignore[misc]
     """What is mixed into a pool of redis-py."""
 
     patience = PATIENCE
@@ -118,15 +118,15 @@ class _Modest(Mixed):  # type: ignore[misc]
             connection.disconnect()
 
 
-class Pool(_Modest, redis.ConnectionPool):
+class Pool(_Bounded, redis.ConnectionPool):
     """Connections to one server."""
 
 
-class SentinelPool(_Modest, SentinelConnectionPool):
+class SentinelPool(_Bounded, SentinelConnectionPool):
     """Connections to the server that Sentinels name."""
 
 
-def modest(pool: Any, patience: float = PATIENCE) -> Any:
+def bounded(pool: Any, patience: float = PATIENCE) -> Any:
     """Have a pool that redis-py or a library made wait and give back; return it."""
     pool.__class__ = SentinelPool if isinstance(pool, SentinelConnectionPool) else Pool
     pool.patience = patience

@@ -5,7 +5,7 @@ A name can move to another server while standing connections stay where they wer
 the old primary a replica and cuts nothing. Such a server says so in its errors, and in its answer to HELLO,
 which every connection asks for first and again every few seconds. Then that connection is closed, all others
 of this process to the same server are made anew before they are used again, and whoever asked gets
-`Elsewhere`, a ConnectionError: it is tried again, over a new connection, wherever those are.
+`WrongServer`, a ConnectionError: it is tried again, over a new connection, wherever those are.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _left: dict[str, float] = {}
 """Server -> when (monotonic) a connection to it was last told that it is the wrong one."""
 
 
-class Elsewhere(redis.ConnectionError):
+class WrongServer(redis.ConnectionError):
     """The server at the other end cannot serve Lockstep; the text ends with what it said."""
 
 
@@ -102,17 +102,17 @@ class _Leading:
         if (why := judge(response)) is not None:
             raise self._leave(why)
 
-    def _read_as(self, error: BaseException) -> Elsewhere | None:
+    def _read_as(self, error: BaseException) -> WrongServer | None:
         """Return what to raise in place of an error, or None."""
-        if isinstance(error, Elsewhere):
+        if isinstance(error, WrongServer):
             return error
         if is_about_server(error) or (not self._greeted and _is_unfit(error)):
             return self._leave(f"{type(error).__name__}: {error}")
         return None
 
-    def _leave(self, why: str) -> Elsewhere:
+    def _leave(self, why: str) -> WrongServer:
         _left[self._host_error()] = time.monotonic()
-        return Elsewhere(f"Redis at {self._host_error()} cannot be used: {why}")
+        return WrongServer(f"Redis at {self._host_error()} cannot be used: {why}")
 
 
 class _Hearing(_Leading, Mixed):  # type: ignore[misc]
@@ -123,7 +123,7 @@ class _Hearing(_Leading, Mixed):  # type: ignore[misc]
         super().on_connect_check_health(check_health)
 
     def read_response(self, *args: Any, **kwargs: Any) -> Any:
-        """Read an answer; raise Elsewhere, and disconnect, if it says that this is the wrong server."""
+        """Read an answer; raise WrongServer, and disconnect, if it says that this is the wrong server."""
         try:
             response = super().read_response(*args, **kwargs)
             self._hear(response)

@@ -24,7 +24,7 @@ EVERY = "::"
 """Every address of this machine, those of IPv4 too, and those alone where there is no IPv6."""
 
 
-class Asked(WSGIRequestHandler):
+class MetricsRequest(WSGIRequestHandler):
     """One request, of which nothing is logged."""
 
     timeout = ASKING
@@ -34,14 +34,14 @@ class Asked(WSGIRequestHandler):
         """Say nothing."""
 
 
-class Door(ThreadingMixIn, WSGIServer):
+class MetricsServer(ThreadingMixIn, WSGIServer):
     """Answers a few at a time, and each for a while: who only holds the line gets no thread of the worker."""
 
     daemon_threads = True
     request_queue_size = 128
     """Whoever comes while many are turned away is not kept waiting for a second."""
 
-    def __init__(self, where: tuple[str, int], handler: type[Asked]) -> None:
+    def __init__(self, where: tuple[str, int], handler: type[MetricsRequest]) -> None:
         address, port = where
         if address == EVERY and not socket.has_dualstack_ipv6():
             address = "0.0.0.0"

@@ -20,7 +20,7 @@ from celery import Celery, bootsteps
 from celery.signals import worker_ready, worker_shutdown, worker_shutting_down
 
 from lockstep.worker.forks import renew_in_children
-from lockstep.worker.monitoring.probe import EVERY, Signs
+from lockstep.worker.monitoring.probe import EVERY, HealthFiles
 from lockstep.worker.operation.errors import InvalidInput
 
 TELL = 10.0
@@ -151,13 +151,13 @@ def not_own(directory: str) -> str | None:
     return None
 
 
-class Heart:
+class Heartbeat:
     """Beats in a thread of its own, unless the worker stands still: then it gives up.
 
     The loop's own timer would not do: without Redis there is no loop, only the wait for a connection.
     """
 
-    def __init__(self, signs: Signs, quiet: float = math.inf, give_up: GiveUp = give_up) -> None:
+    def __init__(self, signs: HealthFiles, quiet: float = math.inf, give_up: GiveUp = give_up) -> None:
         """Prepare the directory; signs that an earlier worker left are removed.
 
         No work that goes on may get no further for `quiet` seconds. `give_up` is told why the worker stands
@@ -239,9 +239,9 @@ class Heart:
                 return
 
 
-def install(app: Celery, directory: str, quiet: float, tell: Callable[[str], None]) -> Heart:
+def install(app: Celery, directory: str, quiet: float, tell: Callable[[str], None]) -> Heartbeat:
     """Give the worker that is about to be built from `app` a heart; `tell` hears why it stands still."""
-    heart = Heart(Signs(directory), quiet, lambda trouble, *others: give_up(trouble, *others, tell))
+    heart = Heartbeat(HealthFiles(directory), quiet, lambda trouble, *others: give_up(trouble, *others, tell))
 
     class Loop(bootsteps.StartStopStep):
         """Tells the heart whether the loop goes round."""

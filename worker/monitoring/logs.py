@@ -37,7 +37,7 @@ def later(seconds: float, what: Callable[[], None]) -> None:
     timer.start()
 
 
-class Calm(logging.Filter):
+class RepeatLimit(logging.Filter):
     """Lets two warnings of a kind through in five seconds, and then has it said how many there were besides.
 
     What is out of reach is asked by every thread: without a bound, an outage would fill the disk with one
@@ -125,14 +125,14 @@ def _explained(error: BaseException | None) -> bool:
     return isinstance(error, EXPECTED)
 
 
-def calm(logger: logging.Logger, explain: Callable[[BaseException], str | None]) -> None:
+def limit_repeats(logger: logging.Logger, explain: Callable[[BaseException], str | None]) -> None:
     """Let no handler of a logger write the same warning more than a few times in five seconds.
 
     `explain` returns what is wrong and its remedy for an error that it knows.
     """
     for handler in logger.handlers:
-        if not any(isinstance(each, Calm) for each in handler.filters):
-            handler.addFilter(Calm(handler, explain=explain))
+        if not any(isinstance(each, RepeatLimit) for each in handler.filters):
+            handler.addFilter(RepeatLimit(handler, explain=explain))
 
 
 def as_json(logger: logging.Logger) -> None:

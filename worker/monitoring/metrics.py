@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from structlog.contextvars import bound_contextvars
 
-from lockstep.worker.monitoring.endpoint import Asked, Door, claimed_folder
+from lockstep.worker.monitoring.endpoint import MetricsRequest, MetricsServer, claimed_folder
 from lockstep.worker.monitoring.heartbeat import work
 from lockstep.worker.operation.answer import Carried, ProbeAnswer, Verdict, WriteAnswer
 from lockstep.worker.operation.errors import StoreUnavailable
@@ -35,7 +35,7 @@ END_SECONDS = (0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class Figures:
     """How things stand in the record, and what waits in the queues."""
 
     in_flight: int = 0
@@ -133,15 +133,15 @@ class Metrics:
         """Return one of METERS."""
         return self._meters[name]
 
-    def serve(self, address: str, port: int, read: Callable[[], Standing]) -> Callable[[], None]:
+    def serve(self, address: str, port: int, read: Callable[[], Figures]) -> Callable[[], None]:
         """Answer on a port, with what `read` says of the record; return what ends that."""
         from prometheus_client import CollectorRegistry, make_wsgi_app
         from prometheus_client.multiprocess import MultiProcessCollector
 
         registry = CollectorRegistry()
         MultiProcessCollector(registry, path=self._files)  # type: ignore[no-untyped-call]
-        registry.register(Record(read))
-        server = Door((address, port), Asked)
+        registry.register(RecordCollector(read))
+        server = MetricsServer((address, port), MetricsRequest)
         server.set_app(make_wsgi_app(registry))
         thread = threading.Thread(target=server.serve_forever, name="metrics", daemon=True)
         thread.start()
@@ -157,10 +157,10 @@ class Metrics:
         return stop
 
 
-class Record:
+class RecordCollector:
     """Collects what the record holds at the moment of a look."""
 
-    def __init__(self, read: Callable[[], Standing]) -> None:
+    def __init__(self, read: Callable[[], Figures]) -> None:
         self._read = read
 
     def collect(self) -> Iterator[GaugeMetricFamily]:

@@ -19,7 +19,7 @@ CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 BOOT = "/proc/sys/kernel/random/boot_id"
 
 
-class Signs:
+class HealthFiles:
     """The two files of one worker. They may outlive it, so each says which process wrote it."""
 
     def __init__(self, directory: str = "") -> None:
@@ -136,7 +136,7 @@ def main(arguments: list[str]) -> int:
     if arguments not in (["live"], ["ready"]):
         sys.stderr.write(f"{USAGE}\n")
         return 2
-    trouble = Signs(os.environ.get(VARIABLE, "")).trouble(arguments[0])
+    trouble = HealthFiles(os.environ.get(VARIABLE, "")).trouble(arguments[0])
     if trouble is None:
         return 0
     sys.stderr.write(f"not {arguments[0]}: {trouble}\n")

@@ -12,7 +12,7 @@ from redis.backoff import ExponentialBackoff, NoBackoff
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
-from lockstep.worker.connection.pool import MOST, modest
+from lockstep.worker.connection.pool import MOST, bounded
 from lockstep.worker.connection.primary import (
     AsyncFoundPrimary,
     AsyncFoundTlsPrimary,
@@ -55,7 +55,7 @@ def client(settings: Settings, most: int = MOST) -> redis.Redis:
     if address.sentinels is None:
         kind = TlsPrimary if address.tls else Primary
         pool = redis.ConnectionPool(connection_class=kind, max_connections=most, **options)
-        return redis.Redis(connection_pool=modest(pool))
+        return redis.Redis(connection_pool=bounded(pool))
     # Whichever does not answer is not asked twice: there are others.
     asking = {**sentinel_options(settings), "retry": Retry(NoBackoff(), 0)}
     asked = Sentinel(address.hosts, sentinel_kwargs=asking)  # type: ignore[no-untyped-call]
@@ -63,7 +63,7 @@ def client(settings: Settings, most: int = MOST) -> redis.Redis:
     made: redis.Redis = asked.master_for(  # type: ignore[no-untyped-call]
         address.sentinels.master, connection_class=found, max_connections=most, **options
     )
-    modest(made.connection_pool)
+    bounded(made.connection_pool)
     return made
 
 

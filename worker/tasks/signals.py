@@ -124,5 +124,5 @@ def _format(logger: logging.Logger, **_: Any) -> None:
     # Celery does not say for which application; a process has one, and its settings are in the environment.
     write = {"json": logs.as_json, "text": logs.as_text}[load_settings().log_format]
     write(logger)
-    logs.calm(logger, _explain)
+    logs.limit_repeats(logger, _explain)
     mask_logs(logger)

@@ -16,7 +16,7 @@ from lockstep.worker.celery import OPERATIONS, ROLLBACK, SWEEP
 from lockstep.worker.messages import hosts_per_task, publish_next
 from lockstep.worker.monitoring import metrics
 from lockstep.worker.monitoring.heartbeat import work
-from lockstep.worker.monitoring.metrics import Standing
+from lockstep.worker.monitoring.metrics import Figures
 from lockstep.worker.operation.errors import RecordDamaged, StoreFull, StoreUnavailable, UnknownFormat
 from lockstep.worker.operation.model import OperationId
 from lockstep.worker.record.client import client
@@ -42,7 +42,7 @@ class Reader:
         self._keys = Keys(settings.key_prefix)
         self._settings = settings
 
-    def read(self) -> Standing:
+    def read(self) -> Figures:
         """Read everything. Raises StoreUnavailable."""
         keys = self._keys
         with store_errors(), self._client.pipeline(transaction=False) as pipe:
@@ -74,7 +74,7 @@ class Reader:
         now = seconds * 1000 + micros // 1000
         with store_errors():
             overdue = self._client.zcount(keys.patrol, "-inf", now)
-        return Standing(
+        return Figures(
             **self._hosts([OperationId(name) for name, _ in due], now, in_flight),
             in_flight=in_flight,
             drift=drift,

@@ -23,7 +23,7 @@ from lockstep.worker.operation.names import new_id
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from lockstep.producer.operators.batch import Came, HostPlan, Plan
+    from lockstep.producer.operators.batch import HostPlan, Plan, WishResult
 
 HEADER = ("HOST", "HOLDS NOW", "CALL", "NOTE")
 NOTHING = "-"
@@ -146,7 +146,7 @@ def apply(
     return Exit.OK if set(states) == {State.COMMITTED} else Exit.FOUND
 
 
-def _tell(came: Came, as_json: bool) -> None:
+def _tell(came: WishResult, as_json: bool) -> None:
     document = {
         "group": came.wish.group,
         "action": came.wish.action,

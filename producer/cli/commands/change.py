@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lockstep.producer.cli.exits import OF_STATE, Exit, Session
-from lockstep.producer.cli.options import Wanted, as_option, command, wait_options
+from lockstep.producer.cli.options import ChangeOptions, as_option, command, wait_options
 from lockstep.producer.cli.view.output import (
     answer,
     answer_json,
@@ -115,7 +115,7 @@ def forget(session: Session, text: str, do_it: bool, as_json: bool) -> Exit:
 @command()
 @click.argument("group")
 @wait_options
-def create(session: Session, group: str, wanted: Wanted) -> Exit:
+def create(session: Session, group: str, wanted: ChangeOptions) -> Exit:
     """Create GROUP on every host, or on none.
 
     Examples:
@@ -134,7 +134,7 @@ def create(session: Session, group: str, wanted: Wanted) -> Exit:
 @command()
 @click.argument("group")
 @wait_options
-def delete(session: Session, group: str, wanted: Wanted) -> Exit:
+def delete(session: Session, group: str, wanted: ChangeOptions) -> Exit:
     """Delete GROUP from every host, or from none.
 
     Examples:
@@ -167,7 +167,7 @@ def cancel(
     return session.done(text, as_json, lambda: read_document(operation))
 
 
-def change(session: Session, action: Action, group: str, wanted: Wanted) -> Exit:
+def change(session: Session, action: Action, group: str, wanted: ChangeOptions) -> Exit:
     """Start an operation, wait for it as asked, and tell what came of it."""
     parse_timeout(wanted.timeout)
     session.going_on = "`lockstep list` shows whether the operation was accepted"

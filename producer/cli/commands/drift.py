@@ -10,7 +10,7 @@ import click
 
 from lockstep.producer.cli.commands.change import change
 from lockstep.producer.cli.exits import OF_STATE, Exit, Session
-from lockstep.producer.cli.options import Selection, Wanted, as_option, command, selection_options
+from lockstep.producer.cli.options import ChangeOptions, Selection, as_option, command, selection_options
 from lockstep.producer.cli.view.output import answer, answer_json, answer_table, note, printable
 from lockstep.producer.cli.view.text import sentence
 from lockstep.producer.text import counted, named
@@ -19,7 +19,7 @@ from lockstep.worker.operation.model import Action, Presence, State
 
 if TYPE_CHECKING:
     from lockstep.producer.client.client import ClusterClient
-    from lockstep.producer.operators.drift import Due, Looked
+    from lockstep.producer.operators.drift import GroupDrift, SyncItem
     from lockstep.worker.operation.drift import Drift
 
 
@@ -61,7 +61,7 @@ def drift(session: Session, groups: tuple[str, ...], as_json: bool) -> Exit:
     return Exit.FOUND if drifted or apart else Exit.OK
 
 
-def _tell(looked: list[Looked], drifted: list[Drift], apart: list[Looked]) -> None:
+def _tell(looked: list[GroupDrift], drifted: list[Drift], apart: list[GroupDrift]) -> None:
     measured = sum(not look.unmeasured and look.owner is None and not look.overtaken for look in looked)
     if drifted:
         rows = [
@@ -79,11 +79,11 @@ def _tell(looked: list[Looked], drifted: list[Drift], apart: list[Looked]) -> No
         answer("`lockstep repair GROUP --to present|absent` brings a group back, on all hosts or none")
 
 
-def _held(look: Looked) -> list[dict[str, str]]:
+def _held(look: GroupDrift) -> list[dict[str, str]]:
     return [{"group": look.group, "host": host, "found": found} for host, found in look.unmeasured.items()]
 
 
-def _drift_row(look: Looked, number: int) -> dict[str, object]:
+def _drift_row(look: GroupDrift, number: int) -> dict[str, object]:
     each = look.drifts[number]
     return {
         "group": each.group,
@@ -94,7 +94,7 @@ def _drift_row(look: Looked, number: int) -> dict[str, object]:
     }
 
 
-def _uncovered(looked: Iterable[Looked]) -> dict[str, list[str]]:
+def _uncovered(looked: Iterable[GroupDrift]) -> dict[str, list[str]]:
     """Hosts that no last end covers, each with the groups that others hold."""
     found: dict[str, list[str]] = {}
     for look in looked:
@@ -103,7 +103,7 @@ def _uncovered(looked: Iterable[Looked]) -> dict[str, list[str]]:
     return found
 
 
-def _doubts(looked: Iterable[Looked]) -> dict[str, list[str]]:
+def _doubts(looked: Iterable[GroupDrift]) -> dict[str, list[str]]:
     """What could not be compared, each with its groups."""
     found: dict[str, list[str]] = {}
     for look in looked:
@@ -148,7 +148,7 @@ def repair(
 
     An ordinary operation, all hosts or none; the exit codes are those of create and delete.
     """
-    wanted = Wanted(selection, True, None, None, None, None, False, created_by, as_json)
+    wanted = ChangeOptions(selection, True, None, None, None, None, False, created_by, as_json)
     return change(session, Action.to(Presence(presence)), group, wanted)
 
 
@@ -184,7 +184,7 @@ def sync(
     return max(code, _carry_out(session, cluster, host, todo, as_json))
 
 
-def _show(host: str, plan: list[Due], todo: list[Due], unknown: list[Due]) -> None:
+def _show(host: str, plan: list[SyncItem], todo: list[SyncItem], unknown: list[SyncItem]) -> None:
     shown = [*todo, *unknown]
     if shown:
         rows = [(due.group, due.holds, due.action or "-", due.note) for due in shown]
@@ -199,7 +199,9 @@ def _ask(host: str, groups: int) -> None:
     click.confirm(f"Carry this out for {counted(groups, 'group')} on {host}?", abort=True, err=True)
 
 
-def _carry_out(session: Session, cluster: ClusterClient, host: str, todo: list[Due], as_json: bool) -> Exit:
+def _carry_out(
+    session: Session, cluster: ClusterClient, host: str, todo: list[SyncItem], as_json: bool
+) -> Exit:
     code, rows = Exit.OK, []
     for number, due in enumerate(todo):
         start = cluster.create_group if due.action is Action.CREATE else cluster.delete_group
@@ -218,5 +220,5 @@ def _carry_out(session: Session, cluster: ClusterClient, host: str, todo: list[D
     return code
 
 
-def _due_row(due: Due) -> dict[str, object]:
+def _due_row(due: SyncItem) -> dict[str, object]:
     return {"group": due.group, "holds": due.holds, "action": due.action, "note": due.note}

@@ -37,7 +37,7 @@ HOST_HEADER = ("HOST", "BEFORE", "WHAT HAPPENED", "WRITES", "LAST ERROR", "NEXT 
 GOOD = frozenset({AttemptState.APPLIED})
 
 
-class Changes:
+class NewLines:
     """Tells lines that were not told before: for a pipe, where nothing can be drawn over."""
 
     def __init__(self) -> None:
@@ -164,7 +164,7 @@ def watch(session: Session, operation_id: str | None, limit: int, as_json: bool)
 
 
 def _watch_all(client: ClusterClient, limit: int, as_json: bool) -> None:
-    changes = Changes()
+    changes = NewLines()
     with _live(as_json) as show:
         for operations in _readings(client, limit):
             if show:
@@ -188,7 +188,7 @@ def _readings(client: ClusterClient, limit: int) -> Iterator[tuple[Operation, ..
 
 
 def _watch_one(client: ClusterClient, operation_id: str, as_json: bool) -> None:
-    changes = Changes()
+    changes = NewLines()
     known: Operation | None = None
     with _live(as_json) as show:
         for operation, steps in client.find(operation_id).watch_hosts():

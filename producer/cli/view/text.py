@@ -136,7 +136,7 @@ def showing(quiet: bool) -> AbstractContextManager[Progress]:
         return nullcontext(_ignore)
     if sys.stderr.isatty():
         return Spinner()
-    return nullcontext(Lines())
+    return nullcontext(ProgressLines())
 
 
 def describe(status: Operation | None) -> str:
@@ -153,7 +153,7 @@ def _ignore(status: Operation | None) -> None:
     pass
 
 
-class Lines:
+class ProgressLines:
     """A line when the state changes, and at most one a second while hosts come in."""
 
     def __init__(self) -> None:

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from lockstep import ClusterClient, State, Status
-from lockstep.producer.client.operation import Operation, Waiting
+from lockstep.producer.client.operation import Operation, WaitState
 from tests.integration.producer.conftest import Ran, Run
 from tests.integration.producer.hand import PATIENCE, Hand
 
@@ -22,14 +22,14 @@ def waited(
 ) -> Callable[..., Ran]:
     """Run `lockstep ACTION team-a --id mine …`, and have `play` play the workers once it waits."""
     told = threading.Event()
-    tell = Waiting.is_over
+    tell = WaitState.is_over
 
-    def is_over(self: Waiting, status: Status | None) -> bool:
+    def is_over(self: WaitState, status: Status | None) -> bool:
         over = tell(self, status)
         told.set()
         return over
 
-    monkeypatch.setattr(Waiting, "is_over", is_over)
+    monkeypatch.setattr(WaitState, "is_over", is_over)
 
     def run(play: Callable[[], None], *arguments: str, action: str = "create") -> Ran:
         def worker() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
-from lockstep.worker.monitoring.metrics import Record, Standing
+from lockstep.worker.monitoring.metrics import Figures, RecordCollector
 from tests.ship.rendered import COMPONENT, WORKERS, Rendered, overlay, production_with, render
 
 OWNER = "lockstep/replicas"
@@ -16,7 +16,7 @@ OWNER = "lockstep/replicas"
 
 def test_keda_asks_workers_for_the_workers_that_the_waiting_hosts_would_occupy(production: Rendered) -> None:
     registry = CollectorRegistry()
-    registry.register(Record(lambda: Standing(workers_wanted=dict.fromkeys(WORKERS.values(), 1.5))))
+    registry.register(RecordCollector(lambda: Figures(workers_wanted=dict.fromkeys(WORKERS.values(), 1.5))))
     told = generate_latest(registry).decode()
     service = production.one("Service", "workers")
     for name, queue in WORKERS.items():

@@ -8,7 +8,7 @@ from dataclasses import replace
 from rich.console import Console, RenderableType
 
 from lockstep.producer.cli.commands.watch import (
-    Changes,
+    NewLines,
     host_cells,
     host_lines,
     hosts_table,
@@ -30,7 +30,7 @@ def drawn(what: RenderableType) -> str:
 
 
 def test_each_change_is_told_once() -> None:
-    changes = Changes()
+    changes = NewLines()
     later = replace(OPERATION, hosts_done=2)
     assert changes.of(operation_lines([OPERATION])) == [
         "",
@@ -43,14 +43,14 @@ def test_each_change_is_told_once() -> None:
 
 
 def test_a_silent_redis_is_told_once_and_again_after_it_was_back() -> None:
-    changes = Changes()
+    changes = NewLines()
     rounds: list[list[Operation] | None] = [None, None, [], None]
     told = [changes.of(operation_lines(each)) for each in rounds]
     assert told == [[SILENT], [], [""], [SILENT]]
 
 
 def test_hosts_come_before_their_operation_and_only_when_changed() -> None:
-    changes = Changes()
+    changes = NewLines()
     assert len(changes.of(host_lines(ROLLED_BACK, STEPS))) == len(STEPS) + 1
     changed = (replace(STEPS[0], reason="reset"), *STEPS[1:])
     assert changes.of(host_lines(ROLLED_BACK, changed)) == [

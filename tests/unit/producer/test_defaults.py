@@ -7,10 +7,10 @@ import os
 import pytest
 
 from lockstep.producer.client import discovery
-from lockstep.producer.client.discovery import Discovered
+from lockstep.producer.client.discovery import RunningStack
 from lockstep.worker.secrets import Secret
 
-FOUND = Discovered(
+FOUND = RunningStack(
     pid=1,
     redis_url="redis://127.0.0.1:7000/0",
     inventory="/run/inventory.yaml",

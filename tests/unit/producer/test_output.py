@@ -81,7 +81,7 @@ def test_plain_progress_is_a_line_per_state_and_at_most_one_a_second(
 ) -> None:
     now = 100.0
     monkeypatch.setattr("time.monotonic", lambda: now)
-    lines = text.Lines()
+    lines = text.ProgressLines()
     for done in range(3):
         lines(replace(OPERATION, hosts_done=done))
     now += 1

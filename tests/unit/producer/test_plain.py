@@ -10,7 +10,7 @@ import pytest
 from rich.live import Live
 from rich.padding import Padding
 
-from lockstep.producer.stack.command import Trimmed, console
+from lockstep.producer.stack.command import TrimmedStream, console
 from tests.waiting import read_until
 
 
@@ -32,7 +32,7 @@ def test_padding_is_left_out_of_a_pipe(capsys: pytest.CaptureFixture[str]) -> No
 def test_blanks_are_kept_unless_a_line_ends_with_them(
     capsys: pytest.CaptureFixture[str], pieces: list[str], shown: str
 ) -> None:
-    stream = Trimmed(stderr=True)
+    stream = TrimmedStream(stderr=True)
     for piece in pieces:
         assert stream.write(piece) == len(piece)
     assert capsys.readouterr().err == shown
@@ -42,7 +42,7 @@ def test_a_terminal_gets_everything(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
-    Trimmed().write("a  \n ")
+    TrimmedStream().write("a  \n ")
     assert capsys.readouterr().out == "a  \n "
 
 
@@ -63,4 +63,4 @@ def test_it_goes_in_silence_when_its_stream_is_closed(monkeypatch: pytest.Monkey
     gone = io.TextIOWrapper(io.BytesIO())
     gone.close()
     monkeypatch.setattr("sys.stdout", gone)
-    Trimmed().close()
+    TrimmedStream().close()

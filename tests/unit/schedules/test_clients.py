@@ -91,11 +91,11 @@ def test_a_run_that_is_closed_starts_nothing_more() -> None:
             stopped = given[-1]
             for _ in range(3):  # the group is busy: it is asked for again and again
                 if stopped():
-                    raise acceptance.Withdrawn
+                    raise acceptance.RequestWithdrawn
                 schedule.point()
                 schedule.block(lambda: False, 1.0)
             if stopped():
-                raise acceptance.Withdrawn
+                raise acceptance.RequestWithdrawn
             late.extend([group] if closed else [])
             return Operation()
 

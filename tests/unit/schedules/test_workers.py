@@ -15,7 +15,7 @@ from celery.bootsteps import RUN  # type: ignore[attr-defined]
 
 from lockstep.worker.broker import consumer, transport
 from lockstep.worker.monitoring import heartbeat
-from lockstep.worker.monitoring.probe import Signs
+from lockstep.worker.monitoring.probe import HealthFiles
 from lockstep.worker.operation.errors import StoreUnavailable
 from lockstep.worker.operation.model import Action, GroupId, HostName, OperationId
 from lockstep.worker.operation.transitions import Order
@@ -33,10 +33,10 @@ def threading_of(module: Any) -> Any:
 
 
 def test_a_stopped_worker_leaves_no_heartbeat_behind(tmp_path: Path) -> None:
-    signs = Signs(str(tmp_path))
+    signs = HealthFiles(str(tmp_path))
 
     def scenario(schedule: Schedule) -> Check:
-        heart = heartbeat.Heart(signs)
+        heart = heartbeat.Heartbeat(signs)
 
         def live_and_end() -> None:
             heart.start()
@@ -78,7 +78,7 @@ class Redis:
 def test_every_acknowledged_message_is_so_in_redis_even_if_the_connection_is_closed_meanwhile() -> None:
     def scenario(schedule: Schedule) -> Check:
         redis = Redis(schedule)
-        channel: Any = transport.Taking.__new__(transport.Taking)
+        channel: Any = transport.BatchChannel.__new__(transport.BatchChannel)
         vars(channel).update(
             closed=False,
             connection=SimpleNamespace(cycle=SimpleNamespace(turning=True)),
