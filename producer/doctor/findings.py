@@ -33,8 +33,8 @@ OLDEST = (6, 2)
 """The first Redis that has ZADD LT, which the sweep's list of due operations is kept with."""
 CROWDED = 0.9
 """Share of Redis' connections from which on it is full, more or less."""
-WORKER_CONNECTIONS = 30
-OTHER_CONNECTIONS = 10
+WORKER_CONNECTIONS = 42
+OTHER_CONNECTIONS = 20
 """Connections at most, of a worker, and of all others together: docs/operations.md#connections."""
 
 

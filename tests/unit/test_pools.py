@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 import redis
 
-from lockstep.worker.celery import make_app
+from lockstep.producer.doctor.findings import WORKER_CONNECTIONS
+from lockstep.worker.celery import PUBLISHING, make_app
 from lockstep.worker.connection import pool as pools
 from lockstep.worker.record.client import client
 from lockstep.worker.settings import Settings
@@ -124,6 +125,9 @@ def test_as_many_as_flower_asks_at_once_leave_each_other_a_connection() -> None:
     assert make_app(Settings()).conf.broker_pool_limit > questions
 
 
-def test_the_runbook_says_how_long_connections_are_kept() -> None:
+def test_the_runbook_and_doctor_know_how_many_connections_there_are_and_for_how_long() -> None:
     text = (ROOT / "docs" / "operations.md").read_text("utf-8")
+    assert WORKER_CONNECTIONS == 2 * pools.MOST + PUBLISHING + 6
+    each = f"{pools.MOST} for the record, {pools.MOST} for results, {PUBLISHING} that publish"
+    assert f"| worker | 5 | {WORKER_CONNECTIONS}: {each}, 6 that take and listen |" in text
     assert f"What nobody uses for {pools.IDLE:g} s is closed, and who finds none free waits for" in text

@@ -10,7 +10,7 @@ from typing import Any, cast
 from billiard.einfo import ExceptionWithTraceback  # type: ignore[attr-defined]
 from celery import Task
 from celery.exceptions import InvalidTaskError
-from celery.utils.log import get_task_logger
+from celery.utils.log import get_logger
 from celery.worker.request import Request
 from celery.worker.state import task_ready
 from kombu.transport.virtual import QoS
@@ -139,7 +139,7 @@ def _names(task: str, names: list[Any]) -> str | None:
     return None
 
 
-logger = get_task_logger(__name__)
+logger = get_logger(__name__)  # a request is judged outside of its task
 
 
 class LeftToNewer(Left):

@@ -165,7 +165,7 @@ def test_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         (12, 10_000, 4, "12 of 10000 connections"),
         (38, 40, 1, "38 of 40 connections: whoever comes next waits for one"),
-        (12, 100, 4, "12 of 100 connections; 4 workers under load and their callers may want 130"),
+        (12, 100, 4, "12 of 100 connections; 4 workers under load and their callers may want 188"),
     ],
 )
 def test_connections_are_compared_with_those_that_redis_takes(
