@@ -57,7 +57,7 @@ VARIABLE = "_LOCKSTEP_COMPLETE"
 @command()
 @click.argument("shell", type=click.Choice(SHELLS), metavar="|".join(SHELLS))
 def completion(session: Session, shell: str, as_json: bool) -> Exit:
-    """Print a script that lets the shell complete commands and options.
+    """Print a completion script for the shell.
 
     Examples:
       lockstep completion bash > ~/.local/share/bash-completion/completions/lockstep

@@ -154,3 +154,11 @@ def test_the_acts_that_the_readme_shows_are_those_of_the_demo() -> None:
     acts = (ROOT / "producer" / "demo" / "acts.py").read_text()
     titles = [line.removeprefix("N. ") for line in drawn(PICTURE.read_text()) if line.startswith("N. ")]
     assert titles == re.findall(r'"\d\. (.+?)"', acts)[:2]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=ids)
+def test_files_that_a_page_names_exist(page: Path) -> None:
+    """Whole paths in backquotes that begin with a folder of ours; one is made up, one an annotation."""
+    ours = "worker|producer|mock_api|tests|benchmarks|manifests|watching|docs|lockstep|examples"
+    for path in re.findall(rf"`((?:{ours})/[\w./-]*)`", page.read_text()):
+        assert path in ("lockstep/worker/x.py", "lockstep/replicas") or (ROOT / path).exists(), path

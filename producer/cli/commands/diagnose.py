@@ -45,7 +45,7 @@ WIDTH = 18
 
 @command()
 def doctor(session: Session, as_json: bool) -> Exit:
-    """Look at Redis, the workers, the sweep and every host, and say what mends what is wrong.
+    """Check Redis, workers, beat and hosts, and print a fix for each problem.
 
     Examples:
       lockstep doctor
@@ -90,7 +90,7 @@ PROBE_WIDTH = 26
     help="How long to look for a write whose client left.",
 )
 def probe(session: Session, host: str, watch: float, as_json: bool) -> Exit:
-    """See whether HOST keeps the API contract, and which settle_seconds it needs.
+    """Test whether the API of HOST does what Lockstep needs, and recommend settle_seconds.
 
     Examples:
       lockstep probe node1

@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 @command()
 @click.argument("groups", nargs=-1, metavar="[GROUP]...")
 def drift(session: Session, groups: tuple[str, ...], as_json: bool) -> Exit:
-    """Ask the hosts now, and show which differ from the last operation that covered them.
+    """Ask the hosts now, and show which differ from what the last operation left there.
 
-    A group is meant by its id, or by the id of an operation on it.
+    Give a group's id, or the id of an operation on it.
 
     Examples:
       lockstep drift
@@ -140,7 +140,7 @@ def repair(
     created_by: str | None,
     as_json: bool,
 ) -> Exit:
-    """Bring GROUP to one presence on every host, or on none.
+    """Create or delete GROUP everywhere, so that all hosts agree.
 
     Examples:
       lockstep repair team-a --to present
@@ -160,7 +160,7 @@ def repair(
 def sync(
     session: Session, *, host: str, dry_run: bool, yes: bool, created_by: str | None, as_json: bool
 ) -> Exit:
-    """Bring a new or rebuilt HOST to what the last ended operations say.
+    """Give a new or rebuilt HOST the groups that it should hold.
 
     Examples:
       lockstep sync node7 --dry-run

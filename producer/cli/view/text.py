@@ -22,7 +22,7 @@ DAY = 86_400_000
 """Milliseconds for which an age tells more than a date."""
 HOST_HEADER = ("HOST", "BEFORE", "WHAT HAPPENED", "WRITES", "NOTE")
 LIST_HEADER = ("OPERATION", "ACTION", "GROUP", "STATE", "HOSTS", "CREATED", "BY")
-TIMELINE_HEADER = ("AFTER", "HOST", "WHAT", "SAID", "KNOWN AS", "KNOWN AFTER")
+TIMELINE_HEADER = ("AFTER", "HOST", "WHAT", "SAID", "RESULT", "TOOK")
 
 
 def facts_of(operation: Operation, now: Millis) -> list[tuple[str, str]]:

@@ -32,7 +32,7 @@ def test_show_tells_every_attempt(lockstep: Run, past: Operation) -> None:
     assert ran.code == 0
     text = re.sub(r" {2,}", "  ", re.sub(r"\b\d+(\.\d+)? m?s\b", "T", ran.out))
     assert text.split("\n\n")[2] == (
-        "AFTER  HOST  WHAT  SAID  KNOWN AS  KNOWN AFTER\n"
+        "AFTER  HOST  WHAT  SAID  RESULT  TOOK\n"
         "T  -  accepted  by alice@desk  -  -\n"
         "T  node1  POST  201  applied  T\n"
         "T  -  decided  roll back: node3: connection refused  -  -\n"
