@@ -1,6 +1,7 @@
 """`python -m tests.walk`: which files a reader passes, in order, on the two main roads through the code.
 
-(a) an operation of two hosts, from `ClusterClient.create_group` to its end: all files that are entered;
+(a) an operation of two hosts, from `ClusterClient.create_group` to its end: all files that are entered by the
+    second operation of a process, for the first also makes what lasts;
 (b) a host's answer to the record and the decision: from the answer of the last write to the end of its task.
 
 One process does it all, client and worker, under `sys.setprofile`. docs/design.md has the figures of today.
@@ -96,6 +97,7 @@ def walk() -> Walk:
             tracing(found),
             start_worker(app, pool="solo", perform_ping_check=False, queues=queues),
         ):
+            client.create_group("first").wait(timeout=60)  # makes what lasts: connections, settings, scripts
             found.on = True
             result = client.create_group("walked").wait(timeout=60)
             found.on = False

@@ -19,7 +19,7 @@ from lockstep.worker.operation.host import Pause
 from lockstep.worker.operation.model import GroupId, HostName, Millis
 from lockstep.worker.operation.names import parse_group_id, parse_note, show
 from lockstep.worker.record.link import Link
-from lockstep.worker.record.workers import Held
+from lockstep.worker.record.workers import HeldInventory
 from lockstep.worker.settings import Settings
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ class OperatorClient:
             )
         return tuple(given_up)
 
-    def inventories(self) -> tuple[Held | None, dict[str, Held]]:
+    def inventories(self) -> tuple[HeldInventory | None, dict[str, HeldInventory]]:
         """Return this machine's inventory (None: it has none) and each worker's, as it reported lately.
 
         Raises StoreUnavailable.
@@ -125,7 +125,7 @@ class OperatorClient:
             known, age = self.inventory, self._live.age if self._live else 0.0
         except InvalidInput:
             return None, self._link.clocks.inventories()
-        here = Held(known.digest, len(known), Millis(self.now() - round(age * 1000)))
+        here = HeldInventory(known.digest, len(known), Millis(self.now() - round(age * 1000)))
         return here, self._link.clocks.inventories()
 
     def now(self) -> Millis:

@@ -12,7 +12,7 @@ from lockstep.worker.celery import OPERATIONS, ROLLBACK
 from lockstep.worker.operation.host import Pause
 from lockstep.worker.operation.model import HostName, Lost, Millis
 from lockstep.worker.record.queries import Damage
-from lockstep.worker.record.workers import Held, Stall
+from lockstep.worker.record.workers import HeldInventory, Stall
 from lockstep.worker.settings import PREFIX, Settings
 
 SKEW = 5000
@@ -117,7 +117,9 @@ def on_versions(here: About, workers: Mapping[str, About | None]) -> list[Findin
     ]
 
 
-def on_inventories(here: Held | None, held: Mapping[str, Held], now: Millis) -> list[Finding]:
+def on_inventories(
+    here: HeldInventory | None, held: Mapping[str, HeldInventory], now: Millis
+) -> list[Finding]:
     """Judge whether all workers and this machine know the same hosts."""
     if not held:
         return []
@@ -135,7 +137,7 @@ def on_inventories(here: Held | None, held: Mapping[str, Held], now: Millis) -> 
     return [Finding("inventory", Level.WARNING, text, remedy)]
 
 
-def inventories(here: Held | None, held: Mapping[str, Held], now: Millis) -> str:
+def inventories(here: HeldInventory | None, held: Mapping[str, HeldInventory], now: Millis) -> str:
     """Tell who has which inventory: `3f2a91c04b11, 4 hosts: here, operations@a (read 5 s ago)`."""
     by_digest: dict[str, list[str]] = {}
     if here is not None:

@@ -31,7 +31,7 @@ from lockstep.worker.operation.model import GroupId, HostName, Presence
 from lockstep.worker.record.causes import NO_REDIS, unavailable
 from lockstep.worker.record.link import Link
 from lockstep.worker.record.queries import Damage, noted
-from lockstep.worker.record.workers import Held
+from lockstep.worker.record.workers import HeldInventory
 from lockstep.worker.settings import Settings
 
 NO_GROUP = GroupId("lockstep-doctor")
@@ -75,7 +75,7 @@ def examine(
         return
     try:
         now = link.store.now()
-        here = Held(known.digest, len(known), now)
+        here = HeldInventory(known.digest, len(known), now)
         yield from on_inventories(here, link.clocks.inventories(), now)
         yield from _uncovered(link, [host.name for host in hosts])
     except StoreUnavailable:

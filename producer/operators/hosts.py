@@ -12,11 +12,11 @@ from typing import TypeVar
 
 from lockstep.worker.hosts import looks
 from lockstep.worker.hosts.client import HostClient
-from lockstep.worker.hosts.wrappers import Renewed
+from lockstep.worker.hosts.wrappers import TokenHost
 from lockstep.worker.operation.answer import ProbeAnswer, Probed
 from lockstep.worker.operation.drift import Drift
 from lockstep.worker.operation.errors import HostPaused, HostUnavailable
-from lockstep.worker.operation.host import Host, Pause, Spell, refusal
+from lockstep.worker.operation.host import Host, Pause, Silence, refusal
 from lockstep.worker.operation.model import GroupId, HostName, HostRef, Presence
 from lockstep.worker.operation.ports import HostApi
 from lockstep.worker.record.link import Link
@@ -54,7 +54,7 @@ def probe(
     """Ask as `ask` does; return the first usable answer, else the last, and how many GETs it took."""
     client: HostApi = HostClient(host, settings, looks.exchange)
     if host.token_file:
-        client = Renewed(client, host.token_file)
+        client = TokenHost(client, host.token_file)
     ends = time.monotonic() + settings.call_timeout
     tries = 0
     while True:
@@ -93,7 +93,7 @@ class HostStanding:
     said: str
     """What it said to a GET, in a few words, or why nothing came back."""
     pause: Pause | None
-    spell: Spell | None
+    silence: Silence | None
     """Workers spare it, for it does not answer."""
     spared_for: int
     """Milliseconds that this lasts."""
@@ -103,14 +103,14 @@ class HostStanding:
 
 def standings(link: Link, hosts: Sequence[Host], settings: Settings) -> tuple[HostStanding, ...]:
     """Ask every host, and read what the record has of it. Raises StoreUnavailable."""
-    pauses, spells = link.pauses.all(), link.spells.all()
+    pauses, silences = link.pauses.all(), link.silences.all()
     drifts: dict[HostName, list[Drift]] = {}
     for drift in link.store.drifts():
         drifts.setdefault(drift.host, []).append(drift)
 
     def standing(host: Host) -> HostStanding:
         answer, _ = probe(host, NO_GROUP, settings)
-        spell, left = spells.get(host.name, (None, 0))
+        silence, left = silences.get(host.name, (None, 0))
         return HostStanding(
             host=host.name,
             url=host.url,
@@ -118,7 +118,7 @@ def standings(link: Link, hosts: Sequence[Host], settings: Settings) -> tuple[Ho
             answering=answer.presence is not None,
             said=answer.text,
             pause=pauses.get(host.name),
-            spell=spell,
+            silence=silence,
             spared_for=left,
             drifts=tuple(drifts.get(host.name, ())),
         )

@@ -3,7 +3,7 @@
 tiers      how many operations, on which pool, with which times, under which seed
 rig        the processes: redis, proxy, node, workers, beat; supervised as every stack does it
 clients    eight clients that create, delete, cancel and repeat; `producers` are those that are killed
-weather    what goes wrong with single calls all the time, and in spells
+weather    what goes wrong with single calls all the time, and in silences
 nemeses    what is done to processes and connections; `lanes` says when
 watcher    what the record says of pending hosts, while it says so
 evidence   what is judged afterwards: the nodes' own histories, Redis' own journal, the record

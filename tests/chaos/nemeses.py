@@ -58,8 +58,8 @@ class Nemeses:
             "host down past the deadline": self.host_down,
             "host frozen": self.freeze_host,
         }
-        for kind in self._weather.spells:
-            hosts[kind] = lambda kind=kind: self.spell(kind)  # type: ignore[misc]
+        for kind in self._weather.silences:
+            hosts[kind] = lambda kind=kind: self.silence(kind)  # type: ignore[misc]
         clocks: dict[str, Nemesis] = {"clock wrong": self.wrong_clock, "clock jumps": self.jump_clock}
         return {
             **({"clocks": clocks} if self._rig.clocks else {}),
@@ -173,10 +173,10 @@ class Nemeses:
         os.killpg(node.pid, signal.SIGCONT)
         return node.name
 
-    def spell(self, kind: str) -> str:
+    def silence(self, kind: str) -> str:
         node = self._node()
-        self._weather.spell(node, kind)
-        self._pause(self._times.spell)
+        self._weather.silence(node, kind)
+        self._pause(self._times.silence)
         self._weather.usual(node)
         return node.name
 
@@ -185,7 +185,7 @@ class Nemeses:
         apart = {name: self._dice.uniform(-HOUR, HOUR) for name in self._rig.clocks}
         for name, clock in self._rig.clocks.items():
             clock.set(apart[name])
-        self._pause(self._times.spell)
+        self._pause(self._times.silence)
         self._right_clocks()
         return ", ".join(f"{name} {seconds:+.0f} s" for name, seconds in apart.items())
 
@@ -194,7 +194,7 @@ class Nemeses:
         name, clock = self._dice.choice(list(self._rig.clocks.items()))
         for _ in range(JUMPS):
             clock.set(self._dice.uniform(-JUMP, JUMP))
-            self._pause(self._times.spell / JUMPS)
+            self._pause(self._times.silence / JUMPS)
         self._right_clocks()
         return name
 

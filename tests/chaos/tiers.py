@@ -26,7 +26,7 @@ SHIPPED: Mapping[str, str] = {"lock_wait": "5"}
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """How long the spells last, in seconds; each is chosen against the settings that it is to outlast."""
+    """How long the silences last, in seconds; each is chosen against the settings that it is to outlast."""
 
     worker_frozen: float
     redis_frozen: float
@@ -34,7 +34,7 @@ class Times:
     swallowed: float
     host_down: float
     host_frozen: float
-    spell: float
+    silence: float
     lands_late: tuple[float, float]
     """After how long a delayed effect lands: below the settling and, where that leaves room, above the read
     timeout, so that its client has left."""

@@ -1,4 +1,4 @@
-"""What goes wrong with single calls: a little all the time, and much of one kind in spells."""
+"""What goes wrong with single calls: a little all the time, and much of one kind in silences."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Weather:
             {"kind": "throttle", "probability": 0.02, "retry_after": 1},
             {"kind": "refuse", "probability": 0.015},
         )
-        self.spells: dict[str, tuple[Fault, ...]] = {
+        self.silences: dict[str, tuple[Fault, ...]] = {
             "storm of 500": ({"kind": "error_before", "probability": 0.7},),
             "429": ({"kind": "throttle", "probability": 0.7, "retry_after": 1},),
             "late landings": (
@@ -47,9 +47,9 @@ class Weather:
         node.admin.set_faults(*self.fair)
         node.admin.set_latency(LATENCY)
 
-    def spell(self, node: Node, kind: str) -> None:
-        """Begin a spell of one kind, in place of the usual faults."""
-        node.admin.set_faults(*self.spells[kind])
+    def silence(self, node: Node, kind: str) -> None:
+        """Begin a silence of one kind, in place of the usual faults."""
+        node.admin.set_faults(*self.silences[kind])
         if kind == "slow host":
             node.admin.set_latency(SLOW)
 

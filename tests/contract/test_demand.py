@@ -9,7 +9,7 @@ from lockstep.worker.monitoring.metrics import Figures
 from lockstep.worker.operation.model import GroupId, HostName
 from lockstep.worker.settings import load_settings
 from lockstep.worker.tasks import sweep
-from lockstep.worker.tasks.sweep import Reader
+from lockstep.worker.tasks.sweep import FiguresReader
 from tests.contract.bench import PREFIX, RedisBench
 from tests.contract.driver import Driver
 
@@ -19,7 +19,7 @@ def hosts(number: int) -> tuple[HostName, ...]:
 
 
 def standing(server: RedisServer, **settings: object) -> Figures:
-    return Reader(load_settings(redis_url=server.url, key_prefix=PREFIX, **settings)).read()
+    return FiguresReader(load_settings(redis_url=server.url, key_prefix=PREFIX, **settings)).read()
 
 
 @pytest.mark.parametrize(

@@ -7,12 +7,12 @@ import pytest
 from lockstep.worker.hosts.client import SystemClock
 from lockstep.worker.operation.answer import ProbeAnswer, Probed, WriteAnswer
 from lockstep.worker.operation.model import Action, AttemptId, Backoff, GroupId, HostName, Presence, Seen
-from lockstep.worker.steps import Beat, Parts, Patrolled, patrol
+from lockstep.worker.steps import Parts, PatrolResult, PatrolTimes, patrol
 from lockstep.worker.tasks.tasks import _told
 from tests.contract.bench import LIMITS, MemoryBench
 from tests.contract.driver import ABSENT, GROUP, LONG, PRESENT, A, B, Driver
 
-BEAT = Beat(every=1, longest=10, watched=LONG, repair=1000, budget=LONG, deadline=LONG)
+BEAT = PatrolTimes(every=1, longest=10, watched=LONG, repair=1000, budget=LONG, deadline=LONG)
 
 
 class Host:
@@ -42,7 +42,7 @@ def ended(memory: MemoryBench) -> Driver:
     return driver
 
 
-def looked(memory: MemoryBench, hosts: dict[HostName, Host]) -> Patrolled:
+def looked(memory: MemoryBench, hosts: dict[HostName, Host]) -> PatrolResult:
     parts = Parts(memory.memory, hosts.get, SystemClock(), LIMITS, Backoff(1, 8), Backoff(1, 60), 60.0)
     return patrol(parts, memory.memory, GROUP, BEAT)
 

@@ -11,7 +11,7 @@ from lockstep.worker.operation.model import Action, AttemptId, Backoff, GroupId,
 from lockstep.worker.operation.transitions import Accepted, Busy
 from lockstep.worker.record.codec import Keys
 from lockstep.worker.record.hosts import Pauses
-from lockstep.worker.steps import Beat, Parts, patrol
+from lockstep.worker.steps import Parts, PatrolTimes, patrol
 from tests.contract.bench import LIMITS, PREFIX, Bench, MemoryBench, RedisBench
 from tests.contract.driver import ABSENT, GROUP, LONG, A, B, Driver
 
@@ -107,7 +107,7 @@ def test_a_repair_waits_for_the_end_of_a_pause(memory: MemoryBench) -> None:
     host = HoldingNothing()
     clock = SystemClock()
     parts = Parts(store, lambda _: host, clock, LIMITS, Backoff(1, 8), Backoff(1, 60), 60.0)
-    beat = Beat(every=1, longest=10, watched=1000, repair=1000, budget=1000, deadline=LONG)
+    beat = PatrolTimes(every=1, longest=10, watched=1000, repair=1000, budget=1000, deadline=LONG)
     memory.pause(A, "alice", "disk swap")
 
     assert patrol(parts, store, GROUP, beat).repairs == ()

@@ -6,7 +6,7 @@ import pytest
 
 from lockstep.worker.record import workers as module
 from lockstep.worker.record.codec import Keys
-from lockstep.worker.record.workers import Clocks, Held
+from lockstep.worker.record.workers import Clocks, HeldInventory
 from tests.contract.bench import PREFIX, RedisBench
 
 
@@ -22,8 +22,8 @@ def test_each_worker_reports_what_it_has(clocks: Clocks, redis_bench: RedisBench
     told = clocks.inventories()
     assert list(told) == ["a@x", "b@x"]
     assert redis_bench.now() - 120_000 < told["a@x"].read_at <= redis_bench.now() - 60_000
-    assert told["a@x"] == Held("d1", 3, told["a@x"].read_at)
-    assert told["b@x"] == Held("d2", 4, told["b@x"].read_at, "it is no UTF-8 text")
+    assert told["a@x"] == HeldInventory("d1", 3, told["a@x"].read_at)
+    assert told["b@x"] == HeldInventory("d2", 4, told["b@x"].read_at, "it is no UTF-8 text")
     assert set(clocks.all()) == {"a@x", "b@x", "beat@x"}
 
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from lockstep.worker.hosts.wrappers import Breaker, Spared
+from lockstep.worker.hosts.wrappers import Breaker, SparedHost
 from lockstep.worker.operation.answer import ProbeAnswer, Probed, Verdict, WriteAnswer
 from lockstep.worker.operation.errors import StoreUnavailable
-from lockstep.worker.operation.host import Spell
+from lockstep.worker.operation.host import Silence
 from lockstep.worker.operation.model import Action, AttemptId, GroupId, HostName, Millis, Presence, Seen
 from lockstep.worker.operation.ports import Stopping
 from tests.unit.client import ATTEMPT, G
@@ -29,7 +29,7 @@ class Told:
     """What workers tell each other, and each word that was said."""
 
     said: list[tuple[str, HostName]] = field(default_factory=list)
-    spell: tuple[Spell, int] | None = None
+    silence: tuple[Silence, int] | None = None
     away: bool = False
 
     def _say(self, what: str, host: HostName) -> None:
@@ -40,9 +40,9 @@ class Told:
     def spare(self, host: HostName, milliseconds: int, failures: int, why: str) -> None:
         self._say(f"spare {milliseconds} {failures} {why}", host)
 
-    def left(self, host: HostName) -> tuple[Spell, int] | None:
+    def left(self, host: HostName) -> tuple[Silence, int] | None:
         self._say("left", host)
-        return self.spell
+        return self.silence
 
     def answered(self, host: HostName) -> None:
         self._say("answered", host)
@@ -79,7 +79,7 @@ class Bench:
         self.told = Told()
         self.breaker = Breaker(3, 30.0, lambda: self.now, self.told)
         self.node = Node()
-        self.host = Spared(self.node, NODE, self.breaker)
+        self.host = SparedHost(self.node, NODE, self.breaker)
 
     def look(self, answer: ProbeAnswer | Exception = SILENT) -> str:
         self.node.answer = answer
@@ -134,7 +134,7 @@ def test_any_answer_in_between_starts_the_count_anew(bench: Bench) -> None:
 
 def test_other_hosts_are_asked_as_ever(bench: Bench) -> None:
     bench.spare()
-    other = Spared(bench.node, OTHER, bench.breaker)
+    other = SparedHost(bench.node, OTHER, bench.breaker)
     bench.node.answer = ABSENT
     assert other.probe(G).text == "404"
 
@@ -194,7 +194,7 @@ def test_an_answer_that_was_on_its_way_ends_the_spell(bench: Bench) -> None:
 
 
 def test_what_another_worker_found_is_learnt_by_the_first_failure(bench: Bench) -> None:
-    bench.told.spell = (Spell(NODE, Millis(1), Millis(2), 12, "connection refused"), 20_000)
+    bench.told.silence = (Silence(NODE, Millis(1), Millis(2), 12, "connection refused"), 20_000)
     bench.look()
     bench.now += 5
     assert bench.look(ABSENT) == "not sent: spared for 15 s: 12 looks in a row failed (connection refused)"

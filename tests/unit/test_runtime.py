@@ -8,7 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from lockstep.worker.hosts.wrappers import Renewed, Spared
+from lockstep.worker.hosts.wrappers import SparedHost, TokenHost
 from lockstep.worker.monitoring.metrics import WatchedHost
 from lockstep.worker.operation.model import Action, GroupId, HostName, OperationId
 from lockstep.worker.operation.ports import HostApi
@@ -37,7 +37,7 @@ def chain(api: HostApi | None) -> list[type]:
 def test_only_forward_steps_spare_a_host() -> None:
     parts = built()
     assert parts.host_to_apply is not None
-    assert chain(parts.host_to_apply(NODE1)) == [Spared, WatchedHost]
+    assert chain(parts.host_to_apply(NODE1)) == [SparedHost, WatchedHost]
     assert chain(parts.host(NODE1)) == [WatchedHost]
 
 
@@ -45,8 +45,8 @@ def test_every_host_of_a_process_shares_one_breaker() -> None:
     parts = built()
     assert parts.host_to_apply is not None
     first, second = parts.host_to_apply(NODE1), parts.host_to_apply(NODE1)
-    assert isinstance(first, Spared)
-    assert isinstance(second, Spared)
+    assert isinstance(first, SparedHost)
+    assert isinstance(second, SparedHost)
     assert first.breaker is second.breaker
 
 
@@ -55,8 +55,8 @@ def test_a_token_is_looked_after_whoever_calls(tmp_path: Path) -> None:
     inventory.write_text("hosts: [{name: node1, url: 'http://node1', token_file: /t}]")
     parts = build_runtime(Settings(inventory=str(inventory))).parts
     assert parts.host_to_apply is not None
-    assert chain(parts.host(NODE1)) == [Renewed, WatchedHost]
-    assert chain(parts.host_to_apply(NODE1)) == [Spared, Renewed, WatchedHost]
+    assert chain(parts.host(NODE1)) == [TokenHost, WatchedHost]
+    assert chain(parts.host_to_apply(NODE1)) == [SparedHost, TokenHost, WatchedHost]
 
 
 def test_a_host_that_nobody_knows_is_none() -> None:

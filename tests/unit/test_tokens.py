@@ -10,7 +10,7 @@ import pytest
 import requests
 import responses
 
-from lockstep.worker.hosts.wrappers import Renewed
+from lockstep.worker.hosts.wrappers import TokenHost
 from lockstep.worker.operation.answer import ProbeAnswer, Probed, Verdict, WriteAnswer
 from lockstep.worker.operation.model import Action
 from tests.unit.client import ATTEMPT, URL, G, client, write
@@ -55,34 +55,34 @@ def door(tmp_path: Path) -> Door:
 
 
 @pytest.fixture
-def host(door: Door) -> Renewed:
-    return Renewed(client(token_file=str(door.file)), str(door.file))
+def host(door: Door) -> TokenHost:
+    return TokenHost(client(token_file=str(door.file)), str(door.file))
 
 
-def ask(door: Door, host: Renewed) -> ProbeAnswer:
+def ask(door: Door, host: TokenHost) -> ProbeAnswer:
     with responses.RequestsMock() as web:
         web.add_callback("GET", f"{GROUPS}g/", door.answer)
         return host.probe(G)
 
 
-def post(door: Door, host: Renewed) -> WriteAnswer:
+def post(door: Door, host: TokenHost) -> WriteAnswer:
     with responses.RequestsMock() as web:
         web.add_callback("POST", GROUPS, door.answer)
         return host.write(Action.CREATE, G, ATTEMPT, 1e18)
 
 
-def test_a_get_is_repeated_with_the_token_that_came_meanwhile(door: Door, host: Renewed) -> None:
+def test_a_get_is_repeated_with_the_token_that_came_meanwhile(door: Door, host: TokenHost) -> None:
     door.before_looking = door.rotate
     assert ask(door, host).probed is Probed.SEEN
     assert door.shown == ["Bearer old", "Bearer new"]
 
 
-def test_a_get_with_the_same_token_is_not_repeated(door: Door, host: Renewed) -> None:
+def test_a_get_with_the_same_token_is_not_repeated(door: Door, host: TokenHost) -> None:
     assert ask(door, host).probed is Probed.MISCONFIGURED
     assert door.shown == ["Bearer old"]
 
 
-def test_a_get_is_repeated_once(door: Door, host: Renewed) -> None:
+def test_a_get_is_repeated_once(door: Door, host: TokenHost) -> None:
     door.wanted = "another"
 
     def rotate_wrongly() -> None:
@@ -94,11 +94,13 @@ def test_a_get_is_repeated_once(door: Door, host: Renewed) -> None:
     assert door.shown == ["Bearer old", "Bearer another"]
 
 
-def test_a_write_with_the_same_token_is_refused(door: Door, host: Renewed) -> None:
+def test_a_write_with_the_same_token_is_refused(door: Door, host: TokenHost) -> None:
     assert post(door, host) == WriteAnswer(Verdict.REFUSED, "401")
 
 
-def test_a_write_whose_token_was_replaced_is_left_to_an_attempt_of_its_own(door: Door, host: Renewed) -> None:
+def test_a_write_whose_token_was_replaced_is_left_to_an_attempt_of_its_own(
+    door: Door, host: TokenHost
+) -> None:
     door.before_looking = door.rotate
     said = post(door, host)
     assert said == WriteAnswer(Verdict.NOT_APPLIED, "401 to a token that was replaced meanwhile")
@@ -106,7 +108,7 @@ def test_a_write_whose_token_was_replaced_is_left_to_an_attempt_of_its_own(door:
     assert post(door, host).verdict is Verdict.APPLIED
 
 
-def test_a_token_that_is_written_in_place_counts_too(door: Door, host: Renewed) -> None:
+def test_a_token_that_is_written_in_place_counts_too(door: Door, host: TokenHost) -> None:
     def written() -> None:
         door.file.write_text("new\n")
         os.utime(door.file, (1.0, 1.0))
@@ -115,7 +117,7 @@ def test_a_token_that_is_written_in_place_counts_too(door: Door, host: Renewed) 
     assert ask(door, host).probed is Probed.SEEN
 
 
-def test_another_refusal_stays_one(door: Door, host: Renewed) -> None:
+def test_another_refusal_stays_one(door: Door, host: TokenHost) -> None:
     def forbid(request: requests.PreparedRequest) -> Said:
         door.rotate()
         return 403, {}, ""
@@ -128,7 +130,7 @@ def test_another_refusal_stays_one(door: Door, host: Renewed) -> None:
         assert len(web.calls) == 2
 
 
-def test_without_its_file_nothing_is_sent(door: Door, host: Renewed) -> None:
+def test_without_its_file_nothing_is_sent(door: Door, host: TokenHost) -> None:
     door.file.unlink()
     assert host.probe(G).text == "not sent: token file of node1: No such file or directory"
     assert write(client(token_file=str(door.file))).verdict is Verdict.NOT_APPLIED

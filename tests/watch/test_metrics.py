@@ -24,7 +24,7 @@ from lockstep.worker.monitoring.endpoint import ASKED_AT_ONCE, EVERY, MetricsReq
 from lockstep.worker.monitoring.metrics import GAUGES, Figures, RecordCollector
 from lockstep.worker.operation.model import Action, State
 from lockstep.worker.settings import Settings, load_settings
-from lockstep.worker.tasks.sweep import Reader
+from lockstep.worker.tasks.sweep import FiguresReader
 from tests.integration.worker.harness import Bench, parts
 from tests.waiting import eventually
 from tests.watch.counted import WATCHING, Counted
@@ -80,7 +80,7 @@ def test_a_host_that_refuses_to_be_restored_is_pending_until_it_is(counted: Coun
 def test_a_record_out_of_reach_is_told_within_seconds() -> None:
     nobody = load_settings(redis_url=f"redis://127.0.0.1:{free_port(0)}/0")
     registry = CollectorRegistry()
-    registry.register(RecordCollector(Reader(nobody).read))
+    registry.register(RecordCollector(FiguresReader(nobody).read))
     begun = time.monotonic()
     told = generate_latest(registry).decode()
     assert time.monotonic() - begun < 10, "Prometheus waits no longer"

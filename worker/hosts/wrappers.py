@@ -13,7 +13,7 @@ from typing import Protocol
 from lockstep.worker.forks import renew_in_children
 from lockstep.worker.operation.answer import ProbeAnswer, Probed, Verdict, WriteAnswer
 from lockstep.worker.operation.errors import StoreUnavailable
-from lockstep.worker.operation.host import Spell, spared_text
+from lockstep.worker.operation.host import Silence, spared_text
 from lockstep.worker.operation.model import Action, AttemptId, GroupId, HostName
 from lockstep.worker.operation.ports import HostApi
 
@@ -21,7 +21,7 @@ UNAUTHORIZED = "401"
 
 
 @dataclass(frozen=True, slots=True)
-class Renewed:
+class TokenHost:
     """The same host, whose token is read for every call; one that was replaced meanwhile is tried again.
 
     A GET is sent once more. A write is not: it counts as not applied, so that the step sends it again as
@@ -70,15 +70,15 @@ class Shared(Protocol):
     """What workers tell each other. Every method raises StoreUnavailable when Redis does not answer."""
 
     def spare(self, host: HostName, milliseconds: int, failures: int, why: str) -> None:
-        """Begin a spell, or lengthen the one there is."""
+        """Begin a silence, or lengthen the one there is."""
         ...
 
-    def left(self, host: HostName) -> tuple[Spell, int] | None:
-        """Return a host's spell and the milliseconds that it lasts; None if it is not spared."""
+    def left(self, host: HostName) -> tuple[Silence, int] | None:
+        """Return a host's silence and the milliseconds that it lasts; None if it is not spared."""
         ...
 
     def answered(self, host: HostName) -> None:
-        """End a host's spell."""
+        """End a host's silence."""
         ...
 
 
@@ -88,7 +88,7 @@ class _Silence:
     why: str = ""
     spared_until: float | None = None
     asking: bool = False
-    """The spell is over, and one look is on its way to see whether the host answers."""
+    """The silence is over, and one look is on its way to see whether the host answers."""
     address: str = ""
     """Fingerprint of the URL that was silent: at another one the host is another host."""
 
@@ -174,7 +174,7 @@ class Breaker:
         while True:
             with contextlib.suppress(
                 StoreUnavailable
-            ):  # the step is about to find out; a spell ends by itself
+            ):  # the step is about to find out; a silence ends by itself
                 if stands is None:
                     self.shared.answered(host)
                 else:
@@ -200,15 +200,15 @@ class Breaker:
             return
         if found is None:
             return
-        spell, left = found
+        silence, left = found
         with self._lock:
             if self._silent.get(host) is known and known.spared_until is None:
                 known.spared_until = self.elapsed() + left / 1000
-                known.failures, known.why = spell.failures, spell.why
+                known.failures, known.why = silence.failures, silence.why
 
 
 @dataclass(frozen=True, slots=True)
-class Spared:
+class SparedHost:
     """The same host for forward steps: a look at it is a miss, without a call, while it is spared.
 
     Never for what undoes, settles or patrols: those ask a host for ever, at their own pace.

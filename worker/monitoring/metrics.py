@@ -78,7 +78,7 @@ GAUGES = {
     "patrol_overdue": ("patrol_overdue", "Groups that the patrol should have looked at."),
     "patrol_lag_seconds": ("patrol_lag", "Since the longest overdue group was due."),
 }
-"""Name -> the field of `Standing`, and what it is."""
+"""Name -> the field of `Figures`, and what it is."""
 LABELLED = {
     "queue_length": ("queues", "Messages that wait.", "queue"),
     "waiting_hosts": ("waiting_hosts", "Hosts that wait for a worker, or have one.", "queue"),

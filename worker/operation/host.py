@@ -84,7 +84,7 @@ def refusal(pause: Pause, others: int) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Spell:
+class Silence:
     """A host is sent no forward looks, for so many in a row brought nothing."""
 
     host: HostName

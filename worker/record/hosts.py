@@ -10,7 +10,7 @@ from typing import cast
 import redis
 
 from lockstep.worker.operation.errors import HostPaused, RecordDamaged
-from lockstep.worker.operation.host import Pause, Spell, refusal
+from lockstep.worker.operation.host import Pause, Silence, refusal
 from lockstep.worker.operation.model import HostName, Millis
 from lockstep.worker.record.codec import Fields, Keys
 from lockstep.worker.record.queries import readable, store_errors
@@ -68,8 +68,8 @@ def unreadable(host: str) -> Pause:
     return Pause(HostName(host), "somebody", Millis(0), why)
 
 
-class Spells:
-    """The spells on one Redis client. Every method is one round trip, and raises StoreUnavailable."""
+class Silences:
+    """The silences on one Redis client. Every method is one round trip, and raises StoreUnavailable."""
 
     def __init__(self, client: redis.Redis, keys: Keys) -> None:
         self._client = client
@@ -79,12 +79,12 @@ class Spells:
         )
 
     def spare(self, host: HostName, milliseconds: int, failures: int, why: str) -> None:
-        """Begin a spell, or lengthen the one there is."""
+        """Begin a silence, or lengthen the one there is."""
         with store_errors():
             self._script(keys=[self._key], args=[host, milliseconds, failures, why])
 
-    def left(self, host: HostName) -> tuple[Spell, int] | None:
-        """Return a host's spell and the milliseconds that it lasts; None if it is not spared."""
+    def left(self, host: HostName) -> tuple[Silence, int] | None:
+        """Return a host's silence and the milliseconds that it lasts; None if it is not spared."""
         with store_errors():
             said = cast(list[str], self._script(keys=[self._key], args=[host, "", "", ""]))
         if len(said) < 2:
@@ -92,12 +92,12 @@ class Spells:
         return self._lasting({host: said[1]}, int(said[0])).get(host)
 
     def answered(self, host: HostName) -> None:
-        """End a host's spell."""
+        """End a host's silence."""
         with store_errors():
             self._client.hdel(self._key, host)
 
-    def all(self) -> dict[HostName, tuple[Spell, int]]:
-        """Return every spell that is not over, with the milliseconds that it lasts."""
+    def all(self) -> dict[HostName, tuple[Silence, int]]:
+        """Return every silence that is not over, with the milliseconds that it lasts."""
         with store_errors(), self._client.pipeline(transaction=False) as pipe:
             pipe.time()
             pipe.hgetall(self._key)
@@ -105,18 +105,18 @@ class Spells:
         now = seconds * 1000 + micros // 1000
         return self._lasting(kept, now)
 
-    def _lasting(self, kept: Mapping[str, str], now: int) -> dict[HostName, tuple[Spell, int]]:
-        found = spells(self._key, kept)
-        return {spell.host: (spell, spell.until - now) for spell in found if spell.until > now}
+    def _lasting(self, kept: Mapping[str, str], now: int) -> dict[HostName, tuple[Silence, int]]:
+        found = silences(self._key, kept)
+        return {silence.host: (silence, silence.until - now) for silence in found if silence.until > now}
 
 
-def spells(key: str, kept: Mapping[str, str]) -> list[Spell]:
-    """Return the spells of what is kept, by host; a damaged one spares no host."""
-    found = readable("spell", key, kept, _spell)
+def silences(key: str, kept: Mapping[str, str]) -> list[Silence]:
+    """Return the silences of what is kept, by host; a damaged one spares no host."""
+    found = readable("silence", key, kept, _silence)
     return [found[host] for host in sorted(found)]
 
 
-def _spell(host: str, text: str) -> Spell:
+def _silence(host: str, text: str) -> Silence:
     kept = Fields.of(text)
     since, until = Millis(kept.number("since")), Millis(kept.number("until"))
-    return Spell(HostName(host), since, until, kept.number("failures"), kept.text("why"))
+    return Silence(HostName(host), since, until, kept.number("failures"), kept.text("why"))

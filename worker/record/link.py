@@ -15,7 +15,7 @@ from lockstep.worker.operation.model import Action, GroupId, Lost, Millis, Opera
 from lockstep.worker.record.client import GIVE_UP, client, impatient_client
 from lockstep.worker.record.codec import Keys
 from lockstep.worker.record.events import Events, Subscription
-from lockstep.worker.record.hosts import Pauses, Spells
+from lockstep.worker.record.hosts import Pauses, Silences
 from lockstep.worker.record.queries import store_errors
 from lockstep.worker.record.redis import RedisStore
 from lockstep.worker.record.workers import Clocks, Stalls
@@ -73,7 +73,7 @@ class Link:
         self._client = client(settings)
         self.store = RedisStore(self._client, self.keys, settings.limits)
         self.pauses = Pauses(self._client, self.keys)
-        self.spells = Spells(self._client, self.keys)
+        self.silences = Silences(self._client, self.keys)
         self.clocks = Clocks(self._client, self.keys)
         self.stalls = Stalls(self._client, self.keys)
         self._brief = impatient_client(settings)
@@ -161,7 +161,7 @@ class Link:
         store.drifts()
         store.lost()
         self.pauses.all()
-        self.spells.all()
+        self.silences.all()
         self.clocks.all()
         self.stalls.all()
         for group in groups:

@@ -26,7 +26,7 @@ SLOW = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class HeldInventory:
     """The inventory that a process has."""
 
     digest: str
@@ -45,7 +45,7 @@ class Report:
     at: int
     ahead: int
     """Milliseconds, as `at`."""
-    held: Held | None
+    held: HeldInventory | None
 
 
 Has = Callable[[], tuple[str, int, float, str] | None]
@@ -96,7 +96,7 @@ class Clocks:
         """Return the milliseconds by which each process' clock is ahead. Raises StoreUnavailable."""
         return {name: report.ahead for name, report in self._read().items()}
 
-    def inventories(self) -> dict[str, Held]:
+    def inventories(self) -> dict[str, HeldInventory]:
         """Return the inventory of each process that has one. Raises StoreUnavailable."""
         return {name: report.held for name, report in self._read().items() if report.held is not None}
 
@@ -132,7 +132,7 @@ def _report(_: str, text: str) -> Report:
         case []:
             pass
         case [str(digest), int(hosts), int(read_at), str(fault)]:
-            held = Held(digest, hosts, Millis(read_at), fault)
+            held = HeldInventory(digest, hosts, Millis(read_at), fault)
         case other:
             raise RecordDamaged(f"its field inventory is {show(other)}, and must be of text, 2 numbers, text")
     return Report(told.number("at"), told.number("ahead"), held)

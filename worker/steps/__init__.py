@@ -5,15 +5,15 @@ Nothing here raises for what a host does: every function returns a small value, 
 
 from lockstep.worker.steps.apply import Next, Parts, Result, forward, nobody, raised
 from lockstep.worker.steps.gate import gate, gate_raised
-from lockstep.worker.steps.patrol import Beat, Patrolled, PatrolStore, patrol
+from lockstep.worker.steps.patrol import PatrolResult, PatrolStore, PatrolTimes, patrol
 from lockstep.worker.steps.rollback import raised_later, rollback, settle
 
 __all__ = [
-    "Beat",
     "Next",
     "Parts",
+    "PatrolResult",
     "PatrolStore",
-    "Patrolled",
+    "PatrolTimes",
     "Result",
     "forward",
     "gate",

@@ -21,7 +21,7 @@ class PatrolStore(Store, Ends, Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Beat:
+class PatrolTimes:
     """The patrol's times, in milliseconds."""
 
     every: int
@@ -48,7 +48,7 @@ class Repair:
 
 
 @dataclass(frozen=True, slots=True)
-class Patrolled:
+class PatrolResult:
     """What a look at a group came to."""
 
     drifts: tuple[Drift, ...] = ()
@@ -62,7 +62,7 @@ class Patrolled:
     why_not: str = "no host was asked: this worker knows none of the group's"
 
 
-def patrol(parts: Parts, store: PatrolStore, group: GroupId, beat: Beat) -> Patrolled:
+def patrol(parts: Parts, store: PatrolStore, group: GroupId, beat: PatrolTimes) -> PatrolResult:
     """Look at every host that an ended operation covered; repair explained drift, report the rest."""
     now = store.now()
     suspicions = store.suspicions(group)
@@ -70,11 +70,11 @@ def patrol(parts: Parts, store: PatrolStore, group: GroupId, beat: Beat) -> Patr
     if store.lock_owner(group) is not None:
         # An operation is at work: its end will be the measure, and may be the first that there is.
         store.patrol_again(group, Millis(now + beat.every), newest)
-        return Patrolled(why_not="no host was asked: an operation is at work")
+        return PatrolResult(why_not="no host was asked: an operation is at work")
     over = now - newest > beat.watched
     if over and not any(drift.group == group for drift in store.drifts()):
         store.patrol_again(group, None, newest)
-        return Patrolled(why_not="no host was asked: the group need not be watched any longer")
+        return PatrolResult(why_not="no host was asked: the group need not be watched any longer")
     store.patrol_again(group, next_patrol(newest, now, beat.every, beat.longest), newest)
     ends = store.ends(group)
     found, asked = _look(parts, group, ends, suspicions, now, beat)
@@ -82,11 +82,11 @@ def patrol(parts: Parts, store: PatrolStore, group: GroupId, beat: Beat) -> Patr
     if new is None:
         # An operation came in between: what was seen is of before, during or after it.
         store.patrol_again(group, Millis(now + beat.every), newest)
-        return Patrolled(why_not="nothing is known: an operation came in between")
+        return PatrolResult(why_not="nothing is known: an operation came in between")
     drifts = tuple(drift for drift in found.values() if drift is not None)
     repairs = (_repair(parts, store, group, action, drifts, beat) for action in Action)
     begun = tuple(repair for repair in repairs if repair is not None)
-    return Patrolled(drifts, tuple(new), begun, asked, len(found))
+    return PatrolResult(drifts, tuple(new), begun, asked, len(found))
 
 
 def _look(
@@ -95,7 +95,7 @@ def _look(
     ends: dict[HostName, End],
     suspicions: dict[tuple[HostName, Presence], Millis],
     now: Millis,
-    beat: Beat,
+    beat: PatrolTimes,
 ) -> tuple[dict[HostName, Drift | None], int]:
     """Return what hosts were seen to hold, None where it is as it should be, and how many were asked."""
     started = parts.clock.elapsed()
@@ -127,7 +127,7 @@ def _repair(
     group: GroupId,
     action: Action,
     drifts: tuple[Drift, ...],
-    beat: Beat,
+    beat: PatrolTimes,
 ) -> Repair | None:
     """Record the operation that mends what is explained; nothing if another operation came in between."""
     mended = [drift for drift in drifts if drift.explained and drift.remedy is action]

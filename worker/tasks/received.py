@@ -61,7 +61,7 @@ ACTION_OF = {
 }
 
 
-class Received(Request):
+class CheckedRequest(Request):
     """A request that can be one of ours: its names are names, its wait is one that there can be.
 
     It has no times by its sender's clock: `eta` is made anew from `wait`, and nothing expires. Raises
@@ -148,7 +148,7 @@ class LeftToNewer(Left):
     to = "a newer worker"
 
 
-class PatientRequest(Received):
+class PatientRequest(CheckedRequest):
     """A request whose message can be left: to the broker it looks as if its worker had died.
 
     After the visibility timeout any worker gets it again. A retry would acknowledge it and send another, lost

@@ -19,7 +19,7 @@ from lockstep.worker.celery import Lockstep
 from lockstep.worker.forks import leave_to_parent, renew_in_children
 from lockstep.worker.hosts import curl
 from lockstep.worker.hosts.client import HostClient, SystemClock
-from lockstep.worker.hosts.wrappers import Breaker, Renewed, Spared
+from lockstep.worker.hosts.wrappers import Breaker, SparedHost, TokenHost
 from lockstep.worker.inventory import Inventory, LiveInventory
 from lockstep.worker.monitoring.metrics import WatchedHost
 from lockstep.worker.operation.errors import StoreUnavailable
@@ -29,7 +29,7 @@ from lockstep.worker.operation.ports import HostApi
 from lockstep.worker.operation.transitions import Order
 from lockstep.worker.record.client import client, connect
 from lockstep.worker.record.codec import Keys
-from lockstep.worker.record.hosts import Spells
+from lockstep.worker.record.hosts import Silences
 from lockstep.worker.settings import Settings
 from lockstep.worker.steps import Parts, PatrolStore, nobody
 
@@ -177,19 +177,19 @@ def real_hosts(settings: Settings, inventory: Inventory | LiveInventory) -> Find
 
 def _client(settings: Settings, host: Host) -> HostApi:
     api: HostApi = WatchedHost(HostClient(host, settings, curl.exchange, SystemClock(), stopping))
-    return Renewed(api, host.token_file) if host.token_file else api
+    return TokenHost(api, host.token_file) if host.token_file else api
 
 
 def sparing(settings: Settings, hosts: Find) -> Find:
     """Return the same look-up, which spares hosts that do not answer."""
     quick = client(settings.model_copy(update={"redis_timeout": 1.0, "redis_connect_timeout": 1.0}))
     quick.set_retry(Retry(NoBackoff(), 0))  # what is not told now is learnt by the next failure
-    spells = Spells(quick, Keys(settings.key_prefix))
-    breaker = Breaker(settings.breaker_failures, settings.breaker_seconds, SystemClock().elapsed, spells)
+    silences = Silences(quick, Keys(settings.key_prefix))
+    breaker = Breaker(settings.breaker_failures, settings.breaker_seconds, SystemClock().elapsed, silences)
 
     def find(name: HostName) -> HostApi | None:
         api = hosts(name)
-        return None if api is None else Spared(api, name, breaker)
+        return None if api is None else SparedHost(api, name, breaker)
 
     return find
 

@@ -31,7 +31,7 @@ from lockstep.worker.record.workers import Clocks, Stalls
 from lockstep.worker.secrets import mask_logs
 from lockstep.worker.settings import Settings, load_settings
 from lockstep.worker.tasks.runtime import runtime_of
-from lockstep.worker.tasks.sweep import Reader
+from lockstep.worker.tasks.sweep import FiguresReader
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +63,7 @@ def _watch(sender: str, instance: Any, **_: Any) -> None:
         counts = metrics.Metrics()
         metrics.count_with(counts)
         curl.watches.append(metrics.call_watched)
-        stop = counts.serve(settings.metrics_address, settings.metrics_port, Reader(settings).read)
+        stop = counts.serve(settings.metrics_address, settings.metrics_port, FiguresReader(settings).read)
         task_rejected.connect(metrics.message_dropped)  # by us alone: Celery's own ways there are replaced
         worker_shutdown.connect(lambda **_: stop(), weak=False)
 

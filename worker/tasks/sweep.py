@@ -21,7 +21,7 @@ from lockstep.worker.operation.errors import RecordDamaged, StoreFull, StoreUnav
 from lockstep.worker.operation.model import OperationId
 from lockstep.worker.record.client import client
 from lockstep.worker.record.codec import Keys
-from lockstep.worker.record.hosts import spells
+from lockstep.worker.record.hosts import silences
 from lockstep.worker.record.queries import UNREADABLE, store_errors
 from lockstep.worker.record.workers import reported, stalls
 from lockstep.worker.settings import Settings
@@ -32,7 +32,7 @@ LOOKED_AT = 500
 QUEUES = (OPERATIONS, ROLLBACK)
 
 
-class Reader:
+class FiguresReader:
     """Reads how things stand, on a connection of its own that gives up soon."""
 
     def __init__(self, settings: Settings) -> None:
@@ -80,7 +80,7 @@ class Reader:
             drift=drift,
             paused_hosts=paused,
             failing=failing,
-            spared_hosts=sum(spell.until > now for spell in spells(keys.spared, spared)),
+            spared_hosts=sum(silence.until > now for silence in silences(keys.spared, spared)),
             sweep_lag=_overdue(due, now),
             patrol_overdue=overdue,
             patrol_lag=_overdue(patrol, now),

@@ -32,10 +32,10 @@ from lockstep.worker.operation.model import Action, Decision, GroupId, HostName,
 from lockstep.worker.operation.transitions import Ends
 from lockstep.worker.settings import Settings
 from lockstep.worker.steps import (
-    Beat,
     Next,
     Parts,
-    Patrolled,
+    PatrolResult,
+    PatrolTimes,
     Result,
     forward,
     gate,
@@ -235,9 +235,9 @@ def patrol_group(self: Task[..., str], group: GroupId) -> str:
     return guarded(self, run)
 
 
-def beat_of(settings: Settings) -> Beat:
+def beat_of(settings: Settings) -> PatrolTimes:
     """Return the patrol's times in milliseconds."""
-    return Beat(
+    return PatrolTimes(
         every=round(settings.patrol_every * 1000),
         longest=LONGEST_BETWEEN,
         watched=round(settings.patrol_hours * 3_600_000),
@@ -247,7 +247,7 @@ def beat_of(settings: Settings) -> Beat:
     )
 
 
-def _told(came: Patrolled) -> str:
+def _told(came: PatrolResult) -> str:
     for drift in came.new:
         logger.warning(
             "drift: %s is %s on %s, but operation %s left it %s (%s)",

@@ -82,8 +82,8 @@ def _row(each: HostStanding) -> tuple[str, ...]:
     notes = [] if each.answering else [each.said]
     if each.pause is not None:
         notes.append(each.pause.text)
-    if each.spell is not None:
-        notes.append(each.spell.text(each.spared_for))
+    if each.silence is not None:
+        notes.append(each.silence.text(each.spared_for))
     return (
         each.host,
         "yes" if each.answering else "no",
@@ -103,7 +103,7 @@ def _document(each: HostStanding) -> dict[str, object]:
     return {
         **document(each, "host url labels answering said"),
         "paused": optional_document(each.pause, "by at why"),
-        "spared": optional_document(each.spell, "since until failures why"),
+        "spared": optional_document(each.silence, "since until failures why"),
         "drift": [
             {**document(drift, "group found seen_at"), "expected": drift.end.presence}
             for drift in each.drifts

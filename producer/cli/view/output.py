@@ -21,7 +21,7 @@ from lockstep.worker.secrets import mask
 
 if TYPE_CHECKING:
     from lockstep.producer.client.operation import Operation as Handle
-    from lockstep.worker.record.workers import Held
+    from lockstep.worker.record.workers import HeldInventory
 
 MOMENTS = {"at", "since", "until", "seen_at", "read_at", "due_at"} | {
     f"{what}_at" for what in ("created", "deadline", "decided", "ended")
@@ -67,7 +67,7 @@ def event_document(event: Event) -> dict[str, object]:
     }
 
 
-def inventory_document(worker: str, held: Held) -> dict[str, object]:
+def inventory_document(worker: str, held: HeldInventory) -> dict[str, object]:
     """Return the inventory that a worker has."""
     return {"worker": worker, **document(held, "digest hosts read_at"), "fault": held.fault or None}
 

@@ -20,9 +20,9 @@ from lockstep.worker.record.codec import Keys
 from lockstep.worker.record.link import Link
 from lockstep.worker.record.queries import noted
 from lockstep.worker.settings import Settings
-from lockstep.worker.steps import Patrolled, patrol
+from lockstep.worker.steps import PatrolResult, patrol
 from lockstep.worker.tasks.runtime import Runtime, assemble
-from lockstep.worker.tasks.sweep import Reader, _sweep
+from lockstep.worker.tasks.sweep import FiguresReader, _sweep
 from lockstep.worker.tasks.tasks import beat_of
 from tests.integration.producer.conftest import Run
 from tests.integration.producer.hand import NODE1, NODE2, Hand
@@ -32,7 +32,7 @@ KINDS = (
     "ended",
     "step",
     "pause",
-    "spell",
+    "silence",
     "report",
     "stall",
     "lost",
@@ -73,7 +73,7 @@ class Scene:
     ) -> None:
         self.settings, self.hand, self.link, self.app, self.redis = settings, hand, link, app, hand.redis
         self.keys = Keys(settings.key_prefix)
-        self.reader = Reader(settings)
+        self.reader = FiguresReader(settings)
         self.at_work = {name: cluster.create_group(f"{name}-work").id for name in ("bad", "sound")}
         self.ended = {name: cluster.delete_group(name) for name in ("bad", "sound")}
         for each in self.ended.values():
@@ -86,7 +86,7 @@ class Scene:
                 hand.store.postpone(operation, host, 1, "GET 500", AttemptId("a2"))
             host = HostName(f"node-{name}")
             link.pauses.pause(host, "alice", "disk")
-            link.spells.spare(host, 3_600_000, 10, "connection refused")
+            link.silences.spare(host, 3_600_000, 10, "connection refused")
             link.clocks.tell(host, lambda: ("3f2a91c04b11", 3, 1.0, ""))
             link.stalls.note(host, "it waits")
             hand.store.note_lost(OperationId(f"lost-{name}"), GroupId(f"lost-{name}"), Action.CREATE)
@@ -96,7 +96,7 @@ class Scene:
         self.runtime: Runtime = assemble(settings, hand.store, lambda host: Node(found[host]))
         assert all(self.patrol(name).drifts for name in self.at_work)
 
-    def patrol(self, name: str) -> Patrolled:
+    def patrol(self, name: str) -> PatrolResult:
         beat = replace(beat_of(self.settings), repair=-1)  # it reports only
         return patrol(self.runtime.parts, self.runtime.store, GroupId(name), beat)
 
@@ -108,7 +108,7 @@ class Scene:
             "ended": (keys.operation(self.ended["bad"].id), ""),
             "step": (keys.steps(self.at_work["bad"]), NODE1),
             "pause": (keys.paused, "node-bad"),
-            "spell": (keys.spared, "node-bad"),
+            "silence": (keys.spared, "node-bad"),
             "report": (keys.clocks, "node-bad"),
             "stall": (keys.stalled, "node-bad"),
             "lost": (keys.lost, "lost-bad"),
@@ -183,7 +183,7 @@ def test_each_reader_goes_on_and_names_it(scene: Scene, kind: str) -> None:
             assert scene.patrol(group).answered >= 2, what
         standing = scene.reader.read()
         assert (standing.in_flight, standing.drift >= 3, standing.paused_hosts) == (2, True, 2), what
-        assert HostName("node-sound") in scene.link.spells.all(), what
+        assert HostName("node-sound") in scene.link.silences.all(), what
         assert "node-sound" in scene.link.clocks.inventories(), what
         redis.delete(key)
         redis.restore(key, 0, cast(bytes, whole))

@@ -16,7 +16,7 @@ from lockstep.worker.operation.drift import Drift, End
 from lockstep.worker.operation.host import local
 from lockstep.worker.operation.model import GroupId, Millis, OperationId, Presence
 from lockstep.worker.record.codec import Keys
-from lockstep.worker.record.hosts import Spells
+from lockstep.worker.record.hosts import Silences
 from tests.integration.producer.conftest import Run
 from tests.integration.producer.hand import NODE3, Hand
 from tests.integration.producer.nodes import ERROR, Node
@@ -52,8 +52,8 @@ def test_every_host_is_shown_as_it_is(lockstep: Run, nodes: Nodes, hand: Hand) -
 
 
 def test_a_host_that_workers_spare_is_shown_as_such(lockstep: Run, nodes: Nodes, hand: Hand) -> None:
-    spells = Spells(hand.redis, Keys(hand.settings.key_prefix))
-    spells.spare(NODE3, 60_000, 10, "answer lost: read timeout")
+    silences = Silences(hand.redis, Keys(hand.settings.key_prefix))
+    silences.spare(NODE3, 60_000, 10, "answer lost: read timeout")
 
     ran = lockstep("hosts", "--hosts", "node3")
     (found,) = json.loads(lockstep("hosts", "--hosts", "node3", "--json").out)["hosts"]

@@ -11,7 +11,7 @@ import pytest
 from lockstep.worker.operation.model import Action, GroupId, HostName, State
 from lockstep.worker.record.client import client
 from lockstep.worker.record.codec import Keys
-from lockstep.worker.record.hosts import Spells
+from lockstep.worker.record.hosts import Silences
 from tests.integration.worker.harness import Bench, End, parts
 from tests.waiting import eventually
 
@@ -36,7 +36,7 @@ def created(bench: Bench) -> End:
 
 
 def test_a_dead_host_is_spared_by_all_workers_until_it_answers(bench: Bench) -> None:
-    spells = Spells(client(bench.settings), Keys(bench.settings.key_prefix))
+    silences = Silences(client(bench.settings), Keys(bench.settings.key_prefix))
     bench.beat()
     first = bench.worker("first")
     bench.admin.down(NODE3)
@@ -45,19 +45,19 @@ def test_a_dead_host_is_spared_by_all_workers_until_it_answers(bench: Bench) -> 
     assert reason.startswith(SPARED)
     assert reason.endswith("3 looks in a row failed (not sent: connection refused)")
     assert "host node3 is spared for 4 s: 3 looks in a row failed" in first.output()
-    assert list(spells.all()) == [NODE3]
+    assert list(silences.all()) == [NODE3]
     assert (created(bench).operation.reason or "").startswith(SPARED)
 
     bench.admin.up(NODE3)
     end = eventually(lambda: _committed(created(bench)), "it is asked again")
     assert end.outcomes == {"node1": "applied", "node2": "applied", "node3": "applied"}
-    assert spells.all() == {}
+    assert silences.all() == {}
     assert "host node3 answers again" in first.output()
 
 
 def test_what_one_worker_found_another_learns_by_its_first_failure(bench: Bench) -> None:
-    spells = Spells(client(bench.settings), Keys(bench.settings.key_prefix))
-    spells.spare(NODE3, 60_000, 7, "connection refused")
+    silences = Silences(client(bench.settings), Keys(bench.settings.key_prefix))
+    silences.spare(NODE3, 60_000, 7, "connection refused")
     bench.admin.down(NODE3)
     bench.beat()
     worker = bench.worker()

@@ -19,7 +19,7 @@ from lockstep.producer.stack.child import LOOPBACK, free_port
 from lockstep.worker.monitoring.heartbeat import EXIT
 from lockstep.worker.operation.model import Action, GroupId, State
 from lockstep.worker.record.link import Link
-from lockstep.worker.tasks.sweep import Reader
+from lockstep.worker.tasks.sweep import FiguresReader
 from tests.integration.worker.harness import ROOT, SHORT, Bench
 from tests.waiting import eventually
 
@@ -95,7 +95,7 @@ def test_a_wedged_worker_is_restarted_by_the_stack_and_named_and_its_operations_
         (finding,) = on_stalls([stall])
         assert finding.level is Level.WARNING
         assert stall.worker in finding.text
-        assert list(Reader(settings).read().stalled) == [stall.worker]
+        assert list(FiguresReader(settings).read().stalled) == [stall.worker]
         link.close()
         assert cluster.create_group("afterwards").wait_end(timeout=NOTICED).committed
     assert len(told) == 1

@@ -21,7 +21,7 @@ from lockstep.producer.doctor.checks import (
 from lockstep.producer.doctor.findings import Level, on_connections, on_redis
 from lockstep.worker.operation.model import HostName, Millis
 from lockstep.worker.record.link import RedisFacts
-from lockstep.worker.record.workers import Held, Stall
+from lockstep.worker.record.workers import HeldInventory, Stall
 from lockstep.worker.settings import Settings
 
 MIB = 1 << 20
@@ -181,7 +181,10 @@ def test_a_redis_that_does_not_tell_its_connections_is_not_judged() -> None:
 
 
 NOW = Millis(1_000_000)
-FEW, MANY = Held("3f2a91c04b11", 3, Millis(NOW - 240_000)), Held("77aa00bb11cc", 4, Millis(NOW - 5_000))
+FEW, MANY = (
+    HeldInventory("3f2a91c04b11", 3, Millis(NOW - 240_000)),
+    HeldInventory("77aa00bb11cc", 4, Millis(NOW - 5_000)),
+)
 
 
 def test_one_inventory_everywhere_is_well() -> None:

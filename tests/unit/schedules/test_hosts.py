@@ -11,7 +11,7 @@ import pytest
 
 from lockstep.worker.hosts import wrappers
 from lockstep.worker.inventory import Inventory, live
-from lockstep.worker.operation.host import Host, Spell
+from lockstep.worker.operation.host import Host, Silence
 from lockstep.worker.operation.model import HostName
 from lockstep.worker.settings import Settings
 from tests.unit.schedules import Check, Schedule, explore
@@ -32,7 +32,7 @@ class Told:
         self.spared = True
         self.schedule.point()
 
-    def left(self, host: HostName) -> tuple[Spell, int] | None:
+    def left(self, host: HostName) -> tuple[Silence, int] | None:
         return None
 
     def answered(self, host: HostName) -> None:
@@ -94,7 +94,7 @@ def test_an_interrupted_look_leaves_the_host_to_the_next() -> None:
                 schedule.point()
                 return SimpleNamespace(replied=False, text="timeout")
 
-        spared = wrappers.Spared(cast(Any, Silent()), NODE1, sparing)
+        spared = wrappers.SparedHost(cast(Any, Silent()), NODE1, sparing)
         schedule.thread(lambda: spared.probe(cast(Any, "team-a")), hears_signals=True)
 
         def check() -> None:
@@ -128,7 +128,7 @@ def test_a_call_whose_token_is_replaced_meanwhile_is_not_refused(tmp_path: Path)
             wanted[0] = "new"
 
         def ask() -> None:
-            assert wrappers.Renewed(cast(Any, Host()), str(file)).probe(cast(Any, "team-a")).text == "200"
+            assert wrappers.TokenHost(cast(Any, Host()), str(file)).probe(cast(Any, "team-a")).text == "200"
 
         schedule.thread(ask)
         schedule.thread(replace)

@@ -1,7 +1,7 @@
 -- spare: keep forward looks off a host for a while, or tell whether they are. It stands alone, without record.lua.
 -- KEYS   1 spared hosts
 -- ARGV   1 host, 2 for how long in ms ('' only asks), 3 looks in a row that failed, 4 what came of the last
--- Returns  the store's time, then the spell as JSON if there is one, over or not
+-- Returns  the store's time, then the silence as JSON if there is one, over or not
 -- One script, because the while is counted by the store's clock, which all workers share.
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
@@ -10,7 +10,7 @@ if ARGV[2] ~= '' then
   local since, long = now, tonumber(ARGV[2])
   if held then
     local ok, before = pcall(cjson.decode, held) -- somebody may have damaged it
-    -- Found silent again soon after it was spared: it is the same spell.
+    -- Found silent again soon after it was spared: it is the same silence.
     if ok and type(before) == 'table' and (tonumber(before['until']) or 0) + 2 * long > now then
       since = tonumber(before.since) or now
     end
