@@ -122,6 +122,16 @@ def test_a_password_that_is_not_encoded_is_named_with_its_remedy_and_never_shown
             assert part not in said
 
 
+@pytest.mark.parametrize(
+    "url", ["redis://redis/0?password={}", "sentinel://a/0?master=main&sentinel_password={}&foo=1"]
+)
+@pytest.mark.parametrize("mark", ["&", "=", "?", "é", "&more=1&"])
+def test_no_part_of_a_password_among_the_options_is_shown(url: str, mark: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        load_settings(redis_url=url.format(f"hunter{mark}canary&zebra="))
+    assert not [part for part in ("hunter", "canary", "zebra") if part in str(caught.value)]
+
+
 @pytest.mark.parametrize("password", ["a:b", "a@b", "a:b@c"])
 def test_what_is_clear_without_encoding_is_taken_as_it_is(password: str) -> None:
     address = read_address(f"redis://me:{password}@redis:6380/1")

@@ -135,7 +135,7 @@ def without_password(url: str) -> str:
     hosts = r"([\w.-]+|\[[\w:.]+\])(:\d{1,5})?"
     if re.fullmatch(rf"([a-z]+://{hosts}|[\w.-]+:\d{{1,5}})(/-?\d*)?|[a-z]+://[\w.-]+/[\w.-]*", url):
         return url  # there is no place in it for a password
-    scheme, mark, rest = re.sub(r"(password=)[^&]*", r"\1…", url).partition("://")
+    scheme, mark, rest = re.sub(r"(password=).*", r"\1…", url, flags=re.DOTALL).partition("://")
     if not mark:
         return "…"  # it may be anything, a password included
     _, at, rest = rest.rpartition("@")
@@ -173,7 +173,8 @@ def _check_options(text: str, query: dict[str, list[str]], known: frozenset[str]
     if any(name.startswith("ssl") for name in query):
         raise ValueError("TLS is always verified: use rediss:// and redis_ca_file, and leave ssl options out")
     for name in sorted(query.keys() - known):
-        if not (_OPTION.fullmatch(name) and f"{name}=" in text):  # the rest of a password, perhaps
+        before, mark, _ = text.partition(f"{name}=")
+        if not (_OPTION.fullmatch(name) and mark) or "password=" in before:  # the rest of one, perhaps
             raise ValueError(
                 f"what follows its ? are no options; known: {', '.join(sorted(known))}; {ENCODE}"
             )
