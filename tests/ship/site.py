@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 BUILD = ROOT / "build" / "site"
 ZENSICAL = ROOT / ".venv-docs" / "bin" / "zensical"
 FRONT = ("README.md", "CONTRIBUTING.md", "CODE_OF_CONDUCT.md", "SECURITY.md", "CHANGELOG.md")
-LINK = re.compile(r"(\]\()([^)\s#]+)((?:#[^)]*)?\))")
+LINK = re.compile(r"\[([^\]]*)\]\(([^)\s#]+)((?:#[^)]*)?)\)")
 DOCTEST = re.compile(r'\n\n(( +)>>> .*\n(?:\2(?!""")\S.*\n)*)')
 FETCHED = re.compile(
     r"""<(?:script|img|iframe|source)[^>]*\ssrc=["'](?:https?:)?//"""
@@ -40,12 +40,13 @@ def sources() -> Iterator[tuple[Path, str]]:
     for path in sorted((ROOT / "docs").iterdir()):
         if path.suffix in (".md", ".png", ".svg", ".acl"):
             yield path, "pages.md" if path.name == "README.md" else path.name
+    yield ROOT / "examples" / "README.md", "examples.md"
     for name in ("results.md", "results.svg"):
         yield ROOT / "benchmarks" / name, name
 
 
 def gather(pages: Path) -> None:
-    """Copy every page, with links to other pages as the site has them."""
+    """Copy every page, with links as the site has them; a file that is no page is named only."""
     names = {path.resolve(): name for path, name in sources()}
     for path, name in sources():
         if path.suffix != ".md":
@@ -53,8 +54,10 @@ def gather(pages: Path) -> None:
             continue
 
         def moved(link: re.Match[str], page: Path = path) -> str:
-            target = names.get((page.parent / link[2]).resolve(), link[2])
-            return f"{link[1]}{target}{link[3]}"
+            target = (page.parent / link[2]).resolve()
+            if target in names:
+                return f"[{link[1]}]({names[target]}{link[3]})"
+            return link[1] if target.exists() else link[0]
 
         text = path.read_text("utf-8").replace("[Unreleased]", "Unreleased")
         (pages / name).write_text(LINK.sub(moved, text), "utf-8")
