@@ -178,6 +178,8 @@ lock: $(VENV)/.dev ## Pin requirements*.txt anew from pyproject.toml; UPGRADE=1 
 	$(COMPILE) $(if $(UPGRADE),--upgrade) --extra tracing --constraint requirements.txt --output-file requirements-tracing.txt
 	$(COMPILE) $(if $(UPGRADE),--upgrade) --extra dev --extra tracing --constraint requirements-tracing.txt \
 	  --output-file requirements-dev.txt
+	$(COMPILE) $(if $(UPGRADE),--upgrade) benchmarks/requirements.in --constraint requirements.txt \
+	  --output-file requirements-bench.txt
 	$(BIN)/uv pip compile requirements-release.in --quiet --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" $(if $(UPGRADE),--upgrade) \
 	  --output-file requirements-release.txt

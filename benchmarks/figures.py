@@ -34,8 +34,8 @@ class Kept:
 class Beside:
     """What is measured beside the race; empty until it is."""
 
-    throughput: list[float] = field(default_factory=list)
-    """Operations of 5 hosts per second."""
+    throughput: dict[str, list[float]] = field(default_factory=dict)
+    """Candidate -> operations of 5 hosts per second."""
     published: dict[tuple[str, int], list[float]] = field(default_factory=dict)
     """(candidate, hosts) -> seconds until a job was accepted and published."""
     growth: dict[str, float] = field(default_factory=dict)

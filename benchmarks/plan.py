@@ -45,6 +45,7 @@ def visits() -> list[Visit]:
     others = ("docket", "taskiq", "huey", "dramatiq")
     large = (NONE, STEADY)
     return [
+        Visit("limit", (*creates((5, 10, 100, 1000)), *creates((5000,), large), rollback(1000))),
         Visit("floor", (*creates((5, 10, 100, 1000)), *creates((5000, 10_000), large), rollback(1000))),
         Visit("stock", (*creates((5, 10, 100, 1000)), Case(5000), rollback(1000))),
         *(Visit(name, (*creates((10, 100, 1000)), rollback(1000))) for name in others),
@@ -64,6 +65,7 @@ def quick_visits() -> list[Visit]:
     """Return a round that takes a minute or two, to see that all works; its figures mean little."""
     small = (Case(10), Case(100), rollback(100))
     return [
+        Visit("limit", (*small, Case(1000))),
         Visit("floor", (*small, Case(1000))),
         Visit("stock", (*small, Case(1000))),
         *(Visit(name, small) for name in ("docket", "taskiq", "huey", "dramatiq", "saga")),

@@ -96,7 +96,10 @@ def _wrong(figures: Figures, case: Case) -> list[str]:
 
 def _beside(figures: Figures) -> list[str]:
     beside = figures.beside
-    lines = [f"- operations of 5 hosts a second, 1000 in flight: {_number(middle(beside.throughput))}"]
+    lines = [
+        f"- {name}: {_number(middle(rates))} operations of 5 hosts a second, 300 in flight from 8 clients"
+        for name, rates in beside.throughput.items()
+    ]
     for (name, hosts), times in sorted(beside.published.items()):
         lines.append(f"- {name}: {hosts} hosts accepted and published in {_number(middle(times))} s")
     for name, grown in beside.growth.items():

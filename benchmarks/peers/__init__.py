@@ -12,6 +12,7 @@ from typing import cast
 from benchmarks.peers.peer import Module, Peer
 
 NAMES = (
+    "limit",
     "floor",
     "stock",
     "docket",

@@ -47,7 +47,7 @@ def test_a_rollback_that_is_not_what_it_says_is_wrong(state: State, committed: b
     assert wrong_outcome(rollback(5), state, committed=committed) is not None
 
 
-@pytest.mark.parametrize(("seconds", "word"), [(2.0, "met"), (2.1, "missed")])
+@pytest.mark.parametrize(("seconds", "word"), [(1.0, "met"), (1.1, "missed")])
 def test_a_target_is_met_up_to_its_limit(seconds: float, word: str) -> None:
     figures = Figures()
     figures.add(sample("stock", 10.0))
