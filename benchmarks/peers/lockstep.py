@@ -28,7 +28,7 @@ def environment(place: Place) -> dict[str, str]:
 
 PEER = Peer(
     title="Lockstep, AOF always",
-    http="its own (worker/host)",
+    http="libcurl (worker/hosts)",
     keeps="all: the record is on disk before a host is asked to write",
     workers=workers,
     settings=environment,
