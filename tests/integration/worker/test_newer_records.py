@@ -9,13 +9,13 @@ from lockstep.worker.celery import OPERATIONS, ROLLBACK
 from lockstep.worker.messages import publish_conclude, publish_forward, publish_settle
 from lockstep.worker.operation.model import Action, GroupId, OperationId, State
 from lockstep.worker.record.client import client
-from lockstep.worker.record.codec import Keys
+from lockstep.worker.record.codec import WAVED, Keys
 from tests.integration.worker.harness import Bench
 from tests.waiting import eventually
 
 PLANTED = 4
 """Operations; with three hosts each they have more messages than a worker has places."""
-NEWER = "2"
+NEWER = str(int(WAVED) + 1)
 
 
 def written(raw: redis.Redis, bench: Bench, operation: OperationId) -> dict[str, bytes | None]:
