@@ -10,7 +10,7 @@ import click
 from click.shell_completion import get_completion_class
 
 from lockstep.producer.cli.commands.batch import apply, plan
-from lockstep.producer.cli.commands.change import abandon, cancel, create, delete, forget
+from lockstep.producer.cli.commands.change import abandon, cancel, create, delete, forget, hold, promote
 from lockstep.producer.cli.commands.diagnose import doctor, probe
 from lockstep.producer.cli.commands.drift import drift, repair, sync
 from lockstep.producer.cli.commands.hosts import hosts, pause, resume
@@ -114,7 +114,7 @@ def lockstep(context: click.Context) -> None:
 
 
 lockstep.params.append(DEBUG)
-lockstep.add_family("Change groups", create, delete, apply, plan, cancel)
+lockstep.add_family("Change groups", create, delete, apply, plan, hold, promote, cancel)
 lockstep.add_family("See what happens and happened", status, show, watch, list_, history, report, exists)
 lockstep.add_family("Look after hosts", hosts, pause, resume, probe)
 lockstep.add_family("Mend what is wrong", doctor, drift, repair, sync, abandon, forget)

@@ -69,6 +69,7 @@ OF_ERROR: dict[type[errors.LockstepError], Exit] = {
     errors.RecordGone: Exit.GONE,
     errors.GroupBusy: Exit.BUSY,
     errors.CancelRefused: Exit.REFUSED,
+    errors.HoldRefused: Exit.REFUSED,
     errors.AbandonRefused: Exit.REFUSED,
     errors.HostPaused: Exit.REFUSED,
 }

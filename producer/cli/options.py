@@ -12,6 +12,7 @@ import click
 
 from lockstep.producer.cli.exits import Exit, Session
 from lockstep.worker.operation.errors import InvalidInput
+from lockstep.worker.operation.waves import Pace
 
 if TYPE_CHECKING:
     from lockstep.producer.client.client import ClusterClient
@@ -56,6 +57,7 @@ class ChangeOptions:
     retries: int | None
     preflight: bool
     created_by: str | None
+    pace: Pace
     as_json: bool
 
 
@@ -132,7 +134,8 @@ def wait_options(function: Callable[[Session, str, ChangeOptions], Exit]) -> Cal
 
     @functools.wraps(function)
     def collected(session: Session, group: str, **options: object) -> Exit:
-        return function(session, group, ChangeOptions(**options))  # type: ignore[arg-type]
+        pace = Pace(**{name: options.pop(name) for name in PACE})  # type: ignore[arg-type]
+        return function(session, group, ChangeOptions(pace=pace, **options))  # type: ignore[arg-type]
 
     return selection_options(
         _with(
@@ -167,9 +170,27 @@ def wait_options(function: Callable[[Session, str, ChangeOptions], Exit]) -> Cal
             click.option(
                 "--preflight", is_flag=True, help="Ask every host first; write nothing unless all answer."
             ),
+            click.option(
+                "--waves", metavar="SIZES", help="Change hosts in waves: 1,10%,100%. The last size repeats."
+            ),
+            click.option("--wave-by", metavar="LABEL", help="One wave for each value of a label."),
+            click.option(
+                "--bake",
+                metavar="TIME",
+                help="Wait after each wave, such as 60s, then look at every host again.",
+            ),
+            click.option(
+                "--hold", is_flag=True, help="Stop after each wave until `lockstep promote OPERATION`."
+            ),
+            click.option(
+                "--expires", metavar="TIME", help="Roll back unless all waves are done so soon, such as 2h."
+            ),
             as_option,
         )
     )
+
+
+PACE = ("waves", "wave_by", "bake", "hold", "expires")
 
 
 def _with(function: Callable[..., Exit], *options: Callable[..., Callable[..., Exit]]) -> Callable[..., Exit]:

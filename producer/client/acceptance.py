@@ -72,7 +72,11 @@ class Broker:
         def send() -> None:
             from lockstep.worker.messages import publish_forward
 
-            names = [host.name for host in request.hosts]
+            names = [
+                host.name
+                for host in request.hosts
+                if not request.rollout or request.rollout.waves[host.name] == 1
+            ]
             with enqueuing(request.action, request.id, request.group):
                 publish_forward(self._celery(), request.id, request.group, request.action, names)
 

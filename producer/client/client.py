@@ -29,11 +29,15 @@ from lockstep.worker.operation.names import (
     whoami,
 )
 from lockstep.worker.operation.transitions import Accepted, Request
+from lockstep.worker.operation.waves import Pace
 from lockstep.worker.record.link import Link, gone, unknown
 from lockstep.worker.settings import Settings
 
 if TYPE_CHECKING:
     from lockstep.producer.operators.batch import Plan
+
+
+AT_ONCE = Pace()
 
 
 class ClusterClient(OperatorClient):
@@ -99,6 +103,11 @@ class ClusterClient(OperatorClient):
         deadline: float | None = None,
         retries: int | None = None,
         preflight: bool = False,
+        waves: str | None = None,
+        wave_by: str | None = None,
+        bake: str | float | None = None,
+        hold: bool = False,
+        expires: str | float | None = None,
     ) -> Operation:
         """Enqueue the creation of a group on the named hosts, or on all; return once it is recorded.
 
@@ -109,11 +118,19 @@ class ClusterClient(OperatorClient):
         then a host that fails is tried again; `retries` gives it up after so many tries beyond the first.
         `preflight` asks every host first, and raises NotReady before anything is recorded if one gives no
         usable answer.
+        `waves` changes hosts one wave after another, in the order of the inventory: sizes such as
+        "1,10%,100%", of which the last repeats; or `wave_by` a label, a wave for each value. It stays one
+        operation, all hosts or none; `deadline` is then each wave's. `bake` (seconds, or "60s") is waited
+        after each wave that changed something, and then every changed host is looked at once more; with
+        `hold` each wave but the last waits for `Operation.promote`; `expires` rolls back what is undecided.
 
         While another operation holds the group, waits for up to `lock_wait` seconds, storing nothing, then
         raises GroupBusy. If a host is paused, raises HostPaused. Raises StoreUnavailable and StoreFull too.
         """
-        return self._start(Action.CREATE, group_id, hosts, operation_id, deadline, retries, preflight)
+        pace = Pace(waves, wave_by, bake, hold, expires)
+        return self._start(
+            Action.CREATE, group_id, hosts, operation_id, deadline, retries, preflight, pace=pace
+        )
 
     def delete_group(
         self,
@@ -124,9 +141,17 @@ class ClusterClient(OperatorClient):
         deadline: float | None = None,
         retries: int | None = None,
         preflight: bool = False,
+        waves: str | None = None,
+        wave_by: str | None = None,
+        bake: str | float | None = None,
+        hold: bool = False,
+        expires: str | float | None = None,
     ) -> Operation:
         """Enqueue the deletion of a group; everything else is as for `create_group`."""
-        return self._start(Action.DELETE, group_id, hosts, operation_id, deadline, retries, preflight)
+        pace = Pace(waves, wave_by, bake, hold, expires)
+        return self._start(
+            Action.DELETE, group_id, hosts, operation_id, deadline, retries, preflight, pace=pace
+        )
 
     def select(
         self,
@@ -228,6 +253,7 @@ class ClusterClient(OperatorClient):
         preflight: bool = False,
         stopped: Callable[[], bool] = never,
         on_accepted: Callable[[Operation], None] | None = None,
+        pace: Pace = AT_ONCE,
     ) -> Operation:
         """Have the operation recorded, tell `on_accepted` of it, and only then send its tasks."""
         settings = self.settings
@@ -239,7 +265,17 @@ class ClusterClient(OperatorClient):
             raise InvalidInput(f"hosts {show(hosts)} is of type {type(hosts).__name__}: give a list of names")
         chosen = self.inventory.select(hosts)
         refs = tuple(host.ref for host in chosen)
-        request = Request(key, group, action, refs, within, self.created_by, bound, owner=self.owner)
+        request = Request(
+            key,
+            group,
+            action,
+            refs,
+            within,
+            self.created_by,
+            bound,
+            owner=self.owner,
+            rollout=pace.rollout(chosen),
+        )
         if preflight and (operation_id is None or self._link.store.operation(key) is None):
             from lockstep.producer.operators.batch import require_answers
             from lockstep.producer.operators.hosts import refuse_paused

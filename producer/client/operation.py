@@ -13,6 +13,7 @@ from lockstep.worker.operation import model
 from lockstep.worker.operation.errors import (
     AbandonRefused,
     CancelRefused,
+    HoldRefused,
     InvalidInput,
     LockstepError,
     RecordGone,
@@ -20,9 +21,9 @@ from lockstep.worker.operation.errors import (
     UnknownOperation,
     WaitTimeout,
 )
-from lockstep.worker.operation.model import Action, GroupId, HostName, OperationId
+from lockstep.worker.operation.model import Action, GroupId, Hold, HostName, OperationId
 from lockstep.worker.operation.names import parse_note, parse_timeout, show
-from lockstep.worker.operation.transitions import Abandoned, Cancelled
+from lockstep.worker.operation.transitions import Abandoned, Cancelled, Held, Refused
 from lockstep.worker.record.events import Changes, follow, follow_async
 from lockstep.worker.record.link import Link, unknown
 
@@ -177,6 +178,45 @@ class Operation:
                 state = self.status().state.replace("_", " ")
                 raise CancelRefused(f'operation "{self.id}" cannot be cancelled: it is {state} already')
         self._broker.next(self._link.store, self.id, self.group)
+
+    def hold(self, reason: str) -> Held:
+        """Let the wave at work end, and keep the next from beginning, or the commit; return where it stands.
+
+        Who held it, and why, is kept in the record; only `promote` releases it, and after 7 days it is rolled
+        back. Raises HoldRefused once it is decided or if it has no waves, RecordGone and StoreUnavailable.
+        """
+        said = self._link.store.hold(self.id, self._created_by, parse_note("reason", reason))
+        if isinstance(said, Refused):
+            raise self._not_held(said, "held")
+        return said
+
+    def promote(self) -> Hold:
+        """Release the hold that is on the operation now, so that it goes on; return what it was.
+
+        Neither a bake nor the gate is left out. Raises HoldRefused if nobody holds it, if somebody else puts
+        a newer hold on it at this moment, or once it is decided; RecordGone and StoreUnavailable.
+        """
+        status = self.status()
+        hold = status.rollout.hold if status.rollout else None
+        if hold is None and status.decision is None:
+            raise self._not_held(Refused.FREE if status.rollout else Refused.NO_WAVES, "promoted")
+        said = self._link.store.promote(self.id, hold.number if hold else 0)
+        if hold is None or said not in (None, Refused.ALREADY):
+            raise self._not_held(said or Refused.FREE, "promoted")
+        self._broker.next(self._link.store, self.id, self.group)
+        return hold
+
+    def _not_held(self, said: Refused, what: str) -> HoldRefused | RecordGone | UnknownOperation:
+        rule = {
+            Refused.NO_WAVES: "it has no waves; cancel it instead, or create it with waves",
+            Refused.COMMITTED: "it is committed",
+            Refused.ROLLING_BACK: "it is rolled back",
+            Refused.FREE: "nobody holds it",
+            Refused.OTHER: "somebody has put a newer hold on it; look at it first",
+        }
+        if said is Refused.UNKNOWN:
+            return self._gone()
+        return HoldRefused(f'operation "{self.id}" cannot be {what}: {rule.get(said, said)}')
 
     def abandon(self, host: str, reason: str) -> None:
         """Give up on a host that is still to be restored or settled; who did so, and why, is recorded.

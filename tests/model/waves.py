@@ -87,13 +87,13 @@ def _go_on(rules: Rules, shared: Shared, op: int, *, at_once: bool) -> Iterator[
         after, then, what = _worked(rules, shared, op)
         done = _as_asked(op, operation.wave)
         yield Joint(f"op{op} wave {operation.wave} done: {what}", after, done, then, at_once=at_once)
-    elif operation.stage is Stage.BAKING and not (operation.held and rules.gate):
+    elif operation.stage is Stage.BAKING:
         after, then, what = _baked(rules, shared, op)
         yield Joint(f"op{op} the bake is over: {what}", after, always, then)
     elif operation.stage is Stage.GATING:
         after, then, what = _passed(rules, shared, op)
         yield Joint(f"op{op} gate passed: {what}", after, lambda h: not h.gating, then, at_once=at_once)
-    elif operation.stage is Stage.WAITING and not operation.held:
+    elif not operation.held:
         after, then, what = _passed(rules, shared, op)
         yield Joint(f"op{op} released: {what}", after, always, then, at_once=at_once)
 

@@ -295,7 +295,7 @@ MUTANTS = (
     Mutant(
         "a hold does not keep the next wave from opening",
         script=(lua("rule", "  elseif not op.held then\n", "  else\n"),),
-        twin=(books("        if waves.hold is not None:\n            return False\n", ""),),
+        twin=(books("if waves.stage is Stage.WAITING and waves.hold is not None:", "if not waves:"),),
     ),
     Mutant(
         "a promote releases whatever holds the operation",

@@ -147,7 +147,7 @@ class Books:
             case Stage.BAKING if not waves.asked.gate:
                 waves.stage = Stage.WAITING
                 return True
-        if waves.hold is not None:
+        if waves.stage is Stage.WAITING and waves.hold is not None:
             return False
         if waves.stage is Stage.WAITING and waves.wave >= waves.asked.last:
             self._decide(record, Decision.COMMIT, None)
@@ -160,8 +160,9 @@ class Books:
             later = record.later.get(host)
             at_gate = waves.stage is Stage.BAKING and later is None and host in record.steps
             if at_gate or (waves.stage is Stage.WAITING and later == waves.wave + 1):
-                self._hold(waves, f"the pause of {host}", f"{host} is paused")
-                self.heard("held", record)
+                if waves.hold is None:
+                    self._hold(waves, f"the pause of {host}", f"{host} is paused")
+                    self.heard("held", record)
                 return True
         return False
 
@@ -245,7 +246,8 @@ class Books:
         return Millis(min(each for each in at if each is not None))
 
     def _ends_of_waiting(self, waves: Waves) -> list[int | None]:
-        bakes = waves.stage is Stage.BAKING and not (waves.hold and waves.asked.gate)
+        held = waves.hold is not None and self.clock() >= waves.bake_until
+        bakes = waves.stage is Stage.BAKING and not held
         return [
             waves.bake_until if bakes else None,
             waves.hold.until if waves.hold else None,

@@ -36,6 +36,10 @@ class CancelRefused(LockstepError):
     """The operation had been decided before it was cancelled."""
 
 
+class HoldRefused(LockstepError):
+    """The operation cannot be held or promoted: it is decided, has no waves, or somebody else holds it."""
+
+
 class WaitTimeout(LockstepError):
     """The caller's timeout passed; the operation goes on."""
 

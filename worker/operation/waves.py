@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from lockstep.worker.operation.model import HostName
+from lockstep.worker.operation.errors import InvalidInput
+from lockstep.worker.operation.host import Host
+from lockstep.worker.operation.model import HostName, Standing
+from lockstep.worker.operation.names import show
 
 MOST_WAVES = 100
 HOLD_MOST = 7 * 86_400_000
@@ -71,7 +75,7 @@ class Rollout:
 def sizes(text: str, total: int) -> list[int]:
     """Read `1,10%,100%` for so many hosts: the size of each wave; the last repeats, the rest is cut off.
 
-    Percent are of all hosts, rounded down, at least one host. Raises ValueError with the size and the rule.
+    Percent are of all hosts, rounded down, at least one host. Raises InvalidInput with the size and the rule.
     """
     wanted = [_size(each.strip(), total) for each in text.split(",")]
     found: list[int] = []
@@ -81,7 +85,7 @@ def sizes(text: str, total: int) -> list[int]:
         found.append(size)
         left -= size
         if len(found) > MOST_WAVES:
-            raise ValueError(
+            raise InvalidInput(
                 f'waves "{text}" would be more than {MOST_WAVES} for {total} hosts: make them larger'
             )
     return found
@@ -91,17 +95,17 @@ def _size(text: str, total: int) -> int:
     number, percent = text.removesuffix("%"), text.endswith("%")
     if not number.isascii() or not number.isdecimal():
         rule = "a size is a number of hosts or a share of all, such as 1,10%,100%"
-        raise ValueError(f'a wave of "{text}" hosts: {rule}')
+        raise InvalidInput(f'a wave of "{text}" hosts: {rule}')
     size = int(number)
     if size == 0:
-        raise ValueError(f'a wave of "{text}" hosts is empty: a size is at least 1 or 1%')
+        raise InvalidInput(f'a wave of "{text}" hosts is empty: a size is at least 1 or 1%')
     if percent and size > 100:
-        raise ValueError(f'a wave of "{text}" is more than all hosts: a share is at most 100%')
+        raise InvalidInput(f'a wave of "{text}" is more than all hosts: a share is at most 100%')
     return max(1, total * size // 100) if percent else size
 
 
 def by_size(hosts: Sequence[HostName], text: str) -> dict[HostName, int]:
-    """Return each host's wave, in the order of the hosts. Raises ValueError as `sizes` does."""
+    """Return each host's wave, in the order of the hosts. Raises InvalidInput as `sizes` does."""
     found: dict[HostName, int] = {}
     rest = iter(hosts)
     for number, size in enumerate(sizes(text, len(hosts)), start=1):
@@ -115,14 +119,79 @@ def by_label(
 ) -> dict[HostName, int]:
     """Return each host's wave: one for each value of a label, in the order of their first appearance.
 
-    Raises ValueError that names the hosts which lack the label, or where there are too many values.
+    Raises InvalidInput that names the hosts which lack the label, or where there are too many values.
     """
     lacking = [host for host in hosts if values.get(host) is None]
     if lacking:
         shown = ", ".join(lacking[:3]) + (f" and {len(lacking) - 3} more" if len(lacking) > 3 else "")
-        raise ValueError(f'no label "{label}" on {shown}: every host needs one to be put into a wave')
+        raise InvalidInput(f'no label "{label}" on {shown}: every host needs one to be put into a wave')
     numbers: dict[str, int] = {}
     found = {host: numbers.setdefault(str(values[host]), len(numbers) + 1) for host in hosts}
     if len(numbers) > MOST_WAVES:
-        raise ValueError(f'label "{label}" has {len(numbers)} values: at most {MOST_WAVES} waves')
+        raise InvalidInput(f'label "{label}" has {len(numbers)} values: at most {MOST_WAVES} waves')
     return found
+
+
+UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+
+
+def parse_span(noun: str, value: object) -> int:
+    """Return a span as milliseconds: a number of seconds, or text such as 60s, 5m, 2h, 1d."""
+    number, unit = value, "s"
+    if isinstance(value, str) and value[-1:] in UNITS:
+        number, unit = value[:-1], value[-1]
+    try:
+        seconds = float(number) * UNITS[unit]  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        seconds = math.nan
+    if isinstance(value, bool) or not math.isfinite(seconds) or seconds <= 0:
+        raise InvalidInput(f"{noun} {show(value)}: give a time above 0, such as 60s, 5m, 2h or 1d")
+    return max(1, round(seconds * 1000))
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How people ask an operation to go from host to host; nothing given, all at once."""
+
+    waves: str | None = None
+    """Sizes, such as `1,10%,100%`."""
+    wave_by: str | None = None
+    """A label of the inventory: one wave per value."""
+    bake: str | float | None = None
+    hold: bool = False
+    expires: str | float | None = None
+
+    def rollout(self, hosts: Sequence[Host]) -> Rollout | None:
+        """Return it for these hosts, in the order of the inventory. Raises InvalidInput."""
+        names = [host.name for host in hosts]
+        if self.waves is not None and self.wave_by is not None:
+            raise InvalidInput(
+                "give waves or wave_by, not both: sizes, or one wave for each value of a label"
+            )
+        if self.waves is None and self.wave_by is None:
+            for noun, given in (("bake", self.bake), ("hold", self.hold or None), ("expires", self.expires)):
+                if given is not None:
+                    raise InvalidInput(f"{noun} {show(given)} is about waves: give waves or wave_by as well")
+            return None
+        if len(names) == 1:
+            raise InvalidInput(f"waves for one host, {names[0]}: leave them out, or choose more hosts")
+        if self.waves is not None:
+            waves = by_size(names, self.waves)
+        else:
+            label = str(self.wave_by)
+            waves = by_label(names, label, {host.name: host.labels.get(label) for host in hosts})
+        return Rollout(
+            waves,
+            bake=0 if self.bake is None else parse_span("bake", self.bake),
+            gate=self.bake is not None,
+            hold=self.hold,
+            expires=None if self.expires is None else parse_span("expires", self.expires),
+        )
+
+
+def told_standing(standing: Standing) -> str:
+    """Return in a few words how far an operation with waves is."""
+    at = f"wave {standing.wave} of {standing.waves}"
+    if standing.hold is not None:
+        return f"{at}, {standing.stage}, held by {standing.hold.who}: {standing.hold.why}"
+    return f"{at}, {standing.stage}"

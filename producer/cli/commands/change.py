@@ -124,6 +124,7 @@ def create(session: Session, group: str, wanted: ChangeOptions) -> Exit:
       lockstep create team-a --where zone=eu --where role!=db --except node7
       id=$(lockstep create team-a --no-wait)
       lockstep create team-a --id ticket-4711 --json
+      lockstep create team-a --waves 1,10%,100% --bake 60s
 
     Exit codes: 0 created, 1 rolled back, 3 some hosts still to be restored, 4 gave up waiting, 6 busy,
     8 a host is paused.
@@ -167,6 +168,46 @@ def cancel(
     return session.done(text, as_json, lambda: read_document(operation))
 
 
+@command()
+@click.argument("operation_id", metavar="OPERATION")
+@click.option("--reason", metavar="TEXT", required=True, help="Why; kept in the record.")
+@as_option
+def hold(session: Session, operation_id: str, reason: str, created_by: str | None, as_json: bool) -> Exit:
+    """Keep OPERATION from going further than the wave at work.
+
+    The wave at work runs on to its end; `lockstep cancel` is the brake. A hold that nobody promotes ends
+    after 7 days in a rollback.
+
+    Examples:
+      lockstep hold 7f3c81d2aa01 --reason "node1 is slow, let me look"
+
+    Exit codes: 0 held, 2 no such operation, 8 refused, for it is decided or has no waves.
+    """
+    operation = session.client(created_by).find(operation_id)
+    held = operation.hold(reason)
+    text = f"held operation {operation.id}: wave {held.wave}, {held.stage}, runs on to its end"
+    return session.done(text, as_json, lambda: read_document(operation))
+
+
+@command()
+@click.argument("operation_id", metavar="OPERATION")
+@as_option
+def promote(session: Session, operation_id: str, created_by: str | None, as_json: bool) -> Exit:
+    """Release the hold on OPERATION, so that it goes on.
+
+    A bake or a look at the hosts that is due is not left out.
+
+    Examples:
+      lockstep promote 7f3c81d2aa01
+
+    Exit codes: 0 released, 2 no such operation, 8 refused, for nobody holds it or it is decided.
+    """
+    operation = session.client(created_by).find(operation_id)
+    released = operation.promote()
+    text = f"released operation {operation.id}, held by {released.who}: {released.why}"
+    return session.done(text, as_json, lambda: read_document(operation))
+
+
 def change(session: Session, action: Action, group: str, wanted: ChangeOptions) -> Exit:
     """Start an operation, wait for it as asked, and tell what came of it."""
     parse_timeout(wanted.timeout)
@@ -189,6 +230,7 @@ def change(session: Session, action: Action, group: str, wanted: ChangeOptions) 
             wanted.retries,
             wanted.preflight,
             on_accepted=keep,
+            pace=wanted.pace,
         )
         if not wanted.wait and wanted.as_json:
             answer_json(read_document(operation))

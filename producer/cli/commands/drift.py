@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from lockstep.producer.client.client import ClusterClient
     from lockstep.producer.operators.drift import GroupDrift, SyncItem
     from lockstep.worker.operation.drift import Drift
+from lockstep.worker.operation.waves import Pace
 
 
 @command()
@@ -148,7 +149,7 @@ def repair(
 
     An ordinary operation, all hosts or none; the exit codes are those of create and delete.
     """
-    wanted = ChangeOptions(selection, True, None, None, None, None, False, created_by, as_json)
+    wanted = ChangeOptions(selection, True, None, None, None, None, False, created_by, Pace(), as_json)
     return change(session, Action.to(Presence(presence)), group, wanted)
 
 

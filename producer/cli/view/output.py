@@ -16,14 +16,14 @@ import click
 from lockstep.producer.client.result import HostResult, host_result
 from lockstep.producer.operators.history import Event
 from lockstep.worker.operation.errors import RecordGone, StoreUnavailable
-from lockstep.worker.operation.model import Millis, Operation, State, Step
+from lockstep.worker.operation.model import Millis, Operation, Standing, State, Step
 from lockstep.worker.secrets import mask
 
 if TYPE_CHECKING:
     from lockstep.producer.client.operation import Operation as Handle
     from lockstep.worker.record.workers import HeldInventory
 
-MOMENTS = {"at", "since", "until", "seen_at", "read_at", "due_at"} | {
+MOMENTS = {"at", "since", "until", "seen_at", "read_at", "due_at", "bake_until", "expires_at"} | {
     f"{what}_at" for what in ("created", "deadline", "decided", "ended")
 }
 
@@ -46,6 +46,14 @@ def operation_document(operation: Operation) -> dict[str, object]:
         "committed": operation.state is State.COMMITTED,
         **document(operation, "settling ended reason hosts_total hosts_done pending_hosts stalled_hosts"),
         **document(operation, "created_by created_at deadline_at decided_at ended_at"),
+        **({"waves": _waves(operation.rollout)} if operation.rollout else {}),
+    }
+
+
+def _waves(standing: Standing) -> dict[str, object]:
+    return {
+        **document(standing, "wave waves stage bake_until expires_at"),
+        "hold": optional_document(standing.hold, "number who why since until"),
     }
 
 

@@ -13,6 +13,7 @@ from lockstep.producer.operators.history import Event
 from lockstep.producer.text import counted, named, seconds
 from lockstep.worker.operation.host import age, local
 from lockstep.worker.operation.model import Action, Millis, Operation, Outcome, State, Undo
+from lockstep.worker.operation.waves import told_standing
 
 if TYPE_CHECKING:
     from rich.status import Status
@@ -38,6 +39,7 @@ def facts_of(operation: Operation, now: Millis) -> list[tuple[str, str]]:
         ("state", f"{operation.state}{waiting}"),
         ("reason", operation.reason),
         ("hosts", _progress(operation)),
+        ("waves", standing(operation)),
         ("pending", ", ".join(operation.pending_hosts)),
         ("by", operation.created_by),
         ("created", at(operation.created_at)),
@@ -45,6 +47,13 @@ def facts_of(operation: Operation, now: Millis) -> list[tuple[str, str]]:
         ("ended", at(operation.ended_at)),
     ]
     return [(name, value) for name, value in facts if value]
+
+
+def standing(operation: Operation) -> str | None:
+    """Return how far an operation with waves is; None for one without, or one that is decided."""
+    if operation.rollout is None or operation.decision is not None:
+        return None
+    return told_standing(operation.rollout)
 
 
 def _progress(operation: Operation) -> str:
@@ -146,6 +155,8 @@ def describe(status: Operation | None) -> str:
     count = f"{status.hosts_done} of {status.hosts_total} hosts done"
     if status.state is State.ROLLING_BACK:
         count = f"{len(status.pending_hosts)} of {status.hosts_total} hosts to restore"
+    if waves := standing(status):
+        count = f"{waves}; {count}"
     return f"{status.action} {status.group}: {status.state}, {count} (operation {status.id})"
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from lockstep import ClusterClient, State
+from lockstep import ClusterClient, Operation, State
 from lockstep.producer.cli import main
-from lockstep.worker.operation.model import GroupId
+from lockstep.worker.operation.model import GroupId, Stage
 from tests.integration.producer.conftest import Ran, Run
 from tests.integration.producer.hand import PATIENCE
 from tests.integration.producer.pages import ROOT, run_examples
@@ -179,3 +179,80 @@ def test_the_python_of_the_readme_runs(bench: Bench, capsys: pytest.CaptureFixtu
     exec(example, {})
     assert capsys.readouterr().out == ""
     assert all("team-a" in bench.admin.groups(node) for node in bench.cluster.nodes)
+
+
+def test_waves_go_on_after_a_bake_and_a_gate_and_a_hold_is_promoted(
+    run: Run, bench: Bench, cluster: ClusterClient
+) -> None:
+    operation = cluster.create_group("team-v", waves="1", bake=0.3, hold=True)
+    eventually(lambda: hold_of(operation) == (1, Stage.WAITING) or None, "the first wave is held")
+    assert {node for node in bench.cluster.nodes if "team-v" in bench.admin.groups(node)} == {"node1"}
+    shown = run("show", operation.id)
+    assert "wave 1 of 3, waiting, held by the operation: it is held after each wave" in shown.out
+
+    ran = run("promote", operation.id, "--as", "bob")
+
+    assert (ran.code, ran.err) == (0, "")
+    eventually(lambda: hold_of(operation) == (2, Stage.WAITING) or None, "the second wave is held")
+    assert run("promote", operation.id).code == 0
+    assert operation.wait_end(2 * PATIENCE).state is State.COMMITTED
+    assert all("team-v" in bench.admin.groups(node) for node in bench.cluster.nodes)
+    assert run("promote", operation.id).code == run("hold", operation.id, "--reason", "late").code == 8
+
+
+def hold_of(operation: Operation) -> tuple[int, Stage] | None:
+    """Which wave is held, and where in it."""
+    standing = operation.status().rollout
+    return (standing.wave, standing.stage) if standing and standing.hold else None
+
+
+def test_a_canary_that_fails_at_the_gate_is_restored_and_nobody_else_was_written_to(
+    run: Run, bench: Bench, cluster: ClusterClient
+) -> None:
+    group = GroupId("team-u")
+    operation = cluster.create_group(group, waves="1,100%", bake=1)
+    eventually(lambda: operation.status().hosts_done == 1 or None, "the canary is changed")
+    bench.admin.add_faults(
+        {"kind": "error_before", "methods": ["GET"], "group": group, "times": 3}, node="node1"
+    )
+
+    result = operation.wait(2 * PATIENCE)
+
+    assert result.state is State.ROLLED_BACK, result
+    assert str(result.reason).startswith("node1 failed at the gate (GET 500")
+    assert all(group not in bench.admin.groups(node) for node in bench.cluster.nodes)
+    assert [bench.history(node, group) for node in ("node2", "node3")] == [[], []], "not even asked"
+
+
+def test_a_failure_in_the_last_wave_undoes_the_first(bench: Bench, cluster: ClusterClient) -> None:
+    bench.admin.add_faults({"kind": "refuse", "status": 403}, node="node3")
+    result = cluster.create_group("team-t", waves="1,1,1").wait(2 * PATIENCE)
+    assert result.state is State.ROLLED_BACK
+    assert str(result.reason).startswith("node3 refused (")
+    assert all("team-t" not in bench.admin.groups(node) for node in bench.cluster.nodes)
+    writes = [entry.method for entry in bench.history("node1", GroupId("team-t")) if entry.method != "GET"]
+    assert writes == ["POST", "DELETE"]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--waves", "0,100%"], 'a wave of "0" hosts is empty: a size is at least 1 or 1%'),
+        (["--waves", "101%"], 'a wave of "101%" is more than all hosts: a share is at most 100%'),
+        (["--waves", "many"], 'a wave of "many" hosts: a size is a number of hosts or a share of all'),
+        (["--wave-by", "zone"], 'no label "zone" on node1, node2, node3: every host needs one'),
+        (["--bake", "60s"], 'bake "60s" is about waves: give waves or wave_by as well'),
+        (["--waves", "1", "--bake", "soon"], 'bake "soon": give a time above 0, such as 60s, 5m, 2h or 1d'),
+        (["--waves", "1", "--hosts", "node1"], "waves for one host, node1: leave them out"),
+        (["--waves", "1", "--wave-by", "zone"], "give waves or wave_by, not both"),
+    ],
+)
+def test_waves_that_cannot_be_are_one_line_and_nothing_is_written(
+    run: Run, cluster: ClusterClient, options: list[str], said: str
+) -> None:
+    before = len(cluster.operations(100))
+    ran = run("create", "team-s", *options)
+    assert ran.code == 2
+    assert said in ran.err
+    assert ran.err.count("\n") == 1
+    assert len(cluster.operations(100)) == before

@@ -79,7 +79,7 @@ local function held_by_pause(op, next_wave)
     if next_wave then concerned = tonumber(later or -1) == op.wave + 1
     else concerned = not later and redis.call('HEXISTS', STEPS, host) == 1 end
     if concerned then
-      hold(op, 'the pause of ' .. host, host .. ' is paused')
+      if not op.held then hold(op, 'the pause of ' .. host, host .. ' is paused') end
       return true
     end
   end
@@ -109,7 +109,7 @@ local function step_on(op)
       set(op, 'stage', 'waiting')
       return true
     end
-    if not op.held and not held_by_pause(op, false) then open_round(op) end
+    if not held_by_pause(op, false) then open_round(op) end
   elseif not op.held then
     if op.wave >= op.waves then
       decide(op, 'commit')
@@ -204,7 +204,7 @@ local function due(op)
   local function by(moment) at = math.min(at, moment or at) end
   if not op.decision then
     if members then by(op.deadline_at) end
-    if op.stage == 'baking' and not (op.held and op.gate) then by(op.bake_until) end
+    if op.stage == 'baking' and (NOW < op.bake_until or not op.held) then by(op.bake_until) end
     if op.held then by(op.hold_until) end
     by(op.expires_at)
   end
