@@ -135,6 +135,10 @@ pin: $(VENV)/.dev ## Write the digest of each image of others beside its tag; ne
 pinned: $(VENV)/.dev ## Fail if an image is named by its tag alone
 	@$(BIN)/python -B -m tests.ship.release pinned
 
+.PHONY: release-check
+release-check: $(VENV)/.dev $(RELEASE)/.installed ## Check all that a release needs; names what is wrong, and what could not be checked here
+	@$(BIN)/python -B -m tests.ship.release_check
+
 $(RELEASE)/.installed: requirements-release.txt | $(BIN)/python
 	@$(BIN)/python -m venv $(RELEASE)
 	@echo "Installing requirements-release.txt"
@@ -157,7 +161,13 @@ $(BIN)/python:
 	echo "or name one: make PYTHON=/path/to/python3" >&2; \
 	exit 1
 
+# Links of the repository, which an sdist cannot hold, nor a checkout where links are text files.
+.PHONY: links
+links:
+	@for part in worker producer mock_api; do test -d lockstep/$$part || ln -sfn ../$$part lockstep/$$part; done
+
 $(VENV)/.runtime: requirements.txt pyproject.toml | $(BIN)/python
+	@$(MAKE) links
 	@echo "Installing requirements.txt"
 	@$(PIP) install --require-hashes -r requirements.txt
 	@$(PIP) install --no-deps --no-build-isolation --no-index --editable .

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -11,22 +13,32 @@ SUBPACKAGES = ("worker", "producer", "mock_api")
 
 
 @pytest.fixture(scope="session")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A wheel, built from what git would check out where links cannot be made: text files in their place."""
+def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An sdist, unpacked, of a checkout in which links could not be made: text files in their place."""
     tree = tmp_path_factory.mktemp("tree")
-    for part in ("lockstep", *SUBPACKAGES):
-        for path in (ROOT / part).rglob("*"):
-            copy = tree / path.relative_to(ROOT)
-            if path.is_symlink():
-                copy.parent.mkdir(parents=True, exist_ok=True)
-                copy.write_text(str(path.readlink()))
-            elif path.is_file() and path.suffix != ".pyc":
-                copy.parent.mkdir(parents=True, exist_ok=True)
-                copy.write_bytes(path.read_bytes())
-    for part in ("pyproject.toml", "README.md", "LICENSE"):
-        (tree / part).write_bytes((ROOT / part).read_bytes())
+    own = shutil.ignore_patterns(".git", ".venv*", ".*_cache", "__pycache__", "build", "dist", "*.egg-info")
+    shutil.copytree(ROOT, tree / "here", symlinks=True, ignore=own)
+    for part in SUBPACKAGES:
+        link = tree / "here/lockstep" / part
+        link.unlink()
+        link.write_text(f"../{part}")
+    code = f"from setuptools.build_meta import build_sdist; build_sdist({str(tree)!r})"
+    subprocess.run(
+        [sys.executable, "-c", code], cwd=tree / "here", check=True, capture_output=True, timeout=100
+    )
+    (packed,) = tree.glob("*.tar.gz")
+    with tarfile.open(packed) as archive:
+        archive.extractall(tree / "sdist", filter="data")
+    (unpacked,) = (tree / "sdist").iterdir()
+    return unpacked
+
+
+@pytest.fixture(scope="session")
+def wheel(sdist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A wheel, built from the sdist."""
+    folder = tmp_path_factory.mktemp("wheel")
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "wheel", "--no-deps", "--no-index"]
-    build = [*pip, "--no-build-isolation", "-w", str(tree / "dist"), str(tree)]
+    build = [*pip, "--no-build-isolation", "-w", str(folder), str(sdist)]
     subprocess.run(build, check=True, capture_output=True, timeout=100)
-    (built,) = (tree / "dist").glob("*.whl")
+    (built,) = folder.glob("*.whl")
     return built

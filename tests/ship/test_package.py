@@ -39,6 +39,23 @@ def test_the_packages_of_a_build_are_the_folders_that_exist() -> None:
     }
 
 
+def test_an_sdist_is_the_whole_repository_and_tests_itself(sdist: Path) -> None:
+    tracked = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False
+    ).stdout
+    links = {f"lockstep/{part}" for part in SUBPACKAGES}
+    assert [name for name in tracked.splitlines() if name not in links and not (sdist / name).exists()] == []
+    subprocess.run(["make", "links"], cwd=sdist, check=True, timeout=100)
+    test = [sys.executable, "-m", "pytest", "-q", "tests/unit/operation/test_states.py"]
+    ran = subprocess.run(test, cwd=sdist, capture_output=True, text=True, timeout=100, check=False)
+    assert ran.returncode == 0, ran.stdout
+    where = "import lockstep.worker.settings as s; print(s.__file__)"
+    said = subprocess.run(
+        [sys.executable, "-c", where], cwd=sdist, capture_output=True, text=True, check=True
+    )
+    assert said.stdout.startswith(str(sdist))
+
+
 def test_every_file_of_the_packages_is_in_the_wheel(wheel: Path) -> None:
     kinds = {".py", ".lua", ".html", ".typed", ".css"}
     expected = {

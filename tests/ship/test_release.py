@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.ship import release
+from tests.ship import release, release_check
 from tests.ship.release import PLACES, ROOT, pin, unpinned
 
 DIGEST = "sha256:" + "ab" * 32
@@ -81,3 +81,41 @@ def test_an_audit_without_data_is_told_from_one_that_found_something(
     out, err = capsys.readouterr()
     assert expected in out + err
     assert len((out + err).splitlines()) == 1
+
+
+def test_a_release_has_one_version_and_a_dated_section_with_nothing_above_it(tmp_path: Path) -> None:
+    def write(image: str, changelog: str) -> None:
+        (tmp_path / "pyproject.toml").write_text('[project]\nversion = "1.2.3"\n')
+        (tmp_path / "Dockerfile").write_text(f"ARG VERSION={image}\n")
+        (tmp_path / "CHANGELOG.md").write_text(changelog)
+
+    write("1.2.3", "# Changelog\n\n## [Unreleased]\n\n## [1.2.3] - 2026-12-01\n\n- All.\n")
+    assert release_check.version(tmp_path) == "1.2.3"
+    assert release_check.changelog(tmp_path) == "[1.2.3] of 2026-12-01"
+    write("1.2.2", "")
+    with pytest.raises(release_check.Wrong, match=r"says 1\.2\.3, the Dockerfile 1\.2\.2"):
+        release_check.version(tmp_path)
+    for wrong in (
+        "## [Unreleased]\n\n- New.\n\n## [1.2.3] - 2026-12-01\n",
+        "## [Unreleased]\n\n## [1.2.3]\n",
+        "## [Unreleased]\n\n## [1.2.2] - 2026-12-01\n",
+    ):
+        write("1.2.3", wrong)
+        with pytest.raises(release_check.Wrong):
+            release_check.changelog(tmp_path)
+
+
+def test_what_is_wrong_counts_more_than_what_could_not_be_checked(capsys: pytest.CaptureFixture[str]) -> None:
+    def ends(code: int) -> str:
+        return release_check.run("sh", "-c", f"echo said; exit {code}", unchecked=2)
+
+    checks = {"a": lambda: ends(0), "b": lambda: ends(2), "c": lambda: ends(1)}
+    assert release_check.main({"a": checks["a"]}) == 0
+    assert release_check.main({"a": checks["a"], "b": checks["b"]}) == 2
+    capsys.readouterr()
+    assert release_check.main(checks) == 1
+    assert [line.split() for line in capsys.readouterr().out.splitlines()] == [
+        ["a", "ok", "said"],
+        ["b", "NOT", "CHECKED", "said"],
+        ["c", "WRONG", "said"],
+    ]
