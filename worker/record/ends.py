@@ -23,7 +23,8 @@ from lockstep.worker.operation.model import (
 )
 from lockstep.worker.operation.names import show
 from lockstep.worker.record.codec import Fields, Keys
-from lockstep.worker.record.queries import Queries, readable, store_errors
+from lockstep.worker.record.damage import readable
+from lockstep.worker.record.queries import Queries, store_errors
 from lockstep.worker.record.scripts import script
 
 KEPT_LOST = 604_800_000

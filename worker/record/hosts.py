@@ -13,7 +13,8 @@ from lockstep.worker.operation.errors import HostPaused, RecordDamaged
 from lockstep.worker.operation.host import Pause, Silence, refusal
 from lockstep.worker.operation.model import HostName, Millis
 from lockstep.worker.record.codec import Fields, Keys
-from lockstep.worker.record.queries import readable, store_errors
+from lockstep.worker.record.damage import readable
+from lockstep.worker.record.queries import store_errors
 
 
 class Pauses:

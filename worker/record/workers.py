@@ -15,7 +15,8 @@ from lockstep.worker.operation.errors import RecordDamaged, StoreFull, StoreUnav
 from lockstep.worker.operation.model import Millis
 from lockstep.worker.operation.names import show
 from lockstep.worker.record.codec import Fields, Keys
-from lockstep.worker.record.queries import readable, store_errors
+from lockstep.worker.record.damage import readable
+from lockstep.worker.record.queries import store_errors
 
 EVERY = 15.0
 """Seconds between two reports of a process."""
