@@ -39,7 +39,9 @@ class Counted:
         return self.bench.worker(name, env=env, options=["-P", self._pool])
 
     def read(self) -> dict[tuple[str, Labels], float]:
-        families = text_string_to_metric_families(requests.get(self.url, timeout=30).text)
+        answer = requests.get(self.url, timeout=30)
+        assert answer.ok, f"{answer.text}\n{self.worker.output()[-4000:]}"
+        families = text_string_to_metric_families(answer.text)
         return {
             (sample.name, tuple(sorted(sample.labels.items()))): sample.value
             for family in families
