@@ -125,7 +125,7 @@ class Unchecked(Exception):
 
 def run(program: str, *arguments: str, cwd: Path = ROOT, unchecked: int | None = None) -> str:
     """Run a program; return what it said last. Raises Wrong, and Unchecked where it ends with that code."""
-    beside = Path(sys.executable).with_name(program)
+    beside = Path(sys.executable).parent / program
     command = [str(beside) if beside.exists() else program, *arguments]
     done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
     said = (done.stdout + done.stderr).strip() or "nothing was said"

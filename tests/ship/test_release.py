@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -107,7 +108,8 @@ def test_a_release_has_one_version_and_a_dated_section_with_nothing_above_it(tmp
 
 def test_what_is_wrong_counts_more_than_what_could_not_be_checked(capsys: pytest.CaptureFixture[str]) -> None:
     def ends(code: int) -> str:
-        return release_check.run("sh", "-c", f"echo said; exit {code}", unchecked=2)
+        leave = f"import sys; print('said'); sys.exit({code})"
+        return release_check.run(sys.executable, "-c", leave, unchecked=2)
 
     checks = {"a": lambda: ends(0), "b": lambda: ends(2), "c": lambda: ends(1)}
     assert release_check.main({"a": checks["a"]}) == 0
