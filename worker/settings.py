@@ -17,7 +17,7 @@ from lockstep.worker import environment
 from lockstep.worker.connection.url import Address, read_address, with_login
 from lockstep.worker.environment import Count, Password, RedisUrl, Seconds, one_line, refuse_unknown
 from lockstep.worker.operation.errors import InvalidInput
-from lockstep.worker.operation.model import Backoff, Limits
+from lockstep.worker.operation.limits import Backoff, Limits
 from lockstep.worker.secrets import Secret
 
 PREFIX = environment.PREFIX

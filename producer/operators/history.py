@@ -20,8 +20,8 @@ from lockstep.worker.operation.model import (
     State,
     Step,
     Undo,
-    Why,
 )
+from lockstep.worker.operation.reason import Why
 
 if TYPE_CHECKING:
     from lockstep.worker.record.link import Brief

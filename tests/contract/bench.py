@@ -9,7 +9,8 @@ from typing import Any, NamedTuple, Protocol, cast
 import redis
 
 from lockstep.worker.operation.host import Pause
-from lockstep.worker.operation.model import GroupId, HostName, Limits, Millis, OperationId
+from lockstep.worker.operation.limits import Limits
+from lockstep.worker.operation.model import GroupId, HostName, Millis, OperationId
 from lockstep.worker.record.codec import Keys
 from lockstep.worker.record.hosts import Pauses
 from lockstep.worker.record.redis import RedisStore

@@ -11,10 +11,10 @@ import pytest
 
 from lockstep.worker.hosts.client import SystemClock
 from lockstep.worker.operation.answer import ProbeAnswer, Probed, Verdict, WriteAnswer
+from lockstep.worker.operation.limits import Backoff
 from lockstep.worker.operation.model import (
     Action,
     AttemptId,
-    Backoff,
     GroupId,
     HostName,
     OperationId,

@@ -13,10 +13,10 @@ import pytest
 from lockstep.worker.hosts.client import SystemClock
 from lockstep.worker.monitoring import metrics
 from lockstep.worker.operation.answer import ProbeAnswer, Probed, Verdict, WriteAnswer
+from lockstep.worker.operation.limits import Backoff
 from lockstep.worker.operation.model import (
     Action,
     AttemptId,
-    Backoff,
     Decision,
     GroupId,
     HostName,

@@ -1,15 +1,8 @@
 from __future__ import annotations
 
 from lockstep.worker.operation.answer import Verdict
-from lockstep.worker.operation.model import (
-    NAMED_AFTER,
-    AttemptId,
-    Decision,
-    HostName,
-    OperationId,
-    Presence,
-    Seen,
-)
+from lockstep.worker.operation.limits import NAMED_AFTER
+from lockstep.worker.operation.model import AttemptId, Decision, HostName, OperationId, Presence, Seen
 from lockstep.worker.operation.transitions import Order
 from tests.contract.bench import Bench
 from tests.contract.driver import ABSENT, LONG, A, B, Driver

@@ -6,16 +6,8 @@ import pytest
 
 from lockstep.worker.hosts.client import SystemClock
 from lockstep.worker.operation.answer import ProbeAnswer, Probed, Verdict, WriteAnswer
-from lockstep.worker.operation.model import (
-    Action,
-    AttemptId,
-    Backoff,
-    Decision,
-    GroupId,
-    HostName,
-    Outcome,
-    State,
-)
+from lockstep.worker.operation.limits import Backoff
+from lockstep.worker.operation.model import Action, AttemptId, Decision, GroupId, HostName, Outcome, State
 from lockstep.worker.steps import Next, Parts, forward, rollback, settle
 from tests.contract.bench import LIMITS, MemoryBench
 from tests.contract.driver import ABSENT, GROUP, A, Driver

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from lockstep.worker.operation.answer import Verdict
 from lockstep.worker.operation.drift import Drift, End
+from lockstep.worker.operation.limits import Limits
 from lockstep.worker.operation.model import (
     Action,
     AttemptId,
@@ -14,7 +15,6 @@ from lockstep.worker.operation.model import (
     Decision,
     GroupId,
     HostName,
-    Limits,
     Millis,
     OperationId,
     Outcome,

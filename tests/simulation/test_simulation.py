@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from lockstep.worker.operation.model import Limits
+from lockstep.worker.operation.limits import Limits
 from lockstep.worker.steps import Parts
 from tests.simulation import broken, ledger, people, schedule
 from tests.simulation.choices import Choices

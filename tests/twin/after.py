@@ -14,8 +14,8 @@ from lockstep.worker.operation.model import (
     OperationId,
     Presence,
     Undo,
-    Why,
 )
+from lockstep.worker.operation.reason import Why
 from lockstep.worker.operation.transitions import Abandoned, Claim, Phase, Settled, Undoing
 from tests.twin.queries import MemoryQueries
 from tests.twin.record import AttemptRecord, Record, StepRecord

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from lockstep.worker.operation.drift import Drift, End
 from lockstep.worker.operation.errors import UnknownFormat
 from lockstep.worker.operation.host import Pause
+from lockstep.worker.operation.limits import Limits
 from lockstep.worker.operation.model import (
     Action,
     AttemptId,
@@ -15,7 +16,6 @@ from lockstep.worker.operation.model import (
     GroupId,
     Hold,
     HostName,
-    Limits,
     Lost,
     Millis,
     OperationId,
@@ -24,8 +24,8 @@ from lockstep.worker.operation.model import (
     Stage,
     State,
     Undo,
-    Why,
 )
+from lockstep.worker.operation.reason import Why
 from lockstep.worker.operation.transitions import Phase
 from lockstep.worker.operation.waves import HOLD_MOST
 from tests.twin.record import FORMAT, SUCCEEDED, WAVED, AttemptRecord, Record, StepRecord, Waves

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from lockstep.worker.operation.limits import NAMED_AFTER
 from lockstep.worker.operation.model import (
-    NAMED_AFTER,
     Action,
     Attempt,
     AttemptId,
@@ -26,10 +26,8 @@ from lockstep.worker.operation.model import (
     State,
     Step,
     Undo,
-    Why,
-    told,
-    told_of,
 )
+from lockstep.worker.operation.reason import Why, told, told_of
 from lockstep.worker.operation.transitions import Phase
 from lockstep.worker.operation.waves import Rollout
 

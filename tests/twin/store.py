@@ -18,9 +18,8 @@ from lockstep.worker.operation.model import (
     Presence,
     Seen,
     Stage,
-    Why,
-    told,
 )
+from lockstep.worker.operation.reason import Why, told
 from lockstep.worker.operation.transitions import (
     Accepted,
     Busy,

@@ -6,7 +6,8 @@ import json
 from dataclasses import dataclass
 from enum import StrEnum
 
-from lockstep.worker.operation.model import Action, GroupId, Presence, Seen, Why
+from lockstep.worker.operation.model import Action, GroupId, Presence, Seen
+from lockstep.worker.operation.reason import Why
 
 
 class Trouble(StrEnum):

@@ -1,4 +1,4 @@
-"""An operation: its limits and its patience, its states, and what each host's part in it came to."""
+"""An operation: its states, and what each host's part in it came to."""
 
 from __future__ import annotations
 
@@ -6,49 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NewType
 
-
-@dataclass(frozen=True, slots=True)
-class Backoff:
-    """Delays in seconds: drawn evenly from 0 to min(cap, base * 2**n)."""
-
-    base: float
-    cap: float
-
-    def ceiling(self, failures: int) -> float:
-        """Return the longest delay in seconds after so many failures in a row (counted from 1)."""
-        exponent = min(max(failures, 1) - 1, 32)
-        return min(self.cap, self.base * 2.0**exponent)
-
-    def delay(self, failures: int, jitter: float) -> float:
-        """Return the delay in seconds; `jitter` is a random number in [0, 1) that the caller drew."""
-        return self.ceiling(failures) * jitter
-
-
-NAMED_AFTER = 5
-"""Tries in a row that brought nothing, after which a host that is to be restored is named as stalled."""
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Times in milliseconds; the defaults and their reasons are in `lockstep.worker.settings`."""
-
-    send_within: int
-    """A write may leave for its host so long after its attempt was opened."""
-    call: int
-    """The longest that one HTTP call may take, all in all."""
-    settle: int
-    """A host that answers a GET has finished every request older than this."""
-    patience: int
-    """An operation without progress for so long is resumed by the sweep; doubles each time."""
-    longest_countdown: int
-    """A longer wait is kept in the record instead of a Celery countdown."""
-    host_patience: int
-    """A host without a usable answer for so long is given up, while its operation is undecided."""
-    memory_watermark: float = 0.8
-    """The share of Redis' maxmemory from which on new operations are refused."""
-    replicas: int = 0
-    """So many replicas of Redis must have what a write to a host, or an answer to somebody, rests on."""
-    replicas_within: int = 1000
+from lockstep.worker.operation.reason import Why
 
 
 class State(StrEnum):
@@ -64,50 +22,6 @@ class State(StrEnum):
     """Every host is as it was before the operation touched it. An end."""
     ABANDONED = "abandoned"
     """An operator gave up on a host; every other host is as it was. An end."""
-
-
-class Why(StrEnum):
-    """The kind of a reason; one without a kind is told as its detail alone."""
-
-    REFUSED = "refused"
-    MISDIRECTED = "misdirected"
-    UNREADABLE = "unreadable"
-    """The host answers, but not so that it can be read."""
-    NO_TIME = "no_time"
-    DEADLINE = "deadline"
-    CANCELLED = "cancelled"
-    GATE = "gate"
-    """The host did not pass the gate of a wave."""
-    EXPIRED = "expired"
-    HELD = "held"
-
-
-def told(why: Why | None, detail: str) -> str:
-    """Return a reason as it is shown beside its host: `refused (403)`, `GET 503`."""
-    match why:
-        case Why.REFUSED | Why.MISDIRECTED:
-            return f"{why} ({detail})"
-        case Why.NO_TIME:
-            return f"{detail}; the deadline leaves no time for another try"
-        case Why.DEADLINE:
-            return "the deadline passed"
-        case Why.CANCELLED:
-            return f"cancelled by {detail}"
-        case Why.GATE:
-            return f"failed at the gate ({detail})"
-        case Why.EXPIRED:
-            return "it expired before every wave was done"
-        case Why.HELD:
-            return "it was held for too long"
-    return detail
-
-
-def told_of(host: str | None, why: Why | None, detail: str) -> str:
-    """Return a reason as it is shown for an operation: `node4 refused (403)`, `node4: GET 503`."""
-    text = told(why, detail)
-    if host is None:
-        return text
-    return f"{host} {text}" if why in (Why.REFUSED, Why.MISDIRECTED, Why.GATE) else f"{host}: {text}"
 
 
 OperationId = NewType("OperationId", str)

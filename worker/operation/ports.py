@@ -18,8 +18,8 @@ from lockstep.worker.operation.model import (
     Presence,
     Seen,
     Step,
-    Why,
 )
+from lockstep.worker.operation.reason import Why
 from lockstep.worker.operation.transitions import (
     Abandoned,
     Accepted,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -59,6 +60,19 @@ class Rollout:
     def last(self) -> int:
         """The number of the last wave."""
         return max(self.waves.values(), default=1)
+
+    def kept(self) -> str:
+        """Return it as JSON, which `accept.lua` reads."""
+        kept = {
+            "waves": dict(self.waves),
+            "health": dict(self.health),
+            "bake": self.bake,
+            "gate": self.gate,
+            "hold": self.hold,
+            "expires": self.expires or False,
+            "hold_most": HOLD_MOST,
+        }
+        return json.dumps(kept)
 
     def said(self) -> list[object]:
         """Return what makes two requests the same, for the digest of an operation's payload."""

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from enum import StrEnum
-from typing import Any, TypeVar
 
 from lockstep.worker.operation.errors import RecordDamaged, UnknownFormat
 from lockstep.worker.operation.model import (
@@ -30,15 +29,12 @@ from lockstep.worker.operation.model import (
     State,
     Step,
     Undo,
-    Why,
-    told,
-    told_of,
 )
 from lockstep.worker.operation.names import show
+from lockstep.worker.operation.reason import Why, told, told_of
+from lockstep.worker.operation.transitions import Forward, Progress, Request
 from lockstep.worker.record.causes import newer_format
-
-E = TypeVar("E", bound=StrEnum)
-T = TypeVar("T")
+from lockstep.worker.record.fields import Fields
 
 
 class _Name:
@@ -136,71 +132,6 @@ def check_format(written: str | None) -> None:
     if written is None or not written.isdecimal():
         raise RecordDamaged(f"its field format is {show(written)}, and must be a number")
     raise UnknownFormat(newer_format(written))
-
-
-class Fields:
-    """Fields of the record, each read as what it must be. Raises RecordDamaged, which names the field."""
-
-    def __init__(self, kept: Mapping[str, Any]) -> None:
-        self._kept = kept
-
-    @classmethod
-    def of(cls, text: str) -> Fields:
-        """Read an object in JSON."""
-        try:
-            kept = json.loads(text)
-        except (ValueError, RecursionError):
-            kept = None
-        if not isinstance(kept, dict):
-            raise RecordDamaged(f"it is {show(text)}, which is no JSON object")
-        return cls(kept)
-
-    def number(self, name: str) -> int:
-        """Return a whole number."""
-        value = self._kept.get(name)
-        try:
-            if not isinstance(value, bool):
-                return int(value)  # type: ignore[arg-type]
-        except (ValueError, TypeError, OverflowError):
-            pass
-        raise self._wrong(name, "a number")
-
-    def text(self, name: str) -> str:
-        """Return a text."""
-        value = self._kept.get(name)
-        if not isinstance(value, str):
-            raise self._wrong(name, "a text")
-        return value
-
-    def flag(self, name: str) -> bool:
-        """Return true or false."""
-        value = self._kept.get(name)
-        if not isinstance(value, bool):
-            raise self._wrong(name, "true or false")
-        return value
-
-    def word(self, name: str, kind: type[E]) -> E:
-        """Return one of an enumeration's words."""
-        value = self._kept.get(name)
-        if value not in list(kind):
-            raise self._wrong(name, " or ".join(kind))
-        return kind(value)
-
-    def items(self, name: str, kind: type[T]) -> T:
-        """Return a list or an object; an empty one where there is none."""
-        value = self._kept.get(name) or kind()  # Lua cannot tell an empty list from an empty object
-        if not isinstance(value, kind):
-            raise self._wrong(name, f"a {kind.__name__}")
-        return value
-
-    def maybe(self, read: Callable[[str], T], name: str) -> T | None:
-        """Read a field that may be missing."""
-        return None if self._kept.get(name) is None else read(name)
-
-    def _wrong(self, name: str, rule: str) -> RecordDamaged:
-        if name not in self._kept:
-            return RecordDamaged(f"it has no field {name}")
-        return RecordDamaged(f"its field {name} is {show(self._kept[name])}, and must be {rule}")
 
 
 def _attempt(key: str, kept: object) -> tuple[int, Attempt]:
@@ -332,3 +263,28 @@ def operation_from(
         stalled_hosts=tuple(HostName(host) for host in sorted(stalled)) if rolling_back else (),
         rollout=_standing(fields),
     )
+
+
+def progress_from(host: HostName, said: list[str]) -> Progress:
+    step = Forward(said[0])
+    match step:
+        case Forward.DONE:
+            kept = step_from(host, said[2], undo_needed=False)
+            return Progress(step, outcome=Outcome(said[1]), step=kept)
+        case Forward.FAILED:
+            why = Why(said[2]) if said[2] else None
+            return Progress(step, outcome=Outcome(said[1]), reason=told(why, said[3]) or None)
+        case Forward.ELSEWHERE:
+            return Progress(step, fingerprint=said[1])
+        case Forward.OPEN:
+            return Progress(step, left=int(said[1]))
+        case Forward.MISSED:
+            return Progress(step, misses=int(said[1]), left=int(said[2]))
+    return Progress(step)
+
+
+def payload_of(request: Request) -> str:
+    kept: list[object] = [request.action, request.group, sorted(host.name for host in request.hosts)]
+    if request.rollout:
+        kept.append(request.rollout.said())
+    return hashlib.sha256(json.dumps(kept).encode()).hexdigest()[:32]

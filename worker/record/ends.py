@@ -11,19 +11,12 @@ from redis.client import Pipeline
 
 from lockstep.worker.operation.drift import Drift, End, Forgotten, Remembered
 from lockstep.worker.operation.errors import RecordDamaged
-from lockstep.worker.operation.model import (
-    Action,
-    GroupId,
-    HostName,
-    Limits,
-    Lost,
-    Millis,
-    OperationId,
-    Presence,
-)
+from lockstep.worker.operation.limits import Limits
+from lockstep.worker.operation.model import Action, GroupId, HostName, Lost, Millis, OperationId, Presence
 from lockstep.worker.operation.names import show
-from lockstep.worker.record.codec import Fields, Keys
+from lockstep.worker.record.codec import Keys
 from lockstep.worker.record.damage import readable
+from lockstep.worker.record.fields import Fields
 from lockstep.worker.record.queries import Queries, store_errors
 from lockstep.worker.record.scripts import script
 

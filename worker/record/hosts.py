@@ -12,8 +12,9 @@ import redis
 from lockstep.worker.operation.errors import HostPaused, RecordDamaged
 from lockstep.worker.operation.host import Pause, Silence, refusal
 from lockstep.worker.operation.model import HostName, Millis
-from lockstep.worker.record.codec import Fields, Keys
+from lockstep.worker.record.codec import Keys
 from lockstep.worker.record.damage import readable
+from lockstep.worker.record.fields import Fields
 from lockstep.worker.record.queries import store_errors
 
 

@@ -12,21 +12,13 @@ from typing import TypeVar, cast
 import redis
 
 from lockstep.worker.operation.errors import RecordDamaged, StoreFull, UnknownFormat
-from lockstep.worker.operation.model import (
-    NAMED_AFTER,
-    Action,
-    GroupId,
-    HostName,
-    Limits,
-    Millis,
-    Operation,
-    OperationId,
-    Step,
-)
+from lockstep.worker.operation.limits import NAMED_AFTER, Limits
+from lockstep.worker.operation.model import Action, GroupId, HostName, Millis, Operation, OperationId, Step
 from lockstep.worker.operation.transitions import Order
 from lockstep.worker.record.causes import DAMAGED, FORMAT_ERROR, cause_of, newer_format, unavailable
-from lockstep.worker.record.codec import Fields, Keys, check_format, operation_from, step_from
+from lockstep.worker.record.codec import Keys, check_format, operation_from, step_from
 from lockstep.worker.record.damage import Damage, note, readable
+from lockstep.worker.record.fields import Fields
 
 E = TypeVar("E", bound=StrEnum)
 T = TypeVar("T")

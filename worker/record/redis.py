@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Sequence
 from typing import cast
@@ -11,29 +10,27 @@ import redis
 
 from lockstep.worker.operation.answer import Verdict
 from lockstep.worker.operation.errors import OperationIdReused, StoreFull, UnknownFormat
+from lockstep.worker.operation.limits import Limits
 from lockstep.worker.operation.model import (
     Action,
     AttemptId,
     Decision,
     GroupId,
     HostName,
-    Limits,
     Millis,
     OperationId,
     Outcome,
     Presence,
     Seen,
     Stage,
-    Why,
-    told,
 )
+from lockstep.worker.operation.reason import Why
 from lockstep.worker.operation.transitions import (
     Abandoned,
     Accepted,
     Busy,
     Cancelled,
     Claim,
-    Forward,
     Held,
     Miss,
     Phase,
@@ -45,8 +42,8 @@ from lockstep.worker.operation.transitions import (
     Undoing,
     View,
 )
-from lockstep.worker.operation.waves import HOLD_MOST, Gated, Health, Rollout
-from lockstep.worker.record.codec import Keys, step_from
+from lockstep.worker.operation.waves import Gated, Health
+from lockstep.worker.record.codec import Keys, payload_of, progress_from, step_from
 from lockstep.worker.record.ends import RedisEnds
 from lockstep.worker.record.hosts import refused
 from lockstep.worker.record.queries import UNREADABLE, store_errors
@@ -69,7 +66,7 @@ class RedisStore(RedisEnds):
             request.id,
             request.group,
             request.action,
-            _payload(request),
+            payload_of(request),
             json.dumps([[host.name, host.fingerprint] for host in request.hosts]),
             request.deadline,
             request.created_by,
@@ -78,7 +75,7 @@ class RedisStore(RedisEnds):
             json.dumps(dict(request.repairs)) if request.repairs else "",
             "" if request.retries is None else request.retries,
             request.owner,
-            _rollout(request.rollout),
+            request.rollout.kept() if request.rollout else "",
         )
         match said[0]:
             case "stale":
@@ -115,7 +112,7 @@ class RedisStore(RedisEnds):
         group: GroupId,
     ) -> Progress:
         """Record what a GET showed; open `attempt` if a write is needed (SEND)."""
-        return _progress(
+        return progress_from(
             host,
             self._scripts.strings(
                 "begin",
@@ -145,7 +142,7 @@ class RedisStore(RedisEnds):
         why: Why | None = None,
     ) -> Progress:
         """Count a GET that told nothing; fail the step when its time or its retries are spent."""
-        return _progress(
+        return progress_from(
             host,
             self._scripts.strings(
                 "missed",
@@ -172,7 +169,7 @@ class RedisStore(RedisEnds):
         needs: int = 0,
     ) -> Progress:
         """Record what came of a forward write; OPEN means try again, which `needs` so many ms."""
-        return _progress(
+        return progress_from(
             host,
             self._scripts.strings(
                 "finish", operation, host, attempt, verdict, mask(answer), self._limits.settle, needs
@@ -243,11 +240,8 @@ class RedisStore(RedisEnds):
         self, operation: OperationId, host: HostName, fingerprint: str, attempt: AttemptId
     ) -> Undoing:
         """Open an attempt of the inverse."""
-        limits = self._limits
-        said = self._scripts.strings(
-            "begin_undo", operation, host, fingerprint, attempt, limits.send_within, limits.call
-        )
-        return Undoing(said[0])
+        sent = (operation, host, fingerprint, attempt, self._limits.send_within, self._limits.call)
+        return Undoing(self._scripts.strings("begin_undo", *sent)[0])
 
     def finish_undo(
         self,
@@ -260,8 +254,8 @@ class RedisStore(RedisEnds):
     ) -> bool:
         """Record what came of an inverse write; return True if the host is known to be restored."""
         lost = json.dumps(list(lost_fields))
-        said = self._scripts.strings("finish_undo", operation, host, attempt, verdict, mask(answer), lost)
-        return said[0] == "restored"
+        sent = (operation, host, attempt, verdict, mask(answer), lost)
+        return self._scripts.strings("finish_undo", *sent)[0] == "restored"
 
     def postpone(
         self,
@@ -304,44 +298,3 @@ class RedisStore(RedisEnds):
             with store_errors():  # after those that can be dropped
                 self._client.zadd(self._keys.ended, {operation: self.now()}, xx=True)
             return False
-
-
-def _progress(host: HostName, said: list[str]) -> Progress:
-    step = Forward(said[0])
-    match step:
-        case Forward.DONE:
-            kept = step_from(host, said[2], undo_needed=False)
-            return Progress(step, outcome=Outcome(said[1]), step=kept)
-        case Forward.FAILED:
-            why = Why(said[2]) if said[2] else None
-            return Progress(step, outcome=Outcome(said[1]), reason=told(why, said[3]) or None)
-        case Forward.ELSEWHERE:
-            return Progress(step, fingerprint=said[1])
-        case Forward.OPEN:
-            return Progress(step, left=int(said[1]))
-        case Forward.MISSED:
-            return Progress(step, misses=int(said[1]), left=int(said[2]))
-    return Progress(step)
-
-
-def _payload(request: Request) -> str:
-    kept: list[object] = [request.action, request.group, sorted(host.name for host in request.hosts)]
-    if request.rollout:
-        kept.append(request.rollout.said())
-    return hashlib.sha256(json.dumps(kept).encode()).hexdigest()[:32]
-
-
-def _rollout(rollout: Rollout | None) -> str:
-    if rollout is None:
-        return ""
-    return json.dumps(
-        {
-            "waves": dict(rollout.waves),
-            "health": dict(rollout.health),
-            "bake": rollout.bake,
-            "gate": rollout.gate,
-            "hold": rollout.hold,
-            "expires": rollout.expires or False,
-            "hold_most": HOLD_MOST,
-        }
-    )

@@ -14,8 +14,9 @@ import redis
 from lockstep.worker.operation.errors import RecordDamaged, StoreFull, StoreUnavailable
 from lockstep.worker.operation.model import Millis
 from lockstep.worker.operation.names import show
-from lockstep.worker.record.codec import Fields, Keys
+from lockstep.worker.record.codec import Keys
 from lockstep.worker.record.damage import readable
+from lockstep.worker.record.fields import Fields
 from lockstep.worker.record.queries import store_errors
 
 EVERY = 15.0

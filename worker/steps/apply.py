@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from lockstep.worker.operation.answer import METHODS, Probed, Verdict, WriteAnswer
+from lockstep.worker.operation.limits import Backoff, Limits
 from lockstep.worker.operation.model import (
     Action,
-    Backoff,
     GroupId,
     HostName,
-    Limits,
     OperationId,
     Outcome,
     Presence,

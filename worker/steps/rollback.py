@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 
 from lockstep.worker.operation.answer import ProbeAnswer, Verdict
-from lockstep.worker.operation.model import Action, Decision, HostName, OperationId, Presence, Step, Why
+from lockstep.worker.operation.model import Action, Decision, HostName, OperationId, Presence, Step
 from lockstep.worker.operation.ports import HostApi
+from lockstep.worker.operation.reason import Why
 from lockstep.worker.operation.transitions import Settled, Undoing, View
 from lockstep.worker.steps.apply import (
     ELSEWHERE,

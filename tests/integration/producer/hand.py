@@ -9,8 +9,8 @@ import redis
 from lockstep.producer.client.operation import Operation
 from lockstep.worker.inventory import load_inventory
 from lockstep.worker.operation.answer import Verdict
+from lockstep.worker.operation.limits import NAMED_AFTER
 from lockstep.worker.operation.model import (
-    NAMED_AFTER,
     AttemptId,
     Decision,
     HostName,

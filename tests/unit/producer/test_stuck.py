@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from lockstep.producer.operators.history import SLOW, UNSWEPT, stuck, with_unreadable
-from lockstep.worker.operation.model import HostName, Millis, Operation, State, Step, Undo, Why
+from lockstep.worker.operation.model import HostName, Millis, Operation, State, Step, Undo
+from lockstep.worker.operation.reason import Why
 from tests.unit.producer.samples import OPERATION
 
 DECIDED = Millis(OPERATION.created_at + 1000)
