@@ -172,7 +172,7 @@ def test_the_deadline_is_of_each_wave_and_does_not_run_in_a_bake(memory: MemoryB
 
 
 def test_an_operation_expires_whatever_it_waits_for(memory: MemoryBench) -> None:
-    driver = accepted(memory, replace(TWO, bake=60_000, expires=30_000)).apply(A)
+    driver = accepted(memory, replace(TWO, bake=60_000, within=30_000)).apply(A)
     memory.pass_time(30_000)
     assert driver.due()
     assert driver.claim(resume=True) == (A,)

@@ -43,12 +43,18 @@ def blocks(page: str) -> list[Block]:
     return [Block(*found) for found in BLOCK.findall(page)]
 
 
+GOING_ON = re.compile(r"(\w+ \S+): (?:applying|rolling_back), .* hosts .*\(operation ")
+
+
 def pattern(shown: list[str]) -> re.Pattern[str]:
     """Match what a command printed, with other ids, times and columns."""
     made = ""
     for line in shown:
         if line == "…":
             made += r"(?:.*\n)*?"
+            continue
+        if going_on := GOING_ON.match(line):  # how many of these there are depends on how fast it goes
+            made += rf"(?:{re.escape(going_on[1])}: (?:applying|rolling_back), .*\n)*"
             continue
         words = (re.escape(word).replace("…", ".*") for word in line.split())
         made += r" *" + r"\s+".join(words) + r"\s*\n"

@@ -108,7 +108,7 @@ class MemoryStore(AfterDecision):
         return Accepted.ACCEPTED
 
     def _with_waves(self, record: Record, rollout: Rollout, deadline: int) -> None:
-        expires = None if rollout.expires is None else Millis(record.created_at + rollout.expires)
+        expires = None if rollout.within is None else Millis(record.created_at + rollout.within)
         record.format, record.dispatched = WAVED, "forward:1"
         record.waves = waves = Waves(rollout, deadline, expires)
         record.later = {host: wave for host, wave in rollout.waves.items() if wave > 1}

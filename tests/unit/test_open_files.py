@@ -99,7 +99,7 @@ def test_periodic_work_that_is_not_done_is_known_until_it_is(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     counted: list[str] = []
-    monkeypatch.setattr(metrics, "failed", counted.append)
+    monkeypatch.setattr(metrics, "count", lambda _, job: counted.append(job))
     store = MemoryStore(lambda: Millis(1), LIMITS)
     runtime: Runtime = SimpleNamespace(store=store)  # type: ignore[assignment]
 
@@ -119,7 +119,7 @@ def test_periodic_work_that_is_not_done_is_known_until_it_is(
 
 def test_work_fails_loudly_though_nothing_can_be_noted(monkeypatch: pytest.MonkeyPatch) -> None:
     counted: list[str] = []
-    monkeypatch.setattr(metrics, "failed", counted.append)
+    monkeypatch.setattr(metrics, "count", lambda _, job: counted.append(job))
     store = MemoryStore(lambda: Millis(1), LIMITS)
 
     def away(*_: object) -> None:

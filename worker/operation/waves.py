@@ -51,7 +51,7 @@ class Rollout:
     """After each wave every host of open waves is looked at once more."""
     hold: bool = False
     """After each wave but the last, somebody must promote it."""
-    expires: int | None = None
+    within: int | None = None
     """It is rolled back unless it is decided so long after it was accepted."""
     health: Mapping[HostName, str] = field(default_factory=dict)
     """The path that must answer 2xx at the gate, per host."""
@@ -69,7 +69,7 @@ class Rollout:
             "bake": self.bake,
             "gate": self.gate,
             "hold": self.hold,
-            "expires": self.expires or False,
+            "within": self.within or False,
             "hold_most": HOLD_MOST,
         }
         return json.dumps(kept)
@@ -81,7 +81,7 @@ class Rollout:
             self.bake,
             self.gate,
             self.hold,
-            self.expires,
+            self.within,
             sorted(self.health.items()),
         ]
 
@@ -199,7 +199,7 @@ class Pace:
             bake=0 if self.bake is None else parse_span("bake", self.bake),
             gate=self.bake is not None,
             hold=self.hold,
-            expires=None if self.expires is None else parse_span("expires", self.expires),
+            within=None if self.expires is None else parse_span("expires", self.expires),
         )
 
 

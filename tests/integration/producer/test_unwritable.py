@@ -10,9 +10,11 @@ import pytest
 
 from lockstep import ClusterClient
 from lockstep.producer.cli import app, main
+from lockstep.producer.client.client import AT_ONCE
 from lockstep.producer.client.operation import Operation
 from lockstep.producer.operators.batch import Wish, operation_id
 from lockstep.worker.operation.model import Action, GroupId
+from lockstep.worker.operation.waves import Pace
 from lockstep.worker.settings import load_settings
 from tests.integration.producer.hand import NODE1, PATIENCE, Hand
 from tests.integration.producer.nodes import Node
@@ -40,6 +42,8 @@ VERBS = [
     ("doctor", 1, ""),
     ("drift team-a", 1, ""),
     ("sync node1 --dry-run", 0, ""),
+    ("hold waves{n} --reason look", 0, "waves{n}"),
+    ("promote held{n}", 0, "held{n}"),
     ("abandon stalled{n} node1 --reason scrapped", 0, "stalled{n}"),
     ("forget --deleted-before 90d --yes", 0, "forgot 0 groups"),
     ("completion bash", 0, ""),
@@ -54,8 +58,10 @@ def prepared(nodes: dict[str, Node], environment: dict[str, str], tmp_path: Path
     (tmp_path / "groups").write_text("of-a-run")
     with ClusterClient() as cluster:
 
-        def started(name: str, group: str | None = None, action: Action = Action.CREATE) -> Operation:
-            return cluster._start(action, group or f"of-{name}", None, name, None, None, False)
+        def started(
+            name: str, group: str | None = None, action: Action = Action.CREATE, pace: Pace = AT_ONCE
+        ) -> Operation:
+            return cluster._start(action, group or f"of-{name}", None, name, pace=pace)
 
         run = operation_id("run", Wish(Action.CREATE, GroupId("of-a-run")), cluster.select())
         hand.commit(started("mine", "team-a"))
@@ -63,6 +69,8 @@ def prepared(nodes: dict[str, Node], environment: dict[str, str], tmp_path: Path
         started("open", "team-open", Action.DELETE)
         for n in (1, 2):
             started(f"cancelled{n}")
+            started(f"waves{n}", pace=Pace("1"))
+            started(f"held{n}", pace=Pace("1", hold=True))
             stalled = started(f"stalled{n}")
             hand.begin(stalled, NODE1)
             hand.roll_back(stalled)

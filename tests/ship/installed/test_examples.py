@@ -208,7 +208,7 @@ def test_an_alert(tmp_path: Path) -> None:
     (tmp_path / "case.yaml").write_text(json.dumps(case))
     subprocess.run(["promtool", "test", "rules", str(tmp_path / "case.yaml")], check=True, timeout=60)
     metrics = (ROOT / "worker/monitoring/metrics.py").read_text("utf-8")
-    assert re.search(r'"lockstep_operations", [^)]*\["action", "end"\]', metrics)
+    assert '"operations": ("Operations by their end.", ("action", "end")' in metrics
 
 
 def test_a_compose_override_for_a_redis_with_tls(monkeypatch: pytest.MonkeyPatch) -> None:

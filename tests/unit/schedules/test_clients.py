@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -87,8 +88,7 @@ def test_a_run_that_is_closed_starts_nothing_more() -> None:
                 schedule.block(lambda: False, timeout)
                 return SimpleNamespace(state=State.COMMITTED, reason=None)
 
-        def start(action: Action, group: GroupId, *given: Any) -> Operation:
-            stopped = given[-1]
+        def start(action: Action, group: GroupId, *given: Any, stopped: Callable[[], bool]) -> Operation:
             for _ in range(3):  # the group is busy: it is asked for again and again
                 if stopped():
                     raise acceptance.RequestWithdrawn

@@ -4,7 +4,7 @@
 --       11 for a repair: what `ends` must still say, as JSON {host: text}; otherwise '',
 --       12 tries beyond the first after which a host is given up ('' for no bound but time),
 --       13 whose the id is ('' for anybody's), 14 for an operation with waves ('' otherwise), as JSON: deadline, bake,
---       hold_most and expires in ms, gate, hold, and waves and health by host
+--       hold_most and within in ms, gate, hold, and waves and health by host
 -- Returns  accepted | existing | reused | theirs + who asked then | paused + a host, its pause as JSON and how many hosts are |
 --          busy + the lock's owner | full + used and maximum bytes | stale
 -- Atomic, because the lock, the record and its due time must exist together or not at all: whoever dies
@@ -85,7 +85,7 @@ if waved then
   redis.call('HSET', OP, 'format', WAVED, 'dispatched', 'forward:1', 'stage', 'working', 'wave', 1, 'waves', last,
     'deadline', ARGV[7], 'bake', waved.bake, 'bake_until', 0, 'changed', 0, 'round', 0, 'hold_no', 0, 'released_no', 0,
     'hold_most', waved.hold_most, 'gate', waved.gate and '1' or '0', 'auto_hold', waved.hold and '1' or '0')
-  if waved.expires then redis.call('HSET', OP, 'expires_at', NOW + waved.expires) end
+  if waved.within then redis.call('HSET', OP, 'expires_at', NOW + waved.within) end
 end
 redis.call('SET', lock, ID)
 redis.call('ZREM', PREFIX .. 'dropped', ID)
