@@ -258,7 +258,7 @@ def operation_from(
         decided_at=fields.maybe(at, "decided_at"),
         ended_at=fields.maybe(at, "ended_at"),
         hosts_total=total,
-        hosts_done=total if ended else total - todo,
+        hosts_done=total if ended else (fields.maybe(fields.number, "opened") or total) - todo,
         pending_hosts=tuple(HostName(host) for host in sorted(undo)) if rolling_back else (),
         stalled_hosts=tuple(HostName(host) for host in sorted(stalled)) if rolling_back else (),
         rollout=_standing(fields),

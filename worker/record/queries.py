@@ -66,19 +66,16 @@ class Queries:
         with store_errors(), self._client.pipeline(transaction=True) as pipe:
             pipe.hgetall(key)
             pipe.scard(f"{key}:todo")
-            pipe.zcard(f"{key}:later")
             pipe.scard(f"{key}:open")
             pipe.smembers(f"{key}:undo")
-            fields, todo, later, opened, undo = pipe.execute()
+            fields, todo, opened, undo = pipe.execute()
         if not fields:
             return None
         check_format(fields.get("format"))
         stalled: list[str] = []
         if fields.get("decision") == "roll_back" and undo:
             stalled = self._stalled(operation, sorted(undo))
-        return operation_from(
-            operation, fields, todo=todo + later, open_hosts=opened, undo=undo, stalled=stalled
-        )
+        return operation_from(operation, fields, todo=todo, open_hosts=opened, undo=undo, stalled=stalled)
 
     def _stalled(self, operation: OperationId, hosts: list[str]) -> list[str]:
         with store_errors():

@@ -74,7 +74,7 @@ def test_a_run_goes_on_where_it_was_cut_short_and_tells_what_failed(
     }  # fmt: skip
     again = lockstep("apply", wanted(tmp_path), "--resume", "mine", "--as", "alice@desk")
     assert again.code == 1
-    assert again.out.splitlines()[0].startswith("create team-b: rolled_back, node2: unreachable")
+    assert again.out.splitlines()[0].startswith("create team-b: rolled_back, cancelled by a test")
     assert len(cluster.operations()) == 3
 
 

@@ -9,6 +9,7 @@ import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, nullcontext, suppress
+from functools import partial
 from pathlib import Path
 from unittest.mock import patch
 
@@ -17,12 +18,13 @@ from kombu.utils.json import dumps
 
 from lockstep.producer.cli.app import main
 from lockstep.producer.client.client import ClusterClient
+from lockstep.producer.client.operation import Operation
 from lockstep.producer.stack.child import LOOPBACK, Child, free_port
 from lockstep.producer.stack.guard import Guard
 from lockstep.worker.celery import OPERATIONS, ROLLBACK, make_app
 from lockstep.worker.messages import publish_settle
 from lockstep.worker.operation.errors import RecordGone
-from lockstep.worker.operation.model import Action, GroupId, HostName, OperationId, State
+from lockstep.worker.operation.model import Action, GroupId, HostName, OperationId, Stage, State
 from lockstep.worker.record.client import client
 from lockstep.worker.record.codec import Keys
 from lockstep.worker.record.link import Link
@@ -113,6 +115,7 @@ def meet_faults(bench: Bench, server: Guarded) -> None:
     with ClusterClient(bench.settings) as cluster, server.client("admin") as raw:
         for number in range(4):
             assert cluster.create_group(f"team-{number}").wait(timeout=60).state is State.COMMITTED
+        go_in_waves(cluster)
         assert cluster.delete_group("team-0").wait(timeout=60).state is State.COMMITTED
         admin.set_faults({"kind": "refuse", "status": 403, "methods": ["POST"]}, node="node3")
         assert cluster.create_group("team-refused").wait_end(timeout=60).state is State.ROLLED_BACK
@@ -138,6 +141,23 @@ def meet_faults(bench: Bench, server: Guarded) -> None:
             forgotten.wait(timeout=60)
         admin.set_latency(None)
         break_the_record(bench, raw)
+
+
+def go_in_waves(cluster: ClusterClient) -> None:
+    """Once with a gate after each wave and once without; each wave is held, the first by a person too."""
+    for name, bake in (("team-baked", 0.1), ("team-waves", None)):
+        operation = cluster.create_group(name, waves="1", bake=bake, hold=True)
+        operation.hold("the first is looked at")
+        for wave in (1, 2):
+            eventually(partial(waits, operation, wave), f"wave {wave} is held")
+            operation.promote()
+        assert operation.wait_end(timeout=60).state is State.COMMITTED
+
+
+def waits(operation: Operation, wave: int) -> bool:
+    """Tell whether it is held after this wave."""
+    standing = operation.status().rollout
+    return standing is not None and (standing.wave, standing.stage) == (wave, Stage.WAITING)
 
 
 def break_the_record(bench: Bench, raw: redis.Redis) -> None:

@@ -6,7 +6,6 @@ nothing is held, so that a second process goes through.
 
 from __future__ import annotations
 
-import http.client
 import os
 import signal
 import threading
@@ -14,7 +13,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pycurl
+
 from lockstep.worker.celery import Lockstep, make_app
+from lockstep.worker.hosts.request import Request
+from lockstep.worker.hosts.transfer import Transfer
 from lockstep.worker.inventory import load_inventory
 from lockstep.worker.operation.answer import METHODS, ProbeAnswer, WriteAnswer
 from lockstep.worker.operation.model import Action, AttemptId, GroupId, HostName
@@ -25,6 +28,8 @@ from lockstep.worker.settings import Settings, load_settings
 from lockstep.worker.tasks.runtime import Runtime, assemble, real_hosts
 
 FROZEN = "frozen "
+BODY_SENT = 4
+"""What libcurl calls CURLINFO_DATA_OUT."""
 POINTS = (
     "before begin",
     "after begin",
@@ -96,16 +101,18 @@ class HeldHost:
 
 def hold_after_sending() -> None:
     """Stop once a whole request with a body has left, over whatever connection."""
-    send = http.client.HTTPConnection.send
+    begin = Transfer.__init__
 
-    def held(self: Any, data: Any) -> None:
-        send(self, data)
-        if not data.startswith(b"{"):
-            self.held_method = bytes(data).split(b" ", 1)[0].decode()
-        if data.endswith(b"}"):
-            hold(f"after {self.held_method} sent")
+    def held(self: Transfer, request: Request, *given: Any, **named: Any) -> None:
+        def told(kind: int, _: bytes) -> None:
+            if kind == BODY_SENT:
+                hold(f"after {request.method} sent")
 
-    http.client.HTTPConnection.send = held  # type: ignore[method-assign]
+        begin(self, request, *given, **named)
+        self.curl.setopt(pycurl.VERBOSE, 1)
+        self.curl.setopt(pycurl.DEBUGFUNCTION, told)
+
+    Transfer.__init__ = held  # type: ignore[method-assign]
 
 
 def build_runtime(settings: Settings) -> Runtime:

@@ -84,7 +84,7 @@ if ARGV[13] ~= '' then redis.call('HSET', OP, 'owner', ARGV[13]) end
 if waved then
   redis.call('HSET', OP, 'format', WAVED, 'dispatched', 'forward:1', 'stage', 'working', 'wave', 1, 'waves', last,
     'deadline', ARGV[7], 'bake', waved.bake, 'bake_until', 0, 'changed', 0, 'round', 0, 'hold_no', 0, 'released_no', 0,
-    'hold_most', waved.hold_most, 'gate', waved.gate and '1' or '0', 'auto_hold', waved.hold and '1' or '0')
+    'hold_most', waved.hold_most, 'opened', redis.call('SCARD', TODO), 'gate', waved.gate and '1' or '0', 'auto_hold', waved.hold and '1' or '0')
   if waved.within then redis.call('HSET', OP, 'expires_at', NOW + waved.within) end
 end
 redis.call('SET', lock, ID)

@@ -11,7 +11,7 @@ if not op.waves or op.hold_no == 0 then return { 'free' } end
 if number <= op.released_no then return { 'already' } end
 if number ~= op.hold_no then return { 'other', redis.call('HGET', OP, 'held') or '', tostring(op.hold_no) } end
 set(op, 'released_no', number)
-redis.call('HDEL', OP, 'held', 'hold_until')
+redis.call('HSET', OP, 'held', '', 'hold_until', '')
 op.held, op.hold_until = false, nil
 if op.stage == 'waiting' and op.gate then -- what passed before the hold says nothing of now: another round
   set(op, 'stage', 'baking')

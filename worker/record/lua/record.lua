@@ -24,13 +24,13 @@ local LATER, GATING = OP .. ':later', OP .. ':gating' -- hosts of waves that are
 
 -- What an operation with waves keeps besides.
 local function load_waves(op)
-  local names = { 'wave', 'waves', 'deadline', 'bake', 'bake_until', 'changed', 'round', 'hold_no', 'released_no', 'hold_most' }
+  local names = { 'wave', 'waves', 'deadline', 'bake', 'bake_until', 'changed', 'round', 'hold_no', 'released_no', 'hold_most', 'opened' }
   local got = redis.call('HMGET', OP, 'stage', 'gate', 'auto_hold', 'held', 'hold_until', 'expires_at', unpack(names))
   for i, name in ipairs(names) do
     op[name] = tonumber(got[i + 6])
     if not op[name] then return redis.error_reply(damaged('its field ' .. name .. ' is no number')) end
   end
-  op.stage, op.gate, op.auto_hold, op.held = got[1], got[2] == '1', got[3] == '1', got[4] and true or false
+  op.stage, op.gate, op.auto_hold, op.held = got[1], got[2] == '1', got[3] == '1', (got[4] or '') ~= ''
   op.hold_until, op.expires_at = tonumber(got[5] or nil), tonumber(got[6] or nil)
 end
 

@@ -50,6 +50,7 @@ local function open_wave(op, number)
   call_in_chunks('SADD', TODO, hosts)
   call_in_chunks('ZREM', LATER, hosts)
   op.todo = #hosts
+  set(op, 'opened', op.opened + #hosts)
   announce('wave')
   progressed()
   if op.auto_hold and number < op.waves then hold(op, 'the operation', 'it is held after each wave') end
@@ -71,14 +72,12 @@ local function open_round(op)
   progressed()
 end
 
--- Holds the operation if a host is paused that would be worked on next: those of open waves at the gate, or of the next wave.
+-- Holds the operation if a host is paused that would be worked on next: at the gate one of open waves, else of the next.
 local function held_by_pause(op, next_wave)
   for _, host in ipairs(redis.call('HKEYS', PREFIX .. 'paused')) do
-    local later = redis.call('ZSCORE', LATER, host)
-    local concerned
-    if next_wave then concerned = tonumber(later or -1) == op.wave + 1
-    else concerned = not later and redis.call('HEXISTS', STEPS, host) == 1 end
-    if concerned then
+    local step = load_step(host)
+    local later = step and (step.wave or 1) - op.wave
+    if later and (next_wave and later == 1 or not next_wave and later <= 0) then
       if not op.held then hold(op, 'the pause of ' .. host, host .. ' is paused') end
       return true
     end
