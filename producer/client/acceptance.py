@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any
 from lockstep.worker.forks import leave_to_parent, renew_in_children
 from lockstep.worker.monitoring.tracing import ids, tracers
 from lockstep.worker.operation.errors import GroupBusy, StoreUnavailable
-from lockstep.worker.operation.model import GroupId, OperationId
+from lockstep.worker.operation.host import local
+from lockstep.worker.operation.model import GroupId, OperationId, Stage
 from lockstep.worker.operation.ports import Store
 from lockstep.worker.operation.transitions import Accepted, Busy, Request, Stale
+from lockstep.worker.operation.waves import told_standing
 from lockstep.worker.record import events as following
 from lockstep.worker.record.link import Link
 from lockstep.worker.settings import Settings
@@ -186,12 +188,29 @@ def accept(link: Link, request: Request, stopped: Callable[[], bool] = never) ->
         ends = time.monotonic() + link.settings.lock_wait
         while isinstance(said, Busy):
             log.info('group "%s" is held by operation "%s": waiting', request.group, said.owner)
+            refuse_long_waits(link, request.group, said.owner, link.settings.lock_wait)
             said = _accept_after(link, said.owner, request, ends, stopped)
     except StoreUnavailable as error:
         raise StoreUnavailable(
             f'{error}; whether operation "{request.id}" was accepted is not known: repeat it with this id'
         ) from error
     return said
+
+
+def refuse_long_waits(link: Link, group: GroupId, owner: OperationId, lock_wait: float) -> None:
+    """Raise GroupBusy if the operation that has the group is held, or bakes for longer than anybody waits."""
+    kept = link.store.operation(owner)
+    if kept is None or kept.rollout is None or kept.decision is not None:
+        return
+    rollout = kept.rollout
+    bakes = rollout.stage is Stage.BAKING and (rollout.bake_until or 0) - link.store.now() > lock_wait * 1000
+    if rollout.hold is None and not bakes:
+        return
+    until = "" if rollout.hold else f", until {local(rollout.bake_until or kept.created_at)} at least"
+    raise GroupBusy(
+        f'group "{group}" is busy: operation "{owner}" is in {told_standing(rollout)}{until}; '
+        f"`lockstep status {owner}` tells more"
+    )
 
 
 def _accept_after(

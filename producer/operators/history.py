@@ -17,6 +17,7 @@ from lockstep.worker.operation.model import (
     Millis,
     Operation,
     OperationId,
+    Stage,
     State,
     Step,
     Undo,
@@ -155,6 +156,8 @@ def search(
 
 UNSWEPT = 60_000
 """Milliseconds after the deadline by which any sweep that runs has had the operation rolled back."""
+HELD_FOR_LONG = 3_600_000
+"""Milliseconds of a hold after which somebody may have forgotten it."""
 SLOW = 300_000
 """Milliseconds after the decision by which reachable hosts are restored, and their late writes settled: a
 host is asked once a minute at the least, and five tries without an answer make it a stalled one."""
@@ -186,11 +189,21 @@ def stuck(operation: Operation, now: Millis) -> Stuck | None:
     """Tell what a person has to do for an operation; None if it goes on, or ends, without one."""
     if operation.ended:
         return None
+    rollout = operation.rollout
+    if operation.decided_at is None and rollout is not None and rollout.hold is not None:
+        held = now - rollout.hold.since
+        if held < HELD_FOR_LONG:
+            return None
+        return Stuck(
+            f"held {_age(held)} by {rollout.hold.who}: {rollout.hold.why}", _promote_or_cancel(operation)
+        )
     if operation.decided_at is None:
-        late = now - operation.deadline_at
+        baking = rollout is not None and rollout.stage is Stage.BAKING
+        late = now - (rollout.bake_until or now if baking and rollout else operation.deadline_at)
         if late < UNSWEPT:
             return None
-        return Stuck(f"undecided {_age(late)} after its deadline: nobody sweeps", (NO_WORKER,))
+        what = "its bake" if baking else "its deadline"
+        return Stuck(f"undecided {_age(late)} after {what}: nobody sweeps", (NO_WORKER,))
     waiting = now - operation.decided_at
     pending, stalled = operation.pending_hosts, operation.stalled_hosts
     if operation.state is State.ROLLING_BACK and pending:
@@ -208,6 +221,13 @@ def stuck(operation: Operation, now: Millis) -> Stuck | None:
             ),
         )
     return None
+
+
+def _promote_or_cancel(operation: Operation) -> tuple[str, ...]:
+    return (
+        f"lockstep promote {operation.id}  # it goes on with its next wave, or commits",
+        f'lockstep cancel {operation.id} --reason "…"  # every wave is undone',
+    )
 
 
 def _restore_or_give_up(operation: Operation) -> tuple[str, ...]:

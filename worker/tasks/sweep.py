@@ -18,7 +18,7 @@ from lockstep.worker.monitoring import metrics
 from lockstep.worker.monitoring.heartbeat import work
 from lockstep.worker.monitoring.metrics import Figures
 from lockstep.worker.operation.errors import RecordDamaged, StoreFull, StoreUnavailable, UnknownFormat
-from lockstep.worker.operation.model import OperationId
+from lockstep.worker.operation.model import OperationId, Stage
 from lockstep.worker.record.client import client
 from lockstep.worker.record.codec import Keys
 from lockstep.worker.record.hosts import silences
@@ -96,7 +96,7 @@ class FiguresReader:
             for operation in operations:
                 key = self._keys.operation(operation)
                 pipe.zscore(self._keys.operations, operation)
-                pipe.hmget(key, "decision", "total")
+                pipe.hmget(key, "decision", "total", "stage")
                 pipe.scard(self._keys.undo(operation))
                 pipe.scard(f"{key}:open")
                 pipe.scard(f"{key}:todo")
@@ -112,9 +112,10 @@ class FiguresReader:
         for accepted, fields, undo, open_hosts, todo, later in zip(
             *(told[part::6] for part in range(6)), strict=True
         ):
-            decision, total = fields or (None, None)
+            decision, total, stage = fields or (None, None, None)
             rolled_back = decision == "roll_back"
-            stuck += accepted is not None and now - accepted > overlong
+            waits = decision is None and stage in (Stage.BAKING, Stage.WAITING)
+            stuck += accepted is not None and now - accepted > overlong and not waits
             pending += undo or 0 if rolled_back else 0
             opened += open_hosts or 0
             left = max(undo or 0, open_hosts or 0) if rolled_back else open_hosts if decision else todo

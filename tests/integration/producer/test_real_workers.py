@@ -189,6 +189,9 @@ def test_waves_go_on_after_a_bake_and_a_gate_and_a_hold_is_promoted(
     assert {node for node in bench.cluster.nodes if "team-v" in bench.admin.groups(node)} == {"node1"}
     shown = run("show", operation.id)
     assert "wave 1 of 3, waiting, held by the operation: it is held after each wave" in shown.out
+    busy = run("create", "team-v")  # nobody waits for what a person has to release
+    assert busy.code == 6
+    assert f'busy: operation "{operation.id}" is in wave 1 of 3, waiting, held by the operation' in busy.err
 
     ran = run("promote", operation.id, "--as", "bob")
 

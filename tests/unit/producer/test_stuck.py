@@ -6,8 +6,18 @@ from dataclasses import replace
 
 import pytest
 
-from lockstep.producer.operators.history import SLOW, UNSWEPT, stuck, with_unreadable
-from lockstep.worker.operation.model import HostName, Millis, Operation, State, Step, Undo
+from lockstep.producer.operators.history import HELD_FOR_LONG, SLOW, UNSWEPT, stuck, with_unreadable
+from lockstep.worker.operation.model import (
+    Hold,
+    HostName,
+    Millis,
+    Operation,
+    Stage,
+    Standing,
+    State,
+    Step,
+    Undo,
+)
 from lockstep.worker.operation.reason import Why
 from tests.unit.producer.samples import OPERATION
 
@@ -77,3 +87,31 @@ def test_a_host_whose_answers_cannot_be_read_is_to_be_mended() -> None:
     assert first.startswith("lockstep probe node3  # it answers, but not so that it can be read (GET 200, ")
     assert tuple(others) == found.advice
     assert with_unreadable(found, steps[:2]) == found
+
+
+def in_waves(stage: Stage, hold: Hold | None = None, bake_until: int | None = None) -> Operation:
+    """An operation in the first of two waves."""
+    until = None if bake_until is None else Millis(bake_until)
+    return replace(OPERATION, rollout=Standing(1, 2, stage, hold, until, None))
+
+
+def test_an_operation_is_the_sweeps_in_a_bake_until_a_minute_after_it() -> None:
+    over = OPERATION.deadline_at + 10 * UNSWEPT
+    baking = in_waves(Stage.BAKING, bake_until=over)
+    assert stuck(baking, at(over + UNSWEPT - 1)) is None
+    found = stuck(baking, at(over + UNSWEPT))
+    assert found is not None
+    assert found.why == "undecided 1 min after its bake: nobody sweeps"
+
+
+def test_a_hold_is_listed_after_an_hour_with_who_holds_it_and_what_to_type() -> None:
+    since = OPERATION.deadline_at + 10 * UNSWEPT
+    held = in_waves(Stage.WAITING, Hold(1, "ann", "look at node1", at(since), at(since + 10**9)))
+    assert stuck(held, at(since + HELD_FOR_LONG - 1)) is None
+    found = stuck(held, at(since + HELD_FOR_LONG))
+    assert found is not None
+    assert found.why == "held 60 min by ann: look at node1"
+    assert [each.split("  #")[0] for each in found.advice] == [
+        f"lockstep promote {held.id}",
+        f'lockstep cancel {held.id} --reason "…"',
+    ]
