@@ -134,12 +134,11 @@ def wait_options(function: Callable[[Session, str, ChangeOptions], Exit]) -> Cal
 
     @functools.wraps(function)
     def collected(session: Session, group: str, **options: object) -> Exit:
-        pace = Pace(**{name: options.pop(name) for name in PACE})  # type: ignore[arg-type]
-        return function(session, group, ChangeOptions(pace=pace, **options))  # type: ignore[arg-type]
+        return function(session, group, ChangeOptions(**options))  # type: ignore[arg-type]
 
     return selection_options(
         _with(
-            collected,
+            pace_options(collected),
             click.option(
                 "--wait/--no-wait", default=True, show_default=True, help="Wait until it is done or undone."
             ),
@@ -170,27 +169,38 @@ def wait_options(function: Callable[[Session, str, ChangeOptions], Exit]) -> Cal
             click.option(
                 "--preflight", is_flag=True, help="Ask every host first; write nothing unless all answer."
             ),
-            click.option(
-                "--waves", metavar="SIZES", help="Change hosts in waves: 1,10%,100%. The last size repeats."
-            ),
-            click.option("--wave-by", metavar="LABEL", help="One wave for each value of a label."),
-            click.option(
-                "--bake",
-                metavar="TIME",
-                help="Wait after each wave, such as 60s, then look at every host again.",
-            ),
-            click.option(
-                "--hold", is_flag=True, help="Stop after each wave until `lockstep promote OPERATION`."
-            ),
-            click.option(
-                "--expires", metavar="TIME", help="Roll back unless all waves are done so soon, such as 2h."
-            ),
             as_option,
         )
     )
 
 
 PACE = ("waves", "wave_by", "bake", "hold", "expires")
+
+
+def pace_options(function: Callable[..., Exit]) -> Callable[..., Exit]:
+    """Add the options about waves, handed over as a Pace."""
+
+    @functools.wraps(function)
+    def collected(*arguments: object, **options: object) -> Exit:
+        pace = Pace(**{name: options.pop(name) for name in PACE})  # type: ignore[arg-type]
+        return function(*arguments, pace=pace, **options)
+
+    return _with(
+        collected,
+        click.option(
+            "--waves", metavar="SIZES", help="Change hosts in waves: 1,10%,100%. The last size repeats."
+        ),
+        click.option("--wave-by", metavar="LABEL", help="One wave for each value of a label."),
+        click.option(
+            "--bake",
+            metavar="TIME",
+            help="Wait after each wave, such as 60s, then look at every host again.",
+        ),
+        click.option("--hold", is_flag=True, help="Stop after each wave until `lockstep promote OPERATION`."),
+        click.option(
+            "--expires", metavar="TIME", help="Roll back unless all waves are done so soon, such as 2h."
+        ),
+    )
 
 
 def _with(function: Callable[..., Exit], *options: Callable[..., Callable[..., Exit]]) -> Callable[..., Exit]:

@@ -22,6 +22,7 @@ from lockstep.worker.operation.errors import InvalidInput, LockstepError, NotRea
 from lockstep.worker.operation.host import Host, Pause
 from lockstep.worker.operation.model import Action, GroupId, HostName, OperationId, Presence, State
 from lockstep.worker.operation.names import parse_group_id, parse_operation_id, show
+from lockstep.worker.operation.waves import Pace
 from lockstep.worker.settings import Settings
 
 if TYPE_CHECKING:
@@ -103,6 +104,7 @@ def require_answers(hosts: Sequence[Host], group: GroupId, settings: Settings) -
         raise NotReady(f"nothing was written, for the preflight got no usable answer from {named(silent)}")
 
 
+ALL_AT_ONCE = Pace()
 AT_ONCE = 8
 """Groups at the same time; each is sent to all of its hosts at once."""
 LOOK_UP = 1.0
@@ -163,7 +165,12 @@ def operation_id(run: str, wish: Wish, hosts: Sequence[HostName]) -> OperationId
 
 
 def apply(
-    client: ClusterClient, run: str, wishes: Sequence[Wish], hosts: Sequence[HostName], at_once: int = AT_ONCE
+    client: ClusterClient,
+    run: str,
+    wishes: Sequence[Wish],
+    hosts: Sequence[HostName],
+    at_once: int = AT_ONCE,
+    pace: Pace = ALL_AT_ONCE,
 ) -> Generator[WishResult]:
     """Fulfil the wishes, so many at a time, and yield each as it is done; closing it starts no more.
 
@@ -177,7 +184,7 @@ def apply(
     def fulfil(wish: Wish) -> WishResult | None:
         key = operation_id(run, wish, hosts)
         try:
-            operation = client._start(wish.action, wish.group, hosts, key, stopped=stopped.is_set)
+            operation = client._start(wish.action, wish.group, hosts, key, stopped=stopped.is_set, pace=pace)
             while not stopped.is_set():
                 try:
                     result = operation.wait(LOOK_UP)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import asdict
 from typing import IO, TYPE_CHECKING
@@ -13,12 +13,13 @@ from typing import IO, TYPE_CHECKING
 import click
 
 from lockstep.producer.cli.exits import Exit, Session
-from lockstep.producer.cli.options import Selection, as_option, command, selection_options
+from lockstep.producer.cli.options import Selection, as_option, command, pace_options, selection_options
 from lockstep.producer.cli.view.output import answer, answer_json, answer_table, note, printable
 from lockstep.producer.text import counted, named
 from lockstep.worker.operation.errors import InvalidInput
-from lockstep.worker.operation.model import Action, State
+from lockstep.worker.operation.model import Action, HostName, State
 from lockstep.worker.operation.names import new_id
+from lockstep.worker.operation.waves import Pace, Rollout
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,25 +34,44 @@ NOTHING = "-"
 @click.argument("action", type=click.Choice([each.value for each in Action]), metavar="create|delete")
 @click.argument("group")
 @selection_options
-def plan(session: Session, action: str, group: str, selection: Selection, as_json: bool) -> Exit:
+@pace_options
+def plan(
+    session: Session, action: str, group: str, *, selection: Selection, pace: Pace, as_json: bool
+) -> Exit:
     """Ask every host what it holds, and show what would be sent. Writes nothing.
 
     Examples:
       lockstep plan create team-a
       lockstep plan delete team-a --where zone=eu && lockstep delete team-a --where zone=eu
+      lockstep plan create team-a --waves 1,10%,100% --bake 60s
 
     Exit codes: 0 nothing stands in the way, 1 it would fail as things are now.
     """
     cluster = session.client()
-    made = cluster.plan(Action(action), group, selection.names(cluster))
+    names = selection.names(cluster)
+    rollout = pace.rollout(cluster.inventory.select(names))
+    made = cluster.plan(Action(action), group, names)
+    waves = rollout.waves if rollout else {}
     if as_json:
-        answer_json(_document(made))
-    else:
-        answer_table(HEADER, map(_row, made.hosts))
-        answer("")
-        for line in _summary(made):
-            answer(printable(line))
+        answer_json(_document(made, waves))
+        return Exit.FOUND if made.problems else Exit.OK
+    rows = [(*_row(host), *([f"wave {waves[host.host]}"] if waves else [])) for host in made.hosts]
+    answer_table((*HEADER, "WHEN") if waves else HEADER, rows)
+    answer("")
+    for line in (*_summary(made), *(_told(rollout) if rollout else [])):
+        answer(printable(line))
     return Exit.FOUND if made.problems else Exit.OK
+
+
+def _told(rollout: Rollout) -> list[str]:
+    sizes = Counter(rollout.waves.values())
+    lines = [f"in {counted(len(sizes), 'wave')} of {', '.join(str(sizes[n]) for n in sorted(sizes))}"]
+    if rollout.bake:
+        bake = rollout.bake / 1000
+        lines[0] += f"; baked for {bake:g} s each, so {len(sizes) * bake:g} s at least"
+    if rollout.hold:
+        lines.append("held after each wave but the last, until somebody promotes it")
+    return lines
 
 
 def _row(host: HostPlan) -> tuple[str, ...]:
@@ -80,14 +100,14 @@ def _summary(made: Plan) -> list[str]:
     return lines
 
 
-def _document(made: Plan) -> dict[str, object]:
+def _document(made: Plan, waves: Mapping[HostName, int]) -> dict[str, object]:
     return {
         "group": made.group,
         "action": made.action,
         "would_succeed": not made.problems,
         "held_by": made.owner,
         "paused": made.paused,
-        "hosts": [asdict(each) for each in made.hosts],
+        "hosts": [{**asdict(each), **({"wave": waves[each.host]} if waves else {})} for each in made.hosts],
     }
 
 
@@ -96,6 +116,7 @@ def _document(made: Plan) -> dict[str, object]:
 @selection_options
 @click.option("--at-once", type=click.IntRange(1, 64), default=8, show_default=True, help="Groups at a time.")
 @click.option("--resume", metavar="RUN", help="Go on with a run: what it started is not started again.")
+@pace_options
 @as_option
 def apply(
     session: Session,
@@ -104,6 +125,7 @@ def apply(
     selection: Selection,
     at_once: int,
     resume: str | None,
+    pace: Pace,
     created_by: str | None,
     as_json: bool,
 ) -> Exit:
@@ -128,12 +150,13 @@ def apply(
     run = new_id() if resume is None else parse_run(resume)
     client = session.client(created_by)
     hosts = client.select(selection.names(client))
+    pace.rollout(client.inventory.select(hosts))  # what is wrong with it is told before anything is written
     session.going_on = f"what was started goes on; the same command with --resume {run} does the rest"
     note(f"run {run}: {counted(len(wishes), 'group')}")
     states: Counter[str] = Counter()
     with (
         _progress(len(wishes), quiet=as_json) as advance,
-        closing(run_all(client, run, wishes, hosts, at_once)) as each,
+        closing(run_all(client, run, wishes, hosts, at_once, pace)) as each,
     ):
         for came in each:
             states[came.state or "not started"] += 1

@@ -201,3 +201,9 @@ def test_an_interrupt_ends_a_run_though_redis_is_frozen(
         finally:
             os.kill(own_redis.pid, signal.SIGCONT)
     assert process.returncode == 130
+
+
+def test_waves_that_cannot_be_start_nothing(lockstep: Run, hand: Hand, tmp_path: Path) -> None:
+    ran = lockstep("apply", wanted(tmp_path), "--waves", "1,many")
+    assert (ran.code, hand.keys()) == (2, [])
+    assert 'a wave of "many" hosts' in ran.err

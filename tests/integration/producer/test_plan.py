@@ -115,3 +115,15 @@ def test_the_preflight_asks_the_chosen_hosts_alone(lockstep: Run, nodes: Nodes) 
     assert ran.code == 0
     assert nodes["node1"].asked == []
     assert nodes["node2"].answers == [GONE]
+
+
+def test_a_plan_shows_the_waves_before_anything_is_written(lockstep: Run, nodes: Nodes, hand: Hand) -> None:
+    ran = lockstep("plan", "create", "team-a", "--waves", "1,100%", "--bake", "60s", "--hold")
+    assert ran.code == 0
+    assert [line.split()[-1] for line in ran.out.splitlines()[1:4]] == ["1", "2", "2"]
+    assert "in 2 waves of 1, 2; baked for 60 s each, so 120 s at least" in ran.out
+    assert "held after each wave but the last, until somebody promotes it" in ran.out
+    document = json.loads(lockstep("plan", "create", "team-a", "--waves", "1", "--json").out)
+    assert [host["wave"] for host in document["hosts"]] == [1, 2, 3]
+    refused = lockstep("plan", "create", "team-a", "--waves", "0")
+    assert (refused.code, hand.keys()) == (2, [])

@@ -88,7 +88,9 @@ def test_a_run_that_is_closed_starts_nothing_more() -> None:
                 schedule.block(lambda: False, timeout)
                 return SimpleNamespace(state=State.COMMITTED, reason=None)
 
-        def start(action: Action, group: GroupId, *given: Any, stopped: Callable[[], bool]) -> Operation:
+        def start(
+            action: Action, group: GroupId, *given: Any, stopped: Callable[[], bool], pace: Any
+        ) -> Operation:
             for _ in range(3):  # the group is busy: it is asked for again and again
                 if stopped():
                     raise acceptance.RequestWithdrawn
