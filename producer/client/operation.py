@@ -1,13 +1,13 @@
-"""What a waiting caller has been told so far, and whether the wait is over."""
+"""The handle of an operation: read it, wait for it, watch it, cancel it, hold it."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from contextlib import aclosing, closing, contextmanager
 from functools import partial
 
 from lockstep.producer.client.acceptance import Broker
-from lockstep.producer.client.result import Result, answered, result_of
+from lockstep.producer.client.result import NOT_HELD, Done, OnChange, Result, WaitState, answered, result_of
 from lockstep.producer.text import named
 from lockstep.worker.operation import model
 from lockstep.worker.operation.errors import (
@@ -26,29 +26,6 @@ from lockstep.worker.operation.names import parse_note, parse_timeout, show
 from lockstep.worker.operation.transitions import Abandoned, Cancelled, Held, Refused
 from lockstep.worker.record.events import Changes, follow, follow_async
 from lockstep.worker.record.link import Link, unknown
-
-OnChange = Callable[[model.Operation | None], None]
-"""Called with every change while waiting, and with None when Redis stops answering."""
-Done = Callable[[model.Operation], bool]
-
-
-class WaitState:
-    """One wait."""
-
-    def __init__(self, done: Done, on_change: OnChange | None) -> None:
-        self._done = done
-        self._on_change = on_change
-        self.last: model.Operation | None = None
-        self.silent = False
-
-    def is_over(self, status: model.Operation | None) -> bool:
-        """Tell the caller what is new; return True if this is what it waits for."""
-        new = not self.silent if status is None else self.silent or status != self.last
-        if new and self._on_change is not None:
-            self._on_change(status)
-        self.silent = status is None
-        self.last = status or self.last
-        return status is not None and self._done(status)
 
 
 class Operation:
@@ -180,10 +157,10 @@ class Operation:
         self._broker.next(self._link.store, self.id, self.group)
 
     def hold(self, reason: str) -> Held:
-        """Let the wave at work end, and keep the next from beginning, or the commit; return where it stands.
+        """Let the wave at work end, and keep the next, or the commit, from coming; return where it stands.
 
-        Who held it, and why, is kept in the record; only `promote` releases it, and after 7 days it is rolled
-        back. Raises HoldRefused once it is decided or if it has no waves, RecordGone and StoreUnavailable.
+        Only `promote` releases it; after 7 days it is rolled back. Raises HoldRefused once it is decided or
+        if it has no waves, RecordGone and StoreUnavailable.
         """
         said = self._link.store.hold(self.id, self._created_by, parse_note("reason", reason))
         if isinstance(said, Refused):
@@ -198,8 +175,6 @@ class Operation:
         """
         status = self.status()
         hold = status.rollout.hold if status.rollout else None
-        if hold is None and status.decision is None:
-            raise self._not_held(Refused.FREE if status.rollout else Refused.NO_WAVES, "promoted")
         said = self._link.store.promote(self.id, hold.number if hold else 0)
         if hold is None or said not in (None, Refused.ALREADY):
             raise self._not_held(said or Refused.FREE, "promoted")
@@ -207,16 +182,9 @@ class Operation:
         return hold
 
     def _not_held(self, said: Refused, what: str) -> HoldRefused | RecordGone | UnknownOperation:
-        rule = {
-            Refused.NO_WAVES: "it has no waves; cancel it instead, or create it with waves",
-            Refused.COMMITTED: "it is committed",
-            Refused.ROLLING_BACK: "it is rolled back",
-            Refused.FREE: "nobody holds it",
-            Refused.OTHER: "somebody has put a newer hold on it; look at it first",
-        }
         if said is Refused.UNKNOWN:
             return self._gone()
-        return HoldRefused(f'operation "{self.id}" cannot be {what}: {rule.get(said, said)}')
+        return HoldRefused(f'operation "{self.id}" cannot be {what}: {NOT_HELD[said]}')
 
     def abandon(self, host: str, reason: str) -> None:
         """Give up on a host that is still to be restored or settled; who did so, and why, is recorded.

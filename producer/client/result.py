@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from lockstep.worker.operation.model import (
@@ -18,6 +18,7 @@ from lockstep.worker.operation.model import (
     Undo,
 )
 from lockstep.worker.operation.story import Story, story
+from lockstep.worker.operation.transitions import Refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,3 +95,38 @@ def host_result(operation: Operation, step: Step) -> HostResult:
         lost_fields=step.lost_fields,
         story=story(operation.action, step, operation.decided_at),
     )
+
+
+OnChange = Callable[[Operation | None], None]
+"""Called with every change while waiting, and with None when Redis stops answering."""
+Done = Callable[[Operation], bool]
+
+
+class WaitState:
+    """One wait."""
+
+    def __init__(self, done: Done, on_change: OnChange | None) -> None:
+        self._done = done
+        self._on_change = on_change
+        self.last: Operation | None = None
+        self.silent = False
+
+    def is_over(self, status: Operation | None) -> bool:
+        """Tell the caller what is new; return True if this is what it waits for."""
+        new = not self.silent if status is None else self.silent or status != self.last
+        if new and self._on_change is not None:
+            self._on_change(status)
+        self.silent = status is None
+        self.last = status or self.last
+        return status is not None and self._done(status)
+
+
+NOT_HELD = {
+    Refused.NO_WAVES: "it has no waves; cancel it instead, or create it with waves",
+    Refused.COMMITTED: "it is committed",
+    Refused.ROLLING_BACK: "it is rolled back",
+    Refused.FREE: "nobody holds it",
+    Refused.ALREADY: "nobody holds it",
+    Refused.OTHER: "somebody has put a newer hold on it; look at it first",
+}
+"""Why an operation cannot be held or promoted."""

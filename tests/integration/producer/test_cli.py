@@ -11,7 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from lockstep import ClusterClient, State, Status
-from lockstep.producer.client.operation import Operation, WaitState
+from lockstep.producer.client.operation import Operation
+from lockstep.producer.client.result import WaitState
 from tests.integration.producer.conftest import Ran, Run
 from tests.integration.producer.hand import PATIENCE, Hand
 
