@@ -10,6 +10,7 @@ import redis
 from lockstep.producer.stack.processes import RedisServer
 from tests.contract.bench import Bench, MemoryBench, RedisBench
 from tests.contract.driver import Driver
+from tests.contract.waves import TWO, accepted
 
 
 @pytest.fixture(scope="session")
@@ -59,3 +60,9 @@ def memory() -> MemoryBench:
 def create(bench: Bench) -> Driver:
     """An accepted create of group g on the hosts a and b."""
     return Driver(bench).accepted()
+
+
+@pytest.fixture
+def canary(bench: Bench) -> Driver:
+    """A create on a, and then on b."""
+    return accepted(bench, TWO)

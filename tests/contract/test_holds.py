@@ -1,0 +1,181 @@
+"""What keeps an operation with waves from going on: a hold, the gate, a paused host."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from lockstep.worker.operation.model import (
+    Decision,
+    Outcome,
+    Stage,
+    State,
+)
+from lockstep.worker.operation.transitions import (
+    Claim,
+    Forward,
+    Held,
+    Phase,
+    Refused,
+)
+from lockstep.worker.operation.waves import HOLD_MOST, Gated, Health
+from tests.contract.bench import Bench, MemoryBench
+from tests.contract.driver import GROUP, A, B, C, Driver
+from tests.contract.waves import CAREFUL, DEADLINE, THREE, TWO, accepted, gate, rollout
+
+
+def test_a_hold_lets_the_wave_at_work_end_and_no_other_begin(canary: Driver) -> None:
+    held = canary.store.hold(canary.id, "ann", "look at a first")
+    assert held == Held(1, 1, Stage.WORKING)
+    canary.apply(A)
+    assert rollout(canary).stage is Stage.WAITING
+    assert canary.begin(B, "b1").next is Forward.NOT_OPEN
+    assert not canary.due()
+    hold = rollout(canary).hold
+    assert hold is not None
+    assert (hold.number, hold.who, hold.why) == (1, "ann", "look at a first")
+    assert canary.store.promote(canary.id, 1) is None
+    assert rollout(canary).wave == 2
+    assert rollout(canary).hold is None
+    assert canary.claim() == (B,)
+
+
+def test_a_hold_in_the_last_wave_binds_the_commit(canary: Driver) -> None:
+    canary.apply(A)
+    canary.store.hold(canary.id, "ann", "wait")
+    canary.apply(B)
+    assert canary.kept().decision is None
+    assert canary.store.promote(canary.id, 1) is None
+    assert canary.kept().state is State.COMMITTED
+
+
+def test_a_promote_releases_the_hold_that_was_seen_and_no_other(canary: Driver) -> None:
+    canary.store.hold(canary.id, "ann", "first")
+    assert canary.store.promote(canary.id, 1) is None
+    assert canary.store.promote(canary.id, 1) is Refused.ALREADY
+    canary.store.hold(canary.id, "bob", "second")
+    assert canary.store.promote(canary.id, 1) is Refused.ALREADY, "it comes late, or again"
+    canary.apply(A)
+    assert rollout(canary).wave == 1
+    canary.store.hold(canary.id, "eve", "third")
+    assert canary.store.promote(canary.id, 2) is Refused.OTHER
+    assert canary.store.promote(canary.id, 3) is None
+    assert rollout(canary).wave == 2
+
+
+def test_hold_and_promote_say_why_they_do_nothing(canary: Driver) -> None:
+    assert canary.store.promote(canary.id, 1) is Refused.FREE
+    canary.roll_back()
+    assert canary.store.hold(canary.id, "ann", "why") is Refused.ROLLING_BACK
+    assert canary.store.promote(canary.id, 1) is Refused.ROLLING_BACK
+    gone = Driver(canary.bench, "gone")
+    assert gone.store.hold(gone.id, "ann", "why") is Refused.UNKNOWN
+    assert gone.store.promote(gone.id, 1) is Refused.UNKNOWN
+
+
+def test_an_operation_without_waves_cannot_be_held(create: Driver) -> None:
+    assert create.store.hold(create.id, "ann", "why") is Refused.NO_WAVES
+    assert create.store.promote(create.id, 1) is Refused.FREE
+
+
+def test_a_hold_ends_in_a_rollback_if_nobody_promotes(memory: MemoryBench) -> None:
+    driver = accepted(memory, TWO).apply()
+    driver.store.hold(driver.id, "ann", "why")
+    driver.apply(A)
+    memory.pass_time(HOLD_MOST - 1)
+    assert not driver.due(), "a day of waiting costs nothing"
+    memory.pass_time(1)
+    assert driver.due()
+    assert driver.claim(resume=True) == (A,)
+    assert driver.kept().reason == "it was held for too long"
+
+
+def test_each_wave_but_the_last_is_held_where_that_was_asked(bench: Bench) -> None:
+    driver = accepted(bench, replace(THREE, hold=True)).apply(A)
+    assert rollout(driver).stage is Stage.WAITING
+    driver.store.promote(driver.id, 1)
+    driver.apply(B)
+    assert rollout(driver).stage is Stage.WAITING
+    driver.store.promote(driver.id, 2)
+    driver.apply(C)
+    assert driver.kept().state is State.COMMITTED
+
+
+def test_every_host_of_open_waves_passes_the_gate_before_the_next_opens(bench: Bench) -> None:
+    driver = accepted(bench, CAREFUL).apply(A)
+    assert rollout(driver).stage is Stage.GATING
+    assert driver.store.claim(driver.id) == Claim(Phase.GATE, GROUP, driver.action, (A,))
+    assert driver.store.view(driver.id, A).gating == 1
+    assert driver.begin(B, "b1").next is Forward.NOT_OPEN
+    assert gate(driver, A, "look") is Gated.PASSED
+    assert gate(driver, A, "again", Health.CHANGED) is Gated.IGNORED, "it has passed"
+    assert driver.store.view(driver.id, A).gating is None
+    driver.apply(B)
+    assert driver.store.claim(driver.id) == Claim(Phase.GATE, GROUP, driver.action, (A, B)), "a again"
+    gate(driver, A, "a")
+    assert driver.kept().decision is None
+    gate(driver, B, "b")
+    assert driver.kept().state is State.COMMITTED
+
+
+def test_a_look_of_an_earlier_round_counts_for_nothing(bench: Bench) -> None:
+    driver = accepted(bench, CAREFUL).apply(A)
+    driver.store.hold(driver.id, "ann", "why")
+    gate(driver, A, "first")
+    assert rollout(driver).stage is Stage.WAITING
+    driver.store.promote(driver.id, 1)
+    assert rollout(driver).stage is Stage.GATING, "what passed before the hold says nothing of now"
+    assert gate(driver, A, "late", number=1) is Gated.IGNORED
+    assert rollout(driver).wave == 1
+    assert gate(driver, A, "now") is Gated.PASSED
+    assert rollout(driver).wave == 2
+
+
+def test_a_host_that_shows_something_else_fails_at_the_gate_at_once(bench: Bench) -> None:
+    driver = accepted(bench, CAREFUL).apply(A)
+    assert gate(driver, A, "look", Health.CHANGED) is Gated.FAILED
+    assert driver.kept().reason == "a failed at the gate (GET 503)"
+    assert driver.step(A).outcome is Outcome.APPLIED
+    assert driver.claim() == (A,)
+
+
+def test_a_host_that_is_unwell_fails_at_the_third_look_a_second_apart(bench: Bench) -> None:
+    driver = accepted(bench, CAREFUL).apply(A)
+    now = bench.now()
+    looks = [("one", 0), ("one", 5_000), ("two", 500), ("three", 1_000), ("four", 1_999)]
+    for look, after in looks:
+        assert gate(driver, A, look, Health.UNWELL, sent=now + after) is Gated.AGAIN
+    assert gate(driver, A, "five", Health.UNWELL, sent=now + 2_000) is Gated.FAILED
+    assert driver.kept().decision is Decision.ROLL_BACK
+
+
+def test_the_gate_has_the_deadline_of_a_wave(memory: MemoryBench) -> None:
+    driver = accepted(memory, CAREFUL).apply(A)
+    memory.pass_time(DEADLINE)
+    assert driver.due()
+    driver.claim(resume=True)
+    assert driver.kept().reason == "the deadline passed"
+
+
+def test_a_paused_host_of_the_next_wave_holds_the_operation(canary: Driver) -> None:
+    canary.bench.pause(B, "ann", "new disk")
+    canary.apply(A)
+    hold = rollout(canary).hold
+    assert hold is not None
+    assert hold.why == "b is paused"
+    assert canary.store.promote(canary.id, hold.number) is None
+    assert rollout(canary).hold is not None, "it is paused still"
+    canary.bench.resume(B)
+    canary.store.promote(canary.id, 2)
+    assert rollout(canary).wave == 2
+
+
+def test_a_paused_host_holds_the_gate_and_does_not_fail_it(bench: Bench) -> None:
+    driver = accepted(bench, CAREFUL)
+    bench.pause(A, "ann", "reboot")
+    driver.apply(A)
+    assert rollout(driver).stage is Stage.BAKING
+    assert rollout(driver).hold is not None
+    assert not driver.due()
+    bench.resume(A)
+    driver.store.promote(driver.id, 1)
+    assert rollout(driver).stage is Stage.GATING
