@@ -11,6 +11,7 @@ the next one starts. A suite that is asked for alone is shown while it runs.
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import re
 import shutil
@@ -21,10 +22,13 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import IO
 from xml.etree import ElementTree
+
+from tests.waiting import eventually
 
 ROOT = Path(__file__).parents[1]
 TESTS = ROOT / "tests"
@@ -144,6 +148,10 @@ class Running:
         return Outcome(self.suite, counts, time.monotonic() - self.began)
 
 
+def _ended(running: Sequence[Running]) -> list[Running]:
+    return [each for each in running if each.process.poll() is not None]
+
+
 def _run_side_by_side(suites: Sequence[str], outcomes: list[Outcome]) -> None:
     """Run the suites and append what they come to; when interrupted, wait until all have cleaned up."""
     left, running = list(suites), list[Running]()
@@ -152,8 +160,7 @@ def _run_side_by_side(suites: Sequence[str], outcomes: list[Outcome]) -> None:
             while left and len(running) < SIDE_BY_SIDE:
                 running.append(_start(left.pop(0)))
                 _say(f"running: {', '.join(each.suite for each in running)}")
-            time.sleep(0.1)
-            for each in [each for each in running if each.process.poll() is not None]:
+            for each in eventually(partial(_ended, running), "a suite ends", math.inf):
                 running.remove(each)
                 outcomes.append(each.show())
     except KeyboardInterrupt as interrupt:

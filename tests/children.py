@@ -7,7 +7,6 @@ import os
 import pickle
 import select
 import signal
-import time
 import traceback
 from collections.abc import Callable
 from typing import Generic, TypeVar, cast
@@ -21,7 +20,8 @@ class Forked(Generic[T]):
     """A child that runs a function."""
 
     def __init__(self, run: Callable[[], T]) -> None:
-        faulthandler.register(signal.SIGUSR1)
+        if not faulthandler.is_enabled():
+            faulthandler.enable()
         self._said, write = os.pipe()
         self.pid = os.fork()
         if self.pid == 0:
@@ -48,9 +48,7 @@ class Forked(Generic[T]):
                     break
                 told += part
             else:
-                os.kill(self.pid, signal.SIGUSR1)
-                time.sleep(1)  # for its stacks
-                os.kill(self.pid, signal.SIGKILL)
+                os.kill(self.pid, signal.SIGABRT)  # which prints its stacks, and ends it
         os.waitpid(self.pid, 0)
         assert told, "the child hangs: its stacks are above"
         value, error = pickle.loads(told)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 from typing import Any, NamedTuple, Protocol, cast
 
@@ -16,6 +15,7 @@ from lockstep.worker.record.hosts import Pauses
 from lockstep.worker.record.redis import RedisStore
 from lockstep.worker.steps import PatrolStore
 from tests.twin import MemoryStore
+from tests.waiting import eventually
 
 PREFIX = "t:"
 LIMITS = Limits(
@@ -99,8 +99,7 @@ class RedisBench:
 
     def pass_time(self, milliseconds: int) -> None:
         until = self.now() + milliseconds
-        while (left := until - self.now()) > 0:
-            time.sleep(left / 1000)
+        eventually(lambda: self.now() >= until, "the clock of Redis has passed it")
 
     def key_names(self) -> set[str]:
         return {key.removeprefix(PREFIX) for key in self.client.scan_iter("*")}

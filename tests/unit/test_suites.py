@@ -20,14 +20,14 @@ ENDS = {
     "wrong": "print('2 passed, 0 failed, 0 skipped'); raise SystemExit(1)",
 }
 STOPPED = """
-import os, pathlib, signal, time
+import os, pathlib, signal
 here = pathlib.Path({here!r})
 def stop(*_):
     (here / f"{{os.getpid()}}.stopped").touch()
     raise SystemExit
 signal.signal(signal.SIGTERM, stop)
 (here / f"{{os.getpid()}}.runs").touch()
-time.sleep(60)
+signal.pause()
 """
 
 

@@ -47,7 +47,7 @@ def test_the_guard_forgets_a_child_and_no_other_that_has_its_pid() -> None:
 
 def test_a_forked_child_lets_the_guard_see_that_its_owner_is_gone(tmp_path: Path) -> None:
     owner = """
-import os, sys, time
+import os, signal, sys
 from pathlib import Path
 from lockstep.producer.stack.child import Child
 child = Child("sleeper", ["sleep", "600"], directory=Path(sys.argv[1]))
@@ -56,9 +56,9 @@ forked = os.fork()
 if forked == 0:
     child.running
     child.stop()
-    time.sleep(600)
+    signal.pause()
 print(child.pid, forked, flush=True)
-time.sleep(600)
+signal.pause()
 """
     with subprocess.Popen(
         [sys.executable, "-c", owner, str(tmp_path)], stdout=subprocess.PIPE, text=True
