@@ -9,9 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
-from tests.mutants.catalogue import MUTANTS, Mutant
+from tests.mutants.catalogue import MUTANTS
 from tests.mutants.layers import CONTRACT, OF_PLACE, SIMULATION, UNIT
-from tests.mutants.tree import copied
+from tests.mutants.tree import Mutant, copied
 
 SHOWN = 110
 

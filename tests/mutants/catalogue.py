@@ -2,46 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from tests.mutants.tree import Change
-
-
-def lua(script: str, old: str, new: str) -> Change:
-    """A change in a script."""
-    return Change(f"worker/record/lua/{script}.lua", old, new)
-
-
-def books(old: str, new: str) -> Change:
-    """A change in what all transitions of the twin use."""
-    return Change("tests/twin/books.py", old, new)
-
-
-def forward(old: str, new: str) -> Change:
-    """A change in the twin's transitions before the decision."""
-    return Change("tests/twin/store.py", old, new)
-
-
-def after(old: str, new: str) -> Change:
-    """A change in the twin's transitions after the decision."""
-    return Change("tests/twin/after.py", old, new)
-
-
-@dataclass(frozen=True, slots=True)
-class Mutant:
-    """One way to break the product: in a script and in its twin, or in code that both use."""
-
-    name: str
-    script: tuple[Change, ...] = ()
-    twin: tuple[Change, ...] = ()
-    code: tuple[Change, ...] = ()
-
-    @property
-    def cases(self) -> dict[str, tuple[Change, ...]]:
-        """The places that it is tried in, one at a time."""
-        every = {"script": self.script, "twin": self.twin, "code": self.code}
-        return {place: changes for place, changes in every.items() if changes}
-
+from tests.mutants.tree import Change, Mutant, after, books, forward, lua
+from tests.mutants.waves import WAVES
 
 MUTANTS = (
     Mutant(
@@ -262,68 +224,5 @@ MUTANTS = (
             ),
         ),
     ),
-    Mutant(
-        "begin does not look whether the host's wave is open",
-        script=(lua("begin", "if not_open(op, step) then return { 'not_open' } end\n", ""),),
-        twin=(
-            forward(
-                "        if host in record.later:\n            return NOT_OPEN\n        if step.fingerprint",
-                "        if step.fingerprint",
-            ),
-        ),
-    ),
-    Mutant(
-        "missed does not look whether the host's wave is open",
-        script=(lua("missed", "if not_open(op, step) then return { 'not_open' } end\n", ""),),
-        twin=(
-            forward(
-                "        if host in record.later:\n            return NOT_OPEN\n        if miss is",
-                "        if miss is",
-            ),
-        ),
-    ),
-    Mutant(
-        "an operation is committed once its open wave is done",
-        script=(lua("rule", "if op.wave >= op.waves then", "if op.wave >= 1 then"),),
-        twin=(
-            books(
-                "waves.stage is Stage.WAITING and waves.wave >= waves.asked.last",
-                "waves.stage is Stage.WAITING",
-            ),
-        ),
-    ),
-    Mutant(
-        "a hold does not keep the next wave from opening",
-        script=(lua("rule", "  elseif not op.held then\n", "  else\n"),),
-        twin=(books("if waves.stage is Stage.WAITING and waves.hold is not None:", "if not waves:"),),
-    ),
-    Mutant(
-        "a promote releases whatever holds the operation",
-        script=(lua("promote", "if number ~= op.hold_no then", "if false then"),),
-        twin=(forward("        if number != waves.hold_no:\n            return Refused.OTHER\n", ""),),
-    ),
-    Mutant(
-        "a look of the gate counts in any round",
-        script=(lua("gate_seen", " and op.round == round and", " and"),),
-        twin=(forward("waves.round != number or ", ""),),
-    ),
-    Mutant(
-        "a release opens no round of the gate",
-        script=(lua("promote", "if op.stage == 'waiting' and op.gate then", "if false then"),),
-        twin=(forward("if waves.stage is Stage.WAITING and waves.asked.gate:", "if not waves:"),),
-    ),
-    Mutant(
-        "the bake of a wave is not waited for",
-        script=(lua("rule", "if NOW < op.bake_until then return end", ""),),
-        twin=(
-            books(
-                "            case Stage.BAKING if now < waves.bake_until:\n                return False\n", ""
-            ),
-        ),
-    ),
-    Mutant(
-        "the sweep looks at an operation that is held",
-        script=(lua("rule", "if members then by(op.deadline_at) end", "by(op.deadline_at)"),),
-        twin=(books("None if phase is Phase.WAIT else record.deadline_at", "record.deadline_at"),),
-    ),
+    *WAVES,
 )

@@ -10,8 +10,8 @@ import pytest
 import redis
 
 from lockstep.producer.stack.processes import RedisServer
-from tests.mutants.catalogue import MUTANTS, Mutant
-from tests.mutants.tree import Change, Moved, copied
+from tests.mutants.catalogue import MUTANTS
+from tests.mutants.tree import Change, Moved, Mutant, copied
 
 CASES = [
     pytest.param(changes, id=f"{mutant.name} ({place})")

@@ -1,4 +1,4 @@
-"""A copy of the tree to break, and changes that must match exactly once."""
+"""A copy of the tree to break, and changes to it that must match exactly once."""
 
 from __future__ import annotations
 
@@ -50,3 +50,44 @@ def copied(changes: tuple[Change, ...] = (), tree: Path = ROOT) -> Iterator[Path
         for change in changes:
             (root / change.path).write_text(change.applied(root), "utf-8")
         yield root
+
+
+def lua(script: str, old: str, new: str) -> Change:
+    """A change in a script."""
+    return Change(f"worker/record/lua/{script}.lua", old, new)
+
+
+def books(old: str, new: str) -> Change:
+    """A change in what all transitions of the twin use."""
+    return Change("tests/twin/books.py", old, new)
+
+
+def forward(old: str, new: str) -> Change:
+    """A change in the twin's transitions before the decision."""
+    return Change("tests/twin/store.py", old, new)
+
+
+def waves(old: str, new: str) -> Change:
+    """A change in the twin's transitions for waves."""
+    return Change("tests/twin/waves.py", old, new)
+
+
+def after(old: str, new: str) -> Change:
+    """A change in the twin's transitions after the decision."""
+    return Change("tests/twin/after.py", old, new)
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """One way to break the product: in a script and in its twin, or in code that both use."""
+
+    name: str
+    script: tuple[Change, ...] = ()
+    twin: tuple[Change, ...] = ()
+    code: tuple[Change, ...] = ()
+
+    @property
+    def cases(self) -> dict[str, tuple[Change, ...]]:
+        """The places that it is tried in, one at a time."""
+        every = {"script": self.script, "twin": self.twin, "code": self.code}
+        return {place: changes for place, changes in every.items() if changes}

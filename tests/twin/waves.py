@@ -1,0 +1,105 @@
+"""The twin's transitions for waves: hold, promote, and what the gate has seen."""
+
+from __future__ import annotations
+
+from lockstep.worker.operation.model import (
+    AttemptId,
+    HostName,
+    Millis,
+    OperationId,
+    Stage,
+)
+from lockstep.worker.operation.reason import Why
+from lockstep.worker.operation.transitions import (
+    Held,
+    Refused,
+)
+from lockstep.worker.operation.waves import Gated, Health, Rollout
+from tests.twin.after import AfterDecision
+from tests.twin.record import WAVED, GateRecord, Record, Waves
+
+
+class MemoryWaves(AfterDecision):
+    """Transitions that only an operation with waves has."""
+
+    def _with_waves(self, record: Record, rollout: Rollout, deadline: int) -> None:
+        expires = None if rollout.within is None else Millis(record.created_at + rollout.within)
+        record.format, record.dispatched = WAVED, "forward:1"
+        record.waves = waves = Waves(rollout, deadline, expires)
+        record.later = {host: wave for host, wave in rollout.waves.items() if wave > 1}
+        record.todo -= set(record.later)
+        if rollout.hold and rollout.last > 1:
+            self._hold(waves, "the operation", "it is held after each wave")
+
+    def hold(self, operation: OperationId, who: str, why: str) -> Held | Refused:
+        """Keep an operation from going further than the wave at work."""
+        record = self._load(operation)
+        if record is None:
+            return Refused.UNKNOWN
+        if record.decision is not None:
+            return Refused(record.decision.value)
+        if record.waves is None:
+            return Refused.NO_WAVES
+        hold = self._hold(record.waves, who, why)
+        self.heard("held", record)
+        return Held(hold.number, record.waves.wave, record.waves.stage)
+
+    def promote(self, operation: OperationId, number: int) -> Refused | None:
+        """Release the hold of this number, and no other; None if that was done now."""
+        record = self._load(operation)
+        if record is None:
+            return Refused.UNKNOWN
+        if record.decision is not None:
+            return Refused(record.decision.value)
+        waves = record.waves
+        if waves is None or not waves.hold_no:
+            return Refused.FREE
+        if number <= waves.released_no:
+            return Refused.ALREADY
+        if number != waves.hold_no:
+            return Refused.OTHER
+        waves.released_no, waves.hold = number, None
+        if waves.stage is Stage.WAITING and waves.asked.gate:
+            waves.stage, waves.bake_until = Stage.BAKING, self.clock()
+        self.heard("released", record)
+        self._progressed(record)
+        self._move(record)
+        self._end_if_done(record)
+        return None
+
+    def gate_seen(
+        self,
+        operation: OperationId,
+        host: HostName,
+        number: int,
+        sent_at: Millis,
+        look: AttemptId,
+        health: Health,
+        said: str,
+    ) -> Gated:
+        """Record what a look of the gate showed; ignored unless it is of the open round."""
+        record = self._load(operation)
+        waves = record.waves if record is not None and record.decision is None else None
+        if record is None or waves is None or waves.round != number or host not in waves.gating:
+            return Gated.IGNORED
+        step = record.steps[host]
+        if step.gate is None or step.gate.round != number:
+            step.gate = GateRecord(number)
+        gate = step.gate
+        if gate.id == look:
+            return Gated.AGAIN
+        gate.id, gate.at, gate.said = look, self.clock(), said
+        failed = health is Health.CHANGED
+        if health is Health.WELL:
+            waves.gating.discard(host)
+        elif health is Health.UNWELL and sent_at >= gate.sent + 1000:
+            gate.unwell, gate.sent = gate.unwell + 1, sent_at
+            failed = gate.unwell >= 3
+        if failed:
+            record.failed += 1
+            record.failure = record.failure or (host, Why.GATE, said)
+        self._progressed(record)
+        self.heard("gate", record, host)
+        self._move(record)
+        self._end_if_done(record)
+        return Gated.PASSED if health is Health.WELL else Gated.FAILED if failed else Gated.AGAIN
