@@ -24,7 +24,7 @@ OLDEST, NEWEST = 11, 14
 SUITES = ("tests/unit", "tests/contract", "tests/integration")
 SELECTED = (
     *SUITES[:2],
-    "tests/integration/test_broker.py",
+    "tests/integration/broker",
     "tests/integration/test_stack.py",
     "tests/integration/producer/test_async.py",
     "tests/integration/producer/test_client.py",

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 import redis
-from kombu import Connection, Consumer, Exchange, Queue
+from kombu import Connection, Consumer, Queue
 from kombu.asynchronous import Hub
 from kombu.transport import redis as kombu_redis
 from kombu.transport.redis import Transport as Stock
@@ -19,89 +18,7 @@ from lockstep.producer.stack.processes import RedisServer
 from lockstep.worker.broker.transport import Transport
 from lockstep.worker.celery import make_app
 from lockstep.worker.settings import Settings
-from tests.waiting import eventually
-
-PREFIX = "lockstep:celery:"
-QUEUE = Queue("operations", Exchange("operations"), routing_key="operations")
-Open = Callable[..., Connection]
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    with RedisServer(tmp_path_factory.mktemp("redis")) as running:
-        yield running
-
-
-@pytest.fixture
-def kept(server: RedisServer) -> Iterator[redis.Redis]:
-    with redis.Redis.from_url(server.url, decode_responses=True) as client:
-        client.flushdb()
-        yield client
-
-
-@pytest.fixture
-def connect(server: RedisServer, kept: redis.Redis) -> Iterator[Open]:
-    opened = []
-
-    def connection(transport: type[Stock] = Transport, **options: Any) -> Connection:
-        options = {"global_keyprefix": PREFIX, "sep": ":", **options}
-        opened.append(Connection(server.url, transport=transport, transport_options=options))
-        return opened[-1]
-
-    yield connection
-    for each in opened:
-        each.release()
-
-
-class Reader:
-    """Consumes with a prefetch count; keeps what was delivered."""
-
-    def __init__(self, connection: Connection, prefetch: int, channel: Any = None) -> None:
-        self.connection = connection
-        self.channel: Any = channel or connection.channel()
-        self.messages: list[Any] = []
-        self.consumer = Consumer(
-            self.channel, [QUEUE], on_message=self.messages.append, prefetch_count=prefetch
-        )
-        self.consumer.consume()
-
-    def read(self) -> list[int]:
-        """Wait until something is delivered; return the numbers of all messages so far."""
-        self.connection.drain_events(timeout=10)
-        return self.numbers
-
-    def read_on(self) -> None:
-        """Read for as long as something comes."""
-        while True:
-            self.read()
-
-    @property
-    def numbers(self) -> list[int]:
-        return [json.loads(message.body)["n"] for message in self.messages]
-
-
-def send(connection: Connection, count: int) -> None:
-    with connection.Producer() as producer:
-        for n in range(count):
-            producer.publish(
-                {"n": n}, exchange="", routing_key=QUEUE.name, declare=[QUEUE], serializer="json"
-            )
-
-
-def waiting(kept: redis.Redis) -> list[int]:
-    """The numbers of the messages in the queue, those to be taken next first."""
-    from base64 import b64decode
-
-    found: Any = kept.lrange(f"{PREFIX}operations", 0, -1)
-    return [json.loads(b64decode(json.loads(text)["body"]))["n"] for text in reversed(found)]
-
-
-def noted(kept: redis.Redis) -> dict[str, Any]:
-    """Unacknowledged messages by tag, and whether each has its time."""
-    entries: Any = kept.hgetall(f"{PREFIX}unacked")
-    times: Any = kept.zrange(f"{PREFIX}unacked_index", 0, -1)
-    assert sorted(times) == sorted(entries)
-    return {tag: json.loads(text) for tag, text in entries.items()}
+from tests.integration.broker.readers import PREFIX, Open, Reader, noted, send, waiting
 
 
 def test_messages_are_taken_together_and_half_are_left_to_others(connect: Open, kept: redis.Redis) -> None:
@@ -297,76 +214,3 @@ def test_what_redis_was_not_told_it_is_told_again(
     assert len(noted(kept)) == 1
     reader.channel.send_acknowledged()
     assert not noted(kept)
-
-
-SHAPELESS = ["no JSON", "{}", "1", "null", '{"properties": null}', '{"properties": {"delivery_tag": null}}']
-
-
-@pytest.mark.parametrize("text", SHAPELESS)
-def test_what_cannot_be_read_costs_no_other_message(connect: Open, kept: redis.Redis, text: str) -> None:
-    reader = Reader(connect(), prefetch=10)
-    send(connect(), 6)
-    kept.linsert(f"{PREFIX}operations", "AFTER", str(kept.lindex(f"{PREFIX}operations", -3)), text)
-    while len(reader.numbers) < 6:
-        reader.read()
-    assert sorted(reader.numbers) == [0, 1, 2, 3, 4, 5]
-    assert sorted(noted(kept)) == sorted(message.delivery_tag for message in reader.messages)
-
-
-def test_what_was_noted_and_cannot_be_read_keeps_nothing_from_being_given_back(
-    connect: Open, kept: redis.Redis
-) -> None:
-    reader = Reader(connect(visibility_timeout=0), prefetch=10)
-    send(connect(), 2)
-    reader.read()
-    count = len(noted(kept))
-    for n, text in enumerate((*SHAPELESS, "[1, 2, 3]", "[{}, null, null]")):
-        kept.hset(f"{PREFIX}unacked", f"bad{n}", text)
-        kept.zadd(f"{PREFIX}unacked_index", {f"bad{n}": n})
-    reader.channel.qos.restore_visible()
-    assert not kept.exists(f"{PREFIX}unacked", f"{PREFIX}unacked_index")
-    assert count + len(reader.numbers) >= 2
-
-
-def test_what_only_redis_can_read_is_dropped(connect: Open, kept: redis.Redis) -> None:
-    reader = Reader(connect(), prefetch=10)
-    send(connect(), 4)
-    whole = str(kept.lindex(f"{PREFIX}operations", -2))
-    broken = json.dumps({**json.loads(whole), "body": "abcde"})
-    kept.lset(f"{PREFIX}operations", -2, broken)
-    while len(reader.numbers) < 3:
-        reader.read()
-    assert sorted(reader.numbers) == [0, 2, 3]
-    assert sorted(noted(kept)) == sorted(message.delivery_tag for message in reader.messages)
-
-
-def test_what_killed_processes_left_in_the_tables_of_events_goes_at_the_next_start(
-    connect: Open, kept: redis.Redis
-) -> None:
-    tables = [f"{PREFIX}_kombu.binding{part}.celeryev" for part in ("", "_permanent")]
-    for table in tables:
-        kept.sadd(table, "worker.#::celeryev.a-dead-one")
-    connection = connect()
-    events = Exchange("celeryev", type="fanout")
-    queue = Queue("celeryev.mine", events, routing_key="worker.#", auto_delete=True, expires=60)
-    heard: list[Any] = []
-    with Consumer(connection.channel(), [queue], on_message=heard.append, no_ack=True):
-        assert kept.exists(*tables) == 0
-        publisher = connection.Producer()
-
-        def hears() -> bool:
-            publisher.publish({"n": 1}, exchange=events, routing_key="worker.heartbeat")
-            connection.drain_events(timeout=10)  # at first that it has subscribed
-            return bool(heard)
-
-        eventually(hears, "it hears without a table")
-    assert kept.exists(*tables) == 0
-
-
-def test_clients_are_made_once(connect: Open) -> None:
-    channel: Any = connect().channel()
-    with channel.conn_or_acquire() as one, channel.conn_or_acquire() as other:
-        assert one is other
-    channel._disconnect_pools()  # as after a fork
-    with channel.conn_or_acquire() as one:
-        assert one.ping()

@@ -1,0 +1,1 @@
+"""The broker layer over kombu, on a real Redis."""

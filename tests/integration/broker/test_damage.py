@@ -1,0 +1,85 @@
+"""What cannot be read, or a killed process has left, keeps no message from being taken."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+import redis
+from kombu import Consumer, Exchange, Queue
+
+from tests.integration.broker.readers import PREFIX, Open, Reader, noted, send
+from tests.waiting import eventually
+
+SHAPELESS = ["no JSON", "{}", "1", "null", '{"properties": null}', '{"properties": {"delivery_tag": null}}']
+
+
+@pytest.mark.parametrize("text", SHAPELESS)
+def test_what_cannot_be_read_costs_no_other_message(connect: Open, kept: redis.Redis, text: str) -> None:
+    reader = Reader(connect(), prefetch=10)
+    send(connect(), 6)
+    kept.linsert(f"{PREFIX}operations", "AFTER", str(kept.lindex(f"{PREFIX}operations", -3)), text)
+    while len(reader.numbers) < 6:
+        reader.read()
+    assert sorted(reader.numbers) == [0, 1, 2, 3, 4, 5]
+    assert sorted(noted(kept)) == sorted(message.delivery_tag for message in reader.messages)
+
+
+def test_what_was_noted_and_cannot_be_read_keeps_nothing_from_being_given_back(
+    connect: Open, kept: redis.Redis
+) -> None:
+    reader = Reader(connect(visibility_timeout=0), prefetch=10)
+    send(connect(), 2)
+    reader.read()
+    count = len(noted(kept))
+    for n, text in enumerate((*SHAPELESS, "[1, 2, 3]", "[{}, null, null]")):
+        kept.hset(f"{PREFIX}unacked", f"bad{n}", text)
+        kept.zadd(f"{PREFIX}unacked_index", {f"bad{n}": n})
+    reader.channel.qos.restore_visible()
+    assert not kept.exists(f"{PREFIX}unacked", f"{PREFIX}unacked_index")
+    assert count + len(reader.numbers) >= 2
+
+
+def test_what_only_redis_can_read_is_dropped(connect: Open, kept: redis.Redis) -> None:
+    reader = Reader(connect(), prefetch=10)
+    send(connect(), 4)
+    whole = str(kept.lindex(f"{PREFIX}operations", -2))
+    broken = json.dumps({**json.loads(whole), "body": "abcde"})
+    kept.lset(f"{PREFIX}operations", -2, broken)
+    while len(reader.numbers) < 3:
+        reader.read()
+    assert sorted(reader.numbers) == [0, 2, 3]
+    assert sorted(noted(kept)) == sorted(message.delivery_tag for message in reader.messages)
+
+
+def test_what_killed_processes_left_in_the_tables_of_events_goes_at_the_next_start(
+    connect: Open, kept: redis.Redis
+) -> None:
+    tables = [f"{PREFIX}_kombu.binding{part}.celeryev" for part in ("", "_permanent")]
+    for table in tables:
+        kept.sadd(table, "worker.#::celeryev.a-dead-one")
+    connection = connect()
+    events = Exchange("celeryev", type="fanout")
+    queue = Queue("celeryev.mine", events, routing_key="worker.#", auto_delete=True, expires=60)
+    heard: list[Any] = []
+    with Consumer(connection.channel(), [queue], on_message=heard.append, no_ack=True):
+        assert kept.exists(*tables) == 0
+        publisher = connection.Producer()
+
+        def hears() -> bool:
+            publisher.publish({"n": 1}, exchange=events, routing_key="worker.heartbeat")
+            connection.drain_events(timeout=10)  # at first that it has subscribed
+            return bool(heard)
+
+        eventually(hears, "it hears without a table")
+    assert kept.exists(*tables) == 0
+
+
+def test_clients_are_made_once(connect: Open) -> None:
+    channel: Any = connect().channel()
+    with channel.conn_or_acquire() as one, channel.conn_or_acquire() as other:
+        assert one is other
+    channel._disconnect_pools()  # as after a fork
+    with channel.conn_or_acquire() as one:
+        assert one.ping()
