@@ -1,0 +1,175 @@
+"""The table of answers: what a host says, and what it means to each carrier."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from dataclasses import dataclass
+
+from lockstep.worker.hosts import curl, looks
+from lockstep.worker.hosts.client import HostClient
+from lockstep.worker.hosts.request import Carry
+from lockstep.worker.operation.answer import Probed, Verdict
+from lockstep.worker.operation.host import Host
+from lockstep.worker.operation.model import Action, AttemptId, GroupId, HostName
+from lockstep.worker.settings import Settings
+from tests.unit.answering import (
+    KEEP,
+    Answering,
+    Say,
+    after,
+    dripping,
+    endless,
+    reset,
+    until_closed,
+)
+
+G = GroupId("g")
+BODY = b'{"groupId": "g"}'
+SEEN, NOTHING, MISCONFIGURED, OVERSIZED = (
+    Probed.SEEN,
+    Probed.NO_INFORMATION,
+    Probed.MISCONFIGURED,
+    Probed.OVERSIZED,
+)
+MISDIRECTED = Verdict.MISDIRECTED
+APPLIED, UNKNOWN, REFUSED, CONTESTED = Verdict.APPLIED, Verdict.UNKNOWN, Verdict.REFUSED, Verdict.CONTESTED
+CARRIERS: dict[str, Carry] = {"libcurl": curl.exchange, "requests": looks.exchange}
+
+
+def http(*headers: bytes, body: bytes = BODY, status: bytes = b"OK!", length: int | None = None) -> bytes:
+    size = len(body) if length is None else length
+    head = b"\r\n".join((b"HTTP/1.1 " + status, b"Content-Length: %d" % size, *headers))
+    return head + b"\r\n\r\n" + body
+
+
+def chunked(*parts: bytes, length: int | None = None) -> bytes:
+    said = b"" if length is None else b"Content-Length: %d\r\n" % length
+    return b"HTTP/1.1 OK!\r\n" + said + b"Transfer-Encoding: chunked\r\n\r\n" + b"".join(parts)
+
+
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+def chunk(data: bytes) -> bytes:
+    return b"%x\r\n%s\r\n" % (len(data), data)
+
+
+USUAL = Settings(max_body_bytes=100_000)
+
+
+@dataclass(frozen=True)
+class Row:
+    """An answer, and what it means; `by_requests` where requests reads less than libcurl."""
+
+    say: Say
+    probed: Probed
+    verdict: Verdict
+    by_requests: tuple[Probed, Verdict] | None = None
+    settings: Settings = USUAL
+
+
+ENDED = (NOTHING, UNKNOWN)
+PATIENT = Settings(connect_timeout=3, read_timeout=1, call_timeout=4)
+SLOW = (*ENDED, None, PATIENT)
+"""Ended by the time that a call may take: enough for a request to leave a busy machine."""
+TWICE = b"Content-Encoding: gzip, gzip"
+BOMB = gzip.compress(b"x" * 50_000_000, 9)
+ROWS = {
+    # statuses
+    "success": Row(KEEP + http(), SEEN, APPLIED),
+    "no-body": Row(KEEP + http(body=b""), NOTHING, APPLIED),
+    "absent": Row(KEEP + http(status=b"404 Not Found"), SEEN, REFUSED),
+    "contested": Row(KEEP + http(status=b"409 Conflict"), MISCONFIGURED, CONTESTED),
+    "refused": Row(KEEP + http(status=b"403 Forbidden"), MISCONFIGURED, REFUSED),
+    "broken": Row(KEEP + http(status=b"500 Oh"), *ENDED),
+    "busy": Row(KEEP + http(b"Retry-After: 1", status=b"503 Busy"), *ENDED),
+    "moved": Row(KEEP + http(b"Location: /success/", status=b"307 Moved"), MISCONFIGURED, MISDIRECTED),
+    "status 999": Row(KEEP + http(status=b"999 What"), MISCONFIGURED, UNKNOWN),
+    "status of two digits": Row(KEEP + http(status=b"20 OK"), *ENDED),
+    "status of four digits": Row(KEEP + http(status=b"2010 OK"), *ENDED),
+    "no reason": Row(KEEP + b"HTTP/1.1 404\r\nContent-Length: 0\r\n\r\n", SEEN, REFUSED),
+    # bodies
+    "another group": Row(KEEP + http(body=b'{"groupId": "h"}'), *ENDED),
+    "no JSON": Row(KEEP + http(body=b"<html>"), *ENDED),
+    "a mark": Row(KEEP + http(body=b"\xef\xbb\xbf" + BODY), SEEN, APPLIED),
+    "UTF-16": Row(KEEP + http(body=BODY.decode().encode("utf-16")), SEEN, APPLIED),
+    "Latin-1": Row(KEEP + http(body=b'{"groupId": "g", "n": "\xe9"}'), *ENDED),
+    "too large": Row(KEEP + http(body=b"x" * 100_001), OVERSIZED, UNKNOWN),
+    "endless body": Row(after(b"HTTP/1.1 200 OK\r\n\r\n", endless(b"x" * 65536)), OVERSIZED, UNKNOWN),
+    "endless chunks": Row(after(CHUNKED, endless(chunk(b"x" * 999))), OVERSIZED, UNKNOWN),
+    # encodings
+    "gzip": Row(KEEP + http(b"Content-Encoding: gzip", body=gzip.compress(BODY)), SEEN, APPLIED),
+    "deflate": Row(KEEP + http(b"Content-Encoding: deflate", body=zlib.compress(BODY)), SEEN, APPLIED),
+    "no gzip": Row(KEEP + http(b"Content-Encoding: gzip"), *ENDED),
+    "half a gzip": Row(KEEP + http(b"Content-Encoding: gzip", body=gzip.compress(BODY)[:-16]), *ENDED),
+    "unknown encoding": Row(KEEP + http(b"Content-Encoding: rot13", body=b"{tebhcVq}"), *ENDED),
+    "bomb": Row(KEEP + http(b"Content-Encoding: gzip", body=BOMB), OVERSIZED, UNKNOWN),
+    "bomb in a bomb": Row(KEEP + http(TWICE, body=gzip.compress(BOMB)), OVERSIZED, UNKNOWN),
+    # lengths
+    "chunks": Row(KEEP + chunked(chunk(BODY), b"0\r\n\r\n"), SEEN, APPLIED),
+    "chunks and trailers": Row(KEEP + chunked(chunk(BODY), b"0\r\nX: HTTP/1.1\r\n\r\n"), SEEN, APPLIED),
+    "a chunk of less than nothing": Row(chunked(b"-5\r\n{}\r\n0\r\n\r\n"), *ENDED),
+    "no last chunk": Row(chunked(chunk(BODY)), *ENDED),
+    "chunks and a length": Row(KEEP + chunked(chunk(BODY), b"0\r\n\r\n", length=3), SEEN, APPLIED),
+    "until the end": Row(b"HTTP/1.1 OK!\r\n\r\n" + BODY, SEEN, APPLIED),
+    "length too large": Row(http(length=99), *ENDED),
+    "length too small": Row(KEEP + http(length=5), *ENDED),
+    "length below nothing": Row(http(length=-5), *ENDED, (SEEN, APPLIED)),
+    "two lengths": Row(http(b"Content-Length: 5"), *ENDED),
+    "no length": Row(http().replace(b": 16", b": many"), *ENDED, (SEEN, APPLIED)),
+    # early ends
+    "closed": Row(b"", *ENDED),
+    "half a status": Row(b"HTTP/1.1 20", *ENDED),
+    "half a line": Row(b"HTTP/1.1 404 Not", *ENDED),
+    "half a header": Row(b"HTTP/1.1 404 Not Found\r\nContent-Le", *ENDED),
+    "half a head": Row(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n", *ENDED),
+    "reset": Row(reset, *ENDED),
+    "reset in the head": Row(after(b"HTTP/1.1 404 Not Found\r\nConte", reset), *ENDED),
+    "reset in the body": Row(after(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{", reset), *ENDED),
+    # slowness
+    "silence": Row(until_closed, *SLOW),
+    "silence after the head": Row(after(http(body=b"", length=9, status=b"200 OK"), until_closed), *SLOW),
+    "dripping status": Row(dripping(b"HTTP/1.1 200 " + b"O" * 999), *SLOW),
+    "dripping headers": Row(after(b"HTTP/1.1 200 OK\r\n", dripping(b"X: and more\r\n")), *SLOW),
+    "dripping body": Row(after(b"HTTP/1.1 200 OK\r\n\r\n", dripping(b" ")), *SLOW),
+    # interim answers and upgrades
+    "continue": Row(KEEP + b"HTTP/1.1 100 Continue\r\n\r\n" + http(), SEEN, APPLIED),
+    "early hints": Row(KEEP + b"HTTP/1.1 103 Early\r\nContent-Length: 7\r\n\r\n" * 2 + http(), SEEN, APPLIED),
+    "an interim answer alone": Row(b"HTTP/1.1 102 Processing\r\n\r\n", *ENDED),
+    "endless interim answers": Row(endless(b"HTTP/1.1 102 Processing\r\n\r\n"), *SLOW),
+    "upgrade": Row(
+        after(b"HTTP/1.1 101 Switching\r\nUpgrade: x\r\n\r\n\x88\x00", until_closed), MISCONFIGURED, UNKNOWN
+    ),
+    # headers
+    "many headers": Row(KEEP + http(*(b"X-%d: 1" % n for n in range(1000))), SEEN, APPLIED, ENDED),
+    "too many headers": Row(http(*(b"X-%d: 1" % n for n in range(6000))), *ENDED),
+    "a large header": Row(KEEP + http(b"X: " + b"x" * 70_000), SEEN, APPLIED, ENDED),
+    "too large a header": Row(http(b"X: " + b"x" * 400_000), *ENDED),
+    "endless headers": Row(after(b"HTTP/1.1 200 OK\r\n", endless(b"X: 1\r\n")), *SLOW),
+    "an endless header": Row(after(b"HTTP/1.1 200 OK\r\n", endless(b"x" * 999)), *SLOW),
+    "a header without a colon": Row(http(b"no header"), *ENDED, (SEEN, APPLIED)),
+    "a zero in a header": Row(http(b"X: a\0b"), *ENDED, (SEEN, APPLIED)),
+    "bare line feeds": Row(KEEP + http().replace(b"\r\n", b"\n"), SEEN, APPLIED),
+    # other versions
+    "HTTP/1.0": Row(http().replace(b"HTTP/1.1", b"HTTP/1.0"), SEEN, APPLIED),
+    "HTTP/0.9": Row(BODY, *ENDED),
+    "HTTP/2 unasked": Row(KEEP + b"HTTP/2 500\r\nContent-Length: 16\r\n\r\n" + BODY, *ENDED),
+    "HTTP/3.1": Row(KEEP + http().replace(b"HTTP/1.1", b"HTTP/3.1"), *ENDED),
+    "no HTTP": Row(b"SSH-2.0-OpenSSH_9.2\r\n\r\n", *ENDED),
+}  # fmt: skip
+
+
+Met = tuple[Probed, int, Verdict, int, str]
+"""What a look and a write came to, each with how many requests the host had seen by then, and in words."""
+
+
+def meet(server: Answering, name: str, carrier: str) -> Met:
+    """Look at a host that answers so, and write to it."""
+    row, path = ROWS[name], name.replace(" ", "_").replace("/", "-")
+    host = HostClient(Host(HostName("node1"), f"{server.url}/{path}"), row.settings, CARRIERS[carrier])
+    before = server.asked[path]
+    answer = host.probe(G)
+    looked = server.asked[path] - before
+    said = host.write(Action.CREATE, G, AttemptId("a1"), host.clock.elapsed() + 60)
+    return answer.probed, looked, said.verdict, server.asked[path] - before, f"{answer.text}; {said.text}"
