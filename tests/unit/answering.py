@@ -29,8 +29,9 @@ class Answering(socketserver.ThreadingTCPServer):
         """Of the last request."""
         self.kept = False
         """Whether the last request came over a connection that had brought another."""
-        self.closed = threading.Event()
-        """Set once a connection is closed."""
+        self.closed = Counter[str]()
+        """Connections that are closed, by the row that was asked for last over each."""
+        self._row_of: dict[object, str] = {}
         if ":" in address:
             self.address_family = socket.AF_INET6
         super().__init__((address, 0), _Connection)
@@ -38,8 +39,14 @@ class Answering(socketserver.ThreadingTCPServer):
         self.url = f"http://{shown}:{self.server_address[1]}"
 
     def shutdown_request(self, request: object) -> None:
+        row = self._row_of.pop(request, "")
         super().shutdown_request(request)  # type: ignore[arg-type]
-        self.closed.set()
+        self.closed[row] += 1
+
+    def note(self, request: object, row: str) -> None:
+        """Count a request for a row, and keep in mind which connection it came over."""
+        self._row_of[request] = row
+        self.asked[row] += 1
 
     def handle_error(self, *_: object) -> None:
         """A client that has heard enough hangs up."""
@@ -57,7 +64,7 @@ class _Connection(socketserver.BaseRequestHandler):
             while asked := self.read():
                 verb, path, *_ = asked.split(b" ", 2)
                 row = path.decode().split("/")[1]
-                self.server.asked[row] += 1
+                self.server.note(self.request, row)
                 self.requests, self.server.head = self.requests + 1, asked
                 self.server.kept = self.requests > 1
                 say = self.server.rows[row]
