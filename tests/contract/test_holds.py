@@ -117,6 +117,17 @@ def test_every_host_of_open_waves_passes_the_gate_before_the_next_opens(bench: B
     assert driver.kept().state is State.COMMITTED
 
 
+def test_a_wait_that_the_gate_has_left_wakes_nobody_in_the_bake_that_follows(memory: MemoryBench) -> None:
+    driver = accepted(memory, replace(CAREFUL, bake=60_000)).apply(A)
+    memory.pass_time(60_000)
+    driver.claim(resume=True)
+    driver.store.postpone(driver.id, A, 10_000, "a look raised")
+    gate(driver, A, "look")
+    driver.apply(B)
+    memory.pass_time(20_000)
+    assert not driver.due()
+
+
 def test_a_look_of_an_earlier_round_counts_for_nothing(bench: Bench) -> None:
     driver = accepted(bench, CAREFUL).apply(A)
     driver.store.hold(driver.id, "ann", "why")

@@ -237,9 +237,9 @@ class Books:
         phase, _, label = self._phase(record)
         if phase is not Phase.WAIT and label != record.dispatched:
             return Millis(0)
-        at: list[int | None] = list(record.waits.values())
+        at: list[int | None] = []
         if phase is not Phase.WAIT:
-            at.append(self._stale_at(record))
+            at = [*record.waits.values(), self._stale_at(record)]
         if record.decision is None:
             at.append(None if phase is Phase.WAIT else record.deadline_at)
             at += self._ends_of_waiting(record.waves) if record.waves else []

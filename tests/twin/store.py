@@ -51,7 +51,7 @@ class MemoryStore(MemoryWaves):
     def accept(self, request: Request) -> Accepted | Busy | Stale:
         """Record an operation and take its lock. Raises OperationIdReused, HostPaused and StoreFull."""
         rollout = request.rollout
-        said = repr(rollout.said()) if rollout else None
+        said = rollout.kept() if rollout else None
         payload = (request.action, request.group, frozenset(host.name for host in request.hosts), said)
         known = self._load(request.id)
         if known is not None:

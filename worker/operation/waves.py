@@ -14,6 +14,9 @@ from lockstep.worker.operation.model import HostName, Standing
 from lockstep.worker.operation.names import show
 
 MOST_WAVES = 100
+SIZES = "give numbers of hosts, or shares of all, such as 1,10%,100%"
+LONGEST = 30 * 86_400
+"""Seconds of a bake, or until an operation expires, at most."""
 HOLD_MOST = 7 * 86_400_000
 """Milliseconds after which an operation that is still held is rolled back."""
 
@@ -62,7 +65,7 @@ class Rollout:
         return max(self.waves.values(), default=1)
 
     def kept(self) -> str:
-        """Return it as JSON, which `accept.lua` reads."""
+        """Return it as JSON: what `accept.lua` reads, and what makes two requests the same."""
         kept = {
             "waves": dict(self.waves),
             "health": dict(self.health),
@@ -72,60 +75,38 @@ class Rollout:
             "within": self.within or False,
             "hold_most": HOLD_MOST,
         }
-        return json.dumps(kept)
-
-    def said(self) -> list[object]:
-        """Return what makes two requests the same, for the digest of an operation's payload."""
-        return [
-            sorted(self.waves.items()),
-            self.bake,
-            self.gate,
-            self.hold,
-            self.within,
-            sorted(self.health.items()),
-        ]
+        return json.dumps(kept, sort_keys=True)
 
 
-def sizes(text: str, total: int) -> list[int]:
-    """Read `1,10%,100%` for so many hosts: the size of each wave; the last repeats, the rest is cut off.
+def by_size(hosts: Sequence[HostName], text: str) -> dict[HostName, int]:
+    """Return each host's wave, in the order of the hosts, for sizes such as `1,10%,100%`; the last repeats.
 
     Percent are of all hosts, rounded down, at least one host. Raises InvalidInput with the size and the rule.
     """
-    wanted = [_size(each.strip(), total) for each in text.split(",")]
-    found: list[int] = []
-    left = total
-    while left > 0:
-        size = min(wanted[min(len(found), len(wanted) - 1)], left)
-        found.append(size)
-        left -= size
-        if len(found) > MOST_WAVES:
-            raise InvalidInput(
-                f'waves "{text}" would be more than {MOST_WAVES} for {total} hosts: make them larger'
-            )
+    if not isinstance(text, str):
+        raise InvalidInput(f"waves {show(text)}: {SIZES}")
+    wanted = [_size(each.strip(), len(hosts)) for each in text.split(",")]
+    found: dict[HostName, int] = {}
+    while len(found) < len(hosts):
+        number = found[hosts[len(found) - 1]] + 1 if found else 1
+        if number > MOST_WAVES:
+            rule = f"make them larger, for there are {len(hosts)} hosts and at most {MOST_WAVES} waves"
+            raise InvalidInput(f"waves {show(text)}: {rule}")
+        size = wanted[min(number, len(wanted)) - 1]
+        found |= dict.fromkeys(hosts[len(found) : len(found) + size], number)
     return found
 
 
 def _size(text: str, total: int) -> int:
     number, percent = text.removesuffix("%"), text.endswith("%")
-    if not number.isascii() or not number.isdecimal():
-        rule = "a size is a number of hosts or a share of all, such as 1,10%,100%"
-        raise InvalidInput(f'a wave of "{text}" hosts: {rule}')
+    if not number.isascii() or not number.isdecimal() or len(number) > 9:
+        raise InvalidInput(f"a wave of {show(text)} hosts: {SIZES}")
     size = int(number)
     if size == 0:
         raise InvalidInput(f'a wave of "{text}" hosts is empty: a size is at least 1 or 1%')
     if percent and size > 100:
         raise InvalidInput(f'a wave of "{text}" is more than all hosts: a share is at most 100%')
     return max(1, total * size // 100) if percent else size
-
-
-def by_size(hosts: Sequence[HostName], text: str) -> dict[HostName, int]:
-    """Return each host's wave, in the order of the hosts. Raises InvalidInput as `sizes` does."""
-    found: dict[HostName, int] = {}
-    rest = iter(hosts)
-    for number, size in enumerate(sizes(text, len(hosts)), start=1):
-        for _ in range(size):
-            found[next(rest)] = number
-    return found
 
 
 def by_label(
@@ -158,8 +139,9 @@ def parse_span(noun: str, value: object) -> int:
         seconds = float(number) * UNITS[unit]  # type: ignore[arg-type]
     except (TypeError, ValueError):
         seconds = math.nan
-    if isinstance(value, bool) or not math.isfinite(seconds) or seconds <= 0:
-        raise InvalidInput(f"{noun} {show(value)}: give a time above 0, such as 60s, 5m, 2h or 1d")
+    if isinstance(value, bool) or not 0 < seconds <= LONGEST:
+        rule = "give a time above 0 and at most 30d, such as 60s, 5m, 2h or 1d"
+        raise InvalidInput(f"{noun} {show(value)}: {rule}")
     return max(1, round(seconds * 1000))
 
 

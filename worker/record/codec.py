@@ -286,5 +286,5 @@ def progress_from(host: HostName, said: list[str]) -> Progress:
 def payload_of(request: Request) -> str:
     kept: list[object] = [request.action, request.group, sorted(host.name for host in request.hosts)]
     if request.rollout:
-        kept.append(request.rollout.said())
+        kept.append(request.rollout.kept())
     return hashlib.sha256(json.dumps(kept).encode()).hexdigest()[:32]

@@ -207,8 +207,7 @@ local function due(op)
     if op.held then by(op.hold_until) end
     by(op.expires_at)
   end
-  local first = redis.call('ZRANGE', WAITS, 0, 0, 'WITHSCORES')
-  by(tonumber(first[2]))
+  if members then by(tonumber(redis.call('ZRANGE', WAITS, 0, 0, 'WITHSCORES')[2])) end
   return at
 end
 
