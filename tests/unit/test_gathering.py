@@ -23,6 +23,7 @@ from lockstep.worker.operation.errors import StoreUnavailable
 from lockstep.worker.operation.model import OperationId
 from lockstep.worker.record.codec import Keys
 from lockstep.worker.record.scripts import Arguments, Batch, Kind, Replicas, Scripts
+from tests.waiting import eventually
 
 SOON = 10.0
 BEGIN: Kind = ("begin", OperationId("op-1"))
@@ -185,10 +186,12 @@ def test_a_store_that_nobody_holds_has_no_thread() -> None:
     with pytest.raises(StoreUnavailable):
         scripts.run("claim", OperationId("op-1"))
     del scripts
-    gc.collect()  # an error and the frames that it passed hold one another
-    for sender in set(threading.enumerate()) - before:
-        sender.join(SOON)
-    assert set(threading.enumerate()) <= before
+
+    def ended() -> bool:
+        gc.collect()  # an error and the frames that it passed hold one another
+        return set(threading.enumerate()) <= before
+
+    eventually(ended, "its thread has ended")
 
 
 def test_a_forked_child_sends_for_its_own_threads(tmp_path: Path) -> None:
