@@ -251,8 +251,8 @@ def _carried(curl: pycurl.Curl) -> Carried:
         secured=curl.getinfo(pycurl.APPCONNECT_TIME),
         first_byte=curl.getinfo(pycurl.STARTTRANSFER_TIME),
         total=curl.getinfo(pycurl.TOTAL_TIME),
-        sent=curl.getinfo(pycurl.REQUEST_SIZE) + int(curl.getinfo(pycurl.SIZE_UPLOAD)),
-        received=curl.getinfo(pycurl.HEADER_SIZE) + int(curl.getinfo(pycurl.SIZE_DOWNLOAD)),
+        sent=curl.getinfo(pycurl.REQUEST_SIZE) + curl.getinfo(pycurl.SIZE_UPLOAD_T),
+        received=curl.getinfo(pycurl.HEADER_SIZE) + curl.getinfo(pycurl.SIZE_DOWNLOAD_T),
         kept=curl.getinfo(pycurl.NUM_CONNECTS) == 0,
         status=curl.getinfo(pycurl.RESPONSE_CODE),
     )
