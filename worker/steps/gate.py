@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from lockstep.worker.operation.model import HostName, OperationId
+from lockstep.worker.operation.answer import Probed
+from lockstep.worker.operation.model import HostName, OperationId, Presence
 from lockstep.worker.operation.waves import Gated, Health
 from lockstep.worker.steps.apply import NO_RECORD, Next, Parts, Result
 from lockstep.worker.steps.rollback import same_host
@@ -22,12 +23,17 @@ def gate(parts: Parts, operation: OperationId, host: HostName, tries: int) -> Re
     api = same_host(parts, host, view.step)
     if isinstance(api, str):
         return Result(Next.AGAIN, api, again)
-    answer = api.probe(view.group)
-    health, said = Health.WELL, f"shows {answer.presence}"
-    if answer.presence is None:
+    answer, target = api.probe(view.group), view.action.target
+    shown = answer.presence
+    if answer.probed is Probed.OVERSIZED:
+        shown = Presence.PRESENT  # only undoing a delete would need its body
+    health, said = Health.WELL, f"shows {shown}"
+    if shown is None:
         health, said = Health.UNWELL, f"GET {answer.text}"
-    elif answer.presence is not view.action.target:
-        health, said = Health.CHANGED, f"shows {answer.presence}, as nobody asked"
+    elif shown is not target:
+        if view.step.open_attempts:
+            return Result(Next.AGAIN, f"shows {shown}, while a write may show yet", again)
+        health, said = Health.CHANGED, f"shows {shown}, as nobody asked"
     look = parts.clock.new_id()
     match parts.store.gate_seen(operation, host, view.gating, view.now, look, health, said):
         case Gated.PASSED:

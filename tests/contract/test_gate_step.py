@@ -1,0 +1,90 @@
+"""A look of the gate as a worker makes it: what each answer of a host comes to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import pytest
+
+from lockstep.worker.hosts.client import SystemClock
+from lockstep.worker.operation.answer import ProbeAnswer, Probed, Verdict, WriteAnswer
+from lockstep.worker.operation.limits import Backoff
+from lockstep.worker.operation.model import Action, AttemptId, Decision, GroupId, Presence, Seen
+from lockstep.worker.steps import Next, Parts, gate
+from tests.contract.bench import LIMITS, MemoryBench
+from tests.contract.driver import A, Driver
+from tests.contract.waves import CAREFUL, accepted, rollout
+
+SHOWN = ProbeAnswer(Probed.SEEN, "200", Seen(Presence.PRESENT, "{}"))
+GONE = ProbeAnswer(Probed.SEEN, "404", Seen(Presence.ABSENT))
+SILENT = ProbeAnswer(Probed.NO_INFORMATION, "503")
+LARGE = ProbeAnswer(Probed.OVERSIZED, "200, too large")
+
+
+@dataclass
+class Node:
+    """A host that answers each look so."""
+
+    answer: ProbeAnswer
+    fingerprint: str = "url-of-a"
+
+    def probe(self, group: GroupId) -> ProbeAnswer:
+        return self.answer
+
+    def write(
+        self, action: Action, group: GroupId, attempt: AttemptId, send_before: float, body: str | None = None
+    ) -> WriteAnswer:
+        raise AssertionError("the gate writes nothing")
+
+
+def looking(driver: Driver, node: Node) -> Parts:
+    none = Backoff(0.0, 0.0)
+    return Parts(driver.store, {A: node}.get, SystemClock(), LIMITS, none, none, 0.0)
+
+
+@pytest.fixture
+def canary(memory: MemoryBench) -> Driver:
+    """A create whose first host is changed, and is to pass the gate."""
+    return accepted(memory, CAREFUL).apply(A)
+
+
+@pytest.mark.parametrize("answer", [SHOWN, LARGE])
+def test_a_host_that_shows_the_group_passes(canary: Driver, answer: ProbeAnswer) -> None:
+    assert gate(looking(canary, Node(answer)), canary.id, A, 1).next is Next.DONE
+    assert rollout(canary).wave == 2
+
+
+def test_a_host_that_shows_it_no_more_fails_at_once(canary: Driver) -> None:
+    assert gate(looking(canary, Node(GONE)), canary.id, A, 1).next is Next.FAILED
+    assert canary.kept().decision is Decision.ROLL_BACK
+
+
+def test_a_host_without_an_answer_is_asked_again_a_second_later(canary: Driver) -> None:
+    said = gate(looking(canary, Node(SILENT)), canary.id, A, 1)
+    assert (said.next, said.delay >= 1) == (Next.AGAIN, True)
+    assert canary.kept().decision is None
+
+
+def test_a_host_that_may_not_show_its_write_yet_is_neither_passed_nor_failed(memory: MemoryBench) -> None:
+    driver = accepted(memory, CAREFUL)
+    driver.begin(A, "a1")
+    driver.finish(A, "a1", Verdict.UNSHOWN)
+    assert gate(looking(driver, Node(GONE)), driver.id, A, 1).next is Next.AGAIN
+    assert (driver.kept().decision, rollout(driver).wave) == (None, 1)
+    assert gate(looking(driver, Node(SHOWN)), driver.id, A, 2).next is Next.DONE
+    assert rollout(driver).wave == 2
+
+
+def test_a_worker_that_does_not_know_the_host_counts_nothing(canary: Driver) -> None:
+    for node in (Node(GONE, "another"), Node(SILENT, "another")):
+        for tries in range(4):
+            assert gate(looking(canary, node), canary.id, A, tries).next is Next.AGAIN
+    assert canary.kept().decision is None
+
+
+def test_a_look_after_the_round_is_over_is_ignored(canary: Driver) -> None:
+    parts = looking(canary, Node(SHOWN))
+    gate(parts, canary.id, A, 1)
+    late = gate(replace(parts, host={A: Node(GONE)}.get), canary.id, A, 1)
+    assert (late.next, late.outcome) == (Next.DONE, "ignored")
+    assert canary.kept().decision is None
