@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from lockstep.worker.operation.answer import ProbeAnswer, Verdict
+from lockstep.worker.operation.answer import Verdict
 from lockstep.worker.operation.model import Action, Decision, HostName, OperationId, Presence, Step
 from lockstep.worker.operation.ports import HostApi
 from lockstep.worker.operation.reason import Why
@@ -35,15 +35,18 @@ def same_host(parts: Parts, host: HostName, step: Step) -> HostApi | str:
 
 
 def look(
-    parts: Parts, operation: OperationId, api: HostApi, view: View, step: Step
-) -> tuple[Presence, Settled] | ProbeAnswer:
-    """GET the group and record what it showed; return the answer when it showed nothing."""
+    parts: Parts, operation: OperationId, view: View, step: Step
+) -> tuple[HostApi, Presence, Settled] | Result:
+    """GET the group from the step's host and record what it showed; return when to come back if nothing."""
     assert view.group is not None
+    api = same_host(parts, step.host, step)
+    if isinstance(api, str):
+        return come_back(parts, operation, step, api)
     answer = api.probe(view.group)
     shown = answer.presence
     if shown is None:
-        return answer
-    return shown, parts.store.settle(operation, step.host, view.now, len(step.open_attempts), shown)
+        return come_back(parts, operation, step, f"GET {answer.text}", answer.why)
+    return api, shown, parts.store.settle(operation, step.host, view.now, len(step.open_attempts), shown)
 
 
 def await_settling(
@@ -83,13 +86,10 @@ def settle(parts: Parts, operation: OperationId, host: HostName, tries: int) -> 
     step = view.step
     if step is None or view.ended or view.decision is None or not step.open_attempts:
         return SETTLED
-    api = same_host(parts, host, step)
-    if isinstance(api, str):
-        return come_back(parts, operation, step, api)
-    looked = look(parts, operation, api, view, step)
-    if isinstance(looked, ProbeAnswer):
-        return come_back(parts, operation, step, f"GET {looked.text}", looked.why)
-    _, settled = looked
+    looked = look(parts, operation, view, step)
+    if isinstance(looked, Result):
+        return looked
+    *_, settled = looked
     if not settled.open:
         return SETTLED
     return await_settling(parts, operation, view, host, settled, tries)
@@ -111,13 +111,10 @@ def rollback(parts: Parts, operation: OperationId, host: HostName, tries: int) -
         step = view.step
         if step is None or view.ended or view.decision is not Decision.ROLL_BACK or not view.undo_needed:
             return RESTORED if step and step.undo.value == "restored" else NOTHING_TO_UNDO
-        api = same_host(parts, host, step)
-        if isinstance(api, str):
-            return come_back(parts, operation, step, api)
-        looked = look(parts, operation, api, view, step)
-        if isinstance(looked, ProbeAnswer):
-            return come_back(parts, operation, step, f"GET {looked.text}", looked.why)
-        shown, settled = looked
+        looked = look(parts, operation, view, step)
+        if isinstance(looked, Result):
+            return looked
+        api, shown, settled = looked
         if settled.restored:
             return RESTORED
         if step.before and shown is step.before.presence:
