@@ -15,7 +15,7 @@ from lockstep.worker.operation.model import State
 
 if TYPE_CHECKING:
     from lockstep.producer.client.client import ClusterClient
-    from lockstep.worker.record.damage import Damage
+    from lockstep.worker.record.fields import Damage
 
 
 class Exit(IntEnum):

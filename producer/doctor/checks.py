@@ -11,7 +11,7 @@ from lockstep.producer.text import counted, named, seconds
 from lockstep.worker.celery import OPERATIONS, ROLLBACK
 from lockstep.worker.operation.host import Pause
 from lockstep.worker.operation.model import HostName, Lost, Millis
-from lockstep.worker.record.damage import Damage
+from lockstep.worker.record.fields import Damage
 from lockstep.worker.record.workers import HeldInventory, Stall
 from lockstep.worker.settings import PREFIX, Settings
 

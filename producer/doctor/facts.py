@@ -29,7 +29,7 @@ from lockstep.worker.operation.errors import InvalidInput, StoreUnavailable
 from lockstep.worker.operation.host import Host
 from lockstep.worker.operation.model import GroupId, HostName, Presence
 from lockstep.worker.record.causes import NO_REDIS, unavailable
-from lockstep.worker.record.damage import Damage, noted
+from lockstep.worker.record.fields import Damage, noted
 from lockstep.worker.record.link import Link
 from lockstep.worker.record.workers import HeldInventory
 from lockstep.worker.settings import Settings

@@ -15,8 +15,7 @@ from lockstep.worker.operation.limits import Limits
 from lockstep.worker.operation.model import Action, GroupId, HostName, Lost, Millis, OperationId, Presence
 from lockstep.worker.operation.names import show
 from lockstep.worker.record.codec import Keys
-from lockstep.worker.record.damage import readable
-from lockstep.worker.record.fields import Fields
+from lockstep.worker.record.fields import Fields, readable
 from lockstep.worker.record.queries import Queries, store_errors
 from lockstep.worker.record.scripts import script
 

@@ -1,10 +1,19 @@
-"""A field of the record, read as what it must be."""
+"""What the record keeps, read as what it must be; what is damaged is passed over, and named with its remedy.
+
+It needs no Redis, for the command gathers what is damaged from its start.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
+from shlex import quote
 from typing import Any, TypeVar
 
 from lockstep.worker.operation.errors import RecordDamaged
@@ -12,6 +21,14 @@ from lockstep.worker.operation.names import show
 
 E = TypeVar("E", bound=StrEnum)
 T = TypeVar("T")
+log = logging.getLogger(__name__)
+REMEDIES = {
+    "operation": "docs/operations.md#a-damaged-record",
+    "step": "docs/operations.md#a-damaged-record",
+    "pause": "lockstep resume {field}, and pause it again",
+    "last end": "lockstep create {group}, or delete: whichever is wanted",
+}
+"""What mends what; all else is written anew once it has been deleted."""
 
 
 class Fields:
@@ -77,3 +94,66 @@ class Fields:
         if name not in self._kept:
             return RecordDamaged(f"it has no field {name}")
         return RecordDamaged(f"its field {name} is {show(self._kept[name])}, and must be {rule}")
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """Something that cannot be read."""
+
+    kind: str
+    key: str
+    field: str
+    """Of the hash under that key; an operation's id."""
+    why: str
+    """Which of its fields is what, and what it must be."""
+
+    @property
+    def text(self) -> str:
+        """One line for people."""
+        where = "" if self.kind == "operation" else f" in {self.key}"
+        return f"the {self.kind} {self.field}{where} cannot be read, and is left as it is: {self.why}"
+
+    @property
+    def remedy(self) -> str:
+        """What to do about it."""
+        remedy = REMEDIES.get(self.kind, f"valkey-cli hdel {quote(self.key)} {quote(self.field)}")
+        return remedy.format(field=self.field, group=self.key.rpartition(":")[2])
+
+
+_noted: ContextVar[dict[Damage, None] | None] = ContextVar("noted", default=None)
+
+
+@contextmanager
+def noted() -> Iterator[dict[Damage, None]]:
+    """Gather what is found damaged in this context, each once, instead of logging it."""
+    found: dict[Damage, None] = {}
+    token = _noted.set(found)
+    try:
+        yield found
+    finally:
+        _noted.reset(token)
+
+
+def note(damage: Damage) -> None:
+    """Name something damaged to whoever gathers it; else log it, once in the life of this process."""
+    found = _noted.get()
+    if found is None:
+        _log(damage)
+    else:
+        found[damage] = None
+
+
+@lru_cache(maxsize=1000)
+def _log(damage: Damage) -> None:
+    log.warning("%s -> %s", damage.text, damage.remedy)
+
+
+def readable(kind: str, key: str, kept: Mapping[str, str], build: Callable[[str, str], T]) -> dict[str, T]:
+    """Build what a hash keeps under each of its fields; what is damaged is left out and noted."""
+    found = {}
+    for field, text in kept.items():
+        try:
+            found[field] = build(field, text)
+        except (RecordDamaged, ValueError) as error:
+            note(Damage(kind, key, field, str(error)))
+    return found

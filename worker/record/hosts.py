@@ -13,8 +13,7 @@ from lockstep.worker.operation.errors import HostPaused, RecordDamaged
 from lockstep.worker.operation.host import Pause, Silence, refusal
 from lockstep.worker.operation.model import HostName, Millis
 from lockstep.worker.record.codec import Keys
-from lockstep.worker.record.damage import readable
-from lockstep.worker.record.fields import Fields
+from lockstep.worker.record.fields import Fields, readable
 from lockstep.worker.record.queries import store_errors
 
 

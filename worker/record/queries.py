@@ -17,8 +17,7 @@ from lockstep.worker.operation.model import Action, GroupId, HostName, Millis, O
 from lockstep.worker.operation.transitions import Order
 from lockstep.worker.record.causes import DAMAGED, FORMAT_ERROR, cause_of, newer_format, unavailable
 from lockstep.worker.record.codec import Keys, check_format, operation_from, step_from
-from lockstep.worker.record.damage import Damage, note, readable
-from lockstep.worker.record.fields import Fields
+from lockstep.worker.record.fields import Damage, Fields, note, readable
 
 E = TypeVar("E", bound=StrEnum)
 T = TypeVar("T")

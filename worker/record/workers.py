@@ -15,8 +15,7 @@ from lockstep.worker.operation.errors import RecordDamaged, StoreFull, StoreUnav
 from lockstep.worker.operation.model import Millis
 from lockstep.worker.operation.names import show
 from lockstep.worker.record.codec import Keys
-from lockstep.worker.record.damage import readable
-from lockstep.worker.record.fields import Fields
+from lockstep.worker.record.fields import Fields, readable
 from lockstep.worker.record.queries import store_errors
 
 EVERY = 15.0

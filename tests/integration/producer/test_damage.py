@@ -17,7 +17,7 @@ from lockstep.worker.celery import Lockstep, make_app
 from lockstep.worker.operation.answer import ProbeAnswer, Probed, WriteAnswer
 from lockstep.worker.operation.model import Action, AttemptId, GroupId, HostName, OperationId, Presence, Seen
 from lockstep.worker.record.codec import Keys
-from lockstep.worker.record.damage import noted
+from lockstep.worker.record.fields import noted
 from lockstep.worker.record.link import Link
 from lockstep.worker.settings import Settings
 from lockstep.worker.steps import PatrolResult, patrol
