@@ -1,4 +1,4 @@
-"""The import contract that pyproject.toml uses: an allow-list, so that what is not listed is forbidden.
+"""The import contracts that pyproject.toml uses: allow-lists, so that what is not listed is forbidden.
 
 The contracts that import-linter brings forbid what they name; a module written later would be free of them.
 """
@@ -54,6 +54,27 @@ class MayImport(Contract):
             return any(_within(imported, allowed) for allowed in (module, *_strings(self.ours)))
         third_party: object = self.third_party
         return third_party is None or root in sys.stdlib_module_names or root in _strings(third_party)
+
+
+class OnlyBelow(Contract):
+    """`third_party` is imported by `modules`, with all below them, and by nothing else."""
+
+    third_party = fields.StringField()
+    modules = fields.ListField(subfield=fields.StringField())
+
+    def check(self, graph: ImportGraph, verbose: bool) -> ContractCheck:
+        """The modules that import it and may not."""
+        name = str(self.third_party)
+        importers = graph.find_modules_that_directly_import(name)
+        allowed = _strings(self.modules)
+        broken = sorted(each for each in importers if not any(_within(each, one) for one in allowed))
+        return ContractCheck(kept=not broken, metadata={"broken": broken})
+
+    def render_broken_contract(self, check: ContractCheck) -> None:
+        """Print one line for each."""
+        for importer in check.metadata["broken"]:
+            output.print_error(f"{importer} must not import {self.third_party}", bold=False)
+        output.new_line()
 
 
 def _strings(field: object) -> list[str]:

@@ -1,6 +1,7 @@
-"""Celery's Redis transport, with fewer round trips: each is a wait for the disk.
+"""Celery's Redis transport at half the commands, so that a task for each host can be had for up to 50 hosts.
 
-kombu makes three for each message, one after the other, on the only event loop of a worker: it takes the
+That is the one reason for it: a task per host is what people see in Flower; and each round trip waits for the
+disk. kombu makes three for a message, one after the other, on the only event loop of a worker: it takes the
 message, notes it as unacknowledged, and acknowledges it. Here a script takes several messages and notes them,
 and what was acknowledged in one turn of the loop leaves together. What is kept in Redis is as kombu has it.
 """

@@ -28,6 +28,8 @@ IDLE = 10.0
 for a new one costs more than 30 commands over it."""
 PATIENCE = 10.0
 """Seconds for which a connection is waited for, one of the pool's own or one that Redis has to spare."""
+AWAY = (redis.RedisError,)
+"""What redis-py raises when Redis is away."""
 FULL = "max number of clients reached"
 Mixed: Any = object
 

@@ -13,10 +13,10 @@ import structlog
 from celery import current_task
 from celery.exceptions import CeleryError, Reject
 from kombu.exceptions import OperationalError
-from redis.exceptions import RedisError
 from structlog.contextvars import get_contextvars, merge_contextvars
 from structlog.stdlib import ProcessorFormatter, add_log_level, add_logger_name
 
+from lockstep.worker.connection.pool import AWAY
 from lockstep.worker.operation.errors import StoreUnavailable
 from lockstep.worker.secrets import Masking
 
@@ -26,7 +26,7 @@ Kind = tuple[str, str, str]
 LONGEST_KIND = 200
 MOST_KINDS = 500
 """Texts that are told apart, by so many of their characters; with more of them counting begins anew."""
-EXPECTED = (Reject, RedisError, OperationalError, StoreUnavailable, OSError)
+EXPECTED = (Reject, OperationalError, StoreUnavailable, OSError, *AWAY)
 """What an outage of Redis raises everywhere: where it was raised tells nobody anything."""
 
 

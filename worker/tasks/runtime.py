@@ -12,8 +12,6 @@ from typing import Any, cast
 
 from celery import Celery
 from celery.signals import worker_init, worker_shutting_down
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from lockstep.worker.celery import Lockstep
 from lockstep.worker.forks import leave_to_parent, renew_in_children
@@ -27,7 +25,7 @@ from lockstep.worker.operation.host import Host
 from lockstep.worker.operation.model import HostName, OperationId
 from lockstep.worker.operation.ports import HostApi
 from lockstep.worker.operation.transitions import Order
-from lockstep.worker.record.client import client, connect
+from lockstep.worker.record.client import connect, impatient_client
 from lockstep.worker.record.codec import Keys
 from lockstep.worker.record.hosts import Silences
 from lockstep.worker.settings import Settings
@@ -182,9 +180,8 @@ def _client(settings: Settings, host: Host) -> HostApi:
 
 def sparing(settings: Settings, hosts: Find) -> Find:
     """Return the same look-up, which spares hosts that do not answer."""
-    quick = client(settings.model_copy(update={"redis_timeout": 1.0, "redis_connect_timeout": 1.0}))
-    quick.set_retry(Retry(NoBackoff(), 0))  # what is not told now is learnt by the next failure
-    silences = Silences(quick, Keys(settings.key_prefix))
+    # What is not told now is learnt by the next failure.
+    silences = Silences(impatient_client(settings, 1.0), Keys(settings.key_prefix))
     breaker = Breaker(settings.breaker_failures, settings.breaker_seconds, SystemClock().elapsed, silences)
 
     def find(name: HostName) -> HostApi | None:

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, cast
 
-import redis
 from celery import Celery, Task, shared_task
 from celery.utils.log import get_task_logger
 from kombu import Connection
@@ -19,7 +18,7 @@ from lockstep.worker.monitoring.heartbeat import work
 from lockstep.worker.monitoring.metrics import Figures
 from lockstep.worker.operation.errors import RecordDamaged, StoreFull, StoreUnavailable, UnknownFormat
 from lockstep.worker.operation.model import OperationId, Stage
-from lockstep.worker.record.client import client
+from lockstep.worker.record.client import client, impatient
 from lockstep.worker.record.codec import Keys
 from lockstep.worker.record.hosts import silences
 from lockstep.worker.record.queries import UNREADABLE, store_errors
@@ -37,8 +36,7 @@ class FiguresReader:
 
     def __init__(self, settings: Settings) -> None:
         """Prepare; nothing is connected."""
-        quick = {"redis_timeout": 1.0, "redis_connect_timeout": 1.0}
-        self._client: redis.Redis = client(settings.model_copy(update=quick))
+        self._client = client(impatient(settings, 1.0))
         self._keys = Keys(settings.key_prefix)
         self._settings = settings
 
