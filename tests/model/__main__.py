@@ -7,6 +7,7 @@ import argparse
 import sys
 from concurrent.futures import ProcessPoolExecutor
 
+from tests.model import content_cases
 from tests.model.configurations import LARGE, MUTANTS, NAIVE, SOUND
 from tests.model.report import report, run
 
@@ -19,12 +20,15 @@ def main() -> int:
         "--jobs", type=int, default=2, help="searches at a time, each under 600 MB (default 2)"
     )
     options = parser.parse_args()
-    sound = SOUND if options.quick else (*LARGE, *SOUND)
+    sound = [*SOUND, *content_cases.SOUND]
+    if not options.quick:
+        sound = [*LARGE, *sound]
     good, total = True, 0
     with ProcessPoolExecutor(options.jobs, max_tasks_per_child=1) as pool:
         for title, configurations in (
             ("The plain chord: every one must have a counterexample", NAIVE),
             ("One mechanism, or one assumption, removed: every one must have a counterexample", MUTANTS),
+            ("Content, by naive rules: every one must have a counterexample", content_cases.NAIVE),
             ("Lockstep: none may have a counterexample", sound),
         ):
             print(f"\n{title}\n")
