@@ -95,8 +95,8 @@ model: $(VENV)/.dev ## Check every interleaving of the protocol, the large confi
 	@$(BIN)/python -B -m tests.model
 
 .PHONY: bench
-bench: $(BENCH)/.installed ## Measure Lockstep beside its peers in one run, about half an hour; QUICK=1 for less
-	@$(BENCH)/bin/python -B -m benchmarks $(if $(QUICK),--quick)
+bench: $(BENCH)/.installed ## Measure Lockstep beside its peers in one run of 25 minutes; QUICK=1, ONLY="a row", ROUNDS=
+	@$(BENCH)/bin/python -B -m benchmarks $(if $(QUICK),--quick) $(ONLY:%=--only %) $(ROUNDS:%=--rounds %)
 
 $(BENCH)/.installed: requirements-bench.txt pyproject.toml | $(BIN)/python
 	@$(BIN)/python -m venv $(BENCH)

@@ -7,8 +7,8 @@ How a figure comes about:
     driver     the process of a candidate's producer; it knows one peer
     peers/     the candidates, each a small file
     nodes      the mock cluster's process        cluster     the same, seen from here
-    server     a Redis of a session              processes   CPU and memory, read from /proc
-    extras/    what is no race: throughput, publishing, the sweep, retention, start-up
+    server     a Redis of a session              distance    what makes it be some milliseconds away
+    processes  CPU and memory, read from /proc   extras/     what is no race: throughput, retention, ...
     figures    medians and ratios                targets     what is to be reached, met or missed
     report     results.md                        plot        results.svg
 

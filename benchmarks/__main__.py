@@ -1,4 +1,8 @@
-"""`python -m benchmarks`: run everything, write results.md and results.svg. Linux alone: it reads /proc."""
+"""`python -m benchmarks`: run everything, print the table of targets, and write it where the pages quote it.
+
+results.md and results.svg are written, and the table of targets in docs/performance.md. `--only` takes the
+name of a row there, of a candidate, or of what is measured beside the race. Linux only: it reads /proc.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +10,18 @@ import argparse
 import os
 import sys
 import time
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from benchmarks.bench import Bench, bench
-from benchmarks.extras import commands, publishing, retention, starting, sweeping, throughput
+from benchmarks.extras import command, commands, publishing, retention, starting, sweeping, throughput
 from benchmarks.peers import NAMES
-from benchmarks.plan import QUICK_ROUNDS, ROUNDS, Visit, in_turn, quick_visits, visits
+from benchmarks.plan import QUICK_ROUNDS, ROUNDS, Visit, in_turn, only, quick_visits, visits
 from benchmarks.plot import plot
-from benchmarks.report import report
+from benchmarks.report import quote, report, table_of_targets
+from benchmarks.samples import Case
 from benchmarks.session import WrongOutcome
-from benchmarks.targets import judge
+from benchmarks.targets import TARGETS, judge, needed
 from lockstep.producer.process import Stopped, stoppable
 from lockstep.producer.stack import StackError
 
@@ -26,8 +32,10 @@ EXTRAS = {
     "sweeping": sweeping.measure,
     "retention": retention.measure,
     "starting": starting.measure,
-    "commands": commands.measure,
+    "commands-sent": commands.measure,
+    "command": command.measure,
 }
+ROWS = {target.name: target for target in TARGETS}
 
 
 def main() -> int:
@@ -35,7 +43,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer runs and sizes; the figures mean little")
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="runs of every case; 5 by default")
-    parser.add_argument("--only", action="append", choices=[*NAMES, *EXTRAS], metavar="NAME")
+    parser.add_argument("--only", action="append", choices=[*ROWS, *EXTRAS, *NAMES], metavar="NAME")
     parser.add_argument("--out", type=Path, default=None, help="where the results go")
     given = parser.parse_args()
     # Only a whole run may replace the results that are kept.
@@ -45,7 +53,7 @@ def main() -> int:
     os.environ["PYTHONPATH"] = str(HERE.parent)  # its processes start in directories of their own
     try:
         with stoppable(lambda: None):
-            run(set(given.only or (*NAMES, *EXTRAS)), out, given.rounds, quick=given.quick)
+            run(given.only or (*NAMES, *EXTRAS), out, given.rounds, quick=given.quick)
     except Stopped as stopped:
         return stopped.exit_status
     except (StackError, WrongOutcome) as error:
@@ -54,32 +62,42 @@ def main() -> int:
     return 0
 
 
-def run(wanted: set[str], out: Path, rounds: int, *, quick: bool) -> None:
+def run(wanted: Collection[str], out: Path, rounds: int, *, quick: bool) -> None:
     """Measure what is wanted and write the results into a directory."""
     begun = time.monotonic()
-    planned = [visit for visit in (quick_visits() if quick else visits()) if visit.peer in wanted]
-    hosts = max([visit.hosts for visit in planned] + ([5000] if "publishing" in wanted else [1000]))
+    rows = [ROWS[name] for name in wanted if name in ROWS]
+    cases, beside = needed(rows)
+    every = quick_visits() if quick else visits()
+    planned = list(only(every, cases | every_case(every, wanted)))
+    hosts = max([5000, *(visit.hosts for visit in planned)])
     with bench(hosts, quick=quick) as made:
         redis = "Redis"
         for number in range(QUICK_ROUNDS if quick else rounds):
             for visit in in_turn(planned, number) if planned else ():
                 redis = attend(made, visit, number) or redis
         for name, measure in EXTRAS.items():
-            if name in wanted:
+            if name in wanted or name in beside:
                 made.say(name)
                 measure(made)
         took = time.monotonic() - begun
         out.mkdir(parents=True, exist_ok=True)
         (out / "results.md").write_text(report(made.figures, redis, took, quick=quick))
         (out / "results.svg").write_text(plot(made.figures))
-        for verdict in judge(made.figures):
-            made.say(f"{verdict.word:>12}  {verdict.target.work}: {verdict.measured}")
+        if out == HERE:
+            quote(HERE.parent / "docs/performance.md", made.figures)
+        verdicts = judge(made.figures)
+        made.say(table_of_targets([one for one in verdicts if one.target in rows] or verdicts))
         made.say(f"written to {out / 'results.md'} after {took / 60:.1f} minutes")
+
+
+def every_case(every: Iterable[Visit], peers: Collection[str]) -> set[tuple[str, Case]]:
+    """Return all that these candidates do."""
+    return {(visit.peer, case) for visit in every for case in visit.cases if visit.peer in peers}
 
 
 def attend(made: Bench, visit: Visit, number: int) -> str | None:
     """Run every case of a visit once; return which Redis it had."""
-    with made.session(visit.peer, visit.hosts, http=visit.http) as session:
+    with made.session(visit.peer, visit.hosts, http=visit.http, away=visit.away) as session:
         session.warm_up()
         for case in visit.cases:
             sample = session.run(case)

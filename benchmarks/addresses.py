@@ -16,6 +16,12 @@ def address(host: int) -> str:
     return f"127.{FIRST_BLOCK + second}.{third}.{last + 1}"
 
 
+def number(address: str) -> int:
+    """Return which host has an address."""
+    second, third, last = (int(part) for part in address.split(".")[1:])
+    return ((second - FIRST_BLOCK) * PER_BLOCK + third) * PER_BLOCK + last - 1
+
+
 def urls(hosts: int, port: int) -> list[str]:
     """Return the base URLs of so many hosts."""
     return [f"http://{address(host)}:{port}" for host in range(hosts)]

@@ -36,6 +36,7 @@ class Bench:
         hosts: int,
         *,
         http: Http = Http.OWN,
+        away: int | None = None,
         env: Mapping[str, str] | None = None,
         with_workers: bool = True,
     ) -> Session:
@@ -47,6 +48,7 @@ class Bench:
             guard=self.guard,
             directory=self.directory,
             http=http,
+            away=away,
             env=env,
             with_workers=with_workers,
         )

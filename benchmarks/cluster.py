@@ -14,8 +14,8 @@ from benchmarks.addresses import urls
 from lockstep.producer.stack import Child, Guard, StackError
 from lockstep.producer.stack.child import LOOPBACK, free_port
 
-SPARE_DESCRIPTORS = 5000
-"""For connections, beside the one that each host listens with."""
+DESCRIPTORS = 10_000
+"""For the connections of clients that keep one for every host of the largest race."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class MockNodes(Child):
     """So many hosts in one process. Raises StackError when this system cannot serve so many."""
 
     def __init__(self, directory: Path, hosts: int, guard: Guard) -> None:
-        _allow_descriptors(hosts + SPARE_DESCRIPTORS)
+        _allow_descriptors(DESCRIPTORS)
         self._control = free_port()
         port = free_port()
         while port == self._control:

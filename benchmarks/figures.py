@@ -50,6 +50,8 @@ class Beside:
     """The same -> how many operations that was."""
     ready: dict[str, list[float]] = field(default_factory=dict)
     """Candidate -> seconds until one worker was ready."""
+    commands: dict[str, list[float]] = field(default_factory=dict)
+    """A command line -> milliseconds that it took, imports and all."""
     sent: dict[str, tuple[float, float]] = field(default_factory=dict)
     """Candidate -> commands a host that clients sent, and that scripts called."""
 

@@ -1,8 +1,9 @@
 """`python -m benchmarks.nodes HOSTS PORT CONTROL`: the mock cluster, one process that is not the limit.
 
 Bare asyncio protocols, on uvloop where it is installed: some 60,000 requests a second on one core. Every host
-listens on a loopback address of its own and keeps its own groups. A write takes effect when it is answered.
-The control port takes one JSON object a line and answers with one; see `Cluster.obey`.
+has a loopback address of its own and keeps its own groups; one socket listens for all, on the loopback
+interface alone. A write takes effect when it is answered. The control port takes one JSON object a line and
+answers with one; see `Cluster.obey`.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import zlib
 from functools import partial
 from typing import Any, cast
 
-from benchmarks.addresses import address
+from benchmarks.addresses import number
 
 REASONS = {200: "OK", 201: "Created", 400: "Bad Request", 403: "Forbidden", 404: "Not Found"}
 
@@ -87,15 +88,16 @@ class Cluster:
 class Node(asyncio.Protocol):
     """One connection to one host; calls on it are answered in order."""
 
-    def __init__(self, cluster: Cluster, host: int, loop: asyncio.AbstractEventLoop) -> None:
-        self.cluster, self.host, self.loop = cluster, host, loop
+    def __init__(self, cluster: Cluster, loop: asyncio.AbstractEventLoop) -> None:
+        self.cluster, self.loop = cluster, loop
         self.buffer = b""
         self.busy = False
         self.transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep the transport."""
+        """Keep the transport, and see which host is called."""
         self.transport = cast(asyncio.Transport, transport)
+        self.host = number(transport.get_extra_info("sockname")[0])
 
     def data_received(self, data: bytes) -> None:
         """Take what came; begin the next call once it is whole."""
@@ -156,10 +158,12 @@ async def serve(hosts: int, port: int, control: int) -> None:
     """Listen on every host's address, say so, and serve until killed."""
     loop = asyncio.get_running_loop()
     cluster = Cluster(hosts)
-    for host in range(hosts):
-        listener = socket.create_server((address(host), port), backlog=64)
-        listener.setblocking(False)
-        await loop.create_server(partial(Node, cluster, host, loop), sock=listener)
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"lo")
+    listener.bind(("0.0.0.0", port))  # every address of the loopback interface
+    listener.setblocking(False)
+    await loop.create_server(partial(Node, cluster, loop), sock=listener, backlog=4096)
     await loop.create_server(lambda: Control(cluster), "127.0.0.1", control)
     print("ready", flush=True)
     await asyncio.Event().wait()

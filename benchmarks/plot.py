@@ -18,6 +18,7 @@ COLOURS = [
     "#e377c2",
     "#bcbd22",
     "#ff7f0e",
+    "#7f7f7f",
     "#1f77b4",
     "#17becf",
     "#2ca02c",
@@ -45,7 +46,7 @@ def plot(figures: Figures) -> str:
         'font-family="sans-serif" font-size="13"><rect width="100%" height="100%" fill="white"/>',
         f'<text x="{LEFT}" y="24" font-size="16">Create on all hosts, 20 ms a call: seconds</text>',
     ]
-    for size in (5, 10, 100, 1000, 5000, 10_000):
+    for size in (5, 10, 100, 1000, 5000, 10_000, 50_000):
         if low[0] <= math.log10(size) <= high[0]:
             x, _ = place(size, 10 ** low[1])
             drawn.append(f'<path d="M{x:.0f} {TOP}V{HEIGHT - BOTTOM}" stroke="#ddd"/>')

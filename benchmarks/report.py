@@ -1,4 +1,4 @@
-"""results.md: the figures, then the targets."""
+"""results.md: the figures, then the targets; and their table, which a page quotes and a run prints."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import os
 import platform
 from collections.abc import Iterable, Sequence
 from importlib.metadata import version
+from pathlib import Path
 
 from benchmarks.figures import Figures, cpu_per_host, middle
 from benchmarks.peers import NAMES, peer
 from benchmarks.samples import Case, Sample
-from benchmarks.targets import commands_per_host, judge, workers_mb
+from benchmarks.targets import Verdict, commands_per_host, judge, workers_mb
 
 PACKAGES = ("celery", "kombu", "redis", "aiohttp", "uvloop", "pydocket", "taskiq", "taskiq-redis", "huey")
 MORE = ("dramatiq", "celery-saga", "requests")
@@ -24,6 +25,7 @@ HEAD = (
     "CPU ms a host",
     "of it Redis",
     "Redis commands a host",
+    "AOF bytes a host",
     "workers MB",
     "producer MB",
     "undo s",
@@ -51,12 +53,40 @@ def report(figures: Figures, redis: str, took: float, *, quick: bool) -> str:
         lines += ["", f"## {case}", "", *_table(HEAD, _rows(figures, case))]
         lines += _wrong(figures, case)
     lines += ["", "## Beside the race", "", *_beside(figures)]
-    lines += ["", "## Targets", "", *_table(("work", "at most", "measured", ""), _targets(figures))]
+    lines += ["", "## Targets", "", *_targets(judge(figures))]
     return "\n".join(lines) + "\n"
 
 
-def _order(case: Case) -> tuple[str, str, str, int]:
-    return case.work, case.http, case.latency.name, case.hosts
+BEGIN, END = "<!-- written by make bench -->", "<!-- until here -->"
+
+
+def quote(page: Path, figures: Figures) -> None:
+    """Write the table of targets into a page, between the two marks that are there for it."""
+    before, _, rest = page.read_text("utf-8").partition(BEGIN)
+    _, _, after = rest.partition(END)
+    table = "\n".join(_targets(judge(figures)))
+    page.write_text(f"{before}{BEGIN}\n\n{table}\n\n{END}{after}", "utf-8")
+
+
+def table_of_targets(verdicts: Iterable[Verdict]) -> str:
+    """Return the table as a terminal shows it."""
+    rows = [(one.target.name, one.target.work, *_judged(one)) for one in verdicts]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
+
+
+def _targets(verdicts: Iterable[Verdict]) -> list[str]:
+    head = ("work", "target", "measured", "")
+    return _table(head, ((one.target.work, *_judged(one)) for one in verdicts))
+
+
+def _judged(verdict: Verdict) -> tuple[str, str, str]:
+    return verdict.target.wanted, _number(verdict.measured), verdict.word
+
+
+def _order(case: Case) -> tuple[str, str, str, int, int]:
+    away = -1 if case.away is None else case.away
+    return case.work, case.http, case.latency.name, away, case.hosts
 
 
 def _rows(figures: Figures, case: Case) -> Iterable[Sequence[str]]:
@@ -75,6 +105,7 @@ def _rows(figures: Figures, case: Case) -> Iterable[Sequence[str]]:
             _number(figures.median(name, case, cpu_per_host)),
             _number(figures.median(name, case, _redis_cpu)),
             _number(figures.median(name, case, commands_per_host)),
+            _number(figures.median(name, case, lambda sample: sample.written / sample.case.hosts)),
             _number(figures.median(name, case, workers_mb)),
             _number(figures.median(name, case, lambda sample: sample.producer_mb)),
             _number(middle(sample.undoing for sample in runs if sample.undoing is not None)),
@@ -108,6 +139,8 @@ def _beside(figures: Figures) -> list[str]:
     lines.append(f"- a sweep that finds all due, and resumes 200: {_seconds(beside.sweep_due)}")
     for name, times in beside.ready.items():
         lines.append(f"- a worker of {name}: ready after {_seconds(times)}")
+    for name, times in beside.commands.items():
+        lines.append(f"- `{name}`: {_number(middle(times))} ms")
     for name, (sent, called) in beside.sent.items():
         lines.append(f"- {name}: {sent:.1f} Redis commands a host sent, {called:.1f} called by scripts")
     for done, kept in beside.kept.items():
@@ -116,12 +149,6 @@ def _beside(figures: Figures) -> list[str]:
         )
         lines.append(f"- Redis after {beside.operations[done]} {done}: {keys}")
     return lines
-
-
-def _targets(figures: Figures) -> Iterable[Sequence[str]]:
-    for verdict in judge(figures):
-        target = verdict.target
-        yield target.work, f"{target.limit:g}", _number(verdict.measured), verdict.word
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:

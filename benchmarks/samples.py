@@ -25,11 +25,14 @@ class Case:
     latency: Latency = STEADY
     work: Work = Work.CREATE
     http: Http = Http.OWN
+    away: int | None = None
+    """Milliseconds that a proxy adds to every answer of Redis; None without a proxy."""
 
     def __str__(self) -> str:
         """Name it."""
         http = "" if self.http is Http.OWN else f", {self.http}"
-        return f"{self.work}, {self.hosts} hosts, {self.latency.name}{http}"
+        away = "" if self.away is None else f", Redis {self.away} ms away"
+        return f"{self.work}, {self.hosts} hosts, {self.latency.name}{http}{away}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,8 @@ class Sample:
     cpu_redis: float
     commands: int
     """Commands that Redis ran, those called by scripts included."""
+    written: int
+    """Bytes that were added to the append-only file; 0 where there is none."""
     producer_mb: float
     """Highest resident memory during the run."""
     workers_mb: float

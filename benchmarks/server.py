@@ -32,6 +32,7 @@ class Durability(StrEnum):
             "appendonly": "no" if self is Durability.NOTHING else "yes",
             "appendfsync": "always" if self is Durability.ALWAYS else "everysec",
             "save": "",
+            "auto-aof-rewrite-percentage": "0",
         }
 
 
@@ -68,9 +69,9 @@ class CaseRedis:
         """Return how many commands it has run, those that scripts call included."""
         return int(str(self._info("stats")["total_commands_processed"]))
 
-    def memory(self) -> int:
-        """Return the bytes that it uses."""
-        return int(str(self._info("memory")["used_memory"]))
+    def written(self) -> int:
+        """Return the bytes of its append-only file, which it never rewrites here; 0 where it has none."""
+        return int(str(self._info("persistence").get("aof_current_size", 0)))
 
     @contextlib.contextmanager
     def monitored(self) -> Iterator[Counter[str]]:

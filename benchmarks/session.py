@@ -22,6 +22,7 @@ from benchmarks.processes import cpu_seconds, forget_peaks, members, peak_mb
 from benchmarks.samples import Case, Sample, Work
 from benchmarks.server import CaseRedis
 from lockstep.producer.stack import Child, Guard, StackError
+from lockstep.producer.stack.child import LOOPBACK, free_port
 
 QUIET = 0.2
 """Seconds after a run in which what it left undone still counts as its CPU: acknowledgements, mostly."""
@@ -31,6 +32,14 @@ _numbers = count()
 
 class WrongOutcome(Exception):
     """A run did not leave the hosts as it should have."""
+
+
+class Distance(Child):
+    """The proxy that makes Redis be far away."""
+
+    def ready(self) -> bool:
+        """Tell whether it listens."""
+        return "ready" in self.output()
 
 
 class Session:
@@ -45,6 +54,7 @@ class Session:
         guard: Guard,
         directory: Path,
         http: Http = Http.OWN,
+        away: int | None = None,
         env: Mapping[str, str] | None = None,
         with_workers: bool = True,
     ) -> None:
@@ -56,7 +66,8 @@ class Session:
         self.started_in = 0.0
         """Seconds that the workers took to be ready."""
         self._nodes, self._hosts, self._guard = nodes, hosts, guard
-        self._http, self._env, self._with_workers = http, dict(env or {}), with_workers
+        self._http, self._away, self._env, self._with_workers = http, away, dict(env or {}), with_workers
+        self._proxy: Child | None = None
         self._where: Place | None = None
         self._driver: Child | None = None
         self._connection: socket.socket | None = None
@@ -87,7 +98,7 @@ class Session:
         pids = self.pids()
         forget_peaks(pid for group in pids.values() for pid in group)
         load = os.getloadavg()[0]
-        commands = self.redis.commands() if self.redis else 0
+        commands, written = (self.redis.commands(), self.redis.written()) if self.redis else (0, 0)
         cpu = {group: cpu_seconds(of) for group, of in pids.items()}
         said = self.ask(do="job", group=f"g{next(_numbers)}", hosts=case.hosts)
         time.sleep(QUIET)
@@ -107,7 +118,8 @@ class Session:
             cpu_producer=used["producer"],
             cpu_workers=used["workers"],
             cpu_redis=used["redis"],
-            commands=self.redis.commands() - commands - 1 if self.redis else 0,
+            commands=self.redis.commands() - commands - 2 if self.redis else 0,
+            written=self.redis.written() - written if self.redis else 0,
             producer_mb=peak_mb(pids["producer"]),
             workers_mb=peak_mb(pids["workers"]),
             undone=state.deleted,
@@ -147,7 +159,7 @@ class Session:
         for child in self.workers:
             child.terminate()
         server = self.redis.server if self.redis else None
-        stopped: tuple[Child | None, ...] = (*self.workers, self._driver, server)
+        stopped: tuple[Child | None, ...] = (*self.workers, self._driver, self._proxy, server)
         for each in stopped:
             if each is not None:
                 each.stop()
@@ -182,10 +194,20 @@ class Session:
         if self.peer.redis:
             self.redis = CaseRedis(self.directory, self._guard, self.peer.durability)
             self.redis.start()
-            env[REDIS_URL] = self.redis.server.url
+            env[REDIS_URL] = self.redis.server.url if self._away is None else self._far(self._away)
         env |= {INVENTORY: str(files[0]), HTTP: self._http, "PYTHONDONTWRITEBYTECODE": "1"}
         place = Place(self.directory, self._guard, env)
         return Place(self.directory, self._guard, {**env, **self.peer.settings(place), **self._env})
+
+    def _far(self, away: int) -> str:
+        """Start a proxy before Redis; return the URL that leads through it."""
+        assert self.redis is not None
+        port = free_port()
+        numbers = [str(each) for each in (port, self.redis.server.port, away)]
+        command = [sys.executable, "-m", "benchmarks.distance", *numbers]
+        self._proxy = Distance("distance", command, directory=self.directory, guard=self._guard)
+        self._proxy.start()
+        return f"redis://{LOOPBACK}:{port}/0"
 
     def _described_driver(self, place: Place) -> Child:
         arguments = [self.name, str(self.directory / "driver"), str(self.directory / "hosts.json")]

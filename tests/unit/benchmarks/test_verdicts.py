@@ -19,7 +19,7 @@ FIRST = "1000 hosts, 20 ms, against the stock chord"
 
 
 def sample(peer: str, seconds: float) -> Sample:
-    return Sample(peer, Case(1000), seconds, 0, 0, 0, 0, 0, 0, 0, 0, None, 0)
+    return Sample(peer, Case(1000), seconds, 0, 0, 0, 0, 0, 0, 0, 0, 0, None, 0)
 
 
 def verdicts(figures: Figures) -> dict[str, str]:
