@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lockstep.worker.operation.model import HostName, Operation, Outcome, State, Step, Undo
+from lockstep.worker.operation.story import story
 
 STATE_STYLES = {State.COMMITTED: "bold green", State.ROLLED_BACK: "bold yellow"}
 BAD = frozenset({Outcome.REFUSED, Outcome.UNREACHABLE, Outcome.UNKNOWN})
@@ -56,7 +57,7 @@ class ProgressTable:
         if self._console.is_terminal:
             return
         for step in steps:
-            words = told(step)
+            words = told(operation, step)
             if words and words != self._told.get(step.host):
                 self._told[step.host] = words
                 self._line(f"{step.host}  {words}")
@@ -71,7 +72,7 @@ class ProgressTable:
         head = Text(f"{self._title}  ").append_text(verdict(self._operation))
         if self._operation.reason:
             head.append(f"\nbecause {self._operation.reason}", style="dim")
-        shown = Group(head, Text(), table(self._steps, now), Text())
+        shown = Group(head, Text(), table(self._operation, self._steps, now), Text())
         self._console.print(Padding(shown, INDENT, expand=False))
 
     def _line(self, words: str) -> None:
@@ -80,26 +81,31 @@ class ProgressTable:
     def _render(self) -> RenderableType:
         words = standing(self._operation) if self._operation else "accepted"
         self._spinner.update(text=f"{self._title}  {words}  {time.monotonic() - self._began:.1f} s")
-        return Padding(Group(self._spinner, Text(), table(self._steps, {})), INDENT)
+        return Padding(Group(self._spinner, Text(), table(self._operation, self._steps, {})), INDENT)
 
 
-def table(steps: Sequence[Step], now: Now) -> Table:
+def table(operation: Operation | None, steps: Sequence[Step], now: Now) -> Table:
     """Lay the steps out, a host a line."""
     made = Table(box=None, header_style="dim", padding=(0, 3, 0, 0))
     for column in ("host", "before", "outcome", "attempts", "now"):
         made.add_column(column, no_wrap=True)
+    if operation is None:
+        return made
     for step in steps:
         before = Text(step.before.presence) if step.before else Text("–", "dim")
-        made.add_row(Text(step.host), before, outcome(step), attempts(step), now.get(step.host, Text("")))
+        came = outcome(operation, step)
+        made.add_row(Text(step.host), before, came, attempts(step), now.get(step.host, Text("")))
     return made
 
 
-def outcome(step: Step) -> Text:
-    """Say what a step came to, and what was undone."""
+def outcome(operation: Operation, step: Step) -> Text:
+    """Say what a step came to, and what was undone: nothing, where nothing was changed."""
     if step.outcome is None:
         words = Text("…" if step.touched else "–", "dim")
     else:
         words = Text(step.outcome, "red" if step.outcome in BAD else "green")
+    if story(operation.action, step, operation.decided_at).changed is False:
+        return words
     if step.undo is Undo.NEEDED:
         words.append(", to be restored", "yellow")
     elif step.undo is not Undo.NONE:
@@ -116,13 +122,13 @@ def attempts(step: Step) -> Text:
     return words
 
 
-def told(step: Step) -> str:
+def told(operation: Operation, step: Step) -> str:
     """Say in plain words how a step stands; empty before anything happened to it."""
     if step.outcome is None and not step.touched:
         return f"no answer, {step.misses} in a row" if step.misses else ""
     if step.outcome is None:
         return f"attempt {step.writes}"
-    return outcome(step).plain
+    return outcome(operation, step).plain
 
 
 def standing(operation: Operation) -> str:

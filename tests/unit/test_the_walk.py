@@ -1,7 +1,8 @@
-"""The walk and the mechanisms of docs/design.md: every file and name that they send a reader to is there."""
+"""What docs/design.md sends a reader to is there: the walk, the mechanisms, and where threads meet."""
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 
@@ -36,3 +37,52 @@ def test_each_need_names_its_mechanism() -> None:
 def test_a_mechanism_is_there(name: str, file: str) -> None:
     text = (ROOT / (file if (ROOT / file).exists() else f"worker/{file}")).read_text("utf-8")
     assert re.search(rf"\b(def|class|function) {name}\b", text), f"{file} has no {name}"
+
+
+PLACES = {
+    found if (ROOT / found).exists() else f"worker/{found}"
+    for row in PAGE.split("## Where threads meet\n", 1)[1].split("\n## ", 1)[0].splitlines()
+    if row.startswith("| ")
+    for found in re.findall(r"`([^`]+\.py)`", row.split("|")[1])
+}
+MAKES = frozenset(
+    [
+        "Thread",
+        "Timer",
+        "Lock",
+        "RLock",
+        "Condition",
+        "Event",
+        "Semaphore",
+        "BoundedSemaphore",
+        "Barrier",
+        "Queue",
+        "SimpleQueue",
+        "ThreadPoolExecutor",
+    ]
+)
+LIBRARIES = ("threading", "queue", "concurrent")
+
+
+def makes_what_threads_need(path: Path) -> bool:
+    tree = ast.parse(path.read_text("utf-8"))
+    named = {
+        each.asname or each.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in LIBRARIES
+        for each in node.names
+    }
+    called = (node.func for node in ast.walk(tree) if isinstance(node, ast.Call))
+    return any(
+        (isinstance(of, ast.Name) and of.id in named & MAKES)
+        or (isinstance(of, ast.Attribute) and of.attr in MAKES and ast.unparse(of.value) in LIBRARIES)
+        for of in called
+    )
+
+
+def test_the_page_lists_every_place_where_threads_meet() -> None:
+    parts = [path for part in ("worker", "producer") for path in (ROOT / part).rglob("*.py")]
+    needing = {str(path.relative_to(ROOT)) for path in parts if makes_what_threads_need(path)}
+    assert len(needing) > 10
+    assert needing - PLACES == set()
+    assert {place for place in PLACES if not (ROOT / place).exists()} == set()

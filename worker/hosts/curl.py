@@ -48,8 +48,12 @@ class Inbox:
         """Hand a call over."""
         self._calls.append(call)
         if not self._rung:
-            self._rung = True
-            self._ring()
+            try:
+                self._rung = True
+                self._ring()
+            except BaseException:  # interrupted in between: others rely on this ring by now
+                self._ring()
+                raise
 
     def take(self) -> Iterator[Transfer]:
         """Yield what was handed over; a call that comes later rings again."""

@@ -23,14 +23,15 @@ class Primitives:
         condition.make_lock = rlock
         event = bound(Event)
         event.make_condition = lambda: condition(lock())
-        queue = bound(Queue)
+        queue, thread, timer = bound(Queue), bound(Thread), bound(Timer)
         self.threading = SimpleNamespace(
             Lock=lock,
             RLock=rlock,
             Condition=condition,
             Event=event,
             Semaphore=bound(Semaphore),
-            Thread=bound(Thread),
+            Thread=thread,
+            Timer=timer,
             local=threading.local,
             get_ident=threading.get_ident,
             current_thread=threading.current_thread,
@@ -80,6 +81,10 @@ class RLock(_Known):
     def __init__(self) -> None:
         self._owner: int | None = None
         self._depth = 0
+
+    @property
+    def held(self) -> bool:
+        return self._owner is not None
 
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
         me = threading.get_ident()
@@ -245,3 +250,20 @@ class Thread(_Known):
 
     def join(self, timeout: float | None = None) -> None:
         self.schedule.block(lambda: not self.is_alive(), timeout)
+
+
+class Timer(Thread):
+    daemon = True
+
+    def __init__(self, interval: float, function: Callable[..., object], args: Sequence[Any] = ()) -> None:
+        self._cancelled = False
+
+        def ring() -> None:
+            self.schedule.block(lambda: self._cancelled, interval)
+            if not self._cancelled:
+                function(*args)
+
+        super().__init__(target=ring, name="timer")
+
+    def cancel(self) -> None:
+        self._cancelled = True
