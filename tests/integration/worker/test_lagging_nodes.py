@@ -1,13 +1,15 @@
-"""Nodes that take a write in, and show it some time later, through a real worker."""
+"""Nodes that take a write in and show it some time later, or ask to come back then, through a real worker."""
 
 from __future__ import annotations
 
 import json
 import threading
 import time
+from email.utils import formatdate
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -137,3 +139,43 @@ def test_a_delete_after_a_create_finds_what_the_node_shows_late(bench: Bench, no
     deleted = bench.end(bench.start(Action.DELETE))
     assert (deleted.operation.state, deleted.outcomes["node3"]) == (State.COMMITTED, "applied")
     assert not node.holds
+
+
+HOUR = 3600.0
+BUSY = 3
+"""Seconds for which a node asks to be left alone: three of its dates, whole seconds, lie apart."""
+
+
+class Busy(Stale):
+    """Has a clock that is an hour behind, and asks by it for a while of rest before the first write."""
+
+    asked: ClassVar[list[float]] = []
+
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        return formatdate((timestamp or time.time()) - HOUR, usegmt=True)
+
+    def do_POST(self) -> None:
+        self.asked.append(time.monotonic())
+        if len(self.asked) > 1:
+            super().do_POST()
+            return
+        self.rfile.read(int(self.headers["Content-Length"]))
+        now = time.time()
+        self.send_response_only(503)
+        self.send_header("Date", self.date_time_string(now))
+        self.send_header("Retry-After", self.date_time_string(now + BUSY))
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+
+@pytest.mark.parametrize("node", [Busy], indirect=True)
+def test_a_date_to_come_back_at_is_kept_by_the_clock_of_who_gave_it(bench: Bench, node: Lagging) -> None:
+    path = Path(bench.settings.inventory)
+    path.write_text(path.read_text().replace(bench.cluster.nodes["node3"], node.url))
+    bench.inventory = load_inventory(bench.settings)
+    bench.beat()
+    bench.worker()
+    end = bench.end(bench.start(Action.CREATE))
+    assert (end.operation.state, end.operation.reason) == (State.COMMITTED, None)
+    first, second = Busy.asked
+    assert second - first >= BUSY
