@@ -6,6 +6,7 @@ import difflib
 import os
 import re
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field, PlainSerializer, PlainValidator, ValidationError
@@ -75,3 +76,12 @@ def one_line(error: ValidationError) -> str:
         )
     shown = show(given).replace("\\u2026", "…")  # which stands for what is left out
     return f"{name}={shown}: {said}"
+
+
+def readable(path: str) -> str:
+    """Return the path of a file. Raises ValueError if it cannot be read."""
+    if not os.access(path, os.R_OK):
+        raise ValueError("this file cannot be read: see that it is there, and who may read it")
+    if Path(path).is_dir():
+        raise ValueError("this is a folder: name a file in it")
+    return path

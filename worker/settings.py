@@ -5,7 +5,6 @@ Where Compose or Docker mount secrets, a file there gives the setting that it is
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 from typing import Annotated, Literal
@@ -14,8 +13,8 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from lockstep.worker import environment
-from lockstep.worker.connection.url import Address, read_address, with_login
-from lockstep.worker.environment import Count, Password, RedisUrl, Seconds, one_line, refuse_unknown
+from lockstep.worker.connection.url import Address, password_in, read_address, with_login
+from lockstep.worker.environment import Count, Password, RedisUrl, Seconds, one_line, readable, refuse_unknown
 from lockstep.worker.operation.errors import InvalidInput
 from lockstep.worker.operation.limits import Backoff, Limits
 from lockstep.worker.secrets import Secret
@@ -192,13 +191,16 @@ class Settings(BaseSettings):
             )
         return prefix
 
-    @field_validator(
-        "hosts_ca_file", "redis_ca_file", "redis_cert_file", "redis_key_file", "redis_password_file"
-    )
+    @field_validator("hosts_ca_file", "redis_ca_file", "redis_cert_file", "redis_key_file")
     @classmethod
     def _check_file(cls, path: str) -> str:
-        if path and not os.access(path, os.R_OK):
-            raise ValueError("this file cannot be read: see that it is there, and who may read it")
+        return readable(path) if path else path
+
+    @field_validator("redis_password_file")
+    @classmethod
+    def _check_password_file(cls, path: str) -> str:
+        if path:
+            password_in(readable(path))
         return path
 
     @model_validator(mode="after")

@@ -215,16 +215,19 @@ def test_a_login_beside_the_url_needs_no_encoding(
     [
         ({"redis_url": "redis://me:hunter@redis", "redis_password": "canary"}, "has a login already"),
         ({"redis_username": "me"}, "give redis_password or redis_password_file"),
-        ({"redis_password": "canary", "redis_password_file": "FILE"}, "and not both"),
-        ({"redis_password_file": "FILE"}, "is empty"),
-        ({"redis_password_file": "nowhere"}, "cannot be read"),
+        ({"redis_password": "canary", "redis_password_file": "FOLDER/good"}, "and not both"),
+        ({"redis_password_file": "FOLDER/empty"}, "REDIS_PASSWORD_FILE.*is empty"),
+        ({"redis_password_file": "FOLDER/latin"}, "REDIS_PASSWORD_FILE.*what this file holds is not UTF-8"),
+        ({"redis_password_file": "FOLDER/nowhere"}, "cannot be read"),
+        ({"redis_password_file": "FOLDER"}, "is a folder"),
     ],
 )
 def test_a_login_beside_the_url_that_cannot_be_meant_is_refused_in_one_line(
     given: dict[str, str], said: str, tmp_path: Path
 ) -> None:
-    (tmp_path / "empty").touch()
-    settings = {name: value.replace("FILE", str(tmp_path / "empty")) for name, value in given.items()}
+    for name, content in (("empty", b""), ("latin", b"c\xe4nary"), ("good", b"canary")):
+        (tmp_path / name).write_bytes(content)
+    settings = {name: value.replace("FOLDER", str(tmp_path)) for name, value in given.items()}
     with pytest.raises(InvalidInput, match=said) as caught:
         load_settings(**settings)
     assert "\n" not in str(caught.value)

@@ -164,24 +164,39 @@ def test_no_secret_is_found_anywhere(bench: Bench, server: Secretive, tmp_path: 
     eventually(lambda: "raised unexpected" in worker.output(), "its error is logged")
     raise_now.unlink()
 
-    url = bench.settings.redis_url.reveal()
+    url, page_of = bench.settings.redis_url.reveal(), tmp_path / "report.html"
     sentinel = f"sentinel://{LOOPBACK}:1/0?master=m&sentinel_password=canary-3-sentinel"
     bad_urls = [
         url.replace(str(server.port), str(free_port(0))),
         url.replace("canary-1", WRONG),
         url.replace("%23", "#").replace("%2F", "/"),
         url.replace("%2F", "/"),
+        url.replace(f":{server.port}", ":port"),
         url + "?foo=1",
         sentinel,
     ]
+    latin = tmp_path / "redis.token"
+    latin.write_bytes("cänary-12-latin".encode("latin-1"))
+    beside = {"redis_url": server.url, "redis_username": "lockstep-producer"}
     bad: list[dict[str, str]] = [
         *({"redis_url": each} for each in bad_urls),
+        {**beside, "redis_password": "canary-11-beside"},
+        {**beside, "redis_password_file": str(latin)},
+        {"redis_password": "canary-11-beside"},
+        {"redis_passwrod": "canary-13-misspelled"},
         {"call_timeout": "1", "read_timeout": "2"},
         {"hosts": "http://me:canary-6-host@node1", "inventory": ""},
         {"hosts": "http://me:canary-6-ho/st@node1:port,", "inventory": ""},
     ]
+    real = (
+        f"show {operation}",
+        "doctor",
+        "hosts",
+        "exists node2 team-a",
+        f"report {operation} --html {page_of}",
+    )
     runs: list[Run] = [
-        *((words, {}, False) for words in (f"show {operation}", "doctor", "hosts", "exists node2 team-a")),
+        *((words, {}, False) for words in real),
         *(("list", each, False) for each in bad),
         *((f"{verb} {ARGUMENTS.get(verb, '')}", {}, True) for verb in sorted(cli.commands)),
     ]
@@ -216,6 +231,7 @@ def test_no_secret_is_found_anywhere(bench: Bench, server: Secretive, tmp_path: 
     }
     found = {where: near(text) for where, text in places.items() if CANARY.search(text)}
     assert found == {}
+    assert page_of.exists()
     assert b"is not UTF-8 text" in said + places["logs"]
     assert b'"trace_id"' in places["logs"]
 

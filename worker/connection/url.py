@@ -125,9 +125,18 @@ def with_login(address: Address, username: str, password: Secret, file: str) -> 
         )
     if bool(password.reveal()) == bool(file):
         raise ValueError("give redis_password or redis_password_file: with redis_username, and not both")
-    if file and not (password := Secret(Path(file).read_text("utf-8").rstrip("\r\n"))).reveal():
-        raise ValueError(f"redis_password_file {file} is empty")
-    return replace(address, login=Login(username or None, password))
+    return replace(address, login=Login(username or None, password_in(file) if file else password))
+
+
+def password_in(file: str) -> Secret:
+    """Return the password in a file. Raises OSError, and ValueError with the rule that is broken."""
+    try:
+        password = Secret(Path(file).read_text("utf-8-sig").rstrip("\r\n"))
+    except UnicodeDecodeError:
+        raise ValueError("what this file holds is not UTF-8 text") from None
+    if not password.reveal():
+        raise ValueError("this file is empty")
+    return password
 
 
 def without_password(url: str) -> str:

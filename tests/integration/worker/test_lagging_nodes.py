@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import threading
 import time
-from email.utils import formatdate
 from collections.abc import Iterator
+from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import ClassVar
