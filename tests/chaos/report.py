@@ -23,6 +23,8 @@ def vacuous(outcomes: Sequence[Outcome]) -> Iterator[str]:
             yield f"{name}: only {outcome.operations} of {outcome.plan.operations} operations were accepted"
         if not outcome.pending_seen:
             yield f"{name}: no operation was ever seen with pending hosts"
+        if outcome.transitions < outcome.operations:
+            yield f"{name}: only {outcome.transitions} transitions were held to the model"
     operations = sum(outcome.operations for outcome in outcomes)
     rolled_back = sum(outcome.rolled_back for outcome in outcomes)
     if rolled_back < ROLLED_BACK * operations:
@@ -47,6 +49,7 @@ def line(outcomes: Sequence[Outcome]) -> str:
         f"{sum(outcome.rolled_back for outcome in outcomes)} rolled back, "
         f"{sum(outcome.ambiguous for outcome in outcomes)} ambiguous, "
         f"{sum(outcome.late for outcome in outcomes)} late, {violations} violations{bound}{beside}, "
+        f"{sum(outcome.transitions for outcome in outcomes)} transitions as the model allows, "
         f"slowest end {max(0.0, *(outcome.slowest for outcome in outcomes)):.1f} s after healing"
     )
 

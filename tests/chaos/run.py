@@ -26,6 +26,7 @@ from tests.chaos.rig import Rig
 from tests.chaos.tiers import MOST_SETTLED, Plan
 from tests.chaos.watcher import Watcher
 from tests.chaos.weather import Weather
+from tests.model.trace import Trace, replay
 from tests.waiting import eventually
 
 PLANTED = 0.4
@@ -49,6 +50,8 @@ class Outcome:
     ambiguous: int
     late: int
     pending_seen: int
+    transitions: int
+    """Changes of records, each of which the model allows."""
     slowest: float
     """Seconds from healing to the last end; negative when all had ended before."""
     seconds: float
@@ -105,9 +108,13 @@ def run(plan: Plan, directory: Path, say: Callable[[str], None]) -> Outcome:
             raised=kept.raised(worker.log for worker in rig.workers),
             healed_at=healed_at,
         )
+        traced = replay(journal.commands(rig.redis.directory), settings.key_prefix)
+        found.journal.wrong.extend(traced.wrong)
     verdict = check(found, limit)
     kept.keep(directory, found, [*verdict.violations, *verdict.apart])
-    return _outcome(plan, found, verdict, frozenset(kind for lane in lanes.values() for kind in lane), began)
+    return _outcome(
+        plan, found, verdict, frozenset(kind for lane in lanes.values() for kind in lane), traced, began
+    )
 
 
 def _plant(rig: Rig, dice: random.Random) -> Bodies:
@@ -160,7 +167,7 @@ def _until_all_has_ended(rig: Rig, limit: float) -> None:
 
 
 def _outcome(
-    plan: Plan, found: Evidence, verdict: Verdict, expected: frozenset[str], began: float
+    plan: Plan, found: Evidence, verdict: Verdict, expected: frozenset[str], traced: Trace, began: float
 ) -> Outcome:
     ends = [each.operation for each in found.record.values()]
     faults = Counter(event.kind for event in found.events)
@@ -176,6 +183,7 @@ def _outcome(
         ambiguous=found.history.ambiguous,
         late=found.history.late,
         pending_seen=sum(bool(sample.pending) for sample in found.samples),
+        transitions=traced.transitions,
         slowest=last - found.healed_at,
         seconds=time.monotonic() - began,
         details=", ".join(f"{what}: {count}" for what, count in sorted(found.told.counts.items())),

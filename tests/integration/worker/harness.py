@@ -45,6 +45,8 @@ SHORT = {
     "concurrency": "8",
 }
 """Times short enough for tests, in the relations that the shipped ones have."""
+BY_HAND: set[str] = set()
+"""Keys of operations into whose records a test has written: the model has nothing to say of these."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from lockstep.worker.messages import publish_conclude, publish_forward, publish_
 from lockstep.worker.operation.model import Action, GroupId, OperationId, State
 from lockstep.worker.record.client import client
 from lockstep.worker.record.codec import WAVED, Keys
-from tests.integration.worker.harness import Bench
+from tests.integration.worker.harness import BY_HAND, Bench
 from tests.waiting import eventually
 
 PLANTED = 4
@@ -27,6 +27,7 @@ def written(raw: redis.Redis, bench: Bench, operation: OperationId) -> dict[str,
 def plant(raw: redis.Redis, bench: Bench, group: str) -> OperationId:
     """Record and publish an operation as a newer producer would."""
     operation = bench.accept(Action.CREATE, GroupId(group))
+    BY_HAND.add(Keys(bench.settings.key_prefix).operation(operation))
     raw.hset(Keys(bench.settings.key_prefix).operation(operation), "format", NEWER)
     publish_forward(bench.app, operation, GroupId(group), Action.CREATE, bench.hosts)
     publish_conclude(bench.app, operation, GroupId(group))

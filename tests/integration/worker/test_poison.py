@@ -24,7 +24,7 @@ from lockstep.worker.record.client import client
 from lockstep.worker.record.codec import Keys
 from lockstep.worker.record.link import Link
 from tests.integration.worker.conftest import Parts
-from tests.integration.worker.harness import Bench
+from tests.integration.worker.harness import BY_HAND, Bench
 from tests.integration.worker.test_messages import celery_key
 from tests.waiting import eventually
 
@@ -241,6 +241,7 @@ def test_a_damaged_record_or_pause_holds_up_nobody_else(line: Line) -> None:
     bench = line.bench
     keys = Keys(bench.settings.key_prefix)
     damaged = [bench.accept(Action.CREATE, GroupId(f"{bench.group}-damaged{n}")) for n in range(3)]
+    BY_HAND.update(map(keys.operation, damaged))
     line.raw.hset(keys.operation(damaged[0]), "resumed", "often")
     line.raw.hset(keys.operation(damaged[1]), mapping={"total": "many", "deadline_at": "soon"})
     line.raw.delete(keys.steps(damaged[2]))
