@@ -52,6 +52,8 @@ ABOUT = "lockstep_about"
 """The remote control command that asks workers for their versions."""
 WAIT = "wait"
 """The header that says for how many seconds a message is to wait, by the clock of whoever receives it."""
+WAVE = "wave"
+"""The header that says which wave or which round of the gate a message belongs to: `wave 2`, `round 1`."""
 QUEUE_OF = {
     CREATE_GROUP: OPERATIONS,
     DELETE_GROUP: OPERATIONS,
@@ -81,26 +83,29 @@ class LockstepTask(Task):  # type: ignore[type-arg]
         The one place that makes a delay: a `countdown` of seconds, which its receiver counts from when it has
         the message. The `eta` that Celery makes of it, by our clock, is for workers of an earlier release.
         """
+        own = {**(options.get("headers") or {}), WAIT: options.get("countdown") or 0}
+        if (at := self.request.get(WAVE)) and options.get("task_id") == self.request.id:
+            own[WAVE] = at  # it is retried
         if args and len(args) > 1:
-            options = {**options, **headers_for(tuple(args))}
-        options["headers"] = {**(options.get("headers") or {}), WAIT: options.get("countdown") or 0}
+            options = {**options, **headers_for(tuple(args), own.get(WAVE, ""))}
+        options["headers"] = own
         return super().apply_async(args, kwargs, **options)
 
 
-def headers_for(args: tuple[str, ...]) -> dict[str, str]:
+def headers_for(args: tuple[str, ...], at: str = "") -> dict[str, str]:
     """Return the message headers of a task whose arguments are (operation, group[, host, …])."""
-    return {"argsrepr": describe(*args), "root_id": args[0]}
+    return {"argsrepr": describe(*args, at=at), "root_id": args[0]}
 
 
-def describe(operation: str, group: str, *hosts: str) -> str:
-    """Return a task's arguments as events carry them: `team-a @ node3 · op 7f3c81d2aa01`.
+def describe(operation: str, group: str, *hosts: str, at: str = "") -> str:
+    """Return a task's arguments as events carry them: `team-a @ node3 · wave 2 · op 7f3c81d2aa01`.
 
     The id is whole, so that a search for it finds the operation; Flower's rows shorten it.
     """
     where = ""
     if hosts:
         where = f" @ {hosts[0]}" if len(hosts) == 1 else f" @ {len(hosts)} hosts, {hosts[0]} to {hosts[-1]}"
-    return f"{group}{where} · op {operation}"
+    return f"{group}{where}{at and f' · {at}'} · op {operation}"
 
 
 class NoFile(AppLoader):

@@ -22,6 +22,7 @@ from lockstep.worker.celery import (
     ROLLBACK_CREATE,
     ROLLBACK_DELETE,
     SETTLE,
+    WAVE,
     Lockstep,
     headers_for,
 )
@@ -55,9 +56,9 @@ def publish_next(app: Celery, store: Store, operation: OperationId, *, resume: b
         group, action, hosts = next_.group, next_.action, next_.hosts
         match next_.phase:
             case Phase.FORWARD:
-                publish_forward(app, operation, group, action, hosts)
+                publish_forward(app, operation, group, action, hosts, next_.number)
             case Phase.GATE:
-                publish_gate(app, operation, group, hosts)
+                publish_gate(app, operation, group, hosts, next_.number)
             case Phase.ROLLBACK:
                 publish_rollback(app, operation, group, action, hosts)
             case Phase.SETTLE:
@@ -66,15 +67,25 @@ def publish_next(app: Celery, store: Store, operation: OperationId, *, resume: b
 
 
 def publish_forward(
-    app: Celery, operation: OperationId, group: GroupId, action: Action, hosts: Sequence[HostName]
+    app: Celery,
+    operation: OperationId,
+    group: GroupId,
+    action: Action,
+    hosts: Sequence[HostName],
+    wave: int = 0,
 ) -> None:
-    """Publish the chord that applies the action: a header task per host or slice of hosts, and `conclude`."""
-    _publish_chord(app, FORWARD[action], operation, group, hosts)
+    """Publish the chord that applies the action: a header task per host or slice of hosts, and `conclude`.
+
+    `wave` is the hosts' one; 0 without waves.
+    """
+    _publish_chord(app, FORWARD[action], operation, group, hosts, f"wave {wave}" if wave else "")
 
 
-def publish_gate(app: Celery, operation: OperationId, group: GroupId, hosts: Sequence[HostName]) -> None:
-    """Publish the chord that looks at the hosts of open waves once more."""
-    _publish_chord(app, GATE, operation, group, hosts)
+def publish_gate(
+    app: Celery, operation: OperationId, group: GroupId, hosts: Sequence[HostName], number: int
+) -> None:
+    """Publish the chord of a round of the gate: it looks at the hosts of open waves once more."""
+    _publish_chord(app, GATE, operation, group, hosts, f"round {number}")
 
 
 def publish_rollback(
@@ -125,7 +136,7 @@ def _raised_by_kombu(error: AttributeError) -> bool:
 
 
 def _publish_chord(
-    app: Celery, task: str, operation: OperationId, group: GroupId, hosts: Sequence[HostName]
+    app: Celery, task: str, operation: OperationId, group: GroupId, hosts: Sequence[HostName], at: str = ""
 ) -> None:
     if not hosts:
         return
@@ -139,7 +150,8 @@ def _publish_chord(
         # delete what an earlier run of the chord left as well, a round trip for an id that is new.
         backend = cast(Any, app.backend)
         backend.client.set(backend.get_key_for_group(chord, ".s"), len(slices), ex=backend.chord_expires)
-    _publish(app, task, [(operation, group, *each) for each in slices], group_id=chord, chord=callback)
+    calls = [(operation, group, *each) for each in slices]
+    _publish(app, task, calls, at, group_id=chord, chord=callback)
 
 
 def hosts_per_task(settings: Settings, hosts: int) -> int:
@@ -156,7 +168,7 @@ def cut(app: Celery, hosts: Sequence[HostName]) -> list[Sequence[HostName]]:
     return [hosts[n * len(hosts) // tasks : (n + 1) * len(hosts) // tasks] for n in range(tasks)]
 
 
-def _publish(app: Celery, task: str, calls: Sequence[tuple[str, ...]], **chord: Any) -> None:
+def _publish(app: Celery, task: str, calls: Sequence[tuple[str, ...]], at: str = "", **chord: Any) -> None:
     """Send one message per call through one producer.
 
     Celery's canvas would clone and freeze a signature and subscribe to a result for every header, 0.6 ms
@@ -179,9 +191,11 @@ def _publish(app: Celery, task: str, calls: Sequence[tuple[str, ...]], **chord: 
                 ignore_result=True,
                 kwargsrepr="{}",
                 create_sent_event=True,
-                **headers_for(args),
+                **headers_for(args, at),
                 **chord,
             )
+            if at:
+                message.headers[WAVE] = at
             sent.send("task-sent", **message.sent_event, queue=queue, exchange="", routing_key=queue)
             app.amqp.send_task_message(
                 producer, task, message._replace(sent_event=None), queue=queue, declare=(), retry=False

@@ -14,10 +14,10 @@ from lockstep.worker.forks import leave_to_parent, renew_in_children
 from lockstep.worker.monitoring.tracing import ids, tracers
 from lockstep.worker.operation.errors import GroupBusy, StoreUnavailable
 from lockstep.worker.operation.host import local
-from lockstep.worker.operation.model import GroupId, OperationId, Stage
+from lockstep.worker.operation.model import GroupId, OperationId
 from lockstep.worker.operation.ports import Store
 from lockstep.worker.operation.transitions import Accepted, Busy, Request, Stale
-from lockstep.worker.operation.waves import told_standing
+from lockstep.worker.operation.waves import earliest_end, told_standing
 from lockstep.worker.record import events as following
 from lockstep.worker.record.link import Link
 from lockstep.worker.settings import Settings
@@ -80,7 +80,8 @@ class Broker:
                 if not request.rollout or request.rollout.waves[host.name] == 1
             ]
             with enqueuing(request.action, request.id, request.group):
-                publish_forward(self._celery(), request.id, request.group, request.action, names)
+                about = (request.id, request.group, request.action, names)
+                publish_forward(self._celery(), *about, 1 if request.rollout else 0)
 
         return self._send(send, f'operation "{request.id}" is accepted, but its tasks could not be sent')
 
@@ -198,17 +199,17 @@ def accept(link: Link, request: Request, stopped: Callable[[], bool] = never) ->
 
 
 def refuse_long_waits(link: Link, group: GroupId, owner: OperationId, lock_wait: float) -> None:
-    """Raise GroupBusy if the operation that has the group is held, or bakes for longer than anybody waits."""
+    """Raise GroupBusy if the operation that has the group is held, or ends later than anybody waits."""
     kept = link.store.operation(owner)
     if kept is None or kept.rollout is None or kept.decision is not None:
         return
-    rollout = kept.rollout
-    bakes = rollout.stage is Stage.BAKING and (rollout.bake_until or 0) - link.store.now() > lock_wait * 1000
-    if rollout.hold is None and not bakes:
+    now = link.store.now()
+    earliest = earliest_end(kept.rollout, now)
+    if earliest is not None and earliest - now <= lock_wait * 1000:
         return
-    until = "" if rollout.hold else f", until {local(rollout.bake_until or kept.created_at)} at least"
+    ends = "not before somebody promotes it" if earliest is None else f"at {local(earliest)} at the earliest"
     raise GroupBusy(
-        f'group "{group}" is busy: operation "{owner}" is in {told_standing(rollout)}{until}; '
+        f'group "{group}" is busy: operation "{owner}" is in {told_standing(kept.rollout)}, and ends {ends}; '
         f"`lockstep status {owner}` tells more"
     )
 

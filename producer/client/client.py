@@ -274,7 +274,7 @@ class ClusterClient(OperatorClient):
             self.created_by,
             bound,
             owner=self.owner,
-            rollout=pace.rollout(chosen),
+            rollout=self.rollout(pace, chosen),
         )
         if preflight and (operation_id is None or self._link.store.operation(key) is None):
             from lockstep.producer.operators.batch import require_answers

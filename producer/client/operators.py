@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING
 
 from lockstep.producer.client.operation import Operation
 from lockstep.producer.operators.history import Stuck, stuck, with_unreadable
-from lockstep.producer.text import millis_of
+from lockstep.producer.text import millis_of, named
 from lockstep.worker.inventory import Inventory, LiveInventory
 from lockstep.worker.operation import model
 from lockstep.worker.operation.drift import Forgotten
-from lockstep.worker.operation.errors import AbandonRefused, InvalidInput, RecordGone
-from lockstep.worker.operation.host import Pause
+from lockstep.worker.operation.errors import AbandonRefused, InvalidInput, NotReady, RecordGone
+from lockstep.worker.operation.host import Host, Pause
 from lockstep.worker.operation.model import GroupId, HostName, Millis
 from lockstep.worker.operation.names import parse_group_id, parse_note, show
+from lockstep.worker.operation.waves import Pace, Rollout
 from lockstep.worker.record.link import Link
 from lockstep.worker.record.workers import HeldInventory
 from lockstep.worker.settings import Settings
@@ -160,6 +161,19 @@ class OperatorClient:
                 (size,) = store.sizes([group])
                 if dry_run or store.forget_group(group, moment) is not None:
                     found.append((gone, size))
+        return found
+
+    def rollout(self, pace: Pace, hosts: Iterable[Host]) -> Rollout | None:
+        """Return how an operation on these hosts would go, by what is asked and the inventory's defaults.
+
+        None without waves. Raises InvalidInput, and NotReady while a worker runs that knows no waves.
+        """
+        found = pace.over(self.inventory.pace).rollout(tuple(hosts))
+        if found is not None and (old := self._link.clocks.too_old()):
+            raise NotReady(
+                f"nothing was written, for {named(old)} cannot work in waves: it is of an earlier release; "
+                "wait until all workers are new (a stopped one is forgotten after a minute)"
+            )
         return found
 
     def failing(self) -> Mapping[str, str]:

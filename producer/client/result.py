@@ -38,6 +38,10 @@ class HostResult:
     """When it is asked again; None when no wait is recorded."""
     lost_fields: tuple[str, ...]
     """Fields of a deleted group that the host refused to take back."""
+    wave: int
+    """1 without waves."""
+    gate: str | None
+    """What the last look of the gate showed."""
     story: Story
     """What happened to the host: `story.text` tells it, `story.changed` whether the operation changed it."""
 
@@ -93,6 +97,8 @@ def host_result(operation: Operation, step: Step) -> HostResult:
         reason=step.reason,
         due_at=step.due_at,
         lost_fields=step.lost_fields,
+        wave=step.wave,
+        gate=step.gate.said if step.gate else None,
         story=story(operation.action, step, operation.decided_at),
     )
 

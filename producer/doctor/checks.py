@@ -60,6 +60,8 @@ class WorkFacts:
     leased: int = 0
     """Milliseconds for which the sweep's lease is still held; -1 for ever."""
     stuck: int = 0
+    baking: int = 0
+    """Operations that bake or are held: the sweep alone takes them further."""
     failing: Mapping[str, str] = field(default_factory=dict)
     """Periodic pieces of work that failed when they were last tried, and why."""
     patrol_overdue: int = 0
@@ -205,7 +207,9 @@ def _on_beat(facts: WorkFacts, settings: Settings) -> Finding:
         return Finding("beat", Level.FAILURE, text, remedy)
     if facts.swept:
         return Finding("beat", Level.OK, f"alive: a sweep runs every {settings.sweep_every:g} s")
-    text = "no sweep was seen: what a lost message or a dead worker left behind is not resumed"
+    text = "no sweep was seen: what a lost message or a dead worker left behind is not resumed, no bake ends"
+    if facts.baking:
+        text += f", and {counted(facts.baking, 'operation')} with waves can only wait"
     swept_by = [queue for queues in facts.queues.values() for queue in queues if queue == ROLLBACK]
     if not swept_by:
         remedy = f"start a worker of the queue {ROLLBACK}, then see whether beat runs"

@@ -27,7 +27,7 @@ from lockstep.worker.celery import ABOUT, OPERATIONS, ROLLBACK, make_app
 from lockstep.worker.inventory import Inventory
 from lockstep.worker.operation.errors import InvalidInput, StoreUnavailable
 from lockstep.worker.operation.host import Host
-from lockstep.worker.operation.model import GroupId, HostName, Presence
+from lockstep.worker.operation.model import GroupId, HostName, Operation, Presence, Stage
 from lockstep.worker.record.causes import NO_REDIS, unavailable
 from lockstep.worker.record.fields import Damage, noted
 from lockstep.worker.record.link import Link
@@ -122,10 +122,19 @@ def _work(link: Link, settings: Settings, stuck: Callable[[], int]) -> WorkFacts
         clocks={**({} if here is None else {"this machine": here}), **link.clocks.all()},
         lengths={queue: link.queue_length(queue) for queue in (OPERATIONS, ROLLBACK)},
         stuck=stuck(),
+        baking=sum(bakes(each) for each in link.unended()),
         failing=link.store.failing(),
         patrol_overdue=overdue,
         patrol_lag=lag,
         lost=link.unresolved(),
+    )
+
+
+def bakes(operation: Operation) -> bool:
+    return (
+        operation.decision is None
+        and operation.rollout is not None
+        and operation.rollout.stage in (Stage.BAKING, Stage.WAITING)
     )
 
 

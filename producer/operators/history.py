@@ -23,6 +23,7 @@ from lockstep.worker.operation.model import (
     Undo,
 )
 from lockstep.worker.operation.reason import Why
+from lockstep.worker.operation.waves import told_moment
 
 if TYPE_CHECKING:
     from lockstep.worker.record.link import Brief
@@ -42,7 +43,8 @@ class Event:
 
     at: Millis
     what: str
-    """`POST`, `DELETE`, or for the operation itself `accepted`, `decided`, `ended`."""
+    """`POST`, `DELETE`, or for the operation itself `accepted`, `decided`, `ended`; with waves also `wave 2
+    opened`, `wave 2 done`, `gate, round 2`, `passed, round 2`, `held` and `released`, `gate` of a host."""
     host: HostName | None = None
     attempt: Attempt | None = None
     text: str | None = None
@@ -73,6 +75,11 @@ def timeline(operation: Operation, steps: Iterable[Step]) -> tuple[Event, ...]:
         for attempt in step.attempts:
             what = method(operation.action, attempt)
             events.append(Event(attempt.opened_at, what, step.host, attempt))
+        if step.gate is not None:
+            events.append(Event(step.gate.at, "gate", step.host, text=step.gate.said))
+    for moment in operation.rollout.moments if operation.rollout else ():
+        by = f"by {moment.said}" if moment.said else None
+        events.append(Event(moment.at, told_moment(moment), text=by))
     if operation.decided_at is not None:
         decided = str(operation.decision).replace("_", " ")
         why = f": {operation.reason}" if operation.reason else ""
@@ -86,7 +93,7 @@ def _order(event: Event) -> tuple[Millis, int]:
     """Within one millisecond: no write is undone before the decision."""
     if event.attempt is not None:
         return event.at, 3 if event.attempt.undo else 1
-    return event.at, {"accepted": 0, "decided": 2, "ended": 4}[event.what]
+    return event.at, {"accepted": 0, "decided": 2, "ended": 4}.get(event.what, 1)
 
 
 def last_moment(operation: Operation, steps: Iterable[Step]) -> Millis:

@@ -12,7 +12,7 @@ from lockstep.worker.operation.limits import Backoff
 from lockstep.worker.operation.model import Action, AttemptId, Decision, GroupId, Presence, Seen
 from lockstep.worker.steps import Next, Parts, gate
 from tests.contract.bench import LIMITS, MemoryBench
-from tests.contract.driver import A, Driver
+from tests.contract.driver import PRESENT, A, Driver
 from tests.contract.waves import CAREFUL, accepted, rollout
 
 SHOWN = ProbeAnswer(Probed.SEEN, "200", Seen(Presence.PRESENT, "{}"))
@@ -27,9 +27,15 @@ class Node:
 
     answer: ProbeAnswer
     fingerprint: str = "url-of-a"
+    wrong: str | None = None
+    asked: str | None = None
 
     def probe(self, group: GroupId) -> ProbeAnswer:
         return self.answer
+
+    def unwell(self, path: str) -> str | None:
+        self.asked = path
+        return self.wrong
 
     def write(
         self, action: Action, group: GroupId, attempt: AttemptId, send_before: float, body: str | None = None
@@ -88,3 +94,22 @@ def test_a_look_after_the_round_is_over_is_ignored(canary: Driver) -> None:
     late = gate(replace(parts, host={A: Node(GONE)}.get), canary.id, A, 1)
     assert (late.next, late.outcome) == (Next.DONE, "ignored")
     assert canary.kept().decision is None
+
+
+def test_a_host_that_was_changed_must_answer_at_its_health_path_too(memory: MemoryBench) -> None:
+    driver = accepted(memory, replace(CAREFUL, health={A: "/health"})).apply(A)
+    node = Node(SHOWN, wrong="503")
+    for look in range(3):
+        assert driver.kept().decision is None, f"look {look}"
+        gate(looking(driver, node), driver.id, A, 1)
+        memory.pass_time(1000)
+    assert (node.asked, driver.kept().decision) == ("/health", Decision.ROLL_BACK)
+    assert driver.kept().reason == "a failed at the gate (GET /health 503)"
+
+
+def test_a_host_that_was_as_asked_before_is_not_asked_for_its_health(memory: MemoryBench) -> None:
+    driver = accepted(memory, replace(CAREFUL, health={A: "/health"}))
+    driver.begin(A, "a1", PRESENT)
+    node = Node(SHOWN, wrong="503")
+    assert gate(looking(driver, node), driver.id, A, 1).next is Next.DONE
+    assert node.asked is None

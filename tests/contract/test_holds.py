@@ -103,14 +103,14 @@ def test_each_wave_but_the_last_is_held_where_that_was_asked(bench: Bench) -> No
 def test_every_host_of_open_waves_passes_the_gate_before_the_next_opens(bench: Bench) -> None:
     driver = accepted(bench, CAREFUL).apply(A)
     assert rollout(driver).stage is Stage.GATING
-    assert driver.store.claim(driver.id) == Claim(Phase.GATE, GROUP, driver.action, (A,))
+    assert driver.store.claim(driver.id) == Claim(Phase.GATE, GROUP, driver.action, (A,), 1)
     assert driver.store.view(driver.id, A).gating == 1
     assert driver.begin(B, "b1").next is Forward.NOT_OPEN
     assert gate(driver, A, "look") is Gated.PASSED
     assert gate(driver, A, "again", Health.CHANGED) is Gated.IGNORED, "it has passed"
     assert driver.store.view(driver.id, A).gating is None
     driver.apply(B)
-    assert driver.store.claim(driver.id) == Claim(Phase.GATE, GROUP, driver.action, (A, B)), "a again"
+    assert driver.store.claim(driver.id) == Claim(Phase.GATE, GROUP, driver.action, (A, B), 2), "a again"
     gate(driver, A, "a")
     assert driver.kept().decision is None
     gate(driver, B, "b")

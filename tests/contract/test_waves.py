@@ -45,7 +45,7 @@ def test_a_wave_opens_in_the_transition_that_ends_the_one_before(canary: Driver)
     assert rollout(canary) == replace(rollout(canary), wave=2, stage=Stage.WORKING, hold=None)
     assert canary.kept().decision is None
     assert canary.due()
-    assert canary.store.claim(canary.id) == Claim(Phase.FORWARD, GROUP, canary.action, (B,))
+    assert canary.store.claim(canary.id) == Claim(Phase.FORWARD, GROUP, canary.action, (B,), 2)
     assert canary.claim() == (), "once"
     canary.apply(B)
     assert canary.kept().state is State.COMMITTED

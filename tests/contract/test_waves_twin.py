@@ -80,6 +80,7 @@ def test_the_script_and_its_twin_go_the_same_way(redis_bench: RedisBench, seed: 
         if isinstance(said[0][0], Claim):
             assert isinstance(said[1][0], Claim)
             assert set(said[0][0].hosts) == set(said[1][0].hosts)
+            assert said[0][0].number == said[1][0].number
 
 
 def told(driver: Driver) -> object:
@@ -95,6 +96,7 @@ def told(driver: Driver) -> object:
     return (
         (kept.state, kept.decision, kept.ended, kept.reason, kept.hosts_done),
         kept.decision or driver.due(),
-        None if kept.ended else (standing.wave, standing.stage, hold, standing.round),
+        None if kept.ended else (standing.wave, standing.stage, hold, standing.round, standing.changed),
+        sorted((each.what, each.number, each.said) for each in standing.moments),
         steps,
     )

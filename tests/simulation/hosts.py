@@ -156,6 +156,9 @@ class HostPort:
         run.log("GET", host.name, "down")
         return SILENT if host.hangs else UNSEEN[Fate.NOT_SENT]
 
+    def unwell(self, path: str) -> str | None:
+        raise AssertionError("no host of the simulation has a health path")
+
     def write(
         self, action: Action, group: GroupId, attempt: AttemptId, send_before: float, body: str | None = None
     ) -> WriteAnswer:

@@ -191,4 +191,5 @@ class AfterDecision(MemoryQueries):
                 hosts |= members - set(record.waits)
                 record.progress_at = now
                 record.resumed += 1
-        return Claim(phase, record.group, record.action, tuple(sorted(hosts)))
+        number = label.partition(":")[2]
+        return Claim(phase, record.group, record.action, tuple(sorted(hosts)), int(number or 0))

@@ -14,7 +14,6 @@ from lockstep.worker.operation.model import (
     AttemptState,
     Decision,
     GroupId,
-    Hold,
     HostName,
     Lost,
     Millis,
@@ -27,7 +26,6 @@ from lockstep.worker.operation.model import (
 )
 from lockstep.worker.operation.reason import Why
 from lockstep.worker.operation.transitions import Phase
-from lockstep.worker.operation.waves import HOLD_MOST
 from tests.twin.record import FORMAT, SUCCEEDED, WAVED, AttemptRecord, Record, StepRecord, Waves
 
 MOST_DOUBLINGS = 10
@@ -137,10 +135,12 @@ class Books:
                 return False
             case Stage.WORKING:
                 waves.stage = Stage.BAKING
+                waves.note(self.clock(), "done", waves.wave)
                 waves.bake_until = Millis(now + (waves.asked.bake if waves.changed else 0))
                 return True
             case Stage.GATING:
                 waves.stage = Stage.WAITING
+                waves.note(self.clock(), "passed", waves.round)
                 return True
             case Stage.BAKING if now < waves.bake_until:
                 return False
@@ -161,16 +161,10 @@ class Books:
             at_gate = waves.stage is Stage.BAKING and later is None and host in record.steps
             if at_gate or (waves.stage is Stage.WAITING and later == waves.wave + 1):
                 if waves.hold is None:
-                    self._hold(waves, f"the pause of {host}", f"{host} is paused")
+                    waves.put_on_hold(self.clock(), f"the pause of {host}", f"{host} is paused")
                     self.heard("held", record)
                 return True
         return False
-
-    def _hold(self, waves: Waves, who: str, why: str) -> Hold:
-        now = self.clock()
-        waves.hold_no += 1
-        waves.hold = Hold(waves.hold_no, who, why, now, Millis(now + HOLD_MOST))
-        return waves.hold
 
     def _open_wave(self, record: Record, waves: Waves) -> None:
         waves.wave += 1
@@ -179,9 +173,10 @@ class Books:
         record.todo = {host for host, wave in record.later.items() if wave == waves.wave}
         record.later = {host: wave for host, wave in record.later.items() if wave != waves.wave}
         self._progressed(record)
+        waves.note(self.clock(), "wave", waves.wave)
         self.heard("wave", record)
         if waves.asked.hold and waves.wave < waves.asked.last:
-            self._hold(waves, "the operation", "it is held after each wave")
+            waves.put_on_hold(self.clock(), "the operation", "it is held after each wave")
 
     def _open_round(self, record: Record, waves: Waves) -> None:
         waves.round += 1
@@ -189,6 +184,7 @@ class Books:
         record.deadline_at = Millis(self.clock() + waves.deadline)
         waves.gating = set(record.steps) - set(record.later)
         self._progressed(record)
+        waves.note(self.clock(), "gate", waves.round)
         self.heard("gate", record)
 
     def _restore(self, record: Record, host: HostName, step: StepRecord) -> bool:

@@ -16,6 +16,7 @@ from lockstep.worker.operation.model import (
     Hold,
     HostName,
     Millis,
+    Moment,
     Operation,
     OperationId,
     Outcome,
@@ -29,7 +30,7 @@ from lockstep.worker.operation.model import (
 )
 from lockstep.worker.operation.reason import Why, told, told_of
 from lockstep.worker.operation.transitions import Phase
-from lockstep.worker.operation.waves import Rollout
+from lockstep.worker.operation.waves import HOLD_MOST, Rollout
 
 FORMAT, WAVED = "1", "2"
 MOMENT = Millis(0)
@@ -115,6 +116,18 @@ class Waves:
     hold_no: int = 0
     released_no: int = 0
     hold: Hold | None = None
+    moments: list[Moment] = field(default_factory=list)
+
+    def note(self, at: Millis, what: str, number: int, said: str = "") -> None:
+        """Keep when it came to something."""
+        self.moments.append(Moment(at, what, number, said))
+
+    def put_on_hold(self, now: Millis, who: str, why: str) -> Hold:
+        """Keep it from going further than the wave at work."""
+        self.hold_no += 1
+        self.hold = Hold(self.hold_no, who, why, now, Millis(now + HOLD_MOST))
+        self.note(now, "held", self.hold_no, f"{who}: {why}")
+        return self.hold
 
     def shown(self) -> Standing:
         """Return it as the model has it."""
@@ -126,6 +139,9 @@ class Waves:
             self.bake_until or None,
             self.expires_at,
             self.round,
+            self.asked.bake,
+            self.changed,
+            tuple(self.moments),
         )
 
 

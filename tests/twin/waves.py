@@ -29,7 +29,7 @@ class MemoryWaves(AfterDecision):
         record.later = {host: wave for host, wave in rollout.waves.items() if wave > 1}
         record.todo -= set(record.later)
         if rollout.hold and rollout.last > 1:
-            self._hold(waves, "the operation", "it is held after each wave")
+            waves.put_on_hold(self.clock(), "the operation", "it is held after each wave")
 
     def hold(self, operation: OperationId, who: str, why: str) -> Held | Refused:
         """Keep an operation from going further than the wave at work."""
@@ -40,7 +40,7 @@ class MemoryWaves(AfterDecision):
             return Refused(record.decision.value)
         if record.waves is None:
             return Refused.NO_WAVES
-        hold = self._hold(record.waves, who, why)
+        hold = record.waves.put_on_hold(self.clock(), who, why)
         self.heard("held", record)
         return Held(hold.number, record.waves.wave, record.waves.stage)
 
@@ -61,6 +61,7 @@ class MemoryWaves(AfterDecision):
         waves.released_no, waves.hold = number, None
         if waves.stage is Stage.WAITING and waves.asked.gate:
             waves.stage, waves.bake_until = Stage.BAKING, self.clock()
+        waves.note(self.clock(), "released", number)
         self.heard("released", record)
         self._progressed(record)
         self._move(record)

@@ -294,3 +294,32 @@ def test_a_certificate_of_ours_may_hold_its_key(tmp_path: Path) -> None:
     for given, cert in zip(({}, *pairs), (None, ("c", "c"), ("c", "k")), strict=True):
         (host,) = from_text(tmp_path, entry(url="https://node1", **given))
         assert host.cert == cert
+
+
+ONE = "hosts: [{name: a, url: 'http://a'}]\n"
+
+
+@pytest.mark.parametrize(
+    ("defaults", "said"),
+    [
+        ("[1]", "give a mapping of waves"),
+        ("{wave: 1}", 'the unknown key "wave"'),
+        ("{waves: '0'}", 'a wave of "0" hosts is empty'),
+        ("{waves: [1]}", "give sizes such as 1,10%,100%"),
+        ("{waves: 1, wave_by: zone}", "not both"),
+        ("{bake: 60s}", "give waves or wave_by as well"),
+        ("{waves: 1, bake: soon}", 'bake "soon"'),
+        ("{waves: 1, hold: maybe}", 'hold "maybe": give true or false'),
+        ("{waves: 1, health: up}", 'has health "up": give a path'),
+    ],
+)
+def test_defaults_that_cannot_be_are_refused_by_name(tmp_path: Path, defaults: str, said: str) -> None:
+    told = refusal(tmp_path, f"defaults: {defaults}\n{ONE}")
+    assert told.startswith("inventory defaults")
+    assert said in told
+
+
+def test_a_file_says_how_operations_go(tmp_path: Path) -> None:
+    pace = from_text(tmp_path, f"defaults: {{waves: 1, hold: true, health: /up}}\n{ONE}").pace
+    assert (pace.waves, pace.hold, pace.health) == ("1", True, "/up")
+    assert 'host "a" has health' in refusal(tmp_path, "hosts: [{name: a, url: 'http://a', health: up}]")

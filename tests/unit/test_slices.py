@@ -111,3 +111,4 @@ def test_a_row_names_one_host_or_the_range_of_many() -> None:
     assert describe("7f3c", "team-a", "node3") == "team-a @ node3 · op 7f3c"
     assert describe("7f3c", "team-a", *HOSTS) == "team-a @ 8 hosts, node1 to node8 · op 7f3c"
     assert describe("7f3c", "team-a") == "team-a · op 7f3c"
+    assert describe("7f3c", "team-a", "node3", at="wave 2") == "team-a @ node3 · wave 2 · op 7f3c"

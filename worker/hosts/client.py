@@ -93,6 +93,17 @@ class HostClient:
         said = self._call(METHODS[action], "/v1/group/", payload.encode(), headers, in_time)
         return replace(classify_write(action, group, said), shows_after=self.host.shows_after)
 
+    def unwell(self, path: str) -> str | None:
+        """GET a path below the host's URL; return None for any 2xx, else what came, in a few words."""
+        if self.stopping():
+            raise Stopping
+        said = self._call("GET", path, None, {}, lambda: True)
+        if isinstance(said, NoReply):
+            if self.stopping():
+                raise Stopping
+            return f"{said.trouble}: {said.detail}"
+        return None if 200 <= said.status < 300 else str(said.status)
+
     def _call(
         self,
         method: str,

@@ -54,6 +54,10 @@ class TokenHost:
             return WriteAnswer(Verdict.NOT_APPLIED, f"{answer.text} to a token that was replaced meanwhile")
         return answer
 
+    def unwell(self, path: str) -> str | None:
+        """Ask for its health: a token that was replaced meanwhile fails one look of three."""
+        return self.host.unwell(path)
+
     def _version(self) -> tuple[int, int, int, int] | None:
         """Return what changes when the file is replaced or written; None if it is not there."""
         try:
@@ -244,3 +248,7 @@ class SparedHost:
     ) -> WriteAnswer:
         """POST or DELETE the group: it was looked at just now."""
         return self.host.write(action, group, attempt, send_before, body)
+
+    def unwell(self, path: str) -> str | None:
+        """Ask for its health."""
+        return self.host.unwell(path)

@@ -16,13 +16,16 @@ from lockstep.worker.operation.errors import InvalidInput
 from lockstep.worker.operation.host import Host
 from lockstep.worker.operation.model import HostName
 from lockstep.worker.operation.names import MAX_LENGTH, is_plain_name, show
+from lockstep.worker.operation.waves import Pace, parse_health
 from lockstep.worker.settings import Settings
 
 
 class Inventory:
     """All hosts, by name, in the order in which they were given."""
 
-    def __init__(self, hosts: Iterable[Host]) -> None:
+    def __init__(self, hosts: Iterable[Host], pace: Pace = Pace()) -> None:  # noqa: B008 - it is frozen
+        self.pace = pace
+        """How operations go from host to host unless they are asked otherwise."""
         self._hosts: dict[HostName, Host] = {}
         urls: dict[str, HostName] = {}
         names: dict[str, HostName] = {}
@@ -117,14 +120,15 @@ def parse_url(value: object) -> str:
 
 _NUMBER = re.compile(r"[0-9]{1,6}(\.[0-9]{1,3})?", re.ASCII)
 FILES = ("ca_file", "cert_file", "key_file", "token_file")
-KNOWN_KEYS = ("name", "url", "verify", *FILES, "shows_after", "labels")
+KNOWN_KEYS = ("name", "url", "verify", *FILES, "shows_after", "labels", "health")
+DEFAULTS = ("waves", "wave_by", "bake", "hold", "expires", "health")
 NOT_PLAIN = re.compile(r"[^A-Za-z0-9._-]+", re.ASCII)
 
 
 def load_inventory(settings: Settings) -> Inventory:
     """Read the hosts that the settings name; raise InvalidInput naming the offending value."""
     if settings.inventory:
-        known = Inventory(_from_file(Path(settings.inventory)))
+        known = Inventory(*_from_file(Path(settings.inventory)))
         for host in known:
             if host.shows_after > settings.settle_seconds:
                 raise InvalidInput(
@@ -159,7 +163,7 @@ def _names(url: str) -> tuple[str, str, str]:
     return host, f"{host}-{parts.port}", f"{host}-{parts.port}{path}"
 
 
-def _from_file(path: Path) -> Iterator[Host]:
+def _from_file(path: Path) -> tuple[Iterator[Host], Pace]:
     try:
         text = path.read_text("utf-8-sig")
     except OSError as error:
@@ -168,16 +172,40 @@ def _from_file(path: Path) -> Iterator[Host]:
         raise InvalidInput(f"inventory {show(str(path))} is no UTF-8 text: {error.reason}") from error
     document = parse_plain(f"inventory {show(str(path))}", text)
     entries = document.get("hosts") if isinstance(document, dict) else document
-    if isinstance(document, dict) and (unknown := set(document) - {"hosts"}):
-        raise InvalidInput(f"inventory key {show(sorted(map(str, unknown))[0])} is unknown; known: hosts")
+    if isinstance(document, dict) and (unknown := set(document) - {"hosts", "defaults"}):
+        first = show(sorted(map(str, unknown))[0])
+        raise InvalidInput(f"inventory key {first} is unknown; known: hosts, defaults")
     if not isinstance(entries, list):
         raise InvalidInput(
             f"inventory {show(str(path))} has no list of hosts: start it with `hosts:` and one `- name:` each"
         )
     if not entries:
         raise InvalidInput(f"inventory {show(str(path))} has an empty list of hosts: give at least one")
-    for number, entry in enumerate(entries, 1):
-        yield _from_entry(number, entry)
+    defaults = document.get("defaults") if isinstance(document, dict) else None
+    return (_from_entry(number, entry) for number, entry in enumerate(entries, 1)), _pace(defaults)
+
+
+def _pace(given: object) -> Pace:
+    """Return how operations go from host to host, from the inventory's `defaults`."""
+    if given is None:
+        return Pace()
+    if not isinstance(given, dict) or (unknown := [key for key in given if key not in DEFAULTS]):
+        wrong = f"the unknown key {show(unknown[0])}" if isinstance(given, dict) else f"{show(given)}"
+        raise InvalidInput(f"inventory defaults: {wrong}; give a mapping of {', '.join(DEFAULTS)}")
+    for name, kinds, rule in (
+        ("wave_by", str, "a label"),
+        ("hold", bool, "true or false"),
+        ("waves", (str, int), "sizes such as 1,10%,100%"),
+    ):
+        if name in given and not isinstance(given[name], kinds):
+            raise InvalidInput(f"inventory defaults: {name} {show(given[name])}: give {rule}")
+    parse_health("inventory defaults", given.get("health"))
+    waves = given.get("waves")
+    pace = Pace(**{**given, "waves": None if waves is None else str(waves)})
+    try:
+        return pace.check()
+    except InvalidInput as error:
+        raise InvalidInput(f"inventory defaults: {error}") from error
 
 
 def _from_entry(number: int, entry: object) -> Host:
@@ -216,7 +244,8 @@ def _from_entry(number: int, entry: object) -> Host:
     shows_after = _seconds(name, entry.get("shows_after"))
     url = parse_url(entry.get("url"))
     cert = (cert_file, key_file or cert_file) if cert_file else None  # one file may hold both
-    return Host(HostName(name), url, ca_file or verify, token_file, shows_after, dict(labels), cert)
+    health = parse_health(f"host {show(name)}", entry.get("health"))
+    return Host(HostName(name), url, ca_file or verify, token_file, shows_after, dict(labels), health, cert)
 
 
 def _seconds(name: str, value: object) -> float:

@@ -175,7 +175,7 @@ class WithIds(logging.Formatter):
         if not record.name.startswith("lockstep."):
             return text
         known = bind_task(None, "", {"_record": record, **get_contextvars()})
-        ids = [f"{name}={known[name]}" for name in (*ARGUMENTS, "attempt") if name in known]
+        ids = [f"{name}={known[name]}" for name in (*ARGUMENTS, "wave", "attempt") if name in known]
         return f"{text} [{' '.join(ids)}]" if ids else text
 
 
@@ -185,6 +185,8 @@ def bind_task(logger: object, method: str, line: Line) -> Line:
         request = current_task.request
         line.update(_named(current_task.run, tuple(request.args or ())))
         line.update(task=current_task.name, task_id=request.id)
+        if at := request.get("wave"):
+            line["wave"] = at
         return line
     told = getattr(line.get("_record"), "data", None)
     if isinstance(told, dict) and "id" in told:

@@ -24,6 +24,7 @@ from lockstep.worker.operation.answer import Carried, ProbeAnswer, Verdict, Writ
 from lockstep.worker.operation.errors import StoreUnavailable
 from lockstep.worker.operation.model import Action, AttemptId, GroupId, Operation, OperationId
 from lockstep.worker.operation.ports import HostApi
+from lockstep.worker.operation.waves import worked
 
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import GaugeMetricFamily
@@ -51,16 +52,19 @@ class Figures:
     failing: int = 0
     """Periodic pieces of work that failed when they were last tried."""
     patrol_overdue: int = 0
-    """Groups that the patrol should have looked at by now."""
     patrol_lag: float = 0.0
-    """Seconds since the longest overdue of them was due."""
+    """Groups that the patrol should have looked at by now; seconds since the longest overdue was due."""
     clocks_ahead: dict[str, float] = field(default_factory=dict)
     """Seconds, by process."""
     queues: dict[str, int] = field(default_factory=dict)
     waiting_hosts: dict[str, int] = field(default_factory=dict)
-    """Hosts on which something is to be done now, begun or not, by queue."""
     workers_wanted: dict[str, float] = field(default_factory=dict)
-    """Workers that those hosts would occupy, by queue."""
+    """By queue: hosts on which something is to be done now, begun or not; workers that they would occupy."""
+    wave: dict[str, int] = field(default_factory=dict)
+    held: dict[str, float] = field(default_factory=dict)
+    baking: dict[str, float] = field(default_factory=dict)
+    bake_overdue: float = 0.0
+    """Of undecided operations: the wave at work, seconds held, and baking; since the longest overdue bake."""
     stalled: dict[str, float] = field(default_factory=dict)
     """Seconds since a worker stood still and ended itself, by its name; those of the last day."""
 
@@ -75,6 +79,7 @@ GAUGES = {
     "spared_hosts": ("spared_hosts", "Hosts that are spared, for they do not answer."),
     "sweep_lag_seconds": ("sweep_lag", "Since the longest overdue operation was due."),
     "failing": ("failing", "Periodic pieces of work that failed when they were last tried."),
+    "bake_overdue_seconds": ("bake_overdue", "Since a bake was over that the sweep has not ended."),
     "patrol_overdue": ("patrol_overdue", "Groups that the patrol should have looked at."),
     "patrol_lag_seconds": ("patrol_lag", "Since the longest overdue group was due."),
 }
@@ -84,6 +89,9 @@ LABELLED = {
     "waiting_hosts": ("waiting_hosts", "Hosts that wait for a worker, or have one.", "queue"),
     "workers_wanted": ("workers_wanted", "Workers that they would occupy.", "queue"),
     "clock_ahead_seconds": ("clocks_ahead", "Of Redis'; negative: behind.", "process"),
+    "wave": ("wave", "The wave at work.", "operation"),
+    "held_seconds": ("held", "Since somebody has held the operation.", "operation"),
+    "baking_seconds": ("baking", "Since the wave at work was done.", "operation"),
     "worker_stalled_seconds": ("stalled", "Since a worker stood still.", "worker"),
 }
 """The same for fields that are mappings, with the label that their keys are."""
@@ -100,7 +108,11 @@ METERS: dict[str, tuple[str, tuple[str, ...], tuple[float, ...]]] = {
     "requests": ("Calls by the connection that they went over.", ("connection",), ()),
     "operations": ("Operations by their end.", ("action", "end"), ()),
     "rollbacks": ("Operations that were decided to be undone.", ("action",), ()),
-    "operation_seconds": ("From acceptance to the end.", ("action", "end"), END_SECONDS),
+    "operation_seconds": (
+        "From acceptance to the end, without bakes and holds.",
+        ("action", "end"),
+        END_SECONDS,
+    ),
     "sweeps": ("Sweeps that were done.", (), ()),
     "messages_dropped": ("Messages that nothing of ours can have sent.", (), ()),
     "not_done": ("Sweeps, patrols and looks of the patrol that failed.", ("work",), ()),
@@ -229,19 +241,14 @@ def operation_ended(operation: Operation, first: Callable[[OperationId], bool]) 
     if _counting and first(operation.id):
         labels = operation.action.value, operation.state.value
         count("operations", *labels)
-        if (at := operation.ended_at or operation.decided_at) is not None:
-            took("operation_seconds", (at - operation.created_at) / 1000, *labels)
+        if (lasted := worked(operation)) is not None:
+            took("operation_seconds", lasted / 1000, *labels)
 
 
 def rollback_begun(operation: Operation, first: Callable[[OperationId], bool]) -> None:
     """Count an operation that is being undone, if `first` says that nobody did before."""
     if _counting and first(operation.id):
         count("rollbacks", operation.action.value)
-
-
-def message_dropped(**_: object) -> None:
-    """Count a message that is no task's, or of which the record says otherwise."""
-    count("messages_dropped")
 
 
 LEVELS = {Verdict.APPLIED: logging.DEBUG}
@@ -277,6 +284,13 @@ class WatchedHost:
             log.log(LEVELS.get(answer.verdict, logging.INFO), "%s: %s", action.value, answer.text)
         _answered(action.value, answer.verdict.value, begun)
         return answer
+
+    def unwell(self, path: str) -> str | None:
+        """Ask for its health."""
+        begun = time.monotonic()
+        wrong = self.host.unwell(path)
+        _answered("health", "well" if wrong is None else "unwell", begun)
+        return wrong
 
 
 def _answered(call: str, answer: str, begun: float) -> None:

@@ -143,11 +143,14 @@ def ids(operation: str, group: str, *hosts: str) -> dict[str, Any]:
     return found | ({"lockstep.hosts": hosts} if hosts else {})
 
 
-def _tell_ids(args: Any = (), **_: Any) -> None:
+def _tell_ids(task: Any, args: Any = (), **_: Any) -> None:
     from opentelemetry import trace
 
     if len(args) > 1:
-        trace.get_current_span().set_attributes(ids(*args))
+        told = ids(*args)
+        if at := task.request.get("wave"):
+            told["lockstep.wave"] = at
+        trace.get_current_span().set_attributes(told)
 
 
 def _tell_result(retval: Any = None, **_: Any) -> None:

@@ -44,6 +44,8 @@ class Host:
     shows_after: float = 0.0
     """Seconds for which a GET may not show what a write of ours has changed."""
     labels: Mapping[str, str] = field(default_factory=dict)
+    health: str | None = None
+    """The path that must answer 2xx at the gate of a wave."""
     cert: tuple[str, str] | None = None
     """For https: the paths of our own certificate and of its key, for a host that asks for one."""
 

@@ -230,6 +230,19 @@ class Hold:
 
 
 @dataclass(frozen=True, slots=True)
+class Moment:
+    """When an operation with waves came to something."""
+
+    at: Millis
+    what: str
+    """`wave` (opened), `done` (a wave), `gate` (a round opened), `passed`, `held`, `released`."""
+    number: int
+    """Of the wave, the round or the hold."""
+    said: str = ""
+    """Of a hold: who, and why."""
+
+
+@dataclass(frozen=True, slots=True)
 class Standing:
     """How far an operation with waves is."""
 
@@ -242,6 +255,12 @@ class Standing:
     expires_at: Millis | None
     round: int = 0
     """Of the gate."""
+    bake: int = 0
+    """Milliseconds after a wave that changed something."""
+    changed: int = 0
+    """Hosts that the wave at work has changed."""
+    moments: tuple[Moment, ...] = ()
+    """Its course so far, by time."""
 
 
 @dataclass(frozen=True, slots=True)

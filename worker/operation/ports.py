@@ -65,6 +65,10 @@ class HostApi(Protocol):
         """
         ...
 
+    def unwell(self, path: str) -> str | None:
+        """GET a path below the host's URL; return None for any 2xx, else what came, in a few words."""
+        ...
+
 
 class Clock(Protocol):
     """Time and chance."""

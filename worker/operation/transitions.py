@@ -177,6 +177,8 @@ class Claim:
     group: GroupId
     action: Action
     hosts: tuple[HostName, ...] = ()
+    number: int = 0
+    """Of the wave or of the gate's round; 0 where there is none."""
 
 
 class Cancelled(StrEnum):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 
 from lockstep.worker.operation.errors import InvalidInput
-from lockstep.worker.operation.host import Host
-from lockstep.worker.operation.model import HostName, Standing
+from lockstep.worker.operation.host import Host, local
+from lockstep.worker.operation.model import HostName, Millis, Moment, Operation, Stage, Standing
 from lockstep.worker.operation.names import show
 
 MOST_WAVES = 100
@@ -145,6 +146,19 @@ def parse_span(noun: str, value: object) -> int:
     return max(1, round(seconds * 1000))
 
 
+NONE = "none"
+"""Asked for as `waves`: all hosts at once, whatever the inventory says."""
+HEALTH = re.compile(r"/[A-Za-z0-9._~!$&'()*+,;=:@%/?-]{0,199}")
+
+
+def parse_health(whose: str, value: object) -> str | None:
+    """Return the path that a host's health is asked under, None for none. Raises InvalidInput."""
+    if value is None or (isinstance(value, str) and HEALTH.fullmatch(value)):
+        return value
+    rule = "give a path such as /health, of at most 200 characters that a URL may have"
+    raise InvalidInput(f"{whose} has health {show(value)}: {rule}")
+
+
 @dataclass(frozen=True, slots=True)
 class Pace:
     """How people ask an operation to go from host to host; nothing given, all at once."""
@@ -156,6 +170,36 @@ class Pace:
     bake: str | float | None = None
     hold: bool = False
     expires: str | float | None = None
+    health: str | None = None
+    """The path that must answer 2xx at the gate, on hosts that have none of their own in the inventory."""
+    by_default: bool = False
+    """Nobody asked for waves but the inventory: one host is one wave."""
+
+    def over(self, defaults: Pace) -> Pace:
+        """Return it with what the inventory says where nothing is given; `waves` "none" is none at all."""
+        if self.waves == NONE:
+            return replace(self, waves=None)
+        given = {
+            each.name: getattr(self, each.name) or getattr(defaults, each.name)
+            for each in fields(self)
+            if each.name not in ("waves", "wave_by", "by_default")
+        }
+        if self.waves is not None or self.wave_by is not None:
+            return replace(self, **given)
+        if defaults.waves is None and defaults.wave_by is None:
+            return replace(self, health=defaults.health)
+        return replace(defaults, **given, by_default=True)
+
+    def check(self) -> Pace:
+        """Raise InvalidInput for what no hosts could be put into waves by; return it otherwise."""
+        if (self.waves is None) == (self.wave_by is None):
+            self.rollout(())
+        elif self.waves is not None:
+            by_size([HostName("a"), HostName("b")], self.waves)
+        for noun, span in (("bake", self.bake), ("expires", self.expires)):
+            if span is not None:
+                parse_span(noun, span)
+        return self
 
     def rollout(self, hosts: Sequence[Host]) -> Rollout | None:
         """Return it for these hosts, in the order of the inventory. Raises InvalidInput."""
@@ -169,17 +213,20 @@ class Pace:
                 if given is not None:
                     raise InvalidInput(f"{noun} {show(given)} is about waves: give waves or wave_by as well")
             return None
-        if len(names) == 1:
+        if len(names) == 1 and not self.by_default:
             raise InvalidInput(f"waves for one host, {names[0]}: leave them out, or choose more hosts")
         if self.waves is not None:
             waves = by_size(names, self.waves)
         else:
             label = str(self.wave_by)
             waves = by_label(names, label, {host.name: host.labels.get(label) for host in hosts})
+        paths = {host.name: host.health or self.health for host in hosts}
+        health = {name: path for name, path in paths.items() if path is not None}
         return Rollout(
             waves,
             bake=0 if self.bake is None else parse_span("bake", self.bake),
-            gate=self.bake is not None,
+            gate=self.bake is not None or bool(health),
+            health=health,
             hold=self.hold,
             within=None if self.expires is None else parse_span("expires", self.expires),
         )
@@ -187,7 +234,54 @@ class Pace:
 
 def told_standing(standing: Standing) -> str:
     """Return in a few words how far an operation with waves is."""
-    at = f"wave {standing.wave} of {standing.waves}"
+    at = f"wave {standing.wave} of {standing.waves}, {standing.stage}"
+    if standing.stage is Stage.BAKING and standing.bake_until:
+        at += f" until {local(standing.bake_until)}"
+    elif standing.stage is Stage.GATING:
+        at += f" in round {standing.round}"
     if standing.hold is not None:
-        return f"{at}, {standing.stage}, held by {standing.hold.who}: {standing.hold.why}"
-    return f"{at}, {standing.stage}"
+        return f"{at}, held by {standing.hold.who}: {standing.hold.why}"
+    return at
+
+
+WHAT = {
+    "wave": "wave {} opened",
+    "done": "wave {} done",
+    "gate": "gate, round {}",
+    "passed": "passed, round {}",
+    "held": "held",
+    "released": "released",
+}
+
+
+def told_moment(moment: Moment) -> str:
+    """Return what came to pass, in two or three words: `wave 2 opened`."""
+    return WHAT[moment.what].format(moment.number)
+
+
+def earliest_end(standing: Standing, now: Millis) -> Millis | None:
+    """Return before when it is certainly not committed; None if somebody has to promote it first."""
+    if standing.hold is not None:
+        return None
+    if standing.stage is Stage.BAKING:
+        return max(now, standing.bake_until or now)
+    return Millis(now + (standing.bake if standing.stage is Stage.WORKING and standing.changed else 0))
+
+
+def worked(operation: Operation) -> int | None:
+    """Return the milliseconds until the operation ended, or was decided; without those of bakes and holds."""
+    begun, decided, ended = operation.created_at, operation.decided_at, operation.ended_at
+    if decided is None:
+        return None
+    return (ended or decided) - begun - idle(operation, decided)
+
+
+def idle(operation: Operation, until: Millis) -> int:
+    """Return the milliseconds until then in which it baked or was held and had nothing else to do."""
+    total, since = 0, None
+    for each in operation.rollout.moments if operation.rollout else ():
+        if each.what in ("done", "passed") and since is None:
+            since = each.at
+        elif each.what in ("wave", "gate") and since is not None:
+            total, since = total + each.at - since, None
+    return total + (0 if since is None else max(0, until - since))

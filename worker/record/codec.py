@@ -34,7 +34,7 @@ from lockstep.worker.operation.names import show
 from lockstep.worker.operation.reason import Why, told, told_of
 from lockstep.worker.operation.transitions import Forward, Progress, Request
 from lockstep.worker.record.causes import newer_format
-from lockstep.worker.record.fields import Fields
+from lockstep.worker.record.fields import Fields, moments_from
 
 
 class _Name:
@@ -162,7 +162,7 @@ def _gate(kept: Mapping[str, object]) -> Gate:
     return Gate(fields.number("round"), Millis(fields.number("at")), fields.text("said"))
 
 
-def _standing(fields: Fields) -> Standing | None:
+def _standing(fields: Fields, kept: Mapping[str, str]) -> Standing | None:
     if fields.text("format") != WAVED:
         return None
 
@@ -187,6 +187,9 @@ def _standing(fields: Fields) -> Standing | None:
         bake_until=at("bake_until") or None,
         expires_at=fields.maybe(at, "expires_at"),
         round=fields.number("round"),
+        bake=fields.number("bake"),
+        changed=fields.number("changed"),
+        moments=moments_from(kept),
     )
 
 
@@ -261,7 +264,7 @@ def operation_from(
         hosts_done=total if ended else (fields.maybe(fields.number, "opened") or total) - todo,
         pending_hosts=tuple(HostName(host) for host in sorted(undo)) if rolling_back else (),
         stalled_hosts=tuple(HostName(host) for host in sorted(stalled)) if rolling_back else (),
-        rollout=_standing(fields),
+        rollout=_standing(fields, kept),
     )
 
 

@@ -17,6 +17,7 @@ from shlex import quote
 from typing import Any, TypeVar
 
 from lockstep.worker.operation.errors import RecordDamaged
+from lockstep.worker.operation.model import Millis, Moment
 from lockstep.worker.operation.names import show
 
 E = TypeVar("E", bound=StrEnum)
@@ -157,3 +158,20 @@ def readable(kind: str, key: str, kept: Mapping[str, str], build: Callable[[str,
         except (RecordDamaged, ValueError) as error:
             note(Damage(kind, key, field, str(error)))
     return found
+
+
+COURSE = ("done", "passed", "released", "gate", "wave", "held")
+"""What an operation with waves comes to, in the order within one millisecond."""
+
+
+def moments_from(kept: Mapping[str, str]) -> tuple[Moment, ...]:
+    """Read the course of an operation with waves from its hash: fields such as `at:wave:2`, by time."""
+    found = []
+    for name, text in kept.items():
+        if name.startswith("at:"):
+            _, what, number = (*name.split(":"), "", "")[:3]
+            at, _, said = text.partition(" ")
+            if what not in COURSE or not number.isdecimal() or not at.isdecimal():
+                raise RecordDamaged(f"its field {show(name)} is {show(text)}, which is no moment")
+            found.append(Moment(Millis(int(at)), what, int(number), said))
+    return tuple(sorted(found, key=lambda each: (each.at, COURSE.index(each.what))))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import cast
+from typing import Any, cast
 
 import redis
 
@@ -276,8 +276,8 @@ class RedisStore(RedisEnds):
         said = self._scripts.strings("claim", operation, "resume" if resume else "")
         if not said:
             return None
-        phase, group, action, *hosts = said
-        return Claim(Phase(phase), GroupId(group), Action(action), tuple(HostName(host) for host in hosts))
+        phase, group, action, number, *hosts = cast(list[Any], said)
+        return Claim(Phase(phase), group, Action(action), tuple(hosts), int(number or 0))
 
     def first(self, operation: OperationId, what: str) -> bool:
         """Tell whether `what` is done for an operation for the first time; the record remembers it."""

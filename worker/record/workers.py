@@ -14,7 +14,7 @@ import redis
 from lockstep.worker.operation.errors import RecordDamaged, StoreFull, StoreUnavailable
 from lockstep.worker.operation.model import Millis
 from lockstep.worker.operation.names import show
-from lockstep.worker.record.codec import Keys
+from lockstep.worker.record.codec import WAVED, Keys
 from lockstep.worker.record.fields import Fields, readable
 from lockstep.worker.record.queries import store_errors
 
@@ -47,6 +47,8 @@ class Report:
     ahead: int
     """Milliseconds, as `at`."""
     held: HeldInventory | None
+    format: int = 1
+    """The newest format of records that it reads."""
 
 
 Has = Callable[[], tuple[str, int, float, str] | None]
@@ -82,7 +84,7 @@ class Clocks:
             pipe.hgetall(self._key)
             (seconds, _), kept = pipe.execute()
             now = seconds * 1000
-            report: dict[str, object] = {"ahead": ahead, "at": now}
+            report: dict[str, object] = {"ahead": ahead, "at": now, "format": int(WAVED)}
             if held is not None:
                 digest, hosts, age, fault = held
                 report["inventory"] = [digest, hosts, now - round(age * 1000), fault]
@@ -100,6 +102,11 @@ class Clocks:
     def inventories(self) -> dict[str, HeldInventory]:
         """Return the inventory of each process that has one. Raises StoreUnavailable."""
         return {name: report.held for name, report in self._read().items() if report.held is not None}
+
+    def too_old(self) -> list[str]:
+        """Return the workers that cannot read records with waves. Raises StoreUnavailable."""
+        known = self._read().items()
+        return [name for name, each in known if each.format < int(WAVED) and not name.startswith("beat@")]
 
     def _read(self) -> dict[str, Report]:
         with store_errors(), self._client.pipeline(transaction=False) as pipe:
@@ -136,7 +143,7 @@ def _report(_: str, text: str) -> Report:
             held = HeldInventory(digest, hosts, Millis(read_at), fault)
         case other:
             raise RecordDamaged(f"its field inventory is {show(other)}, and must be of text, 2 numbers, text")
-    return Report(told.number("at"), told.number("ahead"), held)
+    return Report(told.number("at"), told.number("ahead"), held, told.maybe(told.number, "format") or 1)
 
 
 KEPT = 86_400_000

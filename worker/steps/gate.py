@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lockstep.worker.operation.answer import Probed
-from lockstep.worker.operation.model import HostName, OperationId, Presence
+from lockstep.worker.operation.model import HostName, OperationId, Outcome, Presence
 from lockstep.worker.operation.waves import Gated, Health
 from lockstep.worker.steps.apply import NO_RECORD, Next, Parts, Result
 from lockstep.worker.steps.rollback import same_host
@@ -34,6 +34,8 @@ def gate(parts: Parts, operation: OperationId, host: HostName, tries: int) -> Re
         if view.step.open_attempts:
             return Result(Next.AGAIN, f"shows {shown}, while a write may show yet", again)
         health, said = Health.CHANGED, f"shows {shown}, as nobody asked"
+    elif view.step.health and view.step.outcome is Outcome.APPLIED and (bad := api.unwell(view.step.health)):
+        health, said = Health.UNWELL, f"GET {view.step.health} {bad}"
     look = parts.clock.new_id()
     match parts.store.gate_seen(operation, host, view.gating, view.now, look, health, said):
         case Gated.PASSED:

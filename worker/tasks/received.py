@@ -46,6 +46,7 @@ HEADERS: Mapping[str, tuple[type, ...]] = {
     **dict.fromkeys(("id", "argsrepr", "kwargsrepr"), (str,)),
     **dict.fromkeys(("root_id", "parent_id", "group", "origin"), TEXT),
     "group_index": (int, type(None)),
+    "wave": TEXT,
     "retries": (int,),
     "shadow": NOTHING,
 }
@@ -204,7 +205,7 @@ def believed(
 
 def not_believed(task: Task[..., str], operation: OperationId) -> str:
     """Count and tell that a message, or a part of it, is dropped; return it in a few words."""
-    metrics.message_dropped()
+    metrics.count("messages_dropped")
     logger.warning("%s is dropped: the record of operation %s says otherwise", task.name, operation)
     return DROPPED
 

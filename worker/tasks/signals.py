@@ -64,7 +64,8 @@ def _watch(sender: str, instance: Any, **_: Any) -> None:
         metrics.count_with(counts)
         curl.watches.append(metrics.call_watched)
         stop = counts.serve(settings.metrics_address, settings.metrics_port, FiguresReader(settings).read)
-        task_rejected.connect(metrics.message_dropped)  # by us alone: Celery's own ways there are replaced
+        # By us alone: Celery's own ways there are replaced.
+        task_rejected.connect(lambda **_: metrics.count("messages_dropped"), weak=False)
         worker_shutdown.connect(lambda **_: stop(), weak=False)
 
 

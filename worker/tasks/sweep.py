@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, cast
@@ -29,6 +30,8 @@ from lockstep.worker.tasks.runtime import Runtime, runtime_of
 LOOKED_AT = 500
 """Operations whose hosts are counted, the longest overdue first, so that a look stays cheap."""
 QUEUES = (OPERATIONS, ROLLBACK)
+STANDING = ("stage", "wave", "bake", "bake_until", "held", "deadline_at")
+"""What the record keeps of an operation with waves; of one without, the last alone."""
 
 
 class FiguresReader:
@@ -94,7 +97,7 @@ class FiguresReader:
             for operation in operations:
                 key = self._keys.operation(operation)
                 pipe.zscore(self._keys.operations, operation)
-                pipe.hmget(key, "decision", "total", "stage")
+                pipe.hmget(key, "decision", "total", "decided_at", *STANDING)
                 pipe.scard(self._keys.undo(operation))
                 pipe.scard(f"{key}:open")
                 pipe.scard(f"{key}:todo")
@@ -103,17 +106,32 @@ class FiguresReader:
             answers = pipe.execute(raise_on_error=False)
         told = [None if isinstance(each, Exception) else each for each in answers]
         stuck = pending = opened = 0
+        waves: dict[str, dict[str, float]] = {"wave": {}, "held": {}, "baking": {}}
+        overdue = 0.0
         waiting, wanted = dict.fromkeys(QUEUES, 0.0), dict.fromkeys(QUEUES, 0.0)
         # All that are not looked at are taken to be like those that are.
         share = max(1.0, in_flight / max(1, len(operations)))
-        overlong = 2000 * self._settings.deadline
-        for accepted, fields, undo, open_hosts, todo, later in zip(
-            *(told[part::6] for part in range(6)), strict=True
+        overlong = 1000 * self._settings.deadline
+        for operation, accepted, fields, undo, open_hosts, todo, later in zip(
+            operations, *(told[part::6] for part in range(6)), strict=True
         ):
-            decision, total, stage = fields or (None, None, None)
+            decision, total, decided_at, *standing = cast(list[Any], fields) or (None,) * (3 + len(STANDING))
             rolled_back = decision == "roll_back"
-            waits = decision is None and stage in (Stage.BAKING, Stage.WAITING)
-            stuck += accepted is not None and now - accepted > overlong and not waits
+            since, waits = accepted and accepted + overlong, False
+            if standing[0] is not None:
+                with suppress(ValueError, TypeError, KeyError):  # what is damaged is not counted
+                    stage, wave, bake, bake_until, held, deadline_at = cast(list[Any], standing)
+                    since = max(float(deadline_at), float(decided_at or 0))  # of the wave at work
+                    if decision is None:
+                        waits = stage in (Stage.BAKING, Stage.WAITING)
+                        waves["wave"][operation] = int(wave)
+                        if held:
+                            waves["held"][operation] = (now - json.loads(held)["since"]) / 1000
+                        if stage == Stage.BAKING:
+                            late = (now - float(bake_until)) / 1000
+                            waves["baking"][operation] = max(0.0, float(bake) / 1000 + late)
+                            overdue = max(overdue, 0.0 if held else late)
+            stuck += since is not None and now - since > overlong and not waits
             pending += undo or 0 if rolled_back else 0
             opened += open_hosts or 0
             left = max(undo or 0, open_hosts or 0) if rolled_back else open_hosts if decision else todo
@@ -126,6 +144,8 @@ class FiguresReader:
             "stuck": stuck,
             "pending_hosts": pending,
             "open_attempts": opened,
+            "bake_overdue": overdue,
+            **waves,
             "waiting_hosts": {queue: round(hosts) for queue, hosts in waiting.items()},
             "workers_wanted": wanted,
         }

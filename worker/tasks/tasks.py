@@ -30,6 +30,7 @@ from lockstep.worker.monitoring import metrics
 from lockstep.worker.operation.errors import StoreUnavailable
 from lockstep.worker.operation.model import Action, Decision, GroupId, HostName, Operation, OperationId, State
 from lockstep.worker.operation.transitions import Ends
+from lockstep.worker.operation.waves import told_standing
 from lockstep.worker.settings import Settings
 from lockstep.worker.steps import (
     Next,
@@ -152,7 +153,8 @@ def conclude(self: Task[..., str], operation: OperationId, group: GroupId) -> st
 
 def _summary(operation: Operation) -> str:
     if operation.state is State.APPLYING:
-        return f"applying: {operation.hosts_done} of {operation.hosts_total} hosts done"
+        waves = f"{told_standing(operation.rollout)}; " if operation.rollout else ""
+        return f"applying: {waves}{operation.hosts_done} of {operation.hosts_total} hosts done"
     if operation.reason is None:
         return operation.state.value
     return f"{operation.state.value.replace('_', ' ')}: {operation.reason}"

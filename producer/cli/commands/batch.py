@@ -17,7 +17,8 @@ from lockstep.producer.cli.options import Selection, as_option, command, pace_op
 from lockstep.producer.cli.view.output import answer, answer_json, answer_table, note, printable
 from lockstep.producer.text import counted, named
 from lockstep.worker.operation.errors import InvalidInput
-from lockstep.worker.operation.model import Action, HostName, State
+from lockstep.worker.operation.host import local
+from lockstep.worker.operation.model import Action, HostName, Millis, State
 from lockstep.worker.operation.names import new_id
 from lockstep.worker.operation.waves import Pace, Rollout
 
@@ -49,7 +50,7 @@ def plan(
     """
     cluster = session.client()
     names = selection.names(cluster)
-    rollout = pace.rollout(cluster.inventory.select(names))
+    rollout = cluster.rollout(pace, cluster.inventory.select(names))
     made = cluster.plan(Action(action), group, names)
     waves = rollout.waves if rollout else {}
     if as_json:
@@ -58,17 +59,19 @@ def plan(
     rows = [(*_row(host), *([f"wave {waves[host.host]}"] if waves else [])) for host in made.hosts]
     answer_table((*HEADER, "WHEN") if waves else HEADER, rows)
     answer("")
-    for line in (*_summary(made), *(_told(rollout) if rollout else [])):
+    for line in (*_summary(made), *(_told(rollout, cluster.now()) if rollout else [])):
         answer(printable(line))
     return Exit.FOUND if made.problems else Exit.OK
 
 
-def _told(rollout: Rollout) -> list[str]:
+def _told(rollout: Rollout, now: Millis) -> list[str]:
     sizes = Counter(rollout.waves.values())
     lines = [f"in {counted(len(sizes), 'wave')} of {', '.join(str(sizes[n]) for n in sorted(sizes))}"]
     if rollout.bake:
         bake = rollout.bake / 1000
         lines[0] += f"; baked for {bake:g} s each, so {len(sizes) * bake:g} s at least"
+        ends = Millis(now + len(sizes) * rollout.bake)
+        lines.append(f"begun now it ends at {local(ends)} at the earliest, if each wave changes something")
     if rollout.hold:
         lines.append("held after each wave but the last, until somebody promotes it")
     return lines
@@ -150,7 +153,9 @@ def apply(
     run = new_id() if resume is None else parse_run(resume)
     client = session.client(created_by)
     hosts = client.select(selection.names(client))
-    pace.rollout(client.inventory.select(hosts))  # what is wrong with it is told before anything is written
+    client.rollout(
+        pace, client.inventory.select(hosts)
+    )  # what is wrong with it is told before anything is written
     session.going_on = f"what was started goes on; the same command with --resume {run} does the rest"
     note(f"run {run}: {counted(len(wishes), 'group')}")
     states: Counter[str] = Counter()

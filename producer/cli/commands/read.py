@@ -30,6 +30,7 @@ from lockstep.producer.cli.view.text import (
     event_row,
     facts_of,
     host_row,
+    host_table,
     list_row,
 )
 from lockstep.producer.client.result import host_result
@@ -62,7 +63,9 @@ def _tell(session: Session, operation: Operation, steps: Iterable[Step]) -> None
     for name, value in facts_of(operation, session.client().now()):
         answer(f"{name:<10} {paint(printable(value))}")
     answer("")
-    answer_table(HOST_HEADER, (host_row(host_result(operation, step)) for step in steps))
+    steps = list(steps)
+    rows = (host_row(host_result(operation, step)) for step in steps)
+    answer_table(*host_table(operation, HOST_HEADER, rows, steps))
 
 
 @command("list")

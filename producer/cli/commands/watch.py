@@ -21,7 +21,7 @@ from lockstep.producer.cli.view.output import (
     printable,
     reader_gone,
 )
-from lockstep.producer.cli.view.text import LIST_HEADER, NOTHING, SILENT, describe, list_row
+from lockstep.producer.cli.view.text import LIST_HEADER, NOTHING, SILENT, describe, host_table, list_row
 from lockstep.producer.process import Stopped
 from lockstep.worker.operation.errors import StoreUnavailable
 from lockstep.worker.operation.host import local
@@ -62,7 +62,9 @@ def host_lines(
     operation: Operation | None, steps: Iterable[Step], known: Operation | None = None
 ) -> list[tuple[str, str]]:
     """Return a line for each host, then one for the operation; `known` is what it was when last read."""
-    lines = [(step.host, "  ".join(host_cells(operation or known, step))) for step in steps]
+    steps = list(steps)
+    _, rows = _rows(operation or known, steps)
+    lines = [(row[0], "  ".join(row)) for row in rows]
     return [*lines, ("", _line(operation) if operation else SILENT)]
 
 
@@ -75,6 +77,12 @@ def operation_json(operations: Iterable[Operation] | None) -> list[tuple[str, st
 def host_json(operation: Operation | None, steps: Iterable[Step]) -> list[tuple[str, str]]:
     """Return the operation with its hosts as a JSON document; nothing while Redis does not answer."""
     return [(operation.id, json.dumps(full_document(operation, steps)))] if operation else []
+
+
+def _rows(
+    operation: Operation | None, steps: Sequence[Step]
+) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
+    return host_table(operation, HOST_HEADER, (host_cells(operation, step) for step in steps), steps)
 
 
 def host_cells(operation: Operation | None, step: Step) -> tuple[str, ...]:
@@ -122,8 +130,9 @@ def hosts_table(
     operation: Operation | None, steps: Iterable[Step], known: Operation | None = None
 ) -> RenderableType:
     """Return one operation's hosts as a table; `known` is what it was when last read."""
-    rows = (host_cells(operation or known, step) for step in steps)
-    return table(HOST_HEADER, rows, printable(_line(operation) if operation else SILENT))
+    return table(
+        *_rows(operation or known, list(steps)), printable(_line(operation) if operation else SILENT)
+    )
 
 
 def _line(operation: Operation) -> str:

@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING
 
 import click
 
-from lockstep.producer.client.result import HostResult, host_result
+from lockstep.producer.client.result import host_result
 from lockstep.producer.operators.history import Event
 from lockstep.worker.operation.errors import RecordGone, StoreUnavailable
 from lockstep.worker.operation.model import Millis, Operation, Standing, State, Step
@@ -54,12 +54,13 @@ def _waves(standing: Standing) -> dict[str, object]:
     return {
         **document(standing, "wave waves stage bake_until expires_at"),
         "hold": optional_document(standing.hold, "number who why since until"),
+        "course": [document(each, "at what number said") for each in standing.moments],
     }
 
 
 def full_document(operation: Operation, steps: Iterable[Step]) -> dict[str, object]:
     """Return an operation with its hosts."""
-    return {**operation_document(operation), "hosts": [_host(host_result(operation, step)) for step in steps]}
+    return {**operation_document(operation), "hosts": [_host(operation, step) for step in steps]}
 
 
 def event_document(event: Event) -> dict[str, object]:
@@ -93,7 +94,8 @@ def moment(at: Millis | None) -> str | None:
     return text.replace("+00:00", "Z")
 
 
-def _host(host: HostResult) -> dict[str, object]:
+def _host(operation: Operation, step: Step) -> dict[str, object]:
+    host = host_result(operation, step)
     return {
         **document(host, "host before outcome undo attempts reason due_at lost_fields"),
         "story": host.story.text,
@@ -101,6 +103,7 @@ def _host(host: HostResult) -> dict[str, object]:
         "changed_by": host.story.changed_by,
         "changed_after_decision": host.story.changed_late,
         "undone_by": host.story.undone,
+        **(document(host, "wave gate") if operation.rollout else {}),
     }
 
 

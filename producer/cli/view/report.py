@@ -8,13 +8,14 @@ from html import escape
 from importlib.resources import files
 
 from lockstep.producer.cli.view.output import printable
-from lockstep.producer.cli.view.text import event_row, host_row
+from lockstep.producer.cli.view.text import event_row, host_row, host_table, standing
 from lockstep.producer.client.result import host_result
 from lockstep.producer.operators.history import MEANINGS, last_moment, method, timeline
 from lockstep.producer.text import seconds
 from lockstep.worker.operation.host import local
 from lockstep.worker.operation.model import Attempt, AttemptState, Millis, Operation, Step
 from lockstep.worker.operation.story import in_brief, story
+from lockstep.worker.operation.waves import told_moment
 
 STYLE = (files("lockstep.producer.cli.view") / "report.css").read_text("utf-8")
 
@@ -134,12 +135,16 @@ def _axis(scale: Scale, height: int) -> list[str]:
 
 
 def _marks(operation: Operation, scale: Scale, height: int) -> list[str]:
-    if operation.decided_at is None:
-        return []
-    x = scale.x(operation.decided_at)
-    decided = escape(f"decided: {operation.decision}".replace("_", " "))
-    line = f'<line class="mark" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP - 6}" y2="{height - 6}"/>'
-    return [f"<g><title>{decided}</title>{line}</g>"]
+    moments = operation.rollout.moments if operation.rollout else ()
+    marks = [("moment", told_moment(each) + (each.said and f" by {each.said}"), each.at) for each in moments]
+    if operation.decided_at is not None:
+        marks.append(("mark", f"decided: {operation.decision}".replace("_", " "), operation.decided_at))
+    drawn = []
+    for kind, text, at in marks:
+        x = scale.x(at)
+        line = f'<line class="{kind}" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP - 6}" y2="{height - 6}"/>'
+        drawn.append(f"<g><title>{escape(printable(text))}</title>{line}</g>")
+    return drawn
 
 
 def tick(span: int) -> int:
@@ -179,11 +184,11 @@ def page(operation: Operation, steps: Sequence[Step], now: Millis) -> str:
 {_facts(operation, end)}
 <h2>Timeline</h2>
 <div class="wide">
-{chart(operation, steps, end)}
+{chart(operation, sorted(steps, key=lambda step: step.wave), end)}
 </div>
-{_legend()}
+{_legend(operation.rollout is not None)}
 <h2>Hosts</h2>
-{_table(HOSTS, (host_row(host_result(operation, step)) for step in steps))}
+{_table(*host_table(operation, HOSTS, (host_row(host_result(operation, step)) for step in steps), steps))}
 <h2>Events</h2>
 {_table(EVENTS, (event_row(operation, each) for each in timeline(operation, steps)))}
 <footer>Operation <code>{operation.id}</code>. Times are in the zone of whoever made this page.</footer>
@@ -193,9 +198,11 @@ def page(operation: Operation, steps: Sequence[Step], now: Millis) -> str:
 
 
 def _facts(operation: Operation, end: Millis) -> str:
+    rollout = operation.rollout
     lasted = seconds(end - operation.created_at) + ("" if operation.ended else " so far")
     facts = (
         ("Operation", operation.id),
+        ("Waves", standing(operation) or (rollout and f"{rollout.wave} of {rollout.waves} opened")),
         ("Hosts", f"{operation.hosts_done} of {operation.hosts_total} done"),
         ("Asked by", operation.created_by),
         ("Accepted", _at(operation.created_at)),
@@ -212,10 +219,12 @@ def _at(at: Millis | None) -> str | None:
     return None if at is None else local(at)
 
 
-def _legend() -> str:
+def _legend(waves: bool) -> str:
     items = [f'<li><span class="key {state}"></span>{_known_as(state)}</li>' for state in MEANINGS]
     items.append('<li><span class="key not_applied striped"></span>striped: to undo</li>')
     items.append("<li>dashed line: the decision</li>")
+    if waves:
+        items.append("<li>dotted lines: waves, rounds of the gate, holds</li>")
     return f'<ul class="legend">{"".join(items)}</ul>'
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Protocol
 
@@ -12,8 +13,8 @@ from lockstep.producer.client.result import HostResult, Result
 from lockstep.producer.operators.history import Event
 from lockstep.producer.text import counted, named, seconds
 from lockstep.worker.operation.host import age, local
-from lockstep.worker.operation.model import Action, Millis, Operation, Outcome, State, Undo
-from lockstep.worker.operation.waves import told_standing
+from lockstep.worker.operation.model import Action, Millis, Operation, Outcome, State, Step, Undo
+from lockstep.worker.operation.waves import idle, told_standing
 
 if TYPE_CHECKING:
     from rich.status import Status
@@ -39,7 +40,7 @@ def facts_of(operation: Operation, now: Millis) -> list[tuple[str, str]]:
         ("state", f"{operation.state}{waiting}"),
         ("reason", operation.reason),
         ("hosts", _progress(operation)),
-        ("waves", standing(operation)),
+        ("waves", _waves(operation, now)),
         ("pending", ", ".join(operation.pending_hosts)),
         ("by", operation.created_by),
         ("created", at(operation.created_at)),
@@ -54,6 +55,25 @@ def standing(operation: Operation) -> str | None:
     if operation.rollout is None or operation.decision is not None:
         return None
     return told_standing(operation.rollout)
+
+
+def _waves(operation: Operation, now: Millis) -> str | None:
+    rollout = operation.rollout
+    if rollout is None or operation.decision is None:
+        return standing(operation)
+    slept = seconds(idle(operation, operation.decided_at or now))
+    return f"{rollout.wave} of {rollout.waves} opened, {slept} of baking and holds"
+
+
+def host_table(
+    operation: Operation | None, header: Sequence[str], rows: Iterable[Sequence[str]], steps: Iterable[Step]
+) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
+    """Return a table with a row for each host; with waves they stand in a column, in their order."""
+    if operation is None or operation.rollout is None:
+        return header, list(rows)
+    by_wave = sorted(zip(steps, rows, strict=True), key=lambda pair: pair[0].wave)
+    placed = [(row[0], str(step.wave), *row[1:]) for step, row in by_wave]
+    return (header[0], "WAVE" if header[0].isupper() else "Wave", *header[1:]), placed
 
 
 def _progress(operation: Operation) -> str:
@@ -75,6 +95,9 @@ def host_row(host: HostResult) -> tuple[str, ...]:
 def list_row(operation: Operation, now: Millis | None) -> tuple[str, ...]:
     """Return an operation under LIST_HEADER: one of the last day with its age, for which `now` is needed."""
     state = f"{operation.state}{', settling' if operation.settling else ''}"
+    if operation.rollout is not None and operation.decision is None:
+        rollout = operation.rollout
+        state += f", wave {rollout.wave}/{rollout.waves}{' held' if rollout.hold else f' {rollout.stage}'}"
     at = operation.created_at
     created = local(at) if now is None or now - at > DAY else age(at, now)
     return (
@@ -92,7 +115,7 @@ def event_row(operation: Operation, event: Event) -> tuple[str, ...]:
     """Return a moment under TIMELINE_HEADER."""
     after = seconds(event.at - operation.created_at)
     if event.attempt is None:
-        return (after, NOTHING, event.what, event.said or NOTHING, NOTHING, NOTHING)
+        return (after, event.host or NOTHING, event.what, event.said or NOTHING, NOTHING, NOTHING)
     what = f"{event.what} to undo" if event.attempt.undo else event.what
     known_as = event.attempt.state.replace("_", " ")
     took = NOTHING if event.took is None else seconds(event.took)
@@ -168,13 +191,13 @@ class ProgressLines:
     """A line when the state changes, and at most one a second while hosts come in."""
 
     def __init__(self) -> None:
-        self._state: State | None = None
+        self._state: tuple[State, str | None] | None = None
         self._next = 0.0
 
     def __call__(self, status: Operation | None) -> None:
         """Print a line if it is time for one."""
-        state = status.state if status else None
-        if state is None or state is not self._state or time.monotonic() >= self._next:
+        state = (status.state, standing(status)) if status else None
+        if state is None or state != self._state or time.monotonic() >= self._next:
             note(describe(status))
             self._next = time.monotonic() + LINE_EVERY
         self._state = state

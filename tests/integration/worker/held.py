@@ -98,6 +98,10 @@ class HeldHost:
         hold(f"after {METHODS[action]} answered")
         return answer
 
+    def unwell(self, path: str) -> str | None:
+        """Ask for its health."""
+        return self._inner.unwell(path)
+
 
 def hold_after_sending() -> None:
     """Stop once a whole request with a body has left, over whatever connection."""

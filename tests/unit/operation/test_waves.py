@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from lockstep.worker.operation.errors import InvalidInput
-from lockstep.worker.operation.model import HostName
-from lockstep.worker.operation.waves import by_size
+from lockstep.worker.operation.host import Host
+from lockstep.worker.operation.model import Hold, HostName, Millis, Moment, Stage, Standing
+from lockstep.worker.operation.waves import Pace, by_size, earliest_end, idle, parse_health, worked
+from tests.unit.producer.samples import OPERATION
 
 THREE = [HostName(name) for name in "abc"]
 
@@ -37,3 +41,55 @@ def test_sizes_that_are_none_are_refused_by_name(text: str) -> None:
 def test_more_waves_than_anybody_can_watch_are_refused() -> None:
     with pytest.raises(InvalidInput, match="at most 100 waves"):
         by_size([HostName(f"n{number}") for number in range(101)], "1")
+
+
+BAKING = Standing(1, 2, Stage.BAKING, None, Millis(90_000), None, bake=60_000, changed=1)
+
+
+@pytest.mark.parametrize(
+    ("standing", "earliest"),
+    [
+        (BAKING, 90_000),
+        (replace(BAKING, bake_until=Millis(10)), 50_000),
+        (replace(BAKING, stage=Stage.WORKING), 110_000),
+        (replace(BAKING, stage=Stage.WORKING, changed=0), 50_000),
+        (replace(BAKING, stage=Stage.GATING), 50_000),
+        (replace(BAKING, hold=Hold(1, "ann", "why", Millis(0), Millis(99))), None),
+    ],
+)
+def test_nothing_is_committed_before_its_bake_is_over(standing: Standing, earliest: int | None) -> None:
+    assert earliest_end(standing, Millis(50_000)) == earliest
+
+
+def test_a_duration_is_told_without_bakes_and_holds() -> None:
+    begun = OPERATION.created_at
+    course = [
+        (10, "done"),
+        (70, "gate"),
+        (75, "passed"),
+        (80, "held"),
+        (100, "released"),
+        (100, "wave"),
+        (130, "done"),
+    ]
+    moments = tuple(Moment(Millis(begun + at), what, 1) for at, what in course)
+    rollout = replace(BAKING, moments=moments)
+    undecided = replace(OPERATION, rollout=rollout)
+    assert worked(undecided) is None
+    assert idle(undecided, Millis(begun + 150)) == 60 + 25 + 20
+    ended = replace(undecided, decided_at=Millis(begun + 150), ended_at=Millis(begun + 170))
+    assert worked(ended) == 10 + 5 + 30 + 20
+
+
+@pytest.mark.parametrize("path", ["health", "", "/ a", "/a#b", "http://x/", 7, "/" + "a" * 200, "/ä"])
+def test_a_health_path_that_is_none_is_refused_in_one_line(path: object) -> None:
+    with pytest.raises(InvalidInput, match=r"has health .*: give a path such as /health") as caught:
+        parse_health("host node1", path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_host_has_its_own_health_path_or_that_of_all() -> None:
+    hosts = [Host(HostName("a"), "http://a"), Host(HostName("b"), "http://b", health="/own")]
+    rollout = Pace("1,100%", health="/all").rollout(hosts)
+    assert rollout is not None
+    assert (rollout.gate, rollout.health) == (True, {"a": "/all", "b": "/own"})

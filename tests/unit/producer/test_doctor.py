@@ -149,6 +149,8 @@ def test_without_a_sweep_the_remedy_is_what_is_missing() -> None:
         return next(each.remedy for each in on_work(facts, Settings()) if each.subject == "beat")
 
     assert remedy(replace(WORK, swept=False)) == "start beat: celery -A lockstep beat"
+    told = [each.text for each in on_work(replace(WORK, swept=False, baking=2), Settings())]
+    assert any(text.endswith("no bake ends, and 2 operations with waves can only wait") for text in told)
     alone = replace(WORK, swept=False, queues={"a@x": ["operations"]})
     assert remedy(alone) == "start a worker of the queue rollback, then see whether beat runs"
 

@@ -1,7 +1,7 @@
 -- claim: decide if it is time, and claim what is to be published next, so that it is published once.
 -- ARGV  3 resume ('' for all but the sweep)
 -- Returns  nothing for an operation that is unknown or has ended; else its phase (forward | gate | rollback | settle | wait), group
---          and action, then hosts: all of a phase that nobody has published yet; to the sweep also those whose
+--          and action, the number of its wave or round (or ''), then hosts: all of a phase that nobody has published yet; to the sweep also those whose
 --          recorded wait is over and, once nothing has moved for the patience (doubled at each resumption), all
 --          that wait for nothing.
 -- Atomic, because the claim, the waits and the operation's next due time belong together.
@@ -14,7 +14,7 @@ if ending then end_if_done(op) end
 if op.ended then return {} end
 
 local phase, members, label = phase_of(op)
-local said = { phase, op.group, op.action }
+local said = { phase, op.group, op.action, string.match(label or '', ':(%d+)') or '' }
 local function add(host) said[#said + 1] = host end
 if not members then
   stirred = true -- it bakes, or is held

@@ -17,6 +17,7 @@ if op.stage == 'waiting' and op.gate then -- what passed before the hold says no
   set(op, 'stage', 'baking')
   set(op, 'bake_until', NOW)
 end
+note_moment('released', number)
 announce('released')
 progressed()
 settled = true

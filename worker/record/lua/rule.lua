@@ -31,8 +31,14 @@ local function decide(op, decision, why)
   progressed()
 end
 
+-- Keeps when an operation with waves came to something, for people: a wave or a round was opened, passed, held.
+local function note_moment(what, number, text)
+  redis.call('HSET', OP, 'at:' .. what .. ':' .. number, NOW .. (text and ' ' .. text or ''))
+end
+
 local function hold(op, who, why)
   set(op, 'hold_no', op.hold_no + 1)
+  note_moment('held', op.hold_no, who .. ': ' .. why)
   set(op, 'hold_until', NOW + op.hold_most)
   redis.call('HSET', OP, 'held', cjson.encode({ who = who, why = why, since = NOW }))
   op.held = true
@@ -51,6 +57,7 @@ local function open_wave(op, number)
   call_in_chunks('ZREM', LATER, hosts)
   op.todo = #hosts
   set(op, 'opened', op.opened + #hosts)
+  note_moment('wave', number)
   announce('wave')
   progressed()
   if op.auto_hold and number < op.waves then hold(op, 'the operation', 'it is held after each wave') end
@@ -68,6 +75,7 @@ local function open_round(op)
   end
   redis.call('DEL', GATING)
   call_in_chunks('SADD', GATING, hosts)
+  note_moment('gate', op.round)
   announce('gate')
   progressed()
 end
@@ -96,10 +104,12 @@ local function step_on(op)
       if op.left <= 0 then decide(op, 'roll_back', { kind = 'deadline', detail = '' }) end
     elseif op.stage == 'working' then
       set(op, 'stage', 'baking')
+      note_moment('done', op.wave)
       set(op, 'bake_until', NOW + (op.changed > 0 and op.bake or 0))
       return true
     else
       set(op, 'stage', 'waiting')
+      note_moment('passed', op.round)
       return true
     end
   elseif op.stage == 'baking' then

@@ -1,0 +1,133 @@
+"""Operations in waves, as people see them: one record in Redis, its steps done by hand."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from lockstep import ClusterClient, GroupBusy, NotReady
+from lockstep.worker.operation.model import AttemptId, Stage
+from lockstep.worker.operation.waves import Health
+from lockstep.worker.settings import Settings
+from lockstep.worker.tasks.sweep import FiguresReader
+from tests.integration.producer.conftest import Run
+from tests.integration.producer.hand import NODE1, NODE2, Hand
+from tests.waiting import eventually
+
+
+def pass_gate(hand: Hand, operation: str, host: str, look: str) -> None:
+    kept = hand.store.operation(operation)  # type: ignore[arg-type]
+    assert kept is not None
+    assert kept.rollout is not None
+    number, now = kept.rollout.round, hand.store.now()
+    hand.store.gate_seen(operation, host, number, now, AttemptId(look), Health.WELL, "shows present")  # type: ignore[arg-type]
+
+
+def test_every_view_tells_how_far_it_is_and_what_it_went_through(
+    lockstep: Run, cluster: ClusterClient, hand: Hand, settings: Settings, tmp_path: Path
+) -> None:
+    operation = cluster.create_group("team-a", waves="1,100%", bake=0.001)
+    assert "applying, wave 1/2 working" in lockstep("list").out
+    hand.apply(operation, NODE1)
+    eventually(lambda: hand.store.claim(operation.id, resume=True), "its bake is over")
+    eventually(lambda: stage(operation.status()) is Stage.GATING, "the gate opens")
+    assert "waves      wave 1 of 2, gating in round 1" in lockstep("status", operation.id).out
+    operation.hold("node1 is slow")
+    pass_gate(hand, operation.id, NODE1, "l1")
+    told = lockstep("show", operation.id).out
+    assert "wave 1 of 2, waiting, held by alice@desk: node1 is slow" in told
+    assert "HOST   WAVE  BEFORE" in told
+    gate = "gate             shows present"
+    for said in ("wave 1 done", "gate, round 1", gate, "passed, round 1", "held "):
+        assert said in told, told
+    assert "by alice@desk: node1 is slow" in told
+    assert "applying, wave 1/2 held" in lockstep("history").out
+
+    figures = FiguresReader(settings).read()
+    assert figures.wave == {operation.id: 1}
+    assert (figures.stuck, figures.baking, figures.bake_overdue) == (0, {}, 0.0)
+    assert 0 <= figures.held[operation.id] < 60
+
+    operation.promote()
+    eventually(lambda: stage(operation.status()) is Stage.GATING, "another round opens")
+    pass_gate(hand, operation.id, NODE1, "l2")
+    document = json.loads(lockstep("status", operation.id, "--json").out)
+    assert [each["what"] for each in document["waves"]["course"]][-3:] == ["gate", "passed", "wave"]
+    assert [each["wave"] for each in document["hosts"]] == [1, 2, 2]
+    operation.cancel("enough")
+    hand.restore(operation, NODE1)
+    told = lockstep("status", operation.id).out
+    assert "waves      2 of 2 opened, " in told
+    page = tmp_path / "report.html"
+    lockstep("report", operation.id, "--html", str(page))
+    assert "<title>wave 2 opened</title>" in page.read_text("utf-8")
+    assert "<dt>Waves</dt><dd>2 of 2 opened</dd>" in page.read_text("utf-8")
+
+
+def stage(operation: object) -> Stage:
+    return operation.rollout.stage  # type: ignore[attr-defined,no-any-return]
+
+
+def test_nobody_waits_for_a_group_that_cannot_be_free_in_time(
+    cluster: ClusterClient, hand: Hand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    baking = cluster.create_group("team-b", waves="1,100%", bake="2h")
+    hand.apply(baking, NODE1)
+    with pytest.raises(GroupBusy, match=r"wave 1 of 2, baking until .* ends at .* at the earliest"):
+        cluster.create_group("team-b")
+    working = cluster.create_group("team-c", waves="2,100%", bake="2h")
+    hand.apply(working, NODE1)
+    with pytest.raises(GroupBusy, match=r"wave 1 of 2, working, and ends at .* at the earliest"):
+        cluster.create_group("team-c")
+    baking.hold("let me look")
+    with pytest.raises(GroupBusy, match=r"held by alice@desk: let me look, and ends not before somebody"):
+        cluster.create_group("team-b")
+
+
+def test_waves_are_refused_while_a_worker_reports_that_knows_none(
+    cluster: ClusterClient, hand: Hand, settings: Settings, lockstep: Run
+) -> None:
+    report = {"ahead": 0, "at": hand.store.now()}
+    clocks = f"{settings.key_prefix}clocks"
+    for name in ("operations@old", "beat@x"):
+        hand.redis.hset(clocks, name, json.dumps(report))
+    hand.redis.hset(clocks, "operations@new", json.dumps({**report, "format": 2}))
+    with pytest.raises(NotReady, match="nothing was written, for operations@old cannot work in waves"):
+        cluster.create_group("team-a", waves="1,100%")
+    refused = lockstep("create", "team-a", "--waves", "1,100%", "--no-wait")
+    assert refused.err.count("\n") == 1
+    assert cluster.operations() == ()
+    assert not cluster.create_group("team-a").existing, "all hosts at once needs no new worker"
+    hand.redis.hdel(clocks, "operations@old")
+    assert cluster.create_group("team-b", waves="1,100%").status().rollout is not None
+
+
+def test_the_inventory_says_how_operations_go_unless_they_are_asked_otherwise(
+    environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lockstep: Run
+) -> None:
+    file = tmp_path / "hosts.yaml"
+    file.write_text(
+        "defaults: {waves: '1,100%', bake: 60s, health: /healthz}\nhosts:\n"
+        "- {name: node1, url: 'http://node1:1'}\n- {name: node2, url: 'http://node2:1', health: /up}\n"
+    )
+    monkeypatch.delenv("LOCKSTEP_HOSTS")
+    monkeypatch.setenv("LOCKSTEP_INVENTORY", str(file))
+    with ClusterClient() as cluster:
+        usual = cluster.create_group("team-a")
+        rollout = usual.status().rollout
+        assert rollout is not None
+        assert (rollout.waves, rollout.bake) == (2, 60_000)
+        assert [(step.host, step.wave, step.health) for step in usual.steps()] == [
+            (NODE1, 1, "/healthz"),
+            (NODE2, 2, "/up"),
+        ]
+        other = cluster.create_group("team-b", waves="1,1", bake=5).status().rollout
+        assert other is not None
+        assert other.bake == 5000
+        assert cluster.create_group("team-c", waves="none").status().rollout is None
+        alone = cluster.create_group("team-d", ["node1"]).status().rollout
+        assert alone is not None
+        assert alone.waves == 1
+    assert "wave 2" in lockstep("plan", "create", "team-e").out
