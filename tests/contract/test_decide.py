@@ -200,6 +200,9 @@ class Host:
         self.fingerprint = f"url-of-{name}"
         self._seen, self._wrote = seen, wrote
 
+    def unwell(self, path: str) -> str | None:
+        return None
+
     def probe(self, group: GroupId) -> ProbeAnswer:
         return ProbeAnswer(Probed.SEEN, "GET", self._seen)
 

@@ -52,6 +52,9 @@ class Node:
         self.fingerprint = f"url-of-{name}"
         self.body = body
 
+    def unwell(self, path: str) -> str | None:
+        return None
+
     def probe(self, group: GroupId) -> ProbeAnswer:
         seen = Seen(Presence.PRESENT, self.body) if self.body else Seen(Presence.ABSENT)
         return ProbeAnswer(Probed.SEEN, "GET 200" if self.body else "GET 404", seen)

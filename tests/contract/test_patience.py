@@ -125,6 +125,9 @@ class Host:
     def __init__(self, seen: Seen | None, retry_after: float | None = None) -> None:
         self.seen, self.retry_after = seen, retry_after
 
+    def unwell(self, path: str) -> str | None:
+        return None
+
     def probe(self, group: GroupId) -> ProbeAnswer:
         if self.seen is not None:
             return ProbeAnswer(Probed.SEEN, "404", self.seen)
@@ -154,6 +157,9 @@ class Moved(Host):
     """At an address where nobody answers."""
 
     fingerprint = "another url"
+
+    def unwell(self, path: str) -> str | None:
+        return None
 
     def probe(self, group: GroupId) -> ProbeAnswer:
         return ProbeAnswer(Probed.NO_INFORMATION, "answer lost: read timeout", replied=False, usable=False)

@@ -24,6 +24,9 @@ class Host:
     def __init__(self, shown: Seen | None) -> None:
         self.shown = shown
 
+    def unwell(self, path: str) -> str | None:
+        return None
+
     def probe(self, group: GroupId) -> ProbeAnswer:
         if self.shown is None:
             return ProbeAnswer(Probed.NO_INFORMATION, "connection refused")

@@ -122,6 +122,9 @@ class HoldingNothing:
 
     fingerprint = "url-of-a"
 
+    def unwell(self, path: str) -> str | None:
+        return None
+
     def probe(self, group: GroupId) -> ProbeAnswer:
         return ProbeAnswer(Probed.SEEN, "404", ABSENT)
 

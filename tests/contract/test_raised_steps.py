@@ -40,6 +40,9 @@ class Host:
         self.fingerprint = f"url-of-{name}"
         self.broken = broken
 
+    def unwell(self, path: str) -> str | None:
+        return None
+
     def probe(self, group: GroupId) -> ProbeAnswer:
         if self.broken:
             raise UnicodeDecodeError("utf-8", SECRET.encode(), 0, 1, SECRET)

@@ -20,6 +20,9 @@ class Host:
 
     fingerprint = "url-of-a"
 
+    def unwell(self, path: str) -> str | None:
+        return None
+
     def probe(self, group: GroupId) -> ProbeAnswer:
         return ProbeAnswer(Probed.SEEN, "404", ABSENT)
 
@@ -31,6 +34,9 @@ class Host:
 
 class SparedHost(Host):
     """The same, while it is spared."""
+
+    def unwell(self, path: str) -> str | None:
+        return None
 
     def probe(self, group: GroupId) -> ProbeAnswer:
         return ProbeAnswer(Probed.NO_INFORMATION, WHY, usable=False)

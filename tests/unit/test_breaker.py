@@ -57,6 +57,9 @@ class Node:
         self.meanwhile: Callable[[], object] = lambda: None
         self.asked = 0
 
+    def unwell(self, path: str) -> str | None:
+        return None
+
     def probe(self, group: GroupId) -> ProbeAnswer:
         self.asked += 1
         answer = self.answer

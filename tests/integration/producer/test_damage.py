@@ -56,6 +56,9 @@ class Node:
     def __init__(self, fingerprint: str) -> None:
         self.fingerprint = fingerprint
 
+    def unwell(self, path: str) -> str | None:
+        return None
+
     def probe(self, group: GroupId) -> ProbeAnswer:
         return ProbeAnswer(Probed.SEEN, "seen", Seen(Presence.PRESENT, "{}"))
 
