@@ -6,6 +6,7 @@ this process has come to know, whoever wrote it into a text: a library's error, 
 
 from __future__ import annotations
 
+import base64
 import json
 import logging
 import sys
@@ -64,10 +65,10 @@ class Secret:
 
 def know(*values: str | None) -> None:
     """Have these values masked from now on, in every form in which they may be written."""
-    forms = {form for value in values if value for form in _forms(value) if len(form) >= SHORTEST}
+    found = {form for value in values if value for form in forms(value) if len(form) >= SHORTEST}
     with _lock:
-        if not forms <= set(_known):
-            _known[:] = sorted(forms | set(_known), key=len, reverse=True)
+        if not found <= set(_known):
+            _known[:] = sorted(found | set(_known), key=len, reverse=True)
 
 
 def mask(text: str) -> str:
@@ -116,7 +117,8 @@ def print_masked(kind: type[BaseException], error: BaseException, trace: Traceba
     sys.stderr.write(mask("".join(traceback.format_exception(kind, error, trace))))
 
 
-def _forms(value: str) -> Iterator[str]:
+def forms(value: str) -> Iterator[str]:
+    """Yield every form in which a text may be written."""
     for text in (value, value.strip()):
         yield text
         yield repr(text)[1:-1]
@@ -130,3 +132,4 @@ def _forms(value: str) -> Iterator[str]:
             except UnicodeEncodeError:
                 continue
             yield repr(encoded)[2:-1]
+            yield base64.b64encode(encoded).decode()

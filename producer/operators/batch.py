@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING
 from lockstep.producer.client.acceptance import RequestWithdrawn
 from lockstep.producer.operators.hosts import probe, together
 from lockstep.producer.text import named
-from lockstep.worker.inventory.yaml import parse_plain
 from lockstep.worker.operation.answer import Probed
 from lockstep.worker.operation.errors import InvalidInput, LockstepError, NotReady, WaitTimeout
 from lockstep.worker.operation.host import Host, Pause
 from lockstep.worker.operation.model import Action, GroupId, HostName, OperationId, Presence, State
 from lockstep.worker.operation.names import parse_group_id, parse_operation_id, show
 from lockstep.worker.operation.waves import Pace
+from lockstep.worker.plainyaml import parse_plain
 from lockstep.worker.settings import Settings
 
 if TYPE_CHECKING:

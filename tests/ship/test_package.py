@@ -57,7 +57,7 @@ def test_an_sdist_is_the_whole_repository_and_tests_itself(sdist: Path) -> None:
 
 
 def test_every_file_of_the_packages_is_in_the_wheel(wheel: Path) -> None:
-    kinds = {".py", ".lua", ".html", ".typed", ".css"}
+    kinds = {".py", ".lua", ".html", ".typed", ".css", ".yaml", ".json"}
     expected = {
         str(Path("lockstep") / path.relative_to(ROOT))
         for part in SUBPACKAGES

@@ -7,8 +7,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lockstep.worker.inventory.yaml import DEEPEST, parse_plain
 from lockstep.worker.operation.errors import InvalidInput
+from lockstep.worker.plainyaml import DEEPEST, parse_plain
 
 SCALARS = (
     st.none()

@@ -192,7 +192,8 @@ def _ask(request: Request) -> Reply:
                 body = None
                 break
         wait = seconds_to_wait(response.headers.get("Retry-After"), response.headers.get("Date"))
-        return Reply(response.status_code, None if body is None else bytes(body), wait)
+        headers = {name.lower(): value for name, value in response.headers.items()}
+        return Reply(response.status_code, None if body is None else bytes(body), wait, headers)
 
 
 def _session() -> requests.Session:

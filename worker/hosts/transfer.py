@@ -212,8 +212,9 @@ class Transfer:
         if not status or status != self.curl.getinfo(pycurl.RESPONSE_CODE):
             return NoReply(Trouble.UNREADABLE, NO_HTTP)
         lines = (line.decode("latin-1").partition(":") for line in self.head)
-        said = {name.lower(): value for name, _, value in lines}
-        return Reply(status, bytes(self.body), seconds_to_wait(said.get("retry-after"), said.get("date")))
+        said = {name.lower(): value.strip() for name, _, value in lines}
+        wait = seconds_to_wait(said.get("retry-after"), said.get("date"))
+        return Reply(status, bytes(self.body), wait, said)
 
     def _why_not_sent(self, code: int, text: str) -> str:
         if code == pycurl.E_COULDNT_CONNECT and self.curl.getinfo(pycurl.OS_ERRNO) == errno.ECONNREFUSED:

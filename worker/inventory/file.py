@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import cast
 from urllib.parse import urlsplit
 
-from lockstep.worker.inventory.yaml import parse_plain
 from lockstep.worker.operation.errors import InvalidInput
 from lockstep.worker.operation.host import Host
 from lockstep.worker.operation.model import HostName
 from lockstep.worker.operation.names import MAX_LENGTH, is_plain_name, show
 from lockstep.worker.operation.waves import Pace, parse_health
+from lockstep.worker.plainyaml import parse_plain
 from lockstep.worker.settings import Settings
 
 

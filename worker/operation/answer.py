@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from lockstep.worker.operation.model import Action, GroupId, Presence, Seen
@@ -31,6 +32,8 @@ class Reply:
     body: bytes | None = b""
     retry_after: float | None = None
     """Seconds, from the Retry-After header."""
+    headers: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
+    """By name in lower case."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,13 +20,17 @@ _resolver = Resolver()
 _constructor = SafeConstructor()
 
 
-def parse_plain(noun: str, text: str) -> object:
-    """Return the one document of a text, None for an empty one.
+Place = tuple[object, ...]
+"""Where in a document a value stands: keys, and numbers within lists."""
+
+
+def parse_plain(noun: str, text: str, lines: dict[Place, int] | None = None) -> object:
+    """Return the one document of a text, None for an empty one; the line of each value goes into `lines`.
 
     Raises InvalidInput, which begins with the noun and names the line, for what is no YAML, for anchors,
     aliases and tags, for a key that stands twice in one mapping, and for a second document.
     """
-    reader = _Reader(noun)
+    reader = _Reader(noun, lines)
     try:
         for event in yaml.parse(text, Loader=LOADER):
             reader.take(event)
@@ -38,13 +42,15 @@ def parse_plain(noun: str, text: str) -> object:
 class _Reader:
     """Puts a document together from its events, without recursion, so that no nesting is too deep for it."""
 
-    def __init__(self, noun: str) -> None:
+    def __init__(self, noun: str, lines: dict[Place, int] | None) -> None:
         self.document: object = None
-        self._noun = noun
+        self._noun, self._lines = noun, lines
         self._documents = 0
         self._open: list[_List | _Mapping] = []
 
     def take(self, event: yaml.Event) -> None:
+        if self._lines is not None and isinstance(event, yaml.NodeEvent) and event.start_mark:
+            self._lines.setdefault(tuple(each.place for each in self._open), event.start_mark.line + 1)
         match event:
             case yaml.ScalarEvent():
                 self._refuse_extras(event)
@@ -91,6 +97,8 @@ class _Reader:
                 if value in values:
                     raise self._refusal(event, f"has the key {show(value)} a second time", "drop one of them")
                 mapping.key, mapping.has_key = value, True
+                if self._lines is not None and event.start_mark:
+                    self._lines[tuple(each.place for each in self._open)] = event.start_mark.line + 1
 
     def _refuse_extras(self, event: yaml.NodeEvent) -> None:
         tag = getattr(event, "tag", None)
@@ -109,6 +117,10 @@ class _List:
     def __init__(self) -> None:
         self.values: list[object] = []
 
+    @property
+    def place(self) -> object:
+        return len(self.values)
+
 
 class _Mapping:
     __match_args__ = ("values",)
@@ -117,3 +129,7 @@ class _Mapping:
         self.values: dict[object, object] = {}
         self.key: object = None
         self.has_key = False
+
+    @property
+    def place(self) -> object:
+        return self.key

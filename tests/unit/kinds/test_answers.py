@@ -1,0 +1,346 @@
+"""What answers show and say: each way in which a server's answer was taken for more than it tells."""
+
+from __future__ import annotations
+
+import base64
+import json
+
+import pytest
+
+from lockstep.worker.kinds import Kind
+from lockstep.worker.operation.answer import NoReply, Reply, Trouble
+from lockstep.worker.operation.content import Content, Effect, Flaw, Relation, Sight
+from lockstep.worker.operation.errors import InvalidInput
+from tests.unit.kinds.made import kind_of, least, reply, shipped, thing
+
+VHOST, USER, ETCD = shipped("rabbitmq-vhost"), shipped("rabbitmq-user"), shipped("etcd-key")
+ZONE, RECORD, INFLUX = shipped("powerdns-zone"), shipped("powerdns-record"), shipped("influxdb-database")
+WELL = reply(200, {})
+
+
+def content_of(kind: Kind, answer: Reply, text: str = "a") -> Content:
+    shown = kind.shown(thing(kind, text), answer)
+    assert shown.content is not None, shown
+    return shown.content
+
+
+@pytest.mark.parametrize(
+    "status", [100, 301, 302, 304, 307, 401, 403, 405, 407, 408, 410, 425, 429, 499, 500, 502, 503, 599]
+)
+@pytest.mark.parametrize("kind", [VHOST, ZONE, RECORD, ETCD, INFLUX, least()], ids=lambda kind: kind.name)
+def test_no_answer_that_is_not_named_is_absent_or_present(kind: Kind, status: int) -> None:
+    named = thing(kind, {"powerdns-record": "a/b/A"}.get(kind.name, "a"))
+    for body in (None, {}, {"name": "a", "id": "a."}, b"<html>"):
+        assert kind.shown(named, reply(status, body), WELL).sight is Sight.NOTHING
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"<html>",
+        b"{",
+        b"[]",
+        b'"a"',
+        b"null",
+        b"\xff",
+        b'{"name": "b"}',
+        b'{"name": "a", "name": "a"}',
+        b'{"name": "a", "x": NaN}',
+        b'{"name": "a", "x": "\\ud800"}',
+        b'{"name": "a", "x": 1' + b"0" * 5000 + b"}",
+        b'{"name": "a", "x": ' + b"[" * 33 + b"]" * 33 + b"}",
+    ],
+)
+def test_a_body_that_cannot_be_read_is_neither(body: bytes) -> None:
+    assert VHOST.shown(thing(VHOST), Reply(200, body), WELL).sight is Sight.NOTHING
+    assert VHOST.shown(thing(VHOST), reply(200, {"name": "a"})).sight is Sight.CONTENT
+
+
+def test_a_404_of_another_place_needs_a_witness_to_be_absence() -> None:
+    absent = reply(404, {"error": "Object Not Found"})
+    assert VHOST.shown(thing(VHOST), absent, WELL).sight is Sight.ABSENT
+    for witness in (None, reply(404), reply(401), reply(302), reply(503), NoReply(Trouble.LOST, "reset")):
+        shown = VHOST.shown(thing(VHOST), absent, witness)
+        assert (shown.sight, "witness" in shown.text) == (Sight.NOTHING, True)
+    assert VHOST.shown(thing(VHOST), absent, reply(401)).flaw is Flaw.MISCONFIGURED
+    asked = VHOST.witness(thing(VHOST))
+    assert asked is not None
+    assert (asked.method, asked.path) == ("GET", "/api/whoami")
+
+
+def test_a_missing_zone_is_no_missing_record() -> None:
+    record = thing(RECORD, "example.org/www.example.org/A")
+    assert RECORD.shown(record, reply(404, b"Not Found")).sight is Sight.NOTHING
+    assert RECORD.shown(record, reply(200, {"id": "example.org.", "rrsets": []})).sight is Sight.ABSENT
+    disabled = {"ttl": 5, "records": [{"content": "192.0.2.1", "disabled": True}]}
+    assert (
+        RECORD.shown(record, reply(200, {"id": "example.org.", "rrsets": [disabled]})).sight is Sight.NOTHING
+    )
+
+
+def test_a_list_shows_one_thing_or_none_and_two_are_a_mistake() -> None:
+    key = thing(ETCD)
+    head = {"header": {"revision": "7"}}
+    found = {"value": base64.b64encode(b"v").decode(), "mod_revision": "5"}
+    assert ETCD.shown(key, reply(200, head)).sight is Sight.ABSENT
+    shown = content_of(ETCD, reply(200, {**head, "kvs": [found]}))
+    assert (shown.values, shown.version) == ({"value": "v"}, "5")
+    assert ETCD.shown(key, reply(200, {**head, "kvs": [found, found]})).flaw is Flaw.MISCONFIGURED
+    assert ETCD.shown(key, reply(200, {})).sight is Sight.NOTHING
+    binary = {**found, "value": base64.b64encode(b"\xff").decode()}
+    assert ETCD.shown(key, reply(200, {**head, "kvs": [binary]})).flaw is Flaw.MISCONFIGURED
+
+
+def test_a_truncated_list_does_not_show_absence() -> None:
+    kind = least(
+        look="{request: GET /x, item: \"select(body.items, 'name', id.id)\", complete: '!(body.more)'}"
+    )
+    assert kind.shown(thing(kind), reply(200, {"items": [], "more": True})).flaw is Flaw.UNREADABLE
+    assert kind.shown(thing(kind), reply(200, {"items": [], "more": False})).sight is Sight.ABSENT
+    assert (
+        kind.shown(thing(kind), reply(200, {"items": [{"name": "a"}], "more": True})).sight is Sight.CONTENT
+    )
+
+
+def test_a_thing_that_is_being_deleted_counts_as_nothing() -> None:
+    busy = "[409, {status: 200, where: \"body.state == 'deleting'\"}]"
+    kind = least(
+        look=f"{{request: 'GET /x/{{id}}', busy: {busy}}}",
+        delete="{request: 'DELETE /x/{id}', repeat: false}",
+    )
+    assert kind.shown(thing(kind), reply(200, {"state": "deleting"})).sight is Sight.BUSY
+    assert kind.shown(thing(kind), reply(409)).sight is Sight.BUSY
+    assert kind.shown(thing(kind), reply(200, {"state": None})).sight is Sight.CONTENT
+    assert kind.said("delete", thing(kind), reply(202)).effect is Effect.STARTED
+    assert not kind.repeats("delete")
+    assert kind.repeats("create")
+
+
+@pytest.mark.parametrize(
+    ("status", "effect"),
+    [
+        (200, "applied"),
+        (201, "applied"),
+        (204, "applied"),
+        (202, "started"),
+        (203, "unknown"),
+        (304, "misdirected"),
+        (301, "misdirected"),
+        (400, "contested"),
+        (404, "contested"),
+        (409, "contested"),
+        (410, "contested"),
+        (422, "contested"),
+        (401, "refused"),
+        (403, "refused"),
+        (405, "refused"),
+        (407, "refused"),
+        (412, "later"),
+        (423, "later"),
+        (408, "unknown"),
+        (425, "unknown"),
+        (429, "unknown"),
+        (499, "unknown"),
+        (500, "unknown"),
+        (503, "unknown"),
+        (599, "unknown"),
+    ],
+)
+def test_what_an_answer_means_where_the_file_says_nothing(status: int, effect: str) -> None:
+    kind = least()
+    assert kind.said("create", thing(kind), Reply(status, b"")).effect == effect
+
+
+def test_what_overwrote_something_is_told_from_what_made_it() -> None:
+    a = thing(VHOST)
+    assert VHOST.said("create", a, reply(201)).effect is Effect.APPLIED
+    assert VHOST.said("create", a, reply(204)).effect is Effect.REPLACED
+    assert VHOST.said("update", a, reply(201)).effect is Effect.REPLACED
+    assert VHOST.said("create", a, reply(200)).effect is Effect.UNKNOWN
+
+
+def test_an_error_in_the_body_of_a_200_is_no_success() -> None:
+    a = thing(INFLUX)
+    failed = reply(200, {"results": [{"error": "no such thing"}]})
+    assert INFLUX.said("create", a, failed).effect is Effect.CONTESTED
+    assert INFLUX.said("create", a, failed).text == "200: no such thing"
+    assert INFLUX.said("create", a, reply(200, {"results": [{}]})).effect is Effect.APPLIED
+    assert INFLUX.said("create", a, reply(200, b"<html>")).effect is Effect.UNKNOWN
+    assert INFLUX.said("create", a, reply(200, {})).effect is Effect.UNKNOWN
+
+
+def test_a_changed_version_is_to_look_again_and_a_where_must_give_true_or_false() -> None:
+    a = thing(ETCD)
+    lost = reply(200, {"header": {"revision": "8"}})
+    assert ETCD.said("update", a, lost).effect is Effect.LATER
+    assert ETCD.said("create", a, lost).effect is Effect.CONTESTED
+    assert (
+        ETCD.said("update", a, reply(200, {"header": {"revision": "8"}, "succeeded": True})).effect
+        is Effect.APPLIED
+    )
+    asked = ETCD.request("update", a, content=Content({"value": "w"}), version="5")
+    assert json.loads(asked.body or b"")["compare"][0]["mod_revision"] == "5"
+    kind = least(create="{request: 'PUT /x/{id}', applied: {status: 200, where: body.ok}}")
+    assert kind.said("create", thing(kind), reply(200, {"ok": True})).effect is Effect.APPLIED
+    odd = kind.said("create", thing(kind), reply(200, {"ok": "yes"}))
+    assert (odd.effect, odd.unreadable) == (Effect.UNKNOWN, True)
+
+
+def test_an_answer_that_is_named_twice_is_unknown() -> None:
+    kind = least(create="{request: 'PUT /x/{id}', applied: 201, replaced: {status: 201, where: body.old}}")
+    assert kind.said("create", thing(kind), reply(201, {"old": False})).effect is Effect.APPLIED
+    assert kind.said("create", thing(kind), reply(201, {"old": True})).effect is Effect.UNKNOWN
+
+
+def test_the_words_of_a_refusal_come_without_the_secrets_of_the_request() -> None:
+    a = thing(USER)
+    secret = "s3cret/päss"
+    encoded = base64.b64encode(secret.encode()).decode()
+    said = USER.said("create", a, reply(400, {"reason": f"bad {secret} {encoded}\n{'x' * 500}"}), [secret])
+    assert said.text.startswith("400: bad … … xxx")
+    assert len(said.text) <= 205
+    assert USER.said("create", a, reply(400, {"reason": "bad abc"}), ["abc"]).text == "400"
+
+
+def test_a_user_is_brought_back_with_the_hash_that_was_kept() -> None:
+    a = thing(USER)
+    before = content_of(
+        USER, reply(200, {"name": "a", "tags": ["x", "b"], "password_hash": "H", "hashing_algorithm": "sha"})
+    )
+    assert before.values == {"tags": ["b", "x"]}
+    changed = USER.request("update", a, content=Content({"tags": ["c"]}), kept=before.kept)
+    assert json.loads(changed.body or b"") == {
+        "tags": ["c"],
+        "password_hash": "H",
+        "hashing_algorithm": "sha",
+    }
+    given = USER.request("update", a, content=before, kept=before.kept, secret={"password": "new-password"})
+    assert json.loads(given.body or b"") == {"tags": ["b", "x"], "password": "new-password"}
+    # The hash is part of the proof of an undo, though no field shows it.
+    wiped = Content(before.values, {**before.kept, "password_hash": ""})
+    assert USER.relation(before, Content({"tags": ["c"]}), wiped, inverse="update") is Relation.FOREIGN
+    assert USER.relation(before, Content({"tags": ["c"]}), before, inverse="update") is Relation.BEFORE
+    assert USER.kept_for("create") == {"password_hash", "hashing_algorithm"}
+    assert (USER.loses("update", ["password"]), USER.loses("delete")) == ([], ["its permissions"])
+    bare = kind_of(
+        "kind: u\nfields: {p: {secret: true}}\nlook: GET /{id}\ncreate: PUT /{id}\ndelete: DELETE /{id}\n"
+    )
+    assert bare.loses("delete") == bare.loses("delete", ["p"]) == ["its old p"]
+
+
+def test_only_what_a_file_declares_as_rewritten_is_taken_for_ours() -> None:
+    target = RECORD.target({"records": ["2001:0db8::0002"], "ttl": 60})
+    shown = Content({"ttl": 60, "records": ["2001:db8::2"]})
+    other = Content({"ttl": 61, "records": ["2001:db8::2"]})
+    assert RECORD.relation(None, target, shown) is Relation.LIKE
+    assert RECORD.relation(None, target, other) is Relation.FOREIGN
+    assert RECORD.relation(None, target, shown, as_seen=shown) is Relation.TARGET
+    assert RECORD.relation(shown, target, shown) is Relation.BEFORE
+    assert RECORD.relation(shown, None, None) is Relation.TARGET
+    # A server that ignored the write shows what it showed.
+    assert (
+        VHOST.relation(Content({"tags": []}), Content({"tags": ["x"]}), Content({"tags": []}))
+        is Relation.BEFORE
+    )
+    assert (
+        VHOST.relation(None, VHOST.target({"tags": ["x"]}), Content({"tags": ["y"], "description": ""}))
+        is Relation.FOREIGN
+    )
+
+
+def test_content_is_one_text_for_what_is_equal() -> None:
+    kind = least(fields="{s: {type: set}, l: {type: list}, n: {type: any}, d: {default: x}}")
+    one = content_of(kind, reply(200, b'{"s": ["b", "a", "a"], "l": [2, 1], "n": 1.0, "d": null}'))
+    other = content_of(kind, reply(200, b'{"d": "x", "n": 1, "l": [2, 1.00], "s": ["a", "b"]}'))
+    assert one.text() == other.text() == '{"fields":{"d":"x","l":[2,1],"n":1,"s":["a","b"]}}'
+    assert one.digest() == other.digest() != one.digest(b"key") != one.digest(b"another")
+    assert content_of(kind, reply(200, {"l": [1, 2]})).values == {"s": None, "l": [1, 2], "n": None, "d": "x"}
+    exact = b'{"n": [9007199254740993, 0.1000, 1e2, 1e400, 1e-7, {}, [], "\\u00e9", "e\\u0301"]}'
+    text = content_of(kind, reply(200, exact)).text()
+    big = "1" + "0" * 400
+    assert (
+        f'"n":[9007199254740993,0.1,100,{"1E+400"},1E-7,{{}},[],"\\u00e9","e\\u0301"]' in text or big in text
+    )
+    assert Content.read(text).text() == text
+
+
+def test_a_field_that_is_not_given_stays_as_the_host_shows_it() -> None:
+    kind = least(fields="{a: {}, b: {}, c: {default: ''}}")
+    target, shown = kind.target({"a": "1"}), Content({"a": "0", "b": "2", "c": "3"})
+    assert target.values == {"a": "1", "c": ""}
+    sent = kind.request("update", thing(kind), content=target.over(shown))
+    assert json.loads(sent.body or b"") == {"a": "1", "b": "2", "c": ""}
+    # A field that was not there is gone again after the undo, where an API merges.
+    merging = least(
+        fields="{a: {}}",
+        look="{request: 'GET /x/{id}', keep: {all: body}}",
+        update="{request: 'PUT /x/{id}', json: \"over(kept.all, {a: content.a})\"}",
+    )
+    before = content_of(merging, reply(200, {"z": 1}))
+    assert before.values == {"a": None}
+    undo = merging.request("update", thing(merging), content=before, kept={"all": {"z": 1, "a": "now"}})
+    assert json.loads(undo.body or b"") == {"z": 1}
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"sizes": 5}, r'no field "sizes"; its fields: size, mode, key, token'),
+        ({"mode": "a"}, "needs size"),
+        ({"size": "5"}, "no integer"),
+        ({"size": True}, "no integer"),
+        ({"size": 1.5}, "no integer"),
+        ({"size": 1, "mode": "z"}, "none of a, b"),
+        ({"size": 1, "key": "UPPER"}, "does not match"),
+        ({"size": 1, "token": "x"}, "--secret token=@FILE"),
+    ],
+)
+def test_a_content_that_breaks_a_rule_is_refused_in_one_line(given: dict[str, object], words: str) -> None:
+    key = "{pattern: '[a-z]+', create_only: true}"
+    fields = f"size: {{type: integer, required: true}}, mode: {{values: [a, b]}}, key: {key}"
+    kind = least(fields=f"{{{fields}, token: {{secret: true}}}}")
+    with pytest.raises(InvalidInput, match=words) as error:
+        kind.target(given)
+    assert "\n" not in str(error.value)
+    good = kind.target({"size": 1, "key": "k"}, ["token"])
+    assert kind.fixed(Content({"size": 2, "key": "j"}), good) == ["key"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "value"),
+    [
+        ("string", "5", "5"),
+        ("integer", "5", 5),
+        ("boolean", "true", True),
+        ("set", "b,a", ["b", "a"]),
+        ("set", "", []),
+        ("list", '["a", 1]', ["a", 1]),
+        ("map", '{"a": 1}', {"a": 1}),
+        ("any", "x", "x"),
+        ("any", "5", 5),
+    ],
+)
+def test_a_text_of_the_command_line_becomes_a_value(kind: str, text: str, value: object) -> None:
+    assert least(fields=f"{{f: {{type: {kind}}}}}").read("f", text) == value
+    with pytest.raises(InvalidInput, match="no integer"):
+        least(fields="{f: {type: integer}}").read("f", "x")
+
+
+def test_a_body_over_the_cap_is_present_and_cannot_be_kept() -> None:
+    assert VHOST.shown(thing(VHOST), Reply(200, None)).sight is Sight.OVERSIZED
+    assert ETCD.shown(thing(ETCD), Reply(200, None)).sight is Sight.NOTHING
+    assert VHOST.shown(thing(VHOST), Reply(404, None), WELL).sight is Sight.ABSENT
+
+
+def test_an_id_of_the_server_stands_in_the_path_of_a_write() -> None:
+    kind = least(
+        look="{request: 'GET /x', query: {n: id.id}, item: body.items, absent: [], address: item.uid}",
+        update="PUT /x/{address}",
+        delete="DELETE /x/{address}",
+    )
+    shown = content_of(kind, reply(200, {"items": [{"uid": "u/1"}]}))
+    assert kind.request("delete", thing(kind), address=shown.address).path == "/x/u%2F1"
+    for address in (None, "", "..", "a\n"):
+        with pytest.raises(InvalidInput, match=r"\{address\}"):
+            kind.request("delete", thing(kind), address=address)

@@ -1,0 +1,176 @@
+"""The file of a kind: the least that is one, every error with its line, and the digest of what it defines."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from lockstep.worker.kinds import BadKind, Kinds
+from lockstep.worker.operation.errors import InvalidInput
+from tests.unit.kinds.made import LEAST, kind_of, least
+
+
+def test_four_lines_and_the_fields_are_a_whole_kind() -> None:
+    kind = kind_of(LEAST)
+    assert (kind.name, list(kind.fields), kind.has("update"), kind.verify) == (
+        "vhost",
+        ["description", "tags"],
+        True,
+        True,
+    )
+
+
+def test_every_shipped_kind_keeps_the_rules() -> None:
+    kinds = Kinds()
+    for name in kinds.names():
+        assert kinds.find(name).definition.about, f"{name} has no line for people"
+    assert set(kinds.names()) >= {"group", "etcd-key", "influxdb-database", "powerdns-zone", "rabbitmq-user"}
+
+
+def test_all_errors_are_told_at_once_each_with_its_line_and_its_rule() -> None:
+    text = """\
+    kind: vh@st
+    fields:
+      tags:
+        type: sett
+      size: {tpye: integer}
+    look:
+      request: GET /x/{id}
+      present: {status: 200, where: "!body.a"}
+    create: PUT /x
+    """
+    with pytest.raises(BadKind) as error:
+        kind_of(text, "vhost.yaml")
+    assert {(each.line, each.place) for each in error.value.faults} == {
+        (1, "kind"),
+        (4, "fields.tags.type"),
+        (5, "fields.size.tpye"),
+        (8, "look.present.0.where"),
+        (1, ""),
+    }
+    told = str(error.value)
+    assert told.startswith("vhost.yaml line 1: ")
+    assert "\n" not in told
+    assert "lacks `delete`" in told
+    assert "write !(a.b)" in told
+
+
+@pytest.mark.parametrize(
+    ("changed", "place", "words"),
+    [
+        # A look that writes would run in plan and drift.
+        ({"look": "POST /x/{id}"}, "look.request", "reads: true"),
+        ({"look": "{request: 'GET /x/{id}', witness: POST /y}"}, "look.witness", "must be a GET"),
+        ({"look": "{request: 'GET /x/{id}', absent: [404, 403]}"}, "look.absent", "names 403"),
+        ({"look": "{request: 'GET /x/{id}', absent: 301}"}, "look.absent", "names 301"),
+        ({"look": "{request: 'GET /x/{id}', present: [200, 503]}"}, "look.present", "names 503"),
+        ({"look": "{request: 'GET /x/{id}', busy: 503}"}, "look.busy", "`where`"),
+        ({"look": "{request: 'GET /x/{id}', content: {size: item.size}}"}, "look.content.size", "no field"),
+        ({"look": "{request: 'GET /x/{id}', item: bdoy.items}"}, "look", "takes bdoy"),
+        ({"look": "{request: GET /x, item: 'body[?name == id.id]'}"}, "look", "use select()"),
+        ({"look": "{request: 'GET /x/{name}'}"}, "look.request", "{name}"),
+        ({"look": "HEAD /x/{id}"}, "look.request", "shows no content"),
+        ({"create": "GET /x/{id}"}, "create.request", "caches and proxies"),
+        ({"create": "{request: 'PUT /x/{id}', applied: 404}"}, "create.applied", "without `where`"),
+        (
+            {"create": "{request: 'PUT /x/{id}', applied: {status: 401, where: 'body'}}"},
+            "create.applied",
+            "401",
+        ),
+        ({"create": "{request: 'PUT /x/{id}', contested: 200}"}, "create.contested", "without `where`"),
+        ({"create": "{request: 'PUT /x/{id}', later: 503}"}, "create.later", "without `where`"),
+        ({"create": "{request: 'PUT /x/{id}', json: {a: content.siez}}"}, "create", "takes content.siez"),
+        ({"create": "{request: 'PUT /x/{id}', json: {a: body.a}}"}, "create", "takes body"),
+        ({"create": "{request: 'PUT /x/{id}', json: {}, text: id.id}"}, "create", "more than one"),
+        (
+            {"create": "{request: 'PUT /x/{id}', headers: {Host: id.id}}"},
+            "create.headers.Host",
+            "cannot be set",
+        ),
+        (
+            {"create": "{request: 'PUT /x/{id}', headers: {authorization: id.id}}"},
+            "create.headers.authorization",
+            "",
+        ),
+        ({"delete": "DELETE /x"}, "delete", "does not say which"),
+        ({"delete": "DELETE /x/../{id}"}, "delete.request", "resolve away"),
+        ({"delete": "DELETE /x/%2E%2E/{id}"}, "delete.request", "write %XX"),
+        ({"delete": "DELETE /x?y={id}"}, "delete.request", "`query`"),
+        ({"delete": "DELETE //x/{id}"}, "delete.request", "empty segment"),
+        ({"delete": "DELETE http://other/{id}"}, "delete.request", "must match"),
+        ({"delete": "{request: 'DELETE /x/{address}'}"}, "delete.request", "{address}"),
+        ({"update": "{like: delete2}"}, "update.like", ""),
+        ({"id": "{parts: [id, id]}"}, "id.parts", "twice"),
+        ({"id": "{pattern: '['}"}, "id.pattern", "regular expression"),
+        ({"id": "{canonical: {x: '@'}}"}, "id.canonical.x", "no part"),
+        ({"lock": "'a/{x}'"}, "lock", "{x}"),
+        ({"fields": "{p: {secret: true, kept_as: hash}}"}, "fields.p.kept_as", "look.keep has not"),
+        ({"fields": "{p: {secret: true, default: x}}"}, "fields.p", "no default"),
+        ({"fields": "{p: {kept_as: hash}}"}, "fields.p.kept_as", "secret: true"),
+        ({"fields": "{p: {type: integer, pattern: x}}"}, "fields.p.pattern", "for texts"),
+        ({"error": "'a b'"}, "error", "no JMESPath"),
+    ],
+)
+def test_a_broken_rule_is_named(changed: dict[str, str], place: str, words: str) -> None:
+    with pytest.raises(BadKind) as error:
+        least(**changed)
+    assert place in {each.place for each in error.value.faults}, error.value
+    assert words in str(error.value)
+
+
+def test_a_secret_that_no_write_restores_is_refused() -> None:
+    look = "{request: 'GET /x/{id}', keep: {hash: item.hash}}"
+    with pytest.raises(BadKind, match=r"no write sends kept\.hash"):
+        least(fields="{p: {secret: true, kept_as: hash}}", look=look)
+    least(
+        fields="{p: {secret: true, kept_as: hash}}",
+        look=look,
+        create="{request: 'PUT /x/{id}', json: {hash: kept.hash}}",
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["- a", "kind: &a x\n", "kind: x\nkind: y\n", "kind: [", "fields: {a: {default: 2024-01-01}}", "1: 2"],
+)
+def test_what_is_no_plain_mapping_is_refused_with_its_line(text: str) -> None:
+    with pytest.raises(InvalidInput, match=r"it\.yaml.* line|not plain YAML"):
+        kind_of(text)
+
+
+def test_a_verb_begins_like_another_and_the_digest_is_that_of_the_file() -> None:
+    kind = kind_of(LEAST)
+    like = kind_of(LEAST.replace("update: PUT /api/vhosts/{id}", "update: {like: create, applied: 204}"))
+    one = kind.parse("vhost/a")
+    assert like.request("update", one) == kind.request("update", one)
+    assert like.digest != kind.digest
+    assert kind_of(LEAST + "about: anything\nerror: body.why\nexamples: {id: a}\n").digest == kind.digest
+    assert kind_of(LEAST.replace("default: []", "default: [a]")).digest != kind.digest
+
+
+def test_definitions_that_were_replaced_are_found_beside_the_new_one_and_in_memory(tmp_path: Path) -> None:
+    file = tmp_path / "vhost.yaml"
+    file.write_text(LEAST)
+    kinds = Kinds([tmp_path])
+    old = kinds.find("vhost")
+    file.write_text(LEAST + "settle: 5s\n")
+    new = kinds.find("vhost")
+    assert new.digest != old.digest
+    assert kinds.find(f"vhost@{old.digest[:6]}") is old  # remembered
+    assert kinds.find(new.digest[:12]) is new
+    other = Kinds([tmp_path])
+    with pytest.raises(InvalidInput, match=f"put that file back, as vhost@{old.digest[:8]}.yaml"):
+        other.find(f"vhost@{old.digest}")
+    (tmp_path / f"vhost@{old.digest[:8]}.yaml").write_text(LEAST)
+    assert other.find(f"vhost@{old.digest}").digest == old.digest
+    assert "vhost" in other.names()
+
+
+def test_a_file_is_named_after_its_kind_and_an_unknown_one_names_the_known(tmp_path: Path) -> None:
+    (tmp_path / "host.yaml").write_text(LEAST)
+    with pytest.raises(InvalidInput, match=r"name it vhost\.yaml"):
+        Kinds([tmp_path]).find("host")
+    with pytest.raises(InvalidInput, match="known: consul-key, etcd-key, "):
+        Kinds().find("nonsense")
+    assert Kinds().parse("team-a")[1].text == "group/team-a"

@@ -1,0 +1,127 @@
+"""Kinds of things that hosts keep, each described in a file: those shipped here, and people's own."""
+
+from __future__ import annotations
+
+import logging
+import re
+import threading
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from lockstep.worker.kinds.exchange import Request
+from lockstep.worker.kinds.file import NAME
+from lockstep.worker.kinds.kind import Kind, Verb
+from lockstep.worker.kinds.rules import BadKind
+from lockstep.worker.operation.content import Id
+from lockstep.worker.operation.errors import InvalidInput
+from lockstep.worker.operation.names import show
+
+__all__ = ["GROUP", "BadKind", "Kind", "Kinds", "Request", "Verb", "find", "kinds_of"]
+
+SHIPPED = Path(__file__).parent
+SCHEMA = SHIPPED / "kind.schema.json"
+"""The JSON Schema of the files, for editors."""
+GROUP = "group"
+"""The kind of an id that names none."""
+_REFERENCE = re.compile(rf"({NAME})(?:@([0-9a-f]{{4,64}}))?")
+_DIGEST = re.compile(r"[0-9a-f]{8,64}")
+log = logging.getLogger(__name__)
+_Version = tuple[int, int, int]
+
+
+class Kinds:
+    """The kinds of some folders, and the shipped ones. Safe to share between threads.
+
+    A file is named after its kind: `vhost.yaml`. One that a running operation may still need is kept beside
+    the new one as `vhost@3f2a.yaml`, with as much of its digest; what this process has read, it remembers.
+    """
+
+    def __init__(self, folders: Iterable[str | Path] = ()) -> None:
+        self.folders = (*(Path(each) for each in folders if str(each)), SHIPPED)
+        self._read: dict[Path, tuple[_Version, Kind]] = {}
+        self._remembered: dict[str, Kind] = {}
+        self._reading = threading.RLock()
+
+    def find(self, name: str) -> Kind:
+        """Return a kind by `NAME`, `NAME@DIGEST` or a digest; of a digest its first characters are enough.
+
+        Raises InvalidInput for one that is not known, and BadKind for a file that breaks rules.
+        """
+        with self._reading:
+            if (found := _REFERENCE.fullmatch(name)) and found[2] is None:
+                for path in self._files(f"{name}.yaml"):
+                    return self._load(path)
+            if found and found[2]:
+                return self._older(found[1], found[2])
+            if _DIGEST.fullmatch(name):
+                return self._older("*", name)
+        raise InvalidInput(f"kind {show(name)} is not known; known: {', '.join(self.names())}")
+
+    def parse(self, text: str) -> tuple[Kind, Id]:
+        """Return the kind and the id of `KIND/a/b`; without a slash it is the id of a group."""
+        name, slash, _ = text.partition("/")
+        kind = self.find(name if slash else GROUP)
+        return kind, kind.parse(text if slash else f"{GROUP}/{text}")
+
+    def names(self) -> list[str]:
+        """Return the names of all kinds, by file; whether a file keeps the rules is seen when it is read."""
+        return sorted({path.stem for path in self._files("*.yaml") if "@" not in path.name})
+
+    def _older(self, name: str, digest: str) -> Kind:
+        for path in self._files(f"{name}.yaml", f"{name}@*.yaml"):
+            try:
+                self._load(path)
+            except BadKind as error:  # another file may be the one that is meant
+                log.warning("%s", error)
+        found = [
+            each
+            for each in self._remembered.values()
+            if each.digest.startswith(digest) and name in ("*", each.name)
+        ]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise InvalidInput(f"kind {show(digest)} means {len(found)} definitions: give more of the digest")
+        file = f"{name}@{digest[:8]}.yaml"
+        raise InvalidInput(f"no definition here is {show(f'{name}@{digest}')}: put that file back, as {file}")
+
+    def _files(self, *patterns: str) -> Iterator[Path]:
+        for folder in self.folders:
+            for pattern in patterns:
+                yield from sorted(folder.glob(pattern))
+                if folder == SHIPPED:
+                    yield from sorted((folder / "old").glob(pattern))
+
+    def _load(self, path: Path) -> Kind:
+        try:
+            said = path.stat()
+            version = (said.st_ino, said.st_size, said.st_mtime_ns)
+            known = self._read.get(path)
+            if known is not None and known[0] == version:
+                return known[1]
+            text = path.read_text("utf-8-sig")
+        except OSError as error:
+            raise InvalidInput(f"kind file {show(str(path))} cannot be read: {error.strerror}") from error
+        except UnicodeDecodeError as error:
+            raise InvalidInput(f"kind file {show(str(path))} is no UTF-8 text: {error.reason}") from error
+        kind = Kind(str(path), text)
+        if path.name.removesuffix(".yaml").partition("@")[0] != kind.name:
+            raise InvalidInput(
+                f"kind file {show(str(path))} is of kind {kind.name}: name it {kind.name}.yaml"
+            )
+        self._read[path] = version, kind
+        self._remembered[kind.digest] = kind
+        return kind
+
+
+_catalogues: dict[tuple[str, ...], Kinds] = {}
+
+
+def kinds_of(*folders: str) -> Kinds:
+    """Return the kinds of these folders and the shipped ones, the same object each time."""
+    return _catalogues.setdefault(folders, Kinds(folders))
+
+
+def find(name: str, *folders: str) -> Kind:
+    """Return a kind of these folders, or a shipped one: see `Kinds.find`."""
+    return kinds_of(*folders).find(name)

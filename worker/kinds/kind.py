@@ -1,0 +1,292 @@
+"""A kind: how its things are named, what they may hold, and how what a host shows stands to an operation."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from typing import Literal
+from urllib.parse import quote, unquote
+
+from lockstep.worker.kinds.exchange import Request
+from lockstep.worker.kinds.expressions import Expression
+from lockstep.worker.kinds.file import PLACEHOLDER, VERBS, FieldFile, KindFile
+from lockstep.worker.kinds.rules import read_file
+from lockstep.worker.kinds.verbs import Look, Write
+from lockstep.worker.operation.answer import NoReply, Reply
+from lockstep.worker.operation.content import (
+    Content,
+    Id,
+    Relation,
+    Said,
+    Shown,
+    Unreadable,
+    canonical,
+    read_json,
+)
+from lockstep.worker.operation.errors import InvalidInput
+from lockstep.worker.operation.names import show
+
+Verb = Literal["look", "create", "update", "delete"]
+LONGEST_PART = 1024
+_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+UNDIGESTED = ("about", "error", "examples")
+
+
+class Kind:
+    """A kind of thing, as its file defines it. It never changes, and is safe to share between threads."""
+
+    def __init__(self, file: str, text: str) -> None:
+        """Read it. `file` is its path, for errors. Raises BadKind with all that is wrong with it."""
+        self.file, self.source = file, text
+        self.definition: KindFile
+        self.definition, document = read_file(file, text)
+        self.name = self.definition.kind
+        digested = {key: each for key, each in document.items() if key not in UNDIGESTED}
+        self.digest = hashlib.sha256(canonical(digested).encode()).hexdigest()
+        """Of the definition, in hexadecimal."""
+        given = self.definition.id
+        patterns = (
+            given.pattern if isinstance(given.pattern, dict) else dict.fromkeys(given.parts, given.pattern)
+        )
+        default = type(given).model_fields["pattern"].default
+        self._patterns = {part: re.compile(patterns.get(part, default)) for part in given.parts}
+        self._canonical = {part: Expression(each) for part, each in given.canonical.items()}
+        self._look = Look(self.definition)
+        self._writes = {
+            verb: Write(self.definition, verb, write)
+            for verb in VERBS
+            if (write := getattr(self.definition, verb))
+        }
+
+    def __repr__(self) -> str:
+        return f"Kind({self.title})"
+
+    @property
+    def title(self) -> str:
+        """`NAME@DIGEST`, with as much of the digest as people need."""
+        return f"{self.name}@{self.digest[:8]}"
+
+    @property
+    def fields(self) -> Mapping[str, FieldFile]:
+        """The fields by name."""
+        return self.definition.fields
+
+    @cached_property
+    def secrets(self) -> frozenset[str]:
+        """Names of the fields that can never be read."""
+        return frozenset(name for name, field in self.fields.items() if field.secret)
+
+    @cached_property
+    def sealed(self) -> bool:
+        """Whether it has a field, or keeps a value, that must not lie in clear."""
+        return any(field.secret or field.sensitive for field in self.fields.values())
+
+    @property
+    def verify(self) -> bool:
+        """Whether a look must confirm an applied write."""
+        return bool(self.fields) if self.definition.verify is None else self.definition.verify
+
+    def parse(self, text: str) -> Id:
+        """Return `KIND/a/b`, its parts percent-encoded, as the one id that it means. Raises InvalidInput."""
+        kind, *encoded = text.split("/")
+        parts = self.definition.id.parts
+        form = "/".join((self.name, *(part.upper() for part in parts)))
+        if kind != self.name or len(encoded) != len(parts):
+            raise InvalidInput(f"{show(text)} is no {form}: write / inside a part as %2F, and % as %25")
+        values = {}
+        for part, each in zip(parts, encoded, strict=True):
+            if _ESCAPE.search(each):
+                raise InvalidInput(f"{show(text)} has a % without two hexadecimal digits: write % as %25")
+            try:
+                values[part] = unquote(each, errors="strict")
+            except UnicodeDecodeError:
+                raise InvalidInput(f"{show(text)} has escapes that are no UTF-8") from None
+        return self.named(values)
+
+    def named(self, values: Mapping[str, str]) -> Id:
+        """Return the id of these parts. Raises InvalidInput for a part that breaks a rule."""
+        found = []
+        for part in self.definition.id.parts:
+            value = self._checked(part, values[part])
+            if part in self._canonical:
+                value = self._in_canonical_form(part, value)
+            if not self._patterns[part].fullmatch(value):
+                noun = f"{part} {show(value)} of {self.name}"
+                raise InvalidInput(f"{noun} does not match {self._patterns[part].pattern}")
+            found.append(value)
+        return Id(self.name, tuple(self.definition.id.parts), tuple(found))
+
+    def _in_canonical_form(self, part: str, given: str) -> str:
+        formula = self._canonical[part]
+        once = formula.value(given)
+        if not isinstance(once, str) or formula.value(once) != once:
+            raise InvalidInput(
+                f"{self.file}: id.canonical.{part} gives no one form of {show(given)}: mend the file"
+            )
+        return self._checked(part, once)
+
+    def _checked(self, part: str, value: str) -> str:
+        noun = f"{part} {show(value)} of {self.name}"
+        if value in ("", ".", ".."):
+            raise InvalidInput(
+                f"{noun} is empty, or a path segment that servers resolve away: choose another"
+            )
+        if len(value) > LONGEST_PART or _CONTROL.search(value):
+            raise InvalidInput(f"{noun} has a control character, or more than {LONGEST_PART} characters")
+        return value
+
+    def lock(self, thing: Id) -> str:
+        """Return what two operations must not touch at once."""
+        if self.definition.lock is None:
+            return thing.text
+        parts = thing.parts
+        return PLACEHOLDER.sub(lambda found: quote(parts[found[1]], safe=""), self.definition.lock)
+
+    def read(self, field: str, text: str) -> object:
+        """Return the value that a text on a command line means for a field. Raises InvalidInput."""
+        kind = self._field(field).type
+        if kind in ("string", "base64"):
+            return text
+        if kind in ("list", "set") and not text.lstrip().startswith("["):
+            return [each.strip() for each in text.split(",")] if text.strip() else []
+        try:
+            return read_json(text)
+        except json.JSONDecodeError:
+            if kind == "any":
+                return text
+        except Unreadable as error:
+            raise InvalidInput(f"{self.name}: {field} {show(text)} cannot be used: {error}") from None
+        raise InvalidInput(f"{self.name}: {field} {show(text)} is no {kind}: write it as JSON")
+
+    def _field(self, name: str) -> FieldFile:
+        field = self.fields.get(name)
+        if field is None:
+            known = ", ".join(self.fields) or "none: it is there, or it is not"
+            raise InvalidInput(f"{self.name} has no field {show(name)}; its fields: {known}")
+        return field
+
+    def target(self, given: Mapping[str, object], secrets: Iterable[str] = ()) -> Content:
+        """Return the content that is asked for: what is given, checked, and defaults where nothing is.
+
+        `secrets` names the secret fields that are given beside it. Raises InvalidInput.
+        """
+        found = {
+            name: self._field(name).checked(f"{self.name}: {name}", value) for name, value in given.items()
+        }
+        for name in secrets:
+            if not self._field(name).secret:
+                raise InvalidInput(f"{self.name}: {name} is no secret: give it as a plain field")
+        for name, field in self.fields.items():
+            if name in found and field.secret:
+                raise InvalidInput(f"{self.name}: {name} is a secret: give it with --secret {name}=@FILE")
+            if name not in found and "default" in field.model_fields_set:
+                found[name] = field.checked(f"{self.name}: {name}", field.default)
+            if field.required and name not in found and name not in secrets:
+                raise InvalidInput(f"{self.name} needs {name}: give it")
+        return Content(found)
+
+    def request(
+        self,
+        verb: Verb,
+        thing: Id,
+        *,
+        content: Content | None = None,
+        secret: Mapping[str, object] | None = None,
+        kept: Mapping[str, object] | None = None,
+        seen: object = None,
+        address: object = None,
+        version: object = None,
+    ) -> Request:
+        """Return what is to be sent; `content` holds all fields that are to be written.
+
+        Secrets are masked from now on. Raises InvalidInput for what cannot be asked.
+        """
+        if verb == "look":
+            return self._look.request(thing)
+        write = self._writes.get(verb)
+        if write is None:
+            raise InvalidInput(f"{self.name} cannot be changed: its file has no {verb}")
+        return write.request(thing, content, secret or {}, kept or {}, seen, address, version)
+
+    def witness(self, thing: Id) -> Request | None:
+        """Return the GET that must answer 2xx for an absence to count; None if the kind names none."""
+        return self._look.witness(thing)
+
+    def shown(self, thing: Id, answer: Reply | NoReply, witness: Reply | NoReply | None = None) -> Shown:
+        """Tell what a look showed. An absence that needs a witness tells nothing without its 2xx."""
+        return self._look.shown(thing, answer, witness)
+
+    def said(self, verb: Verb, thing: Id, answer: Reply | NoReply, hidden: Iterable[str] = ()) -> Said:
+        """Tell what came of a write; `hidden` are texts that the host's words must not show."""
+        return self._writes[verb].said(thing, answer, hidden)
+
+    def kept_for(self, verb: Verb) -> frozenset[str]:
+        """Names of the kept values that a write sends: of an inverse, those that are compared too."""
+        return self._writes[verb].kept if verb in self._writes else frozenset()
+
+    def has(self, verb: Verb) -> bool:
+        """Tell whether the kind has this verb."""
+        return verb == "look" or verb in self._writes
+
+    def repeats(self, verb: Verb) -> bool:
+        """Tell whether a second write may be sent while one is open."""
+        return self._writes[verb].file.repeat
+
+    def meets(self, target: Content | None, shown: Content | None) -> Relation | None:
+        """Tell whether a host shows the target, or what is like it; None is absent, or neither."""
+        if target is None or shown is None:
+            return Relation.TARGET if target is shown else None
+        differ = [name for name, value in target.values.items() if not _same(shown.values.get(name), value)]
+        if not differ:
+            return Relation.TARGET
+        return Relation.LIKE if all(self.fields[name].rewritten for name in differ) else None
+
+    def relation(
+        self,
+        before: Content | None,
+        target: Content | None,
+        shown: Content | None,
+        as_seen: Content | None = None,
+        inverse: Verb | None = None,
+    ) -> Relation:
+        """Tell how what a host shows stands to an operation; None is absent. What is both is `before`.
+
+        `inverse` is the verb of the undo: the kept values that it sends are compared as well.
+        """
+        names = self.kept_for(inverse) if inverse else ()
+        if self.same(before, shown, names):
+            return Relation.BEFORE
+        if as_seen is not None and self.same(as_seen, shown):
+            return Relation.TARGET
+        return self.meets(target, shown) or Relation.FOREIGN
+
+    def same(self, one: Content | None, other: Content | None, kept: Iterable[str] = ()) -> bool:
+        """Tell whether two looks showed the same, in all fields and in these kept values."""
+        if one is None or other is None:
+            return one is other
+        names = tuple(kept)
+        return one.keeping(names).text() == other.keeping(names).text()
+
+    def fixed(self, shown: Content, target: Content) -> list[str]:
+        """Name the fields that the target would change, and that can only be given when a thing is made."""
+        differ = [name for name, value in target.values.items() if not _same(shown.values.get(name), value)]
+        return [name for name in differ if self.fields[name].create_only]
+
+    def loses(self, verb: Verb, secrets: Iterable[str] = ()) -> list[str]:
+        """Say what undoing this verb would not bring back; `secrets` are those that are given."""
+        if verb == "create":
+            return []
+        found = [text] if (text := self._writes[verb].file.loses) else []
+        gone = self.secrets if verb == "delete" else secrets
+        found += [f"its old {name}" for name in sorted(gone) if self.fields[name].kept_as is None]
+        if self.definition.restore == "presence":
+            found.append("what it held: only its presence is restored")
+        return found
+
+
+def _same(one: object, other: object) -> bool:
+    return canonical(one) == canonical(other)

@@ -1,0 +1,258 @@
+"""The verbs of a kind: what a look asks and shows, and what a write sends and came to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from lockstep.worker.kinds.exchange import Answers, Asking, Body, Request, body_of, filled, path_of, scope_of
+from lockstep.worker.kinds.expressions import BadExpression, Expression, Scope, Template
+from lockstep.worker.kinds.file import CLASSES, KindFile, WriteFile, asked_for
+from lockstep.worker.operation.answer import NoReply, Reply, Trouble
+from lockstep.worker.operation.content import Content, Effect, Flaw, Id, Said, Shown, Sight
+from lockstep.worker.secrets import HIDDEN, SHORTEST, forms, know
+
+LONGEST_WHY = 200
+"""Characters of a host's own words that are kept."""
+RETRIED = frozenset((408, 425, 429, 499))
+"""Of these and of 5xx nobody knows what they did, and another try may tell."""
+USUAL = "error.message || errors[0].message || message || detail || error || reason || description || title"
+"""Where hosts say why: looked up in the body."""
+_USUAL = Expression(USUAL)
+
+
+class Look:
+    """The look of a kind."""
+
+    def __init__(self, kind: KindFile) -> None:
+        look = kind.look
+        self._kind, self._fields = kind, kind.fields
+        self._asking = Asking(look)
+        self._witness = look.witness.partition(" ")[2] if look.witness else None
+        self._present, self._absent, self._busy = map(Answers, (look.present, look.absent, look.busy))
+        self._item = None if look.item == "body" else Expression(look.item)
+        self._complete = Expression(look.complete) if look.complete else None
+        self._content = {name: Expression(each) for name, each in look.content.items()}
+        self._keep = Template(look.keep)
+        self._ids = {
+            key: Expression(each)
+            for key in ("address", "version")
+            if (each := getattr(look, key)) is not None
+        }
+        self._shown = [name for name, field in kind.fields.items() if not field.secret]
+        self._bare = look.request.startswith("HEAD ")
+
+    def request(self, thing: Id) -> Request:
+        """Return the request that looks."""
+        return self._asking.make(thing, {"id": thing.parts})
+
+    def witness(self, thing: Id) -> Request | None:
+        """Return the request of the witness, if there is one."""
+        return (
+            None if self._witness is None else Request("GET", path_of(self._witness, thing, None), {}, None)
+        )
+
+    def shown(self, thing: Id, answer: Reply | NoReply, witness: Reply | NoReply | None) -> Shown:
+        """Tell what an answer to a look shows."""
+        if isinstance(answer, NoReply):
+            flaw = Flaw.UNREADABLE if answer.trouble is Trouble.UNREADABLE else Flaw.SILENT
+            return Shown(Sight.NOTHING, text=f"{answer.trouble}: {answer.detail}", flaw=flaw)
+        try:
+            found = self._of(thing, answer)
+        except BadExpression as error:
+            return Shown(Sight.NOTHING, text=f"{answer.status}: {error}", flaw=Flaw.MISCONFIGURED)
+        if found.sight is Sight.ABSENT and self._witness is not None:
+            return _witnessed(found, witness)
+        return found
+
+    def _of(self, thing: Id, reply: Reply) -> Shown:
+        text, body = str(reply.status), body_of(reply)
+        scope = scope_of(thing, reply, body)
+        sights = [
+            sight
+            for sight, answers in (
+                (Sight.BUSY, self._busy),
+                (Sight.CONTENT, self._present),
+                (Sight.ABSENT, self._absent),
+            )
+            if answers.hold(reply, body, scope)
+        ]
+        if Sight.BUSY in sights:
+            return Shown(Sight.BUSY, text=text)
+        if len(sights) > 1:
+            return Shown(
+                Sight.NOTHING, text=f"{text} is named as present and as absent", flaw=Flaw.MISCONFIGURED
+            )
+        if not sights:
+            return self._unnamed(reply, body, text)
+        if sights == [Sight.ABSENT]:
+            return Shown(Sight.ABSENT, text=text)
+        return self._present_or_not(body, scope, text)
+
+    def _unnamed(self, reply: Reply, body: Body, text: str) -> Shown:
+        status = reply.status
+        if status in self._present.statuses | self._absent.statuses | self._busy.statuses:
+            if body.oversized and status in self._present.statuses and self._item is None:
+                return Shown(Sight.OVERSIZED, text=f"{text} with a body over the size cap")
+            flaw = body.flaw or "the body is not what the kind says of one that is there, or absent"
+            return _unreadable(text, flaw)
+        if status in RETRIED or status >= 500:
+            wait = reply.retry_after if status in (429, 503) else None
+            return Shown(Sight.NOTHING, text=text, flaw=Flaw.FAILED, retry_after=wait)
+        return Shown(Sight.NOTHING, text=text, flaw=Flaw.MISCONFIGURED)
+
+    def _present_or_not(self, body: Body, scope: dict[str, object], text: str) -> Shown:
+        if self._bare:
+            return Shown(Sight.CONTENT, Content(), text)
+        if body.oversized and self._item is None:
+            return Shown(Sight.OVERSIZED, text=f"{text} with a body over the size cap")
+        if body.flaw is not None:
+            return _unreadable(text, body.flaw)
+        item = body.value if self._item is None else self._item.value(scope)
+        if isinstance(item, list):
+            if len(item) > 1:
+                return Shown(
+                    Sight.NOTHING, text=f"{text}: it shows {len(item)} of them", flaw=Flaw.MISCONFIGURED
+                )
+            item = item[0] if item else None
+        if item is None and (self._item is not None or isinstance(body.value, list)):
+            if self._complete is not None and self._complete.value(scope) is not True:
+                return _unreadable(text, "it is not in a list that is not complete")
+            return Shown(Sight.ABSENT, text=text)
+        by_name = any(name not in self._content for name in self._shown)
+        if not isinstance(item, dict) and (by_name or not self._shown or item is None):
+            why = "the body is no JSON" if not body.is_json else "what it shows is no JSON object"
+            return _unreadable(text, why)
+        return Shown(Sight.CONTENT, self._read(item, {**scope, "item": item}), text)
+
+    def _read(self, item: Any, scope: dict[str, object]) -> Content:
+        values = {}
+        for name in self._shown:
+            formula = self._content.get(name)
+            value = item.get(name) if formula is None else formula.value(scope)
+            values[name] = self._fields[name].normal(value)
+        kept = filled(self._keep, scope)
+        ids = {key: each.value(scope) for key, each in self._ids.items()}
+        return Content(values, kept, ids.get("version"), ids.get("address"), item)
+
+
+def _unreadable(text: str, flaw: str) -> Shown:
+    return Shown(Sight.NOTHING, text=f"{text}, {Trouble.UNREADABLE}: {flaw}", flaw=Flaw.UNREADABLE)
+
+
+def _witnessed(found: Shown, witness: Reply | NoReply | None) -> Shown:
+    if isinstance(witness, Reply) and 200 <= witness.status < 300:
+        return found
+    if isinstance(witness, Reply):
+        failed = witness.status in RETRIED or witness.status >= 500
+        flaw = Flaw.FAILED if failed else Flaw.MISCONFIGURED
+        return Shown(
+            Sight.NOTHING,
+            text=f"{found.text}, but its witness said {witness.status}",
+            flaw=flaw,
+            retry_after=witness.retry_after if witness.status in (429, 503) else None,
+        )
+    why = f"{witness.trouble}: {witness.detail}" if witness is not None else "was not asked"
+    return Shown(Sight.NOTHING, text=f"{found.text}, but its witness: {why}", flaw=Flaw.SILENT)
+
+
+class Write:
+    """One of the writes of a kind."""
+
+    def __init__(self, kind: KindFile, verb: str, file: WriteFile) -> None:
+        self.file = file
+        self._kind, self._verb = kind, verb
+        self._asking = Asking(file)
+        self._answers = {key: Answers(getattr(file, key) or ()) for key in CLASSES}
+        self._error = Expression(kind.error) if kind.error else None
+        self._named = frozenset(file.model_fields_set)
+        names = [pair for each in asked_for(file) for pair in each.names()]
+        self.kept = frozenset(inner or "" for name, inner in names if name == "kept")
+        """Names of the kept values that it sends."""
+        if "" in self.kept:
+            self.kept = frozenset(kind.look.keep)
+
+    def request(
+        self,
+        thing: Id,
+        content: Content | None,
+        secret: Mapping[str, object],
+        kept: Mapping[str, object],
+        seen: object,
+        address: object,
+        version: object,
+    ) -> Request:
+        """Return the request that writes."""
+        know(*(each for each in secret.values() if isinstance(each, str)))
+        values = dict(content.values) if content is not None else {}
+        scope: dict[str, object] = {
+            "id": thing.parts,
+            "content": values,
+            "secret": dict(secret),
+            "kept": dict(kept),
+            "seen": seen,
+            "address": address,
+            "version": version,
+        }
+        default = None
+        if self._verb != "delete" and not self._asking.has_body and self._kind.fields:
+            default = {name: each for name, each in {**values, **secret}.items() if each is not None}
+        return self._asking.make(thing, scope, default)
+
+    def said(self, thing: Id, answer: Reply | NoReply, hidden: Iterable[str]) -> Said:
+        """Tell what an answer says that the write did; one that is not named is unknown."""
+        if isinstance(answer, NoReply):
+            text = f"{answer.trouble}: {answer.detail}"
+            lost = answer.trouble in (Trouble.LOST, Trouble.UNREADABLE)
+            unreadable = answer.trouble is Trouble.UNREADABLE
+            return Said(Effect.UNKNOWN if lost else Effect.NOT_SENT, text, unreadable=unreadable)
+        body = body_of(answer)
+        scope, text = scope_of(thing, answer, body), str(answer.status)
+        try:
+            found = self._classes(answer, body, scope)
+        except BadExpression as error:
+            return Said(Effect.UNKNOWN, f"{text}: {error}", unreadable=True)
+        if len(found) > 1:
+            return Said(Effect.UNKNOWN, f"{text} is named as {' and as '.join(found)}", unreadable=True)
+        if not found:
+            return self._unnamed(answer, body, text)
+        effect = Effect(found[0])
+        if effect in (Effect.APPLIED, Effect.REPLACED, Effect.STARTED):
+            return Said(effect, text)
+        return Said(effect, self._told(text, scope, body, hidden))
+
+    def _classes(self, reply: Reply, body: Body, scope: Scope) -> list[str]:
+        named = [key for key in CLASSES if key in self._named and self._answers[key].hold(reply, body, scope)]
+        if named or any(reply.status in self._answers[key].statuses for key in self._named & set(CLASSES)):
+            return named
+        usual = [
+            key for key in CLASSES if key not in self._named and self._answers[key].hold(reply, body, scope)
+        ]
+        if usual or self.file.contested is not None:
+            return usual
+        return ["contested"] if 400 <= reply.status < 500 and reply.status not in RETRIED else []
+
+    def _unnamed(self, reply: Reply, body: Body, text: str) -> Said:
+        status = reply.status
+        if 300 <= status < 400:
+            return Said(Effect.MISDIRECTED, f"{text}: redirects are never followed")
+        if any(status in each.statuses for each in self._answers.values()):
+            flaw = body.flaw or "the body is not what the kind says of this answer"
+            return Said(Effect.UNKNOWN, f"{text}, {Trouble.UNREADABLE}: {flaw}", unreadable=True)
+        return Said(Effect.UNKNOWN, text, reply.retry_after if status in (429, 503) else None)
+
+    def _told(self, text: str, scope: Scope, body: Body, hidden: Iterable[str]) -> str:
+        """Return the status with the host's own words, without any secret of the request."""
+        try:
+            words = self._error.value(scope) if self._error else _USUAL.value(body.value)
+        except BadExpression:
+            return text
+        if not isinstance(words, str):
+            return text
+        secrets = [each for each in hidden if each]
+        if any(len(each) < SHORTEST for each in secrets):
+            return text  # it cannot be cut out of words
+        for form in sorted({form for each in secrets for form in forms(each)}, key=len, reverse=True):
+            words = words.replace(form, HIDDEN)
+        words = " ".join("".join(each if each.isprintable() else " " for each in words).split())
+        return f"{text}: {words[:LONGEST_WHY]}" if words else text
