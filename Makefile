@@ -94,6 +94,10 @@ simulate: $(VENV)/.dev ## Run the real steps on simulated time, with new schedul
 model: $(VENV)/.dev ## Check every interleaving of the protocol, the large configurations too
 	@$(BIN)/python -B -m tests.model
 
+.PHONY: linearize
+linearize: $(VENV)/.dev ## Have many clients call the record at once, 20,000 calls, and check the answers against the twin; CALLS=
+	@$(BIN)/python -B -m tests.contract.linearizable $(CALLS:%=--calls %)
+
 .PHONY: bench
 bench: $(BENCH)/.installed ## Measure Lockstep beside its peers in one run of 25 minutes; QUICK=1, ONLY="a row", ROUNDS=
 	@$(BENCH)/bin/python -B -m benchmarks $(if $(QUICK),--quick) $(ONLY:%=--only %) $(ROUNDS:%=--rounds %)

@@ -1,0 +1,297 @@
+"""Many clients call the record on a real Redis at once: `python -m tests.contract.linearizable`.
+
+Of each call it is kept when it was made, when it was answered, and what the answer was. The answers are right
+if there is one order of the calls in which none comes before a call that was answered before it was made, and
+in which the twin, which serves one call after the other, gives the same answers. Such an order is sought as
+Wing and Gong do, for each group by itself: calls about different groups have nothing to do with each other.
+
+No answer that is compared depends on the time: whatever waits for time waits for longer than a run lasts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import pickle
+import random
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, is_dataclass
+from enum import Enum
+from pathlib import Path
+
+import redis
+
+from lockstep.producer.stack.processes import RedisServer
+from lockstep.worker.operation.answer import Verdict
+from lockstep.worker.operation.errors import LockstepError
+from lockstep.worker.operation.limits import Limits
+from lockstep.worker.operation.model import (
+    Action,
+    AttemptId,
+    GroupId,
+    HostName,
+    HostRef,
+    Millis,
+    OperationId,
+    Presence,
+    Seen,
+)
+from lockstep.worker.operation.transitions import Miss, Request, View
+from lockstep.worker.record.codec import Keys
+from lockstep.worker.record.redis import RedisStore
+from tests.twin import MemoryStore
+
+NEVER = 10**9
+"""Milliseconds that no run lasts for."""
+LIMITS = Limits(
+    send_within=NEVER, call=NEVER, settle=NEVER, patience=NEVER, longest_countdown=NEVER, host_patience=NEVER
+)
+LATER, BEFORE = Millis(10**15), Millis(0)
+"""When a look was sent: after all that may still land, or before."""
+CLIENTS, STORES = 8, 4
+"""Two clients share a store each, so that some of their calls go to Redis together and some do not."""
+EACH = 5
+"""Calls of each client about one group."""
+HOSTS = (HostName("a"), HostName("b"))
+OF_TIME = frozenset({"now", "send_by", "quiet", "left", "until", "since", "waits_until"})
+BESIDE = frozenset({"stalled_hosts", "step"})
+"""Read a moment later: who is stalled, and what else the record has by now of a host that is done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A method of the store, with its arguments."""
+
+    method: str
+    arguments: tuple[object, ...]
+
+    def on(self, store: object) -> object:
+        """Make it; return its answer without what depends on the time, or the error's name."""
+        try:
+            return plain(getattr(store, self.method)(*self.arguments))
+        except LockstepError as error:
+            return type(error).__name__
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A call that was answered; times in seconds of one clock."""
+
+    call: Call
+    began: float
+    ended: float
+    answer: object
+
+
+def plain(value: object) -> object:
+    """Return an answer so that it can be compared: no times, and no order where there is none."""
+    if is_dataclass(value) and not isinstance(value, type):
+        kept = {name: getattr(value, name) for name in value.__dataclass_fields__}
+        return {name: plain(each) for name, each in kept.items() if _compared(value, name)}
+    if isinstance(value, (tuple, list)):
+        parts = [plain(each) for each in value]
+        return sorted(parts, key=repr) if all(isinstance(each, str) for each in parts) else parts
+    return str(value) if isinstance(value, Enum) else value
+
+
+def _compared(of: object, name: str) -> bool:
+    beside = name in BESIDE and not isinstance(of, View)
+    return not (beside or name in OF_TIME or name.endswith("_at"))
+
+
+def drawn(dice: random.Random, client: int, group: GroupId) -> Call:
+    """Draw a call about one of the two operations that want this group."""
+    operation = OperationId(f"{group}-{dice.choice('xxxy')}")
+    host = dice.choice(HOSTS)
+    action = Action.CREATE
+    url = f"url-of-{host}" if dice.random() < 0.95 else "another"
+    mine = AttemptId(f"{client}" if dice.random() < 0.8 else f"{dice.randrange(CLIENTS)}")
+    undo = AttemptId(f"undo-{mine}")
+    seen = Seen(dice.choice((Presence.ABSENT, Presence.ABSENT, Presence.ABSENT, Presence.PRESENT)))
+    verdict = dice.choice(list(Verdict))
+    back = dice.choice((Verdict.APPLIED, Verdict.ALREADY, Verdict.UNKNOWN, Verdict.NOT_APPLIED))
+    sent = dice.choice((LATER, LATER, BEFORE))
+    request = Request(
+        operation, group, action, tuple(HostRef(h, f"url-of-{h}") for h in HOSTS), NEVER, "test"
+    )
+    likely: list[tuple[int, str, tuple[object, ...]]] = [
+        (6, "accept", (request,)),
+        (12, "begin", (operation, host, url, seen, mine, action, group)),
+        (12, "finish", (operation, host, mine, verdict, "said")),
+        (2, "missed", (operation, host, url, mine, "GET 500", Miss.ANSWERED)),
+        (2, "cancel", (operation, f"client {client % 2}")),
+        (6, "begin_undo", (operation, host, url, undo)),
+        (6, "finish_undo", (operation, host, undo, back, "said")),
+        (8, "settle", (operation, host, sent, dice.choice((0, 1)), seen.presence)),
+        (2, "postpone", (operation, host, NEVER, "later", mine)),
+        (1, "abandon", (operation, host, "given up")),
+        (4, "claim", (operation,)),
+        (3, "view", (operation, host)),
+        (5, "operation", (operation,)),
+        (3, "steps", (operation,)),
+        (3, "lock_owner", (group,)),
+    ]
+    weights = [weight for weight, _, _ in likely]
+    _, method, arguments = dice.choices(likely, weights)[0]
+    return Call(method, arguments)
+
+
+Store = Callable[[RedisStore], object]
+"""What stands between a client and its store; planted bugs do."""
+
+
+@dataclass
+class Run:
+    """Clients that go from group to group together."""
+
+    stores: Sequence[object]
+    seed: int
+    groups: int
+
+    def histories(self) -> dict[GroupId, list[Made]]:
+        """Make all calls; return those about each group."""
+        names = [GroupId(f"g{number}") for number in range(self.groups)]
+        made: dict[GroupId, list[Made]] = {name: [] for name in names}
+        together = threading.Barrier(CLIENTS)
+        errors: list[BaseException] = []
+
+        def work(client: int) -> None:
+            dice, store = random.Random(f"{self.seed}/{client}"), self.stores[client % len(self.stores)]
+            try:
+                for name in names:
+                    together.wait(60)
+                    for _ in range(EACH):
+                        call = drawn(dice, client, name)
+                        began = time.monotonic()
+                        answer = call.on(store)
+                        made[name].append(Made(call, began, time.monotonic(), answer))
+            except BaseException as error:  # noqa: BLE001 - told once all have ended
+                errors.append(error)
+                together.abort()
+
+        threads = [threading.Thread(target=work, args=(client,)) for client in range(CLIENTS)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        if errors:
+            raise errors[0]
+        return made
+
+
+class Twin:
+    """The twin as a value: a state, and what a call makes of it."""
+
+    def __init__(self) -> None:
+        self._store = MemoryStore(lambda: Millis(NEVER), LIMITS)
+        self._fields = [name for name in vars(self._store) if name not in ("clock", "limits")]
+        self._known: dict[tuple[bytes, int], tuple[object, bytes]] = {}
+        self.empty = self._state()
+
+    def _state(self) -> bytes:
+        return pickle.dumps([getattr(self._store, name) for name in self._fields])
+
+    def after(self, state: bytes, call: Call) -> tuple[object, bytes]:
+        """Return the answer to a call, and the state behind it."""
+        key = (state, id(call))
+        if key not in self._known:
+            for name, value in zip(self._fields, pickle.loads(state), strict=True):
+                setattr(self._store, name, value)
+            answer = call.on(self._store)
+            self._known[key] = (answer, self._state())
+        return self._known[key]
+
+
+def in_order(history: Sequence[Made]) -> list[Made] | None:
+    """Return the calls in an order in which the twin gives the same answers; None if there is none."""
+    twin, calls = Twin(), sorted(history, key=lambda made: made.began)
+    everything = (1 << len(calls)) - 1
+    stack: list[tuple[int, bytes, tuple[int, ...]]] = [(0, twin.empty, ())]
+    been = {(0, twin.empty)}
+    while stack:
+        done, state, order = stack.pop()
+        if done == everything:
+            return [calls[number] for number in order]
+        for number in reversed(list(_next(calls, done))):
+            answer, after = twin.after(state, calls[number].call)
+            then = done | 1 << number
+            if answer == calls[number].answer and (then, after) not in been:
+                been.add((then, after))
+                stack.append((then, after, (*order, number)))
+    return None
+
+
+def _next(calls: Sequence[Made], done: int) -> Iterator[int]:
+    """The calls that may come next: made before any other that is left was answered."""
+    left = [number for number in range(len(calls)) if not done >> number & 1]
+    first = min(calls[number].ended for number in left)
+    return (number for number in left if calls[number].began <= first)
+
+
+@contextmanager
+def clients_of(server: RedisServer, between: Store = lambda store: store) -> Iterator[list[object]]:
+    """Stores with a connection pool each, on an empty database."""
+    with ExitStack() as stack:
+        clients = [
+            stack.enter_context(redis.Redis.from_url(server.url, decode_responses=True))
+            for _ in range(STORES)
+        ]
+        clients[0].flushall()
+        yield [between(RedisStore(client, Keys("t:"), LIMITS)) for client in clients]
+
+
+def wrong(histories: dict[GroupId, list[Made]]) -> list[str]:
+    """Name the groups whose calls have no order, with all that was answered."""
+    found: list[str] = []
+    for group, history in histories.items():
+        if in_order(history) is None:
+            first = min(made.began for made in history)
+            lines = [
+                f"  {1000 * (made.began - first):8.2f} to {1000 * (made.ended - first):8.2f} ms  "
+                f"{made.call.method}{made.call.arguments} -> {made.answer}"
+                for made in sorted(history, key=lambda made: made.began)
+            ]
+            found.append("\n".join([f"the calls about {group} have no order:", *lines]))
+    return found
+
+
+def at_once(history: Sequence[Made]) -> int:
+    """How many calls were made while another was under way."""
+    pairs = itertools.combinations(sorted(history, key=lambda made: made.began), 2)
+    return len({one.began for one, other in pairs if other.began < one.ended})
+
+
+def main() -> int:
+    """Make the calls and check them; 1 if some answers have no order."""
+    parser = argparse.ArgumentParser(prog="python -m tests.contract.linearizable", description=__doc__)
+    parser.add_argument("--calls", type=int, default=20_000)
+    parser.add_argument("--seed", type=int, default=time.time_ns() // 1_000_000_000 // 86_400)
+    given = parser.parse_args()
+    groups = -(-given.calls // (CLIENTS * EACH))
+    with tempfile.TemporaryDirectory() as folder, RedisServer(Path(folder)) as server:
+        with clients_of(server) as stores:
+            began = time.monotonic()
+            histories = Run(stores, given.seed, groups).histories()
+        asked = time.monotonic()
+        found = wrong(histories)
+    made = [each for history in histories.values() for each in history]
+    beside = sum(map(at_once, histories.values()))
+    counts = Counter(each.call.method for each in made)
+    print(
+        f"seed {given.seed}: {len(made)} calls of {CLIENTS} clients about {groups} groups, {beside} of them "
+        f"beside another, {len(found)} groups without an order; {asked - began:.0f} s, checked in "
+        f"{time.monotonic() - asked:.0f} s"
+    )
+    print("  " + ", ".join(f"{method}: {count}" for method, count in sorted(counts.items())))
+    print(*found[:3], sep="\n")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

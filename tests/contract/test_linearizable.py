@@ -1,0 +1,62 @@
+"""The record on Redis answers many clients at once as the twin answers one after the other."""
+
+from __future__ import annotations
+
+import pytest
+
+from lockstep.producer.stack.processes import RedisServer
+from lockstep.worker.operation.model import GroupId, Operation, OperationId
+from lockstep.worker.record.redis import RedisStore
+from tests.contract.linearizable import Call, Made, Run, Store, at_once, clients_of, in_order, wrong
+
+GROUPS = 12
+
+
+class ReadsLate:
+    """A store that tells of an operation what somebody was told the first time, as a cache would."""
+
+    told: dict[OperationId, Operation | None]
+
+    def __init__(self, store: RedisStore) -> None:
+        self._store = store
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._store, name)
+
+    def operation(self, operation: OperationId) -> Operation | None:
+        now = self._store.operation(operation)
+        return self.told.setdefault(operation, now)
+
+
+class GivesTheLockTwice(ReadsLate):
+    """A store that says "accepted" to every client."""
+
+    def accept(self, request: object) -> str:
+        self._store.accept(request)  # type: ignore[arg-type]
+        return "accepted"
+
+    def operation(self, operation: OperationId) -> Operation | None:
+        return self._store.operation(operation)
+
+
+def histories(server: RedisServer, between: Store = lambda store: store) -> dict[GroupId, list[Made]]:
+    with clients_of(server, between) as stores:
+        return Run(stores, 1, GROUPS).histories()
+
+
+def test_the_answers_of_many_clients_have_an_order(server: RedisServer) -> None:
+    made = histories(server)
+    assert wrong(made) == []
+    assert sum(map(at_once, made.values())) > 100
+
+
+@pytest.mark.parametrize("planted", [ReadsLate, GivesTheLockTwice])
+def test_a_planted_bug_is_found(server: RedisServer, planted: type[ReadsLate]) -> None:
+    planted.told = {}
+    assert wrong(histories(server, planted))
+
+
+def test_a_call_that_was_answered_comes_before_those_that_were_made_later() -> None:
+    free, taken = Call("lock_owner", (GroupId("g"),)), Call("cancel", (OperationId("x"), "me"))
+    assert in_order([Made(free, 0, 1, None), Made(taken, 0, 1, "unknown")])
+    assert in_order([Made(free, 0, 1, "x"), Made(taken, 0, 1, "unknown")]) is None
