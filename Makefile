@@ -56,8 +56,8 @@ $(DOCS)/.installed: requirements-docs.txt | $(BIN)/python
 ##@ Check
 
 .PHONY: test
-test: $(VENV)/.dev ## Run every suite; ONLY="unit contract" runs those alone
-	@$(BIN)/python -B -m tests $(ONLY:%=--only %)
+test: $(VENV)/.dev ## Run every suite; ONLY="unit contract" runs those alone, BROKER=stock with kombu's own transport
+	@$(if $(BROKER),LOCKSTEP_BROKER=$(BROKER)) $(BIN)/python -B -m tests $(ONLY:%=--only %)
 
 .PHONY: check
 check: $(VENV)/.dev ## Lint, types, import contracts and unit tests, in less than a minute

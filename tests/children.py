@@ -1,4 +1,4 @@
-"""Forking in a test: the child does one thing, tells what came of it, and ends at once."""
+"""Children of tests: what they inherit, and a forked one that does one thing and says what came of it."""
 
 from __future__ import annotations
 
@@ -14,6 +14,15 @@ from typing import Generic, TypeVar, cast
 T = TypeVar("T")
 PATIENCE = 30.0
 """Seconds; a child that hangs prints its stacks and ends."""
+
+
+def inherited() -> dict[str, str]:
+    """The environment without settings, save the transport that `make test BROKER=stock` asks for."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("LOCKSTEP_") or name == "LOCKSTEP_BROKER"
+    }
 
 
 class Forked(Generic[T]):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,6 +19,7 @@ from lockstep.worker.record.redis import RedisStore
 from lockstep.worker.settings import Settings
 from tests.chaos.children import Beat, Node, Producers, Proxy, Worker
 from tests.chaos.tiers import Plan
+from tests.children import inherited
 from tests.wrong_clock import WrongClock, library, sweep_up
 
 ROOT = Path(__file__).parents[2]
@@ -120,7 +120,7 @@ class Rig:
 
     @staticmethod
     def _base_env() -> dict[str, str]:
-        kept = {key: value for key, value in os.environ.items() if not key.startswith("LOCKSTEP_")}
+        kept = inherited()
         kept.pop("PYTHONDONTWRITEBYTECODE", None)  # a process started anew would compile all that it imports
         compiled = str(ROOT / ".venv" / ".cache" / "pycache")
         return {"PYTHONPYCACHEPREFIX": compiled, **kept, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 import sys
 import threading
@@ -23,6 +22,7 @@ from lockstep.worker.operation.transitions import Accepted, Request
 from lockstep.worker.record.client import connect
 from lockstep.worker.record.redis import RedisStore
 from lockstep.worker.settings import Settings
+from tests.children import inherited
 from tests.waiting import PATIENCE, eventually
 from tests.warm import Warm, WarmCluster
 
@@ -97,9 +97,8 @@ class Bench:
     @property
     def env(self) -> dict[str, str]:
         """The environment of this bench's processes."""
-        base = {key: value for key, value in os.environ.items() if not key.startswith("LOCKSTEP_")}
         return {
-            **base,
+            **inherited(),
             "PYTHONPATH": str(ROOT),
             **{f"LOCKSTEP_{key.upper()}": value for key, value in self.values.items()},
         }
