@@ -70,6 +70,8 @@ class Settings(BaseSettings):
     ones; an inventory names one for each host."""
     inventory: str = ""
     """Path of a YAML file with the hosts; see docs/inventory.md."""
+    kinds: str = ""
+    """Path of a folder with your own kinds, one `NAME.yaml` each; an inventory may name another."""
 
     connect_timeout: Seconds = 3.0
     """A TCP handshake inside a data centre takes milliseconds; 3 s outlives two lost SYN packets."""

@@ -53,8 +53,8 @@ def probe(
 ) -> tuple[ProbeAnswer, int]:
     """Ask as `ask` does; return the first usable answer, else the last, and how many GETs it took."""
     client: HostApi = HostClient(host, settings, looks.exchange)
-    if host.token_file:
-        client = TokenHost(client, host.token_file)
+    if host.credentials:
+        client = TokenHost(client, host.credentials)
     ends = time.monotonic() + settings.call_timeout
     tries = 0
     while True:

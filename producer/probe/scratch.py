@@ -12,7 +12,6 @@ import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
 from urllib.parse import urlsplit
 
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
@@ -20,7 +19,7 @@ from requests.utils import DEFAULT_CA_BUNDLE_PATH
 from lockstep.producer.doctor.findings import Finding, Level
 from lockstep.producer.operators.hosts import probe
 from lockstep.worker.hosts import looks
-from lockstep.worker.hosts.client import HostClient
+from lockstep.worker.hosts.client import HostClient, authorization
 from lockstep.worker.operation.answer import ProbeAnswer, Verdict, WriteAnswer
 from lockstep.worker.operation.host import Host
 from lockstep.worker.operation.model import Action, AttemptId, GroupId, Presence
@@ -35,7 +34,7 @@ def send_and_leave(host: Host, settings: Settings, body: bytes, hold: float) -> 
     parts = urlsplit(host.url)
     connection = _connection(host, parts.hostname or "", parts.port, settings.connect_timeout)
     try:
-        headers = {"Content-Type": "application/json", **_authorization(host)}
+        headers = {"Content-Type": "application/json", **authorization(host)}
         connection.request("POST", f"{parts.path}/v1/group/", body, headers)
         time.sleep(hold)
     except http.client.HTTPException as error:
@@ -57,12 +56,6 @@ def _connection(host: Host, name: str, port: int | None, timeout: float) -> http
     if host.cert is not None:
         context.load_cert_chain(*host.cert, password=lambda: "")
     return http.client.HTTPSConnection(name, port, timeout=timeout, context=context)
-
-
-def _authorization(host: Host) -> dict[str, str]:
-    if host.token_file is None:
-        return {}
-    return {"Authorization": f"Bearer {Path(host.token_file).read_text('utf-8').strip()}"}
 
 
 PREFIX = "lockstep-probe-"

@@ -6,7 +6,7 @@ import pytest
 
 from lockstep.worker.inventory import Inventory, load_inventory, parse_url
 from lockstep.worker.operation.errors import InvalidInput
-from lockstep.worker.operation.host import Host
+from lockstep.worker.operation.host import Auth, Host
 from lockstep.worker.operation.model import HostName
 from lockstep.worker.settings import Settings
 
@@ -104,6 +104,11 @@ SAME_URL = "  - {name: other, url: 'http://NODE1:80/'}\n"
         (entry(labels="[a]"), ["labels ['a']", "mapping of strings"]),
         (entry(labels="{rack: 7}"), ["{'rack': 7}", "quote numbers"]),
         (entry(url=""), ["url None", "missing"]),
+        (entry(auth="{basic: 7}"), ["auth {'basic': 7}", "{basic: FILE}"]),
+        (entry(auth="{header: 'X Y', file: /k}"), ["auth", "{header: NAME, file: FILE}"]),
+        (entry(auth="{basic: /l}", token_file="/t"), ["auth and a token_file", "choose one"]),
+        (entry(serves="[rabbit mq]"), ["serves ['rabbit mq']", "[rabbitmq-*]"]),
+        (entry() + "kinds: [a]\n", ["kinds ['a']", "path of a folder"]),
         (entry() + "  - {name: node1, url: 'http://other'}\n", ['"node1"', "twice"]),
         (entry() + "  - {name: NODE1, url: 'http://other'}\n", ['"NODE1"', "twice"]),
         (entry() + SAME_URL, ['"http://node1:80"', '"other"', '"node1"']),
@@ -115,6 +120,18 @@ def test_each_rule_names_the_value_that_breaks_it(
     assert [host.name for host in from_text(tmp_path, entry())] == ["node1"], "what they start from is good"
     said = refusal(tmp_path, text)
     assert [part for part in parts if part not in said] == []
+
+
+def test_credentials_and_kinds_belong_to_a_host(tmp_path: Path) -> None:
+    login, key = "auth: {basic: /l}", "auth: {header: X-API-Key, file: /k}"
+    text = f"kinds: mine\nhosts:\n  - {{name: a, url: 'http://a', {login}, serves: [rabbitmq-*, group]}}\n"
+    inventory = from_text(tmp_path, f"{text}  - {{name: b, url: 'http://b', {key}}}\n")
+    a, b = inventory
+    assert (a.auth, a.credentials) == (Auth("/l", basic=True), "/l")
+    assert (b.auth, b.credentials) == (Auth("/k", "X-API-Key"), "/k")
+    served = [a.serves_kind(kind) for kind in ("rabbitmq-user", "group", "etcd-key")]
+    assert (served, b.serves_kind("etcd-key")) == ([True, True, False], True)
+    assert inventory.kinds == str(tmp_path / "mine")
 
 
 def test_a_file_that_is_not_there_is_named_and_where_there_is_none_what_to_set() -> None:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import random
 import re
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from lockstep.worker.hosts.request import Carry, Request
+from lockstep.worker.kinds import Kind, Verb
+from lockstep.worker.kinds import Request as KindRequest
 from lockstep.worker.operation.answer import (
     METHODS,
     NoReply,
@@ -22,6 +25,7 @@ from lockstep.worker.operation.answer import (
     classify_probe,
     classify_write,
 )
+from lockstep.worker.operation.content import Id, Said, Shown
 from lockstep.worker.operation.host import Host
 from lockstep.worker.operation.model import Action, AttemptId, GroupId
 from lockstep.worker.operation.ports import Clock, Stopping
@@ -93,6 +97,42 @@ class HostClient:
         said = self._call(METHODS[action], "/v1/group/", payload.encode(), headers, in_time)
         return replace(classify_write(action, group, said), shows_after=self.host.shows_after)
 
+    def look(self, kind: Kind, thing: Id) -> Shown:
+        """Look at a thing, and at the witness of its absence. Raises Stopping as `probe` does."""
+        shown = kind.shown(thing, said := self._ask(kind.request("look", thing)))
+        witness = kind.witness(thing)
+        if isinstance(said, Reply) and witness is not None and shown.needs_witness:
+            return kind.shown(thing, said, self._ask(witness))
+        return shown
+
+    def send(
+        self,
+        kind: Kind,
+        verb: Verb,
+        thing: Id,
+        request: KindRequest,
+        attempt: AttemptId,
+        send_before: float,
+        hidden: Iterable[str] = (),
+    ) -> Said:
+        """Send a write, unless `send_before` has passed when bytes would leave; `hidden`: see `Kind.said`."""
+
+        def in_time() -> bool:
+            return self.clock.elapsed() < send_before and not self.stopping()
+
+        headers = {**request.headers, "X-Lockstep-Attempt": attempt}
+        return kind.said(
+            verb, thing, self._call(request.method, request.path, request.body, headers, in_time), hidden
+        )
+
+    def _ask(self, request: KindRequest) -> Reply | NoReply:
+        if self.stopping():
+            raise Stopping
+        said = self._call(request.method, request.path, request.body, dict(request.headers), lambda: True)
+        if isinstance(said, NoReply) and self.stopping():
+            raise Stopping
+        return said
+
     def unwell(self, path: str) -> str | None:
         """GET a path below the host's URL; return None for any 2xx, else what came, in a few words."""
         if self.stopping():
@@ -114,11 +154,11 @@ class HostClient:
     ) -> Reply | NoReply:
         ends = time.monotonic() + self.settings.call_timeout
         try:
-            headers = {**headers, **self._authorization()}
+            headers = {**headers, **authorization(self.host)}
         except OSError as error:
-            return NoReply(Trouble.NOT_SENT, f"token file of {self.host.name}: {error.strerror}")
-        except _NoToken as error:
-            return NoReply(Trouble.NOT_SENT, f"token file of {self.host.name} {error}")
+            why = f" {error}" if isinstance(error, _NoToken) else f": {error.strerror}"
+            noun = "token" if self.host.auth is None else "auth"
+            return NoReply(Trouble.NOT_SENT, f"{noun} file of {self.host.name}{why}")
         return self.carry(
             Request(
                 method,
@@ -136,26 +176,48 @@ class HostClient:
             )
         )
 
-    def _authorization(self) -> dict[str, str]:
-        if self.host.token_file is None:
-            return {}
-        return {"Authorization": f"Bearer {_token(Path(self.host.token_file).read_bytes())}"}
+
+def authorization(host: Host) -> dict[str, str]:
+    """Return the header that lets us in, read from the host's file. Raises OSError, with nothing of it."""
+    if host.credentials is None:
+        return {}
+    content = Path(host.credentials).read_bytes()
+    if host.auth is None:
+        return {"Authorization": f"Bearer {_token(content)}"}
+    return {host.auth.header: f"Basic {_login(content)}" if host.auth.basic else _token(content)}
 
 
-class _NoToken(Exception):
+class _NoToken(OSError):
     """A file has no token that can be sent; the text says why, and nothing of the file."""
 
 
-def _token(content: bytes) -> str:
-    """Return the token in a file, which is masked from now on, whether it can be sent or not."""
+def _text(content: bytes) -> str:
+    """Return the text of a file, which is masked from now on, whether it can be sent or not."""
     know(content.decode("latin-1"))
     try:
-        token = content.decode("utf-8-sig").strip()
+        text = content.decode("utf-8-sig").strip()
     except UnicodeDecodeError:
         raise _NoToken("is not UTF-8 text") from None
-    know(token)
-    if not token:
+    know(text)
+    if not text:
         raise _NoToken("is empty")
+    return text
+
+
+def _login(content: bytes) -> str:
+    """Return `user:password` as Basic sends it."""
+    text = _text(content)
+    user, colon, password = text.partition(":")
+    know(password)
+    if not user or not colon or not text.isprintable():
+        raise _NoToken("has no `user:password` on one line")
+    encoded = base64.b64encode(text.encode()).decode()
+    know(encoded)
+    return encoded
+
+
+def _token(content: bytes) -> str:
+    token = _text(content)
     if not _TOKEN.fullmatch(token):
         raise _NoToken("has more than one word, or characters that a header cannot carry")
     return token

@@ -12,7 +12,7 @@ from typing import cast
 from urllib.parse import urlsplit
 
 from lockstep.worker.operation.errors import InvalidInput
-from lockstep.worker.operation.host import Host
+from lockstep.worker.operation.host import Auth, Host
 from lockstep.worker.operation.model import HostName
 from lockstep.worker.operation.names import MAX_LENGTH, is_plain_name, show
 from lockstep.worker.operation.waves import Pace, parse_health
@@ -23,9 +23,16 @@ from lockstep.worker.settings import Settings
 class Inventory:
     """All hosts, by name, in the order in which they were given."""
 
-    def __init__(self, hosts: Iterable[Host], pace: Pace = Pace()) -> None:  # noqa: B008 - it is frozen
+    def __init__(
+        self,
+        hosts: Iterable[Host],
+        pace: Pace = Pace(),  # noqa: B008 - it is frozen
+        kinds: str = "",
+    ) -> None:
         self.pace = pace
         """How operations go from host to host unless they are asked otherwise."""
+        self.kinds = kinds
+        """The folder with the kinds of whoever runs it; empty if there is none."""
         self._hosts: dict[HostName, Host] = {}
         urls: dict[str, HostName] = {}
         names: dict[str, HostName] = {}
@@ -120,8 +127,10 @@ def parse_url(value: object) -> str:
 
 _NUMBER = re.compile(r"[0-9]{1,6}(\.[0-9]{1,3})?", re.ASCII)
 FILES = ("ca_file", "cert_file", "key_file", "token_file")
-KNOWN_KEYS = ("name", "url", "verify", *FILES, "shows_after", "labels", "health")
+KNOWN_KEYS = ("name", "url", "verify", *FILES, "shows_after", "labels", "health", "auth", "serves")
 DEFAULTS = ("waves", "wave_by", "bake", "hold", "expires", "health")
+_HEADER = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,60}", re.ASCII)
+_PATTERN = re.compile(r"[A-Za-z0-9._*-]{1,63}", re.ASCII)
 NOT_PLAIN = re.compile(r"[^A-Za-z0-9._-]+", re.ASCII)
 
 
@@ -163,7 +172,7 @@ def _names(url: str) -> tuple[str, str, str]:
     return host, f"{host}-{parts.port}", f"{host}-{parts.port}{path}"
 
 
-def _from_file(path: Path) -> tuple[Iterator[Host], Pace]:
+def _from_file(path: Path) -> tuple[Iterator[Host], Pace, str]:
     try:
         text = path.read_text("utf-8-sig")
     except OSError as error:
@@ -172,9 +181,9 @@ def _from_file(path: Path) -> tuple[Iterator[Host], Pace]:
         raise InvalidInput(f"inventory {show(str(path))} is no UTF-8 text: {error.reason}") from error
     document = parse_plain(f"inventory {show(str(path))}", text)
     entries = document.get("hosts") if isinstance(document, dict) else document
-    if isinstance(document, dict) and (unknown := set(document) - {"hosts", "defaults"}):
+    if isinstance(document, dict) and (unknown := set(document) - {"hosts", "defaults", "kinds"}):
         first = show(sorted(map(str, unknown))[0])
-        raise InvalidInput(f"inventory key {first} is unknown; known: hosts, defaults")
+        raise InvalidInput(f"inventory key {first} is unknown; known: hosts, defaults, kinds")
     if not isinstance(entries, list):
         raise InvalidInput(
             f"inventory {show(str(path))} has no list of hosts: start it with `hosts:` and one `- name:` each"
@@ -182,7 +191,11 @@ def _from_file(path: Path) -> tuple[Iterator[Host], Pace]:
     if not entries:
         raise InvalidInput(f"inventory {show(str(path))} has an empty list of hosts: give at least one")
     defaults = document.get("defaults") if isinstance(document, dict) else None
-    return (_from_entry(number, entry) for number, entry in enumerate(entries, 1)), _pace(defaults)
+    kinds = document.get("kinds", "") if isinstance(document, dict) else ""
+    if not isinstance(kinds, str):
+        raise InvalidInput(f"inventory has kinds {show(kinds)}: give the path of a folder")
+    folder = str(path.parent / kinds) if kinds else ""
+    return (_from_entry(number, entry) for number, entry in enumerate(entries, 1)), _pace(defaults), folder
 
 
 def _pace(given: object) -> Pace:
@@ -245,7 +258,34 @@ def _from_entry(number: int, entry: object) -> Host:
     url = parse_url(entry.get("url"))
     cert = (cert_file, key_file or cert_file) if cert_file else None  # one file may hold both
     health = parse_health(f"host {show(name)}", entry.get("health"))
-    return Host(HostName(name), url, ca_file or verify, token_file, shows_after, dict(labels), health, cert)
+    access = cert, _auth(name, entry), _serves(name, entry.get("serves", ["*"]))
+    return Host(
+        HostName(name), url, ca_file or verify, token_file, shows_after, dict(labels), health, *access
+    )
+
+
+def _auth(name: str, entry: dict[object, object]) -> Auth | None:
+    """Return how to log in: `{basic: FILE}`, or `{header: NAME, file: FILE}`."""
+    given = entry.get("auth")
+    if given is None:
+        return None
+    if entry.get("token_file"):
+        raise InvalidInput(f"host {show(name)} has an auth and a token_file: choose one")
+    match given:
+        case {"basic": str(file), **more} if not more:
+            return Auth(file, basic=True)
+        case {"header": str(header), "file": str(file), **more} if not more and _HEADER.fullmatch(header):
+            return Auth(file, header)
+    raise InvalidInput(
+        f"host {show(name)} has auth {show(given)}: give {{basic: FILE}} with user:password in it, "
+        "or {header: NAME, file: FILE}"
+    )
+
+
+def _serves(name: str, given: object) -> tuple[str, ...]:
+    if isinstance(given, list) and given and all(_PATTERN.fullmatch(str(each)) for each in given):
+        return tuple(map(str, given))
+    raise InvalidInput(f"host {show(name)} has serves {show(given)}: give kinds, such as [rabbitmq-*]")
 
 
 def _seconds(name: str, value: object) -> float:

@@ -153,7 +153,8 @@ def _witnessed(found: Shown, witness: Reply | NoReply | None) -> Shown:
             retry_after=witness.retry_after if witness.status in (429, 503) else None,
         )
     why = f"{witness.trouble}: {witness.detail}" if witness is not None else "was not asked"
-    return Shown(Sight.NOTHING, text=f"{found.text}, but its witness: {why}", flaw=Flaw.SILENT)
+    text = f"{found.text}, but its witness: {why}"
+    return Shown(Sight.NOTHING, text=text, flaw=Flaw.SILENT, needs_witness=witness is None)
 
 
 class Write:

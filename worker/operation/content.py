@@ -233,6 +233,8 @@ class Shown:
     """Set if and only if the sight is NOTHING."""
     retry_after: float | None = None
     """Seconds."""
+    needs_witness: bool = False
+    """NOTHING: it looks absent, and counts as that once the witness has answered."""
 
     @property
     def tells(self) -> bool:

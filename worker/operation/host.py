@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from fnmatch import fnmatchcase
 
 from lockstep.worker.operation.model import HostName, HostRef, Millis
 
@@ -31,6 +32,15 @@ _FINGERPRINT_LENGTH = 12
 
 
 @dataclass(frozen=True, slots=True)
+class Auth:
+    """Credentials in a file, read for each call: `user:password`, or what a header holds."""
+
+    file: str
+    header: str = "Authorization"
+    basic: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Host:
     """One node of the cluster, as Lockstep reaches it."""
 
@@ -48,6 +58,19 @@ class Host:
     """The path that must answer 2xx at the gate of a wave."""
     cert: tuple[str, str] | None = None
     """For https: the paths of our own certificate and of its key, for a host that asks for one."""
+    auth: Auth | None = None
+    """Instead of a bearer token."""
+    serves: tuple[str, ...] = ("*",)
+    """Patterns of the kinds that it serves."""
+
+    @property
+    def credentials(self) -> str | None:
+        """The file that its token, password or key is read from."""
+        return self.auth.file if self.auth is not None else self.token_file
+
+    def serves_kind(self, kind: str) -> bool:
+        """Tell whether things of this kind are on this host."""
+        return any(fnmatchcase(kind, pattern) for pattern in self.serves)
 
     @property
     def fingerprint(self) -> str:

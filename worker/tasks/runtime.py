@@ -175,7 +175,7 @@ def real_hosts(settings: Settings, inventory: Inventory | LiveInventory) -> Find
 
 def _client(settings: Settings, host: Host) -> HostApi:
     api: HostApi = WatchedHost(HostClient(host, settings, curl.exchange, SystemClock(), stopping))
-    return TokenHost(api, host.token_file) if host.token_file else api
+    return TokenHost(api, host.credentials) if host.credentials else api
 
 
 def sparing(settings: Settings, hosts: Find) -> Find:
