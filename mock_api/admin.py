@@ -29,6 +29,7 @@ class NodeInfo:
     latency: Json
     delete_absent: int
     post_body: str
+    unwell_with: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,10 +97,19 @@ class ClusterAdmin:
         self._call("PUT", scope(node, "latency"), latency)
 
     def set_manners(
-        self, node: str | None = None, *, delete_absent: int | None = None, post_body: str | None = None
+        self,
+        node: str | None = None,
+        *,
+        delete_absent: int | None = None,
+        post_body: str | None = None,
+        unwell_with: str | None = None,
     ) -> None:
-        """Set the answer to a delete of what is absent (400, 404), and what a 201 carries (empty, group)."""
-        self._call("PUT", scope(node, "settings"), {"delete_absent": delete_absent, "post_body": post_body})
+        """Set the answer to a delete of what is absent (400, 404), and what a 201 carries (empty, group).
+
+        While the node holds the group `unwell_with`, its `/health` answers 503.
+        """
+        wanted = {"delete_absent": delete_absent, "post_body": post_body, "unwell_with": unwell_with}
+        self._call("PUT", scope(node, "settings"), wanted)
 
     def down(self, node: str, seconds: float | None = None) -> None:
         """Make a node refuse connections, until `up` or for so long."""

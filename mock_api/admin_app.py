@@ -32,6 +32,7 @@ class NodeInfo(BaseModel):
     latency: Latency | None
     delete_absent: int
     post_body: PostBody
+    unwell_with: str
 
 
 class ArmedRule(BaseModel):
@@ -51,6 +52,7 @@ class NodeSettings(BaseModel):
 
     delete_absent: Literal[400, 404] | None = None
     post_body: PostBody | None = None
+    unwell_with: str | None = None
 
 
 Rules = Annotated[
@@ -89,6 +91,7 @@ def admin_app(cluster: Cluster) -> FastAPI:
             latency=node.plan.latency,
             delete_absent=node.manners.delete_absent,
             post_body=node.manners.post_body,
+            unwell_with=node.manners.unwell_with,
         )
 
     def armed(member: Member) -> list[ArmedRule]:

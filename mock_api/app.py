@@ -123,4 +123,8 @@ def node_app() -> FastAPI:
         desk: CallHandler = request.state.desk
         return await desk.take(request, Method.GET, group)
 
+    @app.get("/health", summary="Tell whether the node is well", operation_id="get_health")
+    async def get_health(request: Request) -> Response:
+        return Response(status_code=200 if request.state.desk.node.well else 503)
+
     return app

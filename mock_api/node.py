@@ -33,6 +33,8 @@ class Manners:
 
     delete_absent: int = 404
     post_body: PostBody = PostBody.GROUP
+    unwell_with: str = ""
+    """While it holds this group, `/health` answers 503; it answers 200 otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,11 @@ class Node:
         if saved.last_effect is not None and saved.effect_seq > history.last_effects.get(name, 0):
             # Killed between saving the groups and writing the line: write it now.
             history.effect(saved.last_effect)
+
+    @property
+    def well(self) -> bool:
+        """Whether `/health` answers 200."""
+        return self.manners.unwell_with not in self.groups
 
     def land(self, record: Record, method: Method, body: GroupBody) -> Answer:
         """Carry out one call, changing the groups and the record. Raises OSError, changing nothing."""

@@ -1,6 +1,6 @@
-"""`make picture`: play the demo, and draw its first two acts as docs/demo.svg, which the README shows.
+"""`make picture`: play the demo, and draw its first two acts and its last one, which the README shows.
 
-The test of the demo compares the picture with what the demo says then, times and counts apart.
+The test of the demo compares the pictures with what the demo says then, times and counts apart.
 """
 
 from __future__ import annotations
@@ -20,10 +20,14 @@ from lockstep.producer.demo.play import SETTINGS, play
 from lockstep.producer.stack import Stack
 from lockstep.worker.settings import PREFIX
 
-PICTURE = Path(__file__).parents[1] / "docs" / "demo.svg"
+DOCS = Path(__file__).parents[1] / "docs"
 WIDTH = 92
-SHOWN = re.compile(r"^1\. .*?(?=^3\. )", re.MULTILINE | re.DOTALL)
-PROGRESS = re.compile(r"^   (?:(?:create|delete) \S+| *\d+\.\d s  .*)$")
+SHOWN = {
+    DOCS / "demo.svg": re.compile(r"^1\. .*?(?=^3\. )", re.MULTILINE | re.DOTALL),
+    DOCS / "waves.svg": re.compile(r"^5\. .*?(?=^All )", re.MULTILINE | re.DOTALL),
+}
+"""Which acts each picture shows."""
+PROGRESS = re.compile(r"^   (?:(?:create|delete) \S+| +\d+\.\d s  .*)$")
 """What a demo without a terminal says while an operation goes on."""
 
 THEME = TerminalTheme(
@@ -67,9 +71,9 @@ SVG = """\
 """
 
 
-def shown(text: str) -> list[str]:
-    """Return the lines of the picture in what the demo said; digits but those of names are masked."""
-    acts = SHOWN.search(text)
+def shown(text: str, acts_of: re.Pattern[str]) -> list[str]:
+    """Return the lines of a picture in what the demo said; digits but those of names are masked."""
+    acts = acts_of.search(text)
     lines = acts.group().splitlines() if acts else []
     return [masked(line) for line in lines if line.strip() and not PROGRESS.match(line)]
 
@@ -87,7 +91,8 @@ def drawn(svg: str) -> list[str]:
 
 def masked(line: str) -> str:
     """Leave out what differs from run to run: times, counts, and how wide they are."""
-    return re.sub(r"\s+", " ", re.sub(r"(?<![\w(])\d+(?:\.\d+)?", "N", line)).strip()
+    line = re.sub(r"(?<![\w(])\d+(?:\.\d+)?", "N", line)
+    return re.sub(r"\s+", " ", line.replace("N ms", "N s")).strip()
 
 
 def main() -> int:
@@ -96,18 +101,24 @@ def main() -> int:
     said = Console(record=True, width=WIDTH, highlight=False, file=io.StringIO())
     code = play(Stack(env=env, seed=SEED), said)
     plain, styled = (said.export_text(styles=styles, clear=False) for styles in (False, True))
-    begin, end = (plain[:at].count("\n") for at in SHOWN.search(plain).span())  # type: ignore[union-attr]
+    for path, acts in SHOWN.items():
+        draw(path, acts, plain, styled)
+    print(f"{', '.join(map(str, SHOWN))}: of a demo that ended with {code}")
+    return code
+
+
+def draw(path: Path, acts: re.Pattern[str], plain: str, styled: str) -> None:
+    """Draw some acts of a demo that said this."""
+    begin, end = (plain[:at].count("\n") for at in acts.search(plain).span())  # type: ignore[union-attr]
     picture = Console(record=True, width=WIDTH, highlight=False, file=io.StringIO())
     picture.print("[bold]$ make demo[/]\n")
     lines = zip(plain.splitlines()[begin:end], styled.splitlines()[begin:end], strict=True)
     kept = [Text.from_ansi(line) for words, line in lines if not PROGRESS.match(words.rstrip())]
     for line in kept:
         picture.print(line)
-    PICTURE.write_text(
+    path.write_text(
         picture.export_svg(title="make demo", theme=THEME, code_format=SVG, unique_id="demo"), "utf-8"
     )
-    print(f"{PICTURE}: {len(kept)} lines of a demo that ended with {code}")
-    return code
 
 
 if __name__ == "__main__":

@@ -174,7 +174,7 @@ def wait_options(function: Callable[[Session, str, ChangeOptions], Exit]) -> Cal
     )
 
 
-PACE = ("waves", "wave_by", "bake", "hold", "expires")
+PACE = ("waves", "wave_by", "bake", "hold", "expires", "health")
 
 
 def pace_options(function: Callable[..., Exit]) -> Callable[..., Exit]:
@@ -199,6 +199,9 @@ def pace_options(function: Callable[..., Exit]) -> Callable[..., Exit]:
         click.option("--hold", is_flag=True, help="Stop after each wave until `lockstep promote OPERATION`."),
         click.option(
             "--expires", metavar="TIME", help="Roll back unless all waves are done so soon, such as 2h."
+        ),
+        click.option(
+            "--health", metavar="PATH", help="What must answer 2xx on changed hosts after each wave."
         ),
     )
 

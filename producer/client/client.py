@@ -108,6 +108,7 @@ class ClusterClient(OperatorClient):
         bake: str | float | None = None,
         hold: bool = False,
         expires: str | float | None = None,
+        health: str | None = None,
     ) -> Operation:
         """Enqueue the creation of a group on the named hosts, or on all; return once it is recorded.
 
@@ -123,11 +124,12 @@ class ClusterClient(OperatorClient):
         operation, all hosts or none; `deadline` is then each wave's. `bake` (seconds, or "60s") is waited
         after each wave that changed something, and then every changed host is looked at once more; with
         `hold` each wave but the last waits for `Operation.promote`; `expires` rolls back what is undecided.
+        `health` is a path that must answer 2xx at such a look, on hosts without one in the inventory.
 
         While another operation holds the group, waits for up to `lock_wait` seconds, storing nothing, then
         raises GroupBusy. If a host is paused, raises HostPaused. Raises StoreUnavailable and StoreFull too.
         """
-        pace = Pace(waves, wave_by, bake, hold, expires)
+        pace = Pace(waves, wave_by, bake, hold, expires, health)
         return self._start(
             Action.CREATE, group_id, hosts, operation_id, deadline, retries, preflight, pace=pace
         )
@@ -146,9 +148,10 @@ class ClusterClient(OperatorClient):
         bake: str | float | None = None,
         hold: bool = False,
         expires: str | float | None = None,
+        health: str | None = None,
     ) -> Operation:
         """Enqueue the deletion of a group; everything else is as for `create_group`."""
-        pace = Pace(waves, wave_by, bake, hold, expires)
+        pace = Pace(waves, wave_by, bake, hold, expires, health)
         return self._start(
             Action.DELETE, group_id, hosts, operation_id, deadline, retries, preflight, pace=pace
         )

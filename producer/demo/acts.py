@@ -7,12 +7,15 @@ from collections.abc import Callable, Mapping
 
 from rich.console import Console
 from rich.padding import Padding
+from rich.table import Table
 from rich.text import Text
 
 from lockstep.mock_api.admin import ClusterAdmin, Json
+from lockstep.producer.cli.view.text import event_row
 from lockstep.producer.client.client import ClusterClient
 from lockstep.producer.client.operation import Operation
 from lockstep.producer.demo.screen import INDENT, ProgressTable
+from lockstep.producer.operators.history import timeline
 from lockstep.worker.operation.errors import WaitTimeout
 from lockstep.worker.operation.model import State
 
@@ -55,6 +58,7 @@ class Demo:
         self.unstable()
         self.refused()
         self.down()
+        self.unwell()
 
     def unstable(self) -> None:
         """Create a group while every node fails four calls in ten."""
@@ -99,6 +103,30 @@ class Demo:
         self._say("node5 is up again; what it holds now is what it says itself.")
         self._act("4. Delete team-a again, now that node5 is up", "")
         self._follow(self._client.delete_group("team-a"), State.COMMITTED, self._nowhere())
+
+    def unwell(self) -> None:
+        """Create a group in waves, which its first node does not bear."""
+        self._act(
+            "5. Create team-c in waves, one node first",
+            "node1 answers 503 at /health while it has team-c, which is seen before any other node is asked.",
+        )
+        self._nodes.set_manners("node1", unwell_with="team-c")
+        created = self._client.create_group("team-c", waves="1,100%", bake=1, health="/health")
+        self._follow(created, State.ROLLED_BACK, self._nowhere())
+        self._course(created)
+        writes = [call.node for call in self._nodes.history(group="team-c") if call.method != "GET"]
+        self._say(f"In the nodes' own histories: {len(writes)} writes, all of them to node1.")
+        if set(writes) != {"node1"}:
+            self.broken.append(f"create team-c wrote to {', '.join(sorted(set(writes)))}, not to node1 alone")
+
+    def _course(self, operation: Operation) -> None:
+        """Print what came when, as `lockstep show` does."""
+        status = operation.status()
+        table = Table(box=None, show_header=False, padding=(0, 3, 0, 0), style="dim")
+        for event in timeline(status, operation.steps()):
+            table.add_row(*(Text(cell) for cell in event_row(status, event)[:4]))
+        self._console.print(Padding(table, INDENT, expand=False))
+        self._console.print()
 
     def _mend(self) -> None:
         self._nodes.set_faults()

@@ -90,7 +90,7 @@ def play(stack: Stack, out: Console) -> int:
     if demo.broken:
         return 1
     seconds = time.monotonic() - began
-    out.print("[bold green]All four ended as promised, on every node.[/]")
+    out.print("[bold green]All five ended as promised, on every node.[/]")
     out.print(f"That took {seconds:.0f} s, and nothing is left running.")
     out.print("Next: [cyan]make up[/] keeps such a cluster running for you to command.")
     return 0

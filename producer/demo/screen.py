@@ -15,6 +15,7 @@ from rich.text import Text
 
 from lockstep.worker.operation.model import HostName, Operation, Outcome, State, Step, Undo
 from lockstep.worker.operation.story import story
+from lockstep.worker.operation.waves import told_standing
 
 STATE_STYLES = {State.COMMITTED: "bold green", State.ROLLED_BACK: "bold yellow"}
 BAD = frozenset({Outcome.REFUSED, Outcome.UNREACHABLE, Outcome.UNKNOWN})
@@ -87,14 +88,16 @@ class ProgressTable:
 def table(operation: Operation | None, steps: Sequence[Step], now: Now) -> Table:
     """Lay the steps out, a host a line."""
     made = Table(box=None, header_style="dim", padding=(0, 3, 0, 0))
-    for column in ("host", "before", "outcome", "attempts", "now"):
+    waves = ["wave"] if operation is not None and operation.rollout else []
+    for column in ("host", *waves, "before", "outcome", "attempts", "now"):
         made.add_column(column, no_wrap=True)
     if operation is None:
         return made
     for step in steps:
         before = Text(step.before.presence) if step.before else Text("–", "dim")
         came = outcome(operation, step)
-        made.add_row(Text(step.host), before, came, attempts(step), now.get(step.host, Text("")))
+        wave = [Text(str(step.wave))] if waves else []
+        made.add_row(Text(step.host), *wave, before, came, attempts(step), now.get(step.host, Text("")))
     return made
 
 
@@ -134,7 +137,8 @@ def told(operation: Operation, step: Step) -> str:
 def standing(operation: Operation) -> str:
     """Say in plain words how an operation stands."""
     if operation.state is State.APPLYING:
-        return f"applying, {operation.hosts_done} of {operation.hosts_total} hosts done"
+        waves = f"{told_standing(operation.rollout)}, " if operation.rollout else ""
+        return f"applying, {waves}{operation.hosts_done} of {operation.hosts_total} hosts done"
     words = operation.state.replace("_", " ")
     if operation.settling and not operation.ended:
         return f"{words}; locked until its lost writes settle"

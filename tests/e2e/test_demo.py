@@ -27,6 +27,7 @@ ENDS = [
     ("create", "team-b", "rolled_back"),
     ("delete", "team-a", "rolled_back"),
     ("delete", "team-a", "committed"),
+    ("create", "team-c", "rolled_back"),
 ]
 
 # Whatever cluster a shell is set up for, the demo must not touch it.
@@ -73,10 +74,13 @@ def test_the_demo_ends_as_promised_and_leaves_nothing(tmp_path: Path) -> None:
     shown = output.read_text("utf-8")
     assert demo.returncode == 0, shown
     assert 0 < longest(shown) < LONGEST
-    assert re.findall(r"(create|delete) (team-[ab])  (committed|rolled_back) in", shown) == ENDS
+    assert re.findall(r"(create|delete) (team-[abc])  (committed|rolled_back) in", shown) == ENDS
     assert re.search(r"node2 +present +unchanged +– +present, untouched ✓", shown)
-    assert squeezed(picture.shown(shown)) == squeezed(picture.drawn(picture.PICTURE.read_text("utf-8")))
-    assert shown.count("✓") == 20
+    for path, acts in picture.SHOWN.items():
+        drawn = picture.drawn(path.read_text("utf-8"))
+        assert squeezed(picture.shown(shown, acts)) == squeezed(drawn), path
+    assert re.search(r"node2 +2 +– +– +– +absent ✓", shown), "a host of a wave that never opened"
+    assert shown.count("✓") == 25
     assert "✗" not in shown
     assert [line for line in shown.splitlines() if line != line.rstrip()] == []
     assert pen.left() == []

@@ -220,7 +220,8 @@ class Pace:
         else:
             label = str(self.wave_by)
             waves = by_label(names, label, {host.name: host.labels.get(label) for host in hosts})
-        paths = {host.name: host.health or self.health for host in hosts}
+        for_all = parse_health("an operation", self.health)
+        paths = {host.name: host.health or for_all for host in hosts}
         health = {name: path for name, path in paths.items() if path is not None}
         return Rollout(
             waves,
