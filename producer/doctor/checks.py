@@ -9,7 +9,7 @@ from itertools import islice
 from lockstep.producer.doctor.findings import Finding, Level
 from lockstep.producer.text import counted, named, seconds
 from lockstep.worker.celery import OPERATIONS, ROLLBACK
-from lockstep.worker.operation.host import Pause
+from lockstep.worker.operation.host import Pause, age
 from lockstep.worker.operation.model import HostName, Lost, Millis
 from lockstep.worker.record.fields import Damage
 from lockstep.worker.record.workers import HeldInventory, Stall
@@ -145,8 +145,8 @@ def inventories(here: HeldInventory | None, held: Mapping[str, HeldInventory], n
     if here is not None:
         by_digest[f"{here.digest}, {counted(here.hosts)}"] = ["here"]
     for name, each in held.items():
-        age = seconds(max(0, now - each.read_at))
-        by_digest.setdefault(f"{each.digest}, {counted(each.hosts)}", []).append(f"{name} (read {age} ago)")
+        told = f"{name} (read {age(min(each.read_at, now), now)})"
+        by_digest.setdefault(f"{each.digest}, {counted(each.hosts)}", []).append(told)
     return "; ".join(f"{what}: {named(names)}" for what, names in by_digest.items())
 
 
