@@ -167,7 +167,7 @@ TABLE: list[tuple[Exception, str, str]] = [
         "cannot write its file",
         "the space on its disk",
     ),
-    (redis.ResponseError("BUSY Redis is busy running a script."), "held up by a script", "CLIENT LIST"),
+    (redis.ResponseError("BUSY Redis is busy running a script."), "held up by a script", "SCRIPT KILL"),
     (
         redis.ResponseError(f"WRONGTYPE Operation against a key of the wrong kind of value{IN_A_SCRIPT}"),
         "holds something else",

@@ -147,7 +147,7 @@ CAUSES = (
     Cause(
         r"BUSY |is busy running a script",
         "Redis is held up by a script",
-        "see who runs it: `CLIENT LIST` on the server",
+        "end it as its administrator: `SCRIPT KILL` on the server; `SLOWLOG GET` then says whose it was",
     ),
     Cause(
         r"WRONGTYPE",

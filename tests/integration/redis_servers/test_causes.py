@@ -15,11 +15,13 @@ from pathlib import Path
 
 import pytest
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from lockstep.producer.cli import main
 from lockstep.producer.stack.child import Child
 from lockstep.producer.stack.processes import RedisServer
-from tests.waiting import eventually
+from tests.waiting import PATIENCE, eventually
 
 SaidBy = Callable[[str, str], tuple[int, str]]
 
@@ -94,6 +96,41 @@ def test_a_server_that_does_not_serve_says_why(
                 state = partial(client.execute_command, "CLUSTER", "INFO")
                 eventually(lambda: "cluster_state:ok" in str(state()), "it serves")
         check(said_by, server.url, said, doctor="EVALSHA" not in options)
+
+
+def test_a_script_that_never_ends_is_told_with_what_ends_it(tmp_path: Path, said_by: SaidBy) -> None:
+    with RedisServer(tmp_path, options=["--busy-reply-threshold", "50"]) as server:
+        server.start()
+        with redis.Redis.from_url(server.url) as client:
+            endless = threading.Thread(target=run_endless, args=[server.url])
+            endless.start()
+            eventually(lambda: is_busy(client), "it is busy")
+            check(
+                said_by,
+                server.url,
+                "Redis is held up by a script; end it as its administrator: `SCRIPT KILL` ",
+            )
+            client.execute_command("SCRIPT", "KILL")
+            endless.join()
+            assert any(b"while true" in each["command"] for each in client.slowlog_get())
+        assert said_by(server.url, "list")[0] == 0
+
+
+def run_endless(url: str) -> None:
+    once = Retry(NoBackoff(), 0)
+    with (
+        redis.Redis.from_url(url, socket_timeout=PATIENCE, retry=once) as client,
+        pytest.raises(redis.ResponseError, match="killed by user"),
+    ):
+        client.eval("while true do end", 0)
+
+
+def is_busy(client: redis.Redis) -> bool:
+    try:
+        client.ping()
+    except redis.ResponseError as error:
+        return "BUSY" in f"{error}"
+    return False
 
 
 def test_who_says_nothing_is_told(silent: str, said_by: SaidBy, monkeypatch: pytest.MonkeyPatch) -> None:
