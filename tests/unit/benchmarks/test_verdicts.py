@@ -6,12 +6,13 @@ from dataclasses import replace
 
 import pytest
 
+from benchmarks.__main__ import EXTRAS
 from benchmarks.cluster import State
 from benchmarks.figures import Figures, Kept
-from benchmarks.plan import rollback
+from benchmarks.plan import far, only, rollback, visits
 from benchmarks.samples import Case, Sample
 from benchmarks.session import wrong_outcome
-from benchmarks.targets import AFTER_RETENTION, judge
+from benchmarks.targets import AFTER_RETENTION, TARGETS, judge, needed
 
 DONE = State(held=5, holding=5, calls=10, created=5, deleted=0, refused_at=None, last_undone_at=None)
 UNDONE = State(held=0, holding=0, calls=13, created=4, deleted=4, refused_at=1.0, last_undone_at=2.0)
@@ -68,3 +69,27 @@ def test_one_key_left_is_a_miss() -> None:
     assert verdicts(figures)["keys left after retention"] == "met"
     kept.keys["op"] += 1
     assert verdicts(figures)["keys left after retention"] == "missed"
+
+
+def test_every_row_is_measured_by_a_whole_run() -> None:
+    cases, extras = needed(TARGETS)
+    assert cases <= {(visit.peer, case) for visit in visits() for case in visit.cases}
+    assert extras <= set(EXTRAS)
+    assert len({target.name for target in TARGETS} | set(EXTRAS)) == len(TARGETS) + len(EXTRAS)
+
+
+def test_a_row_by_itself_runs_what_it_needs_and_nothing_else() -> None:
+    (far_away,) = (target for target in TARGETS if target.name == "redis-10ms-5")
+    planned = list(only(visits(), needed([far_away])[0]))
+    assert {(visit.peer, visit.cases, visit.away) for visit in planned} == {
+        (peer, (far(5, 10),), 10) for peer in ("stock", "lockstep")
+    }
+
+
+def test_a_target_can_be_a_least() -> None:
+    figures = Figures()
+    figures.beside.throughput = {"stock": [10.0], "lockstep": [30.0]}
+    (small,) = (verdict for verdict in judge(figures) if verdict.target.name == "small")
+    assert (small.measured, small.word, small.target.wanted) == (3.0, "met", "at least 3")
+    figures.beside.throughput["lockstep"] = [29.0]
+    assert next(verdict.word for verdict in judge(figures) if verdict.target.name == "small") == "missed"
