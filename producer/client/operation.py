@@ -246,7 +246,8 @@ class Operation:
 
     def _wait(self, done: Done, timeout: float | None, on_change: OnChange | None) -> Result:
         waiting = WaitState(done, on_change)
-        with self._recorded(), closing(follow(self._link, self.id, parse_timeout(timeout))) as changes:
+        each = on_change is not None
+        with self._recorded(), closing(follow(self._link, self.id, parse_timeout(timeout), each)) as changes:
             for status in changes:
                 if waiting.is_over(status) and (result := self._result(status)):
                     return result
@@ -260,7 +261,8 @@ class Operation:
     ) -> Result:
         waiting = WaitState(done, on_change)
         try:
-            async with aclosing(follow_async(self._link, self.id, parse_timeout(timeout))) as changes:
+            ends, each = parse_timeout(timeout), on_change is not None
+            async with aclosing(follow_async(self._link, self.id, ends, each)) as changes:
                 async for status in changes:
                     if not waiting.is_over(status):
                         continue

@@ -170,3 +170,21 @@ def test_what_fails_in_a_run_is_decided_before_the_next_call_of_it(
     pair.both(Driver.begin, [(HOSTS[0], f"a{n}") for n in range(5)] + [(h, f"{h}1") for h in HOSTS[1:]])
     assert pair.real.kept().pending_hosts == (HOSTS[0],), "its writes are spent: nobody else may begin"
     assert set(pair.real.claim()) == set(pair.twin.claim()) == {HOSTS[0]}
+
+
+def test_no_wait_is_taken_back_where_none_is_recorded(redis_bench: RedisBench, memory: MemoryBench) -> None:
+    pair = Pair(redis_bench, memory)
+    pair.both(Driver.begin, [(h, f"{h}1") for h in HOSTS])
+
+    def removals() -> int:
+        found: dict[str, dict[str, int]] = redis_bench.client.info("commandstats")
+        return found.get("cmdstat_zrem", {"calls": 0})["calls"]
+
+    before = removals()
+    pair.both(Driver.finish, [(h, f"{h}1", Verdict.APPLIED) for h in HOSTS[:5]])
+    assert removals() == before
+    for each in (pair.real, pair.twin):
+        each.store.postpone(each.id, HOSTS[5], 60_000)
+    pair.both(Driver.finish, [(h, f"{h}1", Verdict.APPLIED) for h in HOSTS[5:9]])
+    assert removals() > before
+    assert pair.real.step(HOSTS[5]).due_at is None

@@ -40,3 +40,8 @@ def test_the_transport_steps_aside_and_says_so_once(
         celeryd_after_setup.send(sender="worker")
     (said,) = caplog.messages
     assert why in said
+
+
+def test_celery_still_says_what_is_changed_of_its_script() -> None:
+    assert links.backends.CHORD_PART_RETURN_LUA.count(links.EXPIRES) == 1
+    assert links.EXPIRES not in links.PART

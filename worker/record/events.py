@@ -156,9 +156,12 @@ LOOK_AGAIN = 1.0
 """Seconds between readings when no event comes, for an event can be lost with a connection."""
 
 
-def follow(link: Link, operation: OperationId, timeout: float) -> Generator[Operation | None]:
+def follow(
+    link: Link, operation: OperationId, timeout: float, each: bool = True
+) -> Generator[Operation | None]:
     """Yield the operation now and after every event, None while Redis does not answer; end at the timeout.
 
+    Without `each` what a host does before the decision is no reason to read: for who waits for the end alone.
     To be closed by who stops early: what an interrupt meets in a finaliser is lost.
     A frozen Redis can hold this up for a few seconds longer. Raises UnknownOperation.
     """
@@ -166,17 +169,19 @@ def follow(link: Link, operation: OperationId, timeout: float) -> Generator[Oper
     with link.events(operation) as events:
         while True:
             events.subscribe()
-            yield link.look(operation)
+            found = link.look(operation)
+            yield found
             left = ends - time.monotonic()
             if left <= 0:
                 return
-            events.wait(min(LOOK_AGAIN, left))
+            events.wait(min(LOOK_AGAIN, left), _gathering(found, each))
 
 
 async def follow_async(
     link: Link,
     operation: OperationId,
     timeout: float,  # noqa: ASYNC109 - passing it is no error here
+    each: bool = True,
 ) -> AsyncGenerator[Operation | None]:
     """Do as `follow` does without ever blocking the event loop; readings run in a thread."""
     ends = time.monotonic() + timeout
@@ -185,13 +190,19 @@ async def follow_async(
         while True:
             await events.subscribe()
             within = max(GIVE_UP, ends - time.monotonic())
-            yield await link.off_loop(partial(link.look, operation), within)
+            found = await link.off_loop(partial(link.look, operation), within)
+            yield found
             left = ends - time.monotonic()
             if left <= 0:
                 return
-            await events.wait(min(LOOK_AGAIN, left))
+            await events.wait(min(LOOK_AGAIN, left), _gathering(found, each))
     finally:
         await events.close()
+
+
+def _gathering(found: Operation | None, each: bool) -> float:
+    """Return for how long events are gathered: until they tell what who follows waits for."""
+    return COALESCE if each or found is None or found.decision is not None else LOOK_AGAIN
 
 
 class AsyncEvents:
@@ -217,8 +228,8 @@ class AsyncEvents:
         if not self._subscribed:
             await self._drop()
 
-    async def wait(self, timeout: float) -> None:  # noqa: ASYNC109 - as above
-        """Return after a decisive event, a moment after any other, or after `timeout` seconds."""
+    async def wait(self, timeout: float, gather: float = COALESCE) -> None:  # noqa: ASYNC109 - as above
+        """Return after a decisive event, `gather` seconds after any other, or after `timeout` seconds."""
         ends = time.monotonic() + timeout
         while (left := ends - time.monotonic()) > 0:
             if not self._subscribed:
@@ -233,7 +244,7 @@ class AsyncEvents:
             if message is not None:
                 if is_decisive(message["data"]):
                     return
-                ends = min(ends, time.monotonic() + COALESCE)
+                ends = min(ends, time.monotonic() + gather)
 
     async def close(self) -> None:
         """Close the connection."""

@@ -65,6 +65,26 @@ def test_an_event_that_changes_nothing_is_not_told(
     assert len(told) == len(set(told))
 
 
+@pytest.mark.usefixtures("pushed_only")
+def test_who_waits_for_the_end_alone_reads_nothing_before_the_decision(
+    operation: Operation, hand: Hand, threads: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lockstep.worker.record.events.COALESCE", 0.0)
+    read: list[Status | None] = []
+    look = operation._link.look
+
+    def kept(key: OperationId) -> Status | None:
+        read.append(look(key))
+        return read[-1]
+
+    monkeypatch.setattr(operation._link, "look", kept)
+    waiting = threads.submit(operation.wait, PATIENCE)
+    listening(hand, operation)
+    hand.commit(operation)
+    assert waiting.result(PATIENCE).committed
+    assert len(read) <= 2, "once before, and once told of the decision"
+
+
 def test_a_burst_of_events_is_one_reading(
     operation: Operation, hand: Hand, monkeypatch: pytest.MonkeyPatch
 ) -> None:

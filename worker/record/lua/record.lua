@@ -222,7 +222,17 @@ local function announce(what, host)
   table.insert(event.hosts, host)
 end
 
-local function wait_until(host, at) redis.call('ZADD', WAITS, at, host) end
+local first_wait -- when the first recorded wait is over, false for none; nil while it is not known
+
+local function read_first_wait()
+  if first_wait == nil then first_wait = tonumber(redis.call('ZRANGE', WAITS, 0, 0, 'WITHSCORES')[2]) or false end
+  return first_wait
+end
+
+local function wait_until(host, at)
+  redis.call('ZADD', WAITS, at, host)
+  first_wait = nil
+end
 
 local function write()
   local fields = {}
@@ -236,7 +246,14 @@ local function write()
   end
   call_in_chunks('HSET', STEPS, fields)
   for command, keys in pairs(members) do
-    for key, list in pairs(keys) do call_in_chunks(command, key, list) end
+    for key, list in pairs(keys) do
+      if key ~= WAITS then
+        call_in_chunks(command, key, list)
+      elseif read_first_wait() then
+        call_in_chunks(command, key, list)
+        first_wait = nil
+      end
+    end
   end
   if moved then
     redis.call('HSET', OP, 'progress_at', NOW, 'resumed', 0)

@@ -26,6 +26,7 @@ local function decide(op, decision, why)
     if why.host then redis.call('HSET', OP, 'reason_host', why.host) end
   end
   redis.call('DEL', WAITS) -- they were waits of forward steps
+  first_wait = false
   announce('decided')
   ending = true
   progressed()
@@ -217,7 +218,7 @@ local function due(op)
     if op.held then by(op.hold_until) end
     by(op.expires_at)
   end
-  if members then by(tonumber(redis.call('ZRANGE', WAITS, 0, 0, 'WITHSCORES')[2])) end
+  if members then by(read_first_wait() or nil) end
   return at
 end
 
