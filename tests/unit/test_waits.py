@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import subprocess
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -11,6 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import yaml
 from celery.exceptions import InvalidTaskError
 
 from lockstep.worker.broker import beat
@@ -208,6 +210,26 @@ def test_beat_is_not_disturbed_by_its_wall_clock(
 
 def test_beat_uses_it(app: Lockstep) -> None:
     assert app.conf.beat_scheduler == f"{beat.__name__}:{beat.Scheduler.__name__}"
+
+
+def test_beat_touches_the_file_that_its_probe_looks_for(app: Lockstep, tmp_path: Path) -> None:
+    containers = yaml.safe_load((ROOT / "manifests/base/beat.yaml").read_text("utf-8"))["spec"]["template"][
+        "spec"
+    ]
+    (container,) = containers["containers"]
+    compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text("utf-8"))["services"]["beat"]
+    probe = container["livenessProbe"]["exec"]["command"][-1]
+    assert (compose["command"], compose["healthcheck"]["test"][-1]) == (container["command"], probe)
+    there = container["command"][-1].replace("/tmp", str(tmp_path))
+    made = Beat(app, schedule_filename=there)
+    made.sent = []
+
+    def asked() -> int:
+        return subprocess.run(["sh", "-c", probe.replace("/tmp", str(tmp_path))], check=False).returncode
+
+    assert asked() != 0
+    made.tick()
+    assert asked() == 0
 
 
 def test_a_killed_sweep_keeps_others_off_for_little_longer_than_one_call_to_redis_may_take() -> None:
