@@ -61,6 +61,15 @@ def test_names_are_unique_and_everything_is_in_the_namespace(rendered: Rendered)
             assert each.body["metadata"]["namespace"] == "lockstep", each
 
 
+def test_nothing_is_sent_that_the_api_server_writes_otherwise(rendered: Rendered) -> None:
+    """Whatever it drops or rewrites, each apply sends anew, and says `configured` of what has not changed."""
+    for each in rendered.of("Secret"):
+        assert not [key for key, value in each.body["data"].items() if "\n" in value], each
+    for each in rendered.starting_pods():
+        variables = [one for container in each.containers for one in container.get("env", [])]
+        assert not [one["name"] for one in variables if one.get("value") == ""], each
+
+
 def test_what_pods_refer_to_is_there_or_is_a_secret_to_be_made(rendered: Rendered) -> None:
     maps = {each.name for each in rendered.of("ConfigMap")}
     secrets = {each.name for each in rendered.of("Secret")}
