@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
@@ -42,17 +43,23 @@ _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks
 
 
 def parse_moment(noun: str, text: str, now: datetime) -> datetime:
-    """Return the moment that a text means; without an offset it is UTC. Raises InvalidInput."""
+    """Return the moment that a text means. Raises InvalidInput.
+
+    Without an offset it is in the local zone; a time as it is shown, with that zone's name, is taken too.
+    """
     ago = _AGO.fullmatch(text.strip())
+    day, _, zone = text.strip().rpartition(" ")
     try:
         if ago:
             return now - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
-        found = datetime.fromisoformat(text.strip())
+        found = datetime.fromisoformat(day if zone in ("UTC", *time.tzname) else text.strip())
+        utc = zone == "UTC" and found.tzinfo is None
+        return found.replace(tzinfo=UTC) if utc else found.astimezone()
     except (ValueError, OverflowError) as error:
         raise InvalidInput(
-            f"{noun} {show(text)} is no time: give 30m, 2h or 7d (ago), 2026-01-31 or 2026-01-31T12:00 (UTC)"
+            f"{noun} {show(text)} is no time: give 30m, 2h or 7d (ago), 2026-01-31, or 2026-01-31T12:00 in "
+            "your time zone, or with an offset such as Z"
         ) from error
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def millis_of(noun: str, at: datetime | None) -> Millis | None:

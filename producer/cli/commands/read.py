@@ -208,7 +208,7 @@ def history(
       lockstep history --since 2h --state rolled_back
       lockstep history --group 'team-*' --by 'alice@*' --since 2026-01-31 --until 2026-02-01
 
-    Times are 30m, 2h, 7d (ago), or dates with or without a time, in UTC unless they have an offset.
+    Times are 30m, 2h, 7d (ago), or dates with or without a time, without an offset in your time zone.
     """
     client = session.client()
     now = datetime.fromtimestamp(client.now() / 1000, UTC)  # every time in the record is Redis'

@@ -10,9 +10,11 @@ import pytest
 from lockstep.producer.operators.history import PAGE, Filter, search
 from lockstep.producer.text import millis_of, parse_moment
 from lockstep.worker.operation.errors import InvalidInput
+from lockstep.worker.operation.host import local
 from lockstep.worker.operation.model import Action, GroupId, Millis, Operation, OperationId, State
 from lockstep.worker.record.link import Brief
 from tests.unit.producer.samples import OPERATION
+from tests.unit.zones import zone
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 MANY = [
@@ -26,17 +28,42 @@ MANY = [
         ("90s", NOW - timedelta(seconds=90)),
         (" 2h ", NOW - timedelta(hours=2)),
         ("1w", NOW - timedelta(days=7)),
-        ("2026-01-30", datetime(2026, 1, 30, tzinfo=UTC)),
-        ("2026-01-30T08:15", datetime(2026, 1, 30, 8, 15, tzinfo=UTC)),
+        ("2026-01-30", datetime(2026, 1, 29, 23, tzinfo=UTC)),
+        ("2026-01-30T08:15", datetime(2026, 1, 30, 7, 15, tzinfo=UTC)),
+        ("2026-07-30T08:15", datetime(2026, 7, 30, 6, 15, tzinfo=UTC)),
+        ("2026-01-30 08:15:00 CET", datetime(2026, 1, 30, 7, 15, tzinfo=UTC)),
+        ("2026-07-30 08:15:00 CEST", datetime(2026, 7, 30, 6, 15, tzinfo=UTC)),
+        ("2026-01-30 08:15:00 UTC", datetime(2026, 1, 30, 8, 15, tzinfo=UTC)),
         ("2026-01-30T08:15Z", datetime(2026, 1, 30, 8, 15, tzinfo=UTC)),
         ("2026-01-30T08:15+02:00", datetime(2026, 1, 30, 6, 15, tzinfo=UTC)),
     ],
 )
 def test_times(text: str, moment: datetime) -> None:
-    assert parse_moment("--since", text, NOW) == moment
+    with zone("Europe/Berlin"):
+        assert parse_moment("--since", text, NOW) == moment
 
 
-@pytest.mark.parametrize("text", ["", "soon", "2 h", "-2h", "2026-13-01", "999999w", "5"])
+def test_a_time_is_taken_as_it_is_shown() -> None:
+    for name in ("Europe/Berlin", "America/New_York", "UTC"):
+        with zone(name):
+            for at in (Millis(1_769_860_800_000), Millis(1_785_500_100_000)):
+                assert millis_of("since", parse_moment("--since", local(at), NOW)) == at
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "soon",
+        "2 h",
+        "-2h",
+        "2026-13-01",
+        "999999w",
+        "5",
+        "2026-01-30 08:15:00 XYZ",
+        "2026-01-30T08:15Z UTC UTC",
+    ],
+)
 def test_what_is_no_time(text: str) -> None:
     with pytest.raises(InvalidInput, match=r"--since .* is no time: give 30m"):
         parse_moment("--since", text, NOW)
