@@ -9,11 +9,10 @@ from itertools import islice
 from lockstep.producer.operators.hosts import probe, together
 from lockstep.worker.inventory import Inventory
 from lockstep.worker.operation.answer import Probed
-from lockstep.worker.operation.drift import Drift, End
+from lockstep.worker.operation.drift import Drift, End, Ends
 from lockstep.worker.operation.errors import HostUnavailable
 from lockstep.worker.operation.host import Host
 from lockstep.worker.operation.model import Action, GroupId, HostName, OperationId, Presence
-from lockstep.worker.operation.transitions import Ends
 from lockstep.worker.settings import Settings
 
 Pair = tuple[GroupId, HostName]

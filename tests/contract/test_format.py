@@ -26,13 +26,15 @@ TRANSITIONS: dict[str, Callable[[Driver], object]] = {
     "view": lambda one: one.store.view(one.id, A),
 }
 
+NEWER = "4"
+
 
 @pytest.mark.parametrize("name", TRANSITIONS)
 def test_a_newer_record_is_not_touched(create: Driver, name: str) -> None:
     create.begin(A, "a1")
     keys, steps = create.bench.key_names(), create.store.steps(create.id)
-    create.bench.set_format(create.id, "3")
-    with pytest.raises(UnknownFormat, match="3"):
+    create.bench.set_format(create.id, NEWER)
+    with pytest.raises(UnknownFormat, match=NEWER):
         TRANSITIONS[name](create)
     create.bench.set_format(create.id, "1")
     assert create.bench.key_names() == keys
@@ -43,7 +45,7 @@ def test_a_newer_record_is_not_touched(create: Driver, name: str) -> None:
 def test_no_newer_record_is_forgotten(create: Driver) -> None:
     create.roll_back()
     create.bench.pass_time(1)
-    create.bench.set_format(create.id, "3")
+    create.bench.set_format(create.id, NEWER)
     assert create.store.forget(0, 0, 10) == 0
     create.bench.set_format(create.id, "1")
     assert create.kept().ended

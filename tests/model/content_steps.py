@@ -57,6 +57,7 @@ def begin(spot: Spot, worker: Write) -> Iterator[Local]:
         return gone.with_step(step._replace(outcome=outcome)).then(f"begin: {why}")
 
     target, like, before = spot.is_target(shown), spot.is_like(shown), shown == step.before
+    ours = target or like
     answered = step.newest is Fate.APPLIED and not step.open
     if not rules.only_like_is_learned and answered and not before:
         like = True
@@ -77,7 +78,7 @@ def begin(spot: Spot, worker: Write) -> Iterator[Local]:
     elif before and answered:
         yield gone.with_step(step).then("begin: it said yes, and shows what was before")
         yield came(Outcome.REFUSED, "it said yes, and changed nothing")
-    elif not before and not like and step.landed and rules.foreign_fails:
+    elif not before and not ours and step.landed and rules.foreign_fails:
         if not step.open:
             yield came(Outcome.REFUSED, "somebody else has changed it")
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.mutants.content import CONTENT
 from tests.mutants.tree import Change, Mutant, after, books, forward, lua
 from tests.mutants.waves import WAVES
 
@@ -10,7 +11,7 @@ MUTANTS = (
         "no settle: the first look closes an attempt that may still land",
         script=(
             lua(
-                "settle",
+                "record",
                 "if attempt.probed and sent >= attempt.probed + window then",
                 "if true then",
             ),
@@ -225,4 +226,5 @@ MUTANTS = (
         ),
     ),
     *WAVES,
+    *CONTENT,
 )

@@ -72,6 +72,11 @@ def waves(old: str, new: str) -> Change:
     return Change("tests/twin/waves.py", old, new)
 
 
+def content(old: str, new: str) -> Change:
+    """A change in the twin's transitions for things with content."""
+    return Change("tests/twin/content.py", old, new)
+
+
 def after(old: str, new: str) -> Change:
     """A change in the twin's transitions after the decision."""
     return Change("tests/twin/after.py", old, new)

@@ -88,14 +88,9 @@ class AfterDecision(MemoryQueries):
             state = AttemptState.APPLIED if applied else AttemptState.NOT_APPLIED
             self._close_attempt(record, host, step, attempt, state)
 
-    def settle(
-        self, operation: OperationId, host: HostName, sent_at: Millis, open_before: int, seen: Presence
-    ) -> Settled:
-        """Record what a GET showed after the decision: closes settled attempts, proves restored hosts."""
-        record = self._load(operation)
-        step = record.steps.get(host) if record is not None and not record.ended else None
-        if record is None or step is None:
-            return Settled(False, 0, None)
+    def _close_settled(
+        self, record: Record, host: HostName, step: StepRecord, sent_at: Millis
+    ) -> Millis | None:
         again: Millis | None = None
         window = self.limits.settle
         for attempt in step.open_attempts():
@@ -107,6 +102,17 @@ class AfterDecision(MemoryQueries):
                 attempt.probed = self.clock()
             at = attempt.quiet if attempt.probed is None else Millis(attempt.probed + window)
             again = at if again is None else min(again, at)
+        return again
+
+    def settle(
+        self, operation: OperationId, host: HostName, sent_at: Millis, open_before: int, seen: Presence
+    ) -> Settled:
+        """Record what a GET showed after the decision: closes settled attempts, proves restored hosts."""
+        record = self._load(operation)
+        step = record.steps.get(host) if record is not None and not record.ended else None
+        if record is None or step is None:
+            return Settled(False, 0, None)
+        again = self._close_settled(record, host, step, sent_at)
         still_open = len(step.open_attempts())
         rolling_back = record.decision is Decision.ROLL_BACK
         proven = rolling_back and not open_before and not still_open and seen is step.before

@@ -25,8 +25,9 @@ from lockstep.worker.operation.model import (
     Undo,
 )
 from lockstep.worker.operation.reason import Why
+from lockstep.worker.operation.thing import Left
 from lockstep.worker.operation.transitions import Phase
-from tests.twin.record import FORMAT, SUCCEEDED, WAVED, AttemptRecord, Record, StepRecord, Waves
+from tests.twin.record import FORMATS, SUCCEEDED, AttemptRecord, Record, StepRecord, Waves
 
 MOST_DOUBLINGS = 10
 Reason = tuple[HostName | None, Why | None, str]
@@ -45,6 +46,7 @@ class Books:
         self.left: dict[GroupId, dict[HostName, End]] = {}
         self.suspected: dict[Suspect, Millis] = {}
         self.looks: dict[GroupId, Millis] = {}
+        self.contents: dict[GroupId, dict[HostName, Left]] = {}
         self.drifted: dict[tuple[GroupId, HostName], Drift] = {}
         self.gone: dict[OperationId, Lost] = {}
         self.dropped: set[OperationId] = set()
@@ -59,7 +61,7 @@ class Books:
 
     def _load(self, operation: OperationId) -> Record | None:
         record = self.records.get(operation)
-        if record is not None and record.format not in (FORMAT, WAVED):
+        if record is not None and record.format not in FORMATS:
             raise UnknownFormat(f"the record has format {record.format}")
         return record
 
@@ -275,8 +277,8 @@ class Books:
         record.ended_at = self.clock()
         for working_set in (record.todo, record.undo, record.open, record.waits, record.later):
             working_set.clear()
-        if self.locks.get(record.group) == record.id:
-            del self.locks[record.group]
+        if self.locks.get(record.lock) == record.id:
+            del self.locks[record.lock]
         self.heard("ended", record)
 
     def _keep_ends(self, record: Record) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from lockstep.worker.operation.drift import Drift, End, Forgotten
 from lockstep.worker.operation.model import Action, GroupId, HostName, Lost, Millis, OperationId, Presence
+from lockstep.worker.operation.thing import Left
 from tests.twin.books import Books
 
 
@@ -19,6 +20,10 @@ class MemoryEnds(Books):
     def ends(self, group: GroupId) -> dict[HostName, End]:
         """Return what the last ended operations left of a group, per host that they covered."""
         return dict(self.left.get(group, {}))
+
+    def contents_left(self, group: GroupId) -> dict[HostName, Left]:
+        """Return what the last ended operations on a thing left on each host that they covered."""
+        return dict(self.contents.get(group, {}))
 
     def groups_with_ends(self) -> Iterator[GroupId]:
         """Yield every group of which an operation has ended; in no order, each once."""

@@ -6,7 +6,7 @@ from lockstep.worker.operation.model import Decision, HostName, Millis, Operatio
 from lockstep.worker.operation.transitions import Order, View
 from lockstep.worker.record.queries import natural
 from tests.twin.ends import MemoryEnds
-from tests.twin.record import FORMAT, WAVED
+from tests.twin.record import FORMATS
 
 
 class MemoryQueries(MemoryEnds):
@@ -83,7 +83,7 @@ class MemoryQueries(MemoryEnds):
         horizon = self.clock() - older_than
         surplus = len(ended) - beyond
         old = [key for n, (at, key) in enumerate(ended) if at <= horizon or n < surplus][:at_most]
-        dropped = [key for key in old if self.records[key].format in (FORMAT, WAVED)]
+        dropped = [key for key in old if self.records[key].format in FORMATS]
         for key in dropped:
             del self.records[key]
             self.dropped.add(key)
@@ -94,13 +94,18 @@ class MemoryQueries(MemoryEnds):
         record = self.records.get(operation)
         return record.shown() if record is not None else None
 
+    def text(self, operation: OperationId, digest: str) -> str | None:
+        """Read the text of a content, or another that the operation keeps; None if it is kept no more."""
+        record = self.records.get(operation)
+        return record.texts.get(digest) if record is not None else None
+
     def order(self, operation: OperationId) -> Order | None:
         """Read what an operation is about, which never changes; None when it is unknown."""
         record = self.records.get(operation)
         if record is None:
             return None
         shown = record.shown()
-        return Order(shown.group, shown.action, frozenset(record.steps))
+        return Order(shown.group, shown.action, frozenset(record.steps), record.content)
 
     def steps(self, operation: OperationId) -> tuple[Step, ...]:
         """Read the steps of an operation, in the natural order of their hosts."""

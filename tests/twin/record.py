@@ -29,10 +29,11 @@ from lockstep.worker.operation.model import (
     Undo,
 )
 from lockstep.worker.operation.reason import Why, told, told_of
+from lockstep.worker.operation.thing import ABSENT, Asked, Trace
 from lockstep.worker.operation.transitions import Phase
 from lockstep.worker.operation.waves import HOLD_MOST, Rollout
 
-FORMAT, WAVED = "1", "2"
+FORMAT, WAVED, FILLED = FORMATS = ("1", "2", "3")
 MOMENT = Millis(0)
 
 
@@ -70,6 +71,8 @@ class AttemptRecord:
     answered: Millis | None = None
     closed: Millis | None = None
     answer: str | None = None
+    started: bool = False
+    later: bool = False
 
     def shown(self) -> Attempt:
         """Return it as the model has it."""
@@ -168,6 +171,9 @@ class StepRecord:
     health: str | None = None
     gate: GateRecord | None = None
     lost: tuple[str, ...] = ()
+    trace: Trace = field(default_factory=Trace)
+    over: str | None = None
+    contested: str | None = None
     attempts: dict[AttemptId, AttemptRecord] = field(default_factory=dict)
 
     def open_attempts(self) -> list[AttemptRecord]:
@@ -179,7 +185,7 @@ class StepRecord:
         return Step(
             host,
             self.fingerprint,
-            None if self.before is None else Seen(self.before, self.body),
+            self._before(),
             self.outcome,
             self.undo or (Undo.NEEDED if undo_needed else Undo.NONE),
             self.abandoned or (self.reason and told(self.why, self.reason)),
@@ -193,7 +199,18 @@ class StepRecord:
             self.lost,
             tuple([each.shown() for each in self.attempts.values()]),
             self.why,
+            self.trace if self.trace != Trace() else None,
         )
+
+    def _before(self) -> Seen | None:
+        if self.trace.was is not None:
+            return Seen(Presence.ABSENT if self.trace.was == ABSENT else Presence.PRESENT)
+        return None if self.before is None else Seen(self.before, self.body)
+
+    @property
+    def landed(self) -> bool:
+        """Whether anything of ours may be on the host, now or later."""
+        return any(each.state is not AttemptState.NOT_APPLIED for each in self.attempts.values())
 
 
 @dataclass(slots=True)
@@ -220,6 +237,8 @@ class Record:
     waits: dict[HostName, Millis] = field(default_factory=dict)
     later: dict[HostName, int] = field(default_factory=dict)
     waves: Waves | None = None
+    content: Asked | None = None
+    texts: dict[str, str] = field(default_factory=dict)
     format: str = FORMAT
     state: State = State.APPLYING
     decision: Decision | None = None
@@ -234,6 +253,11 @@ class Record:
     ended_at: Millis | None = None
     abandoned: bool = False
     did: set[str] = field(default_factory=set)
+
+    @property
+    def lock(self) -> GroupId:
+        """What no other operation may touch meanwhile."""
+        return GroupId(self.content.lock) if self.content else self.group
 
     def shown(self) -> Operation:
         """Return it as the model has it."""

@@ -18,7 +18,7 @@ from lockstep.worker.operation.model import (
     Presence,
     Seen,
 )
-from lockstep.worker.operation.reason import Why, told
+from lockstep.worker.operation.reason import Why
 from lockstep.worker.operation.transitions import (
     Accepted,
     Busy,
@@ -29,30 +29,24 @@ from lockstep.worker.operation.transitions import (
     Request,
     Stale,
 )
-from tests.twin.record import SUCCEEDED, Record, StepRecord
-from tests.twin.waves import MemoryWaves
+from tests.twin.content import MemoryContent, came_to
+from tests.twin.record import FILLED, Record, StepRecord
 
 ABORTED = Progress(Forward.ABORTED)
 SEND = Progress(Forward.SEND)
 NOT_OPEN = Progress(Forward.NOT_OPEN)
 
 
-def came_to(host: HostName, step: StepRecord) -> Progress:
-    """What a forward step answers once it has its outcome, however often it is asked."""
-    if step.outcome in SUCCEEDED:
-        return Progress(Forward.DONE, outcome=step.outcome, step=step.shown(host, False))
-    reason = told(step.why, step.reason) if step.reason else None
-    return Progress(Forward.FAILED, outcome=step.outcome, reason=reason)
-
-
-class MemoryStore(MemoryWaves):
+class MemoryStore(MemoryContent):
     """The whole store in memory, with the transitions that come before the decision, and the decision."""
 
     def accept(self, request: Request) -> Accepted | Busy | Stale:
         """Record an operation and take its lock. Raises OperationIdReused, HostPaused and StoreFull."""
         rollout = request.rollout
         said = rollout.kept() if rollout else None
-        payload = (request.action, request.group, frozenset(host.name for host in request.hosts), said)
+        filled = request.content
+        asked = filled and filled.kept()
+        payload = (request.action, request.group, frozenset(host.name for host in request.hosts), said, asked)
         known = self._load(request.id)
         if known is not None:
             if known.payload != payload:
@@ -63,7 +57,8 @@ class MemoryStore(MemoryWaves):
         paused = [self.paused[host.name] for host in request.hosts if host.name in self.paused]
         if paused:
             raise HostPaused(refusal(paused[0], len(paused) - 1))
-        owner = self.locks.get(request.group)
+        lock = GroupId(filled.lock) if filled else request.group
+        owner = self.locks.get(lock)
         if owner is not None:
             return Busy(owner)
         if self.memory_used >= self.limits.memory_watermark:
@@ -97,10 +92,14 @@ class MemoryStore(MemoryWaves):
             retries=request.retries,
             repairs=bool(request.repairs),
             owner=request.owner,
+            content=filled,
+            texts=dict(filled.texts) if filled else {},
         )
         if rollout is not None:
             self._with_waves(self.records[request.id], rollout, request.deadline)
-        self.locks[request.group] = request.id
+        if filled is not None:
+            self.records[request.id].format = FILLED
+        self.locks[lock] = request.id
         return Accepted.ACCEPTED
 
     def begin(
@@ -223,20 +222,6 @@ class MemoryStore(MemoryWaves):
         if record.decision is not None:
             return ABORTED
         return Progress(Forward.OPEN, left=record.deadline_at - self.clock())
-
-    def _came_to(
-        self,
-        record: Record,
-        host: HostName,
-        step: StepRecord,
-        outcome: Outcome,
-        reason: str | None = None,
-        why: Why | None = None,
-    ) -> Progress:
-        self._set_outcome(record, host, step, outcome, reason, why)
-        self._progressed(record)
-        self._end_if_done(record)
-        return came_to(host, step)
 
     def _judge(
         self,

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import NewType
 
 from lockstep.worker.operation.reason import Why
+from lockstep.worker.operation.thing import Trace
 
 
 class State(StrEnum):
@@ -167,6 +168,8 @@ class Step:
     attempts: tuple[Attempt, ...] = ()
     why: Why | None = None
     """The kind of the reason."""
+    trace: Trace | None = None
+    """Of a thing with content."""
 
     @property
     def touched(self) -> bool:

@@ -26,6 +26,7 @@ from lockstep.worker.operation.transitions import (
     Busy,
     Cancelled,
     Claim,
+    ContentTransitions,
     Held,
     Miss,
     Order,
@@ -86,7 +87,7 @@ class Clock(Protocol):
         ...
 
 
-class Transitions(Protocol):
+class Transitions(ContentTransitions, Protocol):
     """What the steps need of a store. Every method raises StoreUnavailable when Redis does not answer."""
 
     def begin(

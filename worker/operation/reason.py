@@ -19,6 +19,12 @@ class Why(StrEnum):
     """The host did not pass the gate of a wave."""
     EXPIRED = "expired"
     HELD = "held"
+    IGNORED = "ignored"
+    """The host said yes, and changed nothing."""
+    FOREIGN = "foreign"
+    """Somebody else has changed it."""
+    OVERWROTE = "overwrote"
+    """A write took effect over something that no look had shown."""
 
 
 def told(why: Why | None, detail: str) -> str:
@@ -38,7 +44,17 @@ def told(why: Why | None, detail: str) -> str:
             return "it expired before every wave was done"
         case Why.HELD:
             return "it was held for too long"
+        case Why.IGNORED:
+            return f"said yes ({detail}), and changed nothing"
+        case Why.FOREIGN:
+            return f"was changed by somebody else: {detail}"
+        case Why.OVERWROTE:
+            return f"was overwritten ({detail}): somebody else had changed it since the look"
     return detail
+
+
+SENTENCES = (Why.REFUSED, Why.MISDIRECTED, Why.GATE, Why.IGNORED, Why.FOREIGN, Why.OVERWROTE)
+"""What is told of a host without a colon."""
 
 
 def told_of(host: str | None, why: Why | None, detail: str) -> str:
@@ -46,4 +62,4 @@ def told_of(host: str | None, why: Why | None, detail: str) -> str:
     text = told(why, detail)
     if host is None:
         return text
-    return f"{host} {text}" if why in (Why.REFUSED, Why.MISDIRECTED, Why.GATE) else f"{host}: {text}"
+    return f"{host} {text}" if why in SENTENCES else f"{host}: {text}"

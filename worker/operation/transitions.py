@@ -1,27 +1,27 @@
-"""What the record answers to a transition, and what it keeps of the end of each group."""
+"""What the record is asked, and what it answers to a transition."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
-from lockstep.worker.operation.drift import Drift, End, Forgotten
+from lockstep.worker.operation.content import Effect
 from lockstep.worker.operation.model import (
     Action,
+    AttemptId,
     Decision,
     GroupId,
     HostName,
     HostRef,
-    Lost,
     Millis,
     OperationId,
     Outcome,
-    Presence,
     Stage,
     Step,
 )
+from lockstep.worker.operation.thing import Asked, Look, Resolved, Restored
 from lockstep.worker.operation.waves import Rollout
 
 
@@ -64,6 +64,8 @@ class Request:
     """Whose the id is: nobody else is answered with this operation. Empty: whoever repeats the request is."""
     rollout: Rollout | None = None
     """None: all hosts at once."""
+    content: Asked | None = None
+    """None: the presence of a group."""
 
 
 class Miss(StrEnum):
@@ -127,6 +129,7 @@ class Order:
     action: Action
     hosts: frozenset[HostName]
     """All that take part."""
+    content: Asked | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,70 +227,55 @@ class Abandoned(StrEnum):
     UNKNOWN = "unknown"
 
 
-class Ends(Protocol):
-    """What the patrol, and people who look for drift, need of a store."""
+class ContentTransitions(Protocol):
+    """What the steps need of a store for things with content."""
 
-    def now(self) -> Millis:
-        """Return the store's time."""
-        ...
+    def shown(
+        self,
+        operation: OperationId,
+        host: HostName,
+        fingerprint: str,
+        look: Look,
+        attempt: AttemptId,
+        action: Action,
+        group: GroupId,
+        needs: int = 0,
+    ) -> Progress:
+        """Record what a look showed; open `attempt` if a write is needed (SEND).
 
-    def ends(self, group: GroupId) -> dict[HostName, End]:
-        """Return what the last ended operations left of a group, per host that they covered."""
-        ...
-
-    def groups_with_ends(self) -> Iterator[GroupId]:
-        """Yield every group of which an operation has ended; in no order, each once."""
-        ...
-
-    def forget_group(self, group: GroupId, before: Millis, *, dry_run: bool = False) -> Forgotten | None:
-        """Forget a group that all its hosts were without before a moment; None if it is kept.
-
-        It is kept while an operation works on it, a write of unknown fate is watched for, or a host drifts.
-        With `dry_run` nothing is dropped.
+        MISSED means look again, without a write. ABORTED if the operation is about something else.
         """
         ...
 
-    def forget_deleted(self, older_than: int) -> int:
-        """Look at some groups more, and forget those that were deleted longer ago than so many ms."""
+    def wrote(
+        self,
+        operation: OperationId,
+        host: HostName,
+        attempt: AttemptId,
+        effect: Effect,
+        answer: str,
+        needs: int = 0,
+    ) -> Progress:
+        """Record what the answer to a write says, an inverse too; OPEN means that a look is to tell."""
         ...
 
-    def lock_owner(self, group: GroupId) -> OperationId | None:
-        """Return the operation that works on the group just now."""
+    def restoring(
+        self,
+        operation: OperationId,
+        host: HostName,
+        fingerprint: str,
+        sent_at: Millis,
+        open_before: int,
+        look: Look,
+        attempt: AttemptId,
+    ) -> Restored:
+        """Record what a look showed after the decision to roll back; open `attempt` of the inverse (SEND)."""
         ...
 
-    def patrol_due(self, limit: int) -> tuple[GroupId, ...]:
-        """Return groups that the patrol is to look at, the longest overdue first."""
+    def resolve(self, operation: OperationId, host: HostName, who: str) -> Resolved:
+        """Have what was there before written over what the host showed last."""
         ...
 
-    def suspicions(self, group: GroupId) -> dict[tuple[HostName, Presence], Millis]:
-        """Return when writes of unknown fate, which would bring this presence to a host, were given up."""
-        ...
-
-    def patrol_again(self, group: GroupId, at: Millis | None, newest: Millis) -> None:
-        """Look at the group again then; None takes it off the list, with its suspicions up to `newest`.
-
-        What became suspect after `newest`, the latest that the caller has read, is looked at at once.
-        """
-        ...
-
-    def keep_drift(
-        self, group: GroupId, ends: Mapping[HostName, End], found: Mapping[HostName, Drift | None]
-    ) -> list[Drift] | None:
-        """Record the drift of these hosts (None: none any more); return what was not known yet.
-
-        Returns None, and records nothing, if an operation works on the group, or has ended since `ends` was
-        read: what a host showed in between is no drift.
-        """
-        ...
-
-    def drifts(self) -> list[Drift]:
-        """Return the drift that the patrol found and that has not gone since."""
-        ...
-
-    def note_lost(self, operation: OperationId, group: GroupId, action: Action | None = None) -> Lost | None:
-        """Keep for a week that the record of an accepted operation is gone; None if retention dropped it."""
-        ...
-
-    def lost(self) -> dict[OperationId, Lost]:
-        """Return the operations whose record is gone."""
+    def text(self, operation: OperationId, digest: str) -> str | None:
+        """Read the text of a content, or another that the operation keeps; None if it is kept no more."""
         ...

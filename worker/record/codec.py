@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -32,9 +30,10 @@ from lockstep.worker.operation.model import (
 )
 from lockstep.worker.operation.names import show
 from lockstep.worker.operation.reason import Why, told, told_of
-from lockstep.worker.operation.transitions import Forward, Progress, Request
+from lockstep.worker.operation.thing import ABSENT
+from lockstep.worker.operation.transitions import Forward, Progress
 from lockstep.worker.record.causes import newer_format
-from lockstep.worker.record.fields import Fields, moments_from
+from lockstep.worker.record.fields import Fields, moments_from, trace_from
 
 
 class _Name:
@@ -106,6 +105,14 @@ class Keys:
         """Hash: `host presence` -> when a write that would bring it was given up, its fate unknown."""
         return f"{self.prefix}suspects:{group}"
 
+    def texts(self, operation: OperationId) -> str:
+        """Hash: digest -> a content's text; beside them the definition and the given secrets."""
+        return f"{self.prefix}op:{operation}:texts"
+
+    def left(self, group: GroupId) -> str:
+        """Hash: host -> what the last ended operation on a thing left there; `=digest` -> its text."""
+        return f"{self.prefix}left:{group}"
+
     def events(self, operation: OperationId) -> str:
         """Channel: a message for every transition of the operation."""
         return f"{self.prefix}events:{operation}"
@@ -121,13 +128,14 @@ class Keys:
         return [*own, self.due, self.operations, self.ended, self.patrol]
 
 
-FORMAT, WAVED = "1", "2"
-"""Of the records that this version writes and reads, the second with waves; `record.lua` has them too."""
+FORMAT, WAVED, FILLED = "1", "2", "3"
+"""Of the records that this version writes and reads, the second with waves, the third of things with content;
+`record.lua` has them too."""
 
 
 def check_format(written: str | None) -> None:
     """Raise UnknownFormat for a record of a newer version, RecordDamaged for one of no version."""
-    if written in (FORMAT, WAVED):
+    if written in (FORMAT, WAVED, FILLED):
         return
     if written is None or not written.isdecimal():
         raise RecordDamaged(f"its field format is {show(written)}, and must be a number")
@@ -163,7 +171,7 @@ def _gate(kept: Mapping[str, object]) -> Gate:
 
 
 def _standing(fields: Fields, kept: Mapping[str, str]) -> Standing | None:
-    if fields.text("format") != WAVED:
+    if fields.maybe(fields.text, "stage") is None:
         return None
 
     def at(name: str) -> Millis:
@@ -198,6 +206,9 @@ def step_from(host: HostName, text: str, *, undo_needed: bool, due_at: Millis | 
     fields = Fields.of(text)
     undo = fields.maybe(lambda name: fields.word(name, Undo), "undo")
     before = fields.maybe(lambda name: fields.word(name, Presence), "before")
+    trace = trace_from(fields)
+    if trace and trace.was:
+        before = Presence.ABSENT if trace.was == ABSENT else Presence.PRESENT
     attempts = [_attempt(key, each) for key, each in fields.items("attempts", dict).items()]
     body, reason = fields.maybe(fields.text, "body"), fields.maybe(fields.text, "reason")
     why = fields.maybe(lambda name: fields.word(name, Why), "kind")
@@ -218,6 +229,7 @@ def step_from(host: HostName, text: str, *, undo_needed: bool, due_at: Millis | 
         gate=fields.maybe(lambda name: _gate(fields.items(name, dict)), "gate"),
         lost_fields=tuple(str(each) for each in fields.items("lost", list)),
         attempts=tuple(each for _, each in sorted(attempts, key=lambda pair: pair[0])),
+        trace=trace,
     )
 
 
@@ -284,10 +296,3 @@ def progress_from(host: HostName, said: list[str]) -> Progress:
         case Forward.MISSED:
             return Progress(step, misses=int(said[1]), left=int(said[2]))
     return Progress(step)
-
-
-def payload_of(request: Request) -> str:
-    kept: list[object] = [request.action, request.group, sorted(host.name for host in request.hosts)]
-    if request.rollout:
-        kept.append(request.rollout.kept())
-    return hashlib.sha256(json.dumps(kept).encode()).hexdigest()[:32]

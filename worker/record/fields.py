@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 from lockstep.worker.operation.errors import RecordDamaged
 from lockstep.worker.operation.model import Millis, Moment
 from lockstep.worker.operation.names import show
+from lockstep.worker.operation.thing import Digest, Trace
 
 E = TypeVar("E", bound=StrEnum)
 T = TypeVar("T")
@@ -95,6 +96,18 @@ class Fields:
         if name not in self._kept:
             return RecordDamaged(f"it has no field {name}")
         return RecordDamaged(f"its field {name} is {show(self._kept[name])}, and must be {rule}")
+
+
+def trace_from(fields: Fields) -> Trace | None:
+    """Read what the record keeps of the content of a host; None for what has none."""
+
+    def digest(name: str) -> Digest | None:
+        found = fields.maybe(fields.text, name)
+        return None if found is None else Digest(found)
+
+    overwrote = fields.maybe(fields.flag, "overwrote") or False
+    found = Trace(digest("was"), digest("as_seen"), digest("foreign"), digest("restore_over"), overwrote)
+    return None if found == Trace() else found
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ import redis
 from lockstep.worker.operation.errors import RecordDamaged, StoreFull, UnknownFormat
 from lockstep.worker.operation.limits import NAMED_AFTER, Limits
 from lockstep.worker.operation.model import Action, GroupId, HostName, Millis, Operation, OperationId, Step
+from lockstep.worker.operation.thing import Asked
 from lockstep.worker.operation.transitions import Order
 from lockstep.worker.record.causes import DAMAGED, FORMAT_ERROR, cause_of, newer_format, unavailable
 from lockstep.worker.record.codec import Keys, check_format, operation_from, step_from
@@ -94,14 +95,15 @@ class Queries:
     def order(self, operation: OperationId) -> Order | None:
         """Read what an operation is about, which never changes; None when it is unknown."""
         with store_errors(), self._client.pipeline(transaction=True) as pipe:
-            pipe.hmget(self._keys.operation(operation), "format", "group", "action")
+            pipe.hmget(self._keys.operation(operation), "format", "group", "action", "content")
             pipe.hkeys(self._keys.steps(operation))
-            (written, group, action), hosts = pipe.execute()
+            (written, group, action, content), hosts = pipe.execute()
         if written is None:
             return None
         check_format(written)
         fields = Fields({"group": group, "action": action})
-        return Order(GroupId(fields.text("group")), fields.word("action", Action), frozenset(hosts))
+        asked = None if content is None else Asked.of(content)
+        return Order(GroupId(fields.text("group")), fields.word("action", Action), frozenset(hosts), asked)
 
     def steps(self, operation: OperationId) -> tuple[Step, ...]:
         """Read the steps of an operation, in the natural order of their hosts."""

@@ -6,11 +6,8 @@ import json
 from collections.abc import Sequence
 from typing import Any, cast
 
-import redis
-
 from lockstep.worker.operation.answer import Verdict
 from lockstep.worker.operation.errors import OperationIdReused, StoreFull, UnknownFormat
-from lockstep.worker.operation.limits import Limits
 from lockstep.worker.operation.model import (
     Action,
     AttemptId,
@@ -43,21 +40,15 @@ from lockstep.worker.operation.transitions import (
     View,
 )
 from lockstep.worker.operation.waves import Gated, Health
-from lockstep.worker.record.codec import Keys, payload_of, progress_from, step_from
-from lockstep.worker.record.ends import RedisEnds
+from lockstep.worker.record.codec import progress_from, step_from
+from lockstep.worker.record.content import RedisContent, payload_of
 from lockstep.worker.record.hosts import refused
 from lockstep.worker.record.queries import UNREADABLE, store_errors
-from lockstep.worker.record.scripts import Replicas, Scripts
 from lockstep.worker.secrets import mask
 
 
-class RedisStore(RedisEnds):
+class RedisStore(RedisContent):
     """The Store protocol on one Redis client. Safe to share between threads."""
-
-    def __init__(self, client: redis.Redis, keys: Keys, limits: Limits) -> None:
-        super().__init__(client, keys, limits)
-        replicas = Replicas(keys.fence, limits.replicas, limits.replicas_within)
-        self._scripts = Scripts(client, keys, replicas)
 
     def accept(self, request: Request) -> Accepted | Busy | Stale:
         """Record an operation and take its lock. Raises OperationIdReused, HostPaused and StoreFull."""
@@ -76,6 +67,8 @@ class RedisStore(RedisEnds):
             "" if request.retries is None else request.retries,
             request.owner,
             request.rollout.kept() if request.rollout else "",
+            request.content.kept(request.rollout is not None) if request.content else "",
+            json.dumps(dict(request.content.texts)) if request.content else "",
         )
         match said[0]:
             case "stale":

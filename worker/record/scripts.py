@@ -155,9 +155,12 @@ def _serve(calls: Sequence[_Call], send: Send) -> None:
             call.reply.put((None, told))
 
 
-RECORDED = frozenset({"finish", "missed"})
+RECORDED = frozenset({"finish", "missed", "wrote"})
 """Scripts that keep what a host said, and by that may decide: they run whether replicas follow or not."""
-CONFIRMED = RECORDED | {"accept", "begin", "begin_undo", "claim", "cancel", "abandon"}
+CONFIRMED = RECORDED | {
+    *("accept", "begin", "begin_undo", "claim", "cancel", "abandon"),
+    *("shown", "restoring", "resolve"),
+}
 """Scripts after which a host is written to, or somebody is told what holds. All others are found out again
 from the hosts if they are lost: a closed attempt is open again, and is settled again."""
 ASKED = 2

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from lockstep.worker.operation.drift import Drift, End, explains, next_patrol
+from lockstep.worker.operation.drift import Drift, End, Ends, explains, next_patrol
 from lockstep.worker.operation.errors import HostPaused
 from lockstep.worker.operation.model import Action, GroupId, HostName, HostRef, Millis, OperationId, Presence
 from lockstep.worker.operation.ports import Store
-from lockstep.worker.operation.transitions import Accepted, Ends, Request
+from lockstep.worker.operation.transitions import Accepted, Request
 from lockstep.worker.steps.apply import Parts
 
 PATROL = "patrol"

@@ -27,9 +27,9 @@ from lockstep.worker.celery import (
 )
 from lockstep.worker.messages import publish_conclude, publish_forward, publish_next, publish_patrol
 from lockstep.worker.monitoring import metrics
+from lockstep.worker.operation.drift import Ends
 from lockstep.worker.operation.errors import StoreUnavailable
 from lockstep.worker.operation.model import Action, Decision, GroupId, HostName, Operation, OperationId, State
-from lockstep.worker.operation.transitions import Ends
 from lockstep.worker.operation.waves import told_standing
 from lockstep.worker.settings import Settings
 from lockstep.worker.steps import (

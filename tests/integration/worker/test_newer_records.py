@@ -9,13 +9,13 @@ from lockstep.worker.celery import OPERATIONS, ROLLBACK
 from lockstep.worker.messages import publish_conclude, publish_forward, publish_settle
 from lockstep.worker.operation.model import Action, GroupId, OperationId, State
 from lockstep.worker.record.client import client
-from lockstep.worker.record.codec import WAVED, Keys
+from lockstep.worker.record.codec import FILLED, Keys
 from tests.integration.worker.harness import BY_HAND, Bench
 from tests.waiting import eventually
 
 PLANTED = 4
 """Operations; with three hosts each they have more messages than a worker has places."""
-NEWER = str(int(WAVED) + 1)
+NEWER = str(int(FILLED) + 1)
 
 
 def written(raw: redis.Redis, bench: Bench, operation: OperationId) -> dict[str, bytes | None]:

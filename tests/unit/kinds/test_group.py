@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from itertools import product
+from typing import Literal
 
 import pytest
 
@@ -86,10 +87,10 @@ def test_every_look_is_read_as_the_table_does() -> None:
             assert new.text == old.text
 
 
-@pytest.mark.parametrize("action", list(Action))
-def test_every_answer_to_a_write_is_read_as_the_table_does(action: Action) -> None:
+@pytest.mark.parametrize("verb", ["create", "delete"])
+def test_every_answer_to_a_write_is_read_as_the_table_does(verb: Literal["create", "delete"]) -> None:
     for answer in ANSWERS:
-        old, new = classify_write(action, ID, answer), GROUP.said(action.value, TEAM, answer)
+        old, new = classify_write(Action(verb), ID, answer), GROUP.said(verb, TEAM, answer)
         assert new.effect is SAME_EFFECT[old.verdict], answer
         assert new.retry_after == old.retry_after, answer
         assert new.unreadable == (old.why is Why.UNREADABLE), answer

@@ -14,7 +14,7 @@ if op.ended or (open == 0 and not pending) then return 'not_pending' end
 for _, attempt in pairs(step.attempts) do
   if is_open(attempt) then
     close_attempt(host, step, attempt, 'abandoned')
-    suspect(op, host, attempt)
+    if not op.content then suspect(op, host, attempt) end
   end
 end
 step.abandoned = ARGV[4]

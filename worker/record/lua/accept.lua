@@ -4,7 +4,9 @@
 --       11 for a repair: what `ends` must still say, as JSON {host: text}; otherwise '',
 --       12 tries beyond the first after which a host is given up ('' for no bound but time),
 --       13 whose the id is ('' for anybody's), 14 for an operation with waves ('' otherwise), as JSON: deadline, bake,
---       hold_most and within in ms, gate, hold, and waves and health by host
+--       hold_most and within in ms, gate, hold, and waves and health by host,
+--       15 for a thing with content ('' otherwise), as JSON: its kind, definition, target, lock and how it counts,
+--       16 the texts that belong to it, as JSON by digest
 -- Returns  accepted | existing | reused | theirs + who asked then | paused + a host, its pause as JSON and how many hosts are |
 --          busy + the lock's owner | full + used and maximum bytes | stale
 -- Atomic, because the lock, the record and its due time must exist together or not at all: whoever dies
@@ -32,7 +34,8 @@ if next(paused) then
   if first then return { 'paused', first, redis.call('HGET', PREFIX .. 'paused', first), tostring(needed) } end
 end
 
-local lock = PREFIX .. 'lock:' .. ARGV[3]
+local content = ARGV[15] ~= '' and cjson.decode(ARGV[15])
+local lock = PREFIX .. 'lock:' .. (content and content.lock or ARGV[3])
 local owner = redis.call('GET', lock)
 if owner then return { 'busy', owner } end
 
@@ -86,6 +89,10 @@ if waved then
     'deadline', ARGV[7], 'bake', waved.bake, 'bake_until', 0, 'changed', 0, 'round', 0, 'hold_no', 0, 'released_no', 0,
     'hold_most', waved.hold_most, 'opened', redis.call('SCARD', TODO), 'gate', waved.gate and '1' or '0', 'auto_hold', waved.hold and '1' or '0')
   if waved.within then redis.call('HSET', OP, 'expires_at', NOW + waved.within) end
+end
+if content then
+  redis.call('HSET', OP, 'format', FILLED, 'content', ARGV[15])
+  for digest, text in pairs(cjson.decode(ARGV[16])) do redis.call('HSET', TEXTS, digest, text) end
 end
 redis.call('SET', lock, ID)
 redis.call('ZREM', PREFIX .. 'dropped', ID)

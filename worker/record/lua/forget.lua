@@ -4,7 +4,7 @@
 local op, refused = load_operation()
 if refused then return refused end
 if op and not op.ended then return 0 end
-redis.call('DEL', OP, STEPS, TODO, UNDO, OPEN, WAITS, LATER, GATING)
+redis.call('DEL', OP, STEPS, TODO, UNDO, OPEN, WAITS, LATER, GATING, TEXTS)
 redis.call('ZREM', OPERATIONS, ID)
 redis.call('ZREM', ENDED, ID)
 redis.call('ZREM', DUE, ID)

@@ -5,7 +5,7 @@
 local OP, STEPS, TODO, UNDO, OPEN, WAITS = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local DUE, OPERATIONS, ENDED, PATROL = KEYS[7], KEYS[8], KEYS[9], KEYS[10]
 local PREFIX, ID = ARGV[1], ARGV[2]
-local FORMAT, WAVED = '1', '2' -- the second for what has waves
+local FORMAT, WAVED, FILLED = '1', '2', '3' -- the second for what has waves, the third for things with content
 local CHUNK = 1000 -- arguments to one command; Lua's unpack has a limit
 
 local clock = redis.call('TIME')
@@ -21,6 +21,7 @@ local MISSING = { retries = 0, decided_at = 0 } -- what may be
 
 local operation -- as read, false if there is none
 local LATER, GATING = OP .. ':later', OP .. ':gating' -- hosts of waves that are not open; hosts that have not passed
+local TEXTS = OP .. ':texts' -- contents by digest, which no script reads
 
 -- What an operation with waves keeps besides.
 local function load_waves(op)
@@ -37,10 +38,10 @@ end
 local function load_operation()
   if operation ~= nil then return operation or nil end
   local got = redis.call('HMGET', OP, 'format', 'group', 'action', 'state', 'decision', 'ended', 'abandoned', 'repairs',
-    'resumed', 'patience', 'deadline_at', 'retries', 'failed', 'progress_at', 'decided_at', 'dispatched', 'failure')
+    'resumed', 'patience', 'deadline_at', 'retries', 'failed', 'progress_at', 'decided_at', 'dispatched', 'failure', 'content')
   operation = false
   if not got[1] then return nil end
-  if got[1] ~= FORMAT and got[1] ~= WAVED then
+  if got[1] ~= FORMAT and got[1] ~= WAVED and got[1] ~= FILLED then
     if not tonumber(got[1]) then return nil, redis.error_reply(damaged('its field format is no number')) end
     return nil, redis.error_reply('LOCKSTEPFORMAT ' .. got[1])
   end
@@ -59,9 +60,14 @@ local function load_operation()
     deadline_at = tonumber(got[11]), left = tonumber(got[11]) - NOW, retries = tonumber(got[12]),
     dispatched = got[16] or 'forward', failed = tonumber(got[13]),
     failure = got[17] and { detail = got[17] } or nil, -- of a step that a worker failed whose release decided later
-    target = got[3] == 'create' and 'present' or 'absent',
+    target = got[3] == 'create' and 'present' or 'absent', lock = got[2],
   }
-  if got[1] == WAVED then
+  if got[1] == FILLED then
+    local ok, content = pcall(cjson.decode, got[18])
+    if not ok or type(content) ~= 'table' then return nil, redis.error_reply(damaged('its field content is none')) end
+    operation.content, operation.lock = content, content.lock
+  end
+  if got[1] == WAVED or operation.content and operation.content.waved then
     local wrong = load_waves(operation)
     if wrong then return nil, wrong end
   end
@@ -151,6 +157,17 @@ end
 
 local function is_open(attempt) return attempt.state == 'open' end
 
+-- Whether anything of ours may be on the host, now or later.
+local function has_landed(step) return count(step, function(attempt) return attempt.state ~= 'not_applied' end) > 0 end
+
+local function newest_attempt(step, test)
+  local newest
+  for _, attempt in pairs(step.attempts) do
+    if (not newest or attempt.n > newest.n) and (not test or test(attempt)) then newest = attempt end
+  end
+  return newest
+end
+
 local function open_attempt(host, step, id, undo, send_within, call)
   local n = count(step, function() return true end)
   local attempt = {
@@ -166,6 +183,25 @@ local function close_attempt(host, step, attempt, state)
   attempt.state = state
   attempt.closed = NOW
   if count(step, is_open) == 0 then change('SREM', OPEN, host) end
+end
+
+-- Closes what two good GETs settle: the first sent after an attempt's `quiet`, the second `window` or more after the
+-- first was recorded. Returns when to look again (0 if nothing is open).
+local function close_settled(host, step, sent, window, closed)
+  local again = 0
+  for _, attempt in pairs(step.attempts) do
+    if is_open(attempt) then
+      if attempt.probed and sent >= attempt.probed + window then
+        close_attempt(host, step, attempt, 'settled')
+        closed(attempt)
+      else
+        if not attempt.probed and sent >= attempt.quiet then attempt.probed = NOW end
+        local at = attempt.probed and attempt.probed + window or attempt.quiet
+        again = again == 0 and at or math.min(again, at)
+      end
+    end
+  end
+  return again
 end
 
 -- Progress puts the sweep's patience back to its start.

@@ -169,6 +169,30 @@ local function keep_ends(op)
   if #row > 0 then redis.call('HSET', key, unpack(row)) end
 end
 
+-- The same for a thing with content: what each host showed at the end, by digest, with the texts beside them. A given
+-- secret goes from the record.
+local function keep_contents(op)
+  local key, fields = PREFIX .. 'left:' .. op.group, redis.call('HGETALL', STEPS)
+  for i = 1, #fields, 2 do
+    local ok, step = pcall(cjson.decode, fields[i + 1])
+    local left = ok and type(step) == 'table' and step.undo ~= 'abandoned' and step.was
+    if left and op.decision == 'commit' then left = step.as_seen or op.content.target end
+    if left then redis.call('HSET', key, fields[i], left .. ' ' .. ID .. ' ' .. NOW .. ' ' .. step.fingerprint) end
+  end
+  local kept, used = redis.call('HGETALL', key), {}
+  for i = 1, #kept, 2 do
+    if string.sub(kept[i], 1, 1) ~= '=' then used[string.match(kept[i + 1], '^[^ ]+')] = true end
+  end
+  for i = 1, #kept, 2 do
+    if string.sub(kept[i], 1, 1) == '=' and not used[string.sub(kept[i], 2)] then redis.call('HDEL', key, kept[i]) end
+  end
+  for digest in pairs(used) do
+    local text = redis.call('HGET', TEXTS, digest)
+    if text then redis.call('HSET', key, '=' .. digest, text) end
+  end
+  redis.call('HDEL', TEXTS, 'secret')
+end
+
 -- The end, with the lock released, as soon as nothing is open and nothing is left to undo. Until then the sweep
 -- looks at what a commit leaves open once that can no longer be in our own hands.
 local function end_if_done(op)
@@ -191,13 +215,13 @@ local function end_if_done(op)
   end
   local state = 'committed'
   if op.decision == 'roll_back' then state = op.abandoned and 'abandoned' or 'rolled_back' end
-  keep_ends(op)
+  if op.content then keep_contents(op) else keep_ends(op) end
   redis.call('HSET', OP, 'state', state, 'ended', '1', 'ended_at', NOW)
   redis.call('DEL', TODO, UNDO, OPEN, WAITS)
   if op.waves then redis.call('DEL', LATER, GATING) end
   redis.call('ZREM', DUE, ID)
   redis.call('ZADD', ENDED, NOW, ID)
-  local lock = PREFIX .. 'lock:' .. op.group
+  local lock = PREFIX .. 'lock:' .. op.lock
   if redis.call('GET', lock) == ID then redis.call('DEL', lock) end
   op.ended = true
   announce('ended')

@@ -8,19 +8,9 @@ if refused then return refused end
 local host, sent, seen, window = ARGV[3], tonumber(ARGV[4]), ARGV[6], tonumber(ARGV[7])
 local step = op and not op.ended and load_step(host)
 if not step then return { '0', '0', '0' } end
-local again = 0
-for _, attempt in pairs(step.attempts) do
-  if is_open(attempt) then
-    if attempt.probed and sent >= attempt.probed + window then
-      close_attempt(host, step, attempt, 'settled')
-      suspect(op, host, attempt)
-    else
-      if not attempt.probed and sent >= attempt.quiet then attempt.probed = NOW end
-      local at = attempt.probed and attempt.probed + window or attempt.quiet
-      again = again == 0 and at or math.min(again, at)
-    end
-  end
-end
+local again = close_settled(host, step, sent, window, function(attempt)
+  if not op.content then suspect(op, host, attempt) end
+end)
 local open = count(step, is_open)
 local proven = op.decision == 'roll_back' and tonumber(ARGV[5]) == 0 and open == 0 and seen == step.before
 local restored = proven and restore(host, step)

@@ -1,0 +1,299 @@
+"""The twin's transitions for things with content."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from lockstep.worker.operation.content import Effect
+from lockstep.worker.operation.model import (
+    Action,
+    AttemptId,
+    AttemptState,
+    Decision,
+    GroupId,
+    HostName,
+    Millis,
+    OperationId,
+    Outcome,
+    Undo,
+)
+from lockstep.worker.operation.reason import Why, told
+from lockstep.worker.operation.thing import Digest, Left, Look, Resolved, Restored, Restoring, Shows
+from lockstep.worker.operation.transitions import Forward, Progress
+from tests.twin.record import SUCCEEDED, AttemptRecord, Record, StepRecord
+from tests.twin.waves import MemoryWaves
+
+STAYS_OPEN = (Effect.UNKNOWN, Effect.MISDIRECTED, Effect.STARTED)
+LANDED = (Effect.APPLIED, Effect.REPLACED)
+FAILS = {
+    Effect.REFUSED: (Outcome.REFUSED, Why.REFUSED),
+    Effect.MISDIRECTED: (Outcome.UNKNOWN, Why.MISDIRECTED),
+}
+OVERWROTE = (Outcome.REFUSED, Why.OVERWROTE)
+FOREIGN = "it shows what neither was there nor is asked for"
+
+
+def came_to(host: HostName, step: StepRecord) -> Progress:
+    """What a forward step answers once it has its outcome, however often it is asked."""
+    if step.outcome in SUCCEEDED:
+        return Progress(Forward.DONE, outcome=step.outcome, step=step.shown(host, False))
+    reason = told(step.why, step.reason) if step.reason else None
+    return Progress(Forward.FAILED, outcome=step.outcome, reason=reason)
+
+
+class MemoryContent(MemoryWaves):
+    """Transitions that only an operation on a thing with content has."""
+
+    def shown(
+        self,
+        operation: OperationId,
+        host: HostName,
+        fingerprint: str,
+        look: Look,
+        attempt: AttemptId,
+        action: Action,
+        group: GroupId,
+        needs: int = 0,
+    ) -> Progress:
+        """Record what a look showed; open `attempt` if a write is needed (SEND)."""
+        record = self._load(operation)
+        step = record.steps.get(host) if record is not None else None
+        if record is None or record.content is None or step is None:
+            return Progress(Forward.ABORTED)
+        if (record.action, record.group) != (action, group):
+            return Progress(Forward.ABORTED)
+        if step.outcome is not None:
+            return came_to(host, step)
+        if record.decision is not None:
+            return Progress(Forward.ABORTED)
+        if host in record.later:
+            return Progress(Forward.NOT_OPEN)
+        if step.fingerprint != fingerprint:
+            return Progress(Forward.ELSEWHERE, fingerprint=step.fingerprint)
+        known = step.attempts.get(attempt)
+        if known is not None and known.state is AttemptState.OPEN:
+            return Progress(Forward.SEND)
+        return self._judge_look(record, host, step, look, attempt, needs)
+
+    def _judge_look(
+        self,
+        record: Record,
+        host: HostName,
+        step: StepRecord,
+        look: Look,
+        attempt: AttemptId,
+        needs: int,
+    ) -> Progress:
+        assert record.content is not None
+        step.misses, step.silent, step.silent_at = 0, 0, None
+        landed, opened, seen = step.landed, step.open_attempts(), look.digest
+        if not landed:
+            step.trace = replace(step.trace, was=seen)
+            self._keep_text(record, look)
+        attempts = list(step.attempts.values())
+        newest = attempts[-1] if attempts else None
+        answered = newest is not None and newest.state is AttemptState.APPLIED
+        target = look.shows is Shows.TARGET or seen == step.trace.as_seen
+        proven = any(each.state is AttemptState.APPLIED for each in attempts)
+
+        def came(outcome: Outcome, reason: str | None = None, why: Why | None = None) -> Progress:
+            return self._came_to(record, host, step, outcome, reason, why)
+
+        def again(why: str) -> Progress:
+            step.reason, step.why = why, None
+            left = record.deadline_at - self.clock()
+            if left <= needs:
+                return came(Outcome.UNKNOWN, why, Why.NO_TIME)
+            self._progressed(record)
+            return Progress(Forward.MISSED, left=left)
+
+        if target and (proven or not record.content.secret):
+            return came(Outcome.APPLIED if landed else Outcome.UNCHANGED)
+        if look.shows is Shows.LIKE and landed and seen != step.trace.was:
+            step.trace = replace(step.trace, as_seen=seen)
+            self._keep_text(record, look)
+            return came(Outcome.APPLIED)
+        if not landed and look.barred:
+            return came(Outcome.REFUSED, look.barred, Why.REFUSED)
+        if step.contested is not None and not opened:
+            return came(Outcome.REFUSED, step.contested, Why.REFUSED)
+        if answered and newest is not None and seen == step.trace.was:
+            assert newest.closed is not None
+            if self.clock() - self.limits.call >= newest.closed + self.limits.settle:
+                return came(Outcome.REFUSED, newest.answer or "", Why.IGNORED)
+            return again(f"it said {newest.answer or 'yes'}, and shows what was there before")
+        if landed and not target and look.shows is Shows.OTHER and seen != step.trace.was:
+            if not opened:
+                return came(Outcome.REFUSED, FOREIGN, Why.FOREIGN)
+            return again(f"{FOREIGN}, while a write may land")
+        if any(each.started or record.content.once for each in opened):
+            return again("a write of ours is under way there")
+        writes = [each for each in attempts if not each.undo and not each.later]
+        if record.retries is not None and len(writes) > record.retries:
+            last = writes[-1].answer or "no answer"
+            return came(Outcome.UNKNOWN, f"all {len(writes)} writes spent ({last})")
+        step.contested = None
+        self._open_attempt(record, host, step, attempt, undo=False)
+        record.undo.add(host)
+        self._progressed(record)
+        return Progress(Forward.SEND)
+
+    def wrote(
+        self,
+        operation: OperationId,
+        host: HostName,
+        attempt: AttemptId,
+        effect: Effect,
+        answer: str,
+        needs: int = 0,
+    ) -> Progress:
+        """Record what the answer to a write says, an inverse too; OPEN means that a look is to tell."""
+        record = self._load(operation)
+        step = record.steps.get(host) if record is not None else None
+        if record is None or record.content is None or step is None or attempt not in step.attempts:
+            return Progress(Forward.ABORTED)
+        kept = step.attempts[attempt]
+        kept.answer, kept.answered = answer, self.clock()
+        kept.started = kept.started or effect is Effect.STARTED
+        if kept.state is AttemptState.OPEN and effect not in STAYS_OPEN:
+            state = AttemptState.APPLIED if effect in LANDED else AttemptState.NOT_APPLIED
+            self._close_attempt(record, host, step, kept, state)
+            kept.later = effect is Effect.LATER
+        others = [each for each in step.attempts.values() if each.id != attempt]
+        ours = any(each.state is not AttemptState.NOT_APPLIED for each in others)
+        overwrote = effect is Effect.REPLACED and not kept.undo and not ours
+        if overwrote:
+            step.trace = replace(step.trace, overwrote=True)
+        if kept.undo:
+            if step.undo is not Undo.RESTORED and effect not in LANDED:
+                step.reason, step.why = answer, None
+        elif record.decision is None and step.outcome is None:
+            if overwrote or effect in FAILS:
+                outcome, why = OVERWROTE if overwrote else FAILS[effect]
+                self._set_outcome(record, host, step, outcome, answer, why)
+            elif effect is Effect.CONTESTED:
+                step.contested = answer
+            if host in record.todo and record.deadline_at - self.clock() <= needs:
+                self._set_outcome(record, host, step, Outcome.UNKNOWN, answer, Why.NO_TIME)
+        if not record.ended:
+            self._progressed(record)
+        self._end_if_done(record)
+        if step.outcome is not None:
+            return came_to(host, step)
+        if record.decision is not None:
+            return Progress(Forward.ABORTED)
+        return Progress(Forward.OPEN, left=record.deadline_at - self.clock())
+
+    def restoring(
+        self,
+        operation: OperationId,
+        host: HostName,
+        fingerprint: str,
+        sent_at: Millis,
+        open_before: int,
+        look: Look,
+        attempt: AttemptId,
+    ) -> Restored:
+        """Record what a look showed after the decision to roll back; open `attempt` of the inverse (SEND)."""
+        record = self._load(operation)
+        if record is None or record.content is None or record.ended or host not in record.undo:
+            return Restored(Restoring.ABORTED)
+        if record.decision is not Decision.ROLL_BACK:
+            return Restored(Restoring.ABORTED)
+        step = record.steps[host]
+        if step.fingerprint != fingerprint:
+            return Restored(Restoring.ELSEWHERE)
+        known = step.attempts.get(attempt)
+        if known is not None and known.state is AttemptState.OPEN:
+            return Restored(Restoring.SEND)
+        again = self._close_settled(record, host, step, sent_at)
+        came = self._judge_restore(record, host, step, look, attempt, open_before)
+        self._progressed(record)
+        self._end_if_done(record)
+        return Restored(came, again)
+
+    def _judge_restore(
+        self,
+        record: Record,
+        host: HostName,
+        step: StepRecord,
+        look: Look,
+        attempt: AttemptId,
+        open_before: int,
+    ) -> Restoring:
+        assert record.content is not None
+        opened, seen, trace = step.open_attempts(), look.digest, step.trace
+        newest: AttemptRecord = list(step.attempts.values())[-1]
+        target = look.shows is Shows.TARGET or seen == trace.as_seen
+        undone = newest.undo and newest.state is AttemptState.APPLIED and seen != step.over and not target
+        like = look.like_before if undone else None
+        if not step.landed or seen == trace.was or like is not None:
+            if opened or open_before:
+                return Restoring.SETTLE
+            step.lost = like or () if step.landed and seen != trace.was else ()
+            step.trace = replace(trace, foreign=None)
+            self._restore(record, host, step)
+            return Restoring.RESTORED
+        if not target and look.shows is Shows.OTHER and seen != trace.restore_over:
+            if opened:
+                return Restoring.SETTLE
+            step.trace = replace(trace, foreign=seen)
+            step.reason, step.why = FOREIGN, Why.FOREIGN
+            self._keep_text(record, look)
+            return Restoring.PERSON
+        if any(each.undo and (each.started or record.content.once) for each in opened):
+            return Restoring.SETTLE
+        step.over, step.trace = seen, replace(trace, foreign=None)
+        self._open_attempt(record, host, step, attempt, undo=True)
+        return Restoring.SEND
+
+    def resolve(self, operation: OperationId, host: HostName, who: str) -> Resolved:
+        """Have what was there before written over what the host showed last."""
+        record = self._load(operation)
+        step = record.steps.get(host) if record is not None else None
+        if record is None or step is None:
+            return Resolved.UNKNOWN
+        if record.ended or step.trace.foreign is None or host not in record.undo:
+            return Resolved.NOT_PENDING
+        step.trace = replace(step.trace, restore_over=step.trace.foreign)
+        record.waits[host] = self.clock()
+        self._progressed(record)
+        return Resolved.RESOLVED
+
+    def _keep_text(self, record: Record, look: Look) -> None:
+        if look.text:
+            record.texts[look.digest] = look.text
+
+    def _suspect(self, record: Record, host: HostName, attempt: AttemptRecord) -> None:
+        if record.content is None:
+            super()._suspect(record, host, attempt)
+
+    def _keep_ends(self, record: Record) -> None:
+        if record.content is None:
+            super()._keep_ends(record)
+            return
+        kept = self.contents.setdefault(record.group, {})
+        for host, step in record.steps.items():
+            digest: str | None = step.trace.was
+            if step.undo is Undo.ABANDONED:
+                continue
+            if record.decision is Decision.COMMIT:
+                digest = step.trace.as_seen or record.content.target
+            if digest is not None:
+                text = record.texts.get(digest)
+                kept[host] = Left(Digest(digest), record.id, self.clock(), step.fingerprint, text)
+        record.texts.pop("secret", None)
+
+    def _came_to(
+        self,
+        record: Record,
+        host: HostName,
+        step: StepRecord,
+        outcome: Outcome,
+        reason: str | None = None,
+        why: Why | None = None,
+    ) -> Progress:
+        self._set_outcome(record, host, step, outcome, reason, why)
+        self._progressed(record)
+        self._end_if_done(record)
+        return came_to(host, step)

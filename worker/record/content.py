@@ -1,0 +1,132 @@
+"""The transitions of things with content, on Redis: steps hold digests, and texts stand beside them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import cast
+
+import redis
+
+from lockstep.worker.operation.content import Effect
+from lockstep.worker.operation.errors import RecordDamaged
+from lockstep.worker.operation.limits import Limits
+from lockstep.worker.operation.model import (
+    Action,
+    AttemptId,
+    GroupId,
+    HostName,
+    Millis,
+    OperationId,
+)
+from lockstep.worker.operation.thing import Digest, Left, Look, Resolved, Restored, Restoring
+from lockstep.worker.operation.transitions import Progress, Request
+from lockstep.worker.record.codec import Keys, progress_from
+from lockstep.worker.record.ends import RedisEnds
+from lockstep.worker.record.fields import readable
+from lockstep.worker.record.queries import store_errors
+from lockstep.worker.record.scripts import Replicas, Scripts
+from lockstep.worker.secrets import mask
+
+
+def payload_of(request: Request) -> str:
+    """Return the digest of what a request asks for: an id that is used again must ask for the same."""
+    kept: list[object] = [request.action, request.group, sorted(host.name for host in request.hosts)]
+    if request.rollout:
+        kept.append(request.rollout.kept())
+    if request.content:
+        kept.append(request.content.kept())
+    return hashlib.sha256(json.dumps(kept).encode()).hexdigest()[:32]
+
+
+class RedisContent(RedisEnds):
+    """The ContentTransitions protocol on one Redis client."""
+
+    def __init__(self, client: redis.Redis, keys: Keys, limits: Limits) -> None:
+        super().__init__(client, keys, limits)
+        replicas = Replicas(keys.fence, limits.replicas, limits.replicas_within)
+        self._scripts = Scripts(client, keys, replicas)
+
+    def shown(
+        self,
+        operation: OperationId,
+        host: HostName,
+        fingerprint: str,
+        look: Look,
+        attempt: AttemptId,
+        action: Action,
+        group: GroupId,
+        needs: int = 0,
+    ) -> Progress:
+        """Record what a look showed; open `attempt` if a write is needed (SEND)."""
+        limits = self._limits
+        sent = (host, fingerprint, look.digest, look.shows, look.text, look.barred, attempt)
+        times = (limits.send_within, limits.call, limits.settle)
+        said = self._scripts.strings("shown", operation, *sent, *times, action, group, needs)
+        return progress_from(host, said)
+
+    def wrote(
+        self,
+        operation: OperationId,
+        host: HostName,
+        attempt: AttemptId,
+        effect: Effect,
+        answer: str,
+        needs: int = 0,
+    ) -> Progress:
+        """Record what the answer to a write says, an inverse too; OPEN means that a look is to tell."""
+        sent = (host, attempt, effect, mask(answer), needs)
+        return progress_from(host, self._scripts.strings("wrote", operation, *sent))
+
+    def restoring(
+        self,
+        operation: OperationId,
+        host: HostName,
+        fingerprint: str,
+        sent_at: Millis,
+        open_before: int,
+        look: Look,
+        attempt: AttemptId,
+    ) -> Restored:
+        """Record what a look showed after the decision to roll back; open `attempt` of the inverse (SEND)."""
+        limits = self._limits
+        like = "" if look.like_before is None else json.dumps(look.like_before)
+        sent = (host, fingerprint, sent_at, open_before, look.digest, look.shows, like, look.text, attempt)
+        times = (limits.send_within, limits.call, limits.settle)
+        said = self._scripts.strings("restoring", operation, *sent, *times)
+        again = int(said[1]) if len(said) > 1 else 0
+        return Restored(Restoring(said[0]), Millis(again) if again else None)
+
+    def resolve(self, operation: OperationId, host: HostName, who: str) -> Resolved:
+        """Have what was there before written over what the host showed last."""
+        return Resolved(cast(str, self._scripts.run("resolve", operation, host, mask(who))))
+
+    def text(self, operation: OperationId, digest: str) -> str | None:
+        """Read the text of a content, or another that the operation keeps; None if it is kept no more."""
+        with store_errors():
+            return cast(str | None, self._client.hget(self._keys.texts(operation), digest))
+
+    def contents_left(self, group: GroupId) -> dict[HostName, Left]:
+        """Return what the last ended operations on a thing left on each host that they covered."""
+        key = self._keys.left(group)
+        with store_errors():
+            kept = cast(dict[str, str], self._client.hgetall(key))
+
+        def left(_: str, text: str) -> Left:
+            parts = text.split(" ")
+            if len(parts) != 4 or not parts[2].isdecimal():
+                raise RecordDamaged("it is no end of an operation")
+            digest, operation, at, fingerprint = parts
+            return Left(
+                Digest(digest), OperationId(operation), Millis(int(at)), fingerprint, kept.get(f"={digest}")
+            )
+
+        hosts = {name: text for name, text in kept.items() if not name.startswith("=")}
+        return {HostName(host): each for host, each in readable("last end", key, hosts, left).items()}
+
+    def things(self) -> list[GroupId]:
+        """Return every thing on which an operation has ended."""
+        start = self._keys.left(GroupId(""))
+        with store_errors():
+            found = {key.removeprefix(start) for key in self._client.scan_iter(match=f"{start}*", count=1000)}
+        return [GroupId(each) for each in sorted(found)]

@@ -1,0 +1,81 @@
+-- shown: record what a look at a thing with content showed, and open an attempt if a write is needed.
+-- ARGV  3 host, 4 its URL's fingerprint, 5 what it shows: a digest, or absent, 6 how that stands to the target
+--       (target | like | other), 7 its text ('' if there is none to keep), 8 why the operation must not start from
+--       that ('' if it may), 9 attempt id, 10 send_within, 11 call, 12 settle (ms), 13 action, 14 group,
+--       15 the time that another try needs (ms)
+-- Returns  aborted | not_open | elsewhere + the fingerprint in the record | done + outcome | failed + outcome, kind of
+--          the reason and detail | send | missed + 0 + ms to the deadline
+-- Atomic, because what a look means depends on every attempt so far, and the attempt must be open before anything is sent.
+local op, refused = load_operation()
+if refused then return refused end
+if op and (op.action ~= ARGV[13] or op.group ~= ARGV[14]) then return { 'aborted' } end -- the id was used again
+local host, seen, shows, id = ARGV[3], ARGV[5], ARGV[6], ARGV[9]
+local step = op and op.content and load_step(host)
+if not step then return { 'aborted' } end
+if step.outcome then return came_to(step) end
+if op.ended or op.decision then return { 'aborted' } end
+if not_open(op, step) then return { 'not_open' } end
+if step.fingerprint ~= ARGV[4] then return { 'elsewhere', step.fingerprint } end
+if step.attempts[id] and is_open(step.attempts[id]) then return { 'send' } end
+
+local function keep_text() if ARGV[7] ~= '' then redis.call('HSET', TEXTS, seen, ARGV[7]) end end
+local function came(outcome, kind, detail)
+  set_outcome(host, step, outcome, kind, detail)
+  save_step(host)
+  progressed()
+  announce('step', host)
+  return came_to(step)
+end
+local function look_again(why)
+  step.kind, step.reason = nil, why
+  if no_time(op, ARGV[15]) then return came('unknown', 'no_time', why) end
+  save_step(host)
+  progressed()
+  announce('miss', host)
+  return { 'missed', '0', tostring(op.left) }
+end
+
+step.misses, step.silent, step.silent_at = nil, nil, nil
+local landed = has_landed(step)
+if not landed then -- nothing of ours can have made it: this is what was there before
+  step.was = seen
+  keep_text()
+end
+local newest = newest_attempt(step)
+local answered = newest and newest.state == 'applied'
+local open = count(step, is_open)
+local answers = count(step, function(attempt) return attempt.state == 'applied' end)
+local target = shows == 'target' or seen == step.as_seen
+if target and (answers > 0 or not op.content.secret) then
+  return came(landed and 'applied' or 'unchanged')
+elseif shows == 'like' and landed and seen ~= step.was then
+  step.as_seen = seen -- the target, in this host's own form
+  keep_text()
+  return came('applied')
+elseif not landed and ARGV[8] ~= '' then
+  return came('refused', 'refused', ARGV[8])
+elseif step.contested and open == 0 then
+  return came('refused', 'refused', step.contested)
+elseif answered and seen == step.was then
+  if NOW - tonumber(ARGV[11]) >= newest.closed + tonumber(ARGV[12]) then
+    return came('refused', 'ignored', newest.answer or '')
+  end
+  return look_again('it said ' .. (newest.answer or 'yes') .. ', and shows what was there before')
+elseif landed and not target and shows ~= 'like' and seen ~= step.was then
+  if open == 0 then return came('refused', 'foreign', 'it shows what neither was there nor is asked for') end
+  return look_again('it shows what neither was there nor is asked for, while a write may land')
+elseif count(step, function(attempt) return is_open(attempt) and (attempt.started or op.content.once) end) > 0 then
+  return look_again('a write of ours is under way there')
+end
+local writes = count(step, function(attempt) return not attempt.undo and not attempt.later end)
+if op.retries and writes > op.retries then
+  local last = newest_attempt(step, function(attempt) return not attempt.undo and not attempt.later end)
+  return came('unknown', nil, 'all ' .. writes .. ' writes spent (' .. (last.answer or 'no answer') .. ')')
+end
+step.contested = nil
+open_attempt(host, step, id, false, tonumber(ARGV[10]), tonumber(ARGV[11]))
+change('SADD', UNDO, host)
+save_step(host)
+progressed()
+announce('attempt', host)
+return { 'send' }

@@ -1,0 +1,45 @@
+-- wrote: record what the answer to a write of content says, of an inverse too. It proves nothing: a look does.
+-- ARGV  3 host, 4 attempt id, 5 effect (applied | replaced | contested | refused | later | started | not_sent |
+--       unknown | misdirected), 6 the answer in a few words, 7 the time that another try needs (ms)
+-- Returns  aborted | done + outcome | failed + outcome, kind of the reason and detail | open + ms to the deadline
+-- Atomic, because what was replaced may be an earlier attempt's.
+local op, refused = load_operation()
+if refused then return refused end
+local host, id, effect = ARGV[3], ARGV[4], ARGV[5]
+local step = op and op.content and load_step(host)
+if not step or not step.attempts[id] then return { 'aborted' } end
+local attempt = step.attempts[id]
+attempt.answer = ARGV[6]
+attempt.answered = NOW
+if effect == 'started' then attempt.started = true end
+if is_open(attempt) and effect ~= 'unknown' and effect ~= 'misdirected' and effect ~= 'started' then
+  local applied = effect == 'applied' or effect == 'replaced'
+  close_attempt(host, step, attempt, applied and 'applied' or 'not_applied')
+  if effect == 'later' then attempt.later = true end
+end
+local ours = count(step, function(other, key) return key ~= id and other.state ~= 'not_applied' end) > 0
+local overwrote = effect == 'replaced' and not attempt.undo and not ours
+if overwrote then step.overwrote = true end -- what the look had not shown; it is named whatever else comes
+if attempt.undo then
+  if step.undo ~= 'restored' and effect ~= 'applied' and effect ~= 'replaced' then
+    step.kind, step.reason = nil, ARGV[6]
+  end
+elseif not op.ended and not op.decision and not step.outcome then
+  if overwrote then
+    set_outcome(host, step, 'refused', 'overwrote', ARGV[6])
+  elseif effect == 'refused' then
+    set_outcome(host, step, 'refused', 'refused', ARGV[6])
+  elseif effect == 'misdirected' then
+    set_outcome(host, step, 'unknown', 'misdirected', ARGV[6])
+  elseif effect == 'contested' then
+    step.contested = ARGV[6] -- the next look tells why
+  end
+  if not step.outcome and no_time(op, ARGV[7]) then set_outcome(host, step, 'unknown', 'no_time', ARGV[6]) end
+end
+save_step(host)
+if not op.ended then progressed() end
+ending = true
+announce('answer', host)
+if step.outcome then return came_to(step) end
+if op.decision then return { 'aborted' } end
+return { 'open', tostring(op.left) }
