@@ -9,11 +9,15 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from flower import events  # type: ignore[import-untyped]
+from flower.views import monitor  # type: ignore[import-untyped]
 from tornado.options import options
 
 from lockstep.worker.celery import describe
+from lockstep.worker.monitoring import flower
 from lockstep.worker.monitoring.flower import CONFIGURATION, OPEN, plain, refusal, shown, sound
 
 ROOT = Path(__file__).parents[2]
@@ -163,3 +167,31 @@ def test_a_true_event_is_kept_whole() -> None:
     work = {"freq": 2.0, "active": 0, "processed": 3, "loadavg": [0.1, 0.2, 0.3]}
     beat = {**software, **work, "pid": 7, "clock": 9, "utcoffset": 0, "local_received": 1.1}
     assert sound({**HEARD, **beat}) == {**HEARD, **beat}
+
+
+class Stopped(BaseException):
+    """Ends a loop that goes on for ever."""
+
+
+def test_after_an_outage_it_listens_again_soon_however_long_that_was(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(events.Events, "run", events.Events.run)
+    monkeypatch.setattr(events.EventsState, "event", events.EventsState.event)
+    monkeypatch.setattr(monitor.Metrics, "get", monitor.Metrics.get)
+    waits: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        waits.append(seconds)
+        if len(waits) == 20:
+            raise Stopped
+
+    def away() -> None:
+        raise OSError("connection refused")
+
+    monkeypatch.setattr("time.sleep", sleep)
+    flower.close_gaps()
+    with pytest.raises(Stopped):
+        events.Events.run(SimpleNamespace(capp=SimpleNamespace(connection=away)))
+    assert set(waits) == {flower.AGAIN}
+    assert caplog.messages[-1] == "Nothing is heard of workers (connection refused); trying again in 5 s"

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ast
+import logging
 import os
 import re
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from ipaddress import ip_address
 from pathlib import Path
@@ -13,6 +15,7 @@ from typing import Any
 
 from lockstep.extras import complaint
 
+log = logging.getLogger("flower.events")
 PREFIX = "lockstep."
 SHOWN = 8
 _GENERATED_ID = re.compile(r"\bop ([0-9a-f]{12})$")
@@ -96,8 +99,28 @@ def sound(event: object) -> dict[str, Any] | None:
     return {**told, **{name: event[name] for name in about}}
 
 
+AGAIN = 5.0
+"""Seconds after which Flower listens again for what workers say, once Redis was away."""
+
+
+def listen(self: Any) -> None:
+    """Take what workers say, for ever. Flower's own loop doubles its waits without end, so that it would hear
+    nothing after an outage for as long as that had lasted.
+    """
+    from flower.events import EventReceiver  # type: ignore[import-untyped]
+
+    while True:
+        try:
+            with self.capp.connection() as connection:
+                said = EventReceiver(connection, handlers={"*": self.on_event}, app=self.capp)
+                said.capture(limit=None, timeout=None, wakeup=True)
+        except Exception as error:  # noqa: BLE001 - whatever it is, what comes later is heard
+            log.error("Nothing is heard of workers (%s); trying again in %g s", error, AGAIN)
+        time.sleep(AGAIN)
+
+
 def close_gaps() -> None:
-    """Let Flower ask for its password at /metrics too, and show nothing that no worker says."""
+    """Let Flower ask for its password at /metrics too, show nothing that no worker says, and listen again."""
     from flower import events  # type: ignore[import-untyped]
     from flower.views import monitor  # type: ignore[import-untyped]
     from tornado.web import authenticated
@@ -110,6 +133,7 @@ def close_gaps() -> None:
             take(self, kept)
 
     events.EventsState.event = event
+    events.Events.run = listen
 
 
 def __getattr__(name: str) -> Any:
