@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import re
-import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -40,21 +39,19 @@ class Kinds:
         self.folders = (*(Path(each) for each in folders if str(each)), SHIPPED)
         self._read: dict[Path, tuple[_Version, Kind]] = {}
         self._remembered: dict[str, Kind] = {}
-        self._reading = threading.RLock()
 
     def find(self, name: str) -> Kind:
         """Return a kind by `NAME`, `NAME@DIGEST` or a digest; of a digest its first characters are enough.
 
         Raises InvalidInput for one that is not known, and BadKind for a file that breaks rules.
         """
-        with self._reading:
-            if (found := _REFERENCE.fullmatch(name)) and found[2] is None:
-                for path in self._files(f"{name}.yaml"):
-                    return self._load(path)
-            if found and found[2]:
-                return self._older(found[1], found[2])
-            if _DIGEST.fullmatch(name):
-                return self._older("*", name)
+        if (found := _REFERENCE.fullmatch(name)) and found[2] is None:
+            for path in self._files(f"{name}.yaml"):
+                return self._load(path)
+        if found and found[2]:
+            return self._older(found[1], found[2])
+        if _DIGEST.fullmatch(name):
+            return self._older("*", name)
         raise InvalidInput(f"kind {show(name)} is not known; known: {', '.join(self.names())}")
 
     def parse(self, text: str) -> tuple[Kind, Id]:
@@ -75,7 +72,7 @@ class Kinds:
                 log.warning("%s", error)
         found = [
             each
-            for each in self._remembered.values()
+            for each in tuple(self._remembered.values())  # another thread may be reading a file
             if each.digest.startswith(digest) and name in ("*", each.name)
         ]
         if len(found) == 1:
