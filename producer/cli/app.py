@@ -14,6 +14,7 @@ from lockstep.producer.cli.commands.change import abandon, cancel, create, delet
 from lockstep.producer.cli.commands.diagnose import doctor, probe
 from lockstep.producer.cli.commands.drift import drift, repair, sync
 from lockstep.producer.cli.commands.hosts import hosts, pause, resume
+from lockstep.producer.cli.commands.kinds import kinds
 from lockstep.producer.cli.commands.read import exists, history, list_, report, show, status
 from lockstep.producer.cli.commands.watch import watch
 from lockstep.producer.cli.exits import Exit, Session, exit_of
@@ -116,7 +117,7 @@ def lockstep(context: click.Context) -> None:
 lockstep.params.append(DEBUG)
 lockstep.add_family("Change groups", create, delete, apply, plan, hold, promote, cancel)
 lockstep.add_family("See what happens and happened", status, show, watch, list_, history, report, exists)
-lockstep.add_family("Look after hosts", hosts, pause, resume, probe)
+lockstep.add_family("Look after hosts", hosts, pause, resume, probe, kinds)
 lockstep.add_family("Mend what is wrong", doctor, drift, repair, sync, abandon, forget)
 lockstep.add_family("Set up the shell", completion)
 

@@ -60,7 +60,9 @@ def test_commands_that_a_page_shows_exist(page: Path) -> None:
 def test_options_that_a_page_gives_a_command_exist(page: Path) -> None:
     for name, rest in re.findall(r"(?<!-n )\blockstep ([a-z]+)((?: [^`\n|&;$(]+)?)", page.read_text()):
         if name in lockstep.commands:
-            params = lockstep.commands[name].params
+            params = [*lockstep.commands[name].params]
+            if isinstance(family := lockstep.commands[name], click.Group):
+                params += [each for command in family.commands.values() for each in command.params]
             known = {option for each in params for option in (*each.opts, *each.secondary_opts)}
             named = set(re.findall(r"(?<=\s)--[a-z-]+", rest.split(" #")[0]))
             assert named <= {*known, "--help"}, name

@@ -99,10 +99,10 @@ class HostClient:
 
     def look(self, kind: Kind, thing: Id) -> Shown:
         """Look at a thing, and at the witness of its absence. Raises Stopping as `probe` does."""
-        shown = kind.shown(thing, said := self._ask(kind.request("look", thing)))
+        shown = kind.shown(thing, said := self.ask(kind.request("look", thing)))
         witness = kind.witness(thing)
         if isinstance(said, Reply) and witness is not None and shown.needs_witness:
-            return kind.shown(thing, said, self._ask(witness))
+            return kind.shown(thing, said, self.ask(witness))
         return shown
 
     def send(
@@ -125,7 +125,8 @@ class HostClient:
             verb, thing, self._call(request.method, request.path, request.body, headers, in_time), hidden
         )
 
-    def _ask(self, request: KindRequest) -> Reply | NoReply:
+    def ask(self, request: KindRequest) -> Reply | NoReply:
+        """Send a request that changes nothing. Raises Stopping as `probe` does."""
         if self.stopping():
             raise Stopping
         said = self._call(request.method, request.path, request.body, dict(request.headers), lambda: True)

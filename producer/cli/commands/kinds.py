@@ -1,0 +1,217 @@
+"""Commands about kinds: which there are, what one says, and whether a host does what it says."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from lockstep.producer.cli.commands.diagnose import documents, is_well, tell
+from lockstep.producer.cli.exits import Exit, Session
+from lockstep.producer.cli.options import DEBUG, command
+from lockstep.producer.cli.view.output import answer, answer_json, answer_table, note
+from lockstep.worker.operation.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from lockstep.worker.inventory import Inventory
+    from lockstep.worker.kinds import Kind, Kinds
+    from lockstep.worker.operation.host import Auth, Host
+    from lockstep.worker.settings import Settings
+
+HEADER = ("KIND", "ID", "FIELDS", "ABOUT")
+WIDTH = 20
+
+
+def _catalogue() -> tuple[Kinds, Settings, Inventory | None]:
+    """Return the kinds that the settings name; hosts are not needed for that."""
+    from lockstep.producer.client.discovery import default_settings
+    from lockstep.worker.inventory import load_inventory
+    from lockstep.worker.kinds import kinds_of
+
+    settings = default_settings()
+    inventory = load_inventory(settings) if settings.inventory or settings.hosts else None
+    folder = inventory.kinds if inventory is not None and inventory.kinds else settings.kinds
+    return kinds_of(*([folder] if folder else [])), settings, inventory
+
+
+def _kind_of(kinds: Kinds, given: str) -> Kind:
+    """Return the kind of a file, or one that is known by its name."""
+    from lockstep.worker.kinds import Kind
+
+    if not given.endswith((".yaml", ".yml")) and "/" not in given:
+        return kinds.find(given)
+    try:
+        return Kind(given, Path(given).read_text("utf-8-sig"))
+    except OSError as error:
+        raise InvalidInput(f"kind file {given} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise InvalidInput(f"kind file {given} is no UTF-8 text: {error.reason}") from error
+
+
+@click.pass_context
+def _listed(context: click.Context, *, as_json: bool) -> Exit:
+    if context.invoked_subcommand is not None:
+        return Exit.OK
+    kinds, _, _ = _catalogue()
+    found, broken = [], []
+    for name in kinds.names():
+        try:
+            found.append(kinds.find(name))
+        except InvalidInput as error:
+            broken.append(str(error))
+    if as_json:
+        answer_json({"kinds": [_document(each) for each in found], "broken": broken})
+    else:
+        answer_table(HEADER, [_row(each) for each in found])
+        for each in broken:
+            note(f"lockstep: {each}")
+    return Exit.FOUND if broken else Exit.OK
+
+
+def _row(kind: Kind) -> tuple[str, ...]:
+    parts = "/".join(part.upper() for part in kind.definition.id.parts)
+    return kind.title, f"{kind.name}/{parts}", ", ".join(kind.fields) or "-", kind.definition.about or ""
+
+
+def _document(kind: Kind) -> dict[str, object]:
+    return {
+        "kind": kind.name,
+        "digest": kind.digest,
+        "about": kind.definition.about,
+        "file": kind.file,
+        "parts": kind.definition.id.parts,
+        "fields": {name: each.model_dump(exclude_unset=True) for name, each in kind.fields.items()},
+    }
+
+
+@command()
+@click.argument("kind")
+def show(session: Session, kind: str, as_json: bool) -> Exit:
+    """Print the file of KIND; NAME@DIGEST is an older one that is still here.
+
+    Examples:
+      lockstep kinds show rabbitmq-user
+      lockstep kinds show rabbitmq-user > kinds/rabbitmq-user.yaml
+      lockstep kinds show vhost@3f2a
+    """
+    found = _catalogue()[0].find(kind)
+    if as_json:
+        answer_json({**_document(found), "text": found.source})
+    else:
+        answer(found.source.rstrip("\n"))
+    return Exit.OK
+
+
+@command()
+def schema(session: Session, as_json: bool) -> Exit:
+    """Print the JSON Schema of kind files, for an editor.
+
+    Examples:
+      lockstep kinds schema > kind.schema.json
+    """
+    from lockstep.worker.kinds import SCHEMA
+
+    answer(SCHEMA.read_text("utf-8").rstrip("\n"))
+    return Exit.OK
+
+
+@command()
+@click.argument("file")
+@click.option("--host", metavar="URL", help="Walk the kind there; a name of the inventory will do too.")
+@click.option(
+    "--id", "given", metavar="ID", help="The scratch id, as behind KIND/.  [default: of its examples]"
+)
+@click.option("--login", metavar="FILE", help="Log in with the `user:password` of this file.")
+@click.option("--token", metavar="FILE", help="Log in with the bearer token of this file.")
+@click.option("--key", metavar="HEADER=FILE", help="Send what this file holds as this header.")
+def check(
+    session: Session,
+    file: str,
+    host: str | None,
+    given: str | None,
+    login: str | None,
+    token: str | None,
+    key: str | None,
+    as_json: bool,
+) -> Exit:
+    """Check the FILE of a kind, or a kind by name; with --host, walk it on a real host.
+
+    Examples:
+      lockstep kinds check kinds/vhost.yaml
+      lockstep kinds check rabbitmq-vhost --host http://127.0.0.1:15672 --login guest.login
+      lockstep kinds check powerdns-zone --host dns1 --id lockstep.example
+
+    The walk makes a thing that is absent, looks, makes it again, changes it, and deletes it, with each undo
+    in between, and deletes it again: on that host and that id alone.
+    Exit codes: 0 all is well, 1 there are warnings or failures, 4 the host gave no usable answer.
+    """
+    kinds, settings, inventory = _catalogue()
+    kind = _kind_of(kinds, file)
+    thing = given or kind.definition.examples.id
+    if host is None:
+        text = f"{kind.title}: the file keeps every rule"
+        return session.done(
+            text, as_json, lambda: {"kind": kind.name, "digest": kind.digest, "healthy": True}
+        )
+    if thing is None:
+        raise InvalidInput(f"{kind.file} has no examples.id: give a free id with --id")
+    from lockstep.producer.probe.kinds import Walk
+
+    reached = _host(host, inventory, _auth(login, key), token)
+    walk = Walk(kind, kind.parse(f"{kind.name}/{thing}"), reached, settings)
+    note(f"{walk.thing} is made on {reached.name}, changed and deleted again")
+    found = []
+    with closing(walk.run()) as findings:
+        for finding in findings:
+            found.append(finding)
+            if not as_json:
+                tell(finding, WIDTH)
+    if as_json:
+        answer_json(
+            {
+                "kind": kind.name,
+                "digest": kind.digest,
+                "host": reached.name,
+                "thing": str(walk.thing),
+                "healthy": is_well(found),
+                "findings": documents(found),
+                "left": walk.left,
+            }
+        )
+    return Exit.OK if is_well(found) else Exit.FOUND
+
+
+def _auth(login: str | None, key: str | None) -> Auth | None:
+    from lockstep.worker.operation.host import Auth
+
+    header, equals, file = (key or "").partition("=")
+    if key and not (header and equals and file):
+        raise InvalidInput(f"--key {key} is no HEADER=FILE")
+    return Auth(login, basic=True) if login else Auth(file, header) if key else None
+
+
+def _host(given: str, inventory: Inventory | None, auth: Auth | None, token: str | None) -> Host:
+    from lockstep.worker.inventory import parse_url
+    from lockstep.worker.operation.host import Host
+    from lockstep.worker.operation.model import HostName
+
+    if "://" in given:
+        return Host(HostName(given), parse_url(given), token_file=token, auth=auth)
+    if inventory is None:
+        raise InvalidInput(f"host {given} is no URL, and there is no inventory: give http://HOST:PORT")
+    return inventory.select([given])[0]
+
+
+kinds = click.Group(
+    "kinds",
+    callback=_listed,
+    invoke_without_command=True,
+    help="List the kinds of things that there are: shipped ones, and your own.",
+    epilog="\b\nExamples:\n  lockstep kinds\n  lockstep kinds show rabbitmq-user\n"
+    "  lockstep kinds check kinds/vhost.yaml --host http://127.0.0.1:15672",
+)
+kinds.params += [click.Option(["--json", "as_json"], is_flag=True, help="Print one JSON document."), DEBUG]
+for each in (show, check, schema):
+    kinds.add_command(each)

@@ -1,0 +1,93 @@
+"""docs/kinds.md, followed to the letter; and what is made from the grammar of kind files."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import jsonschema
+import pytest
+import yaml
+
+from lockstep.worker.kinds import SCHEMA, SHIPPED, find
+from tests.kinds.servers import free_ports
+from tests.unit.kinds.schema import PAGE, page, schema_text
+from tests.waiting import eventually
+
+TEXT = PAGE.read_text("utf-8")
+BIN = Path(sys.executable).parent
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", TEXT, re.DOTALL)
+
+
+@pytest.fixture
+def api(tmp_path: Path) -> Iterator[int]:
+    (tmp_path / "boards.py").write_text(blocks("python")[0])
+    (port,) = free_ports(1)
+    process = subprocess.Popen([sys.executable, "boards.py", str(port)], cwd=tmp_path)
+    try:
+        yield port
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_your_own_api_in_fifteen_minutes(api: int, tmp_path: Path) -> None:
+    (tmp_path / "kinds").mkdir()
+    (tmp_path / "kinds" / "board.yaml").write_text(blocks("yaml")[1])
+    inside = {"PATH": f"{BIN}:{os.environ['PATH']}", "LOCKSTEP_KINDS": "kinds", "HOME": str(tmp_path)}
+
+    def run(command: str) -> subprocess.CompletedProcess[str]:
+        line = command.strip().replace("8077", str(api))
+        return subprocess.run(
+            line,
+            shell=True,
+            cwd=tmp_path,
+            env=inside,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    first, walk = re.findall(r"^    (lockstep kinds check .*)$", TEXT, re.MULTILINE)
+    checked = run(first)
+    assert (checked.returncode, checked.stdout.endswith(": the file keeps every rule\n")) == (0, True)
+    eventually(lambda: "create again" in (said := run(walk)).stdout and said, "the API serves", latest=0.2)
+    walked = run(walk)
+    assert (walked.returncode, walked.stdout) == (0, blocks("text")[0])
+    listed = run("lockstep kinds --json")
+    assert "board" in [each["kind"] for each in json.loads(listed.stdout)["kinds"]]
+    run("lockstep kinds schema > kind.schema.json")
+    assert (tmp_path / "kind.schema.json").read_text() == SCHEMA.read_text()
+
+
+def test_the_schema_and_the_tables_are_those_of_the_grammar() -> None:
+    """`python -m tests.unit.kinds.schema` makes both anew."""
+    assert schema_text() == SCHEMA.read_text("utf-8")
+    assert page() == TEXT
+
+
+def test_the_schema_takes_every_kind_and_no_mistake() -> None:
+    schema = json.loads(SCHEMA.read_text("utf-8"))
+    jsonschema.Draft202012Validator.check_schema(schema)
+    taken = jsonschema.Draft202012Validator(schema)
+    for text in [*blocks("yaml")[:2], *(path.read_text() for path in SHIPPED.glob("*.yaml"))]:
+        assert list(taken.iter_errors(yaml.safe_load(text))) == []
+    for mistake in ({"kind": "x"}, {**yaml.safe_load(blocks("yaml")[0]), "updates": "PUT /x"}):
+        assert list(taken.iter_errors(mistake))
+
+
+def test_every_shipped_kind_has_its_place_on_the_page() -> None:
+    shown = (PAGE.parent / "shipped.md").read_text("utf-8")
+    for path in SHIPPED.glob("*.yaml"):
+        kind = find(path.stem)
+        assert f"\n## {kind.name}\n" in shown
+        assert f"[{kind.name}](#{kind.name})" in shown

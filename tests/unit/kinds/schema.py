@@ -1,0 +1,110 @@
+"""Makes the JSON Schema of kind files and the tables of docs/kinds.md; run as a module it writes both."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from lockstep.worker.kinds import SCHEMA
+from lockstep.worker.kinds.file import REQUEST, KindFile
+
+ROOT = Path(__file__).parents[3]
+PAGE = ROOT / "docs" / "kinds.md"
+BEGIN, END = "<!-- reference: made from the grammar -->\n", "<!-- end of the reference -->"
+SHORT = {"LookFile": "request", "WriteFile": "request"}
+SECTIONS = {
+    "KindFile": "The file",
+    "IdFile": "`id`",
+    "FieldFile": "`fields.NAME`",
+    "LookFile": "`look`",
+    "WriteFile": "`create`, `update`, `delete`",
+    "AnswerFile": "An answer",
+    "ExamplesFile": "`examples`",
+}
+
+
+def schema() -> dict[str, Any]:
+    """The schema, with the short forms that the grammar allows."""
+    made: dict[str, Any] = _shortened(KindFile.model_json_schema(by_alias=True))
+    write = made["$defs"]["WriteFile"]
+    del write["required"]
+    write["anyOf"] = [{"required": ["request"]}, {"required": ["like"]}]
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **made, "title": "A kind of Lockstep"}
+
+
+def _shortened(node: Any) -> Any:
+    if isinstance(node, list):
+        return [_shortened(each) for each in node]
+    if not isinstance(node, dict):
+        return node
+    name = str(node.get("$ref", "")).rpartition("/")[2]
+    if name in SHORT:
+        return {
+            **node,
+            "anyOf": [{"type": "string", "pattern": f"^{REQUEST}$"}, {"$ref": node["$ref"]}],
+            "$ref": None,
+        }
+    if node.get("type") == "array" and node.get("items") == {"$ref": "#/$defs/AnswerFile"}:
+        one = {"anyOf": [{"type": "integer"}, node["items"]]}
+        rest = {key: each for key, each in node.items() if key not in ("type", "items")}
+        return {**rest, "anyOf": [*one["anyOf"], {"type": "array", "items": one}]}
+    return {key: _shortened(each) for key, each in node.items()}
+
+
+def _without_null_refs(node: Any) -> Any:
+    if isinstance(node, list):
+        return [_without_null_refs(each) for each in node]
+    if isinstance(node, dict):
+        return {
+            key: _without_null_refs(each)
+            for key, each in node.items()
+            if not (key == "$ref" and each is None)
+        }
+    return node
+
+
+def schema_text() -> str:
+    return json.dumps(_without_null_refs(schema()), indent=1) + "\n"
+
+
+def reference() -> str:
+    """The tables of the page."""
+    found = KindFile.model_json_schema(by_alias=True)
+    models = {"KindFile": found, **found["$defs"]}
+    return "\n".join(_table(title, models[name]) for name, title in SECTIONS.items())
+
+
+def _table(title: str, model: dict[str, Any]) -> str:
+    rows = [f"### {title}\n", "| key | meaning | default |", "| --- | --- | --- |"]
+    required = model.get("required", [])
+    for key, each in model["properties"].items():
+        default = "required" if key in required else _default(each.get("default"))
+        rows.append(f"| `{key}` | {each.get('description', '').replace('|', chr(92) + '|')} | {default} |")
+    return "\n".join(rows) + "\n"
+
+
+def _default(value: Any) -> str:
+    match value:
+        case None:
+            return ""
+        case [{"status": _}, *_]:
+            return ", ".join(str(each["status"]) for each in value)
+        case [] | {} | {"id": None, "contents": []}:
+            return "none"
+        case {"parts": _}:
+            return "`{parts: [id]}`"
+    return f"`{json.dumps(value) if not isinstance(value, str) else value}`"
+
+
+def page() -> str:
+    """The page as it is, with the tables as they ought to be."""
+    head, _, rest = PAGE.read_text("utf-8").partition(BEGIN)
+    return f"{head}{BEGIN}\n{reference()}\n{END}{rest.partition(END)[2]}"
+
+
+if __name__ == "__main__":
+    SCHEMA.write_text(schema_text(), "utf-8")
+    PAGE.write_text(page(), "utf-8")
+    assert re.search("`look`", page())
