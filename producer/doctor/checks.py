@@ -229,10 +229,12 @@ def on_failing(failing: Mapping[str, str]) -> list[Finding]:
 
 
 def _on_patrol(facts: WorkFacts, settings: Settings) -> Finding:
-    waiting = f"{counted(facts.patrol_overdue, 'group')} overdue"
+    if not facts.patrol_overdue:
+        return Finding("patrol", Level.OK, "no group is overdue")
+    waiting = f"{counted(facts.patrol_overdue, 'group')} overdue, the first for {seconds(facts.patrol_lag)}"
     if facts.patrol_lag < PATROLS_LATE * settings.patrol_every * 1000:
-        return Finding("patrol", Level.OK, f"{waiting}, looked at within {PATROLS_LATE} patrols")
-    text = f"{waiting}, the first since {seconds(facts.patrol_lag)}: writes that land late are found late"
+        return Finding("patrol", Level.OK, waiting)
+    text = f"{waiting}: writes that land late are found late"
     remedy = (
         f"raise LOCKSTEP_PATROL_BATCH ({settings.patrol_batch}), or start workers of the queue {ROLLBACK}"
     )

@@ -91,8 +91,12 @@ def on_connections(facts: RedisFacts, workers: int) -> list[Finding]:
 def on_remembered(kept: Remembered, facts: RedisFacts, settings: Settings) -> Finding:
     """Tell what deleted groups take in Redis, how that grows, and when it comes to the watermark."""
     each_day, days = kept.daily, settings.deleted_days
-    text = f"{counted(kept.groups, 'group')} remembered in {size(kept.size)}, of these {kept.deleted} deleted"
-    text += f" ones in {size(kept.deleted_size)}, {size(each_day)} more a day, each for {days:g} days"
+    text = f"{counted(kept.groups, 'group')} remembered in {size(kept.size)}"
+    if kept.deleted:
+        text += (
+            f", {kept.deleted} of them deleted, in {size(kept.deleted_size)}; of those {size(each_day)} come"
+        )
+        text += f" a day, and each is kept for {days:g} days"
     room = settings.memory_watermark * facts.limit - facts.used
     more = each_day * days - kept.deleted_size  # from then on as many go as come
     if not facts.limit or not each_day or more <= room:

@@ -78,8 +78,8 @@ def test_workers_forget_after_the_time_that_is_set(
 def test_the_forecast(settings: Settings) -> None:
     redis = RedisFacts("9.1.2", aof=True, fsync="always", policy="noeviction", used=78 * MIB, limit=100 * MIB)
     kept = Remembered(groups=3000, size=3_000_000, deleted=1000, deleted_size=1_000_000, daily=100_000)
-    said = "3000 groups remembered in 3 MB, of these 1000 deleted ones in 1 MB, "
-    said += "100 kB more a day, each for 90 days"
+    said = "3000 groups remembered in 3 MB, 1000 of them deleted, in 1 MB; "
+    said += "of those 100 kB come a day, and each is kept for 90 days"
     full = on_remembered(kept, redis, settings)
     assert full.level is Level.WARNING
     assert full.text == f"{said}; new operations are refused in about 21 days"

@@ -87,7 +87,11 @@ def test_work_that_is_not_done(facts: WorkFacts, level: Level, subject: str) -> 
 
 def test_work_that_is_done() -> None:
     at_its_limits = replace(
-        WORK, lengths={"operations": 1000}, patrol_lag=599_999, clocks={"this machine": SKEW}
+        WORK,
+        lengths={"operations": 1000},
+        patrol_overdue=3,
+        patrol_lag=599_999,
+        clocks={"this machine": SKEW},
     )
     assert {each.level for each in on_work(at_its_limits, Settings())} == {Level.OK}
 
@@ -96,7 +100,7 @@ def test_a_patrol_that_is_behind_says_by_how_much() -> None:
     late = replace(WORK, patrol_overdue=130, patrol_lag=740_000)
     (found,) = (each for each in on_work(late, Settings()) if each.subject == "patrol")
     assert found.text == (
-        "130 groups overdue, the first since 12 min 20 s: writes that land late are found late"
+        "130 groups overdue, the first for 12 min 20 s: writes that land late are found late"
     )
     assert found.remedy == "raise LOCKSTEP_PATROL_BATCH (20), or start workers of the queue rollback"
 
