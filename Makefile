@@ -120,6 +120,10 @@ format: $(VENV)/.dev ## Rewrite the code in its one layout, and mend what ruff c
 manifests: $(VENV)/.dev ## Render every overlay; check it against schemas and our rules, without a cluster
 	@$(BIN)/python -B -m pytest -q tests/ship/manifests
 
+.PHONY: helm
+helm: $(VENV)/.dev ## Put Helm into the environment, for the tests of the chart, unless it is on PATH
+	@$(BIN)/python -B -m tests.ship.helm
+
 .PHONY: image
 image: $(VENV)/.dev ## Build the image; run every role from it, non-root and read-only, in docker or podman
 	@$(BIN)/python -B -m tests.ship.image
@@ -169,6 +173,8 @@ $(BIN)/python:
 .PHONY: links
 links:
 	@for part in worker producer mock_api; do test -d lockstep/$$part || ln -sfn ../$$part lockstep/$$part; done
+	@for part in base components; do \
+	  test -d manifests/chart/files/$$part || ln -sfn ../../$$part manifests/chart/files/$$part; done
 
 $(VENV)/.runtime: requirements.txt pyproject.toml | $(BIN)/python
 	@$(MAKE) links

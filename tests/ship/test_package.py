@@ -44,8 +44,10 @@ def test_an_sdist_is_the_whole_repository_and_tests_itself(sdist: Path) -> None:
         ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False
     ).stdout
     links = {f"lockstep/{part}" for part in SUBPACKAGES}
+    links |= {f"manifests/chart/files/{part}" for part in ("base", "components")}
     assert [name for name in tracked.splitlines() if name not in links and not (sdist / name).exists()] == []
     subprocess.run(["make", "links"], cwd=sdist, check=True, timeout=100)
+    assert [name for name in links if not (sdist / name).is_dir()] == []
     test = [sys.executable, "-m", "pytest", "-q", "tests/unit/operation/test_states.py"]
     ran = subprocess.run(test, cwd=sdist, capture_output=True, text=True, timeout=100, check=False)
     assert ran.returncode == 0, ran.stdout
