@@ -37,6 +37,7 @@ def check(evidence: Evidence, limit: float) -> Verdict:
         *decided_twice(evidence),
         *told_otherwise(evidence),
         *unknown_writes(evidence, owners),
+        *early_waves(evidence, owners),
         *(f"a task or a worker failed: {each}" for each in evidence.raised),
     ]
     Replay(evidence, owners, verdict).run()
@@ -82,6 +83,21 @@ def unknown_writes(evidence: Evidence, owners: dict[str, OperationId]) -> Iterat
     for call in evidence.history.calls:
         if call.method != "GET" and call.attempt not in owners:
             yield f"{call.host} was sent {call.method} of {call.group} with no attempt on record"
+
+
+def early_waves(evidence: Evidence, owners: dict[str, OperationId]) -> Iterator[str]:
+    """No node is written to before its wave has opened, by the node's own history."""
+    waves = {key: ended for key, ended in evidence.record.items() if ended.operation.rollout}
+    for call in evidence.history.calls:
+        ended = waves.get(owners.get(call.attempt or "", OperationId("")))
+        if ended is None or ended.operation.rollout is None or call.method == "GET":
+            continue
+        opened = {each.number: each.at for each in ended.operation.rollout.moments if each.what == "wave"}
+        wave = next(step.wave for step in ended.steps if step.host == call.host)
+        at = opened.get(wave) if wave > 1 else ended.operation.created_at
+        if at is None or call.arrived < at / 1000 - MILLISECOND:
+            key = ended.operation.id
+            yield f"operation {key} wrote to {call.host} before its wave {wave} was open ({call.arrived:.3f})"
 
 
 class Replay:

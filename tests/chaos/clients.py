@@ -10,6 +10,7 @@ from lockstep.producer.client.client import ClusterClient
 from lockstep.worker.operation.errors import (
     CancelRefused,
     GroupBusy,
+    HoldRefused,
     StoreUnavailable,
     UnknownOperation,
     WaitTimeout,
@@ -22,6 +23,7 @@ THREADS = 6
 PROCESSES = 2
 CANCELS = 0.05
 REPEATS = 0.05
+HOLDS = 0.04
 WAITED_FOR = 0.3
 """The share of operations whose client waits for what they come to."""
 RECENT = 12
@@ -81,6 +83,8 @@ class Clients:
             self._cancel(dice)
         elif share < CANCELS + REPEATS:
             self._repeat(dice)
+        elif share < CANCELS + REPEATS + HOLDS:
+            self._hold(dice)
         else:
             self._enqueue(dice, draw(dice, self._hosts))
 
@@ -103,7 +107,11 @@ class Clients:
         while True:
             try:
                 operation = call(
-                    order.group, order.hosts, operation_id=order.operation, deadline=self._deadline
+                    order.group,
+                    order.hosts,
+                    operation_id=order.operation,
+                    deadline=self._deadline,
+                    **order.pace,
                 )
             except GroupBusy:
                 self.told.count("busy")
@@ -130,6 +138,19 @@ class Clients:
         except StoreUnavailable:
             self.told.count("cancel unanswered")
 
+    def _hold(self, dice: random.Random) -> None:
+        """Hold one of the newest operations, if it can be held; the watcher promotes it."""
+        recent = [order for order in self.told.newest(RECENT) if order.pace]
+        if not recent:
+            return
+        try:
+            self._cluster.operation(dice.choice(recent).operation).hold("chaos")
+            self.told.count("held")
+        except HoldRefused:
+            self.told.count("hold refused")
+        except StoreUnavailable:
+            self.told.count("hold unanswered")
+
     def _repeat(self, dice: random.Random) -> None:
         recent = self.told.newest(RECENT)
         if not recent:
@@ -149,6 +170,7 @@ class Clients:
             "hosts": list[HostName](order.hosts),
             "deadline": self._deadline,
             "dies": dies,
+            "pace": dict(order.pace),
         }
         try:
             said = self._producers.order(asked)

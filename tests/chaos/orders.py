@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from lockstep.worker.operation.model import Action, GroupId, HostName, OperationId
 
@@ -17,6 +18,8 @@ UNEXPECTED = "unexpected: "
 """Before an error that no client may be shown."""
 SUBSETS = 0.2
 """The share of operations that are about some of the hosts only."""
+IN_WAVES = 0.25
+"""The share of operations on several hosts that go in waves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +30,8 @@ class Order:
     group: GroupId
     action: Action
     hosts: tuple[HostName, ...]
+    pace: Mapping[str, Any] = field(default_factory=dict)
+    """How it goes in waves, as `create_group` is told; empty for all hosts at once."""
 
 
 def draw(dice: random.Random, hosts: Sequence[HostName]) -> Order:
@@ -39,7 +44,14 @@ def draw(dice: random.Random, hosts: Sequence[HostName]) -> Order:
         dice.choices(GROUPS, POPULARITY)[0],
         dice.choice((Action.CREATE, Action.DELETE)),
         chosen,
+        draw_pace(dice) if len(chosen) > 1 and dice.random() < IN_WAVES else {},
     )
+
+
+def draw_pace(dice: random.Random) -> dict[str, Any]:
+    """Draw how an operation goes in waves."""
+    waves = dice.choice(("1,100%", "1,2,100%", "2"))
+    return {"waves": waves, "bake": dice.choice((None, 0.3, 1.0)), "hold": dice.random() < 0.25}
 
 
 @dataclass

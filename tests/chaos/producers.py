@@ -64,9 +64,8 @@ def carry_out(order: dict[str, Any]) -> dict[str, object]:
         die_half_way()
     with ClusterClient(load_settings(), created_by="thread") as client:
         call = client.create_group if order["action"] == "create" else client.delete_group
-        operation = call(
-            order["group"], order["hosts"], operation_id=order["operation"], deadline=order["deadline"]
-        )
+        times = {"operation_id": order["operation"], "deadline": order["deadline"]}
+        operation = call(order["group"], order["hosts"], **times, **order["pace"])
         return {"accepted": True, "existing": operation.existing, "error": ""}
 
 

@@ -77,7 +77,7 @@ def run(plan: Plan, directory: Path, say: Callable[[str], None]) -> Outcome:
         clients = Clients(
             plan.seed, rig.client, rig.producers, told, plan.times.deadline, schedule.clients_may_go_on
         )
-        watcher = Watcher(rig.store)
+        watcher = Watcher(rig.store, told)
         for part in (schedule, clients, watcher):
             part.start()
         try:

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from lockstep.worker.operation.model import Action, Decision, OperationId, Presence
+from lockstep.worker.operation.model import (
+    Action,
+    Decision,
+    Millis,
+    Moment,
+    OperationId,
+    Presence,
+    Stage,
+    Standing,
+)
 from tests.chaos import journal
 from tests.chaos.lanes import Event
 from tests.chaos.orders import Order
@@ -43,6 +53,20 @@ def test_a_run_without_a_fault_is_content() -> None:
     scene.samples.append(Sample(key, 2.3, frozenset({A})))
     verdict = scene.judge()
     assert (verdict.violations, verdict.apart) == ([], [])
+
+
+@pytest.mark.parametrize(("moment", "content"), [(1.05, True), (1.15, False), (None, False)])
+def test_a_write_before_its_wave_was_open(moment: float | None, content: bool) -> None:
+    scene = created()
+    (key, ended), *_ = scene.record.items()
+    moments = () if moment is None else (Moment(Millis(round(moment * 1000)), "wave", 2),)
+    rollout = Standing(2, 2, Stage.WORKING, None, None, None, moments=moments)
+    steps = (ended.steps[0], replace(ended.steps[1], wave=2))
+    scene.record[key] = replace(ended, operation=replace(ended.operation, rollout=rollout), steps=steps)
+    if content:
+        assert scene.judge().violations == []
+    else:
+        assert "wrote to b before its wave 2 was open" in wrong(scene)
 
 
 def test_a_committed_host_that_was_left_out() -> None:

@@ -1,14 +1,19 @@
-"""Reads, while all goes on, which hosts the record calls pending; the histories judge it afterwards."""
+"""Reads, while all goes on, which hosts the record calls pending; the histories judge it afterwards.
+
+It also promotes what is held, each hold that it has seen twice.
+"""
 
 from __future__ import annotations
 
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 
 from lockstep.worker.operation.errors import StoreUnavailable
-from lockstep.worker.operation.model import HostName, OperationId, State
+from lockstep.worker.operation.model import HostName, Operation, OperationId, State
 from lockstep.worker.record.redis import RedisStore
+from tests.chaos.orders import Told
 
 EVERY = 0.4
 NEWEST = 30
@@ -26,7 +31,9 @@ class Sample:
 class Watcher:
     """A thread that takes samples."""
 
-    def __init__(self, store: RedisStore) -> None:
+    def __init__(self, store: RedisStore, told: Told) -> None:
+        self._told = told
+        self._seen: set[tuple[OperationId, int]] = set()
         self.samples: list[Sample] = []
         self._store = store
         self._done = threading.Event()
@@ -49,5 +56,18 @@ class Watcher:
                 continue
             at = time.time()
             for each in newest:
+                self._promote(each)
                 if each.state is State.ROLLING_BACK and not each.ended:
                     self.samples.append(Sample(each.id, at, frozenset(each.pending_hosts)))
+
+    def _promote(self, operation: Operation) -> None:
+        hold = operation.rollout.hold if operation.rollout and operation.decision is None else None
+        if hold is None:
+            return
+        if (operation.id, hold.number) not in self._seen:
+            self._seen.add((operation.id, hold.number))
+            return
+        with suppress(StoreUnavailable):
+            for _ in range(2):  # a promote that is repeated does nothing
+                if self._store.promote(operation.id, hold.number) is None:
+                    self._told.count("promoted")

@@ -32,6 +32,7 @@ from lockstep.worker.operation.transitions import (
     Settled,
     Stale,
 )
+from tests.simulation.broken_waves import WAVES
 from tests.simulation.ledger import WatchedStore
 from tests.simulation.limits import LIMITS
 from tests.twin.books import Reason
@@ -262,6 +263,7 @@ class RolledBackRepairsCount(WatchedStore):
 
 
 STORES: tuple[type[WatchedStore], ...] = (
+    *WAVES,
     AlreadyThereIsNeverOurs,
     BeginsAfterTheDecision,
     AnswersCountAfterTheDecision,

@@ -21,7 +21,7 @@ from lockstep.worker.operation.model import (
 from lockstep.worker.operation.transitions import Accepted, Busy, Cancelled, Claim, Phase, Request, Stale
 from tests.simulation.faults import GROUP, Row
 from tests.simulation.limits import LIMITS
-from tests.simulation.settled import Course
+from tests.simulation.settled import Course, committed, not_asked, opened
 from tests.simulation.world import Violation
 from tests.twin import MemoryStore
 from tests.twin.record import Record
@@ -78,7 +78,11 @@ class WatchedStore(MemoryStore):
 
     def _race(self, operation: OperationId) -> None:
         record = self.records.get(operation)
-        if record is not None and record.decision is not None and record.dispatched is not Phase.FORWARD:
+        if (
+            record is not None
+            and record.decision is not None
+            and not record.dispatched.startswith(Phase.FORWARD)
+        ):
             self._ledger.world.hit(Row.DECIDE_RACES)
 
     def next_due(self) -> float:
@@ -173,6 +177,16 @@ class Ledger:
             self.abandoned.add(host)
         elif what == "ended":
             self._ended(record)
+        elif what == "wave":
+            self._opened(record)
+        elif what == "gate" and host is None:
+            self.world.note("rounds of the gate")
+
+    def _opened(self, record: Record) -> None:
+        assert record.waves is not None
+        self.world.note("waves opened")
+        for host in opened(record, self.world.now):
+            self._must_hold(host, record.target is Presence.PRESENT, f"wave {record.waves.wave} opened")
 
     def _decided(self, record: Record) -> None:
         if record.id in self.decisions or record.decision is None:
@@ -182,12 +196,16 @@ class Ledger:
         if record.decision is Decision.COMMIT:
             for host in record.steps:
                 self._must_hold(host, record.target is Presence.PRESENT, "the operation was committed")
+            if record.waves is not None:
+                committed(record, self.world.now)
         elif any(run.begun_forward and run.message.operation == record.id for run in self.running):
             self.world.hit(Row.IN_FLIGHT)
 
     def _ended(self, record: Record) -> None:
         self.courses[record.id].check()
         for host, step in record.steps.items():
+            if record.waves is not None and step.wave > record.waves.wave:
+                not_asked(record, host)
             if step.open_attempts():
                 raise Violation(f"{record.id} ended with an open attempt on {host}")
             if record.decision is Decision.COMMIT:
@@ -207,6 +225,8 @@ class Ledger:
     def sent(self, write: Write) -> None:
         """A write's first byte is about to leave: its attempt must have been recorded before."""
         record = self.store.records[write.operation]
+        if record.waves is not None and record.steps[write.host.name].wave > record.waves.wave:
+            raise Violation(f"a write was sent to {write.host.name} before its wave opened")
         attempt = record.steps[write.host.name].attempts.get(write.attempt)
         if attempt is None:
             raise Violation(f"a write was sent to {write.host.name} without a recorded attempt")

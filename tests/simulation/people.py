@@ -8,7 +8,7 @@ from math import ceil
 
 from lockstep.worker.operation.errors import StoreUnavailable
 from lockstep.worker.operation.model import OperationId
-from lockstep.worker.operation.transitions import Accepted, Busy, Request
+from lockstep.worker.operation.transitions import Accepted, Busy, Held, Request
 from tests.simulation.broker import Broker, Message
 from tests.simulation.faults import Fate, Row
 from tests.simulation.task import Run
@@ -40,7 +40,8 @@ def produce(broker: Broker, request: Request) -> None:
                 return
             run.sleep(500)
         if said is Accepted.ACCEPTED:
-            hosts = tuple(host.name for host in request.hosts)
+            waves = request.rollout.waves if request.rollout else {}
+            hosts = tuple(host.name for host in request.hosts if waves.get(host.name, 1) == 1)
             broker.publish_chord("forward", request.id, request.action, hosts)
     except Killed:
         known = request.id in broker.ledger.store.records
@@ -54,6 +55,38 @@ def cancel(broker: Broker, operation: OperationId) -> None:
     """Somebody asks to cancel, and sends what is to be done then."""
     if operation in broker.ledger.store.records:
         broker.ledger.store.cancel(operation, "cancelled")
+        run = Run(broker.world, broker, Message("producer", operation))
+        run.process.restored_to_queue = True  # there is no message to be delivered again
+        broker.world.spawn(lambda: _unless_killed(lambda: broker.publish_next(run, operation)))
+
+
+def hold(broker: Broker, operation: OperationId) -> None:
+    """Somebody keeps an operation from going on, if it can be kept."""
+    if isinstance(broker.ledger.store.hold(operation, "somebody", "to look"), Held):
+        broker.world.note("holds by people")
+
+
+def promote_now_and_then(broker: Broker, operation: OperationId, every: int, late: int) -> None:
+    """Somebody looks every so many ms, and promotes what is held, perhaps after somebody held it anew."""
+    world, store = broker.world, broker.ledger.store
+
+    def look() -> None:
+        record = store.records.get(operation)
+        if record is None or record.waves is None or record.ended:
+            return
+        if (seen := record.waves.hold) is not None:
+            world.at(world.now + late, lambda: promote(broker, operation, seen.number))
+            world.at(world.now + late + 1, lambda: promote(broker, operation, seen.number))
+        world.at(world.now + every, look)
+
+    world.at(world.now + every, look)
+
+
+def promote(broker: Broker, operation: OperationId, number: int) -> None:
+    """A promote arrives, and whoever sent it publishes what comes next."""
+    said = broker.ledger.store.promote(operation, number)
+    broker.world.note(f"promotes that were answered {said or 'released'}")
+    if said is None:
         run = Run(broker.world, broker, Message("producer", operation))
         run.process.restored_to_queue = True  # there is no message to be delivered again
         broker.world.spawn(lambda: _unless_killed(lambda: broker.publish_next(run, operation)))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
 from lockstep.worker.operation.model import Action, HostName, HostRef, Millis, OperationId
 from lockstep.worker.operation.transitions import Request
+from lockstep.worker.operation.waves import Rollout
 from tests.simulation import patrol, people, shells
 from tests.simulation.broker import Broker
 from tests.simulation.choices import Choices
@@ -18,7 +20,10 @@ from tests.simulation.world import Violation, World
 
 MOMENTS = (0, 2, 5, 10, 20, 60, 400, 4_000, 20_000, 60_000)
 HEALS_AT = 150_000
-DAY = 86_400_000
+LONGEST = 8 * 86_400_000
+"""Milliseconds: a hold that nobody ends lasts for seven days."""
+PROMOTES = (*(3_000, 40_000) * 8, LONGEST)
+BAKES = (0, 1_000, 30_000, 600_000)
 ACTIONS = tuple(Action)
 SLICES = (*[(1, 1)] * 6, (2, 2), (3, 3), (3, 2))
 """Hosts that one task carries, and how many of them it works on at the same time."""
@@ -62,6 +67,7 @@ def _run(world: World) -> None:
         world.spawn(partial(people.produce, broker, request), n * MOMENTS[choose(9)])
     for operation in ids:
         _disturb(world, broker, operation)
+        _wave_on(world, broker, operation)
     world.at(world.now, lambda: people.beat(world, broker))
     heals_at = int(world.now) + HEALS_AT
     if any(host.down_for for host in ledger.hosts.values()):
@@ -71,7 +77,7 @@ def _run(world: World) -> None:
     def done() -> bool:
         return all(record.ended for record in ledger.store.records.values()) and ledger.patrolled()
 
-    world.run(done, world.now + DAY)
+    world.run(done, world.now + LONGEST)
     ledger.judge()
 
 
@@ -79,7 +85,33 @@ def _request(world: World, ledger: Ledger, key: OperationId) -> Request:
     action = ACTIONS[world.choose(2)]
     deadline = (300_000, 8_000, 500, 15)[world.choose(4)]
     refs = tuple(HostRef(host.name, host.url) for host in ledger.hosts.values())
-    return Request(key, GROUP, action, refs, deadline, "the simulation")
+    return Request(key, GROUP, action, refs, deadline, "the simulation", rollout=_rollout(world, refs))
+
+
+def _rollout(world: World, refs: Sequence[HostRef]) -> Rollout | None:
+    """Choose how every third operation goes in waves."""
+    choose = world.choose
+    if choose(3) != 1:
+        return None
+    second = choose(2) + 1
+    waves = {ref.name: (1, second, second + 1 - choose(2))[place] for place, ref in enumerate(refs)}
+    world.note("operations in waves")
+    return Rollout(
+        waves,
+        bake=BAKES[choose(4)],
+        gate=choose(2) == 1,
+        hold=choose(3) == 1,
+        within=(None, 900_000)[choose(2)],
+    )
+
+
+def _wave_on(world: World, broker: Broker, operation: OperationId) -> None:
+    """Choose who holds an operation in waves, and who promotes it."""
+    choose = world.choose
+    for _ in range(choose(3)):
+        world.at(world.now + MOMENTS[choose(len(MOMENTS))], lambda: people.hold(broker, operation))
+    every, late = PROMOTES[choose(len(PROMOTES))], MOMENTS[choose(len(MOMENTS))]
+    people.promote_now_and_then(broker, operation, every, late)
 
 
 def _disturb(world: World, broker: Broker, operation: OperationId) -> None:

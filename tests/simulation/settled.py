@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lockstep.worker.operation.model import AttemptId, HostName, Outcome, Presence, State
+from lockstep.worker.operation.model import AttemptId, HostName, Millis, Outcome, Presence, State
 from tests.simulation.world import Violation
-from tests.twin.record import Record, StepRecord, allowed
+from tests.twin.record import SUCCEEDED, Record, StepRecord, allowed
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,3 +56,45 @@ class Course:
                 raise Violation(f"{name} opened a forward attempt on {host} after its decision")
             if now != then:
                 raise Violation(f"{name} changed on {host} after its decision: {then}, now {now}")
+
+
+def opened(record: Record, now: Millis) -> list[HostName]:
+    """Return the hosts of the waves before the one that opens; raise Violation if it must not open yet."""
+    assert record.waves is not None
+    number, asked = record.waves.wave, record.waves.asked
+    if record.decision is not None or record.waves.hold is not None:
+        raise Violation(f"wave {number} of {record.id} opens although it is decided, or held")
+    for host, step in record.steps.items():
+        if step.wave > number:
+            not_asked(record, host)
+        elif step.wave < number and step.outcome not in SUCCEEDED:
+            raise Violation(f"wave {number} of {record.id} opens before {host} is done")
+        elif step.wave < number and asked.gate and (not step.gate or step.gate.round != record.waves.round):
+            raise Violation(f"wave {number} of {record.id} opens before {host} was looked at")
+    baked(record, number - 1, now)
+    return [host for host, step in record.steps.items() if step.wave < number]
+
+
+def committed(record: Record, now: Millis) -> None:
+    """Raise Violation if an operation in waves is committed that must not be yet."""
+    assert record.waves is not None
+    if record.later or record.waves.hold is not None:
+        raise Violation(f"{record.id} is committed although a wave is not open, or it is held")
+    baked(record, record.waves.wave, now)
+
+
+def baked(record: Record, wave: int, now: Millis) -> None:
+    """The bake of a wave counts from its last outcome, which comes after its last write was begun."""
+    assert record.waves is not None
+    steps = [each for each in record.steps.values() if each.wave == wave]
+    changed = [step for step in steps if step.outcome is Outcome.APPLIED]
+    begun = [each.opened for step in changed for each in step.attempts.values()]
+    if begun and now < max(begun) + record.waves.asked.bake:
+        raise Violation(f"wave {wave} of {record.id} was not baked")
+
+
+def not_asked(record: Record, host: HostName) -> None:
+    """Raise Violation if anything was done to a host whose wave is not open."""
+    step = record.steps[host]
+    if step.before is not None or step.attempts or step.outcome is not None or step.misses:
+        raise Violation(f"{record.id} did something on {host}, whose wave is not open")

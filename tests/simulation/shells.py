@@ -8,7 +8,7 @@ from dataclasses import replace
 from lockstep.worker.operation.errors import StoreUnavailable
 from lockstep.worker.operation.model import HostName
 from lockstep.worker.operation.ports import Stopping
-from lockstep.worker.steps import Result, forward, rollback, settle
+from lockstep.worker.steps import Result, forward, gate, rollback, settle
 from lockstep.worker.tasks.run import REQUEUE
 from tests.simulation.faults import GROUP
 from tests.simulation.patrol import run_patrol
@@ -72,6 +72,8 @@ def _step(run: Run, host: HostName) -> Result:
     if message.kind == "forward":
         assert message.action is not None
         return forward(parts, message.operation, GROUP, message.action, host, message.tries)
+    if message.kind == "gate":
+        return gate(parts, message.operation, host, message.tries)
     step = rollback if message.kind == "rollback" else settle
     return step(parts, message.operation, host, message.tries)
 

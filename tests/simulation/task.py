@@ -222,6 +222,6 @@ def _switch_point(name: str) -> Callable[..., Any]:
 for _name in (
     *("accept", "begin", "missed", "finish", "cancel", "view", "settle", "begin_undo"),
     *("finish_undo", "postpone", "abandon", "claim", "due", "lease", "operation", "steps"),
-    *("now", "ends", "suspicions", "patrol_again", "lock_owner", "keep_drift"),
+    *("now", "ends", "suspicions", "patrol_again", "lock_owner", "keep_drift", "gate_seen", "drifts"),
 ):
     setattr(TaskStore, _name, _switch_point(_name))

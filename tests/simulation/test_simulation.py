@@ -23,6 +23,11 @@ BESIDES = (
     "repairs that came too late",
     "looks that an operation overtook",
     "tasks for several hosts",
+    "operations in waves",
+    "waves opened",
+    "rounds of the gate",
+    "holds by people",
+    "promotes that were answered released",
 )
 ENOUGH = 6_000
 """Schedules in which a missing mechanism must show; the slowest takes 4,900."""

@@ -19,6 +19,7 @@ from lockstep.worker.inventory import Inventory, load_inventory
 from lockstep.worker.messages import publish_forward
 from lockstep.worker.operation.model import Action, GroupId, HostName, Operation, OperationId, Step
 from lockstep.worker.operation.transitions import Accepted, Request
+from lockstep.worker.operation.waves import Rollout
 from lockstep.worker.record.client import connect
 from lockstep.worker.record.redis import RedisStore
 from lockstep.worker.settings import Settings
@@ -191,19 +192,29 @@ class Bench:
         group: GroupId | None = None,
         key: str | None = None,
         retries: int | None = None,
+        rollout: Rollout | None = None,
     ) -> OperationId:
         """Record an operation without publishing anything."""
         operation = OperationId(key or secrets.token_hex(6))
         hosts = tuple(host.ref for host in self.inventory)
         deadline = round(self.settings.deadline * 1000)
-        request = Request(operation, group or self.group, action, hosts, deadline, "test", retries)
+        about = (operation, group or self.group, action, hosts, deadline, "test", retries)
+        request = Request(*about, rollout=rollout)
         assert self.store.accept(request) is Accepted.ACCEPTED
         return operation
 
-    def start(self, action: Action, group: GroupId | None = None, retries: int | None = None) -> OperationId:
-        """Record an operation and publish its chord."""
-        operation = self.accept(action, group, retries=retries)
-        publish_forward(self.app, operation, group or self.group, action, self.hosts)
+    def start(
+        self,
+        action: Action,
+        group: GroupId | None = None,
+        retries: int | None = None,
+        rollout: Rollout | None = None,
+    ) -> OperationId:
+        """Record an operation and publish its chord, with waves that of the first."""
+        operation = self.accept(action, group, retries=retries, rollout=rollout)
+        waves = rollout.waves if rollout else {}
+        hosts = [host for host in self.hosts if waves.get(host, 1) == 1]
+        publish_forward(self.app, operation, group or self.group, action, hosts, 1 if rollout else 0)
         return operation
 
     @property

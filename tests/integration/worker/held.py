@@ -38,6 +38,8 @@ POINTS = (
     "after finish",
     "before claim",
     "after claim",
+    "before gate_seen",
+    "after gate_seen",
     "before begin_undo",
     "after begin_undo",
     "after DELETE sent",
@@ -65,7 +67,7 @@ class HeldStore(RedisStore):
 
     def __getattribute__(self, name: str) -> Any:
         found = super().__getattribute__(name)
-        if name not in ("begin", "finish", "claim", "begin_undo", "finish_undo", "settle"):
+        if name not in (*("begin", "finish", "claim", "begin_undo", "finish_undo", "settle", "gate_seen"),):
             return found
 
         def held(*args: Any, **kwargs: Any) -> Any:

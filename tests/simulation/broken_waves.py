@@ -1,0 +1,88 @@
+"""Stores that open, hold or undo waves wrongly: the simulation must find every one of them out."""
+
+from __future__ import annotations
+
+from lockstep.worker.operation.model import (
+    Action,
+    AttemptId,
+    Decision,
+    GroupId,
+    HostName,
+    OperationId,
+    Seen,
+    Stage,
+)
+from lockstep.worker.operation.transitions import Progress
+from tests.simulation.ledger import WatchedStore
+from tests.twin.books import Reason
+from tests.twin.record import Record, Waves
+
+
+class BeginsBeforeItsWave(WatchedStore):
+    """A host of a wave that is not open is written to."""
+
+    def begin(
+        self,
+        operation: OperationId,
+        host: HostName,
+        fingerprint: str,
+        seen: Seen,
+        attempt: AttemptId,
+        action: Action,
+        group: GroupId,
+    ) -> Progress:
+        record = self.records[operation]
+        later, record.later = record.later, {}
+        said = super().begin(operation, host, fingerprint, seen, attempt, action, group)
+        record.later = {each: wave for each, wave in later.items() if each not in record.todo}
+        return said
+
+
+class CommitsAfterItsFirstWave(WatchedStore):
+    """An operation whose open wave is done is committed."""
+
+    def _step_on(self, record: Record, waves: Waves) -> bool:
+        if waves.stage is Stage.WAITING:
+            self._decide(record, Decision.COMMIT, None)
+            return False
+        return super()._step_on(record, waves)
+
+
+class HoldsNobody(WatchedStore):
+    """A wave opens although somebody holds the operation."""
+
+    def _step_on(self, record: Record, waves: Waves) -> bool:
+        hold = waves.hold
+        if waves.stage is Stage.WAITING:
+            waves.hold = None
+        went = super()._step_on(record, waves)
+        waves.hold = waves.hold or hold
+        return went
+
+
+class SkipsTheBake(WatchedStore):
+    """A bake is over at once."""
+
+    def _step_on(self, record: Record, waves: Waves) -> bool:
+        went = super()._step_on(record, waves)
+        waves.bake_until = self.clock()
+        return went
+
+
+class UndoesTheWaveAtWork(WatchedStore):
+    """A failure leaves the earlier waves changed."""
+
+    def _decide(self, record: Record, decision: Decision, reason: Reason | None) -> None:
+        if record.waves is not None:
+            wave = record.waves.wave
+            record.undo = {host for host in record.undo if record.steps[host].wave == wave}
+        super()._decide(record, decision, reason)
+
+
+WAVES: tuple[type[WatchedStore], ...] = (
+    BeginsBeforeItsWave,
+    CommitsAfterItsFirstWave,
+    HoldsNobody,
+    SkipsTheBake,
+    UndoesTheWaveAtWork,
+)
