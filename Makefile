@@ -12,6 +12,8 @@ BENCH := .venv-bench
 RELEASE := .venv-release
 # And so does what builds the site.
 DOCS := .venv-docs
+# And what makes mutants.
+MUTATION := .venv-mutation
 
 # One log line per package is noise; errors still show. Every package is checked against its hash.
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input -qq
@@ -86,6 +88,20 @@ patience: $(VENV)/.dev ## Create groups on nodes that fail 0, 30, 50 and 70 % of
 mutants: $(VENV)/.dev ## Break the product on purpose in every way that is known, and see that each is caught
 	@$(BIN)/python -B -m tests.mutants
 
+.PHONY: mutation
+mutation: $(VENV)/.dev $(MUTATION)/.installed ## Try every small change of the core, and list those that no test notices; hours, can be resumed
+	@$(BIN)/python -B -m tests.mutants.mutation $(ONLY:%=--only %) $(SAMPLE:%=--sample %)
+
+$(MUTATION)/.installed: requirements-mutation.txt | $(BIN)/python
+	@$(BIN)/python -m venv $(MUTATION)
+	@echo "Installing requirements-mutation.txt"
+	@$(MUTATION)/bin/python -m pip --disable-pip-version-check --no-input -qq install --require-hashes -r requirements-mutation.txt
+	@touch $@
+
+.PHONY: coverage
+coverage: $(VENV)/.dev ## Branch coverage of unit, contract and simulation; what is left is listed in build/uncovered.txt
+	@$(BIN)/python -B -m tests.coverage
+
 .PHONY: simulate
 simulate: $(VENV)/.dev ## Run the real steps on simulated time, with new schedules of faults until Ctrl-C; SEED=n
 	@$(BIN)/python -B -m tests.simulation $(SEED)
@@ -97,6 +113,10 @@ model: $(VENV)/.dev ## Check every interleaving of the protocol, the large confi
 .PHONY: linearize
 linearize: $(VENV)/.dev ## Have many clients call the record at once, 20,000 calls, and check the answers against the twin; CALLS=
 	@$(BIN)/python -B -m tests.contract.linearizable $(CALLS:%=--calls %)
+
+.PHONY: fuzz
+fuzz: $(VENV)/.dev ## Make up all that outsiders give, for 10 minutes: no traceback, no write, no hang; MINUTES=
+	@$(BIN)/python -B -m tests.unit.fuzz $(MINUTES:%=--minutes %)
 
 .PHONY: bench
 bench: $(BENCH)/.installed ## Measure Lockstep beside its peers in one run of 25 minutes; QUICK=1, ONLY="a row", ROUNDS=
@@ -203,6 +223,9 @@ lock: $(VENV)/.dev ## Pin requirements*.txt anew from pyproject.toml; UPGRADE=1 
 	$(BIN)/uv pip compile requirements-release.in --quiet --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" $(if $(UPGRADE),--upgrade) \
 	  --output-file requirements-release.txt
+	$(BIN)/uv pip compile requirements-mutation.in --quiet --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" $(if $(UPGRADE),--upgrade) \
+	  --output-file requirements-mutation.txt
 	$(BIN)/uv pip compile requirements-docs.in --quiet --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" $(if $(UPGRADE),--upgrade) \
 	  --output-file requirements-docs.txt
@@ -211,6 +234,6 @@ lock: $(VENV)/.dev ## Pin requirements*.txt anew from pyproject.toml; UPGRADE=1 
 
 .PHONY: clean
 clean: ## Remove the environment, caches and build results
-	rm -rf $(VENV) $(BENCH) $(RELEASE) $(DOCS) .venv-lowest .venv-newest build dist *.egg-info
+	rm -rf $(VENV) $(BENCH) $(RELEASE) $(DOCS) $(MUTATION) .venv-lowest .venv-newest build dist *.egg-info
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

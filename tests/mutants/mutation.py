@@ -1,0 +1,228 @@
+"""Make every small change of the core, one at a time, and see whether a test fails.
+
+`python -m tests.mutants.mutation` takes many hours and may be ended at any time: what is known is kept in
+`build/mutation.jsonl` and is not tried again until the file that was changed changes. `--only WORD` tries
+files whose path holds a word, `--sample N` so many mutants of each folder. Survivors for which
+`survivors.toml` gives a reason are no findings; it ends with 1 when there are others.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import random
+import re
+import subprocess
+import sys
+import time
+import tomllib
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from tests.mutants.layers import environment
+from tests.mutants.tree import ROOT, copied
+
+TOOL = ROOT / ".venv-mutation" / "bin" / "python"
+RESULTS = ROOT / "build" / "mutation.jsonl"
+REASONS = Path(__file__).with_name("survivors.toml")
+SIMULATED = ("-m", "tests.mutants.simulate", "1500")
+LIMIT = 900
+"""Seconds for one layer; what takes longer has noticed the mutant."""
+
+
+def pytest(*paths: str) -> tuple[str, ...]:
+    """Return the arguments that run tests in one process until the first failure."""
+    return ("-m", "pytest", "-x", "-q", *paths)
+
+
+UNIT, CONTRACT = pytest("tests/unit"), pytest("tests/contract")
+CORE: Mapping[str, Sequence[tuple[str, ...]]] = {
+    "worker/record/lua": (CONTRACT, pytest("tests/integration/redis_servers/test_users.py")),
+    "worker/steps": (CONTRACT, SIMULATED, UNIT),
+    "worker/record": (CONTRACT, UNIT, pytest("tests/integration/producer")),
+    "worker/operation": (pytest("tests/unit/operation"), UNIT, CONTRACT, SIMULATED),
+    "worker/tasks": (UNIT, CONTRACT, SIMULATED, pytest("tests/integration/worker")),
+    "worker/broker": (UNIT, pytest("tests/integration/broker"), CONTRACT),
+}
+"""Folder -> the layers that may catch a mutant there, cheapest first."""
+
+
+def folder_of(path: str) -> str:
+    """Return which part of the core a file is in."""
+    return next(folder for folder in CORE if path.startswith(f"{folder}/"))
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """One change of one file."""
+
+    path: str
+    operator: str
+    line: int
+    old: str
+    new: str
+
+    @property
+    def id(self) -> str:
+        """A name that stays the same while the file does."""
+        text = (ROOT / self.path).read_bytes()
+        return hashlib.sha256(text + repr(self).encode()).hexdigest()[:16]
+
+    @property
+    def folder(self) -> str:
+        """Which part of the core it is in."""
+        return folder_of(self.path)
+
+    def applied(self, root: Path) -> str:
+        """Return the file with the change made."""
+        lines = (root / self.path).read_text("utf-8").split("\n")
+        last = self.line - 1 + len(self.old.split("\n"))
+        assert "\n".join(lines[self.line - 1 : last]) == self.old, f"{self.path} has changed"
+        return "\n".join([*lines[: self.line - 1], *self.new.split("\n"), *lines[last:]])
+
+
+def made(path: Path) -> Iterator[Mutant]:
+    """Return the mutants of one file, each once."""
+    tool = Path(__file__).with_name("operators.py")
+    digest = hashlib.sha256(path.read_bytes() + tool.read_bytes()).hexdigest()[:16]
+    listed = RESULTS.with_name("mutants") / f"{path.name}-{digest}.jsonl"
+    if not listed.exists():
+        told = subprocess.run([TOOL, "-B", tool, path], capture_output=True, text=True, check=True).stdout
+        listed.parent.mkdir(parents=True, exist_ok=True)
+        listed.write_text(told, "utf-8")
+    told = listed.read_text("utf-8")
+    seen: set[tuple[int, str, str]] = set()
+    for line in told.splitlines():
+        found = json.loads(line)
+        change = (found["line"], found["old"], found["new"])
+        if change not in seen:
+            seen.add(change)
+            yield Mutant(str(path.relative_to(ROOT)), **found)
+
+
+def all_of(word: str) -> Iterator[Mutant]:
+    """Return the mutants of the core's files whose path holds a word."""
+    for folder in CORE:
+        for path in sorted((ROOT / folder).glob("*.lua" if folder.endswith("lua") else "*.py")):
+            if word in str(path.relative_to(ROOT)):
+                yield from made(path)
+
+
+def caught(tree: Path, mutant: Mutant) -> str:
+    """Return what caught it, or an empty text."""
+    target = tree / mutant.path
+    whole = target.read_text("utf-8")
+    target.write_text(mutant.applied(tree), "utf-8")
+    try:
+        for layer in CORE[mutant.folder]:
+            command = [sys.executable, "-B", *layer]
+            try:
+                done = subprocess.run(
+                    command,
+                    cwd=tree,
+                    env=environment(tree),
+                    capture_output=True,
+                    text=True,
+                    timeout=LIMIT,
+                    check=False,
+                )
+            except subprocess.TimeoutExpired:
+                return f"{layer[-1]}: no end"
+            if done.returncode:
+                failed = re.search(r"^(?:FAILED|ERROR|seed) .*", done.stdout, re.MULTILINE)
+                return failed[0][:160] if failed else f"{layer[-1]}: exit status {done.returncode}"
+    finally:
+        target.write_text(whole, "utf-8")
+    return ""
+
+
+def known() -> dict[str, dict[str, object]]:
+    """Return what earlier runs found."""
+    if not RESULTS.exists():
+        return {}
+    lines = [json.loads(line) for line in RESULTS.read_text("utf-8").splitlines()]
+    return {str(each["id"]): each for each in lines}
+
+
+def reasons() -> list[dict[str, str]]:
+    """Return the survivors that are known to be equivalent or harmless."""
+    found: list[dict[str, str]] = tomllib.loads(REASONS.read_text("utf-8")).get("survivor", [])
+    return found
+
+
+def excused(mutant: Mapping[str, object], listed: Sequence[Mapping[str, str]]) -> str:
+    """Return why a survivor may be; empty if nobody says so."""
+    for each in listed:
+        there = mutant["path"] == each["path"] and each["line"] in str(mutant["old"])
+        if there and each.get("becomes", "") in str(mutant["new"]):
+            return each["why"]
+    return ""
+
+
+def main() -> int:
+    """Try what is not known yet, and sum up."""
+    parser = argparse.ArgumentParser(prog="python -m tests.mutants.mutation", description=__doc__)
+    parser.add_argument("--only", default="", metavar="WORD")
+    parser.add_argument("--sample", type=int, default=0, metavar="N", help="so many of each folder")
+    parser.add_argument("--seed", type=int, default=1, help="draws the sample, and the order")
+    parser.add_argument("--list", action="store_true", help="sum up what is known, and try nothing")
+    given = parser.parse_args()
+    if not given.list:
+        os.nice(19)
+    every, results = list(all_of(given.only)), known()
+    random.Random(given.seed).shuffle(every)
+    taken: Counter[str] = Counter()
+    chosen: list[Mutant] = []
+    for each in every:
+        taken[each.folder] += 1
+        if taken[each.folder] <= (given.sample or len(every)):
+            chosen.append(each)
+    todo = [] if given.list else [each for each in chosen if each.id not in results]
+    print(f"{len(every)} mutants, {len(chosen)} chosen, {len(todo)} to be tried", flush=True)
+    RESULTS.parent.mkdir(exist_ok=True)
+    with copied() as tree, RESULTS.open("a", encoding="utf-8") as kept:
+        for mutant in todo:
+            began = time.monotonic()
+            by = caught(tree, mutant)
+            took = round(time.monotonic() - began)
+            results[mutant.id] = {"id": mutant.id, **asdict(mutant), "caught": by, "seconds": took}
+            kept.write(json.dumps(results[mutant.id]) + "\n")
+            kept.flush()
+            if not by:
+                where = f"{mutant.path}:{mutant.line} {mutant.operator}"
+                print(f"SURVIVED {where}\n{shown(results[mutant.id])}", flush=True)
+    return summed_up([results[each.id] for each in chosen if each.id in results])
+
+
+def shown(mutant: Mapping[str, object]) -> str:
+    """Return a change as a person reads it."""
+    old = "\n".join(f"  - {line.strip()}" for line in str(mutant["old"]).split("\n"))
+    return f"{old}\n" + "\n".join(f"  + {line.strip()}" for line in str(mutant["new"]).split("\n"))
+
+
+def summed_up(tried: Sequence[Mapping[str, object]]) -> int:
+    """Say what came of them, folder by folder; 1 if a survivor has no reason."""
+    listed, unexplained = reasons(), 0
+    of: dict[str, list[Mapping[str, object]]] = {folder: [] for folder in CORE}
+    for each in tried:
+        of[folder_of(str(each["path"]))].append(each)
+    for folder, found in of.items():
+        alive = [each for each in found if not each["caught"]]
+        why = [excused(each, listed) for each in alive]
+        open_ends = sum(not each for each in why)
+        unexplained += open_ends
+        if found:
+            share = 100 * (len(found) - open_ends) / len(found)
+            told = f"{len(alive)} survived, {open_ends} of them without a reason; {share:.0f} %"
+            print(f"{folder}: {len(found)} tried, {told}")
+        for each, reason in zip(alive, why, strict=True):
+            print(f"  {each['path']}:{each['line']} {reason or 'SURVIVED'}\n{shown(each)}")
+    return 1 if unexplained else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
