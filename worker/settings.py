@@ -47,7 +47,7 @@ class Settings(BaseSettings):
     redis_password: Password = Secret("")
     """The password as it is, where the URL has none: nothing in it is percent-encoded."""
     redis_password_file: str = ""
-    """Path of a file with that password. A line break at its end is not part of it."""
+    """Path of a file with that password, without the line break at its end; read for each connection."""
     redis_ca_file: str = ""
     """Path of the PEM file of the authority that signed Redis' certificate, besides those that the system
     trusts. With TLS the certificate and its name are always verified."""

@@ -22,6 +22,8 @@ import redis.connection as plain
 import redis.sentinel
 from redis.exceptions import BusyLoadingError, InvalidResponse, MasterDownError, ReadOnlyError
 
+from lockstep.worker.connection.url import password_now
+
 ASK_EVERY = 5.0
 """Seconds after which a connection that is taken from its pool asks for its server's role again: who only
 reads is told of no error by a server that has become a replica."""
@@ -91,6 +93,7 @@ class _Leading:
         self._since = time.monotonic()
         # What was just connected needs no check: in the greeting it would connect anew, with its own tries.
         connection: Any = self
+        connection.password = password_now(connection.password)
         connection.next_health_check = self._since + connection.health_check_interval
         self._greeted = self._subscribed = False
 

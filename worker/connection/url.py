@@ -6,6 +6,7 @@ server is the primary just now. The second of each speaks TLS.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -136,6 +137,19 @@ def password_in(file: str) -> Secret:
         raise ValueError("what this file holds is not UTF-8 text") from None
     if not password.reveal():
         raise ValueError("this file is empty")
+    _files[password.reveal()] = file
+    return password
+
+
+_files: dict[str, str] = {}
+"""Password -> the file that it was in, which holds another once it is replaced."""
+
+
+def password_now(password: str | None) -> str | None:
+    """Return what the file of a password holds now; the password as it is if it came from none."""
+    if file := _files.get(password or ""):
+        with contextlib.suppress(OSError, ValueError):  # it is being replaced
+            return password_in(file).reveal()
     return password
 
 
