@@ -23,6 +23,7 @@ KUBECTL = Path(sys.executable).with_name("kubectl")
 LOCAL = MANIFESTS / "overlays" / "local"
 PRODUCTION = MANIFESTS / "overlays" / "production"
 EXAMPLE = MANIFESTS / "examples" / "create-group"
+VAULT = MANIFESTS / "examples" / "external-secrets"
 """Every kustomization that is applied as it is; `base` and the components are parts of these."""
 
 COMPONENT = "app.kubernetes.io/component"

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from tests.ship.helm import find_helm
-from tests.ship.manifests.test_schemas import KUBERNETES, STRANGE, _check
+from tests.ship.manifests.test_schemas import KUBERNETES, _check
 from tests.ship.rendered import (
     COMPONENT,
     LOCAL,
@@ -154,8 +154,7 @@ def test_what_a_place_asks_of_pods_is_a_value(tmp_path: Path) -> None:
     }
     made = chart(tmp_path, {**BASE, **OWN_TLS, **values})
     for each in made.objects:
-        if each.body["apiVersion"].partition("/")[0] not in STRANGE:
-            _check(json.dumps(each.body), KUBERNETES[-1])
+        _check(json.dumps(each.body), KUBERNETES[-1])
     for each in made.starting_pods():
         pod, own = each.pod, each.labels[COMPONENT] not in ("redis", "backup")
         assert (pod["priorityClassName"], pod["nodeSelector"]) == ("high", {"disk": "ssd"}), each

@@ -12,6 +12,15 @@ def test_the_namespace_enforces_restricted_pod_security(rendered: Rendered) -> N
     assert labels["pod-security.kubernetes.io/enforce"] == "restricted"
 
 
+def test_what_pods_write_keeps_no_machine(rendered: Rendered) -> None:
+    """The autoscaler keeps a machine for a pod with files of its own, unless it is told that they may go."""
+    for each in rendered.of("Deployment", "StatefulSet"):
+        own = [volume["name"] for volume in each.pod["volumes"] if "emptyDir" in volume]
+        assert each.template is not None
+        told = each.template["metadata"]["annotations"]
+        assert told["cluster-autoscaler.kubernetes.io/safe-to-evict-local-volumes"].split(",") == own, each
+
+
 def test_pods_meet_restricted_pod_security_and_more(rendered: Rendered) -> None:
     for each in rendered.starting_pods():
         own = each.pod["securityContext"]

@@ -1,4 +1,4 @@
-"""What Kubernetes and KEDA would refuse: fields that they do not know, names that lead nowhere."""
+"""What Kubernetes, KEDA and others would refuse: fields that they do not know, names that lead nowhere."""
 
 from __future__ import annotations
 
@@ -12,13 +12,12 @@ import kubernetes_validate  # type: ignore[import-untyped]
 import pytest
 import yaml
 
-from tests.ship.rendered import Object, Rendered
+from tests.ship.rendered import VAULT, Object, Rendered, render
 
 KUBERNETES = ("1.30", "1.37")
 """The oldest release that the manifests are for, and the newest that the validator knows."""
-STRANGE = ("gateway.networking.k8s.io", "monitoring.coreos.com")
-"""Whose schemas no package brings along; test_components looks at the fields that count."""
-KEDA_SCHEMA = Path(__file__).with_name("keda.schema.yaml")
+OTHERS = Path(__file__).with_name("others.schema.yaml")
+"""What the manifests use of objects that are not Kubernetes' own."""
 
 
 @pytest.mark.parametrize("version", KUBERNETES)
@@ -27,9 +26,12 @@ def test_every_object_fits_its_schema_and_has_no_unknown_field(rendered: Rendere
         _check(json.dumps(each.body), version)
 
 
-@pytest.mark.parametrize(("kind", "field"), [("Deployment", "replica"), ("ScaledObject", "minReplicas")])
-def test_a_misspelled_field_is_noticed(production: Rendered, kind: str, field: str) -> None:
-    body = production.of(kind)[0].body
+@pytest.mark.parametrize(
+    ("kind", "field"),
+    [("Deployment", "replica"), ("ScaledObject", "minReplicas"), ("ExternalSecret", "stores")],
+)
+def test_a_misspelled_field_is_noticed(kind: str, field: str) -> None:
+    body = render(VAULT).of(kind)[0].body
     with pytest.raises(jsonschema.ValidationError, match=field):
         _check(json.dumps({**body, "spec": {**body["spec"], field: 2}}), KUBERNETES[-1])
 
@@ -38,19 +40,18 @@ def test_a_misspelled_field_is_noticed(production: Rendered, kind: str, field: s
 def _check(text: str, version: str) -> None:
     """Raise ValidationError for a field that is wrong, missing or unknown."""
     body = json.loads(text)
-    if body["apiVersion"].partition("/")[0] in STRANGE:
-        return
-    if body["apiVersion"].startswith("keda.sh/"):
-        jsonschema.Draft202012Validator(_keda()[body["kind"]]).validate(body)
+    if body["kind"] in _others()["$defs"]:
+        # jsonschema names the culprit better in one schema than in a choice of them.
+        schema = {**_others(), "$ref": f"#/$defs/{body['kind']}"}
+        jsonschema.Draft202012Validator(schema).validate(body)
     else:
         kubernetes_validate.validate(body, version, strict=True)
 
 
 @functools.cache
-def _keda() -> dict[str, Any]:
-    """Return the schema of each kind; jsonschema names the culprit better in one than in a choice of them."""
-    schema = yaml.safe_load(KEDA_SCHEMA.read_text("utf-8"))
-    return {"ScaledObject": {**schema, "$ref": "#/$defs/ScaledObject"}}
+def _others() -> dict[str, Any]:
+    schema: dict[str, Any] = yaml.safe_load(OTHERS.read_text("utf-8"))
+    return schema
 
 
 def test_names_are_unique_and_everything_is_in_the_namespace(rendered: Rendered) -> None:
@@ -76,6 +77,8 @@ def test_what_pods_refer_to_is_there_or_is_a_secret_to_be_made(rendered: Rendere
     to_be_made = {"lockstep-credentials", "lockstep-redis-tls"} | (
         set() if secrets else {"lockstep-redis", "lockstep-flower"}
     )
+    if vault := {each.name for each in rendered.of("ExternalSecret")}:
+        assert vault == {"lockstep-redis", "lockstep-flower"}
     for each in rendered.starting_pods():
         found = list(_references(each.pod))
         assert {name for kind, name in found if kind == "map"} <= maps, each
