@@ -11,8 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from lockstep.producer.stack.child import Child
 from lockstep.worker.operation.model import Action, GroupId, OperationId, State
+from lockstep.worker.operation.waves import Rollout
 from tests.integration.worker.harness import ROOT, Bench
+from tests.integration.worker.killing import WAVES, waves_end
 from tests.waiting import eventually
 
 BEFORE = "3dd59aa"
@@ -41,11 +44,16 @@ def before(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "installed"
 
 
-def test_a_rolling_update_ends_every_operation_that_either_release_began(bench: Bench, before: Path) -> None:
-    bench.beat()
-    options = ["-A", "worker", "worker", "-Q", "operations,rollback", "-n", "old@%h", "-l", "INFO"]
+def old_worker(bench: Bench, before: Path, queues: str = "operations,rollback") -> Child:
+    options = ["-A", "worker", "worker", "-Q", queues, "-n", "old@%h", "-l", "INFO"]
     old = bench.child("old", ["-c", OLD_WORKER, *options], {"PYTHONPATH": str(before)})
     eventually(lambda: " ready." in old.output() or not old.running, "the old worker is ready")
+    return old
+
+
+def test_a_rolling_update_ends_every_operation_that_either_release_began(bench: Bench, before: Path) -> None:
+    bench.beat()
+    old = old_worker(bench, before)
     bench.admin.set_latency(150)
     bad = [GroupId(f"{bench.group}-bad{n}") for n in range(3 * EACH)]
     good = [GroupId(f"{bench.group}-good{n}") for n in range(3 * EACH)]
@@ -73,6 +81,26 @@ def test_a_rolling_update_ends_every_operation_that_either_release_began(bench: 
         if group in bad:
             assert end.operation.reason == "node3 refused (403)"
     assert "Traceback" not in new.output()
+
+
+def test_a_worker_of_the_release_before_runs_no_wave_early_and_strands_none(
+    bench: Bench, before: Path
+) -> None:
+    """Clients refuse waves while it reports, but it may be started after an operation was accepted.
+
+    It keeps each message of such an operation until its visibility is over; the sweep sends others meanwhile.
+    """
+    bench.beat()
+    old = old_worker(bench, before, "operations")
+    groups = [bench.group]
+    began = {group: bench.start(Action.CREATE, group, rollout=Rollout(WAVES)) for group in groups}
+    eventually(lambda: "is left to a newer worker" in old.output(), "the old worker was sent some of it")
+    seen = {(entry.node, entry.method) for group in groups for entry in bench.history(group=group)}
+    assert seen <= {("node1", "GET")}, "it looked at the host of the open wave, and wrote nothing"
+    bench.worker("new")
+    for group, operation in began.items():
+        waves_end(bench, operation, State.COMMITTED, group)
+    assert old.running
 
 
 def test_an_operation_that_the_release_before_left_undecided_is_decided(bench: Bench, before: Path) -> None:

@@ -8,14 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from lockstep.worker.messages import publish_next
-from lockstep.worker.operation.model import Action, HostName, OperationId, Stage, Standing, State
+from lockstep.worker.operation.model import Action, OperationId, Stage, Standing, State
 from lockstep.worker.operation.transitions import Cancelled, Refused
 from lockstep.worker.operation.waves import Rollout
 from tests.integration.worker.harness import Bench
-from tests.integration.worker.killing import kill_at
+from tests.integration.worker.killing import WAVES, kill_at, waves_end
 from tests.waiting import eventually
 
-WAVES = {HostName("node1"): 1, HostName("node2"): 2, HostName("node3"): 2}
 PLAIN, GATED = Rollout(WAVES), Rollout(WAVES, bake=200, gate=True)
 
 
@@ -28,20 +27,6 @@ def standing(bench: Bench, operation: OperationId) -> Standing:
 def at_once(*calls: Callable[[], object]) -> Sequence[object]:
     with ThreadPoolExecutor(len(calls)) as pool:
         return [each.result() for each in [pool.submit(call) for call in calls]]
-
-
-def ends(bench: Bench, operation: OperationId, state: State) -> None:
-    """It ends so, and by the nodes' own histories none was written to before its wave opened."""
-    end = bench.end(operation)
-    assert end.operation.state is state
-    rollout = end.operation.rollout
-    assert rollout is not None
-    opened = {1: end.operation.created_at, **{m.number: m.at for m in rollout.moments if m.what == "wave"}}
-    for host, step in end.steps.items():
-        writes = [entry for entry in bench.history(host) if entry.method != "GET"]
-        assert all(step.wave in opened and entry.arrived * 1000 >= opened[step.wave] - 1 for entry in writes)
-        changed = ["POST"] if state is State.COMMITTED else ["POST", "DELETE"] if step.touched else []
-        assert (host, bench.effects(host)) == (host, changed)
 
 
 @pytest.mark.parametrize(
@@ -61,7 +46,7 @@ def test_no_wave_is_lost_or_early_though_its_worker_is_killed(
     bench.beat()
     operation = bench.start(Action.CREATE, rollout=rollout)
     kill_at(bench, point)
-    ends(bench, operation, State.COMMITTED)
+    waves_end(bench, operation, State.COMMITTED)
 
 
 def test_whoever_dies_while_it_bakes_or_is_held_it_ends_as_people_say(bench: Bench) -> None:
@@ -82,7 +67,7 @@ def test_whoever_dies_while_it_bakes_or_is_held_it_ends_as_people_say(bench: Ben
 
     assert set(at_once(promote, promote)) == {None, Refused.ALREADY}
     publish_next(bench.app, bench.store, held)
-    ends(bench, held, State.COMMITTED)
+    waves_end(bench, held, State.COMMITTED)
     failed = [line for line in second.output().splitlines() if "create: 500" in line]
     assert len(failed) == 2
     assert all("wave=wave 2" in line for line in failed), "the wave goes with a task that is retried"
@@ -92,7 +77,7 @@ def test_whoever_dies_while_it_bakes_or_is_held_it_ends_as_people_say(bench: Ben
     eventually(lambda: standing(bench, baking).stage is Stage.BAKING, "it bakes")
     second.kill()
     bench.worker("third")
-    ends(bench, baking, State.COMMITTED)
+    waves_end(bench, baking, State.COMMITTED)
 
     bench.clear()
     both = bench.start(Action.CREATE, rollout=Rollout(WAVES, hold=True))
@@ -103,5 +88,5 @@ def test_whoever_dies_while_it_bakes_or_is_held_it_ends_as_people_say(bench: Ben
     assert promoted in (None, Refused.ROLLING_BACK)
     assert cancelled is Cancelled.CANCELLED
     publish_next(bench.app, bench.store, both)
-    ends(bench, both, State.ROLLED_BACK)
+    waves_end(bench, both, State.ROLLED_BACK)
     assert bench.holding() == set()
