@@ -35,6 +35,7 @@ class Node(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
+        self.server.heads.append(self.headers["Host"])  # type: ignore[attr-defined]
         self._answer(404)
 
     def do_POST(self) -> None:
@@ -55,6 +56,11 @@ class Server(ThreadingHTTPServer):
 
     daemon_threads = True
     accepted = 0
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.heads: list[str] = []
+        """The field Host of each request."""
 
     def process_request(self, *args: Any) -> None:
         self.accepted += 1
@@ -179,6 +185,22 @@ def test_a_certificate_of_ours_is_shown_and_read_again_when_it_is_replaced(
             said = "not sent: TLS error: its cert_file and key_file do not belong together"
             assert called(host.host).probe(G).text == said
         running.shutdown()
+
+
+def test_a_host_is_asked_for_the_name_that_its_entry_gives(
+    server: Server, authority: Authority, carrier: str
+) -> None:
+    asked: list[str | None] = []
+    server.socket.context.sni_callback = lambda _, name, __: asked.append(name)  # type: ignore[attr-defined]
+    named = replace(client(server, str(authority.file)).host, url=f"https://127.0.0.1:{server.server_port}")
+    host = called(replace(named, server_name="localhost"))
+    assert host.probe(G).probed is Probed.SEEN
+    assert write(host) is Verdict.APPLIED
+    assert set(asked) == {"localhost"}
+    assert server.accepted == (1 if carrier == "libcurl" else 2)
+    other = called(replace(named, server_name="other.example"))
+    assert other.probe(G).text == "not sent: TLS error: its certificate is for another name"
+    assert server.heads[-1] == f"127.0.0.1:{server.server_port}", "Host stays that of the URL"
 
 
 def test_the_reason_is_named(server: Server, authority: Authority, tmp_path: Path) -> None:

@@ -204,6 +204,36 @@ MUTANTS = (
         ),
     ),
     Mutant(
+        "libcurl sends a request again by itself when a kept connection turns out to be dead",
+        code=(
+            Change(
+                "worker/hosts/transfer.py",
+                "if self.sent or self.refused:",
+                "if self.refused:",
+            ),
+        ),
+    ),
+    Mutant(
+        "a request leaves over a kept connection that its host has closed",
+        code=(
+            Change(
+                "worker/hosts/transfer.py",
+                "self.stale = not self.sent and socket is not None and _closed(socket)",
+                "self.stale = False",
+            ),
+        ),
+    ),
+    Mutant(
+        "a request leaves though it may not be sent any more once the connection stands",
+        code=(
+            Change(
+                "worker/hosts/transfer.py",
+                "self.refused = not self.sent and not (self.request.left > 0 and self.request.may_send())",
+                "self.refused = False",
+            ),
+        ),
+    ),
+    Mutant(
         "threads whose calls went to Redis together get each other's answers",
         code=(
             Change(

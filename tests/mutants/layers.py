@@ -66,7 +66,13 @@ UNIT = Layer(
     pytest(
         *(
             f"tests/unit/{what}"
-            for what in ("test_host.py", "test_transport.py", "test_gathering.py", "operation")
+            for what in (
+                "test_host.py",
+                "test_transport.py",
+                "test_answers.py",
+                "test_gathering.py",
+                "operation",
+            )
         )
     ),
     FAILED,

@@ -84,6 +84,7 @@ def request(verb: str, url: str, may_send: Callable[[], bool] = lambda: True) ->
         {},
         verify=True,
         cert=None,
+        server_name=None,
         connect_timeout=5,
         read_timeout=5,
         ends=time.monotonic() + 10,

@@ -33,6 +33,7 @@ hosts:
   - name: node1
     url: https://node1.example:8443/api/
     ca_file: /etc/ca.pem
+    server_name: api.example
     token_file: /run/token
     labels: {zone: a}
   - name: node2
@@ -47,6 +48,7 @@ def test_a_file_says_all_about_each_host(tmp_path: Path) -> None:
     assert len(inventory) == 2
     assert (one.name, one.url) == ("node1", "https://node1.example:8443/api")
     assert (one.verify, one.token_file, one.labels) == ("/etc/ca.pem", "/run/token", {"zone": "a"})
+    assert (one.server_name, two.server_name) == ("api.example", None)
     assert (two.url, two.verify, two.token_file, two.labels) == ("http://node2:80", False, None, {})
 
 
@@ -91,6 +93,8 @@ SAME_URL = "  - {name: other, url: 'http://NODE1:80/'}\n"
         (entry() + "hosts: []\n", ["line 4", '"hosts" a second time']),
         ("- {name: node1, url: http://a, cert_file: 7}", ["node1", "cert_file 7", "path"]),
         (entry(key_file="k.pem"), ["node1", "key_file and no cert_file", "both"]),
+        (entry(server_name="a.example"), ["node1", "server_name and no https URL", "only TLS"]),
+        ("- {name: n, url: https://a, server_name: [b]}", ["server_name ['b']", "as in its certificate"]),
         (entry(colour="red"), ["entry 1", '"colour"', "known: name, url"]),
         (entry(name="'node 1'"), ['"node 1"', "A-Z a-z 0-9"]),
         (entry(name="''"), ['""', "1 to 128 characters"]),

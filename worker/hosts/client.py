@@ -168,6 +168,7 @@ class HostClient:
                 headers,
                 verify=self.host.verify,
                 cert=self.host.cert,
+                server_name=self.host.server_name,
                 connect_timeout=self.settings.connect_timeout,
                 read_timeout=self.settings.read_timeout,
                 ends=ends,

@@ -146,8 +146,14 @@ class _TLSPool(HTTPSConnectionPool):
 class _Adapter(HTTPAdapter):
     """An adapter whose connections ask the thread's call before the first byte leaves."""
 
+    def __init__(self, server_name: str | None) -> None:
+        """Ask for, and have certificates be for, a name that is not the URL's."""
+        self._named: dict[str, Any] = {"server_hostname": server_name} if server_name else {}
+        super().__init__(max_retries=0)
+
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         """Build the pool manager with guarded connections."""
+        kwargs |= self._named
         super().init_poolmanager(*args, **kwargs)
         self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _TLSPool}
 
@@ -172,7 +178,7 @@ def exchange(request: Request) -> Reply | NoReply:
 
 def _ask(request: Request) -> Reply:
     with (
-        _session() as session,
+        _session(request.server_name) as session,
         session.request(
             request.method,
             request.url,
@@ -196,13 +202,13 @@ def _ask(request: Request) -> Reply:
         return Reply(response.status_code, None if body is None else bytes(body), wait, headers)
 
 
-def _session() -> requests.Session:
+def _session(server_name: str | None) -> requests.Session:
     session = requests.Session()
     session.trust_env = False
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
     session.headers = requests.structures.CaseInsensitiveDict(HEADERS)
     for scheme in ("http://", "https://"):
-        session.mount(scheme, _Adapter(max_retries=0))
+        session.mount(scheme, _Adapter(server_name if scheme == "https://" else None))
     return session
 
 

@@ -25,6 +25,8 @@ class Request:
     """For https: True, False, or the path of a file with the certificate authorities to trust."""
     cert: tuple[str, str] | None
     """For https: the paths of the client's certificate and of its key."""
+    server_name: str | None
+    """For https: the name that is asked for and that the certificate must be for, if not that of the URL."""
     connect_timeout: float
     """For name, connection and TLS together."""
     read_timeout: float

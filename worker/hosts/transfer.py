@@ -85,14 +85,14 @@ class Transfer:
         """When the request left, by `time.monotonic`."""
         self.stops: float | None = None
         self.curl = pycurl.Curl()
-
+        lines = [*(f"{name}: {value}" for name, value in headers.items()), "Expect:"]
         for option, value in (
             (pycurl.URL, request.url),
             (pycurl.PATH_AS_IS, 1),
             (pycurl.REQUEST_TARGET, "/" + request.url.split("/", 3)[3]),  # it would write %7e as %7E
             (pycurl.PROXY, ""),
             (pycurl.NOSIGNAL, 1),
-            (pycurl.HTTPHEADER, [*(f"{name}: {value}" for name, value in headers.items()), "Expect:"]),
+            (pycurl.HTTPHEADER, lines),
             (pycurl.ACCEPT_ENCODING, ""),
             (pycurl.MAXAGE_CONN, IDLE_SECONDS),
             (pycurl.CONNECTTIMEOUT_MS, round(request.connect_timeout * 1000)),
@@ -107,6 +107,15 @@ class Transfer:
         self.curl.setopt(pycurl.CUSTOMREQUEST, request.method)
         if request.url.startswith("https:"):
             self._secure()
+        if request.server_name:
+            self._name(request.server_name, lines)
+
+    def _name(self, server_name: str, lines: list[str]) -> None:
+        """Ask for a name that is not the URL's: libcurl takes it from there, and is told where to connect."""
+        place = self.request.url.split("/", 3)[2]
+        self.curl.setopt(pycurl.URL, f"https://{server_name}:{place.rpartition(':')[2]}/")
+        self.curl.setopt(pycurl.CONNECT_TO, [f"::{place}"])
+        self.curl.setopt(pycurl.HTTPHEADER, [*lines, f"Host: {place.removesuffix(':443')}"])
 
     def _secure(self) -> None:
         verify, cert, curl = self.request.verify, self.request.cert, self.curl

@@ -127,7 +127,18 @@ def parse_url(value: object) -> str:
 
 _NUMBER = re.compile(r"[0-9]{1,6}(\.[0-9]{1,3})?", re.ASCII)
 FILES = ("ca_file", "cert_file", "key_file", "token_file")
-KNOWN_KEYS = ("name", "url", "verify", *FILES, "shows_after", "labels", "health", "auth", "serves")
+KNOWN_KEYS = (
+    "name",
+    "url",
+    "verify",
+    *FILES,
+    "server_name",
+    "shows_after",
+    "labels",
+    "health",
+    "auth",
+    "serves",
+)
 DEFAULTS = ("waves", "wave_by", "bake", "hold", "expires", "health")
 _HEADER = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,60}", re.ASCII)
 _PATTERN = re.compile(r"[A-Za-z0-9._*-]{1,63}", re.ASCII)
@@ -256,9 +267,16 @@ def _from_entry(number: int, entry: object) -> Host:
         )
     shows_after = _seconds(name, entry.get("shows_after"))
     url = parse_url(entry.get("url"))
+    server_name = entry.get("server_name")
+    if server_name is not None and not (isinstance(server_name, str) and is_plain_name(server_name)):
+        raise InvalidInput(
+            f"host {show(name)} has server_name {show(server_name)}: give a name as in its certificate"
+        )
+    if server_name and not url.startswith("https:"):
+        raise InvalidInput(f"host {show(name)} has a server_name and no https URL: only TLS asks for one")
     cert = (cert_file, key_file or cert_file) if cert_file else None  # one file may hold both
     health = parse_health(f"host {show(name)}", entry.get("health"))
-    access = cert, _auth(name, entry), _serves(name, entry.get("serves", ["*"]))
+    access = cert, server_name, _auth(name, entry), _serves(name, entry.get("serves", ["*"]))
     return Host(
         HostName(name), url, ca_file or verify, token_file, shows_after, dict(labels), health, *access
     )

@@ -58,6 +58,8 @@ class Host:
     """The path that must answer 2xx at the gate of a wave."""
     cert: tuple[str, str] | None = None
     """For https: the paths of our own certificate and of its key, for a host that asks for one."""
+    server_name: str | None = None
+    """For https: the name that is asked for and that its certificate must be for, if not that of the URL."""
     auth: Auth | None = None
     """Instead of a bearer token."""
     serves: tuple[str, ...] = ("*",)

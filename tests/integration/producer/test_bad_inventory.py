@@ -94,8 +94,8 @@ REFUSED = {
         GOOD + "    tokenfile: /t\n",
         (
             'inventory entry 1 has the unknown key "tokenfile"; '
-            "known: name, url, verify, ca_file, cert_file, key_file, token_file, shows_after, labels, "
-            "health, auth, serves"
+            "known: name, url, verify, ca_file, cert_file, key_file, token_file, server_name, shows_after, "
+            "labels, health, auth, serves"
         ),
     ),
     "NUL": (with_url("http://node1:1") + "#\0\n", None),
