@@ -281,7 +281,7 @@ class _NotThere(_Stopped):
 
 
 def _as(kind: Kind, name: str, value: object) -> str:
-    return "otherwise" if kind.fields[name].sensitive else f"as {str(value)[:80]!r}"
+    return "otherwise" if kind.fields[name].sensitive else f"as {repr(value)[:80]}"
 
 
 def _unnamed(subject: str, said: Said) -> Finding:

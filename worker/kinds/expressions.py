@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -116,9 +117,15 @@ def _is_false(value: object) -> bool:
 
 
 class _Bounded(TreeInterpreter):
+    """Evaluates one expression after the other, in one thread."""
+
     def __init__(self) -> None:
         super().__init__(Options(custom_functions=_Ours()))
         self.steps = 0
+
+    def evaluate(self, tree: Any, scope: object) -> Any:
+        self.steps = 0
+        return self.visit(tree, scope)
 
     def visit(self, node: Any, *args: Any, **kwargs: Any) -> Any:
         self.steps += 1
@@ -130,6 +137,16 @@ class _Bounded(TreeInterpreter):
         if isinstance(found, str) and len(found) > LONGEST_TEXT:
             raise BadExpression(f"it makes a text of more than {LONGEST_TEXT} characters")
         return found
+
+
+_own = threading.local()
+
+
+def _of_this_thread() -> _Bounded:
+    found: _Bounded | None = getattr(_own, "interpreter", None)
+    if found is None:
+        found = _own.interpreter = _Bounded()
+    return found
 
 
 class Expression:
@@ -160,7 +177,7 @@ class Expression:
     def value(self, scope: object) -> object:
         """Evaluate it. Raises BadExpression for what cannot be evaluated, or costs too much."""
         try:
-            found = _Bounded().visit(self._tree, scope)
+            found = _of_this_thread().evaluate(self._tree, scope)
         except JMESPathError as error:
             # Its text may hold the value that it was given.
             raise BadExpression(f"{self.text[:80]!r} cannot be evaluated: {_without_values(error)}") from None
