@@ -10,9 +10,18 @@ import click
 from click.shell_completion import get_completion_class
 
 from lockstep.producer.cli.commands.batch import apply, plan
-from lockstep.producer.cli.commands.change import abandon, cancel, create, delete, forget, hold, promote
+from lockstep.producer.cli.commands.change import (
+    abandon,
+    cancel,
+    create,
+    delete,
+    hold,
+    promote,
+    resolve,
+    set_,
+)
 from lockstep.producer.cli.commands.diagnose import doctor, probe
-from lockstep.producer.cli.commands.drift import drift, repair, sync
+from lockstep.producer.cli.commands.drift import drift, forget, repair, sync
 from lockstep.producer.cli.commands.hosts import hosts, pause, resume
 from lockstep.producer.cli.commands.kinds import kinds
 from lockstep.producer.cli.commands.read import exists, history, list_, report, show, status
@@ -115,7 +124,7 @@ def lockstep(context: click.Context) -> None:
 
 
 lockstep.params.append(DEBUG)
-lockstep.add_family("Change groups", create, delete, apply, plan, hold, promote, cancel)
+lockstep.add_family("Change groups", create, set_, delete, apply, plan, hold, promote, cancel, resolve)
 lockstep.add_family("See what happens and happened", status, show, watch, list_, history, report, exists)
 lockstep.add_family("Look after hosts", hosts, pause, resume, probe, kinds)
 lockstep.add_family("Mend what is wrong", doctor, drift, repair, sync, abandon, forget)

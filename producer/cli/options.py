@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 import click
 
 from lockstep.producer.cli.exits import Exit, Session
 from lockstep.worker.operation.errors import InvalidInput
+from lockstep.worker.operation.names import show
 from lockstep.worker.operation.waves import Pace
 
 if TYPE_CHECKING:
@@ -103,6 +106,55 @@ def as_option(function: Callable[P, R]) -> Callable[P, R]:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class FieldOptions:
+    """What the content of a thing was given as."""
+
+    sets: tuple[str, ...]
+    file: str | None
+    accept_loss: bool = False
+    upsert: bool = False
+
+    def given(self, cluster: ClusterClient, name: str) -> dict[str, object]:
+        """Return the fields by name: those of the file, then those of --set. Raises InvalidInput."""
+        from lockstep.worker.plainyaml import parse_plain
+
+        found: dict[str, object] = {}
+        if self.file is not None:
+            try:
+                text = sys.stdin.read() if self.file == "-" else Path(self.file).read_text("utf-8")
+            except (OSError, UnicodeDecodeError) as error:
+                raise InvalidInput(f"file {show(self.file)} cannot be read: {error}") from error
+            document = parse_plain(f"file {show(self.file)}", text)
+            if not isinstance(document, dict):
+                raise InvalidInput(f"file {show(self.file)} has no fields: write one `name: value` a line")
+            found |= document
+        for each in self.sets:
+            field, equals, value = each.partition("=")
+            if not equals:
+                raise InvalidInput(f"--set {show(each)} has no value: write field=value")
+            if "/" not in name:
+                raise InvalidInput(f"{show(name)} names no kind, and a group has no fields: give KIND/ID")
+            found[field] = cluster.thing(name)[0].read(field, value)
+        return found
+
+
+def field_options(function: Callable[..., Exit]) -> Callable[..., Exit]:
+    """Add --set and -f, handed over as `fields` beside --accept-loss and --create where these are given."""
+
+    @functools.wraps(function)
+    def collected(*args: object, sets: tuple[str, ...], file: str | None, **options: object) -> Exit:
+        return function(*args, fields=FieldOptions(sets, file), **options)
+
+    return _with(
+        collected,
+        click.option(
+            "--set", "sets", multiple=True, metavar="FIELD=VALUE", help="A field of a thing; repeat it."
+        ),
+        click.option("-f", "--file", metavar="FILE", help="Fields as YAML or JSON; - reads standard input."),
+    )
+
+
 def selection_options(function: Callable[..., Exit]) -> Callable[..., Exit]:
     """Add --hosts, --where and --except, handed over as one Selection."""
 
@@ -129,12 +181,13 @@ def selection_options(function: Callable[..., Exit]) -> Callable[..., Exit]:
     )
 
 
-def wait_options(function: Callable[[Session, str, ChangeOptions], Exit]) -> Callable[..., Exit]:
+def wait_options(function: Callable[..., Exit]) -> Callable[..., Exit]:
     """Add the options of create and delete, handed over as ChangeOptions."""
 
     @functools.wraps(function)
-    def collected(session: Session, group: str, **options: object) -> Exit:
-        return function(session, group, ChangeOptions(**options))  # type: ignore[arg-type]
+    def collected(session: Session, **options: object) -> Exit:
+        mine = {name: options.pop(name) for name in ChangeOptions.__slots__}
+        return function(session, wanted=ChangeOptions(**mine), **options)  # type: ignore[arg-type]
 
     return selection_options(
         _with(

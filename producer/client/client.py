@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Self
 from lockstep.producer.client.acceptance import Broker, accept, never
 from lockstep.producer.client.discovery import default_settings
 from lockstep.producer.client.operation import Operation
-from lockstep.producer.client.operators import OperatorClient
 from lockstep.producer.client.selection import select
+from lockstep.producer.client.things import ThingClient
 from lockstep.producer.operators.history import Filter, search
 from lockstep.producer.text import millis_of
 from lockstep.worker.inventory import Inventory, LiveInventory
 from lockstep.worker.operation import model
 from lockstep.worker.operation.errors import InvalidInput
-from lockstep.worker.operation.model import Action, HostName, State
+from lockstep.worker.operation.model import Action, GroupId, HostName, State
 from lockstep.worker.operation.names import (
     new_id,
     parse_deadline,
@@ -28,6 +28,7 @@ from lockstep.worker.operation.names import (
     show,
     whoami,
 )
+from lockstep.worker.operation.thing import Asked
 from lockstep.worker.operation.transitions import Accepted, Request
 from lockstep.worker.operation.waves import Pace
 from lockstep.worker.record.link import Link, gone, unknown
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 AT_ONCE = Pace()
 
 
-class ClusterClient(OperatorClient):
+class ClusterClient(ThingClient):
     """Creates and deletes groups on all hosts or none. Safe to share between threads; a context manager.
 
     >>> with ClusterClient(settings) as cluster:
@@ -257,10 +258,11 @@ class ClusterClient(OperatorClient):
         stopped: Callable[[], bool] = never,
         on_accepted: Callable[[Operation], None] | None = None,
         pace: Pace = AT_ONCE,
+        content: Asked | None = None,
     ) -> Operation:
         """Have the operation recorded, tell `on_accepted` of it, and only then send its tasks."""
         settings = self.settings
-        group = parse_group_id(group_id)
+        group = parse_group_id(group_id) if content is None else GroupId(str(group_id))
         key = new_id() if operation_id is None else parse_operation_id(operation_id)
         within = parse_deadline(settings.deadline if deadline is None else deadline, settings.result_expires)
         bound = parse_retries(settings.retries if retries is None else retries)
@@ -278,6 +280,7 @@ class ClusterClient(OperatorClient):
             bound,
             owner=self.owner,
             rollout=self.rollout(pace, chosen),
+            content=content,
         )
         if preflight and (operation_id is None or self._link.store.operation(key) is None):
             from lockstep.producer.operators.batch import require_answers

@@ -18,6 +18,7 @@ from lockstep.worker.operation.errors import AbandonRefused, InvalidInput, NotRe
 from lockstep.worker.operation.host import Host, Pause
 from lockstep.worker.operation.model import GroupId, HostName, Millis
 from lockstep.worker.operation.names import parse_group_id, parse_note, show
+from lockstep.worker.operation.thing import Resolved
 from lockstep.worker.operation.waves import Pace, Rollout
 from lockstep.worker.record.link import Link
 from lockstep.worker.record.workers import HeldInventory
@@ -45,6 +46,25 @@ class OperatorClient:
     @abstractmethod
     def operation(self, operation_id: str) -> Operation:
         """Return the handle of an operation."""
+
+    def resolve(self, operation_id: str, host: str, *, restore: bool) -> Operation:
+        """Decide about a host whose thing somebody else has changed: restore over that, or leave it.
+
+        `restore` holds for what the host showed last, and for nothing later. Raises InvalidInput for a host
+        that is no part of the operation, AbandonRefused where nothing waits for a person.
+        """
+        operation = self.operation(operation_id)
+        step = next((step for step in operation.steps() if step.host == host), None)
+        waits = step is not None and step.trace is not None and step.trace.foreign is not None
+        if waits and restore:
+            said = self._link.store.resolve(operation.id, HostName(host), self.created_by)
+            waits = said is Resolved.RESOLVED
+        elif waits or step is None:
+            operation.abandon(host, "left as somebody else has made it")
+        if not waits:
+            what = f'host {show(host)} shows nothing in operation "{operation.id}"'
+            raise AbandonRefused(f"{what} that a person must decide about")
+        return operation
 
     def drift(self, groups: Iterable[str] | None = None) -> Iterator[GroupDrift]:
         """Ask the hosts of these groups, or of every group of which an operation has ended, and compare.

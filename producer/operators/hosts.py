@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from lockstep.worker.hosts import looks
 from lockstep.worker.hosts.client import HostClient
@@ -18,9 +18,14 @@ from lockstep.worker.operation.drift import Drift
 from lockstep.worker.operation.errors import HostPaused, HostUnavailable
 from lockstep.worker.operation.host import Host, Pause, Silence, refusal
 from lockstep.worker.operation.model import GroupId, HostName, HostRef, Presence
+from lockstep.worker.operation.names import show
 from lockstep.worker.operation.ports import HostApi
 from lockstep.worker.record.link import Link
 from lockstep.worker.settings import Settings
+
+if TYPE_CHECKING:
+    from lockstep.worker.kinds import Kind
+    from lockstep.worker.operation.content import Content, Id
 
 AT_ONCE = 32
 """Hosts asked at the same time: the work is waiting, and a host that hangs holds up no more than its slot."""
@@ -46,6 +51,14 @@ def ask(host: Host, group: GroupId, settings: Settings, sleep: Callable[[float],
             "see whether it is up, and its URL in the inventory"
         )
     return held is Presence.PRESENT
+
+
+def seen(host: Host, kind: Kind, thing: Id, settings: Settings) -> Content | None:
+    """Return what a host shows of a thing, None where it is absent. Raises HostUnavailable."""
+    shown = HostClient(host, settings, looks.exchange).look(kind, thing)
+    if not shown.tells:
+        raise HostUnavailable(f"host {show(host.name)} does not tell what it holds: {shown.text}")
+    return shown.content
 
 
 def probe(

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from lockstep.worker.hosts.wrappers import SparedHost, TokenHost
-from lockstep.worker.monitoring.metrics import WatchedHost
+from lockstep.worker.monitoring.calls import WatchedHost
 from lockstep.worker.operation.model import Action, GroupId, HostName, OperationId
 from lockstep.worker.operation.ports import HostApi
 from lockstep.worker.operation.transitions import Order

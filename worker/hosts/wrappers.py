@@ -8,14 +8,16 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from lockstep.worker.forks import renew_in_children
 from lockstep.worker.operation.answer import ProbeAnswer, Probed, Verdict, WriteAnswer
+from lockstep.worker.operation.content import Effect, Flaw, Said, Shown, Sight
 from lockstep.worker.operation.errors import StoreUnavailable
 from lockstep.worker.operation.host import Silence, spared_text
 from lockstep.worker.operation.model import Action, AttemptId, GroupId, HostName
 from lockstep.worker.operation.ports import HostApi
+from lockstep.worker.operation.thing import api_of
 
 UNAUTHORIZED = "401"
 
@@ -53,6 +55,21 @@ class TokenHost:
         if answer.text == UNAUTHORIZED and self._version() != before:
             return WriteAnswer(Verdict.NOT_APPLIED, f"{answer.text} to a token that was replaced meanwhile")
         return answer
+
+    def look(self, *asked: Any) -> Shown:
+        """Look at a thing."""
+        before = self._version()
+        shown = api_of(self.host).look(*asked)
+        replaced = shown.text == UNAUTHORIZED and self._version() != before
+        return api_of(self.host).look(*asked) if replaced else shown
+
+    def send(self, *asked: Any) -> Said:
+        """Send a write of a thing."""
+        before = self._version()
+        said = api_of(self.host).send(*asked)
+        if said.text.startswith(UNAUTHORIZED) and self._version() != before:
+            return Said(Effect.NOT_SENT, f"{said.text} to a token that was replaced meanwhile")
+        return said
 
     def unwell(self, path: str) -> str | None:
         """Ask for its health: a token that was replaced meanwhile fails one look of three."""
@@ -248,6 +265,26 @@ class SparedHost:
     ) -> WriteAnswer:
         """POST or DELETE the group: it was looked at just now."""
         return self.host.write(action, group, attempt, send_before, body)
+
+    def look(self, *asked: Any) -> Shown:
+        """Look at a thing, unless the host is spared."""
+        try:
+            refusal = self.breaker.refusal(self.name, self.fingerprint)
+            if refusal is not None:
+                return Shown(Sight.NOTHING, text=refusal, flaw=Flaw.SILENT)
+            shown = api_of(self.host).look(*asked)
+            if shown.flaw is Flaw.SILENT:
+                self.breaker.failed(self.name, shown.text, self.fingerprint)
+            else:
+                self.breaker.answered(self.name)
+        except BaseException:
+            self.breaker.not_asked(self.name)
+            raise
+        return shown
+
+    def send(self, *asked: Any) -> Said:
+        """Send a write: the thing was looked at just now."""
+        return api_of(self.host).send(*asked)
 
     def unwell(self, path: str) -> str | None:
         """Ask for its health."""

@@ -10,20 +10,15 @@ import logging
 import os
 import shutil
 import threading
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from structlog.contextvars import bound_contextvars
-
 from lockstep.worker.monitoring.endpoint import MetricsRequest, MetricsServer, claimed_folder
-from lockstep.worker.monitoring.heartbeat import work
-from lockstep.worker.operation.answer import Carried, ProbeAnswer, Verdict, WriteAnswer
+from lockstep.worker.operation.answer import Carried
 from lockstep.worker.operation.errors import StoreUnavailable
-from lockstep.worker.operation.model import Action, AttemptId, GroupId, Operation, OperationId
-from lockstep.worker.operation.ports import HostApi
+from lockstep.worker.operation.model import Operation, OperationId
 from lockstep.worker.operation.waves import worked
 
 if TYPE_CHECKING:
@@ -249,51 +244,3 @@ def rollback_begun(operation: Operation, first: Callable[[OperationId], bool]) -
     """Count an operation that is being undone, if `first` says that nobody did before."""
     if _counting and first(operation.id):
         count("rollbacks", operation.action.value)
-
-
-LEVELS = {Verdict.APPLIED: logging.DEBUG}
-"""What went as it should is in the record; a line for each of ten thousand hosts would hide the others."""
-
-
-@dataclass(frozen=True, slots=True)
-class WatchedHost:
-    """The same host; what it says is logged, and counted with the time it takes."""
-
-    host: HostApi
-
-    @property
-    def fingerprint(self) -> str:
-        """The digest of the URL by which the record knows this host."""
-        return self.host.fingerprint
-
-    def probe(self, group: GroupId) -> ProbeAnswer:
-        """GET the group."""
-        begun = time.monotonic()
-        answer = self.host.probe(group)
-        _answered("look", answer.probed.value, begun)
-        log.debug("look: %s", answer.text)
-        return answer
-
-    def write(
-        self, action: Action, group: GroupId, attempt: AttemptId, send_before: float, body: str | None = None
-    ) -> WriteAnswer:
-        """POST or DELETE the group."""
-        begun = time.monotonic()
-        with bound_contextvars(attempt=attempt):
-            answer = self.host.write(action, group, attempt, send_before, body)
-            log.log(LEVELS.get(answer.verdict, logging.INFO), "%s: %s", action.value, answer.text)
-        _answered(action.value, answer.verdict.value, begun)
-        return answer
-
-    def unwell(self, path: str) -> str | None:
-        """Ask for its health."""
-        begun = time.monotonic()
-        wrong = self.host.unwell(path)
-        _answered("health", "well" if wrong is None else "unwell", begun)
-        return wrong
-
-
-def _answered(call: str, answer: str, begun: float) -> None:
-    work.moves()
-    count("attempts", call, answer)
-    took("call_seconds", time.monotonic() - begun, call)

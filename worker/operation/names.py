@@ -19,6 +19,8 @@ NOTE_LENGTH = 200
 MOST_LISTED = 10_000
 LONGEST_WATCH = 3600
 _ALLOWED = re.compile(r"[A-Za-z0-9._-]+", re.ASCII)
+_THING = re.compile(r"[A-Za-z0-9._-]+(?:/(?:[A-Za-z0-9._~-]|%[0-9A-F]{2})+)+", re.ASCII)
+LONGEST_SUBJECT = 8192
 _SHOWN = 60
 _USERINFO = re.compile(r"//.*@")
 
@@ -43,6 +45,11 @@ def parse_operation_id(value: object) -> OperationId:
 def is_plain_name(value: str) -> bool:
     """Tell whether a string keeps the rule for names: 1 to 128 characters of A-Z a-z 0-9 . _ -."""
     return len(value) <= MAX_LENGTH and bool(_ALLOWED.fullmatch(value)) and value not in (".", "..")
+
+
+def is_subject(value: str) -> bool:
+    """Tell whether a string names what operations are about: a plain name, or `KIND/a/b`, percent-encoded."""
+    return is_plain_name(value) or (len(value) <= LONGEST_SUBJECT and bool(_THING.fullmatch(value)))
 
 
 def parse_note(noun: str, value: object) -> str:

@@ -6,15 +6,16 @@ Contents are opaque to the record: it knows them by digest, and keeps their text
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, NewType
+from typing import TYPE_CHECKING, Any, NewType, Protocol, runtime_checkable
 
+from lockstep.worker.operation.content import Id, Said, Shown
 from lockstep.worker.operation.errors import RecordDamaged
 
 if TYPE_CHECKING:
-    from lockstep.worker.operation.model import Millis, OperationId
+    from lockstep.worker.operation.model import AttemptId, Millis, OperationId
 
 Digest = NewType("Digest", str)
 """Of a content, in hexadecimal."""
@@ -71,6 +72,11 @@ class Asked:
     """A `set` that also creates."""
     texts: Mapping[str, str] = field(default_factory=dict, compare=False)
     """By digest; beside them the definition, and the secrets."""
+
+    @property
+    def title(self) -> str:
+        """The kind with as much of its definition's digest as people need."""
+        return f"{self.kind}@{self.definition[:8]}"
 
     def kept(self, waved: bool = False) -> str:
         """Return what the record keeps of it beside the texts, as JSON."""
@@ -143,3 +149,36 @@ class Left:
     fingerprint: str
     text: str | None
     """None where it is absent."""
+
+
+@runtime_checkable
+class ThingApi(Protocol):
+    """One host's things of any kind. Its methods never raise for what a host does, only Stopping."""
+
+    @property
+    def fingerprint(self) -> str:
+        """The digest of the URL by which the record knows this host."""
+        ...
+
+    def look(self, kind: Any, thing: Id) -> Shown:
+        """Look at a thing. Raises Stopping before anything is sent if the worker is being stopped."""
+        ...
+
+    def send(
+        self,
+        kind: Any,
+        verb: Any,
+        thing: Id,
+        request: Any,
+        attempt: AttemptId,
+        send_before: float,
+        hidden: Iterable[str] = (),
+    ) -> Said:
+        """Send a write of `Kind.request`, unless `send_before` has passed when bytes would leave."""
+        ...
+
+
+def api_of(host: object) -> ThingApi:
+    """Return a host as what its things are asked through."""
+    assert isinstance(host, ThingApi), "it knows groups alone"
+    return host

@@ -6,6 +6,7 @@ import logging
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from enum import StrEnum
 from typing import TypeVar, cast
 
@@ -103,6 +104,10 @@ class Queries:
         check_format(written)
         fields = Fields({"group": group, "action": action})
         asked = None if content is None else Asked.of(content)
+        if asked is not None:
+            with store_errors():
+                text = cast(str | None, self._client.hget(self._keys.texts(operation), asked.target))
+            asked = replace(asked, texts={} if text is None else {asked.target: text})
         return Order(GroupId(fields.text("group")), fields.word("action", Action), frozenset(hosts), asked)
 
     def steps(self, operation: OperationId) -> tuple[Step, ...]:

@@ -7,7 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from lockstep.worker.kinds import Kind
 from lockstep.worker.operation.answer import METHODS, Probed, Verdict, WriteAnswer
+from lockstep.worker.operation.errors import InvalidInput
 from lockstep.worker.operation.limits import Backoff, Limits
 from lockstep.worker.operation.model import (
     Action,
@@ -21,7 +23,8 @@ from lockstep.worker.operation.model import (
 )
 from lockstep.worker.operation.ports import Clock, HostApi, Transitions
 from lockstep.worker.operation.story import story
-from lockstep.worker.operation.transitions import Forward, Miss, Progress
+from lockstep.worker.operation.thing import Asked
+from lockstep.worker.operation.transitions import Forward, Miss, Order, Progress
 
 NOT_IN_INVENTORY = "this worker's inventory lacks the host"
 NO_RECORD = "no record of this operation"
@@ -59,6 +62,16 @@ def nobody(_: HostName, __: str | None) -> HostApi | None:
     return None
 
 
+def no_order(_: OperationId) -> Order | None:
+    """Know no operation on a thing with content."""
+    return None
+
+
+def no_kind(asked: Asked) -> Kind:
+    """Know no kind."""
+    raise InvalidInput(f"kind {asked.kind} is not known")
+
+
 @dataclass(frozen=True, slots=True)
 class Parts:
     """What the steps work with."""
@@ -73,6 +86,10 @@ class Parts:
     """Seconds."""
     host_to_apply: Callable[[HostName], HostApi | None] | None = None
     """Hosts as forward steps see them: one that does not answer is spared. None: as the other steps do."""
+    order: Callable[[OperationId], Order | None] = no_order
+    """What an operation is about, read once; asked for those of things with content."""
+    kind: Callable[[Asked], Kind] = no_kind
+    """The kind of such a thing, by its definition. Raises InvalidInput where this worker lacks it."""
     host_as: Callable[[HostName, str | None], HostApi | None] = nobody
     """Asked when this worker does not know a host as the record does: reads the inventory anew, and returns
     the host that has this fingerprint, or had it until lately (None: whatever it is)."""
@@ -115,8 +132,8 @@ SLACK = 0.2
 
 
 @dataclass(frozen=True, slots=True)
-class _Try:
-    """One run of the step for one host."""
+class Try:
+    """One run of a forward step for one host."""
 
     parts: Parts
     operation: OperationId
@@ -131,7 +148,7 @@ class _Try:
         probe = self.parts.clock.new_id()
         took = self.took()
         said = self.parts.store.missed(
-            self.operation, self.host, "", probe, reason, Miss.UNASKED, needs=_millis(took)
+            self.operation, self.host, "", probe, reason, Miss.UNASKED, needs=millis(took)
         )
         return self.came_to(said, took, reason=reason)
 
@@ -168,7 +185,7 @@ class _Try:
         return wait(self.parts, self.operation, self.host, min(delay, latest), reason)
 
 
-def _millis(seconds: float) -> int:
+def millis(seconds: float) -> int:
     return math.ceil(seconds * 1000)
 
 
@@ -176,7 +193,12 @@ def forward(
     parts: Parts, operation: OperationId, group: GroupId, action: Action, host: HostName, tries: int
 ) -> Result:
     """Bring one host to what the action asks for; `tries` counts this task's runs, from 1."""
-    this = _Try(parts, operation, action, host, tries, parts.clock.elapsed())
+    this = Try(parts, operation, action, host, tries, parts.clock.elapsed())
+    order = parts.order(operation)
+    if order is not None and order.content is not None:
+        from lockstep.worker.steps import content
+
+        return content.forward(this, order, order.content)
     api = (parts.host_to_apply or parts.host)(host) or parts.host_as(host, None)
     if api is None:
         return this.unasked(NOT_IN_INVENTORY)
@@ -189,7 +211,7 @@ def forward(
     return came if isinstance(came, Result) else this.unasked(ELSEWHERE)
 
 
-def _apply(this: _Try, api: HostApi, group: GroupId, action: Action) -> Result | Progress:
+def _apply(this: Try, api: HostApi, group: GroupId, action: Action) -> Result | Progress:
     """Look at the host, and write if need be; return what the record said if it means another address."""
     parts, operation, host, attempt = this.parts, this.operation, this.host, this.parts.clock.new_id()
     answer = api.probe(group)
@@ -202,7 +224,7 @@ def _apply(this: _Try, api: HostApi, group: GroupId, action: Action) -> Result |
         reason = f"GET {answer.text}"
         took, asked = this.took(), this.asked_to_wait(answer.retry_after)
         missed = parts.store.missed(
-            operation, host, api.fingerprint, attempt, reason, miss, fatal, _millis(took + asked), answer.why
+            operation, host, api.fingerprint, attempt, reason, miss, fatal, millis(took + asked), answer.why
         )
         elsewhere = missed.next is Forward.ELSEWHERE
         return missed if elsewhere else this.came_to(missed, took, answer.retry_after, reason)
@@ -215,13 +237,13 @@ def _apply(this: _Try, api: HostApi, group: GroupId, action: Action) -> Result |
     said = api.write(action, group, attempt, send_before)
     verdict = verdict_of(api, group, action.target, said)
     took, asked = this.took(), this.asked_to_wait(said.retry_after)
-    progress = parts.store.finish(operation, host, attempt, verdict, said.text, _millis(took + asked))
+    progress = parts.store.finish(operation, host, attempt, verdict, said.text, millis(took + asked))
     return this.came_to(progress, took, said.retry_after, f"{METHODS[action]} {said.text}")
 
 
 def raised(parts: Parts, operation: OperationId, action: Action, host: HostName, reason: str) -> Result:
     """Record that a step raised: what became of its host is unknown, and the operation is rolled back."""
-    this = _Try(parts, operation, action, host, 1, parts.clock.elapsed())
+    this = Try(parts, operation, action, host, 1, parts.clock.elapsed())
     probe = parts.clock.new_id()
     said = parts.store.missed(operation, host, "", probe, reason, Miss.UNASKED, Outcome.UNKNOWN)
     return this.came_to(said)

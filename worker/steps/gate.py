@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from lockstep.worker.operation.answer import Probed
 from lockstep.worker.operation.model import HostName, OperationId, Outcome, Presence
+from lockstep.worker.operation.transitions import View
 from lockstep.worker.operation.waves import Gated, Health
 from lockstep.worker.steps.apply import NO_RECORD, Next, Parts, Result
 from lockstep.worker.steps.rollback import same_host
@@ -23,6 +24,12 @@ def gate(parts: Parts, operation: OperationId, host: HostName, tries: int) -> Re
     api = same_host(parts, host, view.step)
     if isinstance(api, str):
         return Result(Next.AGAIN, api, again)
+    order = parts.order(operation)
+    if order is not None and order.content is not None:
+        from lockstep.worker.steps import content
+
+        health, said = content.health(parts, view.step, order, api)
+        return _passed(parts, operation, host, view, health, said, again)
     answer, target = api.probe(view.group), view.action.target
     shown = answer.presence
     if answer.probed is Probed.OVERSIZED:
@@ -36,6 +43,14 @@ def gate(parts: Parts, operation: OperationId, host: HostName, tries: int) -> Re
         health, said = Health.CHANGED, f"shows {shown}, as nobody asked"
     elif view.step.health and view.step.outcome is Outcome.APPLIED and (bad := api.unwell(view.step.health)):
         health, said = Health.UNWELL, f"GET {view.step.health} {bad}"
+    return _passed(parts, operation, host, view, health, said, again)
+
+
+def _passed(
+    parts: Parts, operation: OperationId, host: HostName, view: View, health: Health, said: str, again: float
+) -> Result:
+    """Record what the look showed."""
+    assert view.gating is not None
     look = parts.clock.new_id()
     match parts.store.gate_seen(operation, host, view.gating, view.now, look, health, said):
         case Gated.PASSED:

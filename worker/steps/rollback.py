@@ -86,6 +86,11 @@ def settle(parts: Parts, operation: OperationId, host: HostName, tries: int) -> 
     step = view.step
     if step is None or view.ended or view.decision is None or not step.open_attempts:
         return SETTLED
+    order = parts.order(operation)
+    if order is not None and order.content is not None:
+        from lockstep.worker.steps import content
+
+        return content.settle(parts, operation, view, step, order, tries)
     looked = look(parts, operation, view, step)
     if isinstance(looked, Result):
         return looked
@@ -103,6 +108,11 @@ NOTHING_TO_UNDO = Result(Next.DONE, "nothing to undo")
 
 def rollback(parts: Parts, operation: OperationId, host: HostName, tries: int) -> Result:
     """Restore one host; `tries` counts this task's runs, from 1."""
+    order = parts.order(operation)
+    if order is not None and order.content is not None:
+        from lockstep.worker.steps import content
+
+        return content.rollback(parts, operation, host, order, tries)
     step: Step | None = None
     for _ in range(ROUNDS):
         view = parts.store.view(operation, host)

@@ -30,7 +30,7 @@ from lockstep.worker.celery import (
 )
 from lockstep.worker.monitoring import metrics
 from lockstep.worker.operation.model import Action, GroupId, HostName, OperationId
-from lockstep.worker.operation.names import is_plain_name
+from lockstep.worker.operation.names import is_subject
 from lockstep.worker.operation.transitions import Order
 from lockstep.worker.tasks.runtime import Runtime
 
@@ -135,7 +135,7 @@ def _names(task: str, names: list[Any]) -> str | None:
     fewest, most = NAMES.get(task, (3, MOST_NAMES))
     if not fewest <= len(names) <= most:
         return f"it has {len(names)} arguments"
-    if not all(isinstance(name, str) and is_plain_name(name) for name in names):
+    if not all(isinstance(name, str) and is_subject(name) for name in names):
         return "an argument is no name"
     return None
 

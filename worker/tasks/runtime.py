@@ -19,17 +19,20 @@ from lockstep.worker.hosts import curl
 from lockstep.worker.hosts.client import HostClient, SystemClock
 from lockstep.worker.hosts.wrappers import Breaker, SparedHost, TokenHost
 from lockstep.worker.inventory import Inventory, LiveInventory
-from lockstep.worker.monitoring.metrics import WatchedHost
+from lockstep.worker.kinds import Kind, kinds_of
+from lockstep.worker.monitoring.calls import WatchedHost
 from lockstep.worker.operation.errors import StoreUnavailable
 from lockstep.worker.operation.host import Host
 from lockstep.worker.operation.model import HostName, OperationId
 from lockstep.worker.operation.ports import HostApi
+from lockstep.worker.operation.thing import Asked
 from lockstep.worker.operation.transitions import Order
 from lockstep.worker.record.client import connect, impatient_client
 from lockstep.worker.record.codec import Keys
 from lockstep.worker.record.hosts import Silences
 from lockstep.worker.settings import Settings
 from lockstep.worker.steps import Parts, PatrolStore, nobody
+from lockstep.worker.steps.apply import no_kind
 
 _shared = [mmap.mmap(-1, 1)]
 """Anonymous shared memory: children inherit it, and SIGTERM reaches only their parent."""
@@ -147,7 +150,10 @@ class Runtime:
 
     def __post_init__(self) -> None:
         """Have no order read yet."""
-        object.__setattr__(self, "orders", Orders(self.store.order))
+        orders = Orders(self.store.order)
+        object.__setattr__(self, "orders", orders)
+        order = replace(self.parts, order=lambda operation: orders.of(operation, lambda _: True))
+        object.__setattr__(self, "parts", order)
 
 
 def build_runtime(settings: Settings) -> Runtime:
@@ -159,7 +165,10 @@ def build_runtime(settings: Settings) -> Runtime:
         host = inventory.find_as(name, fingerprint)
         return None if host is None else _client(settings, host)
 
-    made = assemble(settings, connect(settings), hosts, sparing(settings, hosts), host_as)
+    def kind(asked: Asked) -> Kind:
+        return kinds_of(inventory.current().kinds, settings.kinds).find(f"{asked.kind}@{asked.definition}")
+
+    made = assemble(settings, connect(settings), hosts, sparing(settings, hosts), host_as, kind)
     return replace(made, inventory=inventory)
 
 
@@ -197,6 +206,7 @@ def assemble(
     hosts: Find,
     hosts_to_apply: Find | None = None,
     host_as: FindAs = nobody,
+    kind: Callable[[Asked], Kind] = no_kind,
 ) -> Runtime:
     """Put a store and hosts together with what the settings say."""
     parts = Parts(
@@ -209,6 +219,7 @@ def assemble(
         retry_after_cap=settings.retry_after_cap,
         host_to_apply=hosts_to_apply,
         host_as=host_as,
+        kind=kind,
     )
     return Runtime(settings, store, parts)
 

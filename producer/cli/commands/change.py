@@ -1,28 +1,31 @@
-"""create, delete, cancel, abandon and forget: what changes an operation, or what is kept of it."""
+"""create, set, delete, cancel, abandon and resolve: what changes things, and operations."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from datetime import UTC, datetime
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
 
 from lockstep.producer.cli.exits import OF_STATE, Exit, Session
-from lockstep.producer.cli.options import ChangeOptions, as_option, command, wait_options
+from lockstep.producer.cli.options import (
+    ChangeOptions,
+    FieldOptions,
+    as_option,
+    command,
+    field_options,
+    wait_options,
+)
 from lockstep.producer.cli.view.output import (
     answer,
     answer_json,
-    answer_table,
     note,
     printable,
     read_document,
 )
 from lockstep.producer.cli.view.text import sentence, showing
-from lockstep.producer.text import counted, named, parse_moment
+from lockstep.producer.text import named
 from lockstep.worker.operation.errors import RecordGone, WaitTimeout
-from lockstep.worker.operation.host import age
-from lockstep.worker.operation.model import Action
 from lockstep.worker.operation.names import parse_timeout
 
 if TYPE_CHECKING:
@@ -70,53 +73,19 @@ def abandon(
     return Exit.OK
 
 
-SHOWN = 20
-"""Groups that are listed; the others are counted."""
+ACCEPT_LOSS = click.option(
+    "--accept-loss", is_flag=True, help="Do it although an undo would not bring everything back."
+)
 
 
 @command()
-@click.option("--deleted-before", "text", metavar="WHEN", required=True, help="90d (ago), or 2026-01-31.")
-@click.option("--yes", "do_it", is_flag=True, help="Do it; without, it is only shown.")
-def forget(session: Session, text: str, do_it: bool, as_json: bool) -> Exit:
-    """Forget groups that were deleted on every host before WHEN: their entries in Redis go.
-
-    A group is kept while an operation works on it, a late write may still land, or a host differs.
-
-    Examples:
-      lockstep forget --deleted-before 90d         only shows what would go
-      lockstep forget --deleted-before 90d --yes
-
-    A host that comes back later with one of these groups is not found to differ any more. Workers do the
-    same by themselves after LOCKSTEP_DELETED_DAYS.
-    """
-    client = session.client()
-    now = client.now()
-    before = parse_moment("--deleted-before", text, datetime.fromtimestamp(now / 1000, UTC))
-    found = client.forget_deleted(before, dry_run=not do_it)
-    size = sum(bytes_ for _, bytes_ in found)
-    what = f"{counted(len(found), 'group')}, {size:,} bytes"
-    told = f"forgot {what}" if do_it else f"would forget {what}: nothing was changed, --yes does it"
-    session.going_on = told
-    if as_json:
-        groups = [{**asdict(group), "bytes": bytes_} for group, bytes_ in found]
-        answer_json({"forgotten": do_it, "groups": groups, "bytes": size})
-        return Exit.OK
-    rows = [
-        (group.group, str(group.hosts), age(group.at, now), f"{bytes_:,}") for group, bytes_ in found[:SHOWN]
-    ]
-    if rows:
-        answer_table(("GROUP", "HOSTS", "DELETED", "BYTES"), rows)
-    if len(found) > SHOWN:
-        answer(f"and {counted(len(found) - SHOWN, 'group')} more")
-    answer(told)
-    return Exit.OK
-
-
-@command()
-@click.argument("group")
+@click.argument("name", metavar="GROUP|KIND/ID")
+@field_options
 @wait_options
-def create(session: Session, group: str, wanted: ChangeOptions) -> Exit:
-    """Create GROUP on every host, or on none.
+def create(session: Session, name: str, fields: FieldOptions, wanted: ChangeOptions) -> Exit:
+    """Create GROUP, or a thing of a KIND with its content, on every host, or on none.
+
+    A host on which it stands with other content makes the operation roll back: `lockstep set` changes it.
 
     Examples:
       lockstep create team-a
@@ -125,27 +94,90 @@ def create(session: Session, group: str, wanted: ChangeOptions) -> Exit:
       id=$(lockstep create team-a --no-wait)
       lockstep create team-a --id ticket-4711 --json
       lockstep create team-a --waves 1,10%,100% --bake 60s
+      lockstep create rabbitmq-vhost/team-a --set description="Team A" --set tags=a,b
 
     Exit codes: 0 created, 1 rolled back, 3 some hosts still to be restored, 4 gave up waiting, 6 busy,
     8 a host is paused.
     """
-    return change(session, Action.CREATE, group, wanted)
+    return change(session, "create", name, fields, wanted)
+
+
+@command("set")
+@click.argument("name", metavar="KIND/ID")
+@click.option("--create", "upsert", is_flag=True, help="Make it where it is absent.")
+@ACCEPT_LOSS
+@field_options
+@wait_options
+def set_(
+    session: Session,
+    name: str,
+    fields: FieldOptions,
+    wanted: ChangeOptions,
+    *,
+    upsert: bool,
+    accept_loss: bool,
+) -> Exit:
+    """Give a thing one content on every host, or leave every host with its own.
+
+    When any host fails, every host is brought back to what it held itself, which a look proves. A field that
+    is not given takes its kind's default, and stays as each host shows it where there is none.
+
+    Examples:
+      lockstep set rabbitmq-vhost/team-a --set description="Team A"
+      lockstep set powerdns-record/example.org./www.example.org./A -f record.yaml --create
+
+    Exit codes: 0 set, 1 rolled back, 3 some hosts still to be restored, 4 gave up waiting, 6 busy,
+    8 a host is paused.
+    """
+    return change(session, "set", name, replace(fields, upsert=upsert, accept_loss=accept_loss), wanted)
 
 
 @command()
-@click.argument("group")
+@click.argument("name", metavar="GROUP|KIND/ID")
+@ACCEPT_LOSS
 @wait_options
-def delete(session: Session, group: str, wanted: ChangeOptions) -> Exit:
-    """Delete GROUP from every host, or from none.
+def delete(session: Session, name: str, wanted: ChangeOptions, *, accept_loss: bool) -> Exit:
+    """Delete GROUP, or a thing of a KIND, from every host, or from none.
 
     Examples:
       lockstep delete team-a
       lockstep delete team-a --deadline 60 --as alice
+      lockstep delete rabbitmq-vhost/team-a --accept-loss
 
     Exit codes: 0 deleted, 1 rolled back, 3 some hosts still to be restored, 4 gave up waiting, 6 busy,
     8 a host is paused.
     """
-    return change(session, Action.DELETE, group, wanted)
+    return change(session, "delete", name, FieldOptions((), None, accept_loss), wanted)
+
+
+@command()
+@click.argument("operation_id", metavar="OPERATION")
+@click.argument("host")
+@click.option("--restore", "choice", flag_value="restore", help="Write what was there before over it.")
+@click.option("--leave", "choice", flag_value="leave", help="Leave it; the operation ends without it.")
+@as_option
+def resolve(
+    session: Session, operation_id: str, host: str, choice: str | None, created_by: str | None, as_json: bool
+) -> Exit:
+    """Decide about a HOST that shows what somebody else has written since.
+
+    A rollback of OPERATION leaves such a host alone until a person says what is to be. --restore holds for
+    what the host shows now, and for nothing that is written there later.
+
+    Examples:
+      lockstep show 7f3c81d2aa01
+      lockstep resolve 7f3c81d2aa01 node3 --restore
+      lockstep resolve 7f3c81d2aa01 node3 --leave
+
+    Exit codes: 0 resolved, 2 no such operation or host, 8 refused, for nothing is pending there.
+    """
+    if choice is None:
+        raise click.UsageError("say --restore or --leave")
+    client = session.client(created_by)
+    operation = client.resolve(client.find(operation_id).id, host, restore=choice == "restore")
+    what = "is restored to what it held before" if choice == "restore" else "is left as it is"
+    text = f'{host} {what} in operation {operation.id}: "{operation.group}"'
+    return session.done(text, as_json, lambda: read_document(operation))
 
 
 @command()
@@ -208,7 +240,7 @@ def promote(session: Session, operation_id: str, created_by: str | None, as_json
     return session.done(text, as_json, lambda: read_document(operation))
 
 
-def change(session: Session, action: Action, group: str, wanted: ChangeOptions) -> Exit:
+def change(session: Session, verb: str, name: str, fields: FieldOptions, wanted: ChangeOptions) -> Exit:
     """Start an operation, wait for it as asked, and tell what came of it."""
     parse_timeout(wanted.timeout)
     session.going_on = "`lockstep list` shows whether the operation was accepted"
@@ -221,15 +253,18 @@ def change(session: Session, action: Action, group: str, wanted: ChangeOptions) 
         session.going_on = f"operation {operation.id} goes on; `lockstep status {operation.id}` shows it"
 
     try:
-        operation = cluster._start(
-            action,
-            group,
+        operation = cluster.change(
+            verb,
+            name,
             hosts,
+            fields.given(cluster, name),
             wanted.operation_id,
             wanted.deadline,
             wanted.retries,
-            wanted.preflight,
+            upsert=fields.upsert,
+            accept_loss=fields.accept_loss,
             on_accepted=keep,
+            preflight=wanted.preflight,
             pace=wanted.pace,
         )
         if not wanted.wait and wanted.as_json:
@@ -238,7 +273,7 @@ def change(session: Session, action: Action, group: str, wanted: ChangeOptions) 
         if not wanted.wait:
             answer(operation.id)
             before = " before" if operation.existing else ""
-            note(f"accepted{before}: {action} {group} (operation {operation.id})")
+            note(f"accepted{before}: {verb} {name} (operation {operation.id})")
             return Exit.OK
         with showing(quiet=wanted.as_json) as progress:
             result = operation.wait(wanted.timeout, progress)
@@ -246,7 +281,7 @@ def change(session: Session, action: Action, group: str, wanted: ChangeOptions) 
         if wanted.as_json and accepted:
             answer_json(read_document(accepted[0]))
         raise
-    session.going_on = printable(sentence(result, action))
+    session.going_on = printable(sentence(result, operation.action, verb))
     if wanted.as_json:
         answer_json(read_document(operation))
     else:

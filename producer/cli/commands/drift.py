@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
+from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import click
 
 from lockstep.producer.cli.commands.change import change
 from lockstep.producer.cli.exits import OF_STATE, Exit, Session
-from lockstep.producer.cli.options import ChangeOptions, Selection, as_option, command, selection_options
+from lockstep.producer.cli.options import (
+    ChangeOptions,
+    FieldOptions,
+    Selection,
+    as_option,
+    command,
+    selection_options,
+)
 from lockstep.producer.cli.view.output import answer, answer_json, answer_table, note, printable
 from lockstep.producer.cli.view.text import sentence
-from lockstep.producer.text import counted, named
+from lockstep.producer.text import counted, named, parse_moment
 from lockstep.worker.operation.errors import InvalidInput
+from lockstep.worker.operation.host import age
 from lockstep.worker.operation.model import Action, Presence, State
 
 if TYPE_CHECKING:
@@ -150,7 +160,7 @@ def repair(
     An ordinary operation, all hosts or none; the exit codes are those of create and delete.
     """
     wanted = ChangeOptions(selection, True, None, None, None, None, False, created_by, Pace(), as_json)
-    return change(session, Action.to(Presence(presence)), group, wanted)
+    return change(session, Action.to(Presence(presence)).value, group, FieldOptions((), None), wanted)
 
 
 @command()
@@ -223,3 +233,45 @@ def _carry_out(
 
 def _due_row(due: SyncItem) -> dict[str, object]:
     return {"group": due.group, "holds": due.holds, "action": due.action, "note": due.note}
+
+
+SHOWN = 20
+"""Groups that are listed; the others are counted."""
+
+
+@command()
+@click.option("--deleted-before", "text", metavar="WHEN", required=True, help="90d (ago), or 2026-01-31.")
+@click.option("--yes", "do_it", is_flag=True, help="Do it; without, it is only shown.")
+def forget(session: Session, text: str, do_it: bool, as_json: bool) -> Exit:
+    """Forget groups that were deleted on every host before WHEN: their entries in Redis go.
+
+    A group is kept while an operation works on it, a late write may still land, or a host differs.
+
+    Examples:
+      lockstep forget --deleted-before 90d         only shows what would go
+      lockstep forget --deleted-before 90d --yes
+
+    A host that comes back later with one of these groups is not found to differ any more. Workers do the
+    same by themselves after LOCKSTEP_DELETED_DAYS.
+    """
+    client = session.client()
+    now = client.now()
+    before = parse_moment("--deleted-before", text, datetime.fromtimestamp(now / 1000, UTC))
+    found = client.forget_deleted(before, dry_run=not do_it)
+    size = sum(bytes_ for _, bytes_ in found)
+    what = f"{counted(len(found), 'group')}, {size:,} bytes"
+    told = f"forgot {what}" if do_it else f"would forget {what}: nothing was changed, --yes does it"
+    session.going_on = told
+    if as_json:
+        groups = [{**asdict(group), "bytes": bytes_} for group, bytes_ in found]
+        answer_json({"forgotten": do_it, "groups": groups, "bytes": size})
+        return Exit.OK
+    rows = [
+        (group.group, str(group.hosts), age(group.at, now), f"{bytes_:,}") for group, bytes_ in found[:SHOWN]
+    ]
+    if rows:
+        answer_table(("GROUP", "HOSTS", "DELETED", "BYTES"), rows)
+    if len(found) > SHOWN:
+        answer(f"and {counted(len(found) - SHOWN, 'group')} more")
+    answer(told)
+    return Exit.OK

@@ -122,17 +122,18 @@ def event_row(operation: Operation, event: Event) -> tuple[str, ...]:
     return (after, event.host or NOTHING, what, event.said or NOTHING, known_as, took)
 
 
-DONE = {Action.CREATE: "created", Action.DELETE: "deleted"}
-SO_BEFORE = {Action.CREATE: "there before", Action.DELETE: "gone before"}
+DONE = {"create": "created", "delete": "deleted", "set": "set"}
+SO_BEFORE = {"create": "there before", "delete": "gone before", "set": "so before"}
 
 
-def sentence(result: Result, action: Action) -> str:
-    """Return one line; it ends with the operation's id."""
-    return f"{_told(result, action)} (operation {result.operation_id})"
+def sentence(result: Result, action: Action, verb: str = "") -> str:
+    """Return one line; it ends with the operation's id. `verb` is what was asked of a thing."""
+    return f"{_told(result, verb or action.value)} (operation {result.operation_id})"
 
 
-def _told(result: Result, action: Action) -> str:
-    group = f'group "{result.group}"'
+def _told(result: Result, action: str) -> str:
+    kind, _, name = result.group.partition("/")
+    group = f'{kind} "{name}"' if name else f'group "{result.group}"'
     match result.state:
         case State.COMMITTED:
             so_before = sum(host.outcome is Outcome.UNCHANGED for host in result.hosts)

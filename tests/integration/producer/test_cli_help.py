@@ -46,7 +46,7 @@ def test_every_command_has_help_with_examples(capsys: pytest.CaptureFixture[str]
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["create"], "Missing argument 'GROUP'; see `lockstep create --help`"),
+        (["create"], "Missing argument 'GROUP|KIND/ID'; see `lockstep create --help`"),
         (
             ["repair", "team-a"],
             "Missing option '--to'. Choose from: absent, present; see `lockstep repair --help`",

@@ -1,0 +1,159 @@
+"""Things of a kind of one's own, on three nodes: all hosts or none, each with its own content."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from lockstep.producer.client.client import ClusterClient
+from lockstep.producer.stack.child import Child
+from lockstep.producer.stack.guard import Guard
+from lockstep.producer.stack.processes import RedisServer
+from lockstep.worker.operation.errors import InvalidInput
+from lockstep.worker.operation.model import State
+from lockstep.worker.settings import Settings
+from tests.children import inherited
+from tests.integration.kinds.node import KIND, Node, served
+from tests.integration.worker.harness import ROOT, SHORT
+from tests.waiting import eventually
+
+NAMES = ("node1", "node2", "node3")
+PATH = "/notices/team%2Fa"
+THING = "notice/team%2Fa"
+
+
+class Rig:
+    """Redis, three nodes, a worker and beat."""
+
+    def __init__(self, stack: ExitStack, directory: Path) -> None:
+        self.nodes = [Node() for _ in NAMES]
+        kinds = directory / "kinds"
+        for folder in (directory / "redis", kinds):
+            folder.mkdir()
+        redis = stack.enter_context(RedisServer(directory / "redis"))
+        (kinds / "notice.yaml").write_text(KIND)
+        urls = [stack.enter_context(served(node)) for node in self.nodes]
+        hosts = "".join(
+            f"  - {{name: {name}, url: '{url}'}}\n" for name, url in zip(NAMES, urls, strict=True)
+        )
+        inventory = directory / "hosts.yaml"
+        other = "  - {name: other, url: 'http://127.0.0.1:1', serves: [group]}\n"
+        inventory.write_text(f"kinds: kinds\nhosts:\n{hosts}{other}")
+        self.values = {**SHORT, "redis_url": redis.url, "inventory": str(inventory), "key_prefix": "k:"}
+        self.env = {
+            **inherited(),
+            "PYTHONPATH": str(ROOT),
+            **{f"LOCKSTEP_{key.upper()}": value for key, value in self.values.items()},
+        }
+        guard = Guard()
+        stack.callback(guard.close)
+        for name, arguments in (
+            ("worker", ("worker", "-Q", "operations,rollback", "-n", "w@%h", "-l", "INFO")),
+            ("beat", ("beat",)),
+        ):
+            command = [sys.executable, "-m", "celery", "-A", "lockstep", *arguments]
+            child = Child(name, command, directory=directory, guard=guard, env=self.env, grace=5)
+            stack.callback(child.stop)
+            child.launch()
+            if name == "worker":
+                eventually(lambda child=child: " ready." in child.output(), "the worker is ready")  # type: ignore[misc]
+        self.client = stack.enter_context(ClusterClient(Settings(**self.values)))  # type: ignore[arg-type]
+
+    def cli(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "lockstep", *arguments]
+        return subprocess.run(
+            command, env={**os.environ, **self.env}, capture_output=True, text=True, timeout=60, check=False
+        )
+
+    def texts(self) -> list[str | None]:
+        held = [node.holds.get(PATH) for node in self.nodes]
+        return [None if each is None else each["text"] for each in held]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+    with ExitStack() as stack:
+        yield Rig(stack, tmp_path_factory.mktemp("kinds"))
+
+
+@pytest.fixture
+def rig(made: Rig) -> Rig:
+    for node in made.nodes:
+        node.holds.clear()
+        node.asked.clear()
+        node.refuses = False
+    return made
+
+
+def test_create_set_and_delete_on_every_host_that_serves_the_kind(rig: Rig) -> None:
+    created = rig.cli("create", THING, "--set", "text=hello", "--set", "tags=a,b")
+    assert created.stdout.startswith('created notice "team%2Fa" on 3 hosts (operation '), created
+    assert rig.nodes[0].holds[PATH] == {"text": "hello", "tags": ["a", "b"]}
+    assert rig.nodes[0].asked[-1] == f"GET {PATH} 200", "a look proved it"
+    rig.nodes[1].plant(PATH, "another", owner="bob")
+    assert rig.client.set(THING, text="new").wait(30).committed
+    assert rig.texts() == ["new"] * 3
+    assert rig.nodes[1].holds[PATH]["owner"] == "bob", "what is not given stays"
+    again = rig.client.set(THING, text="new").wait(30)
+    assert {host.outcome for host in again.hosts} == {"unchanged"}
+    refused = rig.cli("delete", THING)
+    assert (refused.returncode, "would not bring back its readers" in refused.stderr) == (2, True)
+    assert rig.client.delete(THING, accept_loss=True).wait(30).committed
+    assert rig.texts() == [None] * 3
+
+
+def test_a_failed_set_brings_each_host_back_to_its_own_content(rig: Rig) -> None:
+    for node, text in zip(rig.nodes, ("one", "two", "three"), strict=True):
+        node.plant(PATH, text)
+    rig.nodes[2].refuses = True
+    ran = rig.cli("set", THING, "--set", "text=new", "--json")
+    document = json.loads(ran.stdout)
+    assert ran.returncode == 1, ran
+    assert document["reason"].startswith("node3 refused (403")
+    assert rig.texts() == ["one", "two", "three"]
+
+
+def test_a_failed_delete_brings_the_content_back(rig: Rig) -> None:
+    for node, text in zip(rig.nodes, ("one", "two", "three"), strict=True):
+        node.plant(PATH, text)
+    rig.nodes[0].refuses = True
+    assert rig.client.delete(THING, accept_loss=True).wait(30).state is State.ROLLED_BACK
+    assert rig.texts() == ["one", "two", "three"]
+
+
+def test_create_refuses_where_other_content_stands(rig: Rig) -> None:
+    rig.nodes[1].plant(PATH, "theirs")
+    result = rig.client.create(THING, text="ours").wait(30)
+    assert result.reason == "node2 refused (it is there with other content: set it)"
+    assert rig.texts() == [None, "theirs", None]
+
+
+@pytest.mark.parametrize(
+    ("thing", "fields", "why"),
+    [
+        ("notice/A", {"text": "x"}, "does not match"),
+        ("notice/a", {}, "needs text"),
+        ("notice/a", {"text": 5}, "text"),
+        ("notice/a", {"text": "x", "colour": "red"}, 'no field "colour"'),
+        ("nothing/a", {"text": "x"}, 'kind "nothing" is not known'),
+        ("team-a", {"text": "x"}, "names no kind"),
+    ],
+)
+def test_what_the_kind_does_not_allow_is_refused_before_anything_is_recorded(
+    rig: Rig, thing: str, fields: dict[str, object], why: str
+) -> None:
+    with pytest.raises(InvalidInput, match=why):
+        rig.client.create(thing, fields=fields)
+    assert not any(node.asked for node in rig.nodes)
+
+
+def test_a_host_that_does_not_serve_the_kind_is_refused(rig: Rig) -> None:
+    with pytest.raises(InvalidInput, match='host "other" does not serve notice'):
+        rig.client.create(THING, ["other"], text="x")

@@ -1,0 +1,300 @@
+"""Things with content: bring one host to what is asked, and back to what it held before, as looks show it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from functools import partial
+
+from lockstep.worker.kinds import Kind, Verb
+from lockstep.worker.operation.content import Content, Effect, Flaw, Id, Said, Shown, Sight
+from lockstep.worker.operation.errors import InvalidInput
+from lockstep.worker.operation.model import (
+    AttemptId,
+    Decision,
+    HostName,
+    OperationId,
+    Outcome,
+    Presence,
+    Step,
+)
+from lockstep.worker.operation.reason import Why
+from lockstep.worker.operation.thing import (
+    ABSENT,
+    MOST_KEPT,
+    Asked,
+    Digest,
+    Look,
+    Restoring,
+    Shows,
+    ThingApi,
+    api_of,
+)
+from lockstep.worker.operation.transitions import Forward, Miss, Order, Progress, Settled, View
+from lockstep.worker.operation.waves import Health
+from lockstep.worker.steps.apply import ELSEWHERE, NOT_IN_INVENTORY, Next, Parts, Result, Try, millis
+from lockstep.worker.steps.rollback import (
+    NOTHING_TO_UNDO,
+    RESTORED,
+    SETTLED,
+    await_settling,
+    come_back,
+    same_host,
+)
+
+ROUNDS = 3
+"""Looks in one run, which stays far below the visibility timeout."""
+MISSES: Mapping[Flaw | None, Miss] = {Flaw.SILENT: Miss.UNUSABLE, Flaw.UNREADABLE: Miss.UNUSABLE}
+FATAL: Mapping[Flaw | None, Outcome] = {Flaw.MISCONFIGURED: Outcome.UNREACHABLE}
+LACKS = "this worker lacks the definition of the kind"
+SURE = (Effect.APPLIED, Effect.REPLACED, Effect.CONTESTED, Effect.STARTED)  # a look at once may tell more
+
+
+class Thing:
+    """One thing on one host: what is asked for it, and how its looks are read."""
+
+    def __init__(self, kind: Kind, order: Order, asked: Asked) -> None:
+        self.kind, self.asked = kind, asked
+        self.id: Id = kind.parse(order.group)
+        text = asked.texts.get(asked.target)
+        self.target = None if asked.target == ABSENT or text is None else Content.read(text)
+        self.inverse: Verb = "create" if self.target is None else "update"
+
+    def digest(self, content: Content | None) -> tuple[Digest, str]:
+        """Return the digest and the text of what a look showed."""
+        if content is None:
+            return ABSENT, ""
+        kept = content.keeping(self.kind.kept_for(self.inverse))
+        return Digest(kept.digest()), kept.text()
+
+    def look(self, shown: Content | None, before: Content | None = None) -> Look:
+        """Return what a look showed, as the record is told of it; `before` in a rollback."""
+        digest, text = self.digest(shown)
+        stands = self.kind.meets(self.target, shown)
+        shows = Shows.OTHER if stands is None else Shows(stands.value)
+        return Look(digest, shows, text, self._barred(shown, text), self._like(before, shown))
+
+    def _barred(self, shown: Content | None, text: str) -> str:
+        """Say why the operation must not start from this; empty if it may."""
+        asked, kind = self.asked, self.kind
+        if shown is None:
+            lacks = asked.verb == "set" and not asked.upsert
+            return "it is not there: create it, or set it with --create" if lacks else ""
+        if asked.verb == "create":
+            return "it is there with other content: set it" if kind.fields else ""
+        if len(text.encode()) > MOST_KEPT:
+            return f"what it holds is over {MOST_KEPT} bytes, and could not be restored"
+        if self.target is None:
+            return ""
+        if not kind.has("update"):
+            return "its kind has no update"
+        fixed = ", ".join(kind.fixed(shown, self.target))
+        return f"{fixed} can only be given when it is made" if fixed else ""
+
+    def _like(self, before: Content | None, shown: Content | None) -> tuple[str, ...] | None:
+        if before is None or shown is None:
+            return None
+        differ = [name for name in before.values if before.values[name] != shown.values.get(name)]
+        only = all(self.kind.fields[name].rewritten for name in differ if name in self.kind.fields)
+        return tuple(differ) if differ and only else None
+
+    def send(
+        self,
+        api: ThingApi,
+        attempt: AttemptId,
+        send_before: float,
+        wanted: Content | None,
+        shown: Content | None,
+        kept: Mapping[str, object],
+    ) -> Said:
+        """Write what is wanted over what a look has just shown."""
+        verb: Verb = "delete" if wanted is None else "create" if shown is None else "update"
+        try:
+            at, content = shown or Content(), None if wanted is None else wanted.over(shown)
+            given = partial(self.kind.request, verb, self.id, content=content, kept=kept)
+            request = given(seen=at.item, address=at.address, version=at.version)
+        except InvalidInput as error:
+            return Said(Effect.REFUSED, f"not sent: {error}")
+        return api.send(self.kind, verb, self.id, request, attempt, send_before)
+
+
+def thing_of(parts: Parts, order: Order, asked: Asked) -> Thing | None:
+    """Return the thing as the record means it; None if this worker lacks the definition of its kind."""
+    with suppress(InvalidInput):
+        return Thing(parts.kind(asked), order, asked)
+    return None
+
+
+def forward(this: Try, order: Order, asked: Asked) -> Result:
+    """Bring one host to the content that is asked for."""
+    parts, host = this.parts, this.host
+    thing = thing_of(parts, order, asked)
+    if thing is None:
+        return this.unasked(f"{LACKS} {asked.title}")
+    found = (parts.host_to_apply or parts.host)(host) or parts.host_as(host, None)
+    if found is None:
+        return this.unasked(NOT_IN_INVENTORY)
+    came = _apply(this, thing, order, api_of(found))
+    if isinstance(came, Result):
+        return came
+    found = parts.host_as(host, came.fingerprint)
+    came = came if found is None else _apply(this, thing, order, api_of(found))
+    return came if isinstance(came, Result) else this.unasked(ELSEWHERE)
+
+
+def _apply(this: Try, thing: Thing, order: Order, api: ThingApi) -> Result | Progress:
+    parts = this.parts
+    for _ in range(ROUNDS):
+        shown = api.look(thing.kind, thing.id)
+        if not shown.tells:
+            missed = _missed(this, api, shown)
+            elsewhere = missed.next is Forward.ELSEWHERE
+            return missed if elsewhere else this.came_to(missed, this.took(), shown.retry_after, shown.text)
+        attempt, look = parts.clock.new_id(), thing.look(shown.content)
+        send_before = parts.clock.elapsed() + parts.send_within
+        needs = millis(this.took())
+        begun = parts.store.shown(
+            this.operation, this.host, api.fingerprint, look, attempt, order.action, order.group, needs
+        )
+        if begun.next is Forward.ELSEWHERE:
+            return begun
+        if begun.next is not Forward.SEND:
+            return this.came_to(begun, this.took(), None, "it may not show yet")
+        kept = shown.content.kept if shown.content else {}
+        said = thing.send(api, attempt, send_before, thing.target, shown.content, kept)
+        took, asked = this.took(), this.asked_to_wait(said.retry_after)
+        progress = parts.store.wrote(
+            this.operation, this.host, attempt, said.effect, said.text, millis(took + asked)
+        )
+        if progress.next is not Forward.OPEN or said.effect not in SURE:
+            return this.came_to(progress, took, said.retry_after, said.text)
+    return Result(Next.AGAIN, "not settled yet", parts.forward_backoff.delay(1, parts.clock.jitter()))
+
+
+def _missed(this: Try, api: ThingApi, shown: Shown) -> Progress:
+    miss, fatal, busy = (
+        MISSES.get(shown.flaw, Miss.ANSWERED),
+        FATAL.get(shown.flaw),
+        shown.sight is Sight.BUSY,
+    )
+    if shown.sight is Sight.OVERSIZED:
+        fatal = Outcome.REFUSED
+    return this.parts.store.missed(
+        this.operation,
+        this.host,
+        api.fingerprint,
+        this.parts.clock.new_id(),
+        f"in transition ({shown.text})" if busy else f"look {shown.text}",
+        Miss.UNASKED if busy else miss,
+        fatal,
+        millis(this.took() + this.asked_to_wait(shown.retry_after)),
+        Why.UNREADABLE if shown.flaw is Flaw.UNREADABLE else None,
+    )
+
+
+def _looked(
+    parts: Parts, operation: OperationId, step: Step, order: Order
+) -> tuple[Thing, ThingApi, Shown] | Result:
+    """Look at the thing on the step's host; return when to come back if that tells nothing."""
+    asked = order.content
+    assert asked is not None
+    thing = thing_of(parts, order, asked)
+    if thing is None:
+        return come_back(parts, operation, step, f"{LACKS}: put {asked.title}.yaml back")
+    found = same_host(parts, step.host, step)
+    if isinstance(found, str):
+        return come_back(parts, operation, step, found)
+    api = api_of(found)
+    shown = api.look(thing.kind, thing.id)
+    if not shown.tells:
+        why = Why.UNREADABLE if shown.flaw is Flaw.UNREADABLE else None
+        return come_back(parts, operation, step, f"look {shown.text}", why)
+    return thing, api, shown
+
+
+def health(parts: Parts, step: Step, order: Order, host: object) -> tuple[Health, str]:
+    """Tell how a host is at the gate: whether it shows the target, in its own form too."""
+    thing = thing_of(parts, order, order.content) if order.content else None
+    if thing is None:
+        return Health.UNWELL, LACKS
+    shown = api_of(host).look(thing.kind, thing.id)
+    if not shown.tells:
+        return Health.UNWELL, f"look {shown.text}"
+    look = thing.look(shown.content)
+    if look.shows is Shows.TARGET or (step.trace and look.digest == step.trace.as_seen):
+        return Health.WELL, "shows what is asked for"
+    return Health.UNWELL if step.open_attempts else Health.CHANGED, "shows what nobody asked for"
+
+
+def settle(parts: Parts, operation: OperationId, view: View, step: Step, order: Order, tries: int) -> Result:
+    """Look at a host once, after a commit; its open attempts are closed by two looks."""
+    looked = _looked(parts, operation, step, order)
+    if isinstance(looked, Result):
+        return looked
+    opened = len(step.open_attempts)
+    settled = parts.store.settle(operation, step.host, view.now, opened, Presence.PRESENT)
+    return await_settling(parts, operation, view, step.host, settled, tries) if settled.open else SETTLED
+
+
+def rollback(parts: Parts, operation: OperationId, host: HostName, order: Order, tries: int) -> Result:
+    """Restore one host to its own old content; `tries` counts this task's runs, from 1."""
+    step: Step | None = None
+    for _ in range(ROUNDS):
+        view = parts.store.view(operation, host)
+        step = view.step
+        if step is None or view.ended or view.decision is not Decision.ROLL_BACK or not view.undo_needed:
+            return RESTORED if step and step.undo.value == "restored" else NOTHING_TO_UNDO
+        looked = _looked(parts, operation, step, order)
+        if isinstance(looked, Result):
+            return looked
+        done = _restore(parts, operation, view, step, looked, tries)
+        if done is not None:
+            return done
+    return come_back(parts, operation, step, "not restored yet") if step else NOTHING_TO_UNDO
+
+
+def _restore(
+    parts: Parts,
+    operation: OperationId,
+    view: View,
+    step: Step,
+    looked: tuple[Thing, ThingApi, Shown],
+    tries: int,
+) -> Result | None:
+    """Send the inverse if what is shown is ours; None means that another look is to tell what came of it."""
+    thing, api, shown = looked
+    was = step.trace.was if step.trace else None
+    text = None if was in (None, ABSENT) else parts.store.text(operation, str(was))
+    before = None if text is None else Content.read(text)
+    attempt = parts.clock.new_id()
+    send_before = parts.clock.elapsed() + parts.send_within
+    came = parts.store.restoring(
+        operation,
+        step.host,
+        api.fingerprint,
+        view.now,
+        len(step.open_attempts),
+        thing.look(shown.content, before),
+        attempt,
+    )
+    match came.next:
+        case Restoring.RESTORED:
+            return RESTORED
+        case Restoring.SETTLE:
+            if came.again_at is None:
+                return None  # the last open attempt has just been closed: one more look proves it
+            settled = Settled(False, 1, came.again_at)
+            return await_settling(parts, operation, view, step.host, settled, tries)
+        case Restoring.PERSON:
+            why = "it shows what neither was there nor is asked for: `lockstep resolve` says what is to be"
+            return come_back(parts, operation, step, why, Why.FOREIGN)
+        case Restoring.SEND:
+            pass
+        case _:
+            return NOTHING_TO_UNDO
+    kept = before.kept if before else {}
+    said = thing.send(api, attempt, send_before, before, shown.content, kept)
+    parts.store.wrote(operation, step.host, attempt, said.effect, said.text)
+    if said.effect in SURE:
+        return None
+    return come_back(parts, operation, step, f"undo {said.effect.replace('_', ' ')} ({said.text})")
