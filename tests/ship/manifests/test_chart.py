@@ -195,7 +195,18 @@ def test_helm_test_asks_the_doctor(tmp_path: Path) -> None:
     (pod,) = chart(tmp_path, {**BASE}).of("Pod")
     assert pod.body["metadata"]["annotations"]["helm.sh/hook"] == "test"
     (container,) = pod.spec["containers"]
-    assert container["command"] == ["lockstep", "doctor"]
+    for said, status, well in (
+        ("ok redis", 0, True),
+        ("warning redis", 1, True),
+        ("ok redis\nfailure beat", 1, False),
+        ("", 5, False),
+    ):
+        (tmp_path / "lockstep").write_text(f"#!/bin/sh\necho '{said}'\nexit {status}\n")
+        (tmp_path / "lockstep").chmod(0o755)
+        path = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+        done = subprocess.run(container["command"], env=path, capture_output=True, text=True, check=False)
+        assert (done.returncode == 0) == well, said
+        assert said in done.stdout or status > 1, "the log has all of it"
     assert pod.labels[COMPONENT] == "command", "the network policies let it through"
     assert pod.spec["securityContext"]["runAsNonRoot"]
     _check(json.dumps(pod.body), KUBERNETES[-1])
