@@ -106,6 +106,10 @@ coverage: $(VENV)/.dev ## Branch coverage of unit, contract and simulation; what
 simulate: $(VENV)/.dev ## Run the real steps on simulated time, with new schedules of faults until Ctrl-C; SEED=n
 	@$(BIN)/python -B -m tests.simulation $(SEED)
 
+.PHONY: simulation
+simulation: $(VENV)/.dev ## The same, 3 million schedules in one recorded run, with the states seen; SCHEDULES=, SEED=
+	@$(BIN)/python -B -m tests.simulation --schedules $(or $(SCHEDULES),3000000) $(SEED:%=--first %)
+
 .PHONY: model
 model: $(VENV)/.dev ## Check every interleaving of the protocol, the large configurations too
 	@$(BIN)/python -B -m tests.model

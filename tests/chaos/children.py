@@ -113,7 +113,7 @@ class Producers(Child):
 
     def order(self, what: Mapping[str, object]) -> dict[str, object]:
         """Have a new client carry the order out; empty when it died of it."""
-        with socket.create_connection((LOOPBACK, self.port), timeout=120) as sock:
+        with socket.create_connection((LOOPBACK, self.port), timeout=900) as sock:
             sock.sendall(json.dumps(what).encode() + b"\n")
             with sock.makefile() as answer:
                 line = answer.readline()

@@ -17,7 +17,8 @@ from lockstep.worker.operation.errors import (
 )
 from lockstep.worker.operation.model import Action, HostName, State
 from tests.chaos.children import Producers
-from tests.chaos.orders import AFTER_ACCEPT, UNEXPECTED, WHILE_PUBLISHING, Order, Told, draw
+from tests.chaos.orders import AFTER_ACCEPT, ASLEEP, UNEXPECTED, WHILE_PUBLISHING, Order, Told, draw
+from tests.chaos.tiers import Times
 
 THREADS = 6
 PROCESSES = 2
@@ -28,6 +29,7 @@ WAITED_FOR = 0.3
 """The share of operations whose client waits for what they come to."""
 RECENT = 12
 PAUSE = 0.2
+DYING = ("", AFTER_ACCEPT, WHILE_PUBLISHING, ASLEEP)
 
 
 class Clients:
@@ -39,15 +41,15 @@ class Clients:
         cluster: ClusterClient,
         producers: Producers,
         told: Told,
-        deadline: float,
+        times: Times,
         may_go_on: Callable[[], bool],
     ) -> None:
         """`may_go_on` tells whether another operation is to be started now."""
         self.told = told
         self.errors: list[BaseException] = []
-        self._cluster, self._producers, self._deadline = cluster, producers, deadline
+        self._cluster, self._producers, self._deadline = cluster, producers, times.deadline
         self._hosts = [host.name for host in cluster.inventory]
-        self._may_go_on = may_go_on
+        self._asleep, self._may_go_on = times.asleep, may_go_on
         self._done = threading.Event()
         self._threads = [
             threading.Thread(target=self._guarded, args=(random.Random(f"{seed}/{n}"), n), name=f"client{n}")
@@ -162,7 +164,7 @@ class Clients:
             self.told.wrong.append(f"operation {order.operation} was accepted a second time")
 
     def _through_a_process(self, dice: random.Random, order: Order) -> None:
-        dies = dice.choice(("", AFTER_ACCEPT, WHILE_PUBLISHING))
+        dies = dice.choices(DYING, (4, 4, 4, 1))[0]
         asked = {
             "operation": order.operation,
             "group": order.group,
@@ -170,12 +172,15 @@ class Clients:
             "hosts": list[HostName](order.hosts),
             "deadline": self._deadline,
             "dies": dies,
+            "asleep": self._asleep,
             "pace": dict(order.pace),
         }
         try:
             said = self._producers.order(asked)
         except OSError as error:
             raise RuntimeError(f"the producers' process does not answer: {error}") from error
+        if dies == ASLEEP:
+            self.told.count(f"producer {dies}")
         if said.get("accepted"):
             self.told.accept(order)
             return

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import random
+import resource
 import signal
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
+from tempfile import mkdtemp
 
 from lockstep.worker.messages import publish_conclude, publish_forward, publish_rollback
 from tests.chaos.children import Node, Worker
@@ -23,6 +26,9 @@ TWICE = 8
 HOUR, JUMP = 3600.0, 600.0
 """Seconds by which a clock is wrong, and by which it jumps, at most."""
 JUMPS = 4
+
+MEMORY_GROUPS = Path("/sys/fs/cgroup/memory")
+"""Where a process can be given a memory limit of its own, if this is there and ours."""
 
 Nemesis = Callable[[], str]
 """Does its harm, and says to what."""
@@ -44,6 +50,8 @@ class Nemeses:
             "workers restarted in turn": self.restart_workers,
             "worker frozen": self.freeze_worker,
         }
+        if os.access(MEMORY_GROUPS, os.W_OK):
+            workers["worker out of memory"] = self.starve_worker
         if self._rig.plan.pool == "prefork":
             workers["pool process killed"] = self.kill_pool_process
         redis: dict[str, Nemesis] = {
@@ -53,6 +61,9 @@ class Nemeses:
             "cut at a BRPOP reply": self.cut_at_brpop,
             "requests swallowed": lambda: self.swallow("up"),
             "replies swallowed": lambda: self.swallow("down"),
+            "one byte at a time": self.dribble,
+            "disk full": self.fill_disk,
+            "torn tail": self.tear_tail,
         }
         hosts: dict[str, Nemesis] = {
             "host down past the deadline": self.host_down,
@@ -88,6 +99,34 @@ class Nemeses:
             starts = worker.starts
             worker.kill()
         self._back(worker, starts)
+        return worker.name
+
+    def starve_worker(self) -> str:
+        """Whatever it needs more is above its limit: the kernel's OOM killer ends one of its processes."""
+        worker = self._worker()
+        group = Path(mkdtemp(prefix="lockstep-chaos-", dir=MEMORY_GROUPS))
+        try:
+            with self._rig.lock:
+                if not worker.running:
+                    return f"{worker.name} was not running"
+                starts, before = worker.starts, worker.pool()
+                (group / "memory.limit_in_bytes").write_text(str(1 << 16))
+                for process in (*before, worker.pid):
+                    with suppress(ProcessLookupError):
+                        (group / "cgroup.procs").write_text(str(process))
+
+            def killed() -> bool:
+                told = (group / "memory.oom_control").read_text()
+                return "oom_kill 0" not in told or worker.starts > starts
+
+            eventually(killed, f"the kernel kills a process of {worker.name}", RECOVERY)
+            with self._rig.lock:
+                if worker.starts == starts:
+                    worker.kill()
+            self._back(worker, starts)
+        finally:
+            eventually(lambda: not (group / "cgroup.procs").read_text(), "the group is empty", RECOVERY)
+            group.rmdir()
         return worker.name
 
     def restart_workers(self) -> str:
@@ -135,6 +174,38 @@ class Nemeses:
         self._pause(self._times.redis_frozen)
         os.kill(pid, signal.SIGCONT)
         return f"{self._times.redis_frozen:g} s"
+
+    def fill_disk(self) -> str:
+        """No file of Redis may grow any more. With `appendfsync always` it ends rather than acknowledge."""
+        journal = self._journal()
+        with self._rig.lock:
+            limits = (journal.stat().st_size, resource.RLIM_INFINITY)
+            resource.prlimit(self._rig.redis.pid, resource.RLIMIT_FSIZE, limits)
+        eventually(lambda: not self._rig.redis.running, "Redis ends, for its disk is full", RECOVERY)
+        self._pause(self._times.redis_down)
+        with self._rig.lock:
+            self._rig.redis.start(RECOVERY)
+        return "Redis ended, and was restarted with room"
+
+    def tear_tail(self) -> str:
+        """The machine stops in the middle of a write that nobody was told of."""
+        with self._rig.lock:
+            self._rig.redis.kill()
+            with self._journal().open("ab") as file:
+                file.write(b"*3\r\n$3\r\nSET\r\n$40\r\nlockstep:")
+        self._pause(self._times.redis_down)
+        with self._rig.lock:
+            self._rig.redis.start(RECOVERY)
+        return "restarted from a file whose last command is half there"
+
+    def _journal(self) -> Path:
+        found = self._rig.redis.directory.glob("appendonlydir/*.incr.aof")
+        return max(found, key=lambda path: path.stat().st_mtime)
+
+    def dribble(self) -> str:
+        before = self._rig.proxy.order("dribble", on=True).get("dribbled", 0)
+        self._pause(self._times.swallowed)
+        return f"{self._rig.proxy.order('dribble', on=False).get('dribbled', 0) - before} bytes"
 
     def cut(self) -> str:
         before = self._rig.proxy.order("counts").get("cut", 0)

@@ -14,6 +14,7 @@ GROUPS = tuple(GroupId(f"team-{n:02}") for n in range(1, 21))
 POPULARITY = [rank**-0.7 for rank in range(1, len(GROUPS) + 1)]
 AFTER_ACCEPT = "after accept"
 WHILE_PUBLISHING = "while publishing"
+ASLEEP = "sleeps at every step"
 UNEXPECTED = "unexpected: "
 """Before an error that no client may be shown."""
 SUBSETS = 0.2

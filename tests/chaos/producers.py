@@ -1,7 +1,8 @@
 """Clients in processes of their own, some of which kill themselves: `python -m tests.chaos.producers PORT`.
 
-An order is a line of JSON: operation, group, action, hosts, deadline, and `dies`: "", "after accept" or
-"while publishing". The answer is {"accepted": bool, "existing": bool, "error": str}, or nothing when it died.
+An order is a line of JSON: operation, group, action, hosts, deadline, and `dies`: "", "after accept",
+"while publishing" or "sleeps at every step", for `asleep` seconds.
+The answer is {"accepted": bool, "existing": bool, "error": str}, or nothing when it died.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import os
 import signal
 import socketserver
 import sys
+import time
 import traceback
 from typing import Any
 
@@ -23,7 +25,7 @@ from lockstep.worker.operation.errors import LockstepError
 from lockstep.worker.operation.transitions import Accepted, Busy, Request, Stale
 from lockstep.worker.record.redis import RedisStore
 from lockstep.worker.settings import load_settings
-from tests.chaos.orders import AFTER_ACCEPT, UNEXPECTED, WHILE_PUBLISHING
+from tests.chaos.orders import AFTER_ACCEPT, ASLEEP, UNEXPECTED, WHILE_PUBLISHING
 
 
 def die(*_: object, **__: object) -> None:
@@ -56,12 +58,29 @@ def die_after_accept() -> None:
     RedisStore.accept = accepted  # type: ignore[method-assign]
 
 
+def sleep_at_every_step(seconds: float) -> None:
+    """Sleep before and after accepting, and before each message."""
+    accept = RedisStore.accept
+    workflow.BATCH = 1
+
+    def accepted(self: RedisStore, request: Request) -> Accepted | Busy | Stale:
+        time.sleep(seconds)
+        said = accept(self, request)
+        time.sleep(seconds)
+        return said
+
+    RedisStore.accept = accepted  # type: ignore[method-assign]
+    before_task_publish.connect(lambda **_: time.sleep(seconds), weak=False)
+
+
 def carry_out(order: dict[str, Any]) -> dict[str, object]:
     """Enqueue one operation, or die of it."""
     if order["dies"] == AFTER_ACCEPT:
         die_after_accept()
     if order["dies"] == WHILE_PUBLISHING:
         die_half_way()
+    if order["dies"] == ASLEEP:
+        sleep_at_every_step(order["asleep"])
     with ClusterClient(load_settings(), created_by="thread") as client:
         call = client.create_group if order["action"] == "create" else client.delete_group
         times = {"operation_id": order["operation"], "deadline": order["deadline"]}

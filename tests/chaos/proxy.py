@@ -3,7 +3,8 @@
 `python proxy.py PORT CONTROL REDIS`, three port numbers.
 
 One line of JSON per control connection: {"do": "cut"}, {"do": "cut at brpop", "times": 1},
-{"do": "swallow", "direction": "up" or "down", "on": true}, {"do": "counts"}. The answer is always the counts.
+{"do": "swallow", "direction": "up" or "down", "on": true}, {"do": "dribble", "on": true}, {"do": "counts"}.
+The answer is always the counts.
 """
 
 from __future__ import annotations
@@ -41,6 +42,8 @@ class Proxy:
         self.redis_port = redis_port
         self.links: set[Link] = set()
         self.swallowing: set[str] = set()
+        self.dribbling = False
+        """Everything goes on byte by byte."""
         self.cuts_at_brpop = 0
         self.counts: Counter[str] = Counter()
 
@@ -76,9 +79,17 @@ class Proxy:
                     link.starved = True
                     self.counts[f"swallowed {way}"] += 1
                     continue
-                link.ends[way].write(chunk)
-                await link.ends[way].drain()
+                for piece in self._pieces(chunk):
+                    link.ends[way].write(piece)
+                    await link.ends[way].drain()
+                    await asyncio.sleep(0)
         link.cut()
+
+    def _pieces(self, chunk: bytes) -> list[bytes]:
+        if not self.dribbling:
+            return [chunk]
+        self.counts["dribbled"] += len(chunk)
+        return [chunk[at : at + 1] for at in range(len(chunk))]
 
     async def command(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Obey one line of JSON."""
@@ -88,6 +99,8 @@ class Proxy:
                 self._cut(self.links)
             case "cut at brpop":
                 self.cuts_at_brpop = said["times"]
+            case "dribble":
+                self.dribbling = said["on"]
             case "swallow" if said["on"]:
                 self.swallowing.add(said["direction"])
             case "swallow":

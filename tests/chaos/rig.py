@@ -43,6 +43,8 @@ class Rig:
         folder = directory / "redis"
         folder.mkdir(parents=True)
         self.redis = RedisServer(folder, guard=self.guard, options=ONE_JOURNAL)
+        # A write beyond the limit that `Nemeses.fill_disk` sets fails then, and does not end the server.
+        self.redis.command = ["/bin/sh", "-c", 'trap "" XFSZ; exec "$@"', "redis", *self.redis.command]
         self.nodes = {
             name: Node(name, plan.seed, directory, self.guard, self._base_env())
             for name in (f"node{n}" for n in range(1, HOSTS + 1))

@@ -21,7 +21,7 @@ from tests.chaos.clients import Clients
 from tests.chaos.evidence import Bodies, Ended, Evidence
 from tests.chaos.lanes import Schedule
 from tests.chaos.nemeses import Nemeses
-from tests.chaos.orders import AFTER_ACCEPT, GROUPS, WHILE_PUBLISHING, Told
+from tests.chaos.orders import AFTER_ACCEPT, ASLEEP, GROUPS, WHILE_PUBLISHING, Told
 from tests.chaos.rig import Rig
 from tests.chaos.tiers import MOST_SETTLED, Plan
 from tests.chaos.watcher import Watcher
@@ -34,7 +34,7 @@ PLANTED = 0.4
 LONGEST, EACH = 1800.0, 3.0
 """Seconds, and more for each operation, after which a run that does not get there is given up."""
 LOOK = 0.2
-DYING = tuple(f"producer killed {when}" for when in (AFTER_ACCEPT, WHILE_PUBLISHING))
+DYING = (*(f"producer killed {when}" for when in (AFTER_ACCEPT, WHILE_PUBLISHING)), f"producer {ASLEEP}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +74,7 @@ def run(plan: Plan, directory: Path, say: Callable[[str], None]) -> Outcome:
         nemeses = Nemeses(rig, weather, told, random.Random(f"{plan.seed}/nemeses"), stopped.wait)
         lanes = nemeses.lanes()
         schedule = Schedule(lanes, plan.passes, plan.operations, plan.seed, lambda: len(told.accepted))
-        clients = Clients(
-            plan.seed, rig.client, rig.producers, told, plan.times.deadline, schedule.clients_may_go_on
-        )
+        clients = Clients(plan.seed, rig.client, rig.producers, told, plan.times, schedule.clients_may_go_on)
         watcher = Watcher(rig.store, told)
         for part in (schedule, clients, watcher):
             part.start()

@@ -40,14 +40,16 @@ class Times:
     timeout, so that its client has left."""
     deadline: float
     """Of an operation; a host is down for longer."""
+    asleep: float
+    """A producer sleeps at each step: for longer than the sweep's patience."""
 
 
-BRIEF = Times(4.5, 5, 1.5, 3, 9, 4, 5, (0.9, 1.2), 8)
+BRIEF = Times(4.5, 5, 1.5, 3, 9, 4, 5, (0.9, 1.2), 8, 2.5)
 """A worker is frozen past `send_by` and the sweep's patience."""
 FROZEN = replace(BRIEF, worker_frozen=33)
 """A worker is frozen past the visibility timeout, too."""
-LONG = Times(33, 30, 5, 5, 12, 8, 8, (0.9, 1.2), 8)
-REAL = Times(95, 30, 5, 12, 75, 25, 30, (9.0, 9.8), 60)
+LONG = Times(33, 30, 5, 5, 12, 8, 8, (0.9, 1.2), 8, 5)
+REAL = Times(95, 30, 5, 12, 75, 25, 30, (9.0, 9.8), 60, 60)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from tests.model.state import Action, Attempt, Decision, Host, Operation, Outcom
 
 KEY = re.compile(r"(?P<record>.*?op:[A-Za-z0-9._-]+)(?::(?P<part>steps|todo|undo|open|later|gating))?")
 SETS = ("todo", "undo", "open", "gating", "later")
+KNOWN = ("1", "2")
 SHOWN = 20
 KEPT = 1 << 14
 """Steps that are remembered as they were read: of many hosts few change at a time."""
@@ -53,6 +54,8 @@ class Trace:
     wrong: list[str] = field(default_factory=list)
     transitions: int = 0
     operations: int = 0
+    others: int = 0
+    """Transitions of records that are not about presence: the model has nothing to say of them."""
     came_to: Counter[str] = field(default_factory=Counter)
     """How an operation's record changed -> how often."""
 
@@ -133,6 +136,9 @@ def _judge(trace: Trace, key: str, was: Record | None, now: Record | None) -> No
     if now is None or not now.fields.get("format"):
         if was is not None and was.fields.get("format") and was.fields.get("ended") != "1":
             trace.wrong.append(f"{key}: its record went before it had ended")
+        return
+    if now.fields["format"] not in KNOWN:
+        trace.others += 1
         return
     trace.transitions += 1
     trace.operations += was is None

@@ -20,7 +20,7 @@ TAKEN = re.compile(
     r"|Is_IsNot|IsNot_Is)|ReplaceBinaryOperator_(Add_Sub|Sub_Add|Mul_Div|Div_Mul|BitOr_BitAnd|BitAnd_BitOr)"
     r"|ReplaceAndWithOr|ReplaceOrWithAnd|AddNot|ReplaceUnaryOperator_Delete_Not|ReplaceTrueWithFalse"
     r"|ReplaceFalseWithTrue|NumberReplacer|ReplaceBreakWithContinue|ReplaceContinueWithBreak|ZeroIterationForLoop"
-    r"|ExceptionReplacer)"
+    r")"
 )
 """Of six ways to break a comparison two are enough: its opposite, and its boundary."""
 LUA = (

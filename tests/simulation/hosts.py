@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import pycurl
 
 from lockstep.worker.operation.answer import (
     NoReply,
     ProbeAnswer,
     Reply,
-    Trouble,
     Verdict,
     WriteAnswer,
     classify_probe,
@@ -17,7 +19,9 @@ from lockstep.worker.operation.answer import (
 )
 from lockstep.worker.operation.model import Action, AttemptId, GroupId, HostName, OperationId
 from lockstep.worker.operation.ports import Stopping
-from tests.simulation.faults import GROUP, Fate, Row
+from tests.simulation import transport
+from tests.simulation.faults import GROUP, Fate, Row, T
+from tests.simulation.transport import answer
 from tests.simulation.world import START, Violation, World
 
 if TYPE_CHECKING:
@@ -26,34 +30,36 @@ if TYPE_CHECKING:
 
 READ_TIMEOUT = 10_000
 CONNECT_TIMEOUT = 3_000
-LOST = NoReply(Trouble.LOST, "no answer")
-NOT_SENT = NoReply(Trouble.NOT_SENT, "refused")
-TOO_LATE = NoReply(Trouble.TOO_LATE, "the time to send had passed")
+NOT_SENT = tuple(map(transport.came, transport.NOT_SENT))
+LOST = tuple(map(transport.came, transport.LOST))
+TOO_LATE = transport.came(transport.TOO_LATE)
+"""What comes of a call that fails, in every way in which libcurl may say so."""
 BODY = b'{"groupId": "g", "colour": "red"}'
 ODD = b"<html>welcome</html>"
-PROBED = {True: classify_probe(GROUP, Reply(200, BODY)), False: classify_probe(GROUP, Reply(404))}
+LONG = transport.Way(pycurl.E_WRITE_ERROR, status=200, body=b"x" * (transport.MOST + 1))
+PROBED = {True: classify_probe(GROUP, answer(200, BODY)), False: classify_probe(GROUP, answer(404))}
+SILENT = tuple(classify_probe(GROUP, said) for said in LOST)
 UNSEEN = {
-    Fate.ERROR: classify_probe(GROUP, Reply(500)),
-    Fate.TIMEOUT: classify_probe(GROUP, LOST),
-    Fate.RESET: classify_probe(GROUP, LOST),
-    Fate.NOT_SENT: classify_probe(GROUP, NOT_SENT),
-    Fate.FORBIDDEN: classify_probe(GROUP, Reply(403)),
-    Fate.RETRY_AFTER: classify_probe(GROUP, Reply(429, retry_after=20.0)),
-    Fate.OVERSIZED: classify_probe(GROUP, Reply(200, None)),
+    Fate.ERROR: (classify_probe(GROUP, answer(500)),),
+    Fate.TIMEOUT: SILENT,
+    Fate.RESET: SILENT,
+    Fate.NOT_SENT: tuple(classify_probe(GROUP, said) for said in NOT_SENT),
+    Fate.FORBIDDEN: (classify_probe(GROUP, answer(403)),),
+    Fate.RETRY_AFTER: (classify_probe(GROUP, answer(429, b"", "Retry-After: 20")),),
+    Fate.OVERSIZED: (classify_probe(GROUP, transport.came(LONG)),),
 }
-SILENT = classify_probe(GROUP, LOST)
-DONE = {Action.CREATE: Reply(201), Action.DELETE: Reply(200)}
-ODDLY_DONE = {Action.CREATE: Reply(201, ODD), Action.DELETE: Reply(200, ODD)}
-CONTESTED = {Action.CREATE: Reply(400), Action.DELETE: Reply(404)}
-NOT_THERE = {400: Reply(400), 404: Reply(404)}
-WITHOUT_EFFECT: dict[Fate, Reply | NoReply] = {
-    Fate.ERROR: Reply(500),
+DONE = {Action.CREATE: answer(201), Action.DELETE: answer(200)}
+ODDLY_DONE = {Action.CREATE: answer(201, ODD), Action.DELETE: answer(200, ODD)}
+CONTESTED = {Action.CREATE: answer(400), Action.DELETE: answer(404)}
+NOT_THERE = {400: answer(400), 404: answer(404)}
+WITHOUT_EFFECT: dict[Fate, tuple[Reply | NoReply, ...]] = {
+    Fate.ERROR: (answer(500),),
     Fate.TIMEOUT: LOST,
     Fate.RESET: LOST,
-    Fate.FORBIDDEN: Reply(403),
-    Fate.BAD_REQUEST: Reply(400),
-    Fate.RETRY_AFTER: Reply(503, retry_after=20.0),
-    Fate.REDIRECT: Reply(302),
+    Fate.FORBIDDEN: (answer(403),),
+    Fate.BAD_REQUEST: (answer(400),),
+    Fate.RETRY_AFTER: (answer(503, b"", "Retry-After: 20"),),
+    Fate.REDIRECT: (answer(302),),
 }
 LATE = (Fate.LATE, Fate.CRASH_LATE, Fate.REDIRECT_LATE, Fate.TOO_LATE)
 CLASSIFIED: dict[tuple[Action, int], WriteAnswer] = {}
@@ -98,7 +104,7 @@ class SimHost:
         self.back_at = max(self.back_at, self.world.now + duration)
         self.hangs, self.down_for = hangs, duration
 
-    def land(self, write: Write) -> Reply:
+    def land(self, write: Write) -> Reply | NoReply:
         """Do what the write asks for, unless it is done already."""
         create = write.action is Action.CREATE
         if self.holds is create:
@@ -147,14 +153,18 @@ class HostPort:
         if fate is Fate.OVERSIZED and not host.holds and not self._elsewhere:
             return PROBED[False]
         run.log("GET", host.name, fate.name)
-        return UNSEEN[fate]
+        return self._one_of(UNSEEN[fate])
 
     def _dead_probe(self) -> ProbeAnswer:
         run, host = self._run, self._host
         run.met_down(host)
         run.sleep(READ_TIMEOUT if host.hangs else 1)
         run.log("GET", host.name, "down")
-        return SILENT if host.hangs else UNSEEN[Fate.NOT_SENT]
+        return self._one_of(SILENT if host.hangs else UNSEEN[Fate.NOT_SENT])
+
+    def _one_of(self, ways: Sequence[T]) -> T:
+        """Take turns without a choice: which way it was must not matter to what is drawn next."""
+        return ways[self._run.world.now % len(ways)]
 
     def unwell(self, path: str) -> str | None:
         raise AssertionError("no host of the simulation has a health path")
@@ -168,12 +178,12 @@ class HostPort:
         if self._run.world.tracing:
             self._run.log(action, self._host.name, attempt, said)
         key = action, id(said)  # every reply here is a constant of this module
-        answer = CLASSIFIED.get(key)
-        if answer is None:
-            answer = CLASSIFIED[key] = classify_write(action, GROUP, said)
-        if answer.verdict is Verdict.APPLIED:
+        found = CLASSIFIED.get(key)
+        if found is None:
+            found = CLASSIFIED[key] = classify_write(action, GROUP, said)
+        if found.verdict is Verdict.APPLIED:
             self._run.stage = Row.BEFORE_FINISH
-        return answer
+        return found
 
     def _write(self, action: Action, attempt: AttemptId, send_before: float) -> Reply | NoReply:
         run, host, world = self._run, self._host, self._run.world
@@ -183,7 +193,7 @@ class HostPort:
         run.sleep(delay)
         if fate is Fate.NOT_SENT or (host.down and not host.hangs):
             run.met_down(host)
-            return NOT_SENT
+            return self._one_of(NOT_SENT)
         if world.now / 1000 >= send_before:
             run.stopped_by_the_guard()
             return TOO_LATE
@@ -196,7 +206,7 @@ class HostPort:
             write.stray = host.ledger.past_its_window(write)
         if fate in WITHOUT_EFFECT:
             run.sleep(READ_TIMEOUT if fate is Fate.TIMEOUT else 1)
-            return WITHOUT_EFFECT[fate]
+            return self._one_of(WITHOUT_EFFECT[fate])
         return self._effective(write, fate)
 
     def _effective(self, write: Write, fate: Fate) -> Reply | NoReply:
@@ -210,24 +220,24 @@ class HostPort:
             if fate is Fate.CRASH_LATE:
                 run.kill()
             if fate is Fate.REDIRECT_LATE:
-                return WITHOUT_EFFECT[Fate.REDIRECT]
+                return self._one_of(WITHOUT_EFFECT[Fate.REDIRECT])
             run.sleep((1, READ_TIMEOUT)[world.choose(2)])
-            return LOST
+            return self._one_of(LOST)
         if host.down:  # it hangs: the bytes are there, and are dealt with when it is back
             world.at(host.back_at, lambda: host.land(write))
             run.met_down(host)
             run.sleep(READ_TIMEOUT)
-            return LOST
+            return self._one_of(LOST)
         said = host.land(write)
         if fate is Fate.CRASH_SENT:
             run.kill()
         run.sleep(READ_TIMEOUT if fate is Fate.TIMEOUT_AFTER else 1)
         if fate is Fate.ERROR_AFTER:
-            return WITHOUT_EFFECT[Fate.ERROR]
+            return self._one_of(WITHOUT_EFFECT[Fate.ERROR])
         if fate is Fate.REDIRECT_AFTER:
-            return WITHOUT_EFFECT[Fate.REDIRECT]
+            return self._one_of(WITHOUT_EFFECT[Fate.REDIRECT])
         if fate in (Fate.TIMEOUT_AFTER, Fate.RESET_AFTER):
-            return LOST
+            return self._one_of(LOST)
         if fate is Fate.ODD_BODY and said is DONE[write.action]:
             return ODDLY_DONE[write.action]
         return said

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -16,6 +17,7 @@ from tests.simulation.faults import GROUP, Row
 from tests.simulation.hosts import SimHost
 from tests.simulation.ledger import Ledger
 from tests.simulation.limits import LIMITS
+from tests.simulation.states import standing
 from tests.simulation.world import Violation, World
 
 MOMENTS = (0, 2, 5, 10, 20, 60, 400, 4_000, 20_000, 60_000)
@@ -29,6 +31,12 @@ SLICES = (*[(1, 1)] * 6, (2, 2), (3, 3), (3, 2))
 """Hosts that one task carries, and how many of them it works on at the same time."""
 
 
+def digest(state: object) -> int:
+    """A number that is the same in every process."""
+    text = repr(state).encode()
+    return zlib.crc32(text) << 32 | zlib.adler32(text)
+
+
 @dataclass(slots=True)
 class Finding:
     """What a schedule came to; `wrong` says what did not hold."""
@@ -38,21 +46,23 @@ class Finding:
     notes: dict[str, int]
     wrong: str | None = None
     lines: list[str] = field(default_factory=list)
+    states: set[int] = field(default_factory=set)
+    """Digests of the states of hosts, records and processes that were seen, if they were asked for."""
 
 
-def run_schedule(choices: Choices, tracing: bool = False) -> Finding:
+def run_schedule(choices: Choices, tracing: bool = False, counting: bool = False) -> Finding:
     """Run one schedule to its end, and judge it."""
     world = World(choices, tracing)
-    wrong = None
+    wrong, states = None, set[int]()
     try:
-        _run(world)
+        _run(world, states if counting else None)
     except Violation as violation:
         wrong = str(violation)
         world.log("VIOLATION:", wrong)
-    return Finding(choices.trace, world.rows, world.notes, wrong, world.lines)
+    return Finding(choices.trace, world.rows, world.notes, wrong, world.lines, states)
 
 
-def _run(world: World) -> None:
+def _run(world: World, states: set[int] | None) -> None:
     choose = world.choose
     ledger = Ledger(world, LIMITS)
     broker = Broker(world, ledger, shells.run_task)
@@ -61,6 +71,8 @@ def _run(world: World) -> None:
     for n in range(2 + choose(2)):
         absent = (404, 400)[choose(2)]
         ledger.add(SimHost(HostName(f"h{n}"), world, ledger, choose(3) == 1, absent))
+    if states is not None:
+        world.look = lambda: states.add(digest(standing(ledger)))
     ids = [OperationId("one")] + ([OperationId("two")] if choose(3) == 1 else [])
     for n, key in enumerate(ids):
         request = _request(world, ledger, key)

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 
 from hypothesis import HealthCheck, Phase, find, settings
 from hypothesis import strategies as st
@@ -28,27 +29,33 @@ class Tally:
     rows: Counter[Row] = field(default_factory=Counter)
     notes: Counter[str] = field(default_factory=Counter)
     failed: list[tuple[int, Finding]] = field(default_factory=list)
+    states: set[int] = field(default_factory=set)
 
     def add(self, seed: int, finding: Finding) -> None:
         """Count one schedule."""
         self.distinct.add(hash(tuple(finding.trace)))
         self.rows.update(finding.rows)
         self.notes.update(finding.notes)
+        self.states |= finding.states
         if finding.wrong:
             self.failed.append((seed, finding))
 
     def table(self) -> str:
         """Show how often each row of the fault table came to pass, and what is counted apart."""
         lines = [f"{len(self.distinct):>8}  distinct schedules", ""]
+        if self.states:
+            lines[1:1] = [f"{len(self.states):>8}  distinct states of hosts, records and processes"]
         lines += [f"{self.rows[row]:>8}  {row.value}" for row in Row]
         lines += ["", *(f"{count:>8}  {what}" for what, count in sorted(self.notes.items()))]
         return "\n".join(lines)
 
 
-def search(seeds: Sequence[int], more: Callable[[Tally], bool], processes: int = 0) -> Tally:
+def search(
+    seeds: Sequence[int], more: Callable[[Tally], bool], processes: int = 0, counting: bool = False
+) -> Tally:
     """Run schedules of these seeds for as long as `more` says so, here or in processes that share them."""
     tally = Tally()
-    with closing(_findings(seeds, processes)) as findings:
+    with closing(_findings(seeds, processes, counting)) as findings:
         for seed, finding in zip(seeds, findings, strict=False):
             tally.add(seed, finding)
             if not more(tally):
@@ -56,16 +63,17 @@ def search(seeds: Sequence[int], more: Callable[[Tally], bool], processes: int =
     return tally
 
 
-def _findings(seeds: Sequence[int], processes: int) -> Generator[Finding, None, None]:
+def _findings(seeds: Sequence[int], processes: int, counting: bool) -> Generator[Finding, None, None]:
+    run = partial(_finding, counting=counting)
     if not processes:
-        yield from map(_finding, seeds)
+        yield from map(run, seeds)
         return
     with multiprocessing.get_context("spawn").Pool(processes) as pool:
-        yield from pool.imap(_finding, seeds, chunksize=100)
+        yield from pool.imap(run, seeds, chunksize=100)
 
 
-def _finding(seed: int) -> Finding:
-    return run_schedule(Choices(seed))
+def _finding(seed: int, counting: bool) -> Finding:
+    return run_schedule(Choices(seed), counting=counting)
 
 
 def shrink(trace: Sequence[int], wrong: str | None = None) -> list[int]:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import itertools
 import os
 
+import pycurl
 import pytest
 
+from lockstep.worker.hosts.transfer import Transfer
+from lockstep.worker.operation.answer import NoReply, Reply, Trouble
 from lockstep.worker.operation.limits import Limits
 from lockstep.worker.steps import Parts
-from tests.simulation import broken, ledger, people, schedule
+from tests.simulation import broken, hosts, ledger, people, schedule, transport
 from tests.simulation.choices import Choices
-from tests.simulation.faults import Row
+from tests.simulation.faults import Fate, Row
 from tests.simulation.ledger import WatchedStore
 from tests.simulation.schedule import run_schedule
 from tests.simulation.search import Tally, explain, search, shrink
@@ -85,6 +88,34 @@ def test_settling_too_soon_is_noticed(monkeypatch: pytest.MonkeyPatch, limits: L
 def test_a_write_past_its_send_by_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Parts, "send_within", 1e9)
     first_failure()
+
+
+class TakesLostForNotSent(Transfer):
+    """A transfer that believes a connection that broke while it sent to have carried nothing."""
+
+    def came(self, code: int, text: str) -> Reply | NoReply:
+        self.sent = self.sent and code not in (pycurl.E_SEND_ERROR, pycurl.E_RECV_ERROR)
+        return super().came(code, text)
+
+
+def test_a_transport_that_takes_a_lost_answer_for_a_write_not_sent_is_noticed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ways = tuple(transport.came(way, TakesLostForNotSent) for way in transport.LOST)
+    monkeypatch.setattr(hosts, "LOST", ways)
+    monkeypatch.setitem(hosts.WITHOUT_EFFECT, Fate.RESET, ways)
+    first_failure()
+
+
+def test_of_every_code_of_libcurl_only_an_unsent_call_is_called_so() -> None:
+    for code in transport.EVERY_CODE:
+        for status in (0, 201):
+            said = transport.came(transport.Way(code, "said", status=status))
+            assert isinstance(said, NoReply), code
+            assert said.trouble in (Trouble.LOST, Trouble.UNREADABLE), code
+        unsent = transport.came(transport.Way(code, "said", asked=0))
+        assert isinstance(unsent, NoReply), code
+        assert unsent.trouble is Trouble.NOT_SENT, code
 
 
 def test_a_missing_sweep_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:

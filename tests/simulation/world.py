@@ -49,6 +49,8 @@ class World:
         )
         self.write: Sequence[Draw] = faults.WRITE[0]
         self.probe: Sequence[Draw] = faults.PROBE[0]
+        self.look: Callable[[], object] | None = None
+        """Told after everything that happens."""
         self._heap: list[tuple[int, int, Callable[[], object]]] = []
         self._count = 0
         self._main = getcurrent()
@@ -141,6 +143,8 @@ class World:
             if when > self.now:
                 self.now = Millis(when)
             do()
+            if self.look is not None:
+                self.look()
             if len(heap) <= 1 and done():
                 return True
         return done()

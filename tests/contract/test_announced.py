@@ -1,0 +1,104 @@
+"""Every transition tells those who wait: what happened, and on which hosts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import pytest
+
+from lockstep.worker.operation.answer import Verdict
+from tests.contract.bench import PREFIX, RedisBench
+from tests.contract.driver import PRESENT, A, B, Driver
+from tests.contract.waves import TWO, accepted, gate, rollout
+from tests.waiting import eventually
+
+Heard = Callable[[], list[tuple[str, tuple[str, ...]]]]
+
+
+@pytest.fixture
+def heard(redis_bench: RedisBench) -> Iterator[Heard]:
+    """What was announced since it was asked for the last time."""
+    with redis_bench.client.pubsub() as following:  # type: ignore[no-untyped-call]
+        following.psubscribe(f"{PREFIX}events:*")
+        eventually(lambda: following.get_message(timeout=1), "we are subscribed")
+
+        def told() -> list[tuple[str, tuple[str, ...]]]:
+            redis_bench.client.publish(f"{PREFIX}events:end", "{}")
+            found: list[tuple[str, tuple[str, ...]]] = []
+            while (message := following.get_message(timeout=10)) and message["data"] != "{}":
+                event = json.loads(message["data"])
+                hosts = event.get("hosts") or ([event["host"]] if "host" in event else [])
+                found.append((event["what"], tuple(hosts)))
+            return found
+
+        yield told
+
+
+def test_a_create_from_its_first_look_to_its_end(redis_bench: RedisBench, heard: Heard) -> None:
+    create = Driver(redis_bench).accepted()
+    heard()
+    create.missed(A, "p1")
+    assert heard() == [("miss", (A,))]
+    create.begin(A, "a1")
+    assert heard() == [("attempt", (A,))]
+    create.finish(A, "a1", Verdict.UNKNOWN)
+    assert heard() == [("answer", (A,))]
+    create.store.postpone(create.id, A, 5)
+    assert heard() == [("waits", (A,))]
+    create.begin(A, "a2", PRESENT)
+    assert heard() == [("step", (A,))]
+    create.begin(B, "b1", PRESENT)
+    assert heard() == [("step", (B,)), ("decided", ())]
+    for _ in range(2):
+        redis_bench.pass_time(60)
+        create.look(A, PRESENT)
+    assert heard() == [("probe", (A,)), ("probe", (A,)), ("ended", ())]
+
+
+def test_a_rollback(redis_bench: RedisBench, heard: Heard) -> None:
+    create = Driver(redis_bench).accepted()
+    for host in (A, B):
+        create.begin(host, f"{host}1")
+    heard()
+    create.roll_back()
+    assert heard() == [("decided", ())]
+    create.finish(A, "a1", Verdict.APPLIED)
+    create.begin_undo(A, "undo")
+    create.finish_undo(A, "undo", Verdict.APPLIED)
+    assert heard() == [("answer", (A,)), ("attempt", (A,)), ("answer", (A,))]
+    create.store.abandon(create.id, B, "gone")
+    assert heard() == [("abandoned", (B,)), ("ended", ())]
+
+
+def test_a_host_that_is_given_up_is_a_step_that_is_over(redis_bench: RedisBench, heard: Heard) -> None:
+    create = Driver(redis_bench)
+    create.retries = 0
+    create.accepted()
+    heard()
+    create.missed(A, "p1")
+    assert heard() == [("step", (A,)), ("decided", ()), ("ended", ())]
+    spent = Driver(redis_bench, "two")
+    spent.retries = 0
+    spent.accepted().begin(A, "a1")
+    spent.finish(A, "a1", Verdict.UNKNOWN)
+    heard()
+    spent.begin(A, "a2")
+    assert heard() == [("step", (A,)), ("decided", ())]
+
+
+def test_waves_holds_and_the_gate(redis_bench: RedisBench, heard: Heard) -> None:
+    create = accepted(redis_bench, replace(TWO, gate=True))
+    create.store.hold(create.id, "me", "why")
+    assert heard() == [("held", ())]
+    create.apply(A)
+    assert ("gate", ()) in heard()
+    gate(create, A, "look")
+    assert heard() == [("gate", (A,))]
+    assert rollout(create).hold
+    create.store.promote(create.id, 1)
+    assert heard()[0] == ("released", ())
+    gate(create, A, "again")
+    assert heard() == [("gate", (A,)), ("wave", ())]
+    assert rollout(create).wave == 2

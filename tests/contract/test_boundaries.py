@@ -1,0 +1,99 @@
+"""Where one side ends and the other begins: what small changes of the code would move unseen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+import redis
+
+from lockstep.producer.stack.processes import RedisServer
+from lockstep.worker.hosts.client import SystemClock
+from lockstep.worker.operation.limits import Backoff
+from lockstep.worker.operation.model import Millis
+from lockstep.worker.operation.transitions import Settled
+from lockstep.worker.record.scripts import Replicas
+from lockstep.worker.steps import Next, Parts
+from lockstep.worker.steps.apply import wait
+from lockstep.worker.steps.rollback import QUICK_LOOKS, await_settling
+from tests.contract.bench import LIMITS, PREFIX, MemoryBench, RedisBench
+from tests.contract.driver import A, B, Driver
+from tests.contract.test_demand import standing
+
+QUICK = Backoff(1, 8)
+
+
+def parts(memory: MemoryBench) -> Parts:
+    return Parts(memory.memory, lambda _: None, SystemClock(), LIMITS, QUICK, QUICK, 60.0)
+
+
+def test_a_wait_as_long_as_the_longest_countdown_is_a_countdown(memory: MemoryBench) -> None:
+    create = Driver(memory).accepted()
+    longest = LIMITS.longest_countdown / 1000
+    assert wait(parts(memory), create.id, A, longest, "").next is Next.AGAIN
+    assert create.step(A).due_at is None
+    assert wait(parts(memory), create.id, A, longest + 0.001, "").next is Next.LATER
+    assert create.step(A).due_at == memory.now() + LIMITS.longest_countdown + 1
+
+
+@pytest.mark.parametrize(
+    ("again_in", "tries", "seconds"),
+    [
+        (None, 1, 0.0),
+        (7_000, QUICK_LOOKS + 1, 7.0),
+        (7_000, 2, 2.0),
+        (7_000, QUICK_LOOKS, 7.0),
+        (500, 1, 0.5),
+        (-500, 1, 0.0),
+    ],
+)
+def test_attempts_are_looked_at_when_they_can_be_settled_and_at_first_sooner(
+    memory: MemoryBench, again_in: int | None, tries: int, seconds: float
+) -> None:
+    create = Driver(memory).accepted()
+    view = memory.memory.view(create.id, A)
+    again = None if again_in is None else Millis(view.now + again_in)
+    said = await_settling(parts(memory), create.id, view, A, Settled(False, 1, again), tries)
+    assert said.delay == seconds
+
+
+@pytest.mark.parametrize(
+    ("said", "behind"),
+    [
+        ([1, 2], False),
+        ([1, 3], False),
+        ([1, 1], True),
+        ([1, "OK"], True),
+        ([redis.ConnectionError("gone"), 2], True),
+    ],
+)
+def test_replicas_are_behind_unless_enough_of_them_say_otherwise(
+    said: Sequence[object], behind: bool
+) -> None:
+    replicas = Replicas("fence", 2, 100)
+    wrong = replicas.missing(said)
+    assert bool(wrong) is behind
+    assert replicas.behind is behind
+
+
+def test_only_a_rollback_makes_hosts_pending(redis_bench: RedisBench, server: RedisServer) -> None:
+    create = Driver(redis_bench).accepted()
+    for host in (A, B):
+        create.begin(host, f"{host}1")
+    assert (standing(server).pending_hosts, standing(server).open_attempts) == (0, 2)
+    create.roll_back()
+    assert (standing(server).pending_hosts, standing(server).open_attempts) == (2, 2)
+
+
+def test_the_deadline_binds_what_is_undecided_and_nothing_after(redis_bench: RedisBench) -> None:
+    def looked_at() -> float | None:
+        return redis_bench.client.zscore(f"{PREFIX}due", create.id)
+
+    create = Driver(redis_bench)
+    create.store = redis_bench.limited(patience=1_000_000)
+    create.accepted(deadline=100_000)
+    create.begin(A, "a1")
+    assert looked_at() == create.kept().deadline_at
+    create.roll_back()
+    create.claim()
+    assert (looked_at() or 0) > create.kept().deadline_at
