@@ -53,11 +53,21 @@ class Way:
 
 def came(way: Way, kind: type[Transfer] = Transfer) -> Reply | NoReply:
     """Lead a transfer along a way; return what it makes of it."""
-    ends = time.monotonic() + 3600
     request = Request(
-        "POST", "http://h0:80/v1/group/", b"{}", {}, True, None, 3, 10, ends, MOST,
-        may_send=lambda: way.in_time, stopping=lambda: False,
-    )  # fmt: skip
+        method="POST",
+        url="http://h0:80/v1/group/",
+        body=b"{}",
+        headers={},
+        verify=True,
+        cert=None,
+        server_name=None,
+        connect_timeout=3,
+        read_timeout=10,
+        ends=time.monotonic() + 3600,
+        most=MOST,
+        may_send=lambda: way.in_time,
+        stopping=lambda: False,
+    )
     transfer = kind(request, {}, {}, measured=False)
     transfer.curl.close()
     transfer.curl = NoCurl({pycurl.RESPONSE_CODE: way.status, pycurl.OS_ERRNO: way.system})
