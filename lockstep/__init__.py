@@ -105,10 +105,13 @@ def __getattr__(name: str) -> object:
     """Load a public name from where it lives; errors live in `lockstep.worker.operation.errors`."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import (
-        import_module,  # here, for a probe of liveness imports this package every few seconds
-    )
+    # Here, for a probe of liveness imports this package every few seconds.
+    from importlib import import_module
 
+    from lockstep.extras import hidden
+
+    if why := hidden():
+        raise ImportError(why)
     module = import_module(_HOMES.get(name, "lockstep.worker.operation.errors"))
     value: object = getattr(module, "Operation" if name == "Status" else name)
     globals()[name] = value

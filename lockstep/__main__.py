@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 
+from lockstep.extras import hidden
 from lockstep.producer.cli import main
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(f"lockstep: error: {why}" if (why := hidden()) else main())

@@ -1,8 +1,10 @@
-"""What the commands need beyond the client's packages, by the extra that brings it."""
+"""What the commands need beyond the client's packages, by the extra that brings it; and what hides Celery."""
 
 from __future__ import annotations
 
 import re
+import sys
+from importlib.machinery import PathFinder
 from importlib.metadata import PackageNotFoundError, distribution, requires
 
 
@@ -15,6 +17,15 @@ def complaint(extra: str, command: str) -> str | None:
     if not missing:
         return None
     return f"{command} needs {', '.join(missing)}: pip install 'lockstep[{extra}]'"
+
+
+def hidden() -> str | None:
+    """Say in one line which file Python would take for Celery, and what to do; None for the package."""
+    loaded = sys.modules.get("celery")
+    found = loaded.__spec__ if loaded is not None else PathFinder.find_spec("celery")
+    if found is None or found.submodule_search_locations is not None:
+        return None
+    return f"{found.origin} hides the package celery, which Lockstep needs: give that file another name"
 
 
 def needed(extra: str) -> list[str]:

@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+import subprocess
 import sys
+from importlib.machinery import PathFinder
 from importlib.metadata import PackageNotFoundError
+from importlib.util import module_from_spec
+from pathlib import Path
 
 import pytest
 
+import lockstep
 from lockstep import extras
 from lockstep.producer.stack import Stack, StackError
 from lockstep.worker import celery
@@ -53,6 +58,34 @@ def test_celery_says_in_one_line_which_extra_its_command_needs(
     assert left.value.code == (
         f"lockstep: error: celery -A lockstep {command} needs {package}: pip install 'lockstep[{extra}]'"
     )
+
+
+@pytest.mark.parametrize("imported", [False, True], ids=["found", "imported"])
+def test_a_file_that_hides_celery_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, imported: bool
+) -> None:
+    assert extras.hidden() is None
+    ours = tmp_path / "celery.py"
+    ours.write_text("from celery import Celery\n")
+    why = f"{ours} hides the package celery, which Lockstep needs: give that file another name"
+    monkeypatch.syspath_prepend(tmp_path)
+    if imported:
+        spec = PathFinder.find_spec("celery", [str(tmp_path)])
+        assert spec is not None
+        monkeypatch.setitem(sys.modules, "celery", module_from_spec(spec))
+    else:
+        monkeypatch.delitem(sys.modules, "celery")
+    assert extras.hidden() == why
+    with pytest.raises(ImportError, match="hides the package celery"):
+        lockstep.__getattr__("ClusterClient")
+
+
+def test_the_command_names_it_too(tmp_path: Path) -> None:
+    (tmp_path / "celery.py").write_text("raise SystemExit('a stranger was imported')\n")
+    command = [sys.executable, "-m", "lockstep", "list"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    why = f"{tmp_path}/celery.py hides the package celery, which Lockstep needs: give that file another name"
+    assert (done.returncode, done.stderr) == (1, f"lockstep: error: {why}\n")
 
 
 def test_so_do_flower_and_the_stack(monkeypatch: pytest.MonkeyPatch) -> None:
