@@ -35,6 +35,11 @@ def parse_plain(noun: str, text: str, lines: dict[Place, int] | None = None) -> 
         for event in yaml.parse(text, Loader=LOADER):
             reader.take(event)
     except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        if (
+            "nesting depth" in str(error) and mark is not None
+        ):  # a limit of the parser's own, which reads ahead
+            raise reader.too_deep(mark.line + 1) from error
         raise InvalidInput(f"{noun} is not plain YAML: {' '.join(str(error).split())[:_SHOWN]}") from error
     return reader.document
 
@@ -58,7 +63,7 @@ class _Reader:
             case yaml.MappingStartEvent() | yaml.SequenceStartEvent():
                 self._refuse_extras(event)
                 if len(self._open) == DEEPEST:
-                    raise self._refusal(event, f"is nested more than {DEEPEST} deep", "write it flatter")
+                    raise self.too_deep(event.start_mark.line + 1 if event.start_mark else 1)
                 self._open.append(_Mapping() if isinstance(event, yaml.MappingStartEvent) else _List())
             case yaml.MappingEndEvent() | yaml.SequenceEndEvent():
                 self._add(self._open.pop().values, event)
@@ -68,6 +73,10 @@ class _Reader:
                 self._documents += 1
                 if self._documents > 1:
                     raise self._refusal(event, "begins a second document", "give one")
+
+    def too_deep(self, line: int) -> InvalidInput:
+        """Return the refusal of what is nested deeper than is read."""
+        return InvalidInput(f"{self._noun} line {line} is nested more than {DEEPEST} deep: write it flatter")
 
     def _scalar(self, event: yaml.ScalarEvent) -> object:
         if event.implicit == _PLAIN_TEXT:

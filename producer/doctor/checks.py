@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
-from lockstep.producer.doctor.findings import Finding, Level
+from lockstep.producer.doctor.findings import FULL, Finding, Level
 from lockstep.producer.text import counted, named, seconds
 from lockstep.worker.celery import OPERATIONS, ROLLBACK
 from lockstep.worker.operation.host import Pause, age
@@ -18,6 +18,8 @@ from lockstep.worker.settings import PREFIX, Settings
 SKEW = 5000
 """Milliseconds by which a clock may differ from Redis' before it is worth a word."""
 
+AHEAD = 600
+"""Seconds for which a queue may go on growing as it does before it is too long."""
 MOST_DAMAGED = 20
 """Each has a line of its own; the others are counted."""
 PATROLS_LATE = 10
@@ -57,6 +59,8 @@ class WorkFacts:
     """Milliseconds by which the clock of this machine, of each worker and of beat is ahead of Redis'."""
     lengths: Mapping[str, int] = field(default_factory=dict)
     """Tasks that wait, by queue."""
+    growth: Mapping[str, float] = field(default_factory=dict)
+    """Tasks a second that they became more while looking."""
     leased: int = 0
     """Milliseconds for which the sweep's lease is still held; -1 for ever."""
     stuck: int = 0
@@ -263,7 +267,10 @@ def _on_queue(queue: str, facts: WorkFacts, settings: Settings) -> Finding:
     if not workers:
         text = f"no worker answers, {length} tasks wait"
         return Finding(subject, Level.FAILURE, text, f"celery -A lockstep worker -Q {queue}")
-    if length > settings.sweep_queue_limit:
-        text = f"{length} tasks wait for {named(workers)}"
-        return Finding(subject, Level.WARNING, text, "start more workers")
+    text, growth = f"{length} tasks wait for {named(workers)}", facts.growth.get(queue, 0.0)
+    if length > FULL * settings.sweep_queue_limit:
+        return Finding(subject, Level.WARNING, text, "start more workers: docs/scale.md says how many")
+    if growth > 0 and length + AHEAD * growth > settings.sweep_queue_limit:
+        text += f", and {growth:.0f} more each second: more is asked for than they do"
+        return Finding(subject, Level.WARNING, text, "start more workers: docs/scale.md says how many")
     return Finding(subject, Level.OK, f"{named(workers)}; {length} tasks wait")

@@ -21,7 +21,14 @@ from lockstep.producer.doctor.checks import (
     on_uncovered,
     on_work,
 )
-from lockstep.producer.doctor.findings import Finding, Level, on_connections, on_redis, on_remembered
+from lockstep.producer.doctor.findings import (
+    Finding,
+    Level,
+    on_connections,
+    on_records,
+    on_redis,
+    on_remembered,
+)
 from lockstep.producer.operators.hosts import probe, together
 from lockstep.worker.celery import ABOUT, OPERATIONS, ROLLBACK, make_app
 from lockstep.worker.inventory import Inventory
@@ -63,7 +70,9 @@ def examine(
         yield from on_work(work, settings)
         yield from on_stalls(link.stalls.all())
         yield from on_pauses(link.pauses.all())
-        yield on_remembered(link.store.remembered(), facts, settings)
+        kept = link.store.remembered()
+        yield on_remembered(kept, facts, settings)
+        yield on_records(link.store.operations(NEWEST), link.store.now(), kept, facts, settings)
         yield from on_damage(_damage(link))
     except StoreUnavailable as error:
         yield Finding("redis", Level.FAILURE, error.what, error.remedy or None)
@@ -105,7 +114,7 @@ def _damage(link: Link) -> Collection[Damage]:
 
 
 def _work(link: Link, settings: Settings, stuck: Callable[[], int]) -> WorkFacts:
-    here = link.clocks.ahead()
+    here, began, before = link.clocks.ahead(), time.monotonic(), _lengths(link)
     queues, workers = _workers(settings)
     ends = time.monotonic() + PERIODS * settings.sweep_every
     swept = link.leased(SWEPT)
@@ -113,6 +122,7 @@ def _work(link: Link, settings: Settings, stuck: Callable[[], int]) -> WorkFacts
         time.sleep(LOOK)
         swept = link.leased(SWEPT)
     overdue, lag = link.store.patrol_overdue()
+    lengths, took = _lengths(link), time.monotonic() - began
     return WorkFacts(
         queues=queues,
         swept=swept is not None,
@@ -120,7 +130,8 @@ def _work(link: Link, settings: Settings, stuck: Callable[[], int]) -> WorkFacts
         here=About(version("lockstep"), version("celery")),
         workers=workers,
         clocks={**({} if here is None else {"this machine": here}), **link.clocks.all()},
-        lengths={queue: link.queue_length(queue) for queue in (OPERATIONS, ROLLBACK)},
+        lengths=lengths,
+        growth={queue: (length - before[queue]) / took for queue, length in lengths.items()},
         stuck=stuck(),
         baking=sum(bakes(each) for each in link.unended()),
         failing=link.store.failing(),
@@ -136,6 +147,10 @@ def bakes(operation: Operation) -> bool:
         and operation.rollout is not None
         and operation.rollout.stage in (Stage.BAKING, Stage.WAITING)
     )
+
+
+def _lengths(link: Link) -> dict[str, int]:
+    return {queue: link.queue_length(queue) for queue in (OPERATIONS, ROLLBACK)}
 
 
 def _workers(settings: Settings) -> tuple[dict[str, Sequence[str]], dict[str, About | None]]:

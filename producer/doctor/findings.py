@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from lockstep.producer.text import counted
 from lockstep.worker.operation.drift import Remembered
+from lockstep.worker.operation.model import Millis, Operation
 from lockstep.worker.record.link import RedisFacts
 from lockstep.worker.settings import Settings
 
@@ -31,8 +33,12 @@ class Finding:
 
 OLDEST = (6, 2)
 """The first Redis that has ZADD LT, which the sweep's list of due operations is kept with."""
-CROWDED = 0.9
-"""Share of Redis' connections from which on it is full, more or less."""
+FULL = 0.7
+"""Share of what an installation may grow to, from which on it is time to do something: docs/scale.md."""
+RECORD, RECORD_OF_A_HOST = 0.7 * 1024, 0.33 * 1024
+"""Bytes of the record of an operation, and of each of its hosts, as docs/scale.md has them."""
+HOUR, DAY = 3_600_000, 86_400_000
+"""In milliseconds."""
 WORKER_CONNECTIONS = 42
 OTHER_CONNECTIONS = 20
 """Connections at most, of a worker, and of all others together: docs/operations.md#connections."""
@@ -78,11 +84,11 @@ def on_connections(facts: RedisFacts, workers: int) -> list[Finding]:
         return []
     remedy = "raise maxclients on the server: docs/operations.md#connections has those of each process"
     has = f"{facts.clients} of {facts.most_clients} connections"
-    if facts.clients >= CROWDED * facts.most_clients:
-        text = f"{has}: whoever comes next waits for one"
+    if facts.clients >= FULL * facts.most_clients:
+        text = f"{has}: once all are taken, whoever comes next waits for one"
         return [Finding("redis", Level.WARNING, text, remedy)]
     wanted = workers * WORKER_CONNECTIONS + OTHER_CONNECTIONS
-    if wanted > facts.most_clients:
+    if wanted > FULL * facts.most_clients:
         text = f"{has}; {counted(workers, 'worker')} under load and their callers may want {wanted}"
         return [Finding("redis", Level.WARNING, text, remedy)]
     return [Finding("redis", Level.OK, has)]
@@ -104,6 +110,27 @@ def on_remembered(kept: Remembered, facts: RedisFacts, settings: Settings) -> Fi
     text += f"; new operations are refused in about {max(0, room) / each_day:.0f} days"
     remedy = "lower LOCKSTEP_DELETED_DAYS, raise maxmemory, or: lockstep forget --deleted-before 30d"
     return Finding("memory", Level.WARNING, text, remedy)
+
+
+def on_records(
+    newest: Sequence[Operation], now: Millis, kept: Remembered, facts: RedisFacts, settings: Settings
+) -> Finding:
+    """Tell what the records of operations come to, if as many go on coming as the newest few."""
+    if not newest:
+        return Finding("records", Level.OK, "no operation has a record")
+    hosts = sum(each.hosts_total for each in newest) / len(newest)
+    lasted = max(HOUR, now - min(each.created_at for each in newest))
+    daily = len(newest) * DAY / lasted
+    number = min(settings.retention_count, daily * settings.retention_days)
+    needed = number * (RECORD + hosts * RECORD_OF_A_HOST)
+    text = f"{daily:.0f} operations a day of {hosts:.0f} hosts: their records come to {size(round(needed))}"
+    allowed = settings.memory_watermark * facts.limit
+    reached = max(facts.used, needed + kept.size)
+    if not facts.limit or reached <= FULL * allowed:
+        return Finding("records", Level.OK, text)
+    text += f", and all to {reached / allowed:.0%} of what Redis may hold before operations are refused"
+    remedy = "lower LOCKSTEP_RETENTION_DAYS or LOCKSTEP_RETENTION_COUNT, or raise maxmemory: docs/scale.md"
+    return Finding("records", Level.WARNING, text, remedy)
 
 
 def size(number: int) -> str:

@@ -253,7 +253,9 @@ def test_ctrl_c_ends_a_call_at_once(server: Answering) -> None:
     other.start()
     began = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
-        LOOPS[True].carry(request("POST", f"{server.url}/silence/"))
+        LOOPS[True].carry(
+            replace(request("POST", f"{server.url}/silence/"), read_timeout=60, ends=began + 60)
+        )
     assert time.monotonic() - began < 2.0
     other.join()
     eventually(lambda: server.closed["silence"] > closed, "its connection is given up")

@@ -84,3 +84,15 @@ def test_any_text_is_read_or_refused_in_one_line(text: str) -> None:
         said = str(error)
     assert said.startswith("it ")
     assert "\n" not in said
+
+
+def test_a_parser_that_has_a_limit_of_its_own_is_told_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    mark = yaml.Mark("it", 0, 6, 0, None, 0)
+
+    def parse(*_: object, **__: object) -> None:
+        problem = "exceeded maximum nesting depth"
+        raise yaml.scanner.ScannerError("while increasing flow level", None, problem, mark)
+
+    monkeypatch.setattr(yaml, "parse", parse)
+    with pytest.raises(InvalidInput, match=f"^it line 7 is nested more than {DEEPEST} deep"):
+        parse_plain("it", "a: " + "[" * 2000)

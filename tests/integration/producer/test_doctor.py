@@ -38,6 +38,7 @@ def test_what_is_wrong_is_found_with_its_remedy(lockstep: Run, nodes: dict[str, 
         ("patrol", "ok"),
         ("clock", "ok"),
         ("memory", "ok"),
+        ("records", "ok"),
         ("host", "failure"),
         ("host", "ok"),
     ]

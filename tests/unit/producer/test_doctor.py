@@ -18,11 +18,13 @@ from lockstep.producer.doctor.checks import (
     on_versions,
     on_work,
 )
-from lockstep.producer.doctor.findings import Level, on_connections, on_redis
+from lockstep.producer.doctor.findings import Finding, Level, on_connections, on_records, on_redis
+from lockstep.worker.operation.drift import Remembered
 from lockstep.worker.operation.model import HostName, Millis
 from lockstep.worker.record.link import RedisFacts
 from lockstep.worker.record.workers import HeldInventory, Stall
 from lockstep.worker.settings import Settings
+from tests.unit.producer.samples import OPERATION
 
 MIB = 1 << 20
 REDIS = RedisFacts("9.1.2", aof=True, fsync="always", policy="noeviction", used=8 * MIB, limit=0)
@@ -59,7 +61,12 @@ def test_an_unsound_redis(facts: RedisFacts, level: Level, said: str) -> None:
     [
         (replace(WORK, queues={"a@x": ["operations"]}), Level.FAILURE, "queue rollback"),
         (replace(WORK, queues={"b@x": ["rollback"]}), Level.FAILURE, "queue operations"),
-        (replace(WORK, lengths={"operations": 1001}), Level.WARNING, "queue operations"),
+        (replace(WORK, lengths={"operations": 701}), Level.WARNING, "queue operations"),
+        (
+            replace(WORK, lengths={"operations": 401}, growth={"operations": 1.0}),
+            Level.WARNING,
+            "queue operations",
+        ),
         (replace(WORK, swept=False), Level.FAILURE, "beat"),
         (replace(WORK, stuck=1), Level.WARNING, "operations"),
         (replace(WORK, failing={"sweep": "[Errno 24] Too many open files"}), Level.FAILURE, "sweep"),
@@ -88,7 +95,8 @@ def test_work_that_is_not_done(facts: WorkFacts, level: Level, subject: str) -> 
 def test_work_that_is_done() -> None:
     at_its_limits = replace(
         WORK,
-        lengths={"operations": 1000},
+        lengths={"operations": 700, "rollback": 400},
+        growth={"operations": -3.0, "rollback": 1.0},
         patrol_overdue=3,
         patrol_lag=599_999,
         clocks={"this machine": SKEW},
@@ -170,7 +178,9 @@ def test_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     ("clients", "most", "workers", "said"),
     [
         (12, 10_000, 4, "12 of 10000 connections"),
-        (38, 40, 1, "38 of 40 connections: whoever comes next waits for one"),
+        (28, 40, 1, "28 of 40 connections: once all are taken, whoever comes next waits for one"),
+        (27, 89, 1, "27 of 89 connections"),
+        (27, 88, 1, "27 of 88 connections; 1 worker under load and their callers may want 62"),
         (12, 100, 4, "12 of 100 connections; 4 workers under load and their callers may want 188"),
     ],
 )
@@ -184,6 +194,33 @@ def test_connections_are_compared_with_those_that_redis_takes(
 
 def test_a_redis_that_does_not_tell_its_connections_is_not_judged() -> None:
     assert on_connections(REDIS, 4) == []
+
+
+def records(number: int, hosts: int, within: int, limit: int) -> Finding:
+    """What is found where so many operations came within so many milliseconds."""
+    newest = [replace(OPERATION, created_at=Millis(0), hosts_total=hosts) for _ in range(number)]
+    facts, forgotten = replace(REDIS, used=0, limit=limit * MIB), Remembered(0, 0, 0, 0, 0)
+    settings = Settings(retention_days=10, retention_count=10_000)
+    return on_records(newest, Millis(within), forgotten, facts, settings)
+
+
+def test_records_are_held_against_what_redis_may_hold_once_all_are_kept() -> None:
+    day = 86_400_000
+    sound = records(100, 10, day, 10)
+    assert (sound.level, sound.text) == (
+        Level.OK,
+        "100 operations a day of 10 hosts: their records come to 4 MB",
+    )
+    full = records(100, 10, day, 6)
+    assert full.level is Level.WARNING
+    of = ", and all to 81% of what Redis may hold before operations are refused"
+    assert full.text == sound.text + of
+    assert full.remedy
+    assert records(100, 10, day, 0).level is Level.OK, "there is no limit"
+    assert records(100, 1000, 60_000, 0).text == (
+        "2400 operations a day of 1000 hosts: their records come to 3.4 GB"
+    ), "a burst is a rate of its hour, and no more are kept than retention_count"
+    assert records(0, 0, 0, 1).level is Level.OK
 
 
 NOW = Millis(1_000_000)
