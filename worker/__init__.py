@@ -15,7 +15,7 @@ The flow of an operation, with the record in the middle (see docs/protocol.md):
 
 The map, from what knows least to what knows most:
 
-    secrets, forks   what must not be shown; what a forked child makes anew
+    forks, secrets   what a forked child makes anew; what must not be shown
     operation/       pure: an operation and its hosts, answers and what they mean, errors, ports
     connection/      where Redis is, and connections that follow its primary
     settings         every LOCKSTEP_ variable; redis_options makes options of some

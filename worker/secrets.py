@@ -17,13 +17,35 @@ from types import TracebackType
 from typing import Any, TypeVar
 from urllib.parse import quote, quote_plus
 
+from lockstep.worker.forks import renew_in_children
+
 HIDDEN = "…"
 SHORTEST = 6
 """Characters. A shorter value would be found in ordinary words and names."""
 T = TypeVar("T")
-_known: list[str] = []
-"""Every form of every known secret, the longest first."""
-_lock = threading.Lock()
+
+
+class _Known:
+    """The secrets that this process has come to know."""
+
+    def __init__(self) -> None:
+        self.values: set[str] = set()
+        self.forms: list[str] = []
+        """Of all of them, the longest first."""
+        self.start_anew()
+        renew_in_children(self)
+
+    def start_anew(self) -> None:
+        self._lock = threading.Lock()
+
+    def add(self, values: set[str]) -> None:
+        found = {form for value in values for form in forms(value) if len(form) >= SHORTEST}
+        with self._lock:
+            self.forms[:] = sorted(found | set(self.forms), key=len, reverse=True)
+            self.values |= values
+
+
+_known = _Known()
 
 
 class Secret:
@@ -65,15 +87,14 @@ class Secret:
 
 def know(*values: str | None) -> None:
     """Have these values masked from now on, in every form in which they may be written."""
-    found = {form for value in values if value for form in forms(value) if len(form) >= SHORTEST}
-    with _lock:
-        if not found <= set(_known):
-            _known[:] = sorted(found | set(_known), key=len, reverse=True)
+    new = {value for value in values if value} - _known.values
+    if new:  # a token is read for each call
+        _known.add(new)
 
 
 def mask(text: str) -> str:
     """Return a text without the secrets that this process knows."""
-    for form in _known:
+    for form in _known.forms:
         if form in text:
             text = text.replace(form, HIDDEN)
     return text

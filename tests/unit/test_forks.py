@@ -9,13 +9,14 @@ import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from lockstep.worker import forks
+from lockstep.worker import forks, secrets
 from lockstep.worker.forks import renew_in_children
 from lockstep.worker.hosts import curl
 from lockstep.worker.inventory import LiveInventory
@@ -108,23 +109,31 @@ def test_a_child_leaves_the_calls_of_its_parent_alone(node: Slow, thread: Thread
     assert node.accepted == 2, "the parent's connection was shut down"
 
 
+@contextmanager
+def held(thread: ThreadPoolExecutor, lock: threading.Lock) -> Iterator[None]:
+    """Have another thread hold a lock."""
+    thread.submit(lock.acquire).result()
+    try:
+        yield
+    finally:
+        thread.submit(lock.release).result()
+
+
 def test_a_child_calls_though_the_loop_was_locked(node: Slow, thread: ThreadPoolExecutor) -> None:
     host = client(node.url)
     assert host.probe(G).seen
-    locked, done = threading.Event(), threading.Event()
     loop: Any = curl.exchange.__self__  # type: ignore[attr-defined]
-
-    def hold() -> None:
-        with loop._making:
-            locked.set()
-            done.wait()
-
-    thread.submit(hold)
-    locked.wait()
-    try:
+    with held(thread, loop._making):
         assert in_child(lambda: host.probe(G).seen is not None)
-    finally:
-        done.set()
+
+
+def test_a_child_learns_secrets_though_a_thread_was_learning_one(thread: ThreadPoolExecutor) -> None:
+    def learnt() -> str:
+        secrets.know("canary-of-a-child")
+        return secrets.mask("it is canary-of-a-child")
+
+    with held(thread, secrets._known._lock):
+        assert in_child(learnt) == "it is …"
 
 
 def test_a_child_reads_an_inventory_anew_that_another_thread_was_looking_at(tmp_path: Path) -> None:

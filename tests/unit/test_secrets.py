@@ -7,7 +7,7 @@ import json
 import logging
 import pickle
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +25,8 @@ CANARY = 'cänary-#1/2"3'
 
 
 @pytest.fixture(autouse=True)
-def nothing_known() -> Iterator[None]:
-    before = list(secrets._known)
-    secrets._known.clear()
-    yield
-    secrets._known[:] = before
+def nothing_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(secrets, "_known", secrets._Known())
 
 
 def test_a_secret_is_shown_by_nothing() -> None:
@@ -101,7 +98,7 @@ def test_a_line_of_a_log_is_masked_with_its_traceback() -> None:
 def test_no_error_about_settings_quotes_the_url(given: dict[str, object]) -> None:
     with pytest.raises(InvalidInput) as caught:
         load_settings(**given)
-    secrets._known.clear()  # what is raised has nothing to mask
+    secrets._known = secrets._Known()  # what is raised has nothing to mask
     assert "canary-7" not in "".join(traceback.format_exception(caught.value))
     assert "canary-7" not in repr(Settings(redis_url="redis://me:canary-7@h/0"))
 

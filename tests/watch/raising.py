@@ -55,7 +55,7 @@ def run_all() -> None:
     for arguments, env, unexpected in json.load(sys.stdin):
         os.environ.clear()
         os.environ.update(env)
-        secrets._known.clear()  # each is a process of its own
+        secrets._known = secrets._Known()  # each is a process of its own
         real = client.ClusterClient
         client.ClusterClient = Raising if unexpected else real  # type: ignore[misc,assignment]
         print(f"RAN {arguments}", flush=True)

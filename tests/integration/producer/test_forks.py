@@ -163,7 +163,7 @@ def locks_of(cluster: ClusterClient) -> list[Any]:
         value
         for module in ours
         for value in vars(module).values()
-        if type(value).__module__.startswith("lockstep.worker.")
+        if type(value).__module__.startswith("lockstep.worker.") or isinstance(value, LOCKS)
     ]
     seen: set[int] = set()
     found: list[Any] = []
