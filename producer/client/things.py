@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 from lockstep.producer.client.operation import Operation
 from lockstep.producer.client.operators import OperatorClient
 from lockstep.worker.operation.errors import InvalidInput
-from lockstep.worker.operation.model import Action, HostName
+from lockstep.worker.operation.model import Action, GroupId, HostName
 from lockstep.worker.operation.names import show
 
 if TYPE_CHECKING:
+    from lockstep.producer.operators.things import HostThing, ThingPlan
     from lockstep.worker.kinds import Kind
     from lockstep.worker.operation.content import Content, Id
     from lockstep.worker.operation.host import Host
@@ -100,7 +101,7 @@ class ThingClient(OperatorClient):
     def change(
         self,
         verb: str,
-        thing: str,
+        thing: object,
         hosts: Iterable[str] | None,
         given: Fields,
         operation_id: str | None = None,
@@ -115,11 +116,12 @@ class ThingClient(OperatorClient):
         """Enqueue `create`, `set` or `delete` of a thing; see these."""
         action = Action.DELETE if verb == "delete" else Action.CREATE
         content = None
-        subject: object = thing
-        if "/" in thing:
-            kind, named, asked = self._asked(verb, thing, given, upsert, accept_loss)
+        subject = thing.removeprefix("group/") if isinstance(thing, str) else thing
+        if isinstance(subject, str) and "/" in subject:
+            kind, named = self.thing(subject)
             hosts = self._serving(kind, hosts)
-            content, subject = asked, named.text
+            content = self._asked(verb, kind, named, given, upsert, accept_loss)
+            subject = named.text
         elif given or verb == "set":
             raise InvalidInput(f"{show(thing)} names no kind, and a group has no fields: give KIND/ID")
         return self._start(
@@ -133,6 +135,69 @@ class ThingClient(OperatorClient):
             on_accepted=on_accepted,
             **options,
         )
+
+    def plan_thing(
+        self,
+        verb: str,
+        thing: str,
+        hosts: Iterable[str] | None = None,
+        fields: Fields | None = None,
+        *,
+        create: bool = False,
+    ) -> ThingPlan:
+        """Ask every host what it shows, and tell what `create`, `set` or `delete` would do. Writes nothing.
+
+        Says too what an undo would lose. A host without a usable answer is a problem of the plan, no error.
+        """
+        from lockstep.producer.operators.things import plan
+
+        kind, named = self.thing(thing)
+        chosen = self.inventory.select(self._serving(kind, hosts))
+        target = None if verb == "delete" else kind.target(fields or {})
+        return plan(chosen, kind, named, verb, target, self.settings, upsert=create)
+
+    def thing_drift(self, thing: str) -> list[HostThing]:
+        """Ask the hosts on which operations on `KIND/ID` have ended, and tell what differs, host by host.
+
+        Raises InvalidInput for a thing of which nothing is known, or while an operation works on it.
+        """
+        from lockstep.producer.operators.things import drift
+
+        kind, named = self.thing(thing)
+        subject = GroupId(named.text)
+        left = self._link.store.contents_left(subject)
+        owner = self._link.store.lock_owner(GroupId(kind.lock(named)))
+        if not left:
+            raise InvalidInput(f"no operation on {show(named.text)} has ended: nothing says how it should be")
+        if owner is not None:
+            raise InvalidInput(f"operation {owner} is at work on {show(named.text)}: ask when it has ended")
+        hosts = {host.name: host for host in self.inventory}
+        return drift(hosts, kind, named, left, self.settings)
+
+    def things(self) -> list[str]:
+        """Return every `KIND/ID` on which an operation has ended."""
+        return list(self._link.store.things())
+
+    def repair_thing(self, thing: str, *, accept_loss: bool = False) -> list[Operation]:
+        """Bring hosts that drifted back to what the last operation left there; one operation a content.
+
+        Each is an ordinary operation on the hosts concerned, all or none. Returns none where nothing differs.
+        """
+        from lockstep.worker.operation.content import Content
+
+        _, named = self.thing(thing)
+        drifted = [row.host for row in self.thing_drift(thing) if row.does == "drifted"]
+        left = self._link.store.contents_left(GroupId(named.text))
+        begun = []
+        for digest in sorted({left[host].digest for host in drifted}):
+            hosts = [host for host in drifted if left[host].digest == digest]
+            text = left[hosts[0]].text
+            if text is None:
+                begun.append(self.delete(named.text, hosts, accept_loss=accept_loss))
+                continue
+            values = {name: each for name, each in Content.read(text).values.items() if each is not None}
+            begun.append(self.set(named.text, hosts, fields=values, create=True, accept_loss=accept_loss))
+        return begun
 
     def exists(self, host: str, thing: str) -> bool:
         """Ask a host itself whether it holds the thing. Raises HostUnavailable without a usable answer."""
@@ -149,39 +214,36 @@ class ThingClient(OperatorClient):
         return kinds_of(self.inventory.kinds, self.settings.kinds).parse(text)
 
     def _asked(
-        self, verb: str, thing: str, given: Fields, upsert: bool, accept_loss: bool
-    ) -> tuple[Kind, Id, Asked]:
+        self, verb: str, kind: Kind, named: Id, given: Fields, upsert: bool, accept_loss: bool
+    ) -> Asked:
         from lockstep.worker.operation.thing import ABSENT, DEFINITION, MOST_KEPT, Asked, Digest
 
-        kind, named = self.thing(thing)
         if kind.sealed:
             raise InvalidInput(f"kind {kind.name} has secret or sensitive fields, which cannot be sealed yet")
         target: Content | None = None if verb == "delete" else kind.target(given)
         if target is not None and len(target.text().encode()) > MOST_KEPT:
-            raise InvalidInput(f"the content of {show(thing)} is over {MOST_KEPT} bytes")
+            raise InvalidInput(f"the content of {show(named.text)} is over {MOST_KEPT} bytes")
         changes = "update" if verb == "set" else "create" if verb == "create" else "delete"
         if not kind.has(changes):  # type: ignore[arg-type]
             raise InvalidInput(f"{kind.name} cannot be {changes}d: its file has no {changes}")
         lost = kind.loses(changes)  # type: ignore[arg-type]
         if lost and not accept_loss:
             raise InvalidInput(
-                f"undoing the {verb} of {show(thing)} would not bring back {', '.join(lost)}: "
+                f"undoing the {verb} of {show(named.text)} would not bring back {', '.join(lost)}: "
                 "say --accept-loss (accept_loss=True) if that may be lost"
             )
         digest = ABSENT if target is None else Digest(target.digest())
         texts = {DEFINITION: kind.source} | ({} if target is None else {str(digest): target.text()})
-        lock = kind.lock(named)
-        asked = Asked(
+        return Asked(
             verb,
             kind.name,
             kind.digest,
             digest,
-            lock if "/" in lock else f"{kind.name}/{lock}",
+            kind.lock(named),
             once=not all(kind.repeats(each) for each in ("create", "update", "delete") if kind.has(each)),
             upsert=upsert,
             texts=texts,
         )
-        return kind, named, asked
 
     def _serving(self, kind: Kind, hosts: Iterable[str] | None) -> tuple[HostName, ...]:
         """Return the hosts that are asked for, or all that serve the kind. Raises InvalidInput."""

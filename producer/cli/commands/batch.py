@@ -12,8 +12,17 @@ from typing import IO, TYPE_CHECKING
 
 import click
 
+from lockstep.producer.cli.commands.things import tell_plan
 from lockstep.producer.cli.exits import Exit, Session
-from lockstep.producer.cli.options import Selection, as_option, command, pace_options, selection_options
+from lockstep.producer.cli.options import (
+    FieldOptions,
+    Selection,
+    as_option,
+    command,
+    field_options,
+    pace_options,
+    selection_options,
+)
 from lockstep.producer.cli.view.output import answer, answer_json, answer_table, note, printable
 from lockstep.producer.text import counted, named
 from lockstep.worker.operation.errors import InvalidInput
@@ -32,24 +41,43 @@ NOTHING = "-"
 
 
 @command()
-@click.argument("action", type=click.Choice([each.value for each in Action]), metavar="create|delete")
-@click.argument("group")
+@click.argument("action", type=click.Choice(["create", "set", "delete"]), metavar="create|set|delete")
+@click.argument("group", metavar="GROUP|KIND/ID")
+@click.option("--create", "upsert", is_flag=True, help="With set: make it where it is absent.")
+@field_options
 @selection_options
 @pace_options
 def plan(
-    session: Session, action: str, group: str, *, selection: Selection, pace: Pace, as_json: bool
+    session: Session,
+    action: str,
+    group: str,
+    *,
+    fields: FieldOptions,
+    selection: Selection,
+    pace: Pace,
+    upsert: bool,
+    as_json: bool,
 ) -> Exit:
     """Ask every host what it holds, and show what would be sent. Writes nothing.
+
+    Of a thing it shows the fields that would change, host by host, and what an undo would not bring back.
 
     Examples:
       lockstep plan create team-a
       lockstep plan delete team-a --where zone=eu && lockstep delete team-a --where zone=eu
       lockstep plan create team-a --waves 1,10%,100% --bake 60s
+      lockstep plan set rabbitmq-vhost/team-a --set description="Team A"
 
     Exit codes: 0 nothing stands in the way, 1 it would fail as things are now.
     """
     cluster = session.client()
     names = selection.names(cluster)
+    if "/" in group:
+        return tell_plan(
+            cluster.plan_thing(action, group, names, fields.given(cluster, group), create=upsert), as_json
+        )
+    if action == "set":
+        raise InvalidInput(f"group {group} has no content to set: create or delete it")
     rollout = cluster.rollout(pace, cluster.inventory.select(names))
     made = cluster.plan(Action(action), group, names)
     waves = rollout.waves if rollout else {}

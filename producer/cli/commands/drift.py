@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lockstep.producer.cli.commands.change import change
+from lockstep.producer.cli.commands.change import ACCEPT_LOSS, change
+from lockstep.producer.cli.commands.things import differing, documents, repair_thing, tell_drift
 from lockstep.producer.cli.exits import OF_STATE, Exit, Session
 from lockstep.producer.cli.options import (
     ChangeOptions,
@@ -20,7 +21,13 @@ from lockstep.producer.cli.options import (
     command,
     selection_options,
 )
-from lockstep.producer.cli.view.output import answer, answer_json, answer_table, note, printable
+from lockstep.producer.cli.view.output import (
+    answer,
+    answer_json,
+    answer_table,
+    note,
+    printable,
+)
 from lockstep.producer.cli.view.text import sentence
 from lockstep.producer.text import counted, named, parse_moment
 from lockstep.worker.operation.errors import InvalidInput
@@ -39,10 +46,12 @@ from lockstep.worker.operation.waves import Pace
 def drift(session: Session, groups: tuple[str, ...], as_json: bool) -> Exit:
     """Ask the hosts now, and show which differ from what the last operation left there.
 
-    Give a group's id, or the id of an operation on it.
+    Give a group's id, KIND/ID of a thing, or the id of an operation on one. Of things it shows the fields
+    that differ, host by host: what was left with -, what is there now with +.
 
     Examples:
       lockstep drift
+      lockstep drift rabbitmq-vhost/team-a
       lockstep drift team-a team-b --json
       lockstep drift 7f3c81d2aa01
 
@@ -50,26 +59,33 @@ def drift(session: Session, groups: tuple[str, ...], as_json: bool) -> Exit:
     a group without a record differ from one another.
     """
     client = session.client()
-    meant = [client.group_of(each) for each in groups]
+    meant = [each if "/" in each else client.group_of(each) for each in groups]
     for text, group in zip(groups, meant, strict=True):
         if text != group:
             note(f"{text} is an operation on {group}")
-    looked = list(client.drift(meant or None))
+    things = [each for each in meant if "/" in each] if groups else client.things()
+    found = {thing: client.thing_drift(thing) for thing in things}
+    if groups and len(things) == len(groups):
+        return tell_drift(found, as_json)
+    looked = list(client.drift([each for each in meant if "/" not in each] or None))
     drifted = [each for look in looked for each in look.drifts]
     apart = [look for look in looked if look.apart]
     if as_json:
         rows = [_drift_row(look, n) for look in looked for n in range(len(look.drifts))]
         unmeasured = [row for look in looked for row in _held(look)]
         uncovered = [{"group": look.group, "host": host} for look in looked for host in look.uncovered]
-        answer_json({"drift": rows, "unmeasured": unmeasured, "uncovered": uncovered})
+        rest = {"things": documents(found)} if found else {}
+        answer_json({"drift": rows, "unmeasured": unmeasured, "uncovered": uncovered, **rest})
     else:
         _tell(looked, drifted, apart)
+        if found:
+            tell_drift(found, as_json)
     for doubt, of in _doubts(looked).items():
         note(f"{named(of)}: {doubt}")
     for host, of in _uncovered(looked).items():
         remedy = f"`lockstep sync {host}` brings it up to date"
         note(f"{host} was never covered by an operation on {named(of)}: {remedy}")
-    return Exit.FOUND if drifted or apart else Exit.OK
+    return Exit.FOUND if drifted or apart or differing(found) else Exit.OK
 
 
 def _tell(looked: list[GroupDrift], drifted: list[Drift], apart: list[GroupDrift]) -> None:
@@ -138,27 +154,34 @@ def _doubts(looked: Iterable[GroupDrift]) -> dict[str, list[str]]:
 
 
 @command()
-@click.argument("group")
-@click.option("--to", "presence", type=click.Choice([each.value for each in Presence]), required=True)
+@click.argument("group", metavar="GROUP|KIND/ID")
+@click.option("--to", "presence", type=click.Choice([each.value for each in Presence]), help="Of a group.")
+@ACCEPT_LOSS
 @selection_options
 @as_option
 def repair(
     session: Session,
     *,
     group: str,
-    presence: str,
+    presence: str | None,
+    accept_loss: bool,
     selection: Selection,
     created_by: str | None,
     as_json: bool,
 ) -> Exit:
-    """Create or delete GROUP everywhere, so that all hosts agree.
+    """Create or delete GROUP everywhere, so that all hosts agree; or bring a thing back to what was left.
 
     Examples:
       lockstep repair team-a --to present
       lockstep repair team-a --to absent --hosts node3
+      lockstep repair rabbitmq-vhost/team-a
 
     An ordinary operation, all hosts or none; the exit codes are those of create and delete.
     """
+    if "/" in group:
+        return repair_thing(session, group, accept_loss, created_by, as_json)
+    if presence is None:
+        raise click.UsageError("Missing option '--to'. Choose from: absent, present")
     wanted = ChangeOptions(selection, True, None, None, None, None, False, created_by, Pace(), as_json)
     return change(session, Action.to(Presence(presence)).value, group, FieldOptions((), None), wanted)
 

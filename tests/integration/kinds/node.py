@@ -31,6 +31,8 @@ class Node:
         self.holds: dict[str, Any] = {}
         self.asked: list[str] = []
         self.refuses = False
+        self.usurper: Any = None
+        """What a third hand writes right after our next write."""
 
     def plant(self, path: str, text: str, owner: str = "x") -> None:
         self.holds[path] = {"text": text, "tags": [], "owner": owner}
@@ -54,6 +56,8 @@ def served(node: Node) -> Iterator[str]:
                 return
             new = self.path not in node.holds
             node.holds[self.path] = body
+            if node.usurper is not None:
+                node.holds[self.path], node.usurper = node.usurper, None
             self.answer(201 if new else 204)
 
         def do_DELETE(self) -> None:

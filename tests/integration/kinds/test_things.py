@@ -88,7 +88,7 @@ def rig(made: Rig) -> Rig:
     for node in made.nodes:
         node.holds.clear()
         node.asked.clear()
-        node.refuses = False
+        node.refuses, node.usurper = False, None
     return made
 
 
@@ -118,6 +118,25 @@ def test_a_failed_set_brings_each_host_back_to_its_own_content(rig: Rig) -> None
     assert ran.returncode == 1, ran
     assert document["reason"].startswith("node3 refused (403")
     assert rig.texts() == ["one", "two", "three"]
+
+
+@pytest.mark.parametrize("choice", ["--restore", "--leave"])
+def test_what_somebody_else_wrote_meanwhile_is_left_to_a_person(rig: Rig, choice: str) -> None:
+    for node, text in zip(rig.nodes, ("one", "two", "three"), strict=True):
+        node.plant(PATH, text)
+    theirs = {"text": "theirs", "tags": [], "owner": "x"}
+    rig.nodes[0].usurper = theirs
+    operation = rig.client.set(THING, text="new")
+    eventually(lambda: any(step.trace and step.trace.foreign for step in operation.steps()), "it waits")
+    assert rig.texts() == ["theirs", "two", "three"]
+    why = next(step.reason or "" for step in operation.steps() if step.host == "node1")
+    assert why.startswith("was changed by somebody else: it shows what neither was there nor is asked for")
+    refused = rig.cli("resolve", operation.id, "node2", choice)
+    assert refused.returncode == 8, refused
+    assert rig.cli("resolve", operation.id, "node1", choice).returncode == 0
+    state = State.ROLLED_BACK if choice == "--restore" else State.ABANDONED
+    eventually(lambda: operation.status().state is state, "it has ended")
+    assert rig.texts() == ["one" if choice == "--restore" else "theirs", "two", "three"]
 
 
 def test_a_failed_delete_brings_the_content_back(rig: Rig) -> None:
@@ -157,3 +176,45 @@ def test_what_the_kind_does_not_allow_is_refused_before_anything_is_recorded(
 def test_a_host_that_does_not_serve_the_kind_is_refused(rig: Rig) -> None:
     with pytest.raises(InvalidInput, match='host "other" does not serve notice'):
         rig.client.create(THING, ["other"], text="x")
+
+
+def test_a_plan_shows_the_fields_that_would_change_and_what_an_undo_would_lose(rig: Rig) -> None:
+    rig.nodes[0].plant(PATH, "one")
+    rig.nodes[1].plant(PATH, "new")
+    planned = rig.cli("plan", "set", THING, "--set", "text=new", "--create")
+    assert planned.stdout.splitlines() == [
+        "node1: update",
+        '    - text: "one"',
+        '    + text: "new"',
+        "node2: nothing",
+        "node3: create",
+        "    + made",
+        '    + text: "new"',
+        "    + tags: []",
+    ]
+    assert planned.returncode == 0
+    deleting = rig.cli("plan", "delete", THING)
+    assert "an undo would not bring back its readers: needs --accept-loss" in deleting.stdout
+    assert rig.cli("plan", "create", THING, "--set", "text=x").returncode == 1
+    assert {method for node in rig.nodes for method in (each.split()[0] for each in node.asked)} == {"GET"}
+
+
+def test_drift_is_shown_field_by_field_and_repaired(rig: Rig) -> None:
+    assert rig.client.create(THING, text="hello").wait(30).committed
+    assert rig.cli("drift", THING).returncode == 0
+    rig.nodes[1].holds[PATH]["text"] = "changed"
+    rig.nodes[2].holds.clear()
+    drifted = rig.cli("drift", THING)
+    assert drifted.returncode == 1
+    told = [line for line in drifted.stdout.splitlines() if line.startswith("    ")]
+    assert told == [
+        '    - text: "hello"',
+        '    + text: "changed"',
+        "    - gone",
+        '    - text: "hello"',
+        "    - tags: []",
+    ]
+    repaired = rig.cli("repair", THING)
+    assert repaired.returncode == 0, repaired
+    assert rig.texts() == ["hello"] * 3
+    assert rig.cli("drift", THING).returncode == 0

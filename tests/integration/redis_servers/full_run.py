@@ -22,6 +22,7 @@ from lockstep.producer.client.operation import Operation
 from lockstep.producer.stack.child import LOOPBACK, Child, free_port
 from lockstep.producer.stack.guard import Guard
 from lockstep.worker.celery import OPERATIONS, ROLLBACK, make_app
+from lockstep.worker.kinds import find
 from lockstep.worker.messages import publish_settle
 from lockstep.worker.operation.errors import RecordGone
 from lockstep.worker.operation.model import Action, GroupId, HostName, OperationId, Stage, State
@@ -56,7 +57,10 @@ EXPECTED = (0, 1, 2, 3, 8)
 
 def full_run(recorder: Recorder, server: Guarded, cluster: WarmCluster, guard: Guard, folder: Path) -> None:
     """Do it all. What a role is denied raises, or is in the server's log."""
-    given = {**QUICK, "redis_url": recorder.url("producer")}
+    kinds = folder / "kinds"
+    kinds.mkdir(parents=True)
+    (kinds / "team.yaml").write_text(find("group").source.replace("kind: group", "kind: team"))
+    given = {**QUICK, "redis_url": recorder.url("producer"), "kinds": str(kinds)}
     bench = Bench(server, cluster, guard, folder / "bench", given)
     with closing(bench), roles(bench, recorder) as port:
         meet_faults(bench, server)
@@ -116,6 +120,7 @@ def meet_faults(bench: Bench, server: Guarded) -> None:
         for number in range(4):
             assert cluster.create_group(f"team-{number}").wait(timeout=60).state is State.COMMITTED
         go_in_waves(cluster)
+        change_a_thing(cluster)
         assert cluster.delete_group("team-0").wait(timeout=60).state is State.COMMITTED
         admin.set_faults({"kind": "refuse", "status": 403, "methods": ["POST"]}, node="node3")
         assert cluster.create_group("team-refused").wait_end(timeout=60).state is State.ROLLED_BACK
@@ -152,6 +157,12 @@ def go_in_waves(cluster: ClusterClient) -> None:
             eventually(partial(waits, operation, wave), f"wave {wave} is held")
             operation.promote()
         assert operation.wait_end(timeout=60).state is State.COMMITTED
+
+
+def change_a_thing(cluster: ClusterClient) -> None:
+    """Make a thing of a kind, and take it away: one that has no content but its presence."""
+    assert cluster.create("team/a").wait(timeout=60).state is State.COMMITTED
+    assert cluster.delete("team/a").wait_end(timeout=60).state is State.COMMITTED
 
 
 def waits(operation: Operation, wave: int) -> bool:

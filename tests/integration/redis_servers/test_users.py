@@ -46,6 +46,9 @@ SELDOM: dict[str, set[Grant]] = {
         ("script|load", ""),
         # Where no worker was the first to see that a record is gone.
         ("pexpire", "~lockstep:lost"),
+        # A cancel that ends an operation on a thing at once, before any host was asked.
+        *((each, "~lockstep:left:*") for each in ("hdel", "hgetall", "hset")),
+        ("hdel", "~lockstep:op:*"),
     },
 }
 """What a role does in few runs, by what Celery and kombu say of themselves."""
