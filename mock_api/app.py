@@ -128,3 +128,15 @@ def node_app() -> FastAPI:
         return Response(status_code=200 if request.state.desk.node.well else 503)
 
     return app
+
+
+def played_app() -> FastAPI:
+    """Build the application of nodes that play a kind: whatever comes is theirs to understand."""
+    app = documented("Node that plays a kind", "Answers as the file of its kind says.")
+
+    @app.api_route("/{path:path}", methods=["GET", "POST", "PUT", "PATCH", "DELETE"], response_model=None)
+    async def call(request: Request) -> Response:
+        desk: CallHandler = request.state.desk
+        return await desk.take_any(request)
+
+    return app

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from http import HTTPStatus
 
 from pydantic import JsonValue
@@ -15,7 +15,8 @@ from starlette.responses import Response
 from lockstep.mock_api.faults import Form, Kind, Method, Rule, Script, script
 from lockstep.mock_api.history import End, History, Record
 from lockstep.mock_api.listener import reset
-from lockstep.mock_api.node import MALFORMED, Answer, GroupBody, Node, problem
+from lockstep.mock_api.node import MALFORMED, Answer, GroupBody, Node, PlayedNode, problem
+from lockstep.mock_api.play import Call
 
 logger = logging.getLogger(__name__)
 
@@ -65,6 +66,24 @@ class CallHandler:
             sent, parsed = parse(raw)
             if parsed is not None:
                 body, group = parsed, str(parsed["groupId"])
+        return await self._drawn(request, method, group, body, sent)
+
+    async def take_any(self, request: Request) -> Response:
+        """Carry out one request to a node that plays a kind."""
+        assert isinstance(self.node, PlayedNode)
+        try:
+            raw = await request.body()
+        except ClientDisconnect:
+            return NOBODY_THERE
+        path, query = request.scope["raw_path"].decode("ascii"), request.url.query
+        call = Call(request.method, path, query, raw.decode("utf-8", "replace"))
+        thing, writes = self.node.things.about(call)
+        method = Method.GET if not writes else Method.DELETE if call.method == "DELETE" else Method.POST
+        return await self._drawn(request, method, thing or path, {**asdict(call)}, call.body[:1000] or None)
+
+    async def _drawn(
+        self, request: Request, method: Method, group: str | None, body: GroupBody, sent: JsonValue
+    ) -> Response:
         draw = self.node.plan.draw(method, group)
         rule, delay = draw.rule, draw.delay
         attempt = request.headers.get("x-lockstep-attempt")

@@ -9,12 +9,13 @@ from pathlib import Path
 
 from uvicorn import Config
 
-from lockstep.mock_api.app import node_app
+from lockstep.mock_api.app import node_app, played_app
 from lockstep.mock_api.calls import CallHandler
 from lockstep.mock_api.faults import NODE_LEVEL, Kind, Rule
 from lockstep.mock_api.history import History
 from lockstep.mock_api.listener import Connection, Listener
-from lockstep.mock_api.node import Manners, Node
+from lockstep.mock_api.node import Manners, Node, PlayedNode
+from lockstep.worker.kinds import Kind as Played
 
 # An idle connection must not be closed by a timer of ours: that would be a fault that nobody ordered.
 KEEP_ALIVE = 24 * 3600
@@ -48,6 +49,8 @@ class Spec:
     history: Path | None = None
     state: Path | None = None
     rules: tuple[Rule, ...] = ()
+    kind: Played | None = None
+    """What the nodes keep instead of groups."""
 
 
 class Member:
@@ -55,7 +58,8 @@ class Member:
 
     def __init__(self, name: str, port: int, spec: Spec, history: History, config: Config) -> None:
         self.name = name
-        self.node = Node(name, history, spec.seed, spec.manners, spec.state)
+        given = (name, history, spec.seed, spec.manners, spec.state)
+        self.node = Node(*given) if spec.kind is None else PlayedNode(*given, spec.kind)
         self.desk = CallHandler(self.node, history)
         self.listener = Listener(spec.host, port, config, {"desk": self.desk})
         self._history = history
@@ -112,7 +116,7 @@ class Cluster:
     def __init__(self, spec: Spec) -> None:
         self._spec = spec
         self.history = History(spec.history)
-        config = served(node_app())
+        config = served(node_app() if spec.kind is None else played_app())
         self.members = {
             name: Member(name, port, spec, self.history, config) for name, port in spec.ports.items()
         }

@@ -13,6 +13,8 @@ from lockstep.mock_api.disk import Disk, Saved
 from lockstep.mock_api.faults import Method
 from lockstep.mock_api.history import History, Presence, Record
 from lockstep.mock_api.plan import Plan
+from lockstep.mock_api.play import Call, Things
+from lockstep.worker.kinds import Kind
 
 GroupBody = dict[str, JsonValue]
 
@@ -133,3 +135,22 @@ class Node:
             self.groups.pop(group, None)
         else:
             self.groups[group] = body
+
+
+class PlayedNode(Node):
+    """A node whose groups are things of a kind; the body of a call is the request as it came."""
+
+    def __init__(
+        self, name: str, history: History, seed: int, manners: Manners, state: Path | None, kind: Kind
+    ) -> None:
+        super().__init__(name, history, seed, manners, state)
+        self.things = Things(kind, self.groups)
+
+    def land(self, record: Record, method: Method, body: GroupBody) -> Answer:
+        """Carry out one call. Raises OSError, changing nothing."""
+        held = Presence.PRESENT if record.group in self.groups else Presence.ABSENT
+        record.before = record.after = held
+        status, said, thing, now = self.things.land(Call(**{key: str(each) for key, each in body.items()}))
+        if thing is not None:
+            self._change(record, thing, now or None)
+        return Answer(status, said)

@@ -14,6 +14,9 @@ from lockstep.mock_api.cluster import Spec
 from lockstep.mock_api.errors import InputError, explain
 from lockstep.mock_api.faults import Rule
 from lockstep.mock_api.node import Manners, PostBody
+from lockstep.mock_api.play import Player
+from lockstep.worker.kinds import Kind, find
+from lockstep.worker.operation.errors import InvalidInput
 
 MOST_NODES = 2000
 
@@ -60,6 +63,9 @@ def parser() -> Parser:
         default="group",
         help="of a 201; default %(default)s",
     )
+    made.add_argument(
+        "--kind", metavar="FILE", help="play a kind in place of groups: a file or a shipped name"
+    )
     return made
 
 
@@ -79,7 +85,18 @@ def read(arguments: Sequence[str] | None = None) -> Spec:
         raise InputError(f"ports {taken} name one twice; every node and the admin need their own")
     rules = read_rules(given.faults, list(ports)) if given.faults else ()
     manners = Manners(given.delete_absent, PostBody(given.post_body))
-    return Spec(ports, admin, given.host, given.seed, manners, given.history, given.state, rules)
+    kind = read_kind(given.kind) if given.kind else None
+    return Spec(ports, admin, given.host, given.seed, manners, given.history, given.state, rules, kind)
+
+
+def read_kind(given: str) -> Kind:
+    """Return a kind by its file or its shipped name. Raises InputError."""
+    try:
+        kind = Kind(given, Path(given).read_text("utf-8")) if given.endswith(".yaml") else find(given)
+    except (OSError, InvalidInput) as error:
+        raise InputError(f'--kind "{given}": {error}') from None
+    Player(kind)
+    return kind
 
 
 def node_ports(given: argparse.Namespace) -> dict[str, int]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -116,16 +115,13 @@ def _is_false(value: object) -> bool:
     return value is None or value is False or value in ("", [], {})
 
 
+_FUNCTIONS = Options(custom_functions=_Ours())
+
+
 class _Bounded(TreeInterpreter):
-    """Evaluates one expression after the other, in one thread."""
-
     def __init__(self) -> None:
-        super().__init__(Options(custom_functions=_Ours()))
+        super().__init__(_FUNCTIONS)
         self.steps = 0
-
-    def evaluate(self, tree: Any, scope: object) -> Any:
-        self.steps = 0
-        return self.visit(tree, scope)
 
     def visit(self, node: Any, *args: Any, **kwargs: Any) -> Any:
         self.steps += 1
@@ -137,16 +133,6 @@ class _Bounded(TreeInterpreter):
         if isinstance(found, str) and len(found) > LONGEST_TEXT:
             raise BadExpression(f"it makes a text of more than {LONGEST_TEXT} characters")
         return found
-
-
-_own = threading.local()
-
-
-def _of_this_thread() -> _Bounded:
-    found: _Bounded | None = getattr(_own, "interpreter", None)
-    if found is None:
-        found = _own.interpreter = _Bounded()
-    return found
 
 
 class Expression:
@@ -177,7 +163,7 @@ class Expression:
     def value(self, scope: object) -> object:
         """Evaluate it. Raises BadExpression for what cannot be evaluated, or costs too much."""
         try:
-            found = _of_this_thread().evaluate(self._tree, scope)
+            found = _Bounded().visit(self._tree, scope)
         except JMESPathError as error:
             # Its text may hold the value that it was given.
             raise BadExpression(f"{self.text[:80]!r} cannot be evaluated: {_without_values(error)}") from None
@@ -186,6 +172,11 @@ class Expression:
             raise BadExpression(f"{self.text[:80]!r} cannot be evaluated: {why}") from None
         _count(found)
         return found
+
+    @property
+    def tree(self) -> Any:
+        """What jmespath has parsed."""
+        return self._tree
 
     def names(self) -> Iterator[tuple[str, str | None]]:
         """Yield what it takes from the scope: a name, and the name inside it, if it says one."""
@@ -201,17 +192,9 @@ class Expression:
         yield from pairs - Counter((name, inner) for name, inner in _names(self._tree) if inner)
 
 
-_BINDS_LESS = frozenset(
-    (
-        "subexpression",
-        "index_expression",
-        "projection",
-        "filter_projection",
-        "value_projection",
-        "flatten",
-        "comparator",
-    )
-)
+_PROJECTIONS = ("projection", "filter_projection", "value_projection")
+_LOOKS_ELSEWHERE = ("subexpression", "index_expression", *_PROJECTIONS)
+_BINDS_LESS = frozenset((*_LOOKS_ELSEWHERE, "flatten", "comparator"))
 
 
 def _without_values(error: JMESPathError) -> str:
@@ -252,14 +235,7 @@ def _names(tree: Any) -> Iterator[tuple[str, str | None]]:
             yield children[0]["value"], children[1]["value"] if children[1]["type"] == "field" else None
         case "expref":
             pass
-        case (
-            "subexpression"
-            | "index_expression"
-            | "pipe"
-            | "projection"
-            | "filter_projection"
-            | "value_projection"
-        ):
+        case kind if kind == "pipe" or kind in _LOOKS_ELSEWHERE:
             yield from _names(children[0])
         case _:
             for child in children:

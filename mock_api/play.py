@@ -1,0 +1,250 @@
+"""Plays a kind from its file: requests are read backwards through its templates, and answers are made to fit.
+
+A kind that says more than paths, comparisons and a few functions cannot be played, and is refused at once.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qsl, unquote
+
+from lockstep.mock_api.errors import InputError
+from lockstep.mock_api.inverse import Bound, Other, fit, merge, put, read_backwards, unify, value_of
+from lockstep.worker.kinds import Kind
+from lockstep.worker.kinds.expressions import Expression
+from lockstep.worker.operation.errors import InvalidInput
+
+VERBS = ("create", "update", "delete")
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request as it came."""
+
+    method: str
+    path: str
+    query: str
+    body: str
+
+
+@dataclass(slots=True)
+class Found:
+    """Which verb a request is, of which thing, and what it gives."""
+
+    verb: str
+    thing: str
+    bound: Bound = field(default_factory=dict)
+
+
+class Player:
+    """One kind. What a thing holds is kept by whoever calls: `fields`, `kept`, `version` and `uid`."""
+
+    def __init__(self, kind: Kind) -> None:
+        """Try it out. Raises InputError for a kind that cannot be played."""
+        self.kind = kind
+        self._file = kind.definition
+        self._paths = {
+            verb: (request.request.partition(" ")[0], _pattern(request.request.partition(" ")[2]))
+            for verb in ("look", *VERBS)
+            if (request := getattr(self._file, verb)) is not None
+        }
+        try:
+            sample = kind.parse(f"{kind.name}/{self._file.examples.id or 'a'}")
+            self.looked(sample.text, self.made({}, {}, 1))
+        except (NotImplementedError, InvalidInput) as error:
+            raise InputError(f"kind {kind.name} cannot be played: {error}") from None
+
+    def read(self, call: Call, held: Mapping[str, Mapping[str, Any]]) -> Found | None:
+        """Tell which of the verbs a request is; of two that are the same, create is for what is not there."""
+        uids = {str(each["uid"]): thing for thing, each in held.items()}
+        found = []
+        for verb in ("look", *VERBS):
+            if verb in self._paths:
+                with suppress(Other):
+                    found.append(self._as(verb, call, uids))
+        if len(found) > 1 and found[0].thing in held:
+            del found[0]
+        return found[0] if found else None
+
+    def is_witness(self, call: Call) -> bool:
+        """Tell whether the request is the witness."""
+        witness = self._file.look.witness
+        if witness is None or call.method != "GET":
+            return False
+        return _pattern(witness.partition(" ")[2]).fullmatch(call.path) is not None
+
+    def _as(self, verb: str, call: Call, uids: Mapping[str, str]) -> Found:
+        method, pattern = self._paths[verb]
+        matched = pattern.fullmatch(call.path)
+        if call.method != method or matched is None:
+            raise Other
+        bound: Bound = {"id": {}, "content": {}, "secret": {}, "kept": {}, "asked": {}}
+        for name, value in matched.groupdict().items():
+            if name == "address":
+                if unquote(value) not in uids:
+                    raise Other
+                bound["id"] |= self.kind.parse(uids[unquote(value)]).parts
+            else:
+                bound["id"][name] = unquote(value)
+        request = getattr(self._file, verb)
+        read_backwards(request.query, dict(parse_qsl(call.query, keep_blank_values=True)), bound)
+        self._read_body(verb, request, call.body, bound)
+        try:
+            return Found(verb, self.kind.named(bound["id"]).text, bound)
+        except (InvalidInput, KeyError):
+            raise Other from None
+
+    def _read_body(self, verb: str, request: Any, body: str, bound: Bound) -> None:
+        if request.form is not None:
+            read_backwards(request.form, dict(parse_qsl(body, keep_blank_values=True)), bound)
+        elif request.text is not None:
+            unify(Expression(request.text).tree, body, bound)
+        elif request.json_ is not None:
+            read_backwards(request.json_, _json(body), bound)
+        elif verb in ("create", "update") and self.kind.fields:
+            for name, value in _json(body).items():
+                bound["secret" if name in self.kind.secrets else "content"][name] = value
+
+    def made(self, before: Mapping[str, Any], bound: Bound, number: int) -> dict[str, Any]:
+        """Return what a thing holds after a write that gives this."""
+        fields = {
+            name: each.normal(bound.get("content", {}).get(name))
+            for name, each in self.kind.fields.items()
+            if not each.secret
+        }
+        kept = {**before.get("kept", {}), **bound.get("kept", {})}
+        for name in self.kind.secrets & bound.get("secret", {}).keys():
+            if (keep := self.kind.fields[name].kept_as) is not None:
+                kept[keep] = f"hash {number} of a secret"  # never twice the same
+        return {
+            "fields": fields,
+            "kept": kept,
+            "version": number,
+            "uid": f"uid-{before.get('number', number)}",
+        }
+
+    def answer(self, verb: str, there: bool, moved: bool) -> tuple[int, Any]:
+        """Return status and body of a write; `moved`: its version is not that of what is there."""
+        file = getattr(self._file, verb)
+        took = verb == "create" or there
+        key = "applied"
+        if verb == "create" and there:
+            key = "replaced" if file.replaced else "contested"
+        elif verb != "create" and not there:
+            key = "replaced" if verb == "update" and file.replaced else "contested"
+        if moved and took:
+            key = "later"
+        answers = getattr(file, key) or []
+        if not answers:
+            return (409 if there else 404), {"message": "no"}
+        body: dict[str, Any] = {}
+        root = {"body": body}
+        if answers[0].where:
+            fit(Expression(answers[0].where).tree, root)
+        empty = answers[0].where is None
+        return answers[0].status, None if empty else root["body"]
+
+    def overwrites(self, verb: str) -> bool:
+        """Tell whether a create writes over what is there, or an update makes what is gone."""
+        return bool(getattr(self._file, verb).replaced)
+
+    def looked(self, thing: str, held: Mapping[str, Any] | None) -> tuple[int, Any]:
+        """Return status and body of a look."""
+        look = self._file.look
+        if held is None and look.absent:
+            return look.absent[0].status, {"message": "not found"}
+        root: dict[str, Any] = {"body": {}, "id": self.kind.parse(thing).parts}
+        if look.present[0].where:
+            fit(Expression(look.present[0].where).tree, root)
+        if look.complete:
+            fit(Expression(look.complete).tree, root)
+        item = Expression(look.item).tree
+        if held is None:
+            if not look.absent:
+                put(item, root, [])
+            return look.present[0].status, root["body"]
+        shown: dict[str, Any] = {"item": {}}
+        for name, value in held["fields"].items():
+            formula = look.content.get(name)
+            if formula is None:
+                shown["item"][name] = value
+            else:
+                put(Expression(formula).tree, shown, value)
+        for name, value in held["kept"].items():
+            if isinstance(look.keep.get(name), str):
+                put(Expression(look.keep[name]).tree, shown, value)
+        for key, value in (("address", held["uid"]), ("version", held["version"])):
+            if (formula := getattr(look, key)) is not None:
+                put(Expression(formula).tree, shown, value)
+        if look.item == "body":
+            whole = root["body"]
+            merge(whole[0] if isinstance(whole, list) else whole, shown["item"])
+        else:
+            under = value_of(item, root)
+            thing_shown = {**under, **shown["item"]} if isinstance(under, dict) else shown["item"]
+            put(item, root, thing_shown if look.absent else [thing_shown])
+        return look.present[0].status, root["body"]
+
+
+class Things:
+    """What a node holds of one kind, by the text of the id: the mapping is whoever's that keeps it."""
+
+    def __init__(self, kind: Kind, held: dict[str, dict[str, Any]] | None = None) -> None:
+        self.player = Player(kind)
+        self.held: dict[str, dict[str, Any]] = {} if held is None else held
+        self._number = max((int(each["version"]) for each in self.held.values()), default=0)
+
+    def land(self, call: Call) -> tuple[int, Any, str | None, dict[str, Any] | None]:
+        """Return status and body, and which thing holds what from now on: None for none, and for nothing."""
+        if self.player.is_witness(call):
+            return 200, {}, None, None
+        found = self.player.read(call, self.held)
+        if found is None:
+            return 404, {"message": "no"}, None, None
+        held = self.held.get(found.thing)
+        if found.verb == "look":
+            return (*self.player.looked(found.thing, held), None, None)
+        asked = found.bound["asked"].get("version")
+        moved = asked is not None and held is not None and str(asked) != str(held["version"])
+        status, body = self.player.answer(found.verb, held is not None, moved)
+        wanted = (found.verb == "create" and held is None) or (held is not None and found.verb != "create")
+        if moved or not (wanted or (found.verb != "delete" and self.player.overwrites(found.verb))):
+            return status, body, None, None
+        if found.verb == "delete":
+            return status, body, found.thing, {}
+        self._number += 1
+        return status, body, found.thing, self.player.made(held or {}, found.bound, self._number)
+
+    def about(self, call: Call) -> tuple[str | None, bool]:
+        """Tell which thing a request is about, and whether it writes."""
+        found = None if self.player.is_witness(call) else self.player.read(call, self.held)
+        return (None, False) if found is None else (found.thing, found.verb != "look")
+
+    def take(self, call: Call) -> tuple[int, Any]:
+        """Carry a request out at once."""
+        status, body, thing, held = self.land(call)
+        if thing is not None:
+            if held:
+                self.held[thing] = held
+            else:
+                self.held.pop(thing, None)
+        return status, body
+
+
+def _pattern(path: str) -> re.Pattern[str]:
+    parts = re.split(r"(\{[^{}]*\})", path)
+    return re.compile(
+        "".join(f"(?P<{each[1:-1]}>[^/]+)" if each[:1] == "{" else re.escape(each) for each in parts)
+    )
+
+
+def _json(body: str) -> Any:
+    try:
+        return json.loads(body or "{}")
+    except ValueError:
+        raise Other from None

@@ -1,0 +1,43 @@
+"""Nodes that play a kind, as a process: walked over HTTP, under faults, and killed in between."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from lockstep.producer.cli import main
+from tests.integration.mock_process import cluster, launch
+from tests.unit.kinds.made import LEAST
+
+FACTS = ("before", "after", "effect_seq")
+
+
+def test_a_kind_is_played_under_faults_and_outlives_a_kill(tmp_path: Path) -> None:
+    history, file = tmp_path / "history", tmp_path / "vhost.yaml"
+    file.write_text(LEAST)
+    given = ("--node", "n1", "--port", "0", "--kind", str(file), "--state", str(tmp_path / "state"))
+    with cluster(*given, "--history", str(history)) as running:
+        node = running.nodes["n1"]
+        assert node.call("PUT", "/api/vhosts/team-a", json={"tags": ["x"]}).status_code == 200
+        running.admin.set_faults({"kind": "error_after", "times": 1})
+        assert node.call("DELETE", "/api/vhosts/c").status_code == 500
+        running.process.kill()
+        running.process.wait()
+    with cluster(*given, "--history", str(history)) as running:
+        node = running.nodes["n1"]
+        assert node.call("GET", "/api/vhosts/team-a").json() == {"description": "", "tags": ["x"]}
+        # The least kind names no `replaced`, and has no witness: the walk says both.
+        assert main(["kinds", "check", str(file), "--host", node.url, "--id", "scratch"]) == 1
+    effects = [each for each in map(json.loads, history.read_text().splitlines()) if each["line"] == "effect"]
+    assert effects[0]["group"] == "vhost/team-a"
+    assert [effects[0][fact] for fact in FACTS] == ["absent", "present", 1]
+    assert [each["effect_seq"] for each in effects] == list(range(1, len(effects) + 1))
+    assert effects[-1]["after"] == "absent"
+
+
+def test_a_kind_that_cannot_be_played_is_refused_in_one_line() -> None:
+    process = launch("--kind", "influxdb-database", "--port", "0", stderr=-1)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert said.startswith("mock_api: kind influxdb-database cannot be played: ")
+    assert said.count("\n") == 1

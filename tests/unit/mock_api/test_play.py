@@ -1,0 +1,75 @@
+"""The mock plays shipped kinds from their files: a walk finds nothing wrong."""
+
+from __future__ import annotations
+
+import json
+import re
+from urllib.parse import urlsplit
+
+import pytest
+
+from lockstep.mock_api.errors import InputError
+from lockstep.mock_api.play import Call, Things
+from lockstep.producer.doctor.findings import Level
+from lockstep.producer.probe.kinds import Walk
+from lockstep.worker.hosts import looks
+from lockstep.worker.hosts.request import Request
+from lockstep.worker.kinds import Kind, Kinds, find
+from lockstep.worker.operation.answer import Reply
+from lockstep.worker.operation.host import Host
+from lockstep.worker.operation.model import HostName
+from lockstep.worker.settings import Settings
+from tests.unit.kinds.made import LEAST, kind_of
+from tests.unit.kinds.schema import PAGE
+
+NOT_PLAYED = {"influxdb-database", "group"}
+"""The group has nodes of its own; the other says more than the mock can read backwards."""
+
+UNTOLD = {name: ["create again", "update, absent"] for name in ("vault-policy", "powerdns-record")}
+"""A PUT that says the same whether it was there or not, as the page on it says."""
+
+
+def walked(kind: Kind, given: str | None, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What is not well on a walk of the kind on what plays it."""
+    things = Things(kind)
+
+    def carry(request: Request) -> Reply:
+        parts = urlsplit(request.url)
+        sent = (request.body or b"").decode()
+        status, body = things.take(Call(request.method, parts.path, parts.query, sent))
+        return Reply(status, b"" if body is None else json.dumps(body).encode())
+
+    monkeypatch.setattr(looks, "exchange", carry)
+    walk = Walk(kind, kind.parse(f"{kind.name}/{given}"), Host(HostName("n"), "http://n:80"), Settings())
+    found = {each.subject: each for each in walk.run()}
+    assert "look at the end" in found
+    assert things.held == {}
+    return [each.subject for each in found.values() if each.level is not Level.OK]
+
+
+@pytest.mark.parametrize("name", sorted({*Kinds().names()} - NOT_PLAYED))
+def test_a_shipped_kind_is_played_from_its_file(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    kind = find(name)
+    assert walked(kind, kind.definition.examples.id, monkeypatch) == UNTOLD.get(name, [])
+
+
+def test_the_kind_of_the_page_is_played(monkeypatch: pytest.MonkeyPatch) -> None:
+    board = re.findall(r"```yaml\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)[1]
+    assert walked(kind_of(board), "team-a", monkeypatch) == []
+
+
+def test_the_least_kind_is_played_too() -> None:
+    kind = kind_of(LEAST)
+    things, a = Things(kind), kind.parse("vhost/a")
+    made = things.take(Call("PUT", "/api/vhosts/a", "", '{"description": "x", "tags": ["b", "a"]}'))
+    assert made == (200, None)
+    status, body = things.take(Call("GET", "/api/vhosts/a", "", ""))
+    shown = kind.shown(a, Reply(status, json.dumps(body).encode()))
+    assert shown.content is not None
+    assert shown.content.values == {"description": "x", "tags": ["a", "b"]}
+    assert things.take(Call("GET", "/elsewhere", "", ""))[0] == 404
+
+
+def test_a_kind_that_cannot_be_played_is_refused_with_the_reason() -> None:
+    with pytest.raises(InputError, match="influxdb-database cannot be played"):
+        Things(find("influxdb-database"))
