@@ -80,6 +80,10 @@ shake: $(VENV)/.dev ## Run every suite 20 times with all processors kept busy, a
 chaos: $(VENV)/.dev ## Break real processes under load and judge by the nodes' histories; TIER=nightly for long
 	@$(BIN)/python -B -m tests.chaos $(TIER:%=--tier %)
 
+.PHONY: soak
+soak: $(VENV)/.dev ## The same for 4 hours, round after round; adds up in docs/reliability.md; MINUTES=
+	@$(BIN)/python -B -m tests.chaos.soak $(MINUTES:%=--minutes %)
+
 .PHONY: patience
 patience: $(VENV)/.dev ## Create groups on nodes that fail 0, 30, 50 and 70 % of their calls; how many commit, and when
 	@$(BIN)/python -B -m tests.patience

@@ -56,7 +56,7 @@ class Rig:
         self.clocks: dict[str, WrongClock] = {}
         """Of each process that has a wall clock of its own; none where libfaketime is not installed."""
         self._supervisor: Supervisor | None = None
-        self._others: list[Child] = []
+        self.others: list[Child] = []
 
     def __enter__(self) -> Self:
         try:
@@ -89,7 +89,7 @@ class Rig:
         ]
         self.producers = Producers(self.directory, self.guard, self._own_clock("producers", direct))
         beat = Beat(self.directory, self.guard, self._own_clock("beat", direct))
-        self._others = [self.proxy, self.producers, beat]
+        self.others = [self.proxy, self.producers, beat]
         self.proxy.start()
         for child in (*self.workers, self.producers, beat):
             child.launch()
@@ -108,7 +108,7 @@ class Rig:
             self.client.close()
             self.app.close()
         with self.lock:
-            children = [*getattr(self, "workers", []), *self._others, *self.nodes.values(), self.redis]
+            children = [*getattr(self, "workers", []), *self.others, *self.nodes.values(), self.redis]
             for child in children:
                 child.kill()
         self.guard.close()

@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lockstep.worker.operation.model import GroupId, HostName, OperationId, State
@@ -22,6 +22,7 @@ from tests.chaos.evidence import Bodies, Ended, Evidence
 from tests.chaos.lanes import Schedule
 from tests.chaos.nemeses import Nemeses
 from tests.chaos.orders import AFTER_ACCEPT, ASLEEP, GROUPS, WHILE_PUBLISHING, Told
+from tests.chaos.resources import Sampler
 from tests.chaos.rig import Rig
 from tests.chaos.tiers import MOST_SETTLED, Plan
 from tests.chaos.watcher import Watcher
@@ -56,6 +57,8 @@ class Outcome:
     """Seconds from healing to the last end; negative when all had ended before."""
     seconds: float
     details: str
+    used: str = ""
+    """What processes and Redis used at most."""
 
 
 class Trouble(Exception):
@@ -76,7 +79,8 @@ def run(plan: Plan, directory: Path, say: Callable[[str], None]) -> Outcome:
         schedule = Schedule(lanes, plan.passes, plan.operations, plan.seed, lambda: len(told.accepted))
         clients = Clients(plan.seed, rig.client, rig.producers, told, plan.times, schedule.clients_may_go_on)
         watcher = Watcher(rig.store, told)
-        for part in (schedule, clients, watcher):
+        sampler = Sampler(rig)
+        for part in (schedule, clients, watcher, sampler):
             part.start()
         try:
             _until_all_is_accepted(plan, told, schedule, clients, say)
@@ -92,6 +96,7 @@ def run(plan: Plan, directory: Path, say: Callable[[str], None]) -> Outcome:
         limit = settings.send_within + settings.call_timeout + settings.settle_seconds + MOST_SETTLED
         _until_all_has_ended(rig, limit)
         watcher.stop()
+        sampler.stop()
         for error in (*schedule.errors, *clients.errors):
             raise Trouble(f"{type(error).__name__}: {error}") from error
         found = Evidence(
@@ -107,12 +112,11 @@ def run(plan: Plan, directory: Path, say: Callable[[str], None]) -> Outcome:
             healed_at=healed_at,
         )
         traced = replay(journal.commands(rig.redis.directory), settings.key_prefix)
-        found.journal.wrong.extend(traced.wrong)
+        found.journal.wrong.extend([*traced.wrong, *sampler.wrong()])
     verdict = check(found, limit)
     kept.keep(directory, found, [*verdict.violations, *verdict.apart])
-    return _outcome(
-        plan, found, verdict, frozenset(kind for lane in lanes.values() for kind in lane), traced, began
-    )
+    expected = frozenset(kind for lane in lanes.values() for kind in lane)
+    return replace(_outcome(plan, found, verdict, expected, traced, began), used=sampler.told())
 
 
 def _plant(rig: Rig, dice: random.Random) -> Bodies:

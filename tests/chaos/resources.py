@@ -1,0 +1,109 @@
+"""What processes and Redis use while a run lasts: judged flat, or named."""
+
+from __future__ import annotations
+
+import statistics
+import threading
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import redis
+
+from lockstep.worker.record.client import client
+from lockstep.worker.record.codec import Keys
+from tests.chaos.rig import Rig
+
+EVERY = 2.0
+ENOUGH = 60
+"""Samples of one process; of one that lived for less nothing is said."""
+WARM = 10
+"""Samples in which a process still grows into its work."""
+SHARE = 1.25
+SLACK = {"memory in MB": 25.0, "files": 20.0, "threads": 6.0, "connections": 20.0, "other keys": 60.0}
+"""How much more the last third of a process' time may use than the first, beside a quarter."""
+PER_OPERATION = 16_384
+"""Bytes that Redis may keep of an operation, which stays until retention drops it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Used:
+    """What one process used at one moment."""
+
+    process: str
+    values: Mapping[str, float]
+
+
+class Sampler:
+    """A thread that takes samples until it is stopped."""
+
+    def __init__(self, rig: Rig) -> None:
+        self._rig = rig
+        self._found: defaultdict[str, list[Mapping[str, float]]] = defaultdict(list)
+        self._redis: list[tuple[float, float]] = []
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="resources")
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End."""
+        self._done.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        with client(self._rig.settings) as store:
+            while not self._done.wait(EVERY):
+                for used in self._processes():
+                    self._found[used.process].append(used.values)
+                with suppress(redis.RedisError, OSError):
+                    self._of_redis(store)
+
+    def _processes(self) -> Iterator[Used]:
+        rig = self._rig
+        for child in (*rig.workers, *rig.others):
+            if child.running:
+                with suppress(OSError, ValueError, IndexError):
+                    of = Path(f"/proc/{child.pid}")
+                    pages = int((of / "statm").read_text().split()[1])
+                    status = (of / "status").read_text()
+                    threads = int(status.split("Threads:")[1].split()[0])
+                    files = len(list((of / "fd").iterdir()))
+                    values = {"memory in MB": pages * 4096 / 1e6, "files": files, "threads": threads}
+                    yield Used(f"{child.name}, process {child.pid}", values)
+
+    def _of_redis(self, store: redis.Redis) -> None:
+        keys = Keys(self._rig.settings.key_prefix)
+        operations, size = store.zcard(keys.operations), store.dbsize()
+        info = store.info()
+        self._redis.append((operations, info["used_memory"]))
+        values = {"connections": info["connected_clients"], "other keys": size - 2 * operations}
+        self._found["Redis"].append(values)
+
+    def wrong(self) -> Iterator[str]:
+        """Name what grew."""
+        for process, samples in self._found.items():
+            settled = samples[WARM:]
+            third = len(settled) // 3
+            for what in settled[0] if len(settled) >= ENOUGH else ():
+                first = statistics.median(each[what] for each in settled[:third])
+                last = statistics.median(each[what] for each in settled[-third:])
+                if last > SHARE * max(first, 0.0) + SLACK[what]:
+                    yield f"{process} used {first:.0f} {what} at first and {last:.0f} in the end"
+        if len(self._redis) >= ENOUGH:
+            (before, less), (after, more) = self._redis[0], self._redis[-1]
+            if more - less > PER_OPERATION * max(after - before, 1000):
+                yield f"Redis keeps {(more - less) / (after - before):.0f} bytes of each operation"
+
+    def told(self) -> str:
+        """Say the most that was used, for whoever reads the run."""
+        most: defaultdict[str, float] = defaultdict(float)
+        for samples in self._found.values():
+            for values in samples:
+                for what, value in values.items():
+                    most[what] = max(most[what], value)
+        return ", ".join(f"{what} at most {value:.0f}" for what, value in sorted(most.items()))
