@@ -79,6 +79,7 @@ def visits() -> list[Visit]:
         Visit("lockstep", (Case(50_000),), 1),
         Visit("lockstep_everysec", (Case(10), Case(100), Case(1000), rollback(1000)), FEW),
         Visit("lockstep_per_host", (*creates((5, 10)), Case(100), *creates((1000,)), rollback(1000))),
+        Visit("lockstep_waves", (Case(1000),)),
         Visit("lockstep", (far(1000, 0),)),
         *(Visit("lockstep", (far(5, away), far(10, away), far(1000, away))) for away in (2, 10)),
         Visit("stock", (far(5, 2), far(10, 2), far(1000, 2)), FEW),
@@ -99,6 +100,7 @@ def quick_visits() -> list[Visit]:
         Visit("lockstep", (Case(1000), rollback(1000))),
         Visit("lockstep_everysec", (*small, Case(1000))),
         Visit("lockstep_per_host", (*small, Case(1000))),
+        Visit("lockstep_waves", (Case(1000),)),
         *(Visit(name, (far(10, 2),)) for name in ("stock", "lockstep")),
         *(Visit(name, (same_client(100),)) for name in SAME_CLIENT),
     ]

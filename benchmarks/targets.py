@@ -15,6 +15,7 @@ from benchmarks.plan import far, rollback
 from benchmarks.samples import Case, Sample
 
 LOCKSTEP, PER_HOST, STOCK = "lockstep", "lockstep_per_host", "stock"
+IN_WAVES = "lockstep_waves"
 FLAT_SIZES = (100, 1000, 5000, 10_000)
 ONCE = 50_000
 CREATE, IMPORTS, HELP, BARE = "lockstep create --no-wait", "import celery, redis", "lockstep --help", "pass"
@@ -192,6 +193,12 @@ TARGETS = (
         rate,
         "throughput",
         least=True,
+    ),
+    Target(
+        "waves",
+        "1000 hosts, 20 ms, in waves of 1, 10 % and the rest, against all at once",
+        1.25,
+        against(IN_WAVES, LOCKSTEP, Case(1000)),
     ),
     Target("redis-2ms-itself", "Redis 2 ms away, 1000 hosts, against itself at 0 ms", 1.1, itself(2)),
     Target("redis-2ms", "the same, against the stock chord", 0.05, against(LOCKSTEP, STOCK, far(1000, 2))),

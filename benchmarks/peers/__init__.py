@@ -23,6 +23,7 @@ NAMES = (
     "lockstep",
     "lockstep_everysec",
     "lockstep_per_host",
+    "lockstep_waves",
 )
 """In the order in which they are shown."""
 
