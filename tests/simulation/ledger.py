@@ -39,7 +39,9 @@ CALL, SETTLE = LIMITS.call, LIMITS.settle
 
 
 class WatchedStore(MemoryStore):
-    """The twin, with the ledger told of what counts."""
+    """The twin, with the ledger told of what counts. A hold lasts for an hour at most, not for a week."""
+
+    hold_most = 3_600_000
 
     def __init__(self, clock: Callable[[], Millis], limits: Limits, ledger: Ledger) -> None:
         super().__init__(clock, limits)

@@ -119,6 +119,7 @@ class Waves:
     hold_no: int = 0
     released_no: int = 0
     hold: Hold | None = None
+    hold_most: int = HOLD_MOST
     moments: list[Moment] = field(default_factory=list)
 
     def note(self, at: Millis, what: str, number: int, said: str = "") -> None:
@@ -128,7 +129,7 @@ class Waves:
     def put_on_hold(self, now: Millis, who: str, why: str) -> Hold:
         """Keep it from going further than the wave at work."""
         self.hold_no += 1
-        self.hold = Hold(self.hold_no, who, why, now, Millis(now + HOLD_MOST))
+        self.hold = Hold(self.hold_no, who, why, now, Millis(now + self.hold_most))
         self.note(now, "held", self.hold_no, f"{who}: {why}")
         return self.hold
 

@@ -14,7 +14,7 @@ from lockstep.worker.operation.transitions import (
     Held,
     Refused,
 )
-from lockstep.worker.operation.waves import Gated, Health, Rollout
+from lockstep.worker.operation.waves import HOLD_MOST, Gated, Health, Rollout
 from tests.twin.after import AfterDecision
 from tests.twin.record import WAVED, GateRecord, Record, Waves
 
@@ -22,10 +22,12 @@ from tests.twin.record import WAVED, GateRecord, Record, Waves
 class MemoryWaves(AfterDecision):
     """Transitions that only an operation with waves has."""
 
+    hold_most = HOLD_MOST
+
     def _with_waves(self, record: Record, rollout: Rollout, deadline: int) -> None:
         expires = None if rollout.within is None else Millis(record.created_at + rollout.within)
         record.format, record.dispatched = WAVED, "forward:1"
-        record.waves = waves = Waves(rollout, deadline, expires)
+        record.waves = waves = Waves(rollout, deadline, expires, hold_most=self.hold_most)
         record.later = {host: wave for host, wave in rollout.waves.items() if wave > 1}
         record.todo -= set(record.later)
         if rollout.hold and rollout.last > 1:
