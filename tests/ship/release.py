@@ -20,7 +20,7 @@ REGISTRY, LOGIN = "https://registry-1.docker.io/v2", "https://auth.docker.io/tok
 ASK = 20.0
 """Seconds that a registry has to answer."""
 KINDS = "application/vnd.oci.image.index.v1+json, application/vnd.docker.distribution.manifest.list.v2+json"
-PLACES = ("Dockerfile", "docker-compose.yml", "manifests/base/redis.yaml")
+PLACES = ("Dockerfile", "docker-compose.yml", "manifests/**/*.yaml", "examples/**/*.y*ml")
 IMAGE = re.compile(r"docker\.io/(?P<name>[a-z0-9/._-]+):(?P<tag>[\w.-]+)(?P<digest>@sha256:[0-9a-f]{64})?")
 """Images of others, whole: ours are built, and have the tag of their release."""
 OFFLINE = re.compile(
@@ -28,17 +28,23 @@ OFFLINE = re.compile(
 )
 
 
+def places(root: Path) -> dict[Path, str]:
+    """Return each file that names an image of others, with its text."""
+    texts = {path: path.read_text("utf-8") for pattern in PLACES for path in sorted(root.glob(pattern))}
+    return {path: text for path, text in texts.items() if IMAGE.search(text)}
+
+
 def unpinned(root: Path) -> Iterator[tuple[str, str]]:
     """Yield each place and image that is named by its tag alone, which somebody can move."""
-    for place in PLACES:
-        for found in IMAGE.finditer((root / place).read_text("utf-8")):
+    for path, text in places(root).items():
+        for found in IMAGE.finditer(text):
             if not found["digest"]:
-                yield place, found[0]
+                yield str(path.relative_to(root)), found[0]
 
 
 def pin(root: Path, digest: Callable[[str, str], str]) -> None:
     """Write the digest that each tag has now beside it. Raises what `digest` does, with nothing written."""
-    texts = {root / place: (root / place).read_text("utf-8") for place in PLACES}
+    texts = places(root)
     found = {(each["name"], each["tag"]) for text in texts.values() for each in IMAGE.finditer(text)}
     digests = {each: digest(*each) for each in sorted(found)}
     for path, text in texts.items():

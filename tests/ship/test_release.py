@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -8,28 +9,34 @@ import pytest
 import requests
 
 from tests.ship import release, release_check
-from tests.ship.release import PLACES, ROOT, pin, unpinned
+from tests.ship.release import IMAGE, ROOT, pin, places, unpinned
 
 DIGEST = "sha256:" + "ab" * 32
 
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
-    for place in PLACES:
-        (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / place).write_text((ROOT / place).read_text("utf-8"))
+    for path, text in places(ROOT).items():
+        place = tmp_path / path.relative_to(ROOT)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(text)
     return tmp_path
 
 
 def test_every_image_of_others_is_looked_at() -> None:
+    """Ours has no registry in its name; of others' there is one in whatever names an image."""
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True)
     named = {
-        line.split("image:")[1].strip()
-        for path in (ROOT / "manifests").rglob("*.yaml")
-        for line in path.read_text("utf-8").splitlines()
-        if "image: docker.io/" in line
+        (path, image)
+        for path in listed.stdout.split()
+        if re.search(r"(^|/)Dockerfile$|\.ya?ml$", path) and not path.startswith(("tests/", ".github/"))
+        for image in re.findall(
+            r"^\s*(?:-?\s*image:|FROM|ARG PYTHON=)\s*([^\s$]+[/:][^\s$]+)$", (ROOT / path).read_text(), re.M
+        )
+        if not image.startswith("lockstep:")
     }
-    assert named
-    assert all(any(image in (ROOT / place).read_text("utf-8") for place in PLACES) for image in named)
+    assert {str(path.relative_to(ROOT)) for path in places(ROOT)} == {path for path, _ in named}
+    assert {image for _, image in named if not IMAGE.fullmatch(image)} == set()
 
 
 def test_images_are_pinned_once_and_for_all(copy: Path) -> None:
@@ -44,9 +51,9 @@ def test_images_are_pinned_once_and_for_all(copy: Path) -> None:
     assert list(unpinned(copy)) == []
     text = (copy / "docker-compose.yml").read_text("utf-8")
     assert text.count(f"docker.io/valkey/valkey:{asked[1][1]}@{DIGEST}\n") == 1
-    before = {place: (copy / place).read_text("utf-8") for place in PLACES}
+    before = places(copy)
     pin(copy, digest)
-    assert {place: (copy / place).read_text("utf-8") for place in PLACES} == before
+    assert places(copy) == before
 
 
 def test_without_a_registry_nothing_is_pinned_and_a_line_says_so(
