@@ -132,6 +132,22 @@ def test_what_became_suspect_meanwhile_is_looked_at_at_once(create: Driver, late
     assert set(create.store.suspicions(GROUP)) == {(A, Presence.PRESENT), (B, Presence.PRESENT)}
 
 
+@pytest.mark.parametrize(("patience", "aged"), [(10, False), (60_000, True)])
+def test_what_is_suspected_does_not_age_while_an_operation_keeps_the_patrol_away(
+    bench: Bench, patience: int, aged: bool
+) -> None:
+    give_up(Driver(bench).accepted())
+    bench.pass_time(30)
+    before = bench.now() - bench.store.suspicions(GROUP)[A, Presence.PRESENT]
+    later = Driver(bench, "two")
+    later.store = bench.limited(patience=patience)
+    later.accepted().apply(A)
+    bench.pass_time(200)
+    later.apply(B).commit()
+    age = bench.now() - bench.store.suspicions(GROUP)[A, Presence.PRESENT]
+    assert (age >= before + 200) is aged
+
+
 def test_a_first_operation_still_at_work_is_suspected_already(create: Driver) -> None:
     create.apply(B)
     create.begin(A, "a1")

@@ -273,6 +273,7 @@ class Books:
         if rolling_back:
             record.state = State.ABANDONED if record.abandoned else State.ROLLED_BACK
         self._keep_ends(record)
+        self._keep_suspicions(record)
         record.ended = True
         record.ended_at = self.clock()
         for working_set in (record.todo, record.undo, record.open, record.waits, record.later):
@@ -280,6 +281,14 @@ class Books:
         if self.locks.get(record.lock) == record.id:
             del self.locks[record.lock]
         self.heard("ended", record)
+
+    def _keep_suspicions(self, record: Record) -> None:
+        now = self.clock()
+        if now - record.created_at < record.patience:
+            return
+        for suspect, at in self.suspected.items():
+            if suspect[0] == record.group:
+                self.suspected[suspect] = Millis(at + now - max(at, record.created_at))
 
     def _keep_ends(self, record: Record) -> None:
         if record.repairs and record.decision is Decision.ROLL_BACK:

@@ -38,7 +38,7 @@ end
 local function load_operation()
   if operation ~= nil then return operation or nil end
   local got = redis.call('HMGET', OP, 'format', 'group', 'action', 'state', 'decision', 'ended', 'abandoned', 'repairs',
-    'resumed', 'patience', 'deadline_at', 'retries', 'failed', 'progress_at', 'decided_at', 'dispatched', 'failure', 'content')
+    'resumed', 'patience', 'deadline_at', 'retries', 'failed', 'progress_at', 'decided_at', 'dispatched', 'failure', 'content', 'created_at')
   operation = false
   if not got[1] then return nil end
   if got[1] ~= FORMAT and got[1] ~= WAVED and got[1] ~= FILLED then
@@ -60,7 +60,7 @@ local function load_operation()
     deadline_at = tonumber(got[11]), left = tonumber(got[11]) - NOW, retries = tonumber(got[12]),
     dispatched = got[16] or 'forward', failed = tonumber(got[13]),
     failure = got[17] and { detail = got[17] } or nil, -- of a step that a worker failed whose release decided later
-    target = got[3] == 'create' and 'present' or 'absent', lock = got[2],
+    target = got[3] == 'create' and 'present' or 'absent', lock = got[2], created_at = tonumber(got[19]) or NOW,
   }
   if got[1] == FILLED then
     local ok, content = pcall(cjson.decode, got[18])
@@ -301,6 +301,18 @@ local function write()
     redis.call('PUBLISH', PREFIX .. 'events:' .. ID, cjson.encode(event))
   end
   changed, members, moved, events = {}, {}, nil, {}
+end
+
+-- While an operation works on the group nobody can patrol it: the time does not age what was suspected, if it was long
+-- enough to matter.
+local function keep_suspicions(op)
+  if NOW - op.created_at < op.patience then return end
+  local key = PREFIX .. 'suspects:' .. op.group
+  local kept = redis.call('HGETALL', key)
+  for i = 1, #kept, 2 do
+    local at = tonumber(kept[i + 1])
+    if at then redis.call('HSET', key, kept[i], at + NOW - math.max(at, op.created_at)) end
+  end
 end
 
 -- Puts a write whose fate was never learned on the patrol's list, with what it would bring if it landed late.

@@ -216,6 +216,7 @@ local function end_if_done(op)
   local state = 'committed'
   if op.decision == 'roll_back' then state = op.abandoned and 'abandoned' or 'rolled_back' end
   if op.content then keep_contents(op) else keep_ends(op) end
+  keep_suspicions(op)
   redis.call('HSET', OP, 'state', state, 'ended', '1', 'ended_at', NOW)
   redis.call('DEL', TODO, UNDO, OPEN, WAITS)
   if op.waves then redis.call('DEL', LATER, GATING) end
