@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import pytest
 import requests
 
 from lockstep.producer.doctor.findings import Finding, Level
@@ -19,35 +17,9 @@ from lockstep.worker.operation.content import Effect, Flaw, Relation, Sight
 from lockstep.worker.operation.host import Auth
 from lockstep.worker.operation.model import AttemptId
 from lockstep.worker.settings import Settings
-from tests.kinds import servers
 from tests.kinds.servers import Server
 
-INSTANCES = 3
 ATTEMPT = AttemptId("a1")
-
-
-@pytest.fixture(scope="module")
-def rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Server]]:
-    with servers.running(servers.rabbitmq(tmp_path_factory.mktemp("rabbitmq"), INSTANCES)) as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def powerdns(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Server]]:
-    with servers.running(servers.powerdns(tmp_path_factory.mktemp("powerdns"), INSTANCES)) as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def etcd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Server]]:
-    with servers.running(servers.etcd(tmp_path_factory.mktemp("etcd"), INSTANCES)) as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def influxdb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Server]]:
-    with servers.running(servers.influxdb(tmp_path_factory.mktemp("influxdb"), INSTANCES)) as found:
-        yield found
 
 
 def walked(server: Server, name: str, given: str | None = None) -> dict[str, Finding]:
