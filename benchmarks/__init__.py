@@ -11,6 +11,7 @@ How a figure comes about:
     processes  CPU and memory, read from /proc   extras/     what is no race: throughput, retention, ...
     figures    medians and ratios                targets     what is to be reached, met or missed
     report     results.md                        plot        results.svg
+    capacity   the model that follows from it
 
 Nothing here is part of Lockstep. It uses `lockstep` as anybody would, and its `producer.stack`
 for processes.

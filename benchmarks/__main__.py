@@ -1,7 +1,8 @@
 """`python -m benchmarks`: run everything, print the table of targets, and write it where the pages quote it.
 
-results.md and results.svg are written, and the table of targets in docs/performance.md. `--only` takes the
-name of a row there, of a candidate, or of what is measured beside the race. Linux only: it reads /proc.
+results.md and results.svg are written, the table of targets in docs/performance.md, and the model in
+docs/scale.md. `--only` takes the name of a row of the table, of a candidate, or of what is measured beside
+the race. Linux only: it reads /proc.
 """
 
 from __future__ import annotations
@@ -81,10 +82,11 @@ def run(wanted: Collection[str], out: Path, rounds: int, *, quick: bool) -> None
                 measure(made)
         took = time.monotonic() - begun
         out.mkdir(parents=True, exist_ok=True)
-        (out / "results.md").write_text(report(made.figures, redis, took, quick=quick))
+        results = report(made.figures, redis, took, quick=quick)
+        (out / "results.md").write_text(results)
         (out / "results.svg").write_text(plot(made.figures))
         if out == HERE:
-            quote(HERE.parent / "docs/performance.md", made.figures)
+            quote(HERE.parent / "docs", made.figures, results)
         verdicts = judge(made.figures)
         made.say(table_of_targets([one for one in verdicts if one.target in rows] or verdicts))
         made.say(f"written to {out / 'results.md'} after {took / 60:.1f} minutes")

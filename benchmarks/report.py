@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
+from benchmarks import capacity
 from benchmarks.figures import Figures, cpu_per_host, middle
 from benchmarks.peers import NAMES, peer
 from benchmarks.samples import Case, Sample
@@ -57,15 +58,10 @@ def report(figures: Figures, redis: str, took: float, *, quick: bool) -> str:
     return "\n".join(lines) + "\n"
 
 
-BEGIN, END = "<!-- written by make bench -->", "<!-- until here -->"
-
-
-def quote(page: Path, figures: Figures) -> None:
-    """Write the table of targets into a page, between the two marks that are there for it."""
-    before, _, rest = page.read_text("utf-8").partition(BEGIN)
-    _, _, after = rest.partition(END)
-    table = "\n".join(_targets(judge(figures)))
-    page.write_text(f"{before}{BEGIN}\n\n{table}\n\n{END}{after}", "utf-8")
+def quote(docs: Path, figures: Figures, results: str) -> None:
+    """Write the table of targets, and the model that follows from the results, into their pages."""
+    capacity.write(docs / "performance.md", "\n".join(_targets(judge(figures))))
+    capacity.write(docs / "scale.md", capacity.table(results))
 
 
 def table_of_targets(verdicts: Iterable[Verdict]) -> str:

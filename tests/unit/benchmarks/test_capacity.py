@@ -2,46 +2,42 @@
 
 from __future__ import annotations
 
-import re
-
 import pytest
 
+from benchmarks.capacity import COSTS, PREDICTED, between, fit, predictions, table
+from lockstep.producer.doctor.findings import RECORD, RECORD_OF_A_HOST
 from tests.walk import ROOT
 
 RESULTS = (ROOT / "benchmarks/results.md").read_text("utf-8")
 SCALE = (ROOT / "docs/scale.md").read_text("utf-8")
-COLUMNS = {"time": (4, 1000.0), "CPU": (7, 1.0), "Redis alone": (8, 1.0), "commands": (9, 1.0)}
-"""Column, and by what to multiply it: seconds are of all hosts, the rest of one."""
-ROWS = {"time": "time on", "CPU": "CPU of pro", "Redis alone": "CPU of Redis", "commands": "Redis com"}
+HEAD = "| candidate | s | AOF bytes a host |\n| --- | --- | --- |\n"
 
 
-def measured(hosts: int, what: str) -> float:
-    """What one host costs."""
-    section = RESULTS.split(f"\n## create, {hosts} hosts, 20 ms\n")[1].split("\n## ")[0]
-    (row,) = re.findall(r"^\| Lockstep, AOF always \|.*$", section, re.MULTILINE)
-    column, by = COLUMNS[what]
-    value = float(row.split("|")[column]) * by
-    return value / hosts if what == "time" else value
+@pytest.mark.parametrize("column", COSTS)
+def test_the_model_predicts_what_it_was_not_fitted_to(column: str) -> None:
+    found = list(predictions(RESULTS, column))
+    assert len(found) == (len(PREDICTED) if fit(RESULTS, column) else 0)
+    for _, predicted, measured in found:
+        assert predicted == pytest.approx(measured, rel=0.2)
 
 
-def fit(what: str) -> tuple[float, float]:
-    """Return what an operation and what a host costs, from those of 100 and of 1,000 hosts."""
-    small, large = measured(100, what) * 100, measured(1000, what) * 1000
-    each = (large - small) / 900
-    return small - 100 * each, each
+def test_the_page_has_the_table_of_the_last_run() -> None:
+    assert between(SCALE, table(RESULTS)) == SCALE
 
 
-@pytest.mark.parametrize("what", COLUMNS)
-@pytest.mark.parametrize("hosts", [5000, 10_000])
-def test_the_model_predicts_what_it_was_not_fitted_to(what: str, hosts: int) -> None:
-    whole, each = fit(what)
-    assert (whole + each * hosts) / hosts == pytest.approx(measured(hosts, what), rel=0.2)
+def test_what_is_fitted_is_the_cost_of_an_operation_and_of_a_host() -> None:
+    costs = {hosts: 50 + 3 * hosts for hosts in (100, 1000, 5000)}
+    sections = "".join(
+        f"\n## create, {hosts} hosts, 20 ms\n\n{HEAD}| Lockstep, AOF always | 1 | {cost / hosts} |\n"
+        for hosts, cost in costs.items()
+    )
+    assert fit(sections, "AOF bytes a host") == pytest.approx((50, 3))
+    ((hosts, predicted, measured),) = predictions(sections, "AOF bytes a host")
+    assert (hosts, measured) == (5000, 3.01)
+    assert predicted == pytest.approx(measured)
+    assert fit(sections, "CPU ms a host") is None, "it was not measured"
 
 
-@pytest.mark.parametrize("what", COLUMNS)
-def test_the_page_has_the_coefficients_of_the_fit(what: str) -> None:
-    (row,) = re.findall(rf"^\| {ROWS[what]}.*$", SCALE, re.MULTILINE)
-    said = [float(value) for value in row.split("|")[2:4]]
-    whole, each = fit(what)
-    assert whole == pytest.approx(said[0], abs=0.6)
-    assert each == pytest.approx(said[1], rel=0.05)
+def test_doctor_goes_by_the_sizes_of_the_page() -> None:
+    sizes = (RECORD / 1024, RECORD_OF_A_HOST / 1024)
+    assert "| its record | {:g} KiB | {:g} KiB |".format(*sizes) in SCALE
