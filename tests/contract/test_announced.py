@@ -10,6 +10,7 @@ import pytest
 
 from lockstep.worker.operation.answer import Verdict
 from tests.contract.bench import PREFIX, RedisBench
+from tests.contract.contents import FOREIGN, Thing
 from tests.contract.driver import PRESENT, A, B, Driver
 from tests.contract.waves import TWO, accepted, gate, rollout
 from tests.waiting import eventually
@@ -102,3 +103,12 @@ def test_waves_holds_and_the_gate(redis_bench: RedisBench, heard: Heard) -> None
     gate(create, A, "again")
     assert heard() == [("gate", (A,)), ("wave", ())]
     assert rollout(create).wave == 2
+
+
+def test_what_a_person_has_written_over(redis_bench: RedisBench, heard: Heard) -> None:
+    thing = Thing(redis_bench).accepted(A).written(A).roll_back()
+    heard()
+    thing.restoring(A, FOREIGN)
+    assert heard() == [("probe", (A,))]
+    thing.store.resolve(thing.id, A, "alice")
+    assert heard() == [("waits", (A,))]
