@@ -35,6 +35,11 @@ class WildNode(Node):
         self.wild = True
         self.late: list[tuple[int, Request]] = []
         self.thirds: list[Any] = []
+        self.depth: Callable[[], int] = lambda: 0
+        self.looked: dict[int, Any] = {}
+        """What the last look of each worker showed; they work inside one another."""
+        self.ours = False
+        """Whether a write of ours may have taken effect, or may yet."""
         self.between: Callable[[], None] = lambda: None
         """What happens between any two calls: a kill, or another worker's step."""
         self.holds = self.form(chance.choice(VALUES))
@@ -57,9 +62,12 @@ class WildNode(Node):
         self.land()
         if self.wild and self.chance.random() < 0.1:
             return kind.shown(thing, NoReply(Trouble.LOST, "read timeout"))
+        self.looked[self.depth()] = self.holds
         return super().look(kind, thing)
 
     def send(self, *asked: Any) -> Said:
+        knows = self.looked.get(self.depth())
+        assert not (self.ours and knows is not None and knows in self.thirds), "a third hand is written over"
         self.between()
         return super().send(*asked)
 
@@ -68,19 +76,22 @@ class WildNode(Node):
         if self.wild:
             fate = self.chance.random()
             if fate < 0.1:
+                self.ours = True
                 self.late.append((self.now() + self.chance.randrange(LIMITS.settle), request))
                 return NoReply(Trouble.LOST, "read timeout")
             if fate < 0.15:
                 return NoReply(Trouble.NOT_SENT, "connection refused")
             limits = {0.2: "refuse", 0.27: "ignore", 0.32: "lose", 0.4: "late"}
             self.manners = [next((each for limit, each in limits.items() if fate < limit), "")]
-        return super().answer(request)
+        said = super().answer(request)
+        self.ours = self.ours or isinstance(said, NoReply) or said.status < 400
+        return said
 
     def usurp(self) -> None:
         """A third hand writes."""
         self.land()
         name = f"third{len(self.thirds)}"
-        self.holds = record(name.upper() if self.rewrites else name)
+        self.holds = record(name.upper() if self.rewrites else name, ttl=5)
         self.thirds.append(self.holds)
 
 
@@ -99,6 +110,7 @@ class Schedule:
         self.rig = Rig(self.verb, *self.nodes.items(), **given)
         self.depth, self.third_hands = 0, third_hands
         for name, node in self.nodes.items():
+            node.depth = lambda: self.depth
             node.between = lambda name=name: self.between(name)  # type: ignore[misc]
 
     def now(self) -> int:
