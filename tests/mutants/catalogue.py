@@ -198,8 +198,8 @@ MUTANTS = (
         code=(
             Change(
                 "worker/hosts/client.py",
-                "return self.clock.elapsed() < send_before and not self.stopping()",
-                "return not self.stopping()",
+                "return self.clock.elapsed() < send_before and not self.stopping()\n\n        payload",
+                "return not self.stopping()\n\n        payload",
             ),
         ),
     ),
