@@ -22,7 +22,8 @@ def test_workers_write_json_and_answer_prometheus_where_it_is_told_to_ask(
         assert {"name": "metrics", "containerPort": settings.metrics_port} in worker.containers[0]["ports"]
         template = worker.template
         assert template is not None
-        annotations = template["metadata"].get("annotations", {})
+        told = template["metadata"].get("annotations", {})
+        annotations = {name: value for name, value in told.items() if name.startswith("prometheus.io/")}
         assert annotations in ({}, _scraped(settings.metrics_port))
         allowed = {each.name for each in rendered.of("NetworkPolicy") if _lets_in(each, name)}
         keda = {"metrics-from-keda"} if rendered.of("ScaledObject") and name == "worker-rollback" else set()
