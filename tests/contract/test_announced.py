@@ -112,3 +112,5 @@ def test_what_a_person_has_written_over(redis_bench: RedisBench, heard: Heard) -
     assert heard() == [("probe", (A,))]
     thing.store.resolve(thing.id, A, "alice")
     assert heard() == [("waits", (A,))]
+    thing.restoring(A, FOREIGN)
+    assert heard() == [("attempt", (A,))]
