@@ -113,4 +113,4 @@ def test_what_a_person_has_written_over(redis_bench: RedisBench, heard: Heard) -
     thing.store.resolve(thing.id, A, "alice")
     assert heard() == [("waits", (A,))]
     thing.restoring(A, FOREIGN)
-    assert heard() == [("attempt", (A,))]
+    assert heard() == [("attempt", (A,)), ("probe", (A,))]
