@@ -209,10 +209,8 @@ class Settings(BaseSettings):
     def _check_relations(self) -> Settings:
         longest = 4 * self.call_timeout + CHORD_DISPATCH_LEASE + self.backoff_cap
         too_short = f"visibility_timeout {self.visibility_timeout:g} must be at least {longest:g}"
-        tls_files, key_files = (
-            self.redis_ca_file or self.redis_cert_file,
-            (self.redis_cert_file, self.redis_key_file),
-        )
+        tls_files = self.redis_ca_file or self.redis_cert_file
+        key_files = self.redis_cert_file, self.redis_key_file
         rules = {
             "connect_timeout must not exceed call_timeout": self.connect_timeout <= self.call_timeout,
             "read_timeout must not exceed call_timeout": self.read_timeout <= self.call_timeout,

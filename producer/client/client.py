@@ -30,15 +30,12 @@ from lockstep.worker.operation.names import (
 )
 from lockstep.worker.operation.thing import Asked
 from lockstep.worker.operation.transitions import Accepted, Request
-from lockstep.worker.operation.waves import Pace
+from lockstep.worker.operation.waves import AT_ONCE, Pace
 from lockstep.worker.record.link import Link, gone, unknown
 from lockstep.worker.settings import Settings
 
 if TYPE_CHECKING:
     from lockstep.producer.operators.batch import Plan
-
-
-AT_ONCE = Pace()
 
 
 class ClusterClient(ThingClient):

@@ -101,7 +101,7 @@ class Operation:
 
     def wait_end(self, timeout: float | None = None, on_change: OnChange | None = None) -> Result:
         """Wait as `wait` does, but until the group's lock is released: another operation can follow."""
-        return self._wait(_ended, timeout, on_change)
+        return self._wait(lambda status: status.ended, timeout, on_change)
 
     def watch(self) -> Changes:
         """Iterate over the operation as it stands and then after each change, until its lock is released.
@@ -228,7 +228,7 @@ class Operation:
         on_change: OnChange | None = None,
     ) -> Result:
         """Wait as `wait_end` does, without blocking the event loop."""
-        return await self._wait_async(_ended, timeout, on_change)
+        return await self._wait_async(lambda status: status.ended, timeout, on_change)
 
     async def watch_async(self) -> AsyncIterator[model.Operation]:
         """Watch as `watch` does, without blocking the event loop."""
@@ -296,7 +296,3 @@ class Operation:
         silence = ", and Redis does not answer" if waiting.silent else ""
         text = f'operation "{self.id}" {state} after {timeout:g} s{silence}'
         return WaitTimeout(f"{text}: it goes on; ask again later")
-
-
-def _ended(status: model.Operation) -> bool:
-    return status.ended

@@ -21,7 +21,7 @@ from lockstep.worker.operation.errors import InvalidInput, LockstepError, NotRea
 from lockstep.worker.operation.host import Host, Pause
 from lockstep.worker.operation.model import Action, GroupId, HostName, OperationId, Presence, State
 from lockstep.worker.operation.names import parse_group_id, parse_operation_id, show
-from lockstep.worker.operation.waves import Pace
+from lockstep.worker.operation.waves import AT_ONCE, Pace
 from lockstep.worker.plainyaml import parse_plain
 from lockstep.worker.settings import Settings
 
@@ -104,8 +104,7 @@ def require_answers(hosts: Sequence[Host], group: GroupId, settings: Settings) -
         raise NotReady(f"nothing was written, for the preflight got no usable answer from {named(silent)}")
 
 
-ALL_AT_ONCE = Pace()
-AT_ONCE = 8
+SIDE_BY_SIDE = 8
 """Groups at the same time; each is sent to all of its hosts at once."""
 LOOK_UP = 1.0
 """Seconds after which a wait looks whether the run was stopped."""
@@ -169,8 +168,8 @@ def apply(
     run: str,
     wishes: Sequence[Wish],
     hosts: Sequence[HostName],
-    at_once: int = AT_ONCE,
-    pace: Pace = ALL_AT_ONCE,
+    at_once: int = SIDE_BY_SIDE,
+    pace: Pace = AT_ONCE,
 ) -> Generator[WishResult]:
     """Fulfil the wishes, so many at a time, and yield each as it is done; closing it starts no more.
 

@@ -121,20 +121,16 @@ class Walk:
         if said.effect in (Effect.UNKNOWN, Effect.MISDIRECTED, Effect.NOT_SENT):
             yield _unnamed(subject, said)
         elif said.effect is Effect.APPLIED and len(self.wishes) > 1:
-            text = (
-                f"{said.text} is named as applied, and it wrote over what was there"
-                if changed
-                else (f"{said.text} is named as applied, and it changed nothing")
-            )
+            did = "wrote over what was there" if changed else "changed nothing"
+            text = f"{said.text} is named as applied, and it {did}"
             remedy = "name it as `replaced`" if changed else "name it as `contested`"
             yield Finding(subject, Level.FAILURE, text, remedy)
         elif said.effect in DID_NOT and changed:
             text = f"{said.text} is named as {said.effect}, and it wrote over what was there"
             yield Finding(subject, Level.FAILURE, text, "name it as `replaced`")
         elif said.effect is Effect.APPLIED:
-            yield Finding(
-                subject, Level.WARNING, f"{said.text} is named as applied: nobody can tell who made it"
-            )
+            text = f"{said.text} is named as applied: nobody can tell who made it"
+            yield Finding(subject, Level.WARNING, text)
         else:
             does = "overwrites" if said.effect is Effect.REPLACED else "changes nothing"
             yield Finding(subject, Level.OK, f"{said.text}: it {does}, as the file says ({said.effect})")
@@ -166,14 +162,12 @@ class Walk:
         missing = [name for name in names if name not in rewritten] + [f"kept {name}" for name in kept]
         gone = self.kind.loses("delete", self.kind.secrets) if "delete" in subject else []
         if missing:
-            return Finding(
-                subject, Level.FAILURE, f"{said.text}, but it does not bring back {named(missing)}", UNDONE
-            )
+            text = f"{said.text}, but it does not bring back {named(missing)}"
+            return Finding(subject, Level.FAILURE, text, UNDONE)
         text = f"{said.text}, and all that a look showed is back"
         text += f"; in another form: {named(rewritten)}" if rewritten else ""
-        return Finding(
-            subject, Level.OK, text + (f"; the file says that it loses {'; '.join(gone)}" if gone else "")
-        )
+        text += f"; the file says that it loses {'; '.join(gone)}" if gone else ""
+        return Finding(subject, Level.OK, text)
 
     def _delete(self) -> Iterator[Finding]:
         before = self._look()
@@ -213,10 +207,8 @@ class Walk:
             yield Finding(subject, level, f"{said.text} ({said.effect})")
             return
         after = self._client.look(self.kind, self.thing)
-        finding = _unnamed(subject, said)
-        yield Finding(
-            subject, finding.level, f"{finding.text}; a look then shows {after.sight}", finding.remedy
-        )
+        found = _unnamed(subject, said)
+        yield Finding(subject, found.level, f"{found.text}; a look then shows {after.sight}", found.remedy)
         raise _Stopped
 
     def _send(
@@ -260,9 +252,8 @@ class Walk:
         shown = self._client.look(self.kind, self.thing)
         if shown.sight is Sight.ABSENT:
             return Finding(subject, Level.OK, shown.text)
-        return Finding(
-            subject, Level.FAILURE, f"{shown.text}: it shows {shown.sight}", "see look.absent and busy"
-        )
+        text = f"{shown.text}: it shows {shown.sight}"
+        return Finding(subject, Level.FAILURE, text, "see look.absent and busy")
 
     def _cleared(self) -> bool:
         for _ in range(5):
@@ -287,9 +278,8 @@ def _as(kind: Kind, name: str, value: object) -> str:
 def _unnamed(subject: str, said: Said) -> Finding:
     if said.effect is Effect.UNKNOWN:
         return Finding(subject, Level.FAILURE, f"{said.text} is no answer that the file names", "name it")
-    return Finding(
-        subject, Level.FAILURE, f"{said.text} ({said.effect})", "see what the host says, and its log"
-    )
+    text = f"{said.text} ({said.effect})"
+    return Finding(subject, Level.FAILURE, text, "see what the host says, and its log")
 
 
 def _wish(kind: Kind, given: Mapping[str, object]) -> _Wish:

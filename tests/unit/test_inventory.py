@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from lockstep.worker.inventory import Inventory, load_inventory, parse_url
+from lockstep.worker.inventory import Inventory, load_inventory
 from lockstep.worker.operation.errors import InvalidInput
-from lockstep.worker.operation.host import Auth, Host
+from lockstep.worker.operation.host import Auth, Host, parse_url
 from lockstep.worker.operation.model import HostName
 from lockstep.worker.settings import Settings
 

@@ -12,10 +12,10 @@ from typing import cast
 from urllib.parse import urlsplit
 
 from lockstep.worker.operation.errors import InvalidInput
-from lockstep.worker.operation.host import Auth, Host
+from lockstep.worker.operation.host import Auth, Host, parse_url
 from lockstep.worker.operation.model import HostName
 from lockstep.worker.operation.names import MAX_LENGTH, is_plain_name, show
-from lockstep.worker.operation.waves import Pace, parse_health
+from lockstep.worker.operation.waves import AT_ONCE, Pace, parse_health
 from lockstep.worker.plainyaml import parse_plain
 from lockstep.worker.settings import Settings
 
@@ -26,7 +26,7 @@ class Inventory:
     def __init__(
         self,
         hosts: Iterable[Host],
-        pace: Pace = Pace(),  # noqa: B008 - it is frozen
+        pace: Pace = AT_ONCE,
         kinds: str = "",
     ) -> None:
         self.pace = pace
@@ -86,43 +86,6 @@ class Inventory:
         names = list(self._hosts)
         more = f", … ({len(names)} in all)" if len(names) > most else ""
         return ", ".join(names[:most]) + more
-
-
-DEFAULT_PORTS = {"http": 80, "https": 443}
-_NEVER_IN_A_URL = re.compile(r"[\x00-\x20\x7f\\]")
-
-
-def parse_url(value: object) -> str:
-    """Return a host's base URL in its one canonical form; raise InvalidInput naming the rule it breaks."""
-    shown = show(value)
-    if not isinstance(value, str) or not value:
-        raise InvalidInput(f"url {shown} is missing or not a string: give http://HOST:PORT")
-    rest = value.partition("://")[2]
-    authority = rest.partition("/")[0]
-    if "@" in rest:
-        # The value is not shown: it holds a secret.
-        named = show(re.split(r"[^\w.:\[\]-]", rest.rpartition("@")[2])[0])
-        raise InvalidInput(f"url of {named} has a user or password in it: use token_file")
-    if _NEVER_IN_A_URL.search(value):
-        raise InvalidInput(f"url {shown} has a blank, a backslash or a control character")
-    if authority.count(":") > 1 and "[" not in authority:
-        raise InvalidInput(f"url {shown} has a bare IPv6 address: put it in brackets")
-    try:
-        parts = urlsplit(value)
-        port = parts.port
-    except ValueError as error:
-        raise InvalidInput(f"url {shown} is malformed: {error}") from error
-    if parts.scheme not in DEFAULT_PORTS:
-        raise InvalidInput(f"url {shown} must start with http:// or https://")
-    if "?" in value or "#" in value:
-        raise InvalidInput(f"url {shown} has a query or fragment: give scheme, host and port only")
-    host = (parts.hostname or "").rstrip(".")
-    if not host:
-        raise InvalidInput(f"url {shown} names no host")
-    if port == 0 or parts.netloc.endswith(":"):
-        raise InvalidInput(f"url {shown} has port {port if port is not None else 'missing'}: give 1 to 65535")
-    bracketed = f"[{host}]" if ":" in host else host
-    return f"{parts.scheme}://{bracketed}:{port or DEFAULT_PORTS[parts.scheme]}{parts.path.rstrip('/')}"
 
 
 _NUMBER = re.compile(r"[0-9]{1,6}(\.[0-9]{1,3})?", re.ASCII)
@@ -191,8 +154,9 @@ def _from_file(path: Path) -> tuple[Iterator[Host], Pace, str]:
     except UnicodeDecodeError as error:
         raise InvalidInput(f"inventory {show(str(path))} is no UTF-8 text: {error.reason}") from error
     document = parse_plain(f"inventory {show(str(path))}", text)
-    entries = document.get("hosts") if isinstance(document, dict) else document
-    if isinstance(document, dict) and (unknown := set(document) - {"hosts", "defaults", "kinds"}):
+    given = document if isinstance(document, dict) else {"hosts": document}
+    entries = given.get("hosts")
+    if unknown := set(given) - {"hosts", "defaults", "kinds"}:
         first = show(sorted(map(str, unknown))[0])
         raise InvalidInput(f"inventory key {first} is unknown; known: hosts, defaults, kinds")
     if not isinstance(entries, list):
@@ -201,8 +165,7 @@ def _from_file(path: Path) -> tuple[Iterator[Host], Pace, str]:
         )
     if not entries:
         raise InvalidInput(f"inventory {show(str(path))} has an empty list of hosts: give at least one")
-    defaults = document.get("defaults") if isinstance(document, dict) else None
-    kinds = document.get("kinds", "") if isinstance(document, dict) else ""
+    defaults, kinds = given.get("defaults"), given.get("kinds", "")
     if not isinstance(kinds, str):
         raise InvalidInput(f"inventory has kinds {show(kinds)}: give the path of a folder")
     folder = str(path.parent / kinds) if kinds else ""
@@ -212,7 +175,7 @@ def _from_file(path: Path) -> tuple[Iterator[Host], Pace, str]:
 def _pace(given: object) -> Pace:
     """Return how operations go from host to host, from the inventory's `defaults`."""
     if given is None:
-        return Pace()
+        return AT_ONCE
     if not isinstance(given, dict) or (unknown := [key for key in given if key not in DEFAULTS]):
         wrong = f"the unknown key {show(unknown[0])}" if isinstance(given, dict) else f"{show(given)}"
         raise InvalidInput(f"inventory defaults: {wrong}; give a mapping of {', '.join(DEFAULTS)}")

@@ -199,11 +199,8 @@ _BINDS_LESS = frozenset((*_LOOKS_ELSEWHERE, "flatten", "comparator"))
 
 def _without_values(error: JMESPathError) -> str:
     function = getattr(error, "function_name", None)
-    return (
-        f"{function}() was given a value of a type that it does not take"
-        if function
-        else type(error).__name__
-    )
+    took = f"{function}() was given a value of a type that it does not take"
+    return took if function else type(error).__name__
 
 
 def _count(value: object) -> None:

@@ -193,10 +193,8 @@ def _broken_looks(kind: KindFile) -> Iterator[tuple[Place, str]]:
     look = kind.look
     method = look.request.partition(" ")[0]
     if method not in ("GET", "HEAD") and not look.reads:
-        yield (
-            ("look", "request"),
-            f"is a {method}: add `reads: true` if it changes nothing, for plan and drift run it",
-        )
+        rule = "add `reads: true` if it changes nothing, for plan and drift run it"
+        yield ("look", "request"), f"is a {method}: {rule}"
     if look.witness and not look.witness.startswith("GET "):
         yield ("look", "witness"), "must be a GET"
     if method == "HEAD" and (look.keep or kind.fields):
@@ -231,11 +229,8 @@ def _broken_write(kind: KindFile, verb: str, write: WriteFile) -> Iterator[tuple
     named |= {
         inner if name == "id" and inner else "address" for name, inner in taken if name in ("id", "address")
     }
-    if lacking := [part for part in kind.id.parts if part not in named and "address" not in named]:
-        yield (
-            (verb,),
-            f"does not say which: name {', '.join(f'{{{part}}}' for part in lacking)} in its request",
-        )
+    if lacking := [f"{{{part}}}" for part in kind.id.parts if part not in named and "address" not in named]:
+        yield (verb,), f"does not say which: name {', '.join(lacking)} in its request"
 
 
 def _broken_request(kind: KindFile, verb: str, request: LookFile | WriteFile) -> Iterator[tuple[Place, str]]:
@@ -271,10 +266,8 @@ def _broken_request(kind: KindFile, verb: str, request: LookFile | WriteFile) ->
                     yield (verb,), f"takes {name}.{inner}; {name} has {', '.join(inside) or 'nothing'}"
             for name, inner in expression.lost():
                 if inner in (known.get(name) or ()):
-                    yield (
-                        (verb,),
-                        f"takes {name}.{inner} inside a list, where it is that of an item: use select()",
-                    )
+                    rule = "inside a list, where it is that of an item: use select()"
+                    yield (verb,), f"takes {name}.{inner} {rule}"
 
 
 def _broken_path(
@@ -288,10 +281,8 @@ def _broken_path(
             yield place, f"names {{{name}}}, which is no part of the id; parts: {', '.join(kind.id.parts)}"
     literal = PLACEHOLDER.sub("x", path)
     if not _LITERAL.fullmatch(literal) or _UNRESERVED.search(literal):
-        yield (
-            place,
-            "has a character that a path cannot have as it is: write %XX, and the query under `query`",
-        )
+        rule = "write %XX, and the query under `query`"
+        yield place, f"has a character that a path cannot have as it is: {rule}"
     if "//" in literal or any(part in (".", "..") for part in literal.split("/")):
         yield place, "has an empty segment, or one that servers resolve away (. or ..)"
 

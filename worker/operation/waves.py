@@ -233,6 +233,10 @@ class Pace:
         )
 
 
+AT_ONCE = Pace()
+"""All hosts at the same time."""
+
+
 def told_standing(standing: Standing) -> str:
     """Return in a few words how far an operation with waves is."""
     at = f"wave {standing.wave} of {standing.waves}, {standing.stage}"

@@ -193,8 +193,7 @@ def _auth(login: str | None, key: str | None) -> Auth | None:
 
 
 def _host(given: str, inventory: Inventory | None, auth: Auth | None, token: str | None) -> Host:
-    from lockstep.worker.inventory import parse_url
-    from lockstep.worker.operation.host import Host
+    from lockstep.worker.operation.host import Host, parse_url
     from lockstep.worker.operation.model import HostName
 
     if "://" in given:

@@ -10,11 +10,10 @@ import pytest
 
 from lockstep import ClusterClient
 from lockstep.producer.cli import app, main
-from lockstep.producer.client.client import AT_ONCE
 from lockstep.producer.client.operation import Operation
 from lockstep.producer.operators.batch import Wish, operation_id
 from lockstep.worker.operation.model import Action, GroupId
-from lockstep.worker.operation.waves import Pace
+from lockstep.worker.operation.waves import AT_ONCE, Pace
 from lockstep.worker.settings import load_settings
 from tests.integration.producer.hand import NODE1, PATIENCE, Hand
 from tests.integration.producer.nodes import Node
