@@ -283,4 +283,5 @@ class Record:
             pending_hosts=tuple(pending),
             stalled_hosts=tuple([h for h in pending if self.steps[h].undo_misses >= NAMED_AFTER]),
             rollout=self.waves.shown() if self.waves else None,
+            asked=self.content.verb if self.content else None,
         )

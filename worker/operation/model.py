@@ -295,3 +295,5 @@ class Operation:
     """Those of the pending hosts that gave no answer, or a refusal, often enough to be named."""
     rollout: Standing | None = None
     """How far it is, if it has waves."""
+    asked: str | None = None
+    """What was asked of a thing with content: create, set or delete. A set is carried out as a create."""

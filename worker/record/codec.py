@@ -30,7 +30,7 @@ from lockstep.worker.operation.model import (
 )
 from lockstep.worker.operation.names import show
 from lockstep.worker.operation.reason import Why, told, told_of
-from lockstep.worker.operation.thing import ABSENT
+from lockstep.worker.operation.thing import ABSENT, Asked
 from lockstep.worker.operation.transitions import Forward, Progress
 from lockstep.worker.record.causes import newer_format
 from lockstep.worker.record.fields import Fields, moments_from, trace_from
@@ -277,6 +277,7 @@ def operation_from(
         pending_hosts=tuple(HostName(host) for host in sorted(undo)) if rolling_back else (),
         stalled_hosts=tuple(HostName(host) for host in sorted(stalled)) if rolling_back else (),
         rollout=_standing(fields, kept),
+        asked=fields.maybe(lambda name: Asked.of(fields.text(name)).verb, "content"),
     )
 
 

@@ -59,7 +59,7 @@ def chart(operation: Operation, steps: Sequence[Step], end: Millis) -> str:
         rows.append(row)
         y += height
     height = y + BOTTOM
-    name = escape(f"Timeline of {operation.action} {operation.group}")
+    name = escape(f"Timeline of {operation.asked or operation.action} {operation.group}")
     opening = f'<svg viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{name}">'
     axis, marks = _axis(scale, height), _marks(operation, scale, height)
     return "\n".join((opening, STRIPES, *axis, *rows, *marks, "</svg>"))
@@ -163,7 +163,7 @@ EVENTS = ("After", "Host", "What", "What came back", "Known as", "Known after")
 
 def page(operation: Operation, steps: Sequence[Step], now: Millis) -> str:
     """Return the page as HTML; `now` ends the picture of an operation that has not ended."""
-    title = f"{operation.action} {operation.group}"
+    title = f"{operation.asked or operation.action} {operation.group}"
     end = operation.ended_at or max(now, last_moment(operation, steps))
     end = max(end, last_moment(operation, steps))
     settling = ", settling" if operation.settling else ""

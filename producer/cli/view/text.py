@@ -36,7 +36,7 @@ def facts_of(operation: Operation, now: Millis) -> list[tuple[str, str]]:
     waiting = ", settling" if operation.settling else ""
     facts = [
         ("operation", operation.id),
-        (str(operation.action), operation.group),
+        (operation.asked or str(operation.action), operation.group),
         ("state", f"{operation.state}{waiting}"),
         ("reason", operation.reason),
         ("hosts", _progress(operation)),
@@ -102,7 +102,7 @@ def list_row(operation: Operation, now: Millis | None) -> tuple[str, ...]:
     created = local(at) if now is None or now - at > DAY else age(at, now)
     return (
         operation.id,
-        str(operation.action),
+        operation.asked or str(operation.action),
         operation.group,
         state,
         _progress(operation),
@@ -181,7 +181,7 @@ def describe(status: Operation | None) -> str:
         count = f"{len(status.pending_hosts)} of {status.hosts_total} hosts to restore"
     if waves := standing(status):
         count = f"{waves}; {count}"
-    return f"{status.action} {status.group}: {status.state}, {count} (operation {status.id})"
+    return f"{status.asked or status.action} {status.group}: {status.state}, {count} (operation {status.id})"
 
 
 def _ignore(status: Operation | None) -> None:

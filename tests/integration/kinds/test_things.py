@@ -103,6 +103,8 @@ def test_create_set_and_delete_on_every_host_that_serves_the_kind(rig: Rig) -> N
     assert rig.nodes[1].holds[PATH]["owner"] == "bob", "what is not given stays"
     again = rig.client.set(THING, text="new").wait(30)
     assert {host.outcome for host in again.hosts} == {"unchanged"}
+    listed = [line.split()[1] for line in rig.cli("list").stdout.splitlines()[1:]]
+    assert listed == ["set", "set", "create"], "as it was asked"
     refused = rig.cli("delete", THING)
     assert (refused.returncode, "would not bring back its readers" in refused.stderr) == (2, True)
     assert rig.client.delete(THING, accept_loss=True).wait(30).committed
