@@ -129,20 +129,23 @@ def _list_stuck(session: Session, as_json: bool) -> Exit:
 @click.argument("host")
 @click.argument("group")
 def exists(session: Session, host: str, group: str, as_json: bool) -> Exit:
-    """Ask HOST itself whether it holds GROUP.
+    """Ask HOST itself whether it holds GROUP, or a thing KIND/ID.
 
     Examples:
       lockstep exists node1 team-a && echo there
+      lockstep exists node1 rabbitmq-vhost/team-a
 
     Exit codes: 0 yes, 1 no, 4 the host gave no usable answer.
     """
+    client, is_group = session.client(), "/" not in group
     try:
-        found = session.client().group_exists(host, group)
+        found = client.group_exists(host, group) if is_group else client.exists(host, group)
     except HostUnavailable as error:
         if as_json:
             answer_json({"host": host, "group": group, "exists": None, "reason": str(error)})
         raise
-    text = f'group "{group}" {"exists" if found else "does not exist"} on {host}'
+    noun = f'group "{group}"' if is_group else group
+    text = f"{noun} {'exists' if found else 'does not exist'} on {host}"
     session.done(text, as_json, lambda: {"host": host, "group": group, "exists": found, "reason": None})
     return Exit.OK if found else Exit.ROLLED_BACK
 

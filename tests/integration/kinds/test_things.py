@@ -105,10 +105,12 @@ def test_create_set_and_delete_on_every_host_that_serves_the_kind(rig: Rig) -> N
     assert {host.outcome for host in again.hosts} == {"unchanged"}
     listed = [line.split()[1] for line in rig.cli("list").stdout.splitlines()[1:]]
     assert listed == ["set", "set", "create"], "as it was asked"
+    assert rig.cli("exists", "node1", THING).stdout == f"{THING} exists on node1\n"
     refused = rig.cli("delete", THING)
     assert (refused.returncode, "would not bring back its readers" in refused.stderr) == (2, True)
     assert rig.client.delete(THING, accept_loss=True).wait(30).committed
     assert rig.texts() == [None] * 3
+    assert rig.cli("exists", "node1", THING).returncode == 1
 
 
 def test_a_failed_set_brings_each_host_back_to_its_own_content(rig: Rig) -> None:
