@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from lockstep.worker.operation.model import AttemptId, HostName, Millis, Outcome, Presence, State
 from tests.simulation.world import Violation
-from tests.twin.record import SUCCEEDED, Record, StepRecord, allowed
+from tests.twin.record import SUCCEEDED, Record, StepRecord, Waves, allowed
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ def opened(record: Record, now: Millis) -> list[HostName]:
     """Return the hosts of the waves before the one that opens; raise Violation if it must not open yet."""
     assert record.waves is not None
     number, asked = record.waves.wave, record.waves.asked
-    if record.decision is not None or record.waves.hold is not None:
+    if record.decision is not None or held(record.waves):
         raise Violation(f"wave {number} of {record.id} opens although it is decided, or held")
     for host, step in record.steps.items():
         if step.wave > number:
@@ -78,9 +78,14 @@ def opened(record: Record, now: Millis) -> list[HostName]:
 def committed(record: Record, now: Millis) -> None:
     """Raise Violation if an operation in waves is committed that must not be yet."""
     assert record.waves is not None
-    if record.later or record.waves.hold is not None:
+    if record.later or held(record.waves):
         raise Violation(f"{record.id} is committed although a wave is not open, or it is held")
     baked(record, record.waves.wave, now)
+
+
+def held(waves: Waves) -> bool:
+    """Tell whether there is a hold that nobody has released: by its number, whatever else became of it."""
+    return waves.hold is not None or waves.hold_no > waves.released_no
 
 
 def baked(record: Record, wave: int, now: Millis) -> None:
