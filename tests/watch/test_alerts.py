@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 import subprocess
 from collections.abc import Iterator
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,8 @@ import pytest
 import yaml
 
 from lockstep.worker.celery import SWEEP
-from lockstep.worker.operation.model import Action
+from lockstep.worker.operation.model import Action, GroupId, HostName
+from lockstep.worker.operation.waves import Rollout
 from tests.integration.worker.harness import Bench, parts
 from tests.waiting import eventually
 from tests.watch.counted import WATCHING, Counted, Labels
@@ -22,6 +25,11 @@ EVERY = {
     rule["alert"]: rule for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]
 }
 Samples = dict[tuple[str, Labels], float]
+WAVES = {HostName("node2"): 1, HostName("node1"): 2, HostName("node3"): 2}
+MINUTES = 90
+"""For which samples are gone on with: longer than the longest time after which an alert fires."""
+SECONDS = ("lockstep_held_seconds", "lockstep_bake_overdue_seconds")
+"""What grows by itself once it is there."""
 
 
 def promtool(*arguments: str | Path, folder: Path) -> None:
@@ -41,11 +49,12 @@ def test_alerts_fire_when_they_are_to_and_not_before() -> None:
 
 @pytest.fixture
 def stuck(tmp_path: Path) -> Iterator[Counted]:
-    """A worker beside an operation that is past twice its deadline, for a host cannot be restored."""
+    """A worker, an operation that is held, and one past twice its deadline: a host cannot be restored."""
     with parts(tmp_path) as found:
         bench = Bench(*found, tmp_path / "bench", {"deadline": "5"})
         try:
             counted = Counted(bench, "threads")
+            bench.start(Action.CREATE, GroupId("held"), rollout=Rollout(WAVES, hold=True))
             bench.end(bench.start(Action.CREATE))
             bench.admin.add_faults({"kind": "refuse", "methods": ["DELETE"], "status": 403}, node="node3")
             bench.admin.set_latency(300, node="node3")
@@ -60,14 +69,22 @@ def stuck(tmp_path: Path) -> Iterator[Counted]:
 def test_what_workers_say_of_an_operation_that_is_stuck_fires_them(stuck: Counted, tmp_path: Path) -> None:
     before = stuck.read()
     stuck.reaches(swept(before) + 1, "sweeps_total")
-    assert fires(tmp_path, before, sweeps=1) == {"LockstepStuckOperations", "LockstepPendingHosts"}
+    assert fires(tmp_path, before, sweeps=1) == {
+        "LockstepStuckOperations",
+        "LockstepPendingHosts",
+        "LockstepHeldForLong",
+    }
 
     stuck.beat.stop()
     eventually(lambda: not sweeps_left(stuck), "no sweep waits or is at work")
+    stuck.bench.start(Action.CREATE, GroupId("baking"), rollout=Rollout(WAVES, bake=100))
+    stuck.reaches(0.001, "bake_overdue_seconds")
     silent = stuck.read()
     assert fires(tmp_path, silent, sweeps=swept(stuck.read()) - swept(silent)) == {
         "LockstepStuckOperations",
         "LockstepPendingHosts",
+        "LockstepHeldForLong",
+        "LockstepBakeOverdue",
         "LockstepSilentSweep",
     }
 
@@ -86,14 +103,21 @@ def swept(samples: Samples) -> float:
 
 
 def fires(folder: Path, samples: Samples, sweeps: float) -> set[str]:
-    """Return the alerts that must fire after half an hour of these samples; promtool saw them and no other.
+    """Return the alerts that must fire after MINUTES of these samples; promtool saw them and no other.
 
-    Nothing changes meanwhile but the number of sweeps, by so many a minute.
+    Nothing changes meanwhile but the number of sweeps, by so many a minute, and what is told in seconds.
     """
+    samples = {key: ceil(value) if key[0] in SECONDS else value for key, value in samples.items()}
+    growth = {key: 60.0 if value and key[0] in SECONDS else 0.0 for key, value in samples.items()}
+    growth["lockstep_sweeps_total", ()] = sweeps
+    last = {key: value + growth[key] * (MINUTES - 1) for key, value in samples.items()}
+    [(holds, held)] = [
+        (dict(key[1]), value) for key, value in last.items() if key[0] == "lockstep_held_seconds"
+    ]
     series = [
         {
             "series": name + "{" + ",".join(f'{label}="{text}"' for label, text in labels) + "}",
-            "values": f"{value:g}+{sweeps if name == 'lockstep_sweeps_total' else 0:g}x30",
+            "values": f"{value:g}+{growth[name, labels]:g}x{MINUTES}",
         }
         for (name, labels), value in samples.items()
     ]
@@ -103,6 +127,8 @@ def fires(folder: Path, samples: Samples, sweeps: float) -> set[str]:
         "LockstepDrift": samples["lockstep_drift", ()],
         "LockstepRecordUnreadable": 1 - samples["lockstep_record_up", ()],
         "LockstepSilentSweep": float(sweeps == 0),
+        "LockstepHeldForLong": held,
+        "LockstepBakeOverdue": last["lockstep_bake_overdue_seconds", ()],
         "LockstepPatrolBehind": 0.0,
         "LockstepNotDone": 0.0,
         "LockstepRecordGone": 0.0,
@@ -113,7 +139,13 @@ def fires(folder: Path, samples: Samples, sweeps: float) -> set[str]:
     assert samples["lockstep_patrol_lag_seconds", ()] < 600
     assert set(values) == set(EVERY)
     expected = [
-        {"eval_time": "29m", "alertname": name, "exp_alerts": [alert(name, value)] if value else []}
+        {
+            "eval_time": f"{MINUTES - 1}m",
+            "alertname": name,
+            "exp_alerts": [alert(name, value, holds if name == "LockstepHeldForLong" else {})]
+            if value
+            else [],
+        }
         for name, value in values.items()
     ]
     test = {"interval": "1m", "input_series": series, "alert_rule_test": expected}
@@ -125,8 +157,17 @@ def fires(folder: Path, samples: Samples, sweeps: float) -> set[str]:
     return {name for name, value in values.items() if value}
 
 
-def alert(name: str, value: float) -> dict[str, Any]:
-    """Return an alert as it must be fired."""
+def alert(name: str, value: float, labels: dict[str, str]) -> dict[str, Any]:
+    """Return an alert as it must be fired; `labels` are those that it has of what it is about."""
     rule = EVERY[name]
-    texts = {key: text.replace("{{ $value }}", f"{value:g}") for key, text in rule["annotations"].items()}
-    return {"exp_labels": rule["labels"], "exp_annotations": texts}
+    shown = {"{{ $value }}": f"{value:g}", "{{ $value | humanizeDuration }}": spoken(round(value))}
+    shown |= {f"{{{{ $labels.{label} }}}}": text for label, text in labels.items()}
+    texts = dict(rule["annotations"])
+    for key, (written, meant) in itertools.product(texts, shown.items()):
+        texts[key] = texts[key].replace(written, meant)
+    return {"exp_labels": rule["labels"] | labels, "exp_annotations": texts}
+
+
+def spoken(seconds: int) -> str:
+    """Return a duration of an hour or more as Prometheus writes it."""
+    return f"{seconds // 3600}h {seconds // 60 % 60}m {seconds % 60}s"
