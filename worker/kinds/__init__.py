@@ -40,10 +40,10 @@ class Kinds:
         self._read: dict[Path, tuple[_Version, Kind]] = {}
         self._remembered: dict[str, Kind] = {}
 
-    def find(self, name: str) -> Kind:
+    def find(self, name: str, remedy: str = "") -> Kind:
         """Return a kind by `NAME`, `NAME@DIGEST` or a digest; of a digest its first characters are enough.
 
-        Raises InvalidInput for one that is not known, and BadKind for a file that breaks rules.
+        Raises InvalidInput, with the remedy, for one that is not known; BadKind for a file that breaks rules.
         """
         if (found := _REFERENCE.fullmatch(name)) and found[2] is None:
             for path in self._files(f"{name}.yaml"):
@@ -52,12 +52,13 @@ class Kinds:
             return self._older(found[1], found[2])
         if _DIGEST.fullmatch(name):
             return self._older("*", name)
-        raise InvalidInput(f"kind {show(name)} is not known; known: {', '.join(self.names())}")
+        known = ", ".join(self.names())
+        raise InvalidInput(f"kind {show(name)} is not known; known: {known}{remedy}")
 
     def parse(self, text: str) -> tuple[Kind, Id]:
         """Return the kind and the id of `KIND/a/b`; without a slash it is the id of a group."""
         name, slash, _ = text.partition("/")
-        kind = self.find(name if slash else GROUP)
+        kind = self.find(name if slash else GROUP, f"; a group id has no slash, and {show(text)} has one")
         return kind, kind.parse(text if slash else f"{GROUP}/{text}")
 
     def names(self) -> list[str]:

@@ -85,6 +85,15 @@ def test_a_group_id_that_is_no_string_is_refused(
     assert hand.keys() == []
 
 
+KINDS = (
+    "consul-key, etcd-key, group, influxdb-database, powerdns-record, powerdns-zone, rabbitmq-permission, "
+    "rabbitmq-policy, rabbitmq-user, rabbitmq-vhost, vault-policy"
+)
+NO_KINDS = {
+    "../x": f'kind ".." is not known; known: {KINDS}; a group id has no slash, and "../x" has one',
+    "a/b": f'kind "a" is not known; known: {KINDS}; a group id has no slash, and "a/b" has one',
+}
+"""What the shell says where a slash follows what would be the name of a kind."""
 COMMANDS = {
     "create": ("create",),
     "delete": ("delete",),
@@ -100,7 +109,8 @@ COMMANDS = {
 def test_a_bad_group_id_is_refused_in_the_shell(lockstep: Run, hand: Hand, command: str, name: str) -> None:
     ran = lockstep(*COMMANDS[command], name)
 
-    assert (ran.code, ran.out, ran.err) == (2, "", f"lockstep: error: group id {NAMES[name]}\n")
+    message = NO_KINDS.get(name, f"group id {NAMES[name]}")
+    assert (ran.code, ran.out, ran.err) == (2, "", f"lockstep: error: {message}\n")
     assert hand.keys() == []
 
 
