@@ -9,6 +9,7 @@ import redis
 from lockstep.producer.client.operation import Operation
 from lockstep.worker.inventory import load_inventory
 from lockstep.worker.operation.answer import Verdict
+from lockstep.worker.operation.content import Effect
 from lockstep.worker.operation.limits import NAMED_AFTER
 from lockstep.worker.operation.model import (
     AttemptId,
@@ -19,6 +20,7 @@ from lockstep.worker.operation.model import (
     Presence,
     Seen,
 )
+from lockstep.worker.operation.thing import Digest, Look, Restoring, Shows
 from lockstep.worker.operation.transitions import Miss
 from lockstep.worker.record.client import client, connect
 from lockstep.worker.record.codec import Keys
@@ -115,6 +117,17 @@ class Hand:
         id_ = next(self._ids)
         self.store.begin_undo(operation.id, host, self._prints[host], id_)
         self.store.finish_undo(operation.id, host, id_, Verdict.APPLIED, "200")
+
+    def contest(self, operation: Operation, host: HostName) -> None:
+        """A thing that somebody else writes after our write: a person has to decide."""
+        order, fingerprint = (operation.id, host), self._prints[host]
+        before, theirs = (Look(Digest(each), Shows.OTHER, f"text of {each}") for each in ("before", "theirs"))
+        id_ = next(self._ids)
+        self.store.shown(*order, fingerprint, before, id_, operation.action, operation.group)
+        self.store.wrote(*order, id_, Effect.APPLIED, "204")
+        self.store.shown(*order, fingerprint, theirs, next(self._ids), operation.action, operation.group)
+        came = self.store.restoring(*order, fingerprint, self.store.now(), 0, theirs, next(self._ids))
+        assert came.next is Restoring.PERSON
 
     def stall(self, operation: Operation, host: HostName) -> None:
         """A host that is away during the rollback, for long enough to be named."""

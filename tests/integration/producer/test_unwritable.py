@@ -23,6 +23,7 @@ NO_SPACE = "No space left on device"
 VERBS = [
     ("create team-a --id mine", 0, "mine"),
     ("create team-{n} --id new{n} --no-wait --hosts node1", 0, "new{n}"),
+    ("set rabbitmq-vhost/set{n} --set description=x --create --no-wait --id set{n}", 0, "set{n}"),
     ("delete team-open --id open --timeout 0.1", 4, "open"),
     ("apply {directory}/groups --resume run", 0, "run run: 1 committed"),
     ("plan create team-x", 0, ""),
@@ -44,7 +45,9 @@ VERBS = [
     ("hold waves{n} --reason look", 0, "waves{n}"),
     ("promote held{n}", 0, "held{n}"),
     ("abandon stalled{n} node1 --reason scrapped", 0, "stalled{n}"),
+    ("resolve contested{n} node1 --restore", 0, "contested{n}"),
     ("forget --deleted-before 90d --yes", 0, "forgot 0 groups"),
+    ("kinds", 0, ""),
     ("completion bash", 0, ""),
 ]
 """What to run, its exit code, and what stderr says when stdout could not be written; {n} is new each time."""
@@ -74,6 +77,8 @@ def prepared(nodes: dict[str, Node], environment: dict[str, str], tmp_path: Path
             hand.begin(stalled, NODE1)
             hand.roll_back(stalled)
             hand.stall(stalled, NODE1)
+            thing = f"rabbitmq-vhost/contested{n}"
+            hand.contest(cluster.set(thing, description="x", operation_id=f"contested{n}"), NODE1)
     hand.close()
     return tmp_path
 
