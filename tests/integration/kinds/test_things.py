@@ -17,7 +17,7 @@ from lockstep.producer.stack.child import Child
 from lockstep.producer.stack.guard import Guard
 from lockstep.producer.stack.processes import RedisServer
 from lockstep.worker.operation.errors import InvalidInput
-from lockstep.worker.operation.model import State
+from lockstep.worker.operation.model import State, Undo
 from lockstep.worker.settings import Settings
 from tests.children import inherited
 from tests.integration.kinds.node import KIND, Node, served
@@ -132,6 +132,7 @@ def test_what_somebody_else_wrote_meanwhile_is_left_to_a_person(rig: Rig, choice
     rig.nodes[0].usurper = theirs
     operation = rig.client.set(THING, text="new")
     eventually(lambda: any(step.trace and step.trace.foreign for step in operation.steps()), "it waits")
+    eventually(lambda: [step.undo for step in operation.steps()][1:] == [Undo.RESTORED] * 2, "others do not")
     assert rig.texts() == ["theirs", "two", "three"]
     why = next(step.reason or "" for step in operation.steps() if step.host == "node1")
     assert why.startswith("was changed by somebody else: it shows what neither was there nor is asked for")
