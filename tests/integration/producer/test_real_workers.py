@@ -137,7 +137,7 @@ def test_doctor_finds_nothing_wrong_with_a_whole_stack(run: Run, bench: Bench) -
         (subject, "ok")
         for subject in (
             "settings", "redis", "redis", "redis", "redis", "queue operations", "queue rollback", "versions",
-            "beat", "operations", "patrol", "clock", "memory", "inventory", "host",
+            "beat", "operations", "patrol", "clock", "memory", "records", "inventory", "host",
         )
     ]  # fmt: skip
     versions = next(each["text"] for each in json.loads(ran.out)["findings"] if each["subject"] == "versions")
