@@ -101,11 +101,16 @@ def refusal(
 
 
 @cache
-def unfinished(kind: Kind, now: Operation, hosts: frozenset[Host]) -> str | None:
-    """Say what is wrong with a record as it is left: what was due and was not done, or what may never be."""
-    for joint in model_of(kind).joint(_shared(now)):
-        if joint.at_once and joint.enabled(tuple(hosts)):
-            return f"this was due in the same transition: {joint.label}"
+def overdue(kind: Kind, now: Operation, hosts: frozenset[Host]) -> str | None:
+    """Say what was due in the transition that left a record so, and was not done."""
+    joints = (joint for joint in model_of(kind).joint(_shared(now)) if joint.at_once)
+    due = next((joint for joint in joints if joint.enabled(tuple(hosts))), None)
+    return f"this was due in the same transition: {due.label}" if due else None
+
+
+@cache
+def broken(now: Operation, hosts: frozenset[Host]) -> str | None:
+    """Say what a record is that none may ever be."""
     return next((wrong for host in hosts for wrong in waves.broken(_shared(now), host)), None)
 
 

@@ -162,3 +162,18 @@ def test_a_decision_that_is_made_again_is_found(
 def test_what_the_end_of_the_file_cuts_off_did_not_happen(tmp_path: Path) -> None:
     cut = [["MULTI"], ["HSET", OPERATION, "format", "1", "group", "g", "action", "create"]]
     assert replay(cut).transitions == 0
+
+
+def test_what_was_due_and_is_not_done_is_found_unless_it_may_be_late(
+    bench: RedisBench, raw: redis.Redis, server: RedisServer
+) -> None:
+    passed = len(list(commands(server.directory)))
+    create = Driver(bench).accepted()
+    create.begin(A, "a1")
+    create.finish(A, "a1", Verdict.REFUSED)
+    journal = [each for each in list(commands(server.directory))[passed:] if "roll_back" not in each]
+    (due,) = replay(journal).wrong
+    assert "due in the same transition: op0 decide: ROLL BACK" in due
+    assert replay(journal, late={OPERATION}).wrong == []
+    by_hand = ["HSET", OPERATION, "decision", "commit"]
+    assert "a host may not go from" in replay([*journal, by_hand], late={OPERATION}).wrong[0]

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.chaos.journal import commands
-from tests.model.allowed import Kind, Pair, bare, refusal, unfinished
+from tests.model.allowed import Kind, Pair, bare, broken, overdue, refusal
 from tests.model.state import Action, Attempt, Decision, Host, Operation, Outcome, Phase, Stage, Step, Undo
 
 KEY = re.compile(r"(?P<record>.*?op:[A-Za-z0-9._-]+)(?::(?P<part>steps|todo|undo|open|later|gating))?")
@@ -60,15 +60,23 @@ class Trace:
     """How an operation's record changed -> how often."""
 
 
-def replay(journal: Iterable[Sequence[str]], ours: str = "", but_not: Container[str] = frozenset()) -> Trace:
-    """Hold every transition of the records whose keys begin with `ours` to the model, except of some."""
+def replay(
+    journal: Iterable[Sequence[str]],
+    ours: str = "",
+    but_not: Container[str] = frozenset(),
+    late: Container[str] = frozenset(),
+) -> Trace:
+    """Hold every transition of the records whose keys begin with `ours` to the model, except of some.
+
+    What is due may be done in a later transition of those that are `late`.
+    """
     trace, records = Trace(), dict[str, Record]()
     for transaction in transactions(journal):
         before: dict[str, Record | None] = {}
         for command in transaction:
             _apply(records, before, command, ours)
         for key, was in ((key, was) for key, was in before.items() if key not in but_not):
-            _judge(trace, key, was, records.get(key))
+            _judge(trace, key, was, records.get(key), late=key in late)
     return trace
 
 
@@ -132,7 +140,7 @@ def _write(
             kept.sets[part].difference_update(arguments)
 
 
-def _judge(trace: Trace, key: str, was: Record | None, now: Record | None) -> None:
+def _judge(trace: Trace, key: str, was: Record | None, now: Record | None, *, late: bool) -> None:
     if now is None or not now.fields.get("format"):
         if was is not None and was.fields.get("format") and was.fields.get("ended") != "1":
             trace.wrong.append(f"{key}: its record went before it had ended")
@@ -143,7 +151,7 @@ def _judge(trace: Trace, key: str, was: Record | None, now: Record | None) -> No
     trace.transitions += 1
     trace.operations += was is None
     try:
-        found = _refused(was, now)
+        found = _refused(was, now, late=late)
     except (ValueError, KeyError, TypeError) as error:
         found = [f"cannot be read: {error!r}"]
     trace.came_to[f"{_state(was)} to {_state(now)}"] += 1
@@ -154,7 +162,7 @@ def _state(record: Record | None) -> str:
     return record.fields.get("state", "") + (" (ended)" * ("ended" in record.fields)) if record else "nothing"
 
 
-def _refused(was: Record | None, now: Record) -> list[str]:
+def _refused(was: Record | None, now: Record, *, late: bool) -> list[str]:
     kind = _kind(now)
     before = _operation(was) if was else Operation()
     after = _operation(now)
@@ -169,8 +177,9 @@ def _refused(was: Record | None, now: Record) -> list[str]:
     decided_here = before.decision is Decision.NONE and after.decision is Decision.ROLL_BACK
     why = BY.get(now.fields.get("reason_kind", ""), "(a step failed)") if decided_here else ""
     refused = refusal(kind, before, after, pairs, why)
-    left = unfinished(kind, after, frozenset(pair.after for pair in pairs))
-    return [*found, *_torn(now, after), *(each for each in (refused, left) if each)]
+    hosts = frozenset(pair.after for pair in pairs)
+    due = None if late else overdue(kind, after, hosts)
+    return [*found, *_torn(now, after), *filter(None, (refused, due, broken(after, hosts)))]
 
 
 @lru_cache(KEPT)

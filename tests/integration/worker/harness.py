@@ -48,6 +48,8 @@ SHORT = {
 """Times short enough for tests, in the relations that the shipped ones have."""
 BY_HAND: set[str] = set()
 """Keys of operations into whose records a test has written: the model has nothing to say of these."""
+DECIDED_LATER: set[str] = set()
+"""Keys of operations that the release before works on: there a decision is a transition of its own."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,8 @@ import pytest
 from lockstep.producer.stack.child import Child
 from lockstep.worker.operation.model import Action, GroupId, OperationId, State
 from lockstep.worker.operation.waves import Rollout
-from tests.integration.worker.harness import ROOT, Bench
+from lockstep.worker.record.codec import Keys
+from tests.integration.worker.harness import DECIDED_LATER, ROOT, Bench
 from tests.integration.worker.killing import WAVES, waves_end
 from tests.waiting import eventually
 
@@ -64,7 +65,9 @@ def test_a_rolling_update_ends_every_operation_that_either_release_began(bench: 
     def begin(turn: int) -> None:
         for groups in (bad, good):
             for group in groups[turn * EACH : (turn + 1) * EACH]:
-                began[bench.start(Action.CREATE, group)] = group
+                operation = bench.start(Action.CREATE, group)
+                DECIDED_LATER.add(Keys(bench.settings.key_prefix).operation(operation))
+                began[operation] = group
 
     begin(0)
     eventually(lambda: any(bench.read(each).decision for each in began), "the old worker has decided one")
@@ -119,6 +122,7 @@ def test_an_operation_that_the_release_before_left_undecided_is_decided(bench: B
         "    store.finish(operation, name, name, verdict, '403')\n"
     )
     operation = bench.accept(Action.CREATE)
+    DECIDED_LATER.add(Keys(bench.settings.key_prefix).operation(operation))
     hosts = [f"{host.name}={host.fingerprint}" for host in bench.inventory][:2]
     env = {**bench.env, "PYTHONPATH": str(before)}
     subprocess.run([sys.executable, "-c", code, operation, *hosts], env=env, cwd=bench.directory, check=True)
