@@ -89,7 +89,7 @@ class WatchedStore(MemoryStore):
 
     def next_due(self) -> float:
         """When the sweep has something to do, unless something else happens before; infinite for never."""
-        dues = [self._due(each) for each in self.records.values()]
+        dues = [self._due(each) for each in self.records.values() if not each.ended]
         return min([due for due in dues if due is not None], default=inf)
 
     def heard(self, what: str, record: Record, host: HostName | None = None) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from math import ceil
+from math import ceil, inf
 
 from lockstep.worker.operation.errors import StoreUnavailable
 from lockstep.worker.operation.model import OperationId
@@ -16,6 +16,7 @@ from tests.simulation.world import Killed, World
 
 SWEEP_EVERY = 2_000
 SWEEPS_PER_PATROL = 30
+BEATS_A_DAY = 86_400_000 // SWEEP_EVERY
 LOCK_WAIT = 400_000
 NOBODY = OperationId("-")
 
@@ -119,9 +120,14 @@ def beat(world: World, broker: Broker, count: int = 0) -> None:
         if fate is Fate.DOUBLED:
             world.hit(Row.TWO_BEATS)
             _start_sweep(broker)
-    # Beats before anything else happens would find nothing either.
-    idle = (min(due, world.next_at) - world.now) / SWEEP_EVERY
-    beats = max(1, ceil(min(idle, SWEEPS_PER_PATROL - count % SWEEPS_PER_PATROL)))
+    # Beats before anything else happens would find nothing either, and patrols before one is due.
+    idle = ceil(min((min(due, world.next_at) - world.now) / SWEEP_EVERY, BEATS_A_DAY))
+    patrol = SWEEPS_PER_PATROL - count % SWEEPS_PER_PATROL
+    if patrol < idle:
+        first = min(broker.ledger.store.looks.values(), default=inf)
+        early = (first - world.now) / SWEEP_EVERY - patrol
+        patrol += SWEEPS_PER_PATROL * max(0, ceil(min(early, BEATS_A_DAY) / SWEEPS_PER_PATROL))
+    beats = max(1, min(idle, patrol))
     world.at(world.now + beats * SWEEP_EVERY, lambda: beat(world, broker, count + beats))
 
 
