@@ -17,7 +17,7 @@ from lockstep.worker.operation.waves import Rollout
 from lockstep.worker.record.codec import Keys
 from tests.integration.worker.harness import DECIDED_LATER, ROOT, Bench
 from tests.integration.worker.killing import WAVES, waves_end
-from tests.waiting import eventually
+from tests.waiting import PATIENCE, eventually
 
 BEFORE = "3dd59aa"
 """The commit of the release before, whose decisions were made by the workers."""
@@ -86,12 +86,14 @@ def test_a_rolling_update_ends_every_operation_that_either_release_began(bench: 
     assert "Traceback" not in new.output()
 
 
+@pytest.mark.timeout(240)
 def test_a_worker_of_the_release_before_runs_no_wave_early_and_strands_none(
     bench: Bench, before: Path
 ) -> None:
     """Clients refuse waves while it reports, but it may be started after an operation was accepted.
 
-    It keeps each message of such an operation until its visibility is over; the sweep sends others meanwhile.
+    It keeps each message of such an operation until its visibility is over; the sweep sends others meanwhile,
+    of which it may get most: each of the two waves may have to wait until what it kept is given back.
     """
     bench.beat()
     old = old_worker(bench, before, "operations")
@@ -101,7 +103,9 @@ def test_a_worker_of_the_release_before_runs_no_wave_early_and_strands_none(
     seen = {(entry.node, entry.method) for group in groups for entry in bench.history(group=group)}
     assert seen <= {("node1", "GET")}, "it looked at the host of the open wave, and wrote nothing"
     bench.worker("new")
+    kept = 2 * (bench.settings.visibility_timeout + bench.settings.restore_every)
     for group, operation in began.items():
+        bench.end(operation, kept + PATIENCE)
         waves_end(bench, operation, State.COMMITTED, group)
     assert old.running
 
