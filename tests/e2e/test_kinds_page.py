@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -27,11 +28,24 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", TEXT, re.DOTALL)
 
 
+def answers(port: int) -> bool:
+    with socket.socket() as tried:
+        return tried.connect_ex(("127.0.0.1", port)) == 0
+
+
+def serve(folder: Path) -> tuple[int, subprocess.Popen[bytes]]:
+    (port,) = free_ports(1)
+    process = subprocess.Popen([sys.executable, "boards.py", str(port)], cwd=folder)
+    eventually(lambda: process.poll() is not None or answers(port), "the API serves")
+    return port, process
+
+
 @pytest.fixture
 def api(tmp_path: Path) -> Iterator[int]:
     (tmp_path / "boards.py").write_text(blocks("python")[0])
-    (port,) = free_ports(1)
-    process = subprocess.Popen([sys.executable, "boards.py", str(port)], cwd=tmp_path)
+    port, process = serve(tmp_path)
+    while process.poll() is not None:  # somebody else took the port that was free
+        port, process = serve(tmp_path)
     try:
         yield port
     finally:

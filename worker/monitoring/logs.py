@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+import re
 import threading
 import time
 from collections.abc import Callable, MutableMapping
@@ -26,6 +27,8 @@ Kind = tuple[str, str, str]
 LONGEST_KIND = 200
 MOST_KINDS = 500
 """Texts that are told apart, by so many of their characters; with more of them counting begins anew."""
+OUTSIDE = re.compile(r"Exception raised outside body: .*(?:Connection|Timeout|Operational)Error.*")
+"""What Celery warns of, with a traceback, when Redis goes away just as the result of a task is to be kept."""
 EXPECTED = (Reject, OperationalError, StoreUnavailable, OSError, *AWAY)
 """What an outage of Redis raises everywhere: where it was raised tells nobody anything."""
 
@@ -88,6 +91,9 @@ class RepeatLimit(logging.Filter):
     def _in_one_line(self, record: logging.LogRecord) -> None:
         if isinstance(record.args, tuple):
             record.args = tuple(map(self._told, record.args))
+        warned = OUTSIDE.search(record.getMessage())
+        if warned and not logging.getLogger().isEnabledFor(logging.DEBUG):
+            record.msg, record.args = "%s", (warned[0],)
         error = record.exc_info[1] if record.exc_info else None
         if not error or not _explained(error) or logging.getLogger().isEnabledFor(logging.DEBUG):
             return
