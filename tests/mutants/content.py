@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from tests.mutants.tree import Mutant, content, lua
-
-
-def both(name: str, script: tuple[str, str, str], twin: tuple[str, str]) -> Mutant:
-    """A mutant of a transition, in its script and in its twin."""
-    return Mutant(name, script=(lua(*script),), twin=(content(*twin),))
-
+from tests.mutants.tree import mutant
 
 CONTENT = (
-    both(
+    mutant(
         "an answer alone proves a write of content",
         (
-            "wrote",
+            "wrote.lua",
             "  if overwrote then\n",
-            ("  if effect == 'applied' then set_outcome(host, step, 'applied')\n  elseif overwrote then\n"),
+            "  if effect == 'applied' then set_outcome(host, step, 'applied')\n  elseif overwrote then\n",
         ),
         (
+            "content.py",
             "            if overwrote or effect in FAILS:\n",
             (
                 "            if effect is Effect.APPLIED:\n"
@@ -27,92 +22,107 @@ CONTENT = (
             ),
         ),
     ),
-    both(
+    mutant(
         "what was before is learned as the target",
-        ("shown", "shows == 'like' and landed and seen ~= step.was", "shows == 'like' and landed"),
+        ("shown.lua", "shows == 'like' and landed and seen ~= step.was", "shows == 'like' and landed"),
         (
+            "content.py",
             "look.shows is Shows.LIKE and landed and seen != step.trace.was",
             "look.shows is Shows.LIKE and landed",
         ),
     ),
-    both(
+    mutant(
         "a host that changed nothing is written to again",
-        ("shown", "elseif answered and seen == step.was then", "elseif false then"),
-        ("answered and newest is not None and seen == step.trace.was", "answered and newest is None"),
+        ("shown.lua", "elseif answered and seen == step.was then", "elseif false then"),
+        (
+            "content.py",
+            "answered and newest is not None and seen == step.trace.was",
+            "answered and newest is None",
+        ),
     ),
-    both(
+    mutant(
         "a third hand's content is written over",
         (
-            "shown",
+            "shown.lua",
             "elseif landed and not target and shows ~= 'like' and seen ~= step.was then",
             "elseif false then",
         ),
         (
-            ("if landed and not target and look.shows is Shows.OTHER and seen != step.trace.was:"),
+            "content.py",
+            "if landed and not target and look.shows is Shows.OTHER and seen != step.trace.was:",
             "if not record:",
         ),
     ),
-    both(
+    mutant(
         "a third hand's content is undone without a person",
         (
-            "restoring",
+            "restoring.lua",
             "if not target and shows ~= 'like' and seen ~= step.restore_over then",
             "if false then",
         ),
-        ("if not target and look.shows is Shows.OTHER and seen != trace.restore_over:", "if not record:"),
+        (
+            "content.py",
+            "if not target and look.shows is Shows.OTHER and seen != trace.restore_over:",
+            "if not record:",
+        ),
     ),
-    both(
+    mutant(
         "a person's word holds for whatever is shown later",
-        ("restoring", "seen ~= step.restore_over then", "not step.restore_over then"),
-        ("seen != trace.restore_over:", "not trace.restore_over:"),
+        ("restoring.lua", "seen ~= step.restore_over then", "not step.restore_over then"),
+        ("content.py", "seen != trace.restore_over:", "not trace.restore_over:"),
     ),
-    both(
+    mutant(
         "what the first look showed stays `before` although nothing landed",
-        ("shown", "if not landed then -- nothing", "if not step.was then -- nothing"),
-        ("        if not landed:\n", "        if step.trace.was is None:\n"),
+        ("shown.lua", "if not landed then -- nothing", "if not step.was then -- nothing"),
+        ("content.py", "        if not landed:\n", "        if step.trace.was is None:\n"),
     ),
-    both(
+    mutant(
         "a look at the other fields proves a secret",
-        ("shown", "if target and (answers > 0 or not op.content.secret) then", "if target then"),
-        ("if target and (proven or not record.content.secret):", "if target:"),
+        ("shown.lua", "if target and (answers > 0 or not op.content.secret) then", "if target then"),
+        ("content.py", "if target and (proven or not record.content.secret):", "if target:"),
     ),
-    both(
+    mutant(
         "`replaced` counts as applied whoever made what was replaced",
-        ("wrote", "and not attempt.undo and not ours", "and false"),
-        ("and not kept.undo and not ours", "and not kept"),
+        ("wrote.lua", "and not attempt.undo and not ours", "and false"),
+        ("content.py", "and not kept.undo and not ours", "and not kept"),
     ),
-    both(
+    mutant(
         "what nothing of ours landed on is undone",
-        ("restoring", "if not has_landed(step) then return prove() end", "if false then return end"),
-        ("if not step.landed or seen == trace.was or like", "if seen == trace.was or like"),
+        ("restoring.lua", "if not has_landed(step) then return prove() end", "if false then return end"),
+        ("content.py", "if not step.landed or seen == trace.was or like", "if seen == trace.was or like"),
     ),
-    both(
+    mutant(
         "a restore is proved while a write may land",
-        ("restoring", "if open > 0 or tonumber(ARGV[6]) > 0 then return came('settle') end", ""),
-        (("            if opened or open_before:\n                return Restoring.SETTLE\n"), ""),
+        ("restoring.lua", "if open > 0 or tonumber(ARGV[6]) > 0 then return came('settle') end", ""),
+        (
+            "content.py",
+            "            if opened or open_before:\n                return Restoring.SETTLE\n",
+            "",
+        ),
     ),
-    both(
+    mutant(
         "an inverse that changed nothing proves a restore",
-        ("restoring", " and seen ~= step.over and not target then", " and not target then"),
-        (" and seen != step.over and not target", " and not target"),
+        ("restoring.lua", " and seen ~= step.over and not target then", " and not target then"),
+        ("content.py", " and seen != step.over and not target", " and not target"),
     ),
-    both(
+    mutant(
         "a conflict of versions counts as a write",
         (
-            "shown",
-            ("return not attempt.undo and not attempt.later end)\nif"),
-            ("return not attempt.undo end)\nif"),
+            "shown.lua",
+            "return not attempt.undo and not attempt.later end)\nif",
+            "return not attempt.undo end)\nif",
         ),
-        ("if not each.undo and not each.later]", "if not each.undo]"),
+        ("content.py", "if not each.undo and not each.later]", "if not each.undo]"),
     ),
-    both(
+    mutant(
         "a write that has been started is sent again",
         (
-            "shown",
-            ("(attempt.started or op.content.once) end) > 0 then\n  return look"),
-            ("op.content.once end) > 0 then\n  return look"),
+            "shown.lua",
+            "(attempt.started or op.content.once) end) > 0 then\n  return look",
+            "op.content.once end) > 0 then\n  return look",
         ),
         (
+            "content.py",
             "if any(each.started or record.content.once for each in opened):",
             "if opened and record.content.once:",
         ),

@@ -52,36 +52,6 @@ def copied(changes: tuple[Change, ...] = (), tree: Path = ROOT) -> Iterator[Path
         yield root
 
 
-def lua(script: str, old: str, new: str) -> Change:
-    """A change in a script."""
-    return Change(f"worker/record/lua/{script}.lua", old, new)
-
-
-def books(old: str, new: str) -> Change:
-    """A change in what all transitions of the twin use."""
-    return Change("tests/twin/books.py", old, new)
-
-
-def forward(old: str, new: str) -> Change:
-    """A change in the twin's transitions before the decision."""
-    return Change("tests/twin/store.py", old, new)
-
-
-def waves(old: str, new: str) -> Change:
-    """A change in the twin's transitions for waves."""
-    return Change("tests/twin/waves.py", old, new)
-
-
-def content(old: str, new: str) -> Change:
-    """A change in the twin's transitions for things with content."""
-    return Change("tests/twin/content.py", old, new)
-
-
-def after(old: str, new: str) -> Change:
-    """A change in the twin's transitions after the decision."""
-    return Change("tests/twin/after.py", old, new)
-
-
 @dataclass(frozen=True, slots=True)
 class Mutant:
     """One way to break the product: in a script and in its twin, or in code that both use."""
@@ -96,3 +66,19 @@ class Mutant:
         """The places that it is tried in, one at a time."""
         every = {"script": self.script, "twin": self.twin, "code": self.code}
         return {place: changes for place, changes in every.items() if changes}
+
+
+SCRIPTS, TWIN = "worker/record/lua", "tests/twin"
+
+
+def mutant(name: str, *changes: tuple[str, str, str]) -> Mutant:
+    """Make a mutant of rows: a file, what stands in it once, and what is put there.
+
+    `begin.lua` is a script, `store.py` a file of the twin, and a whole path any other code.
+    """
+    of: dict[str, list[Change]] = {"script": [], "twin": [], "code": []}
+    for file, old, new in changes:
+        place = "code" if "/" in file else "script" if file.endswith(".lua") else "twin"
+        folder = {"script": f"{SCRIPTS}/", "twin": f"{TWIN}/", "code": ""}[place]
+        of[place].append(Change(folder + file, old, new))
+    return Mutant(name, **{place: tuple(made) for place, made in of.items()})
