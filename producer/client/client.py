@@ -184,10 +184,7 @@ class ClusterClient(ThingClient):
 
     def group_exists(self, host: str, group_id: str) -> bool:
         """Ask a host itself whether it holds the group. Raises HostUnavailable without a usable answer."""
-        from lockstep.producer.operators.hosts import ask
-
-        group = parse_group_id(group_id)
-        return ask(self.inventory.select([host])[0], group, self.settings)
+        return self.exists(host, parse_group_id(group_id))
 
     def operation(self, operation_id: str) -> Operation:
         """Return the handle of an operation. Raises UnknownOperation, RecordGone and StoreUnavailable."""
@@ -284,7 +281,7 @@ class ClusterClient(ThingClient):
             from lockstep.producer.operators.hosts import refuse_paused
 
             refuse_paused(self._link.pauses.all(), refs)
-            require_answers(chosen, group, settings)
+            require_answers(chosen, group if content is None else self.thing(group), settings)
         existing = accept(self._link, request, stopped) is Accepted.EXISTING
         # A random id that exists is our own: the answer was lost, and the connection's retry sent it again.
         ours = operation_id is None or not existing

@@ -9,7 +9,7 @@ from lockstep.producer.client.operation import Operation
 from lockstep.producer.client.operators import OperatorClient
 from lockstep.worker.operation.errors import InvalidInput
 from lockstep.worker.operation.model import Action, GroupId, HostName
-from lockstep.worker.operation.names import show
+from lockstep.worker.operation.names import parse_group_id, show
 
 if TYPE_CHECKING:
     from lockstep.producer.operators.things import HostThing, ThingPlan
@@ -200,12 +200,11 @@ class ThingClient(OperatorClient):
         return begun
 
     def exists(self, host: str, thing: str) -> bool:
-        """Ask a host itself whether it holds the thing. Raises HostUnavailable without a usable answer."""
-        from lockstep.producer.operators.hosts import seen
+        """Ask a host itself whether it holds `KIND/ID`, or a group: see `group_exists`."""
+        from lockstep.producer.operators.hosts import ask
 
-        kind, named = self.thing(thing)
-        (chosen,) = self.inventory.select([host])
-        return seen(chosen, kind, named, self.settings) is not None
+        of = self.thing(thing) if "/" in str(thing) else parse_group_id(thing)
+        return ask(self.inventory.select([host])[0], of, self.settings)
 
     def thing(self, text: str) -> tuple[Kind, Id]:
         """Return the kind and the id of `KIND/ID`. Raises InvalidInput."""

@@ -14,7 +14,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 from lockstep.producer.client.acceptance import RequestWithdrawn
-from lockstep.producer.operators.hosts import probe, together
+from lockstep.producer.operators.hosts import presence, probe, together
 from lockstep.producer.text import named
 from lockstep.worker.operation.answer import Probed
 from lockstep.worker.operation.errors import InvalidInput, LockstepError, NotReady, WaitTimeout
@@ -27,6 +27,8 @@ from lockstep.worker.settings import Settings
 
 if TYPE_CHECKING:
     from lockstep.producer.client.client import ClusterClient
+    from lockstep.worker.kinds import Kind
+    from lockstep.worker.operation.content import Id
 
 CALLS = {Action.CREATE: "POST /v1/group/", Action.DELETE: "DELETE /v1/group/"}
 
@@ -92,12 +94,12 @@ def plan(
     return Plan(group, action, tuple(together(of, hosts)), paused, owner)
 
 
-def require_answers(hosts: Sequence[Host], group: GroupId, settings: Settings) -> None:
-    """Raise NotReady, naming them, if any of the hosts gives no usable answer."""
+def require_answers(hosts: Sequence[Host], of: GroupId | tuple[Kind, Id], settings: Settings) -> None:
+    """Raise NotReady, naming them, if any of the hosts gives no usable answer about a group or a thing."""
 
     def silence(host: Host) -> str | None:
-        answer, _ = probe(host, group, settings)
-        return f"{host.name} ({answer.text})" if answer.presence is None else None
+        held, text, _ = presence(host, of, settings)
+        return f"{host.name} ({text})" if held is None else None
 
     silent = [each for each in together(silence, hosts) if each is not None]
     if silent:

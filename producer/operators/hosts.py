@@ -1,4 +1,4 @@
-"""Asking hosts whether they hold a group, one or many at once."""
+"""Asking hosts what they hold, one or many at once."""
 
 from __future__ import annotations
 
@@ -14,18 +14,19 @@ from lockstep.worker.hosts import looks
 from lockstep.worker.hosts.client import HostClient
 from lockstep.worker.hosts.wrappers import TokenHost
 from lockstep.worker.operation.answer import ProbeAnswer, Probed
+from lockstep.worker.operation.content import Flaw, Shown, Sight
 from lockstep.worker.operation.drift import Drift
 from lockstep.worker.operation.errors import HostPaused, HostUnavailable
 from lockstep.worker.operation.host import Host, Pause, Silence, refusal
 from lockstep.worker.operation.model import GroupId, HostName, HostRef, Presence
-from lockstep.worker.operation.names import show
 from lockstep.worker.operation.ports import HostApi
+from lockstep.worker.operation.thing import api_of
 from lockstep.worker.record.link import Link
 from lockstep.worker.settings import Settings
 
 if TYPE_CHECKING:
     from lockstep.worker.kinds import Kind
-    from lockstep.worker.operation.content import Content, Id
+    from lockstep.worker.operation.content import Id
 
 AT_ONCE = 32
 """Hosts asked at the same time: the work is waiting, and a host that hangs holds up no more than its slot."""
@@ -37,45 +38,81 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-def ask(host: Host, group: GroupId, settings: Settings, sleep: Callable[[float], None] = time.sleep) -> bool:
-    """Tell whether the host holds the group, by at most LOOKS GETs, none begun after `call_timeout`.
+def ask(
+    host: Host,
+    of: GroupId | tuple[Kind, Id],
+    settings: Settings,
+    sleep: Callable[[float], None] = time.sleep,
+) -> bool:
+    """Tell whether the host holds a group or a thing, by at most LOOKS GETs, none begun after `call_timeout`.
 
     Raises HostUnavailable if none of them brought a usable answer.
     """
-    answer, tries = probe(host, group, settings, sleep)
-    held = answer.presence
+    held, text, tries = presence(host, of, settings, sleep)
     if held is None:
         asked = "once" if tries == 1 else f"{tries} times"
         raise HostUnavailable(
-            f'host "{host.name}" gave no usable answer ({answer.text}), asked {asked}: '
+            f'host "{host.name}" gave no usable answer ({text}), asked {asked}: '
             "see whether it is up, and its URL in the inventory"
         )
     return held is Presence.PRESENT
 
 
-def seen(host: Host, kind: Kind, thing: Id, settings: Settings) -> Content | None:
-    """Return what a host shows of a thing, None where it is absent. Raises HostUnavailable."""
-    shown = HostClient(host, settings, looks.exchange).look(kind, thing)
-    if not shown.tells:
-        raise HostUnavailable(f"host {show(host.name)} does not tell what it holds: {shown.text}")
-    return shown.content
+def presence(
+    host: Host,
+    of: GroupId | tuple[Kind, Id],
+    settings: Settings,
+    sleep: Callable[[float], None] = time.sleep,
+) -> tuple[Presence | None, str, int]:
+    """Ask as `ask` does; return what the host holds, None without a usable answer; the answer, and GETs."""
+    if isinstance(of, str):
+        answer, tries = probe(host, of, settings, sleep)
+        return answer.presence, answer.text, tries
+    shown, tries = look(host, *of, settings, sleep)
+    if shown.sight in (Sight.BUSY, Sight.NOTHING):
+        return None, shown.text, tries
+    return Presence.ABSENT if shown.sight is Sight.ABSENT else Presence.PRESENT, shown.text, tries
+
+
+def look(
+    host: Host, kind: Kind, thing: Id, settings: Settings, sleep: Callable[[float], None] = time.sleep
+) -> tuple[Shown, int]:
+    """Look at a thing as `ask` does; return the first usable look, else the last, and how many it took."""
+
+    def final(shown: Shown) -> bool:
+        return shown.flaw is Flaw.MISCONFIGURED or shown.sight not in (Sight.BUSY, Sight.NOTHING)
+
+    return _asked(host, settings, lambda api: api_of(api).look(kind, thing), final, sleep)
 
 
 def probe(
     host: Host, group: GroupId, settings: Settings, sleep: Callable[[float], None] = time.sleep
 ) -> tuple[ProbeAnswer, int]:
     """Ask as `ask` does; return the first usable answer, else the last, and how many GETs it took."""
+
+    def final(answer: ProbeAnswer) -> bool:
+        return answer.probed is not Probed.NO_INFORMATION
+
+    return _asked(host, settings, lambda api: api.probe(group), final, sleep)
+
+
+def _asked(
+    host: Host,
+    settings: Settings,
+    call: Callable[[HostApi], T],
+    final: Callable[[T], bool],
+    sleep: Callable[[float], None],
+) -> tuple[T, int]:
     client: HostApi = HostClient(host, settings, looks.exchange)
     if host.credentials:
         client = TokenHost(client, host.credentials)
     ends = time.monotonic() + settings.call_timeout
     tries = 0
     while True:
-        answer = client.probe(group)
+        answer = call(client)
         tries += 1
         pause = settings.forward_backoff.delay(tries, random.random())
-        final = answer.probed is not Probed.NO_INFORMATION or tries == LOOKS
-        if final or time.monotonic() + pause >= ends:
+        if final(answer) or tries == LOOKS or time.monotonic() + pause >= ends:
             return answer, tries
         sleep(pause)
 

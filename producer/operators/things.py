@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from lockstep.producer.operators.hosts import seen, together
+from lockstep.producer.operators.hosts import look, together
 from lockstep.worker.kinds import Kind
 from lockstep.worker.operation.content import Content, Id, Relation, canonical
-from lockstep.worker.operation.errors import HostUnavailable
 from lockstep.worker.operation.host import Host
 from lockstep.worker.operation.model import HostName, OperationId
+from lockstep.worker.operation.names import show
 from lockstep.worker.operation.thing import Left
 from lockstep.worker.settings import Settings
 
@@ -83,10 +83,9 @@ def _asked(
     """Ask hosts at once; return what each shows, or why it does not tell."""
 
     def ask(host: Host) -> tuple[Host, Content | None, str]:
-        try:
-            return host, seen(host, kind, thing, settings), ""
-        except HostUnavailable as error:
-            return host, None, str(error)
+        shown, _ = look(host, kind, thing, settings)
+        why = f"host {show(host.name)} does not tell what it holds: {shown.text}"
+        return host, shown.content, "" if shown.tells else why
 
     return list(together(ask, list(hosts)))
 

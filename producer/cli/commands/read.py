@@ -137,14 +137,13 @@ def exists(session: Session, host: str, group: str, as_json: bool) -> Exit:
 
     Exit codes: 0 yes, 1 no, 4 the host gave no usable answer.
     """
-    client, is_group = session.client(), "/" not in group
     try:
-        found = client.group_exists(host, group) if is_group else client.exists(host, group)
+        found = session.client().exists(host, group)
     except HostUnavailable as error:
         if as_json:
             answer_json({"host": host, "group": group, "exists": None, "reason": str(error)})
         raise
-    noun = f'group "{group}"' if is_group else group
+    noun = group if "/" in group else f'group "{group}"'
     text = f"{noun} {'exists' if found else 'does not exist'} on {host}"
     session.done(text, as_json, lambda: {"host": host, "group": group, "exists": found, "reason": None})
     return Exit.OK if found else Exit.ROLLED_BACK

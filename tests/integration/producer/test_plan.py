@@ -117,6 +117,19 @@ def test_the_preflight_asks_the_chosen_hosts_alone(lockstep: Run, nodes: Nodes) 
     assert nodes["node2"].answers == [GONE]
 
 
+def test_a_preflight_asks_hosts_for_the_thing_itself(lockstep: Run, nodes: Nodes, hand: Hand) -> None:
+    there = (200, json.dumps({"name": "team-a", "description": "", "tags": []}))
+    for node in nodes.values():
+        node.answers = [ERROR, there]  # the first look may fail, as for a group
+    nodes["node1"].answers = [ERROR]
+    ran = lockstep("set", "rabbitmq-vhost/team-a", "--preflight", "--no-wait")
+    assert (ran.code, hand.keys()) == (9, [])
+    assert "no usable answer from node1 (500" in ran.err
+    nodes["node1"].answers = [there]
+    assert lockstep("set", "rabbitmq-vhost/team-a", "--preflight", "--no-wait").code == 0
+    assert {path for node in nodes.values() for path in node.asked} == {"/api/vhosts/team-a"}
+
+
 def test_a_plan_shows_the_waves_before_anything_is_written(lockstep: Run, nodes: Nodes, hand: Hand) -> None:
     ran = lockstep("plan", "create", "team-a", "--waves", "1,100%", "--bake", "60s", "--hold")
     assert ran.code == 0
