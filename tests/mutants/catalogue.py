@@ -81,22 +81,14 @@ MUTANTS = (
     ),
     mutant(
         "attempts are opened after the decision",
-        ("begin.lua", "if op.ended or op.decision then", "if op.ended then"),
+        ("begin.lua", "if no then", "if no and (op.ended or no[1] ~= 'aborted') then"),
         (
             "store.py",
+            "if no is not None:\n            return no\n        known",
             (
-                "            return came_to(host, step)\n"
-                "        if record.decision is not None:\n"
-                "            return ABORTED\n"
-                "        if host in record.later:\n"
-                "            return NOT_OPEN\n"
-                "        if step.fingerprint"
-            ),
-            (
-                "            return came_to(host, step)\n"
-                "        if record.ended:\n"
-                "            return ABORTED\n"
-                "        if step.fingerprint"
+                "if no is not None and (record.ended or no.next is not Forward.ABORTED):\n"
+                "            return no\n"
+                "        known"
             ),
         ),
     ),

@@ -7,20 +7,20 @@ from tests.mutants.tree import mutant
 WAVES = (
     mutant(
         "begin does not look whether the host's wave is open",
-        ("begin.lua", "if not_open(op, step) then return { 'not_open' } end\n", ""),
+        ("begin.lua", "if no then", "if no and no[1] ~= 'not_open' then"),
         (
             "store.py",
-            "        if host in record.later:\n            return NOT_OPEN\n        if step.fingerprint",
-            "        if step.fingerprint",
+            "if no is not None:\n            return no\n        known",
+            "if no is not None and no.next is not Forward.NOT_OPEN:\n            return no\n        known",
         ),
     ),
     mutant(
         "missed does not look whether the host's wave is open",
-        ("missed.lua", "if not_open(op, step) then return { 'not_open' } end\n", ""),
+        ("missed.lua", "if no then", "if no and no[1] ~= 'not_open' then"),
         (
             "store.py",
-            "        if host in record.later:\n            return NOT_OPEN\n        if miss is",
-            "        if miss is",
+            "if no is not None:\n            return no\n        now",
+            "if no is not None and no.next is not Forward.NOT_OPEN:\n            return no\n        now",
         ),
     ),
     mutant(

@@ -31,6 +31,7 @@ FAILS = {
 }
 OVERWROTE = (Outcome.REFUSED, Why.OVERWROTE)
 FOREIGN = "it shows what neither was there nor is asked for"
+ABORTED, NOT_OPEN, SEND = (Progress(each) for each in (Forward.ABORTED, Forward.NOT_OPEN, Forward.SEND))
 
 
 def came_to(host: HostName, step: StepRecord) -> Progress:
@@ -59,20 +60,15 @@ class MemoryContent(MemoryWaves):
         record = self._load(operation)
         step = record.steps.get(host) if record is not None else None
         if record is None or record.content is None or step is None:
-            return Progress(Forward.ABORTED)
+            return ABORTED
         if (record.action, record.group) != (action, group):
-            return Progress(Forward.ABORTED)
-        if step.outcome is not None:
-            return came_to(host, step)
-        if record.decision is not None:
-            return Progress(Forward.ABORTED)
-        if host in record.later:
-            return Progress(Forward.NOT_OPEN)
-        if step.fingerprint != fingerprint:
-            return Progress(Forward.ELSEWHERE, fingerprint=step.fingerprint)
+            return ABORTED
+        no = self._turned_away(record, host, step, fingerprint)
+        if no is not None:
+            return no
         known = step.attempts.get(attempt)
         if known is not None and known.state is AttemptState.OPEN:
-            return Progress(Forward.SEND)
+            return SEND
         return self._judge_look(record, host, step, look, attempt, needs)
 
     def _judge_look(
@@ -136,7 +132,7 @@ class MemoryContent(MemoryWaves):
         self._open_attempt(record, host, step, attempt, undo=False)
         record.undo.add(host)
         self._progressed(record)
-        return Progress(Forward.SEND)
+        return SEND
 
     def wrote(
         self,
@@ -151,7 +147,7 @@ class MemoryContent(MemoryWaves):
         record = self._load(operation)
         step = record.steps.get(host) if record is not None else None
         if record is None or record.content is None or step is None or attempt not in step.attempts:
-            return Progress(Forward.ABORTED)
+            return ABORTED
         kept = step.attempts[attempt]
         kept.answer, kept.answered = answer, self.clock()
         kept.started = kept.started or effect is Effect.STARTED
@@ -175,14 +171,7 @@ class MemoryContent(MemoryWaves):
                 step.contested = answer
             if host in record.todo and record.deadline_at - self.clock() <= needs:
                 self._set_outcome(record, host, step, Outcome.UNKNOWN, answer, Why.NO_TIME)
-        if not record.ended:
-            self._progressed(record)
-        self._end_if_done(record)
-        if step.outcome is not None:
-            return came_to(host, step)
-        if record.decision is not None:
-            return Progress(Forward.ABORTED)
-        return Progress(Forward.OPEN, left=record.deadline_at - self.clock())
+        return self._after_answer(record, host, step)
 
     def restoring(
         self,
@@ -283,6 +272,31 @@ class MemoryContent(MemoryWaves):
                 text = record.texts.get(digest)
                 kept[host] = Left(Digest(digest), record.id, self.clock(), step.fingerprint, text)
         record.texts.pop("secret", None)
+
+    def _turned_away(
+        self, record: Record, host: HostName, step: StepRecord, fingerprint: str
+    ) -> Progress | None:
+        """What a forward step answers without anything being recorded; None if it may go on."""
+        if step.outcome is not None:
+            return came_to(host, step)
+        if record.decision is not None:
+            return ABORTED
+        if host in record.later:
+            return NOT_OPEN
+        if step.fingerprint != fingerprint:
+            return Progress(Forward.ELSEWHERE, fingerprint=step.fingerprint)
+        return None
+
+    def _after_answer(self, record: Record, host: HostName, step: StepRecord) -> Progress:
+        """What a forward step answers once the answer to its write is recorded."""
+        if not record.ended:
+            self._progressed(record)
+        self._end_if_done(record)
+        if step.outcome is not None:
+            return came_to(host, step)
+        if record.decision is not None:
+            return ABORTED
+        return Progress(Forward.OPEN, left=record.deadline_at - self.clock())
 
     def _came_to(
         self,

@@ -29,12 +29,8 @@ from lockstep.worker.operation.transitions import (
     Request,
     Stale,
 )
-from tests.twin.content import MemoryContent, came_to
+from tests.twin.content import ABORTED, SEND, MemoryContent
 from tests.twin.record import FILLED, Record, StepRecord
-
-ABORTED = Progress(Forward.ABORTED)
-SEND = Progress(Forward.SEND)
-NOT_OPEN = Progress(Forward.NOT_OPEN)
 
 
 class MemoryStore(MemoryContent):
@@ -120,14 +116,9 @@ class MemoryStore(MemoryContent):
         step = record.steps.get(host) if record is not None else None
         if record is None or step is None or (record.action, record.group) != (action, group):
             return ABORTED
-        if step.outcome is not None:
-            return came_to(host, step)
-        if record.decision is not None:
-            return ABORTED
-        if host in record.later:
-            return NOT_OPEN
-        if step.fingerprint != fingerprint:
-            return Progress(Forward.ELSEWHERE, fingerprint=step.fingerprint)
+        no = self._turned_away(record, host, step, fingerprint)
+        if no is not None:
+            return no
         known = step.attempts.get(attempt)
         if known is not None and known.state is AttemptState.OPEN:
             return SEND
@@ -166,14 +157,9 @@ class MemoryStore(MemoryContent):
         step = record.steps.get(host) if record is not None else None
         if record is None or step is None:
             return ABORTED
-        if step.outcome is not None:
-            return came_to(host, step)
-        if record.decision is not None:
-            return ABORTED
-        if host in record.later:
-            return NOT_OPEN
-        if miss is not Miss.UNASKED and step.fingerprint != fingerprint:
-            return Progress(Forward.ELSEWHERE, fingerprint=step.fingerprint)
+        no = self._turned_away(record, host, step, step.fingerprint if miss is Miss.UNASKED else fingerprint)
+        if no is not None:
+            return no
         now = self.clock()
         if miss is Miss.UNASKED:
             step.silent_at = None
@@ -214,14 +200,7 @@ class MemoryStore(MemoryContent):
             if host in record.todo and record.deadline_at - self.clock() <= needs:
                 reason = f"{METHODS[record.action]} {answer}"
                 self._set_outcome(record, host, step, Outcome.UNKNOWN, reason, Why.NO_TIME)
-        if not record.ended:
-            self._progressed(record)
-        self._end_if_done(record)
-        if step.outcome is not None:
-            return came_to(host, step)
-        if record.decision is not None:
-            return ABORTED
-        return Progress(Forward.OPEN, left=record.deadline_at - self.clock())
+        return self._after_answer(record, host, step)
 
     def _judge(
         self,

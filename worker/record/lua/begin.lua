@@ -9,10 +9,8 @@ if op and (op.action ~= ARGV[10] or op.group ~= ARGV[11]) then return { 'aborted
 local host, seen, id = ARGV[3], ARGV[5], ARGV[7]
 local step = op and load_step(host)
 if not step then return { 'aborted' } end
-if step.outcome then return came_to(step) end
-if op.ended or op.decision then return { 'aborted' } end
-if not_open(op, step) then return { 'not_open' } end
-if step.fingerprint ~= ARGV[4] then return { 'elsewhere', step.fingerprint } end
+local no = turned_away(op, step, ARGV[4])
+if no then return no end
 if step.attempts[id] and is_open(step.attempts[id]) then return { 'send' } end
 
 step.misses, step.silent, step.silent_at = nil, nil, nil
@@ -20,28 +18,13 @@ if not step.before then -- the first writer wins; never probed again
   step.before = seen
   if op.action == 'delete' and seen == 'present' then step.body = ARGV[6] end
 end
-if seen == op.target then
-  set_outcome(host, step, next(step.attempts) and 'applied' or 'unchanged')
-  save_step(host)
-  progressed()
-  announce('step', host)
-  return came_to(step)
-end
-local writes = count(step, function(attempt) return not attempt.undo end)
+if seen == op.target then return come_to(host, step, next(step.attempts) and 'applied' or 'unchanged') end
+local function forward(attempt) return not attempt.undo end
+local writes = count(step, forward)
 if op.retries and writes > op.retries then
-  local last = 'no answer'
-  for _, attempt in pairs(step.attempts) do
-    if attempt.n == writes and attempt.answer then last = attempt.answer end
-  end
-  set_outcome(host, step, 'unknown', nil, 'all ' .. writes .. ' writes spent (' .. last .. ')')
-  save_step(host)
-  progressed()
-  announce('step', host)
-  return came_to(step)
+  local last = newest_attempt(step, forward).answer or 'no answer'
+  return come_to(host, step, 'unknown', nil, 'all ' .. writes .. ' writes spent (' .. last .. ')')
 end
 open_attempt(host, step, id, false, tonumber(ARGV[8]), tonumber(ARGV[9]))
 change('SADD', UNDO, host)
-save_step(host)
-progressed()
-announce('attempt', host)
-return { 'send' }
+return send(host)

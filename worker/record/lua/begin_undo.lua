@@ -11,7 +11,4 @@ local step = load_step(host)
 if step.fingerprint ~= ARGV[4] then return { 'elsewhere' } end
 if step.attempts[id] and is_open(step.attempts[id]) then return { 'send' } end
 open_attempt(host, step, id, true, tonumber(ARGV[6]), tonumber(ARGV[7]))
-save_step(host)
-progressed()
-announce('attempt', host)
-return { 'send' }
+return send(host)

@@ -8,14 +8,8 @@ if refused then return refused end
 local host, id, verdict, settle = ARGV[3], ARGV[4], ARGV[5], tonumber(ARGV[7])
 local step = op and load_step(host)
 if not step or not step.attempts[id] then return { 'aborted' } end
-local attempt = step.attempts[id]
 local function may_show(other) return is_open(other) and NOW < other.quiet + settle end
-local ambiguous = verdict == 'unknown' or verdict == 'misdirected' or verdict == 'unshown'
-attempt.answer = ARGV[6]
-attempt.answered = NOW
-if is_open(attempt) and not ambiguous then
-  close_attempt(host, step, attempt, verdict == 'applied' and 'applied' or 'not_applied')
-end
+close_by(host, step, step.attempts[id], verdict, ARGV[6])
 if not op.ended and not op.decision and not step.outcome then
   if verdict == 'applied' or verdict == 'unshown' then
     set_outcome(host, step, 'applied')
@@ -41,10 +35,4 @@ if not op.ended and not op.decision and not step.outcome then
     set_outcome(host, step, 'unknown', 'no_time', method .. ARGV[6])
   end
 end
-save_step(host)
-if not op.ended then progressed() end
-ending = true
-announce('answer', host)
-if step.outcome then return came_to(step) end
-if op.decision then return { 'aborted' } end
-return { 'open', tostring(op.left) }
+return after_answer(op, host, step)

@@ -9,11 +9,7 @@ local host, id, verdict = ARGV[3], ARGV[4], ARGV[5]
 local step = op and load_step(host)
 if not step or not step.attempts[id] then return { 'pending' } end
 local attempt = step.attempts[id]
-attempt.answer = ARGV[6]
-attempt.answered = NOW
-if is_open(attempt) and verdict ~= 'unknown' and verdict ~= 'unshown' then
-  close_attempt(host, step, attempt, verdict == 'applied' and 'applied' or 'not_applied')
-end
+close_by(host, step, attempt, verdict, ARGV[6])
 local lost = cjson.decode(ARGV[7])
 if #lost > 0 then step.lost = lost end
 local done = verdict == 'applied' or verdict == 'already'
@@ -22,8 +18,5 @@ if done and not op.ended and op.decision == 'roll_back' and attempt.clean and co
 elseif not done and step.undo ~= 'restored' then
   step.kind, step.reason = nil, ARGV[6]
 end
-save_step(host)
-if not op.ended then progressed() end
-ending = true
-announce('answer', host)
+after_answer(op, host, step)
 return { step.undo == 'restored' and 'restored' or 'pending' }

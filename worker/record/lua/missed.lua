@@ -11,10 +11,8 @@ if refused then return refused end
 local host, id, reason, miss, fatal = ARGV[3], ARGV[5], ARGV[6], ARGV[7], ARGV[8]
 local step = op and load_step(host)
 if not step then return { 'aborted' } end
-if step.outcome then return came_to(step) end
-if op.ended or op.decision then return { 'aborted' } end
-if not_open(op, step) then return { 'not_open' } end
-if miss ~= 'unasked' and step.fingerprint ~= ARGV[4] then return { 'elsewhere', step.fingerprint } end
+local no = turned_away(op, step, miss == 'unasked' and step.fingerprint or ARGV[4])
+if no then return no end
 if miss == 'unasked' then
   step.silent_at = nil -- the time until somebody asks the host again is not the host's
 elseif step.miss_id ~= id then -- the same probe is counted once, however often this call is repeated

@@ -240,6 +240,24 @@ local function set_outcome(host, step, outcome, kind, detail)
   end
 end
 
+-- What a forward step answers without anything being recorded; nil if it may go on.
+local function turned_away(op, step, fingerprint)
+  if step.outcome then return came_to(step) end
+  if op.ended or op.decision then return { 'aborted' } end
+  if not_open(op, step) then return { 'not_open' } end
+  if step.fingerprint ~= fingerprint then return { 'elsewhere', step.fingerprint } end
+end
+
+-- Keeps the answer to a write; by its verdict the attempt is closed, unless that says nothing of its fate.
+local AMBIGUOUS = { unknown = true, misdirected = true, unshown = true }
+local function close_by(host, step, attempt, verdict, answer)
+  attempt.answer = answer
+  attempt.answered = NOW
+  if is_open(attempt) and not AMBIGUOUS[verdict] then
+    close_attempt(host, step, attempt, verdict == 'applied' and 'applied' or 'not_applied')
+  end
+end
+
 -- True if the host was still to be restored.
 local function restore(host, step)
   if redis.call('SREM', UNDO, host) == 0 then return false end
@@ -256,6 +274,34 @@ local function announce(what, host)
     events[#events + 1] = event
   end
   table.insert(event.hosts, host)
+end
+
+-- Ends a step whose attempt was opened: it is to be sent.
+local function send(host)
+  save_step(host)
+  progressed()
+  announce('attempt', host)
+  return { 'send' }
+end
+
+-- Ends a forward step that came to an outcome by a look.
+local function come_to(host, step, outcome, kind, detail)
+  set_outcome(host, step, outcome, kind, detail)
+  save_step(host)
+  progressed()
+  announce('step', host)
+  return came_to(step)
+end
+
+-- Ends a step that was told the answer to a write; what a forward one answers then.
+local function after_answer(op, host, step)
+  save_step(host)
+  if not op.ended then progressed() end
+  ending = true
+  announce('answer', host)
+  if step.outcome then return came_to(step) end
+  if op.decision then return { 'aborted' } end
+  return { 'open', tostring(op.left) }
 end
 
 local first_wait -- when the first recorded wait is over, false for none; nil while it is not known

@@ -12,20 +12,12 @@ if op and (op.action ~= ARGV[13] or op.group ~= ARGV[14]) then return { 'aborted
 local host, seen, shows, id = ARGV[3], ARGV[5], ARGV[6], ARGV[9]
 local step = op and op.content and load_step(host)
 if not step then return { 'aborted' } end
-if step.outcome then return came_to(step) end
-if op.ended or op.decision then return { 'aborted' } end
-if not_open(op, step) then return { 'not_open' } end
-if step.fingerprint ~= ARGV[4] then return { 'elsewhere', step.fingerprint } end
+local no = turned_away(op, step, ARGV[4])
+if no then return no end
 if step.attempts[id] and is_open(step.attempts[id]) then return { 'send' } end
 
 local function keep_text() if ARGV[7] ~= '' then redis.call('HSET', TEXTS, seen, ARGV[7]) end end
-local function came(outcome, kind, detail)
-  set_outcome(host, step, outcome, kind, detail)
-  save_step(host)
-  progressed()
-  announce('step', host)
-  return came_to(step)
-end
+local function came(outcome, kind, detail) return come_to(host, step, outcome, kind, detail) end
 local function look_again(why)
   step.kind, step.reason = nil, why
   if no_time(op, ARGV[15]) then return came('unknown', 'no_time', why) end
@@ -75,7 +67,4 @@ end
 step.contested = nil
 open_attempt(host, step, id, false, tonumber(ARGV[10]), tonumber(ARGV[11]))
 change('SADD', UNDO, host)
-save_step(host)
-progressed()
-announce('attempt', host)
-return { 'send' }
+return send(host)

@@ -36,10 +36,4 @@ elseif not op.ended and not op.decision and not step.outcome then
   end
   if not step.outcome and no_time(op, ARGV[7]) then set_outcome(host, step, 'unknown', 'no_time', ARGV[6]) end
 end
-save_step(host)
-if not op.ended then progressed() end
-ending = true
-announce('answer', host)
-if step.outcome then return came_to(step) end
-if op.decision then return { 'aborted' } end
-return { 'open', tostring(op.left) }
+return after_answer(op, host, step)
