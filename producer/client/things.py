@@ -154,7 +154,10 @@ class ThingClient(OperatorClient):
         kind, named = self.thing(thing)
         chosen = self.inventory.select(self._serving(kind, hosts))
         target = None if verb == "delete" else kind.target(fields or {})
-        return plan(chosen, kind, named, verb, target, self.settings, upsert=create)
+        owner = self._link.store.lock_owner(GroupId(kind.lock(named)))
+        return plan(
+            chosen, kind, named, verb, target, self.settings, owner, self._link.pauses.all(), upsert=create
+        )
 
     def thing_drift(self, thing: str) -> list[HostThing]:
         """Ask the hosts on which operations on `KIND/ID` have ended, and tell what differs, host by host.

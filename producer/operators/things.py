@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from lockstep.producer.operators.hosts import look, together
 from lockstep.worker.kinds import Kind
 from lockstep.worker.operation.content import Content, Id, Relation, canonical
-from lockstep.worker.operation.host import Host
+from lockstep.worker.operation.host import Host, Pause
 from lockstep.worker.operation.model import HostName, OperationId
 from lockstep.worker.operation.names import show
 from lockstep.worker.operation.thing import Left
@@ -70,6 +70,8 @@ class ThingPlan:
     hosts: tuple[HostThing, ...]
     loses: tuple[str, ...]
     """What undoing it would not bring back."""
+    held_by: OperationId | None
+    """The operation that works on the thing now: this one would wait for it."""
 
     @property
     def problems(self) -> bool:
@@ -97,17 +99,20 @@ def plan(
     verb: str,
     target: Content | None,
     settings: Settings,
+    owner: OperationId | None,
+    pauses: Mapping[HostName, Pause],
     *,
     upsert: bool = False,
 ) -> ThingPlan:
     """Ask hosts what they show, and tell what an operation would do. Nothing is written."""
+    paused = {name: pause.text for name, pause in pauses.items()}
     rows = [
-        _planned(host, kind, verb, target, shown, why, upsert)
+        _planned(host, kind, verb, target, shown, paused.get(host.name, why), upsert)
         for host, shown, why in _asked(hosts, kind, thing, settings)
     ]
     changes = {"set": "update"}.get(verb, verb)
     lost = tuple(kind.loses(changes))  # type: ignore[arg-type]
-    return ThingPlan(thing.text, verb, tuple(rows), lost)
+    return ThingPlan(thing.text, verb, tuple(rows), lost, owner)
 
 
 def _planned(

@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import asdict
 from typing import IO, TYPE_CHECKING
 
 import click
 
-from lockstep.producer.cli.commands.things import tell_plan
 from lockstep.producer.cli.exits import Exit, Session
 from lockstep.producer.cli.options import (
     FieldOptions,
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from lockstep.producer.operators.batch import HostPlan, Plan, WishResult
+    from lockstep.producer.operators.things import HostThing
 
 HEADER = ("HOST", "HOLDS NOW", "CALL", "NOTE")
 NOTHING = "-"
@@ -73,9 +73,7 @@ def plan(
     cluster = session.client()
     names = selection.names(cluster)
     if "/" in group:
-        return tell_plan(
-            cluster.plan_thing(action, group, names, fields.given(cluster, group), create=upsert), as_json
-        )
+        return _plan_thing(session, action, group, names, fields, pace, upsert, as_json)
     if action == "set":
         raise InvalidInput(f"group {group} has no content to set: create or delete it")
     rollout = cluster.rollout(pace, cluster.inventory.select(names))
@@ -88,6 +86,37 @@ def plan(
     answer_table((*HEADER, "WHEN") if waves else HEADER, rows)
     answer("")
     for line in (*_summary(made), *(_told(rollout, cluster.now()) if rollout else [])):
+        answer(printable(line))
+    return Exit.FOUND if made.problems else Exit.OK
+
+
+def _plan_thing(
+    session: Session,
+    verb: str,
+    thing: str,
+    names: Iterable[str] | None,
+    fields: FieldOptions,
+    pace: Pace,
+    upsert: bool,
+    as_json: bool,
+) -> Exit:
+    cluster = session.client()
+    made = cluster.plan_thing(verb, thing, names, fields.given(cluster, thing), create=upsert)
+    rollout = cluster.rollout(pace, cluster.inventory.select([each.host for each in made.hosts]))
+    waves = rollout.waves if rollout else {}
+    if as_json:
+        answer_json({**asdict(made), "problems": made.problems, "hosts": _hosts(made.hosts, waves)})
+        return Exit.FOUND if made.problems else Exit.OK
+    for host in made.hosts:
+        wave = f" (wave {waves[host.host]})" if waves else ""
+        answer(printable(f"{host.host}: {host.does}{f', for {host.problem}' if host.problem else ''}{wave}"))
+        for line in host.lines:
+            answer(printable(f"    {line}"))
+    if made.held_by is not None:
+        answer(f"operation {made.held_by} holds it: this one would wait for it")
+    if made.loses:
+        answer(printable(f"an undo would not bring back {', '.join(made.loses)}: needs --accept-loss"))
+    for line in _told(rollout, cluster.now()) if rollout else []:
         answer(printable(line))
     return Exit.FOUND if made.problems else Exit.OK
 
@@ -138,8 +167,12 @@ def _document(made: Plan, waves: Mapping[HostName, int]) -> dict[str, object]:
         "would_succeed": not made.problems,
         "held_by": made.owner,
         "paused": made.paused,
-        "hosts": [{**asdict(each), **({"wave": waves[each.host]} if waves else {})} for each in made.hosts],
+        "hosts": _hosts(made.hosts, waves),
     }
+
+
+def _hosts(hosts: Iterable[HostPlan | HostThing], waves: Mapping[HostName, int]) -> list[dict[str, object]]:
+    return [{**asdict(each), **({"wave": waves[each.host]} if waves else {})} for each in hosts]
 
 
 @command(lines=True)

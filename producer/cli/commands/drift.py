@@ -1,9 +1,8 @@
-"""Commands about hosts that are not as the last operations left them: drift, repair, sync."""
+"""Commands about what is not as the last operations left it, and what they left: drift, repair, forget."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -11,7 +10,6 @@ from typing import TYPE_CHECKING
 import click
 
 from lockstep.producer.cli.commands.change import ACCEPT_LOSS, change
-from lockstep.producer.cli.commands.things import differing, documents, repair_thing, tell_drift
 from lockstep.producer.cli.exits import OF_STATE, Exit, Session
 from lockstep.producer.cli.options import (
     ChangeOptions,
@@ -27,16 +25,16 @@ from lockstep.producer.cli.view.output import (
     answer_table,
     note,
     printable,
+    read_document,
 )
 from lockstep.producer.cli.view.text import sentence
 from lockstep.producer.text import counted, named, parse_moment
-from lockstep.worker.operation.errors import InvalidInput
 from lockstep.worker.operation.host import age
-from lockstep.worker.operation.model import Action, Presence, State
+from lockstep.worker.operation.model import Action, Presence
 
 if TYPE_CHECKING:
-    from lockstep.producer.client.client import ClusterClient
-    from lockstep.producer.operators.drift import GroupDrift, SyncItem
+    from lockstep.producer.operators.drift import GroupDrift
+    from lockstep.producer.operators.things import HostThing
     from lockstep.worker.operation.drift import Drift
 from lockstep.worker.operation.waves import Pace
 
@@ -66,7 +64,7 @@ def drift(session: Session, groups: tuple[str, ...], as_json: bool) -> Exit:
     things = [each for each in meant if "/" in each] if groups else client.things()
     found = {thing: client.thing_drift(thing) for thing in things}
     if groups and len(things) == len(groups):
-        return tell_drift(found, as_json)
+        return _tell_things(found, as_json)
     looked = list(client.drift([each for each in meant if "/" not in each] or None))
     drifted = [each for look in looked for each in look.drifts]
     apart = [look for look in looked if look.apart]
@@ -74,18 +72,51 @@ def drift(session: Session, groups: tuple[str, ...], as_json: bool) -> Exit:
         rows = [_drift_row(look, n) for look in looked for n in range(len(look.drifts))]
         unmeasured = [row for look in looked for row in _held(look)]
         uncovered = [{"group": look.group, "host": host} for look in looked for host in look.uncovered]
-        rest = {"things": documents(found)} if found else {}
+        rest = {"things": _documents(found)} if found else {}
         answer_json({"drift": rows, "unmeasured": unmeasured, "uncovered": uncovered, **rest})
     else:
         _tell(looked, drifted, apart)
         if found:
-            tell_drift(found, as_json)
+            _tell_things(found, as_json)
     for doubt, of in _doubts(looked).items():
         note(f"{named(of)}: {doubt}")
     for host, of in _uncovered(looked).items():
         remedy = f"`lockstep sync {host}` brings it up to date"
         note(f"{host} was never covered by an operation on {named(of)}: {remedy}")
-    return Exit.FOUND if drifted or apart or differing(found) else Exit.OK
+    return Exit.FOUND if drifted or apart or _differing(found) else Exit.OK
+
+
+Found = Mapping[str, "list[HostThing]"]
+
+
+def _differing(found: Found) -> list[str]:
+    return [thing for thing, rows in found.items() if any(row.does == "drifted" for row in rows)]
+
+
+def _documents(found: Found) -> list[dict[str, object]]:
+    return [{"thing": thing, **asdict(row)} for thing, rows in found.items() for row in rows]
+
+
+def _tell_things(found: Found, as_json: bool) -> Exit:
+    """Tell of things which fields differ on which host."""
+    if as_json:
+        answer_json({"things": _documents(found)})
+    else:
+        for thing, rows in found.items():
+            for row in rows:
+                if row.does == "drifted":
+                    answer(printable(f"{thing} on {row.host}, left otherwise by operation {row.operation}:"))
+                    for line in row.lines:
+                        answer(printable(f"    {line}"))
+                elif row.problem:
+                    note(f"{thing}: {row.problem}")
+        for thing in _differing(found):
+            answer(
+                printable(f"`lockstep repair {thing}` brings it back to what was left, on all hosts or none")
+            )
+        if not _differing(found):
+            answer(f"no drift in {counted(len(found), 'thing')}: all is as the last operations left it")
+    return Exit.FOUND if _differing(found) else Exit.OK
 
 
 def _tell(looked: list[GroupDrift], drifted: list[Drift], apart: list[GroupDrift]) -> None:
@@ -179,83 +210,26 @@ def repair(
     An ordinary operation, all hosts or none; the exit codes are those of create and delete.
     """
     if "/" in group:
-        return repair_thing(session, group, accept_loss, created_by, as_json)
+        return _repair_thing(session, group, accept_loss, created_by, as_json)
     if presence is None:
         raise click.UsageError("Missing option '--to'. Choose from: absent, present")
     wanted = ChangeOptions(selection, True, None, None, None, None, False, created_by, Pace(), as_json)
     return change(session, Action.to(Presence(presence)).value, group, FieldOptions((), None), wanted)
 
 
-@command()
-@click.argument("host")
-@click.option("--dry-run", is_flag=True, help="Show the plan only.")
-@click.option("--yes", is_flag=True, help="Carry the plan out without asking.")
-@as_option
-def sync(
-    session: Session, *, host: str, dry_run: bool, yes: bool, created_by: str | None, as_json: bool
+def _repair_thing(
+    session: Session, thing: str, accept_loss: bool, created_by: str | None, as_json: bool
 ) -> Exit:
-    """Give a new or rebuilt HOST the groups that it should hold.
-
-    Examples:
-      lockstep sync node7 --dry-run
-      lockstep sync node7 --yes
-
-    Exit codes: 0 the host is up to date, 1 some groups could not be brought to it or nobody can tell.
-    """
-    cluster = session.client(created_by)
-    plan = cluster.sync_plan(host)
-    todo = [due for due in plan if due.action is not None]
-    unknown = [due for due in plan if not due.certain]
-    if as_json and (dry_run or not todo):
-        answer_json({"host": host, "plan": [_due_row(due) for due in plan]})
-    elif not as_json:
-        _show(host, plan, todo, unknown)
-    code = Exit.FOUND if unknown else Exit.OK
-    if dry_run or not todo:
-        return code
-    if not yes:
-        _ask(host, len(todo))
-    return max(code, _carry_out(session, cluster, host, todo, as_json))
-
-
-def _show(host: str, plan: list[SyncItem], todo: list[SyncItem], unknown: list[SyncItem]) -> None:
-    shown = [*todo, *unknown]
-    if shown:
-        rows = [(due.group, due.holds, due.action or "-", due.note) for due in shown]
-        answer_table(("GROUP", "HOLDS NOW", "WOULD", "WHY"), rows)
-        answer("")
-    answer(f"{host}: as it should be in {len(plan) - len(shown)} of {counted(len(plan), 'group')}")
-
-
-def _ask(host: str, groups: int) -> None:
-    if sys.stdin is None or not sys.stdin.isatty():
-        raise InvalidInput("no terminal to ask on: give --yes to carry the plan out, or --dry-run to see it")
-    click.confirm(f"Carry this out for {counted(groups, 'group')} on {host}?", abort=True, err=True)
-
-
-def _carry_out(
-    session: Session, cluster: ClusterClient, host: str, todo: list[SyncItem], as_json: bool
-) -> Exit:
-    code, rows = Exit.OK, []
-    for number, due in enumerate(todo):
-        start = cluster.create_group if due.action is Action.CREATE else cluster.delete_group
-        operation = start(due.group, [host])
-        session.going_on = f"operation {operation.id} goes on; `lockstep sync {host}` goes on from there"
-        result = operation.wait()
-        session.going_on = f"{number + 1} of {counted(len(todo), 'group')} done, the last by {operation.id}"
-        if result.state is not State.COMMITTED:
-            code = Exit.FOUND if OF_STATE[result.state] else code
-        rows.append({**_due_row(due), "operation": operation.id, "state": result.state})
-        if not as_json:
-            tell = answer if result.committed else note
-            tell(printable(sentence(result, operation.action)))
+    begun = session.client(created_by).repair_thing(thing, accept_loss=accept_loss)
+    results = [(operation, operation.wait()) for operation in begun]
     if as_json:
-        answer_json({"host": host, "plan": rows})
-    return code
-
-
-def _due_row(due: SyncItem) -> dict[str, object]:
-    return {"group": due.group, "holds": due.holds, "action": due.action, "note": due.note}
+        answer_json({"operations": [read_document(operation) for operation in begun]})
+    else:
+        for operation, result in results:
+            answer(printable(sentence(result, operation.action, "set")))
+        if not begun:
+            answer(printable(f"no host differs: {thing} is as the last operation left it"))
+    return max((OF_STATE[result.state] for _, result in results), default=Exit.OK)
 
 
 SHOWN = 20

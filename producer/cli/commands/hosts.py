@@ -1,18 +1,32 @@
-"""Commands about the hosts themselves: hosts, pause, resume."""
+"""Commands about the hosts themselves: hosts, pause, resume, sync."""
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 import click
 
-from lockstep.producer.cli.exits import Exit, Session
+from lockstep.producer.cli.exits import OF_STATE, Exit, Session
 from lockstep.producer.cli.options import Selection, as_option, command, selection_options
-from lockstep.producer.cli.view.output import answer_json, answer_table, document, optional_document
+from lockstep.producer.cli.view.output import (
+    answer,
+    answer_json,
+    answer_table,
+    document,
+    note,
+    optional_document,
+    printable,
+)
+from lockstep.producer.cli.view.text import sentence
 from lockstep.producer.text import counted
+from lockstep.worker.operation.errors import InvalidInput
 from lockstep.worker.operation.host import local
+from lockstep.worker.operation.model import Action, State
 
 if TYPE_CHECKING:
+    from lockstep.producer.client.client import ClusterClient
+    from lockstep.producer.operators.drift import SyncItem
     from lockstep.producer.operators.hosts import HostStanding
     from lockstep.worker.operation.drift import Drift
 
@@ -75,6 +89,78 @@ def resume(session: Session, *, host: str, as_json: bool) -> Exit:
     return session.done(
         text, as_json, lambda: {"host": host, "paused": False, "ended": optional_document(ended, "by at why")}
     )
+
+
+@command()
+@click.argument("host")
+@click.option("--dry-run", is_flag=True, help="Show the plan only.")
+@click.option("--yes", is_flag=True, help="Carry the plan out without asking.")
+@as_option
+def sync(
+    session: Session, *, host: str, dry_run: bool, yes: bool, created_by: str | None, as_json: bool
+) -> Exit:
+    """Give a new or rebuilt HOST the groups that it should hold.
+
+    Examples:
+      lockstep sync node7 --dry-run
+      lockstep sync node7 --yes
+
+    Exit codes: 0 the host is up to date, 1 some groups could not be brought to it or nobody can tell.
+    """
+    cluster = session.client(created_by)
+    plan = cluster.sync_plan(host)
+    todo = [due for due in plan if due.action is not None]
+    unknown = [due for due in plan if not due.certain]
+    if as_json and (dry_run or not todo):
+        answer_json({"host": host, "plan": [_due_row(due) for due in plan]})
+    elif not as_json:
+        _show(host, plan, todo, unknown)
+    code = Exit.FOUND if unknown else Exit.OK
+    if dry_run or not todo:
+        return code
+    if not yes:
+        _ask(host, len(todo))
+    return max(code, _carry_out(session, cluster, host, todo, as_json))
+
+
+def _show(host: str, plan: list[SyncItem], todo: list[SyncItem], unknown: list[SyncItem]) -> None:
+    shown = [*todo, *unknown]
+    if shown:
+        rows = [(due.group, due.holds, due.action or "-", due.note) for due in shown]
+        answer_table(("GROUP", "HOLDS NOW", "WOULD", "WHY"), rows)
+        answer("")
+    answer(f"{host}: as it should be in {len(plan) - len(shown)} of {counted(len(plan), 'group')}")
+
+
+def _ask(host: str, groups: int) -> None:
+    if sys.stdin is None or not sys.stdin.isatty():
+        raise InvalidInput("no terminal to ask on: give --yes to carry the plan out, or --dry-run to see it")
+    click.confirm(f"Carry this out for {counted(groups, 'group')} on {host}?", abort=True, err=True)
+
+
+def _carry_out(
+    session: Session, cluster: ClusterClient, host: str, todo: list[SyncItem], as_json: bool
+) -> Exit:
+    code, rows = Exit.OK, []
+    for number, due in enumerate(todo):
+        start = cluster.create_group if due.action is Action.CREATE else cluster.delete_group
+        operation = start(due.group, [host])
+        session.going_on = f"operation {operation.id} goes on; `lockstep sync {host}` goes on from there"
+        result = operation.wait()
+        session.going_on = f"{number + 1} of {counted(len(todo), 'group')} done, the last by {operation.id}"
+        if result.state is not State.COMMITTED:
+            code = Exit.FOUND if OF_STATE[result.state] else code
+        rows.append({**_due_row(due), "operation": operation.id, "state": result.state})
+        if not as_json:
+            tell = answer if result.committed else note
+            tell(printable(sentence(result, operation.action)))
+    if as_json:
+        answer_json({"host": host, "plan": rows})
+    return code
+
+
+def _due_row(due: SyncItem) -> dict[str, object]:
+    return {"group": due.group, "holds": due.holds, "action": due.action, "note": due.note}
 
 
 def _row(each: HostStanding) -> tuple[str, ...]:

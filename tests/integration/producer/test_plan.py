@@ -140,3 +140,25 @@ def test_a_plan_shows_the_waves_before_anything_is_written(lockstep: Run, nodes:
     assert [host["wave"] for host in document["hosts"]] == [1, 2, 3]
     refused = lockstep("plan", "create", "team-a", "--waves", "0")
     assert (refused.code, hand.keys()) == (2, [])
+
+
+def test_a_plan_of_a_thing_tells_what_stands_in_the_way(lockstep: Run, nodes: Nodes) -> None:
+    for node in nodes.values():
+        node.answers = [(200, json.dumps({"name": "team-a", "description": "", "tags": []}))]
+    asked = ("plan", "set", "rabbitmq-vhost/team-a", "--set", "description=x")
+    assert lockstep("set", *asked[2:], "--no-wait", "--id", "mine").code == 0
+    ran = lockstep(*asked, "--waves", "1,100%", "--bake", "60s")
+    assert ran.code == 0
+    assert [line for line in ran.out.splitlines() if line.startswith("node")] == [
+        "node1: update (wave 1)",
+        "node2: update (wave 2)",
+        "node3: update (wave 2)",
+    ]
+    assert "operation mine holds it: this one would wait for it" in ran.out
+    assert "in 2 waves of 1, 2; baked for 60 s each, so 120 s at least" in ran.out
+    lockstep("pause", "node2", "--why", "disk swap")
+    document = json.loads(lockstep(*asked, "--waves", "1", "--json").out)
+    assert (document["problems"], document["held_by"]) == (True, "mine")
+    assert [host["wave"] for host in document["hosts"]] == [1, 2, 3]
+    assert document["hosts"][1]["does"] == "refuse"
+    assert "disk swap" in document["hosts"][1]["problem"]
