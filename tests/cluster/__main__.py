@@ -64,6 +64,8 @@ def play(folder: Path, write: bool) -> int:
             (kept / log.name).write_bytes(log.read_bytes())
         print(f"cluster: failed after {time.monotonic() - began:.0f} s; logs are in {kept}", flush=True)
         raise
+    finally:
+        kubelet.stop()
     if write:
         PICTURE.write_text(scenario.timeline.draw(), "utf-8")
         before, _, rest = PAGE.read_text("utf-8").partition(FIRST)

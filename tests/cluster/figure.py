@@ -27,7 +27,7 @@ class Timeline:
     marks: list[tuple[int, str]] = field(default_factory=list)
     """What was done, and in which second."""
 
-    stopped: bool = False
+    stopped: threading.Event = field(default_factory=threading.Event)
     """Nothing is of interest any more."""
 
     def start(self) -> None:
@@ -47,9 +47,8 @@ class Timeline:
 
     def _look(self) -> None:
         began = time.monotonic()
-        while not self.stopped:
+        while not self.stopped.wait(began + len(self.rows) - time.monotonic()):
             self.rows.append((len(self.kubelet.of("worker-operations")), self.hosts.changes))
-            time.sleep(max(0.0, began + len(self.rows) - time.monotonic()))
 
     def draw(self) -> str:
         """Return the picture as SVG."""

@@ -36,6 +36,7 @@ class Kubelet:
         self._names = folder / "names"
         self._versions: dict[str, str] = {}
         self._beaten = 0.0
+        self._stopped = threading.Event()
         self._images = self._make_images()
 
     def start(self) -> None:
@@ -55,6 +56,10 @@ class Kubelet:
             assert status == 201, said
         threading.Thread(target=self._look, daemon=True).start()
 
+    def stop(self) -> None:
+        """Look no more; what runs goes with the namespaces."""
+        self._stopped.set()
+
     def of(self, component: str) -> list[Pod]:
         """Return the pods of a component that are not about to end."""
         label = "app.kubernetes.io/component"
@@ -65,7 +70,7 @@ class Kubelet:
         ]
 
     def _look(self) -> None:
-        while True:
+        while not self._stopped.wait(SECONDS):
             try:
                 self._beat()
                 self._take()
@@ -74,7 +79,6 @@ class Kubelet:
                 self._renew()
             except (OSError, KeyError) as error:  # the API server is slow, or something is half made
                 print(f"kubelet: {error!r}", file=sys.stderr, flush=True)
-            time.sleep(SECONDS)
 
     def _beat(self) -> None:
         if time.monotonic() < self._beaten + HEARTBEAT:

@@ -19,6 +19,7 @@ from typing import Final
 
 from tests.cluster.content import expand, fill, variables
 from tests.cluster.control_plane import Json, api
+from tests.waiting import eventually
 
 SCRIPT: Final = Path(__file__).with_name("container.sh")
 BRIDGE: Final = "pods"
@@ -128,9 +129,8 @@ class Pod:
         sandbox = subprocess.Popen(["unshare", "--net", "--uts", "--ipc", "sleep", "infinity"])
         self._sandbox = sandbox
         end = f"v{self.address.replace('.', '')}"[:15]
-        own = Path(f"/proc/{sandbox.pid}/ns/net")
-        while own.readlink() == Path("/proc/self/ns/net").readlink():
-            time.sleep(0.01)
+        own, ours = Path(f"/proc/{sandbox.pid}/ns/net"), Path("/proc/self/ns/net").readlink()
+        eventually(lambda: own.readlink() != ours, f"{self.name} has a network of its own")
         inside = f"nsenter --target {sandbox.pid} --net --uts"
         for line in (
             f"ip link add {end} type veth peer name eth0 netns {sandbox.pid}",

@@ -49,7 +49,7 @@ class Scenario(Installation):
         self.loses_redis_for_a_while()
         self.timeline.mark("no new operations")
         ends = self.load.end()
-        self.timeline.stopped = True
+        self.timeline.stopped.set()
         assert not self.load.wrong, self.load.wrong
         assert set(ends) == {"committed"}, ends
         print(f"       {ends['committed']} operations, all committed, all hosts as recorded", flush=True)

@@ -13,6 +13,7 @@ import pytest
 from tests.skips import LISTED, may_be_skipped
 
 ROOT = Path(__file__).parents[2]
+# What a pytest of its own is given to run: none of these is a test of ours.
 FILE = """
 import pytest
 
