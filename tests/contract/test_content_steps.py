@@ -18,6 +18,7 @@ from lockstep.worker.operation.model import (
     GroupId,
     HostName,
     HostRef,
+    Operation,
     OperationId,
     Outcome,
     State,
@@ -145,31 +146,36 @@ class Rig:
     def run(self) -> Rig:
         """Run steps until the operation has ended or nothing changes any more."""
         for _ in range(40):
-            kept = self.bench.memory.operation(self.id)
-            assert kept is not None
+            kept = self.kept
             if kept.ended:
                 break
             for name in self.nodes:
-                if kept.decision is None:
-                    forward(self.parts, self.id, self.group, self.action, name, 1)
-                elif kept.state is State.ROLLING_BACK:
-                    rollback(self.parts, self.id, name, 1)
-                else:
-                    settle(self.parts, self.id, name, 1)
+                self.work(name, kept)
             self.bench.pass_time(30)
         return self
 
+    def work(self, name: HostName, kept: Operation) -> None:
+        """Run the step that a host needs by what was read of the operation."""
+        if kept.decision is None:
+            forward(self.parts, self.id, self.group, self.action, name, 1)
+        elif kept.state is State.ROLLING_BACK:
+            rollback(self.parts, self.id, name, 1)
+        else:
+            settle(self.parts, self.id, name, 1)
+
     @property
-    def state(self) -> State:
+    def kept(self) -> Operation:
         kept = self.bench.memory.operation(self.id)
         assert kept is not None
-        return kept.state
+        return kept
+
+    @property
+    def state(self) -> State:
+        return self.kept.state
 
     @property
     def why(self) -> str:
-        kept = self.bench.memory.operation(self.id)
-        assert kept is not None
-        return kept.reason or ""
+        return self.kept.reason or ""
 
     def step(self, name: HostName) -> Any:
         return next(step for step in self.bench.memory.steps(self.id) if step.host == name)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from lockstep.worker.operation.answer import Verdict
 from lockstep.worker.operation.drift import Drift, End
 from lockstep.worker.operation.limits import Limits
 from lockstep.worker.operation.model import (
-    Action,
     AttemptId,
     AttemptState,
     Decision,
@@ -19,7 +19,6 @@ from lockstep.worker.operation.model import (
     OperationId,
     Outcome,
     Presence,
-    Seen,
     State,
 )
 from lockstep.worker.operation.transitions import (
@@ -66,21 +65,12 @@ class AlreadyThereIsNeverOurs(WatchedStore):
 class BeginsAfterTheDecision(WatchedStore):
     """A forward write is begun although it is decided to roll back."""
 
-    def begin(
-        self,
-        operation: OperationId,
-        host: HostName,
-        fingerprint: str,
-        seen: Seen,
-        attempt: AttemptId,
-        action: Action,
-        group: GroupId,
-    ) -> Progress:
+    def begin(self, operation: OperationId, host: HostName, *rest: Any, **named: Any) -> Progress:
         record = self.records[operation]
         undo, decision = set(record.undo), record.decision
         if decision is Decision.ROLL_BACK and not record.ended:
             record.decision = None
-        said = super().begin(operation, host, fingerprint, seen, attempt, action, group)
+        said = super().begin(operation, host, *rest, **named)
         if decision is not None:
             record.decision, record.undo = decision, record.undo & undo
         return said
@@ -89,20 +79,12 @@ class BeginsAfterTheDecision(WatchedStore):
 class AnswersCountAfterTheDecision(WatchedStore):
     """The answer to a forward write gives its step an outcome although the operation is decided."""
 
-    def finish(
-        self,
-        operation: OperationId,
-        host: HostName,
-        attempt: AttemptId,
-        verdict: Verdict,
-        answer: str,
-        needs: int = 0,
-    ) -> Progress:
+    def finish(self, operation: OperationId, *rest: Any, **named: Any) -> Progress:
         record = self.records[operation]
         undo, decision = set(record.undo), record.decision
         if not record.ended:
             record.decision = None
-        said = super().finish(operation, host, attempt, verdict, answer, needs)
+        said = super().finish(operation, *rest, **named)
         record.decision, record.undo = decision, undo if decision else record.undo
         self._end_if_done(record)
         return said
@@ -121,13 +103,7 @@ class UndoProvesItselfBesideOthers(WatchedStore):
     """An undo counts as proof although another attempt is open."""
 
     def finish_undo(
-        self,
-        operation: OperationId,
-        host: HostName,
-        attempt: AttemptId,
-        verdict: Verdict,
-        answer: str,
-        lost_fields: Sequence[str] = (),
+        self, operation: OperationId, host: HostName, attempt: AttemptId, *rest: Any, **named: Any
     ) -> bool:
         record = self.records[operation]
         others = {each.id: each for each in record.steps[host].open_attempts() if each.id != attempt}
@@ -135,7 +111,7 @@ class UndoProvesItselfBesideOthers(WatchedStore):
             each.state = AttemptState.SETTLED
         if attempt in record.steps[host].attempts:
             record.steps[host].attempts[attempt].clean = True
-        return super().finish_undo(operation, host, attempt, verdict, answer, lost_fields)
+        return super().finish_undo(operation, host, attempt, *rest, **named)
 
 
 class LooksProveTooMuch(WatchedStore):
@@ -169,37 +145,19 @@ class UndoesOnlyWhatIsKnown(WatchedStore):
 class ProbesBeforeAgain(WatchedStore):
     """What was seen last counts as what was there before."""
 
-    def begin(
-        self,
-        operation: OperationId,
-        host: HostName,
-        fingerprint: str,
-        seen: Seen,
-        attempt: AttemptId,
-        action: Action,
-        group: GroupId,
-    ) -> Progress:
+    def begin(self, operation: OperationId, host: HostName, *rest: Any, **named: Any) -> Progress:
         record = self.records[operation]
         step = record.steps[host]
         if step.outcome is None and record.decision is None:
             step.before = None
-        return super().begin(operation, host, fingerprint, seen, attempt, action, group)
+        return super().begin(operation, host, *rest, **named)
 
 
 class SeeingTheTargetSettles(WatchedStore):
     """A GET that shows the target closes every attempt, although one of them may still land."""
 
-    def begin(
-        self,
-        operation: OperationId,
-        host: HostName,
-        fingerprint: str,
-        seen: Seen,
-        attempt: AttemptId,
-        action: Action,
-        group: GroupId,
-    ) -> Progress:
-        said = super().begin(operation, host, fingerprint, seen, attempt, action, group)
+    def begin(self, operation: OperationId, host: HostName, *rest: Any, **named: Any) -> Progress:
+        said = super().begin(operation, host, *rest, **named)
         record = self.records[operation]
         step = record.steps[host]
         if said.next is Forward.DONE and said.outcome is Outcome.APPLIED:

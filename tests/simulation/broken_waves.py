@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from lockstep.worker.operation.model import (
-    Action,
-    AttemptId,
     Decision,
-    GroupId,
     HostName,
     OperationId,
-    Seen,
     Stage,
 )
 from lockstep.worker.operation.transitions import Progress
@@ -21,19 +19,10 @@ from tests.twin.record import Record, Waves
 class BeginsBeforeItsWave(WatchedStore):
     """A host of a wave that is not open is written to."""
 
-    def begin(
-        self,
-        operation: OperationId,
-        host: HostName,
-        fingerprint: str,
-        seen: Seen,
-        attempt: AttemptId,
-        action: Action,
-        group: GroupId,
-    ) -> Progress:
+    def begin(self, operation: OperationId, host: HostName, *rest: Any, **named: Any) -> Progress:
         record = self.records[operation]
         later, record.later = record.later, {}
-        said = super().begin(operation, host, fingerprint, seen, attempt, action, group)
+        said = super().begin(operation, host, *rest, **named)
         record.later = {each: wave for each, wave in later.items() if each not in record.todo}
         return said
 

@@ -12,7 +12,6 @@ from lockstep.worker.kinds import Kind, Request
 from lockstep.worker.operation.answer import NoReply, Reply, Trouble
 from lockstep.worker.operation.content import Id, Said, Shown
 from lockstep.worker.operation.model import HostName, State, Step, Undo
-from lockstep.worker.steps import forward, rollback, settle
 from tests.contract.bench import LIMITS
 from tests.contract.test_content_steps import Node, Rig, record
 
@@ -106,7 +105,6 @@ class Schedule:
         content = {"values": [self.value], "ttl": 60, "note": "mine"}
         given: dict[str, Any] = {} if self.verb == "delete" else content
         self.nodes = {name: WildNode(name, chance, self.now) for name in names}
-        self.rig: Rig | None = None
         self.rig = Rig(self.verb, *self.nodes.items(), **given)
         self.depth, self.third_hands = 0, third_hands
         for name, node in self.nodes.items():
@@ -114,7 +112,7 @@ class Schedule:
             node.between = lambda name=name: self.between(name)  # type: ignore[misc]
 
     def now(self) -> int:
-        return self.rig.bench.time if self.rig is not None else 0
+        return self.rig.bench.time
 
     def between(self, name: HostName) -> None:
         """Between two calls of a step: its worker dies, another one works on the same host, or nothing."""
@@ -123,22 +121,12 @@ class Schedule:
             raise Killed
         if fate < 0.12 and self.depth < 2:
             self.step(name)
-        assert self.rig is not None
         self.rig.bench.pass_time(self.chance.choice([0, 0, 1, 5]))
 
     def step(self, name: HostName) -> None:
-        rig = self.rig
-        assert rig is not None
-        kept = rig.bench.memory.operation(rig.id)
-        assert kept is not None
         self.depth += 1
         try:
-            if kept.decision is None:
-                forward(rig.parts, rig.id, rig.group, rig.action, name, 1)
-            elif kept.state is State.ROLLING_BACK:
-                rollback(rig.parts, rig.id, name, 1)
-            else:
-                settle(rig.parts, rig.id, name, 1)
+            self.rig.work(name, self.rig.kept)
         except Killed:
             if self.depth > 1:
                 raise
@@ -147,10 +135,8 @@ class Schedule:
 
     def run(self) -> None:
         rig = self.rig
-        assert rig is not None
         for number in range(ROUNDS):
-            kept = rig.bench.memory.operation(rig.id)
-            assert kept is not None
+            kept = rig.kept
             if kept.ended:
                 break
             if number > ROUNDS // 2:
@@ -173,10 +159,8 @@ class Schedule:
     def judge(self) -> None:
         """The promises, whatever happened."""
         rig = self.rig
-        assert rig is not None
         steps: dict[HostName, Step] = {step.host: step for step in rig.bench.memory.steps(rig.id)}
-        kept = rig.bench.memory.operation(rig.id)
-        assert kept is not None
+        kept = rig.kept
         if not kept.ended:
             traces = {host: steps[host].trace for host in kept.pending_hosts}
             waiting = [host for host, trace in traces.items() if trace is not None and trace.foreign]
@@ -204,7 +188,6 @@ def test_every_schedule_ends_with_what_is_promised(third_hands: bool) -> None:
             schedule.judge()
         except AssertionError as error:
             raise AssertionError(f"seed {seed}: {error}") from error
-        assert schedule.rig is not None
         ends.add((schedule.verb, schedule.rig.state))
     states = (State.COMMITTED, State.ROLLED_BACK)
     assert {(verb, state) for verb in ("create", "set", "delete") for state in states} <= ends

@@ -11,8 +11,6 @@ from lockstep.worker.operation.content import Content, Effect, Flaw, Id, Said, S
 from lockstep.worker.operation.errors import InvalidInput
 from lockstep.worker.operation.model import (
     AttemptId,
-    Decision,
-    HostName,
     OperationId,
     Outcome,
     Presence,
@@ -236,32 +234,13 @@ def settle(parts: Parts, operation: OperationId, view: View, step: Step, order: 
     return await_settling(parts, operation, view, step.host, settled, tries) if settled.open else SETTLED
 
 
-def rollback(parts: Parts, operation: OperationId, host: HostName, order: Order, tries: int) -> Result:
-    """Restore one host to its own old content; `tries` counts this task's runs, from 1."""
-    step: Step | None = None
-    for _ in range(ROUNDS):
-        view = parts.store.view(operation, host)
-        step = view.step
-        if step is None or view.ended or view.decision is not Decision.ROLL_BACK or not view.undo_needed:
-            return RESTORED if step and step.undo.value == "restored" else NOTHING_TO_UNDO
-        looked = _looked(parts, operation, step, order)
-        if isinstance(looked, Result):
-            return looked
-        done = _restore(parts, operation, view, step, looked, tries)
-        if done is not None:
-            return done
-    return come_back(parts, operation, step, "not restored yet") if step else NOTHING_TO_UNDO
-
-
-def _restore(
-    parts: Parts,
-    operation: OperationId,
-    view: View,
-    step: Step,
-    looked: tuple[Thing, ThingApi, Shown],
-    tries: int,
+def restore(
+    order: Order, parts: Parts, operation: OperationId, view: View, step: Step, tries: int
 ) -> Result | None:
-    """Send the inverse if what is shown is ours; None means that another look is to tell what came of it."""
+    """Look, and send the inverse if what is shown is ours; None means that another look is to tell more."""
+    looked = _looked(parts, operation, step, order)
+    if isinstance(looked, Result):
+        return looked
     thing, api, shown = looked
     was = step.trace.was if step.trace else None
     text = None if was in (None, ABSENT) else parts.store.text(operation, str(was))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 
 from lockstep.worker.operation.answer import Verdict
 from lockstep.worker.operation.model import Action, Decision, HostName, OperationId, Presence, Step
@@ -108,11 +109,11 @@ NOTHING_TO_UNDO = Result(Next.DONE, "nothing to undo")
 
 def rollback(parts: Parts, operation: OperationId, host: HostName, tries: int) -> Result:
     """Restore one host; `tries` counts this task's runs, from 1."""
-    order = parts.order(operation)
+    order, restore = parts.order(operation), _restore
     if order is not None and order.content is not None:
         from lockstep.worker.steps import content
 
-        return content.rollback(parts, operation, host, order, tries)
+        restore = partial(content.restore, order)
     step: Step | None = None
     for _ in range(ROUNDS):
         view = parts.store.view(operation, host)
@@ -121,24 +122,23 @@ def rollback(parts: Parts, operation: OperationId, host: HostName, tries: int) -
         step = view.step
         if step is None or view.ended or view.decision is not Decision.ROLL_BACK or not view.undo_needed:
             return RESTORED if step and step.undo.value == "restored" else NOTHING_TO_UNDO
-        looked = look(parts, operation, view, step)
-        if isinstance(looked, Result):
-            return looked
-        api, shown, settled = looked
-        if settled.restored:
-            return RESTORED
-        if step.before and shown is step.before.presence:
-            if settled.open:
-                return await_settling(parts, operation, view, host, settled, tries)
-            continue  # the last open attempt has just been closed: one more GET proves it
-        done = _undo(parts, operation, api, view, step)
+        done = restore(parts, operation, view, step, tries)
         if done is not None:
             return done
     return come_back(parts, operation, step, "not restored yet") if step else NOTHING_TO_UNDO
 
 
-def _undo(parts: Parts, operation: OperationId, api: HostApi, view: View, step: Step) -> Result | None:
-    """Send the inverse once; None means that another look is to tell what came of it."""
+def _restore(parts: Parts, operation: OperationId, view: View, step: Step, tries: int) -> Result | None:
+    """Look, and send the inverse once if need be; None means that another look is to tell what came of it."""
+    looked = look(parts, operation, view, step)
+    if isinstance(looked, Result):
+        return looked
+    api, shown, settled = looked
+    if settled.restored:
+        return RESTORED
+    if step.before and shown is step.before.presence:
+        # Without any the last open attempt has just been closed: one more GET proves it.
+        return await_settling(parts, operation, view, step.host, settled, tries) if settled.open else None
     body = step.before.body if step.before else None
     reason, bad_request, why = _send(parts, operation, api, view, step, body, ())
     if bad_request and body is not None:
