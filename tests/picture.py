@@ -15,8 +15,7 @@ from rich.console import Console
 from rich.terminal_theme import TerminalTheme
 from rich.text import Text
 
-from lockstep.producer.demo.acts import SEED
-from lockstep.producer.demo.play import SETTINGS, play
+from lockstep.producer.demo.play import SEED, SETTINGS, play
 from lockstep.producer.stack import Stack
 from lockstep.worker.settings import PREFIX
 

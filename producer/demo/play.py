@@ -1,20 +1,28 @@
-"""The demo from its first line to its last: start a stack, play the acts on it, leave nothing behind."""
+"""The demo: a stack starts, nodes break, groups come and go, and each node is asked what it holds."""
 
 from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable, Mapping
 
 from rich.console import Console
 from rich.markup import escape
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
 
-from lockstep.mock_api.admin import AdminError, ClusterAdmin
+from lockstep.mock_api.admin import AdminError, ClusterAdmin, Json
+from lockstep.producer.cli.view.text import event_row
 from lockstep.producer.client.client import ClusterClient
-from lockstep.producer.demo.acts import SEED, Demo
+from lockstep.producer.client.operation import Operation
+from lockstep.producer.demo.screen import INDENT, ProgressTable
+from lockstep.producer.operators.history import timeline
 from lockstep.producer.process import UNWRITTEN, Stopped, outlets, stoppable
 from lockstep.producer.stack import Stack, StackError
 from lockstep.producer.stack.command import console
-from lockstep.worker.operation.errors import LockstepError
+from lockstep.worker.operation.errors import LockstepError, WaitTimeout
+from lockstep.worker.operation.model import State
 from lockstep.worker.settings import PREFIX, load_settings
 
 SETTINGS = {
@@ -94,3 +102,165 @@ def play(stack: Stack, out: Console) -> int:
     out.print(f"That took {seconds:.0f} s, and nothing is left running.")
     out.print("Next: [cyan]make up[/] keeps such a cluster running for you to command.")
     return 0
+
+
+Body = Mapping[str, Json]
+
+SEED = 5481
+"""Of the faults: the n-th call of a node has the same fate in every run. Here six writes fail, three of them
+having taken effect, and node3 needs three attempts."""
+
+UNSTABLE: list[Body] = [
+    {"kind": "error_before", "probability": 0.15},
+    {"kind": "error_after", "probability": 0.15},
+    {"kind": "hang_before", "probability": 0.05},
+    {"kind": "hang_after", "probability": 0.05},
+]
+REFUSING: list[Body] = [{"kind": "refuse", "group": "team-b"}]
+SLOW = 400
+"""Milliseconds: node4 refuses when the others have created the group, so that there is something to undo."""
+THEIRS: Body = {"groupId": "team-b", "owner": "somebody else"}
+
+LONGEST = 40.0
+"""Seconds for one operation to end; it takes 10 at most."""
+LOOK_EVERY = 0.1
+
+Expected = dict[str, Body | None]
+"""Node -> the body of the group that it must hold at the end; None for no group."""
+
+
+class Demo:
+    """The acts, in order; `broken` names every promise that was not kept."""
+
+    def __init__(self, console: Console, client: ClusterClient, nodes: ClusterAdmin) -> None:
+        self._console = console
+        self._client = client
+        self._nodes = nodes
+        self.broken: list[str] = []
+
+    def run(self) -> None:
+        """Play all acts."""
+        self.unstable()
+        self.refused()
+        self.down()
+        self.unwell()
+
+    def unstable(self) -> None:
+        """Create a group while every node fails four calls in ten."""
+        self._act(
+            "1. Create team-a on unstable nodes",
+            "Each answers 500 to 3 calls in 10 and nothing at all to 1 in 10, "
+            "half of them after doing as asked.",
+        )
+        self._nodes.set_faults(*UNSTABLE)
+        created = self._client.create_group("team-a")
+        self._follow(created, State.COMMITTED, self._everywhere("team-a"), then=self._mend)
+        calls = [call for call in self._nodes.history() if call.actor != "admin"]
+        failed = [call for call in calls if call.fault]
+        landed = sum(call.effect_at is not None for call in failed)
+        self._say(
+            f"{len(failed)} of {len(calls)} calls failed; {landed} of those were writes that took effect."
+        )
+
+    def refused(self) -> None:
+        """Create a group that one node already has and another will never take."""
+        self._act(
+            "2. Create team-b, which node4 refuses for good",
+            "node2 has one already, somebody else's: undoing must not take it away.",
+        )
+        self._nodes.plant("node2", "team-b", THEIRS)
+        self._nodes.set_faults(*REFUSING, node="node4")
+        self._nodes.set_latency(SLOW, "node4")
+        expected = {**self._nowhere(), "node2": THEIRS}
+        created = self._client.create_group("team-b")
+        self._follow(created, State.ROLLED_BACK, expected, then=self._mend)
+
+    def down(self) -> None:
+        """Delete a group while a node is down, and again when it is up."""
+        self._act(
+            "3. Delete team-a while node5 is down",
+            "All nodes lose it or none does, so the others must get it back.",
+        )
+        self._nodes.down("node5")
+        deleted = self._client.delete_group("team-a")
+        expected = self._everywhere("team-a")
+        self._follow(deleted, State.ROLLED_BACK, expected, then=lambda: self._nodes.up("node5"))
+        self._say("node5 is up again; what it holds now is what it says itself.")
+        self._act("4. Delete team-a again, now that node5 is up", "")
+        self._follow(self._client.delete_group("team-a"), State.COMMITTED, self._nowhere())
+
+    def unwell(self) -> None:
+        """Create a group in waves, which its first node does not bear."""
+        self._act(
+            "5. Create team-c in waves, one node first",
+            "node1 answers 503 at /health while it has team-c, which is seen before any other node is asked.",
+        )
+        self._nodes.set_manners("node1", unwell_with="team-c")
+        created = self._client.create_group("team-c", waves="1,100%", bake=1, health="/health")
+        self._follow(created, State.ROLLED_BACK, self._nowhere())
+        self._course(created)
+        writes = [call.node for call in self._nodes.history(group="team-c") if call.method != "GET"]
+        self._say(f"In the nodes' own histories: {len(writes)} writes, all of them to node1.")
+        if set(writes) != {"node1"}:
+            self.broken.append(f"create team-c wrote to {', '.join(sorted(set(writes)))}, not to node1 alone")
+
+    def _course(self, operation: Operation) -> None:
+        """Print what came when, as `lockstep show` does."""
+        status = operation.status()
+        table = Table(box=None, show_header=False, padding=(0, 3, 0, 0), style="dim")
+        for event in timeline(status, operation.steps()):
+            table.add_row(*(Text(cell) for cell in event_row(status, event)[:4]))
+        self._console.print(Padding(table, INDENT, expand=False))
+        self._console.print()
+
+    def _mend(self) -> None:
+        self._nodes.set_faults()
+        self._nodes.set_latency(None)
+
+    def _act(self, title: str, about: str) -> None:
+        self._console.print(f"[bold]{title}[/]")
+        if about:
+            self._say(about)
+
+    def _say(self, words: str) -> None:
+        self._console.print(Padding(Text(f"{words}\n", "dim"), INDENT, expand=False))
+
+    def _follow(
+        self,
+        operation: Operation,
+        promised: State,
+        expected: Expected,
+        then: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Show an operation until its lock is released, do `then`, and hold each node against the promise."""
+        title = f"{operation.action} {operation.group}"
+        with ProgressTable(self._console, title) as progress:
+            ends = time.monotonic() + LONGEST
+            while not (status := operation.status()).ended:
+                progress.show(status, operation.steps())
+                if time.monotonic() > ends:
+                    raise WaitTimeout(f"{title} has not ended within {LONGEST:g} s")
+                time.sleep(LOOK_EVERY)
+            progress.show(status, operation.steps())
+        then()
+        if status.state is not promised:
+            self.broken.append(f"{title} ended {status.state}, not {promised}")
+        progress.finish({node: self._compare(title, node, operation.group, expected) for node in expected})
+
+    def _compare(self, title: str, node: str, group: str, expected: Expected) -> Text:
+        """Ask a node what it holds now; note it if that is not as promised."""
+        held, promised = self._nodes.groups(node).get(group), expected[node]
+        now = "absent" if held is None else "present"
+        if promised is not None and held == promised and len(promised) > 1:
+            now += ", untouched"
+        if held == promised:
+            return Text.assemble(now, (" ✓", "green"))
+        wanted = "absent" if promised is None else f"{promised}"
+        self.broken.append(f"after {title}, {node} holds {held}, not {wanted}")
+        return Text(f"{now} ✗", "bold red")
+
+    def _everywhere(self, group: str) -> Expected:
+        return {node: {"groupId": group} for node in self._nodes.nodes()}
+
+    def _nowhere(self) -> Expected:
+        return dict.fromkeys(self._nodes.nodes())

@@ -13,11 +13,10 @@ from typing import Self, TypedDict, TypeVar
 
 from lockstep.extras import complaint
 from lockstep.producer.client.discovery import RunningStack
-from lockstep.producer.stack.child import POLL, START_TIMEOUT, Child, StackError
+from lockstep.producer.stack.child import POLL, START_TIMEOUT, Child, StackError, Supervisor
 from lockstep.producer.stack.discovery import Publication
 from lockstep.producer.stack.guard import Guard
 from lockstep.producer.stack.processes import Flower, MockCluster, RedisServer, Role, beat, worker
-from lockstep.producer.stack.supervisor import Supervisor
 from lockstep.worker.forks import renew_in_children
 
 PREFIX = "LOCKSTEP_"

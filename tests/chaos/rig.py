@@ -9,10 +9,9 @@ from types import TracebackType
 from typing import Self
 
 from lockstep.producer.client.client import ClusterClient
-from lockstep.producer.stack.child import Child
+from lockstep.producer.stack.child import Child, Supervisor
 from lockstep.producer.stack.guard import Guard
 from lockstep.producer.stack.processes import RedisServer
-from lockstep.producer.stack.supervisor import Supervisor
 from lockstep.worker.celery import Lockstep, make_app
 from lockstep.worker.record.client import connect
 from lockstep.worker.record.redis import RedisStore

@@ -12,10 +12,9 @@ from pathlib import Path
 import pytest
 
 from lockstep.producer.stack import discovery
-from lockstep.producer.stack.child import Child
+from lockstep.producer.stack.child import Child, Supervisor
 from lockstep.producer.stack.discovery import Publication
 from lockstep.producer.stack.guard import is_alive, listen
-from lockstep.producer.stack.supervisor import Supervisor
 from tests.children import Forked
 from tests.waiting import eventually
 

@@ -11,7 +11,7 @@ import redis.client
 
 from lockstep.producer.client import acceptance
 from lockstep.producer.operators import batch
-from lockstep.producer.stack import supervisor
+from lockstep.producer.stack import child as stack_child
 from lockstep.worker.operation.model import Action, GroupId, State
 from lockstep.worker.record import events
 from tests.unit.schedules import Check, Schedule, explore
@@ -165,7 +165,7 @@ def test_nothing_is_started_once_a_supervisor_was_stopped() -> None:
 
         child.launch = launch
         lock = Primitives(schedule).threading.RLock()
-        watching = supervisor.Supervisor([child], lock, lambda _: None)
+        watching = stack_child.Supervisor([child], lock, lambda _: None)
 
         def stop() -> None:
             watching.start()
@@ -186,4 +186,4 @@ def test_nothing_is_started_once_a_supervisor_was_stopped() -> None:
 
         return check
 
-    explore(scenario, [supervisor])
+    explore(scenario, [stack_child])
