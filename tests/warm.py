@@ -17,6 +17,7 @@ import importlib
 import json
 import os
 import runpy
+import select
 import socket
 import subprocess
 import sys
@@ -30,6 +31,7 @@ from typing import IO, cast
 
 from lockstep.producer.stack.child import Child
 from lockstep.producer.stack.processes import MockCluster
+from tests.waiting import eventually
 
 ROOT = Path(__file__).parents[1]
 IMPORTED = (
@@ -109,12 +111,13 @@ class Forked:
         return self.returncode
 
     def wait(self, timeout: float | None = None) -> int:
-        deadline = time.monotonic() + (float("inf") if timeout is None else timeout)
-        while (code := self.poll()) is None:
-            if time.monotonic() > deadline:
-                raise subprocess.TimeoutExpired(self._command, timeout or 0.0)
-            time.sleep(0.01)
-        return code
+        if self.poll() is None:
+            looked = select.poll()
+            with os.fdopen(os.pidfd_open(self.pid), "rb", 0) as process:  # readable once it has ended
+                looked.register(process, select.POLLIN)
+                if not looked.poll(None if timeout is None else timeout * 1000):
+                    raise subprocess.TimeoutExpired(self._command, timeout or 0.0)
+        return cast(int, self.poll())
 
 
 class Server:
@@ -207,12 +210,13 @@ def become(number: str, argv: Sequence[str], env: Mapping[str, str], cwd: str, l
 
 def await_clock(file: Path) -> None:
     """Wait until the wall clock is as the file says: until then it is as the server's was."""
-    apart, deadline = float(file.read_text()), time.monotonic() + 5
-    while time.monotonic() < deadline:
+    apart = float(file.read_text())
+
+    def is_so() -> bool:
         os.utime(1)
-        if abs(time.time() - os.fstat(1).st_mtime - apart) < 1:  # a file's time is the machine's
-            return
-        time.sleep(0.05)
+        return abs(time.time() - os.fstat(1).st_mtime - apart) < 1  # a file's time is the machine's
+
+    eventually(is_so, f"the wall clock is {apart:g} s from the machine's")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from tests.mutants.waves import WAVES
 MUTANTS = (
     mutant(
         "no settle: the first look closes an attempt that may still land",
-        ("record.lua", "if attempt.probed and sent >= attempt.probed + window then", "if true then"),
+        ("step.lua", "if attempt.probed and sent >= attempt.probed + window then", "if true then"),
         (
             "after.py",
             "if attempt.probed is not None and sent_at >= attempt.probed + window:",
@@ -20,7 +20,7 @@ MUTANTS = (
         "only those touched hosts are undone that confirmed their write",
         ("begin.lua", "change('SADD', UNDO, host)\n", ""),
         (
-            "record.lua",
+            "step.lua",
             "  step.outcome = outcome\n",
             "  step.outcome = outcome\n  if outcome == 'applied' then change('SADD', UNDO, host) end\n",
         ),

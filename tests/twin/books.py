@@ -36,7 +36,7 @@ Suspect = tuple[GroupId, HostName, Presence]
 
 
 class Books:
-    """The working state and what `record.lua` and `rule.lua` are to the scripts."""
+    """The working state and what `record.lua`, `step.lua` and `rule.lua` are to the scripts."""
 
     def __init__(self, clock: Callable[[], Millis], limits: Limits) -> None:
         self.clock = clock

@@ -280,8 +280,10 @@ class _Wire:
     def _text(self, name: str) -> tuple[str, str]:
         """Return a script's text and its digest."""
         if name not in self._texts:
-            record, rule, body, serve = (script(each) for each in ("record", "rule", name, "serve"))
-            text = f"{record}\n{rule}\nlocal function transition(ARGV)\n{body}\nend\n{serve}"
+            record, step, rule, body, serve = (
+                script(each) for each in ("record", "step", "rule", name, "serve")
+            )
+            text = f"{record}\n{step}\n{rule}\nlocal function transition(ARGV)\n{body}\nend\n{serve}"
             self._texts[name] = (text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
         return self._texts[name]
 

@@ -91,49 +91,6 @@ local settled -- whether a host came to its outcome, and `move` is to be asked
 local ending -- whether the operation may have come to its end
 local events = {} -- in order; each of one kind, with its hosts
 
-local function read_step(host)
-  if ahead then
-    for first = 1, #ahead, CHUNK do
-      local last = math.min(first + CHUNK - 1, #ahead)
-      local texts = redis.call('HMGET', STEPS, unpack(ahead, first, last))
-      for i, text in ipairs(texts) do steps[ahead[first + i - 1]] = text end
-    end
-    ahead = nil
-  end
-  if steps[host] == nil then steps[host] = redis.call('HGET', STEPS, host) end
-  return steps[host]
-end
-
-local function is_step(read)
-  if type(read) ~= 'table' or type(read.fingerprint) ~= 'string' then return false end
-  for _, name in ipairs({ 'misses', 'silent', 'silent_at', 'undo_misses' }) do
-    if read[name] and type(read[name]) ~= 'number' then return false end
-  end
-  if read.attempts and type(read.attempts) ~= 'table' then return false end
-  for _, attempt in pairs(read.attempts or {}) do
-    if type(attempt) ~= 'table' then return false end
-    for _, name in ipairs({ 'n', 'quiet', 'probed' }) do
-      if type(attempt[name] or (name == 'probed' and 0)) ~= 'number' then return false end
-    end
-  end
-  return true
-end
-
-local function load_step(host)
-  local step = read_step(host)
-  if not step then return nil end
-  if type(step) == 'string' then
-    local ok, read = pcall(cjson.decode, step)
-    if not ok or not is_step(read) then error(damaged('the step of ' .. host .. ' is none')) end
-    step = read
-    step.attempts = step.attempts or {}
-    steps[host] = step
-  end
-  return step
-end
-
-local function save_step(host) changed[host] = true end
-
 local function change(command, key, member)
   members[command] = members[command] or {}
   members[command][key] = members[command][key] or {}
@@ -146,125 +103,9 @@ local function call_in_chunks(command, key, arguments)
   end
 end
 
--- Counts the attempts of a step for which test(attempt, id) holds.
-local function count(step, test)
-  local n = 0
-  for id, attempt in pairs(step.attempts) do
-    if test(attempt, id) then n = n + 1 end
-  end
-  return n
-end
-
-local function is_open(attempt) return attempt.state == 'open' end
-
--- Whether anything of ours may be on the host, now or later.
-local function has_landed(step) return count(step, function(attempt) return attempt.state ~= 'not_applied' end) > 0 end
-
-local function newest_attempt(step, test)
-  local newest
-  for _, attempt in pairs(step.attempts) do
-    if (not newest or attempt.n > newest.n) and (not test or test(attempt)) then newest = attempt end
-  end
-  return newest
-end
-
-local function open_attempt(host, step, id, undo, send_within, call)
-  local n = count(step, function() return true end)
-  local attempt = {
-    n = n + 1, undo = undo, state = 'open', opened = NOW, send_by = NOW + send_within,
-    quiet = NOW + send_within + call, clean = count(step, is_open) == 0,
-  }
-  step.attempts[id] = attempt
-  change('SADD', OPEN, host)
-  return attempt
-end
-
-local function close_attempt(host, step, attempt, state)
-  attempt.state = state
-  attempt.closed = NOW
-  if count(step, is_open) == 0 then change('SREM', OPEN, host) end
-end
-
--- Closes what two good GETs settle: the first sent after an attempt's `quiet`, the second `window` or more after the
--- first was recorded. Returns when to look again (0 if nothing is open).
-local function close_settled(host, step, sent, window, closed)
-  local again = 0
-  for _, attempt in pairs(step.attempts) do
-    if is_open(attempt) then
-      if attempt.probed and sent >= attempt.probed + window then
-        close_attempt(host, step, attempt, 'settled')
-        closed(attempt)
-      else
-        if not attempt.probed and sent >= attempt.quiet then attempt.probed = NOW end
-        local at = attempt.probed and attempt.probed + window or attempt.quiet
-        again = again == 0 and at or math.min(again, at)
-      end
-    end
-  end
-  return again
-end
-
 -- Progress puts the sweep's patience back to its start.
 local function progressed()
   moved, stirred = true, true
-end
-
--- How many hosts have no outcome. Read once: what this run has yet to write is counted by `set_outcome`.
-local function todo(op)
-  op.todo = op.todo or redis.call('SCARD', TODO)
-  return op.todo
-end
-
--- Whether a try that needs so many milliseconds would end past the deadline.
-local function no_time(op, needed) return op.left <= tonumber(needed) end
-
--- What a forward step answers once it has its outcome, however often it is asked.
-local function came_to(step)
-  if step.outcome == 'applied' or step.outcome == 'unchanged' then return { 'done', step.outcome } end
-  return { 'failed', step.outcome, step.kind or '', step.reason or '' } -- what is restored has none any more
-end
-
--- A reason is a kind, which may be missing, and a detail; text for people is made of them where it is shown.
-local function set_outcome(host, step, outcome, kind, detail)
-  settled = true
-  operation.todo = todo(operation) - 1
-  step.outcome = outcome
-  if outcome == 'applied' and operation.waves then set(operation, 'changed', operation.changed + 1) end
-  change('SREM', TODO, host)
-  change('ZREM', WAITS, host)
-  step.kind, step.reason = kind, detail
-  if outcome ~= 'applied' and outcome ~= 'unchanged' then
-    redis.call('HINCRBY', OP, 'failed', 1)
-    operation.failed = operation.failed + 1
-    operation.failure = operation.failure or { host = host, kind = kind, detail = detail }
-  end
-end
-
--- What a forward step answers without anything being recorded; nil if it may go on.
-local function turned_away(op, step, fingerprint)
-  if step.outcome then return came_to(step) end
-  if op.ended or op.decision then return { 'aborted' } end
-  if not_open(op, step) then return { 'not_open' } end
-  if step.fingerprint ~= fingerprint then return { 'elsewhere', step.fingerprint } end
-end
-
--- Keeps the answer to a write; by its verdict the attempt is closed, unless that says nothing of its fate.
-local AMBIGUOUS = { unknown = true, misdirected = true, unshown = true }
-local function close_by(host, step, attempt, verdict, answer)
-  attempt.answer = answer
-  attempt.answered = NOW
-  if is_open(attempt) and not AMBIGUOUS[verdict] then
-    close_attempt(host, step, attempt, verdict == 'applied' and 'applied' or 'not_applied')
-  end
-end
-
--- True if the host was still to be restored.
-local function restore(host, step)
-  if redis.call('SREM', UNDO, host) == 0 then return false end
-  step.undo = 'restored'
-  step.kind, step.reason = nil, nil
-  change('ZREM', WAITS, host)
-  return true
 end
 
 local function announce(what, host)
@@ -274,34 +115,6 @@ local function announce(what, host)
     events[#events + 1] = event
   end
   table.insert(event.hosts, host)
-end
-
--- Ends a step whose attempt was opened: it is to be sent.
-local function send(host)
-  save_step(host)
-  progressed()
-  announce('attempt', host)
-  return { 'send' }
-end
-
--- Ends a forward step that came to an outcome by a look.
-local function come_to(host, step, outcome, kind, detail)
-  set_outcome(host, step, outcome, kind, detail)
-  save_step(host)
-  progressed()
-  announce('step', host)
-  return came_to(step)
-end
-
--- Ends a step that was told the answer to a write; what a forward one answers then.
-local function after_answer(op, host, step)
-  save_step(host)
-  if not op.ended then progressed() end
-  ending = true
-  announce('answer', host)
-  if step.outcome then return came_to(step) end
-  if op.decision then return { 'aborted' } end
-  return { 'open', tostring(op.left) }
 end
 
 local first_wait -- when the first recorded wait is over, false for none; nil while it is not known
@@ -347,23 +160,4 @@ local function write()
     redis.call('PUBLISH', PREFIX .. 'events:' .. ID, cjson.encode(event))
   end
   changed, members, moved, events = {}, {}, nil, {}
-end
-
--- While an operation works on the group nobody can patrol it: the time does not age what was suspected, if it was long
--- enough to matter.
-local function keep_suspicions(op)
-  if NOW - op.created_at < op.patience then return end
-  local key = PREFIX .. 'suspects:' .. op.group
-  local kept = redis.call('HGETALL', key)
-  for i = 1, #kept, 2 do
-    local at = tonumber(kept[i + 1])
-    if at then redis.call('HSET', key, kept[i], at + NOW - math.max(at, op.created_at)) end
-  end
-end
-
--- Puts a write whose fate was never learned on the patrol's list, with what it would bring if it landed late.
-local function suspect(op, host, attempt)
-  local brings = (attempt.undo == (op.action == 'create')) and 'absent' or 'present'
-  redis.call('HSET', PREFIX .. 'suspects:' .. op.group, host .. ' ' .. brings, NOW)
-  redis.call('ZADD', PATROL, 'LT', NOW, op.group)
 end

@@ -1,4 +1,4 @@
--- What follows from the record as it is: the decision, the end, and when the sweep looks. It stands after record.lua.
+-- What follows from the record as it is: the decision, the end, and when the sweep looks. It stands after step.lua.
 
 -- What is to be done next, the set of hosts on which, and the name under which it is published once; nothing while an
 -- operation bakes or is held.
@@ -191,6 +191,25 @@ local function keep_contents(op)
     if text then redis.call('HSET', key, '=' .. digest, text) end
   end
   redis.call('HDEL', TEXTS, 'secret')
+end
+
+-- Puts a write whose fate was never learned on the patrol's list, with what it would bring if it landed late.
+local function suspect(op, host, attempt)
+  local brings = (attempt.undo == (op.action == 'create')) and 'absent' or 'present'
+  redis.call('HSET', PREFIX .. 'suspects:' .. op.group, host .. ' ' .. brings, NOW)
+  redis.call('ZADD', PATROL, 'LT', NOW, op.group)
+end
+
+-- While an operation works on the group nobody can patrol it: the time does not age what was suspected, if it was long
+-- enough to matter.
+local function keep_suspicions(op)
+  if NOW - op.created_at < op.patience then return end
+  local key = PREFIX .. 'suspects:' .. op.group
+  local kept = redis.call('HGETALL', key)
+  for i = 1, #kept, 2 do
+    local at = tonumber(kept[i + 1])
+    if at then redis.call('HSET', key, kept[i], at + NOW - math.max(at, op.created_at)) end
+  end
 end
 
 -- The end, with the lock released, as soon as nothing is open and nothing is left to undo. Until then the sweep
