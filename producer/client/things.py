@@ -215,6 +215,22 @@ class ThingClient(OperatorClient):
 
         return kinds_of(self.inventory.kinds, self.settings.kinds).parse(text)
 
+    def kept_kind(self, name: str, digest: str) -> Kind | None:
+        """Return a definition, by its name and the beginning of its digest, that a running operation keeps.
+
+        None if none does. Raises StoreUnavailable.
+        """
+        from lockstep.worker.kinds import Kind
+        from lockstep.worker.operation.thing import DEFINITION
+
+        store = self._link.store
+        for each in self._link.unended():
+            asked = order.content if "/" in each.group and (order := store.order(each.id)) else None
+            if asked is not None and asked.kind == name and asked.definition.startswith(digest):
+                text = store.text(each.id, DEFINITION)
+                return None if text is None else Kind(f"operation {each.id}", text)
+        return None
+
     def _asked(
         self, verb: str, kind: Kind, named: Id, given: Fields, upsert: bool, accept_loss: bool
     ) -> Asked:

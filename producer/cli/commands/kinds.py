@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ from lockstep.producer.cli.commands.diagnose import documents, is_well, tell
 from lockstep.producer.cli.exits import Exit, Session
 from lockstep.producer.cli.options import DEBUG, command
 from lockstep.producer.cli.view.output import answer, answer_json, answer_table, note
-from lockstep.worker.operation.errors import InvalidInput
+from lockstep.worker.operation.errors import InvalidInput, LockstepError
 
 if TYPE_CHECKING:
     from lockstep.worker.inventory import Inventory
@@ -48,6 +48,18 @@ def _kind_of(kinds: Kinds, given: str) -> Kind:
         raise InvalidInput(f"kind file {given} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise InvalidInput(f"kind file {given} is no UTF-8 text: {error.reason}") from error
+
+
+def _find(session: Session, given: str) -> Kind:
+    """Return a kind of a file, or, by its digest, one that only a running operation keeps."""
+    try:
+        return _catalogue()[0].find(given)
+    except InvalidInput:
+        name, _, digest = given.partition("@")
+        with suppress(LockstepError):  # what is wrong with the record is not what was asked
+            if digest and (kept := session.client().kept_kind(name, digest)) is not None:
+                return kept
+        raise
 
 
 @click.pass_context
@@ -89,14 +101,14 @@ def _document(kind: Kind) -> dict[str, object]:
 @command()
 @click.argument("kind")
 def show(session: Session, kind: str, as_json: bool) -> Exit:
-    """Print the file of KIND; NAME@DIGEST is an older one that is still here.
+    """Print the file of KIND; NAME@DIGEST is an older one that is here, or that a running operation keeps.
 
     Examples:
       lockstep kinds show rabbitmq-user
       lockstep kinds show rabbitmq-user > kinds/rabbitmq-user.yaml
       lockstep kinds show vhost@3f2a
     """
-    found = _catalogue()[0].find(kind)
+    found = _find(session, kind)
     if as_json:
         answer_json({**_document(found), "text": found.source})
     else:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 import redis
 
 from lockstep import ClusterClient, InvalidInput
 from lockstep.producer.stack.processes import RedisServer
+from lockstep.worker import kinds
+from tests.integration.kinds.node import KIND
 from tests.integration.producer.conftest import Run
 from tests.integration.producer.hand import NODE1, Hand
 
@@ -108,3 +111,23 @@ def test_drift_takes_operations_for_their_groups(
         assert not [line for line in ran.err.splitlines() if "team-b" in line]
     redis_client: redis.Redis = hand.redis
     assert redis_client.exists(f"{hand.settings.key_prefix}op:{recorded}")
+
+
+def test_a_definition_whose_file_is_gone_is_printed_from_a_running_operation(
+    lockstep: Run, tmp_path: Path, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "notice.yaml"
+    file.write_text(KIND)
+    monkeypatch.setenv("LOCKSTEP_KINDS", str(tmp_path))
+    digest = json.loads(lockstep("kinds", "show", "notice", "--json").out)["digest"]
+    assert lockstep("create", "notice/a", "--set", "text=x", "--no-wait", "--id", "mine").code == 0
+    monkeypatch.setattr(kinds, "_catalogues", {})  # as in another process, which has read the new file alone
+    file.write_text(KIND.replace("{1,40}", "{1,50}"))
+
+    assert lockstep("kinds", "show", f"notice@{digest[:8]}").out == KIND
+    assert "{1,50}" in lockstep("kinds", "show", "notice").out
+    unknown = lockstep("kinds", "show", "notice@00000000")
+    assert (unknown.code, "put that file back" in unknown.err) == (2, True)
+    monkeypatch.setenv("LOCKSTEP_REDIS_URL", "redis://127.0.0.1:1/0")
+    silent = lockstep("kinds", "show", f"notice@{digest[:8]}")
+    assert (silent.code, "put that file back" in silent.err) == (2, True)
