@@ -36,26 +36,22 @@ class Used:
     values: Mapping[str, float]
 
 
-class Sampler:
+class Sampler(threading.Thread):
     """A thread that takes samples until it is stopped."""
 
     def __init__(self, rig: Rig) -> None:
+        super().__init__(name="resources")
         self._rig = rig
         self._found: defaultdict[str, list[Mapping[str, float]]] = defaultdict(list)
         self._redis: list[tuple[float, float]] = []
         self._done = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="resources")
-
-    def start(self) -> None:
-        """Begin."""
-        self._thread.start()
 
     def stop(self) -> None:
         """End."""
         self._done.set()
-        self._thread.join()
+        self.join()
 
-    def _run(self) -> None:
+    def run(self) -> None:
         with client(self._rig.settings) as store:
             while not self._done.wait(EVERY):
                 for used in self._processes():

@@ -28,27 +28,23 @@ class Sample:
     pending: frozenset[HostName]
 
 
-class Watcher:
+class Watcher(threading.Thread):
     """A thread that takes samples."""
 
     def __init__(self, store: RedisStore, told: Told) -> None:
+        super().__init__(name="watcher")
         self._told = told
         self._seen: set[tuple[OperationId, int]] = set()
         self.samples: list[Sample] = []
         self._store = store
         self._done = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="watcher")
-
-    def start(self) -> None:
-        """Begin."""
-        self._thread.start()
 
     def stop(self) -> None:
         """End."""
         self._done.set()
-        self._thread.join()
+        self.join()
 
-    def _run(self) -> None:
+    def run(self) -> None:
         while not self._done.wait(EVERY):
             try:
                 newest = self._store.operations(NEWEST)

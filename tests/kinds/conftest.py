@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -12,25 +13,16 @@ from tests.kinds.servers import Server
 INSTANCES = 3
 
 
-@pytest.fixture(scope="session")
-def rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Server]]:
-    with servers.running(servers.rabbitmq(tmp_path_factory.mktemp("rabbitmq"), INSTANCES)) as found:
-        yield found
+def instances(of: Callable[[Path, int], list[Server]]) -> object:
+    """Make the fixture that is named like the server."""
+
+    @pytest.fixture(scope="session", name=of.__name__)
+    def found(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Server]]:
+        with servers.running(of(tmp_path_factory.mktemp(of.__name__), INSTANCES)) as running:
+            yield running
+
+    return found
 
 
-@pytest.fixture(scope="session")
-def powerdns(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Server]]:
-    with servers.running(servers.powerdns(tmp_path_factory.mktemp("powerdns"), INSTANCES)) as found:
-        yield found
-
-
-@pytest.fixture(scope="session")
-def etcd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Server]]:
-    with servers.running(servers.etcd(tmp_path_factory.mktemp("etcd"), INSTANCES)) as found:
-        yield found
-
-
-@pytest.fixture(scope="session")
-def influxdb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Server]]:
-    with servers.running(servers.influxdb(tmp_path_factory.mktemp("influxdb"), INSTANCES)) as found:
-        yield found
+rabbitmq, powerdns = instances(servers.rabbitmq), instances(servers.powerdns)
+etcd, influxdb = instances(servers.etcd), instances(servers.influxdb)

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from array import array
+from typing import cast
 
 import pytest
 
+from tests.model import content_cases
 from tests.model.configurations import MUTANTS, NAIVE, TESTED, Configuration, holds
+from tests.model.content import ContentRules
+from tests.model.content_cases import Content
 from tests.model.lockstep import Lockstep
 from tests.model.report import as_it_should, run
 from tests.model.rules import Joint, Local, Room, Rules
@@ -36,7 +40,7 @@ def named(configuration: Configuration) -> str:
     return configuration.name
 
 
-@pytest.mark.parametrize("configuration", TESTED, ids=named)
+@pytest.mark.parametrize("configuration", [*TESTED, *content_cases.TESTED], ids=named)
 def test_no_promise_breaks_and_the_end_stays_reachable(configuration: Configuration) -> None:
     _, result = run(configuration)
     assert result.wrong == {}
@@ -44,7 +48,7 @@ def test_no_promise_breaks_and_the_end_stays_reachable(configuration: Configurat
     assert result.ends
 
 
-@pytest.mark.parametrize("configuration", [*NAIVE, *MUTANTS], ids=named)
+@pytest.mark.parametrize("configuration", [*NAIVE, *MUTANTS, *content_cases.NAIVE], ids=named)
 def test_without_this_a_promise_breaks(configuration: Configuration) -> None:
     _, result = run(configuration)
     assert any(name.startswith(configuration.breaks or "") for name in result.wrong)
@@ -65,6 +69,13 @@ def test_every_mechanism_and_every_assumption_is_switched_off_by_some_mutant() -
         if not getattr(configuration.model.rules, switch)
     }
     assert off - world == switches - world
+
+
+def test_every_rule_of_content_is_switched_off_by_some_naive_one() -> None:
+    rules = {field.name for field in dataclasses.fields(ContentRules) if field.default is True}
+    rules -= {"deadline", "people"}
+    models = [cast(Content, configuration.model) for configuration in content_cases.NAIVE]
+    assert {rule for model in models for rule in rules if not getattr(model.rules, rule)} == rules
 
 
 def test_a_counterexample_where_none_may_be_is_a_failure_and_so_is_a_missing_one() -> None:

@@ -25,23 +25,28 @@ class Layer:
 
     def catches(self, root: Path) -> str | None:
         """Run it in a tree; return what it found, None if it is content."""
-        command = [sys.executable, "-B", *self.arguments]
-        try:
-            done = subprocess.run(
-                command,
-                cwd=root,
-                env=environment(root),
-                capture_output=True,
-                text=True,
-                timeout=LIMIT,
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
-            return None
-        if done.returncode == 0:
+        done = ran(root, self.arguments, LIMIT)
+        if done is None or done.returncode == 0:
             return None
         lines = [line for line in (done.stdout + done.stderr).splitlines() if self.finding.search(line)]
         return lines[0].strip() if lines else f"exit status {done.returncode}"
+
+
+def ran(root: Path, arguments: Sequence[str], limit: float) -> subprocess.CompletedProcess[str] | None:
+    """Run Python in a tree; None if it has not ended within so many seconds."""
+    command = [sys.executable, "-B", *arguments]
+    try:
+        return subprocess.run(
+            command,
+            cwd=root,
+            env=environment(root),
+            capture_output=True,
+            text=True,
+            timeout=limit,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return None
 
 
 def environment(root: Path) -> dict[str, str]:

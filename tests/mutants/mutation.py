@@ -23,7 +23,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from tests.mutants.layers import environment
+from tests.mutants.layers import pytest, ran
 from tests.mutants.tree import ROOT, copied
 
 TOOL = ROOT / ".venv-mutation" / "bin" / "python"
@@ -32,11 +32,6 @@ REASONS = Path(__file__).with_name("survivors.toml")
 SIMULATED = ("-m", "tests.mutants.simulate", "1500")
 LIMIT = 900
 """Seconds for one layer; what takes longer has noticed the mutant."""
-
-
-def pytest(*paths: str) -> tuple[str, ...]:
-    """Return the arguments that run tests in one process until the first failure."""
-    return ("-m", "pytest", "-x", "-q", *paths)
 
 
 # What a copy of the tree has no files for is left out.
@@ -116,17 +111,8 @@ def all_of(word: str) -> Iterator[Mutant]:
 
 def failure(tree: Path, layer: Sequence[str]) -> str:
     """Run a layer in a tree; return what failed first, or an empty text."""
-    try:
-        done = subprocess.run(
-            [sys.executable, "-B", *layer],
-            cwd=tree,
-            env=environment(tree),
-            capture_output=True,
-            text=True,
-            timeout=LIMIT,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
+    done = ran(tree, layer, LIMIT)
+    if done is None:
         return f"{layer[-1]}: no end"
     if not done.returncode:
         return ""

@@ -148,14 +148,19 @@ def test_acknowledgements_leave_with_the_turn_of_the_event_loop(connect: Open, k
     assert reader.messages[2].delivery_tag not in noted(kept)
 
 
+def in_a_loop(connection: Connection, other: Connection, count: int) -> Reader:
+    """A reader in an event loop that has read of what was sent over another connection."""
+    reader = Reader(connection, prefetch=10)
+    connection.register_with_event_loop(Hub())
+    send(other, count)
+    reader.read()
+    return reader
+
+
 def test_acknowledgements_that_wait_are_sent_when_the_channel_is_closed(
     connect: Open, kept: redis.Redis
 ) -> None:
-    connection = connect()
-    reader = Reader(connection, prefetch=10)
-    connection.register_with_event_loop(Hub())
-    send(connect(), 2)
-    reader.read()
+    reader = in_a_loop(connect(), connect(), 2)
     reader.messages[0].ack()
     reader.channel.close()
     assert not noted(kept)
@@ -163,12 +168,8 @@ def test_acknowledgements_that_wait_are_sent_when_the_channel_is_closed(
 
 
 def test_a_task_that_outlives_its_connection_is_acknowledged(connect: Open, kept: redis.Redis) -> None:
-    connection = connect()
-    reader = Reader(connection, prefetch=10)
-    connection.register_with_event_loop(Hub())
-    send(connect(), 1)
-    reader.read()
-    connection.collect()
+    reader = in_a_loop(connect(), connect(), 1)
+    reader.connection.collect()
     assert reader.channel.connection is None
     reader.messages[0].ack()
 
@@ -197,11 +198,7 @@ def test_a_connection_that_redis_left_can_be_closed_twice_as_celery_does(tmp_pat
 def test_what_redis_was_not_told_it_is_told_again(
     connect: Open, kept: redis.Redis, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    connection = connect()
-    reader = Reader(connection, prefetch=10)
-    connection.register_with_event_loop(Hub())
-    send(connect(), 1)
-    reader.read()
+    reader = in_a_loop(connect(), connect(), 1)
     reader.messages[0].ack()
 
     def refuse(*_: object, **__: object) -> None:

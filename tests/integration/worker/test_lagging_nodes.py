@@ -82,12 +82,17 @@ def node(request: pytest.FixtureRequest) -> Iterator[Lagging]:
         thread.join()
 
 
-def test_a_create_waits_for_what_is_accepted_to_show(bench: Bench, node: Lagging) -> None:
+def take_part(bench: Bench, node: Lagging, more: str = "") -> None:
+    """Put the node in the place of node3, with more said of it, and start beat and a worker."""
     path = Path(bench.settings.inventory)
-    path.write_text(path.read_text().replace(bench.cluster.nodes["node3"], node.url))
+    path.write_text(path.read_text().replace(bench.cluster.nodes["node3"], node.url + more))
     bench.inventory = load_inventory(bench.settings)
     bench.beat()
     bench.worker()
+
+
+def test_a_create_waits_for_what_is_accepted_to_show(bench: Bench, node: Lagging) -> None:
+    take_part(bench, node)
     end = bench.end(bench.start(Action.CREATE))
     assert (end.operation.state, end.operation.reason) == (State.COMMITTED, None)
     assert end.outcomes["node3"] == "applied"
@@ -125,12 +130,7 @@ class Stale(Node):
 
 @pytest.mark.parametrize("node", [Stale], indirect=True)
 def test_a_delete_after_a_create_finds_what_the_node_shows_late(bench: Bench, node: Lagging) -> None:
-    path = Path(bench.settings.inventory)
-    entry = f"{node.url}\n    shows_after: 1s"
-    path.write_text(path.read_text().replace(bench.cluster.nodes["node3"], entry))
-    bench.inventory = load_inventory(bench.settings)
-    bench.beat()
-    bench.worker()
+    take_part(bench, node, "\n    shows_after: 1s")
     created = bench.start(Action.CREATE)
     eventually(lambda: bench.read(created).state is State.COMMITTED, "it is created")
     assert node.holds
@@ -170,11 +170,7 @@ class Busy(Stale):
 
 @pytest.mark.parametrize("node", [Busy], indirect=True)
 def test_a_date_to_come_back_at_is_kept_by_the_clock_of_who_gave_it(bench: Bench, node: Lagging) -> None:
-    path = Path(bench.settings.inventory)
-    path.write_text(path.read_text().replace(bench.cluster.nodes["node3"], node.url))
-    bench.inventory = load_inventory(bench.settings)
-    bench.beat()
-    bench.worker()
+    take_part(bench, node)
     end = bench.end(bench.start(Action.CREATE))
     assert (end.operation.state, end.operation.reason) == (State.COMMITTED, None)
     first, second = Busy.asked

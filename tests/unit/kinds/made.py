@@ -19,6 +19,22 @@ create: PUT /api/vhosts/{id}
 update: PUT /api/vhosts/{id}
 delete: DELETE /api/vhosts/{id}
 """
+HOSTILE = [
+    "a/b",
+    "%2F",
+    "%2E%2E",
+    "..a",
+    'it\'s "so"',
+    "a b+c&d=e?f#g;h",
+    "äß→😀",
+    "x" * 128,
+    "a\\b",
+    "[{",
+    "a%",
+    "~a!$'()*,:@",
+    "[x]|<>^`{}",
+]
+"""Ids that ask for trouble."""
 
 
 def kind_of(text: str, file: str = "it.yaml") -> Kind:

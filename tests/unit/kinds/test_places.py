@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, quote, unquote
 import pytest
 
 from lockstep.worker.operation.errors import InvalidInput
-from tests.unit.kinds.made import kind_of, shipped, thing
+from tests.unit.kinds.made import HOSTILE, kind_of, shipped, thing
 
 EVERYWHERE = kind_of("""
 kind: every
@@ -22,19 +22,6 @@ create:
 update: {request: POST /x, form: {q: "concat('CREATE ', quote(id.a))", b: id.b}}
 delete: {request: "DELETE /x/{a}", text: id.b}
 """)
-HOSTILE = [
-    "a/b",
-    "%2F",
-    "%2E%2E",
-    "..a",
-    'it\'s "so"',
-    "a b+c&d=e?f#g",
-    "äß→😀",
-    "x" * 128,
-    "a\\b",
-    "[{",
-    "a%",
-]
 
 
 @pytest.mark.parametrize("value", HOSTILE)

@@ -19,22 +19,9 @@ from lockstep.worker.operation.host import Auth, Host
 from lockstep.worker.operation.model import AttemptId, HostName
 from lockstep.worker.secrets import mask
 from lockstep.worker.settings import Settings
-from tests.unit.kinds.made import kind_of, shipped, thing
+from tests.unit.kinds.made import HOSTILE, kind_of, shipped, thing
 from tests.unit.raw_server import RawServer, serving
 
-HOSTILE = [
-    "a/b",
-    "%2F",
-    "%2E%2E",
-    "..a",
-    'it\'s "so"',
-    "a b+c&d=e?f#g;h",
-    "äß→😀",
-    "x" * 128,
-    "a\\b",
-    "~a!$'()*,:@",
-    "[x]|<>^`{}",
-]
 EVERY = kind_of("""
 kind: every
 id: {pattern: ".{1,1000}"}
