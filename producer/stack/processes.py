@@ -136,6 +136,10 @@ TRIES = 3
 """How many free ports are tried: between choosing one and listening on it, somebody else may take it."""
 
 
+LISTENS = "eady to accept connections"
+"""What every Redis and Valkey writes once it has its port and has read its file."""
+
+
 class RedisServer(Child):
     """A server on one port and one append-only file, across `stop`, `kill` and `start`."""
 
@@ -167,7 +171,11 @@ class RedisServer(Child):
         return f"redis://{login}{LOOPBACK}:{self.port}/0"
 
     def ready(self) -> bool:
-        """Tell whether it answers PING: it does not while it still reads its file."""
+        """Tell whether it serves: it says that the port is its own, where another server may answer."""
+        return LISTENS in self.output() and self.answers()
+
+    def answers(self) -> bool:
+        """Tell whether PING is answered: it is not while the server still reads its file."""
         with contextlib.suppress(OSError), socket.create_connection((LOOPBACK, self.port), timeout=1) as sock:
             sock.sendall(b"AUTH %s\r\nPING\r\n" % self._password.encode() if self._password else b"PING\r\n")
             with sock.makefile("rb") as said:

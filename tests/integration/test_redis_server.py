@@ -24,6 +24,21 @@ def test_redis_takes_another_port_when_its_own_is_gone(tmp_path: Path) -> None:
             assert client.get("a") == b"b"
 
 
+def test_redis_takes_no_other_server_on_its_port_for_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders = [tmp_path / name for name in ("theirs", "ours")]
+    for folder in folders:
+        folder.mkdir()
+    with RedisServer(folders[0]) as theirs:
+        with monkeypatch.context() as patched:
+            patched.setattr(servers, "free_port", lambda: theirs.port)
+            ours = RedisServer(folders[1])
+        with ours:
+            assert ours.port != theirs.port
+            assert ours.running
+
+
 def test_the_server_is_the_packaged_one_then_one_on_path(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -40,8 +40,8 @@ class TlsServer(RedisServer):
             ssl_check_hostname=False,  # some servers here bear a wrong name
         )
 
-    def ready(self) -> bool:
-        """Tell whether it answers PING."""
+    def answers(self) -> bool:
+        """Tell whether PING is answered."""
         with contextlib.suppress(redis.RedisError), self.client() as client:
             return bool(client.ping())
         return False
