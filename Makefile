@@ -49,12 +49,6 @@ picture: $(VENV)/.dev ## Play the demo and draw docs/demo.svg and docs/waves.svg
 docs: $(VENV)/.dev $(DOCS)/.installed ## Build the site in build/site/html, with the references of the command and of Python
 	@$(BIN)/python -B -m tests.ship.site
 
-$(DOCS)/.installed: requirements-docs.txt | $(BIN)/python
-	@$(BIN)/python -m venv $(DOCS)
-	@echo "Installing requirements-docs.txt"
-	@$(DOCS)/bin/python -m pip --disable-pip-version-check --no-input -qq install --require-hashes -r requirements-docs.txt
-	@touch $@
-
 ##@ Check
 
 .PHONY: test
@@ -99,12 +93,6 @@ mutants: $(VENV)/.dev ## Break the product on purpose in every way that is known
 .PHONY: mutation
 mutation: $(VENV)/.dev $(MUTATION)/.installed ## Try every small change of the core, and list those that no test notices; hours, can be resumed
 	@$(BIN)/python -B -m tests.mutants.mutation $(ONLY:%=--only %) $(SAMPLE:%=--sample %)
-
-$(MUTATION)/.installed: requirements-mutation.txt | $(BIN)/python
-	@$(BIN)/python -m venv $(MUTATION)
-	@echo "Installing requirements-mutation.txt"
-	@$(MUTATION)/bin/python -m pip --disable-pip-version-check --no-input -qq install --require-hashes -r requirements-mutation.txt
-	@touch $@
 
 .PHONY: coverage
 coverage: $(VENV)/.dev ## Branch coverage of unit, contract and simulation; what is left is listed in build/uncovered.txt
@@ -179,10 +167,10 @@ pinned: $(VENV)/.dev ## Fail if an image is named by its tag alone
 release-check: $(VENV)/.dev $(RELEASE)/.installed ## Check all that a release needs; names what is wrong, and what could not be checked here
 	@$(BIN)/python -B -m tests.ship.release_check
 
-$(RELEASE)/.installed: requirements-release.txt | $(BIN)/python
-	@$(BIN)/python -m venv $(RELEASE)
-	@echo "Installing requirements-release.txt"
-	@$(RELEASE)/bin/python -m pip --disable-pip-version-check --no-input -qq install --require-hashes -r requirements-release.txt
+$(DOCS)/.installed $(MUTATION)/.installed $(RELEASE)/.installed: .venv-%/.installed: requirements-%.txt | $(BIN)/python
+	@$(BIN)/python -m venv $(@D)
+	@echo "Installing $<"
+	@$(@D)/bin/python -m pip --disable-pip-version-check --no-input -qq install --require-hashes -r $<
 	@touch $@
 
 ##@ Environment

@@ -29,7 +29,8 @@ from lockstep.worker.operation.transitions import (
     Request,
     Stale,
 )
-from tests.twin.content import ABORTED, SEND, MemoryContent
+from tests.twin.content import MemoryContent
+from tests.twin.forward import ABORTED, SEND
 from tests.twin.record import FILLED, Record, StepRecord
 
 
