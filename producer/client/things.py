@@ -153,6 +153,7 @@ class ThingClient(OperatorClient):
 
         kind, named = self.thing(thing)
         chosen = self.inventory.select(self._serving(kind, hosts))
+        self._asked(verb, kind, named, fields or {}, create, accept_loss=True)  # which refuses what it would
         target = None if verb == "delete" else kind.target(fields or {})
         owner = self._link.store.lock_owner(GroupId(kind.lock(named)))
         return plan(

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from lockstep.producer.operators.hosts import look, together
-from lockstep.worker.kinds import Kind
+from lockstep.worker.kinds import Kind, barred
 from lockstep.worker.operation.content import Content, Id, Relation, canonical
 from lockstep.worker.operation.host import Host, Pause
 from lockstep.worker.operation.model import HostName, OperationId
@@ -123,12 +123,8 @@ def _planned(
     if kind.meets(target, shown) is Relation.TARGET:
         return HostThing(host.name, "nothing")
     lines = diff(kind, shown, target)
-    if verb == "create" and shown is not None:
-        return HostThing(host.name, "refuse", lines, "it is there with other content: set it")
-    if verb == "set" and shown is None and not upsert:
-        return HostThing(host.name, "refuse", lines, "it is not there: create it, or set it with --create")
-    if target is not None and shown is not None and (fixed := kind.fixed(shown, target)):
-        return HostThing(host.name, "refuse", lines, f"{', '.join(fixed)} can only be given when it is made")
+    if bars := barred(kind, verb, target, shown, upsert=upsert):
+        return HostThing(host.name, "refuse", lines, bars)
     does = "delete" if target is None else "create" if shown is None else "update"
     return HostThing(host.name, does, lines)
 

@@ -11,11 +11,12 @@ from lockstep.worker.kinds.exchange import Request
 from lockstep.worker.kinds.file import NAME
 from lockstep.worker.kinds.kind import Kind, Verb
 from lockstep.worker.kinds.rules import BadKind
-from lockstep.worker.operation.content import Id
+from lockstep.worker.operation.content import Content, Id
 from lockstep.worker.operation.errors import InvalidInput
 from lockstep.worker.operation.names import show
+from lockstep.worker.operation.thing import MOST_KEPT
 
-__all__ = ["GROUP", "BadKind", "Kind", "Kinds", "Request", "Verb", "find", "kinds_of"]
+__all__ = ["GROUP", "BadKind", "Kind", "Kinds", "Request", "Verb", "barred", "find", "kinds_of"]
 
 SHIPPED = Path(__file__).parent
 SCHEMA = SHIPPED / "kind.schema.json"
@@ -123,3 +124,20 @@ def kinds_of(*folders: str) -> Kinds:
 def find(name: str, *folders: str) -> Kind:
     """Return a kind of these folders, or a shipped one: see `Kinds.find`."""
     return kinds_of(*folders).find(name)
+
+
+def barred(kind: Kind, verb: str, target: Content | None, shown: Content | None, *, upsert: bool) -> str:
+    """Say why create, set or delete must not start where a host shows this; empty if it may."""
+    if shown is None:
+        return "it is not there: create it, or set it with --create" if verb == "set" and not upsert else ""
+    if verb == "create":
+        return "it is there with other content: set it" if kind.fields else ""
+    kept = shown.keeping(kind.kept_for("create" if target is None else "update"))
+    if len(kept.text().encode()) > MOST_KEPT:
+        return f"what it holds is over {MOST_KEPT} bytes, and could not be restored"
+    if target is None:
+        return ""
+    if not kind.has("update"):
+        return "its kind has no update"
+    fixed = ", ".join(kind.fixed(shown, target))
+    return f"{fixed} can only be given when it is made" if fixed else ""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
 
-from lockstep.worker.kinds import Kind, Verb
+from lockstep.worker.kinds import Kind, Verb, barred
 from lockstep.worker.operation.content import Content, Effect, Flaw, Id, Said, Shown, Sight
 from lockstep.worker.operation.errors import InvalidInput
 from lockstep.worker.operation.model import (
@@ -19,7 +19,6 @@ from lockstep.worker.operation.model import (
 from lockstep.worker.operation.reason import Why
 from lockstep.worker.operation.thing import (
     ABSENT,
-    MOST_KEPT,
     Asked,
     Digest,
     Look,
@@ -70,24 +69,9 @@ class Thing:
         digest, text = self.digest(shown)
         stands = self.kind.meets(self.target, shown)
         shows = Shows.OTHER if stands is None else Shows(stands.value)
-        return Look(digest, shows, text, self._barred(shown, text), self._like(before, shown))
-
-    def _barred(self, shown: Content | None, text: str) -> str:
-        """Say why the operation must not start from this; empty if it may."""
-        asked, kind = self.asked, self.kind
-        if shown is None:
-            lacks = asked.verb == "set" and not asked.upsert
-            return "it is not there: create it, or set it with --create" if lacks else ""
-        if asked.verb == "create":
-            return "it is there with other content: set it" if kind.fields else ""
-        if len(text.encode()) > MOST_KEPT:
-            return f"what it holds is over {MOST_KEPT} bytes, and could not be restored"
-        if self.target is None:
-            return ""
-        if not kind.has("update"):
-            return "its kind has no update"
-        fixed = ", ".join(kind.fixed(shown, self.target))
-        return f"{fixed} can only be given when it is made" if fixed else ""
+        asked = self.asked
+        bars = barred(self.kind, asked.verb, self.target, shown, upsert=asked.upsert)
+        return Look(digest, shows, text, bars, self._like(before, shown))
 
     def _like(self, before: Content | None, shown: Content | None) -> tuple[str, ...] | None:
         if before is None or shown is None:

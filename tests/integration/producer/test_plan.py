@@ -7,6 +7,7 @@ import json
 import pytest
 
 from lockstep import Action, ClusterClient, NotReady
+from lockstep.worker.operation.thing import MOST_KEPT
 from tests.integration.producer.conftest import Run
 from tests.integration.producer.hand import Hand
 from tests.integration.producer.nodes import ERROR, GONE, HERE, Node
@@ -162,3 +163,14 @@ def test_a_plan_of_a_thing_tells_what_stands_in_the_way(lockstep: Run, nodes: No
     assert [host["wave"] for host in document["hosts"]] == [1, 2, 3]
     assert document["hosts"][1]["does"] == "refuse"
     assert "disk swap" in document["hosts"][1]["problem"]
+
+
+def test_a_plan_refuses_what_a_step_would_refuse(lockstep: Run, nodes: Nodes) -> None:
+    for node, described in zip(nodes.values(), ("", "x" * MOST_KEPT, "a"), strict=True):
+        node.answers = [(200, json.dumps({"name": "team-a", "description": described, "tags": []}))]
+    ran = lockstep("plan", "delete", "rabbitmq-vhost/team-a", "--json")
+    assert (ran.code, [host["does"] for host in json.loads(ran.out)["hosts"]]) == (
+        1,
+        ["delete", "refuse", "delete"],
+    )
+    assert f"what it holds is over {MOST_KEPT} bytes, and could not be restored" in ran.out
