@@ -1,13 +1,11 @@
 """Replay the journal of a real run through the model: `python -m tests.model.trace FOLDER` of a Redis server.
 
-Redis' append-only file has what each script changed, as one transaction. The record is rebuilt from it, and
-every change of a record must be one that the model allows (see `tests.model.allowed`).
+Every change of a record, rebuilt as in `tests.model.records`, must be one that `tests.model.allowed` allows.
 """
 
 from __future__ import annotations
 
 import json
-import re
 import sys
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
@@ -18,10 +16,9 @@ from typing import Any
 
 from tests.chaos.journal import commands
 from tests.model.allowed import Kind, Pair, bare, broken, overdue, refusal
+from tests.model.records import SETS, Record, Records, transactions
 from tests.model.state import Action, Attempt, Decision, Host, Operation, Outcome, Phase, Stage, Step, Undo
 
-KEY = re.compile(r"(?P<record>.*?op:[A-Za-z0-9._-]+)(?::(?P<part>steps|todo|undo|open|later|gating))?")
-SETS = ("todo", "undo", "open", "gating", "later")
 KNOWN = ("1", "2")
 SHOWN = 20
 KEPT = 1 << 14
@@ -30,21 +27,6 @@ LANDED = ("applied", "settled")
 """Fates of an attempt that may have had its effect."""
 BY = {"cancelled": "(cancel)", "expired": "(cancel)", "deadline": "(deadline)", "held": "(held for too long)"}
 """Kind of a reason -> what the model calls a decision by it; an operation that expires is cancelled."""
-
-
-@dataclass(slots=True)
-class Record:
-    """One operation as Redis holds it; steps are kept as text until they are looked at."""
-
-    fields: dict[str, str] = field(default_factory=dict)
-    steps: dict[str, str] = field(default_factory=dict)
-    sets: dict[str, set[str]] = field(default_factory=lambda: {name: set() for name in SETS})
-
-    def copy(self) -> Record:
-        """Return another that holds the same."""
-        return Record(
-            dict(self.fields), dict(self.steps), {name: set(has) for name, has in self.sets.items()}
-        )
 
 
 @dataclass(slots=True)
@@ -70,74 +52,12 @@ def replay(
 
     What is due may be done in a later transition of those that are `late`.
     """
-    trace, records = Trace(), dict[str, Record]()
+    trace, records = Trace(), Records(ours)
     for transaction in transactions(journal):
-        before: dict[str, Record | None] = {}
-        for command in transaction:
-            _apply(records, before, command, ours)
-        for key, was in ((key, was) for key, was in before.items() if key not in but_not):
-            _judge(trace, key, was, records.get(key), late=key in late)
+        for key, was, now in records.after(transaction):
+            if key not in but_not:
+                _judge(trace, key, was, now, late=key in late)
     return trace
-
-
-def transactions(journal: Iterable[Sequence[str]]) -> Iterator[list[Sequence[str]]]:
-    """Yield what ran as a whole, without transactions that the end of the file cuts off."""
-    together: list[Sequence[str]] | None = None
-    for command in journal:
-        match command[0].upper():
-            case "MULTI":
-                together = []
-            case "EXEC" if together is not None:
-                yield together
-                together = None
-            case _ if together is not None:
-                together.append(command)
-            case _:
-                yield [command]
-
-
-def _apply(
-    records: dict[str, Record], before: dict[str, Record | None], command: Sequence[str], ours: str
-) -> None:
-    name = command[0].upper()
-    if name in ("FLUSHDB", "FLUSHALL"):
-        records.clear()
-        before.clear()
-    if name in ("DEL", "UNLINK"):
-        for key in command[1:]:
-            _write(records, before, ("DEL", key), ours)
-    elif len(command) > 1:
-        _write(records, before, (name, *command[1:]), ours)
-
-
-def _write(
-    records: dict[str, Record], before: dict[str, Record | None], command: Sequence[str], ours: str
-) -> None:
-    name, key, *arguments = command
-    named = KEY.fullmatch(key)
-    if named is None or not key.startswith(ours):
-        return
-    record, part = named["record"], named["part"]
-    if record not in before:
-        found = records.get(record)
-        before[record] = found.copy() if found else None
-    kept = records.setdefault(record, Record())
-    match name:
-        case "DEL" if part is None:
-            del records[record]
-        case "DEL":
-            (kept.steps if part == "steps" else kept.sets[part]).clear()
-        case "HSET" | "HMSET" | "HSETNX":
-            into = kept.steps if part == "steps" else kept.fields
-            into.update(zip(arguments[::2], arguments[1::2], strict=True))
-        case "HINCRBY":
-            kept.fields[arguments[0]] = str(int(kept.fields.get(arguments[0], "0")) + int(arguments[1]))
-        case "SADD" if part:
-            kept.sets[part].update(arguments)
-        case "ZADD" if part:
-            kept.sets[part].update(arguments[1::2])
-        case "SREM" | "ZREM" if part:
-            kept.sets[part].difference_update(arguments)
 
 
 def _judge(trace: Trace, key: str, was: Record | None, now: Record | None, *, late: bool) -> None:

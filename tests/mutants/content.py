@@ -96,7 +96,7 @@ CONTENT = (
         ("restoring.lua", "if open > 0 or tonumber(ARGV[6]) > 0 then return came('settle') end", ""),
         (
             "content.py",
-            "            if opened or open_before:\n                return Restoring.SETTLE\n",
+            "            if opened or were_open:\n                return Restoring.SETTLE\n",
             "",
         ),
     ),

@@ -69,10 +69,9 @@ class Books:
         self, record: Record, host: HostName, step: StepRecord, attempt: AttemptId, undo: bool
     ) -> None:
         now, limits = self.clock(), self.limits
-        clean = not step.open_attempts()
         send_by = Millis(now + limits.send_within)
         quiet = Millis(send_by + limits.call)
-        step.attempts[attempt] = AttemptRecord(attempt, undo, now, send_by, quiet, clean)
+        step.attempts[attempt] = AttemptRecord(attempt, undo, now, send_by, quiet, not step.open_attempts())
         record.open.add(host)
 
     def _close_attempt(
@@ -202,8 +201,7 @@ class Books:
     def _decide(self, record: Record, decision: Decision, reason: Reason | None) -> None:
         record.decision = decision
         record.decided_at = self.clock()
-        commit = decision is Decision.COMMIT
-        record.state = State.COMMITTED if commit else State.ROLLING_BACK
+        record.state = State.COMMITTED if decision is Decision.COMMIT else State.ROLLING_BACK
         record.reason = reason
         record.waits.clear()
         self._progressed(record)
@@ -244,13 +242,9 @@ class Books:
         return Millis(min(each for each in at if each is not None))
 
     def _ends_of_waiting(self, waves: Waves) -> list[int | None]:
-        held = waves.hold is not None and self.clock() >= waves.bake_until
-        bakes = waves.stage is Stage.BAKING and not held
-        return [
-            waves.bake_until if bakes else None,
-            waves.hold.until if waves.hold else None,
-            waves.expires_at,
-        ]
+        hold = waves.hold
+        bakes = waves.stage is Stage.BAKING and not (hold and self.clock() >= waves.bake_until)
+        return [waves.bake_until if bakes else None, hold.until if hold else None, waves.expires_at]
 
     def _suspect(self, record: Record, host: HostName, attempt: AttemptRecord) -> None:
         creates = attempt.undo is (record.action is Action.DELETE)
@@ -294,14 +288,11 @@ class Books:
         if record.repairs and record.decision is Decision.ROLL_BACK:
             return
         kept = self.left.setdefault(record.group, {})
-        now = self.clock()
         for host, step in record.steps.items():
-            if record.decision is Decision.COMMIT:
-                kept[host] = End(record.target, record.id, now, step.fingerprint)
-            elif step.before is not None and step.undo is not Undo.ABANDONED:
-                kept[host] = End(step.before, record.id, now, step.fingerprint)
-            else:
-                continue
-            self.drifted.pop((record.group, host), None)
+            was = None if step.undo is Undo.ABANDONED else step.before
+            shows = record.target if record.decision is Decision.COMMIT else was
+            if shows is not None:
+                kept[host] = End(shows, record.id, self.clock(), step.fingerprint)
+                self.drifted.pop((record.group, host), None)
         if not kept:
             del self.left[record.group]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 from lockstep.worker.operation.content import Effect
 from lockstep.worker.operation.model import (
@@ -63,13 +64,7 @@ class MemoryContent(MemoryForward):
         return self._judge_look(record, host, step, look, attempt, needs)
 
     def _judge_look(
-        self,
-        record: Record,
-        host: HostName,
-        step: StepRecord,
-        look: Look,
-        attempt: AttemptId,
-        needs: int,
+        self, record: Record, host: HostName, step: StepRecord, look: Look, attempt: AttemptId, needs: int
     ) -> Progress:
         assert record.content is not None
         step.misses, step.silent, step.silent_at = 0, 0, None
@@ -82,9 +77,7 @@ class MemoryContent(MemoryForward):
         answered = newest is not None and newest.state is AttemptState.APPLIED
         target = look.shows is Shows.TARGET or seen == step.trace.as_seen
         proven = any(each.state is AttemptState.APPLIED for each in attempts)
-
-        def came(outcome: Outcome, reason: str | None = None, why: Why | None = None) -> Progress:
-            return self._came_to(record, host, step, outcome, reason, why)
+        came = partial(self._came_to, record, host, step)
 
         def again(why: str) -> Progress:
             step.reason, step.why = why, None
@@ -193,13 +186,7 @@ class MemoryContent(MemoryForward):
         return Restored(came, again)
 
     def _judge_restore(
-        self,
-        record: Record,
-        host: HostName,
-        step: StepRecord,
-        look: Look,
-        attempt: AttemptId,
-        open_before: int,
+        self, record: Record, host: HostName, step: StepRecord, look: Look, attempt: AttemptId, were_open: int
     ) -> Restoring:
         assert record.content is not None
         opened, seen, trace = step.open_attempts(), look.digest, step.trace
@@ -208,7 +195,7 @@ class MemoryContent(MemoryForward):
         undone = newest.undo and newest.state is AttemptState.APPLIED and seen != step.over and not target
         like = look.like_before if undone else None
         if not step.landed or seen == trace.was or like is not None:
-            if opened or open_before:
+            if opened or were_open:
                 return Restoring.SETTLE
             step.lost = like or () if step.landed and seen != trace.was else ()
             step.trace = replace(trace, foreign=None)
