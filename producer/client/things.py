@@ -261,6 +261,7 @@ class ThingClient(OperatorClient):
             kind.lock(named),
             once=not all(kind.repeats(each) for each in ("create", "update", "delete") if kind.has(each)),
             upsert=upsert,
+            settle=round(1000 * (kind.definition.settle or 0)),
             texts=texts,
         )
 

@@ -42,10 +42,14 @@ FOREIGN, GONE = look("foreign"), look(ABSENT)
 class Thing:
     """An operation on a thing with content."""
 
-    def __init__(self, bench: Bench, *, secret: bool = False, once: bool = False, name: str = "one") -> None:
+    def __init__(
+        self, bench: Bench, *, secret: bool = False, once: bool = False, name: str = "one", settle: int = 0
+    ) -> None:
         self.bench, self.store, self.id = bench, bench.store, OperationId(name)
         texts = {"target": "text of target", "definition": "a kind", "secret": "sealed"}
-        self.asked = Asked("set", "vhost", "d1", Digest("target"), "vhost/team-a", secret, once, texts=texts)
+        self.asked = Asked(
+            "set", "vhost", "d1", Digest("target"), "vhost/team-a", secret, once, settle=settle, texts=texts
+        )
 
     def accept(
         self, hosts: tuple[HostName, ...] = (A, B), retries: int | None = 2

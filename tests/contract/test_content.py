@@ -172,6 +172,21 @@ def test_a_restore_waits_for_what_is_open(thing: Thing) -> None:
     assert thing.step(A).attempts[0].state is AttemptState.SETTLED
 
 
+def test_a_kind_whose_writes_take_longer_to_show_is_given_that_time(bench: Bench) -> None:
+    longer = 3 * LIMITS.settle
+    thing = Thing(bench, settle=longer).accepted().written(A, Effect.UNKNOWN).written(B)
+    bench.pass_time(LIMITS.call + LIMITS.settle)
+    assert thing.shown(B, "b2", OLD).next is Forward.MISSED, "it said yes, and may show it yet"
+    thing.roll_back()
+    bench.pass_time(LIMITS.send_within)
+    thing.restoring(A, OLD)
+    bench.pass_time(LIMITS.settle)
+    assert thing.restoring(A, OLD).next is Restoring.SETTLE, "it may land yet"
+    bench.pass_time(longer)
+    thing.restoring(A, OLD)
+    assert thing.restoring(A, OLD).next is Restoring.RESTORED
+
+
 def test_nothing_is_undone_where_nothing_landed_whatever_is_shown(thing: Thing) -> None:
     thing.written(A, Effect.NOT_SENT)
     thing.roll_back()

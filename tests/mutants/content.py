@@ -127,4 +127,17 @@ CONTENT = (
             "if opened and record.content.once:",
         ),
     ),
+    mutant(
+        "a kind whose writes take longer to show is given the setting's time",
+        (
+            "step.lua",
+            "math.max(tonumber(given), op.content and op.content.settle or 0)",
+            "tonumber(given)",
+        ),
+        (
+            "after.py",
+            "max(self.limits.settle, record.content.settle if record.content else 0)",
+            "self.limits.settle",
+        ),
+    ),
 )

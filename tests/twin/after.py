@@ -88,11 +88,14 @@ class AfterDecision(MemoryQueries):
             state = AttemptState.APPLIED if applied else AttemptState.NOT_APPLIED
             self._close_attempt(record, host, step, attempt, state)
 
+    def _settles_within(self, record: Record) -> int:
+        return max(self.limits.settle, record.content.settle if record.content else 0)
+
     def _close_settled(
         self, record: Record, host: HostName, step: StepRecord, sent_at: Millis
     ) -> Millis | None:
         again: Millis | None = None
-        window = self.limits.settle
+        window = self._settles_within(record)
         for attempt in step.open_attempts():
             if attempt.probed is not None and sent_at >= attempt.probed + window:
                 self._close_attempt(record, host, step, attempt, AttemptState.SETTLED)

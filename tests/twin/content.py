@@ -99,7 +99,7 @@ class MemoryContent(MemoryForward):
             return came(Outcome.REFUSED, step.contested, Why.REFUSED)
         if answered and newest is not None and seen == step.trace.was:
             assert newest.closed is not None
-            if self.clock() - self.limits.call >= newest.closed + self.limits.settle:
+            if self.clock() - self.limits.call >= newest.closed + self._settles_within(record):
                 return came(Outcome.REFUSED, newest.answer or "", Why.IGNORED)
             return again(f"it said {newest.answer or 'yes'}, and shows what was there before")
         if landed and not target and look.shows is Shows.OTHER and seen != step.trace.was:

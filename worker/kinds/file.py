@@ -259,12 +259,9 @@ class KindFile(_Model):
     restore: Literal["exact", "presence"] = Field(
         "exact", description="What an undo brings back; with `presence`, differences are named as lost."
     )
-    verify: bool | None = Field(
-        None, description="Whether a look must confirm an applied write. By default where there are fields."
-    )
     settle: Annotated[float, BeforeValidator(_seconds), Field(gt=0, le=86_400)] | None = Field(
         None,
-        description="Seconds until a write of unknown fate has landed or never will; else the setting.",
+        description="Seconds until a write has landed or never will, if longer than the setting.",
     )
     error: Formula | None = Field(None, description="Why a write was refused, for people.")
     examples: ExamplesFile = Field(ExamplesFile(), description="For `kinds check`, tests and the mock.")

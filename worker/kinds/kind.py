@@ -85,11 +85,6 @@ class Kind:
         """Whether it has a field, or keeps a value, that must not lie in clear."""
         return any(field.secret or field.sensitive for field in self.fields.values())
 
-    @property
-    def verify(self) -> bool:
-        """Whether a look must confirm an applied write."""
-        return bool(self.fields) if self.definition.verify is None else self.definition.verify
-
     def parse(self, text: str) -> Id:
         """Return `KIND/a/b`, its parts percent-encoded, as the one id that it means. Raises InvalidInput."""
         kind, *encoded = text.split("/")

@@ -70,6 +70,8 @@ class Asked:
     """No second write while one is open."""
     upsert: bool = False
     """A `set` that also creates."""
+    settle: int = 0
+    """Milliseconds that a write of this kind may take to show, if longer than the workers' setting."""
     texts: Mapping[str, str] = field(default_factory=dict, compare=False)
     """By digest; beside them the definition, and the secrets."""
 
@@ -81,7 +83,8 @@ class Asked:
     def kept(self, waved: bool = False) -> str:
         """Return what the record keeps of it beside the texts, as JSON."""
         names = ("verb", "kind", "definition", "target", "lock", "secret", "once", "upsert")
-        return json.dumps({**{name: getattr(self, name) for name in names}, "waved": waved})
+        own = {"settle": self.settle} if self.settle else {}
+        return json.dumps({**{name: getattr(self, name) for name in names}, "waved": waved, **own})
 
     @classmethod
     def of(cls, text: str, texts: Mapping[str, str] | None = None) -> Asked:

@@ -13,10 +13,9 @@ from tests.unit.kinds.made import LEAST, kind_of, least
 
 def test_four_lines_and_the_fields_are_a_whole_kind() -> None:
     kind = kind_of(LEAST)
-    assert (kind.name, list(kind.fields), kind.has("update"), kind.verify) == (
+    assert (kind.name, list(kind.fields), kind.has("update")) == (
         "vhost",
         ["description", "tags"],
-        True,
         True,
     )
 

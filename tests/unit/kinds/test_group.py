@@ -139,4 +139,3 @@ def test_its_requests_are_those_of_the_node_api_byte_for_byte() -> None:
     }
     assert GROUP.lock(TEAM) == "team-a"
     assert GROUP.fields == {}
-    assert not GROUP.verify

@@ -14,7 +14,7 @@ local step = load_step(host)
 if not step or redis.call('SISMEMBER', UNDO, host) == 0 then return { 'aborted' } end
 if step.fingerprint ~= ARGV[4] then return { 'elsewhere' } end
 if step.attempts[id] and is_open(step.attempts[id]) then return { 'send' } end
-local again = close_settled(host, step, sent, tonumber(ARGV[14]), function() end)
+local again = close_settled(host, step, sent, settles_within(op, ARGV[14]), function() end)
 local open = count(step, is_open)
 local newest = newest_attempt(step)
 

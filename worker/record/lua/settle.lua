@@ -5,10 +5,10 @@
 -- the first was recorded. Atomic, because "no attempt is open" must be true at the moment restored is written.
 local op, refused = load_operation()
 if refused then return refused end
-local host, sent, seen, window = ARGV[3], tonumber(ARGV[4]), ARGV[6], tonumber(ARGV[7])
+local host, sent, seen = ARGV[3], tonumber(ARGV[4]), ARGV[6]
 local step = op and not op.ended and load_step(host)
 if not step then return { '0', '0', '0' } end
-local again = close_settled(host, step, sent, window, function(attempt)
+local again = close_settled(host, step, sent, settles_within(op, ARGV[7]), function(attempt)
   if not op.content then suspect(op, host, attempt) end
 end)
 local open = count(step, is_open)

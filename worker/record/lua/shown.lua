@@ -49,7 +49,7 @@ elseif not landed and ARGV[8] ~= '' then
 elseif step.contested and open == 0 then
   return came('refused', 'refused', step.contested)
 elseif answered and seen == step.was then
-  if NOW - tonumber(ARGV[11]) >= newest.closed + tonumber(ARGV[12]) then
+  if NOW - tonumber(ARGV[11]) >= newest.closed + settles_within(op, ARGV[12]) then
     return came('refused', 'ignored', newest.answer or '')
   end
   return look_again('it said ' .. (newest.answer or 'yes') .. ', and shows what was there before')

@@ -82,6 +82,11 @@ local function close_attempt(host, step, attempt, state)
   if count(step, is_open) == 0 then change('SREM', OPEN, host) end
 end
 
+-- How long a write may take to show: the worker's setting, or what the kind of the thing says if that is longer.
+local function settles_within(op, given)
+  return math.max(tonumber(given), op.content and op.content.settle or 0)
+end
+
 -- Closes what two good GETs settle: the first sent after an attempt's `quiet`, the second `window` or more after the
 -- first was recorded. Returns when to look again (0 if nothing is open).
 local function close_settled(host, step, sent, window, closed)
