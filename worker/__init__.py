@@ -18,7 +18,7 @@ The map, from what knows least to what knows most:
     forks, secrets   what a forked child makes anew; what must not be shown
     operation/       pure: an operation and its hosts, answers and what they mean, errors, ports
     connection/      where Redis is, and connections that follow its primary
-    settings         every LOCKSTEP_ variable; redis_options makes options of some
+    settings         every LOCKSTEP_ variable; redis_client reaches Redis by them
     record/          the record on Redis: its scripts, its reads, what its errors mean
     inventory/       which hosts there are
     hosts/           one host's API over HTTP, and what stands between a step and it

@@ -18,7 +18,7 @@ from kombu.utils.imports import symbol_by_name
 from lockstep.extras import complaint
 from lockstep.worker.connection.pool import MOST
 from lockstep.worker.operation.errors import InvalidInput
-from lockstep.worker.redis_options import sentinel_options, socket_options, tls_options
+from lockstep.worker.redis_client import sentinel_options, socket_options, tls_options
 from lockstep.worker.secrets import print_masked
 from lockstep.worker.settings import Settings, load_settings
 
@@ -254,7 +254,7 @@ def configuration(settings: Settings) -> dict[str, Any]:
                 "options": {"ignore_result": True},
             },
         },
-        "beat_scheduler": "lockstep.worker.broker.beat:Scheduler",
+        "beat_scheduler": "lockstep.worker.broker.consumer:Scheduler",
         "beat_max_loop_interval": settings.sweep_every,
         "timezone": "UTC",
     }

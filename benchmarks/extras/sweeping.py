@@ -13,7 +13,7 @@ from lockstep import Settings, load_inventory, load_settings
 from lockstep.worker.celery import SWEEP, make_app
 from lockstep.worker.operation.model import Action, GroupId, OperationId
 from lockstep.worker.operation.transitions import Accepted, Request
-from lockstep.worker.record.client import connect
+from lockstep.worker.record.link import connect
 
 OPERATIONS = 10_000
 HOSTS = 5

@@ -28,7 +28,7 @@ from lockstep.producer.cli.commands.read import exists, history, list_, report, 
 from lockstep.producer.cli.commands.watch import watch
 from lockstep.producer.cli.exits import Exit, Session, exit_of
 from lockstep.producer.cli.options import DEBUG, command
-from lockstep.producer.cli.view.output import answer, note
+from lockstep.producer.cli.output import answer, note
 from lockstep.producer.process import Stopped, interruptible, outlets
 from lockstep.worker.operation.errors import LockstepError
 from lockstep.worker.record.fields import noted

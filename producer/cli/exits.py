@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
-from lockstep.producer.cli.view.output import answer, answer_json, note, printable
+from lockstep.producer.cli.output import answer, answer_json, note, printable
 from lockstep.producer.process import UNWRITTEN
 from lockstep.worker.operation import errors
 from lockstep.worker.operation.model import State

@@ -7,10 +7,10 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Self
 
 from lockstep.producer.client.acceptance import Broker, accept, never
-from lockstep.producer.client.discovery import default_settings
 from lockstep.producer.client.operation import Operation
 from lockstep.producer.client.selection import select
 from lockstep.producer.client.things import ThingClient
+from lockstep.producer.discovery import default_settings
 from lockstep.producer.operators.history import Filter, search
 from lockstep.producer.text import millis_of
 from lockstep.worker.inventory import Inventory, LiveInventory

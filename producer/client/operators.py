@@ -21,7 +21,7 @@ from lockstep.worker.operation.names import parse_group_id, parse_note, show
 from lockstep.worker.operation.thing import Resolved
 from lockstep.worker.operation.waves import Pace, Rollout
 from lockstep.worker.record.link import Link
-from lockstep.worker.record.workers import HeldInventory
+from lockstep.worker.record.status import HeldInventory
 from lockstep.worker.settings import Settings
 
 if TYPE_CHECKING:

@@ -16,10 +16,10 @@ from lockstep.worker.operation.errors import InvalidInput, LockstepError, Record
 from lockstep.worker.operation.host import Host
 from lockstep.worker.operation.model import GroupId, HostName, Operation, OperationId
 from lockstep.worker.operation.names import parse_group_id, parse_operation_id, show
-from lockstep.worker.record.client import client
 from lockstep.worker.record.fields import REMEDIES
 from lockstep.worker.record.link import Link, gone, unknown
 from lockstep.worker.record.queries import store_errors
+from lockstep.worker.redis_client import client
 from lockstep.worker.settings import Settings
 
 MOST_SHOWN = 10

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lockstep.mock_api.admin import AdminError, ClusterAdmin, Json
-from lockstep.producer.cli.view.text import event_row
+from lockstep.producer.cli.text import event_row
 from lockstep.producer.client.client import ClusterClient
 from lockstep.producer.client.operation import Operation
 from lockstep.producer.demo.screen import INDENT, ProgressTable

@@ -12,7 +12,7 @@ from lockstep.worker.celery import OPERATIONS, ROLLBACK
 from lockstep.worker.operation.host import Pause, age
 from lockstep.worker.operation.model import HostName, Lost, Millis
 from lockstep.worker.record.fields import Damage
-from lockstep.worker.record.workers import HeldInventory, Stall
+from lockstep.worker.record.status import HeldInventory, Stall
 from lockstep.worker.settings import PREFIX, Settings
 
 SKEW = 5000

@@ -8,7 +8,7 @@ from importlib.metadata import version
 from itertools import islice
 from typing import cast
 
-from lockstep.producer.client.discovery import discover
+from lockstep.producer.discovery import discover
 from lockstep.producer.doctor.checks import (
     About,
     WorkFacts,
@@ -38,7 +38,7 @@ from lockstep.worker.operation.model import GroupId, HostName, Operation, Presen
 from lockstep.worker.record.causes import NO_REDIS, unavailable
 from lockstep.worker.record.fields import Damage, noted
 from lockstep.worker.record.link import Link
-from lockstep.worker.record.workers import HeldInventory
+from lockstep.worker.record.status import HeldInventory
 from lockstep.worker.settings import Settings
 
 NO_GROUP = GroupId("lockstep-doctor")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from lockstep.producer.text import NAMED, named
 from lockstep.worker.operation.answer import METHODS
+from lockstep.worker.operation.errors import Why
 from lockstep.worker.operation.model import (
     Action,
     Attempt,
@@ -22,7 +23,6 @@ from lockstep.worker.operation.model import (
     Step,
     Undo,
 )
-from lockstep.worker.operation.reason import Why
 from lockstep.worker.operation.waves import told_moment
 
 if TYPE_CHECKING:

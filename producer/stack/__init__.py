@@ -9,8 +9,8 @@
 
 from __future__ import annotations
 
-from lockstep.producer.stack.child import Child, StackError
-from lockstep.producer.stack.discovery import AlreadyRunning
+from lockstep.producer.discovery import AlreadyRunning, StackError
+from lockstep.producer.stack.child import Child
 from lockstep.producer.stack.guard import Guard
 from lockstep.producer.stack.processes import MockCluster, RedisServer, Role
 from lockstep.producer.stack.stack import Stack

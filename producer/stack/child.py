@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Self
 
+from lockstep.producer.discovery import StackError
 from lockstep.producer.stack.guard import Guard
 
 START_TIMEOUT = 30.0
@@ -36,10 +37,6 @@ LONGEST_DELAY = 5.0
 STEADY = 10.0
 """Seconds after which a child that ran counts as well again."""
 log = logging.getLogger(__name__)
-
-
-class StackError(Exception):
-    """A part of the stack cannot start; says which and why."""
 
 
 class Child:

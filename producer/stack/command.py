@@ -17,9 +17,8 @@ from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
 
+from lockstep.producer.discovery import AlreadyRunning, StackError
 from lockstep.producer.process import Stopped, outlets, stoppable
-from lockstep.producer.stack.child import StackError
-from lockstep.producer.stack.discovery import AlreadyRunning
 from lockstep.producer.stack.processes import FLOWER_PORT, check_redis
 from lockstep.producer.stack.stack import PREFIX, Stack
 from lockstep.worker.connection.url import read_address

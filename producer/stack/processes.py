@@ -14,7 +14,8 @@ from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 
-from lockstep.producer.stack.child import LOOPBACK, START_TIMEOUT, Child, StackError, accepts, free_port
+from lockstep.producer.discovery import StackError
+from lockstep.producer.stack.child import LOOPBACK, START_TIMEOUT, Child, accepts, free_port
 from lockstep.producer.stack.guard import Guard
 
 FLOWER_PORT = 5555
@@ -254,8 +255,8 @@ def packaged_server() -> Path | None:
 def check_redis(url: str) -> None:
     """Reach a Redis that is not ours, as workers will. Raises StackError, which shows no password."""
     from lockstep.worker.operation.errors import StoreFull, StoreUnavailable
-    from lockstep.worker.record.client import client
     from lockstep.worker.record.queries import store_errors
+    from lockstep.worker.redis_client import client
     from lockstep.worker.settings import load_settings
 
     try:

@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Self, TypedDict, TypeVar
 
 from lockstep.extras import complaint
-from lockstep.producer.client.discovery import RunningStack
-from lockstep.producer.stack.child import POLL, START_TIMEOUT, Child, StackError, Supervisor
-from lockstep.producer.stack.discovery import Publication
+from lockstep.producer.discovery import Publication, RunningStack, StackError
+from lockstep.producer.stack.child import POLL, START_TIMEOUT, Child, Supervisor
 from lockstep.producer.stack.guard import Guard
 from lockstep.producer.stack.processes import Flower, MockCluster, RedisServer, Role, beat, worker
 from lockstep.worker.forks import renew_in_children

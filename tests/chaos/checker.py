@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from lockstep.worker.operation.model import Decision, HostName, OperationId, Presence, State
-from lockstep.worker.steps.patrol import PATROL
+from lockstep.worker.steps.looks import PATROL
 from tests.chaos.evidence import Ended, Evidence
 from tests.chaos.histories import Effect, Place
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import redis
 
-from lockstep.worker.record.client import client
 from lockstep.worker.record.codec import Keys
+from lockstep.worker.redis_client import client
 from tests.chaos.rig import Rig
 
 EVERY = 2.0

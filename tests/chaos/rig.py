@@ -13,7 +13,7 @@ from lockstep.producer.stack.child import Child, Supervisor
 from lockstep.producer.stack.guard import Guard
 from lockstep.producer.stack.processes import RedisServer
 from lockstep.worker.celery import Lockstep, make_app
-from lockstep.worker.record.client import connect
+from lockstep.worker.record.link import connect
 from lockstep.worker.record.redis import RedisStore
 from lockstep.worker.settings import Settings
 from tests.chaos.children import Beat, Node, Producers, Proxy, Worker

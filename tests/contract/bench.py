@@ -11,8 +11,8 @@ from lockstep.worker.operation.host import Pause
 from lockstep.worker.operation.limits import Limits
 from lockstep.worker.operation.model import GroupId, HostName, Millis, OperationId
 from lockstep.worker.record.codec import Keys
-from lockstep.worker.record.hosts import Pauses
 from lockstep.worker.record.redis import RedisStore
+from lockstep.worker.record.status import Pauses
 from lockstep.worker.steps import PatrolStore
 from tests.twin import MemoryStore
 from tests.waiting import eventually

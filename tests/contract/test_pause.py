@@ -11,7 +11,7 @@ from lockstep.worker.operation.limits import Backoff
 from lockstep.worker.operation.model import Action, AttemptId, GroupId, HostName, Presence, State
 from lockstep.worker.operation.transitions import Accepted, Busy
 from lockstep.worker.record.codec import Keys
-from lockstep.worker.record.hosts import Pauses
+from lockstep.worker.record.status import Pauses
 from lockstep.worker.steps import Parts, PatrolTimes, patrol
 from tests.contract.bench import LIMITS, PREFIX, Bench, MemoryBench, RedisBench
 from tests.contract.driver import ABSENT, GROUP, LONG, A, B, Driver

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from lockstep.worker.record import workers as module
+from lockstep.worker.record import status as module
 from lockstep.worker.record.codec import Keys
-from lockstep.worker.record.workers import Clocks, HeldInventory
+from lockstep.worker.record.status import Clocks, HeldInventory
 from tests.contract.bench import PREFIX, RedisBench
 
 

@@ -22,9 +22,8 @@ import requests
 
 from lockstep.mock_api.admin import ClusterAdmin
 from lockstep.producer.client.client import ClusterClient
-from lockstep.producer.client.discovery import FORMAT, RunningStack, discover, discovery_file
+from lockstep.producer.discovery import FORMAT, Publication, RunningStack, discover, discovery_file
 from lockstep.producer.stack import AlreadyRunning, Role, Stack, StackError
-from lockstep.producer.stack.discovery import Publication
 from lockstep.worker.inventory import load_inventory
 from lockstep.worker.operation.model import State
 from lockstep.worker.settings import load_settings

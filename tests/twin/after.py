@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lockstep.worker.operation.answer import Verdict
+from lockstep.worker.operation.errors import Why
 from lockstep.worker.operation.model import (
     AttemptId,
     AttemptState,
@@ -15,7 +16,6 @@ from lockstep.worker.operation.model import (
     Presence,
     Undo,
 )
-from lockstep.worker.operation.reason import Why
 from lockstep.worker.operation.transitions import Abandoned, Claim, Phase, Settled, Undoing
 from tests.twin.queries import MemoryQueries
 from tests.twin.record import AttemptRecord, Record, StepRecord

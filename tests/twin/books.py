@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from lockstep.worker.operation.drift import Drift, End
-from lockstep.worker.operation.errors import UnknownFormat
+from lockstep.worker.operation.errors import UnknownFormat, Why
 from lockstep.worker.operation.host import Pause
 from lockstep.worker.operation.limits import Limits
 from lockstep.worker.operation.model import (
@@ -24,7 +24,6 @@ from lockstep.worker.operation.model import (
     State,
     Undo,
 )
-from lockstep.worker.operation.reason import Why
 from lockstep.worker.operation.thing import Left
 from lockstep.worker.operation.transitions import Phase
 from tests.twin.record import FORMATS, SUCCEEDED, AttemptRecord, Record, StepRecord, Waves

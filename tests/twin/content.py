@@ -6,6 +6,7 @@ from dataclasses import replace
 from functools import partial
 
 from lockstep.worker.operation.content import Effect
+from lockstep.worker.operation.errors import Why
 from lockstep.worker.operation.model import (
     Action,
     AttemptId,
@@ -18,7 +19,6 @@ from lockstep.worker.operation.model import (
     Outcome,
     Undo,
 )
-from lockstep.worker.operation.reason import Why
 from lockstep.worker.operation.thing import Digest, Left, Look, Resolved, Restored, Restoring, Shows
 from lockstep.worker.operation.transitions import Forward, Progress
 from tests.twin.forward import ABORTED, SEND, MemoryForward

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from lockstep.worker.operation.errors import Why, told
 from lockstep.worker.operation.model import HostName, Outcome
-from lockstep.worker.operation.reason import Why, told
 from lockstep.worker.operation.transitions import Forward, Progress
 from tests.twin.record import SUCCEEDED, Record, StepRecord
 from tests.twin.waves import MemoryWaves

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from lockstep.worker.operation.errors import Why, told, told_of
 from lockstep.worker.operation.limits import NAMED_AFTER
 from lockstep.worker.operation.model import (
     Action,
@@ -28,7 +29,6 @@ from lockstep.worker.operation.model import (
     Step,
     Undo,
 )
-from lockstep.worker.operation.reason import Why, told, told_of
 from lockstep.worker.operation.thing import ABSENT, Asked, Trace
 from lockstep.worker.operation.transitions import Phase
 from lockstep.worker.operation.waves import HOLD_MOST, Rollout

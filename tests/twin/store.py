@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lockstep.worker.operation.answer import METHODS, Verdict
-from lockstep.worker.operation.errors import HostPaused, OperationIdReused, StoreFull
+from lockstep.worker.operation.errors import HostPaused, OperationIdReused, StoreFull, Why
 from lockstep.worker.operation.host import refusal
 from lockstep.worker.operation.model import (
     Action,
@@ -18,7 +18,6 @@ from lockstep.worker.operation.model import (
     Presence,
     Seen,
 )
-from lockstep.worker.operation.reason import Why
 from lockstep.worker.operation.transitions import (
     Accepted,
     Busy,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lockstep.worker.operation.errors import Why
 from lockstep.worker.operation.model import (
     AttemptId,
     HostName,
@@ -9,7 +10,6 @@ from lockstep.worker.operation.model import (
     OperationId,
     Stage,
 )
-from lockstep.worker.operation.reason import Why
 from lockstep.worker.operation.transitions import (
     Held,
     Refused,

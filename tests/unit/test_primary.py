@@ -15,8 +15,8 @@ from redis.retry import Retry
 from lockstep.worker.connection import primary
 from lockstep.worker.connection.primary import WrongServer, is_about_server, judge
 from lockstep.worker.operation.errors import StoreUnavailable
-from lockstep.worker.record.client import RETRIES, client
 from lockstep.worker.record.queries import store_errors
+from lockstep.worker.redis_client import RETRIES, client
 from lockstep.worker.settings import Settings
 
 GREETING: dict[str, str | int] = {

@@ -15,7 +15,7 @@ import pytest
 import yaml
 from celery.exceptions import InvalidTaskError
 
-from lockstep.worker.broker import beat
+from lockstep.worker.broker import consumer
 from lockstep.worker.celery import CREATE_GROUP, PATROL, SWEEP, WAIT, Lockstep, make_app
 from lockstep.worker.settings import Settings
 from lockstep.worker.tasks.received import PatientRequest
@@ -152,7 +152,7 @@ def test_the_wall_clock_is_read_only_where_docs_design_says_why() -> None:
     assert {name for name in readers if f"`{name}`" not in table} == set()
 
 
-class Beat(beat.Scheduler):
+class Beat(consumer.Scheduler):
     """Beat without a broker: what it would send, with a wall clock and a monotonic one that a test moves."""
 
     sent: list[str]
@@ -209,7 +209,7 @@ def test_beat_is_not_disturbed_by_its_wall_clock(
 
 
 def test_beat_uses_it(app: Lockstep) -> None:
-    assert app.conf.beat_scheduler == f"{beat.__name__}:{beat.Scheduler.__name__}"
+    assert app.conf.beat_scheduler == f"{consumer.__name__}:{consumer.Scheduler.__name__}"
 
 
 def test_beat_touches_the_file_that_its_probe_looks_for(app: Lockstep, tmp_path: Path) -> None:

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from lockstep.worker.operation.errors import Why
 from lockstep.worker.operation.model import Action, GroupId, Presence, Seen
-from lockstep.worker.operation.reason import Why
 
 
 class Trouble(StrEnum):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NewType
 
-from lockstep.worker.operation.reason import Why
+from lockstep.worker.operation.errors import Why
 from lockstep.worker.operation.thing import Trace
 
 

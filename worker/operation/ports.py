@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from lockstep.worker.operation.answer import ProbeAnswer, Verdict, WriteAnswer
+from lockstep.worker.operation.errors import Why
 from lockstep.worker.operation.model import (
     Action,
     AttemptId,
@@ -19,7 +20,6 @@ from lockstep.worker.operation.model import (
     Seen,
     Step,
 )
-from lockstep.worker.operation.reason import Why
 from lockstep.worker.operation.transitions import (
     Abandoned,
     Accepted,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from lockstep.worker.operation.errors import RecordDamaged, UnknownFormat
+from lockstep.worker.operation.errors import RecordDamaged, UnknownFormat, Why, told, told_of
 from lockstep.worker.operation.model import (
     Action,
     Attempt,
@@ -29,7 +29,6 @@ from lockstep.worker.operation.model import (
     Undo,
 )
 from lockstep.worker.operation.names import show
-from lockstep.worker.operation.reason import Why, told, told_of
 from lockstep.worker.operation.thing import ABSENT, Asked
 from lockstep.worker.operation.transitions import Forward, Progress
 from lockstep.worker.record.causes import newer_format

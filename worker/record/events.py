@@ -15,8 +15,8 @@ from redis.client import PubSub
 from lockstep.worker.forks import leave_to_parent, renew_in_children
 from lockstep.worker.operation.errors import StoreUnavailable
 from lockstep.worker.operation.model import Operation, OperationId
-from lockstep.worker.record.client import GIVE_UP, async_client, impatient
 from lockstep.worker.record.queries import store_errors
+from lockstep.worker.redis_client import GIVE_UP, async_client, impatient
 from lockstep.worker.settings import Settings
 
 if TYPE_CHECKING:

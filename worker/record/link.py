@@ -12,13 +12,12 @@ from lockstep.worker.connection.pool import MOST
 from lockstep.worker.forks import leave_to_parent, renew_in_children
 from lockstep.worker.operation.errors import RecordGone, StoreFull, StoreUnavailable, UnknownOperation
 from lockstep.worker.operation.model import Action, GroupId, Lost, Millis, Operation, OperationId
-from lockstep.worker.record.client import GIVE_UP, client, impatient_client
 from lockstep.worker.record.codec import Keys
 from lockstep.worker.record.events import Events, Subscription
-from lockstep.worker.record.hosts import Pauses, Silences
 from lockstep.worker.record.queries import store_errors
 from lockstep.worker.record.redis import RedisStore
-from lockstep.worker.record.workers import Clocks, Stalls
+from lockstep.worker.record.status import Clocks, Pauses, Silences, Stalls
+from lockstep.worker.redis_client import GIVE_UP, client, impatient_client
 from lockstep.worker.settings import Settings
 
 if TYPE_CHECKING:
@@ -27,6 +26,11 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 MOST_WAITING = 100
 """Threads of one client that are told of events; any more ask once a second."""
+
+
+def connect(settings: Settings) -> RedisStore:
+    """Return a store on the Redis of the settings; nothing is sent yet."""
+    return RedisStore(client(settings), Keys(settings.key_prefix), settings.limits)
 
 
 class Brief(NamedTuple):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 from lockstep.worker.operation.answer import Verdict
-from lockstep.worker.operation.errors import OperationIdReused, StoreFull, UnknownFormat
+from lockstep.worker.operation.errors import OperationIdReused, StoreFull, UnknownFormat, Why
 from lockstep.worker.operation.model import (
     Action,
     AttemptId,
@@ -21,7 +21,6 @@ from lockstep.worker.operation.model import (
     Seen,
     Stage,
 )
-from lockstep.worker.operation.reason import Why
 from lockstep.worker.operation.transitions import (
     Abandoned,
     Accepted,
@@ -42,8 +41,8 @@ from lockstep.worker.operation.transitions import (
 from lockstep.worker.operation.waves import Gated, Health
 from lockstep.worker.record.codec import progress_from, step_from
 from lockstep.worker.record.content import RedisContent, payload_of
-from lockstep.worker.record.hosts import refused
 from lockstep.worker.record.queries import UNREADABLE, store_errors
+from lockstep.worker.record.status import refused
 from lockstep.worker.secrets import mask
 
 

@@ -4,8 +4,7 @@ Nothing here raises for what a host does: every function returns a small value, 
 """
 
 from lockstep.worker.steps.apply import Next, Parts, Result, forward, nobody, raised
-from lockstep.worker.steps.gate import gate, gate_raised
-from lockstep.worker.steps.patrol import PatrolResult, PatrolStore, PatrolTimes, patrol
+from lockstep.worker.steps.looks import PatrolResult, PatrolStore, PatrolTimes, gate, gate_raised, patrol
 from lockstep.worker.steps.rollback import raised_later, rollback, settle
 
 __all__ = [

@@ -8,7 +8,7 @@ from functools import partial
 
 from lockstep.worker.kinds import Kind, Verb, barred
 from lockstep.worker.operation.content import Content, Effect, Flaw, Id, Said, Shown, Sight
-from lockstep.worker.operation.errors import InvalidInput
+from lockstep.worker.operation.errors import InvalidInput, Why
 from lockstep.worker.operation.model import (
     AttemptId,
     OperationId,
@@ -16,7 +16,6 @@ from lockstep.worker.operation.model import (
     Presence,
     Step,
 )
-from lockstep.worker.operation.reason import Why
 from lockstep.worker.operation.thing import (
     ABSENT,
     Asked,

@@ -6,9 +6,9 @@ import json
 from functools import partial
 
 from lockstep.worker.operation.answer import Verdict
+from lockstep.worker.operation.errors import Why
 from lockstep.worker.operation.model import Action, Decision, HostName, OperationId, Presence, Step
 from lockstep.worker.operation.ports import HostApi
-from lockstep.worker.operation.reason import Why
 from lockstep.worker.operation.transitions import Settled, Undoing, View
 from lockstep.worker.steps.apply import (
     ELSEWHERE,

@@ -27,9 +27,10 @@ from lockstep.worker.operation.model import HostName, OperationId
 from lockstep.worker.operation.ports import HostApi
 from lockstep.worker.operation.thing import Asked
 from lockstep.worker.operation.transitions import Order
-from lockstep.worker.record.client import connect, impatient_client
 from lockstep.worker.record.codec import Keys
-from lockstep.worker.record.hosts import Silences
+from lockstep.worker.record.link import connect
+from lockstep.worker.record.status import Silences
+from lockstep.worker.redis_client import impatient_client
 from lockstep.worker.settings import Settings
 from lockstep.worker.steps import Parts, PatrolStore, nobody
 from lockstep.worker.steps.apply import no_kind

@@ -25,9 +25,9 @@ from lockstep.worker.monitoring import heartbeat, logs, metrics, tracing
 from lockstep.worker.monitoring.heartbeat import watch_child
 from lockstep.worker.operation.errors import InvalidInput
 from lockstep.worker.record.causes import cause_of
-from lockstep.worker.record.client import client
 from lockstep.worker.record.codec import Keys
-from lockstep.worker.record.workers import Clocks, Stalls
+from lockstep.worker.record.status import Clocks, Stalls
+from lockstep.worker.redis_client import client
 from lockstep.worker.secrets import mask_logs
 from lockstep.worker.settings import Settings, load_settings
 from lockstep.worker.tasks.runtime import runtime_of

@@ -19,11 +19,10 @@ from lockstep.worker.monitoring.heartbeat import work
 from lockstep.worker.monitoring.metrics import Figures
 from lockstep.worker.operation.errors import RecordDamaged, StoreFull, StoreUnavailable, UnknownFormat
 from lockstep.worker.operation.model import OperationId, Stage
-from lockstep.worker.record.client import client, impatient
 from lockstep.worker.record.codec import Keys
-from lockstep.worker.record.hosts import silences
 from lockstep.worker.record.queries import UNREADABLE, store_errors
-from lockstep.worker.record.workers import reported, stalls
+from lockstep.worker.record.status import reported, silences, stalls
+from lockstep.worker.redis_client import client, impatient
 from lockstep.worker.settings import Settings
 from lockstep.worker.tasks.runtime import Runtime, runtime_of
 

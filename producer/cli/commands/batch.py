@@ -22,7 +22,7 @@ from lockstep.producer.cli.options import (
     pace_options,
     selection_options,
 )
-from lockstep.producer.cli.view.output import answer, answer_json, answer_table, note, printable
+from lockstep.producer.cli.output import answer, answer_json, answer_table, note, printable
 from lockstep.producer.text import counted, named
 from lockstep.worker.operation.errors import InvalidInput
 from lockstep.worker.operation.host import local

@@ -16,14 +16,14 @@ from lockstep.producer.cli.options import (
     field_options,
     wait_options,
 )
-from lockstep.producer.cli.view.output import (
+from lockstep.producer.cli.output import (
     answer,
     answer_json,
     note,
     printable,
     read_document,
 )
-from lockstep.producer.cli.view.text import sentence, showing
+from lockstep.producer.cli.text import sentence, showing
 from lockstep.producer.text import named
 from lockstep.worker.operation.errors import RecordGone, WaitTimeout
 from lockstep.worker.operation.names import parse_timeout

@@ -19,7 +19,7 @@ from lockstep.producer.cli.options import (
     command,
     selection_options,
 )
-from lockstep.producer.cli.view.output import (
+from lockstep.producer.cli.output import (
     answer,
     answer_json,
     answer_table,
@@ -27,7 +27,7 @@ from lockstep.producer.cli.view.output import (
     printable,
     read_document,
 )
-from lockstep.producer.cli.view.text import sentence
+from lockstep.producer.cli.text import sentence
 from lockstep.producer.text import counted, named, parse_moment
 from lockstep.worker.operation.host import age
 from lockstep.worker.operation.model import Action, Presence

@@ -9,7 +9,7 @@ import click
 
 from lockstep.producer.cli.exits import OF_STATE, Exit, Session
 from lockstep.producer.cli.options import Selection, as_option, command, selection_options
-from lockstep.producer.cli.view.output import (
+from lockstep.producer.cli.output import (
     answer,
     answer_json,
     answer_table,
@@ -18,7 +18,7 @@ from lockstep.producer.cli.view.output import (
     optional_document,
     printable,
 )
-from lockstep.producer.cli.view.text import sentence
+from lockstep.producer.cli.text import sentence
 from lockstep.producer.text import counted
 from lockstep.worker.operation.errors import InvalidInput
 from lockstep.worker.operation.host import local

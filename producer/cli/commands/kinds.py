@@ -11,7 +11,7 @@ import click
 from lockstep.producer.cli.commands.diagnose import documents, is_well, tell
 from lockstep.producer.cli.exits import Exit, Session
 from lockstep.producer.cli.options import DEBUG, command
-from lockstep.producer.cli.view.output import answer, answer_json, answer_table, note
+from lockstep.producer.cli.output import answer, answer_json, answer_table, note
 from lockstep.worker.operation.errors import InvalidInput, LockstepError
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ WIDTH = 20
 
 def _catalogue() -> tuple[Kinds, Settings, Inventory | None]:
     """Return the kinds that the settings name; hosts are not needed for that."""
-    from lockstep.producer.client.discovery import default_settings
+    from lockstep.producer.discovery import default_settings
     from lockstep.worker.inventory import load_inventory
     from lockstep.worker.kinds import kinds_of
 

@@ -11,7 +11,7 @@ import click
 
 from lockstep.producer.cli.exits import Exit, Session
 from lockstep.producer.cli.options import command
-from lockstep.producer.cli.view.output import (
+from lockstep.producer.cli.output import (
     answer,
     answer_json,
     answer_table,
@@ -23,7 +23,7 @@ from lockstep.producer.cli.view.output import (
     paint,
     printable,
 )
-from lockstep.producer.cli.view.text import (
+from lockstep.producer.cli.text import (
     HOST_HEADER,
     LIST_HEADER,
     TIMELINE_HEADER,
@@ -240,7 +240,7 @@ def report(session: Session, operation_id: str, file: str, as_json: bool) -> Exi
     Examples:
       lockstep report 7f3c81d2aa01 --html report.html
     """
-    from lockstep.producer.cli.view.report import page
+    from lockstep.producer.cli.report import page
 
     handle = session.client().find(operation_id)
     text = page(handle.status(), handle.steps(), session.client().now())

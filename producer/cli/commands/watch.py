@@ -13,7 +13,7 @@ import click
 
 from lockstep.producer.cli.exits import Exit, Session
 from lockstep.producer.cli.options import command
-from lockstep.producer.cli.view.output import (
+from lockstep.producer.cli.output import (
     COLOURS,
     answer,
     full_document,
@@ -21,7 +21,7 @@ from lockstep.producer.cli.view.output import (
     printable,
     reader_gone,
 )
-from lockstep.producer.cli.view.text import LIST_HEADER, NOTHING, SILENT, describe, host_table, list_row
+from lockstep.producer.cli.text import LIST_HEADER, NOTHING, SILENT, describe, host_table, list_row
 from lockstep.producer.process import Stopped
 from lockstep.worker.operation.errors import StoreUnavailable
 from lockstep.worker.operation.host import local

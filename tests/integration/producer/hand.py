@@ -22,8 +22,9 @@ from lockstep.worker.operation.model import (
 )
 from lockstep.worker.operation.thing import Digest, Look, Restoring, Shows
 from lockstep.worker.operation.transitions import Miss
-from lockstep.worker.record.client import client, connect
 from lockstep.worker.record.codec import Keys
+from lockstep.worker.record.link import connect
+from lockstep.worker.redis_client import client
 from lockstep.worker.settings import Settings
 from tests.waiting import eventually
 

@@ -16,7 +16,7 @@ from lockstep.worker.operation.drift import Drift, End
 from lockstep.worker.operation.host import local
 from lockstep.worker.operation.model import GroupId, Millis, OperationId, Presence
 from lockstep.worker.record.codec import Keys
-from lockstep.worker.record.hosts import Silences
+from lockstep.worker.record.status import Silences
 from tests.integration.producer.conftest import Run
 from tests.integration.producer.hand import NODE3, Hand
 from tests.integration.producer.nodes import ERROR, Node

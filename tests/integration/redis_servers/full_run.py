@@ -26,10 +26,10 @@ from lockstep.worker.kinds import find
 from lockstep.worker.messages import publish_settle
 from lockstep.worker.operation.errors import RecordGone
 from lockstep.worker.operation.model import Action, GroupId, HostName, OperationId, Stage, State
-from lockstep.worker.record.client import client
 from lockstep.worker.record.codec import Keys
 from lockstep.worker.record.link import Link
 from lockstep.worker.record.scripts import Replicas
+from lockstep.worker.redis_client import client
 from lockstep.worker.settings import Settings
 from tests.integration.redis_servers.recorder import Recorder
 from tests.integration.redis_servers.servers import Guarded

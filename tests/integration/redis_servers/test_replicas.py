@@ -24,7 +24,7 @@ from lockstep.worker.operation.model import (
     Seen,
 )
 from lockstep.worker.operation.transitions import Accepted, Cancelled, Forward, Request
-from lockstep.worker.record.client import connect
+from lockstep.worker.record.link import connect
 from lockstep.worker.record.redis import RedisStore
 from tests.integration.redis_servers.servers import Replicated
 from tests.integration.worker.harness import Bench

@@ -16,10 +16,11 @@ from pathlib import Path
 import pytest
 
 from lockstep.producer.client.client import ClusterClient
-from lockstep.producer.stack.child import LOOPBACK, StackError, free_port
+from lockstep.producer.discovery import StackError
+from lockstep.producer.stack.child import LOOPBACK, free_port
 from lockstep.producer.stack.guard import Guard
 from lockstep.worker.operation.model import State
-from lockstep.worker.record.client import async_client
+from lockstep.worker.redis_client import async_client
 from tests.integration.redis_servers.certificates import Authority
 from tests.integration.redis_servers.servers import TlsServer
 from tests.integration.worker.harness import Bench

@@ -15,7 +15,7 @@ from lockstep.worker.celery import make_app
 from lockstep.worker.inventory import load_inventory
 from lockstep.worker.operation.model import Action, GroupId, OperationId
 from lockstep.worker.operation.transitions import Request
-from lockstep.worker.record.client import connect
+from lockstep.worker.record.link import connect
 from lockstep.worker.settings import load_settings
 
 messages = itertools.count(1)

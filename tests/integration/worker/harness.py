@@ -20,7 +20,7 @@ from lockstep.worker.messages import publish_forward
 from lockstep.worker.operation.model import Action, GroupId, HostName, Operation, OperationId, Step
 from lockstep.worker.operation.transitions import Accepted, Request
 from lockstep.worker.operation.waves import Rollout
-from lockstep.worker.record.client import connect
+from lockstep.worker.record.link import connect
 from lockstep.worker.record.redis import RedisStore
 from lockstep.worker.settings import Settings
 from tests.children import inherited

@@ -22,7 +22,7 @@ from lockstep.worker.inventory import load_inventory
 from lockstep.worker.operation.answer import METHODS, ProbeAnswer, WriteAnswer
 from lockstep.worker.operation.model import Action, AttemptId, GroupId, HostName
 from lockstep.worker.operation.ports import HostApi
-from lockstep.worker.record.client import connect
+from lockstep.worker.record.link import connect
 from lockstep.worker.record.redis import RedisStore
 from lockstep.worker.settings import Settings, load_settings
 from lockstep.worker.tasks.runtime import Runtime, assemble, real_hosts

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from lockstep.worker.operation.model import Action, GroupId, HostName, State
-from lockstep.worker.record.client import client
 from lockstep.worker.record.codec import Keys
-from lockstep.worker.record.hosts import Silences
+from lockstep.worker.record.status import Silences
+from lockstep.worker.redis_client import client
 from tests.integration.worker.harness import Bench, End, parts
 from tests.waiting import eventually
 

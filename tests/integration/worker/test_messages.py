@@ -7,7 +7,7 @@ import redis
 from lockstep.worker.celery import OPERATIONS, ROLLBACK
 from lockstep.worker.messages import publish_conclude, publish_forward
 from lockstep.worker.operation.model import Action, State
-from lockstep.worker.record.client import client
+from lockstep.worker.redis_client import client
 from tests.integration.worker.harness import Bench
 from tests.waiting import eventually
 

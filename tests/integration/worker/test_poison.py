@@ -20,9 +20,9 @@ from hypothesis import strategies as st
 from lockstep.producer.stack.child import Child
 from lockstep.worker.celery import CREATE_GROUP, DELETE_GROUP, OPERATIONS, ROLLBACK, ROLLBACK_CREATE, WAIT
 from lockstep.worker.operation.model import Action, GroupId, HostName, State
-from lockstep.worker.record.client import client
 from lockstep.worker.record.codec import Keys
 from lockstep.worker.record.link import Link
+from lockstep.worker.redis_client import client
 from tests.integration.worker.conftest import Parts
 from tests.integration.worker.harness import BY_HAND, Bench
 from tests.integration.worker.test_messages import celery_key

@@ -19,7 +19,7 @@ from lockstep.producer.stack.child import LOOPBACK, free_port
 from lockstep.worker.celery import OPERATIONS, ROLLBACK
 from lockstep.worker.messages import publish_conclude, publish_forward, publish_rollback, publish_settle
 from lockstep.worker.operation.model import Action, OperationId, State
-from lockstep.worker.record.client import client
+from lockstep.worker.redis_client import client
 from tests.integration.worker.harness import Bench, parts
 from tests.waiting import eventually
 

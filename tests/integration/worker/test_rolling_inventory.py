@@ -12,9 +12,9 @@ import pytest
 from lockstep.producer.stack.child import Child
 from lockstep.worker.inventory import Inventory, load_inventory
 from lockstep.worker.operation.model import Action, GroupId, OperationId, State
-from lockstep.worker.record.client import client
 from lockstep.worker.record.codec import Keys
-from lockstep.worker.record.workers import Clocks
+from lockstep.worker.record.status import Clocks
+from lockstep.worker.redis_client import client
 from tests.integration.worker.harness import Bench, parts
 from tests.waiting import eventually
 

@@ -18,8 +18,8 @@ from lockstep.worker.operation.answer import (
     classify_write,
 )
 from lockstep.worker.operation.content import Effect, Flaw, Shown, Sight
+from lockstep.worker.operation.errors import Why
 from lockstep.worker.operation.model import Action, GroupId, Presence
-from lockstep.worker.operation.reason import Why
 from tests.unit.kinds.made import shipped, thing
 
 ID = GroupId("team-a")

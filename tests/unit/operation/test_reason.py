@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
+from lockstep.worker.operation.errors import Why, told, told_of
 from lockstep.worker.operation.model import Outcome
-from lockstep.worker.operation.reason import Why, told, told_of
 from tests.twin.record import SUCCEEDED
 
 

@@ -16,7 +16,7 @@ from lockstep.producer.cli.commands.watch import (
     operation_lines,
     operations_table,
 )
-from lockstep.producer.cli.view.text import SILENT
+from lockstep.producer.cli.text import SILENT
 from lockstep.worker.operation.model import AttemptState, HostName, Millis, Operation, Step
 from tests.unit.producer.samples import OPERATION
 from tests.unit.producer.stories import ROLLED_BACK, START, STEPS, write

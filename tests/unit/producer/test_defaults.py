@@ -6,8 +6,8 @@ import os
 
 import pytest
 
-from lockstep.producer.client import discovery
-from lockstep.producer.client.discovery import RunningStack
+from lockstep.producer import discovery
+from lockstep.producer.discovery import RunningStack
 from lockstep.worker.secrets import Secret
 
 FOUND = RunningStack(

@@ -22,7 +22,7 @@ from lockstep.producer.doctor.findings import Finding, Level, on_connections, on
 from lockstep.worker.operation.drift import Remembered
 from lockstep.worker.operation.model import HostName, Millis
 from lockstep.worker.record.link import RedisFacts
-from lockstep.worker.record.workers import HeldInventory, Stall
+from lockstep.worker.record.status import HeldInventory, Stall
 from lockstep.worker.settings import Settings
 from tests.unit.producer.samples import OPERATION
 

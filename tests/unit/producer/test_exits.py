@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lockstep.producer.cli.exits import OF_STATE, Exit, exit_of
-from lockstep.producer.cli.view.output import full_document
+from lockstep.producer.cli.output import full_document
 from lockstep.worker.operation import errors
 from lockstep.worker.operation.errors import LockstepError
 from lockstep.worker.operation.model import HostName, State, Step

@@ -8,9 +8,8 @@ from dataclasses import replace
 
 import pytest
 
-from lockstep.producer.cli import main
-from lockstep.producer.cli.view import output, text
-from lockstep.producer.cli.view.output import moment, note, operation_document, unread_document
+from lockstep.producer.cli import main, output, text
+from lockstep.producer.cli.output import moment, note, operation_document, unread_document
 from lockstep.producer.client.result import result_of
 from lockstep.producer.process import outlets
 from lockstep.worker.operation.model import Action, Decision, HostName, Millis, Outcome, State, Step, Undo

@@ -6,7 +6,7 @@ import re
 from dataclasses import replace
 from html.parser import HTMLParser
 
-from lockstep.producer.cli.view.report import page
+from lockstep.producer.cli.report import page
 from lockstep.worker.operation.model import HostName, Millis, Step
 from tests.unit.producer.samples import OPERATION
 from tests.unit.producer.stories import ROLLED_BACK, START, STEPS

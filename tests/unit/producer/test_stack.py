@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from lockstep.producer.stack import discovery
+from lockstep.producer import discovery
+from lockstep.producer.discovery import Publication
 from lockstep.producer.stack.child import Child, Supervisor
-from lockstep.producer.stack.discovery import Publication
 from lockstep.producer.stack.guard import is_alive, listen
 from tests.children import Forked
 from tests.waiting import eventually

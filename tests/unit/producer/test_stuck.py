@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from lockstep.producer.operators.history import HELD_FOR_LONG, SLOW, UNSWEPT, stuck, with_unreadable
+from lockstep.worker.operation.errors import Why
 from lockstep.worker.operation.model import (
     Hold,
     HostName,
@@ -18,7 +19,6 @@ from lockstep.worker.operation.model import (
     Step,
     Undo,
 )
-from lockstep.worker.operation.reason import Why
 from tests.unit.producer.samples import OPERATION
 
 DECIDED = Millis(OPERATION.created_at + 1000)

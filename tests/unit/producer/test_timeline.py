@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from lockstep.producer.cli.view.report import Scale, came_to, chart, lanes, tick
+from lockstep.producer.cli.report import Scale, came_to, chart, lanes, tick
 from lockstep.producer.operators.history import last_moment, timeline
 from lockstep.producer.text import seconds
 from lockstep.worker.operation.model import Action, Millis

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Protocol
 
-from lockstep.producer.cli.view.output import note, printable
+from lockstep.producer.cli.output import note, printable
 from lockstep.producer.client.result import HostResult, Result
 from lockstep.producer.operators.history import Event
 from lockstep.producer.text import counted, named, seconds

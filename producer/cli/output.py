@@ -21,7 +21,7 @@ from lockstep.worker.secrets import mask
 
 if TYPE_CHECKING:
     from lockstep.producer.client.operation import Operation as Handle
-    from lockstep.worker.record.workers import HeldInventory
+    from lockstep.worker.record.status import HeldInventory
 
 MOMENTS = {"at", "since", "until", "seen_at", "read_at", "due_at", "bake_until", "expires_at"} | {
     f"{what}_at" for what in ("created", "deadline", "decided", "ended")

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from html import escape
 from importlib.resources import files
 
-from lockstep.producer.cli.view.output import printable
-from lockstep.producer.cli.view.text import event_row, host_row, host_table, standing
+from lockstep.producer.cli.output import printable
+from lockstep.producer.cli.text import event_row, host_row, host_table, standing
 from lockstep.producer.client.result import host_result
 from lockstep.producer.operators.history import MEANINGS, last_moment, method, timeline
 from lockstep.producer.text import seconds
@@ -17,7 +17,7 @@ from lockstep.worker.operation.model import Attempt, AttemptState, Millis, Opera
 from lockstep.worker.operation.story import in_brief, story
 from lockstep.worker.operation.waves import told_moment
 
-STYLE = (files("lockstep.producer.cli.view") / "report.css").read_text("utf-8")
+STYLE = (files("lockstep.producer.cli") / "report.css").read_text("utf-8")
 
 
 WIDTH, LEFT, RIGHT = 1120, 150, 190

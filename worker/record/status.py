@@ -1,0 +1,299 @@
+"""What Redis keeps of hosts and workers: pauses and silences; clocks, inventories and stalls."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import cast
+
+import redis
+
+from lockstep.worker.operation.errors import HostPaused, RecordDamaged, StoreFull, StoreUnavailable
+from lockstep.worker.operation.host import Pause, Silence, refusal
+from lockstep.worker.operation.model import HostName, Millis
+from lockstep.worker.operation.names import show
+from lockstep.worker.record.codec import WAVED, Keys
+from lockstep.worker.record.fields import Fields, readable
+from lockstep.worker.record.queries import store_errors
+from lockstep.worker.record.scripts import script
+
+EVERY = 15.0
+"""Seconds between two reports of a process."""
+FORGOTTEN = 60_000
+"""Milliseconds after which a report says nothing any more: the process has ended."""
+SLOW = 1.0
+"""Seconds; an answer of Redis that took longer says too little about the time."""
+KEPT = 86_400_000
+"""Milliseconds for which a stall is kept."""
+
+
+class _Status:
+    """A hash with a field for each host or process. Every method raises StoreUnavailable if Redis is away."""
+
+    def __init__(self, client: redis.Redis, key: str) -> None:
+        self._client = client
+        self._key = key
+
+    def _read(self) -> tuple[Millis, dict[str, str]]:
+        """Return Redis' time, and all fields."""
+        with store_errors(), self._client.pipeline(transaction=False) as pipe:
+            pipe.time()
+            pipe.hgetall(self._key)
+            (seconds, micros), kept = pipe.execute()
+        return _millis(seconds, micros), kept
+
+
+class Pauses(_Status):
+    """The pauses of hosts."""
+
+    def __init__(self, client: redis.Redis, keys: Keys) -> None:
+        super().__init__(client, keys.paused)
+
+    def pause(self, host: HostName, by: str, why: str) -> Pause | None:
+        """Pause a host; return the pause that holds already, which then stays as it is."""
+        with store_errors():
+            kept = {"by": by, "at": _millis(*self._client.time()), "why": why}
+            if self._client.hsetnx(self._key, host, json.dumps(kept)):
+                return None
+            return self.all().get(host)
+
+    def resume(self, host: HostName) -> Pause | None:
+        """End a host's pause and return it; None if it was not paused."""
+        held = self.all().get(host)
+        with store_errors():
+            return held if self._client.hdel(self._key, host) else None
+
+    def all(self) -> dict[HostName, Pause]:
+        """Return every pause."""
+        _, kept = self._read()
+        found = readable("pause", self._key, kept, pause_from)
+        return {HostName(host): found.get(host) or unreadable(host) for host in sorted(kept)}
+
+
+def refused(said: list[str]) -> HostPaused:
+    """Build the error from what `accept` answers: a host, its pause as JSON, and how many are paused."""
+    _, host, text, needed = said
+    try:
+        pause = pause_from(host, text)
+    except RecordDamaged:
+        pause = unreadable(host)
+    return HostPaused(refusal(pause, int(needed) - 1))
+
+
+def pause_from(host: str, text: str) -> Pause:
+    """Build a pause from its JSON. Raises RecordDamaged."""
+    kept = Fields.of(text)
+    return Pause(HostName(host), kept.text("by"), Millis(kept.number("at")), kept.text("why"))
+
+
+def unreadable(host: str) -> Pause:
+    """Return what stands for a pause that cannot be read: whoever damaged it, the host stays paused."""
+    why = "its pause cannot be read: resume it, and pause it again"
+    return Pause(HostName(host), "somebody", Millis(0), why)
+
+
+class Silences(_Status):
+    """The silences of hosts. Every method is one round trip."""
+
+    def __init__(self, client: redis.Redis, keys: Keys) -> None:
+        super().__init__(client, keys.spared)
+        self._script = client.register_script(script("spare"))
+
+    def spare(self, host: HostName, milliseconds: int, failures: int, why: str) -> None:
+        """Begin a silence, or lengthen the one there is."""
+        with store_errors():
+            self._script(keys=[self._key], args=[host, milliseconds, failures, why])
+
+    def left(self, host: HostName) -> tuple[Silence, int] | None:
+        """Return a host's silence and the milliseconds that it lasts; None if it is not spared."""
+        with store_errors():
+            said = cast(list[str], self._script(keys=[self._key], args=[host, "", "", ""]))
+        if len(said) < 2:
+            return None
+        return self._lasting({host: said[1]}, int(said[0])).get(host)
+
+    def answered(self, host: HostName) -> None:
+        """End a host's silence."""
+        with store_errors():
+            self._client.hdel(self._key, host)
+
+    def all(self) -> dict[HostName, tuple[Silence, int]]:
+        """Return every silence that is not over, with the milliseconds that it lasts."""
+        now, kept = self._read()
+        return self._lasting(kept, now)
+
+    def _lasting(self, kept: Mapping[str, str], now: int) -> dict[HostName, tuple[Silence, int]]:
+        found = silences(self._key, kept)
+        return {silence.host: (silence, silence.until - now) for silence in found if silence.until > now}
+
+
+def silences(key: str, kept: Mapping[str, str]) -> list[Silence]:
+    """Return the silences of what is kept, by host; a damaged one spares no host."""
+    found = readable("silence", key, kept, _silence)
+    return [found[host] for host in sorted(found)]
+
+
+def _silence(host: str, text: str) -> Silence:
+    kept = Fields.of(text)
+    since, until = Millis(kept.number("since")), Millis(kept.number("until"))
+    return Silence(HostName(host), since, until, kept.number("failures"), kept.text("why"))
+
+
+@dataclass(frozen=True, slots=True)
+class HeldInventory:
+    """The inventory that a process has."""
+
+    digest: str
+    """Twelve characters, which differ where names or URLs of hosts do."""
+    hosts: int
+    read_at: Millis
+    """When it was read, by Redis' clock."""
+    fault: str = ""
+    """Why the file as it is now was not taken."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a process said of itself."""
+
+    at: int
+    ahead: int
+    """Milliseconds, as `at`."""
+    held: HeldInventory | None
+    format: int = 1
+    """The newest format of records that it reads."""
+
+
+Has = Callable[[], tuple[str, int, float, str] | None]
+"""Tells the digest of this process's inventory, how many hosts it has, how many seconds ago it was read, and
+why its file as it is now was not taken ("" if it was); None if there is no inventory."""
+
+
+class Clocks(_Status):
+    """The reports of processes."""
+
+    def __init__(self, client: redis.Redis, keys: Keys) -> None:
+        super().__init__(client, keys.clocks)
+
+    def ahead(self) -> int | None:
+        """Return the milliseconds by which this machine's clock is ahead of Redis'; None if unsure."""
+        wall, begun = time.time(), time.monotonic()
+        with store_errors():
+            seconds, micros = self._client.time()
+        took = time.monotonic() - begun
+        return None if took > SLOW else round((wall + took / 2 - seconds - micros / 1e6) * 1000)
+
+    def tell(self, process: str, has: Has = lambda: None) -> None:
+        """Report this process, and drop what ended processes reported."""
+        ahead, held = self.ahead(), has()
+        if ahead is None:
+            return
+        now, kept = self._read()
+        report: dict[str, object] = {"ahead": ahead, "at": now, "format": int(WAVED)}
+        if held is not None:
+            digest, hosts, age, fault = held
+            report["inventory"] = [digest, hosts, now - round(age * 1000), fault]
+        with store_errors(), self._client.pipeline(transaction=False) as pipe:
+            pipe.hset(self._key, process, json.dumps(report))
+            known = reported(self._key, kept, now)
+            old = [name for name in kept if name != process and name not in known]
+            if old:
+                pipe.hdel(self._key, *old)
+            pipe.execute()
+
+    def all(self) -> dict[str, int]:
+        """Return the milliseconds by which each process' clock is ahead."""
+        return {name: report.ahead for name, report in self._reports().items()}
+
+    def inventories(self) -> dict[str, HeldInventory]:
+        """Return the inventory of each process that has one."""
+        return {name: report.held for name, report in self._reports().items() if report.held is not None}
+
+    def too_old(self) -> list[str]:
+        """Return the workers that cannot read records with waves."""
+        known = self._reports().items()
+        return [name for name, each in known if each.format < int(WAVED) and not name.startswith("beat@")]
+
+    def _reports(self) -> dict[str, Report]:
+        now, kept = self._read()
+        return reported(self._key, kept, now)
+
+    def tell_for_ever(self, process: str, has: Has = lambda: None) -> None:
+        """Report in a thread of its own until the process ends; what cannot be told now is told later."""
+
+        def run() -> None:
+            while True:
+                with contextlib.suppress(StoreUnavailable, StoreFull, RecordDamaged):
+                    self.tell(process, has)
+                time.sleep(EVERY)
+
+        threading.Thread(target=run, name="clock", daemon=True).start()
+
+
+def reported(key: str, kept: Mapping[str, str], now: int) -> dict[str, Report]:
+    """Return what is reported, by process, without what is old or cannot be read."""
+    found = readable("report", key, kept, _report)
+    return {name: found[name] for name in sorted(found) if now - found[name].at <= FORGOTTEN}
+
+
+def _report(_: str, text: str) -> Report:
+    told = Fields.of(text)
+    held = None
+    match told.items("inventory", list):
+        case []:
+            pass
+        case [str(digest), int(hosts), int(read_at), str(fault)]:
+            held = HeldInventory(digest, hosts, Millis(read_at), fault)
+        case other:
+            raise RecordDamaged(f"its field inventory is {show(other)}, and must be of text, 2 numbers, text")
+    return Report(told.number("at"), told.number("ahead"), held, told.maybe(told.number, "format") or 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Stall:
+    """The last time that a worker stood still and ended itself."""
+
+    worker: str
+    ago: int
+    """Milliseconds."""
+    why: str
+
+
+class Stalls(_Status):
+    """The stalls of workers."""
+
+    def __init__(self, client: redis.Redis, keys: Keys) -> None:
+        super().__init__(client, keys.stalled)
+
+    def note(self, worker: str, why: str) -> None:
+        """Keep that a worker stands still at this moment."""
+        with store_errors():
+            at = _millis(*self._client.time())
+            with self._client.pipeline(transaction=False) as pipe:
+                pipe.hset(self._key, worker, json.dumps({"at": at, "why": why}))
+                pipe.pexpire(self._key, KEPT)
+                pipe.execute()
+
+    def all(self) -> list[Stall]:
+        """Return the stalls of the last day, by worker."""
+        now, kept = self._read()
+        return stalls(self._key, kept, now)
+
+
+def stalls(key: str, kept: Mapping[str, str], now: int) -> list[Stall]:
+    """Return the stalls of the last day, by worker, from what is kept."""
+
+    def stall(worker: str, text: str) -> Stall:
+        said = Fields.of(text)
+        return Stall(worker, now - said.number("at"), said.text("why"))
+
+    found = readable("stall", key, kept, stall)
+    return [found[worker] for worker in sorted(found) if found[worker].ago < KEPT]
+
+
+def _millis(seconds: int, micros: int) -> Millis:
+    return Millis(seconds * 1000 + micros // 1000)
