@@ -1,10 +1,10 @@
 """Processes that need not import for two seconds before they do anything: forked from one that has.
 
 `Warm` is a Child whose process is a fork of a server, one for each process of pytest, which has imported what
-workers, beat and mock nodes run, and has run nothing of it. From there on it is a process like any other: it
-has an environment, a directory, a session and an output of its own. Processes with a wrong clock are forked
+workers, beat, commands and mock nodes run, and has run nothing of it. From there on it is a process like any
+other: it has an environment, a directory, a session and an output of its own. With a wrong clock it is forked
 from a server that has one. What else wants another interpreter (PYTHON…) is started anew. `warming` makes
-every Child of this process such a one, a stack's too.
+every Child of this process such a one, a stack's too; `run` and `start` are for what is no Child.
 
 The same file is both ends: run as a module it is the server.
 """
@@ -18,6 +18,7 @@ import json
 import os
 import runpy
 import select
+import signal
 import socket
 import subprocess
 import sys
@@ -49,7 +50,12 @@ IMPORTED = (
     "lockstep.mock_api.cluster",
     "lockstep.mock_api.options",
     "lockstep.producer.cli",
+    "lockstep.producer.client.client",
+    "lockstep.producer.doctor",
+    "lockstep.producer.operators.batch",
+    "lockstep.producer.probe",
     "lockstep.worker.tasks",
+    "rich.live",
 )
 CLOCK = "FAKETIME_TIMESTAMP_FILE"
 OURS = ("LOCKSTEP_", "HOLD_", "OTEL_", "FLOWER_", "PYTEST_", "TMPDIR", CLOCK)
@@ -91,19 +97,59 @@ def _fork(child: Child, prefix: Sequence[str], log: IO[bytes]) -> subprocess.Pop
     python, flag, *rest = child.command
     if (python, flag) != (sys.executable, "-m") or not (server := _server(child._env)):
         return None
-    asked = {"number": prefix[-1], "argv": rest, "env": child._env, "cwd": str(child.directory)}
-    pid = server.ask(asked, log.fileno(), child._guard.pipe)
-    return cast("subprocess.Popen[bytes]", Forked(server, pid, child.command))
+    given = (log.fileno(), log.fileno(), child._guard.pipe)
+    forked = Forked(server, rest, child._env, child.directory, *given, number=prefix[-1])
+    return cast("subprocess.Popen[bytes]", forked)
+
+
+def run(
+    *arguments: str, env: Mapping[str, str] | None = None, timeout: float = 60.0
+) -> subprocess.CompletedProcess[str]:
+    """Run `python -m ARGUMENTS` to its end, and return its status and all that it wrote."""
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        process = start(*arguments, env=env, out=out.fileno(), err=err.fileno())
+        try:
+            status = process.wait(timeout)
+        except BaseException:
+            os.kill(process.pid, signal.SIGKILL)
+            process.wait()
+            raise
+        said = []
+        for each in (out, err):
+            each.seek(0)
+            said.append(each.read().decode("utf-8"))
+    return subprocess.CompletedProcess(arguments, status, *said)
+
+
+def start(
+    *arguments: str, env: Mapping[str, str] | None = None, out: int, err: int
+) -> Forked | subprocess.Popen[bytes]:
+    """Start `python -m ARGUMENTS`, which writes to these descriptors."""
+    given = dict(os.environ if env is None else env)
+    if server := _server(given):
+        return Forked(server, arguments, given, Path.cwd(), out, err)
+    command = [sys.executable, "-m", *arguments]
+    return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=given)
 
 
 class Forked:
     """What a Child needs of a process that is the server's child."""
 
-    def __init__(self, server: Server, pid: int, command: Sequence[str]) -> None:
-        self.pid = pid
+    def __init__(
+        self,
+        server: Server,
+        argv: Sequence[str],
+        env: Mapping[str, str],
+        cwd: Path,
+        *descriptors: int,
+        number: str = "",
+    ) -> None:
+        """The descriptors are stdout, stderr and, with a number, the guard's pipe."""
+        asked = {"number": number, "argv": argv, "env": env, "cwd": str(cwd)}
+        self.pid = server.ask(asked, *descriptors)
         self.returncode: int | None = None
         self._server = server
-        self._command = command
+        self._command = argv
 
     def poll(self) -> int | None:
         if self.returncode is None:
@@ -170,7 +216,7 @@ def main() -> None:
         importlib.import_module(name)
     gc.freeze()
     while True:
-        message, descriptors, *_ = socket.recv_fds(link, MOST, 2)
+        message, descriptors, *_ = socket.recv_fds(link, MOST, 3)
         if not message:
             return
         asked = json.loads(message)
@@ -188,14 +234,17 @@ def main() -> None:
             os.close(each)
 
 
-def become(number: str, argv: Sequence[str], env: Mapping[str, str], cwd: str, log: int, guard: int) -> None:
+def become(
+    number: str, argv: Sequence[str], env: Mapping[str, str], cwd: str, out: int, err: int, *guard: int
+) -> None:
     """Do what Child, the guard's prefix and `python -m` do."""
     os.setsid()
-    os.write(guard, f"+{number} {os.getpid()}\n".encode())
+    for pipe in guard:
+        os.write(pipe, f"+{number} {os.getpid()}\n".encode())
     nothing = os.open(os.devnull, os.O_RDONLY)
-    for ours, standard in ((nothing, 0), (log, 1), (log, 2)):
+    for ours, standard in ((nothing, 0), (out, 1), (err, 2)):
         os.dup2(ours, standard)
-    for each in (nothing, log, guard):
+    for each in (nothing, out, err, *guard):
         os.close(each)
     os.chdir(cwd)
     os.environ.clear()

@@ -19,6 +19,7 @@ from tests.children import inherited
 from tests.integration.worker.harness import ROOT, SHORT
 from tests.kinds.servers import Server
 from tests.waiting import eventually
+from tests.warm import Warm, run
 
 WAIT = 90.0
 ZONES = "/api/v1/servers/localhost/zones"
@@ -56,18 +57,13 @@ class Rig:
 
     def _child(self, stack: ExitStack, *arguments: str) -> Child:
         command = [sys.executable, "-m", "celery", "-A", "lockstep", *arguments]
-        child = Child(
-            arguments[0], command, directory=self.directory, guard=self.guard, env=self.env, grace=5
-        )
+        child = Warm(arguments[0], command, directory=self.directory, guard=self.guard, env=self.env, grace=5)
         stack.callback(child.stop)
         child.launch()
         return child
 
     def cli(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "lockstep", *arguments]
-        return subprocess.run(
-            command, env=self.env, capture_output=True, text=True, timeout=WAIT, check=False
-        )
+        return run("lockstep", *arguments, env=self.env, timeout=WAIT)
 
 
 @pytest.fixture

@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 from lockstep.producer.client.client import ClusterClient
-from lockstep.producer.stack.child import Child
 from lockstep.producer.stack.guard import Guard
 from lockstep.producer.stack.processes import RedisServer
 from lockstep.worker.operation.errors import InvalidInput
@@ -23,6 +22,7 @@ from tests.children import inherited
 from tests.integration.kinds.node import KIND, Node, served
 from tests.integration.worker.harness import ROOT, SHORT
 from tests.waiting import eventually
+from tests.warm import Warm, run
 
 NAMES = ("node1", "node2", "node3")
 PATH = "/notices/team%2Fa"
@@ -59,7 +59,7 @@ class Rig:
             ("beat", ("beat",)),
         ):
             command = [sys.executable, "-m", "celery", "-A", "lockstep", *arguments]
-            child = Child(name, command, directory=directory, guard=guard, env=self.env, grace=5)
+            child = Warm(name, command, directory=directory, guard=guard, env=self.env, grace=5)
             stack.callback(child.stop)
             child.launch()
             if name == "worker":
@@ -67,10 +67,7 @@ class Rig:
         self.client = stack.enter_context(ClusterClient(Settings(**self.values)))  # type: ignore[arg-type]
 
     def cli(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "lockstep", *arguments]
-        return subprocess.run(
-            command, env={**os.environ, **self.env}, capture_output=True, text=True, timeout=60, check=False
-        )
+        return run("lockstep", *arguments, env={**os.environ, **self.env})
 
     def texts(self) -> list[str | None]:
         held = [node.holds.get(PATH) for node in self.nodes]
