@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from lockstep.producer.client.client import ClusterClient
     from lockstep.producer.client.operation import Operation
     from lockstep.producer.client.result import HostResult, Result
-    from lockstep.producer.operators.batch import Plan
     from lockstep.producer.operators.hosts import HostStanding
+    from lockstep.producer.operators.plan import Plan
     from lockstep.worker.inventory import Inventory, load_inventory
     from lockstep.worker.operation.errors import (
         AbandonRefused,
@@ -85,7 +85,7 @@ _HOMES = {
     "NotReady": "lockstep.worker.operation.errors",
     "Operation": "lockstep.producer.client.operation",
     "HostStanding": "lockstep.producer.operators.hosts",
-    "Plan": "lockstep.producer.operators.batch",
+    "Plan": "lockstep.producer.operators.plan",
     "HostResult": "lockstep.producer.client.result",
     "Result": "lockstep.producer.client.result",
     "Host": "lockstep.worker.operation.host",

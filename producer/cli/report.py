@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from importlib.resources import files
+from types import MappingProxyType
 
 from lockstep.producer.cli.output import printable
 from lockstep.producer.cli.text import event_row, host_row, host_table, standing
@@ -13,7 +14,7 @@ from lockstep.producer.client.result import host_result
 from lockstep.producer.operators.history import MEANINGS, last_moment, method, timeline
 from lockstep.producer.text import seconds
 from lockstep.worker.operation.host import local
-from lockstep.worker.operation.model import Attempt, AttemptState, Millis, Operation, Step
+from lockstep.worker.operation.model import Attempt, AttemptState, HostName, Millis, Operation, Step
 from lockstep.worker.operation.story import in_brief, story
 from lockstep.worker.operation.waves import told_moment
 
@@ -161,8 +162,16 @@ HOSTS = ("Host", "Before", "What happened", "Writes", "Note")
 EVENTS = ("After", "Host", "What", "What came back", "Known as", "Known after")
 
 
-def page(operation: Operation, steps: Sequence[Step], now: Millis) -> str:
-    """Return the page as HTML; `now` ends the picture of an operation that has not ended."""
+def page(
+    operation: Operation,
+    steps: Sequence[Step],
+    now: Millis,
+    differences: Mapping[HostName, Sequence[str]] = MappingProxyType({}),
+) -> str:
+    """Return the page as HTML; `now` ends the picture of an operation that has not ended.
+
+    `differences` tell of a thing what was to change on each host, a line each.
+    """
     title = f"{operation.asked or operation.action} {operation.group}"
     end = operation.ended_at or max(now, last_moment(operation, steps))
     end = max(end, last_moment(operation, steps))
@@ -189,12 +198,27 @@ def page(operation: Operation, steps: Sequence[Step], now: Millis) -> str:
 {_legend(operation.rollout is not None)}
 <h2>Hosts</h2>
 {_table(*host_table(operation, HOSTS, (host_row(host_result(operation, step)) for step in steps), steps))}
-<h2>Events</h2>
+{_differences(differences)}<h2>Events</h2>
 {_table(EVENTS, (event_row(operation, each) for each in timeline(operation, steps)))}
 <footer>Operation <code>{operation.id}</code>. Times are in the zone of whoever made this page.</footer>
 </body>
 </html>
 """
+
+
+def _differences(found: Mapping[HostName, Sequence[str]]) -> str:
+    if not found:
+        return ""
+    signs = {"+": "new", "-": "old"}
+
+    def told(host: HostName, lines: Sequence[str]) -> str:
+        shown = (
+            f'<span class="{signs.get(line[0], "")}">{_text(line)}</span>' for line in lines or ("as asked",)
+        )
+        return f"<dt>{_text(host)}</dt><dd><pre>{chr(10).join(shown)}</pre></dd>"
+
+    listed = "".join(told(host, lines) for host, lines in found.items())
+    return f"<h2>What was to change</h2>\n<dl>{listed}</dl>\n"
 
 
 def _facts(operation: Operation, end: Millis) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from datetime import datetime
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from lockstep.producer.client.acceptance import Broker, accept, never
 from lockstep.producer.client.operation import Operation
@@ -33,9 +33,6 @@ from lockstep.worker.operation.transitions import Accepted, Request
 from lockstep.worker.operation.waves import AT_ONCE, Pace
 from lockstep.worker.record.link import Link, gone, unknown
 from lockstep.worker.settings import Settings
-
-if TYPE_CHECKING:
-    from lockstep.producer.operators.batch import Plan
 
 
 class ClusterClient(ThingClient):
@@ -170,18 +167,6 @@ class ClusterClient(ThingClient):
         """
         return tuple(host.name for host in select(self.inventory, hosts, where, except_))
 
-    def plan(self, action: Action | str, group_id: str, hosts: Iterable[str] | None = None) -> Plan:
-        """Ask every host what it holds, and tell what an operation would do. Nothing is written.
-
-        A host without a usable answer is a problem of the plan, no error. Raises StoreUnavailable.
-        """
-        from lockstep.producer.operators.batch import plan
-
-        group = parse_group_id(group_id)
-        chosen = self.inventory.select(hosts)
-        owner, pauses = self._link.store.lock_owner(group), self._link.pauses.all()
-        return plan(chosen, group, Action(action), self.settings, owner, pauses)
-
     def group_exists(self, host: str, group_id: str) -> bool:
         """Ask a host itself whether it holds the group. Raises HostUnavailable without a usable answer."""
         return self.exists(host, parse_group_id(group_id))
@@ -262,7 +247,7 @@ class ClusterClient(ThingClient):
         bound = parse_retries(settings.retries if retries is None else retries)
         if hosts is not None and not isinstance(hosts, Iterable):
             raise InvalidInput(f"hosts {show(hosts)} is of type {type(hosts).__name__}: give a list of names")
-        chosen = self.inventory.select(hosts)
+        chosen = self.serving(group, hosts) if content is None else self.inventory.select(hosts)
         refs = tuple(host.ref for host in chosen)
         request = Request(
             key,

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from datetime import datetime
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from lockstep.producer.client.operation import Operation
@@ -17,7 +18,7 @@ from lockstep.worker.operation.drift import Forgotten
 from lockstep.worker.operation.errors import AbandonRefused, InvalidInput, NotReady, RecordGone
 from lockstep.worker.operation.host import Host, Pause
 from lockstep.worker.operation.model import GroupId, HostName, Millis
-from lockstep.worker.operation.names import parse_group_id, parse_note, show
+from lockstep.worker.operation.names import parse_note, show
 from lockstep.worker.operation.thing import Resolved
 from lockstep.worker.operation.waves import Pace, Rollout
 from lockstep.worker.record.link import Link
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from lockstep.producer.doctor.findings import Finding
     from lockstep.producer.operators.drift import GroupDrift, SyncItem
     from lockstep.producer.operators.hosts import HostStanding
+    from lockstep.worker.kinds import Kind
+    from lockstep.worker.operation.content import Id
 
 
 class OperatorClient:
@@ -37,11 +40,16 @@ class OperatorClient:
     created_by: str
     _link: Link
     _live: LiveInventory | None
+    change: Callable[..., Operation]
 
     @property
     @abstractmethod
     def inventory(self) -> Inventory:
         """The hosts of the cluster."""
+
+    @abstractmethod
+    def named(self, text: object) -> GroupId | tuple[Kind, Id]:
+        """Return what a group's id, or KIND/ID, means."""
 
     @abstractmethod
     def operation(self, operation_id: str) -> Operation:
@@ -66,25 +74,70 @@ class OperatorClient:
             raise AbandonRefused(f"{what} that a person must decide about")
         return operation
 
-    def drift(self, groups: Iterable[str] | None = None) -> Iterator[GroupDrift]:
-        """Ask the hosts of these groups, or of every group of which an operation has ended, and compare.
+    def differences(self, operation_id: str) -> dict[HostName, tuple[str, ...]]:
+        """Return what an operation on a thing was to change on each host, and what somebody else made of it.
 
-        Yields what was found group by group. No host is written. Raises InvalidInput and StoreUnavailable.
+        A line for each old and each new value; nothing for an operation on a group. Raises UnknownOperation,
+        RecordGone and StoreUnavailable.
         """
-        from lockstep.producer.operators.drift import look
+        from lockstep.producer.operators.plan import differences
 
-        store = self._link.store
-        asked = None if groups is None else [parse_group_id(group) for group in groups]
-        chosen = sorted(store.groups_with_ends()) if asked is None else asked
-        return look(store, self.inventory, self.settings, chosen)
+        operation = self.operation(operation_id)
+        return differences(self._link.store, operation.id, operation.steps())
+
+    def drift(self, groups: Iterable[str] | None = None) -> Iterator[GroupDrift]:
+        """Ask the hosts of these groups and things, or of all on which an operation has ended, and compare.
+
+        Yields what was found of each; no host is written. Raises InvalidInput and StoreUnavailable.
+        """
+        from lockstep.producer.operators.drift import look, look_at
+
+        store, inventory, settings = self._link.store, self.inventory, self.settings
+        of = [*sorted(store.groups_with_ends()), *store.things()] if groups is None else groups
+        named = [self.named(each) for each in of]
+        plain = look(store, inventory, settings, [each for each in named if isinstance(each, str)])
+        things = (each for each in named if not isinstance(each, str))
+        return chain(plain, (look_at(store, inventory, settings, *each) for each in things))
+
+    def repair(self, thing: str, *, accept_loss: bool = False) -> list[Operation]:
+        """Bring hosts that drifted back to what the last operation on a thing left; one operation a content.
+
+        Each is an ordinary operation on the hosts concerned, all or none. Returns none where nothing differs.
+        Raises InvalidInput for a group, while an operation works on the thing, or if none has ended.
+        """
+        from lockstep.worker.operation.content import Content
+
+        of = self.named(thing)
+        if isinstance(of, str):
+            raise InvalidInput(f"group {show(of)} is repaired by what it should be: create or delete it")
+        name = of[1].text
+        (found,) = self.drift([name])
+        if found.owner is not None or found.overtaken:
+            raise InvalidInput(f"an operation is at work on {show(name)}: ask when it has ended")
+        left = self._link.store.contents_left(GroupId(name))
+        if not left:
+            raise InvalidInput(f"no operation on {show(name)} has ended: nothing says how it should be")
+        begun = []
+        for digest in sorted({left[host].digest for host in found.lines}):
+            hosts = [host for host in found.lines if left[host].digest == digest]
+            text = left[hosts[0]].text
+            if text is None:
+                begun.append(self.change("delete", name, hosts, {}, accept_loss=accept_loss))
+                continue
+            values = {field: each for field, each in Content.read(text).values.items() if each is not None}
+            begun.append(self.change("set", name, hosts, values, upsert=True, accept_loss=accept_loss))
+        return begun
 
     def group_of(self, text: str) -> str:
-        """Return the group that is meant by its id, or by the id, or its beginning, of an operation on it.
+        """Return the group or thing that is meant: by its id, or the beginning of that of an operation on it.
 
         Whatever is no operation is taken for a group. Raises InvalidInput and StoreUnavailable.
         """
         from lockstep.producer.client.selection import group_of
 
+        if "/" in text:
+            of = self.named(text)
+            return of if isinstance(of, str) else of[1].text
         return group_of(self._link, text)
 
     def sync_plan(self, host: str) -> list[SyncItem]:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lockstep.producer.client.operation import Operation
 from lockstep.producer.client.operators import OperatorClient
 from lockstep.worker.operation.errors import InvalidInput
 from lockstep.worker.operation.model import Action, GroupId, HostName
-from lockstep.worker.operation.names import parse_group_id, show
+from lockstep.worker.operation.names import new_id, parse_group_id, show
+from lockstep.worker.operation.waves import AT_ONCE, Pace
 
 if TYPE_CHECKING:
-    from lockstep.producer.operators.things import HostThing, ThingPlan
+    from lockstep.producer.operators.batch import Wish, WishResult
+    from lockstep.producer.operators.plan import Plan
     from lockstep.worker.kinds import Kind
     from lockstep.worker.operation.content import Content, Id
     from lockstep.worker.operation.host import Host
@@ -25,6 +27,7 @@ class ThingClient(OperatorClient):
     """What is asked of things; `ClusterClient` is what to use."""
 
     _start: Callable[..., Operation]
+    select: Callable[..., tuple[HostName, ...]]
 
     def create(
         self,
@@ -68,17 +71,8 @@ class ThingClient(OperatorClient):
         or, with `create`, the thing is made. What an undo would lose needs `accept_loss`.
         """
         given = {**(fields or {}), **values}
-        return self.change(
-            "set",
-            thing,
-            hosts,
-            given,
-            operation_id,
-            deadline,
-            retries,
-            upsert=create,
-            accept_loss=accept_loss,
-        )
+        known = (operation_id, deadline, retries)
+        return self.change("set", thing, hosts, given, *known, upsert=create, accept_loss=accept_loss)
 
     def delete(
         self,
@@ -116,12 +110,10 @@ class ThingClient(OperatorClient):
         """Enqueue `create`, `set` or `delete` of a thing; see these."""
         action = Action.DELETE if verb == "delete" else Action.CREATE
         content = None
-        subject = thing.removeprefix("group/") if isinstance(thing, str) else thing
-        if isinstance(subject, str) and "/" in subject:
-            kind, named = self.thing(subject)
-            hosts = self._serving(kind, hosts)
-            content = self._asked(verb, kind, named, given, upsert, accept_loss)
-            subject = named.text
+        subject = self.named(thing)
+        if not isinstance(subject, str):
+            content = self._asked(verb, *subject, given, upsert, accept_loss)
+            hosts, subject = [host.name for host in self.serving(thing, hosts)], GroupId(subject[1].text)
         elif given or verb == "set":
             raise InvalidInput(f"{show(thing)} names no kind, and a group has no fields: give KIND/ID")
         return self._start(
@@ -136,79 +128,99 @@ class ThingClient(OperatorClient):
             **options,
         )
 
-    def plan_thing(
+    def plan(
         self,
-        verb: str,
-        thing: str,
+        action: Action | str,
+        group_id: str,
         hosts: Iterable[str] | None = None,
         fields: Fields | None = None,
         *,
         create: bool = False,
-    ) -> ThingPlan:
-        """Ask every host what it shows, and tell what `create`, `set` or `delete` would do. Writes nothing.
+    ) -> Plan:
+        """Ask every host what it holds, and tell what an operation would do. Nothing is written.
 
-        Says too what an undo would lose. A host without a usable answer is a problem of the plan, no error.
+        `action` is create, set or delete of a group or `KIND/ID`; `fields` and `create` are those of `set`.
+        A host without a usable answer is a problem of the plan, no error. Raises InvalidInput for what the
+        operation itself would refuse but for the loss, which the plan tells, and StoreUnavailable.
         """
-        from lockstep.producer.operators.things import plan
+        from lockstep.producer.operators.plan import plan
 
-        kind, named = self.thing(thing)
-        chosen = self.inventory.select(self._serving(kind, hosts))
-        self._asked(verb, kind, named, fields or {}, create, accept_loss=True)  # which refuses what it would
-        target = None if verb == "delete" else kind.target(fields or {})
-        owner = self._link.store.lock_owner(GroupId(kind.lock(named)))
-        return plan(
-            chosen, kind, named, verb, target, self.settings, owner, self._link.pauses.all(), upsert=create
+        of, verb, target, lock = self.named(group_id), str(action), None, None
+        lost: Sequence[str] = ()
+        if isinstance(of, str):
+            verb = Action(action).value
+            if fields:
+                raise InvalidInput(f"{show(of)} names no kind, and a group has no fields: give KIND/ID")
+        else:
+            kind, named = of
+            self._asked(
+                verb, kind, named, fields or {}, create, accept_loss=True
+            )  # which refuses what it would
+            target = None if verb == "delete" else kind.target(fields or {})
+            lock, lost = kind.lock(named), kind.loses("update" if verb == "set" else verb)  # type: ignore[arg-type]
+        chosen = self.serving(group_id, hosts)
+        owner = self._link.store.lock_owner(GroupId(lock or group_id))
+        pauses = self._link.pauses.all()
+        return plan(chosen, of, verb, target, self.settings, owner, pauses, lost, upsert=create)
+
+    def wishes(
+        self,
+        wanted: str | Mapping[str, object],
+        hosts: Iterable[str] | None = None,
+        *,
+        accept_loss: bool = False,
+    ) -> tuple[Wish, ...]:
+        """Read what `apply` is to do, and refuse what it would refuse. Raises InvalidInput."""
+        from lockstep.producer.operators.batch import parse_wishes
+
+        found = parse_wishes(wanted, self.named)
+        chosen = self.select(hosts)
+        for wish in found:
+            self.serving(wish.group, chosen, some=True)
+            if not isinstance(of := self.named(wish.group), str):
+                self._asked(wish.verb, *of, wish.fields, wish.verb == "set", accept_loss)
+        return found
+
+    def apply(
+        self,
+        wanted: str | Mapping[str, object] | Sequence[Wish],
+        hosts: Iterable[str] | None = None,
+        *,
+        run: str | None = None,
+        at_once: int | None = None,
+        accept_loss: bool = False,
+        pace: Pace = AT_ONCE,
+    ) -> Generator[WishResult]:
+        """Bring many groups and things to what is wanted, each on all of its hosts or on none; yield each.
+
+        `wanted` is the text of a file for `lockstep apply`, or what stands in one: a mapping of `present` and
+        `absent` to lists. All of it is checked before anything is written. Groups are worked on side by side,
+        things one by one in their order. A `run` that is given again goes on: what it has started is not
+        started again. Closing the iterator starts no more.
+        """
+        from lockstep.producer.operators.batch import apply, parse_run
+
+        chosen = self.select(hosts)
+        wishes = (
+            self.wishes(wanted, chosen, accept_loss=accept_loss)
+            if isinstance(wanted, str | Mapping)
+            else wanted
         )
-
-    def thing_drift(self, thing: str) -> list[HostThing]:
-        """Ask the hosts on which operations on `KIND/ID` have ended, and tell what differs, host by host.
-
-        Raises InvalidInput for a thing of which nothing is known, or while an operation works on it.
-        """
-        from lockstep.producer.operators.things import drift
-
-        kind, named = self.thing(thing)
-        subject = GroupId(named.text)
-        left = self._link.store.contents_left(subject)
-        owner = self._link.store.lock_owner(GroupId(kind.lock(named)))
-        if not left:
-            raise InvalidInput(f"no operation on {show(named.text)} has ended: nothing says how it should be")
-        if owner is not None:
-            raise InvalidInput(f"operation {owner} is at work on {show(named.text)}: ask when it has ended")
-        hosts = {host.name: host for host in self.inventory}
-        return drift(hosts, kind, named, left, self.settings)
-
-    def things(self) -> list[str]:
-        """Return every `KIND/ID` on which an operation has ended."""
-        return list(self._link.store.things())
-
-    def repair_thing(self, thing: str, *, accept_loss: bool = False) -> list[Operation]:
-        """Bring hosts that drifted back to what the last operation left there; one operation a content.
-
-        Each is an ordinary operation on the hosts concerned, all or none. Returns none where nothing differs.
-        """
-        from lockstep.worker.operation.content import Content
-
-        _, named = self.thing(thing)
-        drifted = [row.host for row in self.thing_drift(thing) if row.does == "drifted"]
-        left = self._link.store.contents_left(GroupId(named.text))
-        begun = []
-        for digest in sorted({left[host].digest for host in drifted}):
-            hosts = [host for host in drifted if left[host].digest == digest]
-            text = left[hosts[0]].text
-            if text is None:
-                begun.append(self.delete(named.text, hosts, accept_loss=accept_loss))
-                continue
-            values = {name: each for name, each in Content.read(text).values.items() if each is not None}
-            begun.append(self.set(named.text, hosts, fields=values, create=True, accept_loss=accept_loss))
-        return begun
+        known = new_id() if run is None else parse_run(run)
+        return apply(self, known, wishes, chosen, at_once, pace, accept_loss)
 
     def exists(self, host: str, thing: str) -> bool:
         """Ask a host itself whether it holds `KIND/ID`, or a group: see `group_exists`."""
         from lockstep.producer.operators.hosts import ask
 
-        of = self.thing(thing) if "/" in str(thing) else parse_group_id(thing)
-        return ask(self.inventory.select([host])[0], of, self.settings)
+        return ask(self.inventory.select([host])[0], self.named(thing), self.settings)
+
+    def named(self, text: object) -> GroupId | tuple[Kind, Id]:
+        """Return what a group's id, with or without `group/`, or `KIND/ID` means. Raises InvalidInput."""
+        kind, slash, rest = text.partition("/") if isinstance(text, str) else ("", "", "")
+        if slash and kind != "group":
+            return self.thing(str(text))
+        return parse_group_id(rest if slash else text)
 
     def thing(self, text: str) -> tuple[Kind, Id]:
         """Return the kind and the id of `KIND/ID`. Raises InvalidInput."""
@@ -265,15 +277,19 @@ class ThingClient(OperatorClient):
             texts=texts,
         )
 
-    def _serving(self, kind: Kind, hosts: Iterable[str] | None) -> tuple[HostName, ...]:
-        """Return the hosts that are asked for, or all that serve the kind. Raises InvalidInput."""
+    def serving(
+        self, name: object, hosts: Iterable[str] | None = None, *, some: bool = False
+    ) -> tuple[Host, ...]:
+        """Return the hosts that are asked for, or all, that serve a group or `KIND/ID`.
+
+        One that is asked for and does not serve it is refused, unless `some` of them will do.
+        """
+        kind = str(name).partition("/")[0] if "/" in str(name) else "group"
         chosen: tuple[Host, ...] = tuple(self.inventory.select(hosts))
-        serve = tuple(host.name for host in chosen if host.serves_kind(kind.name))
-        if hosts is not None and len(serve) < len(chosen):
-            first = next(host for host in chosen if host.name not in serve)
-            raise InvalidInput(
-                f"host {show(first.name)} does not serve {kind.name}: see `serves` in the inventory"
-            )
+        serve = tuple(host for host in chosen if host.serves_kind(kind))
+        if hosts is not None and not some and len(serve) < len(chosen):
+            first = next(host.name for host in chosen if not host.serves_kind(kind))
+            raise InvalidInput(f"host {show(first)} does not serve {kind}: see `serves` in the inventory")
         if not serve:
-            raise InvalidInput(f"no host of the inventory serves {kind.name}: see `serves`")
+            raise InvalidInput(f"no host of the inventory serves {kind}: see `serves`")
         return serve

@@ -1,4 +1,4 @@
-"""What changes would do, and many changes at once."""
+"""Many changes at once, and what is asked before a change."""
 
 from __future__ import annotations
 
@@ -8,90 +8,27 @@ import re
 import threading
 import time
 from collections import deque
-from collections.abc import Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 from lockstep.producer.client.acceptance import RequestWithdrawn
-from lockstep.producer.operators.hosts import presence, probe, together
+from lockstep.producer.operators.hosts import presence, together
 from lockstep.producer.text import named
-from lockstep.worker.operation.answer import Probed
+from lockstep.worker.operation.content import canonical
 from lockstep.worker.operation.errors import InvalidInput, LockstepError, NotReady, WaitTimeout
-from lockstep.worker.operation.host import Host, Pause
-from lockstep.worker.operation.model import Action, GroupId, HostName, OperationId, Presence, State
+from lockstep.worker.operation.host import Host
+from lockstep.worker.operation.model import Action, GroupId, HostName, OperationId, State
 from lockstep.worker.operation.names import parse_group_id, parse_operation_id, show
 from lockstep.worker.operation.waves import AT_ONCE, Pace
 from lockstep.worker.plainyaml import parse_plain
 from lockstep.worker.settings import Settings
 
 if TYPE_CHECKING:
-    from lockstep.producer.client.client import ClusterClient
+    from lockstep.producer.client.things import ThingClient
     from lockstep.worker.kinds import Kind
     from lockstep.worker.operation.content import Id
-
-CALLS = {Action.CREATE: "POST /v1/group/", Action.DELETE: "DELETE /v1/group/"}
-
-
-@dataclass(frozen=True, slots=True)
-class HostPlan:
-    """What one host holds now, and what would be sent to it."""
-
-    host: HostName
-    holds: Presence | None
-    """None if it gave no usable answer."""
-    call: str | None
-    """None when the host is as asked already, or when there is a problem."""
-    problem: str | None
-    """Why the operation would fail on this host."""
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What an operation would do on every host."""
-
-    group: GroupId
-    action: Action
-    hosts: tuple[HostPlan, ...]
-    paused: tuple[HostName, ...]
-    """Hosts that are paused: it would be refused."""
-    owner: OperationId | None
-    """The operation that holds the group now: this one would wait for it."""
-
-    @property
-    def problems(self) -> tuple[HostPlan, ...]:
-        """The hosts on which it would fail, or for which it would be refused."""
-        return tuple(each for each in self.hosts if each.problem is not None)
-
-    @property
-    def as_asked(self) -> tuple[HostName, ...]:
-        """The hosts that need no call."""
-        return tuple(each.host for each in self.hosts if each.holds is self.action.target)
-
-
-def plan(
-    hosts: Sequence[Host],
-    group: GroupId,
-    action: Action,
-    settings: Settings,
-    owner: OperationId | None,
-    pauses: Mapping[HostName, Pause],
-) -> Plan:
-    """Ask every host what it holds; a host that gives no usable answer becomes a problem, not an error."""
-
-    def of(host: Host) -> HostPlan:
-        answer, _ = probe(host, group, settings)
-        held = answer.presence
-        if host.name in pauses:
-            return HostPlan(host.name, held, None, pauses[host.name].text)
-        if held is None:
-            return HostPlan(host.name, None, None, f"no usable answer: {answer.text}")
-        if answer.probed is Probed.OVERSIZED and action is Action.DELETE:
-            return HostPlan(host.name, held, None, "too large to be restored, so it would not be deleted")
-        return HostPlan(host.name, held, None if held is action.target else CALLS[action], None)
-
-    paused = tuple(host.name for host in hosts if host.name in pauses)
-    return Plan(group, action, tuple(together(of, hosts)), paused, owner)
 
 
 def require_answers(hosts: Sequence[Host], of: GroupId | tuple[Kind, Id], settings: Settings) -> None:
@@ -107,7 +44,8 @@ def require_answers(hosts: Sequence[Host], of: GroupId | tuple[Kind, Id], settin
 
 
 SIDE_BY_SIDE = 8
-"""Groups at the same time; each is sent to all of its hosts at once."""
+"""Groups at the same time; each is sent to all of its hosts at once. Things may need one another: they are
+changed one by one, in the order of the file."""
 LOOK_UP = 1.0
 """Seconds after which a wait looks whether the run was stopped."""
 STOPS_WITHIN = 1.5
@@ -120,12 +58,24 @@ _COMMENT = re.compile(r"(^|\s)#.*")
 _ACTIONS = {"present": Action.CREATE, "absent": Action.DELETE}
 
 
+Named = GroupId | tuple["Kind", "Id"]
+
+
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """One group, as it shall be."""
+    """One group or thing, as it shall be."""
 
     action: Action
     group: GroupId
+    fields: Mapping[str, object] = field(default_factory=dict, hash=False)
+    """Of a thing: what it shall hold."""
+    verb: str = ""
+    """Of a thing: create, set or delete. A thing that shall be is set, and made where it is absent."""
+
+    @property
+    def told(self) -> str:
+        """What is done, in a word."""
+        return self.verb or self.action.value
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,17 +89,45 @@ class WishResult:
     reason: str | None
 
 
-def parse_wishes(text: str) -> tuple[Wish, ...]:
-    """Read group ids, one a line, or YAML with `present` and `absent`. Raises InvalidInput."""
-    pairs = _from_yaml(text) if _WISHES.search(text) else _from_lines(text)
+def parse_wishes(
+    wanted: str | Mapping[str, object], named: Callable[[object], Named] = parse_group_id
+) -> tuple[Wish, ...]:
+    """Read ids, one a line, or `present` and `absent`, as YAML or what YAML gives. Raises InvalidInput.
+
+    An entry of `present` is an id, or a mapping of one to the fields of that thing.
+    """
+    if isinstance(wanted, str) and not _WISHES.search(wanted):
+        pairs = _from_lines(wanted)
+    else:
+        pairs = _from_document(wanted)
     wishes: dict[GroupId, Wish] = {}
-    for action, value in pairs:
-        group = parse_group_id(value)
-        if wishes.setdefault(group, Wish(action, group)).action is not action:
-            raise InvalidInput(f"group {show(group)} shall be both present and absent: choose one")
+    for action, entry in pairs:
+        wish = _wish(action, entry, named)
+        other = wishes.setdefault(wish.group, wish)
+        if other.action is not action:
+            raise InvalidInput(f"group {show(wish.group)} shall be both present and absent: choose one")
+        if other != wish:
+            raise InvalidInput(f"{show(wish.group)} stands twice, with other fields: choose one")
     if not wishes:
         raise InvalidInput("there are no groups: give ids, one a line, or lists `present:` and `absent:`")
     return tuple(wishes.values())
+
+
+def _wish(action: Action, entry: object, named: Callable[[object], Named]) -> Wish:
+    name, fields = entry, None
+    if isinstance(entry, Mapping) and len(entry) == 1:
+        ((name, fields),) = entry.items()
+    of = named(name)
+    if isinstance(of, str):
+        if fields:
+            raise InvalidInput(f"{show(of)} names no kind, and a group has no fields: give KIND/ID")
+        return Wish(action, of)
+    kind, thing = of
+    if not isinstance(fields or {}, Mapping) or (fields and action is Action.DELETE):
+        rule = "is to be deleted, and needs none" if action is Action.DELETE else "needs a mapping of fields"
+        raise InvalidInput(f"{show(thing.text)} has fields {show(fields)}: it {rule}")
+    verb = "delete" if action is Action.DELETE else "set" if kind.has("update") else "create"
+    return Wish(action, GroupId(thing.text), dict(fields or {}), verb)
 
 
 def parse_run(value: str) -> str:
@@ -161,23 +139,25 @@ def parse_run(value: str) -> str:
 
 def operation_id(run: str, wish: Wish, hosts: Sequence[HostName]) -> OperationId:
     """Return the id that a wish has in a run: the same for the same action, group and hosts."""
-    kept = json.dumps([wish.action, wish.group, sorted(hosts)])
+    kept = json.dumps([wish.action, wish.group, sorted(hosts)]) + (wish.verb and canonical(wish.fields))
     return OperationId(f"{run}-{hashlib.sha256(kept.encode()).hexdigest()[:16]}")
 
 
 def apply(
-    client: ClusterClient,
+    client: ThingClient,
     run: str,
     wishes: Sequence[Wish],
     hosts: Sequence[HostName],
-    at_once: int = SIDE_BY_SIDE,
+    at_once: int | None = None,
     pace: Pace = AT_ONCE,
+    accept_loss: bool = False,
 ) -> Generator[WishResult]:
     """Fulfil the wishes, so many at a time, and yield each as it is done; closing it starts no more.
 
     What a run of the same id has started is not started again: its outcome is told. Closing takes
     `STOPS_WITHIN` seconds at most; a request that is on its way to Redis then may still be accepted.
     """
+    at_once = at_once or (1 if any(wish.verb for wish in wishes) else SIDE_BY_SIDE)
     stopped = threading.Event()
     left = deque(wishes)
     told: SimpleQueue[WishResult | BaseException] = SimpleQueue()
@@ -185,7 +165,17 @@ def apply(
     def fulfil(wish: Wish) -> WishResult | None:
         key = operation_id(run, wish, hosts)
         try:
-            operation = client._start(wish.action, wish.group, hosts, key, stopped=stopped.is_set, pace=pace)
+            operation = client.change(
+                wish.told,
+                wish.group,
+                [host.name for host in client.serving(wish.group, hosts, some=True)],
+                wish.fields,
+                key,
+                upsert=wish.verb == "set",
+                accept_loss=accept_loss,
+                stopped=stopped.is_set,
+                pace=pace,
+            )
             while not stopped.is_set():
                 try:
                     result = operation.wait(LOOK_UP)
@@ -234,9 +224,9 @@ def _from_lines(text: str) -> Iterator[tuple[Action, object]]:
             yield Action.CREATE, group
 
 
-def _from_yaml(text: str) -> Iterator[tuple[Action, object]]:
-    document = parse_plain("the list of groups", text)
-    if not isinstance(document, dict):
+def _from_document(wanted: str | Mapping[str, object]) -> Iterator[tuple[Action, object]]:
+    document = parse_plain("the list of groups", wanted) if isinstance(wanted, str) else wanted
+    if not isinstance(document, Mapping):
         raise InvalidInput("the groups are no mapping: give lists `present:` and `absent:`")
     for key, groups in document.items():
         if key not in _ACTIONS:

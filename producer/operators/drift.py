@@ -5,15 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import TYPE_CHECKING
 
-from lockstep.producer.operators.hosts import probe, together
+from lockstep.producer.operators.hosts import look as look_once
+from lockstep.producer.operators.hosts import presence_of, probe, together
+from lockstep.producer.operators.plan import diff
 from lockstep.worker.inventory import Inventory
 from lockstep.worker.operation.answer import Probed
+from lockstep.worker.operation.content import Content, Id, Relation
 from lockstep.worker.operation.drift import Drift, End, Ends
 from lockstep.worker.operation.errors import HostUnavailable
 from lockstep.worker.operation.host import Host
 from lockstep.worker.operation.model import Action, GroupId, HostName, OperationId, Presence
 from lockstep.worker.settings import Settings
+
+if TYPE_CHECKING:
+    from lockstep.worker.kinds import Kind
 
 Pair = tuple[GroupId, HostName]
 GROUPS_AT_ONCE = 100
@@ -27,6 +34,7 @@ class GroupDrift:
     """What asking the hosts of one group brought."""
 
     group: GroupId
+    """Or `KIND/ID` of a thing."""
     drifts: tuple[Drift, ...] = ()
     silent: tuple[HostName, ...] = ()
     """Hosts that gave no usable answer."""
@@ -41,6 +49,8 @@ class GroupDrift:
     unmeasured: Mapping[HostName, Presence] = field(default_factory=dict)
     """What every host holds of a group where nothing says what it should be: no operation on it has ended, or
     they left it nowhere, and a host that none of them covered holds it."""
+    lines: Mapping[HostName, tuple[str, ...]] = field(default_factory=dict)
+    """Of a thing: how each host that drifted differs, a line for each old and each new value."""
 
     @property
     def apart(self) -> bool:
@@ -143,6 +153,39 @@ def _to_ask(inventory: Inventory, ends: Mapping[HostName, End]) -> dict[HostName
 
 def _held(ends: Mapping[HostName, End]) -> bool:
     return any(end.presence is Presence.PRESENT for end in ends.values())
+
+
+def look_at(store: Ends, inventory: Inventory, settings: Settings, kind: Kind, thing: Id) -> GroupDrift:
+    """Ask the hosts of a thing, and compare: see `look`."""
+    group = GroupId(thing.text)
+    if (owner := store.lock_owner(GroupId(kind.lock(thing)))) is not None:
+        return GroupDrift(group, owner=owner)
+    left = store.contents_left(group)
+    asked = [host for host in inventory if host.serves_kind(kind.name)]
+    if left:
+        asked = [
+            each for each in asked if each.name in left and each.fingerprint == left[each.name].fingerprint
+        ]
+    shown = together(lambda host: (host.name, look_once(host, kind, thing, settings)[0]), asked)
+    seen = {name: each for name, each in shown if presence_of(each) is not None}
+    silent = tuple(name for name, _ in shown if name not in seen)
+    held = {name: presence_of(each) or Presence.ABSENT for name, each in seen.items()}
+    if not left:
+        return GroupDrift(group, silent=silent, unmeasured=held)
+    now, lines, drifts = store.now(), {}, []
+    for name, each in seen.items():
+        end, text = left[name], left[name].text
+        expected = None if text is None else Content.read(text)
+        if each.tells and kind.meets(expected, each.content) is not Relation.TARGET:
+            lines[name] = diff(kind, expected, each.content)
+            was = Presence.ABSENT if expected is None else Presence.PRESENT
+            drifts.append(
+                Drift(group, name, End(was, end.operation, end.at, end.fingerprint), held[name], now)
+            )
+    if store.contents_left(group) != left:
+        return GroupDrift(group, overtaken=True)
+    strangers = tuple(name for name in left if name not in dict(shown))
+    return GroupDrift(group, tuple(drifts), silent, strangers, lines=lines)
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,9 +69,14 @@ def presence(
         answer, tries = probe(host, of, settings, sleep)
         return answer.presence, answer.text, tries
     shown, tries = look(host, *of, settings, sleep)
+    return presence_of(shown), shown.text, tries
+
+
+def presence_of(shown: Shown) -> Presence | None:
+    """Return what a look at a thing showed; None if it told nothing."""
     if shown.sight in (Sight.BUSY, Sight.NOTHING):
-        return None, shown.text, tries
-    return Presence.ABSENT if shown.sight is Sight.ABSENT else Presence.PRESENT, shown.text, tries
+        return None
+    return Presence.ABSENT if shown.sight is Sight.ABSENT else Presence.PRESENT
 
 
 def look(

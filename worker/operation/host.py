@@ -76,7 +76,7 @@ class Host:
 
     def serves_kind(self, kind: str) -> bool:
         """Tell whether things of this kind are on this host."""
-        return any(fnmatchcase(kind, pattern) for pattern in self.serves)
+        return "*" in self.serves or any(fnmatchcase(kind, pattern) for pattern in self.serves)
 
     @property
     def fingerprint(self) -> str:

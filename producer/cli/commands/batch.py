@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import asdict
+from types import MappingProxyType
 from typing import IO, TYPE_CHECKING
 
 import click
 
+from lockstep.producer.cli.commands.change import ACCEPT_LOSS
 from lockstep.producer.cli.exits import Exit, Session
 from lockstep.producer.cli.options import (
     FieldOptions,
@@ -22,19 +23,20 @@ from lockstep.producer.cli.options import (
     pace_options,
     selection_options,
 )
-from lockstep.producer.cli.output import answer, answer_json, answer_table, note, printable
+from lockstep.producer.cli.output import answer, answer_json, answer_table, document, note, printable
 from lockstep.producer.text import counted, named
 from lockstep.worker.operation.errors import InvalidInput
 from lockstep.worker.operation.host import local
-from lockstep.worker.operation.model import Action, HostName, Millis, State
+from lockstep.worker.operation.model import HostName, Millis, State
 from lockstep.worker.operation.names import new_id
 from lockstep.worker.operation.waves import Pace, Rollout
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from lockstep.producer.operators.batch import HostPlan, Plan, WishResult
-    from lockstep.producer.operators.things import HostThing
+    from lockstep.producer.client.client import ClusterClient
+    from lockstep.producer.operators.batch import Wish, WishResult
+    from lockstep.producer.operators.plan import HostPlan, Plan
 
 HEADER = ("HOST", "HOLDS NOW", "CALL", "NOTE")
 NOTHING = "-"
@@ -72,53 +74,32 @@ def plan(
     """
     cluster = session.client()
     names = selection.names(cluster)
-    if "/" in group:
-        return _plan_thing(session, action, group, names, fields, pace, upsert, as_json)
-    if action == "set":
+    if action == "set" and isinstance(cluster.named(group), str):
         raise InvalidInput(f"group {group} has no content to set: create or delete it")
-    rollout = cluster.rollout(pace, cluster.inventory.select(names))
-    made = cluster.plan(Action(action), group, names)
+    rollout = cluster.rollout(pace, cluster.serving(group, names))
+    made = cluster.plan(action, group, names, fields.given(cluster, group), create=upsert)
     waves = rollout.waves if rollout else {}
     if as_json:
         answer_json(_document(made, waves))
         return Exit.FOUND if made.problems else Exit.OK
-    rows = [(*_row(host), *([f"wave {waves[host.host]}"] if waves else [])) for host in made.hosts]
-    answer_table((*HEADER, "WHEN") if waves else HEADER, rows)
+    if "/" in made.group:
+        for line in _diff(made, waves):
+            answer(line)
+    else:
+        rows = [(*_row(host), *([f"wave {waves[host.host]}"] if waves else [])) for host in made.hosts]
+        answer_table((*HEADER, "WHEN") if waves else HEADER, rows)
     answer("")
     for line in (*_summary(made), *(_told(rollout, cluster.now()) if rollout else [])):
         answer(printable(line))
     return Exit.FOUND if made.problems else Exit.OK
 
 
-def _plan_thing(
-    session: Session,
-    verb: str,
-    thing: str,
-    names: Iterable[str] | None,
-    fields: FieldOptions,
-    pace: Pace,
-    upsert: bool,
-    as_json: bool,
-) -> Exit:
-    cluster = session.client()
-    made = cluster.plan_thing(verb, thing, names, fields.given(cluster, thing), create=upsert)
-    rollout = cluster.rollout(pace, cluster.inventory.select([each.host for each in made.hosts]))
-    waves = rollout.waves if rollout else {}
-    if as_json:
-        answer_json({**asdict(made), "problems": made.problems, "hosts": _hosts(made.hosts, waves)})
-        return Exit.FOUND if made.problems else Exit.OK
+def _diff(made: Plan, waves: Mapping[HostName, int] = MappingProxyType({})) -> Iterator[str]:
+    """Yield what would change, host by host, a line for each old and each new value."""
     for host in made.hosts:
-        wave = f" (wave {waves[host.host]})" if waves else ""
-        answer(printable(f"{host.host}: {host.does}{f', for {host.problem}' if host.problem else ''}{wave}"))
-        for line in host.lines:
-            answer(printable(f"    {line}"))
-    if made.held_by is not None:
-        answer(f"operation {made.held_by} holds it: this one would wait for it")
-    if made.loses:
-        answer(printable(f"an undo would not bring back {', '.join(made.loses)}: needs --accept-loss"))
-    for line in _told(rollout, cluster.now()) if rollout else []:
-        answer(printable(line))
-    return Exit.FOUND if made.problems else Exit.OK
+        does = host.call or (f"refuse, for {host.problem}" if host.problem else "nothing")
+        yield printable(f"{host.host}: {does}{f' (wave {waves[host.host]})' if waves else ''}")
+        yield from (printable(f"    {line}") for line in host.lines)
 
 
 def _told(rollout: Rollout, now: Millis) -> list[str]:
@@ -140,19 +121,23 @@ def _row(host: HostPlan) -> tuple[str, ...]:
 
 
 def _summary(made: Plan) -> list[str]:
-    group = f'{made.action} group "{made.group}"'
+    thing = "/" in made.group
+    group = f"{made.verb} {made.group}" if thing else f'{made.verb} group "{made.group}"'
     total, as_asked = len(made.hosts), len(made.as_asked)
     lines = []
     if made.owner is not None:
-        lines.append(f"operation {made.owner} holds the group: this one would wait for it")
+        it = "it" if thing else "the group"
+        lines.append(f"operation {made.owner} holds {it}: this one would wait for it")
+    if made.loses:
+        lines.append(f"an undo would not bring back {', '.join(made.loses)}: needs --accept-loss")
     if 0 < as_asked < total and not made.problems:
         lines.append(f"the hosts differ now: {named(made.as_asked)} would be left alone, by a rollback too")
     if made.paused:
         ends = f"`lockstep resume {made.paused[0]}` ends the pause"
         lines.append(f"would be refused, for {named(made.paused)} is paused: {group}; {ends}")
     elif made.problems:
-        silent = named([each.host for each in made.problems])
-        lines.append(f"would fail on {silent}, and be rolled back: {group} on {counted(total)}")
+        failing = named([each.host for each in made.problems])
+        lines.append(f"would fail on {failing}, and be rolled back: {group} on {counted(total)}")
     elif as_asked == total:
         lines.append(f"nothing to do to {group}: {counted(total)} as asked already")
     else:
@@ -163,22 +148,31 @@ def _summary(made: Plan) -> list[str]:
 def _document(made: Plan, waves: Mapping[HostName, int]) -> dict[str, object]:
     return {
         "group": made.group,
-        "action": made.action,
+        "action": made.verb,
         "would_succeed": not made.problems,
         "held_by": made.owner,
         "paused": made.paused,
-        "hosts": _hosts(made.hosts, waves),
+        "loses": made.loses,
+        "hosts": [_host(each, waves) for each in made.hosts],
     }
 
 
-def _hosts(hosts: Iterable[HostPlan | HostThing], waves: Mapping[HostName, int]) -> list[dict[str, object]]:
-    return [{**asdict(each), **({"wave": waves[each.host]} if waves else {})} for each in hosts]
+def _host(host: HostPlan, waves: Mapping[HostName, int]) -> dict[str, object]:
+    lines = {"lines": host.lines} if host.lines else {}
+    wave = {"wave": waves[host.host]} if waves else {}
+    return {**document(host, "host holds call problem"), **lines, **wave}
 
 
 @command(lines=True)
 @click.argument("file", type=click.File(encoding="utf-8-sig"))
 @selection_options
-@click.option("--at-once", type=click.IntRange(1, 64), default=8, show_default=True, help="Groups at a time.")
+@click.option("--plan", "plan_only", is_flag=True, help="Only show what would be done; write nothing.")
+@ACCEPT_LOSS
+@click.option(
+    "--at-once",
+    type=click.IntRange(1, 64),
+    help="Groups at a time.  [default: 8, and 1 where things of a kind are among them]",
+)
 @click.option("--resume", metavar="RUN", help="Go on with a run: what it started is not started again.")
 @pace_options
 @as_option
@@ -187,43 +181,52 @@ def apply(
     *,
     file: IO[str],
     selection: Selection,
-    at_once: int,
+    plan_only: bool,
+    accept_loss: bool,
+    at_once: int | None,
     resume: str | None,
     pace: Pace,
     created_by: str | None,
     as_json: bool,
 ) -> Exit:
-    """Create, or delete, every group of FILE, each on all hosts or none.
+    """Create, set or delete everything in FILE, each on all hosts that serve it, or on none.
+
+    Lines are ids of groups to create; YAML has lists `present:` and `absent:` of groups, KIND/ID, and in
+    `present:` KIND/ID with fields. What would change of things is shown first.
 
     Examples:
       lockstep apply groups.txt
+      lockstep apply wanted.yaml --plan
       lockstep apply wanted.yaml --where zone=eu --json
       cut -d, -f1 teams.csv | lockstep apply -
       lockstep apply groups.txt --resume 5d0c7e21b9aa
 
-    Lines are ids of groups to create; YAML has lists `present:` and `absent:`.
-    Exit codes: 0 all groups are as asked, 1 some are not.
+    Exit codes: 0 all are as asked, 1 some are not; with --plan 0 nothing stands in the way, 1 something does.
     """
-    from lockstep.producer.operators.batch import apply as run_all
-    from lockstep.producer.operators.batch import parse_run, parse_wishes
-
     try:
-        wishes = parse_wishes(file.read())
+        text = file.read()
     except UnicodeDecodeError as error:
         raise InvalidInput(f"{file.name} is no UTF-8 text: {error.reason}") from error
-    run = new_id() if resume is None else parse_run(resume)
     client = session.client(created_by)
     hosts = client.select(selection.names(client))
+    wishes = client.wishes(text, hosts, accept_loss=accept_loss or plan_only)
     client.rollout(
         pace, client.inventory.select(hosts)
     )  # what is wrong with it is told before anything is written
+    if plan_only:
+        made = [_planned(client, wish, hosts, None if as_json else answer) for wish in wishes]
+        if as_json:
+            answer_json({"plans": [_document(each, {}) for each in made]})
+        return Exit.FOUND if any(each.problems for each in made) else Exit.OK
+    for wish in wishes:
+        if wish.verb and not as_json:
+            _planned(client, wish, hosts, note)
+    run = new_id() if resume is None else resume
+    each = client.apply(wishes, hosts, run=run, at_once=at_once, pace=pace, accept_loss=accept_loss)
     session.going_on = f"what was started goes on; the same command with --resume {run} does the rest"
-    note(f"run {run}: {counted(len(wishes), 'group')}")
+    note(f"run {run}: {counted(len(wishes), 'thing' if any(wish.verb for wish in wishes) else 'group')}")
     states: Counter[str] = Counter()
-    with (
-        _progress(len(wishes), quiet=as_json) as advance,
-        closing(run_all(client, run, wishes, hosts, at_once, pace)) as each,
-    ):
+    with _progress(len(wishes), quiet=as_json) as advance, closing(each):
         for came in each:
             states[came.state or "not started"] += 1
             _tell(came, as_json)
@@ -235,10 +238,22 @@ def apply(
     return Exit.OK if set(states) == {State.COMMITTED} else Exit.FOUND
 
 
+def _planned(
+    client: ClusterClient, wish: Wish, hosts: Sequence[HostName], tell: Callable[[str], None] | None
+) -> Plan:
+    served = [host.name for host in client.serving(wish.group, hosts, some=True)]
+    made = client.plan(wish.told, wish.group, served, wish.fields, create=wish.verb == "set")
+    if tell is not None:
+        tell(printable(f"{wish.told} {wish.group}"))
+        for line in (*_diff(made), *_summary(made)):
+            tell(f"  {line}")
+    return made
+
+
 def _tell(came: WishResult, as_json: bool) -> None:
     document = {
         "group": came.wish.group,
-        "action": came.wish.action,
+        "action": came.wish.told,
         "id": came.operation,
         "state": came.state,
         "committed": came.state is State.COMMITTED,
@@ -248,7 +263,7 @@ def _tell(came: WishResult, as_json: bool) -> None:
         answer(json.dumps(document))
     elif came.state is not State.COMMITTED:
         state = came.state or "not started"
-        answer(printable(f"{came.wish.action} {came.wish.group}: {state}, {came.reason} ({came.operation})"))
+        answer(printable(f"{came.wish.told} {came.wish.group}: {state}, {came.reason} ({came.operation})"))
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -34,7 +34,6 @@ from lockstep.worker.operation.model import Action, Presence
 
 if TYPE_CHECKING:
     from lockstep.producer.operators.drift import GroupDrift
-    from lockstep.producer.operators.things import HostThing
     from lockstep.worker.operation.drift import Drift
 from lockstep.worker.operation.waves import Pace
 
@@ -57,84 +56,59 @@ def drift(session: Session, groups: tuple[str, ...], as_json: bool) -> Exit:
     a group without a record differ from one another.
     """
     client = session.client()
-    meant = [each if "/" in each else client.group_of(each) for each in groups]
+    meant = [client.group_of(each) for each in groups]
     for text, group in zip(groups, meant, strict=True):
-        if text != group:
+        if text != group and "/" not in text:
             note(f"{text} is an operation on {group}")
-    things = [each for each in meant if "/" in each] if groups else client.things()
-    found = {thing: client.thing_drift(thing) for thing in things}
-    if groups and len(things) == len(groups):
-        return _tell_things(found, as_json)
-    looked = list(client.drift([each for each in meant if "/" not in each] or None))
+    looked = list(client.drift(meant or None))
     drifted = [each for look in looked for each in look.drifts]
     apart = [look for look in looked if look.apart]
     if as_json:
         rows = [_drift_row(look, n) for look in looked for n in range(len(look.drifts))]
         unmeasured = [row for look in looked for row in _held(look)]
         uncovered = [{"group": look.group, "host": host} for look in looked for host in look.uncovered]
-        rest = {"things": _documents(found)} if found else {}
-        answer_json({"drift": rows, "unmeasured": unmeasured, "uncovered": uncovered, **rest})
+        answer_json({"drift": rows, "unmeasured": unmeasured, "uncovered": uncovered})
     else:
         _tell(looked, drifted, apart)
-        if found:
-            _tell_things(found, as_json)
     for doubt, of in _doubts(looked).items():
         note(f"{named(of)}: {doubt}")
     for host, of in _uncovered(looked).items():
         remedy = f"`lockstep sync {host}` brings it up to date"
         note(f"{host} was never covered by an operation on {named(of)}: {remedy}")
-    return Exit.FOUND if drifted or apart or _differing(found) else Exit.OK
-
-
-Found = Mapping[str, "list[HostThing]"]
-
-
-def _differing(found: Found) -> list[str]:
-    return [thing for thing, rows in found.items() if any(row.does == "drifted" for row in rows)]
-
-
-def _documents(found: Found) -> list[dict[str, object]]:
-    return [{"thing": thing, **asdict(row)} for thing, rows in found.items() for row in rows]
-
-
-def _tell_things(found: Found, as_json: bool) -> Exit:
-    """Tell of things which fields differ on which host."""
-    if as_json:
-        answer_json({"things": _documents(found)})
-    else:
-        for thing, rows in found.items():
-            for row in rows:
-                if row.does == "drifted":
-                    answer(printable(f"{thing} on {row.host}, left otherwise by operation {row.operation}:"))
-                    for line in row.lines:
-                        answer(printable(f"    {line}"))
-                elif row.problem:
-                    note(f"{thing}: {row.problem}")
-        for thing in _differing(found):
-            answer(
-                printable(f"`lockstep repair {thing}` brings it back to what was left, on all hosts or none")
-            )
-        if not _differing(found):
-            answer(f"no drift in {counted(len(found), 'thing')}: all is as the last operations left it")
-    return Exit.FOUND if _differing(found) else Exit.OK
+    return Exit.FOUND if drifted or apart else Exit.OK
 
 
 def _tell(looked: list[GroupDrift], drifted: list[Drift], apart: list[GroupDrift]) -> None:
     measured = sum(not look.unmeasured and look.owner is None and not look.overtaken for look in looked)
-    if drifted:
-        rows = [
-            (each.group, each.host, each.end.presence, each.found, each.end.operation) for each in drifted
-        ]
+    rows = [
+        (each.group, each.host, each.end.presence, each.found, each.end.operation)
+        for each in drifted
+        if "/" not in each.group
+    ]
+    if rows:
         answer_table(("GROUP", "HOST", "SHOULD BE", "IS", "BY OPERATION"), rows)
-    elif measured or not any(look.unmeasured for look in looked):
-        answer(f"no drift in {counted(measured, 'group')}: all is as the last operations left it")
+    for look in looked:
+        for each in look.drifts if look.lines else ():
+            answer(
+                printable(f"{look.group} on {each.host}, left otherwise by operation {each.end.operation}:")
+            )
+            for line in look.lines[each.host]:
+                answer(printable(f"    {line}"))
+    if not drifted and (measured or not any(look.unmeasured for look in looked)):
+        what = "thing" if any("/" in look.group for look in looked) else "group"
+        answer(f"no drift in {counted(measured, what)}: all is as the last operations left it")
     if apart:
         answer_table(("GROUP", "HOST", "IS"), [tuple(row.values()) for look in apart for row in _held(look)])
         answer("")
         answer("no operation that has ended says which of these is right")
     if drifted or apart:
         answer("")
+    if rows or apart:
         answer("`lockstep repair GROUP --to present|absent` brings a group back, on all hosts or none")
+    for look in looked:
+        if look.lines:
+            remedy = f"`lockstep repair {look.group}` brings it back to what was left, on all hosts or none"
+            answer(printable(remedy))
 
 
 def _held(look: GroupDrift) -> list[dict[str, str]]:
@@ -149,6 +123,7 @@ def _drift_row(look: GroupDrift, number: int) -> dict[str, object]:
         "expected": each.end.presence,
         "found": each.found,
         "operation": each.end.operation,
+        **({"lines": look.lines[each.host]} if look.lines else {}),
     }
 
 
@@ -209,7 +184,7 @@ def repair(
 
     An ordinary operation, all hosts or none; the exit codes are those of create and delete.
     """
-    if "/" in group:
+    if "/" in group and not group.startswith("group/"):
         return _repair_thing(session, group, accept_loss, created_by, as_json)
     if presence is None:
         raise click.UsageError("Missing option '--to'. Choose from: absent, present")
@@ -220,7 +195,7 @@ def repair(
 def _repair_thing(
     session: Session, thing: str, accept_loss: bool, created_by: str | None, as_json: bool
 ) -> Exit:
-    begun = session.client(created_by).repair_thing(thing, accept_loss=accept_loss)
+    begun = session.client(created_by).repair(thing, accept_loss=accept_loss)
     results = [(operation, operation.wait()) for operation in begun]
     if as_json:
         answer_json({"operations": [read_document(operation) for operation in begun]})

@@ -154,6 +154,8 @@ def exists(session: Session, host: str, group: str, as_json: bool) -> Exit:
 def show(session: Session, operation_id: str, as_json: bool) -> Exit:
     """Show OPERATION with every attempt on every host: what was sent, what came back, what it meant.
 
+    Of a thing it also shows which fields were to change on each host, and what somebody else made of them.
+
     Examples:
       lockstep show 7f3c81d2aa01
       lockstep show 7f3c81d2aa01 --json | jq '.timeline[] | select(.host == "node3")'
@@ -161,16 +163,22 @@ def show(session: Session, operation_id: str, as_json: bool) -> Exit:
     handle = session.client().find(operation_id)
     operation, steps = handle.status(), handle.steps()
     events = timeline(operation, steps)
+    differences = session.client().differences(handle.id)
     here, held = session.client().inventories()
     if as_json:
         document = full_document(operation, steps)
         timed = [event_document(each) for each in events]
         told = [inventory_document(each, held[each]) for each in held]
-        answer_json({**document, "timeline": timed, "inventories": told})
+        told_apart = {"differences": differences} if differences else {}
+        answer_json({**document, "timeline": timed, "inventories": told, **told_apart})
         return Exit.OK
     _tell(session, operation, steps)
     answer("")
     answer_table(TIMELINE_HEADER, (event_row(operation, each) for each in events))
+    for host, lines in differences.items():
+        answer("")
+        for line in (f"{host}:", *(f"    {line}" for line in lines or ("as asked",))):
+            answer(printable(line))
     if held:
         from lockstep.producer.doctor.checks import inventories
 
@@ -243,7 +251,8 @@ def report(session: Session, operation_id: str, file: str, as_json: bool) -> Exi
     from lockstep.producer.cli.report import page
 
     handle = session.client().find(operation_id)
-    text = page(handle.status(), handle.steps(), session.client().now())
+    steps = handle.steps()
+    text = page(handle.status(), steps, session.client().now(), session.client().differences(handle.id))
     try:
         Path(file).write_text(text, "utf-8")
     except OSError as error:

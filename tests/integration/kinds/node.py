@@ -22,6 +22,12 @@ create: {request: "PUT /notices/{id}", applied: 201, replaced: 204}
 update: {request: "PUT /notices/{id}", applied: 204, replaced: 201}
 delete: {request: "DELETE /notices/{id}", loses: its readers}
 """
+PIN = """\
+kind: pin
+look: GET /pins/{id}
+create: PUT /pins/{id}
+delete: DELETE /pins/{id}
+"""
 
 
 class Node:
@@ -50,7 +56,7 @@ def served(node: Node) -> Iterator[str]:
             self.answer(404 if held is None else 200, held)
 
         def do_PUT(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"] or 0)) or "{}")
             if node.refuses:
                 self.answer(403)
                 return
@@ -59,6 +65,11 @@ def served(node: Node) -> Iterator[str]:
             if node.usurper is not None:
                 node.holds[self.path], node.usurper = node.usurper, None
             self.answer(201 if new else 204)
+
+        def do_POST(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            node.holds[f"{self.path}{body['groupId']}/"] = body
+            self.answer(201, body)
 
         def do_DELETE(self) -> None:
             if node.refuses:

@@ -19,7 +19,7 @@ from lockstep.worker.operation.errors import InvalidInput
 from lockstep.worker.operation.model import State, Undo
 from lockstep.worker.settings import Settings
 from tests.children import inherited
-from tests.integration.kinds.node import KIND, Node, served
+from tests.integration.kinds.node import KIND, PIN, Node, served
 from tests.integration.worker.harness import ROOT, SHORT
 from tests.waiting import eventually
 from tests.warm import Warm, run
@@ -39,12 +39,13 @@ class Rig:
             folder.mkdir()
         redis = stack.enter_context(RedisServer(directory / "redis"))
         (kinds / "notice.yaml").write_text(KIND)
+        (kinds / "pin.yaml").write_text(PIN)
         urls = [stack.enter_context(served(node)) for node in self.nodes]
         hosts = "".join(
             f"  - {{name: {name}, url: '{url}'}}\n" for name, url in zip(NAMES, urls, strict=True)
         )
         inventory = directory / "hosts.yaml"
-        other = "  - {name: other, url: 'http://127.0.0.1:1', serves: [group]}\n"
+        other = "  - {name: other, url: 'http://127.0.0.1:1', serves: [elsewhere]}\n"
         inventory.write_text(f"kinds: kinds\nhosts:\n{hosts}{other}")
         self.values = {**SHORT, "redis_url": redis.url, "inventory": str(inventory), "key_prefix": "k:"}
         self.env = {
@@ -110,7 +111,7 @@ def test_create_set_and_delete_on_every_host_that_serves_the_kind(rig: Rig) -> N
     assert rig.cli("exists", "node1", THING).returncode == 1
 
 
-def test_a_failed_set_brings_each_host_back_to_its_own_content(rig: Rig) -> None:
+def test_a_failed_set_brings_each_host_back_to_its_own_content(rig: Rig, tmp_path: Path) -> None:
     for node, text in zip(rig.nodes, ("one", "two", "three"), strict=True):
         node.plant(PATH, text)
     rig.nodes[2].refuses = True
@@ -118,6 +119,12 @@ def test_a_failed_set_brings_each_host_back_to_its_own_content(rig: Rig) -> None
     document = json.loads(ran.stdout)
     assert ran.returncode == 1, ran
     assert document["reason"].startswith("node3 refused (403")
+    page = tmp_path / "report.html"
+    assert rig.cli("report", document["id"], "--html", str(page)).returncode == 0
+    assert (
+        "<dt>node2</dt><dd><pre>"
+        '<span class="old">- text: &quot;two&quot;</span>\n<span class="new">+ text: &quot;new&quot;</span>'
+    ) in page.read_text()
     assert rig.texts() == ["one", "two", "three"]
 
 
@@ -133,6 +140,14 @@ def test_what_somebody_else_wrote_meanwhile_is_left_to_a_person(rig: Rig, choice
     assert rig.texts() == ["theirs", "two", "three"]
     why = next(step.reason or "" for step in operation.steps() if step.host == "node1")
     assert why.startswith("was changed by somebody else: it shows what neither was there nor is asked for")
+    shown = rig.cli("show", operation.id).stdout
+    assert [line.strip() for line in shown.partition("\nnode1:\n")[2].splitlines()[:5]] == [
+        '- text: "one"',
+        '+ text: "new"',
+        "shows instead, by somebody else:",
+        '- text: "one"',
+        '+ text: "theirs"',
+    ]
     refused = rig.cli("resolve", operation.id, "node2", choice)
     assert refused.returncode == 8, refused
     assert rig.cli("resolve", operation.id, "node1", choice).returncode == 0
@@ -193,6 +208,9 @@ def test_a_plan_shows_the_fields_that_would_change_and_what_an_undo_would_lose(r
         "    + made",
         '    + text: "new"',
         "    + tags: []",
+        "",
+        "the hosts differ now: node2 would be left alone, by a rollback too",
+        "would set notice/team%2Fa on 2 of 3 hosts",
     ]
     assert planned.returncode == 0
     deleting = rig.cli("plan", "delete", THING)
@@ -220,3 +238,77 @@ def test_drift_is_shown_field_by_field_and_repaired(rig: Rig) -> None:
     assert repaired.returncode == 0, repaired
     assert rig.texts() == ["hello"] * 3
     assert rig.cli("drift", THING).returncode == 0
+
+
+WANTED = """\
+present:
+- team-b
+- notice/team%2Fa: {text: hello, tags: [b, a]}
+- pin/team-a: {}
+absent:
+- notice/old
+"""
+
+
+def test_apply_plans_things_of_several_kinds_and_groups_and_then_does_them_in_order(
+    rig: Rig, tmp_path: Path
+) -> None:
+    file = tmp_path / "wanted.yaml"
+    file.write_text(WANTED)
+    for node in rig.nodes:
+        node.plant("/notices/old", "x")
+    rig.nodes[1].plant(PATH, "own")
+    refused = rig.cli("apply", str(file))
+    assert (refused.returncode, "would not bring back its readers" in refused.stderr) == (2, True), refused
+    assert rig.cli("apply", str(file), "--plan").returncode == 0
+    assert {each.split()[0] for node in rig.nodes for each in node.asked} == {"GET"}, "nothing is written"
+    applied = rig.cli("apply", str(file), "--accept-loss", "--resume", "mine")
+    assert applied.returncode == 0, applied
+    assert applied.stdout == "run mine: 4 committed\n"
+    shown = [line.strip() for line in applied.stderr.splitlines()]
+    assert shown[:8] == [
+        "set notice/team%2Fa",
+        "node1: create",
+        "+ made",
+        '+ text: "hello"',
+        '+ tags: ["a","b"]',
+        "node2: update",
+        '- text: "own"',
+        '+ text: "hello"',
+    ]
+    assert rig.texts() == ["hello"] * 3
+    for node in rig.nodes:
+        assert sorted(node.holds) == ["/notices/team%2Fa", "/pins/team-a", "/v1/group/team-b/"]
+        writes = [each.split()[1] for each in node.asked if each.split()[0] != "GET"]
+        assert writes == ["/v1/group/", PATH, "/pins/team-a", "/notices/old"]
+    document = {"present": [{THING: {"text": "again"}}, {"pin/team-a": None}]}
+    again = list(rig.client.apply(document, run="other"))
+    assert [(each.wish.verb, each.state) for each in again] == [("set", "committed"), ("create", "committed")]
+    assert rig.texts() == ["again"] * 3
+    rig.nodes[2].refuses = True
+    (failed,) = rig.client.apply({"absent": [THING]}, accept_loss=True)
+    assert (failed.state, rig.texts()) == ("rolled_back", ["again"] * 3)
+
+
+@pytest.mark.parametrize(
+    ("document", "why"),
+    [
+        ({"present": [{THING: {"text": "a"}}, {THING: {"text": "b"}}]}, "stands twice, with other fields"),
+        ({"absent": [{THING: {"text": "a"}}]}, "is to be deleted, and needs none"),
+        ({"present": [{THING: ["a"]}]}, "it needs a mapping of fields"),
+        ({"present": [{"team-a": {"text": "a"}}]}, "names no kind"),
+        ({"present": ["team-b", {THING: {"text": 5}}]}, "text"),
+        ({"present": ["team-b", "nothing/a"]}, 'kind "nothing" is not known'),
+        ({"present": [{THING: {"text": "a"}}], "absent": ["notice/team%2fa"]}, "both present and absent"),
+    ],
+)
+def test_what_is_wrong_anywhere_in_what_is_to_be_applied_writes_nothing(
+    rig: Rig, document: dict[str, object], why: str
+) -> None:
+    with pytest.raises(InvalidInput, match=why):
+        rig.client.apply(document)
+    assert not any(node.asked for node in rig.nodes)
+
+
+def test_a_group_is_not_sent_to_hosts_that_do_not_serve_it(rig: Rig) -> None:
+    assert "other" not in [host.host for host in rig.client.create_group("team-z").wait(30).hosts]

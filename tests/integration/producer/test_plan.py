@@ -159,9 +159,9 @@ def test_a_plan_of_a_thing_tells_what_stands_in_the_way(lockstep: Run, nodes: No
     assert "in 2 waves of 1, 2; baked for 60 s each, so 120 s at least" in ran.out
     lockstep("pause", "node2", "--why", "disk swap")
     document = json.loads(lockstep(*asked, "--waves", "1", "--json").out)
-    assert (document["problems"], document["held_by"]) == (True, "mine")
+    assert (document["would_succeed"], document["held_by"]) == (False, "mine")
     assert [host["wave"] for host in document["hosts"]] == [1, 2, 3]
-    assert document["hosts"][1]["does"] == "refuse"
+    assert (document["hosts"][1]["call"], document["paused"]) == (None, ["node2"])
     assert "disk swap" in document["hosts"][1]["problem"]
 
 
@@ -169,8 +169,8 @@ def test_a_plan_refuses_what_a_step_would_refuse(lockstep: Run, nodes: Nodes) ->
     for node, described in zip(nodes.values(), ("", "x" * MOST_KEPT, "a"), strict=True):
         node.answers = [(200, json.dumps({"name": "team-a", "description": described, "tags": []}))]
     ran = lockstep("plan", "delete", "rabbitmq-vhost/team-a", "--json")
-    assert (ran.code, [host["does"] for host in json.loads(ran.out)["hosts"]]) == (
+    assert (ran.code, [host["call"] for host in json.loads(ran.out)["hosts"]]) == (
         1,
-        ["delete", "refuse", "delete"],
+        ["delete", None, "delete"],
     )
     assert f"what it holds is over {MOST_KEPT} bytes, and could not be restored" in ran.out

@@ -1,0 +1,184 @@
+"""What an operation would do on every host, asked now; and contents as diffs for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING
+
+from lockstep.producer.operators.hosts import look, presence_of, probe, together
+from lockstep.worker.operation.answer import Probed
+from lockstep.worker.operation.content import Content, Id, Relation, Sight, canonical
+from lockstep.worker.operation.host import Host, Pause
+from lockstep.worker.operation.model import Action, GroupId, HostName, OperationId, Presence, Step
+from lockstep.worker.operation.thing import ABSENT, DEFINITION, Digest
+from lockstep.worker.settings import Settings
+
+if TYPE_CHECKING:
+    from lockstep.worker.kinds import Kind
+    from lockstep.worker.record.redis import RedisStore
+
+CALLS = {Action.CREATE: "POST /v1/group/", Action.DELETE: "DELETE /v1/group/"}
+HIDDEN = "(differs)"
+"""Stands for values that are not shown to people."""
+
+
+def diff(kind: Kind, old: Content | None, new: Content | None) -> tuple[str, ...]:
+    """Return how two contents differ in what both tell of, a line for each value; None is absent."""
+    if old is None and new is None:
+        return ()
+    if old is None or new is None:
+        whole, sign = (new, "+") if old is None else (old, "-")
+        assert whole is not None
+        listed = [line for name in kind.fields for line in _line(kind, sign, name, whole.values.get(name))]
+        return (f"{sign} {'made' if old is None else 'gone'}", *listed)
+    lines: list[str] = []
+    for name in (each for each in kind.fields if each in old.values and each in new.values):
+        was, value = old.values[name], new.values[name]
+        if canonical(was) == canonical(value):
+            continue
+        if kind.fields[name].sensitive:
+            lines.append(f"~ {name}: {HIDDEN}")
+        else:
+            lines += [*_line(kind, "-", name, was), *_line(kind, "+", name, value)]
+    return tuple(lines)
+
+
+def _line(kind: Kind, sign: str, name: str, value: object) -> list[str]:
+    if value is None:
+        return []
+    shown = HIDDEN if name in kind.fields and kind.fields[name].sensitive else canonical(value)
+    return [f"{sign} {name}: {shown}"]
+
+
+def differences(
+    store: RedisStore, operation: OperationId, steps: Iterable[Step]
+) -> dict[HostName, tuple[str, ...]]:
+    """Return how what is asked for differs from what each host held, and what somebody else made of it.
+
+    Empty for an operation on a group. Raises StoreUnavailable.
+    """
+    order = store.order(operation)
+    source = store.text(operation, DEFINITION) if order and order.content else None
+    if order is None or order.content is None or source is None:
+        return {}
+    from lockstep.worker.kinds import Kind
+
+    kind, target = Kind(f"operation {operation}", source), order.content.target
+
+    @cache
+    def content(digest: Digest) -> Content | None:
+        text = None if digest == ABSENT else store.text(operation, digest)
+        return None if text is None else Content.read(text)
+
+    found = {}
+    for step in steps:
+        if step.trace is None or step.trace.was is None:
+            continue
+        was, foreign = content(step.trace.was), step.trace.foreign
+        lines = diff(kind, was, content(target))
+        if foreign is not None:
+            lines += ("shows instead, by somebody else:", *diff(kind, was, content(foreign)))
+        found[step.host] = lines
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class HostPlan:
+    """What one host holds now, and what would be sent to it."""
+
+    host: HostName
+    holds: Presence | None
+    """None if it gave no usable answer."""
+    call: str | None
+    """Of a thing which request of its kind: create, update or delete. None when the host is as asked already,
+    or when there is a problem."""
+    problem: str | None
+    """Why the operation would fail on this host."""
+    lines: tuple[str, ...] = ()
+    """Of a thing: what would change, a line for each old and each new value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What an operation would do on every host."""
+
+    group: GroupId
+    """Or `KIND/ID` of a thing."""
+    verb: str
+    """create, set or delete."""
+    hosts: tuple[HostPlan, ...]
+    paused: tuple[HostName, ...]
+    """Hosts that are paused: it would be refused."""
+    owner: OperationId | None
+    """The operation that holds the group now: this one would wait for it."""
+    loses: tuple[str, ...] = ()
+    """What an undo would not bring back."""
+
+    @property
+    def problems(self) -> tuple[HostPlan, ...]:
+        """The hosts on which it would fail, or for which it would be refused."""
+        return tuple(each for each in self.hosts if each.problem is not None)
+
+    @property
+    def as_asked(self) -> tuple[HostName, ...]:
+        """The hosts that need no call."""
+        return tuple(each.host for each in self.hosts if each.call is None and each.problem is None)
+
+
+def plan(
+    hosts: Sequence[Host],
+    of: GroupId | tuple[Kind, Id],
+    verb: str,
+    target: Content | None,
+    settings: Settings,
+    owner: OperationId | None,
+    pauses: Mapping[HostName, Pause],
+    loses: Sequence[str] = (),
+    *,
+    upsert: bool = False,
+) -> Plan:
+    """Ask every host what it holds; a host that gives no usable answer becomes a problem, not an error."""
+
+    def row(host: Host) -> HostPlan:
+        planned = (
+            _of_group(host, of, Action(verb), settings)
+            if isinstance(of, str)
+            else _of_thing(host, *of, verb, target, settings, upsert)
+        )
+        if host.name in pauses:
+            return HostPlan(host.name, planned.holds, None, pauses[host.name].text, planned.lines)
+        return planned
+
+    paused = tuple(host.name for host in hosts if host.name in pauses)
+    group = of if isinstance(of, str) else GroupId(of[1].text)
+    return Plan(group, verb, tuple(together(row, hosts)), paused, owner, tuple(loses))
+
+
+def _of_group(host: Host, group: GroupId, action: Action, settings: Settings) -> HostPlan:
+    answer, _ = probe(host, group, settings)
+    held = answer.presence
+    if held is None:
+        return HostPlan(host.name, None, None, f"no usable answer: {answer.text}")
+    if answer.probed is Probed.OVERSIZED and action is Action.DELETE:
+        return HostPlan(host.name, held, None, "too large to be restored, so it would not be deleted")
+    return HostPlan(host.name, held, None if held is action.target else CALLS[action], None)
+
+
+def _of_thing(
+    host: Host, kind: Kind, thing: Id, verb: str, target: Content | None, settings: Settings, upsert: bool
+) -> HostPlan:
+    from lockstep.worker.kinds import barred
+
+    seen, _ = look(host, kind, thing, settings)
+    held, shown = presence_of(seen), seen.content
+    if held is None or seen.sight is Sight.OVERSIZED:
+        return HostPlan(host.name, held, None, f"no usable answer: {seen.text}")
+    if kind.meets(target, shown) is Relation.TARGET:
+        return HostPlan(host.name, held, None, None)
+    lines = diff(kind, shown, target)
+    if bars := barred(kind, verb, target, shown, upsert=upsert):
+        return HostPlan(host.name, held, None, bars, lines)
+    does = "delete" if target is None else "create" if shown is None else "update"
+    return HostPlan(host.name, held, does, None, lines)
