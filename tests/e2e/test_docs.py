@@ -153,7 +153,7 @@ def test_make_help_names_every_target_that_the_readme_names() -> None:
 
 
 def test_the_acts_that_the_readme_shows_are_those_of_the_demo() -> None:
-    acts = (ROOT / "producer" / "demo" / "acts.py").read_text()
+    acts = (ROOT / "producer" / "demo" / "play.py").read_text()
     first, second, *_, last = re.findall(r'"\d\. (.+?)"', acts)
     for path, shown in zip(SHOWN, ([first, second], [last]), strict=True):
         titles = [line.removeprefix("N. ") for line in drawn(path.read_text()) if line.startswith("N. ")]
