@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 import yaml
 
-from lockstep.worker.celery import SWEEP
-from lockstep.worker.operation.model import Action, GroupId, HostName
+from lockstep.worker.celery import ROLLBACK, SWEEP
+from lockstep.worker.operation.model import Action, GroupId, HostName, OperationId, Stage
 from lockstep.worker.operation.waves import Rollout
+from lockstep.worker.redis_client import client
 from tests.integration.worker.harness import Bench, parts
 from tests.waiting import eventually
 from tests.watch.counted import WATCHING, Counted, Labels
@@ -77,7 +78,10 @@ def test_what_workers_say_of_an_operation_that_is_stuck_fires_them(stuck: Counte
 
     stuck.beat.stop()
     eventually(lambda: not sweeps_left(stuck), "no sweep waits or is at work")
-    stuck.bench.start(Action.CREATE, GroupId("baking"), rollout=Rollout(WAVES, bake=100))
+    baking = stuck.bench.start(
+        Action.CREATE, GroupId("baking"), rollout=Rollout(WAVES, bake=100), deadline=60
+    )
+    eventually(lambda: bakes(stuck, baking), "its first wave is done")
     stuck.reaches(0.001, "bake_overdue_seconds")
     silent = stuck.read()
     assert fires(tmp_path, silent, sweeps=swept(stuck.read()) - swept(silent)) == {
@@ -89,12 +93,24 @@ def test_what_workers_say_of_an_operation_that_is_stuck_fires_them(stuck: Counte
     }
 
 
+def bakes(stuck: Counted, operation: OperationId) -> bool:
+    """Tell whether a wave is being watched; nothing else may have come of it."""
+    found = stuck.bench.read(operation)
+    assert found.decision is None, found
+    assert found.rollout is not None
+    return found.rollout.stage is Stage.BAKING
+
+
 def sweeps_left(stuck: Counted) -> bool:
-    """Tell whether a sweep is still to be counted."""
-    if stuck.value("queue_length", queue="rollback"):
-        return True
+    """Tell whether a sweep is still to come; looked for in the order in which a message goes on."""
     worker: Any = stuck.bench.app.control.inspect(timeout=1)
-    held = [asked() for asked in (worker.reserved, worker.active)]  # in the order in which a task goes on
+    prefix = f"{stuck.bench.settings.key_prefix}celery:"
+    with client(stuck.bench.settings) as redis:
+        if redis.llen(f"{prefix}{ROLLBACK}") or any(
+            SWEEP in kept for kept in redis.hvals(f"{prefix}unacked")
+        ):
+            return True
+    held = [asked() for asked in (worker.reserved, worker.active)]
     return not all(held) or any(task["name"] == SWEEP for each in held for of in each.values() for task in of)
 
 

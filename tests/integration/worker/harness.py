@@ -195,12 +195,13 @@ class Bench:
         key: str | None = None,
         retries: int | None = None,
         rollout: Rollout | None = None,
+        deadline: float | None = None,
     ) -> OperationId:
         """Record an operation without publishing anything."""
         operation = OperationId(key or secrets.token_hex(6))
         hosts = tuple(host.ref for host in self.inventory)
-        deadline = round(self.settings.deadline * 1000)
-        about = (operation, group or self.group, action, hosts, deadline, "test", retries)
+        within = round(1000 * (deadline or self.settings.deadline))
+        about = (operation, group or self.group, action, hosts, within, "test", retries)
         request = Request(*about, rollout=rollout)
         assert self.store.accept(request) is Accepted.ACCEPTED
         return operation
@@ -211,9 +212,10 @@ class Bench:
         group: GroupId | None = None,
         retries: int | None = None,
         rollout: Rollout | None = None,
+        deadline: float | None = None,
     ) -> OperationId:
         """Record an operation and publish its chord, with waves that of the first."""
-        operation = self.accept(action, group, retries=retries, rollout=rollout)
+        operation = self.accept(action, group, retries=retries, rollout=rollout, deadline=deadline)
         waves = rollout.waves if rollout else {}
         hosts = [host for host in self.hosts if waves.get(host, 1) == 1]
         publish_forward(self.app, operation, group or self.group, action, hosts, 1 if rollout else 0)
