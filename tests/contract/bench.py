@@ -8,9 +8,10 @@ from typing import Any, NamedTuple, Protocol, cast
 import redis
 
 from lockstep.worker.operation.host import Pause
-from lockstep.worker.operation.limits import Limits
+from lockstep.worker.operation.limits import Limits, WriteLimit
 from lockstep.worker.operation.model import GroupId, HostName, Millis, OperationId
 from lockstep.worker.record.codec import Keys
+from lockstep.worker.record.queries import WriteLimits
 from lockstep.worker.record.redis import RedisStore
 from lockstep.worker.record.status import Pauses
 from lockstep.worker.steps import PatrolStore
@@ -22,6 +23,11 @@ LIMITS = Limits(
     send_within=20, call=30, settle=25, patience=60_000, longest_countdown=8_000, host_patience=1_000
 )
 WORKING_SETS = ("todo", "undo", "open", "waits")
+
+
+def by_name(limits: dict[str, WriteLimit]) -> dict[str, WriteLimit]:
+    """As the record has them."""
+    return {"*" if name == "all" else name: each for name, each in limits.items()}
 
 
 class Counts(NamedTuple):
@@ -74,6 +80,10 @@ class Bench(Protocol):
         """Let them come again."""
         ...
 
+    def limit(self, **limits: WriteLimit) -> None:
+        """Have hosts take only so many writes; `all` is for all together."""
+        ...
+
     def ends(self, group: GroupId) -> dict[HostName, tuple[str, str]]:
         """What the last ended operation left on each host, and which one it was."""
         ...
@@ -122,6 +132,9 @@ class RedisBench:
     def resume(self, host: HostName) -> None:
         assert Pauses(self.client, Keys(PREFIX)).resume(host)
 
+    def limit(self, **limits: WriteLimit) -> None:
+        WriteLimits(self.client, Keys(PREFIX)).keep(by_name(limits))
+
     def ends(self, group: GroupId) -> dict[HostName, tuple[str, str]]:
         kept = cast(dict[str, str], self.client.hgetall(Keys(PREFIX).ends(group)))
         split = {host: text.split() for host, text in kept.items()}
@@ -149,6 +162,7 @@ class MemoryBench:
         mine = self.memory
         twin.records, twin.locks, twin.left = mine.records, mine.locks, mine.left
         twin.suspected, twin.looks, twin.drifted = mine.suspected, mine.looks, mine.drifted
+        twin.limited, twin.lines = mine.limited, mine.lines
         return twin
 
     def now(self) -> Millis:
@@ -191,6 +205,10 @@ class MemoryBench:
 
     def resume(self, host: HostName) -> None:
         del self.memory.paused[host]
+
+    def limit(self, **limits: WriteLimit) -> None:
+        self.memory.limited.clear()
+        self.memory.limited.update(by_name(limits))
 
     def ends(self, group: GroupId) -> dict[HostName, tuple[str, str]]:
         kept = self.memory.left.get(group, {})

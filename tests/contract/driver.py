@@ -104,7 +104,7 @@ class Driver:
             self.finish(host, f"{host}1", Verdict.APPLIED)
         return self
 
-    def begin_undo(self, host: HostName, attempt: str) -> Undoing:
+    def begin_undo(self, host: HostName, attempt: str) -> Undoing | int:
         return self.store.begin_undo(self.id, host, f"url-of-{host}", AttemptId(attempt))
 
     def finish_undo(self, host: HostName, attempt: str, verdict: Verdict, lost: tuple[str, ...] = ()) -> bool:

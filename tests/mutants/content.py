@@ -135,7 +135,7 @@ CONTENT = (
             "tonumber(given)",
         ),
         (
-            "after.py",
+            "limit.py",
             "max(self.limits.settle, record.content.settle if record.content else 0)",
             "self.limits.settle",
         ),

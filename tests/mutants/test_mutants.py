@@ -35,10 +35,10 @@ def tree() -> Iterator[Path]:
 
 def whole(script: Path) -> str:
     """Return a script as it is sent: between what stands before and after each, or within that itself."""
-    around = ("record", "step", "rule", "serve")
-    record, step, rule, serve = (script.with_name(f"{name}.lua").read_text("utf-8") for name in around)
+    around = ("record", "limit", "step", "rule", "serve")
+    record, limit, step, rule, serve = (script.with_name(f"{name}.lua").read_text("utf-8") for name in around)
     body = "" if script.stem in around else script.read_text("utf-8")
-    return f"{record}\n{step}\n{rule}\nlocal function transition(ARGV)\n{body}\nend\n{serve}"
+    return f"{record}\n{limit}\n{step}\n{rule}\nlocal function transition(ARGV)\n{body}\nend\n{serve}"
 
 
 @pytest.mark.parametrize("changes", CASES)

@@ -16,6 +16,7 @@ from lockstep.worker.operation.model import (
     Presence,
     Undo,
 )
+from lockstep.worker.operation.ports import LONG_AGO
 from lockstep.worker.operation.transitions import Abandoned, Claim, Phase, Settled, Undoing
 from tests.twin.queries import MemoryQueries
 from tests.twin.record import AttemptRecord, Record, StepRecord
@@ -28,8 +29,13 @@ class AfterDecision(MemoryQueries):
     """Transitions that work on what has been decided."""
 
     def begin_undo(
-        self, operation: OperationId, host: HostName, fingerprint: str, attempt: AttemptId
-    ) -> Undoing:
+        self,
+        operation: OperationId,
+        host: HostName,
+        fingerprint: str,
+        attempt: AttemptId,
+        sent_at: Millis = LONG_AGO,
+    ) -> Undoing | int:
         """Open an attempt of the inverse."""
         record = self._load(operation)
         if record is None or record.ended or record.decision is not Decision.ROLL_BACK:
@@ -41,8 +47,10 @@ class AfterDecision(MemoryQueries):
             return Undoing.ELSEWHERE
         known = step.attempts.get(attempt)
         if known is None or known.state is not AttemptState.OPEN:
-            self._open_attempt(record, host, step, attempt, undo=True)
-            self._progressed(record)
+            age = self.clock() - sent_at
+            busy = self._open_attempt(record, host, step, attempt, undo=True, age=age)
+            if busy is not None:
+                return busy
         return Undoing.SEND
 
     def finish_undo(
@@ -82,14 +90,16 @@ class AfterDecision(MemoryQueries):
         answer: str,
     ) -> None:
         attempt.answer = answer
-        attempt.answered = self.clock()
+        self._let_go(record, host, attempt)
         if attempt.state is AttemptState.OPEN and verdict not in AMBIGUOUS:
             applied = verdict is Verdict.APPLIED
             state = AttemptState.APPLIED if applied else AttemptState.NOT_APPLIED
             self._close_attempt(record, host, step, attempt, state)
 
-    def _settles_within(self, record: Record) -> int:
-        return max(self.limits.settle, record.content.settle if record.content else 0)
+    def _let_go(self, record: Record, host: HostName, attempt: AttemptRecord) -> None:
+        if attempt.answered is None and attempt.state is AttemptState.OPEN:
+            self._give_back(record, host, attempt.id, self.clock() + self._settles_within(record))
+        attempt.answered = self.clock()
 
     def _close_settled(
         self, record: Record, host: HostName, step: StepRecord, sent_at: Millis
@@ -171,6 +181,7 @@ class AfterDecision(MemoryQueries):
             step.undo = Undo.ABANDONED
             record.abandoned = True
         record.waits.pop(host, None)
+        self._leave(record, [host])
         self._progressed(record)
         self.heard("abandoned", record, host)
         self._end_if_done(record)

@@ -26,6 +26,7 @@ from lockstep.worker.operation.model import (
 )
 from lockstep.worker.operation.thing import Left
 from lockstep.worker.operation.transitions import Phase
+from tests.twin.limit import MemoryLimits
 from tests.twin.record import FORMATS, SUCCEEDED, AttemptRecord, Record, StepRecord, Waves
 
 MOST_DOUBLINGS = 10
@@ -34,13 +35,11 @@ Suspect = tuple[GroupId, HostName, Presence]
 """What a write of unknown fate would bring to a host."""
 
 
-class Books:
+class Books(MemoryLimits):
     """The working state and what `record.lua`, `step.lua` and `rule.lua` are to the scripts."""
 
     def __init__(self, clock: Callable[[], Millis], limits: Limits) -> None:
-        self.clock = clock
-        self.limits = limits
-        self.records: dict[OperationId, Record] = {}
+        super().__init__(clock, limits)
         self.locks: dict[GroupId, OperationId] = {}
         self.left: dict[GroupId, dict[HostName, End]] = {}
         self.suspected: dict[Suspect, Millis] = {}
@@ -65,19 +64,27 @@ class Books:
         return record
 
     def _open_attempt(
-        self, record: Record, host: HostName, step: StepRecord, attempt: AttemptId, undo: bool
-    ) -> None:
+        self, record: Record, host: HostName, step: StepRecord, attempt: AttemptId, undo: bool, age: int
+    ) -> int | None:
+        """None if it is to be sent; else it waits for its turn, and comes back after so many ms if not 0."""
+        self._progressed(record)
+        busy = self._wait_for_place(record, host, step, attempt, undo, age)
+        if busy is not None:
+            self.heard("waits", record, host)
+            return busy
         now, limits = self.clock(), self.limits
         send_by = Millis(now + limits.send_within)
         quiet = Millis(send_by + limits.call)
         step.attempts[attempt] = AttemptRecord(attempt, undo, now, send_by, quiet, not step.open_attempts())
         record.open.add(host)
+        return None
 
     def _close_attempt(
         self, record: Record, host: HostName, step: StepRecord, attempt: AttemptRecord, state: AttemptState
     ) -> None:
         attempt.state = state
         attempt.closed = self.clock()
+        self._give_back(record, host, attempt.id)
         if not step.open_attempts():
             record.open.discard(host)
 
@@ -95,6 +102,7 @@ class Books:
         why: Why | None = None,
     ) -> None:
         step.outcome = outcome
+        self._leave(record, [host])
         step.reason, step.why = reason, why
         if record.waves is not None and outcome is Outcome.APPLIED:
             record.waves.changed += 1
@@ -192,6 +200,7 @@ class Books:
             return False
         record.undo.discard(host)
         step.undo = Undo.RESTORED
+        self._leave(record, [host])
         step.reason, step.why = None, None
         record.waits.pop(host, None)
         self.heard("restored", record, host)
@@ -202,6 +211,7 @@ class Books:
         record.decided_at = self.clock()
         record.state = State.COMMITTED if decision is Decision.COMMIT else State.ROLLING_BACK
         record.reason = reason
+        self._leave(record, record.queued.copy())
         record.waits.clear()
         self._progressed(record)
         self.heard("decided", record)

@@ -112,10 +112,11 @@ class MemoryContent(MemoryForward):
         if record.retries is not None and len(writes) > record.retries:
             last = writes[-1].answer or "no answer"
             return came(Outcome.UNKNOWN, f"all {len(writes)} writes spent ({last})")
+        busy = self._open_attempt(record, host, step, attempt, undo=False, age=needs)
+        if busy is not None:
+            return Progress(Forward.BUSY, left=busy)
         step.contested = None
-        self._open_attempt(record, host, step, attempt, undo=False)
         record.undo.add(host)
-        self._progressed(record)
         return SEND
 
     def wrote(
@@ -133,7 +134,8 @@ class MemoryContent(MemoryForward):
         if record is None or record.content is None or step is None or attempt not in step.attempts:
             return ABORTED
         kept = step.attempts[attempt]
-        kept.answer, kept.answered = answer, self.clock()
+        kept.answer = answer
+        self._let_go(record, host, kept)
         kept.started = kept.started or effect is Effect.STARTED
         if kept.state is AttemptState.OPEN and effect not in STAYS_OPEN:
             state = AttemptState.APPLIED if effect in LANDED else AttemptState.NOT_APPLIED
@@ -180,14 +182,22 @@ class MemoryContent(MemoryForward):
         if known is not None and known.state is AttemptState.OPEN:
             return Restored(Restoring.SEND)
         again = self._close_settled(record, host, step, sent_at)
-        came = self._judge_restore(record, host, step, look, attempt, open_before)
+        age = self.clock() - sent_at
+        came = self._judge_restore(record, host, step, look, attempt, open_before, age)
         self._progressed(record)
         self._end_if_done(record)
-        return Restored(came, again)
+        return Restored(came, again) if isinstance(came, Restoring) else Restored(Restoring.BUSY, left=came)
 
     def _judge_restore(
-        self, record: Record, host: HostName, step: StepRecord, look: Look, attempt: AttemptId, were_open: int
-    ) -> Restoring:
+        self,
+        record: Record,
+        host: HostName,
+        step: StepRecord,
+        look: Look,
+        attempt: AttemptId,
+        were_open: int,
+        age: int,
+    ) -> Restoring | int:
         assert record.content is not None
         opened, seen, trace = step.open_attempts(), look.digest, step.trace
         newest: AttemptRecord = list(step.attempts.values())[-1]
@@ -210,8 +220,10 @@ class MemoryContent(MemoryForward):
             return Restoring.PERSON
         if any(each.undo and (each.started or record.content.once) for each in opened):
             return Restoring.SETTLE
+        busy = self._open_attempt(record, host, step, attempt, undo=True, age=age)
+        if busy is not None:
+            return busy
         step.over, step.trace = seen, replace(trace, foreign=None)
-        self._open_attempt(record, host, step, attempt, undo=True)
         return Restoring.SEND
 
     def resolve(self, operation: OperationId, host: HostName, who: str) -> Resolved:

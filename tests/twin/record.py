@@ -172,6 +172,7 @@ class StepRecord:
     health: str | None = None
     gate: GateRecord | None = None
     lost: tuple[str, ...] = ()
+    since: Millis | None = None
     trace: Trace = field(default_factory=Trace)
     over: str | None = None
     contested: str | None = None
@@ -237,6 +238,8 @@ class Record:
     open: set[HostName] = field(default_factory=set)
     waits: dict[HostName, Millis] = field(default_factory=dict)
     later: dict[HostName, int] = field(default_factory=dict)
+    limited: bool = False
+    queued: set[HostName] = field(default_factory=set)
     waves: Waves | None = None
     content: Asked | None = None
     texts: dict[str, str] = field(default_factory=dict)

@@ -30,7 +30,8 @@ from lockstep.worker.operation.transitions import (
 )
 from tests.twin.content import MemoryContent
 from tests.twin.forward import ABORTED, SEND
-from tests.twin.record import FILLED, Record, StepRecord
+from tests.twin.limit import ALL
+from tests.twin.record import FILLED, WAVED, Record, StepRecord
 
 
 class MemoryStore(MemoryContent):
@@ -93,6 +94,8 @@ class MemoryStore(MemoryContent):
         )
         if rollout is not None:
             self._with_waves(self.records[request.id], rollout, request.deadline)
+        if ALL in self.limited or any(host.name in self.limited for host in request.hosts):
+            self.records[request.id].limited, self.records[request.id].format = True, WAVED
         if filled is not None:
             self.records[request.id].format = FILLED
         self.locks[lock] = request.id
@@ -107,6 +110,7 @@ class MemoryStore(MemoryContent):
         attempt: AttemptId,
         action: Action,
         group: GroupId,
+        age: int = 0,
     ) -> Progress:
         """Record what a GET of the group showed; open `attempt` if a write is needed (SEND).
 
@@ -135,9 +139,10 @@ class MemoryStore(MemoryContent):
             last = writes[-1].answer or "no answer"
             reason = f"all {len(writes)} writes spent ({last})"
             return self._came_to(record, host, step, Outcome.UNKNOWN, reason)
-        self._open_attempt(record, host, step, attempt, undo=False)
+        busy = self._open_attempt(record, host, step, attempt, undo=False, age=age)
+        if busy is not None:
+            return Progress(Forward.BUSY, left=busy)
         record.undo.add(host)
-        self._progressed(record)
         return SEND
 
     def missed(

@@ -22,6 +22,18 @@ class Backoff:
         return self.ceiling(failures) * jitter
 
 
+@dataclass(frozen=True, slots=True)
+class WriteLimit:
+    """How many writes a host takes from all workers together, or all hosts take; None for any number."""
+
+    at_once: int | None = None
+    a_second: float | None = None
+
+    def kept(self) -> str:
+        """Return it as the record keeps it."""
+        return f"{self.at_once or '-'} {f'{self.a_second:g}' if self.a_second else '-'}"
+
+
 NAMED_AFTER = 5
 """Tries in a row that brought nothing, after which a host that is to be restored is named as stalled."""
 

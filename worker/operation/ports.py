@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
 from lockstep.worker.operation.answer import ProbeAnswer, Verdict, WriteAnswer
@@ -87,6 +87,9 @@ class Clock(Protocol):
         ...
 
 
+LONG_AGO = Millis(0)
+
+
 class Transitions(ContentTransitions, Protocol):
     """What the steps need of a store. Every method raises StoreUnavailable when Redis does not answer."""
 
@@ -99,10 +102,11 @@ class Transitions(ContentTransitions, Protocol):
         attempt: AttemptId,
         action: Action,
         group: GroupId,
+        age: int = 0,
     ) -> Progress:
         """Record what a GET of the group showed; open `attempt` if a write is needed (SEND).
 
-        ABORTED if the operation is about another action or group.
+        ABORTED if the operation is about another action or group. The GET was sent `age` ms ago at most.
         """
         ...
 
@@ -148,9 +152,18 @@ class Transitions(ContentTransitions, Protocol):
         ...
 
     def begin_undo(
-        self, operation: OperationId, host: HostName, fingerprint: str, attempt: AttemptId
-    ) -> Undoing:
-        """Open an attempt of the inverse."""
+        self,
+        operation: OperationId,
+        host: HostName,
+        fingerprint: str,
+        attempt: AttemptId,
+        sent_at: Millis = LONG_AGO,
+    ) -> Undoing | int:
+        """Open an attempt of the inverse, which a look says is needed that was not sent before `sent_at`.
+
+        A number means that it waits for its turn, for the host takes so many writes at once or a second: so
+        many ms after which to come back; 0 if others send for it.
+        """
         ...
 
     def finish_undo(
@@ -175,6 +188,10 @@ class Transitions(ContentTransitions, Protocol):
         why: Why | None = None,
     ) -> int:
         """Keep a wait of `delay` ms (None: none) for the sweep; return the failed tries since deciding."""
+        ...
+
+    def called(self) -> Iterator[OperationId]:
+        """Take the operations of which hosts are to be sent for: a place that they waited for is free."""
         ...
 
     def gate_seen(

@@ -120,6 +120,8 @@ class Restoring(StrEnum):
     ELSEWHERE = "elsewhere"
     RESTORED = "restored"
     SEND = "send"
+    BUSY = "busy"
+    """It waits for its turn, for its host takes so many writes at once, or a second."""
     SETTLE = "settle"
     """Attempts are open: look again."""
     PERSON = "person"
@@ -132,6 +134,8 @@ class Restored:
 
     next: Restoring
     again_at: Millis | None = None
+    left: int = 0
+    """BUSY: after so many ms to come back; 0 if others send for it."""
 
 
 class Resolved(StrEnum):

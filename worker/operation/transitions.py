@@ -91,6 +91,8 @@ class Forward(StrEnum):
     DONE = "done"
     FAILED = "failed"
     SEND = "send"
+    BUSY = "busy"
+    """It waits for its turn, for its host takes so many writes at once, or a second."""
     OPEN = "open"
     """Nothing is settled: try again."""
     MISSED = "missed"
@@ -108,7 +110,7 @@ class Progress:
     fingerprint: str | None = None
     """ELSEWHERE: of the host's URL in the record."""
     left: int = field(default=0, compare=False)
-    """OPEN or MISSED: milliseconds to the deadline."""
+    """OPEN or MISSED: milliseconds to the deadline. BUSY: after so many to come back; 0 if it is sent for."""
     step: Step | None = field(default=None, compare=False)
     """DONE: what the record has of the host by now."""
 

@@ -63,6 +63,8 @@ class Keys:
     """Hash: `group host` -> the drift that the patrol found there, as JSON."""
     paused = _Name("paused")
     """Hash: host -> who paused it, when and why, as JSON; outlives retention."""
+    limits = _Name("limits")
+    """Hash: host, or * for all -> how many writes it takes at once, and a second; - for any number."""
     spared = _Name("spared")
     """Hash: host -> since and until when forward looks spare it, and why, as JSON; it has a TTL."""
     lost = _Name("lost")
@@ -91,6 +93,10 @@ class Keys:
     def undo(self, operation: OperationId) -> str:
         """Set: hosts that were touched and are not known to be restored."""
         return f"{self.prefix}op:{operation}:undo"
+
+    def line(self, name: str, part: str) -> str:
+        """Of a limited host, or * for all: its `places`, `queue` and `pace` (sorted sets), and `next`."""
+        return f"{self.prefix}limit:{name}:{part}"
 
     def lock(self, group: GroupId) -> str:
         """String: the id of the operation that owns the group. It has no TTL."""
@@ -291,7 +297,7 @@ def progress_from(host: HostName, said: list[str]) -> Progress:
             return Progress(step, outcome=Outcome(said[1]), reason=told(why, said[3]) or None)
         case Forward.ELSEWHERE:
             return Progress(step, fingerprint=said[1])
-        case Forward.OPEN:
+        case Forward.OPEN | Forward.BUSY:
             return Progress(step, left=int(said[1]))
         case Forward.MISSED:
             return Progress(step, misses=int(said[1]), left=int(said[2]))

@@ -95,6 +95,8 @@ class RedisContent(RedisEnds):
         times = (limits.send_within, limits.call, limits.settle)
         said = self._scripts.strings("restoring", operation, *sent, *times)
         again = int(said[1]) if len(said) > 1 else 0
+        if said[0] == Restoring.BUSY:
+            return Restored(Restoring.BUSY, left=again)
         return Restored(Restoring(said[0]), Millis(again) if again else None)
 
     def resolve(self, operation: OperationId, host: HostName, who: str) -> Resolved:

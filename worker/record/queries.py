@@ -13,7 +13,7 @@ from typing import TypeVar, cast
 import redis
 
 from lockstep.worker.operation.errors import RecordDamaged, StoreFull, UnknownFormat
-from lockstep.worker.operation.limits import NAMED_AFTER, Limits
+from lockstep.worker.operation.limits import NAMED_AFTER, Limits, WriteLimit
 from lockstep.worker.operation.model import Action, GroupId, HostName, Millis, Operation, OperationId, Step
 from lockstep.worker.operation.thing import Asked
 from lockstep.worker.operation.transitions import Order
@@ -215,3 +215,19 @@ def natural(name: str) -> tuple[tuple[int, int, str], ...]:
     """Sort key under which node2 stands before node10."""
     parts = (part for part in re.split(r"(\d+)", name) if part)
     return tuple((0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts)
+
+
+class WriteLimits:
+    """The limits that all workers share, on one Redis client. Every method raises StoreUnavailable."""
+
+    def __init__(self, client: redis.Redis, keys: Keys) -> None:
+        self._client = client
+        self._keys = keys
+
+    def keep(self, limits: Mapping[str, WriteLimit]) -> None:
+        """Put these limits, by host (`*` for all together), in the place of those that are kept."""
+        with store_errors(), self._client.pipeline() as pipe:
+            pipe.delete(self._keys.limits)
+            if limits:
+                pipe.hset(self._keys.limits, mapping={name: each.kept() for name, each in limits.items()})
+            pipe.execute()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from queue import Empty
 from typing import Any, cast
 
 from lockstep.worker.operation.answer import Verdict
@@ -21,6 +23,7 @@ from lockstep.worker.operation.model import (
     Seen,
     Stage,
 )
+from lockstep.worker.operation.ports import LONG_AGO
 from lockstep.worker.operation.transitions import (
     Abandoned,
     Accepted,
@@ -102,6 +105,7 @@ class RedisStore(RedisContent):
         attempt: AttemptId,
         action: Action,
         group: GroupId,
+        age: int = 0,
     ) -> Progress:
         """Record what a GET showed; open `attempt` if a write is needed (SEND)."""
         return progress_from(
@@ -118,6 +122,8 @@ class RedisStore(RedisContent):
                 self._limits.call,
                 action,
                 group,
+                self._limits.settle,
+                age,
             ),
         )
 
@@ -229,11 +235,24 @@ class RedisStore(RedisContent):
         return Settled(restored == "1", int(opened), Millis(int(again)) if again != "0" else None)
 
     def begin_undo(
-        self, operation: OperationId, host: HostName, fingerprint: str, attempt: AttemptId
-    ) -> Undoing:
+        self,
+        operation: OperationId,
+        host: HostName,
+        fingerprint: str,
+        attempt: AttemptId,
+        sent_at: Millis = LONG_AGO,
+    ) -> Undoing | int:
         """Open an attempt of the inverse."""
-        sent = (operation, host, fingerprint, attempt, self._limits.send_within, self._limits.call)
-        return Undoing(self._scripts.strings("begin_undo", *sent)[0])
+        limits = self._limits
+        times = (limits.send_within, limits.call, limits.settle, sent_at)
+        said = self._scripts.strings("begin_undo", operation, host, fingerprint, attempt, *times)
+        return int(said[1]) if said[0] == "busy" else Undoing(said[0])
+
+    def called(self) -> Iterator[OperationId]:
+        """Take the operations of which hosts are to be sent for: a place that they waited for is free."""
+        with suppress(Empty):
+            while True:
+                yield self._scripts.called.get_nowait()
 
     def finish_undo(
         self,

@@ -212,7 +212,9 @@ class Scripts:
     """
 
     def __init__(self, client: redis.Redis, keys: Keys, replicas: Replicas) -> None:
-        self._batch = Batch(_Wire(client, keys, replicas).send)
+        self.called: SimpleQueue[OperationId] = SimpleQueue()
+        """Operations of which hosts wait to be sent for: a place that they waited for is free."""
+        self._batch = Batch(_Wire(client, keys, replicas, self.called).send)
 
     def strings(self, name: str, operation: OperationId, *arguments: Argument) -> list[str]:
         """Run a script that returns a list of strings."""
@@ -227,10 +229,13 @@ class Scripts:
 class _Wire:
     """Sends calls to Redis."""
 
-    def __init__(self, client: redis.Redis, keys: Keys, replicas: Replicas) -> None:
+    def __init__(
+        self, client: redis.Redis, keys: Keys, replicas: Replicas, called: SimpleQueue[OperationId]
+    ) -> None:
         self._client = client
         self._keys = keys
         self._replicas = replicas
+        self._called = called
         self._texts: dict[str, tuple[str, str]] = {}
 
     def send(self, calls: Mapping[Kind, Sequence[Arguments]]) -> dict[Kind, Sequence[object] | Exception]:
@@ -268,6 +273,9 @@ class _Wire:
         replies: dict[Kind, Sequence[object] | Exception] = dict(zip(calls, said, strict=False))
         error = self._replicas.missing(said[-ASKED:]) if confirm else None
         for kind, reply in replies.items():
+            if isinstance(reply, list) and len(reply) > len(calls[kind]):
+                for operation in dict.fromkeys(reply.pop()):
+                    self._called.put(operation)
             if error and kind[0] in CONFIRMED and not isinstance(reply, Exception):
                 replies[kind] = error
         return replies
@@ -280,10 +288,10 @@ class _Wire:
     def _text(self, name: str) -> tuple[str, str]:
         """Return a script's text and its digest."""
         if name not in self._texts:
-            record, step, rule, body, serve = (
-                script(each) for each in ("record", "step", "rule", name, "serve")
+            record, limit, step, rule, body, serve = (
+                script(each) for each in ("record", "limit", "step", "rule", name, "serve")
             )
-            text = f"{record}\n{step}\n{rule}\nlocal function transition(ARGV)\n{body}\nend\n{serve}"
+            text = f"{record}\n{limit}\n{step}\n{rule}\nlocal function transition(ARGV)\n{body}\nend\n{serve}"
             self._texts[name] = (text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
         return self._texts[name]
 

@@ -113,6 +113,13 @@ def wait(parts: Parts, operation: OperationId, host: HostName, delay: float, rea
     return Result(Next.LATER, f"waits {delay:.0f} s in the record")
 
 
+def in_line(parts: Parts, operation: OperationId, host: HostName, left: int) -> Result:
+    """Come back after so many ms, when it is this host's turn; 0 if others send for it."""
+    if left:
+        return wait(parts, operation, host, left / 1000, "")
+    return Result(Next.LATER, "waits for its turn")
+
+
 def verdict_of(api: HostApi, group: GroupId, wanted: Presence, said: WriteAnswer) -> Verdict:
     """Return what came of a write; a contested one is looked into with a GET."""
     if said.verdict is Verdict.APPLIED and said.shows_after:
@@ -170,6 +177,8 @@ class Try:
                 return Result(Next.DONE, came, outcome=came, story=self._story(progress.step))
             case Forward.FAILED:
                 return Result(Next.FAILED, progress.reason or "failed", outcome=str(progress.outcome))
+            case Forward.BUSY:
+                return in_line(self.parts, self.operation, self.host, progress.left)
             case Forward.OPEN | Forward.MISSED:
                 return self._again(progress.left / 1000 - took, self.asked_to_wait(retry_after), reason)
             case Forward.NOT_OPEN:
@@ -229,7 +238,8 @@ def _apply(this: Try, api: HostApi, group: GroupId, action: Action) -> Result | 
         elsewhere = missed.next is Forward.ELSEWHERE
         return missed if elsewhere else this.came_to(missed, took, answer.retry_after, reason)
     send_before = parts.clock.elapsed() + parts.send_within
-    begun = parts.store.begin(operation, host, api.fingerprint, seen, attempt, action, group)
+    looked = (api.fingerprint, seen, attempt, action, group, millis(this.took()))
+    begun = parts.store.begin(operation, host, *looked)
     if begun.next is Forward.ELSEWHERE:
         return begun
     if begun.next is not Forward.SEND:

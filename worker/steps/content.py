@@ -28,7 +28,7 @@ from lockstep.worker.operation.thing import (
 )
 from lockstep.worker.operation.transitions import Forward, Miss, Order, Progress, Settled, View
 from lockstep.worker.operation.waves import Health
-from lockstep.worker.steps.apply import ELSEWHERE, NOT_IN_INVENTORY, Next, Parts, Result, Try, millis
+from lockstep.worker.steps.apply import ELSEWHERE, NOT_IN_INVENTORY, Next, Parts, Result, Try, in_line, millis
 from lockstep.worker.steps.rollback import (
     NOTHING_TO_UNDO,
     RESTORED,
@@ -247,6 +247,8 @@ def restore(
                 return None  # the last open attempt has just been closed: one more look proves it
             settled = Settled(False, 1, came.again_at)
             return await_settling(parts, operation, view, step.host, settled, tries)
+        case Restoring.BUSY:
+            return in_line(parts, operation, step.host, came.left)
         case Restoring.PERSON:
             why = "it shows what neither was there nor is asked for: `lockstep resolve` says what is to be"
             return come_back(parts, operation, step, why, Why.FOREIGN)

@@ -17,6 +17,7 @@ from lockstep.worker.steps.apply import (
     Next,
     Parts,
     Result,
+    in_line,
     verdict_of,
     wait,
 )
@@ -140,13 +141,14 @@ def _restore(parts: Parts, operation: OperationId, view: View, step: Step, tries
         # Without any the last open attempt has just been closed: one more GET proves it.
         return await_settling(parts, operation, view, step.host, settled, tries) if settled.open else None
     body = step.before.body if step.before else None
-    reason, bad_request, why = _send(parts, operation, api, view, step, body, ())
-    if bad_request and body is not None:
+    sent = _send(parts, operation, api, view, step, body, ())
+    if not isinstance(sent, Result) and sent[1] and body is not None:
         # The host will not take its own group back as it was: better the bare group than none.
-        reason, _, why = _send(parts, operation, api, view, step, None, _fields_lost(body))
-    if reason is None:
-        return None
-    return come_back(parts, operation, step, reason, why)
+        sent = _send(parts, operation, api, view, step, None, _fields_lost(body))
+    if isinstance(sent, Result):
+        return sent
+    reason, _, why = sent
+    return None if reason is None else come_back(parts, operation, step, reason, why)
 
 
 def _send(
@@ -157,9 +159,9 @@ def _send(
     step: Step,
     body: str | None,
     lost: tuple[str, ...],
-) -> tuple[str | None, bool, Why | None]:
+) -> tuple[str | None, bool, Why | None] | Result:
     """Return why the inverse brought nothing (None if it did), whether it was called a bad request, and the
-    kind of the reason.
+    kind of the reason; or when to come back if it is not this host's turn.
     """
     assert view.group is not None
     assert view.action is not None
@@ -167,7 +169,9 @@ def _send(
     before = Presence.ABSENT if view.action is Action.CREATE else Presence.PRESENT
     attempt = parts.clock.new_id()
     send_before = parts.clock.elapsed() + parts.send_within
-    begun = parts.store.begin_undo(operation, step.host, api.fingerprint, attempt)
+    begun = parts.store.begin_undo(operation, step.host, api.fingerprint, attempt, view.now)
+    if not isinstance(begun, Undoing):
+        return in_line(parts, operation, step.host, begun)
     if begun is not Undoing.SEND:
         return None, False, None
     said = api.write(inverse, view.group, attempt, send_before, body)

@@ -7,18 +7,20 @@ import threading
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import replace
 from queue import SimpleQueue
 from typing import TypeVar
 
-from celery import Task
+from celery import Celery, Task
 from celery.exceptions import Ignore, Reject
 from celery.utils.log import get_task_logger
 from kombu.exceptions import OperationalError
 from structlog.contextvars import bound_contextvars
 
 from lockstep.worker.forks import renew_in_children
+from lockstep.worker.messages import publish_next
 from lockstep.worker.monitoring import metrics
 from lockstep.worker.monitoring.heartbeat import work
 from lockstep.worker.operation.errors import RecordDamaged, StoreFull, StoreUnavailable, UnknownFormat
@@ -157,7 +159,9 @@ def run_steps(
         with bound_contextvars(operation=operation, group=group, task=task.name, task_id=task.request.id):
             results = side_by_side(
                 hosts,
-                lambda host: _caught(task, parts, host, lambda: step(parts, host, tries), raised),
+                lambda host: _send_for_called(
+                    task.app, runtime, _caught(task, parts, host, lambda: step(parts, host, tries), raised)
+                ),
                 parts.clock,
                 settings.call_timeout,
                 settings.slice_threads,
@@ -182,6 +186,14 @@ def run_steps(
         except Reject as error:  # Celery could not publish it, and would have the message dropped
             raise _put_back("the next try could not be published") from error
     return summary(results) or DROPPED
+
+
+def _send_for_called(app: Celery, runtime: Runtime, result: Result) -> Result:
+    """Send for hosts whose turn has come, for this process has freed their places; else the sweep does."""
+    for operation in runtime.store.called():
+        with suppress(StoreUnavailable, StoreFull, OperationalError, UnknownFormat, *UNREADABLE):
+            publish_next(app, runtime.store, operation, resume=True)
+    return result
 
 
 def _caught(

@@ -26,6 +26,7 @@ if pending then
   redis.call('HSET', OP, 'abandoned', '1')
 end
 change('ZREM', WAITS, host)
+leave(op, { host })
 save_step(host)
 progressed()
 announce('abandoned', host)

@@ -65,9 +65,13 @@ local function first_step(host)
   end
   return cjson.encode({ fingerprint = host[2], wave = wave, health = health }), not wave
 end
+local limits = {}
+for _, name in ipairs(redis.call('HKEYS', PREFIX .. 'limits')) do limits[name] = true end
+local limited = limits['*']
 local names, steps = {}, {}
 for i, host in ipairs(hosts) do
   local step, opened = first_step(host)
+  limited = limited or limits[host[1]]
   if opened then names[#names + 1] = host[1] end
   steps[#steps + 1] = host[1]
   steps[#steps + 1] = step
@@ -90,6 +94,7 @@ if waved then
     'hold_most', waved.hold_most, 'opened', redis.call('SCARD', TODO), 'gate', waved.gate and '1' or '0', 'auto_hold', waved.hold and '1' or '0')
   if waved.within then redis.call('HSET', OP, 'expires_at', NOW + waved.within) end
 end
+if limited then redis.call('HSET', OP, 'limited', '1', 'format', WAVED) end
 if content then
   redis.call('HSET', OP, 'format', FILLED, 'content', ARGV[15])
   for digest, text in pairs(cjson.decode(ARGV[16])) do redis.call('HSET', TEXTS, digest, text) end

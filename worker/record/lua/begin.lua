@@ -1,7 +1,9 @@
 -- begin: record what a GET showed, and open an attempt if a write is needed.
 -- ARGV  3 host, 4 its URL's fingerprint, 5 presence seen, 6 body seen, 7 attempt id,
---       8 send_within, 9 call (ms), 10 action, 11 group: what the GET and the write are about
--- Returns  aborted | not_open | elsewhere + the fingerprint in the record | done + outcome | failed + outcome, kind of the reason (or '') and detail | send
+--       8 send_within, 9 call (ms), 10 action, 11 group: what the GET and the write are about,
+--       12 settle (ms), 13 how long ago the GET was sent (ms)
+-- Returns  aborted | not_open | elsewhere + the fingerprint in the record | done + outcome | failed + outcome, kind of the reason (or '') and detail | send |
+--          busy + the ms after which to come back, 0 if others send for the step
 -- Atomic, because the attempt must be open before anything is sent, and must not open after the decision.
 local op, refused = load_operation()
 if refused then return refused end
@@ -25,6 +27,8 @@ if op.retries and writes > op.retries then
   local last = newest_attempt(step, forward).answer or 'no answer'
   return come_to(host, step, 'unknown', nil, 'all ' .. writes .. ' writes spent (' .. last .. ')')
 end
-open_attempt(host, step, id, false, tonumber(ARGV[8]), tonumber(ARGV[9]))
-change('SADD', UNDO, host)
-return send(host)
+local said = open_attempt(host, step, id, false, tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[12]), tonumber(ARGV[13]))
+if said[1] == 'send' then
+  change('SADD', UNDO, host)
+end
+return said

@@ -5,7 +5,7 @@
 local OP, STEPS, TODO, UNDO, OPEN, WAITS = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local DUE, OPERATIONS, ENDED, PATROL = KEYS[7], KEYS[8], KEYS[9], KEYS[10]
 local PREFIX, ID = ARGV[1], ARGV[2]
-local FORMAT, WAVED, FILLED = '1', '2', '3' -- the second for what has waves, the third for things with content
+local FORMAT, WAVED, FILLED = '1', '2', '3' -- the second for what has waves or limits, the third for things with content
 local CHUNK = 1000 -- arguments to one command; Lua's unpack has a limit
 
 local clock = redis.call('TIME')
@@ -38,7 +38,8 @@ end
 local function load_operation()
   if operation ~= nil then return operation or nil end
   local got = redis.call('HMGET', OP, 'format', 'group', 'action', 'state', 'decision', 'ended', 'abandoned', 'repairs',
-    'resumed', 'patience', 'deadline_at', 'retries', 'failed', 'progress_at', 'decided_at', 'dispatched', 'failure', 'content', 'created_at')
+    'resumed', 'patience', 'deadline_at', 'retries', 'failed', 'progress_at', 'decided_at', 'dispatched', 'failure', 'content', 'created_at',
+    'limited', 'stage')
   operation = false
   if not got[1] then return nil end
   if got[1] ~= FORMAT and got[1] ~= WAVED and got[1] ~= FILLED then
@@ -60,6 +61,7 @@ local function load_operation()
     deadline_at = tonumber(got[11]), left = tonumber(got[11]) - NOW, retries = tonumber(got[12]),
     dispatched = got[16] or 'forward', failed = tonumber(got[13]),
     failure = got[17] and { detail = got[17] } or nil, -- of a step that a worker failed whose release decided later
+    limited = got[20] == '1', -- some of its hosts take so many writes at once, or a second
     target = got[3] == 'create' and 'present' or 'absent', lock = got[2], created_at = tonumber(got[19]) or NOW,
   }
   if got[1] == FILLED then
@@ -67,7 +69,7 @@ local function load_operation()
     if not ok or type(content) ~= 'table' then return nil, redis.error_reply(damaged('its field content is none')) end
     operation.content, operation.lock = content, content.lock
   end
-  if got[1] == WAVED or operation.content and operation.content.waved then
+  if got[21] or got[1] == WAVED and not operation.limited or operation.content and operation.content.waved then
     local wrong = load_waves(operation)
     if wrong then return nil, wrong end
   end

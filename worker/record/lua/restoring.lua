@@ -4,7 +4,8 @@
 --       shows: a digest, or absent, 8 how that stands to the target (target | like | other), 9 fields that differ from
 --       what was there before, as JSON, if only rewritten ones do ('' otherwise), 10 its text ('' if there is none),
 --       11 attempt id, 12 send_within, 13 call, 14 settle (ms)
--- Returns  aborted | elsewhere | restored | send | settle + when to look again (ms, 0 for any time) | person
+-- Returns  aborted | elsewhere | restored | send | settle + when to look again (ms, 0 for any time) | person |
+--          busy + the ms after which to come back, 0 if others send for the step
 -- Atomic, because restored needs that no attempt is open, and the inverse that what is undone is ours.
 local op, refused = load_operation()
 if refused then return refused end
@@ -49,7 +50,7 @@ end
 if count(step, function(attempt) return is_open(attempt) and attempt.undo and (attempt.started or op.content.once) end) > 0 then
   return came('settle')
 end
+local said = open_attempt(host, step, id, true, tonumber(ARGV[12]), tonumber(ARGV[13]), tonumber(ARGV[14]), NOW - sent)
+if said[1] == 'busy' then return said end
 step.over, step.foreign = seen, nil
-open_attempt(host, step, id, true, tonumber(ARGV[12]), tonumber(ARGV[13]))
-announce('attempt', host)
 return came('send')

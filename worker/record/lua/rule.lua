@@ -25,6 +25,7 @@ local function decide(op, decision, why)
     if why.kind then redis.call('HSET', OP, 'reason_kind', why.kind) end
     if why.host then redis.call('HSET', OP, 'reason_host', why.host) end
   end
+  if op.limited then leave(op, redis.call('SMEMBERS', QUEUED)) end
   redis.call('DEL', WAITS) -- they were waits of forward steps
   first_wait = false
   announce('decided')

@@ -1,5 +1,5 @@
 -- Stands after each transition script, which is the function `transition`: serves every call at one moment.
--- Returns  one reply per call; a reply of 'done' has the step as JSON for its third string, for what is told of the host
+-- Returns  one reply per call, and, if there are any, the operations of which hosts were called to begin their writes; a reply of 'done' has the step as JSON for its third string, for what is told of the host
 local calls, hosts, replies = {}, {}, {}
 local width = (#ARGV - 3) / tonumber(ARGV[3])
 for i = 1, tonumber(ARGV[3]) do
@@ -20,4 +20,5 @@ close()
 for i, reply in ipairs(replies) do
   if type(reply) == 'table' and reply[1] == 'done' then reply[3] = cjson.encode(steps[hosts[i]]) end
 end
+if #called > 0 then replies[#replies + 1] = called end
 return replies

@@ -4,7 +4,8 @@
 --       that ('' if it may), 9 attempt id, 10 send_within, 11 call, 12 settle (ms), 13 action, 14 group,
 --       15 the time that another try needs (ms)
 -- Returns  aborted | not_open | elsewhere + the fingerprint in the record | done + outcome | failed + outcome, kind of
---          the reason and detail | send | missed + 0 + ms to the deadline
+--          the reason and detail | send |
+--          busy + the ms after which to come back, 0 if others send for the step | missed + 0 + ms to the deadline
 -- Atomic, because what a look means depends on every attempt so far, and the attempt must be open before anything is sent.
 local op, refused = load_operation()
 if refused then return refused end
@@ -64,7 +65,9 @@ if op.retries and writes > op.retries then
   local last = newest_attempt(step, function(attempt) return not attempt.undo and not attempt.later end)
   return came('unknown', nil, 'all ' .. writes .. ' writes spent (' .. (last.answer or 'no answer') .. ')')
 end
-step.contested = nil
-open_attempt(host, step, id, false, tonumber(ARGV[10]), tonumber(ARGV[11]))
-change('SADD', UNDO, host)
-return send(host)
+local said = open_attempt(host, step, id, false, tonumber(ARGV[10]), tonumber(ARGV[11]), tonumber(ARGV[12]), tonumber(ARGV[15]))
+if said[1] == 'send' then
+  step.contested = nil
+  change('SADD', UNDO, host)
+end
+return said

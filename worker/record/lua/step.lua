@@ -65,26 +65,50 @@ local function newest_attempt(step, test)
   return newest
 end
 
-local function open_attempt(host, step, id, undo, send_within, call)
-  local n = count(step, function() return true end)
-  local attempt = {
-    n = n + 1, undo = undo, state = 'open', opened = NOW, send_by = NOW + send_within,
-    quiet = NOW + send_within + call, clean = count(step, is_open) == 0,
-  }
-  step.attempts[id] = attempt
-  change('SADD', OPEN, host)
-  return attempt
+-- Ends a step whose attempt was opened: it is to be sent.
+local function send(host)
+  save_step(host)
+  progressed()
+  announce('attempt', host)
+  return { 'send' }
 end
 
-local function close_attempt(host, step, attempt, state)
-  attempt.state = state
-  attempt.closed = NOW
-  if count(step, is_open) == 0 then change('SREM', OPEN, host) end
+-- Ends a step that waits for its turn.
+local function wait_in_line(host, busy)
+  save_step(host)
+  progressed()
+  announce('waits', host)
+  return busy
 end
 
 -- How long a write may take to show: the worker's setting, or what the kind of the thing says if that is longer.
 local function settles_within(op, given)
   return math.max(tonumber(given), op.content and op.content.settle or 0)
+end
+
+-- `looked` is how long ago the look was sent that says it is needed. Returns the step's answer: to send, or to wait.
+local function open_attempt(host, step, id, undo, send_within, call, settle, looked)
+  settle = settles_within(operation, settle)
+  local busy = wait_for_place(operation, host, step, id, undo, looked, NOW + send_within + call + settle)
+  if busy then return wait_in_line(host, busy) end
+  local n = count(step, function() return true end)
+  local attempt = {
+    n = n + 1, undo = undo, state = 'open', opened = NOW, send_by = NOW + send_within,
+    quiet = NOW + send_within + call, clean = count(step, is_open) == 0,
+  }
+  if operation.limited then attempt.settle = settle end
+  step.attempts[id] = attempt
+  change('SADD', OPEN, host)
+  return send(host)
+end
+
+local function close_attempt(host, step, attempt, state)
+  attempt.state = state
+  attempt.closed = NOW
+  for id, other in pairs(operation.limited and step.attempts or {}) do
+    if other == attempt then give_back(operation, host, id) end
+  end
+  if count(step, is_open) == 0 then change('SREM', OPEN, host) end
 end
 
 -- Closes what two good GETs settle: the first sent after an attempt's `quiet`, the second `window` or more after the
@@ -129,6 +153,7 @@ local function set_outcome(host, step, outcome, kind, detail)
   if outcome == 'applied' and operation.waves then set(operation, 'changed', operation.changed + 1) end
   change('SREM', TODO, host)
   change('ZREM', WAITS, host)
+  leave(operation, { host })
   step.kind, step.reason = kind, detail
   if outcome ~= 'applied' and outcome ~= 'unchanged' then
     redis.call('HINCRBY', OP, 'failed', 1)
@@ -145,11 +170,19 @@ local function turned_away(op, step, fingerprint)
   if step.fingerprint ~= fingerprint then return { 'elsewhere', step.fingerprint } end
 end
 
+-- From here on a write is no longer in our own hands, whatever the host still does with it.
+local function let_go(host, step, attempt)
+  for id, other in pairs(operation.limited and not attempt.answered and is_open(attempt) and step.attempts or {}) do
+    if other == attempt then give_back(operation, host, id, NOW + (attempt.settle or A_DAY)) end
+  end
+  attempt.answered = NOW
+end
+
 -- Keeps the answer to a write; by its verdict the attempt is closed, unless that says nothing of its fate.
 local AMBIGUOUS = { unknown = true, misdirected = true, unshown = true }
 local function close_by(host, step, attempt, verdict, answer)
   attempt.answer = answer
-  attempt.answered = NOW
+  let_go(host, step, attempt)
   if is_open(attempt) and not AMBIGUOUS[verdict] then
     close_attempt(host, step, attempt, verdict == 'applied' and 'applied' or 'not_applied')
   end
@@ -161,15 +194,8 @@ local function restore(host, step)
   step.undo = 'restored'
   step.kind, step.reason = nil, nil
   change('ZREM', WAITS, host)
+  leave(operation, { host })
   return true
-end
-
--- Ends a step whose attempt was opened: it is to be sent.
-local function send(host)
-  save_step(host)
-  progressed()
-  announce('attempt', host)
-  return { 'send' }
 end
 
 -- Ends a forward step that came to an outcome by a look.
