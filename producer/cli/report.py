@@ -12,9 +12,9 @@ from lockstep.producer.cli.output import printable
 from lockstep.producer.cli.text import event_row, host_row, host_table, standing
 from lockstep.producer.client.result import host_result
 from lockstep.producer.operators.history import MEANINGS, last_moment, method, timeline
-from lockstep.producer.text import seconds
 from lockstep.worker.operation.host import local
 from lockstep.worker.operation.model import Attempt, AttemptState, HostName, Millis, Operation, Step
+from lockstep.worker.operation.names import seconds
 from lockstep.worker.operation.story import in_brief, story
 from lockstep.worker.operation.waves import told_moment
 

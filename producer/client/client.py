@@ -12,12 +12,12 @@ from lockstep.producer.client.selection import select
 from lockstep.producer.client.things import ThingClient
 from lockstep.producer.discovery import default_settings
 from lockstep.producer.operators.history import Filter, search
-from lockstep.producer.text import millis_of
 from lockstep.worker.inventory import Inventory, LiveInventory
 from lockstep.worker.operation import model
 from lockstep.worker.operation.errors import InvalidInput
 from lockstep.worker.operation.model import Action, GroupId, HostName, State
 from lockstep.worker.operation.names import (
+    millis_of,
     new_id,
     parse_deadline,
     parse_group_id,

@@ -8,7 +8,6 @@ from functools import partial
 
 from lockstep.producer.client.acceptance import Broker
 from lockstep.producer.client.result import NOT_HELD, Done, OnChange, Result, WaitState, answered, result_of
-from lockstep.producer.text import named
 from lockstep.worker.operation import model
 from lockstep.worker.operation.errors import (
     AbandonRefused,
@@ -22,7 +21,7 @@ from lockstep.worker.operation.errors import (
     WaitTimeout,
 )
 from lockstep.worker.operation.model import Action, GroupId, Hold, HostName, OperationId
-from lockstep.worker.operation.names import parse_note, parse_timeout, show
+from lockstep.worker.operation.names import named, parse_note, parse_timeout, show
 from lockstep.worker.operation.transitions import Abandoned, Cancelled, Held, Refused
 from lockstep.worker.record.events import Changes, follow, follow_async
 from lockstep.worker.record.link import Link, unknown

@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING
 
 from lockstep.producer.client.operation import Operation
 from lockstep.producer.operators.history import Stuck, stuck, with_unreadable
-from lockstep.producer.text import millis_of, named
 from lockstep.worker.inventory import Inventory, LiveInventory
 from lockstep.worker.operation import model
 from lockstep.worker.operation.drift import Forgotten
 from lockstep.worker.operation.errors import AbandonRefused, InvalidInput, NotReady, RecordGone
 from lockstep.worker.operation.host import Host, Pause
 from lockstep.worker.operation.model import GroupId, HostName, Millis
-from lockstep.worker.operation.names import parse_note, show
+from lockstep.worker.operation.names import millis_of, named, parse_note, show
 from lockstep.worker.operation.thing import Resolved
 from lockstep.worker.operation.waves import Pace, Rollout
 from lockstep.worker.record.link import Link

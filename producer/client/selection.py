@@ -10,12 +10,11 @@ from difflib import get_close_matches
 from typing import cast
 from urllib.parse import urlsplit
 
-from lockstep.producer.text import named
 from lockstep.worker.inventory import Inventory
 from lockstep.worker.operation.errors import InvalidInput, LockstepError, RecordDamaged
 from lockstep.worker.operation.host import Host
 from lockstep.worker.operation.model import GroupId, HostName, Operation, OperationId
-from lockstep.worker.operation.names import parse_group_id, parse_operation_id, show
+from lockstep.worker.operation.names import named, parse_group_id, parse_operation_id, show
 from lockstep.worker.record.fields import REMEDIES
 from lockstep.worker.record.link import Link, gone, unknown
 from lockstep.worker.record.queries import store_errors

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from lockstep.producer.doctor.findings import FULL, Finding, Level
-from lockstep.producer.text import counted, named, seconds
 from lockstep.worker.celery import OPERATIONS, ROLLBACK
 from lockstep.worker.operation.host import Pause, age
 from lockstep.worker.operation.model import HostName, Lost, Millis
+from lockstep.worker.operation.names import counted, named, seconds
 from lockstep.worker.record.fields import Damage
 from lockstep.worker.record.status import HeldInventory, Stall
 from lockstep.worker.settings import PREFIX, Settings

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from lockstep.producer.text import counted
 from lockstep.worker.operation.drift import Remembered
 from lockstep.worker.operation.model import Millis, Operation
+from lockstep.worker.operation.names import counted
 from lockstep.worker.record.link import RedisFacts
 from lockstep.worker.settings import Settings
 

@@ -15,12 +15,11 @@ from typing import TYPE_CHECKING
 
 from lockstep.producer.client.acceptance import RequestWithdrawn
 from lockstep.producer.operators.hosts import presence, together
-from lockstep.producer.text import named
 from lockstep.worker.operation.content import canonical
 from lockstep.worker.operation.errors import InvalidInput, LockstepError, NotReady, WaitTimeout
 from lockstep.worker.operation.host import Host
 from lockstep.worker.operation.model import Action, GroupId, HostName, OperationId, State
-from lockstep.worker.operation.names import parse_group_id, parse_operation_id, show
+from lockstep.worker.operation.names import named, parse_group_id, parse_operation_id, show
 from lockstep.worker.operation.waves import AT_ONCE, Pace
 from lockstep.worker.plainyaml import parse_plain
 from lockstep.worker.settings import Settings

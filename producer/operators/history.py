@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
-from lockstep.producer.text import NAMED, named
 from lockstep.worker.operation.answer import METHODS
 from lockstep.worker.operation.errors import Why
 from lockstep.worker.operation.model import (
@@ -23,6 +22,7 @@ from lockstep.worker.operation.model import (
     Step,
     Undo,
 )
+from lockstep.worker.operation.names import NAMED, named
 from lockstep.worker.operation.waves import told_moment
 
 if TYPE_CHECKING:

@@ -18,10 +18,10 @@ from lockstep.producer.probe.scratch import (
     on_late_writes,
     recommended,
 )
-from lockstep.producer.text import named
 from lockstep.worker.operation.answer import Verdict, WriteAnswer
 from lockstep.worker.operation.host import Host
 from lockstep.worker.operation.model import GroupId, Presence
+from lockstep.worker.operation.names import named
 from lockstep.worker.settings import Settings
 
 WATCH = 30.0

@@ -7,7 +7,6 @@ from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from lockstep.producer.doctor.findings import Finding, Level
-from lockstep.producer.text import named
 from lockstep.worker.hosts import looks
 from lockstep.worker.hosts.client import HostClient
 from lockstep.worker.kinds import Kind, Request, Verb
@@ -15,6 +14,7 @@ from lockstep.worker.operation.content import Content, Effect, Id, Relation, Sai
 from lockstep.worker.operation.errors import HostUnavailable, InvalidInput
 from lockstep.worker.operation.host import Host
 from lockstep.worker.operation.model import AttemptId
+from lockstep.worker.operation.names import named
 from lockstep.worker.settings import Settings
 
 SAMPLES: Mapping[str, tuple[object, object]] = {

@@ -13,6 +13,7 @@ from lockstep.worker.inventory.file import Inventory, load_inventory
 from lockstep.worker.operation.errors import InvalidInput
 from lockstep.worker.operation.host import Host
 from lockstep.worker.operation.model import HostName, HostRef
+from lockstep.worker.operation.names import named
 from lockstep.worker.settings import Settings
 
 LOOK_EVERY = 1.0
@@ -21,7 +22,6 @@ AFTER_A_FAULT = 5.0
 """Seconds until a file that could not be taken is read again."""
 AT_REST = 1.0
 """Seconds that a file must have been as it is: whoever writes it in place must not be read halfway."""
-NAMED = 5
 SAY_EVERY = 10.0
 """Seconds between two words about hosts that are not known here."""
 log = logging.getLogger(__name__)
@@ -172,10 +172,5 @@ def _difference(old: Inventory, new: Inventory) -> str:
         "gone": [name for name in before if name not in after],
         "changed": [name for name in after if name in before and before[name] != after[name]],
     }
-    told = [f"{kind}: {_named(names)}" for kind, names in kinds.items() if names]
+    told = [f"{kind}: {named(names)}" for kind, names in kinds.items() if names]
     return "; ".join([f"{len(after)} hosts", *told])
-
-
-def _named(names: list[HostName]) -> str:
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return ", ".join(names[:NAMED]) + more

@@ -24,9 +24,8 @@ from lockstep.producer.cli.output import (
     read_document,
 )
 from lockstep.producer.cli.text import sentence, showing
-from lockstep.producer.text import named
 from lockstep.worker.operation.errors import RecordGone, WaitTimeout
-from lockstep.worker.operation.names import parse_timeout
+from lockstep.worker.operation.names import named, parse_timeout
 
 if TYPE_CHECKING:
     from lockstep.producer.client.operation import Operation

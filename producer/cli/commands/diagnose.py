@@ -12,9 +12,8 @@ import click
 from lockstep.producer.cli.exits import Exit, Session
 from lockstep.producer.cli.options import command
 from lockstep.producer.cli.output import answer, answer_json, note, paint, printable
-from lockstep.producer.text import named
 from lockstep.worker.operation.errors import InvalidInput
-from lockstep.worker.operation.names import parse_watch
+from lockstep.worker.operation.names import named, parse_watch
 
 if TYPE_CHECKING:
     from lockstep.producer.doctor.findings import Finding

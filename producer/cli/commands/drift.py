@@ -28,9 +28,9 @@ from lockstep.producer.cli.output import (
     read_document,
 )
 from lockstep.producer.cli.text import sentence
-from lockstep.producer.text import counted, named, parse_moment
 from lockstep.worker.operation.host import age
 from lockstep.worker.operation.model import Action, Presence
+from lockstep.worker.operation.names import counted, named, parse_moment
 
 if TYPE_CHECKING:
     from lockstep.producer.operators.drift import GroupDrift

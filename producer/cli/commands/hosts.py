@@ -19,10 +19,10 @@ from lockstep.producer.cli.output import (
     printable,
 )
 from lockstep.producer.cli.text import sentence
-from lockstep.producer.text import counted
 from lockstep.worker.operation.errors import InvalidInput
 from lockstep.worker.operation.host import local
 from lockstep.worker.operation.model import Action, State
+from lockstep.worker.operation.names import counted
 
 if TYPE_CHECKING:
     from lockstep.producer.client.client import ClusterClient

@@ -35,9 +35,9 @@ from lockstep.producer.cli.text import (
 )
 from lockstep.producer.client.result import host_result
 from lockstep.producer.operators.history import timeline
-from lockstep.producer.text import parse_moment
 from lockstep.worker.operation.errors import HostUnavailable, InvalidInput
 from lockstep.worker.operation.model import Action, Operation, State, Step
+from lockstep.worker.operation.names import parse_moment
 from lockstep.worker.operation.names import show as quoted
 
 

@@ -8,10 +8,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from lockstep.producer.operators.history import PAGE, Filter, search
-from lockstep.producer.text import millis_of, parse_moment
 from lockstep.worker.operation.errors import InvalidInput
 from lockstep.worker.operation.host import local
 from lockstep.worker.operation.model import Action, GroupId, Millis, Operation, OperationId, State
+from lockstep.worker.operation.names import millis_of, parse_moment
 from lockstep.worker.record.link import Brief
 from tests.unit.producer.samples import OPERATION
 from tests.unit.zones import zone

@@ -8,8 +8,8 @@ import pytest
 
 from lockstep.producer.cli.report import Scale, came_to, chart, lanes, tick
 from lockstep.producer.operators.history import last_moment, timeline
-from lockstep.producer.text import seconds
 from lockstep.worker.operation.model import Action, Millis
+from lockstep.worker.operation.names import seconds
 from tests.unit.producer.samples import OPERATION
 from tests.unit.producer.stories import ROLLED_BACK, START, STEPS, write
 

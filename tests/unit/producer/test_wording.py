@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lockstep.producer.text import counted
+from lockstep.worker.operation.names import counted
 
 
 @pytest.mark.parametrize(
