@@ -1,12 +1,12 @@
-"""What is wrong with an installation, and what mends it: pure functions of what was found."""
+"""What is wrong with an installation, and what mends it: pure functions of what was found by `facts`."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from itertools import islice
 
-from lockstep.producer.doctor.findings import FULL, Finding, Level
 from lockstep.worker.celery import OPERATIONS, ROLLBACK
 from lockstep.worker.operation.host import Pause, age
 from lockstep.worker.operation.model import HostName, Lost, Millis
@@ -15,6 +15,27 @@ from lockstep.worker.record.fields import Damage
 from lockstep.worker.record.status import HeldInventory, Stall
 from lockstep.worker.settings import PREFIX, Settings
 
+
+class Level(StrEnum):
+    """How bad a finding is."""
+
+    OK = "ok"
+    WARNING = "warning"
+    FAILURE = "failure"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at."""
+
+    subject: str
+    level: Level
+    text: str
+    remedy: str | None = None
+
+
+FULL = 0.7
+"""Share of what an installation may grow to, from which on it is time to do something: docs/scale.md."""
 SKEW = 5000
 """Milliseconds by which a clock may differ from Redis' before it is worth a word."""
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 
-from lockstep.producer.doctor.findings import Finding, Level
+from lockstep.producer.doctor.checks import Finding, Level
 from lockstep.producer.operators.hosts import ask
 from lockstep.producer.probe.scratch import (
     LateWrite,

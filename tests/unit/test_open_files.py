@@ -59,7 +59,7 @@ def test_many_threads_call_many_hosts_with_few_descriptors(urls: list[str]) -> N
 
 PROVIDE = """
 import resource, sys
-from lockstep.worker.tasks.signals import provide_files
+from lockstep.worker.tasks import provide_files
 resource.setrlimit(resource.RLIMIT_NOFILE, (int(sys.argv[1]), int(sys.argv[2])))
 provide_files(300)
 print(resource.getrlimit(resource.RLIMIT_NOFILE))

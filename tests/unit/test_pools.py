@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from lockstep.producer.doctor.findings import WORKER_CONNECTIONS
+from lockstep.producer.doctor.facts import WORKER_CONNECTIONS
 from lockstep.worker.celery import PUBLISHING, make_app
 from lockstep.worker.connection import pool as pools
 from lockstep.worker.redis_client import client

@@ -9,14 +9,13 @@ from types import SimpleNamespace
 from typing import Any
 
 from lockstep.worker.hosts.wrappers import SparedHost, TokenHost
-from lockstep.worker.monitoring.calls import WatchedHost
 from lockstep.worker.operation.model import Action, GroupId, HostName, OperationId
 from lockstep.worker.operation.ports import HostApi
 from lockstep.worker.operation.transitions import Order
 from lockstep.worker.settings import Settings
 from lockstep.worker.steps import Parts
 from lockstep.worker.tasks import runtime
-from lockstep.worker.tasks.runtime import Orders, build_runtime
+from lockstep.worker.tasks.runtime import Orders, WatchedHost, build_runtime
 
 NODE1 = HostName("node1")
 

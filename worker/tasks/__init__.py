@@ -1,5 +1,134 @@
-"""Thin Celery shells around the steps, in the order of an operation's life, and the sweep."""
+"""Thin Celery shells around the steps, in the order of an operation's life, and the sweep.
 
-from lockstep.worker.tasks import signals, sweep, tasks
+What is watched of a worker process is connected here: producers never import the tasks.
+"""
 
-__all__ = ["signals", "sweep", "tasks"]
+from __future__ import annotations
+
+import logging
+import resource
+from socket import gethostname
+from typing import Any, cast
+
+from celery.signals import (
+    after_setup_logger,
+    after_setup_task_logger,
+    beat_init,
+    celeryd_after_setup,
+    celeryd_init,
+    task_rejected,
+    worker_process_init,
+    worker_shutdown,
+)
+
+from lockstep.worker import broker
+from lockstep.worker.celery import Lockstep
+from lockstep.worker.hosts import curl
+from lockstep.worker.monitoring import heartbeat, logs, metrics, tracing
+from lockstep.worker.monitoring.heartbeat import watch_child
+from lockstep.worker.operation.errors import InvalidInput
+from lockstep.worker.record.causes import cause_of
+from lockstep.worker.record.codec import Keys
+from lockstep.worker.record.status import Clocks, Stalls
+from lockstep.worker.redis_client import client
+from lockstep.worker.secrets import mask_logs
+from lockstep.worker.settings import Settings, load_settings
+from lockstep.worker.tasks import tasks
+from lockstep.worker.tasks.runtime import runtime_of
+from lockstep.worker.tasks.sweep import FiguresReader
+
+__all__ = ["tasks"]
+log = logging.getLogger(__name__)
+
+
+@celeryd_init.connect
+def _watch(sender: str, instance: Any, **_: Any) -> None:
+    app = cast(Lockstep, instance.app)
+    settings = app.settings
+    provide_files(settings.open_files)
+    broker.install(settings.broker)
+
+    def tell(why: str) -> None:
+        quick = settings.model_copy(update={"redis_timeout": 1.0, "redis_connect_timeout": 1.0})
+        Stalls(client(quick), Keys(settings.key_prefix)).note(sender, why)
+
+    # After so long its messages are another worker's in any case.
+    quiet = settings.visibility_timeout
+    try:
+        heartbeat.install(app, settings.heartbeat_dir, quiet, tell)
+    except (InvalidInput, OSError) as error:
+        raise SystemExit(f"error: {error}") from None  # Celery logs any other exception, and goes on
+    worker_process_init.connect(lambda **_: watch_child(quiet, tell), weak=False)
+    if settings.log_format == "json":
+        instance.quiet = True  # its banner is no JSON
+    if (own := tracing.tracers("lockstep-worker")) is not None:
+        tracing.instrument(own)
+        curl.watches.append(tracing.calls_of(own))
+    if settings.metrics_port is not None:
+        counts = metrics.Metrics()
+        metrics.count_with(counts)
+        curl.watches.append(metrics.call_watched)
+        stop = counts.serve(settings.metrics_address, settings.metrics_port, FiguresReader(settings).read)
+        # By us alone: Celery's own ways there are replaced.
+        task_rejected.connect(lambda **_: metrics.count("messages_dropped"), weak=False)
+        worker_shutdown.connect(lambda **_: stop(), weak=False)
+
+
+@celeryd_after_setup.connect
+def _tell_clock(sender: str, instance: Any, **_: Any) -> None:
+    """Begin only now: before, what this thread logs would have Celery's format, and its secrets."""
+    app = cast(Lockstep, instance.app)
+    settings = app.settings
+    Clocks(client(settings), Keys(settings.key_prefix)).tell_for_ever(sender, lambda: _inventory(app))
+
+
+def provide_files(needed: int) -> None:
+    """Raise this process's limit of open files to what it may need. Raises SystemExit if that is not allowed.
+
+    A worker that comes to its limit in the middle of its work stands still, sweep and rollback included.
+    """
+    allowed, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if allowed == resource.RLIM_INFINITY or allowed >= needed:
+        return
+    if most != resource.RLIM_INFINITY and most < needed:
+        raise SystemExit(
+            f"lockstep: error: this worker may need {needed} open files, and {most} are allowed (ulimit -n): "
+            "raise that limit, or lower LOCKSTEP_CONCURRENCY or LOCKSTEP_SLICE_THREADS"
+        )
+    resource.setrlimit(resource.RLIMIT_NOFILE, (needed, most))
+    log.info("raised the limit of open files from %d to %d", allowed, needed)
+
+
+def _inventory(app: Lockstep) -> tuple[str, int, float, str] | None:
+    """Tell which inventory this process has. In a pool of processes each child reads the same file itself."""
+    try:
+        live = runtime_of(app).inventory
+    except InvalidInput:
+        return None  # each task says what is wrong with it
+    if live is None:
+        return None
+    now = live.current()
+    return now.digest, len(now), live.age, live.fault
+
+
+@beat_init.connect
+def _begin_beat(sender: Any, **_: Any) -> None:
+    """Beat sends a sweep every 2 s: in Flower they would push out everything else within hours."""
+    sender.app.conf.task_send_sent_event = False
+    settings: Settings = sender.app.settings
+    Clocks(client(settings), Keys(settings.key_prefix)).tell_for_ever(f"beat@{gethostname()}")
+
+
+def _explain(error: BaseException) -> str | None:
+    cause = cause_of(error)
+    return f"{cause.what}; {cause.remedy}" if cause else None
+
+
+@after_setup_logger.connect
+@after_setup_task_logger.connect
+def _format(logger: logging.Logger, **_: Any) -> None:
+    # Celery does not say for which application; a process has one, and its settings are in the environment.
+    write = {"json": logs.as_json, "text": logs.as_text}[load_settings().log_format]
+    write(logger)
+    logs.limit_repeats(logger, _explain)
+    mask_logs(logger)

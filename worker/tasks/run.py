@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -30,12 +31,19 @@ from lockstep.worker.operation.story import story
 from lockstep.worker.record.queries import UNREADABLE
 from lockstep.worker.steps import Next, Parts, Result
 from lockstep.worker.tasks.received import DROPPED, LeftToNewer, believed, record_gone
-from lockstep.worker.tasks.runtime import Runtime, rest, runtime_of
+from lockstep.worker.tasks.runtime import Runtime, runtime_of, stopping
 
 HostStep = Callable[[HostName], Result]
 Results = Mapping[HostName, Result]
 NOT_BEGUN = Result(Next.AGAIN, "not begun yet")
 KINDS_SHOWN = 3
+
+
+def rest(seconds: float) -> None:
+    """Wait for so long, or until the worker is told to stop."""
+    ends = time.monotonic() + seconds
+    while not stopping() and (left := ends - time.monotonic()) > 0:
+        time.sleep(min(left, 0.1))
 
 
 class _Threads:

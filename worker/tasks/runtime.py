@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import mmap
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from celery import Celery
 from celery.signals import worker_init, worker_shutting_down
+from structlog.contextvars import bound_contextvars
 
 from lockstep.worker.celery import Lockstep
 from lockstep.worker.forks import leave_to_parent, renew_in_children
@@ -20,12 +22,15 @@ from lockstep.worker.hosts.client import HostClient, SystemClock
 from lockstep.worker.hosts.wrappers import Breaker, SparedHost, TokenHost
 from lockstep.worker.inventory import Inventory, LiveInventory
 from lockstep.worker.kinds import Kind, kinds_of
-from lockstep.worker.monitoring.calls import WatchedHost
+from lockstep.worker.monitoring.heartbeat import work
+from lockstep.worker.monitoring.metrics import count, took
+from lockstep.worker.operation.answer import ProbeAnswer, Verdict, WriteAnswer
+from lockstep.worker.operation.content import Effect, Said, Shown
 from lockstep.worker.operation.errors import StoreUnavailable
 from lockstep.worker.operation.host import Host
-from lockstep.worker.operation.model import HostName, OperationId
+from lockstep.worker.operation.model import Action, AttemptId, GroupId, HostName, OperationId
 from lockstep.worker.operation.ports import HostApi
-from lockstep.worker.operation.thing import Asked
+from lockstep.worker.operation.thing import Asked, api_of
 from lockstep.worker.operation.transitions import Order
 from lockstep.worker.record.codec import Keys
 from lockstep.worker.record.link import connect
@@ -35,6 +40,7 @@ from lockstep.worker.settings import Settings
 from lockstep.worker.steps import Parts, PatrolStore, nobody
 from lockstep.worker.steps.apply import no_kind
 
+log = logging.getLogger(__name__)
 _shared = [mmap.mmap(-1, 1)]
 """Anonymous shared memory: children inherit it, and SIGTERM reaches only their parent."""
 
@@ -42,13 +48,6 @@ _shared = [mmap.mmap(-1, 1)]
 def stopping() -> bool:
     """Tell whether the worker has been told to stop."""
     return _shared[0][0] != 0
-
-
-def rest(seconds: float) -> None:
-    """Wait for so long, or until the worker is told to stop."""
-    ends = time.monotonic() + seconds
-    while not stopping() and (left := ends - time.monotonic()) > 0:
-        time.sleep(min(left, 0.1))
 
 
 @worker_init.connect
@@ -62,8 +61,8 @@ def _stop(**_: Any) -> None:
     _shared[0][0] = 1
 
 
+T = TypeVar("T")
 Find = Callable[[HostName], HostApi | None]
-FindAs = Callable[[HostName, str | None], HostApi | None]
 MOST_NAMES = 20_000
 """Operations and their hosts that are remembered in a process: some megabytes."""
 
@@ -77,6 +76,10 @@ class _Kept:
         self.lock = threading.Lock()
         self.order: Order | None = None
         self.failed = ""
+
+    @property
+    def names(self) -> int:
+        return 0 if self.order is None else 1 + len(self.order.hosts)
 
 
 class Orders:
@@ -122,20 +125,15 @@ class Orders:
         with self._lock:
             if self._kept.get(operation) is not kept:
                 return
+            self._names += kept.names
             if kept.order is None:
                 del self._kept[operation]
-                return
-            self._names += _names(kept)
             while self._names > self._most and len(self._kept) > 1:
                 self._drop(next(iter(self._kept)))
 
     def _drop(self, operation: OperationId) -> None:
         if (kept := self._kept.pop(operation, None)) is not None:
-            self._names -= _names(kept)
-
-
-def _names(kept: _Kept) -> int:
-    return 0 if kept.order is None else 1 + len(kept.order.hosts)
+            self._names -= kept.names
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,14 +155,69 @@ class Runtime:
         object.__setattr__(self, "parts", order)
 
 
+@dataclass(frozen=True, slots=True)
+class WatchedHost:
+    """The same host; what it says is logged, and counted with the time it takes.
+
+    What went as it should is in the record: a line for each of ten thousand hosts would hide the others.
+    """
+
+    host: HostApi
+
+    @property
+    def fingerprint(self) -> str:
+        """The digest of the URL by which the record knows this host."""
+        return self.host.fingerprint
+
+    def probe(self, group: GroupId) -> ProbeAnswer:
+        """GET the group."""
+        answer = _timed("look", lambda: self.host.probe(group), lambda found: found.probed)
+        log.debug("look: %s", answer.text)
+        return answer
+
+    def write(
+        self, action: Action, group: GroupId, attempt: AttemptId, send_before: float, body: str | None = None
+    ) -> WriteAnswer:
+        """POST or DELETE the group."""
+        asked = (action, group, attempt, send_before, body)
+        with bound_contextvars(attempt=attempt):
+            answer = _timed(action, lambda: self.host.write(*asked), lambda answer: answer.verdict)
+            level = logging.DEBUG if answer.verdict is Verdict.APPLIED else logging.INFO
+            log.log(level, "%s: %s", action.value, answer.text)
+        return answer
+
+    def look(self, *asked: Any) -> Shown:
+        """Look at a thing."""
+        return _timed("look", lambda: api_of(self.host).look(*asked), lambda shown: shown.sight)
+
+    def send(self, kind: Any, verb: str, *asked: Any) -> Said:
+        """Send a write of a thing."""
+        said = _timed(verb, lambda: api_of(self.host).send(kind, verb, *asked), lambda said: said.effect)
+        log.log(logging.DEBUG if said.effect is Effect.APPLIED else logging.INFO, "%s: %s", verb, said.text)
+        return said
+
+    def unwell(self, path: str) -> str | None:
+        """Ask for its health."""
+        return _timed("health", lambda: self.host.unwell(path), lambda wrong: "unwell" if wrong else "well")
+
+
+def _timed(call: str, ask: Callable[[], T], named: Callable[[T], str]) -> T:
+    """Ask, and count what was said by its name, with the time that it took."""
+    begun = time.monotonic()
+    said = ask()
+    work.moves()
+    count("attempts", str(call), str(named(said)))
+    took("call_seconds", time.monotonic() - begun, str(call))
+    return said
+
+
 def build_runtime(settings: Settings) -> Runtime:
     """Build the real parts; the inventory is read, nothing is connected."""
     inventory = LiveInventory(settings)
     hosts = real_hosts(settings, inventory)
 
     def host_as(name: HostName, fingerprint: str | None) -> HostApi | None:
-        host = inventory.find_as(name, fingerprint)
-        return None if host is None else _client(settings, host)
+        return _client(settings, inventory.find_as(name, fingerprint))
 
     def kind(asked: Asked) -> Kind:
         return kinds_of(inventory.current().kinds, settings.kinds).find(f"{asked.kind}@{asked.definition}")
@@ -175,15 +228,12 @@ def build_runtime(settings: Settings) -> Runtime:
 
 def real_hosts(settings: Settings, inventory: Inventory | LiveInventory) -> Find:
     """Return a look-up of host clients by name, as the inventory has them at that moment."""
-
-    def find(name: HostName) -> HostApi | None:
-        host = inventory.find(name)
-        return None if host is None else _client(settings, host)
-
-    return find
+    return lambda name: _client(settings, inventory.find(name))
 
 
-def _client(settings: Settings, host: Host) -> HostApi:
+def _client(settings: Settings, host: Host | None) -> HostApi | None:
+    if host is None:
+        return None
     api: HostApi = WatchedHost(HostClient(host, settings, curl.exchange, SystemClock(), stopping))
     return TokenHost(api, host.credentials) if host.credentials else api
 
@@ -206,7 +256,7 @@ def assemble(
     store: PatrolStore,
     hosts: Find,
     hosts_to_apply: Find | None = None,
-    host_as: FindAs = nobody,
+    host_as: Callable[[HostName, str | None], HostApi | None] = nobody,
     kind: Callable[[Asked], Kind] = no_kind,
 ) -> Runtime:
     """Put a store and hosts together with what the settings say."""
@@ -242,9 +292,8 @@ class Runtimes:
         """Return the application's."""
         with self._lock:  # the breaker is for all threads together
             if id(app) not in self._built:
-                application = cast(Lockstep, app)
-                build = getattr(application, "build_runtime", build_runtime)
-                self._built[id(app)] = build(application.settings)
+                build = getattr(app, "build_runtime", build_runtime)
+                self._built[id(app)] = build(cast(Lockstep, app).settings)
             return self._built[id(app)]
 
 

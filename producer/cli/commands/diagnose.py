@@ -16,7 +16,7 @@ from lockstep.worker.operation.errors import InvalidInput
 from lockstep.worker.operation.names import named, parse_watch
 
 if TYPE_CHECKING:
-    from lockstep.producer.doctor.findings import Finding
+    from lockstep.producer.doctor.checks import Finding
 
 LEVEL_WIDTH = 8
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from benchmarks.capacity import COSTS, PREDICTED, between, fit, predictions, table
-from lockstep.producer.doctor.findings import RECORD, RECORD_OF_A_HOST
+from lockstep.producer.doctor.facts import RECORD, RECORD_OF_A_HOST
 from tests.walk import ROOT
 
 RESULTS = (ROOT / "benchmarks/results.md").read_text("utf-8")

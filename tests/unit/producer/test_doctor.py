@@ -9,6 +9,8 @@ import pytest
 from lockstep.producer.doctor.checks import (
     SKEW,
     About,
+    Finding,
+    Level,
     WorkFacts,
     on_hosts,
     on_inventories,
@@ -18,7 +20,7 @@ from lockstep.producer.doctor.checks import (
     on_versions,
     on_work,
 )
-from lockstep.producer.doctor.findings import Finding, Level, on_connections, on_records, on_redis
+from lockstep.producer.doctor.facts import on_connections, on_records, on_redis
 from lockstep.worker.operation.drift import Remembered
 from lockstep.worker.operation.model import HostName, Millis
 from lockstep.worker.record.link import RedisFacts
