@@ -29,6 +29,7 @@ from tests.chaos.watcher import Watcher
 from tests.chaos.weather import Weather
 from tests.model.trace import Trace, replay
 from tests.waiting import eventually
+from tests.warm import warming
 
 PLANTED = 0.4
 """The share of groups that each host holds beforehand."""
@@ -68,7 +69,7 @@ class Trouble(Exception):
 def run(plan: Plan, directory: Path, say: Callable[[str], None]) -> Outcome:
     """Run a plan in a directory; what is needed to look into a failure is left there."""
     began = time.monotonic()
-    with Rig(directory, plan) as rig:
+    with warming(), Rig(directory, plan) as rig:
         weather, told = Weather(plan.times), Told()
         planted = _plant(rig, random.Random(f"{plan.seed}/planted"))
         for node in rig.nodes.values():
