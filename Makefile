@@ -210,7 +210,7 @@ $(VENV)/.dev: requirements-dev.txt $(VENV)/.runtime
 
 # The header that uv writes would repeat its command line, and with it the paths of whoever ran it.
 COMPILE = $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
-  --extra worker --extra flower --extra demo --group build --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
+  --extra worker --extra flower --extra demo --extra secrets --group build --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
 
 .PHONY: lock
 lock: $(VENV)/.dev ## Pin requirements*.txt anew from pyproject.toml; UPGRADE=1 takes newer releases

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import json
 import logging
+import re
 import sys
 import threading
 import traceback
@@ -22,6 +23,8 @@ from lockstep.worker.forks import renew_in_children
 HIDDEN = "…"
 SHORTEST = 6
 """Characters. A shorter value would be found in ordinary words and names."""
+MOST_PASSING = 200
+"""Secrets of things that are masked at a time: each has many forms, and a worker sees new ones for ever."""
 T = TypeVar("T")
 
 
@@ -30,6 +33,10 @@ class _Known:
 
     def __init__(self) -> None:
         self.values: set[str] = set()
+        self.passing: dict[str, set[str]] = {}
+        """The newest secrets of things, with their forms; they make room for newer ones."""
+        self.lasting: set[str] = set()
+        """Forms of all others."""
         self.forms: list[str] = []
         """Of all of them, the longest first."""
         self.start_anew()
@@ -38,11 +45,17 @@ class _Known:
     def start_anew(self) -> None:
         self._lock = threading.Lock()
 
-    def add(self, values: set[str]) -> None:
-        found = {form for value in values for form in forms(value) if len(form) >= SHORTEST}
+    def add(self, values: set[str], passing: bool = False) -> None:
+        found = {value: {form for form in forms(value) if len(form) >= SHORTEST} for value in values}
         with self._lock:
-            self.forms[:] = sorted(found | set(self.forms), key=len, reverse=True)
-            self.values |= values
+            if passing:
+                newest = [*self.passing.items(), *found.items()][-MOST_PASSING:]
+                self.passing = dict(newest)
+            else:
+                self.values |= values
+                self.lasting = self.lasting.union(*found.values())
+            every = self.lasting.union(*self.passing.values())
+            self.forms = sorted(every, key=len, reverse=True)  # whoever masks goes on with the list it has
 
 
 _known = _Known()
@@ -85,11 +98,14 @@ class Secret:
         raise TypeError("a secret is not pickled")
 
 
-def know(*values: str | None) -> None:
-    """Have these values masked from now on, in every form in which they may be written."""
-    new = {value for value in values if value} - _known.values
+def know(*values: str | None, passing: bool = False) -> None:
+    """Have these values masked from now on, in every form in which they may be written.
+
+    `passing` ones are secrets of things: the newest of them are masked, and old ones make room.
+    """
+    new = {value for value in values if value and value not in _known.passing} - _known.values
     if new:  # a token is read for each call
-        _known.add(new)
+        _known.add(new, passing)
 
 
 def mask(text: str) -> str:
@@ -112,6 +128,20 @@ def masked(value: T) -> T:
     elif isinstance(value, (list, tuple)):
         kept = type(value)(masked(each) for each in value) if type(value) in (list, tuple) else value
     return kept  # type: ignore[no-any-return]
+
+
+def cut_out(text: str, values: list[str]) -> str:
+    """Return what somebody else wrote without any six characters in a row of these values, in any form.
+
+    Nothing of it is left if a value is too short to be told from ordinary words.
+    """
+    if any(len(value) < SHORTEST for value in values):
+        return ""
+    text = text.replace("\0", " ")
+    every = "\0".join(form for value in values for form in forms(value))
+    found = [at for at in range(len(text) - SHORTEST + 1) if text[at : at + SHORTEST] in every]
+    hidden = {each for at in found for each in range(at, at + SHORTEST)}
+    return re.sub("\0+", HIDDEN, "".join("\0" if at in hidden else each for at, each in enumerate(text)))
 
 
 class Masking(logging.Formatter):

@@ -72,7 +72,8 @@ class Settings(BaseSettings):
     """Path of a YAML file with the hosts; see docs/inventory.md."""
     kinds: str = ""
     """Path of a folder with your own kinds, one `NAME.yaml` each; an inventory may name another."""
-
+    seal_key_file: str = ""
+    """Path of a file with the keys that seal secrets of things; docs/kinds.md#secrets says more."""
     connect_timeout: Seconds = 3.0
     """A TCP handshake inside a data centre takes milliseconds; 3 s outlives two lost SYN packets."""
     read_timeout: Seconds = 10.0
@@ -193,7 +194,7 @@ class Settings(BaseSettings):
             )
         return prefix
 
-    @field_validator("hosts_ca_file", "redis_ca_file", "redis_cert_file", "redis_key_file")
+    @field_validator("hosts_ca_file", "redis_ca_file", "redis_cert_file", "redis_key_file", "seal_key_file")
     @classmethod
     def _check_file(cls, path: str) -> str:
         return readable(path) if path else path

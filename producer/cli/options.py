@@ -114,6 +114,27 @@ class FieldOptions:
     file: str | None
     accept_loss: bool = False
     upsert: bool = False
+    secrets: tuple[str, ...] = ()
+
+    def hidden(self) -> dict[str, str]:
+        """Return the texts of --secret by field. Raises InvalidInput, with nothing of the files."""
+        found = {}
+        for each in self.secrets:
+            field, equals, path = each.partition("=")
+            if not equals or not path.startswith("@"):
+                rule = "names no file: write field=@FILE, for a command line is seen by others"
+                raise InvalidInput(f"--secret {show(field)} {rule}")
+            noun = f"the file of --secret {show(field)}"
+            try:
+                text = Path(path[1:]).read_text("utf-8")
+            except UnicodeDecodeError:
+                raise InvalidInput(f"{noun} is not UTF-8 text") from None
+            except OSError as error:
+                raise InvalidInput(f"{noun} cannot be read: {error.strerror}") from None
+            found[field] = text.removesuffix("\n").removesuffix("\r")
+            if not found[field]:
+                raise InvalidInput(f"{noun} is empty")
+        return found
 
     def given(self, cluster: ClusterClient, name: str) -> dict[str, object]:
         """Return the fields by name: those of the file, then those of --set. Raises InvalidInput."""
@@ -143,8 +164,10 @@ def field_options(function: Callable[..., Exit]) -> Callable[..., Exit]:
     """Add --set and -f, handed over as `fields` beside --accept-loss and --create where these are given."""
 
     @functools.wraps(function)
-    def collected(*args: object, sets: tuple[str, ...], file: str | None, **options: object) -> Exit:
-        return function(*args, fields=FieldOptions(sets, file), **options)
+    def collected(
+        *args: object, sets: tuple[str, ...], file: str | None, secrets: tuple[str, ...], **options: object
+    ) -> Exit:
+        return function(*args, fields=FieldOptions(sets, file, secrets=secrets), **options)
 
     return _with(
         collected,
@@ -152,6 +175,13 @@ def field_options(function: Callable[..., Exit]) -> Callable[..., Exit]:
             "--set", "sets", multiple=True, metavar="FIELD=VALUE", help="A field of a thing; repeat it."
         ),
         click.option("-f", "--file", metavar="FILE", help="Fields as YAML or JSON; - reads standard input."),
+        click.option(
+            "--secret",
+            "secrets",
+            multiple=True,
+            metavar="FIELD=@FILE",
+            help="A secret or sensitive field, from a file; repeat it.",
+        ),
     )
 
 

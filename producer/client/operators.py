@@ -82,7 +82,8 @@ class OperatorClient:
         from lockstep.producer.operators.plan import differences
 
         operation = self.operation(operation_id)
-        return differences(self._link.store, operation.id, operation.steps())
+        key_file = self.settings.seal_key_file
+        return differences(self._link.store, operation.id, operation.steps(), key_file)
 
     def drift(self, groups: Iterable[str] | None = None) -> Iterator[GroupDrift]:
         """Ask the hosts of these groups and things, or of all on which an operation has ended, and compare.
@@ -104,26 +105,30 @@ class OperatorClient:
         Each is an ordinary operation on the hosts concerned, all or none. Returns none where nothing differs.
         Raises InvalidInput for a group, while an operation works on the thing, or if none has ended.
         """
-        from lockstep.worker.operation.content import Content
+        from lockstep.worker.kinds import SealKeys
 
         of = self.named(thing)
         if isinstance(of, str):
             raise InvalidInput(f"group {show(of)} is repaired by what it should be: create or delete it")
-        name = of[1].text
+        kind, name = of[0], of[1].text
         (found,) = self.drift([name])
         if found.owner is not None or found.overtaken:
             raise InvalidInput(f"an operation is at work on {show(name)}: ask when it has ended")
         left = self._link.store.contents_left(GroupId(name))
         if not left:
             raise InvalidInput(f"no operation on {show(name)} has ended: nothing says how it should be")
+        gone = [host for host, lines in found.lines.items() if lines[:1] == ("- gone",)]
+        if kind.secrets and gone:
+            lost = f"{', '.join(gone)}, and nothing keeps its {', '.join(sorted(kind.secrets))}"
+            raise InvalidInput(f"{show(name)} is gone on {lost}: set it with --create and --secret")
         begun = []
         for digest in sorted({left[host].digest for host in found.lines}):
             hosts = [host for host in found.lines if left[host].digest == digest]
-            text = left[hosts[0]].text
-            if text is None:
+            content = SealKeys(self.settings.seal_key_file).content(kind, name, left[hosts[0]].text)
+            if content is None:
                 begun.append(self.change("delete", name, hosts, {}, accept_loss=accept_loss))
                 continue
-            values = {field: each for field, each in Content.read(text).values.items() if each is not None}
+            values = {field: each for field, each in content.values.items() if each is not None}
             begun.append(self.change("set", name, hosts, values, upsert=True, accept_loss=accept_loss))
         return begun
 

@@ -11,6 +11,7 @@ from lockstep.worker.operation.errors import InvalidInput
 from lockstep.worker.operation.model import Action, GroupId, HostName
 from lockstep.worker.operation.names import new_id, parse_group_id, show
 from lockstep.worker.operation.waves import AT_ONCE, Pace
+from lockstep.worker.secrets import Secret, know
 
 if TYPE_CHECKING:
     from lockstep.producer.operators.batch import Wish, WishResult
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from lockstep.worker.operation.thing import Asked
 
 Fields = Mapping[str, object]
+Secrets = Mapping[str, str | Secret]
 
 
 class ThingClient(OperatorClient):
@@ -35,6 +37,7 @@ class ThingClient(OperatorClient):
         hosts: Iterable[str] | None = None,
         *,
         fields: Fields | None = None,
+        secrets: Secrets | None = None,
         operation_id: str | None = None,
         deadline: float | None = None,
         retries: int | None = None,
@@ -43,13 +46,13 @@ class ThingClient(OperatorClient):
         """Enqueue the creation of `KIND/ID`, with these fields, on the named hosts or on all that serve it.
 
         Fields are keywords, or in `fields` where a name is none: `client.create("vhost/team-a", tags=["x"])`.
+        Secret fields are in `secrets`, as texts; sensitive ones may be, too.
         A host on which it stands with just this content is unchanged; with other content the operation is
         rolled back. All else is as for `create_group`, and so is an id without a kind. Raises InvalidInput
         for what the kind does not allow, before anything is recorded.
         """
-        return self.change(
-            "create", thing, hosts, {**(fields or {}), **values}, operation_id, deadline, retries
-        )
+        given, known = {**(fields or {}), **values}, (operation_id, deadline, retries)
+        return self.change("create", thing, hosts, given, *known, secrets=secrets)
 
     def set(
         self,
@@ -57,6 +60,7 @@ class ThingClient(OperatorClient):
         hosts: Iterable[str] | None = None,
         *,
         fields: Fields | None = None,
+        secrets: Secrets | None = None,
         create: bool = False,
         accept_loss: bool = False,
         operation_id: str | None = None,
@@ -72,7 +76,9 @@ class ThingClient(OperatorClient):
         """
         given = {**(fields or {}), **values}
         known = (operation_id, deadline, retries)
-        return self.change("set", thing, hosts, given, *known, upsert=create, accept_loss=accept_loss)
+        return self.change(
+            "set", thing, hosts, given, *known, secrets=secrets, upsert=create, accept_loss=accept_loss
+        )
 
     def delete(
         self,
@@ -102,6 +108,7 @@ class ThingClient(OperatorClient):
         deadline: float | None = None,
         retries: int | None = None,
         *,
+        secrets: Secrets | None = None,
         upsert: bool = False,
         accept_loss: bool = False,
         on_accepted: Callable[[Operation], None] | None = None,
@@ -112,9 +119,9 @@ class ThingClient(OperatorClient):
         content = None
         subject = self.named(thing)
         if not isinstance(subject, str):
-            content = self._asked(verb, *subject, given, upsert, accept_loss)
+            content, _ = self._asked(verb, *subject, given, secrets, upsert, accept_loss)
             hosts, subject = [host.name for host in self.serving(thing, hosts)], GroupId(subject[1].text)
-        elif given or verb == "set":
+        elif given or secrets or verb == "set":
             raise InvalidInput(f"{show(thing)} names no kind, and a group has no fields: give KIND/ID")
         return self._start(
             action,
@@ -135,6 +142,7 @@ class ThingClient(OperatorClient):
         hosts: Iterable[str] | None = None,
         fields: Fields | None = None,
         *,
+        secrets: Secrets | None = None,
         create: bool = False,
     ) -> Plan:
         """Ask every host what it holds, and tell what an operation would do. Nothing is written.
@@ -147,21 +155,20 @@ class ThingClient(OperatorClient):
 
         of, verb, target, lock = self.named(group_id), str(action), None, None
         lost: Sequence[str] = ()
+        hidden: Sequence[str] = ()
         if isinstance(of, str):
             verb = Action(action).value
-            if fields:
+            if fields or secrets:
                 raise InvalidInput(f"{show(of)} names no kind, and a group has no fields: give KIND/ID")
         else:
             kind, named = of
-            self._asked(
-                verb, kind, named, fields or {}, create, accept_loss=True
-            )  # which refuses what it would
-            target = None if verb == "delete" else kind.target(fields or {})
-            lock, lost = kind.lock(named), kind.loses("update" if verb == "set" else verb)  # type: ignore[arg-type]
+            asked, target = self._asked(verb, kind, named, fields or {}, secrets, create, True)
+            hidden = sorted(kind.secrets & (secrets or {}).keys())
+            lock, lost = asked.lock, kind.loses("update" if verb == "set" else verb, hidden)  # type: ignore[arg-type]
         chosen = self.serving(group_id, hosts)
         owner = self._link.store.lock_owner(GroupId(lock or group_id))
         pauses = self._link.pauses.all()
-        return plan(chosen, of, verb, target, self.settings, owner, pauses, lost, upsert=create)
+        return plan(chosen, of, verb, target, self.settings, owner, pauses, lost, hidden, upsert=create)
 
     def wishes(
         self,
@@ -178,7 +185,7 @@ class ThingClient(OperatorClient):
         for wish in found:
             self.serving(wish.group, chosen, some=True)
             if not isinstance(of := self.named(wish.group), str):
-                self._asked(wish.verb, *of, wish.fields, wish.verb == "set", accept_loss)
+                self._asked(wish.verb, *of, wish.fields, None, wish.verb == "set", accept_loss)
         return found
 
     def apply(
@@ -245,37 +252,22 @@ class ThingClient(OperatorClient):
         return None
 
     def _asked(
-        self, verb: str, kind: Kind, named: Id, given: Fields, upsert: bool, accept_loss: bool
-    ) -> Asked:
-        from lockstep.worker.operation.thing import ABSENT, DEFINITION, MOST_KEPT, Asked, Digest
+        self,
+        verb: str,
+        kind: Kind,
+        named: Id,
+        given: Fields,
+        secrets: Secrets | None,
+        upsert: bool,
+        accept_loss: bool,
+    ) -> tuple[Asked, Content | None]:
+        from lockstep.worker.kinds import SealKeys, asked_of
 
-        if kind.sealed:
-            raise InvalidInput(f"kind {kind.name} has secret or sensitive fields, which cannot be sealed yet")
-        target: Content | None = None if verb == "delete" else kind.target(given)
-        if target is not None and len(target.text().encode()) > MOST_KEPT:
-            raise InvalidInput(f"the content of {show(named.text)} is over {MOST_KEPT} bytes")
-        changes = "update" if verb == "set" else "create" if verb == "create" else "delete"
-        if not kind.has(changes):  # type: ignore[arg-type]
-            raise InvalidInput(f"{kind.name} cannot be {changes}d: its file has no {changes}")
-        lost = kind.loses(changes)  # type: ignore[arg-type]
-        if lost and not accept_loss:
-            raise InvalidInput(
-                f"undoing the {verb} of {show(named.text)} would not bring back {', '.join(lost)}: "
-                "say --accept-loss (accept_loss=True) if that may be lost"
-            )
-        digest = ABSENT if target is None else Digest(target.digest())
-        texts = {DEFINITION: kind.source} | ({} if target is None else {str(digest): target.text()})
-        return Asked(
-            verb,
-            kind.name,
-            kind.digest,
-            digest,
-            kind.lock(named),
-            once=not all(kind.repeats(each) for each in ("create", "update", "delete") if kind.has(each)),
-            upsert=upsert,
-            settle=round(1000 * (kind.definition.settle or 0)),
-            texts=texts,
-        )
+        pairs = (secrets or {}).items()
+        texts = {name: each.reveal() if isinstance(each, Secret) else each for name, each in pairs}
+        know(*texts.values(), passing=True)
+        seals = SealKeys(self.settings.seal_key_file)
+        return asked_of(kind, named, verb, given, texts, seals, upsert=upsert, accept_loss=accept_loss)
 
     def serving(
         self, name: object, hosts: Iterable[str] | None = None, *, some: bool = False

@@ -53,6 +53,8 @@ class About:
 
     lockstep: str
     celery: str
+    seals: str = ""
+    """Ids of its seal keys, the one that seals first, or why it has none; empty where none are asked for."""
 
     @property
     def versions(self) -> str:
@@ -101,6 +103,7 @@ def on_work(facts: WorkFacts, settings: Settings) -> list[Finding]:
     """Judge the workers, the sweep, the queues and the clocks."""
     found = [_on_queue(queue, facts, settings) for queue in (OPERATIONS, ROLLBACK)]
     found.extend(on_versions(facts.here, facts.workers))
+    found.extend(on_seals(facts.here, facts.workers))
     found.append(_on_beat(facts, settings))
     found += on_failing(facts.failing)
     if facts.stuck:
@@ -142,6 +145,18 @@ def on_versions(here: About, workers: Mapping[str, About | None]) -> list[Findin
     return [
         Finding("versions", Level.WARNING, text, "roll out the same version to all workers and producers")
     ]
+
+
+def on_seals(here: About, workers: Mapping[str, About | None]) -> list[Finding]:
+    """Judge whether all have the same seal keys; things with secrets wait for a worker that has theirs."""
+    by_keys: dict[str, list[str]] = {here.seals: ["here"]} if here.seals else {}
+    for name in sorted(workers):
+        by_keys.setdefault(about.seals if (about := workers[name]) else "", []).append(name)
+    text = "; ".join(f"{keys or 'none'}: {named(names)}" for keys, names in by_keys.items())
+    if len(by_keys) < 2:
+        return [Finding("seal keys", Level.OK, text)] if any(by_keys) else []
+    remedy = "give all the same LOCKSTEP_SEAL_KEY_FILE: docs/kinds.md#secrets"
+    return [Finding("seal keys", Level.WARNING, text, remedy)]
 
 
 def on_inventories(

@@ -27,6 +27,7 @@ from lockstep.producer.doctor.checks import (
 from lockstep.producer.operators.hosts import probe, together
 from lockstep.worker.celery import ABOUT, OPERATIONS, ROLLBACK, make_app
 from lockstep.worker.inventory import Inventory
+from lockstep.worker.kinds import SealKeys
 from lockstep.worker.operation.drift import Remembered
 from lockstep.worker.operation.errors import InvalidInput, StoreUnavailable
 from lockstep.worker.operation.host import Host
@@ -133,7 +134,7 @@ def _work(link: Link, settings: Settings, stuck: Callable[[], int]) -> WorkFacts
         queues=queues,
         swept=swept is not None,
         leased=link.leased("sweep") or 0,
-        here=About(version("lockstep"), version("celery")),
+        here=About(version("lockstep"), version("celery"), SealKeys(settings.seal_key_file).told()),
         workers=workers,
         clocks={**({} if here is None else {"this machine": here}), **link.clocks.all()},
         lengths=lengths,
@@ -182,8 +183,8 @@ def _workers(settings: Settings) -> tuple[dict[str, Sequence[str]], dict[str, Ab
 def _about(told: Mapping[str, object] | None) -> About | None:
     """Return what a worker said; None if it does not know the question."""
     match told:
-        case {"lockstep": str(lockstep), "celery": str(celery)}:
-            return About(lockstep, celery)
+        case {"lockstep": str(lockstep), "celery": str(celery), **more}:
+            return About(lockstep, celery, str(more.get("seals", "")))
     return None
 
 

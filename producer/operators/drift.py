@@ -12,7 +12,7 @@ from lockstep.producer.operators.hosts import presence_of, probe, together
 from lockstep.producer.operators.plan import diff
 from lockstep.worker.inventory import Inventory
 from lockstep.worker.operation.answer import Probed
-from lockstep.worker.operation.content import Content, Id, Relation
+from lockstep.worker.operation.content import Id, Relation
 from lockstep.worker.operation.drift import Drift, End, Ends
 from lockstep.worker.operation.errors import HostUnavailable
 from lockstep.worker.operation.host import Host
@@ -157,6 +157,8 @@ def _held(ends: Mapping[HostName, End]) -> bool:
 
 def look_at(store: Ends, inventory: Inventory, settings: Settings, kind: Kind, thing: Id) -> GroupDrift:
     """Ask the hosts of a thing, and compare: see `look`."""
+    from lockstep.worker.kinds import SealKeys
+
     group = GroupId(thing.text)
     if (owner := store.lock_owner(GroupId(kind.lock(thing)))) is not None:
         return GroupDrift(group, owner=owner)
@@ -172,10 +174,10 @@ def look_at(store: Ends, inventory: Inventory, settings: Settings, kind: Kind, t
     held = {name: presence_of(each) or Presence.ABSENT for name, each in seen.items()}
     if not left:
         return GroupDrift(group, silent=silent, unmeasured=held)
-    now, lines, drifts = store.now(), {}, []
+    now, lines, drifts, seals = store.now(), {}, [], SealKeys(settings.seal_key_file)
     for name, each in seen.items():
         end, text = left[name], left[name].text
-        expected = None if text is None else Content.read(text)
+        expected = seals.content(kind, group, text)
         if each.tells and kind.meets(expected, each.content) is not Relation.TARGET:
             lines[name] = diff(kind, expected, each.content)
             was = Presence.ABSENT if expected is None else Presence.PRESENT

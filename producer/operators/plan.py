@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from lockstep.producer.operators.hosts import look, presence_of, probe, together
 from lockstep.worker.operation.answer import Probed
 from lockstep.worker.operation.content import Content, Id, Relation, Sight, canonical
+from lockstep.worker.operation.errors import InvalidInput
 from lockstep.worker.operation.host import Host, Pause
 from lockstep.worker.operation.model import Action, GroupId, HostName, OperationId, Presence, Step
 from lockstep.worker.operation.thing import ABSENT, DEFINITION, Digest
@@ -53,33 +54,38 @@ def _line(kind: Kind, sign: str, name: str, value: object) -> list[str]:
 
 
 def differences(
-    store: RedisStore, operation: OperationId, steps: Iterable[Step]
+    store: RedisStore, operation: OperationId, steps: Iterable[Step], key_file: str = ""
 ) -> dict[HostName, tuple[str, ...]]:
     """Return how what is asked for differs from what each host held, and what somebody else made of it.
 
-    Empty for an operation on a group. Raises StoreUnavailable.
+    Empty for an operation on a group; what is sealed, and the keys of the file do not open, is said to be so.
+    Raises StoreUnavailable.
     """
     order = store.order(operation)
     source = store.text(operation, DEFINITION) if order and order.content else None
     if order is None or order.content is None or source is None:
         return {}
-    from lockstep.worker.kinds import Kind
+    from lockstep.worker.kinds import Kind, SealKeys
 
     kind, target = Kind(f"operation {operation}", source), order.content.target
+    seals = SealKeys(key_file)
 
     @cache
     def content(digest: Digest) -> Content | None:
         text = None if digest == ABSENT else store.text(operation, digest)
-        return None if text is None else Content.read(text)
+        return seals.content(kind, order.group, text)
 
     found = {}
     for step in steps:
         if step.trace is None or step.trace.was is None:
             continue
-        was, foreign = content(step.trace.was), step.trace.foreign
-        lines = diff(kind, was, content(target))
-        if foreign is not None:
-            lines += ("shows instead, by somebody else:", *diff(kind, was, content(foreign)))
+        try:
+            was, foreign = content(step.trace.was), step.trace.foreign
+            lines = diff(kind, was, content(target))
+            if foreign is not None:
+                lines += ("shows instead, by somebody else:", *diff(kind, was, content(foreign)))
+        except InvalidInput as error:
+            lines = (str(error),)
         found[step.host] = lines
     return found
 
@@ -136,16 +142,20 @@ def plan(
     owner: OperationId | None,
     pauses: Mapping[HostName, Pause],
     loses: Sequence[str] = (),
+    hidden: Sequence[str] = (),
     *,
     upsert: bool = False,
 ) -> Plan:
-    """Ask every host what it holds; a host that gives no usable answer becomes a problem, not an error."""
+    """Ask every host what it holds; a host that gives no usable answer becomes a problem, not an error.
+
+    `hidden` are the secret fields that are given: no look shows whether they differ.
+    """
 
     def row(host: Host) -> HostPlan:
         planned = (
             _of_group(host, of, Action(verb), settings)
             if isinstance(of, str)
-            else _of_thing(host, *of, verb, target, settings, upsert)
+            else _of_thing(host, *of, verb, target, settings, upsert, hidden)
         )
         if host.name in pauses:
             return HostPlan(host.name, planned.holds, None, pauses[host.name].text, planned.lines)
@@ -167,7 +177,14 @@ def _of_group(host: Host, group: GroupId, action: Action, settings: Settings) ->
 
 
 def _of_thing(
-    host: Host, kind: Kind, thing: Id, verb: str, target: Content | None, settings: Settings, upsert: bool
+    host: Host,
+    kind: Kind,
+    thing: Id,
+    verb: str,
+    target: Content | None,
+    settings: Settings,
+    upsert: bool,
+    hidden: Sequence[str],
 ) -> HostPlan:
     from lockstep.worker.kinds import barred
 
@@ -175,9 +192,9 @@ def _of_thing(
     held, shown = presence_of(seen), seen.content
     if held is None or seen.sight is Sight.OVERSIZED:
         return HostPlan(host.name, held, None, f"no usable answer: {seen.text}")
-    if kind.meets(target, shown) is Relation.TARGET:
+    if kind.meets(target, shown) is Relation.TARGET and not hidden:
         return HostPlan(host.name, held, None, None)
-    lines = diff(kind, shown, target)
+    lines = (*diff(kind, shown, target), *(f"~ {name}: {HIDDEN}" for name in hidden))
     if bars := barred(kind, verb, target, shown, upsert=upsert):
         return HostPlan(host.name, held, None, bars, lines)
     does = "delete" if target is None else "create" if shown is None else "update"

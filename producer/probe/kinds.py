@@ -116,7 +116,7 @@ class Walk:
     def _again(self, other: _Wish, made: Content) -> Iterator[Finding]:
         said = self._send("create", other, made)
         after = self._look()
-        changed = not self.kind.same(made, after)
+        changed = made.keeping(()).text() != after.keeping(()).text()
         subject = "create again"
         if said.effect in (Effect.UNKNOWN, Effect.MISDIRECTED, Effect.NOT_SENT):
             yield _unnamed(subject, said)
@@ -226,7 +226,7 @@ class Walk:
             address=shown.address if shown else None,
             version=shown.version if shown else None,
         )
-        hidden = [each for each in wish.secret.values() if isinstance(each, str)]
+        hidden = self.kind.hidden(wish.secret, wish.content, shown)
         attempt = AttemptId(f"check-{secrets.token_hex(8)}")
         ends = self._client.clock.elapsed() + self.settings.send_within
         return self._client.send(self.kind, verb, self.thing, asked, attempt, ends, hidden)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
-from lockstep.worker.kinds import Kind, Request
+from lockstep.worker.kinds import Kind, Request, SealKeys, asked_of
 from lockstep.worker.operation.answer import NoReply, Reply, Trouble
 from lockstep.worker.operation.content import Id, Said, Shown
 from lockstep.worker.operation.limits import Backoff
@@ -25,7 +27,7 @@ from lockstep.worker.operation.model import (
     Undo,
 )
 from lockstep.worker.operation.ports import HostApi
-from lockstep.worker.operation.thing import ABSENT, Asked, Digest
+from lockstep.worker.operation.thing import Asked
 from lockstep.worker.operation.transitions import Request as Wanted
 from lockstep.worker.steps import Parts, forward, rollback, settle
 from tests.contract.bench import LIMITS, MemoryBench
@@ -117,14 +119,20 @@ class Clock:
 class Rig:
     """An operation on one record, and the nodes that it is on."""
 
-    def __init__(self, verb: str, *nodes: tuple[HostName, Node], **given: Any) -> None:
+    def __init__(
+        self,
+        verb: str,
+        *nodes: tuple[HostName, Node],
+        kind: Kind = KIND,
+        secrets: Mapping[str, str] | None = None,
+        seals: SealKeys | None = None,
+        **given: Any,
+    ) -> None:
         self.bench, self.nodes = MemoryBench(), dict(nodes)
         self.id, self.group = OperationId("one"), GroupId(THING.text)
         self.action = Action.DELETE if verb == "delete" else Action.CREATE
-        target = None if verb == "delete" else KIND.target(given)
-        digest = ABSENT if target is None else Digest(target.digest())
-        texts = {} if target is None else {str(digest): target.text()}
-        asked = Asked(verb, "record", KIND.digest, digest, "record/www", texts=texts)
+        seals = seals or SealKeys()
+        asked, _ = asked_of(kind, THING, verb, given, secrets or {}, seals, accept_loss=True)
         refs = tuple(HostRef(name, node.fingerprint) for name, node in nodes)
         store = self.bench.memory
         store.accept(Wanted(self.id, self.group, self.action, refs, 60_000, "a test", content=asked))
@@ -137,7 +145,8 @@ class Rig:
             rollback_backoff=Backoff(0.01, 0.05),
             retry_after_cap=1.0,
             order=store.order,
-            kind=lambda _: KIND,
+            kind=lambda _: kind,
+            seals=seals,
         )
 
     def host(self, name: HostName) -> HostApi | None:
@@ -285,6 +294,110 @@ def test_a_worker_without_the_definition_counts_nothing() -> None:
     said = forward(parts, rig.id, rig.group, rig.action, A, 1)
     assert "lacks the definition" in said.text
     assert rig.step(A).misses == 0
+
+
+USER = kind_of("""
+kind: record
+fields:
+  values: {type: set, default: []}
+  note: {sensitive: true}
+  password: {secret: true, kept_as: hash}
+look: {request: "GET /records/{id}", keep: {hash: item.hash}}
+create:
+  request: PUT /records/{id}
+  json:
+    values: content.values
+    note: content.note
+    password: secret.password
+    hash: if(secret.password, null, kept.hash)
+  applied: 201
+  replaced: 204
+update: {like: create, applied: 204, replaced: 201}
+delete: DELETE /records/{id}
+""")
+
+
+class Hashing(Node):
+    """A host that shows of a password its hash alone, never twice the same, and quotes what it refuses."""
+
+    def answer(self, request: Request) -> Reply | NoReply:
+        refuses = self.manners[:1] == ["refuse"]
+        came = super().answer(request)
+        if refuses:
+            return Reply(
+                403, b'{"error": "no such thing as ' + (request.body or b"")[:60].replace(b'"', b"'") + b'"}'
+            )
+        if self.holds is not None and (password := self.holds.pop("password", None)):
+            self.holds["hash"] = f"hash {len(self.writes)} of {password}"
+        return came
+
+
+def keys(folder: Path, *lines: str) -> SealKeys:
+    (folder / "keys").write_text("".join(f"{each}\n" for each in lines))
+    return SealKeys(str(folder / "keys"))
+
+
+def user(hash_: str) -> dict[str, Any]:
+    return {"values": ["x"], "note": "canary-note-of-old", "hash": hash_}
+
+
+def test_a_secret_is_sealed_in_the_record_and_the_old_one_comes_back(tmp_path: Path) -> None:
+    seals, given = keys(tmp_path, ONE), {"password": "canary-new", "note": "canary-note"}
+    a, b = Hashing("a", user("canary-hash-a")), Hashing("b", user("canary-hash-b"))
+    rig = Rig("set", (A, a), (B, b), kind=USER, seals=seals, secrets=given, values=["n"]).run()
+    assert rig.state is State.COMMITTED
+    assert [each.holds for each in (a, b)] == [
+        {"values": ["n"], "note": "canary-note", "hash": "hash 1 of canary-new"} for _ in "ab"
+    ], "also where all that a look shows is the target"
+    assert "canary" not in written(rig)
+    assert "secret" not in rig.bench.memory.records[rig.id].texts, "it goes at the end"
+    a, b = Hashing("a", user("canary-hash-a")), Hashing("b", user("canary-hash-b"))
+    b.manners = ["refuse"]
+    rig = Rig("set", (A, a), (B, b), kind=USER, seals=seals, secrets=given, values=["n"]).run()
+    assert rig.state is State.ROLLED_BACK
+    assert (a.holds, b.holds) == (user("canary-hash-a"), user("canary-hash-b"))
+    assert "canary" not in written(rig)
+    assert "b refused (403" in rig.why
+
+
+def written(rig: Rig) -> str:
+    memory = rig.bench.memory
+    return f"{memory.records} {memory.contents} {rig.why}"
+
+
+def test_without_the_key_nothing_is_written_and_a_rollback_waits(tmp_path: Path) -> None:
+    seals = keys(tmp_path, ONE)
+    first = next(iter(seals.read()))
+    a, b = Hashing("a", user("canary-hash-a")), Hashing("b", user("canary-hash-b"))
+    rig = Rig("set", (A, a), (B, b), kind=USER, seals=seals, secrets={"password": "canary-new"})
+    keys(tmp_path, TWO)
+    said = forward(rig.parts, rig.id, rig.group, rig.action, A, 1)
+    assert (a.writes, rig.step(A).misses) == ([], 0)
+    assert f"sealed with key {first}" in said.text
+    assert "canary" not in said.text
+    keys(tmp_path, TWO, ONE)  # the first seals what is new, and each opens
+    forward(rig.parts, rig.id, rig.group, rig.action, A, 1)
+    assert len(a.writes) == 1
+    keys(tmp_path, TWO)
+    rig.bench.memory.cancel(rig.id, "a test")
+    rig.run()
+    assert rig.state is State.ROLLING_BACK
+    assert f"sealed with key {first}" in rig.step(A).reason
+    keys(tmp_path, ONE)
+    assert rig.run().state is State.ROLLED_BACK
+    assert a.holds == user("canary-hash-a")
+
+
+def test_an_id_that_is_used_again_must_ask_for_the_same_secret(tmp_path: Path) -> None:
+    seals = keys(tmp_path, ONE)
+    one, same, other = (
+        asked_of(USER, THING, "set", {}, {"password": each}, seals)[0] for each in ("word", "word", "other")
+    )
+    assert one.kept() == same.kept() != other.kept()
+    assert one.texts["secret"] != same.texts["secret"]
+
+
+ONE, TWO = base64.b64encode(b"1" * 32).decode(), base64.b64encode(b"2" * 32).decode()
 
 
 def lacking(asked: Asked) -> Kind:

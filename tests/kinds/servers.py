@@ -56,6 +56,10 @@ class Server:
     def host(self) -> Host:
         return Host(HostName(self.name), self.url, auth=self.auth)
 
+    @property
+    def running(self) -> bool:
+        return self.process is not None
+
     def client(self) -> HostClient:
         """What a worker reaches it with."""
         return HostClient(self.host, Settings(), exchange)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -9,6 +11,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+import requests
 
 from lockstep.producer.client.client import ClusterClient
 from lockstep.producer.stack.child import Child
@@ -42,7 +45,13 @@ class Rig:
                 how = f", auth: {{{how}}}"
             lines.append(f"  - {{name: {each.name}, url: '{each.url}', serves: [{serves}]{how}}}\n")
         (directory / "hosts.yaml").write_text("hosts:\n" + "".join(lines))
-        values = {**SHORT, "redis_url": redis.url, "inventory": str(directory / "hosts.yaml")}
+        (directory / "seal.key").write_bytes(base64.b64encode(os.urandom(32)))
+        values = {
+            **SHORT,
+            "redis_url": redis.url,
+            "inventory": str(directory / "hosts.yaml"),
+            "seal_key_file": str(directory / "seal.key"),
+        }
         self.env = {
             **inherited(),
             "PYTHONPATH": str(ROOT),
@@ -146,4 +155,47 @@ def test_virtual_hosts_are_made_changed_and_deleted_everywhere_or_nowhere(
     assert rabbitmq[2].ask("GET", path).json()["description"] == "one"
     assert rig.client.set(vhost, description="three", create=True).wait(WAIT).committed
     assert rig.client.delete(vhost, accept_loss=True).wait(WAIT).committed
+    assert [each.ask("GET", path).status_code for each in rabbitmq] == [404] * 3
+
+
+def test_users_have_one_password_everywhere_or_each_its_old_one(
+    rabbitmq_rig: Rig, rabbitmq: list[Server]
+) -> None:
+    rig, user, path = rabbitmq_rig, "rabbitmq-user/verbs", "/api/users/verbs"
+
+    def enter(password: str) -> list[bool]:
+        """On which servers the user logs in with this password."""
+        return [
+            each.running and requests.get(f"{each.url}/api/whoami", auth=("verbs", password), timeout=20).ok
+            for each in rabbitmq
+        ]
+
+    (rig.directory / "password").write_text("canary-first\n")
+    given = "--set", "tags=management", "--secret", f"password=@{rig.directory}/password"
+    created = rig.cli("create", user, *given)
+    assert created.returncode == 0, created
+    assert enter("canary-first") == [True] * 3
+    secret = {"password": "canary-second"}
+    assert rig.client.set(user, tags=["management"], secrets=secret).wait(WAIT).committed, "tags as before"
+    assert enter("canary-second") == [True] * 3
+    # Each server has a password of its own, and keeps it when another one fails.
+    own = {"password": "canary-own", "tags": "management"}
+    assert rabbitmq[0].ask("PUT", path, json=own).ok
+    rabbitmq[2].stop()
+    third = {"password": "canary-third"}
+    assert not rig.client.set(user, tags=["administrator"], secrets=third, retries=1).wait(WAIT).committed
+    assert (enter("canary-own"), enter("canary-second")) == ([True, False, False], [False, True, False])
+    assert not any(enter("canary-third"))
+    assert not rig.client.delete(user, accept_loss=True, retries=1).wait(WAIT).committed
+    assert (enter("canary-own"), enter("canary-second")) == ([True, False, False], [False, True, False])
+    rabbitmq[2].start()
+    rabbitmq[2].wait()
+    assert rig.client.set(user, tags=[]).wait(WAIT).committed, "a password that is not given stays"
+    assert rabbitmq[0].ask("GET", path).json()["tags"] == []
+    kept = b"".join(each.read_bytes() for each in (rig.directory / "redis").rglob("*") if each.is_file())
+    assert b"rabbitmq-user/verbs" in kept
+    hashes = [each.ask("GET", path).json()["password_hash"].encode() for each in rabbitmq]
+    for text in (b"canary", *hashes):
+        assert text not in kept + rig.worker.output().encode()
+    assert rig.client.delete(user, accept_loss=True).wait(WAIT).committed
     assert [each.ask("GET", path).status_code for each in rabbitmq] == [404] * 3

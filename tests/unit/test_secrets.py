@@ -141,3 +141,18 @@ def test_what_a_result_keeps_of_an_error_is_masked(fields: Callable[[object], ob
     error = {"exc_type": "OSError", "exc_message": ["no a-password-of-ours here"]}
     backend: Any = make_app(load_settings(redis_url="redis://127.0.0.1:1")).backend
     assert "a-password-of-ours" not in backend._encode(fields(error))[2]
+
+
+def test_secrets_of_things_make_room_and_those_of_the_process_stay() -> None:
+    know("canary-of-the-process")
+    for number in range(secrets.MOST_PASSING + 1):
+        know(f"canary-{number:04}", passing=True)
+    assert mask("canary-of-the-process canary-0001 canary-0200") == "… … …"
+    assert mask("canary-0000") == "canary-0000"
+
+
+def test_what_is_cut_out_of_foreign_words_is_any_part_of_a_secret_in_any_form() -> None:
+    told = 'bad value "canary-#%' + " and Y2FuYXJ5LSMlL3c= and canary%2D%23%25 and " + CANARY[:9]
+    assert "ary" not in secrets.cut_out(told, ["canary-#%/w", CANARY])
+    assert secrets.cut_out("it is too short", ["short1"]) == "it is too short"
+    assert secrets.cut_out("a word", ["word"]) == "", "too short to be told from others"

@@ -4,19 +4,33 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from lockstep.worker.kinds.exchange import Request
 from lockstep.worker.kinds.file import NAME
 from lockstep.worker.kinds.kind import Kind, Verb
 from lockstep.worker.kinds.rules import BadKind
-from lockstep.worker.operation.content import Content, Id
+from lockstep.worker.kinds.seal import Seal, SealKeys
+from lockstep.worker.operation.content import Content, Id, canonical
 from lockstep.worker.operation.errors import InvalidInput
 from lockstep.worker.operation.names import show
-from lockstep.worker.operation.thing import MOST_KEPT
+from lockstep.worker.operation.thing import ABSENT, DEFINITION, MOST_KEPT, SECRET, Asked, Digest
 
-__all__ = ["GROUP", "BadKind", "Kind", "Kinds", "Request", "Verb", "barred", "find", "kinds_of"]
+__all__ = [
+    "GROUP",
+    "BadKind",
+    "Kind",
+    "Kinds",
+    "Request",
+    "Seal",
+    "SealKeys",
+    "Verb",
+    "asked_of",
+    "barred",
+    "find",
+    "kinds_of",
+]
 
 SHIPPED = Path(__file__).parent
 SCHEMA = SHIPPED / "kind.schema.json"
@@ -141,3 +155,50 @@ def barred(kind: Kind, verb: str, target: Content | None, shown: Content | None,
         return "its kind has no update"
     fixed = ", ".join(kind.fixed(shown, target))
     return f"{fixed} can only be given when it is made" if fixed else ""
+
+
+def asked_of(
+    kind: Kind,
+    named: Id,
+    verb: str,
+    given: Mapping[str, object],
+    secrets: Mapping[str, str],
+    seals: SealKeys,
+    *,
+    upsert: bool = False,
+    accept_loss: bool = False,
+) -> tuple[Asked, Content | None]:
+    """Return what create, set or delete of a thing asks for, and its target. Raises InvalidInput."""
+    changes: Verb = "update" if verb == "set" else "create" if verb == "create" else "delete"
+    plain, secret = kind.parted(given, secrets)
+    seal = seals.of(named.text) if kind.sealed else Seal(named.text)
+    target = None if verb == "delete" else kind.target(plain, secret)
+    text, hidden = "" if target is None else target.text(), canonical(secret) if secret else ""
+    if len(text.encode()) + len(hidden.encode()) > MOST_KEPT:
+        raise InvalidInput(f"the content of {show(named.text)} is over {MOST_KEPT} bytes")
+    if not kind.has(changes):
+        raise InvalidInput(f"{kind.name} cannot be {changes}d: its file has no {changes}")
+    lost = kind.loses(changes, secret)
+    if lost and not accept_loss:
+        raise InvalidInput(
+            f"undoing the {verb} of {show(named.text)} would not bring back {', '.join(lost)}: "
+            "say --accept-loss (accept_loss=True) if that may be lost"
+        )
+    # Secrets are part of the digest: an id that is used again must ask for the same ones.
+    digest = ABSENT if target is None else Digest(seal.digest(text + hidden))
+    texts = {DEFINITION: kind.source} | ({} if target is None else {str(digest): seal.seal(text)})
+    verbs: tuple[Verb, ...] = ("create", "update", "delete")
+    asked = Asked(
+        verb,
+        kind.name,
+        kind.digest,
+        digest,
+        kind.lock(named),
+        secret=bool(secret),
+        once=not all(kind.repeats(each) for each in verbs if kind.has(each)),
+        upsert=upsert,
+        settle=round(1000 * (kind.definition.settle or 0)),
+        seal=seal.id,
+        texts=texts | ({SECRET: seal.seal(hidden)} if hidden else {}),
+    )
+    return asked, target

@@ -141,6 +141,10 @@ class FieldFile(_Model):
     secret: bool = Field(False, description="It can never be read.")
     kept_as: Text | None = Field(None, description="Of a secret: the entry of `look.keep` that restores it.")
 
+    def shown(self, value: object) -> str:
+        """Return a value as an error may quote it."""
+        return "(not shown)" if self.sensitive or self.secret else show(value)
+
     def normal(self, value: object) -> object:
         """Return a value in its one form: the default for null, and a set in its one order."""
         if value is None and "default" in self.model_fields_set:
@@ -151,7 +155,7 @@ class FieldFile(_Model):
         """Return a value that people give, in its one form. Raises InvalidInput."""
         if value is None and not self.required:
             return None
-        noun = f"{noun} {show(value) if not self.sensitive else '(not shown)'}"
+        noun = f"{noun} {self.shown(value)}"
         if self.type != "any" and not _is_of(self.type, value):
             raise InvalidInput(f"{noun} is no {self.type}")
         try:

@@ -28,6 +28,7 @@ from lockstep.worker.operation.content import (
 )
 from lockstep.worker.operation.errors import InvalidInput
 from lockstep.worker.operation.names import show
+from lockstep.worker.secrets import know
 
 Verb = Literal["look", "create", "update", "delete"]
 LONGEST_PART = 1024
@@ -143,7 +144,7 @@ class Kind:
 
     def read(self, field: str, text: str) -> object:
         """Return the value that a text on a command line means for a field. Raises InvalidInput."""
-        kind = self._field(field).type
+        kind, shown = self._field(field).type, self._field(field).shown(text)
         if kind in ("string", "base64"):
             return text
         if kind in ("list", "set") and not text.lstrip().startswith("["):
@@ -154,8 +155,8 @@ class Kind:
             if kind == "any":
                 return text
         except Unreadable as error:
-            raise InvalidInput(f"{self.name}: {field} {show(text)} cannot be used: {error}") from None
-        raise InvalidInput(f"{self.name}: {field} {show(text)} is no {kind}: write it as JSON")
+            raise InvalidInput(f"{self.name}: {field} {shown} cannot be used: {error}") from None
+        raise InvalidInput(f"{self.name}: {field} {shown} is no {kind}: write it as JSON")
 
     def _field(self, name: str) -> FieldFile:
         field = self.fields.get(name)
@@ -163,6 +164,29 @@ class Kind:
             known = ", ".join(self.fields) or "none: it is there, or it is not"
             raise InvalidInput(f"{self.name} has no field {show(name)}; its fields: {known}")
         return field
+
+    def parted(
+        self, given: Mapping[str, object], secrets: Mapping[str, str]
+    ) -> tuple[dict[str, object], dict[str, object]]:
+        """Return the plain fields, and the secret ones, of what is given openly and as texts of secrets.
+
+        A sensitive field may be given either way. Raises InvalidInput.
+        """
+        read = {name: self.read(name, text) for name, text in secrets.items()}
+        hidden = {
+            name: self._field(name).checked(f"{self.name}: {name}", read.pop(name))
+            for name in self.secrets & read.keys()
+        }
+        return {**given, **read}, hidden
+
+    def hidden(self, secret: Mapping[str, object], *contents: Content | None) -> list[str]:
+        """Return the texts that nobody may be shown, of these secrets and contents."""
+        values: list[object] = list(secret.values())
+        for each in contents if self.sealed else ():
+            if each is not None:
+                values += [each.values.get(name) for name, field in self.fields.items() if field.sensitive]
+                values += each.kept.values()
+        return [text for value in values for text in _texts(value)]
 
     def target(self, given: Mapping[str, object], secrets: Iterable[str] = ()) -> Content:
         """Return the content that is asked for: what is given, checked, and defaults where nothing is.
@@ -172,12 +196,11 @@ class Kind:
         found = {
             name: self._field(name).checked(f"{self.name}: {name}", value) for name, value in given.items()
         }
-        for name in secrets:
-            if not self._field(name).secret:
-                raise InvalidInput(f"{self.name}: {name} is no secret: give it as a plain field")
         for name, field in self.fields.items():
             if name in found and field.secret:
-                raise InvalidInput(f"{self.name}: {name} is a secret: give it with --secret {name}=@FILE")
+                raise InvalidInput(
+                    f"{self.name}: {name} is a secret: give it with --secret {name}=@FILE, or in `secrets`"
+                )
             if name not in found and "default" in field.model_fields_set:
                 found[name] = field.checked(f"{self.name}: {name}", field.default)
             if field.required and name not in found and name not in secrets:
@@ -198,13 +221,14 @@ class Kind:
     ) -> Request:
         """Return what is to be sent; `content` holds all fields that are to be written.
 
-        Secrets are masked from now on. Raises InvalidInput for what cannot be asked.
+        What is secret or sensitive of it is masked from now on. Raises InvalidInput for what cannot be asked.
         """
         if verb == "look":
             return self._look.request(thing)
         write = self._writes.get(verb)
         if write is None:
             raise InvalidInput(f"{self.name} cannot be changed: its file has no {verb}")
+        know(*self.hidden(secret or {}, content), passing=True)
         return write.request(thing, content, secret or {}, kept or {}, seen, address, version)
 
     def witness(self, thing: Id) -> Request | None:
@@ -240,32 +264,6 @@ class Kind:
             return Relation.TARGET
         return Relation.LIKE if all(self.fields[name].rewritten for name in differ) else None
 
-    def relation(
-        self,
-        before: Content | None,
-        target: Content | None,
-        shown: Content | None,
-        as_seen: Content | None = None,
-        inverse: Verb | None = None,
-    ) -> Relation:
-        """Tell how what a host shows stands to an operation; None is absent. What is both is `before`.
-
-        `inverse` is the verb of the undo: the kept values that it sends are compared as well.
-        """
-        names = self.kept_for(inverse) if inverse else ()
-        if self.same(before, shown, names):
-            return Relation.BEFORE
-        if as_seen is not None and self.same(as_seen, shown):
-            return Relation.TARGET
-        return self.meets(target, shown) or Relation.FOREIGN
-
-    def same(self, one: Content | None, other: Content | None, kept: Iterable[str] = ()) -> bool:
-        """Tell whether two looks showed the same, in all fields and in these kept values."""
-        if one is None or other is None:
-            return one is other
-        names = tuple(kept)
-        return one.keeping(names).text() == other.keeping(names).text()
-
     def fixed(self, shown: Content, target: Content) -> list[str]:
         """Name the fields that the target would change, and that can only be given when a thing is made."""
         differ = [name for name, value in target.values.items() if not _same(shown.values.get(name), value)]
@@ -281,6 +279,17 @@ class Kind:
         if self.definition.restore == "presence":
             found.append("what it held: only its presence is restored")
         return found
+
+
+def _texts(value: object) -> list[str]:
+    match value:
+        case None | bool():
+            return []
+        case Mapping():
+            return [text for each in value.values() for text in _texts(each)]
+        case list() | tuple():
+            return [text for each in value for text in _texts(each)]
+    return [str(value)]
 
 
 def _same(one: object, other: object) -> bool:

@@ -10,10 +10,12 @@ from lockstep.worker.kinds.expressions import BadExpression, Expression, Scope, 
 from lockstep.worker.kinds.file import CLASSES, KindFile, WriteFile, asked_for
 from lockstep.worker.operation.answer import NoReply, Reply, Trouble
 from lockstep.worker.operation.content import Content, Effect, Flaw, Id, Said, Shown, Sight
-from lockstep.worker.secrets import HIDDEN, SHORTEST, forms, know
+from lockstep.worker.secrets import cut_out
 
 LONGEST_WHY = 200
 """Characters of a host's own words that are kept."""
+MOST_READ = 2000
+"""Characters of them that are looked through for secrets."""
 RETRIED = frozenset((408, 425, 429, 499))
 """Of these and of 5xx nobody knows what they did, and another try may tell."""
 USUAL = "error.message || errors[0].message || message || detail || error || reason || description || title"
@@ -184,7 +186,6 @@ class Write:
         version: object,
     ) -> Request:
         """Return the request that writes."""
-        know(*(each for each in secret.values() if isinstance(each, str)))
         values = dict(content.values) if content is not None else {}
         scope: dict[str, object] = {
             "id": thing.parts,
@@ -250,10 +251,6 @@ class Write:
             return text
         if not isinstance(words, str):
             return text
-        secrets = [each for each in hidden if each]
-        if any(len(each) < SHORTEST for each in secrets):
-            return text  # it cannot be cut out of words
-        for form in sorted({form for each in secrets for form in forms(each)}, key=len, reverse=True):
-            words = words.replace(form, HIDDEN)
+        words = cut_out(words[:MOST_READ], [each for each in hidden if each])
         words = " ".join("".join(each if each.isprintable() else " " for each in words).split())
         return f"{text}: {words[:LONGEST_WHY]}" if words else text

@@ -72,6 +72,8 @@ class Asked:
     """A `set` that also creates."""
     settle: int = 0
     """Milliseconds that a write of this kind may take to show, if longer than the workers' setting."""
+    seal: str = ""
+    """Id of the key that its texts are sealed with; empty for a kind without secrets."""
     texts: Mapping[str, str] = field(default_factory=dict, compare=False)
     """By digest; beside them the definition, and the secrets."""
 
@@ -83,7 +85,7 @@ class Asked:
     def kept(self, waved: bool = False) -> str:
         """Return what the record keeps of it beside the texts, as JSON."""
         names = ("verb", "kind", "definition", "target", "lock", "secret", "once", "upsert")
-        own = {"settle": self.settle} if self.settle else {}
+        own = {name: value for name in ("settle", "seal") if (value := getattr(self, name))}
         return json.dumps({**{name: getattr(self, name) for name in names}, "waved": waved, **own})
 
     @classmethod

@@ -15,7 +15,7 @@ import redis
 from lockstep.worker.operation.errors import RecordDamaged, StoreFull, UnknownFormat
 from lockstep.worker.operation.limits import NAMED_AFTER, Limits, WriteLimit
 from lockstep.worker.operation.model import Action, GroupId, HostName, Millis, Operation, OperationId, Step
-from lockstep.worker.operation.thing import Asked
+from lockstep.worker.operation.thing import SECRET, Asked
 from lockstep.worker.operation.transitions import Order
 from lockstep.worker.record.causes import DAMAGED, FORMAT_ERROR, cause_of, newer_format, unavailable
 from lockstep.worker.record.codec import Keys, check_format, operation_from, step_from
@@ -106,8 +106,9 @@ class Queries:
         asked = None if content is None else Asked.of(content)
         if asked is not None:
             with store_errors():
-                text = cast(str | None, self._client.hget(self._keys.texts(operation), asked.target))
-            asked = replace(asked, texts={} if text is None else {asked.target: text})
+                found = self._client.hmget(self._keys.texts(operation), asked.target, SECRET)
+            texts = dict(zip((asked.target, SECRET), cast(list[str | None], found), strict=True))
+            asked = replace(asked, texts={name: text for name, text in texts.items() if text is not None})
         return Order(GroupId(fields.text("group")), fields.word("action", Action), frozenset(hosts), asked)
 
     def steps(self, operation: OperationId) -> tuple[Step, ...]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
-from lockstep.worker.kinds import Kind
+from lockstep.worker.kinds import Kind, SealKeys
 from lockstep.worker.operation.answer import METHODS, Probed, Verdict, WriteAnswer
 from lockstep.worker.operation.errors import InvalidInput
 from lockstep.worker.operation.limits import Backoff, Limits
@@ -90,6 +90,8 @@ class Parts:
     """What an operation is about, read once; asked for those of things with content."""
     kind: Callable[[Asked], Kind] = no_kind
     """The kind of such a thing, by its definition. Raises InvalidInput where this worker lacks it."""
+    seals: SealKeys = field(default_factory=SealKeys)
+    """The keys of what is sealed of it."""
     host_as: Callable[[HostName, str | None], HostApi | None] = nobody
     """Asked when this worker does not know a host as the record does: reads the inventory anew, and returns
     the host that has this fingerprint, or had it until lately (None: whatever it is)."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
 from functools import partial
+from typing import cast
 
-from lockstep.worker.kinds import Kind, Verb, barred
-from lockstep.worker.operation.content import Content, Effect, Flaw, Id, Said, Shown, Sight
+from lockstep.worker.kinds import Kind, Seal, SealKeys, Verb, barred
+from lockstep.worker.operation.content import Content, Effect, Flaw, Id, Said, Shown, Sight, read_json
 from lockstep.worker.operation.errors import InvalidInput, Why
 from lockstep.worker.operation.model import (
     AttemptId,
@@ -18,6 +18,7 @@ from lockstep.worker.operation.model import (
 )
 from lockstep.worker.operation.thing import (
     ABSENT,
+    SECRET,
     Asked,
     Digest,
     Look,
@@ -43,25 +44,35 @@ ROUNDS = 3
 MISSES: Mapping[Flaw | None, Miss] = {Flaw.SILENT: Miss.UNUSABLE, Flaw.UNREADABLE: Miss.UNUSABLE}
 FATAL: Mapping[Flaw | None, Outcome] = {Flaw.MISCONFIGURED: Outcome.UNREACHABLE}
 LACKS = "this worker lacks the definition of the kind"
+SEALED = "this worker cannot open what is asked for"
 SURE = (Effect.APPLIED, Effect.REPLACED, Effect.CONTESTED, Effect.STARTED)  # a look at once may tell more
 
 
 class Thing:
     """One thing on one host: what is asked for it, and how its looks are read."""
 
-    def __init__(self, kind: Kind, order: Order, asked: Asked) -> None:
+    def __init__(self, kind: Kind, order: Order, asked: Asked, seals: SealKeys) -> None:
+        """Open what is asked for. Raises InvalidInput where this worker has not the key."""
         self.kind, self.asked = kind, asked
         self.id: Id = kind.parse(order.group)
-        text = asked.texts.get(asked.target)
-        self.target = None if asked.target == ABSENT or text is None else Content.read(text)
+        self.seal = seals.of(order.group, asked.seal) if asked.seal else Seal(order.group)
+        self.target = None if asked.target == ABSENT else self.content(asked.texts.get(asked.target))
+        sealed = asked.texts.get(SECRET)  # gone once the operation has ended
+        self.secret = {} if sealed is None else cast(dict[str, object], read_json(self.seal.open(sealed)))
         self.inverse: Verb = "create" if self.target is None else "update"
 
+    def content(self, text: str | None) -> Content:
+        """Return the content that the record keeps. Raises InvalidInput."""
+        if text is None:
+            raise InvalidInput("its content is gone from the record")
+        return Content.read(self.seal.open(text))
+
     def digest(self, content: Content | None) -> tuple[Digest, str]:
-        """Return the digest and the text of what a look showed."""
+        """Return the digest of what a look showed, and its text as it is kept."""
         if content is None:
             return ABSENT, ""
-        kept = content.keeping(self.kind.kept_for(self.inverse))
-        return Digest(kept.digest()), kept.text()
+        text = content.keeping(self.kind.kept_for(self.inverse)).text()
+        return Digest(self.seal.digest(text)), self.seal.seal(text)
 
     def look(self, shown: Content | None, before: Content | None = None) -> Look:
         """Return what a look showed, as the record is told of it; `before` in a rollback."""
@@ -87,31 +98,40 @@ class Thing:
         wanted: Content | None,
         shown: Content | None,
         kept: Mapping[str, object],
+        secret: Mapping[str, object],
     ) -> Said:
         """Write what is wanted over what a look has just shown."""
         verb: Verb = "delete" if wanted is None else "create" if shown is None else "update"
         try:
             at, content = shown or Content(), None if wanted is None else wanted.over(shown)
-            given = partial(self.kind.request, verb, self.id, content=content, kept=kept)
+            given = partial(self.kind.request, verb, self.id, content=content, kept=kept, secret=secret)
             request = given(seen=at.item, address=at.address, version=at.version)
         except InvalidInput as error:
             return Said(Effect.REFUSED, f"not sent: {error}")
-        return api.send(self.kind, verb, self.id, request, attempt, send_before)
+        hidden = self.kind.hidden(secret, wanted, shown, Content(kept=kept))
+        return api.send(self.kind, verb, self.id, request, attempt, send_before, hidden)
 
 
-def thing_of(parts: Parts, order: Order, asked: Asked) -> Thing | None:
-    """Return the thing as the record means it; None if this worker lacks the definition of its kind."""
-    with suppress(InvalidInput):
-        return Thing(parts.kind(asked), order, asked)
-    return None
+def thing_of(parts: Parts, order: Order, asked: Asked) -> Thing | str:
+    """Return the thing as the record means it, or why this worker cannot: it lacks the kind or the key."""
+    try:
+        kind = parts.kind(asked)
+    except InvalidInput:
+        return f"{LACKS}: put {asked.title}.yaml back"
+    try:
+        return Thing(kind, order, asked, parts.seals)
+    except InvalidInput as error:
+        return f"{SEALED}: {error}"
 
 
 def forward(this: Try, order: Order, asked: Asked) -> Result:
     """Bring one host to the content that is asked for."""
     parts, host = this.parts, this.host
     thing = thing_of(parts, order, asked)
-    if thing is None:
-        return this.unasked(f"{LACKS} {asked.title}")
+    if isinstance(thing, str):
+        return this.unasked(thing)
+    if asked.secret and not thing.secret:
+        return this.unasked("its secret is gone from the record")
     found = (parts.host_to_apply or parts.host)(host) or parts.host_as(host, None)
     if found is None:
         return this.unasked(NOT_IN_INVENTORY)
@@ -142,7 +162,7 @@ def _apply(this: Try, thing: Thing, order: Order, api: ThingApi) -> Result | Pro
         if begun.next is not Forward.SEND:
             return this.came_to(begun, this.took(), None, "it may not show yet")
         kept = shown.content.kept if shown.content else {}
-        said = thing.send(api, attempt, send_before, thing.target, shown.content, kept)
+        said = thing.send(api, attempt, send_before, thing.target, shown.content, kept, thing.secret)
         took, asked = this.took(), this.asked_to_wait(said.retry_after)
         progress = parts.store.wrote(
             this.operation, this.host, attempt, said.effect, said.text, millis(took + asked)
@@ -180,8 +200,8 @@ def _looked(
     asked = order.content
     assert asked is not None
     thing = thing_of(parts, order, asked)
-    if thing is None:
-        return come_back(parts, operation, step, f"{LACKS}: put {asked.title}.yaml back")
+    if isinstance(thing, str):
+        return come_back(parts, operation, step, thing)
     found = same_host(parts, step.host, step)
     if isinstance(found, str):
         return come_back(parts, operation, step, found)
@@ -195,9 +215,9 @@ def _looked(
 
 def health(parts: Parts, step: Step, order: Order, host: object) -> tuple[Health, str]:
     """Tell how a host is at the gate: whether it shows the target, in its own form too."""
-    thing = thing_of(parts, order, order.content) if order.content else None
-    if thing is None:
-        return Health.UNWELL, LACKS
+    thing = thing_of(parts, order, order.content) if order.content else LACKS
+    if isinstance(thing, str):
+        return Health.UNWELL, thing
     shown = api_of(host).look(thing.kind, thing.id)
     if not shown.tells:
         return Health.UNWELL, f"look {shown.text}"
@@ -226,8 +246,10 @@ def restore(
         return looked
     thing, api, shown = looked
     was = step.trace.was if step.trace else None
-    text = None if was in (None, ABSENT) else parts.store.text(operation, str(was))
-    before = None if text is None else Content.read(text)
+    try:
+        before = None if was in (None, ABSENT) else thing.content(parts.store.text(operation, str(was)))
+    except InvalidInput as error:
+        return come_back(parts, operation, step, f"{SEALED}: {error}")
     attempt = parts.clock.new_id()
     send_before = parts.clock.elapsed() + parts.send_within
     came = parts.store.restoring(
@@ -257,7 +279,7 @@ def restore(
         case _:
             return NOTHING_TO_UNDO
     kept = before.kept if before else {}
-    said = thing.send(api, attempt, send_before, before, shown.content, kept)
+    said = thing.send(api, attempt, send_before, before, shown.content, kept, {})
     parts.store.wrote(operation, step.host, attempt, said.effect, said.text)
     if said.effect in SURE:
         return None

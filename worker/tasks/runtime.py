@@ -21,7 +21,7 @@ from lockstep.worker.hosts import curl
 from lockstep.worker.hosts.client import HostClient, SystemClock
 from lockstep.worker.hosts.wrappers import Breaker, SparedHost, TokenHost
 from lockstep.worker.inventory import Inventory, LiveInventory
-from lockstep.worker.kinds import Kind, kinds_of
+from lockstep.worker.kinds import Kind, SealKeys, kinds_of
 from lockstep.worker.monitoring.heartbeat import work
 from lockstep.worker.monitoring.metrics import count, took
 from lockstep.worker.operation.answer import ProbeAnswer, Verdict, WriteAnswer
@@ -271,6 +271,7 @@ def assemble(
         host_to_apply=hosts_to_apply,
         host_as=host_as,
         kind=kind,
+        seals=SealKeys(settings.seal_key_file),
     )
     return Runtime(settings, store, parts)
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from importlib.metadata import version
+from typing import Any
 
 from celery import Task, shared_task
 from celery.utils.log import get_task_logger
@@ -25,6 +26,7 @@ from lockstep.worker.celery import (
     ROLLBACK_DELETE,
     SETTLE,
 )
+from lockstep.worker.kinds import SealKeys
 from lockstep.worker.messages import publish_conclude, publish_forward, publish_next, publish_patrol
 from lockstep.worker.monitoring import metrics
 from lockstep.worker.operation.drift import Ends
@@ -55,12 +57,13 @@ from lockstep.worker.tasks.sweep import periodic
 
 
 @inspect_command(name=ABOUT)
-def about(state: object) -> dict[str, object]:
-    """Return the versions of what runs here."""
+def about(state: Any) -> dict[str, object]:
+    """Return the versions of what runs here, and the ids of its seal keys."""
     return {
         "lockstep": version("lockstep"),
         "celery": version("celery"),
         "python": platform.python_version(),
+        "seals": SealKeys(state.app.settings.seal_key_file).told(),
         "now": round(time.time() * 1000),  # for a doctor of an earlier release
     }
 

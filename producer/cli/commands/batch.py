@@ -76,7 +76,9 @@ def plan(
     if action == "set" and isinstance(cluster.named(group), str):
         raise InvalidInput(f"group {group} has no content to set: create or delete it")
     rollout = cluster.rollout(pace, cluster.serving(group, names))
-    made = cluster.plan(action, group, names, fields.given(cluster, group), create=upsert)
+    made = cluster.plan(
+        action, group, names, fields.given(cluster, group), secrets=fields.hidden(), create=upsert
+    )
     waves = rollout.waves if rollout else {}
     if as_json:
         answer_json(_document(made, waves))

@@ -260,6 +260,7 @@ def change(session: Session, verb: str, name: str, fields: FieldOptions, wanted:
             wanted.operation_id,
             wanted.deadline,
             wanted.retries,
+            secrets=fields.hidden(),
             upsert=fields.upsert,
             accept_loss=fields.accept_loss,
             on_accepted=keep,

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from textwrap import dedent
 
-from lockstep.worker.kinds import Kind, find
+from lockstep.worker.kinds import Kind, Verb, find
 from lockstep.worker.operation.answer import Reply
-from lockstep.worker.operation.content import Id
+from lockstep.worker.operation.content import Content, Id, Relation
 
 LEAST = """
 kind: vhost
@@ -62,3 +62,30 @@ def reply(status: int, body: object = None, **headers: str) -> Reply:
 
 def shipped(name: str) -> Kind:
     return find(name)
+
+
+def relation(
+    kind: Kind,
+    before: Content | None,
+    target: Content | None,
+    shown: Content | None,
+    as_seen: Content | None = None,
+    inverse: Verb | None = None,
+) -> Relation:
+    """Tell how what a host shows stands to an operation; None is absent. What is both is `before`.
+
+    `inverse` is the verb of the undo: the kept values that it sends are compared as well.
+    """
+    names = tuple(kind.kept_for(inverse) if inverse else ())
+    if same(before, shown, names):
+        return Relation.BEFORE
+    if as_seen is not None and same(as_seen, shown):
+        return Relation.TARGET
+    return kind.meets(target, shown) or Relation.FOREIGN
+
+
+def same(one: Content | None, other: Content | None, kept: tuple[str, ...] = ()) -> bool:
+    """Tell whether two looks showed the same, in all fields and in these kept values."""
+    if one is None or other is None:
+        return one is other
+    return one.keeping(kept).text() == other.keeping(kept).text()

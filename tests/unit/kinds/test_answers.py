@@ -11,7 +11,7 @@ from lockstep.worker.kinds import Kind
 from lockstep.worker.operation.answer import NoReply, Reply, Trouble
 from lockstep.worker.operation.content import Content, Effect, Flaw, Relation, Sight
 from lockstep.worker.operation.errors import InvalidInput
-from tests.unit.kinds.made import kind_of, least, reply, shipped, thing
+from tests.unit.kinds.made import kind_of, least, relation, reply, shipped, thing
 
 VHOST, USER, ETCD = shipped("rabbitmq-vhost"), shipped("rabbitmq-user"), shipped("etcd-key")
 ZONE, RECORD, INFLUX = shipped("powerdns-zone"), shipped("powerdns-record"), shipped("influxdb-database")
@@ -219,8 +219,8 @@ def test_a_user_is_brought_back_with_the_hash_that_was_kept() -> None:
     assert json.loads(given.body or b"") == {"tags": ["b", "x"], "password": "new-password"}
     # The hash is part of the proof of an undo, though no field shows it.
     wiped = Content(before.values, {**before.kept, "password_hash": ""})
-    assert USER.relation(before, Content({"tags": ["c"]}), wiped, inverse="update") is Relation.FOREIGN
-    assert USER.relation(before, Content({"tags": ["c"]}), before, inverse="update") is Relation.BEFORE
+    assert relation(USER, before, Content({"tags": ["c"]}), wiped, inverse="update") is Relation.FOREIGN
+    assert relation(USER, before, Content({"tags": ["c"]}), before, inverse="update") is Relation.BEFORE
     assert USER.kept_for("create") == {"password_hash", "hashing_algorithm"}
     assert (USER.loses("update", ["password"]), USER.loses("delete")) == ([], ["its permissions"])
     bare = kind_of(
@@ -233,18 +233,18 @@ def test_only_what_a_file_declares_as_rewritten_is_taken_for_ours() -> None:
     target = RECORD.target({"records": ["2001:0db8::0002"], "ttl": 60})
     shown = Content({"ttl": 60, "records": ["2001:db8::2"]})
     other = Content({"ttl": 61, "records": ["2001:db8::2"]})
-    assert RECORD.relation(None, target, shown) is Relation.LIKE
-    assert RECORD.relation(None, target, other) is Relation.FOREIGN
-    assert RECORD.relation(None, target, shown, as_seen=shown) is Relation.TARGET
-    assert RECORD.relation(shown, target, shown) is Relation.BEFORE
-    assert RECORD.relation(shown, None, None) is Relation.TARGET
+    assert relation(RECORD, None, target, shown) is Relation.LIKE
+    assert relation(RECORD, None, target, other) is Relation.FOREIGN
+    assert relation(RECORD, None, target, shown, as_seen=shown) is Relation.TARGET
+    assert relation(RECORD, shown, target, shown) is Relation.BEFORE
+    assert relation(RECORD, shown, None, None) is Relation.TARGET
     # A server that ignored the write shows what it showed.
     assert (
-        VHOST.relation(Content({"tags": []}), Content({"tags": ["x"]}), Content({"tags": []}))
+        relation(VHOST, Content({"tags": []}), Content({"tags": ["x"]}), Content({"tags": []}))
         is Relation.BEFORE
     )
     assert (
-        VHOST.relation(None, VHOST.target({"tags": ["x"]}), Content({"tags": ["y"], "description": ""}))
+        relation(VHOST, None, VHOST.target({"tags": ["x"]}), Content({"tags": ["y"], "description": ""}))
         is Relation.FOREIGN
     )
 

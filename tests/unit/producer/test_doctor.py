@@ -14,6 +14,7 @@ from lockstep.producer.doctor.checks import (
     WorkFacts,
     on_hosts,
     on_inventories,
+    on_seals,
     on_settings,
     on_stalls,
     on_uncovered,
@@ -156,6 +157,17 @@ def test_a_mixed_set_of_versions_names_who_runs_what() -> None:
     (same,) = on_versions(HERE, {"a@x": HERE})
     assert (same.level, same.text) == (Level.OK, "lockstep 1.2.0, celery 5.7.0 everywhere")
     assert on_versions(HERE, {}) == []
+
+
+def test_seal_keys_have_to_be_the_same_everywhere() -> None:
+    def judged(here: str, **workers: str) -> list[tuple[Level, str]]:
+        told = {name: About("1.2.0", "5.7.0", keys) for name, keys in workers.items()}
+        return [(each.level, each.text) for each in on_seals(replace(HERE, seals=here), told)]
+
+    assert judged("", a="", b="") == [], "no kind with secrets is used"
+    assert judged("k1", a="k1") == [(Level.OK, "k1: here, a")]
+    assert judged("", a="k1", b="k1") == [(Level.OK, "k1: a, b")], "whoever only looks needs none"
+    assert judged("k2, k1", a="k1", b="") == [(Level.WARNING, "k2, k1: here; k1: a; none: b")]
 
 
 def test_without_a_sweep_the_remedy_is_what_is_missing() -> None:

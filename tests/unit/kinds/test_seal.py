@@ -1,0 +1,88 @@
+"""What is sealed opens with the keys of the file alone, and shows nothing of itself."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from lockstep.worker.kinds import SealKeys
+from lockstep.worker.operation.errors import InvalidInput
+
+CANARY = 'cänary-#1/2"3'
+ONE, TWO = (base64.b64encode(each * 32).decode() for each in (b"1", b"2"))
+
+
+def test_a_sealed_text_opens_for_its_thing_alone_and_by_every_key_of_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "keys"
+    file.write_text(f"# of old\n{ONE}\n")
+    keys = SealKeys(str(file))
+    sealed = keys.of("user/a").seal(CANARY)
+    assert keys.open("user/a", sealed) == CANARY
+    assert sealed != keys.of("user/a").seal(CANARY), "no two are alike"
+    assert len(sealed) == len(keys.of("user/a").seal("x")), "a short secret does not show how long it is"
+    (old,) = keys.read()
+    file.write_text(f"{TWO}  # of today\n\n{ONE}\n")
+    new, _ = keys.read()
+    assert keys.of("user/a").seal("x").startswith(f"{new}:"), "a new key counts at once"
+    assert keys.open("user/a", sealed) == CANARY
+    assert keys.told() == f"{new}, {old}"
+    file.write_text(TWO)
+    for about, text in (
+        ("user/a", sealed),
+        ("user/b", keys.of("user/a").seal(CANARY)),
+        ("user/a", f"{new}:x"),
+    ):
+        with pytest.raises(InvalidInput) as caught:
+            keys.open(about, text)
+        assert re.search(
+            f"with key {old}, and .* has {new} alone|with key {new} does not open", str(caught.value)
+        )
+        assert "nary" not in str(caught.value)
+
+
+def test_a_digest_of_what_is_sealed_tells_nobody_what_it_is_of(tmp_path: Path) -> None:
+    (tmp_path / "keys").write_text(f"{ONE}\n{TWO}")
+    keys = SealKeys(str(tmp_path / "keys"))
+    one, two = keys.read()
+    seals = keys.of("user/a", one), keys.of("user/b", one), keys.of("user/a", two)
+    digests = {hashlib.sha256(b"x").hexdigest(), *(each.digest("x") for each in seals)}
+    assert len(digests) == 4
+    assert keys.of("user/a").digest("x") in digests
+
+
+@pytest.mark.parametrize(
+    ("content", "rule"),
+    [
+        (b"", "has no key"),
+        (b"# nothing\n\n", "has no key"),
+        (b"canary-key\n", "line 1 of seal key file"),
+        (b"\n" + base64.b64encode(b"canary" * 5), "line 2 of seal key file"),
+        ("cänary".encode(), "it is not ASCII text"),
+        (None, "cannot be read: No such file"),
+    ],
+)
+def test_a_wrong_file_of_keys_is_named_without_any_of_it(
+    tmp_path: Path, content: bytes | None, rule: str
+) -> None:
+    if content is not None:
+        (tmp_path / "keys").write_bytes(content)
+    with pytest.raises(InvalidInput) as caught:
+        SealKeys(str(tmp_path / "keys")).of("user/a")
+    assert rule in str(caught.value)
+    assert "nary" not in str(caught.value)
+    assert base64.b64encode(b"canary")[:8].decode() not in str(caught.value)
+
+
+def test_what_sealing_needs_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(InvalidInput, match="LOCKSTEP_SEAL_KEY_FILE names a file"):
+        SealKeys().of("user/a")
+    (tmp_path / "keys").write_text(ONE)
+    seal = SealKeys(str(tmp_path / "keys")).of("user/a")
+    monkeypatch.setitem(sys.modules, "cryptography.hazmat.primitives.ciphers.aead", None)
+    with pytest.raises(InvalidInput, match=r"pip install 'lockstep\[secrets\]'"):
+        seal.seal("x")
