@@ -53,7 +53,6 @@ IMPORTED = (
     "lockstep.producer.client.client",
     "lockstep.producer.doctor",
     "lockstep.producer.operators.batch",
-    "lockstep.producer.probe",
     "lockstep.worker.tasks",
     "rich.live",
 )

@@ -20,9 +20,8 @@ from lockstep.producer.cli.commands.change import (
     resolve,
     set_,
 )
-from lockstep.producer.cli.commands.diagnose import doctor, probe
 from lockstep.producer.cli.commands.drift import drift, forget, repair
-from lockstep.producer.cli.commands.hosts import hosts, pause, resume, sync
+from lockstep.producer.cli.commands.hosts import doctor, hosts, pause, probe, resume, sync
 from lockstep.producer.cli.commands.kinds import kinds
 from lockstep.producer.cli.commands.read import exists, history, list_, report, show, status
 from lockstep.producer.cli.commands.watch import watch

@@ -8,6 +8,7 @@ import os
 import select
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import IO, TYPE_CHECKING
 
@@ -21,11 +22,13 @@ from lockstep.worker.secrets import mask
 
 if TYPE_CHECKING:
     from lockstep.producer.client.operation import Operation as Handle
+    from lockstep.producer.doctor.checks import Finding
     from lockstep.worker.record.status import HeldInventory
 
 MOMENTS = {"at", "since", "until", "seen_at", "read_at", "due_at", "bake_until", "expires_at"} | {
     f"{what}_at" for what in ("created", "deadline", "decided", "ended")
 }
+LEVEL_WIDTH = 8
 
 
 def document(of: object, names: str) -> dict[str, object]:
@@ -126,6 +129,24 @@ COLOURS = {
     "failure": "red",
 }
 GAP = "  "
+
+
+def tell(finding: Finding, width: int) -> None:
+    """Print a finding, with its remedy on a line of its own; subjects take so many characters."""
+    head = f"{paint(finding.level.ljust(LEVEL_WIDTH))} {finding.subject.ljust(width)}"
+    answer(f"{head} {printable(finding.text)}")
+    if finding.remedy:
+        answer(f"{'':{LEVEL_WIDTH + width + 2}}-> {printable(finding.remedy)}")
+
+
+def finding_documents(findings: Iterable[Finding]) -> list[dict[str, object]]:
+    """Return findings for --json."""
+    return [asdict(each) for each in findings]
+
+
+def is_well(findings: Iterable[Finding]) -> bool:
+    """Tell whether nothing is wrong."""
+    return all(each.level == "ok" for each in findings)
 
 
 def answer(text: str) -> None:

@@ -1,1 +1,1 @@
-"""`lockstep doctor`: what is wrong, and what mends it."""
+"""What is wrong: with an installation, with the API of a host (`lockstep probe`), with a kind on a host."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import requests
 
 from lockstep.producer.doctor.checks import Finding, Level
-from lockstep.producer.probe.kinds import Walk
+from lockstep.producer.doctor.kinds import Walk
 from lockstep.worker.hosts.client import HostClient
 from lockstep.worker.hosts.curl import exchange
 from lockstep.worker.kinds import find

@@ -1,8 +1,10 @@
-"""Commands about the hosts themselves: hosts, pause, resume, sync."""
+"""Commands about the hosts themselves, and about what is wrong with them or with the installation."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import click
@@ -14,24 +16,30 @@ from lockstep.producer.cli.output import (
     answer_json,
     answer_table,
     document,
+    finding_documents,
+    is_well,
     note,
     optional_document,
     printable,
+    tell,
 )
 from lockstep.producer.cli.text import sentence
 from lockstep.worker.operation.errors import InvalidInput
 from lockstep.worker.operation.host import local
 from lockstep.worker.operation.model import Action, State
-from lockstep.worker.operation.names import counted
+from lockstep.worker.operation.names import counted, named, parse_watch
 
 if TYPE_CHECKING:
     from lockstep.producer.client.client import ClusterClient
+    from lockstep.producer.doctor.checks import Finding
     from lockstep.producer.operators.drift import SyncItem
     from lockstep.producer.operators.hosts import HostStanding
     from lockstep.worker.operation.drift import Drift
 
 HEADER = ("HOST", "ANSWERS", "LABELS", "DRIFT", "NOTE")
 NOTHING = "-"
+DOCTOR_WIDTH, PROBE_WIDTH = 18, 26
+"""Characters of a finding's subject."""
 
 
 @command()
@@ -195,3 +203,91 @@ def _document(each: HostStanding) -> dict[str, object]:
             for drift in each.drifts
         ],
     }
+
+
+@command()
+def doctor(session: Session, as_json: bool) -> Exit:
+    """Check Redis, workers, beat and hosts, and print a fix for each problem.
+
+    Examples:
+      lockstep doctor
+      lockstep doctor --json | jq '.findings[] | select(.level != "ok")'
+
+    Exit codes: 0 all is well, 1 there are warnings or failures.
+    """
+    found = []
+    for finding in _findings(session):
+        found.append(finding)
+        if not as_json:
+            tell(finding, DOCTOR_WIDTH)
+    session.damage.clear()  # they are findings
+    if as_json:
+        answer_json({"healthy": is_well(found), "findings": finding_documents(found)})
+    return Exit.OK if is_well(found) else Exit.FOUND
+
+
+def _findings(session: Session) -> Iterator[Finding]:
+    """Yield what is found; settings that cannot be used are a finding too, and the only one."""
+    from lockstep.producer.doctor.checks import on_bad_settings
+
+    try:
+        client = session.client()
+    except InvalidInput as error:
+        yield on_bad_settings(error)
+        return
+    yield from client.examine()
+
+
+@command()
+@click.argument("host")
+@click.option(
+    "--watch",
+    type=float,
+    default=30,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long to look for a write whose client left.",
+)
+def probe(session: Session, host: str, watch: float, as_json: bool) -> Exit:
+    """Test whether the API of HOST does what Lockstep needs, and recommend settle_seconds.
+
+    Examples:
+      lockstep probe node1
+      lockstep probe node1 --watch 120
+      lockstep probe node1 --json | jq .settle_seconds
+
+    Writes scratch groups named lockstep-probe-…, on this host alone, and deletes them again.
+    Exit codes: 0 all is well, 1 there are warnings or failures, 4 the host gave no usable answer.
+    """
+    from lockstep.producer.doctor.contract import Probe
+
+    seconds = parse_watch(watch)
+    client = session.client()
+    probing = Probe(client.inventory.select([host])[0], client.settings, seconds)
+    note(f"scratch groups are written to {host} and deleted again; this may take {seconds:g} s and more")
+    found = []
+    try:
+        with closing(probing.run()) as findings:  # however it ends, the scratch groups are deleted now
+            for finding in findings:
+                found.append(finding)
+                if not as_json:
+                    tell(finding, PROBE_WIDTH)
+    except KeyboardInterrupt:
+        if probing.left:
+            session.going_on = f"{named(probing.left)} could not be deleted from {host}"
+        raise
+    if as_json:
+        answer_json(
+            {
+                "host": host,
+                "healthy": is_well(found),
+                "settle_seconds": probing.settle_seconds,
+                "findings": finding_documents(found),
+                "late_writes": [
+                    {"stayed": each.stayed, "landed": each.landed, "trouble": each.trouble}
+                    for each in probing.late_writes
+                ],
+                "left": probing.left,
+            }
+        )
+    return Exit.OK if is_well(found) else Exit.FOUND

@@ -8,10 +8,17 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lockstep.producer.cli.commands.diagnose import documents, is_well, tell
 from lockstep.producer.cli.exits import Exit, Session
 from lockstep.producer.cli.options import DEBUG, command
-from lockstep.producer.cli.output import answer, answer_json, answer_table, note
+from lockstep.producer.cli.output import (
+    answer,
+    answer_json,
+    answer_table,
+    finding_documents,
+    is_well,
+    note,
+    tell,
+)
 from lockstep.worker.operation.errors import InvalidInput, LockstepError
 
 if TYPE_CHECKING:
@@ -169,7 +176,7 @@ def check(
         )
     if thing is None:
         raise InvalidInput(f"{kind.file} has no examples.id: give a free id with --id")
-    from lockstep.producer.probe.kinds import Walk
+    from lockstep.producer.doctor.kinds import Walk
 
     reached = _host(host, inventory, _auth(login, key), token)
     walk = Walk(kind, kind.parse(f"{kind.name}/{thing}"), reached, settings)
@@ -188,7 +195,7 @@ def check(
                 "host": reached.name,
                 "thing": str(walk.thing),
                 "healthy": is_well(found),
-                "findings": documents(found),
+                "findings": finding_documents(found),
                 "left": walk.left,
             }
         )

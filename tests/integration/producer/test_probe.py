@@ -48,8 +48,8 @@ def node(shared: Running, environment: dict[str, str], monkeypatch: pytest.Monke
     short = {"CONNECT_TIMEOUT": "1", "READ_TIMEOUT": "1", "CALL_TIMEOUT": "2", "SETTLE_SECONDS": "2"}
     for name, value in {**short, "BACKOFF_BASE": "0.01", "HOSTS": shared.nodes["node1"].url}.items():
         monkeypatch.setenv(f"LOCKSTEP_{name}", value)
-    monkeypatch.setattr("lockstep.producer.probe.contract.PAUSE", 0.01)
-    monkeypatch.setattr("lockstep.producer.probe.scratch.HOLDS", (0.0, 0.1))
+    monkeypatch.setattr("lockstep.producer.doctor.contract.PAUSE", 0.01)
+    monkeypatch.setattr("lockstep.producer.doctor.scratch.HOLDS", (0.0, 0.1))
     return shared
 
 
@@ -230,7 +230,7 @@ def test_a_look_shorter_than_the_setting_is_worth_a_word(lockstep: Run, node: Ru
 def test_what_cannot_be_deleted_is_named(
     lockstep: Run, node: Running, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lockstep.producer.probe.scratch.PERSISTENCE", 2)
+    monkeypatch.setattr("lockstep.producer.doctor.scratch.PERSISTENCE", 2)
     spoil(node, "refuse", methods=["DELETE"])
     ran = lockstep("probe", name, "--json", "--watch", "5")
     held = set(node.admin.groups("node1"))

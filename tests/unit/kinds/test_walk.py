@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from lockstep.producer.doctor.checks import Finding, Level
-from lockstep.producer.probe.kinds import Walk
+from lockstep.producer.doctor.kinds import Walk
 from lockstep.worker.hosts import looks
 from lockstep.worker.hosts.request import Request
 from lockstep.worker.kinds import Kind

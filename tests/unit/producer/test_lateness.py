@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lockstep.producer.doctor.checks import Level
-from lockstep.producer.probe.scratch import LateWrite, on_late_writes, recommended
+from lockstep.producer.doctor.scratch import LateWrite, on_late_writes, recommended
 from lockstep.worker.settings import Settings
 
 SETTINGS = Settings(read_timeout=5, settle_seconds=20)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lockstep.producer.probe.scratch import send_and_leave
+from lockstep.producer.doctor.scratch import send_and_leave
 from lockstep.worker.operation.host import Host
 from lockstep.worker.operation.model import HostName
 from lockstep.worker.settings import Settings

@@ -9,8 +9,7 @@ from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 
 from lockstep.producer.doctor.checks import Finding, Level
-from lockstep.producer.operators.hosts import ask
-from lockstep.producer.probe.scratch import (
+from lockstep.producer.doctor.scratch import (
     LateWrite,
     NoUsableAnswer,
     Scratch,
@@ -18,6 +17,7 @@ from lockstep.producer.probe.scratch import (
     on_late_writes,
     recommended,
 )
+from lockstep.producer.operators.hosts import ask
 from lockstep.worker.operation.answer import Verdict, WriteAnswer
 from lockstep.worker.operation.host import Host
 from lockstep.worker.operation.model import GroupId, Presence
