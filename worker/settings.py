@@ -16,7 +16,7 @@ from lockstep.worker import environment
 from lockstep.worker.connection.url import Address, password_in, read_address, with_login
 from lockstep.worker.environment import Count, Password, RedisUrl, Seconds, one_line, readable, refuse_unknown
 from lockstep.worker.operation.errors import InvalidInput
-from lockstep.worker.operation.limits import Backoff, Limits
+from lockstep.worker.operation.limits import MOST_AT_ONCE, Backoff, Limits
 from lockstep.worker.secrets import Secret
 
 PREFIX = environment.PREFIX
@@ -66,14 +66,16 @@ class Settings(BaseSettings):
     hosts: str = ""
     """Quick start: base URLs, separated by commas. A host is named as in its URL, with the port if needed."""
     hosts_ca_file: str = ""
-    """Path of a PEM file with the authorities to trust for the https hosts of `hosts`, in place of the public
-    ones; an inventory names one for each host."""
+    """Path of a PEM file with the authorities to trust for https `hosts`, in place of the public ones."""
     inventory: str = ""
     """Path of a YAML file with the hosts; see docs/inventory.md."""
     kinds: str = ""
     """Path of a folder with your own kinds, one `NAME.yaml` each; an inventory may name another."""
     seal_key_file: str = ""
     """Path of a file with the keys that seal secrets of things; docs/kinds.md#secrets says more."""
+    max_writes_at_once: Annotated[int, Field(ge=1, le=MOST_AT_ONCE)] | None = None
+    """Writes at once to all hosts together, by all workers; the inventory limits single hosts. Unset: any."""
+    writes_per_second: Annotated[float, Field(ge=0.01, le=1000)] | None = None  # likewise
     connect_timeout: Seconds = 3.0
     """A TCP handshake inside a data centre takes milliseconds; 3 s outlives two lost SYN packets."""
     read_timeout: Seconds = 10.0
@@ -94,8 +96,7 @@ class Settings(BaseSettings):
     backoff_base: Seconds = 0.5
     """First retry after 0 to 0.5 s (full jitter), doubling: quick for a glitch."""
     backoff_cap: Seconds = 8.0
-    """Longest Celery countdown; longer waits are kept in the record, or the visibility timeout would
-    deliver them twice."""
+    """Longest Celery countdown; longer waits are kept in the record, or messages would come twice."""
     retry_after_cap: Seconds = 60.0
     """Longest wait that a host may ask for with Retry-After."""
     rollback_backoff_cap: Seconds = 60.0
@@ -124,9 +125,8 @@ class Settings(BaseSettings):
     not found to differ any more."""
 
     breaker_failures: Count = 10
-    """Forward looks at one host in a row that one worker process got no answer to at all, after which all
-    workers spare it. More than one operation spends; at one failure in three, a host that lives fails ten in
-    a row once in 59,000 looks. A number that is never reached, such as 1000000, turns it off."""
+    """Forward looks at one host in a row without any answer to one worker process, after which all spare it.
+    More than one operation spends: of a host that fails one in three, ten in a row are once in 59,000."""
     breaker_seconds: Seconds = 10.0
     """A host is spared for so long, then one look by each worker process finds out whether it answers: often
     enough to find one that is back within `patience`."""

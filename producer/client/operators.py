@@ -243,13 +243,17 @@ class OperatorClient:
     def rollout(self, pace: Pace, hosts: Iterable[Host]) -> Rollout | None:
         """Return how an operation on these hosts would go, by what is asked and the inventory's defaults.
 
-        None without waves. Raises InvalidInput, and NotReady while a worker runs that knows no waves.
+        None without waves. Raises InvalidInput, and NotReady while a worker runs that knows neither waves nor
+        limits of writes, and these hosts have some.
         """
-        found = pace.over(self.inventory.pace).rollout(tuple(hosts))
-        if found is not None and (old := self._link.clocks.too_old()):
+        hosts = tuple(hosts)
+        found = pace.over(self.inventory.pace).rollout(hosts)
+        needed = found is not None or self.inventory.limits(hosts)
+        if needed and (old := self._link.clocks.too_old()):
             raise NotReady(
-                f"nothing was written, for {named(old)} cannot work in waves: it is of an earlier release; "
-                "wait until all workers are new (a stopped one is forgotten after a minute)"
+                f"nothing was written, for {named(old)} cannot work in waves or under limits of writes: "
+                "it is of an earlier release; wait until all workers are new "
+                "(a stopped one is forgotten after a minute)"
             )
         return found
 

@@ -119,7 +119,7 @@ def _members(record: Record | None, host: str) -> tuple[bool, bool]:
 
 
 def _kind(record: Record) -> Kind:
-    waved = record.fields["format"] == "2"
+    waved = "stage" in record.fields  # records of format 2 may have limits alone
     last = int(record.fields.get("waves", "1")) if waved else 1
     return Kind(Action(record.fields["action"]), last, record.fields.get("gate") == "1", waved)
 

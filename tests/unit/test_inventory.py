@@ -7,6 +7,7 @@ import pytest
 from lockstep.worker.inventory import Inventory, load_inventory
 from lockstep.worker.operation.errors import InvalidInput
 from lockstep.worker.operation.host import Auth, Host, parse_url
+from lockstep.worker.operation.limits import WriteLimit
 from lockstep.worker.operation.model import HostName
 from lockstep.worker.settings import Settings
 
@@ -344,3 +345,48 @@ def test_a_file_says_how_operations_go(tmp_path: Path) -> None:
     pace = from_text(tmp_path, f"defaults: {{waves: 1, hold: true, health: /up}}\n{ONE}").pace
     assert (pace.waves, pace.hold, pace.health) == ("1", True, "/up")
     assert 'host "a" has health' in refusal(tmp_path, "hosts: [{name: a, url: 'http://a', health: up}]")
+
+
+LIMITED = """
+hosts:
+  - {name: a, url: "http://a", max_writes_at_once: 4}
+  - {name: b, url: "http://b", writes_per_second: 0.5}
+  - {name: c, url: "http://c"}
+"""
+
+
+def test_limits_of_writes_are_of_a_host_or_of_each_or_of_all_together(tmp_path: Path) -> None:
+    path = tmp_path / "hosts.yaml"
+    path.write_text(LIMITED)
+    plain = load_inventory(Settings(inventory=str(path)))
+    assert plain.limits() == {"a": WriteLimit(4), "b": WriteLimit(None, 0.5)}
+    assert plain.limits(plain.select(["c"])) == {}
+    path.write_text(f"{LIMITED}defaults:\n  max_writes_at_once: 8\n")
+    settings = Settings(inventory=str(path), max_writes_at_once=9, writes_per_second=3)
+    known = load_inventory(settings)
+    limits = {"a": WriteLimit(4), "b": WriteLimit(8, 0.5), "c": WriteLimit(8), "*": WriteLimit(9, 3)}
+    assert known.limits() == limits
+    assert known.digest != plain.digest
+
+
+@pytest.mark.parametrize(
+    ("given", "rule"),
+    [
+        ("max_writes_at_once: 0", "max_writes_at_once 0: give a whole number from 1 to 10000"),
+        ("max_writes_at_once: 1.5", "max_writes_at_once 1.5: give a whole number from 1 to 10000"),
+        ("max_writes_at_once: true", "max_writes_at_once True: give a whole number from 1 to 10000"),
+        ("writes_per_second: 0", "writes_per_second 0: give a number from 0.01 to 1000"),
+        ("writes_per_second: true", "writes_per_second True: give a number from 0.01 to 1000"),
+        ("writes_per_second: fast", 'writes_per_second "fast": give a number from 0.01 to 1000'),
+    ],
+)
+def test_a_limit_that_is_none_is_refused_in_one_line(tmp_path: Path, given: str, rule: str) -> None:
+    path = tmp_path / "hosts.yaml"
+    path.write_text(f'hosts:\n  - name: a\n    url: "http://a"\n    {given}\n')
+    with pytest.raises(InvalidInput) as refused:
+        load_inventory(Settings(inventory=str(path)))
+    assert str(refused.value) == f'host "a" has {rule}'
+    path.write_text(f'hosts:\n  - name: a\n    url: "http://a"\ndefaults:\n  {given}\n')
+    with pytest.raises(InvalidInput) as refused:
+        load_inventory(Settings(inventory=str(path)))
+    assert str(refused.value) == f"inventory defaults: {rule}"

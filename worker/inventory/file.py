@@ -7,12 +7,14 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 from urllib.parse import urlsplit
 
 from lockstep.worker.operation.errors import InvalidInput
 from lockstep.worker.operation.host import Auth, Host, parse_url
+from lockstep.worker.operation.limits import ALL_HOSTS, LIMITS, UNLIMITED, WriteLimit
 from lockstep.worker.operation.model import HostName
 from lockstep.worker.operation.names import MAX_LENGTH, is_plain_name, show
 from lockstep.worker.operation.waves import AT_ONCE, Pace, parse_health
@@ -28,7 +30,9 @@ class Inventory:
         hosts: Iterable[Host],
         pace: Pace = AT_ONCE,
         kinds: str = "",
+        together: WriteLimit = UNLIMITED,
     ) -> None:
+        self._together = together
         self.pace = pace
         """How operations go from host to host unless they are asked otherwise."""
         self.kinds = kinds
@@ -58,9 +62,16 @@ class Inventory:
 
     @property
     def digest(self) -> str:
-        """Twelve characters that two inventories share only if they have the same hosts at the same URLs."""
-        known = sorted((host.name, host.url) for host in self)
+        """Twelve characters that two inventories share only if they have the same hosts, URLs and limits."""
+        limits = sorted((name, limit.kept()) for name, limit in self.limits().items())
+        known = [*sorted((host.name, host.url) for host in self), *limits]
         return hashlib.sha256(json.dumps(known).encode()).hexdigest()[:12]
+
+    def limits(self, hosts: Iterable[Host] | None = None) -> dict[str, WriteLimit]:
+        """Return the limits of these hosts, or of all, that all workers share; `*` for all together."""
+        found: dict[str, WriteLimit] = {ALL_HOSTS: self._together}
+        found.update((host.name, host.limit) for host in (self if hosts is None else hosts))
+        return {name: limit for name, limit in found.items() if limit}
 
     def find(self, name: HostName) -> Host | None:
         """Return a host by its name, or None."""
@@ -101,8 +112,9 @@ KNOWN_KEYS = (
     "health",
     "auth",
     "serves",
+    *LIMITS,
 )
-DEFAULTS = ("waves", "wave_by", "bake", "hold", "expires", "health")
+DEFAULTS = ("waves", "wave_by", "bake", "hold", "expires", "health", *LIMITS)
 _HEADER = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,60}", re.ASCII)
 _PATTERN = re.compile(r"[A-Za-z0-9._*-]{1,63}", re.ASCII)
 NOT_PLAIN = re.compile(r"[^A-Za-z0-9._-]+", re.ASCII)
@@ -110,8 +122,9 @@ NOT_PLAIN = re.compile(r"[^A-Za-z0-9._-]+", re.ASCII)
 
 def load_inventory(settings: Settings) -> Inventory:
     """Read the hosts that the settings name; raise InvalidInput naming the offending value."""
+    together = WriteLimit(settings.max_writes_at_once, settings.writes_per_second)
     if settings.inventory:
-        known = Inventory(*_from_file(Path(settings.inventory)))
+        known = Inventory(*_from_file(Path(settings.inventory)), together)
         for host in known:
             if host.shows_after > settings.settle_seconds:
                 raise InvalidInput(
@@ -119,7 +132,8 @@ def load_inventory(settings: Settings) -> Inventory:
                     f"LOCKSTEP_SETTLE_SECONDS, {settings.settle_seconds:g}"
                 )
         return known
-    return Inventory(_from_urls(settings.hosts, settings.hosts_ca_file or True))
+    urls = _from_urls(settings.hosts, settings.hosts_ca_file or True)
+    return Inventory(urls, together=together)
 
 
 def _from_urls(text: str, verify: str | bool) -> Iterator[Host]:
@@ -168,8 +182,10 @@ def _from_file(path: Path) -> tuple[Iterator[Host], Pace, str]:
     defaults, kinds = given.get("defaults"), given.get("kinds", "")
     if not isinstance(kinds, str):
         raise InvalidInput(f"inventory has kinds {show(kinds)}: give the path of a folder")
-    folder = str(path.parent / kinds) if kinds else ""
-    return (_from_entry(number, entry) for number, entry in enumerate(entries, 1)), _pace(defaults), folder
+    folder, pace = str(path.parent / kinds) if kinds else "", _pace(defaults)
+    limit = WriteLimit.read("inventory defaults:", defaults if isinstance(defaults, dict) else {})
+    hosts = (_from_entry(number, entry) for number, entry in enumerate(entries, 1))
+    return (replace(host, limit=host.limit.over(limit)) for host in hosts), pace, folder
 
 
 def _pace(given: object) -> Pace:
@@ -188,7 +204,8 @@ def _pace(given: object) -> Pace:
             raise InvalidInput(f"inventory defaults: {name} {show(given[name])}: give {rule}")
     parse_health("inventory defaults", given.get("health"))
     waves = given.get("waves")
-    pace = Pace(**{**given, "waves": None if waves is None else str(waves)})
+    asked = {key: value for key, value in given.items() if key not in LIMITS}
+    pace = Pace(**{**asked, "waves": None if waves is None else str(waves)})
     try:
         return pace.check()
     except InvalidInput as error:
@@ -240,8 +257,9 @@ def _from_entry(number: int, entry: object) -> Host:
     cert = (cert_file, key_file or cert_file) if cert_file else None  # one file may hold both
     health = parse_health(f"host {show(name)}", entry.get("health"))
     access = cert, server_name, _auth(name, entry), _serves(name, entry.get("serves", ["*"]))
+    limit = WriteLimit.read(f"host {show(name)} has", entry)
     return Host(
-        HostName(name), url, ca_file or verify, token_file, shows_after, dict(labels), health, *access
+        HostName(name), url, ca_file or verify, token_file, shows_after, dict(labels), health, *access, limit
     )
 
 

@@ -11,6 +11,7 @@ from fnmatch import fnmatchcase
 from urllib.parse import urlsplit
 
 from lockstep.worker.operation.errors import InvalidInput
+from lockstep.worker.operation.limits import UNLIMITED, WriteLimit
 from lockstep.worker.operation.model import HostName, HostRef, Millis
 from lockstep.worker.operation.names import show
 
@@ -68,6 +69,8 @@ class Host:
     """Instead of a bearer token."""
     serves: tuple[str, ...] = ("*",)
     """Patterns of the kinds that it serves."""
+    limit: WriteLimit = UNLIMITED
+    """How many writes it takes from all workers together."""
 
     @property
     def credentials(self) -> str | None:

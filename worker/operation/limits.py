@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+
+from lockstep.worker.operation.errors import InvalidInput
+from lockstep.worker.operation.names import show
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +26,13 @@ class Backoff:
         return self.ceiling(failures) * jitter
 
 
+LIMITS = ("max_writes_at_once", "writes_per_second")
+"""As an inventory and the settings name them."""
+MOST_AT_ONCE = 10_000
+ALL_HOSTS = "*"
+"""Stands for the name of a host in a limit for all hosts together."""
+
+
 @dataclass(frozen=True, slots=True)
 class WriteLimit:
     """How many writes a host takes from all workers together, or all hosts take; None for any number."""
@@ -29,11 +40,33 @@ class WriteLimit:
     at_once: int | None = None
     a_second: float | None = None
 
+    @classmethod
+    def read(cls, where: str, given: Mapping[object, object]) -> WriteLimit:
+        """Read what an inventory or the settings say. Raises InvalidInput, which names `where` that is."""
+        at_once, a_second = (given.get(name) for name in LIMITS)
+        if not (at_once is None or (type(at_once) is int and 1 <= at_once <= MOST_AT_ONCE)):
+            rule = f"give a whole number from 1 to {MOST_AT_ONCE}"
+            raise InvalidInput(f"{where} max_writes_at_once {show(at_once)}: {rule}")
+        if a_second is None:
+            return cls(at_once)
+        if not isinstance(a_second, int | float) or a_second is True or not 0.01 <= a_second <= 1000:
+            raise InvalidInput(f"{where} writes_per_second {show(a_second)}: give a number from 0.01 to 1000")
+        return cls(at_once, a_second)
+
+    def __bool__(self) -> bool:
+        """Tell whether it bounds anything."""
+        return self.at_once is not None or self.a_second is not None
+
+    def over(self, default: WriteLimit) -> WriteLimit:
+        """Return it with what a default says where it says nothing."""
+        return WriteLimit(self.at_once or default.at_once, self.a_second or default.a_second)
+
     def kept(self) -> str:
         """Return it as the record keeps it."""
         return f"{self.at_once or '-'} {f'{self.a_second:g}' if self.a_second else '-'}"
 
 
+UNLIMITED = WriteLimit()
 NAMED_AFTER = 5
 """Tries in a row that brought nothing, after which a host that is to be restored is named as stalled."""
 

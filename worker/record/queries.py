@@ -224,6 +224,13 @@ class WriteLimits:
     def __init__(self, client: redis.Redis, keys: Keys) -> None:
         self._client = client
         self._keys = keys
+        self._told: Mapping[str, WriteLimit] | None = None
+
+    def keep_new(self, limits: Mapping[str, WriteLimit]) -> None:
+        """Keep these limits unless they are what this process kept last: another may have newer ones."""
+        if limits != self._told:
+            self.keep(limits)
+            self._told = limits
 
     def keep(self, limits: Mapping[str, WriteLimit]) -> None:
         """Put these limits, by host (`*` for all together), in the place of those that are kept."""

@@ -29,6 +29,7 @@ from lockstep.worker.monitoring.heartbeat import watch_child
 from lockstep.worker.operation.errors import InvalidInput
 from lockstep.worker.record.causes import cause_of
 from lockstep.worker.record.codec import Keys
+from lockstep.worker.record.queries import WriteLimits
 from lockstep.worker.record.status import Clocks, Stalls
 from lockstep.worker.redis_client import client
 from lockstep.worker.secrets import mask_logs
@@ -79,7 +80,9 @@ def _tell_clock(sender: str, instance: Any, **_: Any) -> None:
     """Begin only now: before, what this thread logs would have Celery's format, and its secrets."""
     app = cast(Lockstep, instance.app)
     settings = app.settings
-    Clocks(client(settings), Keys(settings.key_prefix)).tell_for_ever(sender, lambda: _inventory(app))
+    redis, keys = client(settings), Keys(settings.key_prefix)
+    limits = WriteLimits(redis, keys)
+    Clocks(redis, keys).tell_for_ever(sender, lambda: _inventory(app, limits))
 
 
 def provide_files(needed: int) -> None:
@@ -99,8 +102,11 @@ def provide_files(needed: int) -> None:
     log.info("raised the limit of open files from %d to %d", allowed, needed)
 
 
-def _inventory(app: Lockstep) -> tuple[str, int, float, str] | None:
-    """Tell which inventory this process has. In a pool of processes each child reads the same file itself."""
+def _inventory(app: Lockstep, limits: WriteLimits) -> tuple[str, int, float, str] | None:
+    """Tell which inventory this process has, and keep its limits for all if they are new here.
+
+    In a pool of processes each child reads the same file itself.
+    """
     try:
         live = runtime_of(app).inventory
     except InvalidInput:
@@ -108,6 +114,7 @@ def _inventory(app: Lockstep) -> tuple[str, int, float, str] | None:
     if live is None:
         return None
     now = live.current()
+    limits.keep_new(now.limits())
     return now.digest, len(now), live.age, live.fault
 
 

@@ -99,6 +99,10 @@ def test_waves_are_refused_while_a_worker_reports_that_knows_none(
     refused = lockstep("create", "team-a", "--waves", "1,100%", "--no-wait")
     assert refused.err.count("\n") == 1
     assert cluster.operations() == ()
+    limited = ClusterClient(settings.model_copy(update={"max_writes_at_once": 4}))
+    with pytest.raises(NotReady, match="cannot work in waves or under limits of writes"):
+        limited.create_group("team-a")
+    assert cluster.operations() == ()
     assert not cluster.create_group("team-a").existing, "all hosts at once needs no new worker"
     hand.redis.hdel(clocks, "operations@old")
     assert cluster.create_group("team-b", waves="1,100%").status().rollout is not None
