@@ -134,3 +134,41 @@ def test_an_operation_that_the_release_before_left_undecided_is_decided(bench: B
     bench.run_all()
     end = bench.end(operation)
     assert (end.operation.state, end.operation.reason) == (State.ROLLED_BACK, "node2 refused (403)")
+
+
+BEGIN = (
+    f"{FORGET}import importlib, sys\n"
+    "with importlib.import_module(sys.argv[1]).ClusterClient() as cluster:\n"
+    "    for action, group in (wish.split('=') for wish in sys.argv[2:]):\n"
+    "        try:\n"
+    "            print(getattr(cluster, action + '_group')(group).id)\n"
+    "        except Exception as error:\n"
+    "            print(type(error).__name__, str(error))\n"
+)
+
+
+def test_clients_of_both_releases_exclude_each_other_on_one_group(bench: Bench, before: Path) -> None:
+    """No worker runs: what is accepted first keeps the group."""
+
+    def begin(root: Path, *wishes: str) -> list[str]:
+        env = {**bench.env, "PYTHONPATH": str(root), "LOCKSTEP_LOCK_WAIT": "0.1"}
+        command = [sys.executable, "-c", BEGIN, "lockstep" if root == ROOT else "producer", *wishes]
+        ran = subprocess.run(
+            command, env=env, cwd=bench.directory, check=False, capture_output=True, text=True
+        )
+        assert ran.returncode == 0, ran.stderr
+        return ran.stdout.splitlines()
+
+    one, two = f"{bench.group}-one", f"{bench.group}-two"
+    (ours,) = begin(ROOT, f"create={one}")
+    refused, theirs = begin(before, f"delete={one}", f"create={two}")
+    assert refused.startswith("GroupBusy "), refused
+    assert ours in refused
+    (refused,) = begin(ROOT, f"delete={two}")
+    assert refused.startswith("GroupBusy "), refused
+    assert theirs in refused
+    for each in (ours, theirs):
+        DECIDED_LATER.add(Keys(bench.settings.key_prefix).operation(OperationId(each)))
+    bench.run_all()
+    assert [bench.end(OperationId(each)).operation.state for each in (ours, theirs)] == [State.COMMITTED] * 2
+    assert bench.holding(GroupId(one)) == bench.holding(GroupId(two)) == set(bench.hosts)
