@@ -129,7 +129,10 @@ class OperatorClient:
                 begun.append(self.change("delete", name, hosts, {}, accept_loss=accept_loss))
                 continue
             values = {field: each for field, each in content.values.items() if each is not None}
-            begun.append(self.change("set", name, hosts, values, upsert=True, accept_loss=accept_loss))
+            verb = "set" if kind.has("update") else "create"
+            begun.append(
+                self.change(verb, name, hosts, values, upsert=verb == "set", accept_loss=accept_loss)
+            )
         return begun
 
     def group_of(self, text: str) -> str:

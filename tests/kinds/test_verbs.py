@@ -1,4 +1,4 @@
-"""Create, set and delete on real servers, by real workers: all hosts, or each as it was."""
+"""Create, set, delete, drift and repair on real servers, by real workers: all hosts, or each as it was."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import base64
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -20,30 +21,34 @@ from lockstep.producer.stack.processes import RedisServer
 from lockstep.worker.settings import Settings
 from tests.children import inherited
 from tests.integration.worker.harness import ROOT, SHORT
+from tests.kinds import gate
 from tests.kinds.servers import Server
 from tests.waiting import eventually
-from tests.warm import Warm, run
 
 WAIT = 90.0
 ZONES = "/api/v1/servers/localhost/zones"
+ZONE = f"{ZONES}/verbs.example."
+RECORD = "powerdns-record/verbs.example/www.verbs.example/A"
+VHOST = "/api/vhosts/verbs%2Fa"
 
 
 class Rig:
-    """Redis, a worker and beat, for hosts that stand in an inventory."""
+    """Redis, a worker and beat, for three servers; before the third stands a gate."""
 
-    def __init__(self, stack: ExitStack, directory: Path, hosts: list[Server], serves: str) -> None:
-        self.directory = directory
+    def __init__(self, stack: ExitStack, directory: Path, servers: list[Server]) -> None:
+        self.servers, self.stack, self.directory = servers, stack, directory
         (directory / "redis").mkdir()
         redis = stack.enter_context(RedisServer(directory / "redis"))
+        self.gate = stack.enter_context(gate.before(servers[2].port))
         lines = []
-        for each in hosts:
+        for each, url in zip(servers, [*(each.url for each in servers[:2]), self.gate.url], strict=True):
             how = ""
             if each.auth is not None:
                 how = f"basic: {each.auth.file}"
                 if not each.auth.basic:
                     how = f"header: {each.auth.header}, file: {each.auth.file}"
                 how = f", auth: {{{how}}}"
-            lines.append(f"  - {{name: {each.name}, url: '{each.url}', serves: [{serves}]{how}}}\n")
+            lines.append(f"  - {{name: {each.name}, url: '{url}'{how}}}\n")
         (directory / "hosts.yaml").write_text("hosts:\n" + "".join(lines))
         (directory / "seal.key").write_bytes(base64.b64encode(os.urandom(32)))
         values = {
@@ -59,109 +64,280 @@ class Rig:
         }
         self.guard = Guard()
         stack.callback(self.guard.close)
-        self.worker = self._child(stack, "worker", "-Q", "operations,rollback", "-n", "w@%h", "-l", "INFO")
-        self._child(stack, "beat")
-        eventually(lambda: " ready." in self.worker.output(), "the worker is ready")
+        self.worker = self.new_worker()
+        self._child("beat")
         self.client = stack.enter_context(ClusterClient(Settings(**values)))  # type: ignore[arg-type]
 
-    def _child(self, stack: ExitStack, *arguments: str) -> Child:
+    def new_worker(self) -> Child:
+        self.worker = self._child("worker", "-Q", "operations,rollback", "-n", "w@%h", "-l", "INFO")
+        eventually(lambda: self.worker.output().count(" ready."), "the worker is ready")
+        return self.worker
+
+    def _child(self, *arguments: str) -> Child:
         command = [sys.executable, "-m", "celery", "-A", "lockstep", *arguments]
-        child = Warm(arguments[0], command, directory=self.directory, guard=self.guard, env=self.env, grace=5)
-        stack.callback(child.stop)
+        child = Child(
+            arguments[0], command, directory=self.directory, guard=self.guard, env=self.env, grace=5
+        )
+        self.stack.callback(child.stop)
         child.launch()
         return child
 
     def cli(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return run("lockstep", *arguments, env=self.env, timeout=WAIT)
+        command = [sys.executable, "-m", "lockstep", *arguments]
+        return subprocess.run(
+            command, env=self.env, capture_output=True, text=True, timeout=WAIT, check=False
+        )
 
 
-@pytest.fixture
-def powerdns_rig(tmp_path: Path, powerdns: list[Server]) -> Iterator[Rig]:
+Shown = Mapping[str, object] | None
+
+
+@dataclass(frozen=True)
+class Case:
+    """A thing of a kind, and how its server's administrator sees and changes it."""
+
+    thing: str
+    shows: Callable[[Server], Shown]
+    remove: Callable[[Server], object]
+    first: Mapping[str, object] = field(default_factory=dict)
+    second: Mapping[str, object] = field(default_factory=dict)
+    plant: Callable[[Server, str], object] | None = None
+    """Give it content of the server's own; None for a thing without fields."""
+
+    def on(self, servers: list[Server]) -> list[Shown]:
+        return [self.shows(each) for each in servers]
+
+
+def some(path: str, *names: str) -> Callable[[Server], Shown]:
+    def shows(server: Server) -> Shown:
+        said = server.ask("GET", path)
+        return None if said.status_code == 404 else {name: said.json()[name] for name in names}
+
+    return shows
+
+
+def rrset(server: Server) -> Shown:
+    rrsets = server.ask("GET", ZONE).json()["rrsets"]
+    found = [each for each in rrsets if each["name"] == "www.verbs.example."]
+    return (
+        {"ttl": found[0]["ttl"], "records": [each["content"] for each in found[0]["records"]]}
+        if found
+        else None
+    )
+
+
+def zone(server: Server) -> Shown:
+    whole = some(ZONE, "kind", "account")(server)
+    return whole if whole is None else {**whole, "www": rrset(server)}
+
+
+def patched(server: Server, change: str, address: str = "") -> object:
+    records = [{"content": address, "disabled": False}] if address else []
+    changed = {"name": "www.verbs.example.", "type": "A", "ttl": 60, "changetype": change, "records": records}
+    said = server.ask("PATCH", ZONE, json={"rrsets": [changed]})
+    said.raise_for_status()
+    return said
+
+
+def databases(server: Server) -> Shown:
+    said = server.ask("GET", "/query", params={"q": "SHOW DATABASES"}).json()
+    names = said["results"][0]["series"][0].get("values", [])
+    return {} if ["verbs-a"] in names else None
+
+
+def coded(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
+def etcd_call(server: Server, verb: str, **more: str) -> requests.Response:
+    return server.ask("POST", f"/v3/kv/{verb}", json={"key": coded("verbs/a"), **more})
+
+
+def key(server: Server) -> Shown:
+    found = etcd_call(server, "range").json().get("kvs", [])
+    return {"value": found[0]["value"]} if found else None
+
+
+def put(path: str, name: str, **others: object) -> Callable[[Server, str], object]:
+    return lambda server, own: server.ask("PUT", path, json={**others, name: own})
+
+
+def gone(path: str) -> Callable[[Server], object]:
+    return lambda server: server.ask("DELETE", path)
+
+
+def dropped(server: Server) -> object:
+    return server.ask("POST", "/query", data={"q": 'DROP DATABASE "verbs-a"'})
+
+
+PERMISSION, POLICY = "/api/permissions/%2F/ann", "/api/policies/%2F/verbs"
+LIMIT = {"max-length": 5}
+CASES = {
+    "rabbitmq": (
+        Case(
+            "rabbitmq-vhost/verbs%2Fa",
+            some(VHOST, "description", "tags"),
+            gone(VHOST),
+            {"description": "one", "tags": ["b", "a"]},
+            {"description": "two", "tags": []},
+            put(VHOST, "description", tags=["z"]),
+        ),
+        Case(
+            "rabbitmq-policy/%2F/verbs",
+            some(POLICY, "pattern", "definition", "priority"),
+            gone(POLICY),
+            {"pattern": "^a", "definition": LIMIT},
+            {"pattern": "^b", "definition": {"max-length": 9}, "priority": 3},
+            put(POLICY, "pattern", definition=LIMIT, priority=7),
+        ),
+        Case(
+            "rabbitmq-permission/%2F/ann",
+            some(PERMISSION, "configure", "write", "read"),
+            gone(PERMISSION),
+            {"read": ".*"},
+            {"write": "^a", "read": ".*"},
+            put(PERMISSION, "configure", write="", read="^own"),
+        ),
+    ),
+    "powerdns": (
+        Case(
+            "powerdns-zone/Verbs.example",
+            zone,
+            gone(ZONE),
+            {"account": "one"},
+            {"account": "two"},
+            put(ZONE, "account", kind="Master"),
+        ),
+        Case(
+            RECORD,
+            rrset,
+            lambda server: patched(server, "DELETE"),
+            {"records": ["192.0.2.1"], "ttl": 60},
+            {"records": ["192.0.2.2", "192.0.2.3"]},
+            lambda server, own: patched(server, "REPLACE", f"192.0.2.{len(own)}"),
+        ),
+    ),
+    "etcd": (
+        Case(
+            "etcd-key/verbs%2Fa",
+            key,
+            lambda server: etcd_call(server, "deleterange"),
+            {"value": "one"},
+            {"value": "two"},
+            lambda server, own: etcd_call(server, "put", value=coded(own)),
+        ),
+    ),
+    "influxdb": (Case("influxdb-database/verbs-a", databases, dropped),),
+}
+
+
+@pytest.fixture(params=list(CASES), scope="module")
+def rig(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+    servers = request.getfixturevalue(request.param)
     with ExitStack() as stack:
-        yield Rig(stack, tmp_path, powerdns, "'powerdns-*'")
+        yield Rig(stack, tmp_path_factory.mktemp("rig"), servers)
 
 
-@pytest.fixture
-def rabbitmq_rig(tmp_path: Path, rabbitmq: list[Server]) -> Iterator[Rig]:
-    with ExitStack() as stack:
-        yield Rig(stack, tmp_path, rabbitmq, "'rabbitmq-*'")
+def own(rig: Rig, case: Case) -> list[Shown]:
+    """Give each server content of its own, and return what they then show."""
+    if case.plant is not None:
+        for place, server in enumerate(rig.servers):
+            case.plant(server, "own" + "x" * place)
+    return case.on(rig.servers)
 
 
-def accounts(servers: list[Server], zone: str) -> list[str | None]:
-    """The account of a zone on each server; None where it is absent."""
-    found = [each.ask("GET", f"{ZONES}/{zone}.") for each in servers]
-    return [each.json()["account"] if each.status_code == 200 else None for each in found]
+def change(rig: Rig, case: Case, retries: int | None = None) -> bool:
+    """Set the second content, or delete what has none; tell whether it was committed."""
+    if case.plant is None:
+        operation = rig.client.delete(case.thing, accept_loss=True, retries=retries)
+    else:
+        operation = rig.client.set(case.thing, fields=case.second, retries=retries)
+    return operation.wait(WAIT).committed
 
 
-def test_zones_are_made_changed_and_deleted_everywhere_or_nowhere(
-    powerdns_rig: Rig, powerdns: list[Server]
+def test_things_are_made_changed_and_deleted_everywhere_or_nowhere(
+    rig: Rig, request: pytest.FixtureRequest
 ) -> None:
-    rig, zone = powerdns_rig, "powerdns-zone/Verbs.example"
-    created = rig.cli("create", zone, "--set", "account=team-a")
+    name = request.node.callspec.params["rig"]
+    if name == "rabbitmq":
+        for server in rig.servers:
+            server.ask("PUT", "/api/users/ann", json={"tags": "", "password": "x" * 9}).raise_for_status()
+    cases = CASES[name]
+    for case in cases:
+        created_drifted_and_repaired(rig, case)
+        before = own(rig, case)
+        rig.gate.refuses = True
+        assert not change(rig, case), f"{case.thing}: one refuses"
+        assert case.on(rig.servers) == before
+        rig.gate.refuses = False
+    case = cases[0]
+    stopped(rig, case)
+    killed(rig, case)
+    if name == "rabbitmq":
+        one_password_everywhere_or_each_its_old_one(rig)
+    if name == "powerdns":
+        record = "powerdns-record/verbs.example/six.verbs.example/AAAA"
+        made = rig.client.create(record, records=["2001:0db8::0002"], ttl=60).wait(WAIT)
+        assert made.committed, "in another form than it was sent in"
+    for case in reversed(cases):
+        if any(each is not None for each in case.on(rig.servers)):
+            assert rig.client.delete(case.thing, accept_loss=True).wait(WAIT).committed
+        assert case.on(rig.servers) == [None] * 3
+
+
+def created_drifted_and_repaired(rig: Rig, case: Case) -> None:
+    created = rig.cli("create", case.thing, *(f"--set={name}={value}" for name, value in told(case.first)))
     assert created.returncode == 0, created
-    assert accounts(powerdns, "verbs.example") == ["team-a"] * 3
-    assert rig.client.set(zone, account="team-b").wait(WAIT).committed
-    # Each host has content of its own, and gets it back when another host fails.
-    for place, server in enumerate(powerdns):
-        assert server.ask("PUT", f"{ZONES}/verbs.example.", json={"account": f"own-{place}"}).ok
-    powerdns[2].stop()
-    undone = rig.client.set(zone, account="team-c", retries=1).wait(WAIT)
+    made = case.on(rig.servers)
+    assert None not in made
+    assert made == made[:1] * 3
+    case.remove(rig.servers[1])
+    if case.plant is not None:
+        case.plant(rig.servers[0], "own")
+    (found,) = rig.client.drift([case.thing])
+    assert [each.host for each in found.drifts] == [each.name for each in rig.servers[case.plant is None : 2]]
+    for operation in rig.client.repair(case.thing, accept_loss=True):
+        assert operation.wait(WAIT).committed
+    assert case.on(rig.servers) == made
+
+
+def told(fields: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+    for name, value in fields.items():
+        text = ",".join(value) if isinstance(value, list) else str(value).replace("'", '"')
+        yield name, text
+
+
+def stopped(rig: Rig, case: Case) -> None:
+    """With one server stopped no other changes: a delete that is undone brings all back that stood there."""
+    before = own(rig, case)
+    rig.servers[1].stop()
+    undone = rig.client.delete(case.thing, accept_loss=True, retries=1).wait(WAIT)
     assert not undone.committed
-    assert accounts(powerdns[:2], "verbs.example") == ["own-0", "own-1"]
-    powerdns[2].start()
-    powerdns[2].wait()
-    assert accounts(powerdns, "verbs.example") == ["own-0", "own-1", "own-2"]
-    # A delete that one host does not take brings the zone back on the others, with its records.
-    records = {
-        "rrsets": [
-            {
-                "name": "www.verbs.example.",
-                "type": "A",
-                "ttl": 60,
-                "changetype": "REPLACE",
-                "records": [{"content": "192.0.2.9", "disabled": False}],
-            }
-        ]
-    }
-    assert all(each.ask("PATCH", f"{ZONES}/verbs.example.", json=records).ok for each in powerdns)
-    powerdns[2].stop()
-    kept = rig.client.delete(zone, accept_loss=True, retries=1).wait(WAIT)
-    assert not kept.committed
-    for server in powerdns[:2]:
-        assert "192.0.2.9" in server.ask("GET", f"{ZONES}/verbs.example.").text
-    powerdns[2].start()
-    powerdns[2].wait()
-    record = "powerdns-record/verbs.example/six.verbs.example/AAAA"
-    made = rig.client.create(record, records=["2001:0db8::0002"], ttl=60).wait(WAIT)
-    assert made.committed, "in another form than it was sent in"
-    assert rig.client.delete(zone, accept_loss=True).wait(WAIT).committed
-    assert accounts(powerdns, "verbs.example") == [None] * 3
+    assert [case.shows(each) for each in (rig.servers[0], rig.servers[2])] == [before[0], before[2]]
+    rig.servers[1].start()
+    rig.servers[1].wait()
+    assert case.on(rig.servers) == before
 
 
-def test_virtual_hosts_are_made_changed_and_deleted_everywhere_or_nowhere(
-    rabbitmq_rig: Rig, rabbitmq: list[Server]
-) -> None:
-    rig, vhost, path = rabbitmq_rig, "rabbitmq-vhost/verbs%2Fa", "/api/vhosts/verbs%2Fa"
-    assert rig.client.create(vhost, description="one", tags=["b", "a"]).wait(WAIT).committed
-    assert [each.ask("GET", path).json()["description"] for each in rabbitmq] == ["one"] * 3
-    assert rabbitmq[0].ask("PUT", path, json={"description": "own", "tags": ["z"]}).ok
-    rabbitmq[1].ask("DELETE", path)
-    drift = rig.cli("drift", vhost)
-    assert (drift.returncode, "rabbitmq2" in drift.stdout) == (1, True), drift
-    assert "rabbitmq1" in drift.stdout
-    undone = rig.client.set(vhost, description="two").wait(WAIT)
-    assert not undone.committed, "it is absent on one host"
-    assert rabbitmq[0].ask("GET", path).json()["description"] == "own"
-    assert rabbitmq[2].ask("GET", path).json()["description"] == "one"
-    assert rig.client.set(vhost, description="three", create=True).wait(WAIT).committed
-    assert rig.client.delete(vhost, accept_loss=True).wait(WAIT).committed
-    assert [each.ask("GET", path).status_code for each in rabbitmq] == [404] * 3
+def killed(rig: Rig, case: Case) -> None:
+    """A worker dies while a write of its own is on its way; another one ends what it began."""
+    rig.gate.holds.clear()
+    rig.gate.open.clear()
+    if case.plant is None:
+        operation = rig.client.delete(case.thing, accept_loss=True)
+    else:
+        operation = rig.client.set(case.thing, fields=case.second)
+    assert rig.gate.holds.wait(WAIT), "the third server is written to"
+    rig.worker.kill()
+    rig.new_worker()
+    rig.gate.open.set()
+    assert operation.wait(WAIT).committed
+    shown = [{**each, "www": None} if each else each for each in case.on(rig.servers)]  # its own on each
+    assert (shown == shown[:1] * 3, shown[0] is None) == (True, case.plant is None)
 
 
-def test_users_have_one_password_everywhere_or_each_its_old_one(
-    rabbitmq_rig: Rig, rabbitmq: list[Server]
-) -> None:
-    rig, user, path = rabbitmq_rig, "rabbitmq-user/verbs", "/api/users/verbs"
+def one_password_everywhere_or_each_its_old_one(rig: Rig) -> None:
+    rabbitmq, user, path = rig.servers, "rabbitmq-user/verbs", "/api/users/verbs"
 
     def enter(password: str) -> list[bool]:
         """On which servers the user logs in with this password."""
