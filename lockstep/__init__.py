@@ -16,7 +16,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from lockstep.producer.client.client import ClusterClient
     from lockstep.producer.client.operation import Operation
-    from lockstep.producer.client.result import HostResult, Result
     from lockstep.producer.operators.hosts import HostStanding
     from lockstep.producer.operators.plan import Plan
     from lockstep.worker.inventory import Inventory, load_inventory
@@ -40,6 +39,7 @@ if TYPE_CHECKING:
     from lockstep.worker.operation.host import Host, Pause
     from lockstep.worker.operation.model import Action, Outcome, Presence, State, Step, Undo
     from lockstep.worker.operation.model import Operation as Status
+    from lockstep.worker.operation.story import HostResult, Result
     from lockstep.worker.settings import Settings, load_settings
 
 __all__ = [
@@ -86,8 +86,8 @@ _HOMES = {
     "Operation": "lockstep.producer.client.operation",
     "HostStanding": "lockstep.producer.operators.hosts",
     "Plan": "lockstep.producer.operators.plan",
-    "HostResult": "lockstep.producer.client.result",
-    "Result": "lockstep.producer.client.result",
+    "HostResult": "lockstep.worker.operation.story",
+    "Result": "lockstep.worker.operation.story",
     "Host": "lockstep.worker.operation.host",
     "Pause": "lockstep.worker.operation.host",
     "Inventory": "lockstep.worker.inventory",

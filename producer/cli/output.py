@@ -14,15 +14,15 @@ from typing import IO, TYPE_CHECKING
 
 import click
 
-from lockstep.producer.client.result import host_result
 from lockstep.producer.operators.history import Event
 from lockstep.worker.operation.errors import RecordGone, StoreUnavailable
 from lockstep.worker.operation.model import Millis, Operation, Standing, State, Step
+from lockstep.worker.operation.story import host_result
 from lockstep.worker.secrets import mask
 
 if TYPE_CHECKING:
     from lockstep.producer.client.operation import Operation as Handle
-    from lockstep.producer.doctor.checks import Finding
+    from lockstep.producer.doctor import Finding
     from lockstep.worker.record.status import HeldInventory
 
 MOMENTS = {"at", "since", "until", "seen_at", "read_at", "due_at", "bake_until", "expires_at"} | {

@@ -10,12 +10,11 @@ from types import MappingProxyType
 
 from lockstep.producer.cli.output import printable
 from lockstep.producer.cli.text import event_row, host_row, host_table, standing
-from lockstep.producer.client.result import host_result
 from lockstep.producer.operators.history import MEANINGS, last_moment, method, timeline
 from lockstep.worker.operation.host import local
 from lockstep.worker.operation.model import Attempt, AttemptState, HostName, Millis, Operation, Step
 from lockstep.worker.operation.names import seconds
-from lockstep.worker.operation.story import in_brief, story
+from lockstep.worker.operation.story import host_result, in_brief, story
 from lockstep.worker.operation.waves import told_moment
 
 STYLE = (files("lockstep.producer.cli") / "report.css").read_text("utf-8")

@@ -9,11 +9,11 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Protocol
 
 from lockstep.producer.cli.output import note, printable
-from lockstep.producer.client.result import HostResult, Result
 from lockstep.producer.operators.history import Event
 from lockstep.worker.operation.host import age, local
 from lockstep.worker.operation.model import Action, Millis, Operation, Outcome, State, Step, Undo
 from lockstep.worker.operation.names import counted, named, seconds
+from lockstep.worker.operation.story import HostResult, Result
 from lockstep.worker.operation.waves import idle, told_standing
 
 if TYPE_CHECKING:

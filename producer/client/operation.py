@@ -7,7 +7,6 @@ from contextlib import aclosing, closing, contextmanager
 from functools import partial
 
 from lockstep.producer.client.acceptance import Broker
-from lockstep.producer.client.result import NOT_HELD, Done, OnChange, Result, WaitState, answered, result_of
 from lockstep.worker.operation import model
 from lockstep.worker.operation.errors import (
     AbandonRefused,
@@ -22,8 +21,9 @@ from lockstep.worker.operation.errors import (
 )
 from lockstep.worker.operation.model import Action, GroupId, Hold, HostName, OperationId
 from lockstep.worker.operation.names import named, parse_note, parse_timeout, show
+from lockstep.worker.operation.story import NOT_HELD, Result, answered, result_of
 from lockstep.worker.operation.transitions import Abandoned, Cancelled, Held, Refused
-from lockstep.worker.record.events import Changes, follow, follow_async
+from lockstep.worker.record.events import Changes, Done, OnChange, WaitState, follow, follow_async
 from lockstep.worker.record.link import Link, unknown
 
 

@@ -25,7 +25,7 @@ from lockstep.worker.record.status import HeldInventory
 from lockstep.worker.settings import Settings
 
 if TYPE_CHECKING:
-    from lockstep.producer.doctor.checks import Finding
+    from lockstep.producer.doctor import Finding
     from lockstep.producer.operators.drift import GroupDrift, SyncItem
     from lockstep.producer.operators.hosts import HostStanding
     from lockstep.worker.kinds import Kind

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 from itertools import islice
 
+from lockstep.producer.doctor import Finding, Level
 from lockstep.worker.celery import OPERATIONS, ROLLBACK
 from lockstep.worker.operation.host import Pause, age
 from lockstep.worker.operation.model import HostName, Lost, Millis
@@ -14,25 +14,6 @@ from lockstep.worker.operation.names import counted, named, seconds
 from lockstep.worker.record.fields import Damage
 from lockstep.worker.record.status import HeldInventory, Stall
 from lockstep.worker.settings import PREFIX, Settings
-
-
-class Level(StrEnum):
-    """How bad a finding is."""
-
-    OK = "ok"
-    WARNING = "warning"
-    FAILURE = "failure"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that was looked at."""
-
-    subject: str
-    level: Level
-    text: str
-    remedy: str | None = None
-
 
 FULL = 0.7
 """Share of what an installation may grow to, from which on it is time to do something: docs/scale.md."""
@@ -131,32 +112,31 @@ def on_bad_settings(error: Exception) -> Finding:
     return Finding("settings", Level.FAILURE, str(error), "docs/settings.md has every setting and its limits")
 
 
+def _alike(
+    subject: str, here: str, workers: Mapping[str, str], none: str, remedy: str, same: str = ""
+) -> list[Finding]:
+    """Judge whether this machine, unless it has nothing to compare, and all workers say the same."""
+    told: dict[str, list[str]] = {here: ["here"]} if here else {}
+    for name in sorted(workers):
+        told.setdefault(workers[name], []).append(name)
+    text = "; ".join(f"{what or none}: {named(names)}" for what, names in told.items())
+    if len(told) > 1:
+        return [Finding(subject, Level.WARNING, text, remedy)]
+    return [Finding(subject, Level.OK, same or text)] if any(told) else []
+
+
 def on_versions(here: About, workers: Mapping[str, About | None]) -> list[Finding]:
     """Judge whether everything runs the same versions: a record is read by whoever comes by."""
-    if not workers:
-        return []
-    by_versions: dict[str, list[str]] = {here.versions: ["here"]}
-    for name in sorted(workers):
-        about = workers[name]
-        by_versions.setdefault(about.versions if about else "older ones", []).append(name)
-    if len(by_versions) == 1:
-        return [Finding("versions", Level.OK, f"{here.versions} everywhere")]
-    text = "; ".join(f"{versions}: {named(names)}" for versions, names in by_versions.items())
-    return [
-        Finding("versions", Level.WARNING, text, "roll out the same version to all workers and producers")
-    ]
+    told = {name: each.versions if each else "" for name, each in workers.items()}
+    remedy, same = "roll out the same version to all workers and producers", f"{here.versions} everywhere"
+    return _alike("versions", here.versions, told, "older ones", remedy, same) if workers else []
 
 
 def on_seals(here: About, workers: Mapping[str, About | None]) -> list[Finding]:
     """Judge whether all have the same seal keys; things with secrets wait for a worker that has theirs."""
-    by_keys: dict[str, list[str]] = {here.seals: ["here"]} if here.seals else {}
-    for name in sorted(workers):
-        by_keys.setdefault(about.seals if (about := workers[name]) else "", []).append(name)
-    text = "; ".join(f"{keys or 'none'}: {named(names)}" for keys, names in by_keys.items())
-    if len(by_keys) < 2:
-        return [Finding("seal keys", Level.OK, text)] if any(by_keys) else []
+    told = {name: each.seals if each else "" for name, each in workers.items()}
     remedy = "give all the same LOCKSTEP_SEAL_KEY_FILE: docs/kinds.md#secrets"
-    return [Finding("seal keys", Level.WARNING, text, remedy)]
+    return _alike("seal keys", here.seals, told, "none", remedy)
 
 
 def on_inventories(
@@ -304,9 +284,9 @@ def _on_queue(queue: str, facts: WorkFacts, settings: Settings) -> Finding:
         text = f"no worker answers, {length} tasks wait"
         return Finding(subject, Level.FAILURE, text, f"celery -A lockstep worker -Q {queue}")
     text, growth = f"{length} tasks wait for {named(workers)}", facts.growth.get(queue, 0.0)
-    if length > FULL * settings.sweep_queue_limit:
-        return Finding(subject, Level.WARNING, text, "start more workers: docs/scale.md says how many")
-    if growth > 0 and length + AHEAD * growth > settings.sweep_queue_limit:
-        text += f", and {growth:.0f} more each second: more is asked for than they do"
+    full = length > FULL * settings.sweep_queue_limit
+    if not full and growth > 0 and length + AHEAD * growth > settings.sweep_queue_limit:
+        text, full = f"{text}, and {growth:.0f} more each second: more is asked for than they do", True
+    if full:
         return Finding(subject, Level.WARNING, text, "start more workers: docs/scale.md says how many")
     return Finding(subject, Level.OK, f"{named(workers)}; {length} tasks wait")

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 
-from lockstep.producer.doctor.checks import Finding, Level
+from lockstep.producer.doctor import Finding, Level
 from lockstep.producer.doctor.scratch import (
     LateWrite,
     NoUsableAnswer,

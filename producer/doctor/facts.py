@@ -9,11 +9,10 @@ from itertools import islice
 from typing import cast
 
 from lockstep.producer.discovery import discover
+from lockstep.producer.doctor import Finding, Level
 from lockstep.producer.doctor.checks import (
     FULL,
     About,
-    Finding,
-    Level,
     WorkFacts,
     on_damage,
     on_hosts,

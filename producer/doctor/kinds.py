@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from lockstep.producer.doctor.checks import Finding, Level
+from lockstep.producer.doctor import Finding, Level
 from lockstep.worker.hosts import looks
 from lockstep.worker.hosts.client import HostClient
 from lockstep.worker.kinds import Kind, Request, Verb

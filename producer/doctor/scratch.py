@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
-from lockstep.producer.doctor.checks import Finding, Level
+from lockstep.producer.doctor import Finding, Level
 from lockstep.producer.operators.hosts import probe
 from lockstep.worker.hosts import looks
 from lockstep.worker.hosts.client import HostClient, authorization

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import requests
 
-from lockstep.producer.doctor.checks import Finding, Level
+from lockstep.producer.doctor import Finding, Level
 from lockstep.producer.doctor.kinds import Walk
 from lockstep.worker.hosts.client import HostClient
 from lockstep.worker.hosts.curl import exchange

@@ -37,8 +37,7 @@ from lockstep.worker.record.link import connect
 from lockstep.worker.record.status import Silences
 from lockstep.worker.redis_client import impatient_client
 from lockstep.worker.settings import Settings
-from lockstep.worker.steps import Parts, PatrolStore, nobody
-from lockstep.worker.steps.apply import no_kind
+from lockstep.worker.steps import Parts, PatrolStore, no_kind, nobody
 
 log = logging.getLogger(__name__)
 _shared = [mmap.mmap(-1, 1)]

@@ -31,7 +31,7 @@ from lockstep.worker.operation.names import counted, named, parse_watch
 
 if TYPE_CHECKING:
     from lockstep.producer.client.client import ClusterClient
-    from lockstep.producer.doctor.checks import Finding
+    from lockstep.producer.doctor import Finding
     from lockstep.producer.operators.drift import SyncItem
     from lockstep.producer.operators.hosts import HostStanding
     from lockstep.worker.operation.drift import Drift

@@ -33,12 +33,12 @@ from lockstep.producer.cli.text import (
     host_table,
     list_row,
 )
-from lockstep.producer.client.result import host_result
 from lockstep.producer.operators.history import timeline
 from lockstep.worker.operation.errors import HostUnavailable, InvalidInput
 from lockstep.worker.operation.model import Action, Operation, State, Step
 from lockstep.worker.operation.names import parse_moment
 from lockstep.worker.operation.names import show as quoted
+from lockstep.worker.operation.story import host_result
 
 
 @command()

@@ -12,7 +12,7 @@ import pytest
 
 from lockstep import ClusterClient, State, Status
 from lockstep.producer.client.operation import Operation
-from lockstep.producer.client.result import WaitState
+from lockstep.worker.record.events import WaitState
 from tests.integration.producer.conftest import Ran, Run
 from tests.integration.producer.hand import PATIENCE, Hand
 

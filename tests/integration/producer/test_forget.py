@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import cast
 
 from lockstep.producer.client.client import ClusterClient
-from lockstep.producer.doctor.checks import Level
+from lockstep.producer.doctor import Level
 from lockstep.producer.doctor.facts import on_remembered
 from lockstep.worker.operation.drift import Remembered
 from lockstep.worker.record.codec import Keys

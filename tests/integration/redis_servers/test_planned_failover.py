@@ -18,10 +18,10 @@ from pathlib import Path
 import pytest
 
 from lockstep.producer.client.client import ClusterClient
-from lockstep.producer.client.result import Result
 from lockstep.producer.stack.child import LOOPBACK, Child
 from lockstep.producer.stack.guard import Guard
 from lockstep.worker.operation.errors import LockstepError, StoreUnavailable
+from lockstep.worker.operation.story import Result
 from tests.integration.redis_servers.names import Name
 from tests.integration.redis_servers.servers import Replicated
 from tests.integration.worker.harness import Bench

@@ -14,11 +14,11 @@ import pytest
 
 from lockstep.producer.client.client import ClusterClient
 from lockstep.producer.client.operation import Operation
-from lockstep.producer.client.result import Result
 from lockstep.producer.stack.child import LOOPBACK
 from lockstep.producer.stack.guard import Guard
 from lockstep.worker.operation.errors import CancelRefused, StoreUnavailable
 from lockstep.worker.operation.model import Action, GroupId, State
+from lockstep.worker.operation.story import Result
 from tests.integration.redis_servers.servers import Replicated, SentinelServer
 from tests.integration.worker.harness import Bench
 from tests.waiting import eventually

@@ -12,7 +12,8 @@ import pytest
 from lockstep import ClusterClient, load_settings
 from lockstep.mock_api.admin import ClusterAdmin
 from lockstep.producer.cli import main
-from lockstep.producer.doctor.checks import Level, on_failing, on_stalls
+from lockstep.producer.doctor import Level
+from lockstep.producer.doctor.checks import on_failing, on_stalls
 from lockstep.producer.stack import Stack
 from lockstep.producer.stack.child import LOOPBACK, free_port
 from lockstep.worker.monitoring.heartbeat import EXIT

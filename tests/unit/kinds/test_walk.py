@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from lockstep.producer.doctor.checks import Finding, Level
+from lockstep.producer.doctor import Finding, Level
 from lockstep.producer.doctor.kinds import Walk
 from lockstep.worker.hosts import looks
 from lockstep.worker.hosts.request import Request

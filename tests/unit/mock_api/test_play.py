@@ -10,7 +10,7 @@ import pytest
 
 from lockstep.mock_api.errors import InputError
 from lockstep.mock_api.play import Call, Things
-from lockstep.producer.doctor.checks import Level
+from lockstep.producer.doctor import Level
 from lockstep.producer.doctor.kinds import Walk
 from lockstep.worker.hosts import looks
 from lockstep.worker.hosts.request import Request

@@ -6,11 +6,10 @@ from dataclasses import replace
 
 import pytest
 
+from lockstep.producer.doctor import Finding, Level
 from lockstep.producer.doctor.checks import (
     SKEW,
     About,
-    Finding,
-    Level,
     WorkFacts,
     on_hosts,
     on_inventories,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lockstep.producer.doctor.checks import Level
+from lockstep.producer.doctor import Level
 from lockstep.producer.doctor.scratch import LateWrite, on_late_writes, recommended
 from lockstep.worker.settings import Settings
 

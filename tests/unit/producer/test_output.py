@@ -10,9 +10,9 @@ import pytest
 
 from lockstep.producer.cli import main, output, text
 from lockstep.producer.cli.output import moment, note, operation_document, unread_document
-from lockstep.producer.client.result import result_of
 from lockstep.producer.process import outlets
 from lockstep.worker.operation.model import Action, Decision, HostName, Millis, Outcome, State, Step, Undo
+from lockstep.worker.operation.story import result_of
 from tests.unit.producer.samples import OPERATION
 
 HOSTS = tuple(HostName(f"node{n}") for n in range(1, 9))

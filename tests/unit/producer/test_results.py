@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import pytest
 
-from lockstep.producer.client.result import answered, result_of
 from lockstep.worker.operation.model import (
     Decision,
     HostName,
@@ -18,6 +17,7 @@ from lockstep.worker.operation.model import (
     Step,
     Undo,
 )
+from lockstep.worker.operation.story import answered, result_of
 from tests.unit.producer.samples import OPERATION, attempt
 
 N1, N2 = HostName("node1"), HostName("node2")
