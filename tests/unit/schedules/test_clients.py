@@ -88,8 +88,8 @@ def test_a_run_that_is_closed_starts_nothing_more() -> None:
                 schedule.block(lambda: False, timeout)
                 return SimpleNamespace(state=State.COMMITTED, reason=None)
 
-        def start(
-            action: Action, group: GroupId, *given: Any, stopped: Callable[[], bool], pace: Any
+        def change(
+            what: str, group: GroupId, *given: Any, stopped: Callable[[], bool], **more: Any
         ) -> Operation:
             for _ in range(3):  # the group is busy: it is asked for again and again
                 if stopped():
@@ -103,7 +103,8 @@ def test_a_run_that_is_closed_starts_nothing_more() -> None:
 
         def run() -> None:
             began = schedule.now
-            coming = batch.apply(cast(Any, SimpleNamespace(_start=start)), "run", wishes, [], at_once=2)
+            client = cast(Any, SimpleNamespace(change=change, serving=lambda *_, **__: []))
+            coming = batch.apply(client, "run", wishes, [], at_once=2)
             next(coming)
             coming.close()
             closed.append(True)
