@@ -201,6 +201,8 @@ $(VENV)/.runtime: requirements.txt pyproject.toml | $(BIN)/python
 	@echo "Installing requirements.txt"
 	@$(PIP) install --require-hashes -r requirements.txt
 	@$(PIP) install --no-deps --no-build-isolation --no-index --editable .
+	@# pip compiles what it installs, but nothing that is editable.
+	@$(BIN)/python -m compileall -q lockstep lockstep/worker lockstep/producer lockstep/mock_api
 	@touch $@
 
 $(VENV)/.dev: requirements-dev.txt $(VENV)/.runtime

@@ -82,7 +82,7 @@ def default_settings() -> Settings:
     Raises InvalidInput.
     """
     settings = load_settings()
-    if settings.model_fields_set.isdisjoint(WHERE) and (found := discover()):
+    if settings.given.isdisjoint(WHERE) and (found := discover()):
         return load_settings(**found.settings)
     return settings
 

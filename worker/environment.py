@@ -5,14 +5,13 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from math import inf
 from pathlib import Path
-from typing import Annotated
-
-from pydantic import Field, PlainSerializer, PlainValidator, ValidationError
 
 from lockstep.worker.connection.url import without_password
 from lockstep.worker.operation.errors import InvalidInput
+from lockstep.worker.operation.limits import MOST_AT_ONCE
 from lockstep.worker.operation.names import show
 from lockstep.worker.secrets import Secret
 
@@ -25,30 +24,79 @@ SERVICE_LINKS = re.compile(
 """Kubernetes gives a container such variables for every service beside it, like `lockstep-redis`."""
 
 
-def _url(value: object) -> Secret:
-    if isinstance(value, str):
-        return Secret(value, whole=False)  # its address knows what of it is secret
-    if isinstance(value, Secret):
+Seconds = float
+Share = float
+Count = int
+Tries = int
+Port = int
+Rate = float
+AtOnce = int
+RedisUrl = Secret
+Password = Secret
+NUMBERS: dict[str, tuple[type[float], Callable[[float], bool], str]] = {
+    "Seconds": (float, lambda number: 0 < number < inf, "a number above 0"),
+    "Share": (float, lambda number: 0 < number <= 1, "a number above 0 and at most 1"),
+    "Count": (int, lambda number: number > 0, "a whole number above 0"),
+    "Tries": (int, lambda number: number >= 0, "0 or a whole number above it"),
+    "Rate": (float, lambda number: 0.01 <= number <= 1000, "a number from 0.01 to 1000"),
+    "AtOnce": (int, lambda number: 0 < number <= MOST_AT_ONCE, f"a whole number from 1 to {MOST_AT_ONCE}"),
+    "Port": (int, lambda number: 0 < number < 65_536, "a port, from 1 to 65535"),
+}
+
+
+def value_of(kind: str, value: object) -> object:
+    """Return a setting of a kind, which is its annotation. Raises ValueError with the rule that it breaks."""
+    if value is None and kind.endswith(" | None"):
+        return None
+    if number := NUMBERS.get(kind.removesuffix(" | None")):
+        return _number(value, *number)
+    if kind in ("RedisUrl", "Password") and isinstance(value, Secret):
         return value
-    raise ValueError("it must be a text")
+    if not isinstance(value, str):
+        raise ValueError("it must be a text")
+    if kind in ("RedisUrl", "Password"):
+        return Secret(value, whole=kind == "Password")  # of a URL, its address knows what is secret
+    choices = re.findall(r"'(\w+)'", kind)
+    if choices and value not in choices:
+        raise ValueError(f"it must be {' or '.join(choices)}")
+    return value
 
 
-def _password(value: object) -> Secret:
-    return Secret(value) if isinstance(value, str) else _url(value)
+def _number(value: object, kind: type[float], fits: Callable[[float], bool], rule: str) -> float:
+    try:
+        number = kind(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else -1
+        if fits(number) and (isinstance(value, str) or number == value):
+            return number
+    except (ValueError, OverflowError):
+        pass
+    raise ValueError(f"it must be {rule}")
 
 
-RedisUrl = Annotated[Secret, PlainValidator(_url), PlainSerializer(str)]
-Password = Annotated[Secret, PlainValidator(_password), PlainSerializer(str)]
-Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Count = Annotated[int, Field(gt=0)]
+def read(fields: Iterable[str], secrets: str) -> dict[str, str]:
+    """Return which of these settings are given, by a variable or else by a file in the folder `secrets`."""
+    found = {}
+    try:
+        files = (
+            {file.name.upper(): file for file in Path(secrets).iterdir()} if Path(secrets).is_dir() else {}
+        )
+        for name in fields:
+            variable = PREFIX + name.upper()
+            if (given := os.environ.get(variable)) is not None:
+                found[name] = given
+            elif (file := files.get(variable)) and file.is_file():
+                found[name] = file.read_text("utf-8").strip()
+    except (OSError, UnicodeError):
+        rule = "a setting in it cannot be read: see that it is UTF-8, and who may read it"
+        raise InvalidInput(f"{secrets}: {rule}") from None  # the error quotes the file
+    return found
 
 
 def refuse_unknown(fields: Iterable[str]) -> None:
     """Raise InvalidInput for a LOCKSTEP_ variable that is none of these settings."""
     known = [PREFIX + name.upper() for name in fields]
     for variable in sorted(os.environ):
-        if variable.startswith(PREFIX) and variable not in known and not _is_service_link(variable):
-            nearest = difflib.get_close_matches(variable, known, n=1)
+        if variable.upper().startswith(PREFIX) and variable not in known and not _is_service_link(variable):
+            nearest = difflib.get_close_matches(variable.upper(), known, n=1)
             hint = f"; did you mean {nearest[0]}?" if nearest else "; docs/settings.md lists them all"
             raise InvalidInput(f"unknown setting {variable}{hint}")
 
@@ -59,14 +107,9 @@ def _is_service_link(variable: str) -> bool:
     return bool(linked or SERVICE_LINKS.fullmatch(variable))
 
 
-def one_line(error: ValidationError) -> str:
-    """Say in one line what is wrong with the settings, without any part of a password."""
-    first = error.errors()[0]
-    said = str(first["msg"]).removeprefix("Value error, ")
-    if not first["loc"]:
-        return f"settings contradict each other: {said}"
-    name = PREFIX + str(first["loc"][0]).upper()
-    given = first["input"]
+def one_line(setting: str, given: object, said: str) -> str:
+    """Say in one line what is wrong with a setting, without any part of a password."""
+    name = PREFIX + setting.upper()
     if name == f"{PREFIX}REDIS_URL" and isinstance(given, str):
         given = without_password(given)
     if isinstance(given, str) and SERVICE_LINK.fullmatch(given):

@@ -66,7 +66,7 @@ def client(settings: Settings, most: int = MOST) -> redis.Redis:
 def impatient(settings: Settings, seconds: float = GIVE_UP) -> Settings:
     """Return the settings of a connection that waits for so many seconds at most."""
     names = ("redis_timeout", "redis_connect_timeout")
-    return settings.model_copy(update={name: min(getattr(settings, name), seconds) for name in names})
+    return settings.but(**{name: min(getattr(settings, name), seconds) for name in names})
 
 
 def impatient_client(settings: Settings, seconds: float = GIVE_UP, most: int = MOST) -> redis.Redis:

@@ -6,45 +6,37 @@ Where Compose or Docker mount secrets, a file there gives the setting that it is
 from __future__ import annotations
 
 import re
-from pathlib import Path
-from typing import Annotated, Literal
-
-from pydantic import Field, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
+from dataclasses import dataclass, fields
+from typing import Literal
 
 from lockstep.worker import environment
 from lockstep.worker.connection.url import Address, password_in, read_address, with_login
-from lockstep.worker.environment import Count, Password, RedisUrl, Seconds, one_line, readable, refuse_unknown
+from lockstep.worker.environment import AtOnce, Count, Password, Port, Rate, RedisUrl, Seconds, Share, Tries
 from lockstep.worker.operation.errors import InvalidInput
-from lockstep.worker.operation.limits import MOST_AT_ONCE, Backoff, Limits
+from lockstep.worker.operation.limits import Backoff, Limits
 from lockstep.worker.secrets import Secret
 
 PREFIX = environment.PREFIX
 SECRETS = "/run/secrets"
 """Holds for example `lockstep_redis_url`. A variable of the environment wins over a file."""
+HERE, NO_PASSWORD = Secret("redis://127.0.0.1:6379/0", whole=False), Secret("")
 PLAIN_PREFIX = re.compile(r"[A-Za-z0-9._:/-]{0,100}", re.ASCII)
+FILES = ("hosts_ca_file", "redis_ca_file", "redis_cert_file", "redis_key_file", "seal_key_file")
 CHORD_DISPATCH_LEASE = 21.0
 """Seconds for which Celery 5.7 holds the lease on dispatching a chord's body; not a setting of Celery."""
 
 
-class Settings(BaseSettings):
+@dataclass(frozen=True, init=False)
+class Settings:
     """All settings; relations between them are checked when it is built."""
 
-    model_config = SettingsConfigDict(
-        env_prefix=PREFIX,
-        extra="forbid",
-        frozen=True,
-        hide_input_in_errors=True,
-        secrets_dir=SECRETS if Path(SECRETS).is_dir() else None,  # it warns of one that is not there
-    )
-
-    redis_url: RedisUrl = Secret("redis://127.0.0.1:6379/0", whole=False)
+    redis_url: RedisUrl = HERE
     """Broker, results and record. It must persist: appendonly yes, appendfsync always, noeviction.
     `rediss://…` is TLS. `sentinel://HOST:PORT,HOST:PORT/0?master=NAME` asks Sentinels for the primary, and
     `sentinels://…` does so with TLS. `#`, `/`, `?`, `[`, `]` and `%` in a password are percent-encoded."""
     redis_username: str = ""
     """Who logs in to Redis, as it is, where the URL names nobody."""
-    redis_password: Password = Secret("")
+    redis_password: Password = NO_PASSWORD
     """The password as it is, where the URL has none: nothing in it is percent-encoded."""
     redis_password_file: str = ""
     """Path of a file with that password, without the line break at its end; read for each connection."""
@@ -55,7 +47,7 @@ class Settings(BaseSettings):
     """Path of a PEM file with this client's own certificate, for a Redis that asks for one."""
     redis_key_file: str = ""
     """Path of the PEM file with the key of `redis_cert_file`."""
-    replicas_wait: Annotated[int, Field(ge=0)] | None = None
+    replicas_wait: Tries | None = None
     """So many replicas must have what a write to a host, or an answer to somebody, rests on. Unset, it is 1
     with Sentinels, else 0. Half of the replicas, rounded up, makes a majority of the servers."""
     replicas_wait_ms: Count = 1000
@@ -73,9 +65,9 @@ class Settings(BaseSettings):
     """Path of a folder with your own kinds, one `NAME.yaml` each; an inventory may name another."""
     seal_key_file: str = ""
     """Path of a file with the keys that seal secrets of things; docs/kinds.md#secrets says more."""
-    max_writes_at_once: Annotated[int, Field(ge=1, le=MOST_AT_ONCE)] | None = None
+    max_writes_at_once: AtOnce | None = None
     """Writes at once to all hosts together, by all workers; the inventory limits single hosts. Unset: any."""
-    writes_per_second: Annotated[float, Field(ge=0.01, le=1000)] | None = None  # likewise
+    writes_per_second: Rate | None = None  # likewise
     connect_timeout: Seconds = 3.0
     """A TCP handshake inside a data centre takes milliseconds; 3 s outlives two lost SYN packets."""
     read_timeout: Seconds = 10.0
@@ -90,7 +82,7 @@ class Settings(BaseSettings):
     patience: Seconds = 30.0
     """A host that gives no usable answer at all for so long is given up, and the operation rolled back: so
     long a node may take to restart. One that answers, if only 500, is tried until the deadline."""
-    retries: Annotated[int, Field(ge=0)] | None = None
+    retries: Tries | None = None
     """A producer's bound for its operations: a host is given up after so many tries beyond the first, writes
     or looks in a row. Unset, time alone bounds them; `--retries` sets it for one operation."""
     backoff_base: Seconds = 0.5
@@ -165,7 +157,7 @@ class Settings(BaseSettings):
     metrics_address: str = "127.0.0.1"
     """The address at which a worker answers Prometheus: only this machine, unless it says otherwise. The
     image sets ::, every address of IPv4 and IPv6, for a container's loopback is nobody else's."""
-    metrics_port: Annotated[int, Field(gt=0, lt=65_536)] | None = None
+    metrics_port: Port | None = None
     """Where a worker answers Prometheus at /metrics; unset, nothing is counted. It asks for no password."""
     remote_control: Literal["look", "full"] = "look"
     """`look`: Celery's remote control answers questions, and refuses what would stop a worker, its queues or
@@ -175,39 +167,37 @@ class Settings(BaseSettings):
     was tested with; `stock`: by kombu's own, as they do with any other release."""
     log_format: Literal["text", "json"] = "text"
     """`text` for a terminal; `json` for what collects the logs of containers."""
-    memory_watermark: Annotated[float, Field(gt=0, le=1)] = 0.8
+    memory_watermark: Share = 0.8
     """From this share of Redis' maxmemory on, new operations are refused so that running ones can end."""
 
-    @field_validator("redis_url")
-    @classmethod
-    def _check_redis_url(cls, url: Secret) -> Secret:
-        read_address(url.reveal())
-        return url
+    def __init__(self, **given: object) -> None:
+        """Read the environment and mounted secrets; what is given goes before both. Raises InvalidInput."""
+        given = {**environment.read(TYPES, str(given.pop("_secrets_dir", SECRETS))), **given}
+        for name, value in given.items():
+            if name not in TYPES:
+                raise InvalidInput(f"{PREFIX}{name.upper()} is no setting; docs/settings.md lists them all")
+            try:
+                # Defaults are the class' own: an object holds what was given, and nothing else.
+                vars(self)[name] = _checked(name, environment.value_of(TYPES[name], value))
+            except ValueError as error:
+                raise InvalidInput(environment.one_line(name, value, str(error))) from None
+        try:
+            self._check_relations()
+        except ValueError as error:
+            raise InvalidInput(f"settings contradict each other: {error}") from None
 
-    @field_validator("key_prefix")
-    @classmethod
-    def _check_prefix(cls, prefix: str) -> str:
-        if not PLAIN_PREFIX.fullmatch(prefix):
-            # Redis' channels are subscribed to by patterns, and kombu compares keys as bytes and as text.
-            raise ValueError(
-                "use up to 100 characters of A-Z a-z 0-9 . _ - : / in a key prefix, and no others"
-            )
-        return prefix
+    @property
+    def given(self) -> frozenset[str]:
+        """The names of the settings that somebody gave."""
+        return frozenset(vars(self))
 
-    @field_validator("hosts_ca_file", "redis_ca_file", "redis_cert_file", "redis_key_file", "seal_key_file")
-    @classmethod
-    def _check_file(cls, path: str) -> str:
-        return readable(path) if path else path
+    def but(self, **changed: object) -> Settings:
+        """Return the same settings with others of these names, which are not checked."""
+        made = object.__new__(Settings)
+        vars(made).update(vars(self), **changed)
+        return made
 
-    @field_validator("redis_password_file")
-    @classmethod
-    def _check_password_file(cls, path: str) -> str:
-        if path:
-            password_in(readable(path))
-        return path
-
-    @model_validator(mode="after")
-    def _check_relations(self) -> Settings:
+    def _check_relations(self) -> None:
         longest = 4 * self.call_timeout + CHORD_DISPATCH_LEASE + self.backoff_cap
         too_short = f"visibility_timeout {self.visibility_timeout:g} must be at least {longest:g}"
         tls_files = self.redis_ca_file or self.redis_cert_file
@@ -230,7 +220,6 @@ class Settings(BaseSettings):
         for rule, holds in rules.items():
             if not holds:
                 raise ValueError(rule)
-        return self
 
     @property
     def address(self) -> Address:
@@ -244,7 +233,7 @@ class Settings(BaseSettings):
 
     def at(self, redis_url: str) -> Settings:
         """Return the same settings for another Redis."""
-        return self.model_copy(update={"redis_url": Secret(redis_url, whole=False)})
+        return self.but(redis_url=Secret(redis_url, whole=False))
 
     @property
     def replicas(self) -> int:
@@ -284,16 +273,27 @@ class Settings(BaseSettings):
         return Backoff(self.backoff_base, self.rollback_backoff_cap)
 
 
+TYPES = {field.name: str(field.type) for field in fields(Settings)}
+
+
 def load_settings(**given: object) -> Settings:
     """Read settings from the environment, overridden by `given`; raise InvalidInput in one line."""
-    refuse_unknown(Settings.model_fields)
-    try:
-        return Settings(**given)  # type: ignore[arg-type]
-    except ValidationError as error:
-        raise InvalidInput(one_line(error)) from None  # it quotes its input
-    except SettingsError:
-        rule = "a setting in it cannot be read: see that it is UTF-8, and who may read it"
-        raise InvalidInput(f"{given.get('_secrets_dir', SECRETS)}: {rule}") from None
+    environment.refuse_unknown(TYPES)
+    return Settings(**given)
+
+
+def _checked(name: str, value: object) -> object:
+    """Return the value of a setting. Raises ValueError."""
+    if name == "redis_url" and isinstance(value, Secret):
+        read_address(value.reveal())
+    elif name == "key_prefix" and not PLAIN_PREFIX.fullmatch(str(value)):
+        # Redis takes channels for patterns, and kombu compares keys as bytes and as text.
+        raise ValueError("use up to 100 characters of A-Z a-z 0-9 . _ - : / in a key prefix, and no others")
+    elif name == "redis_password_file" and value:
+        password_in(environment.readable(str(value)))
+    elif name in FILES and value:
+        environment.readable(str(value))
+    return value
 
 
 def _ms(seconds: float) -> int:

@@ -9,7 +9,7 @@ import redis
 from benchmarks.figures import Kept
 from lockstep.worker.settings import Settings
 
-PREFIX = str(Settings.model_fields["key_prefix"].default)
+PREFIX = Settings.key_prefix
 
 
 def kept(client: redis.Redis) -> Kept:

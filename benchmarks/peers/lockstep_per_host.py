@@ -8,5 +8,5 @@ from lockstep.worker.settings import Settings
 
 __all__ = ["PEER", "open_producer"]
 
-FORCED = {"LOCKSTEP_HOSTS_PER_TASK": "1"} if "hosts_per_task" in Settings.model_fields else {}
+FORCED = {"LOCKSTEP_HOSTS_PER_TASK": "1"} if hasattr(Settings, "hosts_per_task") else {}
 PEER = variant("Lockstep, AOF always, a task per host", Durability.ALWAYS, **FORCED)

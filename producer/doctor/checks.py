@@ -13,7 +13,7 @@ from lockstep.worker.operation.model import HostName, Lost, Millis
 from lockstep.worker.operation.names import counted, named, seconds
 from lockstep.worker.record.fields import Damage
 from lockstep.worker.record.status import HeldInventory, Stall
-from lockstep.worker.settings import PREFIX, Settings
+from lockstep.worker.settings import PREFIX, TYPES, Settings
 
 FULL = 0.7
 """Share of what an installation may grow to, from which on it is time to do something: docs/scale.md."""
@@ -103,7 +103,7 @@ def on_settings(settings: Settings, stack: bool) -> Finding:
     """Tell which settings are not left at their defaults; `stack`: they come from the one that runs here."""
     if stack:
         return Finding("settings", Level.OK, "those of the stack that `make up` started here")
-    given = [PREFIX + name.upper() for name in Settings.model_fields if name in settings.model_fields_set]
+    given = [PREFIX + name.upper() for name in TYPES if name in settings.given]
     return Finding("settings", Level.OK, f"{', '.join(given) or 'none'} set, all others by default")
 
 

@@ -78,7 +78,7 @@ class Rig:
         entries = "".join(f"  - name: {name}\n    url: {node.url}\n" for name, node in self.nodes.items())
         inventory.write_text(f"hosts:\n{entries}")
         values = {**self.plan.settings, "redis_url": self.redis.url, "inventory": str(inventory)}
-        self.settings = Settings(**values)  # type: ignore[arg-type]
+        self.settings = Settings(**values)
         direct = {**self._base_env(), **{f"LOCKSTEP_{key.upper()}": value for key, value in values.items()}}
         self.proxy = Proxy(self.redis.port, self.directory, self.guard, direct)
         behind = {**direct, "LOCKSTEP_REDIS_URL": f"redis://127.0.0.1:{self.proxy.port}/0"}

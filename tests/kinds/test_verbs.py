@@ -66,7 +66,7 @@ class Rig:
         stack.callback(self.guard.close)
         self.worker = self.new_worker()
         self._child("beat")
-        self.client = stack.enter_context(ClusterClient(Settings(**values)))  # type: ignore[arg-type]
+        self.client = stack.enter_context(ClusterClient(Settings(**values)))
 
     def new_worker(self) -> Child:
         self.worker = self._child("worker", "-Q", "operations,rollback", "-n", "w@%h", "-l", "INFO")

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import os
+from dataclasses import FrozenInstanceError
 from pathlib import Path
 
 import pytest
 
 from lockstep.worker.operation.errors import InvalidInput
-from lockstep.worker.settings import CHORD_DISPATCH_LEASE, PREFIX, Settings, load_settings
+from lockstep.worker.settings import CHORD_DISPATCH_LEASE, PREFIX, TYPES, Settings, load_settings
 
 
 @pytest.fixture(autouse=True)
@@ -71,8 +72,8 @@ def test_backoffs_are_capped_as_set() -> None:
     assert settings.rollback_backoff.ceiling(99) == 30
 
 
-SECONDS = [name for name, field in Settings.model_fields.items() if field.annotation is float]
-COUNTS = [name for name, field in Settings.model_fields.items() if field.annotation is int]
+SECONDS = [name for name, kind in TYPES.items() if kind == "Seconds"]
+COUNTS = [name for name, kind in TYPES.items() if kind == "Count"]
 
 
 def test_the_knobs_are_of_two_kinds() -> None:
@@ -130,6 +131,37 @@ def test_an_unknown_setting_is_refused_with_its_likely_name(monkeypatch: pytest.
     assert said == "unknown setting LOCKSTEP_SETTLE_SECOND; did you mean LOCKSTEP_SETTLE_SECONDS?"
 
 
+def test_a_variable_in_small_letters_is_refused_not_overlooked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("lockstep_concurrency", "7")
+    with pytest.raises(
+        InvalidInput, match="unknown setting lockstep_concurrency; did you mean LOCKSTEP_CONCURR"
+    ):
+        load_settings()
+
+
+def test_values_of_python_are_held_to_the_same_rules() -> None:
+    settings = load_settings(backoff_base=1, concurrency=7.0, retries=None, metrics_port="9464")
+    assert (settings.backoff_base, settings.concurrency, settings.metrics_port) == (1.0, 7, 9464)
+    assert isinstance(settings.concurrency, int)
+    assert settings.given == {"backoff_base", "concurrency", "retries", "metrics_port"}
+    assert settings.but(concurrency=9).given == settings.given
+    assert settings.but(concurrency=9) != settings
+    for name, value, rule in (
+        ("concurrency", True, "it must be a whole number above 0"),
+        ("concurrency", 1.5, "it must be a whole number above 0"),
+        ("concurrency", None, "it must be a whole number above 0"),
+        ("metrics_port", 65_536, "it must be a port, from 1 to 65535"),
+        ("max_writes_at_once", 10_001, "it must be a whole number from 1 to 10000"),
+        ("writes_per_second", 0.001, "it must be a number from 0.01 to 1000"),
+        ("retries", -1, "it must be 0 or a whole number above it"),
+        ("broker", "mine", "it must be own or stock"),
+        ("inventory", Path("hosts.yaml"), "it must be a text"),
+        ("redis_password", 5, "it must be a text"),
+    ):
+        with pytest.raises(InvalidInput, match=f"^LOCKSTEP_{name.upper()}=.*: {rule}$"):
+            load_settings(**{name: value})
+
+
 def test_an_unknown_setting_like_no_other_is_refused_too(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "LOCKSTEP_ZZZZ" in refusal(monkeypatch, ZZZZ="1")
 
@@ -181,5 +213,5 @@ def test_an_unknown_argument_is_refused() -> None:
 
 def test_settings_do_not_change() -> None:
     settings = load_settings()
-    with pytest.raises(ValueError, match="frozen"):
+    with pytest.raises(FrozenInstanceError):
         settings.concurrency = 9  # type: ignore[misc]

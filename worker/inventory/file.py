@@ -18,7 +18,6 @@ from lockstep.worker.operation.limits import ALL_HOSTS, LIMITS, UNLIMITED, Write
 from lockstep.worker.operation.model import HostName
 from lockstep.worker.operation.names import MAX_LENGTH, is_plain_name, show
 from lockstep.worker.operation.waves import AT_ONCE, Pace, parse_health
-from lockstep.worker.plainyaml import parse_plain
 from lockstep.worker.settings import Settings
 
 
@@ -167,6 +166,8 @@ def _from_file(path: Path) -> tuple[Iterator[Host], Pace, str]:
         raise InvalidInput(f"inventory {show(str(path))} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise InvalidInput(f"inventory {show(str(path))} is no UTF-8 text: {error.reason}") from error
+    from lockstep.worker.plainyaml import parse_plain  # whoever names hosts by LOCKSTEP_HOSTS needs no YAML
+
     document = parse_plain(f"inventory {show(str(path))}", text)
     given = document if isinstance(document, dict) else {"hosts": document}
     entries = given.get("hosts")

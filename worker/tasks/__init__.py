@@ -50,7 +50,7 @@ def _watch(sender: str, instance: Any, **_: Any) -> None:
     broker.install(settings.broker)
 
     def tell(why: str) -> None:
-        quick = settings.model_copy(update={"redis_timeout": 1.0, "redis_connect_timeout": 1.0})
+        quick = settings.but(redis_timeout=1.0, redis_connect_timeout=1.0)
         Stalls(client(quick), Keys(settings.key_prefix)).note(sender, why)
 
     # After so long its messages are another worker's in any case.

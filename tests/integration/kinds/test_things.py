@@ -65,7 +65,7 @@ class Rig:
             child.launch()
             if name == "worker":
                 eventually(lambda child=child: " ready." in child.output(), "the worker is ready")  # type: ignore[misc]
-        self.client = stack.enter_context(ClusterClient(Settings(**self.values)))  # type: ignore[arg-type]
+        self.client = stack.enter_context(ClusterClient(Settings(**self.values)))
 
     def cli(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return run("lockstep", *arguments, env={**os.environ, **self.env})

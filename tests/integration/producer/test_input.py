@@ -280,9 +280,9 @@ def test_a_misspelled_setting_is_refused(lockstep: Run, hand: Hand, monkeypatch:
         ),
         (
             {"SETTLE_SECONDS": "nan"},
-            'LOCKSTEP_SETTLE_SECONDS="nan": Input should be a finite number',
+            'LOCKSTEP_SETTLE_SECONDS="nan": it must be a number above 0',
         ),
-        ({"CONCURRENCY": "0"}, 'LOCKSTEP_CONCURRENCY="0": Input should be greater than 0'),
+        ({"CONCURRENCY": "0"}, 'LOCKSTEP_CONCURRENCY="0": it must be a whole number above 0'),
     ],
 )
 def test_settings_that_cannot_be_meant_are_refused(

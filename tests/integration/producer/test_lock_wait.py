@@ -19,7 +19,7 @@ from tests.waiting import eventually
 
 @pytest.fixture
 def hasty(settings: Settings) -> Iterator[ClusterClient]:
-    with ClusterClient(settings.model_copy(update={"lock_wait": 0.2})) as made:
+    with ClusterClient(settings.but(lock_wait=0.2)) as made:
         yield made
 
 

@@ -99,7 +99,7 @@ def test_waves_are_refused_while_a_worker_reports_that_knows_none(
     refused = lockstep("create", "team-a", "--waves", "1,100%", "--no-wait")
     assert refused.err.count("\n") == 1
     assert cluster.operations() == ()
-    limited = ClusterClient(settings.model_copy(update={"max_writes_at_once": 4}))
+    limited = ClusterClient(settings.but(max_writes_at_once=4))
     with pytest.raises(NotReady, match="cannot work in waves or under limits of writes"):
         limited.create_group("team-a")
     assert cluster.operations() == ()

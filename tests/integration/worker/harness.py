@@ -89,7 +89,7 @@ class Bench:
             "key_prefix": f"{secrets.token_hex(4)}:",
             **self.overrides,
         }
-        self.settings = Settings(**self.values)  # type: ignore[arg-type]
+        self.settings = Settings(**self.values)
         self.store: RedisStore = connect(self.settings)
         self.app: Lockstep = make_app(self.settings)
         self.inventory: Inventory = load_inventory(self.settings)

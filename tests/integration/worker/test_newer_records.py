@@ -50,7 +50,7 @@ def unacknowledged(bench: Bench, raw: redis.Redis) -> int:
 def test_messages_about_newer_records_are_left_and_take_no_place(
     bench: Bench, pool: str, per_task: int
 ) -> None:
-    bench.app.settings = bench.settings.model_copy(update={"hosts_per_task": per_task})
+    bench.app.settings = bench.settings.but(hosts_per_task=per_task)
     raw: redis.Redis = client(bench.settings)
     planted, messages = of_newer(bench, raw, PLANTED)
     assert messages > bench.settings.concurrency

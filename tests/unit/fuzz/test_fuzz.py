@@ -26,7 +26,7 @@ from lockstep.worker.operation import names
 from lockstep.worker.operation.answer import Probed, Verdict
 from lockstep.worker.operation.errors import InvalidInput
 from lockstep.worker.operation.model import Action
-from lockstep.worker.settings import PREFIX, Settings, load_settings
+from lockstep.worker.settings import PREFIX, TYPES, Settings, load_settings
 from tests.unit.client import G, client, write
 from tests.unit.raw_server import RawServer, serving
 
@@ -234,7 +234,7 @@ values = no_nul | st.sampled_from(
     ["", "0", "-1", "1e400", "nan", "true", "redis://:x@[::1", "rediss://", "/", "5 "]
 )
 variables = st.dictionaries(
-    st.sampled_from([PREFIX + name.upper() for name in Settings.model_fields]) | st.just(f"{PREFIX}UNKNOWN"),
+    st.sampled_from([PREFIX + name.upper() for name in TYPES]) | st.just(f"{PREFIX}UNKNOWN"),
     values,
     min_size=1,
     max_size=4,
