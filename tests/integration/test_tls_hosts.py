@@ -17,15 +17,14 @@ import pytest
 
 from lockstep.worker.hosts import curl, looks
 from lockstep.worker.hosts.client import HostClient
-from lockstep.worker.hosts.request import Carry
 from lockstep.worker.operation.answer import Probed, Verdict
 from lockstep.worker.operation.host import Host
-from lockstep.worker.operation.model import Action, AttemptId, GroupId, HostName
+from lockstep.worker.operation.model import Action, AttemptId, HostName
 from lockstep.worker.settings import Settings
 from tests.integration.redis_servers.certificates import Authority
+from tests.unit.client import G
 
 pytestmark = pytest.mark.skipif(not shutil.which("openssl"), reason="openssl is not installed")
-G = GroupId("g")
 UNTRUSTED = "TLS error: its certificate is of an authority that is not trusted"
 
 
@@ -91,7 +90,7 @@ def server(authority: Authority) -> Iterator[Server]:
             thread.join(10)
 
 
-carry: Carry = curl.exchange
+carry = curl.exchange
 
 
 @pytest.fixture(params=["libcurl", "requests"], autouse=True)

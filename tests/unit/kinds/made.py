@@ -89,3 +89,9 @@ def same(one: Content | None, other: Content | None, kept: tuple[str, ...] = ())
     if one is None or other is None:
         return one is other
     return one.keeping(kept).text() == other.keeping(kept).text()
+
+
+def content_of(kind: Kind, answer: Reply, text: str = "a") -> Content:
+    shown = kind.shown(thing(kind, text), answer)
+    assert shown.content is not None, shown
+    return shown.content

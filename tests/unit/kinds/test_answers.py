@@ -9,19 +9,13 @@ import pytest
 
 from lockstep.worker.kinds import Kind
 from lockstep.worker.operation.answer import NoReply, Reply, Trouble
-from lockstep.worker.operation.content import Content, Effect, Flaw, Relation, Sight
+from lockstep.worker.operation.content import Content, Effect, Flaw, Sight
 from lockstep.worker.operation.errors import InvalidInput
-from tests.unit.kinds.made import kind_of, least, relation, reply, shipped, thing
+from tests.unit.kinds.made import content_of, least, reply, shipped, thing
 
 VHOST, USER, ETCD = shipped("rabbitmq-vhost"), shipped("rabbitmq-user"), shipped("etcd-key")
 ZONE, RECORD, INFLUX = shipped("powerdns-zone"), shipped("powerdns-record"), shipped("influxdb-database")
 WELL = reply(200, {})
-
-
-def content_of(kind: Kind, answer: Reply, text: str = "a") -> Content:
-    shown = kind.shown(thing(kind, text), answer)
-    assert shown.content is not None, shown
-    return shown.content
 
 
 @pytest.mark.parametrize(
@@ -201,130 +195,6 @@ def test_the_words_of_a_refusal_come_without_the_secrets_of_the_request() -> Non
     assert said.text.startswith("400: bad … … xxx")
     assert len(said.text) <= 205
     assert USER.said("create", a, reply(400, {"reason": "bad abc"}), ["abc"]).text == "400"
-
-
-def test_a_user_is_brought_back_with_the_hash_that_was_kept() -> None:
-    a = thing(USER)
-    before = content_of(
-        USER, reply(200, {"name": "a", "tags": ["x", "b"], "password_hash": "H", "hashing_algorithm": "sha"})
-    )
-    assert before.values == {"tags": ["b", "x"]}
-    changed = USER.request("update", a, content=Content({"tags": ["c"]}), kept=before.kept)
-    assert json.loads(changed.body or b"") == {
-        "tags": ["c"],
-        "password_hash": "H",
-        "hashing_algorithm": "sha",
-    }
-    given = USER.request("update", a, content=before, kept=before.kept, secret={"password": "new-password"})
-    assert json.loads(given.body or b"") == {"tags": ["b", "x"], "password": "new-password"}
-    # The hash is part of the proof of an undo, though no field shows it.
-    wiped = Content(before.values, {**before.kept, "password_hash": ""})
-    assert relation(USER, before, Content({"tags": ["c"]}), wiped, inverse="update") is Relation.FOREIGN
-    assert relation(USER, before, Content({"tags": ["c"]}), before, inverse="update") is Relation.BEFORE
-    assert USER.kept_for("create") == {"password_hash", "hashing_algorithm"}
-    assert (USER.loses("update", ["password"]), USER.loses("delete")) == ([], ["its permissions"])
-    bare = kind_of(
-        "kind: u\nfields: {p: {secret: true}}\nlook: GET /{id}\ncreate: PUT /{id}\ndelete: DELETE /{id}\n"
-    )
-    assert bare.loses("delete") == bare.loses("delete", ["p"]) == ["its old p"]
-
-
-def test_only_what_a_file_declares_as_rewritten_is_taken_for_ours() -> None:
-    target = RECORD.target({"records": ["2001:0db8::0002"], "ttl": 60})
-    shown = Content({"ttl": 60, "records": ["2001:db8::2"]})
-    other = Content({"ttl": 61, "records": ["2001:db8::2"]})
-    assert relation(RECORD, None, target, shown) is Relation.LIKE
-    assert relation(RECORD, None, target, other) is Relation.FOREIGN
-    assert relation(RECORD, None, target, shown, as_seen=shown) is Relation.TARGET
-    assert relation(RECORD, shown, target, shown) is Relation.BEFORE
-    assert relation(RECORD, shown, None, None) is Relation.TARGET
-    # A server that ignored the write shows what it showed.
-    assert (
-        relation(VHOST, Content({"tags": []}), Content({"tags": ["x"]}), Content({"tags": []}))
-        is Relation.BEFORE
-    )
-    assert (
-        relation(VHOST, None, VHOST.target({"tags": ["x"]}), Content({"tags": ["y"], "description": ""}))
-        is Relation.FOREIGN
-    )
-
-
-def test_content_is_one_text_for_what_is_equal() -> None:
-    kind = least(fields="{s: {type: set}, l: {type: list}, n: {type: any}, d: {default: x}}")
-    one = content_of(kind, reply(200, b'{"s": ["b", "a", "a"], "l": [2, 1], "n": 1.0, "d": null}'))
-    other = content_of(kind, reply(200, b'{"d": "x", "n": 1, "l": [2, 1.00], "s": ["a", "b"]}'))
-    assert one.text() == other.text() == '{"fields":{"d":"x","l":[2,1],"n":1,"s":["a","b"]}}'
-    assert one.digest() == other.digest() != one.digest(b"key") != one.digest(b"another")
-    assert content_of(kind, reply(200, {"l": [1, 2]})).values == {"s": None, "l": [1, 2], "n": None, "d": "x"}
-    exact = b'{"n": [9007199254740993, 0.1000, 1e2, 1e400, 1e-7, {}, [], "\\u00e9", "e\\u0301"]}'
-    text = content_of(kind, reply(200, exact)).text()
-    big = "1" + "0" * 400
-    assert (
-        f'"n":[9007199254740993,0.1,100,{"1E+400"},1E-7,{{}},[],"\\u00e9","e\\u0301"]' in text or big in text
-    )
-    assert Content.read(text).text() == text
-
-
-def test_a_field_that_is_not_given_stays_as_the_host_shows_it() -> None:
-    kind = least(fields="{a: {}, b: {}, c: {default: ''}}")
-    target, shown = kind.target({"a": "1"}), Content({"a": "0", "b": "2", "c": "3"})
-    assert target.values == {"a": "1", "c": ""}
-    sent = kind.request("update", thing(kind), content=target.over(shown))
-    assert json.loads(sent.body or b"") == {"a": "1", "b": "2", "c": ""}
-    # A field that was not there is gone again after the undo, where an API merges.
-    merging = least(
-        fields="{a: {}}",
-        look="{request: 'GET /x/{id}', keep: {all: body}}",
-        update="{request: 'PUT /x/{id}', json: \"over(kept.all, {a: content.a})\"}",
-    )
-    before = content_of(merging, reply(200, {"z": 1}))
-    assert before.values == {"a": None}
-    undo = merging.request("update", thing(merging), content=before, kept={"all": {"z": 1, "a": "now"}})
-    assert json.loads(undo.body or b"") == {"z": 1}
-
-
-@pytest.mark.parametrize(
-    ("given", "words"),
-    [
-        ({"sizes": 5}, r'no field "sizes"; its fields: size, mode, key, token'),
-        ({"mode": "a"}, "needs size"),
-        ({"size": "5"}, "no integer"),
-        ({"size": True}, "no integer"),
-        ({"size": 1.5}, "no integer"),
-        ({"size": 1, "mode": "z"}, "none of a, b"),
-        ({"size": 1, "key": "UPPER"}, "does not match"),
-        ({"size": 1, "token": "x"}, "--secret token=@FILE"),
-    ],
-)
-def test_a_content_that_breaks_a_rule_is_refused_in_one_line(given: dict[str, object], words: str) -> None:
-    key = "{pattern: '[a-z]+', create_only: true}"
-    fields = f"size: {{type: integer, required: true}}, mode: {{values: [a, b]}}, key: {key}"
-    kind = least(fields=f"{{{fields}, token: {{secret: true}}}}")
-    with pytest.raises(InvalidInput, match=words) as error:
-        kind.target(given)
-    assert "\n" not in str(error.value)
-    good = kind.target({"size": 1, "key": "k"}, ["token"])
-    assert kind.fixed(Content({"size": 2, "key": "j"}), good) == ["key"]
-
-
-@pytest.mark.parametrize(
-    ("kind", "text", "value"),
-    [
-        ("string", "5", "5"),
-        ("integer", "5", 5),
-        ("boolean", "true", True),
-        ("set", "b,a", ["b", "a"]),
-        ("set", "", []),
-        ("list", '["a", 1]', ["a", 1]),
-        ("map", '{"a": 1}', {"a": 1}),
-        ("any", "x", "x"),
-        ("any", "5", 5),
-    ],
-)
-def test_a_text_of_the_command_line_becomes_a_value(kind: str, text: str, value: object) -> None:
-    assert least(fields=f"{{f: {{type: {kind}}}}}").read("f", text) == value
-    with pytest.raises(InvalidInput, match="no integer"):
-        least(fields="{f: {type: integer}}").read("f", "x")
 
 
 def test_a_body_over_the_cap_is_present_and_cannot_be_kept() -> None:
