@@ -35,7 +35,11 @@ PLANTED = 0.4
 """The share of groups that each host holds beforehand."""
 LONGEST, EACH = 1800.0, 3.0
 """Seconds, and more for each operation, after which a run that does not get there is given up."""
+AT_WORK = 8
+"""Operations under way from which on clients wait: with a queue longer than the deadline nothing is shown."""
 LOOK = 0.2
+MOST_REASONS = 4
+"""Why operations were rolled back, as many of the reasons are told."""
 DYING = (*(f"producer killed {when}" for when in (AFTER_ACCEPT, WHILE_PUBLISHING)), f"producer {ASLEEP}")
 
 
@@ -78,8 +82,12 @@ def run(plan: Plan, directory: Path, say: Callable[[str], None]) -> Outcome:
         nemeses = Nemeses(rig, weather, told, random.Random(f"{plan.seed}/nemeses"), stopped.wait)
         lanes = nemeses.lanes()
         schedule = Schedule(lanes, plan.passes, plan.operations, plan.seed, lambda: len(told.accepted))
-        clients = Clients(plan.seed, rig.client, rig.producers, told, plan.times, schedule.clients_may_go_on)
         watcher = Watcher(rig.store, told)
+
+        def may_go_on() -> bool:
+            return watcher.at_work < AT_WORK and schedule.clients_may_go_on()
+
+        clients = Clients(plan.seed, rig.client, rig.producers, told, plan.times, may_go_on)
         sampler = Sampler(rig)
         for part in (schedule, clients, watcher, sampler):
             part.start()
@@ -176,6 +184,8 @@ def _outcome(
     faults = Counter(event.kind for event in found.events)
     faults.update({kind: found.told.counts.get(kind, 0) for kind in DYING})
     last = max((each.ended_at or 0 for each in ends), default=0) / 1000
+    undone = [each.reason or "" for each in ends if each.state is State.ROLLED_BACK]
+    whys = Counter(reason.split(": ", 1)[-1] for reason in undone).most_common(MOST_REASONS)
     return Outcome(
         plan=plan,
         verdict=verdict,
@@ -189,5 +199,7 @@ def _outcome(
         transitions=traced.transitions,
         slowest=last - found.healed_at,
         seconds=time.monotonic() - began,
-        details=", ".join(f"{what}: {count}" for what, count in sorted(found.told.counts.items())),
+        details=", ".join(f"{what}: {count}" for what, count in sorted(found.told.counts.items()))
+        + "; rolled back most for: "
+        + ", ".join(f"{why} {count}" for why, count in whys),
     )

@@ -16,8 +16,12 @@ SHORTENED = {
     "redis_connect_timeout": "1",
     "retry_after_cap": "2",
     "patrol_every": "5",
+    "sweep_queue_limit": "60",
 }
-"""Short times in the relations that the shipped ones have; an effect may land after its client has left."""
+"""Short times in the relations that the shipped ones have; an effect may land after its client has left.
+
+So has the length of a queue from which on a sweep resumes nothing: what is served within its patience.
+"""
 SLICED = {**SHORTENED, "hosts_per_task": "3"}
 """The same with the five hosts in two tasks, so that a producer may still die between them."""
 SHIPPED: Mapping[str, str] = {"lock_wait": "5"}

@@ -36,6 +36,8 @@ class Watcher(threading.Thread):
         self._told = told
         self._seen: set[tuple[OperationId, int]] = set()
         self.samples: list[Sample] = []
+        self.at_work = 0
+        """Operations that have not ended."""
         self._store = store
         self._done = threading.Event()
 
@@ -51,6 +53,7 @@ class Watcher(threading.Thread):
             except StoreUnavailable:
                 continue
             at = time.time()
+            self.at_work = sum(not each.ended for each in newest)
             for each in newest:
                 self._promote(each)
                 if each.state is State.ROLLING_BACK and not each.ended:

@@ -19,9 +19,9 @@ class Weather:
         self.fair: tuple[Fault, ...] = (
             {"kind": "delayed", "seconds": early, "probability": 0.04},
             {"kind": "delayed", "seconds": late, "probability": 0.04},
-            {"kind": "error_after", "probability": 0.04, "methods": WRITES},
+            {"kind": "error_after", "probability": 0.06, "methods": WRITES},
             {"kind": "hang_after", "probability": 0.02, "methods": WRITES},
-            {"kind": "reset_after", "probability": 0.03, "methods": WRITES},
+            {"kind": "reset_after", "probability": 0.05, "methods": WRITES},
             {"kind": "malformed", "probability": 0.01, "methods": WRITES},
             {"kind": "wrong_id", "probability": 0.01, "methods": WRITES},
             {"kind": "reset_before", "probability": 0.01},
