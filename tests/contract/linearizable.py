@@ -38,11 +38,13 @@ from lockstep.worker.operation.model import (
     HostName,
     HostRef,
     Millis,
+    Moment,
     OperationId,
     Presence,
     Seen,
 )
 from lockstep.worker.operation.transitions import Miss, Request, View
+from lockstep.worker.operation.waves import Health, Rollout
 from lockstep.worker.record.codec import Keys
 from lockstep.worker.record.redis import RedisStore
 from tests.twin import MemoryStore
@@ -59,7 +61,7 @@ CLIENTS, STORES = 8, 4
 EACH = 5
 """Calls of each client about one group."""
 HOSTS = (HostName("a"), HostName("b"))
-OF_TIME = frozenset({"now", "send_by", "quiet", "left", "until", "since", "waits_until"})
+OF_TIME = frozenset({"now", "send_by", "quiet", "left", "until", "since", "waits_until", "at", "bake_until"})
 BESIDE = frozenset({"stalled_hosts", "step"})
 """Read a moment later: who is stalled, and what else the record has by now of a host that is done."""
 
@@ -96,7 +98,10 @@ def plain(value: object) -> object:
         return {name: plain(each) for name, each in kept.items() if _compared(value, name)}
     if isinstance(value, (tuple, list)):
         parts = [plain(each) for each in value]
-        return sorted(parts, key=repr) if all(isinstance(each, str) for each in parts) else parts
+        unordered = all(
+            isinstance(each, (str, Moment)) for each in value
+        )  # moments are in the order of their times
+        return sorted(parts, key=repr) if unordered else parts
     return str(value) if isinstance(value, Enum) else value
 
 
@@ -106,7 +111,7 @@ def _compared(of: object, name: str) -> bool:
 
 
 def drawn(dice: random.Random, client: int, group: GroupId) -> Call:
-    """Draw a call about one of the two operations that want this group."""
+    """Draw a call about one of the two operations that want this group; in every other group with waves."""
     operation = OperationId(f"{group}-{dice.choice('xxxy')}")
     host = dice.choice(HOSTS)
     action = Action.CREATE
@@ -117,9 +122,9 @@ def drawn(dice: random.Random, client: int, group: GroupId) -> Call:
     verdict = dice.choice(list(Verdict))
     back = dice.choice((Verdict.APPLIED, Verdict.ALREADY, Verdict.UNKNOWN, Verdict.NOT_APPLIED))
     sent = dice.choice((LATER, LATER, BEFORE))
-    request = Request(
-        operation, group, action, tuple(HostRef(h, f"url-of-{h}") for h in HOSTS), NEVER, "test"
-    )
+    hosts = tuple(HostRef(h, f"url-of-{h}") for h in HOSTS)
+    request = Request(operation, group, action, hosts, NEVER, "test", rollout=_rollout(group))
+    health = dice.choice((Health.WELL, Health.WELL, Health.UNWELL, Health.CHANGED))
     likely: list[tuple[int, str, tuple[object, ...]]] = [
         (6, "accept", (request,)),
         (12, "begin", (operation, host, url, seen, mine, action, group)),
@@ -137,9 +142,22 @@ def drawn(dice: random.Random, client: int, group: GroupId) -> Call:
         (3, "steps", (operation,)),
         (3, "lock_owner", (group,)),
     ]
+    if request.rollout:
+        likely += [
+            (2, "hold", (operation, f"client {client % 2}", "to look at it")),
+            (8, "promote", (operation, dice.choice((1, 1, 2)))),
+            (8, "gate_seen", (operation, host, dice.choice((1, 1, 2)), sent, mine, health, "said")),
+        ]
     weights = [weight for weight, _, _ in likely]
     _, method, arguments = dice.choices(likely, weights)[0]
     return Call(method, arguments)
+
+
+def _rollout(group: GroupId) -> Rollout | None:
+    """One host first: with a hold after it in some groups, with a gate in others."""
+    every = int(group[1:])
+    gate, waves = every % 4 == 1, {host: wave for wave, host in enumerate(HOSTS, 1)}
+    return Rollout(waves, gate=gate, hold=not gate) if every % 2 else None
 
 
 Store = Callable[[RedisStore], object]
@@ -208,14 +226,20 @@ class Twin:
         return self._known[key]
 
 
-def in_order(history: Sequence[Made]) -> list[Made] | None:
-    """Return the calls in an order in which the twin gives the same answers; None if there is none."""
+def in_order(history: Sequence[Made], stuck: list[str] | None = None) -> list[Made] | None:
+    """Return the calls in an order in which the twin gives the same answers; None if there is none.
+
+    Then `stuck` is told the longest such order, and what the twin says to the calls that might follow.
+    """
     twin, calls = Twin(), sorted(history, key=lambda made: made.began)
     everything = (1 << len(calls)) - 1
     stack: list[tuple[int, bytes, tuple[int, ...]]] = [(0, twin.empty, ())]
     been = {(0, twin.empty)}
+    longest: tuple[int, bytes, tuple[int, ...]] = stack[0]
     while stack:
         done, state, order = stack.pop()
+        if len(order) > len(longest[2]):
+            longest = done, state, order
         if done == everything:
             return [calls[number] for number in order]
         for number in reversed(list(_next(calls, done))):
@@ -224,6 +248,13 @@ def in_order(history: Sequence[Made]) -> list[Made] | None:
             if answer == calls[number].answer and (then, after) not in been:
                 been.add((then, after))
                 stack.append((then, after, (*order, number)))
+    if stuck is not None:
+        done, state, order = longest
+        stuck += [f"  at best {len(order)} of {len(calls)}:"]
+        stuck += [f"    {calls[number].call.method}{calls[number].call.arguments[:2]}" for number in order]
+        for number in _next(calls, done):
+            said = f"-> {calls[number].answer}, the twin {twin.after(state, calls[number].call)[0]}"
+            stuck.append(f"  and not {calls[number].call.method}{calls[number].call.arguments} {said}")
     return None
 
 
@@ -250,14 +281,15 @@ def wrong(histories: dict[GroupId, list[Made]]) -> list[str]:
     """Name the groups whose calls have no order, with all that was answered."""
     found: list[str] = []
     for group, history in histories.items():
-        if in_order(history) is None:
+        stuck: list[str] = []
+        if in_order(history, stuck) is None:
             first = min(made.began for made in history)
             lines = [
                 f"  {1000 * (made.began - first):8.2f} to {1000 * (made.ended - first):8.2f} ms  "
                 f"{made.call.method}{made.call.arguments} -> {made.answer}"
                 for made in sorted(history, key=lambda made: made.began)
             ]
-            found.append("\n".join([f"the calls about {group} have no order:", *lines]))
+            found.append("\n".join([f"the calls about {group} have no order:", *lines, *stuck]))
     return found
 
 

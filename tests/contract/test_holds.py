@@ -18,6 +18,7 @@ from lockstep.worker.operation.transitions import (
     Refused,
 )
 from lockstep.worker.operation.waves import HOLD_MOST, Gated, Health
+from lockstep.worker.record.fields import moments_from
 from tests.contract.bench import Bench, MemoryBench
 from tests.contract.driver import GROUP, A, B, C, Driver
 from tests.contract.waves import CAREFUL, DEADLINE, THREE, TWO, accepted, gate, rollout
@@ -60,6 +61,15 @@ def test_a_promote_releases_the_hold_that_was_seen_and_no_other(canary: Driver) 
     assert canary.store.promote(canary.id, 2) is Refused.OTHER
     assert canary.store.promote(canary.id, 3) is None
     assert rollout(canary).wave == 2
+
+
+def test_two_holds_of_one_moment_are_told_in_their_order() -> None:
+    kept = {"at:held:2": "1000 bob: too", "at:held:1": "1000 ann: first", "at:wave:1": "999 "}
+    assert [(each.what, each.number) for each in moments_from(kept)] == [
+        ("wave", 1),
+        ("held", 1),
+        ("held", 2),
+    ]
 
 
 def test_hold_and_promote_say_why_they_do_nothing(canary: Driver) -> None:

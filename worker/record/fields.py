@@ -187,4 +187,4 @@ def moments_from(kept: Mapping[str, str]) -> tuple[Moment, ...]:
             if what not in COURSE or not number.isdecimal() or not at.isdecimal():
                 raise RecordDamaged(f"its field {show(name)} is {show(text)}, which is no moment")
             found.append(Moment(Millis(int(at)), what, int(number), said))
-    return tuple(sorted(found, key=lambda each: (each.at, COURSE.index(each.what))))
+    return tuple(sorted(found, key=lambda each: (each.at, COURSE.index(each.what), each.number)))
