@@ -41,6 +41,7 @@ class Kind(NamedTuple):
     waves: int
     gate: bool
     waved: bool
+    limited: bool = False
 
 
 class Pair(NamedTuple):
@@ -77,6 +78,7 @@ def model_of(kind: Kind) -> Lockstep:
             waves=tuple(range(1, kind.waves + 1)) if kind.waved else (),
             bake=kind.waved,
             gate=kind.gate,
+            limited=kind.limited,
         )
     )
 

@@ -53,6 +53,7 @@ TESTED = (
     holds("create, held everywhere", replace(SMALL, held=(True, True))),
     holds("delete, one host lacks it", replace(SMALL, actions=(DELETE,), held=(True, False))),
     holds("one host, two workers", replace(ONE_HOST, forward_slots=1)),
+    holds("one host that takes only so many writes", replace(ONE_HOST, forward_slots=1, limited=True)),
     holds("cancels, and no deadline", replace(ONE_WORKER, deadline=False, cancels=True)),
     holds("a host dies, an operator abandons it", replace(ONE_WORKER, hosts_may_die=1)),
     holds(

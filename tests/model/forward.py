@@ -55,6 +55,8 @@ def begin(here: Here, worker: Worker) -> Iterator[Local]:
         for number in open_numbers(step.forward):
             again = worker._replace(at=At.SEND, attempt=number, saw=False)
             yield gone.with_worker(again).then(f"begin: the same attempt {number} again -> SEND")
+    if rules.limited:
+        yield gone.with_step(step).then("begin -> BUSY: writes nothing yet")
     if step.touched:
         failed = step._replace(outcome=Outcome.UNKNOWN)
         yield gone.with_step(failed).then("begin -> FAILED: writes spent")

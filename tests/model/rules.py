@@ -40,6 +40,7 @@ class Rules:
     hosts_may_die: int = 0  # hosts that go down for good
     operator_abandons: bool = True  # and somebody abandons them
     waves: tuple[int, ...] = ()  # each host's wave; none, all in one
+    limited: bool = False  # it may not be its turn to write: `tests.model.limit` says when
     bake: bool = False  # a wave that is done is left alone for a while
     gate: bool = False  # and then every host of open waves is looked at
     auto_hold: bool = False  # and then somebody must promote

@@ -121,7 +121,8 @@ def _members(record: Record | None, host: str) -> tuple[bool, bool]:
 def _kind(record: Record) -> Kind:
     waved = "stage" in record.fields  # records of format 2 may have limits alone
     last = int(record.fields.get("waves", "1")) if waved else 1
-    return Kind(Action(record.fields["action"]), last, record.fields.get("gate") == "1", waved)
+    limited = record.fields.get("limited") == "1"
+    return Kind(Action(record.fields["action"]), last, record.fields.get("gate") == "1", waved, limited)
 
 
 def _operation(record: Record) -> Operation:
