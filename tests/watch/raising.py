@@ -18,6 +18,9 @@ from lockstep.producer import cli
 from lockstep.producer.client import client
 from lockstep.worker import secrets
 from lockstep.worker.celery import QUEUE_OF
+from lockstep.worker.hosts.client import HostClient
+from lockstep.worker.kinds import Kind, Request
+from lockstep.worker.operation.content import Id, Said
 from lockstep.worker.settings import load_settings
 
 FILE = "RAISE_WHILE"
@@ -74,6 +77,14 @@ else:
     from lockstep.celery import app
 
     app.loader.import_default_modules()
+    send = HostClient.send
+
+    def quoting(self: HostClient, kind: Kind, verb: Any, thing: Id, request: Request, *rest: Any) -> Said:
+        if thing.values == ("raising",):
+            raise ValueError(f"unexpected: {request} of {kind} with {rest}")
+        return send(self, kind, verb, thing, request, *rest)
+
+    HostClient.send = quoting  # type: ignore[method-assign,assignment]
     for name in QUEUE_OF:
         task = app.tasks[name]
         task.run = raising(name, task.run)  # type: ignore[method-assign]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import re
 import subprocess
 import sys
+import threading
 import urllib.parse
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -25,9 +27,12 @@ from tests.integration.redis_servers.servers import Guarded
 from tests.integration.worker.harness import ROOT, Bench
 from tests.waiting import eventually
 from tests.warm import WarmCluster
+from tests.watch.locker import KIND, NAMES, Locker
 from tests.watch.raising import FILE
 
-CANARY = re.compile(rb"(?i)nary-\d|nary%2d\d|ADMIN-PASSWORD")
+CANARY = re.compile(rb"(?i)nary-\d|nary%2d\d|ADMIN-PASSWORD|Y2FuYXJ5L")
+"""And the base64 of one."""
+SEAL_KEY = base64.b64encode(b"canary-19-key-of-32-bytes-long!!")
 HANGS = 180
 """Seconds after which a process is given up: seven run at once, and each imports a lot."""
 FLOWER_PASSWORD = "canary-4-flower"
@@ -73,7 +78,15 @@ def server(tmp_path: Path) -> Iterator[Secretive]:
 
 
 @pytest.fixture
-def bench(tmp_path: Path, server: Secretive) -> Iterator[Bench]:
+def locker() -> Iterator[Locker]:
+    with Locker() as serving:
+        threading.Thread(target=serving.serve_forever, args=(0.05,), daemon=True).start()
+        yield serving
+        serving.shutdown()
+
+
+@pytest.fixture
+def bench(tmp_path: Path, server: Secretive, locker: Locker) -> Iterator[Bench]:
     """Hosts with a token that is read, ones that cannot be, and one that speaks no TLS."""
     with closing(Guard()) as guard:
         cluster = WarmCluster(tmp_path, 3, guard=guard)
@@ -89,11 +102,18 @@ def bench(tmp_path: Path, server: Secretive) -> Iterator[Bench]:
         for name, url in urls.items():
             (tmp_path / f"{name}.token").write_bytes(tokens[name])
             entries += f"  - name: {name}\n    url: {url}\n    token_file: {tmp_path / name}.token\n"
+        entries += f"  - name: locker\n    url: {locker.url}\n    serves: [locker]\n"
+        (tmp_path / "seal.token").write_bytes(SEAL_KEY)
+        (tmp_path / "other.token").write_bytes(base64.b64encode(b"canary-20-key-of-32-bytes-long!!"))
+        (tmp_path / "kinds").mkdir()
+        (tmp_path / "kinds" / "locker.yaml").write_text(KIND)
         (tmp_path / "hosts.yaml").write_text(f"hosts:\n{entries}")
         given = {
             "redis_url": server.as_user("producer"),
             "key_prefix": "lockstep:",
             "inventory": str(tmp_path / "hosts.yaml"),
+            "kinds": str(tmp_path / "kinds"),
+            "seal_key_file": str(tmp_path / "seal.token"),
             "deadline": "6",
         }
         with closing(Bench(server, cluster, guard, tmp_path / "bench", given)) as made:
@@ -127,7 +147,7 @@ def inspect(bench: Bench, what: str, url: str) -> bytes:
 
 
 @pytest.mark.timeout(400)
-def test_no_secret_is_found_anywhere(bench: Bench, server: Secretive, tmp_path: Path) -> None:
+def test_no_secret_is_found_anywhere(bench: Bench, server: Secretive, locker: Locker, tmp_path: Path) -> None:
     ports = free_port(0), free_port(0)
     worker_url = {"LOCKSTEP_REDIS_URL": server.as_user("worker")}
     beat = bench.child(
@@ -203,7 +223,8 @@ def test_no_secret_is_found_anywhere(bench: Bench, server: Secretive, tmp_path: 
     inspected = [(what, url) for what in ("stats", "conf", "report")] + [("ping", url.replace("%2F", "/"))]
     with ThreadPoolExecutor(7) as pool:
         asked = pool.map(lambda each: inspect(bench, *each), inspected)
-        said = b"".join(pool.map(lambda n: run_all(bench, runs[n::3]), range(3)))
+        parts = [*(runs[n::3] for n in range(3)), on_lockers(tmp_path)]
+        said = b"".join(pool.map(lambda some: run_all(bench, some), parts))
     assert said.count(b"Unexpected: unexpected at ") >= len(cli.commands) - 2
     with closing(requests.Session()) as session:
         session.auth = ("me", FLOWER_PASSWORD)
@@ -229,11 +250,37 @@ def test_no_secret_is_found_anywhere(bench: Bench, server: Secretive, tmp_path: 
             if path.is_file() and path.suffix not in (".token", ".acl")
         ),
     }
+    assert locker.passwords["plain"] == "canary-13-password"
+    assert b"~ pin: (differs)" in said
+    assert b"~ password: (differs)" in said
+    assert b"is sealed with key" in said
+    assert b"refused (400: no " in said
     found = {where: near(text) for where, text in places.items() if CANARY.search(text)}
     assert found == {}
     assert page_of.exists()
     assert b"is not UTF-8 text" in said + places["logs"]
     assert b'"trace_id"' in places["logs"]
+
+
+def on_lockers(folder: Path) -> list[Run]:
+    """Commands that give secrets to things, and what must fail."""
+    for name in ("password", "pin"):
+        (folder / f"{name}.token").write_text(f"canary-13-{name}\n")
+    secret = f"--hosts locker --secret password=@{folder}/password.token --secret pin=@{folder}/pin.token"
+    words = [
+        f"create locker/plain {secret}",
+        f"set locker/plain {secret} --set colour=red",
+        f"plan set locker/quoting {secret}",
+        *(f"set locker/{name} --id {name} --retries 0 {secret}" for name in NAMES),
+        *(f"show {name}" for name in NAMES),
+        f"report quoting --html {folder}/quoting.html",
+        "set locker/plain --secret password=@missing",
+        "drift locker/plain",
+        "repair locker/plain",
+    ]
+    found: list[Run] = [(each, {}, False) for each in words]
+    found += [(words[-2], {"seal_key_file": str(folder / "other.token")}, False)]
+    return [*found, (words[-2], {"seal_key_file": ""}, False), (words[0], {"seal_key_file": ""}, False)]
 
 
 def page(session: requests.Session, port: int, path: str) -> bytes:

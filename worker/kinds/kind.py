@@ -168,10 +168,7 @@ class Kind:
     def parted(
         self, given: Mapping[str, object], secrets: Mapping[str, str]
     ) -> tuple[dict[str, object], dict[str, object]]:
-        """Return the plain fields, and the secret ones, of what is given openly and as texts of secrets.
-
-        A sensitive field may be given either way. Raises InvalidInput.
-        """
+        """Return the plain and the secret fields of what is given openly, and as texts; InvalidInput."""
         read = {name: self.read(name, text) for name, text in secrets.items()}
         hidden = {
             name: self._field(name).checked(f"{self.name}: {name}", read.pop(name))
@@ -236,8 +233,13 @@ class Kind:
         return self._look.witness(thing)
 
     def shown(self, thing: Id, answer: Reply | NoReply, witness: Reply | NoReply | None = None) -> Shown:
-        """Tell what a look showed. An absence that needs a witness tells nothing without its 2xx."""
-        return self._look.shown(thing, answer, witness)
+        """Tell what a look showed. An absence that needs a witness tells nothing without its 2xx.
+
+        What is sensitive of it, and what is kept beside secrets, is masked from now on.
+        """
+        found = self._look.shown(thing, answer, witness)
+        know(*self.hidden({}, found.content), passing=True)
+        return found
 
     def said(self, verb: Verb, thing: Id, answer: Reply | NoReply, hidden: Iterable[str] = ()) -> Said:
         """Tell what came of a write; `hidden` are texts that the host's words must not show."""
