@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from lockstep.worker.operation.content import Effect
@@ -46,6 +48,22 @@ def test_the_targets_own_form_is_learned_and_then_is_the_target(thing: Thing) ->
     assert thing.shown(B, "b2", REWRITTEN).outcome is Outcome.APPLIED
     thing.bench.pass_time(1)
     assert {step.trace.as_seen for step in thing.store.steps(thing.id) if step.trace} == {"rewritten"}
+
+
+def test_the_same_target_again_is_met_by_the_form_that_was_learned_for_it(bench: Bench) -> None:
+    thing = Thing(bench).accepted(A).written(A)
+    assert thing.shown(A, "a2", REWRITTEN).outcome is Outcome.APPLIED
+    again = Thing(bench, name="again").accepted(A)
+    assert again.shown(A, "a1", REWRITTEN).outcome is Outcome.UNCHANGED
+    other = Thing(bench, name="other")
+    other.asked = replace(other.asked, target=Digest("other"))
+    assert other.accepted(A).shown(A, "a1", REWRITTEN).next is Forward.SEND
+    other.roll_back()
+    bench.pass_time(1)
+    other.settled(A, REWRITTEN)
+    elsewhere = Thing(bench, name="elsewhere").accepted(A)
+    assert elsewhere.shown(A, "a1", TARGET).outcome is Outcome.UNCHANGED
+    assert elsewhere.trace(A).as_seen is None
 
 
 def test_what_was_before_is_never_learned_though_it_is_like_the_target(bench: Bench) -> None:

@@ -279,6 +279,8 @@ def test_things_are_made_changed_and_deleted_everywhere_or_nowhere(
         record = "powerdns-record/verbs.example/six.verbs.example/AAAA"
         made = rig.client.create(record, records=["2001:0db8::0002"], ttl=60).wait(WAIT)
         assert made.committed, "in another form than it was sent in"
+        again = rig.client.set(record, records=["2001:0db8::0002"], ttl=60).wait(WAIT)
+        assert again.committed, "and once more"
     for case in reversed(cases):
         if any(each is not None for each in case.on(rig.servers)):
             assert rig.client.delete(case.thing, accept_loss=True).wait(WAIT).committed

@@ -59,6 +59,7 @@ class ContentRules:
     kept: bool = False  # but in a value that a look keeps for the way back
     says_replaced: bool = False  # the answer of a write tells that it took effect over something else
     versions: bool = False  # a write takes effect only over what its look showed
+    known: V | None = None  # what the operation before learned as this very target's form on the host
 
     # rules
     look_proves_applied: bool = True

@@ -8,7 +8,7 @@ from typing import cast
 
 from tests.model import content_steps as steps
 from tests.model.configurations import Configuration
-from tests.model.content import ContentRules, Fate, Node, Spot, V
+from tests.model.content import ContentRules, Fate, Kept, Node, Spot, V
 from tests.model.rules import Joint, Local, Room
 from tests.model.state import At, Decision, Operation, Outcome, Phase, Shared, Undo
 from tests.model.tables import Model
@@ -24,7 +24,7 @@ class Content:
     def start(self) -> tuple[Shared, list[Node]]:
         """The operation is accepted."""
         shared = Shared((Operation(Phase.RUNNING),), strangers_may_write=self.rules.third_hands)
-        return shared, [Node(held, held) for held in self.rules.held]
+        return shared, [Node(held, held, Kept(seen=self.rules.known)) for held in self.rules.held]
 
     def joint(self, shared: Shared) -> Iterator[Joint]:
         """The decision, and the end."""
@@ -155,6 +155,10 @@ TESTED = (
     holds("delete", ContentRules(target=ABSENT)),
     holds("a server that rewrites and one that ignores writes", replace(SERVER, late=1)),
     holds("the same, where only rewritten fields differ", replace(SAME_FIELDS, late=1)),
+    holds(
+        "set again, where the host shows its own form",
+        replace(SAME_FIELDS, held=(V.REWRITTEN,), known=V.REWRITTEN),
+    ),
     holds("a secret whose hash is kept", replace(ONE, hidden=True, kept=True, late=1)),
     holds("a third hand, a late write", replace(THIRD, late=1)),
     holds("a third hand, and nobody resolves it", replace(THIRD, people=False, may_wait=True)),
@@ -190,6 +194,11 @@ NAIVE = (
     breaks(
         "what was before is learned as the target",
         replace(SAME_FIELDS, before_is_not_learned=False),
+        "DISAGREES",
+    ),
+    breaks(
+        "a form that was learned for another target",
+        replace(SAME_FIELDS, known=OLD),
         "DISAGREES",
     ),
     breaks(

@@ -140,4 +140,9 @@ CONTENT = (
             "self.limits.settle",
         ),
     ),
+    mutant(
+        "a form that was learned is believed for whatever target",
+        ("accept.lua", "if target == content.target then", "if target then"),
+        ("content.py", "left.form_of != request.content.target", "left.form_of is None"),
+    ),
 )

@@ -14,13 +14,14 @@ from lockstep.worker.operation.model import (
     Decision,
     GroupId,
     HostName,
+    HostRef,
     Millis,
     OperationId,
     Outcome,
     Undo,
 )
 from lockstep.worker.operation.thing import Digest, Left, Look, Resolved, Restored, Restoring, Shows
-from lockstep.worker.operation.transitions import Forward, Progress
+from lockstep.worker.operation.transitions import Forward, Progress, Request
 from tests.twin.forward import ABORTED, SEND, MemoryForward
 from tests.twin.record import AttemptRecord, Record, StepRecord
 
@@ -88,6 +89,10 @@ class MemoryContent(MemoryForward):
             return Progress(Forward.MISSED, left=left)
 
         if target and (proven or not record.content.secret):
+            if seen == step.trace.as_seen:
+                self._keep_text(record, look)
+            else:
+                step.trace = replace(step.trace, as_seen=None)
             return came(Outcome.APPLIED if landed else Outcome.UNCHANGED)
         if look.shows is Shows.LIKE and landed and seen != step.trace.was:
             step.trace = replace(step.trace, as_seen=seen)
@@ -239,6 +244,12 @@ class MemoryContent(MemoryForward):
         self._progressed(record)
         return Resolved.RESOLVED
 
+    def _known_form(self, request: Request, host: HostRef) -> Digest | None:
+        left = self.contents.get(request.group, {}).get(host.name)
+        if left is None or request.content is None or left.form_of != request.content.target:
+            return None
+        return left.digest if left.fingerprint == host.fingerprint else None
+
     def _keep_text(self, record: Record, look: Look) -> None:
         if look.text:
             record.texts[look.digest] = look.text
@@ -254,11 +265,13 @@ class MemoryContent(MemoryForward):
         kept = self.contents.setdefault(record.group, {})
         for host, step in record.steps.items():
             digest: str | None = step.trace.was
+            form_of: Digest | None = None
             if step.undo is Undo.ABANDONED:
                 continue
             if record.decision is Decision.COMMIT:
                 digest = step.trace.as_seen or record.content.target
+                form_of = record.content.target if step.trace.as_seen else None
             if digest is not None:
                 text = record.texts.get(digest)
-                kept[host] = Left(Digest(digest), record.id, self.clock(), step.fingerprint, text)
+                kept[host] = Left(Digest(digest), record.id, self.clock(), step.fingerprint, text, form_of)
         record.texts.pop("secret", None)

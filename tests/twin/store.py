@@ -18,6 +18,7 @@ from lockstep.worker.operation.model import (
     Presence,
     Seen,
 )
+from lockstep.worker.operation.thing import Trace
 from lockstep.worker.operation.transitions import (
     Accepted,
     Busy,
@@ -76,6 +77,7 @@ class MemoryStore(MemoryContent):
                     host.fingerprint,
                     wave=rollout.waves.get(host.name, 1) if rollout else 1,
                     health=rollout.health.get(host.name) if rollout else None,
+                    trace=Trace(as_seen=self._known_form(request, host)),
                 )
                 for host in request.hosts
             },

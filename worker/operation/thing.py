@@ -158,6 +158,8 @@ class Left:
     fingerprint: str
     text: str | None
     """None where it is absent."""
+    form_of: Digest | None = None
+    """The target of which this is the host's own form, where the operation learned that."""
 
 
 @runtime_checkable

@@ -116,12 +116,12 @@ class RedisContent(RedisEnds):
 
         def left(_: str, text: str) -> Left:
             parts = text.split(" ")
-            if len(parts) != 4 or not parts[2].isdecimal():
+            if len(parts) not in (4, 5) or not parts[2].isdecimal():
                 raise RecordDamaged("it is no end of an operation")
-            digest, operation, at, fingerprint = parts
-            return Left(
-                Digest(digest), OperationId(operation), Millis(int(at)), fingerprint, kept.get(f"={digest}")
-            )
+            digest, operation, at, fingerprint, *form_of = parts
+            when, kept_text = Millis(int(at)), kept.get(f"={digest}")
+            learned = Digest(form_of[0]) if form_of else None
+            return Left(Digest(digest), OperationId(operation), when, fingerprint, kept_text, learned)
 
         hosts = {name: text for name, text in kept.items() if not name.startswith("=")}
         return {HostName(host): each for host, each in readable("last end", key, hosts, left).items()}

@@ -54,8 +54,17 @@ if ARGV[11] ~= '' then
 end
 local waved = ARGV[14] ~= '' and cjson.decode(ARGV[14])
 local last = 1
+local known = {} -- by host: what the last operation left there, and of which target that is the host's own form
+if content then
+  local left = redis.call('HGETALL', PREFIX .. 'left:' .. ARGV[3])
+  for i = 1, #left, 2 do
+    local form, fingerprint, target = string.match(left[i + 1], '^(%S+) %S+ %S+ (%S+) (%S+)$')
+    if target == content.target then known[left[i]] = { form, fingerprint } end
+  end
+end
 local function first_step(host)
   local wave, health
+  local form = known[host[1]]
   if waved then wave, health = waved.waves[host[1]], waved.health[host[1]] end
   if wave and wave > 1 then
     last = math.max(last, wave)
@@ -63,7 +72,8 @@ local function first_step(host)
   else
     wave = nil
   end
-  return cjson.encode({ fingerprint = host[2], wave = wave, health = health }), not wave
+  local as_seen = form and form[2] == host[2] and form[1] or nil
+  return cjson.encode({ fingerprint = host[2], wave = wave, health = health, as_seen = as_seen }), not wave
 end
 local limits = {}
 for _, name in ipairs(redis.call('HKEYS', PREFIX .. 'limits')) do limits[name] = true end

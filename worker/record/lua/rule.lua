@@ -178,7 +178,8 @@ local function keep_contents(op)
     local ok, step = pcall(cjson.decode, fields[i + 1])
     local left = ok and type(step) == 'table' and step.undo ~= 'abandoned' and step.was
     if left and op.decision == 'commit' then left = step.as_seen or op.content.target end
-    if left then redis.call('HSET', key, fields[i], left .. ' ' .. ID .. ' ' .. NOW .. ' ' .. step.fingerprint) end
+    local form = left and op.decision == 'commit' and step.as_seen and ' ' .. op.content.target or '' -- of which target
+    if left then redis.call('HSET', key, fields[i], left .. ' ' .. ID .. ' ' .. NOW .. ' ' .. step.fingerprint .. form) end
   end
   local kept, used = redis.call('HGETALL', key), {}
   for i = 1, #kept, 2 do
