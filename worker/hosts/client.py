@@ -77,23 +77,15 @@ class HostClient:
 
     def probe(self, group: GroupId) -> ProbeAnswer:
         """GET the group. Raises Stopping if the worker is being stopped before it is answered."""
-        if self.stopping():
-            raise Stopping
-        said = self._call("GET", f"/v1/group/{group}/", None, {}, lambda: True)
-        if isinstance(said, NoReply) and self.stopping():
-            raise Stopping
-        return classify_probe(group, said)
+        return classify_probe(group, self._read("GET", f"/v1/group/{group}/"))
 
     def write(
         self, action: Action, group: GroupId, attempt: AttemptId, send_before: float, body: str | None = None
     ) -> WriteAnswer:
         """POST or DELETE the group, unless `send_before` has passed when bytes would leave."""
-
-        def in_time() -> bool:
-            return self.clock.elapsed() < send_before and not self.stopping()
-
         payload = body or json.dumps({"groupId": group})
         headers = {"Content-Type": "application/json", "X-Lockstep-Attempt": attempt}
+        in_time = self._until(send_before)
         said = self._call(METHODS[action], "/v1/group/", payload.encode(), headers, in_time)
         return replace(classify_write(action, group, said), shows_after=self.host.shows_after)
 
@@ -116,34 +108,33 @@ class HostClient:
         hidden: Iterable[str] = (),
     ) -> Said:
         """Send a write, unless `send_before` has passed when bytes would leave; `hidden`: see `Kind.said`."""
-
-        def in_time() -> bool:
-            return self.clock.elapsed() < send_before and not self.stopping()
-
         headers = {**request.headers, "X-Lockstep-Attempt": attempt}
-        return kind.said(
-            verb, thing, self._call(request.method, request.path, request.body, headers, in_time), hidden
-        )
+        in_time = self._until(send_before)
+        said = self._call(request.method, request.path, request.body, headers, in_time)
+        return kind.said(verb, thing, said, hidden)
 
     def ask(self, request: KindRequest) -> Reply | NoReply:
         """Send a request that changes nothing. Raises Stopping as `probe` does."""
-        if self.stopping():
-            raise Stopping
-        said = self._call(request.method, request.path, request.body, dict(request.headers), lambda: True)
-        if isinstance(said, NoReply) and self.stopping():
-            raise Stopping
-        return said
+        return self._read(request.method, request.path, request.body, dict(request.headers))
 
     def unwell(self, path: str) -> str | None:
         """GET a path below the host's URL; return None for any 2xx, else what came, in a few words."""
-        if self.stopping():
-            raise Stopping
-        said = self._call("GET", path, None, {}, lambda: True)
+        said = self._read("GET", path)
         if isinstance(said, NoReply):
-            if self.stopping():
-                raise Stopping
             return f"{said.trouble}: {said.detail}"
         return None if 200 <= said.status < 300 else str(said.status)
+
+    def _read(
+        self, method: str, path: str, data: bytes | None = None, headers: dict[str, str] | None = None
+    ) -> Reply | NoReply:
+        if not self.stopping():
+            said = self._call(method, path, data, headers or {}, lambda: True)
+            if not (isinstance(said, NoReply) and self.stopping()):
+                return said
+        raise Stopping
+
+    def _until(self, send_before: float) -> Callable[[], bool]:
+        return lambda: self.clock.elapsed() < send_before and not self.stopping()
 
     def _call(
         self,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -66,6 +68,13 @@ class Request:
     """None: all hosts at once."""
     content: Asked | None = None
     """None: the presence of a group."""
+
+    @property
+    def payload(self) -> str:
+        """The digest of what is asked for: an id that is used again must ask for the same."""
+        kept: list[object] = [self.action, self.group, sorted(host.name for host in self.hosts)]
+        kept += [each.kept() for each in (self.rollout, self.content) if each]
+        return hashlib.sha256(json.dumps(kept).encode()).hexdigest()[:32]
 
 
 class Miss(StrEnum):

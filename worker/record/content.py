@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from typing import cast
 
@@ -20,23 +19,13 @@ from lockstep.worker.operation.model import (
     OperationId,
 )
 from lockstep.worker.operation.thing import Digest, Left, Look, Resolved, Restored, Restoring
-from lockstep.worker.operation.transitions import Progress, Request
+from lockstep.worker.operation.transitions import Progress
 from lockstep.worker.record.codec import Keys, progress_from
 from lockstep.worker.record.ends import RedisEnds
 from lockstep.worker.record.fields import readable
 from lockstep.worker.record.queries import store_errors
 from lockstep.worker.record.scripts import Replicas, Scripts
 from lockstep.worker.secrets import mask
-
-
-def payload_of(request: Request) -> str:
-    """Return the digest of what a request asks for: an id that is used again must ask for the same."""
-    kept: list[object] = [request.action, request.group, sorted(host.name for host in request.hosts)]
-    if request.rollout:
-        kept.append(request.rollout.kept())
-    if request.content:
-        kept.append(request.content.kept())
-    return hashlib.sha256(json.dumps(kept).encode()).hexdigest()[:32]
 
 
 class RedisContent(RedisEnds):

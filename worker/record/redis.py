@@ -43,7 +43,7 @@ from lockstep.worker.operation.transitions import (
 )
 from lockstep.worker.operation.waves import Gated, Health
 from lockstep.worker.record.codec import progress_from, step_from
-from lockstep.worker.record.content import RedisContent, payload_of
+from lockstep.worker.record.content import RedisContent
 from lockstep.worker.record.queries import UNREADABLE, store_errors
 from lockstep.worker.record.status import refused
 from lockstep.worker.secrets import mask
@@ -59,7 +59,7 @@ class RedisStore(RedisContent):
             request.id,
             request.group,
             request.action,
-            payload_of(request),
+            request.payload,
             json.dumps([[host.name, host.fingerprint] for host in request.hosts]),
             request.deadline,
             request.created_by,
