@@ -142,7 +142,7 @@ def test_a_file_that_is_not_there_is_named_and_where_there_is_none_what_to_set()
 
 
 def test_ten_thousand_hosts_are_taken(tmp_path: Path) -> None:
-    """How long that takes is measured by `python -m benchmarks.command` and told in docs/inventory.md."""
+    """How long that takes is measured by `make bench ONLY=create` and told in docs/inventory.md."""
     text = "hosts:\n" + "".join(f"- {{name: node{n}, url: 'http://node{n}:80'}}\n" for n in range(10_000))
     assert len(from_text(tmp_path, text)) == 10_000
 
