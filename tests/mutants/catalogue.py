@@ -165,8 +165,8 @@ MUTANTS = (
         "a write leaves although its time to be sent has passed",
         (
             "worker/hosts/client.py",
-            "return self.clock.elapsed() < send_before and not self.stopping()\n\n        payload",
-            "return not self.stopping()\n\n        payload",
+            "return lambda: self.clock.elapsed() < send_before and not self.stopping()",
+            "return lambda: not self.stopping()",
         ),
     ),
     mutant(
