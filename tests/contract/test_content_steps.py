@@ -288,6 +288,20 @@ def test_a_third_hand_after_our_write_is_left_to_a_person() -> None:
     assert a.holds == record("x")
 
 
+@pytest.mark.parametrize("restore", ["exact", "presence"])
+def test_a_host_that_restores_presence_alone_is_restored_where_the_kind_says_so(restore: str) -> None:
+    kind = kind_of(KIND.source.replace(", rewritten: true", "") + f"restore: {restore}\n")
+    a, b = Node("a", record("x")), Node("b", record("y"))
+    b.manners = ["refuse"]
+    rig = Rig("set", (A, a), (B, b), kind=kind, values=["n"])
+    forward(rig.parts, rig.id, rig.group, rig.action, A, 1)
+    a.rewrites = True
+    rig.run()
+    assert a.holds == record("X")
+    assert rig.state is (State.ROLLED_BACK if restore == "presence" else State.ROLLING_BACK)
+    assert rig.step(A).lost_fields == (("values",) if restore == "presence" else ())
+
+
 def test_a_worker_without_the_definition_counts_nothing() -> None:
     rig = Rig("set", (A, Node("a", record("x"))), values=["n"])
     parts = Parts(**{**{name: getattr(rig.parts, name) for name in rig.parts.__slots__}, "kind": lacking})
@@ -358,6 +372,21 @@ def test_a_secret_is_sealed_in_the_record_and_the_old_one_comes_back(tmp_path: P
     assert (a.holds, b.holds) == (user("canary-hash-a"), user("canary-hash-b"))
     assert "canary" not in written(rig)
     assert "b refused (403" in rig.why
+
+
+def test_a_secret_that_did_not_come_back_is_no_restore_though_all_else_is_like_before(tmp_path: Path) -> None:
+    kind = kind_of(
+        USER.source.replace("{type: set, default: []}", "{type: set, rewritten: true, default: []}")
+    )
+    a, b = Hashing("a", user("canary-hash-a")), Hashing("b", user("canary-hash-b"))
+    b.manners = ["refuse"]
+    given = {"password": "canary-new"}
+    rig = Rig("set", (A, a), (B, b), kind=kind, seals=keys(tmp_path, ONE), secrets=given, values=["n"])
+    forward(rig.parts, rig.id, rig.group, rig.action, A, 1)
+    a.before_write = [{"values": ["z"], "note": "canary-note-of-old", "hash": "canary-other"}]
+    a.manners = ["ignore"]
+    assert rig.run().state is State.ROLLED_BACK
+    assert a.holds == user("canary-hash-a")
 
 
 def written(rig: Rig) -> str:

@@ -86,9 +86,15 @@ class Thing:
     def _like(self, before: Content | None, shown: Content | None) -> tuple[str, ...] | None:
         if before is None or shown is None:
             return None
-        differ = [name for name in before.values if before.values[name] != shown.values.get(name)]
-        only = all(self.kind.fields[name].rewritten for name in differ if name in self.kind.fields)
-        return tuple(differ) if differ and only else None
+        kept = self.kind.kept_for(self.inverse)
+        old, new = (
+            {**each.values, **{f"kept {name}": value for name, value in each.keeping(kept).kept.items()}}
+            for each in (before, shown)
+        )
+        differ = tuple(name for name in old if old[name] != new.get(name))
+        fields = self.kind.fields
+        only = all(name in before.values and fields[name].rewritten for name in differ)
+        return differ if differ and (only or self.kind.definition.restore == "presence") else None
 
     def send(
         self,
