@@ -23,7 +23,8 @@ from lockstep.worker.operation.model import (
     State,
 )
 from lockstep.worker.operation.transitions import Accepted, Phase
-from lockstep.worker.record.codec import FORMAT, Keys
+from lockstep.worker.record.codec import Keys
+from lockstep.worker.record.fields import FORMAT
 from lockstep.worker.steps import Parts, PatrolStore, forward, rollback, settle
 from tests.contract.bench import LIMITS, PREFIX, RedisBench
 from tests.contract.driver import GROUP, Driver

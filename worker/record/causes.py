@@ -158,11 +158,6 @@ CAUSES = (
 )
 
 
-def newer_format(written: str | None) -> str:
-    """Say that a record cannot be read, and what to do."""
-    return f"the record has format {written}, newer than this version: upgrade it"
-
-
 def cause_of(error: BaseException) -> Cause | None:
     """Return what is known to bring this error of redis-py or kombu; None for any other."""
     said = f"{type(error).__name__}: {error}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from lockstep.worker.operation.errors import RecordDamaged, UnknownFormat, Why, told, told_of
+from lockstep.worker.operation.errors import RecordDamaged, Why, told, told_of
 from lockstep.worker.operation.model import (
     Action,
     Attempt,
@@ -31,7 +31,6 @@ from lockstep.worker.operation.model import (
 from lockstep.worker.operation.names import show
 from lockstep.worker.operation.thing import ABSENT, Asked
 from lockstep.worker.operation.transitions import Forward, Progress
-from lockstep.worker.record.causes import newer_format
 from lockstep.worker.record.fields import Fields, moments_from, trace_from
 
 
@@ -131,20 +130,6 @@ class Keys:
         op = self.operation(operation)
         own = [op, *(f"{op}:{part}" for part in ("steps", "todo", "undo", "open", "waits"))]
         return [*own, self.due, self.operations, self.ended, self.patrol]
-
-
-FORMAT, WAVED, FILLED = "1", "2", "3"
-"""Of the records that this version writes and reads, the second with waves, the third of things with content;
-`record.lua` has them too."""
-
-
-def check_format(written: str | None) -> None:
-    """Raise UnknownFormat for a record of a newer version, RecordDamaged for one of no version."""
-    if written in (FORMAT, WAVED, FILLED):
-        return
-    if written is None or not written.isdecimal():
-        raise RecordDamaged(f"its field format is {show(written)}, and must be a number")
-    raise UnknownFormat(newer_format(written))
 
 
 def _attempt(key: str, kept: object) -> tuple[int, Attempt]:

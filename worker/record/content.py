@@ -5,11 +5,8 @@ from __future__ import annotations
 import json
 from typing import cast
 
-import redis
-
 from lockstep.worker.operation.content import Effect
 from lockstep.worker.operation.errors import RecordDamaged
-from lockstep.worker.operation.limits import Limits
 from lockstep.worker.operation.model import (
     Action,
     AttemptId,
@@ -20,21 +17,15 @@ from lockstep.worker.operation.model import (
 )
 from lockstep.worker.operation.thing import Digest, Left, Look, Resolved, Restored, Restoring
 from lockstep.worker.operation.transitions import Progress
-from lockstep.worker.record.codec import Keys, progress_from
+from lockstep.worker.record.codec import progress_from
 from lockstep.worker.record.ends import RedisEnds
 from lockstep.worker.record.fields import readable
 from lockstep.worker.record.queries import store_errors
-from lockstep.worker.record.scripts import Replicas, Scripts
 from lockstep.worker.secrets import mask
 
 
 class RedisContent(RedisEnds):
     """The ContentTransitions protocol on one Redis client."""
-
-    def __init__(self, client: redis.Redis, keys: Keys, limits: Limits) -> None:
-        super().__init__(client, keys, limits)
-        replicas = Replicas(keys.fence, limits.replicas, limits.replicas_within)
-        self._scripts = Scripts(client, keys, replicas)
 
     def shown(
         self,

@@ -10,14 +10,14 @@ import redis
 from redis.client import Pipeline
 
 from lockstep.worker.operation.drift import Drift, End, Forgotten, Remembered
-from lockstep.worker.operation.errors import RecordDamaged
+from lockstep.worker.operation.errors import RecordDamaged, UnknownFormat
 from lockstep.worker.operation.limits import Limits
 from lockstep.worker.operation.model import Action, GroupId, HostName, Lost, Millis, OperationId, Presence
 from lockstep.worker.operation.names import show
 from lockstep.worker.record.codec import Keys
 from lockstep.worker.record.fields import Fields, readable
-from lockstep.worker.record.queries import Queries, store_errors
-from lockstep.worker.record.scripts import script
+from lockstep.worker.record.queries import UNREADABLE, Queries, store_errors
+from lockstep.worker.record.scripts import Replicas, Scripts, script
 
 KEPT_LOST = 604_800_000
 """Milliseconds for which it is kept which records are gone; a week, so that somebody sees it."""
@@ -39,6 +39,7 @@ class RedisEnds(Queries):
 
     def __init__(self, client: redis.Redis, keys: Keys, limits: Limits) -> None:
         super().__init__(client, keys, limits)
+        self._scripts = Scripts(client, keys, Replicas(keys.fence, limits.replicas, limits.replicas_within))
         self._keep_drift = client.register_script(script("keep_drift"))
         self._forget_group = client.register_script(script("forget_group"))
 
@@ -219,6 +220,26 @@ class RedisEnds(Queries):
             kept = cast(dict[str, str], self._client.hgetall(self._keys.lost))
         found = readable("lost record", self._keys.lost, kept, _lost)
         return {lost.id: lost for lost in found.values()}
+
+    def first(self, operation: OperationId, what: str) -> bool:
+        """Tell whether `what` is done for an operation for the first time; the record remembers it."""
+        return self._scripts.run("first", operation, what) == 1
+
+    def forget(self, older_than: int, beyond: int, at_most: int) -> int:
+        """Drop ended records older than so many ms or beyond so many, `at_most` at once; say how many."""
+        candidates = self._oldest_ended(older_than, beyond, at_most)
+        return sum(self._forget(operation) for operation in candidates)
+
+    def _forget(self, operation: OperationId) -> bool:
+        try:
+            return self._scripts.run("forget", operation) == 1
+        except UnknownFormat:
+            return False  # a newer worker's record: its own to drop
+        except UNREADABLE as error:
+            self.note_damaged(operation, error)
+            with store_errors():  # after those that can be dropped
+                self._client.zadd(self._keys.ended, {operation: self.now()}, xx=True)
+            return False
 
 
 def _lost(operation: str, text: str) -> Lost:

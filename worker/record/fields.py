@@ -16,7 +16,7 @@ from functools import lru_cache
 from shlex import quote
 from typing import Any, TypeVar
 
-from lockstep.worker.operation.errors import RecordDamaged
+from lockstep.worker.operation.errors import RecordDamaged, UnknownFormat
 from lockstep.worker.operation.model import Millis, Moment
 from lockstep.worker.operation.names import show
 from lockstep.worker.operation.thing import Digest, Trace
@@ -24,6 +24,9 @@ from lockstep.worker.operation.thing import Digest, Trace
 E = TypeVar("E", bound=StrEnum)
 T = TypeVar("T")
 log = logging.getLogger(__name__)
+FORMAT, WAVED, FILLED = "1", "2", "3"
+"""Of the records that this version writes and reads, the second with waves, the third of things with content;
+`record.lua` has them too."""
 REMEDIES = {
     "operation": "docs/operations.md#a-damaged-record",
     "step": "docs/operations.md#a-damaged-record",
@@ -108,6 +111,20 @@ def trace_from(fields: Fields) -> Trace | None:
     overwrote = fields.maybe(fields.flag, "overwrote") or False
     found = Trace(digest("was"), digest("as_seen"), digest("foreign"), digest("restore_over"), overwrote)
     return None if found == Trace() else found
+
+
+def newer_format(written: str | None) -> str:
+    """Say that a record cannot be read, and what to do."""
+    return f"the record has format {written}, newer than this version: upgrade it"
+
+
+def check_format(written: str | None) -> None:
+    """Raise UnknownFormat for a record of a newer version, RecordDamaged for one of no version."""
+    if written in (FORMAT, WAVED, FILLED):
+        return
+    if written is None or not written.isdecimal():
+        raise RecordDamaged(f"its field format is {show(written)}, and must be a number")
+    raise UnknownFormat(newer_format(written))
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,9 +17,9 @@ from lockstep.worker.operation.limits import NAMED_AFTER, Limits, WriteLimit
 from lockstep.worker.operation.model import Action, GroupId, HostName, Millis, Operation, OperationId, Step
 from lockstep.worker.operation.thing import SECRET, Asked
 from lockstep.worker.operation.transitions import Order
-from lockstep.worker.record.causes import DAMAGED, FORMAT_ERROR, cause_of, newer_format, unavailable
-from lockstep.worker.record.codec import Keys, check_format, operation_from, step_from
-from lockstep.worker.record.fields import Damage, Fields, note, readable
+from lockstep.worker.record.causes import DAMAGED, FORMAT_ERROR, cause_of, unavailable
+from lockstep.worker.record.codec import Keys, operation_from, step_from
+from lockstep.worker.record.fields import Damage, Fields, check_format, newer_format, note, readable
 
 E = TypeVar("E", bound=StrEnum)
 T = TypeVar("T")

@@ -9,7 +9,7 @@ from queue import Empty
 from typing import Any, cast
 
 from lockstep.worker.operation.answer import Verdict
-from lockstep.worker.operation.errors import OperationIdReused, StoreFull, UnknownFormat, Why
+from lockstep.worker.operation.errors import OperationIdReused, StoreFull, Why
 from lockstep.worker.operation.model import (
     Action,
     AttemptId,
@@ -44,7 +44,6 @@ from lockstep.worker.operation.transitions import (
 from lockstep.worker.operation.waves import Gated, Health
 from lockstep.worker.record.codec import progress_from, step_from
 from lockstep.worker.record.content import RedisContent
-from lockstep.worker.record.queries import UNREADABLE, store_errors
 from lockstep.worker.record.status import refused
 from lockstep.worker.secrets import mask
 
@@ -289,23 +288,3 @@ class RedisStore(RedisContent):
             return None
         phase, group, action, number, *hosts = cast(list[Any], said)
         return Claim(Phase(phase), group, Action(action), tuple(hosts), int(number or 0))
-
-    def first(self, operation: OperationId, what: str) -> bool:
-        """Tell whether `what` is done for an operation for the first time; the record remembers it."""
-        return self._scripts.run("first", operation, what) == 1
-
-    def forget(self, older_than: int, beyond: int, at_most: int) -> int:
-        """Drop ended records older than so many ms or beyond so many, `at_most` at once; say how many."""
-        candidates = self._oldest_ended(older_than, beyond, at_most)
-        return sum(self._forget(operation) for operation in candidates)
-
-    def _forget(self, operation: OperationId) -> bool:
-        try:
-            return self._scripts.run("forget", operation) == 1
-        except UnknownFormat:
-            return False  # a newer worker's record: its own to drop
-        except UNREADABLE as error:
-            self.note_damaged(operation, error)
-            with store_errors():  # after those that can be dropped
-                self._client.zadd(self._keys.ended, {operation: self.now()}, xx=True)
-            return False

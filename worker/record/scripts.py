@@ -26,6 +26,7 @@ Argument = str | int | float
 Arguments = tuple[Argument, ...]
 Kind = tuple[str, OperationId]
 """A script's name and the operation that it runs on: calls of one kind are served by one run."""
+Replies = dict[Kind, Sequence[object] | Exception]
 Send = Callable[[Mapping[Kind, Sequence[Arguments]]], Mapping[Kind, Sequence[object] | Exception]]
 MOST = 256
 """Calls sent at once, so that Redis is not held up for long."""
@@ -238,8 +239,8 @@ class _Wire:
         self._called = called
         self._texts: dict[str, tuple[str, str]] = {}
 
-    def send(self, calls: Mapping[Kind, Sequence[Arguments]]) -> dict[Kind, Sequence[object] | Exception]:
-        replies: dict[Kind, Sequence[object] | Exception] = {}
+    def send(self, calls: Mapping[Kind, Sequence[Arguments]]) -> Replies:
+        replies: Replies = {}
         if self._replicas.behind and self._replicas.concern(calls):
             replies = self._unconfirmed(calls)
             calls = {kind: same for kind, same in calls.items() if kind not in replies}
@@ -249,16 +250,14 @@ class _Wire:
         ]
         return replies | self._execute({kind: calls[kind] for kind in unknown}, whole=True)
 
-    def _unconfirmed(self, calls: Mapping[Kind, object]) -> dict[Kind, Sequence[object] | Exception]:
+    def _unconfirmed(self, calls: Mapping[Kind, object]) -> Replies:
         """Refuse what replicas must confirm while they lack what came before: nothing is begun in vain."""
         pipe = self._client.pipeline(transaction=False)
         self._replicas.ask(pipe)
         error = self._replicas.missing(pipe.execute(raise_on_error=False))
         return {kind: error for kind in calls if error and kind[0] in CONFIRMED - RECORDED}
 
-    def _execute(
-        self, calls: Mapping[Kind, Sequence[Arguments]], *, whole: bool
-    ) -> dict[Kind, Sequence[object] | Exception]:
+    def _execute(self, calls: Mapping[Kind, Sequence[Arguments]], *, whole: bool) -> Replies:
         if not calls:
             return {}
         pipe = self._client.pipeline(transaction=False)
@@ -270,7 +269,7 @@ class _Wire:
         if confirm:
             self._replicas.ask(pipe)
         said = pipe.execute(raise_on_error=False)
-        replies: dict[Kind, Sequence[object] | Exception] = dict(zip(calls, said, strict=False))
+        replies: Replies = dict(zip(calls, said, strict=False))
         error = self._replicas.missing(said[-ASKED:]) if confirm else None
         for kind, reply in replies.items():
             if isinstance(reply, list) and len(reply) > len(calls[kind]):

@@ -16,8 +16,8 @@ from lockstep.worker.operation.errors import HostPaused, RecordDamaged, StoreFul
 from lockstep.worker.operation.host import Pause, Silence, refusal
 from lockstep.worker.operation.model import HostName, Millis
 from lockstep.worker.operation.names import show
-from lockstep.worker.record.codec import WAVED, Keys
-from lockstep.worker.record.fields import Fields, readable
+from lockstep.worker.record.codec import Keys
+from lockstep.worker.record.fields import WAVED, Fields, readable
 from lockstep.worker.record.queries import store_errors
 from lockstep.worker.record.scripts import script
 

@@ -17,7 +17,7 @@ import redis
 from lockstep.producer.stack.processes import RedisServer
 from lockstep.worker.operation.answer import Verdict
 from lockstep.worker.operation.model import Action, HostName
-from lockstep.worker.record.codec import FORMAT
+from lockstep.worker.record.fields import FORMAT
 from tests.contract.bench import PREFIX, RedisBench
 from tests.contract.driver import ABSENT, PRESENT, A, B, Driver
 from tests.contract.golden import FOLDER, read, save

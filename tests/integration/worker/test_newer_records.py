@@ -8,7 +8,8 @@ import redis
 from lockstep.worker.celery import OPERATIONS, ROLLBACK
 from lockstep.worker.messages import publish_conclude, publish_forward, publish_settle
 from lockstep.worker.operation.model import Action, GroupId, OperationId, State
-from lockstep.worker.record.codec import FILLED, Keys
+from lockstep.worker.record.codec import Keys
+from lockstep.worker.record.fields import FILLED
 from lockstep.worker.redis_client import client
 from tests.integration.worker.harness import BY_HAND, Bench
 from tests.waiting import eventually
