@@ -42,7 +42,7 @@ up: $(VENV)/.runtime ## Start Redis, workers, beat, Flower and a mock cluster he
 	@$(BIN)/python -B -m lockstep.producer.stack
 
 .PHONY: picture
-picture: $(VENV)/.dev ## Play the demo and draw docs/demo.svg and docs/waves.svg, which the README shows
+picture: $(VENV)/.dev ## Play the demo, and commands on three RabbitMQ servers, and draw what the README shows
 	@$(BIN)/python -B -m tests.picture
 
 .PHONY: docs

@@ -1,6 +1,6 @@
-"""`make picture`: play the demo, and draw its first two acts and its last one, which the README shows.
+"""`make picture`: draw what the README shows: acts of the demo, and commands on three RabbitMQ servers.
 
-The test of the demo compares the pictures with what the demo says then, times and counts apart.
+Tests play the same, and compare the pictures with what is said then, times and counts apart.
 """
 
 from __future__ import annotations
@@ -8,16 +8,26 @@ from __future__ import annotations
 import html
 import io
 import re
+import shlex
 import sys
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import pytest
 from rich.console import Console
+from rich.markup import escape
 from rich.terminal_theme import TerminalTheme
 from rich.text import Text
 
 from lockstep.producer.demo.play import SEED, SETTINGS, play
 from lockstep.producer.stack import Stack
 from lockstep.worker.settings import PREFIX
+
+if TYPE_CHECKING:
+    from tests.kinds.test_verbs import Rig
 
 DOCS = Path(__file__).parents[1] / "docs"
 WIDTH = 92
@@ -26,6 +36,7 @@ SHOWN = {
     DOCS / "waves.svg": re.compile(r"^5\. .*?(?=^All )", re.MULTILINE | re.DOTALL),
 }
 """Which acts each picture shows."""
+RABBITMQ = DOCS / "rabbitmq.svg"
 PROGRESS = re.compile(r"^   (?:(?:create|delete) \S+| +\d+\.\d s  .*)$")
 """What a demo without a terminal says while an operation goes on."""
 
@@ -89,13 +100,72 @@ def drawn(svg: str) -> list[str]:
 
 
 def masked(line: str) -> str:
-    """Leave out what differs from run to run: times, counts, and how wide they are."""
+    """Leave out what differs from run to run: ids, times, counts, and how wide they are."""
+    line = re.sub(r"\b[0-9a-f]{12}\b", "ID", line)
     line = re.sub(r"(?<![\w(])\d+(?:\.\d+)?", "N", line)
     return re.sub(r"\s+", " ", line.replace("N ms", "N s")).strip()
 
 
+def on_rabbitmq(rig: Rig) -> Iterator[str]:
+    """Play what the second screen shows, on a virtual host that no server has; yield each line of it."""
+    thing, path = "rabbitmq-vhost/team-a", "/api/vhosts/team-a"
+
+    def run(command: str) -> Iterator[str]:
+        yield f"[bold]$ {command}[/]"
+        ran = rig.cli(*shlex.split(command)[1:])
+        said = ran.stdout or ran.stderr.splitlines()[-1]
+        yield from map(escape, said.splitlines())
+        yield ""
+
+    def asked() -> Iterator[str]:
+        yield "[dim]# what each server itself says now[/]"
+        for server in rig.servers:
+            held = server.ask("GET", path).json()
+            yield f"{server.name}  {held['description']:<8}  {', '.join(held['tags'])}"
+        yield ""
+
+    yield from run(f'lockstep create {thing} --set description="Team A" --set tags=a,b')
+    rig.gate.refuses = True
+    yield "[dim]# rabbitmq3 refuses every write from here on[/]"
+    yield from run(f'lockstep set {thing} --set description="Team B"')
+    rig.gate.refuses = False
+    yield from asked()
+    rig.servers[0].ask("PUT", path, json={"description": "by hand", "tags": ["a", "b"]})
+    yield "[dim]# somebody changed it on rabbitmq1[/]"
+    yield from run(f"lockstep drift {thing}")
+    yield from run(f"lockstep repair {thing}")
+    yield from asked()
+
+
+def plain_of(lines: Iterable[str]) -> list[str]:
+    """Return such lines without their style, masked, but for the commands."""
+    texts = [Text.from_markup(line).plain for line in lines]
+    return [masked(each) for each in texts if each and not each.startswith("$ ")]
+
+
+def draw_rabbitmq() -> None:
+    """Draw the commands on three servers of RabbitMQ, if it is installed."""
+    from tests.kinds import servers
+    from tests.kinds.test_verbs import Rig
+
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+        try:
+            made = servers.rabbitmq(Path(folder), 3)
+        except pytest.skip.Exception as why:
+            print(why)
+            return
+        running = stack.enter_context(servers.running(made))
+        (Path(folder) / "rig").mkdir()
+        picture = Console(record=True, width=WIDTH, highlight=False, file=io.StringIO())
+        for line in on_rabbitmq(Rig(stack, Path(folder) / "rig", running)):
+            picture.print(line)
+        save(picture, RABBITMQ, "three RabbitMQ servers")
+    print(f"{RABBITMQ}: drawn")
+
+
 def main() -> int:
-    """Draw the picture; return what the demo ended with."""
+    """Draw the pictures; return what the demo ended with."""
+    draw_rabbitmq()
     env = {PREFIX + name.upper(): value for name, value in SETTINGS.items()}
     said = Console(record=True, width=WIDTH, highlight=False, file=io.StringIO())
     code = play(Stack(env=env, seed=SEED), said)
@@ -115,9 +185,13 @@ def draw(path: Path, acts: re.Pattern[str], plain: str, styled: str) -> None:
     kept = [Text.from_ansi(line) for words, line in lines if not PROGRESS.match(words.rstrip())]
     for line in kept:
         picture.print(line)
-    path.write_text(
-        picture.export_svg(title="make demo", theme=THEME, code_format=SVG, unique_id="demo"), "utf-8"
-    )
+    save(picture, path, "make demo")
+
+
+def save(picture: Console, path: Path, title: str) -> None:
+    """Write what was printed as a picture."""
+    code = SVG.replace('aria-label="make demo"', f'aria-label="{title}"')
+    path.write_text(picture.export_svg(title=title, theme=THEME, code_format=code, unique_id="demo"), "utf-8")
 
 
 if __name__ == "__main__":

@@ -23,8 +23,10 @@ from tests.children import inherited
 from tests.integration.worker.harness import ROOT, SHORT
 from tests.kinds import gate
 from tests.kinds.servers import Server
+from tests.picture import RABBITMQ, drawn, on_rabbitmq, plain_of
 from tests.waiting import eventually
 
+pytestmark = pytest.mark.timeout(240)  # servers start anew in between
 WAIT = 90.0
 ZONES = "/api/v1/servers/localhost/zones"
 ZONE = f"{ZONES}/verbs.example."
@@ -273,8 +275,6 @@ def test_things_are_made_changed_and_deleted_everywhere_or_nowhere(
     case = cases[0]
     stopped(rig, case)
     killed(rig, case)
-    if name == "rabbitmq":
-        one_password_everywhere_or_each_its_old_one(rig)
     if name == "powerdns":
         record = "powerdns-record/verbs.example/six.verbs.example/AAAA"
         made = rig.client.create(record, records=["2001:0db8::0002"], ttl=60).wait(WAIT)
@@ -338,7 +338,15 @@ def killed(rig: Rig, case: Case) -> None:
     assert (shown == shown[:1] * 3, shown[0] is None) == (True, case.plant is None)
 
 
-def one_password_everywhere_or_each_its_old_one(rig: Rig) -> None:
+@pytest.mark.parametrize("rig", ["rabbitmq"], indirect=True)
+def test_the_picture_shows_what_is_said(rig: Rig) -> None:
+    said = plain_of(on_rabbitmq(rig))
+    assert " ".join(said) == " ".join(drawn(RABBITMQ.read_text("utf-8"))), "make picture draws it anew"
+    assert rig.client.delete("rabbitmq-vhost/team-a", accept_loss=True).wait(WAIT).committed
+
+
+@pytest.mark.parametrize("rig", ["rabbitmq"], indirect=True)
+def test_a_user_has_one_password_everywhere_or_each_its_old_one(rig: Rig) -> None:
     rabbitmq, user, path = rig.servers, "rabbitmq-user/verbs", "/api/users/verbs"
 
     def enter(password: str) -> list[bool]:

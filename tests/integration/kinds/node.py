@@ -7,27 +7,11 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
-KIND = """\
-kind: notice
-about: a text on a board
-id: {pattern: "[a-z/]{1,40}"}
-fields:
-  text: {type: string, required: true}
-  tags: {type: set, default: []}
-  owner: {type: string}
-look: GET /notices/{id}
-create: {request: "PUT /notices/{id}", applied: 201, replaced: 204}
-update: {request: "PUT /notices/{id}", applied: 204, replaced: 201}
-delete: {request: "DELETE /notices/{id}", loses: its readers}
-"""
-PIN = """\
-kind: pin
-look: GET /pins/{id}
-create: PUT /pins/{id}
-delete: DELETE /pins/{id}
-"""
+EXAMPLES = Path(__file__).parents[3] / "examples" / "kinds"
+KIND, PIN = ((EXAMPLES / f"{name}.yaml").read_text("utf-8") for name in ("notice", "pin"))
 
 
 class Node:

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -18,6 +18,7 @@ import requests
 
 from lockstep import ClusterClient, Presence, load_settings
 from lockstep.mock_api.admin import ClusterAdmin
+from tests.integration.kinds.node import Node, served
 from tests.ship.conftest import ROOT
 from tests.ship.installed.conftest import Installed, folder_of_a_stranger
 from tests.waiting import eventually
@@ -174,6 +175,45 @@ def test_an_inventory(application: Installed, tmp_path: Path, name: str) -> None
         if "tls" not in name:
             held = {host.holds for host in cluster.plan("create", "planned", hosts).hosts}
             assert held == {Presence.ABSENT}
+
+
+@pytest.fixture
+def noticed(site: Installed, tmp_path: Path) -> Iterator[tuple[Installed, list[Node]]]:
+    """Two nodes that have notices and pins, and a worker of their own."""
+    for path in ("kinds/notice.yaml", "kinds/pin.yaml", "wanted.yaml"):
+        (site.folder / path).parent.mkdir(exist_ok=True)
+        shutil.copy(EXAMPLES / path, site.folder / path)
+    nodes = [Node(), Node()]
+    with ExitStack() as stack:
+        urls = [stack.enter_context(served(node)) for node in nodes]
+        hosts = "".join(f"- {{name: node{n}, url: '{url}'}}\n" for n, url in enumerate(urls))
+        (tmp_path / "hosts.yaml").write_text(f"hosts:\n{hosts}")
+        found = Installed(site.python, site.folder)
+        own = {"INVENTORY": str(tmp_path / "hosts.yaml"), "KINDS": "kinds", "KEY_PREFIX": "noticed:"}
+        found.env = {**site.env, **{f"LOCKSTEP_{name}": value for name, value in own.items()}}
+        worker = ("-m", "celery", "-A", "lockstep", "worker", "-Q", "operations,rollback", "-n", "noticed@%h")
+        stack.enter_context(running(found, *worker, "--without-gossip", "--without-mingle", "-l", "ERROR"))
+        yield found, nodes
+
+
+def test_kinds_of_ones_own(noticed: tuple[Installed, list[Node]]) -> None:
+    site, nodes = noticed
+
+    def texts() -> list[str]:
+        return [node.holds["/notices/opening"]["text"] for node in nodes]
+
+    applied = site.run("lockstep", "apply", "wanted.yaml", "--accept-loss")
+    assert applied.endswith("4 committed\n"), applied
+    assert [sorted(node.holds) for node in nodes] == [
+        ["/notices/opening", "/pins/opening", "/v1/group/team-a/"]
+    ] * 2
+    assert "would set notice/opening on 2 of 2 hosts" in site.run("sh", "set.sh", "We open at ten.")
+    assert texts() == ["We open at ten."] * 2
+    assert site.run(str(site.python), "things.py").splitlines() == [
+        "notice/opening: committed",
+        "pin/opening: committed",
+    ]
+    assert texts() == ["We open at eight."] * 2
 
 
 def test_an_alert(tmp_path: Path) -> None:
