@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from lockstep.producer.client.operation import Operation
@@ -182,11 +183,14 @@ class ThingClient(OperatorClient):
 
         found = parse_wishes(wanted, self.named)
         chosen = self.select(hosts)
+        checked = []
         for wish in found:
             self.serving(wish.group, chosen, some=True)
             if not isinstance(of := self.named(wish.group), str):
-                self._asked(wish.verb, *of, wish.fields, None, wish.verb == "set", accept_loss)
-        return found
+                asked, _ = self._asked(wish.verb, *of, wish.fields, None, wish.verb == "set", accept_loss)
+                wish = replace(wish, target=str(asked.target))
+            checked.append(wish)
+        return tuple(checked)
 
     def apply(
         self,

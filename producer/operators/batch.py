@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 
 from lockstep.producer.client.acceptance import RequestWithdrawn
 from lockstep.producer.operators.hosts import presence, together
-from lockstep.worker.operation.content import canonical
 from lockstep.worker.operation.errors import InvalidInput, LockstepError, NotReady, WaitTimeout
 from lockstep.worker.operation.host import Host
 from lockstep.worker.operation.model import Action, GroupId, HostName, OperationId, State
@@ -66,10 +65,12 @@ class Wish:
 
     action: Action
     group: GroupId
-    fields: Mapping[str, object] = field(default_factory=dict, hash=False)
+    fields: Mapping[str, object] = field(default_factory=dict, hash=False, repr=False)
     """Of a thing: what it shall hold."""
     verb: str = ""
     """Of a thing: create, set or delete. A thing that shall be is set, and made where it is absent."""
+    target: str = ""
+    """Of a thing: the digest of that, keyed where the kind has secrets."""
 
     @property
     def told(self) -> str:
@@ -124,7 +125,8 @@ def _wish(action: Action, entry: object, named: Callable[[object], Named]) -> Wi
     kind, thing = of
     if not isinstance(fields or {}, Mapping) or (fields and action is Action.DELETE):
         rule = "is to be deleted, and needs none" if action is Action.DELETE else "needs a mapping of fields"
-        raise InvalidInput(f"{show(thing.text)} has fields {show(fields)}: it {rule}")
+        what = ", ".join(map(str, fields)) if isinstance(fields, Mapping) else "that are no mapping"
+        raise InvalidInput(f"{show(thing.text)} has fields {what}: it {rule}")
     verb = "delete" if action is Action.DELETE else "set" if kind.has("update") else "create"
     return Wish(action, GroupId(thing.text), dict(fields or {}), verb)
 
@@ -138,7 +140,7 @@ def parse_run(value: str) -> str:
 
 def operation_id(run: str, wish: Wish, hosts: Sequence[HostName]) -> OperationId:
     """Return the id that a wish has in a run: the same for the same action, group and hosts."""
-    kept = json.dumps([wish.action, wish.group, sorted(hosts)]) + (wish.verb and canonical(wish.fields))
+    kept = json.dumps([wish.action, wish.group, sorted(hosts)]) + wish.target
     return OperationId(f"{run}-{hashlib.sha256(kept.encode()).hexdigest()[:16]}")
 
 

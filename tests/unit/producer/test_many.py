@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from lockstep.producer.operators.batch import RUN_LENGTH, Wish, operation_id, parse_run, parse_wishes
@@ -52,8 +54,12 @@ def test_an_id_is_the_same_for_the_same_wish_alone() -> None:
         operation_id("run", A, [ONE]),
         operation_id("run", B, [ONE, TWO]),
         operation_id("r", A, [ONE, TWO]),
+        operation_id("run", replace(A, target="d1"), [ONE, TWO]),
     ]
-    assert len({mine, *others}) == 4
+    assert len({mine, *others}) == 5
+    sealed = replace(A, fields={"value": "canary"})
+    assert mine == operation_id("run", sealed, [ONE, TWO]), "nobody can try what a field holds"
+    assert "canary" not in repr(sealed)
 
 
 def test_the_longest_run_has_room_for_its_operations() -> None:
