@@ -11,7 +11,7 @@ from pathlib import Path
 
 from lockstep.worker.connection.url import without_password
 from lockstep.worker.operation.errors import InvalidInput
-from lockstep.worker.operation.limits import MOST_AT_ONCE
+from lockstep.worker.operation.host import MOST_AT_ONCE
 from lockstep.worker.operation.names import show
 from lockstep.worker.secrets import Secret
 

@@ -13,7 +13,7 @@ from lockstep.worker import environment
 from lockstep.worker.connection.url import Address, password_in, read_address, with_login
 from lockstep.worker.environment import AtOnce, Count, Password, Port, Rate, RedisUrl, Seconds, Share, Tries
 from lockstep.worker.operation.errors import InvalidInput
-from lockstep.worker.operation.limits import Backoff, Limits
+from lockstep.worker.operation.host import Backoff, Limits
 from lockstep.worker.secrets import Secret
 
 PREFIX = environment.PREFIX

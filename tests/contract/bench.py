@@ -7,8 +7,7 @@ from typing import Any, NamedTuple, Protocol, cast
 
 import redis
 
-from lockstep.worker.operation.host import Pause
-from lockstep.worker.operation.limits import Limits, WriteLimit
+from lockstep.worker.operation.host import Limits, Pause, WriteLimit
 from lockstep.worker.operation.model import GroupId, HostName, Millis, OperationId
 from lockstep.worker.record.codec import Keys
 from lockstep.worker.record.queries import WriteLimits

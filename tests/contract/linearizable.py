@@ -30,7 +30,7 @@ import redis
 from lockstep.producer.stack.processes import RedisServer
 from lockstep.worker.operation.answer import Verdict
 from lockstep.worker.operation.errors import LockstepError
-from lockstep.worker.operation.limits import Limits
+from lockstep.worker.operation.host import Limits
 from lockstep.worker.operation.model import (
     Action,
     AttemptId,

@@ -9,7 +9,7 @@ import redis
 
 from lockstep.producer.stack.processes import RedisServer
 from lockstep.worker.hosts.client import SystemClock
-from lockstep.worker.operation.limits import Backoff
+from lockstep.worker.operation.host import Backoff
 from lockstep.worker.operation.model import Millis
 from lockstep.worker.operation.transitions import Settled
 from lockstep.worker.record.scripts import Replicas

@@ -13,7 +13,7 @@ import pytest
 from lockstep.worker.kinds import Kind, Request, SealKeys, asked_of
 from lockstep.worker.operation.answer import NoReply, Reply, Trouble
 from lockstep.worker.operation.content import Id, Said, Shown
-from lockstep.worker.operation.limits import Backoff
+from lockstep.worker.operation.host import Backoff
 from lockstep.worker.operation.model import (
     Action,
     AttemptId,

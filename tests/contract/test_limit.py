@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lockstep.worker.operation.answer import Verdict
-from lockstep.worker.operation.limits import WriteLimit
+from lockstep.worker.operation.host import WriteLimit
 from lockstep.worker.operation.model import AttemptId, GroupId, HostName, Millis
 from lockstep.worker.operation.transitions import Accepted, Forward, Undoing
 from tests.contract.bench import Bench, MemoryBench

@@ -6,7 +6,7 @@ import pytest
 
 from lockstep.worker.hosts.client import SystemClock
 from lockstep.worker.operation.answer import ProbeAnswer, Probed, WriteAnswer
-from lockstep.worker.operation.limits import Backoff
+from lockstep.worker.operation.host import Backoff
 from lockstep.worker.operation.model import Action, AttemptId, GroupId, HostName, Presence, Seen
 from lockstep.worker.steps import Parts, PatrolResult, PatrolTimes, patrol
 from lockstep.worker.tasks.tasks import _told

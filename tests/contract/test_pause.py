@@ -7,7 +7,7 @@ import pytest
 from lockstep.worker.hosts.client import SystemClock
 from lockstep.worker.operation.answer import ProbeAnswer, Probed, WriteAnswer
 from lockstep.worker.operation.errors import HostPaused, OperationIdReused
-from lockstep.worker.operation.limits import Backoff
+from lockstep.worker.operation.host import Backoff
 from lockstep.worker.operation.model import Action, AttemptId, GroupId, HostName, Presence, State
 from lockstep.worker.operation.transitions import Accepted, Busy
 from lockstep.worker.record.codec import Keys

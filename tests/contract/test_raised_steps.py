@@ -13,7 +13,7 @@ import pytest
 from lockstep.worker.hosts.client import SystemClock
 from lockstep.worker.monitoring import metrics
 from lockstep.worker.operation.answer import ProbeAnswer, Probed, Verdict, WriteAnswer
-from lockstep.worker.operation.limits import Backoff
+from lockstep.worker.operation.host import Backoff
 from lockstep.worker.operation.model import (
     Action,
     AttemptId,

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from lockstep.worker.operation.answer import Verdict
-from lockstep.worker.operation.limits import NAMED_AFTER
+from lockstep.worker.operation.host import NAMED_AFTER
 from lockstep.worker.operation.model import AttemptId, Decision, HostName, OperationId, Presence, Seen
 from lockstep.worker.operation.transitions import Order
 from tests.contract.bench import Bench

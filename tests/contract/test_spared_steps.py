@@ -6,7 +6,7 @@ import pytest
 
 from lockstep.worker.hosts.client import SystemClock
 from lockstep.worker.operation.answer import ProbeAnswer, Probed, Verdict, WriteAnswer
-from lockstep.worker.operation.limits import Backoff
+from lockstep.worker.operation.host import Backoff
 from lockstep.worker.operation.model import Action, AttemptId, Decision, GroupId, HostName, Outcome, State
 from lockstep.worker.steps import Next, Parts, forward, rollback, settle
 from tests.contract.bench import LIMITS, MemoryBench

@@ -8,7 +8,7 @@ from typing import Any
 
 from lockstep.worker.operation.answer import Verdict
 from lockstep.worker.operation.drift import Drift, End
-from lockstep.worker.operation.limits import Limits
+from lockstep.worker.operation.host import Limits
 from lockstep.worker.operation.model import (
     AttemptId,
     AttemptState,

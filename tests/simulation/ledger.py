@@ -7,7 +7,7 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from lockstep.worker.operation.drift import Drift, End
-from lockstep.worker.operation.limits import Limits
+from lockstep.worker.operation.host import Limits
 from lockstep.worker.operation.model import (
     Action,
     Decision,

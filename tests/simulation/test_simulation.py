@@ -10,7 +10,7 @@ import pytest
 
 from lockstep.worker.hosts.transfer import Transfer
 from lockstep.worker.operation.answer import NoReply, Reply, Trouble
-from lockstep.worker.operation.limits import Limits
+from lockstep.worker.operation.host import Limits
 from lockstep.worker.steps import Parts
 from tests.simulation import broken, hosts, ledger, people, schedule, transport
 from tests.simulation.choices import Choices

@@ -6,8 +6,7 @@ from collections.abc import Callable
 
 from lockstep.worker.operation.drift import Drift, End
 from lockstep.worker.operation.errors import UnknownFormat, Why
-from lockstep.worker.operation.host import Pause
-from lockstep.worker.operation.limits import Limits
+from lockstep.worker.operation.host import Limits, Pause
 from lockstep.worker.operation.model import (
     Action,
     AttemptId,

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
-from lockstep.worker.operation.limits import Limits, WriteLimit
+from lockstep.worker.operation.host import Limits, WriteLimit
 from lockstep.worker.operation.model import AttemptId, HostName, Millis, OperationId
 from tests.twin.record import Record, StepRecord
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from lockstep.worker.operation.errors import Why, told, told_of
-from lockstep.worker.operation.limits import NAMED_AFTER
+from lockstep.worker.operation.host import NAMED_AFTER
 from lockstep.worker.operation.model import (
     Action,
     Attempt,

@@ -6,8 +6,7 @@ import pytest
 
 from lockstep.worker.inventory import Inventory, load_inventory
 from lockstep.worker.operation.errors import InvalidInput
-from lockstep.worker.operation.host import Auth, parse_url
-from lockstep.worker.operation.limits import WriteLimit
+from lockstep.worker.operation.host import Auth, WriteLimit, parse_url
 from lockstep.worker.settings import Settings
 
 

@@ -13,8 +13,7 @@ from typing import cast
 from urllib.parse import urlsplit
 
 from lockstep.worker.operation.errors import InvalidInput
-from lockstep.worker.operation.host import Auth, Host, parse_url
-from lockstep.worker.operation.limits import ALL_HOSTS, LIMITS, UNLIMITED, WriteLimit
+from lockstep.worker.operation.host import ALL_HOSTS, LIMITS, UNLIMITED, Auth, Host, WriteLimit, parse_url
 from lockstep.worker.operation.model import HostName
 from lockstep.worker.operation.names import MAX_LENGTH, is_plain_name, show
 from lockstep.worker.operation.waves import AT_ONCE, Pace, parse_health

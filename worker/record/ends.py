@@ -11,7 +11,7 @@ from redis.client import Pipeline
 
 from lockstep.worker.operation.drift import Drift, End, Forgotten, Remembered
 from lockstep.worker.operation.errors import RecordDamaged, UnknownFormat
-from lockstep.worker.operation.limits import Limits
+from lockstep.worker.operation.host import Limits
 from lockstep.worker.operation.model import Action, GroupId, HostName, Lost, Millis, OperationId, Presence
 from lockstep.worker.operation.names import show
 from lockstep.worker.record.codec import Keys

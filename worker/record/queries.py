@@ -13,7 +13,7 @@ from typing import TypeVar, cast
 import redis
 
 from lockstep.worker.operation.errors import RecordDamaged, StoreFull, UnknownFormat
-from lockstep.worker.operation.limits import NAMED_AFTER, Limits, WriteLimit
+from lockstep.worker.operation.host import NAMED_AFTER, Limits, WriteLimit
 from lockstep.worker.operation.model import Action, GroupId, HostName, Millis, Operation, OperationId, Step
 from lockstep.worker.operation.thing import SECRET, Asked
 from lockstep.worker.operation.transitions import Order

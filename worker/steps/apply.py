@@ -10,7 +10,7 @@ from enum import StrEnum
 from lockstep.worker.kinds import Kind, SealKeys
 from lockstep.worker.operation.answer import METHODS, Probed, Verdict, WriteAnswer
 from lockstep.worker.operation.errors import InvalidInput
-from lockstep.worker.operation.limits import Backoff, Limits
+from lockstep.worker.operation.host import Backoff, Limits
 from lockstep.worker.operation.model import (
     Action,
     GroupId,

@@ -10,7 +10,7 @@ from lockstep.producer.client.operation import Operation
 from lockstep.worker.inventory import load_inventory
 from lockstep.worker.operation.answer import Verdict
 from lockstep.worker.operation.content import Effect
-from lockstep.worker.operation.limits import NAMED_AFTER
+from lockstep.worker.operation.host import NAMED_AFTER
 from lockstep.worker.operation.model import (
     AttemptId,
     Decision,

@@ -8,7 +8,7 @@ from pathlib import Path
 from lockstep.mock_api.admin import Entry
 from lockstep.worker.inventory import load_inventory
 from lockstep.worker.messages import publish_forward
-from lockstep.worker.operation.limits import WriteLimit
+from lockstep.worker.operation.host import WriteLimit
 from lockstep.worker.operation.model import Action, GroupId, HostName, Operation, OperationId, State
 from lockstep.worker.operation.transitions import Accepted, Request
 from lockstep.worker.record.codec import Keys

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lockstep.worker.operation.limits import Backoff
+from lockstep.worker.operation.host import Backoff
 
 BACKOFF = Backoff(base=0.5, cap=8.0)
 
