@@ -4,7 +4,7 @@
 workers, beat, commands and mock nodes run, and has run nothing of it. From there on it is a process like any
 other: it has an environment, a directory, a session and an output of its own. With a wrong clock it is forked
 from a server that has one. What else wants another interpreter (PYTHON…) is started anew. `warming` makes
-every Child of this process such a one, a stack's too; `run` and `start` are for what is no Child.
+every Child of this process such a one, a stack's too; `run` and `Piped` are for what is no Child.
 
 The same file is both ends: run as a module it is the server.
 """
@@ -14,6 +14,7 @@ from __future__ import annotations
 import atexit
 import gc
 import importlib
+import io
 import json
 import os
 import runpy
@@ -26,13 +27,14 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, Self, cast
 
 from lockstep.producer.stack.child import Child
 from lockstep.producer.stack.processes import MockCluster
-from tests.waiting import eventually
+from tests.waiting import PATIENCE, eventually
 
 ROOT = Path(__file__).parents[1]
 IMPORTED = (
@@ -106,7 +108,7 @@ def run(
 ) -> subprocess.CompletedProcess[str]:
     """Run `python -m ARGUMENTS` to its end, and return its status and all that it wrote."""
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-        process = start(*arguments, env=env, out=out.fileno(), err=err.fileno())
+        process = start(arguments, env, out.fileno(), err.fileno())
         try:
             status = process.wait(timeout)
         except BaseException:
@@ -120,8 +122,53 @@ def run(
     return subprocess.CompletedProcess(arguments, status, *said)
 
 
+class Piped:
+    """A process that runs `python -m ARGUMENTS` and whose outputs are read, in the words of Popen."""
+
+    def __init__(self, *arguments: str, env: Mapping[str, str] | None = None) -> None:
+        ours, theirs = os.pipe()
+        self.stdout, self._errors = os.fdopen(ours, encoding="utf-8"), tempfile.TemporaryFile()  # noqa: SIM115
+        self._process = start(arguments, env, theirs, self._errors.fileno())
+        os.close(theirs)
+        self.pid = self._process.pid
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stdout.close()
+        self.wait()
+        self._errors.close()
+
+    @property
+    def returncode(self) -> int | None:
+        return self._process.poll()
+
+    def wait(self, timeout: float = PATIENCE) -> int:
+        return self._process.wait(timeout)
+
+    def send_signal(self, number: int) -> None:
+        if self._process.returncode is None:  # nobody has been told that it ended, and its id is its own
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+    def communicate(self, timeout: float) -> tuple[str, str]:
+        """Return all that it writes from now on, once it has ended."""
+        with ThreadPoolExecutor(1) as thread:
+            read = thread.submit(self.stdout.read)
+            try:
+                self.wait(timeout)
+            except BaseException:
+                self.kill()
+                raise
+        self._errors.seek(0)
+        return read.result(), self._errors.read().decode("utf-8")
+
+
 def start(
-    *arguments: str, env: Mapping[str, str] | None = None, out: int, err: int
+    arguments: Sequence[str], env: Mapping[str, str] | None, out: int, err: int
 ) -> Forked | subprocess.Popen[bytes]:
     """Start `python -m ARGUMENTS`, which writes to these descriptors."""
     given = dict(os.environ if env is None else env)
@@ -238,6 +285,9 @@ def become(
 ) -> None:
     """Do what Child, the guard's prefix and `python -m` do."""
     os.setsid()
+    # Whoever runs the tests may have made them deaf to these.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     for pipe in guard:
         os.write(pipe, f"+{number} {os.getpid()}\n".encode())
     nothing = os.open(os.devnull, os.O_RDONLY)
@@ -245,6 +295,11 @@ def become(
         os.dup2(ours, standard)
     for each in (nothing, out, err, *guard):
         os.close(each)
+    for name, standard in (("stdout", 1), ("stderr", 2)):  # the server's remember what kind of file they had
+        had, raw = getattr(sys, name), open(standard, "wb", buffering=0, closefd=False)  # noqa: SIM115
+        setattr(
+            sys, name, io.TextIOWrapper(cast(IO[bytes], raw), had.encoding, had.errors, write_through=True)
+        )
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(env)

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import json
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 import requests
 
 from lockstep.mock_api.admin import ClusterAdmin
+from tests.warm import Piped
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 20.0
@@ -63,27 +62,23 @@ class NodeClient:
 class Running:
     """A cluster that serves."""
 
-    process: subprocess.Popen[str]
+    process: Piped
     admin: ClusterAdmin
     nodes: dict[str, NodeClient]
 
 
-def launch(*arguments: str, stderr: IO[str] | int | None = None) -> subprocess.Popen[str]:
+def launch(*arguments: str) -> Piped:
     """Start `python -m lockstep.mock_api` with these arguments."""
-    command = [sys.executable, "-m", "lockstep.mock_api", *arguments]
-    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=stderr, text=True)
+    return Piped("lockstep.mock_api", *arguments)
 
 
 @contextmanager
 def cluster(*arguments: str) -> Iterator[Running]:
     """Serve until the block ends; kill what has not ended by then."""
-    process = launch(*arguments)
-    assert process.stdout is not None
-    try:
-        ready = json.loads(process.stdout.readline())
-        nodes = {name: NodeClient(url) for name, url in ready["nodes"].items()}
-        yield Running(process, ClusterAdmin(ready["admin"]), nodes)
-    finally:
-        process.kill()
-        process.wait(PATIENCE)
-        process.stdout.close()
+    with launch(*arguments) as process:
+        try:
+            ready = json.loads(process.stdout.readline())
+            nodes = {name: NodeClient(url) for name, url in ready["nodes"].items()}
+            yield Running(process, ClusterAdmin(ready["admin"]), nodes)
+        finally:
+            process.kill()

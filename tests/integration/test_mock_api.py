@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -201,7 +200,7 @@ def test_the_faults_file_is_in_force_from_the_start(tmp_path: Path) -> None:
 
 def test_wrong_input_ends_with_2_and_one_line(running: Running) -> None:
     port = running.nodes["node1"].url.rsplit(":", 1)[1]
-    process = launch("--ports", port, "--admin-port", "0", stderr=subprocess.PIPE)
+    process = launch("--ports", port, "--admin-port", "0")
     out, err = process.communicate(timeout=PATIENCE)
     assert (process.returncode, out, err.count("\n")) == (2, "", 1)
     assert f"port {port} on 127.0.0.1 cannot be used" in err

@@ -26,7 +26,7 @@ from lockstep.worker.operation.model import Action, GroupId, State
 from tests.integration.redis_servers.servers import Guarded
 from tests.integration.worker.harness import ROOT, Bench
 from tests.waiting import eventually
-from tests.warm import WarmCluster
+from tests.warm import WarmCluster, run
 from tests.watch.locker import KIND, NAMES, Locker
 from tests.watch.raising import FILE
 
@@ -140,10 +140,9 @@ def run_all(bench: Bench, runs: list[Run]) -> bytes:
 
 
 def inspect(bench: Bench, what: str, url: str) -> bytes:
-    command = [sys.executable, "-m", "celery", "-A", "lockstep", "inspect", what]
     env = {**bench.env, "LOCKSTEP_REDIS_URL": url}
-    ran = subprocess.run(command, env=env, capture_output=True, timeout=HANGS, check=False)
-    return ran.stdout + ran.stderr
+    ran = run("celery", "-A", "lockstep", "inspect", what, env=env, timeout=HANGS)
+    return (ran.stdout + ran.stderr).encode()
 
 
 @pytest.mark.timeout(400)

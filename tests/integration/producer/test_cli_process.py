@@ -19,25 +19,14 @@ from lockstep.producer.cli import main
 from lockstep.producer.client.acceptance import Broker
 from tests.integration.producer.hand import PATIENCE, Hand
 from tests.waiting import eventually, read_until
+from tests.warm import Piped, run
 
 HEAVY = "{'celery', 'kombu', 'redis', 'pydantic', 'requests', 'rich'}"
 LOCKSTEP = [sys.executable, "-m", "lockstep"]
 
 
-def _listen() -> None:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)
-
-
-def start(*arguments: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [*LOCKSTEP, *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        # Whoever runs the tests may have made them deaf to these.
-        preexec_fn=_listen,  # noqa: PLW1509 - it only sets a signal
-    )
+def start(*arguments: str) -> Piped:
+    return Piped("lockstep", *arguments)
 
 
 @pytest.mark.parametrize(
@@ -233,23 +222,13 @@ def test_debugging_shows_where_an_error_came_from(
     assert err.splitlines()[-1].startswith('lockstep: error: operation id "nope" is unknown')
 
 
-@pytest.mark.parametrize(
-    "command", [[*LOCKSTEP, "list"], [sys.executable, "-m", "celery", "-A", "lockstep", "worker"]]
-)
+@pytest.mark.parametrize("command", [["lockstep", "list"], ["celery", "-A", "lockstep", "worker"]])
 @pytest.mark.parametrize("prefix", ["équipe:", "team[a]*:"])
 def test_a_key_prefix_that_loses_messages_is_refused_at_the_start(
     environment: Mapping[str, str], command: list[str], prefix: str
 ) -> None:
     given = {**os.environ, "LOCKSTEP_KEY_PREFIX": prefix}
-    ran = subprocess.run(
-        command,
-        capture_output=True,
-        text=True,
-        timeout=3 * PATIENCE,
-        check=False,
-        env=given,
-        encoding="utf-8",
-    )
+    ran = run(*command, env=given, timeout=3 * PATIENCE)
     assert ran.returncode != 0
     assert "use up to 100 characters of A-Z a-z 0-9 . _ - : / in a key prefix, and no others" in (
         ran.stdout + ran.stderr
@@ -258,7 +237,5 @@ def test_a_key_prefix_that_loses_messages_is_refused_at_the_start(
 
 def test_what_kubernetes_sets_for_a_service_is_passed_over(environment: Mapping[str, str]) -> None:
     given = {**os.environ, "LOCKSTEP_REDIS_PORT": "tcp://10.0.0.1:6379", "LOCKSTEP_REDIS_SERVICE_HOST": "x"}
-    ran = subprocess.run(
-        [*LOCKSTEP, "list"], capture_output=True, text=True, timeout=3 * PATIENCE, check=False, env=given
-    )
+    ran = run("lockstep", "list", env=given, timeout=3 * PATIENCE)
     assert (ran.returncode, ran.stderr) == (0, "")

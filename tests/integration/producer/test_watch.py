@@ -29,7 +29,6 @@ def screen() -> Iterator[tuple[int, int]]:
 
 def test_one_operation_in_a_pipe_until_its_end(operation: Operation, hand: Hand) -> None:
     with start("watch", operation.id) as process:
-        assert process.stdout is not None
         first = process.stdout.readline()
         hand.apply(operation, NODE1)
         hand.commit(operation)
@@ -45,7 +44,6 @@ def test_one_operation_in_a_pipe_until_its_end(operation: Operation, hand: Hand)
 
 def test_all_operations_in_a_pipe_until_ctrl_c(cluster: ClusterClient, operation: Operation) -> None:
     with start("watch") as process:
-        assert process.stdout is not None
         assert operation.id in process.stdout.readline()
         later = cluster.delete_group("team-b")
         assert later.id in process.stdout.readline()
@@ -64,7 +62,6 @@ def test_json_is_a_document_a_line(operation: Operation, hand: Hand) -> None:
 
 def test_it_ends_when_nobody_reads_though_nothing_happens(operation: Operation) -> None:
     with start("watch") as process:
-        assert process.stdout is not None
         process.stdout.readline()
         process.stdout.close()
         assert process.wait(PATIENCE) == 0

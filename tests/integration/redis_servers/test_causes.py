@@ -19,9 +19,9 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from lockstep.producer.cli import main
-from lockstep.producer.stack.child import Child
 from lockstep.producer.stack.processes import RedisServer
 from tests.waiting import PATIENCE, eventually
+from tests.warm import Warm
 
 SaidBy = Callable[[str, str], tuple[int, str]]
 
@@ -144,7 +144,7 @@ def test_a_worker_says_it_too(http: str, role: str, tmp_path: Path) -> None:
     told = "what answers at this address is no Redis, or one that speaks TLS; see host and port in"
     command = [sys.executable, "-m", "celery", "-A", "lockstep", *role.split()]
     env = {**os.environ, "LOCKSTEP_REDIS_URL": http, "PYTHONPATH": str(Path.cwd())}
-    with Child("celery", command, directory=tmp_path, env=env) as child:
+    with Warm("celery", command, directory=tmp_path, env=env) as child:
         eventually(lambda: told in child.output(), "it says what is wrong")
         assert "Traceback" not in child.output()
 

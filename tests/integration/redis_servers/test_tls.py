@@ -6,7 +6,6 @@ import asyncio
 import json
 import shutil
 import subprocess
-import sys
 import urllib.request
 from collections.abc import Iterator
 from contextlib import closing
@@ -25,7 +24,7 @@ from tests.integration.redis_servers.certificates import Authority
 from tests.integration.redis_servers.servers import TlsServer
 from tests.integration.worker.harness import Bench
 from tests.waiting import eventually
-from tests.warm import WarmCluster
+from tests.warm import WarmCluster, run
 
 WITHOUT = "no redis-server with TLS is installed; Debian's is, the packaged Valkey is not"
 
@@ -71,8 +70,7 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
 def lockstep(bench: Bench, **changed: str) -> subprocess.CompletedProcess[str]:
     """Run `lockstep create` with other settings than the bench's."""
     env = {**bench.env, **{f"LOCKSTEP_{name.upper()}": value for name, value in changed.items()}}
-    command = [sys.executable, "-m", "lockstep", "create", "stranger", "--timeout", "1"]
-    return subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=60)
+    return run("lockstep", "create", "stranger", "--timeout", "1", env=env)
 
 
 def test_an_operation_is_created_followed_and_ended(secured: Secured) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import shlex
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import closing
 from typing import NamedTuple
@@ -20,7 +18,7 @@ from tests.integration.redis_servers.recorder import Recorder, Use
 from tests.integration.redis_servers.rules import Grant, grants_in, grants_of, line_of
 from tests.integration.redis_servers.servers import Guarded
 from tests.integration.worker.harness import ROOT
-from tests.warm import WarmCluster
+from tests.warm import WarmCluster, run
 
 pytestmark = pytest.mark.timeout(400)
 RULES = (ROOT / "docs" / "redis-users.acl").read_text("utf-8")
@@ -191,8 +189,7 @@ def test_without_a_name_nobody_is_let_in(server: Guarded) -> None:
 def test_who_may_not_is_told_in_one_line(server: Guarded, role: str) -> None:
     clean = {name: value for name, value in os.environ.items() if not name.startswith("LOCKSTEP_")}
     env = {**clean, "LOCKSTEP_REDIS_URL": server.as_user(role), "LOCKSTEP_HOSTS": "http://127.0.0.1:9"}
-    command = [sys.executable, "-m", "lockstep", "create", "team-denied"]
-    ran = subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=60, cwd=ROOT)
+    ran = run("lockstep", "create", "team-denied", env=env)
     assert ran.returncode == 5, ran
     assert ran.stderr.startswith("lockstep: error: Redis does not permit this user ")
     assert ran.stderr.count("\n") == 1
