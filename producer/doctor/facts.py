@@ -76,6 +76,7 @@ def examine(
         yield from on_work(work, settings)
         yield from on_stalls(link.stalls.all())
         yield from on_pauses(link.pauses.all())
+        yield from (Finding("limit", Level.OK, each.text) for each in link.limits.turns())
         kept = link.store.remembered()
         yield on_remembered(kept, facts, settings)
         yield on_records(link.store.operations(NEWEST), link.store.now(), kept, facts, settings)

@@ -63,12 +63,13 @@ def test_a_second_write_waits_and_is_called_when_the_first_is_answered(bench: Be
     assert begins(one) is Forward.SEND
     assert begins(two) is Forward.BUSY
     assert two.step(A).due_at is not None
-    assert two.step(A).reason == "waits for one of 1 writes at a"
+    assert two.step(A).reason == "waits for one of 1 writes at a, number 1 in line"
     assert called(one) == set()
     ends(one)
     assert called(one) == {"two"}
     assert two.due()
     assert two.claim(resume=True) == (A,)
+    assert two.step(A).reason == "waits for one of 1 writes at a, and is called"
     assert begins(two) is Forward.SEND
     ends(two)
     assert two.kept().ended
@@ -217,7 +218,7 @@ def test_so_many_writes_a_second_each_told_its_own_moment(bench: Bench) -> None:
         assert said.next is Forward.BUSY
         told.append(said.left)
     assert 0 < told[0] <= 100_000 < told[1] <= 200_000
-    assert two.step(A).reason == "waits for one of 0.01 writes a second at a"
+    assert two.step(A).reason == "waits for one of 0.01 writes a second at a, number 1 in line"
 
 
 def test_an_undo_takes_the_next_moment_of_a_rate(bench: Bench) -> None:
@@ -252,7 +253,7 @@ def test_a_limit_for_all_hosts_together(bench: Bench) -> None:
     one, two, three = several(bench, "one", "two", "three", hosts=(A, B), a=ONE, all=WriteLimit(3, 1000))
     assert [begins(one, A), begins(two, B)] == [Forward.SEND] * 2
     assert begins(three, B) is Forward.BUSY
-    assert three.step(B).reason == "waits for one of 3 writes at all hosts together"
+    assert three.step(B).reason == "waits for one of 3 writes at all hosts together, number 1 in line"
     ends(one, Verdict.APPLIED, A)
     assert called(one) == {"three"}
     assert begins(three, B) is Forward.SEND

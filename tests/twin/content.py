@@ -119,7 +119,7 @@ class MemoryContent(MemoryForward):
             return came(Outcome.UNKNOWN, f"all {len(writes)} writes spent ({last})")
         busy = self._open_attempt(record, host, step, attempt, undo=False, age=needs)
         if busy is not None:
-            return Progress(Forward.BUSY, left=busy)
+            return Progress(Forward.BUSY, reason=step.reason, left=busy)
         step.contested = None
         record.undo.add(host)
         return SEND

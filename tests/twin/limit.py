@@ -69,6 +69,16 @@ class MemoryLimits:
         for name in (host, ALL):
             yield name, self.limited.get(name, WriteLimit()), self.lines.setdefault(name, Line())
 
+    def _place(self, record: Record, host: HostName) -> str:
+        """Say at which place in line a host stands."""
+        for *_, line in self._lines(host):
+            for waiting in (line.queue, line.pace):
+                ordered = sorted(waiting, key=lambda each: (waiting[each], name_of(each)))
+                for number, ticket in enumerate(ordered, 1):
+                    if ticket[1:] == (host, record.id):
+                        return f"number {number} in line"
+        return "and is called"
+
     def _wake(self, ticket: Ticket, at: int) -> None:
         _, host, operation = ticket
         self.records[operation].waits[host] = Millis(at)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from lockstep.worker.operation.model import Decision, HostName, Millis, Operation, OperationId, Step
 from lockstep.worker.operation.transitions import Order, View
 from lockstep.worker.record.queries import natural
@@ -113,10 +115,13 @@ class MemoryQueries(MemoryEnds):
         if record is None:
             return ()
         needed = record.undo if record.decision is Decision.ROLL_BACK else set[HostName]()
-        return tuple(
-            record.steps[host].shown(host, host in needed, record.waits.get(host))
-            for host in sorted(record.steps, key=natural)
-        )
+
+        def shown(host: HostName) -> Step:
+            step = record.steps[host].shown(host, host in needed, record.waits.get(host))
+            waits = host in record.queued
+            return replace(step, reason=f"{step.reason}, {self._place(record, host)}") if waits else step
+
+        return tuple(shown(host) for host in sorted(record.steps, key=natural))
 
     def operations(self, limit: int, offset: int = 0) -> tuple[Operation, ...]:
         """Read operations, newest first."""

@@ -60,6 +60,9 @@ class Figures:
     baking: dict[str, float] = field(default_factory=dict)
     bake_overdue: float = 0.0
     """Of undecided operations: the wave at work, seconds held, and baking; since the longest overdue bake."""
+    in_line: dict[str, float] = field(default_factory=dict)
+    places: dict[str, float] = field(default_factory=dict)
+    """By limited host (`*`: all together): writes that wait for their turn; places taken or kept."""
     stalled: dict[str, float] = field(default_factory=dict)
     """Seconds since a worker stood still and ended itself, by its name; those of the last day."""
 
@@ -84,6 +87,8 @@ LABELLED = {
     "waiting_hosts": ("waiting_hosts", "Hosts that wait for a worker, or have one.", "queue"),
     "workers_wanted": ("workers_wanted", "Workers that they would occupy.", "queue"),
     "clock_ahead_seconds": ("clocks_ahead", "Of Redis'; negative: behind.", "process"),
+    "writes_in_line": ("in_line", "Writes that wait for their turn at a limited host.", "host"),
+    "write_places_taken": ("places", "Writes that count to the limit of a host.", "host"),
     "wave": ("wave", "The wave at work.", "operation"),
     "held_seconds": ("held", "Since somebody has held the operation.", "operation"),
     "baking_seconds": ("baking", "Since the wave at work was done.", "operation"),

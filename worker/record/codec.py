@@ -282,8 +282,10 @@ def progress_from(host: HostName, said: list[str]) -> Progress:
             return Progress(step, outcome=Outcome(said[1]), reason=told(why, said[3]) or None)
         case Forward.ELSEWHERE:
             return Progress(step, fingerprint=said[1])
-        case Forward.OPEN | Forward.BUSY:
+        case Forward.OPEN:
             return Progress(step, left=int(said[1]))
+        case Forward.BUSY:
+            return Progress(step, reason=said[2], left=int(said[1]))
         case Forward.MISSED:
             return Progress(step, misses=int(said[1]), left=int(said[2]))
     return Progress(step)

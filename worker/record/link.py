@@ -14,7 +14,7 @@ from lockstep.worker.operation.errors import RecordGone, StoreFull, StoreUnavail
 from lockstep.worker.operation.model import Action, GroupId, Lost, Millis, Operation, OperationId
 from lockstep.worker.record.codec import Keys
 from lockstep.worker.record.events import Events, Subscription
-from lockstep.worker.record.queries import store_errors
+from lockstep.worker.record.queries import WriteLimits, store_errors
 from lockstep.worker.record.redis import RedisStore
 from lockstep.worker.record.status import Clocks, Pauses, Silences, Stalls
 from lockstep.worker.redis_client import GIVE_UP, client, impatient_client
@@ -77,6 +77,7 @@ class Link:
         self._client = client(settings)
         self.store = RedisStore(self._client, self.keys, settings.limits)
         self.pauses = Pauses(self._client, self.keys)
+        self.limits = WriteLimits(self._client, self.keys)
         self.silences = Silences(self._client, self.keys)
         self.clocks = Clocks(self._client, self.keys)
         self.stalls = Stalls(self._client, self.keys)

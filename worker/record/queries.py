@@ -6,14 +6,15 @@ import logging
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from itertools import product
 from typing import TypeVar, cast
 
 import redis
 
 from lockstep.worker.operation.errors import RecordDamaged, StoreFull, UnknownFormat
-from lockstep.worker.operation.host import NAMED_AFTER, Limits, WriteLimit
+from lockstep.worker.operation.host import ALL_HOSTS, NAMED_AFTER, Limits, WriteLimit
 from lockstep.worker.operation.model import Action, GroupId, HostName, Millis, Operation, OperationId, Step
 from lockstep.worker.operation.thing import SECRET, Asked
 from lockstep.worker.operation.transitions import Order
@@ -119,16 +120,30 @@ class Queries:
             pipe.smembers(f"{key}:undo")
             pipe.zrange(f"{key}:waits", 0, -1, withscores=True)
             pipe.hmget(key, "decision", "format")
-            texts, undo, waits, (decision, written) = pipe.execute()
+            pipe.smembers(f"{key}:queued")
+            texts, undo, waits, (decision, written), queued = pipe.execute()
         if texts:
             check_format(written)
+        lines = self._in_line(operation, [HostName(host) for host in sorted(queued)])
         due = {host: Millis(int(at)) for host, at in waits}
         needed = undo if decision == "roll_back" else ()
-        return self._steps(
-            operation,
-            texts,
-            lambda host, text: step_from(host, text, undo_needed=host in needed, due_at=due.get(host)),
-        )
+
+        def build(host: HostName, text: str) -> Step:
+            step = step_from(host, text, undo_needed=host in needed, due_at=due.get(host))
+            return replace(step, reason=f"{step.reason}, {lines[host]}") if host in lines else step
+
+        return self._steps(operation, texts, build)
+
+    def _in_line(self, operation: OperationId, hosts: list[HostName]) -> dict[HostName, str]:
+        """Tell of hosts that wait for their turn to write at which place in line they stand."""
+        with store_errors(), self._client.pipeline(transaction=False) as pipe:
+            for host, name, part, way in product(hosts, LINES, ("queue", "pace"), ("undo", "forward")):
+                pipe.zrank(self._keys.line(name or host, part), f"{way} {host} {operation}")
+            ranks = pipe.execute() if hosts else []
+        each = len(ranks) // max(1, len(hosts))
+        found = [[rank for rank in ranks[each * n :][:each] if rank is not None] for n in range(len(hosts))]
+        places = [f"number {min(place) + 1} in line" if place else "and is called" for place in found]
+        return dict(zip(hosts, places, strict=True))
 
     def operations(self, limit: int, offset: int = 0) -> tuple[Operation, ...]:
         """Read operations, newest first."""
@@ -218,6 +233,31 @@ def natural(name: str) -> tuple[tuple[int, int, str], ...]:
     return tuple((0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts)
 
 
+LINES = ("", ALL_HOSTS)
+"""Where a host may stand in line: for itself, and for all hosts together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Turns:
+    """How it stands with the limit of a host."""
+
+    host: str
+    """`*` for all together."""
+    limit: str
+    busy: int
+    """Places that are taken, or kept for whoever was called."""
+    waiting: int
+
+    @property
+    def text(self) -> str:
+        """Say it to people."""
+        where = "all hosts together" if self.host == ALL_HOSTS else self.host
+        most, _, rate = self.limit.partition(" ")
+        places = "" if most == "-" else f"{self.busy} of {most} writes at once, "
+        pace = "" if rate == "-" else f"{rate} a second, "
+        return f"{where}: {places}{pace}{self.waiting} wait for their turn"
+
+
 class WriteLimits:
     """The limits that all workers share, on one Redis client. Every method raises StoreUnavailable."""
 
@@ -231,6 +271,17 @@ class WriteLimits:
         if limits != self._told:
             self.keep(limits)
             self._told = limits
+
+    def turns(self) -> list[Turns]:
+        """Read how it stands with every limit."""
+        with store_errors():
+            kept = cast(dict[str, str], self._client.hgetall(self._keys.limits))
+        with store_errors(), self._client.pipeline(transaction=False) as pipe:
+            for name, part in product(kept, ("places", "queue", "pace")):
+                pipe.zcard(self._keys.line(name, part))
+            counts = pipe.execute() if kept else []
+        parts = zip(kept.items(), counts[::3], counts[1::3], counts[2::3], strict=True)
+        return [Turns(name, limit, busy, queue + pace) for (name, limit), busy, queue, pace in parts]
 
     def keep(self, limits: Mapping[str, WriteLimit]) -> None:
         """Put these limits, by host (`*` for all together), in the place of those that are kept."""

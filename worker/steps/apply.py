@@ -115,11 +115,13 @@ def wait(parts: Parts, operation: OperationId, host: HostName, delay: float, rea
     return Result(Next.LATER, f"waits {delay:.0f} s in the record")
 
 
-def in_line(parts: Parts, operation: OperationId, host: HostName, left: int) -> Result:
+def in_line(
+    parts: Parts, operation: OperationId, host: HostName, left: int, reason: str | None = None
+) -> Result:
     """Come back after so many ms, when it is this host's turn; 0 if others send for it."""
-    if left:
-        return wait(parts, operation, host, left / 1000, "")
-    return Result(Next.LATER, "waits for its turn")
+    if not left:
+        return Result(Next.LATER, reason or "waits for its turn")
+    return wait(parts, operation, host, left / 1000, reason or "")
 
 
 def verdict_of(api: HostApi, group: GroupId, wanted: Presence, said: WriteAnswer) -> Verdict:
@@ -180,7 +182,7 @@ class Try:
             case Forward.FAILED:
                 return Result(Next.FAILED, progress.reason or "failed", outcome=str(progress.outcome))
             case Forward.BUSY:
-                return in_line(self.parts, self.operation, self.host, progress.left)
+                return in_line(self.parts, self.operation, self.host, progress.left, progress.reason)
             case Forward.OPEN | Forward.MISSED:
                 return self._again(progress.left / 1000 - took, self.asked_to_wait(retry_after), reason)
             case Forward.NOT_OPEN:

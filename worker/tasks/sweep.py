@@ -20,7 +20,7 @@ from lockstep.worker.monitoring.metrics import Figures
 from lockstep.worker.operation.errors import RecordDamaged, StoreFull, StoreUnavailable, UnknownFormat
 from lockstep.worker.operation.model import OperationId, Stage
 from lockstep.worker.record.codec import Keys
-from lockstep.worker.record.queries import UNREADABLE, store_errors
+from lockstep.worker.record.queries import UNREADABLE, WriteLimits, store_errors
 from lockstep.worker.record.status import reported, silences, stalls
 from lockstep.worker.redis_client import client, impatient
 from lockstep.worker.settings import Settings
@@ -41,6 +41,7 @@ class FiguresReader:
         self._client = client(impatient(settings, 1.0))
         self._keys = Keys(settings.key_prefix)
         self._settings = settings
+        self._limits = WriteLimits(self._client, self._keys)
 
     def read(self) -> Figures:
         """Read everything. Raises StoreUnavailable."""
@@ -74,6 +75,7 @@ class FiguresReader:
         now = seconds * 1000 + micros // 1000
         with store_errors():
             overdue = self._client.zcount(keys.patrol, "-inf", now)
+        turns = self._limits.turns()
         return Figures(
             **self._hosts([OperationId(name) for name, _ in due], now, in_flight),
             in_flight=in_flight,
@@ -87,6 +89,8 @@ class FiguresReader:
             clocks_ahead={
                 name: each.ahead / 1000 for name, each in reported(keys.clocks, clocks, now).items()
             },
+            in_line={each.host: each.waiting for each in turns},
+            places={each.host: each.busy for each in turns},
             stalled={stall.worker: stall.ago / 1000 for stall in stalls(keys.stalled, stalled, now)},
             queues=dict(zip(QUEUES, lengths, strict=True)),
         )

@@ -8,8 +8,11 @@ from pathlib import Path
 import pytest
 
 from lockstep import ClusterClient, GroupBusy, NotReady
+from lockstep.worker.operation.host import WriteLimit
 from lockstep.worker.operation.model import AttemptId, Stage
 from lockstep.worker.operation.waves import Health
+from lockstep.worker.record.codec import Keys
+from lockstep.worker.record.queries import WriteLimits
 from lockstep.worker.settings import Settings
 from lockstep.worker.tasks.sweep import FiguresReader
 from tests.integration.producer.conftest import Run
@@ -135,3 +138,24 @@ def test_the_inventory_says_how_operations_go_unless_they_are_asked_otherwise(
         assert alone is not None
         assert alone.waves == 1
     assert "wave 2" in lockstep("plan", "create", "team-e").out
+
+
+def test_show_doctor_and_metrics_say_who_waits_for_what_at_which_place(
+    cluster: ClusterClient, hand: Hand, settings: Settings, lockstep: Run
+) -> None:
+    WriteLimits(hand.redis, Keys(settings.key_prefix)).keep({NODE1: WriteLimit(2, 100), "*": WriteLimit(9)})
+    first, second, third = (cluster.create_group(f"team-{each}") for each in "abc")
+    for operation in (first, second, third):
+        hand.begin(operation, NODE1)
+    hand.begin(first, NODE2)
+    shown = lockstep("show", third.id)
+    assert "waits for one of 2 writes at node1, number 2 in line; again at" in shown.out
+    document = json.loads(lockstep("show", third.id, "--json").out)
+    assert document["hosts"][0]["reason"] == "waits for one of 2 writes at node1, number 2 in line"
+    limits = [line for line in lockstep("doctor").out.splitlines() if " limit " in line]
+    assert [" ".join(line.split()) for line in limits] == [
+        "ok limit node1: 1 of 2 writes at once, 100 a second, 2 wait for their turn",
+        "ok limit all hosts together: 2 of 9 writes at once, 0 wait for their turn",
+    ]
+    figures = FiguresReader(settings).read()
+    assert (figures.in_line, figures.places) == ({"node1": 2, "*": 0}, {"node1": 1, "*": 2})

@@ -121,7 +121,7 @@ local function wait_for_place(op, host, step, id, undo, age, over)
     redis.call('SADD', QUEUED, host)
     wait_until(host, at)
     step.kind, step.reason = nil, why .. (name == ALL and ' at all hosts together' or ' at ' .. name)
-    return { 'busy', string.format('%.0f', again) }
+    return { 'busy', string.format('%.0f', again), step.reason }
   end
   local busy = each_limit(host, function(name, limit, places)
     if limit.places then
