@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -13,8 +14,10 @@ from pathlib import Path
 
 import jsonschema
 import pytest
+import requests
 import yaml
 
+from lockstep.producer.stack.processes import RedisServer
 from lockstep.worker.kinds import SCHEMA, SHIPPED, find
 from tests.kinds.servers import free_ports
 from tests.unit.kinds.schema import PAGE, page, schema_text
@@ -41,19 +44,22 @@ def serve(folder: Path) -> tuple[int, subprocess.Popen[bytes]]:
 
 
 @pytest.fixture
-def api(tmp_path: Path) -> Iterator[int]:
+def apis(tmp_path: Path) -> Iterator[list[int]]:
+    """Where two servers of the page's API listen."""
     (tmp_path / "boards.py").write_text(blocks("python")[0])
-    port, process = serve(tmp_path)
-    while process.poll() is not None:  # somebody else took the port that was free
-        port, process = serve(tmp_path)
+    served = [serve(tmp_path) for _ in "12"]
+    while any(process.poll() is not None for _, process in served):  # somebody else took the port
+        served = [each if each[1].poll() is None else serve(tmp_path) for each in served]
     try:
-        yield port
+        yield [port for port, _ in served]
     finally:
-        process.kill()
-        process.wait()
+        for _, process in served:
+            process.kill()
+            process.wait()
 
 
-def test_your_own_api_in_fifteen_minutes(api: int, tmp_path: Path) -> None:
+def test_your_own_api_in_fifteen_minutes(apis: list[int], tmp_path: Path) -> None:
+    api = apis[0]
     (tmp_path / "kinds").mkdir()
     (tmp_path / "kinds" / "board.yaml").write_text(blocks("yaml")[1])
     inside = {"PATH": f"{BIN}:{os.environ['PATH']}", "LOCKSTEP_KINDS": "kinds", "HOME": str(tmp_path)}
@@ -81,6 +87,36 @@ def test_your_own_api_in_fifteen_minutes(api: int, tmp_path: Path) -> None:
     assert "board" in [each["kind"] for each in json.loads(listed.stdout)["kinds"]]
     run("lockstep kinds schema > kind.schema.json")
     assert (tmp_path / "kind.schema.json").read_text() == SCHEMA.read_text()
+    (tmp_path / "redis").mkdir()
+    with RedisServer(tmp_path / "redis") as redis:
+        script = blocks("sh")[0].replace("redis://127.0.0.1:6390/0", redis.url)
+        for written, port in zip(("8077", "8078"), apis, strict=True):
+            script = script.replace(written, str(port))
+        process = subprocess.Popen(
+            ["bash", "-e"],
+            cwd=tmp_path,
+            env=inside,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            process.stdin.write(script)
+            process.stdin.close()
+            said = [process.stdout.readline() for _ in "12"]
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+    ended = [
+        re.sub(r"operation \w+", "operation", line) for line in (*said, *blocks("text")[1].splitlines(True))
+    ]
+    assert ended[:2] == ended[2:]
+    for port in apis:
+        shown = requests.get(f"http://127.0.0.1:{port}/boards?name=roadmap", timeout=20).json()["boards"]
+        assert [(each["colour"], each["members"]) for each in shown] == [("red", ["ann"])]
 
 
 def test_the_schema_and_the_tables_are_those_of_the_grammar() -> None:

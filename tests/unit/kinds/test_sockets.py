@@ -7,14 +7,16 @@ import json
 import socket
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import parse_qs, quote
 
 import pytest
 
 from lockstep.worker.hosts import curl, looks
 from lockstep.worker.hosts.client import HostClient
 from lockstep.worker.hosts.request import Carry
+from lockstep.worker.kinds import Verb
 from lockstep.worker.operation.content import Effect, Sight
+from lockstep.worker.operation.errors import InvalidInput
 from lockstep.worker.operation.host import Auth, Host
 from lockstep.worker.operation.model import AttemptId, HostName
 from lockstep.worker.secrets import mask
@@ -85,6 +87,40 @@ def test_every_id_leaves_as_it_was_encoded_to_no_other_place(server: RawServer, 
             assert said.effect is Effect.APPLIED
             wanted.append((line, body))
     assert requests_in(server.received) == wanted
+
+
+def test_every_id_leaves_so_in_a_text_a_header_and_another_language(server: RawServer, carry: Carry) -> None:
+    kind, host = (
+        kind_of("""
+            kind: other
+            id: {pattern: "(?s).{1,1000}"}
+            look: GET /x/{id}
+            create: {request: POST /text, text: id.id}
+            update: {request: POST /query, form: {q: "concat('DROP ', quote(id.id))"}}
+            delete: {request: DELETE /header, headers: {X-Id: id.id}}
+        """),
+        client(server, carry),
+    )
+    verbs: tuple[Verb, ...] = ("create", "update", "delete")
+    for value in HOSTILE:
+        one = thing(kind, quote(value, safe=""))
+        for verb in verbs if value.isascii() else verbs[:2]:
+            server.received.clear()
+            said = host.send(kind, verb, one, kind.request(verb, one), ATTEMPT, 1e18)
+            assert said.effect is Effect.APPLIED
+            head, _, body = bytes(server.received).partition(b"\r\n\r\n")
+            if verb == "create":
+                assert body == value.encode()
+            elif verb == "update":
+                inside = value.replace("\\", "\\\\").replace('"', '\\"')
+                assert parse_qs(body.decode("ascii"), strict_parsing=True) == {"q": [f'DROP "{inside}"']}
+            else:
+                assert f"X-Id: {value}".encode() in head.split(b"\r\n")
+    server.received.clear()
+    for value in ("..", ".", "a\nb", "a\0b", "a\r\nX-Id: b"):
+        with pytest.raises(InvalidInput):
+            thing(kind, quote(value, safe=""))
+    assert server.received == b"", "nothing leaves of what no server may be asked"
 
 
 def test_an_absence_is_asked_of_its_witness_and_a_presence_is_not(server: RawServer, carry: Carry) -> None:
