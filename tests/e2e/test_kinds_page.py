@@ -18,9 +18,9 @@ import requests
 import yaml
 
 from lockstep.producer.stack.processes import RedisServer
-from lockstep.worker.kinds import SCHEMA, SHIPPED, find
+from lockstep.worker.kinds import SCHEMA, SHIPPED
 from tests.kinds.servers import free_ports
-from tests.unit.kinds.schema import PAGE, page, schema_text
+from tests.unit.kinds.schema import PAGE, SHIPPED_PAGE, page, schema_text, shipped
 from tests.waiting import eventually
 
 TEXT = PAGE.read_text("utf-8")
@@ -136,8 +136,11 @@ def test_the_schema_takes_every_kind_and_no_mistake() -> None:
 
 
 def test_every_shipped_kind_has_its_place_on_the_page() -> None:
-    shown = (PAGE.parent / "shipped.md").read_text("utf-8")
+    """With its id, its fields, what an undo loses, and on which version it was measured."""
+    text = SHIPPED_PAGE.read_text("utf-8")
+    assert shipped() == text
     for path in SHIPPED.glob("*.yaml"):
-        kind = find(path.stem)
-        assert f"\n## {kind.name}\n" in shown
-        assert f"[{kind.name}](#{kind.name})" in shown
+        (section,) = re.findall(rf"\n## {path.stem}\n\n(.*)\n", text)
+        (server,) = re.findall(rf"^\| \[{path.stem}\]\(#{path.stem}\) \| (.*?) \|", text, re.MULTILINE)
+        measured = "**Not measured.**" if "not measured" in server else f"**Measured on {server}.**"
+        assert path.stem == "group" or section.endswith(measured)

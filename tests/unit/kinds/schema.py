@@ -1,4 +1,7 @@
-"""Makes the JSON Schema of kind files and the tables of docs/kinds.md; run as a module it writes both."""
+"""Makes the JSON Schema of kind files, the tables of docs/kinds.md, and docs/shipped.md's line on each file.
+
+Run as a module it writes them all.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +10,19 @@ import re
 from pathlib import Path
 from typing import Any
 
-from lockstep.worker.kinds import SCHEMA
-from lockstep.worker.kinds.file import REQUEST, KindFile
+from lockstep.worker.kinds import SCHEMA, SHIPPED, Kind, find
+from lockstep.worker.kinds.file import REQUEST, FieldFile, KindFile
 
 ROOT = Path(__file__).parents[3]
-PAGE = ROOT / "docs" / "kinds.md"
+PAGE, SHIPPED_PAGE = ROOT / "docs" / "kinds.md", ROOT / "docs" / "shipped.md"
+MEASURED = {
+    "rabbitmq": "RabbitMQ 3.10.8",
+    "powerdns": "PowerDNS 4.7.3",
+    "etcd": "etcd 3.4.23",
+    "influxdb": "InfluxDB 1.6.7",
+    "group": "nodes of the mock",
+}
+"""On which server each family of kinds was walked."""
 BEGIN, END = "<!-- reference: made from the grammar -->\n", "<!-- end of the reference -->"
 SHORT = {"LookFile": "request", "WriteFile": "request"}
 SECTIONS = {
@@ -104,7 +115,37 @@ def page() -> str:
     return f"{head}{BEGIN}\n{reference()}\n{END}{rest.partition(END)[2]}"
 
 
+def shipped() -> str:
+    """The page of shipped kinds as it is, with the first line of each section as it ought to be."""
+    text = SHIPPED_PAGE.read_text("utf-8")
+    for path in sorted(SHIPPED.glob("*.yaml")):
+        heading = rf"(\n## {path.stem}\n\n)(?:\*Id\* .*\n\n)?"
+        text = re.sub(heading, lambda found, name=path.stem: found[1] + _facts(find(name)), text)  # type: ignore[misc]
+    return text
+
+
+def _facts(kind: Kind) -> str:
+    parts = "/".join(part.upper() for part in kind.definition.id.parts)
+    fields = "; ".join(
+        f"`{name}`: {each.type}{f', {rule}' if (rule := _rule(each)) else ''}"
+        for name, each in kind.fields.items()
+    )
+    lost = ", ".join(kind.loses("delete")) or "nothing"
+    server = MEASURED.get(kind.name.partition("-")[0])
+    measured = f"**Measured on {server}.**" if server else "**Not measured.**"
+    known = f"*Id* `{kind.name}/{parts}`. *Fields* {fields or 'none'}"
+    return f"{known}. *Lost by an undone delete* {lost}. {measured}\n\n"
+
+
+def _rule(field: FieldFile) -> str:
+    told = [name for name in ("required", "secret", "sensitive", "rewritten") if getattr(field, name)]
+    if "default" in field.model_fields_set:
+        told.append(f"by default `{json.dumps(field.default)}`")
+    return ", ".join(told)
+
+
 if __name__ == "__main__":
+    SHIPPED_PAGE.write_text(shipped(), "utf-8")
     SCHEMA.write_text(schema_text(), "utf-8")
     PAGE.write_text(page(), "utf-8")
     assert re.search("`look`", page())
