@@ -12,7 +12,6 @@ import threading
 import urllib.parse
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -88,7 +87,7 @@ def locker() -> Iterator[Locker]:
 @pytest.fixture
 def bench(tmp_path: Path, server: Secretive, locker: Locker) -> Iterator[Bench]:
     """Hosts with a token that is read, ones that cannot be, and one that speaks no TLS."""
-    with closing(Guard()) as guard:
+    with contextlib.closing(Guard()) as guard:
         cluster = WarmCluster(tmp_path, 3, guard=guard)
         cluster.start()
         tokens = {
@@ -116,7 +115,7 @@ def bench(tmp_path: Path, server: Secretive, locker: Locker) -> Iterator[Bench]:
             "seal_key_file": str(tmp_path / "seal.token"),
             "deadline": "6",
         }
-        with closing(Bench(server, cluster, guard, tmp_path / "bench", given)) as made:
+        with contextlib.closing(Bench(server, cluster, guard, tmp_path / "bench", given)) as made:
             yield made
 
 
@@ -176,7 +175,7 @@ def test_no_secret_is_found_anywhere(bench: Bench, server: Secretive, locker: Lo
 
     raise_now.touch()
     names = {SWEEP: (), PATROL: (), PATROL_GROUP: ("team-a",), CONCLUDE: (operation, "team-a")}
-    with closing(make_app(bench.settings.at(server.as_user("worker")))) as app:
+    with contextlib.closing(make_app(bench.settings.at(server.as_user("worker")))) as app:
         for name in QUEUE_OF:
             app.send_task(name, names.get(name, (operation, "team-a", "node1")))
     eventually(lambda: set(raise_now.read_text().split()) == set(QUEUE_OF), "every task raises")
@@ -225,7 +224,7 @@ def test_no_secret_is_found_anywhere(bench: Bench, server: Secretive, locker: Lo
         parts = [*(runs[n::3] for n in range(3)), on_lockers(tmp_path)]
         said = b"".join(pool.map(lambda some: run_all(bench, some), parts))
     assert said.count(b"Unexpected: unexpected at ") >= len(cli.commands) - 2
-    with closing(requests.Session()) as session:
+    with contextlib.closing(requests.Session()) as session:
         session.auth = ("me", FLOWER_PASSWORD)
         eventually(lambda: page(session, ports[1], "/api/workers") != b"{}", "Flower knows the worker")
         pages = b"".join(
@@ -290,8 +289,7 @@ def page(session: requests.Session, port: int, path: str) -> bytes:
 
 def near(text: bytes) -> bytes:
     """Return what stands around a canary."""
-    match = CANARY.search(text)
-    assert match is not None
+    match = next(CANARY.finditer(text))
     return text[max(0, match.start() - 200) : match.end() + 40]
 
 

@@ -3,76 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from lockstep.producer.client.client import ClusterClient
-from lockstep.producer.stack.guard import Guard
-from lockstep.producer.stack.processes import RedisServer
 from lockstep.worker.operation.errors import InvalidInput
 from lockstep.worker.operation.model import State, Undo
-from lockstep.worker.settings import Settings
-from tests.children import inherited
-from tests.integration.kinds.node import KIND, PIN, Node, served
-from tests.integration.worker.harness import ROOT, SHORT
+from tests.integration.kinds.node import PATH, THING, Rig
 from tests.waiting import eventually
-from tests.warm import Warm, run
-
-NAMES = ("node1", "node2", "node3")
-PATH = "/notices/team%2Fa"
-THING = "notice/team%2Fa"
-
-
-class Rig:
-    """Redis, three nodes, a worker and beat."""
-
-    def __init__(self, stack: ExitStack, directory: Path) -> None:
-        self.nodes = [Node() for _ in NAMES]
-        kinds = directory / "kinds"
-        for folder in (directory / "redis", kinds):
-            folder.mkdir()
-        redis = stack.enter_context(RedisServer(directory / "redis"))
-        (kinds / "notice.yaml").write_text(KIND)
-        (kinds / "pin.yaml").write_text(PIN)
-        urls = [stack.enter_context(served(node)) for node in self.nodes]
-        hosts = "".join(
-            f"  - {{name: {name}, url: '{url}'}}\n" for name, url in zip(NAMES, urls, strict=True)
-        )
-        inventory = directory / "hosts.yaml"
-        other = "  - {name: other, url: 'http://127.0.0.1:1', serves: [elsewhere]}\n"
-        inventory.write_text(f"kinds: kinds\nhosts:\n{hosts}{other}")
-        self.values = {**SHORT, "redis_url": redis.url, "inventory": str(inventory), "key_prefix": "k:"}
-        self.env = {
-            **inherited(),
-            "PYTHONPATH": str(ROOT),
-            **{f"LOCKSTEP_{key.upper()}": value for key, value in self.values.items()},
-        }
-        guard = Guard()
-        stack.callback(guard.close)
-        for name, arguments in (
-            ("worker", ("worker", "-Q", "operations,rollback", "-n", "w@%h", "-l", "INFO")),
-            ("beat", ("beat",)),
-        ):
-            command = [sys.executable, "-m", "celery", "-A", "lockstep", *arguments]
-            child = Warm(name, command, directory=directory, guard=guard, env=self.env, grace=5)
-            stack.callback(child.stop)
-            child.launch()
-            if name == "worker":
-                eventually(lambda child=child: " ready." in child.output(), "the worker is ready")  # type: ignore[misc]
-        self.client = stack.enter_context(ClusterClient(Settings(**self.values)))
-
-    def cli(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return run("lockstep", *arguments, env={**os.environ, **self.env})
-
-    def texts(self) -> list[str | None]:
-        held = [node.holds.get(PATH) for node in self.nodes]
-        return [None if each is None else each["text"] for each in held]
 
 
 @pytest.fixture(scope="module")
