@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from lockstep.worker.operation.content import Effect
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from lockstep.worker.kinds import Kind
+from lockstep.worker.kinds import Request as KindRequest
+from lockstep.worker.operation.answer import NoReply, Reply, Trouble
+from lockstep.worker.operation.content import Effect, Id, Said, Shown
 from lockstep.worker.operation.model import (
     Action,
     AttemptId,
@@ -99,3 +106,54 @@ class Thing:
         for _ in range(3):
             self.bench.pass_time(LIMITS.send_within + LIMITS.call + LIMITS.settle)
             self.restoring(host, what, "never")
+
+
+class Node:
+    """A host that keeps records, and does to writes what it is told to."""
+
+    def __init__(self, name: str, holds: dict[str, Any] | None = None) -> None:
+        self.fingerprint = f"url-of-{name}"
+        self.holds = holds
+        self.manners: list[str] = []
+        """Of the next writes: refuse, ignore, lose, late."""
+        self.rewrites = False
+        self.before_write: list[dict[str, Any] | None] = []
+        """What a third hand makes of it before the next writes."""
+        self.writes: list[tuple[str, Any]] = []
+
+    def look(self, kind: Kind, thing: Id) -> Shown:
+        request = kind.request("look", thing)
+        assert request.path == "/records/www"
+        body = json.dumps(self.holds).encode()
+        return kind.shown(thing, Reply(404) if self.holds is None else Reply(200, body))
+
+    def send(
+        self,
+        kind: Kind,
+        verb: Any,
+        thing: Id,
+        request: KindRequest,
+        attempt: AttemptId,
+        send_before: float,
+        hidden: Iterable[str] = (),
+    ) -> Said:
+        return kind.said(verb, thing, self.answer(request), hidden)
+
+    def answer(self, request: KindRequest) -> Reply | NoReply:
+        if self.before_write:
+            self.holds = self.before_write.pop(0)
+        manner = self.manners.pop(0) if self.manners else ""
+        body = json.loads(request.body) if request.body else None
+        self.writes.append((request.method, body))
+        if manner == "refuse":
+            return Reply(403)
+        was = self.holds
+        if manner not in ("ignore", "lose"):
+            self.holds = None if request.method == "DELETE" else body
+            if self.rewrites and self.holds is not None:
+                self.holds = {**self.holds, "values": [each.upper() for each in self.holds["values"]]}
+        if manner in ("lose", "late"):
+            return NoReply(Trouble.LOST, "read timeout")
+        if request.method == "DELETE":
+            return Reply(404 if was is None else 204)
+        return Reply(201 if was is None else 204)

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import json
-from collections.abc import Iterable, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any, cast
 
 import pytest
 
-from lockstep.worker.kinds import Kind, Request, SealKeys, asked_of
-from lockstep.worker.operation.answer import NoReply, Reply, Trouble
-from lockstep.worker.operation.content import Id, Said, Shown
+from lockstep.worker.kinds import Kind, SealKeys, asked_of
 from lockstep.worker.operation.host import Backoff
 from lockstep.worker.operation.model import (
     Action,
@@ -31,6 +26,7 @@ from lockstep.worker.operation.thing import Asked
 from lockstep.worker.operation.transitions import Request as Wanted
 from lockstep.worker.steps import Parts, forward, rollback, settle
 from tests.contract.bench import LIMITS, MemoryBench
+from tests.contract.contents import Node
 from tests.unit.kinds.made import kind_of
 
 A, B, C = HostName("a"), HostName("b"), HostName("c")
@@ -46,57 +42,6 @@ update: {request: "PUT /records/{id}", applied: 204, replaced: 201}
 delete: DELETE /records/{id}
 """)
 THING = KIND.parse("record/www")
-
-
-class Node:
-    """A host that keeps records, and does to writes what it is told to."""
-
-    def __init__(self, name: str, holds: dict[str, Any] | None = None) -> None:
-        self.fingerprint = f"url-of-{name}"
-        self.holds = holds
-        self.manners: list[str] = []
-        """Of the next writes: refuse, ignore, lose, late."""
-        self.rewrites = False
-        self.before_write: list[dict[str, Any] | None] = []
-        """What a third hand makes of it before the next writes."""
-        self.writes: list[tuple[str, Any]] = []
-
-    def look(self, kind: Kind, thing: Id) -> Shown:
-        request = kind.request("look", thing)
-        assert request.path == "/records/www"
-        body = json.dumps(self.holds).encode()
-        return kind.shown(thing, Reply(404) if self.holds is None else Reply(200, body))
-
-    def send(
-        self,
-        kind: Kind,
-        verb: Any,
-        thing: Id,
-        request: Request,
-        attempt: AttemptId,
-        send_before: float,
-        hidden: Iterable[str] = (),
-    ) -> Said:
-        return kind.said(verb, thing, self.answer(request), hidden)
-
-    def answer(self, request: Request) -> Reply | NoReply:
-        if self.before_write:
-            self.holds = self.before_write.pop(0)
-        manner = self.manners.pop(0) if self.manners else ""
-        body = json.loads(request.body) if request.body else None
-        self.writes.append((request.method, body))
-        if manner == "refuse":
-            return Reply(403)
-        was = self.holds
-        if manner not in ("ignore", "lose"):
-            self.holds = None if request.method == "DELETE" else body
-            if self.rewrites and self.holds is not None:
-                self.holds = {**self.holds, "values": [each.upper() for each in self.holds["values"]]}
-        if manner in ("lose", "late"):
-            return NoReply(Trouble.LOST, "read timeout")
-        if request.method == "DELETE":
-            return Reply(404 if was is None else 204)
-        return Reply(201 if was is None else 204)
 
 
 class Clock:
@@ -308,125 +253,6 @@ def test_a_worker_without_the_definition_counts_nothing() -> None:
     said = forward(parts, rig.id, rig.group, rig.action, A, 1)
     assert "lacks the definition" in said.text
     assert rig.step(A).misses == 0
-
-
-USER = kind_of("""
-kind: record
-fields:
-  values: {type: set, default: []}
-  note: {sensitive: true}
-  password: {secret: true, kept_as: hash}
-look: {request: "GET /records/{id}", keep: {hash: item.hash}}
-create:
-  request: PUT /records/{id}
-  json:
-    values: content.values
-    note: content.note
-    password: secret.password
-    hash: if(secret.password, null, kept.hash)
-  applied: 201
-  replaced: 204
-update: {like: create, applied: 204, replaced: 201}
-delete: DELETE /records/{id}
-""")
-
-
-class Hashing(Node):
-    """A host that shows of a password its hash alone, never twice the same, and quotes what it refuses."""
-
-    def answer(self, request: Request) -> Reply | NoReply:
-        refuses = self.manners[:1] == ["refuse"]
-        came = super().answer(request)
-        if refuses:
-            return Reply(
-                403, b'{"error": "no such thing as ' + (request.body or b"")[:60].replace(b'"', b"'") + b'"}'
-            )
-        if self.holds is not None and (password := self.holds.pop("password", None)):
-            self.holds["hash"] = f"hash {len(self.writes)} of {password}"
-        return came
-
-
-def keys(folder: Path, *lines: str) -> SealKeys:
-    (folder / "keys").write_text("".join(f"{each}\n" for each in lines))
-    return SealKeys(str(folder / "keys"))
-
-
-def user(hash_: str) -> dict[str, Any]:
-    return {"values": ["x"], "note": "canary-note-of-old", "hash": hash_}
-
-
-def test_a_secret_is_sealed_in_the_record_and_the_old_one_comes_back(tmp_path: Path) -> None:
-    seals, given = keys(tmp_path, ONE), {"password": "canary-new", "note": "canary-note"}
-    a, b = Hashing("a", user("canary-hash-a")), Hashing("b", user("canary-hash-b"))
-    rig = Rig("set", (A, a), (B, b), kind=USER, seals=seals, secrets=given, values=["n"]).run()
-    assert rig.state is State.COMMITTED
-    assert [each.holds for each in (a, b)] == [
-        {"values": ["n"], "note": "canary-note", "hash": "hash 1 of canary-new"} for _ in "ab"
-    ], "also where all that a look shows is the target"
-    assert "canary" not in written(rig)
-    assert "secret" not in rig.bench.memory.records[rig.id].texts, "it goes at the end"
-    a, b = Hashing("a", user("canary-hash-a")), Hashing("b", user("canary-hash-b"))
-    b.manners = ["refuse"]
-    rig = Rig("set", (A, a), (B, b), kind=USER, seals=seals, secrets=given, values=["n"]).run()
-    assert rig.state is State.ROLLED_BACK
-    assert (a.holds, b.holds) == (user("canary-hash-a"), user("canary-hash-b"))
-    assert "canary" not in written(rig)
-    assert "b refused (403" in rig.why
-
-
-def test_a_secret_that_did_not_come_back_is_no_restore_though_all_else_is_like_before(tmp_path: Path) -> None:
-    kind = kind_of(
-        USER.source.replace("{type: set, default: []}", "{type: set, rewritten: true, default: []}")
-    )
-    a, b = Hashing("a", user("canary-hash-a")), Hashing("b", user("canary-hash-b"))
-    b.manners = ["refuse"]
-    given = {"password": "canary-new"}
-    rig = Rig("set", (A, a), (B, b), kind=kind, seals=keys(tmp_path, ONE), secrets=given, values=["n"])
-    forward(rig.parts, rig.id, rig.group, rig.action, A, 1)
-    a.before_write = [{"values": ["z"], "note": "canary-note-of-old", "hash": "canary-other"}]
-    a.manners = ["ignore"]
-    assert rig.run().state is State.ROLLED_BACK
-    assert a.holds == user("canary-hash-a")
-
-
-def written(rig: Rig) -> str:
-    memory = rig.bench.memory
-    return f"{memory.records} {memory.contents} {rig.why}"
-
-
-def test_without_the_key_nothing_is_written_and_a_rollback_waits(tmp_path: Path) -> None:
-    seals = keys(tmp_path, ONE)
-    first = next(iter(seals.read()))
-    a, b = Hashing("a", user("canary-hash-a")), Hashing("b", user("canary-hash-b"))
-    rig = Rig("set", (A, a), (B, b), kind=USER, seals=seals, secrets={"password": "canary-new"})
-    keys(tmp_path, TWO)
-    said = forward(rig.parts, rig.id, rig.group, rig.action, A, 1)
-    assert (a.writes, rig.step(A).misses) == ([], 0)
-    assert f"sealed with key {first}" in said.text
-    assert "canary" not in said.text
-    keys(tmp_path, TWO, ONE)  # the first seals what is new, and each opens
-    forward(rig.parts, rig.id, rig.group, rig.action, A, 1)
-    assert len(a.writes) == 1
-    keys(tmp_path, TWO)
-    rig.bench.memory.cancel(rig.id, "a test")
-    rig.run()
-    assert rig.state is State.ROLLING_BACK
-    assert f"sealed with key {first}" in rig.step(A).reason
-    keys(tmp_path, ONE)
-    assert rig.run().state is State.ROLLED_BACK
-    assert a.holds == user("canary-hash-a")
-
-
-def test_an_id_that_is_used_again_must_ask_for_the_same_secret(tmp_path: Path) -> None:
-    seals = keys(tmp_path, ONE)
-    one, same, other = (
-        asked_of(USER, THING, "set", {}, {"password": each}, seals)[0] for each in ("word", "word", "other")
-    )
-    assert one.kept() == same.kept() != other.kept()
-    assert one.texts["secret"] != same.texts["secret"]
-
-
-ONE, TWO = base64.b64encode(b"1" * 32).decode(), base64.b64encode(b"2" * 32).decode()
 
 
 def lacking(asked: Asked) -> Kind:

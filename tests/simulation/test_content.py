@@ -13,7 +13,8 @@ from lockstep.worker.operation.answer import NoReply, Reply, Trouble
 from lockstep.worker.operation.content import Id, Said, Shown
 from lockstep.worker.operation.model import HostName, State, Step, Undo
 from tests.contract.bench import LIMITS
-from tests.contract.test_content_steps import Node, Rig, record
+from tests.contract.contents import Node
+from tests.contract.test_content_steps import Rig, record
 
 SCHEDULES = 150
 ROUNDS = 160
