@@ -110,6 +110,7 @@ def test_without_the_key_nothing_is_written_and_a_rollback_waits(tmp_path: Path)
     said = forward(rig.parts, rig.id, rig.group, rig.action, A, 1)
     assert (a.writes, rig.step(A).misses) == ([], 0)
     assert f"sealed with key {first}" in said.text
+    assert f"sealed with key {first}" in (rig.step(A).reason or ""), "`show` says it"
     assert "canary" not in said.text
     keys(tmp_path, TWO, ONE)  # the first seals what is new, and each opens
     forward(rig.parts, rig.id, rig.group, rig.action, A, 1)

@@ -12,8 +12,11 @@ import responses
 
 from lockstep.worker.hosts.wrappers import TokenHost
 from lockstep.worker.operation.answer import ProbeAnswer, Probed, Verdict, WriteAnswer
+from lockstep.worker.operation.content import Effect, Sight
+from lockstep.worker.operation.content import Said as KindSaid
 from lockstep.worker.operation.model import Action
 from tests.unit.client import ATTEMPT, URL, G, client, write
+from tests.unit.kinds.made import least, thing
 
 pytestmark = pytest.mark.usefixtures("by_requests")
 
@@ -106,6 +109,24 @@ def test_a_write_whose_token_was_replaced_is_left_to_an_attempt_of_its_own(
     assert said == WriteAnswer(Verdict.NOT_APPLIED, "401 to a token that was replaced meanwhile")
     assert door.shown == ["Bearer old"], "nothing is sent twice within one attempt"
     assert post(door, host).verdict is Verdict.APPLIED
+
+
+def test_looks_at_things_and_writes_of_them_take_a_token_that_was_replaced(
+    door: Door, host: TokenHost
+) -> None:
+    kind = least()
+    vhost, put = thing(kind), kind.request("create", thing(kind))
+    with responses.RequestsMock() as web:
+        for method in ("GET", "PUT"):
+            web.add_callback(method, f"{URL}/api/vhosts/a", door.answer)
+        door.before_looking = door.rotate
+        assert host.look(kind, vhost).sight is Sight.ABSENT
+        assert door.shown == ["Bearer old", "Bearer new"]
+        door.wanted, door.before_looking = "newest", door.rotate
+        said = host.send(kind, "create", vhost, put, ATTEMPT, 1e18)
+        assert said == KindSaid(Effect.NOT_SENT, "401 to a token that was replaced meanwhile")
+        assert host.send(kind, "create", vhost, put, ATTEMPT, 1e18).effect is Effect.APPLIED
+    assert door.shown[2:] == ["Bearer new", "Bearer newest"]
 
 
 def test_a_token_that_is_written_in_place_counts_too(door: Door, host: TokenHost) -> None:
