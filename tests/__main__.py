@@ -1,10 +1,10 @@
 """Run the suites, show what each took, and end with one line: `N passed, N failed, N skipped`.
 
 `python -m tests` runs all, `python -m tests --only unit --only contract` those two. A suite is a folder here.
-`checks` comes first: ruff, mypy and import-linter, each command counting as one test. `image` comes last: it
-builds and runs the container image, counts as one, and where CI is not `true` it runs only if asked for.
+`checks` comes first: ruff, mypy and import-linter, each command counting as one test. `image` builds and runs
+the container image, counts as one, and where CI is not `true` it runs only if asked for.
 
-Three suites run side by side, for some compute while others wait; when one has ended, its output is shown and
+Four suites run side by side, for some compute while others wait; when one has ended, its output is shown and
 the next one starts. A suite that is asked for alone is shown while it runs.
 """
 
@@ -28,18 +28,20 @@ from types import FrameType
 from typing import IO
 from xml.etree import ElementTree
 
+from tests.children import take_bytecode
 from tests.waiting import eventually
 
 ROOT = Path(__file__).parents[1]
 TESTS = ROOT / "tests"
-CACHE = ROOT / ".venv" / ".cache"
+BYTECODE = ROOT / ".venv" / ".cache" / "pycache"
 
 CHECKS = "checks"
-# Cheap suites first, so that a mistake shows early, and the longest beside them; then those that wait and
-# those that compute by turns. Any other folder that holds tests runs after these.
 IMAGE = "image"
-ORDER = (CHECKS, "unit", "integration", "contract", "chaos", "model", "simulation", "e2e")
-SIDE_BY_SIDE = 3
+# Cheap suites first, so that a mistake shows early, and the longest beside them; then those that mostly wait,
+# with any other folder that holds tests; last those that keep all processors busy to the end.
+ORDER = (CHECKS, "unit", "integration", "chaos", "contract", "clocks", "ship", "e2e")
+COMPUTING = ("model", "simulation")
+SIDE_BY_SIDE = 4
 
 TYPED = ("lockstep", "tests", "benchmarks")
 
@@ -53,9 +55,7 @@ AT_ONCE = {
     "watch": ("--numprocesses", "3", "--dist", "loadfile"),
 }
 
-# How long a suite may take to put its processes away after it was interrupted.
-TEARDOWN_SECONDS = 30
-
+TEARDOWN_SECONDS = 30  # for a suite to put its processes away after it was interrupted
 NOT_CHECKED = 3  # what tests.ship.image ends with where it may be skipped
 INTERRUPTED = 130  # what a shell reports for a command that SIGINT ended
 LAST_LINE = re.compile(r"^(\d+) passed, (\d+) failed, (\d+) skipped\n\Z", re.MULTILINE)
@@ -85,12 +85,13 @@ class Outcome:
 
 def main() -> int:
     """Run the suites that were asked for; 0 if all that was run passed."""
-    suites = (*ORDER, *other_suites(), IMAGE)
+    suites = (*ORDER, *other_suites(), IMAGE, *COMPUTING)
     parser = argparse.ArgumentParser(prog="python -m tests", description=__doc__)
     parser.add_argument("--only", action="append", choices=suites, metavar="SUITE", help=", ".join(suites))
     only = parser.parse_args().only
     _refuse_loose_tests()
     _listen_to_signals()
+    take_bytecode(BYTECODE)
 
     chosen = [suite for suite in suites if (suite in only if only else _by_default(suite))]
     outcomes: list[Outcome] = []
@@ -114,9 +115,9 @@ def _by_default(suite: str) -> bool:
 
 
 def other_suites() -> list[str]:
-    """Folders with tests that ORDER does not name, so that none is forgotten."""
+    """Folders with tests that have no place of their own, so that none is forgotten."""
     folders = {path.relative_to(TESTS).parts[0] for path in TESTS.glob("*/**/test_*.py")}
-    return sorted(folders - set(ORDER))
+    return sorted(folders - {*ORDER, *COMPUTING})
 
 
 def _refuse_loose_tests() -> None:
@@ -261,7 +262,7 @@ def _call(command: Sequence[str]) -> int:
 
 def _environment() -> dict[str, str]:
     """This environment, with output as it comes, and bytecode kept out of the work tree."""
-    environment = {"PYTHONUNBUFFERED": "1", "PYTHONPYCACHEPREFIX": str(CACHE / "pycache"), **os.environ}
+    environment = {"PYTHONUNBUFFERED": "1", "PYTHONPYCACHEPREFIX": str(BYTECODE), **os.environ}
     # Without bytecode each of the thousand processes that tests start would compile all that it imports.
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
     return environment

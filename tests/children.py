@@ -1,4 +1,4 @@
-"""Children of tests: what they inherit, and a forked one that does one thing and says what came of it."""
+"""Children of tests: what they find, and a forked one that does one thing and says what came of it."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ import os
 import pickle
 import select
 import signal
+import sysconfig
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import Generic, TypeVar, cast
 
 T = TypeVar("T")
@@ -23,6 +25,20 @@ def inherited() -> dict[str, str]:
         for name, value in os.environ.items()
         if not name.startswith("LOCKSTEP_") or name == "LOCKSTEP_BROKER"
     }
+
+
+def take_bytecode(cache: Path) -> None:
+    """Let a new cache of bytecode begin with what pip has compiled.
+
+    From an empty one, all processes that start first would compile the same packages at the same time.
+    """
+    if cache.exists():
+        return
+    for folder in Path(sysconfig.get_path("purelib")).rglob("__pycache__"):
+        place = cache / folder.parent.relative_to("/")
+        place.mkdir(parents=True, exist_ok=True)
+        for compiled in folder.iterdir():
+            (place / compiled.name).symlink_to(compiled)
 
 
 class Forked(Generic[T]):

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.__main__ import CHECKS, IMAGE, ORDER, ROOT, command_for, other_suites
+from tests.__main__ import CHECKS, COMPUTING, ORDER, ROOT, command_for, other_suites
 
 KEPT = ROOT / ".venv" / "shake"
 # Works until whoever started it is gone, however that went.
@@ -27,7 +27,7 @@ FAILED = re.compile(r"^(?:FAILED|ERROR) (\S+)", re.MULTILINE)
 
 def main() -> int:
     """Shake the suites that were asked for; 0 if no run of any failed."""
-    suites = [suite for suite in (*ORDER, *other_suites()) if suite not in (CHECKS, IMAGE)]
+    suites = [suite for suite in (*ORDER, *other_suites(), *COMPUTING) if suite != CHECKS]
     parser = argparse.ArgumentParser(prog="python -m tests.shake", description=__doc__)
     parser.add_argument("--times", type=int, default=20, metavar="N", help="of each suite, 20 by default")
     parser.add_argument("--only", action="append", choices=suites, metavar="SUITE", help=", ".join(suites))

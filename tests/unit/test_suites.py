@@ -59,13 +59,13 @@ def test_a_stop_reaches_those_that_run_and_starts_no_other(
     def run() -> str:
         suites._listen_to_signals()
         try:
-            suites._run_side_by_side(["a", "b", "c", "d"], [])
+            suites._run_side_by_side([*"abcde"], [])
         except suites.Terminated:
             return "terminated"
         return "not"
 
     child = Forked(run)
-    eventually(lambda: len(list(tmp_path.glob("*.runs"))) == suites.SIDE_BY_SIDE, "three run")
+    eventually(lambda: len(list(tmp_path.glob("*.runs"))) == suites.SIDE_BY_SIDE, "all that may run do")
     os.kill(child.pid, signal.SIGTERM)
     assert child.result() == "terminated"
     assert len(list(tmp_path.glob("*.stopped"))) == len(list(tmp_path.glob("*.runs"))) == suites.SIDE_BY_SIDE
