@@ -27,9 +27,9 @@ MUTANTS = (
         ("store.py", "        record.undo.add(host)\n", ""),
         (
             "books.py",
-            "        step.outcome = outcome\n",
+            "        step.outcome, step.reason, step.why = outcome, reason, why\n",
             (
-                "        step.outcome = outcome\n"
+                "        step.outcome, step.reason, step.why = outcome, reason, why\n"
                 "        if outcome is Outcome.APPLIED:\n"
                 "            record.undo.add(host)\n"
             ),

@@ -64,6 +64,6 @@ WAVES = (
     mutant(
         "the sweep looks at an operation that is held",
         ("rule.lua", "if members then by(op.deadline_at) end", "by(op.deadline_at)"),
-        ("books.py", "None if phase is Phase.WAIT else record.deadline_at", "record.deadline_at"),
+        ("books.py", "None if waits else record.deadline_at", "record.deadline_at"),
     ),
 )

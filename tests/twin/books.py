@@ -100,9 +100,8 @@ class Books(MemoryLimits):
         reason: str | None = None,
         why: Why | None = None,
     ) -> None:
-        step.outcome = outcome
         self._leave(record, [host])
-        step.reason, step.why = reason, why
+        step.outcome, step.reason, step.why = outcome, reason, why
         if record.waves is not None and outcome is Outcome.APPLIED:
             record.waves.changed += 1
         record.todo.discard(host)
@@ -129,12 +128,11 @@ class Books(MemoryLimits):
     def _step_on(self, record: Record, waves: Waves) -> bool:
         """One step of an operation with waves; True if there may be another."""
         now = self.clock()
-        if waves.expires_at is not None and now >= waves.expires_at:
-            self._decide(record, Decision.ROLL_BACK, (None, Why.EXPIRED, ""))
-            return False
-        if waves.hold is not None and now >= waves.hold.until:
-            self._decide(record, Decision.ROLL_BACK, (None, Why.HELD, ""))
-            return False
+        until = waves.hold.until if waves.hold else None
+        for at, why in ((waves.expires_at, Why.EXPIRED), (until, Why.HELD)):
+            if at is not None and now >= at:
+                self._decide(record, Decision.ROLL_BACK, (None, why, ""))
+                return False
         match waves.stage:
             case Stage.WORKING | Stage.GATING if record.todo or waves.gating:
                 if now >= record.deadline_at:
@@ -198,9 +196,8 @@ class Books(MemoryLimits):
         if host not in record.undo:
             return False
         record.undo.discard(host)
-        step.undo = Undo.RESTORED
         self._leave(record, [host])
-        step.reason, step.why = None, None
+        step.undo, step.reason, step.why = Undo.RESTORED, None, None
         record.waits.pop(host, None)
         self.heard("restored", record, host)
         return True
@@ -241,11 +238,10 @@ class Books(MemoryLimits):
         phase, _, label = self._phase(record)
         if phase is not Phase.WAIT and label != record.dispatched:
             return Millis(0)
-        at: list[int | None] = []
-        if phase is not Phase.WAIT:
-            at = [*record.waits.values(), self._stale_at(record)]
+        waits = phase is Phase.WAIT
+        at: list[int | None] = [] if waits else [*record.waits.values(), self._stale_at(record)]
         if record.decision is None:
-            at.append(None if phase is Phase.WAIT else record.deadline_at)
+            at.append(None if waits else record.deadline_at)
             at += self._ends_of_waiting(record.waves) if record.waves else []
         return Millis(min(each for each in at if each is not None))
 
@@ -255,8 +251,7 @@ class Books(MemoryLimits):
         return [waves.bake_until if bakes else None, hold.until if hold else None, waves.expires_at]
 
     def _suspect(self, record: Record, host: HostName, attempt: AttemptRecord) -> None:
-        creates = attempt.undo is (record.action is Action.DELETE)
-        brings = Presence.PRESENT if creates else Presence.ABSENT
+        brings = Presence.PRESENT if attempt.undo is (record.action is Action.DELETE) else Presence.ABSENT
         now = self.clock()
         self.suspected[record.group, host, brings] = now
         self.looks[record.group] = min(now, self.looks.get(record.group, now))
@@ -276,8 +271,7 @@ class Books(MemoryLimits):
             record.state = State.ABANDONED if record.abandoned else State.ROLLED_BACK
         self._keep_ends(record)
         self._keep_suspicions(record)
-        record.ended = True
-        record.ended_at = self.clock()
+        record.ended, record.ended_at = True, self.clock()
         for working_set in (record.todo, record.undo, record.open, record.waits, record.later):
             working_set.clear()
         if self.locks.get(record.lock) == record.id:
