@@ -7,7 +7,8 @@ import pytest
 from lockstep.producer.stack.processes import RedisServer
 from lockstep.worker.operation.model import GroupId, Operation, OperationId
 from lockstep.worker.record.redis import RedisStore
-from tests.contract.linearizable import Call, Made, Run, Store, at_once, clients_of, in_order, wrong
+from tests.contract.calls import Call, Made
+from tests.contract.linearizable import Run, Store, at_once, clients_of, in_order, wrong
 
 GROUPS = 12
 

@@ -1,0 +1,128 @@
+"""Calls of the record's methods that clients may make at once, and what of their answers can be compared."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, is_dataclass
+from enum import Enum
+
+from lockstep.worker.operation.answer import Verdict
+from lockstep.worker.operation.errors import LockstepError
+from lockstep.worker.operation.model import (
+    Action,
+    AttemptId,
+    GroupId,
+    HostName,
+    HostRef,
+    Millis,
+    Moment,
+    OperationId,
+    Presence,
+    Seen,
+)
+from lockstep.worker.operation.transitions import Miss, Request, View
+from lockstep.worker.operation.waves import Health, Rollout
+
+NEVER = 10**9
+"""Milliseconds that no run lasts for."""
+CLIENTS = 8
+LATER, BEFORE = Millis(10**15), Millis(0)
+"""When a look was sent: after all that may still land, or before."""
+HOSTS = (HostName("a"), HostName("b"))
+OF_TIME = frozenset({"now", "send_by", "quiet", "left", "until", "since", "waits_until", "at", "bake_until"})
+BESIDE = frozenset({"stalled_hosts", "step"})
+"""Read a moment later: who is stalled, and what else the record has by now of a host that is done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A method of the store, with its arguments."""
+
+    method: str
+    arguments: tuple[object, ...]
+
+    def on(self, store: object) -> object:
+        """Make it; return its answer without what depends on the time, or the error's name."""
+        try:
+            return plain(getattr(store, self.method)(*self.arguments))
+        except LockstepError as error:
+            return type(error).__name__
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A call that was answered; times in seconds of one clock."""
+
+    call: Call
+    began: float
+    ended: float
+    answer: object
+
+
+def plain(value: object) -> object:
+    """Return an answer so that it can be compared: no times, and no order where there is none."""
+    if is_dataclass(value) and not isinstance(value, type):
+        kept = {name: getattr(value, name) for name in value.__dataclass_fields__}
+        return {name: plain(each) for name, each in kept.items() if _compared(value, name)}
+    if isinstance(value, (tuple, list)):
+        parts = [plain(each) for each in value]
+        unordered = all(
+            isinstance(each, (str, Moment)) for each in value
+        )  # moments are in the order of their times
+        return sorted(parts, key=repr) if unordered else parts
+    return str(value) if isinstance(value, Enum) else value
+
+
+def _compared(of: object, name: str) -> bool:
+    beside = name in BESIDE and not isinstance(of, View)
+    return not (beside or name in OF_TIME or name.endswith("_at"))
+
+
+def drawn(dice: random.Random, client: int, group: GroupId) -> Call:
+    """Draw a call about one of the two operations that want this group; in every other group with waves."""
+    operation = OperationId(f"{group}-{dice.choice('xxxy')}")
+    host = dice.choice(HOSTS)
+    action = Action.CREATE
+    url = f"url-of-{host}" if dice.random() < 0.95 else "another"
+    mine = AttemptId(f"{client}" if dice.random() < 0.8 else f"{dice.randrange(CLIENTS)}")
+    undo = AttemptId(f"undo-{mine}")
+    seen = Seen(dice.choice((Presence.ABSENT, Presence.ABSENT, Presence.ABSENT, Presence.PRESENT)))
+    verdict = dice.choice(list(Verdict))
+    back = dice.choice((Verdict.APPLIED, Verdict.ALREADY, Verdict.UNKNOWN, Verdict.NOT_APPLIED))
+    sent = dice.choice((LATER, LATER, BEFORE))
+    hosts = tuple(HostRef(h, f"url-of-{h}") for h in HOSTS)
+    request = Request(operation, group, action, hosts, NEVER, "test", rollout=_rollout(group))
+    health = dice.choice((Health.WELL, Health.WELL, Health.UNWELL, Health.CHANGED))
+    likely: list[tuple[int, str, tuple[object, ...]]] = [
+        (6, "accept", (request,)),
+        (12, "begin", (operation, host, url, seen, mine, action, group)),
+        (12, "finish", (operation, host, mine, verdict, "said")),
+        (2, "missed", (operation, host, url, mine, "GET 500", Miss.ANSWERED)),
+        (2, "cancel", (operation, f"client {client % 2}")),
+        (6, "begin_undo", (operation, host, url, undo)),
+        (6, "finish_undo", (operation, host, undo, back, "said")),
+        (8, "settle", (operation, host, sent, dice.choice((0, 1)), seen.presence)),
+        (2, "postpone", (operation, host, NEVER, "later", mine)),
+        (1, "abandon", (operation, host, "given up")),
+        (4, "claim", (operation,)),
+        (3, "view", (operation, host)),
+        (5, "operation", (operation,)),
+        (3, "steps", (operation,)),
+        (3, "lock_owner", (group,)),
+    ]
+    if request.rollout:
+        likely += [
+            (2, "hold", (operation, f"client {client % 2}", "to look at it")),
+            (8, "promote", (operation, dice.choice((1, 1, 2)))),
+            (8, "gate_seen", (operation, host, dice.choice((1, 1, 2)), sent, mine, health, "said")),
+        ]
+    weights = [weight for weight, _, _ in likely]
+    _, method, arguments = dice.choices(likely, weights)[0]
+    return Call(method, arguments)
+
+
+def _rollout(group: GroupId) -> Rollout | None:
+    """One host first: with a hold after it in some groups, with a gate in others."""
+    every = int(group[1:])
+    gate, waves = every % 4 == 1, {host: wave for wave, host in enumerate(HOSTS, 1)}
+    return Rollout(waves, gate=gate, hold=not gate) if every % 2 else None
