@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import shutil
 from collections.abc import Generator, Iterator
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import settings
 
+from lockstep.worker import secrets
 from tests.skips import LISTED, may_be_skipped
 
 if TYPE_CHECKING:
@@ -31,6 +33,16 @@ os.environ.setdefault(
 # A busy machine is slow now and then; a time limit for one example would only report that.
 settings.register_profile("lockstep", parent=settings(), deadline=None)
 settings.load_profile("lockstep")
+
+
+@pytest.fixture(autouse=True)
+def secrets_of_one_test() -> Iterator[None]:
+    """What one test takes for a secret is an ordinary word in the next one."""
+    known = secrets._known
+    before = {name: copy.copy(getattr(known, name)) for name in ("values", "passing", "lasting", "forms")}
+    yield
+    secrets._known = known
+    vars(known).update(before)
 
 
 @pytest.fixture(scope="module")

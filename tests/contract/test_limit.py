@@ -94,11 +94,11 @@ def test_whoever_asked_first_goes_first(bench: Bench) -> None:
 
 
 def test_a_write_of_unknown_fate_keeps_its_place_until_the_host_is_through(bench: Bench) -> None:
-    one, two = several(bench, "one", "two", over=OVER, a=ONE)
+    one, two = several(bench, "one", "two", over=500, a=ONE)
     begins(one)
     ends(one, Verdict.UNKNOWN)
     assert begins(two) is Forward.BUSY
-    bench.pass_time(30)
+    bench.pass_time(505)
     assert begins(two, age=1000) is Forward.BUSY, "its look was sent before"
     assert begins(two) is Forward.SEND
 
