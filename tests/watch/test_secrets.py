@@ -252,6 +252,7 @@ def test_no_secret_is_found_anywhere(bench: Bench, server: Secretive, locker: Lo
     assert b"~ pin: (differs)" in said
     assert b"~ password: (differs)" in said
     assert b"is sealed with key" in said
+    assert re.search(rb"seal keys +[0-9a-f]{8}: here, worker@", said), "doctor says who has which"
     assert b"refused (400: no " in said
     found = {where: near(text) for where, text in places.items() if CANARY.search(text)}
     assert found == {}

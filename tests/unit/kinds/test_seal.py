@@ -6,12 +6,15 @@ import base64
 import hashlib
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from lockstep.producer.cli.options import FieldOptions
 from lockstep.worker.kinds import SealKeys
 from lockstep.worker.operation.errors import InvalidInput
+from tests.unit.kinds.made import least
 
 CANARY = 'cänary-#1/2"3'
 ONE, TWO = (base64.b64encode(each * 32).decode() for each in (b"1", b"2"))
@@ -86,3 +89,40 @@ def test_what_sealing_needs_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setitem(sys.modules, "cryptography.hazmat.primitives.ciphers.aead", None)
     with pytest.raises(InvalidInput, match=r"pip install 'lockstep\[secrets\]'"):
         seal.seal("x")
+
+
+@pytest.mark.parametrize(
+    ("given", "rule"),
+    [
+        ("password", "names no file: write field=@FILE"),
+        ("password=canary-in-clear", "names no file: write field=@FILE"),
+        ("password=@{folder}/nothing", "cannot be read: No such file"),
+        ("password=@{folder}/empty", "is empty"),
+        ("password=@{folder}/latin", "is not UTF-8 text"),
+    ],
+)
+def test_a_secret_is_read_from_a_file_and_shown_by_no_error(tmp_path: Path, given: str, rule: str) -> None:
+    (tmp_path / "empty").write_text("\n")
+    (tmp_path / "latin").write_bytes("cänary".encode("latin-1"))
+    with pytest.raises(InvalidInput, match=re.escape(rule)) as caught:
+        FieldOptions((), None, secrets=(given.format(folder=tmp_path),)).hidden()
+    assert "nary" not in str(caught.value)
+
+
+def test_a_file_of_a_secret_is_taken_without_the_line_break_at_its_end(tmp_path: Path) -> None:
+    (tmp_path / "it").write_bytes(b" two\nlines \r\n")
+    assert FieldOptions((), None, secrets=(f"p=@{tmp_path}/it",)).hidden() == {"p": " two\nlines "}
+
+
+def test_what_is_wrong_with_a_secret_is_said_without_it() -> None:
+    kind = least(fields=" {pin: {type: integer, sensitive: true}, word: {secret: true, pattern: '[a-z]+'}}")
+    asked: list[Callable[[], object]] = [
+        lambda: kind.read("pin", "canary"),
+        lambda: kind.parted({}, {"word": "CANARY"}),
+        lambda: kind.target({"word": "canary"}),
+        lambda: kind.target({"pin": "canary"}),
+    ]
+    for each in asked:
+        with pytest.raises(InvalidInput) as caught:
+            each()
+        assert "canary" not in str(caught.value).lower()
