@@ -12,8 +12,8 @@ from tests.contract.bench import Bench, MemoryBench
 from tests.contract.driver import ABSENT, A, B, Driver
 
 ONE, TWO = WriteLimit(1), WriteLimit(2)
-OVER = 80
-"""Milliseconds after which a write that nobody answered for has no place any more."""
+SHORT, OVER = 500, 560
+"""Milliseconds in which a host is through with a write, and after which one without an answer has no place."""
 
 
 def several(
@@ -22,7 +22,7 @@ def several(
     """Operations on groups of their own, under a limit; a write has its place for `over` ms at the most."""
     bench.limit(**limits)
     found = [Driver(bench, name) for name in names]
-    store = bench.store if over == OVER else bench.limited(settle=over)
+    store = bench.limited(settle=over)
     for each in found:
         each.store = store
         assert each.store.accept(each.request(hosts, GroupId(f"g-{each.id}"))) is Accepted.ACCEPTED
@@ -94,17 +94,17 @@ def test_whoever_asked_first_goes_first(bench: Bench) -> None:
 
 
 def test_a_write_of_unknown_fate_keeps_its_place_until_the_host_is_through(bench: Bench) -> None:
-    one, two = several(bench, "one", "two", over=500, a=ONE)
+    one, two = several(bench, "one", "two", over=SHORT, a=ONE)
     begins(one)
     ends(one, Verdict.UNKNOWN)
     assert begins(two) is Forward.BUSY
-    bench.pass_time(505)
+    bench.pass_time(OVER)
     assert begins(two, age=1000) is Forward.BUSY, "its look was sent before"
     assert begins(two) is Forward.SEND
 
 
 def test_the_place_of_a_dead_worker_is_over_and_the_first_in_line_wakes_by_itself(bench: Bench) -> None:
-    one, two, three = several(bench, "one", "two", "three", over=OVER, a=ONE)
+    one, two, three = several(bench, "one", "two", "three", over=SHORT, a=ONE)
     begins(one)
     begins(two)
     begins(three)
@@ -116,7 +116,7 @@ def test_the_place_of_a_dead_worker_is_over_and_the_first_in_line_wakes_by_itsel
 
 
 def test_the_next_in_line_wakes_by_itself_once_the_first_has_gone(bench: Bench) -> None:
-    one, two, three = several(bench, "one", "two", "three", over=OVER, a=ONE)
+    one, two, three = several(bench, "one", "two", "three", over=SHORT, a=ONE)
     begins(one)
     begins(two)
     begins(three)
@@ -172,7 +172,7 @@ def test_an_undo_that_waits_is_the_first_that_is_called(bench: Bench) -> None:
 
 
 def test_who_is_called_and_does_not_come_loses_its_turn_and_not_its_rank(memory: MemoryBench) -> None:
-    one, two, three = several(memory, "one", "two", "three", over=OVER, a=ONE)
+    one, two, three = several(memory, "one", "two", "three", over=SHORT, a=ONE)
     begins(one)
     begins(two)
     memory.pass_time(2)

@@ -1,4 +1,4 @@
-"""The mutants of waves: what would open one too soon, or keep nobody from going on."""
+"""The mutants of waves, opened too soon or never held, and of the limit that all workers share."""
 
 from __future__ import annotations
 
@@ -65,5 +65,49 @@ WAVES = (
         "the sweep looks at an operation that is held",
         ("rule.lua", "if members then by(op.deadline_at) end", "by(op.deadline_at)"),
         ("books.py", "None if waits else record.deadline_at", "record.deadline_at"),
+    ),
+    mutant(
+        "a place is free once its time is over, whenever the look was sent",
+        ("limit.lua", "NOW - age)", "NOW)"),
+        ("limit.py", "if at > now - age}", "if at > now}"),
+    ),
+    mutant(
+        "undo stands in line behind forward work",
+        ("limit.lua", "(undo and UNDO_FIRST or 0)", "0"),
+        ("limit.py", "(UNDO_FIRST if undo else 0)", "0"),
+    ),
+    mutant(
+        "no place is for undo alone",
+        ("limit.lua", "((undo or most < 2) and 0 or 1)", "0"),
+        ("limit.py", "own = 0 if first[0] or most < 2 else 1", "own = 0"),
+    ),
+    mutant(
+        "a place that is kept for forward work does not yield to undo",
+        ("limit.lua", "undo and kept_for_forward(places)", "false"),
+        ("limit.py", "if not (first[0] and kept):", "if first:"),
+    ),
+    mutant(
+        "who comes to stand first in line does not wake by itself",
+        ("limit.lua", "if not kept then return wake(", "if not kept then return tostring("),
+        ("limit.py", "                    self._wake(first, min(line.places.values()))\n", ""),
+    ),
+    mutant(
+        "who is decided stays in line",
+        ("rule.lua", "  if op.limited then leave(op, redis.call('SMEMBERS', QUEUED)) end\n", ""),
+        ("books.py", "        self._leave(record, record.queued.copy())\n", ""),
+    ),
+    mutant(
+        "nobody is called when a place is given back",
+        ("limit.lua", "== 1 then call_next(name) end", "== 1 then return end"),
+        (
+            "limit.py",
+            "attempt, None) is not None:\n                self._call_next(name)",
+            "attempt, None) is not None:\n                pass",
+        ),
+    ),
+    mutant(
+        "all that wait for the moment of a rate are told the same one",
+        ("limit.lua", "between * redis.call('ZCOUNT'", "0 * redis.call('ZCOUNT'"),
+        ("limit.py", "sum(at < rank for at in line.pace.values())", "0"),
     ),
 )

@@ -1,4 +1,4 @@
-"""Stores that open, hold or undo waves wrongly: the simulation must find every one of them out."""
+"""Stores that open, hold or undo waves wrongly, or write too much at once: the simulation must notice."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lockstep.worker.operation.model import (
 from lockstep.worker.operation.transitions import Progress
 from tests.simulation.ledger import WatchedStore
 from tests.twin.books import Reason
-from tests.twin.record import Record, Waves
+from tests.twin.record import AttemptRecord, Record, StepRecord, Waves
 
 
 class BeginsBeforeItsWave(WatchedStore):
@@ -68,10 +68,21 @@ class UndoesTheWaveAtWork(WatchedStore):
         super()._decide(record, decision, reason)
 
 
+class FreesThePlaceOfALostWrite(WatchedStore):
+    """Another write goes to a host that may still be at work on the one that had no answer."""
+
+    def _close_by(
+        self, record: Record, host: HostName, step: StepRecord, attempt: AttemptRecord, *rest: Any
+    ) -> None:
+        super()._close_by(record, host, step, attempt, *rest)
+        self._give_back(record, host, attempt.id)
+
+
 WAVES: tuple[type[WatchedStore], ...] = (
     BeginsBeforeItsWave,
     CommitsAfterItsFirstWave,
     HoldsNobody,
     SkipsTheBake,
     UndoesTheWaveAtWork,
+    FreesThePlaceOfALostWrite,
 )

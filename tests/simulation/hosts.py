@@ -17,6 +17,7 @@ from lockstep.worker.operation.answer import (
     classify_probe,
     classify_write,
 )
+from lockstep.worker.operation.host import ALL_HOSTS
 from lockstep.worker.operation.model import Action, AttemptId, GroupId, HostName, OperationId
 from lockstep.worker.operation.ports import Stopping
 from tests.simulation import transport
@@ -75,6 +76,8 @@ class Write:
     host: SimHost
     stray: bool = False
     """Outside what the protocol covers: frozen past its last check, or later than A1 allows."""
+    through: bool = False
+    """The host is through with it."""
 
 
 class SimHost:
@@ -104,8 +107,18 @@ class SimHost:
         self.back_at = max(self.back_at, self.world.now + duration)
         self.hangs, self.down_for = hangs, duration
 
+    def arrives(self, write: Write) -> None:
+        """Begin to work on a write: no more are at work than the limit allows, silent hosts not counted."""
+        world = self.world
+        world.under_way = [each for each in (*world.under_way, write) if not each.through and not each.stray]
+        for name, limit in self.ledger.store.limited.items():
+            at_work = [each for each in world.under_way if name in (ALL_HOSTS, each.host.name)]
+            if limit.at_once and sum(not each.host.down for each in at_work) > limit.at_once:
+                raise Violation(f"more than {limit.at_once} writes are at work at {name}")
+
     def land(self, write: Write) -> Reply | NoReply:
         """Do what the write asks for, unless it is done already."""
+        write.through = True
         create = write.action is Action.CREATE
         if self.holds is create:
             return CONTESTED[Action.CREATE] if create else self.not_there
@@ -204,7 +217,9 @@ class HostPort:
             world.note("writes frozen after their last check")
             run.sleep((4_000, 100_000)[world.choose(2)])
             write.stray = host.ledger.past_its_window(write)
+        host.arrives(write)
         if fate in WITHOUT_EFFECT:
+            write.through = True
             run.sleep(READ_TIMEOUT if fate is Fate.TIMEOUT else 1)
             return self._one_of(WITHOUT_EFFECT[fate])
         return self._effective(write, fate)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
+from lockstep.worker.operation.host import ALL_HOSTS, WriteLimit
 from lockstep.worker.operation.model import Action, HostName, HostRef, Millis, OperationId
 from lockstep.worker.operation.transitions import Request
 from lockstep.worker.operation.waves import Rollout
@@ -26,6 +27,8 @@ DAY = 86_400_000
 PROMOTES = (*(3_000, 40_000) * 8, DAY)
 BAKES = (0, 1_000, 30_000, 600_000)
 ACTIONS = tuple(Action)
+WRITE_LIMITS = (WriteLimit(1), WriteLimit(1, 10), WriteLimit(2), WriteLimit(None, 0.5))
+"""Of each host, where a second try meets the first, or of all together."""
 SLICES = (*[(1, 1)] * 6, (2, 2), (3, 3), (3, 2))
 """Hosts that one task carries, and how many of them it works on at the same time."""
 
@@ -70,6 +73,10 @@ def _run(world: World, states: set[int] | None) -> None:
     for n in range(2 + choose(2)):
         absent = (404, 400)[choose(2)]
         ledger.add(SimHost(HostName(f"h{n}"), world, ledger, choose(3) == 1, absent))
+    if choose(3) == 1:
+        limit = WRITE_LIMITS[choose(len(WRITE_LIMITS))]
+        ledger.store.limited.update(dict.fromkeys(ledger.hosts if choose(2) else [ALL_HOSTS], limit))
+        world.note("schedules with a limit of writes")
     if states is not None:
         world.look = lambda: states.add(digest(standing(ledger)))
     ids = [OperationId("one")] + ([OperationId("two")] if choose(3) == 1 else [])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 
 from lockstep.worker.operation.errors import StoreUnavailable
 from lockstep.worker.operation.model import HostName
@@ -28,6 +29,10 @@ def run_steps(run: Run, step: Step) -> Mapping[HostName, float]:
         if result.next is Next.FAILED and not told:
             told = True
             run.broker.publish(Message("conclude", message.operation))
+        for operation in thread.parts().store.called():
+            run.world.note("hosts called to their turn")
+            with suppress(StoreUnavailable):
+                run.broker.publish_next(run, operation, resume=True)
         return result
 
     results = _side_by_side(run, told_of)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from lockstep.worker.operation.errors import StoreUnavailable
-from lockstep.worker.operation.model import AttemptId, Decision, HostName
+from lockstep.worker.operation.model import AttemptId, Decision, HostName, OperationId
 from lockstep.worker.operation.transitions import Forward, Phase, Undoing
 from lockstep.worker.steps import Parts, PatrolStore
 from tests.simulation.faults import PAST_VISIBILITY, Draw, Fate, Row
@@ -189,6 +189,10 @@ class TaskStore:
             raise StoreUnavailable("after")
         self._follow(name, said)
         return said
+
+    def called(self) -> list[OperationId]:
+        """What this process was told in its last replies; another may be faster to send for it."""
+        return list(self._twin.called())
 
     def _away(self, apply: Callable[[], object]) -> NoReturn:
         """Redis is down or frozen; what a frozen server has received it carries out when it wakes."""

@@ -31,6 +31,8 @@ BESIDES = (
     "rounds of the gate",
     "holds by people",
     "promotes that were answered released",
+    "schedules with a limit of writes",
+    "hosts called to their turn",
 )
 ENOUGH = 6_000
 """Schedules in which a missing mechanism must show; the slowest takes 2,500."""

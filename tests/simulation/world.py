@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from heapq import heappop, heappush
 from math import inf
+from typing import Any
 
 from greenlet import getcurrent, greenlet  # type: ignore[import-untyped]
 
@@ -41,6 +42,8 @@ class World:
         self.epoch = 0
         """Goes up when every worker is killed."""
         self.first_write_strays = False
+        self.under_way: list[Any] = []
+        """Writes that a host may be at work on."""
         self.healed_at = START
         self.redis_back_at = START
         self.redis_frozen = False

@@ -90,16 +90,11 @@ class AfterDecision(MemoryQueries):
         answer: str,
     ) -> None:
         attempt.answer = answer
-        self._let_go(record, host, attempt)
+        attempt.answered = self.clock()
         if attempt.state is AttemptState.OPEN and verdict not in AMBIGUOUS:
             applied = verdict is Verdict.APPLIED
             state = AttemptState.APPLIED if applied else AttemptState.NOT_APPLIED
             self._close_attempt(record, host, step, attempt, state)
-
-    def _let_go(self, record: Record, host: HostName, attempt: AttemptRecord) -> None:
-        if attempt.answered is None and attempt.state is AttemptState.OPEN:
-            self._give_back(record, host, attempt.id, self.clock() + self._settles_within(record))
-        attempt.answered = self.clock()
 
     def _close_settled(
         self, record: Record, host: HostName, step: StepRecord, sent_at: Millis

@@ -139,8 +139,7 @@ class MemoryContent(MemoryForward):
         if record is None or record.content is None or step is None or attempt not in step.attempts:
             return ABORTED
         kept = step.attempts[attempt]
-        kept.answer = answer
-        self._let_go(record, host, kept)
+        kept.answer, kept.answered = answer, self.clock()
         kept.started = kept.started or effect is Effect.STARTED
         if kept.state is AttemptState.OPEN and effect not in STAYS_OPEN:
             state = AttemptState.APPLIED if effect in LANDED else AttemptState.NOT_APPLIED

@@ -111,14 +111,9 @@ class MemoryLimits:
                 for name, _, _ in self._lines(host):
                     self._call_next(name)
 
-    def _give_back(self, record: Record, host: HostName, attempt: AttemptId, over: int | None = None) -> None:
+    def _give_back(self, record: Record, host: HostName, attempt: AttemptId) -> None:
         for name, _, line in self._lines(host) if record.limited else ():
-            if attempt not in line.places:
-                continue
-            if over is not None:
-                line.places[attempt] = over
-            else:
-                del line.places[attempt]
+            if line.places.pop(attempt, None) is not None:
                 self._call_next(name)
 
     def _wait_for_place(

@@ -86,15 +86,11 @@ local function leave(op, hosts)
   end
 end
 
--- Gives the places of an attempt back; of one whose fate is not known it says when they are over.
-local function give_back(op, host, id, over)
+-- Gives the places of an attempt back. One whose fate is not known keeps them until they are over.
+local function give_back(op, host, id)
   if not op.limited then return end
   each_limit(host, function(name, _, places)
-    if over then
-      redis.call('ZADD', places, 'XX', over, id)
-    elseif redis.call('ZREM', places, id) == 1 then
-      call_next(name)
-    end
+    if redis.call('ZREM', places, id) == 1 then call_next(name) end
   end)
 end
 

@@ -96,7 +96,6 @@ local function open_attempt(host, step, id, undo, send_within, call, settle, loo
     n = n + 1, undo = undo, state = 'open', opened = NOW, send_by = NOW + send_within,
     quiet = NOW + send_within + call, clean = count(step, is_open) == 0,
   }
-  if operation.limited then attempt.settle = settle end
   step.attempts[id] = attempt
   change('SADD', OPEN, host)
   return send(host)
@@ -170,19 +169,11 @@ local function turned_away(op, step, fingerprint)
   if step.fingerprint ~= fingerprint then return { 'elsewhere', step.fingerprint } end
 end
 
--- From here on a write is no longer in our own hands, whatever the host still does with it.
-local function let_go(host, step, attempt)
-  for id, other in pairs(operation.limited and not attempt.answered and is_open(attempt) and step.attempts or {}) do
-    if other == attempt then give_back(operation, host, id, NOW + (attempt.settle or A_DAY)) end
-  end
-  attempt.answered = NOW
-end
-
 -- Keeps the answer to a write; by its verdict the attempt is closed, unless that says nothing of its fate.
 local AMBIGUOUS = { unknown = true, misdirected = true, unshown = true }
 local function close_by(host, step, attempt, verdict, answer)
   attempt.answer = answer
-  let_go(host, step, attempt)
+  attempt.answered = NOW
   if is_open(attempt) and not AMBIGUOUS[verdict] then
     close_attempt(host, step, attempt, verdict == 'applied' and 'applied' or 'not_applied')
   end

@@ -10,7 +10,7 @@ local step = op and op.content and load_step(host)
 if not step or not step.attempts[id] then return { 'aborted' } end
 local attempt = step.attempts[id]
 attempt.answer = ARGV[6]
-let_go(host, step, attempt)
+attempt.answered = NOW
 if effect == 'started' then attempt.started = true end
 if is_open(attempt) and effect ~= 'unknown' and effect ~= 'misdirected' and effect ~= 'started' then
   local applied = effect == 'applied' or effect == 'replaced'
