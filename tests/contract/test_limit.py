@@ -13,7 +13,7 @@ from tests.contract.driver import ABSENT, A, B, Driver
 
 ONE, TWO = WriteLimit(1), WriteLimit(2)
 SHORT, OVER = 500, 560
-"""Milliseconds in which a host is through with a write, and after which one without an answer has no place."""
+"""Milliseconds in which a host is through with a write, and after which one of unknown fate has no place."""
 
 
 def several(
