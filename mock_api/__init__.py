@@ -25,6 +25,8 @@ says when everything serves, and where: `{"ready": true, "nodes": {"node1": "htt
 | `malformed` | yes | success, with an HTML page (or `body`) |
 | `wrong_id` | yes | success, with another group's id |
 | `delayed` | yes, `seconds` later, even if the client left | nothing; if `answers`, then the real answer |
+| `ignore` | no | the answer of a call that does |
+| `rewrite` | yes, with texts in fields that a kind calls `rewritten` in upper case | the real answer |
 | `refuse` | no | `status` (403) |
 | `throttle` | no | `status` (429) with Retry-After: `retry_after` (1) |
 | `redirect` | no | `status` (307) with Location: `location` |

@@ -82,6 +82,8 @@ class Kind(StrEnum):
     MALFORMED = "malformed"
     WRONG_ID = "wrong_id"
     DELAYED = "delayed"
+    IGNORE = "ignore"
+    REWRITE = "rewrite"
     REFUSE = "refuse"
     THROTTLE = "throttle"
     REDIRECT = "redirect"
@@ -120,6 +122,8 @@ SHAPES: dict[Kind, Shape] = {
     Kind.MALFORMED: Shape(True, Form.HTML, takes=frozenset({"body"})),
     Kind.WRONG_ID: Shape(True, Form.WRONG_ID),
     Kind.DELAYED: Shape(True, Form.REAL, takes=frozenset({"seconds", "answers"})),
+    Kind.IGNORE: Shape(True, Form.REAL),
+    Kind.REWRITE: Shape(True, Form.REAL),
     Kind.REFUSE: Shape(False, Form.STATUS, 403, frozenset({"status"})),
     Kind.THROTTLE: Shape(False, Form.STATUS, 429, frozenset({"status", "retry_after"})),
     Kind.REDIRECT: Shape(False, Form.STATUS, 307, frozenset({"status", "location"})),
@@ -131,7 +135,7 @@ NODE_LEVEL = frozenset({Kind.DOWN, Kind.LATENCY})
 PARAMETERS = frozenset({"seconds", "status", "answers", "retry_after", "location", "body", "latency"})
 FILTERS = frozenset({"probability", "methods", "group", "times", "after"})
 # A rule of these kinds that names no methods is about writes: "refuse this group" must not blind a GET to it.
-WRITES_ONLY = frozenset({Kind.DELAYED, Kind.REFUSE})
+WRITES_ONLY = frozenset({Kind.DELAYED, Kind.IGNORE, Kind.REWRITE, Kind.REFUSE})
 
 
 class Rule(BaseModel):
@@ -145,7 +149,7 @@ class Rule(BaseModel):
     probability: float = Field(default=1.0, ge=0, le=1)
     """Share of the matching calls. The rules of a node take adjoining shares, in order, of one die a call."""
     methods: tuple[Method, ...] | None = Field(default=None, min_length=1)
-    """Only these; absent: POST and DELETE for `delayed` and `refuse`, every method for other kinds."""
+    """Only these; absent: writes for `delayed`, `ignore`, `rewrite` and `refuse`, else every method."""
     group: str | None = Field(default=None, min_length=1)
     """Only this group id; a trailing * matches any ending."""
     times: int | None = Field(default=None, ge=1)

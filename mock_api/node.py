@@ -10,6 +10,7 @@ from pathlib import Path
 from pydantic import JsonValue
 
 from lockstep.mock_api.disk import Disk, Saved
+from lockstep.mock_api.faults import Kind as Fault
 from lockstep.mock_api.faults import Method
 from lockstep.mock_api.history import History, Presence, Record
 from lockstep.mock_api.plan import Plan
@@ -116,6 +117,8 @@ class Node:
             self._disk.save(Saved(self.groups, self._effects))
 
     def _change(self, record: Record, group: str, body: GroupBody | None) -> None:
+        if record.fault == Fault.IGNORE:
+            return
         held = self.groups.get(group)
         self._put(group, body)
         record.effect_seq, record.effect_at = self._effects + 1, time.time()
@@ -152,5 +155,7 @@ class PlayedNode(Node):
         record.before = record.after = held
         status, said, thing, now = self.things.land(Call(**{key: str(each) for key, each in body.items()}))
         if thing is not None:
+            if now and record.fault == Fault.REWRITE:
+                now = {**now, "fields": self.things.player.rewritten(now["fields"])}
             self._change(record, thing, now or None)
         return Answer(status, said)

@@ -128,6 +128,18 @@ class Player:
             "uid": f"uid-{before.get('number', number)}",
         }
 
+    def rewritten(self, fields: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the fields with texts in upper case where hosts may show another form."""
+
+        def other(value: Any) -> Any:
+            return [other(each) for each in value] if isinstance(value, list) else str(value).upper()
+
+        texts = (str, list)
+        return {
+            name: other(value) if self.kind.fields[name].rewritten and isinstance(value, texts) else value
+            for name, value in fields.items()
+        }
+
     def answer(self, verb: str, there: bool, moved: bool) -> tuple[int, Any]:
         """Return status and body of a write; `moved`: its version is not that of what is there."""
         file = getattr(self._file, verb)

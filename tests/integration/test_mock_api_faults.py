@@ -96,6 +96,18 @@ def test_malformed(running: Running, node: NodeClient) -> None:
     assert holds(running)
 
 
+def test_a_write_is_ignored(running: Running, node: NodeClient) -> None:
+    arm(running, Kind.IGNORE)
+    assert (node.post("a").status_code, node.get("a").status_code) == (201, 404)
+    assert not holds(running)
+
+
+def test_a_group_is_no_text_that_is_rewritten(running: Running, node: NodeClient) -> None:
+    """Kind.REWRITE is about things of a kind, and has its test beside these."""
+    arm(running, Kind.REWRITE)
+    assert (node.post("a").status_code, node.get("a").json()) == (201, {"groupId": "a"})
+
+
 def test_wrong_id(running: Running, node: NodeClient) -> None:
     arm(running, Kind.WRONG_ID)
     assert (node.post("a").status_code, node.get("a").json()) == (201, {"groupId": "a-other"})

@@ -7,11 +7,13 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from lockstep.producer.client.client import ClusterClient
 from lockstep.producer.stack.guard import Guard
@@ -101,17 +103,20 @@ THING = "notice/team%2Fa"
 
 
 class Rig:
-    """Redis, three nodes, a worker and beat."""
+    """Redis, three nodes in this process, or others with a kind, a worker and beat."""
 
-    def __init__(self, stack: ExitStack, directory: Path) -> None:
-        self.nodes = [Node() for _ in NAMES]
+    def __init__(
+        self, stack: ExitStack, directory: Path, others: Sequence[str] = (), kind: str = PIN
+    ) -> None:
+        self.stack, self.directory = stack, directory
+        self.nodes = [] if others else [Node() for _ in NAMES]
         kinds = directory / "kinds"
         for folder in (directory / "redis", kinds):
             folder.mkdir()
         redis = stack.enter_context(RedisServer(directory / "redis"))
-        (kinds / "notice.yaml").write_text(KIND)
-        (kinds / "pin.yaml").write_text(PIN)
-        urls = [stack.enter_context(served(node)) for node in self.nodes]
+        for text in (KIND, kind):
+            (kinds / f"{yaml.safe_load(text)['kind']}.yaml").write_text(text)
+        urls = others or [stack.enter_context(served(node)) for node in self.nodes]
         hosts = "".join(
             f"  - {{name: {name}, url: '{url}'}}\n" for name, url in zip(NAMES, urls, strict=True)
         )
@@ -124,19 +129,23 @@ class Rig:
             "PYTHONPATH": str(ROOT),
             **{f"LOCKSTEP_{key.upper()}": value for key, value in self.values.items()},
         }
-        guard = Guard()
-        stack.callback(guard.close)
-        for name, arguments in (
-            ("worker", ("worker", "-Q", "operations,rollback", "-n", "w@%h", "-l", "INFO")),
-            ("beat", ("beat",)),
-        ):
-            command = [sys.executable, "-m", "celery", "-A", "lockstep", *arguments]
-            child = Warm(name, command, directory=directory, guard=guard, env=self.env, grace=5)
-            stack.callback(child.stop)
-            child.launch()
-            if name == "worker":
-                eventually(lambda child=child: " ready." in child.output(), "the worker is ready")  # type: ignore[misc]
+        self.guard = Guard()
+        stack.callback(self.guard.close)
+        self.worker = self.new_worker()
+        self._child("beat")
         self.client = stack.enter_context(ClusterClient(Settings(**self.values)))
+
+    def new_worker(self) -> Warm:
+        self.worker = self._child("worker", "-Q", "operations,rollback", "-n", "w@%h", "-l", "INFO")
+        eventually(lambda: " ready." in self.worker.output(), "the worker is ready")
+        return self.worker
+
+    def _child(self, *arguments: str) -> Warm:
+        command = [sys.executable, "-m", "celery", "-A", "lockstep", *arguments]
+        child = Warm(arguments[0], command, directory=self.directory, guard=self.guard, env=self.env, grace=5)
+        self.stack.callback(child.stop)
+        child.launch()
+        return child
 
     def cli(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return run("lockstep", *arguments, env={**os.environ, **self.env})

@@ -30,6 +30,8 @@ def test_every_kind_has_a_shape() -> None:
         (Kind.DELAYED, Script(Form.REAL, lands=True, lands_after=2, answers_after=None)),
         (Kind.MALFORMED, Script(Form.HTML, lands=True)),
         (Kind.WRONG_ID, Script(Form.WRONG_ID, lands=True)),
+        (Kind.IGNORE, Script(Form.REAL, lands=True)),
+        (Kind.REWRITE, Script(Form.REAL, lands=True)),
         (Kind.REFUSE, Script(Form.STATUS, lands=False, status=403)),
         (Kind.THROTTLE, Script(Form.STATUS, lands=False, status=429)),
         (Kind.REDIRECT, Script(Form.STATUS, lands=False, status=307)),
