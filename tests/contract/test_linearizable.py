@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lockstep.producer.stack.processes import RedisServer
-from lockstep.worker.operation.model import GroupId, Operation, OperationId
+from lockstep.worker.operation.model import GroupId, OperationId
 from lockstep.worker.record.redis import RedisStore
 from tests.contract.calls import Call, Made
 from tests.contract.linearizable import Run, Store, at_once, clients_of, in_order, wrong
@@ -14,9 +14,9 @@ GROUPS = 12
 
 
 class ReadsLate:
-    """A store that tells of an operation what somebody was told the first time, as a cache would."""
+    """A store that tells of an operation or a lock what was told the first time, as a cache would."""
 
-    told: dict[OperationId, Operation | None]
+    told: dict[str, object]
 
     def __init__(self, store: RedisStore) -> None:
         self._store = store
@@ -24,9 +24,11 @@ class ReadsLate:
     def __getattr__(self, name: str) -> object:
         return getattr(self._store, name)
 
-    def operation(self, operation: OperationId) -> Operation | None:
-        now = self._store.operation(operation)
-        return self.told.setdefault(operation, now)
+    def operation(self, operation: OperationId) -> object:
+        return self.told.setdefault(operation, self._store.operation(operation))
+
+    def lock_owner(self, group: GroupId) -> object:
+        return self.told.setdefault(f"lock of {group}", self._store.lock_owner(group))
 
 
 class GivesTheLockTwice(ReadsLate):
@@ -36,8 +38,11 @@ class GivesTheLockTwice(ReadsLate):
         self._store.accept(request)  # type: ignore[arg-type]
         return "accepted"
 
-    def operation(self, operation: OperationId) -> Operation | None:
+    def operation(self, operation: OperationId) -> object:
         return self._store.operation(operation)
+
+    def lock_owner(self, group: GroupId) -> object:
+        return self._store.lock_owner(group)
 
 
 def histories(server: RedisServer, between: Store = lambda store: store) -> dict[GroupId, list[Made]]:
