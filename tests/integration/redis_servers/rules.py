@@ -13,7 +13,7 @@ from tests.integration.redis_servers.recorder import Use
 P = "lockstep:"
 C = f"{P}celery:"
 PATTERNS = (
-    *(f"~{P}{each}" for each in ("op:*", "lock:*", "ends:*", "left:*", "suspects:*", "lease:*")),
+    *(f"~{P}{each}" for each in ("op:*", "lock:*", "ends:*", "left:*", "suspects:*", "lease:*", "limit:*")),
     *(
         f"~{P}{each}"
         for each in ("due", "operations", "ended", "patrol", "drift", "paused", "spared", "lost")

@@ -30,8 +30,14 @@ DENIED = r"(?i)no permissions|^the user executing the script can't"
 OURS = "user lockstep-narrow on >NARROW-PASSWORD ~lockstep:* &lockstep:* +@all -@write\n"
 """One who may run scripts, and nothing that they do."""
 RESULTS, CHORDS = "lockstep:celery:celery-task-meta-*", "~lockstep:celery:celery-taskset-meta-*"
+LINES = "~lockstep:limit:*"
+"""Who waits for a limited host: the nodes of the full run are not limited."""
+CALLS = {(each, LINES) for each in ("pexpire", "zadd", "zcard", "zrange", "zrank", "zrem")}
 SELDOM: dict[str, set[Grant]] = {
     "worker": {
+        *CALLS,
+        *((each, LINES) for each in ("get", "set", "zcount", "zremrangebyscore", "zscore")),
+        *((each, "~lockstep:limits") for each in ("hget", "hset")),
         # The result of a task that somebody sends by hand, and wants one.
         *(("get", f"~{RESULTS}"), ("setex", f"~{RESULTS}"), ("publish", f"&{RESULTS}")),
         # Chords of which a header failed unforeseen, or the callback was claimed by a worker that died.
@@ -39,7 +45,10 @@ SELDOM: dict[str, set[Grant]] = {
         # Given back by a worker that had taken it; said where nothing has changed while it was watched.
         *(("rpush", f"~{QUEUE}"), ("unwatch", "")),
     },
+    "monitor": {("zcard", LINES), ("zrank", LINES)},
     "producer": {
+        *CALLS,
+        ("hget", "~lockstep:limits"),
         # Of the one script that is not sent whole, where Redis has forgotten it and no patrol came before.
         ("script|load", ""),
         # Where no worker was the first to see that a record is gone.
@@ -55,7 +64,8 @@ DOCTOR: Grant = ("config|get", "")
 READS = {
     *("get", "pttl", "exists", "type", "memory|usage", "llen", "brpop", "watch", "subscribe", "psubscribe"),
     *("hget", "hgetall", "hkeys", "hlen", "hmget", "scard", "sismember", "smembers"),
-    *("zcard", "zcount", "zrange", "zrangebyscore", "zrevrange", "zrevrangebyscore", "zscan", "zscore"),
+    *("zcard", "zcount", "zrange", "zrangebyscore", "zrank"),
+    *("zrevrange", "zrevrangebyscore", "zscan", "zscore"),
 }
 
 

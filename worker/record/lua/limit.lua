@@ -48,8 +48,9 @@ local function call_next(name, me)
     if not first then return end
     local kind, host, id = string.match(first, '^(%S+) (%S+) (.*)$')
     local undo = kind == 'undo'
-    if not redis.call('ZSCORE', DUE, id) then
-      redis.call('ZREM', queue, first) -- its record is gone
+    local format, ended = unpack(redis.call('HMGET', PREFIX .. 'op:' .. id, 'format', 'ended'))
+    if not format or ended then
+      redis.call('ZREM', queue, first) -- its record is gone, or put back to an older one
     else
       if redis.call('ZCARD', places) >= most - ((undo or most < 2) and 0 or 1) then
         local kept = undo and kept_for_forward(places)
