@@ -10,11 +10,11 @@ from types import MappingProxyType
 
 from lockstep.producer.cli.output import printable
 from lockstep.producer.cli.text import event_row, host_row, host_table, standing
-from lockstep.producer.operators.history import MEANINGS, last_moment, method, timeline
+from lockstep.producer.operators.history import MEANINGS, last_moment, timeline
 from lockstep.worker.operation.host import local
 from lockstep.worker.operation.model import Attempt, AttemptState, HostName, Millis, Operation, Step
 from lockstep.worker.operation.names import seconds
-from lockstep.worker.operation.story import host_result, in_brief, story
+from lockstep.worker.operation.story import call, host_result, in_brief, story
 from lockstep.worker.operation.waves import told_moment
 
 STYLE = (files("lockstep.producer.cli") / "report.css").read_text("utf-8")
@@ -49,13 +49,18 @@ class Scale:
         return LEFT + share * (WIDTH - LEFT - RIGHT)
 
 
-def chart(operation: Operation, steps: Sequence[Step], end: Millis) -> str:
+def chart(
+    operation: Operation,
+    steps: Sequence[Step],
+    end: Millis,
+    methods: Mapping[str, str] = MappingProxyType({}),
+) -> str:
     """Return the whole picture, from the acceptance to `end`."""
     scale = Scale(operation.created_at, end)
     rows: list[str] = []
     y = TOP
     for step in steps:
-        row, height = _row(operation, step, scale, y)
+        row, height = _row(operation, step, scale, y, methods)
         rows.append(row)
         y += height
     height = y + BOTTOM
@@ -80,7 +85,9 @@ def lanes(attempts: Sequence[Attempt], end: Millis, apart: int = 0) -> list[int]
     return chosen
 
 
-def _row(operation: Operation, step: Step, scale: Scale, y: int) -> tuple[str, int]:
+def _row(
+    operation: Operation, step: Step, scale: Scale, y: int, methods: Mapping[str, str]
+) -> tuple[str, int]:
     apart = round((NARROWEST + 1) / (WIDTH - LEFT - RIGHT) * scale.span)
     chosen = lanes(step.attempts, scale.end, apart)
     height = LANE * (max(chosen, default=0) + 1) + PAD
@@ -93,26 +100,27 @@ def _row(operation: Operation, step: Step, scale: Scale, y: int) -> tuple[str, i
         f'<text class="faint" x="{WIDTH - RIGHT + 14}" y="{middle:.1f}">{came}</text>',
     ]
     for attempt, lane in zip(step.attempts, chosen, strict=True):
-        parts.append(_bar(operation, attempt, scale, y + PAD / 2 + 2 + lane * LANE))
+        text = describe(operation, step, attempt, methods)
+        parts.append(_bar(text, attempt, scale, y + PAD / 2 + 2 + lane * LANE))
     return "\n".join(parts), height
 
 
-def _bar(operation: Operation, attempt: Attempt, scale: Scale, y: float) -> str:
+def _bar(text: str, attempt: Attempt, scale: Scale, y: float) -> str:
     left, right = scale.x(attempt.opened_at), scale.x(attempt.closed_at or scale.end)
     width = max(NARROWEST, right - left)
     place = f'x="{left:.1f}" y="{y:.1f}" width="{width:.1f}" height="{BAR}" rx="2.5"'
     stripes = f'<rect {place} fill="url(#stripes)"/>' if attempt.undo else ""
-    title = escape(printable(describe(operation, attempt)))
+    title = escape(printable(text))
     return f'<g><title>{title}</title><rect class="bar {attempt.state}" {place}/>{stripes}</g>'
 
 
-def describe(operation: Operation, attempt: Attempt) -> str:
+def describe(operation: Operation, step: Step, attempt: Attempt, methods: Mapping[str, str]) -> str:
     """Return one line on an attempt."""
     at = seconds(attempt.opened_at - operation.created_at)
     undo = " to undo" if attempt.undo else ""
     said = attempt.answer or "no answer recorded"
     return (
-        f"{method(operation.action, attempt)}{undo} at +{at}: {said}; "
+        f"{call(operation.action, step, attempt, methods)}{undo} at +{at}: {said}; "
         f"{attempt.state.replace('_', ' ')}: {MEANINGS[AttemptState(attempt.state)]}"
     )
 
@@ -166,10 +174,11 @@ def page(
     steps: Sequence[Step],
     now: Millis,
     differences: Mapping[HostName, Sequence[str]] = MappingProxyType({}),
+    methods: Mapping[str, str] = MappingProxyType({}),
 ) -> str:
     """Return the page as HTML; `now` ends the picture of an operation that has not ended.
 
-    `differences` tell of a thing what was to change on each host, a line each.
+    `differences` tell of a thing what was to change on each host, a line each; `methods` what its kind sends.
     """
     title = f"{operation.asked or operation.action} {operation.group}"
     end = operation.ended_at or max(now, last_moment(operation, steps))
@@ -192,13 +201,13 @@ def page(
 {_facts(operation, end)}
 <h2>Timeline</h2>
 <div class="wide">
-{chart(operation, sorted(steps, key=lambda step: step.wave), end)}
+{chart(operation, sorted(steps, key=lambda step: step.wave), end, methods)}
 </div>
 {_legend(operation.rollout is not None)}
 <h2>Hosts</h2>
 {_table(*host_table(operation, HOSTS, (host_row(host_result(operation, step)) for step in steps), steps))}
 {_differences(differences)}<h2>Events</h2>
-{_table(EVENTS, (event_row(operation, each) for each in timeline(operation, steps)))}
+{_table(EVENTS, (event_row(operation, each) for each in timeline(operation, steps, methods)))}
 <footer>Operation <code>{operation.id}</code>. Times are in the zone of whoever made this page.</footer>
 </body>
 </html>

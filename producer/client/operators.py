@@ -85,6 +85,16 @@ class OperatorClient:
         key_file = self.settings.seal_key_file
         return differences(self._link.store, operation.id, operation.steps(), key_file)
 
+    def methods(self, operation_id: str) -> dict[str, str]:
+        """Return the HTTP methods of an operation's kind by create, update and delete; none for a group.
+
+        Raises UnknownOperation, RecordGone and StoreUnavailable.
+        """
+        from lockstep.producer.operators.plan import kept_kind
+
+        kind = kept_kind(self._link.store, self.operation(operation_id).id)
+        return {} if kind is None else kind.methods
+
     def drift(self, groups: Iterable[str] | None = None) -> Iterator[GroupDrift]:
         """Ask the hosts of these groups and things, or of all on which an operation has ended, and compare.
 

@@ -244,15 +244,13 @@ class ThingClient(OperatorClient):
 
         None if none does. Raises StoreUnavailable.
         """
-        from lockstep.worker.kinds import Kind
-        from lockstep.worker.operation.thing import DEFINITION
+        from lockstep.producer.operators.plan import kept_kind
 
         store = self._link.store
         for each in self._link.unended():
             asked = order.content if "/" in each.group and (order := store.order(each.id)) else None
             if asked is not None and asked.kind == name and asked.definition.startswith(digest):
-                text = store.text(each.id, DEFINITION)
-                return None if text is None else Kind(f"operation {each.id}", text)
+                return kept_kind(store, each.id)
         return None
 
     def _asked(

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from lockstep.worker.operation.answer import METHODS
 from lockstep.worker.operation.errors import Why
 from lockstep.worker.operation.model import (
     Action,
@@ -23,6 +23,7 @@ from lockstep.worker.operation.model import (
     Undo,
 )
 from lockstep.worker.operation.names import NAMED, named
+from lockstep.worker.operation.story import call
 from lockstep.worker.operation.waves import told_moment
 
 if TYPE_CHECKING:
@@ -43,8 +44,9 @@ class Event:
 
     at: Millis
     what: str
-    """`POST`, `DELETE`, or for the operation itself `accepted`, `decided`, `ended`; with waves also `wave 2
-    opened`, `wave 2 done`, `gate, round 2`, `passed, round 2`, `held` and `released`, `gate` of a host."""
+    """What was sent (see `call`), or for the operation itself `accepted`, `decided`, `ended`; with waves also
+    `wave 2 opened`, `wave 2 done`, `gate, round 2`, `passed, round 2`, `held` and `released`, or `gate` of a
+    host."""
     host: HostName | None = None
     attempt: Attempt | None = None
     text: str | None = None
@@ -63,17 +65,14 @@ class Event:
         return Millis(self.attempt.closed_at - self.attempt.opened_at)
 
 
-def method(action: Action, attempt: Attempt) -> str:
-    """Return what an attempt sent, or was about to send."""
-    return METHODS[action.inverse if attempt.undo else action]
-
-
-def timeline(operation: Operation, steps: Iterable[Step]) -> tuple[Event, ...]:
-    """Return everything that the record knows, by time."""
+def timeline(
+    operation: Operation, steps: Iterable[Step], methods: Mapping[str, str] = MappingProxyType({})
+) -> tuple[Event, ...]:
+    """Return everything that the record knows, by time; `methods`: see `call`."""
     events = [Event(operation.created_at, "accepted", text=f"by {operation.created_by}")]
     for step in steps:
         for attempt in step.attempts:
-            what = method(operation.action, attempt)
+            what = call(operation.action, step, attempt, methods)
             events.append(Event(attempt.opened_at, what, step.host, attempt))
         if step.gate is not None:
             events.append(Event(step.gate.at, "gate", step.host, text=step.gate.said))

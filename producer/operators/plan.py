@@ -53,6 +53,14 @@ def _line(kind: Kind, sign: str, name: str, value: object) -> list[str]:
     return [f"{sign} {name}: {shown}"]
 
 
+def kept_kind(store: RedisStore, operation: OperationId) -> Kind | None:
+    """Return the kind as an operation on a thing keeps it. Raises StoreUnavailable."""
+    from lockstep.worker.kinds import Kind
+
+    source = store.text(operation, DEFINITION)
+    return None if source is None else Kind(f"operation {operation}", source)
+
+
 def differences(
     store: RedisStore, operation: OperationId, steps: Iterable[Step], key_file: str = ""
 ) -> dict[HostName, tuple[str, ...]]:
@@ -61,13 +69,12 @@ def differences(
     Empty for an operation on a group; what is sealed, and the keys of the file do not open, is said to be so.
     Raises StoreUnavailable.
     """
-    order = store.order(operation)
-    source = store.text(operation, DEFINITION) if order and order.content else None
-    if order is None or order.content is None or source is None:
+    order, kind = store.order(operation), kept_kind(store, operation)
+    if order is None or order.content is None or kind is None:
         return {}
-    from lockstep.worker.kinds import Kind, SealKeys
+    from lockstep.worker.kinds import SealKeys
 
-    kind, target = Kind(f"operation {operation}", source), order.content.target
+    target = order.content.target
     seals = SealKeys(key_file)
 
     @cache

@@ -52,6 +52,8 @@ class SystemClock:
         return AttemptId(secrets.token_hex(8))
 
 
+_WITH_CONTENT = ("POST", "PUT", "PATCH")
+"""Servers expect these to say how long their content is, even if there is none: some answer 411."""
 _TOKEN = re.compile(r"[\x21-\x7e]+")
 
 
@@ -145,6 +147,8 @@ class HostClient:
         may_send: Callable[[], bool],
     ) -> Reply | NoReply:
         ends = time.monotonic() + self.settings.call_timeout
+        if data is None and method in _WITH_CONTENT:
+            headers = {**headers, "Content-Length": "0"}
         try:
             headers = {**headers, **authorization(self.host)}
         except OSError as error:

@@ -62,6 +62,8 @@ class Kind:
             for verb in VERBS
             if (write := getattr(self.definition, verb))
         }
+        self.methods = {verb: each.file.request.partition(" ")[0] for verb, each in self._writes.items()}
+        """The HTTP method of each write by its verb."""
 
     def __repr__(self) -> str:
         return f"Kind({self.title})"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from types import MappingProxyType
 
 from lockstep.worker.operation.answer import METHODS
 from lockstep.worker.operation.model import (
@@ -53,6 +54,21 @@ class Story:
     """How it is known that the change is undone; None where it is not, or nothing was changed."""
     text: str
     """All of it in a sentence."""
+
+
+def call(
+    action: Action, step: Step, attempt: Attempt, methods: Mapping[str, str] = MappingProxyType({})
+) -> str:
+    """Return the HTTP method of an attempt.
+
+    `methods` are those of a thing's kind by create, update and delete; that word, where it has none.
+    """
+    verb: str = action.inverse if attempt.undo else action
+    if step.trace is None:
+        return METHODS[Action(verb)]
+    if action is Action.CREATE and step.before and step.before.presence is Presence.PRESENT:
+        verb = "update"
+    return methods.get(verb, str(verb))
 
 
 def story(action: Action, step: Step, decided_at: Millis | None) -> Story:
@@ -110,7 +126,7 @@ def _proof(step: Step, undos: Sequence[Attempt]) -> Proof:
 def _undone(action: Action, step: Step, undos: Sequence[Attempt], proof: Proof | None) -> str:
     match step.undo:
         case Undo.RESTORED if proof is Proof.ANSWER:
-            return f", undone: {METHODS[action.inverse]} answered {_said(undos[-1])}"
+            return f", undone: {call(action, step, undos[-1])} answered {_said(undos[-1])}"
         case Undo.RESTORED:
             return ", undone: a look showed it as before"
         case Undo.NEEDED:

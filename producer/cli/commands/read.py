@@ -162,7 +162,7 @@ def show(session: Session, operation_id: str, as_json: bool) -> Exit:
     """
     handle = session.client().find(operation_id)
     operation, steps = handle.status(), handle.steps()
-    events = timeline(operation, steps)
+    events = timeline(operation, steps, session.client().methods(handle.id))
     differences = session.client().differences(handle.id)
     here, held = session.client().inventories()
     if as_json:
@@ -250,9 +250,10 @@ def report(session: Session, operation_id: str, file: str, as_json: bool) -> Exi
     """
     from lockstep.producer.cli.report import page
 
-    handle = session.client().find(operation_id)
-    steps = handle.steps()
-    text = page(handle.status(), steps, session.client().now(), session.client().differences(handle.id))
+    client = session.client()
+    handle = client.find(operation_id)
+    told = client.differences(handle.id), client.methods(handle.id)
+    text = page(handle.status(), handle.steps(), client.now(), *told)
     try:
         Path(file).write_text(text, "utf-8")
     except OSError as error:

@@ -81,6 +81,8 @@ def test_what_somebody_else_wrote_meanwhile_is_left_to_a_person(rig: Rig, choice
     why = next(step.reason or "" for step in operation.steps() if step.host == "node1")
     assert why.startswith("was changed by somebody else: it shows what neither was there nor is asked for")
     shown = rig.cli("show", operation.id).stdout
+    assert "  PUT " in shown
+    assert "POST" not in shown
     assert [line.strip() for line in shown.partition("\nnode1:\n")[2].splitlines()[:5]] == [
         '- text: "one"',
         '+ text: "new"',

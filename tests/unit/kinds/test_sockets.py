@@ -135,6 +135,22 @@ def test_an_absence_is_asked_of_its_witness_and_a_presence_is_not(server: RawSer
     ]
 
 
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH"])
+def test_a_write_without_a_body_says_so_once(server: RawServer, carry: Carry, method: str) -> None:
+    kind = kind_of(f"""
+        kind: bare
+        id: {{pattern: ".+"}}
+        look: GET /x/{{id}}
+        create: {method} /x/{{id}}
+        delete: DELETE /x/{{id}}
+    """)
+    one = thing(kind)
+    client(server, carry).send(kind, "create", one, kind.request("create", one), ATTEMPT, 1e18)
+    head = bytes(server.received).lower()
+    assert head.endswith(b"\r\n\r\n"), "no body"
+    assert (head.count(b"content-"), head.count(b"\r\ncontent-length: 0\r\n")) == (1, 1)
+
+
 def test_a_write_that_comes_too_late_does_not_leave(server: RawServer, carry: Carry) -> None:
     one = thing(EVERY)
     said = client(server, carry).send(EVERY, "delete", one, EVERY.request("delete", one), ATTEMPT, 0.0)

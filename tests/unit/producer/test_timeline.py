@@ -6,10 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from lockstep.producer.cli.report import Scale, came_to, chart, lanes, tick
+from lockstep.producer.cli.report import Scale, came_to, chart, lanes, page, tick
 from lockstep.producer.operators.history import last_moment, timeline
-from lockstep.worker.operation.model import Action, Millis
+from lockstep.worker.operation.model import Action, Millis, Presence, Seen, Undo
 from lockstep.worker.operation.names import seconds
+from lockstep.worker.operation.story import story
+from lockstep.worker.operation.thing import Digest, Trace
+from tests.unit.kinds.made import LEAST, kind_of
 from tests.unit.producer.samples import OPERATION
 from tests.unit.producer.stories import ROLLED_BACK, START, STEPS, write
 
@@ -34,6 +37,29 @@ def test_every_attempt_and_every_turn_is_told_in_order() -> None:
 def test_undoing_a_delete_posts() -> None:
     events = timeline(replace(ROLLED_BACK, action=Action.DELETE), STEPS[:1])
     assert [event.what for event in events if event.host] == ["DELETE", "POST"]
+
+
+@pytest.mark.parametrize(
+    ("action", "before", "called"),
+    [
+        (Action.CREATE, Presence.ABSENT, ("create", "delete")),
+        (Action.CREATE, Presence.PRESENT, ("update", "update")),
+        (Action.DELETE, Presence.PRESENT, ("delete", "create")),
+    ],
+)
+def test_a_write_of_a_thing_has_the_method_of_its_kind(
+    action: Action, before: Presence, called: tuple[str, str]
+) -> None:
+    kind = kind_of(LEAST.replace("update: PUT", "update: PATCH"))
+    operation = replace(ROLLED_BACK, action=action, asked="set")
+    steps = [replace(STEPS[0], before=Seen(before), trace=Trace(was=Digest("d")), undo=Undo.RESTORED)]
+    for methods in ({}, kind.methods):
+        wanted = [methods.get(each, each) for each in called]
+        events = timeline(operation, steps, methods)
+        assert [event.what for event in events if event.host] == wanted
+        text = page(operation, steps, Millis(START), methods=methods)
+        assert all(f"<title>{each}" in text for each in wanted)
+        assert f"undone: {called[1]} answered" in story(action, steps[0], operation.decided_at).text
 
 
 def test_an_operation_that_has_just_begun() -> None:
