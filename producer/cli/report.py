@@ -15,7 +15,7 @@ from lockstep.worker.operation.host import local
 from lockstep.worker.operation.model import Attempt, AttemptState, HostName, Millis, Operation, Step
 from lockstep.worker.operation.names import seconds
 from lockstep.worker.operation.story import call, host_result, in_brief, story
-from lockstep.worker.operation.waves import told_moment
+from lockstep.worker.operation.waves import told_hold, told_moment
 
 STYLE = (files("lockstep.producer.cli") / "report.css").read_text("utf-8")
 
@@ -235,6 +235,7 @@ def _facts(operation: Operation, end: Millis) -> str:
     facts = (
         ("Operation", operation.id),
         ("Waves", standing(operation) or (rollout and f"{rollout.wave} of {rollout.waves} opened")),
+        ("Hold", rollout and told_hold(rollout, None)),
         ("Hosts", f"{operation.hosts_done} of {operation.hosts_total} done"),
         ("Asked by", operation.created_by),
         ("Accepted", _at(operation.created_at)),

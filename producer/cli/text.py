@@ -14,7 +14,7 @@ from lockstep.worker.operation.host import age, local
 from lockstep.worker.operation.model import Action, Millis, Operation, Outcome, State, Step, Undo
 from lockstep.worker.operation.names import counted, named, seconds
 from lockstep.worker.operation.story import HostResult, Result
-from lockstep.worker.operation.waves import idle, told_standing
+from lockstep.worker.operation.waves import idle, told_hold, told_standing
 
 if TYPE_CHECKING:
     from rich.status import Status
@@ -41,6 +41,7 @@ def facts_of(operation: Operation, now: Millis) -> list[tuple[str, str]]:
         ("reason", operation.reason),
         ("hosts", _progress(operation)),
         ("waves", _waves(operation, now)),
+        ("hold", operation.rollout and told_hold(operation.rollout, now)),
         ("pending", ", ".join(operation.pending_hosts)),
         ("by", operation.created_by),
         ("created", at(operation.created_at)),
@@ -97,7 +98,9 @@ def list_row(operation: Operation, now: Millis | None) -> tuple[str, ...]:
     state = f"{operation.state}{', settling' if operation.settling else ''}"
     if operation.rollout is not None and operation.decision is None:
         rollout = operation.rollout
-        state += f", wave {rollout.wave}/{rollout.waves}{' held' if rollout.hold else f' {rollout.stage}'}"
+        hold = told_hold(rollout, now)
+        stage = f"{hold}" if rollout.hold else f"{rollout.stage}, {hold}" if hold else rollout.stage
+        state += f", wave {rollout.wave}/{rollout.waves} {stage}"
     at = operation.created_at
     created = local(at) if now is None or now - at > DAY else age(at, now)
     return (

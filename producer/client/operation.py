@@ -141,10 +141,7 @@ class Operation:
 
         Raises CancelRefused once it is decided otherwise, RecordGone and StoreUnavailable.
         """
-        text = self._created_by
-        if reason is not None:
-            text += f": {parse_note('reason', reason)}"
-        match self._link.store.cancel(self.id, text):
+        match self._link.store.cancel(self.id, self._by(reason)):
             case Cancelled.UNKNOWN:
                 raise self._gone()
             case Cancelled.COMMITTED:
@@ -166,19 +163,24 @@ class Operation:
             raise self._not_held(said, "held")
         return said
 
-    def promote(self) -> Hold:
+    def promote(self, reason: str | None = None) -> Hold:
         """Release the hold that is on the operation now, so that it goes on; return what it was.
+
+        Who promoted it, when, and why is kept in the record.
 
         Neither a bake nor the gate is left out. Raises HoldRefused if nobody holds it, if somebody else puts
         a newer hold on it at this moment, or once it is decided; RecordGone and StoreUnavailable.
         """
-        status = self.status()
+        by, status = self._by(reason), self.status()
         hold = status.rollout.hold if status.rollout else None
-        said = self._link.store.promote(self.id, hold.number if hold else 0)
+        said = self._link.store.promote(self.id, hold.number if hold else 0, by)
         if hold is None or said not in (None, Refused.ALREADY):
             raise self._not_held(said or Refused.FREE, "promoted")
         self._broker.next(self._link.store, self.id, self.group)
         return hold
+
+    def _by(self, reason: str | None) -> str:
+        return self._created_by + ("" if reason is None else f": {parse_note('reason', reason)}")
 
     def _not_held(self, said: Refused, what: str) -> HoldRefused | RecordGone | UnknownOperation:
         if said is Refused.UNKNOWN:
@@ -191,8 +193,7 @@ class Operation:
         The host keeps whatever it holds. Raises InvalidInput for a host that is no part of the operation,
         AbandonRefused if nothing of it is pending there, RecordGone and StoreUnavailable.
         """
-        text = f"{self._created_by}: {parse_note('reason', reason)}"
-        said = self._link.store.abandon(self.id, HostName(host), text)
+        said = self._link.store.abandon(self.id, HostName(host), self._by(reason))
         if said is not Abandoned.ABANDONED:
             raise self._not_abandoned(said, host)
 

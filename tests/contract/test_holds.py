@@ -59,8 +59,11 @@ def test_a_promote_releases_the_hold_that_was_seen_and_no_other(canary: Driver) 
     assert rollout(canary).wave == 1
     canary.store.hold(canary.id, "eve", "third")
     assert canary.store.promote(canary.id, 2) is Refused.OTHER
-    assert canary.store.promote(canary.id, 3) is None
+    assert canary.store.promote(canary.id, 3, "bob: a is well") is None
     assert rollout(canary).wave == 2
+    course = {(each.what, each.number): each.said for each in rollout(canary).moments}
+    assert course["held", 3] == "eve: third"
+    assert (course["released", 1], course["released", 3]) == ("", "bob: a is well"), "the first gave no name"
 
 
 def test_two_holds_of_one_moment_are_told_in_their_order() -> None:

@@ -28,7 +28,9 @@ ACTS: tuple[Callable[[Driver, random.Random, str], object], ...] = (
     lambda driver, chance, name: finish_one(driver, chance, Verdict.NOT_APPLIED),
     lambda driver, chance, name: driver.missed(host_of(driver, chance), name),
     lambda driver, chance, name: driver.store.hold(driver.id, "ann", name) if chance.random() < 0.3 else None,
-    lambda driver, chance, name: driver.store.promote(driver.id, seen_hold(driver) or chance.randint(1, 4)),
+    lambda driver, chance, name: driver.store.promote(
+        driver.id, seen_hold(driver) or chance.randint(1, 4), chance.choice(("", "bob"))
+    ),
     lambda driver, chance, name: driver.store.claim(driver.id, resume=chance.random() < 0.5),
     lambda driver, chance, name: gate(driver, host_of(driver, chance), name, number=chance.randint(1, 3)),
     lambda driver, chance, name: gate(driver, host_of(driver, chance), name),

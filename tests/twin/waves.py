@@ -46,8 +46,8 @@ class MemoryWaves(AfterDecision):
         self.heard("held", record)
         return Held(hold.number, record.waves.wave, record.waves.stage)
 
-    def promote(self, operation: OperationId, number: int) -> Refused | None:
-        """Release the hold of this number, and no other; None if that was done now."""
+    def promote(self, operation: OperationId, number: int, by: str = "") -> Refused | None:
+        """Release the hold of this number, and no other; None if that was done now. `by`: who, and why."""
         record = self._load(operation)
         if record is None:
             return Refused.UNKNOWN
@@ -63,7 +63,7 @@ class MemoryWaves(AfterDecision):
         waves.released_no, waves.hold = number, None
         if waves.stage is Stage.WAITING and waves.asked.gate:
             waves.stage, waves.bake_until = Stage.BAKING, self.clock()
-        waves.note(self.clock(), "released", number)
+        waves.note(self.clock(), "released", number, by)
         self.heard("released", record)
         self._progressed(record)
         self._move(record)

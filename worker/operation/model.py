@@ -242,7 +242,7 @@ class Moment:
     number: int
     """Of the wave, the round or the hold."""
     said: str = ""
-    """Of a hold: who, and why."""
+    """Of a hold and of its release: who, and why."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -223,8 +223,8 @@ class Store(Transitions, Protocol):
         """Keep an operation from going further than the wave at work."""
         ...
 
-    def promote(self, operation: OperationId, number: int) -> Refused | None:
-        """Release the hold of this number, and no other; None if that was done now."""
+    def promote(self, operation: OperationId, number: int, by: str = "") -> Refused | None:
+        """Release the hold of this number, and no other; None if that was done now. `by`: who, and why."""
         ...
 
     def abandon(self, operation: OperationId, host: HostName, reason: str) -> Abandoned:

@@ -16,6 +16,7 @@ from lockstep.worker.operation.model import (
     GroupId,
     HostName,
     Millis,
+    Moment,
     Operation,
     OperationId,
     Outcome,
@@ -219,6 +220,8 @@ class Result:
     pending_hosts: tuple[HostName, ...]
     """Hosts that are still to be restored."""
     hosts: tuple[HostResult, ...]
+    course: tuple[Moment, ...] = ()
+    """With waves: when each began, and who held it and let it go on, and why; by time."""
 
     @property
     def committed(self) -> bool:
@@ -243,6 +246,7 @@ def result_of(operation: Operation, steps: Iterable[Step]) -> Result:
         reason=operation.reason,
         pending_hosts=operation.pending_hosts,
         hosts=tuple(host_result(operation, step) for step in steps),
+        course=operation.rollout.moments if operation.rollout else (),
     )
 
 

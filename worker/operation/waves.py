@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 
 from lockstep.worker.operation.errors import InvalidInput
-from lockstep.worker.operation.host import Host, local
+from lockstep.worker.operation.host import Host, age, local
 from lockstep.worker.operation.model import HostName, Millis, Moment, Operation, Stage, Standing
 from lockstep.worker.operation.names import show
 
@@ -244,9 +244,7 @@ def told_standing(standing: Standing) -> str:
         at += f" until {local(standing.bake_until)}"
     elif standing.stage is Stage.GATING:
         at += f" in round {standing.round}"
-    if standing.hold is not None:
-        return f"{at}, held by {standing.hold.who}: {standing.hold.why}"
-    return at
+    return at + (f", held by {standing.hold.who}: {standing.hold.why}" if standing.hold else "")
 
 
 WHAT = {
@@ -262,6 +260,15 @@ WHAT = {
 def told_moment(moment: Moment) -> str:
     """Return what came to pass, in two or three words: `wave 2 opened`."""
     return WHAT[moment.what].format(moment.number)
+
+
+def told_hold(standing: Standing, now: Millis | None) -> str | None:
+    """Return who held it last, or promoted it, why, and how long ago; None if nobody did."""
+    for last in reversed(standing.moments):
+        if told := {"held": "held", "released": "promoted"}.get(last.what):
+            told += f" by {last.said}" if last.said else ""
+            return told if now is None else f"{told}, {age(last.at, now)}"
+    return None
 
 
 def earliest_end(standing: Standing, now: Millis) -> Millis | None:

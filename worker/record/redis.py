@@ -189,9 +189,9 @@ class RedisStore(RedisContent):
             return Held(int(said[1]), int(said[2]), Stage(said[3]))
         return Refused(said[-1])
 
-    def promote(self, operation: OperationId, number: int) -> Refused | None:
-        """Release the hold of this number, and no other; None if that was done now."""
-        said = self._scripts.strings("promote", operation, number)
+    def promote(self, operation: OperationId, number: int, by: str = "") -> Refused | None:
+        """Release the hold of this number, and no other; None if that was done now. `by`: who, and why."""
+        said = self._scripts.strings("promote", operation, number, mask(by))
         return None if said[0] == "released" else Refused(said[1] if said[0] == "decided" else said[0])
 
     def gate_seen(

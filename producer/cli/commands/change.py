@@ -222,19 +222,23 @@ def hold(session: Session, operation_id: str, reason: str, created_by: str | Non
 
 @command()
 @click.argument("operation_id", metavar="OPERATION")
+@click.option("--reason", metavar="TEXT", help="Why; kept in the record.")
 @as_option
-def promote(session: Session, operation_id: str, created_by: str | None, as_json: bool) -> Exit:
+def promote(
+    session: Session, operation_id: str, reason: str | None, created_by: str | None, as_json: bool
+) -> Exit:
     """Release the hold on OPERATION, so that it goes on.
 
     A bake or a look at the hosts that is due is not left out.
 
     Examples:
       lockstep promote 7f3c81d2aa01
+      lockstep promote 7f3c81d2aa01 --reason "node1 looks well"
 
     Exit codes: 0 released, 2 no such operation, 8 refused, for nobody holds it or it is decided.
     """
     operation = session.client(created_by).find(operation_id)
-    released = operation.promote()
+    released = operation.promote(reason)
     text = f"released operation {operation.id}, held by {released.who}: {released.why}"
     return session.done(text, as_json, lambda: read_document(operation))
 

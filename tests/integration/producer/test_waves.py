@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -46,21 +47,28 @@ def test_every_view_tells_how_far_it_is_and_what_it_went_through(
     for said in ("wave 1 done", "gate, round 1", gate, "passed, round 1", "held "):
         assert said in told, told
     assert "by alice@desk: node1 is slow" in told
-    assert "applying, wave 1/2 held" in lockstep("history").out
+    assert "applying, wave 1/2 held by alice@desk: node1 is slow, " in lockstep("history").out
 
     figures = FiguresReader(settings).read()
     assert figures.wave == {operation.id: 1}
     assert (figures.stuck, figures.baking, figures.bake_overdue) == (0, {}, 0.0)
     assert 0 <= figures.held[operation.id] < 60
 
-    operation.promote()
+    assert lockstep("promote", operation.id, "--as", "bob", "--reason", "it is well").code == 0
+    assert "applying, wave 1/2 gating, promoted by bob: it is well, " in lockstep("history").out
     eventually(lambda: stage(operation.status()) is Stage.GATING, "another round opens")
+    told = lockstep("show", operation.id).out
+    assert "hold       promoted by bob: it is well, " in told
+    assert re.search("released +by bob: it is well", told)
     pass_gate(hand, operation.id, NODE1, "l2")
     document = json.loads(lockstep("status", operation.id, "--json").out)
     assert [each["what"] for each in document["waves"]["course"]][-3:] == ["gate", "passed", "wave"]
+    named = [(each["what"], each["said"]) for each in document["waves"]["course"] if each["said"]]
+    assert named == [("held", "alice@desk: node1 is slow"), ("released", "bob: it is well")]
     assert [each["wave"] for each in document["hosts"]] == [1, 2, 2]
     operation.cancel("enough")
     hand.restore(operation, NODE1)
+    assert [each.said for each in operation.wait(5).course if each.what == "released"] == ["bob: it is well"]
     told = lockstep("status", operation.id).out
     assert "waves      2 of 2 opened, " in told
     page = tmp_path / "report.html"

@@ -1,5 +1,5 @@
 -- promote: release the hold that somebody saw, and no other.
--- ARGV  3 the number of that hold
+-- ARGV  3 the number of that hold, 4 who, and why; a producer of an earlier release says no name
 -- Returns  released | already | other + the hold as JSON and its number | decided + the decision | unknown | free
 -- Atomic, because a newer hold must not be released by whoever has not seen it.
 local op, refused = load_operation()
@@ -17,7 +17,7 @@ if op.stage == 'waiting' and op.gate then -- what passed before the hold says no
   set(op, 'stage', 'baking')
   set(op, 'bake_until', NOW)
 end
-note_moment('released', number)
+note_moment('released', number, ARGV[4])
 announce('released')
 progressed()
 settled = true
