@@ -100,14 +100,20 @@ class OperatorClient:
 
         Yields what was found of each; no host is written. Raises InvalidInput and StoreUnavailable.
         """
-        from lockstep.producer.operators.drift import look, look_at
+        from lockstep.producer.operators.drift import look, look_at, without_kind
 
         store, inventory, settings = self._link.store, self.inventory, self.settings
-        of = [*sorted(store.groups_with_ends()), *store.things()] if groups is None else groups
-        named = [self.named(each) for each in of]
+        named, lacking = [], []
+        for each in [*sorted(store.groups_with_ends()), *store.things()] if groups is None else groups:
+            try:
+                named.append(self.named(each))
+            except InvalidInput as error:
+                if groups is not None:
+                    raise
+                lacking.append(without_kind(store, GroupId(each), error))
         plain = look(store, inventory, settings, [each for each in named if isinstance(each, str)])
         things = (each for each in named if not isinstance(each, str))
-        return chain(plain, (look_at(store, inventory, settings, *each) for each in things))
+        return chain(plain, (look_at(store, inventory, settings, *each) for each in things), lacking)
 
     def repair(self, thing: str, *, accept_loss: bool = False) -> list[Operation]:
         """Bring hosts that drifted back to what the last operation on a thing left; one operation a content.
@@ -124,6 +130,8 @@ class OperatorClient:
         (found,) = self.drift([name])
         if found.owner is not None or found.overtaken:
             raise InvalidInput(f"an operation is at work on {show(name)}: ask when it has ended")
+        if found.untold:
+            raise InvalidInput(found.untold)
         left = self._link.store.contents_left(GroupId(name))
         if not left:
             raise InvalidInput(f"no operation on {show(name)} has ended: nothing says how it should be")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from lockstep.producer.client.operation import Operation
@@ -240,17 +241,20 @@ class ThingClient(OperatorClient):
         return kinds_of(self.inventory.kinds, self.settings.kinds).parse(text)
 
     def kept_kind(self, name: str, digest: str) -> Kind | None:
-        """Return a definition, by its name and the beginning of its digest, that a running operation keeps.
+        """Return a definition that an operation keeps, by its name and the beginning of its digest.
 
-        None if none does. Raises StoreUnavailable.
+        Those that run are looked at, and the last on each thing. None if none does. Raises StoreUnavailable.
         """
         from lockstep.producer.operators.plan import kept_kind
 
         store = self._link.store
-        for each in self._link.unended():
-            asked = order.content if "/" in each.group and (order := store.order(each.id)) else None
+        running = (each.id for each in self._link.unended() if "/" in each.group)
+        things = (thing for thing in store.things() if thing.startswith(f"{name}/"))
+        last = (left.operation for thing in things for left in store.contents_left(thing).values())
+        for each in chain(running, last):
+            asked = order.content if (order := store.order(each)) else None
             if asked is not None and asked.kind == name and asked.definition.startswith(digest):
-                return kept_kind(store, each.id)
+                return kept_kind(store, each)
         return None
 
     def _asked(

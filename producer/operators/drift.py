@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -14,19 +14,20 @@ from lockstep.worker.inventory import Inventory
 from lockstep.worker.operation.answer import Probed
 from lockstep.worker.operation.content import Id, Relation
 from lockstep.worker.operation.drift import Drift, End, Ends
-from lockstep.worker.operation.errors import HostUnavailable
+from lockstep.worker.operation.errors import HostUnavailable, InvalidInput
 from lockstep.worker.operation.host import Host
 from lockstep.worker.operation.model import Action, GroupId, HostName, OperationId, Presence
 from lockstep.worker.settings import Settings
 
 if TYPE_CHECKING:
     from lockstep.worker.kinds import Kind
+    from lockstep.worker.record.redis import RedisStore
 
 Pair = tuple[GroupId, HostName]
 GROUPS_AT_ONCE = 100
 """Groups that are compared together: what is found is soon told, and few operations come in between."""
 LOOKS = 3
-"""Times that a group is looked at while operations on it end meanwhile."""
+"""Times that a group or a thing is looked at while operations on it end meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,8 @@ class GroupDrift:
     """The operation that works on the group: nothing was asked, for its end will be the measure."""
     overtaken: bool = False
     """Whenever the hosts were asked, operations ended meanwhile: nothing can be said."""
+    untold: str = ""
+    """Why a thing cannot be compared here: its kind or a key is lacking."""
     unmeasured: Mapping[HostName, Presence] = field(default_factory=dict)
     """What every host holds of a group where nothing says what it should be: no operation on it has ended, or
     they left it nowhere, and a host that none of them covered holds it."""
@@ -94,11 +97,17 @@ def look(
     """
     asking, left = _HostReader(settings), iter(groups)
     while some := list(islice(left, GROUPS_AT_ONCE)):
-        looked: dict[GroupId, GroupDrift] = {}
-        for _ in range(LOOKS):
-            again = [group for group in some if group not in looked or looked[group].overtaken]
-            looked |= {each.group: each for each in _look(store, inventory, asking, again)}
-        yield from (looked[group] for group in some)
+        yield from _until_told(some, lambda again: _look(store, inventory, asking, again))
+
+
+def _until_told(
+    groups: Sequence[GroupId], compare: Callable[[Sequence[GroupId]], Iterable[GroupDrift]]
+) -> Iterator[GroupDrift]:
+    looked: dict[GroupId, GroupDrift] = {}
+    for _ in range(LOOKS):
+        again = [group for group in groups if group not in looked or looked[group].overtaken]
+        looked |= {each.group: each for each in compare(again)}
+    return (looked[group] for group in groups)
 
 
 def _look(
@@ -157,9 +166,27 @@ def _held(ends: Mapping[HostName, End]) -> bool:
 
 def look_at(store: Ends, inventory: Inventory, settings: Settings, kind: Kind, thing: Id) -> GroupDrift:
     """Ask the hosts of a thing, and compare: see `look`."""
+
+    def compare(groups: Iterable[GroupId]) -> list[GroupDrift]:
+        return [_look_at(store, inventory, settings, kind, thing, group) for group in groups]
+
+    (found,) = _until_told([GroupId(thing.text)], compare)
+    return found
+
+
+def without_kind(store: RedisStore, thing: GroupId, why: InvalidInput) -> GroupDrift:
+    """Tell that the kind of a thing is not here, and where its definition is kept."""
+    orders = (store.order(left.operation) for left in store.contents_left(thing).values())
+    kept = next((order.content.title for order in orders if order and order.content), None)
+    remedy = f"; put its file back: `lockstep kinds show {kept}` prints what is kept of it" if kept else ""
+    return GroupDrift(thing, untold=f"{str(why).partition(';')[0]}{remedy}")
+
+
+def _look_at(
+    store: Ends, inventory: Inventory, settings: Settings, kind: Kind, thing: Id, group: GroupId
+) -> GroupDrift:
     from lockstep.worker.kinds import SealKeys
 
-    group = GroupId(thing.text)
     if (owner := store.lock_owner(GroupId(kind.lock(thing)))) is not None:
         return GroupDrift(group, owner=owner)
     left = store.contents_left(group)
@@ -177,7 +204,10 @@ def look_at(store: Ends, inventory: Inventory, settings: Settings, kind: Kind, t
     now, lines, drifts, seals = store.now(), {}, [], SealKeys(settings.seal_key_file)
     for name, each in seen.items():
         end, text = left[name], left[name].text
-        expected = seals.content(kind, group, text)
+        try:
+            expected = seals.content(kind, group, text)
+        except InvalidInput as error:
+            return GroupDrift(group, untold=str(error))
         if each.tells and kind.meets(expected, each.content) is not Relation.TARGET:
             lines[name] = diff(kind, expected, each.content)
             was = Presence.ABSENT if expected is None else Presence.PRESENT

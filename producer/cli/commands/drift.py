@@ -79,7 +79,7 @@ def drift(session: Session, groups: tuple[str, ...], as_json: bool) -> Exit:
 
 
 def _tell(looked: list[GroupDrift], drifted: list[Drift], apart: list[GroupDrift]) -> None:
-    measured = sum(not look.unmeasured and look.owner is None and not look.overtaken for look in looked)
+    measured = sum(not (look.unmeasured or look.owner or look.overtaken or look.untold) for look in looked)
     rows = [
         (each.group, each.host, each.end.presence, each.found, each.end.operation)
         for each in drifted
@@ -146,6 +146,8 @@ def _doubts(looked: Iterable[GroupDrift]) -> dict[str, list[str]]:
             )
         if look.overtaken:
             found.setdefault("operations ended while it was compared; ask again", []).append(look.group)
+        if look.untold:
+            found.setdefault(look.untold, []).append(look.group)
         if look.unmeasured and not look.apart:
             held = next(iter(look.unmeasured.values()))
             doubt = f"no operation on it is recorded; {held} on {named(list(look.unmeasured))}"

@@ -58,7 +58,7 @@ def _kind_of(kinds: Kinds, given: str) -> Kind:
 
 
 def _find(session: Session, given: str) -> Kind:
-    """Return a kind of a file, or, by its digest, one that only a running operation keeps."""
+    """Return a kind of a file, or, by its digest, one that only an operation keeps."""
     try:
         return _catalogue()[0].find(given)
     except InvalidInput:
@@ -108,7 +108,7 @@ def _document(kind: Kind) -> dict[str, object]:
 @command()
 @click.argument("kind")
 def show(session: Session, kind: str, as_json: bool) -> Exit:
-    """Print the file of KIND; NAME@DIGEST is an older one that is here, or that a running operation keeps.
+    """Print the file of KIND; NAME@DIGEST is an older one that is here, or that an operation keeps.
 
     Examples:
       lockstep kinds show rabbitmq-user

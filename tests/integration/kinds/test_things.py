@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from lockstep.worker.kinds import Kind
 from lockstep.worker.operation.errors import InvalidInput
 from lockstep.worker.operation.model import State, Undo
 from tests.integration.kinds.node import PATH, THING, Rig
@@ -180,6 +181,17 @@ def test_drift_is_shown_field_by_field_and_repaired(rig: Rig) -> None:
     assert repaired.returncode == 0, repaired
     assert rig.texts() == ["hello"] * 3
     assert rig.cli("drift", THING).returncode == 0
+    assert rig.client.create("pin/left").wait(30).committed
+    file = rig.directory / "kinds" / "notice.yaml"
+    source = file.read_text()
+    file.unlink()
+    title = Kind("notice.yaml", source).title
+    without, kept = rig.cli("drift"), rig.cli("kinds", "show", title)
+    file.with_name("notice.yaml").write_text(source)
+    assert (without.returncode, kept.stdout.strip()) == (0, source.strip()), (without, kept)
+    remedy = f"put its file back: `lockstep kinds show {title}` prints what is kept of it"
+    assert f'{THING}: kind "notice" is not known; {remedy}\n' in without.stderr
+    assert without.stdout.startswith("no drift in "), "of what is known"
 
 
 WANTED = """\

@@ -1,17 +1,26 @@
-"""A producer's look at a host whose token is replaced just then."""
+"""A producer's look at hosts while something changes: a token, or what an operation left."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import pytest
 
+from lockstep.producer.operators import drift
+from lockstep.producer.operators.drift import look_at
 from lockstep.producer.operators.hosts import ask
 from lockstep.worker.hosts.client import HostClient
+from lockstep.worker.inventory import Inventory
 from lockstep.worker.operation.answer import ProbeAnswer, Probed
+from lockstep.worker.operation.content import Shown, Sight
+from lockstep.worker.operation.drift import Ends
 from lockstep.worker.operation.host import Host
-from lockstep.worker.operation.model import GroupId, HostName, Presence, Seen
+from lockstep.worker.operation.model import GroupId, HostName, Millis, OperationId, Presence, Seen
+from lockstep.worker.operation.thing import ABSENT, Left
 from lockstep.worker.settings import Settings
+from tests.unit.kinds.made import LEAST, kind_of, thing
 
 
 def test_a_producer_asks_once_more_with_the_token_that_came_meanwhile(
@@ -33,3 +42,39 @@ def test_a_producer_asks_once_more_with_the_token_that_came_meanwhile(
     host = Host(HostName("node1"), "http://node1:1", token_file=str(token))
     assert ask(host, GroupId("g"), Settings())
     assert asked == ["old", "new"]
+
+
+class Changing:
+    """A store in which an operation ends between any two looks, so many times."""
+
+    def __init__(self, left: Left, ends: int = 0) -> None:
+        self.left, self.ends, self.asked = left, ends, 0
+
+    def lock_owner(self, group: GroupId) -> None: ...
+
+    def now(self) -> Millis:
+        return Millis(0)
+
+    def contents_left(self, group: GroupId) -> dict[HostName, Left]:
+        self.asked += 1
+        last = OperationId(f"op-{min(self.asked // 2, self.ends)}")
+        return {HostName("node1"): replace(self.left, operation=last)}
+
+
+LEFT = Left(ABSENT, OperationId("op"), Millis(0), "f", None)
+
+
+@pytest.mark.parametrize(("ends", "overtaken", "reads"), [(0, False, 2), (2, False, 6), (9, True, 6)])
+def test_a_thing_is_looked_at_again_while_operations_end(ends: int, overtaken: bool, reads: int) -> None:
+    store, kind = Changing(LEFT, ends), kind_of(LEAST)
+    found = look_at(cast(Ends, store), cast(Inventory, ()), Settings(), kind, thing(kind))
+    assert (found.overtaken, store.asked) == (overtaken, reads)
+
+
+def test_a_thing_whose_key_is_gone_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(drift, "look_once", lambda *_: (Shown(Sight.ABSENT), ""))
+    kind = kind_of(LEAST.replace("fields:", "fields:\n  pin: {type: string, sensitive: true}"))
+    host = Host(HostName("node1"), "http://node1:1")
+    store = Changing(replace(LEFT, text="k1:sealed", fingerprint=host.fingerprint))
+    found = look_at(cast(Ends, store), cast(Inventory, (host,)), Settings(), kind, thing(kind))
+    assert found.untold.startswith("no key seals the secrets of things")
