@@ -108,3 +108,19 @@ def test_200_operations_of_four_workers_write_four_at_a_time_though_two_are_kill
     paced = writes(bench)[len(entries) :]
     assert len(paced) == 30
     assert most_in_a_second(paced) <= RATE * (1 + bench.settings.send_within) + 1
+
+
+def test_the_place_of_a_worker_that_was_killed_is_over_once_its_write_has_landed(bench: Bench) -> None:
+    limit(bench, "max_writes_at_once: 1")
+    bench.admin.add_faults({"kind": "delayed", "seconds": 2.0, "times": 1}, node=NODE)
+    bench.beat()
+    WriteLimits(client(bench.settings), Keys(bench.settings.key_prefix)).keep({NODE: WriteLimit(1, None)})
+    held, mark = bench.held_worker("after POST sent")
+    both = [begin(bench, 0, [NODE])]
+    eventually(mark.exists, "its write has left")
+    held.kill()
+    bench.worker("next")
+    both.append(begin(bench, 1, [NODE]))
+    assert [bench.end(each).operation.state for each in both] == [State.COMMITTED] * 2
+    first, second = writes(bench)
+    assert second.arrived - first.arrived > 2.0, "by then it has landed"
