@@ -118,22 +118,15 @@ class FieldOptions:
 
     def hidden(self) -> dict[str, str]:
         """Return the texts of --secret by field. Raises InvalidInput, with nothing of the files."""
+        from lockstep.producer.operators.batch import read_secret
+
         found = {}
         for each in self.secrets:
             field, equals, path = each.partition("=")
             if not equals or not path.startswith("@"):
                 rule = "names no file: write field=@FILE, for a command line is seen by others"
                 raise InvalidInput(f"--secret {show(field)} {rule}")
-            noun = f"the file of --secret {show(field)}"
-            try:
-                text = Path(path[1:]).read_text("utf-8")
-            except UnicodeDecodeError:
-                raise InvalidInput(f"{noun} is not UTF-8 text") from None
-            except OSError as error:
-                raise InvalidInput(f"{noun} cannot be read: {error.strerror}") from None
-            found[field] = text.removesuffix("\n").removesuffix("\r")
-            if not found[field]:
-                raise InvalidInput(f"{noun} is empty")
+            found[field] = read_secret(f"the file of --secret {show(field)}", path[1:])
         return found
 
     def given(self, cluster: ClusterClient, name: str) -> dict[str, object]:

@@ -178,17 +178,22 @@ class ThingClient(OperatorClient):
         hosts: Iterable[str] | None = None,
         *,
         accept_loss: bool = False,
+        folder: str = "",
     ) -> tuple[Wish, ...]:
-        """Read what `apply` is to do, and refuse what it would refuse. Raises InvalidInput."""
+        """Read what `apply` is to do, and refuse what it would refuse. Raises InvalidInput.
+
+        Secret and sensitive fields may be `{file: PATH}`, below the folder.
+        """
         from lockstep.producer.operators.batch import parse_wishes
 
-        found = parse_wishes(wanted, self.named)
+        found = parse_wishes(wanted, self.named, folder)
         chosen = self.select(hosts)
         checked = []
         for wish in found:
             self.serving(wish.group, chosen, some=True)
             if not isinstance(of := self.named(wish.group), str):
-                asked, _ = self._asked(wish.verb, *of, wish.fields, None, wish.verb == "set", accept_loss)
+                fields, secrets = wish.fields, wish.secrets
+                asked, _ = self._asked(wish.verb, *of, fields, secrets, wish.verb == "set", accept_loss)
                 wish = replace(wish, target=str(asked.target))
             checked.append(wish)
         return tuple(checked)

@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
@@ -71,6 +72,8 @@ class Wish:
     """Of a thing: create, set or delete. A thing that shall be is set, and made where it is absent."""
     target: str = ""
     """Of a thing: the digest of that, keyed where the kind has secrets."""
+    secrets: Mapping[str, str] = field(default_factory=dict, hash=False, repr=False)
+    """Of a thing: its secret and sensitive fields that were read from files."""
 
     @property
     def told(self) -> str:
@@ -90,11 +93,14 @@ class WishResult:
 
 
 def parse_wishes(
-    wanted: str | Mapping[str, object], named: Callable[[object], Named] = parse_group_id
+    wanted: str | Mapping[str, object],
+    named: Callable[[object], Named] = parse_group_id,
+    folder: str | Path = "",
 ) -> tuple[Wish, ...]:
     """Read ids, one a line, or `present` and `absent`, as YAML or what YAML gives. Raises InvalidInput.
 
-    An entry of `present` is an id, or a mapping of one to the fields of that thing.
+    An entry of `present` is an id, or a mapping of one to the fields of that thing. The files of secret and
+    sensitive fields are below `folder`.
     """
     if isinstance(wanted, str) and not _WISHES.search(wanted):
         pairs = _from_lines(wanted)
@@ -102,7 +108,7 @@ def parse_wishes(
         pairs = _from_document(wanted)
     wishes: dict[GroupId, Wish] = {}
     for action, entry in pairs:
-        wish = _wish(action, entry, named)
+        wish = _wish(action, entry, named, Path(folder))
         other = wishes.setdefault(wish.group, wish)
         if other.action is not action:
             raise InvalidInput(f"group {show(wish.group)} shall be both present and absent: choose one")
@@ -113,7 +119,7 @@ def parse_wishes(
     return tuple(wishes.values())
 
 
-def _wish(action: Action, entry: object, named: Callable[[object], Named]) -> Wish:
+def _wish(action: Action, entry: object, named: Callable[[object], Named], folder: Path) -> Wish:
     name, fields = entry, None
     if isinstance(entry, Mapping) and len(entry) == 1:
         ((name, fields),) = entry.items()
@@ -128,7 +134,27 @@ def _wish(action: Action, entry: object, named: Callable[[object], Named]) -> Wi
         what = ", ".join(map(str, fields)) if isinstance(fields, Mapping) else "that are no mapping"
         raise InvalidInput(f"{show(thing.text)} has fields {what}: it {rule}")
     verb = "delete" if action is Action.DELETE else "set" if kind.has("update") else "create"
-    return Wish(action, GroupId(thing.text), dict(fields or {}), verb)
+    plain, secrets = dict(fields or {}), {}
+    for name, hidden in kind.fields.items():
+        match plain.get(name):
+            case {"file": str(path), **more} if not more and (hidden.secret or hidden.sensitive):
+                noun = f"file {show(path)} of the {name} of {show(thing.text)}"
+                secrets[name] = read_secret(noun, folder / path)
+                del plain[name]
+    return Wish(action, GroupId(thing.text), plain, verb, secrets=secrets)
+
+
+def read_secret(noun: str, path: str | Path) -> str:
+    """Return the text of a file but for the line break at its end. Raises InvalidInput, with none of it."""
+    try:
+        text = Path(path).read_text("utf-8")
+    except UnicodeDecodeError:
+        raise InvalidInput(f"{noun} is not UTF-8 text") from None
+    except OSError as error:
+        raise InvalidInput(f"{noun} cannot be read: {error.strerror}") from None
+    if not (text := text.removesuffix("\n").removesuffix("\r")):
+        raise InvalidInput(f"{noun} is empty")
+    return text
 
 
 def parse_run(value: str) -> str:
@@ -172,6 +198,7 @@ def apply(
                 [host.name for host in client.serving(wish.group, hosts, some=True)],
                 wish.fields,
                 key,
+                secrets=wish.secrets,
                 upsert=wish.verb == "set",
                 accept_loss=accept_loss,
                 stopped=stopped.is_set,

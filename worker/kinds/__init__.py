@@ -171,7 +171,6 @@ def asked_of(
     """Return what create, set or delete of a thing asks for, and its target. Raises InvalidInput."""
     changes: Verb = "update" if verb == "set" else "create" if verb == "create" else "delete"
     plain, secret = kind.parted(given, secrets)
-    seal = seals.of(named.text) if kind.sealed else Seal(named.text)
     target = None if verb == "delete" else kind.target(plain, secret)
     text, hidden = "" if target is None else target.text(), canonical(secret) if secret else ""
     if len(text.encode()) + len(hidden.encode()) > MOST_KEPT:
@@ -184,6 +183,7 @@ def asked_of(
             f"undoing the {verb} of {show(named.text)} would not bring back {', '.join(lost)}: "
             "say --accept-loss (accept_loss=True) if that may be lost"
         )
+    seal = seals.of(named.text) if kind.sealed else Seal(named.text)
     # Secrets are part of the digest: an id that is used again must ask for the same ones.
     digest = ABSENT if target is None else Digest(seal.digest(text + hidden))
     texts = {DEFINITION: kind.source} | ({} if target is None else {str(digest): seal.seal(text)})

@@ -63,7 +63,6 @@ class Kind:
             if (write := getattr(self.definition, verb))
         }
         self.methods = {verb: each.file.request.partition(" ")[0] for verb, each in self._writes.items()}
-        """The HTTP method of each write by its verb."""
 
     def __repr__(self) -> str:
         return f"Kind({self.title})"
@@ -198,7 +197,8 @@ class Kind:
         for name, field in self.fields.items():
             if name in found and field.secret:
                 raise InvalidInput(
-                    f"{self.name}: {name} is a secret: give it with --secret {name}=@FILE, or in `secrets`"
+                    f"{self.name}: {name} is a secret: give it with --secret {name}=@FILE, in `secrets`, "
+                    f"or to apply as {name}: {{file: PATH}}"
                 )
             if name not in found and "default" in field.model_fields_set:
                 found[name] = field.checked(f"{self.name}: {name}", field.default)

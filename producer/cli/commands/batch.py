@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -193,7 +194,8 @@ def apply(
     """Create, set or delete everything in FILE, each on all hosts that serve it, or on none.
 
     Lines are ids of groups to create; YAML has lists `present:` and `absent:` of groups, KIND/ID, and in
-    `present:` KIND/ID with fields. What would change of things is shown first.
+    `present:` KIND/ID with fields. A secret field is `{file: PATH}`, relative to FILE. What would change of
+    things is shown first.
 
     Examples:
       lockstep apply groups.txt
@@ -210,7 +212,8 @@ def apply(
         raise InvalidInput(f"{file.name} is no UTF-8 text: {error.reason}") from error
     client = session.client(created_by)
     hosts = client.select(selection.names(client))
-    wishes = client.wishes(text, hosts, accept_loss=accept_loss or plan_only)
+    folder = os.path.dirname(file.name)  # noqa: PTH120
+    wishes = client.wishes(text, hosts, accept_loss=accept_loss or plan_only, folder=folder)
     client.rollout(
         pace, client.inventory.select(hosts)
     )  # what is wrong with it is told before anything is written
@@ -243,7 +246,8 @@ def _planned(
     client: ClusterClient, wish: Wish, hosts: Sequence[HostName], tell: Callable[[str], None] | None
 ) -> Plan:
     served = [host.name for host in client.serving(wish.group, hosts, some=True)]
-    made = client.plan(wish.told, wish.group, served, wish.fields, create=wish.verb == "set")
+    given = wish.told, wish.group, served, wish.fields
+    made = client.plan(*given, secrets=wish.secrets, create=wish.verb == "set")
     if tell is not None:
         tell(printable(f"{wish.told} {wish.group}"))
         for line in (*_diff(made), *_summary(made)):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
+from pathlib import Path
 
 import pytest
 
@@ -174,3 +176,19 @@ def test_a_plan_refuses_what_a_step_would_refuse(lockstep: Run, nodes: Nodes) ->
         ["delete", None, "delete"],
     )
     assert f"what it holds is over {MOST_KEPT} bytes, and could not be restored" in ran.out
+
+
+def test_a_file_for_apply_names_files_for_secrets(
+    lockstep: Run, nodes: Nodes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for node in nodes.values():
+        node.answers = [(200, json.dumps({"name": "alice", "tags": [], "password_hash": "aGFzaA=="}))]
+    monkeypatch.setenv("LOCKSTEP_SEAL_KEY_FILE", str(tmp_path / "keys"))
+    (tmp_path / "keys").write_text(base64.b64encode(b"1" * 32).decode())
+    (tmp_path / "alice.txt").write_text("hush-hush\n")
+    file = tmp_path / "wanted.yaml"
+    file.write_text("present:\n- rabbitmq-user/alice: {password: {file: alice.txt}}\n")
+    ran = lockstep("apply", str(file), "--plan")
+    assert (ran.code, ran.err) == (0, ""), ran
+    assert "~ password: (differs)" in ran.out
+    assert "hush" not in ran.out

@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
-from lockstep.producer.operators.batch import RUN_LENGTH, Wish, operation_id, parse_run, parse_wishes
+from lockstep.producer.operators.batch import (
+    RUN_LENGTH,
+    Wish,
+    apply,
+    operation_id,
+    parse_run,
+    parse_wishes,
+)
+from lockstep.worker.kinds import Kind, SealKeys, asked_of
+from lockstep.worker.operation.content import Id
 from lockstep.worker.operation.errors import InvalidInput
-from lockstep.worker.operation.model import Action, GroupId, HostName
+from lockstep.worker.operation.model import Action, GroupId, HostName, State
 from lockstep.worker.operation.names import parse_operation_id
+from tests.unit.kinds.made import LEAST, kind_of, thing
 
 A, B = Wish(Action.CREATE, GroupId("team-a")), Wish(Action.DELETE, GroupId("team-b"))
 ONE, TWO = HostName("node1"), HostName("node2")
@@ -45,6 +57,38 @@ def test_what_is_refused(text: str, said: str) -> None:
     with pytest.raises(InvalidInput) as refused:
         parse_wishes(text)
     assert said in str(refused.value)
+
+
+USER = kind_of(LEAST.replace("fields:", "fields:\n  password: {secret: true}\n  pin: {sensitive: true}"))
+
+
+def test_a_secret_is_read_from_a_file_beside_the_file_of_wishes(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("hush-hush\n")
+
+    def named(name: object) -> tuple[Kind, Id]:
+        return USER, thing(USER)
+
+    wanted = "present:\n- vhost/a: {description: {file: a.txt}, PLACE: {file: FILE}}"
+    for place in ("password", "pin"):
+        text = wanted.replace("PLACE", place)
+        (wish,) = parse_wishes(text.replace("FILE", "a.txt"), named, tmp_path)
+        assert (wish.fields, wish.secrets) == ({"description": {"file": "a.txt"}}, {place: "hush-hush"})
+        assert "hush" not in repr(wish)
+        client = Mock(serving=Mock(return_value=[]))
+        client.change.return_value.wait.return_value = Mock(state=State.COMMITTED, reason=None)
+        assert [came.state for came in apply(client, "run", [wish], [ONE])] == [State.COMMITTED]
+        assert client.change.call_args.kwargs["secrets"] == wish.secrets
+        with pytest.raises(
+            InvalidInput, match=f'file "b.txt" of the {place} of "vhost/a" cannot be read: No such'
+        ):
+            parse_wishes(text.replace("FILE", "b.txt"), named, tmp_path)
+
+
+def test_a_secret_in_the_open_is_refused_before_a_key_is_asked_for() -> None:
+    with pytest.raises(
+        InvalidInput, match=r"--secret password=@FILE, .* to apply as password: \{file: PATH\}"
+    ):
+        asked_of(USER, thing(USER), "set", {"password": "x"}, {}, SealKeys())
 
 
 def test_an_id_is_the_same_for_the_same_wish_alone() -> None:
