@@ -36,7 +36,7 @@ class Watcher(threading.Thread):
         self._told = told
         self._seen: set[tuple[OperationId, int]] = set()
         self.samples: list[Sample] = []
-        self.at_work = 0
+        self.at_work: set[OperationId] = set()
         """Operations that have not ended."""
         self._store = store
         self._done = threading.Event()
@@ -49,12 +49,15 @@ class Watcher(threading.Thread):
     def run(self) -> None:
         while not self._done.wait(EVERY):
             try:
-                newest = self._store.operations(NEWEST)
+                found = {each.id: each for each in self._store.operations(NEWEST)}
+                for older in self.at_work - set(found):
+                    if operation := self._store.operation(older):
+                        found[older] = operation
             except StoreUnavailable:
                 continue
             at = time.time()
-            self.at_work = sum(not each.ended for each in newest)
-            for each in newest:
+            self.at_work = {each.id for each in found.values() if not each.ended}
+            for each in found.values():
                 self._promote(each)
                 if each.state is State.ROLLING_BACK and not each.ended:
                     self.samples.append(Sample(each.id, at, frozenset(each.pending_hosts)))
