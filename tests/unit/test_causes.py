@@ -124,8 +124,8 @@ TABLE: list[tuple[Exception, str, str]] = [
     ),
     (
         redis.TimeoutError("Timeout reading from socket"),
-        "Redis does not answer: Timeout",
-        "LOCKSTEP_REDIS_URL",
+        "Redis does not answer: Timeout, something accepted the connection",
+        "is it a Redis? See host and port in LOCKSTEP_REDIS_URL",
     ),
     (redis.ConnectionError(""), "Redis does not answer: ConnectionError", "LOCKSTEP_REDIS_URL"),
     (

@@ -120,12 +120,25 @@ class BaseChannel(redis.Channel):  # type: ignore[misc]
 
     QoS = QoS
 
+    def _create_client(self, asynchronous: bool = False) -> Any:
+        made = super()._create_client(asynchronous)
+        made.set_response_callback("BRPOP", self._took)
+        return made
+
+    def _took(self, said: Any, **_: Any) -> Any:
+        if said:
+            self.connection.length = len(said[1])
+        return said and tuple(said)
+
     def _brpop_read(self, **options: Any) -> Any:
         try:
             return super()._brpop_read(**options)
         except (ValueError, RecursionError):
-            dropped("no JSON")  # it has been popped, and nothing is noted of it
+            dropped("no JSON", self.connection.length)  # it has been popped, and nothing is noted of it
             return True
+        finally:
+            if self.connection is not None:
+                self.connection.length = None
 
     def _queue_bind(self, exchange: str, routing_key: str, pattern: str, queue: str) -> None:
         """Note that a queue hears what is published to all; of others the name is all that is needed."""
@@ -164,11 +177,13 @@ class Transport(redis.Transport):  # type: ignore[misc]
     """kombu's transport with these channels, which delivers what is a message."""
 
     Channel = Channel
+    length: int | None = None
+    """Bytes of the message at hand, if it was taken from a queue."""
 
     def _deliver(self, message: Any, queue: str) -> bool:
         """Deliver a message; False: it is none, and was dropped."""
         if not deliverable(message):
-            dropped("no message")
+            dropped("no message", self.length)
             return False
         super()._deliver(message, queue)
         return True

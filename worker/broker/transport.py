@@ -144,7 +144,7 @@ class BatchChannel(links.Channel):
             raise
         finally:
             self._may_take = False
-            self._taken = []
+            self._taken, self.connection.length = [], None
         return said
 
     def close(self) -> None:
@@ -220,10 +220,11 @@ class Transport(links.Transport):
 
     def _deliver_text(self, text: bytes) -> bool:
         """Deliver what was taken from the same queue; False: it is no message, and was dropped."""
+        self.length = len(text)
         try:
             message = loads(text)
         except (ValueError, RecursionError):
-            dropped("no JSON", len(text))
+            dropped("no JSON", self.length)
             return False
         return self._deliver(message, self.delivering)
 

@@ -125,6 +125,11 @@ CAUSES = (
         "sentinel://HOST:26379/0?master=NAME for Sentinels; else Redis 6.2 or newer",
     ),
     Cause(
+        r"Timeout reading from",
+        f"{UNANSWERED}: Timeout, something accepted the connection and did not answer as Redis does",
+        "is it a Redis? See host and port in LOCKSTEP_REDIS_URL, and the log of a Redis that hangs",
+    ),
+    Cause(
         r"max number of clients reached",
         "Redis has no connection left",
         "raise maxclients, or see who holds so many: `CLIENT LIST` on the server",

@@ -15,14 +15,19 @@ from tests.waiting import eventually
 SHAPELESS = ["no JSON", "{}", "1", "null", '{"properties": null}', '{"properties": {"delivery_tag": null}}']
 
 
+@pytest.mark.parametrize("at", [-1, -3])
 @pytest.mark.parametrize("text", SHAPELESS)
-def test_what_cannot_be_read_costs_no_other_message(connect: Open, kept: redis.Redis, text: str) -> None:
+def test_what_cannot_be_read_costs_no_other_message(
+    connect: Open, kept: redis.Redis, text: str, at: int, caplog: pytest.LogCaptureFixture
+) -> None:
     reader = Reader(connect(), prefetch=10)
     send(connect(), 6)
-    kept.linsert(f"{PREFIX}operations", "AFTER", str(kept.lindex(f"{PREFIX}operations", -3)), text)
+    kept.linsert(f"{PREFIX}operations", "AFTER", str(kept.lindex(f"{PREFIX}operations", at)), text)
     while len(reader.numbers) < 6:
         reader.read()
     assert sorted(reader.numbers) == [0, 1, 2, 3, 4, 5]
+    kind = "no JSON" if text == SHAPELESS[0] else "no message"
+    assert caplog.messages == [f"A message of {len(text)} bytes was dropped: {kind}."]
     assert sorted(noted(kept)) == sorted(message.delivery_tag for message in reader.messages)
 
 

@@ -70,8 +70,8 @@ def written(message: Any) -> str:
     return json.dumps(message)
 
 
-DROPPED = r"A message( of \d+ bytes)? was dropped: \w"
-"""What the log has of it: of many a second the first, without a length where kombu had read it."""
+DROPPED = r"A message of \d+ bytes was dropped: \w"
+"""What the log has of it: of many a second the first."""
 
 
 class Line:
