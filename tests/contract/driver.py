@@ -27,6 +27,7 @@ from lockstep.worker.operation.transitions import (
     Request,
     Settled,
     Stale,
+    Turn,
     Undoing,
 )
 from lockstep.worker.steps import PatrolStore
@@ -104,7 +105,7 @@ class Driver:
             self.finish(host, f"{host}1", Verdict.APPLIED)
         return self
 
-    def begin_undo(self, host: HostName, attempt: str) -> Undoing | int:
+    def begin_undo(self, host: HostName, attempt: str) -> Undoing | Turn:
         return self.store.begin_undo(self.id, host, f"url-of-{host}", AttemptId(attempt))
 
     def finish_undo(self, host: HostName, attempt: str, verdict: Verdict, lost: tuple[str, ...] = ()) -> bool:

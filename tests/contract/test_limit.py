@@ -7,7 +7,7 @@ import pytest
 from lockstep.worker.operation.answer import Verdict
 from lockstep.worker.operation.host import WriteLimit
 from lockstep.worker.operation.model import AttemptId, GroupId, HostName, Millis
-from lockstep.worker.operation.transitions import Accepted, Forward, Undoing
+from lockstep.worker.operation.transitions import Accepted, Forward, Turn, Undoing
 from tests.contract.bench import Bench, MemoryBench
 from tests.contract.driver import ABSENT, A, B, Driver
 
@@ -41,7 +41,7 @@ def ends(driver: Driver, verdict: Verdict = Verdict.APPLIED, host: HostName = A,
     driver.store.finish(driver.id, host, AttemptId(f"{driver.id}-{host}-{number}"), verdict, "said")
 
 
-def undoes(driver: Driver, number: int = 1) -> Undoing | int:
+def undoes(driver: Driver, number: int = 1) -> Undoing | Turn:
     """Begin the inverse on A, after a look that was sent just now."""
     id_ = AttemptId(f"{driver.id}-undo-{number}")
     return driver.store.begin_undo(driver.id, A, "url-of-a", id_, driver.bench.now())
@@ -165,7 +165,7 @@ def test_an_undo_that_waits_is_the_first_that_is_called(bench: Bench) -> None:
     four.roll_back()
     assert four.step(A).due_at is None
     two.roll_back()
-    assert undoes(two) == 0
+    assert undoes(two) == Turn(0, "waits for one of 1 writes at a, number 1 in line")
     ends(two)
     assert called(two) == {"two"}
     assert undoes(two) is Undoing.SEND
@@ -227,8 +227,9 @@ def test_an_undo_takes_the_next_moment_of_a_rate(bench: Bench) -> None:
     assert begins(two) is Forward.BUSY
     one.roll_back()
     left = undoes(one)
-    assert isinstance(left, int)
-    assert 0 < left <= 100_000, "not behind two"
+    assert isinstance(left, Turn)
+    assert 0 < left.left <= 100_000, "not behind two"
+    assert left.reason.endswith("at a, number 1 in line")
 
 
 def test_at_its_moment_each_may_write_and_the_first_goes_first(memory: MemoryBench) -> None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from lockstep.worker.hosts.client import SystemClock
 from lockstep.worker.operation.answer import ProbeAnswer, Probed, Verdict, WriteAnswer
-from lockstep.worker.operation.host import Backoff
+from lockstep.worker.operation.host import Backoff, WriteLimit
 from lockstep.worker.operation.model import Action, AttemptId, Decision, GroupId, HostName, Outcome, State
 from lockstep.worker.steps import Next, Parts, forward, rollback, settle
 from tests.contract.bench import LIMITS, MemoryBench
-from tests.contract.driver import ABSENT, GROUP, A, Driver
+from tests.contract.driver import ABSENT, GROUP, PRESENT, A, B, Driver
 
 WHY = "not sent: spared for 23 s: 10 looks in a row failed (answer lost: read timeout)"
 
@@ -92,3 +94,27 @@ def test_settling_asks_all_the_same(create: Driver, parts: Parts) -> None:
     create.bench.pass_time(1000)
     assert settle(parts, create.id, A, 2).text == "settled"
     assert create.kept().ended
+
+
+class ChangedHost(Host):
+    """One that holds what is to be undone."""
+
+    def probe(self, group: GroupId) -> ProbeAnswer:
+        return ProbeAnswer(Probed.SEEN, "200", PRESENT)
+
+
+def test_a_task_that_waits_for_its_turn_says_what_for_and_where_in_line(memory: MemoryBench) -> None:
+    memory.limit(a=WriteLimit(1))
+    one, two, three = (Driver(memory, name) for name in ("one", "two", "three"))
+    for each in (one, two, three):
+        each.store.accept(each.request((A, B), GroupId(each.id)))
+    one.begin(A, "a1")
+    one.finish(A, "a1", Verdict.APPLIED)
+    two.begin(A, "a2")
+    one.roll_back()
+    backoff = Backoff(1, 8)
+    parts = Parts(memory.memory, lambda _: Host(), SystemClock(), LIMITS, backoff, backoff, 60.0)
+    waiting = forward(parts, three.id, GroupId(three.id), Action.CREATE, A, 1)
+    undoing = rollback(replace(parts, host=lambda _: ChangedHost()), one.id, A, 1)
+    said = "waits for one of 1 writes at a, number 1 in line"
+    assert [(each.next, each.text) for each in (waiting, undoing)] == [(Next.LATER, said)] * 2

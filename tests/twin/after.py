@@ -17,7 +17,7 @@ from lockstep.worker.operation.model import (
     Undo,
 )
 from lockstep.worker.operation.ports import LONG_AGO
-from lockstep.worker.operation.transitions import Abandoned, Claim, Phase, Settled, Undoing
+from lockstep.worker.operation.transitions import Abandoned, Claim, Phase, Settled, Turn, Undoing
 from tests.twin.queries import MemoryQueries
 from tests.twin.record import AttemptRecord, Record, StepRecord
 
@@ -35,7 +35,7 @@ class AfterDecision(MemoryQueries):
         fingerprint: str,
         attempt: AttemptId,
         sent_at: Millis = LONG_AGO,
-    ) -> Undoing | int:
+    ) -> Undoing | Turn:
         """Open an attempt of the inverse."""
         record = self._load(operation)
         if record is None or record.ended or record.decision is not Decision.ROLL_BACK:

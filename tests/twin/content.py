@@ -21,7 +21,7 @@ from lockstep.worker.operation.model import (
     Undo,
 )
 from lockstep.worker.operation.thing import Digest, Left, Look, Resolved, Restored, Restoring, Shows
-from lockstep.worker.operation.transitions import Forward, Progress, Request
+from lockstep.worker.operation.transitions import Forward, Progress, Request, Turn
 from tests.twin.forward import ABORTED, SEND, MemoryForward
 from tests.twin.record import AttemptRecord, Record, StepRecord
 
@@ -119,7 +119,7 @@ class MemoryContent(MemoryForward):
             return came(Outcome.UNKNOWN, f"all {len(writes)} writes spent ({last})")
         busy = self._open_attempt(record, host, step, attempt, undo=False, age=needs)
         if busy is not None:
-            return Progress(Forward.BUSY, reason=step.reason, left=busy)
+            return Progress(Forward.BUSY, reason=busy.reason, left=busy.left)
         step.contested = None
         record.undo.add(host)
         return SEND
@@ -190,7 +190,9 @@ class MemoryContent(MemoryForward):
         came = self._judge_restore(record, host, step, look, attempt, open_before, age)
         self._progressed(record)
         self._end_if_done(record)
-        return Restored(came, again) if isinstance(came, Restoring) else Restored(Restoring.BUSY, left=came)
+        if isinstance(came, Turn):
+            return Restored(Restoring.BUSY, left=came.left, reason=came.reason)
+        return Restored(came, again)
 
     def _judge_restore(
         self,
@@ -201,7 +203,7 @@ class MemoryContent(MemoryForward):
         attempt: AttemptId,
         were_open: int,
         age: int,
-    ) -> Restoring | int:
+    ) -> Restoring | Turn:
         assert record.content is not None
         opened, seen, trace = step.open_attempts(), look.digest, step.trace
         newest: AttemptRecord = list(step.attempts.values())[-1]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from lockstep.worker.operation.host import Limits, WriteLimit
 from lockstep.worker.operation.model import AttemptId, HostName, Millis, OperationId
+from lockstep.worker.operation.transitions import Turn
 from tests.twin.record import Record, StepRecord
 
 ALL = HostName("*")
@@ -45,6 +46,11 @@ def name_of(ticket: Ticket) -> str:
     return f"{'undo' if undo else 'forward'} {host} {operation}"
 
 
+def number_in(waiting: Mapping[Ticket, int], ticket: Ticket) -> int:
+    """Return at which place in line it stands."""
+    return sorted(waiting, key=lambda each: (waiting[each], name_of(each))).index(ticket) + 1
+
+
 class MemoryLimits:
     """What `limit.lua` is to the scripts."""
 
@@ -73,10 +79,9 @@ class MemoryLimits:
         """Say at which place in line a host stands."""
         for *_, line in self._lines(host):
             for waiting in (line.queue, line.pace):
-                ordered = sorted(waiting, key=lambda each: (waiting[each], name_of(each)))
-                for number, ticket in enumerate(ordered, 1):
+                for ticket in waiting:
                     if ticket[1:] == (host, record.id):
-                        return f"number {number} in line"
+                        return f"number {number_in(waiting, ticket)} in line"
         return "and is called"
 
     def _wake(self, ticket: Ticket, at: int) -> None:
@@ -118,8 +123,8 @@ class MemoryLimits:
 
     def _wait_for_place(
         self, record: Record, host: HostName, step: StepRecord, attempt: AttemptId, undo: bool, age: int
-    ) -> int | None:
-        """None if it may write now; else after how many ms it comes by itself, 0 if it is called."""
+    ) -> Turn | None:
+        """None if it may write now; else after how many ms it comes by itself, 0 if it is called, and why."""
         if not record.limited:
             return None
         now, me = self.clock(), (undo, host, record.id)
@@ -134,11 +139,11 @@ class MemoryLimits:
                     line.queue[me] = rank
                     self._call_next(name, me)
                 if me not in line.places:
-                    before = (rank, name_of(me))
-                    older = sum((at, name_of(each)) < before for each, at in line.queue.items())
+                    older = number_in(line.queue, me) - 1
                     at = now + longest * math.ceil((older + 1) / limit.at_once)
                     record.waits[host] = Millis(min(line.places.values()) if older == 0 else at)
-                    return self._waits(record, host, step, f"waits for one of {limit.at_once} writes{where}")
+                    why = f"waits for one of {limit.at_once} writes{where}"
+                    return self._waits(record, host, step, why, older + 1)
             if limit.a_second:
                 between = 1000 / limit.a_second
                 if line.next > now + between + 1:
@@ -152,7 +157,8 @@ class MemoryLimits:
                         kept.places.update({each: int(until) for each in kept.places if each == me})
                     record.waits[host] = Millis(int(until))
                     why = f"waits for one of {limit.a_second:g} writes a second{where}"
-                    return self._waits(record, host, step, why, max(1, round(again)))
+                    number = number_in(line.pace, me)
+                    return self._waits(record, host, step, why, number, max(1, round(again)))
         for _, limit, line in self._lines(host):
             line.forget(me)
             if limit.at_once:
@@ -164,7 +170,9 @@ class MemoryLimits:
         step.since = None
         return None
 
-    def _waits(self, record: Record, host: HostName, step: StepRecord, why: str, again: int = 0) -> int:
+    def _waits(
+        self, record: Record, host: HostName, step: StepRecord, why: str, number: int, again: int = 0
+    ) -> Turn:
         record.queued.add(host)
         step.reason, step.why = why, None
-        return again
+        return Turn(again, f"{why}, number {number} in line")

@@ -143,7 +143,7 @@ class MemoryStore(MemoryContent):
             return self._came_to(record, host, step, Outcome.UNKNOWN, reason)
         busy = self._open_attempt(record, host, step, attempt, undo=False, age=age)
         if busy is not None:
-            return Progress(Forward.BUSY, reason=step.reason, left=busy)
+            return Progress(Forward.BUSY, reason=busy.reason, left=busy.left)
         record.undo.add(host)
         return SEND
 

@@ -35,6 +35,7 @@ from lockstep.worker.operation.transitions import (
     Request,
     Settled,
     Stale,
+    Turn,
     Undoing,
     View,
 )
@@ -158,12 +159,8 @@ class Transitions(ContentTransitions, Protocol):
         fingerprint: str,
         attempt: AttemptId,
         sent_at: Millis = LONG_AGO,
-    ) -> Undoing | int:
-        """Open an attempt of the inverse, which a look says is needed that was not sent before `sent_at`.
-
-        A number means that it waits for its turn, for the host takes so many writes at once or a second: so
-        many ms after which to come back; 0 if others send for it.
-        """
+    ) -> Undoing | Turn:
+        """Open an attempt of the inverse, which a look says is needed that was not sent before `sent_at`."""
         ...
 
     def finish_undo(

@@ -138,6 +138,8 @@ class Restored:
     again_at: Millis | None = None
     left: int = 0
     """BUSY: after so many ms to come back; 0 if others send for it."""
+    reason: str = ""
+    """BUSY: what it waits for, and at which place in line."""
 
 
 class Resolved(StrEnum):

@@ -124,6 +124,16 @@ class Progress:
     """DONE: what the record has of the host by now."""
 
 
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A write waits for its turn, for its host takes so many at once, or a second."""
+
+    left: int
+    """It comes back after so many milliseconds; 0 if others send for it."""
+    reason: str
+    """What it waits for, and at which place in line."""
+
+
 class Undoing(StrEnum):
     """What `begin_undo` says is to be done next."""
 

@@ -76,7 +76,7 @@ class RedisContent(RedisEnds):
         said = self._scripts.strings("restoring", operation, *sent, *times)
         again = int(said[1]) if len(said) > 1 else 0
         if said[0] == Restoring.BUSY:
-            return Restored(Restoring.BUSY, left=again)
+            return Restored(Restoring.BUSY, left=again, reason=said[2])
         return Restored(Restoring(said[0]), Millis(again) if again else None)
 
     def resolve(self, operation: OperationId, host: HostName, who: str) -> Resolved:

@@ -38,6 +38,7 @@ from lockstep.worker.operation.transitions import (
     Request,
     Settled,
     Stale,
+    Turn,
     Undoing,
     View,
 )
@@ -240,12 +241,12 @@ class RedisStore(RedisContent):
         fingerprint: str,
         attempt: AttemptId,
         sent_at: Millis = LONG_AGO,
-    ) -> Undoing | int:
+    ) -> Undoing | Turn:
         """Open an attempt of the inverse."""
         limits = self._limits
         times = (limits.send_within, limits.call, limits.settle, sent_at)
         said = self._scripts.strings("begin_undo", operation, host, fingerprint, attempt, *times)
-        return int(said[1]) if said[0] == "busy" else Undoing(said[0])
+        return Turn(int(said[1]), said[2]) if said[0] == "busy" else Undoing(said[0])
 
     def called(self) -> Iterator[OperationId]:
         """Take the operations of which hosts are to be sent for: a place that they waited for is free."""

@@ -115,9 +115,7 @@ def wait(parts: Parts, operation: OperationId, host: HostName, delay: float, rea
     return Result(Next.LATER, f"waits {delay:.0f} s in the record")
 
 
-def in_line(
-    parts: Parts, operation: OperationId, host: HostName, left: int, reason: str | None = None
-) -> Result:
+def in_line(parts: Parts, operation: OperationId, host: HostName, left: int, reason: str | None) -> Result:
     """Come back after so many ms, when it is this host's turn; 0 if others send for it."""
     if not left:
         return Result(Next.LATER, reason or "waits for its turn")

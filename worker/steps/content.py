@@ -276,7 +276,7 @@ def restore(
             settled = Settled(False, 1, came.again_at)
             return await_settling(parts, operation, view, step.host, settled, tries)
         case Restoring.BUSY:
-            return in_line(parts, operation, step.host, came.left)
+            return in_line(parts, operation, step.host, came.left, came.reason)
         case Restoring.PERSON:
             why = "it shows what neither was there nor is asked for: `lockstep resolve` says what is to be"
             return come_back(parts, operation, step, why, Why.FOREIGN)

@@ -9,7 +9,7 @@ from lockstep.worker.operation.answer import Verdict
 from lockstep.worker.operation.errors import Why
 from lockstep.worker.operation.model import Action, Decision, HostName, OperationId, Presence, Step
 from lockstep.worker.operation.ports import HostApi
-from lockstep.worker.operation.transitions import Settled, Undoing, View
+from lockstep.worker.operation.transitions import Settled, Turn, Undoing, View
 from lockstep.worker.steps.apply import (
     ELSEWHERE,
     NO_RECORD,
@@ -170,8 +170,8 @@ def _send(
     attempt = parts.clock.new_id()
     send_before = parts.clock.elapsed() + parts.send_within
     begun = parts.store.begin_undo(operation, step.host, api.fingerprint, attempt, view.now)
-    if not isinstance(begun, Undoing):
-        return in_line(parts, operation, step.host, begun)
+    if isinstance(begun, Turn):
+        return in_line(parts, operation, step.host, begun.left, begun.reason)
     if begun is not Undoing.SEND:
         return None, False, None
     said = api.write(inverse, view.group, attempt, send_before, body)

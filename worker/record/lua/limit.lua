@@ -107,18 +107,19 @@ local function next_moment(name, between)
 end
 
 -- Takes the places of a write until `over`, or has its step wait: then says after how many ms it comes by itself, 0 if it
--- is called, and why. `age` is how long ago the look was sent that says it is needed: with a place that was over by then
+-- is called, why, and at which place in line. `age` is how long ago the look was sent that says it is needed: with a place that was over by then
 -- the host is through.
 local function wait_for_place(op, host, step, id, undo, age, over)
   if not op.limited then return end
   local me = ticket(undo, host)
   step.since = step.since or NOW
   local rank = step.since - (undo and UNDO_FIRST or 0)
-  local function waits(name, why, at, again)
+  local function waits(name, why, at, again, part)
     redis.call('SADD', QUEUED, host)
     wait_until(host, at)
     step.kind, step.reason = nil, why .. (name == ALL and ' at all hosts together' or ' at ' .. name)
-    return { 'busy', string.format('%.0f', again), step.reason }
+    local number = redis.call('ZRANK', line(name, part), me) + 1
+    return { 'busy', string.format('%.0f', again), step.reason .. ', number ' .. number .. ' in line' }
   end
   local busy = each_limit(host, function(name, limit, places)
     if limit.places then
@@ -131,7 +132,7 @@ local function wait_for_place(op, host, step, id, undo, age, over)
         local older = redis.call('ZRANK', line(name, 'queue'), me)
         local at = NOW + (over - NOW) * math.ceil((older + 1) / limit.places) -- if all before it take as long as they may
         if older == 0 then at = tonumber(redis.call('ZRANGE', places, 0, 0, 'WITHSCORES')[2]) end
-        return waits(name, 'waits for one of ' .. limit.places .. ' writes', at, 0)
+        return waits(name, 'waits for one of ' .. limit.places .. ' writes', at, 0, 'queue')
       end
     end
     if limit.rate then
@@ -141,7 +142,7 @@ local function wait_for_place(op, host, step, id, undo, age, over)
         redis.call('ZADD', pace, rank, me)
         local at = NOW + again + op.patience
         each_limit(host, function(_, _, kept) redis.call('ZADD', kept, 'XX', at, me) end)
-        return waits(name, 'waits for one of ' .. limit.rate .. ' writes a second', at, math.max(1, again))
+        return waits(name, 'waits for one of ' .. limit.rate .. ' writes a second', at, math.max(1, again), 'pace')
       end
     end
   end)
