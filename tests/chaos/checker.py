@@ -10,6 +10,7 @@ from lockstep.worker.operation.model import Decision, HostName, OperationId, Pre
 from lockstep.worker.steps.looks import PATROL
 from tests.chaos.evidence import Ended, Evidence
 from tests.chaos.histories import Effect, Place
+from tests.chaos.orders import AT_ONCE, LIMITED
 
 MILLISECOND = 0.001
 THAW = 10.0
@@ -38,6 +39,7 @@ def check(evidence: Evidence, limit: float) -> Verdict:
         *told_otherwise(evidence),
         *unknown_writes(evidence, owners),
         *early_waves(evidence, owners),
+        *crowded(evidence, owners),
         *(f"a task or a worker failed: {each}" for each in evidence.raised),
     ]
     Replay(evidence, owners, verdict).run()
@@ -98,6 +100,28 @@ def early_waves(evidence: Evidence, owners: dict[str, OperationId]) -> Iterator[
         if at is None or call.arrived < at / 1000 - MILLISECOND:
             key = ended.operation.id
             yield f"operation {key} wrote to {call.host} before its wave {wave} was open ({call.arrived:.3f})"
+
+
+def crowded(evidence: Evidence, owners: dict[str, OperationId]) -> Iterator[str]:
+    """The limited host never has more writes at once than it takes, nor one less that undo nothing.
+
+    By its own history, but for those with which it is through by A1, whatever it does with them.
+    """
+    landed = {(each.host, each.call): each.at for all_ in evidence.history.effects.values() for each in all_}
+    changes = []
+    for call in evidence.history.calls:
+        owner = owners.get(call.attempt or "")
+        if call.host == LIMITED and call.method != "GET" and owner is not None:
+            attempt = evidence.record[owner].attempts[call.attempt or ""]
+            through = attempt.quiet_at / 1000 + evidence.settle
+            ended = min(through, max(call.ended, landed.get((call.host, call.number), 0.0)))
+            if ended > call.arrived:
+                changes += [(call.arrived, 1, attempt.undo), (ended - MILLISECOND, -1, attempt.undo)]
+    at_once = {False: 0, True: 0}
+    for at, change, undo in sorted(changes):
+        at_once[undo] += change
+        if change > 0 and (sum(at_once.values()) > AT_ONCE or at_once[False] > AT_ONCE - 1):
+            yield f"{LIMITED} had {sum(at_once.values())} writes at once at {at:.3f}, {at_once[True]} to undo"
 
 
 class Replay:

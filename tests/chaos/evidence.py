@@ -55,6 +55,8 @@ class Evidence:
     """What tasks raised and what ended workers, as their logs have it."""
     healed_at: float
     """When the last fault was over, in Unix seconds."""
+    settle: float
+    """Seconds in which a host is through with a write that is no longer in our own hands."""
 
 
 def raised(logs: Iterable[Path]) -> list[str]:

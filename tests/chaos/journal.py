@@ -20,6 +20,8 @@ class Journal:
     """Group -> its owners, in the order in which they took the lock."""
     wrong: list[str] = field(default_factory=list)
     """Locks that were taken from their owner, and states that may not follow one another."""
+    waits: int = 0
+    """How often a write was put in line at the limited host."""
 
 
 def read(directory: Path, prefix: str) -> Journal:
@@ -51,6 +53,8 @@ def read(directory: Path, prefix: str) -> Journal:
                 journal.wrong.append(f"the lock of {group} was taken with {' '.join(command[3:])}")
             owner[group] = taker
             journal.locks[group].append(taker)
+        elif name == "SADD" and key.startswith(op) and key.endswith(":queued"):
+            journal.waits += 1
         elif name in ("DEL", "UNLINK"):
             for each in command[1:]:
                 owner.pop(GroupId(each.removeprefix(lock)), None)

@@ -13,7 +13,7 @@ from tempfile import mkdtemp
 
 from lockstep.worker.messages import publish_conclude, publish_forward, publish_rollback
 from tests.chaos.children import Node, Worker
-from tests.chaos.orders import Told
+from tests.chaos.orders import LIMITED, Told, at_the_limited
 from tests.chaos.rig import Rig
 from tests.chaos.weather import Weather
 from tests.waiting import eventually
@@ -68,6 +68,7 @@ class Nemeses:
         hosts: dict[str, Nemesis] = {
             "host down past the deadline": self.host_down,
             "host frozen": self.freeze_host,
+            "line at a limited host": self.line_up,
         }
         for kind in self._weather.silences:
             hosts[kind] = lambda kind=kind: self.silence(kind)  # type: ignore[misc]
@@ -243,6 +244,14 @@ class Nemeses:
         self._pause(self._times.host_frozen)
         os.killpg(node.pid, signal.SIGCONT)
         return node.name
+
+    def line_up(self) -> str:
+        """Several operations change the limited host at once."""
+        held = self._rig.nodes[LIMITED].admin.groups(LIMITED)
+        begun = self._rig.begin(at_the_limited(self._dice, held), self._times.deadline)
+        for order in begun:
+            self._told.accept(order)
+        return f"{len(begun)} operations"
 
     def silence(self, kind: str) -> str:
         node = self._node()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +19,12 @@ UNEXPECTED = "unexpected: "
 """Before an error that no client may be shown."""
 SUBSETS = 0.2
 """The share of operations that are about some of the hosts only."""
+LIMITED, AT_ONCE = HostName("node6"), 2
+"""The last host takes so many writes at once, one of them for undo alone."""
+AT_THE_LIMITED = 0.25
+"""The share of operations that may be about that host, too."""
+LINE = 6
+"""Operations that are to change the limited host at once."""
 IN_WAVES = 0.25
 """The share of operations on several hosts that go in waves."""
 
@@ -37,6 +43,8 @@ class Order:
 
 def draw(dice: random.Random, hosts: Sequence[HostName]) -> Order:
     """Draw an order: an action on a group, popular ones more often, on all hosts or some."""
+    if dice.random() >= AT_THE_LIMITED:
+        hosts = [host for host in hosts if host != LIMITED]
     chosen = tuple(hosts)
     if dice.random() < SUBSETS:
         chosen = tuple(sorted(dice.sample(hosts, dice.randint(1, len(hosts) - 1))))
@@ -47,6 +55,19 @@ def draw(dice: random.Random, hosts: Sequence[HostName]) -> Order:
         chosen,
         draw_pace(dice) if len(chosen) > 1 and dice.random() < IN_WAVES else {},
     )
+
+
+def at_the_limited(dice: random.Random, held: Collection[str]) -> list[Order]:
+    """Draw orders that change the limited host, which holds these groups."""
+    return [
+        Order(
+            OperationId(f"{dice.getrandbits(48):012x}"),
+            group,
+            Action.DELETE if group in held else Action.CREATE,
+            (LIMITED,),
+        )
+        for group in dice.sample(GROUPS, LINE)
+    ]
 
 
 def draw_pace(dice: random.Random) -> dict[str, Any]:

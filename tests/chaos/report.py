@@ -29,6 +29,8 @@ def vacuous(outcomes: Sequence[Outcome]) -> Iterator[str]:
     rolled_back = sum(outcome.rolled_back for outcome in outcomes)
     if rolled_back < ROLLED_BACK * operations:
         yield f"only {rolled_back} of {operations} operations were rolled back"
+    if not any(outcome.waits for outcome in outcomes):
+        yield "no write ever waited for its turn at the limited host"
     if (ambiguous := sum(outcome.ambiguous for outcome in outcomes)) < AMBIGUOUS:
         yield f"only {ambiguous} answers were ambiguous"
     if (late := sum(outcome.late for outcome in outcomes)) < LATE:
@@ -60,5 +62,6 @@ def summary(outcome: Outcome) -> str:
     return (
         f"{plan.name} (pool {plan.pool}, seed {plan.seed}): {outcome.operations} operations, "
         f"{outcome.rolled_back} rolled back, {outcome.ambiguous} ambiguous, {outcome.late} late, "
-        f"{len(outcome.verdict.violations)} violations, {outcome.seconds:.0f} s; {outcome.details}"
+        f"{outcome.waits} waits for a turn, {len(outcome.verdict.violations)} violations, "
+        f"{outcome.seconds:.0f} s; {outcome.details}"
     )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -13,16 +15,23 @@ from lockstep.producer.stack.child import Child, Supervisor
 from lockstep.producer.stack.guard import Guard
 from lockstep.producer.stack.processes import RedisServer
 from lockstep.worker.celery import Lockstep, make_app
+from lockstep.worker.operation.errors import LockstepError
+from lockstep.worker.operation.host import WriteLimit
+from lockstep.worker.operation.model import Action
+from lockstep.worker.record.codec import Keys
 from lockstep.worker.record.link import connect
+from lockstep.worker.record.queries import WriteLimits
 from lockstep.worker.record.redis import RedisStore
+from lockstep.worker.redis_client import client
 from lockstep.worker.settings import Settings
 from tests.chaos.children import Beat, Node, Producers, Proxy, Worker
+from tests.chaos.orders import AT_ONCE, LIMITED, Order
 from tests.chaos.tiers import Plan
 from tests.children import inherited
 from tests.wrong_clock import WrongClock, library, sweep_up
 
 ROOT = Path(__file__).parents[2]
-HOSTS = 5
+HOSTS = 6
 WORKERS = 2
 ONE_JOURNAL = ("--auto-aof-rewrite-percentage", "0")
 """Redis keeps every command of the run in its append-only file, to be read afterwards."""
@@ -76,7 +85,7 @@ class Rig:
             node.launch()
         inventory = self.directory / "hosts.yaml"
         entries = "".join(f"  - name: {name}\n    url: {node.url}\n" for name, node in self.nodes.items())
-        inventory.write_text(f"hosts:\n{entries}")
+        inventory.write_text(f"hosts:\n{entries}    max_writes_at_once: {AT_ONCE}\n")
         values = {**self.plan.settings, "redis_url": self.redis.url, "inventory": str(inventory)}
         self.settings = Settings(**values)
         direct = {**self._base_env(), **{f"LOCKSTEP_{key.upper()}": value for key, value in values.items()}}
@@ -96,9 +105,25 @@ class Rig:
             child.wait_ready(60)
         self._supervisor = Supervisor([*self.workers, beat], self.lock, self.restarts.append)
         self._supervisor.start()
+        with client(self.settings) as redis:  # a worker says so with its first report, which may come later
+            limits: dict[str, WriteLimit] = {LIMITED: WriteLimit(AT_ONCE, None)}
+            WriteLimits(redis, Keys(self.settings.key_prefix)).keep(limits)
         self.store: RedisStore = connect(self.settings)
         self.app: Lockstep = make_app(self.settings)
         self.client = ClusterClient(self.settings, created_by="thread")
+
+    def begin(self, orders: Sequence[Order], deadline: float) -> list[Order]:
+        """Ask for operations at once; return those that were accepted."""
+
+        def accepted(order: Order) -> bool:
+            call = self.client.delete_group if order.action is Action.DELETE else self.client.create_group
+            with suppress(LockstepError):  # others may work on the group, and Redis may be away
+                return bool(call(order.group, order.hosts, operation_id=order.operation, deadline=deadline))
+            return False
+
+        with ThreadPoolExecutor(len(orders)) as threads:
+            said = list(threads.map(accepted, orders))
+        return [order for order, was in zip(orders, said, strict=True) if was]
 
     def close(self) -> None:
         """Stop every process."""

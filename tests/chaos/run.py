@@ -55,6 +55,8 @@ class Outcome:
     expected_faults: frozenset[str]
     ambiguous: int
     late: int
+    waits: int
+    """How often a write waited for its turn at the limited host."""
     pending_seen: int
     transitions: int
     """Changes of records, each of which the model allows."""
@@ -119,6 +121,7 @@ def run(plan: Plan, directory: Path, say: Callable[[str], None]) -> Outcome:
             events=schedule.events,
             raised=kept.raised(worker.log for worker in rig.workers),
             healed_at=healed_at,
+            settle=settings.settle_seconds,
         )
         traced = replay(journal.commands(rig.redis.directory), settings.key_prefix)
         found.journal.wrong.extend([*traced.wrong, *sampler.wrong()])
@@ -195,6 +198,7 @@ def _outcome(
         expected_faults=expected | frozenset(DYING),
         ambiguous=found.history.ambiguous,
         late=found.history.late,
+        waits=found.journal.waits,
         pending_seen=sum(bool(sample.pending) for sample in found.samples),
         transitions=traced.transitions,
         slowest=last - found.healed_at,

@@ -98,6 +98,7 @@ class Scene:
                 events=self.events,
                 raised=(),
                 healed_at=10.0,
+                settle=0.2,
             ),
             LIMIT,
         )

@@ -18,8 +18,9 @@ from lockstep.worker.operation.model import (
     Standing,
 )
 from tests.chaos import journal
+from tests.chaos.histories import Call
 from tests.chaos.lanes import Event
-from tests.chaos.orders import Order
+from tests.chaos.orders import LIMITED, Order
 from tests.chaos.scene import GROUP, HOSTS, Scene
 from tests.chaos.watcher import Sample
 
@@ -67,6 +68,18 @@ def test_a_write_before_its_wave_was_open(moment: float | None, content: bool) -
         assert scene.judge().violations == []
     else:
         assert "wrote to b before its wave 2 was open" in wrong(scene)
+
+
+@pytest.mark.parametrize(("until", "content"), [(1.0995, True), (1.15, False), (9.0, False)])
+def test_more_writes_at_once_than_a_host_takes(until: float, content: bool) -> None:
+    """The second comes at 1.1; a third when by A1 the host is through with its attempt."""
+    scene = Scene()
+    first, second = (scene.operation(CREATE, COMMIT) for _ in range(2))
+    for number, (key, at) in enumerate([(first, 1.0), (second, 1.1), (second, 9.5)]):
+        ends = until if at == 1.0 else at + 0.01
+        scene.calls.append(Call(LIMITED, number, "POST", GROUP, at, ends, f"{key}-{A}", False, None))
+    found = [each for each in scene.judge().violations if "at once" in each]
+    assert found == ([] if content else [f"{LIMITED} had 2 writes at once at 1.100, 0 to undo"])
 
 
 def test_a_committed_host_that_was_left_out() -> None:

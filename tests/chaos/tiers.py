@@ -23,7 +23,7 @@ SHORTENED = {
 So has the length of a queue from which on a sweep resumes nothing: what is served within its patience.
 """
 SLICED = {**SHORTENED, "hosts_per_task": "3"}
-"""The same with the five hosts in two tasks, so that a producer may still die between them."""
+"""The same with five or six hosts in two tasks, so that a producer may still die between them."""
 SHIPPED: Mapping[str, str] = {"lock_wait": "5"}
 """Nothing is shortened but the clients' patience, so that a popular group does not hold them all up."""
 
