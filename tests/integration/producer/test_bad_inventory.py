@@ -95,7 +95,7 @@ REFUSED = {
         (
             'inventory entry 1 has the unknown key "tokenfile"; '
             "known: name, url, verify, ca_file, cert_file, key_file, token_file, server_name, shows_after, "
-            "labels, health, auth, serves"
+            "labels, health, auth, serves, max_writes_at_once, writes_per_second"
         ),
     ),
     "NUL": (with_url("http://node1:1") + "#\0\n", None),

@@ -77,7 +77,7 @@ def request(bench: Bench, name: str, action: Action = Action.CREATE) -> Request:
 
 def store(bench: Bench, **changed: object) -> RedisStore:
     """A store whose connections are its own, and remember nothing of what others have waited for."""
-    return connect(bench.settings.but(key_prefix="apart:", **changed))
+    return connect(bench.settings.but(**{"key_prefix": "apart:", **changed}))
 
 
 def refused(call: Callable[[], object]) -> None:

@@ -38,6 +38,7 @@ SELDOM: dict[str, set[Grant]] = {
         *CALLS,
         *((each, LINES) for each in ("get", "set", "zcount", "zremrangebyscore", "zscore")),
         *((each, "~lockstep:limits") for each in ("hget", "hset")),
+        ("zscore", "~lockstep:op:*"),  # where an operation made no progress for long
         # The result of a task that somebody sends by hand, and wants one.
         *(("get", f"~{RESULTS}"), ("setex", f"~{RESULTS}"), ("publish", f"&{RESULTS}")),
         # Chords of which a header failed unforeseen, or the callback was claimed by a worker that died.
