@@ -87,7 +87,7 @@ def run(plan: Plan, directory: Path, say: Callable[[str], None]) -> Outcome:
         watcher = Watcher(rig.store, told)
 
         def may_go_on() -> bool:
-            return len(watcher.at_work) < AT_WORK and schedule.clients_may_go_on()
+            return watcher.at_work < AT_WORK and schedule.clients_may_go_on()
 
         clients = Clients(plan.seed, rig.client, rig.producers, told, plan.times, may_go_on)
         sampler = Sampler(rig)

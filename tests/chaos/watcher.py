@@ -36,8 +36,7 @@ class Watcher(threading.Thread):
         self._told = told
         self._seen: set[tuple[OperationId, int]] = set()
         self.samples: list[Sample] = []
-        self.at_work: set[OperationId] = set()
-        """Operations that have not ended."""
+        self._open: set[OperationId] = set()
         self._store = store
         self._done = threading.Event()
 
@@ -48,19 +47,25 @@ class Watcher(threading.Thread):
 
     def run(self) -> None:
         while not self._done.wait(EVERY):
-            try:
-                found = {each.id: each for each in self._store.operations(NEWEST)}
-                for older in self.at_work - set(found):
-                    if operation := self._store.operation(older):
-                        found[older] = operation
-            except StoreUnavailable:
-                continue
-            at = time.time()
-            self.at_work = {each.id for each in found.values() if not each.ended}
-            for each in found.values():
-                self._promote(each)
-                if each.state is State.ROLLING_BACK and not each.ended:
-                    self.samples.append(Sample(each.id, at, frozenset(each.pending_hosts)))
+            with suppress(StoreUnavailable):
+                self.look()
+
+    @property
+    def at_work(self) -> int:
+        """Operations that have not ended."""
+        return len(self._open)
+
+    def look(self) -> None:
+        """Look at the newest operations, and at older ones that have not ended: they may be held."""
+        looked = [*self._store.operations(NEWEST)]
+        older = self._open - {each.id for each in looked}
+        looked += [found for each in older if (found := self._store.operation(each))]
+        at = time.time()
+        self._open = {each.id for each in looked if not each.ended}
+        for each in looked:
+            self._promote(each)
+            if each.state is State.ROLLING_BACK and not each.ended:
+                self.samples.append(Sample(each.id, at, frozenset(each.pending_hosts)))
 
     def _promote(self, operation: Operation) -> None:
         hold = operation.rollout.hold if operation.rollout and operation.decision is None else None
