@@ -196,19 +196,25 @@ class Forked:
         self.returncode: int | None = None
         self._server = server
         self._command = argv
+        self._asking = threading.RLock()
+        """What has ended is told once, and its id may be another's then: whoever supervises asks too."""
 
     def poll(self) -> int | None:
-        if self.returncode is None:
-            self.returncode = self._server.ask({"pid": self.pid})
+        with self._asking:
+            if self.returncode is None:
+                self.returncode = self._server.ask({"pid": self.pid})
         return self.returncode
 
     def wait(self, timeout: float | None = None) -> int:
-        if self.poll() is None:
+        with self._asking:
+            if (status := self.poll()) is not None:
+                return status
+            descriptor = os.pidfd_open(self.pid)
+        with os.fdopen(descriptor, "rb", 0) as process:  # readable once it has ended
             looked = select.poll()
-            with os.fdopen(os.pidfd_open(self.pid), "rb", 0) as process:  # readable once it has ended
-                looked.register(process, select.POLLIN)
-                if not looked.poll(None if timeout is None else timeout * 1000):
-                    raise subprocess.TimeoutExpired(self._command, timeout or 0.0)
+            looked.register(process, select.POLLIN)
+            if not looked.poll(None if timeout is None else timeout * 1000):
+                raise subprocess.TimeoutExpired(self._command, timeout or 0.0)
         return cast(int, self.poll())
 
 
