@@ -29,6 +29,23 @@ def start(*arguments: str) -> Piped:
     return Piped("lockstep", *arguments)
 
 
+def _listen() -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+def start_anew(*arguments: str) -> subprocess.Popen[str]:
+    """Start one that ends as quickly as anybody's: a late signal may kill a forked one."""
+    return subprocess.Popen(
+        [*LOCKSTEP, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # Whoever runs the tests may have made them deaf to these.
+        preexec_fn=_listen,  # noqa: PLW1509 - it only sets a signal
+    )
+
+
 @pytest.mark.parametrize(
     ("number", "json_too", "told"),
     [
@@ -40,7 +57,7 @@ def start(*arguments: str) -> Piped:
 def test_a_signal_leaves_the_operation_running_and_has_its_id_printed(
     cluster: ClusterClient, hand: Hand, number: signal.Signals, json_too: bool, told: str
 ) -> None:
-    with start("create", "team-a", "--id", "mine", *["--json"] * json_too) as process:
+    with start_anew("create", "team-a", "--id", "mine", *["--json"] * json_too) as process:
         eventually(lambda: hand.subscribers("mine") == 1, "the command waits")
         for _ in range(1 if number == signal.SIGINT else 3):  # as `timeout` and a terminal do
             process.send_signal(number)
