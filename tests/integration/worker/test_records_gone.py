@@ -259,9 +259,13 @@ def test_a_copy_without_the_operation_is_told_like_an_emptied_redis(
             operation.wait(60)
     assert {entry.method for entry in alone.history("node3")} == {"GET", "POST"}
     alone.admin.set_faults(node="node3")
-    drift = lockstep("drift", operation.id, "--json")
-    assert drift.code == 1
-    assert {row["host"] for row in json.loads(drift.out)["drift"]} == {"node1", "node2"}
+
+    def told() -> set[str]:
+        drift = lockstep("drift", operation.id, "--json")
+        assert drift.code == 1
+        return {row["host"] for row in json.loads(drift.out)["drift"]}
+
+    eventually(lambda: told() == {"node1", "node2"}, "both are told, and neither was silent")
     assert lockstep("delete", alone.group).code == 0
     assert alone.holding() == set()
     assert lockstep("drift", operation.id).code == 0
