@@ -6,6 +6,8 @@ MAKEFLAGS += --no-print-directory
 
 VENV := .venv
 BIN  := $(VENV)/bin
+# uv trusts what the system trusts, as pip does: a company's own authority stands between here and the index of some.
+export UV_SYSTEM_CERTS ?= true
 # The peers that `make bench` measures bring packages that Lockstep and its tests must not see.
 BENCH := .venv-bench
 # What audits a release brings packages of its own too.
