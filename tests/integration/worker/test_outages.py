@@ -43,11 +43,11 @@ def test_redis_killed_in_the_middle_loses_nothing_that_it_acknowledged(alone: Be
 
 
 def test_an_outage_of_redis_is_told_in_a_few_lines(alone: Bench) -> None:
-    alone.admin.set_latency(300)
-    worker = alone.worker(options=["-c", "64"])
-    for number in range(60):
+    alone.admin.set_latency(700)
+    worker = alone.worker(options=["-c", "32"])
+    for number in range(30):
         alone.start(Action.CREATE, GroupId(f"many-{number}"))
-    eventually(lambda: len(alone.admin.history()) > 60, "many tasks are under way")
+    eventually(lambda: len(alone.admin.history()) > 20, "many tasks are under way")
     before = len(worker.output())
     alone.redis.kill()
     told = "reject requeue=True: Redis does not answer"
