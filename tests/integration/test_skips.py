@@ -20,7 +20,7 @@ import pytest
 def test_skipped():
     pytest.skip("{reason}, they say")
 
-@pytest.mark.xfail(strict=True)
+@pytest.mark.xfail(reason="a sample, to see that one known to fail is none that is skipped", strict=True)
 def test_known_to_fail():
     assert False
 

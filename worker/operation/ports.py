@@ -20,13 +20,13 @@ from lockstep.worker.operation.model import (
     Seen,
     Step,
 )
+from lockstep.worker.operation.thing import ContentTransitions
 from lockstep.worker.operation.transitions import (
     Abandoned,
     Accepted,
     Busy,
     Cancelled,
     Claim,
-    ContentTransitions,
     Held,
     Miss,
     Order,

@@ -11,11 +11,12 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NewType, Protocol, runtime_checkable
 
-from lockstep.worker.operation.content import Id, Said, Shown
+from lockstep.worker.operation.content import Effect, Id, Said, Shown
 from lockstep.worker.operation.errors import RecordDamaged
 
 if TYPE_CHECKING:
-    from lockstep.worker.operation.model import AttemptId, Millis, OperationId
+    from lockstep.worker.operation.model import Action, AttemptId, GroupId, HostName, Millis, OperationId
+    from lockstep.worker.operation.transitions import Progress
 
 Digest = NewType("Digest", str)
 """Of a content, in hexadecimal."""
@@ -195,3 +196,57 @@ def api_of(host: object) -> ThingApi:
     """Return a host as what its things are asked through."""
     assert isinstance(host, ThingApi), "it knows groups alone"
     return host
+
+
+class ContentTransitions(Protocol):
+    """What the steps need of a store for things with content."""
+
+    def shown(
+        self,
+        operation: OperationId,
+        host: HostName,
+        fingerprint: str,
+        look: Look,
+        attempt: AttemptId,
+        action: Action,
+        group: GroupId,
+        needs: int = 0,
+    ) -> Progress:
+        """Record what a look showed; open `attempt` if a write is needed (SEND).
+
+        MISSED means look again, without a write. ABORTED if the operation is about something else.
+        """
+        ...
+
+    def wrote(
+        self,
+        operation: OperationId,
+        host: HostName,
+        attempt: AttemptId,
+        effect: Effect,
+        answer: str,
+        needs: int = 0,
+    ) -> Progress:
+        """Record what the answer to a write says, an inverse too; OPEN means that a look is to tell."""
+        ...
+
+    def restoring(
+        self,
+        operation: OperationId,
+        host: HostName,
+        fingerprint: str,
+        sent_at: Millis,
+        open_before: int,
+        look: Look,
+        attempt: AttemptId,
+    ) -> Restored:
+        """Record what a look showed after the decision to roll back; open `attempt` of the inverse (SEND)."""
+        ...
+
+    def resolve(self, operation: OperationId, host: HostName, who: str) -> Resolved:
+        """Have what was there before written over what the host showed last."""
+        ...
+
+    def text(self, operation: OperationId, digest: str) -> str | None:
+        """Read the text of a content, or another that the operation keeps; None if it is kept no more."""
+        ...

@@ -7,12 +7,9 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
 
-from lockstep.worker.operation.content import Effect
 from lockstep.worker.operation.model import (
     Action,
-    AttemptId,
     Decision,
     GroupId,
     HostName,
@@ -23,7 +20,7 @@ from lockstep.worker.operation.model import (
     Stage,
     Step,
 )
-from lockstep.worker.operation.thing import Asked, Look, Resolved, Restored
+from lockstep.worker.operation.thing import Asked
 from lockstep.worker.operation.waves import Rollout
 
 
@@ -246,57 +243,3 @@ class Abandoned(StrEnum):
     NOT_PENDING = "not_pending"
     UNDECIDED = "undecided"
     UNKNOWN = "unknown"
-
-
-class ContentTransitions(Protocol):
-    """What the steps need of a store for things with content."""
-
-    def shown(
-        self,
-        operation: OperationId,
-        host: HostName,
-        fingerprint: str,
-        look: Look,
-        attempt: AttemptId,
-        action: Action,
-        group: GroupId,
-        needs: int = 0,
-    ) -> Progress:
-        """Record what a look showed; open `attempt` if a write is needed (SEND).
-
-        MISSED means look again, without a write. ABORTED if the operation is about something else.
-        """
-        ...
-
-    def wrote(
-        self,
-        operation: OperationId,
-        host: HostName,
-        attempt: AttemptId,
-        effect: Effect,
-        answer: str,
-        needs: int = 0,
-    ) -> Progress:
-        """Record what the answer to a write says, an inverse too; OPEN means that a look is to tell."""
-        ...
-
-    def restoring(
-        self,
-        operation: OperationId,
-        host: HostName,
-        fingerprint: str,
-        sent_at: Millis,
-        open_before: int,
-        look: Look,
-        attempt: AttemptId,
-    ) -> Restored:
-        """Record what a look showed after the decision to roll back; open `attempt` of the inverse (SEND)."""
-        ...
-
-    def resolve(self, operation: OperationId, host: HostName, who: str) -> Resolved:
-        """Have what was there before written over what the host showed last."""
-        ...
-
-    def text(self, operation: OperationId, digest: str) -> str | None:
-        """Read the text of a content, or another that the operation keeps; None if it is kept no more."""
-        ...
