@@ -31,7 +31,7 @@ class Exit(IntEnum):
     PENDING = 3
     """Every host that answers is restored; the others are retried for ever."""
     UNANSWERED = 4
-    """Gave up waiting; the operation goes on. For `exists`: the host gave no usable answer."""
+    """Gave up waiting; the operation goes on. For commands that ask hosts: one gave no usable answer."""
     NO_REDIS = 5
     BUSY = 6
     ABANDONED = 7

@@ -37,6 +37,8 @@ class GroupDrift:
     group: GroupId
     """Or `KIND/ID` of a thing."""
     drifts: tuple[Drift, ...] = ()
+    compared: int = 0
+    """How many hosts were found to be as they were left, or not."""
     silent: tuple[HostName, ...] = ()
     """Hosts that gave no usable answer."""
     strangers: tuple[HostName, ...] = ()
@@ -143,6 +145,7 @@ def _look(
         yield GroupDrift(
             group,
             drifts=tuple(drift for drift in found.values() if drift is not None),
+            compared=len(found),
             silent=silent,
             strangers=tuple(name for name in ends if name not in seen),
             uncovered=tuple(host.name for host in inventory if host.name not in ends) if _held(ends) else (),
@@ -217,7 +220,7 @@ def _look_at(
     if store.contents_left(group) != left:
         return GroupDrift(group, overtaken=True)
     strangers = tuple(name for name in left if name not in dict(shown))
-    return GroupDrift(group, tuple(drifts), silent, strangers, lines=lines)
+    return GroupDrift(group, tuple(drifts), len(seen), silent, strangers, lines=lines)
 
 
 @dataclass(frozen=True, slots=True)

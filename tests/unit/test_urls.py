@@ -60,7 +60,7 @@ def test_quick_start_hosts_are_named_after_their_urls() -> None:
 
 def test_hosts_at_one_address_are_told_apart_by_their_ports() -> None:
     named = from_urls("http://127.0.0.1:81,http://127.0.0.1:82,http://[::1]:83")
-    assert list(named) == ["127.0.0.1-81", "127.0.0.1-82", "0--1"]
+    assert list(named) == ["127.0.0.1-81", "127.0.0.1-82", "ip6-localhost"]
 
 
 def test_hosts_behind_one_gateway_are_told_apart_by_their_paths() -> None:

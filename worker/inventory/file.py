@@ -152,8 +152,8 @@ def _names(url: str) -> tuple[str, str, str]:
     """Return what a host may be called after its URL: the first counts that no other host may be called."""
     parts = urlsplit(url)
     host = (parts.hostname or "").replace(":", "-")
-    if host.startswith("-"):
-        host = f"0{host}"  # `::1` is `0::1`, and a name is no option of a command
+    if host.startswith("-"):  # a name is no option of a command
+        host = "ip6-localhost" if host == "--1" else f"ip6{host}"
     path = NOT_PLAIN.sub("-", parts.path)
     return host, f"{host}-{parts.port}", f"{host}-{parts.port}{path}"
 

@@ -52,8 +52,9 @@ def drift(session: Session, groups: tuple[str, ...], as_json: bool) -> Exit:
       lockstep drift team-a team-b --json
       lockstep drift 7f3c81d2aa01
 
-    Exit codes: 0 every host that was asked is as the last operations left it, 1 some are not, or the hosts of
-    a group without a record differ from one another.
+    Exit codes: 0 every host is as the last operations left it, 1 some are not, or the hosts of a group
+    without a record differ from one another, 4 none is known to differ, but something could not be compared.
+    Groups that an operation works on are left out.
     """
     client = session.client()
     meant = [client.group_of(each) for each in groups]
@@ -75,11 +76,14 @@ def drift(session: Session, groups: tuple[str, ...], as_json: bool) -> Exit:
     for host, of in _uncovered(looked).items():
         remedy = f"`lockstep sync {host}` brings it up to date"
         note(f"{host} was never covered by an operation on {named(of)}: {remedy}")
-    return Exit.FOUND if drifted or apart else Exit.OK
+    if drifted or apart:
+        return Exit.FOUND
+    lacking = any(look.silent or look.untold or look.overtaken for look in looked)
+    return Exit.UNANSWERED if lacking or (looked and all(look.owner for look in looked)) else Exit.OK
 
 
 def _tell(looked: list[GroupDrift], drifted: list[Drift], apart: list[GroupDrift]) -> None:
-    measured = sum(not (look.unmeasured or look.owner or look.overtaken or look.untold) for look in looked)
+    measured = sum(look.compared > 0 for look in looked)
     rows = [
         (each.group, each.host, each.end.presence, each.found, each.end.operation)
         for each in drifted
@@ -94,9 +98,12 @@ def _tell(looked: list[GroupDrift], drifted: list[Drift], apart: list[GroupDrift
             )
             for line in look.lines[each.host]:
                 answer(printable(f"    {line}"))
-    if not drifted and (measured or not any(look.unmeasured for look in looked)):
+    if not drifted and (measured or not looked):
         what = "thing" if any("/" in look.group for look in looked) else "group"
-        answer(f"no drift in {counted(measured, what)}: all is as the last operations left it")
+        where = ", on the hosts that answered" if any(look.silent for look in looked) else ""
+        answer(f"no drift in {counted(measured, what)}{where}: all is as the last operations left it")
+    elif not drifted and not any(look.unmeasured for look in looked):
+        answer("nothing could be compared")
     if apart:
         answer_table(("GROUP", "HOST", "IS"), [tuple(row.values()) for look in apart for row in _held(look)])
         answer("")

@@ -89,8 +89,16 @@ def test_a_host_without_an_answer_is_no_drift_but_is_named(
 ) -> None:
     nodes["node1"].answers = [ERROR]
     ran = lockstep("drift")
-    assert ran.code == 0
+    assert ran.code == 4, "not 0, which says that all are as they were left"
+    assert ran.out.startswith("no drift in 1 group, on the hosts that answered: ")
     assert "team-a: no usable answer from node1" in ran.err
+
+    nodes["node2"].answers = [ERROR]
+    ran = lockstep("drift", "team-a")
+    assert (ran.code, ran.out) == (4, "nothing could be compared\n")
+
+    nodes["node2"].answers = [GONE]
+    assert lockstep("drift").code == 1, "what differs counts for more than what is not known"
 
 
 def test_a_group_at_work_is_left_out(
@@ -99,7 +107,7 @@ def test_a_group_at_work_is_left_out(
     nodes["node2"].answers = [GONE]
     running = cluster.delete_group("team-a")
     ran = lockstep("drift")
-    assert ran.code == 0
+    assert (ran.code, ran.out) == (4, "nothing could be compared\n")
     assert f"operation {running.id} is at work" in ran.err
     assert nodes["node2"].asked == []
 
@@ -248,8 +256,7 @@ def test_a_group_that_never_rests_is_named(
     monkeypatch.setattr(drift, "probe", slow)
     nodes["node2"].answers = [GONE]
     ran = lockstep("drift")
-    assert ran.code == 0
-    assert ran.out == "no drift in 0 groups: all is as the last operations left it\n"
+    assert (ran.code, ran.out) == (4, "nothing could be compared\n")
     assert "team-a: operations ended while it was compared; ask again" in ran.err
 
 
