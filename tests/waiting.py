@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 import select
 import time
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
 
 T = TypeVar("T")
-PATIENCE = 45.0
-"""Seconds: far above what anything takes, for the machine may be busy."""
+PATIENCE = 90.0
+"""Seconds: far above what anything takes, for the machine may be busy, or stand still for half a minute."""
 SOONEST, LATEST, SHARE = 0.01, 0.025, 0.05
 """Seconds between two looks: a share of the wait so far, for many wait at once, and looks take time too."""
 
@@ -50,3 +54,15 @@ def read_until(terminal: int, *wanted: str) -> str:
             ended = not piece
             seen += piece
     return seen.decode(errors="replace")
+
+
+@contextmanager
+def opened(browser: Browser, url: str) -> Iterator[Page]:
+    """Open a page in a browser that never saw it, wait with the same patience, and close it."""
+    page = browser.new_page(viewport={"width": 1500, "height": 900})
+    try:
+        page.set_default_timeout(1000 * PATIENCE)
+        page.goto(url)
+        yield page
+    finally:
+        page.close()

@@ -61,7 +61,9 @@ def stuck(tmp_path: Path) -> Iterator[Counted]:
             bench.admin.set_latency(300, node="node3")
             bench.admin.add_faults({"kind": "refuse", "methods": ["POST"], "status": 403}, node="node1")
             bench.start(Action.DELETE)
+            counted.reaches(1, "pending_hosts")  # if nothing ran for 10 s, it is stuck undecided
             counted.reaches(1, "operations_stuck")
+            counted.comes_to(0, "failing")
             yield counted
         finally:
             bench.close()

@@ -17,13 +17,13 @@ import pytest
 import requests
 from celery.events import Event
 from flower.urls import handlers  # type: ignore[import-untyped]
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser
 
 from lockstep.producer.client.client import ClusterClient
 from lockstep.producer.stack.child import free_port
 from lockstep.worker.celery import CREATE_GROUP, SWEEP, make_app
 from lockstep.worker.settings import load_settings
-from tests.waiting import eventually
+from tests.waiting import eventually, opened
 from tests.warm import Warm
 from tests.watch.conftest import Watched, tasks
 
@@ -35,25 +35,18 @@ PRESSED = ".btn, .btn-group button, form"
 Row: TypeAlias = dict[str, str]
 
 
-def opened(browser: Browser, watched: Watched, words: str) -> Page:
-    """Search on the tasks page as a person does who has never been there."""
-    page = browser.new_page(viewport={"width": 1500, "height": 900})
-    page.goto(f"{watched.flower}/tasks")
-    page.get_by_label("Tasks per page").select_option("100")
-    page.locator("input[type=search]").fill(words)
-    page.get_by_text("filtered from").wait_for()
-    return page
-
-
 def search(browser: Browser, watched: Watched, words: str) -> list[Row]:
-    """Search, and read the rows that the page then shows."""
-    page = opened(browser, watched, words)
-    if words.startswith("args:team") and "FLOWER_PICTURE" in os.environ:
-        page.screenshot(path=os.environ["FLOWER_PICTURE"])
-    names = page.locator("#tasks-table_wrapper .dataTables_scrollHead th").all_inner_texts()
-    rows = page.locator("#tasks-table tbody tr").all()
-    cells = [[cell.strip() for cell in row.locator("td").all_inner_texts()] for row in rows]
-    return [dict(zip((name.strip().lower() for name in names), row, strict=True)) for row in cells]
+    """Search as a person does who has never been there, and read the rows that the page then shows."""
+    with opened(browser, f"{watched.flower}/tasks") as page:
+        page.get_by_label("Tasks per page").select_option("100")
+        page.locator("input[type=search]").fill(words)
+        page.get_by_text("filtered from").wait_for()
+        if words.startswith("args:team") and "FLOWER_PICTURE" in os.environ:
+            page.screenshot(path=os.environ["FLOWER_PICTURE"])
+        names = page.locator("#tasks-table_wrapper .dataTables_scrollHead th").all_inner_texts()
+        rows = page.locator("#tasks-table tbody tr").all()
+        cells = [[cell.strip() for cell in row.locator("td").all_inner_texts()] for row in rows]
+        return [dict(zip((name.strip().lower() for name in names), row, strict=True)) for row in cells]
 
 
 UNDONE = "changed by its write before the decision, undone: DELETE answered 200"
@@ -95,13 +88,9 @@ def workers(url: str) -> list[str]:
 
 def pressed(browser: Browser, url: str, path: str) -> list[str]:
     """What the page of a worker or a task has to press."""
-    page = browser.new_page()
-    try:
-        page.goto(f"{url}/{path}")
+    with opened(browser, f"{url}/{path}") as page:
         page.locator("#workername, #taskid").first.wait_for(state="attached")
         return [text.strip() for text in page.locator(PRESSED).all_text_contents()]
-    finally:
-        page.close()
 
 
 def one_under_way(watched: Watched, *flowers: str) -> str:
