@@ -7,6 +7,7 @@ from dataclasses import dataclass, is_dataclass
 from enum import Enum
 
 from lockstep.worker.operation.answer import Verdict
+from lockstep.worker.operation.content import Effect
 from lockstep.worker.operation.errors import LockstepError
 from lockstep.worker.operation.model import (
     Action,
@@ -20,8 +21,10 @@ from lockstep.worker.operation.model import (
     Presence,
     Seen,
 )
+from lockstep.worker.operation.thing import Asked, Digest
 from lockstep.worker.operation.transitions import Miss, Request, View
 from lockstep.worker.operation.waves import Health, Rollout
+from tests.contract.contents import FOREIGN, GONE, OLD, REWRITTEN, TARGET, look
 
 NEVER = 10**9
 """Milliseconds that no run lasts for."""
@@ -29,9 +32,12 @@ CLIENTS = 8
 LATER, BEFORE = Millis(10**15), Millis(0)
 """When a look was sent: after all that may still land, or before."""
 HOSTS = (HostName("a"), HostName("b"))
+ACTION = Action.CREATE
 OF_TIME = frozenset({"now", "send_by", "quiet", "left", "until", "since", "waits_until", "at", "bake_until"})
 BESIDE = frozenset({"stalled_hosts", "step"})
 """Read a moment later: who is stalled, and what else the record has by now of a host that is done."""
+LOOKS = (OLD, OLD, TARGET, REWRITTEN, FOREIGN, GONE, look("like old", like=("size",)))
+"""What a look at a thing with content may show."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +76,8 @@ def plain(value: object) -> object:
             isinstance(each, (str, Moment)) for each in value
         )  # moments are in the order of their times
         return sorted(parts, key=repr) if unordered else parts
+    if isinstance(value, dict):
+        return {key: plain(each) for key, each in value.items()}
     return str(value) if isinstance(value, Enum) else value
 
 
@@ -79,29 +87,22 @@ def _compared(of: object, name: str) -> bool:
 
 
 def drawn(dice: random.Random, client: int, group: GroupId) -> Call:
-    """Draw a call about one of the two operations that want this group; in every other group with waves."""
+    """Draw a call about one of the two operations that want this group, or this thing with content."""
     operation = OperationId(f"{group}-{dice.choice('xxxy')}")
     host = dice.choice(HOSTS)
-    action = Action.CREATE
     url = f"url-of-{host}" if dice.random() < 0.95 else "another"
     mine = AttemptId(f"{client}" if dice.random() < 0.8 else f"{dice.randrange(CLIENTS)}")
-    undo = AttemptId(f"undo-{mine}")
-    seen = Seen(dice.choice((Presence.ABSENT, Presence.ABSENT, Presence.ABSENT, Presence.PRESENT)))
-    verdict = dice.choice(list(Verdict))
-    back = dice.choice((Verdict.APPLIED, Verdict.ALREADY, Verdict.UNKNOWN, Verdict.NOT_APPLIED))
     sent = dice.choice((LATER, LATER, BEFORE))
     hosts = tuple(HostRef(h, f"url-of-{h}") for h in HOSTS)
-    request = Request(operation, group, action, hosts, NEVER, "test", rollout=_rollout(group))
+    content = _content(group)
+    request = Request(
+        operation, group, ACTION, hosts, NEVER, "test", rollout=_rollout(group), content=content
+    )
     health = dice.choice((Health.WELL, Health.WELL, Health.UNWELL, Health.CHANGED))
     likely: list[tuple[int, str, tuple[object, ...]]] = [
         (6, "accept", (request,)),
-        (12, "begin", (operation, host, url, seen, mine, action, group)),
-        (12, "finish", (operation, host, mine, verdict, "said")),
         (2, "missed", (operation, host, url, mine, "GET 500", Miss.ANSWERED)),
         (2, "cancel", (operation, f"client {client % 2}")),
-        (6, "begin_undo", (operation, host, url, undo)),
-        (6, "finish_undo", (operation, host, undo, back, "said")),
-        (8, "settle", (operation, host, sent, dice.choice((0, 1)), seen.presence)),
         (2, "postpone", (operation, host, NEVER, "later", mine)),
         (1, "abandon", (operation, host, "given up")),
         (4, "claim", (operation,)),
@@ -109,6 +110,7 @@ def drawn(dice: random.Random, client: int, group: GroupId) -> Call:
         (5, "operation", (operation,)),
         (3, "steps", (operation,)),
         (3, "lock_owner", (group,)),
+        *(_of_content if content else _of_presence)(dice, operation, host, url, mine, sent, group),
     ]
     if request.rollout:
         likely += [
@@ -119,6 +121,58 @@ def drawn(dice: random.Random, client: int, group: GroupId) -> Call:
     weights = [weight for weight, _, _ in likely]
     _, method, arguments = dice.choices(likely, weights)[0]
     return Call(method, arguments)
+
+
+def _of_presence(
+    dice: random.Random,
+    operation: OperationId,
+    host: HostName,
+    url: str,
+    mine: AttemptId,
+    sent: Millis,
+    group: GroupId,
+) -> list[tuple[int, str, tuple[object, ...]]]:
+    undo = AttemptId(f"undo-{mine}")
+    seen = Seen(dice.choice((Presence.ABSENT, Presence.ABSENT, Presence.ABSENT, Presence.PRESENT)))
+    verdict = dice.choice(list(Verdict))
+    back = dice.choice((Verdict.APPLIED, Verdict.ALREADY, Verdict.UNKNOWN, Verdict.NOT_APPLIED))
+    return [
+        (12, "begin", (operation, host, url, seen, mine, ACTION, group)),
+        (12, "finish", (operation, host, mine, verdict, "said")),
+        (6, "begin_undo", (operation, host, url, undo)),
+        (6, "finish_undo", (operation, host, undo, back, "said")),
+        (8, "settle", (operation, host, sent, dice.choice((0, 1)), seen.presence)),
+    ]
+
+
+def _of_content(
+    dice: random.Random,
+    operation: OperationId,
+    host: HostName,
+    url: str,
+    mine: AttemptId,
+    sent: Millis,
+    group: GroupId,
+) -> list[tuple[int, str, tuple[object, ...]]]:
+    shows, undo = dice.choice(LOOKS), AttemptId(f"undo-{mine}")
+    effect = dice.choice((Effect.APPLIED, Effect.APPLIED, *Effect))
+    return [
+        (20, "shown", (operation, host, url, shows, mine, ACTION, group)),
+        (12, "wrote", (operation, host, dice.choice((mine, undo)), effect, "said")),
+        (4, "cancel", (operation, "somebody")),
+        (16, "restoring", (operation, host, url, sent, dice.choice((0, 0, 1)), shows, undo)),
+        (3, "resolve", (operation, host, "somebody")),
+        (2, "text", (operation, shows.digest)),
+        (2, "contents_left", (group,)),
+    ]
+
+
+def _content(group: GroupId) -> Asked | None:
+    """Every third group is a thing, which operations set; half of them have a secret."""
+    every = int(group[1:])
+    texts = {"target": "text of target", "definition": "a kind", "secret": "sealed"}
+    asked = Asked("set", "vhost", "d1", Digest("target"), group, secret=every % 2 == 0, texts=texts)
+    return asked if every % 3 == 2 else None
 
 
 def _rollout(group: GroupId) -> Rollout | None:

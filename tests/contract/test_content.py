@@ -18,6 +18,7 @@ from lockstep.worker.operation.thing import (
     Asked,
     Digest,
     Left,
+    Look,
     Resolved,
     Restoring,
     Shows,
@@ -152,13 +153,18 @@ def test_a_kind_that_must_not_repeat_a_write_waits_while_one_is_open(bench: Benc
     assert thing.shown(A, "a2", OLD).next is Forward.MISSED
 
 
-def test_a_secret_counts_by_an_answer_alone(bench: Bench) -> None:
+@pytest.mark.parametrize("asked_for", [TARGET, REWRITTEN])
+def test_a_secret_counts_by_an_answer_alone(bench: Bench, asked_for: Look) -> None:
     thing = Thing(bench, secret=True).accepted(A)
-    assert thing.shown(A, "a1", TARGET).next is Forward.SEND, "a look cannot tell"
+    assert thing.shown(A, "a1", OLD).next is Forward.SEND
     thing.wrote(A, "a1", Effect.UNKNOWN)
-    assert thing.shown(A, "a2", TARGET).next is Forward.SEND
+    assert thing.shown(A, "a2", asked_for).next is Forward.SEND, "a look cannot tell"
     thing.wrote(A, "a2", Effect.APPLIED)
-    assert thing.shown(A, "a3", TARGET).outcome is Outcome.APPLIED
+    assert thing.shown(A, "a3", asked_for).outcome is Outcome.APPLIED
+
+
+def test_a_secret_is_written_where_all_else_is_as_asked(bench: Bench) -> None:
+    assert Thing(bench, secret=True).accepted(A).shown(A, "a1", TARGET).next is Forward.SEND
 
 
 def test_each_host_is_restored_to_its_own_content_by_a_look(thing: Thing) -> None:

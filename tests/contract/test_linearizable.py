@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from lockstep.producer.stack.processes import RedisServer
 from lockstep.worker.operation.model import GroupId, OperationId
+from lockstep.worker.operation.transitions import Forward, Progress
 from lockstep.worker.record.redis import RedisStore
 from tests.contract.calls import Call, Made
 from tests.contract.linearizable import Run, Store, at_once, clients_of, in_order, wrong
@@ -45,6 +48,16 @@ class GivesTheLockTwice(ReadsLate):
         return self._store.lock_owner(group)
 
 
+class SendsWhateverIsShown(ReadsLate):
+    """A store that has everybody write who looked at a thing."""
+
+    operation, lock_owner = GivesTheLockTwice.operation, GivesTheLockTwice.lock_owner
+
+    def shown(self, *given: Any) -> object:
+        self._store.shown(*given)
+        return Progress(Forward.SEND)
+
+
 def histories(server: RedisServer, between: Store = lambda store: store) -> dict[GroupId, list[Made]]:
     with clients_of(server, between) as stores:
         return Run(stores, 1, GROUPS).histories()
@@ -56,7 +69,7 @@ def test_the_answers_of_many_clients_have_an_order(server: RedisServer) -> None:
     assert sum(map(at_once, made.values())) > 100
 
 
-@pytest.mark.parametrize("planted", [ReadsLate, GivesTheLockTwice])
+@pytest.mark.parametrize("planted", [ReadsLate, GivesTheLockTwice, SendsWhateverIsShown])
 def test_a_planted_bug_is_found(server: RedisServer, planted: type[ReadsLate]) -> None:
     planted.told = {}
     assert wrong(histories(server, planted))

@@ -25,6 +25,7 @@ from tests.model.state import (
     Phase,
     Shared,
     Stage,
+    Undo,
     Worker,
 )
 
@@ -42,6 +43,8 @@ class Kind(NamedTuple):
     gate: bool
     waved: bool
     limited: bool = False
+    content: bool = False
+    """Of a thing with content: its steps are held to `content_trace`."""
 
 
 class Pair(NamedTuple):
@@ -210,12 +213,25 @@ def _follow(kind: Kind, way: Way, pair: Pair) -> Iterator[frozenset[int]]:
 
 def _reached(kind: Kind, operation: Operation, host: Host, pair: Pair) -> set[Host]:
     """Where a host may get to by transitions of its own, on its way to what it came to."""
+    if kind.content:
+        return _mixed(host, pair.after)
     found, new = {host}, {host}
     for _ in range(AGAIN if pair.before != pair.after else 0):
         steps = {then for each in new for then in _next(kind, operation, each, pair.clean)}
         new = {then for then in steps - found if _on_the_way(then, pair)}
         found |= new
     return found
+
+
+def _mixed(host: Host, after: Host) -> set[Host]:
+    """The host with any part of it as it came to be; the decision alone has it undone."""
+    steps = {host.steps[0]}
+    for name in host.steps[0]._fields:
+        then = getattr(after.steps[0], name)
+        if name != "undo" or (host.steps[0].undo is Undo.NEEDED and then is not Undo.NONE):
+            steps |= {step._replace(**{name: then}) for step in steps}
+    gates = {(host.gating, False), (host.gating and after.gating, False), (host.gating, host.gating)}
+    return {host._replace(steps=(step,), gating=on, gate_failed=no) for step in steps for on, no in gates}
 
 
 def _on_the_way(host: Host, pair: Pair) -> bool:

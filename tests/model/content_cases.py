@@ -160,6 +160,9 @@ TESTED = (
         replace(SAME_FIELDS, held=(V.REWRITTEN,), known=V.REWRITTEN),
     ),
     holds("a secret whose hash is kept", replace(ONE, hidden=True, kept=True, late=1)),
+    holds(
+        "a secret on a server that rewrites", replace(SERVER, hidden=True, kept=True, ignores=False, late=1)
+    ),
     holds("a third hand, a late write", replace(THIRD, late=1)),
     holds("a third hand, and nobody resolves it", replace(THIRD, people=False, may_wait=True)),
     holds("a third hand, a server with versions", replace(THIRD, versions=True, late=1)),

@@ -61,11 +61,10 @@ def begin(spot: Spot, worker: Write) -> Iterator[Local]:
     answered = step.newest is Fate.APPLIED and not step.open
     if not rules.only_like_is_learned and answered and not before:
         like = True
-    if target and rules.hidden and rules.secret_needs_an_answer and not step.applied:
-        target = False  # a look cannot tell
-    if target:
+    known = step.applied or not (rules.hidden and rules.secret_needs_an_answer)  # a look cannot tell
+    if target and known:
         yield came(Outcome.APPLIED if step.landed else Outcome.UNCHANGED, "as asked")
-    elif like and step.landed and (not before or not rules.before_is_not_learned):
+    elif like and step.landed and known and (not before or not rules.before_is_not_learned):
         step = step._replace(seen=shown)
         yield came(Outcome.APPLIED, "like the target: learned")
     elif rules.create and not step.landed and shown != V.ABSENT:

@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from tests.chaos.journal import commands
+from tests.model import content_trace
 from tests.model.allowed import Kind, Pair, bare, broken, overdue, refusal
 from tests.model.records import SETS, Record, Records, transactions
 from tests.model.state import Action, Attempt, Decision, Host, Operation, Outcome, Phase, Stage, Step, Undo
 
-KNOWN = ("1", "2")
+KNOWN = ("1", "2", "3")
 SHOWN = 20
 KEPT = 1 << 14
 """Steps that are remembered as they were read: of many hosts few change at a time."""
@@ -36,8 +37,8 @@ class Trace:
     wrong: list[str] = field(default_factory=list)
     transitions: int = 0
     operations: int = 0
-    others: int = 0
-    """Transitions of records that are not about presence: the model has nothing to say of them."""
+    things: int = 0
+    """Transitions among them of things with content."""
     came_to: Counter[str] = field(default_factory=Counter)
     """How an operation's record changed -> how often."""
 
@@ -65,12 +66,12 @@ def _judge(trace: Trace, key: str, was: Record | None, now: Record | None, *, la
         if was is not None and was.fields.get("format") and was.fields.get("ended") != "1":
             trace.wrong.append(f"{key}: its record went before it had ended")
         return
-    if now.fields["format"] not in KNOWN:
-        trace.others += 1
-        return
     trace.transitions += 1
+    trace.things += "content" in now.fields
     trace.operations += was is None
     try:
+        if now.fields["format"] not in KNOWN:
+            raise ValueError(f"format {now.fields['format']}")
         found = _refused(was, now, late=late)
     except (ValueError, KeyError, TypeError) as error:
         found = [f"cannot be read: {error!r}"]
@@ -94,6 +95,7 @@ def _refused(was: Record | None, now: Record, *, late: bool) -> list[str]:
         pairs.append(_pair(old, text, *_members(was, host), *_members(now, host)))
         if old != text:
             found += _impossible(host, json.loads(old), json.loads(text))
+            found += [f"{host}: {each}" for each in _missteps(now, before, after, old, text)]
     decided_here = before.decision is Decision.NONE and after.decision is Decision.ROLL_BACK
     why = BY.get(now.fields.get("reason_kind", ""), "(a step failed)") if decided_here else ""
     refused = refusal(kind, before, after, pairs, why)
@@ -102,11 +104,19 @@ def _refused(was: Record | None, now: Record, *, late: bool) -> list[str]:
     return [*found, *_torn(now, after), *filter(None, (refused, due, broken(after, hosts)))]
 
 
+def _missteps(record: Record, before: Operation, after: Operation, old: str, new: str) -> list[str]:
+    if "content" not in record.fields:
+        return []
+    decided, rolls_back = before.decision is not Decision.NONE, after.decision is Decision.ROLL_BACK
+    asked = json.loads(record.fields["content"])
+    return content_trace.Change(asked, json.loads(old), json.loads(new), decided, rolls_back).wrong()
+
+
 @lru_cache(KEPT)
 def _never_begun(text: str) -> str:
     """The step as it is when its operation is accepted."""
     step = json.loads(text)
-    return json.dumps({name: step[name] for name in ("fingerprint", "wave") if name in step})
+    return json.dumps({name: step[name] for name in ("fingerprint", "wave", "as_seen") if name in step})
 
 
 def _members(record: Record | None, host: str) -> tuple[bool, bool]:
@@ -122,7 +132,8 @@ def _kind(record: Record) -> Kind:
     waved = "stage" in record.fields  # records of format 2 may have limits alone
     last = int(record.fields.get("waves", "1")) if waved else 1
     limited = record.fields.get("limited") == "1"
-    return Kind(Action(record.fields["action"]), last, record.fields.get("gate") == "1", waved, limited)
+    gate, content = record.fields.get("gate") == "1", "content" in record.fields
+    return Kind(Action(record.fields["action"]), last, gate, waved, limited, content)
 
 
 def _operation(record: Record) -> Operation:

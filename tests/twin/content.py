@@ -77,7 +77,8 @@ class MemoryContent(MemoryForward):
         newest = attempts[-1] if attempts else None
         answered = newest is not None and newest.state is AttemptState.APPLIED
         target = look.shows is Shows.TARGET or seen == step.trace.as_seen
-        proven = any(each.state is AttemptState.APPLIED for each in attempts)
+        answers = any(each.state is AttemptState.APPLIED for each in attempts)
+        known = answers or not record.content.secret
         came = partial(self._came_to, record, host, step)
 
         def again(why: str) -> Progress:
@@ -88,13 +89,13 @@ class MemoryContent(MemoryForward):
             self._progressed(record)
             return Progress(Forward.MISSED, left=left)
 
-        if target and (proven or not record.content.secret):
+        if target and known:
             if seen == step.trace.as_seen:
                 self._keep_text(record, look)
             else:
                 step.trace = replace(step.trace, as_seen=None)
             return came(Outcome.APPLIED if landed else Outcome.UNCHANGED)
-        if look.shows is Shows.LIKE and landed and seen != step.trace.was:
+        if look.shows is Shows.LIKE and landed and known and seen != step.trace.was:
             step.trace = replace(step.trace, as_seen=seen)
             self._keep_text(record, look)
             return came(Outcome.APPLIED)

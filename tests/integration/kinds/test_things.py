@@ -12,14 +12,20 @@ import pytest
 from lockstep.worker.kinds import Kind
 from lockstep.worker.operation.errors import InvalidInput
 from lockstep.worker.operation.model import State, Undo
+from tests.chaos.journal import commands
 from tests.integration.kinds.node import PATH, THING, Rig
+from tests.model.trace import replay
 from tests.waiting import eventually
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+    folder = tmp_path_factory.mktemp("kinds")
     with ExitStack() as stack:
-        yield Rig(stack, tmp_path_factory.mktemp("kinds"))
+        yield Rig(stack, folder)
+        trace = replay(commands(folder / "redis"))
+    assert trace.wrong == []
+    assert trace.things
 
 
 @pytest.fixture

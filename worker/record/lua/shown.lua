@@ -39,10 +39,11 @@ local answered = newest and newest.state == 'applied'
 local open = count(step, is_open)
 local answers = count(step, function(attempt) return attempt.state == 'applied' end)
 local target = shows == 'target' or seen == step.as_seen
-if target and (answers > 0 or not op.content.secret) then
+local known = answers > 0 or not op.content.secret -- no look shows a secret
+if target and known then
   if seen == step.as_seen then keep_text() else step.as_seen = nil end
   return came(landed and 'applied' or 'unchanged')
-elseif shows == 'like' and landed and seen ~= step.was then
+elseif shows == 'like' and landed and known and seen ~= step.was then
   step.as_seen = seen -- the target, in this host's own form
   keep_text()
   return came('applied')
