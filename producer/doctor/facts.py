@@ -157,7 +157,7 @@ def bakes(operation: Operation) -> bool:
 
 
 def _lengths(link: Link) -> dict[str, int]:
-    return {queue: link.queue_length(queue) for queue in (OPERATIONS, ROLLBACK)}
+    return {queue: link.store.queue_length(queue) for queue in (OPERATIONS, ROLLBACK)}
 
 
 def _workers(settings: Settings) -> tuple[dict[str, Sequence[str]], dict[str, About | None]]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 
 from lockstep.producer.stack.processes import RedisServer
@@ -70,3 +73,22 @@ def test_operations_beyond_those_that_are_looked_at_are_taken_to_be_like_them(
         driver = Driver(redis_bench, f"op{number}")
         driver.store.accept(driver.request(hosts(4), GroupId(f"g{number}")))
     assert standing(server).waiting_hosts["operations"] == 24
+
+
+def test_a_sweep_puts_off_while_either_queue_is_long_and_needs_no_connection_but_the_records(
+    redis_bench: RedisBench,
+) -> None:
+    """Each sweep once opened a connection to the broker, only to read how long its queues are."""
+    settings = load_settings(sweep_queue_limit=2)
+    runtime: Any = SimpleNamespace(settings=settings, store=redis_bench.store)
+    no_broker: Any = None
+
+    def said() -> str:
+        return sweep._sweep(no_broker, runtime, lambda: None)
+
+    for queue in sweep.QUEUES:
+        redis_bench.client.rpush(f"{PREFIX}celery:{queue}", "a", "b")
+        assert said() == "resumed 0"
+        redis_bench.client.rpush(f"{PREFIX}celery:{queue}", "c")
+        assert said().startswith("put off: the queues are long")
+        redis_bench.client.delete(f"{PREFIX}celery:{queue}")

@@ -43,6 +43,10 @@ class MemoryQueries(MemoryEnds):
         found = [(at, key) for at, key in due if at is not None and at <= now]
         return tuple([key for _, key in sorted(found)[:limit]])
 
+    def queue_length(self, queue: str) -> int:
+        """Return how many messages wait in a queue: it has none."""
+        return 0
+
     def lease(self, name: str, milliseconds: int) -> bool:
         """Take a short lease for a periodic piece of work; False if somebody else holds it."""
         now = self.clock()

@@ -240,6 +240,10 @@ class Store(Transitions, Protocol):
         """Return operations that the sweep is to look at, the longest overdue first."""
         ...
 
+    def queue_length(self, queue: str) -> int:
+        """Return how many messages wait in a queue."""
+        ...
+
     def lease(self, name: str, milliseconds: int) -> bool:
         """Take a short lease for a periodic piece of work; False if somebody else holds it."""
         ...

@@ -121,6 +121,10 @@ class Keys:
         """Channel: a message for every transition of the operation."""
         return f"{self.prefix}events:{operation}"
 
+    def queue(self, name: str) -> str:
+        """List: the messages that wait in a queue of Celery's."""
+        return f"{self.prefix}celery:{name}"
+
     def lease(self, name: str) -> str:
         """String with a TTL: who does a periodic piece of work just now."""
         return f"{self.prefix}lease:{name}"

@@ -226,11 +226,6 @@ class Link:
             left = int(self._client.pttl(self.keys.lease(name)))
         return None if left == -2 else left
 
-    def queue_length(self, queue: str) -> int:
-        """Return how many tasks wait in a queue. Raises StoreUnavailable."""
-        with store_errors():
-            return self._client.llen(f"{self.settings.key_prefix}celery:{queue}")
-
     def events(self, operation: OperationId) -> Events:
         """Return the events of an operation, to be entered as a context."""
         pool = self._subscriber.connection_pool

@@ -180,6 +180,11 @@ class Queries:
             ids = self._client.zrangebyscore(self._keys.due, "-inf", now, start=0, num=limit)
         return tuple(OperationId(each) for each in cast(list[str], ids))
 
+    def queue_length(self, queue: str) -> int:
+        """Return how many messages wait in a queue."""
+        with store_errors():
+            return self._client.llen(self._keys.queue(queue))
+
     def lease(self, name: str, milliseconds: int) -> bool:
         """Take a short lease for a periodic piece of work; False if somebody else holds it."""
         with store_errors():

@@ -9,7 +9,6 @@ from typing import Any, cast
 
 from celery import Celery, Task, shared_task
 from celery.utils.log import get_task_logger
-from kombu import Connection
 from kombu.exceptions import OperationalError
 
 from lockstep.worker.celery import OPERATIONS, ROLLBACK, SWEEP
@@ -58,7 +57,7 @@ class FiguresReader:
             pipe.hgetall(keys.clocks)
             pipe.hgetall(keys.stalled)
             for queue in QUEUES:
-                pipe.llen(f"{keys.prefix}celery:{queue}")
+                pipe.llen(keys.queue(queue))
             (
                 (seconds, micros),
                 in_flight,
@@ -232,7 +231,7 @@ def held(settings: Settings) -> int:
 def _sweep(app: Celery, runtime: Runtime, go_on: Callable[[], None]) -> str:
     settings, store = runtime.settings, runtime.store
     store.forget(round(settings.retention_days * MS_PER_DAY), settings.retention_count, FORGOTTEN_AT_ONCE)
-    if longest_queue(app) > settings.sweep_queue_limit:
+    if max(map(store.queue_length, QUEUES)) > settings.sweep_queue_limit:
         return "put off: the queues are long, so messages are late, not lost"
     resumed = 0
     for operation in store.due(settings.sweep_batch):
@@ -249,22 +248,3 @@ def _sweep(app: Celery, runtime: Runtime, go_on: Callable[[], None]) -> str:
         except UNREADABLE as error:
             store.put_last(operation, error, PUT_OFF)
     return f"resumed {resumed}"
-
-
-def longest_queue(app: Celery) -> int:
-    """Return how many messages the longer of the two queues holds. Raises OperationalError."""
-    with app.connection_for_read() as connection:
-        try:
-            return max(_length(connection, queue) for queue in (OPERATIONS, ROLLBACK))
-        except connection.connection_errors as error:
-            raise OperationalError(str(error)) from error
-
-
-def _length(connection: Connection, queue: str) -> int:
-    try:
-        declared = connection.default_channel.queue_declare(  # type: ignore[attr-defined]
-            queue=queue, passive=True
-        )
-    except connection.channel_errors:
-        return 0  # an empty list does not exist
-    return cast(int, declared.message_count)

@@ -24,11 +24,10 @@ PATTERNS = (
     *(f"~{C}celery-{each}-*" for each in ("task-meta", "taskset-meta")),
     *(f"~{C}{each}" for each in ("*@*.celery.pidbox*", "*.reply.celery.pidbox*", "celeryev.*")),
     *(f"~{C}_kombu.binding*.celery{each}" for each in (".pidbox", "ev")),
-    *(f"~{queue}{each}" for queue in ("operations", "rollback") for each in ("", ":[369]")),
     *(f"&{P}{each}" for each in ("events:*", "celery:/0.celery.pidbox", "celery:/0.celeryev/*")),
     f"&{C}celery-task-meta-*",
 )
-"""Keys and channels by what they are for; the glob of Redis. An unprefixed queue is a slip of kombu's."""
+"""Keys and channels by what they are for; the glob of Redis."""
 Grant: TypeAlias = tuple[str, str]
 """A command, and a pattern of keys or channels that it may be used on; none for one that has none."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 import urllib.request
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -132,17 +133,27 @@ def test_a_worker_that_may_open_no_more_files_says_so_and_goes_on_once_it_may(
     port = free_port()
     bench.beat()
     worker = bench.worker(env={"LOCKSTEP_METRICS_PORT": str(port)})
-    assert bench.end(bench.start(Action.CREATE)).operation.state is State.COMMITTED
+    with closing(Link(bench.settings)) as link:
+        eventually(lambda: link.leased("sweep-done"), "it has what its sweep reads the record by")
     allowed = resource.prlimit(worker.pid, resource.RLIMIT_NOFILE)
+    # It has published nothing so far, so what the sweep finds due needs a connection that it cannot open.
     resource.prlimit(worker.pid, resource.RLIMIT_NOFILE, (8, allowed[1]))
-    groups = [GroupId(f"{bench.group}-{number}") for number in range(6)]
+    groups = [GroupId(f"{bench.group}-{number}") for number in range(24)]
     under_load = [bench.start(Action.CREATE, group) for group in groups]
-    eventually(lambda: "Too many open files" in bench.store.failing().get("sweep", ""), "the failure is kept")
+
+    def told() -> bool:
+        """Tell whether all who ask are told; a sweep that finds nothing due, between two, is done."""
+        failing = bench.store.failing()
+        stuck = main(["list", "--stuck"])
+        said = capsys.readouterr().err
+        if "Too many open files" not in failing.get("sweep", "") or stuck != 1:
+            return False
+        (found,) = on_failing(failing)
+        assert (found.level, found.subject) == (Level.FAILURE, "sweep")
+        return "the sweep runs and is not done" in said
+
+    eventually(told, "the failure is kept, and told")
     assert "the sweep was not done" in worker.output()
-    assert main(["list", "--stuck"]) == 1
-    assert "the sweep runs and is not done" in capsys.readouterr().err
-    (found,) = on_failing(bench.store.failing())
-    assert (found.level, found.subject) == (Level.FAILURE, "sweep")
 
     if worker.running:
         resource.prlimit(worker.pid, resource.RLIMIT_NOFILE, allowed)
