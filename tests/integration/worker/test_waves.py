@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
+from lockstep.producer.client.client import ClusterClient
+from lockstep.producer.stack.processes import RedisServer
 from lockstep.worker.messages import publish_next
-from lockstep.worker.operation.model import Action, OperationId, Stage, Standing, State
+from lockstep.worker.operation.model import Action, GroupId, OperationId, Stage, Standing, State
 from lockstep.worker.operation.transitions import Cancelled, Refused
 from lockstep.worker.operation.waves import Rollout
-from tests.integration.worker.harness import Bench
+from tests.integration.worker.harness import Bench, parts
 from tests.integration.worker.killing import WAVES, kill_at, waves_end
 from tests.waiting import eventually
+from tests.wrong_clock import WrongClock, library, sweep_up
 
 PLAIN, GATED = Rollout(WAVES), Rollout(WAVES, bake=200, gate=True)
 
@@ -90,3 +94,51 @@ def test_whoever_dies_while_it_bakes_or_is_held_it_ends_as_people_say(bench: Ben
     publish_next(bench.app, bench.store, both)
     waves_end(bench, both, State.ROLLED_BACK)
     assert bench.holding() == set()
+
+
+@pytest.mark.skipif(library() is None, reason="libfaketime is not installed")
+def test_redis_and_all_workers_are_gone_for_an_hour_of_a_hold(tmp_path: Path) -> None:
+    """Redis' clock alone tells how long: by it the machine was down for an hour, and later for a week."""
+    with parts(tmp_path / "parts") as (redis, cluster, guard):
+        bench = Bench(redis, cluster, guard, tmp_path / "bench")
+        try:
+            worker, beat = bench.worker(), bench.beat()
+            groups = [GroupId("promoted"), GroupId("forgotten")]
+            rollout = Rollout(WAVES, hold=True)
+            promoted, forgotten = (bench.start(Action.CREATE, group, rollout=rollout) for group in groups)
+            both = (promoted, forgotten)
+            eventually(lambda: all(standing(bench, each).stage is Stage.WAITING for each in both), "held")
+            holds = [standing(bench, each).hold for each in both]
+            for child in (worker, beat, redis):
+                child.kill()
+            clock = WrongClock(tmp_path / "clock")
+            later = RedisServer(redis.directory, redis.port, guard=guard, env={**bench.env, **clock.env})
+
+            clock.set(3600)
+            later.start()
+            bench.worker("another")
+            bench.beat()
+            assert [standing(bench, each).hold for each in both] == holds
+            with ClusterClient(bench.settings) as client:
+                said = {operation.id: found.why for operation, found in client.stuck()}
+            assert said.keys() == {promoted, forgotten}
+            assert all(why.startswith("held 60 min") for why in said.values())
+            assert [bench.effects(node, group) for group in groups for node in bench.cluster.nodes] == [
+                ["POST"], [], [],
+            ] * 2  # fmt: skip
+            assert bench.store.promote(promoted, 1) is None
+            assert bench.end(promoted).operation.state is State.COMMITTED
+            assert bench.holding(groups[0]) == set(bench.cluster.nodes)
+
+            later.kill()
+            clock.set(7 * 86400 + 60)
+            later.start()
+            end = bench.end(forgotten)
+            assert end.operation.state is State.ROLLED_BACK
+            assert "held" in (end.operation.reason or "")
+            assert bench.effects("node1", groups[1]) == ["POST", "DELETE"]
+            assert bench.history("node2", groups[1]) == bench.history("node3", groups[1]) == []
+        finally:
+            bench.close()
+            later.kill()
+            sweep_up()
