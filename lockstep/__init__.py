@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from lockstep.worker.operation.model import Action, Outcome, Presence, State, Step, Undo
     from lockstep.worker.operation.model import Operation as Status
     from lockstep.worker.operation.story import HostResult, Result
+    from lockstep.worker.operation.waves import Pace
     from lockstep.worker.settings import Settings, load_settings
 
 __all__ = [
@@ -62,6 +63,7 @@ __all__ = [
     "Operation",
     "OperationIdReused",
     "Outcome",
+    "Pace",
     "Pause",
     "Plan",
     "Presence",
@@ -92,6 +94,7 @@ _HOMES = {
     "Result": "lockstep.worker.operation.story",
     "Host": "lockstep.worker.operation.host",
     "Pause": "lockstep.worker.operation.host",
+    "Pace": "lockstep.worker.operation.waves",
     "Inventory": "lockstep.worker.inventory",
     "load_inventory": "lockstep.worker.inventory",
     "Settings": "lockstep.worker.settings",

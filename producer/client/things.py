@@ -43,18 +43,19 @@ class ThingClient(OperatorClient):
         operation_id: str | None = None,
         deadline: float | None = None,
         retries: int | None = None,
+        pace: Pace = AT_ONCE,
         **values: object,
     ) -> Operation:
         """Enqueue the creation of `KIND/ID`, with these fields, on the named hosts or on all that serve it.
 
         Fields are keywords, or in `fields` where a name is none: `client.create("vhost/team-a", tags=["x"])`.
-        Secret fields are in `secrets`, as texts; sensitive ones may be, too.
+        Secret fields are in `secrets`, as texts; sensitive ones may be, too. With a `Pace` it goes in waves.
         A host on which it stands with just this content is unchanged; with other content the operation is
         rolled back. All else is as for `create_group`, and so is an id without a kind. Raises InvalidInput
         for what the kind does not allow, before anything is recorded.
         """
         given, known = {**(fields or {}), **values}, (operation_id, deadline, retries)
-        return self.change("create", thing, hosts, given, *known, secrets=secrets)
+        return self.change("create", thing, hosts, given, *known, secrets=secrets, pace=pace)
 
     def set(
         self,
@@ -68,6 +69,7 @@ class ThingClient(OperatorClient):
         operation_id: str | None = None,
         deadline: float | None = None,
         retries: int | None = None,
+        pace: Pace = AT_ONCE,
         **values: object,
     ) -> Operation:
         """Enqueue that `KIND/ID` has this content everywhere, whatever each host shows now.
@@ -77,9 +79,12 @@ class ThingClient(OperatorClient):
         or, with `create`, the thing is made. What an undo would lose needs `accept_loss`.
         """
         given = {**(fields or {}), **values}
-        known = (operation_id, deadline, retries)
         return self.change(
-            "set", thing, hosts, given, *known, secrets=secrets, upsert=create, accept_loss=accept_loss
+            *("set", thing, hosts, given, operation_id, deadline, retries),
+            secrets=secrets,
+            upsert=create,
+            accept_loss=accept_loss,
+            pace=pace,
         )
 
     def delete(
@@ -91,14 +96,14 @@ class ThingClient(OperatorClient):
         operation_id: str | None = None,
         deadline: float | None = None,
         retries: int | None = None,
+        pace: Pace = AT_ONCE,
     ) -> Operation:
         """Enqueue the deletion of `KIND/ID`; its undo writes each host's own content back.
 
         What an undo would lose, as the kind says, needs `accept_loss`.
         """
-        return self.change(
-            "delete", thing, hosts, {}, operation_id, deadline, retries, accept_loss=accept_loss
-        )
+        known = (operation_id, deadline, retries)
+        return self.change("delete", thing, hosts, {}, *known, accept_loss=accept_loss, pace=pace)
 
     def change(
         self,

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from lockstep import Pace
 from lockstep.worker.kinds import Kind
 from lockstep.worker.operation.errors import InvalidInput
 from lockstep.worker.operation.model import State, Undo
@@ -43,7 +44,10 @@ def test_create_set_and_delete_on_every_host_that_serves_the_kind(rig: Rig) -> N
     assert rig.nodes[0].holds[PATH] == {"text": "hello", "tags": ["a", "b"]}
     assert rig.nodes[0].asked[-1] == f"GET {PATH} 200", "a look proved it"
     rig.nodes[1].plant(PATH, "another", owner="bob")
-    assert rig.client.set(THING, text="new").wait(30).committed
+    in_waves = rig.client.set(THING, text="new", pace=Pace("1,100%"))
+    assert in_waves.wait(30).committed
+    assert (rollout := in_waves.status().rollout) is not None
+    assert rollout.waves == 2
     assert rig.texts() == ["new"] * 3
     assert rig.nodes[1].holds[PATH]["owner"] == "bob", "what is not given stays"
     again = rig.client.set(THING, text="new").wait(30)
