@@ -131,8 +131,8 @@ def node_app() -> FastAPI:
 
 
 def played_app() -> FastAPI:
-    """Build the application of nodes that play a kind: whatever comes is theirs to understand."""
-    app = documented("Node that plays a kind", "Answers as the file of its kind says.")
+    """Build the application of nodes that play a kind beside groups: whatever else comes is the kind's."""
+    app = node_app()
 
     @app.api_route("/{path:path}", methods=["GET", "POST", "PUT", "PATCH", "DELETE"], response_model=None)
     async def call(request: Request) -> Response:

@@ -50,7 +50,7 @@ class Spec:
     state: Path | None = None
     rules: tuple[Rule, ...] = ()
     kind: Played | None = None
-    """What the nodes keep instead of groups."""
+    """What the nodes keep beside groups."""
 
 
 class Member:

@@ -3,7 +3,7 @@
 The file is JSON lines of four types, told apart by `line`:
 
 `effect`    a node's groups changed, written at that moment, before anything is answered: seq, node,
-            effect_seq, effect_at, actor, method, group, before, after, fault, attempt.
+            effect_seq, effect_at, actor, method, group, before, after, holds, fault, attempt.
 `request`   a request is over (see `end`): every field of `Record`. A delayed effect may come later still;
             then its `effect` line follows, with the same seq, and the `request` line has `effect_at: null`.
 `node`      a node went `down` or came `up`: node, event, at.
@@ -46,7 +46,10 @@ class End(StrEnum):
 
 @dataclass(slots=True)
 class Record:
-    """One request. Times are Unix seconds; `before` and `after` are null if it never reached the groups."""
+    """One request. Times are Unix seconds; `before` and `after` are null if it never reached the groups.
+
+    `holds` are the fields of a thing of a kind from now on.
+    """
 
     seq: int
     node: str
@@ -61,6 +64,7 @@ class Record:
     effect_seq: int | None = None
     before: Presence | None = None
     after: Presence | None = None
+    holds: JsonValue = None
     status: int | None = None
     answered_at: float | None = None
     ended_at: float | None = None
@@ -71,7 +75,7 @@ class Record:
 
     def effect(self) -> dict[str, JsonValue]:
         """Return the `effect` line of a record whose effect has come."""
-        names = "seq node effect_seq effect_at actor method group before after fault attempt"
+        names = "seq node effect_seq effect_at actor method group before after holds fault attempt"
         return {"line": "effect", **{name: getattr(self, name) for name in names.split()}}
 
 

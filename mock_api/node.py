@@ -141,7 +141,7 @@ class Node:
 
 
 class PlayedNode(Node):
-    """A node whose groups are things of a kind; the body of a call is the request as it came."""
+    """A node that has things of a kind beside groups; the body of their calls is the request as it came."""
 
     def __init__(
         self, name: str, history: History, seed: int, manners: Manners, state: Path | None, kind: Kind
@@ -151,11 +151,20 @@ class PlayedNode(Node):
 
     def land(self, record: Record, method: Method, body: GroupBody) -> Answer:
         """Carry out one call. Raises OSError, changing nothing."""
+        if not body or "groupId" in body:
+            return super().land(record, method, body)
         held = Presence.PRESENT if record.group in self.groups else Presence.ABSENT
         record.before = record.after = held
         status, said, thing, now = self.things.land(Call(**{key: str(each) for key, each in body.items()}))
         if thing is not None:
             if now and record.fault == Fault.REWRITE:
                 now = {**now, "fields": self.things.player.rewritten(now["fields"])}
+            record.holds = now["fields"] if now else None
             self._change(record, thing, now or None)
         return Answer(status, said)
+
+    def plant(self, record: Record, body: GroupBody | None) -> Answer:
+        """Put a group or a thing in place, or remove it, past every fault."""
+        made = self.things.planted(record.group or "", body) if body else None
+        record.holds = made and made["fields"]
+        return super().plant(record, made or body)

@@ -63,9 +63,7 @@ def parser() -> Parser:
         default="group",
         help="of a 201; default %(default)s",
     )
-    made.add_argument(
-        "--kind", metavar="FILE", help="play a kind in place of groups: a file or a shipped name"
-    )
+    made.add_argument("--kind", metavar="FILE", help="play a kind beside groups: a file or a shipped name")
     return made
 
 

@@ -204,18 +204,32 @@ class Player:
 
 
 class Things:
-    """What a node holds of one kind, by the text of the id: the mapping is whoever's that keeps it."""
+    """What a node holds of one kind, by the text of the id; the mapping may have groups in it, too."""
 
     def __init__(self, kind: Kind, held: dict[str, dict[str, Any]] | None = None) -> None:
         self.player = Player(kind)
         self.held: dict[str, dict[str, Any]] = {} if held is None else held
-        self._number = max((int(each["version"]) for each in self.held.values()), default=0)
+        self._number = max((int(each["version"]) for each in self._own.values()), default=0)
+
+    @property
+    def _own(self) -> dict[str, dict[str, Any]]:
+        return {name: each for name, each in self.held.items() if self._is_own(name)}
+
+    def _is_own(self, name: str) -> bool:
+        return name.startswith(f"{self.player.kind.name}/")
+
+    def planted(self, name: str, body: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Return what is held of a thing with these fields; None if this names none of the kind."""
+        if not self._is_own(name):
+            return None
+        self._number += 1
+        return self.player.made({}, {"content": {**body}}, self._number)
 
     def land(self, call: Call) -> tuple[int, Any, str | None, dict[str, Any] | None]:
         """Return status and body, and which thing holds what from now on: None for none, and for nothing."""
         if self.player.is_witness(call):
             return 200, {}, None, None
-        found = self.player.read(call, self.held)
+        found = self.player.read(call, self._own)
         if found is None:
             return 404, {"message": "no"}, None, None
         held = self.held.get(found.thing)
@@ -234,7 +248,7 @@ class Things:
 
     def about(self, call: Call) -> tuple[str | None, bool]:
         """Tell which thing a request is about, and whether it writes."""
-        found = None if self.player.is_witness(call) else self.player.read(call, self.held)
+        found = None if self.player.is_witness(call) else self.player.read(call, self._own)
         return (None, False) if found is None else (found.thing, found.verb != "look")
 
     def take(self, call: Call) -> tuple[int, Any]:

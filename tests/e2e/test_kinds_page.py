@@ -20,7 +20,7 @@ import yaml
 from lockstep.producer.stack.processes import RedisServer
 from lockstep.worker.kinds import SCHEMA, SHIPPED
 from tests.kinds.servers import free_ports
-from tests.unit.kinds.schema import PAGE, SHIPPED_PAGE, page, schema_text, shipped
+from tests.unit.kinds.schema import PAGE, PAGES, SHIPPED_PAGE, kind_pages, page, schema_text
 from tests.waiting import eventually
 
 TEXT = PAGE.read_text("utf-8")
@@ -135,12 +135,14 @@ def test_the_schema_takes_every_kind_and_no_mistake() -> None:
         assert list(taken.iter_errors(mistake))
 
 
-def test_every_shipped_kind_has_its_place_on_the_page() -> None:
-    """With its id, its fields, what an undo loses, and on which version it was measured."""
-    text = SHIPPED_PAGE.read_text("utf-8")
-    assert shipped() == text
-    for path in SHIPPED.glob("*.yaml"):
-        (section,) = re.findall(rf"\n## {path.stem}\n\n(.*)\n", text)
-        (server,) = re.findall(rf"^\| \[{path.stem}\]\(#{path.stem}\) \| (.*?) \|", text, re.MULTILINE)
+def test_every_shipped_kind_has_its_page() -> None:
+    """With its id, its fields, what an undo loses, on which version it was measured, and its walk."""
+    pages = kind_pages()
+    assert sorted(PAGES.iterdir()) == sorted(pages)
+    for path, text in pages.items():
+        assert path.read_text("utf-8") == text
+        row = rf"^\| \[{path.stem}\]\(kinds/{path.stem}\.md\) \| (.*?) \|"
+        (server,) = re.findall(row, SHIPPED_PAGE.read_text("utf-8"), re.MULTILINE)
         measured = "**Not measured.**" if "not measured" in server else f"**Measured on {server}.**"
-        assert path.stem == "group" or section.endswith(measured)
+        assert path.stem == "group" or f" {measured}\n" in text
+        assert "```text\nok       look, absent" in text

@@ -19,6 +19,7 @@ from lockstep.worker.operation.model import AttemptId
 from lockstep.worker.settings import Settings
 from tests.kinds.servers import Server
 from tests.unit.kinds.made import relation, same
+from tests.unit.kinds.schema import PAGES, walk_text
 
 ATTEMPT = AttemptId("a1")
 
@@ -29,6 +30,8 @@ def walked(server: Server, name: str, given: str | None = None) -> dict[str, Fin
     walk = Walk(kind, thing, server.host, Settings())
     found = {each.subject: each for each in walk.run()}
     assert not walk.left
+    if given is None:
+        assert f"\n```text\n{walk_text(found.values())}```\n" in (PAGES / f"{name}.md").read_text("utf-8")
     return found
 
 

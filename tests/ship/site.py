@@ -40,6 +40,8 @@ def sources() -> Iterator[tuple[Path, str]]:
     for path in sorted((ROOT / "docs").iterdir()):
         if path.suffix in (".md", ".png", ".svg", ".acl"):
             yield path, "pages.md" if path.name == "README.md" else path.name
+    for path in sorted((ROOT / "docs" / "kinds").iterdir()):
+        yield path, f"kind-{path.name}"
     yield ROOT / "examples" / "README.md", "examples.md"
     for name in ("results.md", "results.svg"):
         yield ROOT / "benchmarks" / name, name

@@ -1,20 +1,23 @@
-"""Makes the JSON Schema of kind files, the tables of docs/kinds.md, and docs/shipped.md's line on each file.
+"""Makes the JSON Schema of kind files, the tables of docs/kinds.md, and the first lines of each kind's page.
 
-Run as a module it writes them all.
+Run as a module it writes them all. What a walk found there `tests/kinds` compares with what it finds.
 """
 
 from __future__ import annotations
 
 import json
-import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from lockstep.producer.cli.commands.kinds import WIDTH
+from lockstep.producer.cli.output import LEVEL_WIDTH
+from lockstep.producer.doctor import Finding
 from lockstep.worker.kinds import SCHEMA, SHIPPED, Kind, find
 from lockstep.worker.kinds.file import REQUEST, FieldFile, KindFile
 
 ROOT = Path(__file__).parents[3]
-PAGE, SHIPPED_PAGE = ROOT / "docs" / "kinds.md", ROOT / "docs" / "shipped.md"
+PAGE, SHIPPED_PAGE, PAGES = (ROOT / "docs" / name for name in ("kinds.md", "shipped.md", "kinds"))
 MEASURED = {
     "rabbitmq": "RabbitMQ 3.10.8",
     "powerdns": "PowerDNS 4.7.3",
@@ -115,13 +118,23 @@ def page() -> str:
     return f"{head}{BEGIN}\n{reference()}\n{END}{rest.partition(END)[2]}"
 
 
-def shipped() -> str:
-    """The page of shipped kinds as it is, with the first line of each section as it ought to be."""
-    text = SHIPPED_PAGE.read_text("utf-8")
-    for path in sorted(SHIPPED.glob("*.yaml")):
-        heading = rf"(\n## {path.stem}\n\n)(?:\*Id\* .*\n\n)?"
-        text = re.sub(heading, lambda found, name=path.stem: found[1] + _facts(find(name)), text)  # type: ignore[misc]
-    return text
+def kind_pages() -> dict[Path, str]:
+    """The pages of shipped kinds as they are, with the first lines as they ought to be."""
+    pages = {PAGES / f"{path.stem}.md": find(path.stem) for path in sorted(SHIPPED.glob("*.yaml"))}
+    return {
+        path: "\n\n".join((f"# {kind.name}", _facts(kind), path.read_text("utf-8").split("\n\n", 2)[2]))
+        for path, kind in pages.items()
+    }
+
+
+def walk_text(found: Iterable[Finding]) -> str:
+    """What `lockstep kinds check KIND --host URL` prints."""
+    lines = []
+    for each in found:
+        lines.append(f"{each.level:<{LEVEL_WIDTH}} {each.subject:<{WIDTH}} {each.text}\n")
+        if each.remedy:
+            lines.append(f"{'':{LEVEL_WIDTH + WIDTH + 2}}-> {each.remedy}\n")
+    return "".join(lines)
 
 
 def _facts(kind: Kind) -> str:
@@ -134,7 +147,7 @@ def _facts(kind: Kind) -> str:
     server = MEASURED.get(kind.name.partition("-")[0])
     measured = f"**Measured on {server}.**" if server else "**Not measured.**"
     known = f"*Id* `{kind.name}/{parts}`. *Fields* {fields or 'none'}"
-    return f"{known}. *Lost by an undone delete* {lost}. {measured}\n\n"
+    return f"{known}. *Lost by an undone delete* {lost}. {measured}"
 
 
 def _rule(field: FieldFile) -> str:
@@ -145,7 +158,7 @@ def _rule(field: FieldFile) -> str:
 
 
 if __name__ == "__main__":
-    SHIPPED_PAGE.write_text(shipped(), "utf-8")
+    for path, text in kind_pages().items():
+        path.write_text(text, "utf-8")
     SCHEMA.write_text(schema_text(), "utf-8")
     PAGE.write_text(page(), "utf-8")
-    assert re.search("`look`", page())

@@ -20,11 +20,13 @@ from lockstep.worker.operation.host import Host
 from lockstep.worker.operation.model import HostName
 from lockstep.worker.settings import Settings
 from tests.unit.kinds.made import LEAST, kind_of
-from tests.unit.kinds.schema import PAGE
+from tests.unit.kinds.schema import PAGE, PAGES, walk_text
 
 NOT_PLAYED = {"influxdb-database", "group"}
 """The group has nodes of its own; the other says more than the mock can read backwards."""
 
+ON_THE_MOCK = ("consul-key", "vault-policy")
+"""What was walked on nothing else, as their pages say."""
 UNTOLD = {name: ["create again", "update, absent"] for name in ("vault-policy", "powerdns-record")}
 """A PUT that says the same whether it was there or not, as the page on it says."""
 
@@ -43,6 +45,10 @@ def walked(kind: Kind, given: str | None, monkeypatch: pytest.MonkeyPatch) -> li
     walk = Walk(kind, kind.parse(f"{kind.name}/{given}"), Host(HostName("n"), "http://n:80"), Settings())
     found = {each.subject: each for each in walk.run()}
     assert "look at the end" in found
+    if kind.name in ON_THE_MOCK:
+        assert f"\n```text\n{walk_text(found.values())}```\n" in (PAGES / f"{kind.name}.md").read_text(
+            "utf-8"
+        )
     assert things.held == {}
     return [each.subject for each in found.values() if each.level is not Level.OK]
 
