@@ -1,15 +1,17 @@
 """A step that raises what it must not raise: its host is unknown, the others go on, and it is seen.
 
-And what is seen of a message that has no record."""
+And what is seen of a message that has no record, and of one that the record does not agree with."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from lockstep.worker.celery import CREATE_GROUP, DELETE_GROUP, GATE, ROLLBACK_DELETE
 from lockstep.worker.hosts.client import SystemClock
 from lockstep.worker.monitoring import metrics
 from lockstep.worker.operation.answer import ProbeAnswer, Probed, Verdict, WriteAnswer
@@ -23,7 +25,7 @@ from lockstep.worker.operation.model import (
     OperationId,
     Outcome,
 )
-from lockstep.worker.steps import Parts, Result, forward, raised, raised_later, rollback
+from lockstep.worker.steps import Next, Parts, Result, forward, raised, raised_later, rollback
 from lockstep.worker.tasks import received, run
 from lockstep.worker.tasks.runtime import Runtime
 from tests.contract.bench import LIMITS, MemoryBench
@@ -68,15 +70,22 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return tasks
 
 
-def ran(create: Driver, memory: MemoryBench, monkeypatch: pytest.MonkeyPatch, step: Any, broken: Any) -> str:
+def ran(
+    create: Driver,
+    memory: MemoryBench,
+    monkeypatch: pytest.MonkeyPatch,
+    step: Any,
+    broken: Any,
+    name: str = CREATE_GROUP,
+    group: GroupId = GROUP,
+    hosts: Sequence[HostName] = (A, B),
+) -> str:
     waits = Backoff(1, 8), Backoff(1, 60), 60.0
     parts = Parts(memory.memory, lambda name: Host(name, name == A), SystemClock(), LIMITS, *waits)
     settings: Any = SimpleNamespace(call_timeout=15.0, slice_threads=2)
     monkeypatch.setattr(run, "runtime_of", lambda _: Runtime(settings, memory.memory, parts))
-    task: Any = SimpleNamespace(
-        name="lockstep.create_group", app=None, request=SimpleNamespace(retries=0, id="x")
-    )
-    return run.run_steps(task, create.id, GROUP, [A, B], step, broken)
+    task: Any = SimpleNamespace(name=name, app=None, request=SimpleNamespace(retries=0, id="x"))
+    return run.run_steps(task, create.id, group, hosts, step, broken)
 
 
 def test_a_forward_step_that_raises_ends_as_unknown_and_holds_up_no_other_host(
@@ -131,3 +140,44 @@ def test_a_late_message_about_an_operation_that_was_dropped_is_no_lost_record(
 
     assert ran(create, memory, monkeypatch, step, step) == received.DROPPED
     assert (len(counted), len(memory.memory.lost())) == ((0, 0) if dropped else (1, 1))
+
+
+STRANGER = HostName("no-such-host")
+OTHER = GroupId("somebody-elses")
+
+
+@pytest.mark.parametrize(
+    ("name", "group", "hosts", "asked"),
+    [
+        (CREATE_GROUP, GROUP, (A, B, A, A), {A, B}),
+        (GATE, GROUP, (A,), {A}),
+        (CREATE_GROUP, GROUP, (STRANGER, B), {B}),
+        (CREATE_GROUP, OTHER, (A, B), set()),
+        (GATE, OTHER, (A,), set()),
+        (DELETE_GROUP, GROUP, (A, B), set()),
+        (ROLLBACK_DELETE, GROUP, (A, B), set()),
+    ],
+)
+def test_a_message_is_believed_where_the_record_agrees(
+    create: Driver,
+    memory: MemoryBench,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    name: str,
+    group: GroupId,
+    hosts: tuple[HostName, ...],
+    asked: set[HostName],
+) -> None:
+    counted: list[str] = []
+    monkeypatch.setattr(metrics, "count", lambda name, *_: counted.append(name))
+    stepped: list[HostName] = []
+
+    def step(parts: Parts, host: HostName, tries: int) -> Result:
+        stepped.append(host)
+        return Result(Next.DONE, "done")
+
+    said = ran(create, memory, monkeypatch, step, step, name, group, hosts)
+    assert (sorted(stepped), said == received.DROPPED) == (sorted(asked), not asked)
+    dropped = asked < set(hosts)
+    assert counted.count("messages_dropped") == dropped
+    assert ("says otherwise" in caplog.text) == dropped

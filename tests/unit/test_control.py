@@ -102,11 +102,22 @@ def test_a_reply_goes_nowhere_but_to_a_list_of_replies(back: Any, caplog: pytest
     assert "wants its reply where none belongs" in caplog.text
 
 
-@pytest.mark.parametrize("body", [None, [], "ping", 3])
+@pytest.mark.parametrize(
+    "body", [None, [], "ping", 3, {"method": "ping", "destination": 5}, {"method": "ping", "self": 1}]
+)
 def test_what_is_no_message_is_dropped(body: Any) -> None:
     heard = Heard()
     assert heard.node.handle_message(body) is None
     assert not heard.ran
+
+
+@pytest.mark.parametrize("mode", ["look", "full"])
+def test_no_question_brings_a_pattern_along(mode: str, caplog: pytest.LogCaptureFixture) -> None:
+    """One that is made for it is matched for years, and the worker does nothing else."""
+    heard = Heard(remote_control=mode)
+    assert heard.told("ping", pattern="((.|.)*)*X", matcher="pcre") is None
+    assert not heard.ran
+    assert caplog.messages == ["A message was dropped: as remote control it names workers by a pattern."]
 
 
 @pytest.mark.parametrize("method", ["stats", "conf"])

@@ -53,6 +53,8 @@ def test_names_are_parsed_on_receipt(names: list[Any], why: str) -> None:
     ("changed", "why"),
     [
         ({"id": {}}, "its id is no str"),
+        ({"id": "told by\nnobody"}, "its id is no name"),
+        ({"id": "x" * 129}, "its id is no name"),
         ({"retries": True}, "its retries is no int"),
         ({"retries": -1}, "its retries are no count"),
         ({"shadow": "lockstep.sweep"}, "it has a shadow"),

@@ -10,6 +10,7 @@ from celery.app import control as untyped_app
 from kombu import Exchange, Queue
 from kombu import pidbox as untyped
 
+from lockstep.worker.broker.links import POISON, dropped
 from lockstep.worker.secrets import masked
 
 log = logging.getLogger(__name__)
@@ -38,14 +39,23 @@ class ControlNode(pidbox.Node):  # type: ignore[misc]
     """A worker's end of remote control."""
 
     def handle_message(self, body: Any, message: Any = None) -> Any:
-        """Do what a message asks for, if it is one."""
+        """Do what a message asks for, if it is one.
+
+        None that names workers by a pattern: a regular expression can keep a worker busy for ever.
+        """
+        why = "is no object"
         if isinstance(body, dict):
-            return super().handle_message(body, message)
-        log.warning("a remote control message is no object, and is dropped")
+            try:
+                if not body.get("pattern"):
+                    return super().handle_message(body, message)
+                why = "names workers by a pattern"
+            except POISON as error:  # Celery would subscribe anew, and hear nothing meanwhile
+                why = f"is no question, {type(error).__name__}"
+        dropped(f"as remote control it {why}", len(message.body) if message else None)
         return None
 
     def dispatch(
-        self, method: Any, arguments: Any = None, reply_to: Any = None, ticket: Any = None, **rest: Any
+        self, method: Any = None, arguments: Any = None, reply_to: Any = None, ticket: Any = None, **rest: Any
     ) -> Any:
         """Answer a question; refuse an order, and say so, unless LOCKSTEP_REMOTE_CONTROL is `full`."""
         if reply_to and not self._expected(reply_to):

@@ -21,6 +21,8 @@ from kombu import Connection
 from kombu.log import get_logger
 from kombu.transport import TRANSPORT_ALIASES
 from kombu.transport import redis as untyped
+from kombu.utils.encoding import bytes_to_str
+from kombu.utils.json import loads
 
 from lockstep.worker.connection.pool import PATIENCE, bounded
 from lockstep.worker.connection.primary import FoundPrimary, FoundTlsPrimary, Primary, TlsPrimary
@@ -102,7 +104,9 @@ class QoS(redis.QoS):  # type: ignore[misc]
         except POISON:
             if self.channel.connection is None:
                 return  # it comes again
-            dropped("it was noted as taken, and is no message")
+            with self.channel.conn_or_acquire(client) as asked:
+                length = len(asked.hget(self.unacked_key, tag) or b"")
+            dropped("it was noted as taken, and is no message", length)
             self.forget(tag)
 
     def forget(self, tag: str) -> None:
@@ -139,6 +143,26 @@ class BaseChannel(redis.Channel):  # type: ignore[misc]
         finally:
             if self.connection is not None:
                 self.connection.length = None
+
+    def _handle_message(self, client: Any, r: Any) -> Any:
+        told = super()._handle_message(client, r)
+        if not isinstance(said := told["data"], bytes):
+            return told  # how many channels it is subscribed to
+        try:
+            loads(bytes_to_str(said))
+        except (ValueError, RecursionError):  # kombu would log it whole, or raise
+            dropped("no JSON", len(said))
+            said = None
+        self.connection.length = said and len(said)
+        return {**told, "data": said}
+
+    def _do_restore_message(
+        self, payload: Any, exchange: Any, routing_key: Any, *to: Any, **how: Any
+    ) -> None:
+        """Raises ValueError for what is no message; kombu would log it whole."""
+        if not (deliverable(payload) and isinstance(exchange, str) and isinstance(routing_key, str)):
+            raise ValueError
+        super()._do_restore_message(payload, exchange, routing_key, *to, **how)
 
     def _queue_bind(self, exchange: str, routing_key: str, pattern: str, queue: str) -> None:
         """Note that a queue hears what is published to all; of others the name is all that is needed."""

@@ -30,7 +30,7 @@ from lockstep.worker.celery import (
 )
 from lockstep.worker.monitoring import metrics
 from lockstep.worker.operation.model import Action, GroupId, HostName, OperationId
-from lockstep.worker.operation.names import is_subject
+from lockstep.worker.operation.names import is_plain_name, is_subject
 from lockstep.worker.operation.transitions import Order
 from lockstep.worker.tasks.runtime import Runtime
 
@@ -106,6 +106,8 @@ def unlike_ours(headers: Mapping[str, Any], payload: Any) -> str | None:
             return f"its {name} is no {types[0].__name__}" if types is not NOTHING else f"it has a {name}"
         if isinstance(value, str) and len(value) > LONGEST_TEXT:
             return f"its {name} is too long"
+    if not is_plain_name(headers["id"]):  # it stands in lines of the log
+        return "its id is no name"
     if not 0 <= headers["retries"] <= TRIES:
         return "its retries are no count"
     if any(headers.get("timelimit") or ()):

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import redis
 from kombu import Consumer, Exchange, Queue
 
+from lockstep.worker.broker import links
+from lockstep.worker.broker.transport import Transport
 from tests.integration.broker.readers import PREFIX, Open, Reader, noted, send
 from tests.waiting import eventually
 
@@ -32,18 +36,53 @@ def test_what_cannot_be_read_costs_no_other_message(
 
 
 def test_what_was_noted_and_cannot_be_read_keeps_nothing_from_being_given_back(
-    connect: Open, kept: redis.Redis
+    connect: Open, kept: redis.Redis, caplog: pytest.LogCaptureFixture
 ) -> None:
     reader = Reader(connect(visibility_timeout=0), prefetch=10)
     send(connect(), 2)
     reader.read()
     count = len(noted(kept))
-    for n, text in enumerate((*SHAPELESS, "[1, 2, 3]", "[{}, null, null]")):
+    bad = (*SHAPELESS, "[1, 2, 3]", "[{}, null, null]")
+    for n, text in enumerate(bad):
         kept.hset(f"{PREFIX}unacked", f"bad{n}", text)
         kept.zadd(f"{PREFIX}unacked_index", {f"bad{n}": n})
     reader.channel.qos.restore_visible()
     assert not kept.exists(f"{PREFIX}unacked", f"{PREFIX}unacked_index")
     assert count + len(reader.numbers) >= 2
+    why = "it was noted as taken, and is no message"
+    said = [f"A message of {len(text)} bytes was dropped: {why}." for text in bad]
+    assert [line for line in caplog.messages if why in line] == said
+
+
+@pytest.mark.parametrize("transport", [Transport, links.Transport])
+def test_what_is_published_to_all_and_cannot_be_read_is_dropped_by_its_length(
+    connect: Open, kept: redis.Redis, caplog: pytest.LogCaptureFixture, transport: Any
+) -> None:
+    bad = [b"told", b"\xff\xfe", b"[" * 100_000, b"null", b'{"properties": "told"}']
+    connection = connect(transport)
+    heard: list[Any] = []
+    queue = Queue("pidbox.mine", Exchange("pidbox", type="fanout"), auto_delete=True, expires=60)
+    with Consumer(connection.channel(), [queue], on_message=heard.append, no_ack=True):
+
+        def reads_until(done: Callable[[], object], what: str) -> None:
+            def reads() -> object:
+                with contextlib.suppress(TimeoutError):
+                    connection.drain_events(timeout=0.1)
+                return done()
+
+            eventually(reads, what)
+
+        channel: Any = connection.default_channel
+        subject = PREFIX + channel._get_publish_topic("pidbox", "")
+        for n, text in enumerate(bad, 1):
+            reads_until(lambda text=text: kept.publish(subject, text), "it has subscribed")  # type: ignore[misc]
+            reads_until(lambda n=n: len(caplog.messages) == n, "it is dropped")  # type: ignore[misc]
+        connection.Producer().publish({"n": 1}, exchange=queue.exchange)
+        reads_until(lambda: heard, "what comes next is heard")
+    assert caplog.messages == [
+        f"A message of {len(text)} bytes was dropped: no {kind}."
+        for text, kind in zip(bad, ["JSON"] * 3 + ["message"] * 2, strict=True)
+    ]
 
 
 def test_what_only_redis_can_read_is_dropped(connect: Open, kept: redis.Redis) -> None:

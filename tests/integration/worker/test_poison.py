@@ -28,10 +28,25 @@ from tests.integration.worker.harness import BY_HAND, Bench
 from tests.integration.worker.test_messages import celery_key
 from tests.waiting import eventually
 
-VALUES: tuple[Any, ...] = (None, 5, -1, 1e300, True, "x", "é" * 20_000, [], {}, [[]], {"a": [1]}, ["x", None])
+MARK = "nobody's words"
+"""Stands in what is dropped: its length and kind are logged, and no word of it."""
+VALUES: tuple[Any, ...] = (
+    None,
+    5,
+    -1,
+    1e300,
+    True,
+    MARK,
+    "é" * 20_000,
+    [],
+    {},
+    [[]],
+    {"a": [1]},
+    ["x", None],
+)
 GARBAGE: list[str | bytes] = [
     "",
-    "garbage",
+    MARK,
     "\x00",
     "{",
     "[" * 100_000,
@@ -90,6 +105,12 @@ class Line:
     def put(self, *texts: str | bytes, queue: str = OPERATIONS) -> None:
         self.raw.lpush(celery_key(self.bench, queue), *texts)
 
+    def tell(self, *texts: str | bytes) -> None:
+        """Publish to every worker, as remote control does."""
+        channel = f"{celery_key(self.bench, '')}/0.celery.pidbox"
+        for text in texts:
+            assert self.raw.publish(channel, text), "the worker has subscribed"
+
     def fresh(self, **headers: Any) -> dict[str, Any]:
         """A message like ours, under an id and a tag of its own."""
         properties = {**self.message["properties"], "delivery_tag": str(uuid4())}
@@ -135,11 +156,13 @@ def test_no_malformed_message_ends_a_worker_and_operations_go_on(line: Line) -> 
             texts.append(written(inside))
     line.put(*texts[::2], *GARBAGE, queue=OPERATIONS)
     line.put(*texts[1::2], *GARBAGE, queue=ROLLBACK)
+    line.tell(*GARBAGE, *texts[::10])
     line.goes_on()
     line.read_to_the_end()
     assert "Unrecoverable error" not in line.worker.output()
     assert "Connection to broker lost" not in line.worker.output()
     assert re.search(DROPPED, line.worker.output())
+    assert MARK not in line.worker.output()
     assert line.bench.read(line.operation).state is State.COMMITTED
 
 
@@ -212,7 +235,8 @@ def test_with_the_transport_of_kombu_no_malformed_message_ends_a_worker_either(s
             bad.append(written(changed(stock.fresh(), at, value)))
     stock.put(*bad)
     stock.put(*bad, queue=ROLLBACK)
-    stock.raw.hset(celery_key(bench, "unacked"), "garbage", "garbage")
+    stock.tell(*bad)
+    stock.raw.hset(celery_key(bench, "unacked"), "garbage", MARK)
     stock.raw.zadd(celery_key(bench, "unacked_index"), {"garbage": 1})
     bench.admin.set_faults({"kind": "answer", "status": 403, "node": host, "methods": ["POST"]})
     group = GroupId(f"{bench.group}-failing")
@@ -224,6 +248,7 @@ def test_with_the_transport_of_kombu_no_malformed_message_ends_a_worker_either(s
     said = stock.worker.output()
     assert said.count("messages are taken by kombu's own transport (LOCKSTEP_BROKER=stock)") == 1
     assert re.search(DROPPED, said)
+    assert MARK not in said
     assert "Connection to broker lost" not in said
     assert "Unrecoverable error" not in said
 
