@@ -151,8 +151,18 @@ TABLE: list[tuple[Exception, str, str]] = [
     ),
     (
         redis.ResponseError("unknown command 'EVALSHA', with args beginning with: "),
-        "a Sentinel",
+        "no command EVALSHA: it is disabled there, or what answers is a Sentinel",
         "sentinel://",
+    ),
+    (
+        redis.ResponseError(f"Unknown Redis command called from script{IN_A_SCRIPT}"),
+        "lacks a command that our scripts call",
+        "enable it",
+    ),
+    (
+        redis.ResponseError("Unknown command called from script script: on @user_script:858."),  # Valkey
+        "lacks a command that our scripts call",
+        "enable it",
     ),
     (redis.ConnectionError("max number of clients reached"), "no connection left", "maxclients"),
     (

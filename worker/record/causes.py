@@ -120,9 +120,14 @@ CAUSES = (
         "Redis 6.2 or newer, or Valkey, and no proxy for older protocols before it",
     ),
     Cause(
-        r"unknown command",
-        "what answers at this address is a Sentinel, or a Redis that is too old",
-        "sentinel://HOST:26379/0?master=NAME for Sentinels; else Redis 6.2 or newer",
+        r"unknown command '?`?([\w|]+)",
+        "Redis has no command {0}: it is disabled there, or what answers is a Sentinel or too old",
+        "enable it; sentinel://HOST:26379/0?master=NAME for Sentinels; else Redis 6.2 or newer",
+    ),
+    Cause(
+        r"Unknown (?:Redis )?command called from script",
+        "Redis lacks a command that our scripts call, such as INFO: it is disabled there",
+        "enable it: docs/operations.md#servers-that-are-known-to-work says which are not needed",
     ),
     Cause(
         r"Timeout reading from",

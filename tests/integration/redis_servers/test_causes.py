@@ -81,7 +81,7 @@ def check(said_by: SaidBy, url: str, said: str, doctor: bool = True) -> None:
         (["--replicaof", "127.0.0.1 1"], "Redis takes no writes: this server is a read-only replica; give"),
         (["--min-replicas-to-write", "1"], "Redis takes no writes: too few of its replicas are connected"),
         (["--cluster-enabled", "yes"], "this Redis runs in cluster mode, in which one script"),
-        (["--rename-command", "EVALSHA", ""], "what answers at this address is a Sentinel, or a Redis that"),
+        (["--rename-command", "EVALSHA", ""], "Redis has no command EVALSHA: it is disabled there, or"),
     ],
     ids=lambda value: value[0][2:] if isinstance(value, list) else "",
 )
