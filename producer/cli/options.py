@@ -118,10 +118,10 @@ class FieldOptions:
 
     def hidden(self) -> dict[str, str]:
         """Return the texts of --secret by field. Raises InvalidInput, with nothing of the files."""
-        from lockstep.producer.operators.batch import read_secret
-
         found = {}
         for each in self.secrets:
+            from lockstep.producer.operators.batch import read_secret
+
             field, equals, path = each.partition("=")
             if not equals or not path.startswith("@"):
                 rule = "names no file: write field=@FILE, for a command line is seen by others"
@@ -131,10 +131,10 @@ class FieldOptions:
 
     def given(self, cluster: ClusterClient, name: str) -> dict[str, object]:
         """Return the fields by name: those of the file, then those of --set. Raises InvalidInput."""
-        from lockstep.worker.plainyaml import parse_plain
-
         found: dict[str, object] = {}
         if self.file is not None:
+            from lockstep.worker.plainyaml import parse_plain
+
             try:
                 text = sys.stdin.read() if self.file == "-" else Path(self.file).read_text("utf-8")
             except (OSError, UnicodeDecodeError) as error:
