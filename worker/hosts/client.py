@@ -11,10 +11,9 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lockstep.worker.hosts.request import Carry, Request
-from lockstep.worker.kinds import Kind, Verb
-from lockstep.worker.kinds import Request as KindRequest
 from lockstep.worker.operation.answer import (
     METHODS,
     NoReply,
@@ -31,6 +30,10 @@ from lockstep.worker.operation.model import Action, AttemptId, GroupId
 from lockstep.worker.operation.ports import Clock, Stopping
 from lockstep.worker.secrets import know
 from lockstep.worker.settings import Settings
+
+if TYPE_CHECKING:
+    from lockstep.worker.kinds import Kind, Verb
+    from lockstep.worker.kinds import Request as KindRequest
 
 _SUSPENSION_COUNTS = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 """On Linux CLOCK_BOOTTIME; on macOS CLOCK_MONOTONIC does the same."""

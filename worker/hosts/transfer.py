@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import pycurl
-from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
 from lockstep.worker.hosts.request import (
     BADLY_ENCODED,
@@ -122,6 +121,8 @@ class Transfer:
         if isinstance(verify, str):
             curl.setopt(pycurl.CAINFO_BLOB, _content(verify, _version(verify)))  # a path would be read once
         elif verify:
+            from requests.utils import DEFAULT_CA_BUNDLE_PATH
+
             curl.setopt(pycurl.CAINFO, DEFAULT_CA_BUNDLE_PATH)
         else:
             curl.setopt(pycurl.SSL_VERIFYPEER, 0)

@@ -1,21 +1,29 @@
-"""Kinds of things that hosts keep, each described in a file: those shipped here, and people's own."""
+"""Kinds of things that hosts keep, each described in a file: those shipped here, and people's own.
+
+The grammar of the files takes long to load, so that is done when a kind is first read.
+"""
 
 from __future__ import annotations
 
 import logging
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from lockstep.worker.kinds.exchange import Request
-from lockstep.worker.kinds.file import NAME
-from lockstep.worker.kinds.kind import Kind, Verb
-from lockstep.worker.kinds.rules import BadKind
 from lockstep.worker.kinds.seal import Seal, SealKeys
 from lockstep.worker.operation.content import Content, Id, canonical
 from lockstep.worker.operation.errors import InvalidInput
-from lockstep.worker.operation.names import show
+from lockstep.worker.operation.names import KIND, show
 from lockstep.worker.operation.thing import ABSENT, DEFINITION, MOST_KEPT, SECRET, Asked, Digest
+
+if TYPE_CHECKING:
+    from lockstep.worker.kinds.exchange import Request
+    from lockstep.worker.kinds.kind import Kind, Verb
+    from lockstep.worker.kinds.rules import BadKind
+
+_HOMES = {"Request": "exchange", "Kind": "kind", "Verb": "kind", "BadKind": "rules"}
 
 __all__ = [
     "GROUP",
@@ -37,10 +45,17 @@ SCHEMA = SHIPPED / "kind.schema.json"
 """The JSON Schema of the files, for editors."""
 GROUP = "group"
 """The kind of an id that names none."""
-_REFERENCE = re.compile(rf"({NAME})(?:@([0-9a-f]{{4,64}}))?")
+_REFERENCE = re.compile(rf"({KIND})(?:@([0-9a-f]{{4,64}}))?")
 _DIGEST = re.compile(r"[0-9a-f]{8,64}")
 log = logging.getLogger(__name__)
 _Version = tuple[int, int, int]
+
+
+def __getattr__(name: str) -> object:
+    """Load what the grammar is needed for."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
 
 
 class Kinds:
@@ -81,6 +96,8 @@ class Kinds:
         return sorted({path.stem for path in self._files("*.yaml") if "@" not in path.name})
 
     def _older(self, name: str, digest: str) -> Kind:
+        from lockstep.worker.kinds.rules import BadKind
+
         for path in self._files(f"{name}.yaml", f"{name}@*.yaml"):
             try:
                 self._load(path)
@@ -117,6 +134,8 @@ class Kinds:
             raise InvalidInput(f"kind file {show(str(path))} cannot be read: {error.strerror}") from error
         except UnicodeDecodeError as error:
             raise InvalidInput(f"kind file {show(str(path))} is no UTF-8 text: {error.reason}") from error
+        from lockstep.worker.kinds.kind import Kind
+
         kind = Kind(str(path), text)
         if path.name.removesuffix(".yaml").partition("@")[0] != kind.name:
             raise InvalidInput(

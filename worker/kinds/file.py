@@ -14,9 +14,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from lockstep.worker.kinds.expressions import Expression, Template
 from lockstep.worker.operation.content import as_set, canonical, read_json
 from lockstep.worker.operation.errors import InvalidInput
-from lockstep.worker.operation.names import show
+from lockstep.worker.operation.names import KIND, show
 
-NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}"
 PART = r"[A-Za-z_][A-Za-z0-9_]{0,62}"
 REQUEST = r"[A-Z]{3,10} /\S*"
 VERBS = ("create", "update", "delete")
@@ -245,7 +244,7 @@ Write = Annotated[WriteFile, BeforeValidator(_short)]
 class KindFile(_Model):
     """A kind of thing, and the HTTP calls that look at, make, change and remove one."""
 
-    kind: Annotated[str, Field(pattern=f"^{NAME}$", strict=True)] = Field(
+    kind: Annotated[str, Field(pattern=f"^{KIND}$", strict=True)] = Field(
         description="Its name. The file is named after it."
     )
     about: Text | None = Field(None, description="One line for people.")

@@ -8,12 +8,14 @@ import hashlib
 import hmac
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from lockstep.worker.kinds.kind import Kind
 from lockstep.worker.operation.content import Content
 from lockstep.worker.operation.errors import InvalidInput
 from lockstep.worker.secrets import know
+
+if TYPE_CHECKING:
+    from lockstep.worker.kinds.kind import Kind
 
 
 class Seal:

@@ -24,6 +24,8 @@ NAMED = 5
 """How many hosts are named before the rest is counted."""
 _AGO = re.compile(r"(\d{1,6})([smhdw])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+KIND = r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}"
+"""The name of a kind."""
 _ALLOWED = re.compile(r"[A-Za-z0-9._-]+", re.ASCII)
 _THING = re.compile(r"[A-Za-z0-9._-]+(?:/(?:[A-Za-z0-9._~-]|%[0-9A-F]{2})+)+", re.ASCII)
 LONGEST_SUBJECT = 8192

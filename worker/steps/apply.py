@@ -6,8 +6,9 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
-from lockstep.worker.kinds import Kind, SealKeys
+from lockstep.worker.kinds import SealKeys
 from lockstep.worker.operation.answer import METHODS, Probed, Verdict, WriteAnswer
 from lockstep.worker.operation.errors import InvalidInput
 from lockstep.worker.operation.host import Backoff, Limits
@@ -25,6 +26,9 @@ from lockstep.worker.operation.ports import Clock, HostApi, Transitions
 from lockstep.worker.operation.story import story
 from lockstep.worker.operation.thing import Asked
 from lockstep.worker.operation.transitions import Forward, Miss, Order, Progress
+
+if TYPE_CHECKING:
+    from lockstep.worker.kinds import Kind
 
 NOT_IN_INVENTORY = "this worker's inventory lacks the host"
 NO_RECORD = "no record of this operation"
@@ -67,6 +71,9 @@ def no_order(_: OperationId) -> Order | None:
     return None
 
 
+KindOf = Callable[[Asked], "Kind"]
+
+
 def no_kind(asked: Asked) -> Kind:
     """Know no kind."""
     raise InvalidInput(f"kind {asked.kind} is not known")
@@ -88,7 +95,7 @@ class Parts:
     """Hosts as forward steps see them: one that does not answer is spared. None: as the other steps do."""
     order: Callable[[OperationId], Order | None] = no_order
     """What an operation is about, read once; asked for those of things with content."""
-    kind: Callable[[Asked], Kind] = no_kind
+    kind: KindOf = no_kind
     """The kind of such a thing, by its definition. Raises InvalidInput where this worker lacks it."""
     seals: SealKeys = field(default_factory=SealKeys)
     """The keys of what is sealed of it."""

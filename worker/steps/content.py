@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
-from lockstep.worker.kinds import Kind, Seal, SealKeys, Verb, barred
+from lockstep.worker.kinds import Seal, SealKeys, barred
 from lockstep.worker.operation.content import Content, Effect, Flaw, Id, Said, Shown, Sight, read_json
 from lockstep.worker.operation.errors import InvalidInput, Why
 from lockstep.worker.operation.model import (
@@ -38,6 +38,9 @@ from lockstep.worker.steps.rollback import (
     come_back,
     same_host,
 )
+
+if TYPE_CHECKING:
+    from lockstep.worker.kinds import Kind, Verb
 
 ROUNDS = 3
 """Looks in one run, which stays far below the visibility timeout."""

@@ -21,7 +21,7 @@ from lockstep.worker.hosts import curl
 from lockstep.worker.hosts.client import HostClient, SystemClock
 from lockstep.worker.hosts.wrappers import Breaker, SparedHost, TokenHost
 from lockstep.worker.inventory import Inventory, LiveInventory
-from lockstep.worker.kinds import Kind, SealKeys, kinds_of
+from lockstep.worker.kinds import SealKeys, kinds_of
 from lockstep.worker.monitoring.heartbeat import work
 from lockstep.worker.monitoring.metrics import count, took
 from lockstep.worker.operation.answer import ProbeAnswer, Verdict, WriteAnswer
@@ -30,14 +30,14 @@ from lockstep.worker.operation.errors import StoreUnavailable
 from lockstep.worker.operation.host import Host
 from lockstep.worker.operation.model import Action, AttemptId, GroupId, HostName, OperationId
 from lockstep.worker.operation.ports import HostApi
-from lockstep.worker.operation.thing import Asked, api_of
+from lockstep.worker.operation.thing import api_of
 from lockstep.worker.operation.transitions import Order
 from lockstep.worker.record.codec import Keys
 from lockstep.worker.record.link import connect
 from lockstep.worker.record.status import Silences
 from lockstep.worker.redis_client import impatient_client
 from lockstep.worker.settings import Settings
-from lockstep.worker.steps import Parts, PatrolStore, no_kind, nobody
+from lockstep.worker.steps import KindOf, Parts, PatrolStore, no_kind, nobody
 
 log = logging.getLogger(__name__)
 _shared = [mmap.mmap(-1, 1)]
@@ -215,13 +215,16 @@ def build_runtime(settings: Settings) -> Runtime:
     inventory = LiveInventory(settings)
     hosts = real_hosts(settings, inventory)
 
-    def host_as(name: HostName, fingerprint: str | None) -> HostApi | None:
-        return _client(settings, inventory.find_as(name, fingerprint))
-
-    def kind(asked: Asked) -> Kind:
-        return kinds_of(inventory.current().kinds, settings.kinds).find(f"{asked.kind}@{asked.definition}")
-
-    made = assemble(settings, connect(settings), hosts, sparing(settings, hosts), host_as, kind)
+    made = assemble(
+        settings,
+        connect(settings),
+        hosts,
+        sparing(settings, hosts),
+        lambda name, known_by: _client(settings, inventory.find_as(name, known_by)),
+        lambda asked: kinds_of(inventory.current().kinds, settings.kinds).find(
+            f"{asked.kind}@{asked.definition}"
+        ),
+    )
     return replace(made, inventory=inventory)
 
 
@@ -242,12 +245,7 @@ def sparing(settings: Settings, hosts: Find) -> Find:
     # What is not told now is learnt by the next failure.
     silences = Silences(impatient_client(settings, 1.0), Keys(settings.key_prefix))
     breaker = Breaker(settings.breaker_failures, settings.breaker_seconds, SystemClock().elapsed, silences)
-
-    def find(name: HostName) -> HostApi | None:
-        api = hosts(name)
-        return None if api is None else SparedHost(api, name, breaker)
-
-    return find
+    return lambda name: None if (api := hosts(name)) is None else SparedHost(api, name, breaker)
 
 
 def assemble(
@@ -256,7 +254,7 @@ def assemble(
     hosts: Find,
     hosts_to_apply: Find | None = None,
     host_as: Callable[[HostName, str | None], HostApi | None] = nobody,
-    kind: Callable[[Asked], Kind] = no_kind,
+    kind: KindOf = no_kind,
 ) -> Runtime:
     """Put a store and hosts together with what the settings say."""
     parts = Parts(

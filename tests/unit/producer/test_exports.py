@@ -27,3 +27,11 @@ def test_importing_the_package_loads_nothing_else() -> None:
     code = f"import sys, lockstep; print({loaded})"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout == "[]\n"
+
+
+def test_a_worker_starts_without_what_only_things_or_people_need() -> None:
+    # The grammar of kinds and requests took a third of its start.
+    unwanted = "{'pydantic', 'jmespath', 'requests', 'urllib3', 'flask', 'uvicorn'}"
+    code = f"import sys, lockstep.worker.tasks; print(*sorted({unwanted} & set(sys.modules)), 'loaded')"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout == "loaded\n"
