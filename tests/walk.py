@@ -18,12 +18,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
+from celery import Task
 from celery.contrib.testing.worker import start_worker
+from celery.signals import task_postrun
 
 import lockstep.worker.tasks  # noqa: F401  # registers them
 from lockstep import ClusterClient, State, load_settings
 from lockstep.producer.stack import MockCluster, RedisServer
-from lockstep.worker.celery import OPERATIONS, ROLLBACK, make_app
+from lockstep.worker.celery import CONCLUDE, OPERATIONS, ROLLBACK, make_app
 
 ROOT = Path(__file__).parents[1]
 OURS = tuple(f"{ROOT}/{link}{folder}/" for link in ("", "lockstep/") for folder in ("worker", "producer"))
@@ -90,14 +92,22 @@ def walk() -> Walk:
     ):
         settings = load_settings(redis_url=server.url, hosts=",".join(cluster.nodes.values()))
         app = make_app(settings)
-        found = Walk()
+        found, concluded = Walk(), threading.Event()
+
+        @task_postrun.connect(weak=False)
+        def ran(sender: Task[..., str], **_: object) -> None:
+            if sender.name == CONCLUDE:
+                concluded.set()
+
         queues = [OPERATIONS, ROLLBACK]
         with (
             ClusterClient(settings) as client,
             tracing(found),
             start_worker(app, pool="solo", perform_ping_check=False, queues=queues),
         ):
-            client.create_group("first").wait(timeout=60)  # makes what lasts: connections, settings, scripts
+            # Makes what lasts: connections, settings, scripts; its callback, after its end, does so too.
+            client.create_group("first").wait(timeout=60)
+            assert concluded.wait(60)
             found.on = True
             result = client.create_group("walked").wait(timeout=60)
             found.on = False

@@ -14,10 +14,12 @@ from lockstep.producer.discovery import default_settings
 from lockstep.producer.operators.history import Filter, search
 from lockstep.worker.inventory import Inventory, LiveInventory
 from lockstep.worker.operation import model
-from lockstep.worker.operation.errors import InvalidInput
+from lockstep.worker.operation.errors import InvalidInput, NotReady
+from lockstep.worker.operation.host import Host
 from lockstep.worker.operation.model import Action, GroupId, HostName, State
 from lockstep.worker.operation.names import (
     millis_of,
+    named,
     new_id,
     parse_deadline,
     parse_group_id,
@@ -30,7 +32,7 @@ from lockstep.worker.operation.names import (
 )
 from lockstep.worker.operation.thing import Asked
 from lockstep.worker.operation.transitions import Accepted, Request
-from lockstep.worker.operation.waves import AT_ONCE, Pace
+from lockstep.worker.operation.waves import AT_ONCE, Pace, Rollout
 from lockstep.worker.record.link import Link, gone, unknown
 from lockstep.worker.settings import Settings
 
@@ -184,21 +186,6 @@ class ClusterClient(ThingClient):
         known = (of.id, of.group, of.action)
         return Operation(self._link, self._broker, *known, created_by=self.created_by, existing=existing)
 
-    def find(self, beginning: str) -> Operation:
-        """Return the handle of the only operation whose id is this text, or begins with it.
-
-        For people, who shorten ids; programs use `operation`. Raises InvalidInput if several begin with it,
-        RecordGone if Redis has lost its record, UnknownOperation and StoreUnavailable.
-        """
-        from lockstep.producer.client.selection import find
-
-        found = find(self._link, beginning, lambda: self.inventory)
-        return self._handle(found)
-
-    def operations(self, limit: int = 20) -> tuple[model.Operation, ...]:
-        """Read the newest operations, newest first. Raises StoreUnavailable."""
-        return self._link.store.operations(parse_limit(limit))
-
     def history(
         self,
         *,
@@ -275,3 +262,37 @@ class ClusterClient(ThingClient):
             on_accepted(operation)
         operation.published = ours and self._broker.forward(request)
         return operation
+
+    def serving(
+        self, name: object, hosts: Iterable[str] | None = None, *, some: bool = False
+    ) -> tuple[Host, ...]:
+        """Return the hosts that are asked for, or all, that serve a group or `KIND/ID`.
+
+        One that is asked for and does not serve it is refused, unless `some` of them will do.
+        """
+        kind = str(name).partition("/")[0] if "/" in str(name) else "group"
+        chosen: tuple[Host, ...] = tuple(self.inventory.select(hosts))
+        serve = tuple(host for host in chosen if host.serves_kind(kind))
+        if hosts is not None and not some and len(serve) < len(chosen):
+            first = next(host.name for host in chosen if not host.serves_kind(kind))
+            raise InvalidInput(f"host {show(first)} does not serve {kind}: see `serves` in the inventory")
+        if not serve:
+            raise InvalidInput(f"no host of the inventory serves {kind}: see `serves`")
+        return serve
+
+    def rollout(self, pace: Pace, hosts: Iterable[Host]) -> Rollout | None:
+        """Return how an operation on these hosts would go, by what is asked and the inventory's defaults.
+
+        None without waves. Raises InvalidInput, and NotReady while a worker runs that knows neither waves nor
+        limits of writes, and these hosts have some.
+        """
+        hosts = tuple(hosts)
+        found = pace.over(self.inventory.pace).rollout(hosts)
+        needed = found is not None or self.inventory.limits(hosts)
+        if needed and (old := self._link.clocks.too_old()):
+            raise NotReady(
+                f"nothing was written, for {named(old)} cannot work in waves or under limits of writes: "
+                "it is of an earlier release; wait until all workers are new "
+                "(a stopped one is forgotten after a minute)"
+            )
+        return found

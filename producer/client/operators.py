@@ -14,12 +14,11 @@ from lockstep.producer.operators.history import Stuck, stuck, with_unreadable
 from lockstep.worker.inventory import Inventory, LiveInventory
 from lockstep.worker.operation import model
 from lockstep.worker.operation.drift import Forgotten
-from lockstep.worker.operation.errors import AbandonRefused, InvalidInput, NotReady, RecordGone
-from lockstep.worker.operation.host import Host, Pause
+from lockstep.worker.operation.errors import AbandonRefused, InvalidInput, RecordGone
+from lockstep.worker.operation.host import Pause
 from lockstep.worker.operation.model import GroupId, HostName, Millis
-from lockstep.worker.operation.names import millis_of, named, parse_note, show
+from lockstep.worker.operation.names import millis_of, parse_limit, parse_note, show
 from lockstep.worker.operation.thing import Resolved
-from lockstep.worker.operation.waves import Pace, Rollout
 from lockstep.worker.record.link import Link
 from lockstep.worker.record.status import HeldInventory
 from lockstep.worker.settings import Settings
@@ -40,6 +39,7 @@ class OperatorClient:
     _link: Link
     _live: LiveInventory | None
     change: Callable[..., Operation]
+    _handle: Callable[..., Operation]
 
     @property
     @abstractmethod
@@ -53,6 +53,21 @@ class OperatorClient:
     @abstractmethod
     def operation(self, operation_id: str) -> Operation:
         """Return the handle of an operation."""
+
+    def find(self, beginning: str) -> Operation:
+        """Return the handle of the only operation whose id is this text, or begins with it.
+
+        For people, who shorten ids; programs use `operation`. Raises InvalidInput if several begin with it,
+        RecordGone if Redis has lost its record, UnknownOperation and StoreUnavailable.
+        """
+        from lockstep.producer.client.selection import find
+
+        found = find(self._link, beginning, lambda: self.inventory)
+        return self._handle(found)
+
+    def operations(self, limit: int = 20) -> tuple[model.Operation, ...]:
+        """Read the newest operations, newest first. Raises StoreUnavailable."""
+        return self._link.store.operations(parse_limit(limit))
 
     def resolve(self, operation_id: str, host: str, *, restore: bool) -> Operation:
         """Decide about a host whose thing somebody else has changed: restore over that, or leave it.
@@ -259,23 +274,6 @@ class OperatorClient:
                 (size,) = store.sizes([group])
                 if dry_run or store.forget_group(group, moment) is not None:
                     found.append((gone, size))
-        return found
-
-    def rollout(self, pace: Pace, hosts: Iterable[Host]) -> Rollout | None:
-        """Return how an operation on these hosts would go, by what is asked and the inventory's defaults.
-
-        None without waves. Raises InvalidInput, and NotReady while a worker runs that knows neither waves nor
-        limits of writes, and these hosts have some.
-        """
-        hosts = tuple(hosts)
-        found = pace.over(self.inventory.pace).rollout(hosts)
-        needed = found is not None or self.inventory.limits(hosts)
-        if needed and (old := self._link.clocks.too_old()):
-            raise NotReady(
-                f"nothing was written, for {named(old)} cannot work in waves or under limits of writes: "
-                "it is of an earlier release; wait until all workers are new "
-                "(a stopped one is forgotten after a minute)"
-            )
         return found
 
     def failing(self) -> Mapping[str, str]:

@@ -32,6 +32,7 @@ class ThingClient(OperatorClient):
 
     _start: Callable[..., Operation]
     select: Callable[..., tuple[HostName, ...]]
+    serving: Callable[..., tuple[Host, ...]]
 
     def create(
         self,
@@ -284,20 +285,3 @@ class ThingClient(OperatorClient):
         know(*texts.values(), passing=True)
         seals = SealKeys(self.settings.seal_key_file)
         return asked_of(kind, named, verb, given, texts, seals, upsert=upsert, accept_loss=accept_loss)
-
-    def serving(
-        self, name: object, hosts: Iterable[str] | None = None, *, some: bool = False
-    ) -> tuple[Host, ...]:
-        """Return the hosts that are asked for, or all, that serve a group or `KIND/ID`.
-
-        One that is asked for and does not serve it is refused, unless `some` of them will do.
-        """
-        kind = str(name).partition("/")[0] if "/" in str(name) else "group"
-        chosen: tuple[Host, ...] = tuple(self.inventory.select(hosts))
-        serve = tuple(host for host in chosen if host.serves_kind(kind))
-        if hosts is not None and not some and len(serve) < len(chosen):
-            first = next(host.name for host in chosen if not host.serves_kind(kind))
-            raise InvalidInput(f"host {show(first)} does not serve {kind}: see `serves` in the inventory")
-        if not serve:
-            raise InvalidInput(f"no host of the inventory serves {kind}: see `serves`")
-        return serve
