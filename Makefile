@@ -82,7 +82,7 @@ soak: $(VENV)/.dev ## The same for 4 hours, round after round; adds up in docs/r
 
 .PHONY: cluster
 cluster: $(VENV)/.dev ## Play day two through on a real control plane, as root, if its programs are in KUBE_BIN or on PATH
-	@$(BIN)/python -B -m tests.cluster $(if $(WRITE),--write)
+	@$(BIN)/python -B -m tests.cluster $(if $(WRITE),--write) $(ONLY:%=--only %)
 
 .PHONY: patience
 patience: $(VENV)/.dev ## Create groups on nodes that fail 0, 30, 50 and 70 % of their calls; how many commit, and when

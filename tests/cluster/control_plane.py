@@ -57,7 +57,7 @@ class ControlPlane:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.kubeconfig = folder / "kubeconfig"
+        self.kubeconfig, self.program = folder / "kubeconfig", KUBECTL
         self._children: dict[str, subprocess.Popen[bytes]] = {}
 
     def start(self) -> None:
@@ -84,7 +84,7 @@ class ControlPlane:
 
     def kubectl(self, *words: str, told: str | None = None, check: bool = True) -> str:
         """Run kubectl and return what it says. A warning of the API server is a failure."""
-        command = [str(KUBECTL), f"--kubeconfig={self.kubeconfig}", *words]
+        command = [str(self.program), f"--kubeconfig={self.kubeconfig}", *words]
         done = subprocess.run(command, input=told, capture_output=True, text=True, timeout=240, check=False)
         assert "Warning" not in done.stderr, f"{' '.join(words)}: {done.stderr}"
         said = done.stdout + done.stderr

@@ -16,6 +16,7 @@ from typing import Final
 from lockstep.producer.stack.processes import find_server
 from tests.cluster.control_plane import Json, api
 from tests.cluster.pod import BRIDGE, GATEWAY, Image, Pod, stamp
+from tests.cluster.policies import Policies
 from tests.ship.rendered import ROOT
 
 MACHINES: Final = ("machine1", "machine2", "machine3")
@@ -66,7 +67,7 @@ class Kubelet:
         return [
             pod
             for pod in list(self.pods.values())
-            if pod.seen["metadata"].get("labels", {}).get(label) == component and not pod.stopping.is_set()
+            if pod.labels.get(label) == component and not pod.stopping.is_set()
         ]
 
     def _look(self) -> None:
@@ -75,9 +76,11 @@ class Kubelet:
                 self._beat()
                 self._take()
                 self._name()
+                self._guard()
                 self._provide()
                 self._renew()
-            except (OSError, KeyError) as error:  # the API server is slow, or something is half made
+            except (OSError, KeyError, subprocess.CalledProcessError) as error:
+                # The API server is slow, or something is half made.
                 print(f"kubelet: {error!r}", file=sys.stderr, flush=True)
 
     def _beat(self) -> None:
@@ -97,8 +100,7 @@ class Kubelet:
             if uid in self.pods:
                 self.pods[uid].seen = each
             elif each["spec"].get("nodeName") in MACHINES and not each["metadata"].get("deletionTimestamp"):
-                image = self._images["redis" if "valkey" in each["spec"]["containers"][0]["image"] else "own"]
-                self.pods[uid] = Pod(each, image, self.folder / "pods" / uid)
+                self.pods[uid] = Pod(each, self._image(each["spec"]), self.folder / "pods" / uid)
                 self.pods[uid].spawn()
             elif each["metadata"].get("deletionTimestamp") and not each["spec"].get("nodeName"):
                 api(
@@ -113,6 +115,12 @@ class Kubelet:
             elif pod.seen["metadata"].get("deletionTimestamp"):
                 pod.stopping.set()
 
+    def _image(self, spec: Json) -> Image:
+        (container,) = spec["containers"]
+        if "valkey" not in container["image"]:
+            return self._images["own"]
+        return self._images["tls" if "--tls-port" in container["command"] else "redis"]
+
     def _name(self) -> None:
         """Write down which addresses the names of Services have."""
         lines = ["127.0.0.1 localhost"]
@@ -126,6 +134,15 @@ class Kubelet:
                     lines.append(f"{end['addresses'][0]} {service} {full} {full}.cluster.local")
         with self._names.open("r+b") as file:
             os.pwrite(file.fileno(), "\n".join(lines).ljust(HOSTS_BYTES, "\n").encode(), 0)
+
+    def _guard(self) -> None:
+        """Enforce the network policies as they are by now."""
+        _, policies = api("GET", "/apis/networking.k8s.io/v1/networkpolicies")
+        _, namespaces = api("GET", "/api/v1/namespaces")
+        known = Policies(policies["items"], namespaces["items"], list(self.pods.values()))
+        for pod in list(self.pods.values()):
+            if not pod.stopping.is_set():
+                pod.guard(known.of(pod))
 
     def _provide(self) -> None:
         """Make a disk for every claim that has none; the controllers bind the two."""
@@ -180,14 +197,22 @@ class Kubelet:
             "PYTHONPATH": str(ROOT),
             "LOCKSTEP_METRICS_ADDRESS": "::",
         }
-        return {"own": Image({**common, **python}, str(ROOT)), "redis": Image(common, "/data")}
+        tls = self.folder / "tls-programs"
+        shutil.copytree(programs, tls)
+        if speaks_tls := shutil.which("redis-server"):
+            shutil.copy(speaks_tls, tls / "valkey-server")
+        return {
+            "own": Image({**common, **python}, str(ROOT)),
+            "redis": Image(common, "/data"),
+            "tls": Image({**common, "PATH": f"{tls}:{path}", "SEEN": f"{common['SEEN']} {tls}"}, "/data"),
+        }
 
 
 def lacking() -> str | None:
     """Return what of the machine is missing for this; None when nothing is."""
     if os.geteuid() != 0:
         return "it makes namespaces, which needs root"
-    for program in ("ip", "unshare", "nsenter", "setpriv", "openssl"):
+    for program in ("ip", "iptables-restore", "unshare", "nsenter", "setpriv", "openssl"):
         if shutil.which(program) is None:
             return f"there is no {program}"
     if not (shutil.which("valkey-cli") or shutil.which("redis-cli")):

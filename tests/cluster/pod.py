@@ -60,6 +60,7 @@ class Pod:
     _ready: bool = False
     _reported: Json = field(default_factory=dict)
     _environment: dict[str, str] = field(default_factory=dict)
+    _guarded: str = ""
 
     @property
     def name(self) -> str:
@@ -68,6 +69,10 @@ class Pod:
     @property
     def namespace(self) -> str:
         return str(self.seen["metadata"]["namespace"])
+
+    @property
+    def labels(self) -> dict[str, str]:
+        return dict(self.seen["metadata"].get("labels", {}))
 
     @property
     def path(self) -> str:
@@ -85,6 +90,14 @@ class Pod:
         """Send a signal to the first process of the container."""
         with suppress(OSError, ValueError):
             os.kill(self._first(), number)
+
+    def guard(self, rules: str) -> None:
+        """Have the pod reach, and be reached by, whom the network policies allow."""
+        if self.process is None or self._sandbox is None or rules == self._guarded:
+            return  # it has no network of its own yet, or nothing has changed
+        enter = f"nsenter --target {self._sandbox.pid} --net iptables-restore"
+        subprocess.run(enter.split(), input=rules, text=True, check=True, capture_output=True)
+        self._guarded = rules
 
     def refresh(self) -> None:
         """Have ConfigMaps and Secrets that changed seen in the volumes."""

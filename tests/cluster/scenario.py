@@ -268,6 +268,7 @@ class Scenario(Installation):
         helm("upgrade", "lockstep", *given, "--wait", "--timeout=90s")
         _, found = api("GET", f"/apis/apps/v1/namespaces/charted/deployments/{WORKERS}")
         assert found["spec"]["replicas"] == 2, "an upgrade undid the scaling"
+        helm("uninstall", "lockstep")
 
     def measured_in_words(self) -> str:
         """Return what the page of Kubernetes says of the run."""
