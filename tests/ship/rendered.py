@@ -111,13 +111,18 @@ class Rendered:
         return {name: value for name, *rest in lines if not name.startswith("#") for value in rest}
 
 
+def load_all(text: str) -> Iterator[Any]:
+    """Read many documents; what is written in C does so in a tenth of the time."""
+    return yaml.load_all(text, yaml.CSafeLoader)
+
+
 @functools.cache
 def render(kustomization: Path) -> Rendered:
     """Render a kustomization. Raises CalledProcessError, with what kubectl said in its `stderr`."""
     done = subprocess.run(
         [KUBECTL, "kustomize", kustomization], check=True, capture_output=True, text=True, timeout=60
     )
-    return Rendered(tuple(Object(body) for body in yaml.safe_load_all(done.stdout)))
+    return Rendered(tuple(Object(body) for body in load_all(done.stdout)))
 
 
 def production_with(folder: Path, *autoscalers: str) -> Path:

@@ -20,6 +20,7 @@ from tests.ship.rendered import (
     PRODUCTION,
     Object,
     Rendered,
+    load_all,
     overlay_with,
     render,
 )
@@ -67,7 +68,7 @@ def chart(folder: Path, values: dict[str, Any], base: str = "local") -> Rendered
     given.write_text(yaml.safe_dump({"inventory": inventory, **values}), "utf-8")
     done = helm("template", "lockstep", CHART, "--namespace=lockstep", f"--values={given}")
     assert done.returncode == 0, done.stderr
-    return Rendered(tuple(Object(body) for body in yaml.safe_load_all(done.stdout) if body))
+    return Rendered(tuple(Object(body) for body in load_all(done.stdout) if body))
 
 
 def alike(rendered: Rendered) -> dict[str, Any]:
