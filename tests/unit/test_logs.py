@@ -168,3 +168,9 @@ def test_a_line_names_the_arguments_of_its_task(
     finally:
         stack.pop()
         task.pop_request()
+
+
+def test_settings_that_are_shown_are_no_insecure_connection(caplog: pytest.LogCaptureFixture) -> None:
+    shown = make_app(Settings(redis_url="rediss://a")).conf.humanize()
+    assert "rediss://a" in shown
+    assert not caplog.records
