@@ -41,8 +41,6 @@ __all__ = [
 ]
 
 SHIPPED = Path(__file__).parent
-SCHEMA = SHIPPED / "kind.schema.json"
-"""The JSON Schema of the files, for editors."""
 GROUP = "group"
 """The kind of an id that names none."""
 _REFERENCE = re.compile(rf"({KIND})(?:@([0-9a-f]{{4,64}}))?")

@@ -102,7 +102,10 @@ class AnswerFile(_Model):
     )
 
 
-Answers = Annotated[list[AnswerFile], BeforeValidator(_answers)]
+_Answer = int | AnswerFile
+Answers = Annotated[
+    list[AnswerFile], BeforeValidator(_answers, json_schema_input_type=_Answer | list[_Answer])
+]
 
 
 class IdFile(_Model):
@@ -203,9 +206,15 @@ class LookFile(_Request):
     version: Formula | None = Field(None, description="The server's version, for the write that follows.")
 
 
+def _or_like(schema: dict[str, Any]) -> None:
+    """Have a schema of writes take one that starts from another verb, and has no request of its own."""
+    schema["anyOf"] = [{"required": schema.pop("required")}, {"required": ["like"]}]
+
+
 class WriteFile(_Request):
     """A write, and what its answers mean."""
 
+    model_config = ConfigDict(json_schema_extra=_or_like)
     request: Call = Field(description="Method and path, such as `PUT /path/{part}`.")
     like: Literal["create", "update", "delete"] | None = Field(
         None, description="Start from this other verb."
@@ -237,13 +246,14 @@ class ExamplesFile(_Model):
     contents: list[dict[str, Any]] = Field([], max_length=8, description="Two contents, secrets included.")
 
 
-Look = Annotated[LookFile, BeforeValidator(_short)]
-Write = Annotated[WriteFile, BeforeValidator(_short)]
+Look = Annotated[LookFile, BeforeValidator(_short, json_schema_input_type=Call | LookFile)]
+Write = Annotated[WriteFile, BeforeValidator(_short, json_schema_input_type=Call | WriteFile)]
 
 
 class KindFile(_Model):
     """A kind of thing, and the HTTP calls that look at, make, change and remove one."""
 
+    model_config = ConfigDict(title="A kind of Lockstep")
     kind: Annotated[str, Field(pattern=f"^{KIND}$", strict=True)] = Field(
         description="Its name. The file is named after it."
     )
@@ -268,6 +278,11 @@ class KindFile(_Model):
     )
     error: Formula | None = Field(None, description="Why a write was refused, for people.")
     examples: ExamplesFile = Field(ExamplesFile(), description="For `kinds check`, tests and the mock.")
+
+
+def schema() -> dict[str, Any]:
+    """Return the JSON Schema of the files, for editors."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **KindFile.model_json_schema()}
 
 
 def asked_for(request: LookFile | WriteFile) -> Iterator[Expression]:

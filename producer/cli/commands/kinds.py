@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -130,9 +131,9 @@ def schema(session: Session, as_json: bool) -> Exit:
     Examples:
       lockstep kinds schema > kind.schema.json
     """
-    from lockstep.worker.kinds import SCHEMA
+    from lockstep.worker.kinds.file import schema as made
 
-    answer(SCHEMA.read_text("utf-8").rstrip("\n"))
+    answer(json.dumps(made(), indent=1))
     return Exit.OK
 
 

@@ -1,4 +1,4 @@
-"""Makes the JSON Schema of kind files, the tables of docs/kinds.md, and the first lines of each kind's page.
+"""Makes the tables of docs/kinds.md, and the first lines of each kind's page.
 
 Run as a module it writes them all. What a walk found there `tests/kinds` compares with what it finds.
 """
@@ -13,8 +13,8 @@ from typing import Any
 from lockstep.producer.cli.commands.kinds import WIDTH
 from lockstep.producer.cli.output import LEVEL_WIDTH
 from lockstep.producer.doctor import Finding
-from lockstep.worker.kinds import SCHEMA, SHIPPED, Kind, find
-from lockstep.worker.kinds.file import REQUEST, FieldFile, KindFile
+from lockstep.worker.kinds import SHIPPED, Kind, find
+from lockstep.worker.kinds.file import FieldFile, KindFile
 
 ROOT = Path(__file__).parents[3]
 PAGE, SHIPPED_PAGE, PAGES = (ROOT / "docs" / name for name in ("kinds.md", "shipped.md", "kinds"))
@@ -27,7 +27,6 @@ MEASURED = {
 }
 """On which server each family of kinds was walked."""
 BEGIN, END = "<!-- reference: made from the grammar -->\n", "<!-- end of the reference -->"
-SHORT = {"LookFile": "request", "WriteFile": "request"}
 SECTIONS = {
     "KindFile": "The file",
     "IdFile": "`id`",
@@ -39,50 +38,6 @@ SECTIONS = {
 }
 
 
-def schema() -> dict[str, Any]:
-    """The schema, with the short forms that the grammar allows."""
-    made: dict[str, Any] = _shortened(KindFile.model_json_schema(by_alias=True))
-    write = made["$defs"]["WriteFile"]
-    del write["required"]
-    write["anyOf"] = [{"required": ["request"]}, {"required": ["like"]}]
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **made, "title": "A kind of Lockstep"}
-
-
-def _shortened(node: Any) -> Any:
-    if isinstance(node, list):
-        return [_shortened(each) for each in node]
-    if not isinstance(node, dict):
-        return node
-    name = str(node.get("$ref", "")).rpartition("/")[2]
-    if name in SHORT:
-        return {
-            **node,
-            "anyOf": [{"type": "string", "pattern": f"^{REQUEST}$"}, {"$ref": node["$ref"]}],
-            "$ref": None,
-        }
-    if node.get("type") == "array" and node.get("items") == {"$ref": "#/$defs/AnswerFile"}:
-        one = {"anyOf": [{"type": "integer"}, node["items"]]}
-        rest = {key: each for key, each in node.items() if key not in ("type", "items")}
-        return {**rest, "anyOf": [*one["anyOf"], {"type": "array", "items": one}]}
-    return {key: _shortened(each) for key, each in node.items()}
-
-
-def _without_null_refs(node: Any) -> Any:
-    if isinstance(node, list):
-        return [_without_null_refs(each) for each in node]
-    if isinstance(node, dict):
-        return {
-            key: _without_null_refs(each)
-            for key, each in node.items()
-            if not (key == "$ref" and each is None)
-        }
-    return node
-
-
-def schema_text() -> str:
-    return json.dumps(_without_null_refs(schema()), indent=1) + "\n"
-
-
 def reference() -> str:
     """The tables of the page."""
     found = KindFile.model_json_schema(by_alias=True)
@@ -92,7 +47,8 @@ def reference() -> str:
 
 def _table(title: str, model: dict[str, Any]) -> str:
     rows = [f"### {title}\n", "| key | meaning | default |", "| --- | --- | --- |"]
-    required = model.get("required", [])
+    (either, *_) = model.get("anyOf", [model])  # a write has a request, or is like another
+    required = either.get("required", [])
     for key, each in model["properties"].items():
         default = "required" if key in required else _default(each.get("default"))
         rows.append(f"| `{key}` | {each.get('description', '').replace('|', chr(92) + '|')} | {default} |")
@@ -160,5 +116,4 @@ def _rule(field: FieldFile) -> str:
 if __name__ == "__main__":
     for path, text in kind_pages().items():
         path.write_text(text, "utf-8")
-    SCHEMA.write_text(schema_text(), "utf-8")
     PAGE.write_text(page(), "utf-8")
