@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
-from lockstep.worker.operation.model import Decision, HostName, OperationId, Presence, State
+from lockstep.worker.operation.model import Decision, HostName, Operation, OperationId, Presence, State
 from lockstep.worker.steps.looks import PATROL
 from tests.chaos.evidence import Ended, Evidence
-from tests.chaos.histories import Effect, Place
-from tests.chaos.orders import AT_ONCE, LIMITED
+from tests.chaos.histories import Effect, Place, content_of
+from tests.chaos.orders import A_SECOND, AT_ONCE, LIMITED
 
 MILLISECOND = 0.001
 THAW = 10.0
@@ -105,10 +106,12 @@ def early_waves(evidence: Evidence, owners: dict[str, OperationId]) -> Iterator[
 def crowded(evidence: Evidence, owners: dict[str, OperationId]) -> Iterator[str]:
     """The limited host never has more writes at once than it takes, nor one less that undo nothing.
 
+    Nor more in a second than its rate, one more, and as many as its places.
+
     By its own history, but for those with which it is through by A1, whatever it does with them.
     """
     landed = {(each.host, each.call): each.at for all_ in evidence.history.effects.values() for each in all_}
-    changes = []
+    changes, arrived = [], list[float]()
     for call in evidence.history.calls:
         owner = owners.get(call.attempt or "")
         if call.host == LIMITED and call.method != "GET" and owner is not None:
@@ -116,12 +119,27 @@ def crowded(evidence: Evidence, owners: dict[str, OperationId]) -> Iterator[str]
             through = attempt.quiet_at / 1000 + evidence.settle
             ended = min(through, max(call.ended, landed.get((call.host, call.number), 0.0)))
             if ended > call.arrived:
+                arrived.append(call.arrived)
                 changes += [(call.arrived, 1, attempt.undo), (ended - MILLISECOND, -1, attempt.undo)]
     at_once = {False: 0, True: 0}
     for at, change, undo in sorted(changes):
         at_once[undo] += change
         if change > 0 and (sum(at_once.values()) > AT_ONCE or at_once[False] > AT_ONCE - 1):
             yield f"{LIMITED} had {sum(at_once.values())} writes at once at {at:.3f}, {at_once[True]} to undo"
+    arrived.sort()
+    for first, last in zip(arrived, arrived[A_SECOND + 1 + AT_ONCE :], strict=False):
+        if last < first + 1:
+            yield f"{LIMITED} had {A_SECOND + 2 + AT_ONCE} writes from {first:.3f} to {last:.3f}"
+
+
+def state_of(body: Mapping[str, Any] | None) -> str:
+    """Return what a host holds, as its history says it."""
+    fields = (body or {}).get("fields")
+    return content_of(fields) if fields else Presence.PRESENT if body is not None else Presence.ABSENT
+
+
+def _whole(body: Mapping[str, Any] | None) -> object:
+    return state_of(body) if body and "fields" in body else body
 
 
 class Replay:
@@ -174,28 +192,34 @@ class Replay:
         operation = ended.operation
         place = (host, operation.group)
         body = self._expected.get(place)
-        start = Presence.ABSENT if body is None else Presence.PRESENT
-        target = operation.action.target
+        start = state_of(body)
+        target = self._target(operation)
         own = self._own[operation.id, host]
         for effect in own:
             if effect.at > end + MILLISECOND:
                 self._after_the_end(ended, effect)
-        if start is target and any(effect.at <= end + MILLISECOND for effect in own):
+        if start == target and any(each.at <= end + MILLISECOND and each.after != start for each in own):
             self._contradiction(place, end, f"operation {operation.id} changed {place}, which was as asked")
         if operation.state is State.COMMITTED:
-            if target is Presence.ABSENT:
+            if target == Presence.ABSENT:
                 self._expected.pop(place, None)
+            elif operation.id in self._evidence.told.asked:
+                self._expected[place] = {"fields": self._evidence.told.asked[operation.id].content}
             elif body is None:
                 self._expected[place] = {"groupId": operation.group}
         goal = target if operation.state is State.COMMITTED else start
         held = self._evidence.history.held(place, end + MILLISECOND)
-        if held is not goal:
+        if held != goal:
             text = f"operation {operation.id} ended {operation.state} and left {place} {held}, not {goal}"
             self._contradiction(place, end, text)
         for at, pending in self._samples[operation.id]:
-            if at <= end and host not in pending and self._evidence.history.held(place, at) is not start:
+            if at <= end and host not in pending and self._evidence.history.held(place, at) != start:
                 text = f"operation {operation.id} did not name {host} as pending at {at:.3f}, yet it was"
                 self._contradiction(place, at, text)
+
+    def _target(self, operation: Operation) -> str:
+        asked = self._evidence.told.asked.get(operation.id)
+        return operation.action.target if asked is None or not asked.content else content_of(asked.content)
 
     def _after_the_end(self, ended: Ended, effect: Effect) -> None:
         text = f"{effect.host}: effect of operation {ended.operation.id} {effect.at:.3f}, after its end"
@@ -223,7 +247,8 @@ class Replay:
         final = self._evidence.final
         for place in sorted(self._expected.keys() | final.keys()):
             expected, found = self._expected.get(place), final.get(place)
-            if expected != found and not (expected is not None and found is not None and self._lost(place)):
+            both = expected is not None and found is not None
+            if _whole(expected) != _whole(found) and not (both and self._lost(place)):
                 end = float("inf")
                 self._contradiction(place, end, f"{place} holds {found} in the end, not {expected}")
 

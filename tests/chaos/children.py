@@ -26,7 +26,8 @@ class Node(Child):
         self.admin = ClusterAdmin(f"http://{LOOPBACK}:{self.admin_port}", timeout=30)
         ports = ["--port", str(self.port), "--admin-port", str(self.admin_port), "--seed", str(seed)]
         files = ["--state", str(directory / f"state-{name}.json"), "--history", str(self.history)]
-        command = [PYTHON, "-m", "lockstep.mock_api", "--node", name, *ports, *files]
+        kind = ["--kind", str(directory / "kinds" / "card.yaml")]
+        command = [PYTHON, "-m", "lockstep.mock_api", "--node", name, *ports, *files, *kind]
         super().__init__(name, command, directory=directory, guard=guard, env=env)
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Callable
+from dataclasses import asdict
 
 from lockstep.producer.client.client import ClusterClient
 from lockstep.worker.operation.errors import (
@@ -15,9 +16,9 @@ from lockstep.worker.operation.errors import (
     UnknownOperation,
     WaitTimeout,
 )
-from lockstep.worker.operation.model import Action, HostName, State
+from lockstep.worker.operation.model import State
 from tests.chaos.children import Producers
-from tests.chaos.orders import AFTER_ACCEPT, ASLEEP, UNEXPECTED, WHILE_PUBLISHING, Order, Told, draw
+from tests.chaos.orders import AFTER_ACCEPT, ASLEEP, UNEXPECTED, WHILE_PUBLISHING, Order, Told, ask, draw
 from tests.chaos.tiers import Times
 
 THREADS = 6
@@ -80,7 +81,7 @@ class Clients:
     def _one(self, dice: random.Random, number: int) -> None:
         share = dice.random()
         if number >= THREADS:
-            self._through_a_process(dice, draw(dice, self._hosts))
+            self._through_a_process(dice, self._draw(dice))
         elif share < CANCELS:
             self._cancel(dice)
         elif share < CANCELS + REPEATS:
@@ -88,7 +89,13 @@ class Clients:
         elif share < CANCELS + REPEATS + HOLDS:
             self._hold(dice)
         else:
-            self._enqueue(dice, draw(dice, self._hosts))
+            self._enqueue(dice, self._draw(dice))
+
+    def _draw(self, dice: random.Random) -> Order:
+        order = draw(dice, self._hosts)
+        if order.verb:
+            self.told.asked[order.operation] = order
+        return order
 
     def _enqueue(self, dice: random.Random, order: Order) -> None:
         if self._call(order) is None or dice.random() > WAITED_FOR:
@@ -105,16 +112,9 @@ class Clients:
 
     def _call(self, order: Order) -> bool | None:
         """Enqueue until the answer is known; return whether it existed, None if it was not accepted."""
-        call = self._cluster.create_group if order.action is Action.CREATE else self._cluster.delete_group
         while True:
             try:
-                operation = call(
-                    order.group,
-                    order.hosts,
-                    operation_id=order.operation,
-                    deadline=self._deadline,
-                    **order.pace,
-                )
+                operation = ask(self._cluster, order, self._deadline)
             except GroupBusy:
                 self.told.count("busy")
                 return None
@@ -166,14 +166,10 @@ class Clients:
     def _through_a_process(self, dice: random.Random, order: Order) -> None:
         dies = dice.choices(DYING, (4, 4, 4, 1))[0]
         asked = {
-            "operation": order.operation,
-            "group": order.group,
-            "action": order.action.value,
-            "hosts": list[HostName](order.hosts),
+            "order": asdict(order),
             "deadline": self._deadline,
             "dies": dies,
             "asleep": self._asleep,
-            "pace": dict(order.pace),
         }
         try:
             said = self._producers.order(asked)

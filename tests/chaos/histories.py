@@ -1,4 +1,7 @@
-"""The nodes' own histories, read back: every call and every effect, and what a node held when."""
+"""The nodes' own histories, read back: every call and every effect, and what a node held when.
+
+What a host holds of a group is its presence; of a thing it is absence, or the content as a text.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from lockstep.worker.operation.model import GroupId, HostName, Presence
 
@@ -27,7 +31,7 @@ class Effect:
     number: int
     at: float
     by_client: bool
-    after: Presence
+    after: str
     attempt: str | None
     call: int
 
@@ -55,7 +59,7 @@ class History:
     """In the order in which they came about."""
     calls: tuple[Call, ...]
 
-    def held(self, place: Place, at: float) -> Presence:
+    def held(self, place: Place, at: float) -> str:
         """Tell what a host held of a group at a moment."""
         effects = self.effects.get(place, ())
         index = bisect_right([effect.at for effect in effects], at)
@@ -72,6 +76,11 @@ class History:
         ended = {(call.host, call.number): call.ended for call in self.calls}
         every = (effect for effects in self.effects.values() for effect in effects)
         return sum(ended.get((each.host, each.call), float("inf")) < each.at for each in every)
+
+
+def content_of(fields: Any) -> str:
+    """Return the content of a thing as a text, in whatever form a host shows it."""
+    return json.dumps({name: value.lower() for name, value in fields.items()}, sort_keys=True)
 
 
 def read(paths: Mapping[HostName, Path]) -> History:
@@ -105,7 +114,7 @@ def _effect(host: HostName, line: Mapping[str, object]) -> Effect:
         int(str(line["effect_seq"])),
         float(str(line["effect_at"])),
         line["actor"] == CLIENT,
-        Presence(str(line["after"])),
+        str(line["after"]) if line.get("holds") is None else content_of(line["holds"]),
         None if attempt is None else str(attempt),
         int(str(line["seq"])),
     )

@@ -22,6 +22,8 @@ class Journal:
     """Locks that were taken from their owner, and states that may not follow one another."""
     waits: int = 0
     """How often a write was put in line at the limited host."""
+    paced: int = 0
+    """How often one waited for its moment there."""
 
 
 def read(directory: Path, prefix: str) -> Journal:
@@ -55,6 +57,8 @@ def read(directory: Path, prefix: str) -> Journal:
             journal.locks[group].append(taker)
         elif name == "SADD" and key.startswith(op) and key.endswith(":queued"):
             journal.waits += 1
+        elif name == "ZADD" and key.startswith(f"{prefix}limit:") and key.endswith(":pace"):
+            journal.paced += 1
         elif name in ("DEL", "UNLINK"):
             for each in command[1:]:
                 owner.pop(GroupId(each.removeprefix(lock)), None)

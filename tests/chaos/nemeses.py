@@ -210,7 +210,7 @@ class Nemeses:
 
     def cut(self) -> str:
         before = self._rig.proxy.order("counts").get("cut", 0)
-        after = self._rig.proxy.order("cut")["cut"]
+        after = self._rig.proxy.order("cut").get("cut", 0)
         return f"{after - before} connections"
 
     def cut_at_brpop(self) -> str:

@@ -1,4 +1,4 @@
-"""What the clients ask for: orders drawn from a seed, and what they were told."""
+"""What the clients ask for, of groups and of things: orders drawn from a seed, and what they were told."""
 
 from __future__ import annotations
 
@@ -8,10 +8,31 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from lockstep.producer.client.client import ClusterClient
+from lockstep.producer.client.operation import Operation
 from lockstep.worker.operation.model import Action, GroupId, HostName, OperationId
+from lockstep.worker.operation.waves import Pace
 
 GROUPS = tuple(GroupId(f"team-{n:02}") for n in range(1, 21))
-POPULARITY = [rank**-0.7 for rank in range(1, len(GROUPS) + 1)]
+KIND = """
+kind: card
+fields:
+  text: {required: true, rewritten: true}
+  colour: {default: white}
+look: {request: "GET /cards/{id}", present: {status: 200, where: body.text != null}}
+create: {request: "PUT /cards/{id}", applied: 201, replaced: 204}
+update: {request: "PUT /cards/{id}", applied: 204, replaced: 201}
+delete: DELETE /cards/{id}
+"""
+THINGS = tuple(GroupId(f"card/c{n}") for n in range(1, 9))
+CONTENTS = tuple(
+    {"text": text, "colour": colour} for text, colour in (("one", "red"), ("two", "red"), ("three", "blue"))
+)
+"""Each thing is absent, or has one of these."""
+ABOUT_THINGS = 0.3
+"""The share of operations that are about things."""
+REWRITES, IGNORES = HostName("node2"), HostName("node3")
+"""The first often shows texts in another form than sent; the second often says yes and changes nothing."""
 AFTER_ACCEPT = "after accept"
 WHILE_PUBLISHING = "while publishing"
 ASLEEP = "sleeps at every step"
@@ -19,8 +40,8 @@ UNEXPECTED = "unexpected: "
 """Before an error that no client may be shown."""
 SUBSETS = 0.2
 """The share of operations that are about some of the hosts only."""
-LIMITED, AT_ONCE = HostName("node6"), 2
-"""The last host takes so many writes at once, one of them for undo alone."""
+LIMITED, AT_ONCE, A_SECOND = HostName("node6"), 2, 1
+"""The last host takes so many writes at once, one of them for undo alone, and so many a second."""
 AT_THE_LIMITED = 0.25
 """The share of operations that may be about that host, too."""
 LINE = 6
@@ -37,6 +58,10 @@ class Order:
     group: GroupId
     action: Action
     hosts: tuple[HostName, ...]
+    verb: str = ""
+    """create, set or delete of a thing; empty for a group."""
+    content: Mapping[str, str] = field(default_factory=dict)
+    """What a thing is to have."""
     pace: Mapping[str, Any] = field(default_factory=dict)
     """How it goes in waves, as `create_group` is told; empty for all hosts at once."""
 
@@ -48,13 +73,26 @@ def draw(dice: random.Random, hosts: Sequence[HostName]) -> Order:
     chosen = tuple(hosts)
     if dice.random() < SUBSETS:
         chosen = tuple(sorted(dice.sample(hosts, dice.randint(1, len(hosts) - 1))))
-    return Order(
-        OperationId(f"{dice.getrandbits(48):012x}"),
-        dice.choices(GROUPS, POPULARITY)[0],
-        dice.choice((Action.CREATE, Action.DELETE)),
-        chosen,
-        draw_pace(dice) if len(chosen) > 1 and dice.random() < IN_WAVES else {},
-    )
+    operation = OperationId(f"{dice.getrandbits(48):012x}")
+    pace = draw_pace(dice) if len(chosen) > 1 and dice.random() < IN_WAVES else {}
+    if dice.random() < ABOUT_THINGS:
+        verb = dice.choice(("create", "set", "set", "delete"))
+        action = Action.DELETE if verb == "delete" else Action.CREATE
+        content = {} if verb == "delete" else dice.choice(CONTENTS)
+        return Order(operation, _popular(dice, THINGS), action, chosen, verb, content, pace)
+    action = dice.choice((Action.CREATE, Action.DELETE))
+    return Order(operation, _popular(dice, GROUPS), action, chosen, pace=pace)
+
+
+def _popular(dice: random.Random, ids: Sequence[GroupId]) -> GroupId:
+    return dice.choices(ids, [rank**-0.7 for rank in range(1, len(ids) + 1)])[0]
+
+
+def ask(client: ClusterClient, order: Order, deadline: float) -> Operation:
+    """Enqueue an order."""
+    about = (order.group, order.hosts, order.content, order.operation, deadline)
+    verb = order.verb or str(order.action)
+    return client.change(verb, *about, upsert=verb == "set", pace=Pace(**order.pace))
 
 
 def at_the_limited(dice: random.Random, held: Collection[str]) -> list[Order]:
@@ -80,6 +118,8 @@ def draw_pace(dice: random.Random) -> dict[str, Any]:
 class Told:
     """What clients were told; the record must never say otherwise afterwards. Safe to share."""
 
+    asked: dict[OperationId, Order] = field(default_factory=dict)
+    """Of things, also of operations that were perhaps never accepted."""
     accepted: dict[OperationId, Order] = field(default_factory=dict)
     committed: set[OperationId] = field(default_factory=set)
     rolled_back: set[OperationId] = field(default_factory=set)

@@ -1,7 +1,7 @@
 """Clients in processes of their own, some of which kill themselves: `python -m tests.chaos.producers PORT`.
 
-An order is a line of JSON: operation, group, action, hosts, deadline, and `dies`: "", "after accept",
-"while publishing" or "sleeps at every step", for `asleep` seconds.
+A line of JSON has the order, the deadline, and `dies`: "", "after accept", "while publishing" or "sleeps at
+every step", for `asleep` seconds.
 The answer is {"accepted": bool, "existing": bool, "error": str}, or nothing when it died.
 """
 
@@ -25,7 +25,7 @@ from lockstep.worker.operation.errors import LockstepError
 from lockstep.worker.operation.transitions import Accepted, Busy, Request, Stale
 from lockstep.worker.record.redis import RedisStore
 from lockstep.worker.settings import load_settings
-from tests.chaos.orders import AFTER_ACCEPT, ASLEEP, UNEXPECTED, WHILE_PUBLISHING
+from tests.chaos.orders import AFTER_ACCEPT, ASLEEP, UNEXPECTED, WHILE_PUBLISHING, Order, ask
 
 
 def die(*_: object, **__: object) -> None:
@@ -83,9 +83,7 @@ def carry_out(order: dict[str, Any]) -> dict[str, object]:
     if order["dies"] == ASLEEP:
         sleep_at_every_step(order["asleep"])
     with ClusterClient(load_settings(), created_by="thread") as client:
-        call = client.create_group if order["action"] == "create" else client.delete_group
-        times = {"operation_id": order["operation"], "deadline": order["deadline"]}
-        operation = call(order["group"], order["hosts"], **times, **order["pace"])
+        operation = ask(client, Order(**order["order"]), order["deadline"])
         return {"accepted": True, "existing": operation.existing, "error": ""}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from tests.chaos.run import Outcome
+from tests.chaos.run import STRANGE, Outcome
 
 ROLLED_BACK = 0.1
 AMBIGUOUS = 100
@@ -31,6 +31,13 @@ def vacuous(outcomes: Sequence[Outcome]) -> Iterator[str]:
         yield f"only {rolled_back} of {operations} operations were rolled back"
     if not any(outcome.waits for outcome in outcomes):
         yield "no write ever waited for its turn at the limited host"
+    for kind in STRANGE:
+        if not any(outcome.strange[kind] for outcome in outcomes):
+            yield f"no write of a thing ever met the fault {kind}"
+    if not any(outcome.committed_things for outcome in outcomes):
+        yield "no operation on a thing was committed"
+    if not any(outcome.paced for outcome in outcomes):
+        yield "no write ever waited for its moment at the limited host"
     if (ambiguous := sum(outcome.ambiguous for outcome in outcomes)) < AMBIGUOUS:
         yield f"only {ambiguous} answers were ambiguous"
     if (late := sum(outcome.late for outcome in outcomes)) < LATE:
@@ -62,6 +69,8 @@ def summary(outcome: Outcome) -> str:
     return (
         f"{plan.name} (pool {plan.pool}, seed {plan.seed}): {outcome.operations} operations, "
         f"{outcome.rolled_back} rolled back, {outcome.ambiguous} ambiguous, {outcome.late} late, "
-        f"{outcome.waits} waits for a turn, {len(outcome.verdict.violations)} violations, "
+        f"{outcome.waits} waits for a turn, {outcome.paced} for a moment, "
+        f"{outcome.committed_things} committed on things, {outcome.strange['ignore']} writes ignored, "
+        f"{outcome.strange['rewrite']} rewritten, {len(outcome.verdict.violations)} violations, "
         f"{outcome.seconds:.0f} s; {outcome.details}"
     )

@@ -17,7 +17,6 @@ from lockstep.producer.stack.processes import RedisServer
 from lockstep.worker.celery import Lockstep, make_app
 from lockstep.worker.operation.errors import LockstepError
 from lockstep.worker.operation.host import WriteLimit
-from lockstep.worker.operation.model import Action
 from lockstep.worker.record.codec import Keys
 from lockstep.worker.record.link import connect
 from lockstep.worker.record.queries import WriteLimits
@@ -25,7 +24,7 @@ from lockstep.worker.record.redis import RedisStore
 from lockstep.worker.redis_client import client
 from lockstep.worker.settings import Settings
 from tests.chaos.children import Beat, Node, Producers, Proxy, Worker
-from tests.chaos.orders import AT_ONCE, LIMITED, Order
+from tests.chaos.orders import A_SECOND, AT_ONCE, KIND, LIMITED, Order, ask
 from tests.chaos.tiers import Plan
 from tests.children import inherited
 from tests.wrong_clock import WrongClock, library, sweep_up
@@ -53,6 +52,8 @@ class Rig:
         self.redis = RedisServer(folder, guard=self.guard, options=ONE_JOURNAL)
         # A write beyond the limit that `Nemeses.fill_disk` sets fails then, and does not end the server.
         self.redis.command = ["/bin/sh", "-c", 'trap "" XFSZ; exec "$@"', "redis", *self.redis.command]
+        (kinds := directory / "kinds").mkdir()
+        (kinds / "card.yaml").write_text(KIND)
         self.nodes = {
             name: Node(name, plan.seed, directory, self.guard, self._base_env())
             for name in (f"node{n}" for n in range(1, HOSTS + 1))
@@ -85,8 +86,10 @@ class Rig:
             node.launch()
         inventory = self.directory / "hosts.yaml"
         entries = "".join(f"  - name: {name}\n    url: {node.url}\n" for name, node in self.nodes.items())
-        inventory.write_text(f"hosts:\n{entries}    max_writes_at_once: {AT_ONCE}\n")
+        limits = f"    max_writes_at_once: {AT_ONCE}\n    writes_per_second: {A_SECOND}\n"
+        inventory.write_text(f"hosts:\n{entries}{limits}")
         values = {**self.plan.settings, "redis_url": self.redis.url, "inventory": str(inventory)}
+        values["kinds"] = str(self.directory / "kinds")
         self.settings = Settings(**values)
         direct = {**self._base_env(), **{f"LOCKSTEP_{key.upper()}": value for key, value in values.items()}}
         self.proxy = Proxy(self.redis.port, self.directory, self.guard, direct)
@@ -106,8 +109,8 @@ class Rig:
         self._supervisor = Supervisor([*self.workers, beat], self.lock, self.restarts.append)
         self._supervisor.start()
         with client(self.settings) as redis:  # a worker says so with its first report, which may come later
-            limits: dict[str, WriteLimit] = {LIMITED: WriteLimit(AT_ONCE, None)}
-            WriteLimits(redis, Keys(self.settings.key_prefix)).keep(limits)
+            said: dict[str, WriteLimit] = {LIMITED: WriteLimit(AT_ONCE, A_SECOND)}
+            WriteLimits(redis, Keys(self.settings.key_prefix)).keep(said)
         self.store: RedisStore = connect(self.settings)
         self.app: Lockstep = make_app(self.settings)
         self.client = ClusterClient(self.settings, created_by="thread")
@@ -116,9 +119,8 @@ class Rig:
         """Ask for operations at once; return those that were accepted."""
 
         def accepted(order: Order) -> bool:
-            call = self.client.delete_group if order.action is Action.DELETE else self.client.create_group
             with suppress(LockstepError):  # others may work on the group, and Redis may be away
-                return bool(call(order.group, order.hosts, operation_id=order.operation, deadline=deadline))
+                return bool(ask(self.client, order, deadline))
             return False
 
         with ThreadPoolExecutor(len(orders)) as threads:

@@ -21,7 +21,7 @@ from tests.chaos.clients import Clients
 from tests.chaos.evidence import Bodies, Ended, Evidence
 from tests.chaos.lanes import Schedule
 from tests.chaos.nemeses import Nemeses
-from tests.chaos.orders import AFTER_ACCEPT, ASLEEP, GROUPS, WHILE_PUBLISHING, Told
+from tests.chaos.orders import AFTER_ACCEPT, ASLEEP, CONTENTS, GROUPS, THINGS, WHILE_PUBLISHING, Told
 from tests.chaos.resources import Sampler
 from tests.chaos.rig import Rig
 from tests.chaos.tiers import MOST_SETTLED, Plan
@@ -38,6 +38,7 @@ LONGEST, EACH = 1800.0, 3.0
 AT_WORK = 8
 """Operations under way from which on clients wait: with a queue longer than the deadline nothing is shown."""
 LOOK = 0.2
+STRANGE = ("ignore", "rewrite")
 MOST_REASONS = 4
 """Why operations were rolled back, as many of the reasons are told."""
 DYING = (*(f"producer killed {when}" for when in (AFTER_ACCEPT, WHILE_PUBLISHING)), f"producer {ASLEEP}")
@@ -57,6 +58,11 @@ class Outcome:
     late: int
     waits: int
     """How often a write waited for its turn at the limited host."""
+    paced: int
+    """How often for the moment that its rate gave it."""
+    strange: Counter[str]
+    """How many writes of things were ignored, or shown in another form."""
+    committed_things: int
     pending_seen: int
     transitions: int
     """Changes of records, each of which the model allows."""
@@ -138,6 +144,9 @@ def _plant(rig: Rig, dice: random.Random) -> Bodies:
                 node.admin.plant(
                     node.name, group, {"owner": dice.choice(("ada", "bob")), "size": dice.randint(1, 9)}
                 )
+        for thing in THINGS:
+            if dice.random() < PLANTED:
+                node.admin.plant(node.name, thing, dice.choice(CONTENTS))
     return _held(rig)
 
 
@@ -199,6 +208,9 @@ def _outcome(
         ambiguous=found.history.ambiguous,
         late=found.history.late,
         waits=found.journal.waits,
+        paced=found.journal.paced,
+        strange=Counter(each.fault for each in found.history.calls if each.fault in STRANGE),
+        committed_things=sum(each.state is State.COMMITTED and "/" in each.group for each in ends),
         pending_seen=sum(bool(sample.pending) for sample in found.samples),
         transitions=traced.transitions,
         slowest=last - found.healed_at,

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from lockstep.worker.operation.model import (
     Action,
@@ -24,7 +27,7 @@ from tests.chaos.evidence import Ended, Evidence
 from tests.chaos.histories import Call, Effect, History
 from tests.chaos.journal import Journal
 from tests.chaos.lanes import Event
-from tests.chaos.orders import Told
+from tests.chaos.orders import Order, Told
 from tests.chaos.watcher import Sample
 
 GROUP = GroupId("team")
@@ -50,9 +53,14 @@ class Scene:
     final: set[HostName] | None = None
 
     def operation(
-        self, action: Action, decision: Decision, ended_at: float | None = None, by: str = "test"
+        self,
+        action: Action,
+        decision: Decision,
+        ended_at: float | None = None,
+        by: str = "test",
+        content: Mapping[str, str] | None = None,
     ) -> OperationId:
-        """Add an operation that had an attempt on each host."""
+        """Add an operation that had an attempt on each host; with a content, as of a thing."""
         number = len(self.record) + 1
         key = OperationId(f"op{number}")
         end = number + LASTS if ended_at is None else ended_at
@@ -63,11 +71,13 @@ class Scene:
         )  # fmt: skip
         steps = tuple(Step(host, attempts=(attempt(f"{key}-{host}", number),)) for host in HOSTS)
         self.record[key] = Ended(operation, steps)
+        if content is not None:
+            self.told.asked[key] = Order(key, GROUP, action, HOSTS, "set", content)
         self.journal.decisions[key].append(decision.value)
         self.journal.locks[GROUP].append(key)
         return key
 
-    def effect(self, key: OperationId, host: HostName, at: float, after: Presence) -> None:
+    def effect(self, key: OperationId, host: HostName, at: float, after: str) -> None:
         """Let a write of an operation change a host."""
         number = len(self.effects) + 1
         self.effects.append(Effect(host, GROUP, number, at, True, after, f"{key}-{host}", number))
@@ -82,14 +92,17 @@ class Scene:
             for host in HOSTS
         }
         history = History(effects, tuple(self.calls))
-        final = self.final
-        if final is None:
-            final = {host for host in HOSTS if history.held((host, GROUP), 1e9) is Presence.PRESENT}
-        body = {"groupId": GROUP}
+        body: dict[str, Any] = {"groupId": GROUP}
+        held = {host: history.held((host, GROUP), 1e9) for host in HOSTS}
+        bodies = {
+            (host, GROUP): {"fields": json.loads(text)} if text[0] == "{" else body
+            for host, text in held.items()
+            if (text != Presence.ABSENT if self.final is None else host in self.final)
+        }
         return check(
             Evidence(
                 planted={(host, GROUP): body for host in self.planted},
-                final={(host, GROUP): body for host in final},
+                final=bodies,
                 history=history,
                 journal=self.journal,
                 record=self.record,

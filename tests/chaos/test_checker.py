@@ -18,7 +18,7 @@ from lockstep.worker.operation.model import (
     Standing,
 )
 from tests.chaos import journal
-from tests.chaos.histories import Call
+from tests.chaos.histories import Call, content_of
 from tests.chaos.lanes import Event
 from tests.chaos.orders import LIMITED, Order
 from tests.chaos.scene import GROUP, HOSTS, Scene
@@ -82,6 +82,16 @@ def test_more_writes_at_once_than_a_host_takes(until: float, content: bool) -> N
     assert found == ([] if content else [f"{LIMITED} had 2 writes at once at 1.100, 0 to undo"])
 
 
+@pytest.mark.parametrize("writes", [4, 5])
+def test_more_writes_in_a_second_than_a_host_takes(writes: int) -> None:
+    scene = Scene()
+    key = scene.operation(CREATE, COMMIT)
+    for number, at in enumerate([1.0, 1.1, 1.2, 1.3, 1.4][:writes]):
+        scene.calls.append(Call(LIMITED, number, "POST", GROUP, at, at + 0.01, f"{key}-{A}", False, None))
+    found = [each for each in scene.judge().violations if LIMITED in each]
+    assert found == ([f"{LIMITED} had 5 writes from 1.000 to 1.400"] if writes == 5 else [])
+
+
 def test_a_committed_host_that_was_left_out() -> None:
     scene = Scene()
     scene.effect(scene.operation(CREATE, COMMIT), A, 1.1, PRESENT)
@@ -102,6 +112,40 @@ def test_a_group_that_was_there_before_is_not_ours_to_delete() -> None:
     scene.effect(key, A, 1.2, ABSENT)
     scene.effect(key, A, 1.4, PRESENT)
     assert "op1 changed ('a', 'team'), which was as asked" in wrong(scene)
+
+
+ONE, TWO = {"text": "one", "colour": "red"}, {"text": "two", "colour": "red"}
+
+
+def set_to_one(after: str) -> Scene:
+    """Things of one content, in either form; the next operation brings them to another, and is undone."""
+    scene = Scene()
+    key = scene.operation(CREATE, COMMIT, content=ONE)
+    for host, text in zip(HOSTS, ("one", "ONE"), strict=True):
+        scene.effect(key, host, 1.1, content_of({**ONE, "text": text}))
+    key = scene.operation(CREATE, ROLL_BACK, content=TWO)
+    scene.effect(key, B, 2.1, content_of(TWO))
+    scene.effect(key, B, 2.5, after)
+    return scene
+
+
+def test_a_content_in_another_form_is_that_content() -> None:
+    assert set_to_one(content_of({**ONE, "text": "ONE"})).judge().violations == []
+
+
+@pytest.mark.parametrize("after", [ABSENT, content_of(TWO)])
+def test_a_thing_that_was_not_brought_back_to_its_own_content(after: str) -> None:
+    found = set_to_one(after).judge().violations
+    assert "ended rolled_back and left ('b', 'team')" in found[0]
+    assert "('b', 'team') holds" in found[1]
+
+
+def test_a_thing_that_was_committed_with_another_content() -> None:
+    scene = Scene()
+    key = scene.operation(CREATE, COMMIT, content=ONE)
+    for host, content in zip(HOSTS, (ONE, TWO), strict=True):
+        scene.effect(key, host, 1.1, content_of(content))
+    assert "op1 ended committed and left ('b', 'team')" in scene.judge().violations[0]
 
 
 def test_an_effect_after_the_end() -> None:

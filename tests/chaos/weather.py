@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from lockstep.mock_api.admin import Fault, Json
 from tests.chaos.children import Node
+from tests.chaos.orders import IGNORES, REWRITES
 from tests.chaos.tiers import Times
 
 WRITES = ["POST", "DELETE"]
@@ -30,6 +31,11 @@ class Weather:
             {"kind": "throttle", "probability": 0.02, "retry_after": 1},
             {"kind": "refuse", "probability": 0.015},
         )
+        things: Fault = {"group": "card/*", "methods": WRITES}
+        self.strange: dict[str, tuple[Fault, ...]] = {
+            REWRITES: ({"kind": "rewrite", "probability": 0.5, **things},),
+            IGNORES: ({"kind": "ignore", "probability": 0.2, **things},),
+        }
         self.silences: dict[str, tuple[Fault, ...]] = {
             "storm of 500": ({"kind": "error_before", "probability": 0.7},),
             "429": ({"kind": "throttle", "probability": 0.7, "retry_after": 1},),
@@ -44,7 +50,7 @@ class Weather:
 
     def usual(self, node: Node) -> None:
         """Set what goes wrong all the time, also after a restart of the node."""
-        node.admin.set_faults(*self.fair)
+        node.admin.set_faults(*self.fair, *self.strange.get(node.name, ()))
         node.admin.set_latency(LATENCY)
 
     def silence(self, node: Node, kind: str) -> None:
