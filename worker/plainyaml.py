@@ -103,6 +103,9 @@ class _Reader:
             case _Mapping(values) as mapping:
                 if isinstance(value, list | dict):
                     raise self._refusal(event, "has a list or mapping as a key", "give a name")
+                if isinstance(value, bool) and isinstance(event, yaml.ScalarEvent):
+                    what = f"has the key {event.value}, which YAML reads as {str(value).lower()}"
+                    raise self._refusal(event, what, f'write "{event.value}"')
                 if value in values:
                     raise self._refusal(event, f"has the key {show(value)} a second time", "drop one of them")
                 mapping.key, mapping.has_key = value, True

@@ -49,6 +49,7 @@ BOMB = "a: &a [x, x]\nb: &b [*a, *a]\nc: &c [*b, *b]\n"
 @pytest.mark.parametrize(
     ("text", "said"),
     [
+        ("a: 1\nno: 2\n", 'it line 2 has the key no, which YAML reads as false: write "no"'),
         ("a: 1\nb: 2\na: 3\n", 'it line 3 has the key "a" a second time: drop one of them'),
         ("a:\n  - b: 1\n    b: 1\n", 'it line 3 has the key "b" a second time: drop one of them'),
         ("{a: 1, a: 2}\n", 'it line 1 has the key "a" a second time: drop one of them'),

@@ -71,6 +71,9 @@ class BadKind(InvalidInput):
         super().__init__(f"{file} {told}")
 
 
+OF_PYDANTIC = ("[key]", "function-after[_pattern(), str]", "dict[str,function-after[_pattern(), str]]")
+
+
 def read_file(file: str, text: str) -> tuple[KindFile, Mapping[str, Any]]:
     """Return a file and the document that it is. Raises BadKind, with everything that is wrong with it."""
     lines: dict[Place, int] = {}
@@ -115,13 +118,7 @@ def _unfolded(document: Mapping[Any, Any]) -> dict[Any, Any]:
 
 
 def _told(error: Any) -> tuple[Place, str]:
-    place = tuple(
-        each
-        for each in error["loc"]
-        if each not in ("function-after[_pattern(), str]", "dict[str,function-after[_pattern(), str]]")
-    )
-    if place and place[-1] == "[key]":
-        place = place[:-1]
+    place = tuple(each for each in error["loc"] if each not in OF_PYDANTIC)
     match error["type"]:
         case "extra_forbidden":
             return place, "is not known here: docs/kinds.md has every key"
@@ -215,10 +212,16 @@ def _broken_write(kind: KindFile, verb: str, write: WriteFile) -> Iterator[tuple
         yield (verb, "like"), f"names {write.like}, which is not there, or leads back here"
     if write.request.partition(" ")[0] in ("GET", "HEAD"):
         yield (verb, "request"), "is a GET or HEAD: caches and proxies may repeat those"
+    seen = dict[int, str]()
     for key in CLASSES:
         took = key in ("applied", "replaced", "started")
         for answer in getattr(write, key) or ():
             status, bare = answer.status, answer.where is None
+            if bare and key in write.model_fields_set and seen.setdefault(status, key) != key:
+                yield (
+                    (verb, key),
+                    f"names {status}, as {seen[status]} does: name it once; null is the default",
+                )
             if status < 200 or (300 <= status < 400 and status != 304) or (took and status in NO_EVIDENCE):
                 yield (verb, key), f"names {status}, which can never mean that"
             elif bare and (status == 304 or status >= 500 or (200 <= status < 300) != took):

@@ -78,6 +78,7 @@ def test_all_errors_are_told_at_once_each_with_its_line_and_its_rule() -> None:
             "401",
         ),
         ({"create": "{request: 'PUT /x/{id}', contested: 200}"}, "create.contested", "without `where`"),
+        ({"create": "{request: 'PUT /x/{id}', contested: 412, later: 412}"}, "create.later", "as contested"),
         ({"create": "{request: 'PUT /x/{id}', later: 503}"}, "create.later", "without `where`"),
         ({"create": "{request: 'PUT /x/{id}', json: {a: content.siez}}"}, "create", "takes content.siez"),
         ({"create": "{request: 'PUT /x/{id}', json: {a: body.a}}"}, "create", "takes body"),
