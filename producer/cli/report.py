@@ -9,7 +9,7 @@ from importlib.resources import files
 from types import MappingProxyType
 
 from lockstep.producer.cli.output import printable
-from lockstep.producer.cli.text import event_row, host_row, host_table, standing
+from lockstep.producer.cli.text import alike, event_row, host_row, host_table, standing
 from lockstep.producer.operators.history import MEANINGS, last_moment, timeline
 from lockstep.worker.operation.host import local
 from lockstep.worker.operation.model import Attempt, AttemptState, HostName, Millis, Operation, Step
@@ -219,13 +219,14 @@ def _differences(found: Mapping[HostName, Sequence[str]]) -> str:
         return ""
     signs = {"+": "new", "-": "old"}
 
-    def told(host: HostName, lines: Sequence[str]) -> str:
+    def told(hosts: str, lines: Sequence[str]) -> str:
         shown = (
             f'<span class="{signs.get(line[0], "")}">{_text(line)}</span>' for line in lines or ("as asked",)
         )
-        return f"<dt>{_text(host)}</dt><dd><pre>{chr(10).join(shown)}</pre></dd>"
+        return f"<dt>{_text(hosts)}</dt><dd><pre>{chr(10).join(shown)}</pre></dd>"
 
-    listed = "".join(told(host, lines) for host, lines in found.items())
+    same = ((host, tuple(lines)) for host, lines in found.items())
+    listed = "".join(told(hosts, lines) for hosts, lines in alike(same).items())
     return f"<h2>What was to change</h2>\n<dl>{listed}</dl>\n"
 
 

@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from lockstep.producer.cli.output import note, printable
 from lockstep.producer.operators.history import Event
@@ -19,12 +19,21 @@ from lockstep.worker.operation.waves import idle, told_hold, told_standing
 if TYPE_CHECKING:
     from rich.status import Status
 
+Told = TypeVar("Told")
 NOTHING = "-"
 DAY = 86_400_000
 """Milliseconds for which an age tells more than a date."""
 HOST_HEADER = ("HOST", "BEFORE", "WHAT HAPPENED", "WRITES", "NOTE")
 LIST_HEADER = ("OPERATION", "ACTION", "GROUP", "STATE", "HOSTS", "CREATED", "BY")
 TIMELINE_HEADER = ("AFTER", "HOST", "WHAT", "SAID", "RESULT", "TOOK")
+
+
+def alike(told: Iterable[tuple[str, Told]]) -> dict[str, Told]:
+    """Return the names of which the same is told, together, and what that is."""
+    found: dict[Told, list[str]] = {}
+    for name, what in told:
+        found.setdefault(what, []).append(name)
+    return {", ".join(names): what for what, names in found.items()}
 
 
 def facts_of(operation: Operation, now: Millis) -> list[tuple[str, str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import unified_diff
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -41,9 +42,19 @@ def diff(kind: Kind, old: Content | None, new: Content | None) -> tuple[str, ...
             continue
         if kind.fields[name].sensitive:
             lines.append(f"~ {name}: {HIDDEN}")
+        elif apart := _by_line(was, value):
+            lines += [f"~ {name}:", *apart]
         else:
             lines += [*_line(kind, "-", name, was), *_line(kind, "+", name, value)]
     return tuple(lines)
+
+
+def _by_line(was: object, value: object) -> list[str]:
+    """Return which lines of a text of several differ."""
+    if not isinstance(was, str) or not isinstance(value, str) or "\n" not in was.strip() + value.strip():
+        return []
+    apart = list(unified_diff(was.splitlines(), value.splitlines(), n=1, lineterm=""))[2:]
+    return [f"  {each}" for each in apart if not each.startswith("@@")]
 
 
 def _line(kind: Kind, sign: str, name: str, value: object) -> list[str]:

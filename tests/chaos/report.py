@@ -36,8 +36,6 @@ def vacuous(outcomes: Sequence[Outcome]) -> Iterator[str]:
             yield f"no write of a thing ever met the fault {kind}"
     if not any(outcome.committed_things for outcome in outcomes):
         yield "no operation on a thing was committed"
-    if not any(outcome.paced for outcome in outcomes):
-        yield "no write ever waited for its moment at the limited host"
     if (ambiguous := sum(outcome.ambiguous for outcome in outcomes)) < AMBIGUOUS:
         yield f"only {ambiguous} answers were ambiguous"
     if (late := sum(outcome.late for outcome in outcomes)) < LATE:

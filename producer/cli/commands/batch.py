@@ -25,6 +25,7 @@ from lockstep.producer.cli.options import (
     selection_options,
 )
 from lockstep.producer.cli.output import answer, answer_json, answer_table, document, note, printable
+from lockstep.producer.cli.text import alike
 from lockstep.worker.operation.errors import InvalidInput
 from lockstep.worker.operation.host import local
 from lockstep.worker.operation.model import HostName, Millis, State
@@ -97,11 +98,15 @@ def plan(
 
 
 def _diff(made: Plan, waves: Mapping[HostName, int] = MappingProxyType({})) -> Iterator[str]:
-    """Yield what would change, host by host, a line for each old and each new value."""
-    for host in made.hosts:
-        does = host.call or (f"refuse, for {host.problem}" if host.problem else "nothing")
-        yield printable(f"{host.host}: {does}{f' (wave {waves[host.host]})' if waves else ''}")
-        yield from (printable(f"    {line}") for line in host.lines)
+    """Yield what would change, a line for each old and each new value, and equal hosts together."""
+
+    def does(host: HostPlan) -> tuple[str, ...]:
+        call = host.call or (f"refuse, for {host.problem}" if host.problem else "nothing")
+        return f"{call}{f' (wave {waves[host.host]})' if waves else ''}", *host.lines
+
+    for hosts, (call, *lines) in alike((host.host, does(host)) for host in made.hosts).items():
+        yield printable(f"{hosts}: {call}")
+        yield from (printable(f"    {line}") for line in lines)
 
 
 def _told(rollout: Rollout, now: Millis) -> list[str]:

@@ -27,7 +27,7 @@ from lockstep.producer.cli.output import (
     printable,
     read_document,
 )
-from lockstep.producer.cli.text import sentence
+from lockstep.producer.cli.text import alike, sentence
 from lockstep.worker.operation.host import age
 from lockstep.worker.operation.model import Action, Presence
 from lockstep.worker.operation.names import counted, named, parse_moment
@@ -92,11 +92,10 @@ def _tell(looked: list[GroupDrift], drifted: list[Drift], apart: list[GroupDrift
     if rows:
         answer_table(("GROUP", "HOST", "SHOULD BE", "IS", "BY OPERATION"), rows)
     for look in looked:
-        for each in look.drifts if look.lines else ():
-            answer(
-                printable(f"{look.group} on {each.host}, left otherwise by operation {each.end.operation}:")
-            )
-            for line in look.lines[each.host]:
+        by_host = ((each.host, (each.end.operation, *look.lines.get(each.host, ()))) for each in look.drifts)
+        for hosts, (by, *lines) in alike(by_host if look.lines else ()).items():
+            answer(printable(f"{look.group} on {hosts}, left otherwise by operation {by}:"))
+            for line in lines:
                 answer(printable(f"    {line}"))
     if not drifted and (measured or not looked):
         what = "thing" if any("/" in look.group for look in looked) else "group"

@@ -27,6 +27,7 @@ from lockstep.producer.cli.text import (
     HOST_HEADER,
     LIST_HEADER,
     TIMELINE_HEADER,
+    alike,
     event_row,
     facts_of,
     host_row,
@@ -175,9 +176,9 @@ def show(session: Session, operation_id: str, as_json: bool) -> Exit:
     _tell(session, operation, steps)
     answer("")
     answer_table(TIMELINE_HEADER, (event_row(operation, each) for each in events))
-    for host, lines in differences.items():
+    for hosts, lines in alike(differences.items()).items():
         answer("")
-        for line in (f"{host}:", *(f"    {line}" for line in lines or ("as asked",))):
+        for line in (f"{hosts}:", *(f"    {line}" for line in lines or ("as asked",))):
             answer(printable(line))
     if held:
         from lockstep.producer.doctor.checks import inventories

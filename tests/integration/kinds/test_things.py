@@ -175,10 +175,12 @@ def test_a_plan_shows_the_fields_that_would_change_and_what_an_undo_would_lose(r
 def test_drift_is_shown_field_by_field_and_repaired(rig: Rig) -> None:
     assert rig.client.create(THING, text="hello").wait(30).committed
     assert rig.cli("drift", THING).returncode == 0
-    rig.nodes[1].holds[PATH]["text"] = "changed"
+    for node in rig.nodes[:2]:
+        node.holds[PATH]["text"] = "changed"
     rig.nodes[2].holds.clear()
     drifted = rig.cli("drift", THING)
     assert drifted.returncode == 1
+    assert drifted.stdout.startswith(f"{THING} on node1, node2, left otherwise by operation ")
     told = [line for line in drifted.stdout.splitlines() if line.startswith("    ")]
     assert told == [
         '    - text: "hello"',
@@ -232,7 +234,7 @@ def test_apply_plans_things_of_several_kinds_and_groups_and_then_does_them_in_or
     shown = [line.strip() for line in applied.stderr.splitlines()]
     assert shown[:8] == [
         "set notice/team%2Fa",
-        "node1: create",
+        "node1, node3: create",
         "+ made",
         '+ text: "hello"',
         '+ tags: ["a","b"]',

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from lockstep.producer.operators.plan import diff
 from lockstep.worker.operation.content import Content, Relation
 from lockstep.worker.operation.errors import InvalidInput
 from tests.unit.kinds.made import content_of, kind_of, least, relation, reply, shipped, thing
@@ -135,3 +136,16 @@ def test_a_text_of_the_command_line_becomes_a_value(kind: str, text: str, value:
     assert least(fields=f"{{f: {{type: {kind}}}}}").read("f", text) == value
     with pytest.raises(InvalidInput, match="no integer"):
         least(fields="{f: {type: integer}}").read("f", "x")
+
+
+@pytest.mark.parametrize(
+    ("was", "now", "told"),
+    [
+        ("one", "two", ('- text: "one"', '+ text: "two"')),
+        ("a\nb\n-- c\nd\n", "a\nb\nx\nd\n", ("~ text:", "   b", "  --- c", "  +x", "   d")),
+        ("a\nb", "a\nb\n", ('- text: "a\\nb"', '+ text: "a\\nb\\n"')),
+    ],
+)
+def test_a_text_of_several_lines_differs_by_its_lines(was: str, now: str, told: tuple[str, ...]) -> None:
+    kind = least(fields="{text: {}}")
+    assert diff(kind, Content({"text": was}), Content({"text": now})) == told
