@@ -34,7 +34,7 @@ class Weather:
         things: Fault = {"group": "card/*", "methods": WRITES}
         self.strange: dict[str, tuple[Fault, ...]] = {
             REWRITES: ({"kind": "rewrite", "probability": 0.5, **things},),
-            IGNORES: ({"kind": "ignore", "probability": 0.2, **things},),
+            IGNORES: ({"kind": "ignore", "probability": 0.35, **things},),
         }
         self.silences: dict[str, tuple[Fault, ...]] = {
             "storm of 500": ({"kind": "error_before", "probability": 0.7},),
