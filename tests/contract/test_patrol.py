@@ -181,9 +181,9 @@ def test_what_was_seen_while_an_operation_was_at_work_is_not_kept(bench: Bench) 
     seen = {A: replace(drift(), end=ends[A])}
     bench.pass_time(2)
 
-    delete = Driver(bench, "two", Action.DELETE).accepted((B,)).apply(B)
-    assert store.keep_drift(GROUP, ends, seen) is None, "it is at work"
-    delete.commit()
+    delete = Driver(bench, "two", Action.DELETE).accepted((B,))
+    assert store.keep_drift(GROUP, ends, seen) is None, "it is at work, and has left nothing yet"
+    delete.apply(B).commit()
     assert store.keep_drift(GROUP, ends, seen) is None, "it has ended, though on another host"
     assert store.drifts() == []
 
