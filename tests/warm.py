@@ -76,7 +76,7 @@ def _fork(child: Child, prefix: Sequence[str], log: IO[bytes]) -> subprocess.Pop
 
 
 def run(
-    *arguments: str, env: Mapping[str, str] | None = None, timeout: float = 60.0
+    *arguments: str, env: Mapping[str, str] | None = None, timeout: float = PATIENCE
 ) -> subprocess.CompletedProcess[str]:
     """Run `python -m ARGUMENTS` to its end, and return its status and all that it wrote."""
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:

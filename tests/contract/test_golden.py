@@ -29,10 +29,10 @@ from lockstep.worker.steps import Parts, PatrolStore, forward, rollback, settle
 from tests.contract.bench import LIMITS, PREFIX, RedisBench
 from tests.contract.driver import GROUP, Driver
 from tests.contract.golden import FOLDER, load, opened, read
+from tests.waiting import PATIENCE
 
 FILES = sorted(FOLDER.glob("format*/*.json"))
 ONE = OperationId("one")
-PATIENCE = 30
 """Seconds until an operation must have ended."""
 ENDS: dict[str, tuple[State, set[str]]] = {
     "applying": (State.COMMITTED, {"a", "b", "c"}),

@@ -22,7 +22,7 @@ from lockstep.worker.kinds import SHIPPED
 from lockstep.worker.kinds.file import schema
 from tests.kinds.servers import free_ports
 from tests.unit.kinds.schema import PAGE, PAGES, SHIPPED_PAGE, kind_pages, page
-from tests.waiting import eventually
+from tests.waiting import PATIENCE, eventually
 
 TEXT = PAGE.read_text("utf-8")
 BIN = Path(sys.executable).parent
@@ -74,7 +74,7 @@ def test_your_own_api_in_fifteen_minutes(apis: list[int], tmp_path: Path) -> Non
             env=inside,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=PATIENCE,
             check=False,
         )
 
@@ -116,7 +116,9 @@ def test_your_own_api_in_fifteen_minutes(apis: list[int], tmp_path: Path) -> Non
     ]
     assert ended[:2] == ended[2:]
     for port in apis:
-        shown = requests.get(f"http://127.0.0.1:{port}/boards?name=roadmap", timeout=20).json()["boards"]
+        shown = requests.get(f"http://127.0.0.1:{port}/boards?name=roadmap", timeout=PATIENCE).json()[
+            "boards"
+        ]
         assert [(each["colour"], each["members"]) for each in shown] == [("red", ["ann"])]
 
 

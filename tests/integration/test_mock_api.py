@@ -12,8 +12,8 @@ import requests
 from playwright.sync_api import Browser
 
 from lockstep.mock_api.admin import AdminError
-from tests.integration.mock_process import PATIENCE, NodeClient, Running, cluster, launch
-from tests.waiting import eventually, opened
+from tests.integration.mock_process import NodeClient, Running, cluster, launch
+from tests.waiting import PATIENCE, eventually, opened
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ from lockstep.producer.cli import main
 from tests.integration.mock_process import cluster, launch
 from tests.unit.kinds.made import LEAST
 from tests.unit.kinds.schema import PAGES
+from tests.waiting import PATIENCE
 
 FACTS = ("before", "after", "effect_seq")
 
@@ -50,7 +51,7 @@ def test_a_kind_is_played_under_faults_and_outlives_a_kill(
 
 def test_a_kind_that_cannot_be_played_is_refused_in_one_line() -> None:
     process = launch("--kind", "influxdb-database", "--port", "0")
-    _, said = process.communicate(timeout=60)
+    _, said = process.communicate(timeout=PATIENCE)
     assert process.returncode == 2
     assert said.startswith("mock_api: kind influxdb-database cannot be played: ")
     assert said.count("\n") == 1

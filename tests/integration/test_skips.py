@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.skips import LISTED, may_be_skipped
+from tests.waiting import PATIENCE
 
 ROOT = Path(__file__).parents[2]
 # What a pytest of its own is given to run: none of these is a test of ours.
@@ -53,7 +54,7 @@ def ran(folder: Path, text: str, ci: str) -> tuple[int, str]:
         env={**os.environ, "CI": ci},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=False,
     )
     return done.returncode, done.stdout

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.waiting import PATIENCE
+
 RESOLVER = "127.53.0.1"
 CALL = """
 import time
@@ -48,7 +50,7 @@ def test_a_slow_resolver_is_given_up_within_the_time_of_the_call(tmp_path: Path)
             ["unshare", "-m", "sh", "-c", command, sys.executable, CALL],
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=PATIENCE,
             check=True,
         )
         assert done.stdout == "NOT_SENT|name not resolved|True\n"

@@ -28,7 +28,7 @@ from lockstep.worker.inventory import load_inventory
 from lockstep.worker.operation.model import State
 from lockstep.worker.settings import load_settings
 from tests.leftovers import Pen
-from tests.waiting import eventually
+from tests.waiting import PATIENCE, eventually
 from tests.warm import warming
 
 
@@ -79,7 +79,7 @@ def test_its_settings_reach_it(stack: Stack) -> None:
     assert settings.settle_seconds == 11
     assert {host.name: host.url for host in load_inventory(settings)} == stack.nodes
     with ClusterClient(settings) as client:
-        assert client.create_group("team-s").wait(timeout=20).state is State.COMMITTED
+        assert client.create_group("team-s").wait(timeout=PATIENCE).state is State.COMMITTED
     for url in stack.nodes.values():
         assert requests.get(f"{url}/v1/group/team-s/", timeout=5).json() == {"groupId": "team-s"}
 
@@ -116,7 +116,7 @@ def test_no_worker_ends_when_redis_does_in_the_middle_of_a_task(stack: Stack, to
         eventually(lambda: admin.history(group="team-w"), "a call under way")
         stack.kill(Role.REDIS)
         eventually(lambda: stack.process(Role.REDIS).pid != redis_before, "another Redis")
-        assert operation.wait(timeout=60).state is State.COMMITTED
+        assert operation.wait(timeout=PATIENCE).state is State.COMMITTED
     admin.set_latency(None)
     for role in workers:
         eventually(
@@ -174,7 +174,7 @@ def test_a_stop_leaves_no_process_and_no_file(tmp_path: Path, prefix: Path, numb
         # The file comes before the words: a signal in between would find them unsaid.
         assert any("Lockstep is up." in line for line in process.stdout)
         process.send_signal(number)
-        _, complaints = process.communicate(timeout=20)
+        _, complaints = process.communicate(timeout=PATIENCE)
     assert (process.returncode, complaints) == (0, "")
     assert pen.left() == []
     assert not discovery_file().exists()
@@ -186,7 +186,7 @@ def test_ctrl_c_while_it_starts_leaves_nothing(tmp_path: Path, prefix: Path) -> 
         # Python tries the place out with a file.
         eventually(lambda: any(path.is_dir() for path in pen.temporary.iterdir()), "the directory")
         process.send_signal(signal.SIGINT)
-        _, complaints = process.communicate(timeout=20)
+        _, complaints = process.communicate(timeout=PATIENCE)
     assert (process.returncode, complaints) == (0, "")
     assert pen.left() == []
     assert not discovery_file().exists()
@@ -219,7 +219,7 @@ def test_a_second_stack_is_refused_in_one_line(tmp_path: Path, prefix: Path) -> 
     first.publish(described(pid=4711))
     pen = Pen.under(tmp_path)
     with running_command(pen, prefix) as process:
-        _, complaints = process.communicate(timeout=20)
+        _, complaints = process.communicate(timeout=PATIENCE)
     assert process.returncode == 2
     assert complaints.startswith("error: a stack already runs from this environment (process 4711);")
     assert complaints.count("\n") == 1

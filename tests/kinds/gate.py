@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from tests.waiting import PATIENCE
+
 LOOKS = ("/v3/kv/range",)
 """Paths that a POST only reads."""
-PATIENCE = 60.0
 
 
 class Gate:

@@ -21,7 +21,7 @@ from lockstep.worker.hosts.curl import exchange
 from lockstep.worker.operation.host import Auth, Host
 from lockstep.worker.operation.model import HostName
 from lockstep.worker.settings import Settings
-from tests.waiting import eventually
+from tests.waiting import PATIENCE, eventually
 
 RABBITMQ = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 """Not what stands on PATH: that one wants to become another user."""
@@ -91,7 +91,7 @@ class Server:
                 self.url + path,
                 headers=dict(self.headers),
                 auth=self.basic,
-                timeout=20,
+                timeout=PATIENCE,
                 **given,  # type: ignore[arg-type]
             )
 

@@ -20,6 +20,7 @@ from lockstep.worker.settings import Settings
 from tests.kinds.servers import Server
 from tests.unit.kinds.made import relation, same
 from tests.unit.kinds.schema import PAGES, walk_text
+from tests.waiting import PATIENCE
 
 ATTEMPT = AttemptId("a1")
 
@@ -125,7 +126,7 @@ def test_the_old_password_of_a_user_logs_in_after_an_undo(rabbitmq: list[Server]
     host, thing = server.client(), kind.parse("rabbitmq-user/bob")
 
     def logs_in(password: str) -> bool:
-        return requests.get(f"{server.url}/api/whoami", auth=("bob", password), timeout=20).ok
+        return requests.get(f"{server.url}/api/whoami", auth=("bob", password), timeout=PATIENCE).ok
 
     before = host.look(kind, thing).content
     assert before is not None

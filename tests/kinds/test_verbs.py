@@ -24,7 +24,7 @@ from tests.kinds import gate
 from tests.kinds.cases import CASES, Case, Shown
 from tests.kinds.servers import Server
 from tests.picture import RABBITMQ, drawn, on_rabbitmq, plain_of
-from tests.waiting import eventually
+from tests.waiting import PATIENCE, eventually
 
 pytestmark = pytest.mark.timeout(240)  # servers start anew in between
 WAIT = 90.0
@@ -206,7 +206,8 @@ def test_a_user_has_one_password_everywhere_or_each_its_old_one(rig: Rig) -> Non
     def enter(password: str) -> list[bool]:
         """On which servers the user logs in with this password."""
         return [
-            each.running and requests.get(f"{each.url}/api/whoami", auth=("verbs", password), timeout=20).ok
+            each.running
+            and requests.get(f"{each.url}/api/whoami", auth=("verbs", password), timeout=PATIENCE).ok
             for each in rabbitmq
         ]
 

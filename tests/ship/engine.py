@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.ship.rendered import ROOT
+from tests.waiting import PATIENCE
 
 TAG = "lockstep:check"
 KNOWN = ("docker", "podman", "buildah")
@@ -144,7 +145,9 @@ def find_engine() -> Engine:
         if shutil.which(command[0]) is None:
             tried.append(f"there is no {command[0]}")
             continue
-        done = subprocess.run([*command, "info"], capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(
+            [*command, "info"], capture_output=True, text=True, timeout=PATIENCE, check=False
+        )
         # Docker's client without its server ends with 0 in some releases.
         if done.returncode == 0 and "Cannot connect" not in done.stderr + done.stdout:
             found = Engine(command, flags_in("IMAGE_BUILD_FLAGS"), flags_in("IMAGE_RUN_FLAGS"))

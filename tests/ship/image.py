@@ -76,7 +76,7 @@ from lockstep import ClusterClient, load_settings
 from lockstep.producer.stack import Stack
 assert os.getuid() >= 10000, os.getuid()
 with Stack(nodes=3) as stack, ClusterClient(load_settings(**stack.settings)) as cluster:
-    result = cluster.create_group("team-a").wait(timeout=60)
+    result = cluster.create_group("team-a").wait(timeout=PATIENCE)
     assert result.committed and all(cluster.group_exists(node, "team-a") for node in stack.nodes), result
 """
 HEALTHY = 'import urllib.request as u; u.urlopen("http://127.0.0.1:5555/healthcheck", timeout=4)'

@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 
 from lockstep.worker.celery import OPERATIONS, ROLLBACK
+from tests.waiting import PATIENCE
 
 ROOT = Path(__file__).parents[2]
 MANIFESTS = ROOT / "manifests"
@@ -120,7 +121,7 @@ def load_all(text: str) -> Iterator[Any]:
 def render(kustomization: Path) -> Rendered:
     """Render a kustomization. Raises CalledProcessError, with what kubectl said in its `stderr`."""
     done = subprocess.run(
-        [KUBECTL, "kustomize", kustomization], check=True, capture_output=True, text=True, timeout=60
+        [KUBECTL, "kustomize", kustomization], check=True, capture_output=True, text=True, timeout=PATIENCE
     )
     return Rendered(tuple(Object(body) for body in load_all(done.stdout)))
 

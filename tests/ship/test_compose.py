@@ -15,6 +15,7 @@ from lockstep.worker.celery import configuration
 from lockstep.worker.inventory import load_inventory
 from lockstep.worker.settings import PREFIX, SECRETS, Settings, load_settings
 from tests.ship.rendered import LOCAL, ROOT, render
+from tests.waiting import PATIENCE
 
 COMPOSE = Path(sys.executable).with_name("docker-compose")
 OURS = {
@@ -52,7 +53,7 @@ def read(*profiles: str, **variables: str) -> dict[str, Service]:
         capture_output=True,
         text=True,
         env={**clean, **given},
-        timeout=60,
+        timeout=PATIENCE,
     )
     assert not done.stderr, done.stderr
     services: dict[str, Service] = json.loads(done.stdout)["services"]

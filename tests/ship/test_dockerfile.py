@@ -12,6 +12,7 @@ from pathlib import Path
 import yaml
 
 from tests.ship.rendered import LOCAL, ROOT, render
+from tests.waiting import PATIENCE
 
 DOCKERFILE = (ROOT / "Dockerfile").read_text("utf-8")
 IGNORED = (ROOT / ".dockerignore").read_text("utf-8").splitlines()
@@ -28,7 +29,7 @@ def lists(instruction: str) -> list[list[str]]:
 def test_hadolint_has_nothing_to_say() -> None:
     linter = Path(sys.executable).with_name("hadolint")
     done = subprocess.run(
-        [linter, ROOT / "Dockerfile"], capture_output=True, text=True, timeout=60, check=False
+        [linter, ROOT / "Dockerfile"], capture_output=True, text=True, timeout=PATIENCE, check=False
     )
     assert (done.returncode, done.stdout) == (0, "")
 

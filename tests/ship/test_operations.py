@@ -14,6 +14,7 @@ from lockstep.producer.cli.app import lockstep
 from lockstep.worker.celery import configuration
 from lockstep.worker.settings import PREFIX, TYPES, Settings
 from tests.ship.rendered import LOCAL, ROOT, render
+from tests.waiting import PATIENCE
 
 TEXT = (ROOT / "docs" / "operations.md").read_text("utf-8")
 
@@ -71,7 +72,7 @@ def test_the_folder_of_secrets_has_all_that_is_asked_for_and_no_password_twice(t
     assert "manifests/secrets.sh redis.internal:6379 secrets" in TEXT
     script = ROOT / "manifests" / "secrets.sh"
     for name in ("one", "other"):
-        subprocess.run([script, "redis.internal:6379", tmp_path / name], check=True, timeout=30)
+        subprocess.run([script, "redis.internal:6379", tmp_path / name], check=True, timeout=PATIENCE)
     made = {path.name: path.read_text("ascii") for path in (tmp_path / "one").iterdir()}
     assert set(made) == {"redis-users.acl", "admin", "worker", "producer", "monitor"}
     assert "-PASSWORD" not in "".join(made.values())
@@ -82,7 +83,7 @@ def test_the_folder_of_secrets_has_all_that_is_asked_for_and_no_password_twice(t
     assert made["worker"] != (tmp_path / "other" / "worker").read_text("ascii")
     assert (tmp_path / "one").stat().st_mode & 0o77 == 0
     refused = subprocess.run(
-        [script, "redis:6379", tmp_path / "one"], capture_output=True, check=False, timeout=30
+        [script, "redis:6379", tmp_path / "one"], capture_output=True, check=False, timeout=PATIENCE
     )
     assert refused.returncode, "it would overwrite passwords that are in use"
 

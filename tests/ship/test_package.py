@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.ship.conftest import ROOT, SUBPACKAGES
+from tests.waiting import PATIENCE
 
 SETUPTOOLS = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["setuptools"]
 TWICE = """
@@ -86,7 +87,7 @@ def test_a_folder_with_modules_of_those_names_changes_nothing(wheel: Path, tmp_p
         env=env,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=True,
     )
     assert ran.stdout.strip() == str(tmp_path / "site/lockstep/worker/settings.py")
@@ -95,7 +96,7 @@ def test_a_folder_with_modules_of_those_names_changes_nothing(wheel: Path, tmp_p
 def test_no_file_is_loaded_under_two_names() -> None:
     code = f"FOLDERS = {[f'{ROOT / part}/' for part in SUBPACKAGES]}\n{TWICE}"
     ran = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE, check=True
     )
     assert ran.stdout == "True []\n"
 
@@ -107,7 +108,7 @@ def test_a_subpackage_refuses_to_be_imported_by_its_folder(name: str) -> None:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=False,
     )
     said = f"ImportError: import lockstep.{name}: the folder {name}/ is a part of the package lockstep"

@@ -14,7 +14,7 @@ from lockstep.producer.stack import Stack
 from lockstep.worker.celery import CONCLUDE, CREATE_GROUP
 from lockstep.worker.operation.model import State
 from lockstep.worker.settings import load_settings
-from tests.waiting import eventually
+from tests.waiting import PATIENCE, eventually
 from tests.warm import warming
 
 NODES = 5
@@ -57,13 +57,13 @@ def watched() -> Iterator[Watched]:
         admin = ClusterAdmin(stack.admin_url)
         admin.add_faults({"kind": "error_before", "methods": ["GET"], "times": 2}, node="node2")
         committed = client.create_group("team-a")
-        assert committed.wait(timeout=60).state is State.COMMITTED
+        assert committed.wait(timeout=PATIENCE).state is State.COMMITTED
         admin.set_faults({"kind": "error_before", "methods": ["POST"], "times": 1}, node="node2")
         admin.set_faults({"kind": "refuse", "status": 403}, node="node4")
         # The others are done by then.
         admin.set_latency(1000, node="node4")
         rolled_back = client.create_group("team-b")
-        assert rolled_back.wait(timeout=60).state is State.ROLLED_BACK
+        assert rolled_back.wait(timeout=PATIENCE).state is State.ROLLED_BACK
         made = Watched(stack, committed.id, rolled_back.id)
         # Tasks outlive their operation, that which waits to try node2 again for longest; Flower hears later.
         eventually(lambda: heard_whole(made, "team-a", "committed"), "Flower has heard all of team-a")

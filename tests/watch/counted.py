@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from lockstep.producer.stack.child import Child, free_port
 from tests.integration.worker.harness import Bench
-from tests.waiting import eventually
+from tests.waiting import PATIENCE, eventually
 
 WATCHING = Path(__file__).parents[2] / "watching"
 Labels: TypeAlias = tuple[tuple[str, str], ...]
@@ -39,7 +39,7 @@ class Counted:
         return self.bench.worker(name, env=env, options=["-P", self._pool])
 
     def read(self) -> dict[tuple[str, Labels], float]:
-        answer = requests.get(self.url, timeout=30)
+        answer = requests.get(self.url, timeout=PATIENCE)
         assert answer.ok, f"{answer.text}\n{self.worker.output()[-4000:]}"
         families = text_string_to_metric_families(answer.text)
         return {

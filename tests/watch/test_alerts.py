@@ -18,7 +18,7 @@ from lockstep.worker.operation.model import Action, GroupId, HostName, Operation
 from lockstep.worker.operation.waves import Rollout
 from lockstep.worker.redis_client import client
 from tests.integration.worker.harness import Bench, parts
-from tests.waiting import eventually
+from tests.waiting import PATIENCE, eventually
 from tests.watch.counted import WATCHING, Counted, Labels
 
 RULES = WATCHING / "alerts.yaml"
@@ -38,7 +38,7 @@ def promtool(*arguments: str | Path, folder: Path) -> None:
     if found is None:
         pytest.skip("no promtool on PATH; Debian has it: apt-get install prometheus")
     done = subprocess.run(
-        [found, *arguments], cwd=folder, capture_output=True, text=True, check=False, timeout=60
+        [found, *arguments], cwd=folder, capture_output=True, text=True, check=False, timeout=PATIENCE
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "SUCCESS" in done.stdout

@@ -19,6 +19,7 @@ from tornado.options import options
 from lockstep.worker.celery import describe
 from lockstep.worker.monitoring import flower
 from lockstep.worker.monitoring.flower import CONFIGURATION, OPEN, plain, refusal, shown, sound
+from tests.waiting import PATIENCE
 
 ROOT = Path(__file__).parents[2]
 importlib.import_module("flower.options")  # defines what tornado's options then hold
@@ -127,7 +128,7 @@ def test_it_does_not_start_for_strangers() -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=PATIENCE,
     )
     assert started.returncode == 1
     assert "would listen on 0.0.0.0 and ask for no password" in started.stderr

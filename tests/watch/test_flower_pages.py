@@ -23,7 +23,7 @@ from lockstep.producer.client.client import ClusterClient
 from lockstep.producer.stack.child import free_port
 from lockstep.worker.celery import CREATE_GROUP, SWEEP, make_app
 from lockstep.worker.settings import load_settings
-from tests.waiting import eventually, opened
+from tests.waiting import PATIENCE, eventually, opened
 from tests.warm import Warm
 from tests.watch.conftest import Watched, tasks
 
@@ -82,7 +82,7 @@ def workers(url: str) -> list[str]:
     """Return the workers that a Flower knows, once it knows any."""
     asked = f"{url}/api/workers"
     return eventually(
-        lambda: list(requests.get(asked, params={"refresh": 1}, timeout=30).json()), "it knows workers"
+        lambda: list(requests.get(asked, params={"refresh": 1}, timeout=PATIENCE).json()), "it knows workers"
     )
 
 
@@ -192,7 +192,7 @@ def test_flower_shows_after_a_restart_what_it_showed_before(watched: Watched, tm
     with another_flower(watched, tmp_path) as url:
         with ClusterClient(load_settings(**watched.stack.settings)) as client:
             operation = client.create_group("team-m")
-            operation.wait(timeout=60)
+            operation.wait(timeout=PATIENCE)
         eventually(lambda: heard_of(url, operation.id), "Flower has heard of it")
     with another_flower(watched, tmp_path) as url:
         assert heard_of(url, operation.id)
@@ -225,7 +225,7 @@ def test_a_forged_event_breaks_no_page(watched: Watched) -> None:
     heard = eventually(lambda: "last@x" in status(watched) and status(watched), "it has heard of the last")
     assert "evil@x" in heard
     for page in ("workers", "workers?json=1", "tasks", "api/workers", "metrics"):
-        assert requests.get(f"{watched.flower}/{page}", timeout=30).ok, page
+        assert requests.get(f"{watched.flower}/{page}", timeout=PATIENCE).ok, page
 
 
 def status(watched: Watched) -> str:

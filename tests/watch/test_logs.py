@@ -15,7 +15,7 @@ import requests
 from lockstep.producer.stack.child import free_port
 from lockstep.worker.operation.model import Action, State
 from tests.integration.worker.harness import Bench, parts
-from tests.waiting import eventually
+from tests.waiting import PATIENCE, eventually
 
 CANARY = f"canary-{secrets.token_hex(12)}"
 
@@ -121,4 +121,4 @@ def answers(url: str) -> bool:
 
 
 def told(url: str) -> str:
-    return requests.get(url, timeout=30).text
+    return requests.get(url, timeout=PATIENCE).text

@@ -19,7 +19,7 @@ from lockstep.worker.monitoring import probe as signs_module
 from lockstep.worker.monitoring.heartbeat import Heartbeat
 from lockstep.worker.monitoring.probe import BOOT, CLOCK, STALE, VARIABLE, HealthFiles, process
 from lockstep.worker.operation.errors import InvalidInput
-from tests.waiting import eventually
+from tests.waiting import PATIENCE, eventually
 from tests.warm import Warm
 
 ROOT = Path(__file__).parents[2]
@@ -38,7 +38,7 @@ def probe(question: str, directory: str) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=30,
+        timeout=PATIENCE,
     )
 
 
@@ -138,7 +138,7 @@ def test_what_a_dead_worker_left_is_not_taken_for_the_next_ones(signs: HealthFil
     gone = "import sys; from lockstep.worker.monitoring.probe import HealthFiles; "
     gone += "signs = HealthFiles(sys.argv[1]); signs.beat(); signs.is_ready()"
     Path(signs.directory).mkdir()
-    subprocess.run([sys.executable, "-c", gone, signs.directory], cwd=ROOT, check=True, timeout=30)
+    subprocess.run([sys.executable, "-c", gone, signs.directory], cwd=ROOT, check=True, timeout=PATIENCE)
     said = probe("live", signs.directory)
     assert said.stderr == f"not live: the heartbeat in {signs.live} is that of a process that is gone\n"
     HealthFiles(signs.directory).beat()  # as the next worker does, before it is ready
@@ -165,7 +165,7 @@ def test_a_probe_imports_no_more_than_it_must() -> None:
         "-c",
         "import sys, lockstep.worker.monitoring.probe; print(*sys.modules)",
     ]
-    asked = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=30)
+    asked = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=PATIENCE)
     # A hundredth of what a worker imports; with these alone a probe takes some 20 ms of CPU.
     assert len(asked.stdout.split()) < 60, asked.stdout
 
@@ -213,7 +213,7 @@ def test_such_a_worker_ends_with_one_line(tmp_path: Path) -> None:
     writable(tmp_path / "signs")
     env = {**os.environ, VARIABLE: str(tmp_path / "signs"), "LOCKSTEP_REDIS_URL": "redis://127.0.0.1:1/0"}
     command = [sys.executable, "-m", "celery", "-A", "lockstep", "worker", "-Q", "operations"]
-    ran = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False)
+    ran = subprocess.run(command, env=env, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert ran.returncode == 1
     assert ran.stderr.count("\n") == 1
     assert "may be written to by others" in ran.stderr

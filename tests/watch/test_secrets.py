@@ -24,7 +24,7 @@ from lockstep.worker.celery import CONCLUDE, PATROL, PATROL_GROUP, QUEUE_OF, SWE
 from lockstep.worker.operation.model import Action, GroupId, State
 from tests.integration.redis_servers.servers import Guarded
 from tests.integration.worker.harness import ROOT, Bench
-from tests.waiting import eventually
+from tests.waiting import PATIENCE, eventually
 from tests.warm import WarmCluster, run
 from tests.watch.locker import KIND, NAMES, Locker
 from tests.watch.raising import FILE
@@ -284,7 +284,7 @@ def on_lockers(folder: Path) -> list[Run]:
 
 def page(session: requests.Session, port: int, path: str) -> bytes:
     with contextlib.suppress(requests.RequestException):
-        return session.get(f"http://{LOOPBACK}:{port}{path}", timeout=20).content
+        return session.get(f"http://{LOOPBACK}:{port}{path}", timeout=PATIENCE).content
     return b"{}"
 
 

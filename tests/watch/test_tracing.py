@@ -12,7 +12,7 @@ import pytest
 
 from lockstep.worker.monitoring import tracing
 from tests.integration.worker.harness import Bench, parts
-from tests.waiting import eventually
+from tests.waiting import PATIENCE, eventually
 from tests.warm import ANEW
 
 pytest.importorskip("opentelemetry.instrumentation.celery", reason="the extra `tracing` is not installed")
@@ -144,7 +144,7 @@ def test_nothing_of_it_is_imported_where_nobody_asks(bench: Bench) -> None:
     code = "import redis, sys; print(*[name for name in sys.modules if name.startswith('opentelemetry')])"
     # redis-py imports the metrics of OpenTelemetry wherever they are installed.
     theirs = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=PATIENCE
     )
     assert set(told[1].split()) - set(theirs.stdout.split()) == set()
     for package in ("opentelemetry.instrumentation", "opentelemetry.exporter", "opentelemetry.sdk.trace"):

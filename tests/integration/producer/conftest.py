@@ -19,8 +19,9 @@ from lockstep.producer.stack.processes import RedisServer
 from lockstep.worker.record import events
 from lockstep.worker.record import events as following
 from lockstep.worker.settings import Settings, load_settings
-from tests.integration.producer.hand import PATIENCE, Hand
+from tests.integration.producer.hand import Hand
 from tests.integration.producer.nodes import GONE, Node
+from tests.waiting import PATIENCE
 
 HOSTS = "http://node1:1,http://node2:1,http://node3:1"
 _prefixes = (f"test{n}:" for n in itertools.count())

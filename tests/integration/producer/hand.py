@@ -28,7 +28,6 @@ from lockstep.worker.redis_client import client
 from lockstep.worker.settings import Settings
 from tests.waiting import eventually
 
-PATIENCE = 20.0
 NODE1, NODE2, NODE3 = (HostName(f"node{n}") for n in (1, 2, 3))
 
 

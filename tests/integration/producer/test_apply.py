@@ -19,10 +19,10 @@ from lockstep.producer.operators.batch import operation_id, parse_wishes
 from lockstep.producer.stack.processes import RedisServer
 from lockstep.worker.settings import load_settings
 from tests.integration.producer.conftest import Run
-from tests.integration.producer.hand import PATIENCE, Hand
+from tests.integration.producer.hand import Hand
 from tests.integration.producer.test_cli_process import start
 from tests.integration.producer.test_input import NO_KINDS
-from tests.waiting import eventually
+from tests.waiting import PATIENCE, eventually
 
 WANTED = "present: [team-a, team-b]\nabsent: [team-c]\n"
 
@@ -198,7 +198,7 @@ def test_an_interrupt_ends_a_run_though_redis_is_frozen(
         os.kill(own_redis.pid, signal.SIGSTOP)
         try:
             process.send_signal(signal.SIGINT)
-            process.communicate(timeout=30)
+            process.communicate(timeout=PATIENCE)
         finally:
             os.kill(own_redis.pid, signal.SIGCONT)
     assert process.returncode == 130

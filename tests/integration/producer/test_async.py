@@ -14,8 +14,8 @@ import pytest
 from lockstep import ClusterClient, Operation, State, Status, WaitTimeout
 from lockstep.producer.stack.processes import RedisServer
 from lockstep.worker.settings import Settings
-from tests.integration.producer.hand import PATIENCE, Hand
-from tests.waiting import eventually
+from tests.integration.producer.hand import Hand
+from tests.waiting import PATIENCE, eventually
 
 
 async def until(holds: object, what: str) -> None:

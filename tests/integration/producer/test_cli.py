@@ -14,7 +14,8 @@ from lockstep import ClusterClient, State, Status
 from lockstep.producer.client.operation import Operation
 from lockstep.worker.record.events import WaitState
 from tests.integration.producer.conftest import Ran, Run
-from tests.integration.producer.hand import PATIENCE, Hand
+from tests.integration.producer.hand import Hand
+from tests.waiting import PATIENCE
 
 
 @pytest.fixture

@@ -17,8 +17,8 @@ import pytest
 from lockstep import ClusterClient
 from lockstep.producer.cli import main
 from lockstep.producer.client.acceptance import Broker
-from tests.integration.producer.hand import PATIENCE, Hand
-from tests.waiting import eventually, read_until
+from tests.integration.producer.hand import Hand
+from tests.waiting import PATIENCE, eventually, read_until
 from tests.warm import Piped, run
 
 HEAVY = {"celery", "jmespath", "kombu", "pydantic", "redis", "requests", "rich"}

@@ -13,8 +13,8 @@ import redis
 
 from lockstep import ClusterClient
 from lockstep.producer.client.operation import Operation
-from tests.integration.producer.hand import PATIENCE, Hand
-from tests.waiting import eventually
+from tests.integration.producer.hand import Hand
+from tests.waiting import PATIENCE, eventually
 
 SEEN = (
     "threading.py",

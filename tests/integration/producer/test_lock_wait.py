@@ -13,8 +13,8 @@ from lockstep import ClusterClient, GroupBusy
 from lockstep.worker.record import events
 from lockstep.worker.record.events import Events
 from lockstep.worker.settings import Settings
-from tests.integration.producer.hand import PATIENCE, Hand
-from tests.waiting import eventually
+from tests.integration.producer.hand import Hand
+from tests.waiting import PATIENCE, eventually
 
 
 @pytest.fixture

@@ -15,10 +15,9 @@ import pytest
 from lockstep.mock_api.admin import Fault
 from tests.integration.mock_process import Running, cluster
 from tests.integration.producer.conftest import Run
-from tests.integration.producer.hand import PATIENCE
 from tests.integration.producer.lagging import Lagging
 from tests.integration.producer.test_cli_process import start
-from tests.waiting import eventually
+from tests.waiting import PATIENCE, eventually
 
 KEPT = {
     "GET of an absent group": "404",

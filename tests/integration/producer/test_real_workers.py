@@ -13,11 +13,10 @@ from lockstep import ClusterClient, Operation, State
 from lockstep.producer.cli import main
 from lockstep.worker.operation.model import GroupId, Stage
 from tests.integration.producer.conftest import Ran, Run
-from tests.integration.producer.hand import PATIENCE
 from tests.integration.producer.pages import ROOT, run_examples
 from tests.integration.producer.test_cli_process import start
 from tests.integration.worker.harness import Bench, parts
-from tests.waiting import eventually
+from tests.waiting import PATIENCE, eventually
 from tests.warm import ANEW
 
 

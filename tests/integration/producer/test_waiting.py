@@ -29,8 +29,8 @@ from lockstep.worker.operation.model import Decision, OperationId
 from lockstep.worker.record import events
 from lockstep.worker.record.events import Events
 from lockstep.worker.settings import Settings
-from tests.integration.producer.hand import NODE1, NODE2, NODE3, PATIENCE, Hand, listening
-from tests.waiting import eventually
+from tests.integration.producer.hand import NODE1, NODE2, NODE3, Hand, listening
+from tests.waiting import PATIENCE, eventually
 
 
 @pytest.mark.usefixtures("pushed_only")

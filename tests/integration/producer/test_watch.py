@@ -14,9 +14,9 @@ import pytest
 from lockstep import ClusterClient
 from lockstep.producer.client.operation import Operation
 from tests.integration.producer.conftest import Run
-from tests.integration.producer.hand import NODE1, PATIENCE, Hand
+from tests.integration.producer.hand import NODE1, Hand
 from tests.integration.producer.test_cli_process import LOCKSTEP, start
-from tests.waiting import read_until
+from tests.waiting import PATIENCE, read_until
 
 
 @pytest.fixture

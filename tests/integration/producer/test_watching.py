@@ -10,8 +10,8 @@ import pytest
 from lockstep import CancelRefused, ClusterClient, RecordGone, State, Status
 from lockstep.producer.client.operation import Operation
 from lockstep.worker.operation.model import Decision, OperationId
-from tests.integration.producer.hand import NODE1, NODE2, NODE3, PATIENCE, Hand, listening
-from tests.waiting import eventually
+from tests.integration.producer.hand import NODE1, NODE2, NODE3, Hand, listening
+from tests.waiting import PATIENCE, eventually
 
 
 @pytest.mark.usefixtures("pushed_only")

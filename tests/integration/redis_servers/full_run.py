@@ -34,7 +34,7 @@ from lockstep.worker.settings import Settings
 from tests.integration.redis_servers.recorder import Recorder
 from tests.integration.redis_servers.servers import Guarded
 from tests.integration.worker.harness import Bench
-from tests.waiting import eventually
+from tests.waiting import PATIENCE, eventually
 from tests.warm import WarmCluster
 
 QUICK = {
@@ -118,15 +118,15 @@ def meet_faults(bench: Bench, server: Guarded) -> None:
     admin, url = bench.admin, bench.settings.redis_url.reveal()
     with ClusterClient(bench.settings) as cluster, server.client("admin") as raw:
         for number in range(4):
-            assert cluster.create_group(f"team-{number}").wait(timeout=60).state is State.COMMITTED
+            assert cluster.create_group(f"team-{number}").wait(timeout=PATIENCE).state is State.COMMITTED
         go_in_waves(cluster)
         change_a_thing(cluster)
-        assert cluster.delete_group("team-0").wait(timeout=60).state is State.COMMITTED
+        assert cluster.delete_group("team-0").wait(timeout=PATIENCE).state is State.COMMITTED
         admin.set_faults({"kind": "refuse", "status": 403, "methods": ["POST"]}, node="node3")
-        assert cluster.create_group("team-refused").wait_end(timeout=60).state is State.ROLLED_BACK
+        assert cluster.create_group("team-refused").wait_end(timeout=PATIENCE).state is State.ROLLED_BACK
         admin.set_faults(node="node3")
         admin.set_faults({"kind": "error_after", "methods": ["POST"], "times": 1}, node="node2")
-        assert cluster.create_group("team-late").wait_end(timeout=60).state is State.COMMITTED
+        assert cluster.create_group("team-late").wait_end(timeout=PATIENCE).state is State.COMMITTED
         admin.set_faults({"kind": "error_after", "methods": ["POST"]}, node="node2")
         left = cluster.create_group("team-left")
         eventually(lambda: bench.effects("node2", GroupId("team-left")), "node2 is changed")
@@ -138,12 +138,12 @@ def meet_faults(bench: Bench, server: Guarded) -> None:
         eventually(lambda: raw.hlen(KEYS.spared), "node2 is spared")
         admin.up("node2")
         admin.set_faults(node="node2")
-        assert undone.wait_end(timeout=60).state is State.ROLLED_BACK
+        assert undone.wait_end(timeout=PATIENCE).state is State.ROLLED_BACK
         admin.set_latency(2000)
         forgotten = cluster.create_group("team-forgotten")
         raw.delete(KEYS.operation(forgotten.id))
         with suppress(RecordGone):
-            forgotten.wait(timeout=60)
+            forgotten.wait(timeout=PATIENCE)
         admin.set_latency(None)
         break_the_record(bench, raw)
 
@@ -156,13 +156,13 @@ def go_in_waves(cluster: ClusterClient) -> None:
         for wave in (1, 2):
             eventually(partial(waits, operation, wave), f"wave {wave} is held")
             operation.promote()
-        assert operation.wait_end(timeout=60).state is State.COMMITTED
+        assert operation.wait_end(timeout=PATIENCE).state is State.COMMITTED
 
 
 def change_a_thing(cluster: ClusterClient) -> None:
     """Make a thing of a kind, and take it away: one that has no content but its presence."""
-    assert cluster.create("team/a").wait(timeout=60).state is State.COMMITTED
-    assert cluster.delete("team/a").wait_end(timeout=60).state is State.COMMITTED
+    assert cluster.create("team/a").wait(timeout=PATIENCE).state is State.COMMITTED
+    assert cluster.delete("team/a").wait_end(timeout=PATIENCE).state is State.COMMITTED
 
 
 def waits(operation: Operation, wave: int) -> bool:
@@ -249,7 +249,9 @@ def change(bench: Bench, folder: Path) -> None:
             f"cancel {cluster.create_group('team-e').id} --reason test",
         )
         bench.admin.set_latency(None)
-        assert asyncio.run(cluster.create_group("team-d").wait_async(timeout=60)).state is State.COMMITTED
+        assert (
+            asyncio.run(cluster.create_group("team-d").wait_async(timeout=PATIENCE)).state is State.COMMITTED
+        )
 
 
 def look(bench: Bench, url: str, folder: Path) -> None:
@@ -266,7 +268,10 @@ def look(bench: Bench, url: str, folder: Path) -> None:
 
 def asked(port: int, path: str) -> str:
     """What Flower answers; nothing while it does not."""
-    with suppress(OSError), urllib.request.urlopen(f"http://{LOOPBACK}:{port}/{path}", timeout=20) as answer:
+    with (
+        suppress(OSError),
+        urllib.request.urlopen(f"http://{LOOPBACK}:{port}/{path}", timeout=PATIENCE) as answer,
+    ):
         return str(answer.read().decode())
     return ""
 

@@ -24,7 +24,7 @@ from lockstep.producer.stack.child import free_port
 from lockstep.producer.stack.processes import RedisServer
 from lockstep.worker.operation.model import GroupId, OperationId
 from tests.integration.worker.harness import Bench, parts
-from tests.waiting import eventually
+from tests.waiting import PATIENCE, eventually
 
 NAMES = {
     "url": (
@@ -80,7 +80,7 @@ def lockstep(bench: Bench, *arguments: str, **more: str) -> subprocess.Completed
         env={**bench.env, **more},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
     )
 
 
@@ -124,7 +124,7 @@ def test_what_would_stop_workers_is_refused(variable: str, role: str) -> None:
         env={**os.environ, variable: "1"},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
     )
     said = f"lockstep: error: {variable} is set, with which Celery 5.7 stops taking tasks: unset it\n"
     assert (ran.returncode, ran.stderr) == (1, said)

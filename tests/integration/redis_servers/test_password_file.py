@@ -17,6 +17,7 @@ from lockstep.producer.stack.guard import Guard
 from lockstep.producer.stack.processes import RedisServer
 from lockstep.worker.operation.model import Action, GroupId, State
 from tests.integration.worker.harness import Bench
+from tests.waiting import PATIENCE
 from tests.warm import WarmCluster
 
 NAME = "lockstep-all"
@@ -61,11 +62,11 @@ def test_whoever_is_cut_off_comes_back_with_the_password_of_now(bench: Bench, ad
     worker = bench.worker()
     file = Path(bench.settings.redis_password_file)
     with ClusterClient(bench.settings) as cluster:
-        assert cluster.create_group("before").wait(timeout=60).committed
+        assert cluster.create_group("before").wait(timeout=PATIENCE).committed
         for password in ("the-second-password", "the-third-password"):
             replace(admin, file, password)
-            assert cluster.create_group(password).wait(timeout=60).committed
-        assert asyncio.run(cluster.create_group("in-asyncio").wait_async(timeout=60)).committed
+            assert cluster.create_group(password).wait(timeout=PATIENCE).committed
+        assert asyncio.run(cluster.create_group("in-asyncio").wait_async(timeout=PATIENCE)).committed
     assert bench.end(bench.start(Action.DELETE, GroupId("before"))).operation.state is State.COMMITTED
     assert worker.starts == 1
     assert not re.search("the-(first|second|third)-password", worker.output())

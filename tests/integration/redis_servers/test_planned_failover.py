@@ -25,7 +25,7 @@ from lockstep.worker.operation.story import Result
 from tests.integration.redis_servers.names import Name
 from tests.integration.redis_servers.servers import Replicated
 from tests.integration.worker.harness import Bench
-from tests.waiting import eventually
+from tests.waiting import PATIENCE, eventually
 from tests.warm import WarmCluster
 
 AWAY = 3.0
@@ -110,14 +110,14 @@ def test_a_planned_failover_is_over_soon_after_the_name_has_moved(
 
     async def wait_for(operation_id: str) -> None:
         with ClusterClient(bench.settings) as own:
-            came.append(await own.operation(operation_id).wait_async(timeout=60))
+            came.append(await own.operation(operation_id).wait_async(timeout=PATIENCE))
 
     with ClusterClient(bench.settings) as cluster:
-        assert cluster.create_group("before").wait(timeout=30).committed
+        assert cluster.create_group("before").wait(timeout=PATIENCE).committed
         bench.admin.down("node1")
         open_one = cluster.create_group("meanwhile")
         waiters = [
-            threading.Thread(target=lambda: came.append(open_one.wait(timeout=60)), daemon=True),
+            threading.Thread(target=lambda: came.append(open_one.wait(timeout=PATIENCE)), daemon=True),
             threading.Thread(target=lambda: asyncio.run(wait_for(open_one.id)), daemon=True),
         ]
         for waiter in waiters:

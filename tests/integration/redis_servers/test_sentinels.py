@@ -21,7 +21,7 @@ from lockstep.worker.operation.model import Action, GroupId, State
 from lockstep.worker.operation.story import Result
 from tests.integration.redis_servers.servers import Replicated, SentinelServer
 from tests.integration.worker.harness import Bench
-from tests.waiting import eventually
+from tests.waiting import PATIENCE, eventually
 from tests.warm import WarmCluster
 
 MASTER = "lockstep"
@@ -147,7 +147,7 @@ class Load:
 
     def _end(self, operation: Operation) -> None:
         # An operation that was lost is unknown here: the error names it and fails the test.
-        self.ended.append(operation.wait_end(timeout=45))
+        self.ended.append(operation.wait_end(timeout=PATIENCE))
 
 
 def keys(primary: Replicated) -> set[str]:

@@ -23,7 +23,7 @@ from lockstep.worker.redis_client import async_client
 from tests.integration.redis_servers.certificates import Authority
 from tests.integration.redis_servers.servers import TlsServer
 from tests.integration.worker.harness import Bench
-from tests.waiting import eventually
+from tests.waiting import PATIENCE, eventually
 from tests.warm import WarmCluster, run
 
 WITHOUT = "no redis-server with TLS is installed; Debian's is, the packaged Valkey is not"
@@ -75,7 +75,7 @@ def lockstep(bench: Bench, **changed: str) -> subprocess.CompletedProcess[str]:
 
 def test_an_operation_is_created_followed_and_ended(secured: Secured) -> None:
     with ClusterClient(secured.bench.settings) as cluster:
-        result = cluster.create_group("team-tls").wait(timeout=60)
+        result = cluster.create_group("team-tls").wait(timeout=PATIENCE)
     assert result.state is State.COMMITTED
     assert secured.bench.holding(result.group) == set(secured.bench.cluster.nodes)
 

@@ -12,11 +12,10 @@ from lockstep.worker.operation.model import Action, HostName, Operation, Presenc
 from lockstep.worker.operation.transitions import Abandoned
 from tests.integration.worker.conftest import Parts
 from tests.integration.worker.harness import Bench, End
-from tests.waiting import eventually
+from tests.waiting import PATIENCE, eventually
 
 LATE = 20.0
 """Seconds: far beyond the second in which writes are settled here, and beyond the operation's end."""
-PATIENCE = 90.0
 NODE2 = HostName("node2")
 
 

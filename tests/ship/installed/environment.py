@@ -11,6 +11,8 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from tests.waiting import PATIENCE
+
 
 def environment(home: Path, wheel: Path, extras: str, *beside: str) -> Path:
     """Make an environment, install the wheel into it, and return its Python.
@@ -18,7 +20,7 @@ def environment(home: Path, wheel: Path, extras: str, *beside: str) -> Path:
     It has the packages that `wheel[extras]` needs, by this environment's metadata, and those of `beside`. pip
     installs the wheel with no index: it fails if the metadata of the wheel asks for anything else.
     """
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(home)], check=True, timeout=60)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(home)], check=True, timeout=PATIENCE)
     (site,) = home.glob("lib/python3*/site-packages")
     for name in closure([f"lockstep[{extras}]", *beside]) - {"lockstep"}:
         for file in distribution(name).files or ():

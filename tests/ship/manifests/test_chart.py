@@ -24,6 +24,7 @@ from tests.ship.rendered import (
     overlay_with,
     render,
 )
+from tests.waiting import PATIENCE
 
 CHART = MANIFESTS / "chart"
 pytestmark = pytest.mark.skipif(find_helm() is None, reason="there is no helm: `make helm`")
@@ -58,7 +59,7 @@ LABELS = ("app.kubernetes.io/part-of", "app.kubernetes.io/managed-by", "helm.sh/
 def helm(*words: str | Path) -> subprocess.CompletedProcess[str]:
     program = find_helm()
     assert program is not None
-    return subprocess.run([program, *words], capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run([program, *words], capture_output=True, text=True, timeout=PATIENCE, check=False)
 
 
 def chart(folder: Path, values: dict[str, Any], base: str = "local") -> Rendered:

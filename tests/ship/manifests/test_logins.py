@@ -16,7 +16,7 @@ from lockstep.producer.stack.child import LOOPBACK
 from lockstep.worker.connection.url import read_address
 from tests.integration.redis_servers.servers import Guarded
 from tests.ship.rendered import COMPONENT, LOCAL, ROOT, Object, Rendered, render
-from tests.waiting import eventually
+from tests.waiting import PATIENCE, eventually
 
 RULES = (ROOT / "docs" / "redis-users.acl").read_text("utf-8")
 SHIPPED = LOCAL / "secrets"
@@ -48,7 +48,7 @@ def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     if request.param == "shipped":
         return SHIPPED
     made = tmp_path_factory.mktemp("made") / "secrets"
-    subprocess.run([ROOT / "manifests" / "secrets.sh", "redis:6379", made], check=True, timeout=30)
+    subprocess.run([ROOT / "manifests" / "secrets.sh", "redis:6379", made], check=True, timeout=PATIENCE)
     return made
 
 
