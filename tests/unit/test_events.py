@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from celery.events.state import State
 from kombu import Connection, Queue
+from kombu.exceptions import OperationalError
 
 from lockstep.worker.celery import make_app
 from lockstep.worker.settings import Settings
@@ -42,6 +43,10 @@ class Workers:
         task = self._state.tasks.get("a")
         return (task.state, task.retries) if task else (None, None)
 
+    def heard(self) -> list[str]:
+        """The workers that Flower knows of by now."""
+        return list(self._state.workers)
+
 
 @pytest.fixture
 def workers() -> Iterator[Workers]:
@@ -74,3 +79,22 @@ def test_a_retry_is_not_shown_after_the_success_of_another_worker(workers: Worke
     workers.second.flush()
     workers.first.flush()
     assert workers.shown() == ("SUCCESS", 1)
+
+
+def test_a_heartbeat_is_not_tried_again_and_is_sent_later(
+    workers: Workers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Celery asks for it; meanwhile the loop that takes messages would not come round."""
+    asked: list[bool] = []
+
+    def away(*_: Any, **options: Any) -> None:
+        asked.append(options["retry"])
+        raise OperationalError("Redis is away")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(workers.first.producer, "publish", away)
+        workers.first.send("worker-heartbeat", retry=True)
+    assert asked == [False]
+    workers.first.flush()
+    workers.shown()
+    assert set(workers.heard()) == {"first"}

@@ -291,7 +291,8 @@ class Dispatcher(dispatcher.EventDispatcher):  # type: ignore[misc]
     def send(self, type: str, *arguments: Any, **fields: Any) -> Any:  # noqa: A002 - Celery's own name
         """Send an event, or gather it; that of a retry is sent with all that was gathered."""
         told = {name: masked(fields[name]) for name in TEXTS if name in fields}
-        sent = super().send(type, *arguments, **{**fields, **told})
+        # Celery has heartbeats tried again until Redis answers: the loop that takes messages would wait.
+        sent = super().send(type, *arguments, **{**fields, **told, "retry": False})
         if type == "task-retried" or fields.get("retries"):
             self.flush(errors=False)
         return sent
