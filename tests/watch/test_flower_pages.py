@@ -7,6 +7,7 @@ FLOWER_PICTURE names a file for a picture of the page, as docs/flower.png is one
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -237,3 +238,17 @@ def test_metrics_of_flower_ask_for_its_password(watched: Watched, tmp_path: Path
         assert requests.get(f"{url}/metrics", timeout=10).status_code == 401
         assert "flower_" in requests.get(f"{url}/metrics", auth=("me", "secret"), timeout=10).text
         assert requests.get(f"{url}/healthcheck", timeout=10).ok
+
+
+def test_it_does_not_start_for_strangers() -> None:
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("FLOWER_")}
+    started = subprocess.run(
+        [sys.executable, "-m", "lockstep.worker.monitoring.flower", "--address=0.0.0.0", "--port=0"],
+        env={**inherited, "PYTHONPATH": str(Path(__file__).parents[2]), "FLOWER_BASIC_AUTH": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE,
+    )
+    assert started.returncode == 1
+    assert "would listen on 0.0.0.0 and ask for no password" in started.stderr
