@@ -17,7 +17,7 @@ import pytest
 from lockstep import ClusterClient
 from lockstep.producer.cli import main
 from lockstep.producer.client.acceptance import Broker
-from tests.integration.producer.hand import Hand
+from tests.contract.producer.hand import Hand
 from tests.waiting import PATIENCE, eventually, read_until
 from tests.warm import Piped, run
 

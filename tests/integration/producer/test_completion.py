@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from tests.integration.producer.conftest import Run
+from tests.contract.producer.conftest import Run
 from tests.integration.producer.test_cli_process import LOCKSTEP
 
 

@@ -19,7 +19,7 @@ import pytest
 from lockstep import ClusterClient, State, WaitTimeout
 from lockstep.worker.settings import load_settings
 from tests.children import PATIENCE, Forked, in_child
-from tests.integration.producer.hand import Hand
+from tests.contract.producer.hand import Hand
 from tests.waiting import eventually
 
 CHILDREN, THREADS = 4, 4

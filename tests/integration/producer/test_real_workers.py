@@ -12,7 +12,7 @@ import pytest
 from lockstep import ClusterClient, Operation, State
 from lockstep.producer.cli import main
 from lockstep.worker.operation.model import GroupId, Stage
-from tests.integration.producer.conftest import Ran, Run
+from tests.contract.producer.conftest import Ran, Run
 from tests.integration.producer.pages import ROOT, run_examples
 from tests.integration.producer.test_cli_process import start
 from tests.integration.worker.harness import Bench, parts

@@ -15,8 +15,8 @@ from lockstep.producer.operators.batch import Wish, operation_id
 from lockstep.worker.operation.model import Action, GroupId
 from lockstep.worker.operation.waves import AT_ONCE, Pace
 from lockstep.worker.settings import load_settings
-from tests.integration.producer.hand import NODE1, Hand
-from tests.integration.producer.nodes import Node
+from tests.contract.producer.hand import NODE1, Hand
+from tests.contract.producer.nodes import Node
 from tests.waiting import PATIENCE
 
 FULL = Path("/dev/full")

@@ -13,8 +13,8 @@ import pytest
 
 from lockstep import ClusterClient
 from lockstep.producer.client.operation import Operation
-from tests.integration.producer.conftest import Run
-from tests.integration.producer.hand import NODE1, Hand
+from tests.contract.producer.conftest import Run
+from tests.contract.producer.hand import NODE1, Hand
 from tests.integration.producer.test_cli_process import LOCKSTEP, start
 from tests.waiting import PATIENCE, read_until
 

@@ -10,8 +10,8 @@ import pytest
 
 from lockstep import AbandonRefused, ClusterClient, InvalidInput
 from lockstep.producer.client.operation import Operation
-from tests.integration.producer.conftest import Run
-from tests.integration.producer.hand import NODE1, NODE2, NODE3, Hand
+from tests.contract.producer.conftest import Run
+from tests.contract.producer.hand import NODE1, NODE2, NODE3, Hand
 
 INVENTORY = """hosts:
 - {name: node1, url: "http://node1:1", labels: {zone: eu, role: db}}

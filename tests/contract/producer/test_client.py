@@ -13,7 +13,7 @@ from lockstep import ClusterClient, InvalidInput, OperationIdReused, State, Stor
 from lockstep.producer.stack.processes import RedisServer
 from lockstep.worker.operation.model import Action
 from lockstep.worker.settings import Settings
-from tests.integration.producer.hand import Hand
+from tests.contract.producer.hand import Hand
 
 
 def queued(hand: Hand) -> int:

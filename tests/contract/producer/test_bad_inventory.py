@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import redis
 
-from tests.integration.producer.conftest import Run
-from tests.integration.producer.hand import Hand
+from tests.contract.producer.conftest import Run
+from tests.contract.producer.hand import Hand
 
 GOOD = "hosts:\n  - name: node1\n    url: http://node1:1\n"
 ENTRY = "  - {name: node2, url: 'http://node2:1'}\n"

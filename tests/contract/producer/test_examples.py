@@ -11,7 +11,7 @@ import pytest
 from lockstep import ClusterClient
 from lockstep.producer.client import client
 from lockstep.producer.client import operation as handle
-from tests.integration.producer.hand import Hand
+from tests.contract.producer.hand import Hand
 
 
 @pytest.mark.parametrize("module", [client, handle])

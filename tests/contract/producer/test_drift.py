@@ -15,9 +15,9 @@ from lockstep.worker.operation.answer import ProbeAnswer
 from lockstep.worker.operation.host import Host
 from lockstep.worker.operation.model import Decision, GroupId
 from lockstep.worker.settings import Settings
-from tests.integration.producer.conftest import Run
-from tests.integration.producer.hand import NODE1, NODE2, NODE3, Hand
-from tests.integration.producer.nodes import ERROR, GONE, HERE, Node
+from tests.contract.producer.conftest import Run
+from tests.contract.producer.hand import NODE1, NODE2, NODE3, Hand
+from tests.contract.producer.nodes import ERROR, GONE, HERE, Node
 from tests.waiting import eventually
 
 Nodes = dict[str, Node]

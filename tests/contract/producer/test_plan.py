@@ -10,9 +10,9 @@ import pytest
 
 from lockstep import Action, ClusterClient, NotReady
 from lockstep.worker.operation.thing import MOST_KEPT
-from tests.integration.producer.conftest import Run
-from tests.integration.producer.hand import Hand
-from tests.integration.producer.nodes import ERROR, GONE, HERE, Node
+from tests.contract.producer.conftest import Run
+from tests.contract.producer.hand import Hand
+from tests.contract.producer.nodes import ERROR, GONE, HERE, Node
 
 Nodes = dict[str, Node]
 

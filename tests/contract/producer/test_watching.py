@@ -10,7 +10,7 @@ import pytest
 from lockstep import CancelRefused, ClusterClient, RecordGone, State, Status
 from lockstep.producer.client.operation import Operation
 from lockstep.worker.operation.model import Decision, OperationId
-from tests.integration.producer.hand import NODE1, NODE2, NODE3, Hand, listening
+from tests.contract.producer.hand import NODE1, NODE2, NODE3, Hand, listening
 from tests.waiting import PATIENCE, eventually
 
 

@@ -18,10 +18,10 @@ from lockstep.producer.client.operation import Operation
 from lockstep.producer.operators.batch import operation_id, parse_wishes
 from lockstep.producer.stack.processes import RedisServer
 from lockstep.worker.settings import load_settings
-from tests.integration.producer.conftest import Run
-from tests.integration.producer.hand import Hand
+from tests.contract.producer.conftest import Run
+from tests.contract.producer.hand import Hand
+from tests.contract.producer.test_input import NO_KINDS
 from tests.integration.producer.test_cli_process import start
-from tests.integration.producer.test_input import NO_KINDS
 from tests.waiting import PATIENCE, eventually
 
 WANTED = "present: [team-a, team-b]\nabsent: [team-c]\n"

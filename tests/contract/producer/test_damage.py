@@ -24,8 +24,8 @@ from lockstep.worker.steps import PatrolResult, patrol
 from lockstep.worker.tasks.runtime import Runtime, assemble
 from lockstep.worker.tasks.sweep import FiguresReader, _sweep
 from lockstep.worker.tasks.tasks import beat_of
-from tests.integration.producer.conftest import Run
-from tests.integration.producer.hand import NODE1, NODE2, Hand
+from tests.contract.producer.conftest import Run
+from tests.contract.producer.hand import NODE1, NODE2, Hand
 
 KINDS = (
     "operation",

@@ -29,7 +29,7 @@ from lockstep.worker.operation.model import Decision, OperationId
 from lockstep.worker.record import events
 from lockstep.worker.record.events import Events
 from lockstep.worker.settings import Settings
-from tests.integration.producer.hand import NODE1, NODE2, NODE3, Hand, listening
+from tests.contract.producer.hand import NODE1, NODE2, NODE3, Hand, listening
 from tests.waiting import PATIENCE, eventually
 
 

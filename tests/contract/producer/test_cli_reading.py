@@ -11,8 +11,8 @@ import redis
 
 from lockstep import ClusterClient, StoreUnavailable
 from lockstep.producer.stack.processes import RedisServer
-from tests.integration.producer.conftest import Run
-from tests.integration.producer.hand import Hand
+from tests.contract.producer.conftest import Run
+from tests.contract.producer.hand import Hand
 
 OPERATION_FIELDS = {
     "id", "group", "action", "state", "committed", "settling", "ended", "reason", "hosts_total", "hosts_done",

@@ -13,8 +13,8 @@ import pytest
 from lockstep import ClusterClient, State, Status
 from lockstep.producer.client.operation import Operation
 from lockstep.worker.record.events import WaitState
-from tests.integration.producer.conftest import Ran, Run
-from tests.integration.producer.hand import Hand
+from tests.contract.producer.conftest import Ran, Run
+from tests.contract.producer.hand import Hand
 from tests.waiting import PATIENCE
 
 

@@ -11,9 +11,9 @@ import redis
 from lockstep import ClusterClient, InvalidInput
 from lockstep.producer.stack.processes import RedisServer
 from lockstep.worker import kinds
+from tests.contract.producer.conftest import Run
+from tests.contract.producer.hand import NODE1, Hand
 from tests.integration.kinds.node import KIND
-from tests.integration.producer.conftest import Run
-from tests.integration.producer.hand import NODE1, Hand
 
 FULL = "7f3c81d2aa01"
 

@@ -13,7 +13,7 @@ from lockstep import ClusterClient, GroupBusy
 from lockstep.worker.record import events
 from lockstep.worker.record.events import Events
 from lockstep.worker.settings import Settings
-from tests.integration.producer.hand import Hand
+from tests.contract.producer.hand import Hand
 from tests.waiting import PATIENCE, eventually
 
 

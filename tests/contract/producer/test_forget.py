@@ -14,8 +14,8 @@ from lockstep.worker.record.codec import Keys
 from lockstep.worker.record.link import RedisFacts
 from lockstep.worker.settings import Settings, load_settings
 from lockstep.worker.tasks.tasks import forget_deleted
-from tests.integration.producer.conftest import Run
-from tests.integration.producer.hand import Hand
+from tests.contract.producer.conftest import Run
+from tests.contract.producer.hand import Hand
 
 DAY = 86_400_000
 MIB = 1 << 20

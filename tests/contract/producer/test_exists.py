@@ -8,9 +8,9 @@ from collections.abc import Iterator
 import pytest
 
 from lockstep import ClusterClient, HostUnavailable, load_settings
-from tests.integration.producer.conftest import Run
-from tests.integration.producer.hand import Hand
-from tests.integration.producer.nodes import ERROR, GONE, HERE, Node
+from tests.contract.producer.conftest import Run
+from tests.contract.producer.hand import Hand
+from tests.contract.producer.nodes import ERROR, GONE, HERE, Node
 
 
 @pytest.fixture

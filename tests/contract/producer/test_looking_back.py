@@ -11,8 +11,8 @@ import pytest
 from lockstep import ClusterClient
 from lockstep.producer.client.operation import Operation
 from lockstep.worker.operation.model import Outcome
-from tests.integration.producer.conftest import Run
-from tests.integration.producer.hand import NODE1, NODE2, NODE3, Hand
+from tests.contract.producer.conftest import Run
+from tests.contract.producer.hand import NODE1, NODE2, NODE3, Hand
 
 
 @pytest.fixture

@@ -17,9 +17,9 @@ from lockstep.worker.operation.host import local
 from lockstep.worker.operation.model import GroupId, Millis, OperationId, Presence
 from lockstep.worker.record.codec import Keys
 from lockstep.worker.record.status import Silences
-from tests.integration.producer.conftest import Run
-from tests.integration.producer.hand import NODE3, Hand
-from tests.integration.producer.nodes import ERROR, Node
+from tests.contract.producer.conftest import Run
+from tests.contract.producer.hand import NODE3, Hand
+from tests.contract.producer.nodes import ERROR, Node
 
 Nodes = dict[str, Node]
 SINCE = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [A-Z0-9+-]+"

@@ -14,7 +14,7 @@ import pytest
 from lockstep import ClusterClient, Operation, State, Status, WaitTimeout
 from lockstep.producer.stack.processes import RedisServer
 from lockstep.worker.settings import Settings
-from tests.integration.producer.hand import Hand
+from tests.contract.producer.hand import Hand
 from tests.waiting import PATIENCE, eventually
 
 

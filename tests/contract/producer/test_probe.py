@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from lockstep.mock_api.admin import Fault
+from tests.contract.producer.conftest import Run
+from tests.contract.producer.lagging import Lagging
 from tests.integration.mock_process import Running, cluster
-from tests.integration.producer.conftest import Run
-from tests.integration.producer.lagging import Lagging
 from tests.integration.producer.test_cli_process import start
 from tests.waiting import PATIENCE, eventually
 

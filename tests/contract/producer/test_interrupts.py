@@ -13,7 +13,7 @@ import redis
 
 from lockstep import ClusterClient
 from lockstep.producer.client.operation import Operation
-from tests.integration.producer.hand import Hand
+from tests.contract.producer.hand import Hand
 from tests.waiting import PATIENCE, eventually
 
 SEEN = (

@@ -16,8 +16,8 @@ from lockstep.worker.record.codec import Keys
 from lockstep.worker.record.queries import WriteLimits
 from lockstep.worker.settings import Settings
 from lockstep.worker.tasks.sweep import FiguresReader
-from tests.integration.producer.conftest import Run
-from tests.integration.producer.hand import NODE1, NODE2, Hand
+from tests.contract.producer.conftest import Run
+from tests.contract.producer.hand import NODE1, NODE2, Hand
 from tests.waiting import eventually
 
 

@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from tests.integration.producer.conftest import Run
-from tests.integration.producer.hand import Hand
-from tests.integration.producer.nodes import ERROR, Node
+from tests.contract.producer.conftest import Run
+from tests.contract.producer.hand import Hand
+from tests.contract.producer.nodes import ERROR, Node
 
 
 @pytest.fixture(autouse=True)

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from lockstep import ClusterClient, InvalidInput
-from tests.integration.producer.conftest import Run
-from tests.integration.producer.hand import Hand
+from tests.contract.producer.conftest import Run
+from tests.contract.producer.hand import Hand
 
 ALPHABET = "has a character outside A-Z a-z 0-9 . _ -: use only those"
 EMPTY = "is empty: give 1 to 128 characters of A-Z a-z 0-9 . _ -"
