@@ -57,6 +57,18 @@ def _seconds(given: object) -> object:
     return given.removesuffix("s") if isinstance(given, str) else given
 
 
+class _Or:
+    """Has the JSON Schema take a short form too: for a list, of each in it and of one by itself."""
+
+    def __init__(self, **short: str) -> None:
+        self._short = short
+
+    def __get_pydantic_json_schema__(self, core: Any, schema_of: Any) -> dict[str, Any]:
+        long = schema_of(core)
+        one = [self._short, long.get("items", long)]
+        return {"anyOf": [*one, {**long, "items": {"anyOf": one}}] if "items" in long else one}
+
+
 Text = Annotated[str, Field(strict=True)]
 Formula = Annotated[Text, AfterValidator(_expression)]
 Filled = Annotated[Any, AfterValidator(_template)]
@@ -102,10 +114,7 @@ class AnswerFile(_Model):
     )
 
 
-_Answer = int | AnswerFile
-Answers = Annotated[
-    list[AnswerFile], BeforeValidator(_answers, json_schema_input_type=_Answer | list[_Answer])
-]
+Answers = Annotated[list[AnswerFile], BeforeValidator(_answers), _Or(type="integer")]
 
 
 class IdFile(_Model):
@@ -246,8 +255,8 @@ class ExamplesFile(_Model):
     contents: list[dict[str, Any]] = Field([], max_length=8, description="Two contents, secrets included.")
 
 
-Look = Annotated[LookFile, BeforeValidator(_short, json_schema_input_type=Call | LookFile)]
-Write = Annotated[WriteFile, BeforeValidator(_short, json_schema_input_type=Call | WriteFile)]
+Look = Annotated[LookFile, BeforeValidator(_short), _Or(type="string", pattern=f"^{REQUEST}$")]
+Write = Annotated[WriteFile, BeforeValidator(_short), _Or(type="string", pattern=f"^{REQUEST}$")]
 
 
 class KindFile(_Model):
