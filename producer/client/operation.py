@@ -163,21 +163,22 @@ class Operation:
             raise self._not_held(said, "held")
         return said
 
-    def promote(self, reason: str | None = None) -> Hold:
-        """Release the hold that is on the operation now, so that it goes on; return what it was.
+    def promote(self, reason: str | None = None, number: int | None = None) -> Hold | None:
+        """Release the hold of this number, or that is on it now; return it, None if it was released already.
 
-        Who promoted it, when, and why is kept in the record.
-
-        Neither a bake nor the gate is left out. Raises HoldRefused if nobody holds it, if somebody else puts
-        a newer hold on it at this moment, or once it is decided; RecordGone and StoreUnavailable.
+        `status().rollout.hold.number` tells it: with it a promote that is asked again releases no newer hold.
+        Who promoted it, when, and why is kept in the record. Neither a bake nor the gate is left out.
+        Raises HoldRefused if nobody holds it, if somebody puts a newer hold on it at this moment, or once it
+        is decided; RecordGone and StoreUnavailable.
         """
         by, status = self._by(reason), self.status()
         hold = status.rollout.hold if status.rollout else None
-        said = self._link.store.promote(self.id, hold.number if hold else 0, by)
-        if hold is None or said not in (None, Refused.ALREADY):
+        seen = number or (hold.number if hold else 0)
+        said = self._link.store.promote(self.id, seen, by)
+        if seen == 0 or said not in (None, Refused.ALREADY):
             raise self._not_held(said or Refused.FREE, "promoted")
         self._broker.next(self._link.store, self.id, self.group)
-        return hold
+        return hold if said is None else None
 
     def _by(self, reason: str | None) -> str:
         return self._created_by + ("" if reason is None else f": {parse_note('reason', reason)}")

@@ -11,7 +11,7 @@ from lockstep.worker.operation.model import Decision, HostName, Operation, Opera
 from lockstep.worker.steps.looks import PATROL
 from tests.chaos.evidence import Ended, Evidence
 from tests.chaos.histories import Effect, Place, content_of
-from tests.chaos.orders import A_SECOND, AT_ONCE, LIMITED
+from tests.chaos.orders import APART, AT_ONCE, LIMITED
 
 MILLISECOND = 0.001
 THAW = 10.0
@@ -106,7 +106,7 @@ def early_waves(evidence: Evidence, owners: dict[str, OperationId]) -> Iterator[
 def crowded(evidence: Evidence, owners: dict[str, OperationId]) -> Iterator[str]:
     """The limited host never has more writes at once than it takes, nor one less that undo nothing.
 
-    Nor more in a second than its rate, one more, and as many as its places.
+    Nor more in the time of one write than that, one more, and as many as its places.
 
     By its own history, but for those with which it is through by A1, whatever it does with them.
     """
@@ -127,9 +127,9 @@ def crowded(evidence: Evidence, owners: dict[str, OperationId]) -> Iterator[str]
         if change > 0 and (sum(at_once.values()) > AT_ONCE or at_once[False] > AT_ONCE - 1):
             yield f"{LIMITED} had {sum(at_once.values())} writes at once at {at:.3f}, {at_once[True]} to undo"
     arrived.sort()
-    for first, last in zip(arrived, arrived[A_SECOND + 1 + AT_ONCE :], strict=False):
-        if last < first + 1:
-            yield f"{LIMITED} had {A_SECOND + 2 + AT_ONCE} writes from {first:.3f} to {last:.3f}"
+    for first, last in zip(arrived, arrived[2 + AT_ONCE :], strict=False):
+        if last < first + APART:
+            yield f"{LIMITED} had {3 + AT_ONCE} writes from {first:.3f} to {last:.3f}"
 
 
 def state_of(body: Mapping[str, Any] | None) -> str:

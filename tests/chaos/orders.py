@@ -40,8 +40,8 @@ UNEXPECTED = "unexpected: "
 """Before an error that no client may be shown."""
 SUBSETS = 0.2
 """The share of operations that are about some of the hosts only."""
-LIMITED, AT_ONCE, A_SECOND = HostName("node6"), 2, 1
-"""The last host takes so many writes at once, one of them for undo alone, and so many a second."""
+LIMITED, AT_ONCE, APART = HostName("node6"), 2, 2.0
+"""The last host takes so many writes at once, one of them for undo alone, and one in so many seconds."""
 AT_THE_LIMITED = 0.25
 """The share of operations that may be about that host, too."""
 LINE = 6

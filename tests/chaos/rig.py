@@ -24,7 +24,7 @@ from lockstep.worker.record.redis import RedisStore
 from lockstep.worker.redis_client import client
 from lockstep.worker.settings import Settings
 from tests.chaos.children import Beat, Node, Producers, Proxy, Worker
-from tests.chaos.orders import A_SECOND, AT_ONCE, KIND, LIMITED, Order, ask
+from tests.chaos.orders import APART, AT_ONCE, KIND, LIMITED, Order, ask
 from tests.chaos.tiers import Plan
 from tests.children import inherited
 from tests.wrong_clock import WrongClock, library, sweep_up
@@ -86,7 +86,7 @@ class Rig:
             node.launch()
         inventory = self.directory / "hosts.yaml"
         entries = "".join(f"  - name: {name}\n    url: {node.url}\n" for name, node in self.nodes.items())
-        limits = f"    max_writes_at_once: {AT_ONCE}\n    writes_per_second: {A_SECOND}\n"
+        limits = f"    max_writes_at_once: {AT_ONCE}\n    writes_per_second: {1 / APART}\n"
         inventory.write_text(f"hosts:\n{entries}{limits}")
         values = {**self.plan.settings, "redis_url": self.redis.url, "inventory": str(inventory)}
         values["kinds"] = str(self.directory / "kinds")
@@ -109,7 +109,7 @@ class Rig:
         self._supervisor = Supervisor([*self.workers, beat], self.lock, self.restarts.append)
         self._supervisor.start()
         with client(self.settings) as redis:  # a worker says so with its first report, which may come later
-            said: dict[str, WriteLimit] = {LIMITED: WriteLimit(AT_ONCE, A_SECOND)}
+            said: dict[str, WriteLimit] = {LIMITED: WriteLimit(AT_ONCE, 1 / APART)}
             WriteLimits(redis, Keys(self.settings.key_prefix)).keep(said)
         self.store: RedisStore = connect(self.settings)
         self.app: Lockstep = make_app(self.settings)

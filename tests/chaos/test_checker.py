@@ -83,7 +83,7 @@ def test_more_writes_at_once_than_a_host_takes(until: float, content: bool) -> N
 
 
 @pytest.mark.parametrize("writes", [4, 5])
-def test_more_writes_in_a_second_than_a_host_takes(writes: int) -> None:
+def test_more_writes_in_the_time_of_one_than_a_host_takes(writes: int) -> None:
     scene = Scene()
     key = scene.operation(CREATE, COMMIT)
     for number, at in enumerate([1.0, 1.1, 1.2, 1.3, 1.4][:writes]):

@@ -223,9 +223,15 @@ def hold(session: Session, operation_id: str, reason: str, created_by: str | Non
 @command()
 @click.argument("operation_id", metavar="OPERATION")
 @click.option("--reason", metavar="TEXT", help="Why; kept in the record.")
+@click.option("--hold", "number", type=click.IntRange(1), metavar="N", help="That hold alone, no newer one.")
 @as_option
 def promote(
-    session: Session, operation_id: str, reason: str | None, created_by: str | None, as_json: bool
+    session: Session,
+    operation_id: str,
+    reason: str | None,
+    number: int | None,
+    created_by: str | None,
+    as_json: bool,
 ) -> Exit:
     """Release the hold on OPERATION, so that it goes on.
 
@@ -238,8 +244,9 @@ def promote(
     Exit codes: 0 released, 2 no such operation, 8 refused, for nobody holds it or it is decided.
     """
     operation = session.client(created_by).find(operation_id)
-    released = operation.promote(reason)
-    text = f"released operation {operation.id}, held by {released.who}: {released.why}"
+    released = operation.promote(reason, number)
+    by = f", held by {released.who}: {released.why}" if released else " already"
+    text = f"released operation {operation.id}{by}"
     return session.done(text, as_json, lambda: read_document(operation))
 
 

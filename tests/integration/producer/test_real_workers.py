@@ -196,7 +196,11 @@ def test_waves_go_on_after_a_bake_and_a_gate_and_a_hold_is_promoted(
 
     assert (ran.code, ran.err) == (0, "")
     eventually(lambda: hold_of(operation) == (2, Stage.WAITING) or None, "the second wave is held")
-    assert run("promote", operation.id).code == 0
+    again = run("promote", operation.id, "--hold", "1")
+    assert (again.code, again.out) == (0, f"released operation {operation.id} already\n")
+    assert hold_of(operation) == (2, Stage.WAITING)
+    assert run("promote", operation.id, "--hold", "3").code == 8
+    assert run("promote", operation.id, "--hold", "2").code == 0
     assert operation.wait_end(2 * PATIENCE).state is State.COMMITTED
     assert all("team-v" in bench.admin.groups(node) for node in bench.cluster.nodes)
     assert run("promote", operation.id).code == run("hold", operation.id, "--reason", "late").code == 8
