@@ -189,7 +189,6 @@ def accept(link: Link, request: Request, stopped: Callable[[], bool] = never) ->
         ends = time.monotonic() + link.settings.lock_wait
         while isinstance(said, Busy):
             log.info('group "%s" is held by operation "%s": waiting', request.group, said.owner)
-            refuse_long_waits(link, request.group, said.owner, link.settings.lock_wait)
             said = _accept_after(link, said.owner, request, ends, stopped)
     except StoreUnavailable as error:
         raise StoreUnavailable(
@@ -199,7 +198,10 @@ def accept(link: Link, request: Request, stopped: Callable[[], bool] = never) ->
 
 
 def refuse_long_waits(link: Link, group: GroupId, owner: OperationId, lock_wait: float) -> None:
-    """Raise GroupBusy if the operation that has the group is held, or ends later than anybody waits."""
+    """Raise GroupBusy if the operation that has the group is held, or ends later than anybody waits.
+
+    With a `lock_wait` (seconds) below 0 nobody waits for an operation with waves.
+    """
     kept = link.store.operation(owner)
     if kept is None or kept.rollout is None or kept.decision is not None:
         return
@@ -225,6 +227,7 @@ def _accept_after(
             if not isinstance(said, Busy) or said.owner != owner:
                 return said
             left = ends - time.monotonic()
+            refuse_long_waits(link, request.group, owner, left if left > 0 else -1)
             if left <= 0:
                 raise GroupBusy(
                     f'group "{request.group}" is busy: operation "{owner}" still holds it after '

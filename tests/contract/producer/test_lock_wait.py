@@ -78,6 +78,18 @@ def test_a_group_that_stays_busy_is_given_up_and_its_owner_named(
     assert hand.content() == before
 
 
+def test_who_waits_in_vain_for_an_operation_with_waves_is_told_how_far_it_is(
+    cluster: ClusterClient, hasty: ClusterClient, threads: ThreadPoolExecutor
+) -> None:
+    owner = cluster.create_group("team-a", waves="1,100%")
+    with pytest.raises(GroupBusy, match=f'"{owner.id}" is in wave 1 of 2, working, and ends at .* earliest'):
+        hasty.delete_group("team-a")
+    waiting = threads.submit(cluster.delete_group, "team-a")
+    owner.hold("node1 is slow")
+    with pytest.raises(GroupBusy, match=r"held by .*: node1 is slow, and ends not before somebody promotes"):
+        waiting.result(PATIENCE)
+
+
 def test_waiting_is_not_busy(
     cluster: ClusterClient, hasty: ClusterClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
