@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from lockstep.worker.forks import renew_in_children
 from lockstep.worker.operation.answer import ProbeAnswer, Probed, Verdict, WriteAnswer
@@ -20,18 +20,17 @@ from lockstep.worker.operation.ports import HostApi
 from lockstep.worker.operation.thing import api_of
 
 UNAUTHORIZED = "401"
+REPLACED = " to a token that was replaced meanwhile"
+
+
+A = TypeVar("A", ProbeAnswer, Shown)
 
 
 @dataclass(frozen=True, slots=True)
-class TokenHost:
-    """The same host, whose token is read for every call; one that was replaced meanwhile is tried again.
-
-    A GET is sent once more. A write is not: it counts as not applied, so that the step sends it again as
-    an attempt of its own. With an unchanged token, 401 is what it always is.
-    """
+class WrappedHost:
+    """The same host; what wraps it says what is otherwise."""
 
     host: HostApi
-    token_file: str
 
     @property
     def fingerprint(self) -> str:
@@ -40,11 +39,41 @@ class TokenHost:
 
     def probe(self, group: GroupId) -> ProbeAnswer:
         """GET the group."""
-        before = self._version()
-        answer = self.host.probe(group)
-        if answer.text == UNAUTHORIZED and self._version() != before:
-            return self.host.probe(group)
-        return answer
+        return self.host.probe(group)
+
+    def write(
+        self, action: Action, group: GroupId, attempt: AttemptId, send_before: float, body: str | None = None
+    ) -> WriteAnswer:
+        """POST or DELETE the group."""
+        return self.host.write(action, group, attempt, send_before, body)
+
+    def look(self, *asked: Any) -> Shown:
+        """Look at a thing."""
+        return api_of(self.host).look(*asked)
+
+    def send(self, *asked: Any) -> Said:
+        """Send a write of a thing."""
+        return api_of(self.host).send(*asked)
+
+    def unwell(self, path: str) -> str | None:
+        """Ask for its health."""
+        return self.host.unwell(path)
+
+
+@dataclass(frozen=True, slots=True)
+class TokenHost(WrappedHost):
+    """The same host, whose token is read for every call; one that was replaced meanwhile is tried again.
+
+    A GET is sent once more. A write is not: it counts as not applied, so that the step sends it again as
+    an attempt of its own. With an unchanged token, 401 is what it always is, and so it is for its health:
+    that fails one look of three.
+    """
+
+    token_file: str
+
+    def probe(self, group: GroupId) -> ProbeAnswer:
+        """GET the group."""
+        return self._again(lambda: self.host.probe(group))
 
     def write(
         self, action: Action, group: GroupId, attempt: AttemptId, send_before: float, body: str | None = None
@@ -53,27 +82,25 @@ class TokenHost:
         before = self._version()
         answer = self.host.write(action, group, attempt, send_before, body)
         if answer.text == UNAUTHORIZED and self._version() != before:
-            return WriteAnswer(Verdict.NOT_APPLIED, f"{answer.text} to a token that was replaced meanwhile")
+            return WriteAnswer(Verdict.NOT_APPLIED, answer.text + REPLACED)
         return answer
 
     def look(self, *asked: Any) -> Shown:
         """Look at a thing."""
-        before = self._version()
-        shown = api_of(self.host).look(*asked)
-        replaced = shown.text == UNAUTHORIZED and self._version() != before
-        return api_of(self.host).look(*asked) if replaced else shown
+        return self._again(lambda: api_of(self.host).look(*asked))
 
     def send(self, *asked: Any) -> Said:
         """Send a write of a thing."""
         before = self._version()
         said = api_of(self.host).send(*asked)
         if said.text.startswith(UNAUTHORIZED) and self._version() != before:
-            return Said(Effect.NOT_SENT, f"{said.text} to a token that was replaced meanwhile")
+            return Said(Effect.NOT_SENT, said.text + REPLACED)
         return said
 
-    def unwell(self, path: str) -> str | None:
-        """Ask for its health: a token that was replaced meanwhile fails one look of three."""
-        return self.host.unwell(path)
+    def _again(self, ask: Callable[[], A]) -> A:
+        before = self._version()
+        said = ask()
+        return ask() if said.text == UNAUTHORIZED and self._version() != before else said
 
     def _version(self) -> tuple[int, int, int, int] | None:
         """Return what changes when the file is replaced or written; None if it is not there."""
@@ -229,63 +256,43 @@ class Breaker:
 
 
 @dataclass(frozen=True, slots=True)
-class SparedHost:
+class SparedHost(WrappedHost):
     """The same host for forward steps: a look at it is a miss, without a call, while it is spared.
 
     Never for what undoes, settles or patrols: those ask a host for ever, at their own pace.
     """
 
-    host: HostApi
     name: HostName
     breaker: Breaker
 
-    @property
-    def fingerprint(self) -> str:
-        """The digest of the URL by which the record knows this host."""
-        return self.host.fingerprint
-
     def probe(self, group: GroupId) -> ProbeAnswer:
         """GET the group, unless the host is spared."""
-        try:
-            refusal = self.breaker.refusal(self.name, self.fingerprint)
-            if refusal is not None:
-                return ProbeAnswer(Probed.NO_INFORMATION, refusal, usable=False)  # it has long been silent
-            answer = self.host.probe(group)
-            if answer.replied:
-                self.breaker.answered(self.name)
-            else:
-                self.breaker.failed(self.name, answer.text, self.fingerprint)
-        except BaseException:
-            self.breaker.not_asked(self.name)
-            raise
-        return answer
-
-    def write(
-        self, action: Action, group: GroupId, attempt: AttemptId, send_before: float, body: str | None = None
-    ) -> WriteAnswer:
-        """POST or DELETE the group: it was looked at just now."""
-        return self.host.write(action, group, attempt, send_before, body)
+        return self._ask(
+            lambda: self.host.probe(group),
+            lambda answer: answer.replied,
+            # It has long been silent.
+            lambda why: ProbeAnswer(Probed.NO_INFORMATION, why, usable=False),
+        )
 
     def look(self, *asked: Any) -> Shown:
         """Look at a thing, unless the host is spared."""
+        return self._ask(
+            lambda: api_of(self.host).look(*asked),
+            lambda shown: shown.flaw is not Flaw.SILENT,
+            lambda why: Shown(Sight.NOTHING, text=why, flaw=Flaw.SILENT),
+        )
+
+    def _ask(self, ask: Callable[[], A], answers: Callable[[A], bool], miss: Callable[[str], A]) -> A:
         try:
             refusal = self.breaker.refusal(self.name, self.fingerprint)
             if refusal is not None:
-                return Shown(Sight.NOTHING, text=refusal, flaw=Flaw.SILENT)
-            shown = api_of(self.host).look(*asked)
-            if shown.flaw is Flaw.SILENT:
-                self.breaker.failed(self.name, shown.text, self.fingerprint)
-            else:
+                return miss(refusal)
+            said = ask()
+            if answers(said):
                 self.breaker.answered(self.name)
+            else:
+                self.breaker.failed(self.name, said.text, self.fingerprint)
         except BaseException:
             self.breaker.not_asked(self.name)
             raise
-        return shown
-
-    def send(self, *asked: Any) -> Said:
-        """Send a write: the thing was looked at just now."""
-        return api_of(self.host).send(*asked)
-
-    def unwell(self, path: str) -> str | None:
-        """Ask for its health."""
-        return self.host.unwell(path)
+        return said

@@ -19,7 +19,7 @@ from lockstep.worker.celery import Lockstep
 from lockstep.worker.forks import leave_to_parent, renew_in_children
 from lockstep.worker.hosts import curl
 from lockstep.worker.hosts.client import HostClient, SystemClock
-from lockstep.worker.hosts.wrappers import Breaker, SparedHost, TokenHost
+from lockstep.worker.hosts.wrappers import Breaker, SparedHost, TokenHost, WrappedHost
 from lockstep.worker.inventory import Inventory, LiveInventory
 from lockstep.worker.kinds import SealKeys, kinds_of
 from lockstep.worker.monitoring.heartbeat import work
@@ -155,18 +155,11 @@ class Runtime:
 
 
 @dataclass(frozen=True, slots=True)
-class WatchedHost:
+class WatchedHost(WrappedHost):
     """The same host; what it says is logged, and counted with the time it takes.
 
     What went as it should is in the record: a line for each of ten thousand hosts would hide the others.
     """
-
-    host: HostApi
-
-    @property
-    def fingerprint(self) -> str:
-        """The digest of the URL by which the record knows this host."""
-        return self.host.fingerprint
 
     def probe(self, group: GroupId) -> ProbeAnswer:
         """GET the group."""
