@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import io
+import json
 import logging
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from celery import _state
-from celery.exceptions import ChordError, Reject
-from redis.exceptions import RedisError
+from celery import _state, signals
+from celery.exceptions import ChordError, Ignore, Reject
+from redis.exceptions import AuthenticationError, RedisError
+from structlog.contextvars import bound_contextvars
 
-import lockstep.worker.tasks  # noqa: F401
 from lockstep.worker.celery import make_app
-from lockstep.worker.monitoring.logs import RepeatLimit, bind_task
-from lockstep.worker.operation.errors import StoreUnavailable
+from lockstep.worker.monitoring.logs import RepeatLimit, as_json, as_text, bind_task
+from lockstep.worker.operation.errors import RecordDamaged, StoreUnavailable, UnknownFormat
+from lockstep.worker.operation.ports import Stopping
 from lockstep.worker.settings import Settings
+from lockstep.worker.tasks import _explain, run
+from lockstep.worker.tasks.received import LeftToNewer
 
 
 class Bench:
@@ -174,3 +179,65 @@ def test_settings_that_are_shown_are_no_insecure_connection(caplog: pytest.LogCa
     shown = make_app(Settings(redis_url="rediss://a")).conf.humanize()
     assert "rediss://a" in shown
     assert not caplog.records
+
+
+def written(form: Callable[[logging.Logger], None], name: str) -> str:
+    """What a line about an attempt looks like."""
+    text = io.StringIO()
+    log = logging.Logger(name)  # noqa: LOG001 - nobody else has it
+    log.addHandler(logging.StreamHandler(text))
+    form(log)
+    with bound_contextvars(attempt="a1"):
+        log.warning("the host says %s", "no")
+    return text.getvalue().rstrip()
+
+
+def test_a_line_is_json_or_ends_with_what_it_is_about() -> None:
+    line = json.loads(written(as_json, "lockstep.worker"))
+    assert {name: line[name] for name in ("event", "level", "logger", "attempt")} == {
+        "event": "the host says no",
+        "level": "warning",
+        "logger": "lockstep.worker",
+        "attempt": "a1",
+    }
+    assert written(as_text, "lockstep.worker") == "the host says no [attempt=a1]"
+    assert written(as_text, "another") == "the host says no", "other people's are as they were"
+
+
+@pytest.mark.parametrize("form", ["json", "text"])
+def test_a_workers_logs_have_the_form_that_is_set_and_name_the_remedy(
+    monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    monkeypatch.setenv("LOCKSTEP_LOG_FORMAT", form)
+    text, log = io.StringIO(), logging.Logger("lockstep.worker")  # noqa: LOG001 - nobody else has it
+    log.addHandler(logging.StreamHandler(text))
+    signals.after_setup_logger.send(None, logger=log)
+    log.warning("it is gone")
+    assert text.getvalue().startswith("{") is (form == "json")
+    assert "LOCKSTEP_REDIS" in (
+        _explain(AuthenticationError("WRONGPASS invalid username-password pair")) or ""
+    )
+    assert _explain(ValueError("of ours")) is None
+
+
+@pytest.mark.parametrize(
+    ("raised", "becomes"),
+    [
+        (Stopping(), Reject),
+        (StoreUnavailable("gone"), Reject),
+        (UnknownFormat("format 9"), LeftToNewer),
+        (RecordDamaged("no step"), Ignore),
+    ],
+)
+def test_what_keeps_a_task_from_its_work_says_what_becomes_of_its_message(
+    monkeypatch: pytest.MonkeyPatch, raised: Exception, becomes: type[Exception]
+) -> None:
+    monkeypatch.setattr(run, "runtime_of", lambda _: None)
+    monkeypatch.setattr(run, "rest", lambda seconds: None)
+
+    def work(_: object) -> str:
+        raise raised
+
+    with pytest.raises(becomes) as found:
+        run.guarded(SimpleNamespace(name="lockstep.settle", app=None), work)  # type: ignore[arg-type]
+    assert getattr(found.value, "requeue", True)
