@@ -10,7 +10,7 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from lockstep.producer.client.operation import Operation
-from lockstep.producer.operators.history import Stuck, stuck, with_unreadable
+from lockstep.producer.operators.history import Stuck, advised, stuck
 from lockstep.worker.inventory import Inventory, LiveInventory
 from lockstep.worker.operation import model
 from lockstep.worker.operation.drift import Forgotten
@@ -251,7 +251,7 @@ class OperatorClient:
         now = self.now()
         # The steps of all are read: one that is damaged is noted, and may be why nothing else is told.
         found = ((each, self._link.store.steps(each.id), stuck(each, now)) for each in self._link.unended())
-        needy = [(each, with_unreadable(why, steps)) for each, steps, why in found if why is not None]
+        needy = [(each, advised(why, each.id, steps)) for each, steps, why in found if why is not None]
         return tuple(sorted(needy, key=lambda pair: pair[0].created_at))
 
     def look_for_damage(self, groups: Iterable[str] = ()) -> None:

@@ -179,15 +179,15 @@ class Stuck:
     """One thing each, the one to try first first."""
 
 
-def with_unreadable(found: Stuck, steps: Iterable[Step]) -> Stuck:
-    """Say first of hosts that answer, but not in a way that can be read: mending them is another matter."""
-    advice = tuple(
-        f"lockstep probe {step.host}  # it answers, but not so that it can be read ({step.reason}): "
-        "mend what it, or a proxy before it, sends; until then it counts as giving no answer"
-        for step in steps
-        if step.why is Why.UNREADABLE
-        if step.undo is Undo.NEEDED or step.open_attempts
-    )
+def advised(found: Stuck, operation: OperationId, steps: Iterable[Step]) -> Stuck:
+    """Say first of hosts that cannot be read, or show what somebody else wrote: waiting mends neither."""
+    remedies = {
+        Why.UNREADABLE: "lockstep probe {0.host}  # it answers, but not so that it can be read ({0.reason}): "
+        "mend what it, or a proxy before it, sends; until then it counts as giving no answer",
+        Why.FOREIGN: "lockstep resolve {1} {0.host} --restore  # or --leave: somebody else has changed it",
+    }
+    waiting = [step for step in steps if step.undo is Undo.NEEDED or step.open_attempts]
+    advice = [remedies[step.why].format(step, operation) for step in waiting if step.why in remedies]
     return replace(found, advice=(*advice[:NAMED], *found.advice))
 
 
