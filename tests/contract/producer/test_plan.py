@@ -154,8 +154,7 @@ def test_a_plan_of_a_thing_tells_what_stands_in_the_way(lockstep: Run, nodes: No
     assert ran.code == 0
     assert [line for line in ran.out.splitlines() if line.startswith("node")] == [
         "node1: update (wave 1)",
-        "node2: update (wave 2)",
-        "node3: update (wave 2)",
+        "node2, node3: update (wave 2)",
     ]
     assert "operation mine holds it: this one would wait for it" in ran.out
     assert "in 2 waves of 1, 2; baked for 60 s each, so 120 s at least" in ran.out
