@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import tempfile
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,13 +25,10 @@ class Installation:
     def __init__(self, folder: Path, plane: ControlPlane, kubelet: Kubelet) -> None:
         self.folder, self.plane, self.kubelet = folder, plane, kubelet
         self.inventory = folder / "inventory.yaml"
-        self._overlays = 0
 
     def overlay(self, *components: str, **fields: Any) -> Path:
         """Return our overlay for this run, with more in it."""
-        self._overlays += 1
-        folder = self.folder / f"overlay{self._overlays}"
-        folder.mkdir()
+        folder = Path(tempfile.mkdtemp(prefix="overlay-", dir=self.folder))
         given = {
             "name": "lockstep-inventory",
             "behavior": "replace",
