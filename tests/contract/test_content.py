@@ -230,6 +230,18 @@ def test_what_is_like_the_old_content_proves_an_undo_that_changed_something(thin
     assert thing.step(A).lost_fields == ("records",)
 
 
+def test_an_undo_whose_answer_was_lost_is_proved_by_what_is_like_the_old_content(thing: Thing) -> None:
+    thing.written(A)
+    thing.roll_back()
+    assert thing.restoring(A, TARGET).next is Restoring.SEND
+    thing.wrote(A, "u1", Effect.UNKNOWN)
+    like = look("old again", like=("records",))
+    assert thing.restoring(A, like, "u2").next is Restoring.SETTLE, "the inverse may land once more"
+    thing.settled(A, like)
+    assert thing.step(A).undo is Undo.RESTORED
+    assert thing.step(A).lost_fields == ("records",)
+
+
 def test_a_person_has_a_third_hands_content_written_over_and_only_what_was_seen(thing: Thing) -> None:
     thing.written(A)
     thing.roll_back()

@@ -104,6 +104,7 @@ class Kept(NamedTuple):
     newest: Fate = Fate.NONE
     may: bool = False  # an attempt was closed otherwise than not_applied
     applied: bool = False  # a forward attempt was answered "took effect"
+    undone: bool = False  # an attempt of the inverse was closed otherwise than not_applied
     contested: bool = False
     seen: int | None = None  # the target as seen
     over: int | None = None  # what the host showed when the last undo was sent

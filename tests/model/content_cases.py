@@ -154,6 +154,7 @@ TESTED = (
     holds("create, other content on one host", replace(CREATE, held=(ABSENT, OLD))),
     holds("delete", ContentRules(target=ABSENT)),
     holds("a server that rewrites and one that ignores writes", replace(SERVER, late=1)),
+    holds("the same, and no person to decide", replace(SERVER, late=1, people=False)),
     holds("the same, where only rewritten fields differ", replace(SAME_FIELDS, late=1)),
     holds(
         "set again, where the host shows its own form",

@@ -153,6 +153,7 @@ def finish(spot: Spot, worker: Write) -> Iterator[Local]:
     forward = worker.attempt < len(step.forward)
     if worker.at is At.FINISH_APPLIED:
         step = step._replace(newest=Fate.APPLIED, may=True, applied=step.applied or forward)
+        step = step._replace(undone=step.undone or not forward)
         if not forward and not rules.look_proves_restored and spot.rolling_back and not step.open:
             step = step._replace(undo=Undo.RESTORED)
         if forward and worker.replaced and not others:
@@ -181,7 +182,7 @@ def for_a_person(spot: Spot, shown: int) -> bool:
     """Whether what a look shows in a rollback is neither ours nor what was before."""
     step = spot.step
     ours = spot.is_target(shown) or (spot.is_like(shown) and spot.rules.like_is_ours)
-    again = spot.is_like_before(shown) and step.newest is Fate.APPLIED
+    again = spot.is_like_before(shown) and step.undone
     return step.landed and shown != step.before and not ours and not again
 
 
@@ -193,13 +194,12 @@ def undo(spot: Spot, worker: Write) -> Iterator[Local]:
         return
     quiet = worker.clean and not step.open
     changed = shown != step.over or not rules.undo_is_seen_to_change
-    undone = step.newest is Fate.APPLIED and step.over is not None
     if shown == step.before or (not step.landed and rules.nothing_landed_nothing_undone):
         if quiet:
             yield gone.with_step(step._replace(undo=Undo.RESTORED)).then("restored: a look shows it")
         else:
             yield gone.then("as before, while a write may land")
-    elif spot.is_like_before(shown) and undone and changed and not _seen_target(spot, shown):
+    elif spot.is_like_before(shown) and step.undone and changed and not _seen_target(spot, shown):
         if quiet:
             yield gone.with_step(step._replace(undo=Undo.RESTORED)).then("restored, in another form")
         else:
@@ -242,7 +242,10 @@ def settle(spot: Spot) -> Iterator[Local]:
         elif fate is Attempt.SEEN_ONCE and not travels:
             closed = step.with_attempt(number, Attempt.CLOSED)._replace(may=True)
             newest = Fate.SETTLED if step.newest is Fate.OPEN else step.newest
-            yield spot.with_step(closed._replace(newest=newest)).then(f"settle {number}: closed")
+            undone = step.undone or number >= len(step.forward)
+            yield spot.with_step(closed._replace(newest=newest, undone=undone)).then(
+                f"settle {number}: closed"
+            )
 
 
 def third_hand(spot: Spot) -> Iterator[Local]:

@@ -207,10 +207,10 @@ class MemoryContent(MemoryForward):
     ) -> Restoring | Turn:
         assert record.content is not None
         opened, seen, trace = step.open_attempts(), look.digest, step.trace
-        newest: AttemptRecord = list(step.attempts.values())[-1]
         target = look.shows is Shows.TARGET or seen == trace.as_seen
-        undone = newest.undo and newest.state is AttemptState.APPLIED and seen != step.over and not target
-        like = look.like_before if undone else None
+        closed = AttemptState.NOT_APPLIED
+        undone = any(each.undo and each.state is not closed for each in step.attempts.values())
+        like = look.like_before if undone and seen != step.over and not target else None
         if not step.landed or seen == trace.was or like is not None:
             if opened or were_open:
                 return Restoring.SETTLE

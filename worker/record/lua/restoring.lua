@@ -17,7 +17,7 @@ if step.fingerprint ~= ARGV[4] then return { 'elsewhere' } end
 if step.attempts[id] and is_open(step.attempts[id]) then return { 'send' } end
 local again = close_settled(host, step, sent, settles_within(op, ARGV[14]), function() end)
 local open = count(step, is_open)
-local newest = newest_attempt(step)
+local undone = count(step, function(attempt) return attempt.undo and attempt.state ~= 'not_applied' end) > 0
 
 local function came(what)
   save_step(host)
@@ -37,7 +37,7 @@ end
 local target = shows == 'target' or seen == step.as_seen
 if not has_landed(step) then return prove() end -- nothing of ours is there, whatever it shows
 if seen == step.was then return prove() end
-if ARGV[9] ~= '' and newest.undo and newest.state == 'applied' and seen ~= step.over and not target then
+if ARGV[9] ~= '' and undone and seen ~= step.over and not target then
   return prove(cjson.decode(ARGV[9]))
 end
 if not target and shows ~= 'like' and seen ~= step.restore_over then
