@@ -37,7 +37,7 @@ def plot(figures: Figures) -> str:
     high = (high[0], math.ceil(high[1]))
 
     def place(hosts: float, time: float) -> tuple[float, float]:
-        across = (math.log10(hosts) - low[0]) / (high[0] - low[0])
+        across = (math.log10(hosts) - low[0]) / (high[0] - low[0] or 1)  # of one size there is nothing across
         up = (math.log10(time) - low[1]) / max(high[1] - low[1], 1)
         return LEFT + across * (WIDTH - LEFT - RIGHT), HEIGHT - BOTTOM - up * (HEIGHT - TOP - BOTTOM)
 

@@ -10,6 +10,7 @@ from benchmarks.__main__ import EXTRAS
 from benchmarks.cluster import State
 from benchmarks.figures import Figures, Kept
 from benchmarks.plan import far, only, rollback, visits
+from benchmarks.plot import plot
 from benchmarks.samples import Case, Sample
 from benchmarks.session import wrong_outcome
 from benchmarks.targets import AFTER_RETENTION, TARGETS, judge, needed
@@ -25,6 +26,12 @@ def sample(peer: str, seconds: float) -> Sample:
 
 def verdicts(figures: Figures) -> dict[str, str]:
     return {verdict.target.work: verdict.word for verdict in judge(figures)}
+
+
+def test_one_row_alone_can_be_drawn() -> None:
+    figures = Figures()
+    figures.add(sample("lockstep", 0.9))
+    assert "Lockstep" in plot(figures)
 
 
 def test_right_outcomes_are_not_called_wrong() -> None:
