@@ -14,6 +14,7 @@ from lockstep import extras
 from lockstep.producer.stack import Stack, StackError
 from lockstep.worker import celery
 from lockstep.worker.monitoring import flower
+from tests.waiting import PATIENCE
 
 REQUIRES = [
     "celery[redis]<5.8,>=5.7",
@@ -83,7 +84,9 @@ def test_a_file_that_hides_celery_is_named(
 def test_the_command_names_it_too(tmp_path: Path) -> None:
     (tmp_path / "celery.py").write_text("raise SystemExit('a stranger was imported')\n")
     command = [sys.executable, "-m", "lockstep", "list"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE, check=False
+    )
     why = f"{tmp_path}/celery.py hides the package celery, which Lockstep needs: give that file another name"
     assert (done.returncode, done.stderr) == (1, f"lockstep: error: {why}\n")
 

@@ -22,15 +22,20 @@ from lockstep.worker.tasks.runtime import Runtime
 from tests.contract.bench import LIMITS
 from tests.twin.store import MemoryStore
 from tests.unit.test_forks import Slow
+from tests.waiting import PATIENCE
 
 HOSTS, THREADS, LIMIT = 10, 10, 70
 CALLS = f"""
 import resource, sys
 from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier, Lock
 from tests.unit.client import G, client
 resource.setrlimit(resource.RLIMIT_NOFILE, ({LIMIT}, {LIMIT}))
+each, turn = Barrier({THREADS}), Lock()
 def work(_):
-    return [client(url).probe(G).text for url in sys.argv[1:]]
+    each.wait()
+    with turn:  # calls at the same time have a connection each
+        return [client(url).probe(G).text for url in sys.argv[1:]]
 with ThreadPoolExecutor({THREADS}) as pool:
     print(sorted({{text for texts in pool.map(work, range({THREADS})) for text in texts}}))
 """
@@ -53,7 +58,7 @@ def urls() -> Iterator[list[str]]:
 def test_many_threads_call_many_hosts_with_few_descriptors(urls: list[str]) -> None:
     """A connection of each thread to each host would be 100."""
     command = [sys.executable, "-c", CALLS, *urls]
-    ran = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert (ran.stdout, ran.stderr) == ("['404']\n", "")
 
 
@@ -68,7 +73,7 @@ print(resource.getrlimit(resource.RLIMIT_NOFILE))
 
 def provided(soft: int, hard: int) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", PROVIDE, str(soft), str(hard)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
 
 
 def test_a_low_limit_is_raised_as_far_as_is_needed() -> None:
@@ -82,7 +87,7 @@ def test_a_worker_does_not_start_where_it_may_not_open_enough() -> None:
         command,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=False,
         env={"LOCKSTEP_HOSTS": "http://node1:1", "PATH": "/usr/bin:/bin"},
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (200, 200)),

@@ -17,7 +17,7 @@ from lockstep.worker.connection import pool as pools
 from lockstep.worker.redis_client import client
 from lockstep.worker.settings import Settings
 from tests.unit.test_primary import Server, playing
-from tests.waiting import eventually
+from tests.waiting import PATIENCE, eventually
 
 ROOT = Path(__file__).parents[2]
 
@@ -115,7 +115,9 @@ def test_a_client_that_is_left_to_the_end_of_its_process_does_not_hold_it_up(ser
         f"made = client(Settings(redis_url={server.url!r})); held = made.client()\n"
         "held.get('a'); builtins.kept = held\n"
     )
-    ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, timeout=60, check=False, capture_output=True)
+    ran = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, timeout=PATIENCE, check=False, capture_output=True
+    )
     assert (ran.returncode, ran.stderr) == (0, b"")
 
 
