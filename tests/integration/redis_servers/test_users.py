@@ -44,7 +44,7 @@ SELDOM: dict[str, set[Grant]] = {
         # Chords of which a header failed unforeseen, or the callback was claimed by a worker that died.
         *(("exists", CHORDS), ("incr", CHORDS)),
         # Given back by a worker that had taken it; said where nothing has changed while it was watched.
-        *(("rpush", f"~{QUEUE}"), ("unwatch", "")),
+        *(("rpush", f"~{QUEUE}"), ("rpush", "~lockstep:celery:rollback"), ("unwatch", "")),
     },
     "monitor": {("zcard", LINES), ("zrank", LINES)},
     "producer": {
