@@ -207,7 +207,7 @@ def test_a_kind_whose_writes_take_longer_to_show_is_given_that_time(bench: Bench
     bench.pass_time(LIMITS.settle)
     assert thing.restoring(A, OLD).next is Restoring.SETTLE, "it may land yet"
     bench.pass_time(longer)
-    assert Restoring.RESTORED in [thing.restoring(A, OLD).next for _ in range(2)], "one closes it, at the latest"
+    assert Restoring.RESTORED in [thing.restoring(A, OLD).next for _ in range(2)], "one closes, one proves"
 
 
 def test_nothing_is_undone_where_nothing_landed_whatever_is_shown(thing: Thing) -> None:

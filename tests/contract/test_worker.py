@@ -17,12 +17,14 @@ import pytest
 from celery import _state as untyped
 from celery import signals
 from celery.contrib.testing.worker import start_worker
+from kombu import transport as untyped_transport
 from opentelemetry.instrumentation.celery import CeleryInstrumentor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from lockstep.producer.client.client import ClusterClient
 from lockstep.producer.stack.child import free_port
 from lockstep.worker.broker.control import Control
+from lockstep.worker.broker.transport import Transport
 from lockstep.worker.celery import OPERATIONS, PATROL, PATROL_GROUP, ROLLBACK, SWEEP
 from lockstep.worker.hosts import curl
 from lockstep.worker.monitoring import metrics, probe, tracing
@@ -31,6 +33,7 @@ from tests.integration.worker.harness import Bench, parts
 from tests.waiting import PATIENCE, eventually
 
 celery: Any = untyped
+transport: Any = untyped_transport
 THREADS = "lockstep.worker.broker.consumer:Threads"
 
 
@@ -65,6 +68,8 @@ class Whole(Bench):
 def working(app: Any) -> Iterator[None]:
     """Run a worker as Celery's command does, and leave this process as it was."""
     before, watches = (celery.default_app, celery._tls.current_app), list(curl.watches)
+    aliases = dict(transport.TRANSPORT_ALIASES)
+    transport._transport_cache.clear()  # clients in this process have had theirs looked up
     import_module("lockstep.worker.tasks")  # they hear the signal
     instance = SimpleNamespace(app=app, quiet=False)
 
@@ -85,6 +90,8 @@ def working(app: Any) -> Iterator[None]:
         metrics._counting.clear()
         CeleryInstrumentor().uninstrument()  # type: ignore[no-untyped-call]
         curl.watches[:] = watches
+        transport.TRANSPORT_ALIASES.update(aliases)
+        transport._transport_cache.clear()
         celery.default_app, celery._tls.current_app = before
 
 
@@ -156,6 +163,7 @@ def test_waves_bake_pass_their_gate_and_are_promoted(whole: Whole, client: Clust
 
 def test_what_nobody_of_ours_has_sent_is_dropped(whole: Whole, client: ClusterClient) -> None:
     queue = f"{whole.settings.key_prefix}celery:{OPERATIONS}"
+    assert transport._transport_cache["lockstep-redis"] is Transport, "messages are taken together"
     redis = whole.store._client
     redis.lpush(queue, "no JSON", "{}", json.dumps({"body": "", "properties": {}}))
     assert client.create_group(whole.group).wait(timeout=PATIENCE).state is State.COMMITTED, "it goes on"
