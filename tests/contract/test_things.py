@@ -7,7 +7,7 @@ import json
 import subprocess
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, redirect_stderr, redirect_stdout
+from contextlib import ExitStack, redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,8 @@ class OneProcess(Rig):
 
         def beat() -> None:
             while not over.wait(0.5):
-                self._app.tasks[SWEEP].apply_async(ignore_result=True)
+                with suppress(Exception):  # as beat goes on when Redis was slow once
+                    self._app.tasks[SWEEP].apply_async(ignore_result=True)
 
         thread = threading.Thread(target=beat)
         thread.start()
