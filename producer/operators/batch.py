@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
 from lockstep.producer.client.acceptance import RequestWithdrawn
@@ -234,7 +234,7 @@ def apply(
         for thread in threads[: len(wishes)]:
             thread.start()
         for _ in wishes:
-            came = told.get()
+            came = _next(told)
             if isinstance(came, BaseException):
                 raise came
             yield came
@@ -244,6 +244,15 @@ def apply(
         for thread in threads[: len(wishes)]:
             if thread.is_alive():
                 thread.join(max(0.0, ends - time.monotonic()))
+
+
+def _next(told: SimpleQueue[WishResult | BaseException]) -> WishResult | BaseException:
+    """Wait for what comes next. Python hears a Ctrl-C that comes just before a wait only after it."""
+    while True:
+        try:
+            return told.get(timeout=LOOK_UP)
+        except Empty:
+            continue
 
 
 def _from_lines(text: str) -> Iterator[tuple[Action, object]]:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import signal
+import sys
+import threading
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 from unittest.mock import Mock
 
 import pytest
 
+from lockstep.producer.operators import batch
 from lockstep.producer.operators.batch import (
     RUN_LENGTH,
     Wish,
@@ -22,6 +27,7 @@ from lockstep.worker.operation.errors import InvalidInput
 from lockstep.worker.operation.model import Action, GroupId, HostName, State
 from lockstep.worker.operation.names import parse_operation_id
 from tests.unit.kinds.made import LEAST, kind_of, thing
+from tests.waiting import PATIENCE, eventually
 
 A, B = Wish(Action.CREATE, GroupId("team-a")), Wish(Action.DELETE, GroupId("team-b"))
 ONE, TWO = HostName("node1"), HostName("node2")
@@ -110,3 +116,27 @@ def test_the_longest_run_has_room_for_its_operations() -> None:
     assert parse_operation_id(operation_id(parse_run("r" * RUN_LENGTH), A, [ONE]))
     with pytest.raises(InvalidInput, match="too long"):
         parse_run("r" * (RUN_LENGTH + 1))
+
+
+def test_a_ctrl_c_is_heard_that_did_not_end_the_wait() -> None:
+    """The wait has begun and sleeps, and Python was told on another thread, as just before it."""
+    over, main, looks, late = threading.Event(), threading.main_thread(), 0, list[bool]()
+
+    def asleep() -> bool:
+        nonlocal looks
+        there = sys._current_frames()[cast(int, main.ident)].f_code.co_filename == batch.__file__
+        looks = looks + 1 if there else 0
+        return looks > 9  # not on its way to it
+
+    def wait(_: float) -> None:
+        eventually(asleep, "the main thread waits")
+        signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+        late.append(not over.wait(PATIENCE))
+        raise InvalidInput("it was not heard")
+
+    client = Mock(serving=Mock(return_value=[]))
+    client.change.return_value.wait.side_effect = wait
+    with pytest.raises(KeyboardInterrupt):
+        next(apply(client, "run", [A], [ONE]))
+    over.set()
+    assert not any(late)
