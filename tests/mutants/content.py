@@ -24,11 +24,15 @@ CONTENT = (
     ),
     mutant(
         "what was before is learned as the target",
-        ("shown.lua", "shows == 'like' and landed and seen ~= step.was", "shows == 'like' and landed"),
+        (
+            "shown.lua",
+            "shows == 'like' and landed and known and seen ~= step.was",
+            "shows == 'like' and landed and known",
+        ),
         (
             "content.py",
-            "look.shows is Shows.LIKE and landed and seen != step.trace.was",
-            "look.shows is Shows.LIKE and landed",
+            "look.shows is Shows.LIKE and landed and known and seen != step.trace.was",
+            "look.shows is Shows.LIKE and landed and known",
         ),
     ),
     mutant(
@@ -78,8 +82,8 @@ CONTENT = (
     ),
     mutant(
         "a look at the other fields proves a secret",
-        ("shown.lua", "if target and (answers > 0 or not op.content.secret) then", "if target then"),
-        ("content.py", "if target and (proven or not record.content.secret):", "if target:"),
+        ("shown.lua", "local known = answers > 0 or not op.content.secret", "local known = true"),
+        ("content.py", "known = answers or not record.content.secret", "known = answers or step is not None"),
     ),
     mutant(
         "`replaced` counts as applied whoever made what was replaced",

@@ -23,7 +23,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from tests.mutants.layers import pytest, ran
+from tests.mutants.layers import RECORD, pytest, ran
 from tests.mutants.tree import ROOT, copied
 
 TOOL = ROOT / ".venv-mutation" / "bin" / "python"
@@ -36,14 +36,13 @@ LIMIT = 900
 
 # What a copy of the tree has no files for is left out.
 UNIT = pytest("tests/unit", "--ignore=tests/unit/benchmarks", "--ignore=tests/unit/fuzz")
-CONTRACT = pytest("tests/contract")
 CORE: Mapping[str, Sequence[tuple[str, ...]]] = {
-    "worker/record/lua": (CONTRACT,),
-    "worker/steps": (CONTRACT, SIMULATED, UNIT),
-    "worker/record": (CONTRACT, UNIT),
-    "worker/operation": (pytest("tests/unit/operation"), UNIT, CONTRACT, SIMULATED),
-    "worker/tasks": (UNIT, CONTRACT, SIMULATED),
-    "worker/broker": (UNIT, pytest("tests/integration/broker"), CONTRACT),
+    "worker/record/lua": (RECORD,),
+    "worker/steps": (RECORD, SIMULATED, UNIT),
+    "worker/record": (RECORD, UNIT),
+    "worker/operation": (pytest("tests/unit/operation"), UNIT, RECORD, SIMULATED),
+    "worker/tasks": (UNIT, RECORD, SIMULATED),
+    "worker/broker": (UNIT, pytest("tests/integration/broker"), RECORD),
 }
 """Folder -> the layers that may catch a mutant there, cheapest first."""
 
