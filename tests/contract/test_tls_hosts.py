@@ -251,7 +251,10 @@ def test_nothing_is_sent_where_the_connection_took_longer_than_the_attempt_may_w
             peer, _ = listener.accept()
             assert asked.wait(10)
             with context.wrap_socket(peer, server_side=True) as secured:
-                received.append(secured.recv(65536))
+                try:
+                    received.append(secured.recv(65536))
+                except ConnectionResetError:  # whoever closes has not read the session's tickets
+                    received.append(b"")
 
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()

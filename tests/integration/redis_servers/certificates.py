@@ -23,14 +23,17 @@ class Authority:
         self._directory = directory
         self.file = directory / "ca.pem"
         self._key = directory / "ca.key"
-        subject = ["-subj", f"/CN={directory.name}"]
+        subject = ["-subj", f"/CN={directory.name}", "-addext", "keyUsage=critical,keyCertSign"]
         _openssl("req", "-x509", "-days", "2", *_new_key(self._key), "-out", str(self.file), *subject)
 
     def sign(self, name: str, alternative: str) -> Signed:
         """Sign a certificate for a subject alternative name such as IP:127.0.0.1."""
         signed = Signed(self._directory / f"{name}.pem", self._directory / f"{name}.key")
         request, extensions = self._directory / f"{name}.csr", self._directory / f"{name}.ext"
-        extensions.write_text(f"subjectAltName={alternative}\n")
+        # Python asks for the rest from 3.13 on.
+        extensions.write_text(
+            f"subjectAltName={alternative}\nsubjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid\n"
+        )
         _openssl("req", *_new_key(signed.key), "-out", str(request), "-subj", f"/CN={name}")
         authority = ["-CA", str(self.file), "-CAkey", str(self._key), "-CAcreateserial"]
         files = ["-in", str(request), "-out", str(signed.certificate), "-extfile", str(extensions)]
