@@ -8,6 +8,7 @@ import ssl
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -69,6 +70,21 @@ class Server(ThreadingHTTPServer):
         """A client that does not trust the certificate hangs up."""
 
 
+@contextmanager
+def served(context: ssl.SSLContext | None = None) -> Iterator[Server]:
+    """Serve until the end of the block; without a context in plain text."""
+    with Server(("127.0.0.1", 0), Node) as running:
+        if context is not None:
+            running.socket = context.wrap_socket(running.socket, server_side=True)
+        thread = threading.Thread(target=running.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield running
+        finally:
+            running.shutdown()
+            thread.join(10)
+
+
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     return Authority(tmp_path_factory.mktemp("trusted") / "authority")
@@ -79,15 +95,8 @@ def server(authority: Authority) -> Iterator[Server]:
     signed = authority.sign("localhost", "DNS:localhost")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(signed.certificate, signed.key)
-    with Server(("127.0.0.1", 0), Node) as running:
-        running.socket = context.wrap_socket(running.socket, server_side=True)
-        thread = threading.Thread(target=running.serve_forever, args=(0.01,))
-        thread.start()
-        try:
-            yield running
-        finally:
-            running.shutdown()
-            thread.join(10)
+    with served(context) as running:
+        yield running
 
 
 carry = curl.exchange
@@ -159,9 +168,7 @@ def test_a_certificate_of_ours_is_shown_and_read_again_when_it_is_replaced(
     context.load_cert_chain(own.certificate, own.key)
     context.verify_mode, context.maximum_version = ssl.CERT_REQUIRED, ssl.TLSVersion.TLSv1_2
     cert, key = tmp_path / "own.pem", tmp_path / "own.key"
-    with Server(("127.0.0.1", 0), Node) as running:
-        running.socket = context.wrap_socket(running.socket, server_side=True)
-        threading.Thread(target=running.serve_forever, args=(0.01,), daemon=True).start()
+    with served(context) as running:
         url = f"https://localhost:{running.server_port}"
         without = Host(HostName("node1"), url, verify=str(authority.file))
         host = called(replace(without, cert=(str(cert), str(key))))
@@ -183,7 +190,6 @@ def test_a_certificate_of_ours_is_shown_and_read_again_when_it_is_replaced(
             )  # without a kept connection
             said = "not sent: TLS error: its cert_file and key_file do not belong together"
             assert called(host.host).probe(G).text == said
-        running.shutdown()
 
 
 def test_a_host_is_asked_for_the_name_that_its_entry_gives(
@@ -207,14 +213,8 @@ def test_the_reason_is_named(server: Server, authority: Authority, tmp_path: Pat
     other = called(Host(HostName("n"), f"https://127.0.0.1:{port}", verify=str(authority.file)))
     assert other.probe(G).text == "not sent: TLS error: its certificate is for another name"
     assert client(server, str(tmp_path / "gone.pem")).probe(G).probed is Probed.NO_INFORMATION
-    with Server(("127.0.0.1", 0), Node) as plain:
-        thread = threading.Thread(target=plain.serve_forever, args=(0.01,))
-        thread.start()
-        try:
-            said = client(plain, str(authority.file)).probe(G).text
-        finally:
-            plain.shutdown()
-            thread.join(10)
+    with served() as plain:
+        said = client(plain, str(authority.file)).probe(G).text
     assert said == "not sent: TLS error: it does not speak TLS there"
 
 
@@ -224,15 +224,8 @@ def test_a_version_that_both_speak_is_missing(authority: Authority) -> None:
     context.load_cert_chain(signed.certificate, signed.key)
     context.maximum_version = ssl.TLSVersion.TLSv1_1
     context.set_ciphers("DEFAULT:@SECLEVEL=0")
-    with Server(("127.0.0.1", 0), Node) as running:
-        running.socket = context.wrap_socket(running.socket, server_side=True)
-        thread = threading.Thread(target=running.serve_forever, args=(0.01,))
-        thread.start()
-        try:
-            said = client(running, str(authority.file)).probe(G).text
-        finally:
-            running.shutdown()
-            thread.join(10)
+    with served(context) as running:
+        said = client(running, str(authority.file)).probe(G).text
     assert said == "not sent: TLS error: no version of TLS that both speak"
 
 

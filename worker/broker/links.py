@@ -21,7 +21,6 @@ from kombu import Connection
 from kombu.log import get_logger
 from kombu.transport import TRANSPORT_ALIASES
 from kombu.transport import redis as untyped
-from kombu.utils.encoding import bytes_to_str
 from kombu.utils.json import loads
 
 from lockstep.worker.connection.pool import PATIENCE, bounded
@@ -129,6 +128,10 @@ class BaseChannel(redis.Channel):  # type: ignore[misc]
         made.set_response_callback("BRPOP", self._took)
         return made
 
+    def _get_pool(self, asynchronous: bool = False) -> Any:
+        # An event loop is not to wait: its connection is tried again.
+        return bounded(super()._get_pool(asynchronous), 0.0 if asynchronous else PATIENCE)
+
     def _took(self, said: Any, **_: Any) -> Any:
         if said:
             self.connection.length = len(said[1])
@@ -149,7 +152,7 @@ class BaseChannel(redis.Channel):  # type: ignore[misc]
         if not isinstance(said := told["data"], bytes):
             return told  # how many channels it is subscribed to
         try:
-            loads(bytes_to_str(said))
+            loads(said)
         except (ValueError, RecursionError):  # kombu would log it whole, or raise
             dropped("no JSON", len(said))
             said = None
@@ -182,19 +185,12 @@ class Channel(BaseChannel):
     connection_class: type = Primary
     connection_class_ssl: type = TlsPrimary
 
-    def _get_pool(self, asynchronous: bool = False) -> Any:
-        # An event loop is not to wait: its connection is tried again.
-        return bounded(super()._get_pool(asynchronous), 0.0 if asynchronous else PATIENCE)
-
 
 class SentinelChannel(BaseChannel, redis.SentinelChannel):  # type: ignore[misc]
     """A channel to the server that Sentinels name."""
 
     connection_class: type = FoundPrimary
     connection_class_ssl: type = FoundTlsPrimary
-
-    def _get_pool(self, asynchronous: bool = False) -> Any:
-        return bounded(super()._get_pool(asynchronous), 0.0 if asynchronous else PATIENCE)
 
 
 class Transport(redis.Transport):  # type: ignore[misc]

@@ -27,20 +27,9 @@ from lockstep.worker.plainyaml import Place, parse_plain
 
 NEVER_SET = frozenset(
     (
-        "host",
-        "authorization",
-        "proxy-authorization",
-        "cookie",
-        "connection",
-        "keep-alive",
-        "upgrade",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "content-length",
-        "content-encoding",
-        "expect",
-        "x-lockstep-attempt",
+        *("host", "authorization", "proxy-authorization", "cookie", "x-lockstep-attempt"),
+        *("connection", "keep-alive", "upgrade", "te", "trailer", "transfer-encoding"),
+        *("content-length", "content-encoding", "expect"),
     )
 )
 """Headers that are the host's, the carrier's or ours."""

@@ -243,15 +243,10 @@ def change(bench: Bench, folder: Path) -> None:
         lockstep(bench, bench.settings.redis_url.reveal(), line)
     bench.admin.set_latency(2000)
     with ClusterClient(bench.settings) as cluster:
-        lockstep(
-            bench,
-            bench.settings.redis_url.reveal(),
-            f"cancel {cluster.create_group('team-e').id} --reason test",
-        )
+        cancelled = cluster.create_group("team-e").id
+        lockstep(bench, bench.settings.redis_url.reveal(), f"cancel {cancelled} --reason test")
         bench.admin.set_latency(None)
-        assert (
-            asyncio.run(cluster.create_group("team-d").wait_async(timeout=PATIENCE)).state is State.COMMITTED
-        )
+        assert asyncio.run(cluster.create_group("team-d").wait_async(timeout=PATIENCE)).committed
 
 
 def look(bench: Bench, url: str, folder: Path) -> None:
@@ -268,10 +263,8 @@ def look(bench: Bench, url: str, folder: Path) -> None:
 
 def asked(port: int, path: str) -> str:
     """What Flower answers; nothing while it does not."""
-    with (
-        suppress(OSError),
-        urllib.request.urlopen(f"http://{LOOPBACK}:{port}/{path}", timeout=PATIENCE) as answer,
-    ):
+    url = f"http://{LOOPBACK}:{port}/{path}"
+    with suppress(OSError), urllib.request.urlopen(url, timeout=PATIENCE) as answer:
         return str(answer.read().decode())
     return ""
 

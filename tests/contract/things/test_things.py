@@ -2,80 +2,17 @@
 
 from __future__ import annotations
 
-import io
 import json
-import subprocess
-import threading
-from collections.abc import Iterator
-from contextlib import ExitStack, redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from lockstep import Pace
-from lockstep.producer.cli import main
-from lockstep.worker.celery import SWEEP, make_app
 from lockstep.worker.kinds import Kind
 from lockstep.worker.operation.errors import InvalidInput
 from lockstep.worker.operation.model import State
-from lockstep.worker.settings import Settings
-from tests.chaos.journal import commands
-from tests.contract.test_worker import working
 from tests.integration.kinds.node import PATH, THING, Rig
-from tests.model.trace import replay
 from tests.waiting import eventually
-
-
-class OneProcess(Rig):
-    """The same rig, but its worker and beat are threads of this process, and so is the command."""
-
-    def new_worker(self) -> Any:
-        heart = str(self.directory / "heart")
-        self._app = make_app(Settings(**self.values, heartbeat_dir=heart))
-        self.stack.callback(self._app.close)
-        self.stack.enter_context(working(self._app))
-
-    def _child(self, *arguments: str) -> Any:
-        over = threading.Event()
-
-        def beat() -> None:
-            while not over.wait(0.5):
-                with suppress(Exception):  # as beat goes on when Redis was slow once
-                    self._app.tasks[SWEEP].apply_async(ignore_result=True)
-
-        thread = threading.Thread(target=beat)
-        thread.start()
-        self.stack.callback(thread.join)
-        self.stack.callback(over.set)
-
-    def cli(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        out, err = io.StringIO(), io.StringIO()
-        with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
-            for name, value in self.values.items():
-                patch.setenv(f"LOCKSTEP_{name.upper()}", value)
-            code = main(arguments)
-        return subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
-    folder = tmp_path_factory.mktemp("kinds")
-    with ExitStack() as stack:
-        yield OneProcess(stack, folder)
-        trace = replay(commands(folder / "redis"))
-    assert trace.wrong == []
-    assert trace.things
-
-
-@pytest.fixture
-def rig(made: Rig) -> Rig:
-    eventually(lambda: all(each.ended for each in made.client.operations(100)), "nothing is at work any more")
-    for node in made.nodes:
-        node.holds.clear()
-        node.asked.clear()
-        node.refuses, node.usurper = False, None
-    return made
 
 
 def test_create_set_and_delete_on_every_host_that_serves_the_kind(rig: Rig) -> None:
@@ -245,77 +182,3 @@ def test_drift_is_shown_field_by_field_and_repaired(rig: Rig) -> None:
     remedy = f"put its file back: `lockstep kinds show {title}` prints what is kept of it"
     assert f'{THING}: kind "notice" is not known; {remedy}\n' in without.stderr
     assert without.stdout.startswith("no drift in "), "of what is known"
-
-
-WANTED = """\
-present:
-- team-b
-- notice/team%2Fa: {text: hello, tags: [b, a]}
-- pin/team-a: {}
-absent:
-- notice/old
-"""
-
-
-def test_apply_plans_things_of_several_kinds_and_groups_and_then_does_them_in_order(
-    rig: Rig, tmp_path: Path
-) -> None:
-    file = tmp_path / "wanted.yaml"
-    file.write_text(WANTED)
-    for node in rig.nodes:
-        node.plant("/notices/old", "x")
-    rig.nodes[1].plant(PATH, "own")
-    refused = rig.cli("apply", str(file))
-    assert (refused.returncode, "would not bring back its readers" in refused.stderr) == (2, True), refused
-    assert rig.cli("apply", str(file), "--plan").returncode == 0
-    assert {each.split()[0] for node in rig.nodes for each in node.asked} == {"GET"}, "nothing is written"
-    applied = rig.cli("apply", str(file), "--accept-loss", "--resume", "mine")
-    assert applied.returncode == 0, applied
-    assert applied.stdout == "run mine: 4 committed\n"
-    shown = [line.strip() for line in applied.stderr.splitlines()]
-    assert shown[:8] == [
-        "set notice/team%2Fa",
-        "node1, node3: create",
-        "+ made",
-        '+ text: "hello"',
-        '+ tags: ["a","b"]',
-        "node2: update",
-        '- text: "own"',
-        '+ text: "hello"',
-    ]
-    assert rig.texts() == ["hello"] * 3
-    for node in rig.nodes:
-        assert sorted(node.holds) == ["/notices/team%2Fa", "/pins/team-a", "/v1/group/team-b/"]
-        writes = [each.split()[1] for each in node.asked if each.split()[0] != "GET"]
-        assert writes == ["/v1/group/", PATH, "/pins/team-a", "/notices/old"]
-    document = {"present": [{THING: {"text": "again"}}, {"pin/team-a": None}]}
-    again = list(rig.client.apply(document, run="other"))
-    assert [(each.wish.verb, each.state) for each in again] == [("set", "committed"), ("create", "committed")]
-    assert rig.texts() == ["again"] * 3
-    rig.nodes[2].refuses = True
-    (failed,) = rig.client.apply({"absent": [THING]}, accept_loss=True)
-    assert (failed.state, rig.texts()) == ("rolled_back", ["again"] * 3)
-
-
-@pytest.mark.parametrize(
-    ("document", "why"),
-    [
-        ({"present": [{THING: {"text": "a"}}, {THING: {"text": "b"}}]}, "stands twice, with other fields"),
-        ({"absent": [{THING: {"text": "a"}}]}, "is to be deleted, and needs none"),
-        ({"present": [{THING: ["a"]}]}, "it needs a mapping of fields"),
-        ({"present": [{"team-a": {"text": "a"}}]}, "names no kind"),
-        ({"present": ["team-b", {THING: {"text": 5}}]}, "text"),
-        ({"present": ["team-b", "nothing/a"]}, 'kind "nothing" is not known'),
-        ({"present": [{THING: {"text": "a"}}], "absent": ["notice/team%2fa"]}, "both present and absent"),
-    ],
-)
-def test_what_is_wrong_anywhere_in_what_is_to_be_applied_writes_nothing(
-    rig: Rig, document: dict[str, object], why: str
-) -> None:
-    with pytest.raises(InvalidInput, match=why):
-        rig.client.apply(document)
-    assert all(each.startswith("GET") for node in rig.nodes for each in node.asked)
-
-
-def test_a_group_is_not_sent_to_hosts_that_do_not_serve_it(rig: Rig) -> None:
-    assert "other" not in [host.host for host in rig.client.create_group("team-z").wait(30).hosts]

@@ -1,0 +1,83 @@
+"""A file of things of several kinds and groups is applied as a whole, or not begun."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from lockstep.worker.operation.errors import InvalidInput
+from tests.integration.kinds.node import PATH, THING, Rig
+
+WANTED = """\
+present:
+- team-b
+- notice/team%2Fa: {text: hello, tags: [b, a]}
+- pin/team-a: {}
+absent:
+- notice/old
+"""
+
+
+def test_apply_plans_things_of_several_kinds_and_groups_and_then_does_them_in_order(
+    rig: Rig, tmp_path: Path
+) -> None:
+    file = tmp_path / "wanted.yaml"
+    file.write_text(WANTED)
+    for node in rig.nodes:
+        node.plant("/notices/old", "x")
+    rig.nodes[1].plant(PATH, "own")
+    refused = rig.cli("apply", str(file))
+    assert (refused.returncode, "would not bring back its readers" in refused.stderr) == (2, True), refused
+    assert rig.cli("apply", str(file), "--plan").returncode == 0
+    assert {each.split()[0] for node in rig.nodes for each in node.asked} == {"GET"}, "nothing is written"
+    applied = rig.cli("apply", str(file), "--accept-loss", "--resume", "mine")
+    assert applied.returncode == 0, applied
+    assert applied.stdout == "run mine: 4 committed\n"
+    shown = [line.strip() for line in applied.stderr.splitlines()]
+    assert shown[:8] == [
+        "set notice/team%2Fa",
+        "node1, node3: create",
+        "+ made",
+        '+ text: "hello"',
+        '+ tags: ["a","b"]',
+        "node2: update",
+        '- text: "own"',
+        '+ text: "hello"',
+    ]
+    assert rig.texts() == ["hello"] * 3
+    for node in rig.nodes:
+        assert sorted(node.holds) == ["/notices/team%2Fa", "/pins/team-a", "/v1/group/team-b/"]
+        writes = [each.split()[1] for each in node.asked if each.split()[0] != "GET"]
+        assert writes == ["/v1/group/", PATH, "/pins/team-a", "/notices/old"]
+    document = {"present": [{THING: {"text": "again"}}, {"pin/team-a": None}]}
+    again = list(rig.client.apply(document, run="other"))
+    assert [(each.wish.verb, each.state) for each in again] == [("set", "committed"), ("create", "committed")]
+    assert rig.texts() == ["again"] * 3
+    rig.nodes[2].refuses = True
+    (failed,) = rig.client.apply({"absent": [THING]}, accept_loss=True)
+    assert (failed.state, rig.texts()) == ("rolled_back", ["again"] * 3)
+
+
+@pytest.mark.parametrize(
+    ("document", "why"),
+    [
+        ({"present": [{THING: {"text": "a"}}, {THING: {"text": "b"}}]}, "stands twice, with other fields"),
+        ({"absent": [{THING: {"text": "a"}}]}, "is to be deleted, and needs none"),
+        ({"present": [{THING: ["a"]}]}, "it needs a mapping of fields"),
+        ({"present": [{"team-a": {"text": "a"}}]}, "names no kind"),
+        ({"present": ["team-b", {THING: {"text": 5}}]}, "text"),
+        ({"present": ["team-b", "nothing/a"]}, 'kind "nothing" is not known'),
+        ({"present": [{THING: {"text": "a"}}], "absent": ["notice/team%2fa"]}, "both present and absent"),
+    ],
+)
+def test_what_is_wrong_anywhere_in_what_is_to_be_applied_writes_nothing(
+    rig: Rig, document: dict[str, object], why: str
+) -> None:
+    with pytest.raises(InvalidInput, match=why):
+        rig.client.apply(document)
+    assert all(each.startswith("GET") for node in rig.nodes for each in node.asked)
+
+
+def test_a_group_is_not_sent_to_hosts_that_do_not_serve_it(rig: Rig) -> None:
+    assert "other" not in [host.host for host in rig.client.create_group("team-z").wait(30).hosts]
