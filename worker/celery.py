@@ -22,10 +22,6 @@ from lockstep.worker.redis_client import sentinel_options, socket_options, tls_o
 from lockstep.worker.secrets import print_masked
 from lockstep.worker.settings import Settings, load_settings
 
-# When Flower asks for settings, Celery shows the URL by a connection that is never made, and kombu calls that
-# insecure for want of options. Ours always verify.
-logging.getLogger("kombu.connection").addFilter(lambda record: "insecure SSL" not in str(record.msg))
-
 logger = logging.getLogger(__name__)
 pools: Any = untyped
 PUBLISHING = 20

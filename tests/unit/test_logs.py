@@ -16,7 +16,7 @@ from redis.exceptions import AuthenticationError, RedisError
 from structlog.contextvars import bound_contextvars
 
 from lockstep.worker.celery import make_app
-from lockstep.worker.monitoring.logs import RepeatLimit, as_json, as_text, bind_task
+from lockstep.worker.monitoring.logs import RepeatLimit, as_json, as_text, bind_task, is_about_a_connection
 from lockstep.worker.operation.errors import RecordDamaged, StoreUnavailable, UnknownFormat
 from lockstep.worker.operation.ports import Stopping
 from lockstep.worker.settings import Settings
@@ -175,10 +175,14 @@ def test_a_line_names_the_arguments_of_its_task(
         task.pop_request()
 
 
-def test_settings_that_are_shown_are_no_insecure_connection(caplog: pytest.LogCaptureFixture) -> None:
-    shown = make_app(Settings(redis_url="rediss://a")).conf.humanize()
-    assert "rediss://a" in shown
+def test_settings_that_a_worker_shows_are_no_insecure_connection(caplog: pytest.LogCaptureFixture) -> None:
+    conf, theirs = make_app(Settings(redis_url="rediss://a")).conf, logging.getLogger("kombu.connection")
+    theirs.addFilter(is_about_a_connection)
+    assert "rediss://a" in conf.humanize()
     assert not caplog.records
+    theirs.removeFilter(is_about_a_connection)  # as in a client's process: somebody else's URL is told
+    conf.humanize()
+    assert "insecure SSL" in caplog.text
 
 
 def written(form: Callable[[logging.Logger], None], name: str) -> str:

@@ -141,6 +141,14 @@ def limit_repeats(logger: logging.Logger, explain: Callable[[BaseException], str
             handler.addFilter(RepeatLimit(handler, explain=explain))
 
 
+def is_about_a_connection(record: logging.LogRecord) -> bool:
+    """Tell a line from kombu's about a connection that is never made, and thus insecure for want of options.
+
+    Celery makes one to show a URL when Flower asks for settings. Those of a worker always verify.
+    """
+    return "insecure SSL" not in str(record.msg)
+
+
 def as_json(logger: logging.Logger) -> None:
     """Let every handler of a logger write JSON."""
     formatter = ProcessorFormatter(

@@ -48,6 +48,7 @@ def _watch(sender: str, instance: Any, **_: Any) -> None:
     settings = app.settings
     provide_files(settings.open_files)
     broker.install(settings.broker)
+    logging.getLogger("kombu.connection").addFilter(logs.is_about_a_connection)
 
     def tell(why: str) -> None:
         quick = settings.but(redis_timeout=1.0, redis_connect_timeout=1.0)
