@@ -7,7 +7,6 @@ import shutil
 import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -20,6 +19,7 @@ from lockstep.worker.celery import OPERATIONS, ROLLBACK
 from lockstep.worker.messages import publish_conclude, publish_forward, publish_rollback, publish_settle
 from lockstep.worker.operation.model import Action, OperationId, State
 from lockstep.worker.redis_client import client
+from tests.contract.producer.conftest import Ran, Run
 from tests.integration.worker.harness import Bench, parts
 from tests.waiting import eventually
 
@@ -35,18 +35,6 @@ def alone(tmp_path: Path) -> Iterator[Bench]:
             yield bench
         finally:
             bench.close()
-
-
-@dataclass(frozen=True)
-class Ran:
-    """What one run of the command came to."""
-
-    code: int
-    out: str
-    err: str
-
-
-Run = Callable[..., Ran]
 
 
 @pytest.fixture
