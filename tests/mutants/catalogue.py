@@ -84,12 +84,25 @@ MUTANTS = (
         ("begin.lua", "if no then", "if no and (op.ended or no[1] ~= 'aborted') then"),
         (
             "store.py",
-            "if no is not None:\n            return no\n        known",
+            "if no is not None:\n            return no\n        if attempt",
             (
                 "if no is not None and (record.ended or no.next is not Forward.ABORTED):\n"
                 "            return no\n"
-                "        known"
+                "        if attempt"
             ),
+        ),
+    ),
+    mutant(
+        "a call that comes late opens its attempt a second time",
+        (
+            "begin.lua",
+            "if step.attempts[id] then return",
+            "if step.attempts[id] and is_open(step.attempts[id]) then return",
+        ),
+        (
+            "store.py",
+            "            return SEND if step.attempts[attempt].is_open else ABORTED\n",
+            "            if step.attempts[attempt].is_open:\n                return SEND\n",
         ),
     ),
     mutant(
@@ -139,13 +152,13 @@ MUTANTS = (
         "an answer that comes after the decision still changes `before` and the outcome",
         (
             "finish.lua",
-            "if not op.ended and not op.decision and not step.outcome then",
-            "if not op.ended and not step.outcome then",
+            "if first and not op.ended and not op.decision and not step.outcome then",
+            "if first and not op.ended and not step.outcome then",
         ),
         (
             "store.py",
-            "if record.decision is None and step.outcome is None:",
-            "if not record.ended and step.outcome is None:",
+            "if first and record.decision is None and step.outcome is None:",
+            "if first and not record.ended and step.outcome is None:",
         ),
     ),
     mutant(

@@ -10,8 +10,8 @@ WAVES = (
         ("begin.lua", "if no then", "if no and no[1] ~= 'not_open' then"),
         (
             "store.py",
-            "if no is not None:\n            return no\n        known",
-            "if no is not None and no.next is not Forward.NOT_OPEN:\n            return no\n        known",
+            "if no is not None:\n            return no\n        if at",
+            "if no is not None and no.next is not Forward.NOT_OPEN:\n            return no\n        if at",
         ),
     ),
     mutant(

@@ -45,13 +45,11 @@ class AfterDecision(MemoryQueries):
         step = record.steps[host]
         if step.fingerprint != fingerprint:
             return Undoing.ELSEWHERE
-        known = step.attempts.get(attempt)
-        if known is None or known.state is not AttemptState.OPEN:
-            age = self.clock() - sent_at
-            busy = self._open_attempt(record, host, step, attempt, undo=True, age=age)
-            if busy is not None:
-                return busy
-        return Undoing.SEND
+        if attempt in step.attempts:
+            return Undoing.SEND if step.attempts[attempt].is_open else Undoing.ABORTED
+        age = self.clock() - sent_at
+        busy = self._open_attempt(record, host, step, attempt, undo=True, age=age)
+        return Undoing.SEND if busy is None else busy
 
     def finish_undo(
         self,
@@ -91,7 +89,7 @@ class AfterDecision(MemoryQueries):
     ) -> None:
         attempt.answer = answer
         attempt.answered = self.clock()
-        if attempt.state is AttemptState.OPEN and verdict not in AMBIGUOUS:
+        if attempt.is_open and verdict not in AMBIGUOUS:
             applied = verdict is Verdict.APPLIED
             state = AttemptState.APPLIED if applied else AttemptState.NOT_APPLIED
             self._close_attempt(record, host, step, attempt, state)

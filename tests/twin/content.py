@@ -59,9 +59,8 @@ class MemoryContent(MemoryForward):
         no = self._turned_away(record, host, step, fingerprint)
         if no is not None:
             return no
-        known = step.attempts.get(attempt)
-        if known is not None and known.state is AttemptState.OPEN:
-            return SEND
+        if attempt in step.attempts:
+            return SEND if step.attempts[attempt].is_open else ABORTED
         return self._judge_look(record, host, step, look, attempt, needs)
 
     def _judge_look(
@@ -142,7 +141,8 @@ class MemoryContent(MemoryForward):
         kept = step.attempts[attempt]
         kept.answer, kept.answered = answer, self.clock()
         kept.started = kept.started or effect is Effect.STARTED
-        if kept.state is AttemptState.OPEN and effect not in STAYS_OPEN:
+        first = kept.is_open
+        if first and effect not in STAYS_OPEN:
             state = AttemptState.APPLIED if effect in LANDED else AttemptState.NOT_APPLIED
             self._close_attempt(record, host, step, kept, state)
             kept.later = effect is Effect.LATER
@@ -154,7 +154,7 @@ class MemoryContent(MemoryForward):
         if kept.undo:
             if step.undo is not Undo.RESTORED and effect not in LANDED:
                 step.reason, step.why = answer, None
-        elif record.decision is None and step.outcome is None:
+        elif first and record.decision is None and step.outcome is None:
             if overwrote or effect in FAILS:
                 outcome, why = OVERWROTE if overwrote else FAILS[effect]
                 self._set_outcome(record, host, step, outcome, answer, why)
@@ -183,9 +183,8 @@ class MemoryContent(MemoryForward):
         step = record.steps[host]
         if step.fingerprint != fingerprint:
             return Restored(Restoring.ELSEWHERE)
-        known = step.attempts.get(attempt)
-        if known is not None and known.state is AttemptState.OPEN:
-            return Restored(Restoring.SEND)
+        if attempt in step.attempts:
+            return Restored(Restoring.SEND if step.attempts[attempt].is_open else Restoring.ABORTED)
         again = self._close_settled(record, host, step, sent_at)
         age = self.clock() - sent_at
         came = self._judge_restore(record, host, step, look, attempt, open_before, age)

@@ -74,6 +74,10 @@ class AttemptRecord:
     started: bool = False
     later: bool = False
 
+    @property
+    def is_open(self) -> bool:
+        return self.state is AttemptState.OPEN
+
     def shown(self) -> Attempt:
         """Return it as the model has it."""
         return Attempt(
@@ -180,7 +184,7 @@ class StepRecord:
 
     def open_attempts(self) -> list[AttemptRecord]:
         """Return the attempts whose fate is not known."""
-        return [each for each in self.attempts.values() if each.state is AttemptState.OPEN]
+        return [each for each in self.attempts.values() if each.is_open]
 
     def shown(self, host: HostName, undo_needed: bool, due_at: Millis | None = None) -> Step:
         """Return it as the model has it."""

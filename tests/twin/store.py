@@ -125,9 +125,8 @@ class MemoryStore(MemoryContent):
         no = self._turned_away(record, host, step, fingerprint)
         if no is not None:
             return no
-        known = step.attempts.get(attempt)
-        if known is not None and known.state is AttemptState.OPEN:
-            return SEND
+        if attempt in step.attempts:
+            return SEND if step.attempts[attempt].is_open else ABORTED
         step.misses, step.silent, step.silent_at = 0, 0, None
         if step.before is None:
             step.before = seen.presence
@@ -201,8 +200,9 @@ class MemoryStore(MemoryContent):
         step = record.steps.get(host) if record is not None else None
         if record is None or step is None or attempt not in step.attempts:
             return ABORTED
+        first = step.attempts[attempt].is_open
         self._close_by(record, host, step, step.attempts[attempt], verdict, answer)
-        if record.decision is None and step.outcome is None:
+        if first and record.decision is None and step.outcome is None:
             self._judge(record, host, step, attempt, verdict, answer)
             if host in record.todo and record.deadline_at - self.clock() <= needs:
                 reason = f"{METHODS[record.action]} {answer}"

@@ -13,7 +13,7 @@ local step = op and load_step(host)
 if not step then return { 'aborted' } end
 local no = turned_away(op, step, ARGV[4])
 if no then return no end
-if step.attempts[id] and is_open(step.attempts[id]) then return { 'send' } end
+if step.attempts[id] then return opened_before(step.attempts[id]) end
 
 step.misses, step.silent, step.silent_at = nil, nil, nil
 if not step.before then -- the first writer wins; never probed again

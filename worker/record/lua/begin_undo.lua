@@ -10,5 +10,5 @@ if not op or op.ended or op.decision ~= 'roll_back' then return { 'aborted' } en
 if redis.call('SISMEMBER', UNDO, host) == 0 then return { 'aborted' } end
 local step = load_step(host)
 if step.fingerprint ~= ARGV[4] then return { 'elsewhere' } end
-if step.attempts[id] and is_open(step.attempts[id]) then return { 'send' } end
+if step.attempts[id] then return opened_before(step.attempts[id]) end
 return open_attempt(host, step, id, true, tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8]), NOW - tonumber(ARGV[9]))

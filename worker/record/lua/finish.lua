@@ -9,8 +9,9 @@ local host, id, verdict, settle = ARGV[3], ARGV[4], ARGV[5], tonumber(ARGV[7])
 local step = op and load_step(host)
 if not step or not step.attempts[id] then return { 'aborted' } end
 local function may_show(other) return is_open(other) and NOW < other.quiet + settle end
+local first = is_open(step.attempts[id]) -- what was said of a closed attempt says nothing of what came after it
 close_by(host, step, step.attempts[id], verdict, ARGV[6])
-if not op.ended and not op.decision and not step.outcome then
+if first and not op.ended and not op.decision and not step.outcome then
   if verdict == 'applied' or verdict == 'unshown' then
     set_outcome(host, step, 'applied')
   elseif verdict == 'already' then

@@ -15,7 +15,7 @@ local step = op and op.content and load_step(host)
 if not step then return { 'aborted' } end
 local no = turned_away(op, step, ARGV[4])
 if no then return no end
-if step.attempts[id] and is_open(step.attempts[id]) then return { 'send' } end
+if step.attempts[id] then return opened_before(step.attempts[id]) end
 
 local function keep_text() if ARGV[7] ~= '' then redis.call('HSET', TEXTS, seen, ARGV[7]) end end
 local function came(outcome, kind, detail) return come_to(host, step, outcome, kind, detail) end

@@ -54,6 +54,10 @@ end
 
 local function is_open(attempt) return attempt.state == 'open' end
 
+-- What a call answers whose attempt is on record: it was made again because its reply was late, or it was itself on its
+-- way for so long that the write has been sent and its attempt closed since. No attempt is opened twice.
+local function opened_before(attempt) return { is_open(attempt) and 'send' or 'aborted' } end
+
 -- Whether anything of ours may be on the host, now or later.
 local function has_landed(step) return count(step, function(attempt) return attempt.state ~= 'not_applied' end) > 0 end
 

@@ -12,7 +12,8 @@ local attempt = step.attempts[id]
 attempt.answer = ARGV[6]
 attempt.answered = NOW
 if effect == 'started' then attempt.started = true end
-if is_open(attempt) and effect ~= 'unknown' and effect ~= 'misdirected' and effect ~= 'started' then
+local first = is_open(attempt) -- what was said of a closed attempt says nothing of what came after it
+if first and effect ~= 'unknown' and effect ~= 'misdirected' and effect ~= 'started' then
   local applied = effect == 'applied' or effect == 'replaced'
   close_attempt(host, step, attempt, applied and 'applied' or 'not_applied')
   if effect == 'later' then attempt.later = true end
@@ -24,7 +25,7 @@ if attempt.undo then
   if step.undo ~= 'restored' and effect ~= 'applied' and effect ~= 'replaced' then
     step.kind, step.reason = nil, ARGV[6]
   end
-elseif not op.ended and not op.decision and not step.outcome then
+elseif first and not op.ended and not op.decision and not step.outcome then
   if overwrote then
     set_outcome(host, step, 'refused', 'overwrote', ARGV[6])
   elseif effect == 'refused' then
