@@ -59,11 +59,14 @@ def explore(
             explored.schedules += 1
             schedule = Schedule(files, forced)
             try:
-                with patched(schedule, modules), no_collection(), same_dice():
-                    check = scenario(schedule)
-                    schedule.run()
-                    if check is not None:
-                        check()
+                with patched(schedule, modules), no_collection():
+                    try:
+                        check = scenario(schedule)
+                        schedule.run()
+                        if check is not None:
+                            check()
+                    finally:
+                        schedule.end()
             except AssertionError as error:
                 said = [str(error), *schedule.told, f"the {explored.schedules}th schedule: {forced}"]
                 raise Wrong("\n".join(said)) from error
@@ -85,17 +88,6 @@ def no_collection() -> Iterator[None]:
 
 
 @contextmanager
-def same_dice() -> Iterator[None]:
-    """Have whatever is random, such as how long a full pool is waited for, the same in each run."""
-    before = random.getstate()
-    random.seed(14)
-    try:
-        yield
-    finally:
-        random.setstate(before)
-
-
-@contextmanager
 def patched(schedule: Schedule, modules: Sequence[ModuleType]) -> Iterator[None]:
     """Give the modules primitives that know the schedule, in place of those that they have imported."""
     ours = Primitives(schedule)
@@ -103,6 +95,7 @@ def patched(schedule: Schedule, modules: Sequence[ModuleType]) -> Iterator[None]
         "threading": ours.threading,
         "queue": ours.queue,
         "time": ours.time,
+        "random": random.Random(14),  # what is random is the same in each run, and nobody else draws from it
         "SimpleQueue": ours.queue.SimpleQueue,
     }
     with pytest.MonkeyPatch.context() as patch:

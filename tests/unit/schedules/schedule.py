@@ -74,6 +74,7 @@ class Schedule:
         self._interrupts = any(action == INTERRUPT for _, action in forced)
         self._steps = itertools.count()
         self._threads: list[Controlled] = []
+        self._started: list[threading.Thread] = []
         self._own = threading.local()
         self._over = False
         self._finished = threading.Event()
@@ -120,18 +121,24 @@ class Schedule:
             first.turn.release()
             if not self._finished.wait(PATIENCE):
                 raise Wrong("a thread waits for something that the schedule does not know")
+        if self._wrong is not None:
+            raise self._wrong
+
+    def end(self) -> None:
+        """End the threads that stand where the run left them: the next run is to be alone in the process."""
         self._over = True
         for thread in self._threads:
             thread.turn.release()
-        if self._wrong is not None:
-            raise self._wrong
+        for started in self._started:
+            started.join(PATIENCE)
 
     def _spawn(
         self, name: str, work: Callable[[], object], *, daemon: bool = False, hears_signals: bool = False
     ) -> Controlled:
         thread = Controlled(len(self._threads), name, work, daemon, hears_signals)
         self._threads.append(thread)
-        threading.Thread(target=self._live, args=(thread,), daemon=True).start()
+        self._started.append(threading.Thread(target=self._live, args=(thread,), daemon=True))
+        self._started[-1].start()
         return thread
 
     def _live(self, thread: Controlled) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import sys
 import threading
 import time
@@ -115,6 +116,23 @@ def test_a_schedule_that_failed_fails_again() -> None:
             explore(asking(Flawed, 2), [sys.modules[__name__]], most=2000)
         found.append(str(caught.value).splitlines()[-1])
     assert found[0] == found[1]
+
+
+def test_what_is_random_is_the_same_in_each_schedule_whoever_else_draws() -> None:
+    drawn: list[float] = []
+
+    def scenario(schedule: Schedule) -> None:
+        def draw() -> None:
+            schedule.point()
+            drawn.append(vars(pool)["random"].random())
+
+        for _ in drawn:
+            random.random()
+        schedule.thread(draw)
+        schedule.thread(schedule.point)
+
+    assert explore(scenario, [pool]).schedules == len(drawn) > 1
+    assert len(set(drawn)) == 1
 
 
 @pytest.mark.parametrize(("callers", "interrupts"), [(2, False), (3, False), (2, True)])
