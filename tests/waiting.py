@@ -20,7 +20,10 @@ SOONEST, LATEST, SHARE = 0.01, 0.025, 0.05
 
 
 def eventually(
-    look: Callable[[], T | bool | None], what: str, patience: float = PATIENCE, latest: float = LATEST
+    look: Callable[[], T | bool | None],
+    what: str | Callable[[], str],
+    patience: float = PATIENCE,
+    latest: float = LATEST,
 ) -> T:
     """Return the first true value of `look`; fail with `what` after `patience` seconds.
 
@@ -32,7 +35,7 @@ def eventually(
         if value:
             return value  # type: ignore[return-value]
         waited = time.monotonic() - began
-        assert waited < patience, f"not within {patience:g} s: {what}"
+        assert waited < patience, f"not within {patience:g} s: {what() if callable(what) else what}"
         time.sleep(min(max(SOONEST, SHARE * waited), latest))
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -27,6 +28,9 @@ POLL = 0.02
 """Seconds between two looks at a condition."""
 SHOWN_LINES = 12
 TRIES = 100
+LISTENING = range(10_240, 32_768)
+"""Ports below those that Linux and macOS give to outgoing connections."""
+DICE = random.SystemRandom()
 """At finding a free port."""
 LOOPBACK = "127.0.0.1"
 LOOK_EVERY = 0.1
@@ -202,18 +206,21 @@ _given: set[int] = set()
 
 
 def free_port(preferred: int = 0) -> int:
-    """Return a loopback port that is free now: the preferred one, or any that was never returned before."""
-    for port in (preferred, *[0] * TRIES):
+    """Return a loopback port that is free now: the preferred one, or any that was never returned before.
+
+    It is none of those that systems give to outgoing connections, which could take it before it is bound.
+    """
+    for tried in range(TRIES):
+        port = preferred if preferred and not tried else DICE.choice(LISTENING)
         with socket.socket() as sock:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 sock.bind((LOOPBACK, port))
             except OSError:
                 continue
-            found = int(sock.getsockname()[1])
-        if found == preferred or found not in _given:
-            _given.add(found)
-            return found
+        if port == preferred or port not in _given:
+            _given.add(port)
+            return port
     raise StackError(f"no port of {LOOPBACK} is free")
 
 

@@ -128,7 +128,8 @@ class Session:
                 start_new_session=True,
             )
         eventually(
-            lambda: pattern(shown).search(output.read_text("utf-8", "replace")), f"{shown} in {output}"
+            lambda: pattern(shown).search(output.read_text("utf-8", "replace")),
+            lambda: f"{shown} in {terminal}: {output.read_text('utf-8', 'replace')}",
         )
 
     def stop(self, terminal: str) -> None:

@@ -17,10 +17,10 @@ import pytest
 import requests
 import yaml
 
+from lockstep.producer.stack.child import free_port
 from lockstep.producer.stack.processes import RedisServer
 from lockstep.worker.kinds import SHIPPED
 from lockstep.worker.kinds.file import schema
-from tests.kinds.servers import free_ports
 from tests.unit.kinds.schema import PAGE, PAGES, SHIPPED_PAGE, kind_pages, page
 from tests.waiting import PATIENCE, eventually
 
@@ -38,7 +38,7 @@ def answers(port: int) -> bool:
 
 
 def serve(folder: Path) -> tuple[int, subprocess.Popen[bytes]]:
-    (port,) = free_ports(1)
+    port = free_port()
     process = subprocess.Popen([sys.executable, "boards.py", str(port)], cwd=folder)
     eventually(lambda: process.poll() is not None or answers(port), "the API serves")
     return port, process

@@ -6,7 +6,6 @@ import contextlib
 import os
 import shutil
 import signal
-import socket
 import sqlite3
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -16,6 +15,7 @@ from pathlib import Path
 import pytest
 import requests
 
+from lockstep.producer.stack.child import free_port
 from lockstep.worker.hosts.client import HostClient
 from lockstep.worker.hosts.curl import exchange
 from lockstep.worker.operation.host import Auth, Host
@@ -105,9 +105,7 @@ class Server:
 
 
 def free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
-        return [int(each.getsockname()[1]) for each in sockets]
+    return [free_port() for _ in range(count)]
 
 
 def found(command: str, package: str) -> str:

@@ -18,6 +18,7 @@ import requests
 
 from lockstep import ClusterClient, Presence, load_settings
 from lockstep.mock_api.admin import ClusterAdmin
+from lockstep.producer.stack.child import free_port
 from tests.integration.kinds.node import Node, served
 from tests.ship.conftest import ROOT
 from tests.ship.installed.conftest import Installed, folder_of_a_stranger
@@ -113,9 +114,7 @@ def test_asyncio(site: Installed) -> None:
 
 
 def test_a_fastapi_application(site: Installed) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
+    port = str(free_port())
     here = f"http://127.0.0.1:{port}"
 
     def serves() -> bool:
