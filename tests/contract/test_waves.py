@@ -104,6 +104,25 @@ def test_a_bake_keeps_the_next_wave_and_the_sweep_off_until_it_is_over(memory: M
     assert driver.kept().state is State.COMMITTED
 
 
+def test_what_opens_is_published_by_whoever_opened_it(bench: Bench) -> None:
+    driver = accepted(bench, CAREFUL)
+    driver.begin(A, "a1")
+    assert list(driver.store.called()) == []
+    driver.finish(A, "a1", Verdict.APPLIED)
+    assert list(driver.store.called()) == [driver.id], "a round of the gate"
+    assert driver.claim(resume=True) == (A,)
+    gate(driver, A, "look")
+    assert list(driver.store.called()) == [driver.id], "a wave"
+    assert driver.claim() == (B,), "a callback that is quicker finds the same, once"
+    assert driver.claim(resume=True) == ()
+    driver.apply(B)
+    driver.claim()
+    driver.store.hold(driver.id, "ann", "why")
+    gate(driver, B, "look")
+    gate(driver, A, "again")
+    assert list(driver.store.called()) == [driver.id], "the round alone: it is held"
+
+
 def test_a_wave_that_changed_nothing_is_not_baked(bench: Bench) -> None:
     driver = accepted(bench, replace(TWO, bake=60_000))
     driver.begin(A, "a1", PRESENT)

@@ -30,7 +30,8 @@ def run_steps(run: Run, step: Step) -> Mapping[HostName, float]:
             told = True
             run.broker.publish(Message("conclude", message.operation))
         for operation in thread.parts().store.called():
-            run.world.note("hosts called to their turn")
+            queued = run.broker.ledger.store.records[operation].limited
+            run.world.note("hosts called to their turn" if queued else "waves published by who opened them")
             with suppress(StoreUnavailable):
                 run.broker.publish_next(run, operation, resume=True)
         return result

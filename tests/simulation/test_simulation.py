@@ -33,6 +33,7 @@ BESIDES = (
     "promotes that were answered released",
     "schedules with a limit of writes",
     "hosts called to their turn",
+    "waves published by who opened them",
 )
 ENOUGH = 6_000
 """Schedules in which a missing mechanism must show; the slowest takes 2,500."""

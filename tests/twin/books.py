@@ -109,7 +109,15 @@ class Books(MemoryLimits):
         if outcome not in SUCCEEDED:
             record.failed += 1
             record.failure = record.failure or (host, why, str(reason))
+        self._move_on(record)
+
+    def _move_on(self, record: Record) -> None:
+        """Move; what that opens is published by whoever asked."""
         self._move(record)
+        phase, _, label = self._phase(record)
+        opened = record.decision is None and phase is not Phase.WAIT and label != record.dispatched
+        if opened and record.id not in self._called:
+            self._called.append(record.id)
 
     def _move(self, record: Record) -> None:
         """The rule by which waves open and an operation is decided; it stands nowhere else."""

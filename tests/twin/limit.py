@@ -64,7 +64,7 @@ class MemoryLimits:
         self._called: deque[OperationId] = deque()
 
     def called(self) -> Iterator[OperationId]:
-        """Take the operations of which hosts are to be sent for."""
+        """Take the operations of which something is to be published."""
         while self._called:
             yield self._called.popleft()
 

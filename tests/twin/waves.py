@@ -66,7 +66,7 @@ class MemoryWaves(AfterDecision):
         waves.note(self.clock(), "released", number, by)
         self.heard("released", record)
         self._progressed(record)
-        self._move(record)
+        self._move_on(record)
         self._end_if_done(record)
         return None
 
@@ -103,6 +103,6 @@ class MemoryWaves(AfterDecision):
             record.failure = record.failure or (host, Why.GATE, said)
         self._progressed(record)
         self.heard("gate", record, host)
-        self._move(record)
+        self._move_on(record)
         self._end_if_done(record)
         return Gated.PASSED if health is Health.WELL else Gated.FAILED if failed else Gated.AGAIN

@@ -188,7 +188,7 @@ class Transitions(ContentTransitions, Protocol):
         ...
 
     def called(self) -> Iterator[OperationId]:
-        """Take the operations of which hosts are to be sent for: a place that they waited for is free."""
+        """Take the operations of which this process opened a wave or freed a place: publish what is due."""
         ...
 
     def gate_seen(

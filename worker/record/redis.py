@@ -249,7 +249,7 @@ class RedisStore(RedisContent):
         return Turn(int(said[1]), said[2]) if said[0] == "busy" else Undoing(said[0])
 
     def called(self) -> Iterator[OperationId]:
-        """Take the operations of which hosts are to be sent for: a place that they waited for is free."""
+        """Take the operations of which this process is to publish something, as its last replies said."""
         with suppress(Empty):
             while True:
                 yield self._scripts.called.get_nowait()

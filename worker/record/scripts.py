@@ -214,7 +214,7 @@ class Scripts:
 
     def __init__(self, client: redis.Redis, keys: Keys, replicas: Replicas) -> None:
         self.called: SimpleQueue[OperationId] = SimpleQueue()
-        """Operations of which hosts wait to be sent for: a place that they waited for is free."""
+        """Operations of which something is to be published, for a call of this process made it due."""
         self._batch = Batch(_Wire(client, keys, replicas, self.called).send)
 
     def strings(self, name: str, operation: OperationId, *arguments: Argument) -> list[str]:

@@ -167,7 +167,7 @@ def run_steps(
         with bound_contextvars(operation=operation, group=group, task=task.name, task_id=task.request.id):
             results = side_by_side(
                 hosts,
-                lambda host: _send_for_called(
+                lambda host: _publish_due(
                     task.app, runtime, _caught(task, parts, host, lambda: step(parts, host, tries), raised)
                 ),
                 parts.clock,
@@ -196,8 +196,11 @@ def run_steps(
     return summary(results) or DROPPED
 
 
-def _send_for_called(app: Celery, runtime: Runtime, result: Result) -> Result:
-    """Send for hosts whose turn has come, for this process has freed their places; else the sweep does."""
+def _publish_due(app: Celery, runtime: Runtime, result: Result) -> Result:
+    """Publish the wave or round that a call of this process has opened, and hosts whose turn has come.
+
+    What is not claimed here is left to the chord's callback; what is claimed and not published, to the sweep.
+    """
     for operation in runtime.store.called():
         with suppress(StoreUnavailable, StoreFull, OperationalError, UnknownFormat, *UNREADABLE):
             publish_next(app, runtime.store, operation, resume=True)

@@ -5,7 +5,7 @@
 -- `next`, when a write may begin again. A ticket is "undo HOST OPERATION" or "forward HOST OPERATION".
 local ALL, UNDO_FIRST, A_DAY = '*', 1e14, 86400000
 local QUEUED = OP .. ':queued' -- hosts that wait, or were called and have not come
-local called = {} -- operations of which hosts are to be sent for
+local called = {} -- operations of which something is to be published: hosts whose turn has come, or an opened wave
 local limits = {}
 
 local function limit_of(name)

@@ -249,6 +249,13 @@ local function end_if_done(op)
   announce('ended')
 end
 
+-- Whether a wave or a round of the gate has opened that nobody has published yet.
+local function opened_more(op)
+  if not op.waves or op.decision then return false end
+  local _, _, label = phase_of(op)
+  return label ~= nil and label ~= op.dispatched
+end
+
 -- When nothing moves for so long, the sweep has all be done again that waits for nothing.
 local function stale_at(op) return op.progress_at + op.patience * 2 ^ math.min(op.resumed, 10) end
 

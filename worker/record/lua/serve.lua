@@ -1,6 +1,6 @@
 -- Stands after each transition script, which is the function `transition`: serves every call at one moment.
--- Returns  one reply per call, and, if there are any, the operations of which hosts were called to begin their writes; a reply of 'done' has the step as JSON for its third string, for what is told of the host
-local calls, hosts, replies = {}, {}, {}
+-- Returns  one reply per call, and, if there are any, the operations that this run has made something of due to be published; a reply of 'done' has the step as JSON for its third string, for what is told of the host
+local calls, hosts, replies, moved_on = {}, {}, {}, false
 local width = (#ARGV - 3) / tonumber(ARGV[3])
 for i = 1, tonumber(ARGV[3]) do
   calls[i] = { PREFIX, ID, unpack(ARGV, 4 + (i - 1) * width, 3 + i * width) }
@@ -12,11 +12,12 @@ for i, arguments in ipairs(calls) do
   if type(reply) == 'table' and reply.err then return reply end
   replies[i] = reply
   if settled then
-    settled = nil
+    settled, moved_on = nil, true
     move(operation)
   end
 end
 close()
+if moved_on and opened_more(operation) then called[#called + 1] = ID end
 for i, reply in ipairs(replies) do
   if type(reply) == 'table' and reply[1] == 'done' then reply[3] = cjson.encode(steps[hosts[i]]) end
 end
