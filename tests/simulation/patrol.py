@@ -25,7 +25,7 @@ def run_patrol(run: Run) -> None:
     """Look at the group, and publish what is to be repaired."""
     ledger, started = run.broker.ledger, run.world.now
     alone = all(other is run or other.message.kind != "patrol" for other in ledger.running)
-    came = patrol(run.parts(), run.store, GROUP, BEAT)
+    came = patrol(run.parts, run.store, GROUP, BEAT)
     for repair in came.repairs:
         run.broker.publish_chord("forward", repair.operation, repair.action, repair.hosts)
     if alone and not came.repairs and not ledger.store.locks:

@@ -68,7 +68,7 @@ def _once(run: Run) -> None:
 
 def _step(run: Run, host: HostName) -> Result:
     message = run.message
-    parts = run.parts()
+    parts = run.parts
     if message.kind == "forward":
         assert message.action is not None
         return forward(parts, message.operation, GROUP, message.action, host, message.tries)

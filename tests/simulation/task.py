@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from lockstep.worker.operation.errors import StoreUnavailable
@@ -34,20 +35,6 @@ class Process:
 class Run:
     """A task instance in a worker, or one of its threads; also the clock that its step is given."""
 
-    __slots__ = (
-        "begun_forward",
-        "broker",
-        "epoch",
-        "froze",
-        "message",
-        "process",
-        "stage",
-        "started",
-        "store",
-        "undoing",
-        "world",
-    )
-
     def __init__(
         self, world: World, broker: Broker, message: Message, process: Process | None = None
     ) -> None:
@@ -69,6 +56,7 @@ class Run:
         thread.started, thread.epoch = self.started, self.epoch
         return thread
 
+    @cached_property
     def parts(self) -> Parts:
         """What a step works with."""
         return Parts(

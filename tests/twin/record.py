@@ -35,6 +35,7 @@ from lockstep.worker.operation.waves import HOLD_MOST, Rollout
 
 FORMAT, WAVED, FILLED = FORMATS = ("1", "2", "3")
 MOMENT = Millis(0)
+NO_TRACE = Trace()
 
 
 ALLOWED: frozenset[tuple[State, State]] = frozenset(
@@ -177,7 +178,7 @@ class StepRecord:
     gate: GateRecord | None = None
     lost: tuple[str, ...] = ()
     since: Millis | None = None
-    trace: Trace = field(default_factory=Trace)
+    trace: Trace = NO_TRACE
     over: str | None = None
     contested: str | None = None
     attempts: dict[AttemptId, AttemptRecord] = field(default_factory=dict)
@@ -205,7 +206,7 @@ class StepRecord:
             self.lost,
             tuple([each.shown() for each in self.attempts.values()]),
             self.why,
-            self.trace if self.trace != Trace() else None,
+            self.trace if self.trace != NO_TRACE else None,
         )
 
     def _before(self) -> Seen | None:

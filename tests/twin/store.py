@@ -35,19 +35,22 @@ from tests.twin.limit import ALL
 from tests.twin.record import FILLED, WAVED, Record, StepRecord
 
 
+def _payload(request: Request) -> object:
+    """What a request with the same id must be about."""
+    said = request.rollout.kept() if request.rollout else None
+    asked = request.content and request.content.kept()
+    return request.action, request.group, frozenset(host.name for host in request.hosts), said, asked
+
+
 class MemoryStore(MemoryContent):
     """The whole store in memory, with the transitions that come before the decision, and the decision."""
 
     def accept(self, request: Request) -> Accepted | Busy | Stale:
         """Record an operation and take its lock. Raises OperationIdReused, HostPaused and StoreFull."""
-        rollout = request.rollout
-        said = rollout.kept() if rollout else None
-        filled = request.content
-        asked = filled and filled.kept()
-        payload = (request.action, request.group, frozenset(host.name for host in request.hosts), said, asked)
+        rollout, filled = request.rollout, request.content
         known = self._load(request.id)
         if known is not None:
-            if known.payload != payload:
+            if known.payload != _payload(request):
                 raise OperationIdReused(f'operation id "{request.id}" belongs to another operation')
             if known.owner and request.owner and known.owner != request.owner:
                 raise OperationIdReused(f'operation id "{request.id}" was given by {known.created_by}')
@@ -71,7 +74,7 @@ class MemoryStore(MemoryContent):
             id=request.id,
             group=request.group,
             action=request.action,
-            payload=payload,
+            payload=_payload(request),
             steps={
                 host.name: StepRecord(
                     host.fingerprint,
