@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 PATIENCE = 90.0
 """Seconds: far above what anything takes, for the machine may be busy, or stand still for half a minute."""
-SOONEST, LATEST, SHARE = 0.01, 0.025, 0.05
+SOONEST, LATEST, SHARE = 0.01, 0.1, 0.05
 """Seconds between two looks: a share of the wait so far, for many wait at once, and looks take time too."""
 
 

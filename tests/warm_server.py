@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import importlib
 import io
@@ -43,10 +44,13 @@ IMPORTED = (
 CLOCK = "FAKETIME_TIMESTAMP_FILE"
 MOST = 1 << 20
 """Bytes of a message."""
+_status: list[int] = []
+"""What this process ends with, once what it was asked to run has said so."""
 
 
 def main() -> None:
     """Fork what is asked for, and tell what became of it, until nobody is there to ask."""
+    atexit.register(end_at_once)  # the first to be registered is the last to be called
     link = socket.socket(fileno=int(sys.argv[1]))
     for name in IMPORTED:
         importlib.import_module(name)
@@ -98,7 +102,22 @@ def become(
     tempfile.tempdir = None
     if CLOCK in env:
         await_clock(Path(env[CLOCK]))
-    runpy.run_module(argv[0], run_name="__main__", alter_sys=True)
+    try:
+        runpy.run_module(argv[0], run_name="__main__", alter_sys=True)
+    except SystemExit as said:
+        if said.code is None or isinstance(said.code, int):
+            _status.append((said.code or 0) & 0xFF)
+        raise
+    _status.append(0)
+
+
+def end_at_once() -> None:
+    """Take nothing apart that the server has imported: that would copy all of it first, page by page."""
+    if _status:
+        for each in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
+            if each is not None and not each.closed:
+                each.flush()
+        os._exit(_status[0])
 
 
 def await_clock(file: Path) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import tomllib
+from contextlib import redirect_stdout
+from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,6 @@ import pytest
 from tests.skips import LISTED, may_be_skipped
 from tests.waiting import PATIENCE
 
-ROOT = Path(__file__).parents[2]
 # What a pytest of its own is given to run: none of these is a test of ours.
 FILE = """
 import pytest
@@ -37,27 +37,20 @@ pytest.importorskip("a_module_that_is_not_here", reason="{reason}, they say")
 def ran(folder: Path, text: str, ci: str) -> tuple[int, str]:
     path = folder / "test_given.py"
     path.write_text(text)
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "-p",
-        "tests.conftest",
-        "-p",
-        "no:cacheprovider",
-        str(path),
-    ]
-    done = subprocess.run(
-        [*command, f"--rootdir={folder}", "-c", os.devnull],
-        cwd=ROOT,
-        env={**os.environ, "CI": ci},
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
-    return done.returncode, done.stdout
+    options = ["-q", "-p", "tests.conftest", "-p", "no:cacheprovider", "-c", os.devnull]
+
+    def run() -> None:
+        os.environ["CI"] = ci
+        os.environ.pop("PYTEST_ADDOPTS", None)
+        with (folder / "said").open("w") as said, redirect_stdout(said):
+            status = pytest.main([*options, f"--rootdir={folder}", str(path)])
+        sys.exit(status)
+
+    child = get_context("fork").Process(target=run, daemon=True)  # which has imported all of pytest already
+    child.start()
+    child.join(PATIENCE)
+    assert child.exitcode is not None, "it hangs"
+    return child.exitcode, (folder / "said").read_text("utf-8")
 
 
 @pytest.mark.parametrize("text", [FILE, MODULE])
