@@ -14,6 +14,7 @@ import argparse
 import math
 import os
 import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -58,7 +59,8 @@ AT_ONCE = {
 TEARDOWN_SECONDS = 30  # for a suite to put its processes away after it was interrupted
 NOT_CHECKED = 3  # what tests.ship.image ends with where it may be skipped
 INTERRUPTED = 130  # what a shell reports for a command that SIGINT ended
-LAST_LINE = re.compile(r"^(\d+) passed, (\d+) failed, (\d+) skipped\n\Z", re.MULTILINE)
+ROW = re.compile(r"^\w+ +(\d+) +(\d+) +(\d+) +[\d.]+ +([\d.]+)\n\n.* skipped\n\Z", re.MULTILINE)
+"""How a suite that ran alone ends."""
 
 
 class Terminated(KeyboardInterrupt):
@@ -76,11 +78,12 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What one suite came to, and how long it took."""
+    """What one suite came to, how long it took, and of that, how long it computed on one processor."""
 
     suite: str
     counts: Counts
     seconds: float
+    computed: float
 
 
 def main() -> int:
@@ -141,12 +144,12 @@ class Running:
         self.output.seek(0)
         shutil.copyfileobj(self.output, sys.stdout.buffer)
         sys.stdout.flush()
-        self.output.seek(max(0, self.output.tell() - 100))
-        told = LAST_LINE.search(self.output.read().decode("utf-8", "replace"))
-        counts = Counts(*map(int, told.groups())) if told else Counts(failed=1)
+        self.output.seek(max(0, self.output.tell() - 200))
+        told = ROW.search(self.output.read().decode("utf-8", "replace"))
+        counts = Counts(*map(int, told.groups()[:3])) if told else Counts(failed=1)
         if self.process.returncode and not counts.failed:
             counts = Counts(counts.passed, 1, counts.skipped)
-        return Outcome(self.suite, counts, time.monotonic() - self.began)
+        return Outcome(self.suite, counts, time.monotonic() - self.began, float(told[4]) if told else 0.0)
 
 
 def _ended(running: Sequence[Running]) -> list[Running]:
@@ -190,7 +193,8 @@ def _run(suite: str) -> Outcome:
     start = time.monotonic()
     run = {CHECKS: _run_checks, IMAGE: _run_image}.get(suite, lambda: _run_pytest(suite))
     counts = run()
-    return Outcome(suite, counts, time.monotonic() - start)
+    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return Outcome(suite, counts, time.monotonic() - start, ended.ru_utime + ended.ru_stime)
 
 
 def _run_checks() -> Counts:
@@ -280,11 +284,12 @@ def _terminate(number: int, frame: FrameType | None) -> None:
 
 
 def _report(outcomes: Sequence[Outcome]) -> None:
-    _say(f"\n{'suite':<14}{'passed':>8}{'failed':>8}{'skipped':>8}{'seconds':>10}")
+    _say(f"\n{'suite':<14}{'passed':>8}{'failed':>8}{'skipped':>8}{'seconds':>10}{'computed':>10}")
     for outcome in outcomes:
         counts = outcome.counts
         _say(
-            f"{outcome.suite:<14}{counts.passed:>8}{counts.failed:>8}{counts.skipped:>8}{outcome.seconds:>10.1f}"
+            f"{outcome.suite:<14}{counts.passed:>8}{counts.failed:>8}{counts.skipped:>8}"
+            f"{outcome.seconds:>10.1f}{outcome.computed:>10.1f}"
         )
     passed = sum(outcome.counts.passed for outcome in outcomes)
     failed = sum(outcome.counts.failed for outcome in outcomes)

@@ -13,11 +13,20 @@ from tests import __main__ as suites
 from tests.children import Forked
 from tests.waiting import eventually
 
+
+def ends(passed: int, failed: int, skipped: int) -> str:
+    """Code that prints what a suite that ran alone ends with."""
+    outcome = suites.Outcome("one", suites.Counts(passed, failed, skipped), 2.0, 1.0)
+    return (
+        f"import tests.__main__; from tests.__main__ import Counts, Outcome, _report; _report([{outcome!r}])"
+    )
+
+
 ENDS = {
-    "good": "print('good was here'); print('3 passed, 0 failed, 1 skipped')",
-    "bad": "print('2 passed, 1 failed, 0 skipped'); raise SystemExit(1)",
+    "good": f"print('good was here'); {ends(3, 0, 1)}",
+    "bad": f"{ends(2, 1, 0)}; raise SystemExit(1)",
     "broken": "raise SystemExit('broken was here')",
-    "wrong": "print('2 passed, 0 failed, 0 skipped'); raise SystemExit(1)",
+    "wrong": f"{ends(2, 0, 0)}; raise SystemExit(1)",
 }
 STOPPED = """
 import os, pathlib, signal
@@ -46,7 +55,7 @@ def test_each_is_shown_and_counted(
     }
     said = capfdbinary.readouterr().out.decode()
     assert "running: good, bad, broken\n" in said
-    assert "good was here\n3 passed" in said
+    assert "good was here\n\nsuite" in said
     assert "broken was here" in said
 
 
