@@ -14,7 +14,6 @@ import pytest
 import requests
 
 from lockstep.producer.client.client import ClusterClient
-from lockstep.producer.stack.child import Child
 from lockstep.producer.stack.guard import Guard
 from lockstep.producer.stack.processes import RedisServer
 from lockstep.worker.settings import Settings
@@ -25,6 +24,7 @@ from tests.kinds.cases import CASES, Case, Shown
 from tests.kinds.servers import Server
 from tests.picture import RABBITMQ, drawn, on_rabbitmq, plain_of
 from tests.waiting import PATIENCE, eventually
+from tests.warm import Warm, run
 
 pytestmark = pytest.mark.timeout(240)  # servers start anew in between
 WAIT = 90.0
@@ -66,25 +66,20 @@ class Rig:
         self._child("beat")
         self.client = stack.enter_context(ClusterClient(Settings(**values)))
 
-    def new_worker(self) -> Child:
+    def new_worker(self) -> Warm:
         self.worker = self._child("worker", "-Q", "operations,rollback", "-n", "w@%h", "-l", "INFO")
         eventually(lambda: self.worker.output().count(" ready."), "the worker is ready")
         return self.worker
 
-    def _child(self, *arguments: str) -> Child:
+    def _child(self, *arguments: str) -> Warm:
         command = [sys.executable, "-m", "celery", "-A", "lockstep", *arguments]
-        child = Child(
-            arguments[0], command, directory=self.directory, guard=self.guard, env=self.env, grace=5
-        )
+        child = Warm(arguments[0], command, directory=self.directory, guard=self.guard, env=self.env, grace=5)
         self.stack.callback(child.stop)
         child.launch()
         return child
 
     def cli(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "lockstep", *arguments]
-        return subprocess.run(
-            command, env=self.env, capture_output=True, text=True, timeout=WAIT, check=False
-        )
+        return run("lockstep", *arguments, env=self.env, timeout=WAIT)
 
 
 @pytest.fixture(params=list(CASES), scope="module")
