@@ -25,7 +25,7 @@ from tests.chaos.orders import AFTER_ACCEPT, ASLEEP, CONTENTS, GROUPS, THINGS, W
 from tests.chaos.resources import Sampler
 from tests.chaos.rig import Rig
 from tests.chaos.tiers import MOST_SETTLED, Plan
-from tests.chaos.watcher import Watcher
+from tests.chaos.watcher import Watcher, newest_of
 from tests.chaos.weather import Weather
 from tests.model.trace import Trace, replay
 from tests.waiting import eventually
@@ -90,7 +90,7 @@ def run(plan: Plan, directory: Path, say: Callable[[str], None]) -> Outcome:
         nemeses = Nemeses(rig, weather, told, random.Random(f"{plan.seed}/nemeses"), stopped.wait)
         lanes = nemeses.lanes()
         schedule = Schedule(lanes, plan.passes, plan.operations, plan.seed, lambda: len(told.accepted))
-        watcher = Watcher(rig.store, told)
+        watcher = Watcher(rig.store, newest_of(rig.settings), told)
 
         def may_go_on() -> bool:
             return watcher.at_work < AT_WORK and schedule.clients_may_go_on()

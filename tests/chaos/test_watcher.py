@@ -18,13 +18,10 @@ class Store:
         held = SimpleNamespace(hold=SimpleNamespace(number=1))
         more = {"ended": False, "decision": None, "state": State.APPLYING}
         self.held = SimpleNamespace(id=OperationId("old"), rollout=held, **more)
-        self.newest: list[Any] = [self.held]
+        self.newest = [self.held.id]
         self.promoted: list[tuple[str, int]] = []
 
-    def operations(self, limit: int) -> tuple[Any, ...]:
-        return tuple(self.newest)
-
-    def operation(self, operation: OperationId) -> Any:
+    def readable(self, operation: OperationId) -> Any:
         return self.held if operation == self.held.id else None
 
     def promote(self, operation: OperationId, hold: int) -> None:
@@ -33,7 +30,7 @@ class Store:
 
 def test_what_is_held_is_promoted_though_it_is_among_the_newest_no_more() -> None:
     store = Store()
-    watcher = Watcher(cast(RedisStore, store), Told())
+    watcher = Watcher(cast(RedisStore, store), lambda: store.newest, Told())
     watcher.look()
     store.newest = []
     watcher.look()

@@ -7,16 +7,23 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import cast
 
 from lockstep.worker.operation.errors import StoreUnavailable
 from lockstep.worker.operation.model import HostName, Operation, OperationId, State
+from lockstep.worker.record.codec import Keys
+from lockstep.worker.record.queries import store_errors
 from lockstep.worker.record.redis import RedisStore
+from lockstep.worker.redis_client import client
+from lockstep.worker.settings import Settings
 from tests.chaos.orders import Told
 
 EVERY = 0.4
 NEWEST = 30
+"""Operations looked at; those that have ended are read once, for they change no more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +35,24 @@ class Sample:
     pending: frozenset[HostName]
 
 
+def newest_of(settings: Settings) -> Callable[[], list[OperationId]]:
+    """Return what reads the ids of the newest operations. It raises StoreUnavailable."""
+    redis, key = client(settings), Keys(settings.key_prefix).operations
+
+    def newest() -> list[OperationId]:
+        with store_errors():
+            return cast(list[OperationId], redis.zrevrange(key, 0, NEWEST - 1))
+
+    return newest
+
+
 class Watcher(threading.Thread):
     """A thread that takes samples."""
 
-    def __init__(self, store: RedisStore, told: Told) -> None:
+    def __init__(self, store: RedisStore, newest: Callable[[], Iterable[OperationId]], told: Told) -> None:
         super().__init__(name="watcher")
-        self._told = told
+        self._told, self._newest = told, newest
+        self._ended: set[OperationId] = set()
         self._seen: set[tuple[OperationId, int]] = set()
         self.samples: list[Sample] = []
         self._open: set[OperationId] = set()
@@ -57,10 +76,10 @@ class Watcher(threading.Thread):
 
     def look(self) -> None:
         """Look at the newest operations, and at older ones that have not ended: they may be held."""
-        looked = [*self._store.operations(NEWEST)]
-        older = self._open - {each.id for each in looked}
-        looked += [found for each in older if (found := self._store.operation(each))]
+        ids = ({*self._newest()} | self._open) - self._ended
+        looked = [found for each in ids if (found := self._store.readable(each))]
         at = time.time()
+        self._ended |= {each.id for each in looked if each.ended}
         self._open = {each.id for each in looked if not each.ended}
         for each in looked:
             self._promote(each)

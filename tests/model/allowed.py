@@ -130,6 +130,7 @@ def _shared(operation: Operation) -> Shared:
     return Shared((operation,), holds_may_come=1)
 
 
+@cache
 def _plain(operation: Operation) -> Operation:
     """What a record tells of it."""
     bare = operation._replace(told_commit=False, told_roll_back=False, cancel=Cancel.NOT_ASKED, asked=())
@@ -139,20 +140,28 @@ def _plain(operation: Operation) -> Operation:
 @cache
 def _ways(kind: Kind, before: Operation, after: Operation) -> list[Way]:
     """Every way from one to the other by transitions of the operation itself, the shortest first."""
-    found: list[Way] = []
-    ways = [Way(before, ())]
-    for _ in range(LONGEST):
-        longer: list[Way] = []
-        for way in ways:
-            if _plain(way.last) == _plain(after):
-                found.append(way)
-                continue
-            for joint in model_of(kind).joint(_shared(way.last)):
-                (then,) = joint.shared.ops
-                if then != way.last and _leads_to(then, after):
-                    longer.append(Way(before, (*way.joints, joint)))
-        ways = longer
-    return found
+    wanted = _plain(after)
+
+    @cache
+    def onward(now: Operation, most: int) -> list[tuple[Joint, ...]]:
+        if _plain(now) == wanted:
+            return [()]
+        steps = _steps(kind, now) if most else ()
+        return [
+            (joint, *rest)
+            for joint, then in steps
+            if _leads_to(then, after)
+            for rest in onward(then, most - 1)
+        ]
+
+    return [Way(before, joints) for joints in sorted(onward(before, LONGEST - 1), key=len)]
+
+
+@cache
+def _steps(kind: Kind, now: Operation) -> tuple[tuple[Joint, Operation], ...]:
+    """The transitions of the operation itself that change it, and what each makes of it."""
+    found = [(joint, joint.shared.ops[0]) for joint in model_of(kind).joint(_shared(now))]
+    return tuple((joint, then) for joint, then in found if then != now)
 
 
 def _leads_to(now: Operation, after: Operation) -> bool:
