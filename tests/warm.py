@@ -173,7 +173,7 @@ class Forked:
 
     def poll(self) -> int | None:
         with self._asking:
-            if self.returncode is None:
+            if self.returncode is None and _ended(os.pidfd_open(self.pid), 0):
                 self.returncode = self._server.ask({"pid": self.pid})
         return self.returncode
 
@@ -182,12 +182,16 @@ class Forked:
             if (status := self.poll()) is not None:
                 return status
             descriptor = os.pidfd_open(self.pid)
-        with os.fdopen(descriptor, "rb", 0) as process:  # readable once it has ended
-            looked = select.poll()
-            looked.register(process, select.POLLIN)
-            if not looked.poll(None if timeout is None else timeout * 1000):
-                raise subprocess.TimeoutExpired(self._command, timeout or 0.0)
+        if not _ended(descriptor, timeout):
+            raise subprocess.TimeoutExpired(self._command, timeout or 0.0)
         return cast(int, self.poll())
+
+
+def _ended(process: int, timeout: float | None) -> bool:
+    with os.fdopen(process, "rb", 0) as ended:  # readable once it has
+        looked = select.poll()
+        looked.register(ended, select.POLLIN)
+        return bool(looked.poll(None if timeout is None else timeout * 1000))
 
 
 class Server:

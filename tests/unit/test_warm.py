@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from threading import Barrier, BrokenBarrierError
 from typing import cast
 
+from tests.waiting import eventually
 from tests.warm import Forked, Server
 
 
@@ -17,14 +20,16 @@ class Once:
 
     def __init__(self) -> None:
         self.asked = 0
+        self._process = subprocess.Popen(["true"])
         self._both = Barrier(2)
 
     def ask(self, what: Mapping[str, object], *descriptors: int) -> int:
         if "pid" not in what:
-            return 4711
+            return self._process.pid
         self.asked += 1
         with suppress(BrokenBarrierError):
             self._both.wait(0.2)
+        self._process.wait()
         return 3
 
 
@@ -32,6 +37,6 @@ def test_the_end_of_a_process_is_asked_for_once_by_however_many() -> None:
     server = Once()
     forked = Forked(cast(Server, server), ["x"], {}, Path("/"))
     with ThreadPoolExecutor(2) as threads:
-        told = [threads.submit(each) for each in (forked.poll, forked.wait)]
+        told = [threads.submit(each) for each in (partial(eventually, forked.poll, "it ends"), forked.wait)]
         assert [each.result() for each in told] == [3, 3]
     assert server.asked == 1
