@@ -65,6 +65,19 @@ def warming() -> Iterator[None]:
         Child._spawn = anew  # type: ignore[method-assign]
 
 
+@contextmanager
+def one_more() -> Iterator[None]:
+    """Let the first environment that has no server yet have one too, until the end of the block."""
+    before, most = set(_servers), _MOST[0]
+    _MOST[0] = len(before) + 1
+    try:
+        yield
+    finally:
+        _MOST[0] = most
+        for what in _servers.keys() - before:
+            _servers.pop(what).end()
+
+
 def _fork(child: Child, prefix: Sequence[str], log: IO[bytes]) -> subprocess.Popen[bytes] | None:
     """Start a child's process from the server; None if that is not for such a one."""
     python, flag, *rest = child.command
@@ -210,20 +223,24 @@ class Server:
                 pass_fds=[theirs.fileno()],
                 start_new_session=True,
             )
-        atexit.register(self._end, os.getpid())
+        self._owner = os.getpid()
+        atexit.register(self.end)
 
     def ask(self, what: Mapping[str, object], *descriptors: int) -> int:
         with self._lock:
             socket.send_fds(self._link, [json.dumps(what).encode()], descriptors)
             return cast(int, json.loads(self._link.recv(MOST)))
 
-    def _end(self, owner: int) -> None:
+    def end(self) -> None:
+        """Let it go; what it has forked goes on."""
         self._link.close()
-        if os.getpid() == owner:
+        if os.getpid() == self._owner:
             self._process.wait(10)
 
 
 _servers: dict[frozenset[tuple[str, str]], Server] = {}
+_MOST = [1]
+"""Servers that there may be, besides those with a wrong clock: each costs two seconds, and its memory."""
 
 
 def _server(env: Mapping[str, str]) -> Server | None:
@@ -231,7 +248,7 @@ def _server(env: Mapping[str, str]) -> Server | None:
     given = {"PYTHONPATH": str(ROOT), **env}
     what = frozenset((name, value) for name, value in given.items() if not name.startswith(OURS))
     if what not in _servers:
-        if _servers and "LD_PRELOAD" not in given:
+        if len(_servers) >= _MOST[0] and "LD_PRELOAD" not in given:
             return None
         _servers[what] = Server(dict(what) | {name: env[name] for name in (CLOCK,) if name in env})
     return _servers[what]

@@ -1,6 +1,7 @@
 """The embedded stack: it works, it mends itself, and it leaves nothing behind.
 
-The stacks of this process fork their parts from a warm one; those that a command starts are as anybody's.
+The stacks of this process fork their parts from a warm one, and so do commands that are asked to; the others
+are as anybody's.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from lockstep.worker.operation.model import State
 from lockstep.worker.settings import load_settings
 from tests.leftovers import Pen
 from tests.waiting import PATIENCE, eventually
-from tests.warm import warming
+from tests.warm import ROOT, warming
 
 
 class Told(list[str]):
@@ -148,10 +149,13 @@ def test_a_part_that_cannot_start_says_why_and_takes_the_others_along() -> None:
 
 
 @contextmanager
-def running_command(pen: Pen, prefix: Path) -> Iterator[subprocess.Popen[str]]:
+def running_command(pen: Pen, prefix: Path, warm: bool = False) -> Iterator[subprocess.Popen[str]]:
     """Run the command as in an environment of its own."""
-    code = f"import sys; sys.prefix = {str(prefix)!r}; from lockstep.producer.stack.__main__ import main; "
-    code += "exit(main())"
+    forking = f"sys.path.append({str(ROOT)!r})\nfrom tests.warm import warming\nwith warming(): exit(main())"
+    code = (
+        f"import sys\nsys.prefix = {str(prefix)!r}\nfrom lockstep.producer.stack.__main__ import main\n"
+        f"{forking if warm else 'exit(main())'}"
+    )
     command = [sys.executable, "-c", code, "--no-flower", "--nodes", "2"]
     pipe = subprocess.PIPE
     with subprocess.Popen(
@@ -166,7 +170,7 @@ def running_command(pen: Pen, prefix: Path) -> Iterator[subprocess.Popen[str]]:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_stop_leaves_no_process_and_no_file(tmp_path: Path, prefix: Path, number: signal.Signals) -> None:
     pen = Pen.under(tmp_path)
-    with running_command(pen, prefix) as process:
+    with running_command(pen, prefix, warm=number is signal.SIGINT) as process:
         eventually(lambda: discover() is not None, "the discovery file")
         # Itself, its guard, Redis, the cluster, three workers and beat; and its directory.
         assert len(pen.left()) == 9
@@ -194,7 +198,7 @@ def test_ctrl_c_while_it_starts_leaves_nothing(tmp_path: Path, prefix: Path) -> 
 
 def test_a_second_ctrl_c_ends_it_at_once(tmp_path: Path, prefix: Path) -> None:
     pen = Pen.under(tmp_path)
-    with running_command(pen, prefix) as process:
+    with running_command(pen, prefix, warm=True) as process:
         eventually(lambda: discover() is not None, "the discovery file")
         process.send_signal(signal.SIGINT)
         process.send_signal(signal.SIGTERM)

@@ -14,13 +14,12 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing
-from pathlib import Path
 
 import pytest
 import redis
 import requests
 
-from lockstep.producer.stack.child import free_port
+from lockstep.producer.stack.child import Child, free_port
 from lockstep.producer.stack.processes import RedisServer
 from lockstep.worker.operation.model import GroupId, OperationId
 from tests.integration.worker.harness import Bench, parts
@@ -56,21 +55,44 @@ NAMES = {
 """A value that would do harm -> the variables that get it."""
 
 
-@pytest.fixture
-def foreign(tmp_path: Path) -> Iterator[RedisServer]:
-    """The Redis of another application."""
-    (tmp_path / "foreign").mkdir()
-    with RedisServer(tmp_path / "foreign") as server:
+class Foreign(RedisServer):
+    """The Redis of another application, which sees who comes."""
+
+    def ready(self) -> bool:
+        """Tell whether it serves; from then on each connection but this one is a stranger's."""
+        if ready := super().ready():
+            self.client = redis.Redis.from_url(self.url, single_connection_client=True)
+            self.before = self.connections()
+        return ready
+
+    def connections(self) -> int:
+        """How many there have been."""
+        return int(self.client.info("stats")["total_connections_received"])
+
+
+@pytest.fixture(scope="module")
+def foreign(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Foreign]:
+    with Foreign(tmp_path_factory.mktemp("foreign")) as server, server.client:
         yield server
 
 
-@pytest.fixture
-def bench(tmp_path: Path, foreign: RedisServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
-    for value, names in NAMES.items():
-        for name in names:
-            monkeypatch.setenv(name, foreign.url if value == "url" else value)
-    with parts(tmp_path) as found, closing(Bench(*found, tmp_path / "bench")) as made:
-        yield made
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory, foreign: Foreign) -> Iterator[Bench]:
+    """A bench whose processes have these variables, and import by themselves: the order matters."""
+    directory = tmp_path_factory.mktemp("parts")
+    with parts(directory) as found, pytest.MonkeyPatch.context() as patch:
+        for value, names in NAMES.items():
+            for name in names:
+                patch.setenv(name, foreign.url if value == "url" else value)
+        with closing(Bench(*found, directory / "bench")) as made:
+            yield made
+
+
+@pytest.fixture(scope="module")
+def worker(bench: Bench) -> Child:
+    """It and beat, with the same variables."""
+    bench.beat()
+    return bench.worker()
 
 
 def lockstep(bench: Bench, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
@@ -84,11 +106,7 @@ def lockstep(bench: Bench, *arguments: str, **more: str) -> subprocess.Completed
     )
 
 
-def test_no_variable_of_a_library_changes_anything(bench: Bench, foreign: RedisServer) -> None:
-    client = redis.Redis.from_url(foreign.url)
-    before = client.info("stats")["total_connections_received"]
-    bench.beat()
-    worker = bench.worker()
+def test_no_variable_of_a_library_changes_anything(bench: Bench, worker: Child, foreign: Foreign) -> None:
     assert "concurrency: 8 (thread)" in worker.output()
     port = free_port(0)
     flower = ["-m", "lockstep.worker.monitoring.flower", "--address=127.0.0.1", f"--port={port}"]
@@ -101,10 +119,9 @@ def test_no_variable_of_a_library_changes_anything(bench: Bench, foreign: RedisS
     ran = lockstep(bench, "doctor", "--json")
     assert [each for each in json.loads(ran.stdout)["findings"] if each["level"] == "failure"] == []
     eventually(lambda: sees_a_worker(port), "Flower sees the worker")
-    assert client.dbsize() == 0
-    assert client.info("stats")["total_connections_received"] == before
+    assert foreign.client.dbsize() == 0
+    assert foreign.connections() == foreign.before
     assert "not used: CELERY_BENCH_EVERY, CELERY_BROKER_READ_URL, CELERY_BROKER_URL" in worker.output()
-    client.close()
 
 
 def sees_a_worker(port: int) -> bool:
@@ -130,7 +147,7 @@ def test_what_would_stop_workers_is_refused(variable: str, role: str) -> None:
     assert (ran.returncode, ran.stderr) == (1, said)
 
 
-def test_what_cannot_be_sent_is_accepted_and_sent_by_the_sweep(bench: Bench) -> None:
+def test_what_cannot_be_sent_is_accepted_and_sent_by_the_sweep(bench: Bench, worker: Child) -> None:
     variables = ("PICKLE_PROTOCOL", "C_WNOCONF", "AUTOSCALE_KEEPALIVE")
     for name in variables:
         given = {name: "no number", "C_IMPDEBUG": "1"}  # the second prints to stdout, and that is ours
@@ -143,6 +160,6 @@ def test_what_cannot_be_sent_is_accepted_and_sent_by_the_sweep(bench: Bench) -> 
                 f'lockstep: operation "{name}" is accepted, but its tasks could not be sent ('
             )
             assert "the sweep sends them within about" in said[0]
-    bench.run_all()
+    assert worker.running
     for name in variables:
         eventually(lambda name=name: bench.read(OperationId(name)).ended, "the sweep has sent it")  # type: ignore[misc]

@@ -17,6 +17,8 @@ from tests.waiting import eventually
 
 DEADLINE = {"deadline": "20"}
 """What no worker takes any more is rolled back then."""
+AT_ONCE = {"threads": 8, "prefork": 4}
+"""Tasks: one for each host and more, of a pool of processes as few as do."""
 Order = Callable[[Any, list[str]], object]
 ORDERS: dict[str, Order] = {
     "revoke": lambda control, ids: control.revoke(ids, reply=True),
@@ -26,7 +28,7 @@ ORDERS: dict[str, Order] = {
     "rate_limit of rollback": lambda control, ids: [
         control.rate_limit(task, "30/m", reply=True) for task in (CONCLUDE, ROLLBACK_CREATE)
     ],
-    "pool_shrink": lambda control, ids: control.pool_shrink(7, reply=True),
+    "pool_shrink": lambda control, ids: control.pool_shrink(AT_ONCE["prefork"] - 1, reply=True),
     "shutdown": lambda control, ids: control.shutdown(),
 }
 
@@ -54,7 +56,7 @@ def test_an_operation_ends_as_promised_whatever_workers_are_told(
     bench = obeying
     bench.beat()
     for queue in (OPERATIONS, ROLLBACK):
-        bench.keep_running(queue, queues=queue, options=["-P", pool])
+        bench.keep_running(queue, queues=queue, options=["-P", pool, "-c", str(AT_ONCE[pool])])
     control: Any = bench.app.control
     eventually(lambda: len(control.ping(timeout=0.5)) == 2, "both workers are ready")
     bench.admin.set_latency(200)

@@ -11,7 +11,7 @@ import pytest
 
 from lockstep.producer.stack.child import Child
 from lockstep.worker.inventory import Inventory, load_inventory
-from lockstep.worker.operation.model import Action, GroupId, OperationId, State
+from lockstep.worker.operation.model import Action, GroupId, Operation, OperationId, State
 from lockstep.worker.record.codec import Keys
 from lockstep.worker.record.status import Clocks
 from lockstep.worker.redis_client import client
@@ -84,6 +84,19 @@ def inventory(bench: Bench, text: str) -> Inventory:
     return load_inventory(bench.settings)
 
 
+def ended(bench: Bench, begun: list[OperationId]) -> list[Operation]:
+    """What the operations came to, once all have ended; each is asked for until it has, and no longer."""
+    left = list(begun)
+
+    def all_have() -> bool:
+        while left and bench.read(left[-1]).ended:
+            left.pop()
+        return not left
+
+    eventually(all_have, "all have ended", LONGEST)
+    return [bench.read(each) for each in begun]
+
+
 def without_last(text: str) -> str:
     return "".join(f"{line}\n" for line in text.splitlines()[:-2])
 
@@ -100,8 +113,7 @@ def test_creates_go_on_while_a_node_is_added_and_removed(bench: Bench, tmp_path:
     begun = fleet.begin_while_changing(many, old=few, new=many)
     begun += fleet.begin_while_changing(many, old=many, new=few)
     assert len(begun) == 2 * EACH_WAY
-    eventually(lambda: all(bench.read(each).ended for each in begun), "all have ended", LONGEST)
-    ends = [bench.read(each) for each in begun]
+    ends = ended(bench, begun)
     assert {each.state for each in ends} == {State.COMMITTED}, {each.reason for each in ends}
     groups = {each.group for each in ends}
     assert all(groups <= set(bench.admin.groups(node)) for node in bench.cluster.nodes)
@@ -121,6 +133,5 @@ def test_creates_go_on_while_a_node_moves(bench: Bench, tmp_path: Path) -> None:
     fleet = Fleet(bench, tmp_path, before)
     bench.beat()
     begun = fleet.begin_while_changing(now, old=before, new=now)
-    eventually(lambda: all(bench.read(each).ended for each in begun), "all have ended", LONGEST)
-    ends = [bench.read(each) for each in begun]
+    ends = ended(bench, begun)
     assert {each.state for each in ends} == {State.COMMITTED}, {each.reason for each in ends}

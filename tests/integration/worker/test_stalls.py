@@ -23,6 +23,7 @@ from lockstep.worker.record.link import Link
 from lockstep.worker.tasks.sweep import FiguresReader
 from tests.integration.worker.harness import ROOT, SHORT, Bench
 from tests.waiting import eventually
+from tests.warm import one_more, warming
 
 NOTICED = 120.0
 """Seconds within which a stall of these short times is over, on a busy machine."""
@@ -45,7 +46,8 @@ def wedged(calls, send):
 
 scripts._serve = wedged
 """
-"""Run at the start of every Python process of the stack: the first worker that ends a write stands still."""
+"""Run at the start of every Python process of the stack, or of what it is forked from: the first worker that
+ends a write stands still."""
 
 
 @pytest.fixture
@@ -64,7 +66,7 @@ def stack(tmp_path: Path, wedge: Path, told: list[str]) -> Iterator[Stack]:
     (tmp_path / "sitecustomize.py").write_text(WEDGE)
     short = {f"LOCKSTEP_{name.upper()}": value for name, value in SHORT.items()}
     env = {**short, "PYTHONPATH": f"{tmp_path}:{ROOT}", "WEDGE": str(wedge)}
-    with Stack(nodes=3, env=env, say=told.append) as started:
+    with warming(), one_more(), Stack(nodes=3, env=env, say=told.append) as started:
         yield started
 
 
