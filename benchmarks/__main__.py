@@ -15,7 +15,16 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from benchmarks.bench import Bench, bench
-from benchmarks.extras import command, commands, publishing, retention, starting, sweeping, throughput
+from benchmarks.extras import (
+    command,
+    commands,
+    earlier,
+    publishing,
+    retention,
+    starting,
+    sweeping,
+    throughput,
+)
 from benchmarks.peers import NAMES
 from benchmarks.plan import QUICK_ROUNDS, ROUNDS, Visit, in_turn, only, quick_visits, visits
 from benchmarks.plot import plot
@@ -35,6 +44,7 @@ EXTRAS = {
     "starting": starting.measure,
     "commands-sent": commands.measure,
     "command": command.measure,
+    "earlier": earlier.measure,
 }
 ROWS = {target.name: target for target in TARGETS}
 

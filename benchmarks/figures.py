@@ -17,6 +17,26 @@ def seconds(sample: Sample) -> float:
     return sample.seconds
 
 
+def commands_per_host(sample: Sample) -> float:
+    """Return the commands that Redis ran for each host, those inside scripts included."""
+    return sample.commands / sample.case.hosts
+
+
+def workers_mb(sample: Sample) -> float:
+    """Return the most memory that the workers held."""
+    return sample.workers_mb
+
+
+def redis_cpu_per_host(sample: Sample) -> float:
+    """Return milliseconds of CPU of its Redis for each host."""
+    return 1000 * sample.cpu_redis / sample.case.hosts
+
+
+def bytes_per_host(sample: Sample) -> float:
+    """Return the bytes that were added to the append-only file for each host."""
+    return sample.written / sample.case.hosts
+
+
 def cpu_per_host(sample: Sample) -> float:
     """Return milliseconds of CPU for each host, all of the candidate's processes and its Redis together."""
     return 1000 * sample.cpu / sample.case.hosts
@@ -52,6 +72,8 @@ class Beside:
     """Candidate -> seconds until one worker was ready."""
     commands: dict[str, list[float]] = field(default_factory=dict)
     """A command line -> milliseconds that it took, imports and all."""
+    earlier: dict[int, list[tuple[Sample, Sample]]] = field(default_factory=dict)
+    """Hosts -> runs at an earlier commit, each with the run beside it."""
     sent: dict[str, tuple[float, float]] = field(default_factory=dict)
     """Candidate -> commands a host that clients sent, and that scripts called."""
 
@@ -79,6 +101,11 @@ class Figures:
     def wrong(self, peer: str, case: Case) -> list[str]:
         """Return what was wrong with the others."""
         return [sample.wrong for sample in self.samples.get((peer, case), ()) if sample.wrong is not None]
+
+    def since_earlier(self, value: Value, hosts: int) -> float | None:
+        """Return a value as a multiple of what it is at an earlier commit: the median of the pairs."""
+        pairs = self.beside.earlier.get(hosts, ())
+        return middle(value(now) / value(then) for then, now in pairs if value(then))
 
     def median(self, peer: str, case: Case, value: Value = seconds) -> float | None:
         """Return the median over the runs; None without any."""

@@ -9,10 +9,18 @@ from importlib.metadata import version
 from pathlib import Path
 
 from benchmarks import capacity
-from benchmarks.figures import Figures, cpu_per_host, middle
+from benchmarks.figures import (
+    Figures,
+    bytes_per_host,
+    commands_per_host,
+    cpu_per_host,
+    middle,
+    redis_cpu_per_host,
+    workers_mb,
+)
 from benchmarks.peers import NAMES, peer
-from benchmarks.samples import Case, Sample
-from benchmarks.targets import Verdict, commands_per_host, judge, workers_mb
+from benchmarks.samples import Case
+from benchmarks.targets import Verdict, judge
 
 PACKAGES = ("celery", "kombu", "redis", "aiohttp", "uvloop", "pydocket", "taskiq", "taskiq-redis", "huey")
 MORE = ("dramatiq", "celery-saga", "requests")
@@ -99,17 +107,13 @@ def _rows(figures: Figures, case: Case) -> Iterable[Sequence[str]]:
             _number(figures.ratio(name, "stock", case)),
             _number(figures.ratio(name, "floor", case)),
             _number(figures.median(name, case, cpu_per_host)),
-            _number(figures.median(name, case, _redis_cpu)),
+            _number(figures.median(name, case, redis_cpu_per_host)),
             _number(figures.median(name, case, commands_per_host)),
-            _number(figures.median(name, case, lambda sample: sample.written / sample.case.hosts)),
+            _number(figures.median(name, case, bytes_per_host)),
             _number(figures.median(name, case, workers_mb)),
             _number(figures.median(name, case, lambda sample: sample.producer_mb)),
             _number(middle(sample.undoing for sample in runs if sample.undoing is not None)),
         )
-
-
-def _redis_cpu(sample: Sample) -> float:
-    return 1000 * sample.cpu_redis / sample.case.hosts
 
 
 def _wrong(figures: Figures, case: Case) -> list[str]:

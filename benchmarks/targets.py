@@ -10,12 +10,22 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from benchmarks.cluster import NONE
-from benchmarks.figures import Figures, cpu_per_host, middle, quotient, seconds
+from benchmarks.figures import (
+    Figures,
+    bytes_per_host,
+    commands_per_host,
+    cpu_per_host,
+    middle,
+    quotient,
+    redis_cpu_per_host,
+    seconds,
+    workers_mb,
+)
 from benchmarks.plan import far, rollback
 from benchmarks.samples import Case, Sample
 
 LOCKSTEP, PER_HOST, STOCK = "lockstep", "lockstep_per_host", "stock"
-IN_WAVES = "lockstep_waves"
+IN_WAVES, PAIRS = "lockstep_waves", "earlier"
 FLAT_SIZES = (100, 1000, 5000, 10_000)
 ONCE = 50_000
 CREATE, IMPORTS, HELP, BARE = "lockstep create --no-wait", "import celery, redis", "lockstep --help", "pass"
@@ -101,14 +111,14 @@ def against(peer: str, other: str, case: Case) -> Measure:
     return lambda figures: figures.ratio(peer, other, case)
 
 
-def commands_per_host(sample: Sample) -> float:
-    """Return the commands that Redis ran for each host, those inside scripts included."""
-    return sample.commands / sample.case.hosts
-
-
 def of(peer: str, value: Callable[[Sample], float], case: Case) -> Measure:
     """Measure something about a candidate's runs."""
     return lambda figures: figures.median(peer, case, value)
+
+
+def since_earlier(value: Callable[[Sample], float], hosts: int) -> Measure:
+    """Measure something as a multiple of what it is at the earlier commit."""
+    return lambda figures: figures.since_earlier(value, hosts)
 
 
 def published(peer: str, hosts: int) -> Measure:
@@ -148,11 +158,6 @@ def keys_left(figures: Figures) -> float | None:
     """Return how many keys of operations are left once their records may be dropped."""
     kept = figures.beside.kept.get(AFTER_RETENTION)
     return None if kept is None else sum(kept.keys[kind] for kind in OWN_KEYS)
-
-
-def workers_mb(sample: Sample) -> float:
-    """Return the most memory that the workers held."""
-    return sample.workers_mb
 
 
 def cpu(peer: str) -> Measure:
@@ -199,6 +204,18 @@ TARGETS = (
         "1000 hosts, 20 ms, in waves of 1, 10 % and the rest, against all at once",
         1.25,
         against(IN_WAVES, LOCKSTEP, Case(1000)),
+    ),
+    *(
+        Target(
+            f"earlier-{name}", f"{what}, against EARLIER=COMMIT", limit, since_earlier(value, hosts), PAIRS
+        )
+        for name, what, limit, value, hosts in (
+            ("cpu", "CPU a host, 1000 hosts", 1.02, cpu_per_host, 1000),
+            ("redis", "of it Redis', 1000 hosts", None, redis_cpu_per_host, 1000),
+            ("commands", "Redis commands, 1000 hosts", 1.02, commands_per_host, 1000),
+            ("commands-10", "Redis commands, 10 hosts", 1.02, commands_per_host, 10),
+            ("bytes", "bytes on Redis' disk, 1000 hosts", 1.02, bytes_per_host, 1000),
+        )
     ),
     Target("redis-2ms-itself", "Redis 2 ms away, 1000 hosts, against itself at 0 ms", 1.1, itself(2)),
     Target("redis-2ms", "the same, against the stock chord", 0.05, against(LOCKSTEP, STOCK, far(1000, 2))),

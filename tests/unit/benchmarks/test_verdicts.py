@@ -93,6 +93,18 @@ def test_a_row_by_itself_runs_what_it_needs_and_nothing_else() -> None:
     }
 
 
+def test_what_was_built_since_is_judged_by_pairs() -> None:
+    def word(*pairs: tuple[int, int]) -> str:
+        figures = Figures()
+        runs = [[replace(sample("lockstep", 1), commands=each) for each in pair] for pair in pairs]
+        figures.beside.earlier[1000] = [(then, now) for then, now in runs]
+        return next(each.word for each in judge(figures) if each.target.name == "earlier-commands")
+
+    assert word((100, 102), (200, 250), (100, 90)) == "met"
+    assert word((100, 103), (200, 250), (100, 90)) == "missed"
+    assert word((0, 103)) == "not measured"
+
+
 def test_a_target_can_be_a_least() -> None:
     figures = Figures()
     figures.beside.throughput = {"stock": [10.0], "lockstep": [30.0]}
