@@ -82,7 +82,8 @@ class Proxy:
                 for piece in self._pieces(chunk):
                     link.ends[way].write(piece)
                     await link.ends[way].drain()
-                    await asyncio.sleep(0)
+                    if self.dribbling:
+                        await asyncio.sleep(0)
         link.cut()
 
     def _pieces(self, chunk: bytes) -> list[bytes]:

@@ -97,7 +97,9 @@ class Cluster:
             self._wait_ready("operations")
             began = time.monotonic()
         while left:
-            eventually(lambda: any(bench.read(each).ended for each in left.values()), f"{left} end")
+            eventually(
+                lambda: any(bench.read(each).ended for each in left.values()), f"{left} end", latest=0.1
+            )
             for kind, operation in list(left.items()):
                 end = bench.read(operation)
                 if end.ended:

@@ -36,7 +36,9 @@ def judge(cluster: Cluster, took: dict[str, float], process: str) -> None:
         cluster.measure()  # what is usual on this machine by now: others may keep it busy
     assert not late(cluster, took), f"usual: {cluster.usual}"
     if process == "flower":
-        eventually(lambda: cluster.shown_online() == set(WORKERS), "Flower shows all workers as online")
+        eventually(
+            lambda: cluster.shown_online() == set(WORKERS), "Flower shows all workers as online", latest=0.5
+        )
 
 
 @pytest.mark.parametrize("apart", [HOUR, -HOUR], ids=["1h-ahead", "1h-behind"])

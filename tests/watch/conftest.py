@@ -18,6 +18,8 @@ from tests.waiting import PATIENCE, eventually
 from tests.warm import warming
 
 NODES = 5
+LOOK = 0.5
+"""Seconds between two: Flower works for long on each, and hears nothing meanwhile."""
 SHORT = {
     "LOCKSTEP_READ_TIMEOUT": "2",
     "LOCKSTEP_SETTLE_SECONDS": "2",
@@ -66,8 +68,12 @@ def watched() -> Iterator[Watched]:
         assert rolled_back.wait(timeout=PATIENCE).state is State.ROLLED_BACK
         made = Watched(stack, committed.id, rolled_back.id)
         # Tasks outlive their operation, that which waits to try node2 again for longest; Flower hears later.
-        eventually(lambda: heard_whole(made, "team-a", "committed"), "Flower has heard all of team-a")
-        eventually(lambda: heard_whole(made, "team-b", "rolled back"), "Flower has heard all of team-b")
+        eventually(
+            lambda: heard_whole(made, "team-a", "committed"), "Flower has heard all of team-a", latest=LOOK
+        )
+        eventually(
+            lambda: heard_whole(made, "team-b", "rolled back"), "Flower has heard all of team-b", latest=LOOK
+        )
         yield made
 
 

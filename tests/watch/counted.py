@@ -13,6 +13,8 @@ from tests.integration.worker.harness import Bench
 from tests.waiting import PATIENCE, eventually
 
 WATCHING = Path(__file__).parents[2] / "watching"
+LOOK = 0.2
+"""Seconds between two: for each the worker adds up what all its processes count, and asks Redis."""
 Labels: TypeAlias = tuple[tuple[str, str], ...]
 
 
@@ -53,7 +55,11 @@ class Counted:
 
     def comes_to(self, value: float, name: str, **labels: str) -> None:
         """Wait for exactly this value: a task is counted a moment after what it did is in the record."""
-        eventually(lambda: self.value(name, **labels) == value, f"{name} {labels} comes to {value}")
+        eventually(
+            lambda: self.value(name, **labels) == value, f"{name} {labels} comes to {value}", latest=LOOK
+        )
 
     def reaches(self, least: float, name: str, **labels: str) -> None:
-        eventually(lambda: self.value(name, **labels) >= least, f"{name} {labels} reaches {least}")
+        eventually(
+            lambda: self.value(name, **labels) >= least, f"{name} {labels} reaches {least}", latest=LOOK
+        )

@@ -26,7 +26,7 @@ from lockstep.worker.celery import CREATE_GROUP, SWEEP, make_app
 from lockstep.worker.settings import load_settings
 from tests.waiting import PATIENCE, eventually, opened
 from tests.warm import Warm
-from tests.watch.conftest import Watched, tasks
+from tests.watch.conftest import LOOK, Watched, tasks
 
 HOSTS = [f"node{number}" for number in range(1, 6)]
 API = [rule for rule in handlers if isinstance(rule, tuple) and rule[0].startswith("/api/")]
@@ -104,7 +104,7 @@ def one_under_way(watched: Watched, *flowers: str) -> str:
             events.send("task-received", uuid=uuid, name=CREATE_GROUP, args="team-r", retries=0)
             return all(uuid in tasks(flower) for flower in flowers)
 
-        eventually(told, "each has heard of it")
+        eventually(told, "each has heard of it", latest=LOOK)
     app.close()
     return f"task/{uuid}"
 
@@ -194,7 +194,7 @@ def test_flower_shows_after_a_restart_what_it_showed_before(watched: Watched, tm
         with ClusterClient(load_settings(**watched.stack.settings)) as client:
             operation = client.create_group("team-m")
             operation.wait(timeout=PATIENCE)
-        eventually(lambda: heard_of(url, operation.id), "Flower has heard of it")
+        eventually(lambda: heard_of(url, operation.id), "Flower has heard of it", latest=LOOK)
     with another_flower(watched, tmp_path) as url:
         assert heard_of(url, operation.id)
         assert not heard_of(url, watched.committed), "it ended before the first of the two was started"
@@ -223,7 +223,9 @@ def test_a_forged_event_breaks_no_page(watched: Watched) -> None:
                 event = Event(kind, {**usual, **fields})
                 events._publish(event, events.producer, kind.replace("-", "."))
     app.close()
-    heard = eventually(lambda: "last@x" in status(watched) and status(watched), "it has heard of the last")
+    heard = eventually(
+        lambda: "last@x" in status(watched) and status(watched), "it has heard of the last", latest=LOOK
+    )
     assert "evil@x" in heard
     for page in ("workers", "workers?json=1", "tasks", "api/workers", "metrics"):
         assert requests.get(f"{watched.flower}/{page}", timeout=PATIENCE).ok, page

@@ -16,6 +16,7 @@ from lockstep.producer.stack.child import free_port
 from lockstep.worker.operation.model import Action, State
 from tests.integration.worker.harness import Bench, parts
 from tests.waiting import PATIENCE, eventually
+from tests.watch.conftest import LOOK
 
 CANARY = f"canary-{secrets.token_hex(12)}"
 
@@ -65,7 +66,7 @@ def test_lines_are_json_with_the_ids_of_their_task_and_no_secret_is_told_anywher
     operation = bench.start(Action.CREATE)
     assert bench.end(operation).operation.state is State.ROLLED_BACK
     eventually(lambda: "TLS error" in worker.output(), "the TLS call has failed")
-    eventually(lambda: operation in told(f"{flower}/api/tasks"), "Flower has heard of it")
+    eventually(lambda: operation in told(f"{flower}/api/tasks"), "Flower has heard of it", latest=LOOK)
 
     written = worker.output()
     (early,) = [line["names"] for line in lines(written) if line["event"] == "threads before the logs"]
