@@ -33,8 +33,9 @@ from tests.waiting import PATIENCE
 from tests.warm_server import CLOCK, MOST
 
 ROOT = Path(__file__).parents[1]
-OURS = ("LOCKSTEP_", "HOLD_", "OTEL_", "FLOWER_", "PYTEST_", "TMPDIR", CLOCK)
-"""Variables that nothing reads while it is imported. Any other that differs is for a process of its own."""
+OURS = ("LOCKSTEP_", "HOLD_", "OTEL_", "FLOWER_", "PYTEST_", "TMPDIR", "TERM", "COLUMNS", "NO_COLOR", CLOCK)
+"""Variables that nothing reads while it is imported, save TERM for a logo. Any other that differs is for
+a process of its own."""
 ANEW = {"PYTHONNOUSERSITE": "1"}
 """What such a process is given: it imports by itself, and sees it done."""
 

@@ -9,7 +9,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -17,6 +17,7 @@ import pytest
 from lockstep import ClusterClient
 from lockstep.producer.cli import main
 from lockstep.producer.client.acceptance import Broker
+from tests import warm
 from tests.contract.producer.hand import Hand
 from tests.waiting import PATIENCE, eventually, read_until
 from tests.warm import Piped, run
@@ -153,11 +154,11 @@ def test_whoever_stops_reading_changes_no_exit_code(
 
 
 def on_a_terminal(
-    command: list[str], environment: Mapping[str, str], hand: Hand, ready: str | None = None
+    arguments: Sequence[str], environment: Mapping[str, str], hand: Hand, ready: str | None = None
 ) -> str:
-    """Run a command on a terminal; commit `mine` once `ready` has been seen; return all that was shown."""
+    """Run the command on a terminal; commit `mine` once `ready` has been seen; return all that was shown."""
     ours, theirs = pty.openpty()
-    process = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=dict(environment))
+    process = warm.start(["lockstep", *arguments], environment, theirs, theirs)
     os.close(theirs)
     shown = ""
     with os.fdopen(ours, "rb", buffering=0):
@@ -177,9 +178,7 @@ def test_a_terminal_shows_a_moving_line(hand: Hand, no_color: bool) -> None:
     if no_color:
         environment["NO_COLOR"] = "1"
 
-    shown = on_a_terminal(
-        [*LOCKSTEP, "create", "team-a", "--id", "mine"], environment, hand, "applying, 0 of 3"
-    )
+    shown = on_a_terminal(["create", "team-a", "--id", "mine"], environment, hand, "applying, 0 of 3")
 
     assert "create team-a: applying, 0 of 3 hosts done (operation mine)" in shown
     assert (
@@ -190,7 +189,7 @@ def test_a_terminal_shows_a_moving_line(hand: Hand, no_color: bool) -> None:
     coloured = re.search(r"\x1b\[[0-9;]*3[0-9]m", shown) is not None
     assert coloured is not no_color
 
-    listed = on_a_terminal([*LOCKSTEP, "list"], environment, hand)
+    listed = on_a_terminal(["list"], environment, hand)
     assert ("\x1b[32mcommitted" in listed) is not no_color
 
 

@@ -36,9 +36,8 @@ def before(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pytest.skip("the history of this tree is not here")
     with tarfile.open(fileobj=io.BytesIO(source.stdout)) as tree:
         tree.extractall(folder / "source", filter="data")
-    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "wheel", "--quiet", "--no-deps"]
-    offline = ["--no-build-isolation", "--no-index", "--wheel-dir", str(folder)]
-    subprocess.run([*pip, *offline, str(folder / "source")], check=True)
+    build = f"from setuptools import build_meta; build_meta.build_wheel({str(folder)!r})"
+    subprocess.run([sys.executable, "-c", build], cwd=folder / "source", check=True)
     (wheel,) = folder.glob("*.whl")
     with zipfile.ZipFile(wheel) as packed:
         packed.extractall(folder / "installed")
