@@ -55,8 +55,8 @@ VERBS = [
 
 
 @pytest.fixture
-def prepared(nodes: dict[str, Node], environment: dict[str, str], tmp_path: Path) -> Path:
-    """Operations in every state that a verb needs, and a file of groups."""
+def prepared(nodes: dict[str, Node], environment: dict[str, str], tmp_path: Path, verb: str) -> Path:
+    """Operations that every verb may meet, those in a state that this one needs, and a file of groups."""
     hand = Hand(load_settings())
     (tmp_path / "groups").write_text("of-a-run")
     with ClusterClient() as cluster:
@@ -71,15 +71,20 @@ def prepared(nodes: dict[str, Node], environment: dict[str, str], tmp_path: Path
         hand.commit(started(run, "of-a-run"))
         started("open", "team-open", Action.DELETE)
         for n in (1, 2):
-            started(f"cancelled{n}")
-            started(f"waves{n}", pace=Pace("1"))
-            started(f"held{n}", pace=Pace("1", hold=True))
-            stalled = started(f"stalled{n}")
-            hand.begin(stalled, NODE1)
-            hand.roll_back(stalled)
-            hand.stall(stalled, NODE1)
-            thing = f"rabbitmq-vhost/contested{n}"
-            hand.contest(cluster.set(thing, description="x", operation_id=f"contested{n}"), NODE1)
+            if "cancelled" in verb:
+                started(f"cancelled{n}")
+            if "waves" in verb:
+                started(f"waves{n}", pace=Pace("1"))
+            if "held" in verb:
+                started(f"held{n}", pace=Pace("1", hold=True))
+            if "stalled" in verb:
+                stalled = started(f"stalled{n}")
+                hand.begin(stalled, NODE1)
+                hand.roll_back(stalled)
+                hand.stall(stalled, NODE1)
+            if "contested" in verb:
+                thing = f"rabbitmq-vhost/contested{n}"
+                hand.contest(cluster.set(thing, description="x", operation_id=f"contested{n}"), NODE1)
     hand.close()
     return tmp_path
 
