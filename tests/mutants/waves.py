@@ -67,6 +67,11 @@ WAVES = (
         ("books.py", "None if waits else record.deadline_at", "record.deadline_at"),
     ),
     mutant(
+        "nobody is told to publish the wave that a call has opened",
+        ("serve.lua", "if moved_on and opened_more(operation) then called[#called + 1] = ID end\n", ""),
+        ("books.py", "if opened and record.id not in self._called:", "if False:"),
+    ),
+    mutant(
         "a place is free once its time is over, whenever the look was sent",
         ("limit.lua", "NOW - age)", "NOW)"),
         ("limit.py", "if at > now - age}", "if at > now}"),
