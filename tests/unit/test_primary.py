@@ -213,3 +213,11 @@ def test_a_silent_server_is_given_up_on_after_as_many_tries_as_any_other(server:
     with client(settings) as asked, told, store_errors():
         asked.ping()
     assert server.accepted == RETRIES + 1
+
+
+def test_no_connection_looks_up_what_version_redis_py_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is in a file, which takes longer to read than a connection to make."""
+    monkeypatch.setattr("redis.utils.get_lib_version", lambda: pytest.fail("it is looked up"))
+    for kind in (primary.Primary, primary.TlsPrimary, primary.AsyncPrimary, primary.AsyncTlsPrimary):
+        assert kind().driver_info is primary.DRIVER
+    assert primary.DRIVER.lib_version == redis.__version__

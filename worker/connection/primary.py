@@ -20,6 +20,7 @@ import redis.asyncio.connection as asynchronous
 import redis.asyncio.sentinel
 import redis.connection as plain
 import redis.sentinel
+from redis.driver_info import DriverInfo
 from redis.exceptions import BusyLoadingError, InvalidResponse, MasterDownError, ReadOnlyError
 
 from lockstep.worker.connection.url import password_now
@@ -33,6 +34,8 @@ _IN_SCRIPTS = re.compile(r"(?:^|-)(READONLY|LOADING|MASTERDOWN|UNBLOCKED) ")
 """Older servers wrap the error of a command in a script into one of their own."""
 Mixed: Any = object
 """What is mixed into a connection: its attributes are the connection's."""
+DRIVER = DriverInfo()
+"""What connections tell Redis of redis-py; by itself each would read its version from a file."""
 _left: dict[str, float] = {}
 """Server -> when (monotonic) a connection to it was last told that it is the wrong one."""
 
@@ -83,6 +86,9 @@ class _Leading:
     _greeted = False
     _subscribed = False
     _host_error: Callable[[], str]
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"driver_info": DRIVER, **options})
 
     @property
     def outdated(self) -> bool:
