@@ -10,6 +10,7 @@ import signal
 import sysconfig
 import traceback
 from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
 from typing import Generic, TypeVar, cast
 
@@ -28,13 +29,15 @@ def inherited() -> dict[str, str]:
 
 
 def take_bytecode(cache: Path) -> None:
-    """Let a new cache of bytecode begin with what pip has compiled.
+    """Let a new cache of bytecode begin with what pip has compiled, and with Python's own.
 
     From an empty one, all processes that start first would compile the same packages at the same time.
     """
     if cache.exists():
         return
-    for folder in Path(sysconfig.get_path("purelib")).rglob("__pycache__"):
+    packages, python = (Path(sysconfig.get_path(of)) for of in ("purelib", "stdlib"))
+    folders = (each for each in python.rglob("__pycache__") if not {"site-packages", "test"} & {*each.parts})
+    for folder in chain(packages.rglob("__pycache__"), folders):
         place = cache / folder.parent.relative_to("/")
         place.mkdir(parents=True, exist_ok=True)
         for compiled in folder.iterdir():
