@@ -22,7 +22,9 @@ COLOURS = [
     "#1f77b4",
     "#17becf",
     "#2ca02c",
+    "#000080",
 ]
+"""In the order of the candidates, one for each."""
 
 
 def plot(figures: Figures) -> str:

@@ -9,8 +9,9 @@ import pytest
 from benchmarks.__main__ import EXTRAS
 from benchmarks.cluster import State
 from benchmarks.figures import Figures, Kept
+from benchmarks.peers import NAMES
 from benchmarks.plan import far, only, rollback, visits
-from benchmarks.plot import plot
+from benchmarks.plot import COLOURS, plot
 from benchmarks.samples import Case, Sample
 from benchmarks.session import wrong_outcome
 from benchmarks.targets import AFTER_RETENTION, TARGETS, judge, needed
@@ -32,6 +33,10 @@ def test_one_row_alone_can_be_drawn() -> None:
     figures = Figures()
     figures.add(sample("lockstep", 0.9))
     assert "Lockstep" in plot(figures)
+
+
+def test_each_candidate_has_a_colour_of_its_own() -> None:
+    assert len(set(COLOURS)) == len(COLOURS) == len(NAMES)
 
 
 def test_right_outcomes_are_not_called_wrong() -> None:
