@@ -146,10 +146,9 @@ def test_a_worker_that_may_open_no_more_files_says_so_and_goes_on_once_it_may(
     def told() -> bool:
         """Tell whether all who ask are told; a sweep that finds nothing due, between two, is done."""
         failing = bench.store.failing()
-        stuck = main(["list", "--stuck"])
-        said = capsys.readouterr().err
-        if "Too many open files" not in failing.get("sweep", "") or stuck != 1:
+        if "Too many open files" not in failing.get("sweep", "") or main(["list", "--stuck"]) != 1:
             return False
+        said = capsys.readouterr().err
         (found,) = on_failing(failing)
         assert (found.level, found.subject) == (Level.FAILURE, "sweep")
         return "the sweep runs and is not done" in said
