@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -91,16 +92,29 @@ def no_collection() -> Iterator[None]:
 def patched(schedule: Schedule, modules: Sequence[ModuleType]) -> Iterator[None]:
     """Give the modules primitives that know the schedule, in place of those that they have imported."""
     ours = Primitives(schedule)
-    by_name: dict[str, object] = {
+    by_name: dict[str, Any] = {
         "threading": ours.threading,
         "queue": ours.queue,
         "time": ours.time,
-        "random": random.Random(14),  # what is random is the same in each run, and nobody else draws from it
+        "random": random.Random(14),  # what is random is the same in each run
         "SimpleQueue": ours.queue.SimpleQueue,
     }
     with pytest.MonkeyPatch.context() as patch:
         for module in modules:
             for name, replaced in by_name.items():
                 if hasattr(module, name):
-                    patch.setattr(module, name, replaced)
+                    patch.setattr(module, name, _Apart(schedule, replaced, getattr(module, name)))
         yield
+
+
+class _Apart:
+    """What the threads of a schedule are given, and others keep: an earlier test may have left some."""
+
+    def __init__(self, schedule: Schedule, ours: Any, theirs: Any) -> None:
+        self._schedule, self._ours, self._theirs = schedule, ours, theirs
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._ours if self._schedule.is_mine() else self._theirs, name)
+
+    def __call__(self, *arguments: object) -> Any:
+        return (self._ours if self._schedule.is_mine() else self._theirs)(*arguments)

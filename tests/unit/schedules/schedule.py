@@ -76,6 +76,7 @@ class Schedule:
         self._threads: list[Controlled] = []
         self._started: list[threading.Thread] = []
         self._own = threading.local()
+        self._maker = threading.get_ident()
         self._over = False
         self._finished = threading.Event()
         self._wrong: BaseException | None = None
@@ -158,6 +159,10 @@ class Schedule:
             self._own.thread = None
             if not self._over:
                 self._hand_over(thread)
+
+    def is_mine(self) -> bool:
+        """Whether the calling thread is one of this run, or makes it."""
+        return getattr(self._own, "thread", None) is not None or threading.get_ident() == self._maker
 
     def _me(self) -> Controlled | None:
         me: Controlled | None = getattr(self._own, "thread", None)

@@ -118,6 +118,23 @@ def test_a_schedule_that_failed_fails_again() -> None:
     assert found[0] == found[1]
 
 
+def test_a_thread_that_is_not_of_a_schedule_keeps_what_modules_have_imported() -> None:
+    found: list[object] = []
+
+    def look() -> None:
+        found.append(vars(pool)["threading"].Timer)
+
+    def scenario(schedule: Schedule) -> None:
+        other = threading.Thread(target=look)
+        other.start()
+        other.join()
+        schedule.thread(look)
+
+    explore(scenario, [pool], most=1)
+    theirs, ours = found
+    assert theirs is threading.Timer is not ours
+
+
 def test_what_is_random_is_the_same_in_each_schedule_whoever_else_draws() -> None:
     drawn: list[float] = []
 
