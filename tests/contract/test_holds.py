@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from lockstep.worker.operation.model import (
     Decision,
     Outcome,
@@ -18,8 +20,9 @@ from lockstep.worker.operation.transitions import (
     Refused,
 )
 from lockstep.worker.operation.waves import HOLD_MOST, Gated, Health
+from lockstep.worker.record.codec import Keys
 from lockstep.worker.record.fields import moments_from
-from tests.contract.bench import Bench, MemoryBench
+from tests.contract.bench import PREFIX, Bench, MemoryBench, RedisBench
 from tests.contract.driver import GROUP, A, B, C, Driver
 from tests.contract.waves import CAREFUL, DEADLINE, THREE, TWO, accepted, gate, rollout
 
@@ -100,6 +103,21 @@ def test_a_hold_ends_in_a_rollback_if_nobody_promotes(memory: MemoryBench) -> No
     assert driver.due()
     assert driver.claim(resume=True) == (A,)
     assert driver.kept().reason == "it was held for too long"
+
+
+@pytest.mark.parametrize("waits", [60_000, HOLD_MOST])
+def test_redis_keeps_it_off_the_sweep_until_the_bake_or_the_hold_is_over(
+    redis_bench: RedisBench, waits: int
+) -> None:
+    bake = waits if waits < HOLD_MOST else 0
+    driver, before = accepted(redis_bench, replace(TWO, bake=bake)), redis_bench.now()
+    if not bake:
+        driver.store.hold(driver.id, "ann", "why")
+    driver.apply(A)
+    assert driver.begin(B, "b1").next is Forward.NOT_OPEN
+    assert driver.store.claim(driver.id, resume=True) == Claim(Phase.WAIT, GROUP, driver.action)
+    again = float(str(redis_bench.client.zscore(Keys(PREFIX).due, driver.id)))
+    assert again >= before + waits, "no deadline and no patience ends it"
 
 
 def test_each_wave_but_the_last_is_held_where_that_was_asked(bench: Bench) -> None:
