@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import IO
+from typing import IO, NamedTuple
 from xml.etree import ElementTree
 
 from tests.children import take_bytecode
@@ -67,8 +67,7 @@ class Terminated(KeyboardInterrupt):
     """This process was told to stop, and the suites that it runs were not."""
 
 
-@dataclass(frozen=True, slots=True)
-class Counts:
+class Counts(NamedTuple):
     """Tests by how they ended; an error is a failure."""
 
     passed: int = 0
@@ -285,15 +284,10 @@ def _terminate(number: int, frame: FrameType | None) -> None:
 
 def _report(outcomes: Sequence[Outcome]) -> None:
     _say(f"\n{'suite':<14}{'passed':>8}{'failed':>8}{'skipped':>8}{'seconds':>10}{'computed':>10}")
-    for outcome in outcomes:
-        counts = outcome.counts
-        _say(
-            f"{outcome.suite:<14}{counts.passed:>8}{counts.failed:>8}{counts.skipped:>8}"
-            f"{outcome.seconds:>10.1f}{outcome.computed:>10.1f}"
-        )
-    passed = sum(outcome.counts.passed for outcome in outcomes)
-    failed = sum(outcome.counts.failed for outcome in outcomes)
-    skipped = sum(outcome.counts.skipped for outcome in outcomes)
+    for each in outcomes:
+        counts = "".join(f"{count:>8}" for count in each.counts)
+        _say(f"{each.suite:<14}{counts}{each.seconds:>10.1f}{each.computed:>10.1f}")
+    passed, failed, skipped = (sum(each.counts[n] for each in outcomes) for n in range(3))
     _say(f"\n{passed} passed, {failed} failed, {skipped} skipped")
 
 

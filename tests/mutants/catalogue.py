@@ -126,9 +126,9 @@ MUTANTS = (
     ),
     mutant(
         "a rollback that nobody has published waits until nothing has moved for long",
-        ("rule.lua", "if label and label ~= op.dispatched then return NOW end", ""),
+        ("rule.lua", "if unpublished(op) then return NOW end", ""),
         ("claim.lua", "elseif op.dispatched ~= label then", "elseif false then"),
-        ("books.py", "if phase is not Phase.WAIT and label != record.dispatched:", "if not record:"),
+        ("books.py", "if self._unpublished(record):", "if not record:"),
         ("after.py", "if phase is not Phase.WAIT and record.dispatched != label:", "if not record:"),
     ),
     mutant(

@@ -68,7 +68,7 @@ WAVES = (
     ),
     mutant(
         "nobody is told to publish the wave that a call has opened",
-        ("serve.lua", "if moved_on and opened_more(operation) then called[#called + 1] = ID end\n", ""),
+        ("serve.lua", "if opened and unpublished(operation) then called[#called + 1] = ID end\n", ""),
         ("books.py", "if opened and record.id not in self._called:", "if False:"),
     ),
     mutant(

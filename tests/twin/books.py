@@ -114,8 +114,7 @@ class Books(MemoryLimits):
     def _move_on(self, record: Record) -> None:
         """Move; what that opens is published by whoever asked."""
         self._move(record)
-        phase, _, label = self._phase(record)
-        opened = record.decision is None and phase is not Phase.WAIT and label != record.dispatched
+        opened = record.decision is None and self._unpublished(record)
         if opened and record.id not in self._called:
             self._called.append(record.id)
 
@@ -236,6 +235,10 @@ class Books(MemoryLimits):
             return Phase.GATE, waves.gating, f"gate:{waves.round}"
         return Phase.WAIT, set(), ""
 
+    def _unpublished(self, record: Record) -> bool:
+        phase, _, label = self._phase(record)
+        return phase is not Phase.WAIT and label != record.dispatched
+
     def _stale_at(self, record: Record) -> int:
         return int(record.progress_at + record.patience * 2 ** min(record.resumed, MOST_DOUBLINGS))
 
@@ -243,10 +246,9 @@ class Books(MemoryLimits):
         """When the sweep is to look at the operation: a function of the record, and of nothing else."""
         if record.ended:
             return None
-        phase, _, label = self._phase(record)
-        if phase is not Phase.WAIT and label != record.dispatched:
+        if self._unpublished(record):
             return Millis(0)
-        waits = phase is Phase.WAIT
+        waits = self._phase(record)[0] is Phase.WAIT
         at: list[int | None] = [] if waits else [*record.waits.values(), self._stale_at(record)]
         if record.decision is None:
             at.append(None if waits else record.deadline_at)
@@ -263,46 +265,3 @@ class Books(MemoryLimits):
         now = self.clock()
         self.suspected[record.group, host, brings] = now
         self.looks[record.group] = min(now, self.looks.get(record.group, now))
-
-    def _end_if_done(self, record: Record) -> None:
-        if record.ended or record.decision is None:
-            return
-        rolling_back = record.decision is Decision.ROLL_BACK
-        if record.open or (rolling_back and record.undo):
-            if not rolling_back and record.dispatched is not Phase.SETTLE:
-                for host in record.open:
-                    quiet = max(each.quiet for each in record.steps[host].open_attempts())
-                    record.waits[host] = max(quiet, self.clock())
-                record.dispatched = Phase.SETTLE
-            return
-        if rolling_back:
-            record.state = State.ABANDONED if record.abandoned else State.ROLLED_BACK
-        self._keep_ends(record)
-        self._keep_suspicions(record)
-        record.ended, record.ended_at = True, self.clock()
-        for working_set in (record.todo, record.undo, record.open, record.waits, record.later):
-            working_set.clear()
-        if self.locks.get(record.lock) == record.id:
-            del self.locks[record.lock]
-        self.heard("ended", record)
-
-    def _keep_suspicions(self, record: Record) -> None:
-        now = self.clock()
-        if now - record.created_at < record.patience:
-            return
-        for suspect, at in self.suspected.items():
-            if suspect[0] == record.group:
-                self.suspected[suspect] = Millis(at + now - max(at, record.created_at))
-
-    def _keep_ends(self, record: Record) -> None:
-        if record.repairs and record.decision is Decision.ROLL_BACK:
-            return
-        kept = self.left.setdefault(record.group, {})
-        for host, step in record.steps.items():
-            was = None if step.undo is Undo.ABANDONED else step.before
-            shows = record.target if record.decision is Decision.COMMIT else was
-            if shows is not None:
-                kept[host] = End(shows, record.id, self.clock(), step.fingerprint)
-                self.drifted.pop((record.group, host), None)
-        if not kept:
-            del self.left[record.group]

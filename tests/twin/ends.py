@@ -5,9 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from lockstep.worker.operation.drift import Drift, End, Forgotten
-from lockstep.worker.operation.model import Action, GroupId, HostName, Lost, Millis, OperationId, Presence
+from lockstep.worker.operation.model import (
+    Action,
+    Decision,
+    GroupId,
+    HostName,
+    Lost,
+    Millis,
+    OperationId,
+    Presence,
+    State,
+    Undo,
+)
 from lockstep.worker.operation.thing import Left
+from lockstep.worker.operation.transitions import Phase
 from tests.twin.books import Books
+from tests.twin.record import Record
 
 
 class MemoryEnds(Books):
@@ -105,3 +118,46 @@ class MemoryEnds(Books):
     def lost(self) -> dict[OperationId, Lost]:
         """Return the operations whose record is gone."""
         return dict(self.gone)
+
+    def _end_if_done(self, record: Record) -> None:
+        if record.ended or record.decision is None:
+            return
+        rolling_back = record.decision is Decision.ROLL_BACK
+        if record.open or (rolling_back and record.undo):
+            if not rolling_back and record.dispatched is not Phase.SETTLE:
+                for host in record.open:
+                    quiet = max(each.quiet for each in record.steps[host].open_attempts())
+                    record.waits[host] = max(quiet, self.clock())
+                record.dispatched = Phase.SETTLE
+            return
+        if rolling_back:
+            record.state = State.ABANDONED if record.abandoned else State.ROLLED_BACK
+        self._keep_ends(record)
+        self._keep_suspicions(record)
+        record.ended, record.ended_at = True, self.clock()
+        for working_set in (record.todo, record.undo, record.open, record.waits, record.later):
+            working_set.clear()
+        if self.locks.get(record.lock) == record.id:
+            del self.locks[record.lock]
+        self.heard("ended", record)
+
+    def _keep_suspicions(self, record: Record) -> None:
+        now = self.clock()
+        if now - record.created_at < record.patience:
+            return
+        for suspect, at in self.suspected.items():
+            if suspect[0] == record.group:
+                self.suspected[suspect] = Millis(at + now - max(at, record.created_at))
+
+    def _keep_ends(self, record: Record) -> None:
+        if record.repairs and record.decision is Decision.ROLL_BACK:
+            return
+        kept = self.left.setdefault(record.group, {})
+        for host, step in record.steps.items():
+            was = None if step.undo is Undo.ABANDONED else step.before
+            shows = record.target if record.decision is Decision.COMMIT else was
+            if shows is not None:
+                kept[host] = End(shows, record.id, self.clock(), step.fingerprint)
+                self.drifted.pop((record.group, host), None)
+        if not kept:
+            del self.left[record.group]

@@ -249,11 +249,10 @@ local function end_if_done(op)
   announce('ended')
 end
 
--- Whether a wave or a round of the gate has opened that nobody has published yet.
-local function opened_more(op)
-  if not op.waves or op.decision then return false end
+-- Whether something is to be done that nobody has published yet.
+local function unpublished(op)
   local _, _, label = phase_of(op)
-  return label ~= nil and label ~= op.dispatched
+  return label and label ~= op.dispatched
 end
 
 -- When nothing moves for so long, the sweep has all be done again that waits for nothing.
@@ -261,8 +260,8 @@ local function stale_at(op) return op.progress_at + op.patience * 2 ^ math.min(o
 
 -- When the sweep is to look at the operation: a function of the record, and of nothing else.
 local function due(op)
-  local _, members, label = phase_of(op)
-  if label and label ~= op.dispatched then return NOW end -- nobody has published it yet
+  if unpublished(op) then return NOW end
+  local _, members = phase_of(op)
   local at = members and stale_at(op) or math.huge
   local function by(moment) at = math.min(at, moment or at) end
   if not op.decision then

@@ -17,7 +17,8 @@ for i, arguments in ipairs(calls) do
   end
 end
 close()
-if moved_on and opened_more(operation) then called[#called + 1] = ID end
+local opened = moved_on and operation.waves and not operation.decision -- a wave, or a round of the gate
+if opened and unpublished(operation) then called[#called + 1] = ID end
 for i, reply in ipairs(replies) do
   if type(reply) == 'table' and reply[1] == 'done' then reply[3] = cjson.encode(steps[hosts[i]]) end
 end
