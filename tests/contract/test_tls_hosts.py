@@ -23,6 +23,7 @@ from lockstep.worker.operation.host import Host
 from lockstep.worker.operation.model import Action, AttemptId, HostName
 from lockstep.worker.settings import Settings
 from tests.integration.redis_servers.certificates import Authority
+from tests.serving import serving
 from tests.unit.client import G
 
 pytestmark = pytest.mark.skipif(not shutil.which("openssl"), reason="openssl is not installed")
@@ -73,16 +74,11 @@ class Server(ThreadingHTTPServer):
 @contextmanager
 def served(context: ssl.SSLContext | None = None) -> Iterator[Server]:
     """Serve until the end of the block; without a context in plain text."""
-    with Server(("127.0.0.1", 0), Node) as running:
-        if context is not None:
-            running.socket = context.wrap_socket(running.socket, server_side=True)
-        thread = threading.Thread(target=running.serve_forever, args=(0.01,))
-        thread.start()
-        try:
-            yield running
-        finally:
-            running.shutdown()
-            thread.join(10)
+    running = Server(("127.0.0.1", 0), Node)
+    if context is not None:
+        running.socket = context.wrap_socket(running.socket, server_side=True)
+    with serving(running):
+        yield running
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from tests.serving import serving
 from tests.waiting import PATIENCE
 
 LOOKS = ("/v3/kv/range",)
@@ -69,10 +70,8 @@ def before(port: int) -> Iterator[Gate]:
     server.handle_error = lambda *_: None  # type: ignore[method-assign]
     server.daemon_threads = True
     gate.url = f"http://127.0.0.1:{server.server_port}"
-    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-    try:
-        yield gate
-    finally:
-        gate.open.set()
-        server.shutdown()
-        server.server_close()
+    with serving(server):
+        try:
+            yield gate
+        finally:
+            gate.open.set()

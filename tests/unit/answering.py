@@ -10,6 +10,8 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 
+from tests.serving import serving
+
 Do = Callable[[socket.socket], object]
 Say = bytes | Do
 """What is sent before the connection is closed, or done to it; OK! in it is the success of the verb."""
@@ -152,11 +154,5 @@ def dripping(text: bytes) -> Do:
 @contextlib.contextmanager
 def answering(rows: Mapping[str, Say], address: str = "127.0.0.1") -> Iterator[Answering]:
     """Serve until the end of the block."""
-    with Answering(rows, address) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join(TIMEOUT)
+    with serving(Answering(rows, address)) as server:
+        yield server

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -10,6 +9,8 @@ from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import urlsplit
+
+from tests.serving import serving
 
 TIMEOUT = 10.0
 
@@ -84,12 +85,6 @@ def serving_stub() -> Iterator[StubWeb]:
         def handle_error(self, *_: Any) -> None:
             """A client that has heard enough hangs up."""
 
-    with Server(("127.0.0.1", 0), Handler) as server:
+    with serving(Server(("127.0.0.1", 0), Handler)) as server:
         web.port = server.server_port
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        try:
-            yield web
-        finally:
-            server.shutdown()
-            thread.join(TIMEOUT)
+        yield web

@@ -23,6 +23,7 @@ from lockstep.worker.inventory import LiveInventory
 from lockstep.worker.operation.model import HostName
 from lockstep.worker.settings import Settings
 from tests.children import Forked, in_child
+from tests.serving import serving
 from tests.unit.client import G, client
 from tests.waiting import eventually
 
@@ -65,12 +66,8 @@ class Slow(ThreadingHTTPServer):
 
 @pytest.fixture
 def node() -> Iterator[Slow]:
-    with Slow() as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
+    with serving(Slow()) as server:
         yield server
-        server.shutdown()
-        thread.join()
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
-from threading import Thread
 from types import SimpleNamespace
 
 import pytest
@@ -20,6 +19,7 @@ from lockstep.worker.settings import Settings
 from lockstep.worker.tasks import sweep
 from lockstep.worker.tasks.runtime import Runtime
 from tests.contract.bench import LIMITS
+from tests.serving import serving
 from tests.twin.store import MemoryStore
 from tests.unit.test_forks import Slow
 from tests.waiting import PATIENCE
@@ -44,15 +44,7 @@ with ThreadPoolExecutor({THREADS}) as pool:
 @pytest.fixture(scope="module")
 def urls() -> Iterator[list[str]]:
     with ExitStack() as stack:
-        servers = [stack.enter_context(Slow()) for _ in range(HOSTS)]
-        threads = [Thread(target=each.serve_forever, args=(0.05,)) for each in servers]
-        for thread in threads:
-            thread.start()
-        yield [each.url for each in servers]
-        for each in servers:
-            each.shutdown()
-        for thread in threads:
-            thread.join()
+        yield [stack.enter_context(serving(Slow())).url for _ in range(HOSTS)]
 
 
 def test_many_threads_call_many_hosts_with_few_descriptors(urls: list[str]) -> None:

@@ -8,7 +8,6 @@ import json
 import re
 import subprocess
 import sys
-import threading
 import urllib.parse
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -24,6 +23,7 @@ from lockstep.worker.celery import CONCLUDE, PATROL, PATROL_GROUP, QUEUE_OF, SWE
 from lockstep.worker.operation.model import Action, GroupId, State
 from tests.integration.redis_servers.servers import Guarded
 from tests.integration.worker.harness import ROOT, Bench
+from tests.serving import serving
 from tests.waiting import PATIENCE, eventually
 from tests.warm import WarmCluster, run
 from tests.watch.locker import KIND, NAMES, Locker
@@ -78,10 +78,8 @@ def server(tmp_path: Path) -> Iterator[Secretive]:
 
 @pytest.fixture
 def locker() -> Iterator[Locker]:
-    with Locker() as serving:
-        threading.Thread(target=serving.serve_forever, args=(0.05,), daemon=True).start()
-        yield serving
-        serving.shutdown()
+    with serving(Locker()) as server:
+        yield server
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import signal
-import threading
 from collections.abc import Iterator
 from http.server import ThreadingHTTPServer
 from pathlib import Path
@@ -17,6 +16,7 @@ from tests.contract.producer.conftest import Run
 from tests.contract.producer.lagging import Lagging
 from tests.integration.mock_process import Running, cluster
 from tests.integration.producer.test_cli_process import start
+from tests.serving import serving
 from tests.waiting import PATIENCE, eventually
 
 KEPT = {
@@ -156,14 +156,12 @@ def test_a_host_that_breaks_the_contract(
 def test_a_host_whose_get_lags_is_told_what_to_give(
     lockstep: Run, node: Running, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, known: bool
 ) -> None:
-    with ThreadingHTTPServer(("127.0.0.1", 0), Lagging) as server:
-        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    with serving(ThreadingHTTPServer(("127.0.0.1", 0), Lagging)) as server:
         host = {"name": "slow", "url": f"http://127.0.0.1:{server.server_port}"}
         (tmp_path / "hosts").write_text(json.dumps([{**host, **({"shows_after": 2} if known else {})}]))
         monkeypatch.delenv("LOCKSTEP_HOSTS")
         monkeypatch.setenv("LOCKSTEP_INVENTORY", str(tmp_path / "hosts"))
         ran = lockstep("probe", "slow", "--json", "--watch", "3")
-        server.shutdown()
     found = {each["subject"]: each for each in json.loads(ran.out)["findings"]}
     lagging = {"POST of a new group", "DELETE of a present group"}
     assert {subject for subject in KEPT if found[subject]["level"] != "ok"} == (set() if known else lagging)

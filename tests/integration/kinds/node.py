@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -21,6 +20,7 @@ from lockstep.producer.stack.processes import RedisServer
 from lockstep.worker.settings import Settings
 from tests.children import inherited
 from tests.integration.worker.harness import ROOT, SHORT
+from tests.serving import serving
 from tests.waiting import eventually
 from tests.warm import Warm, run
 
@@ -87,14 +87,8 @@ def served(node: Node) -> Iterator[str]:
         def log_message(self, *_: Any) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-    thread.start()
-    try:
+    with serving(ThreadingHTTPServer(("127.0.0.1", 0), Handler)) as server:
         yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
 
 
 NAMES = ("node1", "node2", "node3")

@@ -20,6 +20,7 @@ from lockstep import ClusterClient, State, WaitTimeout
 from lockstep.worker.settings import load_settings
 from tests.children import PATIENCE, Forked
 from tests.contract.producer.hand import Hand
+from tests.serving import serving
 from tests.waiting import eventually
 
 CHILDREN, THREADS = 4, 4
@@ -56,13 +57,9 @@ class Keeping(ThreadingHTTPServer):
 @pytest.fixture
 def node(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The node's name in the inventory."""
-    with Keeping() as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
+    with serving(Keeping()) as server:
         monkeypatch.setenv("LOCKSTEP_HOSTS", f"http://127.0.0.1:{server.server_port}")
         yield "127.0.0.1"
-        server.shutdown()
-        thread.join()
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ from redis.retry import Retry
 
 from lockstep.producer.cli import main
 from lockstep.producer.stack.processes import RedisServer
+from tests.serving import serving
 from tests.waiting import PATIENCE, eventually
 from tests.warm import Warm
 
@@ -35,10 +36,8 @@ class Http(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def http() -> Iterator[str]:
-    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Http) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+    with serving(socketserver.ThreadingTCPServer(("127.0.0.1", 0), Http)) as server:
         yield f"redis://127.0.0.1:{server.server_address[1]}/0"
-        server.shutdown()
 
 
 @pytest.fixture

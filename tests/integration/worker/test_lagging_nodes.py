@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
 from collections.abc import Iterator
 from email.utils import formatdate
@@ -16,6 +15,7 @@ import pytest
 from lockstep.worker.inventory import load_inventory
 from lockstep.worker.operation.model import Action, State
 from tests.integration.worker.harness import Bench
+from tests.serving import serving
 from tests.waiting import eventually
 
 SHOWS_AFTER = 2.0
@@ -74,12 +74,8 @@ class Node(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def node(request: pytest.FixtureRequest) -> Iterator[Lagging]:
-    with Lagging(getattr(request, "param", Node)) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
+    with serving(Lagging(getattr(request, "param", Node))) as server:
         yield server
-        server.shutdown()
-        thread.join()
 
 
 def take_part(bench: Bench, node: Lagging, more: str = "") -> None:
