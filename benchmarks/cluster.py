@@ -12,7 +12,7 @@ from typing import Any
 
 from benchmarks.addresses import urls
 from lockstep.producer.stack import Child, Guard, StackError
-from lockstep.producer.stack.child import LOOPBACK, free_port
+from lockstep.producer.stack.ports import LOOPBACK, free_port
 
 DESCRIPTORS = 10_000
 """For the connections of clients that keep one for every host of the largest race."""
@@ -55,8 +55,6 @@ class MockNodes(Child):
         _allow_descriptors(DESCRIPTORS)
         self._control = free_port()
         port = free_port()
-        while port == self._control:
-            port = free_port()
         self.urls = urls(hosts, port)
         command = [sys.executable, "-m", "benchmarks.nodes", str(hosts), str(port), str(self._control)]
         super().__init__("nodes", command, directory=directory, guard=guard)

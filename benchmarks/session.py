@@ -22,7 +22,7 @@ from benchmarks.processes import cpu_seconds, forget_peaks, members, peak_mb
 from benchmarks.samples import Case, Sample, Work
 from benchmarks.server import CaseRedis
 from lockstep.producer.stack import Child, Guard, StackError
-from lockstep.producer.stack.child import LOOPBACK, free_port
+from lockstep.producer.stack.ports import LOOPBACK, free_port
 
 QUIET = 0.2
 """Seconds after a run in which what it left undone still counts as its CPU: acknowledgements, mostly."""

@@ -8,9 +8,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import random
 import signal
-import socket
 import subprocess
 import threading
 import time
@@ -27,12 +25,6 @@ START_TIMEOUT = 30.0
 POLL = 0.02
 """Seconds between two looks at a condition."""
 SHOWN_LINES = 12
-TRIES = 100
-LISTENING = range(10_240, 32_768)
-"""Ports below those that Linux and macOS give to outgoing connections."""
-DICE = random.SystemRandom()
-"""At finding a free port."""
-LOOPBACK = "127.0.0.1"
 LOOK_EVERY = 0.1
 """Seconds between two looks; one look is a system call per child."""
 FIRST_DELAY = 0.2
@@ -199,36 +191,6 @@ class Child:
     def _last_lines(self) -> str:
         lines = [f"  {line}" for line in self.output().rstrip().splitlines()[-SHOWN_LINES:]]
         return "\n".join([":", *lines]) if lines else ", and wrote nothing"
-
-
-_given: set[int] = set()
-"""Ports that this process gave away: one that its child has not bound yet is free, and yet not to be had."""
-
-
-def free_port(preferred: int = 0) -> int:
-    """Return a loopback port that is free now: the preferred one, or any that was never returned before.
-
-    It is none of those that systems give to outgoing connections, which could take it before it is bound.
-    """
-    for tried in range(TRIES):
-        port = preferred if preferred and not tried else DICE.choice(LISTENING)
-        with socket.socket() as sock:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                sock.bind((LOOPBACK, port))
-            except OSError:
-                continue
-        if port == preferred or port not in _given:
-            _given.add(port)
-            return port
-    raise StackError(f"no port of {LOOPBACK} is free")
-
-
-def accepts(port: int) -> bool:
-    """Tell whether somebody listens on this loopback port."""
-    with contextlib.suppress(OSError), socket.create_connection((LOOPBACK, port), timeout=1):
-        return True
-    return False
 
 
 @dataclass(slots=True)

@@ -15,8 +15,9 @@ from enum import StrEnum
 from pathlib import Path
 
 from lockstep.producer.discovery import StackError
-from lockstep.producer.stack.child import LOOPBACK, START_TIMEOUT, Child, accepts, free_port
+from lockstep.producer.stack.child import START_TIMEOUT, Child
 from lockstep.producer.stack.guard import Guard
+from lockstep.producer.stack.ports import LOOPBACK, accepts, free_port
 
 FLOWER_PORT = 5555
 

@@ -11,8 +11,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from lockstep.mock_api.admin import ClusterAdmin
-from lockstep.producer.stack.child import LOOPBACK, Child, accepts, free_port
+from lockstep.producer.stack.child import Child
 from lockstep.producer.stack.guard import Guard
+from lockstep.producer.stack.ports import LOOPBACK, accepts, free_port
 
 PYTHON = sys.executable
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from lockstep.mock_api.admin import Json
-from lockstep.producer.stack.child import LOOPBACK, Child, accepts, free_port
+from lockstep.producer.stack.child import Child
+from lockstep.producer.stack.ports import LOOPBACK, accepts, free_port
 from lockstep.worker.operation.model import Action, GroupId, OperationId, State
 from tests.integration.worker.harness import Bench, parts
 from tests.waiting import eventually

@@ -22,7 +22,7 @@ from opentelemetry.instrumentation.celery import CeleryInstrumentor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from lockstep.producer.client.client import ClusterClient
-from lockstep.producer.stack.child import free_port
+from lockstep.producer.stack.ports import free_port
 from lockstep.worker.broker.control import Control
 from lockstep.worker.broker.transport import Transport
 from lockstep.worker.celery import OPERATIONS, PATROL, PATROL_GROUP, ROLLBACK, SWEEP

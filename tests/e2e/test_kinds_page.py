@@ -17,7 +17,7 @@ import pytest
 import requests
 import yaml
 
-from lockstep.producer.stack.child import free_port
+from lockstep.producer.stack.ports import free_port
 from lockstep.producer.stack.processes import RedisServer
 from lockstep.worker.kinds import SHIPPED
 from lockstep.worker.kinds.file import schema

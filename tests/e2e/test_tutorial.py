@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from lockstep.producer.stack.child import free_port
+from lockstep.producer.stack.ports import free_port
 from tests.e2e.pages import Block, Session, blocks
 
 ROOT = Path(__file__).parents[2]

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from lockstep.producer.stack.child import free_port
+from lockstep.producer.stack.ports import free_port
 from lockstep.worker.hosts.client import HostClient
 from lockstep.worker.hosts.curl import exchange
 from lockstep.worker.operation.host import Auth, Host

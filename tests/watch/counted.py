@@ -8,7 +8,8 @@ from typing import TypeAlias
 import requests
 from prometheus_client.parser import text_string_to_metric_families
 
-from lockstep.producer.stack.child import Child, free_port
+from lockstep.producer.stack.child import Child
+from lockstep.producer.stack.ports import free_port
 from tests.integration.worker.harness import Bench
 from tests.waiting import PATIENCE, eventually
 

@@ -21,7 +21,7 @@ from flower.urls import handlers  # type: ignore[import-untyped]
 from playwright.sync_api import Browser
 
 from lockstep.producer.client.client import ClusterClient
-from lockstep.producer.stack.child import free_port
+from lockstep.producer.stack.ports import free_port
 from lockstep.worker.celery import CREATE_GROUP, SWEEP, make_app
 from lockstep.worker.settings import load_settings
 from tests.waiting import PATIENCE, eventually, opened

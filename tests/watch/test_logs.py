@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from lockstep.producer.stack.child import free_port
+from lockstep.producer.stack.ports import free_port
 from lockstep.worker.operation.model import Action, State
 from tests.integration.worker.harness import Bench, parts
 from tests.waiting import PATIENCE, eventually

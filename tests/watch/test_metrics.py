@@ -17,7 +17,7 @@ import requests
 import yaml
 from prometheus_client import CollectorRegistry, generate_latest
 
-from lockstep.producer.stack.child import free_port
+from lockstep.producer.stack.ports import free_port
 from lockstep.worker.monitoring import endpoint as door_of_a_worker
 from lockstep.worker.monitoring import metrics
 from lockstep.worker.monitoring.endpoint import ASKED_AT_ONCE, EVERY, MetricsRequest, MetricsServer

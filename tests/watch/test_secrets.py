@@ -17,8 +17,8 @@ import pytest
 import requests
 
 from lockstep.producer.cli.app import lockstep as cli
-from lockstep.producer.stack.child import LOOPBACK, free_port
 from lockstep.producer.stack.guard import Guard
+from lockstep.producer.stack.ports import LOOPBACK, free_port
 from lockstep.worker.celery import CONCLUDE, PATROL, PATROL_GROUP, QUEUE_OF, SWEEP, make_app
 from lockstep.worker.operation.model import Action, GroupId, State
 from tests.integration.redis_servers.servers import Guarded

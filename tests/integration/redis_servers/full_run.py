@@ -19,8 +19,9 @@ from kombu.utils.json import dumps
 from lockstep.producer.cli.app import main
 from lockstep.producer.client.client import ClusterClient
 from lockstep.producer.client.operation import Operation
-from lockstep.producer.stack.child import LOOPBACK, Child, free_port
+from lockstep.producer.stack.child import Child
 from lockstep.producer.stack.guard import Guard
+from lockstep.producer.stack.ports import LOOPBACK, free_port
 from lockstep.worker.celery import OPERATIONS, ROLLBACK, make_app
 from lockstep.worker.kinds import find
 from lockstep.worker.messages import publish_settle

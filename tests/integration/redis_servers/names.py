@@ -10,7 +10,7 @@ import selectors
 import socket
 import threading
 
-from lockstep.producer.stack.child import LOOPBACK
+from lockstep.producer.stack.ports import LOOPBACK
 
 CHUNK = 65_536
 

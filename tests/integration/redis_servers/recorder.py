@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterable
 from typing import Any, TypeAlias
 
-from lockstep.producer.stack.child import LOOPBACK
+from lockstep.producer.stack.ports import LOOPBACK
 from tests.integration.redis_servers.servers import Guarded
 
 LINE = re.compile(rb"\+[\d.]+ \[\d+ (\S+)\] (.*)", re.DOTALL)

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import redis
 
-from lockstep.producer.stack.child import LOOPBACK, Child, free_port
+from lockstep.producer.stack.child import Child
 from lockstep.producer.stack.guard import Guard
+from lockstep.producer.stack.ports import LOOPBACK, free_port
 from lockstep.producer.stack.processes import RedisServer, find_server
 from tests.integration.redis_servers.certificates import Authority, Signed
 

@@ -19,7 +19,8 @@ import pytest
 import redis
 import requests
 
-from lockstep.producer.stack.child import Child, free_port
+from lockstep.producer.stack.child import Child
+from lockstep.producer.stack.ports import free_port
 from lockstep.producer.stack.processes import RedisServer
 from lockstep.worker.operation.model import GroupId, OperationId
 from tests.integration.worker.harness import Bench, parts

@@ -18,8 +18,9 @@ from pathlib import Path
 import pytest
 
 from lockstep.producer.client.client import ClusterClient
-from lockstep.producer.stack.child import LOOPBACK, Child
+from lockstep.producer.stack.child import Child
 from lockstep.producer.stack.guard import Guard
+from lockstep.producer.stack.ports import LOOPBACK
 from lockstep.worker.operation.errors import LockstepError, StoreUnavailable
 from lockstep.worker.operation.story import Result
 from tests.integration.redis_servers.names import Name

@@ -14,8 +14,8 @@ import pytest
 
 from lockstep.producer.client.client import ClusterClient
 from lockstep.producer.client.operation import Operation
-from lockstep.producer.stack.child import LOOPBACK
 from lockstep.producer.stack.guard import Guard
+from lockstep.producer.stack.ports import LOOPBACK
 from lockstep.worker.operation.errors import CancelRefused, StoreUnavailable
 from lockstep.worker.operation.model import Action, GroupId, State
 from lockstep.worker.operation.story import Result

@@ -16,8 +16,8 @@ import pytest
 
 from lockstep.producer.client.client import ClusterClient
 from lockstep.producer.discovery import StackError
-from lockstep.producer.stack.child import LOOPBACK, free_port
 from lockstep.producer.stack.guard import Guard
+from lockstep.producer.stack.ports import LOOPBACK, free_port
 from lockstep.worker.operation.model import State
 from lockstep.worker.redis_client import async_client
 from tests.integration.redis_servers.certificates import Authority

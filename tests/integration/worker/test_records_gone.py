@@ -14,7 +14,7 @@ import redis
 
 from lockstep import ClusterClient, RecordGone
 from lockstep.producer.cli import main
-from lockstep.producer.stack.child import LOOPBACK, free_port
+from lockstep.producer.stack.ports import LOOPBACK, free_port
 from lockstep.worker.celery import OPERATIONS, ROLLBACK
 from lockstep.worker.messages import publish_conclude, publish_forward, publish_rollback, publish_settle
 from lockstep.worker.operation.model import Action, OperationId, State

@@ -16,7 +16,7 @@ from lockstep.producer.cli import main
 from lockstep.producer.doctor import Level
 from lockstep.producer.doctor.checks import on_failing, on_stalls
 from lockstep.producer.stack import Stack
-from lockstep.producer.stack.child import LOOPBACK, free_port
+from lockstep.producer.stack.ports import LOOPBACK, free_port
 from lockstep.worker.monitoring.heartbeat import EXIT
 from lockstep.worker.operation.model import Action, GroupId, State
 from lockstep.worker.record.link import Link

@@ -18,7 +18,7 @@ import requests
 
 from lockstep import ClusterClient, Presence, load_settings
 from lockstep.mock_api.admin import ClusterAdmin
-from lockstep.producer.stack.child import free_port
+from lockstep.producer.stack.ports import free_port
 from tests.integration.kinds.node import Node, served
 from tests.ship.conftest import ROOT
 from tests.ship.installed.conftest import Installed, folder_of_a_stranger

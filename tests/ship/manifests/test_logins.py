@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from lockstep.producer.stack.child import LOOPBACK
+from lockstep.producer.stack.ports import LOOPBACK
 from lockstep.worker.connection.url import read_address
 from tests.integration.redis_servers.servers import Guarded
 from tests.ship.rendered import COMPONENT, LOCAL, ROOT, Object, Rendered, render

@@ -1,4 +1,8 @@
-from lockstep.producer.stack.child import free_port
+import os
+import subprocess
+import sys
+
+from lockstep.producer.stack.ports import free_port
 
 
 def test_a_port_is_given_once() -> None:
@@ -13,3 +17,25 @@ def test_no_outgoing_connection_takes_a_port_before_it_is_bound() -> None:
 def test_a_port_that_is_asked_for_is_given_again() -> None:
     port = free_port()
     assert free_port(port) == port
+
+
+def test_no_two_processes_draw_the_same_port() -> None:
+    """One whose server takes seconds to bind its port finds that it still has it."""
+    ours = {free_port() for _ in range(500)}
+    code = f"from {free_port.__module__} import free_port; print(*(free_port() for _ in range(500)))"
+    told = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    assert not ours & {int(port) for port in told.split()}
+
+
+def test_nor_does_one_that_was_forked_from_the_other() -> None:
+    free_port()
+    reads, writes = os.pipe()
+    child = os.fork()
+    if not child:
+        os.write(writes, str([free_port() for _ in range(100)]).encode())
+        os._exit(0)
+    os.close(writes)
+    with os.fdopen(reads) as told:
+        theirs = told.read()
+    os.waitpid(child, 0)
+    assert not {free_port() for _ in range(100)} & {int(port) for port in theirs.strip("[]").split(",")}

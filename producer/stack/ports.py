@@ -1,0 +1,71 @@
+"""Ports of loopback: free ones for those who will listen, and whether somebody does."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import socket
+from collections.abc import Iterable
+
+from lockstep.producer.discovery import StackError
+
+LOOPBACK = "127.0.0.1"
+LISTENING = range(10_240, 32_768)
+"""Ports below those that Linux and macOS give to outgoing connections."""
+BLOCK = 64
+"""Of those ports; a process draws from blocks that are its own."""
+_claims: list[socket.socket] = []
+_claimed: dict[int, list[int]] = {}
+"""Ports to give away, by the process that claimed them: a forked one has blocks of its own."""
+
+
+def free_port(preferred: int = 0) -> int:
+    """Return a loopback port that is free now: the preferred one, or any that was never returned before.
+
+    It is none of those that systems give to outgoing connections, and none that another process returns
+    here while this one lives: either could take it before it is bound.
+    """
+    if preferred and _is_free(preferred):
+        return preferred
+    ports = _claimed.setdefault(os.getpid(), [])
+    while True:
+        try:
+            port = ports.pop()
+        except IndexError:
+            ports.extend(_claim())
+            continue
+        if _is_free(port):
+            return port
+
+
+def _claim() -> Iterable[int]:
+    """Return the ports of a block that is nobody's. Its first one stays bound until this process ends."""
+    blocks = LISTENING[::BLOCK]
+    for first in random.SystemRandom().sample(blocks, len(blocks)):
+        claim = socket.socket()
+        try:
+            claim.bind((LOOPBACK, first))
+        except OSError:
+            claim.close()
+            continue
+        _claims.append(claim)
+        return range(first + 1, first + BLOCK)
+    raise StackError(f"no port of {LOOPBACK} is free")
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            sock.bind((LOOPBACK, port))
+        except OSError:
+            return False
+    return True
+
+
+def accepts(port: int) -> bool:
+    """Tell whether somebody listens on this loopback port."""
+    with contextlib.suppress(OSError), socket.create_connection((LOOPBACK, port), timeout=1):
+        return True
+    return False
