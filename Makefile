@@ -62,11 +62,11 @@ check: $(VENV)/.dev ## Lint, types, import contracts and unit tests, in less tha
 	@$(BIN)/python -B -m tests --only checks --only unit
 
 .PHONY: test-lowest test-newest
-test-lowest: $(VENV)/.dev ## Unit, contract and some integration on the lowest packages allowed; WHOLE=1 for all of it
-	@$(BIN)/python -B -m tests.versions lowest $(if $(WHOLE),--whole)
+test-lowest: $(VENV)/.dev ## Unit, contract and integration on the lowest packages allowed, and the oldest Python here
+	@$(BIN)/python -B -m tests.versions lowest
 
 test-newest: $(VENV)/.dev ## The same on the newest packages allowed, and the newest Python here
-	@$(BIN)/python -B -m tests.versions newest $(if $(WHOLE),--whole)
+	@$(BIN)/python -B -m tests.versions newest
 
 .PHONY: shake
 shake: $(VENV)/.dev ## Run every suite 20 times with all processors kept busy, and keep what failed; ONLY=, TIMES=

@@ -2,7 +2,7 @@
 
 `python -m tests.versions lowest` takes the oldest Python of this machine and the lowest release of every
 direct dependency; `newest` the newest Python and the newest releases, whatever requirements-dev.txt pins.
-It runs unit, contract, and those of integration that use Redis, Celery and hosts most; `--whole` all of it.
+It runs unit, contract and integration.
 The tools for tests are the pinned ones, unless they contradict what is tested.
 """
 
@@ -23,33 +23,23 @@ UV = Path(sys.executable).with_name("uv")
 OLDEST, NEWEST = 11, 14
 """Of Python 3: the first is the one that pyproject.toml requires, the last the newest that there is."""
 SUITES = ("tests/unit", "tests/contract", "tests/integration")
-SELECTED = (
-    *SUITES[:2],
-    "tests/integration/broker",
-    "tests/integration/test_stack.py",
-    "tests/integration/producer/test_forks.py",
-    "tests/integration/producer/test_real_workers.py",
-    "tests/integration/worker/test_outages.py",
-    "tests/integration/worker/test_poison.py",
-)
 
 
 def main() -> int:
     """Build the environment, say what is in it, and run the suites there; pytest's exit code."""
     parser = argparse.ArgumentParser(prog="python -m tests.versions", description=__doc__)
     parser.add_argument("which", choices=("lowest", "newest"))
-    parser.add_argument("--whole", action="store_true", help="all of integration")
     parser.add_argument("--python", metavar="PATH", help="this one instead of the oldest or the newest")
     parser.add_argument("tests", nargs="*", help="files or folders instead of those suites")
     given = parser.parse_args()
     found = dict(pythons())
     chosen = given.python or found[(min if given.which == "lowest" else max)(found)]
     python = build(given.which, chosen)
-    tests = given.tests or (SUITES if given.whole else SELECTED)
     # Without bytecode each of the many processes that tests start would compile all that it imports.
     cache = {"PYTHONPYCACHEPREFIX": str(ROOT / ".venv" / ".cache" / "pycache")}
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background makes deaf to it
+    tests = given.tests or SUITES
     command = [str(python), "-m", "pytest", "-q", "--numprocesses", "4", "--dist", "loadfile", *tests]
     return subprocess.run(command, cwd=ROOT, env=environment | cache, check=False).returncode
 
