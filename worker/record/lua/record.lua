@@ -85,7 +85,7 @@ local function set(op, field, value)
 end
 
 local ahead -- the hosts of all calls, until their steps are read
-local steps, changed = {}, {} -- steps by host: as text until one is worked on; those that are to be written
+local texts, steps, changed = {}, {}, {} -- by host: steps as they stand in the record, as worked on, those to be written
 local members = {} -- [command][key] -> members
 local moved -- whether the operation made progress
 local stirred -- whether anything changed by which the sweep goes
@@ -137,9 +137,10 @@ local function write()
     local step = steps[host]
     local attempts = step.attempts
     if next(attempts) == nil then step.attempts = nil end -- an empty table would be encoded as an object
-    fields[#fields + 1] = host
-    fields[#fields + 1] = cjson.encode(step)
+    texts[host] = cjson.encode(step)
     step.attempts = attempts
+    fields[#fields + 1] = host
+    fields[#fields + 1] = texts[host]
   end
   call_in_chunks('HSET', STEPS, fields)
   for command, keys in pairs(members) do

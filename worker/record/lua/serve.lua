@@ -20,7 +20,7 @@ close()
 local opened = moved_on and operation.waves and not operation.decision -- a wave, or a round of the gate
 if opened and unpublished(operation) then called[#called + 1] = ID end
 for i, reply in ipairs(replies) do
-  if type(reply) == 'table' and reply[1] == 'done' then reply[3] = cjson.encode(steps[hosts[i]]) end
+  if type(reply) == 'table' and reply[1] == 'done' then reply[3] = texts[hosts[i]] end
 end
 if #called > 0 then replies[#replies + 1] = called end
 return replies

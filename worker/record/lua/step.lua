@@ -4,40 +4,38 @@ local function read_step(host)
   if ahead then
     for first = 1, #ahead, CHUNK do
       local last = math.min(first + CHUNK - 1, #ahead)
-      local texts = redis.call('HMGET', STEPS, unpack(ahead, first, last))
-      for i, text in ipairs(texts) do steps[ahead[first + i - 1]] = text end
+      for i, text in ipairs(redis.call('HMGET', STEPS, unpack(ahead, first, last))) do texts[ahead[first + i - 1]] = text end
     end
     ahead = nil
   end
-  if steps[host] == nil then steps[host] = redis.call('HGET', STEPS, host) end
-  return steps[host]
+  if texts[host] == nil then texts[host] = redis.call('HGET', STEPS, host) end
+  return texts[host]
 end
+
+local STEP_NUMBERS = { 'misses', 'silent', 'silent_at', 'undo_misses' } -- which may be missing
 
 local function is_step(read)
   if type(read) ~= 'table' or type(read.fingerprint) ~= 'string' then return false end
-  for _, name in ipairs({ 'misses', 'silent', 'silent_at', 'undo_misses' }) do
+  for _, name in ipairs(STEP_NUMBERS) do
     if read[name] and type(read[name]) ~= 'number' then return false end
   end
   if read.attempts and type(read.attempts) ~= 'table' then return false end
   for _, attempt in pairs(read.attempts or {}) do
     if type(attempt) ~= 'table' then return false end
-    for _, name in ipairs({ 'n', 'quiet', 'probed' }) do
-      if type(attempt[name] or (name == 'probed' and 0)) ~= 'number' then return false end
-    end
+    if type(attempt.n) ~= 'number' or type(attempt.quiet) ~= 'number' then return false end
+    if attempt.probed and type(attempt.probed) ~= 'number' then return false end
   end
   return true
 end
 
 local function load_step(host)
-  local step = read_step(host)
-  if not step then return nil end
-  if type(step) == 'string' then
-    local ok, read = pcall(cjson.decode, step)
-    if not ok or not is_step(read) then error(damaged('the step of ' .. host .. ' is none')) end
-    step = read
-    step.attempts = step.attempts or {}
-    steps[host] = step
-  end
+  if steps[host] then return steps[host] end
+  local text = read_step(host)
+  if not text then return nil end
+  local ok, step = pcall(cjson.decode, text)
+  if not ok or not is_step(step) then error(damaged('the step of ' .. host .. ' is none')) end
+  step.attempts = step.attempts or {}
+  steps[host] = step
   return step
 end
 
