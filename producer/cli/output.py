@@ -45,7 +45,7 @@ def optional_document(of: object, names: str) -> dict[str, object] | None:
 def operation_document(operation: Operation) -> dict[str, object]:
     """Return an operation without its hosts."""
     return {
-        **document(operation, "id group action state"),
+        **document(operation, "id group action verb state"),
         "committed": operation.state is State.COMMITTED,
         **document(operation, "settling ended reason hosts_total hosts_done pending_hosts stalled_hosts"),
         **document(operation, "created_by created_at deadline_at decided_at ended_at"),

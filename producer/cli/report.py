@@ -64,7 +64,7 @@ def chart(
         rows.append(row)
         y += height
     height = y + BOTTOM
-    name = escape(f"Timeline of {operation.asked or operation.action} {operation.group}")
+    name = escape(f"Timeline of {operation.verb} {operation.group}")
     opening = f'<svg viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{name}">'
     axis, marks = _axis(scale, height), _marks(operation, scale, height)
     return "\n".join((opening, STRIPES, *axis, *rows, *marks, "</svg>"))
@@ -180,7 +180,7 @@ def page(
 
     `differences` tell of a thing what was to change on each host, a line each; `methods` what its kind sends.
     """
-    title = f"{operation.asked or operation.action} {operation.group}"
+    title = f"{operation.verb} {operation.group}"
     end = operation.ended_at or max(now, last_moment(operation, steps))
     end = max(end, last_moment(operation, steps))
     settling = ", settling" if operation.settling else ""

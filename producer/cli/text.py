@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from lockstep.producer.cli.output import note, printable
 from lockstep.producer.operators.history import Event
 from lockstep.worker.operation.host import age, local
-from lockstep.worker.operation.model import Action, Millis, Operation, Outcome, State, Step, Undo
+from lockstep.worker.operation.model import Millis, Operation, Outcome, State, Step, Undo
 from lockstep.worker.operation.names import counted, named, seconds
 from lockstep.worker.operation.story import HostResult, Result
 from lockstep.worker.operation.waves import idle, told_hold, told_standing
@@ -45,7 +45,7 @@ def facts_of(operation: Operation, now: Millis) -> list[tuple[str, str]]:
     waiting = ", settling" if operation.settling else ""
     facts = [
         ("operation", operation.id),
-        (operation.asked or str(operation.action), operation.group),
+        (operation.verb, operation.group),
         ("state", f"{operation.state}{waiting}"),
         ("reason", operation.reason),
         ("hosts", _progress(operation)),
@@ -114,7 +114,7 @@ def list_row(operation: Operation, now: Millis | None) -> tuple[str, ...]:
     created = local(at) if now is None or now - at > DAY else age(at, now)
     return (
         operation.id,
-        operation.asked or str(operation.action),
+        operation.verb,
         operation.group,
         state,
         _progress(operation),
@@ -138,29 +138,27 @@ DONE = {"create": "created", "delete": "deleted", "set": "set"}
 SO_BEFORE = {"create": "there before", "delete": "gone before", "set": "so before"}
 
 
-def sentence(result: Result, action: Action, verb: str = "") -> str:
-    """Return one line; it ends with the operation's id. `verb` is what was asked of a thing."""
-    return f"{_told(result, verb or action.value)} (operation {result.operation_id})"
+def sentence(result: Result, verb: str) -> str:
+    """Return one line; it ends with the operation's id. The verb is create, set or delete."""
+    return f"{_told(result, verb)} (operation {result.operation_id})"
 
 
-def _told(result: Result, action: str) -> str:
+def _told(result: Result, verb: str) -> str:
     kind, _, name = result.group.partition("/")
     group = f'{kind} "{name}"' if name else f'group "{result.group}"'
     match result.state:
         case State.COMMITTED:
             so_before = sum(host.outcome is Outcome.UNCHANGED for host in result.hosts)
-            aside = f", {SO_BEFORE[action]} on {so_before} of them" if so_before else ""
-            return f"{DONE[action]} {group} on {counted(len(result.hosts))}{aside}"
+            aside = f", {SO_BEFORE[verb]} on {so_before} of them" if so_before else ""
+            return f"{DONE[verb]} {group} on {counted(len(result.hosts))}{aside}"
         case State.ROLLED_BACK:
-            return f"rolled back, every host is as before: {action} {group}, because {result.reason}"
+            return f"rolled back, every host is as before: {verb} {group}, because {result.reason}"
         case State.ABANDONED:
             left = [host.host for host in result.hosts if host.undo is Undo.ABANDONED]
-            return (
-                f"rolled back except on {named(left)}, abandoned: {action} {group}, because {result.reason}"
-            )
+            return f"rolled back except on {named(left)}, abandoned: {verb} {group}, because {result.reason}"
     return (
         f"rolling back, {named(result.pending_hosts)} pending and retried until restored: "
-        f"{action} {group}, because {result.reason}"
+        f"{verb} {group}, because {result.reason}"
     )
 
 
@@ -193,7 +191,7 @@ def describe(status: Operation | None) -> str:
         count = f"{len(status.pending_hosts)} of {status.hosts_total} hosts to restore"
     if waves := standing(status):
         count = f"{waves}; {count}"
-    return f"{status.asked or status.action} {status.group}: {status.state}, {count} (operation {status.id})"
+    return f"{status.verb} {status.group}: {status.state}, {count} (operation {status.id})"
 
 
 def _ignore(status: Operation | None) -> None:

@@ -183,7 +183,7 @@ class ClusterClient(ThingClient):
         return self._handle(found)
 
     def _handle(self, of: model.Operation | Request, existing: bool = True) -> Operation:
-        known = (of.id, of.group, of.action)
+        known = (of.id, of.group, of.action, of.verb)
         return Operation(self._link, self._broker, *known, created_by=self.created_by, existing=existing)
 
     def history(

@@ -46,6 +46,7 @@ class Operation:
         id: OperationId,  # noqa: A002
         group: GroupId,
         action: Action,
+        verb: str,
         *,
         created_by: str,
         existing: bool = True,
@@ -56,7 +57,7 @@ class Operation:
         self._created_by = created_by
         self.id = id
         self.group = group
-        self.action = action
+        self.action, self.verb = action, verb
         self.existing = existing
         """True when the operation had been accepted before it was asked for."""
         self.published = published
@@ -65,8 +66,7 @@ class Operation:
         """It was seen to have ended: whatever becomes of its record, nothing of it is left to be done."""
 
     def __repr__(self) -> str:
-        """Name the operation."""
-        return f"<Operation {self.id}: {self.action} {self.group}>"
+        return f"<Operation {self.id}: {self.verb} {self.group}>"
 
     def status(self) -> model.Operation:
         """Read the operation as it stands. Raises RecordGone and StoreUnavailable.
@@ -145,8 +145,9 @@ class Operation:
             case Cancelled.UNKNOWN:
                 raise self._gone()
             case Cancelled.COMMITTED:
-                undo = f"{self.action.inverse} the group instead"
-                raise CancelRefused(f'operation "{self.id}" cannot be cancelled: it is committed; {undo}')
+                undo = "set or delete it" if "/" in self.group else f"{self.action.inverse} the group"
+                why = f"it is committed; {undo} instead"
+                raise CancelRefused(f'operation "{self.id}" cannot be cancelled: {why}')
             case Cancelled.ROLLING_BACK:
                 state = self.status().state.replace("_", " ")
                 raise CancelRefused(f'operation "{self.id}" cannot be cancelled: it is {state} already')

@@ -66,8 +66,8 @@ class Scene:
         end = number + LASTS if ended_at is None else ended_at
         done = State.COMMITTED if decision is Decision.COMMIT else State.ROLLED_BACK
         operation = Operation(
-            key, GROUP, action, done, decision, False, True, None, by, ms(number), ms(number + 60),
-            ms(number), ms(end), 2, 2, (), (),
+            key, GROUP, action, action.value, done, decision, False, True, None, by, ms(number),
+            ms(number + 60), ms(number), ms(end), 2, 2, (), (),
         )  # fmt: skip
         steps = tuple(Step(host, attempts=(attempt(f"{key}-{host}", number),)) for host in HOSTS)
         self.record[key] = Ended(operation, steps)

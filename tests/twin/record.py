@@ -276,6 +276,7 @@ class Record:
             id=self.id,
             group=self.group,
             action=self.action,
+            verb=self.content.verb if self.content else self.action.value,
             state=self.state,
             decision=self.decision,
             settling=self.decision is not None and not self.ended and bool(self.open),
@@ -291,5 +292,4 @@ class Record:
             pending_hosts=tuple(pending),
             stalled_hosts=tuple([h for h in pending if self.steps[h].undo_misses >= NAMED_AFTER]),
             rollout=self.waves.shown() if self.waves else None,
-            asked=self.content.verb if self.content else None,
         )

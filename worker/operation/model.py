@@ -273,6 +273,8 @@ class Operation:
     id: OperationId
     group: GroupId
     action: Action
+    verb: str
+    """What was asked: create, set or delete. A set is carried out as a create."""
     state: State
     decision: Decision | None
     settling: bool
@@ -295,5 +297,3 @@ class Operation:
     """Those of the pending hosts that gave no answer, or a refusal, often enough to be named."""
     rollout: Standing | None = None
     """How far it is, if it has waves."""
-    asked: str | None = None
-    """What was asked of a thing with content: create, set or delete. A set is carried out as a create."""

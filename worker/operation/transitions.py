@@ -67,6 +67,11 @@ class Request:
     """None: the presence of a group."""
 
     @property
+    def verb(self) -> str:
+        """What is asked: create, set or delete."""
+        return self.content.verb if self.content else self.action.value
+
+    @property
     def payload(self) -> str:
         """The digest of what is asked for: an id that is used again must ask for the same."""
         kept: list[object] = [self.action, self.group, sorted(host.name for host in self.hosts)]

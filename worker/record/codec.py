@@ -252,10 +252,13 @@ def operation_from(
     def at(name: str) -> Millis:
         return Millis(fields.number(name))
 
+    action = fields.word("action", Action)
+    verb = fields.maybe(lambda name: Asked.of(fields.text(name)).verb, "content")
     return Operation(
         id=key,
         group=GroupId(fields.text("group")),
-        action=fields.word("action", Action),
+        action=action,
+        verb=verb or action.value,
         state=fields.word("state", State),
         decision=decision,
         settling=decision is not None and not ended and open_hosts > 0,
@@ -271,7 +274,6 @@ def operation_from(
         pending_hosts=tuple(HostName(host) for host in sorted(undo)) if rolling_back else (),
         stalled_hosts=tuple(HostName(host) for host in sorted(stalled)) if rolling_back else (),
         rollout=_standing(fields, kept),
-        asked=fields.maybe(lambda name: Asked.of(fields.text(name)).verb, "content"),
     )
 
 

@@ -66,7 +66,7 @@ def abandon(
         return Exit.OK
     for operation in given_up:
         answer(
-            f'abandoned {host} in operation {operation.id}: {operation.action} "{operation.group}"; '
+            f'abandoned {host} in operation {operation.id}: {operation.verb} "{operation.group}"; '
             f"`lockstep exists {host} {operation.group}` tells what it holds"
         )
     return Exit.OK
@@ -195,7 +195,7 @@ def cancel(
     """
     operation = session.client(created_by).find(operation_id)
     operation.cancel(reason)
-    text = f'cancelled operation {operation.id}: {operation.action} "{operation.group}" is rolled back'
+    text = f'cancelled operation {operation.id}: {operation.verb} "{operation.group}" is rolled back'
     return session.done(text, as_json, lambda: read_document(operation))
 
 
@@ -292,7 +292,7 @@ def change(session: Session, verb: str, name: str, fields: FieldOptions, wanted:
         if wanted.as_json and accepted:
             answer_json(read_document(accepted[0]))
         raise
-    session.going_on = printable(sentence(result, operation.action, verb))
+    session.going_on = printable(sentence(result, verb))
     if wanted.as_json:
         answer_json(read_document(operation))
     else:

@@ -209,7 +209,7 @@ def _repair_thing(
         answer_json({"operations": [read_document(operation) for operation in begun]})
     else:
         for operation, result in results:
-            answer(printable(sentence(result, operation.action, "set")))
+            answer(printable(sentence(result, operation.verb)))
         if not begun:
             answer(printable(f"no host differs: {thing} is as the last operation left it"))
     return max((OF_STATE[result.state] for _, result in results), default=Exit.OK)

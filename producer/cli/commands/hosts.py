@@ -161,7 +161,7 @@ def _carry_out(
         rows.append({**_due_row(due), "operation": operation.id, "state": result.state})
         if not as_json:
             tell = answer if result.committed else note
-            tell(printable(sentence(result, operation.action)))
+            tell(printable(sentence(result, operation.verb)))
     if as_json:
         answer_json({"host": host, "plan": rows})
     return code

@@ -119,8 +119,7 @@ def _list_stuck(session: Session, as_json: bool) -> Exit:
     elif not found and not session.damage:
         answer("no operation needs you")
     for operation, why in () if as_json else found:
-        verb = operation.asked or operation.action
-        answer(printable(f"{operation.id}  {verb} {operation.group}: {why.why}"))
+        answer(printable(f"{operation.id}  {operation.verb} {operation.group}: {why.why}"))
         for line in why.advice:
             answer(f"  {printable(line)}")
     return Exit.FOUND if found or failing or session.damage else Exit.OK

@@ -15,8 +15,9 @@ from tests.contract.producer.conftest import Run
 from tests.contract.producer.hand import Hand
 
 OPERATION_FIELDS = {
-    "id", "group", "action", "state", "committed", "settling", "ended", "reason", "hosts_total", "hosts_done",
-    "pending_hosts", "stalled_hosts", "created_by", "created_at", "deadline_at", "decided_at", "ended_at",
+    "id", "group", "action", "verb", "state", "committed", "settling", "ended", "reason", "hosts_total",
+    "hosts_done", "pending_hosts", "stalled_hosts", "created_by", "created_at", "deadline_at", "decided_at",
+    "ended_at",
 }  # fmt: skip
 HOST_FIELDS = {
     "host", "before", "outcome", "undo", "attempts", "reason", "due_at", "lost_fields",

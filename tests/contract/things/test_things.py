@@ -9,7 +9,7 @@ import pytest
 
 from lockstep import Pace
 from lockstep.worker.kinds import Kind
-from lockstep.worker.operation.errors import InvalidInput
+from lockstep.worker.operation.errors import CancelRefused, InvalidInput
 from lockstep.worker.operation.model import State
 from tests.integration.kinds.node import PATH, THING, Rig
 from tests.waiting import eventually
@@ -46,6 +46,7 @@ def test_a_failed_set_brings_each_host_back_to_its_own_content(rig: Rig, tmp_pat
     ran = rig.cli("set", THING, "--set", "text=new", "--json")
     document = json.loads(ran.stdout)
     assert ran.returncode == 1, ran
+    assert (document["action"], document["verb"]) == ("create", "set")
     assert document["reason"].startswith("node3 refused (403")
     page = tmp_path / "report.html"
     assert rig.cli("report", document["id"], "--html", str(page)).returncode == 0
@@ -84,6 +85,26 @@ def test_what_somebody_else_wrote_meanwhile_is_left_to_a_person(rig: Rig, choice
     state = State.ROLLED_BACK if choice == "--restore" else State.ABANDONED
     eventually(lambda: operation.status().state is state, "it has ended")
     assert rig.texts() == ["one" if choice == "--restore" else "theirs", "two", "three"]
+
+
+def test_a_set_is_called_a_set_when_it_is_cancelled_and_a_delete_a_delete_when_it_is_repaired(
+    rig: Rig,
+) -> None:
+    for node in rig.nodes:
+        node.plant(PATH, "one")
+    held = rig.client.set(THING, text="new", pace=Pace("1,100%", hold=True))
+    assert (
+        rig.cli("cancel", held.id).stdout == f'cancelled operation {held.id}: set "{THING}" is rolled back\n'
+    )
+    assert held.wait(30).state is State.ROLLED_BACK
+    committed = rig.client.set(THING, text="new")
+    assert committed.wait(30).committed
+    with pytest.raises(CancelRefused, match=r"it is committed; set or delete it instead$"):
+        committed.cancel()
+    assert rig.client.delete(THING, accept_loss=True).wait(30).committed
+    rig.nodes[0].plant(PATH, "theirs")
+    repaired = rig.cli("repair", THING, "--accept-loss")
+    assert repaired.stdout.startswith('deleted notice "team%2Fa" on 1 host (operation '), repaired
 
 
 def test_a_failed_delete_brings_the_content_back(rig: Rig) -> None:

@@ -18,6 +18,7 @@ OPERATION = Operation(
     id=OperationId("7f3c"),
     group=GroupId("team-a"),
     action=Action.CREATE,
+    verb="create",
     state=State.APPLYING,
     decision=None,
     settling=False,

@@ -51,7 +51,7 @@ def test_a_write_of_a_thing_has_the_method_of_its_kind(
     action: Action, before: Presence, called: tuple[str, str]
 ) -> None:
     kind = kind_of(LEAST.replace("update: PUT", "update: PATCH"))
-    operation = replace(ROLLED_BACK, action=action, asked="set")
+    operation = replace(ROLLED_BACK, action=action, verb="set")
     steps = [replace(STEPS[0], before=Seen(before), trace=Trace(was=Digest("d")), undo=Undo.RESTORED)]
     for methods in ({}, kind.methods):
         wanted = [methods.get(each, each) for each in called]
