@@ -132,13 +132,16 @@ class FieldOptions:
     def given(self, cluster: ClusterClient, name: str) -> dict[str, object]:
         """Return the fields by name: those of the file, then those of --set. Raises InvalidInput."""
         found: dict[str, object] = {}
+        seen: set[str] = set()
         if self.file is not None:
             from lockstep.worker.plainyaml import parse_plain
 
             try:
                 text = sys.stdin.read() if self.file == "-" else Path(self.file).read_text("utf-8")
-            except (OSError, UnicodeDecodeError) as error:
-                raise InvalidInput(f"file {show(self.file)} cannot be read: {error}") from error
+            except UnicodeDecodeError:
+                raise InvalidInput(f"file {show(self.file)} is not UTF-8 text") from None
+            except OSError as error:
+                raise InvalidInput(f"file {show(self.file)} cannot be read: {error.strerror}") from error
             document = parse_plain(f"file {show(self.file)}", text)
             if not isinstance(document, dict):
                 raise InvalidInput(f"file {show(self.file)} has no fields: write one `name: value` a line")
@@ -149,6 +152,9 @@ class FieldOptions:
                 raise InvalidInput(f"--set {show(each)} has no value: write field=value")
             if "/" not in name:
                 raise InvalidInput(f"{show(name)} names no kind, and a group has no fields: give KIND/ID")
+            if field in seen:
+                raise InvalidInput(f"--set {show(field)} is given twice: write a list as {field}=a,b")
+            seen.add(field)
             found[field] = cluster.thing(name)[0].read(field, value)
         return found
 

@@ -129,9 +129,7 @@ class Kind:
     def _checked(self, part: str, value: str) -> str:
         noun = f"{part} {show(value)} of {self.name}"
         if value in ("", ".", ".."):
-            raise InvalidInput(
-                f"{noun} is empty, or a path segment that servers resolve away: choose another"
-            )
+            raise InvalidInput(f"{noun} is empty, or a path segment that servers resolve away: use another")
         if len(value) > LONGEST_PART or _CONTROL.search(value):
             raise InvalidInput(f"{noun} has a control character, or more than {LONGEST_PART} characters")
         return value
@@ -170,12 +168,15 @@ class Kind:
         self, given: Mapping[str, object], secrets: Mapping[str, str]
     ) -> tuple[dict[str, object], dict[str, object]]:
         """Return the plain and the secret fields of what is given openly, and as texts; InvalidInput."""
+        for name in secrets:
+            if not (self._field(name).secret or self._field(name).sensitive):
+                raise InvalidInput(f"{self.name}: {name} is shown to people: give it with --set, openly")
         read = {name: self.read(name, text) for name, text in secrets.items()}
-        hidden = {
-            name: self._field(name).checked(f"{self.name}: {name}", read.pop(name))
-            for name in self.secrets & read.keys()
-        }
+        hidden = {name: self._value(name, read.pop(name)) for name in self.secrets & read.keys()}
         return {**given, **read}, hidden
+
+    def _value(self, name: str, given: object) -> object:
+        return self._field(name).checked(f"{self.name}: {name}", given)
 
     def hidden(self, secret: Mapping[str, object], *contents: Content | None) -> list[str]:
         """Return the texts that nobody may be shown, of these secrets and contents."""
@@ -191,9 +192,7 @@ class Kind:
 
         `secrets` names the secret fields that are given beside it. Raises InvalidInput.
         """
-        found = {
-            name: self._field(name).checked(f"{self.name}: {name}", value) for name, value in given.items()
-        }
+        found = {name: self._value(name, value) for name, value in given.items()}
         for name, field in self.fields.items():
             if name in found and field.secret:
                 raise InvalidInput(
@@ -201,7 +200,7 @@ class Kind:
                     f"or to apply as {name}: {{file: PATH}}"
                 )
             if name not in found and "default" in field.model_fields_set:
-                found[name] = field.checked(f"{self.name}: {name}", field.default)
+                found[name] = self._value(name, field.default)
             if field.required and name not in found and name not in secrets:
                 raise InvalidInput(f"{self.name} needs {name}: give it")
         return Content(found)

@@ -142,6 +142,24 @@ def test_what_the_kind_does_not_allow_is_refused_before_anything_is_recorded(
     assert not [each for node in rig.nodes for each in node.asked if PATH not in each]
 
 
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        ("--set=tags=a --set=tags=b", '--set "tags" is given twice: write a list as tags=a,b'),
+        ("-f {folder}/nothing", "cannot be read: No such file or directory"),
+        ("-f {folder}/latin", "is not UTF-8 text"),
+        ("--secret text=@{folder}/text", "notice: text is shown to people: give it with --set, openly"),
+    ],
+)
+def test_what_a_command_line_gives_and_cannot_mean_is_refused(
+    rig: Rig, tmp_path: Path, given: str, why: str
+) -> None:
+    (tmp_path / "latin").write_bytes("text: grün".encode("latin-1"))
+    (tmp_path / "text").write_text("x")
+    refused = rig.cli("create", THING, *given.format(folder=tmp_path).split())
+    assert (refused.returncode, refused.stderr.rstrip().endswith(why)) == (2, True), refused.stderr
+
+
 def test_a_host_that_does_not_serve_the_kind_is_refused(rig: Rig) -> None:
     with pytest.raises(InvalidInput, match='host "other" does not serve notice'):
         rig.client.create(THING, ["other"], text="x")

@@ -115,10 +115,12 @@ def test_a_file_of_a_secret_is_taken_without_the_line_break_at_its_end(tmp_path:
 
 
 def test_what_is_wrong_with_a_secret_is_said_without_it() -> None:
-    kind = least(fields=" {pin: {type: integer, sensitive: true}, word: {secret: true, pattern: '[a-z]+'}}")
+    fields = "pin: {type: integer, sensitive: true}, word: {secret: true, pattern: '[a-z]+'}"
+    kind = least(fields=f" {{{fields}, size: {{type: integer}}}}")
     asked: list[Callable[[], object]] = [
         lambda: kind.read("pin", "canary"),
         lambda: kind.parted({}, {"word": "CANARY"}),
+        lambda: kind.parted({}, {"size": "canary"}),
         lambda: kind.target({"word": "canary"}),
         lambda: kind.target({"pin": "canary"}),
     ]
