@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Generator, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from lockstep.producer.doctor import Finding, Level
 from lockstep.worker.hosts import looks
@@ -31,7 +31,7 @@ SAMPLES: Mapping[str, tuple[object, object]] = {
 """Contents of fields for which a kind gives no examples."""
 TOOK = (Effect.APPLIED, Effect.REPLACED, Effect.STARTED)
 DID_NOT = (Effect.CONTESTED, Effect.REFUSED, Effect.LATER)
-UNDONE = "say so in `loses`, or keep what is missing in `look.keep` and send it back"
+UNDONE = "say so in `loses`, or keep what is missing in `look.keep` and send it back; null needs or_null()"
 
 
 class _Stopped(Exception):
@@ -94,7 +94,7 @@ class Walk:
         yield from self._write("create", "create", one, None)
         made = self._look()
         yield self._on_content("look after create", one, made)
-        yield from self._again(other, made)
+        yield from self._again(one, other, made)
         if self.kind.has("update"):
             yield from self._update(one, other)
         yield from self._delete()
@@ -113,14 +113,16 @@ class Walk:
         else:
             yield Finding("look, elsewhere", Level.OK, f"a place that is not there says {shown.text}")
 
-    def _again(self, other: _Wish, made: Content) -> Iterator[Finding]:
-        said = self._send("create", other, made)
+    def _again(self, one: _Wish, other: _Wish, made: Content) -> Iterator[Finding]:
+        # A field that a thing may lack is left out, so that the update adds it and its undo takes it away.
+        given = {name: value for name, value in other.content.values.items() if name in one.content.values}
+        said = self._send("create", replace(other, content=Content(given)), made)
         after = self._look()
         changed = made.keeping(()).text() != after.keeping(()).text()
         subject = "create again"
         if said.effect in (Effect.UNKNOWN, Effect.MISDIRECTED, Effect.NOT_SENT):
             yield _unnamed(subject, said)
-        elif said.effect is Effect.APPLIED and len(self.wishes) > 1:
+        elif said.effect is Effect.APPLIED and given != one.content.values:
             did = "wrote over what was there" if changed else "changed nothing"
             text = f"{said.text} is named as applied, and it {did}"
             remedy = "name it as `replaced`" if changed else "name it as `contested`"
@@ -238,11 +240,9 @@ class Walk:
         return shown.content
 
     def _on_content(self, subject: str, wish: _Wish, shown: Content) -> Finding:
-        match self.kind.meets(wish.content, shown):
-            case Relation.TARGET:
-                return Finding(subject, Level.OK, "shows what was written")
-            case Relation.LIKE:
-                return Finding(subject, Level.OK, "shows what was written, in another form, as the file says")
+        if relation := self.kind.meets(wish.content, shown):
+            form = ", in another form, as the file says" if relation is Relation.LIKE else ""
+            return Finding(subject, Level.OK, f"shows what was written{form}")
         differ = [name for name, value in wish.content.values.items() if shown.values.get(name) != value]
         told = [f"{name} comes back {_as(self.kind, name, shown.values.get(name))}" for name in differ]
         remedy = "`rewritten: true`, or an expression in look.content, for these fields"
@@ -252,8 +252,7 @@ class Walk:
         shown = self._client.look(self.kind, self.thing)
         if shown.sight is Sight.ABSENT:
             return Finding(subject, Level.OK, shown.text)
-        text = f"{shown.text}: it shows {shown.sight}"
-        return Finding(subject, Level.FAILURE, text, "see look.absent and busy")
+        return Finding(subject, Level.FAILURE, str(_NotThere(shown)), "see look.absent and busy")
 
     def _cleared(self) -> bool:
         for _ in range(5):
@@ -284,8 +283,7 @@ def _unnamed(subject: str, said: Said) -> Finding:
 
 def _wish(kind: Kind, given: Mapping[str, object]) -> _Wish:
     secret = {name: value for name, value in given.items() if name in kind.secrets}
-    plain = {name: value for name, value in given.items() if name not in secret}
-    return _Wish(kind.target(plain, secret), secret)
+    return _Wish(kind.target({name: given[name] for name in given if name not in secret}, secret), secret)
 
 
 def _contents(kind: Kind) -> list[Mapping[str, object]]:
@@ -294,7 +292,9 @@ def _contents(kind: Kind) -> list[Mapping[str, object]]:
         return [dict(each) for each in kind.definition.examples.contents]
     samples: list[dict[str, object]] = [{}, {}] if kind.fields else [{}]
     for name, each in kind.fields.items():
+        needed = each.required or each.secret or "default" in each.model_fields_set
+        values = each.values or SAMPLES[each.type]
         for place, sample in enumerate(samples):
-            values = each.values or SAMPLES[each.type]
-            sample[name] = values[min(place, len(values) - 1)]
+            if place or needed:
+                sample[name] = values[min(place, len(values) - 1)]
     return list(samples)

@@ -117,6 +117,8 @@ class Node:
         self.manners: list[str] = []
         """Of the next writes: refuse, ignore, lose, late."""
         self.rewrites = False
+        self.merges = False
+        """What a write does not name stays."""
         self.before_write: list[dict[str, Any] | None] = []
         """What a third hand makes of it before the next writes."""
         self.writes: list[tuple[str, Any]] = []
@@ -149,7 +151,8 @@ class Node:
             return Reply(403)
         was = self.holds
         if manner not in ("ignore", "lose"):
-            self.holds = None if request.method == "DELETE" else body
+            kept = was if self.merges and was else {}
+            self.holds = None if request.method == "DELETE" else {**kept, **(body or {})}
             if self.rewrites and self.holds is not None:
                 self.holds = {**self.holds, "values": [each.upper() for each in self.holds["values"]]}
         if manner in ("lose", "late"):

@@ -247,6 +247,25 @@ def test_a_host_that_restores_presence_alone_is_restored_where_the_kind_says_so(
     assert rig.step(A).lost_fields == (("values",) if restore == "presence" else ())
 
 
+@pytest.mark.parametrize("says_null", [True, False], ids=["says null", "leaves it out"])
+def test_a_field_that_a_set_added_is_taken_away_again_or_is_left_to_a_person(says_null: bool) -> None:
+    """Where a host merges what it is sent, an undo has to say null of what was not there."""
+    body = (
+        "json: {ttl: content.ttl, values: content.values, note: or_null(content.note)}, " if says_null else ""
+    )
+    update = 'update: {request: "PUT /records/{id}", '
+    kind = kind_of(KIND.source.replace(update, update + body))
+    a, b = Node("a", record("x", note=None)), Node("b", record("y"))
+    a.merges, b.manners = True, ["refuse"]
+    rig = Rig("set", (A, a), (B, b), kind=kind, values=["n"], note="added")
+    forward(rig.parts, rig.id, rig.group, rig.action, A, 1)
+    assert a.holds == record("n", ttl=3600, note="added")
+    rig.run()
+    assert a.holds == record("x", note=None if says_null else "added")
+    assert rig.state is (State.ROLLED_BACK if says_null else State.ROLLING_BACK)
+    assert bool(rig.step(A).trace.foreign) is not says_null
+
+
 def test_a_worker_without_the_definition_counts_nothing() -> None:
     rig = Rig("set", (A, Node("a", record("x"))), values=["n"])
     parts = Parts(**{**{name: getattr(rig.parts, name) for name in rig.parts.__slots__}, "kind": lacking})

@@ -158,10 +158,16 @@ def test_what_an_undo_does_not_bring_back_is_named(walked: Walked) -> None:
     found = walked(text=kept)
     assert wrong(found)["undo of the update"] == "204, but it does not bring back kept etag"
     assert "`loses`" in str(found["undo of the delete"].remedy)
-    merging = FILE.replace('description: {default: ""}', "description: {}")
-    examples = "examples: {id: a, contents: [{tags: [a]}, {description: new, tags: [a]}]}\n"
-    overwritten = merging.replace("applied: 201, replaced: 204", "applied: 201") + examples
-    assert "description" in wrong(walked("merges", overwritten)).get("undo of the update", "description")
+
+
+def test_a_field_that_an_update_adds_has_to_go_with_its_undo(walked: Walked) -> None:
+    optional = FILE.replace('description: {default: ""}', "description: {}")
+    assert wrong(walked(text=optional)) == {}
+    found = walked("merges", optional)
+    assert wrong(found)["undo of the update"] == "204, but it does not bring back description"
+    assert "or_null()" in str(found["undo of the update"].remedy)
+    says_null = "json: {tags: content.tags, description: or_null(content.description)}, applied: 204"
+    assert wrong(walked("merges", optional.replace("applied: 204", says_null))) == {}
 
 
 def test_a_404_that_does_not_mean_absence_is_named(walked: Walked) -> None:
