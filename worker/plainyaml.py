@@ -40,7 +40,9 @@ def parse_plain(noun: str, text: str, lines: dict[Place, int] | None = None) -> 
             "nesting depth" in str(error) and mark is not None
         ):  # a limit of the parser's own, which reads ahead
             raise reader.too_deep(mark.line + 1) from error
-        raise InvalidInput(f"{noun} is not plain YAML: {' '.join(str(error).split())[:_SHOWN]}") from error
+        where = "" if mark is None else f" line {mark.line + 1}"
+        why = " ".join(str(getattr(error, "problem", "") or error).split())[:_SHOWN]
+        raise InvalidInput(f"{noun}{where} is not plain YAML: {why}") from error
     return reader.document
 
 

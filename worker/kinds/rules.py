@@ -48,16 +48,16 @@ class Fault:
     """Keys, with dots between."""
     rule: str
 
+    def __str__(self) -> str:
+        return f"{self.place} {self.rule}".lstrip()
+
 
 class BadKind(InvalidInput):
     """The file of a kind breaks rules; nothing of it is used. The text names every one."""
 
     def __init__(self, file: str, faults: list[Fault]) -> None:
         self.file, self.faults = file, tuple(sorted(faults, key=lambda each: each.line))
-        told = "; ".join(
-            f"line {each.line}: {each.place + ' ' if each.place else ''}{each.rule}" for each in self.faults
-        )
-        super().__init__(f"{file} {told}")
+        super().__init__(f"{file} {'; '.join(f'line {each.line}: {each}' for each in self.faults)}")
 
 
 OF_PYDANTIC = ("[key]", "function-after[_pattern(), str]", "dict[str,function-after[_pattern(), str]]")
@@ -83,7 +83,7 @@ def read_file(file: str, text: str) -> tuple[KindFile, Mapping[str, Any]]:
     try:
         found = KindFile.model_validate(_unfolded(document))
     except ValidationError as error:
-        raise BadKind(file, [fault(*_told(each)) for each in error.errors(include_url=False)]) from None
+        raise BadKind(file, [fault(*each) for each in _told(error.errors(include_url=False))]) from None
     if faults := [fault(place, rule) for place, rule in _broken(found)]:
         raise BadKind(file, faults)
     return found, document
@@ -106,18 +106,25 @@ def _unfolded(document: Mapping[Any, Any]) -> dict[Any, Any]:
     return found
 
 
-def _told(error: Any) -> tuple[Place, str]:
-    place = tuple(each for each in error["loc"] if each not in OF_PYDANTIC)
-    match error["type"]:
-        case "extra_forbidden":
-            return place, "is not known here: docs/kinds.md has every key"
-        case "missing":
-            return place[:-1], f"lacks `{place[-1]}`"
-        case "value_error":
-            return place, str(error["ctx"]["error"])
-        case "string_pattern_mismatch":
-            return place, f"is {show(error['input'])}: it must match {error['ctx']['pattern']}"
-    return place, f"is {show(error['input'])}: {error['msg'][0].lower()}{error['msg'][1:]}"
+def _told(errors: list[Any]) -> Iterator[tuple[Place, str]]:
+    """Yield the place and the rule of each; that what is no text is no mapping either is left out."""
+    told = set[Place]()
+    for error in errors:
+        place = tuple(each for each in error["loc"] if each not in OF_PYDANTIC)
+        if place in told and error["type"] == "dict_type":
+            continue
+        told.add(place)
+        match error["type"]:
+            case "extra_forbidden":
+                yield place, "is not known here: docs/kinds.md has every key"
+            case "missing":
+                yield place[:-1], f"lacks `{place[-1]}`"
+            case "value_error":
+                yield place, str(error["ctx"]["error"])
+            case "string_pattern_mismatch":
+                yield place, f"is {show(error['input'])}: it must match {error['ctx']['pattern']}"
+            case _:
+                yield place, f"is {show(error['input'])}: {error['msg'][0].lower()}{error['msg'][1:]}"
 
 
 def _broken(kind: KindFile) -> Iterator[tuple[Place, str]]:

@@ -165,10 +165,18 @@ def check(
 
     The walk makes a thing that is absent, looks, makes it again, changes it, and deletes it, with each undo
     in between, and deletes it again: on that host and that id alone.
-    Exit codes: 0 all is well, 1 there are warnings or failures, 4 the host gave no usable answer.
+    Exit codes: 0 all is well, 1 there are warnings or failures, 2 the file breaks rules, 4 the host gave no
+    usable answer.
     """
+    from lockstep.worker.kinds import BadKind
+
     kinds, settings, inventory = _catalogue()
-    kind = _kind_of(kinds, file)
+    try:
+        kind = _kind_of(kinds, file)
+    except BadKind as error:
+        for fault in error.faults:
+            note(f"{error.file}:{fault.line}: {fault}")
+        return Exit.USAGE
     thing = given or kind.definition.examples.id
     if host is None:
         text = f"{kind.title}: the file keeps every rule"

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from lockstep.producer.cli import main
 from lockstep.worker.kinds import BadKind, Kinds
 from lockstep.worker.operation.errors import InvalidInput
 from tests.unit.kinds.made import LEAST, kind_of, least
@@ -174,3 +175,18 @@ def test_a_file_is_named_after_its_kind_and_an_unknown_one_names_the_known(tmp_p
     with pytest.raises(InvalidInput, match="known: consul-key, etcd-key, "):
         Kinds().find("nonsense")
     assert Kinds().parse("team-a")[1].text == "group/team-a"
+
+
+def test_a_check_tells_each_mistake_on_a_line_of_its_own(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "it.yaml"
+    file.write_text(
+        "kind: it\nid: {pattern: '('}\nlook: GET /it/{id}\ncreate: PUT it\ndelete: DELETE /it/{id}\n"
+    )
+    assert main(["kinds", "check", str(file)]) == 2
+    told = [line.removeprefix(f"{file}:") for line in capsys.readouterr().err.splitlines()]
+    assert told == [
+        "2: id.pattern is no regular expression: missing ), unterminated subpattern at position 0",
+        '4: create.request is "PUT it": it must match ^[A-Z]{3,10} /\\S*$',
+    ]
