@@ -64,7 +64,8 @@ def user(hash_: str) -> dict[str, Any]:
 
 def test_a_secret_is_sealed_in_the_record_and_the_old_one_comes_back(tmp_path: Path) -> None:
     seals, given = keys(tmp_path, ONE), {"password": "canary-new", "note": "canary-note"}
-    a, b = Hashing("a", user("canary-hash-a")), Hashing("b", user("canary-hash-b"))
+    met = {"values": ["n"], "note": "canary-note", "hash": "canary-hash-b"}
+    a, b = Hashing("a", user("canary-hash-a")), Hashing("b", met)
     rig = Rig("set", (A, a), (B, b), kind=USER, seals=seals, secrets=given, values=["n"]).run()
     assert rig.state is State.COMMITTED
     assert [each.holds for each in (a, b)] == [
