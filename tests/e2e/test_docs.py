@@ -68,6 +68,16 @@ def test_options_that_a_page_gives_a_command_exist(page: Path) -> None:
             assert named <= {*known, "--help"}, name
 
 
+def test_tests_that_a_page_names_exist() -> None:
+    files = [*(ROOT / "tests").rglob("test_*.py")]
+    there = {
+        name for file in files for name in re.findall(r"^def (test_\w+)", file.read_text(), re.MULTILINE)
+    }
+    named = {name for page in PAGES for name in re.findall(r"`(test_\w+)`", page.read_text())}
+    assert named - there == set()
+    assert len(named) > 20
+
+
 def anchors(page: Path) -> set[str]:
     """Return what links may name in a page, by the rule that GitHub and the site share."""
     heads = re.findall(
