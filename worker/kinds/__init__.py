@@ -80,8 +80,8 @@ class Kinds:
             return self._older(found[1], found[2])
         if _DIGEST.fullmatch(name):
             return self._older("*", name)
-        known = ", ".join(self.names())
-        raise InvalidInput(f"kind {show(name)} is not known; known: {known}{remedy}")
+        known = "; ".join([f"known: {', '.join(self.names())}", *self.lacking()])
+        raise InvalidInput(f"kind {show(name)} is not known; {known}{remedy}")
 
     def parse(self, text: str) -> tuple[Kind, Id]:
         """Return the kind and the id of `KIND/a/b`; without a slash it is the id of a group."""
@@ -92,6 +92,10 @@ class Kinds:
     def names(self) -> list[str]:
         """Return the names of all kinds, by file; whether a file keeps the rules is seen when it is read."""
         return sorted({path.stem for path in self._files("*.yaml") if "@" not in path.name})
+
+    def lacking(self) -> list[str]:
+        """Say which folders are not there."""
+        return [f"folder {str(each)!r} is not there" for each in self.folders if not each.is_dir()]
 
     def _older(self, name: str, digest: str) -> Kind:
         from lockstep.worker.kinds.rules import BadKind

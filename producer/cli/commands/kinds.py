@@ -40,8 +40,7 @@ def _catalogue() -> tuple[Kinds, Settings, Inventory | None]:
 
     settings = default_settings()
     inventory = load_inventory(settings) if settings.inventory or settings.hosts else None
-    folder = inventory.kinds if inventory is not None and inventory.kinds else settings.kinds
-    return kinds_of(*([folder] if folder else [])), settings, inventory
+    return kinds_of(inventory.kinds if inventory else "", settings.kinds), settings, inventory
 
 
 def _kind_of(kinds: Kinds, given: str) -> Kind:
@@ -75,7 +74,7 @@ def _listed(context: click.Context, *, as_json: bool) -> Exit:
     if context.invoked_subcommand is not None:
         return Exit.OK
     kinds, _, _ = _catalogue()
-    found, broken = [], []
+    found, broken = [], kinds.lacking()
     for name in kinds.names():
         try:
             found.append(kinds.find(name))
@@ -178,6 +177,8 @@ def check(
             note(f"{error.file}:{fault.line}: {fault}")
         return Exit.USAGE
     thing = given or kind.definition.examples.id
+    if Path(kind.file).name.partition("@")[0].removesuffix(".yaml") != kind.name:
+        note(f"in a folder of kinds it has to be called {kind.name}.yaml")
     if host is None:
         text = f"{kind.title}: the file keeps every rule"
         return session.done(

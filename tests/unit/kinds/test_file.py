@@ -172,18 +172,38 @@ def test_a_file_is_named_after_its_kind_and_an_unknown_one_names_the_known(tmp_p
     (tmp_path / "host.yaml").write_text(LEAST)
     with pytest.raises(InvalidInput, match=r"name it vhost\.yaml"):
         Kinds([tmp_path]).find("host")
-    with pytest.raises(InvalidInput, match="known: consul-key, etcd-key, "):
+    with pytest.raises(InvalidInput, match=r"known: consul-key, etcd-key, .*vault-policy$"):
         Kinds().find("nonsense")
+    with pytest.raises(InvalidInput, match=r"vault-policy; folder '.*/nowhere' is not there$"):
+        Kinds([tmp_path / "nowhere", tmp_path]).find("nonsense")
     assert Kinds().parse("team-a")[1].text == "group/team-a"
+
+
+def test_the_list_tells_of_a_folder_that_is_not_there_and_has_those_of_the_inventory_and_the_setting(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / f"{name}.yaml").write_text(LEAST.replace("kind: vhost", f"kind: {name}"))
+    (tmp_path / "hosts.yaml").write_text("kinds: one\nhosts: [{name: n, url: 'http://127.0.0.1:1'}]\n")
+    monkeypatch.setenv("LOCKSTEP_INVENTORY", str(tmp_path / "hosts.yaml"))
+    monkeypatch.setenv("LOCKSTEP_KINDS", str(tmp_path / "other"))
+    assert main(["kinds"]) == 0
+    assert {"one", "other"} <= {line.partition("@")[0] for line in capsys.readouterr().out.splitlines()}
+    monkeypatch.setenv("LOCKSTEP_KINDS", str(tmp_path / "nowhere"))
+    assert main(["kinds"]) == 1
+    assert capsys.readouterr().err == f"lockstep: folder '{tmp_path / 'nowhere'}' is not there\n"
 
 
 def test_a_check_tells_each_mistake_on_a_line_of_its_own(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "it.yaml"
-    file.write_text(
-        "kind: it\nid: {pattern: '('}\nlook: GET /it/{id}\ncreate: PUT it\ndelete: DELETE /it/{id}\n"
-    )
+    broken = "kind: it\nid: {pattern: '('}\nlook: GET /it/{id}\ncreate: PUT it\ndelete: DELETE /it/{id}\n"
+    file.write_text(LEAST)
+    assert main(["kinds", "check", str(file)]) == 0
+    assert "it has to be called vhost.yaml" in capsys.readouterr().err
+    file.write_text(broken)
     assert main(["kinds", "check", str(file)]) == 2
     told = [line.removeprefix(f"{file}:") for line in capsys.readouterr().err.splitlines()]
     assert told == [
