@@ -15,7 +15,7 @@ from lockstep.worker.inventory import Inventory, LiveInventory
 from lockstep.worker.operation import model
 from lockstep.worker.operation.drift import Forgotten
 from lockstep.worker.operation.errors import AbandonRefused, InvalidInput, RecordGone
-from lockstep.worker.operation.host import Pause
+from lockstep.worker.operation.host import Host, Pause
 from lockstep.worker.operation.model import GroupId, HostName, Millis
 from lockstep.worker.operation.names import millis_of, parse_limit, parse_note, show
 from lockstep.worker.operation.thing import Resolved
@@ -39,6 +39,7 @@ class OperatorClient:
     _link: Link
     _live: LiveInventory | None
     change: Callable[..., Operation]
+    serving: Callable[..., tuple[Host, ...]]
     _handle: Callable[..., Operation]
 
     @property
@@ -188,7 +189,7 @@ class OperatorClient:
         """
         from lockstep.producer.operators.drift import sync_plan
 
-        return sync_plan(self._link.store, self.inventory.select([host])[0], self.settings)
+        return sync_plan(self._link.store, self.serving("group", [host])[0], self.settings)
 
     def hosts(self, hosts: Iterable[str] | None = None) -> tuple[HostStanding, ...]:
         """Ask the named hosts, or all, and tell how each is. Raises InvalidInput and StoreUnavailable."""

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from lockstep.producer.operators.plan import Plan
     from lockstep.worker.kinds import Kind
     from lockstep.worker.operation.content import Content, Id
-    from lockstep.worker.operation.host import Host
     from lockstep.worker.operation.thing import Asked
 
 Fields = Mapping[str, object]
@@ -32,7 +31,6 @@ class ThingClient(OperatorClient):
 
     _start: Callable[..., Operation]
     select: Callable[..., tuple[HostName, ...]]
-    serving: Callable[..., tuple[Host, ...]]
 
     def create(
         self,
@@ -236,7 +234,8 @@ class ThingClient(OperatorClient):
         """Ask a host itself whether it holds `KIND/ID`, or a group: see `group_exists`."""
         from lockstep.producer.operators.hosts import ask
 
-        return ask(self.inventory.select([host])[0], self.named(thing), self.settings)
+        of = self.named(thing)
+        return ask(self.serving(thing, [host])[0], of, self.settings)
 
     def named(self, text: object) -> GroupId | tuple[Kind, Id]:
         """Return what a group's id, with or without `group/`, or `KIND/ID` means. Raises InvalidInput."""

@@ -148,7 +148,7 @@ def _look(
             compared=len(found),
             silent=silent,
             strangers=tuple(name for name in ends if name not in seen),
-            uncovered=tuple(host.name for host in inventory if host.name not in ends) if _held(ends) else (),
+            uncovered=tuple(_others(inventory, ends)) if _held(ends) else (),
             unmeasured=heard if left else {},
         )
 
@@ -159,8 +159,12 @@ def _to_ask(inventory: Inventory, ends: Mapping[HostName, End]) -> dict[HostName
     known = {
         name: host for name, host in named.items() if host and host.fingerprint == ends[name].fingerprint
     }
-    others = {} if _held(ends) else {host.name: host for host in inventory if host.name not in ends}
-    return known | others
+    return known | ({} if _held(ends) else _others(inventory, ends))
+
+
+def _others(inventory: Inventory, ends: Mapping[HostName, End]) -> dict[HostName, Host]:
+    """Return the hosts that serve groups and that ends say nothing about."""
+    return {each.name: each for each in inventory if each.serves_kind("group") and each.name not in ends}
 
 
 def _held(ends: Mapping[HostName, End]) -> bool:

@@ -263,7 +263,7 @@ def probe(session: Session, host: str, watch: float, as_json: bool) -> Exit:
 
     seconds = parse_watch(watch)
     client = session.client()
-    probing = Probe(client.inventory.select([host])[0], client.settings, seconds)
+    probing = Probe(client.serving("group", [host])[0], client.settings, seconds)
     note(f"scratch groups are written to {host} and deleted again; this may take {seconds:g} s and more")
     found = []
     try:

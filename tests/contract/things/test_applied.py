@@ -79,5 +79,11 @@ def test_what_is_wrong_anywhere_in_what_is_to_be_applied_writes_nothing(
     assert all(each.startswith("GET") for node in rig.nodes for each in node.asked)
 
 
-def test_a_group_is_not_sent_to_hosts_that_do_not_serve_it(rig: Rig) -> None:
+def test_a_host_that_does_not_serve_groups_or_a_kind_is_never_asked_about_them(rig: Rig) -> None:
     assert "other" not in [host.host for host in rig.client.create_group("team-z").wait(30).hosts]
+    assert [each.uncovered for each in rig.client.drift(["team-z"])] == [()]
+    assert [each.silent for each in rig.client.drift(["team-none"])] == [()]
+    for command in ("exists other team-z", f"exists other {THING}", "sync other", "probe other"):
+        refused = rig.cli(*command.split())
+        assert refused.returncode == 2, refused
+        assert 'host "other" does not serve' in refused.stderr
