@@ -1,8 +1,8 @@
-"""Branch coverage of what runs in one process: `python -m tests.coverage`; 1 when it is below the bounds.
+"""Branch coverage of the worker and the producer: `python -m tests.coverage`; 1 when it is below the bounds.
 
 What no test of these suites runs is listed in `build/uncovered.txt`, also files that none of them imports.
-Integration and chaos are left out: they run nearly all of it in other processes, and check little of what
-single lines do. What these suites run in other processes does not count: entry points, the stack, the demo.
+Integration and chaos are left out: they run nearly all of it, and check little of what single lines do. What
+these suites start as processes counts too, unless it is forked or killed.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ BOUNDS = {"worker": 95.0, "producer": 90.0}
 CONFIG = """\
 [run]
 branch = true
+patch = subprocess
 parallel = true
 source_dirs =
     worker
