@@ -8,7 +8,7 @@ import socket
 import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager, nullcontext, suppress
+from contextlib import closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from unittest.mock import patch
@@ -128,7 +128,11 @@ def meet_faults(bench: Bench, server: Guarded) -> None:
         admin.set_faults(node="node3")
         admin.set_faults({"kind": "error_after", "methods": ["POST"], "times": 1}, node="node2")
         assert cluster.create_group("team-late").wait_end(timeout=PATIENCE).state is State.COMMITTED
-        admin.set_faults({"kind": "error_after", "methods": ["POST"]}, node="node2")
+        admin.set_faults(
+            {"kind": "error_after", "methods": ["POST"]},
+            {"kind": "error_before", "methods": ["GET"], "group": "team-left", "after": 1},
+            node="node2",
+        )
         left = cluster.create_group("team-left")
         eventually(lambda: bench.effects("node2", GroupId("team-left")), "node2 is changed")
         admin.down("node2")
@@ -206,12 +210,18 @@ def break_the_record(bench: Bench, raw: redis.Redis) -> None:
     eventually(
         lambda: {each.group for each in store.drifts()} == {"team-0"}, "drift is reported, or repaired"
     )
-    for left in reversed(range(8)):
+
+    def repaired() -> bool:
         # A patrol that had begun before the write was there looks again much later.
         raw.zadd(KEYS.patrol, {"team-refused": 1})
-        with suppress(AssertionError) if left else nullcontext():
-            eventually(lambda: "team-refused" not in bench.admin.groups("node1"), "it is repaired", 6)
-            break
+        return "team-refused" not in bench.admin.groups("node1")
+
+    def told() -> str:
+        owner, outputs = store.lock_owner(GroupId("team-refused")), (bench.directory.glob("*.log"))
+        logs = "\n".join(each.read_text()[-3000:] for each in outputs)
+        return f"it is repaired: {store.drifts()}, {owner and bench.read(owner)}\n{logs}"
+
+    eventually(repaired, told, latest=5)
 
 
 def lockstep(bench: Bench, url: str, line: str) -> None:
