@@ -188,6 +188,7 @@ def accept(link: Link, request: Request, stopped: Callable[[], bool] = never) ->
         said = _accept(link, request, stopped)
         ends = time.monotonic() + link.settings.lock_wait
         while isinstance(said, Busy):
+            refuse_long_waits(link, request.group, said.owner, max(0.0, ends - time.monotonic()))
             log.info('group "%s" is held by operation "%s": waiting', request.group, said.owner)
             said = _accept_after(link, said.owner, request, ends, stopped)
     except StoreUnavailable as error:

@@ -21,7 +21,7 @@ from lockstep.worker.operation.errors import (
 )
 from lockstep.worker.operation.model import Action, GroupId, Hold, HostName, OperationId
 from lockstep.worker.operation.names import named, parse_note, parse_timeout, show
-from lockstep.worker.operation.story import NOT_HELD, Result, answered, result_of
+from lockstep.worker.operation.story import Result, answered, not_held, result_of
 from lockstep.worker.operation.transitions import Abandoned, Cancelled, Held, Refused
 from lockstep.worker.record.events import Changes, Done, OnChange, WaitState, follow, follow_async
 from lockstep.worker.record.link import Link, unknown
@@ -187,7 +187,8 @@ class Operation:
     def _not_held(self, said: Refused, what: str) -> HoldRefused | RecordGone | UnknownOperation:
         if said is Refused.UNKNOWN:
             return self._gone()
-        return HoldRefused(f'operation "{self.id}" cannot be {what}: {NOT_HELD[said]}')
+        why = not_held(said, self.status().rollout)
+        return HoldRefused(f'operation "{self.id}" cannot be {what}: {why}')
 
     def abandon(self, host: str, reason: str) -> None:
         """Give up on a host that is still to be restored or settled; who did so, and why, is recorded.

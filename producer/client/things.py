@@ -12,7 +12,7 @@ from lockstep.producer.client.operators import OperatorClient
 from lockstep.worker.operation.errors import InvalidInput
 from lockstep.worker.operation.model import Action, GroupId, HostName
 from lockstep.worker.operation.names import new_id, parse_group_id, show
-from lockstep.worker.operation.waves import AT_ONCE, Pace
+from lockstep.worker.operation.waves import AT_ONCE, Pace, Rollout
 from lockstep.worker.secrets import Secret, know
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ class ThingClient(OperatorClient):
 
     _start: Callable[..., Operation]
     select: Callable[..., tuple[HostName, ...]]
+    rollout: Callable[..., Rollout | None]
 
     def create(
         self,
@@ -183,8 +184,9 @@ class ThingClient(OperatorClient):
         *,
         accept_loss: bool = False,
         folder: str = "",
+        pace: Pace = AT_ONCE,
     ) -> tuple[Wish, ...]:
-        """Read what `apply` is to do, and refuse what it would refuse. Raises InvalidInput.
+        """Read what `apply` is to do, and refuse what it would refuse. Raises InvalidInput and NotReady.
 
         Secret and sensitive fields may be `{file: PATH}`, below the folder.
         """
@@ -192,9 +194,12 @@ class ThingClient(OperatorClient):
 
         found = parse_wishes(wanted, self.named, folder)
         chosen = self.select(hosts)
-        checked = []
+        checked, paced = [], set()
         for wish in found:
-            self.serving(wish.group, chosen, some=True)
+            serving = self.serving(wish.group, chosen, some=True)
+            if (names := tuple(host.name for host in serving)) not in paced:
+                self.rollout(pace, serving)
+                paced.add(names)
             if not isinstance(of := self.named(wish.group), str):
                 fields, secrets = wish.fields, wish.secrets
                 asked, _ = self._asked(wish.verb, *of, fields, secrets, wish.verb == "set", accept_loss)
@@ -223,7 +228,7 @@ class ThingClient(OperatorClient):
 
         chosen = self.select(hosts)
         wishes = (
-            self.wishes(wanted, chosen, accept_loss=accept_loss)
+            self.wishes(wanted, chosen, accept_loss=accept_loss, pace=pace)
             if isinstance(wanted, str | Mapping)
             else wanted
         )

@@ -8,6 +8,7 @@ from enum import StrEnum
 from types import MappingProxyType
 
 from lockstep.worker.operation.answer import METHODS
+from lockstep.worker.operation.host import local
 from lockstep.worker.operation.model import (
     Action,
     Attempt,
@@ -21,6 +22,7 @@ from lockstep.worker.operation.model import (
     OperationId,
     Outcome,
     Presence,
+    Standing,
     State,
     Step,
     Undo,
@@ -273,6 +275,13 @@ NOT_HELD = {
     Refused.ROLLING_BACK: "it is rolled back",
     Refused.FREE: "nobody holds it",
     Refused.ALREADY: "nobody holds it",
-    Refused.OTHER: "somebody has put a newer hold on it; look at it first",
+    Refused.OTHER: "that hold is not on it",
 }
-"""Why an operation cannot be held or promoted."""
+
+
+def not_held(said: Refused, standing: Standing | None) -> str:
+    """Return why an operation cannot be held or promoted: where another hold is on it, whose, since when."""
+    hold = standing.hold if standing else None
+    if said is Refused.OTHER and hold is not None:
+        return f"hold {hold.number} is on it, by {hold.who} since {local(hold.since)}: {hold.why}"
+    return NOT_HELD[said]

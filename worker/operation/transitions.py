@@ -238,7 +238,7 @@ class Refused(StrEnum):
     ALREADY = "already"
     """That hold was released before."""
     OTHER = "other"
-    """Somebody has put a newer hold on it."""
+    """Another hold than that is on it, or none."""
 
 
 class Abandoned(StrEnum):

@@ -187,13 +187,13 @@ class Pace:
         if self.waves is not None or self.wave_by is not None:
             return replace(self, **given)
         if defaults.waves is None and defaults.wave_by is None:
-            return replace(self, health=defaults.health)
+            return self
         return replace(defaults, **given, by_default=True)
 
     def check(self) -> Pace:
         """Raise InvalidInput for what no hosts could be put into waves by; return it otherwise."""
         if (self.waves is None) == (self.wave_by is None):
-            self.rollout(())
+            replace(self, health=None).rollout(())  # that is for whatever has waves
         elif self.waves is not None:
             by_size([HostName("a"), HostName("b")], self.waves)
         for noun, span in (("bake", self.bake), ("expires", self.expires)):
@@ -205,13 +205,13 @@ class Pace:
         """Return it for these hosts, in the order of the inventory. Raises InvalidInput."""
         names = [host.name for host in hosts]
         if self.waves is not None and self.wave_by is not None:
-            raise InvalidInput(
-                "give waves or wave_by, not both: sizes, or one wave for each value of a label"
-            )
+            raise InvalidInput("give waves or wave_by, not both: sizes, or a wave for each value of a label")
         if self.waves is None and self.wave_by is None:
-            for noun, given in (("bake", self.bake), ("hold", self.hold or None), ("expires", self.expires)):
-                if given is not None:
-                    raise InvalidInput(f"{noun} {show(given)} is about waves: give waves or wave_by as well")
+            for noun in ("bake", "hold", "expires", "health"):
+                given = getattr(self, noun)
+                if given is not None and given is not False:
+                    told = noun if given is True else f"{noun} {show(given)}"
+                    raise InvalidInput(f"{told} is about waves: give waves or wave_by as well")
             return None
         if len(names) == 1 and not self.by_default:
             raise InvalidInput(f"waves for one host, {names[0]}: leave them out, or choose more hosts")

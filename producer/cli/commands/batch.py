@@ -8,7 +8,6 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from types import MappingProxyType
 from typing import IO, TYPE_CHECKING
 
 import click
@@ -92,12 +91,12 @@ def plan(
         rows = [(*_row(host), *([f"wave {waves[host.host]}"] if waves else [])) for host in made.hosts]
         answer_table((*HEADER, "WHEN") if waves else HEADER, rows)
     answer("")
-    for line in (*_summary(made), *(_told(rollout, cluster.now()) if rollout else [])):
+    for line in (*_summary(made), *_told(rollout, cluster)):
         answer(printable(line))
     return Exit.FOUND if made.problems else Exit.OK
 
 
-def _diff(made: Plan, waves: Mapping[HostName, int] = MappingProxyType({})) -> Iterator[str]:
+def _diff(made: Plan, waves: Mapping[HostName, int]) -> Iterator[str]:
     """Yield what would change, a line for each old and each new value, and equal hosts together."""
 
     def does(host: HostPlan) -> tuple[str, ...]:
@@ -109,14 +108,19 @@ def _diff(made: Plan, waves: Mapping[HostName, int] = MappingProxyType({})) -> I
         yield from (printable(f"    {line}") for line in lines)
 
 
-def _told(rollout: Rollout, now: Millis) -> list[str]:
+def _told(rollout: Rollout | None, cluster: ClusterClient) -> list[str]:
+    if rollout is None:
+        return []
     sizes = Counter(rollout.waves.values())
     lines = [f"in {counted(len(sizes), 'wave')} of {', '.join(str(sizes[n]) for n in sorted(sizes))}"]
     if rollout.bake:
         bake = rollout.bake / 1000
         lines[0] += f"; baked for {bake:g} s each, so {len(sizes) * bake:g} s at least"
-        ends = Millis(now + len(sizes) * rollout.bake)
+        ends = Millis(cluster.now() + len(sizes) * rollout.bake)
         lines.append(f"begun now it ends at {local(ends)} at the earliest, if each wave changes something")
+    if rollout.health:
+        paths = named(sorted(set(rollout.health.values())))
+        lines.append(f"after each wave every host that was changed must answer 2xx at {paths}")
     if rollout.hold:
         lines.append("held after each wave but the last, until somebody promotes it")
     return lines
@@ -218,18 +222,15 @@ def apply(
     client = session.client(created_by)
     hosts = client.select(selection.names(client))
     folder = os.path.dirname(file.name)  # noqa: PTH120
-    wishes = client.wishes(text, hosts, accept_loss=accept_loss or plan_only, folder=folder)
-    client.rollout(
-        pace, client.inventory.select(hosts)
-    )  # what is wrong with it is told before anything is written
+    wishes = client.wishes(text, hosts, accept_loss=accept_loss or plan_only, folder=folder, pace=pace)
     if plan_only:
-        made = [_planned(client, wish, hosts, None if as_json else answer) for wish in wishes]
+        made = [_planned(client, wish, hosts, pace, None if as_json else answer) for wish in wishes]
         if as_json:
-            answer_json({"plans": [_document(each, {}) for each in made]})
-        return Exit.FOUND if any(each.problems for each in made) else Exit.OK
+            answer_json({"plans": [_document(*each) for each in made]})
+        return Exit.FOUND if any(each.problems for each, _ in made) else Exit.OK
     for wish in wishes:
         if wish.verb and not as_json:
-            _planned(client, wish, hosts, note)
+            _planned(client, wish, hosts, pace, note)
     run = new_id() if resume is None else resume
     each = client.apply(wishes, hosts, run=run, at_once=at_once, pace=pace, accept_loss=accept_loss)
     session.going_on = f"what was started goes on; the same command with --resume {run} does the rest"
@@ -248,16 +249,23 @@ def apply(
 
 
 def _planned(
-    client: ClusterClient, wish: Wish, hosts: Sequence[HostName], tell: Callable[[str], None] | None
-) -> Plan:
-    served = [host.name for host in client.serving(wish.group, hosts, some=True)]
-    given = wish.told, wish.group, served, wish.fields
+    client: ClusterClient,
+    wish: Wish,
+    hosts: Sequence[HostName],
+    pace: Pace,
+    tell: Callable[[str], None] | None,
+) -> tuple[Plan, Mapping[HostName, int]]:
+    """Return what a wish would do, and the wave of each host; tell it in lines."""
+    serving = client.serving(wish.group, hosts, some=True)
+    rollout = client.rollout(pace, serving)
+    given = wish.told, wish.group, [host.name for host in serving], wish.fields
     made = client.plan(*given, secrets=wish.secrets, create=wish.verb == "set")
+    waves = rollout.waves if rollout else {}
     if tell is not None:
         tell(printable(f"{wish.told} {wish.group}"))
-        for line in (*_diff(made), *_summary(made)):
-            tell(f"  {line}")
-    return made
+        for line in (*_diff(made, waves), *_summary(made), *_told(rollout, client)):
+            tell(f"  {printable(line)}")
+    return made, waves
 
 
 def _tell(came: WishResult, as_json: bool) -> None:

@@ -216,7 +216,7 @@ def hold(session: Session, operation_id: str, reason: str, created_by: str | Non
     """
     operation = session.client(created_by).find(operation_id)
     held = operation.hold(reason)
-    text = f"held operation {operation.id}: wave {held.wave}, {held.stage}, runs on to its end"
+    text = f"held operation {operation.id} after wave {held.wave} ({held.stage}), until somebody promotes it"
     return session.done(text, as_json, lambda: read_document(operation))
 
 

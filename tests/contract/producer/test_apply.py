@@ -96,6 +96,22 @@ def test_a_file_that_is_no_text(lockstep: Run, tmp_path: Path) -> None:
     assert "is no UTF-8 text" in ran.err
 
 
+def test_waves_that_one_thing_cannot_have_write_nothing(
+    lockstep: Run, hand: Hand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hosts = (
+        "- {name: node1, url: 'http://node1:1'}\n- {name: node2, url: 'http://node2:1', serves: [group]}\n"
+    )
+    (tmp_path / "hosts.yaml").write_text(f"hosts:\n{hosts}")
+    (tmp_path / "wanted.yaml").write_text("present: [team-a, rabbitmq-vhost/team-a]\n")
+    monkeypatch.delenv("LOCKSTEP_HOSTS")
+    monkeypatch.setenv("LOCKSTEP_INVENTORY", str(tmp_path / "hosts.yaml"))
+    ran = lockstep("apply", str(tmp_path / "wanted.yaml"), "--waves", "1,100%")
+    told = "waves for one host, node1: leave them out, or choose more hosts"
+    assert (ran.code, ran.out, ran.err) == (2, "", f"lockstep: error: {told}\n")
+    assert hand.keys() == []
+
+
 ALPHABET = "has a character outside A-Z a-z 0-9 . _ -: use only those"
 TYPE = "it must be a string"
 

@@ -145,6 +145,26 @@ def test_a_plan_shows_the_waves_before_anything_is_written(lockstep: Run, nodes:
     assert (refused.code, hand.keys()) == (2, [])
 
 
+def test_a_plan_of_a_file_shows_the_waves_too(
+    lockstep: Run, nodes: Nodes, hand: Hand, tmp_path: Path
+) -> None:
+    file = tmp_path / "groups"
+    file.write_text("team-a\nteam-b\n")
+    asked = ("apply", str(file), "--plan", "--waves", "1,100%", "--health", "/up")
+    ran = lockstep(*asked)
+    assert (ran.code, ran.err, hand.keys()) == (0, "", [])
+    assert ran.out.splitlines()[:6] == [
+        "create team-a",
+        "  node1: POST /v1/group/ (wave 1)",
+        "  node2, node3: POST /v1/group/ (wave 2)",
+        '  would create group "team-a" on 3 of 3 hosts',
+        "  in 2 waves of 1, 2",
+        "  after each wave every host that was changed must answer 2xx at /up",
+    ]
+    plans = json.loads(lockstep(*asked, "--json").out)["plans"]
+    assert [[host["wave"] for host in each["hosts"]] for each in plans] == [[1, 2, 2]] * 2
+
+
 def test_a_plan_of_a_thing_tells_what_stands_in_the_way(lockstep: Run, nodes: Nodes) -> None:
     for node in nodes.values():
         node.answers = [(200, json.dumps({"name": "team-a", "description": "", "tags": []}))]

@@ -81,8 +81,26 @@ def stage(operation: object) -> Stage:
     return operation.rollout.stage  # type: ignore[attr-defined,no-any-return]
 
 
+def test_who_holds_and_who_promotes_is_told_what_stands(
+    lockstep: Run, cluster: ClusterClient, hand: Hand
+) -> None:
+    operation = cluster.create_group("team-a", waves="1,100%", hold=True)
+    hand.apply(operation, NODE1)
+    said = lockstep("hold", operation.id, "--reason", "node1 is slow", "--as", "bob").out
+    assert said == f"held operation {operation.id} after wave 1 (waiting), until somebody promotes it\n"
+    for number in ("1", "7"):
+        refused = lockstep("promote", operation.id, "--hold", number)
+        assert refused.code == 8
+        assert re.search(
+            r"cannot be promoted: hold 2 is on it, by bob since 20.*: node1 is slow$", refused.err
+        )
+    assert lockstep("promote", operation.id, "--hold", "2").code == 0
+    refused = lockstep("promote", operation.id, "--hold", "7")
+    assert refused.err.endswith("cannot be promoted: that hold is not on it\n")
+
+
 def test_nobody_waits_for_a_group_that_cannot_be_free_in_time(
-    cluster: ClusterClient, hand: Hand, monkeypatch: pytest.MonkeyPatch
+    cluster: ClusterClient, hand: Hand, lockstep: Run
 ) -> None:
     baking = cluster.create_group("team-b", waves="1,100%", bake="2h")
     hand.apply(baking, NODE1)
@@ -95,6 +113,9 @@ def test_nobody_waits_for_a_group_that_cannot_be_free_in_time(
     baking.hold("let me look")
     with pytest.raises(GroupBusy, match=r"held by alice@desk: let me look, and ends not before somebody"):
         cluster.create_group("team-b")
+    refused = lockstep("create", "team-b")
+    assert refused.code == 6
+    assert refused.err.count("\n") == 1, "it does not say that it waits"
 
 
 def test_waves_are_refused_while_a_worker_reports_that_knows_none(

@@ -93,3 +93,23 @@ def test_a_host_has_its_own_health_path_or_that_of_all() -> None:
     rollout = Pace("1,100%", health="/all").rollout(hosts)
     assert rollout is not None
     assert (rollout.gate, rollout.health) == (True, {"a": "/all", "b": "/own"})
+
+
+@pytest.mark.parametrize(
+    ("pace", "told"),
+    [
+        (Pace(bake=0), "bake 0"),
+        (Pace(hold=True), "hold"),
+        (Pace(expires="1h"), 'expires "1h"'),
+        (Pace(health="/all"), 'health "/all"'),
+        (Pace("none", health="/all"), 'health "/all"'),
+    ],
+)
+def test_what_is_about_waves_is_refused_without_them(pace: Pace, told: str) -> None:
+    with pytest.raises(InvalidInput, match=f"^{told} is about waves: give waves or wave_by as well$"):
+        pace.over(Pace(health="/usual")).rollout([Host(HostName("a"), "http://a")])
+
+
+def test_the_path_of_the_inventory_alone_makes_no_waves() -> None:
+    usual = Pace(health="/usual").check()
+    assert Pace().over(usual).rollout([Host(HostName("a"), "http://a")]) is None
