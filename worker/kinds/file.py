@@ -141,7 +141,7 @@ class FieldFile(_Model):
     )
     default: Any = Field(
         None,
-        description="Its value where none is given. Without one it then stays as the host shows it.",
+        description="Its value where none, or null, is given. Without one it stays as the host shows it.",
     )
     required: bool = Field(False, description="It must be given.")
     values: list[Any] | None = Field(None, description="The values that are allowed.")
@@ -165,7 +165,7 @@ class FieldFile(_Model):
     def checked(self, noun: str, value: object) -> object:
         """Return a value that people give, in its one form. Raises InvalidInput."""
         if value is None and not self.required:
-            return None
+            return self.normal(None)
         noun = f"{noun} {self.shown(value)}"
         if self.type != "any" and not _is_of(self.type, value):
             raise InvalidInput(f"{noun} is no {self.type}")

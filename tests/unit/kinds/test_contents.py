@@ -80,6 +80,8 @@ def test_a_field_that_is_not_given_stays_as_the_host_shows_it() -> None:
     kind = least(fields="{a: {}, b: {}, c: {default: ''}}")
     target, shown = kind.target({"a": "1"}), Content({"a": "0", "b": "2", "c": "3"})
     assert target.values == {"a": "1", "c": ""}
+    # No look shows null where there is a default, so that one who gives it means the default.
+    assert kind.target({"a": None, "c": None}).values == {"a": None, "c": ""}
     sent = kind.request("update", thing(kind), content=target.over(shown))
     assert json.loads(sent.body or b"") == {"a": "1", "b": "2", "c": ""}
     # A field that was not there is gone again after the undo, where an API merges.
