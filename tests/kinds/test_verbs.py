@@ -228,6 +228,15 @@ def test_a_user_has_one_password_everywhere_or_each_its_old_one(rig: Rig) -> Non
     rabbitmq[2].wait()
     assert rig.client.set(user, tags=[]).wait(WAIT).committed, "a password that is not given stays"
     assert rabbitmq[0].ask("GET", path).json()["tags"] == []
+    shown = rabbitmq[1].ask("GET", path).json()
+    theirs = {"tags": "monitoring", **{name: shown[name] for name in ("password_hash", "hashing_algorithm")}}
+    assert rabbitmq[1].ask("PUT", path, json=theirs).ok
+    (found,) = rig.client.drift([user])
+    assert [(drift.host, found.lines[drift.host]) for drift in found.drifts] == [
+        (rabbitmq[1].name, ("- tags: []", '+ tags: ["monitoring"]'))
+    ]
+    assert [each.wait(WAIT).committed for each in rig.client.repair(user)] == [True]
+    assert rabbitmq[1].ask("GET", path).json() == shown, "what repairs the tags leaves the password"
     kept = b"".join(each.read_bytes() for each in (rig.directory / "redis").rglob("*") if each.is_file())
     assert b"rabbitmq-user/verbs" in kept
     hashes = [each.ask("GET", path).json()["password_hash"].encode() for each in rabbitmq]
