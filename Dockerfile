@@ -32,7 +32,7 @@ FROM ${PYTHON}
 ARG VERSION=0.1.0
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="Lockstep" \
-      org.opencontainers.image.description="Create and delete groups on every node of an unreliable cluster, all hosts or none." \
+      org.opencontainers.image.description="Create, change or delete a thing on every node of an unreliable cluster, all hosts or none." \
       org.opencontainers.image.licenses="MIT" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"

@@ -117,7 +117,7 @@ def _version(context: click.Context, _: click.Parameter, wanted: bool) -> None:
 )
 @click.pass_context
 def lockstep(context: click.Context) -> None:
-    """Create and delete groups on every host of a cluster, all hosts or none."""
+    """Create, change or delete a thing on every host of a cluster, all hosts or none."""
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
 

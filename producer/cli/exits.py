@@ -129,10 +129,13 @@ class _Notes(logging.Handler):
 
 
 def _tell_what_the_client_logs() -> None:
-    """Show on stderr that a group is busy, or that the sweep has to send the tasks; nothing of libraries."""
+    """Show on stderr that a group is busy, that the sweep has to send the tasks, or why there are no traces;
+    nothing of libraries.
+    """
     logging.getLogger().addHandler(logging.NullHandler())
-    logger = logging.getLogger("lockstep.producer.client.client")
-    if not any(isinstance(handler, _Notes) for handler in logger.handlers):
-        logger.addHandler(_Notes())
-        logger.setLevel(logging.INFO)
-        logger.propagate = False
+    for name in ("lockstep.producer.client.client", "lockstep.worker.monitoring.tracing"):
+        logger = logging.getLogger(name)
+        if not any(isinstance(handler, _Notes) for handler in logger.handlers):
+            logger.addHandler(_Notes())
+            logger.setLevel(logging.INFO)
+            logger.propagate = False

@@ -12,6 +12,7 @@ import pytest
 
 from lockstep import ClusterClient, State, Status
 from lockstep.producer.client.operation import Operation
+from lockstep.worker.monitoring import tracing
 from lockstep.worker.record.events import WaitState
 from tests.contract.producer.conftest import Ran, Run
 from tests.contract.producer.hand import Hand
@@ -44,6 +45,22 @@ def waited(
         return ran
 
     return run
+
+
+def test_traces_that_are_asked_for_and_not_here_are_named_in_one_line(
+    lockstep: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(tracing.EXPORTER, "otlp")
+    monkeypatch.setattr(tracing, "_installed", lambda: False)
+    tracing._exporting.cache_clear()
+    try:
+        ran = lockstep("create", "team-a", "--no-wait")
+    finally:
+        tracing._exporting.cache_clear()
+    assert ran.code == 0
+    assert ran.err.splitlines()[0] == (
+        "lockstep: no traces: OpenTelemetry is asked for, but not here (pip install 'lockstep[tracing]')"
+    )
 
 
 def test_no_wait_prints_the_id_and_nothing_else(lockstep: Run, cluster: ClusterClient) -> None:
