@@ -55,7 +55,7 @@ class Components(Installation):
         """What the quick start says, with the overlay as it is."""
         self.plane.kubectl("apply", "-k", str(LOCAL))
         self.rolled_out("worker-operations", "worker-rollback", "beat", "flower", "mock-cluster")
-        (worker,), (flower,) = self.kubelet.of("worker-rollback"), self.kubelet.of("flower")
+        worker, flower = self.kubelet.one("worker-rollback"), self.kubelet.one("flower")
         done = worker.inside("lockstep", "create", "team-a", timeout=320)
         # Its nodes are unstable: one of them may refuse for so long that all are restored.
         assert done.returncode in (0, 1), done.stdout + done.stderr
@@ -70,7 +70,7 @@ class Components(Installation):
 
     def lets_a_program_of_another_namespace_enqueue(self) -> None:
         self.installed("redis.lockstep.svc:6379")
-        (worker,), (server,) = self.kubelet.of("worker-rollback"), self.kubelet.of("redis")
+        worker, server = self.kubelet.one("worker-rollback"), self.kubelet.one("redis")
         page = (ROOT / "docs/kubernetes.md").read_text("utf-8")
         said = page.partition("## A program that enqueues")[2].partition("```\n")[2].partition("```")[0]
         self.plane.kubectl("create", "namespace", "shop", "--save-config")
@@ -78,7 +78,7 @@ class Components(Installation):
             self.typed(line)
         self.plane.kubectl("apply", "-k", str(ROOT / "manifests/examples/client"))
         self.plane.kubectl("-n", "shop", "rollout", "status", "deployment/program", "--timeout=120s")
-        (program,) = self.kubelet.of("program")
+        program = self.kubelet.one("program")
         log = self.folder / f"{program.name}.log"
         eventually(lambda: "committed" in log.read_text(), "the program sees its group committed", 90)
         assert self.hosts.holding("shop", FEW) == FEW
@@ -165,7 +165,7 @@ class Components(Installation):
 
     def creates(self, group: str) -> None:
         """Type a command as whoever enqueues."""
-        (toolbox,) = self.kubelet.of("command")
+        toolbox = self.kubelet.one("command")
         done = toolbox.inside("lockstep", "create", group, "--timeout", "120")
         assert done.returncode == 0, done.stdout + done.stderr
         assert self.hosts.holding(group, FEW) == FEW

@@ -18,6 +18,7 @@ from tests.cluster.control_plane import Json, api
 from tests.cluster.pod import BRIDGE, GATEWAY, Image, Pod, stamp
 from tests.cluster.policies import Policies
 from tests.ship.rendered import ROOT
+from tests.waiting import eventually
 
 MACHINES: Final = ("machine1", "machine2", "machine3")
 SECONDS: Final = 0.4
@@ -69,6 +70,15 @@ class Kubelet:
             for pod in list(self.pods.values())
             if pod.labels.get(label) == component and not pod.stopping.is_set()
         ]
+
+    def one(self, component: str) -> Pod:
+        """Return the only pod of a component; the one before it may be there until its end is heard of."""
+
+        def only() -> Pod | None:
+            pods = self.of(component)
+            return pods[0] if len(pods) == 1 else None
+
+        return eventually(only, f"there is one pod of {component}")
 
     def _look(self) -> None:
         while not self._stopped.wait(SECONDS):

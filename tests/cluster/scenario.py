@@ -187,7 +187,7 @@ class Scenario(Installation):
         self.load.one("after-the-copy")
         self.apply(self.small("stopped"))
         eventually(lambda: not self.names() + self.kubelet.of("worker-rollback"), "workers have ended", 90)
-        (redis,) = self.kubelet.of("redis")
+        redis = self.kubelet.one("redis")
         put_back = "rm -rf /data/appendonlydir && tar -C /data -xf /backups/redis-*.tar"
         done = redis.inside("sh", "-c", put_back)
         assert done.returncode == 0, done.stderr
@@ -225,7 +225,7 @@ class Scenario(Installation):
         patches = [{"target": {"kind": "StatefulSet", "name": "redis"}, "patch": json.dumps([size])}]
         self.apply(self.small(patches=patches))
         self.plane.kubectl(*OPTIONS, "rollout", "status", "statefulset/redis", "--timeout=60s")
-        (pod,) = self.kubelet.of("redis")
+        pod = self.kubelet.one("redis")
         assert (pod.name, pod.seen["metadata"]["uid"]) == redis, "Redis was restarted for it"
 
     def keeps_the_record_when_the_rest_goes(self) -> None:
