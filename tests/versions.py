@@ -40,7 +40,7 @@ def main() -> int:
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background makes deaf to it
     tests = given.tests or SUITES
-    command = [str(python), "-m", "pytest", "-q", "--numprocesses", "4", "--dist", "loadfile", *tests]
+    command = [str(python), "-m", "pytest", "-q", "--numprocesses", "3", "--dist", "loadfile", *tests]
     return subprocess.run(command, cwd=ROOT, env=environment | cache, check=False).returncode
 
 
