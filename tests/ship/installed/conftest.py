@@ -62,7 +62,9 @@ def client(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Installed:
 def application(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installed]:
     """An application's environment, with Django and FastAPI, and a stack of the wheel's that runs in it."""
     home = tmp_path_factory.mktemp("application")
-    made = Installed(environment(home / "env", wheel, "demo", "Django"), folder_of_a_stranger(home / "here"))
+    made = Installed(
+        environment(home / "env", wheel, "demo,secrets", "Django"), folder_of_a_stranger(home / "here")
+    )
     command = [str(made.python), "-P", "-m", "lockstep.producer.stack", "--no-flower", "--nodes", "3"]
     given = {PREFIX + name.upper(): value for name, value in SETTINGS.items()}
     with (home / "stack.log").open("w+") as log:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import os
 import re
 import shutil
 import signal
@@ -179,7 +181,7 @@ def test_an_inventory(application: Installed, tmp_path: Path, name: str) -> None
 @pytest.fixture
 def noticed(site: Installed, tmp_path: Path) -> Iterator[tuple[Installed, list[Node]]]:
     """Two nodes that have notices and pins, and a worker of their own."""
-    for path in ("kinds/notice.yaml", "kinds/pin.yaml", "wanted.yaml"):
+    for path in ("kinds/notice.yaml", "kinds/pin.yaml", "kinds/member.yaml", "wanted.yaml"):
         (site.folder / path).parent.mkdir(exist_ok=True)
         shutil.copy(EXAMPLES / path, site.folder / path)
     nodes = [Node(), Node()]
@@ -188,7 +190,9 @@ def noticed(site: Installed, tmp_path: Path) -> Iterator[tuple[Installed, list[N
         hosts = "".join(f"- {{name: node{n}, url: '{url}'}}\n" for n, url in enumerate(urls))
         (tmp_path / "hosts.yaml").write_text(f"hosts:\n{hosts}")
         found = Installed(site.python, site.folder)
+        (tmp_path / "seal.key").write_bytes(base64.b64encode(os.urandom(32)))
         own = {"INVENTORY": str(tmp_path / "hosts.yaml"), "KINDS": "kinds", "KEY_PREFIX": "noticed:"}
+        own["SEAL_KEY_FILE"] = str(tmp_path / "seal.key")
         found.env = {**site.env, **{f"LOCKSTEP_{name}": value for name, value in own.items()}}
         worker = ("-m", "celery", "-A", "lockstep", "worker", "-Q", "operations,rollback", "-n", "noticed@%h")
         stack.enter_context(running(found, *worker, "--without-gossip", "--without-mingle", "-l", "ERROR"))
@@ -213,6 +217,11 @@ def test_kinds_of_ones_own(noticed: tuple[Installed, list[Node]]) -> None:
         "pin/opening: committed",
     ]
     assert texts() == ["We open at eight."] * 2
+    (site.folder / "password.txt").write_text("open-sesame\n")
+    assert 'set member "ann" on 2 hosts' in site.run("sh", "secret.sh", "ann", "password.txt")
+    assert [node.holds["/members/ann"]["password"] for node in nodes] == ["open-sesame"] * 2
+    without = {"LOCKSTEP_SEAL_KEY_FILE": ""}
+    assert "names the file of keys" in site.run("sh", "secret.sh", "ann", "password.txt", code=2, env=without)
 
 
 def test_an_alert(tmp_path: Path) -> None:
