@@ -15,6 +15,7 @@ from lockstep.worker.monitoring.tracing import ids, tracers
 from lockstep.worker.operation.errors import GroupBusy, StoreUnavailable
 from lockstep.worker.operation.host import local
 from lockstep.worker.operation.model import GroupId, OperationId
+from lockstep.worker.operation.names import subject
 from lockstep.worker.operation.ports import Store
 from lockstep.worker.operation.transitions import Accepted, Busy, Request, Stale
 from lockstep.worker.operation.waves import earliest_end, told_standing
@@ -189,7 +190,7 @@ def accept(link: Link, request: Request, stopped: Callable[[], bool] = never) ->
         ends = time.monotonic() + link.settings.lock_wait
         while isinstance(said, Busy):
             refuse_long_waits(link, request.group, said.owner, max(0.0, ends - time.monotonic()))
-            log.info('group "%s" is held by operation "%s": waiting', request.group, said.owner)
+            log.info('%s is held by operation "%s": waiting', subject(request.group), said.owner)
             said = _accept_after(link, said.owner, request, ends, stopped)
     except StoreUnavailable as error:
         raise StoreUnavailable(
@@ -212,8 +213,8 @@ def refuse_long_waits(link: Link, group: GroupId, owner: OperationId, lock_wait:
         return
     ends = "not before somebody promotes it" if earliest is None else f"at {local(earliest)} at the earliest"
     raise GroupBusy(
-        f'group "{group}" is busy: operation "{owner}" is in {told_standing(kept.rollout)}, and ends {ends}; '
-        f"`lockstep status {owner}` tells more"
+        f'{subject(group)} is busy: operation "{owner}" is in {told_standing(kept.rollout)}, '
+        f"and ends {ends}; `lockstep status {owner}` tells more"
     )
 
 
@@ -231,7 +232,7 @@ def _accept_after(
             refuse_long_waits(link, request.group, owner, left if left > 0 else -1)
             if left <= 0:
                 raise GroupBusy(
-                    f'group "{request.group}" is busy: operation "{owner}" still holds it after '
+                    f'{subject(request.group)} is busy: operation "{owner}" still holds it after '
                     f"{link.settings.lock_wait:g} s (LOCKSTEP_LOCK_WAIT); wait for it, then ask again"
                 )
             pause = min(following.LOOK_AGAIN, left)

@@ -40,6 +40,11 @@ def show(value: object) -> str:
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}… ({len(text)} characters)"
 
 
+def subject(group: str) -> str:
+    """Return a group or a thing as sentences call it."""
+    return group if "/" in group else f'group "{group}"'
+
+
 def counted(number: int, what: str = "host") -> str:
     """Return `1 host` or `3 hosts`, or as many of something else."""
     return f"{number} {what}" if number == 1 else f"{number} {what}s"

@@ -28,7 +28,7 @@ from lockstep.producer.cli.text import alike
 from lockstep.worker.operation.errors import InvalidInput
 from lockstep.worker.operation.host import local
 from lockstep.worker.operation.model import HostName, Millis, State
-from lockstep.worker.operation.names import counted, named, new_id
+from lockstep.worker.operation.names import counted, named, new_id, subject
 from lockstep.worker.operation.waves import Pace, Rollout
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ def _row(host: HostPlan) -> tuple[str, ...]:
 
 def _summary(made: Plan) -> list[str]:
     thing = "/" in made.group
-    group = f"{made.verb} {made.group}" if thing else f'{made.verb} group "{made.group}"'
+    group = f"{made.verb} {subject(made.group)}"
     total, as_asked = len(made.hosts), len(made.as_asked)
     lines = []
     if made.owner is not None:

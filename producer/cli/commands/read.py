@@ -37,7 +37,7 @@ from lockstep.producer.cli.text import (
 from lockstep.producer.operators.history import timeline
 from lockstep.worker.operation.errors import HostUnavailable, InvalidInput
 from lockstep.worker.operation.model import Action, Operation, State, Step
-from lockstep.worker.operation.names import parse_moment
+from lockstep.worker.operation.names import parse_moment, subject
 from lockstep.worker.operation.names import show as quoted
 from lockstep.worker.operation.story import host_result
 
@@ -143,8 +143,7 @@ def exists(session: Session, host: str, group: str, as_json: bool) -> Exit:
         if as_json:
             answer_json({"host": host, "group": group, "exists": None, "reason": str(error)})
         raise
-    noun = group if "/" in group else f'group "{group}"'
-    text = f"{noun} {'exists' if found else 'does not exist'} on {host}"
+    text = f"{subject(group)} {'exists' if found else 'does not exist'} on {host}"
     session.done(text, as_json, lambda: {"host": host, "group": group, "exists": found, "reason": None})
     return Exit.OK if found else Exit.ROLLED_BACK
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from lockstep import Pace
+from lockstep import ClusterClient, Pace
 from lockstep.worker.kinds import Kind
-from lockstep.worker.operation.errors import CancelRefused, InvalidInput
+from lockstep.worker.operation.errors import CancelRefused, GroupBusy, InvalidInput
 from lockstep.worker.operation.model import State
 from tests.integration.kinds.node import PATH, THING, Rig
 from tests.waiting import eventually
@@ -93,6 +93,9 @@ def test_a_set_is_called_a_set_when_it_is_cancelled_and_a_delete_a_delete_when_i
     for node in rig.nodes:
         node.plant(PATH, "one")
     held = rig.client.set(THING, text="new", pace=Pace("1,100%", hold=True))
+    busy = f'^notice/team%2Fa is busy: operation "{held.id}" '
+    with ClusterClient(rig.client.settings.but(lock_wait=0.0)) as other, pytest.raises(GroupBusy, match=busy):
+        other.delete(THING, accept_loss=True)
     assert (
         rig.cli("cancel", held.id).stdout == f'cancelled operation {held.id}: set "{THING}" is rolled back\n'
     )
