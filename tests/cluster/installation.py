@@ -75,12 +75,13 @@ class Installation:
         )
         return status
 
-    def budget_allows(self, name: str, count: int) -> None:
+    def budget_has(self, name: str, **numbers: int) -> None:
         path = f"/apis/policy/v1/namespaces/lockstep/poddisruptionbudgets/{name}"
-        eventually(
-            lambda: api("GET", path)[1].get("status", {}).get("disruptionsAllowed") == count,
-            f"the budget of {name} allows {count}", 60, latest=0.2,
-        )  # fmt: skip
+
+        def has() -> bool:
+            return bool(numbers.items() <= api("GET", path)[1].get("status", {}).items())
+
+        eventually(has, f"the budget of {name} has {numbers}", 60, latest=0.2)
 
     def names(self) -> list[str]:
         return sorted(pod.name for pod in self.kubelet.of(WORKERS))

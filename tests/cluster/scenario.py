@@ -123,16 +123,16 @@ class Scenario(Installation):
 
     def evicts_within_the_budget(self) -> None:
         self.timeline.mark("evictions")
-        self.budget_allows(WORKERS, 1)
+        self.budget_has(WORKERS, disruptionsAllowed=1)
         one, two = self.kubelet.of(WORKERS)
         assert self.evict(one) == 201
         assert self.evict(two) == 429, "a second worker was taken while the first was not replaced"
         self.rolled_out(WORKERS)
-        self.budget_allows(WORKERS, 1)
+        self.budget_has(WORKERS, disruptionsAllowed=1)
         workers = self.kubelet.of(WORKERS)
         for pod in workers:
             pod.unready = True
-        self.budget_allows(WORKERS, 0)
+        self.budget_has(WORKERS, disruptionsAllowed=0, currentHealthy=0)
         assert [self.evict(pod) for pod in workers] == [201, 201], "workers that are not ready keep a machine"
         eventually(lambda: not set(self.names()) & {pod.name for pod in workers}, "both are replaced", 60)
         self.rolled_out(WORKERS)
