@@ -63,12 +63,12 @@ class Kubelet:
         self._stopped.set()
 
     def of(self, component: str) -> list[Pod]:
-        """Return the pods of a component that are not about to end."""
+        """Return the pods of a component that have not ended and are not about to."""
         label = "app.kubernetes.io/component"
         return [
             pod
             for pod in list(self.pods.values())
-            if pod.labels.get(label) == component and not pod.stopping.is_set()
+            if pod.labels.get(label) == component and not pod.over and not pod.stopping.is_set()
         ]
 
     def one(self, component: str) -> Pod:

@@ -83,6 +83,11 @@ class Pod:
         (only,) = self.seen["spec"]["containers"]
         return dict(only)
 
+    @property
+    def over(self) -> bool:
+        """Whether it has ended by itself and is not to be started again."""
+        return "terminated" in self._state and self.seen["spec"]["restartPolicy"] == "Never"
+
     def spawn(self) -> None:
         threading.Thread(target=self._live, daemon=True, name=self.name).start()
 
@@ -257,12 +262,10 @@ class Pod:
 
     def report(self) -> None:
         """Tell the API server how the pod is, if that has changed."""
-        ended = self._state.get("terminated")
-        over = ended is not None and self.seen["spec"]["restartPolicy"] == "Never"
         ready = self._ready and not self.unready
         phase = "Pending" if "waiting" in self._state and not self._restarts else "Running"
-        if ended and over:
-            phase = "Failed" if ended["exitCode"] else "Succeeded"
+        if self.over:
+            phase = "Failed" if self._state["terminated"]["exitCode"] else "Succeeded"
         conditions = {"Initialized": True, "ContainersReady": ready, "Ready": ready}
         status: Json = {
             "phase": phase,
