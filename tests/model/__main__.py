@@ -7,9 +7,10 @@ import argparse
 import sys
 from concurrent.futures import ProcessPoolExecutor
 
-from tests.model import content_cases, limit
+from tests.model import content_cases, limit, publishing
 from tests.model.configurations import LARGE, MUTANTS, NAIVE, SOUND
 from tests.model.report import report, run
+from tests.model.small import search
 
 
 def main() -> int:
@@ -35,19 +36,16 @@ def main() -> int:
             for configuration, result in pool.map(run, configurations):
                 good = report(configuration, result) and good
                 total += result.states if configuration.breaks is None else 0
-    print("\nThe limit that all workers share: none may break a promise, without one rule each must\n")
-    for which in [*limit.SOUND, *([] if options.quick else limit.LARGE)]:
-        found = limit.search(which)
-        good = good and not found.wrong
-        print(
-            f"{found.wrong or 'ok':6} {found.states:>10,} states  {which.places} places, undo {which.undo}",
-            *found.way,
-            sep="\n    ",
-        )
-    for name, (naive, breaks) in limit.NAIVE.items():
-        found = limit.search(naive)
-        good = good and found.wrong.startswith(breaks)
-        print(f"{found.wrong}, after {len(found.way)} steps: {name}")
+    for title, model in (("The limit that all workers share", limit), ("Who publishes what", publishing)):
+        print(f"\n{title}: none may break a promise, without one rule each must\n")
+        for which in [*model.SOUND, *([] if options.quick else model.LARGE)]:
+            found = search(which)
+            good = good and not found.wrong
+            print(f"{found.wrong or 'ok':6} {found.states:>10,} states  {which}", *found.way, sep="\n    ")
+        for name, (naive, breaks) in model.NAIVE.items():
+            found = search(naive)
+            good = good and found.wrong.startswith(breaks)
+            print(f"{found.wrong}, after {len(found.way)} steps: {name}")
     verdict = "all as they should be" if good else "FAILED"
     print(f"\n{len(sound)} configurations of Lockstep, {total:,} states; {verdict}")
     return 0 if good else 1

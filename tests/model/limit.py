@@ -86,6 +86,10 @@ class Limit:
         """Nobody has asked yet."""
         return State(tuple(Task(undo) for undo in self.undo), self.losses, self.cancels)
 
+    def over(self, state: State) -> bool:
+        """Whether all have come to their end."""
+        return all(task.at == DONE for task in state.tasks)
+
     def free(self, state: State, undo: bool) -> bool:
         """Whether there is a place for another write of this sort."""
         own = int(self.own_place and self.places > 1 and not undo)
@@ -192,52 +196,6 @@ class Limit:
         if any(each.undo == task.undo and not each.late and each.at != DONE for each in waiting):
             return "OVERTAKEN: one that asked later went first"
         return ""
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """What a search found: how many states, and the way to what is wrong."""
-
-    states: int
-    wrong: str = ""
-    way: tuple[str, ...] = ()
-
-
-def search(limit: Limit) -> Found:
-    """Visit every state; tell the shortest way to a broken promise, or to where somebody waits for ever."""
-    start = limit.start()
-    came: dict[State, tuple[State, str] | None] = {start: None}
-    back: dict[State, list[State]] = {}
-    todo, ends = [start], []
-    for state in todo:
-        if state.broken:
-            return Found(len(came), state.broken, _way(came, state))
-        after = list(limit.next(state))
-        for label, each in after:
-            back.setdefault(each, []).append(state)
-            if each not in came:
-                came[each] = state, label
-                todo.append(each)
-        if all(task.at == DONE for task in state.tasks):
-            ends.append(state)
-    good = set(ends)
-    for state in ends:
-        for before in back.get(state, []):
-            if before not in good:
-                good.add(before)
-                ends.append(before)
-    stuck = next((state for state in todo if state not in good), None)
-    if stuck is not None:
-        return Found(len(came), "STUCK: one waits for ever", _way(came, stuck))
-    return Found(len(came))
-
-
-def _way(came: dict[State, tuple[State, str] | None], state: State) -> tuple[str, ...]:
-    labels: list[str] = []
-    while (step := came[state]) is not None:
-        state, label = step
-        labels.append(label)
-    return tuple(reversed(labels))
 
 
 F, U = False, True

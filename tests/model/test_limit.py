@@ -6,7 +6,8 @@ import dataclasses
 
 import pytest
 
-from tests.model.limit import NAIVE, SOUND, Limit, search
+from tests.model.limit import NAIVE, SOUND, Limit
+from tests.model.small import search
 
 
 @pytest.mark.parametrize("limit", SOUND, ids=str)
