@@ -151,9 +151,8 @@ class OperatorClient:
         left = self._link.store.contents_left(GroupId(name))
         if not left:
             raise InvalidInput(f"no operation on {show(name)} has ended: nothing says how it should be")
-        gone = [host for host, lines in found.lines.items() if lines[:1] == ("- gone",)]
-        if kind.secrets and gone:
-            lost = f"{', '.join(gone)}, and nothing keeps its {', '.join(sorted(kind.secrets))}"
+        if found.gone:
+            lost = f"{', '.join(found.gone)}, and nothing keeps its {', '.join(found.secrets)}"
             raise InvalidInput(f"{show(name)} is gone on {lost}: set it with --create and --secret")
         begun = []
         for digest in sorted({left[host].digest for host in found.lines}):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -56,6 +56,10 @@ class GroupDrift:
     they left it nowhere, and a host that none of them covered holds it."""
     lines: Mapping[HostName, tuple[str, ...]] = field(default_factory=dict)
     """Of a thing: how each host that drifted differs, a line for each old and each new value."""
+    gone: tuple[HostName, ...] = ()
+    """Hosts on which a thing is gone that has secrets: nothing keeps these, and no repair makes it anew."""
+    secrets: tuple[str, ...] = ()
+    """The names of those."""
 
     @property
     def apart(self) -> bool:
@@ -224,7 +228,9 @@ def _look_at(
     if store.contents_left(group) != left:
         return GroupDrift(group, overtaken=True)
     strangers = tuple(name for name in left if name not in dict(shown))
-    return GroupDrift(group, tuple(drifts), len(seen), silent, strangers, lines=lines)
+    found = GroupDrift(group, tuple(drifts), len(seen), silent, strangers, lines=lines)
+    gone = tuple(name for name, told in lines.items() if told[:1] == ("- gone",))
+    return replace(found, gone=gone, secrets=tuple(sorted(kind.secrets))) if kind.secrets and gone else found
 
 
 @dataclass(frozen=True, slots=True)

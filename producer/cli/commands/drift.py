@@ -114,6 +114,11 @@ def _tell(looked: list[GroupDrift], drifted: list[Drift], apart: list[GroupDrift
     for look in looked:
         if look.lines:
             remedy = f"`lockstep repair {look.group}` brings it back to what was left, on all hosts or none"
+            if look.gone:
+                given = " ".join(f"--secret {name}=@FILE" for name in look.secrets)
+                remedy = (
+                    f"`lockstep set {look.group} --create {given}` makes it anew: nothing keeps its secrets"
+                )
             answer(printable(remedy))
 
 

@@ -224,3 +224,21 @@ def test_drift_is_shown_field_by_field_and_repaired(rig: Rig) -> None:
     remedy = f"put its file back: `lockstep kinds show {title}` prints what is kept of it"
     assert f'{THING}: kind "notice" is not known; {remedy}\n' in without.stderr
     assert without.stdout.startswith("no drift in "), "of what is known"
+
+
+def test_what_is_gone_with_its_secret_is_made_anew_with_it_and_not_repaired(rig: Rig) -> None:
+    member, secret = "member/ann", {"password": "open-sesame"}
+    assert rig.client.create(member, secrets=secret).wait(30).committed
+    rig.nodes[0].holds.clear()
+    drifted, repaired = rig.cli("drift", member), rig.cli("repair", member)
+    remedy = (
+        "`lockstep set member/ann --create --secret password=@FILE` makes it anew: nothing keeps its secrets"
+    )
+    assert drifted.stdout.splitlines()[-1] == remedy
+    assert (repaired.returncode, "is gone on node1, and nothing keeps its password" in repaired.stderr) == (
+        2,
+        True,
+    )
+    assert rig.client.set(member, create=True, secrets=secret).wait(30).committed
+    assert rig.cli("drift", member).returncode == 0
+    assert rig.client.delete(member).wait(30).committed

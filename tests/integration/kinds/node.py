@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import subprocess
@@ -25,7 +26,7 @@ from tests.waiting import eventually
 from tests.warm import Warm, run
 
 EXAMPLES = Path(__file__).parents[3] / "examples" / "kinds"
-KIND, PIN = ((EXAMPLES / f"{name}.yaml").read_text("utf-8") for name in ("notice", "pin"))
+KIND, PIN, MEMBER = ((EXAMPLES / f"{name}.yaml").read_text("utf-8") for name in ("notice", "pin", "member"))
 
 
 class Node:
@@ -108,7 +109,7 @@ class Rig:
         for folder in (directory / "redis", kinds):
             folder.mkdir()
         redis = stack.enter_context(RedisServer(directory / "redis"))
-        for text in (KIND, kind):
+        for text in (KIND, kind, MEMBER):
             (kinds / f"{yaml.safe_load(text)['kind']}.yaml").write_text(text)
         urls = others or [stack.enter_context(served(node)) for node in self.nodes]
         hosts = "".join(
@@ -117,7 +118,9 @@ class Rig:
         inventory = directory / "hosts.yaml"
         other = "  - {name: other, url: 'http://127.0.0.1:1', serves: [elsewhere]}\n"
         inventory.write_text(f"kinds: kinds\nhosts:\n{hosts}{other}")
+        (directory / "seal.key").write_bytes(base64.b64encode(os.urandom(32)))
         self.values = {**SHORT, "redis_url": redis.url, "inventory": str(inventory), "key_prefix": "k:"}
+        self.values["seal_key_file"] = str(directory / "seal.key")
         self.env = {
             **inherited(),
             "PYTHONPATH": str(ROOT),
