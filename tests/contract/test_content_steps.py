@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
@@ -24,6 +25,7 @@ from lockstep.worker.operation.model import (
 from lockstep.worker.operation.ports import HostApi
 from lockstep.worker.operation.thing import Asked
 from lockstep.worker.operation.transitions import Request as Wanted
+from lockstep.worker.operation.waves import Rollout
 from lockstep.worker.steps import Parts, forward, rollback, settle
 from tests.contract.bench import LIMITS, MemoryBench
 from tests.contract.contents import Node
@@ -71,6 +73,7 @@ class Rig:
         kind: Kind = KIND,
         secrets: Mapping[str, str] | None = None,
         seals: SealKeys | None = None,
+        rollout: Rollout | None = None,
         **given: Any,
     ) -> None:
         self.bench, self.nodes = MemoryBench(), dict(nodes)
@@ -80,7 +83,8 @@ class Rig:
         asked, _ = asked_of(kind, THING, verb, given, secrets or {}, seals, accept_loss=True)
         refs = tuple(HostRef(name, node.fingerprint) for name, node in nodes)
         store = self.bench.memory
-        store.accept(Wanted(self.id, self.group, self.action, refs, 60_000, "a test", content=asked))
+        wanted = Wanted(self.id, self.group, self.action, refs, 60_000, "a test", content=asked)
+        store.accept(replace(wanted, rollout=rollout))
         self.parts = Parts(
             store=store,
             host=self.host,

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import logging
+import os
+import re
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -13,6 +19,7 @@ from lockstep.worker.monitoring import heartbeat as stalls
 from lockstep.worker.monitoring.heartbeat import Heartbeat
 from lockstep.worker.monitoring.probe import EVERY, HealthFiles
 from tests.unit.test_probes import probe, says
+from tests.waiting import eventually
 
 
 @pytest.fixture
@@ -131,3 +138,90 @@ def test_a_process_that_was_frozen_or_has_no_work_has_not_stood_still(
     lived.now += 3600
     assert lived.beats(heart, EVERY)
     assert told == []
+
+
+def test_a_worker_that_gives_up_logs_what_its_threads_do_tells_who_wants_to_know_and_ends(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Also where one of those cannot be told."""
+    ended: list[int] = []
+    told: list[str] = []
+    go_on = threading.Event()
+
+    def redis_is_gone(trouble: str) -> None:
+        raise ConnectionError("Redis is gone")
+
+    monkeypatch.setattr(os, "_exit", ended.append)
+    waiting = [threading.Thread(target=go_on.wait, name=f"waits-{number}", daemon=True) for number in (1, 2)]
+    for each in waiting:
+        each.start()
+    try:
+        heartbeat.give_up("a step has got no further for 95 s", redis_is_gone, told.append)
+    finally:
+        go_on.set()
+    assert (ended, told) == ([heartbeat.EXIT], ["a step has got no further for 95 s"])
+    (critical,) = [each for each in caplog.records if each.levelno == logging.CRITICAL]
+    text = critical.getMessage()
+    assert text.startswith("this process stands still, and ends: a step has got no further for 95 s; its")
+    assert re.search(r"\n1 × MainThread:\n.*give_up", text, re.DOTALL)
+    assert "waits-1" in text
+    assert "that could not be told: Redis is gone" in caplog.text
+
+
+def test_a_log_that_stands_still_keeps_no_worker_from_ending(monkeypatch: pytest.MonkeyPatch) -> None:
+    ended, go_on = list[int](), threading.Event()
+    monkeypatch.setattr(heartbeat, "TELL", 0.01)
+    monkeypatch.setattr(heartbeat.log, "critical", lambda *_: go_on.wait(10))
+    monkeypatch.setattr(os, "_exit", ended.append)
+    heartbeat.give_up("nothing goes on", lambda _: None)
+    go_on.set()
+    assert ended == [heartbeat.EXIT]
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_child_of_a_prefork_worker_gives_up_by_itself(
+    lived: Lived, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ends its process: here its thread."""
+    told, over = list[str](), threading.Event()
+
+    def passes(seconds: float) -> None:
+        lived.now += seconds
+
+    def gives_up(trouble: str, tell: Callable[[str], None]) -> None:
+        tell(trouble)
+        over.set()
+        raise SystemExit
+
+    monkeypatch.setattr(heartbeat, "time", SimpleNamespace(sleep=passes, monotonic=lambda: lived.now))
+    monkeypatch.setattr(heartbeat, "give_up", gives_up)
+    with stalls.work.going_on("a step on node3"):
+        heartbeat.watch_child(90.0, told.append)
+        assert over.wait(10)
+        for each in threading.enumerate():
+            if each.name == "stalls":
+                each.join(10)
+    assert told == ["a step on node3 has got no further for 95 s"]
+
+
+def test_a_full_disk_stops_no_heart_and_its_end_leaves_no_file(
+    signs: HealthFiles, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The probe tells of it, and the next beat may succeed."""
+    beats = [OSError(errno.ENOSPC, "No space left on device")] * 2
+    beat = HealthFiles.beat
+
+    def full(self: HealthFiles) -> None:
+        if beats:
+            raise beats.pop()
+        beat(self)
+
+    monkeypatch.setattr(HealthFiles, "beat", full)
+    monkeypatch.setattr(heartbeat, "EVERY", 0.001)
+    heart, _ = hearing(signs)
+    heart.start()
+    eventually(lambda: says("live", signs), "it beats")
+    monkeypatch.setattr(heartbeat, "EVERY", EVERY)
+    heart.end()
+    assert caplog.messages == [f"no heartbeat in {signs.directory}: No space left on device"] * 2
+    assert list(Path(signs.directory).iterdir()) == []

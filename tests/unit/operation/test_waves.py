@@ -113,3 +113,46 @@ def test_what_is_about_waves_is_refused_without_them(pace: Pace, told: str) -> N
 def test_the_path_of_the_inventory_alone_makes_no_waves() -> None:
     usual = Pace(health="/usual").check()
     assert Pace().over(usual).rollout([Host(HostName("a"), "http://a")]) is None
+
+
+def labelled(*zones: str | None) -> list[Host]:
+    return [
+        Host(HostName(f"n{number}"), f"http://n{number}", labels={} if zone is None else {"zone": zone})
+        for number, zone in enumerate(zones)
+    ]
+
+
+def test_a_label_makes_one_wave_of_each_value_in_the_order_of_their_appearance() -> None:
+    rollout = Pace(wave_by="zone").rollout(labelled("eu", "us", "eu", "ap", "us"))
+    assert rollout is not None
+    assert rollout.waves == {"n0": 1, "n1": 2, "n2": 1, "n3": 3, "n4": 2}
+    assert not rollout.gate
+
+
+def test_hosts_that_lack_the_label_are_named_three_of_them() -> None:
+    with pytest.raises(InvalidInput, match=r'no label "zone" on n1: every host needs one'):
+        Pace(wave_by="zone").rollout(labelled("eu", None))
+    with pytest.raises(InvalidInput, match="on n0, n1, n2 and 2 more: every host"):
+        Pace(wave_by="zone").rollout(labelled(*[None] * 5))
+
+
+def test_a_label_with_more_values_than_anybody_can_watch_is_refused() -> None:
+    hosts = labelled(*map(str, range(101)))
+    with pytest.raises(InvalidInput, match='label "zone" has 101 values: at most 100 waves'):
+        Pace(wave_by="zone").rollout(hosts)
+    assert Pace(wave_by="zone").rollout(hosts[:100]) is not None
+
+
+def test_waves_for_one_host_are_refused_to_whoever_asks_and_not_to_an_inventory() -> None:
+    (one,) = labelled("eu")
+    with pytest.raises(InvalidInput, match="waves for one host, n0: leave them out"):
+        Pace("1,100%").rollout([one])
+    by_default = Pace().over(Pace(wave_by="zone")).rollout([one])
+    assert by_default is not None
+    assert by_default.waves == {"n0": 1}
+
+
+def test_sizes_and_a_label_are_not_both_taken() -> None:
+    with pytest.raises(InvalidInput, match="give waves or wave_by, not both"):
+        Pace("1,100%", "zone").check()
+    assert Pace(wave_by="zone", bake="5m").check().wave_by == "zone"
