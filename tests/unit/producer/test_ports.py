@@ -29,13 +29,19 @@ def test_no_two_processes_draw_the_same_port() -> None:
 
 def test_nor_does_one_that_was_forked_from_the_other() -> None:
     free_port()
-    reads, writes = os.pipe()
+    (reads, writes), (waits, ends) = os.pipe(), os.pipe()
     child = os.fork()
     if not child:
+        os.close(ends)
         os.write(writes, str([free_port() for _ in range(100)]).encode())
+        os.close(writes)
+        os.read(waits, 1)  # once it has ended, its ports are anybody's
         os._exit(0)
     os.close(writes)
     with os.fdopen(reads) as told:
         theirs = told.read()
+    ours = {free_port() for _ in range(100)}
+    os.close(ends)
+    os.close(waits)
     os.waitpid(child, 0)
-    assert not {free_port() for _ in range(100)} & {int(port) for port in theirs.strip("[]").split(",")}
+    assert not ours & {int(port) for port in theirs.strip("[]").split(",")}
