@@ -1,0 +1,152 @@
+"""The demo's words where it does not go as promised, and its table on a terminal."""
+
+from __future__ import annotations
+
+import io
+import os
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from lockstep.producer.demo import play, screen
+from lockstep.producer.process import UNWRITTEN
+from lockstep.producer.stack import Stack, StackError
+from lockstep.worker.operation.errors import WaitTimeout
+from lockstep.worker.operation.model import HostName, Millis, Outcome, State, Step
+from tests.unit.producer.samples import OPERATION, attempt
+
+DONE = replace(
+    OPERATION,
+    state=State.COMMITTED,
+    ended=True,
+    hosts_done=2,
+    decided_at=Millis(OPERATION.created_at + 1_500),
+    ended_at=Millis(OPERATION.created_at + 4_000),
+)
+STEPS = [
+    Step(HostName("node1"), outcome=Outcome.APPLIED, attempts=(attempt("a1"),)),
+    Step(HostName("node2"), misses=2),
+]
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that the demo may empty."""
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+
+
+class Nodes:
+    """What each node holds at the end."""
+
+    def __init__(self, **held: dict[str, Any] | None) -> None:
+        self.held = held
+
+    def nodes(self) -> list[str]:
+        return list(self.held)
+
+    def groups(self, node: str) -> dict[str, Any]:
+        held = self.held[node]
+        return {} if held is None else {"team-a": held}
+
+
+def followed(ends: Any, promised: State, *, terminal: bool = False, **held: Any) -> tuple[list[str], str]:
+    """Follow a create of team-a to its end; return the promises that were broken, and what was shown."""
+    shown = io.StringIO()
+    nodes: Any = Nodes(**held)
+    demo = play.Demo(Console(file=shown, width=120, force_terminal=terminal), SimpleNamespace(), nodes)  # type: ignore[arg-type]
+    statuses = iter([OPERATION, OPERATION, ends])
+    operation: Any = SimpleNamespace(
+        action="create", group="team-a", status=lambda: next(statuses), steps=lambda: STEPS
+    )
+    demo._follow(operation, promised, demo._everywhere("team-a"))
+    return demo.broken, shown.getvalue()
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(play, "LOOK_EVERY", 0.0)
+
+
+@pytest.mark.usefixtures("quick")
+def test_what_was_not_kept_is_named() -> None:
+    ours = {"groupId": "team-a"}
+    assert followed(DONE, State.COMMITTED, node1=ours, node2=ours)[0] == []
+    broken, shown = followed(DONE, State.ROLLED_BACK, node1=ours, node2=None)
+    assert broken == [
+        "create team-a ended committed, not rolled_back",
+        "after create team-a, node2 holds None, not {'groupId': 'team-a'}",
+    ]
+    assert "present ✓" in shown
+    assert "absent ✗" in shown
+
+
+@pytest.mark.usefixtures("quick")
+def test_an_operation_that_does_not_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(play, "LONGEST", -1.0)
+    with pytest.raises(WaitTimeout, match="create team-a has not ended within"):
+        followed(DONE, State.COMMITTED, node1=None)
+
+
+@pytest.mark.usefixtures("quick")
+def test_in_a_file_each_change_is_a_line_and_on_a_terminal_it_is_drawn_over() -> None:
+    ours = {"groupId": "team-a"}
+    _, plain = followed(DONE, State.COMMITTED, node1=ours, node2=ours)
+    assert "\x1b" not in plain
+    lines = [line[10:].strip() for line in plain.splitlines() if " s  " in line[:12]]
+    assert lines == [
+        "node1  applied", "node2  no answer, 2 in a row", "applying, 0 of 3 hosts done", "committed",
+    ]  # fmt: skip
+    assert "committed in 1.5 s; lost writes settled after 4.0 s" in plain
+
+    _, drawn = followed(DONE, State.COMMITTED, terminal=True, node1=ours, node2=ours)
+    assert "no answer" not in drawn
+    assert "\x1b[?25l" in drawn, "no cursor while it draws"
+    assert drawn.rindex("\x1b[?25h") < drawn.rindex("committed")
+
+
+@pytest.mark.parametrize("error", [StackError("no port is free"), OSError("no memory [red]")])
+def test_what_keeps_the_demo_from_starting_is_one_line(
+    error: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fails(_: Stack) -> None:
+        raise error
+
+    monkeypatch.setattr(Stack, "start", fails)
+    assert play.main() == 1
+    assert capsys.readouterr().err == f"error: {error}\n"
+
+
+def test_a_broken_promise_fails_the_demo(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = {"redis_url": "redis://127.0.0.1:1/0", "hosts": "http://127.0.0.1:1"}
+    stack: Any = SimpleNamespace(
+        start=lambda: None, stop=lambda: None, settings=settings, admin_url="http://127.0.0.1:1"
+    )
+    monkeypatch.setattr(play.Demo, "run", lambda demo: demo.broken.append("node2 holds [nothing]"))
+    assert play.play(stack, Console()) == 1
+    said = capsys.readouterr().out
+    assert said.endswith("Broken: node2 holds [nothing]\n")
+    assert "as promised" not in said
+
+
+def test_a_demo_whose_words_went_nowhere_says_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(_: str) -> int:
+        raise OSError(28, "No space left on device")
+
+    def begin() -> int:
+        print("a word")
+        return 0
+
+    monkeypatch.setattr(play, "begin", begin)
+    monkeypatch.setattr("sys.stdout.write", full)
+    assert play.main() == UNWRITTEN
+    assert "No space left on device" in capsys.readouterr().err
+    assert screen.standing(replace(OPERATION, state=State.ROLLED_BACK, settling=True)) == (
+        "rolled back; locked until its lost writes settle"
+    )

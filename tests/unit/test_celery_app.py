@@ -1,0 +1,65 @@
+"""`celery -A lockstep`: the application that its command asks for, and what of the environment counts."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from celery import concurrency as untyped
+
+from lockstep.worker import celery
+from lockstep.worker.celery import Lockstep
+from lockstep.worker.secrets import print_masked
+
+pools: Any = untyped
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Lockstep]]:
+    """Ask as the command of Celery does."""
+    before = vars(celery).get("app")
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
+    monkeypatch.setattr(pools, "ALIASES", dict(pools.ALIASES))
+
+    def ask(*arguments: str, **environment: str) -> Lockstep:
+        os.environ.update({"LOCKSTEP_HOSTS": "http://node1", **environment})
+        monkeypatch.setattr(sys, "argv", ["celery", *arguments])
+        return celery.__getattr__("app")
+
+    yield ask
+    vars(celery).pop("app", None)
+    if before is not None:
+        vars(celery)["app"] = before
+
+
+def test_variables_of_another_application_do_not_count(
+    asked: Callable[..., Lockstep], caplog: pytest.LogCaptureFixture
+) -> None:
+    app = asked("worker", CELERY_BROKER_URL="redis://elsewhere", DJANGO_SETTINGS_MODULE="shop")
+    assert [name for name in os.environ if name.startswith(("CELERY_", "DJANGO_"))] == []
+    names = "CELERY_BROKER_URL, DJANGO_SETTINGS_MODULE"
+    said = f"not used: {names}; LOCKSTEP_ variables and the command line say what counts"
+    assert caplog.messages == [said]
+    assert (vars(celery)["app"], sys.excepthook) == (app, print_masked)
+    assert pools.ALIASES["threads"] == "lockstep.worker.broker.consumer:Threads"
+
+
+@pytest.mark.parametrize(
+    ("environment", "words"),
+    [
+        ({"CELERY_BENCH": "1"}, "CELERY_BENCH is set, with which Celery 5.7 stops taking tasks: unset it"),
+        ({"LOCKSTEP_READ_TIMEOUT": "soon"}, "LOCKSTEP_READ_TIMEOUT"),
+    ],
+)
+def test_a_wrong_environment_ends_it_in_one_line(
+    asked: Callable[..., Lockstep], environment: dict[str, str], words: str
+) -> None:
+    with pytest.raises(SystemExit, match=f"^lockstep: error: .*{words}") as ended:
+        asked(**environment)
+    assert "\n" not in str(ended.value)
+    with pytest.raises(AttributeError, match="has no attribute 'nonsense'"):
+        celery.__getattr__("nonsense")
