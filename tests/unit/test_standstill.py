@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import errno
+import gc
 import logging
 import os
 import re
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import SimpleNamespace
+from types import FrameType, SimpleNamespace
 
 import pytest
 
@@ -166,6 +168,20 @@ def test_a_worker_that_gives_up_logs_what_its_threads_do_tells_who_wants_to_know
     assert re.search(r"\n1 × MainThread:\n.*give_up", text, re.DOTALL)
     assert "waits-1" in text
     assert "that could not be told: Redis is gone" in caplog.text
+
+
+def test_no_garbage_is_collected_while_the_threads_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some CPythons would stand still for ever, and the process with them."""
+    collects: list[bool] = []
+    look = sys._current_frames
+
+    def looked() -> dict[int, FrameType]:
+        collects.append(gc.isenabled())
+        return look()
+
+    monkeypatch.setattr(sys, "_current_frames", looked)
+    assert "MainThread" in heartbeat.stacks()
+    assert (collects, gc.isenabled()) == ([False], True)
 
 
 def test_a_log_that_stands_still_keeps_no_worker_from_ending(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import math
 import os
@@ -97,7 +98,12 @@ def stacks() -> str:
     """Return what every thread is doing; threads that do the same are told of together."""
     names = {thread.ident: thread.name for thread in threading.enumerate()}
     same: dict[str, list[str]] = defaultdict(list)
-    for ident, frame in sys._current_frames().items():
+    gc.disable()  # CPython 3.11 may stand still for ever if it collects garbage in the midst of it
+    try:
+        frames = sys._current_frames()
+    finally:
+        gc.enable()
+    for ident, frame in frames.items():
         same["".join(traceback.format_stack(frame))].append(names.get(ident, str(ident)))
     told = sorted(same.items(), key=lambda stack: -len(stack[1]))
     return "\n".join(f"{len(threads)} × {', '.join(sorted(threads))}:\n{stack}" for stack, threads in told)
