@@ -17,6 +17,7 @@ from lockstep.worker.operation.model import (
     Millis,
     Operation,
     OperationId,
+    Outcome,
     Stage,
     State,
     Step,
@@ -29,6 +30,7 @@ from lockstep.worker.operation.waves import told_moment
 if TYPE_CHECKING:
     from lockstep.worker.record.link import Brief
 
+NOTHING_CHANGED = "it changed nothing: not baked, and no proof for the others"
 MEANINGS = {
     AttemptState.OPEN: "its fate is not known yet",
     AttemptState.APPLIED: "it took effect",
@@ -70,15 +72,19 @@ def timeline(
 ) -> tuple[Event, ...]:
     """Return everything that the record knows, by time; `methods`: see `call`."""
     events = [Event(operation.created_at, "accepted", text=f"by {operation.created_by}")]
+    changed = set()
     for step in steps:
+        changed |= {step.wave} if step.outcome is Outcome.APPLIED else set()
         for attempt in step.attempts:
             what = call(operation.action, step, attempt, methods)
             events.append(Event(attempt.opened_at, what, step.host, attempt))
         if step.gate is not None:
             events.append(Event(step.gate.at, "gate", step.host, text=step.gate.said))
     for moment in operation.rollout.moments if operation.rollout else ():
-        by = f"by {moment.said}" if moment.said else None
-        events.append(Event(moment.at, told_moment(moment), text=by))
+        text = f"by {moment.said}" if moment.said else None
+        if moment.what == "done" and moment.number not in changed:
+            text = NOTHING_CHANGED
+        events.append(Event(moment.at, told_moment(moment), text=text))
     if operation.decided_at is not None:
         decided = str(operation.decision).replace("_", " ")
         why = f": {operation.reason}" if operation.reason else ""

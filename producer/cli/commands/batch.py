@@ -91,7 +91,7 @@ def plan(
         rows = [(*_row(host), *([f"wave {waves[host.host]}"] if waves else [])) for host in made.hosts]
         answer_table((*HEADER, "WHEN") if waves else HEADER, rows)
     answer("")
-    for line in (*_summary(made), *_told(rollout, cluster)):
+    for line in (*_summary(made), *_told(rollout, made, cluster)):
         answer(printable(line))
     return Exit.FOUND if made.problems else Exit.OK
 
@@ -108,7 +108,7 @@ def _diff(made: Plan, waves: Mapping[HostName, int]) -> Iterator[str]:
         yield from (printable(f"    {line}") for line in lines)
 
 
-def _told(rollout: Rollout | None, cluster: ClusterClient) -> list[str]:
+def _told(rollout: Rollout | None, made: Plan, cluster: ClusterClient) -> list[str]:
     if rollout is None:
         return []
     sizes = Counter(rollout.waves.values())
@@ -118,6 +118,8 @@ def _told(rollout: Rollout | None, cluster: ClusterClient) -> list[str]:
         lines[0] += f"; baked for {bake:g} s each, so {len(sizes) * bake:g} s at least"
         ends = Millis(cluster.now() + len(sizes) * rollout.bake)
         lines.append(f"begun now it ends at {local(ends)} at the earliest, if each wave changes something")
+    if len(sizes) > 1 and {host for host, wave in rollout.waves.items() if wave == 1} <= {*made.as_asked}:
+        lines.append("wave 1 changes nothing: it is not baked, and no proof for the others")
     if rollout.health:
         paths = named(sorted(set(rollout.health.values())))
         lines.append(f"after each wave every host that was changed must answer 2xx at {paths}")
@@ -263,7 +265,7 @@ def _planned(
     waves = rollout.waves if rollout else {}
     if tell is not None:
         tell(printable(f"{wish.told} {wish.group}"))
-        for line in (*_diff(made, waves), *_summary(made), *_told(rollout, client)):
+        for line in (*_diff(made, waves), *_summary(made), *_told(rollout, made, client)):
             tell(f"  {printable(line)}")
     return made, waves
 

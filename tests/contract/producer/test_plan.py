@@ -145,6 +145,12 @@ def test_a_plan_shows_the_waves_before_anything_is_written(lockstep: Run, nodes:
     assert (refused.code, hand.keys()) == (2, [])
 
 
+def test_a_plan_says_that_a_canary_which_is_not_changed_proves_nothing(lockstep: Run, nodes: Nodes) -> None:
+    nodes["node1"].answers = [HERE]
+    ran = lockstep("plan", "create", "team-a", "--waves", "1,100%")
+    assert ran.out.endswith("wave 1 changes nothing: it is not baked, and no proof for the others\n")
+
+
 def test_a_plan_of_a_file_shows_the_waves_too(
     lockstep: Run, nodes: Nodes, hand: Hand, tmp_path: Path
 ) -> None:
@@ -161,6 +167,7 @@ def test_a_plan_of_a_file_shows_the_waves_too(
         "  in 2 waves of 1, 2",
         "  after each wave every host that was changed must answer 2xx at /up",
     ]
+    assert "changes nothing" not in ran.out
     plans = json.loads(lockstep(*asked, "--json").out)["plans"]
     assert [[host["wave"] for host in each["hosts"]] for each in plans] == [[1, 2, 2]] * 2
 

@@ -8,7 +8,19 @@ import pytest
 
 from lockstep.producer.cli.report import Scale, came_to, chart, lanes, page, tick
 from lockstep.producer.operators.history import last_moment, timeline
-from lockstep.worker.operation.model import Action, Millis, Presence, Seen, Undo
+from lockstep.worker.operation.model import (
+    Action,
+    HostName,
+    Millis,
+    Moment,
+    Outcome,
+    Presence,
+    Seen,
+    Stage,
+    Standing,
+    Step,
+    Undo,
+)
 from lockstep.worker.operation.names import seconds
 from lockstep.worker.operation.story import story
 from lockstep.worker.operation.thing import Digest, Trace
@@ -66,6 +78,19 @@ def test_an_operation_that_has_just_begun() -> None:
     (event,) = timeline(OPERATION, ())
     assert (event.said, event.took) == ("by alice@desk", None)
     assert last_moment(OPERATION, ()) == OPERATION.created_at
+
+
+def test_a_wave_that_changed_nothing_is_told_to_prove_nothing() -> None:
+    done = tuple(Moment(Millis(START + number), "done", number) for number in (1, 2))
+    operation = replace(OPERATION, rollout=Standing(2, 2, Stage.WAITING, None, None, None, moments=done))
+    outcomes = (Outcome.UNCHANGED, Outcome.APPLIED)
+    steps = [
+        Step(HostName(f"node{wave}"), outcome=outcome, wave=wave)
+        for wave, outcome in enumerate(outcomes, start=1)
+    ]
+    told = {event.what: event.said for event in timeline(operation, steps)}
+    assert told["wave 1 done"] == "it changed nothing: not baked, and no proof for the others"
+    assert told["wave 2 done"] is None
 
 
 def test_overlapping_attempts_have_lanes_of_their_own() -> None:
