@@ -100,7 +100,8 @@ def _templates(body: dict[str, Any]) -> list[dict[str, Any]]:
 def _strip(metadata: dict[str, Any]) -> None:
     for label in LABELS:
         metadata.get("labels", {}).pop(label, None)
-    metadata.get("annotations", {}).pop("checksum/settings", None)
+    for annotation in ("checksum/settings", "helm.sh/resource-policy"):
+        metadata.get("annotations", {}).pop(annotation, None)
     for empty in [key for key, value in metadata.items() if value == {}]:
         del metadata[empty]
 
@@ -191,6 +192,15 @@ def test_a_changed_setting_rolls_out(tmp_path: Path) -> None:
 
     before, after = marks({}), marks({"settings": {"LOCKSTEP_CONCURRENCY": 16}})
     assert {name for name in before if before[name] == after[name]} == {"redis"}
+
+
+def test_copies_of_the_record_outlive_the_release(tmp_path: Path) -> None:
+    claims = chart(tmp_path, {**BASE, "backup": True}).of("PersistentVolumeClaim")
+    policies = {
+        each.name: each.body["metadata"].get("annotations", {}).get("helm.sh/resource-policy")
+        for each in claims
+    }
+    assert policies == {"redis-backups": "keep", "flower-data": None}
 
 
 def test_helm_test_asks_the_doctor(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,21 @@ def test_a_redis_elsewhere_leaves_none_here_and_is_let_through(sentinels: Render
     external = ports["lockstep-to-external-redis"]
     assert external["port"] <= 6379 <= external["endPort"]
     assert ports["lockstep-to-sentinels"]["port"] == 26379
+
+
+def test_an_overlay_elsewhere_that_names_ours_by_address_renders_all_of_it_in_the_namespace(
+    tmp_path: Path,
+) -> None:
+    page = (ROOT / "docs" / "kubernetes.md").read_text("utf-8")
+    said = page.partition("by address and version")[2].partition("```yaml\n")[2].partition("```")[0]
+    fields = yaml.safe_load(re.sub(r"https://[^/]+/OWNER/lockstep//(\S+)\?ref=v\S+", r"../\1", said))
+    rendered = render(overlay(tmp_path, "local", fields, **{"inventory.yaml": "hosts: []\n"}))
+    rendered.one("ConfigMap", "lockstep-inventory")
+    assert rendered.of("ScaledObject")
+    for each in rendered.objects:
+        assert each.kind == "Namespace" or each.body["metadata"]["namespace"] == "lockstep", each
+        assert each.labels["app.kubernetes.io/part-of"] == "lockstep", each
+    assert rendered.component("beat").containers[0]["image"].startswith("registry.example.com/lockstep:")
 
 
 def test_redis_memory_is_changed_without_a_copy_of_its_settings(tmp_path: Path) -> None:
