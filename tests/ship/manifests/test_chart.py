@@ -182,6 +182,12 @@ def test_what_a_place_asks_of_pods_is_a_value(tmp_path: Path) -> None:
     assert made.one("ServiceAccount", "ours").body["metadata"]["annotations"] == {"role": "arn"}
 
 
+def test_a_redis_elsewhere_is_reached_at_the_ports_that_it_has(tmp_path: Path) -> None:
+    made = chart(tmp_path, {**BASE, "redis": {"mode": "external", "ports": [10000, 10001]}})
+    (rule,) = made.one("NetworkPolicy", "lockstep-to-external-redis").spec["egress"]
+    assert rule["ports"] == [{"protocol": "TCP", "port": 10000}, {"protocol": "TCP", "port": 10001}]
+
+
 def test_a_changed_setting_rolls_out(tmp_path: Path) -> None:
     def marks(values: dict[str, Any]) -> dict[str, str]:
         made = chart(tmp_path, {**BASE, **values})
@@ -232,6 +238,7 @@ def test_helm_test_asks_the_doctor(tmp_path: Path) -> None:
         ("redis.tsl=true", "tsl"),
         ("settings.SETTLE=1", "SETTLE"),
         ("autoscaling.rollback.min=0", "min"),
+        ("backup=true,redis.mode=external", "backup"),
     ],
 )
 def test_a_wrong_value_is_refused_by_name(values: str, named: str) -> None:
