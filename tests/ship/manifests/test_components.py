@@ -85,6 +85,17 @@ def test_an_overlay_elsewhere_that_names_ours_by_address_renders_all_of_it_in_th
     assert rendered.component("beat").containers[0]["image"].startswith("registry.example.com/lockstep:")
 
 
+def test_what_reads_a_secret_when_it_starts_is_restarted_when_that_changes(tmp_path: Path) -> None:
+    rendered = render(overlay_with(tmp_path, "local", "toolbox", "redis-tls", "reloader"))
+    for each in rendered.of("Deployment", "StatefulSet"):
+        told = each.body["metadata"].get("annotations", {}).get("secret.reloader.stakater.com/reload", "")
+        sources = [one.get("valueFrom", {}) for one in each.containers[0].get("env", [])]
+        read = {source["secretKeyRef"]["name"] for source in sources if "secretKeyRef" in source}
+        if each.labels[COMPONENT] == "redis":
+            read |= {one["secret"]["secretName"] for one in each.pod["volumes"] if "secret" in one}
+        assert read <= set(told.split(",")), each
+
+
 def test_redis_memory_is_changed_without_a_copy_of_its_settings(tmp_path: Path) -> None:
     more = {
         "name": "redis-settings",
