@@ -16,7 +16,7 @@ from lockstep.worker.operation.content import Id, Relation
 from lockstep.worker.operation.drift import Drift, End, Ends
 from lockstep.worker.operation.errors import HostUnavailable, InvalidInput
 from lockstep.worker.operation.host import Host
-from lockstep.worker.operation.model import Action, GroupId, HostName, OperationId, Presence
+from lockstep.worker.operation.model import Action, GroupId, HostName, OperationId, Outcome, Presence, Stage
 from lockstep.worker.settings import Settings
 
 if TYPE_CHECKING:
@@ -46,7 +46,8 @@ class GroupDrift:
     uncovered: tuple[HostName, ...] = ()
     """Hosts of the inventory that no ended operation on the group covered, though others hold it."""
     owner: OperationId | None = None
-    """The operation that works on the group: nothing was asked, for its end will be the measure."""
+    """The operation that works on the group: its end will be the measure. While it bakes or is held, hosts
+    of its waves so far were asked; else none was."""
     overtaken: bool = False
     """Whenever the hosts were asked, operations ended meanwhile: nothing can be said."""
     untold: str = ""
@@ -95,7 +96,7 @@ class _HostReader:
 
 
 def look(
-    store: Ends, inventory: Inventory, settings: Settings, groups: Iterable[GroupId]
+    store: RedisStore, inventory: Inventory, settings: Settings, groups: Iterable[GroupId]
 ) -> Iterator[GroupDrift]:
     """Ask the hosts of each group; what the patrol had recorded, and is gone, is taken off its list.
 
@@ -117,18 +118,24 @@ def _until_told(
 
 
 def _look(
-    store: Ends, inventory: Inventory, asking: _HostReader, groups: Sequence[GroupId]
+    store: RedisStore, inventory: Inventory, asking: _HostReader, groups: Sequence[GroupId]
 ) -> Iterator[GroupDrift]:
     def begin(group: GroupId) -> tuple[OperationId | None, dict[HostName, End]]:
-        return store.lock_owner(group), store.ends(group)
+        owner = store.lock_owner(group)
+        return owner, store.ends(group) if owner is None else _so_far(store, owner)
 
     began = dict(zip(groups, together(begin, groups), strict=True))
-    known = {group: _to_ask(inventory, ends) for group, (owner, ends) in began.items() if owner is None}
+    known = {group: _to_ask(inventory, ends) for group, (owner, ends) in began.items() if ends or not owner}
     shown = asking.all({(group, name): host for group, at in known.items() for name, host in at.items()})
     now = store.now()
     for group, (owner, ends) in began.items():
         if owner is not None:
-            yield GroupDrift(group, owner=owner)
+            stands = bool(ends) and _so_far(store, owner) == ends
+            asked = {name: shown[group, name] for name in ends if stands and name in known[group]}
+            heard = {name: held for name, held in asked.items() if held is not None}
+            differ = ((name, held) for name, held in heard.items() if held is not ends[name].presence)
+            drifts = tuple(Drift(group, name, ends[name], held, now) for name, held in differ)
+            yield GroupDrift(group, drifts, len(heard), tuple(asked.keys() - heard.keys()), owner=owner)
             continue
         seen = {name: shown[group, name] for name in known[group]}
         silent = tuple(name for name, held in seen.items() if held is None)
@@ -155,6 +162,17 @@ def _look(
             uncovered=tuple(_others(inventory, ends)) if _held(ends) else (),
             unmeasured=heard if left else {},
         )
+
+
+def _so_far(store: RedisStore, owner: OperationId) -> dict[HostName, End]:
+    """Return what an operation with waves has left on hosts so far; nothing while it works on any."""
+    operation = store.operation(owner)
+    standing = operation.rollout if operation and not operation.decision else None
+    if operation is None or standing is None or standing.stage not in (Stage.BAKING, Stage.WAITING):
+        return {}
+    about = operation.action.target, owner, operation.created_at
+    done = (step for step in store.steps(owner) if step.outcome in (Outcome.APPLIED, Outcome.UNCHANGED))
+    return {step.host: End(*about, step.fingerprint) for step in done}
 
 
 def _to_ask(inventory: Inventory, ends: Mapping[HostName, End]) -> dict[HostName, Host]:

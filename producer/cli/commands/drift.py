@@ -79,7 +79,8 @@ def drift(session: Session, groups: tuple[str, ...], as_json: bool) -> Exit:
     if drifted or apart:
         return Exit.FOUND
     lacking = any(look.silent or look.untold or look.overtaken for look in looked)
-    return Exit.UNANSWERED if lacking or (looked and all(look.owner for look in looked)) else Exit.OK
+    at_work = looked and all(look.owner and not look.compared for look in looked)
+    return Exit.UNANSWERED if lacking or at_work else Exit.OK
 
 
 def _tell(looked: list[GroupDrift], drifted: list[Drift], apart: list[GroupDrift]) -> None:
@@ -109,7 +110,9 @@ def _tell(looked: list[GroupDrift], drifted: list[Drift], apart: list[GroupDrift
         answer("no operation that has ended says which of these is right")
     if drifted or apart:
         answer("")
-    if rows or apart:
+    for owner in sorted({look.owner for look in looked if look.owner and look.drifts}):
+        answer(f"`lockstep cancel {owner}` brings its hosts back to what they held before")
+    if apart or any(look.drifts and not look.owner and "/" not in look.group for look in looked):
         answer("`lockstep repair GROUP --to present|absent` brings a group back, on all hosts or none")
     for look in looked:
         if look.lines:
@@ -152,7 +155,8 @@ def _doubts(looked: Iterable[GroupDrift]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for look in looked:
         if look.owner is not None:
-            found.setdefault(f"operation {look.owner} is at work; ask again when it has ended", []).append(
+            stands = "bakes or is held: its hosts so far were compared" if look.compared else "is at work"
+            found.setdefault(f"operation {look.owner} {stands}; ask again when it has ended", []).append(
                 look.group
             )
         if look.overtaken:

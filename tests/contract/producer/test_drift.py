@@ -112,6 +112,29 @@ def test_a_group_at_work_is_left_out(
     assert nodes["node2"].asked == []
 
 
+def test_hosts_that_a_held_operation_has_changed_are_compared_with_what_it_asks_for(
+    lockstep: Run, nodes: Nodes, cluster: ClusterClient, hand: Hand
+) -> None:
+    held = cluster.create_group("team-a", waves="1,100%", hold=True)
+    ran = lockstep("drift", "team-a")
+    assert (ran.code, ran.out) == (4, "nothing could be compared\n"), "it is at work"
+    hand.apply(held, NODE1)
+    nodes["node1"].answers = [HERE]
+    ran = lockstep("drift", "team-a")
+    assert (ran.code, ran.out) == (0, "no drift in 1 group: all is as the last operations left it\n")
+    assert f"operation {held.id} bakes or is held: its hosts so far were compared" in ran.err
+
+    nodes["node1"].answers = [GONE]
+    ran = lockstep("drift", "team-a")
+    assert ran.code == 1
+    assert f"team-a  node1  present    absent  {held.id}" in ran.out
+    assert f"`lockstep cancel {held.id}` brings its hosts back" in ran.out
+    assert "repair" not in ran.out
+    assert nodes["node2"].asked == []
+    nodes["node1"].answers = [ERROR]
+    assert lockstep("drift", "team-a").code == 4
+
+
 @pytest.mark.parametrize(("presence", "action"), [("present", Action.CREATE), ("absent", Action.DELETE)])
 def test_a_repair_is_an_ordinary_operation(
     lockstep: Run,
