@@ -18,6 +18,7 @@ from tests.ship.rendered import (
     LOCAL,
     MANIFESTS,
     PRODUCTION,
+    ROOT,
     Object,
     Rendered,
     load_all,
@@ -137,6 +138,16 @@ def test_the_chart_makes_production_too(tmp_path: Path) -> None:
         "prometheus": {"enabled": True},
     }
     assert differences(alike(chart(tmp_path, values, "production")), alike(render(PRODUCTION))) == []
+
+
+def test_the_values_that_the_page_shows_are_what_it_says(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "kubernetes.md").read_text("utf-8")
+    said = page.partition("# values.yaml\n")[2].partition("```")[0]
+    chart(tmp_path, yaml.safe_load(said)).component("redis")  # the secrets made above are for it
+    more = chart(tmp_path, yaml.safe_load(said.replace("\n# ", "\n")))
+    assert more.of("ScaledObject")
+    assert more.one("Ingress", "flower").spec["rules"][0]["host"] == "flower.example.com"
+    more.one("NetworkPolicy", "lockstep-to-external-redis")
 
 
 def test_what_a_place_asks_of_pods_is_a_value(tmp_path: Path) -> None:
