@@ -3,7 +3,7 @@
 set -eu
 cd /backups
 rm -rf making && mkdir -p making/appendonlydir
-valkey-cli -h redis $CLI_OPTIONS --rdb making/appendonlydir/appendonly.aof.1.base.rdb
+valkey-cli -h "$REDIS_HOST" $CLI_OPTIONS --rdb making/appendonlydir/appendonly.aof.1.base.rdb
 printf 'file appendonly.aof.1.base.rdb seq 1 type b\n' >making/appendonlydir/appendonly.aof.manifest
 name=redis-$(date -u +%F-%H%M%S).tar
 tar -C making -cf "$name.part" appendonlydir

@@ -96,6 +96,21 @@ def test_what_reads_a_secret_when_it_starts_is_restarted_when_that_changes(tmp_p
         assert read <= set(told.split(",")), each
 
 
+def test_a_prefix_reaches_what_copies_redis(tmp_path: Path) -> None:
+    made = overlay_with(tmp_path, "local", "backup", "redis-tls")
+    file = made / "kustomization.yaml"
+    file.write_text(f"{file.read_text('utf-8')}namePrefix: blue-\n", "utf-8")
+    rendered = render(made)
+    (asked,) = (
+        each["value"]
+        for each in rendered.component("backup").containers[0]["env"]
+        if each["name"] == "REDIS_HOST"
+    )
+    assert rendered.one("Service", asked).labels[COMPONENT] == "redis"
+    script = (ROOT / "manifests/components/backup/backup.sh").read_text("utf-8")
+    assert '-h "$REDIS_HOST"' in script
+
+
 def test_redis_memory_is_changed_without_a_copy_of_its_settings(tmp_path: Path) -> None:
     more = {
         "name": "redis-settings",
