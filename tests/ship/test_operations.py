@@ -68,6 +68,16 @@ def test_what_kubectl_is_told_to_touch_is_there() -> None:
     assert "--from-literal=basic-auth=" in TEXT
 
 
+def test_what_an_operator_brought_is_deleted_by_a_command_of_its_own() -> None:
+    """Where one kind is not known, `kubectl delete` of several deletes nothing."""
+    pages = TEXT + (ROOT / "docs" / "kubernetes.md").read_text("utf-8")
+    commands = [set(kinds.split(",")) for kinds in re.findall(r"kubectl -n lockstep delete ([a-z,]+)", pages)]
+    brought = {"scaledobject", "httproute", "podmonitor", "prometheusrule"}
+    assert {"scaledobject"} in commands
+    assert {"hpa"} in commands
+    assert all(kinds <= brought or not kinds & brought for kinds in commands)
+
+
 def test_the_folder_of_secrets_has_all_that_is_asked_for_and_no_password_twice(tmp_path: Path) -> None:
     assert "manifests/secrets.sh redis.internal:6379 secrets" in TEXT
     script = ROOT / "manifests" / "secrets.sh"
