@@ -25,8 +25,9 @@ from lockstep.worker.settings import Settings
 
 if TYPE_CHECKING:
     from lockstep.producer.doctor import Finding
-    from lockstep.producer.operators.drift import GroupDrift, SyncItem
+    from lockstep.producer.operators.drift import GroupDrift
     from lockstep.producer.operators.hosts import HostStanding
+    from lockstep.producer.operators.sync import SyncItem
     from lockstep.worker.kinds import Kind
     from lockstep.worker.operation.content import Id
 
@@ -186,7 +187,7 @@ class OperatorClient:
         Writes nothing; `create_group(group, [host])` and `delete_group(group, [host])` carry it out. Raises
         HostUnavailable.
         """
-        from lockstep.producer.operators.drift import sync_plan
+        from lockstep.producer.operators.sync import sync_plan
 
         return sync_plan(self._link.store, self.serving("group", [host])[0], self.settings)
 

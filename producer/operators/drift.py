@@ -1,4 +1,8 @@
-"""Hosts that differ from what the last ended operations left there, found by asking them now."""
+"""Hosts that differ from what the last ended operations left there, found by asking them now.
+
+While an operation works on a group in waves, which may be held for days, its measure is what the operation
+asks, on the hosts that it is through with.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +17,19 @@ from lockstep.producer.operators.plan import diff
 from lockstep.worker.inventory import Inventory
 from lockstep.worker.operation.answer import Probed
 from lockstep.worker.operation.content import Id, Relation
-from lockstep.worker.operation.drift import Drift, End, Ends
-from lockstep.worker.operation.errors import HostUnavailable, InvalidInput
+from lockstep.worker.operation.drift import Drift, End
+from lockstep.worker.operation.errors import InvalidInput
 from lockstep.worker.operation.host import Host
-from lockstep.worker.operation.model import Action, GroupId, HostName, OperationId, Outcome, Presence, Stage
+from lockstep.worker.operation.model import (
+    GroupId,
+    HostName,
+    Operation,
+    OperationId,
+    Outcome,
+    Presence,
+    Step,
+)
+from lockstep.worker.operation.thing import Left
 from lockstep.worker.settings import Settings
 
 if TYPE_CHECKING:
@@ -26,6 +39,7 @@ if TYPE_CHECKING:
 Pair = tuple[GroupId, HostName]
 GROUPS_AT_ONCE = 100
 """Groups that are compared together: what is found is soon told, and few operations come in between."""
+REACHED = (Outcome.APPLIED, Outcome.UNCHANGED)
 LOOKS = 3
 """Times that a group or a thing is looked at while operations on it end meanwhile."""
 
@@ -46,8 +60,8 @@ class GroupDrift:
     uncovered: tuple[HostName, ...] = ()
     """Hosts of the inventory that no ended operation on the group covered, though others hold it."""
     owner: OperationId | None = None
-    """The operation that works on the group: its end will be the measure. While it bakes or is held, hosts
-    of its waves so far were asked; else none was."""
+    """The operation that works on the group: its end will be the measure. Until then only hosts that it is
+    through with are compared, with what it asks, and only if it has waves."""
     overtaken: bool = False
     """Whenever the hosts were asked, operations ended meanwhile: nothing can be said."""
     untold: str = ""
@@ -117,25 +131,32 @@ def _until_told(
     return (looked[group] for group in groups)
 
 
+def _through(store: RedisStore, owner: OperationId) -> Iterator[tuple[Operation, Step]]:
+    """Yield the hosts of open waves that already have what an undecided operation asks."""
+    found = store.operation(owner)
+    if found and found.rollout and not found.decision:
+        yield from ((found, step) for step in store.steps(owner) if step.outcome in REACHED)
+
+
+def _measure(store: RedisStore, group: GroupId) -> tuple[OperationId | None, dict[HostName, End]]:
+    if (owner := store.lock_owner(group)) is None:
+        return None, store.ends(group)
+    return owner, {
+        step.host: End(of.action.target, owner, of.created_at, step.fingerprint)
+        for of, step in _through(store, owner)
+    }
+
+
 def _look(
     store: RedisStore, inventory: Inventory, asking: _HostReader, groups: Sequence[GroupId]
 ) -> Iterator[GroupDrift]:
-    def begin(group: GroupId) -> tuple[OperationId | None, dict[HostName, End]]:
-        owner = store.lock_owner(group)
-        return owner, store.ends(group) if owner is None else _so_far(store, owner)
-
-    began = dict(zip(groups, together(begin, groups), strict=True))
-    known = {group: _to_ask(inventory, ends) for group, (owner, ends) in began.items() if ends or not owner}
+    began = dict(zip(groups, together(lambda group: _measure(store, group), groups), strict=True))
+    known = {group: _to_ask(inventory, ends) for group, (owner, ends) in began.items() if not owner or ends}
     shown = asking.all({(group, name): host for group, at in known.items() for name, host in at.items()})
     now = store.now()
     for group, (owner, ends) in began.items():
-        if owner is not None:
-            stands = bool(ends) and _so_far(store, owner) == ends
-            asked = {name: shown[group, name] for name in ends if stands and name in known[group]}
-            heard = {name: held for name, held in asked.items() if held is not None}
-            differ = ((name, held) for name, held in heard.items() if held is not ends[name].presence)
-            drifts = tuple(Drift(group, name, ends[name], held, now) for name, held in differ)
-            yield GroupDrift(group, drifts, len(heard), tuple(asked.keys() - heard.keys()), owner=owner)
+        if group not in known:
+            yield GroupDrift(group, owner=owner)
             continue
         seen = {name: shown[group, name] for name in known[group]}
         silent = tuple(name for name, held in seen.items() if held is None)
@@ -148,6 +169,11 @@ def _look(
             for name, held in heard.items()
             if name in ends
         }
+        if owner is not None:
+            yield _meanwhile(
+                _measure(store, group), owner, ends, GroupDrift(group, _told(found), len(found), silent)
+            )
+            continue
         gone = {name: None for name, drift in found.items() if drift is None}
         left = any(held is Presence.PRESENT for name, held in heard.items() if name not in ends)
         if store.keep_drift(group, ends, gone) is None:
@@ -155,7 +181,7 @@ def _look(
             continue
         yield GroupDrift(
             group,
-            drifts=tuple(drift for drift in found.values() if drift is not None),
+            drifts=_told(found),
             compared=len(found),
             silent=silent,
             strangers=tuple(name for name in ends if name not in seen),
@@ -164,15 +190,19 @@ def _look(
         )
 
 
-def _so_far(store: RedisStore, owner: OperationId) -> dict[HostName, End]:
-    """Return what an operation with waves has left on hosts so far; nothing while it works on any."""
-    operation = store.operation(owner)
-    standing = operation.rollout if operation and not operation.decision else None
-    if operation is None or standing is None or standing.stage not in (Stage.BAKING, Stage.WAITING):
-        return {}
-    about = operation.action.target, owner, operation.created_at
-    done = (step for step in store.steps(owner) if step.outcome in (Outcome.APPLIED, Outcome.UNCHANGED))
-    return {step.host: End(*about, step.fingerprint) for step in done}
+def _told(found: Mapping[HostName, Drift | None]) -> tuple[Drift, ...]:
+    return tuple(drift for drift in found.values() if drift is not None)
+
+
+def _meanwhile(
+    now: tuple[OperationId | None, Mapping[HostName, End | Left]],
+    owner: OperationId,
+    then: Mapping[HostName, End | Left],
+    found: GroupDrift,
+) -> GroupDrift:
+    """Return what was found while an operation works on the group, unless it is undone or over by now."""
+    still = now[0] == owner and then.items() <= now[1].items()
+    return replace(found, owner=owner) if still else GroupDrift(found.group, owner=owner)
 
 
 def _to_ask(inventory: Inventory, ends: Mapping[HostName, End]) -> dict[HostName, Host]:
@@ -193,7 +223,7 @@ def _held(ends: Mapping[HostName, End]) -> bool:
     return any(end.presence is Presence.PRESENT for end in ends.values())
 
 
-def look_at(store: Ends, inventory: Inventory, settings: Settings, kind: Kind, thing: Id) -> GroupDrift:
+def look_at(store: RedisStore, inventory: Inventory, settings: Settings, kind: Kind, thing: Id) -> GroupDrift:
     """Ask the hosts of a thing, and compare: see `look`."""
 
     def compare(groups: Iterable[GroupId]) -> list[GroupDrift]:
@@ -211,14 +241,29 @@ def without_kind(store: RedisStore, thing: GroupId, why: InvalidInput) -> GroupD
     return GroupDrift(thing, untold=f"{str(why).partition(';')[0]}{remedy}")
 
 
+def _measure_of(
+    store: RedisStore, lock: GroupId, group: GroupId
+) -> tuple[OperationId | None, dict[HostName, Left]]:
+    if (owner := store.lock_owner(lock)) is None:
+        return None, store.contents_left(group)
+    order, found = store.order(owner), {}
+    for of, step in _through(store, owner):
+        if order and order.content and order.group == group:
+            digest = (step.trace and step.trace.as_seen) or order.content.target
+            text = store.text(owner, digest)
+            found[step.host] = Left(digest, owner, of.created_at, step.fingerprint, text)
+    return owner, found
+
+
 def _look_at(
-    store: Ends, inventory: Inventory, settings: Settings, kind: Kind, thing: Id, group: GroupId
+    store: RedisStore, inventory: Inventory, settings: Settings, kind: Kind, thing: Id, group: GroupId
 ) -> GroupDrift:
     from lockstep.worker.kinds import SealKeys
 
-    if (owner := store.lock_owner(GroupId(kind.lock(thing)))) is not None:
+    lock = GroupId(kind.lock(thing))
+    owner, left = _measure_of(store, lock, group)
+    if owner is not None and not left:
         return GroupDrift(group, owner=owner)
-    left = store.contents_left(group)
     asked = [host for host in inventory if host.serves_kind(kind.name)]
     if left:
         asked = [
@@ -243,56 +288,12 @@ def _look_at(
             drifts.append(
                 Drift(group, name, End(was, end.operation, end.at, end.fingerprint), held[name], now)
             )
-    if store.contents_left(group) != left:
-        return GroupDrift(group, overtaken=True)
     strangers = tuple(name for name in left if name not in dict(shown))
     found = GroupDrift(group, tuple(drifts), len(seen), silent, strangers, lines=lines)
+    again = _measure_of(store, lock, group)
+    if owner is not None:
+        return _meanwhile(again, owner, left, found)
+    if again[1] != left:
+        return GroupDrift(group, overtaken=True)
     gone = tuple(name for name, told in lines.items() if told[:1] == ("- gone",))
     return replace(found, gone=gone, secrets=tuple(sorted(kind.secrets))) if kind.secrets and gone else found
-
-
-@dataclass(frozen=True, slots=True)
-class SyncItem:
-    """What one group needs on the host that is brought up to date."""
-
-    group: GroupId
-    holds: Presence
-    action: Action | None
-    """None: it is as it should be, or nobody can tell what it should be."""
-    note: str
-    certain: bool = True
-    """False if the ends of the other hosts contradict each other."""
-
-
-def sync_plan(store: Ends, host: Host, settings: Settings) -> list[SyncItem]:
-    """Tell, for every group of which an operation has ended, what the host holds and what it should hold.
-
-    The host's own last end counts; a host without one should hold what all others agree on.
-    Raises HostUnavailable when it gives no usable answer.
-    """
-    groups = sorted(store.groups_with_ends())
-
-    def due(group: GroupId) -> SyncItem:
-        answer, _ = probe(host, group, settings)
-        held = answer.presence
-        if held is None:
-            raise HostUnavailable(
-                f'host "{host.name}" gave no usable answer ({answer.text}) on "{group}": nothing was changed'
-            )
-        return _due(group, held, store.ends(group), host.name)
-
-    return together(due, groups)
-
-
-def _due(group: GroupId, held: Presence, ends: Mapping[HostName, End], host: HostName) -> SyncItem:
-    own = ends.get(host)
-    wished = {own.presence} if own is not None else {end.presence for end in ends.values()}
-    if len(wished) > 1:
-        return SyncItem(
-            group, held, None, "the other hosts differ: nobody can tell what it should hold", False
-        )
-    (target,) = wished
-    if held is target:
-        return SyncItem(group, held, None, "as it should be")
-    said = f"its own operation {own.operation}" if own is not None else "all other hosts"
-    return SyncItem(group, held, Action.to(target), f"{target} by {said}")

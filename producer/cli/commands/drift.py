@@ -54,7 +54,8 @@ def drift(session: Session, groups: tuple[str, ...], as_json: bool) -> Exit:
 
     Exit codes: 0 every host is as the last operations left it, 1 some are not, or the hosts of a group
     without a record differ from one another, 4 none is known to differ, but something could not be compared.
-    Groups that an operation works on are left out.
+    Groups that an operation works on are left out; if it has waves, the hosts that it is through with are
+    compared with what it asks.
     """
     client = session.client()
     meant = [client.group_of(each) for each in groups]
@@ -79,8 +80,8 @@ def drift(session: Session, groups: tuple[str, ...], as_json: bool) -> Exit:
     if drifted or apart:
         return Exit.FOUND
     lacking = any(look.silent or look.untold or look.overtaken for look in looked)
-    at_work = looked and all(look.owner and not look.compared for look in looked)
-    return Exit.UNANSWERED if lacking or at_work else Exit.OK
+    nothing = looked and all(look.owner and not look.compared for look in looked)
+    return Exit.UNANSWERED if lacking or nothing else Exit.OK
 
 
 def _tell(looked: list[GroupDrift], drifted: list[Drift], apart: list[GroupDrift]) -> None:
@@ -110,12 +111,12 @@ def _tell(looked: list[GroupDrift], drifted: list[Drift], apart: list[GroupDrift
         answer("no operation that has ended says which of these is right")
     if drifted or apart:
         answer("")
-    for owner in sorted({look.owner for look in looked if look.owner and look.drifts}):
-        answer(f"`lockstep cancel {owner}` brings its hosts back to what they held before")
-    if apart or any(look.drifts and not look.owner and "/" not in look.group for look in looked):
+    if apart or any(look.drifts and not look.owner and not look.lines for look in looked):
         answer("`lockstep repair GROUP --to present|absent` brings a group back, on all hosts or none")
     for look in looked:
-        if look.lines:
+        if look.owner and look.drifts:
+            answer(f"`lockstep cancel {look.owner}` brings its hosts back to what they held before")
+        elif look.lines:
             remedy = f"`lockstep repair {look.group}` brings it back to what was left, on all hosts or none"
             if look.gone:
                 given = " ".join(f"--secret {name}=@FILE" for name in look.secrets)
@@ -155,8 +156,8 @@ def _doubts(looked: Iterable[GroupDrift]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for look in looked:
         if look.owner is not None:
-            stands = "bakes or is held: its hosts so far were compared" if look.compared else "is at work"
-            found.setdefault(f"operation {look.owner} {stands}; ask again when it has ended", []).append(
+            compared = "only hosts that it is through with are compared" if look.compared else "ask again"
+            found.setdefault(f"operation {look.owner} is at work; {compared} until it has ended", []).append(
                 look.group
             )
         if look.overtaken:

@@ -32,8 +32,8 @@ from lockstep.worker.operation.names import counted, named, parse_watch
 if TYPE_CHECKING:
     from lockstep.producer.client.client import ClusterClient
     from lockstep.producer.doctor import Finding
-    from lockstep.producer.operators.drift import SyncItem
     from lockstep.producer.operators.hosts import HostStanding
+    from lockstep.producer.operators.sync import SyncItem
     from lockstep.worker.operation.drift import Drift
 
 HEADER = ("HOST", "ANSWERS", "LABELS", "DRIFT", "NOTE")

@@ -112,27 +112,42 @@ def test_a_group_at_work_is_left_out(
     assert nodes["node2"].asked == []
 
 
-def test_hosts_that_a_held_operation_has_changed_are_compared_with_what_it_asks_for(
+def test_the_canary_of_an_operation_that_is_held_is_compared_with_what_it_asks(
     lockstep: Run, nodes: Nodes, cluster: ClusterClient, hand: Hand
 ) -> None:
-    held = cluster.create_group("team-a", waves="1,100%", hold=True)
-    ran = lockstep("drift", "team-a")
-    assert (ran.code, ran.out) == (4, "nothing could be compared\n"), "it is at work"
-    hand.apply(held, NODE1)
+    running = cluster.create_group("team-a", waves="1,100%", hold=True)
+    assert lockstep("drift", "team-a").code == 4
+    hand.apply(running, NODE1)
     nodes["node1"].answers = [HERE]
     ran = lockstep("drift", "team-a")
     assert (ran.code, ran.out) == (0, "no drift in 1 group: all is as the last operations left it\n")
-    assert f"operation {held.id} bakes or is held: its hosts so far were compared" in ran.err
-
+    only = "only hosts that it is through with are compared until it has ended"
+    assert ran.err == f"team-a: operation {running.id} is at work; {only}\n"
     nodes["node1"].answers = [GONE]
     ran = lockstep("drift", "team-a")
     assert ran.code == 1
-    assert f"team-a  node1  present    absent  {held.id}" in ran.out
-    assert f"`lockstep cancel {held.id}` brings its hosts back" in ran.out
+    assert f"team-a  node1  present    absent  {running.id}" in ran.out
+    assert f"`lockstep cancel {running.id}` brings its hosts back" in ran.out
     assert "repair" not in ran.out
     assert nodes["node2"].asked == []
     nodes["node1"].answers = [ERROR]
     assert lockstep("drift", "team-a").code == 4
+
+
+def test_nor_is_one_that_is_cancelled_while_its_hosts_are_asked(
+    nodes: Nodes, cluster: ClusterClient, hand: Hand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = cluster.create_group("team-a", waves="1,100%", hold=True)
+    hand.apply(running, NODE1)
+    nodes["node1"].answers = [GONE]
+
+    def cancelled(host: Host, group: GroupId, settings: Settings) -> tuple[ProbeAnswer, int]:
+        running.cancel("enough")
+        return probe(host, group, settings)
+
+    monkeypatch.setattr(drift, "probe", cancelled)
+    (found,) = cluster.drift(["team-a"])
+    assert (found.owner, found.drifts, found.compared) == (running.id, (), 0)
 
 
 @pytest.mark.parametrize(("presence", "action"), [("present", Action.CREATE), ("absent", Action.DELETE)])

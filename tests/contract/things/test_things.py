@@ -10,7 +10,7 @@ import pytest
 from lockstep import ClusterClient, Pace
 from lockstep.worker.kinds import Kind
 from lockstep.worker.operation.errors import CancelRefused, GroupBusy, InvalidInput
-from lockstep.worker.operation.model import State
+from lockstep.worker.operation.model import Stage, State
 from tests.integration.kinds.node import PATH, THING, Rig
 from tests.waiting import eventually
 
@@ -190,6 +190,25 @@ def test_a_plan_shows_the_fields_that_would_change_and_what_an_undo_would_lose(r
     assert "an undo would not bring back its readers: needs --accept-loss" in deleting.stdout
     assert rig.cli("plan", "create", THING, "--set", "text=x").returncode == 1
     assert {method for node in rig.nodes for method in (each.split()[0] for each in node.asked)} == {"GET"}
+
+
+def test_the_first_wave_of_a_thing_is_compared_with_what_is_asked_while_it_is_held(rig: Rig) -> None:
+    assert rig.client.create(THING, text="hello").wait(30).committed
+    held = rig.client.set(THING, text="new", pace=Pace("1,100%", hold=True))
+    eventually(lambda: (standing := held.status().rollout) and standing.stage is Stage.WAITING, "it is held")
+    assert rig.cli("drift", THING).returncode == 0
+    rig.nodes[0].holds[PATH]["text"] = "changed"
+    drifted = rig.cli("drift", THING)
+    assert drifted.returncode == 1
+    assert drifted.stdout.splitlines()[:3] == [
+        f"{THING} on node1, left otherwise by operation {held.id}:",
+        '    - text: "new"',
+        '    + text: "changed"',
+    ]
+    assert f"`lockstep cancel {held.id}` brings its hosts back" in drifted.stdout
+    rig.nodes[0].holds[PATH]["text"] = "new"
+    held.cancel("enough")
+    assert held.wait_end(30).state is State.ROLLED_BACK
 
 
 def test_drift_is_shown_field_by_field_and_repaired(rig: Rig) -> None:
