@@ -250,6 +250,7 @@ def test_helm_test_asks_the_doctor(tmp_path: Path) -> None:
         ("settings.SETTLE=1", "SETTLE"),
         ("autoscaling.rollback.min=0", "min"),
         ("backup=true,redis.mode=external", "backup"),
+        ("flower.enabled=false,flower.ingress.enabled=true", "flower.enabled"),
     ],
 )
 def test_a_wrong_value_is_refused_by_name(values: str, named: str) -> None:
