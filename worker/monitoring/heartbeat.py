@@ -15,6 +15,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from celery import Celery, bootsteps
@@ -94,16 +95,20 @@ class Work:
 work = Work()
 
 
+def frames() -> dict[int, FrameType]:
+    """Return where every thread is, by its ident."""
+    gc.disable()  # CPython 3.11 may stand still for ever if it collects garbage in the midst of it
+    try:
+        return sys._current_frames()
+    finally:
+        gc.enable()
+
+
 def stacks() -> str:
     """Return what every thread is doing; threads that do the same are told of together."""
     names = {thread.ident: thread.name for thread in threading.enumerate()}
     same: dict[str, list[str]] = defaultdict(list)
-    gc.disable()  # CPython 3.11 may stand still for ever if it collects garbage in the midst of it
-    try:
-        frames = sys._current_frames()
-    finally:
-        gc.enable()
-    for ident, frame in frames.items():
+    for ident, frame in frames().items():
         same["".join(traceback.format_stack(frame))].append(names.get(ident, str(ident)))
     told = sorted(same.items(), key=lambda stack: -len(stack[1]))
     return "\n".join(f"{len(threads)} × {', '.join(sorted(threads))}:\n{stack}" for stack, threads in told)

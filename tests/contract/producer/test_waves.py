@@ -174,8 +174,11 @@ def test_show_doctor_and_metrics_say_who_waits_for_what_at_which_place(
 ) -> None:
     WriteLimits(hand.redis, Keys(settings.key_prefix)).keep({NODE1: WriteLimit(2, 100), "*": WriteLimit(9)})
     first, second, third = (cluster.create_group(f"team-{each}") for each in "abc")
-    for operation in (first, second, third):
-        hand.begin(operation, NODE1)
+    hand.begin(first, NODE1)
+    hand.begin(second, NODE1)
+    asked = hand.store.now()
+    eventually(lambda: hand.store.now() > asked, "the third asks later than the second")
+    hand.begin(third, NODE1)
     hand.begin(first, NODE2)
     shown = lockstep("show", third.id)
     assert "waits for one of 2 writes at node1, number 2 in line; again at" in shown.out

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +21,7 @@ from lockstep.producer.operators.batch import (
     parse_wishes,
 )
 from lockstep.worker.kinds import Kind, SealKeys, asked_of
+from lockstep.worker.monitoring.heartbeat import frames
 from lockstep.worker.operation.content import Id
 from lockstep.worker.operation.errors import InvalidInput
 from lockstep.worker.operation.model import Action, GroupId, HostName, State
@@ -124,7 +124,7 @@ def test_a_ctrl_c_is_heard_that_did_not_end_the_wait() -> None:
 
     def asleep() -> bool:
         nonlocal looks
-        there = sys._current_frames()[cast(int, main.ident)].f_code.co_filename == batch.__file__
+        there = frames()[cast(int, main.ident)].f_code.co_filename == batch.__file__
         looks = looks + 1 if there else 0
         return looks > 9  # not on its way to it
 
