@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 import yaml
 
-from lockstep.worker.celery import ROLLBACK, SWEEP
+from lockstep.worker.celery import OPERATIONS, ROLLBACK, SWEEP
 from lockstep.worker.operation.model import Action, GroupId, HostName, OperationId, Stage
 from lockstep.worker.operation.waves import Rollout
+from lockstep.worker.record.codec import Keys
 from lockstep.worker.redis_client import client
 from tests.integration.worker.harness import Bench, parts
 from tests.waiting import PATIENCE, eventually
@@ -79,11 +80,15 @@ def test_what_workers_say_of_an_operation_that_is_stuck_fires_them(stuck: Counte
     }
 
     stuck.beat.stop()
-    eventually(lambda: not sweeps_left(stuck), "no sweep waits or is at work")
-    baking = stuck.bench.start(
-        Action.CREATE, GroupId("baking"), rollout=Rollout(WAVES, bake=100), deadline=60
-    )
+    eventually(lambda: not left(stuck, SWEEP), "no sweep waits or is at work")
+    rollout = Rollout(WAVES, bake=1000 * round(PATIENCE))
+    baking = stuck.bench.start(Action.CREATE, GroupId("baking"), rollout=rollout, deadline=60)
     eventually(lambda: bakes(stuck, baking), "its first wave is done")
+    eventually(lambda: not left(stuck, baking), "nobody is about to ask whether its bake is over")
+    with client(stuck.bench.settings) as redis:
+        redis.hset(
+            Keys(stuck.bench.settings.key_prefix).operation(baking), "bake_until", stuck.bench.store.now()
+        )
     stuck.reaches(0.001, "bake_overdue_seconds")
     silent = stuck.read()
     assert fires(tmp_path, silent, sweeps=swept(stuck.read()) - swept(silent)) == {
@@ -103,17 +108,16 @@ def bakes(stuck: Counted, operation: OperationId) -> bool:
     return found.rollout.stage is Stage.BAKING
 
 
-def sweeps_left(stuck: Counted) -> bool:
-    """Tell whether a sweep is still to come; looked for in the order in which a message goes on."""
+def left(stuck: Counted, what: str) -> bool:
+    """Tell whether a message that says this is still to come; looked for in the order in which it goes on."""
     worker: Any = stuck.bench.app.control.inspect(timeout=1)
     prefix = f"{stuck.bench.settings.key_prefix}celery:"
+    held = [worker.active()]  # what it works on may send another
     with client(stuck.bench.settings) as redis:
-        if redis.llen(f"{prefix}{ROLLBACK}") or any(
-            SWEEP in kept for kept in redis.hvals(f"{prefix}unacked")
-        ):
-            return True
-    held = [asked() for asked in (worker.reserved, worker.active)]
-    return not all(held) or any(task["name"] == SWEEP for each in held for of in each.values() for task in of)
+        kept = [*(each for queue in (OPERATIONS, ROLLBACK) for each in redis.lrange(prefix + queue, 0, -1))]
+        kept += redis.hvals(f"{prefix}unacked")
+    held += [asked() for asked in (worker.reserved, worker.active)]
+    return not all(held) or any(what in str(each) for each in (*kept, *held))
 
 
 def swept(samples: Samples) -> float:

@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from lockstep.producer.client.client import ClusterClient
+from lockstep.producer.client.operation import Operation
 from lockstep.producer.stack.child import Child
 from lockstep.producer.stack.guard import Guard
 from lockstep.producer.stack.ports import LOOPBACK
@@ -109,17 +110,17 @@ def test_a_planned_failover_is_over_soon_after_the_name_has_moved(
 ) -> None:
     came: list[Result] = []
 
-    async def wait_for(operation_id: str) -> None:
-        with ClusterClient(bench.settings) as own:
-            came.append(await own.operation(operation_id).wait_async(timeout=PATIENCE))
+    async def wait_for(operation: Operation) -> None:
+        came.append(await operation.wait_async(timeout=PATIENCE))
 
-    with ClusterClient(bench.settings) as cluster:
+    with ClusterClient(bench.settings) as cluster, ClusterClient(bench.settings) as own:
         assert cluster.create_group("before").wait(timeout=PATIENCE).committed
         bench.admin.down("node1")
         open_one = cluster.create_group("meanwhile")
+        awaited = own.operation(open_one.id)
         waiters = [
             threading.Thread(target=lambda: came.append(open_one.wait(timeout=PATIENCE)), daemon=True),
-            threading.Thread(target=lambda: asyncio.run(wait_for(open_one.id)), daemon=True),
+            threading.Thread(target=lambda: asyncio.run(wait_for(awaited)), daemon=True),
         ]
         for waiter in waiters:
             waiter.start()
