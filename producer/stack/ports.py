@@ -15,43 +15,51 @@ LISTENING = range(10_240, 32_768)
 """Ports below those that Linux and macOS give to outgoing connections."""
 BLOCK = 64
 """Of those ports; a process draws from blocks that are its own."""
-_claims: list[socket.socket] = []
-_claimed: dict[int, list[int]] = {}
+_claims: dict[int, socket.socket] = {}
+"""By port: a UDP socket on it, to which nothing is sent: it says whose the port is."""
+_drawn: dict[int, list[int]] = {}
 """Ports to give away, by the process that claimed them: a forked one has blocks of its own."""
 
 
 def free_port(preferred: int = 0) -> int:
     """Return a loopback port that is free now: the preferred one, or any that was never returned before.
 
-    It is none of those that systems give to outgoing connections, and none that another process returns
-    here while this one lives: either could take it before it is bound.
+    It is none that another process returns here while this one lives, and, if any will do, none of those
+    that systems give to outgoing connections: either could take it before it is bound.
     """
-    if preferred and _is_free(preferred):
+    if preferred and _claim(preferred) and _is_free(preferred):
         return preferred
-    ports = _claimed.setdefault(os.getpid(), [])
+    ports = _drawn.setdefault(os.getpid(), [])
     while True:
         try:
             port = ports.pop()
         except IndexError:
-            ports.extend(_claim())
+            ports.extend(_block())
             continue
         if _is_free(port):
             return port
 
 
-def _claim() -> Iterable[int]:
-    """Return the ports of a block that is nobody's. Its first one stays bound until this process ends."""
+def _block() -> Iterable[int]:
+    """Return the ports of a block that is nobody's, its first one claimed."""
     blocks = LISTENING[::BLOCK]
     for first in random.SystemRandom().sample(blocks, len(blocks)):
-        claim = socket.socket()
-        try:
-            claim.bind((LOOPBACK, first))
-        except OSError:
-            claim.close()
-            continue
-        _claims.append(claim)
-        return range(first + 1, first + BLOCK)
+        if first not in _claims and _claim(first):
+            return range(first, first + BLOCK)
     raise StackError(f"no port of {LOOPBACK} is free")
+
+
+def _claim(port: int) -> bool:
+    if port in _claims:
+        return True
+    claim = socket.socket(type=socket.SOCK_DGRAM)
+    try:
+        claim.bind((LOOPBACK, port))
+    except OSError:
+        claim.close()
+        return False
+    _claims[port] = claim
+    return True
 
 
 def _is_free(port: int) -> bool:

@@ -167,11 +167,17 @@ def running_command(pen: Pen, prefix: Path, warm: bool = False) -> Iterator[subp
             process.kill()
 
 
+def published(process: subprocess.Popen[str]) -> None:
+    """Wait until the stack tells where it is."""
+    eventually(lambda: discover() or process.poll() is not None, "the discovery file")
+    assert process.poll() is None, process.communicate()
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_stop_leaves_no_process_and_no_file(tmp_path: Path, prefix: Path, number: signal.Signals) -> None:
     pen = Pen.under(tmp_path)
     with running_command(pen, prefix, warm=number is signal.SIGINT) as process:
-        eventually(lambda: discover() is not None, "the discovery file")
+        published(process)
         # Itself, its guard, Redis, the cluster, three workers and beat; and its directory.
         assert len(pen.left()) == 9
         assert process.stdout is not None
@@ -199,7 +205,7 @@ def test_ctrl_c_while_it_starts_leaves_nothing(tmp_path: Path, prefix: Path) -> 
 def test_a_second_ctrl_c_ends_it_at_once(tmp_path: Path, prefix: Path) -> None:
     pen = Pen.under(tmp_path)
     with running_command(pen, prefix, warm=True) as process:
-        eventually(lambda: discover() is not None, "the discovery file")
+        published(process)
         process.send_signal(signal.SIGINT)
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=5)
@@ -211,7 +217,7 @@ def test_a_second_ctrl_c_ends_it_at_once(tmp_path: Path, prefix: Path) -> None:
 def test_kill_9_leaves_nothing_either(tmp_path: Path, prefix: Path) -> None:
     pen = Pen.under(tmp_path)
     with running_command(pen, prefix) as process:
-        eventually(lambda: discover() is not None, "the discovery file")
+        published(process)
         process.kill()
         process.wait()
         eventually(lambda: pen.left() == [], "the end of everything it had started", 10)

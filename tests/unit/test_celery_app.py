@@ -21,7 +21,10 @@ pools: Any = untyped
 def asked(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Lockstep]]:
     """Ask as the command of Celery does."""
     before = vars(celery).get("app")
-    monkeypatch.setattr(os, "environ", dict(os.environ))
+    others = {
+        name: value for name, value in os.environ.items() if not name.startswith(("CELERY_", "DJANGO_"))
+    }
+    monkeypatch.setattr(os, "environ", others)  # Celery's logging has left some, if workers ran here before
     monkeypatch.setattr(sys, "excepthook", sys.excepthook)
     monkeypatch.setattr(pools, "ALIASES", dict(pools.ALIASES))
 

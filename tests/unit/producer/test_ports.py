@@ -19,12 +19,22 @@ def test_a_port_that_is_asked_for_is_given_again() -> None:
     assert free_port(port) == port
 
 
+def elsewhere(what: str) -> set[int]:
+    code = f"from {free_port.__module__} import free_port; print(*{what})"
+    told = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    return {int(port) for port in told.split()}
+
+
 def test_no_two_processes_draw_the_same_port() -> None:
     """One whose server takes seconds to bind its port finds that it still has it."""
     ours = {free_port() for _ in range(500)}
-    code = f"from {free_port.__module__} import free_port; print(*(free_port() for _ in range(500)))"
-    told = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
-    assert not ours & {int(port) for port in told.split()}
+    assert not ours & elsewhere("(free_port() for _ in range(500))")
+
+
+def test_nor_does_another_get_one_that_was_asked_for() -> None:
+    """Two stacks that start at once would both have Flower on its usual port, and one of them could not."""
+    port = free_port(free_port())
+    assert elsewhere(f"[free_port({port})]") != {port}
 
 
 def test_nor_does_one_that_was_forked_from_the_other() -> None:
