@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import re
 import resource
@@ -20,7 +21,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from lockstep.producer.stack.ports import free_port
 from lockstep.worker.monitoring import endpoint as door_of_a_worker
 from lockstep.worker.monitoring import metrics
-from lockstep.worker.monitoring.endpoint import ASKED_AT_ONCE, EVERY, MetricsRequest, MetricsServer
+from lockstep.worker.monitoring.endpoint import ASKED_AT_ONCE, CLAIM, EVERY, MetricsRequest, MetricsServer
 from lockstep.worker.monitoring.metrics import GAUGES, Figures, RecordCollector
 from lockstep.worker.operation.model import Action, State
 from lockstep.worker.settings import Settings, load_settings
@@ -104,12 +105,21 @@ def test_the_files_of_a_killed_worker_go_at_the_next_start_and_those_of_others_s
     second = folders() - first
     assert (len(first), len(second)) == (1, 1), "both live"
     counted.worker.kill()
+    (claim,) = (counted.temporary / name / CLAIM for name in first)
+    eventually(lambda: released(claim), "the last process of its pool is gone too")
     third = counted.start("third")
     assert first & folders() == set()
     assert second < folders()
     for worker in (other, third):
         worker.stop()
     assert folders() == set()
+
+
+def released(claim: Path) -> bool:
+    with claim.open() as file, suppress(BlockingIOError):
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        return True
+    return False
 
 
 def named(text: str) -> set[str]:
