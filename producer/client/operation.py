@@ -204,10 +204,9 @@ class Operation:
         if said is Abandoned.UNKNOWN:
             names = [step.host for step in self.steps()]
             return InvalidInput(f'host {show(host)} is no part of operation "{self.id}": {named(names)} are')
-        why = f'host {show(host)} cannot be abandoned in operation "{self.id}"'
-        if said is Abandoned.UNDECIDED:
-            return AbandonRefused(f"{why}: it is not decided yet; cancel it to have it rolled back")
-        return AbandonRefused(f"{why}: nothing is left to restore or to settle there")
+        undecided = "it is not decided yet; cancel it to have it rolled back"
+        why = undecided if said is Abandoned.UNDECIDED else "nothing is left to restore or to settle there"
+        return AbandonRefused(f'host {show(host)} cannot be abandoned in operation "{self.id}": {why}')
 
     def __await__(self) -> Generator[object, None, Result]:
         """Wait as `wait` does, without blocking the event loop."""

@@ -16,11 +16,12 @@ from lockstep.producer.cli import main
 from lockstep.producer.client.client import ClusterClient
 from lockstep.producer.client.operation import Operation
 from lockstep.producer.stack.processes import RedisServer
+from lockstep.worker.operation.model import Decision
 from lockstep.worker.record import events
 from lockstep.worker.record import events as following
 from lockstep.worker.settings import Settings, load_settings
-from tests.contract.producer.hand import Hand
-from tests.contract.producer.nodes import GONE, Node
+from tests.contract.producer.hand import NODE1, NODE2, Hand
+from tests.contract.producer.nodes import GONE, HERE, Node
 from tests.waiting import PATIENCE
 
 HOSTS = "http://node1:1,http://node2:1,http://node3:1"
@@ -137,3 +138,14 @@ def lockstep(environment: dict[str, str], capsys: pytest.CaptureFixture[str]) ->
         return Ran(code, said.out, said.err)
 
     return run
+
+
+@pytest.fixture
+def created(nodes: dict[str, Node], cluster: ClusterClient, hand: Hand) -> Operation:
+    """A group that an operation created on node1 and node2; node3 was not covered."""
+    operation = cluster.create_group("team-a", ["node1", "node2"])
+    for host in (NODE1, NODE2):
+        hand.apply(operation, host)
+        nodes[host].answers = [HERE]
+    hand.decide(operation, Decision.COMMIT)
+    return operation

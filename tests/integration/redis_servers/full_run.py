@@ -13,9 +13,6 @@ from functools import partial
 from pathlib import Path
 from unittest.mock import patch
 
-import redis
-from kombu.utils.json import dumps
-
 from lockstep.producer.cli.app import main
 from lockstep.producer.client.client import ClusterClient
 from lockstep.producer.client.operation import Operation
@@ -24,14 +21,13 @@ from lockstep.producer.stack.guard import Guard
 from lockstep.producer.stack.ports import LOOPBACK, free_port
 from lockstep.worker.celery import OPERATIONS, ROLLBACK, make_app
 from lockstep.worker.kinds import find
-from lockstep.worker.messages import publish_settle
 from lockstep.worker.operation.errors import RecordGone
-from lockstep.worker.operation.model import Action, GroupId, HostName, OperationId, Stage, State
-from lockstep.worker.record.codec import Keys
+from lockstep.worker.operation.model import GroupId, Stage, State
 from lockstep.worker.record.link import Link
 from lockstep.worker.record.scripts import Replicas
 from lockstep.worker.redis_client import client
 from lockstep.worker.settings import Settings
+from tests.integration.redis_servers.broken import KEYS, break_the_record
 from tests.integration.redis_servers.recorder import Recorder
 from tests.integration.redis_servers.servers import Guarded
 from tests.integration.worker.harness import Bench
@@ -45,7 +41,6 @@ QUICK = {
     "breaker_failures": "2",
     "breaker_seconds": "2",
 }
-KEYS, QUEUES = Keys("lockstep:"), "lockstep:celery:"
 SEEN = ("list", "list --stuck", "history", "hosts", "doctor", "exists node1 team-1", "plan create team-z")
 """What whoever changes nothing may type, besides what is about one operation."""
 PAGES = (
@@ -174,54 +169,6 @@ def waits(operation: Operation, wave: int) -> bool:
     """Tell whether it is held after this wave."""
     standing = operation.status().rollout
     return standing is not None and (standing.wave, standing.stage) == (wave, Stage.WAITING)
-
-
-def break_the_record(bench: Bench, raw: redis.Redis) -> None:
-    """Leave what dead workers, late writes and strangers would have left, and see it dealt with."""
-    now, store = bench.store.now(), bench.store
-    lost = OperationId("0123456789ab")
-    publish_settle(bench.app, lost, GroupId("team-1"), [HostName("node1")])
-    message = {"body": "e30=", "headers": {}, "properties": {"delivery_info": {"routing_key": ROLLBACK}}}
-    raw.hset(f"{QUEUES}unacked", mapping={"dead": dumps([message, "", ROLLBACK]), "bad": "x"})
-    raw.zadd(f"{QUEUES}unacked_index", {"dead": 1, "bad": 1})
-    raw.lpush(f"{QUEUES}operations", "garbage", '{"body": 1}')
-    raw.hset(KEYS.clocks, "gone@host", '{"ahead": 0, "at": 1}')
-    damaged = bench.accept(Action.CREATE, GroupId("team-damaged"))
-    raw.hset(KEYS.operation(damaged), mapping={"total": "many", "deadline_at": "soon"})
-    raw.zadd(KEYS.due, {damaged: 1})
-    # On one host a group is there that nobody asked for; on another by a write that landed late.
-    for group, late in (("team-0", False), ("team-refused", True)):
-        bench.admin.plant("node1", group)
-        raw.hset(KEYS.suspects(GroupId(group)), f"{'node1' if late else 'node2'} present", now)
-        raw.zadd(KEYS.patrol, {group: 1})
-    # Groups that were deleted long ago, and a suspicion that nothing has come of for a day.
-    day = 86_400_000
-    for group, at in (("team-old", now - 100 * day), ("team-older", now - 2 * day)):
-        raw.hset(KEYS.ends(GroupId(group)), "node1", f"absent 0123456789ab {at} f")
-    raw.hset(KEYS.suspects(GroupId("team-2")), "node1 present", now - 2 * day)
-    raw.zadd(KEYS.patrol, {"team-2": 1})
-    eventually(lambda: not raw.exists(KEYS.suspects(GroupId("team-2"))), "it is suspected no more")
-    eventually(
-        lambda: not raw.exists(KEYS.ends(GroupId("team-old"))), "what was deleted long ago is forgotten"
-    )
-    eventually(lambda: raw.hexists(KEYS.lost, lost), "the lost record is noted")
-    eventually(lambda: not raw.zcard(f"{QUEUES}unacked_index"), "all was given back")
-    eventually(lambda: raw.zscore(KEYS.due, damaged) != 1, "what cannot be read is put last")
-    eventually(
-        lambda: {each.group for each in store.drifts()} == {"team-0"}, "drift is reported, or repaired"
-    )
-
-    def repaired() -> bool:
-        # A patrol that had begun before the write was there looks again much later.
-        raw.zadd(KEYS.patrol, {"team-refused": 1})
-        return "team-refused" not in bench.admin.groups("node1")
-
-    def told() -> str:
-        owner, outputs = store.lock_owner(GroupId("team-refused")), (bench.directory.glob("*.log"))
-        logs = "\n".join(each.read_text()[-3000:] for each in outputs)
-        return f"it is repaired: {store.drifts()}, {owner and bench.read(owner)}\n{logs}"
-
-    eventually(repaired, told, latest=5)
 
 
 def lockstep(bench: Bench, url: str, line: str) -> None:
