@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import mmap
 import threading
@@ -64,6 +65,10 @@ T = TypeVar("T")
 Find = Callable[[HostName], HostApi | None]
 MOST_NAMES = 20_000
 """Operations and their hosts that are remembered in a process: some megabytes."""
+
+
+GARBAGE = 20_000
+"""Objects that are made before Python looks among them for garbage: its 700 are a look every few hosts."""
 
 
 class _Kept:
@@ -205,6 +210,8 @@ def _timed(call: str, ask: Callable[[], T], named: Callable[[T], str]) -> T:
 
 def build_runtime(settings: Settings) -> Runtime:
     """Build the real parts; the inventory is read, nothing is connected."""
+    gc.freeze()  # what is imported lives as long as the process, and need not be looked through again
+    gc.set_threshold(GARBAGE)
     inventory = LiveInventory(settings)
     hosts = real_hosts(settings, inventory)
 
