@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import logging
-import math
 import os
 import select
 import threading
@@ -26,8 +25,8 @@ from lockstep.worker.operation.answer import Carried, NoReply, Reply, Trouble
 
 IDLE = 256
 """Connections kept open between calls: ten thousand hosts are not to be ten thousand sockets."""
-TICK = 0.1
-"""Seconds between two looks at the calls under way."""
+TICK = 100
+"""Milliseconds between two looks at the calls under way."""
 FORGOTTEN = 4 * IDLE
 log = logging.getLogger(__name__)
 Watch = Callable[[str, str], tuple[Mapping[str, str], Callable[[Carried], None]]]
@@ -42,23 +41,15 @@ class Inbox:
     def __init__(self, ring: Callable[[], object], hear: Callable[[], object]) -> None:
         self._ring, self._hear = ring, hear
         self._calls: deque[Transfer] = deque()
-        self._rung = False
 
     def put(self, call: Transfer) -> None:
         """Hand a call over."""
         self._calls.append(call)
-        if not self._rung:
-            try:
-                self._rung = True
-                self._ring()
-            except BaseException:  # interrupted in between: others rely on this ring by now
-                self._ring()
-                raise
+        self._ring()
 
     def take(self) -> Iterator[Transfer]:
         """Yield what was handed over; a call that comes later rings again."""
         self._hear()
-        self._rung = False  # after all rings were heard, and before the calls are looked at
         while self._calls:
             yield self._calls.popleft()
 
@@ -131,16 +122,16 @@ class Loop:
             self._ring()  # for what was handed over meanwhile
 
     def _serve(self) -> None:
-        multi, poll, alarm = pycurl.CurlMulti(), select.poll(), _Alarm()
+        multi, poll = pycurl.CurlMulti(), select.poll()
         multi.setopt(pycurl.M_MAXCONNECTS, IDLE)
-        multi.setopt(pycurl.M_TIMERFUNCTION, alarm.set)
         multi.setopt(pycurl.M_SOCKETFUNCTION, functools.partial(_follow, poll))
         poll.register(self._bell[0], select.POLLIN)
-        look, now = 0.0, time.monotonic()
+        look = 0.0
         moved: dict[int, float] = {}
         while True:
-            until = min(alarm.at, look if self._calls else math.inf)
-            events = poll.poll(None if until == math.inf else max(0.0, until - now) * 1000)
+            due = multi.timeout()  # -1 for never
+            rest = min(due, TICK) if due >= 0 else TICK
+            events = poll.poll(rest if self._calls else None)
             now = time.monotonic()
             for socket, event in events:
                 if socket == self._bell[0]:
@@ -149,12 +140,10 @@ class Loop:
                 else:
                     moved[socket] = now
                     multi.socket_action(socket, _happened(event))
-            if alarm.at <= now:
-                alarm.at = math.inf
-                multi.socket_action(pycurl.SOCKET_TIMEOUT, 0)
+            multi.socket_action(pycurl.SOCKET_TIMEOUT, 0)
             self._reap(multi)
             if look <= now:
-                look = now + TICK
+                look = now + TICK / 1000
                 for call in list(self._calls.values()):
                     if (said := call.overdue(now, moved)) is not None:
                         self._end(multi, call.curl).finish(said)
@@ -183,16 +172,6 @@ class Loop:
     def _end(self, multi: pycurl.CurlMulti, curl: pycurl.Curl) -> Transfer:
         multi.remove_handle(curl)
         return self._calls.pop(curl)
-
-
-class _Alarm:
-    """When libcurl wants to be called again though nothing happened."""
-
-    at = math.inf
-
-    def set(self, milliseconds: int) -> None:
-        """Have it called after so long; -1 for not at all."""
-        self.at = math.inf if milliseconds < 0 else milliseconds and time.monotonic() + milliseconds / 1000
 
 
 def _follow(poll: select.poll, what: int, socket: int, *_: object) -> None:
