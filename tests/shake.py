@@ -1,12 +1,15 @@
 """Run suites many times while other work keeps every processor busy, and keep what failed: `make shake`.
 
-A test that passes on a quiet machine alone is wrong. What a run that failed printed stays in `.venv/shake`.
+A test that passes on a quiet machine alone is wrong. Several suites run at once, in an order that is drawn
+anew for each round; what they leave of the processors, others take that do nothing else. What a run that
+failed printed stays in `.venv/shake`.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import random
 import re
 import shutil
 import subprocess
@@ -15,13 +18,17 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from math import inf
 from pathlib import Path
 
-from tests.__main__ import CHECKS, COMPUTING, ORDER, ROOT, command_for, other_suites
+from tests.__main__ import CHECKS, COMPUTING, ORDER, ROOT, SIDE_BY_SIDE, command_for, other_suites
+from tests.waiting import eventually
 
 KEPT = ROOT / ".venv" / "shake"
-# Works until whoever started it is gone, however that went.
-BUSY = "import os\nwhile os.getppid() == {parent}:\n    for _ in range(1_000_000): pass"
+# Works until whoever started it is gone, however that went, and gives way to the suites.
+BUSY = "import os\nos.nice(19)\nwhile os.getppid() == {parent}:\n    for _ in range(1_000_000): pass"
 FAILED = re.compile(r"^(?:FAILED|ERROR) (\S+)", re.MULTILINE)
 
 
@@ -35,8 +42,7 @@ def main() -> int:
     shutil.rmtree(KEPT, ignore_errors=True)
     KEPT.mkdir(parents=True)
     with busy():
-        failed = [shake(suite, chosen.times) for suite in chosen.only or suites]
-    return 1 if any(failed) else 0
+        return 1 if shake(chosen.only or suites, chosen.times) else 0
 
 
 @contextmanager
@@ -52,34 +58,60 @@ def busy() -> Iterator[None]:
             worker.wait()
 
 
-def shake(suite: str, times: int) -> int:
-    """Run the suite so many times; return how many of the runs failed."""
-    runs, tests = 0, Counter[str]()
-    started = time.monotonic()
-    for run in range(1, times + 1):
-        log = KEPT / f"{suite}-{run}.log"
-        if passes(command_for(suite), log):
-            log.unlink()
-            continue
-        runs += 1
-        names = FAILED.findall(log.read_text(errors="replace"))
-        tests.update(names)
-        say(f"{suite}, run {run} of {times} failed: {', '.join(names) or 'no test of it'}; see {log}")
-    took = time.monotonic() - started
-    say(f"{suite}: {runs} of {times} runs failed, {took / times:.0f} s a run")
-    for name, count in tests.most_common():
-        say(f"  {count} times  {name}")
-    return runs
+@dataclass(slots=True)
+class Run:
+    """One suite, running; its output goes into a file, which stays if it fails."""
+
+    suite: str
+    number: int
+    began: float = field(default_factory=time.monotonic)
+    process: subprocess.Popen[bytes] = field(init=False)
+
+    def __post_init__(self) -> None:
+        with self.log.open("wb") as out:
+            self.process = subprocess.Popen(command_for(self.suite), cwd=ROOT, stdout=out, stderr=out)
+
+    @property
+    def log(self) -> Path:
+        return KEPT / f"{self.suite}-{self.number}.log"
 
 
-def passes(command: Sequence[str], log: Path) -> bool:
-    """Run the command to its end with its output in a file, and tell whether it succeeded."""
-    with log.open("wb") as out, subprocess.Popen(command, cwd=ROOT, stdout=out, stderr=out) as process:
-        try:
-            return process.wait() == 0
-        except KeyboardInterrupt:
-            process.wait()  # a Ctrl-C reached it as well, and it puts its processes away
-            raise
+def shake(suites: Sequence[str], times: int) -> int:
+    """Run each suite so many times, never beside itself; return how many of the runs failed."""
+    left = [(suite, n) for n in range(1, times + 1) for suite in random.sample(suites, len(suites))]
+    running: list[Run] = []
+    ran, bad, seconds, tests = Counter[str](), Counter[str](), Counter[str](), Counter[str]()
+    try:
+        while left or running:
+            for following in list(left):
+                if len(running) < SIDE_BY_SIDE and following[0] not in {run.suite for run in running}:
+                    left.remove(following)
+                    running.append(Run(*following))
+            for run in eventually(partial(ended, running), "a suite ends", inf):
+                running.remove(run)
+                ran[run.suite] += 1
+                seconds[run.suite] += round(time.monotonic() - run.began)
+                if run.process.returncode == 0:
+                    run.log.unlink()
+                    continue
+                bad[run.suite] += 1
+                names = FAILED.findall(run.log.read_text(errors="replace"))
+                tests.update(names)
+                told = f"{', '.join(names) or 'no test of it'}; see {run.log}"
+                say(f"{run.suite}, run {run.number} of {times} failed: {told}")
+    finally:  # a Ctrl-C reached them as well, and they put their processes away
+        for run in running:
+            run.process.wait()
+        for suite, count in sorted(ran.items()):
+            say(f"{suite}: {bad[suite]} of {count} runs failed, {seconds[suite] / count:.0f} s a run")
+        for name, count in tests.most_common():
+            say(f"  {count} times  {name}")
+    return bad.total()
+
+
+def ended(running: Sequence[Run]) -> list[Run]:
+    """Return those that came to their end."""
+    return [run for run in running if run.process.poll() is not None]
 
 
 def say(line: str) -> None:

@@ -25,7 +25,7 @@ def test_a_run_that_fails_is_told_and_kept(
     command = [sys.executable, "-c", ONCE.format(ran=str(tmp_path / "ran"))]
     monkeypatch.setattr(shake, "KEPT", tmp_path)
     monkeypatch.setattr(shake, "command_for", lambda suite: command)
-    assert shake.shake("unit", 3) == 1
+    assert shake.shake(["unit"], 3) == 1
     said = capsys.readouterr().out
     assert "unit, run 2 of 3 failed: tests/unit/test_x.py::test_it; see " in said
     assert "unit: 1 of 3 runs failed" in said
