@@ -65,7 +65,7 @@ VARIABLE = "_LOCKSTEP_COMPLETE"
 
 @command()
 @click.argument("shell", type=click.Choice(SHELLS), metavar="|".join(SHELLS))
-def completion(session: Session, shell: str, as_json: bool) -> Exit:
+def completion(session: Session, shell: str) -> Exit:
     """Print a completion script for the shell.
 
     Examples:
@@ -76,10 +76,10 @@ def completion(session: Session, shell: str, as_json: bool) -> Exit:
     kind = get_completion_class(shell)
     assert kind is not None, f"click knows no completion for {shell}"
     script = kind(lockstep, {}, "lockstep", VARIABLE).source()
-    if not as_json:
+    if not session.as_json:
         answer(script)
         return Exit.OK
-    return session.done("", as_json, lambda: {"shell": shell, "script": script})
+    return session.done("", lambda: {"shell": shell, "script": script})
 
 
 EPILOG = """\b

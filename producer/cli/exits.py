@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
-from lockstep.producer.cli.output import answer, answer_json, note, printable
+from lockstep.producer.cli.output import answer, answer_json, note, printable, tell
 from lockstep.producer.process import UNWRITTEN
 from lockstep.worker.operation import errors
 from lockstep.worker.operation.model import State
 
 if TYPE_CHECKING:
     from lockstep.producer.client.client import ClusterClient
+    from lockstep.producer.doctor import Finding
     from lockstep.worker.record.fields import Damage
 
 
@@ -85,10 +87,12 @@ PRINTING = ("C_IMPDEBUG", "KOMBU_DEBUG_POOL")
 
 
 class Session:
-    """Closes its client on leaving."""
+    """What was asked of the command as a whole, and its client, which is closed on leaving."""
 
     def __init__(self) -> None:
         self.debug = False
+        self.as_json = False
+        self.created_by: str | None = None
         self.going_on = ""
         """What came of the command so far, with the id: for when it is interrupted, or its answer lost."""
         self.damage: dict[Damage, None] = {}
@@ -104,22 +108,39 @@ class Session:
         if self._client is not None:
             self._client.close()
 
-    def done(self, text: str, as_json: bool, document: Callable[[], Mapping[str, object]]) -> Exit:
+    def done(self, text: str, document: Callable[[], Mapping[str, object]]) -> Exit:
         """Print what the command has done, as a line or as a document, and remember it."""
         self.going_on = printable(text)
-        if as_json:
+        if self.as_json:
             answer_json(document())
         else:
             answer(self.going_on)
         return Exit.OK
 
-    def client(self, created_by: str | None = None) -> ClusterClient:
+    def judge(
+        self,
+        findings: Iterable[Finding],
+        width: int,
+        about: Callable[[], Mapping[str, object]] = dict,
+    ) -> Exit:
+        """Print findings as they come, their subjects so wide, or one document of what they are about."""
+        found = []
+        for finding in findings:
+            found.append(finding)
+            if not self.as_json:
+                tell(finding, width)
+        well = all(each.level == "ok" for each in found)
+        if self.as_json:
+            answer_json({**about(), "healthy": well, "findings": [asdict(each) for each in found]})
+        return Exit.OK if well else Exit.FOUND
+
+    def client(self) -> ClusterClient:
         """Return the client of the settings in the environment. Raises InvalidInput."""
         if self._client is None:
             from lockstep.producer.client.client import ClusterClient
 
             _tell_what_the_client_logs()
-            self._client = ClusterClient(created_by=created_by)
+            self._client = ClusterClient(created_by=self.created_by)
         return self._client
 
 

@@ -6,22 +6,21 @@ import functools
 import inspect
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from lockstep.producer.cli.exits import Exit, Session
 from lockstep.worker.operation.errors import InvalidInput
 from lockstep.worker.operation.names import show
-from lockstep.worker.operation.waves import Pace
+from lockstep.worker.operation.waves import AT_ONCE, Pace
 
 if TYPE_CHECKING:
     from lockstep.producer.client.client import ClusterClient
 
-P = ParamSpec("P")
-R = TypeVar("R")
+Command = Callable[..., Exit]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,65 +52,21 @@ class ChangeOptions:
     """What create and delete were given besides the group."""
 
     selection: Selection
-    wait: bool
-    timeout: float | None
-    operation_id: str | None
-    deadline: float | None
-    retries: int | None
-    preflight: bool
-    created_by: str | None
-    pace: Pace
-    as_json: bool
-
-
-def _set_debug(context: click.Context, _: click.Parameter, wanted: bool) -> None:
-    if wanted:
-        context.ensure_object(Session).debug = True
-
-
-DEBUG = click.Option(
-    ["--debug"],
-    is_flag=True,
-    is_eager=True,
-    expose_value=False,
-    callback=_set_debug,
-    help="Print tracebacks with errors.",
-)
-"""Every level of the command takes it."""
-
-
-def command(
-    name: str | None = None, *, lines: bool = False
-) -> Callable[[Callable[..., Exit]], click.Command]:
-    """Make a command that takes --json and --debug, and whose first argument is the session.
-
-    Its help is the function's docstring, examples last. With `lines` --json prints many documents.
-    """
-
-    def decorate(function: Callable[..., Exit]) -> click.Command:
-        text, _, examples = inspect.cleandoc(function.__doc__ or "").partition("\nExamples:\n")
-        run = click.make_pass_decorator(Session)(function)
-        made = click.command(name, help=text, epilog=f"\b\nExamples:\n{examples}")(run)
-        told = f"Print one JSON document{' a line' if lines else ''} (fields: docs/cli.md)."
-        made.params += [click.Option(["--json", "as_json"], is_flag=True, help=told), DEBUG]
-        return made
-
-    return decorate
-
-
-def as_option(function: Callable[P, R]) -> Callable[P, R]:
-    """Add --as."""
-    return click.option("--as", "created_by", metavar="NAME", help="Who asks.  [default: user@host]")(
-        function
-    )
+    pace: Pace = AT_ONCE
+    wait: bool = True
+    timeout: float | None = None
+    operation_id: str | None = None
+    deadline: float | None = None
+    retries: int | None = None
+    preflight: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class FieldOptions:
     """What the content of a thing was given as."""
 
-    sets: tuple[str, ...]
-    file: str | None
+    sets: tuple[str, ...] = ()
+    file: str | None = None
     accept_loss: bool = False
     upsert: bool = False
     secrets: tuple[str, ...] = ()
@@ -159,136 +114,165 @@ class FieldOptions:
         return found
 
 
-def field_options(function: Callable[..., Exit]) -> Callable[..., Exit]:
-    """Add --set and -f, handed over as `fields` beside --accept-loss and --create where these are given."""
-
-    @functools.wraps(function)
-    def collected(
-        *args: object, sets: tuple[str, ...], file: str | None, secrets: tuple[str, ...], **options: object
-    ) -> Exit:
-        return function(*args, fields=FieldOptions(sets, file, secrets=secrets), **options)
-
-    return _with(
-        collected,
-        click.option(
-            "--set", "sets", multiple=True, metavar="FIELD=VALUE", help="A field of a thing; repeat it."
-        ),
-        click.option("-f", "--file", metavar="FILE", help="Fields as YAML or JSON; - reads standard input."),
-        click.option(
-            "--secret",
-            "secrets",
-            multiple=True,
-            metavar="FIELD=@FILE",
-            help="A secret or sensitive field, from a file; repeat it.",
-        ),
-    )
+def _keep(context: click.Context, parameter: click.Parameter, given: object) -> None:
+    """Tell the session, which every level of the command has."""
+    if given not in (None, False):
+        setattr(context.ensure_object(Session), str(parameter.name), given)
 
 
-def selection_options(function: Callable[..., Exit]) -> Callable[..., Exit]:
-    """Add --hosts, --where and --except, handed over as one Selection."""
-
-    @functools.wraps(function)
-    def collected(
-        *args: object, hosts: str | None, where: tuple[str, ...], excepted: str | None, **options: object
-    ) -> Exit:
-        return function(*args, selection=Selection(hosts, where, excepted), **options)
-
-    return _with(
-        collected,
-        click.option(
-            "--hosts",
-            metavar="A,B",
-            help="Names of hosts, separated by commas.  [default: all of the inventory]",
-        ),
-        click.option(
-            "--where",
-            multiple=True,
-            metavar="LABEL=VALUE",
-            help="Only hosts with this label; LABEL!=VALUE: only others. Repeat it: all must hold.",
-        ),
-        click.option("--except", "excepted", metavar="A,B", help="Not these hosts."),
-    )
+DEBUG = click.Option(
+    ["--debug"],
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_keep,
+    help="Print tracebacks with errors.",
+)
+"""Every level of the command takes it."""
 
 
-def wait_options(function: Callable[..., Exit]) -> Callable[..., Exit]:
-    """Add the options of create and delete, handed over as ChangeOptions."""
-
-    @functools.wraps(function)
-    def collected(session: Session, **options: object) -> Exit:
-        mine = {name: options.pop(name) for name in ChangeOptions.__slots__}
-        return function(session, wanted=ChangeOptions(**mine), **options)  # type: ignore[arg-type]
-
-    return selection_options(
-        _with(
-            pace_options(collected),
-            click.option(
-                "--wait/--no-wait", default=True, show_default=True, help="Wait until it is done or undone."
-            ),
-            click.option(
-                "--timeout",
-                type=float,
-                metavar="SECONDS",
-                help="Give up waiting after so long; the operation goes on.  [default: never]",
-            ),
-            click.option(
-                "--id",
-                "operation_id",
-                metavar="ID",
-                help="The operation's id: with it, repeating the command is harmless.  [default: random]",
-            ),
-            click.option(
-                "--deadline",
-                type=float,
-                metavar="SECONDS",
-                help="Roll back unless every host is done so soon.  [default: LOCKSTEP_DEADLINE, 300]",
-            ),
-            click.option(
-                "--retries",
-                type=int,
-                metavar="N",
-                help="Give a host up after N tries beyond the first.  [default: no bound but time]",
-            ),
-            click.option(
-                "--preflight", is_flag=True, help="Ask every host first; write nothing unless all answer."
-            ),
-            as_option,
-        )
-    )
+def json_option(told: str = "Print one JSON document.") -> click.Option:
+    """Return --json, which the session is told."""
+    return click.Option(["--json", "as_json"], is_flag=True, expose_value=False, callback=_keep, help=told)
 
 
-PACE = ("waves", "wave_by", "bake", "hold", "expires", "health")
+as_option = click.option(
+    "--as",
+    "created_by",
+    metavar="NAME",
+    expose_value=False,
+    callback=_keep,
+    help="Who asks.  [default: user@host]",
+)
+"""Adds --as, which the session is told."""
 
 
-def pace_options(function: Callable[..., Exit]) -> Callable[..., Exit]:
-    """Add the options about waves, handed over as a Pace."""
+def command(name: str | None = None, *, lines: bool = False) -> Callable[[Command], click.Command]:
+    """Make a command that takes --json and --debug, and whose first argument is the session.
 
-    @functools.wraps(function)
-    def collected(*arguments: object, **options: object) -> Exit:
-        pace = Pace(**{name: options.pop(name) for name in PACE})  # type: ignore[arg-type]
-        return function(*arguments, pace=pace, **options)
+    Its help is the function's docstring, examples last. With `lines` --json prints many documents.
+    """
 
-    return _with(
-        collected,
-        click.option(
-            "--waves", metavar="SIZES", help="Change hosts in waves: 1,10%,100%. The last size repeats."
-        ),
-        click.option("--wave-by", metavar="LABEL", help="One wave for each value of a label."),
-        click.option(
-            "--bake",
-            metavar="TIME",
-            help="Wait after each wave, such as 60s, then look at every host again.",
-        ),
-        click.option("--hold", is_flag=True, help="Stop after each wave until `lockstep promote OPERATION`."),
-        click.option(
-            "--expires", metavar="TIME", help="Roll back unless all waves are done so soon, such as 2h."
-        ),
-        click.option(
-            "--health", metavar="PATH", help="What must answer 2xx on changed hosts after each wave."
-        ),
-    )
+    def decorate(function: Command) -> click.Command:
+        text, _, examples = inspect.cleandoc(function.__doc__ or "").partition("\nExamples:\n")
+        run = click.make_pass_decorator(Session)(function)
+        made = click.command(name, help=text, epilog=f"\b\nExamples:\n{examples}")(run)
+        told = f"Print one JSON document{' a line' if lines else ''} (fields: docs/cli.md)."
+        made.params += [json_option(told), DEBUG]
+        return made
+
+    return decorate
 
 
-def _with(function: Callable[..., Exit], *options: Callable[..., Callable[..., Exit]]) -> Callable[..., Exit]:
-    for option in reversed(options):
-        function = option(function)
-    return function
+def _handed_over(
+    name: str, kind: type[Any], *options: Callable[[Command], Command]
+) -> Callable[[Command], Command]:
+    """Return what adds these options to a command.
+
+    It is handed one object under that name, made of them and of all else of its fields that it is given.
+    """
+    known = [each.name for each in fields(kind)]
+
+    def added(function: Command) -> Command:
+        @functools.wraps(function)
+        def collected(*args: object, **given: object) -> Exit:
+            mine = {each: given.pop(each) for each in known if each in given}
+            return function(*args, **{name: kind(**mine)}, **given)
+
+        made: Command = collected
+        for option in reversed(options):
+            made = option(made)
+        return made
+
+    return added
+
+
+field_options = _handed_over(
+    "fields",
+    FieldOptions,
+    click.option(
+        "--set", "sets", multiple=True, metavar="FIELD=VALUE", help="A field of a thing; repeat it."
+    ),
+    click.option("-f", "--file", metavar="FILE", help="Fields as YAML or JSON; - reads standard input."),
+    click.option(
+        "--secret",
+        "secrets",
+        multiple=True,
+        metavar="FIELD=@FILE",
+        help="A secret or sensitive field, from a file; repeat it.",
+    ),
+)
+"""Adds --set, -f and --secret, handed over as `fields`, with --accept-loss and --create of the command."""
+
+selection_options = _handed_over(
+    "selection",
+    Selection,
+    click.option(
+        "--hosts",
+        metavar="A,B",
+        help="Names of hosts, separated by commas.  [default: all of the inventory]",
+    ),
+    click.option(
+        "--where",
+        multiple=True,
+        metavar="LABEL=VALUE",
+        help="Only hosts with this label; LABEL!=VALUE: only others. Repeat it: all must hold.",
+    ),
+    click.option("--except", "excepted", metavar="A,B", help="Not these hosts."),
+)
+"""Adds --hosts, --where and --except, handed over as `selection`."""
+
+pace_options = _handed_over(
+    "pace",
+    Pace,
+    click.option(
+        "--waves", metavar="SIZES", help="Change hosts in waves: 1,10%,100%. The last size repeats."
+    ),
+    click.option("--wave-by", metavar="LABEL", help="One wave for each value of a label."),
+    click.option(
+        "--bake", metavar="TIME", help="Wait after each wave, such as 60s, then look at every host again."
+    ),
+    click.option("--hold", is_flag=True, help="Stop after each wave until `lockstep promote OPERATION`."),
+    click.option(
+        "--expires", metavar="TIME", help="Roll back unless all waves are done so soon, such as 2h."
+    ),
+    click.option("--health", metavar="PATH", help="What must answer 2xx on changed hosts after each wave."),
+)
+"""Adds the options about waves, handed over as `pace`."""
+
+wait_options = _handed_over(
+    "wanted",
+    ChangeOptions,
+    selection_options,
+    click.option(
+        "--wait/--no-wait", default=True, show_default=True, help="Wait until it is done or undone."
+    ),
+    click.option(
+        "--timeout",
+        type=float,
+        metavar="SECONDS",
+        help="Give up waiting after so long; the operation goes on.  [default: never]",
+    ),
+    click.option(
+        "--id",
+        "operation_id",
+        metavar="ID",
+        help="The operation's id: with it, repeating the command is harmless.  [default: random]",
+    ),
+    click.option(
+        "--deadline",
+        type=float,
+        metavar="SECONDS",
+        help="Roll back unless every host is done so soon.  [default: LOCKSTEP_DEADLINE, 300]",
+    ),
+    click.option(
+        "--retries",
+        type=int,
+        metavar="N",
+        help="Give a host up after N tries beyond the first.  [default: no bound but time]",
+    ),
+    click.option("--preflight", is_flag=True, help="Ask every host first; write nothing unless all answer."),
+    as_option,
+    pace_options,
+)
+"""Adds the options of create and delete, handed over as `wanted`."""

@@ -8,7 +8,6 @@ import os
 import select
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import IO, TYPE_CHECKING
 
@@ -137,16 +136,6 @@ def tell(finding: Finding, width: int) -> None:
     answer(f"{head} {printable(finding.text)}")
     if finding.remedy:
         answer(f"{'':{LEVEL_WIDTH + width + 2}}-> {printable(finding.remedy)}")
-
-
-def finding_documents(findings: Iterable[Finding]) -> list[dict[str, object]]:
-    """Return findings for --json."""
-    return [asdict(each) for each in findings]
-
-
-def is_well(findings: Iterable[Finding]) -> bool:
-    """Tell whether nothing is wrong."""
-    return all(each.level == "ok" for each in findings)
 
 
 def answer(text: str) -> None:

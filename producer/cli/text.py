@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TypeVar
 
 from lockstep.producer.cli.output import note, printable
 from lockstep.producer.operators.history import Event
@@ -17,7 +17,7 @@ from lockstep.worker.operation.story import HostResult, Result
 from lockstep.worker.operation.waves import idle, told_hold, told_standing
 
 if TYPE_CHECKING:
-    from rich.status import Status
+    from lockstep.worker.record.events import OnChange
 
 Told = TypeVar("Told")
 NOTHING = "-"
@@ -167,19 +167,19 @@ LINE_EVERY = 1.0
 SILENT = "Redis does not answer; waiting for it to come back"
 
 
-class Progress(Protocol):
-    """Told of each change of the operation that is waited for; None means that Redis does not answer."""
-
-    def __call__(self, status: Operation | None) -> None: ...
-
-
-def showing(quiet: bool) -> AbstractContextManager[Progress]:
-    """Return the display that fits stderr, as a context; `quiet` shows nothing."""
+@contextmanager
+def showing(quiet: bool) -> Iterator[OnChange]:
+    """Yield the display that fits stderr: a line that moves, or plain lines; `quiet` shows nothing."""
     if quiet:
-        return nullcontext(_ignore)
-    if sys.stderr.isatty():
-        return Spinner()
-    return nullcontext(ProgressLines())
+        yield lambda status: None
+    elif not sys.stderr.isatty():
+        yield ProgressLines()
+    else:
+        from rich.console import Console
+        from rich.text import Text
+
+        with Console(stderr=True, highlight=False).status("waiting") as line:
+            yield lambda status: line.update(Text(printable(describe(status))))
 
 
 def describe(status: Operation | None) -> str:
@@ -192,10 +192,6 @@ def describe(status: Operation | None) -> str:
     if waves := standing(status):
         count = f"{waves}; {count}"
     return f"{status.verb} {status.group}: {status.state}, {count} (operation {status.id})"
-
-
-def _ignore(status: Operation | None) -> None:
-    pass
 
 
 class ProgressLines:
@@ -212,28 +208,3 @@ class ProgressLines:
             note(describe(status))
             self._next = time.monotonic() + LINE_EVERY
         self._state = state
-
-
-class Spinner:
-    """One line that moves."""
-
-    def __init__(self) -> None:
-        self._status: Status | None = None
-
-    def __enter__(self) -> Spinner:
-        from rich.console import Console
-
-        self._status = Console(stderr=True, highlight=False).status("waiting")
-        self._status.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._status is not None:
-            self._status.stop()
-
-    def __call__(self, status: Operation | None) -> None:
-        """Change the line."""
-        from rich.text import Text
-
-        if self._status is not None:
-            self._status.update(Text(printable(describe(status))))

@@ -50,15 +50,7 @@ NOTHING = "-"
 @selection_options
 @pace_options
 def plan(
-    session: Session,
-    action: str,
-    group: str,
-    *,
-    fields: FieldOptions,
-    selection: Selection,
-    pace: Pace,
-    upsert: bool,
-    as_json: bool,
+    session: Session, action: str, group: str, *, fields: FieldOptions, selection: Selection, pace: Pace
 ) -> Exit:
     """Ask every host what it holds, and show what would be sent. Writes nothing.
 
@@ -78,10 +70,10 @@ def plan(
         raise InvalidInput(f"group {group} has no content to set: create or delete it")
     rollout = cluster.rollout(pace, cluster.serving(group, names))
     made = cluster.plan(
-        action, group, names, fields.given(cluster, group), secrets=fields.hidden(), create=upsert
+        action, group, names, fields.given(cluster, group), secrets=fields.hidden(), create=fields.upsert
     )
     waves = rollout.waves if rollout else {}
-    if as_json:
+    if session.as_json:
         answer_json(_document(made, waves))
         return Exit.FOUND if made.problems else Exit.OK
     if "/" in made.group:
@@ -199,8 +191,6 @@ def apply(
     at_once: int | None,
     resume: str | None,
     pace: Pace,
-    created_by: str | None,
-    as_json: bool,
 ) -> Exit:
     """Create, set or delete everything in FILE, each on all hosts that serve it, or on none.
 
@@ -221,31 +211,31 @@ def apply(
         text = file.read()
     except UnicodeDecodeError as error:
         raise InvalidInput(f"{file.name} is no UTF-8 text: {error.reason}") from error
-    client = session.client(created_by)
+    client = session.client()
     hosts = client.select(selection.names(client))
     folder = os.path.dirname(file.name)  # noqa: PTH120
     wishes = client.wishes(text, hosts, accept_loss=accept_loss or plan_only, folder=folder, pace=pace)
     if plan_only:
-        made = [_planned(client, wish, hosts, pace, None if as_json else answer) for wish in wishes]
-        if as_json:
+        made = [_planned(client, wish, hosts, pace, None if session.as_json else answer) for wish in wishes]
+        if session.as_json:
             answer_json({"plans": [_document(*each) for each in made]})
         return Exit.FOUND if any(each.problems for each, _ in made) else Exit.OK
     for wish in wishes:
-        if wish.verb and not as_json:
+        if wish.verb and not session.as_json:
             _planned(client, wish, hosts, pace, note)
     run = new_id() if resume is None else resume
     each = client.apply(wishes, hosts, run=run, at_once=at_once, pace=pace, accept_loss=accept_loss)
     session.going_on = f"what was started goes on; the same command with --resume {run} does the rest"
     note(f"run {run}: {counted(len(wishes), 'thing' if any(wish.verb for wish in wishes) else 'group')}")
     states: Counter[str] = Counter()
-    with _progress(len(wishes), quiet=as_json) as advance, closing(each):
+    with _progress(len(wishes), quiet=session.as_json) as advance, closing(each):
         for came in each:
             states[came.state or "not started"] += 1
-            _tell(came, as_json)
+            _tell(came, session.as_json)
             advance()
     counts = ", ".join(f"{count} {state.replace('_', ' ')}" for state, count in sorted(states.items()))
     session.going_on = f"run {run}: {counts}"
-    if not as_json:
+    if not session.as_json:
         answer(session.going_on)
     return Exit.OK if set(states) == {State.COMMITTED} else Exit.FOUND
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
@@ -16,13 +15,7 @@ from lockstep.producer.cli.options import (
     field_options,
     wait_options,
 )
-from lockstep.producer.cli.output import (
-    answer,
-    answer_json,
-    note,
-    printable,
-    read_document,
-)
+from lockstep.producer.cli.output import answer, answer_json, note, printable, read_document
 from lockstep.producer.cli.text import sentence, showing
 from lockstep.worker.operation.errors import RecordGone, WaitTimeout
 from lockstep.worker.operation.names import named, parse_timeout
@@ -35,9 +28,7 @@ if TYPE_CHECKING:
 @click.argument("names", nargs=-1, required=True, metavar="[OPERATION] HOST")
 @click.option("--reason", metavar="TEXT", required=True, help="Why; kept in the record.")
 @as_option
-def abandon(
-    session: Session, names: tuple[str, ...], reason: str, created_by: str | None, as_json: bool
-) -> Exit:
+def abandon(session: Session, names: tuple[str, ...], reason: str) -> Exit:
     """Give up on HOST in OPERATION, or in every operation that waits for it.
 
     It keeps what it holds, and the operations can end without it.
@@ -49,7 +40,7 @@ def abandon(
 
     Exit codes: 0 abandoned, 2 no such operation or host, 8 refused, for nothing is pending there.
     """
-    cluster = session.client(created_by)
+    cluster = session.client()
     match names:
         case (host,):
             given_up = cluster.abandon(host, reason)
@@ -60,7 +51,7 @@ def abandon(
         case _:
             raise click.UsageError("give HOST, or OPERATION and HOST")
     session.going_on = f"abandoned {host} in {named([operation.id for operation in given_up])}"
-    if as_json:
+    if session.as_json:
         documents = [read_document(operation) for operation in given_up]
         answer_json(documents[0] if len(names) > 1 else {"operations": documents})
         return Exit.OK
@@ -107,15 +98,7 @@ def create(session: Session, name: str, fields: FieldOptions, wanted: ChangeOpti
 @ACCEPT_LOSS
 @field_options
 @wait_options
-def set_(
-    session: Session,
-    name: str,
-    fields: FieldOptions,
-    wanted: ChangeOptions,
-    *,
-    upsert: bool,
-    accept_loss: bool,
-) -> Exit:
+def set_(session: Session, name: str, fields: FieldOptions, wanted: ChangeOptions) -> Exit:
     """Give a thing one content on every host, or leave every host with its own.
 
     When any host fails, every host is brought back to what it held itself, which a look proves. A field that
@@ -128,7 +111,7 @@ def set_(
     Exit codes: 0 set, 1 rolled back, 3 some hosts still to be restored, 4 gave up waiting, 6 busy,
     8 a host is paused.
     """
-    return change(session, "set", name, replace(fields, upsert=upsert, accept_loss=accept_loss), wanted)
+    return change(session, "set", name, fields, wanted)
 
 
 @command()
@@ -146,7 +129,7 @@ def delete(session: Session, name: str, wanted: ChangeOptions, *, accept_loss: b
     Exit codes: 0 deleted, 1 rolled back, 3 some hosts still to be restored, 4 gave up waiting, 6 busy,
     8 a host is paused.
     """
-    return change(session, "delete", name, FieldOptions((), None, accept_loss), wanted)
+    return change(session, "delete", name, FieldOptions(accept_loss=accept_loss), wanted)
 
 
 @command()
@@ -155,9 +138,7 @@ def delete(session: Session, name: str, wanted: ChangeOptions, *, accept_loss: b
 @click.option("--restore", "choice", flag_value="restore", help="Write what was there before over it.")
 @click.option("--leave", "choice", flag_value="leave", help="Leave it; the operation ends without it.")
 @as_option
-def resolve(
-    session: Session, operation_id: str, host: str, choice: str | None, created_by: str | None, as_json: bool
-) -> Exit:
+def resolve(session: Session, operation_id: str, host: str, choice: str | None) -> Exit:
     """Decide about a HOST that shows what somebody else has written since.
 
     A rollback of OPERATION leaves such a host alone until a person says what is to be. --restore holds for
@@ -172,20 +153,18 @@ def resolve(
     """
     if choice is None:
         raise click.UsageError("say --restore or --leave")
-    client = session.client(created_by)
+    client = session.client()
     operation = client.resolve(client.find(operation_id).id, host, restore=choice == "restore")
     what = "is restored to what it held before" if choice == "restore" else "is left as it is"
     text = f'{host} {what} in operation {operation.id}: "{operation.group}"'
-    return session.done(text, as_json, lambda: read_document(operation))
+    return session.done(text, lambda: read_document(operation))
 
 
 @command()
 @click.argument("operation_id", metavar="OPERATION")
 @click.option("--reason", metavar="TEXT", help="Why; kept in the record.")
 @as_option
-def cancel(
-    session: Session, operation_id: str, reason: str | None, created_by: str | None, as_json: bool
-) -> Exit:
+def cancel(session: Session, operation_id: str, reason: str | None) -> Exit:
     """Roll back OPERATION unless it is decided already.
 
     Examples:
@@ -193,17 +172,17 @@ def cancel(
 
     Exit codes: 0 cancelled, 2 no such operation, 8 refused, for it was decided before.
     """
-    operation = session.client(created_by).find(operation_id)
+    operation = session.client().find(operation_id)
     operation.cancel(reason)
     text = f'cancelled operation {operation.id}: {operation.verb} "{operation.group}" is rolled back'
-    return session.done(text, as_json, lambda: read_document(operation))
+    return session.done(text, lambda: read_document(operation))
 
 
 @command()
 @click.argument("operation_id", metavar="OPERATION")
 @click.option("--reason", metavar="TEXT", required=True, help="Why; kept in the record.")
 @as_option
-def hold(session: Session, operation_id: str, reason: str, created_by: str | None, as_json: bool) -> Exit:
+def hold(session: Session, operation_id: str, reason: str) -> Exit:
     """Keep OPERATION from going further than the wave at work.
 
     The wave at work runs on to its end; `lockstep cancel` is the brake. A hold that nobody promotes ends
@@ -214,10 +193,10 @@ def hold(session: Session, operation_id: str, reason: str, created_by: str | Non
 
     Exit codes: 0 held, 2 no such operation, 8 refused, for it is decided or has no waves.
     """
-    operation = session.client(created_by).find(operation_id)
+    operation = session.client().find(operation_id)
     held = operation.hold(reason)
     text = f"held operation {operation.id} after wave {held.wave} ({held.stage}), until somebody promotes it"
-    return session.done(text, as_json, lambda: read_document(operation))
+    return session.done(text, lambda: read_document(operation))
 
 
 @command()
@@ -225,14 +204,7 @@ def hold(session: Session, operation_id: str, reason: str, created_by: str | Non
 @click.option("--reason", metavar="TEXT", help="Why; kept in the record.")
 @click.option("--hold", "number", type=click.IntRange(1), metavar="N", help="That hold alone, no newer one.")
 @as_option
-def promote(
-    session: Session,
-    operation_id: str,
-    reason: str | None,
-    number: int | None,
-    created_by: str | None,
-    as_json: bool,
-) -> Exit:
+def promote(session: Session, operation_id: str, reason: str | None, number: int | None) -> Exit:
     """Release the hold on OPERATION, so that it goes on.
 
     A bake or a look at the hosts that is due is not left out.
@@ -243,18 +215,18 @@ def promote(
 
     Exit codes: 0 released, 2 no such operation, 8 refused, for nobody holds it or it is decided.
     """
-    operation = session.client(created_by).find(operation_id)
+    operation = session.client().find(operation_id)
     released = operation.promote(reason, number)
     by = f", held by {released.who}: {released.why}" if released else " already"
     text = f"released operation {operation.id}{by}"
-    return session.done(text, as_json, lambda: read_document(operation))
+    return session.done(text, lambda: read_document(operation))
 
 
 def change(session: Session, verb: str, name: str, fields: FieldOptions, wanted: ChangeOptions) -> Exit:
     """Start an operation, wait for it as asked, and tell what came of it."""
     parse_timeout(wanted.timeout)
     session.going_on = "`lockstep list` shows whether the operation was accepted"
-    cluster = session.client(wanted.created_by)
+    cluster = session.client()
     hosts = wanted.selection.names(cluster)
     accepted: list[Operation] = []
 
@@ -278,7 +250,7 @@ def change(session: Session, verb: str, name: str, fields: FieldOptions, wanted:
             preflight=wanted.preflight,
             pace=wanted.pace,
         )
-        if not wanted.wait and wanted.as_json:
+        if not wanted.wait and session.as_json:
             answer_json(read_document(operation))
             return Exit.OK
         if not wanted.wait:
@@ -286,14 +258,14 @@ def change(session: Session, verb: str, name: str, fields: FieldOptions, wanted:
             before = " before" if operation.existing else ""
             note(f"accepted{before}: {verb} {name} (operation {operation.id})")
             return Exit.OK
-        with showing(quiet=wanted.as_json) as progress:
+        with showing(quiet=session.as_json) as progress:
             result = operation.wait(wanted.timeout, progress)
     except (WaitTimeout, RecordGone, KeyboardInterrupt):
-        if wanted.as_json and accepted:
+        if session.as_json and accepted:
             answer_json(read_document(accepted[0]))
         raise
     session.going_on = printable(sentence(result, verb))
-    if wanted.as_json:
+    if session.as_json:
         answer_json(read_document(operation))
     else:
         (answer if result.committed else note)(session.going_on)

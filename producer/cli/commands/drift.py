@@ -35,12 +35,11 @@ from lockstep.worker.operation.names import counted, named, parse_moment
 if TYPE_CHECKING:
     from lockstep.producer.operators.drift import GroupDrift
     from lockstep.worker.operation.drift import Drift
-from lockstep.worker.operation.waves import Pace
 
 
 @command()
 @click.argument("groups", nargs=-1, metavar="[GROUP]...")
-def drift(session: Session, groups: tuple[str, ...], as_json: bool) -> Exit:
+def drift(session: Session, groups: tuple[str, ...]) -> Exit:
     """Ask the hosts now, and show which differ from what the last operation left there.
 
     Give a group's id, KIND/ID of a thing, or the id of an operation on one. Of things it shows the fields
@@ -65,7 +64,7 @@ def drift(session: Session, groups: tuple[str, ...], as_json: bool) -> Exit:
     looked = list(client.drift(meant or None))
     drifted = [each for look in looked for each in look.drifts]
     apart = [look for look in looked if look.apart]
-    if as_json:
+    if session.as_json:
         rows = [_drift_row(look, n) for look in looked for n in range(len(look.drifts))]
         unmeasured = [row for look in looked for row in _held(look)]
         uncovered = [{"group": look.group, "host": host} for look in looked for host in look.uncovered]
@@ -190,8 +189,6 @@ def repair(
     presence: str | None,
     accept_loss: bool,
     selection: Selection,
-    created_by: str | None,
-    as_json: bool,
 ) -> Exit:
     """Create or delete GROUP everywhere, so that all hosts agree; or bring a thing back to what was left.
 
@@ -203,19 +200,17 @@ def repair(
     An ordinary operation, all hosts or none; the exit codes are those of create and delete.
     """
     if "/" in group and not group.startswith("group/"):
-        return _repair_thing(session, group, accept_loss, created_by, as_json)
+        return _repair_thing(session, group, accept_loss)
     if presence is None:
         raise click.UsageError("Missing option '--to'. Choose from: absent, present")
-    wanted = ChangeOptions(selection, True, None, None, None, None, False, created_by, Pace(), as_json)
-    return change(session, Action.to(Presence(presence)).value, group, FieldOptions((), None), wanted)
+    verb = Action.to(Presence(presence)).value
+    return change(session, verb, group, FieldOptions(), ChangeOptions(selection))
 
 
-def _repair_thing(
-    session: Session, thing: str, accept_loss: bool, created_by: str | None, as_json: bool
-) -> Exit:
-    begun = session.client(created_by).repair(thing, accept_loss=accept_loss)
+def _repair_thing(session: Session, thing: str, accept_loss: bool) -> Exit:
+    begun = session.client().repair(thing, accept_loss=accept_loss)
     results = [(operation, operation.wait()) for operation in begun]
-    if as_json:
+    if session.as_json:
         answer_json({"operations": [read_document(operation) for operation in begun]})
     else:
         for operation, result in results:
@@ -232,7 +227,7 @@ SHOWN = 20
 @command()
 @click.option("--deleted-before", "text", metavar="WHEN", required=True, help="90d (ago), or 2026-01-31.")
 @click.option("--yes", "do_it", is_flag=True, help="Do it; without, it is only shown.")
-def forget(session: Session, text: str, do_it: bool, as_json: bool) -> Exit:
+def forget(session: Session, text: str, do_it: bool) -> Exit:
     """Forget groups that were deleted on every host before WHEN: their entries in Redis go.
 
     A group is kept while an operation works on it, a late write may still land, or a host differs.
@@ -252,7 +247,7 @@ def forget(session: Session, text: str, do_it: bool, as_json: bool) -> Exit:
     what = f"{counted(len(found), 'group')}, {size:,} bytes"
     told = f"forgot {what}" if do_it else f"would forget {what}: nothing was changed, --yes does it"
     session.going_on = told
-    if as_json:
+    if session.as_json:
         groups = [{**asdict(group), "bytes": bytes_} for group, bytes_ in found]
         answer_json({"forgotten": do_it, "groups": groups, "bytes": size})
         return Exit.OK

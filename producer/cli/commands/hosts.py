@@ -16,12 +16,9 @@ from lockstep.producer.cli.output import (
     answer_json,
     answer_table,
     document,
-    finding_documents,
-    is_well,
     note,
     optional_document,
     printable,
-    tell,
 )
 from lockstep.producer.cli.text import sentence
 from lockstep.worker.operation.errors import InvalidInput
@@ -44,7 +41,7 @@ DOCTOR_WIDTH, PROBE_WIDTH = 18, 26
 
 @command()
 @selection_options
-def hosts(session: Session, *, selection: Selection, as_json: bool) -> Exit:
+def hosts(session: Session, *, selection: Selection) -> Exit:
     """Ask every host now, and show its labels, the drift seen on it, and whether it is paused.
 
     Examples:
@@ -55,7 +52,7 @@ def hosts(session: Session, *, selection: Selection, as_json: bool) -> Exit:
     """
     cluster = session.client()
     found = cluster.hosts(selection.names(cluster))
-    if as_json:
+    if session.as_json:
         answer_json({"hosts": [_document(each) for each in found]})
     else:
         answer_table(HEADER, map(_row, found))
@@ -66,7 +63,7 @@ def hosts(session: Session, *, selection: Selection, as_json: bool) -> Exit:
 @click.argument("host")
 @click.option("--why", metavar="TEXT", required=True, help="Why; whoever is refused is told.")
 @as_option
-def pause(session: Session, *, host: str, why: str, created_by: str | None, as_json: bool) -> Exit:
+def pause(session: Session, *, host: str, why: str) -> Exit:
     """Refuse new operations that need HOST, until it is resumed.
 
     Examples:
@@ -75,18 +72,18 @@ def pause(session: Session, *, host: str, why: str, created_by: str | None, as_j
 
     Operations that were accepted before go on; new ones that need the host are refused with the reason.
     """
-    cluster = session.client(created_by)
+    cluster = session.client()
     held = cluster.pause(host, why)
     told = f"paused {host}: new operations that need it are refused until `lockstep resume {host}`"
     text = told if held is None else f"{host} is {held.text}; that stays as it is"
     return session.done(
-        text, as_json, lambda: {"host": host, "paused": True, "already": optional_document(held, "by at why")}
+        text, lambda: {"host": host, "paused": True, "already": optional_document(held, "by at why")}
     )
 
 
 @command()
 @click.argument("host")
-def resume(session: Session, *, host: str, as_json: bool) -> Exit:
+def resume(session: Session, *, host: str) -> Exit:
     """Let operations that need HOST begin again.
 
     Examples:
@@ -95,7 +92,7 @@ def resume(session: Session, *, host: str, as_json: bool) -> Exit:
     ended = session.client().resume(host)
     text = f"{host} is not paused" if ended is None else f"resumed {host}: it was {ended.text}"
     return session.done(
-        text, as_json, lambda: {"host": host, "paused": False, "ended": optional_document(ended, "by at why")}
+        text, lambda: {"host": host, "paused": False, "ended": optional_document(ended, "by at why")}
     )
 
 
@@ -104,9 +101,7 @@ def resume(session: Session, *, host: str, as_json: bool) -> Exit:
 @click.option("--dry-run", is_flag=True, help="Show the plan only.")
 @click.option("--yes", is_flag=True, help="Carry the plan out without asking.")
 @as_option
-def sync(
-    session: Session, *, host: str, dry_run: bool, yes: bool, created_by: str | None, as_json: bool
-) -> Exit:
+def sync(session: Session, *, host: str, dry_run: bool, yes: bool) -> Exit:
     """Give a new or rebuilt HOST the groups that it should hold.
 
     Examples:
@@ -115,20 +110,20 @@ def sync(
 
     Exit codes: 0 the host is up to date, 1 some groups could not be brought to it or nobody can tell.
     """
-    cluster = session.client(created_by)
+    cluster = session.client()
     plan = cluster.sync_plan(host)
     todo = [due for due in plan if due.action is not None]
     unknown = [due for due in plan if not due.certain]
-    if as_json and (dry_run or not todo):
+    if session.as_json and (dry_run or not todo):
         answer_json({"host": host, "plan": [_due_row(due) for due in plan]})
-    elif not as_json:
+    elif not session.as_json:
         _show(host, plan, todo, unknown)
     code = Exit.FOUND if unknown else Exit.OK
     if dry_run or not todo:
         return code
     if not yes:
         _ask(host, len(todo))
-    return max(code, _carry_out(session, cluster, host, todo, as_json))
+    return max(code, _carry_out(session, cluster, host, todo))
 
 
 def _show(host: str, plan: list[SyncItem], todo: list[SyncItem], unknown: list[SyncItem]) -> None:
@@ -146,9 +141,7 @@ def _ask(host: str, groups: int) -> None:
     click.confirm(f"Carry this out for {counted(groups, 'group')} on {host}?", abort=True, err=True)
 
 
-def _carry_out(
-    session: Session, cluster: ClusterClient, host: str, todo: list[SyncItem], as_json: bool
-) -> Exit:
+def _carry_out(session: Session, cluster: ClusterClient, host: str, todo: list[SyncItem]) -> Exit:
     code, rows = Exit.OK, []
     for number, due in enumerate(todo):
         start = cluster.create_group if due.action is Action.CREATE else cluster.delete_group
@@ -159,10 +152,10 @@ def _carry_out(
         if result.state is not State.COMMITTED:
             code = Exit.FOUND if OF_STATE[result.state] else code
         rows.append({**_due_row(due), "operation": operation.id, "state": result.state})
-        if not as_json:
+        if not session.as_json:
             tell = answer if result.committed else note
             tell(printable(sentence(result, operation.verb)))
-    if as_json:
+    if session.as_json:
         answer_json({"host": host, "plan": rows})
     return code
 
@@ -206,7 +199,7 @@ def _document(each: HostStanding) -> dict[str, object]:
 
 
 @command()
-def doctor(session: Session, as_json: bool) -> Exit:
+def doctor(session: Session) -> Exit:
     """Check Redis, workers, beat and hosts, and print a fix for each problem.
 
     Examples:
@@ -215,15 +208,9 @@ def doctor(session: Session, as_json: bool) -> Exit:
 
     Exit codes: 0 all is well, 1 there are warnings or failures.
     """
-    found = []
-    for finding in _findings(session):
-        found.append(finding)
-        if not as_json:
-            tell(finding, DOCTOR_WIDTH)
+    code = session.judge(_findings(session), DOCTOR_WIDTH)
     session.damage.clear()  # they are findings
-    if as_json:
-        answer_json({"healthy": is_well(found), "findings": finding_documents(found)})
-    return Exit.OK if is_well(found) else Exit.FOUND
+    return code
 
 
 def _findings(session: Session) -> Iterator[Finding]:
@@ -248,7 +235,7 @@ def _findings(session: Session) -> Iterator[Finding]:
     metavar="SECONDS",
     help="How long to look for a write whose client left.",
 )
-def probe(session: Session, host: str, watch: float, as_json: bool) -> Exit:
+def probe(session: Session, host: str, watch: float) -> Exit:
     """Test whether the API of HOST does what Lockstep needs, and recommend settle_seconds.
 
     Examples:
@@ -265,29 +252,19 @@ def probe(session: Session, host: str, watch: float, as_json: bool) -> Exit:
     client = session.client()
     probing = Probe(client.serving("group", [host])[0], client.settings, seconds)
     note(f"scratch groups are written to {host} and deleted again; this may take {seconds:g} s and more")
-    found = []
+
+    def about() -> dict[str, object]:
+        return {
+            "host": host,
+            "settle_seconds": probing.settle_seconds,
+            "late_writes": [document(each, "stayed landed trouble") for each in probing.late_writes],
+            "left": probing.left,
+        }
+
     try:
         with closing(probing.run()) as findings:  # however it ends, the scratch groups are deleted now
-            for finding in findings:
-                found.append(finding)
-                if not as_json:
-                    tell(finding, PROBE_WIDTH)
+            return session.judge(findings, PROBE_WIDTH, about)
     except KeyboardInterrupt:
         if probing.left:
             session.going_on = f"{named(probing.left)} could not be deleted from {host}"
         raise
-    if as_json:
-        answer_json(
-            {
-                "host": host,
-                "healthy": is_well(found),
-                "settle_seconds": probing.settle_seconds,
-                "findings": finding_documents(found),
-                "late_writes": [
-                    {"stayed": each.stayed, "landed": each.landed, "trouble": each.trouble}
-                    for each in probing.late_writes
-                ],
-                "left": probing.left,
-            }
-        )
-    return Exit.OK if is_well(found) else Exit.FOUND

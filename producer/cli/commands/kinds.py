@@ -10,16 +10,8 @@ from typing import TYPE_CHECKING
 import click
 
 from lockstep.producer.cli.exits import Exit, Session
-from lockstep.producer.cli.options import DEBUG, command
-from lockstep.producer.cli.output import (
-    answer,
-    answer_json,
-    answer_table,
-    finding_documents,
-    is_well,
-    note,
-    tell,
-)
+from lockstep.producer.cli.options import DEBUG, command, json_option
+from lockstep.producer.cli.output import answer, answer_json, answer_table, note
 from lockstep.worker.operation.errors import InvalidInput, LockstepError
 
 if TYPE_CHECKING:
@@ -70,7 +62,7 @@ def _find(session: Session, given: str) -> Kind:
 
 
 @click.pass_context
-def _listed(context: click.Context, *, as_json: bool) -> Exit:
+def _listed(context: click.Context) -> Exit:
     if context.invoked_subcommand is not None:
         return Exit.OK
     kinds, _, _ = _catalogue()
@@ -80,7 +72,7 @@ def _listed(context: click.Context, *, as_json: bool) -> Exit:
             found.append(kinds.find(name))
         except InvalidInput as error:
             broken.append(str(error))
-    if as_json:
+    if context.ensure_object(Session).as_json:
         answer_json({"kinds": [_document(each) for each in found], "broken": broken})
     else:
         answer_table(HEADER, [_row(each) for each in found])
@@ -107,7 +99,7 @@ def _document(kind: Kind) -> dict[str, object]:
 
 @command()
 @click.argument("kind")
-def show(session: Session, kind: str, as_json: bool) -> Exit:
+def show(session: Session, kind: str) -> Exit:
     """Print the file of KIND; NAME@DIGEST is an older one that is here, or that an operation keeps.
 
     Examples:
@@ -116,7 +108,7 @@ def show(session: Session, kind: str, as_json: bool) -> Exit:
       lockstep kinds show vhost@3f2a
     """
     found = _find(session, kind)
-    if as_json:
+    if session.as_json:
         answer_json({**_document(found), "text": found.source})
     else:
         answer(found.source.rstrip("\n"))
@@ -124,7 +116,7 @@ def show(session: Session, kind: str, as_json: bool) -> Exit:
 
 
 @command()
-def schema(session: Session, as_json: bool) -> Exit:
+def schema(session: Session) -> Exit:
     """Print the JSON Schema of kind files, for an editor.
 
     Examples:
@@ -153,7 +145,6 @@ def check(
     login: str | None,
     token: str | None,
     key: str | None,
-    as_json: bool,
 ) -> Exit:
     """Check the FILE of a kind, or a kind by name; with --host, walk it on a real host.
 
@@ -181,9 +172,7 @@ def check(
         note(f"in a folder of kinds it has to be called {kind.name}.yaml")
     if host is None:
         text = f"{kind.title}: the file keeps every rule"
-        return session.done(
-            text, as_json, lambda: {"kind": kind.name, "digest": kind.digest, "healthy": True}
-        )
+        return session.done(text, lambda: {"kind": kind.name, "digest": kind.digest, "healthy": True})
     if thing is None:
         raise InvalidInput(f"{kind.file} has no examples.id: give a free id with --id")
     from lockstep.producer.doctor.kinds import Walk
@@ -191,25 +180,13 @@ def check(
     reached = _host(host, inventory, _auth(login, key), token)
     walk = Walk(kind, kind.parse(f"{kind.name}/{thing}"), reached, settings)
     note(f"{walk.thing} is made on {reached.name}, changed and deleted again")
-    found = []
+
+    def about() -> dict[str, object]:
+        named = {"kind": kind.name, "digest": kind.digest, "host": reached.name, "thing": str(walk.thing)}
+        return {**named, "left": walk.left}
+
     with closing(walk.run()) as findings:
-        for finding in findings:
-            found.append(finding)
-            if not as_json:
-                tell(finding, WIDTH)
-    if as_json:
-        answer_json(
-            {
-                "kind": kind.name,
-                "digest": kind.digest,
-                "host": reached.name,
-                "thing": str(walk.thing),
-                "healthy": is_well(found),
-                "findings": finding_documents(found),
-                "left": walk.left,
-            }
-        )
-    return Exit.OK if is_well(found) else Exit.FOUND
+        return session.judge(findings, WIDTH, about)
 
 
 def _auth(login: str | None, key: str | None) -> Auth | None:
@@ -240,6 +217,6 @@ kinds = click.Group(
     epilog="\b\nExamples:\n  lockstep kinds\n  lockstep kinds show rabbitmq-user\n"
     "  lockstep kinds check kinds/vhost.yaml --host http://127.0.0.1:15672",
 )
-kinds.params += [click.Option(["--json", "as_json"], is_flag=True, help="Print one JSON document."), DEBUG]
+kinds.params += [json_option(), DEBUG]
 for each in (show, check, schema):
     kinds.add_command(each)

@@ -44,7 +44,7 @@ from lockstep.worker.operation.story import host_result
 
 @command()
 @click.argument("operation_id", metavar="OPERATION")
-def status(session: Session, operation_id: str, as_json: bool) -> Exit:
+def status(session: Session, operation_id: str) -> Exit:
     """Show OPERATION and what became of each host.
 
     Examples:
@@ -53,7 +53,7 @@ def status(session: Session, operation_id: str, as_json: bool) -> Exit:
     """
     handle = session.client().find(operation_id)
     operation, steps = handle.status(), handle.steps()
-    if as_json:
+    if session.as_json:
         answer_json(full_document(operation, steps))
         return Exit.OK
     _tell(session, operation, steps)
@@ -72,7 +72,7 @@ def _tell(session: Session, operation: Operation, steps: Iterable[Step]) -> None
 @command("list")
 @click.option("--limit", type=int, default=20, show_default=True, metavar="N", help="At most so many.")
 @click.option("--stuck", "stuck_only", is_flag=True, help="Only what needs a person, and what to type.")
-def list_(session: Session, limit: int, stuck_only: bool, as_json: bool) -> Exit:
+def list_(session: Session, limit: int, stuck_only: bool) -> Exit:
     """List operations, newest first.
 
     Examples:
@@ -83,10 +83,10 @@ def list_(session: Session, limit: int, stuck_only: bool, as_json: bool) -> Exit
     Exit codes: 0, or 1 with --stuck if an operation needs a person.
     """
     if stuck_only:
-        return _list_stuck(session, as_json)
+        return _list_stuck(session)
     operations = session.client().operations(limit)
     session.client().look_for_damage({each.group for each in operations})
-    if as_json:
+    if session.as_json:
         document = {"operations": [operation_document(each) for each in operations]}
         answer_json({**document, "damaged": [asdict(each) for each in session.damage]})
     else:
@@ -102,13 +102,13 @@ def _tell_list(session: Session, operations: Collection[Operation], none: str) -
     answer_table(LIST_HEADER, (list_row(each, now) for each in operations))
 
 
-def _list_stuck(session: Session, as_json: bool) -> Exit:
+def _list_stuck(session: Session) -> Exit:
     found = session.client().stuck()
     failing = session.client().failing()
     session.client().look_for_damage({each.group for each, _ in found})
     for work, reason in failing.items():
         note(f"lockstep: the {work} runs and is not done: {printable(reason)}; `lockstep doctor` tells more")
-    if as_json:
+    if session.as_json:
         answer_json(
             {
                 "operations": [{**operation_document(each), "stuck": asdict(why)} for each, why in found],
@@ -118,7 +118,7 @@ def _list_stuck(session: Session, as_json: bool) -> Exit:
         )
     elif not found and not session.damage:
         answer("no operation needs you")
-    for operation, why in () if as_json else found:
+    for operation, why in () if session.as_json else found:
         answer(printable(f"{operation.id}  {operation.verb} {operation.group}: {why.why}"))
         for line in why.advice:
             answer(f"  {printable(line)}")
@@ -128,7 +128,7 @@ def _list_stuck(session: Session, as_json: bool) -> Exit:
 @command()
 @click.argument("host")
 @click.argument("group")
-def exists(session: Session, host: str, group: str, as_json: bool) -> Exit:
+def exists(session: Session, host: str, group: str) -> Exit:
     """Ask HOST itself whether it holds GROUP, or a thing KIND/ID.
 
     Examples:
@@ -140,17 +140,17 @@ def exists(session: Session, host: str, group: str, as_json: bool) -> Exit:
     try:
         found = session.client().exists(host, group)
     except HostUnavailable as error:
-        if as_json:
+        if session.as_json:
             answer_json({"host": host, "group": group, "exists": None, "reason": str(error)})
         raise
     text = f"{subject(group)} {'exists' if found else 'does not exist'} on {host}"
-    session.done(text, as_json, lambda: {"host": host, "group": group, "exists": found, "reason": None})
+    session.done(text, lambda: {"host": host, "group": group, "exists": found, "reason": None})
     return Exit.OK if found else Exit.ROLLED_BACK
 
 
 @command()
 @click.argument("operation_id", metavar="OPERATION")
-def show(session: Session, operation_id: str, as_json: bool) -> Exit:
+def show(session: Session, operation_id: str) -> Exit:
     """Show OPERATION with every attempt on every host: what was sent, what came back, what it meant.
 
     Of a thing it also shows which fields were to change on each host, and what somebody else made of them.
@@ -164,7 +164,7 @@ def show(session: Session, operation_id: str, as_json: bool) -> Exit:
     events = timeline(operation, steps, session.client().methods(handle.id))
     differences = session.client().differences(handle.id)
     here, held = session.client().inventories()
-    if as_json:
+    if session.as_json:
         document = full_document(operation, steps)
         timed = [event_document(each) for each in events]
         told = [inventory_document(each, held[each]) for each in held]
@@ -210,7 +210,6 @@ def history(
     since: str | None,
     until: str | None,
     limit: int,
-    as_json: bool,
 ) -> Exit:
     """Search all recorded operations, newest first.
 
@@ -231,7 +230,7 @@ def history(
         until=None if until is None else parse_moment("--until", until, now),
         limit=limit,
     )
-    if as_json:
+    if session.as_json:
         answer_json({"operations": [operation_document(each) for each in found]})
     else:
         _tell_list(session, found, "no operation matches")
@@ -241,7 +240,7 @@ def history(
 @command()
 @click.argument("operation_id", metavar="OPERATION")
 @click.option("--html", "file", metavar="FILE", required=True, help="Where to write the page.")
-def report(session: Session, operation_id: str, file: str, as_json: bool) -> Exit:
+def report(session: Session, operation_id: str, file: str) -> Exit:
     """Write OPERATION with its timeline as one HTML page that needs nothing else.
 
     Examples:
@@ -257,4 +256,4 @@ def report(session: Session, operation_id: str, file: str, as_json: bool) -> Exi
         Path(file).write_text(text, "utf-8")
     except OSError as error:
         raise InvalidInput(f"file {quoted(file)} cannot be written: {error.strerror}") from error
-    return session.done(f"wrote {file}", as_json, lambda: {"id": handle.id, "file": file})
+    return session.done(f"wrote {file}", lambda: {"id": handle.id, "file": file})

@@ -6,8 +6,8 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -74,7 +74,7 @@ def operation_json(operations: Iterable[Operation] | None) -> list[tuple[str, st
     return [(each.id, json.dumps(operation_document(each))) for each in ordered]
 
 
-def host_json(operation: Operation | None, steps: Iterable[Step]) -> list[tuple[str, str]]:
+def host_json(operation: Operation | None, steps: Iterable[Step], *_: object) -> list[tuple[str, str]]:
     """Return the operation with its hosts as a JSON document; nothing while Redis does not answer."""
     return [(operation.id, json.dumps(full_document(operation, steps)))] if operation else []
 
@@ -142,13 +142,12 @@ def _line(operation: Operation) -> str:
 
 EVERY = 1.0
 """Seconds between readings of all operations."""
-Show = Callable[["RenderableType"], None]
 
 
 @command(lines=True)
 @click.argument("operation_id", metavar="[OPERATION]", required=False)
 @click.option("--limit", type=int, default=20, show_default=True, metavar="N", help="At most so many rows.")
-def watch(session: Session, operation_id: str | None, limit: int, as_json: bool) -> Exit:
+def watch(session: Session, operation_id: str | None, limit: int) -> Exit:
     """Watch the newest operations, or every host of OPERATION until it ends.
 
     Examples:
@@ -158,13 +157,14 @@ def watch(session: Session, operation_id: str | None, limit: int, as_json: bool)
 
     Ctrl-C ends the watching, never an operation.
     """
-    client = session.client()
+    client, as_json = session.client(), session.as_json
     try:
         if operation_id is None:
-            _watch_all(client, limit, as_json)
+            lines = operation_json if as_json else operation_lines
+            _follow(_readings(client, limit), operations_table, lines, as_json)
         else:
             session.going_on = f"nothing was written; `lockstep watch {operation_id}` goes on watching"
-            _watch_one(client, operation_id, as_json)
+            _follow(_hosts(client, operation_id), hosts_table, host_json if as_json else host_lines, as_json)
     except Stopped:
         raise
     except KeyboardInterrupt:
@@ -172,43 +172,41 @@ def watch(session: Session, operation_id: str | None, limit: int, as_json: bool)
     return Exit.OK
 
 
-def _watch_all(client: ClusterClient, limit: int, as_json: bool) -> None:
+def _follow(
+    readings: Iterable[tuple[Any, ...]],
+    drawn: Callable[..., RenderableType],
+    lines: Callable[..., list[tuple[str, str]]],
+    as_json: bool,
+) -> None:
+    """Show each reading: draw it over the last on a terminal, else tell what is new of its lines."""
     changes = NewLines()
     with _live(as_json) as show:
-        for operations in _readings(client, limit):
+        for reading in readings:
             if show:
-                show(operations_table(operations))
+                show(drawn(*reading))
             else:
-                lines = operation_json(operations) if as_json else operation_lines(operations)
-                _tell(changes.of(lines))
+                _tell(changes.of(lines(*reading)))
             if reader_gone():
                 return
 
 
-def _readings(client: ClusterClient, limit: int) -> Iterator[tuple[Operation, ...] | None]:
-    yield client.operations(limit)
+def _readings(client: ClusterClient, limit: int) -> Iterator[tuple[Sequence[Operation] | None]]:
+    yield (client.operations(limit),)
     while True:
         time.sleep(EVERY)
-        try:
-            found: tuple[Operation, ...] | None = client.operations(limit)
-        except StoreUnavailable:
-            found = None
-        yield found
+        found: Sequence[Operation] | None = None
+        with suppress(StoreUnavailable):
+            found = client.operations(limit)
+        yield (found,)
 
 
-def _watch_one(client: ClusterClient, operation_id: str, as_json: bool) -> None:
-    changes = NewLines()
+def _hosts(
+    client: ClusterClient, operation_id: str
+) -> Iterator[tuple[Operation | None, tuple[Step, ...], Operation | None]]:
     known: Operation | None = None
-    with _live(as_json) as show:
-        for operation, steps in client.find(operation_id).watch_hosts():
-            known = operation or known
-            if show:
-                show(hosts_table(operation, steps, known))
-            else:
-                lines = host_json(operation, steps) if as_json else host_lines(operation, steps, known)
-                _tell(changes.of(lines))
-            if reader_gone():
-                return
+    for operation, steps in client.find(operation_id).watch_hosts():
+        known = operation or known
+        yield operation, steps, known
 
 
 def _tell(lines: Iterable[str]) -> None:
@@ -217,22 +215,14 @@ def _tell(lines: Iterable[str]) -> None:
             answer(printable(line))
 
 
-def _live(as_json: bool) -> AbstractContextManager[Show | None]:
+@contextmanager
+def _live(as_json: bool) -> Iterator[Callable[[RenderableType], None] | None]:
+    """Return what draws over what it drew before, on a terminal; rich respects NO_COLOR."""
     if as_json or not sys.stdout.isatty():
-        return nullcontext(None)
-    return _Live()
+        yield None
+        return
+    from rich.console import Console
+    from rich.live import Live
 
-
-class _Live:
-    """A table that is drawn over; rich respects NO_COLOR."""
-
-    def __enter__(self) -> Show:
-        from rich.console import Console
-        from rich.live import Live
-
-        self._live = Live(console=Console(highlight=False), auto_refresh=False)
-        self._live.start()
-        return lambda drawn: self._live.update(drawn, refresh=True)
-
-    def __exit__(self, *_: object) -> None:
-        self._live.stop()
+    with Live(console=Console(highlight=False), auto_refresh=False) as live:
+        yield lambda drawn: live.update(drawn, refresh=True)
