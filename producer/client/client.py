@@ -1,40 +1,30 @@
-"""The client: enqueue operations, ask for them, ask hosts."""
+"""The client: enqueue operations, ask for them, ask hosts; and what the people who run a cluster need."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from datetime import datetime
-from typing import Self
+from itertools import chain
+from typing import TYPE_CHECKING
 
-from lockstep.producer.client.acceptance import Broker, accept, never
 from lockstep.producer.client.operation import Operation
-from lockstep.producer.client.selection import select
 from lockstep.producer.client.things import ThingClient
-from lockstep.producer.discovery import default_settings
-from lockstep.producer.operators.history import Filter, search
-from lockstep.worker.inventory import Inventory, LiveInventory
+from lockstep.producer.operators.history import Filter, Stuck, advised, search, stuck
 from lockstep.worker.operation import model
-from lockstep.worker.operation.errors import InvalidInput, NotReady
-from lockstep.worker.operation.host import Host
-from lockstep.worker.operation.model import Action, GroupId, HostName, State
-from lockstep.worker.operation.names import (
-    millis_of,
-    named,
-    new_id,
-    parse_deadline,
-    parse_group_id,
-    parse_limit,
-    parse_note,
-    parse_operation_id,
-    parse_retries,
-    show,
-    whoami,
-)
-from lockstep.worker.operation.thing import Asked
-from lockstep.worker.operation.transitions import Accepted, Request
-from lockstep.worker.operation.waves import AT_ONCE, Pace, Rollout
-from lockstep.worker.record.link import Link, gone, unknown
-from lockstep.worker.settings import Settings
+from lockstep.worker.operation.drift import Forgotten
+from lockstep.worker.operation.errors import AbandonRefused, InvalidInput, RecordGone
+from lockstep.worker.operation.host import Pause
+from lockstep.worker.operation.model import Action, GroupId, HostName, Millis, State
+from lockstep.worker.operation.names import millis_of, parse_limit, parse_note, show
+from lockstep.worker.operation.thing import Resolved
+from lockstep.worker.record.status import HeldInventory
+
+if TYPE_CHECKING:
+    from lockstep.producer.doctor import Finding
+    from lockstep.producer.operators.drift import GroupDrift
+    from lockstep.producer.operators.hosts import HostStanding
+    from lockstep.producer.operators.sync import SyncItem
 
 
 class ClusterClient(ThingClient):
@@ -49,142 +39,20 @@ class ClusterClient(ThingClient):
     and raises InvalidInput naming the value and the rule.
     """
 
-    def __init__(
-        self,
-        settings: Settings | None = None,
-        *,
-        inventory: Inventory | None = None,
-        created_by: str | None = None,
-    ) -> None:
-        """`created_by` is kept in the record of each operation; `user@host` if it is left out."""
-        self.settings = settings if settings is not None else default_settings()
-        self.created_by = whoami() if created_by is None else parse_note("created_by", created_by)
-        self.owner = self.created_by if created_by is not None else self.created_by.rpartition("@")[0]
-        """Whose the ids are that are given to operations: without a name, the user's on whichever machine."""
-        self._given = inventory
-        self._live: LiveInventory | None = None
-        self._link = Link(self.settings)
-        self._broker = Broker(self.settings)
+    def find(self, beginning: str) -> Operation:
+        """Return the handle of the only operation whose id is this text, or begins with it.
 
-    def __enter__(self) -> Self:
-        """Return the client."""
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Close the client."""
-        self.close()
-
-    def close(self) -> None:
-        """Close every connection. Operations go on."""
-        self._link.close()
-        self._broker.close()
-
-    @property
-    def inventory(self) -> Inventory:
-        """The hosts of the cluster, read when first needed, and again when their file changes.
-
-        Raises InvalidInput if they cannot be read the first time; later the inventory stays as it was.
+        For people, who shorten ids; programs use `operation`. Raises InvalidInput if several begin with it,
+        RecordGone if Redis has lost its record, UnknownOperation and StoreUnavailable.
         """
-        if self._given is not None:
-            return self._given
-        if self._live is None:
-            self._live = LiveInventory(self.settings)
-        return self._live.current()
+        from lockstep.producer.client.selection import find
 
-    def create_group(
-        self,
-        group_id: str,
-        hosts: Iterable[str] | None = None,
-        *,
-        operation_id: str | None = None,
-        deadline: float | None = None,
-        retries: int | None = None,
-        preflight: bool = False,
-        waves: str | None = None,
-        wave_by: str | None = None,
-        bake: str | float | None = None,
-        hold: bool = False,
-        expires: str | float | None = None,
-        health: str | None = None,
-    ) -> Operation:
-        """Enqueue the creation of a group on the named hosts, or on all; return once it is recorded.
-
-        `operation_id` makes the call repeatable: with the same id and the same group and hosts the existing
-        operation is returned; with others, or if somebody else gave the id, OperationIdReused is raised.
-        Without it a random id is taken.
-        `deadline` is in seconds from now: an operation undecided by then is rolled back. Until
-        then a host that fails is tried again; `retries` gives it up after so many tries beyond the first.
-        `preflight` asks every host first, and raises NotReady before anything is recorded if one gives no
-        usable answer.
-        `waves` changes hosts one wave after another, in the order of the inventory: sizes such as
-        "1,10%,100%", of which the last repeats; or `wave_by` a label, a wave for each value. It stays one
-        operation, all hosts or none; `deadline` is then each wave's. `bake` (seconds, or "60s") is waited
-        after each wave that changed something, and then every changed host is looked at once more; with
-        `hold` each wave but the last waits for `Operation.promote`; `expires` rolls back what is undecided.
-        `health` is a path that must answer 2xx at such a look, on hosts without one in the inventory.
-
-        While another operation holds the group, waits for up to `lock_wait` seconds, storing nothing, then
-        raises GroupBusy. If a host is paused, raises HostPaused. Raises StoreUnavailable and StoreFull too.
-        """
-        pace = Pace(waves, wave_by, bake, hold, expires, health)
-        return self._start(
-            Action.CREATE, group_id, hosts, operation_id, deadline, retries, preflight, pace=pace
-        )
-
-    def delete_group(
-        self,
-        group_id: str,
-        hosts: Iterable[str] | None = None,
-        *,
-        operation_id: str | None = None,
-        deadline: float | None = None,
-        retries: int | None = None,
-        preflight: bool = False,
-        waves: str | None = None,
-        wave_by: str | None = None,
-        bake: str | float | None = None,
-        hold: bool = False,
-        expires: str | float | None = None,
-        health: str | None = None,
-    ) -> Operation:
-        """Enqueue the deletion of a group; everything else is as for `create_group`."""
-        pace = Pace(waves, wave_by, bake, hold, expires, health)
-        return self._start(
-            Action.DELETE, group_id, hosts, operation_id, deadline, retries, preflight, pace=pace
-        )
-
-    def select(
-        self,
-        hosts: Iterable[str] | None = None,
-        *,
-        where: Iterable[str] = (),
-        except_: Iterable[str] = (),
-    ) -> tuple[HostName, ...]:
-        """Return names for `hosts=`: those named, or all, that meet every condition and are not excepted.
-
-        A condition is `label=value` or `label!=value` over the labels of the inventory. Raises InvalidInput.
-
-        >>> cluster.select(except_=["node3"])
-        ('node1', 'node2')
-        """
-        return tuple(host.name for host in select(self.inventory, hosts, where, except_))
-
-    def group_exists(self, host: str, group_id: str) -> bool:
-        """Ask a host itself whether it holds the group. Raises HostUnavailable without a usable answer."""
-        return self.exists(host, parse_group_id(group_id))
-
-    def operation(self, operation_id: str) -> Operation:
-        """Return the handle of an operation. Raises UnknownOperation, RecordGone and StoreUnavailable."""
-        key = parse_operation_id(operation_id)
-        found = self._link.store.operation(key)
-        if found is None:
-            lost = self._link.store.lost().get(key)
-            raise unknown(key) if lost is None else gone(lost)
+        found = find(self._link, beginning, lambda: self.inventory)
         return self._handle(found)
 
-    def _handle(self, of: model.Operation | Request, existing: bool = True) -> Operation:
-        known = (of.id, of.group, of.action, of.verb)
-        return Operation(self._link, self._broker, *known, created_by=self.created_by, existing=existing)
+    def operations(self, limit: int = 20) -> tuple[model.Operation, ...]:
+        """Read the newest operations, newest first. Raises StoreUnavailable."""
+        return self._link.store.operations(parse_limit(limit))
 
     def history(
         self,
@@ -212,87 +80,218 @@ class ClusterClient(ThingClient):
         )
         return tuple(search(self._link.briefs, self._link.store.readable, wanted, parse_limit(limit)))
 
-    def _start(
-        self,
-        action: Action,
-        group_id: object,
-        hosts: object,
-        operation_id: object,
-        deadline: object = None,
-        retries: object = None,
-        preflight: bool = False,
-        stopped: Callable[[], bool] = never,
-        on_accepted: Callable[[Operation], None] | None = None,
-        pace: Pace = AT_ONCE,
-        content: Asked | None = None,
-    ) -> Operation:
-        """Have the operation recorded, tell `on_accepted` of it, and only then send its tasks."""
-        settings = self.settings
-        group = parse_group_id(group_id) if content is None else GroupId(str(group_id))
-        key = new_id() if operation_id is None else parse_operation_id(operation_id)
-        within = parse_deadline(settings.deadline if deadline is None else deadline, settings.result_expires)
-        bound = parse_retries(settings.retries if retries is None else retries)
-        if hosts is not None and not isinstance(hosts, Iterable):
-            raise InvalidInput(f"hosts {show(hosts)} is of type {type(hosts).__name__}: give a list of names")
-        chosen = self.serving(group, hosts) if content is None else self.inventory.select(hosts)
-        refs = tuple(host.ref for host in chosen)
-        request = Request(
-            key,
-            group,
-            action,
-            refs,
-            within,
-            self.created_by,
-            bound,
-            owner=self.owner,
-            rollout=self.rollout(pace, chosen),
-            content=content,
-        )
-        if preflight and (operation_id is None or self._link.store.operation(key) is None):
-            from lockstep.producer.operators.batch import require_answers
-            from lockstep.producer.operators.hosts import refuse_paused
+    def resolve(self, operation_id: str, host: str, *, restore: bool) -> Operation:
+        """Decide about a host whose thing somebody else has changed: restore over that, or leave it.
 
-            refuse_paused(self._link.pauses.all(), refs)
-            require_answers(chosen, group if content is None else self.thing(group), settings)
-        existing = accept(self._link, request, stopped) is Accepted.EXISTING
-        # A random id that exists is our own: the answer was lost, and the connection's retry sent it again.
-        ours = operation_id is None or not existing
-        operation = self._handle(request, existing=not ours)
-        if on_accepted is not None:
-            on_accepted(operation)
-        operation.published = ours and self._broker.forward(request)
+        `restore` holds for what the host showed last, and for nothing later. Raises InvalidInput for a host
+        that is no part of the operation, AbandonRefused where nothing waits for a person.
+        """
+        operation = self.operation(operation_id)
+        step = next((step for step in operation.steps() if step.host == host), None)
+        waits = step is not None and step.trace is not None and step.trace.foreign is not None
+        if waits and restore:
+            said = self._link.store.resolve(operation.id, HostName(host), self.created_by)
+            waits = said is Resolved.RESOLVED
+        elif waits or step is None:
+            operation.abandon(host, "left as somebody else has made it")
+        if not waits:
+            what = f'host {show(host)} shows nothing in operation "{operation.id}"'
+            raise AbandonRefused(f"{what} that a person must decide about")
         return operation
 
-    def serving(
-        self, name: object, hosts: Iterable[str] | None = None, *, some: bool = False
-    ) -> tuple[Host, ...]:
-        """Return the hosts that are asked for, or all, that serve a group or `KIND/ID`.
+    def differences(self, operation_id: str) -> dict[HostName, tuple[str, ...]]:
+        """Return what an operation on a thing was to change on each host, and what somebody else made of it.
 
-        One that is asked for and does not serve it is refused, unless `some` of them will do.
+        A line for each old and each new value; nothing for an operation on a group. Raises UnknownOperation,
+        RecordGone and StoreUnavailable.
         """
-        kind = str(name).partition("/")[0] if "/" in str(name) else "group"
-        chosen: tuple[Host, ...] = tuple(self.inventory.select(hosts))
-        serve = tuple(host for host in chosen if host.serves_kind(kind))
-        if hosts is not None and not some and len(serve) < len(chosen):
-            first = next(host.name for host in chosen if not host.serves_kind(kind))
-            raise InvalidInput(f"host {show(first)} does not serve {kind}: see `serves` in the inventory")
-        if not serve:
-            raise InvalidInput(f"no host of the inventory serves {kind}: see `serves`")
-        return serve
+        from lockstep.producer.operators.plan import differences
 
-    def rollout(self, pace: Pace, hosts: Iterable[Host]) -> Rollout | None:
-        """Return how an operation on these hosts would go, by what is asked and the inventory's defaults.
+        operation = self.operation(operation_id)
+        key_file = self.settings.seal_key_file
+        return differences(self._link.store, operation.id, operation.steps(), key_file)
 
-        None without waves. Raises InvalidInput, and NotReady while a worker runs that knows neither waves nor
-        limits of writes, and these hosts have some.
+    def methods(self, operation_id: str) -> dict[str, str]:
+        """Return the HTTP methods of an operation's kind by create, update and delete; none for a group.
+
+        Raises UnknownOperation, RecordGone and StoreUnavailable.
         """
-        hosts = tuple(hosts)
-        found = pace.over(self.inventory.pace).rollout(hosts)
-        needed = found is not None or self.inventory.limits(hosts)
-        if needed and (old := self._link.clocks.too_old()):
-            raise NotReady(
-                f"nothing was written, for {named(old)} cannot work in waves or under limits of writes: "
-                "it is of an earlier release; wait until all workers are new "
-                "(a stopped one is forgotten after a minute)"
+        from lockstep.producer.operators.plan import kept_kind
+
+        kind = kept_kind(self._link.store, self.operation(operation_id).id)
+        return {} if kind is None else kind.methods
+
+    def drift(self, groups: Iterable[str] | None = None) -> Iterator[GroupDrift]:
+        """Ask the hosts of these groups and things, or of all on which an operation has ended, and compare.
+
+        Yields what was found of each; no host is written. Raises InvalidInput and StoreUnavailable.
+        """
+        from lockstep.producer.operators.drift import look, look_at, without_kind
+
+        store, inventory, settings = self._link.store, self.inventory, self.settings
+        named, lacking = [], []
+        for each in [*sorted(store.groups_with_ends()), *store.things()] if groups is None else groups:
+            try:
+                named.append(self.named(each))
+            except InvalidInput as error:
+                if groups is not None:
+                    raise
+                lacking.append(without_kind(store, GroupId(each), error))
+        plain = look(store, inventory, settings, [each for each in named if isinstance(each, str)])
+        things = (each for each in named if not isinstance(each, str))
+        return chain(plain, (look_at(store, inventory, settings, *each) for each in things), lacking)
+
+    def repair(self, thing: str, *, accept_loss: bool = False) -> list[Operation]:
+        """Bring hosts that drifted back to what the last operation on a thing left; one operation a content.
+
+        Each is an ordinary operation on the hosts concerned, all or none. Returns none where nothing differs.
+        Raises InvalidInput for a group, while an operation works on the thing, or if none has ended.
+        """
+        from lockstep.worker.kinds import SealKeys
+
+        of = self.named(thing)
+        if isinstance(of, str):
+            raise InvalidInput(f"group {show(of)} is repaired by what it should be: create or delete it")
+        kind, name = of[0], of[1].text
+        (found,) = self.drift([name])
+        if found.owner is not None or found.overtaken:
+            raise InvalidInput(f"an operation is at work on {show(name)}: ask when it has ended")
+        if found.untold:
+            raise InvalidInput(found.untold)
+        left = self._link.store.contents_left(GroupId(name))
+        if not left:
+            raise InvalidInput(f"no operation on {show(name)} has ended: nothing says how it should be")
+        if found.gone:
+            lost = f"{', '.join(found.gone)}, and nothing keeps its {', '.join(found.secrets)}"
+            raise InvalidInput(f"{show(name)} is gone on {lost}: set it with --create and --secret")
+        begun = []
+        for digest in sorted({left[host].digest for host in found.lines}):
+            hosts = [host for host in found.lines if left[host].digest == digest]
+            content = SealKeys(self.settings.seal_key_file).content(kind, name, left[hosts[0]].text)
+            verb = "delete" if content is None else "set" if kind.has("update") else "create"
+            wanted = {} if content is None else content.values
+            values = {field: each for field, each in wanted.items() if each is not None}
+            upsert = verb == "set"
+            begun.append(self.change(verb, name, hosts, values, upsert=upsert, accept_loss=accept_loss))
+        return begun
+
+    def group_of(self, text: str) -> str:
+        """Return the group or thing that is meant: by its id, or the beginning of that of an operation on it.
+
+        Whatever is no operation is taken for a group. Raises InvalidInput and StoreUnavailable.
+        """
+        from lockstep.producer.client.selection import group_of
+
+        if "/" in text:
+            of = self.named(text)
+            return of if isinstance(of, str) else of[1].text
+        return group_of(self._link, text)
+
+    def sync_plan(self, host: str) -> list[SyncItem]:
+        """Tell what a new or rebuilt host lacks or has too much, by the last ended operations.
+
+        Writes nothing; `create_group(group, [host])` and `delete_group(group, [host])` carry it out. Raises
+        HostUnavailable.
+        """
+        from lockstep.producer.operators.sync import sync_plan
+
+        return sync_plan(self._link.store, self.serving("group", [host])[0], self.settings)
+
+    def hosts(self, hosts: Iterable[str] | None = None) -> tuple[HostStanding, ...]:
+        """Ask the named hosts, or all, and tell how each is. Raises InvalidInput and StoreUnavailable."""
+        from lockstep.producer.operators.hosts import standings
+
+        return standings(self._link, self.inventory.select(hosts), self.settings)
+
+    def pause(self, host: str, why: str) -> Pause | None:
+        """Refuse new operations that need a host; return the pause that holds already, which then stays.
+
+        Operations that were accepted before go on. Raises InvalidInput and StoreUnavailable.
+        """
+        (found,) = self.inventory.select([host])
+        return self._link.pauses.pause(found.name, self.created_by, parse_note("why", why))
+
+    def resume(self, host: str) -> Pause | None:
+        """Let operations that need a host begin again; return the pause that ends, None if there was none."""
+        ended = self._link.pauses.resume(HostName(host))
+        if ended is None:
+            self.inventory.select([host])  # a host that nobody knows is an error
+        return ended
+
+    def abandon(self, host: str, reason: str) -> tuple[Operation, ...]:
+        """Give up on a host in every operation that is still to restore or to settle it; return these.
+
+        Raises AbandonRefused if none does, InvalidInput and StoreUnavailable.
+        """
+        parse_note("reason", reason)
+        given_up = []
+        for operation in [self.operation(each.id) for each in self._link.unended()]:
+            # Else nothing is pending there, or the host is no part of it.
+            with suppress(AbandonRefused, InvalidInput, RecordGone):
+                operation.abandon(host, reason)
+                given_up.append(operation)
+        if not given_up:
+            raise AbandonRefused(
+                f"host {show(host)} cannot be abandoned: no decided operation has anything left to restore "
+                "or to settle there; an undecided one is to be cancelled first"
             )
+        return tuple(given_up)
+
+    def inventories(self) -> tuple[HeldInventory | None, dict[str, HeldInventory]]:
+        """Return this machine's inventory (None: it has none) and each worker's, as it reported lately.
+
+        Raises StoreUnavailable.
+        """
+        try:
+            known, age = self.inventory, self._live.age if self._live else 0.0
+        except InvalidInput:
+            return None, self._link.clocks.inventories()
+        here = HeldInventory(known.digest, len(known), Millis(self.now() - round(age * 1000)))
+        return here, self._link.clocks.inventories()
+
+    def now(self) -> Millis:
+        """Return the time by the clock of which every time in the record is."""
+        return self._link.store.now()
+
+    def stuck(self) -> tuple[tuple[model.Operation, Stuck], ...]:
+        """Return the operations that need a person, oldest first, with why. Raises StoreUnavailable."""
+        now = self.now()
+        # The steps of all are read: one that is damaged is noted, and may be why nothing else is told.
+        found = ((each, self._link.store.steps(each.id), stuck(each, now)) for each in self._link.unended())
+        needy = [(each, advised(why, each.id, steps)) for each, steps, why in found if why is not None]
+        return tuple(sorted(needy, key=lambda pair: pair[0].created_at))
+
+    def look_for_damage(self, groups: Iterable[str] = ()) -> None:
+        """Read what is kept of hosts, workers and these groups: what is damaged is noted, or logged.
+
+        Raises StoreUnavailable.
+        """
+        self._link.look_for_damage(GroupId(group) for group in groups)
+
+    def forget_deleted(self, before: datetime, *, dry_run: bool = True) -> list[tuple[Forgotten, int]]:
+        """Forget the groups that were deleted on every host before a moment; return each with its bytes.
+
+        With `dry_run` nothing is changed. Raises InvalidInput and StoreUnavailable.
+        """
+        store, moment = self._link.store, millis_of("before", before)
+        assert moment is not None
+        found = []
+        for group in sorted(store.groups_with_ends()):
+            if (gone := store.forget_group(group, moment, dry_run=True)) is not None:
+                (size,) = store.sizes([group])
+                if dry_run or store.forget_group(group, moment) is not None:
+                    found.append((gone, size))
         return found
+
+    def failing(self) -> Mapping[str, str]:
+        """Return which of the sweep and the patrol failed when they were last tried, and why.
+
+        What the sweep would resume stands still meanwhile. Raises StoreUnavailable.
+        """
+        return self._link.store.failing()
+
+    def examine(self) -> Iterator[Finding]:
+        """Yield what is found of Redis, the workers, the sweep and every host. Nothing is written."""
+        from lockstep.producer.doctor.facts import examine
+
+        return examine(self._link, self.settings, lambda: self.inventory, lambda: len(self.stuck()))

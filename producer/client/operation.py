@@ -13,7 +13,6 @@ from lockstep.worker.operation.errors import (
     CancelRefused,
     HoldRefused,
     InvalidInput,
-    LockstepError,
     RecordGone,
     StoreUnavailable,
     UnknownOperation,
@@ -50,7 +49,6 @@ class Operation:
         *,
         created_by: str,
         existing: bool = True,
-        published: bool = False,
     ) -> None:
         self._link = link
         self._broker = broker
@@ -60,7 +58,7 @@ class Operation:
         self.action, self.verb = action, verb
         self.existing = existing
         """True when the operation had been accepted before it was asked for."""
-        self.published = published
+        self.published = False
         """True when this call sent its tasks; otherwise whoever accepted it did, or the sweep does."""
         self._ended = False
         """It was seen to have ended: whatever becomes of its record, nothing of it is left to be done."""
@@ -196,17 +194,17 @@ class Operation:
         The host keeps whatever it holds. Raises InvalidInput for a host that is no part of the operation,
         AbandonRefused if nothing of it is pending there, RecordGone and StoreUnavailable.
         """
-        said = self._link.store.abandon(self.id, HostName(host), self._by(reason))
-        if said is not Abandoned.ABANDONED:
-            raise self._not_abandoned(said, host)
-
-    def _not_abandoned(self, said: Abandoned, host: str) -> LockstepError:
-        if said is Abandoned.UNKNOWN:
-            names = [step.host for step in self.steps()]
-            return InvalidInput(f'host {show(host)} is no part of operation "{self.id}": {named(names)} are')
-        undecided = "it is not decided yet; cancel it to have it rolled back"
-        why = undecided if said is Abandoned.UNDECIDED else "nothing is left to restore or to settle there"
-        return AbandonRefused(f'host {show(host)} cannot be abandoned in operation "{self.id}": {why}')
+        match self._link.store.abandon(self.id, HostName(host), self._by(reason)):
+            case Abandoned.ABANDONED:
+                return
+            case Abandoned.UNKNOWN:
+                names = named([step.host for step in self.steps()])
+                raise InvalidInput(f'host {show(host)} is no part of operation "{self.id}": {names} are')
+            case Abandoned.UNDECIDED:
+                why = "it is not decided yet; cancel it to have it rolled back"
+            case _:
+                why = "nothing is left to restore or to settle there"
+        raise AbandonRefused(f'host {show(host)} cannot be abandoned in operation "{self.id}": {why}')
 
     def __await__(self) -> Generator[object, None, Result]:
         """Wait as `wait` does, without blocking the event loop."""

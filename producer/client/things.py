@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
+from lockstep.producer.client.groups import GroupClient
 from lockstep.producer.client.operation import Operation
-from lockstep.producer.client.operators import OperatorClient
 from lockstep.worker.operation.errors import InvalidInput
-from lockstep.worker.operation.model import Action, GroupId, HostName
+from lockstep.worker.operation.model import Action, GroupId
 from lockstep.worker.operation.names import new_id, parse_group_id, show
-from lockstep.worker.operation.waves import AT_ONCE, Pace, Rollout
+from lockstep.worker.operation.waves import AT_ONCE, Pace
 from lockstep.worker.secrets import Secret, know
 
 if TYPE_CHECKING:
@@ -26,12 +26,8 @@ Fields = Mapping[str, object]
 Secrets = Mapping[str, str | Secret]
 
 
-class ThingClient(OperatorClient):
+class ThingClient(GroupClient):
     """What is asked of things; `ClusterClient` is what to use."""
-
-    _start: Callable[..., Operation]
-    select: Callable[..., tuple[HostName, ...]]
-    rollout: Callable[..., Rollout | None]
 
     def create(
         self,
@@ -118,7 +114,6 @@ class ThingClient(OperatorClient):
         secrets: Secrets | None = None,
         upsert: bool = False,
         accept_loss: bool = False,
-        on_accepted: Callable[[Operation], None] | None = None,
         **options: Any,
     ) -> Operation:
         """Enqueue `create`, `set` or `delete` of a thing; see these."""
@@ -127,20 +122,11 @@ class ThingClient(OperatorClient):
         subject = self.named(thing)
         if not isinstance(subject, str):
             content, _ = self._asked(verb, *subject, given, secrets, upsert, accept_loss)
-            hosts, subject = [host.name for host in self.serving(thing, hosts)], GroupId(subject[1].text)
+            subject = GroupId(subject[1].text)
         elif given or secrets or verb == "set":
             raise InvalidInput(f"{show(thing)} names no kind, and a group has no fields: give KIND/ID")
-        return self._start(
-            action,
-            subject,
-            hosts,
-            operation_id,
-            deadline=deadline,
-            retries=retries,
-            content=content,
-            on_accepted=on_accepted,
-            **options,
-        )
+        known = (operation_id, deadline, retries)
+        return self._start(action, subject, hosts, *known, content=content, **options)
 
     def plan(
         self,
@@ -242,18 +228,9 @@ class ThingClient(OperatorClient):
         of = self.named(thing)
         return ask(self.serving(thing, [host])[0], of, self.settings)
 
-    def named(self, text: object) -> GroupId | tuple[Kind, Id]:
-        """Return what a group's id, with or without `group/`, or `KIND/ID` means. Raises InvalidInput."""
-        kind, slash, rest = text.partition("/") if isinstance(text, str) else ("", "", "")
-        if slash and kind != "group":
-            return self.thing(str(text))
-        return parse_group_id(rest if slash else text)
-
-    def thing(self, text: str) -> tuple[Kind, Id]:
-        """Return the kind and the id of `KIND/ID`. Raises InvalidInput."""
-        from lockstep.worker.kinds import kinds_of
-
-        return kinds_of(self.inventory.kinds, self.settings.kinds).parse(text)
+    def group_exists(self, host: str, group_id: str) -> bool:
+        """Ask a host itself whether it holds the group. Raises HostUnavailable without a usable answer."""
+        return self.exists(host, parse_group_id(group_id))
 
     def kept_kind(self, name: str, digest: str) -> Kind | None:
         """Return a definition that an operation keeps, by its name and the beginning of its digest.

@@ -38,17 +38,12 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-def ask(
-    host: Host,
-    of: GroupId | tuple[Kind, Id],
-    settings: Settings,
-    sleep: Callable[[float], None] = time.sleep,
-) -> bool:
+def ask(host: Host, of: GroupId | tuple[Kind, Id], settings: Settings) -> bool:
     """Tell whether the host holds a group or a thing, by at most LOOKS GETs, none begun after `call_timeout`.
 
     Raises HostUnavailable if none of them brought a usable answer.
     """
-    held, text, tries = presence(host, of, settings, sleep)
+    held, text, tries = presence(host, of, settings)
     if held is None:
         asked = "once" if tries == 1 else f"{tries} times"
         raise HostUnavailable(
@@ -59,16 +54,13 @@ def ask(
 
 
 def presence(
-    host: Host,
-    of: GroupId | tuple[Kind, Id],
-    settings: Settings,
-    sleep: Callable[[float], None] = time.sleep,
+    host: Host, of: GroupId | tuple[Kind, Id], settings: Settings
 ) -> tuple[Presence | None, str, int]:
     """Ask as `ask` does; return what the host holds, None without a usable answer; the answer, and GETs."""
     if isinstance(of, str):
-        answer, tries = probe(host, of, settings, sleep)
+        answer, tries = probe(host, of, settings)
         return answer.presence, answer.text, tries
-    shown, tries = look(host, *of, settings, sleep)
+    shown, tries = look(host, *of, settings)
     return presence_of(shown), shown.text, tries
 
 
@@ -79,34 +71,26 @@ def presence_of(shown: Shown) -> Presence | None:
     return Presence.ABSENT if shown.sight is Sight.ABSENT else Presence.PRESENT
 
 
-def look(
-    host: Host, kind: Kind, thing: Id, settings: Settings, sleep: Callable[[float], None] = time.sleep
-) -> tuple[Shown, int]:
+def look(host: Host, kind: Kind, thing: Id, settings: Settings) -> tuple[Shown, int]:
     """Look at a thing as `ask` does; return the first usable look, else the last, and how many it took."""
 
     def final(shown: Shown) -> bool:
-        return shown.flaw is Flaw.MISCONFIGURED or shown.sight not in (Sight.BUSY, Sight.NOTHING)
+        return shown.flaw is Flaw.MISCONFIGURED or presence_of(shown) is not None
 
-    return _asked(host, settings, lambda api: api_of(api).look(kind, thing), final, sleep)
+    return _asked(host, settings, lambda api: api_of(api).look(kind, thing), final)
 
 
-def probe(
-    host: Host, group: GroupId, settings: Settings, sleep: Callable[[float], None] = time.sleep
-) -> tuple[ProbeAnswer, int]:
+def probe(host: Host, group: GroupId, settings: Settings) -> tuple[ProbeAnswer, int]:
     """Ask as `ask` does; return the first usable answer, else the last, and how many GETs it took."""
 
     def final(answer: ProbeAnswer) -> bool:
         return answer.probed is not Probed.NO_INFORMATION
 
-    return _asked(host, settings, lambda api: api.probe(group), final, sleep)
+    return _asked(host, settings, lambda api: api.probe(group), final)
 
 
 def _asked(
-    host: Host,
-    settings: Settings,
-    call: Callable[[HostApi], T],
-    final: Callable[[T], bool],
-    sleep: Callable[[float], None],
+    host: Host, settings: Settings, call: Callable[[HostApi], T], final: Callable[[T], bool]
 ) -> tuple[T, int]:
     client: HostApi = HostClient(host, settings, looks.exchange)
     if host.credentials:
@@ -119,14 +103,14 @@ def _asked(
         pause = settings.forward_backoff.delay(tries, random.random())
         if final(answer) or tries == LOOKS or time.monotonic() + pause >= ends:
             return answer, tries
-        sleep(pause)
+        time.sleep(pause)
 
 
-def together(function: Callable[[T], R], items: Iterable[T], at_once: int = AT_ONCE) -> list[R]:
-    """Call the function for every item, so many at a time; return what it gave, in the items' order."""
+def together(function: Callable[[T], R], items: Iterable[T]) -> list[R]:
+    """Call the function for every item, AT_ONCE at a time; return what it gave, in the items' order."""
     items = list(items)
     contexts = [copy_context() for _ in items]  # what is noted there is noted here
-    pool = ThreadPoolExecutor(at_once, thread_name_prefix="lockstep")
+    pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="lockstep")
     try:
         return list(pool.map(lambda item, own: own.run(function, item), items, contexts))
     finally:

@@ -34,9 +34,10 @@ def test_the_references_have_every_command_and_every_public_name() -> None:
 
 def test_doctests_are_shown_as_examples(tmp_path: Path) -> None:
     site.gather_code(tmp_path)
-    client = (tmp_path / "lockstep" / "producer" / "client" / "client.py").read_text("utf-8")
+    folder = tmp_path / "lockstep" / "producer" / "client"
+    client, groups = ((folder / name).read_text("utf-8") for name in ("client.py", "groups.py"))
     assert "\n    Examples:\n        >>> with ClusterClient(settings) as cluster:\n" in client
-    assert "\n        Examples:\n            >>> cluster.select(" in client
+    assert "\n        Examples:\n            >>> cluster.select(" in groups
 
 
 def test_what_a_page_fetches_from_elsewhere_is_found(tmp_path: Path) -> None:
