@@ -10,8 +10,8 @@ from benchmarks.peers.peer import INVENTORY, PATIENCE, REDIS_URL, Peer, Place
 from benchmarks.server import Durability
 from lockstep import ClusterClient, Operation, load_settings
 from lockstep.producer.stack import Child, Role
+from lockstep.producer.stack.child import ChildOptions
 from lockstep.producer.stack.processes import beat, worker
-from lockstep.producer.stack.stack import ChildOptions
 
 
 def workers(place: Place) -> tuple[Child, ...]:

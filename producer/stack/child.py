@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Self
+from typing import IO, Self, TypedDict
 
 from lockstep.producer.discovery import StackError
 from lockstep.producer.stack.guard import Guard
@@ -35,6 +35,14 @@ STEADY = 10.0
 log = logging.getLogger(__name__)
 
 
+class ChildOptions(TypedDict):
+    """What every child of a stack is given."""
+
+    directory: Path
+    guard: Guard
+    env: Mapping[str, str]
+
+
 class Child:
     """A process that this one owns. Not safe to share between threads without a lock."""
 
@@ -47,9 +55,11 @@ class Child:
         guard: Guard | None = None,
         env: Mapping[str, str] | None = None,
         grace: float = 5.0,
+        sign: str = "",
     ) -> None:
         """Describe a process that runs in `directory`; `grace` is in seconds, from SIGTERM to SIGKILL.
 
+        It does its work once `sign` is in what it has written, which is the cheapest way to tell.
         Without a guard it has one of its own, which ends with the `with` block that the child is used in.
         """
         self.name = name
@@ -61,6 +71,7 @@ class Child:
         self.starts = 0
         self._env = dict(os.environ if env is None else env)
         self._grace = grace
+        self._sign = sign
         self._own_guard = guard is None
         self._guard = guard or Guard()
         self._process: subprocess.Popen[bytes] | None = None
@@ -69,7 +80,7 @@ class Child:
 
     def ready(self) -> bool:
         """Tell whether it does its work now; each kind of child knows its own sign."""
-        return True
+        return not self._sign or self._sign in self.output()
 
     @property
     def pid(self) -> int:

@@ -13,12 +13,14 @@ import sys
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
+from typing import Unpack
 
 from lockstep.producer.discovery import StackError
-from lockstep.producer.stack.child import START_TIMEOUT, Child
+from lockstep.producer.stack.child import START_TIMEOUT, Child, ChildOptions
 from lockstep.producer.stack.guard import Guard
 from lockstep.producer.stack.ports import LOOPBACK, accepts, free_port
 
+CELERY = (sys.executable, "-m", "celery", "-A", "lockstep")
 FLOWER_PORT = 5555
 
 
@@ -35,38 +37,15 @@ class Role(StrEnum):
     FLOWER = "flower"
 
 
-class CeleryChild(Child):
-    """A `celery -A lockstep` command; ready once it has written a certain sign."""
-
-    def __init__(
-        self,
-        role: Role,
-        arguments: Sequence[str],
-        sign: str,
-        *,
-        directory: Path,
-        guard: Guard,
-        env: Mapping[str, str],
-    ) -> None:
-        """Describe a command. Its output is the cheapest sign: a remote control ping costs 0.6 s of CPU."""
-        command = [sys.executable, "-m", "celery", "-A", "lockstep", *arguments]
-        super().__init__(role, command, directory=directory, guard=guard, env=env)
-        self._sign = sign
-
-    def ready(self) -> bool:
-        """Tell whether its sign is in what it has written."""
-        return self._sign in self.output()
-
-
 class Flower(Child):
     """The web page of tasks and workers, on port 5555 or, if that is taken, on a free one."""
 
-    def __init__(self, *, directory: Path, guard: Guard, env: Mapping[str, str], port: int = 0) -> None:
+    def __init__(self, port: int = 0, **where: Unpack[ChildOptions]) -> None:
         """Describe it; port 0 is the usual one if that is free."""
         self.port = port or free_port(FLOWER_PORT)
         address = [f"--address={LOOPBACK}", f"--port={self.port}"]
         command = [sys.executable, "-m", "lockstep.worker.monitoring.flower", *address]
-        super().__init__(Role.FLOWER, command, directory=directory, guard=guard, env=env)
+        super().__init__(Role.FLOWER, command, **where)
 
     @property
     def url(self) -> str:
@@ -78,20 +57,21 @@ class Flower(Child):
         return accepts(self.port)
 
 
-def worker(role: Role, *, directory: Path, guard: Guard, env: Mapping[str, str]) -> CeleryChild:
+def worker(role: Role, **where: Unpack[ChildOptions]) -> Child:
     """Describe a worker of the role's queue; its pool and size are settings."""
     queue = role.removesuffix("-2")
     arguments = ["worker", "-Q", queue, "-n", f"{role}@%h", "--loglevel", "INFO"]
     # Workers need not know of each other: 2 s sooner at the start, and less traffic.
     quick = ["--without-gossip", "--without-mingle"]
-    env = {**env, "LOCKSTEP_HEARTBEAT_DIR": str(directory / f"{role}.heartbeat")}
-    return CeleryChild(role, [*arguments, *quick], " ready.", directory=directory, guard=guard, env=env)
+    where["env"] = {**where["env"], "LOCKSTEP_HEARTBEAT_DIR": str(where["directory"] / f"{role}.heartbeat")}
+    # A remote control ping would cost 0.6 s of CPU.
+    return Child(role, [*CELERY, *arguments, *quick], sign=" ready.", **where)
 
 
-def beat(*, directory: Path, guard: Guard, env: Mapping[str, str]) -> CeleryChild:
+def beat(**where: Unpack[ChildOptions]) -> Child:
     """Describe beat, which sends the sweep."""
-    arguments = ["beat", "--schedule", str(directory / "beat"), "--loglevel", "INFO"]
-    return CeleryChild(Role.BEAT, arguments, "beat: Starting", directory=directory, guard=guard, env=env)
+    arguments = ["beat", "--schedule", str(where["directory"] / "beat"), "--loglevel", "INFO"]
+    return Child(Role.BEAT, [*CELERY, *arguments], sign="beat: Starting", **where)
 
 
 class MockCluster(Child):
@@ -136,8 +116,6 @@ class MockCluster(Child):
 
 TRIES = 3
 """How many free ports are tried: between choosing one and listening on it, somebody else may take it."""
-
-
 LISTENS = "eady to accept connections"
 """What every Redis and Valkey writes once it has its port and has read its file."""
 
@@ -164,7 +142,8 @@ class RedisServer(Child):
         self._options = options
         self._password = password
         self.port = port or free_port()
-        super().__init__("redis", self._arguments(directory), directory=directory, guard=guard, env=env)
+        command = self._arguments(directory)
+        super().__init__("redis", command, directory=directory, guard=guard, env=env, sign=LISTENS)
 
     @property
     def url(self) -> str:
@@ -174,7 +153,7 @@ class RedisServer(Child):
 
     def ready(self) -> bool:
         """Tell whether it serves: it says that the port is its own, where another server may answer."""
-        return LISTENS in self.output() and self.answers()
+        return super().ready() and self.answers()
 
     def answers(self) -> bool:
         """Tell whether PING is answered: it is not while the server still reads its file."""

@@ -9,25 +9,17 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Self, TypedDict, TypeVar
+from typing import Self, TypeVar
 
 from lockstep.extras import complaint
 from lockstep.producer.discovery import Publication, RunningStack, StackError
-from lockstep.producer.stack.child import POLL, START_TIMEOUT, Child, Supervisor
+from lockstep.producer.stack.child import POLL, START_TIMEOUT, Child, ChildOptions, Supervisor
 from lockstep.producer.stack.guard import Guard
 from lockstep.producer.stack.processes import Flower, MockCluster, RedisServer, Role, beat, worker
 from lockstep.worker.forks import renew_in_children
 
 PREFIX = "LOCKSTEP_"
 C = TypeVar("C", bound=Child)
-
-
-class ChildOptions(TypedDict):
-    """What every child is given."""
-
-    directory: Path
-    guard: Guard
-    env: Mapping[str, str]
 
 
 def silent(line: str) -> None:

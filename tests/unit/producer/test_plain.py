@@ -10,7 +10,7 @@ import pytest
 from rich.live import Live
 from rich.padding import Padding
 
-from lockstep.producer.stack.command import TrimmedStream, console
+from lockstep.producer.stack.command import console, trimmed
 from tests.waiting import read_until
 
 
@@ -20,29 +20,30 @@ def test_padding_is_left_out_of_a_pipe(capsys: pytest.CaptureFixture[str]) -> No
 
 
 @pytest.mark.parametrize(
-    ("pieces", "shown"),
+    ("text", "shown"),
     [
-        (["a  ", "\n"], "a\n"),
-        (["a ", " b \n"], "a  b\n"),
-        (["a\n", "  \n", " b"], "a\n\n b"),
-        (["a  "], "a"),
-        (["a\t\n"], "a\t\n"),
+        ("a  \n", "a\n"),
+        ("a  b \n", "a  b\n"),
+        ("a\n  \n b", "a\n\n b"),
+        ("a  ", "a"),
     ],
 )
 def test_blanks_are_kept_unless_a_line_ends_with_them(
-    capsys: pytest.CaptureFixture[str], pieces: list[str], shown: str
+    capsys: pytest.CaptureFixture[str], text: str, shown: str
 ) -> None:
-    stream = TrimmedStream(stderr=True)
-    for piece in pieces:
-        assert stream.write(piece) == len(piece)
+    console(stderr=True).print(text, end="")
     assert capsys.readouterr().err == shown
+
+
+def test_tabs_are_text() -> None:
+    assert trimmed("a\t\n") == "a\t\n"
 
 
 def test_a_terminal_gets_everything(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
-    TrimmedStream().write("a  \n ")
+    console().print("a  ", end="\n ")
     assert capsys.readouterr().out == "a  \n "
 
 
@@ -63,4 +64,4 @@ def test_it_goes_in_silence_when_its_stream_is_closed(monkeypatch: pytest.Monkey
     gone = io.TextIOWrapper(io.BytesIO())
     gone.close()
     monkeypatch.setattr("sys.stdout", gone)
-    TrimmedStream().close()
+    console()
