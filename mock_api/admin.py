@@ -1,14 +1,16 @@
-"""The admin API of a cluster from Python, with nothing but the standard library."""
+"""The admin API of a cluster from Python."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
-from typing import Final, TypeAlias
+from dataclasses import dataclass
+from typing import TypeAlias
 from urllib.error import HTTPError
 from urllib.parse import quote, urlencode
 from urllib.request import ProxyHandler, Request, build_opener
+
+from lockstep.mock_api.history import FIELDS, Record
 
 Json: TypeAlias = "str | int | float | bool | Sequence[Json] | Mapping[str, Json] | None"
 Fault: TypeAlias = Mapping[str, Json]
@@ -39,32 +41,6 @@ class ArmedFault:
     rule: Fault
     seen: int
     fired: int
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One request as the cluster saw it, times in Unix seconds; see `lockstep.mock_api.history`."""
-
-    seq: int
-    node: str
-    actor: str
-    method: str
-    group: str | None
-    arrived: float
-    body: Json
-    attempt: str | None
-    fault: str | None
-    effect_at: float | None
-    effect_seq: int | None
-    before: str | None
-    after: str | None
-    status: int | None
-    answered_at: float | None
-    ended_at: float | None
-    end: str | None
-
-
-ENTRY_FIELDS: Final = frozenset(field.name for field in fields(Entry))
 
 
 class ClusterAdmin:
@@ -132,12 +108,12 @@ class ClusterAdmin:
         """Remove a group behind everybody's back. Raises AdminError when it is absent."""
         self._call("DELETE", scope(node, f"groups/{quote(group, safe='')}"))
 
-    def history(self, node: str | None = None, group: str | None = None, since: int = 0) -> list[Entry]:
+    def history(self, node: str | None = None, group: str | None = None, since: int = 0) -> list[Record]:
         """Return the requests after number `since`, in order of arrival, those still open too."""
         asked = {"node": node, "group": group, "since": since}
         query = urlencode({name: value for name, value in asked.items() if value is not None})
         lines = map(json.loads, self._call("GET", f"/history?{query}").splitlines())
-        return [Entry(**{name: line[name] for name in ENTRY_FIELDS}) for line in lines]
+        return [Record(**{name: line[name] for name in FIELDS}) for line in lines]
 
     def reset(self) -> None:
         """Clear groups, faults, latency and history, bring nodes up, drop what is under way."""

@@ -18,6 +18,7 @@ from lockstep.mock_api.errors import explain
 from lockstep.mock_api.faults import Latency, Rule
 from lockstep.mock_api.history import End, Record
 from lockstep.mock_api.node import GroupBody, PostBody
+from lockstep.mock_api.plan import Armed
 
 HISTORY_CHUNK = 500
 
@@ -33,16 +34,6 @@ class NodeInfo(BaseModel):
     delete_absent: int
     post_body: PostBody
     unwell_with: str
-
-
-class ArmedRule(BaseModel):
-    """A rule with its counters on one node."""
-
-    rule: Rule
-    seen: int
-    """Calls that matched it."""
-    fired: int
-    """Calls that it struck."""
 
 
 class NodeSettings(BaseModel):
@@ -94,17 +85,14 @@ def admin_app(cluster: Cluster) -> FastAPI:
             unwell_with=node.manners.unwell_with,
         )
 
-    def armed(member: Member) -> list[ArmedRule]:
-        return [ArmedRule(rule=one.rule, seen=one.seen, fired=one.fired) for one in member.node.plan.armed]
-
-    async def arm(name: str | None, rules: list[Rule], *, keep: bool) -> dict[str, list[ArmedRule]]:
+    async def arm(name: str | None, rules: list[Rule], *, keep: bool) -> dict[str, list[Armed]]:
         members = chosen(name)
         for rule in rules:
             if rule.node is not None and chosen(rule.node)[0] not in members:
                 raise HTTPException(422, f'a rule for "{rule.node}" was given to "{name}"; leave "node" out')
         for member in members:
             await member.apply([rule for rule in rules if rule.node in (None, member.name)], keep=keep)
-        return {member.name: armed(member) for member in members}
+        return {member.name: member.node.plan.armed for member in members}
 
     @app.get("/health", summary="Tell that the cluster serves")
     async def health() -> dict[str, bool]:
@@ -120,22 +108,22 @@ def admin_app(cluster: Cluster) -> FastAPI:
 
     @app.get("/faults", summary="Show the rules, with their counters")
     @app.get("/nodes/{name}/faults", summary="Show a node's rules, with their counters")
-    async def faults(name: str | None = None) -> dict[str, list[ArmedRule]]:
-        return {member.name: armed(member) for member in chosen(name)}
+    async def faults(name: str | None = None) -> dict[str, list[Armed]]:
+        return {member.name: member.node.plan.armed for member in chosen(name)}
 
     @app.put("/faults", summary="Replace the rules")
     @app.put("/nodes/{name}/faults", summary="Replace a node's rules")
-    async def replace_faults(rules: Rules, name: str | None = None) -> dict[str, list[ArmedRule]]:
+    async def replace_faults(rules: Rules, name: str | None = None) -> dict[str, list[Armed]]:
         return await arm(name, rules, keep=False)
 
     @app.post("/faults", summary="Add rules after those there are")
     @app.post("/nodes/{name}/faults", summary="Add rules to a node")
-    async def add_faults(rules: Rules, name: str | None = None) -> dict[str, list[ArmedRule]]:
+    async def add_faults(rules: Rules, name: str | None = None) -> dict[str, list[Armed]]:
         return await arm(name, rules, keep=True)
 
     @app.delete("/faults", summary="Remove every rule; latency and nodes that are down stay so")
     @app.delete("/nodes/{name}/faults", summary="Remove a node's rules")
-    async def remove_faults(name: str | None = None) -> dict[str, list[ArmedRule]]:
+    async def remove_faults(name: str | None = None) -> dict[str, list[Armed]]:
         return await arm(name, [], keep=False)
 
     @app.put("/latency", summary="Set the latency of every node; null for none")

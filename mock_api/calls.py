@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from http import HTTPStatus
 
 from pydantic import JsonValue
@@ -16,12 +18,13 @@ from lockstep.mock_api.faults import Form, Kind, Method, Rule, Script, script
 from lockstep.mock_api.history import End, History, Record
 from lockstep.mock_api.listener import reset
 from lockstep.mock_api.node import MALFORMED, Answer, GroupBody, Node, PlayedNode, problem
+from lockstep.mock_api.plan import Draw
 from lockstep.mock_api.play import Call
 
 logger = logging.getLogger(__name__)
 
 HTML = "<html><body><h1>It works!</h1></body></html>"
-SUCCESS = {Method.GET: 200, Method.POST: 201, Method.DELETE: 200}
+SUCCESS: dict[str, int] = {Method.GET: 200, Method.POST: 201, Method.DELETE: 200}
 BODILESS = frozenset({204, 205, 304})
 NOBODY_THERE = Response()
 
@@ -85,30 +88,24 @@ class CallHandler:
         self, request: Request, method: Method, group: str | None, body: GroupBody, sent: JsonValue
     ) -> Response:
         draw = self.node.plan.draw(method, group)
-        rule, delay = draw.rule, draw.delay
         attempt = request.headers.get("x-lockstep-attempt")
-        fault = rule.kind.value if rule else None
+        fault = draw.rule.kind.value if draw.rule else None
         record = self._history.open(self.node.name, method, group, body=sent, attempt=attempt, fault=fault)
-        if rule is None and not delay:
-            answer = self._land(record, method, body)
+        land = partial(self._land, record, method, body)
+        if draw.rule is None and not draw.delay:
+            answer = land()
             self._history.close(record, End.ANSWERED, answer.status)
             return rendered(answer)
-        return await self._play(request, record, method, body, rule, delay)
+        return await self._play(request, record, land, draw)
 
     async def _play(
-        self,
-        request: Request,
-        record: Record,
-        method: Method,
-        body: GroupBody,
-        rule: Rule | None,
-        delay: float,
+        self, request: Request, record: Record, land: Callable[[], Answer], draw: Draw
     ) -> Response:
-        course = script(rule)
+        course = script(draw.rule)
         call = OpenCall(request.state.transport)
         self._unfinished.add(call)
         try:
-            answer = await self._wait(request, record, method, body, course, delay, call)
+            answer = await self._wait(request, record, land, course, draw.delay, call)
         finally:
             if call.landing is None:
                 self._unfinished.discard(call)
@@ -120,7 +117,7 @@ class CallHandler:
             reset(call.transport)
             await asyncio.sleep(0)
             return NOBODY_THERE
-        response = shaped(answer, course, rule, method, record.group)
+        response = shaped(answer, course, draw.rule, record)
         self._history.close(record, End.ANSWERED, response.status_code)
         return response
 
@@ -128,8 +125,7 @@ class CallHandler:
         self,
         request: Request,
         record: Record,
-        method: Method,
-        body: GroupBody,
+        land: Callable[[], Answer],
         course: Script,
         delay: float,
         call: OpenCall,
@@ -137,9 +133,9 @@ class CallHandler:
         """Sleep until the answer is due and return it; `None` when the client left before."""
         landed: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
 
-        def land() -> None:
+        def take_effect() -> None:
             call.landing = None
-            landed.set_result(self._land(record, method, body))
+            landed.set_result(land())
             if record.end is not None:
                 self._unfinished.discard(call)
 
@@ -147,10 +143,10 @@ class CallHandler:
         if not course.lands:
             landed.set_result(problem(course.status, "fault"))
         elif due == 0:
-            land()
+            take_effect()
         else:
             # A timer of the loop, no part of this handler: it lands although the client is gone.
-            call.landing = asyncio.get_running_loop().call_later(due, land)
+            call.landing = asyncio.get_running_loop().call_later(due, take_effect)
         if await left_within(request, due):
             return None
         answer = await landed
@@ -191,14 +187,14 @@ def parse(raw: bytes) -> tuple[JsonValue, GroupBody | None]:
     return sent, None
 
 
-def shaped(answer: Answer, course: Script, rule: Rule | None, method: Method, group: str | None) -> Response:
+def shaped(answer: Answer, course: Script, rule: Rule | None, record: Record) -> Response:
     """Give an answer the form its fault asks for."""
     match course.form:
         case Form.WRONG_ID:
-            return rendered(Answer(SUCCESS[method], {"groupId": f"{group}-other"}))
+            return rendered(Answer(SUCCESS[record.method], {"groupId": f"{record.group}-other"}))
         case Form.HTML:
             given = rule.body if rule else None
-            return rendered(Answer(SUCCESS[method], HTML if given is None else given))
+            return rendered(Answer(SUCCESS[record.method], HTML if given is None else given))
         case Form.STATUS if rule is not None:
             return faulty(course.status, rule)
     return rendered(answer)

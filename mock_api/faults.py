@@ -132,7 +132,6 @@ SHAPES: dict[Kind, Shape] = {
     Kind.LATENCY: Shape(True, Form.REAL, takes=frozenset({"latency"})),
 }
 NODE_LEVEL = frozenset({Kind.DOWN, Kind.LATENCY})
-PARAMETERS = frozenset({"seconds", "status", "answers", "retry_after", "location", "body", "latency"})
 FILTERS = frozenset({"probability", "methods", "group", "times", "after"})
 # A rule of these kinds that names no methods is about writes: "refuse this group" must not blind a GET to it.
 WRITES_ONLY = frozenset({Kind.DELAYED, Kind.IGNORE, Kind.REWRITE, Kind.REFUSE})
@@ -212,10 +211,10 @@ def script(rule: Rule | None) -> Script:
     if rule is None:
         return Script()
     shape = SHAPES[rule.kind]
-    lands_after, answers_after = (
-        0.0,
-        0.0 if rule.kind not in (Kind.HANG_BEFORE, Kind.HANG_AFTER) else rule.seconds,
-    )
-    if rule.kind is Kind.DELAYED:
+    lands_after: float = 0.0
+    answers_after: float | None = 0.0
+    if rule.kind in (Kind.HANG_BEFORE, Kind.HANG_AFTER):
+        answers_after = rule.seconds
+    elif rule.kind is Kind.DELAYED:
         lands_after, answers_after = rule.seconds or 0.0, 0.0 if rule.answers else None
     return Script(shape.form, shape.lands, lands_after, answers_after, rule.status or shape.status)

@@ -15,7 +15,9 @@ class Armed:
 
     rule: Rule
     seen: int = 0
+    """Calls that matched it."""
     fired: int = 0
+    """Calls that it struck."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 import requests
 
-from lockstep.mock_api.admin import Entry, Fault
+from lockstep.mock_api.admin import Fault
 from lockstep.mock_api.faults import Kind
+from lockstep.mock_api.history import Record as Entry
 from tests.integration.mock_process import NodeClient, Running, cluster
 from tests.waiting import eventually
 

@@ -10,7 +10,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lockstep.mock_api.admin import ClusterAdmin, Entry
+from lockstep.mock_api.admin import ClusterAdmin
+from lockstep.mock_api.history import Record as Entry
 from lockstep.producer.stack.child import Child
 from lockstep.producer.stack.guard import Guard
 from lockstep.producer.stack.processes import MockCluster, RedisServer

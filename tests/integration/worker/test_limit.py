@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from lockstep.mock_api.admin import Entry
+from lockstep.mock_api.history import Record as Entry
 from lockstep.worker.inventory import load_inventory
 from lockstep.worker.messages import publish_forward
 from lockstep.worker.operation.host import WriteLimit
