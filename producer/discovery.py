@@ -64,12 +64,17 @@ def is_held(directory: Path) -> bool:
     """Tell whether a stack holds the lock, which ends with it however it ends, and which no pid can fake."""
     descriptor = os.open(directory, os.O_RDONLY)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
+        return not _locked(descriptor, fcntl.LOCK_SH)
     finally:
         os.close(descriptor)
-    return False
+
+
+def _locked(descriptor: int, how: int) -> bool:
+    try:
+        fcntl.flock(descriptor, how | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 WHERE = frozenset({"redis_url", "hosts", "inventory"})
@@ -97,9 +102,9 @@ class Publication:
         self.lock = os.open(self.path.parent, os.O_RDONLY)
         self._held = [self.lock]
         deadline = time.monotonic() + PATIENCE
-        while not self._locked():
+        while not _locked(self.lock, fcntl.LOCK_EX):
             if time.monotonic() > deadline:
-                self._let_go()
+                self.leave()
                 raise AlreadyRunning(already_running())
             time.sleep(0.01)
         self.path.unlink(missing_ok=True)
@@ -118,23 +123,13 @@ class Publication:
     def withdraw(self) -> None:
         """Remove the file and let go of the lock; the guard's hold on it ends with the guard."""
         self.path.unlink(missing_ok=True)
-        self._let_go()
+        self.leave()
 
     def leave(self) -> None:
-        """Let go of the lock alone, in a forked child: its parent holds it."""
-        self._let_go()
-
-    def _let_go(self) -> None:
+        """Let go of the lock alone, as a forked child does: its parent holds it."""
         # Once, whichever signal comes in between: the number may be another file's by then.
         with contextlib.suppress(IndexError):
             os.close(self._held.pop())
-
-    def _locked(self) -> bool:
-        try:
-            fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
 
 
 def already_running() -> str:

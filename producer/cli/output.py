@@ -166,16 +166,8 @@ def answer_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 def paint(cell: str) -> str:
     """Colour a cell that starts with a state, where stdout is a terminal and NO_COLOR is not set."""
     colour = COLOURS.get(cell.strip().partition(",")[0])
-    if colour is None or not colourful(sys.stdout):
-        return cell
-    return click.style(cell, fg=colour)
-
-
-def colourful(stream: IO[str] | None) -> bool:
-    """Tell whether colours are wanted on a stream."""
-    if stream is None or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
-        return False
-    return stream.isatty()
+    plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" or not sys.stdout.isatty()
+    return cell if colour is None or plain else click.style(cell, fg=colour)
 
 
 def printable(text: str) -> str:

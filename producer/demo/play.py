@@ -20,7 +20,7 @@ from lockstep.producer.demo.screen import INDENT, ProgressTable
 from lockstep.producer.operators.history import timeline
 from lockstep.producer.process import UNWRITTEN, Stopped, outlets, stoppable
 from lockstep.producer.stack import Stack, StackError
-from lockstep.producer.stack.command import console
+from lockstep.producer.stack.command import complain, end_at_once, err, out, warn
 from lockstep.worker.operation.errors import LockstepError, WaitTimeout
 from lockstep.worker.operation.model import State
 from lockstep.worker.settings import PREFIX, load_settings
@@ -45,34 +45,25 @@ def main() -> int:
         code = begin()
         if shown.lost is None:
             return code
-        console(stderr=True).print(
-            f"stdout could not be written to ({shown.lost}); the demo ended with {code}"
-        )
+        err.print(f"stdout could not be written to ({shown.lost}); the demo ended with {code}")
         return UNWRITTEN
 
 
 def begin() -> int:
     """Play the demo on a stack of its own; return the exit code."""
-    out, err = console(), console(stderr=True)
     # The demo is about itself alone: whatever cluster this shell is set up for, it must not be that.
     for name in [name for name in os.environ if name.startswith(PREFIX)]:
         del os.environ[name]
     env = {PREFIX + name.upper(): value for name, value in SETTINGS.items()}
     try:
-        stack = Stack(env=env, seed=SEED, say=lambda line: out.print(f"[yellow]{escape(line)}[/]"))
-
-        def end_at_once() -> None:
-            stack.end_at_once()
-            out.show_cursor()
-
-        with stoppable(end_at_once):
+        stack = Stack(env=env, seed=SEED, say=warn)
+        with stoppable(lambda: end_at_once(stack)):
             return play(stack, out)
     except Stopped as stopped:
         err.print("Stopped; nothing is left running.")
         return stopped.exit_status
     except (LockstepError, StackError, AdminError, OSError) as error:
-        err.print(f"[bold red]error:[/] {escape(str(error))}", soft_wrap=True)
-        return 1
+        return complain(error, 1)
 
 
 def play(stack: Stack, out: Console) -> int:

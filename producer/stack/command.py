@@ -45,11 +45,6 @@ def trimmed(text: str) -> str:
     return re.sub(" +$", "", text, flags=re.MULTILINE)
 
 
-def console(*, stderr: bool = False) -> PlainConsole:
-    """Return a console on what is stdout, or stderr, at the moment of printing."""
-    return PlainConsole(stderr=stderr, highlight=False)
-
-
 FIRST_PORT = 5001
 MOST_NODES = 200
 LOOK_EVERY = 0.2
@@ -58,8 +53,8 @@ REDIS_URL = f"{PREFIX}REDIS_URL"
 OURS = (REDIS_URL, f"{PREFIX}HOSTS", f"{PREFIX}INVENTORY")
 """The stack sets these for its own processes."""
 
-out = console()
-err = console(stderr=True)
+out = PlainConsole(highlight=False)
+err = PlainConsole(stderr=True, highlight=False)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -82,7 +77,7 @@ def keep(arguments: Sequence[str] | None) -> int:
             redis_url=redis_url,
             first_port=FIRST_PORT,
             publish=True,
-            say=lambda line: out.print(f"[yellow]{escape(line)}[/]"),
+            say=warn,
         )
         with stoppable(lambda: end_at_once(stack)):
             run(stack, ignored)
@@ -112,6 +107,11 @@ def run(stack: Stack, ignored: Sequence[str]) -> NoReturn:
         stack.stop()
 
 
+def warn(line: str) -> None:
+    """Print what somebody should see."""
+    out.print(f"[yellow]{escape(line)}[/]")
+
+
 def end_at_once(stack: Stack) -> None:
     """Kill everything, and give the terminal its cursor back."""
     stack.end_at_once()
@@ -135,12 +135,12 @@ def show(stack: Stack, ignored: Sequence[str]) -> None:
     out.print(Padding(table, (0, 2)))
     out.print()
     if flower and urlsplit(flower).port != FLOWER_PORT:
-        out.print(f"[yellow]Port {FLOWER_PORT} is taken, so Flower has another one.[/]")
+        warn(f"Port {FLOWER_PORT} is taken, so Flower has another one.")
     if urlsplit(next(iter(stack.nodes.values()))).port != FIRST_PORT:
-        out.print(f"[yellow]Ports from {FIRST_PORT} on are taken, so the nodes have others.[/]")
+        warn(f"Ports from {FIRST_PORT} on are taken, so the nodes have others.")
     for name in ignored:
         hint = "; --redis makes the stack use it" if name == REDIS_URL else ""
-        out.print(f"[yellow]{name} is set here and plays no part{hint}. Unset it where you type commands.[/]")
+        warn(f"{name} is set here and plays no part{hint}. Unset it where you type commands.")
     out.print("In another terminal:\n")
     for command in ("create team-c", "list", "delete team-c", "--help"):
         out.print(f"  [cyan]{escape(lockstep())} {command}[/]")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -71,9 +71,9 @@ def drift(session: Session, groups: tuple[str, ...]) -> Exit:
         answer_json({"drift": rows, "unmeasured": unmeasured, "uncovered": uncovered})
     else:
         _tell(looked, drifted, apart)
-    for doubt, of in _doubts(looked).items():
+    for doubt, of in _by(_doubts, looked):
         note(f"{named(of)}: {doubt}")
-    for host, of in _uncovered(looked).items():
+    for host, of in _by(lambda look: look.uncovered, looked):
         remedy = f"`lockstep sync {host}` brings it up to date"
         note(f"{host} was never covered by an operation on {named(of)}: {remedy}")
     if drifted or apart:
@@ -141,39 +141,33 @@ def _drift_row(look: GroupDrift, number: int) -> dict[str, object]:
     }
 
 
-def _uncovered(looked: Iterable[GroupDrift]) -> dict[str, list[str]]:
-    """Hosts that no last end covers, each with the groups that others hold."""
+def _by(
+    told: Callable[[GroupDrift], Iterable[str]], looked: Iterable[GroupDrift]
+) -> Iterable[tuple[str, list[str]]]:
+    """Return what is told of groups, each with the groups of which it is."""
     found: dict[str, list[str]] = {}
     for look in looked:
-        for host in look.uncovered:
-            found.setdefault(host, []).append(look.group)
-    return found
+        for each in told(look):
+            found.setdefault(each, []).append(look.group)
+    return found.items()
 
 
-def _doubts(looked: Iterable[GroupDrift]) -> dict[str, list[str]]:
-    """What could not be compared, each with its groups."""
-    found: dict[str, list[str]] = {}
-    for look in looked:
-        if look.owner is not None:
-            compared = "only hosts that it is through with are compared" if look.compared else "ask again"
-            found.setdefault(f"operation {look.owner} is at work; {compared} until it has ended", []).append(
-                look.group
-            )
-        if look.overtaken:
-            found.setdefault("operations ended while it was compared; ask again", []).append(look.group)
-        if look.untold:
-            found.setdefault(look.untold, []).append(look.group)
-        if look.unmeasured and not look.apart:
-            held = next(iter(look.unmeasured.values()))
-            doubt = f"no operation on it is recorded; {held} on {named(list(look.unmeasured))}"
-            found.setdefault(doubt, []).append(look.group)
-        if look.silent:
-            found.setdefault(f"no usable answer from {named(look.silent)}", []).append(look.group)
-        if look.strangers:
-            found.setdefault(
-                f"not in the inventory, or with another URL: {named(look.strangers)}", []
-            ).append(look.group)
-    return found
+def _doubts(look: GroupDrift) -> Iterator[str]:
+    """Yield why something could not be compared."""
+    if look.owner is not None:
+        compared = "only hosts that it is through with are compared" if look.compared else "ask again"
+        yield f"operation {look.owner} is at work; {compared} until it has ended"
+    if look.overtaken:
+        yield "operations ended while it was compared; ask again"
+    if look.untold:
+        yield look.untold
+    if look.unmeasured and not look.apart:
+        held = next(iter(look.unmeasured.values()))
+        yield f"no operation on it is recorded; {held} on {named(list(look.unmeasured))}"
+    if look.silent:
+        yield f"no usable answer from {named(look.silent)}"
+    if look.strangers:
+        yield f"not in the inventory, or with another URL: {named(look.strangers)}"
 
 
 @command()

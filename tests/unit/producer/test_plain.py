@@ -10,12 +10,12 @@ import pytest
 from rich.live import Live
 from rich.padding import Padding
 
-from lockstep.producer.stack.command import console, trimmed
+from lockstep.producer.stack.command import PlainConsole, trimmed
 from tests.waiting import read_until
 
 
 def test_padding_is_left_out_of_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
-    console().print(Padding("one\n\n  two", (1, 5, 1, 2)))
+    PlainConsole().print(Padding("one\n\n  two", (1, 5, 1, 2)))
     assert capsys.readouterr().out == "\n  one\n\n    two\n\n"
 
 
@@ -31,7 +31,7 @@ def test_padding_is_left_out_of_a_pipe(capsys: pytest.CaptureFixture[str]) -> No
 def test_blanks_are_kept_unless_a_line_ends_with_them(
     capsys: pytest.CaptureFixture[str], text: str, shown: str
 ) -> None:
-    console(stderr=True).print(text, end="")
+    PlainConsole(stderr=True).print(text, end="")
     assert capsys.readouterr().err == shown
 
 
@@ -43,7 +43,7 @@ def test_a_terminal_gets_everything(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
-    console().print("a  ", end="\n ")
+    PlainConsole().print("a  ", end="\n ")
     assert capsys.readouterr().out == "a  \n "
 
 
@@ -52,7 +52,7 @@ def test_drawing_on_a_terminal_does_not_write_to_itself(monkeypatch: pytest.Monk
     with os.fdopen(ours, "rb", buffering=0), os.fdopen(theirs, "w") as terminal:
         with monkeypatch.context() as patch:
             patch.setattr("sys.stdout", terminal)
-            with Live(console=console(), auto_refresh=False) as live:
+            with Live(console=PlainConsole(), auto_refresh=False) as live:
                 live.update("drawn", refresh=True)
                 print("printed")  # goes through the proxy that rich puts in the place of stdout
             terminal.flush()
@@ -64,4 +64,4 @@ def test_it_goes_in_silence_when_its_stream_is_closed(monkeypatch: pytest.Monkey
     gone = io.TextIOWrapper(io.BytesIO())
     gone.close()
     monkeypatch.setattr("sys.stdout", gone)
-    console()
+    PlainConsole()
