@@ -254,16 +254,12 @@ def _at(at: Millis | None) -> str | None:
 
 
 def _legend(waves: bool) -> str:
-    items = [f'<li><span class="key {state}"></span>{_known_as(state)}</li>' for state in MEANINGS]
+    items = [f'<li><span class="key {state}"></span>{state.replace("_", " ")}</li>' for state in MEANINGS]
     items.append('<li><span class="key not_applied striped"></span>striped: to undo</li>')
     items.append("<li>dashed line: the decision</li>")
     if waves:
         items.append("<li>dotted lines: waves, rounds of the gate, holds</li>")
     return f'<ul class="legend">{"".join(items)}</ul>'
-
-
-def _known_as(state: str) -> str:
-    return state.replace("_", " ")
 
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -201,13 +201,17 @@ def stuck(operation: Operation, now: Millis) -> Stuck | None:
     """Tell what a person has to do for an operation; None if it goes on, or ends, without one."""
     if operation.ended:
         return None
-    rollout = operation.rollout
+    key, rollout = operation.id, operation.rollout
     if operation.decided_at is None and rollout is not None and rollout.hold is not None:
         held = now - rollout.hold.since
         if held < HELD_FOR_LONG:
             return None
         return Stuck(
-            f"held {_age(held)} by {rollout.hold.who}: {rollout.hold.why}", _promote_or_cancel(operation)
+            f"held {_age(held)} by {rollout.hold.who}: {rollout.hold.why}",
+            (
+                f"lockstep promote {key}  # it goes on with its next wave, or commits",
+                f'lockstep cancel {key} --reason "…"  # every wave is undone',
+            ),
         )
     if operation.decided_at is None:
         baking = rollout is not None and rollout.stage is Stage.BAKING
@@ -220,7 +224,13 @@ def stuck(operation: Operation, now: Millis) -> Stuck | None:
     pending, stalled = operation.pending_hosts, operation.stalled_hosts
     if operation.state is State.ROLLING_BACK and pending:
         if pending == stalled:
-            return Stuck(f"{named(stalled)} cannot be restored", _restore_or_give_up(operation))
+            return Stuck(
+                f"{named(stalled)} cannot be restored",
+                (
+                    f"lockstep status {key}  # tells why: mend the host, and it is restored by itself",
+                    f'lockstep abandon {key} {stalled[0]} --reason "…"  # only if it is gone for good',
+                ),
+            )
         if waiting < SLOW:
             return None
         return Stuck(f"{named(pending)} not restored {_age(waiting)} after the decision", (NO_WORKER,))
@@ -228,26 +238,11 @@ def stuck(operation: Operation, now: Millis) -> Stuck | None:
         return Stuck(
             f"still settling {_age(waiting)} after the decision: a host that was written to gives no answer",
             (
-                f"lockstep status {operation.id}  # names the host: mend it, then it ends by itself",
-                f'lockstep abandon {operation.id} HOST --reason "…"  # only if it is gone for good',
+                f"lockstep status {key}  # names the host: mend it, then it ends by itself",
+                f'lockstep abandon {key} HOST --reason "…"  # only if it is gone for good',
             ),
         )
     return None
-
-
-def _promote_or_cancel(operation: Operation) -> tuple[str, ...]:
-    return (
-        f"lockstep promote {operation.id}  # it goes on with its next wave, or commits",
-        f'lockstep cancel {operation.id} --reason "…"  # every wave is undone',
-    )
-
-
-def _restore_or_give_up(operation: Operation) -> tuple[str, ...]:
-    first = operation.stalled_hosts[0]
-    return (
-        f"lockstep status {operation.id}  # tells why: mend the host, and it is restored by itself",
-        f'lockstep abandon {operation.id} {first} --reason "…"  # only if it is gone for good',
-    )
 
 
 def _age(milliseconds: int) -> str:

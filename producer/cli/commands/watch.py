@@ -185,7 +185,8 @@ def _follow(
             if show:
                 show(drawn(*reading))
             else:
-                _tell(changes.of(lines(*reading)))
+                for line in filter(None, changes.of(lines(*reading))):
+                    answer(printable(line))
             if reader_gone():
                 return
 
@@ -207,12 +208,6 @@ def _hosts(
     for operation, steps in client.find(operation_id).watch_hosts():
         known = operation or known
         yield operation, steps, known
-
-
-def _tell(lines: Iterable[str]) -> None:
-    for line in lines:
-        if line:
-            answer(printable(line))
 
 
 @contextmanager
