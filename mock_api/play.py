@@ -206,9 +206,9 @@ class Player:
 class Things:
     """What a node holds of one kind, by the text of the id; the mapping may have groups in it, too."""
 
-    def __init__(self, kind: Kind, held: dict[str, dict[str, Any]] | None = None) -> None:
+    def __init__(self, kind: Kind, held: dict[str, dict[str, Any]]) -> None:
         self.player = Player(kind)
-        self.held: dict[str, dict[str, Any]] = {} if held is None else held
+        self.held = held
         self._number = max((int(each["version"]) for each in self._own.values()), default=0)
 
     @property
@@ -250,16 +250,6 @@ class Things:
         """Tell which thing a request is about, and whether it writes."""
         found = None if self.player.is_witness(call) else self.player.read(call, self._own)
         return (None, False) if found is None else (found.thing, found.verb != "look")
-
-    def take(self, call: Call) -> tuple[int, Any]:
-        """Carry a request out at once."""
-        status, body, thing, held = self.land(call)
-        if thing is not None:
-            if held:
-                self.held[thing] = held
-            else:
-                self.held.pop(thing, None)
-        return status, body
 
 
 def _pattern(path: str) -> re.Pattern[str]:
