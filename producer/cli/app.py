@@ -36,29 +36,6 @@ UNCUT = 200
 """Characters; longer than any summary."""
 
 
-class CommandFamilies(click.Group):
-    """A group of commands that knows them by families."""
-
-    def __init__(self, *arguments: object, **options: object) -> None:
-        super().__init__(*arguments, **options)  # type: ignore[arg-type]
-        self.families: dict[str, tuple[click.Command, ...]] = {}
-
-    def add_family(self, title: str, *commands: click.Command) -> None:
-        """Add commands that are listed together, in this order, under a title."""
-        self.families[title] = commands
-        for each in commands:
-            self.add_command(each)
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write each family as a section, all of them with the same columns."""
-        width = max(map(len, self.commands))
-        for title, commands in self.families.items():
-            with formatter.section(title):
-                formatter.write_dl(
-                    [(f"{each.name:{width}}", each.get_short_help_str(UNCUT)) for each in commands]
-                )
-
-
 SHELLS = ("bash", "zsh", "fish")
 VARIABLE = "_LOCKSTEP_COMPLETE"
 
@@ -82,6 +59,29 @@ def completion(session: Session, shell: str) -> Exit:
     return session.done("", lambda: {"shell": shell, "script": script})
 
 
+FAMILIES = {
+    "Change groups": (create, set_, delete, apply, plan, hold, promote, cancel, resolve),
+    "See what happens and happened": (status, show, watch, list_, history, report, exists),
+    "Look after hosts": (hosts, pause, resume, probe, kinds),
+    "Mend what is wrong": (doctor, drift, repair, sync, abandon, forget),
+    "Set up the shell": (completion,),
+}
+"""The commands by what they are for, in the order in which they are listed."""
+
+
+class CommandFamilies(click.Group):
+    """A group of commands that lists them by families."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write each family as a section, all of them with the same columns."""
+        width = max(map(len, self.commands))
+        for title, commands in FAMILIES.items():
+            with formatter.section(title):
+                formatter.write_dl(
+                    [(f"{each.name:{width}}", each.get_short_help_str(UNCUT)) for each in commands]
+                )
+
+
 EPILOG = """\b
 Examples:
   lockstep create team-a                     on every host of the inventory
@@ -96,25 +96,15 @@ LOCKSTEP_INVENTORY the stack that `make up` started is used. docs/cli.md lists t
 74: the answer could not be written to stdout, and stderr says what came of it."""
 
 
-def _version(context: click.Context, _: click.Parameter, wanted: bool) -> None:
-    if not wanted or context.resilient_parsing:
-        return
-    from importlib.metadata import version
-
-    click.echo(f"lockstep {version('lockstep')}")
-    context.exit()
-
-
 @click.group(
     name="lockstep",
     cls=CommandFamilies,
+    commands=[each for commands in FAMILIES.values() for each in commands],
     invoke_without_command=True,
     epilog=EPILOG,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-@click.option(
-    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Print the version."
-)
+@click.version_option(package_name="lockstep", message="%(package)s %(version)s", help="Print the version.")
 @click.pass_context
 def lockstep(context: click.Context) -> None:
     """Create, change or delete a thing on every host of a cluster, all hosts or none."""
@@ -123,11 +113,6 @@ def lockstep(context: click.Context) -> None:
 
 
 lockstep.params.append(DEBUG)
-lockstep.add_family("Change groups", create, set_, delete, apply, plan, hold, promote, cancel, resolve)
-lockstep.add_family("See what happens and happened", status, show, watch, list_, history, report, exists)
-lockstep.add_family("Look after hosts", hosts, pause, resume, probe, kinds)
-lockstep.add_family("Mend what is wrong", doctor, drift, repair, sync, abandon, forget)
-lockstep.add_family("Set up the shell", completion)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

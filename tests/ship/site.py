@@ -17,6 +17,7 @@ from pathlib import Path
 import click
 
 import lockstep
+from lockstep.producer.cli.app import FAMILIES
 from lockstep.producer.cli.app import lockstep as command
 
 ROOT = Path(__file__).parents[2]
@@ -81,7 +82,7 @@ def options() -> str:
     page = ["# All options\n", "What `lockstep COMMAND --help` says, made from the command itself.\n"]
     context = click.Context(command, info_name="lockstep", max_content_width=100)
     page.append(f"```text\n{command.get_help(context)}\n```\n")
-    for title, family in command.families.items():
+    for title, family in FAMILIES.items():
         page.append(f"## {title}\n")
         for each in family:
             inner = click.Context(each, info_name=each.name, parent=context, max_content_width=100)

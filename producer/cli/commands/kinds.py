@@ -211,6 +211,7 @@ def _host(given: str, inventory: Inventory | None, auth: Auth | None, token: str
 
 kinds = click.Group(
     "kinds",
+    commands=[show, check, schema],
     callback=_listed,
     invoke_without_command=True,
     help="List the kinds of things that there are: shipped ones, and your own.",
@@ -218,5 +219,3 @@ kinds = click.Group(
     "  lockstep kinds check kinds/vhost.yaml --host http://127.0.0.1:15672",
 )
 kinds.params += [json_option(), DEBUG]
-for each in (show, check, schema):
-    kinds.add_command(each)
