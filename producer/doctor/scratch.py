@@ -115,13 +115,12 @@ class Scratch:
                 return group
         raise NoUsableAnswer(said)
 
-    def shows(self, group: GroupId) -> Presence:
-        """Tell whether the host holds the group. Raises NoUsableAnswer."""
+    def look(self, group: GroupId) -> ProbeAnswer:
+        """GET the group. Raises NoUsableAnswer."""
         answer = self.get(group)
-        shown = answer.presence
-        if shown is None:
+        if answer.presence is None:
             raise NoUsableAnswer(answer.text)
-        return shown
+        return answer
 
     def shown_after(self, group: GroupId, wanted: Presence) -> float | None:
         """Return the seconds until a GET shows what was written, 0 if the first does.
@@ -130,7 +129,7 @@ class Scratch:
         """
         began = time.monotonic()
         first = True
-        while self.shows(group) is not wanted:
+        while self.look(group).presence is not wanted:
             if time.monotonic() - began > self.settings.settle_seconds:
                 return None
             first = False
