@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 import base64
+from dataclasses import dataclass
 from pathlib import Path
 
 from tests.cluster.control_plane import Json, api
+
+
+@dataclass(slots=True)
+class Image:
+    """What stands in for an image."""
+
+    environment: dict[str, str]
+    works_in: str
 
 
 def held(namespace: str, kind: str, name: str) -> dict[str, bytes]:

@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Final
 
 from lockstep.producer.stack.processes import find_server
+from tests import wedge
+from tests.cluster.content import Image
 from tests.cluster.control_plane import Json, api
-from tests.cluster.pod import BRIDGE, GATEWAY, Image, Pod, stamp
+from tests.cluster.pod import BRIDGE, GATEWAY, Pod, stamp
 from tests.cluster.policies import Policies
 from tests.ship.rendered import ROOT
 from tests.waiting import eventually
@@ -25,6 +27,8 @@ SECONDS: Final = 0.4
 """Between two looks at the API server."""
 HEARTBEAT: Final = 8.0
 PLACES: Final = "bin sbin lib lib64 usr"
+WEDGE: Final = "/tmp/wedge"
+"""A worker in whose container this file is made stands still."""
 HOSTS_BYTES: Final = 8192
 """The file of names keeps its length, so that no reader meets half of it."""
 
@@ -204,7 +208,7 @@ class Kubelet:
             "PYTHONUNBUFFERED": "1",
             "PYTHONDONTWRITEBYTECODE": "1",
             "PYTHONPYCACHEPREFIX": str(compiled),
-            "PYTHONPATH": str(ROOT),
+            **wedge.environment(WEDGE),
             "LOCKSTEP_METRICS_ADDRESS": "::",
         }
         tls = self.folder / "tls-programs"

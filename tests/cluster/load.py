@@ -29,6 +29,7 @@ class Load:
     lanes: int = 6
     size: int = 0
     """How many hosts the inventory names by now."""
+    begun: set[str] = field(default_factory=set)
     ended: dict[str, str] = field(default_factory=dict)
     """How each operation ended."""
     wrong: list[str] = field(default_factory=list)
@@ -46,6 +47,10 @@ class Load:
         """Fail if a client gave up, or saw hosts that are not as an operation ended."""
         assert not self.wrong, self.wrong
         assert all(thread.is_alive() for thread in self._threads), "a client ended with an error"
+
+    def under_way(self) -> set[str]:
+        """Return the operations that have begun and not ended."""
+        return self.begun.difference(self.ended)
 
     def end(self) -> Counter[str]:
         """Begin nothing any more; return how many operations ended how, once all have."""
@@ -88,6 +93,7 @@ class Load:
         size = self.size
         for action, holders in (("create", size), ("delete", 0)):
             key = f"{action}-{group}"
+            self.begun.add(key)
             accept = client.create_group if action == "create" else client.delete_group
             operation = insist(lambda accept=accept, key=key: accept(group, operation_id=key))  # type: ignore[misc]
             result = insist(lambda operation=operation: operation.wait(timeout=ENDS_WITHIN))  # type: ignore[misc]

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from tests.cluster.content import expand, fill, variables
+from tests.cluster.content import Image, expand, fill, variables
 from tests.cluster.control_plane import Json, api
 from tests.waiting import eventually
 
@@ -30,14 +30,6 @@ TICK: Final = 0.1
 
 def stamp() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-@dataclass(slots=True)
-class Image:
-    """What stands in for an image."""
-
-    environment: dict[str, str]
-    works_in: str
 
 
 @dataclass(slots=True)
@@ -55,6 +47,8 @@ class Pod:
     _sandbox: subprocess.Popen[bytes] | None = None
     _state: Json = field(default_factory=lambda: {"waiting": {"reason": "ContainerCreating"}})
     _last: Json = field(default_factory=dict)
+    _failed: str = ""
+    """Which probe its container is killed for."""
     _restarts: int = 0
     _started: bool = False
     _ready: bool = False
@@ -182,7 +176,7 @@ class Pod:
 
     def _watch(self) -> None:
         """Look after the container until it has ended."""
-        process, told = self.process, 0.0
+        process, told, self._failed = self.process, 0.0, ""
         assert process is not None
         due = dict.fromkeys(("startupProbe", "readinessProbe", "livenessProbe"), time.monotonic())
         failed = dict.fromkeys(due, 0)
@@ -203,7 +197,7 @@ class Pod:
         code = process.returncode if process.returncode >= 0 else 128 - process.returncode
         self._ready = False
         self._state = {"terminated": {"exitCode": code, "reason": "Error" if code else "Completed"}}
-        self._state["terminated"] |= {"startedAt": stamp(), "finishedAt": stamp()}
+        self._state["terminated"] |= {"startedAt": stamp(), "finishedAt": stamp(), "message": self._failed}
 
     def _probe(self, due: dict[str, float], failed: dict[str, int]) -> None:
         for kind in ("livenessProbe", "readinessProbe") if self._started else ("startupProbe",):
@@ -222,6 +216,7 @@ class Pod:
             elif kind == "readinessProbe":
                 self._ready = well or (self._ready and not given_up)
             if given_up and kind != "readinessProbe":
+                self._failed = kind
                 self.signal(signal.SIGKILL)
 
     def _ask(self, probe: Json) -> bool:

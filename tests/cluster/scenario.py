@@ -16,6 +16,7 @@ from tests.cluster.hosts import Hosts, inventory
 from tests.cluster.installation import OPTIONS, STARTED_WITHIN, WORKERS, Installation
 from tests.cluster.kubelet import Kubelet
 from tests.cluster.load import Load
+from tests.cluster.standstill import restarts_workers_that_stand_still
 from tests.ship.helm import find_helm
 from tests.ship.rendered import LOCAL, MANIFESTS
 from tests.waiting import eventually
@@ -46,6 +47,7 @@ class Scenario(Installation):
         self.evicts_within_the_budget()
         self.takes_a_changed_inventory_without_a_restart()
         self.loses_worker_pods()
+        self.has_workers_that_stand_still()
         self.loses_redis_for_a_while()
         self.timeline.mark("no new operations")
         ends = self.load.end()
@@ -155,6 +157,10 @@ class Scenario(Installation):
         assert api("DELETE", deleted.path, at_once)[0] == 200
         eventually(lambda: deleted.name not in self.names() and len(self.names()) == 2, "it is replaced", 60)
         self.rolled_out(WORKERS)
+
+    def has_workers_that_stand_still(self) -> None:
+        self.timeline.mark("a worker wedged, another frozen")
+        restarts_workers_that_stand_still(self, self.load)
 
     def loses_redis_for_a_while(self) -> None:
         self.timeline.mark("Redis' pod deleted")

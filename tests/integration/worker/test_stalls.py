@@ -21,37 +21,17 @@ from lockstep.worker.monitoring.heartbeat import EXIT
 from lockstep.worker.operation.model import Action, GroupId, State
 from lockstep.worker.record.link import Link
 from lockstep.worker.tasks.sweep import FiguresReader
-from tests.integration.worker.harness import ROOT, SHORT, Bench
+from tests import wedge
+from tests.integration.worker.harness import SHORT, Bench
 from tests.waiting import eventually
 from tests.warm import one_more, warming
 
 NOTICED = 120.0
 """Seconds within which a stall of these short times is over, on a busy machine."""
-WEDGE = """
-import os, sys, threading
-from lockstep.worker.record import scripts
-
-serve, taken = scripts._serve, os.environ["WEDGE"]
-
-def wedged(calls, send):
-    # As a fault in the gathering once did: nobody sends, and all threads wait.
-    if any(call.kind[0] == "finish" for call in calls):
-        try:
-            os.rename(taken, taken + ".taken")
-        except OSError:
-            pass
-        else:
-            threading.Event().wait()
-    serve(calls, send)
-
-scripts._serve = wedged
-"""
-"""Run at the start of every Python process of the stack, or of what it is forked from: the first worker that
-ends a write stands still."""
 
 
 @pytest.fixture
-def wedge(tmp_path: Path) -> Path:
+def file(tmp_path: Path) -> Path:
     """Wedges the next worker when it is written."""
     return tmp_path / "wedge"
 
@@ -62,20 +42,19 @@ def told() -> list[str]:
 
 
 @pytest.fixture
-def stack(tmp_path: Path, wedge: Path, told: list[str]) -> Iterator[Stack]:
-    (tmp_path / "sitecustomize.py").write_text(WEDGE)
+def stack(file: Path, told: list[str]) -> Iterator[Stack]:
     short = {f"LOCKSTEP_{name.upper()}": value for name, value in SHORT.items()}
-    env = {**short, "PYTHONPATH": f"{tmp_path}:{ROOT}", "WEDGE": str(wedge)}
+    env = {**short, **wedge.environment(str(file))}
     with warming(), one_more(), Stack(nodes=3, env=env, say=told.append) as started:
         yield started
 
 
 @pytest.mark.timeout(3 * NOTICED)
 def test_a_wedged_worker_is_restarted_by_the_stack_and_named_and_its_operations_end(
-    stack: Stack, wedge: Path, told: list[str]
+    stack: Stack, file: Path, told: list[str]
 ) -> None:
     settings = load_settings(**stack.settings)
-    wedge.touch()
+    file.touch()
     with ClusterClient(settings) as cluster:
         operations = [cluster.create_group(f"team-{number}") for number in range(4)]
         results = [operation.wait_end(timeout=NOTICED) for operation in operations]
