@@ -43,14 +43,14 @@ MUTANTS = (
             (
                 "  step.undo_misses = (step.undo_misses or 0) + 1\n"
                 "  if step.undo_misses >= 3 then\n"
-                "    for _, each in pairs(step.attempts) do\n"
-                "      if is_open(each) then close_attempt(host, step, each, 'settled') end\n"
+                "    for id, each in pairs(step.attempts) do\n"
+                "      if is_open(each) then close_attempt(host, step, id, 'settled') end\n"
                 "    end\n"
                 "    restore(host, step)\n"
                 "  end\n"
             ),
         ),
-        ("postpone.lua", "announce('waits', host)\n", "announce('waits', host)\nending = true\n"),
+        ("postpone.lua", "note_step(host, 'waits')\n", "note_step(host, 'waits')\nending = true\n"),
         (
             "after.py",
             "            step.undo_misses += 1\n",
@@ -163,7 +163,7 @@ MUTANTS = (
     ),
     mutant(
         "our own lost success is taken for a group that was there before",
-        ("finish.lua", " and other.state ~= 'not_applied' end)", " and false end)"),
+        ("finish.lua", "if not has_landed(step, id) then", "if true then"),
         (
             "store.py",
             "if any(each.state is not AttemptState.NOT_APPLIED for each in others):",

@@ -87,7 +87,7 @@ CONTENT = (
     ),
     mutant(
         "`replaced` counts as applied whoever made what was replaced",
-        ("wrote.lua", "and not attempt.undo and not ours", "and false"),
+        ("wrote.lua", "and not attempt.undo and not has_landed(step, id)", "and false"),
         ("content.py", "and not kept.undo and not ours", "and not kept"),
     ),
     mutant(
@@ -112,9 +112,9 @@ CONTENT = (
     mutant(
         "a conflict of versions counts as a write",
         (
-            "shown.lua",
-            "return not attempt.undo and not attempt.later end)\nif",
-            "return not attempt.undo end)\nif",
+            "step.lua",
+            "return not attempt.undo and not attempt.later end",
+            "return not attempt.undo end",
         ),
         ("content.py", "if not each.undo and not each.later]", "if not each.undo]"),
     ),

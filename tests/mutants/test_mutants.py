@@ -38,7 +38,7 @@ def whole(script: Path) -> str:
     around = ("record", "limit", "step", "rule", "serve")
     record, limit, step, rule, serve = (script.with_name(f"{name}.lua").read_text("utf-8") for name in around)
     body = "" if script.stem in around else script.read_text("utf-8")
-    return f"{record}\n{limit}\n{step}\n{rule}\nlocal function transition(ARGV)\n{body}\nend\n{serve}"
+    return f"{record}\n{limit}\n{step}\n{rule}\nlocal function transition(ARGV, op)\n{body}\nend\n{serve}"
 
 
 @pytest.mark.parametrize("changes", CASES)

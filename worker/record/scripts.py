@@ -290,7 +290,8 @@ class _Wire:
             record, limit, step, rule, body, serve = (
                 script(each) for each in ("record", "limit", "step", "rule", name, "serve")
             )
-            text = f"{record}\n{limit}\n{step}\n{rule}\nlocal function transition(ARGV)\n{body}\nend\n{serve}"
+            before, head = f"{record}\n{limit}\n{step}\n{rule}", "local function transition(ARGV, op)"
+            text = f"{before}\n{head}\n{body}\nend\n{serve}"
             self._texts[name] = (text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
         return self._texts[name]
 

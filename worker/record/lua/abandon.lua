@@ -2,8 +2,6 @@
 -- ARGV  3 host, 4 who and why
 -- Returns  abandoned | not_pending | undecided | unknown
 -- Atomic, because the host's attempts, its undo and the end that may follow belong together.
-local op, refused = load_operation()
-if refused then return refused end
 local host = ARGV[3]
 local step = op and load_step(host)
 if not step then return 'unknown' end
@@ -11,9 +9,9 @@ if not op.decision then return 'undecided' end
 local open = count(step, is_open)
 local pending = op.decision == 'roll_back' and redis.call('SISMEMBER', UNDO, host) == 1
 if op.ended or (open == 0 and not pending) then return 'not_pending' end
-for _, attempt in pairs(step.attempts) do
+for id, attempt in pairs(step.attempts) do
   if is_open(attempt) then
-    close_attempt(host, step, attempt, 'abandoned')
+    close_attempt(host, step, id, 'abandoned')
     if not op.content then suspect(op, host, attempt) end
   end
 end
@@ -27,8 +25,6 @@ if pending then
 end
 change('ZREM', WAITS, host)
 leave(op, { host })
-save_step(host)
-progressed()
-announce('abandoned', host)
+note_step(host, 'abandoned')
 ending = true
 return 'abandoned'

@@ -11,8 +11,6 @@
 --          busy + the lock's owner | full + used and maximum bytes | stale
 -- Atomic, because the lock, the record and its due time must exist together or not at all: whoever dies
 -- right after this script leaves an operation that the sweep finds.
-local _, refused = load_operation()
-if refused then return refused end
 local kept = redis.call('HMGET', OP, 'payload', 'owner', 'created_by')
 if kept[1] then
   if kept[1] ~= ARGV[5] then return { 'reused' } end

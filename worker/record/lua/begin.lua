@@ -5,8 +5,6 @@
 -- Returns  aborted | not_open | elsewhere + the fingerprint in the record | done + outcome | failed + outcome, kind of the reason (or '') and detail | send |
 --          busy + the ms after which to come back, 0 if others send for the step
 -- Atomic, because the attempt must be open before anything is sent, and must not open after the decision.
-local op, refused = load_operation()
-if refused then return refused end
 if op and (op.action ~= ARGV[10] or op.group ~= ARGV[11]) then return { 'aborted' } end -- the id was used again
 local host, seen, id = ARGV[3], ARGV[5], ARGV[7]
 local step = op and load_step(host)
@@ -21,12 +19,8 @@ if not step.before then -- the first writer wins; never probed again
   if op.action == 'delete' and seen == 'present' then step.body = ARGV[6] end
 end
 if seen == op.target then return come_to(host, step, next(step.attempts) and 'applied' or 'unchanged') end
-local function forward(attempt) return not attempt.undo end
-local writes = count(step, forward)
-if op.retries and writes > op.retries then
-  local last = newest_attempt(step, forward).answer or 'no answer'
-  return come_to(host, step, 'unknown', nil, 'all ' .. writes .. ' writes spent (' .. last .. ')')
-end
+local spent = all_spent(op, step)
+if spent then return come_to(host, step, 'unknown', nil, spent) end
 local said = open_attempt(host, step, id, false, tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[12]), tonumber(ARGV[13]))
 if said[1] == 'send' then
   change('SADD', UNDO, host)

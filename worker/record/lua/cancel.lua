@@ -2,8 +2,6 @@
 -- ARGV  3 who, and why
 -- Returns  cancelled | decided + the decision | unknown
 -- Atomic, because an operation is decided once.
-local op, refused = load_operation()
-if refused then return refused end
 if not op then return { 'unknown' } end
 if op.decision then
   local kept = redis.call('HMGET', OP, 'reason_kind', 'reason')

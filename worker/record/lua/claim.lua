@@ -5,8 +5,6 @@
 --          recorded wait is over and, once nothing has moved for the patience (doubled at each resumption), all
 --          that wait for nothing.
 -- Atomic, because the claim, the waits and the operation's next due time belong together.
-local op, refused = load_operation()
-if refused then return refused end
 if not op then redis.call('ZREM', DUE, ID) end
 if not op or op.ended then return {} end
 move(op)

@@ -3,20 +3,17 @@
 --       6 the answer in a few words, 7 settle (ms), 8 the time that another try needs (ms)
 -- Returns  aborted | done + outcome | failed + outcome, kind of the reason (or '') and detail | open (nothing is settled: try again) + ms to the deadline
 -- Atomic, because before and outcome may change only while the operation is undecided.
-local op, refused = load_operation()
-if refused then return refused end
 local host, id, verdict, settle = ARGV[3], ARGV[4], ARGV[5], tonumber(ARGV[7])
 local step = op and load_step(host)
 if not step or not step.attempts[id] then return { 'aborted' } end
 local function may_show(other) return is_open(other) and NOW < other.quiet + settle end
 local first = is_open(step.attempts[id]) -- what was said of a closed attempt says nothing of what came after it
-close_by(host, step, step.attempts[id], verdict, ARGV[6])
+close_by(host, step, id, verdict, ARGV[6])
 if first and not op.ended and not op.decision and not step.outcome then
   if verdict == 'applied' or verdict == 'unshown' then
     set_outcome(host, step, 'applied')
   elseif verdict == 'already' then
-    local ours = count(step, function(other, key) return key ~= id and other.state ~= 'not_applied' end)
-    if ours == 0 then -- the group was as asked before us
+    if not has_landed(step, id) then -- the group was as asked before us
       step.before = op.target
       step.body = nil
       change('SREM', UNDO, host)

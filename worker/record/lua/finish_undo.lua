@@ -3,13 +3,11 @@
 --       7 fields that the host would not take back, as JSON
 -- Returns  restored | pending
 -- Atomic, because restored needs that no other attempt is open at this moment.
-local op, refused = load_operation()
-if refused then return refused end
 local host, id, verdict = ARGV[3], ARGV[4], ARGV[5]
 local step = op and load_step(host)
 if not step or not step.attempts[id] then return { 'pending' } end
 local attempt = step.attempts[id]
-close_by(host, step, attempt, verdict, ARGV[6])
+close_by(host, step, id, verdict, ARGV[6])
 local lost = cjson.decode(ARGV[7])
 if #lost > 0 then step.lost = lost end
 local done = verdict == 'applied' or verdict == 'already'

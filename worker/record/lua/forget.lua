@@ -1,8 +1,6 @@
 -- forget: drop the record of an ended operation; what it left on each host stays in `ends`.
 -- Returns  1 if a record was dropped
 -- Atomic, because an operation that has not ended must never be dropped.
-local op, refused = load_operation()
-if refused then return refused end
 if op and not op.ended then return 0 end
 redis.call('DEL', OP, STEPS, TODO, UNDO, OPEN, WAITS, LATER, GATING, TEXTS)
 redis.call('ZREM', OPERATIONS, ID)

@@ -3,8 +3,6 @@
 --       7 what it showed (well | unwell | changed), 8 what came of it, in a few words
 -- Returns  ignored | passed | again | failed
 -- Atomic, because the last host that passes opens the next wave, or commits.
-local op, refused = load_operation()
-if refused then return refused end
 local host, round, sent, id, health = ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6], ARGV[7]
 local step = op and not op.ended and not op.decision and op.stage == 'gating' and op.round == round and load_step(host)
 if not step or redis.call('SISMEMBER', GATING, host) == 0 then return { 'ignored' } end
@@ -25,8 +23,6 @@ if failed then
   op.failed = op.failed + 1
   op.failure = op.failure or { host = host, kind = 'gate', detail = ARGV[8] }
 end
-save_step(host)
-progressed()
-announce('gate', host)
+note_step(host, 'gate')
 settled = true
 return { health == 'well' and 'passed' or failed and 'failed' or 'again' }

@@ -2,8 +2,6 @@
 -- ARGV  3 who, 4 why
 -- Returns  held + the hold's number, the wave at work and its stage | decided + the decision | unknown | no_waves
 -- Atomic, because a wave that opens at the same moment is opened before or after it.
-local op, refused = load_operation()
-if refused then return refused end
 if not op then return { 'unknown' } end
 if op.decision then return { 'decided', op.decision } end
 if not op.waves then return { 'no_waves' } end

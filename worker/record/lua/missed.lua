@@ -6,8 +6,6 @@
 --       11 kind of the reason (or '')
 -- Returns  aborted | not_open | elsewhere + the fingerprint in the record | done + outcome | failed + outcome, kind of the reason (or '') and detail | missed + how many in a row + ms to the deadline
 -- Atomic, because the count and the outcome that follows from it belong together.
-local op, refused = load_operation()
-if refused then return refused end
 local host, id, reason, miss, fatal = ARGV[3], ARGV[5], ARGV[6], ARGV[7], ARGV[8]
 local step = op and load_step(host)
 if not step then return { 'aborted' } end
@@ -34,8 +32,6 @@ if gone or no_time(op, ARGV[10]) then
   local outcome = fatal ~= '' and fatal or 'unreachable'
   set_outcome(host, step, next(step.attempts) and 'unknown' or outcome, kind, reason)
 end
-save_step(host)
-progressed()
-announce(step.outcome and 'step' or 'miss', host)
+note_step(host, step.outcome and 'step' or 'miss')
 if step.outcome then return came_to(step) end
 return { 'missed', tostring(step.misses or 0), tostring(op.left) }

@@ -3,8 +3,6 @@
 --       6 id of this try if it failed (or ''), 7 kind of the reason (or '')
 -- Returns  how many tries after the decision have failed on this host
 -- Atomic, because the wait and the operation's due time belong together.
-local op, refused = load_operation()
-if refused then return refused end
 local host = ARGV[3]
 local step = op and not op.ended and load_step(host)
 if not step or (not op.decision and not_open(op, step)) then return '0' end
@@ -13,8 +11,6 @@ if ARGV[6] ~= '' and step.undo_miss_id ~= ARGV[6] then
   step.undo_miss_id = ARGV[6]
   step.undo_misses = (step.undo_misses or 0) + 1
 end
-save_step(host)
 if ARGV[4] ~= '' then wait_until(host, NOW + tonumber(ARGV[4])) end
-progressed()
-announce('waits', host)
+note_step(host, 'waits')
 return tostring(step.undo_misses or 0)

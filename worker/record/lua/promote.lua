@@ -2,8 +2,6 @@
 -- ARGV  3 the number of that hold, 4 who, and why; a producer of an earlier release says no name
 -- Returns  released | already | other + the hold as JSON and its number | decided + the decision | unknown | free
 -- Atomic, because a newer hold must not be released by whoever has not seen it.
-local op, refused = load_operation()
-if refused then return refused end
 if not op then return { 'unknown' } end
 if op.decision then return { 'decided', op.decision } end
 local number = tonumber(ARGV[3])

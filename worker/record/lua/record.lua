@@ -13,67 +13,73 @@ local NOW = clock[1] * 1000 + math.floor(clock[2] / 1000)
 
 -- What somebody has damaged is named, before anything is written, and left as it is.
 local function damaged(why) return 'LOCKSTEPDAMAGED [' .. why .. ']' end
-local NUMBERS = {
-  [9] = 'resumed', [10] = 'patience', [11] = 'deadline_at', [12] = 'retries', [13] = 'failed', [14] = 'progress_at',
-  [15] = 'decided_at',
+local NUMBERS = { 'resumed', 'patience', 'deadline_at', 'failed', 'progress_at' }
+local MAY_MISS = { 'retries', 'decided_at' }
+local FLAGS = { 'ended', 'abandoned', 'repairs', 'limited' } -- the last: some hosts take so many writes at once, or a second
+local FIELDS = {
+  'format', 'group', 'action', 'state', 'decision', 'dispatched', 'failure', 'content', 'created_at', 'stage', 'retries', 'decided_at',
+  'ended', 'abandoned', 'repairs', 'limited', unpack(NUMBERS),
 }
-local MISSING = { retries = 0, decided_at = 0 } -- what may be
+local WAVES = {
+  'wave', 'waves', 'deadline', 'bake', 'bake_until', 'changed', 'round', 'hold_no', 'released_no', 'hold_most', 'opened',
+}
+local OF_WAVES = { 'gate', 'auto_hold', 'held', 'hold_until', 'expires_at', unpack(WAVES) }
 
 local operation -- as read, false if there is none
 local LATER, GATING = OP .. ':later', OP .. ':gating' -- hosts of waves that are not open; hosts that have not passed
 local TEXTS = OP .. ':texts' -- contents by digest, which no script reads
 
--- What an operation with waves keeps besides.
-local function load_waves(op)
-  local names = { 'wave', 'waves', 'deadline', 'bake', 'bake_until', 'changed', 'round', 'hold_no', 'released_no', 'hold_most', 'opened' }
-  local got = redis.call('HMGET', OP, 'stage', 'gate', 'auto_hold', 'held', 'hold_until', 'expires_at', unpack(names))
-  for i, name in ipairs(names) do
-    op[name] = tonumber(got[i + 6])
-    if not op[name] then return redis.error_reply(damaged('its field ' .. name .. ' is no number')) end
+local function read(op, names)
+  for i, text in ipairs(redis.call('HMGET', OP, unpack(names))) do op[names[i]] = text or nil end
+end
+
+-- Makes numbers of fields, which may be missing where `maybe` says so. Returns what is damaged.
+local function make_numbers(op, names, maybe)
+  for _, name in ipairs(names) do
+    local number = tonumber(op[name])
+    if not number and (op[name] or not maybe) then return 'its field ' .. name .. ' is no number' end
+    op[name] = number
   end
-  op.stage, op.gate, op.auto_hold, op.held = got[1], got[2] == '1', got[3] == '1', (got[4] or '') ~= ''
-  op.hold_until, op.expires_at = tonumber(got[5] or nil), tonumber(got[6] or nil)
+end
+
+-- What an operation with waves keeps besides. Returns what is damaged.
+local function load_waves(op)
+  read(op, OF_WAVES)
+  op.gate, op.auto_hold, op.held = op.gate == '1', op.auto_hold == '1', (op.held or '') ~= ''
+  op.hold_until, op.expires_at = tonumber(op.hold_until), tonumber(op.expires_at)
+  return make_numbers(op, WAVES)
+end
+
+-- Returns what is damaged.
+local function make_operation(op)
+  local wrong = make_numbers(op, NUMBERS) or make_numbers(op, MAY_MISS, true)
+  if wrong then return wrong end
+  if not op.group or (op.action ~= 'create' and op.action ~= 'delete') then return 'its field group or action is none' end
+  for _, name in ipairs(FLAGS) do op[name] = op[name] == '1' end
+  op.left, op.target, op.lock = op.deadline_at - NOW, op.action == 'create' and 'present' or 'absent', op.group
+  op.dispatched, op.created_at = op.dispatched or 'forward', tonumber(op.created_at) or NOW
+  op.failure = op.failure and { detail = op.failure } -- of a step that a worker failed whose release decided later
+  if op.format == FILLED then
+    local ok, content = pcall(cjson.decode, op.content)
+    if not ok or type(content) ~= 'table' then return 'its field content is none' end
+    op.content, op.lock = content, content.lock
+  else
+    op.content = nil
+  end
+  if op.stage or op.format == WAVED and not op.limited or op.content and op.content.waved then return load_waves(op) end
 end
 
 local function load_operation()
   if operation ~= nil then return operation or nil end
-  local got = redis.call('HMGET', OP, 'format', 'group', 'action', 'state', 'decision', 'ended', 'abandoned', 'repairs',
-    'resumed', 'patience', 'deadline_at', 'retries', 'failed', 'progress_at', 'decided_at', 'dispatched', 'failure', 'content', 'created_at',
-    'limited', 'stage')
-  operation = false
-  if not got[1] then return nil end
-  if got[1] ~= FORMAT and got[1] ~= WAVED and got[1] ~= FILLED then
-    if not tonumber(got[1]) then return nil, redis.error_reply(damaged('its field format is no number')) end
-    return nil, redis.error_reply('LOCKSTEPFORMAT ' .. got[1])
-  end
-  for i, name in pairs(NUMBERS) do
-    if not tonumber(got[i] or MISSING[name]) then
-      return nil, redis.error_reply(damaged('its field ' .. name .. ' is no number'))
-    end
-  end
-  if not got[2] or (got[3] ~= 'create' and got[3] ~= 'delete') then
-    return nil, redis.error_reply(damaged('its field group or action is none'))
-  end
-  operation = {
-    group = got[2], action = got[3], state = got[4], decision = got[5] or nil,
-    ended = got[6] == '1', abandoned = got[7] == '1', repairs = got[8] == '1',
-    resumed = tonumber(got[9]), patience = tonumber(got[10]), progress_at = tonumber(got[14]),
-    deadline_at = tonumber(got[11]), left = tonumber(got[11]) - NOW, retries = tonumber(got[12]),
-    dispatched = got[16] or 'forward', failed = tonumber(got[13]),
-    failure = got[17] and { detail = got[17] } or nil, -- of a step that a worker failed whose release decided later
-    limited = got[20] == '1', -- some of its hosts take so many writes at once, or a second
-    target = got[3] == 'create' and 'present' or 'absent', lock = got[2], created_at = tonumber(got[19]) or NOW,
-  }
-  if got[1] == FILLED then
-    local ok, content = pcall(cjson.decode, got[18])
-    if not ok or type(content) ~= 'table' then return nil, redis.error_reply(damaged('its field content is none')) end
-    operation.content, operation.lock = content, content.lock
-  end
-  if got[21] or got[1] == WAVED and not operation.limited or operation.content and operation.content.waved then
-    local wrong = load_waves(operation)
-    if wrong then return nil, wrong end
-  end
-  return operation
+  local op = {}
+  read(op, FIELDS)
+  operation = op.format and op or false
+  if not op.format then return nil end
+  local known = op.format == FORMAT or op.format == WAVED or op.format == FILLED
+  if not known and tonumber(op.format) then return nil, redis.error_reply('LOCKSTEPFORMAT ' .. op.format) end
+  local wrong = not known and 'its field format is no number' or make_operation(op)
+  if wrong then return nil, redis.error_reply(damaged(wrong)) end
+  return op
 end
 
 -- Whether a host's wave is not open yet: nothing is recorded of it.

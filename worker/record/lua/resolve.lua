@@ -2,8 +2,6 @@
 -- ARGV  3 host, 4 who
 -- Returns  resolved | not_pending | unknown
 -- Atomic, because it holds for what the record has as shown there, and for nothing that is shown later.
-local op, refused = load_operation()
-if refused then return refused end
 local step = op and load_step(ARGV[3])
 if not step then return 'unknown' end
 if op.ended or op.decision ~= 'roll_back' or not step.foreign or redis.call('SISMEMBER', UNDO, ARGV[3]) == 0 then
@@ -12,7 +10,5 @@ end
 step.restore_over = step.foreign
 step.resolved = ARGV[4]
 wait_until(ARGV[3], NOW)
-save_step(ARGV[3])
-progressed()
-announce('waits', ARGV[3])
+note_step(ARGV[3], 'waits')
 return 'resolved'

@@ -7,8 +7,6 @@
 -- Returns  aborted | elsewhere | restored | send | settle + when to look again (ms, 0 for any time) | person |
 --          busy + the ms after which to come back, 0 if others send for the step
 -- Atomic, because restored needs that no attempt is open, and the inverse that what is undone is ours.
-local op, refused = load_operation()
-if refused then return refused end
 local host, sent, seen, shows, id = ARGV[3], tonumber(ARGV[5]), ARGV[7], ARGV[8], ARGV[11]
 if not op or not op.content or op.ended or op.decision ~= 'roll_back' then return { 'aborted' } end
 local step = load_step(host)
@@ -20,9 +18,7 @@ local open = count(step, is_open)
 local undone = count(step, function(attempt) return attempt.undo and attempt.state ~= 'not_applied' end) > 0
 
 local function came(what)
-  save_step(host)
-  progressed()
-  announce('probe', host)
+  note_step(host, 'probe')
   ending = true
   return { what, string.format('%.0f', again) }
 end

@@ -8,9 +8,9 @@ for i = 1, tonumber(ARGV[3]) do
 end
 if #calls > 1 then ahead = hosts end
 for i, arguments in ipairs(calls) do
-  local reply = transition(arguments)
-  if type(reply) == 'table' and reply.err then return reply end
-  replies[i] = reply
+  local op, refused = load_operation()
+  if refused then return refused end
+  replies[i] = transition(arguments, op)
   if settled then
     settled, moved_on = nil, true
     move(operation)

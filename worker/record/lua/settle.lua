@@ -3,8 +3,6 @@
 -- Returns  restored (1 or 0), attempts still open, when to look again (ms, 0 if nothing is open)
 -- Closes an attempt by two good GETs: the first sent after its `quiet`, the second sent `settle` or more after
 -- the first was recorded. Atomic, because "no attempt is open" must be true at the moment restored is written.
-local op, refused = load_operation()
-if refused then return refused end
 local host, sent, seen = ARGV[3], tonumber(ARGV[4]), ARGV[6]
 local step = op and not op.ended and load_step(host)
 if not step then return { '0', '0', '0' } end
@@ -14,8 +12,6 @@ end)
 local open = count(step, is_open)
 local proven = op.decision == 'roll_back' and tonumber(ARGV[5]) == 0 and open == 0 and seen == step.before
 local restored = proven and restore(host, step)
-save_step(host)
-progressed()
-announce('probe', host)
+note_step(host, 'probe')
 ending = true
 return { restored and '1' or '0', tostring(open), tostring(again) }

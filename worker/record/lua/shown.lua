@@ -7,8 +7,6 @@
 --          the reason and detail | send |
 --          busy + the ms after which to come back, 0 if others send for the step | missed + 0 + ms to the deadline
 -- Atomic, because what a look means depends on every attempt so far, and the attempt must be open before anything is sent.
-local op, refused = load_operation()
-if refused then return refused end
 if op and (op.action ~= ARGV[13] or op.group ~= ARGV[14]) then return { 'aborted' } end -- the id was used again
 local host, seen, shows, id = ARGV[3], ARGV[5], ARGV[6], ARGV[9]
 local step = op and op.content and load_step(host)
@@ -22,9 +20,7 @@ local function came(outcome, kind, detail) return come_to(host, step, outcome, k
 local function look_again(why)
   step.kind, step.reason = nil, why
   if no_time(op, ARGV[15]) then return came('unknown', 'no_time', why) end
-  save_step(host)
-  progressed()
-  announce('miss', host)
+  note_step(host, 'miss')
   return { 'missed', '0', tostring(op.left) }
 end
 
@@ -62,11 +58,8 @@ elseif landed and not target and shows ~= 'like' and seen ~= step.was then
 elseif count(step, function(attempt) return is_open(attempt) and (attempt.started or op.content.once) end) > 0 then
   return look_again('a write of ours is under way there')
 end
-local writes = count(step, function(attempt) return not attempt.undo and not attempt.later end)
-if op.retries and writes > op.retries then
-  local last = newest_attempt(step, function(attempt) return not attempt.undo and not attempt.later end)
-  return came('unknown', nil, 'all ' .. writes .. ' writes spent (' .. (last.answer or 'no answer') .. ')')
-end
+local spent = all_spent(op, step)
+if spent then return came('unknown', nil, spent) end
 local said = open_attempt(host, step, id, false, tonumber(ARGV[10]), tonumber(ARGV[11]), tonumber(ARGV[12]), tonumber(ARGV[15]))
 if said[1] == 'send' then
   step.contested = nil

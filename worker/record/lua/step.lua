@@ -39,7 +39,12 @@ local function load_step(host)
   return step
 end
 
-local function save_step(host) changed[host] = true end
+-- Has a step written at the end of the run, counts that as progress, and tells of it.
+local function note_step(host, what)
+  changed[host] = true
+  progressed()
+  announce(what, host)
+end
 
 -- Counts the attempts of a step for which test(attempt, id) holds.
 local function count(step, test)
@@ -56,8 +61,10 @@ local function is_open(attempt) return attempt.state == 'open' end
 -- way for so long that the write has been sent and its attempt closed since. No attempt is opened twice.
 local function opened_before(attempt) return { is_open(attempt) and 'send' or 'aborted' } end
 
--- Whether anything of ours may be on the host, now or later.
-local function has_landed(step) return count(step, function(attempt) return attempt.state ~= 'not_applied' end) > 0 end
+-- Whether anything of ours may be on the host, now or later; `but` is the id of an attempt that is left out.
+local function has_landed(step, but)
+  return count(step, function(attempt, id) return id ~= but and attempt.state ~= 'not_applied' end) > 0
+end
 
 local function newest_attempt(step, test)
   local newest
@@ -67,20 +74,13 @@ local function newest_attempt(step, test)
   return newest
 end
 
--- Ends a step whose attempt was opened: it is to be sent.
-local function send(host)
-  save_step(host)
-  progressed()
-  announce('attempt', host)
-  return { 'send' }
-end
-
--- Ends a step that waits for its turn.
-local function wait_in_line(host, busy)
-  save_step(host)
-  progressed()
-  announce('waits', host)
-  return busy
+-- Says that the retries of the operation are spent; nil while there is another one.
+local function all_spent(op, step)
+  local function forward(attempt) return not attempt.undo and not attempt.later end
+  local writes = count(step, forward)
+  if op.retries and writes > op.retries then
+    return 'all ' .. writes .. ' writes spent (' .. (newest_attempt(step, forward).answer or 'no answer') .. ')'
+  end
 end
 
 -- How long a write may take to show: the worker's setting, or what the kind of the thing says if that is longer.
@@ -92,7 +92,10 @@ end
 local function open_attempt(host, step, id, undo, send_within, call, settle, looked)
   settle = settles_within(operation, settle)
   local busy = wait_for_place(operation, host, step, id, undo, looked, NOW + send_within + call + settle)
-  if busy then return wait_in_line(host, busy) end
+  if busy then
+    note_step(host, 'waits')
+    return busy
+  end
   local n = count(step, function() return true end)
   local attempt = {
     n = n + 1, undo = undo, state = 'open', opened = NOW, send_by = NOW + send_within,
@@ -100,15 +103,14 @@ local function open_attempt(host, step, id, undo, send_within, call, settle, loo
   }
   step.attempts[id] = attempt
   change('SADD', OPEN, host)
-  return send(host)
+  note_step(host, 'attempt')
+  return { 'send' }
 end
 
-local function close_attempt(host, step, attempt, state)
-  attempt.state = state
-  attempt.closed = NOW
-  for id, other in pairs(operation.limited and step.attempts or {}) do
-    if other == attempt then give_back(operation, host, id) end
-  end
+local function close_attempt(host, step, id, state)
+  step.attempts[id].state = state
+  step.attempts[id].closed = NOW
+  give_back(operation, host, id)
   if count(step, is_open) == 0 then change('SREM', OPEN, host) end
 end
 
@@ -116,10 +118,10 @@ end
 -- first was recorded. Returns when to look again (0 if nothing is open).
 local function close_settled(host, step, sent, window, closed)
   local again = 0
-  for _, attempt in pairs(step.attempts) do
+  for id, attempt in pairs(step.attempts) do
     if is_open(attempt) then
       if attempt.probed and sent >= attempt.probed + window then
-        close_attempt(host, step, attempt, 'settled')
+        close_attempt(host, step, id, 'settled')
         closed(attempt)
       else
         if not attempt.probed and sent >= attempt.quiet then attempt.probed = NOW end
@@ -173,11 +175,12 @@ end
 
 -- Keeps the answer to a write; by its verdict the attempt is closed, unless that says nothing of its fate.
 local AMBIGUOUS = { unknown = true, misdirected = true, unshown = true }
-local function close_by(host, step, attempt, verdict, answer)
+local function close_by(host, step, id, verdict, answer)
+  local attempt = step.attempts[id]
   attempt.answer = answer
   attempt.answered = NOW
   if is_open(attempt) and not AMBIGUOUS[verdict] then
-    close_attempt(host, step, attempt, verdict == 'applied' and 'applied' or 'not_applied')
+    close_attempt(host, step, id, verdict == 'applied' and 'applied' or 'not_applied')
   end
 end
 
@@ -194,15 +197,13 @@ end
 -- Ends a forward step that came to an outcome by a look.
 local function come_to(host, step, outcome, kind, detail)
   set_outcome(host, step, outcome, kind, detail)
-  save_step(host)
-  progressed()
-  announce('step', host)
+  note_step(host, 'step')
   return came_to(step)
 end
 
 -- Ends a step that was told the answer to a write; what a forward one answers then.
 local function after_answer(op, host, step)
-  save_step(host)
+  changed[host] = true
   if not op.ended then progressed() end
   ending = true
   announce('answer', host)

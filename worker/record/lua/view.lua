@@ -4,8 +4,6 @@
 --          1 if the host is still to be restored, action, group, when it was decided or '', the round of the gate
 --          in which the host has not passed yet or ''
 -- One script, so that the step and the clock are read at one moment.
-local op, refused = load_operation()
-if refused then return refused end
 if not op then return { '', '1', tostring(NOW), '', '0', '', '', '', '' } end
 local gating = not op.decision and op.stage == 'gating' and redis.call('SISMEMBER', GATING, ARGV[3]) == 1
 return {

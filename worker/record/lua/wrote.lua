@@ -3,8 +3,6 @@
 --       unknown | misdirected), 6 the answer in a few words, 7 the time that another try needs (ms)
 -- Returns  aborted | done + outcome | failed + outcome, kind of the reason and detail | open + ms to the deadline
 -- Atomic, because what was replaced may be an earlier attempt's.
-local op, refused = load_operation()
-if refused then return refused end
 local host, id, effect = ARGV[3], ARGV[4], ARGV[5]
 local step = op and op.content and load_step(host)
 if not step or not step.attempts[id] then return { 'aborted' } end
@@ -15,11 +13,10 @@ if effect == 'started' then attempt.started = true end
 local first = is_open(attempt) -- what was said of a closed attempt says nothing of what came after it
 if first and effect ~= 'unknown' and effect ~= 'misdirected' and effect ~= 'started' then
   local applied = effect == 'applied' or effect == 'replaced'
-  close_attempt(host, step, attempt, applied and 'applied' or 'not_applied')
+  close_attempt(host, step, id, applied and 'applied' or 'not_applied')
   if effect == 'later' then attempt.later = true end
 end
-local ours = count(step, function(other, key) return key ~= id and other.state ~= 'not_applied' end) > 0
-local overwrote = effect == 'replaced' and not attempt.undo and not ours
+local overwrote = effect == 'replaced' and not attempt.undo and not has_landed(step, id)
 if overwrote then step.overwrote = true end -- what the look had not shown; it is named whatever else comes
 if attempt.undo then
   if step.undo ~= 'restored' and effect ~= 'applied' and effect ~= 'replaced' then
