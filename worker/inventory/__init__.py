@@ -1,6 +1,5 @@
 """Which hosts there are: their URLs, TLS, tokens and labels."""
 
-from lockstep.worker.inventory.file import Inventory, load_inventory
-from lockstep.worker.inventory.live import LiveInventory
+from lockstep.worker.inventory.live import Inventory, LiveInventory, load_inventory
 
 __all__ = ["Inventory", "LiveInventory", "load_inventory"]

@@ -1,101 +1,20 @@
-"""Which hosts there are, read from a file or a variable."""
+"""The hosts as a file or a variable names them."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
 from urllib.parse import urlsplit
 
 from lockstep.worker.operation.errors import InvalidInput
-from lockstep.worker.operation.host import ALL_HOSTS, LIMITS, UNLIMITED, Auth, Host, WriteLimit, parse_url
+from lockstep.worker.operation.host import LIMITS, Auth, Host, WriteLimit, parse_url
 from lockstep.worker.operation.model import HostName
 from lockstep.worker.operation.names import MAX_LENGTH, is_plain_name, show
 from lockstep.worker.operation.waves import AT_ONCE, Pace, parse_health
 from lockstep.worker.settings import Settings
-
-
-class Inventory:
-    """All hosts, by name, in the order in which they were given."""
-
-    def __init__(
-        self,
-        hosts: Iterable[Host],
-        pace: Pace = AT_ONCE,
-        kinds: str = "",
-        together: WriteLimit = UNLIMITED,
-    ) -> None:
-        self._together = together
-        self.pace = pace
-        """How operations go from host to host unless they are asked otherwise."""
-        self.kinds = kinds
-        """The folder with the kinds of whoever runs it; empty if there is none."""
-        self._hosts: dict[HostName, Host] = {}
-        urls: dict[str, HostName] = {}
-        names: dict[str, HostName] = {}
-        for host in hosts:
-            twin = names.setdefault(host.name.casefold(), host.name)
-            if host.name in self._hosts or twin != host.name:
-                raise InvalidInput(
-                    f"host name {show(host.name)} stands twice in the inventory: names are unique"
-                )
-            if (other := urls.setdefault(host.url, host.name)) != host.name:
-                raise InvalidInput(
-                    f"url {show(host.url)} of host {show(host.name)} is that of {show(other)} too"
-                )
-            self._hosts[host.name] = host
-        if not self._hosts:
-            raise InvalidInput("the inventory is empty: set LOCKSTEP_HOSTS or LOCKSTEP_INVENTORY")
-
-    def __iter__(self) -> Iterator[Host]:
-        return iter(self._hosts.values())
-
-    def __len__(self) -> int:
-        return len(self._hosts)
-
-    @property
-    def digest(self) -> str:
-        """Twelve characters that two inventories share only if they have the same hosts, URLs and limits."""
-        limits = sorted((name, limit.kept()) for name, limit in self.limits().items())
-        known = [*sorted((host.name, host.url) for host in self), *limits]
-        return hashlib.sha256(json.dumps(known).encode()).hexdigest()[:12]
-
-    def limits(self, hosts: Iterable[Host] | None = None) -> dict[str, WriteLimit]:
-        """Return the limits of these hosts, or of all, that all workers share; `*` for all together."""
-        found: dict[str, WriteLimit] = {ALL_HOSTS: self._together}
-        found.update((host.name, host.limit) for host in (self if hosts is None else hosts))
-        return {name: limit for name, limit in found.items() if limit}
-
-    def find(self, name: HostName) -> Host | None:
-        """Return a host by its name, or None."""
-        return self._hosts.get(name)
-
-    def select(self, names: Iterable[object] | None) -> tuple[Host, ...]:
-        """Return the named hosts, all for None; raise InvalidInput for an unknown name or an empty list."""
-        if names is None:
-            return tuple(self)
-        if isinstance(names, str):
-            raise InvalidInput(f"hosts {show(names)} is a string: give a list of host names")
-        chosen: dict[HostName, Host] = {}
-        for name in names:
-            host = self._hosts.get(cast(HostName, name)) if isinstance(name, str) else None
-            if host is None:
-                raise InvalidInput(f"host {show(name)} is not in the inventory; known: {self._known()}")
-            chosen[host.name] = host
-        if not chosen:
-            raise InvalidInput("the list of hosts is empty: name at least one, or leave it out for all")
-        return tuple(chosen.values())
-
-    def _known(self, most: int = 10) -> str:
-        names = list(self._hosts)
-        more = f", … ({len(names)} in all)" if len(names) > most else ""
-        return ", ".join(names[:most]) + more
-
 
 _NUMBER = re.compile(r"[0-9]{1,6}(\.[0-9]{1,3})?", re.ASCII)
 FILES = ("ca_file", "cert_file", "key_file", "token_file")
@@ -118,20 +37,12 @@ _PATTERN = re.compile(r"[A-Za-z0-9._*-]{1,63}", re.ASCII)
 NOT_PLAIN = re.compile(r"[^A-Za-z0-9._-]+", re.ASCII)
 
 
-def load_inventory(settings: Settings) -> Inventory:
-    """Read the hosts that the settings name; raise InvalidInput naming the offending value."""
+def read_hosts(settings: Settings) -> tuple[Iterator[Host], Pace, str, WriteLimit]:
+    """Read what an inventory is made of, as the settings name it; InvalidInput names the offending value."""
     together = WriteLimit(settings.max_writes_at_once, settings.writes_per_second)
     if settings.inventory:
-        known = Inventory(*_from_file(Path(settings.inventory)), together)
-        for host in known:
-            if host.shows_after > settings.settle_seconds:
-                raise InvalidInput(
-                    f"host {show(host.name)} has shows_after {host.shows_after:g}: it must not exceed "
-                    f"LOCKSTEP_SETTLE_SECONDS, {settings.settle_seconds:g}"
-                )
-        return known
-    urls = _from_urls(settings.hosts, settings.hosts_ca_file or True)
-    return Inventory(urls, together=together)
+        return *_from_file(Path(settings.inventory), settings.settle_seconds), together
+    return _from_urls(settings.hosts, settings.hosts_ca_file or True), AT_ONCE, "", together
 
 
 def _from_urls(text: str, verify: str | bool) -> Iterator[Host]:
@@ -158,7 +69,7 @@ def _names(url: str) -> tuple[str, str, str]:
     return host, f"{host}-{parts.port}", f"{host}-{parts.port}{path}"
 
 
-def _from_file(path: Path) -> tuple[Iterator[Host], Pace, str]:
+def _from_file(path: Path, longest: float) -> tuple[Iterator[Host], Pace, str]:
     try:
         text = path.read_text("utf-8-sig")
     except OSError as error:
@@ -184,7 +95,7 @@ def _from_file(path: Path) -> tuple[Iterator[Host], Pace, str]:
         raise InvalidInput(f"inventory has kinds {show(kinds)}: give the path of a folder")
     folder, pace = str(path.parent / kinds) if kinds else "", _pace(defaults)
     limit = WriteLimit.read("inventory defaults:", defaults if isinstance(defaults, dict) else {})
-    hosts = (_from_entry(number, entry) for number, entry in enumerate(entries, 1))
+    hosts = (_from_entry(number, entry, longest) for number, entry in enumerate(entries, 1))
     return (replace(host, limit=host.limit.over(limit)) for host in hosts), pace, folder
 
 
@@ -212,7 +123,7 @@ def _pace(given: object) -> Pace:
         raise InvalidInput(f"inventory defaults: {error}") from error
 
 
-def _from_entry(number: int, entry: object) -> Host:
+def _from_entry(number: int, entry: object, longest: float) -> Host:
     if not isinstance(entry, dict):
         raise InvalidInput(f"inventory entry {number} ({show(entry)}) is not a mapping: give name and url")
     for key in entry:
@@ -230,11 +141,11 @@ def _from_entry(number: int, entry: object) -> Host:
     token_file, labels = entry.get("token_file"), entry.get("labels", {})
     cert_file, key_file = entry.get("cert_file"), entry.get("key_file")
     if not isinstance(verify, bool):
-        raise InvalidInput(f"host {show(name)} has verify {show(verify)}: it must be true or false")
+        raise _wrong(name, "verify", verify, "it must be true or false")
     for key in FILES:
         value = entry.get(key)
         if value is not None and not isinstance(value, str):
-            raise InvalidInput(f"host {show(name)} has {key} {show(value)}: it must be a path")
+            raise _wrong(name, key, value, "it must be a path")
     if ca_file and not verify:
         raise InvalidInput(f"host {show(name)} has a ca_file and verify false: choose one")
     if key_file and not cert_file:
@@ -242,16 +153,17 @@ def _from_entry(number: int, entry: object) -> Host:
     if not isinstance(labels, dict) or not all(
         isinstance(part, str) for pair in labels.items() for part in pair
     ):
-        raise InvalidInput(
-            f"host {show(name)} has labels {show(labels)}: give a mapping of strings (quote numbers)"
-        )
+        raise _wrong(name, "labels", labels, "give a mapping of strings (quote numbers)")
     shows_after = _seconds(name, entry.get("shows_after"))
+    if shows_after > longest:
+        raise InvalidInput(
+            f"host {show(name)} has shows_after {shows_after:g}: it must not exceed "
+            f"LOCKSTEP_SETTLE_SECONDS, {longest:g}"
+        )
     url = parse_url(entry.get("url"))
     server_name = entry.get("server_name")
     if server_name is not None and not (isinstance(server_name, str) and is_plain_name(server_name)):
-        raise InvalidInput(
-            f"host {show(name)} has server_name {show(server_name)}: give a name as in its certificate"
-        )
+        raise _wrong(name, "server_name", server_name, "give a name as in its certificate")
     if server_name and not url.startswith("https:"):
         raise InvalidInput(f"host {show(name)} has a server_name and no https URL: only TLS asks for one")
     cert = (cert_file, key_file or cert_file) if cert_file else None  # one file may hold both
@@ -261,6 +173,10 @@ def _from_entry(number: int, entry: object) -> Host:
     return Host(
         HostName(name), url, ca_file or verify, token_file, shows_after, dict(labels), health, *access, limit
     )
+
+
+def _wrong(name: str, key: str, value: object, rule: str) -> InvalidInput:
+    return InvalidInput(f"host {show(name)} has {key} {show(value)}: {rule}")
 
 
 def _auth(name: str, entry: dict[object, object]) -> Auth | None:
@@ -275,16 +191,14 @@ def _auth(name: str, entry: dict[object, object]) -> Auth | None:
             return Auth(file, basic=True)
         case {"header": str(header), "file": str(file), **more} if not more and _HEADER.fullmatch(header):
             return Auth(file, header)
-    raise InvalidInput(
-        f"host {show(name)} has auth {show(given)}: give {{basic: FILE}} with user:password in it, "
-        "or {header: NAME, file: FILE}"
-    )
+    rule = "give {basic: FILE} with user:password in it, or {header: NAME, file: FILE}"
+    raise _wrong(name, "auth", given, rule)
 
 
 def _serves(name: str, given: object) -> tuple[str, ...]:
     if isinstance(given, list) and given and all(_PATTERN.fullmatch(str(each)) for each in given):
         return tuple(map(str, given))
-    raise InvalidInput(f"host {show(name)} has serves {show(given)}: give kinds, such as [rabbitmq-*]")
+    raise _wrong(name, "serves", given, "give kinds, such as [rabbitmq-*]")
 
 
 def _seconds(name: str, value: object) -> float:
@@ -294,5 +208,5 @@ def _seconds(name: str, value: object) -> float:
     text = str(value).removesuffix("s").strip()
     found = float(text) if not isinstance(value, bool) and _NUMBER.fullmatch(text) else 0.0
     if found <= 0:
-        raise InvalidInput(f"host {show(name)} has shows_after {show(value)}: give seconds, such as 5s")
+        raise _wrong(name, "shows_after", value, "give seconds, such as 5s")
     return found

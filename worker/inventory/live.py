@@ -1,19 +1,24 @@
-"""An inventory that is read again when its file changes."""
+"""Which hosts there are; they are read again when their file changes."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
 import threading
 import time
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 from lockstep.worker.forks import renew_in_children
-from lockstep.worker.inventory.file import Inventory, load_inventory
+from lockstep.worker.inventory.file import read_hosts
 from lockstep.worker.operation.errors import InvalidInput
-from lockstep.worker.operation.host import Host
+from lockstep.worker.operation.host import ALL_HOSTS, UNLIMITED, Host, WriteLimit
 from lockstep.worker.operation.model import HostName, HostRef
-from lockstep.worker.operation.names import named
+from lockstep.worker.operation.names import named, show
+from lockstep.worker.operation.waves import AT_ONCE, Pace
 from lockstep.worker.settings import Settings
 
 LOOK_EVERY = 1.0
@@ -25,6 +30,88 @@ AT_REST = 1.0
 SAY_EVERY = 10.0
 """Seconds between two words about hosts that are not known here."""
 log = logging.getLogger(__name__)
+
+
+class Inventory:
+    """All hosts, by name, in the order in which they were given."""
+
+    def __init__(
+        self,
+        hosts: Iterable[Host],
+        pace: Pace = AT_ONCE,
+        kinds: str = "",
+        together: WriteLimit = UNLIMITED,
+    ) -> None:
+        self._together = together
+        self.pace = pace
+        """How operations go from host to host unless they are asked otherwise."""
+        self.kinds = kinds
+        """The folder with the kinds of whoever runs it; empty if there is none."""
+        self._hosts: dict[HostName, Host] = {}
+        urls: dict[str, HostName] = {}
+        names: dict[str, HostName] = {}
+        for host in hosts:
+            twin = names.setdefault(host.name.casefold(), host.name)
+            if host.name in self._hosts or twin != host.name:
+                raise InvalidInput(
+                    f"host name {show(host.name)} stands twice in the inventory: names are unique"
+                )
+            if (other := urls.setdefault(host.url, host.name)) != host.name:
+                raise InvalidInput(
+                    f"url {show(host.url)} of host {show(host.name)} is that of {show(other)} too"
+                )
+            self._hosts[host.name] = host
+        if not self._hosts:
+            raise InvalidInput("the inventory is empty: set LOCKSTEP_HOSTS or LOCKSTEP_INVENTORY")
+
+    def __iter__(self) -> Iterator[Host]:
+        return iter(self._hosts.values())
+
+    def __len__(self) -> int:
+        return len(self._hosts)
+
+    @property
+    def digest(self) -> str:
+        """Twelve characters that two inventories share only if they have the same hosts, URLs and limits."""
+        limits = sorted((name, limit.kept()) for name, limit in self.limits().items())
+        known = [*sorted((host.name, host.url) for host in self), *limits]
+        return hashlib.sha256(json.dumps(known).encode()).hexdigest()[:12]
+
+    def limits(self, hosts: Iterable[Host] | None = None) -> dict[str, WriteLimit]:
+        """Return the limits of these hosts, or of all, that all workers share; `*` for all together."""
+        found: dict[str, WriteLimit] = {ALL_HOSTS: self._together}
+        found.update((host.name, host.limit) for host in (self if hosts is None else hosts))
+        return {name: limit for name, limit in found.items() if limit}
+
+    def find(self, name: HostName) -> Host | None:
+        """Return a host by its name, or None."""
+        return self._hosts.get(name)
+
+    def select(self, names: Iterable[object] | None) -> tuple[Host, ...]:
+        """Return the named hosts, all for None; raise InvalidInput for an unknown name or an empty list."""
+        if names is None:
+            return tuple(self)
+        if isinstance(names, str):
+            raise InvalidInput(f"hosts {show(names)} is a string: give a list of host names")
+        chosen: dict[HostName, Host] = {}
+        for name in names:
+            host = self._hosts.get(cast(HostName, name)) if isinstance(name, str) else None
+            if host is None:
+                raise InvalidInput(f"host {show(name)} is not in the inventory; known: {self._known()}")
+            chosen[host.name] = host
+        if not chosen:
+            raise InvalidInput("the list of hosts is empty: name at least one, or leave it out for all")
+        return tuple(chosen.values())
+
+    def _known(self, most: int = 10) -> str:
+        names = list(self._hosts)
+        more = f", … ({len(names)} in all)" if len(names) > most else ""
+        return ", ".join(names[:most]) + more
+
+
+def load_inventory(settings: Settings) -> Inventory:
+    """Read the hosts that the settings name; raise InvalidInput naming the offending value."""
+    return Inventory(*read_hosts(settings))
 
 
 @dataclass(frozen=True, slots=True)
