@@ -16,7 +16,7 @@ from kombu import Exchange, Queue
 from kombu.utils.imports import symbol_by_name
 
 from lockstep.extras import complaint
-from lockstep.worker.connection.pool import MOST
+from lockstep.worker.connection.primary import MOST
 from lockstep.worker.operation.errors import InvalidInput
 from lockstep.worker.redis_client import sentinel_options, socket_options, tls_options
 from lockstep.worker.secrets import print_masked

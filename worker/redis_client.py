@@ -8,23 +8,22 @@ from __future__ import annotations
 from typing import Any
 
 import redis
-import redis.asyncio
+import redis.asyncio.connection as asynchronous
 import redis.asyncio.retry
 import redis.asyncio.sentinel
 from redis.backoff import ExponentialBackoff, NoBackoff
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
-from lockstep.worker.connection.pool import MOST, bounded
 from lockstep.worker.connection.primary import (
-    AsyncFoundPrimary,
-    AsyncFoundTlsPrimary,
-    AsyncPrimary,
-    AsyncTlsPrimary,
+    MOST,
     FoundPrimary,
     FoundTlsPrimary,
+    Leading,
+    Mixed,
     Primary,
     TlsPrimary,
+    bounded,
 )
 from lockstep.worker.connection.url import Login
 from lockstep.worker.settings import Settings
@@ -75,6 +74,45 @@ def impatient_client(settings: Settings, seconds: float = GIVE_UP, most: int = M
     made.set_retry(Retry(NoBackoff(), 0))
     made.connection_pool.patience = seconds  # type: ignore[attr-defined]
     return made
+
+
+class _InAsyncio(Leading, Mixed):  # type: ignore[misc]
+    async def on_connect_check_health(self, check_health: bool = True) -> None:
+        self._begin()
+        await super().on_connect_check_health(check_health)
+
+    async def read_response(self, *args: Any, **kwargs: Any) -> Any:
+        """Do the same."""
+        try:
+            response = await super().read_response(*args, **kwargs)
+            self._hear(response)
+        except redis.RedisError as error:
+            told = self._read_as(error)
+            if told is None:
+                raise
+            await self.disconnect(nowait=True)
+            raise told from None
+        return response
+
+
+class AsyncPrimary(_InAsyncio, asynchronous.Connection):
+    """`Primary` for asyncio."""
+
+
+class AsyncTlsPrimary(_InAsyncio, asynchronous.SSLConnection):
+    """`TlsPrimary` for asyncio."""
+
+
+class AsyncFoundPrimary(
+    redis.asyncio.sentinel.SentinelManagedConnection, _InAsyncio, asynchronous.Connection
+):
+    """`FoundPrimary` for asyncio."""
+
+
+class AsyncFoundTlsPrimary(
+    redis.asyncio.sentinel.SentinelManagedSSLConnection, _InAsyncio, asynchronous.SSLConnection
+):
+    """`FoundTlsPrimary` for asyncio."""
 
 
 def async_client(settings: Settings) -> redis.asyncio.Redis:

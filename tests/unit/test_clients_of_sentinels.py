@@ -10,8 +10,15 @@ import redis.asyncio
 from redis.sentinel import SentinelConnectionPool
 
 from lockstep.worker.connection import primary
-from lockstep.worker.connection.pool import MOST
-from lockstep.worker.redis_client import RETRIES, async_client, client, impatient_client
+from lockstep.worker.connection.primary import MOST
+from lockstep.worker.redis_client import (
+    RETRIES,
+    AsyncFoundPrimary,
+    AsyncFoundTlsPrimary,
+    async_client,
+    client,
+    impatient_client,
+)
 from lockstep.worker.settings import Settings
 
 URL = "://me:canary@a:5000,b/2?master=main&sentinel_username=watcher&sentinel_password=own"
@@ -32,8 +39,8 @@ def asked(pool: Any) -> list[dict[str, Any]]:
 @pytest.mark.parametrize(
     ("scheme", "kind", "kind_of_async"),
     [
-        ("sentinel", primary.FoundPrimary, primary.AsyncFoundPrimary),
-        ("sentinels", primary.FoundTlsPrimary, primary.AsyncFoundTlsPrimary),
+        ("sentinel", primary.FoundPrimary, AsyncFoundPrimary),
+        ("sentinels", primary.FoundTlsPrimary, AsyncFoundTlsPrimary),
     ],
 )
 def test_both_kinds_of_clients_ask_each_sentinel_once_for_the_primary(

@@ -13,7 +13,7 @@ import redis
 
 from lockstep.producer.doctor.facts import WORKER_CONNECTIONS
 from lockstep.worker.celery import PUBLISHING, make_app
-from lockstep.worker.connection import pool as pools
+from lockstep.worker.connection import primary as pools
 from lockstep.worker.redis_client import client
 from lockstep.worker.settings import Settings
 from tests.unit.test_primary import Server, playing

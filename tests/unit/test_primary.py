@@ -16,7 +16,7 @@ from lockstep.worker.connection import primary
 from lockstep.worker.connection.primary import WrongServer, is_about_server, judge
 from lockstep.worker.operation.errors import StoreUnavailable
 from lockstep.worker.record.queries import store_errors
-from lockstep.worker.redis_client import RETRIES, client
+from lockstep.worker.redis_client import RETRIES, AsyncPrimary, AsyncTlsPrimary, client
 from lockstep.worker.settings import Settings
 
 GREETING: dict[str, str | int] = {
@@ -218,6 +218,6 @@ def test_a_silent_server_is_given_up_on_after_as_many_tries_as_any_other(server:
 def test_no_connection_looks_up_what_version_redis_py_is(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is in a file, which takes longer to read than a connection to make."""
     monkeypatch.setattr("redis.utils.get_lib_version", lambda: pytest.fail("it is looked up"))
-    for kind in (primary.Primary, primary.TlsPrimary, primary.AsyncPrimary, primary.AsyncTlsPrimary):
+    for kind in (primary.Primary, primary.TlsPrimary, AsyncPrimary, AsyncTlsPrimary):
         assert kind().driver_info is primary.DRIVER
     assert primary.DRIVER.lib_version == redis.__version__

@@ -23,8 +23,14 @@ from kombu.transport import TRANSPORT_ALIASES
 from kombu.transport import redis as untyped
 from kombu.utils.json import loads
 
-from lockstep.worker.connection.pool import PATIENCE, bounded
-from lockstep.worker.connection.primary import FoundPrimary, FoundTlsPrimary, Primary, TlsPrimary
+from lockstep.worker.connection.primary import (
+    PATIENCE,
+    FoundPrimary,
+    FoundTlsPrimary,
+    Primary,
+    TlsPrimary,
+    bounded,
+)
 from lockstep.worker.secrets import masked
 
 redis: Any = untyped

@@ -1,35 +1,42 @@
-"""Connections to Redis' primary, for redis-py, kombu and Celery alike: the one place that knows when a
-connection leads to the wrong server.
+"""Connections to Redis' primary, and pools of them, for redis-py, kombu and Celery alike.
 
-A name can move to another server while standing connections stay where they were: a planned failover makes
-the old primary a replica and cuts nothing. Such a server says so in its errors, and in its answer to HELLO,
-which every connection asks for first and again every few seconds. Then that connection is closed, all others
-of this process to the same server are made anew before they are used again, and whoever asked gets
-`WrongServer`, a ConnectionError: it is tried again, over a new connection, wherever those are.
+The one place that knows when a connection leads to the wrong server: a planned failover makes the old primary
+a replica and cuts nothing. It says so in its errors, and in its answer to HELLO, which every connection asks
+for first and again every few seconds. Then that connection is closed, all others of this process to the same
+server are made anew before they are used again, and whoever asked gets `WrongServer`, and tries again.
+
+A Redis takes so many connections and no more (`maxclients`). redis-py's own pools keep every one that was
+ever needed at the same time; these are bounded, wait where there is none, and give back what is idle.
 """
 
 from __future__ import annotations
 
+import contextlib
+import logging
+import random
 import re
+import sys
+import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import redis
-import redis.asyncio.connection as asynchronous
-import redis.asyncio.sentinel
 import redis.connection as plain
 import redis.sentinel
+from redis import exceptions
 from redis.driver_info import DriverInfo
-from redis.exceptions import BusyLoadingError, InvalidResponse, MasterDownError, ReadOnlyError
 
 from lockstep.worker.connection.url import password_now
+from lockstep.worker.forks import renew_in_children
 
+logger = logging.getLogger(__name__)
 ASK_EVERY = 5.0
 """Seconds after which a connection that is taken from its pool asks for its server's role again: who only
 reads is told of no error by a server that has become a replica."""
 OLDEST = (6, 2)
 """The first Redis that has ZADD LT, which the sweep's list of due operations is kept with."""
+UNFIT_MODES: dict[object, str] = {"sentinel": "it is a Sentinel", "cluster": "it runs in cluster mode"}
 _IN_SCRIPTS = re.compile(r"(?:^|-)(READONLY|LOADING|MASTERDOWN|UNBLOCKED) ")
 """Older servers wrap the error of a command in a script into one of their own."""
 Mixed: Any = object
@@ -47,10 +54,8 @@ class WrongServer(redis.ConnectionError):
 def judge(greeting: Mapping[Any, Any]) -> str | None:
     """Say why a server that answers HELLO like this cannot serve; None if it can."""
     said = {_text(name): _text(value) for name, value in greeting.items()}
-    if said.get("mode") == "sentinel":
-        return "it is a Sentinel"
-    if said.get("mode") == "cluster":
-        return "it runs in cluster mode"
+    if why := UNFIT_MODES.get(said.get("mode")):
+        return why
     if said.get("role") in ("replica", "slave"):
         return "it is a replica"
     version = str(said.get("version", ""))
@@ -66,19 +71,12 @@ def _text(value: object) -> object:
 
 def is_about_server(error: BaseException) -> bool:
     """Tell whether an error is about the server as a whole; if not, it is about the one command."""
-    if isinstance(error, (ReadOnlyError, BusyLoadingError, MasterDownError)):
+    if isinstance(error, (exceptions.ReadOnlyError, exceptions.BusyLoadingError, exceptions.MasterDownError)):
         return True
     return isinstance(error, redis.ResponseError) and bool(_IN_SCRIPTS.search(str(error)))
 
 
-def _is_unfit(error: BaseException) -> bool:
-    """Tell whether an error in the greeting shows that no fit Redis answers there."""
-    text = str(error)
-    unknown = "unknown command" in text.lower() or text.startswith("NOPROTO")
-    return isinstance(error, InvalidResponse) or unknown
-
-
-class _Leading:
+class Leading:
     """What connections for threads and for asyncio have in common."""
 
     _since = 0.0
@@ -115,8 +113,11 @@ class _Leading:
         """Return what to raise in place of an error, or None."""
         if isinstance(error, WrongServer):
             return error
-        if is_about_server(error) or (not self._greeted and _is_unfit(error)):
-            return self._leave(f"{type(error).__name__}: {error}")
+        text = str(error)
+        unknown = "unknown command" in text.lower() or text.startswith("NOPROTO")
+        unfit = isinstance(error, exceptions.InvalidResponse) or unknown  # in answer to the greeting
+        if is_about_server(error) or (unfit and not self._greeted):
+            return self._leave(f"{type(error).__name__}: {text}")
         return None
 
     def _leave(self, why: str) -> WrongServer:
@@ -124,7 +125,7 @@ class _Leading:
         return WrongServer(f"Redis at {self._host_error()} cannot be used: {why}")
 
 
-class _Hearing(_Leading, Mixed):  # type: ignore[misc]
+class _Hearing(Leading, Mixed):  # type: ignore[misc]
     """Hears what the server says of itself."""
 
     def on_connect_check_health(self, check_health: bool = True) -> None:
@@ -145,7 +146,7 @@ class _Hearing(_Leading, Mixed):  # type: ignore[misc]
         return response
 
 
-class _Asking(_Leading, Mixed):  # type: ignore[misc]
+class _Asking(Leading, Mixed):  # type: ignore[misc]
     """Asks an open connection's server, when it is taken from its pool, whether it is still the primary."""
 
     def connect(self) -> None:
@@ -173,25 +174,6 @@ class _Asking(_Leading, Mixed):  # type: ignore[misc]
         return True
 
 
-class _InAsyncio(_Leading, Mixed):  # type: ignore[misc]
-    async def on_connect_check_health(self, check_health: bool = True) -> None:
-        self._begin()
-        await super().on_connect_check_health(check_health)
-
-    async def read_response(self, *args: Any, **kwargs: Any) -> Any:
-        """Do the same."""
-        try:
-            response = await super().read_response(*args, **kwargs)
-            self._hear(response)
-        except redis.RedisError as error:
-            told = self._read_as(error)
-            if told is None:
-                raise
-            await self.disconnect(nowait=True)
-            raise told from None
-        return response
-
-
 class Primary(_Asking, _Hearing, plain.Connection):
     """A connection to a server that is named."""
 
@@ -208,21 +190,112 @@ class FoundTlsPrimary(_Asking, redis.sentinel.SentinelManagedSSLConnection, _Hea
     """The same with TLS."""
 
 
-class AsyncPrimary(_InAsyncio, asynchronous.Connection):
-    """`Primary` for asyncio."""
+MOST = 8
+"""Connections of one pool: what threads send is gathered, and more of them would only wait in Redis."""
+IDLE = 10.0
+"""Seconds after which an unused connection is closed: above the pauses between bursts, for one is dear."""
+PATIENCE = 10.0
+"""Seconds for which a connection is waited for, one of the pool's own or one that Redis has to spare."""
+AWAY = (redis.RedisError,)
+"""What redis-py raises when Redis is away."""
 
 
-class AsyncTlsPrimary(_InAsyncio, asynchronous.SSLConnection):
-    """`TlsPrimary` for asyncio."""
+class _Bounded(Mixed):  # type: ignore[misc]
+    """What is mixed into a pool of redis-py."""
+
+    patience = PATIENCE
+    _closed = False
+    _created_connections: int
+    _closing: threading.Timer | None = None
+
+    def get_connection(self, *args: Any, **options: Any) -> Any:
+        """Return a connection; wait for it while all are in use, or Redis has none left; raise in the end."""
+        self._closed = False
+        ends = time.monotonic() + self.patience
+        full = False
+        while True:
+            try:
+                return super().get_connection(*args, **options)
+            except redis.ConnectionError as error:
+                told = isinstance(
+                    error, exceptions.MaxConnectionsError
+                ) or "max number of clients reached" in str(error)
+                # A Redis that is full closes at once; what it said can be lost with the connection.
+                if not (told or full) or time.monotonic() >= ends:
+                    raise
+                if not full and not isinstance(error, exceptions.MaxConnectionsError):
+                    full = True
+                    logger.warning("Redis has no connection left (maxclients): waiting %g s", self.patience)
+            time.sleep(random.uniform(0.02, 0.1) if not full else random.uniform(0.1, 0.5))
+
+    def make_connection(self) -> Any:
+        """Return a new connection; redis-py counts those that could not be made, until it makes no more."""
+        made = self._created_connections
+        try:
+            return super().make_connection()
+        except BaseException:
+            self._created_connections = made
+            raise
+
+    def release(self, connection: Any) -> None:
+        """Take a connection back; it is closed if unused for a while, or if it must not be used again.
+
+        A call that was interrupted between sending and reading leaves an answer behind, which the next to
+        take the connection would read as its own.
+        """
+        error = sys.exc_info()[1]
+        if self._closed or not (error is None or isinstance(error, redis.ResponseError)):
+            connection.disconnect()
+        connection.idle_since = time.monotonic()
+        super().release(connection)
+        with self._lock:
+            # A client that is collected at the very end gives its connection back, when no thread can start.
+            if self._closing is None and self._available_connections and not sys.is_finalizing():
+                self._close_later(IDLE)
+
+    def close(self) -> None:
+        """Close what is idle now, and what is in use once it is given back."""
+        self._closed = True
+        self.disconnect(inuse_connections=False)
+
+    def start_anew(self) -> None:
+        """Be empty in a forked child, which has no thread that closes anything."""
+        self._lock, self._fork_lock = threading.RLock(), threading.RLock()
+        self._closing = None
+        self.reset()
+
+    def _close_later(self, seconds: float) -> None:
+        self._closing = threading.Timer(seconds, self._close_idle)
+        self._closing.daemon = True
+        with contextlib.suppress(RuntimeError):  # the interpreter is ending
+            self._closing.start()
+
+    def _close_idle(self) -> None:
+        now = time.monotonic()
+        with self._lock:
+            self._closing = None
+            # The one that was used last is taken first: those in front have been idle for longest.
+            left = [each for each in self._available_connections if now - each.idle_since < IDLE]
+            dropped = [each for each in self._available_connections if each not in left]
+            self._available_connections[:] = left
+            self._created_connections -= len(dropped)
+            if left:
+                self._close_later(max(0.1, IDLE - (now - left[0].idle_since)))
+        for connection in dropped:
+            connection.disconnect()
 
 
-class AsyncFoundPrimary(
-    redis.asyncio.sentinel.SentinelManagedConnection, _InAsyncio, asynchronous.Connection
-):
-    """`FoundPrimary` for asyncio."""
+class Pool(_Bounded, redis.ConnectionPool):
+    """Connections to one server."""
 
 
-class AsyncFoundTlsPrimary(
-    redis.asyncio.sentinel.SentinelManagedSSLConnection, _InAsyncio, asynchronous.SSLConnection
-):
-    """`FoundTlsPrimary` for asyncio."""
+class SentinelPool(_Bounded, redis.sentinel.SentinelConnectionPool):
+    """Connections to the server that Sentinels name."""
+
+
+def bounded(pool: Any, patience: float = PATIENCE) -> Any:
+    """Have a pool that redis-py or a library made wait and give back; return it."""
+    pool.__class__ = SentinelPool if isinstance(pool, redis.sentinel.SentinelConnectionPool) else Pool
+    pool.patience = patience
+    renew_in_children(pool)
+    return pool

@@ -17,7 +17,7 @@ from kombu.exceptions import OperationalError
 from structlog.contextvars import get_contextvars, merge_contextvars
 from structlog.stdlib import ProcessorFormatter, add_log_level, add_logger_name
 
-from lockstep.worker.connection.pool import AWAY
+from lockstep.worker.connection.primary import AWAY
 from lockstep.worker.operation.errors import StoreUnavailable
 from lockstep.worker.secrets import Masking
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar, cast
 
 import redis
 
-from lockstep.worker.connection.pool import MOST
+from lockstep.worker.connection.primary import MOST
 from lockstep.worker.forks import leave_to_parent, renew_in_children
 from lockstep.worker.operation.errors import RecordGone, StoreFull, StoreUnavailable, UnknownOperation
 from lockstep.worker.operation.model import Action, GroupId, Lost, Millis, Operation, OperationId

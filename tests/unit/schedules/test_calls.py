@@ -13,7 +13,7 @@ from typing import Any, cast
 
 import pytest
 
-from lockstep.worker.connection import pool
+from lockstep.worker.connection import primary as pool
 from lockstep.worker.hosts import curl
 from lockstep.worker.operation.model import OperationId
 from lockstep.worker.record import scripts
