@@ -18,6 +18,7 @@ from kombu.utils.imports import symbol_by_name
 from lockstep.extras import complaint
 from lockstep.worker.connection.primary import MOST
 from lockstep.worker.operation.errors import InvalidInput
+from lockstep.worker.operation.names import headers_for
 from lockstep.worker.redis_client import sentinel_options, socket_options, tls_options
 from lockstep.worker.secrets import print_masked
 from lockstep.worker.settings import Settings, load_settings
@@ -55,16 +56,9 @@ WAIT = "wait"
 WAVE = "wave"
 """The header that says which wave or which round of the gate a message belongs to: `wave 2`, `round 1`."""
 QUEUE_OF = {
-    CREATE_GROUP: OPERATIONS,
-    DELETE_GROUP: OPERATIONS,
-    GATE: OPERATIONS,
-    CONCLUDE: ROLLBACK,
-    ROLLBACK_CREATE: ROLLBACK,
-    ROLLBACK_DELETE: ROLLBACK,
-    SETTLE: ROLLBACK,
-    SWEEP: ROLLBACK,
-    PATROL: ROLLBACK,
-    PATROL_GROUP: ROLLBACK,
+    **dict.fromkeys((CREATE_GROUP, DELETE_GROUP, GATE), OPERATIONS),
+    **dict.fromkeys((CONCLUDE, ROLLBACK_CREATE, ROLLBACK_DELETE, SETTLE), ROLLBACK),
+    **dict.fromkeys((SWEEP, PATROL, PATROL_GROUP), ROLLBACK),
 }
 
 
@@ -90,22 +84,6 @@ class LockstepTask(Task):  # type: ignore[type-arg]
             options = {**options, **headers_for(tuple(args), own.get(WAVE, ""))}
         options["headers"] = own
         return super().apply_async(args, kwargs, **options)
-
-
-def headers_for(args: tuple[str, ...], at: str = "") -> dict[str, str]:
-    """Return the message headers of a task whose arguments are (operation, group[, host, …])."""
-    return {"argsrepr": describe(*args, at=at), "root_id": args[0]}
-
-
-def describe(operation: str, group: str, *hosts: str, at: str = "") -> str:
-    """Return a task's arguments as events carry them: `team-a @ node3 · wave 2 · op 7f3c81d2aa01`.
-
-    The id is whole, so that a search for it finds the operation; Flower's rows shorten it.
-    """
-    where = ""
-    if hosts:
-        where = f" @ {hosts[0]}" if len(hosts) == 1 else f" @ {len(hosts)} hosts, {hosts[0]} to {hosts[-1]}"
-    return f"{group}{where}{at and f' · {at}'} · op {operation}"
 
 
 class NoFile(AppLoader):

@@ -24,15 +24,20 @@ from lockstep.worker.celery import (
     SETTLE,
     WAVE,
     Lockstep,
-    headers_for,
 )
 from lockstep.worker.operation.model import Action, GroupId, HostName, OperationId
+from lockstep.worker.operation.names import headers_for
 from lockstep.worker.operation.ports import Store
 from lockstep.worker.operation.transitions import Claim, Phase
 from lockstep.worker.settings import Settings
 
-FORWARD = {Action.CREATE: CREATE_GROUP, Action.DELETE: DELETE_GROUP}
-BACKWARD = {Action.CREATE: ROLLBACK_CREATE, Action.DELETE: ROLLBACK_DELETE}
+TASKS_OF = {
+    Phase.FORWARD: {Action.CREATE: CREATE_GROUP, Action.DELETE: DELETE_GROUP},
+    Phase.GATE: dict.fromkeys(Action, GATE),
+    Phase.ROLLBACK: {Action.CREATE: ROLLBACK_CREATE, Action.DELETE: ROLLBACK_DELETE},
+    Phase.SETTLE: dict.fromkeys(Action, SETTLE),
+}
+"""What does a phase of an operation."""
 BATCH = 500
 """Messages sent to Redis at once."""
 ACQUIRE = 10.0
@@ -51,19 +56,10 @@ def publish_next(app: Celery, store: Store, operation: OperationId, *, resume: b
     With `resume`, the sweep's, also what has waited for long enough. Raises StoreUnavailable, and
     OperationalError: what is claimed and not published is published anew by the sweep.
     """
-    next_ = store.claim(operation, resume=resume)
-    if next_ is not None and next_.hosts:
-        group, action, hosts = next_.group, next_.action, next_.hosts
-        match next_.phase:
-            case Phase.FORWARD:
-                publish_forward(app, operation, group, action, hosts, next_.number)
-            case Phase.GATE:
-                publish_gate(app, operation, group, hosts, next_.number)
-            case Phase.ROLLBACK:
-                publish_rollback(app, operation, group, action, hosts)
-            case Phase.SETTLE:
-                publish_settle(app, operation, group, hosts)
-    return next_
+    claim = store.claim(operation, resume=resume)
+    if claim is not None:
+        publish(app, operation, claim)
+    return claim
 
 
 def publish_forward(
@@ -74,30 +70,31 @@ def publish_forward(
     hosts: Sequence[HostName],
     wave: int = 0,
 ) -> None:
-    """Publish the chord that applies the action: a header task per host or slice of hosts, and `conclude`.
-
-    `wave` is the hosts' one; 0 without waves.
-    """
-    _publish_chord(app, FORWARD[action], operation, group, hosts, f"wave {wave}" if wave else "")
+    """Publish the chord that applies the action. `wave` is the hosts' one; 0 without waves."""
+    publish(app, operation, Claim(Phase.FORWARD, group, action, tuple(hosts), wave))
 
 
-def publish_gate(
-    app: Celery, operation: OperationId, group: GroupId, hosts: Sequence[HostName], number: int
-) -> None:
-    """Publish the chord of a round of the gate: it looks at the hosts of open waves once more."""
-    _publish_chord(app, GATE, operation, group, hosts, f"round {number}")
-
-
-def publish_rollback(
-    app: Celery, operation: OperationId, group: GroupId, action: Action, hosts: Sequence[HostName]
-) -> None:
-    """Publish the chord that undoes the action on the hosts that were touched."""
-    _publish_chord(app, BACKWARD[action], operation, group, hosts)
-
-
-def publish_settle(app: Celery, operation: OperationId, group: GroupId, hosts: Sequence[HostName]) -> None:
-    """Publish the tasks that settle hosts."""
-    _publish(app, SETTLE, [(operation, group, *each) for each in cut(app, hosts)])
+def publish(app: Celery, operation: OperationId, claim: Claim) -> None:
+    """Publish a task per host or slice of hosts, in a chord that ends with `conclude` unless they settle."""
+    if not claim.hosts:
+        return
+    args = (operation, claim.group)
+    calls = [(*args, *each) for each in cut(app, claim.hosts)]
+    task = TASKS_OF[claim.phase][claim.action]
+    if claim.phase is Phase.SETTLE:
+        _publish(app, task, calls)
+        return
+    noun = "round" if claim.phase is Phase.GATE else "wave"
+    chord = str(uuid4())
+    callback = app.signature(CONCLUDE, args=args, immutable=True, queue=QUEUE_OF[CONCLUDE])
+    callback.options.update(task_id=str(uuid4()), ignore_result=True, **headers_for(args))
+    with _broker_errors(app):
+        # The size first: a header that ends before it is known could not be counted. `set_chord_size` would
+        # delete what an earlier run of the chord left as well, a round trip for an id that is new.
+        backend = cast(Any, app.backend)
+        backend.client.set(backend.get_key_for_group(chord, ".s"), len(calls), ex=backend.chord_expires)
+    at = f"{noun} {claim.number}" if claim.number else ""
+    _publish(app, task, calls, at, group_id=chord, chord=callback)
 
 
 def publish_conclude(app: Celery, operation: OperationId, group: GroupId) -> None:
@@ -133,25 +130,6 @@ def _raised_by_kombu(error: AttributeError) -> bool:
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
     return trace is not None and str(trace.tb_frame.f_globals.get("__name__")).startswith("kombu.")
-
-
-def _publish_chord(
-    app: Celery, task: str, operation: OperationId, group: GroupId, hosts: Sequence[HostName], at: str = ""
-) -> None:
-    if not hosts:
-        return
-    slices = cut(app, hosts)
-    chord = str(uuid4())
-    args = (operation, group)
-    callback = app.signature(CONCLUDE, args=args, immutable=True, queue=QUEUE_OF[CONCLUDE])
-    callback.options.update(task_id=str(uuid4()), ignore_result=True, **headers_for(args))
-    with _broker_errors(app):
-        # The size first: a header that ends before it is known could not be counted. `set_chord_size` would
-        # delete what an earlier run of the chord left as well, a round trip for an id that is new.
-        backend = cast(Any, app.backend)
-        backend.client.set(backend.get_key_for_group(chord, ".s"), len(slices), ex=backend.chord_expires)
-    calls = [(operation, group, *each) for each in slices]
-    _publish(app, task, calls, at, group_id=chord, chord=callback)
 
 
 def hosts_per_task(settings: Settings, hosts: int) -> int:

@@ -11,7 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 from tempfile import mkdtemp
 
-from lockstep.worker.messages import publish_conclude, publish_forward, publish_rollback
+from lockstep.worker.messages import publish, publish_conclude
+from lockstep.worker.operation.transitions import Claim, Phase
 from tests.chaos.children import Node, Worker
 from tests.chaos.orders import LIMITED, Told, at_the_limited
 from tests.chaos.rig import Rig
@@ -286,8 +287,9 @@ class Nemeses:
         rig, published = self._rig, 0
         for order in self._told.newest(TWICE):
             with suppress(Exception):  # Redis may be away; what could not be sent is not twice there
-                publish_forward(rig.app, order.operation, order.group, order.action, order.hosts)
-                publish_rollback(rig.app, order.operation, order.group, order.action, order.hosts)
+                for phase in (Phase.FORWARD, Phase.ROLLBACK):
+                    claim = Claim(phase, order.group, order.action, order.hosts)
+                    publish(rig.app, order.operation, claim)
                 publish_conclude(rig.app, order.operation, order.group)
                 published += 1
         return f"{published} operations"

@@ -14,9 +14,9 @@ from flower import events  # type: ignore[import-untyped]
 from flower.views import monitor  # type: ignore[import-untyped]
 from tornado.options import options
 
-from lockstep.worker.celery import describe
 from lockstep.worker.monitoring import flower
 from lockstep.worker.monitoring.flower import CONFIGURATION, OPEN, plain, refusal, shown, sound
+from lockstep.worker.operation.names import describe
 
 ROOT = Path(__file__).parents[2]
 importlib.import_module("flower.options")  # defines what tornado's options then hold

@@ -6,13 +6,14 @@ import threading
 
 import pytest
 
-from lockstep.worker.celery import describe, make_app
+from lockstep.worker.celery import make_app
 from lockstep.worker.hosts.client import SystemClock
 from lockstep.worker.messages import cut
 from lockstep.worker.operation.model import HostName
+from lockstep.worker.operation.names import describe
 from lockstep.worker.operation.ports import Stopping
 from lockstep.worker.settings import Settings
-from lockstep.worker.steps import Next, Result
+from lockstep.worker.steps.apply import Next, Result
 from lockstep.worker.tasks.run import NOT_BEGUN, side_by_side, summary
 
 HOSTS = tuple(HostName(f"node{n}") for n in range(1, 9))

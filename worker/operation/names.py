@@ -68,6 +68,22 @@ def seconds(milliseconds: int) -> str:
     return f"{whole // 3600} h" + (f" {whole % 3600 // 60} min" if whole % 3600 >= 60 else "")
 
 
+def headers_for(args: tuple[str, ...], at: str = "") -> dict[str, str]:
+    """Return the message headers of a task whose arguments are (operation, group[, host, …])."""
+    return {"argsrepr": describe(*args, at=at), "root_id": args[0]}
+
+
+def describe(operation: str, group: str, *hosts: str, at: str = "") -> str:
+    """Return a task's arguments as events carry them: `team-a @ node3 · wave 2 · op 7f3c81d2aa01`.
+
+    The id is whole, so that a search for it finds the operation; Flower's rows shorten it.
+    """
+    where = ""
+    if hosts:
+        where = f" @ {hosts[0]}" if len(hosts) == 1 else f" @ {len(hosts)} hosts, {hosts[0]} to {hosts[-1]}"
+    return f"{group}{where}{at and f' · {at}'} · op {operation}"
+
+
 def parse_group_id(value: object) -> GroupId:
     """Return the value as a group id."""
     return GroupId(_name("group id", value))

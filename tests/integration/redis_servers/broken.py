@@ -6,8 +6,9 @@ import redis
 from kombu.utils.json import dumps
 
 from lockstep.worker.celery import ROLLBACK
-from lockstep.worker.messages import publish_settle
+from lockstep.worker.messages import publish
 from lockstep.worker.operation.model import Action, GroupId, HostName, OperationId
+from lockstep.worker.operation.transitions import Claim, Phase
 from lockstep.worker.record.codec import Keys
 from tests.integration.worker.harness import Bench
 from tests.waiting import eventually
@@ -19,7 +20,8 @@ def break_the_record(bench: Bench, raw: redis.Redis) -> None:
     """Leave what dead workers, late writes and strangers would have left, and see it dealt with."""
     now, store = bench.store.now(), bench.store
     lost = OperationId("0123456789ab")
-    publish_settle(bench.app, lost, GroupId("team-1"), [HostName("node1")])
+    settling = Claim(Phase.SETTLE, GroupId("team-1"), Action.CREATE, (HostName("node1"),))
+    publish(bench.app, lost, settling)
     message = {"body": "e30=", "headers": {}, "properties": {"delivery_info": {"routing_key": ROLLBACK}}}
     raw.hset(f"{QUEUES}unacked", mapping={"dead": dumps([message, "", ROLLBACK]), "bad": "x"})
     raw.zadd(f"{QUEUES}unacked_index", {"dead": 1, "bad": 1})

@@ -6,8 +6,9 @@ import pytest
 import redis
 
 from lockstep.worker.celery import OPERATIONS, ROLLBACK
-from lockstep.worker.messages import publish_conclude, publish_forward, publish_settle
+from lockstep.worker.messages import publish, publish_conclude
 from lockstep.worker.operation.model import Action, GroupId, OperationId, State
+from lockstep.worker.operation.transitions import Claim, Phase
 from lockstep.worker.record.codec import Keys
 from lockstep.worker.record.fields import FILLED
 from lockstep.worker.redis_client import client
@@ -30,9 +31,9 @@ def plant(raw: redis.Redis, bench: Bench, group: str) -> OperationId:
     operation = bench.accept(Action.CREATE, GroupId(group))
     BY_HAND.add(Keys(bench.settings.key_prefix).operation(operation))
     raw.hset(Keys(bench.settings.key_prefix).operation(operation), "format", NEWER)
-    publish_forward(bench.app, operation, GroupId(group), Action.CREATE, bench.hosts)
+    for phase in (Phase.FORWARD, Phase.SETTLE):
+        publish(bench.app, operation, Claim(phase, GroupId(group), Action.CREATE, tuple(bench.hosts)))
     publish_conclude(bench.app, operation, GroupId(group))
-    publish_settle(bench.app, operation, GroupId(group), bench.hosts)
     return operation
 
 

@@ -16,8 +16,9 @@ from lockstep import ClusterClient, RecordGone
 from lockstep.producer.cli import main
 from lockstep.producer.stack.ports import LOOPBACK, free_port
 from lockstep.worker.celery import OPERATIONS, ROLLBACK
-from lockstep.worker.messages import publish_conclude, publish_forward, publish_rollback, publish_settle
+from lockstep.worker.messages import publish, publish_conclude
 from lockstep.worker.operation.model import Action, OperationId, State
+from lockstep.worker.operation.transitions import Claim, Phase
 from lockstep.worker.redis_client import client
 from tests.contract.producer.conftest import Ran, Run
 from tests.integration.worker.harness import Bench, parts
@@ -132,9 +133,8 @@ def test_a_message_without_a_record_writes_to_no_host(running: Bench, action: Ac
     operation = OperationId(f"never-recorded-{action}")
     running.admin.plant("node1", running.group, {})
     group, hosts = running.group, running.hosts
-    publish_forward(running.app, operation, group, action, hosts)
-    publish_rollback(running.app, operation, group, action, hosts)
-    publish_settle(running.app, operation, group, hosts)
+    for phase in (Phase.FORWARD, Phase.ROLLBACK, Phase.SETTLE):
+        publish(running.app, operation, Claim(phase, group, action, tuple(hosts)))
     publish_conclude(running.app, operation, group)
     raw: redis.Redis = client(running.settings)
     left = [f"{running.settings.key_prefix}celery:{name}" for name in (OPERATIONS, ROLLBACK, "unacked")]
