@@ -32,57 +32,45 @@ END_SECONDS = (0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """How things stand in the record, and what waits in the queues."""
+    """How things stand in the record, and what waits in the queues; times in seconds. GAUGES tells more."""
 
     in_flight: int = 0
     stuck: int = 0
     pending_hosts: int = 0
     open_attempts: int = 0
-    """Hosts with at least one."""
     drift: int = 0
     paused_hosts: int = 0
     spared_hosts: int = 0
     sweep_lag: float = 0.0
-    """Seconds since the longest overdue operation was due."""
     failing: int = 0
-    """Periodic pieces of work that failed when they were last tried."""
+    bake_overdue: float = 0.0
     patrol_overdue: int = 0
     patrol_lag: float = 0.0
-    """Groups that the patrol should have looked at by now; seconds since the longest overdue was due."""
-    clocks_ahead: dict[str, float] = field(default_factory=dict)
-    """Seconds, by process."""
     queues: dict[str, int] = field(default_factory=dict)
     waiting_hosts: dict[str, int] = field(default_factory=dict)
     workers_wanted: dict[str, float] = field(default_factory=dict)
-    """By queue: hosts on which something is to be done now, begun or not; workers that they would occupy."""
+    clocks_ahead: dict[str, float] = field(default_factory=dict)
+    in_line: dict[str, float] = field(default_factory=dict)
+    places: dict[str, float] = field(default_factory=dict)
     wave: dict[str, int] = field(default_factory=dict)
     held: dict[str, float] = field(default_factory=dict)
     baking: dict[str, float] = field(default_factory=dict)
-    bake_overdue: float = 0.0
-    """Of undecided operations: the wave at work, seconds held, and baking; since the longest overdue bake."""
-    in_line: dict[str, float] = field(default_factory=dict)
-    places: dict[str, float] = field(default_factory=dict)
-    """By limited host (`*`: all together): writes that wait for their turn; places taken or kept."""
     stalled: dict[str, float] = field(default_factory=dict)
-    """Seconds since a worker stood still and ended itself, by its name; those of the last day."""
 
 
 GAUGES = {
-    "operations_in_flight": ("in_flight", "Operations that have not ended."),
-    "operations_stuck": ("stuck", "Operations that have not ended after twice their deadline."),
-    "pending_hosts": ("pending_hosts", "Hosts that are still to be restored."),
-    "open_attempts": ("open_attempts", "Hosts with a write of unknown fate."),
-    "drift": ("drift", "Hosts that differ from what the record says."),
-    "paused_hosts": ("paused_hosts", "Hosts that new operations are kept off."),
-    "spared_hosts": ("spared_hosts", "Hosts that are spared, for they do not answer."),
-    "sweep_lag_seconds": ("sweep_lag", "Since the longest overdue operation was due."),
-    "failing": ("failing", "Periodic pieces of work that failed when they were last tried."),
-    "bake_overdue_seconds": ("bake_overdue", "Since a bake was over that the sweep has not ended."),
-    "patrol_overdue": ("patrol_overdue", "Groups that the patrol should have looked at."),
-    "patrol_lag_seconds": ("patrol_lag", "Since the longest overdue group was due."),
-}
-"""Name -> the field of `Figures`, and what it is."""
-LABELLED = {
+    "operations_in_flight": ("in_flight", "Operations that have not ended.", ""),
+    "operations_stuck": ("stuck", "Operations that have not ended after twice their deadline.", ""),
+    "pending_hosts": ("pending_hosts", "Hosts that are still to be restored.", ""),
+    "open_attempts": ("open_attempts", "Hosts with a write of unknown fate.", ""),
+    "drift": ("drift", "Hosts that differ from what the record says.", ""),
+    "paused_hosts": ("paused_hosts", "Hosts that new operations are kept off.", ""),
+    "spared_hosts": ("spared_hosts", "Hosts that are spared, for they do not answer.", ""),
+    "sweep_lag_seconds": ("sweep_lag", "Since the longest overdue operation was due.", ""),
+    "failing": ("failing", "Periodic pieces of work that failed when they were last tried.", ""),
+    "bake_overdue_seconds": ("bake_overdue", "Since a bake was over that the sweep has not ended.", ""),
+    "patrol_overdue": ("patrol_overdue", "Groups that the patrol should have looked at.", ""),
+    "patrol_lag_seconds": ("patrol_lag", "Since the longest overdue group was due.", ""),
     "queue_length": ("queues", "Messages that wait.", "queue"),
     "waiting_hosts": ("waiting_hosts", "Hosts that wait for a worker, or have one.", "queue"),
     "workers_wanted": ("workers_wanted", "Workers that they would occupy.", "queue"),
@@ -94,7 +82,7 @@ LABELLED = {
     "baking_seconds": ("baking", "Since the wave at work was done.", "operation"),
     "worker_stalled_seconds": ("stalled", "Since a worker stood still.", "worker"),
 }
-"""The same for fields that are mappings, with the label that their keys are."""
+"""Name -> the field of `Figures`, what it is, and the label that its keys are if it is a mapping."""
 METERS: dict[str, tuple[str, tuple[str, ...], tuple[float, ...]]] = {
     "steps": ("Steps by what they came to.", ("task", "outcome"), ()),
     "attempts": ("Calls to hosts by what they said.", ("call", "answer"), ()),
@@ -184,12 +172,11 @@ class RecordCollector:
             yield GaugeMetricFamily("lockstep_record_up", "Whether the record can be read.", 0)
             return
         yield GaugeMetricFamily("lockstep_record_up", "Whether the record can be read.", 1)
-        for name, (attribute, text) in GAUGES.items():
-            yield GaugeMetricFamily(f"lockstep_{name}", text, getattr(now, attribute))
-        for name, (attribute, text, label) in LABELLED.items():
-            family = GaugeMetricFamily(f"lockstep_{name}", text, labels=[label])
-            for key, value in getattr(now, attribute).items():
-                family.add_metric([key], value)
+        for name, (attribute, text, label) in GAUGES.items():
+            known = getattr(now, attribute)
+            family = GaugeMetricFamily(f"lockstep_{name}", text, labels=[label] if label else None)
+            for keys, value in [([key], each) for key, each in known.items()] if label else [([], known)]:
+                family.add_metric(keys, value)
             yield family
 
 
