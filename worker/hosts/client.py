@@ -126,7 +126,7 @@ class HostClient:
         """GET a path below the host's URL; return None for any 2xx, else what came, in a few words."""
         said = self._read("GET", path)
         if isinstance(said, NoReply):
-            return f"{said.trouble}: {said.detail}"
+            return said.text
         return None if 200 <= said.status < 300 else str(said.status)
 
     def _read(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from lockstep.worker.kinds.exchange import Answers, Asking, Body, Request, body_of, filled, path_of, scope_of
@@ -58,11 +59,11 @@ class Look:
         """Tell what an answer to a look shows."""
         if isinstance(answer, NoReply):
             flaw = Flaw.UNREADABLE if answer.trouble is Trouble.UNREADABLE else Flaw.SILENT
-            return Shown(Sight.NOTHING, text=f"{answer.trouble}: {answer.detail}", flaw=flaw)
+            return _nothing(answer.text, flaw)
         try:
             found = self._of(thing, answer)
         except BadExpression as error:
-            return Shown(Sight.NOTHING, text=f"{answer.status}: {error}", flaw=Flaw.MISCONFIGURED)
+            return _nothing(f"{answer.status}: {error}", Flaw.MISCONFIGURED)
         if found.sight is Sight.ABSENT and self._witness is not None:
             return _witnessed(found, witness)
         return found
@@ -82,9 +83,7 @@ class Look:
         if Sight.BUSY in sights:
             return Shown(Sight.BUSY, text=text)
         if len(sights) > 1:
-            return Shown(
-                Sight.NOTHING, text=f"{text} is named as present and as absent", flaw=Flaw.MISCONFIGURED
-            )
+            return _nothing(f"{text} is named as present and as absent", Flaw.MISCONFIGURED)
         if not sights:
             return self._unnamed(reply, body, text)
         if sights == [Sight.ABSENT]:
@@ -98,10 +97,7 @@ class Look:
                 return Shown(Sight.OVERSIZED, text=f"{text} with a body over the size cap")
             flaw = body.flaw or "the body is not what the kind says of one that is there, or absent"
             return _unreadable(text, flaw)
-        if status in RETRIED or status >= 500:
-            wait = reply.retry_after if status in (429, 503) else None
-            return Shown(Sight.NOTHING, text=text, flaw=Flaw.FAILED, retry_after=wait)
-        return Shown(Sight.NOTHING, text=text, flaw=Flaw.MISCONFIGURED)
+        return _failed(text, reply)
 
     def _present_or_not(self, body: Body, scope: dict[str, object], text: str) -> Shown:
         if self._bare:
@@ -113,9 +109,7 @@ class Look:
         item = body.value if self._item is None else self._item.value(scope)
         if isinstance(item, list):
             if len(item) > 1:
-                return Shown(
-                    Sight.NOTHING, text=f"{text}: it shows {len(item)} of them", flaw=Flaw.MISCONFIGURED
-                )
+                return _nothing(f"{text}: it shows {len(item)} of them", Flaw.MISCONFIGURED)
             item = item[0] if item else None
         if item is None and (self._item is not None or isinstance(body.value, list)):
             if self._complete is not None and self._complete.value(scope) is not True:
@@ -138,23 +132,26 @@ class Look:
         return Content(values, kept, ids.get("version"), ids.get("address"), item)
 
 
+def _nothing(text: str, flaw: Flaw) -> Shown:
+    return Shown(Sight.NOTHING, text=text, flaw=flaw)
+
+
 def _unreadable(text: str, flaw: str) -> Shown:
-    return Shown(Sight.NOTHING, text=f"{text}, {Trouble.UNREADABLE}: {flaw}", flaw=Flaw.UNREADABLE)
+    return _nothing(f"{text}, {Trouble.UNREADABLE}: {flaw}", Flaw.UNREADABLE)
+
+
+def _failed(text: str, reply: Reply) -> Shown:
+    """Return what an answer comes to that nobody named: another look may tell more, or none ever will."""
+    flaw = Flaw.FAILED if reply.status in RETRIED or reply.status >= 500 else Flaw.MISCONFIGURED
+    return replace(_nothing(text, flaw), retry_after=reply.wait)
 
 
 def _witnessed(found: Shown, witness: Reply | NoReply | None) -> Shown:
     if isinstance(witness, Reply) and 200 <= witness.status < 300:
         return found
     if isinstance(witness, Reply):
-        failed = witness.status in RETRIED or witness.status >= 500
-        flaw = Flaw.FAILED if failed else Flaw.MISCONFIGURED
-        return Shown(
-            Sight.NOTHING,
-            text=f"{found.text}, but its witness said {witness.status}",
-            flaw=flaw,
-            retry_after=witness.retry_after if witness.status in (429, 503) else None,
-        )
-    why = f"{witness.trouble}: {witness.detail}" if witness is not None else "was not asked"
+        return _failed(f"{found.text}, but its witness said {witness.status}", witness)
+    why = witness.text if witness is not None else "was not asked"
     text = f"{found.text}, but its witness: {why}"
     return Shown(Sight.NOTHING, text=text, flaw=Flaw.SILENT, needs_witness=witness is None)
 
@@ -204,10 +201,9 @@ class Write:
     def said(self, thing: Id, answer: Reply | NoReply, hidden: Iterable[str]) -> Said:
         """Tell what an answer says that the write did; one that is not named is unknown."""
         if isinstance(answer, NoReply):
-            text = f"{answer.trouble}: {answer.detail}"
             lost = answer.trouble in (Trouble.LOST, Trouble.UNREADABLE)
             unreadable = answer.trouble is Trouble.UNREADABLE
-            return Said(Effect.UNKNOWN if lost else Effect.NOT_SENT, text, unreadable=unreadable)
+            return Said(Effect.UNKNOWN if lost else Effect.NOT_SENT, answer.text, unreadable=unreadable)
         body = body_of(answer)
         scope, text = scope_of(thing, answer, body), str(answer.status)
         try:
@@ -241,7 +237,7 @@ class Write:
         if any(status in each.statuses for each in self._answers.values()):
             flaw = body.flaw or "the body is not what the kind says of this answer"
             return Said(Effect.UNKNOWN, f"{text}, {Trouble.UNREADABLE}: {flaw}", unreadable=True)
-        return Said(Effect.UNKNOWN, text, reply.retry_after if status in (429, 503) else None)
+        return Said(Effect.UNKNOWN, text, reply.wait)
 
     def _told(self, text: str, scope: Scope, body: Body, hidden: Iterable[str]) -> str:
         """Return the status with the host's own words, without any secret of the request."""

@@ -35,6 +35,11 @@ class Reply:
     headers: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
     """By name in lower case."""
 
+    @property
+    def wait(self) -> float | None:
+        """Seconds until another try, of an answer that asks for one."""
+        return self.retry_after if self.status in (429, 503) else None
+
 
 @dataclass(frozen=True, slots=True)
 class NoReply:
@@ -42,6 +47,11 @@ class NoReply:
 
     trouble: Trouble
     detail: str
+
+    @property
+    def text(self) -> str:
+        """Both, for people."""
+        return f"{self.trouble}: {self.detail}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,10 +147,9 @@ REFUSED = {
 def classify_write(action: Action, group: GroupId, said: Reply | NoReply) -> WriteAnswer:
     """Tell whether a write was applied, from what came back; anything not in the table is unknown."""
     if isinstance(said, NoReply):
-        text = f"{said.trouble}: {said.detail}"
         lost = said.trouble in (Trouble.LOST, Trouble.UNREADABLE)
         why = Why.UNREADABLE if said.trouble is Trouble.UNREADABLE else None
-        return WriteAnswer(Verdict.UNKNOWN if lost else Verdict.NOT_APPLIED, text, why=why)
+        return WriteAnswer(Verdict.UNKNOWN if lost else Verdict.NOT_APPLIED, said.text, why=why)
     status = said.status
     text = str(status)
     if status == SUCCESS[action]:
@@ -154,15 +163,14 @@ def classify_write(action: Action, group: GroupId, said: Reply | NoReply) -> Wri
         return WriteAnswer(Verdict.REFUSED, text)
     if 300 <= status < 400:
         return WriteAnswer(Verdict.MISDIRECTED, f"{text}: redirects are never followed")
-    return WriteAnswer(Verdict.UNKNOWN, text, _wait(said))
+    return WriteAnswer(Verdict.UNKNOWN, text, said.wait)
 
 
 def classify_probe(group: GroupId, said: Reply | NoReply) -> ProbeAnswer:
     """Tell what a GET showed; anything but a 404 or a readable 200 for this very group is no information."""
     if isinstance(said, NoReply):
         why = Why.UNREADABLE if said.trouble is Trouble.UNREADABLE else None
-        text = f"{said.trouble}: {said.detail}"
-        return ProbeAnswer(Probed.NO_INFORMATION, text, replied=why is not None, usable=False, why=why)
+        return ProbeAnswer(Probed.NO_INFORMATION, said.text, replied=why is not None, usable=False, why=why)
     status = said.status
     text = str(status)
     if status == 404:
@@ -181,12 +189,8 @@ def classify_probe(group: GroupId, said: Reply | NoReply) -> ProbeAnswer:
             return ProbeAnswer(Probed.NO_INFORMATION, text, usable=False, why=Why.UNREADABLE)
         return ProbeAnswer(Probed.SEEN, text, Seen(Presence.PRESENT, body))
     if status in (408, 429) or 500 <= status < 600:
-        return ProbeAnswer(Probed.NO_INFORMATION, text, retry_after=_wait(said))
+        return ProbeAnswer(Probed.NO_INFORMATION, text, retry_after=said.wait)
     return ProbeAnswer(Probed.MISCONFIGURED, text)
-
-
-def _wait(said: Reply) -> float | None:
-    return said.retry_after if said.status in (429, 503) else None
 
 
 def _names_no_other(group: GroupId, body: bytes | None) -> bool:

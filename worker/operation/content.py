@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import json
 import re
 from collections.abc import Iterable, Mapping
@@ -179,13 +177,6 @@ class Content:
         if not isinstance(found, dict) or not isinstance(found.get("fields"), dict):
             raise Unreadable("it is no content")
         return cls(found["fields"], found.get("kept", {}))
-
-    def digest(self, key: bytes | None = None) -> str:
-        """Return the SHA-256 of the text, keyed where a key is given, in hexadecimal."""
-        text = self.text().encode()
-        if key is None:
-            return hashlib.sha256(text).hexdigest()
-        return hmac.new(key, text, hashlib.sha256).hexdigest()
 
     def keeping(self, names: Iterable[str]) -> Content:
         """Return the same content with these of its kept values alone."""

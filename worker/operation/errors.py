@@ -118,30 +118,24 @@ class Why(StrEnum):
     """A write took effect over something that no look had shown."""
 
 
+TOLD = {
+    Why.REFUSED: "refused ({})",
+    Why.MISDIRECTED: "misdirected ({})",
+    Why.NO_TIME: "{}; the deadline leaves no time for another try",
+    Why.DEADLINE: "the deadline passed",
+    Why.CANCELLED: "cancelled by {}",
+    Why.GATE: "failed at the gate ({})",
+    Why.EXPIRED: "it expired before every wave was done",
+    Why.HELD: "it was held for too long",
+    Why.IGNORED: "said yes ({}), and changed nothing",
+    Why.FOREIGN: "was changed by somebody else: {}",
+    Why.OVERWROTE: "was overwritten ({}): somebody else had changed it since the look",
+}
+
+
 def told(why: Why | None, detail: str) -> str:
     """Return a reason as it is shown beside its host: `refused (403)`, `GET 503`."""
-    match why:
-        case Why.REFUSED | Why.MISDIRECTED:
-            return f"{why} ({detail})"
-        case Why.NO_TIME:
-            return f"{detail}; the deadline leaves no time for another try"
-        case Why.DEADLINE:
-            return "the deadline passed"
-        case Why.CANCELLED:
-            return f"cancelled by {detail}"
-        case Why.GATE:
-            return f"failed at the gate ({detail})"
-        case Why.EXPIRED:
-            return "it expired before every wave was done"
-        case Why.HELD:
-            return "it was held for too long"
-        case Why.IGNORED:
-            return f"said yes ({detail}), and changed nothing"
-        case Why.FOREIGN:
-            return f"was changed by somebody else: {detail}"
-        case Why.OVERWROTE:
-            return f"was overwritten ({detail}): somebody else had changed it since the look"
-    return detail
+    return TOLD[why].format(detail) if why in TOLD else detail
 
 
 SENTENCES = (Why.REFUSED, Why.MISDIRECTED, Why.GATE, Why.IGNORED, Why.FOREIGN, Why.OVERWROTE)

@@ -140,54 +140,41 @@ def _attempt(key: str, kept: object) -> tuple[int, Attempt]:
     if not isinstance(kept, dict):
         raise RecordDamaged(f"its attempt {show(key)} is {show(kept)}, and must be an object")
     fields = Fields(kept)
-
-    def at(name: str) -> Millis:
-        return Millis(fields.number(name))
-
     return fields.number("n"), Attempt(
         id=AttemptId(key),
         undo=fields.flag("undo"),
         state=fields.word("state", AttemptState),
-        opened_at=at("opened"),
-        send_by=at("send_by"),
-        quiet_at=at("quiet"),
+        opened_at=fields.at("opened"),
+        send_by=fields.at("send_by"),
+        quiet_at=fields.at("quiet"),
         clean=fields.flag("clean"),
-        probed_at=fields.maybe(at, "probed"),
-        answered_at=fields.maybe(at, "answered"),
-        closed_at=fields.maybe(at, "closed"),
+        probed_at=fields.maybe(fields.at, "probed"),
+        answered_at=fields.maybe(fields.at, "answered"),
+        closed_at=fields.maybe(fields.at, "closed"),
         answer=fields.maybe(fields.text, "answer"),
     )
 
 
 def _gate(kept: Mapping[str, object]) -> Gate:
     fields = Fields(kept)
-    return Gate(fields.number("round"), Millis(fields.number("at")), fields.text("said"))
+    return Gate(fields.number("round"), fields.at("at"), fields.text("said"))
 
 
 def _standing(fields: Fields, kept: Mapping[str, str]) -> Standing | None:
     if fields.maybe(fields.text, "stage") is None:
         return None
-
-    def at(name: str) -> Millis:
-        return Millis(fields.number(name))
-
     hold = None
     if held := fields.maybe(fields.text, "held"):
         said = Fields.of(held)
-        hold = Hold(
-            fields.number("hold_no"),
-            said.text("who"),
-            said.text("why"),
-            Millis(said.number("since")),
-            at("hold_until"),
-        )
+        who, why, since = said.text("who"), said.text("why"), said.at("since")
+        hold = Hold(fields.number("hold_no"), who, why, since, fields.at("hold_until"))
     return Standing(
         wave=fields.number("wave"),
         waves=fields.number("waves"),
         stage=fields.word("stage", Stage),
         hold=hold,
-        bake_until=at("bake_until") or None,
-        expires_at=fields.maybe(at, "expires_at"),
+        bake_until=fields.at("bake_until") or None,
+        expires_at=fields.maybe(fields.at, "expires_at"),
         round=fields.number("round"),
         bake=fields.number("bake"),
         changed=fields.number("changed"),
@@ -217,7 +204,7 @@ def step_from(host: HostName, text: str, *, undo_needed: bool, due_at: Millis | 
         misses=fields.maybe(fields.number, "misses") or 0,
         undo_misses=fields.maybe(fields.number, "undo_misses") or 0,
         due_at=due_at,
-        abandoned_at=fields.maybe(lambda name: Millis(fields.number(name)), "abandoned_at"),
+        abandoned_at=fields.maybe(fields.at, "abandoned_at"),
         wave=fields.maybe(fields.number, "wave") or 1,
         health=fields.maybe(fields.text, "health"),
         gate=fields.maybe(lambda name: _gate(fields.items(name, dict)), "gate"),
@@ -248,10 +235,6 @@ def operation_from(
 
     reason, host = fields.maybe(fields.text, "reason"), fields.maybe(fields.text, "reason_host")
     why = fields.maybe(lambda name: fields.word(name, Why), "reason_kind")
-
-    def at(name: str) -> Millis:
-        return Millis(fields.number(name))
-
     action = fields.word("action", Action)
     verb = fields.maybe(lambda name: Asked.of(fields.text(name)).verb, "content")
     return Operation(
@@ -265,10 +248,10 @@ def operation_from(
         ended=ended,
         reason=None if reason is None else told_of(host, why, reason),
         created_by=fields.text("created_by"),
-        created_at=at("created_at"),
-        deadline_at=at("deadline_at"),
-        decided_at=fields.maybe(at, "decided_at"),
-        ended_at=fields.maybe(at, "ended_at"),
+        created_at=fields.at("created_at"),
+        deadline_at=fields.at("deadline_at"),
+        decided_at=fields.maybe(fields.at, "decided_at"),
+        ended_at=fields.maybe(fields.at, "ended_at"),
         hosts_total=total,
         hosts_done=total if ended else (fields.maybe(fields.number, "opened") or total) - todo,
         pending_hosts=tuple(HostName(host) for host in sorted(undo)) if rolling_back else (),

@@ -15,7 +15,7 @@ from lockstep.worker.operation.host import Limits
 from lockstep.worker.operation.model import Action, GroupId, HostName, Lost, Millis, OperationId, Presence
 from lockstep.worker.operation.names import show
 from lockstep.worker.record.codec import Keys
-from lockstep.worker.record.fields import Fields, readable
+from lockstep.worker.record.fields import Fields
 from lockstep.worker.record.queries import UNREADABLE, Queries, store_errors
 from lockstep.worker.record.scripts import Replicas, Scripts, script
 
@@ -45,9 +45,7 @@ class RedisEnds(Queries):
 
     def ends(self, group: GroupId) -> dict[HostName, End]:
         """Return what the last ended operations left of a group, per host that they covered."""
-        with store_errors():
-            kept = cast(dict[str, str], self._client.hgetall(self._keys.ends(group)))
-        found = readable("last end", self._keys.ends(group), kept, lambda _, text: _end(text))
+        found = self._hash("last end", self._keys.ends(group), lambda _, text: _end(text))
         return {HostName(host): end for host, end in found.items()}
 
     def groups_with_ends(self) -> Iterator[GroupId]:
@@ -151,10 +149,7 @@ class RedisEnds(Queries):
 
     def suspicions(self, group: GroupId) -> dict[tuple[HostName, Presence], Millis]:
         """Return when writes of unknown fate, which would bring this presence to a host, were given up."""
-        with store_errors():
-            kept = cast(dict[str, str], self._client.hgetall(self._keys.suspects(group)))
-        found = readable("suspicion", self._keys.suspects(group), kept, _suspicion)
-        return dict(found.values())
+        return dict(self._hash("suspicion", self._keys.suspects(group), _suspicion).values())
 
     def patrol_again(self, group: GroupId, at: Millis | None, newest: Millis) -> None:
         """Look at the group again then; None takes it off the list, with its suspicions up to `newest`."""
@@ -197,10 +192,7 @@ class RedisEnds(Queries):
 
     def drifts(self) -> list[Drift]:
         """Return the drift that the patrol found and that has not gone since."""
-        with store_errors():
-            kept = cast(dict[str, str], self._client.hgetall(self._keys.drift))
-        found = readable("drift", self._keys.drift, kept, _drift)
-        return [found[name] for name in sorted(found)]
+        return [drift for _, drift in sorted(self._hash("drift", self._keys.drift, _drift).items())]
 
     def note_lost(self, operation: OperationId, group: GroupId, action: Action | None = None) -> Lost | None:
         """Keep for a week that the record of an accepted operation is gone; None if retention dropped it."""
@@ -216,10 +208,7 @@ class RedisEnds(Queries):
 
     def lost(self) -> dict[OperationId, Lost]:
         """Return the operations whose record is gone."""
-        with store_errors():
-            kept = cast(dict[str, str], self._client.hgetall(self._keys.lost))
-        found = readable("lost record", self._keys.lost, kept, _lost)
-        return {lost.id: lost for lost in found.values()}
+        return {lost.id: lost for lost in self._hash("lost record", self._keys.lost, _lost).values()}
 
     def first(self, operation: OperationId, what: str) -> bool:
         """Tell whether `what` is done for an operation for the first time; the record remembers it."""
@@ -245,22 +234,18 @@ class RedisEnds(Queries):
 def _lost(operation: str, text: str) -> Lost:
     kept = Fields.of(text)
     action = kept.maybe(lambda name: kept.word(name, Action), "action")
-    return Lost(OperationId(operation), GroupId(kept.text("group")), action, Millis(kept.number("at")))
+    return Lost(OperationId(operation), GroupId(kept.text("group")), action, kept.at("at"))
 
 
 def _end(text: str) -> End:
     kept = _words(text, "presence", "operation", "at", "fingerprint")
-    return End(
-        kept.word("presence", Presence),
-        OperationId(kept.text("operation")),
-        Millis(kept.number("at")),
-        kept.text("fingerprint"),
-    )
+    presence, operation = kept.word("presence", Presence), OperationId(kept.text("operation"))
+    return End(presence, operation, kept.at("at"), kept.text("fingerprint"))
 
 
 def _suspicion(name: str, at: str) -> tuple[tuple[HostName, Presence], Millis]:
     kept = _words(f"{name} {at}", "host", "presence", "at")
-    return (HostName(kept.text("host")), kept.word("presence", Presence)), Millis(kept.number("at"))
+    return (HostName(kept.text("host")), kept.word("presence", Presence)), kept.at("at")
 
 
 def _words(text: str, *names: str) -> Fields:
@@ -271,14 +256,8 @@ def _words(text: str, *names: str) -> Fields:
 
 
 def _json(drift: Drift) -> str:
-    return json.dumps(
-        {
-            "end": drift.end.text,
-            "found": drift.found,
-            "seen_at": drift.seen_at,
-            "explained": drift.explained,
-        }
-    )
+    told = {"found": drift.found, "seen_at": drift.seen_at, "explained": drift.explained}
+    return json.dumps({"end": drift.end.text, **told})
 
 
 def _drift(name: str, text: str) -> Drift:
@@ -288,6 +267,6 @@ def _drift(name: str, text: str) -> Drift:
         HostName(of.text("host")),
         _end(kept.text("end")),
         kept.word("found", Presence),
-        Millis(kept.number("seen_at")),
+        kept.at("seen_at"),
         kept.flag("explained"),
     )

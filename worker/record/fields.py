@@ -63,6 +63,10 @@ class Fields:
             pass
         raise self._wrong(name, "a number")
 
+    def at(self, name: str) -> Millis:
+        """Return a point in time."""
+        return Millis(self.number(name))
+
     def text(self, name: str) -> str:
         """Return a text."""
         value = self._kept.get(name)

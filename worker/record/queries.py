@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from itertools import product
 from typing import TypeVar, cast
 
@@ -22,9 +20,7 @@ from lockstep.worker.record.causes import DAMAGED, FORMAT_ERROR, cause_of, unava
 from lockstep.worker.record.codec import Keys, operation_from, step_from
 from lockstep.worker.record.fields import Damage, Fields, check_format, newer_format, note, readable
 
-E = TypeVar("E", bound=StrEnum)
 T = TypeVar("T")
-log = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -61,6 +57,11 @@ class Queries:
         self._client = client
         self._keys = keys
         self._limits = limits
+
+    def _hash(self, kind: str, key: str, build: Callable[[str, str], T]) -> dict[str, T]:
+        """Read a hash, each field for itself; what is damaged is left out and noted as of this kind."""
+        with store_errors():
+            return readable(kind, key, cast(dict[str, str], self._client.hgetall(key)), build)
 
     def operation(self, operation: OperationId) -> Operation | None:
         """Read an operation; None when it is unknown."""

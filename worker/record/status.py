@@ -34,9 +34,12 @@ KEPT = 86_400_000
 class _Status:
     """A hash with a field for each host or process. Every method raises StoreUnavailable if Redis is away."""
 
-    def __init__(self, client: redis.Redis, key: str) -> None:
+    name: str
+    """Of its key among `Keys`."""
+
+    def __init__(self, client: redis.Redis, keys: Keys) -> None:
         self._client = client
-        self._key = key
+        self._key: str = getattr(keys, self.name)
 
     def _read(self) -> tuple[Millis, dict[str, str]]:
         """Return Redis' time, and all fields."""
@@ -50,8 +53,7 @@ class _Status:
 class Pauses(_Status):
     """The pauses of hosts."""
 
-    def __init__(self, client: redis.Redis, keys: Keys) -> None:
-        super().__init__(client, keys.paused)
+    name = "paused"
 
     def pause(self, host: HostName, by: str, why: str) -> Pause | None:
         """Pause a host; return the pause that holds already, which then stays as it is."""
@@ -87,7 +89,7 @@ def refused(said: list[str]) -> HostPaused:
 def pause_from(host: str, text: str) -> Pause:
     """Build a pause from its JSON. Raises RecordDamaged."""
     kept = Fields.of(text)
-    return Pause(HostName(host), kept.text("by"), Millis(kept.number("at")), kept.text("why"))
+    return Pause(HostName(host), kept.text("by"), kept.at("at"), kept.text("why"))
 
 
 def unreadable(host: str) -> Pause:
@@ -99,8 +101,10 @@ def unreadable(host: str) -> Pause:
 class Silences(_Status):
     """The silences of hosts. Every method is one round trip."""
 
+    name = "spared"
+
     def __init__(self, client: redis.Redis, keys: Keys) -> None:
-        super().__init__(client, keys.spared)
+        super().__init__(client, keys)
         self._script = client.register_script(script("spare"))
 
     def spare(self, host: HostName, milliseconds: int, failures: int, why: str) -> None:
@@ -139,7 +143,7 @@ def silences(key: str, kept: Mapping[str, str]) -> list[Silence]:
 
 def _silence(host: str, text: str) -> Silence:
     kept = Fields.of(text)
-    since, until = Millis(kept.number("since")), Millis(kept.number("until"))
+    since, until = kept.at("since"), kept.at("until")
     return Silence(HostName(host), since, until, kept.number("failures"), kept.text("why"))
 
 
@@ -176,8 +180,7 @@ why its file as it is now was not taken ("" if it was); None if there is no inve
 class Clocks(_Status):
     """The reports of processes."""
 
-    def __init__(self, client: redis.Redis, keys: Keys) -> None:
-        super().__init__(client, keys.clocks)
+    name = "clocks"
 
     def ahead(self) -> int | None:
         """Return the milliseconds by which this machine's clock is ahead of Redis'; None if unsure."""
@@ -266,8 +269,7 @@ class Stall:
 class Stalls(_Status):
     """The stalls of workers."""
 
-    def __init__(self, client: redis.Redis, keys: Keys) -> None:
-        super().__init__(client, keys.stalled)
+    name = "stalled"
 
     def note(self, worker: str, why: str) -> None:
         """Keep that a worker stands still at this moment."""

@@ -65,7 +65,6 @@ def test_content_is_one_text_for_what_is_equal() -> None:
     one = content_of(kind, reply(200, b'{"s": ["b", "a", "a"], "l": [2, 1], "n": 1.0, "d": null}'))
     other = content_of(kind, reply(200, b'{"d": "x", "n": 1, "l": [2, 1.00], "s": ["a", "b"]}'))
     assert one.text() == other.text() == '{"fields":{"d":"x","l":[2,1],"n":1,"s":["a","b"]}}'
-    assert one.digest() == other.digest() != one.digest(b"key") != one.digest(b"another")
     assert content_of(kind, reply(200, {"l": [1, 2]})).values == {"s": None, "l": [1, 2], "n": None, "d": "x"}
     exact = b'{"n": [9007199254740993, 0.1000, 1e2, 1e400, 1e-7, {}, [], "\\u00e9", "e\\u0301"]}'
     text = content_of(kind, reply(200, exact)).text()
