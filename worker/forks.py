@@ -24,7 +24,6 @@ class Shared(Protocol):
 
     def start_anew(self) -> None:
         """Be as if just built: make new locks, and keep nothing that belongs to the parent or its threads."""
-        ...
 
 
 _left: list[object] = []

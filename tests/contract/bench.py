@@ -9,11 +9,11 @@ import redis
 
 from lockstep.worker.operation.host import Limits, Pause, WriteLimit
 from lockstep.worker.operation.model import GroupId, HostName, Millis, OperationId
+from lockstep.worker.operation.ports import Store
 from lockstep.worker.record.codec import Keys
 from lockstep.worker.record.queries import WriteLimits
 from lockstep.worker.record.redis import RedisStore
 from lockstep.worker.record.status import Pauses
-from lockstep.worker.steps import PatrolStore
 from tests.twin import MemoryStore
 from tests.waiting import eventually
 
@@ -41,9 +41,9 @@ class Counts(NamedTuple):
 class Bench(Protocol):
     """One empty store, and the hand that tests hold over it."""
 
-    store: PatrolStore
+    store: Store
 
-    def limited(self, **changes: Any) -> PatrolStore:
+    def limited(self, **changes: Any) -> Store:
         """The same records under other limits."""
         ...
 
@@ -97,9 +97,9 @@ class RedisBench:
 
     def __init__(self, client: redis.Redis) -> None:
         self.client = client
-        self.store: PatrolStore = self.limited()
+        self.store: Store = self.limited()
 
-    def limited(self, **changes: Any) -> PatrolStore:
+    def limited(self, **changes: Any) -> Store:
         return RedisStore(self.client, Keys(PREFIX), replace(LIMITS, **changes))
 
     def now(self) -> Millis:
@@ -154,9 +154,9 @@ class MemoryBench:
     def __init__(self) -> None:
         self.time = Millis(1_000_000)
         self.memory = MemoryStore(self.now, LIMITS)
-        self.store: PatrolStore = self.memory
+        self.store: Store = self.memory
 
-    def limited(self, **changes: Any) -> PatrolStore:
+    def limited(self, **changes: Any) -> Store:
         twin = MemoryStore(self.now, replace(LIMITS, **changes))
         mine = self.memory
         twin.records, twin.locks, twin.left = mine.records, mine.locks, mine.left

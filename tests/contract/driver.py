@@ -18,19 +18,18 @@ from lockstep.worker.operation.model import (
     Seen,
     Step,
 )
+from lockstep.worker.operation.ports import Store
 from lockstep.worker.operation.transitions import (
     Accepted,
     Busy,
     Cancelled,
+    Forward,
     Miss,
     Progress,
     Request,
     Settled,
     Stale,
-    Turn,
-    Undoing,
 )
-from lockstep.worker.steps import PatrolStore
 from tests.contract.bench import Bench, Counts
 
 ABSENT = Seen(Presence.ABSENT)
@@ -46,7 +45,7 @@ class Driver:
 
     def __init__(self, bench: Bench, name: str = "one", action: Action = Action.CREATE) -> None:
         self.bench = bench
-        self.store: PatrolStore = bench.store
+        self.store: Store = bench.store
         self.id = OperationId(name)
         self.action = action
         self.group = GROUP
@@ -105,8 +104,8 @@ class Driver:
             self.finish(host, f"{host}1", Verdict.APPLIED)
         return self
 
-    def begin_undo(self, host: HostName, attempt: str) -> Undoing | Turn:
-        return self.store.begin_undo(self.id, host, f"url-of-{host}", AttemptId(attempt))
+    def begin_undo(self, host: HostName, attempt: str) -> Forward:
+        return self.store.begin_undo(self.id, host, f"url-of-{host}", AttemptId(attempt)).next
 
     def finish_undo(self, host: HostName, attempt: str, verdict: Verdict, lost: tuple[str, ...] = ()) -> bool:
         return self.store.finish_undo(self.id, host, AttemptId(attempt), verdict, "said", lost)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from lockstep.worker.operation.answer import Verdict
 from lockstep.worker.operation.model import AttemptState, HostName, OperationId, State, Undo
-from lockstep.worker.operation.transitions import Abandoned, Undoing
+from lockstep.worker.operation.transitions import Abandoned, Forward
 from tests.contract.driver import PRESENT, A, B, Driver
 
 WHY = "host is gone for good (ann)"
@@ -37,7 +37,7 @@ def test_the_other_hosts_are_still_restored(create: Driver) -> None:
     abandon(create, A)
     kept = create.kept()
     assert (kept.state, kept.ended, kept.pending_hosts) == (State.ROLLING_BACK, False, (B,))
-    assert create.begin_undo(A, "u1") is Undoing.ABORTED
+    assert create.begin_undo(A, "u1") is Forward.ABORTED
     create.undo(B)
     assert create.kept().state is State.ABANDONED
 

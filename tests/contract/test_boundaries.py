@@ -13,9 +13,8 @@ from lockstep.worker.operation.host import Backoff
 from lockstep.worker.operation.model import Millis
 from lockstep.worker.operation.transitions import Settled
 from lockstep.worker.record.scripts import Replicas
-from lockstep.worker.steps import Next, Parts
-from lockstep.worker.steps.apply import wait
-from lockstep.worker.steps.rollback import QUICK_LOOKS, await_settling
+from lockstep.worker.steps.apply import Next, Parts, Try
+from lockstep.worker.steps.rollback import QUICK_LOOKS, Viewed
 from tests.contract.bench import LIMITS, PREFIX, MemoryBench, RedisBench
 from tests.contract.driver import A, B, Driver
 from tests.contract.test_demand import standing
@@ -30,9 +29,10 @@ def parts(memory: MemoryBench) -> Parts:
 def test_a_wait_as_long_as_the_longest_countdown_is_a_countdown(memory: MemoryBench) -> None:
     create = Driver(memory).accepted()
     longest = LIMITS.longest_countdown / 1000
-    assert wait(parts(memory), create.id, A, longest, "").next is Next.AGAIN
+    this = Try(parts(memory), create.id, A, 1)
+    assert this.wait(longest, "").next is Next.AGAIN
     assert create.step(A).due_at is None
-    assert wait(parts(memory), create.id, A, longest + 0.001, "").next is Next.LATER
+    assert this.wait(longest + 0.001, "").next is Next.LATER
     assert create.step(A).due_at == memory.now() + LIMITS.longest_countdown + 1
 
 
@@ -53,8 +53,8 @@ def test_attempts_are_looked_at_when_they_can_be_settled_and_at_first_sooner(
     create = Driver(memory).accepted()
     view = memory.memory.view(create.id, A)
     again = None if again_in is None else Millis(view.now + again_in)
-    said = await_settling(parts(memory), create.id, view, A, Settled(False, 1, again), tries)
-    assert said.delay == seconds
+    this = Viewed(parts(memory), create.id, A, tries, view, create.step(A))
+    assert this.await_settling(Settled(False, 1, again)).delay == seconds
 
 
 @pytest.mark.parametrize(

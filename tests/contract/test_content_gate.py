@@ -9,7 +9,8 @@ import pytest
 from lockstep.worker.kinds import Kind
 from lockstep.worker.operation.content import Flaw, Id, Shown, Sight
 from lockstep.worker.operation.model import Decision, Standing
-from lockstep.worker.steps import Next, Result, gate
+from lockstep.worker.steps.apply import Next, Result
+from lockstep.worker.steps.looks import gate
 from tests.contract.contents import Node
 from tests.contract.test_content_steps import A, B, Rig, lacking, record
 from tests.contract.waves import CAREFUL

@@ -26,7 +26,8 @@ from lockstep.worker.operation.ports import HostApi
 from lockstep.worker.operation.thing import Asked
 from lockstep.worker.operation.transitions import Request as Wanted
 from lockstep.worker.operation.waves import Rollout
-from lockstep.worker.steps import Parts, forward, rollback, settle
+from lockstep.worker.steps.apply import Parts, forward
+from lockstep.worker.steps.rollback import rollback, settle
 from tests.contract.bench import LIMITS, MemoryBench
 from tests.contract.contents import Node
 from tests.unit.kinds.made import kind_of

@@ -20,7 +20,7 @@ from lockstep.worker.operation.model import (
     Undo,
 )
 from lockstep.worker.operation.transitions import Cancelled, Forward, Progress
-from lockstep.worker.steps import Next, Parts, forward
+from lockstep.worker.steps.apply import Next, Parts, forward
 from tests.contract.bench import LIMITS, Bench, MemoryBench
 from tests.contract.driver import ABSENT, GROUP, PRESENT, A, B, C, Driver
 

@@ -6,7 +6,7 @@ from lockstep.worker.operation.answer import Verdict
 from lockstep.worker.operation.content import Effect
 from lockstep.worker.operation.model import AttemptState, Step
 from lockstep.worker.operation.thing import Restoring
-from lockstep.worker.operation.transitions import Forward, Progress, Undoing
+from lockstep.worker.operation.transitions import Forward, Progress
 from tests.contract.bench import LIMITS, Bench
 from tests.contract.contents import OLD, TARGET, Thing
 from tests.contract.driver import A, B, Driver
@@ -31,7 +31,7 @@ def test_no_attempt_of_the_inverse_is_opened_twice(create: Driver) -> None:
     create.begin_undo(A, "u1")
     create.finish_undo(A, "u1", Verdict.REFUSED)
     kept = create.step(A)
-    assert create.begin_undo(A, "u1") is Undoing.ABORTED
+    assert create.begin_undo(A, "u1") is Forward.ABORTED
     assert create.step(A) == kept
 
 

@@ -10,7 +10,8 @@ from lockstep.worker.hosts.client import SystemClock
 from lockstep.worker.operation.answer import ProbeAnswer, Probed, Verdict, WriteAnswer
 from lockstep.worker.operation.host import Backoff
 from lockstep.worker.operation.model import Action, AttemptId, Decision, GroupId, Presence, Seen
-from lockstep.worker.steps import Next, Parts, gate
+from lockstep.worker.steps.apply import Next, Parts
+from lockstep.worker.steps.looks import gate
 from tests.contract.bench import LIMITS, MemoryBench
 from tests.contract.driver import PRESENT, A, Driver
 from tests.contract.waves import CAREFUL, accepted, rollout

@@ -22,10 +22,12 @@ from lockstep.worker.operation.model import (
     Seen,
     State,
 )
+from lockstep.worker.operation.ports import Store
 from lockstep.worker.operation.transitions import Accepted, Phase
 from lockstep.worker.record.codec import Keys
 from lockstep.worker.record.fields import FORMAT
-from lockstep.worker.steps import Parts, PatrolStore, forward, rollback, settle
+from lockstep.worker.steps.apply import Parts, forward
+from lockstep.worker.steps.rollback import rollback, settle
 from tests.contract.bench import LIMITS, PREFIX, RedisBench
 from tests.contract.driver import GROUP, Driver
 from tests.contract.golden import FOLDER, load, opened, read
@@ -73,7 +75,7 @@ class Node:
 class Cluster:
     """The hosts as they were, and a worker that has all the time there is."""
 
-    def __init__(self, store: PatrolStore, holding: list[str]) -> None:
+    def __init__(self, store: Store, holding: list[str]) -> None:
         self.store = store
         self.nodes = {name: Node(name, '{"groupId": "g"}' if name in holding else None) for name in "abc"}
         at_once = Backoff(0.001, 0.001)

@@ -7,7 +7,7 @@ import pytest
 from lockstep.worker.operation.answer import Verdict
 from lockstep.worker.operation.host import WriteLimit
 from lockstep.worker.operation.model import AttemptId, GroupId, HostName, Millis
-from lockstep.worker.operation.transitions import Accepted, Forward, Turn, Undoing
+from lockstep.worker.operation.transitions import Accepted, Forward, Progress
 from tests.contract.bench import Bench, MemoryBench
 from tests.contract.driver import ABSENT, A, B, Driver
 
@@ -41,7 +41,7 @@ def ends(driver: Driver, verdict: Verdict = Verdict.APPLIED, host: HostName = A,
     driver.store.finish(driver.id, host, AttemptId(f"{driver.id}-{host}-{number}"), verdict, "said")
 
 
-def undoes(driver: Driver, number: int = 1) -> Undoing | Turn:
+def undoes(driver: Driver, number: int = 1) -> Progress:
     """Begin the inverse on A, after a look that was sent just now."""
     id_ = AttemptId(f"{driver.id}-undo-{number}")
     return driver.store.begin_undo(driver.id, A, "url-of-a", id_, driver.bench.now())
@@ -132,7 +132,7 @@ def test_one_of_several_places_is_for_undo_alone(bench: Bench) -> None:
     ends(one, Verdict.UNKNOWN)
     one.roll_back()
     assert begins(two) is Forward.BUSY
-    assert undoes(one) is Undoing.SEND
+    assert undoes(one).next is Forward.SEND
 
 
 def test_undo_goes_before_forward_work_even_before_what_was_called(bench: Bench) -> None:
@@ -143,7 +143,7 @@ def test_undo_goes_before_forward_work_even_before_what_was_called(bench: Bench)
     one.roll_back()
     ends(one)
     assert called(one) == {"two"}
-    assert undoes(one) is Undoing.SEND, "it takes the place that was kept for two"
+    assert undoes(one).next is Forward.SEND, "it takes the place that was kept for two"
     assert begins(two) is Forward.BUSY
     one.finish_undo(A, "one-undo-1", Verdict.APPLIED)
     assert one.kept().ended
@@ -165,10 +165,11 @@ def test_an_undo_that_waits_is_the_first_that_is_called(bench: Bench) -> None:
     four.roll_back()
     assert four.step(A).due_at is None
     two.roll_back()
-    assert undoes(two) == Turn(0, "waits for one of 1 writes at a, number 1 in line")
+    waits = undoes(two)
+    assert (waits.left, waits.reason) == (0, "waits for one of 1 writes at a, number 1 in line")
     ends(two)
     assert called(two) == {"two"}
-    assert undoes(two) is Undoing.SEND
+    assert undoes(two).next is Forward.SEND
 
 
 def test_who_is_called_and_does_not_come_loses_its_turn_and_not_its_rank(memory: MemoryBench) -> None:
@@ -227,7 +228,8 @@ def test_an_undo_takes_the_next_moment_of_a_rate(bench: Bench) -> None:
     assert begins(two) is Forward.BUSY
     one.roll_back()
     left = undoes(one)
-    assert isinstance(left, Turn)
+    assert left.next is Forward.BUSY
+    assert left.reason is not None
     assert 0 < left.left <= 100_000, "not behind two"
     assert left.reason.endswith("at a, number 1 in line")
 

@@ -11,8 +11,7 @@ from lockstep.worker.operation.answer import ProbeAnswer, Probed, Verdict, Write
 from lockstep.worker.operation.host import Backoff
 from lockstep.worker.operation.model import Action, AttemptId, Decision, GroupId, HostName, Outcome, Seen
 from lockstep.worker.operation.transitions import Forward, Miss, Progress
-from lockstep.worker.steps import Next, Parts, forward
-from lockstep.worker.steps.apply import ELSEWHERE
+from lockstep.worker.steps.apply import ELSEWHERE, Next, Parts, forward
 from tests.contract.bench import LIMITS, Bench, MemoryBench
 from tests.contract.driver import ABSENT, GROUP, LONG, A, Driver
 

@@ -8,7 +8,8 @@ from lockstep.worker.hosts.client import SystemClock
 from lockstep.worker.operation.answer import ProbeAnswer, Probed, WriteAnswer
 from lockstep.worker.operation.host import Backoff
 from lockstep.worker.operation.model import Action, AttemptId, GroupId, HostName, Presence, Seen
-from lockstep.worker.steps import Parts, PatrolResult, PatrolTimes, patrol
+from lockstep.worker.steps.apply import Parts
+from lockstep.worker.steps.looks import PatrolResult, PatrolTimes, patrol
 from lockstep.worker.tasks.tasks import _told
 from tests.contract.bench import LIMITS, MemoryBench
 from tests.contract.driver import ABSENT, GROUP, LONG, PRESENT, A, B, Driver

@@ -12,7 +12,8 @@ from lockstep.worker.operation.model import Action, AttemptId, GroupId, HostName
 from lockstep.worker.operation.transitions import Accepted, Busy
 from lockstep.worker.record.codec import Keys
 from lockstep.worker.record.status import Pauses
-from lockstep.worker.steps import Parts, PatrolTimes, patrol
+from lockstep.worker.steps.apply import Parts
+from lockstep.worker.steps.looks import PatrolTimes, patrol
 from tests.contract.bench import LIMITS, PREFIX, Bench, MemoryBench, RedisBench
 from tests.contract.driver import ABSENT, GROUP, LONG, A, B, Driver
 

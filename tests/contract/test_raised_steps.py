@@ -5,7 +5,6 @@ And what is seen of a message that has no record, and of one that the record doe
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -25,7 +24,8 @@ from lockstep.worker.operation.model import (
     OperationId,
     Outcome,
 )
-from lockstep.worker.steps import Next, Parts, Result, forward, raised, raised_later, rollback
+from lockstep.worker.steps.apply import Next, Parts, Result, forward, raised
+from lockstep.worker.steps.rollback import raised_later, rollback
 from lockstep.worker.tasks import received, run
 from lockstep.worker.tasks.runtime import Runtime
 from tests.contract.bench import LIMITS, MemoryBench
@@ -91,11 +91,11 @@ def ran(
 def test_a_forward_step_that_raises_ends_as_unknown_and_holds_up_no_other_host(
     create: Driver, memory: MemoryBench, monkeypatch: pytest.MonkeyPatch, counted: list[str]
 ) -> None:
-    def step(parts: Parts, host: HostName, tries: int) -> Result:
-        return forward(parts, create.id, GROUP, Action.CREATE, host, tries)
+    def step(parts: Parts, operation: OperationId, host: HostName, tries: int) -> Result:
+        return forward(parts, operation, GROUP, Action.CREATE, host, tries)
 
-    def broken(parts: Parts, host: HostName, reason: str) -> Result:
-        return raised(parts, create.id, Action.CREATE, host, reason)
+    def broken(parts: Parts, operation: OperationId, host: HostName, reason: str) -> Result:
+        return raised(parts, operation, Action.CREATE, host, reason)
 
     said = ran(create, memory, monkeypatch, step, broken)
 
@@ -113,10 +113,7 @@ def test_a_rollback_that_raises_is_come_back_to_and_named(
     create.begin(A, "a1")
     create.roll_back()
 
-    def step(parts: Parts, host: HostName, tries: int) -> Result:
-        return rollback(parts, create.id, host, tries)
-
-    ran(create, memory, monkeypatch, step, partial(raised_later, create.id))
+    ran(create, memory, monkeypatch, rollback, raised_later)
     assert create.step(A).reason == REASON
     assert counted == ["create_group"]
     assert create.kept().pending_hosts == (A,)
@@ -172,7 +169,7 @@ def test_a_message_is_believed_where_the_record_agrees(
     monkeypatch.setattr(metrics, "count", lambda name, *_: counted.append(name))
     stepped: list[HostName] = []
 
-    def step(parts: Parts, host: HostName, tries: int) -> Result:
+    def step(parts: Parts, operation: OperationId, host: HostName, tries: int) -> Result:
         stepped.append(host)
         return Result(Next.DONE, "done")
 

@@ -4,7 +4,7 @@ import pytest
 
 from lockstep.worker.operation.answer import Verdict
 from lockstep.worker.operation.model import Action, AttemptId, AttemptState, OperationId, Outcome, State, Undo
-from lockstep.worker.operation.transitions import Forward, Progress, Undoing
+from lockstep.worker.operation.transitions import Forward, Progress
 from tests.contract.bench import Bench
 from tests.contract.driver import ABSENT, PRESENT, A, B, Driver
 
@@ -16,11 +16,11 @@ def rolling(create: Driver) -> Driver:
 
 
 def test_an_undo_is_recorded_before_it_is_sent(rolling: Driver) -> None:
-    assert rolling.begin_undo(A, "u1") is Undoing.SEND
+    assert rolling.begin_undo(A, "u1") is Forward.SEND
     attempt = rolling.attempt(A, "u1")
     assert (attempt.undo, attempt.clean, attempt.state) == (True, True, AttemptState.OPEN)
     rolling.bench.pass_time(2)
-    assert rolling.begin_undo(A, "u1") is Undoing.SEND
+    assert rolling.begin_undo(A, "u1") is Forward.SEND
     assert rolling.attempt(A, "u1") == attempt, "the same undo keeps its send_by"
 
 
@@ -31,7 +31,7 @@ def test_a_clean_undo_restores_its_host(rolling: Driver, verdict: Verdict) -> No
     assert rolling.step(A).undo is Undo.RESTORED
     assert rolling.kept().pending_hosts == (B,)
     assert rolling.finish_undo(A, "u1", verdict) is True, "so a repetition hears the same"
-    assert rolling.begin_undo(A, "u2") is Undoing.ABORTED
+    assert rolling.begin_undo(A, "u2") is Forward.ABORTED
 
 
 @pytest.mark.parametrize("verdict", [Verdict.REFUSED, Verdict.NOT_APPLIED])
@@ -40,7 +40,7 @@ def test_a_refused_undo_closes_its_attempt_and_nothing_else(rolling: Driver, ver
     assert rolling.finish_undo(A, "u1", verdict) is False
     assert rolling.attempt(A, "u1").state is AttemptState.NOT_APPLIED
     assert (rolling.step(A).undo, rolling.step(A).reason) == (Undo.NEEDED, "said")
-    assert rolling.begin_undo(A, "u2") is Undoing.SEND, "it never gives up"
+    assert rolling.begin_undo(A, "u2") is Forward.SEND, "it never gives up"
 
 
 def test_an_ambiguous_undo_stays_open(rolling: Driver) -> None:
@@ -90,29 +90,29 @@ def test_fields_that_a_host_would_not_take_back_are_kept(bench: Bench) -> None:
 
 def test_nothing_is_undone_before_the_decision_or_after_the_end(create: Driver) -> None:
     create.apply(A)
-    assert create.begin_undo(A, "u1") is Undoing.ABORTED
+    assert create.begin_undo(A, "u1") is Forward.ABORTED
     create.roll_back()
-    assert create.begin_undo(B, "u1") is Undoing.ABORTED, "b was never touched"
+    assert create.begin_undo(B, "u1") is Forward.ABORTED, "b was never touched"
     create.undo(A)
-    assert create.begin_undo(A, "u2") is Undoing.ABORTED
+    assert create.begin_undo(A, "u2") is Forward.ABORTED
     assert create.finish_undo(B, "never begun", Verdict.APPLIED) is False
 
 
 def test_nothing_of_a_commit_is_undone(create: Driver) -> None:
     create.apply(A, B).commit()
-    assert create.begin_undo(A, "u1") is Undoing.ABORTED
+    assert create.begin_undo(A, "u1") is Forward.ABORTED
 
 
 def test_another_url_for_the_host_undoes_nothing(rolling: Driver) -> None:
     said = rolling.store.begin_undo(rolling.id, A, "another url", AttemptId("u1"))
-    assert said is Undoing.ELSEWHERE
+    assert said == Progress(Forward.ELSEWHERE, fingerprint="url-of-a")
     assert rolling.counts().open == 0
 
 
 def test_an_unknown_operation_has_nothing_to_undo(rolling: Driver) -> None:
     rolling.id = OperationId("unknown")
     keys = rolling.bench.key_names()
-    assert rolling.begin_undo(A, "u1") is Undoing.ABORTED
+    assert rolling.begin_undo(A, "u1") is Forward.ABORTED
     assert rolling.finish_undo(A, "u1", Verdict.APPLIED) is False
     assert rolling.bench.key_names() == keys
 

@@ -11,7 +11,7 @@ from lockstep.worker.operation.answer import NoReply, Reply
 from lockstep.worker.operation.model import (
     State,
 )
-from lockstep.worker.steps import forward
+from lockstep.worker.steps.apply import forward
 from tests.contract.contents import Node
 from tests.contract.test_content_steps import THING, A, B, Rig
 from tests.unit.kinds.made import kind_of

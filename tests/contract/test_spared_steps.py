@@ -10,7 +10,8 @@ from lockstep.worker.hosts.client import SystemClock
 from lockstep.worker.operation.answer import ProbeAnswer, Probed, Verdict, WriteAnswer
 from lockstep.worker.operation.host import Backoff, WriteLimit
 from lockstep.worker.operation.model import Action, AttemptId, Decision, GroupId, HostName, Outcome, State
-from lockstep.worker.steps import Next, Parts, forward, rollback, settle
+from lockstep.worker.steps.apply import Next, Parts, forward
+from lockstep.worker.steps.rollback import rollback, settle
 from tests.contract.bench import LIMITS, MemoryBench
 from tests.contract.driver import ABSENT, GROUP, PRESENT, A, B, Driver
 

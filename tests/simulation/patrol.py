@@ -7,7 +7,7 @@ from functools import partial
 
 from lockstep.worker.operation.model import Action, HostRef, OperationId
 from lockstep.worker.operation.transitions import Request
-from lockstep.worker.steps import patrol
+from lockstep.worker.steps.looks import patrol
 from lockstep.worker.tasks.tasks import beat_of
 from tests.simulation import people
 from tests.simulation.broker import Broker

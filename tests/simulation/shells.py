@@ -8,7 +8,9 @@ from dataclasses import replace
 from lockstep.worker.operation.errors import StoreUnavailable
 from lockstep.worker.operation.model import HostName
 from lockstep.worker.operation.ports import Stopping
-from lockstep.worker.steps import Result, forward, gate, rollback, settle
+from lockstep.worker.steps.apply import Result, forward
+from lockstep.worker.steps.looks import gate
+from lockstep.worker.steps.rollback import rollback, settle
 from lockstep.worker.tasks.run import REQUEUE
 from tests.simulation.faults import GROUP
 from tests.simulation.patrol import run_patrol

@@ -9,7 +9,7 @@ from contextlib import suppress
 from lockstep.worker.operation.errors import StoreUnavailable
 from lockstep.worker.operation.model import HostName
 from lockstep.worker.operation.ports import Stopping
-from lockstep.worker.steps import Next, Result
+from lockstep.worker.steps.apply import Next, Result
 from lockstep.worker.tasks.run import NOT_BEGUN, keep_longer_waits
 from tests.simulation.broker import Message
 from tests.simulation.limits import SETTINGS

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from lockstep.worker.operation.errors import StoreUnavailable
 from lockstep.worker.operation.model import AttemptId, Decision, HostName, OperationId
-from lockstep.worker.operation.transitions import Forward, Phase, Undoing
-from lockstep.worker.steps import Parts, PatrolStore
+from lockstep.worker.operation.ports import Store
+from lockstep.worker.operation.transitions import Forward, Phase
+from lockstep.worker.steps.apply import Parts
 from tests.simulation.faults import PAST_VISIBILITY, Draw, Fate, Row
 from tests.simulation.hosts import HostPort, SimHost
 from tests.simulation.limits import FORWARD_BACKOFF, LIMITS, ROLLBACK_BACKOFF, SETTINGS, VISIBILITY
@@ -48,7 +49,7 @@ class Run:
         self.begun_forward = False
         self.undoing = message.kind == "rollback"
         self.stage = Row.IN_ROLLBACK if self.undoing else Row.BEFORE_BEGIN
-        self.store = cast(PatrolStore, TaskStore(self))
+        self.store = cast(Store, TaskStore(self))
 
     def thread(self) -> Run:
         """Return another thread of this process, at work on the same message."""
@@ -195,7 +196,7 @@ class TaskStore:
         run = self._run
         if name == "begin" and said.next is Forward.SEND:
             run.stage, run.begun_forward = Row.BEFORE_WRITE, True
-        elif name == "begin_undo" and said is Undoing.SEND:
+        elif name == "begin_undo" and said.next is Forward.SEND:
             run.stage = Row.IN_ROLLBACK
         elif name == "keep_drift" and said:
             run.broker.ledger.patrol_kept(run, said[0].host)

@@ -11,7 +11,7 @@ import pytest
 from lockstep.worker.hosts.transfer import Transfer
 from lockstep.worker.operation.answer import NoReply, Reply, Trouble
 from lockstep.worker.operation.host import Limits
-from lockstep.worker.steps import Parts
+from lockstep.worker.steps.apply import Parts
 from tests.simulation import broken, hosts, ledger, people, schedule, transport
 from tests.simulation.choices import Choices
 from tests.simulation.faults import Fate, Row

@@ -17,7 +17,8 @@ from lockstep.worker.operation.model import (
     Undo,
 )
 from lockstep.worker.operation.ports import LONG_AGO
-from lockstep.worker.operation.transitions import Abandoned, Claim, Phase, Settled, Turn, Undoing
+from lockstep.worker.operation.transitions import Abandoned, Claim, Forward, Phase, Progress, Settled
+from tests.twin.limit import ABORTED, SEND
 from tests.twin.queries import MemoryQueries
 from tests.twin.record import AttemptRecord, Record, StepRecord
 
@@ -35,21 +36,21 @@ class AfterDecision(MemoryQueries):
         fingerprint: str,
         attempt: AttemptId,
         sent_at: Millis = LONG_AGO,
-    ) -> Undoing | Turn:
+    ) -> Progress:
         """Open an attempt of the inverse."""
         record = self._load(operation)
         if record is None or record.ended or record.decision is not Decision.ROLL_BACK:
-            return Undoing.ABORTED
+            return ABORTED
         if host not in record.undo:
-            return Undoing.ABORTED
+            return ABORTED
         step = record.steps[host]
         if step.fingerprint != fingerprint:
-            return Undoing.ELSEWHERE
+            return Progress(Forward.ELSEWHERE, fingerprint=step.fingerprint)
         if attempt in step.attempts:
-            return Undoing.SEND if step.attempts[attempt].is_open else Undoing.ABORTED
+            return SEND if step.attempts[attempt].is_open else ABORTED
         age = self.clock() - sent_at
         busy = self._open_attempt(record, host, step, attempt, undo=True, age=age)
-        return Undoing.SEND if busy is None else busy
+        return SEND if busy is None else busy
 
     def finish_undo(
         self,

@@ -24,7 +24,7 @@ from lockstep.worker.operation.model import (
     Undo,
 )
 from lockstep.worker.operation.thing import Left
-from lockstep.worker.operation.transitions import Phase, Turn
+from lockstep.worker.operation.transitions import Phase, Progress
 from tests.twin.limit import MemoryLimits
 from tests.twin.record import FORMATS, SUCCEEDED, AttemptRecord, Record, StepRecord, Waves
 
@@ -64,7 +64,7 @@ class Books(MemoryLimits):
 
     def _open_attempt(
         self, record: Record, host: HostName, step: StepRecord, attempt: AttemptId, undo: bool, age: int
-    ) -> Turn | None:
+    ) -> Progress | None:
         """None if it is to be sent; else it waits for its turn."""
         self._progressed(record)
         busy = self._wait_for_place(record, host, step, attempt, undo, age)

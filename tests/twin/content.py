@@ -21,8 +21,9 @@ from lockstep.worker.operation.model import (
     Undo,
 )
 from lockstep.worker.operation.thing import Digest, Left, Look, Resolved, Restored, Restoring, Shows
-from lockstep.worker.operation.transitions import Forward, Progress, Request, Turn
-from tests.twin.forward import ABORTED, SEND, MemoryForward
+from lockstep.worker.operation.transitions import Forward, Progress, Request
+from tests.twin.forward import MemoryForward
+from tests.twin.limit import ABORTED, SEND
 from tests.twin.record import AttemptRecord, Record, StepRecord
 
 STAYS_OPEN = (Effect.UNKNOWN, Effect.MISDIRECTED, Effect.STARTED)
@@ -119,7 +120,7 @@ class MemoryContent(MemoryForward):
             return came(Outcome.UNKNOWN, f"all {len(writes)} writes spent ({last})")
         busy = self._open_attempt(record, host, step, attempt, undo=False, age=needs)
         if busy is not None:
-            return Progress(Forward.BUSY, reason=busy.reason, left=busy.left)
+            return busy
         step.contested = None
         record.undo.add(host)
         return SEND
@@ -190,8 +191,8 @@ class MemoryContent(MemoryForward):
         came = self._judge_restore(record, host, step, look, attempt, open_before, age)
         self._progressed(record)
         self._end_if_done(record)
-        if isinstance(came, Turn):
-            return Restored(Restoring.BUSY, left=came.left, reason=came.reason)
+        if isinstance(came, Progress):
+            return Restored(Restoring.BUSY, left=came.left, reason=came.reason or "")
         return Restored(came, again)
 
     def _judge_restore(
@@ -203,7 +204,7 @@ class MemoryContent(MemoryForward):
         attempt: AttemptId,
         were_open: int,
         age: int,
-    ) -> Restoring | Turn:
+    ) -> Restoring | Progress:
         assert record.content is not None
         opened, seen, trace = step.open_attempts(), look.digest, step.trace
         target = look.shows is Shows.TARGET or seen == trace.as_seen

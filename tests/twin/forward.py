@@ -5,10 +5,9 @@ from __future__ import annotations
 from lockstep.worker.operation.errors import Why, told
 from lockstep.worker.operation.model import HostName, Outcome
 from lockstep.worker.operation.transitions import Forward, Progress
+from tests.twin.limit import ABORTED, NOT_OPEN
 from tests.twin.record import SUCCEEDED, Record, StepRecord
 from tests.twin.waves import MemoryWaves
-
-ABORTED, NOT_OPEN, SEND = (Progress(each) for each in (Forward.ABORTED, Forward.NOT_OPEN, Forward.SEND))
 
 
 def came_to(host: HostName, step: StepRecord) -> Progress:

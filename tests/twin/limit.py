@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 
 from lockstep.worker.operation.host import Limits, WriteLimit
 from lockstep.worker.operation.model import AttemptId, HostName, Millis, OperationId
-from lockstep.worker.operation.transitions import Turn
+from lockstep.worker.operation.transitions import Forward, Progress
 from tests.twin.record import Record, StepRecord
 
+ABORTED, NOT_OPEN, SEND = (Progress(each) for each in (Forward.ABORTED, Forward.NOT_OPEN, Forward.SEND))
 ALL = HostName("*")
 UNDO_FIRST = 10**14
 Ticket = tuple[bool, HostName, OperationId]
@@ -123,7 +124,7 @@ class MemoryLimits:
 
     def _wait_for_place(
         self, record: Record, host: HostName, step: StepRecord, attempt: AttemptId, undo: bool, age: int
-    ) -> Turn | None:
+    ) -> Progress | None:
         """None if it may write now; else after how many ms it comes by itself, 0 if it is called, and why."""
         if not record.limited:
             return None
@@ -172,7 +173,7 @@ class MemoryLimits:
 
     def _waits(
         self, record: Record, host: HostName, step: StepRecord, why: str, number: int, again: int = 0
-    ) -> Turn:
+    ) -> Progress:
         record.queued.add(host)
         step.reason, step.why = why, None
-        return Turn(again, f"{why}, number {number} in line")
+        return Progress(Forward.BUSY, reason=f"{why}, number {number} in line", left=again)

@@ -30,8 +30,7 @@ from lockstep.worker.operation.transitions import (
     Stale,
 )
 from tests.twin.content import MemoryContent
-from tests.twin.forward import ABORTED, SEND
-from tests.twin.limit import ALL
+from tests.twin.limit import ABORTED, ALL, SEND
 from tests.twin.record import FILLED, WAVED, Record, StepRecord
 
 
@@ -145,7 +144,7 @@ class MemoryStore(MemoryContent):
             return self._came_to(record, host, step, Outcome.UNKNOWN, reason)
         busy = self._open_attempt(record, host, step, attempt, undo=False, age=age)
         if busy is not None:
-            return Progress(Forward.BUSY, reason=busy.reason, left=busy.left)
+            return busy
         record.undo.add(host)
         return SEND
 

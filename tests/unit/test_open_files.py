@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import resource
 import subprocess
 import sys
@@ -97,19 +98,20 @@ def test_periodic_work_that_is_not_done_is_known_until_it_is(
 ) -> None:
     counted: list[str] = []
     monkeypatch.setattr(metrics, "count", lambda _, job: counted.append(job))
-    store = MemoryStore(lambda: Millis(1), LIMITS)
+    clock = itertools.count(1, 10)
+    store = MemoryStore(lambda: Millis(next(clock)), LIMITS)
     runtime: Runtime = SimpleNamespace(store=store)  # type: ignore[assignment]
 
     def fail() -> str:
         raise OSError(24, "Too many open files")
 
-    assert sweep.periodic(runtime, "sweep", 2.0, fail) == "put off: [Errno 24] Too many open files"
+    assert sweep.periodic(runtime, "sweep", 2.0, 1, fail) == "put off: [Errno 24] Too many open files"
     assert dict(store.failing()) == {"sweep": "[Errno 24] Too many open files"}
     assert counted == ["sweep"]
     assert "the sweep was not done: [Errno 24] Too many open files" in caplog.text
     assert store.lease("sweep-done", 1), "it was not done"
 
-    assert sweep.periodic(runtime, "sweep", 2.0, lambda: "resumed 0") == "resumed 0"
+    assert sweep.periodic(runtime, "sweep", 2.0, 1, lambda: "resumed 0") == "resumed 0"
     assert dict(store.failing()) == {}
     assert not store.lease("sweep-done", 1)
 
@@ -125,5 +127,6 @@ def test_work_fails_loudly_though_nothing_can_be_noted(monkeypatch: pytest.Monke
     monkeypatch.setattr(store, "note_done", away)
     monkeypatch.setattr(store, "note_failed", away)
     runtime: Runtime = SimpleNamespace(store=store)  # type: ignore[assignment]
-    assert sweep.periodic(runtime, "patrol", 2.0, lambda: "3 groups").startswith("put off: Redis does not")
+    said = sweep.periodic(runtime, "patrol", 2.0, 1, lambda: "3 groups")
+    assert said.startswith("put off: Redis does not")
     assert counted == ["patrol"]

@@ -13,7 +13,7 @@ from lockstep.worker.operation.model import Action, GroupId, HostName, Operation
 from lockstep.worker.operation.ports import HostApi
 from lockstep.worker.operation.transitions import Order
 from lockstep.worker.settings import Settings
-from lockstep.worker.steps import Parts
+from lockstep.worker.steps.apply import Parts
 from lockstep.worker.tasks import runtime
 from lockstep.worker.tasks.runtime import Orders, WatchedHost, build_runtime
 

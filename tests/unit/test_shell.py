@@ -10,7 +10,7 @@ from celery.exceptions import Reject
 from lockstep.worker.celery import CREATE_GROUP, make_app
 from lockstep.worker.operation.model import GroupId, HostName, OperationId
 from lockstep.worker.settings import Settings
-from lockstep.worker.steps import Next, Result
+from lockstep.worker.steps.apply import Next, Result
 from lockstep.worker.tasks import run, tasks  # noqa: F401
 from lockstep.worker.tasks.runtime import build_runtime
 from tests.unit.raw_server import refusing_port

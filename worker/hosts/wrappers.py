@@ -119,15 +119,12 @@ class Shared(Protocol):
 
     def spare(self, host: HostName, milliseconds: int, failures: int, why: str) -> None:
         """Begin a silence, or lengthen the one there is."""
-        ...
 
     def left(self, host: HostName) -> tuple[Silence, int] | None:
         """Return a host's silence and the milliseconds that it lasts; None if it is not spared."""
-        ...
 
     def answered(self, host: HostName) -> None:
         """End a host's silence."""
-        ...
 
 
 @dataclass(slots=True)

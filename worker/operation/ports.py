@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
 from lockstep.worker.operation.answer import ProbeAnswer, Verdict, WriteAnswer
+from lockstep.worker.operation.drift import Ends
 from lockstep.worker.operation.errors import Why
 from lockstep.worker.operation.model import (
     Action,
@@ -35,8 +36,6 @@ from lockstep.worker.operation.transitions import (
     Request,
     Settled,
     Stale,
-    Turn,
-    Undoing,
     View,
 )
 from lockstep.worker.operation.waves import Gated, Health
@@ -52,11 +51,9 @@ class HostApi(Protocol):
     @property
     def fingerprint(self) -> str:
         """The digest of the URL by which the record knows this host."""
-        ...
 
     def probe(self, group: GroupId) -> ProbeAnswer:
         """GET the group. Raises Stopping before anything is sent if the worker is being stopped."""
-        ...
 
     def write(
         self, action: Action, group: GroupId, attempt: AttemptId, send_before: float, body: str | None = None
@@ -65,11 +62,9 @@ class HostApi(Protocol):
 
         `body` is the JSON to create the group with; without it the id alone is sent.
         """
-        ...
 
     def unwell(self, path: str) -> str | None:
         """GET a path below the host's URL; return None for any 2xx, else what came, in a few words."""
-        ...
 
 
 class Clock(Protocol):
@@ -77,15 +72,12 @@ class Clock(Protocol):
 
     def elapsed(self) -> float:
         """Seconds on a clock that never steps and goes on while the machine is suspended."""
-        ...
 
     def jitter(self) -> float:
         """A random number in [0, 1)."""
-        ...
 
     def new_id(self) -> AttemptId:
         """An id that no other attempt has."""
-        ...
 
 
 LONG_AGO = Millis(0)
@@ -109,7 +101,6 @@ class Transitions(ContentTransitions, Protocol):
 
         ABORTED if the operation is about another action or group. The GET was sent `age` ms ago at most.
         """
-        ...
 
     def missed(
         self,
@@ -128,7 +119,6 @@ class Transitions(ContentTransitions, Protocol):
         `fingerprint` is of the URL that was asked; an UNASKED miss has none. With `fatal` the step fails at
         once, and has that outcome unless it was touched. Another try `needs` so many ms before the deadline.
         """
-        ...
 
     def finish(
         self,
@@ -140,17 +130,14 @@ class Transitions(ContentTransitions, Protocol):
         needs: int = 0,
     ) -> Progress:
         """Record what came of a forward write; OPEN means try again, which `needs` so many ms."""
-        ...
 
     def view(self, operation: OperationId, host: HostName) -> View:
         """Read one step and the store's clock, before a GET is sent."""
-        ...
 
     def settle(
         self, operation: OperationId, host: HostName, sent_at: Millis, open_before: int, seen: Presence
     ) -> Settled:
         """Record what a GET showed after the decision: closes settled attempts, proves restored hosts."""
-        ...
 
     def begin_undo(
         self,
@@ -159,9 +146,8 @@ class Transitions(ContentTransitions, Protocol):
         fingerprint: str,
         attempt: AttemptId,
         sent_at: Millis = LONG_AGO,
-    ) -> Undoing | Turn:
-        """Open an attempt of the inverse, which a look says is needed that was not sent before `sent_at`."""
-        ...
+    ) -> Progress:
+        """Open an attempt of the inverse (SEND): a look not sent before `sent_at` says that it is needed."""
 
     def finish_undo(
         self,
@@ -173,7 +159,6 @@ class Transitions(ContentTransitions, Protocol):
         lost_fields: Sequence[str] = (),
     ) -> bool:
         """Record what came of an inverse write; return True if the host is known to be restored."""
-        ...
 
     def postpone(
         self,
@@ -185,11 +170,9 @@ class Transitions(ContentTransitions, Protocol):
         why: Why | None = None,
     ) -> int:
         """Keep a wait of `delay` ms (None: none) for the sweep; return the failed tries since deciding."""
-        ...
 
     def called(self) -> Iterator[OperationId]:
         """Take the operations of which this process opened a wave or freed a place: publish what is due."""
-        ...
 
     def gate_seen(
         self,
@@ -202,31 +185,25 @@ class Transitions(ContentTransitions, Protocol):
         said: str,
     ) -> Gated:
         """Record what a look of the gate showed; ignored unless it is of the open round."""
-        ...
 
 
-class Store(Transitions, Protocol):
-    """Everything: the transitions, and what producers, callbacks, the sweep and people need."""
+class Store(Transitions, Ends, Protocol):
+    """Everything: the transitions, and what producers, callbacks, the sweep, the patrol and people need."""
 
     def accept(self, request: Request) -> Accepted | Busy | Stale:
         """Record an operation and take its lock. Raises OperationIdReused, HostPaused and StoreFull."""
-        ...
 
     def cancel(self, operation: OperationId, by: str) -> Cancelled:
         """Decide to roll back, unless decided; `by` says who asked for it, and why."""
-        ...
 
     def hold(self, operation: OperationId, who: str, why: str) -> Held | Refused:
         """Keep an operation from going further than the wave at work."""
-        ...
 
     def promote(self, operation: OperationId, number: int, by: str = "") -> Refused | None:
         """Release the hold of this number, and no other; None if that was done now. `by`: who, and why."""
-        ...
 
     def abandon(self, operation: OperationId, host: HostName, reason: str) -> Abandoned:
         """Give up on a host that is still to be restored or settled."""
-        ...
 
     def claim(self, operation: OperationId, *, resume: bool = False) -> Claim | None:
         """Claim what is to be published next, each phase once; None if unknown or ended.
@@ -234,60 +211,45 @@ class Store(Transitions, Protocol):
         Decides if the deadline has passed. With `resume`, the sweep's, also hosts whose wait is over, and
         hosts that wait for nothing once nothing has moved for the operation's patience.
         """
-        ...
 
     def due(self, limit: int) -> tuple[OperationId, ...]:
         """Return operations that the sweep is to look at, the longest overdue first."""
-        ...
 
     def queue_length(self, queue: str) -> int:
         """Return how many messages wait in a queue."""
-        ...
 
     def lease(self, name: str, milliseconds: int) -> bool:
         """Take a short lease for a periodic piece of work; False if somebody else holds it."""
-        ...
 
     def keep_lease(self, name: str, milliseconds: int) -> None:
         """Have a lease last for so long from now."""
-        ...
 
     def put_last(self, operation: OperationId, error: Exception, milliseconds: int) -> None:
         """Name an operation that cannot be read, and have it come after those that can, so long from now."""
-        ...
 
     def note_done(self, name: str, milliseconds: int) -> None:
         """Keep note, for so long, that a periodic piece of work was done."""
-        ...
 
     def note_failed(self, name: str, why: str) -> None:
         """Keep note of why a periodic piece of work failed, until it is done."""
-        ...
 
     def failing(self) -> Mapping[str, str]:
         """Read which periodic pieces of work failed when they were last tried, and why."""
-        ...
 
     def first(self, operation: OperationId, what: str) -> bool:
         """Tell whether `what` is done for an operation for the first time; the record remembers it."""
-        ...
 
     def forget(self, older_than: int, beyond: int, at_most: int) -> int:
         """Drop ended records older than so many ms or beyond so many, `at_most` at once; say how many."""
-        ...
 
     def operation(self, operation: OperationId) -> Operation | None:
         """Read an operation; None when it is unknown."""
-        ...
 
     def order(self, operation: OperationId) -> Order | None:
         """Read what an operation is about, which never changes; None when it is unknown."""
-        ...
 
     def steps(self, operation: OperationId) -> tuple[Step, ...]:
         """Read the steps of an operation, in the order of its hosts."""
-        ...
 
     def operations(self, limit: int, offset: int = 0) -> tuple[Operation, ...]:
         """Read operations, newest first."""
-        ...

@@ -172,11 +172,9 @@ class ThingApi(Protocol):
     @property
     def fingerprint(self) -> str:
         """The digest of the URL by which the record knows this host."""
-        ...
 
     def look(self, kind: Any, thing: Id) -> Shown:
         """Look at a thing. Raises Stopping before anything is sent if the worker is being stopped."""
-        ...
 
     def send(
         self,
@@ -189,7 +187,6 @@ class ThingApi(Protocol):
         hidden: Iterable[str] = (),
     ) -> Said:
         """Send a write of `Kind.request`, unless `send_before` has passed when bytes would leave."""
-        ...
 
 
 def api_of(host: object) -> ThingApi:
@@ -216,7 +213,6 @@ class ContentTransitions(Protocol):
 
         MISSED means look again, without a write. ABORTED if the operation is about something else.
         """
-        ...
 
     def wrote(
         self,
@@ -228,7 +224,6 @@ class ContentTransitions(Protocol):
         needs: int = 0,
     ) -> Progress:
         """Record what the answer to a write says, an inverse too; OPEN means that a look is to tell."""
-        ...
 
     def restoring(
         self,
@@ -241,12 +236,9 @@ class ContentTransitions(Protocol):
         attempt: AttemptId,
     ) -> Restored:
         """Record what a look showed after the decision to roll back; open `attempt` of the inverse (SEND)."""
-        ...
 
     def resolve(self, operation: OperationId, host: HostName, who: str) -> Resolved:
         """Have what was there before written over what the host showed last."""
-        ...
 
     def text(self, operation: OperationId, digest: str) -> str | None:
         """Read the text of a content, or another that the operation keeps; None if it is kept no more."""
-        ...

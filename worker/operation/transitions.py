@@ -91,7 +91,7 @@ class Miss(StrEnum):
 
 
 class Forward(StrEnum):
-    """What a forward transition says is to be done next."""
+    """What a transition before a write, or after one, says is to be done next."""
 
     ABORTED = "aborted"
     """Unknown, ended or decided: write nothing."""
@@ -111,7 +111,7 @@ class Forward(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """The answer of a forward transition."""
+    """The answer of such a transition."""
 
     next: Forward
     outcome: Outcome | None = None
@@ -124,24 +124,6 @@ class Progress:
     """OPEN or MISSED: milliseconds to the deadline. BUSY: after so many to come back; 0 if it is sent for."""
     step: Step | None = field(default=None, compare=False)
     """DONE: what the record has of the host by now."""
-
-
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """A write waits for its turn, for its host takes so many at once, or a second."""
-
-    left: int
-    """It comes back after so many milliseconds; 0 if others send for it."""
-    reason: str
-    """What it waits for, and at which place in line."""
-
-
-class Undoing(StrEnum):
-    """What `begin_undo` says is to be done next."""
-
-    ABORTED = "aborted"
-    ELSEWHERE = "elsewhere"
-    SEND = "send"
 
 
 @dataclass(frozen=True, slots=True)

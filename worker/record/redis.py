@@ -38,8 +38,6 @@ from lockstep.worker.operation.transitions import (
     Request,
     Settled,
     Stale,
-    Turn,
-    Undoing,
     View,
 )
 from lockstep.worker.operation.waves import Gated, Health
@@ -241,12 +239,12 @@ class RedisStore(RedisContent):
         fingerprint: str,
         attempt: AttemptId,
         sent_at: Millis = LONG_AGO,
-    ) -> Undoing | Turn:
-        """Open an attempt of the inverse."""
+    ) -> Progress:
+        """Open an attempt of the inverse (SEND)."""
         limits = self._limits
         times = (limits.send_within, limits.call, limits.settle, sent_at)
         said = self._scripts.strings("begin_undo", operation, host, fingerprint, attempt, *times)
-        return Turn(int(said[1]), said[2]) if said[0] == "busy" else Undoing(said[0])
+        return progress_from(host, said)
 
     def called(self) -> Iterator[OperationId]:
         """Take the operations of which this process is to publish something, as its last replies said."""

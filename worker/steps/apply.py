@@ -20,7 +20,6 @@ from lockstep.worker.operation.model import (
     Outcome,
     Presence,
     Seen,
-    Step,
 )
 from lockstep.worker.operation.ports import Clock, HostApi, Transitions
 from lockstep.worker.operation.story import story
@@ -61,19 +60,6 @@ class Result:
     """What happened to the host, where the step knows it without asking the record."""
 
 
-def nobody(_: HostName, __: str | None) -> HostApi | None:
-    """Know no host."""
-    return None
-
-
-def no_order(_: OperationId) -> Order | None:
-    """Know no operation on a thing with content."""
-    return None
-
-
-KindOf = Callable[[Asked], "Kind"]
-
-
 def no_kind(asked: Asked) -> Kind:
     """Know no kind."""
     raise InvalidInput(f"kind {asked.kind} is not known")
@@ -93,15 +79,20 @@ class Parts:
     """Seconds."""
     host_to_apply: Callable[[HostName], HostApi | None] | None = None
     """Hosts as forward steps see them: one that does not answer is spared. None: as the other steps do."""
-    order: Callable[[OperationId], Order | None] = no_order
+    order: Callable[[OperationId], Order | None] = lambda _: None
     """What an operation is about, read once; asked for those of things with content."""
-    kind: KindOf = no_kind
+    kind: Callable[[Asked], Kind] = no_kind
     """The kind of such a thing, by its definition. Raises InvalidInput where this worker lacks it."""
     seals: SealKeys = field(default_factory=SealKeys)
     """The keys of what is sealed of it."""
-    host_as: Callable[[HostName, str | None], HostApi | None] = nobody
+    host_as: Callable[[HostName, str | None], HostApi | None] = lambda *_: None
     """Asked when this worker does not know a host as the record does: reads the inventory anew, and returns
     the host that has this fingerprint, or had it until lately (None: whatever it is)."""
+
+    def filled(self, operation: OperationId) -> Order | None:
+        """What an operation on a thing with content is about; None for one on a group."""
+        order = self.order(operation)
+        return None if order is None or order.content is None else order
 
     @property
     def send_within(self) -> float:
@@ -112,21 +103,6 @@ class Parts:
     def longest_countdown(self) -> float:
         """Seconds; a longer wait is kept in the record."""
         return self.limits.longest_countdown / 1000
-
-
-def wait(parts: Parts, operation: OperationId, host: HostName, delay: float, reason: str) -> Result:
-    """Come back after `delay` seconds: by a Celery countdown if short, else by the record and the sweep."""
-    if delay <= parts.longest_countdown:
-        return Result(Next.AGAIN, reason or "trying again", delay)
-    parts.store.postpone(operation, host, round(delay * 1000), reason)
-    return Result(Next.LATER, f"waits {delay:.0f} s in the record")
-
-
-def in_line(parts: Parts, operation: OperationId, host: HostName, left: int, reason: str | None) -> Result:
-    """Come back after so many ms, when it is this host's turn; 0 if others send for it."""
-    if not left:
-        return Result(Next.LATER, reason or "waits for its turn")
-    return wait(parts, operation, host, left / 1000, reason or "")
 
 
 def verdict_of(api: HostApi, group: GroupId, wanted: Presence, said: WriteAnswer) -> Verdict:
@@ -149,13 +125,33 @@ SLACK = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Try:
-    """One run of a forward step for one host."""
+    """One run of a step for one host."""
 
     parts: Parts
     operation: OperationId
-    action: Action
     host: HostName
     number: int
+    """Of the runs of this task, from 1."""
+
+    def wait(self, delay: float, reason: str) -> Result:
+        """Come back after `delay` seconds: by a countdown of Celery's if short, else by the sweep."""
+        if delay <= self.parts.longest_countdown:
+            return Result(Next.AGAIN, reason or "trying again", delay)
+        self.parts.store.postpone(self.operation, self.host, round(delay * 1000), reason)
+        return Result(Next.LATER, f"waits {delay:.0f} s in the record")
+
+    def in_line(self, left: int, reason: str | None) -> Result:
+        """Come back after so many ms, when it is this host's turn; 0 if others send for it."""
+        if not left:
+            return Result(Next.LATER, reason or "waits for its turn")
+        return self.wait(left / 1000, reason or "")
+
+
+@dataclass(frozen=True, slots=True)
+class Applying(Try):
+    """One run of a forward step."""
+
+    action: Action
     started: float
     """By the clock's `elapsed`."""
 
@@ -167,6 +163,19 @@ class Try:
             self.operation, self.host, "", probe, reason, Miss.UNASKED, needs=millis(took)
         )
         return self.came_to(said, took, reason=reason)
+
+    def on_host(self, apply: Callable[[HostApi], Result | Progress]) -> Result:
+        """Apply on the host that the record means; one that this worker knows otherwise is looked up anew."""
+        parts = self.parts
+        api = (parts.host_to_apply or parts.host)(self.host) or parts.host_as(self.host, None)
+        if api is None:
+            return self.unasked(NOT_IN_INVENTORY)
+        came = apply(api)
+        if isinstance(came, Progress):
+            # This worker has asked another address than the record means: what came of it counts for nothing.
+            meant = parts.host_as(self.host, came.fingerprint)
+            came = came if meant is None else apply(meant)
+        return came if isinstance(came, Result) else self.unasked(ELSEWHERE)
 
     def took(self) -> float:
         """Return the seconds that a try like this one takes."""
@@ -183,24 +192,20 @@ class Try:
         match progress.next:
             case Forward.DONE:
                 came = str(progress.outcome)
-                return Result(Next.DONE, came, outcome=came, story=self._story(progress.step))
+                told = None if progress.step is None else story(self.action, progress.step, None).text
+                return Result(Next.DONE, came, outcome=came, story=told)
             case Forward.FAILED:
                 return Result(Next.FAILED, progress.reason or "failed", outcome=str(progress.outcome))
             case Forward.BUSY:
-                return in_line(self.parts, self.operation, self.host, progress.left, progress.reason)
+                return self.in_line(progress.left, progress.reason)
             case Forward.OPEN | Forward.MISSED:
-                return self._again(progress.left / 1000 - took, self.asked_to_wait(retry_after), reason)
+                # The last try still has its time before the deadline.
+                delay = self.parts.forward_backoff.delay(self.number, self.parts.clock.jitter())
+                latest = progress.left / 1000 - took
+                return self.wait(min(max(self.asked_to_wait(retry_after), delay), latest), reason)
             case Forward.NOT_OPEN:
                 return Result(Next.DONE, NOT_OPEN, outcome="not_open")
         return Result(Next.ABORTED, "aborted")
-
-    def _story(self, step: Step | None) -> str | None:
-        return None if step is None else story(self.action, step, None).text
-
-    def _again(self, latest: float, asked: float, reason: str) -> Result:
-        """Wait for the next try, the last of which still has its time before the deadline."""
-        delay = max(asked, self.parts.forward_backoff.delay(self.number, self.parts.clock.jitter()))
-        return wait(self.parts, self.operation, self.host, min(delay, latest), reason)
 
 
 def millis(seconds: float) -> int:
@@ -211,27 +216,19 @@ def forward(
     parts: Parts, operation: OperationId, group: GroupId, action: Action, host: HostName, tries: int
 ) -> Result:
     """Bring one host to what the action asks for; `tries` counts this task's runs, from 1."""
-    this = Try(parts, operation, action, host, tries, parts.clock.elapsed())
-    order = parts.order(operation)
-    if order is not None and order.content is not None:
+    this = Applying(parts, operation, host, tries, action, parts.clock.elapsed())
+    order = parts.filled(operation)
+    if order is not None:
         from lockstep.worker.steps import content
 
-        return content.forward(this, order, order.content)
-    api = (parts.host_to_apply or parts.host)(host) or parts.host_as(host, None)
-    if api is None:
-        return this.unasked(NOT_IN_INVENTORY)
-    came = _apply(this, api, group, action)
-    if isinstance(came, Result):
-        return came
-    # This worker has asked another address than the record means: what came of it counts for nothing.
-    api = parts.host_as(host, came.fingerprint)
-    came = came if api is None else _apply(this, api, group, action)
-    return came if isinstance(came, Result) else this.unasked(ELSEWHERE)
+        return content.forward(this, order)
+    return this.on_host(lambda api: _apply(this, api, group))
 
 
-def _apply(this: Try, api: HostApi, group: GroupId, action: Action) -> Result | Progress:
+def _apply(this: Applying, api: HostApi, group: GroupId) -> Result | Progress:
     """Look at the host, and write if need be; return what the record said if it means another address."""
-    parts, operation, host, attempt = this.parts, this.operation, this.host, this.parts.clock.new_id()
+    parts, operation, host, action = this.parts, this.operation, this.host, this.action
+    attempt = parts.clock.new_id()
     answer = api.probe(group)
     seen = answer.seen
     if action is Action.CREATE and answer.probed is Probed.OVERSIZED:
@@ -262,7 +259,6 @@ def _apply(this: Try, api: HostApi, group: GroupId, action: Action) -> Result | 
 
 def raised(parts: Parts, operation: OperationId, action: Action, host: HostName, reason: str) -> Result:
     """Record that a step raised: what became of its host is unknown, and the operation is rolled back."""
-    this = Try(parts, operation, action, host, 1, parts.clock.elapsed())
+    this = Applying(parts, operation, host, 1, action, parts.clock.elapsed())
     probe = parts.clock.new_id()
-    said = parts.store.missed(operation, host, "", probe, reason, Miss.UNASKED, Outcome.UNKNOWN)
-    return this.came_to(said)
+    return this.came_to(parts.store.missed(operation, host, "", probe, reason, Miss.UNASKED, Outcome.UNKNOWN))

@@ -9,13 +9,7 @@ from typing import TYPE_CHECKING, cast
 from lockstep.worker.kinds import Seal, SealKeys, barred
 from lockstep.worker.operation.content import Content, Effect, Flaw, Id, Said, Shown, Sight, read_json
 from lockstep.worker.operation.errors import InvalidInput, Why
-from lockstep.worker.operation.model import (
-    AttemptId,
-    OperationId,
-    Outcome,
-    Presence,
-    Step,
-)
+from lockstep.worker.operation.model import AttemptId, Outcome
 from lockstep.worker.operation.thing import (
     ABSENT,
     SECRET,
@@ -27,17 +21,10 @@ from lockstep.worker.operation.thing import (
     ThingApi,
     api_of,
 )
-from lockstep.worker.operation.transitions import Forward, Miss, Order, Progress, Settled, View
+from lockstep.worker.operation.transitions import Forward, Miss, Order, Progress, Settled
 from lockstep.worker.operation.waves import Health
-from lockstep.worker.steps.apply import ELSEWHERE, NOT_IN_INVENTORY, Next, Parts, Result, Try, in_line, millis
-from lockstep.worker.steps.rollback import (
-    NOTHING_TO_UNDO,
-    RESTORED,
-    SETTLED,
-    await_settling,
-    come_back,
-    same_host,
-)
+from lockstep.worker.steps.apply import Applying, Next, Parts, Result, millis
+from lockstep.worker.steps.rollback import NOTHING_TO_UNDO, RESTORED, Viewed
 
 if TYPE_CHECKING:
     from lockstep.worker.kinds import Kind, Verb
@@ -121,8 +108,10 @@ class Thing:
         return api.send(self.kind, verb, self.id, request, attempt, send_before, hidden)
 
 
-def thing_of(parts: Parts, order: Order, asked: Asked) -> Thing | str:
+def thing_of(parts: Parts, order: Order) -> Thing | str:
     """Return the thing as the record means it, or why this worker cannot: it lacks the kind or the key."""
+    asked = order.content
+    assert asked is not None
     try:
         kind = parts.kind(asked)
     except InvalidInput:
@@ -133,26 +122,17 @@ def thing_of(parts: Parts, order: Order, asked: Asked) -> Thing | str:
         return f"{SEALED}: {error}"
 
 
-def forward(this: Try, order: Order, asked: Asked) -> Result:
+def forward(this: Applying, order: Order) -> Result:
     """Bring one host to the content that is asked for."""
-    parts, host = this.parts, this.host
-    thing = thing_of(parts, order, asked)
+    thing = thing_of(this.parts, order)
     if isinstance(thing, str):
         return this.unasked(thing)
-    if asked.secret and not thing.secret:
+    if thing.asked.secret and not thing.secret:
         return this.unasked("its secret is gone from the record")
-    found = (parts.host_to_apply or parts.host)(host) or parts.host_as(host, None)
-    if found is None:
-        return this.unasked(NOT_IN_INVENTORY)
-    came = _apply(this, thing, order, api_of(found))
-    if isinstance(came, Result):
-        return came
-    found = parts.host_as(host, came.fingerprint)
-    came = came if found is None else _apply(this, thing, order, api_of(found))
-    return came if isinstance(came, Result) else this.unasked(ELSEWHERE)
+    return this.on_host(lambda api: _apply(this, thing, order, api_of(api)))
 
 
-def _apply(this: Try, thing: Thing, order: Order, api: ThingApi) -> Result | Progress:
+def _apply(this: Applying, thing: Thing, order: Order, api: ThingApi) -> Result | Progress:
     parts = this.parts
     for _ in range(ROUNDS):
         shown = api.look(thing.kind, thing.id)
@@ -181,91 +161,71 @@ def _apply(this: Try, thing: Thing, order: Order, api: ThingApi) -> Result | Pro
     return Result(Next.AGAIN, "not settled yet", parts.forward_backoff.delay(1, parts.clock.jitter()))
 
 
-def _missed(this: Try, api: ThingApi, shown: Shown) -> Progress:
-    miss, fatal, busy = (
-        MISSES.get(shown.flaw, Miss.ANSWERED),
-        FATAL.get(shown.flaw),
-        shown.sight is Sight.BUSY,
-    )
-    if shown.sight is Sight.OVERSIZED:
-        fatal = Outcome.REFUSED
+def _missed(this: Applying, api: ThingApi, shown: Shown) -> Progress:
+    busy = shown.sight is Sight.BUSY
     return this.parts.store.missed(
         this.operation,
         this.host,
         api.fingerprint,
         this.parts.clock.new_id(),
         f"in transition ({shown.text})" if busy else f"look {shown.text}",
-        Miss.UNASKED if busy else miss,
-        fatal,
+        Miss.UNASKED if busy else MISSES.get(shown.flaw, Miss.ANSWERED),
+        Outcome.REFUSED if shown.sight is Sight.OVERSIZED else FATAL.get(shown.flaw),
         millis(this.took() + this.asked_to_wait(shown.retry_after)),
-        Why.UNREADABLE if shown.flaw is Flaw.UNREADABLE else None,
+        _why(shown),
     )
 
 
-def _looked(
-    parts: Parts, operation: OperationId, step: Step, order: Order
-) -> tuple[Thing, ThingApi, Shown] | Result:
+def _why(shown: Shown) -> Why | None:
+    return Why.UNREADABLE if shown.flaw is Flaw.UNREADABLE else None
+
+
+def look(this: Viewed, order: Order) -> tuple[Thing, ThingApi, Shown] | Result:
     """Look at the thing on the step's host; return when to come back if that tells nothing."""
-    asked = order.content
-    assert asked is not None
-    thing = thing_of(parts, order, asked)
+    thing = thing_of(this.parts, order)
     if isinstance(thing, str):
-        return come_back(parts, operation, step, thing)
-    found = same_host(parts, step.host, step)
+        return this.come_back(thing)
+    found = this.same_host()
     if isinstance(found, str):
-        return come_back(parts, operation, step, found)
+        return this.come_back(found)
     api = api_of(found)
     shown = api.look(thing.kind, thing.id)
-    if not shown.tells:
-        why = Why.UNREADABLE if shown.flaw is Flaw.UNREADABLE else None
-        return come_back(parts, operation, step, f"look {shown.text}", why)
-    return thing, api, shown
+    return (thing, api, shown) if shown.tells else this.come_back(f"look {shown.text}", _why(shown))
 
 
-def health(parts: Parts, step: Step, order: Order, host: object) -> tuple[Health, str]:
+def health(this: Viewed, order: Order, api: object) -> tuple[Health, str]:
     """Tell how a host is at the gate: whether it shows the target, in its own form too."""
-    thing = thing_of(parts, order, order.content) if order.content else LACKS
+    thing = thing_of(this.parts, order)
     if isinstance(thing, str):
         return Health.UNWELL, thing
-    shown = api_of(host).look(thing.kind, thing.id)
+    shown = api_of(api).look(thing.kind, thing.id)
     if not shown.tells:
         return Health.UNWELL, f"look {shown.text}"
-    look = thing.look(shown.content)
-    if look.shows is Shows.TARGET or (step.trace and look.digest == step.trace.as_seen):
+    seen, trace = thing.look(shown.content), this.step.trace
+    if seen.shows is Shows.TARGET or (trace and seen.digest == trace.as_seen):
         return Health.WELL, "shows what is asked for"
-    return Health.UNWELL if step.open_attempts else Health.CHANGED, "shows what nobody asked for"
+    return Health.UNWELL if this.step.open_attempts else Health.CHANGED, "shows what nobody asked for"
 
 
-def settle(parts: Parts, operation: OperationId, view: View, step: Step, order: Order, tries: int) -> Result:
-    """Look at a host once, after a commit; its open attempts are closed by two looks."""
-    looked = _looked(parts, operation, step, order)
-    if isinstance(looked, Result):
-        return looked
-    opened = len(step.open_attempts)
-    settled = parts.store.settle(operation, step.host, view.now, opened, Presence.PRESENT)
-    return await_settling(parts, operation, view, step.host, settled, tries) if settled.open else SETTLED
-
-
-def restore(
-    order: Order, parts: Parts, operation: OperationId, view: View, step: Step, tries: int
-) -> Result | None:
+def restore(this: Viewed, order: Order) -> Result | None:
     """Look, and send the inverse if what is shown is ours; None means that another look is to tell more."""
-    looked = _looked(parts, operation, step, order)
+    looked = look(this, order)
     if isinstance(looked, Result):
         return looked
     thing, api, shown = looked
+    parts, step = this.parts, this.step
     was = step.trace.was if step.trace else None
     try:
-        before = None if was in (None, ABSENT) else thing.content(parts.store.text(operation, str(was)))
+        before = None if was in (None, ABSENT) else thing.content(parts.store.text(this.operation, str(was)))
     except InvalidInput as error:
-        return come_back(parts, operation, step, f"{SEALED}: {error}")
+        return this.come_back(f"{SEALED}: {error}")
     attempt = parts.clock.new_id()
     send_before = parts.clock.elapsed() + parts.send_within
     came = parts.store.restoring(
-        operation,
-        step.host,
+        this.operation,
+        this.host,
         api.fingerprint,
-        view.now,
+        this.view.now,
         len(step.open_attempts),
         thing.look(shown.content, before),
         attempt,
@@ -276,20 +236,19 @@ def restore(
         case Restoring.SETTLE:
             if came.again_at is None:
                 return None  # the last open attempt has just been closed: one more look proves it
-            settled = Settled(False, 1, came.again_at)
-            return await_settling(parts, operation, view, step.host, settled, tries)
+            return this.await_settling(Settled(False, 1, came.again_at))
         case Restoring.BUSY:
-            return in_line(parts, operation, step.host, came.left, came.reason)
+            return this.in_line(came.left, came.reason)
         case Restoring.PERSON:
             why = "it shows what neither was there nor is asked for: `lockstep resolve` says what is to be"
-            return come_back(parts, operation, step, why, Why.FOREIGN)
+            return this.come_back(why, Why.FOREIGN)
         case Restoring.SEND:
             pass
         case _:
             return NOTHING_TO_UNDO
     kept = before.kept if before else {}
     said = thing.send(api, attempt, send_before, before, shown.content, kept, {})
-    parts.store.wrote(operation, step.host, attempt, said.effect, said.text)
+    parts.store.wrote(this.operation, this.host, attempt, said.effect, said.text)
     if said.effect in SURE:
         return None
-    return come_back(parts, operation, step, f"undo {said.effect.replace('_', ' ')} ({said.text})")
+    return this.come_back(f"undo {said.effect.replace('_', ' ')} ({said.text})")

@@ -7,10 +7,8 @@ hosts of a group with what the last ended operations left there.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
 
-from lockstep.worker.operation.answer import Probed
-from lockstep.worker.operation.drift import Drift, End, Ends, explains, next_patrol
+from lockstep.worker.operation.drift import Drift, End, explains, next_patrol
 from lockstep.worker.operation.errors import HostPaused
 from lockstep.worker.operation.model import (
     Action,
@@ -22,11 +20,11 @@ from lockstep.worker.operation.model import (
     Outcome,
     Presence,
 )
-from lockstep.worker.operation.ports import Store
-from lockstep.worker.operation.transitions import Accepted, Request, View
+from lockstep.worker.operation.ports import HostApi, Store
+from lockstep.worker.operation.transitions import Accepted, Request
 from lockstep.worker.operation.waves import Gated, Health
 from lockstep.worker.steps.apply import NO_RECORD, Next, Parts, Result
-from lockstep.worker.steps.rollback import same_host
+from lockstep.worker.steps.rollback import Viewed
 
 AGAIN = 1.0
 """Seconds between two looks at one host, at least: so far apart must those be that count."""
@@ -42,36 +40,18 @@ def gate(parts: Parts, operation: OperationId, host: HostName, tries: int) -> Re
     if view.gating is None:
         return Result(Next.DONE, "passed, or the gate is closed", outcome="ignored")
     again = AGAIN + parts.forward_backoff.delay(tries, parts.clock.jitter())
-    api = same_host(parts, host, view.step)
+    this = Viewed(parts, operation, host, tries, view, view.step)
+    api, order = this.same_host(), parts.filled(operation)
     if isinstance(api, str):
         return Result(Next.AGAIN, api, again)
-    order = parts.order(operation)
-    if order is not None and order.content is not None:
+    if order is None:
+        health, said = _health(this, api, view.group, view.action.target)
+    else:
         from lockstep.worker.steps import content
 
-        health, said = content.health(parts, view.step, order, api)
-        return _passed(parts, operation, host, view, health, said, again)
-    answer, target = api.probe(view.group), view.action.target
-    shown = answer.presence
-    if answer.probed is Probed.OVERSIZED:
-        shown = Presence.PRESENT  # only undoing a delete would need its body
-    health, said = Health.WELL, f"shows {shown}"
-    if shown is None:
-        health, said = Health.UNWELL, f"GET {answer.text}"
-    elif shown is not target:
-        if view.step.open_attempts:
-            return Result(Next.AGAIN, f"shows {shown}, while a write may show yet", again)
-        health, said = Health.CHANGED, f"shows {shown}, as nobody asked"
-    elif view.step.health and view.step.outcome is Outcome.APPLIED and (bad := api.unwell(view.step.health)):
-        health, said = Health.UNWELL, f"GET {view.step.health} {bad}"
-    return _passed(parts, operation, host, view, health, said, again)
-
-
-def _passed(
-    parts: Parts, operation: OperationId, host: HostName, view: View, health: Health, said: str, again: float
-) -> Result:
-    """Record what the look showed."""
-    assert view.gating is not None
+        health, said = content.health(this, order, api)
+    if health is None:
+        return Result(Next.AGAIN, said, again)
     look = parts.clock.new_id()
     match parts.store.gate_seen(operation, host, view.gating, view.now, look, health, said):
         case Gated.PASSED:
@@ -83,15 +63,27 @@ def _passed(
     return Result(Next.DONE, "the round is over", outcome="ignored")
 
 
-def gate_raised(operation: OperationId, parts: Parts, host: HostName, reason: str) -> Result:
+def _health(this: Viewed, api: HostApi, group: GroupId, target: Presence) -> tuple[Health | None, str]:
+    """Tell how a host is by what it shows of a group; None if that says nothing yet."""
+    answer = api.probe(group)
+    shown = answer.presence  # a body over the cap will do: only undoing a delete would need it
+    if shown is None:
+        return Health.UNWELL, f"GET {answer.text}"
+    if shown is not target:
+        if this.step.open_attempts:
+            return None, f"shows {shown}, while a write may show yet"
+        return Health.CHANGED, f"shows {shown}, as nobody asked"
+    path = this.step.health
+    if path and this.step.outcome is Outcome.APPLIED and (bad := api.unwell(path)):
+        return Health.UNWELL, f"GET {path} {bad}"
+    return Health.WELL, f"shows {shown}"
+
+
+def gate_raised(parts: Parts, operation: OperationId, host: HostName, reason: str) -> Result:
     """Record that a look raised, and have the sweep come back to it; nothing is counted."""
     delay = parts.rollback_backoff.cap
     parts.store.postpone(operation, host, round(delay * 1000), reason)
     return Result(Next.LATER, reason)
-
-
-class PatrolStore(Store, Ends, Protocol):
-    """A store with operations and ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +128,7 @@ class PatrolResult:
     why_not: str = "no host was asked: this worker knows none of the group's"
 
 
-def patrol(parts: Parts, store: PatrolStore, group: GroupId, beat: PatrolTimes) -> PatrolResult:
+def patrol(parts: Parts, store: Store, group: GroupId, beat: PatrolTimes) -> PatrolResult:
     """Look at every host that an ended operation covered; repair explained drift, report the rest."""
     now = store.now()
     suspicions = store.suspicions(group)
@@ -197,7 +189,7 @@ def _look(
 
 def _repair(
     parts: Parts,
-    store: PatrolStore,
+    store: Store,
     group: GroupId,
     action: Action,
     drifts: tuple[Drift, ...],

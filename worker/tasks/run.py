@@ -29,11 +29,15 @@ from lockstep.worker.operation.model import GroupId, HostName, OperationId
 from lockstep.worker.operation.ports import Clock, Stopping
 from lockstep.worker.operation.story import story
 from lockstep.worker.record.queries import UNREADABLE
-from lockstep.worker.steps import Next, Parts, Result
+from lockstep.worker.steps.apply import Next, Parts, Result
 from lockstep.worker.tasks.received import DROPPED, LeftToNewer, believed, record_gone
 from lockstep.worker.tasks.runtime import Runtime, runtime_of, stopping
 
 HostStep = Callable[[HostName], Result]
+Step = Callable[[Parts, OperationId, HostName, int], Result]
+"""The last is how often this task has been run for it, from 1."""
+Raised = Callable[[Parts, OperationId, HostName, str], Result]
+"""Records what a step raised, which the text says."""
 Results = Mapping[HostName, Result]
 NOT_BEGUN = Result(Next.AGAIN, "not begun yet")
 KINDS_SHOWN = 3
@@ -147,8 +151,8 @@ def run_steps(
     operation: OperationId,
     group: GroupId,
     named: Sequence[HostName],
-    step: Callable[[Parts, HostName, int], Result],
-    raised: Callable[[Parts, HostName, str], Result],
+    step: Step,
+    raised: Raised,
 ) -> str:
     """Run the step for each host; retry the task through Celery for those that say so, and requeue it when
     it could not run. Return what they came to.
@@ -168,7 +172,14 @@ def run_steps(
             results = side_by_side(
                 hosts,
                 lambda host: _publish_due(
-                    task.app, runtime, _caught(task, parts, host, lambda: step(parts, host, tries), raised)
+                    task.app,
+                    runtime,
+                    _caught(
+                        task,
+                        host,
+                        lambda: step(parts, operation, host, tries),
+                        lambda why: raised(parts, operation, host, why),
+                    ),
                 ),
                 parts.clock,
                 settings.call_timeout,
@@ -208,11 +219,7 @@ def _publish_due(app: Celery, runtime: Runtime, result: Result) -> Result:
 
 
 def _caught(
-    task: Task[..., str],
-    parts: Parts,
-    host: HostName,
-    run: Callable[[], Result],
-    raised: Callable[[Parts, HostName, str], Result],
+    task: Task[..., str], host: HostName, run: Callable[[], Result], raised: Callable[[str], Result]
 ) -> Result:
     try:
         return run()
@@ -225,7 +232,7 @@ def _caught(
         metrics.count("steps_raised", task.name.removeprefix("lockstep."))
         logger.exception("a step raised an error that it must not raise, for host %s", host)
         # Its text stays in the log: it may hold anything.
-        return raised(parts, host, f"the step failed with {type(error).__name__}: see the worker's log")
+        return raised(f"the step failed with {type(error).__name__}: see the worker's log")
 
 
 def guarded(task: Task[..., str], run: Callable[[Runtime], T]) -> T:

@@ -9,7 +9,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar, cast
 
 from celery import Celery
@@ -30,7 +30,7 @@ from lockstep.worker.operation.content import Effect, Said, Shown
 from lockstep.worker.operation.errors import StoreUnavailable
 from lockstep.worker.operation.host import Host
 from lockstep.worker.operation.model import Action, AttemptId, GroupId, HostName, OperationId
-from lockstep.worker.operation.ports import HostApi
+from lockstep.worker.operation.ports import HostApi, Store
 from lockstep.worker.operation.thing import api_of
 from lockstep.worker.operation.transitions import Order
 from lockstep.worker.record.codec import Keys
@@ -38,7 +38,7 @@ from lockstep.worker.record.link import connect
 from lockstep.worker.record.status import Silences
 from lockstep.worker.redis_client import impatient_client
 from lockstep.worker.settings import Settings
-from lockstep.worker.steps import KindOf, Parts, PatrolStore, no_kind, nobody
+from lockstep.worker.steps.apply import Parts
 
 log = logging.getLogger(__name__)
 _shared = [mmap.mmap(-1, 1)]
@@ -140,23 +140,16 @@ class Orders:
             self._names -= kept.names
 
 
-@dataclass(frozen=True, slots=True)
 class Runtime:
     """The store, the hosts and the clock of one worker process."""
 
-    settings: Settings
-    store: PatrolStore
-    parts: Parts
-    inventory: LiveInventory | None = None
-    """What `parts` finds hosts in; None where something else finds them."""
-    orders: Orders = field(init=False)
-
-    def __post_init__(self) -> None:
-        """Have no order read yet."""
-        orders = Orders(self.store.order)
-        object.__setattr__(self, "orders", orders)
-        order = replace(self.parts, order=lambda operation: orders.of(operation, lambda _: True))
-        object.__setattr__(self, "parts", order)
+    def __init__(
+        self, settings: Settings, store: Store, parts: Parts, inventory: LiveInventory | None = None
+    ) -> None:
+        """`inventory` is what `parts` finds hosts in; None where something else finds them."""
+        self.settings, self.store, self.inventory = settings, store, inventory
+        self.orders = orders = Orders(store.order)
+        self.parts = replace(parts, order=lambda operation: orders.of(operation, lambda _: True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,17 +208,17 @@ def build_runtime(settings: Settings) -> Runtime:
     inventory = LiveInventory(settings)
     hosts = real_hosts(settings, inventory)
 
-    made = assemble(
+    return assemble(
         settings,
         connect(settings),
         hosts,
-        sparing(settings, hosts),
-        lambda name, known_by: _client(settings, inventory.find_as(name, known_by)),
-        lambda asked: kinds_of(inventory.current().kinds, settings.kinds).find(
+        inventory,
+        host_to_apply=sparing(settings, hosts),
+        host_as=lambda name, known_by: _client(settings, inventory.find_as(name, known_by)),
+        kind=lambda asked: kinds_of(inventory.current().kinds, settings.kinds).find(
             f"{asked.kind}@{asked.definition}"
         ),
     )
-    return replace(made, inventory=inventory)
 
 
 def real_hosts(settings: Settings, inventory: Inventory | LiveInventory) -> Find:
@@ -249,14 +242,9 @@ def sparing(settings: Settings, hosts: Find) -> Find:
 
 
 def assemble(
-    settings: Settings,
-    store: PatrolStore,
-    hosts: Find,
-    hosts_to_apply: Find | None = None,
-    host_as: Callable[[HostName, str | None], HostApi | None] = nobody,
-    kind: KindOf = no_kind,
+    settings: Settings, store: Store, hosts: Find, inventory: LiveInventory | None = None, **more: Any
 ) -> Runtime:
-    """Put a store and hosts together with what the settings say."""
+    """Put a store and hosts together with what the settings say, and with more of `Parts`."""
     parts = Parts(
         store=store,
         host=hosts,
@@ -265,12 +253,10 @@ def assemble(
         forward_backoff=settings.forward_backoff,
         rollback_backoff=settings.rollback_backoff,
         retry_after_cap=settings.retry_after_cap,
-        host_to_apply=hosts_to_apply,
-        host_as=host_as,
-        kind=kind,
         seals=SealKeys(settings.seal_key_file),
+        **more,
     )
-    return Runtime(settings, store, parts)
+    return Runtime(settings, store, parts, inventory)
 
 
 class Runtimes:

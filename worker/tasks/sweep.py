@@ -58,19 +58,8 @@ class FiguresReader:
             pipe.hgetall(keys.stalled)
             for queue in QUEUES:
                 pipe.llen(keys.queue(queue))
-            (
-                (seconds, micros),
-                in_flight,
-                due,
-                patrol,
-                drift,
-                paused,
-                failing,
-                spared,
-                clocks,
-                stalled,
-                *lengths,
-            ) = pipe.execute()
+            (seconds, micros), in_flight, due, patrol, *told = pipe.execute()
+        drift, paused, failing, spared, clocks, stalled, *lengths = told
         now = seconds * 1000 + micros // 1000
         with store_errors():
             overdue = self._client.zcount(keys.patrol, "-inf", now)
@@ -175,11 +164,18 @@ DONE_FOR = 3
 """Periods for which it is known that a periodic piece of work was done."""
 
 
-def periodic(runtime: Runtime, name: str, every: float, run: Callable[[], str]) -> str:
-    """Run a periodic piece of work; what keeps it from being done is logged, counted and kept in the record.
+def periodic(runtime: Runtime, name: str, every: float, lease: int, run: Callable[[], str]) -> str:
+    """Run a periodic piece of work, unless another worker has the lease, of so many ms, to do it.
 
-    `every` is its period in seconds. `run` says why it was put off by raising.
+    What keeps it from being done is logged, counted and kept in the record. `every` is its period in seconds.
+    `run` says why it was put off by raising.
     """
+    try:
+        if not runtime.store.lease(name, lease):
+            return f"another {name} is at it"
+    except StoreUnavailable as error:
+        metrics.count("not_done", name)
+        return f"put off: {error}"
     try:
         with work.going_on(f"the {name}"):
             said = run()
@@ -198,25 +194,18 @@ def periodic(runtime: Runtime, name: str, every: float, run: Callable[[], str]) 
 def sweep(self: Task[..., str]) -> str:
     """Publish what due operations need next; never speaks HTTP. Two at a time do no harm, but need not be."""
     runtime = runtime_of(self.app)
-    store, every = runtime.store, runtime.settings.sweep_every
-    period, lease = round(every * 1000), held(runtime.settings)
+    store, every, lease = runtime.store, runtime.settings.sweep_every, held(runtime.settings)
 
     def run() -> str:
-        said = _sweep(self.app, runtime, lambda: store.keep_lease("sweep", lease))
+        try:
+            said = _sweep(self.app, runtime, lambda: store.keep_lease("sweep", lease))
+        finally:
+            with suppress(StoreUnavailable):
+                store.keep_lease("sweep", round(every * 1000) // 2)
         metrics.count("sweeps")
         return said
 
-    try:
-        if not store.lease("sweep", lease):
-            return "another sweep is at it"
-    except StoreUnavailable as error:
-        metrics.count("not_done", "sweep")
-        return f"put off: {error}"
-    try:
-        return periodic(runtime, "sweep", every, run)
-    finally:
-        with suppress(StoreUnavailable):
-            store.keep_lease("sweep", period // 2)
+    return periodic(runtime, "sweep", every, lease, run)
 
 
 def held(settings: Settings) -> int:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import platform
 import threading
 import time
-from collections.abc import Callable
-from functools import partial
 from importlib.metadata import version
 from typing import Any
 
@@ -30,28 +28,16 @@ from lockstep.worker.kinds import SealKeys
 from lockstep.worker.messages import publish_conclude, publish_forward, publish_next, publish_patrol
 from lockstep.worker.monitoring import metrics
 from lockstep.worker.operation.drift import Ends
-from lockstep.worker.operation.errors import StoreUnavailable
 from lockstep.worker.operation.model import Action, Decision, GroupId, HostName, Operation, OperationId, State
 from lockstep.worker.operation.waves import told_standing
 from lockstep.worker.settings import Settings
-from lockstep.worker.steps import (
-    Next,
-    Parts,
-    PatrolResult,
-    PatrolTimes,
-    Result,
-    forward,
-    gate,
-    gate_raised,
-    raised,
-    raised_later,
-    rollback,
-)
-from lockstep.worker.steps import patrol as patrol_step
-from lockstep.worker.steps import settle as settle_step
-from lockstep.worker.steps.apply import NO_RECORD
+from lockstep.worker.steps.apply import NO_RECORD, Next, Result, forward, raised
+from lockstep.worker.steps.looks import PatrolResult, PatrolTimes, gate, gate_raised
+from lockstep.worker.steps.looks import patrol as patrol_step
+from lockstep.worker.steps.rollback import raised_later, rollback
+from lockstep.worker.steps.rollback import settle as settle_step
 from lockstep.worker.tasks.received import not_believed, record_gone
-from lockstep.worker.tasks.run import guarded, run_steps
+from lockstep.worker.tasks.run import Raised, Step, guarded, run_steps
 from lockstep.worker.tasks.runtime import Runtime, runtime_of
 from lockstep.worker.tasks.sweep import periodic
 
@@ -88,22 +74,15 @@ def _apply(
         operation,
         group,
         hosts,
-        lambda parts, host, tries: forward(parts, operation, group, action, host, tries),
-        lambda parts, host, reason: raised(parts, operation, action, host, reason),
+        lambda parts, operation, host, tries: forward(parts, operation, group, action, host, tries),
+        lambda parts, operation, host, reason: raised(parts, operation, action, host, reason),
     )
 
 
 @shared_task(bind=True, name=GATE)
 def look_at_gate(self: Task[..., str], operation: OperationId, group: GroupId, *hosts: HostName) -> str:
     """Look at hosts of open waves once more; return what it came to."""
-    return _failing_fast(
-        self,
-        operation,
-        group,
-        hosts,
-        lambda parts, host, tries: gate(parts, operation, host, tries),
-        partial(gate_raised, operation),
-    )
+    return _failing_fast(self, operation, group, hosts, gate, gate_raised)
 
 
 def _failing_fast(
@@ -111,8 +90,8 @@ def _failing_fast(
     operation: OperationId,
     group: GroupId,
     hosts: tuple[HostName, ...],
-    step: Callable[[Parts, HostName, int], Result],
-    broken: Callable[[Parts, HostName, str], Result],
+    step: Step,
+    broken: Raised,
 ) -> str:
     first = threading.Lock()
 
@@ -127,8 +106,8 @@ def _failing_fast(
         operation,
         group,
         hosts,
-        lambda parts, host, tries: told(step(parts, host, tries)),
-        lambda parts, host, reason: told(broken(parts, host, reason)),
+        lambda parts, operation, host, tries: told(step(parts, operation, host, tries)),
+        lambda parts, operation, host, reason: told(broken(parts, operation, host, reason)),
     )
 
 
@@ -166,30 +145,19 @@ def _summary(operation: Operation) -> str:
 @shared_task(bind=True, name=ROLLBACK_CREATE)
 def rollback_create(self: Task[..., str], operation: OperationId, group: GroupId, *hosts: HostName) -> str:
     """Delete what a create left on the hosts; return what it came to. Never gives up."""
-    return _undo(self, operation, group, hosts)
+    return run_steps(self, operation, group, hosts, rollback, raised_later)
 
 
 @shared_task(bind=True, name=ROLLBACK_DELETE)
 def rollback_delete(self: Task[..., str], operation: OperationId, group: GroupId, *hosts: HostName) -> str:
     """Restore what a delete took from the hosts; return what it came to. Never gives up."""
-    return _undo(self, operation, group, hosts)
-
-
-def _undo(task: Task[..., str], operation: OperationId, group: GroupId, hosts: tuple[HostName, ...]) -> str:
-    def step(parts: Parts, host: HostName, tries: int) -> Result:
-        return rollback(parts, operation, host, tries)
-
-    return run_steps(task, operation, group, hosts, step, partial(raised_later, operation))
+    return run_steps(self, operation, group, hosts, rollback, raised_later)
 
 
 @shared_task(bind=True, name=SETTLE)
 def settle(self: Task[..., str], operation: OperationId, group: GroupId, *hosts: HostName) -> str:
     """Look at the hosts; return what it came to."""
-
-    def step(parts: Parts, host: HostName, tries: int) -> Result:
-        return settle_step(parts, operation, host, tries)
-
-    return run_steps(self, operation, group, hosts, step, partial(raised_later, operation))
+    return run_steps(self, operation, group, hosts, settle_step, raised_later)
 
 
 LONGEST_BETWEEN = 3_600_000
@@ -210,13 +178,7 @@ def patrol(self: Task[..., str]) -> str:
         publish_patrol(self.app, groups)
         return f"{len(groups)} groups"
 
-    try:
-        if not runtime.store.lease("patrol", round(every * 500)):
-            return "another patrol is at it"
-    except StoreUnavailable as error:
-        metrics.count("not_done", "patrol")
-        return f"put off: {error}"
-    return periodic(runtime, "patrol", every, run)
+    return periodic(runtime, "patrol", every, round(every * 500), run)
 
 
 def forget_deleted(store: Ends, settings: Settings) -> int:

@@ -20,7 +20,7 @@ from lockstep.worker.record.codec import Keys
 from lockstep.worker.record.fields import noted
 from lockstep.worker.record.link import Link
 from lockstep.worker.settings import Settings
-from lockstep.worker.steps import PatrolResult, patrol
+from lockstep.worker.steps.looks import PatrolResult, patrol
 from lockstep.worker.tasks.runtime import Runtime, assemble
 from lockstep.worker.tasks.sweep import FiguresReader, _sweep
 from lockstep.worker.tasks.tasks import beat_of

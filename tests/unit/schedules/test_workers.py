@@ -19,7 +19,7 @@ from lockstep.worker.monitoring.probe import HealthFiles
 from lockstep.worker.operation.errors import StoreUnavailable
 from lockstep.worker.operation.model import Action, GroupId, HostName, OperationId
 from lockstep.worker.operation.transitions import Order
-from lockstep.worker.steps import Next, Result
+from lockstep.worker.steps.apply import Next, Result
 from lockstep.worker.tasks import run, runtime
 from tests.unit.schedules import Check, Schedule, explore
 
