@@ -273,7 +273,8 @@ class GroupClient:
         limits of writes, and these hosts have some.
         """
         hosts = tuple(hosts)
-        found = pace.over(self.inventory.pace).rollout(hosts)
+        at_once = pace == self.inventory.pace == AT_ONCE
+        found = None if at_once else pace.over(self.inventory.pace).rollout(hosts)
         needed = found is not None or self.inventory.limits(hosts)
         if needed and (old := self._link.clocks.too_old()):
             raise NotReady(
