@@ -84,25 +84,20 @@ __all__ = [
 ]
 
 _HOMES = {
-    "ClusterClient": "lockstep.producer.client.client",
-    "AbandonRefused": "lockstep.worker.operation.errors",
-    "NotReady": "lockstep.worker.operation.errors",
-    "Operation": "lockstep.producer.client.operation",
-    "HostStanding": "lockstep.producer.operators.hosts",
-    "Plan": "lockstep.producer.operators.plan",
-    "HostResult": "lockstep.worker.operation.story",
-    "Result": "lockstep.worker.operation.story",
-    "Host": "lockstep.worker.operation.host",
-    "Pause": "lockstep.worker.operation.host",
-    "Pace": "lockstep.worker.operation.waves",
-    "Inventory": "lockstep.worker.inventory",
-    "load_inventory": "lockstep.worker.inventory",
-    "Settings": "lockstep.worker.settings",
-    "load_settings": "lockstep.worker.settings",
-    "State": "lockstep.worker.operation.model",
-    **dict.fromkeys(
-        ("Action", "Outcome", "Presence", "Status", "Step", "Undo"), "lockstep.worker.operation.model"
-    ),
+    name: module
+    for module, names in {
+        "lockstep.producer.client.client": "ClusterClient",
+        "lockstep.producer.client.operation": "Operation",
+        "lockstep.producer.operators.hosts": "HostStanding",
+        "lockstep.producer.operators.plan": "Plan",
+        "lockstep.worker.inventory": "Inventory load_inventory",
+        "lockstep.worker.operation.host": "Host Pause",
+        "lockstep.worker.operation.model": "Action Outcome Presence State Status Step Undo",
+        "lockstep.worker.operation.story": "HostResult Result",
+        "lockstep.worker.operation.waves": "Pace",
+        "lockstep.worker.settings": "Settings load_settings",
+    }.items()
+    for name in names.split()
 }
 
 

@@ -214,19 +214,11 @@ class Operation:
         """Watch as `watch` does, without blocking the event loop."""
         return self.watch_async()
 
-    async def wait_async(
-        self,
-        timeout: float | None = None,  # noqa: ASYNC109 - its end is no cancellation: the operation goes on
-        on_change: OnChange | None = None,
-    ) -> Result:
+    async def wait_async(self, timeout: float | None = None, on_change: OnChange | None = None) -> Result:
         """Wait as `wait` does, without blocking the event loop."""
         return await self._wait_async(answered, timeout, on_change)
 
-    async def wait_end_async(
-        self,
-        timeout: float | None = None,  # noqa: ASYNC109 - as above
-        on_change: OnChange | None = None,
-    ) -> Result:
+    async def wait_end_async(self, timeout: float | None = None, on_change: OnChange | None = None) -> Result:
         """Wait as `wait_end` does, without blocking the event loop."""
         return await self._wait_async(lambda status: status.ended, timeout, on_change)
 
@@ -253,12 +245,7 @@ class Operation:
                     return result
         raise self._too_late(timeout, waiting)
 
-    async def _wait_async(
-        self,
-        done: Done,
-        timeout: float | None,  # noqa: ASYNC109 - as above
-        on_change: OnChange | None,
-    ) -> Result:
+    async def _wait_async(self, done: Done, timeout: float | None, on_change: OnChange | None) -> Result:
         waiting = WaitState(done, on_change)
         try:
             ends, each = parse_timeout(timeout), on_change is not None

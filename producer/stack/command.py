@@ -73,7 +73,9 @@ def keep(arguments: Sequence[str] | None) -> int:
         stack = Stack(
             nodes=given.nodes,
             flower=given.flower,
-            env={name: value for name, value in os.environ.items() if passed_on(name)},
+            env={
+                name: os.environ[name] for name in os.environ if name.startswith(PREFIX) and name not in OURS
+            },
             redis_url=redis_url,
             first_port=FIRST_PORT,
             publish=True,
@@ -181,11 +183,6 @@ def chosen_redis(given: str | None) -> str | None:
         )
     check_redis(url)
     return url
-
-
-def passed_on(name: str) -> bool:
-    """Tell whether a variable of this environment is a setting for the stack's processes."""
-    return name.startswith(PREFIX) and name not in OURS
 
 
 def lockstep() -> str:

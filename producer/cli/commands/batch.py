@@ -24,7 +24,7 @@ from lockstep.producer.cli.options import (
     selection_options,
 )
 from lockstep.producer.cli.output import answer, answer_json, answer_table, document, note, printable
-from lockstep.producer.cli.text import alike
+from lockstep.producer.cli.text import NOTHING, alike
 from lockstep.worker.operation.errors import InvalidInput
 from lockstep.worker.operation.host import local
 from lockstep.worker.operation.model import HostName, Millis, State
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from lockstep.producer.operators.plan import HostPlan, Plan
 
 HEADER = ("HOST", "HOLDS NOW", "CALL", "NOTE")
-NOTHING = "-"
 
 
 @command()

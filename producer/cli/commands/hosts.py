@@ -20,7 +20,7 @@ from lockstep.producer.cli.output import (
     optional_document,
     printable,
 )
-from lockstep.producer.cli.text import sentence
+from lockstep.producer.cli.text import NOTHING, sentence
 from lockstep.worker.operation.errors import InvalidInput
 from lockstep.worker.operation.host import local
 from lockstep.worker.operation.model import Action, State
@@ -30,11 +30,10 @@ if TYPE_CHECKING:
     from lockstep.producer.client.client import ClusterClient
     from lockstep.producer.doctor import Finding
     from lockstep.producer.operators.hosts import HostStanding
-    from lockstep.producer.operators.sync import SyncItem
+    from lockstep.producer.operators.plan import SyncItem
     from lockstep.worker.operation.drift import Drift
 
 HEADER = ("HOST", "ANSWERS", "LABELS", "DRIFT", "NOTE")
-NOTHING = "-"
 DOCTOR_WIDTH, PROBE_WIDTH = 18, 26
 """Characters of a finding's subject."""
 
