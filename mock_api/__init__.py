@@ -38,10 +38,9 @@ Every kind but the last two takes `probability`, `methods`, `group` (exact, or a
 and `after`; see `faults.Rule`. Chance is seeded per node, see `plan.Plan`. The record is described in
 `history`, and `admin.ClusterAdmin` speaks to the admin port from Python.
 
-What the pieces are: `node` (groups, and what calls do to them), `disk` (one node's groups in a file),
-`faults` and `latency` (rules as data), `plan` (which rule strikes), `calls` (one call in time), `listener`
-(a port that can be shut), `app` and `admin_app` (the two APIs), `cluster` (all of it), `options` (the command
-line).
+What the pieces are: `node` (groups, and what calls do to them), `faults` (rules and latencies as data),
+`plan` (which rule strikes), `calls` (one call in time), `listener` (a port that can be shut), `app` and
+`admin_app` (the two APIs), `cluster` (all of it), `options` (the command line).
 """
 
 if __name__ != "lockstep.mock_api":

@@ -1,15 +1,16 @@
-"""One node: the groups it holds, and what each call does to them."""
+"""One node: the groups it holds, in a file if they are to outlive it, and what each call does to them."""
 
 from __future__ import annotations
 
+import json
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
 from pydantic import JsonValue
 
-from lockstep.mock_api.disk import Disk, Saved
+from lockstep.mock_api.errors import InputError
 from lockstep.mock_api.faults import Kind as Fault
 from lockstep.mock_api.faults import Method
 from lockstep.mock_api.history import History, Presence, Record
@@ -50,6 +51,52 @@ class Answer:
 
 def problem(status: int, detail: str) -> Answer:
     return Answer(status, {"detail": detail})
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """What the file holds: the groups, and the last effect in case its history line was never written."""
+
+    groups: dict[str, GroupBody] = field(default_factory=dict)
+    effect_seq: int = 0
+    last_effect: dict[str, JsonValue] | None = None
+
+
+class Disk:
+    """Reads and replaces the file whole.
+
+    What was saved outlives a killed process, but perhaps not a power cut: nothing is synced.
+    """
+
+    def __init__(self, path: Path) -> None:
+        if not path.parent.is_dir():
+            raise InputError(f'--state "{path}" is in no directory that exists; make it, or name another')
+        self._path = path
+        self._draft = path.with_name(path.name + ".new")
+
+    def load(self) -> Saved:
+        """Return what was saved, or nothing when there is no file. Raises InputError when it is not ours."""
+        try:
+            text = self._path.read_text("utf-8")
+        except FileNotFoundError:
+            return Saved()
+        except OSError as error:
+            raise InputError(f'--state "{self._path}" cannot be read: {error.strerror}') from None
+        try:
+            saved = Saved(**json.loads(text))
+            if not isinstance(saved.groups, dict):
+                raise TypeError("groups by id were expected")
+            return saved
+        except (ValueError, TypeError):
+            raise InputError(
+                f'--state "{self._path}" is not a state file of a node; name another, or remove it'
+            ) from None
+
+    def save(self, saved: Saved) -> None:
+        """Replace the file in one step: a reader, or a restart after a kill, sees the old one or the new."""
+        fields = {"groups": saved.groups, "effect_seq": saved.effect_seq, "last_effect": saved.last_effect}
+        self._draft.write_text(json.dumps(fields), "utf-8")
+        self._draft.replace(self._path)
 
 
 class Node:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from lockstep.producer.doctor import Finding
     from lockstep.producer.operators.drift import GroupDrift
     from lockstep.producer.operators.hosts import HostStanding
-    from lockstep.producer.operators.sync import SyncItem
+    from lockstep.producer.operators.plan import SyncItem
 
 
 class ClusterClient(ThingClient):
@@ -193,7 +193,7 @@ class ClusterClient(ThingClient):
         Writes nothing; `create_group(group, [host])` and `delete_group(group, [host])` carry it out. Raises
         HostUnavailable.
         """
-        from lockstep.producer.operators.sync import sync_plan
+        from lockstep.producer.operators.plan import sync_plan
 
         return sync_plan(self._link.store, self.serving("group", [host])[0], self.settings)
 

@@ -8,11 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from lockstep.mock_api.disk import Disk
 from lockstep.mock_api.errors import InputError
 from lockstep.mock_api.faults import Method
 from lockstep.mock_api.history import End, History, Presence, Record
-from lockstep.mock_api.node import EXISTS, Answer, GroupBody, Manners, Node, PostBody
+from lockstep.mock_api.node import EXISTS, Answer, Disk, GroupBody, Manners, Node, PostBody
 
 BODY: GroupBody = {"groupId": "a", "owner": "x"}
 
