@@ -23,7 +23,17 @@ from functools import partial
 from math import inf
 from pathlib import Path
 
-from tests.__main__ import CHECKS, COMPUTING, ORDER, ROOT, SIDE_BY_SIDE, command_for, other_suites
+from tests.__main__ import (
+    BYTECODE,
+    CHECKS,
+    COMPUTING,
+    ORDER,
+    ROOT,
+    SIDE_BY_SIDE,
+    command_for,
+    other_suites,
+)
+from tests.children import take_bytecode
 from tests.waiting import eventually
 
 KEPT = ROOT / ".venv" / "shake"
@@ -41,6 +51,7 @@ def main() -> int:
     chosen = parser.parse_args()
     shutil.rmtree(KEPT, ignore_errors=True)
     KEPT.mkdir(parents=True)
+    take_bytecode(BYTECODE)  # before several suites would at once
     with busy():
         return 1 if shake(chosen.only or suites, chosen.times) else 0
 
