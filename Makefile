@@ -61,12 +61,15 @@ test: $(VENV)/.dev ## Run every suite; ONLY="unit contract" runs those alone, BR
 check: $(VENV)/.dev ## Lint, types, import contracts and unit tests, in less than a minute
 	@$(BIN)/python -B -m tests --only checks --only unit
 
-.PHONY: test-lowest test-newest
+.PHONY: test-lowest test-newest test-stock
 test-lowest: $(VENV)/.dev ## Unit, contract and integration on the lowest packages allowed, and the oldest Python here
 	@$(BIN)/python -B -m tests.versions lowest
 
 test-newest: $(VENV)/.dev ## The same on the newest packages allowed, and the newest Python here
 	@$(BIN)/python -B -m tests.versions newest
+
+test-stock: $(VENV)/.dev ## Integration and chaos with kombu's own transport in place of ours
+	@$(MAKE) --no-print-directory test BROKER=stock ONLY="integration chaos"
 
 .PHONY: shake
 shake: $(VENV)/.dev ## Run every suite 20 times with all processors kept busy, and keep what failed; ONLY=, TIMES=

@@ -138,6 +138,14 @@ class BaseChannel(redis.Channel):  # type: ignore[misc]
         # An event loop is not to wait: its connection is tried again.
         return bounded(super()._get_pool(asynchronous), 0.0 if asynchronous else PATIENCE)
 
+    def close(self) -> None:
+        """Close, even if Redis is gone: kombu would raise first, and closed again Celery would end."""
+        self._closing = True
+        if self._in_poll:
+            with contextlib.suppress(redis.Empty, *self.connection_errors):
+                self._brpop_read()
+        super().close()
+
     def _took(self, said: Any, **_: Any) -> Any:
         if said:
             self.connection.length = len(said[1])

@@ -148,15 +148,10 @@ class BatchChannel(links.Channel):
         return said
 
     def close(self) -> None:
-        """Close, with everything acknowledged that is to be, even if Redis is gone."""
+        """Close, with everything acknowledged that is to be."""
         try:
             if not self.closed:
                 self.send_acknowledged()
-            self._closing = True
-            if self._in_poll:
-                # kombu would raise before it is closed; closed again without a connection, Celery ends.
-                with contextlib.suppress(redis.Empty, *self.connection_errors):
-                    self._brpop_read()
         finally:
             super().close()
             self.send_acknowledged()  # what came before a thread could see that it is closed

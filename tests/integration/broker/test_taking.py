@@ -15,6 +15,7 @@ from kombu.transport import redis as kombu_redis
 from kombu.transport.redis import Transport as Stock
 
 from lockstep.producer.stack.processes import RedisServer
+from lockstep.worker.broker import links
 from lockstep.worker.broker.transport import Transport
 from lockstep.worker.celery import make_app
 from lockstep.worker.settings import Settings
@@ -174,8 +175,11 @@ def test_a_task_that_outlives_its_connection_is_acknowledged(connect: Open, kept
     reader.messages[0].ack()
 
 
-def test_a_connection_that_redis_left_can_be_closed_twice_as_celery_does(tmp_path: Path) -> None:
-    with RedisServer(tmp_path) as mortal, Connection(mortal.url, transport=Transport) as connection:
+@pytest.mark.parametrize("transport", [Transport, links.Transport])
+def test_a_connection_that_redis_left_can_be_closed_twice_as_celery_does(
+    tmp_path: Path, transport: type[Stock]
+) -> None:
+    with RedisServer(tmp_path) as mortal, Connection(mortal.url, transport=transport) as connection:
         channel: Any = connection.default_channel
         reader = Reader(connection, prefetch=10, channel=channel)
         connection.register_with_event_loop(Hub())

@@ -87,6 +87,7 @@ def under_way(control: Any) -> list[str]:
 def test_by_default_a_worker_refuses_them(bench: Bench) -> None:
     worker = bench.worker()
     control: Any = bench.app.control
+    eventually(lambda: control.ping(timeout=0.5), "it hears what is said to all")
     for order in ORDERS.values():
         order(control, ["0"])
     refused = {"revoke", "cancel_consumer", "rate_limit", "pool_shrink", "shutdown"}

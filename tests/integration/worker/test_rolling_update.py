@@ -22,8 +22,8 @@ from tests.waiting import PATIENCE, eventually
 BEFORE = "3dd59aa"
 """The commit of the release before, whose decisions were made by the workers."""
 EACH = 4
-FORGET = "import os; os.environ.pop('LOCKSTEP_PATIENCE', None)\n"
-"""A setting that the release before refuses."""
+FORGET = "import os\nfor name in 'PATIENCE', 'BROKER': os.environ.pop(f'LOCKSTEP_{name}', None)\n"
+"""Settings that the release before refuses."""
 OLD_WORKER = f"{FORGET}import sys; from celery.__main__ import main; sys.argv[0] = 'celery'\nmain()\n"
 
 
