@@ -236,13 +236,8 @@ def change(session: Session, verb: str, name: str, fields: FieldOptions, wanted:
 
     try:
         operation = cluster.change(
-            verb,
-            name,
-            hosts,
-            fields.given(cluster, name),
-            wanted.operation_id,
-            wanted.deadline,
-            wanted.retries,
+            *(verb, name, hosts, fields.given(cluster, name)),
+            *(wanted.operation_id, wanted.deadline, wanted.retries),
             secrets=fields.hidden(),
             upsert=fields.upsert,
             accept_loss=fields.accept_loss,

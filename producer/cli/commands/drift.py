@@ -65,7 +65,7 @@ def drift(session: Session, groups: tuple[str, ...]) -> Exit:
     drifted = [each for look in looked for each in look.drifts]
     apart = [look for look in looked if look.apart]
     if session.as_json:
-        rows = [_drift_row(look, n) for look in looked for n in range(len(look.drifts))]
+        rows = [_drift_row(look, each) for look in looked for each in look.drifts]
         unmeasured = [row for look in looked for row in _held(look)]
         uncovered = [{"group": look.group, "host": host} for look in looked for host in look.uncovered]
         answer_json({"drift": rows, "unmeasured": unmeasured, "uncovered": uncovered})
@@ -129,8 +129,7 @@ def _held(look: GroupDrift) -> list[dict[str, str]]:
     return [{"group": look.group, "host": host, "found": found} for host, found in look.unmeasured.items()]
 
 
-def _drift_row(look: GroupDrift, number: int) -> dict[str, object]:
-    each = look.drifts[number]
+def _drift_row(look: GroupDrift, each: Drift) -> dict[str, object]:
     return {
         "group": each.group,
         "host": each.host,

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from lockstep.worker.operation.drift import Drift
 
 HEADER = ("HOST", "ANSWERS", "LABELS", "DRIFT", "NOTE")
+DUE = "group holds action note"
 DOCTOR_WIDTH, PROBE_WIDTH = 18, 26
 """Characters of a finding's subject."""
 
@@ -114,7 +115,7 @@ def sync(session: Session, *, host: str, dry_run: bool, yes: bool) -> Exit:
     todo = [due for due in plan if due.action is not None]
     unknown = [due for due in plan if not due.certain]
     if session.as_json and (dry_run or not todo):
-        answer_json({"host": host, "plan": [_due_row(due) for due in plan]})
+        answer_json({"host": host, "plan": [document(due, DUE) for due in plan]})
     elif not session.as_json:
         _show(host, plan, todo, unknown)
     code = Exit.FOUND if unknown else Exit.OK
@@ -150,17 +151,13 @@ def _carry_out(session: Session, cluster: ClusterClient, host: str, todo: list[S
         session.going_on = f"{number + 1} of {counted(len(todo), 'group')} done, the last by {operation.id}"
         if result.state is not State.COMMITTED:
             code = Exit.FOUND if OF_STATE[result.state] else code
-        rows.append({**_due_row(due), "operation": operation.id, "state": result.state})
+        rows.append({**document(due, DUE), "operation": operation.id, "state": result.state})
         if not session.as_json:
             tell = answer if result.committed else note
             tell(printable(sentence(result, operation.verb)))
     if session.as_json:
         answer_json({"host": host, "plan": rows})
     return code
-
-
-def _due_row(due: SyncItem) -> dict[str, object]:
-    return {"group": due.group, "holds": due.holds, "action": due.action, "note": due.note}
 
 
 def _row(each: HostStanding) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -200,17 +201,7 @@ def show(session: Session, operation_id: str) -> Exit:
 @click.option("--since", metavar="TIME", help="Only what was accepted then or later.")
 @click.option("--until", metavar="TIME", help="Only what was accepted before.")
 @click.option("--limit", type=int, default=100, show_default=True, metavar="N", help="At most so many.")
-def history(
-    session: Session,
-    *,
-    group: str | None,
-    by: str | None,
-    action: str | None,
-    states: Iterable[str],
-    since: str | None,
-    until: str | None,
-    limit: int,
-) -> Exit:
+def history(session: Session, *, since: str | None, until: str | None, **wanted: Any) -> Exit:
     """Search all recorded operations, newest first.
 
     Examples:
@@ -221,15 +212,9 @@ def history(
     """
     client = session.client()
     now = datetime.fromtimestamp(client.now() / 1000, UTC)  # every time in the record is Redis'
-    found = client.history(
-        group=group,
-        by=by,
-        action=action,
-        states=states,
-        since=None if since is None else parse_moment("--since", since, now),
-        until=None if until is None else parse_moment("--until", until, now),
-        limit=limit,
-    )
+    for name, text in (("since", since), ("until", until)):
+        wanted[name] = None if text is None else parse_moment(f"--{name}", text, now)
+    found = client.history(**wanted)
     if session.as_json:
         answer_json({"operations": [operation_document(each) for each in found]})
     else:
