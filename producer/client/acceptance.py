@@ -121,10 +121,10 @@ class Broker:
         return True
 
     def _celery(self) -> Celery:
-        from lockstep.worker.celery import make_app
-
         with self._building:
             if self._app is None:
+                from lockstep.worker.celery import make_app
+
                 app = make_app(self._settings)
                 # A worker tries for long, for nobody else keeps its result; a caller is answered sooner.
                 app.conf.result_backend_transport_options["retry_policy"] = {"max_retries": PUBLISH_RETRIES}

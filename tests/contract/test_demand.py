@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from lockstep.producer.stack.processes import RedisServer
-from lockstep.worker.monitoring.metrics import Figures
+from lockstep.worker.monitoring.endpoint import Figures
 from lockstep.worker.operation.model import GroupId, HostName
 from lockstep.worker.settings import load_settings
 from lockstep.worker.tasks import sweep

@@ -16,8 +16,7 @@ from types import FrameType, SimpleNamespace
 
 import pytest
 
-from lockstep.worker.monitoring import heartbeat
-from lockstep.worker.monitoring import heartbeat as stalls
+from lockstep.worker.monitoring import heartbeat, metrics
 from lockstep.worker.monitoring.heartbeat import Heartbeat
 from lockstep.worker.monitoring.probe import EVERY, HealthFiles
 from tests.unit.test_probes import probe, says
@@ -35,7 +34,7 @@ class Lived:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 1000.0
         monkeypatch.setattr(time, "monotonic", lambda: self.now)
-        stalls.work.start_anew()
+        metrics.work.start_anew()
 
     def beats(self, heart: Heartbeat, seconds: float) -> bool:
         """Pass so much time, and tell what the last beat says."""
@@ -49,7 +48,7 @@ class Lived:
 @pytest.fixture
 def lived(monkeypatch: pytest.MonkeyPatch) -> Iterator[Lived]:
     yield Lived(monkeypatch)
-    stalls.work.start_anew()
+    metrics.work.start_anew()
 
 
 def hearing(signs: HealthFiles, quiet: float = 90.0) -> tuple[Heartbeat, list[str]]:
@@ -90,7 +89,7 @@ def test_messages_that_are_held_while_nothing_is_at_work_fail_the_worker(
             beaten = lived.beats(heart, EVERY)
         return beaten
 
-    with stalls.work.going_on("a step on node3"):
+    with metrics.work.going_on("a step on node3"):
         assert turns(90, full=True)
     assert turns(90, full=True)
     assert turns(EVERY, full=False)
@@ -104,9 +103,9 @@ def test_messages_that_are_held_while_nothing_is_at_work_fail_the_worker(
 
 def test_work_of_which_nothing_gets_further_fails_the_worker(signs: HealthFiles, lived: Lived) -> None:
     heart, told = hearing(signs)
-    with stalls.work.going_on("a step on node3"), stalls.work.going_on("a step on node4"):
+    with metrics.work.going_on("a step on node3"), metrics.work.going_on("a step on node4"):
         assert lived.beats(heart, 90)
-        stalls.work.moves()
+        metrics.work.moves()
         assert lived.beats(heart, 90)
         assert not lived.beats(heart, EVERY)
     said = "a step on node3, the first of 2 at work, has got no further for 95 s"
@@ -120,9 +119,9 @@ def test_a_step_that_takes_too_long_fails_the_worker_while_others_go_on(
     signs: HealthFiles, lived: Lived
 ) -> None:
     heart, told = hearing(signs)
-    with stalls.work.going_on("a step on node3"):
+    with metrics.work.going_on("a step on node3"):
         for _ in range(36):
-            with stalls.work.going_on("a step on node4"):
+            with metrics.work.going_on("a step on node4"):
                 assert lived.beats(heart, EVERY)
         assert not lived.beats(heart, EVERY)
     assert told == ["a step on node3 has gone on for 185 s"]
@@ -132,7 +131,7 @@ def test_a_process_that_was_frozen_or_has_no_work_has_not_stood_still(
     signs: HealthFiles, lived: Lived
 ) -> None:
     heart, told = hearing(signs)
-    with stalls.work.going_on("a step on node3"):
+    with metrics.work.going_on("a step on node3"):
         lived.now += 3600
         assert lived.beats(heart, EVERY)
     assert lived.beats(heart, 3600)
@@ -211,7 +210,7 @@ def test_a_child_of_a_prefork_worker_gives_up_by_itself(
 
     monkeypatch.setattr(heartbeat, "time", SimpleNamespace(sleep=passes, monotonic=lambda: lived.now))
     monkeypatch.setattr(heartbeat, "give_up", gives_up)
-    with stalls.work.going_on("a step on node3"):
+    with metrics.work.going_on("a step on node3"):
         heartbeat.watch_child(90.0, told.append)
         assert over.wait(10)
         for each in threading.enumerate():

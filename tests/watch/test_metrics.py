@@ -21,8 +21,17 @@ from prometheus_client import CollectorRegistry, generate_latest
 from lockstep.producer.stack.ports import free_port
 from lockstep.worker.monitoring import endpoint as door_of_a_worker
 from lockstep.worker.monitoring import metrics
-from lockstep.worker.monitoring.endpoint import ASKED_AT_ONCE, CLAIM, EVERY, MetricsRequest, MetricsServer
-from lockstep.worker.monitoring.metrics import GAUGES, Figures, RecordCollector
+from lockstep.worker.monitoring.endpoint import (
+    ASKED_AT_ONCE,
+    CLAIM,
+    EVERY,
+    GAUGES,
+    Figures,
+    Metrics,
+    MetricsRequest,
+    MetricsServer,
+    RecordCollector,
+)
 from lockstep.worker.operation.model import Action, State
 from lockstep.worker.settings import Settings, load_settings
 from lockstep.worker.tasks.sweep import FiguresReader
@@ -160,7 +169,7 @@ def door(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     """Where a worker's counts are asked for; half a request has a second."""
     monkeypatch.setattr(MetricsRequest, "timeout", 1.0)
     monkeypatch.setattr(door_of_a_worker, "LONGEST", 2.0)
-    counts, port = metrics.Metrics(), free_port(0)
+    counts, port = Metrics(), free_port(0)
     stop = counts.serve("127.0.0.1", port, Figures)
     try:
         yield port
@@ -222,7 +231,7 @@ def test_a_step_that_raised_is_seen_at_the_port_by_the_name_that_the_alert_has(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(metrics, "_counting", [])
-    counts, port = metrics.Metrics(), free_port(0)
+    counts, port = Metrics(), free_port(0)
     metrics.count_with(counts)
     stop = counts.serve("127.0.0.1", port, Figures)
     try:

@@ -97,7 +97,7 @@ class Leading:
         self._since = time.monotonic()
         # What was just connected needs no check: in the greeting it would connect anew, with its own tries.
         connection: Any = self
-        connection.password = password_now(connection.password)
+        connection.password = connection.password and password_now(connection.password)
         connection.next_health_check = self._since + connection.health_check_interval
         self._greeted = self._subscribed = False
 

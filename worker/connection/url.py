@@ -145,9 +145,9 @@ _files: dict[str, str] = {}
 """Password -> the file that it was in, which holds another once it is replaced."""
 
 
-def password_now(password: str | None) -> str | None:
+def password_now(password: str) -> str:
     """Return what the file of a password holds now; the password as it is if it came from none."""
-    if file := _files.get(password or ""):
+    if file := _files.get(password):
         with contextlib.suppress(OSError, ValueError):  # it is being replaced
             return password_in(file).reveal()
     return password

@@ -12,8 +12,7 @@ import threading
 import time
 import traceback
 from collections import defaultdict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -21,7 +20,7 @@ from typing import Any
 from celery import Celery, bootsteps
 from celery.signals import worker_ready, worker_shutdown, worker_shutting_down
 
-from lockstep.worker.forks import renew_in_children
+from lockstep.worker.monitoring.metrics import work
 from lockstep.worker.monitoring.probe import EVERY, HealthFiles
 from lockstep.worker.operation.errors import InvalidInput
 
@@ -30,69 +29,6 @@ TELL = 10.0
 EXIT = 70
 """The exit status of a process that ends itself; EX_SOFTWARE of sysexits.h."""
 log = logging.getLogger(__name__)
-
-
-class Work:
-    """What this process has begun and not ended. It has no lock, so that nothing here can stand still."""
-
-    def __init__(self) -> None:
-        self.start_anew()
-        renew_in_children(self)
-
-    def start_anew(self) -> None:
-        """Have no work, at the beginning of time."""
-        self.now = 0.0
-        """Seconds that this process has lived and looked."""
-        self._looked = time.monotonic()
-        self._moved = 0.0
-        self._going: dict[object, tuple[str, float]] = {}
-
-    @contextmanager
-    def going_on(self, what: str) -> Iterator[None]:
-        """Count a piece of work from here to the end of the block."""
-        key = object()
-        self._moved = self.now
-        self._going[key] = (what, self.now)
-        try:
-            yield
-        finally:
-            self._moved = self.now
-            self._going.pop(key, None)
-
-    def moves(self) -> None:
-        """Note that some piece has got further."""
-        self._moved = self.now
-
-    @property
-    def idle(self) -> bool:
-        """Whether nothing goes on."""
-        return not self._going
-
-    def look(self) -> None:
-        """Let time pass."""
-        now = time.monotonic()
-        self.now += min(now - self._looked, 2 * EVERY)  # more than that it was frozen
-        self._looked = now
-
-    def trouble(self, quiet: float) -> str | None:
-        """Say why this process stands still; None if it does not.
-
-        No piece that goes on may get no further for `quiet` seconds, nor go on for twice as long.
-        """
-        going = sorted(list(self._going.values()), key=lambda piece: piece[1])  # noqa: C414 - others change it
-        if not going:
-            return None
-        what, since = going[0]
-        still = self.now - self._moved
-        if still > quiet:
-            others = f", the first of {len(going)} at work," if len(going) > 1 else ""
-            return f"{what}{others} has got no further for {still:.0f} s"
-        if self.now - since > 2 * quiet:
-            return f"{what} has gone on for {self.now - since:.0f} s"
-        return None
-
-
-work = Work()
 
 
 def frames() -> dict[int, FrameType]:

@@ -25,6 +25,7 @@ from lockstep.worker import broker
 from lockstep.worker.celery import Lockstep
 from lockstep.worker.hosts import curl
 from lockstep.worker.monitoring import heartbeat, logs, metrics, tracing
+from lockstep.worker.monitoring.endpoint import Metrics
 from lockstep.worker.monitoring.heartbeat import watch_child
 from lockstep.worker.operation.errors import InvalidInput
 from lockstep.worker.record.causes import cause_of
@@ -67,7 +68,7 @@ def _watch(sender: str, instance: Any, **_: Any) -> None:
         tracing.instrument(own)
         curl.watches.append(tracing.calls_of(own))
     if settings.metrics_port is not None:
-        counts = metrics.Metrics()
+        counts = Metrics()
         metrics.count_with(counts)
         curl.watches.append(metrics.call_watched)
         stop = counts.serve(settings.metrics_address, settings.metrics_port, FiguresReader(settings).read)

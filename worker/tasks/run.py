@@ -23,7 +23,7 @@ from structlog.contextvars import bound_contextvars
 from lockstep.worker.forks import renew_in_children
 from lockstep.worker.messages import publish_next
 from lockstep.worker.monitoring import metrics
-from lockstep.worker.monitoring.heartbeat import work
+from lockstep.worker.monitoring.metrics import work
 from lockstep.worker.operation.errors import RecordDamaged, StoreFull, StoreUnavailable, UnknownFormat
 from lockstep.worker.operation.model import GroupId, HostName, OperationId
 from lockstep.worker.operation.ports import Clock, Stopping

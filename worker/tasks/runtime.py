@@ -23,8 +23,7 @@ from lockstep.worker.hosts.client import HostClient, SystemClock
 from lockstep.worker.hosts.wrappers import Breaker, SparedHost, TokenHost, WrappedHost
 from lockstep.worker.inventory import Inventory, LiveInventory
 from lockstep.worker.kinds import SealKeys, kinds_of
-from lockstep.worker.monitoring.heartbeat import work
-from lockstep.worker.monitoring.metrics import count, took
+from lockstep.worker.monitoring.metrics import count, took, work
 from lockstep.worker.operation.answer import ProbeAnswer, Verdict, WriteAnswer
 from lockstep.worker.operation.content import Effect, Said, Shown
 from lockstep.worker.operation.errors import StoreUnavailable

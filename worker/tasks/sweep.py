@@ -14,8 +14,8 @@ from kombu.exceptions import OperationalError
 from lockstep.worker.celery import OPERATIONS, ROLLBACK, SWEEP
 from lockstep.worker.messages import hosts_per_task, publish_next
 from lockstep.worker.monitoring import metrics
-from lockstep.worker.monitoring.heartbeat import work
-from lockstep.worker.monitoring.metrics import Figures
+from lockstep.worker.monitoring.endpoint import Figures
+from lockstep.worker.monitoring.metrics import work
 from lockstep.worker.operation.errors import RecordDamaged, StoreFull, StoreUnavailable, UnknownFormat
 from lockstep.worker.operation.model import OperationId, Stage
 from lockstep.worker.record.codec import Keys

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
-from lockstep.worker.monitoring.metrics import Figures, RecordCollector
+from lockstep.worker.monitoring.endpoint import Figures, RecordCollector
 from tests.ship.rendered import COMPONENT, WORKERS, Rendered, overlay, production_with, render
 
 OWNER = "lockstep/replicas"
