@@ -6,7 +6,7 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from enum import StrEnum
 
 from lockstep.worker.operation.errors import InvalidInput
@@ -67,15 +67,7 @@ class Rollout:
 
     def kept(self) -> str:
         """Return it as JSON: what `accept.lua` reads, and what makes two requests the same."""
-        kept = {
-            "waves": dict(self.waves),
-            "health": dict(self.health),
-            "bake": self.bake,
-            "gate": self.gate,
-            "hold": self.hold,
-            "within": self.within or False,
-            "hold_most": HOLD_MOST,
-        }
+        kept = {**asdict(self), "within": self.within or False, "hold_most": HOLD_MOST}
         return json.dumps(kept, sort_keys=True)
 
 

@@ -21,11 +21,16 @@ from lockstep.worker.record.codec import progress_from
 from lockstep.worker.record.ends import RedisEnds
 from lockstep.worker.record.fields import readable
 from lockstep.worker.record.queries import store_errors
+from lockstep.worker.record.scripts import Argument
 from lockstep.worker.secrets import mask
 
 
 class RedisContent(RedisEnds):
     """The ContentTransitions protocol on one Redis client."""
+
+    def _progress(self, name: str, operation: OperationId, host: HostName, *sent: Argument) -> Progress:
+        """Run a script that opens or closes a write, and read what is to be done next."""
+        return progress_from(host, self._scripts.strings(name, operation, host, *sent))
 
     def shown(
         self,
@@ -40,10 +45,9 @@ class RedisContent(RedisEnds):
     ) -> Progress:
         """Record what a look showed; open `attempt` if a write is needed (SEND)."""
         limits = self._limits
-        sent = (host, fingerprint, look.digest, look.shows, look.text, look.barred, attempt)
+        sent = (fingerprint, look.digest, look.shows, look.text, look.barred, attempt)
         times = (limits.send_within, limits.call, limits.settle)
-        said = self._scripts.strings("shown", operation, *sent, *times, action, group, needs)
-        return progress_from(host, said)
+        return self._progress("shown", operation, host, *sent, *times, action, group, needs)
 
     def wrote(
         self,
@@ -55,8 +59,7 @@ class RedisContent(RedisEnds):
         needs: int = 0,
     ) -> Progress:
         """Record what the answer to a write says, an inverse too; OPEN means that a look is to tell."""
-        sent = (host, attempt, effect, mask(answer), needs)
-        return progress_from(host, self._scripts.strings("wrote", operation, *sent))
+        return self._progress("wrote", operation, host, attempt, effect, mask(answer), needs)
 
     def restoring(
         self,

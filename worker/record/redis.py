@@ -41,7 +41,7 @@ from lockstep.worker.operation.transitions import (
     View,
 )
 from lockstep.worker.operation.waves import Gated, Health
-from lockstep.worker.record.codec import progress_from, step_from
+from lockstep.worker.record.codec import step_from
 from lockstep.worker.record.content import RedisContent
 from lockstep.worker.record.status import refused
 from lockstep.worker.secrets import mask
@@ -106,24 +106,9 @@ class RedisStore(RedisContent):
         age: int = 0,
     ) -> Progress:
         """Record what a GET showed; open `attempt` if a write is needed (SEND)."""
-        return progress_from(
-            host,
-            self._scripts.strings(
-                "begin",
-                operation,
-                host,
-                fingerprint,
-                seen.presence,
-                seen.body or "",
-                attempt,
-                self._limits.send_within,
-                self._limits.call,
-                action,
-                group,
-                self._limits.settle,
-                age,
-            ),
-        )
+        limits = self._limits
+        sent = (fingerprint, seen.presence, seen.body or "", attempt, limits.send_within, limits.call)
+        return self._progress("begin", operation, host, *sent, action, group, limits.settle, age)
 
     def missed(
         self,
@@ -138,22 +123,8 @@ class RedisStore(RedisContent):
         why: Why | None = None,
     ) -> Progress:
         """Count a GET that told nothing; fail the step when its time or its retries are spent."""
-        return progress_from(
-            host,
-            self._scripts.strings(
-                "missed",
-                operation,
-                host,
-                fingerprint,
-                probe,
-                mask(reason),
-                miss,
-                fatal or "",
-                self._limits.host_patience,
-                needs,
-                why or "",
-            ),
-        )
+        sent = (fingerprint, probe, mask(reason), miss, fatal or "", self._limits.host_patience, needs)
+        return self._progress("missed", operation, host, *sent, why or "")
 
     def finish(
         self,
@@ -165,12 +136,8 @@ class RedisStore(RedisContent):
         needs: int = 0,
     ) -> Progress:
         """Record what came of a forward write; OPEN means try again, which `needs` so many ms."""
-        return progress_from(
-            host,
-            self._scripts.strings(
-                "finish", operation, host, attempt, verdict, mask(answer), self._limits.settle, needs
-            ),
-        )
+        sent = (attempt, verdict, mask(answer), self._limits.settle, needs)
+        return self._progress("finish", operation, host, *sent)
 
     def cancel(self, operation: OperationId, by: str) -> Cancelled:
         """Decide to roll back, unless decided; `by` says who asked for it, and why."""
@@ -243,8 +210,7 @@ class RedisStore(RedisContent):
         """Open an attempt of the inverse (SEND)."""
         limits = self._limits
         times = (limits.send_within, limits.call, limits.settle, sent_at)
-        said = self._scripts.strings("begin_undo", operation, host, fingerprint, attempt, *times)
-        return progress_from(host, said)
+        return self._progress("begin_undo", operation, host, fingerprint, attempt, *times)
 
     def called(self) -> Iterator[OperationId]:
         """Take the operations of which this process is to publish something, as its last replies said."""
