@@ -36,9 +36,8 @@ def parse_plain(noun: str, text: str, lines: dict[Place, int] | None = None) -> 
             reader.take(event)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
-        if (
-            "nesting depth" in str(error) and mark is not None
-        ):  # a limit of the parser's own, which reads ahead
+        # A limit of the parser's own, which reads ahead.
+        if "nesting depth" in str(error) and mark is not None:
             raise reader.too_deep(mark.line + 1) from error
         where = "" if mark is None else f" line {mark.line + 1}"
         why = " ".join(str(getattr(error, "problem", "") or error).split())[:_SHOWN]

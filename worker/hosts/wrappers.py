@@ -217,9 +217,8 @@ class Breaker:
         """
         stands = self._stands(host)
         while True:
-            with contextlib.suppress(
-                StoreUnavailable
-            ):  # the step is about to find out; a silence ends by itself
+            # The step is about to find out; a silence ends by itself.
+            with contextlib.suppress(StoreUnavailable):
                 if stands is None:
                     self.shared.answered(host)
                 else:

@@ -148,10 +148,8 @@ def __getattr__(name: str) -> Any:
     except ModuleNotFoundError:
         import click
 
-        def unknown() -> None:
-            raise click.UsageError(
-                "No such command 'flower'."
-            )  # what Celery says; it is another's application
+        def unknown() -> None:  # says what Celery says; it is another's application
+            raise click.UsageError("No such command 'flower'.")
 
         return click.Command("flower", callback=unknown, hidden=True)
     return flower
