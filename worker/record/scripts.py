@@ -287,11 +287,9 @@ class _Wire:
     def _text(self, name: str) -> tuple[str, str]:
         """Return a script's text and its digest."""
         if name not in self._texts:
-            record, limit, step, rule, body, serve = (
-                script(each) for each in ("record", "limit", "step", "rule", name, "serve")
-            )
-            before, head = f"{record}\n{limit}\n{step}\n{rule}", "local function transition(ARGV, op)"
-            text = f"{before}\n{head}\n{body}\nend\n{serve}"
+            before = map(script, ("record", "limit", "step", "rule"))
+            body = ("local function transition(ARGV, op)", script(name), "end")
+            text = "\n".join((*before, *body, script("serve")))
             self._texts[name] = (text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
         return self._texts[name]
 
