@@ -100,7 +100,7 @@ class Lockstep(Celery):
     settings: Settings
     events_cls = "lockstep.worker.broker.links:Events"
     control_cls = "lockstep.worker.broker.control:Control"
-    amqp_cls = "lockstep.worker.broker.links:Amqp"
+    amqp_cls = "lockstep.worker.broker.control:Amqp"
 
     def _connection(self, url: Any, *args: Any, **options: Any) -> Any:
         kind = "lockstep-sentinel" if self.settings.address.sentinels else "lockstep-redis"

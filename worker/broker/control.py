@@ -1,4 +1,7 @@
-"""Celery's remote control: a worker answers those who look, and obeys nobody unless it is told to."""
+"""Celery's remote control: a worker answers those who look, and obeys nobody unless it is told to.
+
+Here is its way to connections as well, which come back soon.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,9 @@ import logging
 import uuid
 from typing import Any
 
+from celery.app import amqp as untyped_amqp
 from celery.app import control as untyped_app
-from kombu import Exchange, Queue
+from kombu import Connection, Exchange, Queue
 from kombu import pidbox as untyped
 
 from lockstep.worker.broker.links import POISON, dropped
@@ -15,6 +19,7 @@ from lockstep.worker.secrets import masked
 
 log = logging.getLogger(__name__)
 celery: Any = untyped_app
+amqp: Any = untyped_amqp
 pidbox: Any = untyped
 LOOKS = frozenset(
     {
@@ -26,6 +31,8 @@ LOOKS = frozenset(
 """What `lockstep doctor` and a Flower that only shows ask for."""
 BROKER = ("transport", "hostname", "port", "virtual_host")
 """What `stats` says of the broker; passwords stand among the rest."""
+LONGEST_WAIT = 4.0
+"""Seconds between two tries to connect, at most: a Redis that is back is noticed within so long."""
 REPLY_SECONDS = 60
 """For so long the replies to somebody who is gone are kept."""
 
@@ -112,3 +119,17 @@ class Control(celery.Control):  # type: ignore[misc]
     """What `app.control` is."""
 
     Mailbox = Mailbox
+
+
+class PersistentConnection(Connection):
+    """A connection that comes back soon."""
+
+    def ensure_connection(self, *args: Any, **options: Any) -> Any:
+        """Connect, trying again every few seconds: kombu's waits grow to half a minute."""
+        return super().ensure_connection(*args, **{"interval_max": LONGEST_WAIT, **options})
+
+
+class Amqp(amqp.AMQP):  # type: ignore[misc]
+    """Celery's way to its connections."""
+
+    Connection = PersistentConnection

@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Any, ClassVar
 
-from celery.app import amqp as untyped_amqp
 from celery.app import events as untyped_events
 from celery.backends import redis as untyped_backends
 from celery.events import dispatcher as untyped_dispatcher
@@ -35,13 +34,10 @@ from lockstep.worker.secrets import masked
 
 redis: Any = untyped
 backends: Any = untyped_backends
-amqp: Any = untyped_amqp
 events: Any = untyped_events
 dispatcher: Any = untyped_dispatcher
 REDIS, SENTINEL = "lockstep-redis", "lockstep-sentinel"
 """What kombu knows our transports by; an application around a client of ours keeps those of its own."""
-LONGEST_WAIT = 4.0
-"""Seconds between two tries to connect, at most: a Redis that is back is noticed within so long."""
 logger = get_logger(__name__)
 POISON = (TypeError, ValueError, LookupError, AttributeError, OverflowError, RecursionError)
 """What kombu and Celery raise for what nothing of ours has sent."""
@@ -236,20 +232,6 @@ def register(module: str) -> None:
 
 register(__name__)
 Connection.resolve_aliases.update({REDIS: "redis", SENTINEL: "sentinel"})  # for URLs that are shown
-
-
-class PersistentConnection(Connection):
-    """A connection that comes back soon."""
-
-    def ensure_connection(self, *args: Any, **options: Any) -> Any:
-        """Connect, trying again every few seconds: kombu's waits grow to half a minute."""
-        return super().ensure_connection(*args, **{"interval_max": LONGEST_WAIT, **options})
-
-
-class Amqp(amqp.AMQP):  # type: ignore[misc]
-    """Celery's way to its connections."""
-
-    Connection = PersistentConnection
 
 
 EXPIRES = "if expires > 0 then"

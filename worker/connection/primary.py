@@ -5,8 +5,7 @@ a replica and cuts nothing. It says so in its errors, and in its answer to HELLO
 for first and again every few seconds. Then that connection is closed, all others of this process to the same
 server are made anew before they are used again, and whoever asked gets `WrongServer`, and tries again.
 
-A Redis takes so many connections and no more (`maxclients`). redis-py's own pools keep every one that was
-ever needed at the same time; these are bounded, wait where there is none, and give back what is idle.
+redis-py's own pools keep every connection that was ever needed; these are bounded, wait, and give back.
 """
 
 from __future__ import annotations

@@ -34,8 +34,7 @@ KEPT = 86_400_000
 class _Status:
     """A hash with a field for each host or process. Every method raises StoreUnavailable if Redis is away."""
 
-    name: str
-    """Of its key among `Keys`."""
+    name: str  # of its key among `Keys`
 
     def __init__(self, client: redis.Redis, keys: Keys) -> None:
         self._client = client
