@@ -115,7 +115,7 @@ def test_a_repair_waits_for_the_end_of_a_pause(memory: MemoryBench) -> None:
     assert patrol(parts, store, GROUP, beat).repairs == ()
     memory.resume(A)
     (repair,) = patrol(parts, store, GROUP, beat).repairs
-    assert repair.hosts == (A,)
+    assert [host.name for host in repair.hosts] == [A]
 
 
 class HoldingNothing:

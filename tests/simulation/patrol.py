@@ -27,7 +27,8 @@ def run_patrol(run: Run) -> None:
     alone = all(other is run or other.message.kind != "patrol" for other in ledger.running)
     came = patrol(run.parts, run.store, GROUP, BEAT)
     for repair in came.repairs:
-        run.broker.publish_chord("forward", repair.operation, repair.action, repair.hosts)
+        hosts = tuple(host.name for host in repair.hosts)
+        run.broker.publish_chord("forward", repair.id, repair.action, hosts)
     if alone and not came.repairs and not ledger.store.locks:
         ledger.patrolled_at = started
 

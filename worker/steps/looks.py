@@ -104,23 +104,14 @@ class PatrolTimes:
 
 
 @dataclass(frozen=True, slots=True)
-class Repair:
-    """An operation that brings drifted hosts back; it is recorded, and to be published."""
-
-    operation: OperationId
-    group: GroupId
-    action: Action
-    hosts: tuple[HostName, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class PatrolResult:
     """What a look at a group came to."""
 
     drifts: tuple[Drift, ...] = ()
     new: tuple[Drift, ...] = ()
     """Those that were not known before."""
-    repairs: tuple[Repair, ...] = ()
+    repairs: tuple[Request, ...] = ()
+    """What brings drifted hosts back: it is recorded, and to be published."""
     asked: int = 0
     """Hosts that were called."""
     answered: int = 0
@@ -194,18 +185,16 @@ def _repair(
     action: Action,
     drifts: tuple[Drift, ...],
     beat: PatrolTimes,
-) -> Repair | None:
+) -> Request | None:
     """Record the operation that mends what is explained; nothing if another operation came in between."""
     mended = [drift for drift in drifts if drift.explained and drift.remedy is action]
     if not mended:
         return None
-    operation = OperationId(parts.clock.new_id())
     hosts = tuple(HostRef(drift.host, drift.end.fingerprint) for drift in mended)
     ends = {drift.host: drift.end.text for drift in mended}
-    request = Request(operation, group, action, hosts, beat.deadline, PATROL, repairs=ends)
+    key = OperationId(parts.clock.new_id())
+    request = Request(key, group, action, hosts, beat.deadline, PATROL, repairs=ends)
     try:
-        if store.accept(request) is not Accepted.ACCEPTED:
-            return None
+        return request if store.accept(request) is Accepted.ACCEPTED else None
     except HostPaused:
         return None  # looked at again while it is watched; by then the pause may be over
-    return Repair(operation, group, action, tuple(host.name for host in hosts))

@@ -196,7 +196,8 @@ def patrol_group(self: Task[..., str], group: GroupId) -> str:
             logger.error("the patrol got no answer about the group from any of %d hosts", came.asked)
             metrics.count("not_done", "patrol look")
         for repair in came.repairs:
-            publish_forward(self.app, repair.operation, group, repair.action, repair.hosts)
+            hosts = [host.name for host in repair.hosts]
+            publish_forward(self.app, repair.id, group, repair.action, hosts)
         return _told(came)
 
     return guarded(self, run)
