@@ -164,11 +164,13 @@ DONE_FOR = 3
 """Periods for which it is known that a periodic piece of work was done."""
 
 
-def periodic(runtime: Runtime, name: str, every: float, lease: int, run: Callable[[], str]) -> str:
+def periodic(
+    runtime: Runtime, name: str, every: float, lease: int, run: Callable[[], str], rest: int | None = None
+) -> str:
     """Run a periodic piece of work, unless another worker has the lease, of so many ms, to do it.
 
     What keeps it from being done is logged, counted and kept in the record. `every` is its period in seconds.
-    `run` says why it was put off by raising.
+    `run` says why it was put off by raising. Once all that is noted, the lease lasts for `rest` ms more.
     """
     try:
         if not runtime.store.lease(name, lease):
@@ -187,6 +189,10 @@ def periodic(runtime: Runtime, name: str, every: float, lease: int, run: Callabl
         with suppress(StoreUnavailable, StoreFull, RecordDamaged):
             runtime.store.note_failed(name, why)
         return f"put off: {why}"
+    finally:
+        if rest is not None:
+            with suppress(StoreUnavailable):
+                runtime.store.keep_lease(name, rest)
     return said
 
 
@@ -197,15 +203,11 @@ def sweep(self: Task[..., str]) -> str:
     store, every, lease = runtime.store, runtime.settings.sweep_every, held(runtime.settings)
 
     def run() -> str:
-        try:
-            said = _sweep(self.app, runtime, lambda: store.keep_lease("sweep", lease))
-        finally:
-            with suppress(StoreUnavailable):
-                store.keep_lease("sweep", round(every * 1000) // 2)
+        said = _sweep(self.app, runtime, lambda: store.keep_lease("sweep", lease))
         metrics.count("sweeps")
         return said
 
-    return periodic(runtime, "sweep", every, lease, run)
+    return periodic(runtime, "sweep", every, lease, run, round(every * 1000) // 2)
 
 
 def held(settings: Settings) -> int:
