@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, NamedTuple, Protocol, cast
 
 import redis
 
+from lockstep.producer.stack.processes import RedisServer
 from lockstep.worker.operation.host import Limits, Pause, WriteLimit
 from lockstep.worker.operation.model import GroupId, HostName, Millis, OperationId
 from lockstep.worker.operation.ports import Store
@@ -16,11 +19,21 @@ from lockstep.worker.record.redis import RedisStore
 from lockstep.worker.record.status import Pauses
 from tests.twin import MemoryStore
 from tests.waiting import eventually
+from tests.wrong_clock import WrongClock, library
 
 PREFIX = "t:"
+UNIT = 1 if library() is None else 1000
+"""Milliseconds: where Redis' clock can be put forward, what must not be over by itself takes seconds."""
 LIMITS = Limits(
-    send_within=20, call=30, settle=25, patience=60_000, longest_countdown=8_000, host_patience=1_000
+    send_within=20 * UNIT,
+    call=30 * UNIT,
+    settle=25 * UNIT,
+    patience=60_000,
+    longest_countdown=8_000,
+    host_patience=1_000,
 )
+SETTLED = LIMITS.send_within + LIMITS.call + LIMITS.settle + 5
+"""Milliseconds after which nothing of a write can land or show any more."""
 WORKING_SETS = ("todo", "undo", "open", "waits")
 
 
@@ -92,11 +105,20 @@ class Bench(Protocol):
         ...
 
 
+class ClockedRedis(RedisServer):
+    """A server whose clock tests put forward, where libfaketime is installed; elsewhere they wait."""
+
+    def __init__(self, folder: Path) -> None:
+        self.clock = None if library() is None else WrongClock(folder / "clock", at_once=True)
+        super().__init__(folder, env={**os.environ, **(self.clock.env if self.clock else {})})
+
+
 class RedisBench:
     """The real store, on a server of the test session's own."""
 
-    def __init__(self, client: redis.Redis) -> None:
+    def __init__(self, client: redis.Redis, clock: WrongClock | None) -> None:
         self.client = client
+        self._clock = clock
         self.store: Store = self.limited()
 
     def limited(self, **changes: Any) -> Store:
@@ -108,6 +130,8 @@ class RedisBench:
 
     def pass_time(self, milliseconds: int) -> None:
         until = self.now() + milliseconds
+        if self._clock is not None:
+            self._clock.set(self._clock.ahead + milliseconds / 1000)
         eventually(lambda: self.now() >= until, "the clock of Redis has passed it")
 
     def key_names(self) -> set[str]:

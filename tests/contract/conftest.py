@@ -8,15 +8,15 @@ import pytest
 import redis
 
 from lockstep.producer.stack.processes import RedisServer
-from tests.contract.bench import Bench, MemoryBench, RedisBench
+from tests.contract.bench import Bench, ClockedRedis, MemoryBench, RedisBench
 from tests.contract.driver import Driver
 from tests.contract.waves import TWO, accepted
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClockedRedis]:
     """A server that keeps what it acknowledges, as in production."""
-    with RedisServer(tmp_path_factory.mktemp("redis")) as running:
+    with ClockedRedis(tmp_path_factory.mktemp("redis")) as running:
         yield running
 
 
@@ -36,9 +36,9 @@ def client(shared_client: redis.Redis) -> redis.Redis:
 
 
 @pytest.fixture
-def redis_bench(client: redis.Redis) -> RedisBench:
+def redis_bench(client: redis.Redis, server: ClockedRedis) -> RedisBench:
     """The store on Redis."""
-    return RedisBench(client)
+    return RedisBench(client, server.clock)
 
 
 @pytest.fixture(params=["redis", "memory"])

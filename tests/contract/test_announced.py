@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from lockstep.worker.operation.answer import Verdict
-from tests.contract.bench import PREFIX, RedisBench
+from tests.contract.bench import PREFIX, SETTLED, RedisBench
 from tests.contract.contents import FOREIGN, Thing
 from tests.contract.driver import PRESENT, A, B, Driver
 from tests.contract.waves import TWO, accepted, gate, rollout
@@ -53,7 +53,7 @@ def test_a_create_from_its_first_look_to_its_end(redis_bench: RedisBench, heard:
     create.begin(B, "b1", PRESENT)
     assert heard() == [("step", (B,)), ("decided", ())]
     for _ in range(2):
-        redis_bench.pass_time(60)
+        redis_bench.pass_time(SETTLED)
         create.look(A, PRESENT)
     assert heard() == [("probe", (A,)), ("probe", (A,)), ("ended", ())]
 

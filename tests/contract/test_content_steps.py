@@ -110,7 +110,7 @@ class Rig:
                 break
             for name in self.nodes:
                 self.work(name, kept)
-            self.bench.pass_time(30)
+            self.bench.pass_time(LIMITS.call)
         return self
 
     def work(self, name: HostName, kept: Operation) -> None:

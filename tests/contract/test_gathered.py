@@ -13,7 +13,7 @@ from lockstep.worker.operation.answer import Verdict
 from lockstep.worker.operation.model import Attempt, HostName, Millis, Seen, Step
 from lockstep.worker.record.redis import RedisStore
 from lockstep.worker.record.scripts import Arguments, Batch, Kind
-from tests.contract.bench import MemoryBench, RedisBench
+from tests.contract.bench import SETTLED, MemoryBench, RedisBench
 from tests.contract.driver import ABSENT, PRESENT, Driver
 
 T = TypeVar("T")
@@ -111,7 +111,7 @@ class Pair:
     def pass_time(self) -> None:
         """Let every write become quiet, and every settling pass."""
         for each in (self.real, self.twin):
-            each.bench.pass_time(100)
+            each.bench.pass_time(SETTLED)
 
     def compare(self) -> None:
         """Hold the two records against each other."""

@@ -22,7 +22,6 @@ from lockstep.worker.operation.model import (
     Seen,
     State,
 )
-from lockstep.worker.operation.ports import Store
 from lockstep.worker.operation.transitions import Accepted, Phase
 from lockstep.worker.record.codec import Keys
 from lockstep.worker.record.fields import FORMAT
@@ -75,12 +74,12 @@ class Node:
 class Cluster:
     """The hosts as they were, and a worker that has all the time there is."""
 
-    def __init__(self, store: Store, holding: list[str]) -> None:
-        self.store = store
+    def __init__(self, bench: RedisBench, holding: list[str]) -> None:
+        self.bench, self.store = bench, bench.store
         self.nodes = {name: Node(name, '{"groupId": "g"}' if name in holding else None) for name in "abc"}
         at_once = Backoff(0.001, 0.001)
         clock = SystemClock()
-        self.parts = Parts(store, self.nodes.get, clock, LIMITS, at_once, at_once, 0.001)
+        self.parts = Parts(self.store, self.nodes.get, clock, LIMITS, at_once, at_once, 0.001)
 
     def end(self) -> None:
         """Do what the sweep finds to be done until nothing is left."""
@@ -91,6 +90,7 @@ class Cluster:
             for host in claim.hosts if claim else ():
                 assert claim
                 self._step(claim.phase, host)
+            self.bench.pass_time(LIMITS.settle)
 
     def holding(self) -> set[str]:
         return {name for name, node in self.nodes.items() if node.body}
@@ -137,7 +137,7 @@ def assert_within(said: Any, says: Any, where: str) -> None:
 
 
 def test_it_comes_to_its_end(kept: dict[str, Any], redis_bench: RedisBench) -> None:
-    cluster = Cluster(redis_bench.store, kept["holding"])
+    cluster = Cluster(redis_bench, kept["holding"])
     cluster.end()
     state, holding = ENDS[kept["name"]]
     assert read(cluster.store, ONE)["operation"]["state"] == state
@@ -153,7 +153,7 @@ def test_it_is_what_later_operations_find(kept: dict[str, Any], redis_bench: Red
     one = Driver(redis_bench, ONE, Action(kept["read"]["operation"]["action"]))
     hosts = (HostName("a"), HostName("b"), HostName("c"))
     assert redis_bench.store.accept(one.request(hosts)) is Accepted.EXISTING
-    Cluster(redis_bench.store, kept["holding"]).end()
+    Cluster(redis_bench, kept["holding"]).end()
     assert Driver(redis_bench, "two").accept(hosts) is Accepted.ACCEPTED
 
 

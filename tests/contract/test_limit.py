@@ -8,11 +8,12 @@ from lockstep.worker.operation.answer import Verdict
 from lockstep.worker.operation.host import WriteLimit
 from lockstep.worker.operation.model import AttemptId, GroupId, HostName, Millis
 from lockstep.worker.operation.transitions import Accepted, Forward, Progress
-from tests.contract.bench import Bench, MemoryBench
+from tests.contract.bench import LIMITS, UNIT, Bench, MemoryBench
 from tests.contract.driver import ABSENT, A, B, Driver
 
 ONE, TWO = WriteLimit(1), WriteLimit(2)
-SHORT, OVER = 500, 560
+SHORT = min(500 * UNIT, 5_000)
+OVER = SHORT + LIMITS.send_within + LIMITS.call + 10
 """Milliseconds in which a host is through with a write, and after which one of unknown fate has no place."""
 
 
@@ -99,7 +100,7 @@ def test_a_write_of_unknown_fate_keeps_its_place_until_the_host_is_through(bench
     ends(one, Verdict.UNKNOWN)
     assert begins(two) is Forward.BUSY
     bench.pass_time(OVER)
-    assert begins(two, age=1000) is Forward.BUSY, "its look was sent before"
+    assert begins(two, age=1000 * UNIT) is Forward.BUSY, "its look was sent before"
     assert begins(two) is Forward.SEND
 
 

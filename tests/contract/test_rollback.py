@@ -5,7 +5,7 @@ import pytest
 from lockstep.worker.operation.answer import Verdict
 from lockstep.worker.operation.model import Action, AttemptId, AttemptState, OperationId, Outcome, State, Undo
 from lockstep.worker.operation.transitions import Forward, Progress
-from tests.contract.bench import Bench
+from tests.contract.bench import SETTLED, Bench
 from tests.contract.driver import ABSENT, PRESENT, A, B, Driver
 
 
@@ -130,7 +130,7 @@ def test_a_host_that_failed_and_is_restored_has_failed_still(create: Driver) -> 
         create.finish(A, f"a{number}", Verdict.UNKNOWN)
     assert create.begin(A, "a3").next is Forward.FAILED
     for _ in range(3):
-        create.bench.pass_time(80)
+        create.bench.pass_time(SETTLED)
         create.look(A, ABSENT)
     assert (create.step(A).undo, create.step(A).reason) == (Undo.RESTORED, None)
     said = (create.begin(A, "a4"), create.missed(A, "p1"), create.finish(A, "a0", Verdict.UNKNOWN))

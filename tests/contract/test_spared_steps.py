@@ -12,7 +12,7 @@ from lockstep.worker.operation.host import Backoff, WriteLimit
 from lockstep.worker.operation.model import Action, AttemptId, Decision, GroupId, HostName, Outcome, State
 from lockstep.worker.steps.apply import Next, Parts, forward
 from lockstep.worker.steps.rollback import rollback, settle
-from tests.contract.bench import LIMITS, MemoryBench
+from tests.contract.bench import LIMITS, SETTLED, MemoryBench
 from tests.contract.driver import ABSENT, GROUP, PRESENT, A, B, Driver
 
 WHY = "not sent: spared for 23 s: 10 looks in a row failed (answer lost: read timeout)"
@@ -78,10 +78,10 @@ def test_a_spared_look_counts_as_a_miss_and_fails_the_step_in_the_end(create: Dr
 def test_a_rollback_asks_and_writes_all_the_same(create: Driver, parts: Parts) -> None:
     create.begin(A, "a1")
     create.roll_back()
-    create.bench.pass_time(1000)
+    create.bench.pass_time(SETTLED)
     for _ in range(4):
         rollback(parts, create.id, A, 1)
-        create.bench.pass_time(1000)
+        create.bench.pass_time(SETTLED)
     assert create.kept().state is State.ROLLED_BACK
 
 
@@ -90,9 +90,9 @@ def test_settling_asks_all_the_same(create: Driver, parts: Parts) -> None:
     create.begin(A, "a2", seen=None)
     create.apply(A)
     create.commit()
-    create.bench.pass_time(1000)
+    create.bench.pass_time(SETTLED)
     settle(parts, create.id, A, 1)
-    create.bench.pass_time(1000)
+    create.bench.pass_time(SETTLED)
     assert settle(parts, create.id, A, 2).text == "settled"
     assert create.kept().ended
 

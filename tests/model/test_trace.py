@@ -11,7 +11,7 @@ import redis
 from lockstep.producer.stack.processes import RedisServer
 from lockstep.worker.operation.answer import Verdict
 from tests.chaos.journal import commands
-from tests.contract.bench import PREFIX, RedisBench
+from tests.contract.bench import PREFIX, SETTLED, ClockedRedis, RedisBench
 from tests.contract.driver import ABSENT, PRESENT, A, B, Driver
 from tests.contract.waves import TWO, accepted
 from tests.model.trace import replay
@@ -20,8 +20,8 @@ OPERATION = f"{PREFIX}op:one"
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    with RedisServer(tmp_path_factory.mktemp("redis")) as running:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClockedRedis]:
+    with ClockedRedis(tmp_path_factory.mktemp("redis")) as running:
         yield running
 
 
@@ -33,8 +33,8 @@ def raw(server: RedisServer) -> Iterator[redis.Redis]:
 
 
 @pytest.fixture
-def bench(raw: redis.Redis) -> RedisBench:
-    return RedisBench(raw)
+def bench(raw: redis.Redis, server: ClockedRedis) -> RedisBench:
+    return RedisBench(raw, server.clock)
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def test_what_the_scripts_do_is_allowed(
     for attempt in ("a1", "a2"):
         committed.finish(A, attempt, Verdict.UNKNOWN)
     for _ in range(2):
-        bench.pass_time(60)
+        bench.pass_time(SETTLED)
         committed.look(A, PRESENT)
     assert committed.kept().ended
     undone = Driver(bench, "two").accepted().undoing(A, B)
@@ -68,7 +68,7 @@ def test_what_the_scripts_do_is_allowed(
     undone.finish_undo(A, "no answer", Verdict.UNKNOWN)
     undone.undo(B)
     for _ in range(2):
-        bench.pass_time(60)
+        bench.pass_time(SETTLED)
         undone.look(A, ABSENT)
     assert undone.look(A, ABSENT).restored
     already = Driver(bench, "three").accepted()

@@ -10,11 +10,10 @@ from typing import Any
 import pytest
 import redis
 
-from lockstep.producer.stack.processes import RedisServer
 from lockstep.worker.operation.content import Effect
 from lockstep.worker.operation.thing import Resolved, Restoring
 from tests.chaos.journal import commands
-from tests.contract.bench import PREFIX, RedisBench
+from tests.contract.bench import PREFIX, ClockedRedis, RedisBench
 from tests.contract.contents import FOREIGN, OLD, REWRITTEN, TARGET, A, B, Thing
 from tests.model.trace import replay
 
@@ -26,10 +25,10 @@ Journal = list[Sequence[str]]
 def journal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Journal]:
     """One operation is under way, one is committed, in one a person decides, and one has a secret."""
     with (
-        RedisServer(tmp_path_factory.mktemp("redis")) as server,
+        ClockedRedis(tmp_path_factory.mktemp("redis")) as server,
         redis.Redis.from_url(server.url, decode_responses=True) as raw,
     ):
-        go(RedisBench(raw))
+        go(RedisBench(raw, server.clock))
         yield list(commands(Path(server.directory)))
 
 

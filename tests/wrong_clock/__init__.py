@@ -26,13 +26,15 @@ def sweep_up() -> None:
 class WrongClock:
     """The wall clock of whichever processes are started with its `env`; monotonic clocks stay as they are."""
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, *, at_once: bool = False) -> None:
+        """Have what is set count at once, at the price of reading the file whenever time is asked for."""
         self._file = file
+        self.ahead = 0.0
         self.set(0)
         self.env = {
             "LD_PRELOAD": str(library()),
             "FAKETIME_TIMESTAMP_FILE": str(file),
-            "FAKETIME_CACHE_DURATION": "1",  # seconds until what is set counts
+            **({"FAKETIME_NO_CACHE": "1"} if at_once else {"FAKETIME_CACHE_DURATION": "1"}),
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
             # Its repair for an old C library has every wait with a deadline return at once, and then spin.
             "FAKETIME_FORCE_MONOTONIC_FIX": "0",
@@ -42,6 +44,7 @@ class WrongClock:
 
     def set(self, seconds: float) -> None:
         """Put the clock so far ahead of the machine's, or behind, within a second."""
+        self.ahead = seconds
         draft = self._file.with_suffix(".new")
         draft.write_text(f"{seconds:+.3f}\n", "utf-8")
         draft.replace(self._file)

@@ -14,11 +14,10 @@ from pathlib import Path
 
 import redis
 
-from lockstep.producer.stack.processes import RedisServer
 from lockstep.worker.operation.answer import Verdict
 from lockstep.worker.operation.model import Action, HostName
 from lockstep.worker.record.fields import FORMAT
-from tests.contract.bench import PREFIX, RedisBench
+from tests.contract.bench import PREFIX, ClockedRedis, RedisBench
 from tests.contract.driver import ABSENT, PRESENT, A, B, Driver
 from tests.contract.golden import FOLDER, read, save
 
@@ -119,12 +118,12 @@ def main(number: str) -> int:
     folder.mkdir(exist_ok=True)
     with (
         tempfile.TemporaryDirectory() as place,
-        RedisServer(Path(place)) as server,
+        ClockedRedis(Path(place)) as server,
         redis.Redis.from_url(server.url, decode_responses=True) as client,
     ):
         for story in STORIES:
             client.flushdb()
-            one, holding = story(RedisBench(client))
+            one, holding = story(RedisBench(client, server.clock))
             kept = {
                 "story": story.__doc__,
                 "made_at": one.bench.now(),

@@ -94,7 +94,8 @@ def test_nothing_is_written_to_redis_and_none_is_needed(
     lockstep: Run, node: Running, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LOCKSTEP_REDIS_URL", "redis://127.0.0.1:1/0")
-    assert lockstep("probe", name).code == 0
+    ran = lockstep("probe", name)
+    assert ran.code == 0, ran.out
 
 
 def test_the_document_of_json(lockstep: Run, node: Running, name: str) -> None:
