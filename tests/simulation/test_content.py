@@ -12,7 +12,7 @@ from lockstep.worker.kinds import Kind, Request
 from lockstep.worker.operation.answer import NoReply, Reply, Trouble
 from lockstep.worker.operation.content import Id, Said, Shown
 from lockstep.worker.operation.model import HostName, State, Step, Undo
-from tests.contract.bench import LIMITS
+from tests.contract.bench import LIMITS, UNIT
 from tests.contract.contents import Node
 from tests.contract.test_content_steps import Rig, record
 
@@ -122,7 +122,7 @@ class Schedule:
             raise Killed
         if fate < 0.12 and self.depth < 2:
             self.step(name)
-        self.rig.bench.pass_time(self.chance.choice([0, 0, 1, 5]))
+        self.rig.bench.pass_time(UNIT * self.chance.choice([0, 0, 1, 5]))
 
     def step(self, name: HostName) -> None:
         self.depth += 1
@@ -149,7 +149,7 @@ class Schedule:
                 self.chance.choice(list(self.nodes.values())).usurp()
             self.step(self.chance.choice(list(self.nodes)))
             rig.bench.memory.claim(rig.id)
-            rig.bench.pass_time(self.chance.choice([1, 10, 40]))
+            rig.bench.pass_time(UNIT * self.chance.choice([1, 10, 40]))
         for node in self.nodes.values():
             rig.bench.pass_time(LIMITS.settle)
             before = node.holds

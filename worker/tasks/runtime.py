@@ -202,9 +202,9 @@ def _timed(call: str, ask: Callable[[], T], named: Callable[[T], str]) -> T:
 
 def build_runtime(settings: Settings) -> Runtime:
     """Build the real parts; the inventory is read, nothing is connected."""
-    gc.freeze()  # what is imported lives as long as the process, and need not be looked through again
-    gc.set_threshold(GARBAGE)
     inventory = LiveInventory(settings)
+    gc.freeze()  # what is imported, and the hosts, live as long as the process: no garbage is among them
+    gc.set_threshold(GARBAGE)
     hosts = real_hosts(settings, inventory)
 
     return assemble(
