@@ -74,6 +74,7 @@ PATIENT = Settings(connect_timeout=3, read_timeout=1, call_timeout=4)
 SLOW = (*ENDED, None, PATIENT)
 """Ended by the time that a call may take: enough for a request to leave a busy machine."""
 TWICE = b"Content-Encoding: gzip, gzip"
+NO_DATE = b"Retry-After: Mon, 01 Jan 99999999999999999999 00:00:00 GMT"
 BOMB = gzip.compress(b"x" * 50_000_000, 9)
 ROWS = {
     # statuses
@@ -84,6 +85,7 @@ ROWS = {
     "refused": Row(KEEP + http(status=b"403 Forbidden"), MISCONFIGURED, REFUSED),
     "broken": Row(KEEP + http(status=b"500 Oh"), *ENDED),
     "busy": Row(KEEP + http(b"Retry-After: 1", status=b"503 Busy"), *ENDED),
+    "busy until no date": Row(KEEP + http(NO_DATE, status=b"503 Busy"), *ENDED),
     "moved": Row(KEEP + http(b"Location: /success/", status=b"307 Moved"), MISCONFIGURED, MISDIRECTED),
     "status 999": Row(KEEP + http(status=b"999 What"), MISCONFIGURED, UNKNOWN),
     "status of two digits": Row(KEEP + http(status=b"20 OK"), *ENDED),

@@ -261,12 +261,13 @@ def test_ctrl_c_ends_a_call_at_once(server: Answering) -> None:
     eventually(lambda: server.closed["silence"] > closed, "its connection is given up")
 
 
+@pytest.mark.parametrize("broken", ["curl.ends_of", "transfer.seconds_to_wait"])
 def test_what_fails_in_the_middle_is_told_and_the_next_call_goes_on(
-    server: Answering, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    server: Answering, broken: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     loop = curl.Loop()
-    with monkeypatch.context() as broken:
-        broken.setattr(curl, "ends_of", lambda _: 1 / 0)
+    with monkeypatch.context() as patched:
+        patched.setattr(f"lockstep.worker.hosts.{broken}", lambda *_: 1 / 0)
         said = loop.carry(request("POST", f"{server.url}/success/"))
     assert said == NoReply(Trouble.LOST, "what carries the calls failed")
     assert "begins anew" in caplog.text

@@ -146,7 +146,8 @@ class Loop:
                 look = now + TICK / 1000
                 for call in list(self._calls.values()):
                     if (said := call.overdue(now, moved)) is not None:
-                        self._end(multi, call.curl).finish(said)
+                        multi.remove_handle(call.curl)
+                        self._end(call, said)
 
     def _reap(self, multi: pycurl.CurlMulti) -> None:
         """End the calls that libcurl is done with."""
@@ -158,20 +159,21 @@ class Loop:
                     self._kept.clear()
                 self._kept[ends_of(curl)] = curl.getinfo(pycurl.ACTIVESOCKET)
             for curl, code, text in [*((curl, 0, "") for curl in well), *ill]:
-                call = self._end(multi, curl)
+                call = self._calls[curl]
+                multi.remove_handle(curl)
                 if call.stale:
                     call.again()
                     self._begin(multi, call)
                 else:
-                    call.finish(call.came(code, text))
+                    self._end(call, call.came(code, text))
 
     def _begin(self, multi: pycurl.CurlMulti, call: Transfer) -> None:
         self._calls[call.curl] = call
         multi.add_handle(call.curl)
 
-    def _end(self, multi: pycurl.CurlMulti, curl: pycurl.Curl) -> Transfer:
-        multi.remove_handle(curl)
-        return self._calls.pop(curl)
+    def _end(self, call: Transfer, said: Reply | NoReply) -> None:
+        call.finish(said)
+        del self._calls[call.curl]  # only now: whoever waits for a call that is not here is never told
 
 
 def _follow(poll: select.poll, what: int, socket: int, *_: object) -> None:

@@ -91,6 +91,6 @@ def seconds_to_wait(value: str | None, date: str | None) -> float | None:
         return float(text[:9])
     try:
         wait = parsedate_to_datetime(text) - parsedate_to_datetime(date or "")
-    except (ValueError, TypeError):  # no date, or one with a time zone and one without
+    except (ValueError, TypeError, OverflowError):  # no date, no such date, or only one with a time zone
         return None
     return max(0.0, wait.total_seconds())
