@@ -8,11 +8,8 @@ import ssl
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -22,63 +19,12 @@ from lockstep.worker.operation.answer import Probed, Verdict
 from lockstep.worker.operation.host import Host
 from lockstep.worker.operation.model import Action, AttemptId, HostName
 from lockstep.worker.settings import Settings
+from tests.contract.tls_server import Server, served
 from tests.integration.redis_servers.certificates import Authority
-from tests.serving import serving
 from tests.unit.client import G
 
 pytestmark = pytest.mark.skipif(not shutil.which("openssl"), reason="openssl is not installed")
 UNTRUSTED = "TLS error: its certificate is of an authority that is not trusted"
-
-
-class Node(BaseHTTPRequestHandler):
-    """Holds nothing, and takes every group."""
-
-    protocol_version = "HTTP/1.1"
-
-    def do_GET(self) -> None:
-        self.server.heads.append(self.headers["Host"])  # type: ignore[attr-defined]
-        self._answer(404)
-
-    def do_POST(self) -> None:
-        self.rfile.read(int(self.headers["Content-Length"]))
-        self._answer(201)
-
-    def log_message(self, *_: Any) -> None:
-        """Say nothing."""
-
-    def _answer(self, status: int) -> None:
-        self.send_response(status)
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-
-class Server(ThreadingHTTPServer):
-    """Counts the connections that were accepted."""
-
-    daemon_threads = True
-    accepted = 0
-
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
-        self.heads: list[str] = []
-        """The field Host of each request."""
-
-    def process_request(self, *args: Any) -> None:
-        self.accepted += 1
-        super().process_request(*args)
-
-    def handle_error(self, *_: Any) -> None:
-        """A client that does not trust the certificate hangs up."""
-
-
-@contextmanager
-def served(context: ssl.SSLContext | None = None) -> Iterator[Server]:
-    """Serve until the end of the block; without a context in plain text."""
-    running = Server(("127.0.0.1", 0), Node)
-    if context is not None:
-        running.socket = context.wrap_socket(running.socket, server_side=True)
-    with serving(running):
-        yield running
 
 
 @pytest.fixture(scope="module")
@@ -186,6 +132,30 @@ def test_a_certificate_of_ours_is_shown_and_read_again_when_it_is_replaced(
             )  # without a kept connection
             said = "not sent: TLS error: its cert_file and key_file do not belong together"
             assert called(host.host).probe(G).text == said
+
+
+@pytest.mark.parametrize("closes", [False, True], ids=["kept", "closed"])
+def test_a_certificate_of_ours_that_was_replaced_is_not_shown_again(
+    authority: Authority, tmp_path: Path, carrier: str, closes: bool
+) -> None:
+    """Neither a connection that was kept nor a session of TLS that is resumed goes on with the one before."""
+    own = authority.sign("localhost", "DNS:localhost")
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(authority.file))
+    context.load_cert_chain(own.certificate, own.key)
+    context.verify_mode = ssl.CERT_REQUIRED
+    cert, key = tmp_path / "own.pem", tmp_path / "own.key"
+    with served(context) as running:
+        running.closes = closes
+        url, ours = f"https://localhost:{running.server_port}", (str(cert), str(key))
+        host = called(Host(HostName("node1"), url, verify=str(authority.file), cert=ours))
+        for name in ("first", "second"):
+            signed = authority.sign(name, f"DNS:{name}")
+            for old, new in ((signed.certificate, cert), (signed.key, key)):
+                shutil.copy(old, tmp_path / "fresh")
+                (tmp_path / "fresh").replace(new)
+            assert [host.probe(G).probed for _ in range(2)] == [Probed.SEEN] * 2
+        assert running.shown == ["first", "first", "second", "second"]
+        assert running.accepted == (2 if carrier == "libcurl" and not closes else 4)
 
 
 def test_a_host_is_asked_for_the_name_that_its_entry_gives(

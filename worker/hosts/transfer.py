@@ -117,9 +117,10 @@ class Transfer:
         self.curl.setopt(pycurl.HTTPHEADER, [*lines, f"Host: {place.removesuffix(':443')}"])
 
     def _secure(self) -> None:
+        """Hand over what the files hold: by a path, libcurl goes on with what it read, or showed, before."""
         verify, cert, curl = self.request.verify, self.request.cert, self.curl
         if isinstance(verify, str):
-            curl.setopt(pycurl.CAINFO_BLOB, _content(verify, _version(verify)))  # a path would be read once
+            curl.setopt(pycurl.CAINFO_BLOB, _content(verify, _version(verify)))
         elif verify:
             from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
@@ -128,9 +129,8 @@ class Transfer:
             curl.setopt(pycurl.SSL_VERIFYPEER, 0)
             curl.setopt(pycurl.SSL_VERIFYHOST, 0)
         if cert is not None:
-            for option, file in zip((pycurl.SSLCERT, pycurl.SSLKEY), cert, strict=True):
-                _version(file)
-                curl.setopt(option, file)
+            for option, file in zip((pycurl.SSLCERT_BLOB, pycurl.SSLKEY_BLOB), cert, strict=True):
+                curl.setopt(option, _content(file, _version(file)))
             curl.setopt(pycurl.KEYPASSWD, "")  # else OpenSSL asks on the terminal
 
     def again(self) -> None:
