@@ -10,7 +10,8 @@ import pytest
 
 from lockstep.worker.hosts import curl
 from lockstep.worker.hosts.client import SystemClock
-from lockstep.worker.operation.answer import Probed, Verdict
+from lockstep.worker.kinds import Request
+from lockstep.worker.operation.answer import Probed, Reply, Verdict
 from tests.unit import client as carried
 from tests.unit.client import G, client, write
 from tests.unit.raw_server import RawServer, refusing_port, reset, serving
@@ -219,6 +220,18 @@ def test_a_kept_connection_is_guarded_too() -> None:
         got = len(server.received)
         assert write(host, within=-1.0).verdict is Verdict.NOT_APPLIED
     assert (len(server.received), server.accepted) == (got, 1)
+
+
+@by_each
+def test_a_look_by_head_waits_for_no_body() -> None:
+    def behave(server: RawServer, peer: socket.socket) -> None:
+        server.request(peer)
+        peer.sendall(FOUND + b"Content-Length: 16\r\n\r\n")
+        server.until_closed(peer)
+
+    with serving(behave) as server:
+        assert client(server.url).ask(Request("HEAD", "/v1/g", {}, None)) == Reply(200, b"")
+    assert server.received.startswith(b"HEAD /v1/g HTTP/1.1\r\n")
 
 
 @by_each

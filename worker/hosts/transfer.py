@@ -91,6 +91,7 @@ class Transfer:
             (pycurl.REQUEST_TARGET, "/" + request.url.split("/", 3)[3]),  # it would write %7e as %7E
             (pycurl.PROXY, ""),
             (pycurl.NOSIGNAL, 1),
+            (pycurl.NOBODY, request.method == "HEAD"),
             (pycurl.HTTPHEADER, lines),
             (pycurl.ACCEPT_ENCODING, ""),
             (pycurl.MAXAGE_CONN, IDLE_SECONDS),
