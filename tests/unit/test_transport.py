@@ -11,7 +11,8 @@ import pytest
 from lockstep.worker.hosts import curl
 from lockstep.worker.hosts.client import SystemClock
 from lockstep.worker.kinds import Request
-from lockstep.worker.operation.answer import Probed, Reply, Verdict
+from lockstep.worker.monitoring import metrics
+from lockstep.worker.operation.answer import Carried, Probed, Reply, Verdict
 from tests.unit import client as carried
 from tests.unit.client import G, client, write
 from tests.unit.raw_server import RawServer, refusing_port, reset, serving
@@ -42,6 +43,18 @@ def test_a_refused_connection_is_not_applied() -> None:
     assert write(host).verdict is Verdict.NOT_APPLIED
     assert write(host).text == "not sent: connection refused"
     assert host.probe(G).probed is Probed.NO_INFORMATION
+
+
+def test_a_refused_connection_is_neither_kept_nor_new(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[Carried] = []
+    counted: list[tuple[object, ...]] = []
+    monkeypatch.setattr(curl, "watches", [lambda *_: ({}, told.append)])
+    monkeypatch.setattr(metrics, "count", lambda *labels, **_: counted.append(labels))
+    client(f"http://127.0.0.1:{refusing_port()}").probe(G)
+    (carried,) = told
+    assert (carried.kept, carried.first_byte, carried.sent, carried.received) == (False, 0, 0, 0)
+    metrics.call_carried(carried)
+    assert counted == [("call_bytes", "sent"), ("call_bytes", "received")]
 
 
 @by_each

@@ -258,14 +258,16 @@ def _closed(socket: int) -> bool:
 
 
 def _carried(curl: pycurl.Curl) -> Carried:
+    sent = curl.getinfo(pycurl.REQUEST_SIZE) + curl.getinfo(pycurl.SIZE_UPLOAD_T)
+    received = curl.getinfo(pycurl.HEADER_SIZE) + curl.getinfo(pycurl.SIZE_DOWNLOAD_T)
     return Carried(
         connected=curl.getinfo(pycurl.CONNECT_TIME),
         secured=curl.getinfo(pycurl.APPCONNECT_TIME),
-        first_byte=curl.getinfo(pycurl.STARTTRANSFER_TIME),
+        first_byte=curl.getinfo(pycurl.STARTTRANSFER_TIME) if received else 0.0,  # else when it failed
         total=curl.getinfo(pycurl.TOTAL_TIME),
-        sent=curl.getinfo(pycurl.REQUEST_SIZE) + curl.getinfo(pycurl.SIZE_UPLOAD_T),
-        received=curl.getinfo(pycurl.HEADER_SIZE) + curl.getinfo(pycurl.SIZE_DOWNLOAD_T),
-        kept=curl.getinfo(pycurl.NUM_CONNECTS) == 0,
+        sent=sent,
+        received=received,
+        kept=bool(sent) and curl.getinfo(pycurl.NUM_CONNECTS) == 0,
         status=curl.getinfo(pycurl.RESPONSE_CODE),
     )
 

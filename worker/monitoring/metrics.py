@@ -88,7 +88,8 @@ def call_carried(carried: Carried) -> None:
             took("call_phase_seconds", seconds, phase)
     count("call_bytes", "sent", by=carried.sent)
     count("call_bytes", "received", by=carried.received)
-    count("requests", "kept" if carried.kept else "new")
+    if carried.sent:
+        count("requests", "kept" if carried.kept else "new")
 
 
 def operation_ended(operation: Operation, first: Callable[[OperationId], bool]) -> None:
