@@ -95,6 +95,7 @@ class Transfer:
             (pycurl.HTTPHEADER, lines),
             (pycurl.ACCEPT_ENCODING, ""),
             (pycurl.MAXAGE_CONN, IDLE_SECONDS),
+            (pycurl.DNS_CACHE_TIMEOUT, 0),  # after each call it would look through all names that it knows
             (pycurl.CONNECTTIMEOUT_MS, round(request.connect_timeout * 1000)),
             (pycurl.TIMEOUT_MS, max(1, round(request.left * 1000))),
             (pycurl.PREREQFUNCTION, self._may_send),
