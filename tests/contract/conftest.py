@@ -11,6 +11,7 @@ from lockstep.producer.stack.processes import RedisServer
 from tests.contract.bench import Bench, ClockedRedis, MemoryBench, RedisBench
 from tests.contract.driver import Driver
 from tests.contract.waves import TWO, accepted
+from tests.wrong_clock import sweep_up
 
 
 @pytest.fixture(scope="session")
@@ -18,6 +19,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClockedRedis]:
     """A server that keeps what it acknowledges, as in production."""
     with ClockedRedis(tmp_path_factory.mktemp("redis")) as running:
         yield running
+    sweep_up()
 
 
 @pytest.fixture(scope="session")
