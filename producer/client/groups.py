@@ -117,16 +117,8 @@ class GroupClient:
         raises GroupBusy. If a host is paused, raises HostPaused. Raises StoreUnavailable and StoreFull too.
         """
         pace = Pace(waves, wave_by, bake, hold, expires, health)
-        return self._start(
-            Action.CREATE,
-            parse_group_id(group_id),
-            hosts,
-            operation_id,
-            deadline,
-            retries,
-            preflight,
-            pace=pace,
-        )
+        asked = parse_group_id(group_id), hosts, operation_id, deadline, retries, preflight
+        return self._start(Action.CREATE, *asked, pace=pace)
 
     def delete_group(
         self,
@@ -146,16 +138,8 @@ class GroupClient:
     ) -> Operation:
         """Enqueue the deletion of a group; everything else is as for `create_group`."""
         pace = Pace(waves, wave_by, bake, hold, expires, health)
-        return self._start(
-            Action.DELETE,
-            parse_group_id(group_id),
-            hosts,
-            operation_id,
-            deadline,
-            retries,
-            preflight,
-            pace=pace,
-        )
+        asked = parse_group_id(group_id), hosts, operation_id, deadline, retries, preflight
+        return self._start(Action.DELETE, *asked, pace=pace)
 
     def select(
         self,
