@@ -35,12 +35,12 @@ says when everything serves, and where: `{"ready": true, "nodes": {"node1": "htt
 | `latency` | later: every call of the node, by `latency`: `fixed`, `uniform` or `choices` (ms) | the answer |
 
 Every kind but the last two takes `probability`, `methods`, `group` (exact, or a prefix with `*`), `times`
-and `after`; see `faults.Rule`. Chance is seeded per node, see `plan.Plan`. The record is described in
+and `after`; see `faults.Rule`. Chance is seeded per node, see `faults.Plan`. The record is described in
 `history`, and `admin.ClusterAdmin` speaks to the admin port from Python.
 
-What the pieces are: `node` (groups, and what calls do to them), `faults` (rules and latencies as data),
-`plan` (which rule strikes), `calls` (one call in time), `listener` (a port that can be shut), `app` and
-`admin_app` (the two APIs), `cluster` (all of it), `options` (the command line).
+What the pieces are: `node` (groups, and what calls do to them), `faults` (rules and latencies, and which
+strikes), `calls` (one call in time), `listener` (a port that can be shut), `app` and `admin_app` (the two
+APIs), `cluster` (all of it), `options` (the command line).
 """
 
 if __name__ != "lockstep.mock_api":

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TypeAlias
 from urllib.error import HTTPError
 from urllib.parse import quote, urlencode
 from urllib.request import ProxyHandler, Request, build_opener
 
+from pydantic import BaseModel
+
+from lockstep.mock_api.faults import Latency
 from lockstep.mock_api.history import FIELDS, Record
+from lockstep.mock_api.node import PostBody
 
 Json: TypeAlias = "str | int | float | bool | Sequence[Json] | Mapping[str, Json] | None"
 Fault: TypeAlias = Mapping[str, Json]
@@ -20,27 +23,17 @@ class AdminError(Exception):
     """The cluster turned a command down; says why."""
 
 
-@dataclass(frozen=True, slots=True)
-class NodeInfo:
+class NodeInfo(BaseModel):
     """A node as it stands."""
 
     name: str
     url: str
     up: bool
     groups: int
-    latency: Json
+    latency: Latency | None
     delete_absent: int
-    post_body: str
+    post_body: PostBody
     unwell_with: str
-
-
-@dataclass(frozen=True, slots=True)
-class ArmedFault:
-    """A fault rule on one node: how many calls matched it, and how many it struck."""
-
-    rule: Fault
-    seen: int
-    fired: int
 
 
 class ClusterAdmin:
@@ -56,17 +49,18 @@ class ClusterAdmin:
         """Return every node by name."""
         return {one["name"]: NodeInfo(**one) for one in json.loads(self._call("GET", "/nodes"))}
 
-    def faults(self, node: str | None = None) -> dict[str, list[ArmedFault]]:
-        """Return the rules with their counters, by node name."""
-        return self._armed(self._call("GET", scope(node, "faults")))
+    def faults(self, node: str | None = None) -> dict[str, list[dict[str, Json]]]:
+        """Return each `rule` by node name, with how many calls it matched (`seen`), and struck (`fired`)."""
+        armed: dict[str, list[dict[str, Json]]] = json.loads(self._call("GET", scope(node, "faults")))
+        return armed
 
-    def add_faults(self, *rules: Fault, node: str | None = None) -> dict[str, list[ArmedFault]]:
+    def add_faults(self, *rules: Fault, node: str | None = None) -> None:
         """Put rules after those there are, say `{"kind": "hang_after", "times": 1}`."""
-        return self._armed(self._call("POST", scope(node, "faults"), list(rules)))
+        self._call("POST", scope(node, "faults"), list(rules))
 
-    def set_faults(self, *rules: Fault, node: str | None = None) -> dict[str, list[ArmedFault]]:
+    def set_faults(self, *rules: Fault, node: str | None = None) -> None:
         """Put rules in place of those there are; `set_faults()` removes all. Latency and `down` stay."""
-        return self._armed(self._call("PUT", scope(node, "faults"), list(rules)))
+        self._call("PUT", scope(node, "faults"), list(rules))
 
     def set_latency(self, latency: Json, node: str | None = None) -> None:
         """Set a number of ms, `{"uniform": [a, b]}`, `{"choices": [[share, ms], …]}`, or None."""
@@ -130,18 +124,12 @@ class ClusterAdmin:
             with error:
                 raise AdminError(f"{method} {path}: {reason(error.read())}") from None
 
-    @staticmethod
-    def _armed(content: bytes) -> dict[str, list[ArmedFault]]:
-        return {node: [ArmedFault(**one) for one in armed] for node, armed in json.loads(content).items()}
-
 
 def scope(node: str | None, what: str) -> str:
-    """Return the path of a resource of one node, or of all."""
     return f"/{what}" if node is None else f"/nodes/{quote(node, safe='')}/{what}"
 
 
 def reason(content: bytes) -> str:
-    """Return what an error answer says."""
     try:
         return str(json.loads(content)["detail"])
     except (ValueError, KeyError, TypeError):

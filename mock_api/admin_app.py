@@ -12,28 +12,15 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, StreamingResponse
 from pydantic import BaseModel, BeforeValidator, ConfigDict, JsonValue
 
+from lockstep.mock_api.admin import NodeInfo
 from lockstep.mock_api.app import documented
 from lockstep.mock_api.cluster import Cluster, Member
 from lockstep.mock_api.errors import explain
-from lockstep.mock_api.faults import Latency, Rule
+from lockstep.mock_api.faults import Armed, Latency, Rule
 from lockstep.mock_api.history import End, Record
 from lockstep.mock_api.node import GroupBody, PostBody
-from lockstep.mock_api.plan import Armed
 
 HISTORY_CHUNK = 500
-
-
-class NodeInfo(BaseModel):
-    """A node as it stands."""
-
-    name: str
-    url: str
-    up: bool
-    groups: int
-    latency: Latency | None
-    delete_absent: int
-    post_body: PostBody
-    unwell_with: str
 
 
 class NodeSettings(BaseModel):

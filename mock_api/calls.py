@@ -14,11 +14,10 @@ from pydantic import JsonValue
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from lockstep.mock_api.faults import Form, Kind, Method, Rule, Script, script
+from lockstep.mock_api.faults import Draw, Form, Kind, Method, Rule, Script, script
 from lockstep.mock_api.history import End, History, Record
 from lockstep.mock_api.listener import reset
 from lockstep.mock_api.node import MALFORMED, Answer, GroupBody, Node, PlayedNode, problem
-from lockstep.mock_api.plan import Draw
 from lockstep.mock_api.play import Call
 
 logger = logging.getLogger(__name__)
@@ -101,17 +100,34 @@ class CallHandler:
     async def _play(
         self, request: Request, record: Record, land: Callable[[], Answer], draw: Draw
     ) -> Response:
-        course = script(draw.rule)
+        course, loop = script(draw.rule), asyncio.get_running_loop()
         call = OpenCall(request.state.transport)
         self._unfinished.add(call)
+        landed: asyncio.Future[Answer] = loop.create_future()
+
+        def take_effect() -> None:
+            call.landing = None
+            landed.set_result(land())
+            if record.end is not None:
+                self._unfinished.discard(call)
+
+        due = draw.delay + course.lands_after
+        if not course.lands:
+            landed.set_result(problem(course.status, "fault"))
+        elif due == 0:
+            take_effect()
+        else:
+            # A timer of the loop, no part of this handler: it lands although the client is gone.
+            call.landing = loop.call_later(due, take_effect)
         try:
-            answer = await self._wait(request, record, land, course, draw.delay, call)
+            left = await left_within(request, due)
+            answer = None if left else await landed
+            if answer is None or await left_within(request, course.answers_after):
+                self._history.close(record, End.LEFT)
+                return NOBODY_THERE
         finally:
             if call.landing is None:
                 self._unfinished.discard(call)
-        if answer is None:
-            self._history.close(record, End.LEFT)
-            return NOBODY_THERE
         if course.form is Form.RESET:
             self._history.close(record, End.RESET)
             reset(call.transport)
@@ -120,37 +136,6 @@ class CallHandler:
         response = shaped(answer, course, draw.rule, record)
         self._history.close(record, End.ANSWERED, response.status_code)
         return response
-
-    async def _wait(
-        self,
-        request: Request,
-        record: Record,
-        land: Callable[[], Answer],
-        course: Script,
-        delay: float,
-        call: OpenCall,
-    ) -> Answer | None:
-        """Sleep until the answer is due and return it; `None` when the client left before."""
-        landed: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-
-        def take_effect() -> None:
-            call.landing = None
-            landed.set_result(land())
-            if record.end is not None:
-                self._unfinished.discard(call)
-
-        due = delay + course.lands_after
-        if not course.lands:
-            landed.set_result(problem(course.status, "fault"))
-        elif due == 0:
-            take_effect()
-        else:
-            # A timer of the loop, no part of this handler: it lands although the client is gone.
-            call.landing = asyncio.get_running_loop().call_later(due, take_effect)
-        if await left_within(request, due):
-            return None
-        answer = await landed
-        return None if await left_within(request, course.answers_after) else answer
 
     def _land(self, record: Record, method: Method, body: GroupBody) -> Answer:
         if record.group is None or (method is not Method.GET and not body):

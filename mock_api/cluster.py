@@ -79,7 +79,6 @@ class Member:
             self._return = asyncio.get_running_loop().call_later(seconds, self._come_back)
 
     async def up(self) -> None:
-        """Accept connections again."""
         self._stay()
         if not self.listener.up:
             await self.listener.open()

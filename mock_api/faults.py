@@ -1,8 +1,10 @@
-"""Faults as data: which kinds there are, what a rule may say, what each does to a call; and latencies."""
+"""Faults as data: kinds, what a rule may say, what each does to a call, and which strikes; and latencies."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import random
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Annotated, Self
 
@@ -103,34 +105,43 @@ class Form(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
-    """One kind's behaviour: whether the call takes effect, how it is answered, which parameters it takes."""
+class Script:
+    """The course of one call, in seconds. `None` is for ever: until the client leaves."""
 
-    lands: bool
-    form: Form
+    form: Form = Form.REAL
+    lands: bool = True
+    """Whether it takes effect."""
+    lands_after: float = 0.0
+    answers_after: float | None = 0.0
     status: int = 500
-    takes: frozenset[str] = frozenset()
+    takes: frozenset[str] = field(default=frozenset(), compare=False)
+    """Which parameters a rule that asks for it may have."""
 
 
-SHAPES: dict[Kind, Shape] = {
-    Kind.ERROR_BEFORE: Shape(False, Form.STATUS, 500, frozenset({"status"})),
-    Kind.ERROR_AFTER: Shape(True, Form.STATUS, 500, frozenset({"status"})),
-    Kind.HANG_BEFORE: Shape(False, Form.STATUS, 504, frozenset({"seconds", "status"})),
-    Kind.HANG_AFTER: Shape(True, Form.REAL, takes=frozenset({"seconds"})),
-    Kind.RESET_BEFORE: Shape(False, Form.RESET),
-    Kind.RESET_AFTER: Shape(True, Form.RESET),
-    Kind.MALFORMED: Shape(True, Form.HTML, takes=frozenset({"body"})),
-    Kind.WRONG_ID: Shape(True, Form.WRONG_ID),
-    Kind.DELAYED: Shape(True, Form.REAL, takes=frozenset({"seconds", "answers"})),
-    Kind.IGNORE: Shape(True, Form.REAL),
-    Kind.REWRITE: Shape(True, Form.REAL),
-    Kind.REFUSE: Shape(False, Form.STATUS, 403, frozenset({"status"})),
-    Kind.THROTTLE: Shape(False, Form.STATUS, 429, frozenset({"status", "retry_after"})),
-    Kind.REDIRECT: Shape(False, Form.STATUS, 307, frozenset({"status", "location"})),
-    Kind.ANSWER: Shape(False, Form.STATUS, 200, frozenset({"status", "body"})),
-    Kind.DOWN: Shape(False, Form.RESET, takes=frozenset({"seconds"})),
-    Kind.LATENCY: Shape(True, Form.REAL, takes=frozenset({"latency"})),
+def _course(form: Form, *takes: str, lands: bool = True, status: int = 500) -> Script:
+    return Script(form, lands, status=status, takes=frozenset(takes))
+
+
+SHAPES: dict[Kind, Script] = {
+    Kind.ERROR_BEFORE: _course(Form.STATUS, "status", lands=False),
+    Kind.ERROR_AFTER: _course(Form.STATUS, "status"),
+    Kind.HANG_BEFORE: _course(Form.STATUS, "seconds", "status", lands=False, status=504),
+    Kind.HANG_AFTER: _course(Form.REAL, "seconds"),
+    Kind.RESET_BEFORE: _course(Form.RESET, lands=False),
+    Kind.RESET_AFTER: _course(Form.RESET),
+    Kind.MALFORMED: _course(Form.HTML, "body"),
+    Kind.WRONG_ID: _course(Form.WRONG_ID),
+    Kind.DELAYED: _course(Form.REAL, "seconds", "answers"),
+    Kind.IGNORE: _course(Form.REAL),
+    Kind.REWRITE: _course(Form.REAL),
+    Kind.REFUSE: _course(Form.STATUS, "status", lands=False, status=403),
+    Kind.THROTTLE: _course(Form.STATUS, "status", "retry_after", lands=False, status=429),
+    Kind.REDIRECT: _course(Form.STATUS, "status", "location", lands=False, status=307),
+    Kind.ANSWER: _course(Form.STATUS, "status", "body", lands=False, status=200),
+    Kind.DOWN: _course(Form.RESET, "seconds", lands=False),
+    Kind.LATENCY: _course(Form.REAL, "latency"),
 }
+"""What a call does under a rule of a kind without parameters."""
 NODE_LEVEL = frozenset({Kind.DOWN, Kind.LATENCY})
 FILTERS = frozenset({"probability", "methods", "group", "times", "after"})
 # A rule of these kinds that names no methods is about writes: "refuse this group" must not blind a GET to it.
@@ -175,8 +186,8 @@ class Rule(BaseModel):
         takes = SHAPES[self.kind].takes | {"kind", "node"}
         if self.kind not in NODE_LEVEL:
             takes |= FILTERS
-        for field in sorted(self.model_fields_set - takes):
-            raise ValueError(f'"{field}" does not go with {self.kind}; it takes {", ".join(sorted(takes))}')
+        for other in sorted(self.model_fields_set - takes):
+            raise ValueError(f'"{other}" does not go with {self.kind}; it takes {", ".join(sorted(takes))}')
         if self.kind is Kind.DELAYED and self.seconds is None:
             raise ValueError('delayed needs "seconds", how late the effect comes')
         if self.kind is Kind.LATENCY and self.latency is None:
@@ -184,7 +195,6 @@ class Rule(BaseModel):
         return self
 
     def matches(self, method: Method, group: str | None) -> bool:
-        """Tell whether this rule is about such a call."""
         methods = self.methods or (WRITES if self.kind in WRITES_ONLY else tuple(Method))
         if method not in methods:
             return False
@@ -195,26 +205,77 @@ class Rule(BaseModel):
         return group.startswith(self.group[:-1]) if self.group.endswith("*") else group == self.group
 
 
-@dataclass(frozen=True, slots=True)
-class Script:
-    """The course of one call, in seconds. `None` is for ever: until the client leaves."""
-
-    form: Form = Form.REAL
-    lands: bool = True
-    lands_after: float = 0.0
-    answers_after: float | None = 0.0
-    status: int = 500
-
-
 def script(rule: Rule | None) -> Script:
     """Say what a call does under a rule, or without one."""
     if rule is None:
         return Script()
-    shape = SHAPES[rule.kind]
-    lands_after: float = 0.0
-    answers_after: float | None = 0.0
+    course = SHAPES[rule.kind]
+    course = replace(course, status=rule.status or course.status)
     if rule.kind in (Kind.HANG_BEFORE, Kind.HANG_AFTER):
-        answers_after = rule.seconds
-    elif rule.kind is Kind.DELAYED:
-        lands_after, answers_after = rule.seconds or 0.0, 0.0 if rule.answers else None
-    return Script(shape.form, shape.lands, lands_after, answers_after, rule.status or shape.status)
+        return replace(course, answers_after=rule.seconds)
+    if rule.kind is Kind.DELAYED:
+        return replace(course, lands_after=rule.seconds or 0.0, answers_after=0.0 if rule.answers else None)
+    return course
+
+
+@dataclass(slots=True)
+class Armed:
+    rule: Rule
+    seen: int = 0
+    """Calls that matched it."""
+    fired: int = 0
+    """Calls that it struck."""
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """What chance has in store for one call."""
+
+    rule: Rule | None
+    delay: float
+
+
+class Plan:
+    """The rules and the die of one node.
+
+    Every call draws exactly two numbers, one to choose a fault and one for the latency, from a generator
+    seeded by (seed, node name). So the n-th call on a node always draws the same two, whatever the rules are
+    and whatever other nodes do. The rules take adjoining slices of the first number, so their probabilities
+    are shares of all matching calls: 0.1 and 0.2 leave 0.7 of them alone.
+    """
+
+    def __init__(self, seed: int, node: str) -> None:
+        self._seed = f"{seed}/{node}"
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget rules and latency, and begin the sequence of numbers again."""
+        self._dice = random.Random(self._seed)
+        self.armed: list[Armed] = []
+        self.latency: Latency | None = None
+
+    def replace(self, rules: Iterable[Rule]) -> None:
+        """Put these rules in place of all others, their counters at zero."""
+        self.armed = [Armed(rule) for rule in rules]
+
+    def add(self, rules: Iterable[Rule]) -> None:
+        self.armed.extend(Armed(rule) for rule in rules)
+
+    def draw(self, method: Method, group: str | None) -> Draw:
+        """Decide about the next call. Counts it."""
+        chance, slowness = self._dice.random(), self._dice.random()
+        chosen: Rule | None = None
+        edge = 0.0
+        for armed in self.armed:
+            rule = armed.rule
+            if not rule.matches(method, group):
+                continue
+            armed.seen += 1
+            spent = rule.times is not None and armed.fired >= rule.times
+            if chosen is not None or spent or armed.seen <= rule.after:
+                continue
+            edge += rule.probability
+            if chance < edge:
+                chosen = rule
+                armed.fired += 1
+        return Draw(chosen, self.latency.seconds(slowness) if self.latency else 0.0)

@@ -74,7 +74,6 @@ class Record:
         return json.dumps({"line": "request", **{name: getattr(self, name) for name in FIELDS}})
 
     def effect(self) -> dict[str, JsonValue]:
-        """Return the `effect` line of a record whose effect has come."""
         names = "seq node effect_seq effect_at actor method group before after holds fault attempt"
         return {"line": "effect", **{name: getattr(self, name) for name in names.split()}}
 
@@ -133,7 +132,6 @@ class History:
         return record
 
     def effect(self, line: dict[str, JsonValue]) -> None:
-        """Write an `effect` line at once."""
         self._write(json.dumps(line))
 
     def close(self, record: Record, end: End, status: int | None = None) -> None:

@@ -12,9 +12,8 @@ from pydantic import JsonValue
 
 from lockstep.mock_api.errors import InputError
 from lockstep.mock_api.faults import Kind as Fault
-from lockstep.mock_api.faults import Method
+from lockstep.mock_api.faults import Method, Plan
 from lockstep.mock_api.history import History, Presence, Record
-from lockstep.mock_api.plan import Plan
 from lockstep.mock_api.play import Call, Things
 from lockstep.worker.kinds import Kind
 
@@ -62,41 +61,25 @@ class Saved:
     last_effect: dict[str, JsonValue] | None = None
 
 
-class Disk:
-    """Reads and replaces the file whole.
-
-    What was saved outlives a killed process, but perhaps not a power cut: nothing is synced.
-    """
-
-    def __init__(self, path: Path) -> None:
-        if not path.parent.is_dir():
-            raise InputError(f'--state "{path}" is in no directory that exists; make it, or name another')
-        self._path = path
-        self._draft = path.with_name(path.name + ".new")
-
-    def load(self) -> Saved:
-        """Return what was saved, or nothing when there is no file. Raises InputError when it is not ours."""
-        try:
-            text = self._path.read_text("utf-8")
-        except FileNotFoundError:
-            return Saved()
-        except OSError as error:
-            raise InputError(f'--state "{self._path}" cannot be read: {error.strerror}') from None
-        try:
-            saved = Saved(**json.loads(text))
-            if not isinstance(saved.groups, dict):
-                raise TypeError("groups by id were expected")
-            return saved
-        except (ValueError, TypeError):
-            raise InputError(
-                f'--state "{self._path}" is not a state file of a node; name another, or remove it'
-            ) from None
-
-    def save(self, saved: Saved) -> None:
-        """Replace the file in one step: a reader, or a restart after a kill, sees the old one or the new."""
-        fields = {"groups": saved.groups, "effect_seq": saved.effect_seq, "last_effect": saved.last_effect}
-        self._draft.write_text(json.dumps(fields), "utf-8")
-        self._draft.replace(self._path)
+def load(path: Path) -> Saved:
+    """Return what was saved, or nothing when there is no file. Raises InputError when it is not ours."""
+    if not path.parent.is_dir():
+        raise InputError(f'--state "{path}" is in no directory that exists; make it, or name another')
+    try:
+        text = path.read_text("utf-8")
+    except FileNotFoundError:
+        return Saved()
+    except OSError as error:
+        raise InputError(f'--state "{path}" cannot be read: {error.strerror}') from None
+    try:
+        saved = Saved(**json.loads(text))
+        if not isinstance(saved.groups, dict):
+            raise TypeError("groups by id were expected")
+        return saved
+    except (ValueError, TypeError):
+        raise InputError(
+            f'--state "{path}" is not a state file of a node; name another, or remove it'
+        ) from None
 
 
 class Node:
@@ -114,8 +97,8 @@ class Node:
         self.plan = Plan(seed, name)
         self.manners = manners or Manners()
         self._history = history
-        self._disk = Disk(state) if state else None
-        saved = self._disk.load() if self._disk else Saved()
+        self._state = state
+        saved = load(state) if state else Saved()
         self.groups = saved.groups
         self._effects = max(saved.effect_seq, history.last_effects.get(name, 0))
         if saved.last_effect is not None and saved.effect_seq > history.last_effects.get(name, 0):
@@ -160,8 +143,18 @@ class Node:
         """Forget groups and faults."""
         self.groups.clear()
         self.plan.reset()
-        if self._disk:
-            self._disk.save(Saved(self.groups, self._effects))
+        self._save(self._effects)
+
+    def _save(self, effects: int, last: dict[str, JsonValue] | None = None) -> None:
+        """Replace the file in one step, so that a restart after a kill sees the old one or the new.
+
+        It may not outlive a power cut: nothing is synced.
+        """
+        if self._state:
+            draft = self._state.with_name(self._state.name + ".new")
+            saved = {"groups": self.groups, "effect_seq": effects, "last_effect": last}
+            draft.write_text(json.dumps(saved), "utf-8")
+            draft.replace(self._state)
 
     def _change(self, record: Record, group: str, body: GroupBody | None) -> None:
         if record.fault == Fault.IGNORE:
@@ -171,8 +164,7 @@ class Node:
         record.effect_seq, record.effect_at = self._effects + 1, time.time()
         record.after = Presence.ABSENT if body is None else Presence.PRESENT
         try:
-            if self._disk:
-                self._disk.save(Saved(self.groups, self._effects + 1, record.effect()))
+            self._save(self._effects + 1, record.effect())
         except OSError:
             self._put(group, held)
             record.effect_seq, record.effect_at, record.after = None, None, record.before

@@ -29,7 +29,6 @@ class Parser(argparse.ArgumentParser):
 
 
 def parser() -> Parser:
-    """Describe the command line."""
     made = Parser(
         prog="python -m lockstep.mock_api",
         description="Serve a cluster of unstable nodes.",

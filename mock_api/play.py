@@ -24,8 +24,6 @@ VERBS = ("create", "update", "delete")
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A request as it came."""
-
     method: str
     path: str
     query: str
@@ -72,7 +70,6 @@ class Player:
         return found[0] if found else None
 
     def is_witness(self, call: Call) -> bool:
-        """Tell whether the request is the witness."""
         witness = self._file.look.witness
         if witness is None or call.method != "GET":
             return False

@@ -105,7 +105,11 @@ class Publication:
         while not _locked(self.lock, fcntl.LOCK_EX):
             if time.monotonic() > deadline:
                 self.leave()
-                raise AlreadyRunning(already_running())
+                running = discover()
+                which = f" (process {running.pid})" if running else ""
+                raise AlreadyRunning(
+                    f"a stack already runs from this environment{which}; use it, or stop it with Ctrl-C"
+                )
             time.sleep(0.01)
         self.path.unlink(missing_ok=True)
 
@@ -130,10 +134,3 @@ class Publication:
         # Once, whichever signal comes in between: the number may be another file's by then.
         with contextlib.suppress(IndexError):
             os.close(self._held.pop())
-
-
-def already_running() -> str:
-    """Say that a stack runs, and which."""
-    running = discover()
-    which = f" (process {running.pid})" if running else ""
-    return f"a stack already runs from this environment{which}; use it, or stop it with Ctrl-C"

@@ -42,24 +42,19 @@ class SafeStream(io.TextIOBase):
 
     @property
     def encoding(self) -> str:  # type: ignore[override]
-        """That of the stream."""
         return getattr(self._stream, "encoding", None) or "utf-8"
 
     @property
     def errors(self) -> str:  # type: ignore[override]
-        """What becomes of characters that the encoding lacks."""
         return getattr(self._stream, "errors", None) or "strict"
 
     def isatty(self) -> bool:
-        """Tell whether a person watches."""
         return self._stream is not None and not self.gone and self._stream.isatty()
 
     def fileno(self) -> int:
-        """That of the stream."""
         return super().fileno() if self._stream is None else self._stream.fileno()
 
     def write(self, text: str) -> int:
-        """Write the text if that can be done."""
         if self._stream is not None:
             self._attempt(self._stream.write, text)
         elif text:
@@ -67,7 +62,6 @@ class SafeStream(io.TextIOBase):
         return len(text)
 
     def flush(self) -> None:
-        """Flush if that can be done."""
         if self._stream is not None:
             self._attempt(self._stream.flush)
 
@@ -112,20 +106,15 @@ class Stopped(KeyboardInterrupt):
 @contextlib.contextmanager
 def stoppable(end_at_once: Callable[[], None]) -> Iterator[None]:
     """Within the block the first signal raises Stopped; the next calls `end_at_once` and exits at once."""
-    told = False
 
-    def stop(number: int, frame: FrameType | None) -> None:
-        nonlocal told
-        if told:
-            try:
-                end_at_once()
-            finally:
-                os._exit(128 + number)
-        told = True
-        raise Stopped(number)
+    def exit_now(number: int) -> None:
+        try:
+            end_at_once()
+        finally:
+            os._exit(128 + number)
 
     # Under nohup a closed terminal is to be ignored, and it stays so.
-    with _handled(stop, [one for one in SIGNALS if one != signal.SIGHUP or not _ignored(one)]):
+    with _stopped_by([one for one in SIGNALS if one != signal.SIGHUP or not _ignored(one)], exit_now):
         yield
 
 
@@ -135,16 +124,8 @@ def interruptible() -> Iterator[None]:
 
     Ctrl-C raises KeyboardInterrupt each time, as ever. What this process was started to ignore, it ignores.
     """
-    told = False
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        nonlocal told
-        if not told:
-            told = True
-            raise Stopped(number)
-
     here = threading.current_thread() is threading.main_thread()  # no other may say what a signal does
-    with _handled(stop, [one for one in SIGNALS[1:] if here and not _ignored(one)]):
+    with _stopped_by([one for one in SIGNALS[1:] if here and not _ignored(one)], lambda number: None):
         yield
 
 
@@ -153,10 +134,19 @@ def _ignored(number: signal.Signals) -> bool:
 
 
 @contextlib.contextmanager
-def _handled(
-    handler: Callable[[int, FrameType | None], None], numbers: list[signal.Signals]
-) -> Iterator[None]:
-    before = {number: signal.signal(number, handler) for number in numbers}
+def _stopped_by(numbers: list[signal.Signals], again: Callable[[int], None]) -> Iterator[None]:
+    """Within the block the first of these signals raises Stopped; each that follows calls `again`."""
+    told = False
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        nonlocal told
+        if told:
+            again(number)
+        else:
+            told = True
+            raise Stopped(number)
+
+    before = {number: signal.signal(number, stop) for number in numbers}
     try:
         yield
     finally:

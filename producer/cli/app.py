@@ -9,22 +9,7 @@ from collections.abc import Sequence
 import click
 from click.shell_completion import get_completion_class
 
-from lockstep.producer.cli.commands.batch import apply, plan
-from lockstep.producer.cli.commands.change import (
-    abandon,
-    cancel,
-    create,
-    delete,
-    hold,
-    promote,
-    resolve,
-    set_,
-)
-from lockstep.producer.cli.commands.drift import drift, forget, repair
-from lockstep.producer.cli.commands.hosts import doctor, hosts, pause, probe, resume, sync
-from lockstep.producer.cli.commands.kinds import kinds
-from lockstep.producer.cli.commands.read import exists, history, list_, report, show, status
-from lockstep.producer.cli.commands.watch import watch
+from lockstep.producer.cli.commands import batch, change, drift, hosts, kinds, read, watch
 from lockstep.producer.cli.exits import Exit, Session, exit_of
 from lockstep.producer.cli.options import DEBUG, command
 from lockstep.producer.cli.output import answer, note
@@ -60,18 +45,25 @@ def completion(session: Session, shell: str) -> Exit:
 
 
 FAMILIES = {
-    "Change groups": (create, set_, delete, apply, plan, hold, promote, cancel, resolve),
-    "See what happens and happened": (status, show, watch, list_, history, report, exists),
-    "Look after hosts": (hosts, pause, resume, probe, kinds),
-    "Mend what is wrong": (doctor, drift, repair, sync, abandon, forget),
+    "Change groups": (
+        *(change.create, change.set_, change.delete, batch.apply, batch.plan),
+        *(change.hold, change.promote, change.cancel, change.resolve),
+    ),
+    "See what happens and happened": (
+        *(read.status, read.show, watch.watch, read.list_),
+        *(read.history, read.report, read.exists),
+    ),
+    "Look after hosts": (hosts.hosts, hosts.pause, hosts.resume, hosts.probe, kinds.kinds),
+    "Mend what is wrong": (
+        *(hosts.doctor, drift.drift, drift.repair, hosts.sync),
+        *(change.abandon, drift.forget),
+    ),
     "Set up the shell": (completion,),
 }
 """The commands by what they are for, in the order in which they are listed."""
 
 
 class CommandFamilies(click.Group):
-    """A group of commands that lists them by families."""
-
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write each family as a section, all of them with the same columns."""
         width = max(map(len, self.commands))

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 
 class Exit(IntEnum):
-    """What the command ends with."""
-
     OK = 0
     """Committed, accepted with --no-wait, or `exists` says yes."""
     ROLLED_BACK = 1
@@ -78,7 +76,6 @@ OF_ERROR: dict[type[errors.LockstepError], Exit] = {
 
 
 def exit_of(error: errors.LockstepError) -> Exit:
-    """Return the exit code for an error."""
     return next((code for kind, code in OF_ERROR.items() if isinstance(error, kind)), Exit.BUG)
 
 

@@ -63,8 +63,6 @@ class ChangeOptions:
 
 @dataclass(frozen=True, slots=True)
 class FieldOptions:
-    """What the content of a thing was given as."""
-
     sets: tuple[str, ...] = ()
     file: str | None = None
     accept_loss: bool = False

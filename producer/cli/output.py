@@ -66,7 +66,6 @@ def full_document(operation: Operation, steps: Iterable[Step]) -> dict[str, obje
 
 
 def event_document(event: Event) -> dict[str, object]:
-    """Return one moment of an operation."""
     attempt = event.attempt
     return {
         **document(event, "at what host"),
@@ -79,7 +78,6 @@ def event_document(event: Event) -> dict[str, object]:
 
 
 def inventory_document(worker: str, held: HeldInventory) -> dict[str, object]:
-    """Return the inventory that a worker has."""
     return {"worker": worker, **document(held, "digest hosts read_at"), "fault": held.fault or None}
 
 
@@ -149,7 +147,6 @@ def note(text: str) -> None:
 
 
 def answer_json(document: Mapping[str, object]) -> None:
-    """Print the answer as one JSON document."""
     answer(json.dumps(document, indent=2))
 
 

@@ -44,7 +44,6 @@ class Scale:
         return max(1, self.end - self.start)
 
     def x(self, at: int) -> float:
-        """Return where a moment is drawn."""
         share = min(1.0, max(0.0, (at - self.start) / self.span))
         return LEFT + share * (WIDTH - LEFT - RIGHT)
 
@@ -115,7 +114,6 @@ def _bar(text: str, attempt: Attempt, scale: Scale, y: float) -> str:
 
 
 def describe(operation: Operation, step: Step, attempt: Attempt, methods: Mapping[str, str]) -> str:
-    """Return one line on an attempt."""
     at = seconds(attempt.opened_at - operation.created_at)
     undo = " to undo" if attempt.undo else ""
     said = attempt.answer or "no answer recorded"
@@ -126,7 +124,6 @@ def describe(operation: Operation, step: Step, attempt: Attempt, methods: Mappin
 
 
 def came_to(operation: Operation, step: Step) -> str:
-    """Return what happened to a host, in two words."""
     return in_brief(story(operation.action, step, operation.decided_at), step)
 
 

@@ -91,7 +91,6 @@ def _progress(operation: Operation) -> str:
 
 
 def host_row(host: HostResult) -> tuple[str, ...]:
-    """Return a host under HOST_HEADER."""
     unknown = "unknown: " if host.outcome is Outcome.UNKNOWN else ""
     notes = [unknown + host.reason] if host.reason else []
     if host.due_at is not None:
@@ -124,7 +123,6 @@ def list_row(operation: Operation, now: Millis | None) -> tuple[str, ...]:
 
 
 def event_row(operation: Operation, event: Event) -> tuple[str, ...]:
-    """Return a moment under TIMELINE_HEADER."""
     after = seconds(event.at - operation.created_at)
     if event.attempt is None:
         return (after, event.host or NOTHING, event.what, event.said or NOTHING, NOTHING, NOTHING)
@@ -183,7 +181,6 @@ def showing(quiet: bool) -> Iterator[OnChange]:
 
 
 def describe(status: Operation | None) -> str:
-    """Return where an operation stands, in a few words."""
     if status is None:
         return SILENT
     count = f"{status.hosts_done} of {status.hosts_total} hosts done"
@@ -202,7 +199,6 @@ class ProgressLines:
         self._next = 0.0
 
     def __call__(self, status: Operation | None) -> None:
-        """Print a line if it is time for one."""
         state = (status.state, standing(status)) if status else None
         if state is None or state != self._state or time.monotonic() >= self._next:
             note(describe(status))

@@ -98,7 +98,6 @@ class Broker:
         return self._send(send, f'operation "{operation}" is decided, but its rollback could not be sent')
 
     def close(self) -> None:
-        """Close every connection."""
         if self._app is not None:
             self._app.close()
 

@@ -57,11 +57,9 @@ class GroupClient:
         self._broker = Broker(self.settings)
 
     def __enter__(self) -> Self:
-        """Return the client."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Close the client."""
         self.close()
 
     def close(self) -> None:

@@ -33,7 +33,6 @@ class Condition:
     negated: bool
 
     def holds(self, host: Host) -> bool:
-        """Tell whether a host meets the condition."""
         return (host.labels.get(self.label) == self.value) is not self.negated
 
     def __str__(self) -> str:

@@ -130,7 +130,6 @@ class Demo:
         self.broken: list[str] = []
 
     def run(self) -> None:
-        """Play all acts."""
         self.unstable()
         self.refused()
         self.down()

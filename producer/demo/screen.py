@@ -68,7 +68,6 @@ class ProgressTable:
             self._line(state)
 
     def finish(self, now: Now) -> None:
-        """Print the table as it is at the end."""
         assert self._operation is not None
         head = Text(f"{self._title}  ").append_text(verdict(self._operation))
         if self._operation.reason:
@@ -135,7 +134,6 @@ def told(operation: Operation, step: Step) -> str:
 
 
 def standing(operation: Operation) -> str:
-    """Say in plain words how an operation stands."""
     if operation.state is State.APPLYING:
         waves = f"{told_standing(operation.rollout)}, " if operation.rollout else ""
         return f"applying, {waves}{operation.hosts_done} of {operation.hosts_total} hosts done"

@@ -7,8 +7,6 @@ from enum import StrEnum
 
 
 class Level(StrEnum):
-    """How bad a finding is."""
-
     OK = "ok"
     WARNING = "warning"
     FAILURE = "failure"
@@ -16,8 +14,6 @@ class Level(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at."""
-
     subject: str
     level: Level
     text: str

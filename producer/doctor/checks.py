@@ -108,7 +108,6 @@ def on_settings(settings: Settings, stack: bool) -> Finding:
 
 
 def on_bad_settings(error: Exception) -> Finding:
-    """Tell why no settings could be read."""
     return Finding("settings", Level.FAILURE, str(error), "docs/settings.md has every setting and its limits")
 
 
@@ -142,7 +141,6 @@ def on_seals(here: About, workers: Mapping[str, About | None]) -> list[Finding]:
 def on_inventories(
     here: HeldInventory | None, held: Mapping[str, HeldInventory], now: Millis
 ) -> list[Finding]:
-    """Judge whether all workers and this machine know the same hosts."""
     if not held:
         return []
     text = inventories(here, held, now)

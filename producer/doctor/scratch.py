@@ -96,7 +96,6 @@ class Scratch:
 
     @property
     def written(self) -> int:
-        """How many groups were written."""
         return len(self._written)
 
     def new_group(self) -> GroupId:
@@ -162,7 +161,6 @@ class Scratch:
         return answer
 
     def delete(self, group: GroupId) -> WriteAnswer:
-        """DELETE the group."""
         return self._write(Action.DELETE, group)
 
     def post_and_leave(self, group: GroupId, hold: float) -> float:
@@ -203,8 +201,6 @@ LOOK = 0.05
 
 @dataclass(frozen=True, slots=True)
 class LateWrite:
-    """A write whose client left."""
-
     stayed: float
     """Seconds between its last byte and the end of the connection."""
     landed: float | None

@@ -83,8 +83,6 @@ class Wish:
 
 @dataclass(frozen=True, slots=True)
 class WishResult:
-    """What became of a wish."""
-
     wish: Wish
     operation: OperationId
     state: State | None

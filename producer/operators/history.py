@@ -130,7 +130,6 @@ class Filter:
     until: Millis | None = None
 
     def matches(self, operation: Brief | Operation) -> bool:
-        """Tell whether an operation is asked for."""
         return (
             (self.group is None or fnmatchcase(operation.group, self.group))
             and (self.by is None or fnmatchcase(operation.created_by, self.by))

@@ -91,7 +91,6 @@ class Child:
 
     @property
     def running(self) -> bool:
-        """Whether the process exists."""
         if self._process is None:
             return False
         if self._process.poll() is None:
@@ -225,7 +224,6 @@ class Supervisor:
         self._thread = threading.Thread(target=self._run, name="supervisor", daemon=True)
 
     def start(self) -> None:
-        """Begin to look after the children."""
         self._thread.start()
 
     def stop(self) -> None:

@@ -110,7 +110,6 @@ def run(stack: Stack, ignored: Sequence[str]) -> NoReturn:
 
 
 def warn(line: str) -> None:
-    """Print what somebody should see."""
     out.print(f"[yellow]{escape(line)}[/]")
 
 
@@ -150,7 +149,6 @@ def show(stack: Stack, ignored: Sequence[str]) -> None:
 
 
 def parser() -> argparse.ArgumentParser:
-    """Describe the command line."""
     made = argparse.ArgumentParser(prog="python -m lockstep.producer.stack", description=Stack.__doc__)
     made.description = "Run Redis, a mock cluster, two workers, beat and Flower here, until Ctrl-C."
     made.add_argument(

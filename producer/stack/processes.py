@@ -49,11 +49,9 @@ class Flower(Child):
 
     @property
     def url(self) -> str:
-        """Where it answers."""
         return f"http://{LOOPBACK}:{self.port}"
 
     def ready(self) -> bool:
-        """Tell whether it accepts connections."""
         return accepts(self.port)
 
 

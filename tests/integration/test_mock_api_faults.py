@@ -10,7 +10,7 @@ import pytest
 import requests
 
 from lockstep.mock_api.admin import Fault
-from lockstep.mock_api.faults import Kind
+from lockstep.mock_api.faults import Kind, Latency
 from lockstep.mock_api.history import Record as Entry
 from tests.integration.mock_process import NodeClient, Running, cluster
 from tests.waiting import eventually
@@ -205,7 +205,7 @@ def test_latency_delays_calls_that_are_otherwise_sound(running: Running, node: N
     running.admin.set_latency(None, "node1")
     assert running.admin.nodes()["node1"].latency is None
     running.admin.set_latency({"uniform": [1, 2]})
-    assert running.admin.nodes()["node2"].latency == {"fixed": None, "uniform": [1.0, 2.0], "choices": None}
+    assert running.admin.nodes()["node2"].latency == Latency(uniform=(1.0, 2.0))
 
 
 def test_a_seeded_rule_strikes_the_same_calls_after_a_reset(running: Running, node: NodeClient) -> None:

@@ -11,7 +11,7 @@ import pytest
 from lockstep.mock_api.errors import InputError
 from lockstep.mock_api.faults import Method
 from lockstep.mock_api.history import End, History, Presence, Record
-from lockstep.mock_api.node import EXISTS, Answer, Disk, GroupBody, Manners, Node, PostBody
+from lockstep.mock_api.node import EXISTS, Answer, GroupBody, Manners, Node, PostBody
 
 BODY: GroupBody = {"groupId": "a", "owner": "x"}
 
@@ -109,7 +109,7 @@ def test_a_change_that_cannot_be_saved_is_no_change(tmp_path: Path, monkeypatch:
     def full(*_: object) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr(Disk, "save", full)
+    monkeypatch.setattr(Path, "replace", full)
     with pytest.raises(OSError, match="disk full"):
         call(Method.POST, BODY)
     monkeypatch.undo()

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from lockstep.mock_api.faults import Kind, Latency, Method, Rule
-from lockstep.mock_api.plan import Plan
+from lockstep.mock_api.faults import Kind, Latency, Method, Plan, Rule
 
 CALLS = 400
 # Seed 7, node1, one call in ten: a run that was written down must be repeatable with a later version.
