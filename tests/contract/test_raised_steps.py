@@ -97,8 +97,12 @@ def test_a_forward_step_that_raises_ends_as_unknown_and_holds_up_no_other_host(
     def broken(parts: Parts, operation: OperationId, host: HostName, reason: str) -> Result:
         return raised(parts, operation, Action.CREATE, host, reason)
 
+    concluded: list[object] = []
+    monkeypatch.setattr(run, "publish_conclude", lambda _, *about: concluded.append(about))
+
     said = ran(create, memory, monkeypatch, step, broken)
 
+    assert concluded == [(create.id, GROUP)]
     assert (create.step(A).outcome, create.step(A).reason) == (Outcome.UNKNOWN, REASON)
     assert create.step(B).outcome in (Outcome.APPLIED, None)  # None if A had decided before
     assert create.kept().decision is Decision.ROLL_BACK

@@ -70,11 +70,6 @@ def took(name: str, seconds: float, *labels: str) -> None:
         metrics[name].labels(*labels).observe(seconds)
 
 
-def step_done(task: str, outcome: str) -> None:
-    """Count a step."""
-    count("steps", task.removeprefix("lockstep."), outcome)
-
-
 def call_watched(_: str, __: str) -> tuple[dict[str, str], Callable[[Carried], None]]:
     """Watch a call to a host: send nothing more with it, and count what it took."""
     return {}, call_carried

@@ -14,13 +14,12 @@ from lockstep.worker.operation.errors import RecordDamaged, UnknownFormat
 from lockstep.worker.operation.host import Limits
 from lockstep.worker.operation.model import Action, GroupId, HostName, Lost, Millis, OperationId, Presence
 from lockstep.worker.operation.names import show
+from lockstep.worker.operation.thing import Digest, Left
 from lockstep.worker.record.codec import Keys
-from lockstep.worker.record.fields import Fields
+from lockstep.worker.record.fields import Fields, readable
 from lockstep.worker.record.queries import UNREADABLE, Queries, store_errors
 from lockstep.worker.record.scripts import Replicas, Scripts, script
 
-KEPT_LOST = 604_800_000
-"""Milliseconds for which it is kept which records are gone; a week, so that somebody sees it."""
 MOST_LOST = 1000
 """Kept of them; who has lost more knows it."""
 LOOKED_AT = 1000
@@ -32,10 +31,11 @@ ESTIMATED_FROM = 20_000
 SAMPLED = 100
 """Groups that speak for all of them."""
 WEEK = 604_800_000
+"""Milliseconds; so long it is kept which records are gone, so that somebody sees it."""
 
 
 class RedisEnds(Queries):
-    """The Ends protocol on one Redis client."""
+    """The Ends protocol, which says what each method does, on one Redis client."""
 
     def __init__(self, client: redis.Redis, keys: Keys, limits: Limits) -> None:
         super().__init__(client, keys, limits)
@@ -44,13 +44,13 @@ class RedisEnds(Queries):
         self._forget_group = client.register_script(script("forget_group"))
 
     def ends(self, group: GroupId) -> dict[HostName, End]:
-        """Return what the last ended operations left of a group, per host that they covered."""
         found = self._hash("last end", self._keys.ends(group), lambda _, text: _end(text))
         return {HostName(host): end for host, end in found.items()}
 
     def groups_with_ends(self) -> Iterator[GroupId]:
-        """Yield every group of which an operation has ended; in no order, each once."""
-        start = self._keys.ends(GroupId(""))
+        return self._with_keys(self._keys.ends(GroupId("")))
+
+    def _with_keys(self, start: str) -> Iterator[GroupId]:
         seen: set[str] = set()
         with store_errors():
             for key in cast(Iterator[str], self._client.scan_iter(match=f"{start}*", count=1000)):
@@ -58,8 +58,32 @@ class RedisEnds(Queries):
                     seen.add(key)
                     yield GroupId(key.removeprefix(start))
 
+    def text(self, operation: OperationId, digest: str) -> str | None:
+        with store_errors():
+            return cast(str | None, self._client.hget(self._keys.texts(operation), digest))
+
+    def contents_left(self, group: GroupId) -> dict[HostName, Left]:
+        key = self._keys.left(group)
+        with store_errors():
+            kept = cast(dict[str, str], self._client.hgetall(key))
+
+        def left(_: str, text: str) -> Left:
+            parts = text.split(" ")
+            if len(parts) not in (4, 5) or not parts[2].isdecimal():
+                raise RecordDamaged("it is no end of an operation")
+            digest, operation, at, fingerprint, *form_of = parts
+            when, kept_text = Millis(int(at)), kept.get(f"={digest}")
+            learned = Digest(form_of[0]) if form_of else None
+            return Left(Digest(digest), OperationId(operation), when, fingerprint, kept_text, learned)
+
+        hosts = {name: text for name, text in kept.items() if not name.startswith("=")}
+        return {HostName(host): each for host, each in readable("last end", key, hosts, left).items()}
+
+    def things(self) -> list[GroupId]:
+        """Return every thing on which an operation has ended."""
+        return sorted(self._with_keys(self._keys.left(GroupId(""))))
+
     def forget_group(self, group: GroupId, before: Millis, *, dry_run: bool = False) -> Forgotten | None:
-        """Forget a group that all its hosts were without before a moment; None if it is kept."""
         keys = self._keys
         with store_errors():
             hosts, at = cast(
@@ -72,7 +96,6 @@ class RedisEnds(Queries):
         return Forgotten(group, int(hosts), Millis(int(at))) if hosts != "0" else None
 
     def forget_deleted(self, older_than: int) -> int:
-        """Look at some groups more, and forget those that were deleted longer ago than so many ms."""
         keys, before = self._keys, Millis(self.now() - older_than)
         with store_errors():
             kept = cast(str | None, self._client.get(keys.tidied))
@@ -126,13 +149,11 @@ class RedisEnds(Queries):
         return int(cast(dict[str, dict[str, int]], self._client.info("keyspace"))[f"db{database}"]["keys"])
 
     def lock_owner(self, group: GroupId) -> OperationId | None:
-        """Return the operation that works on the group just now."""
         with store_errors():
             owner = cast(str | None, self._client.get(self._keys.lock(group)))
         return None if owner is None else OperationId(owner)
 
     def patrol_due(self, limit: int) -> tuple[GroupId, ...]:
-        """Return groups that the patrol is to look at, the longest overdue first."""
         now = self.now()
         with store_errors():
             groups = self._client.zrangebyscore(self._keys.patrol, "-inf", now, start=0, num=limit)
@@ -148,11 +169,9 @@ class RedisEnds(Queries):
         return number, Millis(max(0, now - round(first[0][1])) if first else 0)
 
     def suspicions(self, group: GroupId) -> dict[tuple[HostName, Presence], Millis]:
-        """Return when writes of unknown fate, which would bring this presence to a host, were given up."""
         return dict(self._hash("suspicion", self._keys.suspects(group), _suspicion).values())
 
     def patrol_again(self, group: GroupId, at: Millis | None, newest: Millis) -> None:
-        """Look at the group again then; None takes it off the list, with its suspicions up to `newest`."""
         key, patrol = self._keys.suspects(group), self._keys.patrol
 
         def change(pipe: Pipeline) -> None:
@@ -173,11 +192,6 @@ class RedisEnds(Queries):
     def keep_drift(
         self, group: GroupId, ends: Mapping[HostName, End], found: Mapping[HostName, Drift | None]
     ) -> list[Drift] | None:
-        """Record the drift of these hosts (None: none any more); return what was not known yet.
-
-        Returns None, and records nothing, if an operation works on the group, or has ended since `ends` was
-        read: what a host showed in between is no drift.
-        """
         keys = [self._keys.lock(group), self._keys.ends(group), self._keys.drift]
         began = {host: end.text for host, end in ends.items()}
         texts = {host: "" if drift is None else _json(drift) for host, drift in found.items()}
@@ -191,11 +205,9 @@ class RedisEnds(Queries):
         return [drift for host, drift in found.items() if drift is not None and host in new]
 
     def drifts(self) -> list[Drift]:
-        """Return the drift that the patrol found and that has not gone since."""
         return [drift for _, drift in sorted(self._hash("drift", self._keys.drift, _drift).items())]
 
     def note_lost(self, operation: OperationId, group: GroupId, action: Action | None = None) -> Lost | None:
-        """Keep for a week that the record of an accepted operation is gone; None if retention dropped it."""
         found = Lost(operation, group, action, self.now())
         key = self._keys.lost
         kept = json.dumps({"group": group, "action": action, "at": found.at})
@@ -203,19 +215,16 @@ class RedisEnds(Queries):
             if self._client.zscore(self._keys.dropped, operation) is not None:
                 return None
             if self._client.hlen(key) < MOST_LOST and self._client.hsetnx(key, operation, kept):
-                self._client.pexpire(key, KEPT_LOST)
+                self._client.pexpire(key, WEEK)
         return found
 
     def lost(self) -> dict[OperationId, Lost]:
-        """Return the operations whose record is gone."""
         return {lost.id: lost for lost in self._hash("lost record", self._keys.lost, _lost).values()}
 
     def first(self, operation: OperationId, what: str) -> bool:
-        """Tell whether `what` is done for an operation for the first time; the record remembers it."""
         return self._scripts.run("first", operation, what) == 1
 
     def forget(self, older_than: int, beyond: int, at_most: int) -> int:
-        """Drop ended records older than so many ms or beyond so many, `at_most` at once; say how many."""
         candidates = self._oldest_ended(older_than, beyond, at_most)
         return sum(self._forget(operation) for operation in candidates)
 

@@ -64,7 +64,6 @@ class Queries:
             return readable(kind, key, cast(dict[str, str], self._client.hgetall(key)), build)
 
     def operation(self, operation: OperationId) -> Operation | None:
-        """Read an operation; None when it is unknown."""
         key = self._keys.operation(operation)
         with store_errors(), self._client.pipeline(transaction=True) as pipe:
             pipe.hgetall(key)
@@ -96,7 +95,6 @@ class Queries:
         return tuple(found[host] for host in sorted(found, key=natural))
 
     def order(self, operation: OperationId) -> Order | None:
-        """Read what an operation is about, which never changes; None when it is unknown."""
         with store_errors(), self._client.pipeline(transaction=True) as pipe:
             pipe.hmget(self._keys.operation(operation), "format", "group", "action", "content")
             pipe.hkeys(self._keys.steps(operation))
@@ -114,7 +112,6 @@ class Queries:
         return Order(GroupId(fields.text("group")), fields.word("action", Action), frozenset(hosts), asked)
 
     def steps(self, operation: OperationId) -> tuple[Step, ...]:
-        """Read the steps of an operation, in the natural order of their hosts."""
         key = self._keys.operation(operation)
         with store_errors(), self._client.pipeline(transaction=True) as pipe:
             pipe.hgetall(f"{key}:steps")
@@ -147,7 +144,6 @@ class Queries:
         return dict(zip(hosts, places, strict=True))
 
     def operations(self, limit: int, offset: int = 0) -> tuple[Operation, ...]:
-        """Read operations, newest first."""
         with store_errors():
             ids = cast(list[str], self._client.zrevrange(self._keys.operations, offset, offset + limit - 1))
         found = (self.readable(OperationId(each)) for each in ids)
@@ -169,54 +165,45 @@ class Queries:
         note(Damage("operation", self._keys.operation(operation), operation, why))
 
     def now(self) -> Millis:
-        """Return the store's time."""
         with store_errors():
             seconds, micros = self._client.time()
         return Millis(seconds * 1000 + micros // 1000)
 
     def due(self, limit: int) -> tuple[OperationId, ...]:
-        """Return operations that the sweep is to look at, the longest overdue first."""
         now = self.now()
         with store_errors():
             ids = self._client.zrangebyscore(self._keys.due, "-inf", now, start=0, num=limit)
         return tuple(OperationId(each) for each in cast(list[str], ids))
 
     def queue_length(self, queue: str) -> int:
-        """Return how many messages wait in a queue."""
         with store_errors():
             return self._client.llen(self._keys.queue(queue))
 
     def lease(self, name: str, milliseconds: int) -> bool:
-        """Take a short lease for a periodic piece of work; False if somebody else holds it."""
         with store_errors():
             return bool(self._client.set(self._keys.lease(name), "1", nx=True, px=milliseconds))
 
     def keep_lease(self, name: str, milliseconds: int) -> None:
-        """Have a lease last for so long from now."""
         with store_errors():
             self._client.pexpire(self._keys.lease(name), milliseconds)
 
     def put_last(self, operation: OperationId, error: Exception, milliseconds: int) -> None:
-        """Name an operation that cannot be read, and have it come after those that can, so long from now."""
         self.note_damaged(operation, error)
         now = self.now()
         with store_errors():
             self._client.zadd(self._keys.due, {operation: now + milliseconds}, xx=True)
 
     def note_done(self, name: str, milliseconds: int) -> None:
-        """Keep note, for so long, that a periodic piece of work was done."""
         with store_errors(), self._client.pipeline(transaction=False) as pipe:
             pipe.set(self._keys.lease(f"{name}-done"), "1", px=milliseconds)
             pipe.hdel(self._keys.failing, name)
             pipe.execute()
 
     def note_failed(self, name: str, why: str) -> None:
-        """Keep note of why a periodic piece of work failed, until it is done."""
         with store_errors():
             self._client.hset(self._keys.failing, name, why)
 
     def failing(self) -> dict[str, str]:
-        """Read which periodic pieces of work failed when they were last tried, and why."""
         with store_errors():
             return cast(dict[str, str], self._client.hgetall(self._keys.failing))
 
@@ -256,7 +243,6 @@ class Turns:
 
     @property
     def text(self) -> str:
-        """Say it to people."""
         where = "all hosts together" if self.host == ALL_HOSTS else self.host
         most, _, rate = self.limit.partition(" ")
         places = "" if most == "-" else f"{self.busy} of {most} writes at once, "

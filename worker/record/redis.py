@@ -9,6 +9,7 @@ from queue import Empty
 from typing import Any, cast
 
 from lockstep.worker.operation.answer import Verdict
+from lockstep.worker.operation.content import Effect
 from lockstep.worker.operation.errors import OperationIdReused, StoreFull, Why
 from lockstep.worker.operation.model import (
     Action,
@@ -24,6 +25,7 @@ from lockstep.worker.operation.model import (
     Stage,
 )
 from lockstep.worker.operation.ports import LONG_AGO
+from lockstep.worker.operation.thing import Look, Resolved, Restored, Restoring
 from lockstep.worker.operation.transitions import (
     Abandoned,
     Accepted,
@@ -41,17 +43,17 @@ from lockstep.worker.operation.transitions import (
     View,
 )
 from lockstep.worker.operation.waves import Gated, Health
-from lockstep.worker.record.codec import step_from
-from lockstep.worker.record.content import RedisContent
+from lockstep.worker.record.codec import progress_from, step_from
+from lockstep.worker.record.ends import RedisEnds
+from lockstep.worker.record.scripts import Argument
 from lockstep.worker.record.status import refused
 from lockstep.worker.secrets import mask
 
 
-class RedisStore(RedisContent):
-    """The Store protocol on one Redis client. Safe to share between threads."""
+class RedisStore(RedisEnds):
+    """The Store protocol, which says what each method does, on one Redis client. Threads may share it."""
 
     def accept(self, request: Request) -> Accepted | Busy | Stale:
-        """Record an operation and take its lock. Raises OperationIdReused, HostPaused and StoreFull."""
         said = self._scripts.strings(
             "accept",
             request.id,
@@ -94,6 +96,15 @@ class RedisStore(RedisContent):
                 )
         return Accepted(said[0])
 
+    @property
+    def _times(self) -> tuple[int, int, int]:
+        """What an attempt is opened with, in ms."""
+        return self._limits.send_within, self._limits.call, self._limits.settle
+
+    def _progress(self, name: str, operation: OperationId, host: HostName, *sent: Argument) -> Progress:
+        """Run a script that opens or closes a write, and read what is to be done next."""
+        return progress_from(host, self._scripts.strings(name, operation, host, *sent))
+
     def begin(
         self,
         operation: OperationId,
@@ -105,7 +116,6 @@ class RedisStore(RedisContent):
         group: GroupId,
         age: int = 0,
     ) -> Progress:
-        """Record what a GET showed; open `attempt` if a write is needed (SEND)."""
         limits = self._limits
         sent = (fingerprint, seen.presence, seen.body or "", attempt, limits.send_within, limits.call)
         return self._progress("begin", operation, host, *sent, action, group, limits.settle, age)
@@ -122,7 +132,6 @@ class RedisStore(RedisContent):
         needs: int = 0,
         why: Why | None = None,
     ) -> Progress:
-        """Count a GET that told nothing; fail the step when its time or its retries are spent."""
         sent = (fingerprint, probe, mask(reason), miss, fatal or "", self._limits.host_patience, needs)
         return self._progress("missed", operation, host, *sent, why or "")
 
@@ -135,28 +144,23 @@ class RedisStore(RedisContent):
         answer: str,
         needs: int = 0,
     ) -> Progress:
-        """Record what came of a forward write; OPEN means try again, which `needs` so many ms."""
         sent = (attempt, verdict, mask(answer), self._limits.settle, needs)
         return self._progress("finish", operation, host, *sent)
 
     def cancel(self, operation: OperationId, by: str) -> Cancelled:
-        """Decide to roll back, unless decided; `by` says who asked for it, and why."""
         said = self._scripts.strings("cancel", operation, mask(by))
-        return Cancelled(said[1] if said[0] == "decided" else said[0])
+        return Cancelled(said[-1])
 
     def abandon(self, operation: OperationId, host: HostName, reason: str) -> Abandoned:
-        """Give up on a host that is still to be restored or settled."""
         return Abandoned(cast(str, self._scripts.run("abandon", operation, host, mask(reason))))
 
     def hold(self, operation: OperationId, who: str, why: str) -> Held | Refused:
-        """Keep an operation from going further than the wave at work."""
         said = self._scripts.strings("hold", operation, who, mask(why))
         if said[0] == "held":
             return Held(int(said[1]), int(said[2]), Stage(said[3]))
         return Refused(said[-1])
 
     def promote(self, operation: OperationId, number: int, by: str = "") -> Refused | None:
-        """Release the hold of this number, and no other; None if that was done now. `by`: who, and why."""
         said = self._scripts.strings("promote", operation, number, mask(by))
         return None if said[0] == "released" else Refused(said[1] if said[0] == "decided" else said[0])
 
@@ -170,12 +174,10 @@ class RedisStore(RedisContent):
         health: Health,
         said: str,
     ) -> Gated:
-        """Record what a look of the gate showed; ignored unless it is of the open round."""
         came = self._scripts.strings("gate_seen", operation, host, number, sent_at, look, health, mask(said))
         return Gated(came[0])
 
     def view(self, operation: OperationId, host: HostName) -> View:
-        """Read one step and the store's clock, before a GET is sent."""
         said = self._scripts.strings("view", operation, host)
         decision, ended, now, step, undo, action, group, decided_at, gating = said
         return View(
@@ -193,7 +195,6 @@ class RedisStore(RedisContent):
     def settle(
         self, operation: OperationId, host: HostName, sent_at: Millis, open_before: int, seen: Presence
     ) -> Settled:
-        """Record what a GET showed after the decision: closes settled attempts, proves restored hosts."""
         restored, opened, again = self._scripts.strings(
             "settle", operation, host, sent_at, open_before, seen, self._limits.settle
         )
@@ -207,13 +208,9 @@ class RedisStore(RedisContent):
         attempt: AttemptId,
         sent_at: Millis = LONG_AGO,
     ) -> Progress:
-        """Open an attempt of the inverse (SEND)."""
-        limits = self._limits
-        times = (limits.send_within, limits.call, limits.settle, sent_at)
-        return self._progress("begin_undo", operation, host, fingerprint, attempt, *times)
+        return self._progress("begin_undo", operation, host, fingerprint, attempt, *self._times, sent_at)
 
     def called(self) -> Iterator[OperationId]:
-        """Take the operations of which this process is to publish something, as its last replies said."""
         with suppress(Empty):
             while True:
                 yield self._scripts.called.get_nowait()
@@ -227,7 +224,6 @@ class RedisStore(RedisContent):
         answer: str,
         lost_fields: Sequence[str] = (),
     ) -> bool:
-        """Record what came of an inverse write; return True if the host is known to be restored."""
         lost = json.dumps(list(lost_fields))
         sent = (operation, host, attempt, verdict, mask(answer), lost)
         return self._scripts.strings("finish_undo", *sent)[0] == "restored"
@@ -241,15 +237,59 @@ class RedisStore(RedisContent):
         failed: AttemptId | None = None,
         why: Why | None = None,
     ) -> int:
-        """Keep a wait of `delay` ms (None: none) for the sweep; return the failed tries since deciding."""
         wait = "" if delay is None else delay
         said = self._scripts.run("postpone", operation, host, wait, mask(reason), failed or "", why or "")
         return int(cast(str, said))
 
     def claim(self, operation: OperationId, *, resume: bool = False) -> Claim | None:
-        """Claim what is to be published next, each phase once; None if unknown or ended."""
         said = self._scripts.strings("claim", operation, "resume" if resume else "")
         if not said:
             return None
         phase, group, action, number, *hosts = cast(list[Any], said)
         return Claim(Phase(phase), group, Action(action), tuple(hosts), int(number or 0))
+
+    def shown(
+        self,
+        operation: OperationId,
+        host: HostName,
+        fingerprint: str,
+        look: Look,
+        attempt: AttemptId,
+        action: Action,
+        group: GroupId,
+        needs: int = 0,
+    ) -> Progress:
+        sent = (fingerprint, look.digest, look.shows, look.text, look.barred, attempt)
+        return self._progress("shown", operation, host, *sent, *self._times, action, group, needs)
+
+    def wrote(
+        self,
+        operation: OperationId,
+        host: HostName,
+        attempt: AttemptId,
+        effect: Effect,
+        answer: str,
+        needs: int = 0,
+    ) -> Progress:
+        return self._progress("wrote", operation, host, attempt, effect, mask(answer), needs)
+
+    def restoring(
+        self,
+        operation: OperationId,
+        host: HostName,
+        fingerprint: str,
+        sent_at: Millis,
+        open_before: int,
+        look: Look,
+        attempt: AttemptId,
+    ) -> Restored:
+        like = "" if look.like_before is None else json.dumps(look.like_before)
+        sent = (host, fingerprint, sent_at, open_before, look.digest, look.shows, like, look.text, attempt)
+        said = self._scripts.strings("restoring", operation, *sent, *self._times)
+        again = int(said[1]) if len(said) > 1 else 0
+        if said[0] == Restoring.BUSY:
+            return Restored(Restoring.BUSY, left=again, reason=said[2])
+        return Restored(Restoring(said[0]), Millis(again) if again else None)
+
+    def resolve(self, operation: OperationId, host: HostName, who: str) -> Resolved:
+        return Resolved(cast(str, self._scripts.run("resolve", operation, host, mask(who))))

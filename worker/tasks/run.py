@@ -21,7 +21,7 @@ from kombu.exceptions import OperationalError
 from structlog.contextvars import bound_contextvars
 
 from lockstep.worker.forks import renew_in_children
-from lockstep.worker.messages import publish_next
+from lockstep.worker.messages import publish_conclude, publish_next
 from lockstep.worker.monitoring import metrics
 from lockstep.worker.monitoring.metrics import work
 from lockstep.worker.operation.errors import RecordDamaged, StoreFull, StoreUnavailable, UnknownFormat
@@ -155,7 +155,7 @@ def run_steps(
     raised: Raised,
 ) -> str:
     """Run the step for each host; retry the task through Celery for those that say so, and requeue it when
-    it could not run. Return what they came to.
+    it could not run. The first that fails has the operation concluded at once. Return what they came to.
 
     What a step raises unexpectedly is its host's alone: `raised` records it, and the others go on.
 
@@ -168,19 +168,33 @@ def run_steps(
         hosts = believed(task, runtime, operation, group, named)
         if not hosts:
             return {}, {}
+        first = threading.Lock()
+
+        def told(result: Result) -> Result:
+            if result.next is Next.FAILED and first.acquire(blocking=False):
+                # The chord's own callback waits for the slowest header.
+                publish_conclude(task.app, operation, group)
+            return result
+
+        def on_host(host: HostName) -> Result:
+            try:
+                return told(step(parts, operation, host, tries))
+            except (*MESSAGE_GOES_BACK, UnknownFormat):
+                raise
+            except RecordDamaged as error:
+                logger.warning("host %s is left as it is, for its step cannot be read: %s", host, error)
+                return Result(Next.ABORTED, f"its record cannot be read: {error}")
+            except Exception as error:
+                metrics.count("steps_raised", task.name.removeprefix("lockstep."))
+                logger.exception("a step raised an error that it must not raise, for host %s", host)
+                # Its text stays in the log: it may hold anything.
+                why = f"the step failed with {type(error).__name__}: see the worker's log"
+                return told(raised(parts, operation, host, why))
+
         with bound_contextvars(operation=operation, group=group, task=task.name, task_id=task.request.id):
             results = side_by_side(
                 hosts,
-                lambda host: _publish_due(
-                    task.app,
-                    runtime,
-                    _caught(
-                        task,
-                        host,
-                        lambda: step(parts, operation, host, tries),
-                        lambda why: raised(parts, operation, host, why),
-                    ),
-                ),
+                lambda host: _publish_due(task.app, runtime, on_host(host)),
                 parts.clock,
                 settings.call_timeout,
                 settings.slice_threads,
@@ -197,7 +211,7 @@ def run_steps(
     results, again = guarded(task, run)
     for result in results.values():
         if result.next not in (Next.AGAIN, Next.LATER):
-            metrics.step_done(task.name, result.outcome or result.next)
+            metrics.count("steps", task.name.removeprefix("lockstep."), result.outcome or result.next)
     if again:
         try:
             with work.going_on(f"sending {task.name} again"):
@@ -216,23 +230,6 @@ def _publish_due(app: Celery, runtime: Runtime, result: Result) -> Result:
         with suppress(StoreUnavailable, StoreFull, OperationalError, UnknownFormat, *UNREADABLE):
             publish_next(app, runtime.store, operation, resume=True)
     return result
-
-
-def _caught(
-    task: Task[..., str], host: HostName, run: Callable[[], Result], raised: Callable[[str], Result]
-) -> Result:
-    try:
-        return run()
-    except (*MESSAGE_GOES_BACK, UnknownFormat):
-        raise
-    except RecordDamaged as error:
-        logger.warning("host %s is left as it is, for its step cannot be read: %s", host, error)
-        return Result(Next.ABORTED, f"its record cannot be read: {error}")
-    except Exception as error:
-        metrics.count("steps_raised", task.name.removeprefix("lockstep."))
-        logger.exception("a step raised an error that it must not raise, for host %s", host)
-        # Its text stays in the log: it may hold anything.
-        return raised(f"the step failed with {type(error).__name__}: see the worker's log")
 
 
 def guarded(task: Task[..., str], run: Callable[[Runtime], T]) -> T:

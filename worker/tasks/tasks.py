@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import threading
 import time
 from importlib.metadata import version
 from typing import Any
@@ -25,21 +24,21 @@ from lockstep.worker.celery import (
     SETTLE,
 )
 from lockstep.worker.kinds import SealKeys
-from lockstep.worker.messages import publish_conclude, publish_forward, publish_next, publish_patrol
+from lockstep.worker.messages import publish_forward, publish_next, publish_patrol
 from lockstep.worker.monitoring import metrics
 from lockstep.worker.operation.drift import Ends
 from lockstep.worker.operation.model import Action, Decision, GroupId, HostName, Operation, OperationId, State
 from lockstep.worker.operation.waves import told_standing
 from lockstep.worker.settings import Settings
-from lockstep.worker.steps.apply import NO_RECORD, Next, Result, forward, raised
+from lockstep.worker.steps.apply import NO_RECORD, forward, raised
 from lockstep.worker.steps.looks import PatrolResult, PatrolTimes, gate, gate_raised
 from lockstep.worker.steps.looks import patrol as patrol_step
 from lockstep.worker.steps.rollback import raised_later, rollback
 from lockstep.worker.steps.rollback import settle as settle_step
 from lockstep.worker.tasks.received import not_believed, record_gone
-from lockstep.worker.tasks.run import Raised, Step, guarded, run_steps
+from lockstep.worker.tasks.run import guarded, run_steps
 from lockstep.worker.tasks.runtime import Runtime, runtime_of
-from lockstep.worker.tasks.sweep import periodic
+from lockstep.worker.tasks.sweep import MS_PER_DAY, periodic
 
 
 @inspect_command(name=ABOUT)
@@ -69,7 +68,7 @@ def delete_group(self: Task[..., str], operation: OperationId, group: GroupId, *
 def _apply(
     task: Task[..., str], operation: OperationId, group: GroupId, action: Action, hosts: tuple[HostName, ...]
 ) -> str:
-    return _failing_fast(
+    return run_steps(
         task,
         operation,
         group,
@@ -82,33 +81,7 @@ def _apply(
 @shared_task(bind=True, name=GATE)
 def look_at_gate(self: Task[..., str], operation: OperationId, group: GroupId, *hosts: HostName) -> str:
     """Look at hosts of open waves once more; return what it came to."""
-    return _failing_fast(self, operation, group, hosts, gate, gate_raised)
-
-
-def _failing_fast(
-    task: Task[..., str],
-    operation: OperationId,
-    group: GroupId,
-    hosts: tuple[HostName, ...],
-    step: Step,
-    broken: Raised,
-) -> str:
-    first = threading.Lock()
-
-    def told(result: Result) -> Result:
-        if result.next is Next.FAILED and first.acquire(blocking=False):
-            # The chord's own callback waits for the slowest header.
-            publish_conclude(task.app, operation, group)
-        return result
-
-    return run_steps(
-        task,
-        operation,
-        group,
-        hosts,
-        lambda parts, operation, host, tries: told(step(parts, operation, host, tries)),
-        lambda parts, operation, host, reason: told(broken(parts, operation, host, reason)),
-    )
+    return run_steps(self, operation, group, hosts, gate, gate_raised)
 
 
 @shared_task(bind=True, name=CONCLUDE)
@@ -162,7 +135,6 @@ def settle(self: Task[..., str], operation: OperationId, group: GroupId, *hosts:
 
 LONGEST_BETWEEN = 3_600_000
 """Milliseconds between two looks at one group, at most."""
-MS_PER_DAY = 86_400_000
 logger = get_task_logger(__name__)
 
 
