@@ -80,9 +80,9 @@ def test_only_a_rollback_makes_hosts_pending(redis_bench: RedisBench, server: Re
     create = Driver(redis_bench).accepted()
     for host in (A, B):
         create.begin(host, f"{host}1")
-    assert (standing(server).pending_hosts, standing(server).open_attempts) == (0, 2)
+    assert (standing(server)["pending_hosts"], standing(server)["open_attempts"]) == (0, 2)
     create.roll_back()
-    assert (standing(server).pending_hosts, standing(server).open_attempts) == (2, 2)
+    assert (standing(server)["pending_hosts"], standing(server)["open_attempts"]) == (2, 2)
 
 
 def test_the_deadline_binds_what_is_undecided_and_nothing_after(redis_bench: RedisBench) -> None:

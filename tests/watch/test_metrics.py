@@ -149,7 +149,7 @@ def known() -> set[str]:
         "steps_raised",
     )
     histograms = ("call_seconds", "operation_seconds")
-    names = [name for name, (_, _, label) in GAUGES.items() if not label]
+    names = [name for name, (_, label) in GAUGES.items() if not label]
     names += ["record_up", "queue_length", "clock_ahead_seconds", "worker_stalled_seconds"]
     names += ["wave", "held_seconds", "baking_seconds"]
     names += [f"{name}_total" for name in counters] + [f"{name}_bucket" for name in histograms]

@@ -14,7 +14,6 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from socketserver import TCPServer, ThreadingMixIn
@@ -121,59 +120,33 @@ def claimed_folder() -> tuple[str, TextIO]:
         file.close()  # another worker that starts just now took it for a dead one's
 
 
-@dataclass(frozen=True, slots=True)
-class Figures:
-    """How things stand in the record, and what waits in the queues; times in seconds. GAUGES tells more."""
-
-    in_flight: int = 0
-    stuck: int = 0
-    pending_hosts: int = 0
-    open_attempts: int = 0
-    drift: int = 0
-    paused_hosts: int = 0
-    spared_hosts: int = 0
-    sweep_lag: float = 0.0
-    failing: int = 0
-    bake_overdue: float = 0.0
-    patrol_overdue: int = 0
-    patrol_lag: float = 0.0
-    queues: dict[str, int] = field(default_factory=dict)
-    waiting_hosts: dict[str, int] = field(default_factory=dict)
-    workers_wanted: dict[str, float] = field(default_factory=dict)
-    clocks_ahead: dict[str, float] = field(default_factory=dict)
-    in_line: dict[str, float] = field(default_factory=dict)
-    places: dict[str, float] = field(default_factory=dict)
-    wave: dict[str, int] = field(default_factory=dict)
-    held: dict[str, float] = field(default_factory=dict)
-    baking: dict[str, float] = field(default_factory=dict)
-    stalled: dict[str, float] = field(default_factory=dict)
-
-
+Figures = dict[str, Any]
+"""How things stand in the record, and what waits in the queues: numbers by the names of GAUGES."""
 GAUGES = {
-    "operations_in_flight": ("in_flight", "Operations that have not ended.", ""),
-    "operations_stuck": ("stuck", "Operations that have not ended after twice their deadline.", ""),
-    "pending_hosts": ("pending_hosts", "Hosts that are still to be restored.", ""),
-    "open_attempts": ("open_attempts", "Hosts with a write of unknown fate.", ""),
-    "drift": ("drift", "Hosts that differ from what the record says.", ""),
-    "paused_hosts": ("paused_hosts", "Hosts that new operations are kept off.", ""),
-    "spared_hosts": ("spared_hosts", "Hosts that are spared, for they do not answer.", ""),
-    "sweep_lag_seconds": ("sweep_lag", "Since the longest overdue operation was due.", ""),
-    "failing": ("failing", "Periodic pieces of work that failed when they were last tried.", ""),
-    "bake_overdue_seconds": ("bake_overdue", "Since a bake was over that the sweep has not ended.", ""),
-    "patrol_overdue": ("patrol_overdue", "Groups that the patrol should have looked at.", ""),
-    "patrol_lag_seconds": ("patrol_lag", "Since the longest overdue group was due.", ""),
-    "queue_length": ("queues", "Messages that wait.", "queue"),
-    "waiting_hosts": ("waiting_hosts", "Hosts that wait for a worker, or have one.", "queue"),
-    "workers_wanted": ("workers_wanted", "Workers that they would occupy.", "queue"),
-    "clock_ahead_seconds": ("clocks_ahead", "Of Redis'; negative: behind.", "process"),
-    "writes_in_line": ("in_line", "Writes that wait for their turn at a limited host.", "host"),
-    "write_places_taken": ("places", "Writes that count to the limit of a host.", "host"),
-    "wave": ("wave", "The wave at work.", "operation"),
-    "held_seconds": ("held", "Since somebody has held the operation.", "operation"),
-    "baking_seconds": ("baking", "Since the wave at work was done.", "operation"),
-    "worker_stalled_seconds": ("stalled", "Since a worker stood still.", "worker"),
+    "operations_in_flight": ("Operations that have not ended.", ""),
+    "operations_stuck": ("Operations that have not ended after twice their deadline.", ""),
+    "pending_hosts": ("Hosts that are still to be restored.", ""),
+    "open_attempts": ("Hosts with a write of unknown fate.", ""),
+    "drift": ("Hosts that differ from what the record says.", ""),
+    "paused_hosts": ("Hosts that new operations are kept off.", ""),
+    "spared_hosts": ("Hosts that are spared, for they do not answer.", ""),
+    "sweep_lag_seconds": ("Since the longest overdue operation was due.", ""),
+    "failing": ("Periodic pieces of work that failed when they were last tried.", ""),
+    "bake_overdue_seconds": ("Since a bake was over that the sweep has not ended.", ""),
+    "patrol_overdue": ("Groups that the patrol should have looked at.", ""),
+    "patrol_lag_seconds": ("Since the longest overdue group was due.", ""),
+    "queue_length": ("Messages that wait.", "queue"),
+    "waiting_hosts": ("Hosts that wait for a worker, or have one.", "queue"),
+    "workers_wanted": ("Workers that they would occupy.", "queue"),
+    "clock_ahead_seconds": ("Of Redis'; negative: behind.", "process"),
+    "writes_in_line": ("Writes that wait for their turn at a limited host.", "host"),
+    "write_places_taken": ("Writes that count to the limit of a host.", "host"),
+    "wave": ("The wave at work.", "operation"),
+    "held_seconds": ("Since somebody has held the operation.", "operation"),
+    "baking_seconds": ("Since the wave at work was done.", "operation"),
+    "worker_stalled_seconds": ("Since a worker stood still.", "worker"),
 }
-"""Name -> the field of `Figures`, what it is, and the label that its keys are if it is a mapping."""
+"""What each figure is, in seconds if it is a time, and the label that its keys are if it is a mapping."""
 
 
 class Metrics:
@@ -237,8 +210,8 @@ class RecordCollector:
             yield GaugeMetricFamily("lockstep_record_up", "Whether the record can be read.", 0)
             return
         yield GaugeMetricFamily("lockstep_record_up", "Whether the record can be read.", 1)
-        for name, (attribute, text, label) in GAUGES.items():
-            known = getattr(now, attribute)
+        for name, (text, label) in GAUGES.items():
+            known = now.get(name, {} if label else 0)
             family = GaugeMetricFamily(f"lockstep_{name}", text, labels=[label] if label else None)
             for keys, value in [([key], each) for key, each in known.items()] if label else [([], known)]:
                 family.add_metric(keys, value)

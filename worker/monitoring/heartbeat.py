@@ -145,7 +145,7 @@ class Heartbeat:
         if trouble is None:
             self._signs.beat()
             return True
-        self._give_up(trouble, self._signs.fail)
+        self._give_up(trouble, self._signs.beat)
         return False
 
     def start(self) -> None:
@@ -195,9 +195,7 @@ def install(app: Celery, directory: str, quiet: float, tell: Callable[[str], Non
 
         requires = ("celery.worker.consumer:Tasks",)
 
-        def __init__(self, parent: Any, **options: Any) -> None:
-            self._timer: Any = None
-            super().__init__(parent, **options)
+        _timer: Any = None
 
         def start(self, parent: Any) -> None:
             qos = parent.task_consumer.channel.qos
@@ -207,7 +205,6 @@ def install(app: Celery, directory: str, quiet: float, tell: Callable[[str], Non
         def stop(self, parent: Any) -> None:
             if self._timer is not None:
                 self._timer.cancel()
-                self._timer = None
             heart.not_looping()
 
     app.steps["consumer"].add(Loop)

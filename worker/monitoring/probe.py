@@ -31,12 +31,8 @@ class HealthFiles:
         self.ready = f"{self.directory}/ready"
         """There from the moment when the worker takes tasks to the one when it is told to stop."""
 
-    def beat(self) -> None:
-        """Show that the worker, which is this process, lives at this moment."""
-        _write(self.live, "")
-
-    def fail(self, trouble: str) -> None:
-        """Show that it does not."""
+    def beat(self, trouble: str = "") -> None:
+        """Show that the worker, which is this process, lives at this moment, or why it does not."""
         _write(self.live, trouble)
 
     def is_ready(self) -> None:

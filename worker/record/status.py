@@ -130,14 +130,12 @@ class Silences(_Status):
         return self._lasting(kept, now)
 
     def _lasting(self, kept: Mapping[str, str], now: int) -> dict[HostName, tuple[Silence, int]]:
-        found = silences(self._key, kept)
-        return {silence.host: (silence, silence.until - now) for silence in found if silence.until > now}
-
-
-def silences(key: str, kept: Mapping[str, str]) -> list[Silence]:
-    """Return the silences of what is kept, by host; a damaged one spares no host."""
-    found = readable("silence", key, kept, _silence)
-    return [found[host] for host in sorted(found)]
+        found = readable("silence", self._key, kept, _silence)  # a damaged one spares no host
+        return {
+            HostName(host): (each, each.until - now)
+            for host, each in sorted(found.items())
+            if each.until > now
+        }
 
 
 def _silence(host: str, text: str) -> Silence:
@@ -201,7 +199,7 @@ class Clocks(_Status):
             report["inventory"] = [digest, hosts, now - round(age * 1000), fault]
         with store_errors(), self._client.pipeline(transaction=False) as pipe:
             pipe.hset(self._key, process, json.dumps(report))
-            known = reported(self._key, kept, now)
+            known = self._known(now, kept)
             old = [name for name in kept if name != process and name not in known]
             if old:
                 pipe.hdel(self._key, *old)
@@ -221,8 +219,11 @@ class Clocks(_Status):
         return [name for name, each in known if each.format < int(WAVED) and not name.startswith("beat@")]
 
     def _reports(self) -> dict[str, Report]:
-        now, kept = self._read()
-        return reported(self._key, kept, now)
+        return self._known(*self._read())
+
+    def _known(self, now: int, kept: Mapping[str, str]) -> dict[str, Report]:
+        found = readable("report", self._key, kept, _report)
+        return {name: each for name, each in sorted(found.items()) if now - each.at <= FORGOTTEN}
 
     def tell_for_ever(self, process: str, has: Has = lambda: None) -> None:
         """Report in a thread of its own until the process ends; what cannot be told now is told later."""
@@ -234,12 +235,6 @@ class Clocks(_Status):
                 time.sleep(EVERY)
 
         threading.Thread(target=run, name="clock", daemon=True).start()
-
-
-def reported(key: str, kept: Mapping[str, str], now: int) -> dict[str, Report]:
-    """Return what is reported, by process, without what is old or cannot be read."""
-    found = readable("report", key, kept, _report)
-    return {name: found[name] for name in sorted(found) if now - found[name].at <= FORGOTTEN}
 
 
 def _report(_: str, text: str) -> Report:
@@ -282,18 +277,13 @@ class Stalls(_Status):
     def all(self) -> list[Stall]:
         """Return the stalls of the last day, by worker."""
         now, kept = self._read()
-        return stalls(self._key, kept, now)
 
+        def stall(worker: str, text: str) -> Stall:
+            said = Fields.of(text)
+            return Stall(worker, now - said.number("at"), said.text("why"))
 
-def stalls(key: str, kept: Mapping[str, str], now: int) -> list[Stall]:
-    """Return the stalls of the last day, by worker, from what is kept."""
-
-    def stall(worker: str, text: str) -> Stall:
-        said = Fields.of(text)
-        return Stall(worker, now - said.number("at"), said.text("why"))
-
-    found = readable("stall", key, kept, stall)
-    return [found[worker] for worker in sorted(found) if found[worker].ago < KEPT]
+        found = readable("stall", self._key, kept, stall)
+        return [each for _, each in sorted(found.items()) if each.ago < KEPT]
 
 
 def _millis(seconds: int, micros: int) -> Millis:

@@ -20,7 +20,7 @@ from lockstep.worker.operation.errors import RecordDamaged, StoreFull, StoreUnav
 from lockstep.worker.operation.model import OperationId, Stage
 from lockstep.worker.record.codec import Keys
 from lockstep.worker.record.queries import UNREADABLE, WriteLimits, store_errors
-from lockstep.worker.record.status import reported, silences, stalls
+from lockstep.worker.record.status import Clocks, Silences, Stalls
 from lockstep.worker.redis_client import client, impatient
 from lockstep.worker.settings import Settings
 from lockstep.worker.tasks.runtime import Runtime, runtime_of
@@ -40,7 +40,9 @@ class FiguresReader:
         self._client = client(impatient(settings, 1.0))
         self._keys = Keys(settings.key_prefix)
         self._settings = settings
-        self._limits = WriteLimits(self._client, self._keys)
+        own = self._client, self._keys
+        self._limits, self._clocks = WriteLimits(*own), Clocks(*own)
+        self._silences, self._stalls = Silences(*own), Stalls(*own)
 
     def read(self) -> Figures:
         """Read everything. Raises StoreUnavailable."""
@@ -53,35 +55,29 @@ class FiguresReader:
             pipe.hlen(keys.drift)
             pipe.hlen(keys.paused)
             pipe.hlen(keys.failing)
-            pipe.hgetall(keys.spared)
-            pipe.hgetall(keys.clocks)
-            pipe.hgetall(keys.stalled)
             for queue in QUEUES:
                 pipe.llen(keys.queue(queue))
-            (seconds, micros), in_flight, due, patrol, *told = pipe.execute()
-        drift, paused, failing, spared, clocks, stalled, *lengths = told
+            (seconds, micros), in_flight, due, patrol, drift, paused, failing, *lengths = pipe.execute()
         now = seconds * 1000 + micros // 1000
         with store_errors():
             overdue = self._client.zcount(keys.patrol, "-inf", now)
         turns = self._limits.turns()
-        return Figures(
+        return {
             **self._hosts([OperationId(name) for name, _ in due], now, in_flight),
-            in_flight=in_flight,
-            drift=drift,
-            paused_hosts=paused,
-            failing=failing,
-            spared_hosts=sum(silence.until > now for silence in silences(keys.spared, spared)),
-            sweep_lag=_overdue(due, now),
-            patrol_overdue=overdue,
-            patrol_lag=_overdue(patrol, now),
-            clocks_ahead={
-                name: each.ahead / 1000 for name, each in reported(keys.clocks, clocks, now).items()
-            },
-            in_line={each.host: each.waiting for each in turns},
-            places={each.host: each.busy for each in turns},
-            stalled={stall.worker: stall.ago / 1000 for stall in stalls(keys.stalled, stalled, now)},
-            queues=dict(zip(QUEUES, lengths, strict=True)),
-        )
+            "operations_in_flight": in_flight,
+            "drift": drift,
+            "paused_hosts": paused,
+            "failing": failing,
+            "spared_hosts": len(self._silences.all()),
+            "sweep_lag_seconds": _overdue(due, now),
+            "patrol_overdue": overdue,
+            "patrol_lag_seconds": _overdue(patrol, now),
+            "clock_ahead_seconds": {name: ahead / 1000 for name, ahead in self._clocks.all().items()},
+            "writes_in_line": {each.host: each.waiting for each in turns},
+            "write_places_taken": {each.host: each.busy for each in turns},
+            "worker_stalled_seconds": {stall.worker: stall.ago / 1000 for stall in self._stalls.all()},
+            "queue_length": dict(zip(QUEUES, lengths, strict=True)),
+        }
 
     def _hosts(self, operations: list[OperationId], now: int, in_flight: int) -> dict[str, Any]:
         with store_errors(), self._client.pipeline(transaction=False) as pipe:
@@ -97,7 +93,7 @@ class FiguresReader:
             answers = pipe.execute(raise_on_error=False)
         told = [None if isinstance(each, Exception) else each for each in answers]
         stuck = pending = opened = 0
-        waves: dict[str, dict[str, float]] = {"wave": {}, "held": {}, "baking": {}}
+        waves: dict[str, dict[str, float]] = {"wave": {}, "held_seconds": {}, "baking_seconds": {}}
         overdue = 0.0
         waiting, wanted = dict.fromkeys(QUEUES, 0.0), dict.fromkeys(QUEUES, 0.0)
         # All that are not looked at are taken to be like those that are.
@@ -117,10 +113,10 @@ class FiguresReader:
                         waits = stage in (Stage.BAKING, Stage.WAITING)
                         waves["wave"][operation] = int(wave)
                         if held:
-                            waves["held"][operation] = (now - json.loads(held)["since"]) / 1000
+                            waves["held_seconds"][operation] = (now - json.loads(held)["since"]) / 1000
                         if stage == Stage.BAKING:
                             late = (now - float(bake_until)) / 1000
-                            waves["baking"][operation] = max(0.0, float(bake) / 1000 + late)
+                            waves["baking_seconds"][operation] = max(0.0, float(bake) / 1000 + late)
                             overdue = max(overdue, 0.0 if held else late)
             stuck += since is not None and now - since > overlong and not waits
             pending += undo or 0 if rolled_back else 0
@@ -132,10 +128,10 @@ class FiguresReader:
             waiting[queue] += hosts
             wanted[queue] += hosts / self._at_once(total)
         return {
-            "stuck": stuck,
+            "operations_stuck": stuck,
             "pending_hosts": pending,
             "open_attempts": opened,
-            "bake_overdue": overdue,
+            "bake_overdue_seconds": overdue,
             **waves,
             "waiting_hosts": {queue: round(hosts) for queue, hosts in waiting.items()},
             "workers_wanted": wanted,

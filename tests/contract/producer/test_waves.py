@@ -50,9 +50,10 @@ def test_every_view_tells_how_far_it_is_and_what_it_went_through(
     assert "applying, wave 1/2 held by alice@desk: node1 is slow, " in lockstep("history").out
 
     figures = FiguresReader(settings).read()
-    assert figures.wave == {operation.id: 1}
-    assert (figures.stuck, figures.baking, figures.bake_overdue) == (0, {}, 0.0)
-    assert 0 <= figures.held[operation.id] < 60
+    assert figures["wave"] == {operation.id: 1}
+    bake = figures["operations_stuck"], figures["baking_seconds"], figures["bake_overdue_seconds"]
+    assert bake == (0, {}, 0.0)
+    assert 0 <= figures["held_seconds"][operation.id] < 60
 
     assert lockstep("promote", operation.id, "--as", "bob", "--reason", "it is well").code == 0
     assert "applying, wave 1/2 gating, promoted by bob: it is well, " in lockstep("history").out
@@ -190,4 +191,5 @@ def test_show_doctor_and_metrics_say_who_waits_for_what_at_which_place(
         "ok limit all hosts together: 2 of 9 writes at once, 0 wait for their turn",
     ]
     figures = FiguresReader(settings).read()
-    assert (figures.in_line, figures.places) == ({"node1": 2, "*": 0}, {"node1": 1, "*": 2})
+    assert figures["writes_in_line"] == {"node1": 2, "*": 0}
+    assert figures["write_places_taken"] == {"node1": 1, "*": 2}

@@ -77,7 +77,7 @@ def test_a_wedged_worker_is_restarted_by_the_stack_and_named_and_its_operations_
         (finding,) = on_stalls([stall])
         assert finding.level is Level.WARNING
         assert stall.worker in finding.text
-        assert list(FiguresReader(settings).read().stalled) == [stall.worker]
+        assert list(FiguresReader(settings).read()["worker_stalled_seconds"]) == [stall.worker]
         link.close()
         assert cluster.create_group("afterwards").wait_end(timeout=NOTICED).committed
     assert len(told) == 1
