@@ -7,7 +7,7 @@ import pytest
 from lockstep.worker.operation.answer import Verdict
 from lockstep.worker.operation.host import WriteLimit
 from lockstep.worker.operation.model import AttemptId, GroupId, HostName, Millis
-from lockstep.worker.operation.transitions import Accepted, Forward, Progress
+from lockstep.worker.operation.transitions import Abandoned, Accepted, Forward, Progress
 from tests.contract.bench import LIMITS, UNIT, Bench, MemoryBench
 from tests.contract.driver import ABSENT, A, B, Driver
 
@@ -101,6 +101,17 @@ def test_a_write_of_unknown_fate_keeps_its_place_until_the_host_is_through(bench
     assert begins(two) is Forward.BUSY
     bench.pass_time(OVER)
     assert begins(two, age=1000 * UNIT) is Forward.BUSY, "its look was sent before"
+    assert begins(two) is Forward.SEND
+
+
+def test_a_write_of_which_a_person_gives_up_keeps_its_place_as_well(bench: Bench) -> None:
+    one, two = several(bench, "one", "two", over=SHORT, a=ONE)
+    begins(one)
+    one.roll_back()
+    assert one.store.abandon(one.id, A, "ann: it will be rebuilt") is Abandoned.ABANDONED
+    assert one.kept().ended
+    assert begins(two) is Forward.BUSY
+    bench.pass_time(OVER)
     assert begins(two) is Forward.SEND
 
 

@@ -83,7 +83,8 @@ class Books(MemoryLimits):
     ) -> None:
         attempt.state = state
         attempt.closed = self.clock()
-        self._give_back(record, host, attempt.id)
+        if state is not AttemptState.ABANDONED:
+            self._give_back(record, host, attempt.id)
         if not step.open_attempts():
             record.open.discard(host)
 

@@ -110,7 +110,7 @@ end
 local function close_attempt(host, step, id, state)
   step.attempts[id].state = state
   step.attempts[id].closed = NOW
-  give_back(operation, host, id)
+  if state ~= 'abandoned' then give_back(operation, host, id) end
   if count(step, is_open) == 0 then change('SREM', OPEN, host) end
 end
 
