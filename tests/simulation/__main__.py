@@ -33,8 +33,13 @@ def main() -> int:
 def recorded(first: int, schedules: int) -> int:
     """Run so many schedules, and say what was seen."""
     began, done = time.monotonic(), itertools.count(1)
+    told: list[int] = []
+    print(f"first seed {first}", flush=True)
 
     def more(tally: Tally) -> bool:
+        for seed, finding in tally.failed[len(told) :]:
+            told.append(seed)
+            print(f"seed {seed}: {finding.wrong}", flush=True)
         if (count := next(done)) % (10 * EVERY) == 0:
             rate = count / (time.monotonic() - began)
             states = f"{len(tally.states)} states, {len(tally.failed)} failed"
@@ -42,9 +47,7 @@ def recorded(first: int, schedules: int) -> int:
         return len(tally.failed) < FAILURES
 
     tally = search(range(first, first + schedules), more, os.cpu_count() or 1, counting=True)
-    for seed, finding in tally.failed:
-        print(f"seed {seed}: {finding.wrong}")
-    print(f"\nfirst seed {first}, {time.monotonic() - began:.0f} s\n\n{tally.table()}")
+    print(f"\n{time.monotonic() - began:.0f} s\n\n{tally.table()}")
     return 1 if tally.failed else 0
 
 
