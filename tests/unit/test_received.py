@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from celery.exceptions import InvalidTaskError
 
 from lockstep.worker.celery import CONCLUDE, CREATE_GROUP, PATROL_GROUP, SWEEP, make_app
 from lockstep.worker.settings import Settings
-from lockstep.worker.tasks.received import MOST_NAMES, unlike_ours
+from lockstep.worker.tasks.received import MOST_NAMES, CheckedRequest, unlike_ours
 
 EMBEDDED = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
 APP = make_app(Settings(hosts="http://node1"))
@@ -77,3 +79,14 @@ def test_no_message_brings_other_tasks_along(part: str) -> None:
     )
     chord = {**EMBEDDED, "chord": {"task": SWEEP, "args": [], "options": {}}}
     assert unlike_ours(headers(), [names, {}, chord]) == "its callback is not ours"
+
+
+@pytest.mark.parametrize("name", ["eta", "expires"])
+def test_what_stands_for_a_time_is_not_told(name: str) -> None:
+    given = headers(**{name: "nobody's words"})
+    body = [["op", "team", "a"], {}, EMBEDDED]
+    message = SimpleNamespace(headers=given, body=body, payload=body, content_type="", content_encoding="")
+    with pytest.raises(InvalidTaskError) as caught:
+        CheckedRequest(message, app=APP)
+    assert str(caught.value) == "its eta or expires is no time"
+    assert caught.value.__cause__ is None

@@ -75,7 +75,10 @@ class CheckedRequest(Request):
         trouble = unlike_ours(headers, payload)
         if trouble is not None:
             raise InvalidTaskError(trouble)
-        super().__init__(message, **options)
+        try:
+            super().__init__(message, **options)
+        except InvalidTaskError:
+            raise InvalidTaskError("its eta or expires is no time") from None  # Celery's text quotes it
         wait = self._wait()
         now = datetime.now(UTC)
         # The timer counts on a monotonic clock, and takes the wall clock's time of this very moment from it.

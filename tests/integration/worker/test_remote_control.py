@@ -92,7 +92,8 @@ def test_by_default_a_worker_refuses_them(bench: Bench) -> None:
         order(control, ["0"])
     refused = {"revoke", "cancel_consumer", "rate_limit", "pool_shrink", "shutdown"}
     eventually(
-        lambda: all(f"remote control '{name}' is refused" in worker.output() for name in refused), "all"
+        lambda: all(f"remote control '{name}' is refused" in worker.output() for name in refused),
+        lambda: f"all are refused in {worker.output()}",
     )
     assert "Traceback" not in worker.output()
     told = control.broadcast("cancel_consumer", {"queue": OPERATIONS}, reply=True, limit=1)
