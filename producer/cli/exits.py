@@ -146,14 +146,14 @@ class _Notes(logging.Handler):
         note(f"lockstep: {record.getMessage()}")
 
 
+NOTES = _Notes()
+
+
 def _tell_what_the_client_logs() -> None:
-    """Show on stderr that a group is busy, that the sweep has to send the tasks, or why there are no traces;
-    nothing of libraries.
-    """
-    logging.getLogger().addHandler(logging.NullHandler())
+    """Show on stderr that a group is busy, that the sweep sends the tasks, or why there are no traces."""
+    logging.getLogger().addHandler(logging.NullHandler())  # nothing of libraries
     for name in ("lockstep.producer.client.client", "lockstep.worker.monitoring.tracing"):
         logger = logging.getLogger(name)
-        if not any(isinstance(handler, _Notes) for handler in logger.handlers):
-            logger.addHandler(_Notes())
-            logger.setLevel(logging.INFO)
-            logger.propagate = False
+        logger.addHandler(NOTES)
+        logger.setLevel(logging.INFO)
+        logger.propagate = False

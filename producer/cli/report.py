@@ -178,8 +178,7 @@ def page(
     `differences` tell of a thing what was to change on each host, a line each; `methods` what its kind sends.
     """
     title = f"{operation.verb} {operation.group}"
-    end = operation.ended_at or max(now, last_moment(operation, steps))
-    end = max(end, last_moment(operation, steps))
+    end = max(operation.ended_at or now, last_moment(operation, steps))
     settling = ", settling" if operation.settling else ""
     state = operation.state.replace("_", " ") + settling
     reason = f'<p class="reason">{_text(operation.reason)}</p>' if operation.reason else ""
@@ -223,7 +222,7 @@ def _differences(found: Mapping[HostName, Sequence[str]]) -> str:
         return f"<dt>{_text(hosts)}</dt><dd><pre>{chr(10).join(shown)}</pre></dd>"
 
     same = ((host, tuple(lines)) for host, lines in found.items())
-    listed = "".join(told(hosts, lines) for hosts, lines in alike(same).items())
+    listed = "".join(told(", ".join(hosts), lines) for lines, hosts in alike(same))
     return f"<h2>What was to change</h2>\n<dl>{listed}</dl>\n"
 
 

@@ -28,12 +28,12 @@ LIST_HEADER = ("OPERATION", "ACTION", "GROUP", "STATE", "HOSTS", "CREATED", "BY"
 TIMELINE_HEADER = ("AFTER", "HOST", "WHAT", "SAID", "RESULT", "TOOK")
 
 
-def alike(told: Iterable[tuple[str, Told]]) -> dict[str, Told]:
-    """Return the names of which the same is told, together, and what that is."""
+def alike(told: Iterable[tuple[str, Told]]) -> Iterable[tuple[Told, list[str]]]:
+    """Return whatever is told, each with the names of which it is."""
     found: dict[Told, list[str]] = {}
     for name, what in told:
         found.setdefault(what, []).append(name)
-    return {", ".join(names): what for what, names in found.items()}
+    return found.items()
 
 
 def facts_of(operation: Operation, now: Millis) -> list[tuple[str, str]]:

@@ -36,22 +36,21 @@ class ClusterClient(ThingClient):
 
     Without `settings` the LOCKSTEP_* environment counts, and without that the stack that `make up` started.
     Nothing is connected until it is needed. Every method checks its arguments before anything is written,
-    and raises InvalidInput naming the value and the rule.
+    and raises InvalidInput naming the value and the rule; StoreUnavailable while Redis does not answer.
     """
 
     def find(self, beginning: str) -> Operation:
         """Return the handle of the only operation whose id is this text, or begins with it.
 
         For people, who shorten ids; programs use `operation`. Raises InvalidInput if several begin with it,
-        RecordGone if Redis has lost its record, UnknownOperation and StoreUnavailable.
+        RecordGone if Redis has lost its record, and UnknownOperation.
         """
         from lockstep.producer.client.selection import find
 
-        found = find(self._link, beginning, lambda: self.inventory)
-        return self._handle(found)
+        return self._handle(find(self._link, beginning, lambda: self.inventory))
 
     def operations(self, limit: int = 20) -> tuple[model.Operation, ...]:
-        """Read the newest operations, newest first. Raises StoreUnavailable."""
+        """Read the newest operations, newest first."""
         return self._link.store.operations(parse_limit(limit))
 
     def history(
@@ -68,7 +67,6 @@ class ClusterClient(ThingClient):
         """Read the operations for which everything given holds, newest first.
 
         `group` and `by` are patterns (`team-*`); `since` and `until` are about when they were accepted.
-        Raises InvalidInput and StoreUnavailable.
         """
         wanted = Filter(
             group,
@@ -102,19 +100,18 @@ class ClusterClient(ThingClient):
     def differences(self, operation_id: str) -> dict[HostName, tuple[str, ...]]:
         """Return what an operation on a thing was to change on each host, and what somebody else made of it.
 
-        A line for each old and each new value; nothing for an operation on a group. Raises UnknownOperation,
-        RecordGone and StoreUnavailable.
+        A line for each old and each new value; nothing for an operation on a group. Raises UnknownOperation
+        and RecordGone.
         """
         from lockstep.producer.operators.plan import differences
 
         operation = self.operation(operation_id)
-        key_file = self.settings.seal_key_file
-        return differences(self._link.store, operation.id, operation.steps(), key_file)
+        return differences(self._link.store, operation.id, operation.steps(), self.settings.seal_key_file)
 
     def methods(self, operation_id: str) -> dict[str, str]:
         """Return the HTTP methods of an operation's kind by create, update and delete; none for a group.
 
-        Raises UnknownOperation, RecordGone and StoreUnavailable.
+        Raises UnknownOperation and RecordGone.
         """
         from lockstep.producer.operators.plan import kept_kind
 
@@ -124,7 +121,7 @@ class ClusterClient(ThingClient):
     def drift(self, groups: Iterable[str] | None = None) -> Iterator[GroupDrift]:
         """Ask the hosts of these groups and things, or of all on which an operation has ended, and compare.
 
-        Yields what was found of each; no host is written. Raises InvalidInput and StoreUnavailable.
+        Yields what was found of each; no host is written.
         """
         from lockstep.producer.operators.drift import look, look_at, without_kind
 
@@ -178,7 +175,7 @@ class ClusterClient(ThingClient):
     def group_of(self, text: str) -> str:
         """Return the group or thing that is meant: by its id, or the beginning of that of an operation on it.
 
-        Whatever is no operation is taken for a group. Raises InvalidInput and StoreUnavailable.
+        Whatever is no operation is taken for a group.
         """
         from lockstep.producer.client.selection import group_of
 
@@ -198,7 +195,7 @@ class ClusterClient(ThingClient):
         return sync_plan(self._link.store, self.serving("group", [host])[0], self.settings)
 
     def hosts(self, hosts: Iterable[str] | None = None) -> tuple[HostStanding, ...]:
-        """Ask the named hosts, or all, and tell how each is. Raises InvalidInput and StoreUnavailable."""
+        """Ask the named hosts, or all, and tell how each is."""
         from lockstep.producer.operators.hosts import standings
 
         return standings(self._link, self.inventory.select(hosts), self.settings)
@@ -206,7 +203,7 @@ class ClusterClient(ThingClient):
     def pause(self, host: str, why: str) -> Pause | None:
         """Refuse new operations that need a host; return the pause that holds already, which then stays.
 
-        Operations that were accepted before go on. Raises InvalidInput and StoreUnavailable.
+        Operations that were accepted before go on.
         """
         (found,) = self.inventory.select([host])
         return self._link.pauses.pause(found.name, self.created_by, parse_note("why", why))
@@ -219,10 +216,7 @@ class ClusterClient(ThingClient):
         return ended
 
     def abandon(self, host: str, reason: str) -> tuple[Operation, ...]:
-        """Give up on a host in every operation that is still to restore or to settle it; return these.
-
-        Raises AbandonRefused if none does, InvalidInput and StoreUnavailable.
-        """
+        """Give up on a host in all operations that are to restore or settle it; AbandonRefused if none is."""
         parse_note("reason", reason)
         given_up = []
         for operation in [self.operation(each.id) for each in self._link.unended()]:
@@ -238,10 +232,7 @@ class ClusterClient(ThingClient):
         return tuple(given_up)
 
     def inventories(self) -> tuple[HeldInventory | None, dict[str, HeldInventory]]:
-        """Return this machine's inventory (None: it has none) and each worker's, as it reported lately.
-
-        Raises StoreUnavailable.
-        """
+        """Return this machine's inventory (None: it has none) and each worker's, as it reported lately."""
         try:
             known, age = self.inventory, self._live.age if self._live else 0.0
         except InvalidInput:
@@ -254,24 +245,21 @@ class ClusterClient(ThingClient):
         return self._link.store.now()
 
     def stuck(self) -> tuple[tuple[model.Operation, Stuck], ...]:
-        """Return the operations that need a person, oldest first, with why. Raises StoreUnavailable."""
+        """Return the operations that need a person, oldest first, with why."""
         now = self.now()
         # The steps of all are read: one that is damaged is noted, and may be why nothing else is told.
         found = ((each, self._link.store.steps(each.id), stuck(each, now)) for each in self._link.unended())
         needy = [(each, advised(why, each.id, steps)) for each, steps, why in found if why is not None]
         return tuple(sorted(needy, key=lambda pair: pair[0].created_at))
 
-    def look_for_damage(self, groups: Iterable[str] = ()) -> None:
-        """Read what is kept of hosts, workers and these groups: what is damaged is noted, or logged.
-
-        Raises StoreUnavailable.
-        """
+    def look_for_damage(self, groups: Iterable[str]) -> None:
+        """Read what is kept of hosts, workers and these groups: what is damaged is noted, or logged."""
         self._link.look_for_damage(GroupId(group) for group in groups)
 
     def forget_deleted(self, before: datetime, *, dry_run: bool = True) -> list[tuple[Forgotten, int]]:
         """Forget the groups that were deleted on every host before a moment; return each with its bytes.
 
-        With `dry_run` nothing is changed. Raises InvalidInput and StoreUnavailable.
+        With `dry_run` nothing is changed.
         """
         store, moment = self._link.store, millis_of("before", before)
         assert moment is not None
@@ -286,7 +274,7 @@ class ClusterClient(ThingClient):
     def failing(self) -> Mapping[str, str]:
         """Return which of the sweep and the patrol failed when they were last tried, and why.
 
-        What the sweep would resume stands still meanwhile. Raises StoreUnavailable.
+        What the sweep would resume stands still meanwhile.
         """
         return self._link.store.failing()
 

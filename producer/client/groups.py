@@ -148,7 +148,7 @@ class GroupClient:
     ) -> tuple[HostName, ...]:
         """Return names for `hosts=`: those named, or all, that meet every condition and are not excepted.
 
-        A condition is `label=value` or `label!=value` over the labels of the inventory. Raises InvalidInput.
+        A condition is `label=value` or `label!=value` over the labels of the inventory.
 
         >>> cluster.select(except_=["node3"])
         ('node1', 'node2')
@@ -156,14 +156,14 @@ class GroupClient:
         return tuple(host.name for host in select(self.inventory, hosts, where, except_))
 
     def named(self, text: object) -> GroupId | tuple[Kind, Id]:
-        """Return what a group's id, with or without `group/`, or `KIND/ID` means. Raises InvalidInput."""
+        """Return what a group's id, with or without `group/`, or `KIND/ID` means."""
         kind, slash, rest = text.partition("/") if isinstance(text, str) else ("", "", "")
         if slash and kind != "group":
             return self.thing(str(text))
         return parse_group_id(rest if slash else text)
 
     def thing(self, text: str) -> tuple[Kind, Id]:
-        """Return the kind and the id of `KIND/ID`. Raises InvalidInput."""
+        """Return the kind and the id of `KIND/ID`."""
         from lockstep.worker.kinds import kinds_of
 
         return kinds_of(self.inventory.kinds, self.settings.kinds).parse(text)

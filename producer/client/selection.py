@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import cast
 from urllib.parse import urlsplit
@@ -24,19 +23,8 @@ from lockstep.worker.settings import Settings
 MOST_SHOWN = 10
 
 
-@dataclass(frozen=True, slots=True)
-class Condition:
-    """`label=value` or `label!=value`; a host without the label meets only the latter, as in kubectl."""
-
-    label: str
-    value: str
-    negated: bool
-
-    def holds(self, host: Host) -> bool:
-        return (host.labels.get(self.label) == self.value) is not self.negated
-
-    def __str__(self) -> str:
-        return f"{self.label}{'!=' if self.negated else '='}{self.value}"
+Condition = tuple[str, str, str]
+"""A label, `=` or `!=`, and a value; a host without the label meets only the latter, as in kubectl."""
 
 
 def parse_condition(text: object) -> Condition:
@@ -44,11 +32,10 @@ def parse_condition(text: object) -> Condition:
     if not isinstance(text, str):
         raise InvalidInput(f"condition {show(text)} is of type {type(text).__name__}: give label=value")
     left, separator, value = text.partition("=")
-    negated = left.endswith("!")
     label, value = left.removesuffix("!").strip(), value.strip()
     if not separator or not label or not value:
         raise InvalidInput(f"condition {show(text)} is neither label=value nor label!=value")
-    return Condition(label, value, negated)
+    return label, "!=" if left.endswith("!") else "=", value
 
 
 def select(
@@ -63,14 +50,18 @@ def select(
     """
     conditions = [parse_condition(each) for each in _listed("where", where)]
     known = {label for host in inventory for label in host.labels}
-    for each in conditions:
-        if each.label not in known:
+    for label, _, _ in conditions:
+        if label not in known:
             # A misspelled label in a `!=` would otherwise select every host.
-            raise InvalidInput(f"no host has the label {show(each.label)}; known: {_some(sorted(known))}")
+            raise InvalidInput(f"no host has the label {show(label)}; known: {_some(sorted(known))}")
     excepted = _listed("except_", except_)
     left_out = {host.name for host in inventory.select(excepted)} if excepted else set()
     named = inventory.select(names)
-    meeting = [host for host in named if all(each.holds(host) for each in conditions)]
+    meeting = [
+        host
+        for host in named
+        if all((host.labels.get(label) == value) is (sign == "=") for label, sign, value in conditions)
+    ]
     chosen = tuple(host for host in meeting if host.name not in left_out)
     if not chosen:
         raise InvalidInput(_nothing_left(named, meeting, conditions))
@@ -86,8 +77,8 @@ def _listed(noun: str, values: object) -> list[object]:
 def _nothing_left(named: Sequence[Host], meeting: Sequence[Host], conditions: Sequence[Condition]) -> str:
     if meeting:
         return f"no host is left: all {len(meeting)} that were selected are excepted"
-    wanted = " and ".join(map(str, conditions))
-    labels = dict.fromkeys(each.label for each in conditions)
+    wanted = " and ".join(map("".join, conditions))
+    labels = dict.fromkeys(label for label, _, _ in conditions)
     held = (
         f"{label} is {_some(sorted({host.labels[label] for host in named if label in host.labels}))}"
         for label in labels

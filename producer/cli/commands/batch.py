@@ -94,8 +94,8 @@ def _diff(made: Plan, waves: Mapping[HostName, int]) -> Iterator[str]:
         call = host.call or (f"refuse, for {host.problem}" if host.problem else "nothing")
         return f"{call}{f' (wave {waves[host.host]})' if waves else ''}", *host.lines
 
-    for hosts, (call, *lines) in alike((host.host, does(host)) for host in made.hosts).items():
-        yield printable(f"{hosts}: {call}")
+    for (call, *lines), hosts in alike((host.host, does(host)) for host in made.hosts):
+        yield printable(f"{', '.join(hosts)}: {call}")
         yield from (printable(f"    {line}") for line in lines)
 
 

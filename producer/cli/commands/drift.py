@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -71,9 +71,9 @@ def drift(session: Session, groups: tuple[str, ...]) -> Exit:
         answer_json({"drift": rows, "unmeasured": unmeasured, "uncovered": uncovered})
     else:
         _tell(looked, drifted, apart)
-    for doubt, of in _by(_doubts, looked):
+    for doubt, of in alike((look.group, doubt) for look in looked for doubt in _doubts(look)):
         note(f"{named(of)}: {doubt}")
-    for host, of in _by(lambda look: look.uncovered, looked):
+    for host, of in alike((look.group, host) for look in looked for host in look.uncovered):
         remedy = f"`lockstep sync {host}` brings it up to date"
         note(f"{host} was never covered by an operation on {named(of)}: {remedy}")
     if drifted or apart:
@@ -94,8 +94,8 @@ def _tell(looked: list[GroupDrift], drifted: list[Drift], apart: list[GroupDrift
         answer_table(("GROUP", "HOST", "SHOULD BE", "IS", "BY OPERATION"), rows)
     for look in looked:
         by_host = ((each.host, (each.end.operation, *look.lines.get(each.host, ()))) for each in look.drifts)
-        for hosts, (by, *lines) in alike(by_host if look.lines else ()).items():
-            answer(printable(f"{look.group} on {hosts}, left otherwise by operation {by}:"))
+        for (by, *lines), hosts in alike(by_host if look.lines else ()):
+            answer(printable(f"{look.group} on {', '.join(hosts)}, left otherwise by operation {by}:"))
             for line in lines:
                 answer(printable(f"    {line}"))
     if not drifted and (measured or not looked):
@@ -138,17 +138,6 @@ def _drift_row(look: GroupDrift, each: Drift) -> dict[str, object]:
         "operation": each.end.operation,
         **({"lines": look.lines[each.host]} if look.lines else {}),
     }
-
-
-def _by(
-    told: Callable[[GroupDrift], Iterable[str]], looked: Iterable[GroupDrift]
-) -> Iterable[tuple[str, list[str]]]:
-    """Return what is told of groups, each with the groups of which it is."""
-    found: dict[str, list[str]] = {}
-    for look in looked:
-        for each in told(look):
-            found.setdefault(each, []).append(look.group)
-    return found.items()
 
 
 def _doubts(look: GroupDrift) -> Iterator[str]:

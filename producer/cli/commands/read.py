@@ -175,9 +175,9 @@ def show(session: Session, operation_id: str) -> Exit:
     _tell(session, operation, steps)
     answer("")
     answer_table(TIMELINE_HEADER, (event_row(operation, each) for each in events))
-    for hosts, lines in alike(differences.items()).items():
+    for lines, hosts in alike(differences.items()):
         answer("")
-        for line in (f"{hosts}:", *(f"    {line}" for line in lines or ("as asked",))):
+        for line in (f"{', '.join(hosts)}:", *(f"    {line}" for line in lines or ("as asked",))):
             answer(printable(line))
     if held:
         from lockstep.producer.doctor.checks import inventories

@@ -25,7 +25,7 @@ from lockstep.producer.cli.text import LIST_HEADER, NOTHING, SILENT, describe, h
 from lockstep.producer.process import Stopped
 from lockstep.worker.operation.errors import StoreUnavailable
 from lockstep.worker.operation.host import local
-from lockstep.worker.operation.model import AttemptState, Millis, Operation, Step
+from lockstep.worker.operation.model import AttemptState, Operation, Step
 from lockstep.worker.operation.story import story
 
 if TYPE_CHECKING:
@@ -64,8 +64,7 @@ def host_lines(
     """Return a line for each host, then one for the operation; `known` is what it was when last read."""
     steps = list(steps)
     _, rows = _rows(operation or known, steps)
-    lines = [(row[0], "  ".join(row)) for row in rows]
-    return [*lines, ("", _line(operation) if operation else SILENT)]
+    return [*((row[0], "  ".join(row)) for row in rows), ("", _line(operation))]
 
 
 def operation_json(operations: Iterable[Operation] | None) -> list[tuple[str, str]]:
@@ -117,27 +116,21 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]], caption: str = "
     return drawn
 
 
-def operations_table(operations: Sequence[Operation] | None, now: Millis | None = None) -> RenderableType:
-    """Return all operations as a table; without `now` their times are told by the clock."""
-    if operations is None:
-        return table(LIST_HEADER, (), SILENT)
-    return table(
-        LIST_HEADER, (list_row(each, now) for each in operations), "" if operations else "no operations yet"
-    )
+def operations_table(operations: Sequence[Operation] | None) -> RenderableType:
+    """Return all operations as a table, their times told by the clock."""
+    caption = SILENT if operations is None else "" if operations else "no operations yet"
+    return table(LIST_HEADER, (list_row(each, None) for each in operations or ()), caption)
 
 
 def hosts_table(
     operation: Operation | None, steps: Iterable[Step], known: Operation | None = None
 ) -> RenderableType:
     """Return one operation's hosts as a table; `known` is what it was when last read."""
-    return table(
-        *_rows(operation or known, list(steps)), printable(_line(operation) if operation else SILENT)
-    )
+    return table(*_rows(operation or known, list(steps)), printable(_line(operation)))
 
 
-def _line(operation: Operation) -> str:
-    settling = ", settling" if operation.settling else ""
-    return f"{describe(operation)}{settling}"
+def _line(operation: Operation | None) -> str:
+    return describe(operation) + (", settling" if operation and operation.settling else "")
 
 
 EVERY = 1.0
