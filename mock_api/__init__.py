@@ -39,8 +39,8 @@ and `after`; see `faults.Rule`. Chance is seeded per node, see `faults.Plan`. Th
 `history`, and `admin.ClusterAdmin` speaks to the admin port from Python.
 
 What the pieces are: `node` (groups, and what calls do to them), `faults` (rules and latencies, and which
-strikes), `calls` (one call in time), `listener` (a port that can be shut), `app` and `admin_app` (the two
-APIs), `cluster` (all of it), `options` (the command line).
+strikes), `calls` (one call in time), `app` and `admin_app` (the two APIs), `cluster` (ports that can be shut,
+and all of it), `options` (the command line).
 """
 
 if __name__ != "lockstep.mock_api":

@@ -18,8 +18,7 @@ if TYPE_CHECKING:
 async def serve(spec: Spec) -> None:
     """Serve until SIGTERM or SIGINT, then leave at once, hanging calls and all."""
     from lockstep.mock_api.admin_app import admin_app
-    from lockstep.mock_api.cluster import Cluster, served
-    from lockstep.mock_api.listener import Listener
+    from lockstep.mock_api.cluster import Cluster, Listener, served
 
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

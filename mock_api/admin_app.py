@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from typing import Annotated, Literal
@@ -180,7 +181,7 @@ async def in_chunks(records: Iterator[Record]) -> AsyncIterator[str]:
     """Yield the records' lines, leaving the loop to the nodes now and then."""
     lines: list[str] = []
     for record in records:
-        lines.append(record.line() + "\n")
+        lines.append(json.dumps(record.request()) + "\n")
         if len(lines) == HISTORY_CHUNK:
             yield "".join(lines)
             lines.clear()

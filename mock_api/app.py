@@ -36,7 +36,6 @@ ATTEMPT: Final = {
     "schema": {"type": "string"},
     "description": "Noted in the history; no effect on the node.",
 }
-READS: Final = {"parameters": [ATTEMPT]}
 # Body and header are described here and read by hand: what is malformed must answer 400 and be in the history
 # too, and a parameter that FastAPI must work out costs every call some time.
 WRITES: Final = {
@@ -110,7 +109,7 @@ def node_app() -> FastAPI:
         summary="Read a group",
         operation_id="get_group",
         response_model=None,
-        openapi_extra=READS,
+        openapi_extra={"parameters": [ATTEMPT]},
         responses={
             200: {"model": Group, "description": "The group, with every field it was given."},
             404: {"model": Problem, "description": "The group is absent."},

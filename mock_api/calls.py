@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import socket
+import struct
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -16,7 +18,6 @@ from starlette.responses import Response
 
 from lockstep.mock_api.faults import Draw, Form, Kind, Method, Rule, Script, script
 from lockstep.mock_api.history import End, History, Record
-from lockstep.mock_api.listener import reset
 from lockstep.mock_api.node import MALFORMED, Answer, GroupBody, Node, PlayedNode, problem
 from lockstep.mock_api.play import Call
 
@@ -26,6 +27,15 @@ HTML = "<html><body><h1>It works!</h1></body></html>"
 SUCCESS: dict[str, int] = {Method.GET: 200, Method.POST: 201, Method.DELETE: 200}
 BODILESS = frozenset({204, 205, 304})
 NOBODY_THERE = Response()
+# on, 0 s: closing discards what is unsent and sends RST instead of FIN.
+LINGER_NOT = struct.pack("ii", 1, 0)
+
+
+def reset(transport: asyncio.Transport) -> None:
+    """Break the connection off with a TCP RST."""
+    if not transport.is_closing():
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_NOT)
+        transport.abort()
 
 
 @dataclass(eq=False, slots=True)

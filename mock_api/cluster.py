@@ -1,24 +1,37 @@
-"""The nodes together: their ports, their history, and what the admin does to them."""
+"""The nodes together: a port for each, which can be shut for real, and what the admin does to them."""
 
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 from uvicorn import Config
+from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.server import ServerState
 
 from lockstep.mock_api.app import node_app, played_app
-from lockstep.mock_api.calls import CallHandler
+from lockstep.mock_api.calls import CallHandler, reset
+from lockstep.mock_api.errors import InputError
 from lockstep.mock_api.faults import NODE_LEVEL, Kind, Rule
 from lockstep.mock_api.history import History
-from lockstep.mock_api.listener import Connection, Listener
 from lockstep.mock_api.node import Manners, Node, PlayedNode
 from lockstep.worker.kinds import Kind as Played
 
 # An idle connection must not be closed by a timer of ours: that would be a fault that nobody ordered.
 KEEP_ALIVE = 24 * 3600
+BACKLOG = 2048
+
+
+class Connection(H11Protocol):
+    """Uvicorn's connection, which also lets a handler reach the transport, as `request.state.transport`."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.app_state = {**self.app_state, "transport": transport}
 
 
 def served(app: object) -> Config:
@@ -51,6 +64,66 @@ class Spec:
     rules: tuple[Rule, ...] = ()
     kind: Played | None = None
     """What the nodes keep beside groups."""
+
+
+def bound(host: str, port: int) -> socket.socket:
+    """Reserve a port without listening on it; 0 picks a free one. Raises InputError when it is taken."""
+    sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        sock.bind((host, port))
+    except OSError as error:
+        sock.close()
+        raise InputError(
+            f"port {port} on {host} cannot be used ({error.strerror}); choose another, or 0 for a free one"
+        ) from None
+    return sock
+
+
+class Listener:
+    """Serves an application on one port. `state` is what handlers find in `request.state`."""
+
+    def __init__(self, host: str, port: int, config: Config, state: dict[str, object]) -> None:
+        self._host = host
+        self._sock = bound(host, port)
+        self.port: int = self._sock.getsockname()[1]
+        self._config = config
+        self._state = state
+        self._server: asyncio.Server | None = None
+        self._connections = ServerState()
+        self._opening = asyncio.Lock()
+
+    @property
+    def url(self) -> str:
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self._host, self._host)
+        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
+
+    @property
+    def up(self) -> bool:
+        return self._server is not None
+
+    async def open(self) -> None:
+        """Accept connections; nothing to do when it does already."""
+        async with self._opening:
+            if self._server is not None:
+                return
+            loop = asyncio.get_running_loop()
+            self._server = await loop.create_server(
+                lambda: Connection(self._config, self._connections, self._state, loop),
+                sock=self._sock,
+                backlog=BACKLOG,
+            )
+
+    def close(self) -> None:
+        """Refuse connections, and reset those that are open."""
+        if self._server is None:
+            return
+        self._server.close()
+        self._server = None
+        for connection in list(self._connections.connections):
+            reset(cast(Connection, connection).transport)
+        # Bound but not listening: connections are refused, yet nobody else can be given the port meanwhile.
+        self._sock = bound(self._host, self.port)
 
 
 class Member:

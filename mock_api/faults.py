@@ -110,7 +110,6 @@ class Script:
 
     form: Form = Form.REAL
     lands: bool = True
-    """Whether it takes effect."""
     lands_after: float = 0.0
     answers_after: float | None = 0.0
     status: int = 500

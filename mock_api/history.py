@@ -70,8 +70,8 @@ class Record:
     ended_at: float | None = None
     end: End | None = None
 
-    def line(self) -> str:
-        return json.dumps({"line": "request", **{name: getattr(self, name) for name in FIELDS}})
+    def request(self) -> dict[str, JsonValue]:
+        return {"line": "request", **{name: getattr(self, name) for name in FIELDS}}
 
     def effect(self) -> dict[str, JsonValue]:
         names = "seq node effect_seq effect_at actor method group before after holds fault attempt"
@@ -131,24 +131,21 @@ class History:
         self._records.append(record)
         return record
 
-    def effect(self, line: dict[str, JsonValue]) -> None:
-        self._write(json.dumps(line))
-
     def close(self, record: Record, end: End, status: int | None = None) -> None:
         """End a request: answered with a status, reset by us, or left by its client."""
         record.end, record.status, record.ended_at = end, status, time.time()
         record.answered_at = record.ended_at if end is End.ANSWERED else None
         if self._file is not None and record.seq >= self._oldest_live:
-            self._write(record.line())
+            self.write(record.request())
 
     def node_event(self, node: str, event: str) -> None:
-        self._write(json.dumps({"line": "node", "node": node, "event": event, "at": time.time()}))
+        self.write({"line": "node", "node": node, "event": event, "at": time.time()})
 
     def clear(self) -> None:
         """Forget every record. Numbers go on; requests still open leave no line."""
         self._records.clear()
         self._oldest_live = self._next
-        self._write(json.dumps({"line": "reset", "at": time.time()}))
+        self.write({"line": "reset", "at": time.time()})
 
     def select(self, node: str | None = None, group: str | None = None, since: int = 0) -> Iterator[Record]:
         """Yield the records after number `since`, oldest first, of one node or group when named."""
@@ -156,7 +153,7 @@ class History:
             if record.seq > since and node in (None, record.node) and group in (None, record.group):
                 yield record
 
-    def _write(self, line: str) -> None:
+    def write(self, line: dict[str, JsonValue]) -> None:
         # One unbuffered write per line: what was written stays, though the process be killed right after.
         if self._file is not None:
-            os.write(self._file, line.encode() + b"\n")
+            os.write(self._file, json.dumps(line).encode() + b"\n")

@@ -103,7 +103,7 @@ class Node:
         self._effects = max(saved.effect_seq, history.last_effects.get(name, 0))
         if saved.last_effect is not None and saved.effect_seq > history.last_effects.get(name, 0):
             # Killed between saving the groups and writing the line: write it now.
-            history.effect(saved.last_effect)
+            history.write(saved.last_effect)
 
     @property
     def well(self) -> bool:
@@ -170,7 +170,7 @@ class Node:
             record.effect_seq, record.effect_at, record.after = None, None, record.before
             raise
         self._effects += 1
-        self._history.effect(record.effect())
+        self._history.write(record.effect())
 
     def _put(self, group: str, body: GroupBody | None) -> None:
         if body is None:

@@ -137,30 +137,27 @@ class Player:
             for name, value in fields.items()
         }
 
-    def answer(self, verb: str, there: bool, moved: bool) -> tuple[int, Any]:
-        """Return status and body of a write; `moved`: its version is not that of what is there."""
+    def answer(self, verb: str, there: bool, moved: bool) -> tuple[int, Any, bool]:
+        """Return status and body of a write, and whether it takes effect.
+
+        `moved`: its version is not that of what is there.
+        """
         file = getattr(self._file, verb)
-        took = verb == "create" or there
         key = "applied"
-        if verb == "create" and there:
-            key = "replaced" if file.replaced else "contested"
-        elif verb != "create" and not there:
-            key = "replaced" if verb == "update" and file.replaced else "contested"
-        if moved and took:
+        if moved:
             key = "later"
+        elif there is (verb == "create"):
+            key = "replaced" if verb != "delete" and file.replaced else "contested"
+        lands = key in ("applied", "replaced")
         answers = getattr(file, key) or []
         if not answers:
-            return (409 if there else 404), {"message": "no"}
+            return (409 if there else 404), {"message": "no"}, lands
         body: dict[str, Any] = {}
         root = {"body": body}
         if answers[0].where:
             fit(Expression(answers[0].where).tree, root)
         empty = answers[0].where is None
-        return answers[0].status, None if empty else root["body"]
-
-    def overwrites(self, verb: str) -> bool:
-        """Tell whether a create writes over what is there, or an update makes what is gone."""
-        return bool(getattr(self._file, verb).replaced)
+        return answers[0].status, None if empty else root["body"], lands
 
     def looked(self, thing: str, held: Mapping[str, Any] | None) -> tuple[int, Any]:
         """Return status and body of a look."""
@@ -234,9 +231,8 @@ class Things:
             return (*self.player.looked(found.thing, held), None, None)
         asked = found.bound["asked"].get("version")
         moved = asked is not None and held is not None and str(asked) != str(held["version"])
-        status, body = self.player.answer(found.verb, held is not None, moved)
-        wanted = (found.verb == "create" and held is None) or (held is not None and found.verb != "create")
-        if moved or not (wanted or (found.verb != "delete" and self.player.overwrites(found.verb))):
+        status, body, lands = self.player.answer(found.verb, held is not None, moved)
+        if not lands:
             return status, body, None, None
         if found.verb == "delete":
             return status, body, found.thing, {}

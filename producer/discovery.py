@@ -77,6 +77,13 @@ def _locked(descriptor: int, how: int) -> bool:
     return True
 
 
+def write_secret(path: Path, text: str) -> None:
+    """Write a new file for its owner alone."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+
+
 WHERE = frozenset({"redis_url", "hosts", "inventory"})
 """Whoever sets one of these means a certain cluster."""
 
@@ -117,11 +124,7 @@ class Publication:
         """Write the discovery file, whole or not at all."""
         draft = self.path.with_suffix(".new")
         draft.unlink(missing_ok=True)
-        # For its owner alone: the URL of Redis has the password in it.
-        with os.fdopen(
-            os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8"
-        ) as file:
-            file.write(json.dumps(asdict(stack), indent=2) + "\n")
+        write_secret(draft, json.dumps(asdict(stack), indent=2) + "\n")  # the URL of Redis has the password
         draft.replace(self.path)
 
     def withdraw(self) -> None:

@@ -142,7 +142,6 @@ as_option = click.option(
     callback=_keep,
     help="Who asks.  [default: user@host]",
 )
-"""Adds --as, which the session is told."""
 
 
 def command(name: str | None = None, *, lines: bool = False) -> Callable[[Command], click.Command]:
@@ -200,7 +199,7 @@ field_options = _handed_over(
         help="A secret or sensitive field, from a file; repeat it.",
     ),
 )
-"""Adds --set, -f and --secret, handed over as `fields`, with --accept-loss and --create of the command."""
+"""The command's --accept-loss and --create, if it has them, are in `fields` too."""
 
 selection_options = _handed_over(
     "selection",
@@ -218,7 +217,6 @@ selection_options = _handed_over(
     ),
     click.option("--except", "excepted", metavar="A,B", help="Not these hosts."),
 )
-"""Adds --hosts, --where and --except, handed over as `selection`."""
 
 pace_options = _handed_over(
     "pace",
@@ -236,7 +234,6 @@ pace_options = _handed_over(
     ),
     click.option("--health", metavar="PATH", help="What must answer 2xx on changed hosts after each wave."),
 )
-"""Adds the options about waves, handed over as `pace`."""
 
 wait_options = _handed_over(
     "wanted",
@@ -273,4 +270,3 @@ wait_options = _handed_over(
     as_option,
     pace_options,
 )
-"""Adds the options of create and delete, handed over as `wanted`."""

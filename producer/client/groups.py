@@ -203,12 +203,11 @@ class GroupClient:
         if hosts is not None and not isinstance(hosts, Iterable):
             raise InvalidInput(f"hosts {show(hosts)} is of type {type(hosts).__name__}: give a list of names")
         chosen = self.serving(group, hosts)
-        refs = tuple(host.ref for host in chosen)
         request = Request(
             key,
             group,
             action,
-            refs,
+            tuple(host.ref for host in chosen),
             within,
             self.created_by,
             bound,
@@ -217,11 +216,9 @@ class GroupClient:
             content=content,
         )
         if preflight and (operation_id is None or self._link.store.operation(key) is None):
-            from lockstep.producer.operators.batch import require_answers
-            from lockstep.producer.operators.hosts import refuse_paused
+            from lockstep.producer.operators.hosts import preflight as ask
 
-            refuse_paused(self._link.pauses.all(), refs)
-            require_answers(chosen, self.named(group), settings)
+            ask(chosen, self.named(group), settings, self._link.pauses.all())
         existing = accept(self._link, request, stopped) is Accepted.EXISTING
         # A random id that exists is our own: the answer was lost, and the connection's retry sent it again.
         ours = operation_id is None or not existing

@@ -29,7 +29,6 @@ from lockstep.worker.inventory import Inventory
 from lockstep.worker.kinds import SealKeys
 from lockstep.worker.operation.drift import Remembered
 from lockstep.worker.operation.errors import InvalidInput, StoreUnavailable
-from lockstep.worker.operation.host import Host
 from lockstep.worker.operation.model import GroupId, HostName, Millis, Operation, Presence, Stage
 from lockstep.worker.operation.names import counted
 from lockstep.worker.record.causes import NO_REDIS, unavailable
@@ -96,12 +95,8 @@ def examine(
         yield from _uncovered(link, [host.name for host in hosts])
     except StoreUnavailable:
         pass  # a finding by now
-    yield from on_hosts(dict(together(lambda host: (host.name, _problem(host, settings)), hosts)))
-
-
-def _problem(host: Host, settings: Settings) -> str | None:
-    answer, _ = probe(host, NO_GROUP, settings)
-    return answer.text if answer.presence is None else None
+    answers = together(lambda host: (host.name, probe(host, NO_GROUP, settings)[0]), hosts)
+    yield from on_hosts({name: None if said.presence else said.text for name, said in answers})
 
 
 def _uncovered(link: Link, hosts: list[HostName]) -> list[Finding]:
@@ -124,10 +119,8 @@ def _work(link: Link, settings: Settings, stuck: Callable[[], int]) -> WorkFacts
     here, began, before = link.clocks.ahead(), time.monotonic(), _lengths(link)
     queues, workers = _workers(settings)
     ends = time.monotonic() + PERIODS * settings.sweep_every
-    swept = link.leased(SWEPT)
-    while swept is None and time.monotonic() < ends:
+    while (swept := link.leased(SWEPT)) is None and time.monotonic() < ends:
         time.sleep(LOOK)
-        swept = link.leased(SWEPT)
     overdue, lag = link.store.patrol_overdue()
     lengths, took = _lengths(link), time.monotonic() - began
     return WorkFacts(

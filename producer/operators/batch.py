@@ -1,4 +1,4 @@
-"""Many changes at once, and what is asked before a change."""
+"""Many changes at once."""
 
 from __future__ import annotations
 
@@ -15,31 +15,16 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
 from lockstep.producer.client.acceptance import RequestWithdrawn
-from lockstep.producer.operators.hosts import presence, together
-from lockstep.worker.operation.errors import InvalidInput, LockstepError, NotReady, WaitTimeout
-from lockstep.worker.operation.host import Host
+from lockstep.worker.operation.errors import InvalidInput, LockstepError, WaitTimeout
 from lockstep.worker.operation.model import Action, GroupId, HostName, OperationId, State
-from lockstep.worker.operation.names import named, parse_group_id, parse_operation_id, show
+from lockstep.worker.operation.names import parse_group_id, parse_operation_id, show
 from lockstep.worker.operation.waves import AT_ONCE, Pace
 from lockstep.worker.plainyaml import parse_plain
-from lockstep.worker.settings import Settings
 
 if TYPE_CHECKING:
     from lockstep.producer.client.things import ThingClient
     from lockstep.worker.kinds import Kind
     from lockstep.worker.operation.content import Id
-
-
-def require_answers(hosts: Sequence[Host], of: GroupId | tuple[Kind, Id], settings: Settings) -> None:
-    """Raise NotReady, naming them, if any of the hosts gives no usable answer about a group or a thing."""
-
-    def silence(host: Host) -> str | None:
-        held, text, _ = presence(host, of, settings)
-        return f"{host.name} ({text})" if held is None else None
-
-    silent = [each for each in together(silence, hosts) if each is not None]
-    if silent:
-        raise NotReady(f"nothing was written, for the preflight got no usable answer from {named(silent)}")
 
 
 SIDE_BY_SIDE = 8
@@ -215,11 +200,11 @@ def apply(
         return None
 
     def work() -> None:
-        while not stopped.is_set() and left:
+        while not stopped.is_set():
             try:
                 wish = left.popleft()
             except IndexError:
-                return  # another thread was faster
+                return
             try:
                 if (came := fulfil(wish)) is not None:
                     told.put(came)

@@ -16,9 +16,10 @@ from lockstep.worker.hosts.wrappers import TokenHost
 from lockstep.worker.operation.answer import ProbeAnswer, Probed
 from lockstep.worker.operation.content import Flaw, Shown, Sight
 from lockstep.worker.operation.drift import Drift
-from lockstep.worker.operation.errors import HostPaused, HostUnavailable
+from lockstep.worker.operation.errors import HostPaused, HostUnavailable, NotReady
 from lockstep.worker.operation.host import Host, Pause, Silence, refusal
-from lockstep.worker.operation.model import GroupId, HostName, HostRef, Presence
+from lockstep.worker.operation.model import GroupId, HostName, Presence
+from lockstep.worker.operation.names import named
 from lockstep.worker.operation.ports import HostApi
 from lockstep.worker.operation.thing import api_of
 from lockstep.worker.record.link import Link
@@ -165,8 +166,19 @@ def standings(link: Link, hosts: Sequence[Host], settings: Settings) -> tuple[Ho
     return tuple(together(standing, hosts))
 
 
-def refuse_paused(pauses: Mapping[HostName, Pause], hosts: Iterable[HostRef]) -> None:
-    """Raise HostPaused, as accepting would, if one of the hosts is paused."""
-    needed = [pauses[host.name] for host in hosts if host.name in pauses]
-    if needed:
+def preflight(
+    hosts: Sequence[Host],
+    of: GroupId | tuple[Kind, Id],
+    settings: Settings,
+    pauses: Mapping[HostName, Pause],
+) -> None:
+    """Raise HostPaused, as accepting would, or NotReady, naming hosts that give no usable answer."""
+    if needed := [pauses[host.name] for host in hosts if host.name in pauses]:
         raise HostPaused(refusal(needed[0], len(needed) - 1))
+
+    def silence(host: Host) -> str | None:
+        held, text, _ = presence(host, of, settings)
+        return f"{host.name} ({text})" if held is None else None
+
+    if silent := [each for each in together(silence, hosts) if each is not None]:
+        raise NotReady(f"nothing was written, for the preflight got no usable answer from {named(silent)}")

@@ -73,9 +73,7 @@ def keep(arguments: Sequence[str] | None) -> int:
         stack = Stack(
             nodes=given.nodes,
             flower=given.flower,
-            env={
-                name: os.environ[name] for name in os.environ if name.startswith(PREFIX) and name not in OURS
-            },
+            env={name: os.environ[name] for name in {*os.environ} - {*OURS} if name.startswith(PREFIX)},
             redis_url=redis_url,
             first_port=FIRST_PORT,
             publish=True,
@@ -149,8 +147,10 @@ def show(stack: Stack, ignored: Sequence[str]) -> None:
 
 
 def parser() -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser(prog="python -m lockstep.producer.stack", description=Stack.__doc__)
-    made.description = "Run Redis, a mock cluster, two workers, beat and Flower here, until Ctrl-C."
+    made = argparse.ArgumentParser(
+        prog="python -m lockstep.producer.stack",
+        description="Run Redis, a mock cluster, two workers, beat and Flower here, until Ctrl-C.",
+    )
     made.add_argument(
         "--redis",
         nargs="?",

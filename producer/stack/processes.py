@@ -15,7 +15,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Unpack
 
-from lockstep.producer.discovery import StackError
+from lockstep.producer.discovery import StackError, write_secret
 from lockstep.producer.stack.child import START_TIMEOUT, Child, ChildOptions
 from lockstep.producer.stack.guard import Guard
 from lockstep.producer.stack.ports import LOOPBACK, accepts, free_port
@@ -198,10 +198,7 @@ class RedisServer(Child):
             return []
         file = directory / "redis.conf"
         if not file.exists():
-            with os.fdopen(
-                os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii"
-            ) as out:
-                out.write(f"requirepass {self._password}\n")
+            write_secret(file, f"requirepass {self._password}\n")
         return [str(file)]
 
 

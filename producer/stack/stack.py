@@ -22,10 +22,6 @@ PREFIX = "LOCKSTEP_"
 C = TypeVar("C", bound=Child)
 
 
-def silent(line: str) -> None:
-    """Say nothing."""
-
-
 class Stack:
     """Everything that Lockstep needs, on this machine, for as long as the `with` block lasts.
 
@@ -44,7 +40,7 @@ class Stack:
         seed: int = 0,
         restart: bool = True,
         publish: bool = False,
-        say: Callable[[str], None] = silent,
+        say: Callable[[str], None] = lambda line: None,
     ) -> None:
         """Describe a stack; nothing is started. Raises StackError if an extra that it needs is not installed.
 

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from lockstep.producer.doctor import Finding
     from lockstep.producer.operators.hosts import HostStanding
     from lockstep.producer.operators.plan import SyncItem
-    from lockstep.worker.operation.drift import Drift
 
 HEADER = ("HOST", "ANSWERS", "LABELS", "DRIFT", "NOTE")
 DUE = "group holds action note"
@@ -162,6 +161,8 @@ def _carry_out(session: Session, cluster: ClusterClient, host: str, todo: list[S
 
 def _row(each: HostStanding) -> tuple[str, ...]:
     labels = ",".join(f"{label}={value}" for label, value in each.labels.items())
+    latest = max((drift.seen_at for drift in each.drifts), default=None)
+    drift = f"{counted(len(each.drifts), 'group')}, seen {local(latest)}" if latest else NOTHING
     notes = [] if each.answering else [each.said]
     if each.pause is not None:
         notes.append(each.pause.text)
@@ -171,15 +172,9 @@ def _row(each: HostStanding) -> tuple[str, ...]:
         each.host,
         "yes" if each.answering else "no",
         labels or NOTHING,
-        _drift(each.drifts),
+        drift,
         "; ".join(notes) or NOTHING,
     )
-
-
-def _drift(drifts: tuple[Drift, ...]) -> str:
-    if not drifts:
-        return NOTHING
-    return f"{counted(len(drifts), 'group')}, seen {local(max(each.seen_at for each in drifts))}"
 
 
 def _document(each: HostStanding) -> dict[str, object]:
