@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias
-from urllib.error import HTTPError
-from urllib.parse import quote, urlencode
-from urllib.request import ProxyHandler, Request, build_opener
+from urllib.parse import quote
 
+import requests
 from pydantic import BaseModel
 
 from lockstep.mock_api.faults import Latency
@@ -42,8 +41,6 @@ class ClusterAdmin:
     def __init__(self, url: str, timeout: float = 10.0) -> None:
         self.url = url.rstrip("/")
         self._timeout = timeout
-        # A proxy in the environment has no business between us and a cluster on this machine.
-        self._open = build_opener(ProxyHandler({})).open
 
     def nodes(self) -> dict[str, NodeInfo]:
         """Return every node by name."""
@@ -83,7 +80,7 @@ class ClusterAdmin:
 
     def down(self, node: str, seconds: float | None = None) -> None:
         """Make a node refuse connections, until `up` or for so long."""
-        self._call("POST", scope(node, "down") + ("" if seconds is None else f"?seconds={seconds}"))
+        self._call("POST", scope(node, "down"), seconds=seconds)
 
     def up(self, node: str) -> None:
         """Make a node accept connections again."""
@@ -104,33 +101,31 @@ class ClusterAdmin:
 
     def history(self, node: str | None = None, group: str | None = None, since: int = 0) -> list[Record]:
         """Return the requests after number `since`, in order of arrival, those still open too."""
-        asked = {"node": node, "group": group, "since": since}
-        query = urlencode({name: value for name, value in asked.items() if value is not None})
-        lines = map(json.loads, self._call("GET", f"/history?{query}").splitlines())
+        told = self._call("GET", "/history", node=node, group=group, since=since)
+        lines = map(json.loads, told.splitlines())
         return [Record(**{name: line[name] for name in FIELDS}) for line in lines]
 
     def reset(self) -> None:
         """Clear groups, faults, latency and history, bring nodes up, drop what is under way."""
         self._call("POST", "/reset")
 
-    def _call(self, method: str, path: str, body: Json = None) -> bytes:
-        data = None if method not in ("PUT", "POST") else json.dumps(body).encode()
-        request = Request(self.url + path, data, {"Content-Type": "application/json"}, method=method)
-        try:
-            with self._open(request, timeout=self._timeout) as answer:
-                content: bytes = answer.read()
-                return content
-        except HTTPError as error:
-            with error:
-                raise AdminError(f"{method} {path}: {reason(error.read())}") from None
+    def _call(self, method: str, path: str, body: Json = None, **query: str | float | None) -> bytes:
+        with requests.Session() as session:
+            # A proxy in the environment has no business between us and a cluster on this machine.
+            session.trust_env = False
+            url, limit = self.url + path, self._timeout
+            answer = session.request(method, url, json=body, params=query, timeout=limit)
+        if not answer.ok:
+            raise AdminError(f"{method} {path}: {reason(answer)}")
+        return answer.content
 
 
 def scope(node: str | None, what: str) -> str:
     return f"/{what}" if node is None else f"/nodes/{quote(node, safe='')}/{what}"
 
 
-def reason(content: bytes) -> str:
+def reason(answer: requests.Response) -> str:
     try:
-        return str(json.loads(content)["detail"])
+        return str(answer.json()["detail"])
     except (ValueError, KeyError, TypeError):
-        return content.decode("utf-8", "replace")
+        return answer.text

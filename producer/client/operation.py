@@ -36,6 +36,9 @@ class Operation:
     ['committed']
 
     In asyncio: `result = await operation`, `async for status in operation.watch()`.
+
+    What reads or writes the record raises StoreUnavailable while Redis does not answer, and RecordGone if it
+    has lost the record; waiting and watching go on through a loss of Redis.
     """
 
     def __init__(
@@ -67,7 +70,7 @@ class Operation:
         return f"<Operation {self.id}: {self.verb} {self.group}>"
 
     def status(self) -> model.Operation:
-        """Read the operation as it stands. Raises RecordGone and StoreUnavailable.
+        """Read the operation as it stands.
 
         Once it was seen to have ended, and its record was dropped with age, raises UnknownOperation.
         """
@@ -80,7 +83,7 @@ class Operation:
     refresh = status
 
     def steps(self) -> tuple[model.Step, ...]:
-        """Read what became of each host so far. Raises RecordGone and StoreUnavailable."""
+        """Read what became of each host so far."""
         found = self._link.store.steps(self.id)
         if not found:
             raise self._gone()
@@ -91,8 +94,7 @@ class Operation:
 
         That is: it is committed (even if it is still settling), rolled back or abandoned; or it is rolling
         back and every host that answers is restored (`state` is then `rolling_back`, see `pending_hosts`).
-        Goes on through a loss of Redis. Raises WaitTimeout after `timeout` seconds; the operation goes on.
-        Raises RecordGone if Redis has lost the operation's record.
+        Raises WaitTimeout after `timeout` seconds; the operation goes on.
         """
         return self._wait(answered, timeout, on_change)
 
@@ -104,7 +106,7 @@ class Operation:
         """Iterate over the operation as it stands and then after each change, until its lock is released.
 
         With `for`, or with `async for`, which does not block the event loop. Changes within some 50 ms are
-        told as one. Goes on through a loss of Redis.
+        told as one.
         """
         return Changes(self._watch, self.watch_async)
 
@@ -135,10 +137,7 @@ class Operation:
                     return
 
     def cancel(self, reason: str | None = None) -> None:
-        """Decide that the operation is rolled back; who cancelled it, and why, is kept in the record.
-
-        Raises CancelRefused once it is decided otherwise, RecordGone and StoreUnavailable.
-        """
+        """Have it rolled back; who and why is kept in the record. Raises CancelRefused once it is decided."""
         match self._link.store.cancel(self.id, self._by(reason)):
             case Cancelled.UNKNOWN:
                 raise self._gone()
@@ -155,7 +154,7 @@ class Operation:
         """Let the wave at work end, and keep the next, or the commit, from coming; return where it stands.
 
         Only `promote` releases it; after 7 days it is rolled back. Raises HoldRefused once it is decided or
-        if it has no waves, RecordGone and StoreUnavailable.
+        if it has no waves.
         """
         said = self._link.store.hold(self.id, self._created_by, parse_note("reason", reason))
         if isinstance(said, Refused):
@@ -168,7 +167,7 @@ class Operation:
         `status().rollout.hold.number` tells it: with it a promote that is asked again releases no newer hold.
         Who promoted it, when, and why is kept in the record. Neither a bake nor the gate is left out.
         Raises HoldRefused if nobody holds it, if somebody puts a newer hold on it at this moment, or once it
-        is decided; RecordGone and StoreUnavailable.
+        is decided.
         """
         by, status = self._by(reason), self.status()
         hold = status.rollout.hold if status.rollout else None
@@ -191,8 +190,8 @@ class Operation:
     def abandon(self, host: str, reason: str) -> None:
         """Give up on a host that is still to be restored or settled; who did so, and why, is recorded.
 
-        The host keeps whatever it holds. Raises InvalidInput for a host that is no part of the operation,
-        AbandonRefused if nothing of it is pending there, RecordGone and StoreUnavailable.
+        The host keeps whatever it holds. Raises InvalidInput for a host that is no part of the operation, and
+        AbandonRefused if nothing of it is pending there.
         """
         match self._link.store.abandon(self.id, HostName(host), self._by(reason)):
             case Abandoned.ABANDONED:
