@@ -103,12 +103,12 @@ class Lockstep(Celery):
     amqp_cls = "lockstep.worker.broker.control:Amqp"
 
     def _connection(self, url: Any, *args: Any, **options: Any) -> Any:
-        kind = "lockstep-sentinel" if self.settings.address.sentinels else "lockstep-redis"
+        kind = "lockstep-sentinel" if self.settings.address.master else "lockstep-redis"
         options = {**options, "transport": kind}
         return super()._connection(self.settings.address.celery_url, *args, **options)  # type: ignore[misc]
 
     def _get_backend(self) -> Any:
-        kind = "SentinelBackend" if self.settings.address.sentinels else "Backend"
+        kind = "SentinelBackend" if self.settings.address.master else "Backend"
         made = symbol_by_name(f"lockstep.worker.broker.links:{kind}")
         return made(app=self, url=self.settings.address.celery_url)
 
@@ -139,10 +139,9 @@ def pool_of(arguments: Sequence[str]) -> str:
 
 def configuration(settings: Settings) -> dict[str, Any]:
     """Return Celery's settings, each with its reason."""
-    sentinels = settings.address.sentinels
     watched: dict[str, Any] = {}
-    if sentinels is not None:
-        watched = {"master_name": sentinels.master, "sentinel_kwargs": sentinel_options(settings)}
+    if master := settings.address.master:
+        watched = {"master_name": master, "sentinel_kwargs": sentinel_options(settings)}
     return {
         "broker_url": settings.address.celery_url,
         "result_backend": settings.address.celery_url,

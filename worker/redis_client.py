@@ -13,7 +13,6 @@ import redis.asyncio.retry
 import redis.asyncio.sentinel
 from redis.backoff import ExponentialBackoff, NoBackoff
 from redis.retry import Retry
-from redis.sentinel import Sentinel
 
 from lockstep.worker.connection.primary import (
     MOST,
@@ -42,24 +41,35 @@ def client(settings: Settings, most: int = MOST) -> redis.Redis:
     It has `most` connections at the same time, and closes those that are idle.
     """
     options = {
-        **_options(settings),
         "retry": Retry(ExponentialBackoff(cap=1.0, base=0.05), RETRIES),
         "retry_on_error": [redis.ConnectionError, redis.TimeoutError],
+        "max_connections": most,
     }
-    address = settings.address
-    if address.sentinels is None:
-        kind = TlsPrimary if address.tls else Primary
-        pool = redis.ConnectionPool(connection_class=kind, max_connections=most, **options)
-        return redis.Redis(connection_pool=bounded(pool))
-    # Whichever does not answer is not asked twice: there are others.
-    asking = {**sentinel_options(settings), "retry": Retry(NoBackoff(), 0)}
-    asked = Sentinel(address.hosts, sentinel_kwargs=asking)  # type: ignore[no-untyped-call]
-    found = FoundTlsPrimary if address.tls else FoundPrimary
-    made: redis.Redis = asked.master_for(  # type: ignore[no-untyped-call]
-        address.sentinels.master, connection_class=found, max_connections=most, **options
-    )
+    kinds = (Primary, TlsPrimary, FoundPrimary, FoundTlsPrimary)
+    made: redis.Redis = _client(redis, kinds, settings, Retry(NoBackoff(), 0), options)
     bounded(made.connection_pool)
     return made
+
+
+def _client(library: Any, kinds: tuple[type, ...], settings: Settings, once: Any, more: Any) -> Any:
+    """Return a client of redis-py's, for threads or for asyncio, on connections of one of these kinds."""
+    address = settings.address
+    options = {
+        "decode_responses": True,
+        **socket_options(settings),
+        **tls_options(settings),
+        **_login(address.login),
+        "db": address.database,
+        **more,
+    }
+    if address.master is None:
+        ((host, port),) = address.hosts
+        pool = library.ConnectionPool(connection_class=kinds[address.tls], host=host, port=port, **options)
+        return library.Redis.from_pool(pool)
+    # Whichever Sentinel does not answer is not asked twice: there are others.
+    asking = {**sentinel_options(settings), "retry": once}
+    asked = library.Sentinel(address.hosts, sentinel_kwargs=asking)
+    return asked.master_for(address.master, connection_class=kinds[2 + address.tls], **options)
 
 
 def impatient(settings: Settings, seconds: float = GIVE_UP) -> Settings:
@@ -118,28 +128,9 @@ class AsyncFoundTlsPrimary(
 def async_client(settings: Settings) -> redis.asyncio.Redis:
     """Return the same for asyncio, without retries; bound to the event loop that first uses it."""
     once = redis.asyncio.retry.Retry(NoBackoff(), 0)
-    options = {**_options(settings), "retry": once}
-    address = settings.address
-    if address.sentinels is None:
-        kind = AsyncTlsPrimary if address.tls else AsyncPrimary
-        pool = redis.asyncio.ConnectionPool(connection_class=kind, **options)
-        return redis.asyncio.Redis.from_pool(pool)
-    asking = {**sentinel_options(settings), "retry": once}
-    asked = redis.asyncio.sentinel.Sentinel(  # type: ignore[no-untyped-call]
-        address.hosts, sentinel_kwargs=asking
-    )
-    found = AsyncFoundTlsPrimary if address.tls else AsyncFoundPrimary
-    made: redis.asyncio.Redis = asked.master_for(address.sentinels.master, connection_class=found, **options)
+    kinds = (AsyncPrimary, AsyncTlsPrimary, AsyncFoundPrimary, AsyncFoundTlsPrimary)
+    made: redis.asyncio.Redis = _client(redis.asyncio, kinds, settings, once, {"retry": once})
     return made
-
-
-def _options(settings: Settings) -> dict[str, Any]:
-    return {
-        "decode_responses": True,
-        **socket_options(settings),
-        **tls_options(settings),
-        **server_options(settings),
-    }
 
 
 def socket_options(settings: Settings) -> dict[str, Any]:
@@ -165,25 +156,14 @@ def tls_options(settings: Settings) -> dict[str, Any]:
     return {"ssl_cert_reqs": "required", "ssl_check_hostname": True, **given}
 
 
-def server_options(settings: Settings) -> dict[str, Any]:
-    """Return the login that the primary wants and, without Sentinels, where it is."""
-    address = settings.address
-    login = {**_login(address.login), "db": address.database}
-    if address.sentinels is not None:
-        return login
-    ((host, port),) = address.hosts
-    return {"host": host, "port": port, **login}
-
-
 def sentinel_options(settings: Settings) -> dict[str, Any]:
     """Return what a connection to a Sentinel needs; empty without any."""
-    sentinels = settings.address.sentinels
-    if sentinels is None:
+    if settings.address.master is None:
         return {}
     return {
         "socket_timeout": settings.redis_timeout,
         "socket_connect_timeout": settings.redis_connect_timeout,
-        **_login(sentinels.own_login),
+        **_login(settings.address.sentinel_login),
         "ssl": settings.address.tls,
         **tls_options(settings),
     }

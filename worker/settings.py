@@ -240,7 +240,7 @@ class Settings:
         """How many replicas must have what a write to a host rests on."""
         if self.replicas_wait is not None:
             return self.replicas_wait
-        return 1 if self.address.sentinels else 0
+        return 1 if self.address.master else 0
 
     @property
     def open_files(self) -> int:

@@ -19,28 +19,25 @@ OPTIONS = ("protocol", "socket_timeout", "health_check_interval", "max_connectio
 @pytest.mark.parametrize(("scheme", "tls"), [("redis", False), ("rediss", True)])
 def test_a_server_is_what_its_url_says(scheme: str, tls: bool) -> None:
     address = read_address(f"{scheme}://me:secret@redis.internal:6380/3")
-    assert (address.tls, address.sentinels) == (tls, None)
+    assert (address.tls, address.master) == (tls, None)
     assert address.celery_url == f"{scheme}://me:secret@redis.internal:6380/3"
 
 
 @pytest.mark.parametrize(("scheme", "tls"), [("sentinel", False), ("sentinels", True)])
 def test_sentinels_are_read_and_written_out_for_celery(scheme: str, tls: bool) -> None:
     address = read_address(f"{scheme}://me:p%40ss@a:5000,b,[::1]:5001/2?master=main&sentinel_password=own")
-    sentinels = address.sentinels
-    assert sentinels is not None
     assert address.tls is tls
     assert address.hosts == (("a", 5000), ("b", 26379), ("::1", 5001))
-    assert (sentinels.master, address.database) == ("main", 2)
+    assert (address.master, address.database) == ("main", 2)
     assert address.login == Login("me", Secret("p@ss"))
-    assert sentinels.own_login == Login(None, Secret("own"))
+    assert address.sentinel_login == Login(None, Secret("own"))
     login = "sentinel://me:p%40ss@"
     assert address.celery_url == f"{login}a:5000/2;{login}b:26379/2;{login}[::1]:5001/2"
 
 
 def test_without_a_login_there_is_none() -> None:
     address = read_address("sentinel://a?master=main")
-    assert address.sentinels is not None
-    assert address.login == address.sentinels.own_login == Login()
+    assert address.login == address.sentinel_login == Login()
     assert address.database == 0
 
 

@@ -14,9 +14,7 @@ from urllib.parse import SplitResult, parse_qs, quote, unquote, urlsplit
 
 from lockstep.worker.secrets import Secret
 
-SERVERS = {"redis": "redis", "rediss": "rediss"}
-SENTINELS = {"sentinel": "sentinel", "sentinels": "sentinel"}
-"""Our name of each scheme -> Celery's, which learns of TLS otherwise."""
+SERVERS, SENTINELS = ("redis", "rediss"), ("sentinel", "sentinels")
 PORT = 6379
 SENTINEL_PORT = 26379
 FORMS = "redis://HOST:PORT/0, rediss://… or sentinel://HOST:PORT,HOST:PORT/0?master=NAME"
@@ -38,15 +36,6 @@ class Login:
 
 
 @dataclass(frozen=True, slots=True)
-class Sentinels:
-    """What is known of the Sentinels that watch over a primary."""
-
-    master: str
-    own_login: Login
-    """For the Sentinels themselves, which know other users than the servers do."""
-
-
-@dataclass(frozen=True, slots=True)
 class Address:
     """A URL that was understood."""
 
@@ -56,8 +45,10 @@ class Address:
     database: int
     login: Login
     """For the server."""
-    sentinels: Sentinels | None
-    """None for one server that is named."""
+    master: str | None
+    """The name of the primary that Sentinels watch over; None for one server that is named."""
+    sentinel_login: Login
+    """For the Sentinels themselves, which know other users than the servers do."""
 
     @property
     def tls(self) -> bool:
@@ -69,13 +60,13 @@ class Address:
         """The URL without what is secret in it."""
         login = "…@" if self.login != Login() else ""
         hosts = ",".join(f"{bracketed(host)}:{port}" for host, port in self.hosts)
-        master = f"?master={self.sentinels.master}" if self.sentinels else ""
+        master = f"?master={self.master}" if self.master else ""
         return f"{self.scheme}://{login}{hosts}/{self.database}{master}"
 
     @property
     def celery_url(self) -> str:
         """The same for Celery, which wants one URL per Sentinel; the primary's name is an option there."""
-        scheme = {**SERVERS, **SENTINELS}[self.scheme]
+        scheme = "sentinel" if self.master else self.scheme  # it learns of TLS otherwise
         password = self.login.password.reveal() if self.login.password else ""
         name, password = quote(self.login.username or "", safe=""), quote(password, safe="")
         login = f"{name}:{password}@" if name or password else ""
@@ -96,20 +87,17 @@ def read_address(url: str) -> Address:
     given = {name: values[-1] for name, values in query.items() if values[-1]}
     user, _, hosts = parts.netloc.rpartition("@")
     name, _, password = user.partition(":")
-    sentinels = None
-    if watched:
-        if "master" not in given:
-            raise ValueError("a Sentinel URL names the primary that they watch: …?master=NAME")
-        own = Login(given.get("sentinel_username"), _secret(given.get("sentinel_password")))
-        sentinels = Sentinels(given["master"], own)
-    elif "," in hosts:
+    if watched and "master" not in given:
+        raise ValueError("a Sentinel URL names the primary that they watch: …?master=NAME")
+    if not watched and "," in hosts:
         raise ValueError("several servers need Sentinels before them: sentinel://HOST,HOST/0?master=NAME")
     return Address(
         scheme,
         tuple(_host(each, watched) for each in hosts.split(",")),
         _database(parts.path, given.get("db")),
         Login(unquote(name) or None, _secret(unquote(password))),
-        sentinels,
+        given.get("master"),
+        Login(given.get("sentinel_username"), _secret(given.get("sentinel_password"))),
     )
 
 
