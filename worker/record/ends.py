@@ -59,13 +59,11 @@ class RedisEnds(Queries):
                     yield GroupId(key.removeprefix(start))
 
     def text(self, operation: OperationId, digest: str) -> str | None:
-        with store_errors():
-            return cast(str | None, self._client.hget(self._keys.texts(operation), digest))
+        return cast(str | None, self._client.hget(self._keys.texts(operation), digest))
 
     def contents_left(self, group: GroupId) -> dict[HostName, Left]:
         key = self._keys.left(group)
-        with store_errors():
-            kept = cast(dict[str, str], self._client.hgetall(key))
+        kept = cast(dict[str, str], self._client.hgetall(key))
 
         def left(_: str, text: str) -> Left:
             parts = text.split(" ")
@@ -85,22 +83,20 @@ class RedisEnds(Queries):
 
     def forget_group(self, group: GroupId, before: Millis, *, dry_run: bool = False) -> Forgotten | None:
         keys = self._keys
-        with store_errors():
-            hosts, at = cast(
-                list[str],
-                self._forget_group(
-                    keys=[keys.lock(group), keys.ends(group), keys.suspects(group), keys.patrol, keys.drift],
-                    args=[group, before, 0 if dry_run else 1],
-                ),
-            )
+        hosts, at = cast(
+            list[str],
+            self._forget_group(
+                keys=[keys.lock(group), keys.ends(group), keys.suspects(group), keys.patrol, keys.drift],
+                args=[group, before, 0 if dry_run else 1],
+            ),
+        )
         return Forgotten(group, int(hosts), Millis(int(at))) if hosts != "0" else None
 
     def forget_deleted(self, older_than: int) -> int:
         keys, before = self._keys, Millis(self.now() - older_than)
-        with store_errors():
-            kept = cast(str | None, self._client.get(keys.tidied))
-            cursor, groups = self._some_groups(int(kept) if kept and kept.isdecimal() else 0)
-            self._client.set(keys.tidied, cursor, px=TIDIED_KEPT)
+        kept = cast(str | None, self._client.get(keys.tidied))
+        cursor, groups = self._some_groups(int(kept) if kept and kept.isdecimal() else 0)
+        self._client.set(keys.tidied, cursor, px=TIDIED_KEPT)
         return sum(self.forget_group(group, before) is not None for group in groups)
 
     def _some_groups(self, cursor: int) -> tuple[int, list[GroupId]]:
@@ -112,7 +108,7 @@ class RedisEnds(Queries):
 
     def sizes(self, groups: Iterable[GroupId]) -> list[int]:
         """Return how many bytes the last ends of each group take."""
-        with store_errors(), self._client.pipeline(transaction=False) as pipe:
+        with self._client.pipeline(transaction=False) as pipe:
             for group in groups:
                 pipe.memory_usage(self._keys.ends(group))
             return [size or 0 for size in cast(list[int | None], pipe.execute())]
@@ -121,12 +117,10 @@ class RedisEnds(Queries):
         """Estimate, from some of the groups, what the last ends of all take, and how that grows."""
         looked, cursor, seen = 0, 0, dict[GroupId, None]()
         while not looked or (cursor and looked < ESTIMATED_FROM):
-            with store_errors():
-                cursor, found = self._some_groups(cursor)
+            cursor, found = self._some_groups(cursor)
             seen |= dict.fromkeys(found)
             looked += LOOKED_AT
-        with store_errors():
-            groups = len(seen) * (max(1.0, self._keys_there() / looked) if cursor else 1.0)
+        groups = len(seen) * (max(1.0, self._keys_there() / looked) if cursor else 1.0)
         some = list(seen)[:SAMPLED]
         each, week = groups / max(1, len(some)), self.now() - WEEK
         sizes = self.sizes(some)
@@ -149,20 +143,18 @@ class RedisEnds(Queries):
         return int(cast(dict[str, dict[str, int]], self._client.info("keyspace"))[f"db{database}"]["keys"])
 
     def lock_owner(self, group: GroupId) -> OperationId | None:
-        with store_errors():
-            owner = cast(str | None, self._client.get(self._keys.lock(group)))
+        owner = cast(str | None, self._client.get(self._keys.lock(group)))
         return None if owner is None else OperationId(owner)
 
     def patrol_due(self, limit: int) -> tuple[GroupId, ...]:
         now = self.now()
-        with store_errors():
-            groups = self._client.zrangebyscore(self._keys.patrol, "-inf", now, start=0, num=limit)
+        groups = self._client.zrangebyscore(self._keys.patrol, "-inf", now, start=0, num=limit)
         return tuple(GroupId(group) for group in cast(list[str], groups))
 
     def patrol_overdue(self) -> tuple[int, Millis]:
         """Return how many groups the patrol is late to look at, and for how long the first has been due."""
         now = self.now()
-        with store_errors(), self._client.pipeline(transaction=False) as pipe:
+        with self._client.pipeline(transaction=False) as pipe:
             pipe.zcount(self._keys.patrol, "-inf", now)
             pipe.zrange(self._keys.patrol, 0, 0, withscores=True)
             number, first = pipe.execute()
@@ -186,8 +178,7 @@ class RedisEnds(Queries):
                 pipe.delete(key)
                 pipe.zrem(patrol, group)
 
-        with store_errors():
-            self._client.transaction(change, key)
+        self._client.transaction(change, key)
 
     def keep_drift(
         self, group: GroupId, ends: Mapping[HostName, End], found: Mapping[HostName, Drift | None]
@@ -195,11 +186,10 @@ class RedisEnds(Queries):
         keys = [self._keys.lock(group), self._keys.ends(group), self._keys.drift]
         began = {host: end.text for host, end in ends.items()}
         texts = {host: "" if drift is None else _json(drift) for host, drift in found.items()}
-        with store_errors():
-            new = cast(
-                list[str] | None,
-                self._keep_drift(keys=keys, args=[group, json.dumps(began), json.dumps(texts)]),
-            )
+        new = cast(
+            list[str] | None,
+            self._keep_drift(keys=keys, args=[group, json.dumps(began), json.dumps(texts)]),
+        )
         if new is None:
             return None
         return [drift for host, drift in found.items() if drift is not None and host in new]
@@ -211,11 +201,10 @@ class RedisEnds(Queries):
         found = Lost(operation, group, action, self.now())
         key = self._keys.lost
         kept = json.dumps({"group": group, "action": action, "at": found.at})
-        with store_errors():
-            if self._client.zscore(self._keys.dropped, operation) is not None:
-                return None
-            if self._client.hlen(key) < MOST_LOST and self._client.hsetnx(key, operation, kept):
-                self._client.pexpire(key, WEEK)
+        if self._client.zscore(self._keys.dropped, operation) is not None:
+            return None
+        if self._client.hlen(key) < MOST_LOST and self._client.hsetnx(key, operation, kept):
+            self._client.pexpire(key, WEEK)
         return found
 
     def lost(self) -> dict[OperationId, Lost]:
@@ -235,8 +224,8 @@ class RedisEnds(Queries):
             return False  # a newer worker's record: its own to drop
         except UNREADABLE as error:
             self.note_damaged(operation, error)
-            with store_errors():  # after those that can be dropped
-                self._client.zadd(self._keys.ended, {operation: self.now()}, xx=True)
+            # after those that can be dropped
+            self._client.zadd(self._keys.ended, {operation: self.now()}, xx=True)
             return False
 
 

@@ -14,7 +14,7 @@ from lockstep.worker.operation.errors import RecordGone, StoreFull, StoreUnavail
 from lockstep.worker.operation.model import Action, GroupId, Lost, Millis, Operation, OperationId
 from lockstep.worker.record.codec import Keys
 from lockstep.worker.record.events import Events, Subscription
-from lockstep.worker.record.queries import WriteLimits, store_errors
+from lockstep.worker.record.queries import RaisesOurs, WriteLimits
 from lockstep.worker.record.redis import RedisStore
 from lockstep.worker.record.status import Clocks, Pauses, Silences, Stalls
 from lockstep.worker.redis_client import GIVE_UP, client, impatient_client
@@ -60,10 +60,10 @@ class RedisFacts:
     """Connections that there are, and that Redis takes at most; 0 for what it would not say."""
 
 
-class Link:
+class Link(RaisesOurs):
     """One Redis: `store` retries when a connection drops, `waiting` does not: a wait is a retry itself.
 
-    Safe to share between threads. Nothing is connected until it is used.
+    Threads may share it. Nothing is connected until it is used; then all may raise StoreUnavailable.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -92,9 +92,8 @@ class Link:
         self._begin()
 
     def ping(self) -> None:
-        """Reach Redis, or raise StoreUnavailable."""
-        with store_errors():
-            self._client.ping()
+        """Reach Redis."""
+        self._client.ping()
 
     def look(self, operation: OperationId) -> Operation | None:
         """Read an operation during a wait; None when Redis does not answer. Raises UnknownOperation."""
@@ -123,15 +122,13 @@ class Link:
             return None
 
     def ids(self, pattern: str) -> tuple[OperationId, ...]:
-        """Return the recorded ids that a pattern of Redis fits, in no order. Raises StoreUnavailable."""
-        with store_errors():
-            found = self._client.zscan_iter(self.keys.operations, match=pattern, count=1000)
-            return tuple(OperationId(str(name)) for name, _ in found)
+        """Return the recorded ids that a pattern of Redis fits, in no order."""
+        found = self._client.zscan_iter(self.keys.operations, match=pattern, count=1000)
+        return tuple(OperationId(str(name)) for name, _ in found)
 
     def newest(self, number: int) -> list[str]:
-        """Return the ids of the newest operations. Raises StoreUnavailable."""
-        with store_errors():
-            return cast(list[str], self._client.zrevrange(self.keys.operations, 0, number - 1))
+        """Return the ids of the newest operations."""
+        return cast(list[str], self._client.zrevrange(self.keys.operations, 0, number - 1))
 
     def gone(self, operation: OperationId, group: GroupId, action: Action) -> RecordGone:
         """Keep note, where Redis allows it, that a record is gone; return the error that says so."""
@@ -152,16 +149,12 @@ class Link:
 
     def unended(self) -> tuple[Operation, ...]:
         """Read every operation that still holds its group's lock, the one that is due first first."""
-        with store_errors():
-            ids = cast(list[str], self._client.zrange(self.keys.due, 0, -1))
+        ids = cast(list[str], self._client.zrange(self.keys.due, 0, -1))
         found = (self.store.readable(OperationId(each)) for each in ids)
         return tuple(each for each in found if each is not None and not each.ended)
 
     def look_for_damage(self, groups: Iterable[GroupId]) -> None:
-        """Read what is kept of hosts, workers and these groups, to have noted what is damaged.
-
-        Raises StoreUnavailable.
-        """
+        """Read what is kept of hosts, workers and these groups, to have noted what is damaged."""
         store = self.store
         store.drifts()
         store.lost()
@@ -174,22 +167,18 @@ class Link:
             store.suspicions(group)
 
     def briefs(self, since: Millis | None, until: Millis | None, limit: int, offset: int) -> list[Brief]:
-        """Read, in two round trips, operations accepted from `since` until before `until`, newest first.
-
-        Raises StoreUnavailable.
-        """
+        """Read, in two round trips, operations accepted from `since` until before `until`, newest first."""
         newest = "+inf" if until is None else f"({until}"
         oldest = "-inf" if since is None else since
-        with store_errors():
-            found = self._client.zrevrangebyscore(
-                self.keys.operations, newest, oldest, start=offset, num=limit, withscores=True
-            )
-            ids = cast(list[tuple[str, float]], found)
-            with self._client.pipeline(transaction=False) as pipe:
-                for id_, _ in ids:
-                    key = self.keys.operation(OperationId(id_))
-                    pipe.hmget(key, "group", "created_by", "action", "state")
-                kept = pipe.execute()
+        found = self._client.zrevrangebyscore(
+            self.keys.operations, newest, oldest, start=offset, num=limit, withscores=True
+        )
+        ids = cast(list[tuple[str, float]], found)
+        with self._client.pipeline(transaction=False) as pipe:
+            for id_, _ in ids:
+                key = self.keys.operation(OperationId(id_))
+                pipe.hmget(key, "group", "created_by", "action", "state")
+            kept = pipe.execute()
         return [
             Brief(OperationId(id_), group, by, action, state, int(at))
             for (id_, at), (group, by, action, state) in zip(ids, kept, strict=True)
@@ -197,13 +186,12 @@ class Link:
         ]
 
     def facts(self) -> RedisFacts:
-        """Read what Redis says of itself. Raises StoreUnavailable."""
-        with store_errors():
-            info = cast(dict[str, object], self._client.info())
-            try:
-                fsync = cast(dict[str, str], self._client.config_get("appendfsync")).get("appendfsync")
-            except redis.ResponseError:  # managed servers have no CONFIG
-                fsync = None
+        """Read what Redis says of itself."""
+        info = cast(dict[str, object], self._client.info())
+        try:
+            fsync = cast(dict[str, str], self._client.config_get("appendfsync")).get("appendfsync")
+        except redis.ResponseError:  # managed servers have no CONFIG
+            fsync = None
         version = info.get("valkey_version") or info.get("redis_version")
         policy = info.get("maxmemory_policy")
         return RedisFacts(
@@ -218,12 +206,8 @@ class Link:
         )
 
     def leased(self, name: str) -> int | None:
-        """Return for how many ms a periodic piece of work is still taken, -1 for ever; None if it is not.
-
-        Raises StoreUnavailable.
-        """
-        with store_errors():
-            left = int(self._client.pttl(self.keys.lease(name)))
+        """Return for how many ms a periodic piece of work is still taken, -1 for ever; None if it is not."""
+        left = int(self._client.pttl(self.keys.lease(name)))
         return None if left == -2 else left
 
     def events(self, operation: OperationId) -> Events:

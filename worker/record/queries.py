@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import product
+from types import FunctionType
 from typing import TypeVar, cast
 
 import redis
@@ -46,11 +47,21 @@ def store_errors() -> Iterator[None]:
         raise unavailable(error) from error
 
 
+class RaisesOurs:
+    """Every method of what inherits from this raises errors of ours for what redis-py raises."""
+
+    def __init_subclass__(cls) -> None:
+        """Wrap each of them; one that is a generator is its own."""
+        for name, method in list(vars(cls).items()):
+            if isinstance(method, FunctionType):
+                setattr(cls, name, store_errors()(method))
+
+
 UNREADABLE = (RecordDamaged, redis.ResponseError)
 """What is raised for a record that somebody has damaged; the second where a script stumbles over it."""
 
 
-class Queries:
+class Queries(RaisesOurs):
     """Reads on one Redis client; nothing here changes an operation."""
 
     def __init__(self, client: redis.Redis, keys: Keys, limits: Limits) -> None:
@@ -60,12 +71,11 @@ class Queries:
 
     def _hash(self, kind: str, key: str, build: Callable[[str, str], T]) -> dict[str, T]:
         """Read a hash, each field for itself; what is damaged is left out and noted as of this kind."""
-        with store_errors():
-            return readable(kind, key, cast(dict[str, str], self._client.hgetall(key)), build)
+        return readable(kind, key, cast(dict[str, str], self._client.hgetall(key)), build)
 
     def operation(self, operation: OperationId) -> Operation | None:
         key = self._keys.operation(operation)
-        with store_errors(), self._client.pipeline(transaction=True) as pipe:
+        with self._client.pipeline(transaction=True) as pipe:
             pipe.hgetall(key)
             pipe.scard(f"{key}:todo")
             pipe.scard(f"{key}:open")
@@ -80,8 +90,7 @@ class Queries:
         return operation_from(operation, fields, todo=todo, open_hosts=opened, undo=undo, stalled=stalled)
 
     def _stalled(self, operation: OperationId, hosts: list[str]) -> list[str]:
-        with store_errors():
-            texts = cast(list[str | None], self._client.hmget(self._keys.steps(operation), hosts))
+        texts = cast(list[str | None], self._client.hmget(self._keys.steps(operation), hosts))
         kept = {host: text for host, text in zip(hosts, texts, strict=True) if text}
         steps = self._steps(operation, kept, lambda host, text: step_from(host, text, undo_needed=True))
         return [step.host for step in steps if step.undo_misses >= NAMED_AFTER]
@@ -95,7 +104,7 @@ class Queries:
         return tuple(found[host] for host in sorted(found, key=natural))
 
     def order(self, operation: OperationId) -> Order | None:
-        with store_errors(), self._client.pipeline(transaction=True) as pipe:
+        with self._client.pipeline(transaction=True) as pipe:
             pipe.hmget(self._keys.operation(operation), "format", "group", "action", "content")
             pipe.hkeys(self._keys.steps(operation))
             (written, group, action, content), hosts = pipe.execute()
@@ -105,15 +114,14 @@ class Queries:
         fields = Fields({"group": group, "action": action})
         asked = None if content is None else Asked.of(content)
         if asked is not None:
-            with store_errors():
-                found = self._client.hmget(self._keys.texts(operation), asked.target, SECRET)
+            found = self._client.hmget(self._keys.texts(operation), asked.target, SECRET)
             texts = dict(zip((asked.target, SECRET), cast(list[str | None], found), strict=True))
             asked = replace(asked, texts={name: text for name, text in texts.items() if text is not None})
         return Order(GroupId(fields.text("group")), fields.word("action", Action), frozenset(hosts), asked)
 
     def steps(self, operation: OperationId) -> tuple[Step, ...]:
         key = self._keys.operation(operation)
-        with store_errors(), self._client.pipeline(transaction=True) as pipe:
+        with self._client.pipeline(transaction=True) as pipe:
             pipe.hgetall(f"{key}:steps")
             pipe.smembers(f"{key}:undo")
             pipe.zrange(f"{key}:waits", 0, -1, withscores=True)
@@ -134,7 +142,7 @@ class Queries:
 
     def _in_line(self, operation: OperationId, hosts: list[HostName]) -> dict[HostName, str]:
         """Tell of hosts that wait for their turn to write at which place in line they stand."""
-        with store_errors(), self._client.pipeline(transaction=False) as pipe:
+        with self._client.pipeline(transaction=False) as pipe:
             for host, name, part, way in product(hosts, LINES, ("queue", "pace"), ("undo", "forward")):
                 pipe.zrank(self._keys.line(name or host, part), f"{way} {host} {operation}")
             ranks = pipe.execute() if hosts else []
@@ -144,8 +152,7 @@ class Queries:
         return dict(zip(hosts, places, strict=True))
 
     def operations(self, limit: int, offset: int = 0) -> tuple[Operation, ...]:
-        with store_errors():
-            ids = cast(list[str], self._client.zrevrange(self._keys.operations, offset, offset + limit - 1))
+        ids = cast(list[str], self._client.zrevrange(self._keys.operations, offset, offset + limit - 1))
         found = (self.readable(OperationId(each)) for each in ids)
         return tuple(each for each in found if each is not None)
 
@@ -165,58 +172,49 @@ class Queries:
         note(Damage("operation", self._keys.operation(operation), operation, why))
 
     def now(self) -> Millis:
-        with store_errors():
-            seconds, micros = self._client.time()
+        seconds, micros = self._client.time()
         return Millis(seconds * 1000 + micros // 1000)
 
     def due(self, limit: int) -> tuple[OperationId, ...]:
         now = self.now()
-        with store_errors():
-            ids = self._client.zrangebyscore(self._keys.due, "-inf", now, start=0, num=limit)
+        ids = self._client.zrangebyscore(self._keys.due, "-inf", now, start=0, num=limit)
         return tuple(OperationId(each) for each in cast(list[str], ids))
 
     def queue_length(self, queue: str) -> int:
-        with store_errors():
-            return self._client.llen(self._keys.queue(queue))
+        return self._client.llen(self._keys.queue(queue))
 
     def lease(self, name: str, milliseconds: int) -> bool:
-        with store_errors():
-            return bool(self._client.set(self._keys.lease(name), "1", nx=True, px=milliseconds))
+        return bool(self._client.set(self._keys.lease(name), "1", nx=True, px=milliseconds))
 
     def keep_lease(self, name: str, milliseconds: int) -> None:
-        with store_errors():
-            self._client.pexpire(self._keys.lease(name), milliseconds)
+        self._client.pexpire(self._keys.lease(name), milliseconds)
 
     def put_last(self, operation: OperationId, error: Exception, milliseconds: int) -> None:
         self.note_damaged(operation, error)
         now = self.now()
-        with store_errors():
-            self._client.zadd(self._keys.due, {operation: now + milliseconds}, xx=True)
+        self._client.zadd(self._keys.due, {operation: now + milliseconds}, xx=True)
 
     def note_done(self, name: str, milliseconds: int) -> None:
-        with store_errors(), self._client.pipeline(transaction=False) as pipe:
+        with self._client.pipeline(transaction=False) as pipe:
             pipe.set(self._keys.lease(f"{name}-done"), "1", px=milliseconds)
             pipe.hdel(self._keys.failing, name)
             pipe.execute()
 
     def note_failed(self, name: str, why: str) -> None:
-        with store_errors():
-            self._client.hset(self._keys.failing, name, why)
+        self._client.hset(self._keys.failing, name, why)
 
     def failing(self) -> dict[str, str]:
-        with store_errors():
-            return cast(dict[str, str], self._client.hgetall(self._keys.failing))
+        return cast(dict[str, str], self._client.hgetall(self._keys.failing))
 
     def _oldest_ended(self, older_than: int, beyond: int, at_most: int) -> list[OperationId]:
         now = self.now()
         ended = self._keys.ended
-        with store_errors():
-            surplus = self._client.zcard(ended) - beyond
-            old = self._client.zrangebyscore(ended, "-inf", now - older_than, start=0, num=at_most)
-            found = dict.fromkeys(cast(list[str], old))
-            if surplus > 0:
-                first = self._client.zrange(ended, 0, min(surplus, at_most) - 1)
-                found.update(dict.fromkeys(cast(list[str], first)))
+        surplus = self._client.zcard(ended) - beyond
+        old = self._client.zrangebyscore(ended, "-inf", now - older_than, start=0, num=at_most)
+        found = dict.fromkeys(cast(list[str], old))
+        if surplus > 0:
+            first = self._client.zrange(ended, 0, min(surplus, at_most) - 1)
+            found.update(dict.fromkeys(cast(list[str], first)))
         return [OperationId(each) for each in list(found)[:at_most]]
 
 
@@ -250,7 +248,7 @@ class Turns:
         return f"{where}: {places}{pace}{self.waiting} wait for their turn"
 
 
-class WriteLimits:
+class WriteLimits(RaisesOurs):
     """The limits that all workers share, on one Redis client. Every method raises StoreUnavailable."""
 
     def __init__(self, client: redis.Redis, keys: Keys) -> None:
@@ -266,9 +264,8 @@ class WriteLimits:
 
     def turns(self) -> list[Turns]:
         """Read how it stands with every limit."""
-        with store_errors():
-            kept = cast(dict[str, str], self._client.hgetall(self._keys.limits))
-        with store_errors(), self._client.pipeline(transaction=False) as pipe:
+        kept = cast(dict[str, str], self._client.hgetall(self._keys.limits))
+        with self._client.pipeline(transaction=False) as pipe:
             for name, part in product(kept, ("places", "queue", "pace")):
                 pipe.zcard(self._keys.line(name, part))
             counts = pipe.execute() if kept else []
@@ -277,7 +274,7 @@ class WriteLimits:
 
     def keep(self, limits: Mapping[str, WriteLimit]) -> None:
         """Put these limits, by host (`*` for all together), in the place of those that are kept."""
-        with store_errors(), self._client.pipeline() as pipe:
+        with self._client.pipeline() as pipe:
             pipe.delete(self._keys.limits)
             if limits:
                 pipe.hset(self._keys.limits, mapping={name: each.kept() for name, each in limits.items()})

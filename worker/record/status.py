@@ -18,7 +18,7 @@ from lockstep.worker.operation.model import HostName, Millis
 from lockstep.worker.operation.names import show
 from lockstep.worker.record.codec import Keys
 from lockstep.worker.record.fields import WAVED, Fields, readable
-from lockstep.worker.record.queries import store_errors
+from lockstep.worker.record.queries import RaisesOurs
 from lockstep.worker.record.scripts import script
 
 EVERY = 15.0
@@ -31,7 +31,7 @@ KEPT = 86_400_000
 """Milliseconds for which a stall is kept."""
 
 
-class _Status:
+class _Status(RaisesOurs):
     """A hash with a field for each host or process. Every method raises StoreUnavailable if Redis is away."""
 
     name: str  # of its key among `Keys`
@@ -42,7 +42,7 @@ class _Status:
 
     def _read(self) -> tuple[Millis, dict[str, str]]:
         """Return Redis' time, and all fields."""
-        with store_errors(), self._client.pipeline(transaction=False) as pipe:
+        with self._client.pipeline(transaction=False) as pipe:
             pipe.time()
             pipe.hgetall(self._key)
             (seconds, micros), kept = pipe.execute()
@@ -56,17 +56,15 @@ class Pauses(_Status):
 
     def pause(self, host: HostName, by: str, why: str) -> Pause | None:
         """Pause a host; return the pause that holds already, which then stays as it is."""
-        with store_errors():
-            kept = {"by": by, "at": _millis(*self._client.time()), "why": why}
-            if self._client.hsetnx(self._key, host, json.dumps(kept)):
-                return None
-            return self.all().get(host)
+        kept = {"by": by, "at": _millis(*self._client.time()), "why": why}
+        if self._client.hsetnx(self._key, host, json.dumps(kept)):
+            return None
+        return self.all().get(host)
 
     def resume(self, host: HostName) -> Pause | None:
         """End a host's pause and return it; None if it was not paused."""
         held = self.all().get(host)
-        with store_errors():
-            return held if self._client.hdel(self._key, host) else None
+        return held if self._client.hdel(self._key, host) else None
 
     def all(self) -> dict[HostName, Pause]:
         """Return every pause."""
@@ -108,21 +106,18 @@ class Silences(_Status):
 
     def spare(self, host: HostName, milliseconds: int, failures: int, why: str) -> None:
         """Begin a silence, or lengthen the one there is."""
-        with store_errors():
-            self._script(keys=[self._key], args=[host, milliseconds, failures, why])
+        self._script(keys=[self._key], args=[host, milliseconds, failures, why])
 
     def left(self, host: HostName) -> tuple[Silence, int] | None:
         """Return a host's silence and the milliseconds that it lasts; None if it is not spared."""
-        with store_errors():
-            said = cast(list[str], self._script(keys=[self._key], args=[host, "", "", ""]))
+        said = cast(list[str], self._script(keys=[self._key], args=[host, "", "", ""]))
         if len(said) < 2:
             return None
         return self._lasting({host: said[1]}, int(said[0])).get(host)
 
     def answered(self, host: HostName) -> None:
         """End a host's silence."""
-        with store_errors():
-            self._client.hdel(self._key, host)
+        self._client.hdel(self._key, host)
 
     def all(self) -> dict[HostName, tuple[Silence, int]]:
         """Return every silence that is not over, with the milliseconds that it lasts."""
@@ -182,8 +177,7 @@ class Clocks(_Status):
     def ahead(self) -> int | None:
         """Return the milliseconds by which this machine's clock is ahead of Redis'; None if unsure."""
         wall, begun = time.time(), time.monotonic()
-        with store_errors():
-            seconds, micros = self._client.time()
+        seconds, micros = self._client.time()
         took = time.monotonic() - begun
         return None if took > SLOW else round((wall + took / 2 - seconds - micros / 1e6) * 1000)
 
@@ -197,7 +191,7 @@ class Clocks(_Status):
         if held is not None:
             digest, hosts, age, fault = held
             report["inventory"] = [digest, hosts, now - round(age * 1000), fault]
-        with store_errors(), self._client.pipeline(transaction=False) as pipe:
+        with self._client.pipeline(transaction=False) as pipe:
             pipe.hset(self._key, process, json.dumps(report))
             known = self._known(now, kept)
             old = [name for name in kept if name != process and name not in known]
@@ -267,12 +261,11 @@ class Stalls(_Status):
 
     def note(self, worker: str, why: str) -> None:
         """Keep that a worker stands still at this moment."""
-        with store_errors():
-            at = _millis(*self._client.time())
-            with self._client.pipeline(transaction=False) as pipe:
-                pipe.hset(self._key, worker, json.dumps({"at": at, "why": why}))
-                pipe.pexpire(self._key, KEPT)
-                pipe.execute()
+        at = _millis(*self._client.time())
+        with self._client.pipeline(transaction=False) as pipe:
+            pipe.hset(self._key, worker, json.dumps({"at": at, "why": why}))
+            pipe.pexpire(self._key, KEPT)
+            pipe.execute()
 
     def all(self) -> list[Stall]:
         """Return the stalls of the last day, by worker."""

@@ -19,7 +19,7 @@ from lockstep.worker.monitoring.metrics import work
 from lockstep.worker.operation.errors import RecordDamaged, StoreFull, StoreUnavailable, UnknownFormat
 from lockstep.worker.operation.model import OperationId, Stage
 from lockstep.worker.record.codec import Keys
-from lockstep.worker.record.queries import UNREADABLE, WriteLimits, store_errors
+from lockstep.worker.record.queries import UNREADABLE, RaisesOurs, WriteLimits
 from lockstep.worker.record.status import Clocks, Silences, Stalls
 from lockstep.worker.redis_client import client, impatient
 from lockstep.worker.settings import Settings
@@ -32,7 +32,7 @@ STANDING = ("stage", "wave", "bake", "bake_until", "held", "deadline_at")
 """What the record keeps of an operation with waves; of one without, the last alone."""
 
 
-class FiguresReader:
+class FiguresReader(RaisesOurs):
     """Reads how things stand, on a connection of its own that gives up soon."""
 
     def __init__(self, settings: Settings) -> None:
@@ -47,7 +47,7 @@ class FiguresReader:
     def read(self) -> Figures:
         """Read everything. Raises StoreUnavailable."""
         keys = self._keys
-        with store_errors(), self._client.pipeline(transaction=False) as pipe:
+        with self._client.pipeline(transaction=False) as pipe:
             pipe.time()
             pipe.zcard(keys.due)
             pipe.zrange(keys.due, 0, LOOKED_AT - 1, withscores=True)
@@ -59,8 +59,7 @@ class FiguresReader:
                 pipe.llen(keys.queue(queue))
             (seconds, micros), in_flight, due, patrol, drift, paused, failing, *lengths = pipe.execute()
         now = seconds * 1000 + micros // 1000
-        with store_errors():
-            overdue = self._client.zcount(keys.patrol, "-inf", now)
+        overdue = self._client.zcount(keys.patrol, "-inf", now)
         turns = self._limits.turns()
         return {
             **self._hosts([OperationId(name) for name, _ in due], now, in_flight),
@@ -80,7 +79,7 @@ class FiguresReader:
         }
 
     def _hosts(self, operations: list[OperationId], now: int, in_flight: int) -> dict[str, Any]:
-        with store_errors(), self._client.pipeline(transaction=False) as pipe:
+        with self._client.pipeline(transaction=False) as pipe:
             for operation in operations:
                 key = self._keys.operation(operation)
                 pipe.zscore(self._keys.operations, operation)
