@@ -25,7 +25,7 @@ from celery.signals import task_postrun
 import lockstep.worker.tasks  # noqa: F401  # registers them
 from lockstep import ClusterClient, State, load_settings
 from lockstep.producer.stack import MockCluster, RedisServer
-from lockstep.worker.celery import CONCLUDE, OPERATIONS, ROLLBACK, make_app
+from lockstep.worker.celery import OPERATIONS, ROLLBACK, TaskName, make_app
 
 ROOT = Path(__file__).parents[1]
 OURS = tuple(f"{ROOT}/{link}{folder}/" for link in ("", "lockstep/") for folder in ("worker", "producer"))
@@ -96,7 +96,7 @@ def walk() -> Walk:
 
         @task_postrun.connect(weak=False)
         def ran(sender: Task[..., str], **_: object) -> None:
-            if sender.name == CONCLUDE:
+            if sender.name == TaskName.CONCLUDE:
                 concluded.set()
 
         queues = [OPERATIONS, ROLLBACK]

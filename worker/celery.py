@@ -39,16 +39,22 @@ ROLLBACK = "rollback"
 """Undoing, deciding, settling and the sweep have a queue and workers of their own: they never wait behind
 forward steps that hang on slow hosts."""
 
-CREATE_GROUP = "lockstep.create_group"
-DELETE_GROUP = "lockstep.delete_group"
-CONCLUDE = "lockstep.conclude"
-GATE = "lockstep.gate"
-ROLLBACK_CREATE = "lockstep.rollback_create"
-ROLLBACK_DELETE = "lockstep.rollback_delete"
-SETTLE = "lockstep.settle"
-SWEEP = "lockstep.sweep"
-PATROL = "lockstep.patrol"
-PATROL_GROUP = "lockstep.patrol_group"
+
+class TaskName:
+    """What messages call the tasks; no enumeration, for Celery takes whatever has a `name` for a task."""
+
+    CREATE_GROUP = "lockstep.create_group"
+    DELETE_GROUP = "lockstep.delete_group"
+    CONCLUDE = "lockstep.conclude"
+    GATE = "lockstep.gate"
+    ROLLBACK_CREATE = "lockstep.rollback_create"
+    ROLLBACK_DELETE = "lockstep.rollback_delete"
+    SETTLE = "lockstep.settle"
+    SWEEP = "lockstep.sweep"
+    PATROL = "lockstep.patrol"
+    PATROL_GROUP = "lockstep.patrol_group"
+
+
 ABOUT = "lockstep_about"
 """The remote control command that asks workers for their versions."""
 WAIT = "wait"
@@ -56,9 +62,9 @@ WAIT = "wait"
 WAVE = "wave"
 """The header that says which wave or which round of the gate a message belongs to: `wave 2`, `round 1`."""
 QUEUE_OF = {
-    **dict.fromkeys((CREATE_GROUP, DELETE_GROUP, GATE), OPERATIONS),
-    **dict.fromkeys((CONCLUDE, ROLLBACK_CREATE, ROLLBACK_DELETE, SETTLE), ROLLBACK),
-    **dict.fromkeys((SWEEP, PATROL, PATROL_GROUP), ROLLBACK),
+    **dict.fromkeys((TaskName.CREATE_GROUP, TaskName.DELETE_GROUP, TaskName.GATE), OPERATIONS),
+    **dict.fromkeys((TaskName.CONCLUDE, TaskName.ROLLBACK_CREATE, TaskName.ROLLBACK_DELETE), ROLLBACK),
+    **dict.fromkeys((TaskName.SETTLE, TaskName.SWEEP, TaskName.PATROL, TaskName.PATROL_GROUP), ROLLBACK),
 }
 
 
@@ -220,13 +226,13 @@ def configuration(settings: Settings) -> dict[str, Any]:
         "task_routes": {name: {"queue": queue} for name, queue in QUEUE_OF.items()},
         "beat_schedule": {
             "sweep": {
-                "task": SWEEP,
+                "task": TaskName.SWEEP,
                 "schedule": settings.sweep_every,
                 # Without `expires`, a time by beat's clock: of a backlog the sweep's lease lets one run.
                 "options": {"ignore_result": True},
             },
             "patrol": {
-                "task": PATROL,
+                "task": TaskName.PATROL,
                 "schedule": settings.patrol_every,
                 "options": {"ignore_result": True},
             },

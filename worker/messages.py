@@ -12,19 +12,7 @@ from celery import Celery
 from kombu import Producer
 from kombu.exceptions import BatchPublishError, LimitExceeded, OperationalError  # type: ignore[attr-defined]
 
-from lockstep.worker.celery import (
-    CONCLUDE,
-    CREATE_GROUP,
-    DELETE_GROUP,
-    GATE,
-    PATROL_GROUP,
-    QUEUE_OF,
-    ROLLBACK_CREATE,
-    ROLLBACK_DELETE,
-    SETTLE,
-    WAVE,
-    Lockstep,
-)
+from lockstep.worker.celery import QUEUE_OF, WAVE, Lockstep, TaskName
 from lockstep.worker.operation.model import Action, GroupId, HostName, OperationId
 from lockstep.worker.operation.names import headers_for
 from lockstep.worker.operation.ports import Store
@@ -32,10 +20,10 @@ from lockstep.worker.operation.transitions import Claim, Phase
 from lockstep.worker.settings import Settings
 
 TASKS_OF = {
-    Phase.FORWARD: {Action.CREATE: CREATE_GROUP, Action.DELETE: DELETE_GROUP},
-    Phase.GATE: dict.fromkeys(Action, GATE),
-    Phase.ROLLBACK: {Action.CREATE: ROLLBACK_CREATE, Action.DELETE: ROLLBACK_DELETE},
-    Phase.SETTLE: dict.fromkeys(Action, SETTLE),
+    Phase.FORWARD: {Action.CREATE: TaskName.CREATE_GROUP, Action.DELETE: TaskName.DELETE_GROUP},
+    Phase.GATE: dict.fromkeys(Action, TaskName.GATE),
+    Phase.ROLLBACK: {Action.CREATE: TaskName.ROLLBACK_CREATE, Action.DELETE: TaskName.ROLLBACK_DELETE},
+    Phase.SETTLE: dict.fromkeys(Action, TaskName.SETTLE),
 }
 """What does a phase of an operation."""
 BATCH = 500
@@ -86,7 +74,7 @@ def publish(app: Celery, operation: OperationId, claim: Claim) -> None:
         return
     noun = "round" if claim.phase is Phase.GATE else "wave"
     chord = str(uuid4())
-    callback = app.signature(CONCLUDE, args=args, immutable=True, queue=QUEUE_OF[CONCLUDE])
+    callback = app.signature(TaskName.CONCLUDE, args=args, immutable=True, queue=QUEUE_OF[TaskName.CONCLUDE])
     callback.options.update(task_id=str(uuid4()), ignore_result=True, **headers_for(args))
     with _broker_errors(app):
         # The size first: a header that ends before it is known could not be counted. `set_chord_size` would
@@ -99,16 +87,15 @@ def publish(app: Celery, operation: OperationId, claim: Claim) -> None:
 
 def publish_conclude(app: Celery, operation: OperationId, group: GroupId) -> None:
     """Publish the callback by itself: the rollback is to begin now, not when the slowest header ends."""
-    _publish(app, CONCLUDE, [(operation, group)])
+    _publish(app, TaskName.CONCLUDE, [(operation, group)])
 
 
 def publish_patrol(app: Celery, groups: Sequence[GroupId]) -> None:
     """Publish one look per group; it belongs to no operation."""
+    task = TaskName.PATROL_GROUP
     with _broker_errors(app):
         for group in groups:
-            app.send_task(
-                PATROL_GROUP, (group,), queue=QUEUE_OF[PATROL_GROUP], argsrepr=group, ignore_result=True
-            )
+            app.send_task(task, (group,), queue=QUEUE_OF[task], argsrepr=group, ignore_result=True)
 
 
 @contextmanager

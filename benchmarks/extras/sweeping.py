@@ -10,7 +10,7 @@ from benchmarks.addresses import inventory
 from benchmarks.bench import Bench
 from benchmarks.server import CaseRedis, Durability
 from lockstep import Settings, load_inventory, load_settings
-from lockstep.worker.celery import SWEEP, make_app
+from lockstep.worker.celery import TaskName, make_app
 from lockstep.worker.operation.model import Action, GroupId, OperationId
 from lockstep.worker.operation.transitions import Accepted, Request
 from lockstep.worker.record.link import connect
@@ -72,7 +72,7 @@ def _accept(settings: Settings, operations: int) -> None:
 def _sweeps(settings: Settings, expected: str, repeats: int) -> list[float]:
     app = make_app(settings)
     app.loader.import_default_modules()
-    sweep = app.tasks[SWEEP]
+    sweep = app.tasks[TaskName.SWEEP]
     times = []
     for _ in range(repeats + 1):
         time.sleep(2 * AT_ONCE)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from lockstep.worker.celery import CREATE_GROUP, DELETE_GROUP, GATE, ROLLBACK_DELETE
+from lockstep.worker.celery import TaskName
 from lockstep.worker.hosts.client import SystemClock
 from lockstep.worker.monitoring import metrics
 from lockstep.worker.operation.answer import ProbeAnswer, Probed, Verdict, WriteAnswer
@@ -76,7 +76,7 @@ def ran(
     monkeypatch: pytest.MonkeyPatch,
     step: Any,
     broken: Any,
-    name: str = CREATE_GROUP,
+    name: str = TaskName.CREATE_GROUP,
     group: GroupId = GROUP,
     hosts: Sequence[HostName] = (A, B),
 ) -> str:
@@ -150,13 +150,13 @@ OTHER = GroupId("somebody-elses")
 @pytest.mark.parametrize(
     ("name", "group", "hosts", "asked"),
     [
-        (CREATE_GROUP, GROUP, (A, B, A, A), {A, B}),
-        (GATE, GROUP, (A,), {A}),
-        (CREATE_GROUP, GROUP, (STRANGER, B), {B}),
-        (CREATE_GROUP, OTHER, (A, B), set()),
-        (GATE, OTHER, (A,), set()),
-        (DELETE_GROUP, GROUP, (A, B), set()),
-        (ROLLBACK_DELETE, GROUP, (A, B), set()),
+        (TaskName.CREATE_GROUP, GROUP, (A, B, A, A), {A, B}),
+        (TaskName.GATE, GROUP, (A,), {A}),
+        (TaskName.CREATE_GROUP, GROUP, (STRANGER, B), {B}),
+        (TaskName.CREATE_GROUP, OTHER, (A, B), set()),
+        (TaskName.GATE, OTHER, (A,), set()),
+        (TaskName.DELETE_GROUP, GROUP, (A, B), set()),
+        (TaskName.ROLLBACK_DELETE, GROUP, (A, B), set()),
     ],
 )
 def test_a_message_is_believed_where_the_record_agrees(

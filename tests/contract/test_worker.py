@@ -25,7 +25,7 @@ from lockstep.producer.client.client import ClusterClient
 from lockstep.producer.stack.ports import free_port
 from lockstep.worker.broker.control import Control
 from lockstep.worker.broker.transport import Transport
-from lockstep.worker.celery import OPERATIONS, PATROL, PATROL_GROUP, ROLLBACK, SWEEP
+from lockstep.worker.celery import OPERATIONS, ROLLBACK, TaskName
 from lockstep.worker.hosts import curl
 from lockstep.worker.monitoring import metrics, probe, tracing
 from lockstep.worker.operation.model import GroupId, State
@@ -51,7 +51,7 @@ class Whole(Bench):
         """Sweep until an operation has ended."""
 
         def ended() -> bool:
-            self.run(SWEEP)
+            self.run(TaskName.SWEEP)
             return self.read(operation).ended  # type: ignore[arg-type]
 
         eventually(ended, "a sweep has it ended")
@@ -139,18 +139,18 @@ def test_what_one_host_refuses_is_undone_and_what_lands_late_is_repaired(whole: 
         assert whole.sweeping(operation.id) is State.ROLLED_BACK
     assert whole.holding() == set()
     assert 'rollbacks_total{action="create"}' in whole.counts()
-    assert whole.run(PATROL_GROUP, whole.group).startswith("no drift")
+    assert whole.run(TaskName.PATROL_GROUP, whole.group).startswith("no drift")
     whole.admin.plant("node1", whole.group)  # as a write that lands late would
-    assert whole.run(PATROL_GROUP, whole.group) == "drift on node1; 1 repairs begun"
+    assert whole.run(TaskName.PATROL_GROUP, whole.group) == "drift on node1; 1 repairs begun"
     eventually(lambda: not whole.holding(), "it is repaired")
-    assert whole.run(PATROL).endswith(("groups", "another patrol is at it"))
+    assert whole.run(TaskName.PATROL).endswith(("groups", "another patrol is at it"))
 
 
 def test_waves_bake_pass_their_gate_and_are_promoted(whole: Whole, client: ClusterClient) -> None:
     operation = client.create_group(whole.group, waves="1,100%", bake="0.2s", hold=True, health="/health")
 
     def promoted() -> bool:
-        whole.run(SWEEP)
+        whole.run(TaskName.SWEEP)
         standing = operation.status().rollout
         if standing and standing.hold:
             operation.promote()

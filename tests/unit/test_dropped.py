@@ -16,7 +16,7 @@ from kombu.transport.virtual import QoS
 
 from lockstep.worker import messages
 from lockstep.worker.broker import consumer
-from lockstep.worker.celery import SETTLE, Lockstep, make_app
+from lockstep.worker.celery import Lockstep, TaskName, make_app
 from lockstep.worker.operation.model import Action, GroupId, HostName, OperationId
 from lockstep.worker.operation.transitions import Claim, Phase
 from lockstep.worker.settings import Settings
@@ -146,7 +146,7 @@ def test_what_is_to_settle_is_cut_into_tasks_that_have_each_host_once(
     monkeypatch.setattr(messages, "_publish", publish)
     store: Any = SimpleNamespace(claim=lambda *_, **__: claim)
     assert messages.publish_next(app, store, OPERATION) is claim
-    assert {task for task, _ in sent} == {SETTLE}
+    assert {task for task, _ in sent} == {TaskName.SETTLE}
     assert all(call[:2] == (OPERATION, GROUP) and len(call) <= 2 + most for _, call in sent)
     assert tuple(name for _, call in sent for name in call[2:]) == names
 

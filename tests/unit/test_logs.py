@@ -16,6 +16,7 @@ from redis.exceptions import AuthenticationError, RedisError
 from structlog.contextvars import bound_contextvars
 
 from lockstep.worker.celery import make_app
+from lockstep.worker.monitoring import logs
 from lockstep.worker.monitoring.logs import RepeatLimit, as_json, as_text, bind_task, is_about_a_connection
 from lockstep.worker.operation.errors import RecordDamaged, StoreUnavailable, UnknownFormat
 from lockstep.worker.operation.ports import Stopping
@@ -27,12 +28,14 @@ from lockstep.worker.tasks.received import LeftToNewer
 class Bench:
     """A logger, its lines, and a clock on which what is to be done later is done."""
 
-    def __init__(self) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 0.0
+        monkeypatch.setattr(logs, "time", SimpleNamespace(monotonic=lambda: self.now))
+        monkeypatch.setattr(logs, "later", self._do_later)
         self._text = io.StringIO()
         self._later: list[tuple[float, Callable[[], None]]] = []
         self.handler = logging.StreamHandler(self._text)
-        self.handler.addFilter(RepeatLimit(self.handler, lambda: self.now, self._do_later))
+        self.handler.addFilter(RepeatLimit(self.handler, lambda _: None))
         self.log = logging.getLogger("calm")
         self.log.propagate = False
         self.log.setLevel(logging.INFO)
@@ -55,17 +58,15 @@ class Bench:
 
 
 @pytest.fixture
-def bench() -> Iterator[Bench]:
-    made = Bench()
+def bench(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+    made = Bench(monkeypatch)
     yield made
     made.log.removeHandler(made.handler)
 
 
 def test_an_error_whose_remedy_is_known_is_told_with_it(bench: Bench) -> None:
     known = ValueError("ENOENT")
-    bench.handler.addFilter(
-        RepeatLimit(bench.handler, explain=lambda error: "mend it" if error is known else None)
-    )
+    bench.handler.addFilter(RepeatLimit(bench.handler, lambda error: "mend it" if error is known else None))
     bench.log.error("cannot connect: %s", known)
     bench.log.error("cannot connect to %s: %s", "there", OSError("gone"))
     assert bench.lines() == ["cannot connect: mend it", "cannot connect to there: gone"]

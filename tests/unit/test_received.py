@@ -8,15 +8,15 @@ from typing import Any
 import pytest
 from celery.exceptions import InvalidTaskError
 
-from lockstep.worker.celery import CONCLUDE, CREATE_GROUP, PATROL_GROUP, SWEEP, make_app
+from lockstep.worker.celery import TaskName, make_app
 from lockstep.worker.settings import Settings
-from lockstep.worker.tasks.received import MOST_NAMES, CheckedRequest, unlike_ours
+from lockstep.worker.tasks.received import MOST_NAMES, PatientRequest, unlike_ours
 
 EMBEDDED = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
 APP = make_app(Settings(hosts="http://node1"))
 
 
-def headers(task: str = CREATE_GROUP, **more: Any) -> dict[str, Any]:
+def headers(task: str = TaskName.CREATE_GROUP, **more: Any) -> dict[str, Any]:
     made: dict[str, Any] = APP.amqp.create_task_message("id", task, ("op", "team", "a"), {}).headers
     return {**made, **more}
 
@@ -24,14 +24,14 @@ def headers(task: str = CREATE_GROUP, **more: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("task", "names"),
     [
-        (CREATE_GROUP, ["op", "team", "a", "b"]),
-        (CONCLUDE, ["op", "op"]),
-        (PATROL_GROUP, ["team"]),
-        (SWEEP, []),
+        (TaskName.CREATE_GROUP, ["op", "team", "a", "b"]),
+        (TaskName.CONCLUDE, ["op", "op"]),
+        (TaskName.PATROL_GROUP, ["team"]),
+        (TaskName.SWEEP, []),
     ],
 )
 def test_ours_are_taken(task: str, names: list[str]) -> None:
-    chord = {"task": CONCLUDE, "args": ["op", "team"], "options": {}}
+    chord = {"task": TaskName.CONCLUDE, "args": ["op", "team"], "options": {}}
     assert unlike_ours(headers(task), [names, {}, {**EMBEDDED, "chord": chord}]) is None
     assert unlike_ours(headers(task, retries=3, celery_beat_task=True), [names, {}, EMBEDDED]) is None
 
@@ -72,12 +72,12 @@ def test_headers_are_those_of_ours(changed: dict[str, Any], why: str) -> None:
 @pytest.mark.parametrize("part", ["callbacks", "errbacks", "chain"])
 def test_no_message_brings_other_tasks_along(part: str) -> None:
     names = ["op", "team", "a"]
-    brought = {**EMBEDDED, part: [{"task": SWEEP}]}
+    brought = {**EMBEDDED, part: [{"task": TaskName.SWEEP}]}
     assert (
         unlike_ours(headers(), [["op", "team", "a"], {}, brought])
         == "it is part of a workflow that is not ours"
     )
-    chord = {**EMBEDDED, "chord": {"task": SWEEP, "args": [], "options": {}}}
+    chord = {**EMBEDDED, "chord": {"task": TaskName.SWEEP, "args": [], "options": {}}}
     assert unlike_ours(headers(), [names, {}, chord]) == "its callback is not ours"
 
 
@@ -87,6 +87,6 @@ def test_what_stands_for_a_time_is_not_told(name: str) -> None:
     body = [["op", "team", "a"], {}, EMBEDDED]
     message = SimpleNamespace(headers=given, body=body, payload=body, content_type="", content_encoding="")
     with pytest.raises(InvalidTaskError) as caught:
-        CheckedRequest(message, app=APP)
+        PatientRequest(message, app=APP)
     assert str(caught.value) == "its eta or expires is no time"
     assert caught.value.__cause__ is None

@@ -8,6 +8,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
 from lockstep.worker.hosts.wrappers import SparedHost, TokenHost
 from lockstep.worker.operation.model import Action, GroupId, HostName, OperationId
 from lockstep.worker.operation.ports import HostApi
@@ -118,9 +120,10 @@ def test_an_operation_that_is_unknown_is_looked_for_each_time() -> None:
     assert orders.of(OperationId("o"), lambda _: True) == order("g", "node1")
 
 
-def test_only_the_orders_used_last_are_remembered() -> None:
+def test_only_the_orders_used_last_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runtime, "MOST_NAMES", 5)
     records = Records(**dict.fromkeys("abc", order("g", "node1")), d=order("g", *"xyzuvw"))
-    orders = Orders(records.read, most=5)
+    orders = Orders(records.read)
     for key in "abacabdda":  # d alone is more than so many names
         orders.of(OperationId(key), lambda _: True)
     assert records.reads == [*"abcbda"]

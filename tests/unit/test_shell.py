@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from celery.exceptions import Reject
 
-from lockstep.worker.celery import CREATE_GROUP, make_app
+from lockstep.worker.celery import TaskName, make_app
 from lockstep.worker.operation.model import GroupId, HostName, OperationId
 from lockstep.worker.settings import Settings
 from lockstep.worker.steps.apply import Next, Result
@@ -32,7 +32,7 @@ def test_a_retry_that_cannot_be_published_waits_and_goes_back_to_its_queue(waite
     settings = Settings(redis_url=f"redis://127.0.0.1:{refusing_port()}/0", hosts="http://node1:1")
     app: Any = make_app(settings)
     app.build_runtime = build_runtime
-    task = app.tasks[CREATE_GROUP]
+    task = app.tasks[TaskName.CREATE_GROUP]
     task.push_request(args=("o", "g", NODE1), kwargs={}, id="x", called_directly=False, retries=0)
     try:
         with pytest.raises(Reject) as raised:

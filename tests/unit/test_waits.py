@@ -16,7 +16,7 @@ import yaml
 from celery.exceptions import InvalidTaskError
 
 from lockstep.worker.broker import consumer
-from lockstep.worker.celery import CREATE_GROUP, PATROL, SWEEP, WAIT, Lockstep, make_app
+from lockstep.worker.celery import WAIT, Lockstep, TaskName, make_app
 from lockstep.worker.settings import Settings
 from lockstep.worker.tasks.received import PatientRequest
 from lockstep.worker.tasks.sweep import held
@@ -34,7 +34,7 @@ def app() -> Lockstep:
 
 
 def received(app: Lockstep, **headers: Any) -> Any:
-    message = app.amqp.create_task_message("id", CREATE_GROUP, ARGUMENTS, {})
+    message = app.amqp.create_task_message("id", TaskName.CREATE_GROUP, ARGUMENTS, {})
     payload: tuple[list[str], dict[str, str], dict[str, str]] = (list(ARGUMENTS), {}, {})
     kept = {**message.headers, **headers}
     delivered = SimpleNamespace(
@@ -47,7 +47,7 @@ def received(app: Lockstep, **headers: Any) -> Any:
         content_encoding="",
     )
     return PatientRequest(
-        delivered, app=app, task=app.tasks[CREATE_GROUP], body=payload, headers=kept, decoded=True
+        delivered, app=app, task=app.tasks[TaskName.CREATE_GROUP], body=payload, headers=kept, decoded=True
     )
 
 
@@ -108,7 +108,7 @@ def test_a_countdown_travels_as_a_number_of_seconds(
     sent: list[dict[str, Any]] = []
     monkeypatch.setattr(app, "send_task", lambda *_, **options: sent.append(options))
     earlier: Any = {WAIT: 7, "other": 1}  # a retry takes along the headers of the message that it comes from
-    app.tasks[CREATE_GROUP].apply_async(ARGUMENTS, countdown=countdown, headers=earlier)
+    app.tasks[TaskName.CREATE_GROUP].apply_async(ARGUMENTS, countdown=countdown, headers=earlier)
     assert sent[0]["headers"] == {WAIT: wait, "other": 1}
 
 
@@ -183,12 +183,14 @@ def test_beat_sends_each_task_once_a_period(
 ) -> None:
     schedule, pass_time = scheduled
     assert schedule.tick() == app.settings.sweep_every
-    assert sorted(schedule.sent) == [PATROL, SWEEP], "those due at the same time come in any order"
+    assert sorted(schedule.sent) == [TaskName.PATROL, TaskName.SWEEP], (
+        "those due at the same time come in any order"
+    )
     pass_time(app.settings.sweep_every - 0.5)
     assert schedule.tick() == pytest.approx(0.5)
     pass_time(0.5)
     schedule.tick()
-    assert schedule.sent[2:] == [SWEEP]
+    assert schedule.sent[2:] == [TaskName.SWEEP]
 
 
 @pytest.mark.parametrize("jump", [-600.0, 600.0])
@@ -205,7 +207,7 @@ def test_beat_is_not_disturbed_by_its_wall_clock(
     for _ in range(3):
         pass_time(app.settings.sweep_every)
         schedule.tick()
-    assert schedule.sent.count(SWEEP) == 4
+    assert schedule.sent.count(TaskName.SWEEP) == 4
 
 
 def test_beat_uses_it(app: Lockstep) -> None:

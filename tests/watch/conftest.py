@@ -11,7 +11,7 @@ import requests
 from lockstep.mock_api.admin import ClusterAdmin
 from lockstep.producer.client.client import ClusterClient
 from lockstep.producer.stack import Stack
-from lockstep.worker.celery import CONCLUDE, CREATE_GROUP
+from lockstep.worker.celery import TaskName
 from lockstep.worker.operation.model import State
 from lockstep.worker.settings import load_settings
 from tests.waiting import PATIENCE, eventually
@@ -86,8 +86,8 @@ def tasks(url: str) -> dict[str, dict[str, object]]:
 def heard_whole(watched: Watched, group: str, end: str) -> bool:
     """Tell whether Flower knows a step for each host, the end, and no task that is not over."""
     ours = [task for task in tasks(watched.flower).values() if group in str(task["args"])]
-    steps = {str(task["args"]) for task in ours if task["name"] == CREATE_GROUP}
-    ends = [str(task["result"]) for task in ours if task["name"] == CONCLUDE]
+    steps = {str(task["args"]) for task in ours if task["name"] == TaskName.CREATE_GROUP}
+    ends = [str(task["result"]) for task in ours if task["name"] == TaskName.CONCLUDE]
     return (
         len(steps) == NODES
         and any(end in each for each in ends)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from lockstep.worker.celery import OPERATIONS, ROLLBACK, SWEEP
+from lockstep.worker.celery import OPERATIONS, ROLLBACK, TaskName
 from lockstep.worker.operation.model import Action, GroupId, HostName, OperationId, Stage
 from lockstep.worker.operation.waves import Rollout
 from lockstep.worker.record.codec import Keys
@@ -80,7 +80,7 @@ def test_what_workers_say_of_an_operation_that_is_stuck_fires_them(stuck: Counte
     }
 
     stuck.beat.stop()
-    eventually(lambda: not left(stuck, SWEEP), "no sweep waits or is at work")
+    eventually(lambda: not left(stuck, TaskName.SWEEP), "no sweep waits or is at work")
     rollout = Rollout(WAVES, bake=1000 * round(PATIENCE))
     baking = stuck.bench.start(Action.CREATE, GroupId("baking"), rollout=rollout, deadline=60)
     eventually(lambda: bakes(stuck, baking), "its first wave is done")

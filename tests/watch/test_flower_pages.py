@@ -22,7 +22,7 @@ from playwright.sync_api import Browser
 
 from lockstep.producer.client.client import ClusterClient
 from lockstep.producer.stack.ports import free_port
-from lockstep.worker.celery import CREATE_GROUP, SWEEP, make_app
+from lockstep.worker.celery import TaskName, make_app
 from lockstep.worker.settings import load_settings
 from tests.waiting import PATIENCE, eventually, opened
 from tests.warm import Warm
@@ -101,7 +101,7 @@ def one_under_way(watched: Watched, *flowers: str) -> str:
     with app.events.default_dispatcher() as events:
 
         def told() -> bool:
-            events.send("task-received", uuid=uuid, name=CREATE_GROUP, args="team-r", retries=0)
+            events.send("task-received", uuid=uuid, name=TaskName.CREATE_GROUP, args="team-r", retries=0)
             return all(uuid in tasks(flower) for flower in flowers)
 
         eventually(told, "each has heard of it", latest=LOOK)
@@ -158,7 +158,7 @@ def test_the_sweep_does_not_push_out_what_people_look_for(watched: Watched) -> N
     log = watched.stack.process("beat").output
     swept = log().count("Sending due task sweep")
     eventually(lambda: log().count("Sending due task sweep") > swept + 1, "two more sweeps")
-    assert SWEEP not in {task["name"] for task in tasks(watched.flower).values()}
+    assert TaskName.SWEEP not in {task["name"] for task in tasks(watched.flower).values()}
 
 
 @contextmanager

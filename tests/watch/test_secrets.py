@@ -19,7 +19,7 @@ import requests
 from lockstep.producer.cli.app import lockstep as cli
 from lockstep.producer.stack.guard import Guard
 from lockstep.producer.stack.ports import LOOPBACK, free_port
-from lockstep.worker.celery import CONCLUDE, PATROL, PATROL_GROUP, QUEUE_OF, SWEEP, make_app
+from lockstep.worker.celery import QUEUE_OF, TaskName, make_app
 from lockstep.worker.operation.model import Action, GroupId, State
 from tests.integration.redis_servers.servers import Guarded
 from tests.integration.worker.harness import ROOT, Bench
@@ -172,7 +172,12 @@ def test_no_secret_is_found_anywhere(bench: Bench, server: Secretive, locker: Lo
     assert bench.end(operation).operation.state is State.ROLLED_BACK
 
     raise_now.touch()
-    names = {SWEEP: (), PATROL: (), PATROL_GROUP: ("team-a",), CONCLUDE: (operation, "team-a")}
+    names: dict[str, tuple[str, ...]] = {
+        TaskName.SWEEP: (),
+        TaskName.PATROL: (),
+        TaskName.PATROL_GROUP: ("team-a",),
+        TaskName.CONCLUDE: (operation, "team-a"),
+    }
     with contextlib.closing(make_app(bench.settings.at(server.as_user("worker")))) as app:
         for name in QUEUE_OF:
             app.send_task(name, names.get(name, (operation, "team-a", "node1")))

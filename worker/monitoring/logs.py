@@ -51,18 +51,10 @@ class RepeatLimit(logging.Filter):
     MOST = 2
     WITHIN = 5.0
 
-    def __init__(
-        self,
-        handler: logging.Handler,
-        clock: Callable[[], float] = time.monotonic,
-        later: Callable[[float, Callable[[], None]], None] = later,
-        explain: Callable[[BaseException], str | None] = lambda _: None,
-    ) -> None:
+    def __init__(self, handler: logging.Handler, explain: Callable[[BaseException], str | None]) -> None:
         super().__init__()
         self._handler = handler
         """Its lock is ours too: one that a fork makes anew."""
-        self._clock = clock
-        self._do_later = later
         self._explain = explain
         self._kinds: dict[Kind, tuple[float, int]] = {}
         """When each was first seen of late, and how often since."""
@@ -73,7 +65,7 @@ class RepeatLimit(logging.Filter):
             return True
         kind = _kind(record)
         self._in_one_line(record)
-        now = self._clock()
+        now = time.monotonic()
         self._handler.acquire()
         try:
             began, seen = self._kinds.get(kind, (now - self.WITHIN, 0))
@@ -85,7 +77,7 @@ class RepeatLimit(logging.Filter):
         finally:
             self._handler.release()
         if seen == self.MOST:
-            self._do_later(began + self.WITHIN - now, lambda: self._tell(kind, record))
+            later(began + self.WITHIN - now, lambda: self._tell(kind, record))
         return seen < self.MOST
 
     def _in_one_line(self, record: logging.LogRecord) -> None:
@@ -138,7 +130,7 @@ def limit_repeats(logger: logging.Logger, explain: Callable[[BaseException], str
     """
     for handler in logger.handlers:
         if not any(isinstance(each, RepeatLimit) for each in handler.filters):
-            handler.addFilter(RepeatLimit(handler, explain=explain))
+            handler.addFilter(RepeatLimit(handler, explain))
 
 
 def is_about_a_connection(record: logging.LogRecord) -> bool:

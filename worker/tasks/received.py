@@ -16,22 +16,12 @@ from celery.worker.state import task_ready
 from kombu.transport.virtual import QoS
 
 from lockstep.worker.broker.consumer import Left
-from lockstep.worker.celery import (
-    CONCLUDE,
-    CREATE_GROUP,
-    DELETE_GROUP,
-    PATROL,
-    PATROL_GROUP,
-    ROLLBACK_CREATE,
-    ROLLBACK_DELETE,
-    SWEEP,
-    WAIT,
-    Lockstep,
-)
+from lockstep.worker.celery import WAIT, Lockstep, TaskName
+from lockstep.worker.messages import TASKS_OF
 from lockstep.worker.monitoring import metrics
-from lockstep.worker.operation.model import Action, GroupId, HostName, OperationId
+from lockstep.worker.operation.model import GroupId, HostName, OperationId
 from lockstep.worker.operation.names import is_plain_name, is_subject
-from lockstep.worker.operation.transitions import Order
+from lockstep.worker.operation.transitions import Order, Phase
 from lockstep.worker.tasks.runtime import Runtime
 
 CLOCKS_APART = 5.0
@@ -39,7 +29,12 @@ CLOCKS_APART = 5.0
 MOST_NAMES = 10_000
 """In one message: an operation, its group, and its hosts."""
 TRIES = 1_000_000_000
-NAMES = {SWEEP: (0, 0), PATROL: (0, 0), PATROL_GROUP: (1, 1), CONCLUDE: (2, 2)}
+NAMES = {
+    TaskName.SWEEP: (0, 0),
+    TaskName.PATROL: (0, 0),
+    TaskName.PATROL_GROUP: (1, 1),
+    TaskName.CONCLUDE: (2, 2),
+}
 """Fewest and most names that a task takes; any other takes an operation, a group and hosts."""
 TEXT, NOTHING = (str, type(None)), (type(None),)
 HEADERS: Mapping[str, tuple[type, ...]] = {
@@ -55,18 +50,28 @@ LONGEST_TEXT = 10_000
 
 DROPPED = "dropped: no record says so"
 ACTION_OF = {
-    CREATE_GROUP: Action.CREATE,
-    DELETE_GROUP: Action.DELETE,
-    ROLLBACK_CREATE: Action.CREATE,
-    ROLLBACK_DELETE: Action.DELETE,
+    task: action for phase in (Phase.FORWARD, Phase.ROLLBACK) for action, task in TASKS_OF[phase].items()
 }
 
 
-class CheckedRequest(Request):
-    """A request that can be one of ours: its names are names, its wait is one that there can be.
+logger = get_logger(__name__)  # a request is judged outside of its task
+
+
+class LeftToNewer(Left):
+    """This worker has done nothing with the message, which a newer one understands."""
+
+    to = "a newer worker"
+
+
+class PatientRequest(Request):
+    """A request that can be one of ours, and whose message can be left.
 
     It has no times by its sender's clock: `eta` is made anew from `wait`, and nothing expires. Raises
     InvalidTaskError, whose text tells nothing of the message's content.
+
+    Of one that is left it looks to the broker as if its worker had died: after the visibility timeout any
+    worker gets it again. A retry would acknowledge it and send another, lost if the worker dies in between;
+    rejected, it would come straight back, and back again.
     """
 
     def __init__(self, message: Any, **options: Any) -> None:
@@ -100,6 +105,24 @@ class CheckedRequest(Request):
             raise InvalidTaskError("it is to wait for longer than any countdown")
         return wait
 
+    def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> Any:
+        """Leave the message alone if nobody knows what became of its task, or the task said so."""
+        error = exc_info.exception
+        if isinstance(error, ExceptionWithTraceback):  # from a child process
+            error = error.exc
+        if not isinstance(error, Left):
+            return super().on_failure(exc_info, send_failed_event=send_failed_event, return_ok=return_ok)
+        task_ready(self)
+        if self.acknowledged:
+            return None
+        logger.warning("%s[%s] is left to %s: %s", self.name, self.id, error.to, error)
+        self.acknowledged = True  # for Celery, which would have it back in the queue when it stops
+        self.send_event("task-rejected", requeue=True)
+        # Frees the place that the message takes of the worker's prefetch; Redis is told nothing.
+        channel = self.message.channel
+        QoS.ack(channel.qos, self.message.delivery_tag)
+        return None
+
 
 def unlike_ours(headers: Mapping[str, Any], payload: Any) -> str | None:
     """Say why nothing of ours can have sent such a message."""
@@ -131,7 +154,7 @@ def _embedded(embedded: Mapping[str, Any]) -> str | None:
     match embedded.get("chord"):
         case None:
             return None
-        case {"task": task, "args": [str(), str()], "options": dict()} if task == CONCLUDE:
+        case {"task": task, "args": [str(), str()], "options": dict()} if task == TaskName.CONCLUDE:
             return None
     return "its callback is not ours"
 
@@ -143,41 +166,6 @@ def _names(task: str, names: list[Any]) -> str | None:
     if not all(isinstance(name, str) and is_subject(name) for name in names):
         return "an argument is no name"
     return None
-
-
-logger = get_logger(__name__)  # a request is judged outside of its task
-
-
-class LeftToNewer(Left):
-    """This worker has done nothing with the message, which a newer one understands."""
-
-    to = "a newer worker"
-
-
-class PatientRequest(CheckedRequest):
-    """A request whose message can be left: to the broker it looks as if its worker had died.
-
-    After the visibility timeout any worker gets it again. A retry would acknowledge it and send another, lost
-    if the worker dies in between; rejected, it would come straight back, and back again.
-    """
-
-    def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> Any:
-        """Leave the message alone if nobody knows what became of its task, or the task said so."""
-        error = exc_info.exception
-        if isinstance(error, ExceptionWithTraceback):  # from a child process
-            error = error.exc
-        if not isinstance(error, Left):
-            return super().on_failure(exc_info, send_failed_event=send_failed_event, return_ok=return_ok)
-        task_ready(self)
-        if self.acknowledged:
-            return None
-        logger.warning("%s[%s] is left to %s: %s", self.name, self.id, error.to, error)
-        self.acknowledged = True  # for Celery, which would have it back in the queue when it stops
-        self.send_event("task-rejected", requeue=True)
-        # Frees the place that the message takes of the worker's prefetch; Redis is told nothing.
-        channel = self.message.channel
-        QoS.ack(channel.qos, self.message.delivery_tag)
-        return None
 
 
 def believed(

@@ -88,9 +88,8 @@ class _Kept:
 class Orders:
     """What operations are about: it never changes, and is read once for all of their tasks in a process."""
 
-    def __init__(self, read: Callable[[OperationId], Order | None], most: int = MOST_NAMES) -> None:
+    def __init__(self, read: Callable[[OperationId], Order | None]) -> None:
         self._read = read
-        self._most = most
         self._lock = threading.Lock()
         self._kept: OrderedDict[OperationId, _Kept] = OrderedDict()
         self._names = 0
@@ -131,7 +130,7 @@ class Orders:
             self._names += kept.names
             if kept.order is None:
                 del self._kept[operation]
-            while self._names > self._most and len(self._kept) > 1:
+            while self._names > MOST_NAMES and len(self._kept) > 1:
                 self._drop(next(iter(self._kept)))
 
     def _drop(self, operation: OperationId) -> None:

@@ -11,7 +11,7 @@ from celery import Celery, Task, shared_task
 from celery.utils.log import get_task_logger
 from kombu.exceptions import OperationalError
 
-from lockstep.worker.celery import OPERATIONS, ROLLBACK, SWEEP
+from lockstep.worker.celery import OPERATIONS, ROLLBACK, TaskName
 from lockstep.worker.messages import hosts_per_task, publish_next
 from lockstep.worker.monitoring import metrics
 from lockstep.worker.monitoring.endpoint import Figures
@@ -191,7 +191,7 @@ def periodic(
     return said
 
 
-@shared_task(bind=True, name=SWEEP, send_events=False)
+@shared_task(bind=True, name=TaskName.SWEEP, send_events=False)
 def sweep(self: Task[..., str]) -> str:
     """Publish what due operations need next; never speaks HTTP. Two at a time do no harm, but need not be."""
     runtime = runtime_of(self.app)

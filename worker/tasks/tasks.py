@@ -11,18 +11,7 @@ from celery import Task, shared_task
 from celery.utils.log import get_task_logger
 from celery.worker.control import inspect_command
 
-from lockstep.worker.celery import (
-    ABOUT,
-    CONCLUDE,
-    CREATE_GROUP,
-    DELETE_GROUP,
-    GATE,
-    PATROL,
-    PATROL_GROUP,
-    ROLLBACK_CREATE,
-    ROLLBACK_DELETE,
-    SETTLE,
-)
+from lockstep.worker.celery import ABOUT, TaskName
 from lockstep.worker.kinds import SealKeys
 from lockstep.worker.messages import publish_forward, publish_next, publish_patrol
 from lockstep.worker.monitoring import metrics
@@ -53,13 +42,13 @@ def about(state: Any) -> dict[str, object]:
     }
 
 
-@shared_task(bind=True, name=CREATE_GROUP)
+@shared_task(bind=True, name=TaskName.CREATE_GROUP)
 def create_group(self: Task[..., str], operation: OperationId, group: GroupId, *hosts: HostName) -> str:
     """Create the group on the hosts; return what came of it. Never raises for what a host does."""
     return _apply(self, operation, group, Action.CREATE, hosts)
 
 
-@shared_task(bind=True, name=DELETE_GROUP)
+@shared_task(bind=True, name=TaskName.DELETE_GROUP)
 def delete_group(self: Task[..., str], operation: OperationId, group: GroupId, *hosts: HostName) -> str:
     """Delete the group on the hosts; return what came of it. Never raises for what a host does."""
     return _apply(self, operation, group, Action.DELETE, hosts)
@@ -78,13 +67,13 @@ def _apply(
     )
 
 
-@shared_task(bind=True, name=GATE)
+@shared_task(bind=True, name=TaskName.GATE)
 def look_at_gate(self: Task[..., str], operation: OperationId, group: GroupId, *hosts: HostName) -> str:
     """Look at hosts of open waves once more; return what it came to."""
     return run_steps(self, operation, group, hosts, gate, gate_raised)
 
 
-@shared_task(bind=True, name=CONCLUDE)
+@shared_task(bind=True, name=TaskName.CONCLUDE)
 def conclude(self: Task[..., str], operation: OperationId, group: GroupId) -> str:
     """Check what the hosts came to, dispatch the rollback chord if need be; return where it stands."""
 
@@ -115,19 +104,19 @@ def _summary(operation: Operation) -> str:
     return f"{operation.state.value.replace('_', ' ')}: {operation.reason}"
 
 
-@shared_task(bind=True, name=ROLLBACK_CREATE)
+@shared_task(bind=True, name=TaskName.ROLLBACK_CREATE)
 def rollback_create(self: Task[..., str], operation: OperationId, group: GroupId, *hosts: HostName) -> str:
     """Delete what a create left on the hosts; return what it came to. Never gives up."""
     return run_steps(self, operation, group, hosts, rollback, raised_later)
 
 
-@shared_task(bind=True, name=ROLLBACK_DELETE)
+@shared_task(bind=True, name=TaskName.ROLLBACK_DELETE)
 def rollback_delete(self: Task[..., str], operation: OperationId, group: GroupId, *hosts: HostName) -> str:
     """Restore what a delete took from the hosts; return what it came to. Never gives up."""
     return run_steps(self, operation, group, hosts, rollback, raised_later)
 
 
-@shared_task(bind=True, name=SETTLE)
+@shared_task(bind=True, name=TaskName.SETTLE)
 def settle(self: Task[..., str], operation: OperationId, group: GroupId, *hosts: HostName) -> str:
     """Look at the hosts; return what it came to."""
     return run_steps(self, operation, group, hosts, settle_step, raised_later)
@@ -138,7 +127,7 @@ LONGEST_BETWEEN = 3_600_000
 logger = get_task_logger(__name__)
 
 
-@shared_task(bind=True, name=PATROL, send_events=False)
+@shared_task(bind=True, name=TaskName.PATROL, send_events=False)
 def patrol(self: Task[..., str]) -> str:
     """Publish one look per group that is due; never speaks HTTP itself."""
     runtime = runtime_of(self.app)
@@ -158,7 +147,7 @@ def forget_deleted(store: Ends, settings: Settings) -> int:
     return store.forget_deleted(round(settings.deleted_days * MS_PER_DAY))
 
 
-@shared_task(bind=True, name=PATROL_GROUP)
+@shared_task(bind=True, name=TaskName.PATROL_GROUP)
 def patrol_group(self: Task[..., str], group: GroupId) -> str:
     """Compare one group's hosts with the record; repair what a late write explains, report the rest."""
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from lockstep.producer.cli import main
-from lockstep.worker.celery import SWEEP, make_app
+from lockstep.worker.celery import TaskName, make_app
 from lockstep.worker.settings import Settings
 from tests.chaos.journal import commands
 from tests.contract.test_worker import working
@@ -36,7 +36,7 @@ class OneProcess(Rig):
         def beat() -> None:
             while not over.wait(0.5):
                 with suppress(Exception):  # as beat goes on when Redis was slow once
-                    self._app.tasks[SWEEP].apply_async(ignore_result=True)
+                    self._app.tasks[TaskName.SWEEP].apply_async(ignore_result=True)
 
         thread = threading.Thread(target=beat)
         thread.start()

@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lockstep.producer.stack.child import Child
-from lockstep.worker.celery import CREATE_GROUP, DELETE_GROUP, OPERATIONS, ROLLBACK, ROLLBACK_CREATE, WAIT
+from lockstep.worker.celery import OPERATIONS, ROLLBACK, WAIT, TaskName
 from lockstep.worker.operation.model import Action, GroupId, HostName, State
 from lockstep.worker.record.codec import Keys
 from lockstep.worker.record.link import Link
@@ -195,7 +195,11 @@ def test_a_message_that_names_another_group_or_action_than_the_record_writes_not
     live = bench.start(Action.CREATE, GroupId(f"{bench.group}-live"))
     host = bench.hosts[0]
     embedded: dict[str, Any] = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
-    for task, queue in ((CREATE_GROUP, OPERATIONS), (DELETE_GROUP, OPERATIONS), (ROLLBACK_CREATE, ROLLBACK)):
+    for task, queue in (
+        (TaskName.CREATE_GROUP, OPERATIONS),
+        (TaskName.DELETE_GROUP, OPERATIONS),
+        (TaskName.ROLLBACK_CREATE, ROLLBACK),
+    ):
         for operation, group in (
             (live, other),
             (live, "../../admin/x?"),
@@ -205,7 +209,10 @@ def test_a_message_that_names_another_group_or_action_than_the_record_writes_not
             body = [[operation, group, host, host, "no-such-host"], {}, embedded]
             line.put(written({**line.fresh(task=task), "body": body}), queue=queue)
     own = [[live, f"{bench.group}-live", *[host] * 50, "no-such-host"], {}, embedded]
-    line.put(written({**line.fresh(task=DELETE_GROUP), "body": own}), written({**line.fresh(), "body": own}))
+    line.put(
+        written({**line.fresh(task=TaskName.DELETE_GROUP), "body": own}),
+        written({**line.fresh(), "body": own}),
+    )
     line.read_to_the_end()
     assert bench.end(live).operation.state is State.COMMITTED
     bench.admin.set_latency(None)

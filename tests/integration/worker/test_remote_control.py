@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from lockstep.mock_api.admin import Fault
-from lockstep.worker.celery import CONCLUDE, CREATE_GROUP, OPERATIONS, ROLLBACK, ROLLBACK_CREATE
+from lockstep.worker.celery import OPERATIONS, ROLLBACK, TaskName
 from lockstep.worker.operation.model import Action, State
 from tests.integration.worker.conftest import Parts
 from tests.integration.worker.harness import Bench
@@ -24,9 +24,9 @@ ORDERS: dict[str, Order] = {
     "revoke": lambda control, ids: control.revoke(ids, reply=True),
     "terminate": lambda control, ids: control.terminate(ids, signal="KILL", reply=True),
     "cancel_consumer": lambda control, ids: control.cancel_consumer(OPERATIONS, reply=True),
-    "rate_limit": lambda control, ids: control.rate_limit(CREATE_GROUP, "1/h", reply=True),
+    "rate_limit": lambda control, ids: control.rate_limit(TaskName.CREATE_GROUP, "1/h", reply=True),
     "rate_limit of rollback": lambda control, ids: [
-        control.rate_limit(task, "30/m", reply=True) for task in (CONCLUDE, ROLLBACK_CREATE)
+        control.rate_limit(task, "30/m", reply=True) for task in (TaskName.CONCLUDE, TaskName.ROLLBACK_CREATE)
     ],
     "pool_shrink": lambda control, ids: control.pool_shrink(AT_ONCE["prefork"] - 1, reply=True),
     "shutdown": lambda control, ids: control.shutdown(),
