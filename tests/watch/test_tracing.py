@@ -44,7 +44,11 @@ def traced(bench: Bench, collector: Collector, pool: str) -> None:
 
 
 def asking(collector: Collector) -> dict[str, str]:
-    return {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, "OTEL_BSP_SCHEDULE_DELAY": "100"}
+    return {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url,
+        "OTEL_EXPORTER_OTLP_TIMEOUT": f"{PATIENCE:.0f}",  # what is not taken within so many seconds is lost
+        "OTEL_BSP_SCHEDULE_DELAY": "100",
+    }
 
 
 def create(bench: Bench, collector: Collector) -> list[Heard]:
@@ -60,7 +64,7 @@ def create(bench: Bench, collector: Collector) -> list[Heard]:
     def trace() -> list[Heard]:
         return [span for span in collector.spans if span.trace == root.trace]
 
-    eventually(lambda: whole(trace(), bench.hosts), "its whole trace is heard of")
+    eventually(lambda: whole(trace(), bench.hosts), lambda: f"its whole trace is heard of: {trace()}")
     return trace()
 
 
