@@ -215,7 +215,7 @@ class GroupClient:
             rollout=self.rollout(pace, chosen),
             content=content,
         )
-        if preflight and (operation_id is None or self._link.store.operation(key) is None):
+        if preflight and (operation_id is None or not self._link.store.exists(key)):
             from lockstep.producer.operators.hosts import preflight as ask
 
             ask(chosen, self.named(group), settings, self._link.pauses.all())

@@ -40,6 +40,8 @@ def test_nothing_is_seen_of_what_never_was(create: Driver) -> None:
     assert (unknown.step, unknown.ended, unknown.decision) == (None, True, None)
     assert create.store.steps(OperationId("unknown")) == ()
     assert create.store.operation(OperationId("unknown")) is None
+    assert not create.store.exists(OperationId("unknown"))
+    assert create.store.exists(create.id)
 
 
 def test_hosts_stand_in_their_natural_order(bench: Bench) -> None:

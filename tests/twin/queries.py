@@ -95,6 +95,10 @@ class MemoryQueries(MemoryEnds):
             self.dropped.add(key)
         return len(dropped)
 
+    def exists(self, operation: OperationId) -> bool:
+        """Tell whether there is a record of an operation."""
+        return operation in self.records
+
     def operation(self, operation: OperationId) -> Operation | None:
         """Read an operation; None when it is unknown."""
         record = self.records.get(operation)

@@ -242,6 +242,9 @@ class Store(Transitions, Ends, Protocol):
     def forget(self, older_than: int, beyond: int, at_most: int) -> int:
         """Drop ended records older than so many ms or beyond so many, `at_most` at once; say how many."""
 
+    def exists(self, operation: OperationId) -> bool:
+        """Tell whether there is a record of an operation."""
+
     def operation(self, operation: OperationId) -> Operation | None:
         """Read an operation; None when it is unknown."""
 

@@ -73,6 +73,9 @@ class Queries(RaisesOurs):
         """Read a hash, each field for itself; what is damaged is left out and noted as of this kind."""
         return readable(kind, key, cast(dict[str, str], self._client.hgetall(key)), build)
 
+    def exists(self, operation: OperationId) -> bool:
+        return self._client.hget(self._keys.operation(operation), "format") is not None
+
     def operation(self, operation: OperationId) -> Operation | None:
         key = self._keys.operation(operation)
         with self._client.pipeline(transaction=True) as pipe:
@@ -91,8 +94,11 @@ class Queries(RaisesOurs):
 
     def _stalled(self, operation: OperationId, hosts: list[str]) -> list[str]:
         texts = cast(list[str | None], self._client.hmget(self._keys.steps(operation), hosts))
-        kept = {host: text for host, text in zip(hosts, texts, strict=True) if text}
-        steps = self._steps(operation, kept, lambda host, text: step_from(host, text, undo_needed=True))
+        # A step costs far more to decode than to look through, and most undos are never missed.
+        missed = {
+            host: text for host, text in zip(hosts, texts, strict=True) if text and "undo_misses" in text
+        }
+        steps = self._steps(operation, missed, lambda host, text: step_from(host, text, undo_needed=True))
         return [step.host for step in steps if step.undo_misses >= NAMED_AFTER]
 
     def _steps(

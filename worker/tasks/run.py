@@ -200,7 +200,7 @@ def run_steps(
                 settings.slice_threads,
             )
             aborted = [host for host, each in results.items() if each.next is Next.ABORTED]
-            if aborted and runtime.store.operation(operation) is None:
+            if aborted and not runtime.store.exists(operation):
                 record_gone(task, runtime, operation, group, aborted)
         again = keep_longer_waits(parts, operation, results)
         if len(results) == 1 and not again:
