@@ -7,7 +7,6 @@ import inspect
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -61,6 +60,20 @@ class ChangeOptions:
     preflight: bool = False
 
 
+def read_text(file: str) -> str:
+    """Return the text of a file, or of standard input if it is called `-`. Raises InvalidInput."""
+    if file == "-" and sys.stdin is None:
+        raise InvalidInput('file "-" cannot be read: standard input is closed')
+    try:
+        given = sys.stdin.fileno() if file == "-" else file
+        with open(given, encoding="utf-8-sig", closefd=file != "-") as opened:
+            return opened.read()
+    except UnicodeDecodeError as error:
+        raise InvalidInput(f"file {show(file)} is no UTF-8 text: {error.reason}") from None
+    except OSError as error:
+        raise InvalidInput(f"file {show(file)} cannot be read: {error.strerror or error}") from error
+
+
 @dataclass(frozen=True, slots=True)
 class FieldOptions:
     sets: tuple[str, ...] = ()
@@ -89,13 +102,7 @@ class FieldOptions:
         if self.file is not None:
             from lockstep.worker.plainyaml import parse_plain
 
-            try:
-                text = sys.stdin.read() if self.file == "-" else Path(self.file).read_text("utf-8")
-            except UnicodeDecodeError:
-                raise InvalidInput(f"file {show(self.file)} is not UTF-8 text") from None
-            except OSError as error:
-                raise InvalidInput(f"file {show(self.file)} cannot be read: {error.strerror}") from error
-            document = parse_plain(f"file {show(self.file)}", text)
+            document = parse_plain(f"file {show(self.file)}", read_text(self.file))
             if not isinstance(document, dict):
                 raise InvalidInput(f"file {show(self.file)} has no fields: write one `name: value` a line")
             found |= document

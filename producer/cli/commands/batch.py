@@ -8,7 +8,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 import click
 
@@ -21,6 +21,7 @@ from lockstep.producer.cli.options import (
     command,
     field_options,
     pace_options,
+    read_text,
     selection_options,
 )
 from lockstep.producer.cli.output import answer, answer_json, answer_table, document, note, printable
@@ -168,7 +169,7 @@ def _host(host: HostPlan, waves: Mapping[HostName, int]) -> dict[str, object]:
 
 
 @command(lines=True)
-@click.argument("file", type=click.File(encoding="utf-8-sig"))
+@click.argument("file")
 @selection_options
 @click.option("--plan", "plan_only", is_flag=True, help="Only show what would be done; write nothing.")
 @ACCEPT_LOSS
@@ -183,7 +184,7 @@ def _host(host: HostPlan, waves: Mapping[HostName, int]) -> dict[str, object]:
 def apply(
     session: Session,
     *,
-    file: IO[str],
+    file: str,
     selection: Selection,
     plan_only: bool,
     accept_loss: bool,
@@ -206,13 +207,10 @@ def apply(
 
     Exit codes: 0 all are as asked, 1 some are not; with --plan 0 nothing stands in the way, 1 something does.
     """
-    try:
-        text = file.read()
-    except UnicodeDecodeError as error:
-        raise InvalidInput(f"{file.name} is no UTF-8 text: {error.reason}") from error
+    text = read_text(file)
     client = session.client()
     hosts = client.select(selection.names(client))
-    folder = os.path.dirname(file.name)  # noqa: PTH120
+    folder = os.path.dirname(file)  # noqa: PTH120
     wishes = client.wishes(text, hosts, accept_loss=accept_loss or plan_only, folder=folder, pace=pace)
     if plan_only:
         made = [_planned(client, wish, hosts, pace, None if session.as_json else answer) for wish in wishes]

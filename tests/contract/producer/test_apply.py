@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -94,6 +96,13 @@ def test_a_file_that_is_no_text(lockstep: Run, tmp_path: Path) -> None:
     ran = lockstep("apply", str(file))
     assert ran.code == 2
     assert "is no UTF-8 text" in ran.err
+
+
+def test_a_standard_input_that_is_closed() -> None:
+    closed = ["sh", "-c", 'exec "$@" <&-', "sh", sys.executable, "-m", "lockstep", "apply", "-"]
+    ran = subprocess.run(closed, capture_output=True, text=True, timeout=60, check=False)
+    assert ran.stderr == 'lockstep: error: file "-" cannot be read: standard input is closed\n'
+    assert ran.returncode == 2
 
 
 def test_waves_that_one_thing_cannot_have_write_nothing(

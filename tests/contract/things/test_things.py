@@ -150,7 +150,7 @@ def test_what_the_kind_does_not_allow_is_refused_before_anything_is_recorded(
     [
         ("--set=tags=a --set=tags=b", '--set "tags" is given twice: write a list as tags=a,b'),
         ("-f {folder}/nothing", "cannot be read: No such file or directory"),
-        ("-f {folder}/latin", "is not UTF-8 text"),
+        ("-f {folder}/latin", "is no UTF-8 text: invalid start byte"),
         ("--secret text=@{folder}/text", "notice: text is shown to people: give it with --set, openly"),
     ],
 )
