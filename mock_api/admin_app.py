@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Annotated, Literal
 
 from fastapi import Body, FastAPI, HTTPException, Query, Request, Response
@@ -68,9 +68,7 @@ def admin_app(cluster: Cluster) -> FastAPI:
             up=member.listener.up,
             groups=len(node.groups),
             latency=node.plan.latency,
-            delete_absent=node.manners.delete_absent,
-            post_body=node.manners.post_body,
-            unwell_with=node.manners.unwell_with,
+            **asdict(node.manners),
         )
 
     async def arm(name: str | None, rules: list[Rule], *, keep: bool) -> dict[str, list[Armed]]:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from lockstep.worker.settings import Settings, load_settings
 
-FORMAT = 1
+FORMAT = 2
 PATIENCE = 0.5
 """Seconds to try for the lock: somebody who looks whether a stack runs holds it for a moment."""
 
@@ -31,15 +31,12 @@ class AlreadyRunning(StackError):
 
 @dataclass(frozen=True, slots=True)
 class RunningStack:
-    """A running stack: who it is, where it is, and the settings to reach it with."""
+    """A running stack: who it is, where its mock cluster is, and the settings to reach it with."""
 
     pid: int
-    redis_url: str
-    inventory: str
     admin_url: str
-    flower_url: str | None
     settings: dict[str, str]
-    """Every setting of its workers by field name, those two included: `load_settings(**settings)`."""
+    """Every setting of its workers by field name: `load_settings(**settings)`."""
     format: int = FORMAT
 
 

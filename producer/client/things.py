@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from lockstep.producer.client.groups import GroupClient
 from lockstep.producer.client.operation import Operation
 from lockstep.worker.operation.errors import InvalidInput
+from lockstep.worker.operation.host import Host
 from lockstep.worker.operation.model import Action, GroupId
 from lockstep.worker.operation.names import new_id, parse_group_id, show
 from lockstep.worker.operation.waves import AT_ONCE, Pace
@@ -17,7 +19,7 @@ from lockstep.worker.secrets import Secret, know
 
 if TYPE_CHECKING:
     from lockstep.producer.operators.batch import Wish, WishResult
-    from lockstep.producer.operators.plan import Plan
+    from lockstep.producer.operators.plan import HostPlan, Plan
     from lockstep.worker.kinds import Kind
     from lockstep.worker.operation.content import Content, Id
     from lockstep.worker.operation.thing import Asked
@@ -144,24 +146,28 @@ class ThingClient(GroupClient):
         A host without a usable answer is a problem of the plan, no error. Raises InvalidInput for what the
         operation itself would refuse but for the loss, which the plan tells, and StoreUnavailable.
         """
-        from lockstep.producer.operators.plan import plan
+        from lockstep.producer.operators.plan import Plan, of_group, of_thing, plan
 
-        of, verb, target, lock = self.named(group_id), str(action), None, None
+        of, verb = self.named(group_id), str(action)
         lost: Sequence[str] = ()
-        hidden: Sequence[str] = ()
+        ask: Callable[[Host], HostPlan]
         if isinstance(of, str):
+            group = lock = of
             verb = Action(action).value
+            ask = partial(of_group, of, Action(action), self.settings)
             if fields or secrets:
                 raise InvalidInput(f"{show(of)} names no kind, and a group has no fields: give KIND/ID")
         else:
             kind, named = of
             asked, target = self._asked(verb, kind, named, fields or {}, secrets, create, True)
             hidden = sorted(kind.secrets & (secrets or {}).keys())
-            lock, lost = asked.lock, kind.loses("update" if verb == "set" else verb, hidden)  # type: ignore[arg-type]
+            group, lock = GroupId(named.text), GroupId(asked.lock)
+            lost = kind.loses("update" if verb == "set" else verb, hidden)  # type: ignore[arg-type]
+            ask = partial(of_thing, kind, named, verb, target, self.settings, create, hidden)
         chosen = self.serving(group_id, hosts)
-        owner = self._link.store.lock_owner(GroupId(lock or group_id))
-        pauses = self._link.pauses.all()
-        return plan(chosen, of, verb, target, self.settings, owner, pauses, lost, hidden, upsert=create)
+        owner, pauses = self._link.store.lock_owner(lock), self._link.pauses.all()
+        paused = tuple(host.name for host in chosen if host.name in pauses)
+        return Plan(group, verb, plan(chosen, ask, pauses), paused, owner, tuple(lost))
 
     def wishes(
         self,

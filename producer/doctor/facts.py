@@ -66,7 +66,8 @@ def examine(
 ) -> Iterator[Finding]:
     """Yield what was found, as it is found; whatever is wrong becomes a finding, not an error."""
     found = discover()
-    yield on_settings(settings, stack=found is not None and found.redis_url == settings.redis_url.reveal())
+    ours = found is not None and found.settings["redis_url"] == settings.redis_url.reveal()
+    yield on_settings(settings, stack=ours)
     try:
         facts = link.facts()
         yield from on_redis(facts, settings.memory_watermark)

@@ -225,11 +225,10 @@ def _held(ends: Mapping[HostName, End]) -> bool:
 
 def look_at(store: RedisStore, inventory: Inventory, settings: Settings, kind: Kind, thing: Id) -> GroupDrift:
     """Ask the hosts of a thing, and compare: see `look`."""
-
-    def compare(groups: Iterable[GroupId]) -> list[GroupDrift]:
-        return [_look_at(store, inventory, settings, kind, thing, group) for group in groups]
-
-    (found,) = _until_told([GroupId(thing.text)], compare)
+    (found,) = _until_told(
+        [GroupId(thing.text)],
+        lambda again: [_look_at(store, inventory, settings, kind, thing) for _ in again],
+    )
     return found
 
 
@@ -256,11 +255,11 @@ def _measure_of(
 
 
 def _look_at(
-    store: RedisStore, inventory: Inventory, settings: Settings, kind: Kind, thing: Id, group: GroupId
+    store: RedisStore, inventory: Inventory, settings: Settings, kind: Kind, thing: Id
 ) -> GroupDrift:
     from lockstep.worker.kinds import SealKeys
 
-    lock = GroupId(kind.lock(thing))
+    group, lock = GroupId(thing.text), GroupId(kind.lock(thing))
     owner, left = _measure_of(store, lock, group)
     if owner is not None and not left:
         return GroupDrift(group, owner=owner)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from difflib import unified_diff
 from functools import cache
 from typing import TYPE_CHECKING
@@ -153,39 +153,20 @@ class Plan:
 
 
 def plan(
-    hosts: Sequence[Host],
-    of: GroupId | tuple[Kind, Id],
-    verb: str,
-    target: Content | None,
-    settings: Settings,
-    owner: OperationId | None,
-    pauses: Mapping[HostName, Pause],
-    loses: Sequence[str] = (),
-    hidden: Sequence[str] = (),
-    *,
-    upsert: bool = False,
-) -> Plan:
-    """Ask every host what it holds; a host that gives no usable answer becomes a problem, not an error.
-
-    `hidden` are the secret fields that are given: no look shows whether they differ.
-    """
+    hosts: Sequence[Host], ask: Callable[[Host], HostPlan], pauses: Mapping[HostName, Pause]
+) -> tuple[HostPlan, ...]:
+    """Ask every host what it holds; a host that gives no usable answer becomes a problem, not an error."""
 
     def row(host: Host) -> HostPlan:
-        planned = (
-            _of_group(host, of, Action(verb), settings)
-            if isinstance(of, str)
-            else _of_thing(host, *of, verb, target, settings, upsert, hidden)
-        )
+        planned = ask(host)
         if host.name in pauses:
-            return HostPlan(host.name, planned.holds, None, pauses[host.name].text, planned.lines)
+            return replace(planned, call=None, problem=pauses[host.name].text)
         return planned
 
-    paused = tuple(host.name for host in hosts if host.name in pauses)
-    group = of if isinstance(of, str) else GroupId(of[1].text)
-    return Plan(group, verb, tuple(together(row, hosts)), paused, owner, tuple(loses))
+    return tuple(together(row, hosts))
 
 
-def _of_group(host: Host, group: GroupId, action: Action, settings: Settings) -> HostPlan:
+def of_group(group: GroupId, action: Action, settings: Settings, host: Host) -> HostPlan:
     answer, _ = probe(host, group, settings)
     held = answer.presence
     if held is None:
@@ -195,8 +176,7 @@ def _of_group(host: Host, group: GroupId, action: Action, settings: Settings) ->
     return HostPlan(host.name, held, None if held is action.target else CALLS[action], None)
 
 
-def _of_thing(
-    host: Host,
+def of_thing(
     kind: Kind,
     thing: Id,
     verb: str,
@@ -204,7 +184,9 @@ def _of_thing(
     settings: Settings,
     upsert: bool,
     hidden: Sequence[str],
+    host: Host,
 ) -> HostPlan:
+    """`hidden` are the secret fields that are given: no look shows whether they differ."""
     from lockstep.worker.kinds import barred
 
     seen, _ = look(host, kind, thing, settings)

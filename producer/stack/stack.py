@@ -194,7 +194,7 @@ class Stack:
             self._children[Role.FLOWER] = Flower(**where)
         self._start_those_that_wait()
         if self._publication is not None:
-            self._publication.publish(self._described())
+            self._publication.publish(RunningStack(os.getpid(), self.admin_url, self.settings))
         if self.restarting:
             self._supervisor = Supervisor(self._children.values(), self._lock, self._say)
             self._supervisor.start()
@@ -224,16 +224,6 @@ class Stack:
             # Nothing is left outside the environment, compiled modules in a work tree included.
             env["PYTHONDONTWRITEBYTECODE"] = "1"
         return env | self._given
-
-    def _described(self) -> RunningStack:
-        return RunningStack(
-            pid=os.getpid(),
-            redis_url=self.redis_url,
-            inventory=str(self.inventory_path),
-            admin_url=self.admin_url,
-            flower_url=self.flower_url,
-            settings=self.settings,
-        )
 
     def _child(self, role: Role, kind: type[C]) -> C:
         child = self._children.get(role)

@@ -284,4 +284,4 @@ def test_a_discovery_file_counts_only_while_its_stack_lives() -> None:
 
 def described(pid: int) -> RunningStack:
     settings = {"redis_url": "redis://127.0.0.1:1/0", "inventory": "/nowhere"}
-    return RunningStack(pid, settings["redis_url"], "/nowhere", "http://127.0.0.1:2", None, settings)
+    return RunningStack(pid, "http://127.0.0.1:2", settings)

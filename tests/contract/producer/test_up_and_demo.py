@@ -138,7 +138,7 @@ def test_up_that_cannot_start_says_why_in_one_line(
     started: Say, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = Publication()
-    first.publish(RunningStack(4711, "redis://127.0.0.1:1/0", "/nowhere", "http://127.0.0.1:2", None, {}))
+    first.publish(RunningStack(4711, "http://127.0.0.1:2", {"redis_url": "redis://127.0.0.1:1/0"}))
     running = (
         "error: a stack already runs from this environment (process 4711); use it, or stop it with Ctrl-C\n"
     )

@@ -74,7 +74,9 @@ def application(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
             eventually(lambda: published.exists() or stack.poll() is not None, "the stack is up", 100)
             assert stack.poll() is None, (home / "stack.log").read_text()
             found: dict[str, Any] = json.loads(published.read_text())
-            made.env |= {f"{PREFIX}REDIS_URL": found["redis_url"], f"{PREFIX}INVENTORY": found["inventory"]}
+            made.env |= {
+                PREFIX + name.upper(): found["settings"][name] for name in ("redis_url", "inventory")
+            }
             made.env["ADMIN_URL"] = found["admin_url"]
             yield made
         finally:

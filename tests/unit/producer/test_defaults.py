@@ -12,10 +12,7 @@ from lockstep.worker.secrets import Secret
 
 FOUND = RunningStack(
     pid=1,
-    redis_url="redis://127.0.0.1:7000/0",
-    inventory="/run/inventory.yaml",
     admin_url="",
-    flower_url=None,
     settings={
         "redis_url": "redis://127.0.0.1:7000/0",
         "inventory": "/run/inventory.yaml",
@@ -49,7 +46,7 @@ def test_whoever_names_a_cluster_gets_that_one(monkeypatch: pytest.MonkeyPatch, 
     settings = discovery.default_settings()
     found = getattr(settings, name.lower())
     assert (found.reveal() if isinstance(found, Secret) else found) == "redis://elsewhere:6379/0"
-    assert settings.redis_url.reveal() != FOUND.redis_url
+    assert settings.redis_url.reveal() != FOUND.settings["redis_url"]
 
 
 def test_without_a_stack_the_defaults_count(monkeypatch: pytest.MonkeyPatch) -> None:
