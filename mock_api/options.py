@@ -109,7 +109,6 @@ def node_ports(given: argparse.Namespace) -> dict[str, int]:
         first = 5001 if given.port is None else given.port
         if not 1 <= count <= MOST_NODES:
             raise InputError(f"--nodes {count} is outside 1 to {MOST_NODES}; choose a number in between")
-        check_port(first, "--port")
         numbers = [first + index if first else 0 for index in range(count)]
         option = "--port"
     for number in numbers:

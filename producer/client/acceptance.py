@@ -75,14 +75,11 @@ class Broker:
         def send() -> None:
             from lockstep.worker.messages import publish_forward
 
-            names = [
-                host.name
-                for host in request.hosts
-                if not request.rollout or request.rollout.waves[host.name] == 1
-            ]
+            waves = request.rollout.waves if request.rollout else None
+            names = [host.name for host in request.hosts if waves is None or waves[host.name] == 1]
             with enqueuing(request.action, request.id, request.group):
                 about = (request.id, request.group, request.action, names)
-                publish_forward(self._celery(), *about, 1 if request.rollout else 0)
+                publish_forward(self._celery(), *about, 0 if waves is None else 1)
 
         return self._send(send, f'operation "{request.id}" is accepted, but its tasks could not be sent')
 

@@ -13,7 +13,8 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from lockstep.worker.operation.model import HostName, Operation, Outcome, State, Step, Undo
+from lockstep.producer.cli.commands.watch import NewLines
+from lockstep.worker.operation.model import Operation, Outcome, State, Step, Undo
 from lockstep.worker.operation.story import story
 from lockstep.worker.operation.waves import told_standing
 
@@ -36,8 +37,7 @@ class ProgressTable:
         self._began = time.monotonic()
         self._operation: Operation | None = None
         self._steps: Sequence[Step] = ()
-        self._told: dict[HostName, str] = {}
-        self._told_state = ""
+        self._changes = NewLines()
         self._spinner = Spinner("dots")
         self._live = Live(console=console, get_renderable=self._render, refresh_per_second=12, transient=True)
 
@@ -57,15 +57,9 @@ class ProgressTable:
         self._operation, self._steps = operation, steps
         if self._console.is_terminal:
             return
-        for step in steps:
-            words = told(operation, step)
-            if words and words != self._told.get(step.host):
-                self._told[step.host] = words
-                self._line(f"{step.host}  {words}")
-        state = standing(operation)
-        if state != self._told_state:
-            self._told_state = state
-            self._line(state)
+        hosts = [(step.host, f"{step.host}  {words}") for step in steps if (words := told(operation, step))]
+        for line in self._changes.of([*hosts, ("", standing(operation))]):
+            self._line(line)
 
     def finish(self, now: Now) -> None:
         assert self._operation is not None

@@ -122,6 +122,8 @@ def _work(link: Link, settings: Settings, stuck: Callable[[], int]) -> WorkFacts
     ends = time.monotonic() + PERIODS * settings.sweep_every
     while (swept := link.leased(SWEPT)) is None and time.monotonic() < ends:
         time.sleep(LOOK)
+    in_waves = [each.rollout for each in link.unended() if each.rollout and each.decision is None]
+    baking = [each for each in in_waves if each.stage in (Stage.BAKING, Stage.WAITING)]
     overdue, lag = link.store.patrol_overdue()
     lengths, took = _lengths(link), time.monotonic() - began
     return WorkFacts(
@@ -134,19 +136,11 @@ def _work(link: Link, settings: Settings, stuck: Callable[[], int]) -> WorkFacts
         lengths=lengths,
         growth={queue: (length - before[queue]) / took for queue, length in lengths.items()},
         stuck=stuck(),
-        baking=sum(bakes(each) for each in link.unended()),
+        baking=len(baking),
         failing=link.store.failing(),
         patrol_overdue=overdue,
         patrol_lag=lag,
         lost=link.unresolved(),
-    )
-
-
-def bakes(operation: Operation) -> bool:
-    return (
-        operation.decision is None
-        and operation.rollout is not None
-        and operation.rollout.stage in (Stage.BAKING, Stage.WAITING)
     )
 
 

@@ -130,7 +130,12 @@ class Stack:
             if self._supervisor is not None:
                 self._supervisor.stop()
             with self._lock:
-                self._stop_children()
+                # Those that only work end together, then the nodes they work on, last the Redis they need.
+                for child in reversed(self._children.values()):
+                    if child.name not in (Role.CLUSTER, Role.REDIS):
+                        child.terminate()
+                for child in reversed(self._children.values()):
+                    child.stop()
         finally:
             self.end_at_once()
 
@@ -185,7 +190,8 @@ class Stack:
             nodes=self._count, first_port=self._first_port, seed=self._seed, **where
         )
         self._start_those_that_wait()
-        self._write_inventory()
+        entries = [f"  - name: {name}\n    url: {url}\n" for name, url in self.nodes.items()]
+        self.inventory_path.write_text("hosts:\n" + "".join(entries), "utf-8")
         where["env"] = self.env
         for role in (Role.OPERATIONS, Role.OPERATIONS_2, Role.ROLLBACK):
             self._children[role] = worker(role, **where)
@@ -205,18 +211,6 @@ class Stack:
             child.launch()
         for child in waiting:
             child.start()
-
-    def _stop_children(self) -> None:
-        """Ask those that only work to end together, then the nodes they work on, last the Redis they need."""
-        for child in reversed(self._children.values()):
-            if child.name not in (Role.CLUSTER, Role.REDIS):
-                child.terminate()
-        for child in reversed(self._children.values()):
-            child.stop()
-
-    def _write_inventory(self) -> None:
-        entries = [f"  - name: {name}\n    url: {url}\n" for name, url in self.nodes.items()]
-        self.inventory_path.write_text("hosts:\n" + "".join(entries), "utf-8")
 
     def _environment(self) -> dict[str, str]:
         env = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}

@@ -121,7 +121,10 @@ def sync(session: Session, *, host: str, dry_run: bool, yes: bool) -> Exit:
     if dry_run or not todo:
         return code
     if not yes:
-        _ask(host, len(todo))
+        if sys.stdin is None or not sys.stdin.isatty():
+            how = "give --yes to carry the plan out, or --dry-run to see it"
+            raise InvalidInput(f"no terminal to ask on: {how}")
+        click.confirm(f"Carry this out for {counted(len(todo), 'group')} on {host}?", abort=True, err=True)
     return max(code, _carry_out(session, cluster, host, todo))
 
 
@@ -132,12 +135,6 @@ def _show(host: str, plan: list[SyncItem], todo: list[SyncItem], unknown: list[S
         answer_table(("GROUP", "HOLDS NOW", "WOULD", "WHY"), rows)
         answer("")
     answer(f"{host}: as it should be in {len(plan) - len(shown)} of {counted(len(plan), 'group')}")
-
-
-def _ask(host: str, groups: int) -> None:
-    if sys.stdin is None or not sys.stdin.isatty():
-        raise InvalidInput("no terminal to ask on: give --yes to carry the plan out, or --dry-run to see it")
-    click.confirm(f"Carry this out for {counted(groups, 'group')} on {host}?", abort=True, err=True)
 
 
 def _carry_out(session: Session, cluster: ClusterClient, host: str, todo: list[SyncItem]) -> Exit:
