@@ -43,7 +43,6 @@ class ClusterAdmin:
         self._timeout = timeout
 
     def nodes(self) -> dict[str, NodeInfo]:
-        """Return every node by name."""
         return {one["name"]: NodeInfo(**one) for one in json.loads(self._call("GET", "/nodes"))}
 
     def faults(self, node: str | None = None) -> dict[str, list[dict[str, Json]]]:
@@ -83,7 +82,6 @@ class ClusterAdmin:
         self._call("POST", scope(node, "down"), seconds=seconds)
 
     def up(self, node: str) -> None:
-        """Make a node accept connections again."""
         self._call("POST", scope(node, "up"))
 
     def groups(self, node: str) -> dict[str, dict[str, Json]]:

@@ -53,8 +53,6 @@ class OpenCall:
 
 
 class CallHandler:
-    """Takes the calls of one node."""
-
     def __init__(self, node: Node, history: History) -> None:
         self.node = node
         self._history = history

@@ -228,8 +228,6 @@ class Armed:
 
 @dataclass(frozen=True, slots=True)
 class Draw:
-    """What chance has in store for one call."""
-
     rule: Rule | None
     delay: float
 

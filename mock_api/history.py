@@ -125,7 +125,6 @@ class History:
         attempt: str | None = None,
         fault: str | None = None,
     ) -> Record:
-        """Begin the record of a request that has just arrived."""
         record = Record(self._next, node, actor, method, group, time.time(), body, attempt, fault)
         self._next += 1
         self._records.append(record)

@@ -121,25 +121,17 @@ def fit(tree: Any, root: dict[str, Any]) -> None:
 def put(tree: Any, root: dict[str, Any], value: Any) -> None:
     """Have a path in `root` give a value."""
     tree = _lifted(tree)
+    children = tree.get("children") or []
     if tree["type"] == "function_expression" and tree["value"] == "unbase64":
-        return put(
-            tree["children"][0],
-            root,
-            None if value is None else base64.b64encode(str(value).encode()).decode(),
-        )
-    if tree["type"] == "projection" and tree["children"][1]["type"] in ("field", "subexpression"):
-        made = []
-        for each in value or []:
-            one: dict[str, Any] = {"@": {}}
-            put(
-                {"type": "subexpression", "children": [{"type": "field", "value": "@"}, tree["children"][1]]},
-                one,
-                each,
-            )
-            made.append(one["@"])
-        return put(tree["children"][0], root, made)
+        encoded = None if value is None else base64.b64encode(str(value).encode()).decode()
+        return put(children[0], root, encoded)
     if tree["type"] == "projection":
-        return put(tree["children"][0], root, value)
+        if children[1]["type"] in ("field", "subexpression"):
+            items: list[dict[str, Any]] = [{} for _ in value or []]
+            for item, each in zip(items, value or [], strict=True):
+                put(children[1], item, each)
+            value = items
+        return put(children[0], root, value)
     steps = list(_steps(tree))
     holder: Any = root
     for place, step in enumerate(steps):

@@ -32,8 +32,6 @@ class Call:
 
 @dataclass(slots=True)
 class Found:
-    """Which verb a request is, of which thing, and what it gives."""
-
     verb: str
     thing: str
     bound: Bound = field(default_factory=dict)
@@ -165,10 +163,8 @@ class Player:
         if held is None and look.absent:
             return look.absent[0].status, {"message": "not found"}
         root: dict[str, Any] = {"body": {}, "id": self.kind.parse(thing).parts}
-        if look.present[0].where:
-            fit(Expression(look.present[0].where).tree, root)
-        if look.complete:
-            fit(Expression(look.complete).tree, root)
+        for where in filter(None, (look.present[0].where, look.complete)):
+            fit(Expression(where).tree, root)
         item = Expression(look.item).tree
         if held is None:
             if not look.absent:

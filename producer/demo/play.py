@@ -136,7 +136,6 @@ class Demo:
         self.unwell()
 
     def unstable(self) -> None:
-        """Create a group while every node fails four calls in ten."""
         self._act(
             "1. Create team-a on unstable nodes",
             "Each answers 500 to 3 calls in 10 and nothing at all to 1 in 10, "
@@ -153,7 +152,6 @@ class Demo:
         )
 
     def refused(self) -> None:
-        """Create a group that one node already has and another will never take."""
         self._act(
             "2. Create team-b, which node4 refuses for good",
             "node2 has one already, somebody else's: undoing must not take it away.",
@@ -166,7 +164,6 @@ class Demo:
         self._follow(created, State.ROLLED_BACK, expected, then=self._mend)
 
     def down(self) -> None:
-        """Delete a group while a node is down, and again when it is up."""
         self._act(
             "3. Delete team-a while node5 is down",
             "All nodes lose it or none does, so the others must get it back.",
@@ -180,7 +177,6 @@ class Demo:
         self._follow(self._client.delete_group("team-a"), State.COMMITTED, self._nowhere())
 
     def unwell(self) -> None:
-        """Create a group in waves, which its first node does not bear."""
         self._act(
             "5. Create team-c in waves, one node first",
             "node1 answers 503 at /health while it has team-c, which is seen before any other node is asked.",

@@ -53,7 +53,6 @@ class ProgressTable:
             self._live.stop()
 
     def show(self, operation: Operation, steps: Sequence[Step]) -> None:
-        """Take in how the operation stands now."""
         self._operation, self._steps = operation, steps
         if self._console.is_terminal:
             return
@@ -79,7 +78,6 @@ class ProgressTable:
 
 
 def table(operation: Operation | None, steps: Sequence[Step], now: Now) -> Table:
-    """Lay the steps out, a host a line."""
     made = Table(box=None, header_style="dim", padding=(0, 3, 0, 0))
     waves = ["wave"] if operation is not None and operation.rollout else []
     for column in ("host", *waves, "before", "outcome", "attempts", "now"):

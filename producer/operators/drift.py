@@ -164,34 +164,27 @@ def _look(
         if not ends:
             yield GroupDrift(group, silent=silent, unmeasured=heard)
             continue
-        found = {
-            name: None if held is ends[name].presence else Drift(group, name, ends[name], held, now)
-            for name, held in heard.items()
-            if name in ends
-        }
+        compared = {name: held for name, held in heard.items() if name in ends}
+        differ = [name for name, held in compared.items() if held is not ends[name].presence]
+        drifts = tuple(Drift(group, name, ends[name], compared[name], now) for name in differ)
         if owner is not None:
-            yield _meanwhile(
-                _measure(store, group), owner, ends, GroupDrift(group, _told(found), len(found), silent)
-            )
+            found = GroupDrift(group, drifts, len(compared), silent)
+            yield _meanwhile(_measure(store, group), owner, ends, found)
             continue
-        gone = {name: None for name, drift in found.items() if drift is None}
+        gone = {name: None for name in compared if name not in differ}
         left = any(held is Presence.PRESENT for name, held in heard.items() if name not in ends)
         if store.keep_drift(group, ends, gone) is None:
             yield GroupDrift(group, overtaken=True)
             continue
         yield GroupDrift(
             group,
-            drifts=_told(found),
-            compared=len(found),
+            drifts=drifts,
+            compared=len(compared),
             silent=silent,
             strangers=tuple(name for name in ends if name not in seen),
             uncovered=tuple(_others(inventory, ends)) if _held(ends) else (),
             unmeasured=heard if left else {},
         )
-
-
-def _told(found: Mapping[HostName, Drift | None]) -> tuple[Drift, ...]:
-    return tuple(drift for drift in found.values() if drift is not None)
 
 
 def _meanwhile(
@@ -268,27 +261,25 @@ def _look_at(
         asked = [
             each for each in asked if each.name in left and each.fingerprint == left[each.name].fingerprint
         ]
-    shown = together(lambda host: (host.name, look_once(host, kind, thing, settings)[0]), asked)
-    seen = {name: each for name, each in shown if presence_of(each) is not None}
-    silent = tuple(name for name, _ in shown if name not in seen)
-    held = {name: presence_of(each) or Presence.ABSENT for name, each in seen.items()}
+    shown = dict(together(lambda host: (host.name, look_once(host, kind, thing, settings)[0]), asked))
+    held = {name: presence for name, each in shown.items() if (presence := presence_of(each))}
+    silent = tuple(name for name in shown if name not in held)
     if not left:
         return GroupDrift(group, silent=silent, unmeasured=held)
     now, lines, drifts, seals = store.now(), {}, [], SealKeys(settings.seal_key_file)
-    for name, each in seen.items():
-        end, text = left[name], left[name].text
+    for name, presence in held.items():
+        end, each = left[name], shown[name]
         try:
-            expected = seals.content(kind, group, text)
+            expected = seals.content(kind, group, end.text)
         except InvalidInput as error:
             return GroupDrift(group, untold=str(error))
         if each.tells and kind.meets(expected, each.content) is not Relation.TARGET:
             lines[name] = diff(kind, expected, each.content)
             was = Presence.ABSENT if expected is None else Presence.PRESENT
-            drifts.append(
-                Drift(group, name, End(was, end.operation, end.at, end.fingerprint), held[name], now)
-            )
-    strangers = tuple(name for name in left if name not in dict(shown))
-    found = GroupDrift(group, tuple(drifts), len(seen), silent, strangers, lines=lines)
+            was_left = End(was, end.operation, end.at, end.fingerprint)
+            drifts.append(Drift(group, name, was_left, presence, now))
+    strangers = tuple(name for name in left if name not in shown)
+    found = GroupDrift(group, tuple(drifts), len(held), silent, strangers, lines=lines)
     again = _measure_of(store, lock, group)
     if owner is not None:
         return _meanwhile(again, owner, left, found)

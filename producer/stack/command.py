@@ -64,7 +64,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def keep(arguments: Sequence[str] | None) -> int:
-    """Run a stack until told to stop; return the exit code."""
     given = parser().parse_args(arguments)
     ignored = [name for name in OURS if name in os.environ and not (name == REDIS_URL and given.redis)]
     try:
@@ -118,7 +117,6 @@ def end_at_once(stack: Stack) -> None:
 
 
 def show(stack: Stack, ignored: Sequence[str]) -> None:
-    """Print every address, and what to type next."""
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold")
     table.add_row("Redis", read_address(stack.redis_url).shown)

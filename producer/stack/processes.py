@@ -163,17 +163,15 @@ class RedisServer(Child):
 
     def start(self, timeout: float = START_TIMEOUT) -> None:
         """Start it and wait until it answers; moves to another port if its own was taken meanwhile."""
-        for _ in range(TRIES - 1):
+        for left in reversed(range(TRIES)):
             try:
                 super().start(timeout)
                 break
             except StackError:
-                if self._fixed or "in use" not in self.output():
+                if self._fixed or not left or "in use" not in self.output():
                     raise
             self.port = free_port()
             self.command = self._arguments(self.directory)
-        else:
-            super().start(timeout)
         self._fixed = True  # clients know the port from here on
 
     def _arguments(self, directory: Path) -> list[str]:
@@ -204,11 +202,7 @@ class RedisServer(Child):
 
 def find_server() -> Path:
     """Return the packaged server, or one on PATH. Raises StackError."""
-    packaged = packaged_server()
-    if packaged is not None:
-        return packaged
-    for name in ("valkey-server", "redis-server"):
-        found = shutil.which(name)
+    for found in (packaged_server(), shutil.which("valkey-server"), shutil.which("redis-server")):
         if found is not None:
             return Path(found)
     raise StackError(
