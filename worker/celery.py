@@ -224,18 +224,13 @@ def configuration(settings: Settings) -> dict[str, Any]:
         "task_default_queue": OPERATIONS,
         "task_create_missing_queues": False,  # a misspelled -Q is an error
         "task_routes": {name: {"queue": queue} for name, queue in QUEUE_OF.items()},
+        # Without `expires`, a time by beat's clock: of a backlog the sweep's lease lets one run.
         "beat_schedule": {
-            "sweep": {
-                "task": TaskName.SWEEP,
-                "schedule": settings.sweep_every,
-                # Without `expires`, a time by beat's clock: of a backlog the sweep's lease lets one run.
-                "options": {"ignore_result": True},
-            },
-            "patrol": {
-                "task": TaskName.PATROL,
-                "schedule": settings.patrol_every,
-                "options": {"ignore_result": True},
-            },
+            name: {"task": task, "schedule": every, "options": {"ignore_result": True}}
+            for name, task, every in (
+                ("sweep", TaskName.SWEEP, settings.sweep_every),
+                ("patrol", TaskName.PATROL, settings.patrol_every),
+            )
         },
         "beat_scheduler": "lockstep.worker.broker.consumer:Scheduler",
         "beat_max_loop_interval": settings.sweep_every,

@@ -18,10 +18,9 @@ from lockstep.worker.monitoring.endpoint import Figures
 from lockstep.worker.monitoring.metrics import work
 from lockstep.worker.operation.errors import RecordDamaged, StoreFull, StoreUnavailable, UnknownFormat
 from lockstep.worker.operation.model import OperationId, Stage
-from lockstep.worker.record.codec import Keys
-from lockstep.worker.record.queries import UNREADABLE, RaisesOurs, WriteLimits
-from lockstep.worker.record.status import Clocks, Silences, Stalls
-from lockstep.worker.redis_client import client, impatient
+from lockstep.worker.record.link import Link
+from lockstep.worker.record.queries import UNREADABLE
+from lockstep.worker.redis_client import impatient
 from lockstep.worker.settings import Settings
 from lockstep.worker.tasks.runtime import Runtime, runtime_of
 
@@ -32,59 +31,52 @@ STANDING = ("stage", "wave", "bake", "bake_until", "held", "deadline_at")
 """What the record keeps of an operation with waves; of one without, the last alone."""
 
 
-class FiguresReader(RaisesOurs):
-    """Reads how things stand, on a connection of its own that gives up soon."""
+class FiguresReader(Link):
+    """Reads how things stand, on connections of its own that give up soon."""
 
     def __init__(self, settings: Settings) -> None:
-        """Prepare; nothing is connected."""
-        self._client = client(impatient(settings, 1.0))
-        self._keys = Keys(settings.key_prefix)
-        self._settings = settings
-        own = self._client, self._keys
-        self._limits, self._clocks = WriteLimits(*own), Clocks(*own)
-        self._silences, self._stalls = Silences(*own), Stalls(*own)
+        super().__init__(impatient(settings, 1.0))
 
     def read(self) -> Figures:
         """Read everything. Raises StoreUnavailable."""
-        keys = self._keys
+        keys = self.keys
         with self._client.pipeline(transaction=False) as pipe:
             pipe.time()
             pipe.zcard(keys.due)
             pipe.zrange(keys.due, 0, LOOKED_AT - 1, withscores=True)
-            pipe.zrange(keys.patrol, 0, 0, withscores=True)
             pipe.hlen(keys.drift)
             pipe.hlen(keys.paused)
             pipe.hlen(keys.failing)
             for queue in QUEUES:
                 pipe.llen(keys.queue(queue))
-            (seconds, micros), in_flight, due, patrol, drift, paused, failing, *lengths = pipe.execute()
+            (seconds, micros), in_flight, due, drift, paused, failing, *lengths = pipe.execute()
         now = seconds * 1000 + micros // 1000
-        overdue = self._client.zcount(keys.patrol, "-inf", now)
-        turns = self._limits.turns()
+        overdue, lag = self.store.patrol_overdue()
+        turns = self.limits.turns()
         return {
             **self._hosts([OperationId(name) for name, _ in due], now, in_flight),
             "operations_in_flight": in_flight,
             "drift": drift,
             "paused_hosts": paused,
             "failing": failing,
-            "spared_hosts": len(self._silences.all()),
-            "sweep_lag_seconds": _overdue(due, now),
+            "spared_hosts": len(self.silences.all()),
+            "sweep_lag_seconds": max(0.0, (now - due[0][1]) / 1000) if due else 0.0,
             "patrol_overdue": overdue,
-            "patrol_lag_seconds": _overdue(patrol, now),
-            "clock_ahead_seconds": {name: ahead / 1000 for name, ahead in self._clocks.all().items()},
+            "patrol_lag_seconds": lag / 1000,
+            "clock_ahead_seconds": {name: ahead / 1000 for name, ahead in self.clocks.all().items()},
             "writes_in_line": {each.host: each.waiting for each in turns},
             "write_places_taken": {each.host: each.busy for each in turns},
-            "worker_stalled_seconds": {stall.worker: stall.ago / 1000 for stall in self._stalls.all()},
+            "worker_stalled_seconds": {stall.worker: stall.ago / 1000 for stall in self.stalls.all()},
             "queue_length": dict(zip(QUEUES, lengths, strict=True)),
         }
 
     def _hosts(self, operations: list[OperationId], now: int, in_flight: int) -> dict[str, Any]:
         with self._client.pipeline(transaction=False) as pipe:
             for operation in operations:
-                key = self._keys.operation(operation)
-                pipe.zscore(self._keys.operations, operation)
+                key = self.keys.operation(operation)
+                pipe.zscore(self.keys.operations, operation)
                 pipe.hmget(key, "decision", "total", "decided_at", *STANDING)
-                pipe.scard(self._keys.undo(operation))
+                pipe.scard(self.keys.undo(operation))
                 pipe.scard(f"{key}:open")
                 pipe.scard(f"{key}:todo")
                 pipe.zcount(f"{key}:waits", f"({now}", "+inf")
@@ -97,7 +89,7 @@ class FiguresReader(RaisesOurs):
         waiting, wanted = dict.fromkeys(QUEUES, 0.0), dict.fromkeys(QUEUES, 0.0)
         # All that are not looked at are taken to be like those that are.
         share = max(1.0, in_flight / max(1, len(operations)))
-        overlong = 1000 * self._settings.deadline
+        overlong = 1000 * self.settings.deadline
         for operation, accepted, fields, undo, open_hosts, todo, later in zip(
             operations, *(told[part::6] for part in range(6)), strict=True
         ):
@@ -139,13 +131,8 @@ class FiguresReader(RaisesOurs):
     def _at_once(self, total: str | None) -> int:
         """Return how many hosts of an operation on so many one worker works on at the same time."""
         number = int(total) if total and total.isdecimal() else 1
-        alone = hosts_per_task(self._settings, number) == 1
-        return self._settings.concurrency if alone else self._settings.slice_threads
-
-
-def _overdue(first: list[tuple[str, float]], now: int) -> float:
-    """Return the seconds for which the first of a sorted set of times has been due."""
-    return max(0.0, (now - first[0][1]) / 1000) if first else 0.0
+        alone = hosts_per_task(self.settings, number) == 1
+        return self.settings.concurrency if alone else self.settings.slice_threads
 
 
 PUT_OFF = 60_000

@@ -60,35 +60,27 @@ if content then
     if target == content.target then known[left[i]] = { form, fingerprint } end
   end
 end
-local function first_step(host)
-  local wave, health
-  local form = known[host[1]]
-  if waved then wave, health = waved.waves[host[1]], waved.health[host[1]] end
-  if wave and wave > 1 then
-    last = math.max(last, wave)
-    redis.call('ZADD', LATER, wave, host[1])
-  else
-    wave = nil
-  end
-  local as_seen = form and form[2] == host[2] and form[1] or nil
-  return cjson.encode({ fingerprint = host[2], wave = wave, health = health, as_seen = as_seen }), not wave
-end
 local limits = {}
 for _, name in ipairs(redis.call('HKEYS', PREFIX .. 'limits')) do limits[name] = true end
 local limited = limits['*']
 local names, steps = {}, {}
-for i, host in ipairs(hosts) do
-  local step, opened = first_step(host)
-  limited = limited or limits[host[1]]
-  if opened then names[#names + 1] = host[1] end
-  steps[#steps + 1] = host[1]
-  steps[#steps + 1] = step
-  if #steps >= 2 * CHUNK or i == #hosts then
-    if #names > 0 then redis.call('SADD', TODO, unpack(names)) end
-    redis.call('HSET', STEPS, unpack(steps))
-    names, steps = {}, {}
+for _, host in ipairs(hosts) do
+  local name, form = host[1], known[host[1]]
+  local wave, health = waved and waved.waves[name], waved and waved.health[name] or nil
+  if wave and wave > 1 then
+    last = math.max(last, wave)
+    redis.call('ZADD', LATER, wave, name)
+  else
+    wave = nil
+    names[#names + 1] = name
   end
+  limited = limited or limits[name]
+  local as_seen = form and form[2] == host[2] and form[1] or nil
+  steps[#steps + 1] = name
+  steps[#steps + 1] = cjson.encode({ fingerprint = host[2], wave = wave, health = health, as_seen = as_seen })
 end
+call_in_chunks('SADD', TODO, names)
+call_in_chunks('HSET', STEPS, steps)
 local deadline = NOW + tonumber(ARGV[7])
 redis.call('HSET', OP, 'format', FORMAT, 'group', ARGV[3], 'action', ARGV[4], 'state', 'applying',
   'payload', ARGV[5], 'total', #hosts, 'failed', 0, 'created_at', NOW, 'created_by', ARGV[8],

@@ -155,7 +155,6 @@ local function keep_ends(op)
   local function put(host, presence, text)
     row[#row + 1] = host
     row[#row + 1] = presence .. ' ' .. ID .. ' ' .. NOW .. ' ' .. string.match(text, '"fingerprint":"([^"]*)"')
-    if #row >= CHUNK then redis.call('HSET', key, unpack(row)); row = {} end
     if drifted then redis.call('HDEL', drift, op.group .. ' ' .. host) end -- there is a new measure
   end
   local fields = redis.call('HGETALL', STEPS)
@@ -167,7 +166,7 @@ local function keep_ends(op)
       if step.before and step.undo ~= 'abandoned' then put(fields[i], step.before, fields[i + 1]) end
     end
   end
-  if #row > 0 then redis.call('HSET', key, unpack(row)) end
+  call_in_chunks('HSET', key, row)
 end
 
 -- The same for a thing with content: what each host showed at the end, by digest, with the texts beside them. A given
