@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from lockstep.worker.kinds import Kind
-from lockstep.worker.kinds import Request as KindRequest
 from lockstep.worker.operation.answer import NoReply, Reply, Trouble
+from lockstep.worker.operation.answer import Request as KindRequest
 from lockstep.worker.operation.content import Effect, Id, Said, Shown
 from lockstep.worker.operation.model import (
     Action,

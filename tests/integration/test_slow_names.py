@@ -17,12 +17,14 @@ RESOLVER = "127.53.0.1"
 CALL = """
 import time
 from lockstep.worker.hosts import curl
-from lockstep.worker.hosts.request import Request
+from lockstep.worker.hosts.request import Call
+from lockstep.worker.operation.host import Host
+from lockstep.worker.settings import Settings
 began = time.monotonic()
-said = curl.exchange(Request(
-    "POST", "http://slow.example:80/v1/group/", b"{}", {}, verify=True, cert=None, server_name=None,
-    connect_timeout=60, read_timeout=60, ends=began + 0.5, most=1000, may_send=lambda: True,
-    stopping=lambda: False,
+patient = Settings().but(connect_timeout=60.0, read_timeout=60.0)
+said = curl.exchange(Call(
+    "POST", "/v1/group/", {}, b"{}", host=Host("n", "http://slow.example:80"), settings=patient,
+    ends=began + 0.5, may_send=lambda: True, stopping=lambda: False,
 ))
 print(said.trouble.name, said.detail, time.monotonic() - began < 20, sep="|")
 """

@@ -178,8 +178,8 @@ MUTANTS = (
         "a write leaves although its time to be sent has passed",
         (
             "worker/hosts/client.py",
-            "return lambda: self.clock.elapsed() < send_before and not self.stopping()",
-            "return lambda: not self.stopping()",
+            "return self.clock.elapsed() < send_before and not self.stopping()",
+            "return not self.stopping()",
         ),
     ),
     mutant(
@@ -198,7 +198,7 @@ MUTANTS = (
         "a request leaves though it may not be sent any more once the connection stands",
         (
             "worker/hosts/transfer.py",
-            "self.refused = not self.sent and not (self.request.left > 0 and self.request.may_send())",
+            "self.refused = not self.sent and not (self.asked.left > 0 and self.asked.may_send())",
             "self.refused = False",
         ),
     ),

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from lockstep.worker.kinds import Kind, Request
-from lockstep.worker.operation.answer import NoReply, Reply, Trouble
+from lockstep.worker.kinds import Kind
+from lockstep.worker.operation.answer import NoReply, Reply, Request, Trouble
 from lockstep.worker.operation.content import Id, Said, Shown
 from lockstep.worker.operation.model import HostName, State, Step, Undo
 from tests.contract.bench import LIMITS, UNIT

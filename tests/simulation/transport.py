@@ -13,9 +13,12 @@ from dataclasses import dataclass, field
 
 import pycurl
 
-from lockstep.worker.hosts.request import Request
+from lockstep.worker.hosts.request import Call
 from lockstep.worker.hosts.transfer import Transfer
 from lockstep.worker.operation.answer import NoReply, Reply
+from lockstep.worker.operation.host import Host
+from lockstep.worker.operation.model import HostName
+from lockstep.worker.settings import Settings
 
 MOST = 1024
 AGAIN_TOO_LARGE = 100
@@ -53,22 +56,17 @@ class Way:
 
 def came(way: Way, kind: type[Transfer] = Transfer) -> Reply | NoReply:
     """Lead a transfer along a way; return what it makes of it."""
-    request = Request(
+    asked = Call(
         method="POST",
-        url="http://h0:80/v1/group/",
+        path="/v1/group/",
         body=b"{}",
-        headers={},
-        verify=True,
-        cert=None,
-        server_name=None,
-        connect_timeout=3,
-        read_timeout=10,
+        host=Host(HostName("h0"), "http://h0:80"),
+        settings=Settings(max_body_bytes=MOST),
         ends=time.monotonic() + 3600,
-        most=MOST,
         may_send=lambda: way.in_time,
         stopping=lambda: False,
     )
-    transfer = kind(request, {}, {}, measured=False)
+    transfer = kind(asked, {}, {}, measured=False)
     transfer.curl.close()
     transfer.curl = NoCurl({pycurl.RESPONSE_CODE: way.status, pycurl.OS_ERRNO: way.system})
     for _ in range(way.asked):

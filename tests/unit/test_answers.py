@@ -16,7 +16,7 @@ import pytest
 
 from lockstep.worker.hosts import curl, transfer
 from lockstep.worker.hosts.client import HostClient
-from lockstep.worker.hosts.request import Request
+from lockstep.worker.hosts.request import Call
 from lockstep.worker.operation.answer import Carried, NoReply, Reply, Trouble, Verdict
 from lockstep.worker.operation.host import Host
 from lockstep.worker.operation.model import Action, AttemptId, HostName
@@ -76,19 +76,14 @@ LOOPS = {False: curl.Loop(), True: curl.Loop()}
 """What carries calls over fresh connections, and over one that another call has left."""
 
 
-def request(verb: str, url: str, may_send: Callable[[], bool] = lambda: True) -> Request:
-    return Request(
+def request(verb: str, url: str, may_send: Callable[[], bool] = lambda: True) -> Call:
+    return Call(
         verb,
-        url,
-        None if verb == "GET" else BODY,
-        {},
-        verify=True,
-        cert=None,
-        server_name=None,
-        connect_timeout=5,
-        read_timeout=5,
+        "/" + url.split("/", 3)[3],
+        body=None if verb == "GET" else BODY,
+        host=Host(HostName("node1"), url.rsplit("/", url.count("/") - 2)[0]),
+        settings=USUAL.but(connect_timeout=5.0, read_timeout=5.0),
         ends=time.monotonic() + 10,
-        most=100_000,
         may_send=may_send,
         stopping=lambda: False,
     )
@@ -254,7 +249,11 @@ def test_ctrl_c_ends_a_call_at_once(server: Answering) -> None:
     began = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         LOOPS[True].carry(
-            replace(request("POST", f"{server.url}/silence/"), read_timeout=60, ends=began + 60)
+            replace(
+                request("POST", f"{server.url}/silence/"),
+                settings=USUAL.but(read_timeout=60.0),
+                ends=began + 60,
+            )
         )
     assert time.monotonic() - began < 2.0
     other.join()

@@ -41,7 +41,7 @@ def web(exchange: Carry, monkeypatch: pytest.MonkeyPatch) -> Iterator[Web]:
     with serving_stub() as stub:
         there = f"http://127.0.0.1:{stub.port}"
         monkeypatch.setattr(
-            carried, "carry", lambda asked: exchange(replace(asked, url=asked.url.replace(URL, there)))
+            carried, "carry", lambda asked: exchange(replace(asked, host=replace(asked.host, url=there)))
         )
         yield stub
 

@@ -15,8 +15,11 @@ import pytest
 
 from lockstep.worker import secrets
 from lockstep.worker.celery import make_app
+from lockstep.worker.hosts.client import authorization
 from lockstep.worker.operation.answer import Probed
 from lockstep.worker.operation.errors import InvalidInput
+from lockstep.worker.operation.host import Host
+from lockstep.worker.operation.model import HostName
 from lockstep.worker.secrets import Masking, Secret, know, mask, masked
 from lockstep.worker.settings import Settings, load_settings
 from tests.unit.client import URL, G, client
@@ -132,9 +135,10 @@ def test_a_token_that_cannot_be_sent_is_no_usable_answer_and_never_quoted(
 
 
 def test_a_token_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:
-    from lockstep.worker.hosts.client import _token
-
-    assert _token(b"\xef\xbb\xbfsesame-77\r\n") == "sesame-77"
+    file = tmp_path / "token"
+    file.write_bytes(b"\xef\xbb\xbfsesame-77\r\n")
+    host = Host(HostName("node1"), URL, token_file=str(file))
+    assert authorization(host) == {"Authorization": "Bearer sesame-77"}
 
 
 @pytest.mark.parametrize(

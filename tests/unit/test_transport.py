@@ -10,9 +10,8 @@ import pytest
 
 from lockstep.worker.hosts import curl
 from lockstep.worker.hosts.client import SystemClock
-from lockstep.worker.kinds import Request
 from lockstep.worker.monitoring import metrics
-from lockstep.worker.operation.answer import Carried, Probed, Reply, Verdict
+from lockstep.worker.operation.answer import Carried, Probed, Reply, Request, Verdict
 from tests.unit import client as carried
 from tests.unit.client import G, client, write
 from tests.unit.raw_server import RawServer, refusing_port, reset, serving

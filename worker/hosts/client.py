@@ -1,4 +1,4 @@
-"""Real time and chance."""
+"""One host's API over HTTP, and real time and chance."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lockstep.worker.hosts.request import Carry, Request
+from lockstep.worker.hosts.request import Call, Carry
 from lockstep.worker.operation.answer import (
     METHODS,
     NoReply,
     ProbeAnswer,
     Reply,
+    Request,
     Trouble,
     WriteAnswer,
     classify_probe,
@@ -33,7 +34,6 @@ from lockstep.worker.settings import Settings
 
 if TYPE_CHECKING:
     from lockstep.worker.kinds import Kind, Verb
-    from lockstep.worker.kinds import Request as KindRequest
 
 _SUSPENSION_COUNTS = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 """On Linux CLOCK_BOOTTIME; on macOS CLOCK_MONOTONIC does the same."""
@@ -82,16 +82,16 @@ class HostClient:
 
     def probe(self, group: GroupId) -> ProbeAnswer:
         """GET the group. Raises Stopping if the worker is being stopped before it is answered."""
-        return classify_probe(group, self._read("GET", f"/v1/group/{group}/"))
+        return classify_probe(group, self.ask(Request("GET", f"/v1/group/{group}/")))
 
     def write(
         self, action: Action, group: GroupId, attempt: AttemptId, send_before: float, body: str | None = None
     ) -> WriteAnswer:
         """POST or DELETE the group, unless `send_before` has passed when bytes would leave."""
         payload = body or json.dumps({"groupId": group})
-        headers = {"Content-Type": "application/json", "X-Lockstep-Attempt": attempt}
-        in_time = self._until(send_before)
-        said = self._call(METHODS[action], "/v1/group/", payload.encode(), headers, in_time)
+        headers = {"Content-Type": "application/json"}
+        request = Request(METHODS[action], "/v1/group/", headers, payload.encode())
+        said = self._send(request, attempt, send_before)
         return replace(classify_write(action, group, said), shows_after=self.host.shows_after)
 
     def look(self, kind: Kind, thing: Id) -> Shown:
@@ -107,74 +107,62 @@ class HostClient:
         kind: Kind,
         verb: Verb,
         thing: Id,
-        request: KindRequest,
+        request: Request,
         attempt: AttemptId,
         send_before: float,
         hidden: Iterable[str] = (),
     ) -> Said:
         """Send a write, unless `send_before` has passed when bytes would leave; `hidden`: see `Kind.said`."""
-        headers = {**request.headers, "X-Lockstep-Attempt": attempt}
-        in_time = self._until(send_before)
-        said = self._call(request.method, request.path, request.body, headers, in_time)
-        return kind.said(verb, thing, said, hidden)
-
-    def ask(self, request: KindRequest) -> Reply | NoReply:
-        """Send a request that changes nothing. Raises Stopping as `probe` does."""
-        return self._read(request.method, request.path, request.body, dict(request.headers))
+        return kind.said(verb, thing, self._send(request, attempt, send_before), hidden)
 
     def unwell(self, path: str) -> str | None:
         """GET a path below the host's URL; return None for any 2xx, else what came, in a few words."""
-        said = self._read("GET", path)
+        said = self.ask(Request("GET", path))
         if isinstance(said, NoReply):
             return said.text
         return None if 200 <= said.status < 300 else str(said.status)
 
-    def _read(
-        self, method: str, path: str, data: bytes | None = None, headers: dict[str, str] | None = None
-    ) -> Reply | NoReply:
+    def ask(self, request: Request) -> Reply | NoReply:
+        """Send a request that changes nothing. Raises Stopping as `probe` does."""
         if not self.stopping():
-            said = self._call(method, path, data, headers or {}, lambda: True)
+            said = self._call(request, {}, lambda: True)
             if not (isinstance(said, NoReply) and self.stopping()):
                 return said
         raise Stopping
 
-    def _until(self, send_before: float) -> Callable[[], bool]:
-        return lambda: self.clock.elapsed() < send_before and not self.stopping()
+    def _send(self, request: Request, attempt: AttemptId, send_before: float) -> Reply | NoReply:
+        def in_time() -> bool:
+            return self.clock.elapsed() < send_before and not self.stopping()
 
-    def _call(
-        self,
-        method: str,
-        path: str,
-        data: bytes | None,
-        headers: dict[str, str],
-        may_send: Callable[[], bool],
-    ) -> Reply | NoReply:
+        return self._call(request, {"X-Lockstep-Attempt": attempt}, in_time)
+
+    def _call(self, request: Request, more: dict[str, str], may_send: Callable[[], bool]) -> Reply | NoReply:
         ends = time.monotonic() + self.settings.call_timeout
-        if data is None and method in _WITH_CONTENT:
-            headers = {**headers, "Content-Length": "0"}
+        if request.body is None and request.method in _WITH_CONTENT:
+            more["Content-Length"] = "0"
         try:
-            headers = {**headers, **authorization(self.host)}
+            headers = {**request.headers, **more, **authorization(self.host)}
         except OSError as error:
             why = f" {error}" if isinstance(error, _NoToken) else f": {error.strerror}"
             noun = "token" if self.host.auth is None else "auth"
             return NoReply(Trouble.NOT_SENT, f"{noun} file of {self.host.name}{why}")
         return self.carry(
-            Request(
-                method,
-                self.host.url + path,
-                data,
+            Call(
+                request.method,
+                request.path,
                 headers,
-                verify=self.host.verify,
-                cert=self.host.cert,
-                server_name=self.host.server_name,
-                connect_timeout=self.settings.connect_timeout,
-                read_timeout=self.settings.read_timeout,
+                request.body,
+                host=self.host,
+                settings=self.settings,
                 ends=ends,
-                most=self.settings.max_body_bytes,
                 may_send=may_send,
                 stopping=self.stopping,
             )
         )
+
+
+class _NoToken(OSError):
+    """A file has no token that can be sent; the text says why, and nothing of the file."""
 
 
 def authorization(host: Host) -> dict[str, str]:
@@ -182,18 +170,7 @@ def authorization(host: Host) -> dict[str, str]:
     if host.credentials is None:
         return {}
     content = Path(host.credentials).read_bytes()
-    if host.auth is None:
-        return {"Authorization": f"Bearer {_token(content)}"}
-    return {host.auth.header: f"Basic {_login(content)}" if host.auth.basic else _token(content)}
-
-
-class _NoToken(OSError):
-    """A file has no token that can be sent; the text says why, and nothing of the file."""
-
-
-def _text(content: bytes) -> str:
-    """Return the text of a file, which is masked from now on, whether it can be sent or not."""
-    know(content.decode("latin-1"))
+    know(content.decode("latin-1"))  # masked from now on, whether it can be sent or not
     try:
         text = content.decode("utf-8-sig").strip()
     except UnicodeDecodeError:
@@ -201,23 +178,13 @@ def _text(content: bytes) -> str:
     know(text)
     if not text:
         raise _NoToken("is empty")
-    return text
-
-
-def _login(content: bytes) -> str:
-    """Return `user:password` as Basic sends it."""
-    text = _text(content)
-    user, colon, password = text.partition(":")
-    know(password)
-    if not user or not colon or not text.isprintable():
-        raise _NoToken("has no `user:password` on one line")
-    encoded = base64.b64encode(text.encode()).decode()
-    know(encoded)
-    return encoded
-
-
-def _token(content: bytes) -> str:
-    token = _text(content)
-    if not _TOKEN.fullmatch(token):
+    if host.auth is not None and host.auth.basic:
+        user, colon, password = text.partition(":")
+        know(password)
+        if not user or not colon or not text.isprintable():
+            raise _NoToken("has no `user:password` on one line")
+        know(encoded := base64.b64encode(text.encode()).decode())
+        return {host.auth.header: f"Basic {encoded}"}
+    if not _TOKEN.fullmatch(text):
         raise _NoToken("has more than one word, or characters that a header cannot carry")
-    return token
+    return {"Authorization": f"Bearer {text}"} if host.auth is None else {host.auth.header: text}

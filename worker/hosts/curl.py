@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Mapping
 import pycurl
 
 from lockstep.worker.forks import leave_to_parent, renew_in_children
-from lockstep.worker.hosts.request import HEADERS, NO_FILE, Request
+from lockstep.worker.hosts.request import HEADERS, NO_FILE, Call
 from lockstep.worker.hosts.transfer import Ends, Transfer, ends_of
 from lockstep.worker.operation.answer import Carried, NoReply, Reply, Trouble
 
@@ -70,14 +70,14 @@ class Loop:
         self._kept: dict[Ends, int] = {}
         self._bell = (-1, -1)
 
-    def carry(self, request: Request) -> Reply | NoReply:
+    def carry(self, asked: Call) -> Reply | NoReply:
         """Carry one call, from whichever thread."""
-        watching = [watch(request.method, request.url) for watch in watches]
-        headers = {**HEADERS, **request.headers}
+        watching = [watch(asked.method, asked.url) for watch in watches]
+        headers = {**HEADERS, **asked.headers}
         for more, _ in watching:
             headers |= more
         try:
-            call = Transfer(request, headers, self._kept, measured=bool(watching))
+            call = Transfer(asked, headers, self._kept, measured=bool(watching))
         except (OSError, ValueError) as error:
             why = NO_FILE if isinstance(error, FileNotFoundError) else f"connection error: {error}"
             return NoReply(Trouble.NOT_SENT, why)

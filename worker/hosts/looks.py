@@ -8,13 +8,11 @@ import socket
 import ssl
 import threading
 from collections.abc import Iterator
-from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 
 import requests
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import DecodeError, ReadTimeoutError
 
 from lockstep.worker.hosts.request import (
@@ -29,15 +27,13 @@ from lockstep.worker.hosts.request import (
     STILL,
     TOO_LATE,
     UNTRUSTED,
-    Request,
+    Call,
     no_tls,
     seconds_to_wait,
 )
 from lockstep.worker.operation.answer import NoReply, Reply, Trouble
 
 CHUNK = 16_384
-
-
 KINDS = {
     "ConnectTimeout": "connect timeout",
     "ReadTimeout": SILENT,
@@ -60,8 +56,8 @@ class _TooLate(Exception):
 class _Call:
     """The call that a thread makes, for the connection that it goes over."""
 
-    def __init__(self, request: Request) -> None:
-        self.request = request
+    def __init__(self, asked: Call) -> None:
+        self.asked = asked
         self.sent = self.expired = False
         self._timer: threading.Timer | None = None
 
@@ -69,10 +65,10 @@ class _Call:
         """Refuse the first byte if it would leave too late, and end the call when its time is over."""
         if self.sent:
             return
-        if self.request.left <= 0 or not self.request.may_send():
+        if self.asked.left <= 0 or not self.asked.may_send():
             raise _TooLate
         self.sent = True
-        self._timer = threading.Timer(self.request.left, self._expire, [sock])
+        self._timer = threading.Timer(self.asked.left, self._expire, [sock])
         self._timer.daemon = True
         self._timer.start()
 
@@ -135,34 +131,23 @@ class _GuardedTLS(_Guarded, HTTPSConnection):
     pass
 
 
-class _Pool(HTTPConnectionPool):
-    ConnectionCls = _Guarded
-
-
-class _TLSPool(HTTPSConnectionPool):
-    ConnectionCls = _GuardedTLS
-
-
 class _Adapter(HTTPAdapter):
     """An adapter whose connections ask the thread's call before the first byte leaves."""
 
-    def __init__(self, server_name: str | None) -> None:
-        """Ask for, and have certificates be for, a name that is not the URL's."""
-        self._named: dict[str, Any] = {"server_hostname": server_name} if server_name else {}
-        super().__init__(max_retries=0)
-
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        """Build the pool manager with guarded connections."""
-        kwargs |= self._named
-        super().init_poolmanager(*args, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _TLSPool}
+    def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
+        """Return a pool of guarded connections."""
+        pool: Any = super().get_connection_with_tls_context(*args, **kwargs)
+        pool.ConnectionCls = _GuardedTLS if pool.scheme == "https" else _Guarded
+        if name := _thread.call.asked.host.server_name:
+            pool.conn_kw["server_hostname"] = name
+        return pool
 
 
-def exchange(request: Request) -> Reply | NoReply:
+def exchange(asked: Call) -> Reply | NoReply:
     """Carry one call over a connection of its own."""
-    call = _thread.call = _Call(request)
+    call = _thread.call = _Call(asked)
     try:
-        said = _ask(request)
+        said = _ask(asked)
     except _TooLate:
         return NoReply(Trouble.TOO_LATE, TOO_LATE)
     except (requests.RequestException, OSError, ValueError, http.client.HTTPException) as error:
@@ -176,40 +161,33 @@ def exchange(request: Request) -> Reply | NoReply:
     return NoReply(Trouble.LOST, OVERLONG)
 
 
-def _ask(request: Request) -> Reply:
-    with (
-        _session(request.server_name) as session,
-        session.request(
-            request.method,
-            request.url,
-            data=request.body,
-            headers=dict(request.headers),
-            timeout=(request.connect_timeout, request.read_timeout),
-            verify=request.verify,
-            cert=request.cert,
+def _ask(asked: Call) -> Reply:
+    host, settings = asked.host, asked.settings
+    with requests.Session() as session:
+        session.trust_env = False
+        session.headers = requests.structures.CaseInsensitiveDict(HEADERS)
+        for scheme in ("http://", "https://"):
+            session.mount(scheme, _Adapter())
+        with session.request(
+            asked.method,
+            asked.url,
+            data=asked.body,
+            headers=dict(asked.headers),
+            timeout=(settings.connect_timeout, settings.read_timeout),
+            verify=host.verify,
+            cert=host.cert,
             allow_redirects=False,
             stream=True,
-        ) as response,
-    ):
-        body: bytearray | None = bytearray()
-        for chunk in response.iter_content(CHUNK):
-            body += chunk
-            if len(body) > request.most:
-                body = None
-                break
-        wait = seconds_to_wait(response.headers.get("Retry-After"), response.headers.get("Date"))
-        headers = {name.lower(): value for name, value in response.headers.items()}
-        return Reply(response.status_code, None if body is None else bytes(body), wait, headers)
-
-
-def _session(server_name: str | None) -> requests.Session:
-    session = requests.Session()
-    session.trust_env = False
-    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-    session.headers = requests.structures.CaseInsensitiveDict(HEADERS)
-    for scheme in ("http://", "https://"):
-        session.mount(scheme, _Adapter(server_name if scheme == "https://" else None))
-    return session
+        ) as response:
+            body: bytearray | None = bytearray()
+            for chunk in response.iter_content(CHUNK):
+                body += chunk
+                if len(body) > settings.max_body_bytes:
+                    body = None
+                    break
+            wait = seconds_to_wait(response.headers.get("Retry-After"), response.headers.get("Date"))
+            headers = {name.lower(): value for name, value in response.headers.items()}
+            return Reply(response.status_code, None if body is None else bytes(body), wait, headers)
 
 
 def _trouble(error: BaseException, *, sent: bool) -> NoReply:

@@ -3,42 +3,35 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 
-from lockstep.worker.operation.answer import NoReply, Reply
+from lockstep.worker.operation.answer import NoReply, Reply, Request
+from lockstep.worker.operation.host import Host
+from lockstep.worker.settings import Settings
 
 HEADERS = {"User-Agent": "lockstep", "Accept": "application/json", "Accept-Encoding": "identity"}
 """Sent with every request. An answer that is compressed all the same is read."""
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What is to be sent, and what bounds it; times in seconds."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call(Request):
+    """A request to a host, and what bounds it beside the settings."""
 
-    method: str
-    url: str
-    body: bytes | None
-    headers: Mapping[str, str]
-    verify: bool | str
-    """For https: True, False, or the path of a file with the certificate authorities to trust."""
-    cert: tuple[str, str] | None
-    """For https: the paths of the client's certificate and of its key."""
-    server_name: str | None
-    """For https: the name that is asked for and that the certificate must be for, if not that of the URL."""
-    connect_timeout: float
-    """For name, connection and TLS together."""
-    read_timeout: float
-    """The longest silence, once the request was sent."""
+    host: Host
+    settings: Settings
     ends: float
     """When the whole call has to be over, by `time.monotonic`."""
-    most: int
-    """Bytes of the answer's body, once decoded, that are read; a longer one is given up."""
     may_send: Callable[[], bool]
     """Asked when the connection stands, before the first byte leaves."""
     stopping: Callable[[], bool]
     """Asked again and again while the call goes on: whether it is to be given up."""
+
+    @property
+    def url(self) -> str:
+        """All of it."""
+        return self.host.url + self.path
 
     @property
     def left(self) -> float:
@@ -46,7 +39,7 @@ class Request:
         return self.ends - time.monotonic()
 
 
-Carry = Callable[[Request], Reply | NoReply]
+Carry = Callable[[Call], Reply | NoReply]
 """Sends a request at most once, and never raises for what comes of it. It follows no redirect, asks no proxy,
 keeps no cookie, and reads nothing from the environment."""
 

@@ -26,7 +26,7 @@ from lockstep.worker.hosts.request import (
     STILL,
     TOO_LATE,
     UNTRUSTED,
-    Request,
+    Call,
     no_tls,
     seconds_to_wait,
 )
@@ -65,13 +65,13 @@ log = logging.getLogger(__name__)
 
 
 class Transfer:
-    """One call under way; all but `request`, `said`, `over` and `given_up` is the loop's."""
+    """One call under way; all but `asked`, `said`, `over` and `given_up` is the loop's."""
 
     def __init__(
-        self, request: Request, headers: Mapping[str, str], kept: Mapping[Ends, int], *, measured: bool
+        self, asked: Call, headers: Mapping[str, str], kept: Mapping[Ends, int], *, measured: bool
     ) -> None:
         """Tell libcurl all of it. Raises OSError for a file that cannot be read."""
-        self.request, self._kept, self._measured = request, kept, measured
+        self.asked, self._kept, self._measured = asked, kept, measured
         self.said: Reply | NoReply = NoReply(Trouble.NOT_SENT, "not begun")
         self.carried: Carried | None = None
         self.over = threading.Lock()
@@ -84,62 +84,19 @@ class Transfer:
         """When the request left, by `time.monotonic`."""
         self.stops: float | None = None
         self.curl = pycurl.Curl()
-        lines = [*(f"{name}: {value}" for name, value in headers.items()), "Expect:"]
-        for option, value in (
-            (pycurl.URL, request.url),
-            (pycurl.PATH_AS_IS, 1),
-            (pycurl.REQUEST_TARGET, "/" + request.url.split("/", 3)[3]),  # it would write %7e as %7E
-            (pycurl.PROXY, ""),
-            (pycurl.NOSIGNAL, 1),
-            (pycurl.NOBODY, request.method == "HEAD"),
-            (pycurl.HTTPHEADER, lines),
-            (pycurl.ACCEPT_ENCODING, ""),
-            (pycurl.MAXAGE_CONN, IDLE_SECONDS),
-            (pycurl.DNS_CACHE_TIMEOUT, 0),  # after each call it would look through all names that it knows
-            (pycurl.CONNECTTIMEOUT_MS, round(request.connect_timeout * 1000)),
-            (pycurl.TIMEOUT_MS, max(1, round(request.left * 1000))),
-            (pycurl.PREREQFUNCTION, self._may_send),
-            (pycurl.HEADERFUNCTION, self._header),
-            (pycurl.WRITEFUNCTION, self._part),
-        ):
+        for option, value in {
+            **_told(asked, [f"{name}: {value}" for name, value in headers.items()]),
+            pycurl.PREREQFUNCTION: self._may_send,
+            pycurl.HEADERFUNCTION: self._header,
+            pycurl.WRITEFUNCTION: self._part,
+        }.items():
             self.curl.setopt(option, value)
-        if request.body is not None:
-            self.curl.setopt(pycurl.POSTFIELDS, request.body)
-        self.curl.setopt(pycurl.CUSTOMREQUEST, request.method)
-        if request.url.startswith("https:"):
-            self._secure()
-        if request.server_name:
-            self._name(request.server_name, lines)
-
-    def _name(self, server_name: str, lines: list[str]) -> None:
-        """Ask for a name that is not the URL's: libcurl takes it from there, and is told where to connect."""
-        place = self.request.url.split("/", 3)[2]
-        self.curl.setopt(pycurl.URL, f"https://{server_name}:{place.rpartition(':')[2]}/")
-        self.curl.setopt(pycurl.CONNECT_TO, [f"::{place}"])
-        self.curl.setopt(pycurl.HTTPHEADER, [*lines, f"Host: {place.removesuffix(':443')}"])
-
-    def _secure(self) -> None:
-        """Hand over what the files hold: by a path, libcurl goes on with what it read, or showed, before."""
-        verify, cert, curl = self.request.verify, self.request.cert, self.curl
-        if isinstance(verify, str):
-            curl.setopt(pycurl.CAINFO_BLOB, _content(verify, _version(verify)))
-        elif verify:
-            from requests.utils import DEFAULT_CA_BUNDLE_PATH
-
-            curl.setopt(pycurl.CAINFO, DEFAULT_CA_BUNDLE_PATH)
-        else:
-            curl.setopt(pycurl.SSL_VERIFYPEER, 0)
-            curl.setopt(pycurl.SSL_VERIFYHOST, 0)
-        if cert is not None:
-            for option, file in zip((pycurl.SSLCERT_BLOB, pycurl.SSLKEY_BLOB), cert, strict=True):
-                curl.setopt(option, _content(file, _version(file)))
-            curl.setopt(pycurl.KEYPASSWD, "")  # else OpenSSL asks on the terminal
 
     def again(self) -> None:
         """Prepare the call for a new connection: nothing was sent over the one that was kept."""
         self.stale = False
         self.curl.setopt(pycurl.FRESH_CONNECT, 1)
-        self.curl.setopt(pycurl.TIMEOUT_MS, max(1, round(self.request.left * 1000)))
+        self.curl.setopt(pycurl.TIMEOUT_MS, max(1, round(self.asked.left * 1000)))
 
     def _may_send(self, *ends: Any) -> int:
         """Decide as the last thing before the first byte leaves.
@@ -152,7 +109,7 @@ class Transfer:
         if self.stale:
             return int(pycurl.PREREQFUNC_ABORT)
         try:
-            self.refused = not self.sent and not (self.request.left > 0 and self.request.may_send())
+            self.refused = not self.sent and not (self.asked.left > 0 and self.asked.may_send())
         except Exception:
             log.exception("whether a request may be sent is not known")
             self.refused = True
@@ -171,7 +128,7 @@ class Transfer:
 
     def _part(self, data: bytes) -> int | None:
         self.body += data
-        self.oversized = len(self.body) > self.request.most
+        self.oversized = len(self.body) > self.asked.settings.max_body_bytes
         return -1 if self.oversized else None
 
     def _status(self) -> int:
@@ -184,12 +141,12 @@ class Transfer:
         lost = Trouble.LOST if self.sent else Trouble.NOT_SENT
         if self.given_up:
             return NoReply(lost, "interrupted")
-        if self.request.stopping():
-            grace = GRACE if self.sent and self.request.body is not None else 0.0
+        if self.asked.stopping():
+            grace = GRACE if self.sent and self.asked.body is not None else 0.0
             self.stops = self.stops or now + grace
             if now >= self.stops:
                 return NoReply(lost, "the worker is being stopped")
-        silent = now - self.request.read_timeout
+        silent = now - self.asked.settings.read_timeout
         if self.sent and max(self.left_at, moved.get(self.curl.getinfo(pycurl.ACTIVESOCKET), 0.0)) < silent:
             return NoReply(Trouble.UNREADABLE, STILL) if self.whole else NoReply(lost, SILENT)
         return None
@@ -242,6 +199,51 @@ class Transfer:
         return NOT_SENT.get(code, "connection error")
 
 
+def _told(asked: Call, headers: list[str]) -> dict[int, object]:
+    """Return what libcurl is told of a call, in the order in which it is told."""
+    host, settings = asked.host, asked.settings
+    lines = [*headers, "Expect:"]
+    told: dict[int, object] = {
+        pycurl.URL: asked.url,
+        pycurl.PATH_AS_IS: 1,
+        pycurl.REQUEST_TARGET: "/" + asked.url.split("/", 3)[3],  # it would write %7e as %7E
+        pycurl.PROXY: "",
+        pycurl.NOSIGNAL: 1,
+        pycurl.NOBODY: asked.method == "HEAD",
+        pycurl.HTTPHEADER: lines,
+        pycurl.ACCEPT_ENCODING: "",
+        pycurl.MAXAGE_CONN: IDLE_SECONDS,
+        pycurl.DNS_CACHE_TIMEOUT: 0,  # after each call it would look through all names that it knows
+        pycurl.CONNECTTIMEOUT_MS: round(settings.connect_timeout * 1000),
+        pycurl.TIMEOUT_MS: max(1, round(asked.left * 1000)),
+    }
+    if asked.body is not None:
+        told[pycurl.POSTFIELDS] = asked.body
+    told[pycurl.CUSTOMREQUEST] = asked.method
+    if not asked.url.startswith("https:"):
+        return told
+    # What the files hold: by a path, libcurl goes on with what it read, or showed, before.
+    if isinstance(host.verify, str):
+        told[pycurl.CAINFO_BLOB] = _content(host.verify)
+    elif host.verify:
+        from requests.utils import DEFAULT_CA_BUNDLE_PATH
+
+        told[pycurl.CAINFO] = DEFAULT_CA_BUNDLE_PATH
+    else:
+        told |= {pycurl.SSL_VERIFYPEER: 0, pycurl.SSL_VERIFYHOST: 0}
+    if host.cert is not None:
+        own, key = map(_content, host.cert)
+        told |= {pycurl.SSLCERT_BLOB: own, pycurl.SSLKEY_BLOB: key}
+        told[pycurl.KEYPASSWD] = ""  # else OpenSSL asks on the terminal
+    if host.server_name:
+        # libcurl takes the name to ask for from the URL, and is told where to connect.
+        place = asked.url.split("/", 3)[2]
+        told[pycurl.URL] = f"https://{host.server_name}:{place.rpartition(':')[2]}/"
+        told[pycurl.CONNECT_TO] = [f"::{place}"]
+        lines.append(f"Host: {place.removesuffix(':443')}")
+    return told
+
+
 def ends_of(curl: pycurl.Curl) -> Ends:
     """Return by what `PREREQFUNCTION` names a connection."""
     names = (pycurl.PRIMARY_IP, pycurl.LOCAL_IP, pycurl.PRIMARY_PORT, pycurl.LOCAL_PORT)
@@ -273,12 +275,12 @@ def _carried(curl: pycurl.Curl) -> Carried:
     )
 
 
-def _version(file: str) -> tuple[int, ...]:
-    """Return what changes when a file is replaced or written. Raises OSError."""
+def _content(file: str) -> bytes:
+    """Return what a file holds; it is read again when it is replaced or written. Raises OSError."""
     said = os.stat(file)  # noqa: PTH116
-    return said.st_dev, said.st_ino, said.st_size, said.st_mtime_ns, said.st_ctime_ns
+    return _read(file, said.st_dev, said.st_ino, said.st_size, said.st_mtime_ns, said.st_ctime_ns)
 
 
 @functools.lru_cache(maxsize=64)
-def _content(file: str, _: tuple[int, ...]) -> bytes:
+def _read(file: str, *_: int) -> bytes:
     return Path(file).read_bytes()

@@ -22,8 +22,8 @@ from lockstep.worker.operation.thing import api_of
 UNAUTHORIZED = "401"
 REPLACED = " to a token that was replaced meanwhile"
 
-
 A = TypeVar("A", ProbeAnswer, Shown)
+W = TypeVar("W", WriteAnswer, Said)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,25 +39,31 @@ class WrappedHost:
 
     def probe(self, group: GroupId) -> ProbeAnswer:
         """GET the group."""
-        return self.host.probe(group)
+        return self._read(lambda: self.host.probe(group))
 
     def write(
         self, action: Action, group: GroupId, attempt: AttemptId, send_before: float, body: str | None = None
     ) -> WriteAnswer:
         """POST or DELETE the group."""
-        return self.host.write(action, group, attempt, send_before, body)
+        return self._write(lambda: self.host.write(action, group, attempt, send_before, body))
 
     def look(self, *asked: Any) -> Shown:
         """Look at a thing."""
-        return api_of(self.host).look(*asked)
+        return self._read(lambda: api_of(self.host).look(*asked))
 
     def send(self, *asked: Any) -> Said:
         """Send a write of a thing."""
-        return api_of(self.host).send(*asked)
+        return self._write(lambda: api_of(self.host).send(*asked))
 
     def unwell(self, path: str) -> str | None:
         """Ask for its health."""
         return self.host.unwell(path)
+
+    def _read(self, ask: Callable[[], A]) -> A:
+        return ask()
+
+    def _write(self, ask: Callable[[], W]) -> W:
+        return ask()
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,36 +77,20 @@ class TokenHost(WrappedHost):
 
     token_file: str
 
-    def probe(self, group: GroupId) -> ProbeAnswer:
-        """GET the group."""
-        return self._again(lambda: self.host.probe(group))
-
-    def write(
-        self, action: Action, group: GroupId, attempt: AttemptId, send_before: float, body: str | None = None
-    ) -> WriteAnswer:
-        """POST or DELETE the group."""
-        before = self._version()
-        answer = self.host.write(action, group, attempt, send_before, body)
-        if answer.text == UNAUTHORIZED and self._version() != before:
-            return WriteAnswer(Verdict.NOT_APPLIED, answer.text + REPLACED)
-        return answer
-
-    def look(self, *asked: Any) -> Shown:
-        """Look at a thing."""
-        return self._again(lambda: api_of(self.host).look(*asked))
-
-    def send(self, *asked: Any) -> Said:
-        """Send a write of a thing."""
-        before = self._version()
-        said = api_of(self.host).send(*asked)
-        if said.text.startswith(UNAUTHORIZED) and self._version() != before:
-            return Said(Effect.NOT_SENT, said.text + REPLACED)
-        return said
-
-    def _again(self, ask: Callable[[], A]) -> A:
+    def _read(self, ask: Callable[[], A]) -> A:
         before = self._version()
         said = ask()
         return ask() if said.text == UNAUTHORIZED and self._version() != before else said
+
+    def _write(self, ask: Callable[[], W]) -> W:
+        before = self._version()
+        said = ask()
+        if not said.text.startswith(UNAUTHORIZED) or self._version() == before:
+            return said
+        text = said.text + REPLACED
+        if isinstance(said, WriteAnswer):
+            return WriteAnswer(Verdict.NOT_APPLIED, text)
+        return Said(Effect.NOT_SENT, text)
 
     def _version(self) -> tuple[int, int, int, int] | None:
         """Return what changes when the file is replaced or written; None if it is not there."""

@@ -19,18 +19,16 @@ from lockstep.worker.operation.names import KIND, show
 from lockstep.worker.operation.thing import ABSENT, DEFINITION, MOST_KEPT, SECRET, Asked, Digest
 
 if TYPE_CHECKING:
-    from lockstep.worker.kinds.exchange import Request
     from lockstep.worker.kinds.kind import Kind, Verb
     from lockstep.worker.kinds.rules import BadKind
 
-_HOMES = {"Request": "exchange", "Kind": "kind", "Verb": "kind", "BadKind": "rules"}
+_HOMES = {"Kind": "kind", "Verb": "kind", "BadKind": "rules"}
 
 __all__ = [
     "GROUP",
     "BadKind",
     "Kind",
     "Kinds",
-    "Request",
     "Seal",
     "SealKeys",
     "Verb",

@@ -11,22 +11,11 @@ from urllib.parse import quote
 
 from lockstep.worker.kinds.expressions import BadExpression, Expression, Null, Scope, Template
 from lockstep.worker.kinds.file import PLACEHOLDER, AnswerFile, LookFile, WriteFile
-from lockstep.worker.operation.answer import Reply
+from lockstep.worker.operation.answer import Reply, Request
 from lockstep.worker.operation.content import Id, Unreadable, read_json, write_json
 from lockstep.worker.operation.errors import InvalidInput
 
 _NO_HEADER = re.compile(r"[^\x20-\x7e\t]")
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What is to be sent to a host, below its URL."""
-
-    method: str
-    path: str
-    """Absolute, percent-encoded, with the query: ASCII, as it leaves."""
-    headers: Mapping[str, str]
-    body: bytes | None
 
 
 class Asking:

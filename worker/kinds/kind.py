@@ -10,12 +10,11 @@ from functools import cached_property
 from typing import Literal
 from urllib.parse import quote, unquote
 
-from lockstep.worker.kinds.exchange import Request
 from lockstep.worker.kinds.expressions import Expression
 from lockstep.worker.kinds.file import PLACEHOLDER, VERBS, FieldFile, KindFile
 from lockstep.worker.kinds.rules import read_file
 from lockstep.worker.kinds.verbs import Look, Write
-from lockstep.worker.operation.answer import NoReply, Reply
+from lockstep.worker.operation.answer import NoReply, Reply, Request
 from lockstep.worker.operation.content import (
     Content,
     Id,

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from lockstep.worker.kinds.exchange import Answers, Asking, Body, Request, body_of, filled, path_of, scope_of
+from lockstep.worker.kinds.exchange import Answers, Asking, Body, body_of, filled, path_of, scope_of
 from lockstep.worker.kinds.expressions import BadExpression, Expression, Scope, Template
 from lockstep.worker.kinds.file import CLASSES, KindFile, WriteFile, asked_for
-from lockstep.worker.operation.answer import NoReply, Reply, Trouble
+from lockstep.worker.operation.answer import NoReply, Reply, Request, Trouble
 from lockstep.worker.operation.content import Content, Effect, Flaw, Id, Said, Shown, Sight
 from lockstep.worker.secrets import cut_out
 
@@ -51,9 +51,7 @@ class Look:
 
     def witness(self, thing: Id) -> Request | None:
         """Return the request of the witness, if there is one."""
-        return (
-            None if self._witness is None else Request("GET", path_of(self._witness, thing, None), {}, None)
-        )
+        return None if self._witness is None else Request("GET", path_of(self._witness, thing, None))
 
     def shown(self, thing: Id, answer: Reply | NoReply, witness: Reply | NoReply | None) -> Shown:
         """Tell what an answer to a look shows."""

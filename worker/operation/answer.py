@@ -25,6 +25,17 @@ class Trouble(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Request:
+    """What is to be sent to a host."""
+
+    method: str
+    path: str
+    """Below the host's URL: absolute, percent-encoded, with the query, in ASCII, as it leaves."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Reply:
     """A complete HTTP answer. `body` is None when it was longer than the cap."""
 

@@ -16,7 +16,7 @@ from typing import Any
 import pycurl
 
 from lockstep.worker.celery import Lockstep, make_app
-from lockstep.worker.hosts.request import Request
+from lockstep.worker.hosts.request import Call
 from lockstep.worker.hosts.transfer import Transfer
 from lockstep.worker.inventory import load_inventory
 from lockstep.worker.operation.answer import METHODS, ProbeAnswer, WriteAnswer
@@ -109,12 +109,12 @@ def hold_after_sending() -> None:
     """Stop once a whole request with a body has left, over whatever connection."""
     begin = Transfer.__init__
 
-    def held(self: Transfer, request: Request, *given: Any, **named: Any) -> None:
+    def held(self: Transfer, asked: Call, *given: Any, **named: Any) -> None:
         def told(kind: int, _: bytes) -> None:
             if kind == BODY_SENT:
-                hold(f"after {request.method} sent")
+                hold(f"after {asked.method} sent")
 
-        begin(self, request, *given, **named)
+        begin(self, asked, *given, **named)
         self.curl.setopt(pycurl.VERBOSE, 1)
         self.curl.setopt(pycurl.DEBUGFUNCTION, told)
 

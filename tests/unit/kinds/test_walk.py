@@ -13,7 +13,7 @@ import pytest
 from lockstep.producer.doctor import Finding, Level
 from lockstep.producer.doctor.kinds import Walk
 from lockstep.worker.hosts import looks
-from lockstep.worker.hosts.request import Request
+from lockstep.worker.hosts.request import Call
 from lockstep.worker.kinds import Kind
 from lockstep.worker.operation.answer import NoReply, Reply, Trouble
 from lockstep.worker.operation.errors import HostUnavailable, InvalidInput
@@ -42,7 +42,7 @@ class Api:
     held: dict[str, dict[str, Any]] = field(default_factory=dict)
     serial: int = 0
 
-    def __call__(self, request: Request) -> Reply | NoReply:
+    def __call__(self, request: Call) -> Reply | NoReply:
         path = urlsplit(request.url).path
         there = self.held.get(path)
         given = json.loads(request.body or b"{}")

@@ -13,7 +13,7 @@ from lockstep.mock_api.play import Call, Things
 from lockstep.producer.doctor import Level
 from lockstep.producer.doctor.kinds import Walk
 from lockstep.worker.hosts import looks
-from lockstep.worker.hosts.request import Request
+from lockstep.worker.hosts.request import Call as HostCall
 from lockstep.worker.kinds import Kind, Kinds, find
 from lockstep.worker.operation.answer import Reply
 from lockstep.worker.operation.host import Host
@@ -45,7 +45,7 @@ def walked(kind: Kind, given: str | None, monkeypatch: pytest.MonkeyPatch) -> li
     """What is not well on a walk of the kind on what plays it."""
     things = Things(kind, {})
 
-    def carry(request: Request) -> Reply:
+    def carry(request: HostCall) -> Reply:
         parts = urlsplit(request.url)
         sent = (request.body or b"").decode()
         status, body = take(things, Call(request.method, parts.path, parts.query, sent))
