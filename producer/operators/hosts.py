@@ -21,7 +21,6 @@ from lockstep.worker.operation.host import Host, Pause, Silence, refusal
 from lockstep.worker.operation.model import GroupId, HostName, Presence
 from lockstep.worker.operation.names import named
 from lockstep.worker.operation.ports import HostApi
-from lockstep.worker.operation.thing import api_of
 from lockstep.worker.record.link import Link
 from lockstep.worker.settings import Settings
 
@@ -78,7 +77,7 @@ def look(host: Host, kind: Kind, thing: Id, settings: Settings) -> tuple[Shown, 
     def final(shown: Shown) -> bool:
         return shown.flaw is Flaw.MISCONFIGURED or presence_of(shown) is not None
 
-    return _asked(host, settings, lambda api: api_of(api).look(kind, thing), final)
+    return _asked(host, settings, lambda api: api.look(kind, thing), final)
 
 
 def probe(host: Host, group: GroupId, settings: Settings) -> tuple[ProbeAnswer, int]:

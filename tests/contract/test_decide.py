@@ -23,6 +23,7 @@ from lockstep.worker.operation.transitions import Cancelled, Forward, Progress
 from lockstep.worker.steps.apply import Next, Parts, forward
 from tests.contract.bench import LIMITS, Bench, MemoryBench
 from tests.contract.driver import ABSENT, GROUP, PRESENT, A, B, C, Driver
+from tests.groups_alone import GroupsAlone
 
 COMMIT, ROLL_BACK = Decision.COMMIT, Decision.ROLL_BACK
 WAYS: dict[str, tuple[Seen, Verdict | None, bool | None]] = {
@@ -197,7 +198,7 @@ def test_outcomes_outlive_the_decision(bench: Bench, decision: Decision) -> None
     assert [create.step(host).outcome for host in (A, B)] == [Outcome.APPLIED] * 2
 
 
-class Host:
+class Host(GroupsAlone):
     """A host that does as it is told."""
 
     def __init__(self, name: HostName, seen: Seen, wrote: Verdict) -> None:

@@ -15,6 +15,7 @@ from lockstep.worker.steps.looks import gate
 from tests.contract.bench import LIMITS, MemoryBench
 from tests.contract.driver import PRESENT, A, Driver
 from tests.contract.waves import CAREFUL, accepted, rollout
+from tests.groups_alone import GroupsAlone
 
 SHOWN = ProbeAnswer(Probed.SEEN, "200", Seen(Presence.PRESENT, "{}"))
 GONE = ProbeAnswer(Probed.SEEN, "404", Seen(Presence.ABSENT))
@@ -23,7 +24,7 @@ LARGE = ProbeAnswer(Probed.OVERSIZED, "200, too large")
 
 
 @dataclass
-class Node:
+class Node(GroupsAlone):
     """A host that answers each look so."""
 
     answer: ProbeAnswer

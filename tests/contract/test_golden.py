@@ -30,6 +30,7 @@ from lockstep.worker.steps.rollback import rollback, settle
 from tests.contract.bench import LIMITS, PREFIX, RedisBench
 from tests.contract.driver import GROUP, Driver
 from tests.contract.golden import FOLDER, load, opened, read
+from tests.groups_alone import GroupsAlone
 from tests.waiting import PATIENCE
 
 FILES = sorted(FOLDER.glob("format*/*.json"))
@@ -47,7 +48,7 @@ ENDS: dict[str, tuple[State, set[str]]] = {
 """What each comes to, and which hosts then hold the group."""
 
 
-class Node:
+class Node(GroupsAlone):
     """A host that answers everything at once."""
 
     def __init__(self, name: str, body: str | None) -> None:

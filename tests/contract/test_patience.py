@@ -14,6 +14,7 @@ from lockstep.worker.operation.transitions import Forward, Miss, Progress
 from lockstep.worker.steps.apply import ELSEWHERE, Next, Parts, forward
 from tests.contract.bench import LIMITS, Bench, MemoryBench
 from tests.contract.driver import ABSENT, GROUP, LONG, A, Driver
+from tests.groups_alone import GroupsAlone
 
 PATIENCE = LIMITS.host_patience
 MANY = 60
@@ -116,7 +117,7 @@ def silent(create: Driver, probe: str) -> Progress:
     return create.missed(A, probe, "GET answer lost: read timeout", Miss.UNUSABLE)
 
 
-class Host:
+class Host(GroupsAlone):
     """Answers a GET as told, and every write with 500."""
 
     fingerprint = "url-of-a"

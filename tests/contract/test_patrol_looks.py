@@ -13,11 +13,12 @@ from lockstep.worker.steps.looks import PatrolResult, PatrolTimes, patrol
 from lockstep.worker.tasks.tasks import _told
 from tests.contract.bench import LIMITS, MemoryBench
 from tests.contract.driver import ABSENT, GROUP, LONG, PRESENT, A, B, Driver
+from tests.groups_alone import GroupsAlone
 
 BEAT = PatrolTimes(every=1, longest=10, watched=LONG, repair=1000, budget=LONG, deadline=LONG)
 
 
-class Host:
+class Host(GroupsAlone):
     """A host that shows what it is told to, or nothing."""
 
     fingerprint = "url-of-a"

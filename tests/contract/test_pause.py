@@ -16,6 +16,7 @@ from lockstep.worker.steps.apply import Parts
 from lockstep.worker.steps.looks import PatrolTimes, patrol
 from tests.contract.bench import LIMITS, PREFIX, Bench, MemoryBench, RedisBench
 from tests.contract.driver import ABSENT, GROUP, LONG, A, B, Driver
+from tests.groups_alone import GroupsAlone
 
 C = HostName("c")
 
@@ -118,7 +119,7 @@ def test_a_repair_waits_for_the_end_of_a_pause(memory: MemoryBench) -> None:
     assert [host.name for host in repair.hosts] == [A]
 
 
-class HoldingNothing:
+class HoldingNothing(GroupsAlone):
     """A host that has lost the group."""
 
     fingerprint = "url-of-a"

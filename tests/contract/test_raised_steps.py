@@ -30,12 +30,13 @@ from lockstep.worker.tasks import received, run
 from lockstep.worker.tasks.runtime import Runtime
 from tests.contract.bench import LIMITS, MemoryBench
 from tests.contract.driver import ABSENT, GROUP, A, B, Driver
+from tests.groups_alone import GroupsAlone
 
 SECRET = "canary in the error's text"
 REASON = "the step failed with UnicodeDecodeError: see the worker's log"
 
 
-class Host:
+class Host(GroupsAlone):
     """A host that holds nothing; `broken`, its every call raises."""
 
     def __init__(self, name: HostName, broken: bool) -> None:

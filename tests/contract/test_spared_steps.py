@@ -14,11 +14,12 @@ from lockstep.worker.steps.apply import Next, Parts, forward
 from lockstep.worker.steps.rollback import rollback, settle
 from tests.contract.bench import LIMITS, SETTLED, MemoryBench
 from tests.contract.driver import ABSENT, GROUP, PRESENT, A, B, Driver
+from tests.groups_alone import GroupsAlone
 
 WHY = "not sent: spared for 23 s: 10 looks in a row failed (answer lost: read timeout)"
 
 
-class Host:
+class Host(GroupsAlone):
     """A host that answers, and holds nothing."""
 
     fingerprint = "url-of-a"

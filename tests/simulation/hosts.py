@@ -20,6 +20,7 @@ from lockstep.worker.operation.answer import (
 from lockstep.worker.operation.host import ALL_HOSTS
 from lockstep.worker.operation.model import Action, AttemptId, GroupId, HostName, OperationId
 from lockstep.worker.operation.ports import Stopping
+from tests.groups_alone import GroupsAlone
 from tests.simulation import transport
 from tests.simulation.faults import GROUP, Fate, Row, T
 from tests.simulation.transport import answer
@@ -136,7 +137,7 @@ class SimHost:
             self.land(write)
 
 
-class HostPort:
+class HostPort(GroupsAlone):
     """What one running task sees of a node."""
 
     def __init__(self, run: Run, host: SimHost, elsewhere: bool) -> None:

@@ -15,6 +15,7 @@ from lockstep.worker.operation.errors import StoreUnavailable
 from lockstep.worker.operation.host import Silence
 from lockstep.worker.operation.model import Action, AttemptId, GroupId, HostName, Millis, Presence, Seen
 from lockstep.worker.operation.ports import Stopping
+from tests.groups_alone import GroupsAlone
 from tests.unit.client import ATTEMPT, G
 
 NODE, OTHER = HostName("node1"), HostName("node2")
@@ -48,7 +49,7 @@ class Told:
         self._say("answered", host)
 
 
-class Node:
+class Node(GroupsAlone):
     """A host that says what it is told to, and counts how often it is asked."""
 
     def __init__(self) -> None:

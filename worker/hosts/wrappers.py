@@ -17,7 +17,6 @@ from lockstep.worker.operation.errors import StoreUnavailable
 from lockstep.worker.operation.host import Silence, spared_text
 from lockstep.worker.operation.model import Action, AttemptId, GroupId, HostName
 from lockstep.worker.operation.ports import HostApi
-from lockstep.worker.operation.thing import api_of
 
 UNAUTHORIZED = "401"
 REPLACED = " to a token that was replaced meanwhile"
@@ -49,11 +48,11 @@ class WrappedHost:
 
     def look(self, *asked: Any) -> Shown:
         """Look at a thing."""
-        return self._read(lambda: api_of(self.host).look(*asked))
+        return self._read(lambda: self.host.look(*asked))
 
     def send(self, *asked: Any) -> Said:
         """Send a write of a thing."""
-        return self._write(lambda: api_of(self.host).send(*asked))
+        return self._write(lambda: self.host.send(*asked))
 
     def unwell(self, path: str) -> str | None:
         """Ask for its health."""
@@ -263,7 +262,7 @@ class SparedHost(WrappedHost):
     def look(self, *asked: Any) -> Shown:
         """Look at a thing, unless the host is spared."""
         return self._ask(
-            lambda: api_of(self.host).look(*asked),
+            lambda: self.host.look(*asked),
             lambda shown: shown.flaw is not Flaw.SILENT,
             lambda why: Shown(Sight.NOTHING, text=why, flaw=Flaw.SILENT),
         )

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Protocol
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Protocol
 
 from lockstep.worker.operation.answer import ProbeAnswer, Verdict, WriteAnswer
+from lockstep.worker.operation.content import Id, Said, Shown
 from lockstep.worker.operation.drift import Ends
 from lockstep.worker.operation.errors import Why
 from lockstep.worker.operation.model import (
@@ -46,7 +47,7 @@ class Stopping(Exception):
 
 
 class HostApi(Protocol):
-    """One host's group API. Its methods never raise for what a host does, only Stopping."""
+    """One host's groups and things. Its methods never raise for what a host does, only Stopping."""
 
     @property
     def fingerprint(self) -> str:
@@ -62,6 +63,21 @@ class HostApi(Protocol):
 
         `body` is the JSON to create the group with; without it the id alone is sent.
         """
+
+    def look(self, kind: Any, thing: Id) -> Shown:
+        """Look at a thing. Raises Stopping before anything is sent if the worker is being stopped."""
+
+    def send(
+        self,
+        kind: Any,
+        verb: Any,
+        thing: Id,
+        request: Any,
+        attempt: AttemptId,
+        send_before: float,
+        hidden: Iterable[str] = (),
+    ) -> Said:
+        """Send a write of `Kind.request`, unless `send_before` has passed when bytes would leave."""
 
     def unwell(self, path: str) -> str | None:
         """GET a path below the host's URL; return None for any 2xx, else what came, in a few words."""

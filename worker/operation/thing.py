@@ -6,12 +6,12 @@ Contents are opaque to the record: it knows them by digest, and keeps their text
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, NewType, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, NewType, Protocol
 
-from lockstep.worker.operation.content import Effect, Id, Said, Shown
+from lockstep.worker.operation.content import Effect
 from lockstep.worker.operation.errors import RecordDamaged
 
 if TYPE_CHECKING:
@@ -163,36 +163,6 @@ class Left:
     """None where it is absent."""
     form_of: Digest | None = None
     """The target of which this is the host's own form, where the operation learned that."""
-
-
-@runtime_checkable
-class ThingApi(Protocol):
-    """One host's things of any kind. Its methods never raise for what a host does, only Stopping."""
-
-    @property
-    def fingerprint(self) -> str:
-        """The digest of the URL by which the record knows this host."""
-
-    def look(self, kind: Any, thing: Id) -> Shown:
-        """Look at a thing. Raises Stopping before anything is sent if the worker is being stopped."""
-
-    def send(
-        self,
-        kind: Any,
-        verb: Any,
-        thing: Id,
-        request: Any,
-        attempt: AttemptId,
-        send_before: float,
-        hidden: Iterable[str] = (),
-    ) -> Said:
-        """Send a write of `Kind.request`, unless `send_before` has passed when bytes would leave."""
-
-
-def api_of(host: object) -> ThingApi:
-    """Return a host as what its things are asked through."""
-    assert isinstance(host, ThingApi), "it knows groups alone"
-    return host
 
 
 class ContentTransitions(Protocol):

@@ -10,6 +10,7 @@ from lockstep.worker.kinds import Seal, SealKeys, barred
 from lockstep.worker.operation.content import Content, Effect, Flaw, Id, Said, Shown, Sight, read_json
 from lockstep.worker.operation.errors import InvalidInput, Why
 from lockstep.worker.operation.model import AttemptId, Outcome
+from lockstep.worker.operation.ports import HostApi
 from lockstep.worker.operation.thing import (
     ABSENT,
     SECRET,
@@ -18,8 +19,6 @@ from lockstep.worker.operation.thing import (
     Look,
     Restoring,
     Shows,
-    ThingApi,
-    api_of,
 )
 from lockstep.worker.operation.transitions import Forward, Miss, Order, Progress, Settled
 from lockstep.worker.operation.waves import Health
@@ -88,7 +87,7 @@ class Thing:
 
     def send(
         self,
-        api: ThingApi,
+        api: HostApi,
         attempt: AttemptId,
         send_before: float,
         wanted: Content | None,
@@ -129,10 +128,10 @@ def forward(this: Applying, order: Order) -> Result:
         return this.unasked(thing)
     if thing.asked.secret and not thing.secret:
         return this.unasked("its secret is gone from the record")
-    return this.on_host(lambda api: _apply(this, thing, order, api_of(api)))
+    return this.on_host(lambda api: _apply(this, thing, order, api))
 
 
-def _apply(this: Applying, thing: Thing, order: Order, api: ThingApi) -> Result | Progress:
+def _apply(this: Applying, thing: Thing, order: Order, api: HostApi) -> Result | Progress:
     parts = this.parts
     for _ in range(ROUNDS):
         shown = api.look(thing.kind, thing.id)
@@ -161,7 +160,7 @@ def _apply(this: Applying, thing: Thing, order: Order, api: ThingApi) -> Result 
     return Result(Next.AGAIN, "not settled yet", parts.forward_backoff.delay(1, parts.clock.jitter()))
 
 
-def _missed(this: Applying, api: ThingApi, shown: Shown) -> Progress:
+def _missed(this: Applying, api: HostApi, shown: Shown) -> Progress:
     busy = shown.sight is Sight.BUSY
     return this.parts.store.missed(
         this.operation,
@@ -180,25 +179,24 @@ def _why(shown: Shown) -> Why | None:
     return Why.UNREADABLE if shown.flaw is Flaw.UNREADABLE else None
 
 
-def look(this: Viewed, order: Order) -> tuple[Thing, ThingApi, Shown] | Result:
+def look(this: Viewed, order: Order) -> tuple[Thing, HostApi, Shown] | Result:
     """Look at the thing on the step's host; return when to come back if that tells nothing."""
     thing = thing_of(this.parts, order)
     if isinstance(thing, str):
         return this.come_back(thing)
-    found = this.same_host()
-    if isinstance(found, str):
-        return this.come_back(found)
-    api = api_of(found)
+    api = this.same_host()
+    if isinstance(api, str):
+        return this.come_back(api)
     shown = api.look(thing.kind, thing.id)
     return (thing, api, shown) if shown.tells else this.come_back(f"look {shown.text}", _why(shown))
 
 
-def health(this: Viewed, order: Order, api: object) -> tuple[Health, str]:
+def health(this: Viewed, order: Order, api: HostApi) -> tuple[Health, str]:
     """Tell how a host is at the gate: whether it shows the target, in its own form too."""
     thing = thing_of(this.parts, order)
     if isinstance(thing, str):
         return Health.UNWELL, thing
-    shown = api_of(api).look(thing.kind, thing.id)
+    shown = api.look(thing.kind, thing.id)
     if not shown.tells:
         return Health.UNWELL, f"look {shown.text}"
     seen, trace = thing.look(shown.content), this.step.trace

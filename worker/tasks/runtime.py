@@ -30,7 +30,6 @@ from lockstep.worker.operation.errors import StoreUnavailable
 from lockstep.worker.operation.host import Host
 from lockstep.worker.operation.model import Action, AttemptId, GroupId, HostName, OperationId
 from lockstep.worker.operation.ports import HostApi, Store
-from lockstep.worker.operation.thing import api_of
 from lockstep.worker.operation.transitions import Order
 from lockstep.worker.record.codec import Keys
 from lockstep.worker.record.link import connect
@@ -176,11 +175,11 @@ class WatchedHost(WrappedHost):
 
     def look(self, *asked: Any) -> Shown:
         """Look at a thing."""
-        return _timed("look", lambda: api_of(self.host).look(*asked), lambda shown: shown.sight)
+        return _timed("look", lambda: self.host.look(*asked), lambda shown: shown.sight)
 
     def send(self, kind: Any, verb: str, *asked: Any) -> Said:
         """Send a write of a thing."""
-        said = _timed(verb, lambda: api_of(self.host).send(kind, verb, *asked), lambda said: said.effect)
+        said = _timed(verb, lambda: self.host.send(kind, verb, *asked), lambda said: said.effect)
         log.log(logging.DEBUG if said.effect is Effect.APPLIED else logging.INFO, "%s: %s", verb, said.text)
         return said
 

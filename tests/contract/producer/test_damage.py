@@ -26,6 +26,7 @@ from lockstep.worker.tasks.sweep import FiguresReader, _sweep
 from lockstep.worker.tasks.tasks import beat_of
 from tests.contract.producer.conftest import Run
 from tests.contract.producer.hand import NODE1, NODE2, Hand
+from tests.groups_alone import GroupsAlone
 
 KINDS = (
     "operation",
@@ -50,7 +51,7 @@ ANYTHING = {
 WORDS = {"end": ("presence", "operation", "at", "fingerprint")}
 
 
-class Node:
+class Node(GroupsAlone):
     """A host that holds every group."""
 
     def __init__(self, fingerprint: str) -> None:

@@ -26,6 +26,7 @@ from lockstep.worker.record.link import connect
 from lockstep.worker.record.redis import RedisStore
 from lockstep.worker.settings import Settings, load_settings
 from lockstep.worker.tasks.runtime import Runtime, assemble, real_hosts
+from tests.groups_alone import GroupsAlone
 
 FROZEN = "frozen "
 BODY_SENT = 4
@@ -81,7 +82,7 @@ class HeldStore(RedisStore):
         return held
 
 
-class HeldHost:
+class HeldHost(GroupsAlone):
     """The real host client, with a point after the answer to a write."""
 
     def __init__(self, inner: HostApi) -> None:

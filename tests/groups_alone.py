@@ -1,0 +1,19 @@
+"""What tests of groups put in the place of a host: it knows no things."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lockstep.worker.operation.content import Said, Shown
+
+
+class GroupsAlone:
+    """The part of a host that such a test never asks for."""
+
+    def look(self, *_: Any) -> Shown:
+        """Know no thing."""
+        raise AssertionError("it knows groups alone")
+
+    def send(self, *_: Any) -> Said:
+        """Know no thing."""
+        raise AssertionError("it knows groups alone")
