@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import yaml
 from yaml.constructor import SafeConstructor
 from yaml.resolver import Resolver
@@ -30,10 +32,9 @@ def parse_plain(noun: str, text: str, lines: dict[Place, int] | None = None) -> 
     Raises InvalidInput, which begins with the noun and names the line, for what is no YAML, for anchors,
     aliases and tags, for a key that stands twice in one mapping, and for a second document.
     """
-    reader = _Reader(noun, lines)
+    reader = _Reader(noun, {} if lines is None else lines)
     try:
-        for event in yaml.parse(text, Loader=LOADER):
-            reader.take(event)
+        return reader.document(yaml.parse(text, Loader=LOADER))
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         # A limit of the parser's own, which reads ahead.
@@ -42,42 +43,58 @@ def parse_plain(noun: str, text: str, lines: dict[Place, int] | None = None) -> 
         where = "" if mark is None else f" line {mark.line + 1}"
         why = " ".join(str(getattr(error, "problem", "") or error).split())[:_SHOWN]
         raise InvalidInput(f"{noun}{where} is not plain YAML: {why}") from error
-    return reader.document
 
 
 class _Reader:
-    """Puts a document together from its events, without recursion, so that no nesting is too deep for it."""
+    """Puts a document together from its events."""
 
-    def __init__(self, noun: str, lines: dict[Place, int] | None) -> None:
-        self.document: object = None
+    def __init__(self, noun: str, lines: dict[Place, int]) -> None:
         self._noun, self._lines = noun, lines
-        self._documents = 0
-        self._open: list[_List | _Mapping] = []
 
-    def take(self, event: yaml.Event) -> None:
-        if self._lines is not None and isinstance(event, yaml.NodeEvent) and event.start_mark:
-            self._lines.setdefault(tuple(each.place for each in self._open), event.start_mark.line + 1)
-        match event:
-            case yaml.ScalarEvent():
-                self._refuse_extras(event)
-                self._add(self._scalar(event), event)
-            case yaml.MappingStartEvent() | yaml.SequenceStartEvent():
-                self._refuse_extras(event)
-                if len(self._open) == DEEPEST:
-                    raise self.too_deep(event.start_mark.line + 1 if event.start_mark else 1)
-                self._open.append(_Mapping() if isinstance(event, yaml.MappingStartEvent) else _List())
-            case yaml.MappingEndEvent() | yaml.SequenceEndEvent():
-                self._add(self._open.pop().values, event)
-            case yaml.AliasEvent():
-                raise self._refusal(event, "has a YAML alias", "write the value out")
-            case yaml.DocumentStartEvent():
-                self._documents += 1
-                if self._documents > 1:
+    def document(self, events: Iterator[yaml.Event]) -> object:
+        """Return what there is; None for nothing."""
+        self._events = events
+        begun, found = False, None
+        for event in events:
+            if isinstance(event, yaml.DocumentStartEvent):
+                if begun:
                     raise self._refusal(event, "begins a second document", "give one")
+                begun, found = True, self._value(next(self._events), ())
+        return found
 
-    def too_deep(self, line: int) -> InvalidInput:
-        """Return the refusal of what is nested deeper than is read."""
-        return InvalidInput(f"{self._noun} line {line} is nested more than {DEEPEST} deep: write it flatter")
+    def _value(self, event: yaml.Event, place: Place) -> object:
+        self._lines.setdefault(place, _line(event))
+        if isinstance(event, yaml.AliasEvent):
+            raise self._refusal(event, "has a YAML alias", "write the value out")
+        for extra in ("anchor", "tag"):
+            if getattr(event, extra) is not None:
+                raise self._refusal(event, f"has a YAML {extra}", "write the value out")
+        if isinstance(event, yaml.ScalarEvent):
+            return self._scalar(event)
+        if len(place) == DEEPEST:
+            raise self.too_deep(_line(event))
+        return self._mapping(place) if isinstance(event, yaml.MappingStartEvent) else self._list(place)
+
+    def _list(self, place: Place) -> list[object]:
+        found: list[object] = []
+        while not isinstance(event := next(self._events), yaml.SequenceEndEvent):
+            found.append(self._value(event, (*place, len(found))))
+        return found
+
+    def _mapping(self, place: Place) -> dict[object, object]:
+        found: dict[object, object] = {}
+        while not isinstance(event := next(self._events), yaml.MappingEndEvent):
+            key = self._value(event, place)
+            if isinstance(key, list | dict):
+                raise self._refusal(event, "has a list or mapping as a key", "give a name")
+            if isinstance(key, bool) and isinstance(event, yaml.ScalarEvent):
+                what = f"has the key {event.value}, which YAML reads as {str(key).lower()}"
+                raise self._refusal(event, what, f'write "{event.value}"')
+            if key in found:
+                raise self._refusal(event, f"has the key {show(key)} a second time", "drop one of them")
+            self._lines[*place, key] = _line(event)
+            found[key] = self._value(next(self._events), (*place, key))
+        return found
 
     def _scalar(self, event: yaml.ScalarEvent) -> object:
         if event.implicit == _PLAIN_TEXT:
@@ -91,58 +108,13 @@ class _Reader:
             what = f"has {show(event.value)}, which is no {tag.rpartition(':')[2]} that YAML knows"
             raise self._refusal(event, what, "put it in quotes") from error
 
-    def _add(self, value: object, event: yaml.Event) -> None:
-        if not self._open:
-            self.document = value
-            return
-        match self._open[-1]:
-            case _List(values):
-                values.append(value)
-            case _Mapping(values) as mapping if mapping.has_key:
-                values[mapping.key] = value
-                mapping.has_key = False
-            case _Mapping(values) as mapping:
-                if isinstance(value, list | dict):
-                    raise self._refusal(event, "has a list or mapping as a key", "give a name")
-                if isinstance(value, bool) and isinstance(event, yaml.ScalarEvent):
-                    what = f"has the key {event.value}, which YAML reads as {str(value).lower()}"
-                    raise self._refusal(event, what, f'write "{event.value}"')
-                if value in values:
-                    raise self._refusal(event, f"has the key {show(value)} a second time", "drop one of them")
-                mapping.key, mapping.has_key = value, True
-                if self._lines is not None and event.start_mark:
-                    self._lines[tuple(each.place for each in self._open)] = event.start_mark.line + 1
-
-    def _refuse_extras(self, event: yaml.NodeEvent) -> None:
-        tag = getattr(event, "tag", None)
-        if event.anchor is not None or tag is not None:
-            kind = "tag" if event.anchor is None else "anchor"
-            raise self._refusal(event, f"has a YAML {kind}", "write the value out")
+    def too_deep(self, line: int) -> InvalidInput:
+        """Return the refusal of what is nested deeper than is read."""
+        return InvalidInput(f"{self._noun} line {line} is nested more than {DEEPEST} deep: write it flatter")
 
     def _refusal(self, event: yaml.Event, what: str, remedy: str) -> InvalidInput:
-        line = f"line {event.start_mark.line + 1} " if event.start_mark else ""
-        return InvalidInput(f"{self._noun} {line}{what}: {remedy}")
+        return InvalidInput(f"{self._noun} line {_line(event)} {what}: {remedy}")
 
 
-class _List:
-    __match_args__ = ("values",)
-
-    def __init__(self) -> None:
-        self.values: list[object] = []
-
-    @property
-    def place(self) -> object:
-        return len(self.values)
-
-
-class _Mapping:
-    __match_args__ = ("values",)
-
-    def __init__(self) -> None:
-        self.values: dict[object, object] = {}
-        self.key: object = None
-        self.has_key = False
-
-    @property
-    def place(self) -> object:
-        return self.key
+def _line(event: yaml.Event) -> int:
+    return event.start_mark.line + 1 if event.start_mark else 1
