@@ -11,11 +11,12 @@ from lockstep.worker.hosts import looks
 from lockstep.worker.hosts.client import HostClient
 from lockstep.worker.kinds import Kind, Verb
 from lockstep.worker.operation.answer import Request
-from lockstep.worker.operation.content import Content, Effect, Id, Relation, Said, Shown, Sight
+from lockstep.worker.operation.content import Content, Effect, Id, Said, Shown, Sight
 from lockstep.worker.operation.errors import HostUnavailable, InvalidInput
 from lockstep.worker.operation.host import Host
 from lockstep.worker.operation.model import AttemptId
 from lockstep.worker.operation.names import named
+from lockstep.worker.operation.thing import Shows
 from lockstep.worker.settings import Settings
 
 SAMPLES: Mapping[str, tuple[object, object]] = {
@@ -144,7 +145,7 @@ class Walk:
 
     def _update(self, one: _Wish, other: _Wish) -> Iterator[Finding]:
         before = self._look()
-        if self.kind.meets(other.content, before) is not None:  # the second create wrote it
+        if self.kind.meets(other.content, before) is not Shows.OTHER:  # the second create wrote it
             one, other = other, one
         yield from self._write("update", "update", other, before)
         yield self._on_content("look after update", other, self._look())
@@ -220,14 +221,7 @@ class Walk:
         content = wish.content.over(shown)
         sent = kept if kept is not None else shown.kept if shown is not None and verb != "create" else {}
         asked = self.kind.request(
-            verb,
-            self.thing,
-            content=content,
-            secret=wish.secret,
-            kept=sent,
-            seen=shown.item if shown else None,
-            address=shown.address if shown else None,
-            version=shown.version if shown else None,
+            verb, self.thing, content=content, secret=wish.secret, kept=sent, shown=shown
         )
         hidden = self.kind.hidden(wish.secret, wish.content, shown)
         attempt = AttemptId(f"check-{secrets.token_hex(8)}")
@@ -241,8 +235,8 @@ class Walk:
         return shown.content
 
     def _on_content(self, subject: str, wish: _Wish, shown: Content) -> Finding:
-        if relation := self.kind.meets(wish.content, shown):
-            form = ", in another form, as the file says" if relation is Relation.LIKE else ""
+        if (shows := self.kind.meets(wish.content, shown)) is not Shows.OTHER:
+            form = ", in another form, as the file says" if shows is Shows.LIKE else ""
             return Finding(subject, Level.OK, f"shows what was written{form}")
         differ = [name for name, value in wish.content.values.items() if shown.values.get(name) != value]
         told = [f"{name} comes back {_as(self.kind, name, shown.values.get(name))}" for name in differ]

@@ -16,7 +16,7 @@ from lockstep.producer.operators.hosts import presence_of, probe, together
 from lockstep.producer.operators.plan import diff
 from lockstep.worker.inventory import Inventory
 from lockstep.worker.operation.answer import Probed
-from lockstep.worker.operation.content import Id, Relation
+from lockstep.worker.operation.content import Id
 from lockstep.worker.operation.drift import Drift, End
 from lockstep.worker.operation.errors import InvalidInput
 from lockstep.worker.operation.host import Host
@@ -29,7 +29,7 @@ from lockstep.worker.operation.model import (
     Presence,
     Step,
 )
-from lockstep.worker.operation.thing import Left
+from lockstep.worker.operation.thing import Left, Shows
 from lockstep.worker.settings import Settings
 
 if TYPE_CHECKING:
@@ -273,7 +273,7 @@ def _look_at(
             expected = seals.content(kind, group, end.text)
         except InvalidInput as error:
             return GroupDrift(group, untold=str(error))
-        if each.tells and kind.meets(expected, each.content) is not Relation.TARGET:
+        if each.tells and kind.meets(expected, each.content) is not Shows.TARGET:
             lines[name] = diff(kind, expected, each.content)
             was = Presence.ABSENT if expected is None else Presence.PRESENT
             was_left = End(was, end.operation, end.at, end.fingerprint)

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 from lockstep.producer.operators.hosts import look, presence_of, probe, together
 from lockstep.worker.operation.answer import Probed
-from lockstep.worker.operation.content import Content, Id, Relation, Sight, canonical
+from lockstep.worker.operation.content import Content, Id, Sight, canonical
 from lockstep.worker.operation.drift import End, Ends
 from lockstep.worker.operation.errors import HostUnavailable, InvalidInput
 from lockstep.worker.operation.host import Host, Pause
 from lockstep.worker.operation.model import Action, GroupId, HostName, OperationId, Presence, Step
-from lockstep.worker.operation.thing import ABSENT, DEFINITION, Digest
+from lockstep.worker.operation.thing import ABSENT, DEFINITION, Digest, Shows
 from lockstep.worker.settings import Settings
 
 if TYPE_CHECKING:
@@ -193,7 +193,7 @@ def of_thing(
     held, shown = presence_of(seen), seen.content
     if held is None or seen.sight is Sight.OVERSIZED:
         return HostPlan(host.name, held, None, f"no usable answer: {seen.text}")
-    if kind.meets(target, shown) is Relation.TARGET and not hidden:
+    if kind.meets(target, shown) is Shows.TARGET and not hidden:
         return HostPlan(host.name, held, None, None)
     lines = (*diff(kind, shown, target), *(f"~ {name}: {HIDDEN}" for name in hidden))
     if bars := barred(kind, verb, target, shown, upsert=upsert):

@@ -13,12 +13,12 @@ from lockstep.producer.doctor.kinds import Walk
 from lockstep.worker.hosts.client import HostClient
 from lockstep.worker.hosts.curl import exchange
 from lockstep.worker.kinds import find
-from lockstep.worker.operation.content import Effect, Flaw, Relation, Sight
+from lockstep.worker.operation.content import Effect, Flaw, Sight
 from lockstep.worker.operation.host import Auth
 from lockstep.worker.operation.model import AttemptId
 from lockstep.worker.settings import Settings
 from tests.kinds.servers import Server
-from tests.unit.kinds.made import relation, same
+from tests.unit.kinds.made import Relation, relation, same
 from tests.unit.kinds.schema import PAGES, walk_text
 from tests.waiting import PATIENCE
 

@@ -138,19 +138,19 @@ class _Bounded(TreeInterpreter):
 class Expression:
     """A checked expression."""
 
-    __slots__ = ("_tree", "text")
+    __slots__ = ("text", "tree")
 
     def __init__(self, text: str) -> None:
         """Check it. Raises BadExpression naming the rule that it breaks."""
         if len(text) > LONGEST:
             raise BadExpression(f"is longer than {LONGEST} characters")
         try:
-            self._tree: Any = jmespath.compile(text).parsed
+            self.tree: Any = jmespath.compile(text).parsed
         except JMESPathError as error:
             said = " ".join(str(error).split())
             raise BadExpression(f"is no JMESPath (text stands in 'single quotes'): {said[:160]}") from None
         self.text = text
-        for node in _nodes(self._tree):
+        for node in _nodes(self.tree):
             children = node.get("children") or []
             if node["type"] in _BINDS_LESS and children[0]["type"] == "not_expression":
                 raise BadExpression("has !a.b, which means (!a).b: write !(a.b)")
@@ -163,7 +163,7 @@ class Expression:
     def value(self, scope: object) -> object:
         """Evaluate it. Raises BadExpression for what cannot be evaluated, or costs too much."""
         try:
-            found = _Bounded().visit(self._tree, scope)
+            found = _Bounded().visit(self.tree, scope)
         except JMESPathError as error:
             # Its text may hold the value that it was given.
             raise BadExpression(f"{self.text[:80]!r} cannot be evaluated: {_without_values(error)}") from None
@@ -173,23 +173,18 @@ class Expression:
         _count(found)
         return found
 
-    @property
-    def tree(self) -> Any:
-        """What jmespath has parsed."""
-        return self._tree
-
     def names(self) -> Iterator[tuple[str, str | None]]:
         """Yield what it takes from the scope: a name, and the name inside it, if it says one."""
-        yield from (each for each in _names(self._tree) if each[0] != "null")  # which is no name in a scope
+        yield from (each for each in _names(self.tree) if each[0] != "null")  # which is no name in a scope
 
     def lost(self) -> Iterator[tuple[str, str]]:
         """Yield what looks like `name.inner` of the scope, and is taken of the items of a list instead."""
         pairs = Counter(
             (tree["children"][0]["value"], tree["children"][1]["value"])
-            for tree in _nodes(self._tree)
+            for tree in _nodes(self.tree)
             if tree["type"] == "subexpression" and all(each["type"] == "field" for each in tree["children"])
         )
-        yield from pairs - Counter((name, inner) for name, inner in _names(self._tree) if inner)
+        yield from pairs - Counter((name, inner) for name, inner in _names(self.tree) if inner)
 
 
 _PROJECTIONS = ("projection", "filter_projection", "value_projection")

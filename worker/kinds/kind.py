@@ -18,7 +18,6 @@ from lockstep.worker.operation.answer import NoReply, Reply, Request
 from lockstep.worker.operation.content import (
     Content,
     Id,
-    Relation,
     Said,
     Shown,
     Unreadable,
@@ -27,6 +26,7 @@ from lockstep.worker.operation.content import (
 )
 from lockstep.worker.operation.errors import InvalidInput
 from lockstep.worker.operation.names import show
+from lockstep.worker.operation.thing import Shows
 from lockstep.worker.secrets import know
 
 Verb = Literal["look", "create", "update", "delete"]
@@ -212,11 +212,9 @@ class Kind:
         content: Content | None = None,
         secret: Mapping[str, object] | None = None,
         kept: Mapping[str, object] | None = None,
-        seen: object = None,
-        address: object = None,
-        version: object = None,
+        shown: Content | None = None,
     ) -> Request:
-        """Return what is to be sent; `content` holds all fields that are to be written.
+        """Return what is to be sent over what a look has shown; `content` holds all fields to be written.
 
         What is secret or sensitive of it is masked from now on. Raises InvalidInput for what cannot be asked.
         """
@@ -226,7 +224,7 @@ class Kind:
         if write is None:
             raise InvalidInput(f"{self.name} cannot be changed: its file has no {verb}")
         know(*self.hidden(secret or {}, content), passing=True)
-        return write.request(thing, content, secret or {}, kept or {}, seen, address, version)
+        return write.request(thing, content, secret or {}, kept or {}, shown)
 
     def witness(self, thing: Id) -> Request | None:
         """Return the GET that must answer 2xx for an absence to count; None if the kind names none."""
@@ -257,14 +255,14 @@ class Kind:
         """Tell whether a second write may be sent while one is open."""
         return self._writes[verb].file.repeat
 
-    def meets(self, target: Content | None, shown: Content | None) -> Relation | None:
-        """Tell whether a host shows the target, or what is like it; None is absent, or neither."""
+    def meets(self, target: Content | None, shown: Content | None) -> Shows:
+        """Tell whether a host shows the target, or what is like it; None is absent."""
         if target is None or shown is None:
-            return Relation.TARGET if target is shown else None
+            return Shows.TARGET if target is shown else Shows.OTHER
         differ = [name for name, value in target.values.items() if not _same(shown.values.get(name), value)]
         if not differ:
-            return Relation.TARGET
-        return Relation.LIKE if all(self.fields[name].rewritten for name in differ) else None
+            return Shows.TARGET
+        return Shows.LIKE if all(self.fields[name].rewritten for name in differ) else Shows.OTHER
 
     def fixed(self, shown: Content, target: Content) -> list[str]:
         """Name the fields that the target would change, and that can only be given when a thing is made."""

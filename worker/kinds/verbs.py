@@ -176,20 +176,18 @@ class Write:
         content: Content | None,
         secret: Mapping[str, object],
         kept: Mapping[str, object],
-        seen: object,
-        address: object,
-        version: object,
+        shown: Content | None,
     ) -> Request:
         """Return the request that writes."""
-        values = dict(content.values) if content is not None else {}
+        values, over = dict(content.values) if content is not None else {}, shown or Content()
         scope: dict[str, object] = {
             "id": thing.parts,
             "content": values,
             "secret": dict(secret),
             "kept": dict(kept),
-            "seen": seen,
-            "address": address,
-            "version": version,
+            "seen": over.item,
+            "address": over.address,
+            "version": over.version,
         }
         default = None
         if self._verb != "delete" and not self._asking.has_body and self._kind.fields:

@@ -265,13 +265,3 @@ class Said:
     """Seconds."""
     unreadable: bool = False
     """UNKNOWN: the host answered, but not so that it can be read."""
-
-
-class Relation(StrEnum):
-    """How what a host shows stands to an operation."""
-
-    BEFORE = "before"
-    TARGET = "target"
-    LIKE = "like"
-    """The target but for fields that hosts may rewrite."""
-    FOREIGN = "foreign"

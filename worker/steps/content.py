@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from typing import TYPE_CHECKING, cast
 
 from lockstep.worker.kinds import Seal, SealKeys, barred
@@ -66,8 +65,7 @@ class Thing:
     def look(self, shown: Content | None, before: Content | None = None) -> Look:
         """Return what a look showed, as the record is told of it; `before` in a rollback."""
         digest, text = self.digest(shown)
-        stands = self.kind.meets(self.target, shown)
-        shows = Shows.OTHER if stands is None else Shows(stands.value)
+        shows = self.kind.meets(self.target, shown)
         asked = self.asked
         bars = barred(self.kind, asked.verb, self.target, shown, upsert=asked.upsert)
         return Look(digest, shows, text, bars, self._like(before, shown))
@@ -98,9 +96,8 @@ class Thing:
         """Write what is wanted over what a look has just shown."""
         verb: Verb = "delete" if wanted is None else "create" if shown is None else "update"
         try:
-            at, content = shown or Content(), None if wanted is None else wanted.over(shown)
-            given = partial(self.kind.request, verb, self.id, content=content, kept=kept, secret=secret)
-            request = given(seen=at.item, address=at.address, version=at.version)
+            content = None if wanted is None else wanted.over(shown)
+            request = self.kind.request(verb, self.id, content=content, kept=kept, secret=secret, shown=shown)
         except InvalidInput as error:
             return Said(Effect.REFUSED, f"not sent: {error}")
         hidden = self.kind.hidden(secret, wanted, shown, Content(kept=kept))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from enum import StrEnum
 from textwrap import dedent
 
 from lockstep.worker.kinds import Kind, Verb, find
 from lockstep.worker.operation.answer import Reply
-from lockstep.worker.operation.content import Content, Id, Relation
+from lockstep.worker.operation.content import Content, Id
 
 LEAST = """
 kind: vhost
@@ -64,6 +65,15 @@ def shipped(name: str) -> Kind:
     return find(name)
 
 
+class Relation(StrEnum):
+    """How what a host shows stands to an operation."""
+
+    BEFORE = "before"
+    TARGET = "target"
+    LIKE = "like"
+    FOREIGN = "other"
+
+
 def relation(
     kind: Kind,
     before: Content | None,
@@ -81,7 +91,7 @@ def relation(
         return Relation.BEFORE
     if as_seen is not None and same(as_seen, shown):
         return Relation.TARGET
-    return kind.meets(target, shown) or Relation.FOREIGN
+    return Relation(kind.meets(target, shown))
 
 
 def same(one: Content | None, other: Content | None, kept: tuple[str, ...] = ()) -> bool:

@@ -173,7 +173,7 @@ def test_a_changed_version_is_to_look_again_and_a_where_must_give_true_or_false(
         ETCD.said("update", a, reply(200, {"header": {"revision": "8"}, "succeeded": True})).effect
         is Effect.APPLIED
     )
-    asked = ETCD.request("update", a, content=Content({"value": "w"}), version="5")
+    asked = ETCD.request("update", a, content=Content({"value": "w"}), shown=Content(version="5"))
     assert json.loads(asked.body or b"")["compare"][0]["mod_revision"] == "5"
     kind = least(create="{request: 'PUT /x/{id}', applied: {status: 200, where: body.ok}}")
     assert kind.said("create", thing(kind), reply(200, {"ok": True})).effect is Effect.APPLIED
@@ -210,7 +210,7 @@ def test_an_id_of_the_server_stands_in_the_path_of_a_write() -> None:
         delete="DELETE /x/{address}",
     )
     shown = content_of(kind, reply(200, {"items": [{"uid": "u/1"}]}))
-    assert kind.request("delete", thing(kind), address=shown.address).path == "/x/u%2F1"
+    assert kind.request("delete", thing(kind), shown=shown).path == "/x/u%2F1"
     for address in (None, "", "..", "a\n"):
         with pytest.raises(InvalidInput, match=r"\{address\}"):
-            kind.request("delete", thing(kind), address=address)
+            kind.request("delete", thing(kind), shown=Content(address=address))

@@ -7,9 +7,9 @@ import json
 import pytest
 
 from lockstep.producer.operators.plan import diff
-from lockstep.worker.operation.content import Content, Relation
+from lockstep.worker.operation.content import Content
 from lockstep.worker.operation.errors import InvalidInput
-from tests.unit.kinds.made import content_of, kind_of, least, relation, reply, shipped, thing
+from tests.unit.kinds.made import Relation, content_of, kind_of, least, relation, reply, shipped, thing
 
 VHOST, USER, RECORD = shipped("rabbitmq-vhost"), shipped("rabbitmq-user"), shipped("powerdns-record")
 
