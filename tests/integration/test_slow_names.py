@@ -17,7 +17,7 @@ RESOLVER = "127.53.0.1"
 CALL = """
 import time
 from lockstep.worker.hosts import curl
-from lockstep.worker.hosts.request import Call
+from lockstep.worker.hosts.client import Call
 from lockstep.worker.operation.host import Host
 from lockstep.worker.settings import Settings
 began = time.monotonic()

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import pycurl
 
-from lockstep.worker.hosts.request import Call
+from lockstep.worker.hosts.client import Call
 from lockstep.worker.hosts.transfer import Transfer
 from lockstep.worker.operation.answer import NoReply, Reply
 from lockstep.worker.operation.host import Host

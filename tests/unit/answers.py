@@ -7,8 +7,7 @@ import zlib
 from dataclasses import dataclass
 
 from lockstep.worker.hosts import curl, looks
-from lockstep.worker.hosts.client import HostClient
-from lockstep.worker.hosts.request import Carry
+from lockstep.worker.hosts.client import Carry, HostClient
 from lockstep.worker.operation.answer import Probed, Verdict
 from lockstep.worker.operation.host import Host
 from lockstep.worker.operation.model import Action, AttemptId, GroupId, HostName

@@ -6,8 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from lockstep.worker.hosts import curl
-from lockstep.worker.hosts.client import HostClient, SystemClock, never
-from lockstep.worker.hosts.request import Carry
+from lockstep.worker.hosts.client import Carry, HostClient, SystemClock, never
 from lockstep.worker.operation.answer import WriteAnswer
 from lockstep.worker.operation.host import Host
 from lockstep.worker.operation.model import Action, AttemptId, GroupId, HostName

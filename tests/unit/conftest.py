@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lockstep.worker.hosts import curl, looks
-from lockstep.worker.hosts.request import Carry
+from lockstep.worker.hosts.client import Carry
 from tests.unit import client
 
 

@@ -15,8 +15,7 @@ from threading import Event, Thread
 import pytest
 
 from lockstep.worker.hosts import curl, transfer
-from lockstep.worker.hosts.client import HostClient
-from lockstep.worker.hosts.request import Call
+from lockstep.worker.hosts.client import Call, HostClient
 from lockstep.worker.operation.answer import Carried, NoReply, Reply, Trouble, Verdict
 from lockstep.worker.operation.host import Host
 from lockstep.worker.operation.model import Action, AttemptId, HostName

@@ -12,7 +12,7 @@ import pytest
 import responses
 
 from lockstep.worker.hosts import looks
-from lockstep.worker.hosts.request import Carry
+from lockstep.worker.hosts.client import Carry
 from lockstep.worker.operation.answer import Probed, Verdict
 from lockstep.worker.operation.model import Action, Presence, Seen
 from lockstep.worker.operation.ports import Stopping

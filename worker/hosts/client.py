@@ -1,4 +1,4 @@
-"""One host's API over HTTP, and real time and chance."""
+"""One host's API over HTTP, the calls that it makes, whatever carries them, and real time and chance."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ import secrets
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from email.utils import parsedate_to_datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lockstep.worker.hosts.request import Call, Carry
 from lockstep.worker.operation.answer import (
     METHODS,
     NoReply,
@@ -35,6 +36,89 @@ from lockstep.worker.settings import Settings
 if TYPE_CHECKING:
     from lockstep.worker.kinds import Kind, Verb
 
+HEADERS = {"User-Agent": "lockstep", "Accept": "application/json", "Accept-Encoding": "identity"}
+"""Sent with every request. An answer that is compressed all the same is read."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call(Request):
+    """A request to a host, and what bounds it beside the settings."""
+
+    host: Host
+    settings: Settings
+    ends: float
+    """When the whole call has to be over, by `time.monotonic`."""
+    may_send: Callable[[], bool]
+    """Asked when the connection stands, before the first byte leaves."""
+    stopping: Callable[[], bool]
+    """Asked again and again while the call goes on: whether it is to be given up."""
+
+    @property
+    def url(self) -> str:
+        return self.host.url + self.path
+
+    @property
+    def left(self) -> float:
+        """Seconds until the call has to be over."""
+        return self.ends - time.monotonic()
+
+
+Carry = Callable[[Call], Reply | NoReply]
+"""Sends a request at most once, and never raises for what comes of it. It follows no redirect, asks no proxy,
+keeps no cookie, and reads nothing from the environment."""
+
+
+class Detail(StrEnum):
+    """Why there is no complete reply, in a few words."""
+
+    TOO_LATE = "the time to send had passed"
+    OVERLONG = "the call took longer than call_timeout"
+    SILENT = "read timeout"
+    CLOSED = "closed without a whole answer"
+    SHORT = "the body is shorter than its Content-Length, or its chunks, say"
+    STILL = "the body stood still before the end that its Content-Length gives"
+    NO_HTTP = "it is no HTTP"
+    BADLY_ENCODED = "the body is encoded, which was not asked for, and not as it says"
+    NO_FILE = "its ca_file, cert_file or key_file is not there"
+
+
+UNTRUSTED = {
+    9: "its certificate is not valid yet",
+    10: "its certificate has expired",
+    **dict.fromkeys((18, 19, 20, 21), "its certificate is of an authority that is not trusted"),
+    **dict.fromkeys((62, 64), "its certificate is for another name"),
+}
+"""OpenSSL's codes for why a certificate is not accepted."""
+NO_TLS = {
+    "protocol version": "no version of TLS that both speak",
+    "unsupported protocol": "no version of TLS that both speak",
+    "wrong version number": "it does not speak TLS there",
+    "no certificate or crl found": "its ca_file holds no certificate",
+    "key values mismatch": "its cert_file and key_file do not belong together",
+    "certificate required": "it asks for a certificate of ours: cert_file in the inventory",
+    "unknown ca": "it does not trust the authority of our certificate",
+}
+"""Words of OpenSSL's errors, and what they mean."""
+
+
+def no_tls(said: str) -> str:
+    """Return "TLS error", with the reason that OpenSSL's words give."""
+    said = said.lower().replace("_", " ")
+    return "TLS error" + next((f": {text}" for words, text in NO_TLS.items() if words in said), "")
+
+
+def seconds_to_wait(value: str | None, date: str | None) -> float | None:
+    """Read a Retry-After; None without one. A date is read against the answer's own: no clock is trusted."""
+    text = (value or "").strip()
+    if text.isascii() and text.isdigit():
+        return float(text[:9])
+    try:
+        wait = parsedate_to_datetime(text) - parsedate_to_datetime(date or "")
+    except (ValueError, TypeError, OverflowError):  # no date, no such date, or only one with a time zone
+        return None
+    return max(0.0, wait.total_seconds())
+
+
 _SUSPENSION_COUNTS = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 """On Linux CLOCK_BOOTTIME; on macOS CLOCK_MONOTONIC does the same."""
 
@@ -43,15 +127,12 @@ class SystemClock:
     """The Clock of real workers."""
 
     def elapsed(self) -> float:
-        """Seconds on a clock that never steps and goes on while the machine is suspended."""
         return time.clock_gettime(_SUSPENSION_COUNTS)
 
     def jitter(self) -> float:
-        """A random number in [0, 1)."""
         return random.random()
 
     def new_id(self) -> AttemptId:
-        """An id that no other attempt has."""
         return AttemptId(secrets.token_hex(8))
 
 
@@ -77,7 +158,6 @@ class HostClient:
 
     @property
     def fingerprint(self) -> str:
-        """The digest of the URL by which the record knows this host."""
         return self.host.fingerprint
 
     def probe(self, group: GroupId) -> ProbeAnswer:
@@ -87,7 +167,6 @@ class HostClient:
     def write(
         self, action: Action, group: GroupId, attempt: AttemptId, send_before: float, body: str | None = None
     ) -> WriteAnswer:
-        """POST or DELETE the group, unless `send_before` has passed when bytes would leave."""
         payload = body or json.dumps({"groupId": group})
         headers = {"Content-Type": "application/json"}
         request = Request(METHODS[action], "/v1/group/", headers, payload.encode())
@@ -97,8 +176,7 @@ class HostClient:
     def look(self, kind: Kind, thing: Id) -> Shown:
         """Look at a thing, and at the witness of its absence. Raises Stopping as `probe` does."""
         shown = kind.shown(thing, said := self.ask(kind.request("look", thing)))
-        witness = kind.witness(thing)
-        if isinstance(said, Reply) and witness is not None and shown.needs_witness:
+        if shown.needs_witness and (witness := kind.witness(thing)) is not None:
             return kind.shown(thing, said, self.ask(witness))
         return shown
 
@@ -116,7 +194,6 @@ class HostClient:
         return kind.said(verb, thing, self._send(request, attempt, send_before), hidden)
 
     def unwell(self, path: str) -> str | None:
-        """GET a path below the host's URL; return None for any 2xx, else what came, in a few words."""
         said = self.ask(Request("GET", path))
         if isinstance(said, NoReply):
             return said.text

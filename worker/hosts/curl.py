@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Mapping
 import pycurl
 
 from lockstep.worker.forks import leave_to_parent, renew_in_children
-from lockstep.worker.hosts.request import HEADERS, NO_FILE, Call
+from lockstep.worker.hosts.client import HEADERS, Call, Detail
 from lockstep.worker.hosts.transfer import Ends, Transfer, ends_of
 from lockstep.worker.operation.answer import Carried, NoReply, Reply, Trouble
 
@@ -43,7 +43,6 @@ class Inbox:
         self._calls: deque[Transfer] = deque()
 
     def put(self, call: Transfer) -> None:
-        """Hand a call over."""
         self._calls.append(call)
         self._ring()
 
@@ -79,7 +78,7 @@ class Loop:
         try:
             call = Transfer(asked, headers, self._kept, measured=bool(watching))
         except (OSError, ValueError) as error:
-            why = NO_FILE if isinstance(error, FileNotFoundError) else f"connection error: {error}"
+            why = Detail.NO_FILE if isinstance(error, FileNotFoundError) else f"connection error: {error}"
             return NoReply(Trouble.NOT_SENT, why)
         try:
             self._begin_thread()

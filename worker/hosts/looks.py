@@ -15,36 +15,21 @@ from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import DecodeError, ReadTimeoutError
 
-from lockstep.worker.hosts.request import (
-    BADLY_ENCODED,
-    CLOSED,
-    HEADERS,
-    NO_FILE,
-    NO_HTTP,
-    OVERLONG,
-    SHORT,
-    SILENT,
-    STILL,
-    TOO_LATE,
-    UNTRUSTED,
-    Call,
-    no_tls,
-    seconds_to_wait,
-)
+from lockstep.worker.hosts.client import HEADERS, UNTRUSTED, Call, Detail, no_tls, seconds_to_wait
 from lockstep.worker.operation.answer import NoReply, Reply, Trouble
 
 CHUNK = 16_384
 KINDS = {
     "ConnectTimeout": "connect timeout",
-    "ReadTimeout": SILENT,
-    "ReadTimeoutError": SILENT,
-    "FileNotFoundError": NO_FILE,
+    "ReadTimeout": Detail.SILENT,
+    "ReadTimeoutError": Detail.SILENT,
+    "FileNotFoundError": Detail.NO_FILE,
     "NameResolutionError": "name not resolved",
     "gaierror": "name not resolved",
     "SSLError": "TLS error",
     "ConnectionRefusedError": "connection refused",
     "ConnectionResetError": "connection reset",
-    "RemoteDisconnected": CLOSED,
+    "RemoteDisconnected": Detail.CLOSED,
 }
 """Kinds of exceptions in words of ours: the texts of requests and urllib3 hold object addresses."""
 
@@ -135,7 +120,6 @@ class _Adapter(HTTPAdapter):
     """An adapter whose connections ask the thread's call before the first byte leaves."""
 
     def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
-        """Return a pool of guarded connections."""
         pool: Any = super().get_connection_with_tls_context(*args, **kwargs)
         pool.ConnectionCls = _GuardedTLS if pool.scheme == "https" else _Guarded
         if name := _thread.call.asked.host.server_name:
@@ -149,7 +133,7 @@ def exchange(asked: Call) -> Reply | NoReply:
     try:
         said = _ask(asked)
     except _TooLate:
-        return NoReply(Trouble.TOO_LATE, TOO_LATE)
+        return NoReply(Trouble.TOO_LATE, Detail.TOO_LATE)
     except (requests.RequestException, OSError, ValueError, http.client.HTTPException) as error:
         if not call.expired:
             return _trouble(error, sent=call.sent)
@@ -158,7 +142,7 @@ def exchange(asked: Call) -> Reply | NoReply:
             return said
     finally:
         call.end()
-    return NoReply(Trouble.LOST, OVERLONG)
+    return NoReply(Trouble.LOST, Detail.OVERLONG)
 
 
 def _ask(asked: Call) -> Reply:
@@ -197,7 +181,7 @@ def _trouble(error: BaseException, *, sent: bool) -> NoReply:
         return NoReply(Trouble.UNREADABLE, flaw)
     found = "connection error"
     for each in causes:
-        late = SILENT if sent else "connect timeout"
+        late = Detail.SILENT if sent else "connect timeout"
         found = late if isinstance(each, TimeoutError) else KINDS.get(type(each).__name__, found)
         if isinstance(each, ssl.SSLCertVerificationError):
             why = UNTRUSTED.get(getattr(each, "verify_code", 0))
@@ -213,17 +197,17 @@ def _flaw(error: BaseException) -> str | None:
         case http.client.RemoteDisconnected():
             return ""
         case requests.ConnectionError() if error.args and isinstance(error.args[0], ReadTimeoutError):
-            return STILL
+            return Detail.STILL
         case http.client.IncompleteRead():
-            return SHORT
+            return Detail.SHORT
         case http.client.LineTooLong():
             return "a header is longer than 64 KiB"
         case http.client.BadStatusLine() | http.client.UnknownProtocol():
-            return NO_HTTP
+            return Detail.NO_HTTP
         case http.client.HTTPException() if "headers" in str(error):
             return "it has more than 100 headers"
         case DecodeError():
-            return BADLY_ENCODED
+            return Detail.BADLY_ENCODED
     return None
 
 

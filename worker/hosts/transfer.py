@@ -16,20 +16,7 @@ from typing import Any
 
 import pycurl
 
-from lockstep.worker.hosts.request import (
-    BADLY_ENCODED,
-    CLOSED,
-    NO_HTTP,
-    OVERLONG,
-    SHORT,
-    SILENT,
-    STILL,
-    TOO_LATE,
-    UNTRUSTED,
-    Call,
-    no_tls,
-    seconds_to_wait,
-)
+from lockstep.worker.hosts.client import UNTRUSTED, Call, Detail, no_tls, seconds_to_wait
 from lockstep.worker.operation.answer import Carried, NoReply, Reply, Trouble
 
 IDLE_SECONDS = 30
@@ -42,16 +29,16 @@ CLOSING = getattr(select, "POLLRDHUP", 0)
 Ends = tuple[Any, ...]
 STATUS = re.compile(rb"HTTP/(?:1\.[01]|2) (\d{3})(?:[ \r\n].*)?", re.DOTALL)
 UNREADABLE = {
-    pycurl.E_UNSUPPORTED_PROTOCOL: NO_HTTP,
-    pycurl.E_FTP_WEIRD_SERVER_REPLY: NO_HTTP,
-    pycurl.E_PARTIAL_FILE: SHORT,
-    pycurl.E_BAD_CONTENT_ENCODING: BADLY_ENCODED,
+    pycurl.E_UNSUPPORTED_PROTOCOL: Detail.NO_HTTP,
+    pycurl.E_FTP_WEIRD_SERVER_REPLY: Detail.NO_HTTP,
+    pycurl.E_PARTIAL_FILE: Detail.SHORT,
+    pycurl.E_BAD_CONTENT_ENCODING: Detail.BADLY_ENCODED,
     100: "it has more than 5000 headers, or 300 KB of them",
 }
 """An answer came, and libcurl cannot make it out."""
 LOST = {
-    pycurl.E_GOT_NOTHING: CLOSED,
-    pycurl.E_OPERATION_TIMEDOUT: OVERLONG,
+    pycurl.E_GOT_NOTHING: Detail.CLOSED,
+    pycurl.E_OPERATION_TIMEDOUT: Detail.OVERLONG,
     pycurl.E_SEND_ERROR: "connection reset",
     pycurl.E_RECV_ERROR: "connection reset",
 }
@@ -148,7 +135,7 @@ class Transfer:
                 return NoReply(lost, "the worker is being stopped")
         silent = now - self.asked.settings.read_timeout
         if self.sent and max(self.left_at, moved.get(self.curl.getinfo(pycurl.ACTIVESOCKET), 0.0)) < silent:
-            return NoReply(Trouble.UNREADABLE, STILL) if self.whole else NoReply(lost, SILENT)
+            return NoReply(Trouble.UNREADABLE, Detail.STILL) if self.whole else NoReply(lost, Detail.SILENT)
         return None
 
     def finish(self, said: Reply | NoReply) -> None:
@@ -165,21 +152,20 @@ class Transfer:
         if self.whole and (self.oversized or status == SWITCHING):
             return Reply(status, None if self.oversized else b"")
         if self.refused:
-            return NoReply(Trouble.TOO_LATE, TOO_LATE)
+            return NoReply(Trouble.TOO_LATE, Detail.TOO_LATE)
         if not self.sent:
             return NoReply(Trouble.NOT_SENT, self._why_not_sent(code, text))
         if code == 0 and self.whole:
             return self._reply(status)
-        flaw = UNREADABLE.get(code)
         if self.whole and code == pycurl.E_RECV_ERROR and "chunk" in text:
-            flaw = SHORT
-        if flaw is not None:
-            return NoReply(Trouble.UNREADABLE, flaw)
-        return NoReply(Trouble.LOST, no_tls(text) if "SSL" in text else LOST.get(code, CLOSED))
+            code = pycurl.E_PARTIAL_FILE
+        if code in UNREADABLE:
+            return NoReply(Trouble.UNREADABLE, UNREADABLE[code])
+        return NoReply(Trouble.LOST, no_tls(text) if "SSL" in text else LOST.get(code, Detail.CLOSED))
 
     def _reply(self, status: int) -> Reply | NoReply:
         if not status or status != self.curl.getinfo(pycurl.RESPONSE_CODE):
-            return NoReply(Trouble.UNREADABLE, NO_HTTP)
+            return NoReply(Trouble.UNREADABLE, Detail.NO_HTTP)
         lines = (line.decode("latin-1").partition(":") for line in self.head)
         said = {name.lower(): value.strip() for name, _, value in lines}
         wait = seconds_to_wait(said.get("retry-after"), said.get("date"))

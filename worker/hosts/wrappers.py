@@ -33,29 +33,23 @@ class WrappedHost:
 
     @property
     def fingerprint(self) -> str:
-        """The digest of the URL by which the record knows this host."""
         return self.host.fingerprint
 
     def probe(self, group: GroupId) -> ProbeAnswer:
-        """GET the group."""
         return self._read(lambda: self.host.probe(group))
 
     def write(
         self, action: Action, group: GroupId, attempt: AttemptId, send_before: float, body: str | None = None
     ) -> WriteAnswer:
-        """POST or DELETE the group."""
         return self._write(lambda: self.host.write(action, group, attempt, send_before, body))
 
     def look(self, *asked: Any) -> Shown:
-        """Look at a thing."""
         return self._read(lambda: self.host.look(*asked))
 
     def send(self, *asked: Any) -> Said:
-        """Send a write of a thing."""
         return self._write(lambda: self.host.send(*asked))
 
     def unwell(self, path: str) -> str | None:
-        """Ask for its health."""
         return self.host.unwell(path)
 
     def _read(self, ask: Callable[[], A]) -> A:
@@ -251,7 +245,6 @@ class SparedHost(WrappedHost):
     breaker: Breaker
 
     def probe(self, group: GroupId) -> ProbeAnswer:
-        """GET the group, unless the host is spared."""
         return self._ask(
             lambda: self.host.probe(group),
             lambda answer: answer.replied,
@@ -260,7 +253,6 @@ class SparedHost(WrappedHost):
         )
 
     def look(self, *asked: Any) -> Shown:
-        """Look at a thing, unless the host is spared."""
         return self._ask(
             lambda: self.host.look(*asked),
             lambda shown: shown.flaw is not Flaw.SILENT,

@@ -16,7 +16,7 @@ from typing import Any
 import pycurl
 
 from lockstep.worker.celery import Lockstep, make_app
-from lockstep.worker.hosts.request import Call
+from lockstep.worker.hosts.client import Call
 from lockstep.worker.hosts.transfer import Transfer
 from lockstep.worker.inventory import load_inventory
 from lockstep.worker.operation.answer import METHODS, ProbeAnswer, WriteAnswer

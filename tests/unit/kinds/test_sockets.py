@@ -12,8 +12,7 @@ from urllib.parse import parse_qs, quote
 import pytest
 
 from lockstep.worker.hosts import curl, looks
-from lockstep.worker.hosts.client import HostClient
-from lockstep.worker.hosts.request import Carry
+from lockstep.worker.hosts.client import Carry, HostClient
 from lockstep.worker.kinds import Verb
 from lockstep.worker.operation.content import Effect, Sight
 from lockstep.worker.operation.errors import InvalidInput

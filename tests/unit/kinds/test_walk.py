@@ -13,7 +13,7 @@ import pytest
 from lockstep.producer.doctor import Finding, Level
 from lockstep.producer.doctor.kinds import Walk
 from lockstep.worker.hosts import looks
-from lockstep.worker.hosts.request import Call
+from lockstep.worker.hosts.client import Call
 from lockstep.worker.kinds import Kind
 from lockstep.worker.operation.answer import NoReply, Reply, Trouble
 from lockstep.worker.operation.errors import HostUnavailable, InvalidInput

@@ -13,7 +13,7 @@ from lockstep.mock_api.play import Call, Things
 from lockstep.producer.doctor import Level
 from lockstep.producer.doctor.kinds import Walk
 from lockstep.worker.hosts import looks
-from lockstep.worker.hosts.request import Call as HostCall
+from lockstep.worker.hosts.client import Call as HostCall
 from lockstep.worker.kinds import Kind, Kinds, find
 from lockstep.worker.operation.answer import Reply
 from lockstep.worker.operation.host import Host
