@@ -61,7 +61,6 @@ class Result:
 
 
 def no_kind(asked: Asked) -> Kind:
-    """Know no kind."""
     raise InvalidInput(f"kind {asked.kind} is not known")
 
 
@@ -157,12 +156,11 @@ class Applying(Try):
 
     def unasked(self, reason: str) -> Result:
         """Hand the step back, for a worker that knows the host; it costs the operation nothing but time."""
-        probe = self.parts.clock.new_id()
-        took = self.took()
+        probe, needs = self.parts.clock.new_id(), self.needs()
         said = self.parts.store.missed(
-            self.operation, self.host, "", probe, reason, Miss.UNASKED, needs=millis(took)
+            self.operation, self.host, "", probe, reason, Miss.UNASKED, needs=needs
         )
-        return self.came_to(said, took, reason=reason)
+        return self.came_to(said, reason=reason)
 
     def on_host(self, apply: Callable[[HostApi], Result | Progress]) -> Result:
         """Apply on the host that the record means; one that this worker knows otherwise is looked up anew."""
@@ -185,9 +183,11 @@ class Applying(Try):
         """Return the seconds that the host wants to be left alone for, as far as it is listened to."""
         return min(retry_after or 0.0, self.parts.retry_after_cap)
 
-    def came_to(
-        self, progress: Progress, took: float = 0.0, retry_after: float | None = None, reason: str = ""
-    ) -> Result:
+    def needs(self, retry_after: float | None = None) -> int:
+        """Return the milliseconds that another try needs, with the wait that its host asks for."""
+        return math.ceil(1000 * (self.took() + self.asked_to_wait(retry_after)))
+
+    def came_to(self, progress: Progress, retry_after: float | None = None, reason: str = "") -> Result:
         """Say what is to become of the task."""
         match progress.next:
             case Forward.DONE:
@@ -201,15 +201,11 @@ class Applying(Try):
             case Forward.OPEN | Forward.MISSED:
                 # The last try still has its time before the deadline.
                 delay = self.parts.forward_backoff.delay(self.number, self.parts.clock.jitter())
-                latest = progress.left / 1000 - took
+                latest = progress.left / 1000 - self.took()
                 return self.wait(min(max(self.asked_to_wait(retry_after), delay), latest), reason)
             case Forward.NOT_OPEN:
                 return Result(Next.DONE, NOT_OPEN, outcome="not_open")
         return Result(Next.ABORTED, "aborted")
-
-
-def millis(seconds: float) -> int:
-    return math.ceil(seconds * 1000)
 
 
 def forward(
@@ -237,24 +233,25 @@ def _apply(this: Applying, api: HostApi, group: GroupId) -> Result | Progress:
         miss = Miss.ANSWERED if answer.usable else Miss.UNUSABLE
         fatal = FATAL.get(answer.probed)
         reason = f"GET {answer.text}"
-        took, asked = this.took(), this.asked_to_wait(answer.retry_after)
+        needs = this.needs(answer.retry_after)
         missed = parts.store.missed(
-            operation, host, api.fingerprint, attempt, reason, miss, fatal, millis(took + asked), answer.why
+            operation, host, api.fingerprint, attempt, reason, miss, fatal, needs, answer.why
         )
         elsewhere = missed.next is Forward.ELSEWHERE
-        return missed if elsewhere else this.came_to(missed, took, answer.retry_after, reason)
+        return missed if elsewhere else this.came_to(missed, answer.retry_after, reason)
     send_before = parts.clock.elapsed() + parts.send_within
-    looked = (api.fingerprint, seen, attempt, action, group, millis(this.took()))
-    begun = parts.store.begin(operation, host, *looked)
+    begun = parts.store.begin(
+        operation, host, api.fingerprint, seen, attempt, action, group, age=this.needs()
+    )
     if begun.next is Forward.ELSEWHERE:
         return begun
     if begun.next is not Forward.SEND:
         return this.came_to(begun)
     said = api.write(action, group, attempt, send_before)
     verdict = verdict_of(api, group, action.target, said)
-    took, asked = this.took(), this.asked_to_wait(said.retry_after)
-    progress = parts.store.finish(operation, host, attempt, verdict, said.text, millis(took + asked))
-    return this.came_to(progress, took, said.retry_after, f"{METHODS[action]} {said.text}")
+    needs = this.needs(said.retry_after)
+    progress = parts.store.finish(operation, host, attempt, verdict, said.text, needs)
+    return this.came_to(progress, said.retry_after, f"{METHODS[action]} {said.text}")
 
 
 def raised(parts: Parts, operation: OperationId, action: Action, host: HostName, reason: str) -> Result:

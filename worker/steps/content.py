@@ -21,7 +21,7 @@ from lockstep.worker.operation.thing import (
 )
 from lockstep.worker.operation.transitions import Forward, Miss, Order, Progress, Settled
 from lockstep.worker.operation.waves import Health
-from lockstep.worker.steps.apply import Applying, Next, Parts, Result, millis
+from lockstep.worker.steps.apply import Applying, Next, Parts, Result
 from lockstep.worker.steps.rollback import NOTHING_TO_UNDO, RESTORED, Viewed
 
 if TYPE_CHECKING:
@@ -135,25 +135,21 @@ def _apply(this: Applying, thing: Thing, order: Order, api: HostApi) -> Result |
         if not shown.tells:
             missed = _missed(this, api, shown)
             elsewhere = missed.next is Forward.ELSEWHERE
-            return missed if elsewhere else this.came_to(missed, this.took(), shown.retry_after, shown.text)
+            return missed if elsewhere else this.came_to(missed, shown.retry_after, shown.text)
         attempt, look = parts.clock.new_id(), thing.look(shown.content)
         send_before = parts.clock.elapsed() + parts.send_within
-        needs = millis(this.took())
-        begun = parts.store.shown(
-            this.operation, this.host, api.fingerprint, look, attempt, order.action, order.group, needs
-        )
+        about = (order.action, order.group, this.needs())
+        begun = parts.store.shown(this.operation, this.host, api.fingerprint, look, attempt, *about)
         if begun.next is Forward.ELSEWHERE:
             return begun
         if begun.next is not Forward.SEND:
-            return this.came_to(begun, this.took(), None, "it may not show yet")
+            return this.came_to(begun, reason="it may not show yet")
         kept = shown.content.kept if shown.content else {}
         said = thing.send(api, attempt, send_before, thing.target, shown.content, kept, thing.secret)
-        took, asked = this.took(), this.asked_to_wait(said.retry_after)
-        progress = parts.store.wrote(
-            this.operation, this.host, attempt, said.effect, said.text, millis(took + asked)
-        )
+        needs = this.needs(said.retry_after)
+        progress = parts.store.wrote(this.operation, this.host, attempt, said.effect, said.text, needs)
         if progress.next is not Forward.OPEN or said.effect not in SURE:
-            return this.came_to(progress, took, said.retry_after, said.text)
+            return this.came_to(progress, said.retry_after, said.text)
     return Result(Next.AGAIN, "not settled yet", parts.forward_backoff.delay(1, parts.clock.jitter()))
 
 
@@ -167,7 +163,7 @@ def _missed(this: Applying, api: HostApi, shown: Shown) -> Progress:
         f"in transition ({shown.text})" if busy else f"look {shown.text}",
         Miss.UNASKED if busy else MISSES.get(shown.flaw, Miss.ANSWERED),
         Outcome.REFUSED if shown.sight is Sight.OVERSIZED else FATAL.get(shown.flaw),
-        millis(this.took() + this.asked_to_wait(shown.retry_after)),
+        this.needs(shown.retry_after),
         _why(shown),
     )
 

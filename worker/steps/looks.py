@@ -79,13 +79,6 @@ def _health(this: Viewed, api: HostApi, group: GroupId, target: Presence) -> tup
     return Health.WELL, f"shows {shown}"
 
 
-def gate_raised(parts: Parts, operation: OperationId, host: HostName, reason: str) -> Result:
-    """Record that a look raised, and have the sweep come back to it; nothing is counted."""
-    delay = parts.rollback_backoff.cap
-    parts.store.postpone(operation, host, round(delay * 1000), reason)
-    return Result(Next.LATER, reason)
-
-
 @dataclass(frozen=True, slots=True)
 class PatrolTimes:
     """The patrol's times, in milliseconds."""

@@ -78,10 +78,12 @@ class Viewed(Try):
         return Result(Next.LATER if later else Next.AGAIN, reason, delay)
 
 
-def raised_later(parts: Parts, operation: OperationId, host: HostName, reason: str) -> Result:
-    """Record that a step raised, and have the sweep come back to it after the longest delay."""
-    delay = parts.rollback_backoff.cap
-    parts.store.postpone(operation, host, round(delay * 1000), reason, failed=parts.clock.new_id())
+def raised_later(
+    parts: Parts, operation: OperationId, host: HostName, reason: str, *, counted: bool = True
+) -> Result:
+    """Record that a step raised; the sweep comes back to it after the longest delay."""
+    failed = parts.clock.new_id() if counted else None
+    parts.store.postpone(operation, host, round(parts.rollback_backoff.cap * 1000), reason, failed)
     return Result(Next.LATER, reason)
 
 
@@ -176,9 +178,5 @@ def _send(this: Viewed, api: HostApi, body: str | None, lost: tuple[str, ...] = 
         return this.come_back(f"{inverse} applied, and may not show yet")
     if contested and body is not None and not this.step.open_attempts:  # else it may contest one of these
         # The host will not take its own group back as it was: better the bare group than none.
-        return _send(this, api, None, _fields_lost(body))
+        return _send(this, api, None, tuple(sorted(set(json.loads(body)) - {"groupId"})))
     return this.come_back(f"{inverse} {verdict.value.replace('_', ' ')} ({said.text})", said.why)
-
-
-def _fields_lost(body: str) -> tuple[str, ...]:
-    return tuple(sorted(set(json.loads(body)) - {"groupId"}))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import time
+from functools import partial
 from importlib.metadata import version
 from typing import Any
 
@@ -20,7 +21,7 @@ from lockstep.worker.operation.model import Action, Decision, GroupId, HostName,
 from lockstep.worker.operation.waves import told_standing
 from lockstep.worker.settings import Settings
 from lockstep.worker.steps.apply import NO_RECORD, forward, raised
-from lockstep.worker.steps.looks import PatrolResult, PatrolTimes, gate, gate_raised
+from lockstep.worker.steps.looks import PatrolResult, PatrolTimes, gate
 from lockstep.worker.steps.looks import patrol as patrol_step
 from lockstep.worker.steps.rollback import raised_later, rollback
 from lockstep.worker.steps.rollback import settle as settle_step
@@ -70,7 +71,7 @@ def _apply(
 @shared_task(bind=True, name=TaskName.GATE)
 def look_at_gate(self: Task[..., str], operation: OperationId, group: GroupId, *hosts: HostName) -> str:
     """Look at hosts of open waves once more; return what it came to."""
-    return run_steps(self, operation, group, hosts, gate, gate_raised)
+    return run_steps(self, operation, group, hosts, gate, partial(raised_later, counted=False))
 
 
 @shared_task(bind=True, name=TaskName.CONCLUDE)
