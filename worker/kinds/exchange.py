@@ -27,11 +27,7 @@ class Asking:
         self._form = None if file.form is None else Template(file.form)
         self._json = None if file.json_ is None else Template(file.json_)
         self._text = None if file.text is None else Expression(file.text)
-
-    @property
-    def has_body(self) -> bool:
-        """Whether the file says what the body is."""
-        return any(each is not None for each in (self._form, self._json, self._text))
+        self.has_body = any(each is not None for each in (self._form, self._json, self._text))
 
     def make(self, thing: Id, scope: Scope, default: object = None) -> Request:
         """Return the request; `default` is its body where the file names none. Raises InvalidInput."""
@@ -61,7 +57,6 @@ class Asking:
 
 
 def filled(template: Template, scope: Scope) -> dict[str, object]:
-    """Return a template of a mapping with its values."""
     found = template.value(scope)
     assert isinstance(found, dict)
     return found
@@ -118,7 +113,6 @@ class Body:
 
 
 def body_of(reply: Reply) -> Body:
-    """Read the body of an answer."""
     if reply.body is None:
         return Body(flaw="the body is over the size cap", oversized=True)
     if not reply.body.strip():
@@ -154,16 +148,11 @@ class Answers:
         Raises BadExpression for a `where` that gives neither true nor false.
         """
         for status, where in self._rules:
-            if status == reply.status:
-                if where is None:
-                    return True
-                if body.flaw is None and self._true(where, scope):
-                    return True
+            if status != reply.status or (where is not None and body.flaw is not None):
+                continue
+            found = True if where is None else where.value(scope)
+            if where is not None and not isinstance(found, bool):
+                raise BadExpression(f"where {where.text[:80]!r} gave neither true nor false")
+            if found:
+                return True
         return False
-
-    @staticmethod
-    def _true(where: Expression, scope: Scope) -> bool:
-        found = where.value(scope)
-        if not isinstance(found, bool):
-            raise BadExpression(f"where {where.text[:80]!r} gave neither true nor false")
-        return found

@@ -248,7 +248,6 @@ class Template:
         return _filled(self._made, scope)
 
     def expressions(self) -> Iterator[Expression]:
-        """Yield every expression in it."""
         left = [self._made]
         while left:
             match left.pop():

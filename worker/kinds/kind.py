@@ -73,7 +73,6 @@ class Kind:
 
     @property
     def fields(self) -> Mapping[str, FieldFile]:
-        """The fields by name."""
         return self.definition.fields
 
     @cached_property
@@ -248,7 +247,6 @@ class Kind:
         return self._writes[verb].kept if verb in self._writes else frozenset()
 
     def has(self, verb: Verb) -> bool:
-        """Tell whether the kind has this verb."""
         return verb == "look" or verb in self._writes
 
     def repeats(self, verb: Verb) -> bool:
@@ -259,15 +257,14 @@ class Kind:
         """Tell whether a host shows the target, or what is like it; None is absent."""
         if target is None or shown is None:
             return Shows.TARGET if target is shown else Shows.OTHER
-        differ = [name for name, value in target.values.items() if not _same(shown.values.get(name), value)]
+        differ = _differ(shown, target)
         if not differ:
             return Shows.TARGET
         return Shows.LIKE if all(self.fields[name].rewritten for name in differ) else Shows.OTHER
 
     def fixed(self, shown: Content, target: Content) -> list[str]:
         """Name the fields that the target would change, and that can only be given when a thing is made."""
-        differ = [name for name, value in target.values.items() if not _same(shown.values.get(name), value)]
-        return [name for name in differ if self.fields[name].create_only]
+        return [name for name in _differ(shown, target) if self.fields[name].create_only]
 
     def loses(self, verb: Verb, secrets: Iterable[str] = ()) -> list[str]:
         """Say what undoing this verb would not bring back; `secrets` are those that are given."""
@@ -292,5 +289,6 @@ def _texts(value: object) -> list[str]:
     return [str(value)]
 
 
-def _same(one: object, other: object) -> bool:
-    return canonical(one) == canonical(other)
+def _differ(shown: Content, target: Content) -> list[str]:
+    pairs = ((name, shown.values.get(name), value) for name, value in target.values.items())
+    return [name for name, one, other in pairs if canonical(one) != canonical(other)]

@@ -29,10 +29,11 @@ class Look:
 
     def __init__(self, kind: KindFile) -> None:
         look = kind.look
-        self._kind, self._fields = kind, kind.fields
+        self._fields = kind.fields
         self._asking = Asking(look)
         self._witness = look.witness.partition(" ")[2] if look.witness else None
-        self._present, self._absent, self._busy = map(Answers, (look.present, look.absent, look.busy))
+        named = {Sight.BUSY: look.busy, Sight.CONTENT: look.present, Sight.ABSENT: look.absent}
+        self._answers = {sight: Answers(each) for sight, each in named.items()}
         self._item = None if look.item == "body" else Expression(look.item)
         self._complete = Expression(look.complete) if look.complete else None
         self._content = {name: Expression(each) for name, each in look.content.items()}
@@ -46,11 +47,9 @@ class Look:
         self._bare = look.request.startswith("HEAD ")
 
     def request(self, thing: Id) -> Request:
-        """Return the request that looks."""
         return self._asking.make(thing, {"id": thing.parts})
 
     def witness(self, thing: Id) -> Request | None:
-        """Return the request of the witness, if there is one."""
         return None if self._witness is None else Request("GET", path_of(self._witness, thing, None))
 
     def shown(self, thing: Id, answer: Reply | NoReply, witness: Reply | NoReply | None) -> Shown:
@@ -69,30 +68,19 @@ class Look:
     def _of(self, thing: Id, reply: Reply) -> Shown:
         text, body = str(reply.status), body_of(reply)
         scope = scope_of(thing, reply, body)
-        sights = [
-            sight
-            for sight, answers in (
-                (Sight.BUSY, self._busy),
-                (Sight.CONTENT, self._present),
-                (Sight.ABSENT, self._absent),
-            )
-            if answers.hold(reply, body, scope)
-        ]
+        sights = [sight for sight, each in self._answers.items() if each.hold(reply, body, scope)]
+        named = [sight for sight, each in self._answers.items() if reply.status in each.statuses]
         if Sight.BUSY in sights:
             return Shown(Sight.BUSY, text=text)
         if len(sights) > 1:
             return _nothing(f"{text} is named as present and as absent", Flaw.MISCONFIGURED)
-        if not sights:
-            return self._unnamed(reply, body, text)
         if sights == [Sight.ABSENT]:
             return Shown(Sight.ABSENT, text=text)
-        return self._present_or_not(body, scope, text)
-
-    def _unnamed(self, reply: Reply, body: Body, text: str) -> Shown:
-        status = reply.status
-        if status in self._present.statuses | self._absent.statuses | self._busy.statuses:
-            if body.oversized and status in self._present.statuses and self._item is None:
-                return Shown(Sight.OVERSIZED, text=f"{text} with a body over the size cap")
+        if body.oversized and Sight.CONTENT in named and self._item is None:
+            return Shown(Sight.OVERSIZED, text=f"{text} with a body over the size cap")
+        if sights:
+            return self._present_or_not(body, scope, text)
+        if named:
             flaw = body.flaw or "the body is not what the kind says of one that is there, or absent"
             return _unreadable(text, flaw)
         return _failed(text, reply)
@@ -100,8 +88,6 @@ class Look:
     def _present_or_not(self, body: Body, scope: dict[str, object], text: str) -> Shown:
         if self._bare:
             return Shown(Sight.CONTENT, Content(), text)
-        if body.oversized and self._item is None:
-            return Shown(Sight.OVERSIZED, text=f"{text} with a body over the size cap")
         if body.flaw is not None:
             return _unreadable(text, body.flaw)
         item = body.value if self._item is None else self._item.value(scope)
@@ -163,7 +149,8 @@ class Write:
         self._asking = Asking(file)
         self._answers = {key: Answers(getattr(file, key) or ()) for key in CLASSES}
         self._error = Expression(kind.error) if kind.error else None
-        self._named = frozenset(file.model_fields_set)
+        self._ours = [key for key in CLASSES if key in file.model_fields_set]
+        self._usual = [key for key in CLASSES if key not in file.model_fields_set]
         names = [pair for each in asked_for(file) for pair in each.names()]
         self.kept = frozenset(inner or "" for name, inner in names if name == "kept")
         """Names of the kept values that it sends."""
@@ -178,7 +165,6 @@ class Write:
         kept: Mapping[str, object],
         shown: Content | None,
     ) -> Request:
-        """Return the request that writes."""
         values, over = dict(content.values) if content is not None else {}, shown or Content()
         scope: dict[str, object] = {
             "id": thing.parts,
@@ -216,12 +202,12 @@ class Write:
         return Said(effect, self._told(text, scope, body, hidden))
 
     def _classes(self, reply: Reply, body: Body, scope: Scope) -> list[str]:
-        named = [key for key in CLASSES if key in self._named and self._answers[key].hold(reply, body, scope)]
-        if named or any(reply.status in self._answers[key].statuses for key in self._named & set(CLASSES)):
-            return named
-        usual = [
-            key for key in CLASSES if key not in self._named and self._answers[key].hold(reply, body, scope)
-        ]
+        ours, usual = (
+            [key for key in keys if self._answers[key].hold(reply, body, scope)]
+            for keys in (self._ours, self._usual)
+        )
+        if ours or any(reply.status in self._answers[key].statuses for key in self._ours):
+            return ours
         if usual or self.file.contested is not None:
             return usual
         return ["contested"] if 400 <= reply.status < 500 and reply.status not in RETRIED else []
