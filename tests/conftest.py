@@ -39,7 +39,7 @@ settings.load_profile("lockstep")
 def secrets_of_one_test() -> Iterator[None]:
     """What one test takes for a secret is an ordinary word in the next one."""
     known = secrets._known
-    before = {name: copy.copy(getattr(known, name)) for name in ("values", "passing", "lasting", "forms")}
+    before = {name: copy.copy(getattr(known, name)) for name in ("passing", "lasting", "forms")}
     yield
     secrets._known = known
     vars(known).update(before)

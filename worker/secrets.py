@@ -32,11 +32,10 @@ class _Known:
     """The secrets that this process has come to know."""
 
     def __init__(self) -> None:
-        self.values: set[str] = set()
         self.passing: dict[str, set[str]] = {}
         """The newest secrets of things, with their forms; they make room for newer ones."""
-        self.lasting: set[str] = set()
-        """Forms of all others."""
+        self.lasting: dict[str, set[str]] = {}
+        """All others, with theirs."""
         self.forms: list[str] = []
         """Of all of them, the longest first."""
         self.start_anew()
@@ -49,12 +48,10 @@ class _Known:
         found = {value: {form for form in forms(value) if len(form) >= SHORTEST} for value in values}
         with self._lock:
             if passing:
-                newest = [*self.passing.items(), *found.items()][-MOST_PASSING:]
-                self.passing = dict(newest)
+                self.passing = dict([*self.passing.items(), *found.items()][-MOST_PASSING:])
             else:
-                self.values |= values
-                self.lasting = self.lasting.union(*found.values())
-            every = self.lasting.union(*self.passing.values())
+                self.lasting |= found
+            every = set[str]().union(*self.lasting.values(), *self.passing.values())
             self.forms = sorted(every, key=len, reverse=True)  # whoever masks goes on with the list it has
 
 
@@ -77,7 +74,6 @@ class Secret:
         self._reveal = reveal
 
     def reveal(self) -> str:
-        """Return the text."""
         return self._reveal()
 
     def __repr__(self) -> str:
@@ -103,7 +99,7 @@ def know(*values: str | None, passing: bool = False) -> None:
 
     `passing` ones are secrets of things: the newest of them are masked, and old ones make room.
     """
-    new = {value for value in values if value and value not in _known.passing} - _known.values
+    new = {each for each in values if each and each not in _known.passing and each not in _known.lasting}
     if new:  # a token is read for each call
         _known.add(new, passing)
 
@@ -152,7 +148,6 @@ class Masking(logging.Formatter):
         self.inner = inner or logging.Formatter()
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line."""
         return mask(self.inner.format(record))
 
 

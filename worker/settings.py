@@ -232,7 +232,6 @@ class Settings:
         )
 
     def at(self, redis_url: str) -> Settings:
-        """Return the same settings for another Redis."""
         return self.but(redis_url=Secret(redis_url, whole=False))
 
     @property
@@ -283,7 +282,6 @@ def load_settings(**given: object) -> Settings:
 
 
 def _checked(name: str, value: object) -> object:
-    """Return the value of a setting. Raises ValueError."""
     if name == "redis_url" and isinstance(value, Secret):
         read_address(value.reveal())
     elif name == "key_prefix" and not PLAIN_PREFIX.fullmatch(str(value)):

@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import math
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
@@ -114,21 +114,6 @@ def load_inventory(settings: Settings) -> Inventory:
     return Inventory(*read_hosts(settings))
 
 
-@dataclass(frozen=True, slots=True)
-class _Version:
-    """What changes when a file is replaced or written, wherever symbolic links lead."""
-
-    device: int
-    inode: int
-    size: int
-    written: int
-    changed: int
-
-    @property
-    def at_rest(self) -> bool:
-        return time.time() - self.written / 1e9 >= AT_REST
-
-
 class LiveInventory:
     """The hosts as the settings' file has them now. Safe to share between threads.
 
@@ -145,7 +130,8 @@ class LiveInventory:
         self.start_anew()
         renew_in_children(self)
         self._look_at = time.monotonic() + LOOK_EVERY
-        self._fault = ""
+        self.fault = ""
+        """Why the file as it is now was not taken; empty if it was."""
         self._taken_at = time.monotonic()
         self._former: dict[HostRef, tuple[Host, float]] = {}
         """Hosts that are gone, each with the time from which on it is forgotten."""
@@ -156,11 +142,6 @@ class LiveInventory:
         """Seconds since the file was read."""
         return time.monotonic() - self._taken_at
 
-    @property
-    def fault(self) -> str:
-        """Why the file as it is now was not taken; empty if it was."""
-        return self._fault
-
     def current(self) -> Inventory:
         """Return the inventory, read again if its file has changed; looks at most once a second."""
         if time.monotonic() >= self._look_at:
@@ -170,7 +151,7 @@ class LiveInventory:
     def find(self, name: HostName) -> Host | None:
         """Return a host by its name, or None; an unknown one is looked for in the file at once."""
         found = self.current().find(name)
-        if found is None and not self._fault:
+        if found is None and not self.fault:
             self._look(wait=True)
             found = self._inventory.find(name)
         return found
@@ -184,7 +165,7 @@ class LiveInventory:
         An operation is carried out on the hosts that it was accepted with, though they leave the inventory
         meanwhile: for `deadline` seconds they are remembered. A host that cannot be told is named in the log.
         """
-        if not self._fault:  # one that is broken is read again only now and then
+        if not self.fault:  # one that is broken is read again only now and then
             self._look(wait=True)
         now, found = time.monotonic(), self.current().find(name)
         if found is not None and fingerprint in (None, found.fingerprint):
@@ -212,26 +193,27 @@ class LiveInventory:
             self._look_at = now + LOOK_EVERY
             if found != self._seen:
                 self._seen, self._seen_since = found, now
-            at_rest = now - self._seen_since >= AT_REST or (found is not None and found.at_rest)
+            written = found[-1] / 1e9 if found else math.inf
+            at_rest = now - self._seen_since >= AT_REST or time.time() - written >= AT_REST
             if found != self._taken and at_rest:
                 self._take(found)
         finally:
             self._looking.release()
 
-    def _take(self, found: _Version | None) -> None:
+    def _take(self, found: tuple[int, ...] | None) -> None:
         try:
             inventory = load_inventory(self._settings)
         except InvalidInput as error:
             self._look_at = time.monotonic() + AFTER_A_FAULT
-            if str(error) != self._fault:
+            if str(error) != self.fault:
                 log.warning("the inventory stays as it was, %d hosts: %s", len(self._inventory), error)
-            self._fault = str(error)
+            self.fault = str(error)
             return
         if self._version() != found:
             return  # replaced while it was read: the next look is for that
         log.info("inventory read again: %s", _difference(self._inventory, inventory))
         self._remember(self._inventory, inventory)
-        self._inventory, self._taken, self._fault = inventory, found, ""
+        self._inventory, self._taken, self.fault = inventory, found, ""
         self._taken_at = time.monotonic()
 
     def _remember(self, old: Inventory, new: Inventory) -> None:
@@ -241,15 +223,15 @@ class LiveInventory:
         gone = {host.ref: (host, now + self._settings.deadline) for host in old}
         self._former = {ref: each for ref, each in {**former, **gone}.items() if ref not in kept}
 
-    def _version(self) -> _Version | None:
-        """Return what identifies the file as it is; None if it cannot be found."""
+    def _version(self) -> tuple[int, ...] | None:
+        """Return what changes when the file is replaced or written, wherever links lead; None without it."""
         if self._path is None:
             return None
         try:
             said = self._path.stat()
         except OSError:
             return None
-        return _Version(said.st_dev, said.st_ino, said.st_size, said.st_mtime_ns, said.st_ctime_ns)
+        return said.st_dev, said.st_ino, said.st_size, said.st_ctime_ns, said.st_mtime_ns
 
 
 def _difference(old: Inventory, new: Inventory) -> str:

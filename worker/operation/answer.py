@@ -147,11 +147,10 @@ class ProbeAnswer:
 
 
 METHODS = {Action.CREATE: "POST", Action.DELETE: "DELETE"}
-SUCCESS = {Action.CREATE: 201, Action.DELETE: 200}
-CONTESTED = {Action.CREATE: frozenset({400, 409}), Action.DELETE: frozenset({400, 404})}
-REFUSED = {
-    Action.CREATE: frozenset({401, 403, 404, 405, 413, 415, 422}),
-    Action.DELETE: frozenset({401, 403, 405, 413, 415, 422}),
+_BY_BOTH = {400: Verdict.CONTESTED} | dict.fromkeys((401, 403, 405, 413, 415, 422), Verdict.REFUSED)
+VERDICTS = {
+    Action.CREATE: _BY_BOTH | {201: Verdict.APPLIED, 409: Verdict.CONTESTED, 404: Verdict.REFUSED},
+    Action.DELETE: _BY_BOTH | {200: Verdict.APPLIED, 404: Verdict.CONTESTED},
 }
 
 
@@ -163,18 +162,15 @@ def classify_write(action: Action, group: GroupId, said: Reply | NoReply) -> Wri
         return WriteAnswer(Verdict.UNKNOWN if lost else Verdict.NOT_APPLIED, said.text, why=why)
     status = said.status
     text = str(status)
-    if status == SUCCESS[action]:
-        if _names_no_other(group, said.body):
-            return WriteAnswer(Verdict.APPLIED, text)
-        text = f"{text}, {Trouble.UNREADABLE}: the body is not that of the group"
-        return WriteAnswer(Verdict.UNKNOWN, text, why=Why.UNREADABLE)
-    if status in CONTESTED[action]:
-        return WriteAnswer(Verdict.CONTESTED, text)
-    if status in REFUSED[action]:
-        return WriteAnswer(Verdict.REFUSED, text)
     if 300 <= status < 400:
         return WriteAnswer(Verdict.MISDIRECTED, f"{text}: redirects are never followed")
-    return WriteAnswer(Verdict.UNKNOWN, text, said.wait)
+    verdict = VERDICTS[action].get(status)
+    if verdict is None:
+        return WriteAnswer(Verdict.UNKNOWN, text, said.wait)
+    if verdict is Verdict.APPLIED and not _names_no_other(group, said.body):
+        text = f"{text}, {Trouble.UNREADABLE}: the body is not that of the group"
+        return WriteAnswer(Verdict.UNKNOWN, text, why=Why.UNREADABLE)
+    return WriteAnswer(verdict, text)
 
 
 def classify_probe(group: GroupId, said: Reply | NoReply) -> ProbeAnswer:

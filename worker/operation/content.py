@@ -28,13 +28,14 @@ def read_json(text: str) -> object:
     """
     try:
         value: object = json.loads(
-            text, object_pairs_hook=_object, parse_constant=_no_constant, parse_float=_number
+            text,
+            object_pairs_hook=_object,
+            parse_constant=_no_constant,
+            parse_float=lambda number: _exact(Decimal(number)),
         )
     except RecursionError:
         raise Unreadable("it has more than 32 levels") from None
-    except json.JSONDecodeError:
-        raise
-    except Unreadable:
+    except (json.JSONDecodeError, Unreadable):
         raise
     except ValueError:  # an integer of more digits than Python reads
         raise Unreadable("it has a number that is too long") from None
@@ -51,10 +52,6 @@ def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 def _no_constant(name: str) -> object:
     raise Unreadable(f"it has {name}")
-
-
-def _number(text: str) -> object:
-    return _exact(Decimal(text))
 
 
 def _exact(value: Decimal) -> int | Decimal:
@@ -137,7 +134,6 @@ class Id:
 
     @property
     def parts(self) -> dict[str, str]:
-        """The parts by name."""
         return dict(zip(self.names, self.values, strict=True))
 
     @property

@@ -85,12 +85,10 @@ def describe(operation: str, group: str, *hosts: str, at: str = "") -> str:
 
 
 def parse_group_id(value: object) -> GroupId:
-    """Return the value as a group id."""
     return GroupId(_name("group id", value))
 
 
 def parse_operation_id(value: object) -> OperationId:
-    """Return the value as an operation id."""
     return OperationId(_name("operation id", value))
 
 

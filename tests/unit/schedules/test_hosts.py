@@ -162,9 +162,9 @@ def test_a_host_is_not_called_unknown_while_another_thread_reads_of_it(
         inventory = live.LiveInventory(Settings(inventory=str(inventory_file)))
         read[0] = both
         version = cast(Any, inventory)._seen
-        cast(Any, inventory)._version = lambda: (version, "new")
+        cast(Any, inventory)._version = lambda: (*version, 0)
         cast(Any, inventory)._seen_since -= 10.0
-        cast(Any, inventory)._seen = (version, "new")
+        cast(Any, inventory)._seen = (*version, 0)
         for _ in range(2):
             schedule.thread(lambda: found(inventory))
 
