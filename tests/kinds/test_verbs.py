@@ -143,6 +143,7 @@ def created_drifted_and_repaired(rig: Rig, case: Case) -> None:
     assert None not in made
     assert made == made[:1] * 3
     case.remove(rig.servers[1])
+    eventually(lambda: case.on(rig.servers)[1] is None, "a server that answers before it is done is done")
     if case.plant is not None:
         case.plant(rig.servers[0], "own")
     (found,) = rig.client.drift([case.thing])
