@@ -8,6 +8,8 @@ from collections.abc import Iterable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
+import pycurl
+
 from benchmarks import capacity
 from benchmarks.figures import (
     Figures,
@@ -23,7 +25,7 @@ from benchmarks.samples import Case
 from benchmarks.targets import Verdict, judge
 
 PACKAGES = ("celery", "kombu", "redis", "aiohttp", "uvloop", "pydocket", "taskiq", "taskiq-redis", "huey")
-MORE = ("dramatiq", "celery-saga", "requests")
+MORE = ("dramatiq", "celery-saga", "requests", "pycurl")
 HEAD = (
     "candidate",
     "HTTP client",
@@ -53,7 +55,7 @@ def report(figures: Figures, redis: str, took: float, *, quick: bool) -> str:
         *(["", "**A quick run: few runs, small sizes. Its figures mean little.**"] if quick else []),
         "",
         f"{os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}, {redis},",
-        f"{packages}.",
+        f"{packages} with libcurl {pycurl.version_info()[1]}.",
         f"Load average of a minute before a run: {load}. All took {took / 60:.1f} minutes.",
         "",
         "Times are medians; CPU is that of producer, workers and Redis; commands include those of scripts.",
