@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from importlib.resources import files
+from itertools import count
 from types import MappingProxyType
 
 from lockstep.producer.cli.output import printable
@@ -109,8 +110,7 @@ def _bar(text: str, attempt: Attempt, scale: Scale, y: float) -> str:
     width = max(NARROWEST, right - left)
     place = f'x="{left:.1f}" y="{y:.1f}" width="{width:.1f}" height="{BAR}" rx="2.5"'
     stripes = f'<rect {place} fill="url(#stripes)"/>' if attempt.undo else ""
-    title = escape(printable(text))
-    return f'<g><title>{title}</title><rect class="bar {attempt.state}" {place}/>{stripes}</g>'
+    return f'<g><title>{_text(text)}</title><rect class="bar {attempt.state}" {place}/>{stripes}</g>'
 
 
 def describe(operation: Operation, step: Step, attempt: Attempt, methods: Mapping[str, str]) -> str:
@@ -148,18 +148,14 @@ def _marks(operation: Operation, scale: Scale, height: int) -> list[str]:
     for kind, text, at in marks:
         x = scale.x(at)
         line = f'<line class="{kind}" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP - 6}" y2="{height - 6}"/>'
-        drawn.append(f"<g><title>{escape(printable(text))}</title>{line}</g>")
+        drawn.append(f"<g><title>{_text(text)}</title>{line}</g>")
     return drawn
 
 
 def tick(span: int) -> int:
     """Return a round number of milliseconds, so that at most some eight ticks are drawn."""
-    power = 1
-    while True:
-        for factor in STEPS:
-            if span / (factor * power) <= TICKS:
-                return factor * power
-        power *= 10
+    rounded = (factor * int(10**power) for power in count() for factor in STEPS)
+    return next(each for each in rounded if span / each <= TICKS)
 
 
 HOSTS = ("Host", "Before", "What happened", "Writes", "Note")

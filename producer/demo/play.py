@@ -220,7 +220,7 @@ class Demo:
     ) -> None:
         """Show an operation until its lock is released, do `then`, and hold each node against the promise."""
         title = f"{operation.action} {operation.group}"
-        with ProgressTable(self._console, title) as progress:
+        with ProgressTable(self._console, title, operation.status(), operation.steps()) as progress:
             ends = time.monotonic() + LONGEST
             while not (status := operation.status()).ended:
                 progress.show(status, operation.steps())

@@ -31,12 +31,11 @@ Now = Mapping[str, Text]
 class ProgressTable:
     """One operation on the screen, from its start to its end."""
 
-    def __init__(self, console: Console, title: str) -> None:
+    def __init__(self, console: Console, title: str, operation: Operation, steps: Sequence[Step]) -> None:
         self._console = console
         self._title = title
         self._began = time.monotonic()
-        self._operation: Operation | None = None
-        self._steps: Sequence[Step] = ()
+        self._operation, self._steps = operation, steps
         self._changes = NewLines()
         self._spinner = Spinner("dots")
         self._live = Live(console=console, get_renderable=self._render, refresh_per_second=12, transient=True)
@@ -58,32 +57,26 @@ class ProgressTable:
             return
         hosts = [(step.host, f"{step.host}  {words}") for step in steps if (words := told(operation, step))]
         for line in self._changes.of([*hosts, ("", standing(operation))]):
-            self._line(line)
+            self._console.print(f"   {time.monotonic() - self._began:5.1f} s  {line}")
 
     def finish(self, now: Now) -> None:
-        assert self._operation is not None
         head = Text(f"{self._title}  ").append_text(verdict(self._operation))
         if self._operation.reason:
             head.append(f"\nbecause {self._operation.reason}", style="dim")
         shown = Group(head, Text(), table(self._operation, self._steps, now), Text())
         self._console.print(Padding(shown, INDENT, expand=False))
 
-    def _line(self, words: str) -> None:
-        self._console.print(f"   {time.monotonic() - self._began:5.1f} s  {words}")
-
     def _render(self) -> RenderableType:
-        words = standing(self._operation) if self._operation else "accepted"
+        words = standing(self._operation)
         self._spinner.update(text=f"{self._title}  {words}  {time.monotonic() - self._began:.1f} s")
         return Padding(Group(self._spinner, Text(), table(self._operation, self._steps, {})), INDENT)
 
 
-def table(operation: Operation | None, steps: Sequence[Step], now: Now) -> Table:
+def table(operation: Operation, steps: Sequence[Step], now: Now) -> Table:
     made = Table(box=None, header_style="dim", padding=(0, 3, 0, 0))
-    waves = ["wave"] if operation is not None and operation.rollout else []
+    waves = ["wave"] if operation.rollout else []
     for column in ("host", *waves, "before", "outcome", "attempts", "now"):
         made.add_column(column, no_wrap=True)
-    if operation is None:
-        return made
     for step in steps:
         before = Text(step.before.presence) if step.before else Text("–", "dim")
         came = outcome(operation, step)
@@ -118,11 +111,11 @@ def attempts(step: Step) -> Text:
 
 def told(operation: Operation, step: Step) -> str:
     """Say in plain words how a step stands; empty before anything happened to it."""
-    if step.outcome is None and not step.touched:
-        return f"no answer, {step.misses} in a row" if step.misses else ""
-    if step.outcome is None:
+    if step.outcome is not None:
+        return outcome(operation, step).plain
+    if step.touched:
         return f"attempt {step.writes}"
-    return outcome(operation, step).plain
+    return f"no answer, {step.misses} in a row" if step.misses else ""
 
 
 def standing(operation: Operation) -> str:

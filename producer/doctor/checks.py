@@ -183,8 +183,7 @@ def on_hosts(problems: Mapping[str, str | None]) -> list[Finding]:
     found = [
         Finding("host", Level.FAILURE, f"{host}: {why}", remedy) for host, why in problems.items() if why
     ]
-    answering = sum(why is None for why in problems.values())
-    if answering:
+    if answering := sum(why is None for why in problems.values()):
         found.append(Finding("host", Level.OK, f"{counted(answering)} answering"))
     return found
 
@@ -228,11 +227,10 @@ def _on_beat(facts: WorkFacts, settings: Settings) -> Finding:
     text = "no sweep was seen: what a lost message or a dead worker left behind is not resumed, no bake ends"
     if facts.baking:
         text += f", and {counted(facts.baking, 'operation')} with waves can only wait"
-    swept_by = [queue for queues in facts.queues.values() for queue in queues if queue == ROLLBACK]
-    if not swept_by:
+    remedy = "start beat: celery -A lockstep beat"
+    if not any(ROLLBACK in queues for queues in facts.queues.values()):
         remedy = f"start a worker of the queue {ROLLBACK}, then see whether beat runs"
-        return Finding("beat", Level.FAILURE, text, remedy)
-    return Finding("beat", Level.FAILURE, text, "start beat: celery -A lockstep beat")
+    return Finding("beat", Level.FAILURE, text, remedy)
 
 
 def on_failing(failing: Mapping[str, str]) -> list[Finding]:
@@ -260,13 +258,13 @@ def _on_patrol(facts: WorkFacts, settings: Settings) -> Finding:
 
 
 def _on_clocks(facts: WorkFacts) -> list[Finding]:
-    wrong = {name: ahead for name, ahead in facts.clocks.items() if abs(ahead) > SKEW}
-    if not wrong:
-        return [Finding("clock", Level.OK, f"all within {seconds(SKEW)} of Redis'")]
     differing = ", ".join(
         f"{name} {seconds(abs(ahead))} {'ahead' if ahead > 0 else 'behind'}"
-        for name, ahead in sorted(wrong.items())
+        for name, ahead in sorted(facts.clocks.items())
+        if abs(ahead) > SKEW
     )
+    if not differing:
+        return [Finding("clock", Level.OK, f"all within {seconds(SKEW)} of Redis'")]
     text = (
         f"not Redis' time: {differing}; the times that these log and show are wrong, and they may refuse "
         "certificates; operations are not affected"

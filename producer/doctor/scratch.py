@@ -31,11 +31,10 @@ def send_and_leave(host: Host, settings: Settings, body: bytes, hold: float) -> 
 
     Returns when it was closed, by `time.monotonic`. Raises OSError if the request could not be sent.
     """
-    parts = urlsplit(host.url)
-    connection = _connection(host, parts.hostname or "", parts.port, settings.connect_timeout)
+    connection = _connection(host, settings.connect_timeout)
     try:
         headers = {"Content-Type": "application/json", **authorization(host)}
-        connection.request("POST", f"{parts.path}/v1/group/", body, headers)
+        connection.request("POST", f"{urlsplit(host.url).path}/v1/group/", body, headers)
         time.sleep(hold)
     except http.client.HTTPException as error:
         raise OSError(f"{type(error).__name__}: {error}") from error
@@ -44,7 +43,8 @@ def send_and_leave(host: Host, settings: Settings, body: bytes, hold: float) -> 
     return time.monotonic()
 
 
-def _connection(host: Host, name: str, port: int | None, timeout: float) -> http.client.HTTPConnection:
+def _connection(host: Host, timeout: float) -> http.client.HTTPConnection:
+    name, port = urlsplit(host.url).hostname or "", urlsplit(host.url).port
     if not host.url.startswith("https://"):
         return http.client.HTTPConnection(name, port, timeout=timeout)
     # The same authorities as for every other call: those of the file alone, or those of requests.
