@@ -165,7 +165,7 @@ class ClusterClient(ThingClient):
         for digest in sorted({left[host].digest for host in found.lines}):
             hosts = [host for host in found.lines if left[host].digest == digest]
             content = SealKeys(self.settings.seal_key_file).content(kind, name, left[hosts[0]].text)
-            verb = "delete" if content is None else "set" if kind.has("update") else "create"
+            verb = "delete" if content is None else "set" if "update" in kind.writes else "create"
             wanted = {} if content is None else content.values
             values = {field: each for field, each in wanted.items() if each is not None}
             upsert = verb == "set"

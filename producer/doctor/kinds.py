@@ -97,7 +97,7 @@ class Walk:
         made = self._look()
         yield self._on_content("look after create", one, made)
         yield from self._again(one, other, made)
-        if self.kind.has("update"):
+        if "update" in self.kind.writes:
             yield from self._update(one, other)
         yield from self._delete()
 
@@ -105,7 +105,7 @@ class Walk:
         """Look at a place that cannot be there: if that looks absent too, absence needs a witness."""
         asked = self.kind.request("look", self.thing)
         head, slash, last = asked.path.rpartition("/")
-        if not slash or self.kind.witness(self.thing) is not None:
+        if not slash or self.kind.look.witness(self.thing) is not None:
             return
         wrong = Request(asked.method, f"{head}/lockstep-nowhere/{last}", asked.headers, asked.body)
         shown = self.kind.shown(self.thing, self._client.ask(wrong))
@@ -185,7 +185,7 @@ class Walk:
             yield _unnamed("delete again", said)
         else:
             yield Finding("delete again", Level.OK, f"{said.text} ({said.effect})")
-        if self.kind.has("update"):
+        if "update" in self.kind.writes:
             yield from self._update_absent(before)
 
     def _update_absent(self, before: Content) -> Iterator[Finding]:

@@ -116,7 +116,7 @@ def _wish(action: Action, entry: object, named: Callable[[object], Named], folde
         rule = "is to be deleted, and needs none" if action is Action.DELETE else "needs a mapping of fields"
         what = ", ".join(map(str, fields)) if isinstance(fields, Mapping) else "that are no mapping"
         raise InvalidInput(f"{show(thing.text)} has fields {what}: it {rule}")
-    verb = "delete" if action is Action.DELETE else "set" if kind.has("update") else "create"
+    verb = "delete" if action is Action.DELETE else "set" if "update" in kind.writes else "create"
     plain, secrets = dict(fields or {}), {}
     for name, hidden in kind.fields.items():
         match plain.get(name):

@@ -176,7 +176,7 @@ class HostClient:
     def look(self, kind: Kind, thing: Id) -> Shown:
         """Look at a thing, and at the witness of its absence. Raises Stopping as `probe` does."""
         shown = kind.shown(thing, said := self.ask(kind.request("look", thing)))
-        if shown.needs_witness and (witness := kind.witness(thing)) is not None:
+        if shown.needs_witness and (witness := kind.look.witness(thing)) is not None:
             return kind.shown(thing, said, self.ask(witness))
         return shown
 

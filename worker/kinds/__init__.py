@@ -170,7 +170,7 @@ def barred(kind: Kind, verb: str, target: Content | None, shown: Content | None,
         return f"what it holds is over {MOST_KEPT} bytes, and could not be restored"
     if target is None:
         return ""
-    if not kind.has("update"):
+    if "update" not in kind.writes:
         return "its kind has no update"
     fixed = ", ".join(kind.fixed(shown, target))
     return f"{fixed} can only be given when it is made" if fixed else ""
@@ -194,7 +194,7 @@ def asked_of(
     text, hidden = "" if target is None else target.text(), canonical(secret) if secret else ""
     if len(text.encode()) + len(hidden.encode()) > MOST_KEPT:
         raise InvalidInput(f"the content of {show(named.text)} is over {MOST_KEPT} bytes")
-    if not kind.has(changes):
+    if changes not in kind.writes:
         raise InvalidInput(f"{kind.name} cannot be {changes}d: its file has no {changes}")
     lost = kind.loses(changes, secret)
     if lost and not accept_loss:
@@ -206,7 +206,6 @@ def asked_of(
     # Secrets are part of the digest: an id that is used again must ask for the same ones.
     digest = ABSENT if target is None else Digest(seal.digest(text + hidden))
     texts = {DEFINITION: kind.source} | ({} if target is None else {str(digest): seal.seal(text)})
-    verbs: tuple[Verb, ...] = ("create", "update", "delete")
     asked = Asked(
         verb,
         kind.name,
@@ -214,7 +213,7 @@ def asked_of(
         digest,
         kind.lock(named),
         secret=bool(secret),
-        once=not all(kind.repeats(each) for each in verbs if kind.has(each)),
+        once=not all(each.file.repeat for each in kind.writes.values()),
         upsert=upsert,
         settle=round(1000 * (kind.definition.settle or 0)),
         seal=seal.id,

@@ -6,7 +6,6 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping
-from functools import cached_property
 from typing import Literal
 from urllib.parse import quote, unquote
 
@@ -45,6 +44,11 @@ class Kind:
         self.definition: KindFile
         self.definition, document = read_file(file, text)
         self.name = self.definition.kind
+        self.fields: Mapping[str, FieldFile] = self.definition.fields
+        self.secrets = frozenset(name for name, field in self.fields.items() if field.secret)
+        """Names of the fields that can never be read."""
+        self.sealed = any(field.secret or field.sensitive for field in self.fields.values())
+        """Whether it has a field, or keeps a value, that must not lie in clear."""
         digested = {key: each for key, each in document.items() if key not in UNDIGESTED}
         self.digest = hashlib.sha256(canonical(digested).encode()).hexdigest()
         """Of the definition, in hexadecimal."""
@@ -55,13 +59,13 @@ class Kind:
         default = type(given).model_fields["pattern"].default
         self._patterns = {part: re.compile(patterns.get(part, default)) for part in given.parts}
         self._canonical = {part: Expression(each) for part, each in given.canonical.items()}
-        self._look = Look(self.definition)
-        self._writes = {
+        self.look = Look(self.definition)
+        self.writes = {
             verb: Write(self.definition, verb, write)
             for verb in VERBS
             if (write := getattr(self.definition, verb))
         }
-        self.methods = {verb: each.file.request.partition(" ")[0] for verb, each in self._writes.items()}
+        self.methods = {verb: each.file.request.partition(" ")[0] for verb, each in self.writes.items()}
 
     def __repr__(self) -> str:
         return f"Kind({self.title})"
@@ -70,20 +74,6 @@ class Kind:
     def title(self) -> str:
         """`NAME@DIGEST`, with as much of the digest as people need."""
         return f"{self.name}@{self.digest[:8]}"
-
-    @property
-    def fields(self) -> Mapping[str, FieldFile]:
-        return self.definition.fields
-
-    @cached_property
-    def secrets(self) -> frozenset[str]:
-        """Names of the fields that can never be read."""
-        return frozenset(name for name, field in self.fields.items() if field.secret)
-
-    @cached_property
-    def sealed(self) -> bool:
-        """Whether it has a field, or keeps a value, that must not lie in clear."""
-        return any(field.secret or field.sensitive for field in self.fields.values())
 
     def parse(self, text: str) -> Id:
         """Return `KIND/a/b`, its parts percent-encoded, as the one id that it means. Raises InvalidInput."""
@@ -218,40 +208,29 @@ class Kind:
         What is secret or sensitive of it is masked from now on. Raises InvalidInput for what cannot be asked.
         """
         if verb == "look":
-            return self._look.request(thing)
-        write = self._writes.get(verb)
+            return self.look.request(thing)
+        write = self.writes.get(verb)
         if write is None:
             raise InvalidInput(f"{self.name} cannot be changed: its file has no {verb}")
         know(*self.hidden(secret or {}, content), passing=True)
         return write.request(thing, content, secret or {}, kept or {}, shown)
-
-    def witness(self, thing: Id) -> Request | None:
-        """Return the GET that must answer 2xx for an absence to count; None if the kind names none."""
-        return self._look.witness(thing)
 
     def shown(self, thing: Id, answer: Reply | NoReply, witness: Reply | NoReply | None = None) -> Shown:
         """Tell what a look showed. An absence that needs a witness tells nothing without its 2xx.
 
         What is sensitive of it, and what is kept beside secrets, is masked from now on.
         """
-        found = self._look.shown(thing, answer, witness)
+        found = self.look.shown(thing, answer, witness)
         know(*self.hidden({}, found.content), passing=True)
         return found
 
     def said(self, verb: Verb, thing: Id, answer: Reply | NoReply, hidden: Iterable[str] = ()) -> Said:
         """Tell what came of a write; `hidden` are texts that the host's words must not show."""
-        return self._writes[verb].said(thing, answer, hidden)
+        return self.writes[verb].said(thing, answer, hidden)
 
     def kept_for(self, verb: Verb) -> frozenset[str]:
         """Names of the kept values that a write sends: of an inverse, those that are compared too."""
-        return self._writes[verb].kept if verb in self._writes else frozenset()
-
-    def has(self, verb: Verb) -> bool:
-        return verb == "look" or verb in self._writes
-
-    def repeats(self, verb: Verb) -> bool:
-        """Tell whether a second write may be sent while one is open."""
-        return self._writes[verb].file.repeat
+        return self.writes[verb].kept if verb in self.writes else frozenset()
 
     def meets(self, target: Content | None, shown: Content | None) -> Shows:
         """Tell whether a host shows the target, or what is like it; None is absent."""
@@ -270,7 +249,7 @@ class Kind:
         """Say what undoing this verb would not bring back; `secrets` are those that are given."""
         if verb == "create":
             return []
-        found = [text] if (text := self._writes[verb].file.loses) else []
+        found = [text] if (text := self.writes[verb].file.loses) else []
         gone = self.secrets if verb == "delete" else secrets
         found += [f"its old {name}" for name in sorted(gone) if self.fields[name].kept_as is None]
         if self.definition.restore == "presence":

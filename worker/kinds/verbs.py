@@ -50,6 +50,7 @@ class Look:
         return self._asking.make(thing, {"id": thing.parts})
 
     def witness(self, thing: Id) -> Request | None:
+        """Return the GET that must answer 2xx for an absence to count; None if the kind names none."""
         return None if self._witness is None else Request("GET", path_of(self._witness, thing, None))
 
     def shown(self, thing: Id, answer: Reply | NoReply, witness: Reply | NoReply | None) -> Shown:

@@ -58,7 +58,7 @@ def test_a_404_of_another_place_needs_a_witness_to_be_absence() -> None:
         shown = VHOST.shown(thing(VHOST), absent, witness)
         assert (shown.sight, "witness" in shown.text) == (Sight.NOTHING, True)
     assert VHOST.shown(thing(VHOST), absent, reply(401)).flaw is Flaw.MISCONFIGURED
-    asked = VHOST.witness(thing(VHOST))
+    asked = VHOST.look.witness(thing(VHOST))
     assert asked is not None
     assert (asked.method, asked.path) == ("GET", "/api/whoami")
 
@@ -107,8 +107,8 @@ def test_a_thing_that_is_being_deleted_counts_as_nothing() -> None:
     assert kind.shown(thing(kind), reply(409)).sight is Sight.BUSY
     assert kind.shown(thing(kind), reply(200, {"state": None})).sight is Sight.CONTENT
     assert kind.said("delete", thing(kind), reply(202)).effect is Effect.STARTED
-    assert not kind.repeats("delete")
-    assert kind.repeats("create")
+    assert not kind.writes["delete"].file.repeat
+    assert kind.writes["create"].file.repeat
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from tests.unit.kinds.made import LEAST, kind_of, least
 
 def test_four_lines_and_the_fields_are_a_whole_kind() -> None:
     kind = kind_of(LEAST)
-    assert (kind.name, list(kind.fields), kind.has("update")) == (
+    assert (kind.name, list(kind.fields), "update" in kind.writes) == (
         "vhost",
         ["description", "tags"],
         True,
