@@ -15,7 +15,7 @@ from lockstep.mock_api.errors import InputError, explain
 from lockstep.mock_api.faults import Rule
 from lockstep.mock_api.node import Manners, PostBody
 from lockstep.mock_api.play import Player
-from lockstep.worker.kinds import Kind, find
+from lockstep.worker.kinds import Kind, kinds_of
 from lockstep.worker.operation.errors import InvalidInput
 
 MOST_NODES = 2000
@@ -89,7 +89,9 @@ def read(arguments: Sequence[str] | None = None) -> Spec:
 def read_kind(given: str) -> Kind:
     """Return a kind by its file or its shipped name. Raises InputError."""
     try:
-        kind = Kind(given, Path(given).read_text("utf-8")) if given.endswith(".yaml") else find(given)
+        kind = (
+            Kind(given, Path(given).read_text("utf-8")) if given.endswith(".yaml") else kinds_of().find(given)
+        )
     except (OSError, InvalidInput) as error:
         raise InputError(f'--kind "{given}": {error}') from None
     Player(kind)

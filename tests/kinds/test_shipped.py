@@ -12,7 +12,7 @@ from lockstep.producer.doctor import Finding, Level
 from lockstep.producer.doctor.kinds import Walk
 from lockstep.worker.hosts.client import HostClient
 from lockstep.worker.hosts.curl import exchange
-from lockstep.worker.kinds import find
+from lockstep.worker.kinds import kinds_of
 from lockstep.worker.operation.content import Effect, Flaw, Sight
 from lockstep.worker.operation.host import Auth
 from lockstep.worker.operation.model import AttemptId
@@ -26,7 +26,7 @@ ATTEMPT = AttemptId("a1")
 
 
 def walked(server: Server, name: str, given: str | None = None) -> dict[str, Finding]:
-    kind = find(name)
+    kind = kinds_of().find(name)
     thing = kind.parse(f"{name}/{given or kind.definition.examples.id}")
     walk = Walk(kind, thing, server.host, Settings())
     found = {each.subject: each for each in walk.run()}
@@ -64,7 +64,7 @@ PATCHED = ["create again", "update, absent"]
 
 
 def test_a_zone_comes_back_with_its_records_after_a_delete(powerdns: list[Server]) -> None:
-    server, kind = powerdns[1], find("powerdns-zone")
+    server, kind = powerdns[1], kinds_of().find("powerdns-zone")
     records = [{"content": "192.0.2.7", "disabled": False}]
     rrset = {"name": "www.kept.example.", "type": "A", "ttl": 60, "records": records}
     zone = {"name": "kept.example.", "kind": "Native", "nameservers": [], "rrsets": [rrset]}
@@ -84,7 +84,7 @@ def test_a_zone_comes_back_with_its_records_after_a_delete(powerdns: list[Server
 
 
 def test_a_wrong_server_id_or_key_of_powerdns_is_no_absence(powerdns: list[Server], tmp_path: Path) -> None:
-    server, kind = powerdns[2], find("powerdns-zone")
+    server, kind = powerdns[2], kinds_of().find("powerdns-zone")
     thing = kind.parse("powerdns-zone/nowhere.example")
     assert server.client().look(kind, thing).sight is Sight.ABSENT
     (tmp_path / "key").write_text("not-the-key")
@@ -121,7 +121,7 @@ def test_rabbitmq(rabbitmq: list[Server]) -> None:
 
 
 def test_the_old_password_of_a_user_logs_in_after_an_undo(rabbitmq: list[Server]) -> None:
-    server, kind = rabbitmq[1], find("rabbitmq-user")
+    server, kind = rabbitmq[1], kinds_of().find("rabbitmq-user")
     given = {"tags": "management", "password": "old-password"}
     assert server.ask("PUT", "/api/users/bob", json=given).ok
     host, thing = server.client(), kind.parse("rabbitmq-user/bob")

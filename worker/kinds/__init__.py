@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,13 +19,9 @@ from lockstep.worker.operation.thing import ABSENT, DEFINITION, MOST_KEPT, SECRE
 
 if TYPE_CHECKING:
     from lockstep.worker.kinds.kind import Kind, Verb
-    from lockstep.worker.kinds.rules import BadKind
-
-_HOMES = {"Kind": "kind", "Verb": "kind", "BadKind": "rules"}
 
 __all__ = [
     "GROUP",
-    "BadKind",
     "Kind",
     "Kinds",
     "Seal",
@@ -34,7 +29,6 @@ __all__ = [
     "Verb",
     "asked_of",
     "barred",
-    "find",
     "kinds_of",
 ]
 
@@ -49,9 +43,11 @@ _Version = tuple[int, int, int]
 
 def __getattr__(name: str) -> object:
     """Load what the grammar is needed for."""
-    if name not in _HOMES:
+    if name not in ("Kind", "Verb"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    from lockstep.worker.kinds import kind
+
+    return getattr(kind, name)
 
 
 class Kinds:
@@ -152,11 +148,6 @@ _catalogues: dict[tuple[str, ...], Kinds] = {}
 def kinds_of(*folders: str) -> Kinds:
     """Return the kinds of these folders and the shipped ones, the same object each time."""
     return _catalogues.setdefault(folders, Kinds(folders))
-
-
-def find(name: str, *folders: str) -> Kind:
-    """Return a kind of these folders, or a shipped one: see `Kinds.find`."""
-    return kinds_of(*folders).find(name)
 
 
 def barred(kind: Kind, verb: str, target: Content | None, shown: Content | None, *, upsert: bool) -> str:

@@ -158,7 +158,7 @@ def check(
     Exit codes: 0 all is well, 1 there are warnings or failures, 2 the file breaks rules, 4 the host gave no
     usable answer.
     """
-    from lockstep.worker.kinds import BadKind
+    from lockstep.worker.kinds.rules import BadKind
 
     kinds, settings, inventory = _catalogue()
     try:

@@ -20,7 +20,7 @@ from lockstep.producer.stack.child import Child
 from lockstep.producer.stack.guard import Guard
 from lockstep.producer.stack.ports import LOOPBACK, free_port
 from lockstep.worker.celery import OPERATIONS, ROLLBACK, make_app
-from lockstep.worker.kinds import find
+from lockstep.worker.kinds import kinds_of
 from lockstep.worker.operation.errors import RecordGone
 from lockstep.worker.operation.model import GroupId, Stage, State
 from lockstep.worker.record.link import Link
@@ -55,7 +55,7 @@ def full_run(recorder: Recorder, server: Guarded, cluster: WarmCluster, guard: G
     """Do it all. What a role is denied raises, or is in the server's log."""
     kinds = folder / "kinds"
     kinds.mkdir(parents=True)
-    (kinds / "team.yaml").write_text(find("group").source.replace("kind: group", "kind: team"))
+    (kinds / "team.yaml").write_text(kinds_of().find("group").source.replace("kind: group", "kind: team"))
     given = {**QUICK, "redis_url": recorder.url("producer"), "kinds": str(kinds)}
     bench = Bench(server, cluster, guard, folder / "bench", given)
     with closing(bench), roles(bench, recorder) as port:

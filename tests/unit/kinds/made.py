@@ -6,7 +6,7 @@ import json
 from enum import StrEnum
 from textwrap import dedent
 
-from lockstep.worker.kinds import Kind, Verb, find
+from lockstep.worker.kinds import Kind, Verb, kinds_of
 from lockstep.worker.operation.answer import Reply
 from lockstep.worker.operation.content import Content, Id
 
@@ -62,7 +62,7 @@ def reply(status: int, body: object = None, **headers: str) -> Reply:
 
 
 def shipped(name: str) -> Kind:
-    return find(name)
+    return kinds_of().find(name)
 
 
 class Relation(StrEnum):

@@ -13,7 +13,7 @@ from typing import Any
 from lockstep.producer.cli.commands.kinds import WIDTH
 from lockstep.producer.cli.output import LEVEL_WIDTH
 from lockstep.producer.doctor import Finding
-from lockstep.worker.kinds import SHIPPED, Kind, find
+from lockstep.worker.kinds import SHIPPED, Kind, kinds_of
 from lockstep.worker.kinds.file import FieldFile, KindFile
 
 ROOT = Path(__file__).parents[3]
@@ -76,7 +76,7 @@ def page() -> str:
 
 def kind_pages() -> dict[Path, str]:
     """The pages of shipped kinds as they are, with the first lines as they ought to be."""
-    pages = {PAGES / f"{path.stem}.md": find(path.stem) for path in sorted(SHIPPED.glob("*.yaml"))}
+    pages = {PAGES / f"{path.stem}.md": kinds_of().find(path.stem) for path in sorted(SHIPPED.glob("*.yaml"))}
     return {
         path: "\n\n".join((f"# {kind.name}", _facts(kind), path.read_text("utf-8").split("\n\n", 2)[2]))
         for path, kind in pages.items()

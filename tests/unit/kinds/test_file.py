@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from lockstep.producer.cli import main
-from lockstep.worker.kinds import BadKind, Kinds
+from lockstep.worker.kinds import Kinds
+from lockstep.worker.kinds.rules import BadKind
 from lockstep.worker.operation.errors import InvalidInput
 from tests.unit.kinds.made import LEAST, kind_of, least
 

@@ -14,7 +14,7 @@ from lockstep.producer.doctor import Level
 from lockstep.producer.doctor.kinds import Walk
 from lockstep.worker.hosts import looks
 from lockstep.worker.hosts.client import Call as HostCall
-from lockstep.worker.kinds import Kind, Kinds, find
+from lockstep.worker.kinds import Kind, Kinds, kinds_of
 from lockstep.worker.operation.answer import Reply
 from lockstep.worker.operation.host import Host
 from lockstep.worker.operation.model import HostName
@@ -65,7 +65,7 @@ def walked(kind: Kind, given: str | None, monkeypatch: pytest.MonkeyPatch) -> li
 
 @pytest.mark.parametrize("name", sorted({*Kinds().names()} - NOT_PLAYED))
 def test_a_shipped_kind_is_played_from_its_file(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    kind = find(name)
+    kind = kinds_of().find(name)
     assert walked(kind, kind.definition.examples.id, monkeypatch) == UNTOLD.get(name, [])
 
 
@@ -88,4 +88,4 @@ def test_the_least_kind_is_played_too() -> None:
 
 def test_a_kind_that_cannot_be_played_is_refused_with_the_reason() -> None:
     with pytest.raises(InputError, match="influxdb-database cannot be played"):
-        Things(find("influxdb-database"), {})
+        Things(kinds_of().find("influxdb-database"), {})
