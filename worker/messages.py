@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from traceback import walk_tb
 from typing import Any, cast
 from uuid import uuid4
 
@@ -113,10 +114,8 @@ def _broker_errors(app: Celery) -> Iterator[None]:
 
 
 def _raised_by_kombu(error: AttributeError) -> bool:
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    return trace is not None and str(trace.tb_frame.f_globals.get("__name__")).startswith("kombu.")
+    *_, (frame, _) = walk_tb(error.__traceback__)
+    return str(frame.f_globals.get("__name__")).startswith("kombu.")
 
 
 def hosts_per_task(settings: Settings, hosts: int) -> int:

@@ -216,13 +216,12 @@ class _Bounded(Mixed):  # type: ignore[misc]
             try:
                 return super().get_connection(*args, **options)
             except redis.ConnectionError as error:
-                told = isinstance(
-                    error, exceptions.MaxConnectionsError
-                ) or "max number of clients reached" in str(error)
+                own = isinstance(error, exceptions.MaxConnectionsError)
+                told = own or "max number of clients reached" in str(error)
                 # A Redis that is full closes at once; what it said can be lost with the connection.
                 if not (told or full) or time.monotonic() >= ends:
                     raise
-                if not full and not isinstance(error, exceptions.MaxConnectionsError):
+                if not (full or own):
                     full = True
                     logger.warning("Redis has no connection left (maxclients): waiting %g s", self.patience)
             time.sleep(random.uniform(0.02, 0.1) if not full else random.uniform(0.1, 0.5))

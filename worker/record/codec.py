@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from lockstep.worker.operation.errors import RecordDamaged, Why, told, told_of
 from lockstep.worker.operation.model import (
@@ -33,6 +34,8 @@ from lockstep.worker.operation.thing import ABSENT, Asked
 from lockstep.worker.operation.transitions import Forward, Progress
 from lockstep.worker.record.fields import Fields, moments_from, trace_from
 
+K = TypeVar("K", bound=str)
+
 
 class _Name:
     """A key that there is once under a prefix."""
@@ -42,6 +45,16 @@ class _Name:
 
     def __get__(self, keys: Keys, _: type[Keys]) -> str:
         return keys.prefix + self._name
+
+
+class _Each(Generic[K]):
+    """A key that there is for each of a kind, whose name stands for the braces."""
+
+    def __init__(self, pattern: str) -> None:
+        self._pattern = pattern
+
+    def __get__(self, keys: Keys, _: type[Keys]) -> Callable[[K], str]:
+        return lambda name: keys.prefix + self._pattern.format(name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,54 +93,32 @@ class Keys:
     """String: the cursor of the patrol's look for groups that may be forgotten; it has a TTL."""
     fence = _Name("fence")
     """String: written before replicas are waited for; worth nothing by itself."""
-
-    def operation(self, operation: OperationId) -> str:
-        """Hash: the operation's own fields."""
-        return f"{self.prefix}op:{operation}"
-
-    def steps(self, operation: OperationId) -> str:
-        """Hash: host -> its step as JSON."""
-        return f"{self.prefix}op:{operation}:steps"
-
-    def undo(self, operation: OperationId) -> str:
-        """Set: hosts that were touched and are not known to be restored."""
-        return f"{self.prefix}op:{operation}:undo"
+    operation = _Each[OperationId]("op:{}")
+    """Hash: the operation's own fields."""
+    steps = _Each[OperationId]("op:{}:steps")
+    """Hash: host -> its step as JSON."""
+    undo = _Each[OperationId]("op:{}:undo")
+    """Set: hosts that were touched and are not known to be restored."""
+    lock = _Each[GroupId]("lock:{}")
+    """String: the id of the operation that owns the group. It has no TTL."""
+    ends = _Each[GroupId]("ends:{}")
+    """Hash: host -> what the last ended operation left there; outlives retention."""
+    suspects = _Each[GroupId]("suspects:{}")
+    """Hash: `host presence` -> when a write that would bring it was given up, its fate unknown."""
+    texts = _Each[OperationId]("op:{}:texts")
+    """Hash: digest -> a content's text; beside them the definition and the given secrets."""
+    left = _Each[GroupId]("left:{}")
+    """Hash: host -> what the last ended operation on a thing left there; `=digest` -> its text."""
+    events = _Each[OperationId]("events:{}")
+    """Channel: a message for every transition of the operation."""
+    queue = _Each[str]("celery:{}")
+    """List: the messages that wait in a queue of Celery's."""
+    lease = _Each[str]("lease:{}")
+    """String with a TTL: who does a periodic piece of work just now."""
 
     def line(self, name: str, part: str) -> str:
         """Of a limited host, or * for all: its `places`, `queue` and `pace` (sorted sets), and `next`."""
         return f"{self.prefix}limit:{name}:{part}"
-
-    def lock(self, group: GroupId) -> str:
-        """String: the id of the operation that owns the group. It has no TTL."""
-        return f"{self.prefix}lock:{group}"
-
-    def ends(self, group: GroupId) -> str:
-        """Hash: host -> what the last ended operation left there; outlives retention."""
-        return f"{self.prefix}ends:{group}"
-
-    def suspects(self, group: GroupId) -> str:
-        """Hash: `host presence` -> when a write that would bring it was given up, its fate unknown."""
-        return f"{self.prefix}suspects:{group}"
-
-    def texts(self, operation: OperationId) -> str:
-        """Hash: digest -> a content's text; beside them the definition and the given secrets."""
-        return f"{self.prefix}op:{operation}:texts"
-
-    def left(self, group: GroupId) -> str:
-        """Hash: host -> what the last ended operation on a thing left there; `=digest` -> its text."""
-        return f"{self.prefix}left:{group}"
-
-    def events(self, operation: OperationId) -> str:
-        """Channel: a message for every transition of the operation."""
-        return f"{self.prefix}events:{operation}"
-
-    def queue(self, name: str) -> str:
-        """List: the messages that wait in a queue of Celery's."""
-        return f"{self.prefix}celery:{name}"
-
-    def lease(self, name: str) -> str:
-        """String with a TTL: who does a periodic piece of work just now."""
-        return f"{self.prefix}lease:{name}"
 
     def for_transition(self, operation: OperationId) -> list[str]:
         """Return the KEYS of every transition script, in the order that `record.lua` names them."""

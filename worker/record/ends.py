@@ -83,13 +83,9 @@ class RedisEnds(Queries):
 
     def forget_group(self, group: GroupId, before: Millis, *, dry_run: bool = False) -> Forgotten | None:
         keys = self._keys
-        hosts, at = cast(
-            list[str],
-            self._forget_group(
-                keys=[keys.lock(group), keys.ends(group), keys.suspects(group), keys.patrol, keys.drift],
-                args=[group, before, 0 if dry_run else 1],
-            ),
-        )
+        about = [keys.lock(group), keys.ends(group), keys.suspects(group), keys.patrol, keys.drift]
+        said = self._forget_group(keys=about, args=[group, before, 0 if dry_run else 1])
+        hosts, at = cast(list[str], said)
         return Forgotten(group, int(hosts), Millis(int(at))) if hosts != "0" else None
 
     def forget_deleted(self, older_than: int) -> int:
@@ -101,9 +97,8 @@ class RedisEnds(Queries):
 
     def _some_groups(self, cursor: int) -> tuple[int, list[GroupId]]:
         start = self._keys.ends(GroupId(""))
-        cursor, found = cast(
-            tuple[int, list[str]], self._client.scan(cursor, match=f"{start}*", count=LOOKED_AT)
-        )
+        said = self._client.scan(cursor, match=f"{start}*", count=LOOKED_AT)
+        cursor, found = cast(tuple[int, list[str]], said)
         return cursor, [GroupId(key.removeprefix(start)) for key in found]
 
     def sizes(self, groups: Iterable[GroupId]) -> list[int]:
@@ -186,11 +181,8 @@ class RedisEnds(Queries):
         keys = [self._keys.lock(group), self._keys.ends(group), self._keys.drift]
         began = {host: end.text for host, end in ends.items()}
         texts = {host: "" if drift is None else _json(drift) for host, drift in found.items()}
-        new = cast(
-            list[str] | None,
-            self._keep_drift(keys=keys, args=[group, json.dumps(began), json.dumps(texts)]),
-        )
-        if new is None:
+        said = self._keep_drift(keys=keys, args=[group, json.dumps(began), json.dumps(texts)])
+        if (new := cast(list[str] | None, said)) is None:
             return None
         return [drift for host, drift in found.items() if drift is not None and host in new]
 

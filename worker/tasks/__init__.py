@@ -29,12 +29,11 @@ from lockstep.worker.monitoring.endpoint import Metrics
 from lockstep.worker.monitoring.heartbeat import watch_child
 from lockstep.worker.operation.errors import InvalidInput
 from lockstep.worker.record.causes import cause_of
-from lockstep.worker.record.codec import Keys
+from lockstep.worker.record.link import Link
 from lockstep.worker.record.queries import WriteLimits
-from lockstep.worker.record.status import Clocks, Stalls
-from lockstep.worker.redis_client import client
+from lockstep.worker.redis_client import impatient
 from lockstep.worker.secrets import mask_logs
-from lockstep.worker.settings import Settings, load_settings
+from lockstep.worker.settings import load_settings
 from lockstep.worker.tasks import tasks
 from lockstep.worker.tasks.runtime import runtime_of
 from lockstep.worker.tasks.sweep import FiguresReader
@@ -52,8 +51,7 @@ def _watch(sender: str, instance: Any, **_: Any) -> None:
     logging.getLogger("kombu.connection").addFilter(logs.is_about_a_connection)
 
     def tell(why: str) -> None:
-        quick = settings.but(redis_timeout=1.0, redis_connect_timeout=1.0)
-        Stalls(client(quick), Keys(settings.key_prefix)).note(sender, why)
+        Link(impatient(settings, 1.0)).stalls.note(sender, why)
 
     # After so long its messages are another worker's in any case.
     quiet = settings.visibility_timeout
@@ -81,10 +79,8 @@ def _watch(sender: str, instance: Any, **_: Any) -> None:
 def _tell_clock(sender: str, instance: Any, **_: Any) -> None:
     """Begin only now: before, what this thread logs would have Celery's format, and its secrets."""
     app = cast(Lockstep, instance.app)
-    settings = app.settings
-    redis, keys = client(settings), Keys(settings.key_prefix)
-    limits = WriteLimits(redis, keys)
-    Clocks(redis, keys).tell_for_ever(sender, lambda: _inventory(app, limits))
+    link = Link(app.settings)
+    link.clocks.tell_for_ever(sender, lambda: _inventory(app, link.limits))
 
 
 def provide_files(needed: int) -> None:
@@ -124,8 +120,7 @@ def _inventory(app: Lockstep, limits: WriteLimits) -> tuple[str, int, float, str
 def _begin_beat(sender: Any, **_: Any) -> None:
     """Beat sends a sweep every 2 s: in Flower they would push out everything else within hours."""
     sender.app.conf.task_send_sent_event = False
-    settings: Settings = sender.app.settings
-    Clocks(client(settings), Keys(settings.key_prefix)).tell_for_ever(f"beat@{gethostname()}")
+    Link(sender.app.settings).clocks.tell_for_ever(f"beat@{gethostname()}")
 
 
 def _explain(error: BaseException) -> str | None:
