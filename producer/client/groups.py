@@ -178,8 +178,7 @@ class GroupClient:
         return self._handle(found)
 
     def _handle(self, of: model.Operation | Request, existing: bool = True) -> Operation:
-        known = (of.id, of.group, of.action, of.verb)
-        return Operation(self._link, self._broker, *known, created_by=self.created_by, existing=existing)
+        return Operation(self._link, self._broker, of, self.created_by, existing)
 
     def _start(
         self,

@@ -18,10 +18,10 @@ from lockstep.worker.operation.errors import (
     UnknownOperation,
     WaitTimeout,
 )
-from lockstep.worker.operation.model import Action, GroupId, Hold, HostName, OperationId
+from lockstep.worker.operation.model import Hold, HostName
 from lockstep.worker.operation.names import named, parse_note, parse_timeout, show
 from lockstep.worker.operation.story import Result, answered, not_held, result_of
-from lockstep.worker.operation.transitions import Abandoned, Cancelled, Held, Refused
+from lockstep.worker.operation.transitions import Abandoned, Cancelled, Held, Refused, Request
 from lockstep.worker.record.events import Changes, Done, OnChange, WaitState, follow, follow_async
 from lockstep.worker.record.link import Link, unknown
 
@@ -42,23 +42,13 @@ class Operation:
     """
 
     def __init__(
-        self,
-        link: Link,
-        broker: Broker,
-        id: OperationId,  # noqa: A002
-        group: GroupId,
-        action: Action,
-        verb: str,
-        *,
-        created_by: str,
-        existing: bool = True,
+        self, link: Link, broker: Broker, of: model.Operation | Request, created_by: str, existing: bool
     ) -> None:
         self._link = link
         self._broker = broker
         self._created_by = created_by
-        self.id = id
-        self.group = group
-        self.action, self.verb = action, verb
+        self.id, self.group = of.id, of.group
+        self.action, self.verb = of.action, of.verb
         self.existing = existing
         """True when the operation had been accepted before it was asked for."""
         self.published = False

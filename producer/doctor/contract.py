@@ -15,7 +15,6 @@ from lockstep.producer.doctor.scratch import (
     Scratch,
     measure,
     on_late_writes,
-    recommended,
 )
 from lockstep.producer.operators.hosts import ask
 from lockstep.worker.operation.answer import Verdict, WriteAnswer
@@ -38,11 +37,6 @@ class Probe:
     late_writes: list[LateWrite] = field(default_factory=list)
     left: list[GroupId] = field(default_factory=list)
     """Scratch groups that could not be deleted."""
-
-    @property
-    def settle_seconds(self) -> int | None:
-        """The smallest value that the late writes speak for; None before they were measured."""
-        return recommended(self.late_writes, self.settings) if self.late_writes else None
 
     def run(self) -> Generator[Finding]:
         """Yield what is found, as it is found; every scratch group is deleted however this ends.
@@ -67,9 +61,9 @@ def _on_leftovers(scratch: Scratch) -> Finding:
         text = f"{', '.join(scratch.left)} could not be deleted"
         return Finding(subject, Level.FAILURE, text, f"delete them on {scratch.host.name}")
     if scratch.unseen:
-        text = f"all {scratch.written} scratch groups are gone; not seen yet, and possible later: "
+        text = f"all {len(scratch.written)} scratch groups are gone; not seen yet, and possible later: "
         return Finding(subject, Level.OK, text + named(scratch.unseen))
-    return Finding(subject, Level.OK, f"all {scratch.written} scratch groups are gone")
+    return Finding(subject, Level.OK, f"all {len(scratch.written)} scratch groups are gone")
 
 
 TRIES = 10

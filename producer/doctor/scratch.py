@@ -83,20 +83,16 @@ class Scratch:
     """Groups whose creation was asked for and never seen: it may still take effect."""
     lag: float = 0.0
     """Seconds after which a GET showed what had been answered with success, at the longest."""
-    _written: dict[GroupId, bool] = field(default_factory=dict)
-    """Whether it is known what became of the group's creation."""
+    written: dict[GroupId, bool] = field(default_factory=dict)
+    """Of each group whether it is known what became of its creation."""
 
     def __enter__(self) -> Scratch:
         return self
 
     def __exit__(self, *_: object) -> None:
         time.sleep(self.lag)  # what was written last must show before its absence tells anything
-        self.left = [group for group in self._written if not self._delete(group)]
-        self.unseen = [group for group, seen in self._written.items() if not seen and group not in self.left]
-
-    @property
-    def written(self) -> int:
-        return len(self._written)
+        self.left = [group for group in self.written if not self._delete(group)]
+        self.unseen = [group for group, seen in self.written.items() if not seen and group not in self.left]
 
     def new_group(self) -> GroupId:
         """Return an id that nobody else has."""
@@ -148,16 +144,16 @@ class Scratch:
     def get(self, group: GroupId) -> ProbeAnswer:
         """GET the group, again while nothing usable comes back."""
         answer, _ = probe(self.host, group, self.settings)
-        if group in self._written and answer.presence is Presence.PRESENT:
-            self._written[group] = True
+        if group in self.written and answer.presence is Presence.PRESENT:
+            self.written[group] = True
         return answer
 
     def post(self, group: GroupId, body: str | None = None) -> WriteAnswer:
         """POST the group, with this body or its id alone."""
-        self._written.setdefault(group, False)
+        self.written.setdefault(group, False)
         answer = self._write(Action.CREATE, group, body)
         if answer.verdict is not Verdict.UNKNOWN:
-            self._written[group] = True
+            self.written[group] = True
         return answer
 
     def delete(self, group: GroupId) -> WriteAnswer:
@@ -168,7 +164,7 @@ class Scratch:
 
         Returns when it was closed, by `time.monotonic`. Raises OSError if the request could not be sent.
         """
-        self._written[group] = False
+        self.written[group] = False
         return send_and_leave(self.host, self.settings, json.dumps({"groupId": group}).encode(), hold)
 
     def _write(self, action: Action, group: GroupId, body: str | None = None) -> WriteAnswer:

@@ -51,13 +51,8 @@ class Event:
     host."""
     host: HostName | None = None
     attempt: Attempt | None = None
-    text: str | None = None
-    """Of the operation itself: by whom, what and why."""
-
-    @property
-    def said(self) -> str | None:
-        """What came back, in a few words; None when nothing is recorded."""
-        return self.attempt.answer if self.attempt else self.text
+    said: str | None = None
+    """What came back; of the operation itself by whom, what and why. None when nothing is recorded."""
 
     @property
     def took(self) -> Millis | None:
@@ -71,26 +66,26 @@ def timeline(
     operation: Operation, steps: Iterable[Step], methods: Mapping[str, str] = MappingProxyType({})
 ) -> tuple[Event, ...]:
     """Return everything that the record knows, by time; `methods`: see `call`."""
-    events = [Event(operation.created_at, "accepted", text=f"by {operation.created_by}")]
+    events = [Event(operation.created_at, "accepted", said=f"by {operation.created_by}")]
     changed = set()
     for step in steps:
         changed |= {step.wave} if step.outcome is Outcome.APPLIED else set()
         for attempt in step.attempts:
             what = call(operation.action, step, attempt, methods)
-            events.append(Event(attempt.opened_at, what, step.host, attempt))
+            events.append(Event(attempt.opened_at, what, step.host, attempt, attempt.answer))
         if step.gate is not None:
-            events.append(Event(step.gate.at, "gate", step.host, text=step.gate.said))
+            events.append(Event(step.gate.at, "gate", step.host, said=step.gate.said))
     for moment in operation.rollout.moments if operation.rollout else ():
         text = f"by {moment.said}" if moment.said else None
         if moment.what == "done" and moment.number not in changed:
             text = NOTHING_CHANGED
-        events.append(Event(moment.at, told_moment(moment), text=text))
+        events.append(Event(moment.at, told_moment(moment), said=text))
     if operation.decided_at is not None:
         decided = str(operation.decision).replace("_", " ")
         why = f": {operation.reason}" if operation.reason else ""
-        events.append(Event(operation.decided_at, "decided", text=f"{decided}{why}"))
+        events.append(Event(operation.decided_at, "decided", said=f"{decided}{why}"))
     if operation.ended_at is not None:
-        events.append(Event(operation.ended_at, "ended", text=str(operation.state)))
+        events.append(Event(operation.ended_at, "ended", said=str(operation.state)))
     return tuple(sorted(events, key=_order))
 
 

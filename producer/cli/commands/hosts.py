@@ -235,6 +235,7 @@ def probe(session: Session, host: str, watch: float) -> Exit:
     Exit codes: 0 all is well, 1 there are warnings or failures, 4 the host gave no usable answer.
     """
     from lockstep.producer.doctor.contract import Probe
+    from lockstep.producer.doctor.scratch import recommended
 
     seconds = parse_watch(watch)
     client = session.client()
@@ -242,10 +243,11 @@ def probe(session: Session, host: str, watch: float) -> Exit:
     note(f"scratch groups are written to {host} and deleted again; this may take {seconds:g} s and more")
 
     def about() -> dict[str, object]:
+        late = probing.late_writes
         return {
             "host": host,
-            "settle_seconds": probing.settle_seconds,
-            "late_writes": [document(each, "stayed landed trouble") for each in probing.late_writes],
+            "settle_seconds": recommended(late, client.settings) if late else None,
+            "late_writes": [document(each, "stayed landed trouble") for each in late],
             "left": probing.left,
         }
 
