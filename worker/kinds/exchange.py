@@ -86,9 +86,7 @@ def _scalar(name: str, value: object) -> str:
     match value:
         case str():
             return value
-        case bool():
-            return "true" if value else "false"
-        case int() | float() | Decimal():
+        case bool() | int() | float() | Decimal():
             return write_json(value)
         case None:
             return ""

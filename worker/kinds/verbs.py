@@ -38,11 +38,7 @@ class Look:
         self._complete = Expression(look.complete) if look.complete else None
         self._content = {name: Expression(each) for name, each in look.content.items()}
         self._keep = Template(look.keep)
-        self._ids = {
-            key: Expression(each)
-            for key in ("address", "version")
-            if (each := getattr(look, key)) is not None
-        }
+        self._ids = Template({"address": look.address, "version": look.version})
         self._shown = [name for name, field in kind.fields.items() if not field.secret]
         self._bare = look.request.startswith("HEAD ")
 
@@ -113,7 +109,7 @@ class Look:
             value = item.get(name) if formula is None else formula.value(scope)
             values[name] = self._fields[name].normal(value)
         kept = filled(self._keep, scope)
-        ids = {key: each.value(scope) for key, each in self._ids.items()}
+        ids = filled(self._ids, scope)
         return Content(values, kept, ids.get("version"), ids.get("address"), item)
 
 

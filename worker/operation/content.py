@@ -39,7 +39,7 @@ def read_json(text: str) -> object:
         raise
     except ValueError:  # an integer of more digits than Python reads
         raise Unreadable("it has a number that is too long") from None
-    _check(value)
+    _check([value], DEEPEST + 1)
     return value
 
 
@@ -68,29 +68,14 @@ def _exact(value: Decimal) -> int | Decimal:
     return Decimal((sign, digits, exponent))
 
 
-def _check(value: object) -> None:
-    level: list[object] = [value]
-    for _ in range(DEEPEST + 1):
-        inner: list[object] = []
-        for each in level:
-            if isinstance(each, str):
-                _whole(each)
-            elif isinstance(each, list):
-                inner += each
-            elif isinstance(each, dict):
-                for key in each:
-                    _whole(key)
-                inner += each.values()
-        if not inner:
-            return
-        level = inner
-    if any(isinstance(each, list | dict) for each in level):
-        raise Unreadable("it has more than 32 levels")
-
-
-def _whole(text: str) -> None:
-    if not text.isascii() and _SURROGATE.search(text):
-        raise Unreadable("it has half of a surrogate pair")
+def _check(values: Iterable[object], levels: int) -> None:
+    for each in values:
+        if isinstance(each, list | dict):
+            if not levels:
+                raise Unreadable("it has more than 32 levels")
+            _check((*each, *each.values()) if isinstance(each, dict) else each, levels - 1)
+        elif isinstance(each, str) and not each.isascii() and _SURROGATE.search(each):
+            raise Unreadable("it has half of a surrogate pair")
 
 
 def write_json(value: object, *, canonical: bool = False) -> str:

@@ -254,7 +254,5 @@ class Limits:
     host_patience: int
     """A host without a usable answer for so long is given up, while its operation is undecided."""
     memory_watermark: float = 0.8
-    """The share of Redis' maxmemory from which on new operations are refused."""
     replicas: int = 0
-    """So many replicas of Redis must have what a write to a host, or an answer to somebody, rests on."""
     replicas_within: int = 1000
