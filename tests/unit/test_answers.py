@@ -16,7 +16,7 @@ import pytest
 
 from lockstep.worker.hosts import curl, transfer
 from lockstep.worker.hosts.client import Call, HostClient
-from lockstep.worker.operation.answer import Carried, NoReply, Reply, Trouble, Verdict
+from lockstep.worker.operation.answer import Carried, NoReply, Reply, Trouble, Verdict, Watched
 from lockstep.worker.operation.host import Host
 from lockstep.worker.operation.model import Action, AttemptId, HostName
 from tests.unit.answering import (
@@ -275,17 +275,17 @@ def test_what_fails_in_the_middle_is_told_and_the_next_call_goes_on(
 def test_what_a_call_took_is_told_to_who_asks_and_measured_for_nobody_else(
     server: Answering, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told: list[Carried] = []
+    told: list[Carried | None] = []
     loop, url = curl.Loop(), f"{server.url}/success/"
 
-    def watch(method: str, where: str) -> tuple[dict[str, str], Callable[[Carried], None]]:
+    def watch(method: str, where: str) -> Watched:
         return {"X-Asked": f"{method} {where}"}, told.append
 
     monkeypatch.setattr(curl, "watches", [watch])
     for _ in range(2):
         assert isinstance(loop.carry(request("POST", url)), Reply)
     assert f"X-Asked: POST {url}".encode() in server.head
-    first, second = told
+    first, second = filter(None, told)
     assert (first.kept, second.kept, first.status) == (False, True, 201)
     assert 0 < first.connected <= first.first_byte <= first.total
     assert (second.connected, first.secured) == (0, 0)

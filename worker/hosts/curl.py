@@ -21,7 +21,7 @@ import pycurl
 from lockstep.worker.forks import leave_to_parent, renew_in_children
 from lockstep.worker.hosts.client import HEADERS, Call, Detail
 from lockstep.worker.hosts.transfer import Ends, Transfer, ends_of
-from lockstep.worker.operation.answer import Carried, NoReply, Reply, Trouble
+from lockstep.worker.operation.answer import Carried, NoReply, Reply, Trouble, Watched
 
 IDLE = 256
 """Connections kept open between calls: ten thousand hosts are not to be ten thousand sockets."""
@@ -29,10 +29,8 @@ TICK = 100
 """Milliseconds between two looks at the calls under way."""
 FORGOTTEN = 4 * IDLE
 log = logging.getLogger(__name__)
-Watch = Callable[[str, str], tuple[Mapping[str, str], Callable[[Carried], None]]]
-"""Asked about each call, by method and URL: what headers to send with it, and whom to tell what it took."""
-watches: list[Watch] = []
-"""Nothing is measured while there are none."""
+watches: list[Callable[[str, str], Watched]] = []
+"""Asked about each call, by method and URL. Nothing is measured while there are none."""
 
 
 class Inbox:
@@ -75,11 +73,22 @@ class Loop:
         headers = {**HEADERS, **asked.headers}
         for more, _ in watching:
             headers |= more
+        carried = None
         try:
-            call = Transfer(asked, headers, self._kept, measured=bool(watching))
+            said, carried = self._carry(asked, headers, measured=bool(watching))
+            return said
+        finally:
+            for _, told in watching:
+                told(carried)
+
+    def _carry(
+        self, asked: Call, headers: Mapping[str, str], *, measured: bool
+    ) -> tuple[Reply | NoReply, Carried | None]:
+        try:
+            call = Transfer(asked, headers, self._kept, measured=measured)
         except (OSError, ValueError) as error:
             why = Detail.NO_FILE if isinstance(error, FileNotFoundError) else f"connection error: {error}"
-            return NoReply(Trouble.NOT_SENT, why)
+            return NoReply(Trouble.NOT_SENT, why), None
         try:
             self._begin_thread()
             self._inbox.put(call)
@@ -87,10 +96,7 @@ class Loop:
         except BaseException:
             call.given_up = True
             raise
-        for _, told in watching:
-            if call.carried is not None:
-                told(call.carried)
-        return call.said
+        return call.said, call.carried
 
     def _begin_thread(self) -> None:
         with self._making:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from lockstep.worker.forks import renew_in_children
 from lockstep.worker.monitoring.probe import EVERY
-from lockstep.worker.operation.answer import Carried
+from lockstep.worker.operation.answer import Carried, Watched
 from lockstep.worker.operation.model import Operation, OperationId
 from lockstep.worker.operation.waves import worked
 
@@ -70,13 +70,15 @@ def took(name: str, seconds: float, *labels: str) -> None:
         metrics[name].labels(*labels).observe(seconds)
 
 
-def call_watched(_: str, __: str) -> tuple[dict[str, str], Callable[[Carried], None]]:
+def call_watched(_: str, __: str) -> Watched:
     """Watch a call to a host: send nothing more with it, and count what it took."""
     return {}, call_carried
 
 
-def call_carried(carried: Carried) -> None:
+def call_carried(carried: Carried | None) -> None:
     """Count what carrying a call took."""
+    if carried is None:
+        return
     phases = ("connect", carried.connected), ("tls", carried.secured), ("first_byte", carried.first_byte)
     for phase, seconds in (*phases, ("total", carried.total)):
         if seconds:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, entry_points, version
 from typing import TYPE_CHECKING, Any
 
-from lockstep.worker.operation.answer import Carried
+from lockstep.worker.operation.answer import Carried, Watched
 from lockstep.worker.secrets import mask, masked
 
 if TYPE_CHECKING:
@@ -105,31 +105,30 @@ def instrument(own: TracerProvider) -> None:
     worker_process_shutdown.connect(lambda **_: own.force_flush(), weak=False)
 
 
-def calls_of(own: TracerProvider) -> Callable[[str, str], tuple[dict[str, str], Callable[[Carried], None]]]:
+def calls_of(own: TracerProvider) -> Callable[[str, str], Watched]:
     """Return what makes a span of a call to a host, within the task's, and tells the host of it."""
     from opentelemetry import trace
     from opentelemetry.propagate import inject
 
     tracer = own.get_tracer("lockstep")
 
-    def begin(method: str, url: str) -> tuple[dict[str, str], Callable[[Carried], None]]:
+    def begin(method: str, url: str) -> Watched:
         asked = {"http.method": method, "http.url": url}
         span = tracer.start_span(method, kind=trace.SpanKind.CLIENT, attributes=asked)
         headers: dict[str, str] = {}
         inject(headers, trace.set_span_in_context(span))
 
-        def end(carried: Carried) -> None:
-            span.set_attributes(
-                {
-                    "http.status_code": carried.status,
-                    "http.request_size": carried.sent,
-                    "http.response_size": carried.received,
-                    "lockstep.connected_seconds": carried.connected,
-                    "lockstep.secured_seconds": carried.secured,
-                    "lockstep.first_byte_seconds": carried.first_byte,
-                    "lockstep.kept_connection": carried.kept,
-                }
-            )
+        def end(carried: Carried | None) -> None:
+            told = carried and {
+                "http.status_code": carried.status,
+                "http.request_size": carried.sent,
+                "http.response_size": carried.received,
+                "lockstep.connected_seconds": carried.connected,
+                "lockstep.secured_seconds": carried.secured,
+                "lockstep.first_byte_seconds": carried.first_byte,
+                "lockstep.kept_connection": carried.kept,
+            }
+            span.set_attributes(told or {})
             span.end()
 
         return headers, end

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -81,6 +81,10 @@ class Carried:
     """Whether it went over a connection that another call had opened."""
     status: int
     """0 without an answer."""
+
+
+Watched = tuple[Mapping[str, str], Callable[[Carried | None], None]]
+"""What to send with a call that is watched, and whom to tell what it took; None if it was never begun."""
 
 
 class Verdict(StrEnum):
