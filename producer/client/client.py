@@ -123,9 +123,10 @@ class ClusterClient(ThingClient):
 
         Yields what was found of each; no host is written.
         """
-        from lockstep.producer.operators.drift import look, look_at, without_kind
+        from lockstep.producer.operators.drift import Comparison, without_kind
 
-        store, inventory, settings = self._link.store, self.inventory, self.settings
+        store = self._link.store
+        hosts = Comparison(store, self.inventory, self.settings)
         named, lacking = [], []
         for each in [*sorted(store.groups_with_ends()), *store.things()] if groups is None else groups:
             try:
@@ -134,9 +135,9 @@ class ClusterClient(ThingClient):
                 if groups is not None:
                     raise
                 lacking.append(without_kind(store, GroupId(each), error))
-        plain = look(store, inventory, settings, [each for each in named if isinstance(each, str)])
+        plain = hosts.of_groups([each for each in named if isinstance(each, str)])
         things = (each for each in named if not isinstance(each, str))
-        return chain(plain, (look_at(store, inventory, settings, *each) for each in things), lacking)
+        return chain(plain, (hosts.of_thing(*each) for each in things), lacking)
 
     def repair(self, thing: str, *, accept_loss: bool = False) -> list[Operation]:
         """Bring hosts that drifted back to what the last operation on a thing left; one operation a content.

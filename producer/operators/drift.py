@@ -82,43 +82,158 @@ class GroupDrift:
         return len(set(self.unmeasured.values())) > 1
 
 
-class _HostReader:
-    """Asks hosts, many at once. Of one that gave no usable answer, nothing more is asked."""
+class Comparison:
+    """Asks hosts, many at once, and compares. Of one that gave no usable answer, nothing more is asked."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    def __init__(self, store: RedisStore, inventory: Inventory, settings: Settings) -> None:
+        self._store, self._inventory, self._settings = store, inventory, settings
         self._heard: set[HostName] = set()
         self._silent: set[HostName] = set()
 
-    def all(self, pairs: Mapping[Pair, Host]) -> dict[Pair, Presence | None]:
+    def of_groups(self, groups: Iterable[GroupId]) -> Iterator[GroupDrift]:
+        """Ask the hosts of each group; what the patrol had recorded, and is gone, is taken off its list.
+
+        Raises StoreUnavailable.
+        """
+        left = iter(groups)
+        while some := list(islice(left, GROUPS_AT_ONCE)):
+            yield from _until_told(some, self._of_groups)
+
+    def of_thing(self, kind: Kind, thing: Id) -> GroupDrift:
+        """Ask the hosts of a thing, and compare in the same way."""
+        (found,) = _until_told([GroupId(thing.text)], lambda again: [self._of(kind, thing) for _ in again])
+        return found
+
+    def _shown(self, pairs: Mapping[Pair, Host]) -> dict[Pair, Presence | None]:
         """Return what each host shows of its group; None for no usable answer."""
         first = {host.name: pair for pair, host in pairs.items() if host.name not in self._heard}
         alone = set(first.values())  # one call each, before many are made to a host that may be down
-        rounds = alone, pairs.keys() - alone
 
         def one(pair: Pair) -> tuple[Pair, Presence | None]:
-            return pair, self._one(pair[0], pairs[pair])
+            host = pairs[pair]
+            if host.name in self._silent:
+                return pair, None
+            answer, _ = probe(host, pair[0], self._settings)
+            (self._silent if answer.probed is Probed.NO_INFORMATION else self._heard).add(host.name)
+            return pair, answer.presence
 
-        return dict(answer for each in rounds for answer in together(one, each))
+        return dict(answer for each in (alone, pairs.keys() - alone) for answer in together(one, each))
 
-    def _one(self, group: GroupId, host: Host) -> Presence | None:
-        if host.name in self._silent:
-            return None
-        answer, _ = probe(host, group, self._settings)
-        (self._silent if answer.probed is Probed.NO_INFORMATION else self._heard).add(host.name)
-        return answer.presence
+    def _through(self, owner: OperationId) -> Iterator[tuple[Operation, Step]]:
+        """Yield the hosts of open waves that already have what an undecided operation asks."""
+        found = self._store.operation(owner)
+        if found and found.rollout and not found.decision:
+            yield from ((found, step) for step in self._store.steps(owner) if step.outcome in REACHED)
 
+    def _measure(self, group: GroupId) -> tuple[OperationId | None, dict[HostName, End]]:
+        if (owner := self._store.lock_owner(group)) is None:
+            return None, self._store.ends(group)
+        return owner, {
+            step.host: End(of.action.target, owner, of.created_at, step.fingerprint)
+            for of, step in self._through(owner)
+        }
 
-def look(
-    store: RedisStore, inventory: Inventory, settings: Settings, groups: Iterable[GroupId]
-) -> Iterator[GroupDrift]:
-    """Ask the hosts of each group; what the patrol had recorded, and is gone, is taken off its list.
+    def _of_groups(self, groups: Sequence[GroupId]) -> Iterator[GroupDrift]:
+        began = dict(zip(groups, together(self._measure, groups), strict=True))
+        known = {group: self._to_ask(ends) for group, (owner, ends) in began.items() if not owner or ends}
+        shown = self._shown({(group, name): host for group, at in known.items() for name, host in at.items()})
+        now = self._store.now()
+        for group, (owner, ends) in began.items():
+            if group not in known:
+                yield GroupDrift(group, owner=owner)
+                continue
+            seen = {name: shown[group, name] for name in known[group]}
+            silent = tuple(name for name, held in seen.items() if held is None)
+            heard = {name: held for name, held in seen.items() if held is not None}
+            if not ends:
+                yield GroupDrift(group, silent=silent, unmeasured=heard)
+                continue
+            compared = {name: held for name, held in heard.items() if name in ends}
+            differ = [name for name, held in compared.items() if held is not ends[name].presence]
+            drifts = tuple(Drift(group, name, ends[name], compared[name], now) for name in differ)
+            if owner is not None:
+                found = GroupDrift(group, drifts, len(compared), silent)
+                yield _meanwhile(self._measure(group), owner, ends, found)
+                continue
+            gone = {name: None for name in compared if name not in differ}
+            left = any(held is Presence.PRESENT for name, held in heard.items() if name not in ends)
+            if self._store.keep_drift(group, ends, gone) is None:
+                yield GroupDrift(group, overtaken=True)
+                continue
+            yield GroupDrift(
+                group,
+                drifts=drifts,
+                compared=len(compared),
+                silent=silent,
+                strangers=tuple(name for name in ends if name not in seen),
+                uncovered=tuple(self._others(ends)) if _held(ends) else (),
+                unmeasured=heard if left else {},
+            )
 
-    Raises StoreUnavailable.
-    """
-    asking, left = _HostReader(settings), iter(groups)
-    while some := list(islice(left, GROUPS_AT_ONCE)):
-        yield from _until_told(some, lambda again: _look(store, inventory, asking, again))
+    def _to_ask(self, ends: Mapping[HostName, End]) -> dict[HostName, Host]:
+        """Return the hosts that ends say something about; all of them for a group that none should hold."""
+        named = {name: self._inventory.find(name) for name in ends}
+        known = {
+            name: host for name, host in named.items() if host and host.fingerprint == ends[name].fingerprint
+        }
+        return known | ({} if _held(ends) else self._others(ends))
+
+    def _others(self, ends: Mapping[HostName, End]) -> dict[HostName, Host]:
+        """Return the hosts that serve groups and that ends say nothing about."""
+        serve = (each for each in self._inventory if each.serves_kind("group"))
+        return {each.name: each for each in serve if each.name not in ends}
+
+    def _measure_of(self, lock: GroupId, group: GroupId) -> tuple[OperationId | None, dict[HostName, Left]]:
+        if (owner := self._store.lock_owner(lock)) is None:
+            return None, self._store.contents_left(group)
+        order, found = self._store.order(owner), {}
+        for of, step in self._through(owner):
+            if order and order.content and order.group == group:
+                digest = (step.trace and step.trace.as_seen) or order.content.target
+                text = self._store.text(owner, digest)
+                found[step.host] = Left(digest, owner, of.created_at, step.fingerprint, text)
+        return owner, found
+
+    def _of(self, kind: Kind, thing: Id) -> GroupDrift:
+        from lockstep.worker.kinds import SealKeys
+
+        group, lock = GroupId(thing.text), GroupId(kind.lock(thing))
+        owner, left = self._measure_of(lock, group)
+        if owner is not None and not left:
+            return GroupDrift(group, owner=owner)
+        asked = [host for host in self._inventory if host.serves_kind(kind.name)]
+        if left:
+            known = {name: end.fingerprint for name, end in left.items()}
+            asked = [host for host in asked if known.get(host.name) == host.fingerprint]
+        looks = together(lambda host: look_once(host, kind, thing, self._settings)[0], asked)
+        shown = {host.name: each for host, each in zip(asked, looks, strict=True)}
+        held = {name: presence for name, each in shown.items() if (presence := presence_of(each))}
+        silent = tuple(name for name in shown if name not in held)
+        if not left:
+            return GroupDrift(group, silent=silent, unmeasured=held)
+        now, lines, drifts, seals = self._store.now(), {}, [], SealKeys(self._settings.seal_key_file)
+        for name, presence in held.items():
+            end, each = left[name], shown[name]
+            try:
+                expected = seals.content(kind, group, end.text)
+            except InvalidInput as error:
+                return GroupDrift(group, untold=str(error))
+            if each.tells and kind.meets(expected, each.content) is not Shows.TARGET:
+                lines[name] = diff(kind, expected, each.content)
+                was = Presence.ABSENT if expected is None else Presence.PRESENT
+                was_left = End(was, end.operation, end.at, end.fingerprint)
+                drifts.append(Drift(group, name, was_left, presence, now))
+        strangers = tuple(name for name in left if name not in shown)
+        found = GroupDrift(group, tuple(drifts), len(held), silent, strangers, lines=lines)
+        again = self._measure_of(lock, group)
+        if owner is not None:
+            return _meanwhile(again, owner, left, found)
+        if again[1] != left:
+            return GroupDrift(group, overtaken=True)
+        gone = tuple(name for name, told in lines.items() if told[:1] == ("- gone",))
+        if kind.secrets and gone:
+            return replace(found, gone=gone, secrets=tuple(sorted(kind.secrets)))
+        return found
 
 
 def _until_told(
@@ -129,62 +244,6 @@ def _until_told(
         again = [group for group in groups if group not in looked or looked[group].overtaken]
         looked |= {each.group: each for each in compare(again)}
     return (looked[group] for group in groups)
-
-
-def _through(store: RedisStore, owner: OperationId) -> Iterator[tuple[Operation, Step]]:
-    """Yield the hosts of open waves that already have what an undecided operation asks."""
-    found = store.operation(owner)
-    if found and found.rollout and not found.decision:
-        yield from ((found, step) for step in store.steps(owner) if step.outcome in REACHED)
-
-
-def _measure(store: RedisStore, group: GroupId) -> tuple[OperationId | None, dict[HostName, End]]:
-    if (owner := store.lock_owner(group)) is None:
-        return None, store.ends(group)
-    return owner, {
-        step.host: End(of.action.target, owner, of.created_at, step.fingerprint)
-        for of, step in _through(store, owner)
-    }
-
-
-def _look(
-    store: RedisStore, inventory: Inventory, asking: _HostReader, groups: Sequence[GroupId]
-) -> Iterator[GroupDrift]:
-    began = dict(zip(groups, together(lambda group: _measure(store, group), groups), strict=True))
-    known = {group: _to_ask(inventory, ends) for group, (owner, ends) in began.items() if not owner or ends}
-    shown = asking.all({(group, name): host for group, at in known.items() for name, host in at.items()})
-    now = store.now()
-    for group, (owner, ends) in began.items():
-        if group not in known:
-            yield GroupDrift(group, owner=owner)
-            continue
-        seen = {name: shown[group, name] for name in known[group]}
-        silent = tuple(name for name, held in seen.items() if held is None)
-        heard = {name: held for name, held in seen.items() if held is not None}
-        if not ends:
-            yield GroupDrift(group, silent=silent, unmeasured=heard)
-            continue
-        compared = {name: held for name, held in heard.items() if name in ends}
-        differ = [name for name, held in compared.items() if held is not ends[name].presence]
-        drifts = tuple(Drift(group, name, ends[name], compared[name], now) for name in differ)
-        if owner is not None:
-            found = GroupDrift(group, drifts, len(compared), silent)
-            yield _meanwhile(_measure(store, group), owner, ends, found)
-            continue
-        gone = {name: None for name in compared if name not in differ}
-        left = any(held is Presence.PRESENT for name, held in heard.items() if name not in ends)
-        if store.keep_drift(group, ends, gone) is None:
-            yield GroupDrift(group, overtaken=True)
-            continue
-        yield GroupDrift(
-            group,
-            drifts=drifts,
-            compared=len(compared),
-            silent=silent,
-            strangers=tuple(name for name in ends if name not in seen),
-            uncovered=tuple(_others(inventory, ends)) if _held(ends) else (),
-            unmeasured=heard if left else {},
-        )
 
 
 def _meanwhile(
@@ -198,31 +257,8 @@ def _meanwhile(
     return replace(found, owner=owner) if still else GroupDrift(found.group, owner=owner)
 
 
-def _to_ask(inventory: Inventory, ends: Mapping[HostName, End]) -> dict[HostName, Host]:
-    """Return the hosts that ends say something about; all of them for a group that none should hold."""
-    named = {name: inventory.find(name) for name in ends}
-    known = {
-        name: host for name, host in named.items() if host and host.fingerprint == ends[name].fingerprint
-    }
-    return known | ({} if _held(ends) else _others(inventory, ends))
-
-
-def _others(inventory: Inventory, ends: Mapping[HostName, End]) -> dict[HostName, Host]:
-    """Return the hosts that serve groups and that ends say nothing about."""
-    return {each.name: each for each in inventory if each.serves_kind("group") and each.name not in ends}
-
-
 def _held(ends: Mapping[HostName, End]) -> bool:
     return any(end.presence is Presence.PRESENT for end in ends.values())
-
-
-def look_at(store: RedisStore, inventory: Inventory, settings: Settings, kind: Kind, thing: Id) -> GroupDrift:
-    """Ask the hosts of a thing, and compare: see `look`."""
-    (found,) = _until_told(
-        [GroupId(thing.text)],
-        lambda again: [_look_at(store, inventory, settings, kind, thing) for _ in again],
-    )
-    return found
 
 
 def without_kind(store: RedisStore, thing: GroupId, why: InvalidInput) -> GroupDrift:
@@ -231,59 +267,3 @@ def without_kind(store: RedisStore, thing: GroupId, why: InvalidInput) -> GroupD
     kept = next((order.content.title for order in orders if order and order.content), None)
     remedy = f"; put its file back: `lockstep kinds show {kept}` prints what is kept of it" if kept else ""
     return GroupDrift(thing, untold=f"{str(why).partition(';')[0]}{remedy}")
-
-
-def _measure_of(
-    store: RedisStore, lock: GroupId, group: GroupId
-) -> tuple[OperationId | None, dict[HostName, Left]]:
-    if (owner := store.lock_owner(lock)) is None:
-        return None, store.contents_left(group)
-    order, found = store.order(owner), {}
-    for of, step in _through(store, owner):
-        if order and order.content and order.group == group:
-            digest = (step.trace and step.trace.as_seen) or order.content.target
-            text = store.text(owner, digest)
-            found[step.host] = Left(digest, owner, of.created_at, step.fingerprint, text)
-    return owner, found
-
-
-def _look_at(
-    store: RedisStore, inventory: Inventory, settings: Settings, kind: Kind, thing: Id
-) -> GroupDrift:
-    from lockstep.worker.kinds import SealKeys
-
-    group, lock = GroupId(thing.text), GroupId(kind.lock(thing))
-    owner, left = _measure_of(store, lock, group)
-    if owner is not None and not left:
-        return GroupDrift(group, owner=owner)
-    asked = [host for host in inventory if host.serves_kind(kind.name)]
-    if left:
-        asked = [
-            each for each in asked if each.name in left and each.fingerprint == left[each.name].fingerprint
-        ]
-    shown = dict(together(lambda host: (host.name, look_once(host, kind, thing, settings)[0]), asked))
-    held = {name: presence for name, each in shown.items() if (presence := presence_of(each))}
-    silent = tuple(name for name in shown if name not in held)
-    if not left:
-        return GroupDrift(group, silent=silent, unmeasured=held)
-    now, lines, drifts, seals = store.now(), {}, [], SealKeys(settings.seal_key_file)
-    for name, presence in held.items():
-        end, each = left[name], shown[name]
-        try:
-            expected = seals.content(kind, group, end.text)
-        except InvalidInput as error:
-            return GroupDrift(group, untold=str(error))
-        if each.tells and kind.meets(expected, each.content) is not Shows.TARGET:
-            lines[name] = diff(kind, expected, each.content)
-            was = Presence.ABSENT if expected is None else Presence.PRESENT
-            was_left = End(was, end.operation, end.at, end.fingerprint)
-            drifts.append(Drift(group, name, was_left, presence, now))
-    strangers = tuple(name for name in left if name not in shown)
-    found = GroupDrift(group, tuple(drifts), len(held), silent, strangers, lines=lines)
-    again = _measure_of(store, lock, group)
-    if owner is not None:
-        return _meanwhile(again, owner, left, found)
-    if again[1] != left:
-        return GroupDrift(group, overtaken=True)
-    gone = tuple(name for name, told in lines.items() if told[:1] == ("- gone",))
-    return replace(found, gone=gone, secrets=tuple(sorted(kind.secrets))) if kind.secrets and gone else found

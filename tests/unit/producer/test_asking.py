@@ -9,7 +9,7 @@ from typing import cast
 import pytest
 
 from lockstep.producer.operators import drift
-from lockstep.producer.operators.drift import look_at
+from lockstep.producer.operators.drift import Comparison
 from lockstep.producer.operators.hosts import ask
 from lockstep.worker.hosts.client import HostClient
 from lockstep.worker.inventory import Inventory
@@ -67,7 +67,7 @@ LEFT = Left(ABSENT, OperationId("op"), Millis(0), "f", None)
 @pytest.mark.parametrize(("ends", "overtaken", "reads"), [(0, False, 2), (2, False, 6), (9, True, 6)])
 def test_a_thing_is_looked_at_again_while_operations_end(ends: int, overtaken: bool, reads: int) -> None:
     store, kind = Changing(LEFT, ends), kind_of(LEAST)
-    found = look_at(cast(RedisStore, store), cast(Inventory, ()), Settings(), kind, thing(kind))
+    found = Comparison(cast(RedisStore, store), cast(Inventory, ()), Settings()).of_thing(kind, thing(kind))
     assert (found.overtaken, store.asked) == (overtaken, reads)
 
 
@@ -76,5 +76,7 @@ def test_a_thing_whose_key_is_gone_is_told_so(monkeypatch: pytest.MonkeyPatch) -
     kind = kind_of(LEAST.replace("fields:", "fields:\n  pin: {type: string, sensitive: true}"))
     host = Host(HostName("node1"), "http://node1:1")
     store = Changing(replace(LEFT, text="k1:sealed", fingerprint=host.fingerprint))
-    found = look_at(cast(RedisStore, store), cast(Inventory, (host,)), Settings(), kind, thing(kind))
+    found = Comparison(cast(RedisStore, store), cast(Inventory, (host,)), Settings()).of_thing(
+        kind, thing(kind)
+    )
     assert found.untold.startswith("no key seals the secrets of things")
