@@ -18,7 +18,7 @@ from starlette.responses import Response
 
 from lockstep.mock_api.faults import Draw, Form, Kind, Method, Rule, Script, script
 from lockstep.mock_api.history import End, History, Record
-from lockstep.mock_api.node import MALFORMED, Answer, GroupBody, Node, PlayedNode, problem
+from lockstep.mock_api.node import MALFORMED, Answer, GroupBody, Node, problem
 from lockstep.mock_api.play import Call
 
 logger = logging.getLogger(__name__)
@@ -80,7 +80,7 @@ class CallHandler:
 
     async def take_any(self, request: Request) -> Response:
         """Carry out one request to a node that plays a kind."""
-        assert isinstance(self.node, PlayedNode)
+        assert self.node.things is not None
         try:
             raw = await request.body()
         except ClientDisconnect:

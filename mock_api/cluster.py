@@ -18,7 +18,7 @@ from lockstep.mock_api.calls import CallHandler, reset
 from lockstep.mock_api.errors import InputError
 from lockstep.mock_api.faults import NODE_LEVEL, Kind, Rule
 from lockstep.mock_api.history import History
-from lockstep.mock_api.node import Manners, Node, PlayedNode
+from lockstep.mock_api.node import Manners, Node
 from lockstep.worker.kinds import Kind as Played
 
 # An idle connection must not be closed by a timer of ours: that would be a fault that nobody ordered.
@@ -131,8 +131,7 @@ class Member:
 
     def __init__(self, name: str, port: int, spec: Spec, history: History, config: Config) -> None:
         self.name = name
-        given = (name, history, spec.seed, spec.manners, spec.state)
-        self.node = Node(*given) if spec.kind is None else PlayedNode(*given, spec.kind)
+        self.node = Node(name, history, spec.seed, spec.manners, spec.state, spec.kind)
         self.desk = CallHandler(self.node, history)
         self.listener = Listener(spec.host, port, config, {"desk": self.desk})
         self._history = history

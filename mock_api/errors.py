@@ -12,10 +12,6 @@ class InputError(Exception):
     """Names the value, the rule it breaks and the remedy."""
 
 
-class CannotPlay(InputError):
-    """Names what a kind says that the mock does not make."""
-
-
 def explain(error: Mapping[str, object]) -> str:
     """Put one entry of `ValidationError.errors()` in one line."""
     message = str(error["msg"]).removeprefix("Value error, ").replace("Input should be", "must be")

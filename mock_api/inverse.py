@@ -10,7 +10,7 @@ from typing import Any
 from jmespath.exceptions import JMESPathError
 from jmespath.parser import ParsedResult
 
-from lockstep.mock_api.errors import CannotPlay
+from lockstep.mock_api.errors import InputError
 from lockstep.worker.kinds.expressions import Expression
 
 Bound = dict[str, dict[str, Any]]
@@ -93,11 +93,11 @@ def _of_item(tree: Any, given: Any) -> Any:
 
 
 def value_of(tree: Any, root: Mapping[str, Any]) -> Any:
-    """Return what a tree gives. Raises CannotPlay for functions of ours."""
+    """Return what a tree gives. Raises InputError for functions of ours."""
     try:
         return ParsedResult("", tree).search(dict(root))
     except JMESPathError as error:
-        raise CannotPlay(f"it calls a function of an answer ({error})") from None
+        raise InputError(f"it calls a function of an answer ({error})") from None
 
 
 def fit(tree: Any, root: dict[str, Any]) -> None:
@@ -160,7 +160,7 @@ def _steps(tree: Any) -> Iterator[str | int]:
             for each in tree["children"]:
                 yield from _steps(each)
         case kind:
-            raise CannotPlay(f"it takes {kind} of an answer, which the mock does not make")
+            raise InputError(f"it takes {kind} of an answer, which the mock does not make")
 
 
 def merge(under: dict[str, Any], over: Mapping[str, Any]) -> None:

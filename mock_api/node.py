@@ -83,7 +83,7 @@ def load(path: Path) -> Saved:
 
 
 class Node:
-    """Groups by id; each change is on disk and in the history before it is answered."""
+    """Groups by id, and things of a kind; each change is on disk and in the history before it is answered."""
 
     def __init__(
         self,
@@ -92,6 +92,7 @@ class Node:
         seed: int = 0,
         manners: Manners | None = None,
         state: Path | None = None,
+        kind: Kind | None = None,
     ) -> None:
         self.name = name
         self.plan = Plan(seed, name)
@@ -100,6 +101,7 @@ class Node:
         self._state = state
         saved = load(state) if state else Saved()
         self.groups = saved.groups
+        self.things = Things(kind, self.groups) if kind else None
         self._effects = max(saved.effect_seq, history.last_effects.get(name, 0))
         if saved.last_effect is not None and saved.effect_seq > history.last_effects.get(name, 0):
             # Killed between saving the groups and writing the line: write it now.
@@ -111,10 +113,22 @@ class Node:
         return self.manners.unwell_with not in self.groups
 
     def land(self, record: Record, method: Method, body: GroupBody) -> Answer:
-        """Carry out one call, changing the groups and the record. Raises OSError, changing nothing."""
+        """Carry out one call, changing the groups and the record. Raises OSError, changing nothing.
+
+        The body of a call about a thing is the request as it came.
+        """
         group = record.group or ""
         held = self.groups.get(group)
         record.before = record.after = Presence.PRESENT if held is not None else Presence.ABSENT
+        if self.things and body and "groupId" not in body:
+            call = Call(**{key: str(each) for key, each in body.items()})
+            status, said, thing, now = self.things.land(call)
+            if thing is not None:
+                if now and record.fault == Fault.REWRITE:
+                    now = {**now, "fields": self.things.player.rewritten(now["fields"])}
+                record.holds = now["fields"] if now else None
+                self._change(record, thing, now or None)
+            return Answer(status, said)
         match method, held:
             case Method.GET, None:
                 return problem(404, "Not found.")
@@ -131,8 +145,10 @@ class Node:
         return Answer(200)
 
     def plant(self, record: Record, body: GroupBody | None) -> Answer:
-        """Put a group in place, or remove it with `None`, past every fault: the admin's own hand."""
+        """Put a group or thing in place, or remove it with `None`, past every fault: the admin's own hand."""
         group = record.group or ""
+        if self.things and body and (made := self.things.planted(group, body)):
+            record.holds, body = made["fields"], made
         record.before = record.after = Presence.PRESENT if group in self.groups else Presence.ABSENT
         if body is None and group not in self.groups:
             return problem(404, f'group "{group}" is not on {self.name}')
@@ -177,33 +193,3 @@ class Node:
             self.groups.pop(group, None)
         else:
             self.groups[group] = body
-
-
-class PlayedNode(Node):
-    """A node that has things of a kind beside groups; the body of their calls is the request as it came."""
-
-    def __init__(
-        self, name: str, history: History, seed: int, manners: Manners, state: Path | None, kind: Kind
-    ) -> None:
-        super().__init__(name, history, seed, manners, state)
-        self.things = Things(kind, self.groups)
-
-    def land(self, record: Record, method: Method, body: GroupBody) -> Answer:
-        """Carry out one call. Raises OSError, changing nothing."""
-        if not body or "groupId" in body:
-            return super().land(record, method, body)
-        held = Presence.PRESENT if record.group in self.groups else Presence.ABSENT
-        record.before = record.after = held
-        status, said, thing, now = self.things.land(Call(**{key: str(each) for key, each in body.items()}))
-        if thing is not None:
-            if now and record.fault == Fault.REWRITE:
-                now = {**now, "fields": self.things.player.rewritten(now["fields"])}
-            record.holds = now["fields"] if now else None
-            self._change(record, thing, now or None)
-        return Answer(status, said)
-
-    def plant(self, record: Record, body: GroupBody | None) -> Answer:
-        """Put a group or a thing in place, or remove it, past every fault."""
-        made = self.things.planted(record.group or "", body) if body else None
-        record.holds = made and made["fields"]
-        return super().plant(record, made or body)

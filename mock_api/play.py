@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
-from lockstep.mock_api.errors import CannotPlay, InputError
+from lockstep.mock_api.errors import InputError
 from lockstep.mock_api.inverse import Bound, Other, fit, merge, put, read_backwards, unify, value_of
 from lockstep.worker.kinds import Kind
 from lockstep.worker.kinds.expressions import Expression
@@ -52,7 +52,7 @@ class Player:
         try:
             sample = kind.parse(f"{kind.name}/{self._file.examples.id or 'a'}")
             self.looked(sample.text, self.made({}, {}, 1))
-        except (CannotPlay, InvalidInput) as error:
+        except (InputError, InvalidInput) as error:
             raise InputError(f"kind {kind.name} cannot be played: {error}") from None
 
     def read(self, call: Call, held: Mapping[str, Mapping[str, Any]]) -> Found | None:
