@@ -23,9 +23,6 @@ from lockstep.worker.operation.model import GroupId, Presence
 from lockstep.worker.operation.names import named
 from lockstep.worker.settings import Settings
 
-WATCH = 30.0
-"""Seconds for which a write whose client left is looked for."""
-
 
 @dataclass(slots=True)
 class Probe:
@@ -33,7 +30,8 @@ class Probe:
 
     host: Host
     settings: Settings
-    watch: float = WATCH
+    watch: float
+    """Seconds for which a write whose client left is looked for."""
     late_writes: list[LateWrite] = field(default_factory=list)
     left: list[GroupId] = field(default_factory=list)
     """Scratch groups that could not be deleted."""
@@ -46,24 +44,20 @@ class Probe:
         scratch = Scratch(self.host, self.settings)
         ask(self.host, scratch.new_group(), self.settings)
         try:
-            with scratch:
-                yield from contract(scratch)
-                self.late_writes = measure(scratch, self.watch)
-                yield from on_late_writes(self.late_writes, self.watch, self.settings)
+            yield from contract(scratch)
+            self.late_writes = measure(scratch, self.watch)
+            yield from on_late_writes(self.late_writes, self.watch, self.settings)
         finally:
-            self.left = scratch.left
-        yield _on_leftovers(scratch)
-
-
-def _on_leftovers(scratch: Scratch) -> Finding:
-    subject = "clean-up"
-    if scratch.left:
-        text = f"{', '.join(scratch.left)} could not be deleted"
-        return Finding(subject, Level.FAILURE, text, f"delete them on {scratch.host.name}")
-    if scratch.unseen:
-        text = f"all {len(scratch.written)} scratch groups are gone; not seen yet, and possible later: "
-        return Finding(subject, Level.OK, text + named(scratch.unseen))
-    return Finding(subject, Level.OK, f"all {len(scratch.written)} scratch groups are gone")
+            self.left = scratch.clear()
+        if self.left:
+            text = f"{', '.join(self.left)} could not be deleted"
+            yield Finding("clean-up", Level.FAILURE, text, f"delete them on {self.host.name}")
+            return
+        text = f"all {len(scratch.written)} scratch groups are gone"
+        # Their creation was asked for, and may still take effect.
+        if unseen := [group for group, seen in scratch.written.items() if not seen]:
+            text += f"; not seen yet, and possible later: {named(unseen)}"
+        yield Finding("clean-up", Level.OK, text)
 
 
 TRIES = 10

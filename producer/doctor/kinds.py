@@ -11,7 +11,7 @@ from lockstep.worker.hosts import looks
 from lockstep.worker.hosts.client import HostClient
 from lockstep.worker.kinds import Kind, Verb
 from lockstep.worker.operation.answer import Request
-from lockstep.worker.operation.content import Content, Effect, Id, Said, Shown, Sight
+from lockstep.worker.operation.content import Content, Effect, Id, Said, Sight
 from lockstep.worker.operation.errors import HostUnavailable, InvalidInput
 from lockstep.worker.operation.host import Host
 from lockstep.worker.operation.model import AttemptId
@@ -37,7 +37,7 @@ UNDONE = "say so in `loses`, or keep what is missing in `look.keep` and send it 
 
 
 class _Stopped(Exception):
-    """What comes next rests on what did not happen."""
+    """What comes next rests on what did not happen, as this finding says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +82,8 @@ class Walk:
         yield from self._elsewhere()
         try:
             yield from self._steps()
-        except _NotThere as error:
-            yield Finding("look", Level.FAILURE, str(error), "see look.present, look.item and look.busy")
-        except _Stopped:
-            pass
+        except _Stopped as stopped:
+            yield from stopped.args
         finally:
             self.left = not self._cleared()
         if self.left:
@@ -212,8 +210,8 @@ class Walk:
             return
         after = self._client.look(self.kind, self.thing)
         found = _unnamed(subject, said)
-        yield Finding(subject, found.level, f"{found.text}; a look then shows {after.sight}", found.remedy)
-        raise _Stopped
+        text = f"{found.text}; a look then shows {after.sight}"
+        raise _Stopped(Finding(subject, found.level, text, found.remedy))
 
     def _send(
         self, verb: Verb, wish: _Wish, shown: Content | None, kept: Mapping[str, object] | None = None
@@ -231,7 +229,8 @@ class Walk:
     def _look(self) -> Content:
         shown = self._client.look(self.kind, self.thing)
         if shown.content is None:
-            raise _NotThere(shown)
+            text = f"{shown.text}: it shows {shown.sight}"
+            raise _Stopped(Finding("look", Level.FAILURE, text, "see look.present, look.item and look.busy"))
         return shown.content
 
     def _on_content(self, subject: str, wish: _Wish, shown: Content) -> Finding:
@@ -247,7 +246,8 @@ class Walk:
         shown = self._client.look(self.kind, self.thing)
         if shown.sight is Sight.ABSENT:
             return Finding(subject, Level.OK, shown.text)
-        return Finding(subject, Level.FAILURE, str(_NotThere(shown)), "see look.absent and busy")
+        text = f"{shown.text}: it shows {shown.sight}"
+        return Finding(subject, Level.FAILURE, text, "see look.absent and busy")
 
     def _cleared(self) -> bool:
         for _ in range(5):
@@ -256,13 +256,6 @@ class Walk:
                 return True
             self._send("delete", _Wish(Content(), {}), shown.content)
         return False
-
-
-class _NotThere(_Stopped):
-    """A look does not show the thing that was made."""
-
-    def __init__(self, shown: Shown) -> None:
-        super().__init__(f"{shown.text}: it shows {shown.sight}")
 
 
 def _as(kind: Kind, name: str, value: object) -> str:

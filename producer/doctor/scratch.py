@@ -73,26 +73,19 @@ class NoUsableAnswer(Exception):
 
 @dataclass(slots=True)
 class Scratch:
-    """One host and what was written to it; on leaving the context that is deleted, or `left` names it."""
+    """One host and what was written to it."""
 
     host: Host
     settings: Settings
-    left: list[GroupId] = field(default_factory=list)
-    """Groups that are there, or may be, after all tries to delete them."""
-    unseen: list[GroupId] = field(default_factory=list)
-    """Groups whose creation was asked for and never seen: it may still take effect."""
     lag: float = 0.0
     """Seconds after which a GET showed what had been answered with success, at the longest."""
     written: dict[GroupId, bool] = field(default_factory=dict)
     """Of each group whether it is known what became of its creation."""
 
-    def __enter__(self) -> Scratch:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def clear(self) -> list[GroupId]:
+        """Delete what was written; return the groups that are there, or may be, after all tries."""
         time.sleep(self.lag)  # what was written last must show before its absence tells anything
-        self.left = [group for group in self.written if not self._delete(group)]
-        self.unseen = [group for group, seen in self.written.items() if not seen and group not in self.left]
+        return [group for group in self.written if not self._delete(group)]
 
     def new_group(self) -> GroupId:
         """Return an id that nobody else has."""
