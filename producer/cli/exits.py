@@ -57,26 +57,19 @@ OF_STATE = {
     State.ABANDONED: Exit.ABANDONED,
 }
 
-OF_ERROR: dict[type[errors.LockstepError], Exit] = {
-    errors.InvalidInput: Exit.USAGE,
-    errors.WaitTimeout: Exit.UNANSWERED,
-    errors.NotReady: Exit.NOT_READY,  # before HostUnavailable, which it is too
-    errors.HostUnavailable: Exit.UNANSWERED,
-    errors.StoreUnavailable: Exit.NO_REDIS,
-    errors.StoreFull: Exit.NO_REDIS,
-    errors.UnknownFormat: Exit.NO_REDIS,
-    errors.RecordDamaged: Exit.NO_REDIS,
-    errors.RecordGone: Exit.GONE,
-    errors.GroupBusy: Exit.BUSY,
-    errors.CancelRefused: Exit.REFUSED,
-    errors.HoldRefused: Exit.REFUSED,
-    errors.AbandonRefused: Exit.REFUSED,
-    errors.HostPaused: Exit.REFUSED,
+OF_ERROR: dict[Exit, tuple[type[errors.LockstepError], ...]] = {
+    Exit.USAGE: (errors.InvalidInput,),
+    Exit.NOT_READY: (errors.NotReady,),  # before HostUnavailable, which it is too
+    Exit.UNANSWERED: (errors.WaitTimeout, errors.HostUnavailable),
+    Exit.NO_REDIS: (errors.StoreUnavailable, errors.StoreFull, errors.UnknownFormat, errors.RecordDamaged),
+    Exit.GONE: (errors.RecordGone,),
+    Exit.BUSY: (errors.GroupBusy,),
+    Exit.REFUSED: (errors.CancelRefused, errors.HoldRefused, errors.AbandonRefused, errors.HostPaused),
 }
 
 
 def exit_of(error: errors.LockstepError) -> Exit:
-    return next((code for kind, code in OF_ERROR.items() if isinstance(error, kind)), Exit.BUG)
+    return next((code for code, kinds in OF_ERROR.items() if isinstance(error, kinds)), Exit.BUG)
 
 
 PRINTING = ("C_IMPDEBUG", "KOMBU_DEBUG_POOL")

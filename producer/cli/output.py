@@ -36,11 +36,6 @@ def document(of: object, names: str) -> dict[str, object]:
     return {name: moment(value) if name in MOMENTS else value for name, value in values.items()}
 
 
-def optional_document(of: object, names: str) -> dict[str, object] | None:
-    """Return the same, None for None."""
-    return None if of is None else document(of, names)
-
-
 def operation_document(operation: Operation) -> dict[str, object]:
     """Return an operation without its hosts."""
     return {
@@ -55,7 +50,7 @@ def operation_document(operation: Operation) -> dict[str, object]:
 def _waves(standing: Standing) -> dict[str, object]:
     return {
         **document(standing, "wave waves stage bake_until expires_at"),
-        "hold": optional_document(standing.hold, "number who why since until"),
+        "hold": standing.hold and document(standing.hold, "number who why since until"),
         "course": [document(each, "at what number said") for each in standing.moments],
     }
 

@@ -231,18 +231,14 @@ def _facts(operation: Operation, end: Millis) -> str:
         ("Hold", rollout and told_hold(rollout, None)),
         ("Hosts", f"{operation.hosts_done} of {operation.hosts_total} done"),
         ("Asked by", operation.created_by),
-        ("Accepted", _at(operation.created_at)),
-        ("Decided", _at(operation.decided_at)),
-        ("Ended", _at(operation.ended_at)),
+        ("Accepted", local(operation.created_at)),
+        ("Decided", operation.decided_at and local(operation.decided_at)),
+        ("Ended", operation.ended_at and local(operation.ended_at)),
         ("Lasted", lasted),
         ("Still to be restored", ", ".join(operation.pending_hosts)),
     )
     shown = (f"<div><dt>{name}</dt><dd>{_text(value)}</dd></div>" for name, value in facts if value)
     return f"<dl>{''.join(shown)}</dl>"
-
-
-def _at(at: Millis | None) -> str | None:
-    return None if at is None else local(at)
 
 
 def _legend(waves: bool) -> str:

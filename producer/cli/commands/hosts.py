@@ -17,7 +17,6 @@ from lockstep.producer.cli.output import (
     answer_table,
     document,
     note,
-    optional_document,
     printable,
 )
 from lockstep.producer.cli.text import NOTHING, sentence
@@ -76,7 +75,7 @@ def pause(session: Session, *, host: str, why: str) -> Exit:
     told = f"paused {host}: new operations that need it are refused until `lockstep resume {host}`"
     text = told if held is None else f"{host} is {held.text}; that stays as it is"
     return session.done(
-        text, lambda: {"host": host, "paused": True, "already": optional_document(held, "by at why")}
+        text, lambda: {"host": host, "paused": True, "already": held and document(held, "by at why")}
     )
 
 
@@ -91,7 +90,7 @@ def resume(session: Session, *, host: str) -> Exit:
     ended = session.client().resume(host)
     text = f"{host} is not paused" if ended is None else f"resumed {host}: it was {ended.text}"
     return session.done(
-        text, lambda: {"host": host, "paused": False, "ended": optional_document(ended, "by at why")}
+        text, lambda: {"host": host, "paused": False, "ended": ended and document(ended, "by at why")}
     )
 
 
@@ -177,8 +176,8 @@ def _row(each: HostStanding) -> tuple[str, ...]:
 def _document(each: HostStanding) -> dict[str, object]:
     return {
         **document(each, "host url labels answering said"),
-        "paused": optional_document(each.pause, "by at why"),
-        "spared": optional_document(each.silence, "since until failures why"),
+        "paused": each.pause and document(each.pause, "by at why"),
+        "spared": each.silence and document(each.silence, "since until failures why"),
         "drift": [
             {**document(drift, "group found seen_at"), "expected": drift.end.presence}
             for drift in each.drifts
