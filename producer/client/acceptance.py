@@ -17,7 +17,7 @@ from lockstep.worker.operation.host import local
 from lockstep.worker.operation.model import GroupId, OperationId
 from lockstep.worker.operation.names import subject
 from lockstep.worker.operation.ports import Store
-from lockstep.worker.operation.transitions import Accepted, Busy, Request, Stale
+from lockstep.worker.operation.transitions import Accepted, Busy, Request
 from lockstep.worker.operation.waves import earliest_end, told_standing
 from lockstep.worker.record import events as following
 from lockstep.worker.record.link import Link
@@ -239,6 +239,5 @@ def _accept(link: Link, request: Request, stopped: Callable[[], bool]) -> Accept
     if stopped():
         raise RequestWithdrawn
     said = link.store.accept(request)
-    if isinstance(said, Stale):
-        raise AssertionError("only a repair can be stale")
+    assert said is not Accepted.STALE, "only a repair can be stale"
     return said

@@ -22,7 +22,7 @@ from celery.signals import before_task_publish
 from lockstep.producer.client.client import ClusterClient
 from lockstep.worker import messages as workflow
 from lockstep.worker.operation.errors import LockstepError
-from lockstep.worker.operation.transitions import Accepted, Busy, Request, Stale
+from lockstep.worker.operation.transitions import Accepted, Busy, Request
 from lockstep.worker.record.redis import RedisStore
 from lockstep.worker.settings import load_settings
 from tests.chaos.orders import AFTER_ACCEPT, ASLEEP, UNEXPECTED, WHILE_PUBLISHING, Order, ask
@@ -49,7 +49,7 @@ def die_after_accept() -> None:
     """Die once Redis has said that the operation is recorded."""
     accept = RedisStore.accept
 
-    def accepted(self: RedisStore, request: Request) -> Accepted | Busy | Stale:
+    def accepted(self: RedisStore, request: Request) -> Accepted | Busy:
         said = accept(self, request)
         if said is Accepted.ACCEPTED:
             die()
@@ -64,7 +64,7 @@ def sleep_at_every_step(seconds: float) -> None:
     accept = RedisStore.accept
     workflow.BATCH = 1
 
-    def accepted(self: RedisStore, request: Request) -> Accepted | Busy | Stale:
+    def accepted(self: RedisStore, request: Request) -> Accepted | Busy:
         nothing.wait(seconds)
         said = accept(self, request)
         nothing.wait(seconds)

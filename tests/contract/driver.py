@@ -28,7 +28,6 @@ from lockstep.worker.operation.transitions import (
     Progress,
     Request,
     Settled,
-    Stale,
 )
 from tests.contract.bench import Bench, Counts
 
@@ -58,7 +57,7 @@ class Driver:
         refs = tuple(HostRef(host, f"url-of-{host}") for host in hosts)
         return Request(self.id, group, self.action, refs, deadline, "a test", self.retries)
 
-    def accept(self, hosts: tuple[HostName, ...] = (A, B), deadline: int = LONG) -> Accepted | Busy | Stale:
+    def accept(self, hosts: tuple[HostName, ...] = (A, B), deadline: int = LONG) -> Accepted | Busy:
         return self.store.accept(self.request(hosts, deadline=deadline))
 
     def accepted(self, hosts: tuple[HostName, ...] = (A, B), deadline: int = LONG) -> Driver:

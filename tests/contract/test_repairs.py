@@ -8,7 +8,7 @@ from lockstep.worker.operation.answer import Verdict
 from lockstep.worker.operation.drift import End
 from lockstep.worker.operation.errors import OperationIdReused
 from lockstep.worker.operation.model import Action, GroupId, HostName, Millis, OperationId, Presence
-from lockstep.worker.operation.transitions import Accepted, Busy, Stale
+from lockstep.worker.operation.transitions import Accepted, Busy
 from tests.contract.bench import Bench
 from tests.contract.driver import GROUP, PRESENT, A, B, Driver
 
@@ -27,7 +27,7 @@ def texts(driver: Driver, *hosts: HostName) -> dict[HostName, str]:
     return {host: ends[host].text for host in hosts}
 
 
-def repair(driver: Driver, repairs: dict[HostName, str], name: str = "mend") -> Accepted | Busy | Stale:
+def repair(driver: Driver, repairs: dict[HostName, str], name: str = "mend") -> Accepted | Busy:
     """Ask for a create on the hosts whose ends must still say so."""
     mend = Driver(driver.bench, name)
     return driver.store.accept(replace(mend.request(tuple(repairs)), repairs=repairs))
@@ -58,7 +58,7 @@ def test_a_newer_end_on_any_of_its_hosts_makes_a_repair_stale(ended: Driver) -> 
     seen = texts(ended, A, B)
     Driver(ended.bench, "two", Action.DELETE).accepted((B,)).apply(B).commit()
     keys = ended.bench.key_names()
-    assert repair(ended, seen) == Stale()
+    assert repair(ended, seen) is Accepted.STALE
     assert ended.bench.key_names() == keys, "a refusal stores nothing"
     assert ended.store.lock_owner(GROUP) is None
     assert repair(ended, {A: seen[A]}, "other") is Accepted.ACCEPTED, "the end of a is as it was seen"
@@ -68,11 +68,11 @@ def test_an_end_that_says_the_same_again_is_a_newer_one(ended: Driver) -> None:
     seen = texts(ended, A)
     Driver(ended.bench, "two", Action.DELETE).accepted().undoing(A, B).undo(A, B)
     assert ended.store.ends(GROUP)[A].presence is Presence.PRESENT
-    assert repair(ended, seen) == Stale()
+    assert repair(ended, seen) is Accepted.STALE
 
 
 def test_a_host_without_an_end_cannot_be_repaired(ended: Driver) -> None:
-    assert repair(ended, {HostName("c"): "present one 5 url-of-c"}) == Stale()
+    assert repair(ended, {HostName("c"): "present one 5 url-of-c"}) is Accepted.STALE
 
 
 def test_a_group_at_work_is_busy_whatever_the_ends_say(ended: Driver) -> None:

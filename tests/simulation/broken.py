@@ -29,7 +29,6 @@ from lockstep.worker.operation.transitions import (
     Progress,
     Request,
     Settled,
-    Stale,
 )
 from tests.simulation.broken_waves import WAVES
 from tests.simulation.ledger import WatchedStore
@@ -193,7 +192,7 @@ class SuspectsTheOpposite(WatchedStore):
 class RepairsWhateverEnded(WatchedStore):
     """A repair is accepted although another operation has ended since the drift was seen."""
 
-    def accept(self, request: Request) -> Accepted | Busy | Stale:
+    def accept(self, request: Request) -> Accepted | Busy:
         ends = self.ends(request.group)
         return super().accept(replace(request, repairs={host: ends[host].text for host in request.repairs}))
 

@@ -18,7 +18,7 @@ from lockstep.worker.operation.model import (
     Presence,
     Undo,
 )
-from lockstep.worker.operation.transitions import Accepted, Busy, Cancelled, Claim, Phase, Request, Stale
+from lockstep.worker.operation.transitions import Accepted, Busy, Cancelled, Claim, Phase, Request
 from tests.simulation.faults import GROUP, Row
 from tests.simulation.limits import LIMITS
 from tests.simulation.settled import Course, committed, not_asked, opened
@@ -47,13 +47,13 @@ class WatchedStore(MemoryStore):
         super().__init__(clock, limits)
         self._ledger = ledger
 
-    def accept(self, request: Request) -> Accepted | Busy | Stale:
+    def accept(self, request: Request) -> Accepted | Busy:
         said = super().accept(request)
         if said is Accepted.ACCEPTED:
             self._ledger.accepted(self.records[request.id])
             if request.repairs:
                 self._ledger.repairs(self.records[request.id])
-        if isinstance(said, Stale):
+        if said is Accepted.STALE:
             self._ledger.world.note("repairs that came too late")
         return said
 

@@ -27,7 +27,6 @@ from lockstep.worker.operation.transitions import (
     Miss,
     Progress,
     Request,
-    Stale,
 )
 from tests.twin.content import MemoryContent
 from tests.twin.limit import ABORTED, ALL, SEND
@@ -44,7 +43,7 @@ def _payload(request: Request) -> object:
 class MemoryStore(MemoryContent):
     """The whole store in memory, with the transitions that come before the decision, and the decision."""
 
-    def accept(self, request: Request) -> Accepted | Busy | Stale:
+    def accept(self, request: Request) -> Accepted | Busy:
         """Record an operation and take its lock. Raises OperationIdReused, HostPaused and StoreFull."""
         rollout, filled = request.rollout, request.content
         known = self._load(request.id)
@@ -65,7 +64,7 @@ class MemoryStore(MemoryContent):
             raise StoreFull(f"{self.memory_used:.0%} of the memory is in use")
         kept = self.left.get(request.group, {})
         if any(host not in kept or kept[host].text != text for host, text in request.repairs.items()):
-            return Stale()
+            return Accepted.STALE
         now = self.clock()
         self.dropped.discard(request.id)
         deadline = Millis(now + request.deadline)

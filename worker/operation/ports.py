@@ -36,7 +36,6 @@ from lockstep.worker.operation.transitions import (
     Refused,
     Request,
     Settled,
-    Stale,
     View,
 )
 from lockstep.worker.operation.waves import Gated, Health
@@ -206,7 +205,7 @@ class Transitions(ContentTransitions, Protocol):
 class Store(Transitions, Ends, Protocol):
     """Everything: the transitions, and what producers, callbacks, the sweep, the patrol and people need."""
 
-    def accept(self, request: Request) -> Accepted | Busy | Stale:
+    def accept(self, request: Request) -> Accepted | Busy:
         """Record an operation and take its lock. Raises OperationIdReused, HostPaused and StoreFull."""
 
     def cancel(self, operation: OperationId, by: str) -> Cancelled:

@@ -30,6 +30,8 @@ class Accepted(StrEnum):
     ACCEPTED = "accepted"
     EXISTING = "existing"
     """The same id with the same payload: nothing was written."""
+    STALE = "stale"
+    """Of a repair: another operation has ended since the drift was seen; nothing was written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +39,6 @@ class Busy:
     """Another operation holds the group's lock; nothing was written."""
 
     owner: OperationId
-
-
-@dataclass(frozen=True, slots=True)
-class Stale:
-    """Another operation has ended since the drift was seen; nothing was written."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,6 @@ from lockstep.worker.operation.transitions import (
     Refused,
     Request,
     Settled,
-    Stale,
     View,
 )
 from lockstep.worker.operation.waves import Gated, Health
@@ -53,7 +52,7 @@ from lockstep.worker.secrets import mask
 class RedisStore(RedisEnds):
     """The Store protocol, which says what each method does, on one Redis client. Threads may share it."""
 
-    def accept(self, request: Request) -> Accepted | Busy | Stale:
+    def accept(self, request: Request) -> Accepted | Busy:
         said = self._scripts.strings(
             "accept",
             request.id,
@@ -73,8 +72,6 @@ class RedisStore(RedisEnds):
             json.dumps(dict(request.content.texts)) if request.content else "",
         )
         match said[0]:
-            case "stale":
-                return Stale()
             case "busy":
                 return Busy(OperationId(said[1]))
             case "paused":
