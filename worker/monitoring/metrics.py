@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from lockstep.worker.forks import renew_in_children
 from lockstep.worker.monitoring.probe import EVERY
 from lockstep.worker.operation.answer import Carried, Watched
-from lockstep.worker.operation.model import Operation, OperationId
+from lockstep.worker.operation.model import Decision, Operation, OperationId, State
 from lockstep.worker.operation.waves import worked
 
 if TYPE_CHECKING:
@@ -89,19 +89,16 @@ def call_carried(carried: Carried | None) -> None:
         count("requests", "kept" if carried.kept else "new")
 
 
-def operation_ended(operation: Operation, first: Callable[[OperationId], bool]) -> None:
-    """Count an operation's end, if `first` says that nobody did before."""
-    if _counting and first(operation.id):
+def operation_seen(operation: Operation, first: Callable[[OperationId, str], bool]) -> None:
+    """Count that an operation is being undone, and its end, each if `first` says that nobody did before."""
+    if _counting and operation.decision is Decision.ROLL_BACK and first(operation.id, "undone"):
+        count("rollbacks", operation.action.value)
+    ended = operation.ended or operation.state is State.COMMITTED
+    if _counting and ended and first(operation.id, "counted"):
         labels = operation.action.value, operation.state.value
         count("operations", *labels)
         if (lasted := worked(operation)) is not None:
             took("operation_seconds", lasted / 1000, *labels)
-
-
-def rollback_begun(operation: Operation, first: Callable[[OperationId], bool]) -> None:
-    """Count an operation that is being undone, if `first` says that nobody did before."""
-    if _counting and first(operation.id):
-        count("rollbacks", operation.action.value)
 
 
 class Work:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import redis
 
-from lockstep.worker.operation.errors import StoreUnavailable
+from lockstep.worker.operation.errors import RecordDamaged, StoreFull, StoreUnavailable
 
 FORMAT_ERROR = "LOCKSTEPFORMAT"
 DAMAGED = re.compile(r"LOCKSTEPDAMAGED \[(.*?)\]")
@@ -25,10 +25,8 @@ class Cause(NamedTuple):
     """Searched for in the error's type and text, of redis-py or kombu; the first that is found counts."""
     what: str
     remedy: str
-    full: bool = False
-    """Redis has no room: told apart, for running operations can still end."""
-    damaged: bool = False
-    """What is asked for is not what it must be; the rest may be."""
+    raises: type[StoreFull | RecordDamaged] | None = None
+    """None for StoreUnavailable; when it is full, running operations can still end."""
 
 
 CAUSES = (
@@ -36,7 +34,7 @@ CAUSES = (
         r"command not allowed when used memory > 'maxmemory'",
         "Redis is at its memory limit",
         "raise maxmemory, or shorten the retention (LOCKSTEP_RETENTION_DAYS, LOCKSTEP_RETENTION_COUNT)",
-        full=True,
+        raises=StoreFull,
     ),
     Cause(
         r"write against a read only replica|it is a replica|instance state changed",
@@ -163,7 +161,7 @@ CAUSES = (
         r"WRONGTYPE",
         "Redis holds something else under a name that Lockstep uses",
         "choose another database, or another LOCKSTEP_KEY_PREFIX",
-        damaged=True,
+        raises=RecordDamaged,
     ),
 )
 

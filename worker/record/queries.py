@@ -12,7 +12,7 @@ from typing import TypeVar, cast
 
 import redis
 
-from lockstep.worker.operation.errors import RecordDamaged, StoreFull, UnknownFormat
+from lockstep.worker.operation.errors import RecordDamaged, UnknownFormat
 from lockstep.worker.operation.host import ALL_HOSTS, NAMED_AFTER, Limits, WriteLimit
 from lockstep.worker.operation.model import Action, GroupId, HostName, Millis, Operation, OperationId, Step
 from lockstep.worker.operation.thing import SECRET, Asked
@@ -38,10 +38,8 @@ def store_errors() -> Iterator[None]:
         cause = cause_of(error)
         if cause is None and not isinstance(error, (redis.ConnectionError, redis.TimeoutError)):
             raise  # a call of ours that Redis or its client does not understand
-        if cause is not None and cause.full:
-            raise StoreFull(f"{cause.what}; {cause.remedy}") from error
-        if cause is not None and cause.damaged:
-            raise RecordDamaged(f"{cause.what}; {cause.remedy}") from error
+        if cause is not None and cause.raises is not None:
+            raise cause.raises(f"{cause.what}; {cause.remedy}") from error
         raise unavailable(error) from error
     except OSError as error:  # a file or a socket that redis-py could not open
         raise unavailable(error) from error
@@ -262,12 +260,6 @@ class WriteLimits(RaisesOurs):
         self._keys = keys
         self._told: Mapping[str, WriteLimit] | None = None
 
-    def keep_new(self, limits: Mapping[str, WriteLimit]) -> None:
-        """Keep these limits unless they are what this process kept last: another may have newer ones."""
-        if limits != self._told:
-            self.keep(limits)
-            self._told = limits
-
     def turns(self) -> list[Turns]:
         """Read how it stands with every limit."""
         kept = cast(dict[str, str], self._client.hgetall(self._keys.limits))
@@ -279,9 +271,15 @@ class WriteLimits(RaisesOurs):
         return [Turns(name, limit, busy, queue + pace) for (name, limit), busy, queue, pace in parts]
 
     def keep(self, limits: Mapping[str, WriteLimit]) -> None:
-        """Put these limits, by host (`*` for all together), in the place of those that are kept."""
+        """Put these limits, by host (`*` for all together), in the place of those that are kept.
+
+        What this process put there last is not put again: another may have newer ones.
+        """
+        if limits == self._told:
+            return
         with self._client.pipeline() as pipe:
             pipe.delete(self._keys.limits)
             if limits:
                 pipe.hset(self._keys.limits, mapping={name: each.kept() for name, each in limits.items()})
             pipe.execute()
+        self._told = limits

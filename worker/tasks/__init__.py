@@ -112,7 +112,7 @@ def _inventory(app: Lockstep, limits: WriteLimits) -> tuple[str, int, float, str
     if live is None:
         return None
     now = live.current()
-    limits.keep_new(now.limits())
+    limits.keep(now.limits())
     return now.digest, len(now), live.age, live.fault
 
 

@@ -215,7 +215,7 @@ def _sweep(app: Celery, runtime: Runtime, go_on: Callable[[], None]) -> str:
             claim = publish_next(app, store, operation, resume=True)
             resumed += claim is not None and bool(claim.hosts)
             if claim is None and (ended := store.operation(operation)):
-                metrics.operation_ended(ended, lambda key: store.first(key, "counted"))
+                metrics.operation_seen(ended, store.first)
         except UnknownFormat:
             continue  # a newer worker's record: left as it is
         except UNREADABLE as error:

@@ -17,7 +17,7 @@ from lockstep.worker.kinds import SealKeys
 from lockstep.worker.messages import publish_forward, publish_next, publish_patrol
 from lockstep.worker.monitoring import metrics
 from lockstep.worker.operation.drift import Ends
-from lockstep.worker.operation.model import Action, Decision, GroupId, HostName, Operation, OperationId, State
+from lockstep.worker.operation.model import Action, GroupId, HostName, Operation, OperationId, State
 from lockstep.worker.operation.waves import told_standing
 from lockstep.worker.settings import Settings
 from lockstep.worker.steps.apply import NO_RECORD, forward, raised
@@ -26,7 +26,7 @@ from lockstep.worker.steps.looks import patrol as patrol_step
 from lockstep.worker.steps.rollback import raised_later, rollback
 from lockstep.worker.steps.rollback import settle as settle_step
 from lockstep.worker.tasks.received import not_believed, record_gone
-from lockstep.worker.tasks.run import guarded, run_steps
+from lockstep.worker.tasks.run import Raised, Step, guarded, run_steps
 from lockstep.worker.tasks.runtime import Runtime, runtime_of
 from lockstep.worker.tasks.sweep import MS_PER_DAY, periodic
 
@@ -68,10 +68,20 @@ def _apply(
     )
 
 
-@shared_task(bind=True, name=TaskName.GATE)
-def look_at_gate(self: Task[..., str], operation: OperationId, group: GroupId, *hosts: HostName) -> str:
-    """Look at hosts of open waves once more; return what it came to."""
-    return run_steps(self, operation, group, hosts, gate, partial(raised_later, counted=False))
+def _running(name: str, step: Step, broken: Raised) -> Any:
+    """Return the task that runs a step for each host of its message, and returns what they came to."""
+
+    @shared_task(bind=True, name=name)
+    def run(self: Task[..., str], operation: OperationId, group: GroupId, *hosts: HostName) -> str:
+        return run_steps(self, operation, group, hosts, step, broken)
+
+    return run
+
+
+look_at_gate = _running(TaskName.GATE, gate, partial(raised_later, counted=False))
+rollback_create = _running(TaskName.ROLLBACK_CREATE, rollback, raised_later)
+rollback_delete = _running(TaskName.ROLLBACK_DELETE, rollback, raised_later)
+settle = _running(TaskName.SETTLE, settle_step, raised_later)
 
 
 @shared_task(bind=True, name=TaskName.CONCLUDE)
@@ -87,10 +97,7 @@ def conclude(self: Task[..., str], operation: OperationId, group: GroupId) -> st
         if kept is None:
             record_gone(self, runtime, operation, group)
             return NO_RECORD
-        if kept.decision is Decision.ROLL_BACK:
-            metrics.rollback_begun(kept, lambda key: runtime.store.first(key, "undone"))
-        if kept.ended or kept.state is State.COMMITTED:
-            metrics.operation_ended(kept, lambda key: runtime.store.first(key, "counted"))
+        metrics.operation_seen(kept, runtime.store.first)
         return _summary(kept)
 
     return guarded(self, run)
@@ -103,24 +110,6 @@ def _summary(operation: Operation) -> str:
     if operation.reason is None:
         return operation.state.value
     return f"{operation.state.value.replace('_', ' ')}: {operation.reason}"
-
-
-@shared_task(bind=True, name=TaskName.ROLLBACK_CREATE)
-def rollback_create(self: Task[..., str], operation: OperationId, group: GroupId, *hosts: HostName) -> str:
-    """Delete what a create left on the hosts; return what it came to. Never gives up."""
-    return run_steps(self, operation, group, hosts, rollback, raised_later)
-
-
-@shared_task(bind=True, name=TaskName.ROLLBACK_DELETE)
-def rollback_delete(self: Task[..., str], operation: OperationId, group: GroupId, *hosts: HostName) -> str:
-    """Restore what a delete took from the hosts; return what it came to. Never gives up."""
-    return run_steps(self, operation, group, hosts, rollback, raised_later)
-
-
-@shared_task(bind=True, name=TaskName.SETTLE)
-def settle(self: Task[..., str], operation: OperationId, group: GroupId, *hosts: HostName) -> str:
-    """Look at the hosts; return what it came to."""
-    return run_steps(self, operation, group, hosts, settle_step, raised_later)
 
 
 LONGEST_BETWEEN = 3_600_000
