@@ -96,7 +96,6 @@ class NoFile(AppLoader):
     """Reads no configuration, neither a file of some application nor one that a variable names."""
 
     def read_configuration(self, env: str = "") -> dict[str, Any]:
-        """Return nothing."""
         return {}
 
 

@@ -92,7 +92,6 @@ class _InAsyncio(Leading, Mixed):  # type: ignore[misc]
         await super().on_connect_check_health(check_health)
 
     async def read_response(self, *args: Any, **kwargs: Any) -> Any:
-        """Do the same."""
         try:
             response = await super().read_response(*args, **kwargs)
             self._hear(response)

@@ -96,7 +96,6 @@ class Consumer(celery.Consumer):  # type: ignore[misc]
         super().shutdown()
 
     def create_task_handler(self, *arguments: Any, **options: Any) -> Callable[[Any], None]:
-        """Return what takes each message."""
         handle = super().create_task_handler(*arguments, **options)
 
         def take(message: Any) -> None:
@@ -110,19 +109,15 @@ class Consumer(celery.Consumer):  # type: ignore[misc]
         return take
 
     def on_unknown_message(self, body: Any, message: Any) -> None:
-        """Drop what is no task's message."""
         self._drop(message, "it is no task's")
 
     def on_unknown_task(self, body: Any, message: Any, exc: Exception) -> None:
-        """Drop a message for a task that there is not."""
         self._drop(message, "there is no such task")
 
     def on_invalid_task(self, body: Any, message: Any, exc: Exception) -> None:
-        """Drop a message that its task would not take."""
         self._drop(message, str(exc) if type(exc) is InvalidTaskError else type(exc).__name__)
 
     def on_decode_error(self, message: Any, exc: Exception) -> None:
-        """Drop a message whose body cannot be read."""
         self._drop(message, f"its body cannot be read, {type(exc).__name__}")
 
     def _drop(self, message: Any, why: str) -> None:

@@ -77,7 +77,6 @@ class QoS(links.QoS):
             raise
 
     def forget(self, tag: str) -> None:
-        """Remove what was noted of a message that is dropped."""
         self._noted.discard(tag)
         super().forget(tag)
 
@@ -178,7 +177,6 @@ class Poller(redis.MultiChannelPoller):  # type: ignore[misc]
     """Whether an event loop turns."""
 
     def on_poll_start(self) -> None:
-        """Do what is to be done before each wait."""
         for channel in self._channels:
             channel.send_acknowledged()
         super().on_poll_start()

@@ -153,7 +153,6 @@ class Heartbeat:
         self._beats.start()
 
     def ready(self, **_: Any) -> None:
-        """Show that the worker takes tasks."""
         self._signs.is_ready()
 
     def stopping(self, **_: Any) -> None:

@@ -60,7 +60,6 @@ class RepeatLimit(logging.Filter):
         """When each was first seen of late, and how often since."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Tell whether a record is written now."""
         if record.levelno < logging.WARNING:
             return True
         kind = _kind(record)

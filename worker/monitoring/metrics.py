@@ -134,7 +134,6 @@ class Work:
 
     @property
     def idle(self) -> bool:
-        """Whether nothing goes on."""
         return not self._going
 
     def look(self) -> None:

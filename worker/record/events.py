@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, 
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
+from redis import ConnectionPool
 from redis.client import PubSub
 
 from lockstep.worker.forks import leave_to_parent, renew_in_children
@@ -68,9 +69,9 @@ class Subscription(PubSub):
 class Events:
     """A subscription that never raises: without Redis it only waits, and subscribes again later."""
 
-    def __init__(self, pubsub: Callable[[], PubSub], channel: str) -> None:
-        self._make = pubsub
-        self._pubsub = pubsub()
+    def __init__(self, pool: ConnectionPool, channel: str) -> None:
+        self._pool = pool
+        self._pubsub = Subscription(pool)
         self._channel = channel
         self._subscribed = False
         renew_in_children(self)
@@ -116,7 +117,7 @@ class Events:
 
     def start_anew(self) -> None:
         leave_to_parent(self._pubsub)
-        self._pubsub, self._subscribed = self._make(), False
+        self._pubsub, self._subscribed = Subscription(self._pool), False
 
     def _drop(self) -> None:
         self._subscribed = False
@@ -247,7 +248,6 @@ class AsyncEvents:
                 ends = min(ends, time.monotonic() + gather)
 
     async def close(self) -> None:
-        """Close the connection."""
         await self._drop()
         await self._client.aclose()
 

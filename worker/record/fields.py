@@ -54,7 +54,6 @@ class Fields:
         return cls(kept)
 
     def number(self, name: str) -> int:
-        """Return a whole number."""
         value = self._kept.get(name)
         try:
             if not isinstance(value, bool):
@@ -64,25 +63,21 @@ class Fields:
         raise self._wrong(name, "a number")
 
     def at(self, name: str) -> Millis:
-        """Return a point in time."""
         return Millis(self.number(name))
 
     def text(self, name: str) -> str:
-        """Return a text."""
         value = self._kept.get(name)
         if not isinstance(value, str):
             raise self._wrong(name, "a text")
         return value
 
     def flag(self, name: str) -> bool:
-        """Return true or false."""
         value = self._kept.get(name)
         if not isinstance(value, bool):
             raise self._wrong(name, "true or false")
         return value
 
     def word(self, name: str, kind: type[E]) -> E:
-        """Return one of an enumeration's words."""
         value = self._kept.get(name)
         if value not in list(kind):
             raise self._wrong(name, " or ".join(kind))

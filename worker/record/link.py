@@ -13,7 +13,7 @@ from lockstep.worker.forks import leave_to_parent, renew_in_children
 from lockstep.worker.operation.errors import RecordGone, StoreFull, StoreUnavailable, UnknownOperation
 from lockstep.worker.operation.model import Action, GroupId, Lost, Millis, Operation, OperationId
 from lockstep.worker.record.codec import Keys
-from lockstep.worker.record.events import Events, Subscription
+from lockstep.worker.record.events import Events
 from lockstep.worker.record.queries import RaisesOurs, WriteLimits
 from lockstep.worker.record.redis import RedisStore
 from lockstep.worker.record.status import Clocks, Pauses, Silences, Stalls
@@ -92,7 +92,6 @@ class Link(RaisesOurs):
         self._begin()
 
     def ping(self) -> None:
-        """Reach Redis."""
         self._client.ping()
 
     def look(self, operation: OperationId) -> Operation | None:
@@ -212,8 +211,7 @@ class Link(RaisesOurs):
 
     def events(self, operation: OperationId) -> Events:
         """Return the events of an operation, to be entered as a context."""
-        pool = self._subscriber.connection_pool
-        return Events(lambda: Subscription(pool), self.keys.events(operation))
+        return Events(self._subscriber.connection_pool, self.keys.events(operation))
 
     def close(self) -> None:
         """Close every connection; those of calls under way, which other threads make, after their answers."""

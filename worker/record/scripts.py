@@ -218,7 +218,6 @@ class Scripts:
         self._batch = Batch(_Wire(client, keys, replicas, self.called).send)
 
     def strings(self, name: str, operation: OperationId, *arguments: Argument) -> list[str]:
-        """Run a script that returns a list of strings."""
         return cast(list[str], self.run(name, operation, *arguments))
 
     def run(self, name: str, operation: OperationId, *arguments: Argument) -> object:
@@ -285,7 +284,6 @@ class _Wire:
         return (len(keys), *keys, self._keys.prefix, kind[1], len(calls), *flat)
 
     def _text(self, name: str) -> tuple[str, str]:
-        """Return a script's text and its digest."""
         if name not in self._texts:
             before = map(script, ("record", "limit", "step", "rule"))
             body = ("local function transition(ARGV, op)", script(name), "end")

@@ -67,7 +67,6 @@ class Pauses(_Status):
         return held if self._client.hdel(self._key, host) else None
 
     def all(self) -> dict[HostName, Pause]:
-        """Return every pause."""
         _, kept = self._read()
         found = readable("pause", self._key, kept, pause_from)
         return {HostName(host): found.get(host) or unreadable(host) for host in sorted(kept)}

@@ -62,7 +62,6 @@ class _Threads:
         self._making = threading.Lock()
 
     def pool(self, most: int) -> ThreadPoolExecutor:
-        """Return the threads, the same for all tasks."""
         with self._making:
             if self._pool is None:
                 self._pool = ThreadPoolExecutor(most, thread_name_prefix="hosts")

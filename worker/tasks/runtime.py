@@ -72,16 +72,13 @@ GARBAGE = 20_000
 class _Kept:
     """What is kept of one operation: whoever holds the lock reads it, for all who wait."""
 
-    __slots__ = ("failed", "lock", "order")
+    __slots__ = ("failed", "lock", "names", "order")
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.order: Order | None = None
         self.failed = ""
-
-    @property
-    def names(self) -> int:
-        return 0 if self.order is None else 1 + len(self.order.hosts)
+        self.names = 0
 
 
 class Orders:
@@ -126,9 +123,11 @@ class Orders:
         with self._lock:
             if self._kept.get(operation) is not kept:
                 return
-            self._names += kept.names
             if kept.order is None:
                 del self._kept[operation]
+            else:
+                kept.names = 1 + len(kept.order.hosts)
+                self._names += kept.names
             while self._names > MOST_NAMES and len(self._kept) > 1:
                 self._drop(next(iter(self._kept)))
 
@@ -157,7 +156,6 @@ class WatchedHost(WrappedHost):
     """
 
     def probe(self, group: GroupId) -> ProbeAnswer:
-        """GET the group."""
         answer = _timed("look", lambda: self.host.probe(group), lambda found: found.probed)
         log.debug("look: %s", answer.text)
         return answer
@@ -165,7 +163,6 @@ class WatchedHost(WrappedHost):
     def write(
         self, action: Action, group: GroupId, attempt: AttemptId, send_before: float, body: str | None = None
     ) -> WriteAnswer:
-        """POST or DELETE the group."""
         asked = (action, group, attempt, send_before, body)
         with bound_contextvars(attempt=attempt):
             answer = _timed(action, lambda: self.host.write(*asked), lambda answer: answer.verdict)
@@ -174,17 +171,14 @@ class WatchedHost(WrappedHost):
         return answer
 
     def look(self, *asked: Any) -> Shown:
-        """Look at a thing."""
         return _timed("look", lambda: self.host.look(*asked), lambda shown: shown.sight)
 
     def send(self, kind: Any, verb: str, *asked: Any) -> Said:
-        """Send a write of a thing."""
         said = _timed(verb, lambda: self.host.send(kind, verb, *asked), lambda said: said.effect)
         log.log(logging.DEBUG if said.effect is Effect.APPLIED else logging.INFO, "%s: %s", verb, said.text)
         return said
 
     def unwell(self, path: str) -> str | None:
-        """Ask for its health."""
         return _timed("health", lambda: self.host.unwell(path), lambda wrong: "unwell" if wrong else "well")
 
 
@@ -270,7 +264,6 @@ class Runtimes:
         self._lock = threading.Lock()
 
     def of(self, app: Celery) -> Runtime:
-        """Return the application's."""
         with self._lock:  # the breaker is for all threads together
             if id(app) not in self._built:
                 build = getattr(app, "build_runtime", build_runtime)

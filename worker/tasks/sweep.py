@@ -38,7 +38,6 @@ class FiguresReader(Link):
         super().__init__(impatient(settings, 1.0))
 
     def read(self) -> Figures:
-        """Read everything. Raises StoreUnavailable."""
         keys = self.keys
         with self._client.pipeline(transaction=False) as pipe:
             pipe.time()

@@ -65,7 +65,7 @@ def test_an_interrupt_ends_a_wait_for_events_wherever_it_comes() -> None:
         )
 
         def wait() -> None:
-            with events.Events(lambda: events.Subscription(pool), "c") as told:
+            with events.Events(pool, "c") as told:
                 told.subscribe()
                 told.wait(0.1)
 
