@@ -62,20 +62,13 @@ class ClusterAdmin:
         """Set a number of ms, `{"uniform": [a, b]}`, `{"choices": [[share, ms], …]}`, or None."""
         self._call("PUT", scope(node, "latency"), latency)
 
-    def set_manners(
-        self,
-        node: str | None = None,
-        *,
-        delete_absent: int | None = None,
-        post_body: str | None = None,
-        unwell_with: str | None = None,
-    ) -> None:
-        """Set the answer to a delete of what is absent (400, 404), and what a 201 carries (empty, group).
+    def set_manners(self, node: str | None = None, **manners: int | str) -> None:
+        """Set the answer to a delete of what is absent (`delete_absent`: 400, 404), and what a 201 carries.
 
-        While the node holds the group `unwell_with`, its `/health` answers 503.
+        That is `post_body`: empty, group. While the node holds the group `unwell_with`, its `/health` answers
+        503.
         """
-        wanted = {"delete_absent": delete_absent, "post_body": post_body, "unwell_with": unwell_with}
-        self._call("PUT", scope(node, "settings"), wanted)
+        self._call("PUT", scope(node, "settings"), manners)
 
     def down(self, node: str, seconds: float | None = None) -> None:
         """Make a node refuse connections, until `up` or for so long."""

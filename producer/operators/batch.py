@@ -9,6 +9,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -172,7 +173,7 @@ def apply(
     left = deque(wishes)
     told: SimpleQueue[WishResult | BaseException] = SimpleQueue()
 
-    def fulfil(wish: Wish) -> WishResult | None:
+    def fulfil(wish: Wish) -> None:
         key = operation_id(run, wish, hosts)
         try:
             operation = client.change(
@@ -188,16 +189,14 @@ def apply(
                 pace=pace,
             )
             while not stopped.is_set():
-                try:
+                with suppress(WaitTimeout):
                     result = operation.wait(LOOK_UP)
-                except WaitTimeout:
-                    continue
-                return WishResult(wish, key, result.state, result.reason)
+                    told.put(WishResult(wish, key, result.state, result.reason))
+                    return
         except LockstepError as error:
-            return WishResult(wish, key, None, str(error))
+            told.put(WishResult(wish, key, None, str(error)))
         except RequestWithdrawn:
             pass
-        return None
 
     def work() -> None:
         while not stopped.is_set():
@@ -206,8 +205,7 @@ def apply(
             except IndexError:
                 return
             try:
-                if (came := fulfil(wish)) is not None:
-                    told.put(came)
+                fulfil(wish)
             except BaseException as error:  # noqa: BLE001 - whoever iterates gets it
                 told.put(error)
 

@@ -82,11 +82,9 @@ def look(host: Host, kind: Kind, thing: Id, settings: Settings) -> tuple[Shown, 
 
 def probe(host: Host, group: GroupId, settings: Settings) -> tuple[ProbeAnswer, int]:
     """Ask as `ask` does; return the first usable answer, else the last, and how many GETs it took."""
-
-    def final(answer: ProbeAnswer) -> bool:
-        return answer.probed is not Probed.NO_INFORMATION
-
-    return _asked(host, settings, lambda api: api.probe(group), final)
+    return _asked(
+        host, settings, lambda api: api.probe(group), lambda said: said.probed is not Probed.NO_INFORMATION
+    )
 
 
 def _asked(

@@ -185,13 +185,13 @@ def _follow(
 
 
 def _readings(client: ClusterClient, limit: int) -> Iterator[tuple[Sequence[Operation] | None]]:
-    yield (client.operations(limit),)
+    found: Sequence[Operation] | None = client.operations(limit)
     while True:
+        yield (found,)
         time.sleep(EVERY)
-        found: Sequence[Operation] | None = None
+        found = None
         with suppress(StoreUnavailable):
             found = client.operations(limit)
-        yield (found,)
 
 
 def _hosts(
