@@ -136,6 +136,6 @@ def played_app() -> FastAPI:
     @app.api_route("/{path:path}", methods=["GET", "POST", "PUT", "PATCH", "DELETE"], response_model=None)
     async def call(request: Request) -> Response:
         desk: CallHandler = request.state.desk
-        return await desk.take_any(request)
+        return await desk.take(request)
 
     return app

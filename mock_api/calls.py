@@ -64,36 +64,27 @@ class CallHandler:
             call.drop()
         self._unfinished.clear()
 
-    async def take(self, request: Request, method: Method, group: str | None = None) -> Response:
-        """Carry out one request as chance and the rules have it."""
+    async def take(
+        self, request: Request, method: Method | None = None, group: str | None = None
+    ) -> Response:
+        """Carry out one request as chance and the rules have it; without a method it is of its kind."""
         try:
             raw = await request.body()
         except ClientDisconnect:
             return NOBODY_THERE
         body: GroupBody = {}
         sent: JsonValue = None
-        if method is not Method.GET:
+        if method is None:
+            assert self.node.things is not None
+            path, query = request.scope["raw_path"].decode("ascii"), request.url.query
+            call = Call(request.method, path, query, raw.decode("utf-8", "replace"))
+            thing, writes = self.node.things.about(call)
+            method = Method.GET if not writes else Method.DELETE if call.method == "DELETE" else Method.POST
+            group, body, sent = thing or path, {**asdict(call)}, call.body[:1000] or None
+        elif method is not Method.GET:
             sent, parsed = parse(raw)
             if parsed is not None:
                 body, group = parsed, str(parsed["groupId"])
-        return await self._drawn(request, method, group, body, sent)
-
-    async def take_any(self, request: Request) -> Response:
-        """Carry out one request to a node that plays a kind."""
-        assert self.node.things is not None
-        try:
-            raw = await request.body()
-        except ClientDisconnect:
-            return NOBODY_THERE
-        path, query = request.scope["raw_path"].decode("ascii"), request.url.query
-        call = Call(request.method, path, query, raw.decode("utf-8", "replace"))
-        thing, writes = self.node.things.about(call)
-        method = Method.GET if not writes else Method.DELETE if call.method == "DELETE" else Method.POST
-        return await self._drawn(request, method, thing or path, {**asdict(call)}, call.body[:1000] or None)
-
-    async def _drawn(
-        self, request: Request, method: Method, group: str | None, body: GroupBody, sent: JsonValue
-    ) -> Response:
         draw = self.node.plan.draw(method, group)
         attempt = request.headers.get("x-lockstep-attempt")
         fault = draw.rule.kind.value if draw.rule else None

@@ -199,18 +199,16 @@ class Things:
     def __init__(self, kind: Kind, held: dict[str, dict[str, Any]]) -> None:
         self.player = Player(kind)
         self.held = held
+        self._prefix = f"{kind.name}/"
         self._number = max((int(each["version"]) for each in self._own.values()), default=0)
 
     @property
     def _own(self) -> dict[str, dict[str, Any]]:
-        return {name: each for name, each in self.held.items() if self._is_own(name)}
-
-    def _is_own(self, name: str) -> bool:
-        return name.startswith(f"{self.player.kind.name}/")
+        return {name: each for name, each in self.held.items() if name.startswith(self._prefix)}
 
     def planted(self, name: str, body: Mapping[str, Any]) -> dict[str, Any] | None:
         """Return what is held of a thing with these fields; None if this names none of the kind."""
-        if not self._is_own(name):
+        if not name.startswith(self._prefix):
             return None
         self._number += 1
         return self.player.made({}, {"content": {**body}}, self._number)

@@ -86,10 +86,7 @@ WHERE = frozenset({"redis_url", "hosts", "inventory"})
 
 
 def default_settings() -> Settings:
-    """Read the LOCKSTEP_* environment; if it names no cluster, take that of the stack that runs from here.
-
-    Raises InvalidInput.
-    """
+    """Read the LOCKSTEP_* environment, or what the stack here has if it names none. Raises InvalidInput."""
     settings = load_settings()
     if settings.given.isdisjoint(WHERE) and (found := discover()):
         return load_settings(**found.settings)

@@ -168,12 +168,7 @@ class RequestWithdrawn(Exception):
     """Whoever asked wants it no longer: nothing was recorded."""
 
 
-def never() -> bool:
-    """The `stopped` of whoever sees every call through."""
-    return False
-
-
-def accept(link: Link, request: Request, stopped: Callable[[], bool] = never) -> Accepted:
+def accept(link: Link, request: Request, stopped: Callable[[], bool] = lambda: False) -> Accepted:
     """Record an operation, waiting up to `lock_wait` seconds while another holds its group.
 
     Raises GroupBusy, OperationIdReused, StoreFull and StoreUnavailable; RequestWithdrawn, within a second,

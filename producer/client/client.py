@@ -36,14 +36,14 @@ class ClusterClient(ThingClient):
 
     Without `settings` the LOCKSTEP_* environment counts, and without that the stack that `make up` started.
     Nothing is connected until it is needed. Every method checks its arguments before anything is written,
-    and raises InvalidInput naming the value and the rule; StoreUnavailable while Redis does not answer.
+    and raises InvalidInput naming the value and the rule; StoreUnavailable while Redis does not answer. For
+    an id without a record it raises UnknownOperation, or RecordGone if Redis has lost the record.
     """
 
     def find(self, beginning: str) -> Operation:
         """Return the handle of the only operation whose id is this text, or begins with it.
 
-        For people, who shorten ids; programs use `operation`. Raises InvalidInput if several begin with it,
-        RecordGone if Redis has lost its record, and UnknownOperation.
+        For people, who shorten ids; programs use `operation`. Raises InvalidInput if several begin with it.
         """
         from lockstep.producer.client.selection import find
 
@@ -100,8 +100,7 @@ class ClusterClient(ThingClient):
     def differences(self, operation_id: str) -> dict[HostName, tuple[str, ...]]:
         """Return what an operation on a thing was to change on each host, and what somebody else made of it.
 
-        A line for each old and each new value; nothing for an operation on a group. Raises UnknownOperation
-        and RecordGone.
+        A line for each old and each new value; nothing for an operation on a group.
         """
         from lockstep.producer.operators.plan import differences
 
@@ -109,10 +108,7 @@ class ClusterClient(ThingClient):
         return differences(self._link.store, operation.id, operation.steps(), self.settings.seal_key_file)
 
     def methods(self, operation_id: str) -> dict[str, str]:
-        """Return the HTTP methods of an operation's kind by create, update and delete; none for a group.
-
-        Raises UnknownOperation and RecordGone.
-        """
+        """Return the HTTP methods of an operation's kind by create, update and delete; none for a group."""
         from lockstep.producer.operators.plan import kept_kind
 
         kind = kept_kind(self._link.store, self.operation(operation_id).id)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Self
 
-from lockstep.producer.client.acceptance import Broker, accept, never
+from lockstep.producer.client.acceptance import Broker, accept
 from lockstep.producer.client.operation import Operation
 from lockstep.producer.client.selection import select
 from lockstep.producer.discovery import default_settings
@@ -169,7 +169,7 @@ class GroupClient:
         return kinds_of(self.inventory.kinds, self.settings.kinds).parse(text)
 
     def operation(self, operation_id: str) -> Operation:
-        """Return the handle of an operation. Raises UnknownOperation, RecordGone and StoreUnavailable."""
+        """Return the handle of an operation."""
         key = parse_operation_id(operation_id)
         found = self._link.store.operation(key)
         if found is None:
@@ -189,7 +189,7 @@ class GroupClient:
         deadline: object = None,
         retries: object = None,
         preflight: bool = False,
-        stopped: Callable[[], bool] = never,
+        stopped: Callable[[], bool] = lambda: False,
         on_accepted: Callable[[Operation], None] | None = None,
         pace: Pace = AT_ONCE,
         content: Asked | None = None,

@@ -37,10 +37,7 @@ SETTINGS = {
 
 
 def main() -> int:
-    """Play the demo: 0 if every promise was kept, 1 if not, 74 if stdout could not be written to.
-
-    After a signal 128 + its number.
-    """
+    """Play the demo: 0 if every promise was kept, 1 if not, 74 if stdout fails; 128 + a signal's number."""
     with outlets() as shown:
         code = begin()
         if shown.lost is None:

@@ -153,10 +153,7 @@ class Scratch:
         return self._write(Action.DELETE, group)
 
     def post_and_leave(self, group: GroupId, hold: float) -> float:
-        """POST the group and close the connection `hold` seconds later, unanswered.
-
-        Returns when it was closed, by `time.monotonic`. Raises OSError if the request could not be sent.
-        """
+        """POST the group, unanswered: see `send_and_leave`."""
         self.written[group] = False
         return send_and_leave(self.host, self.settings, json.dumps({"groupId": group}).encode(), hold)
 

@@ -83,7 +83,10 @@ class GroupDrift:
 
 
 class Comparison:
-    """Asks hosts, many at once, and compares. Of one that gave no usable answer, nothing more is asked."""
+    """Asks hosts, many at once, and compares. Raises StoreUnavailable.
+
+    Of a host that gave no usable answer about a group, nothing more is asked.
+    """
 
     def __init__(self, store: RedisStore, inventory: Inventory, settings: Settings) -> None:
         self._store, self._inventory, self._settings = store, inventory, settings
@@ -91,10 +94,7 @@ class Comparison:
         self._silent: set[HostName] = set()
 
     def of_groups(self, groups: Iterable[GroupId]) -> Iterator[GroupDrift]:
-        """Ask the hosts of each group; what the patrol had recorded, and is gone, is taken off its list.
-
-        Raises StoreUnavailable.
-        """
+        """Ask the hosts of each group; what the patrol had recorded, and is gone, is taken off its list."""
         left = iter(groups)
         while some := list(islice(left, GROUPS_AT_ONCE)):
             yield from _until_told(some, self._of_groups)

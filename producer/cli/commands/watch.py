@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from lockstep.producer.client.client import ClusterClient
 
 HOST_HEADER = ("HOST", "BEFORE", "WHAT HAPPENED", "WRITES", "LAST ERROR", "NEXT RETRY")
-GOOD = frozenset({AttemptState.APPLIED})
 
 
 class NewLines:
@@ -101,7 +100,7 @@ def last_error(step: Step) -> str | None:
     if step.reason:
         return step.reason
     last = step.attempts[-1] if step.attempts else None
-    return last.answer if last and last.state not in GOOD else None
+    return last.answer if last and last.state is not AttemptState.APPLIED else None
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]], caption: str = "") -> RenderableType:
