@@ -202,18 +202,9 @@ class GroupClient:
         if hosts is not None and not isinstance(hosts, Iterable):
             raise InvalidInput(f"hosts {show(hosts)} is of type {type(hosts).__name__}: give a list of names")
         chosen = self.serving(group, hosts)
-        request = Request(
-            key,
-            group,
-            action,
-            tuple(host.ref for host in chosen),
-            within,
-            self.created_by,
-            bound,
-            owner=self.owner,
-            rollout=self.rollout(pace, chosen),
-            content=content,
-        )
+        refs, rollout = tuple(host.ref for host in chosen), self.rollout(pace, chosen)
+        asked = (key, group, action, refs, within, self.created_by, bound)
+        request = Request(*asked, owner=self.owner, rollout=rollout, content=content)
         if preflight and (operation_id is None or not self._link.store.exists(key)):
             from lockstep.producer.operators.hosts import preflight as ask
 

@@ -219,13 +219,10 @@ class ThingClient(GroupClient):
         from lockstep.producer.operators.batch import apply, parse_run
 
         chosen = self.select(hosts)
-        wishes = (
-            self.wishes(wanted, chosen, accept_loss=accept_loss, pace=pace)
-            if isinstance(wanted, str | Mapping)
-            else wanted
-        )
+        if isinstance(wanted, str | Mapping):
+            wanted = self.wishes(wanted, chosen, accept_loss=accept_loss, pace=pace)
         known = new_id() if run is None else parse_run(run)
-        return apply(self, known, wishes, chosen, at_once, pace, accept_loss)
+        return apply(self, known, wanted, chosen, at_once, pace, accept_loss)
 
     def exists(self, host: str, thing: str) -> bool:
         """Ask a host itself whether it holds `KIND/ID`, or a group: see `group_exists`."""

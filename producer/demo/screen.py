@@ -24,9 +24,6 @@ INDENT = (0, 0, 0, 3)
 WORTH_TELLING = 500
 """Milliseconds between the answer to the caller and the release of the lock."""
 
-Now = Mapping[str, Text]
-"""What each node itself says at the end, and how it looks."""
-
 
 class ProgressTable:
     """One operation on the screen, from its start to its end."""
@@ -59,7 +56,8 @@ class ProgressTable:
         for line in self._changes.of([*hosts, ("", standing(operation))]):
             self._console.print(f"   {time.monotonic() - self._began:5.1f} s  {line}")
 
-    def finish(self, now: Now) -> None:
+    def finish(self, now: Mapping[str, Text]) -> None:
+        """Print the table as it is at the end, with what each node itself says now."""
         head = Text(f"{self._title}  ").append_text(verdict(self._operation))
         if self._operation.reason:
             head.append(f"\nbecause {self._operation.reason}", style="dim")
@@ -72,7 +70,7 @@ class ProgressTable:
         return Padding(Group(self._spinner, Text(), table(self._operation, self._steps, {})), INDENT)
 
 
-def table(operation: Operation, steps: Sequence[Step], now: Now) -> Table:
+def table(operation: Operation, steps: Sequence[Step], now: Mapping[str, Text]) -> Table:
     made = Table(box=None, header_style="dim", padding=(0, 3, 0, 0))
     waves = ["wave"] if operation.rollout else []
     for column in ("host", *waves, "before", "outcome", "attempts", "now"):
@@ -102,9 +100,8 @@ def outcome(operation: Operation, step: Step) -> Text:
 
 def attempts(step: Step) -> Text:
     """Count the writes, the undoing ones apart."""
-    undoing = sum(attempt.undo for attempt in step.attempts)
     words = Text(str(step.writes) if step.touched else "–", "" if step.touched else "dim")
-    if undoing:
+    if undoing := sum(attempt.undo for attempt in step.attempts):
         words.append(f" + {undoing} to undo", "yellow")
     return words
 

@@ -29,7 +29,7 @@ from lockstep.worker.inventory import Inventory
 from lockstep.worker.kinds import SealKeys
 from lockstep.worker.operation.drift import Remembered
 from lockstep.worker.operation.errors import InvalidInput, StoreUnavailable
-from lockstep.worker.operation.model import GroupId, HostName, Millis, Operation, Presence, Stage
+from lockstep.worker.operation.model import GroupId, Millis, Operation, Presence, Stage
 from lockstep.worker.operation.names import counted
 from lockstep.worker.record.causes import NO_REDIS, unavailable
 from lockstep.worker.record.fields import Damage, noted
@@ -93,17 +93,14 @@ def examine(
         now = link.store.now()
         here = HeldInventory(known.digest, len(known), now)
         yield from on_inventories(here, link.clocks.inventories(), now)
-        yield from _uncovered(link, [host.name for host in hosts])
+        ends = [link.store.ends(group) for group in islice(link.store.groups_with_ends(), GROUPS)]
+        held = [each for each in ends if any(end.presence is Presence.PRESENT for end in each.values())]
+        covered = {name for each in held for name in each}
+        yield from on_uncovered([host.name for host in hosts], len(held), covered)
     except StoreUnavailable:
         pass  # a finding by now
     answers = together(lambda host: (host.name, probe(host, NO_GROUP, settings)[0]), hosts)
     yield from on_hosts({name: None if said.presence else said.text for name, said in answers})
-
-
-def _uncovered(link: Link, hosts: list[HostName]) -> list[Finding]:
-    ends = [link.store.ends(group) for group in islice(link.store.groups_with_ends(), GROUPS)]
-    held = [each for each in ends if any(end.presence is Presence.PRESENT for end in each.values())]
-    return on_uncovered(hosts, len(held), {name for each in held for name in each})
 
 
 def _damage(link: Link) -> Collection[Damage]:

@@ -245,9 +245,8 @@ def on_late_writes(writes: list[LateWrite], watch: float, settings: Settings) ->
     if missing := sent - len(landed):
         text = f"{missing} of {sent} had no effect within {watch:g} s"
         if watch < settings.settle_seconds:
-            found.append(
-                Finding(subject, Level.WARNING, text, f"look longer: --watch {settings.settle_seconds:g}")
-            )
+            remedy = f"look longer: --watch {settings.settle_seconds:g}"
+            found.append(Finding(subject, Level.WARNING, text, remedy))
         else:
             found.append(Finding(subject, Level.OK, f"{text}: they were given up, or take longer than this"))
     found.append(_on_setting(landed[-1] if landed else 0.0, recommended(writes, settings), settings))

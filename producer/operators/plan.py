@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from lockstep.producer.operators.hosts import look, presence_of, probe, together
 from lockstep.worker.operation.answer import Probed
 from lockstep.worker.operation.content import Content, Id, Sight, canonical
-from lockstep.worker.operation.drift import End, Ends
+from lockstep.worker.operation.drift import Ends
 from lockstep.worker.operation.errors import HostUnavailable, InvalidInput
 from lockstep.worker.operation.host import Host, Pause
 from lockstep.worker.operation.model import Action, GroupId, HostName, OperationId, Presence, Step
@@ -221,7 +221,6 @@ def sync_plan(store: Ends, host: Host, settings: Settings) -> list[SyncItem]:
     The host's own last end counts; a host without one should hold what all others agree on.
     Raises HostUnavailable when it gives no usable answer.
     """
-    groups = sorted(store.groups_with_ends())
 
     def due(group: GroupId) -> SyncItem:
         answer, _ = probe(host, group, settings)
@@ -230,20 +229,16 @@ def sync_plan(store: Ends, host: Host, settings: Settings) -> list[SyncItem]:
             raise HostUnavailable(
                 f'host "{host.name}" gave no usable answer ({answer.text}) on "{group}": nothing was changed'
             )
-        return _due(group, held, store.ends(group), host.name)
+        ends = store.ends(group)
+        own = ends.get(host.name)
+        wished = {own.presence} if own is not None else {end.presence for end in ends.values()}
+        if len(wished) > 1:
+            note = "the other hosts differ: nobody can tell what it should hold"
+            return SyncItem(group, held, None, note, certain=False)
+        (target,) = wished
+        if held is target:
+            return SyncItem(group, held, None, "as it should be")
+        said = f"its own operation {own.operation}" if own is not None else "all other hosts"
+        return SyncItem(group, held, Action.to(target), f"{target} by {said}")
 
-    return together(due, groups)
-
-
-def _due(group: GroupId, held: Presence, ends: Mapping[HostName, End], host: HostName) -> SyncItem:
-    own = ends.get(host)
-    wished = {own.presence} if own is not None else {end.presence for end in ends.values()}
-    if len(wished) > 1:
-        return SyncItem(
-            group, held, None, "the other hosts differ: nobody can tell what it should hold", False
-        )
-    (target,) = wished
-    if held is target:
-        return SyncItem(group, held, None, "as it should be")
-    said = f"its own operation {own.operation}" if own is not None else "all other hosts"
-    return SyncItem(group, held, Action.to(target), f"{target} by {said}")
+    return together(due, sorted(store.groups_with_ends()))

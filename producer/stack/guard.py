@@ -47,6 +47,8 @@ class Guard:
             cwd="/",
             bufsize=0,
         )
+        assert self._process.stdin is not None
+        self._stdin = self._process.stdin
         self._numbers = itertools.count()
         from lockstep.worker.forks import renew_in_children
 
@@ -54,8 +56,7 @@ class Guard:
 
     def start_anew(self) -> None:
         """Let go of the pipe in a forked child: the guard could not see that the owner is gone."""
-        if self._process.stdin is not None:
-            self._process.stdin.close()
+        self._stdin.close()
 
     def launch(self) -> tuple[str, list[str]]:
         """Return a child's number, for `forget`, and what its command is prefixed with."""
@@ -65,8 +66,7 @@ class Guard:
     @property
     def pipe(self) -> int:
         """The descriptor that children get as their standard input."""
-        assert self._process.stdin is not None
-        return self._process.stdin.fileno()
+        return self._stdin.fileno()
 
     def forget(self, number: str) -> None:
         """Tell that a child is gone, so that its pid is not killed when somebody else has it.
@@ -79,8 +79,7 @@ class Guard:
     def close(self) -> None:
         """Kill the children that are left, remove the paths, and return when that is done."""
         with contextlib.suppress(OSError):
-            if self._process.stdin is not None:
-                self._process.stdin.close()
+            self._stdin.close()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(5 * LAST_WAIT)
 

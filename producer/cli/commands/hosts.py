@@ -115,7 +115,11 @@ def sync(session: Session, *, host: str, dry_run: bool, yes: bool) -> Exit:
     if session.as_json and (dry_run or not todo):
         answer_json({"host": host, "plan": [document(due, DUE) for due in plan]})
     elif not session.as_json:
-        _show(host, plan, todo, unknown)
+        if shown := [*todo, *unknown]:
+            rows = [(due.group, due.holds, due.action or "-", due.note) for due in shown]
+            answer_table(("GROUP", "HOLDS NOW", "WOULD", "WHY"), rows)
+            answer("")
+        answer(f"{host}: as it should be in {len(plan) - len(shown)} of {counted(len(plan), 'group')}")
     code = Exit.FOUND if unknown else Exit.OK
     if dry_run or not todo:
         return code
@@ -125,15 +129,6 @@ def sync(session: Session, *, host: str, dry_run: bool, yes: bool) -> Exit:
             raise InvalidInput(f"no terminal to ask on: {how}")
         click.confirm(f"Carry this out for {counted(len(todo), 'group')} on {host}?", abort=True, err=True)
     return max(code, _carry_out(session, cluster, host, todo))
-
-
-def _show(host: str, plan: list[SyncItem], todo: list[SyncItem], unknown: list[SyncItem]) -> None:
-    shown = [*todo, *unknown]
-    if shown:
-        rows = [(due.group, due.holds, due.action or "-", due.note) for due in shown]
-        answer_table(("GROUP", "HOLDS NOW", "WOULD", "WHY"), rows)
-        answer("")
-    answer(f"{host}: as it should be in {len(plan) - len(shown)} of {counted(len(plan), 'group')}")
 
 
 def _carry_out(session: Session, cluster: ClusterClient, host: str, todo: list[SyncItem]) -> Exit:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -61,11 +61,10 @@ def status(session: Session, operation_id: str) -> Exit:
     return Exit.OK
 
 
-def _tell(session: Session, operation: Operation, steps: Iterable[Step]) -> None:
+def _tell(session: Session, operation: Operation, steps: Sequence[Step]) -> None:
     for name, value in facts_of(operation, session.client().now()):
         answer(f"{name:<10} {paint(printable(value))}")
     answer("")
-    steps = list(steps)
     rows = (host_row(host_result(operation, step)) for step in steps)
     answer_table(*host_table(operation, HOST_HEADER, rows, steps))
 

@@ -61,8 +61,7 @@ def host_lines(
     operation: Operation | None, steps: Iterable[Step], known: Operation | None = None
 ) -> list[tuple[str, str]]:
     """Return a line for each host, then one for the operation; `known` is what it was when last read."""
-    steps = list(steps)
-    _, rows = _rows(operation or known, steps)
+    _, rows = _rows(operation or known, list(steps))
     return [*((row[0], "  ".join(row)) for row in rows), ("", _line(operation))]
 
 
