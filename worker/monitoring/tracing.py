@@ -65,23 +65,19 @@ def _exporting(service: str) -> TracerProvider | None:
         log.warning("no traces: OpenTelemetry is asked for, but not here (pip install 'lockstep[tracing]')")
         return None
     try:
-        return _built(service)
+        from opentelemetry.sdk.resources import SERVICE_NAME, Resource
+        from opentelemetry.sdk.trace import TracerProvider
+
+        named = Resource.create()
+        if str(named.attributes[SERVICE_NAME]).startswith("unknown_service"):
+            named = named.merge(Resource({SERVICE_NAME: service}))
+        own = TracerProvider(resource=named)
+        for exporter in _exporters(os.environ):
+            own.add_span_processor(_processor(exporter))
+        return own
     except Exception as error:  # noqa: BLE001 - whatever OpenTelemetry's own code says of its variables
         log.warning("no traces: %s", " ".join(str(error).split()))
         return None
-
-
-def _built(service: str) -> TracerProvider:
-    from opentelemetry.sdk.resources import SERVICE_NAME, Resource
-    from opentelemetry.sdk.trace import TracerProvider
-
-    named = Resource.create()
-    if str(named.attributes[SERVICE_NAME]).startswith("unknown_service"):
-        named = named.merge(Resource({SERVICE_NAME: service}))
-    own = TracerProvider(resource=named)
-    for exporter in _exporters(os.environ):
-        own.add_span_processor(_processor(exporter))
-    return own
 
 
 def _installed() -> bool:

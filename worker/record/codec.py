@@ -146,11 +146,6 @@ def _attempt(key: str, kept: object) -> tuple[int, Attempt]:
     )
 
 
-def _gate(kept: Mapping[str, object]) -> Gate:
-    fields = Fields(kept)
-    return Gate(fields.number("round"), fields.at("at"), fields.text("said"))
-
-
 def _standing(fields: Fields, kept: Mapping[str, str]) -> Standing | None:
     if fields.maybe(fields.text, "stage") is None:
         return None
@@ -182,6 +177,7 @@ def step_from(host: HostName, text: str, *, undo_needed: bool, due_at: Millis | 
     if trace and trace.was:
         before = Presence.ABSENT if trace.was == ABSENT else Presence.PRESENT
     attempts = [_attempt(key, each) for key, each in fields.items("attempts", dict).items()]
+    gate = fields.maybe(lambda name: Fields(fields.items(name, dict)), "gate")
     body, reason = fields.maybe(fields.text, "body"), fields.maybe(fields.text, "reason")
     why = fields.maybe(lambda name: fields.word(name, Why), "kind")
     return Step(
@@ -198,7 +194,7 @@ def step_from(host: HostName, text: str, *, undo_needed: bool, due_at: Millis | 
         abandoned_at=fields.maybe(fields.at, "abandoned_at"),
         wave=fields.maybe(fields.number, "wave") or 1,
         health=fields.maybe(fields.text, "health"),
-        gate=fields.maybe(lambda name: _gate(fields.items(name, dict)), "gate"),
+        gate=None if gate is None else Gate(gate.number("round"), gate.at("at"), gate.text("said")),
         lost_fields=tuple(str(each) for each in fields.items("lost", list)),
         attempts=tuple(each for _, each in sorted(attempts, key=lambda pair: pair[0])),
         trace=trace,
