@@ -23,8 +23,8 @@ from tests.watch.collector import Collector, Heard, collecting
 @pytest.fixture
 def bench(tmp_path: Path) -> Iterator[Bench]:
     with parts(tmp_path) as found:
-        # What a sweep resumed would be in a trace of the sweep's, and on a busy machine 2 s are soon over.
-        made = Bench(*found, tmp_path / "bench", {"sweep_patience": "30"})
+        # What a sweep publishes is in its trace: none is to come between a decision and the callback.
+        made = Bench(*found, tmp_path / "bench", {"sweep_every": "60", "sweep_patience": "60"})
         try:
             yield made
         finally:
