@@ -172,12 +172,8 @@ def test_no_secret_is_found_anywhere(bench: Bench, server: Secretive, locker: Lo
     assert bench.end(operation).operation.state is State.ROLLED_BACK
 
     raise_now.touch()
-    names: dict[str, tuple[str, ...]] = {
-        TaskName.SWEEP: (),
-        TaskName.PATROL: (),
-        TaskName.PATROL_GROUP: ("team-a",),
-        TaskName.CONCLUDE: (operation, "team-a"),
-    }
+    names = dict[str, tuple[str, ...]](dict.fromkeys((TaskName.SWEEP, TaskName.PATROL), ()))
+    names |= {TaskName.PATROL_GROUP: ("team-a",), TaskName.CONCLUDE: (operation, "team-a")}
     with contextlib.closing(make_app(bench.settings.at(server.as_user("worker")))) as app:
         for name in QUEUE_OF:
             app.send_task(name, names.get(name, (operation, "team-a", "node1")))
