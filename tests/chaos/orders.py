@@ -33,9 +33,9 @@ ABOUT_THINGS = 0.3
 """The share of operations that are about things."""
 REWRITES, IGNORES = HostName("node2"), HostName("node3")
 """The first often shows texts in another form than sent; the second often says yes and changes nothing."""
-AFTER_ACCEPT = "after accept"
-WHILE_PUBLISHING = "while publishing"
-ASLEEP = "sleeps at every step"
+AFTER_ACCEPT = "producer killed after accept"
+WHILE_PUBLISHING = "producer killed while publishing"
+ASLEEP = "producer sleeps at every step"
 UNEXPECTED = "unexpected: "
 """Before an error that no client may be shown."""
 SUBSETS = 0.2

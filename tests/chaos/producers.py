@@ -1,7 +1,7 @@
 """Clients in processes of their own, some of which kill themselves: `python -m tests.chaos.producers PORT`.
 
-A line of JSON has the order, the deadline, and `dies`: "", "after accept", "while publishing" or "sleeps at
-every step", for `asleep` seconds.
+A line of JSON has the order, the deadline, and `dies`: in which way (`tests.chaos.clients.DYING`), if in any;
+one sleeps for `asleep` seconds.
 The answer is {"accepted": bool, "existing": bool, "error": str}, or nothing when it died.
 """
 

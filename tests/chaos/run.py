@@ -17,11 +17,11 @@ from lockstep.worker.redis_client import client
 from tests.chaos import evidence as kept
 from tests.chaos import histories, journal
 from tests.chaos.checker import Verdict, check
-from tests.chaos.clients import Clients
+from tests.chaos.clients import DYING, Clients
 from tests.chaos.evidence import Bodies, Ended, Evidence
 from tests.chaos.lanes import Schedule
 from tests.chaos.nemeses import Nemeses
-from tests.chaos.orders import AFTER_ACCEPT, ASLEEP, CONTENTS, GROUPS, THINGS, WHILE_PUBLISHING, Told
+from tests.chaos.orders import CONTENTS, GROUPS, THINGS, Told
 from tests.chaos.resources import Sampler
 from tests.chaos.rig import Rig
 from tests.chaos.tiers import MOST_SETTLED, Plan
@@ -41,7 +41,6 @@ LOOK = 0.2
 STRANGE = ("ignore", "rewrite")
 MOST_REASONS = 4
 """Why operations were rolled back, as many of the reasons are told."""
-DYING = (*(f"producer killed {when}" for when in (AFTER_ACCEPT, WHILE_PUBLISHING)), f"producer {ASLEEP}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +92,8 @@ def run(plan: Plan, directory: Path, say: Callable[[str], None]) -> Outcome:
         watcher = Watcher(rig.store, newest_of(rig.settings), told)
 
         def may_go_on() -> bool:
-            return watcher.at_work < AT_WORK and schedule.clients_may_go_on()
+            some_are_due = schedule.clients_may_go_on() or (schedule.over and not _each_death_was(told))
+            return watcher.at_work < AT_WORK and some_are_due
 
         clients = Clients(plan.seed, rig.client, rig.producers, told, plan.times, may_go_on)
         sampler = Sampler(rig)
@@ -174,12 +174,18 @@ def _until_all_is_accepted(
             shown = len(told.accepted)
             say(f"  {plan.name}: {shown} of {plan.operations} accepted, {len(schedule.events)} nemeses were")
         broken = bool(schedule.errors or clients.errors)
-        return broken or (schedule.over and len(told.accepted) >= plan.operations)
+        enough = len(told.accepted) >= plan.operations and _each_death_was(told)
+        return broken or (schedule.over and enough)
 
     try:
         eventually(over, "all operations are accepted", LONGEST + EACH * plan.operations, latest=LOOK)
     except AssertionError as error:
         raise Trouble(f"{error}, but {len(told.accepted)}") from error
+
+
+def _each_death_was(told: Told) -> bool:
+    """Tell whether producers died in each way."""
+    return all(told.counts.get(kind) for kind in DYING)
 
 
 def _until_all_has_ended(rig: Rig, limit: float) -> None:
