@@ -1,4 +1,4 @@
-"""Where settings come from: LOCKSTEP_ variables, those that are none, and what is said of a wrong one."""
+"""Where settings come from, LOCKSTEP_ variables and files, and what is said of a wrong one."""
 
 from __future__ import annotations
 
@@ -128,3 +128,12 @@ def readable(path: str) -> str:
     if Path(path).is_dir():
         raise ValueError("this is a folder: name a file in it")
     return path
+
+
+def version_of(path: Path | str) -> tuple[int, ...] | None:
+    """Return what changes when a file is replaced or written, wherever links lead; None without it."""
+    try:
+        said = os.stat(path)  # noqa: PTH116 - a call to a host with TLS asks three times
+    except OSError:
+        return None
+    return said.st_dev, said.st_ino, said.st_size, said.st_ctime_ns, said.st_mtime_ns

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import functools
 import logging
-import os
 import re
 import select
 import threading
@@ -16,6 +15,7 @@ from typing import Any
 
 import pycurl
 
+from lockstep.worker.environment import version_of
 from lockstep.worker.hosts.client import UNTRUSTED, Call, Detail, no_tls, seconds_to_wait
 from lockstep.worker.operation.answer import Carried, NoReply, Reply, Trouble
 
@@ -263,10 +263,9 @@ def _carried(curl: pycurl.Curl) -> Carried:
 
 def _content(file: str) -> bytes:
     """Return what a file holds; it is read again when it is replaced or written. Raises OSError."""
-    said = os.stat(file)  # noqa: PTH116
-    return _read(file, said.st_dev, said.st_ino, said.st_size, said.st_mtime_ns, said.st_ctime_ns)
+    return _read(file, version_of(file))
 
 
 @functools.lru_cache(maxsize=64)
-def _read(file: str, *_: int) -> bytes:
+def _read(file: str, _: object) -> bytes:
     return Path(file).read_bytes()

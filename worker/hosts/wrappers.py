@@ -7,9 +7,9 @@ import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+from lockstep.worker.environment import version_of
 from lockstep.worker.forks import renew_in_children
 from lockstep.worker.operation.answer import ProbeAnswer, Probed, Verdict, WriteAnswer
 from lockstep.worker.operation.content import Effect, Flaw, Said, Shown, Sight
@@ -71,27 +71,19 @@ class TokenHost(WrappedHost):
     token_file: str
 
     def _read(self, ask: Callable[[], A]) -> A:
-        before = self._version()
+        before = version_of(self.token_file)
         said = ask()
-        return ask() if said.text == UNAUTHORIZED and self._version() != before else said
+        return ask() if said.text == UNAUTHORIZED and version_of(self.token_file) != before else said
 
     def _write(self, ask: Callable[[], W]) -> W:
-        before = self._version()
+        before = version_of(self.token_file)
         said = ask()
-        if not said.text.startswith(UNAUTHORIZED) or self._version() == before:
+        if not said.text.startswith(UNAUTHORIZED) or version_of(self.token_file) == before:
             return said
         text = said.text + REPLACED
         if isinstance(said, WriteAnswer):
             return WriteAnswer(Verdict.NOT_APPLIED, text)
         return Said(Effect.NOT_SENT, text)
-
-    def _version(self) -> tuple[int, int, int, int] | None:
-        """Return what changes when the file is replaced or written; None if it is not there."""
-        try:
-            said = Path(self.token_file).stat()
-        except OSError:
-            return None
-        return said.st_dev, said.st_ino, said.st_size, said.st_mtime_ns
 
 
 log = logging.getLogger(__name__)

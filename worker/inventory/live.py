@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import cast
 
+from lockstep.worker.environment import version_of
 from lockstep.worker.forks import renew_in_children
 from lockstep.worker.inventory.file import read_hosts
 from lockstep.worker.operation.errors import InvalidInput
@@ -224,14 +225,7 @@ class LiveInventory:
         self._former = {ref: each for ref, each in {**former, **gone}.items() if ref not in kept}
 
     def _version(self) -> tuple[int, ...] | None:
-        """Return what changes when the file is replaced or written, wherever links lead; None without it."""
-        if self._path is None:
-            return None
-        try:
-            said = self._path.stat()
-        except OSError:
-            return None
-        return said.st_dev, said.st_ino, said.st_size, said.st_ctime_ns, said.st_mtime_ns
+        return None if self._path is None else version_of(self._path)
 
 
 def _difference(old: Inventory, new: Inventory) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lockstep.worker.environment import version_of
 from lockstep.worker.kinds.seal import Seal, SealKeys
 from lockstep.worker.operation.content import Content, Id, canonical
 from lockstep.worker.operation.errors import InvalidInput
@@ -38,7 +39,6 @@ GROUP = "group"
 _REFERENCE = re.compile(rf"({KIND})(?:@([0-9a-f]{{4,64}}))?")
 _DIGEST = re.compile(r"[0-9a-f]{8,64}")
 log = logging.getLogger(__name__)
-_Version = tuple[int, int, int]
 
 
 def __getattr__(name: str) -> object:
@@ -59,7 +59,7 @@ class Kinds:
 
     def __init__(self, folders: Iterable[str | Path] = ()) -> None:
         self.folders = (*(Path(each) for each in folders if str(each)), SHIPPED)
-        self._read: dict[Path, tuple[_Version, Kind]] = {}
+        self._read: dict[Path, tuple[object, Kind]] = {}
         self._remembered: dict[str, Kind] = {}
 
     def find(self, name: str, remedy: str = "") -> Kind:
@@ -120,10 +120,8 @@ class Kinds:
 
     def _load(self, path: Path) -> Kind:
         try:
-            said = path.stat()
-            version = (said.st_ino, said.st_size, said.st_mtime_ns)
-            known = self._read.get(path)
-            if known is not None and known[0] == version:
+            version, known = version_of(path), self._read.get(path)
+            if known is not None and known[0] == version is not None:
                 return known[1]
             text = path.read_text("utf-8-sig")
         except OSError as error:
