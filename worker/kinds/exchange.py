@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from urllib.parse import quote
 
-from lockstep.worker.kinds.expressions import BadExpression, Expression, Null, Scope, Template
+from lockstep.worker.kinds.expressions import BadExpression, Null, Scope, expression, filled
 from lockstep.worker.kinds.file import PLACEHOLDER, AnswerFile, LookFile, WriteFile
 from lockstep.worker.operation.answer import Reply, Request
 from lockstep.worker.operation.content import Id, Unreadable, read_json, write_json
@@ -18,48 +18,33 @@ from lockstep.worker.operation.errors import InvalidInput
 _NO_HEADER = re.compile(r"[^\x20-\x7e\t]")
 
 
-class Asking:
-    """Makes the requests of one verb."""
-
-    def __init__(self, file: LookFile | WriteFile) -> None:
-        self._method, _, self._path = file.request.partition(" ")
-        self._query, self._headers = Template(file.query), Template(file.headers)
-        self._form = None if file.form is None else Template(file.form)
-        self._json = None if file.json_ is None else Template(file.json_)
-        self._text = None if file.text is None else Expression(file.text)
-        self.has_body = any(each is not None for each in (self._form, self._json, self._text))
-
-    def make(self, thing: Id, scope: Scope, default: object = None) -> Request:
-        """Return the request; `default` is its body where the file names none. Raises InvalidInput."""
-        try:
-            body, kind = self._body(scope, default)
-            headers = {"Content-Type": kind} if kind else {}
-            headers |= {name: _header(name, each) for name, each in filled(self._headers, scope).items()}
-            path = path_of(self._path, thing, scope.get("address"))
-            if query := _pairs(filled(self._query, scope)):
-                path = f"{path}?{query}"
-        except BadExpression as error:
-            raise InvalidInput(f"{thing.kind}: {error}") from None
-        return Request(self._method, path, headers, body)
-
-    def _body(self, scope: Scope, default: object) -> tuple[bytes | None, str]:
-        if self._text is not None:
-            found = self._text.value(scope)
-            if not isinstance(found, str):
-                raise BadExpression("`text` gives no text")
-            return found.encode(), "text/plain; charset=utf-8"
-        if self._form is not None:
-            return _pairs(filled(self._form, scope)).encode(), "application/x-www-form-urlencoded"
-        if self._json is None and default is None:
-            return None, ""
-        value = default if self._json is None else self._json.value(scope)
-        return write_json(None if isinstance(value, Null) else value).encode(), "application/json"
+def asked(file: LookFile | WriteFile, thing: Id, scope: Scope, default: object = None) -> Request:
+    """Return the request of a verb; `default` is its body where the file names none. Raises InvalidInput."""
+    method, _, path = file.request.partition(" ")
+    try:
+        body, kind = _body(file, scope, default)
+        headers = {"Content-Type": kind} if kind else {}
+        headers |= {name: _header(name, each) for name, each in filled(file.headers, scope).items()}
+        path = path_of(path, thing, scope.get("address"))
+        if query := _pairs(filled(file.query, scope)):
+            path = f"{path}?{query}"
+    except BadExpression as error:
+        raise InvalidInput(f"{thing.kind}: {error}") from None
+    return Request(method, path, headers, body)
 
 
-def filled(template: Template, scope: Scope) -> dict[str, object]:
-    found = template.value(scope)
-    assert isinstance(found, dict)
-    return found
+def _body(file: LookFile | WriteFile, scope: Scope, default: object) -> tuple[bytes | None, str]:
+    if file.text is not None:
+        found = expression(file.text).value(scope)
+        if not isinstance(found, str):
+            raise BadExpression("`text` gives no text")
+        return found.encode(), "text/plain; charset=utf-8"
+    if file.form is not None:
+        return _pairs(filled(file.form, scope)).encode(), "application/x-www-form-urlencoded"
+    if file.json_ is None and default is None:
+        return None, ""
+    value = default if file.json_ is None else filled(file.json_, scope)
+    return write_json(None if isinstance(value, Null) else value).encode(), "application/json"
 
 
 def path_of(template: str, thing: Id, address: object) -> str:
@@ -133,24 +118,24 @@ def scope_of(thing: Id, reply: Reply, body: Body) -> dict[str, object]:
     return {"id": thing.parts, "status": reply.status, "headers": dict(reply.headers), "body": body.value}
 
 
-class Answers:
-    """A list of answers, and which of them came."""
+def hold(answers: Iterable[AnswerFile], reply: Reply, body: Body, scope: Scope) -> bool:
+    """Tell whether the answer is one of these; a body that tells nothing is never what `where` asks for.
 
-    def __init__(self, given: Iterable[AnswerFile]) -> None:
-        self._rules = [(each.status, Expression(each.where) if each.where else None) for each in given]
-        self.statuses = frozenset(status for status, _ in self._rules)
+    Raises BadExpression for a `where` that gives neither true nor false.
+    """
+    for each in answers:
+        if each.status != reply.status or (each.where is not None and body.flaw is not None):
+            continue
+        if each.where is None:
+            return True
+        found = expression(each.where).value(scope)
+        if not isinstance(found, bool):
+            raise BadExpression(f"where {each.where[:80]!r} gave neither true nor false")
+        if found:
+            return True
+    return False
 
-    def hold(self, reply: Reply, body: Body, scope: Scope) -> bool:
-        """Tell whether the answer is one of these; a body that tells nothing is never what `where` asks for.
 
-        Raises BadExpression for a `where` that gives neither true nor false.
-        """
-        for status, where in self._rules:
-            if status != reply.status or (where is not None and body.flaw is not None):
-                continue
-            found = True if where is None else where.value(scope)
-            if where is not None and not isinstance(found, bool):
-                raise BadExpression(f"where {where.text[:80]!r} gave neither true nor false")
-            if found:
-                return True
-        return False
+def named(answers: Iterable[AnswerFile], reply: Reply) -> bool:
+    """Tell whether one of these has the status of the answer."""
+    return any(each.status == reply.status for each in answers)

@@ -7,6 +7,7 @@ import binascii
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 import jmespath
@@ -234,58 +235,44 @@ def _names(tree: Any) -> Iterator[tuple[str, str | None]]:
                 yield from _names(child)
 
 
-class Template:
-    """A value with expressions in it: each string is one, other scalars stand for themselves."""
-
-    __slots__ = ("_made",)
-
-    def __init__(self, given: object) -> None:
-        """Check every expression. Raises BadExpression."""
-        self._made = _made(given)
-
-    def value(self, scope: Scope) -> object:
-        """Evaluate it; an expression that gives null leaves its key, or its place in a list, out."""
-        return _filled(self._made, scope)
-
-    def expressions(self) -> Iterator[Expression]:
-        left = [self._made]
-        while left:
-            match left.pop():
-                case Expression() as found:
-                    yield found
-                case dict(values):
-                    left += values.values()
-                case list(values):
-                    left += values
+expression = lru_cache(maxsize=10_000)(Expression)
+"""The same, checked once however often it is asked for."""
 
 
-def _made(given: object) -> object:
-    match given:
+def expressions(template: object) -> Iterator[Expression]:
+    """Yield those of a template: each string in it is one, other scalars stand for themselves.
+
+    Raises BadExpression, also for what can stand in no template.
+    """
+    match template:
         case str():
             try:
-                return Expression(given)
+                yield expression(template)
             except BadExpression as error:
-                raise BadExpression(f"expression {given[:80]!r} {error}") from None
+                raise BadExpression(f"expression {template[:80]!r} {error}") from None
         case Mapping():
-            return {str(key): _made(each) for key, each in given.items()}
+            yield from expressions([*template.values()])
         case list() | tuple():
-            return [_made(each) for each in given]
+            for each in template:
+                yield from expressions(each)
         case None | bool() | int() | float():
-            return given
-    raise BadExpression(f"a {type(given).__name__} stands in a template: put it in quotes")
+            pass
+        case _:
+            raise BadExpression(f"a {type(template).__name__} stands in a template: put it in quotes")
 
 
-def _filled(made: object, scope: Scope) -> object:
-    match made:
-        case Expression():
-            return made.value(scope)
-        case dict():
-            given = {key: _filled(each, scope) if each is not None else _NULL for key, each in made.items()}
-            return {key: _plain(each) for key, each in given.items() if each is not None}
-        case list():
-            listed = [_filled(each, scope) if each is not None else _NULL for each in made]
-            return [_plain(each) for each in listed if each is not None]
-    return made
+def filled(template: object, scope: Scope) -> Any:
+    """Evaluate a template; an expression that gives null leaves its key, or its place in a list, out."""
+    match template:
+        case str():
+            return expression(template).value(scope)
+        case Mapping():
+            values = {key: _NULL if each is None else filled(each, scope) for key, each in template.items()}
+            return {key: _plain(each) for key, each in values.items() if each is not None}
+        case list() | tuple():
+            items = [_NULL if each is None else filled(each, scope) for each in template]
+            return [_plain(each) for each in items if each is not None]
+    return template
 
 
 def _plain(value: object) -> object:

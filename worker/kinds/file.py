@@ -11,12 +11,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from lockstep.worker.kinds.expressions import Expression, Template
+from lockstep.worker.kinds.expressions import Expression, expression, expressions
 from lockstep.worker.operation.content import as_set, canonical, read_json
 from lockstep.worker.operation.errors import InvalidInput
 from lockstep.worker.operation.names import KIND, show
 
 PART = r"[A-Za-z_][A-Za-z0-9_]{0,62}"
+PATTERN = "[A-Za-z0-9._-]{1,128}"
+"""What a part of an id matches, unless its kind says otherwise."""
 REQUEST = r"[A-Z]{3,10} /\S*"
 VERBS = ("create", "update", "delete")
 BODIES = ("json", "form", "text")
@@ -25,12 +27,12 @@ PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 
 
 def _expression(text: str) -> str:
-    Expression(text)
+    expression(text)
     return text
 
 
 def _template(given: object) -> object:
-    Template(given)
+    list(expressions(given))
     return given
 
 
@@ -124,7 +126,7 @@ class IdFile(_Model):
         ["id"], min_length=1, max_length=8, description="Written `KIND/a/b`, each part percent-encoded."
     )
     pattern: Regex | dict[str, Regex] = Field(
-        "[A-Za-z0-9._-]{1,128}",
+        PATTERN,
         description="A regular expression that the whole of a part matches, for all parts or by part.",
     )
     canonical: dict[str, Formula] = Field(
@@ -296,5 +298,4 @@ def schema() -> dict[str, Any]:
 
 def asked_for(request: LookFile | WriteFile) -> Iterator[Expression]:
     """Yield the expressions of the request of a verb."""
-    given = [request.query, request.headers, request.json_, request.form, request.text]
-    yield from Template(given).expressions()
+    yield from expressions([request.query, request.headers, request.json_, request.form, request.text])

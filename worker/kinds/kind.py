@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping
 from typing import Literal
 from urllib.parse import quote, unquote
 
-from lockstep.worker.kinds.expressions import Expression
-from lockstep.worker.kinds.file import PLACEHOLDER, VERBS, FieldFile, KindFile
+from lockstep.worker.kinds.expressions import expression
+from lockstep.worker.kinds.file import PATTERN, PLACEHOLDER, VERBS, FieldFile, KindFile
 from lockstep.worker.kinds.rules import read_file
 from lockstep.worker.kinds.verbs import Look, Write
 from lockstep.worker.operation.answer import NoReply, Reply, Request
@@ -52,13 +52,6 @@ class Kind:
         digested = {key: each for key, each in document.items() if key not in UNDIGESTED}
         self.digest = hashlib.sha256(canonical(digested).encode()).hexdigest()
         """Of the definition, in hexadecimal."""
-        given = self.definition.id
-        patterns = (
-            given.pattern if isinstance(given.pattern, dict) else dict.fromkeys(given.parts, given.pattern)
-        )
-        default = type(given).model_fields["pattern"].default
-        self._patterns = {part: re.compile(patterns.get(part, default)) for part in given.parts}
-        self._canonical = {part: Expression(each) for part, each in given.canonical.items()}
         self.look = Look(self.definition)
         self.writes = {
             verb: Write(self.definition, verb, write)
@@ -94,19 +87,19 @@ class Kind:
 
     def named(self, values: Mapping[str, str]) -> Id:
         """Return the id of these parts. Raises InvalidInput for a part that breaks a rule."""
-        found = []
-        for part in self.definition.id.parts:
+        rules, found = self.definition.id, []
+        for part in rules.parts:
             value = self._checked(part, values[part])
-            if part in self._canonical:
+            if part in rules.canonical:
                 value = self._in_canonical_form(part, value)
-            if not self._patterns[part].fullmatch(value):
-                noun = f"{part} {show(value)} of {self.name}"
-                raise InvalidInput(f"{noun} does not match {self._patterns[part].pattern}")
+            pattern = rules.pattern if isinstance(rules.pattern, str) else rules.pattern.get(part, PATTERN)
+            if not re.fullmatch(pattern, value):
+                raise InvalidInput(f"{part} {show(value)} of {self.name} does not match {pattern}")
             found.append(value)
-        return Id(self.name, tuple(self.definition.id.parts), tuple(found))
+        return Id(self.name, tuple(rules.parts), tuple(found))
 
     def _in_canonical_form(self, part: str, given: str) -> str:
-        formula = self._canonical[part]
+        formula = expression(self.definition.id.canonical[part])
         once = formula.value(given)
         if not isinstance(once, str) or formula.value(once) != once:
             raise InvalidInput(

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from lockstep.worker.kinds.expressions import Expression, Template
+from lockstep.worker.kinds.expressions import Expression, expressions
 from lockstep.worker.kinds.file import (
     BODIES,
     CLASSES,
@@ -255,8 +255,8 @@ def _broken_request(kind: KindFile, verb: str, request: LookFile | WriteFile) ->
     told: dict[str, list[str] | None] = {"id": kind.id.parts, "status": None, "headers": None, "body": None}
     if isinstance(request, LookFile):
         told["item"] = None
-    for expressions, known in ((asked_for(request), asked), (_read_from(request), told)):
-        for expression in expressions:
+    for taken, known in ((asked_for(request), asked), (_read_from(request), told)):
+        for expression in taken:
             for name, inner in expression.names():
                 inside = known.get(name)
                 if name not in known:
@@ -295,4 +295,4 @@ def _read_from(request: LookFile | WriteFile) -> Iterator[Expression]:
     else:
         named, given = [getattr(request, key) or [] for key in CLASSES], []
     given += [each.where for answers in named for each in answers]
-    yield from Template(given).expressions()
+    yield from expressions(given)

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from lockstep.worker.kinds.exchange import Answers, Asking, Body, body_of, filled, path_of, scope_of
-from lockstep.worker.kinds.expressions import BadExpression, Expression, Scope, Template
-from lockstep.worker.kinds.file import CLASSES, KindFile, WriteFile, asked_for
+from lockstep.worker.kinds.exchange import Body, asked, body_of, hold, named, path_of, scope_of
+from lockstep.worker.kinds.expressions import BadExpression, Scope, expression, filled
+from lockstep.worker.kinds.file import CLASSES, AnswerFile, KindFile, WriteFile, asked_for
 from lockstep.worker.operation.answer import NoReply, Reply, Request, Trouble
 from lockstep.worker.operation.content import Content, Effect, Flaw, Id, Said, Shown, Sight
 from lockstep.worker.secrets import cut_out
@@ -21,33 +21,25 @@ RETRIED = frozenset((408, 425, 429, 499))
 """Of these and of 5xx nobody knows what they did, and another try may tell."""
 USUAL = "error.message || errors[0].message || message || detail || error || reason || description || title"
 """Where hosts say why: looked up in the body."""
-_USUAL = Expression(USUAL)
 
 
 class Look:
     """The look of a kind."""
 
     def __init__(self, kind: KindFile) -> None:
-        look = kind.look
-        self._fields = kind.fields
-        self._asking = Asking(look)
-        self._witness = look.witness.partition(" ")[2] if look.witness else None
-        named = {Sight.BUSY: look.busy, Sight.CONTENT: look.present, Sight.ABSENT: look.absent}
-        self._answers = {sight: Answers(each) for sight, each in named.items()}
-        self._item = None if look.item == "body" else Expression(look.item)
-        self._complete = Expression(look.complete) if look.complete else None
-        self._content = {name: Expression(each) for name, each in look.content.items()}
-        self._keep = Template(look.keep)
-        self._ids = Template({"address": look.address, "version": look.version})
-        self._shown = [name for name, field in kind.fields.items() if not field.secret]
-        self._bare = look.request.startswith("HEAD ")
+        look = self._file = kind.look
+        self._answers = {Sight.BUSY: look.busy, Sight.CONTENT: look.present, Sight.ABSENT: look.absent}
+        self._fields = {name: field for name, field in kind.fields.items() if not field.secret}
+        self._whole = look.item == "body"
 
     def request(self, thing: Id) -> Request:
-        return self._asking.make(thing, {"id": thing.parts})
+        return asked(self._file, thing, {"id": thing.parts})
 
     def witness(self, thing: Id) -> Request | None:
         """Return the GET that must answer 2xx for an absence to count; None if the kind names none."""
-        return None if self._witness is None else Request("GET", path_of(self._witness, thing, None))
+        if self._file.witness is None:
+            return None
+        return Request("GET", path_of(self._file.witness.removeprefix("GET "), thing, None))
 
     def shown(self, thing: Id, answer: Reply | NoReply, witness: Reply | NoReply | None) -> Shown:
         """Tell what an answer to a look shows."""
@@ -58,58 +50,59 @@ class Look:
             found = self._of(thing, answer)
         except BadExpression as error:
             return _nothing(f"{answer.status}: {error}", Flaw.MISCONFIGURED)
-        if found.sight is Sight.ABSENT and self._witness is not None:
+        if found.sight is Sight.ABSENT and self._file.witness is not None:
             return _witnessed(found, witness)
         return found
 
     def _of(self, thing: Id, reply: Reply) -> Shown:
         text, body = str(reply.status), body_of(reply)
         scope = scope_of(thing, reply, body)
-        sights = [sight for sight, each in self._answers.items() if each.hold(reply, body, scope)]
-        named = [sight for sight, each in self._answers.items() if reply.status in each.statuses]
+        sights = [sight for sight, each in self._answers.items() if hold(each, reply, body, scope)]
+        meant = [sight for sight, each in self._answers.items() if named(each, reply)]
         if Sight.BUSY in sights:
             return Shown(Sight.BUSY, text=text)
         if len(sights) > 1:
             return _nothing(f"{text} is named as present and as absent", Flaw.MISCONFIGURED)
         if sights == [Sight.ABSENT]:
             return Shown(Sight.ABSENT, text=text)
-        if body.oversized and Sight.CONTENT in named and self._item is None:
+        if body.oversized and Sight.CONTENT in meant and self._whole:
             return Shown(Sight.OVERSIZED, text=f"{text} with a body over the size cap")
         if sights:
             return self._present_or_not(body, scope, text)
-        if named:
+        if meant:
             flaw = body.flaw or "the body is not what the kind says of one that is there, or absent"
             return _unreadable(text, flaw)
         return _failed(text, reply)
 
     def _present_or_not(self, body: Body, scope: dict[str, object], text: str) -> Shown:
-        if self._bare:
+        look = self._file
+        if look.request.startswith("HEAD "):
             return Shown(Sight.CONTENT, Content(), text)
         if body.flaw is not None:
             return _unreadable(text, body.flaw)
-        item = body.value if self._item is None else self._item.value(scope)
+        item = body.value if self._whole else expression(look.item).value(scope)
         if isinstance(item, list):
             if len(item) > 1:
                 return _nothing(f"{text}: it shows {len(item)} of them", Flaw.MISCONFIGURED)
             item = item[0] if item else None
-        if item is None and (self._item is not None or isinstance(body.value, list)):
-            if self._complete is not None and self._complete.value(scope) is not True:
+        if item is None and (not self._whole or isinstance(body.value, list)):
+            if look.complete is not None and expression(look.complete).value(scope) is not True:
                 return _unreadable(text, "it is not in a list that is not complete")
             return Shown(Sight.ABSENT, text=text)
-        by_name = any(name not in self._content for name in self._shown)
-        if not isinstance(item, dict) and (by_name or not self._shown or item is None):
+        by_name = any(name not in look.content for name in self._fields)
+        if not isinstance(item, dict) and (by_name or not self._fields or item is None):
             why = "the body is no JSON" if not body.is_json else "what it shows is no JSON object"
             return _unreadable(text, why)
         return Shown(Sight.CONTENT, self._read(item, {**scope, "item": item}), text)
 
     def _read(self, item: Any, scope: dict[str, object]) -> Content:
-        values = {}
-        for name in self._shown:
-            formula = self._content.get(name)
-            value = item.get(name) if formula is None else formula.value(scope)
-            values[name] = self._fields[name].normal(value)
-        kept = filled(self._keep, scope)
-        ids = filled(self._ids, scope)
+        look, values = self._file, {}
+        for name, field in self._fields.items():
+            formula = look.content.get(name)
+            value = item.get(name) if formula is None else expression(formula).value(scope)
+            values[name] = field.normal(value)
+        kept = filled(look.keep, scope)
+        ids = filled({"address": look.address, "version": look.version}, scope)
         return Content(values, kept, ids.get("version"), ids.get("address"), item)
 
 
@@ -143,9 +136,7 @@ class Write:
     def __init__(self, kind: KindFile, verb: str, file: WriteFile) -> None:
         self.file = file
         self._kind, self._verb = kind, verb
-        self._asking = Asking(file)
-        self._answers = {key: Answers(getattr(file, key) or ()) for key in CLASSES}
-        self._error = Expression(kind.error) if kind.error else None
+        self._answers: dict[str, list[AnswerFile]] = {key: getattr(file, key) or [] for key in CLASSES}
         self._ours = [key for key in CLASSES if key in file.model_fields_set]
         self._usual = [key for key in CLASSES if key not in file.model_fields_set]
         names = [pair for each in asked_for(file) for pair in each.names()]
@@ -173,9 +164,9 @@ class Write:
             "version": over.version,
         }
         default = None
-        if self._verb != "delete" and not self._asking.has_body and self._kind.fields:
+        if self._verb != "delete" and self._kind.fields:
             default = {name: each for name, each in {**values, **secret}.items() if each is not None}
-        return self._asking.make(thing, scope, default)
+        return asked(self.file, thing, scope, default)
 
     def said(self, thing: Id, answer: Reply | NoReply, hidden: Iterable[str]) -> Said:
         """Tell what an answer says that the write did; one that is not named is unknown."""
@@ -200,10 +191,10 @@ class Write:
 
     def _classes(self, reply: Reply, body: Body, scope: Scope) -> list[str]:
         ours, usual = (
-            [key for key in keys if self._answers[key].hold(reply, body, scope)]
+            [key for key in keys if hold(self._answers[key], reply, body, scope)]
             for keys in (self._ours, self._usual)
         )
-        if ours or any(reply.status in self._answers[key].statuses for key in self._ours):
+        if ours or any(named(self._answers[key], reply) for key in self._ours):
             return ours
         if usual or self.file.contested is not None:
             return usual
@@ -213,7 +204,7 @@ class Write:
         status = reply.status
         if 300 <= status < 400:
             return Said(Effect.MISDIRECTED, f"{text}: redirects are never followed")
-        if any(status in each.statuses for each in self._answers.values()):
+        if any(named(each, reply) for each in self._answers.values()):
             flaw = body.flaw or "the body is not what the kind says of this answer"
             return Said(Effect.UNKNOWN, f"{text}, {Trouble.UNREADABLE}: {flaw}", unreadable=True)
         return Said(Effect.UNKNOWN, text, reply.wait)
@@ -221,7 +212,8 @@ class Write:
     def _told(self, text: str, scope: Scope, body: Body, hidden: Iterable[str]) -> str:
         """Return the status with the host's own words, without any secret of the request."""
         try:
-            words = self._error.value(scope) if self._error else _USUAL.value(body.value)
+            given = self._kind.error
+            words = expression(given).value(scope) if given else expression(USUAL).value(body.value)
         except BadExpression:
             return text
         if not isinstance(words, str):

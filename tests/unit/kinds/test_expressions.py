@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from lockstep.worker.kinds.expressions import MOST_VALUES, BadExpression, Expression, Template
+from lockstep.worker.kinds.expressions import MOST_VALUES, BadExpression, Expression, filled
 
 
 @pytest.mark.parametrize(
@@ -94,4 +94,4 @@ def test_a_template_leaves_out_what_is_null_and_sends_null_only_if_told() -> Non
         "e": True,
         "f": None,
     }
-    assert Template(given).value({"x": 1}) == {"a": 1, "c": None, "d": [1, "text"], "e": True, "f": None}
+    assert filled(given, {"x": 1}) == {"a": 1, "c": None, "d": [1, "text"], "e": True, "f": None}
