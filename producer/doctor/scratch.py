@@ -2,62 +2,39 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import math
 import secrets
-import ssl
 import threading
 import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit
-
-from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
 from lockstep.producer.doctor import Finding, Level
 from lockstep.producer.operators.hosts import probe
 from lockstep.worker.hosts import looks
-from lockstep.worker.hosts.client import HostClient, authorization
-from lockstep.worker.operation.answer import ProbeAnswer, Verdict, WriteAnswer
+from lockstep.worker.hosts.client import HostClient
+from lockstep.worker.operation.answer import NoReply, ProbeAnswer, Request, Trouble, Verdict, WriteAnswer
 from lockstep.worker.operation.host import Host
 from lockstep.worker.operation.model import Action, AttemptId, GroupId, Presence
 from lockstep.worker.settings import Settings
 
 
 def send_and_leave(host: Host, settings: Settings, body: bytes, hold: float) -> float:
-    """POST a body to the host's groups, and close the connection `hold` seconds after its last byte was sent.
+    """POST a body to the host's groups, and leave `hold` seconds after its last byte, or once it is answered.
 
-    Returns when it was closed, by `time.monotonic`. Raises OSError if the request could not be sent.
+    Returns when the connection was closed, by `time.monotonic`. Raises OSError if nothing could be sent.
     """
-    connection = _connection(host, settings.connect_timeout)
-    try:
-        headers = {"Content-Type": "application/json", **authorization(host)}
-        connection.request("POST", f"{urlsplit(host.url).path}/v1/group/", body, headers)
-        time.sleep(hold)
-    except http.client.HTTPException as error:
-        raise OSError(f"{type(error).__name__}: {error}") from error
-    finally:
-        connection.close()
+    client = HostClient(host, settings.but(read_timeout=max(hold, AT_ONCE)), looks.exchange)
+    said = client.ask(Request("POST", "/v1/group/", {"Content-Type": "application/json"}, body))
+    if isinstance(said, NoReply) and said.trouble is Trouble.NOT_SENT:
+        raise OSError(said.detail)
     return time.monotonic()
 
 
-def _connection(host: Host, timeout: float) -> http.client.HTTPConnection:
-    name, port = urlsplit(host.url).hostname or "", urlsplit(host.url).port
-    if not host.url.startswith("https://"):
-        return http.client.HTTPConnection(name, port, timeout=timeout)
-    # The same authorities as for every other call: those of the file alone, or those of requests.
-    trusted = host.verify if isinstance(host.verify, str) else DEFAULT_CA_BUNDLE_PATH
-    context = ssl.create_default_context(cafile=trusted)
-    if host.verify is False:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    if host.cert is not None:
-        context.load_cert_chain(*host.cert, password=lambda: "")
-    return http.client.HTTPSConnection(name, port, timeout=timeout, context=context)
-
-
+AT_ONCE = 0.001
+"""Seconds: to requests no time at all is no timeout."""
 PREFIX = "lockstep-probe-"
 PERSISTENCE = 20
 """Tries to delete a scratch group: a host that fails half of its calls is clean after so many."""
@@ -188,7 +165,7 @@ LOOK = 0.05
 @dataclass(frozen=True, slots=True)
 class LateWrite:
     stayed: float
-    """Seconds between its last byte and the end of the connection."""
+    """Seconds after its last byte for which its client waits for an answer."""
     landed: float | None
     """Seconds after the end of the connection by which a GET showed it; None if none did."""
     trouble: str | None = None
