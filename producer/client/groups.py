@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Self
 
 from lockstep.producer.client.acceptance import Broker, accept
@@ -29,11 +29,15 @@ from lockstep.worker.operation.thing import Asked
 from lockstep.worker.operation.transitions import Accepted, Request
 from lockstep.worker.operation.waves import AT_ONCE, Pace, Rollout
 from lockstep.worker.record.link import Link, gone, unknown
+from lockstep.worker.secrets import Secret, know
 from lockstep.worker.settings import Settings
 
 if TYPE_CHECKING:
     from lockstep.worker.kinds import Kind
-    from lockstep.worker.operation.content import Id
+    from lockstep.worker.operation.content import Content, Id
+
+Fields = Mapping[str, object]
+Secrets = Mapping[str, str | Secret]
 
 
 class GroupClient:
@@ -115,8 +119,8 @@ class GroupClient:
         raises GroupBusy. If a host is paused, raises HostPaused. Raises StoreUnavailable and StoreFull too.
         """
         pace = Pace(waves, wave_by, bake, hold, expires, health)
-        asked = parse_group_id(group_id), hosts, operation_id, deadline, retries, preflight
-        return self._start(Action.CREATE, *asked, pace=pace)
+        known, group = (operation_id, deadline, retries), parse_group_id(group_id)
+        return self.change("create", group, hosts, {}, *known, preflight=preflight, pace=pace)
 
     def delete_group(
         self,
@@ -136,8 +140,8 @@ class GroupClient:
     ) -> Operation:
         """Enqueue the deletion of a group; everything else is as for `create_group`."""
         pace = Pace(waves, wave_by, bake, hold, expires, health)
-        asked = parse_group_id(group_id), hosts, operation_id, deadline, retries, preflight
-        return self._start(Action.DELETE, *asked, pace=pace)
+        known, group = (operation_id, deadline, retries), parse_group_id(group_id)
+        return self.change("delete", group, hosts, {}, *known, preflight=preflight, pace=pace)
 
     def select(
         self,
@@ -180,21 +184,36 @@ class GroupClient:
     def _handle(self, of: model.Operation | Request, existing: bool = True) -> Operation:
         return Operation(self._link, self._broker, of, self.created_by, existing)
 
-    def _start(
+    def change(
         self,
-        action: Action,
-        group: GroupId,
-        hosts: object,
-        operation_id: object,
-        deadline: object = None,
-        retries: object = None,
+        verb: str,
+        thing: object,
+        hosts: Iterable[str] | None,
+        given: Fields,
+        operation_id: str | None = None,
+        deadline: float | None = None,
+        retries: int | None = None,
+        *,
+        secrets: Secrets | None = None,
+        upsert: bool = False,
+        accept_loss: bool = False,
         preflight: bool = False,
+        pace: Pace = AT_ONCE,
         stopped: Callable[[], bool] = lambda: False,
         on_accepted: Callable[[Operation], None] | None = None,
-        pace: Pace = AT_ONCE,
-        content: Asked | None = None,
     ) -> Operation:
-        """Have the operation recorded, tell `on_accepted` of it, and only then send its tasks."""
+        """Have `create`, `set` or `delete` of a group or thing recorded, and only then send its tasks.
+
+        `on_accepted` is told in between; RequestWithdrawn is raised once `stopped` tells so.
+        """
+        of, content = self.named(thing), None
+        if not isinstance(of, str):
+            group = GroupId(of[1].text)
+            content, _ = self._asked(verb, *of, given, secrets, upsert, accept_loss)
+        elif given or secrets or verb == "set":
+            raise InvalidInput(f"{show(thing)} names no kind, and a group has no fields: give KIND/ID")
+        else:
+            group = of
         settings = self.settings
         key = new_id() if operation_id is None else parse_operation_id(operation_id)
         within = parse_deadline(settings.deadline if deadline is None else deadline, settings.result_expires)
@@ -203,12 +222,13 @@ class GroupClient:
             raise InvalidInput(f"hosts {show(hosts)} is of type {type(hosts).__name__}: give a list of names")
         chosen = self.serving(group, hosts)
         refs, rollout = tuple(host.ref for host in chosen), self.rollout(pace, chosen)
+        action = Action.DELETE if verb == "delete" else Action.CREATE
         asked = (key, group, action, refs, within, self.created_by, bound)
         request = Request(*asked, owner=self.owner, rollout=rollout, content=content)
         if preflight and (operation_id is None or not self._link.store.exists(key)):
             from lockstep.producer.operators.hosts import preflight as ask
 
-            ask(chosen, self.named(group), settings, self._link.pauses.all())
+            ask(chosen, of, settings, self._link.pauses.all())
         existing = accept(self._link, request, stopped) is Accepted.EXISTING
         # A random id that exists is our own: the answer was lost, and the connection's retry sent it again.
         ours = operation_id is None or not existing
@@ -217,6 +237,24 @@ class GroupClient:
             on_accepted(operation)
         operation.published = ours and self._broker.forward(request)
         return operation
+
+    def _asked(
+        self,
+        verb: str,
+        kind: Kind,
+        named: Id,
+        given: Fields,
+        secrets: Secrets | None,
+        upsert: bool,
+        accept_loss: bool,
+    ) -> tuple[Asked, Content | None]:
+        from lockstep.worker.kinds import SealKeys, asked_of
+
+        pairs = (secrets or {}).items()
+        texts = {name: each.reveal() if isinstance(each, Secret) else each for name, each in pairs}
+        know(*texts.values(), passing=True)
+        seals = SealKeys(self.settings.seal_key_file)
+        return asked_of(kind, named, verb, given, texts, seals, upsert=upsert, accept_loss=accept_loss)
 
     def serving(
         self, name: object, hosts: Iterable[str] | None = None, *, some: bool = False

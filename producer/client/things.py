@@ -6,26 +6,20 @@ from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from lockstep.producer.client.groups import GroupClient
+from lockstep.producer.client.groups import Fields, GroupClient, Secrets
 from lockstep.producer.client.operation import Operation
 from lockstep.worker.operation.errors import InvalidInput
 from lockstep.worker.operation.host import Host
 from lockstep.worker.operation.model import Action, GroupId
 from lockstep.worker.operation.names import new_id, parse_group_id, show
 from lockstep.worker.operation.waves import AT_ONCE, Pace
-from lockstep.worker.secrets import Secret, know
 
 if TYPE_CHECKING:
     from lockstep.producer.operators.batch import Wish, WishResult
     from lockstep.producer.operators.plan import HostPlan, Plan
     from lockstep.worker.kinds import Kind
-    from lockstep.worker.operation.content import Content, Id
-    from lockstep.worker.operation.thing import Asked
-
-Fields = Mapping[str, object]
-Secrets = Mapping[str, str | Secret]
 
 
 class ThingClient(GroupClient):
@@ -102,33 +96,6 @@ class ThingClient(GroupClient):
         """
         known = (operation_id, deadline, retries)
         return self.change("delete", thing, hosts, {}, *known, accept_loss=accept_loss, pace=pace)
-
-    def change(
-        self,
-        verb: str,
-        thing: object,
-        hosts: Iterable[str] | None,
-        given: Fields,
-        operation_id: str | None = None,
-        deadline: float | None = None,
-        retries: int | None = None,
-        *,
-        secrets: Secrets | None = None,
-        upsert: bool = False,
-        accept_loss: bool = False,
-        **options: Any,
-    ) -> Operation:
-        """Enqueue `create`, `set` or `delete` of a thing; see these."""
-        action = Action.DELETE if verb == "delete" else Action.CREATE
-        content = None
-        subject = self.named(thing)
-        if not isinstance(subject, str):
-            content, _ = self._asked(verb, *subject, given, secrets, upsert, accept_loss)
-            subject = GroupId(subject[1].text)
-        elif given or secrets or verb == "set":
-            raise InvalidInput(f"{show(thing)} names no kind, and a group has no fields: give KIND/ID")
-        known = (operation_id, deadline, retries)
-        return self._start(action, subject, hosts, *known, content=content, **options)
 
     def plan(
         self,
@@ -251,21 +218,3 @@ class ThingClient(GroupClient):
             if asked is not None and asked.kind == name and asked.definition.startswith(digest):
                 return kept_kind(store, each)
         return None
-
-    def _asked(
-        self,
-        verb: str,
-        kind: Kind,
-        named: Id,
-        given: Fields,
-        secrets: Secrets | None,
-        upsert: bool,
-        accept_loss: bool,
-    ) -> tuple[Asked, Content | None]:
-        from lockstep.worker.kinds import SealKeys, asked_of
-
-        pairs = (secrets or {}).items()
-        texts = {name: each.reveal() if isinstance(each, Secret) else each for name, each in pairs}
-        know(*texts.values(), passing=True)
-        seals = SealKeys(self.settings.seal_key_file)
-        return asked_of(kind, named, verb, given, texts, seals, upsert=upsert, accept_loss=accept_loss)

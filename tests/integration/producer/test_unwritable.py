@@ -64,7 +64,7 @@ def prepared(nodes: dict[str, Node], environment: dict[str, str], tmp_path: Path
         def started(
             name: str, group: str | None = None, action: Action = Action.CREATE, pace: Pace = AT_ONCE
         ) -> Operation:
-            return cluster._start(action, GroupId(group or f"of-{name}"), None, name, pace=pace)
+            return cluster.change(action, group or f"of-{name}", None, {}, name, pace=pace)
 
         run = operation_id("run", Wish(Action.CREATE, GroupId("of-a-run")), cluster.select())
         hand.commit(started("mine", "team-a"))
