@@ -12,6 +12,7 @@ import shutil
 import socket
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
@@ -60,7 +61,7 @@ class MetricsServer(ThreadingMixIn, WSGIServer):
         if address == EVERY and not socket.has_dualstack_ipv6():
             address = "0.0.0.0"
         self.address_family = socket.AF_INET6 if ":" in address else socket.AF_INET
-        self._places = threading.BoundedSemaphore(ASKED_AT_ONCE)
+        self._begun: dict[socket.socket, float] = {}
         super().__init__((address, port), handler)
 
     def server_bind(self) -> None:
@@ -73,33 +74,32 @@ class MetricsServer(ThreadingMixIn, WSGIServer):
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """Answer in a thread, if one is left."""
-        if not self._places.acquire(blocking=False):
+        if len(self._begun) >= ASKED_AT_ONCE:
             self.shutdown_request(request)
             return
+        self._begun[request] = time.monotonic()
         try:
             super().process_request(request, client_address)
         except BaseException:
-            self._places.release()
+            del self._begun[request]
             raise
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
-        """Answer; the line is cut once its time is over."""
-        cut = threading.Timer(LONGEST, _cut, [request])
-        cut.daemon = True
-        cut.start()
+        """Answer, and make room for the next."""
         try:
             super().process_request_thread(request, client_address)
         finally:
-            cut.cancel()
-            self._places.release()
+            del self._begun[request]
+
+    def service_actions(self) -> None:
+        """Cut the lines whose time is over; called again and again while the server listens."""
+        for request, since in list(self._begun.items()):
+            if time.monotonic() - since > LONGEST:
+                with suppress(OSError):
+                    request.shutdown(socket.SHUT_RDWR)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Say nothing of a line that broke."""
-
-
-def _cut(request: socket.socket) -> None:
-    with suppress(OSError):
-        request.shutdown(socket.SHUT_RDWR)
 
 
 def claimed_folder() -> tuple[str, TextIO]:
