@@ -7,7 +7,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from lockstep.mock_api.admin import ClusterAdmin
@@ -30,11 +30,6 @@ class Node(Child):
         kind = ["--kind", str(directory / "kinds" / "card.yaml")]
         command = [PYTHON, "-m", "lockstep.mock_api", "--node", name, *ports, *files, *kind]
         super().__init__(name, command, directory=directory, guard=guard, env=env)
-
-    @property
-    def url(self) -> str:
-        """Where its group API is."""
-        return f"http://{LOOPBACK}:{self.port}"
 
     def ready(self) -> bool:
         """Tell whether it has said so."""
@@ -66,13 +61,22 @@ class Proxy(Child):
 class Worker(Child):
     """A Celery worker for both queues."""
 
-    def __init__(self, name: str, pool: str, directory: Path, guard: Guard, env: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        name: str,
+        pool: str,
+        directory: Path,
+        guard: Guard,
+        env: Mapping[str, str],
+        within: Sequence[str] = (),
+    ) -> None:
+        """Run it by the command `within`, which is to become its own."""
         quick = ["--without-gossip", "--without-mingle", "-l", "INFO"]
         command = [PYTHON, "-m", "celery", "-A", "lockstep", "worker", "-Q", "operations,rollback"]
         processes = ["-P", "prefork", "-c", "4"] if pool == "prefork" else []
         super().__init__(
             name,
-            [*command, "-n", f"{name}@%h", *quick, *processes],
+            [*within, *command, "-n", f"{name}@%h", *quick, *processes],
             directory=directory,
             guard=guard,
             env=env,

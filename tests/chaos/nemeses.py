@@ -11,9 +11,12 @@ from contextlib import suppress
 from pathlib import Path
 from tempfile import mkdtemp
 
+from lockstep.producer.stack.child import Child
+from lockstep.producer.stack.ports import LOOPBACK
 from lockstep.worker.messages import publish, publish_conclude
 from lockstep.worker.operation.transitions import Claim, Phase
 from tests.chaos.children import Node, Worker
+from tests.chaos.names import ELSEWHERE
 from tests.chaos.orders import LIMITED, Told, at_the_limited
 from tests.chaos.rig import Rig
 from tests.chaos.weather import Weather
@@ -57,7 +60,7 @@ class Nemeses:
             workers["pool process killed"] = self.kill_pool_process
         redis: dict[str, Nemesis] = {
             "Redis killed": self.kill_redis,
-            "Redis frozen": self.freeze_redis,
+            "Redis frozen": lambda: self.freeze(self._rig.redis, self._times.redis_frozen),
             "connections cut": self.cut,
             "cut at a BRPOP reply": self.cut_at_brpop,
             "requests swallowed": lambda: self.swallow("up"),
@@ -68,11 +71,14 @@ class Nemeses:
         }
         hosts: dict[str, Nemesis] = {
             "host down past the deadline": self.host_down,
-            "host frozen": self.freeze_host,
+            "host frozen": lambda: self.freeze(self._node(), self._times.host_frozen),
             "line at a limited host": self.line_up,
         }
         for kind in self._weather.silences:
             hosts[kind] = lambda kind=kind: self.silence(kind)  # type: ignore[misc]
+        if self._rig.names.within:
+            hosts["names unknown"] = lambda: self.mislead(None)
+            hosts["names lead elsewhere"] = lambda: self.mislead(ELSEWHERE)
         clocks: dict[str, Nemesis] = {"clock wrong": self.wrong_clock, "clock jumps": self.jump_clock}
         return {
             **({"clocks": clocks} if self._rig.clocks else {}),
@@ -165,17 +171,19 @@ class Nemeses:
     def kill_redis(self) -> str:
         with self._rig.lock:
             self._rig.redis.kill()
-        self._pause(self._times.redis_down)
-        with self._rig.lock:
-            self._rig.redis.start(RECOVERY)
+        self._start(self._rig.redis, self._times.redis_down)
         return "restarted from its file"
 
-    def freeze_redis(self) -> str:
-        pid = self._rig.redis.pid
-        os.kill(pid, signal.SIGSTOP)
-        self._pause(self._times.redis_frozen)
-        os.kill(pid, signal.SIGCONT)
-        return f"{self._times.redis_frozen:g} s"
+    def _start(self, child: Child, after: float) -> None:
+        self._pause(after)
+        with self._rig.lock:
+            child.start(RECOVERY)
+
+    def freeze(self, child: Child, seconds: float) -> str:
+        os.killpg(child.pid, signal.SIGSTOP)
+        self._pause(seconds)
+        os.killpg(child.pid, signal.SIGCONT)
+        return f"{child.name} for {seconds:g} s"
 
     def fill_disk(self) -> str:
         """No file of Redis may grow any more. With `appendfsync always` it ends rather than acknowledge."""
@@ -184,9 +192,7 @@ class Nemeses:
             limits = (journal.stat().st_size, resource.RLIM_INFINITY)
             resource.prlimit(self._rig.redis.pid, resource.RLIMIT_FSIZE, limits)
         eventually(lambda: not self._rig.redis.running, "Redis ends, for its disk is full", RECOVERY)
-        self._pause(self._times.redis_down)
-        with self._rig.lock:
-            self._rig.redis.start(RECOVERY)
+        self._start(self._rig.redis, self._times.redis_down)
         return "Redis ended, and was restarted with room"
 
     def tear_tail(self) -> str:
@@ -195,9 +201,7 @@ class Nemeses:
             self._rig.redis.kill()
             with self._journal().open("ab") as file:
                 file.write(b"*3\r\n$3\r\nSET\r\n$40\r\nlockstep:")
-        self._pause(self._times.redis_down)
-        with self._rig.lock:
-            self._rig.redis.start(RECOVERY)
+        self._start(self._rig.redis, self._times.redis_down)
         return "restarted from a file whose last command is half there"
 
     def _journal(self) -> Path:
@@ -233,17 +237,8 @@ class Nemeses:
         node = self._node()
         with self._rig.lock:
             node.kill()
-        self._pause(self._times.host_down)
-        with self._rig.lock:
-            node.start(RECOVERY)
+        self._start(node, self._times.host_down)
         self._weather.usual(node)
-        return node.name
-
-    def freeze_host(self) -> str:
-        node = self._node()
-        os.killpg(node.pid, signal.SIGSTOP)
-        self._pause(self._times.host_frozen)
-        os.killpg(node.pid, signal.SIGCONT)
         return node.name
 
     def line_up(self) -> str:
@@ -260,6 +255,13 @@ class Nemeses:
         self._pause(self._times.silence)
         self._weather.usual(node)
         return node.name
+
+    def mislead(self, address: str | None) -> str:
+        """No worker finds a host by its name any more; connections that stand go on."""
+        self._rig.names.lead(address)
+        self._pause(self._times.silence)
+        self._rig.names.lead(LOOPBACK)
+        return address or "nowhere"
 
     def wrong_clock(self) -> str:
         """Every clock is wrong by another hour, some ahead and some behind."""

@@ -24,6 +24,7 @@ from lockstep.worker.record.redis import RedisStore
 from lockstep.worker.redis_client import client
 from lockstep.worker.settings import Settings
 from tests.chaos.children import Beat, Node, Producers, Proxy, Worker
+from tests.chaos.names import Names
 from tests.chaos.orders import APART, AT_ONCE, KIND, LIMITED, Order, ask
 from tests.chaos.tiers import Plan
 from tests.children import inherited
@@ -58,6 +59,7 @@ class Rig:
             name: Node(name, plan.seed, directory, self.guard, self._base_env())
             for name in (f"node{n}" for n in range(1, HOSTS + 1))
         }
+        self.names = Names(directory, list(self.nodes))
         self.settings: Settings
         self.proxy: Proxy
         self.workers: list[Worker]
@@ -85,7 +87,10 @@ class Rig:
         for node in self.nodes.values():
             node.launch()
         inventory = self.directory / "hosts.yaml"
-        entries = "".join(f"  - name: {name}\n    url: {node.url}\n" for name, node in self.nodes.items())
+        entries = "".join(
+            f"  - name: {name}\n    url: http://{self.names.of(name)}:{node.port}\n"
+            for name, node in self.nodes.items()
+        )
         limits = f"    max_writes_at_once: {AT_ONCE}\n    writes_per_second: {1 / APART}\n"
         inventory.write_text(f"hosts:\n{entries}{limits}")
         values = {**self.plan.settings, "redis_url": self.redis.url, "inventory": str(inventory)}
@@ -95,7 +100,14 @@ class Rig:
         self.proxy = Proxy(self.redis.port, self.directory, self.guard, direct)
         behind = {**direct, "LOCKSTEP_REDIS_URL": f"redis://127.0.0.1:{self.proxy.port}/0"}
         self.workers = [
-            Worker(name, self.plan.pool, self.directory, self.guard, self._own_clock(name, behind))
+            Worker(
+                name,
+                self.plan.pool,
+                self.directory,
+                self.guard,
+                self._own_clock(name, behind),
+                self.names.within,
+            )
             for name in (f"worker{n}" for n in range(1, WORKERS + 1))
         ]
         self.producers = Producers(self.directory, self.guard, self._own_clock("producers", direct))
