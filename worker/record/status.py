@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import cast
 
 import redis
 
@@ -19,7 +18,6 @@ from lockstep.worker.operation.names import show
 from lockstep.worker.record.codec import Keys
 from lockstep.worker.record.fields import WAVED, Fields, readable
 from lockstep.worker.record.queries import RaisesOurs
-from lockstep.worker.record.scripts import script
 
 EVERY = 15.0
 """Seconds between two reports of a process."""
@@ -28,7 +26,7 @@ FORGOTTEN = 60_000
 SLOW = 1.0
 """Seconds; an answer of Redis that took longer says too little about the time."""
 KEPT = 86_400_000
-"""Milliseconds for which a stall is kept."""
+"""Milliseconds for which a stall is kept, and silences that nobody ends."""
 
 
 class _Status(RaisesOurs):
@@ -40,12 +38,17 @@ class _Status(RaisesOurs):
         self._client = client
         self._key: str = getattr(keys, self.name)
 
-    def _read(self) -> tuple[Millis, dict[str, str]]:
-        """Return Redis' time, and all fields."""
+    def _read(self, field: str = "") -> tuple[Millis, dict[str, str]]:
+        """Return Redis' time, and all fields, or this one if it is there."""
         with self._client.pipeline(transaction=False) as pipe:
             pipe.time()
-            pipe.hgetall(self._key)
+            if field:
+                pipe.hget(self._key, field)
+            else:
+                pipe.hgetall(self._key)
             (seconds, micros), kept = pipe.execute()
+        if field:
+            kept = {} if kept is None else {field: kept}
         return _millis(seconds, micros), kept
 
 
@@ -95,24 +98,26 @@ def unreadable(host: str) -> Pause:
 
 
 class Silences(_Status):
-    """The silences of hosts. Every method is one round trip."""
+    """The silences of hosts, by the clock of Redis, which all workers share."""
 
     name = "spared"
 
-    def __init__(self, client: redis.Redis, keys: Keys) -> None:
-        super().__init__(client, keys)
-        self._script = client.register_script(script("spare"))
-
     def spare(self, host: HostName, milliseconds: int, failures: int, why: str) -> None:
         """Begin a silence, or lengthen the one there is."""
-        self._script(keys=[self._key], args=[host, milliseconds, failures, why])
+        now, kept = self._read(host)
+        since = now
+        for before in self._found(kept).values():
+            if before.until + 2 * milliseconds > now:
+                since = before.since  # silent again soon after it was spared: it is the same silence
+        silence = {"since": since, "until": now + milliseconds, "failures": failures, "why": why}
+        with self._client.pipeline(transaction=False) as pipe:
+            pipe.hset(self._key, host, json.dumps(silence))
+            pipe.pexpire(self._key, KEPT)  # whoever was to end it may have died
+            pipe.execute()
 
     def left(self, host: HostName) -> tuple[Silence, int] | None:
         """Return a host's silence and the milliseconds that it lasts; None if it is not spared."""
-        said = cast(list[str], self._script(keys=[self._key], args=[host, "", "", ""]))
-        if len(said) < 2:
-            return None
-        return self._lasting({host: said[1]}, int(said[0])).get(host)
+        return self._lasting(*self._read(host)).get(host)
 
     def answered(self, host: HostName) -> None:
         """End a host's silence."""
@@ -120,16 +125,14 @@ class Silences(_Status):
 
     def all(self) -> dict[HostName, tuple[Silence, int]]:
         """Return every silence that is not over, with the milliseconds that it lasts."""
-        now, kept = self._read()
-        return self._lasting(kept, now)
+        return self._lasting(*self._read())
 
-    def _lasting(self, kept: Mapping[str, str], now: int) -> dict[HostName, tuple[Silence, int]]:
-        found = readable("silence", self._key, kept, _silence)  # a damaged one spares no host
-        return {
-            HostName(host): (each, each.until - now)
-            for host, each in sorted(found.items())
-            if each.until > now
-        }
+    def _lasting(self, now: Millis, kept: Mapping[str, str]) -> dict[HostName, tuple[Silence, int]]:
+        found = sorted(self._found(kept).items())
+        return {HostName(host): (each, each.until - now) for host, each in found if each.until > now}
+
+    def _found(self, kept: Mapping[str, str]) -> dict[str, Silence]:
+        return readable("silence", self._key, kept, _silence)  # a damaged one spares no host
 
 
 def _silence(host: str, text: str) -> Silence:
