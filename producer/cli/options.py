@@ -14,7 +14,7 @@ import click
 from lockstep.producer.cli.exits import Exit, Session
 from lockstep.worker.operation.errors import InvalidInput
 from lockstep.worker.operation.names import show
-from lockstep.worker.operation.waves import AT_ONCE, Pace
+from lockstep.worker.operation.waves import Pace
 
 if TYPE_CHECKING:
     from lockstep.producer.client.client import ClusterClient
@@ -44,20 +44,6 @@ class Selection:
 def split_names(text: str) -> list[str]:
     """Return names that commas separate; an empty list for none."""
     return [name.strip() for name in text.split(",")] if text.strip() else []
-
-
-@dataclass(frozen=True, slots=True)
-class ChangeOptions:
-    """What create and delete were given besides the group."""
-
-    selection: Selection
-    pace: Pace = AT_ONCE
-    wait: bool = True
-    timeout: float | None = None
-    operation_id: str | None = None
-    deadline: float | None = None
-    retries: int | None = None
-    preflight: bool = False
 
 
 def read_text(file: str) -> str:
@@ -183,12 +169,14 @@ def _handed_over(
             mine = {each: given.pop(each) for each in known if each in given}
             return function(*args, **{name: kind(**mine)}, **given)
 
-        made: Command = collected
-        for option in reversed(options):
-            made = option(made)
-        return made
+        return _all(*options)(collected)
 
     return added
+
+
+def _all(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
+    """Return what adds these options to a command, the first one first."""
+    return lambda function: functools.reduce(lambda made, option: option(made), reversed(options), function)
 
 
 field_options = _handed_over(
@@ -242,9 +230,7 @@ pace_options = _handed_over(
     click.option("--health", metavar="PATH", help="What must answer 2xx on changed hosts after each wave."),
 )
 
-wait_options = _handed_over(
-    "wanted",
-    ChangeOptions,
+wait_options = _all(
     selection_options,
     click.option(
         "--wait/--no-wait", default=True, show_default=True, help="Wait until it is done or undone."

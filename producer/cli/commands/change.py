@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from lockstep.producer.cli.exits import OF_STATE, Exit, Session
 from lockstep.producer.cli.options import (
-    ChangeOptions,
     FieldOptions,
+    Selection,
     as_option,
     command,
     field_options,
@@ -72,7 +72,7 @@ ACCEPT_LOSS = click.option(
 @click.argument("name", metavar="GROUP|KIND/ID")
 @field_options
 @wait_options
-def create(session: Session, name: str, fields: FieldOptions, wanted: ChangeOptions) -> Exit:
+def create(session: Session, name: str, fields: FieldOptions, **wanted: Any) -> Exit:
     """Create GROUP, or a thing of a KIND with its content, on every host, or on none.
 
     A host on which it stands with other content makes the operation roll back: `lockstep set` changes it.
@@ -89,7 +89,7 @@ def create(session: Session, name: str, fields: FieldOptions, wanted: ChangeOpti
     Exit codes: 0 created, 1 rolled back, 3 some hosts still to be restored, 4 gave up waiting, 6 busy,
     8 a host is paused.
     """
-    return change(session, "create", name, fields, wanted)
+    return change(session, "create", name, fields, **wanted)
 
 
 @command("set")
@@ -98,7 +98,7 @@ def create(session: Session, name: str, fields: FieldOptions, wanted: ChangeOpti
 @ACCEPT_LOSS
 @field_options
 @wait_options
-def set_(session: Session, name: str, fields: FieldOptions, wanted: ChangeOptions) -> Exit:
+def set_(session: Session, name: str, fields: FieldOptions, **wanted: Any) -> Exit:
     """Give a thing one content on every host, or leave every host with its own.
 
     When any host fails, every host is brought back to what it held itself, which a look proves. A field that
@@ -111,14 +111,14 @@ def set_(session: Session, name: str, fields: FieldOptions, wanted: ChangeOption
     Exit codes: 0 set, 1 rolled back, 3 some hosts still to be restored, 4 gave up waiting, 6 busy,
     8 a host is paused.
     """
-    return change(session, "set", name, fields, wanted)
+    return change(session, "set", name, fields, **wanted)
 
 
 @command()
 @click.argument("name", metavar="GROUP|KIND/ID")
 @ACCEPT_LOSS
 @wait_options
-def delete(session: Session, name: str, wanted: ChangeOptions, *, accept_loss: bool) -> Exit:
+def delete(session: Session, name: str, accept_loss: bool, **wanted: Any) -> Exit:
     """Delete GROUP, or a thing of a KIND, from every host, or from none.
 
     Examples:
@@ -129,7 +129,7 @@ def delete(session: Session, name: str, wanted: ChangeOptions, *, accept_loss: b
     Exit codes: 0 deleted, 1 rolled back, 3 some hosts still to be restored, 4 gave up waiting, 6 busy,
     8 a host is paused.
     """
-    return change(session, "delete", name, FieldOptions(accept_loss=accept_loss), wanted)
+    return change(session, "delete", name, FieldOptions(accept_loss=accept_loss), **wanted)
 
 
 @command()
@@ -222,12 +222,22 @@ def promote(session: Session, operation_id: str, reason: str | None, number: int
     return session.done(text, lambda: read_document(operation))
 
 
-def change(session: Session, verb: str, name: str, fields: FieldOptions, wanted: ChangeOptions) -> Exit:
-    """Start an operation, wait for it as asked, and tell what came of it."""
-    parse_timeout(wanted.timeout)
+def change(
+    session: Session,
+    verb: str,
+    name: str,
+    fields: FieldOptions,
+    selection: Selection,
+    *,
+    wait: bool = True,
+    timeout: float | None = None,
+    **asked: Any,
+) -> Exit:
+    """Start an operation as asked, wait for it, and tell what came of it."""
+    parse_timeout(timeout)
     session.going_on = "`lockstep list` shows whether the operation was accepted"
     cluster = session.client()
-    hosts = wanted.selection.names(cluster)
+    hosts = selection.names(cluster)
     accepted: list[Operation] = []
 
     def keep(operation: Operation) -> None:
@@ -237,24 +247,22 @@ def change(session: Session, verb: str, name: str, fields: FieldOptions, wanted:
     try:
         operation = cluster.change(
             *(verb, name, hosts, fields.given(cluster, name)),
-            *(wanted.operation_id, wanted.deadline, wanted.retries),
             secrets=fields.hidden(),
             upsert=fields.upsert,
             accept_loss=fields.accept_loss,
             on_accepted=keep,
-            preflight=wanted.preflight,
-            pace=wanted.pace,
+            **asked,
         )
-        if not wanted.wait and session.as_json:
+        if not wait and session.as_json:
             answer_json(read_document(operation))
             return Exit.OK
-        if not wanted.wait:
+        if not wait:
             answer(operation.id)
             before = " before" if operation.existing else ""
             note(f"accepted{before}: {verb} {name} (operation {operation.id})")
             return Exit.OK
         with showing(quiet=session.as_json) as progress:
-            result = operation.wait(wanted.timeout, progress)
+            result = operation.wait(timeout, progress)
     except (WaitTimeout, RecordGone, KeyboardInterrupt):
         if session.as_json and accepted:
             answer_json(read_document(accepted[0]))

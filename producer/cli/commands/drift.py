@@ -12,7 +12,6 @@ import click
 from lockstep.producer.cli.commands.change import ACCEPT_LOSS, change
 from lockstep.producer.cli.exits import OF_STATE, Exit, Session
 from lockstep.producer.cli.options import (
-    ChangeOptions,
     FieldOptions,
     Selection,
     as_option,
@@ -186,7 +185,7 @@ def repair(
     if presence is None:
         raise click.UsageError("Missing option '--to'. Choose from: absent, present")
     verb = Action.to(Presence(presence)).value
-    return change(session, verb, group, FieldOptions(), ChangeOptions(selection))
+    return change(session, verb, group, FieldOptions(), selection)
 
 
 def _repair_thing(session: Session, thing: str, accept_loss: bool) -> Exit:
