@@ -71,28 +71,29 @@ class Broker:
 
     def forward(self, request: Request) -> bool:
         """Send the chord of an accepted operation; False if the broker does not take it."""
-
-        def send() -> None:
+        waves = request.rollout.waves if request.rollout else None
+        names = [host.name for host in request.hosts if waves is None or waves[host.name] == 1]
+        about = (request.id, request.group, request.action, names)
+        try:
+            # Celery is slow to import, so the operation is recorded first.
             from lockstep.worker.messages import publish_forward
 
-            waves = request.rollout.waves if request.rollout else None
-            names = [host.name for host in request.hosts if waves is None or waves[host.name] == 1]
             with enqueuing(request.action, request.id, request.group):
-                about = (request.id, request.group, request.action, names)
                 publish_forward(self._celery(), *about, 0 if waves is None else 1)
+        except Exception as error:  # noqa: BLE001 - whatever fails now, the operation is accepted
+            self._unsent(f'operation "{request.id}" is accepted, but its tasks', error)
+            return False
+        return True
 
-        return self._send(send, f'operation "{request.id}" is accepted, but its tasks could not be sent')
-
-    def next(self, store: Store, operation: OperationId, group: GroupId) -> bool:
-        """Send what a decided operation needs next; False if the broker does not take it."""
-
-        def send() -> None:
+    def next(self, store: Store, operation: OperationId, group: GroupId) -> None:
+        """Send what a decided operation needs next, if the broker takes it."""
+        try:
             from lockstep.worker.messages import publish_next
 
             with enqueuing("rollback", operation, group):
                 publish_next(self._celery(), store, operation)
-
-        return self._send(send, f'operation "{operation}" is decided, but its rollback could not be sent')
+        except Exception as error:  # noqa: BLE001 - as above
+            self._unsent(f'operation "{operation}" is decided, but its rollback', error)
 
     def close(self) -> None:
         if self._app is not None:
@@ -105,16 +106,11 @@ class Broker:
             self._app = None
             _renew_property_locks()
 
-    def _send(self, send: Callable[[], None], failed: str) -> bool:
-        # Celery is slow to import, so the operation is recorded first.
-        try:
-            send()
-        except Exception as error:  # noqa: BLE001 - whatever fails now, the operation is accepted
-            why, of = _why(error)
-            seconds = self._settings.sweep_patience + self._settings.sweep_every
-            log.warning("%s (%s): the sweep sends them within about %g s%s", failed, why, seconds, of)
-            return False
-        return True
+    def _unsent(self, what: str, error: Exception) -> None:
+        why, of = _why(error)
+        within = self._settings.sweep_patience + self._settings.sweep_every
+        text = "%s could not be sent (%s): the sweep sends them within about %g s%s"
+        log.warning(text, what, why, within, of)
 
     def _celery(self) -> Celery:
         with self._building:
