@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import ExitStack, closing
 from dataclasses import asdict
 from enum import IntEnum
 from typing import TYPE_CHECKING
@@ -76,10 +77,11 @@ PRINTING = ("C_IMPDEBUG", "KOMBU_DEBUG_POOL")
 """Variables with which Celery and kombu print to stdout, where answers go."""
 
 
-class Session:
+class Session(ExitStack):
     """What was asked of the command as a whole, and its client, which is closed on leaving."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.debug = False
         self.as_json = False
         self.created_by: str | None = None
@@ -90,13 +92,6 @@ class Session:
         self._client: ClusterClient | None = None
         for name in PRINTING:
             os.environ.pop(name, None)
-
-    def __enter__(self) -> Session:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._client is not None:
-            self._client.close()
 
     def done(self, text: str, document: Callable[[], Mapping[str, object]]) -> Exit:
         """Print what the command has done, as a line or as a document, and remember it."""
@@ -109,16 +104,17 @@ class Session:
 
     def judge(
         self,
-        findings: Iterable[Finding],
+        findings: Generator[Finding],
         width: int,
         about: Callable[[], Mapping[str, object]] = dict,
     ) -> Exit:
         """Print findings as they come, their subjects so wide, or one document of what they are about."""
         found = []
-        for finding in findings:
-            found.append(finding)
-            if not self.as_json:
-                tell(finding, width)
+        with closing(findings):  # however this ends, what was written to find them is deleted now
+            for finding in findings:
+                found.append(finding)
+                if not self.as_json:
+                    tell(finding, width)
         well = all(each.level == "ok" for each in found)
         if self.as_json:
             answer_json({**about(), "healthy": well, "findings": [asdict(each) for each in found]})
@@ -130,7 +126,7 @@ class Session:
             from lockstep.producer.client.client import ClusterClient
 
             _tell_what_the_client_logs()
-            self._client = ClusterClient(created_by=self.created_by)
+            self._client = self.enter_context(ClusterClient(created_by=self.created_by))
         return self._client
 
 

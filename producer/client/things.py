@@ -113,7 +113,8 @@ class ThingClient(GroupClient):
         A host without a usable answer is a problem of the plan, no error. Raises InvalidInput for what the
         operation itself would refuse but for the loss, which the plan tells, and StoreUnavailable.
         """
-        from lockstep.producer.operators.plan import Plan, of_group, of_thing, plan
+        from lockstep.producer.operators.hosts import together
+        from lockstep.producer.operators.plan import Plan, of_group, of_thing
 
         of, verb = self.named(group_id), str(action)
         lost: Sequence[str] = ()
@@ -134,7 +135,11 @@ class ThingClient(GroupClient):
         chosen = self.serving(group_id, hosts)
         owner, pauses = self._link.store.lock_owner(lock), self._link.pauses.all()
         paused = tuple(host.name for host in chosen if host.name in pauses)
-        return Plan(group, verb, plan(chosen, ask, pauses), paused, owner, tuple(lost))
+        rows = tuple(
+            replace(row, call=None, problem=pauses[row.host].text) if row.host in pauses else row
+            for row in together(ask, chosen)
+        )
+        return Plan(group, verb, rows, paused, owner, tuple(lost))
 
     def wishes(
         self,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from difflib import unified_diff
 from functools import cache
 from typing import TYPE_CHECKING
@@ -13,7 +13,7 @@ from lockstep.worker.operation.answer import Probed
 from lockstep.worker.operation.content import Content, Id, Sight, canonical
 from lockstep.worker.operation.drift import Ends
 from lockstep.worker.operation.errors import HostUnavailable, InvalidInput
-from lockstep.worker.operation.host import Host, Pause
+from lockstep.worker.operation.host import Host
 from lockstep.worker.operation.model import Action, GroupId, HostName, OperationId, Presence, Step
 from lockstep.worker.operation.thing import ABSENT, DEFINITION, Digest, Shows
 from lockstep.worker.settings import Settings
@@ -150,20 +150,6 @@ class Plan:
     def as_asked(self) -> tuple[HostName, ...]:
         """The hosts that need no call."""
         return tuple(each.host for each in self.hosts if each.call is None and each.problem is None)
-
-
-def plan(
-    hosts: Sequence[Host], ask: Callable[[Host], HostPlan], pauses: Mapping[HostName, Pause]
-) -> tuple[HostPlan, ...]:
-    """Ask every host what it holds; a host that gives no usable answer becomes a problem, not an error."""
-
-    def row(host: Host) -> HostPlan:
-        planned = ask(host)
-        if host.name in pauses:
-            return replace(planned, call=None, problem=pauses[host.name].text)
-        return planned
-
-    return tuple(together(row, hosts))
 
 
 def of_group(group: GroupId, action: Action, settings: Settings, host: Host) -> HostPlan:

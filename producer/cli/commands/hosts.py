@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Generator
 from typing import TYPE_CHECKING
 
 import click
@@ -195,7 +194,7 @@ def doctor(session: Session) -> Exit:
     return code
 
 
-def _findings(session: Session) -> Iterator[Finding]:
+def _findings(session: Session) -> Generator[Finding]:
     """Yield what is found; settings that cannot be used are a finding too, and the only one."""
     from lockstep.producer.doctor.checks import on_bad_settings
 
@@ -246,8 +245,7 @@ def probe(session: Session, host: str, watch: float) -> Exit:
         }
 
     try:
-        with closing(probing.run()) as findings:  # however it ends, the scratch groups are deleted now
-            return session.judge(findings, PROBE_WIDTH, about)
+        return session.judge(probing.run(), PROBE_WIDTH, about)
     except KeyboardInterrupt:
         if probing.left:
             session.going_on = f"{named(probing.left)} could not be deleted from {host}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from contextlib import closing, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -185,8 +185,7 @@ def check(
         named = {"kind": kind.name, "digest": kind.digest, "host": reached.name, "thing": str(walk.thing)}
         return {**named, "left": walk.left}
 
-    with closing(walk.run()) as findings:
-        return session.judge(findings, WIDTH, about)
+    return session.judge(walk.run(), WIDTH, about)
 
 
 def _auth(login: str | None, key: str | None) -> Auth | None:
