@@ -71,13 +71,13 @@ def admin_app(cluster: Cluster) -> FastAPI:
             **asdict(node.manners),
         )
 
-    async def arm(name: str | None, rules: list[Rule], *, keep: bool) -> dict[str, list[Armed]]:
+    async def arm(name: str | None, rules: list[Rule], *, keep: bool = False) -> dict[str, list[Armed]]:
         members = chosen(name)
         for rule in rules:
             if rule.node is not None and chosen(rule.node)[0] not in members:
                 raise HTTPException(422, f'a rule for "{rule.node}" was given to "{name}"; leave "node" out')
         for member in members:
-            await member.apply([rule for rule in rules if rule.node in (None, member.name)], keep=keep)
+            await member.apply(rules, keep=keep)
         return {member.name: member.node.plan.armed for member in members}
 
     @app.get("/health", summary="Tell that the cluster serves")
@@ -100,7 +100,7 @@ def admin_app(cluster: Cluster) -> FastAPI:
     @app.put("/faults", summary="Replace the rules")
     @app.put("/nodes/{name}/faults", summary="Replace a node's rules")
     async def replace_faults(rules: Rules, name: str | None = None) -> dict[str, list[Armed]]:
-        return await arm(name, rules, keep=False)
+        return await arm(name, rules)
 
     @app.post("/faults", summary="Add rules after those there are")
     @app.post("/nodes/{name}/faults", summary="Add rules to a node")
@@ -110,7 +110,7 @@ def admin_app(cluster: Cluster) -> FastAPI:
     @app.delete("/faults", summary="Remove every rule; latency and nodes that are down stay so")
     @app.delete("/nodes/{name}/faults", summary="Remove a node's rules")
     async def remove_faults(name: str | None = None) -> dict[str, list[Armed]]:
-        return await arm(name, [], keep=False)
+        return await arm(name, [])
 
     @app.put("/latency", summary="Set the latency of every node; null for none")
     @app.put("/nodes/{name}/latency", summary="Set a node's latency; null for none")

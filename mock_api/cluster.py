@@ -156,16 +156,13 @@ class Member:
             await self.listener.open()
             self._history.node_event(self.name, "up")
 
-    async def apply(self, rules: Sequence[Rule], *, keep: bool) -> None:
-        """Add rules, or put them in place of all others.
+    async def apply(self, rules: Sequence[Rule], *, keep: bool = False) -> None:
+        """Add those of these rules that are about this node, or put them in place of all others.
 
         Rules about the whole node act at once and are not kept.
         """
-        calls = [rule for rule in rules if rule.kind not in NODE_LEVEL]
-        if keep:
-            self.node.plan.add(calls)
-        else:
-            self.node.plan.replace(calls)
+        rules = [rule for rule in rules if rule.node in (None, self.name)]
+        self.node.plan.replace((rule for rule in rules if rule.kind not in NODE_LEVEL), keep=keep)
         for rule in rules:
             if rule.kind is Kind.DOWN:
                 self.down(rule.seconds)
@@ -196,9 +193,7 @@ class Cluster:
         """Start the nodes under the rules given at the start."""
         for member in self.members.values():
             await member.up()
-            await member.apply(
-                [rule for rule in self._spec.rules if rule.node in (None, member.name)], keep=False
-            )
+            await member.apply(self._spec.rules)
 
     def close(self) -> None:
         """Cut every connection off and accept no more."""

@@ -251,12 +251,9 @@ class Plan:
         self.armed: list[Armed] = []
         self.latency: Latency | None = None
 
-    def replace(self, rules: Iterable[Rule]) -> None:
-        """Put these rules in place of all others, their counters at zero."""
-        self.armed = [Armed(rule) for rule in rules]
-
-    def add(self, rules: Iterable[Rule]) -> None:
-        self.armed.extend(Armed(rule) for rule in rules)
+    def replace(self, rules: Iterable[Rule], *, keep: bool = False) -> None:
+        """Put these rules, their counters at zero, in place of all others, or after them."""
+        self.armed = [*(self.armed if keep else ()), *map(Armed, rules)]
 
     def draw(self, method: Method, group: str | None) -> Draw:
         """Decide about the next call. Counts it."""
