@@ -208,19 +208,12 @@ def _database(path: str, option: str | None) -> int:
 
 def _host(text: str, watched: bool) -> tuple[str, int]:
     parts = urlsplit(f"//{text}")
-    if not parts.hostname:
-        if watched:
-            raise ValueError(
-                "a Sentinel URL names each Sentinel: sentinel://HOST:PORT,HOST:PORT/0?master=NAME"
-            )
-        return "127.0.0.1", _port(text) or PORT
-    return parts.hostname, _port(text) or (SENTINEL_PORT if watched else PORT)
-
-
-def _port(text: str) -> int | None:
-    _, mark, port = text.rpartition(":") if not text.endswith("]") else ("", "", "")
-    if not mark or not port:
-        return None
-    if len(port) > 5 or not 0 < int(port) < 65_536:  # not named: it may be the beginning of a password
+    if not parts.hostname and watched:
+        raise ValueError("a Sentinel URL names each Sentinel: sentinel://HOST:PORT,HOST:PORT/0?master=NAME")
+    try:
+        port = parts.port
+    except ValueError:
+        port = 0
+    if port == 0:  # not named: it may be the beginning of a password
         raise ValueError("its port is none: give 1 to 65535, or leave it out for the usual one")
-    return int(port)
+    return parts.hostname or "127.0.0.1", port or (SENTINEL_PORT if watched else PORT)

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from lockstep.worker.kinds.expressions import BadExpression, Null, Scope, expression, filled
 from lockstep.worker.kinds.file import PLACEHOLDER, AnswerFile, LookFile, WriteFile
@@ -61,10 +61,8 @@ def _segment(name: str, value: object) -> str:
 
 
 def _pairs(values: Mapping[str, object]) -> str:
-    listed = [
-        (name, one) for name, each in values.items() for one in (each if isinstance(each, list) else [each])
-    ]
-    return "&".join(f"{quote(name, safe='')}={quote(_scalar(name, each), safe='')}" for name, each in listed)
+    given = ((name, each if isinstance(each, list) else [each]) for name, each in values.items())
+    return urlencode([(name, _scalar(name, one)) for name, each in given for one in each], quote_via=quote)
 
 
 def _scalar(name: str, value: object) -> str:

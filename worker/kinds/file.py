@@ -46,9 +46,7 @@ def _pattern(text: str) -> str:
 
 def _answers(given: object) -> object:
     listed = given if isinstance(given, list) else [given]
-    return [
-        {"status": each} if isinstance(each, int) and not isinstance(each, bool) else each for each in listed
-    ]
+    return [{"status": each} if type(each) is int else each for each in listed]
 
 
 def _short(given: object) -> object:

@@ -21,23 +21,18 @@ format_task = shown
 for noted in (getLogger(), getLogger("tornado"), getLogger("flower")):
     mask_logs(noted)
 
-if "FLOWER_READ_ONLY" not in os.environ:
+OURS = {
     # Its buttons and its API would stop workers and start tasks: Flower shows, `lockstep` acts.
-    read_only = True
-
-if "FLOWER_ENABLE_EVENTS" not in os.environ:
+    "read_only": True,
     # It would tell every worker, every five seconds, to send what workers here always send.
-    enable_events = False
-if "FLOWER_TASKS_COLUMNS" not in os.environ:
-    tasks_columns = "name,args,state,result,received,runtime,worker,uuid"
-if "FLOWER_MAX_TASKS" not in os.environ:
+    "enable_events": False,
+    "tasks_columns": "name,args,state,result,received,runtime,worker,uuid",
     # Its memory grows with the tasks that it remembers: some 2 kB each.
-    max_tasks = 10_000
-if "FLOWER_INSPECT_TIMEOUT" not in os.environ:
+    "max_tasks": 10_000,
     # Milliseconds. Busy workers take longer than the one second that is its default.
-    inspect_timeout = 5_000.0
+    "inspect_timeout": 5_000.0,
+}
 if os.environ.get("FLOWER_DB"):
     # A path on a volume: what Flower knows outlives a restart. Saved as it goes: not every end is gentle.
-    persistent = True
-    if "FLOWER_STATE_SAVE_INTERVAL" not in os.environ:
-        state_save_interval = 60_000
+    OURS |= {"persistent": True, "state_save_interval": 60_000}
+globals().update({name: each for name, each in OURS.items() if f"FLOWER_{name.upper()}" not in os.environ})

@@ -61,10 +61,8 @@ def _of_the_program() -> TracerProvider | None:
 
 @functools.cache
 def _exporting(service: str) -> TracerProvider | None:
-    if not _installed():
-        log.warning("no traces: OpenTelemetry is asked for, but not here (pip install 'lockstep[tracing]')")
-        return None
     try:
+        version("opentelemetry-instrumentation-celery")
         from opentelemetry.sdk.resources import SERVICE_NAME, Resource
         from opentelemetry.sdk.trace import TracerProvider
 
@@ -75,16 +73,11 @@ def _exporting(service: str) -> TracerProvider | None:
         for exporter in _exporters(os.environ):
             own.add_span_processor(_processor(exporter))
         return own
+    except PackageNotFoundError:
+        log.warning("no traces: OpenTelemetry is asked for, but not here (pip install 'lockstep[tracing]')")
     except Exception as error:  # noqa: BLE001 - whatever OpenTelemetry's own code says of its variables
         log.warning("no traces: %s", " ".join(str(error).split()))
-        return None
-
-
-def _installed() -> bool:
-    try:
-        return bool(version("opentelemetry-instrumentation-celery"))
-    except PackageNotFoundError:
-        return False
+    return None
 
 
 def instrument(own: TracerProvider) -> None:
