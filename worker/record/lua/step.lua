@@ -174,13 +174,14 @@ local function turned_away(op, step, fingerprint)
 end
 
 -- Keeps the answer to a write; by its verdict the attempt is closed, unless that says nothing of its fate.
-local AMBIGUOUS = { unknown = true, misdirected = true, unshown = true }
+local AMBIGUOUS = { unknown = true, misdirected = true, unshown = true, started = true }
+local TOOK_EFFECT = { applied = true, replaced = true }
 local function close_by(host, step, id, verdict, answer)
   local attempt = step.attempts[id]
   attempt.answer = answer
   attempt.answered = NOW
   if is_open(attempt) and not AMBIGUOUS[verdict] then
-    close_attempt(host, step, id, verdict == 'applied' and 'applied' or 'not_applied')
+    close_attempt(host, step, id, TOOK_EFFECT[verdict] and 'applied' or 'not_applied')
   end
 end
 

@@ -7,19 +7,14 @@ local host, id, effect = ARGV[3], ARGV[4], ARGV[5]
 local step = op and op.content and load_step(host)
 if not step or not step.attempts[id] then return { 'aborted' } end
 local attempt = step.attempts[id]
-attempt.answer = ARGV[6]
-attempt.answered = NOW
-if effect == 'started' then attempt.started = true end
 local first = is_open(attempt) -- what was said of a closed attempt says nothing of what came after it
-if first and effect ~= 'unknown' and effect ~= 'misdirected' and effect ~= 'started' then
-  local applied = effect == 'applied' or effect == 'replaced'
-  close_attempt(host, step, id, applied and 'applied' or 'not_applied')
-  if effect == 'later' then attempt.later = true end
-end
+close_by(host, step, id, effect, ARGV[6])
+if effect == 'started' then attempt.started = true end
+if first and effect == 'later' then attempt.later = true end
 local overwrote = effect == 'replaced' and not attempt.undo and not has_landed(step, id)
 if overwrote then step.overwrote = true end -- what the look had not shown; it is named whatever else comes
 if attempt.undo then
-  if step.undo ~= 'restored' and effect ~= 'applied' and effect ~= 'replaced' then
+  if step.undo ~= 'restored' and not TOOK_EFFECT[effect] then
     step.kind, step.reason = nil, ARGV[6]
   end
 elseif first and not op.ended and not op.decision and not step.outcome then
