@@ -231,7 +231,7 @@ def test_a_request_that_comes_in_drops_ends_too(door: int) -> None:
 def test_a_step_that_raised_is_seen_at_the_port_by_the_name_that_the_alert_has(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(metrics, "_counting", [])
+    monkeypatch.setattr(metrics, "_counting", {})
     counts, port = Metrics(), free_port(0)
     metrics.count_with(counts)
     stop = counts.serve("127.0.0.1", port, Figures)

@@ -4,18 +4,36 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from urllib.parse import quote, urlencode
 
-from lockstep.worker.kinds.expressions import BadExpression, Null, Scope, expression, filled
+from lockstep.worker.kinds.expressions import (
+    BadExpression,
+    Expression,
+    Null,
+    Scope,
+    expression,
+    expressions,
+    filled,
+)
 from lockstep.worker.kinds.file import PLACEHOLDER, AnswerFile, LookFile, WriteFile
 from lockstep.worker.operation.answer import Reply, Request
 from lockstep.worker.operation.content import Id, Unreadable, read_json, write_json
 from lockstep.worker.operation.errors import InvalidInput
 
 _NO_HEADER = re.compile(r"[^\x20-\x7e\t]")
+
+
+def asked_for(request: LookFile | WriteFile) -> Iterator[Expression]:
+    """Yield the expressions of the request of a verb."""
+    return expressions([request.query, request.headers, request.json_, request.form, request.text])
+
+
+def taken_by(request: LookFile | WriteFile) -> set[tuple[str, str | None]]:
+    """Return what the request takes from its scope: names, each with the name inside it, if it says one."""
+    return {pair for each in asked_for(request) for pair in each.names()}
 
 
 def asked(file: LookFile | WriteFile, thing: Id, scope: Scope, default: object = None) -> Request:
@@ -89,13 +107,12 @@ class Body:
 
     value: object = None
     flaw: str | None = None
-    oversized: bool = False
     is_json: bool = True
 
 
 def body_of(reply: Reply) -> Body:
     if reply.body is None:
-        return Body(flaw="the body is over the size cap", oversized=True)
+        return Body(flaw="the body is over the size cap")
     if not reply.body.strip():
         return Body()
     try:

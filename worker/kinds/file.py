@@ -5,13 +5,13 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from lockstep.worker.kinds.expressions import Expression, expression, expressions
+from lockstep.worker.kinds.expressions import expression, expressions
 from lockstep.worker.operation.content import as_set, canonical, read_json
 from lockstep.worker.operation.errors import InvalidInput
 from lockstep.worker.operation.names import KIND, show
@@ -292,8 +292,3 @@ class KindFile(_Model):
 def schema() -> dict[str, Any]:
     """Return the JSON Schema of the files, for editors."""
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **KindFile.model_json_schema()}
-
-
-def asked_for(request: LookFile | WriteFile) -> Iterator[Expression]:
-    """Yield the expressions of the request of a verb."""
-    yield from expressions([request.query, request.headers, request.json_, request.form, request.text])

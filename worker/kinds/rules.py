@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from lockstep.worker.kinds.exchange import asked_for, taken_by
 from lockstep.worker.kinds.expressions import Expression, expressions
 from lockstep.worker.kinds.file import (
     BODIES,
@@ -18,7 +19,6 @@ from lockstep.worker.kinds.file import (
     KindFile,
     LookFile,
     WriteFile,
-    asked_for,
 )
 from lockstep.worker.operation.content import canonical
 from lockstep.worker.operation.errors import InvalidInput
@@ -155,6 +155,7 @@ def _broken_ids(kind: KindFile) -> Iterator[tuple[Place, str]]:
 
 
 def _broken_fields(kind: KindFile) -> Iterator[tuple[Place, str]]:
+    sent = taken_by(kind.create) | (taken_by(kind.update) if kind.update else set())
     for name, field in kind.fields.items():
         place = ("fields", name)
         if not name.isprintable() or not 0 < len(name) <= 128:
@@ -165,13 +166,7 @@ def _broken_fields(kind: KindFile) -> Iterator[tuple[Place, str]]:
             yield (*place, "kept_as"), f"names {field.kept_as}, which look.keep has not"
         if field.secret and (field.sensitive or field.rewritten or "default" in field.model_fields_set):
             yield place, "is secret: it has no default, and is neither sensitive nor rewritten"
-        if field.kept_as and not any(
-            (name, inner) in (("kept", field.kept_as), ("kept", None))
-            for write in (kind.create, kind.update)
-            if write
-            for each in asked_for(write)
-            for name, inner in each.names()
-        ):
+        if field.kept_as and not sent & {("kept", field.kept_as), ("kept", None)}:
             yield (*place, "kept_as"), f"restores nothing: no write sends kept.{field.kept_as}"
         if field.secret and name in kind.look.content:
             yield ("look", "content", name), "is secret: no look shows it"
@@ -224,10 +219,8 @@ def _broken_write(kind: KindFile, verb: str, write: WriteFile) -> Iterator[tuple
                 yield (verb, key), f"names {status} without `where`: say what in the answer tells it"
     yield from _broken_request(kind, verb, write)
     named = {part for part in PLACEHOLDER.findall(write.request) if part in (*kind.id.parts, "address")}
-    taken = [pair for each in asked_for(write) for pair in each.names()]
-    named |= {
-        inner if name == "id" and inner else "address" for name, inner in taken if name in ("id", "address")
-    }
+    taken = [(name, inner) for name, inner in taken_by(write) if name in ("id", "address")]
+    named |= {inner if name == "id" and inner else "address" for name, inner in taken}
     if lacking := [f"{{{part}}}" for part in kind.id.parts if part not in named and "address" not in named]:
         yield (verb,), f"does not say which: name {', '.join(lacking)} in its request"
 

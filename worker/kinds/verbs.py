@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from lockstep.worker.kinds.exchange import Body, asked, body_of, hold, named, path_of, scope_of
+from lockstep.worker.kinds.exchange import Body, asked, body_of, hold, named, path_of, scope_of, taken_by
 from lockstep.worker.kinds.expressions import BadExpression, Scope, expression, filled
-from lockstep.worker.kinds.file import CLASSES, AnswerFile, KindFile, WriteFile, asked_for
+from lockstep.worker.kinds.file import CLASSES, AnswerFile, KindFile, WriteFile
 from lockstep.worker.operation.answer import NoReply, Reply, Request, Trouble
 from lockstep.worker.operation.content import Content, Effect, Flaw, Id, Said, Shown, Sight
 from lockstep.worker.secrets import cut_out
@@ -65,7 +65,7 @@ class Look:
             return _nothing(f"{text} is named as present and as absent", Flaw.MISCONFIGURED)
         if sights == [Sight.ABSENT]:
             return Shown(Sight.ABSENT, text=text)
-        if body.oversized and Sight.CONTENT in meant and self._whole:
+        if reply.body is None and Sight.CONTENT in meant and self._whole:
             return Shown(Sight.OVERSIZED, text=f"{text} with a body over the size cap")
         if sights:
             return self._present_or_not(body, scope, text)
@@ -139,8 +139,7 @@ class Write:
         self._answers: dict[str, list[AnswerFile]] = {key: getattr(file, key) or [] for key in CLASSES}
         self._ours = [key for key in CLASSES if key in file.model_fields_set]
         self._usual = [key for key in CLASSES if key not in file.model_fields_set]
-        names = [pair for each in asked_for(file) for pair in each.names()]
-        self.kept = frozenset(inner or "" for name, inner in names if name == "kept")
+        self.kept = frozenset(inner or "" for name, inner in taken_by(file) if name == "kept")
         """Names of the kept values that it sends."""
         if "" in self.kept:
             self.kept = frozenset(kind.look.keep)

@@ -162,14 +162,11 @@ class Metrics:
         # Flower's command has imported the library by now, and it looks at the variable only then.
         values.ValueClass = values.MultiProcessValue()  # type: ignore[no-untyped-call]
         own = CollectorRegistry()
-        self._meters: dict[str, Counter | Histogram] = {}
+        self.meters: dict[str, Counter | Histogram] = {}
+        """By the names of METERS."""
         for name, (text, labels, buckets) in METERS.items():
             kind = partial(Histogram, buckets=buckets) if buckets else Counter
-            self._meters[name] = kind(f"lockstep_{name}", text, labels, registry=own)
-
-    def __getitem__(self, name: str) -> Any:
-        """Return one of METERS."""
-        return self._meters[name]
+            self.meters[name] = kind(f"lockstep_{name}", text, labels, registry=own)
 
     def serve(self, address: str, port: int, read: Callable[[], Figures]) -> Callable[[], None]:
         """Answer on a port, with what `read` says of the record; return what ends that."""

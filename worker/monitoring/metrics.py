@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lockstep.worker.forks import renew_in_children
 from lockstep.worker.monitoring.probe import EVERY
@@ -48,26 +48,26 @@ METERS: dict[str, tuple[str, tuple[str, ...], tuple[float, ...]]] = {
 """What is counted: what it is, its labels, and the limits of its buckets if it is a duration."""
 
 
-_counting: list[Metrics] = []
-"""At most one: what this worker counts with."""
+_counting: dict[str, Any] = {}
+"""What this worker counts with, by the names of METERS; nothing if it does not count."""
 
 
 def count_with(metrics: Metrics) -> None:
     """Count from now on, in this process and its children."""
-    _counting[:] = [metrics]
+    _counting.update(metrics.meters)
 
 
 def count(name: str, *labels: str, by: float = 1) -> None:
     """Add to one of METERS."""
     assert name in METERS, name
-    for metrics in _counting:
-        (metrics[name].labels(*labels) if labels else metrics[name]).inc(by)
+    if meter := _counting.get(name):
+        (meter.labels(*labels) if labels else meter).inc(by)
 
 
 def took(name: str, seconds: float, *labels: str) -> None:
     """Add a duration to one of METERS."""
-    for metrics in _counting:
-        metrics[name].labels(*labels).observe(seconds)
+    if meter := _counting.get(name):
+        meter.labels(*labels).observe(seconds)
 
 
 def call_watched(_: str, __: str) -> Watched:

@@ -66,16 +66,10 @@ class Fields:
         return Millis(self.number(name))
 
     def text(self, name: str) -> str:
-        value = self._kept.get(name)
-        if not isinstance(value, str):
-            raise self._wrong(name, "a text")
-        return value
+        return self._of(str, name, "a text")
 
     def flag(self, name: str) -> bool:
-        value = self._kept.get(name)
-        if not isinstance(value, bool):
-            raise self._wrong(name, "true or false")
-        return value
+        return self._of(bool, name, "true or false")
 
     def word(self, name: str, kind: type[E]) -> E:
         value = self._kept.get(name)
@@ -85,14 +79,19 @@ class Fields:
 
     def items(self, name: str, kind: type[T]) -> T:
         """Return a list or an object; an empty one where there is none."""
-        value = self._kept.get(name) or kind()  # Lua cannot tell an empty list from an empty object
-        if not isinstance(value, kind):
-            raise self._wrong(name, f"a {kind.__name__}")
-        return value
+        if not self._kept.get(name):
+            return kind()  # Lua cannot tell an empty list from an empty object
+        return self._of(kind, name, f"a {kind.__name__}")
 
     def maybe(self, read: Callable[[str], T], name: str) -> T | None:
         """Read a field that may be missing."""
         return None if self._kept.get(name) is None else read(name)
+
+    def _of(self, kind: type[T], name: str, rule: str) -> T:
+        value = self._kept.get(name)
+        if not isinstance(value, kind):
+            raise self._wrong(name, rule)
+        return value
 
     def _wrong(self, name: str, rule: str) -> RecordDamaged:
         if name not in self._kept:
