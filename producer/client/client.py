@@ -9,8 +9,10 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from lockstep.producer.client.operation import Operation
+from lockstep.producer.client.selection import find, group_of
 from lockstep.producer.client.things import ThingClient
 from lockstep.producer.operators.history import Filter, Stuck, advised, search, stuck
+from lockstep.worker.kinds import SealKeys
 from lockstep.worker.operation import model
 from lockstep.worker.operation.drift import Forgotten
 from lockstep.worker.operation.errors import AbandonRefused, InvalidInput, RecordGone
@@ -45,8 +47,6 @@ class ClusterClient(ThingClient):
 
         For people, who shorten ids; programs use `operation`. Raises InvalidInput if several begin with it.
         """
-        from lockstep.producer.client.selection import find
-
         return self._handle(find(self._link, beginning, lambda: self.inventory))
 
     def operations(self, limit: int = 20) -> tuple[model.Operation, ...]:
@@ -141,8 +141,6 @@ class ClusterClient(ThingClient):
         Each is an ordinary operation on the hosts concerned, all or none. Returns none where nothing differs.
         Raises InvalidInput for a group, while an operation works on the thing, or if none has ended.
         """
-        from lockstep.worker.kinds import SealKeys
-
         of = self.named(thing)
         if isinstance(of, str):
             raise InvalidInput(f"group {show(of)} is repaired by what it should be: create or delete it")
@@ -174,8 +172,6 @@ class ClusterClient(ThingClient):
 
         Whatever is no operation is taken for a group.
         """
-        from lockstep.producer.client.selection import group_of
-
         if "/" in text:
             of = self.named(text)
             return of if isinstance(of, str) else of[1].text

@@ -10,6 +10,7 @@ from lockstep.producer.client.operation import Operation
 from lockstep.producer.client.selection import select
 from lockstep.producer.discovery import default_settings
 from lockstep.worker.inventory import Inventory, LiveInventory
+from lockstep.worker.kinds import SealKeys, asked_of, kinds_of
 from lockstep.worker.operation import model
 from lockstep.worker.operation.errors import InvalidInput, NotReady
 from lockstep.worker.operation.host import Host
@@ -168,8 +169,6 @@ class GroupClient:
 
     def thing(self, text: str) -> tuple[Kind, Id]:
         """Return the kind and the id of `KIND/ID`."""
-        from lockstep.worker.kinds import kinds_of
-
         return kinds_of(self.inventory.kinds, self.settings.kinds).parse(text)
 
     def operation(self, operation_id: str) -> Operation:
@@ -248,8 +247,6 @@ class GroupClient:
         upsert: bool,
         accept_loss: bool,
     ) -> tuple[Asked, Content | None]:
-        from lockstep.worker.kinds import SealKeys, asked_of
-
         pairs = (secrets or {}).items()
         texts = {name: each.reveal() if isinstance(each, Secret) else each for name, each in pairs}
         know(*texts.values(), passing=True)

@@ -15,6 +15,7 @@ from lockstep.producer.operators.hosts import look as look_once
 from lockstep.producer.operators.hosts import presence_of, probe, together
 from lockstep.producer.operators.plan import diff
 from lockstep.worker.inventory import Inventory
+from lockstep.worker.kinds import SealKeys
 from lockstep.worker.operation.answer import Probed
 from lockstep.worker.operation.content import Id
 from lockstep.worker.operation.drift import Drift, End
@@ -195,8 +196,6 @@ class Comparison:
         return owner, found
 
     def _of(self, kind: Kind, thing: Id) -> GroupDrift:
-        from lockstep.worker.kinds import SealKeys
-
         group, lock = GroupId(thing.text), GroupId(kind.lock(thing))
         owner, left = self._measure_of(lock, group)
         if owner is not None and not left:

@@ -9,6 +9,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from lockstep.producer.operators.hosts import look, presence_of, probe, together
+from lockstep.worker.kinds import SealKeys, barred
 from lockstep.worker.operation.answer import Probed
 from lockstep.worker.operation.content import Content, Id, Sight, canonical
 from lockstep.worker.operation.drift import Ends
@@ -84,8 +85,6 @@ def differences(
     order, kind = store.order(operation), kept_kind(store, operation)
     if order is None or order.content is None or kind is None:
         return {}
-    from lockstep.worker.kinds import SealKeys
-
     target = order.content.target
     seals = SealKeys(key_file)
 
@@ -173,8 +172,6 @@ def of_thing(
     host: Host,
 ) -> HostPlan:
     """`hidden` are the secret fields that are given: no look shows whether they differ."""
-    from lockstep.worker.kinds import barred
-
     seen, _ = look(host, kind, thing, settings)
     held, shown = presence_of(seen), seen.content
     if held is None or seen.sight is Sight.OVERSIZED:
