@@ -8,6 +8,8 @@ from importlib.metadata import version
 from itertools import islice
 from typing import cast
 
+from rich.filesize import decimal
+
 from lockstep.producer.discovery import discover
 from lockstep.producer.doctor import Finding, Level
 from lockstep.producer.doctor.checks import (
@@ -264,7 +266,4 @@ def on_records(
 
 def size(number: int) -> str:
     """Return bytes as people read them."""
-    for power, unit in enumerate(("bytes", "kB", "MB")):
-        if number < 1000 ** (power + 1):
-            return f"{number / 1000**power:.0f} {unit}"
-    return f"{number / 1000**3:.1f} GB"
+    return decimal(number, precision=0 if number < 1000**3 else 1)

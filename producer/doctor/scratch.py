@@ -129,11 +129,6 @@ class Scratch:
     def delete(self, group: GroupId) -> WriteAnswer:
         return self._write(Action.DELETE, group)
 
-    def post_and_leave(self, group: GroupId, hold: float) -> float:
-        """POST the group, unanswered: see `send_and_leave`."""
-        self.written[group] = False
-        return send_and_leave(self.host, self.settings, json.dumps({"groupId": group}).encode(), hold)
-
     def _write(self, action: Action, group: GroupId, body: str | None = None) -> WriteAnswer:
         client = HostClient(self.host, self.settings, looks.exchange)
         attempt = AttemptId(f"probe-{secrets.token_hex(8)}")
@@ -185,8 +180,10 @@ def measure(scratch: Scratch, watch: float) -> list[LateWrite]:
 
 def _one(scratch: Scratch, hold: float, watch: float, stopped: threading.Event) -> LateWrite:
     group = scratch.new_group()
+    scratch.written[group] = False
     try:
-        left = scratch.post_and_leave(group, hold)
+        body = json.dumps({"groupId": group}).encode()
+        left = send_and_leave(scratch.host, scratch.settings, body, hold)
     except OSError as error:
         return LateWrite(hold, None, str(error))
     pause = LOOK

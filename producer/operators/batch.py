@@ -8,7 +8,7 @@ import re
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -86,10 +86,10 @@ def parse_wishes(
     An entry of `present` is an id, or a mapping of one to the fields of that thing. The files of secret and
     sensitive fields are below `folder`.
     """
+    pairs: Iterable[tuple[Action, object]] = _from_document(wanted)
     if isinstance(wanted, str) and not _WISHES.search(wanted):
-        pairs = _from_lines(wanted)
-    else:
-        pairs = _from_document(wanted)
+        lines = (_COMMENT.sub("", line).strip() for line in wanted.splitlines())
+        pairs = ((Action.CREATE, group) for group in lines if group)
     wishes: dict[GroupId, Wish] = {}
     for action, entry in pairs:
         wish = _wish(action, entry, named, Path(folder))
@@ -193,21 +193,17 @@ def apply(
                     result = operation.wait(LOOK_UP)
                     told.put(WishResult(wish, key, result.state, result.reason))
                     return
-        except LockstepError as error:
-            told.put(WishResult(wish, key, None, str(error)))
         except RequestWithdrawn:
             pass
+        except LockstepError as error:
+            told.put(WishResult(wish, key, None, str(error)))
+        except BaseException as error:  # noqa: BLE001 - whoever iterates gets it
+            told.put(error)
 
     def work() -> None:
-        while not stopped.is_set():
-            try:
-                wish = left.popleft()
-            except IndexError:
-                return
-            try:
-                fulfil(wish)
-            except BaseException as error:  # noqa: BLE001 - whoever iterates gets it
-                told.put(error)
+        with suppress(IndexError):  # nothing is left
+            while not stopped.is_set():
+                fulfil(left.popleft())
 
     # No pool: a process would wait for its threads before it ends, however long Redis keeps them.
     threads = [threading.Thread(target=work, name=f"lockstep-{n}", daemon=True) for n in range(at_once)]
@@ -234,12 +230,6 @@ def _next(told: SimpleQueue[WishResult | BaseException]) -> WishResult | BaseExc
             return told.get(timeout=LOOK_UP)
         except Empty:
             continue
-
-
-def _from_lines(text: str) -> Iterator[tuple[Action, object]]:
-    for line in text.splitlines():
-        if group := _COMMENT.sub("", line).strip():
-            yield Action.CREATE, group
 
 
 def _from_document(wanted: str | Mapping[str, object]) -> Iterator[tuple[Action, object]]:
