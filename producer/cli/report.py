@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from html import escape
 from importlib.resources import files
 from itertools import count
+from string import Template
 from types import MappingProxyType
 
 from lockstep.producer.cli.output import printable
@@ -18,9 +19,7 @@ from lockstep.worker.operation.names import seconds
 from lockstep.worker.operation.story import call, host_result, in_brief, story
 from lockstep.worker.operation.waves import told_hold, told_moment
 
-STYLE = (files("lockstep.producer.cli") / "report.css").read_text("utf-8")
-
-
+PAGE = Template((files("lockstep.producer.cli") / "report.html").read_text("utf-8"))
 WIDTH, LEFT, RIGHT = 1120, 150, 190
 TOP, BAR, LANE, PAD, BOTTOM = 34, 11, 15, 9, 12
 NARROWEST = 4.0
@@ -173,37 +172,22 @@ def page(
 
     `differences` tell of a thing what was to change on each host, a line each; `methods` what its kind sends.
     """
-    title = f"{operation.verb} {operation.group}"
     end = max(operation.ended_at or now, last_moment(operation, steps))
     settling = ", settling" if operation.settling else ""
-    state = operation.state.replace("_", " ") + settling
-    reason = f'<p class="reason">{_text(operation.reason)}</p>' if operation.reason else ""
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<title>{_text(title)}: {_text(state)}</title>
-<style>{STYLE}</style>
-</head>
-<body>
-<h1>{_text(title)}: <span class="state {operation.state}">{_text(state)}</span></h1>
-{reason}
-{_facts(operation, end)}
-<h2>Timeline</h2>
-<div class="wide">
-{chart(operation, sorted(steps, key=lambda step: step.wave), end, methods)}
-</div>
-{_legend(operation.rollout is not None)}
-<h2>Hosts</h2>
-{_table(*host_table(operation, HOSTS, (host_row(host_result(operation, step)) for step in steps), steps))}
-{_differences(differences)}<h2>Events</h2>
-{_table(EVENTS, (event_row(operation, each) for each in timeline(operation, steps, methods)))}
-<footer>Operation <code>{operation.id}</code>. Times are in the zone of whoever made this page.</footer>
-</body>
-</html>
-"""
+    rows = (host_row(host_result(operation, step)) for step in steps)
+    return PAGE.substitute(
+        title=_text(f"{operation.verb} {operation.group}"),
+        state=_text(operation.state.replace("_", " ") + settling),
+        colour=operation.state,
+        reason=f'<p class="reason">{_text(operation.reason)}</p>' if operation.reason else "",
+        facts=_facts(operation, end),
+        chart=chart(operation, sorted(steps, key=lambda step: step.wave), end, methods),
+        legend=_legend(operation.rollout is not None),
+        hosts=_table(*host_table(operation, HOSTS, rows, steps)),
+        differences=_differences(differences),
+        events=_table(EVENTS, (event_row(operation, each) for each in timeline(operation, steps, methods))),
+        id=operation.id,
+    )
 
 
 def _differences(found: Mapping[HostName, Sequence[str]]) -> str:
