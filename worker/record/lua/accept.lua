@@ -19,18 +19,15 @@ if kept[1] then
 end
 
 local hosts = cjson.decode(ARGV[6])
-local paused = {}
-for _, host in ipairs(redis.call('HKEYS', PREFIX .. 'paused')) do paused[host] = true end
-if next(paused) then
-  local first, needed = nil, 0
-  for _, host in ipairs(hosts) do
-    if paused[host[1]] then
-      first = first or host[1]
-      needed = needed + 1
-    end
+local paused, first, needed = {}, nil, 0
+for host, text in entries(PREFIX .. 'paused') do paused[host] = text end
+for _, host in ipairs(hosts) do
+  if paused[host[1]] then
+    first = first or host[1]
+    needed = needed + 1
   end
-  if first then return { 'paused', first, redis.call('HGET', PREFIX .. 'paused', first), tostring(needed) } end
 end
+if first then return { 'paused', first, paused[first], tostring(needed) } end
 
 local content = ARGV[15] ~= '' and cjson.decode(ARGV[15])
 local lock = PREFIX .. 'lock:' .. (content and content.lock or ARGV[3])
@@ -54,10 +51,9 @@ local waved = ARGV[14] ~= '' and cjson.decode(ARGV[14])
 local last = 1
 local known = {} -- by host: what the last operation left there, and of which target that is the host's own form
 if content then
-  local left = redis.call('HGETALL', PREFIX .. 'left:' .. ARGV[3])
-  for i = 1, #left, 2 do
-    local form, fingerprint, target = string.match(left[i + 1], '^(%S+) %S+ %S+ (%S+) (%S+)$')
-    if target == content.target then known[left[i]] = { form, fingerprint } end
+  for host, text in entries(PREFIX .. 'left:' .. ARGV[3]) do
+    local form, fingerprint, target = string.match(text, '^(%S+) %S+ %S+ (%S+) (%S+)$')
+    if target == content.target then known[host] = { form, fingerprint } end
   end
 end
 local limits = {}

@@ -17,7 +17,7 @@ local function add(host) said[#said + 1] = host end
 if not members then
   stirred = true -- it bakes, or is held
 elseif op.dispatched ~= label then
-  set_dispatched(op, label)
+  set(op, 'dispatched', label)
   for _, host in ipairs(redis.call('SMEMBERS', members)) do add(host) end
   progressed()
 elseif ARGV[3] ~= '' then

@@ -18,11 +18,7 @@ elseif health == 'unwell' and sent >= gate.sent + 1000 then
   gate.unwell, gate.sent = gate.unwell + 1, sent
   failed = gate.unwell >= 3
 end
-if failed then
-  redis.call('HINCRBY', OP, 'failed', 1)
-  op.failed = op.failed + 1
-  op.failure = op.failure or { host = host, kind = 'gate', detail = ARGV[8] }
-end
+if failed then fail(op, host, 'gate', ARGV[8]) end
 note_step(host, 'gate')
 settled = true
 return { health == 'well' and 'passed' or failed and 'failed' or 'again' }

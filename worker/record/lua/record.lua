@@ -16,21 +16,21 @@ local function damaged(why) return 'LOCKSTEPDAMAGED [' .. why .. ']' end
 local NUMBERS = { 'resumed', 'patience', 'deadline_at', 'failed', 'progress_at' }
 local MAY_MISS = { 'retries', 'decided_at' }
 local FLAGS = { 'ended', 'abandoned', 'repairs', 'limited' } -- the last: some hosts take so many writes at once, or a second
-local FIELDS = {
-  'format', 'group', 'action', 'state', 'decision', 'dispatched', 'failure', 'content', 'created_at', 'stage', 'retries', 'decided_at',
-  'ended', 'abandoned', 'repairs', 'limited', unpack(NUMBERS),
-}
 local WAVES = {
   'wave', 'waves', 'deadline', 'bake', 'bake_until', 'changed', 'round', 'hold_no', 'released_no', 'hold_most', 'opened',
 }
-local OF_WAVES = { 'gate', 'auto_hold', 'held', 'hold_until', 'expires_at', unpack(WAVES) }
 
 local operation -- as read, false if there is none
 local LATER, GATING = OP .. ':later', OP .. ':gating' -- hosts of waves that are not open; hosts that have not passed
 local TEXTS = OP .. ':texts' -- contents by digest, which no script reads
 
-local function read(op, names)
-  for i, text in ipairs(redis.call('HMGET', OP, unpack(names))) do op[names[i]] = text or nil end
+-- Goes through a hash: for field, text in entries(key) do
+local function entries(key)
+  local kept, i = redis.call('HGETALL', key), -1
+  return function()
+    i = i + 2
+    return kept[i], kept[i + 1]
+  end
 end
 
 -- Makes numbers of fields, which may be missing where `maybe` says so. Returns what is damaged.
@@ -44,7 +44,6 @@ end
 
 -- What an operation with waves keeps besides. Returns what is damaged.
 local function load_waves(op)
-  read(op, OF_WAVES)
   op.gate, op.auto_hold, op.held = op.gate == '1', op.auto_hold == '1', (op.held or '') ~= ''
   op.hold_until, op.expires_at = tonumber(op.hold_until), tonumber(op.expires_at)
   return make_numbers(op, WAVES)
@@ -72,7 +71,7 @@ end
 local function load_operation()
   if operation ~= nil then return operation or nil end
   local op = {}
-  read(op, FIELDS)
+  for name, text in entries(OP) do op[name] = text end
   operation = op.format and op or false
   if not op.format then return nil end
   local known = op.format == FORMAT or op.format == WAVED or op.format == FILLED

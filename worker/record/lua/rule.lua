@@ -11,11 +11,6 @@ local function phase_of(op)
   return 'wait'
 end
 
-local function set_dispatched(op, phase)
-  op.dispatched = phase
-  redis.call('HSET', OP, 'dispatched', phase)
-end
-
 local function decide(op, decision, why)
   op.decision = decision
   redis.call('HSET', OP, 'decision', decision, 'decided_at', NOW,
@@ -48,38 +43,37 @@ local function hold(op, who, why)
   stirred = true
 end
 
-local function open_wave(op, number)
-  set(op, 'wave', number)
-  set(op, 'stage', 'working')
-  set(op, 'changed', 0)
+-- Has a stage begin on hosts: a wave, or a round of the gate, of this number. It has a deadline of its own.
+local function begin_stage(op, stage, what, number, members, hosts)
+  set(op, 'stage', stage)
   set(op, 'deadline_at', NOW + op.deadline)
   op.left = op.deadline
+  call_in_chunks('SADD', members, hosts)
+  note_moment(what, number)
+  announce(what)
+  progressed()
+end
+
+local function open_wave(op, number)
+  set(op, 'wave', number)
+  set(op, 'changed', 0)
   local hosts = redis.call('ZRANGEBYSCORE', LATER, number, number)
-  call_in_chunks('SADD', TODO, hosts)
   call_in_chunks('ZREM', LATER, hosts)
   op.todo = #hosts
   set(op, 'opened', op.opened + #hosts)
-  note_moment('wave', number)
-  announce('wave')
-  progressed()
+  begin_stage(op, 'working', 'wave', number, TODO, hosts)
   if op.auto_hold and number < op.waves then hold(op, 'the operation', 'it is held after each wave') end
 end
 
 local function open_round(op)
   set(op, 'round', op.round + 1)
-  set(op, 'stage', 'gating')
-  set(op, 'deadline_at', NOW + op.deadline)
-  op.left = op.deadline
   local later, hosts = {}, {}
   for _, host in ipairs(redis.call('ZRANGE', LATER, 0, -1)) do later[host] = true end
   for _, host in ipairs(redis.call('HKEYS', STEPS)) do
     if not later[host] then hosts[#hosts + 1] = host end
   end
   redis.call('DEL', GATING)
-  call_in_chunks('SADD', GATING, hosts)
-  note_moment('gate', op.round)
-  announce('gate')
-  progressed()
+  begin_stage(op, 'gating', 'gate', op.round, GATING, hosts)
 end
 
 -- Holds the operation if a host is paused that would be worked on next: at the gate one of open waves, else of the next.
@@ -157,13 +151,12 @@ local function keep_ends(op)
     row[#row + 1] = presence .. ' ' .. ID .. ' ' .. NOW .. ' ' .. string.match(text, '"fingerprint":"([^"]*)"')
     if drifted then redis.call('HDEL', drift, op.group .. ' ' .. host) end -- there is a new measure
   end
-  local fields = redis.call('HGETALL', STEPS)
-  for i = 1, #fields, 2 do
+  for host, text in entries(STEPS) do
     if op.decision == 'commit' then
-      put(fields[i], op.target, fields[i + 1])
+      put(host, op.target, text)
     else
-      local step = cjson.decode(fields[i + 1])
-      if step.before and step.undo ~= 'abandoned' then put(fields[i], step.before, fields[i + 1]) end
+      local step = cjson.decode(text)
+      if step.before and step.undo ~= 'abandoned' then put(host, step.before, text) end
     end
   end
   call_in_chunks('HSET', key, row)
@@ -172,20 +165,19 @@ end
 -- The same for a thing with content: what each host showed at the end, by digest, with the texts beside them. A given
 -- secret goes from the record.
 local function keep_contents(op)
-  local key, fields = PREFIX .. 'left:' .. op.group, redis.call('HGETALL', STEPS)
-  for i = 1, #fields, 2 do
-    local ok, step = pcall(cjson.decode, fields[i + 1])
+  local key, used = PREFIX .. 'left:' .. op.group, {}
+  for host, text in entries(STEPS) do
+    local ok, step = pcall(cjson.decode, text)
     local left = ok and type(step) == 'table' and step.undo ~= 'abandoned' and step.was
     if left and op.decision == 'commit' then left = step.as_seen or op.content.target end
     local form = left and op.decision == 'commit' and step.as_seen and ' ' .. op.content.target or '' -- of which target
-    if left then redis.call('HSET', key, fields[i], left .. ' ' .. ID .. ' ' .. NOW .. ' ' .. step.fingerprint .. form) end
+    if left then redis.call('HSET', key, host, left .. ' ' .. ID .. ' ' .. NOW .. ' ' .. step.fingerprint .. form) end
   end
-  local kept, used = redis.call('HGETALL', key), {}
-  for i = 1, #kept, 2 do
-    if string.sub(kept[i], 1, 1) ~= '=' then used[string.match(kept[i + 1], '^[^ ]+')] = true end
+  for name, text in entries(key) do
+    if string.sub(name, 1, 1) ~= '=' then used[string.match(text, '^[^ ]+')] = true end
   end
-  for i = 1, #kept, 2 do
-    if string.sub(kept[i], 1, 1) == '=' and not used[string.sub(kept[i], 2)] then redis.call('HDEL', key, kept[i]) end
+  for name in entries(key) do
+    if string.sub(name, 1, 1) == '=' and not used[string.sub(name, 2)] then redis.call('HDEL', key, name) end
   end
   for digest in pairs(used) do
     local text = redis.call('HGET', TEXTS, digest)
@@ -206,10 +198,9 @@ end
 local function keep_suspicions(op)
   if NOW - op.created_at < op.patience then return end
   local key = PREFIX .. 'suspects:' .. op.group
-  local kept = redis.call('HGETALL', key)
-  for i = 1, #kept, 2 do
-    local at = tonumber(kept[i + 1])
-    if at then redis.call('HSET', key, kept[i], at + NOW - math.max(at, op.created_at)) end
+  for suspicion, text in entries(key) do
+    local at = tonumber(text)
+    if at then redis.call('HSET', key, suspicion, at + NOW - math.max(at, op.created_at)) end
   end
 end
 
@@ -229,7 +220,7 @@ local function end_if_done(op)
         end
         wait_until(host, quiet)
       end
-      set_dispatched(op, 'settle')
+      set(op, 'dispatched', 'settle')
     end
     return
   end

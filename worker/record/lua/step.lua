@@ -148,6 +148,12 @@ local function came_to(step)
   return { 'failed', step.outcome, step.kind or '', step.reason or '' } -- what is restored has none any more
 end
 
+-- Counts a host that failed; of the first it is known why.
+local function fail(op, host, kind, detail)
+  set(op, 'failed', op.failed + 1)
+  op.failure = op.failure or { host = host, kind = kind, detail = detail }
+end
+
 -- A reason is a kind, which may be missing, and a detail; text for people is made of them where it is shown.
 local function set_outcome(host, step, outcome, kind, detail)
   settled = true
@@ -158,11 +164,7 @@ local function set_outcome(host, step, outcome, kind, detail)
   change('ZREM', WAITS, host)
   leave(operation, { host })
   step.kind, step.reason = kind, detail
-  if outcome ~= 'applied' and outcome ~= 'unchanged' then
-    redis.call('HINCRBY', OP, 'failed', 1)
-    operation.failed = operation.failed + 1
-    operation.failure = operation.failure or { host = host, kind = kind, detail = detail }
-  end
+  if outcome ~= 'applied' and outcome ~= 'unchanged' then fail(operation, host, kind, detail) end
 end
 
 -- What a forward step answers without anything being recorded; nil if it may go on.
