@@ -5,7 +5,6 @@ What they start is forked from a warm process. The signals that stop them as com
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import signal
@@ -22,7 +21,7 @@ from lockstep import ClusterClient, State
 from lockstep.producer.demo.__main__ import main as demo
 from lockstep.producer.discovery import AlreadyRunning, Publication, RunningStack, discover, discovery_file
 from lockstep.producer.stack import Role, Stack, command, processes
-from lockstep.producer.stack.ports import LOOPBACK
+from lockstep.producer.stack.ports import LOOPBACK, free_port
 from lockstep.worker.settings import load_settings
 from tests.leftovers import living
 from tests.waiting import PATIENCE, eventually
@@ -105,7 +104,8 @@ def test_up_says_where_it_is_mends_what_dies_and_ends_with_ctrl_c(
         return found
 
     monkeypatch.setattr(command, "show", shown)
-    with taken(command.FIRST_PORT), ThreadPoolExecutor(1) as thread:
+    monkeypatch.setattr(command, "FIRST_PORT", first := free_port())  # 5001 may be another stack's just now
+    with socket.create_server((LOOPBACK, first)), ThreadPoolExecutor(1) as thread:
         used = thread.submit(use)
         code, out, err = started()
         up.cancel()
@@ -117,21 +117,12 @@ def test_up_says_where_it_is_mends_what_dies_and_ends_with_ctrl_c(
     assert re.search(
         rf"Cluster +node1 +http://{LOOPBACK}:\d+/docs\n +node2 .*\n +admin +{found.admin_url}/docs", out
     )
-    assert "Ports from 5001 on are taken, so the nodes have others.\n" in out
+    assert f"Ports from {first} on are taken, so the nodes have others.\n" in out
     told = " ".join(out.split())  # as wide as whoever runs the tests has his terminal
     assert "LOCKSTEP_REDIS_URL is set here and plays no part; --redis makes the stack use it." in told
     assert "LOCKSTEP_HOSTS is set here and plays no part." in told
     assert "beat was killed by SIGKILL; it starts again in 0.2 s\n" in out
     assert out.endswith("Stopped; nothing is left running.\n")
-
-
-@contextlib.contextmanager
-def taken(port: int) -> Iterator[None]:
-    """Let somebody have the port: this test, or whoever has it already."""
-    with socket.socket() as sock:
-        with contextlib.suppress(OSError):
-            sock.bind((LOOPBACK, port))
-        yield
 
 
 def test_up_that_cannot_start_says_why_in_one_line(
