@@ -17,7 +17,7 @@ from lockstep.worker.operation.story import HostResult, Result
 from lockstep.worker.operation.waves import idle, told_hold, told_standing
 
 if TYPE_CHECKING:
-    from lockstep.worker.record.events import OnChange
+    from lockstep.producer.client.operation import OnChange
 
 Told = TypeVar("Told")
 NOTHING = "-"

@@ -171,7 +171,7 @@ def accept(link: Link, request: Request, stopped: Callable[[], bool] = lambda: F
     once `stopped` tells so.
     """
     # Whoever is not reachable now has stored nothing; from here on that is no longer certain.
-    link.ping()
+    link.reach()
     try:
         said = _accept(link, request, stopped)
         ends = time.monotonic() + link.settings.lock_wait
@@ -230,5 +230,6 @@ def _accept(link: Link, request: Request, stopped: Callable[[], bool]) -> Accept
     if stopped():
         raise RequestWithdrawn
     said = link.store.accept(request)
+    link.heard = time.monotonic()
     assert said is not Accepted.STALE, "only a repair can be stale"
     return said

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Generator, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from contextlib import aclosing, closing, contextmanager
 from functools import partial
 
@@ -22,8 +22,31 @@ from lockstep.worker.operation.model import Hold, HostName
 from lockstep.worker.operation.names import named, parse_note, parse_timeout, show
 from lockstep.worker.operation.story import Result, answered, not_held, result_of
 from lockstep.worker.operation.transitions import Abandoned, Cancelled, Held, Refused, Request
-from lockstep.worker.record.events import Changes, Done, OnChange, WaitState, follow, follow_async
+from lockstep.worker.record.events import Changes, Seen, follow, follow_async
 from lockstep.worker.record.link import Link, unknown
+
+OnChange = Callable[[model.Operation | None], None]
+"""Called with every change while waiting, and with None when Redis stops answering."""
+Done = Callable[[model.Operation], bool]
+
+
+class WaitState:
+    """One wait."""
+
+    def __init__(self, done: Done, on_change: OnChange | None) -> None:
+        self._done = done
+        self._on_change = on_change
+        self.last: model.Operation | None = None
+        self.silent = False
+
+    def is_over(self, status: model.Operation | None) -> bool:
+        """Tell the caller what is new; return True if this is what it waits for."""
+        new = not self.silent if status is None else self.silent or status != self.last
+        if new and self._on_change is not None:
+            self._on_change(status)
+        self.silent = status is None
+        self.last = status or self.last
+        return status is not None and self._done(status)
 
 
 class Operation:
@@ -103,7 +126,7 @@ class Operation:
     def _watch(self) -> Iterator[model.Operation]:
         last: model.Operation | None = None
         with self._recorded(), closing(follow(self._link, self.id, parse_timeout(None))) as changes:
-            for status in changes:
+            for status, _ in changes:
                 if status is not None and status != last:
                     last = status
                     yield status
@@ -116,12 +139,10 @@ class Operation:
         While Redis does not answer, the operation is None and the hosts are as they were.
         """
         steps: tuple[model.Step, ...] = ()
-        with self._recorded(), closing(follow(self._link, self.id, parse_timeout(None))) as changes:
-            for status in changes:
-                try:
-                    steps = self._link.waiting.steps(self.id) or steps
-                except StoreUnavailable:
-                    status = None
+        every = follow(self._link, self.id, parse_timeout(None), hosts="always")
+        with self._recorded(), closing(every) as changes:
+            for status, found in changes:
+                steps = found or steps
                 yield status, steps
                 if status is not None and status.ended:
                     return
@@ -216,7 +237,7 @@ class Operation:
         last: model.Operation | None = None
         try:
             async with aclosing(follow_async(self._link, self.id, parse_timeout(None))) as changes:
-                async for status in changes:
+                async for status, _ in changes:
                     if status is not None and status != last:
                         last = status
                         yield status
@@ -227,10 +248,11 @@ class Operation:
 
     def _wait(self, done: Done, timeout: float | None, on_change: OnChange | None) -> Result:
         waiting = WaitState(done, on_change)
-        each = on_change is not None
-        with self._recorded(), closing(follow(self._link, self.id, parse_timeout(timeout), each)) as changes:
-            for status in changes:
-                if waiting.is_over(status) and (result := self._result(status)):
+        ends, each = parse_timeout(timeout), on_change is not None
+        found = follow(self._link, self.id, ends, each, hosts="once decided")
+        with self._recorded(), closing(found) as changes:
+            for seen in changes:
+                if waiting.is_over(seen.operation) and (result := self._result(seen)):
                     return result
         raise self._too_late(timeout, waiting)
 
@@ -238,23 +260,24 @@ class Operation:
         waiting = WaitState(done, on_change)
         try:
             ends, each = parse_timeout(timeout), on_change is not None
-            async with aclosing(follow_async(self._link, self.id, ends, each)) as changes:
-                async for status in changes:
-                    if not waiting.is_over(status):
+            found = follow_async(self._link, self.id, ends, each, hosts="once decided")
+            async with aclosing(found) as changes:
+                async for seen in changes:
+                    if not waiting.is_over(seen.operation):
                         continue
-                    if result := await self._link.off_loop(partial(self._result, status)):
+                    if result := await self._link.off_loop(partial(self._result, seen)):
                         return result
         except UnknownOperation as error:
             raise await self._link.off_loop(self._gone) or error from error
         raise self._too_late(timeout, waiting)
 
-    def _result(self, status: model.Operation | None) -> Result | None:
+    def _result(self, seen: Seen) -> Result | None:
         """Read the steps; None if Redis, or the record, is lost at this moment, so that the wait goes on."""
         try:
-            steps = self._link.waiting.steps(self.id)
+            steps = seen.steps or self._link.waiting.steps(self.id)
         except StoreUnavailable:
             return None
-        return result_of(status, steps) if status and steps else None
+        return result_of(seen.operation, steps) if seen.operation and steps else None
 
     @contextmanager
     def _recorded(self) -> Iterator[None]:

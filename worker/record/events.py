@@ -8,14 +8,14 @@ import threading
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator
 from functools import partial
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Literal, NamedTuple, cast
 
 from redis import ConnectionPool
 from redis.client import PubSub
 
 from lockstep.worker.forks import leave_to_parent, renew_in_children
 from lockstep.worker.operation.errors import StoreUnavailable
-from lockstep.worker.operation.model import Operation, OperationId
+from lockstep.worker.operation.model import Operation, OperationId, Step
 from lockstep.worker.record.queries import store_errors
 from lockstep.worker.redis_client import GIVE_UP, async_client, impatient
 from lockstep.worker.settings import Settings
@@ -97,13 +97,16 @@ class Events:
         if not self._subscribed:
             self._drop()
 
-    def wait(self, timeout: float, gather: float = COALESCE) -> None:
-        """Return after a decisive event, `gather` seconds after any other, or after `timeout` seconds."""
+    def wait(self, timeout: float, gather: float = COALESCE) -> bool:
+        """Return after a decisive event, `gather` seconds after any other, or after `timeout` seconds.
+
+        The answer is whether a decisive one came.
+        """
         ends = time.monotonic() + timeout
         while (left := ends - time.monotonic()) > 0:
             if not self._subscribed:
                 time.sleep(left)
-                return
+                break
             try:
                 with store_errors():
                     message = self._pubsub.get_message(ignore_subscribe_messages=True, timeout=left)
@@ -112,8 +115,9 @@ class Events:
                 continue
             if message is not None:
                 if is_decisive(message["data"]):
-                    return
+                    return True
                 ends = min(ends, time.monotonic() + gather)
+        return False
 
     def start_anew(self) -> None:
         leave_to_parent(self._pubsub)
@@ -157,9 +161,20 @@ LOOK_AGAIN = 1.0
 """Seconds between readings when no event comes, for an event can be lost with a connection."""
 
 
+class Seen(NamedTuple):
+    """An operation, and its hosts if they were read with it; empty if Redis did not answer."""
+
+    operation: Operation | None = None
+    steps: tuple[Step, ...] = ()
+
+
+Hosts = Literal["never", "once decided", "always"]
+"""When the hosts of an operation are read with it."""
+
+
 def follow(
-    link: Link, operation: OperationId, timeout: float, each: bool = True
-) -> Generator[Operation | None]:
+    link: Link, operation: OperationId, timeout: float, each: bool = True, hosts: Hosts = "never"
+) -> Generator[Seen]:
     """Yield the operation now and after every event, None while Redis does not answer; end at the timeout.
 
     Without `each` what a host does before the decision is no reason to read: for who waits for the end alone.
@@ -168,14 +183,15 @@ def follow(
     """
     ends = time.monotonic() + timeout
     with link.events(operation) as events:
+        decisive = False
         while True:
             events.subscribe()
-            found = link.look(operation)
+            found = link.look(operation, _wanted(hosts, decisive))
             yield found
             left = ends - time.monotonic()
             if left <= 0:
                 return
-            events.wait(min(LOOK_AGAIN, left), _gathering(found, each))
+            decisive = events.wait(min(LOOK_AGAIN, left), _gathering(found.operation, each))
 
 
 async def follow_async(
@@ -183,22 +199,29 @@ async def follow_async(
     operation: OperationId,
     timeout: float,  # noqa: ASYNC109 - passing it is no error here
     each: bool = True,
-) -> AsyncGenerator[Operation | None]:
+    hosts: Hosts = "never",
+) -> AsyncGenerator[Seen]:
     """Do as `follow` does without ever blocking the event loop; readings run in a thread."""
     ends = time.monotonic() + timeout
     events = AsyncEvents(link.settings, link.keys.events(operation))
+    decisive = False
     try:
         while True:
             await events.subscribe()
             within = max(GIVE_UP, ends - time.monotonic())
-            found = await link.off_loop(partial(link.look, operation), within)
+            look = partial(link.look, operation, _wanted(hosts, decisive))
+            found = await link.off_loop(look, within) or Seen()
             yield found
             left = ends - time.monotonic()
             if left <= 0:
                 return
-            await events.wait(min(LOOK_AGAIN, left), _gathering(found, each))
+            decisive = await events.wait(min(LOOK_AGAIN, left), _gathering(found.operation, each))
     finally:
         await events.close()
+
+
+def _wanted(hosts: Hosts, decisive: bool) -> bool:
+    return hosts == "always" or (decisive and hosts == "once decided")
 
 
 def _gathering(found: Operation | None, each: bool) -> float:
@@ -229,13 +252,13 @@ class AsyncEvents:
         if not self._subscribed:
             await self._drop()
 
-    async def wait(self, timeout: float, gather: float = COALESCE) -> None:  # noqa: ASYNC109 - as above
-        """Return after a decisive event, `gather` seconds after any other, or after `timeout` seconds."""
+    async def wait(self, timeout: float, gather: float = COALESCE) -> bool:  # noqa: ASYNC109 - as above
+        """Return as `Events.wait` does."""
         ends = time.monotonic() + timeout
         while (left := ends - time.monotonic()) > 0:
             if not self._subscribed:
                 await asyncio.sleep(left)
-                return
+                break
             try:
                 with store_errors():
                     message = await self._pubsub.get_message(ignore_subscribe_messages=True, timeout=left)
@@ -244,8 +267,9 @@ class AsyncEvents:
                 continue
             if message is not None:
                 if is_decisive(message["data"]):
-                    return
+                    return True
                 ends = min(ends, time.monotonic() + gather)
+        return False
 
     async def close(self) -> None:
         await self._drop()
@@ -254,27 +278,3 @@ class AsyncEvents:
     async def _drop(self) -> None:
         self._subscribed = False
         await self._pubsub.aclose()  # type: ignore[no-untyped-call]
-
-
-OnChange = Callable[[Operation | None], None]
-"""Called with every change while waiting, and with None when Redis stops answering."""
-Done = Callable[[Operation], bool]
-
-
-class WaitState:
-    """One wait."""
-
-    def __init__(self, done: Done, on_change: OnChange | None) -> None:
-        self._done = done
-        self._on_change = on_change
-        self.last: Operation | None = None
-        self.silent = False
-
-    def is_over(self, status: Operation | None) -> bool:
-        """Tell the caller what is new; return True if this is what it waits for."""
-        new = not self.silent if status is None else self.silent or status != self.last
-        if new and self._on_change is not None:
-            self._on_change(status)
-        self.silent = status is None
-        self.last = status or self.last
-        return status is not None and self._done(status)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from math import inf
 from typing import TYPE_CHECKING, NamedTuple, TypeVar, cast
 
 import redis
@@ -13,7 +15,7 @@ from lockstep.worker.forks import leave_to_parent, renew_in_children
 from lockstep.worker.operation.errors import RecordGone, StoreFull, StoreUnavailable, UnknownOperation
 from lockstep.worker.operation.model import Action, GroupId, Lost, Millis, Operation, OperationId
 from lockstep.worker.record.codec import Keys
-from lockstep.worker.record.events import Events
+from lockstep.worker.record.events import Events, Seen
 from lockstep.worker.record.queries import RaisesOurs, WriteLimits
 from lockstep.worker.record.redis import RedisStore
 from lockstep.worker.record.status import Clocks, Pauses, Silences, Stalls
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
 
 T = TypeVar("T")
+REACHED = 1.0
+"""Seconds for which a Redis that answered is taken to be reachable."""
 MOST_WAITING = 100
 """Threads of one client that are told of events; any more ask once a second."""
 
@@ -86,22 +90,31 @@ class Link(RaisesOurs):
         # A pool of its own: many that wait must not keep those that read from a connection.
         self._subscriber = impatient_client(settings, GIVE_UP, MOST_WAITING)
         self._readers: ThreadPoolExecutor | None = None
+        self.heard = -inf
+        """When Redis last answered, by `time.monotonic`, as far as anybody keeps note of it."""
 
     def start_anew(self) -> None:
         leave_to_parent(self._client, self.store, self._brief, self.waiting, self._subscriber, self._readers)
         self._begin()
 
-    def ping(self) -> None:
-        self._client.ping()
+    def reach(self) -> None:
+        """Make sure that Redis answers, if it has not just done so."""
+        if time.monotonic() - self.heard > REACHED:
+            self._client.ping()
+            self.heard = time.monotonic()
 
-    def look(self, operation: OperationId) -> Operation | None:
-        """Read an operation during a wait; None when Redis does not answer. Raises UnknownOperation."""
+    def look(self, operation: OperationId, with_steps: bool = False) -> Seen:
+        """Read an operation during a wait, empty when Redis does not answer. Raises UnknownOperation."""
         try:
-            found = self.waiting.operation(operation)
+            if with_steps:
+                found = Seen(*self.waiting.with_steps(operation))
+            else:
+                found = Seen(self.waiting.operation(operation))
         except StoreUnavailable:
-            return None
-        if found is None:
+            return Seen()
+        if found.operation is None:
             raise unknown(operation)
+        self.heard = time.monotonic()
         return found
 
     async def off_loop(self, read: Callable[[], T], within: float | None = None) -> T | None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import product
 from types import FunctionType
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import redis
 
@@ -57,6 +57,17 @@ class RaisesOurs:
 
 UNREADABLE = (RecordDamaged, redis.ResponseError)
 """What is raised for a record that somebody has damaged; the second where a script stumbles over it."""
+Commands = Sequence[tuple[str, ...]]
+"""Commands about one operation: each with the rest of its key's name, and what follows that."""
+OPERATION: Commands = (("HGETALL", ""), ("SCARD", ":todo"), ("SCARD", ":open"), ("SMEMBERS", ":undo"))
+STEPS: Commands = (
+    ("HGETALL", ":steps"),
+    ("SMEMBERS", ":undo"),
+    ("ZRANGE", ":waits", "0", "-1", "WITHSCORES"),
+    ("HMGET", "", "decision", "format"),
+    ("SMEMBERS", ":queued"),
+)
+ORDER: Commands = (("HMGET", "", "format", "group", "action", "content"), ("HKEYS", ":steps"))
 
 
 class Queries(RaisesOurs):
@@ -68,20 +79,31 @@ class Queries(RaisesOurs):
         self._limits = limits
 
     def _hash(self, kind: str, key: str, build: Callable[[str, str], T]) -> dict[str, T]:
-        """Read a hash, each field for itself; what is damaged is left out and noted as of this kind."""
+        """Read a hash; what is damaged of it is left out, and noted as of this kind."""
         return readable(kind, key, cast(dict[str, str], self._client.hgetall(key)), build)
 
     def exists(self, operation: OperationId) -> bool:
         return self._client.hget(self._keys.operation(operation), "format") is not None
 
     def operation(self, operation: OperationId) -> Operation | None:
+        return self._operation_of(operation, self._read(operation, OPERATION))
+
+    def with_steps(self, operation: OperationId) -> tuple[Operation | None, tuple[Step, ...]]:
+        """Read an operation and its hosts."""
+        kept = self._read(operation, [*OPERATION, *STEPS])
+        found = self._operation_of(operation, kept[: len(OPERATION)])
+        return found, self._steps_of(operation, kept[len(OPERATION) :])
+
+    def _read(self, operation: OperationId, asked: Commands) -> list[Any]:
+        """Read all of it at one moment, in one round trip."""
         key = self._keys.operation(operation)
         with self._client.pipeline(transaction=True) as pipe:
-            pipe.hgetall(key)
-            pipe.scard(f"{key}:todo")
-            pipe.scard(f"{key}:open")
-            pipe.smembers(f"{key}:undo")
-            fields, todo, opened, undo = pipe.execute()
+            for command, of, *more in asked:
+                pipe.execute_command(command, key + of, *more)  # type: ignore[no-untyped-call]
+            return pipe.execute()
+
+    def _operation_of(self, operation: OperationId, kept: list[Any]) -> Operation | None:
+        fields, todo, opened, undo = kept
         if not fields:
             return None
         check_format(fields.get("format"))
@@ -108,10 +130,7 @@ class Queries(RaisesOurs):
         return tuple(found[host] for host in sorted(found, key=natural))
 
     def order(self, operation: OperationId) -> Order | None:
-        with self._client.pipeline(transaction=True) as pipe:
-            pipe.hmget(self._keys.operation(operation), "format", "group", "action", "content")
-            pipe.hkeys(self._keys.steps(operation))
-            (written, group, action, content), hosts = pipe.execute()
+        (written, group, action, content), hosts = self._read(operation, ORDER)
         if written is None:
             return None
         check_format(written)
@@ -124,14 +143,10 @@ class Queries(RaisesOurs):
         return Order(GroupId(fields.text("group")), fields.word("action", Action), frozenset(hosts), asked)
 
     def steps(self, operation: OperationId) -> tuple[Step, ...]:
-        key = self._keys.operation(operation)
-        with self._client.pipeline(transaction=True) as pipe:
-            pipe.hgetall(f"{key}:steps")
-            pipe.smembers(f"{key}:undo")
-            pipe.zrange(f"{key}:waits", 0, -1, withscores=True)
-            pipe.hmget(key, "decision", "format")
-            pipe.smembers(f"{key}:queued")
-            texts, undo, waits, (decision, written), queued = pipe.execute()
+        return self._steps_of(operation, self._read(operation, STEPS))
+
+    def _steps_of(self, operation: OperationId, kept: list[Any]) -> tuple[Step, ...]:
+        texts, undo, waits, (decision, written), queued = kept
         if texts:
             check_format(written)
         lines = self._in_line(operation, [HostName(host) for host in sorted(queued)])

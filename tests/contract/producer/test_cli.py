@@ -11,9 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from lockstep import ClusterClient, State, Status
-from lockstep.producer.client.operation import Operation
+from lockstep.producer.client.operation import Operation, WaitState
 from lockstep.worker.monitoring import tracing
-from lockstep.worker.record.events import WaitState
 from tests.contract.producer.conftest import Ran, Run
 from tests.contract.producer.hand import Hand
 from tests.waiting import PATIENCE

@@ -10,6 +10,7 @@ import pytest
 from lockstep import CancelRefused, ClusterClient, RecordGone, State, Status
 from lockstep.producer.client.operation import Operation
 from lockstep.worker.operation.model import Decision, OperationId
+from lockstep.worker.record.events import Seen
 from tests.contract.producer.hand import NODE1, NODE2, NODE3, Hand, listening
 from tests.waiting import PATIENCE, eventually
 
@@ -45,10 +46,10 @@ def test_an_event_that_changes_nothing_is_not_told(
     readings = 0
     look = operation._link.look
 
-    def counted(key: OperationId) -> Status | None:
+    def counted(key: OperationId, with_steps: bool) -> Seen:
         nonlocal readings
         readings += 1
-        return look(key)
+        return look(key, with_steps)
 
     monkeypatch.setattr(operation._link, "look", counted)
     watching = threads.submit(lambda: list(operation.watch()))
@@ -70,11 +71,11 @@ def test_who_waits_for_the_end_alone_reads_nothing_before_the_decision(
     operation: Operation, hand: Hand, threads: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("lockstep.worker.record.events.COALESCE", 0.0)
-    read: list[Status | None] = []
+    read: list[Seen] = []
     look = operation._link.look
 
-    def kept(key: OperationId) -> Status | None:
-        read.append(look(key))
+    def kept(key: OperationId, with_steps: bool) -> Seen:
+        read.append(look(key, with_steps))
         return read[-1]
 
     monkeypatch.setattr(operation._link, "look", kept)
@@ -83,6 +84,7 @@ def test_who_waits_for_the_end_alone_reads_nothing_before_the_decision(
     hand.commit(operation)
     assert waiting.result(PATIENCE).committed
     assert len(read) <= 2, "once before, and once told of the decision"
+    assert len(read[-1].steps) == len(operation.steps()), "with its hosts at once"
 
 
 def test_a_burst_of_events_is_one_reading(
