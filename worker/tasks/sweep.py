@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, cast
+from typing import Any
 
 from celery import Celery, Task, shared_task
 from celery.utils.log import get_task_logger
@@ -17,7 +16,8 @@ from lockstep.worker.monitoring import metrics
 from lockstep.worker.monitoring.endpoint import Figures
 from lockstep.worker.monitoring.metrics import work
 from lockstep.worker.operation.errors import RecordDamaged, StoreFull, StoreUnavailable, UnknownFormat
-from lockstep.worker.operation.model import OperationId, Stage
+from lockstep.worker.operation.model import Decision, OperationId, Stage
+from lockstep.worker.record.codec import operation_from
 from lockstep.worker.record.link import Link
 from lockstep.worker.record.queries import UNREADABLE
 from lockstep.worker.redis_client import impatient
@@ -27,8 +27,6 @@ from lockstep.worker.tasks.runtime import Runtime, runtime_of
 LOOKED_AT = 500
 """Operations whose hosts are counted, the longest overdue first, so that a look stays cheap."""
 QUEUES = (OPERATIONS, ROLLBACK)
-STANDING = ("stage", "wave", "bake", "bake_until", "held", "deadline_at")
-"""What the record keeps of an operation with waves; of one without, the last alone."""
 
 
 class FiguresReader(Link):
@@ -73,15 +71,11 @@ class FiguresReader(Link):
         with self._client.pipeline(transaction=False) as pipe:
             for operation in operations:
                 key = self.keys.operation(operation)
-                pipe.zscore(self.keys.operations, operation)
-                pipe.hmget(key, "decision", "total", "decided_at", *STANDING)
-                pipe.scard(self.keys.undo(operation))
-                pipe.scard(f"{key}:open")
-                pipe.scard(f"{key}:todo")
+                pipe.hgetall(key)
+                for part in ("todo", "open", "undo"):
+                    pipe.scard(f"{key}:{part}")
                 pipe.zcount(f"{key}:waits", f"({now}", "+inf")
-            # Of an operation that somebody has damaged nothing is counted.
             answers = pipe.execute(raise_on_error=False)
-        told = [None if isinstance(each, Exception) else each for each in answers]
         stuck = pending = opened = 0
         waves: dict[str, dict[str, float]] = {"wave": {}, "held_seconds": {}, "baking_seconds": {}}
         overdue = 0.0
@@ -89,34 +83,37 @@ class FiguresReader(Link):
         # All that are not looked at are taken to be like those that are.
         share = max(1.0, in_flight / max(1, len(operations)))
         overlong = 1000 * self.settings.deadline
-        for operation, accepted, fields, undo, open_hosts, todo, later in zip(
-            operations, *(told[part::6] for part in range(6)), strict=True
-        ):
-            decision, total, decided_at, *standing = cast(list[Any], fields) or (None,) * (3 + len(STANDING))
-            rolled_back = decision == "roll_back"
-            since, waits = accepted and accepted + overlong, False
-            if standing[0] is not None:
-                with suppress(ValueError, TypeError, KeyError):  # what is damaged is not counted
-                    stage, wave, bake, bake_until, held, deadline_at = cast(list[Any], standing)
-                    since = max(float(deadline_at), float(decided_at or 0))  # of the wave at work
-                    if decision is None:
-                        waits = stage in (Stage.BAKING, Stage.WAITING)
-                        waves["wave"][operation] = int(wave)
-                        if held:
-                            waves["held_seconds"][operation] = (now - json.loads(held)["since"]) / 1000
-                        if stage == Stage.BAKING:
-                            late = (now - float(bake_until)) / 1000
-                            waves["baking_seconds"][operation] = max(0.0, float(bake) / 1000 + late)
-                            overdue = max(overdue, 0.0 if held else late)
-            stuck += since is not None and now - since > overlong and not waits
-            pending += undo or 0 if rolled_back else 0
-            opened += open_hosts or 0
-            left = max(undo or 0, open_hosts or 0) if rolled_back else open_hosts if decision else todo
+        for operation, *told in zip(operations, *(answers[part::5] for part in range(5)), strict=True):
+            if any(isinstance(each, Exception) for each in told):
+                continue  # somebody has damaged it: nothing is counted of it
+            kept, todo, open_hosts, undo, later = told
+            try:
+                found = operation_from(operation, kept, todo=todo, open_hosts=open_hosts, undo=(), stalled=())
+            except RecordDamaged:
+                continue
+            rolled_back, rollout = found.decision is Decision.ROLL_BACK, found.rollout
+            since, waits = found.created_at + overlong, False
+            if rollout is not None:
+                since = max(found.deadline_at, found.decided_at or 0)  # of the wave at work
+            if rollout is not None and found.decision is None:
+                waits = rollout.stage in (Stage.BAKING, Stage.WAITING)
+                waves["wave"][operation] = rollout.wave
+                if rollout.hold:
+                    waves["held_seconds"][operation] = (now - rollout.hold.since) / 1000
+                if rollout.stage is Stage.BAKING:
+                    late = (now - (rollout.bake_until or now)) / 1000
+                    waves["baking_seconds"][operation] = max(0.0, rollout.bake / 1000 + late)
+                    overdue = max(overdue, 0.0 if rollout.hold else late)
+            stuck += now - since > overlong and not waits
+            pending += undo if rolled_back else 0
+            opened += open_hosts
+            left = max(undo, open_hosts) if rolled_back else open_hosts if found.decision else todo
             # Those whose next try is at a time of its own occupy nobody until then.
-            hosts = share * max(0, (left or 0) - (later or 0))
-            queue = ROLLBACK if decision else OPERATIONS
+            hosts = share * max(0, left - later)
+            queue = ROLLBACK if found.decision else OPERATIONS
             waiting[queue] += hosts
-            wanted[queue] += hosts / self._at_once(total)
+            alone = hosts_per_task(self.settings, found.hosts_total) == 1
+            wanted[queue] += hosts / (self.settings.concurrency if alone else self.settings.slice_threads)
         return {
             "operations_stuck": stuck,
             "pending_hosts": pending,
@@ -126,12 +123,6 @@ class FiguresReader(Link):
             "waiting_hosts": {queue: round(hosts) for queue, hosts in waiting.items()},
             "workers_wanted": wanted,
         }
-
-    def _at_once(self, total: str | None) -> int:
-        """Return how many hosts of an operation on so many one worker works on at the same time."""
-        number = int(total) if total and total.isdecimal() else 1
-        alone = hosts_per_task(self.settings, number) == 1
-        return self.settings.concurrency if alone else self.settings.slice_threads
 
 
 PUT_OFF = 60_000
