@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from lockstep.worker.inventory import Inventory
 from lockstep.worker.operation.errors import InvalidInput, LockstepError, RecordDamaged
 from lockstep.worker.operation.host import Host
-from lockstep.worker.operation.model import GroupId, HostName, Operation, OperationId
+from lockstep.worker.operation.model import GroupId, HostName, Lost, Operation, OperationId
 from lockstep.worker.operation.names import named, parse_group_id, parse_operation_id, show
 from lockstep.worker.record.fields import REMEDIES
 from lockstep.worker.record.link import Link, gone, unknown
@@ -108,27 +108,19 @@ def find(link: Link, text: str, inventory: Callable[[], Inventory]) -> Operation
     """
     key = parse_operation_id(text)
     try:
-        found = link.store.operation(key)
+        found, ids = _meant(link, key)
     except RecordDamaged as error:
         raise RecordDamaged(
             f'the record of operation "{key}" cannot be read: {error}; {REMEDIES["operation"]}'
         ) from error
-    if found is not None:
-        return found
-    lost = link.store.lost()
-    if key in lost:
-        raise gone(lost[key])
-    ids = _beginning_with(link, key, lost)
     if len(ids) > 1:
         several = named(sorted(ids))
         raise InvalidInput(f'operation id "{key}" is the beginning of several: {several}; give more of it')
-    for only in ids:
-        if only in lost:
-            raise gone(lost[only])
-        found = link.store.operation(only)
-        if found is not None:
-            return found
-    raise unknown(key, looks_like(link, key, inventory))
+    if isinstance(found, Lost):
+        raise gone(found)
+    if found is None:
+        raise unknown(key, looks_like(link, key, inventory))
+    return found
 
 
 def group_of(link: Link, text: str) -> GroupId:
@@ -136,16 +128,20 @@ def group_of(link: Link, text: str) -> GroupId:
     group = parse_group_id(text)
     if link.store.lock_owner(group) or link.store.ends(group):
         return group
-    key, lost = OperationId(group), link.store.lost()
-    found = lost.get(key) or link.store.operation(key)
-    ids = () if found else tuple(_beginning_with(link, key, lost))
-    if len(ids) == 1:
-        found = lost.get(ids[0]) or link.store.operation(ids[0])
+    found, _ = _meant(link, OperationId(group))
     return found.group if found else group
 
 
-def _beginning_with(link: Link, key: OperationId, lost: Iterable[OperationId]) -> set[OperationId]:
-    return {*link.ids(f"{key}*"), *(each for each in lost if each.startswith(key))}
+def _meant(link: Link, key: OperationId) -> tuple[Operation | Lost | None, set[OperationId]]:
+    """Return the operation with this id, or the only one whose id begins with it; and the ids that do."""
+    if found := link.store.operation(key):
+        return found, {key}
+    lost = link.store.lost()
+    ids = {key} if key in lost else {*link.ids(f"{key}*"), *(each for each in lost if each.startswith(key))}
+    if len(ids) != 1:
+        return None, ids
+    (only,) = ids
+    return lost.get(only) or link.store.operation(only), ids
 
 
 def looks_like(link: Link, key: OperationId, inventory: Callable[[], Inventory]) -> str:
