@@ -38,10 +38,7 @@ def completion(session: Session, shell: str) -> Exit:
     kind = get_completion_class(shell)
     assert kind is not None, f"click knows no completion for {shell}"
     script = kind(lockstep, {}, "lockstep", VARIABLE).source()
-    if not session.as_json:
-        answer(script)
-        return Exit.OK
-    return session.done("", lambda: {"shell": shell, "script": script})
+    return session.show(lambda: {"shell": shell, "script": script}, lambda: answer(script))
 
 
 FAMILIES = {

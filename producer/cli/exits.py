@@ -93,14 +93,18 @@ class Session(ExitStack):
         for name in PRINTING:
             os.environ.pop(name, None)
 
-    def done(self, text: str, document: Callable[[], Mapping[str, object]]) -> Exit:
-        """Print what the command has done, as a line or as a document, and remember it."""
-        self.going_on = printable(text)
+    def show(self, document: Callable[[], Mapping[str, object]], tell: Callable[[], object]) -> Exit:
+        """Answer with the document where --json asks for one, else by what tells the same to people."""
         if self.as_json:
             answer_json(document())
         else:
-            answer(self.going_on)
+            tell()
         return Exit.OK
+
+    def done(self, text: str, document: Callable[[], Mapping[str, object]]) -> Exit:
+        """Print what the command has done, as a line or as a document, and remember it."""
+        self.going_on = printable(text)
+        return self.show(document, lambda: answer(self.going_on))
 
     def judge(
         self,

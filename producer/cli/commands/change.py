@@ -253,14 +253,14 @@ def change(
             on_accepted=keep,
             **asked,
         )
-        if not wait and session.as_json:
-            answer_json(read_document(operation))
-            return Exit.OK
         if not wait:
-            answer(operation.id)
-            before = " before" if operation.existing else ""
-            note(f"accepted{before}: {verb} {name} (operation {operation.id})")
-            return Exit.OK
+
+            def tell_id() -> None:
+                answer(operation.id)
+                before = " before" if operation.existing else ""
+                note(f"accepted{before}: {verb} {name} (operation {operation.id})")
+
+            return session.show(lambda: read_document(operation), tell_id)
         with showing(quiet=session.as_json) as progress:
             result = operation.wait(timeout, progress)
     except (WaitTimeout, RecordGone, KeyboardInterrupt):
@@ -268,8 +268,6 @@ def change(
             answer_json(read_document(accepted[0]))
         raise
     session.going_on = printable(sentence(result, verb))
-    if session.as_json:
-        answer_json(read_document(operation))
-    else:
-        (answer if result.committed else note)(session.going_on)
+    tell = answer if result.committed else note
+    session.show(lambda: read_document(operation), lambda: tell(session.going_on))
     return OF_STATE[result.state]

@@ -63,13 +63,12 @@ def drift(session: Session, groups: tuple[str, ...]) -> Exit:
     looked = list(client.drift(meant or None))
     drifted = [each for look in looked for each in look.drifts]
     apart = [look for look in looked if look.apart]
-    if session.as_json:
-        rows = [_drift_row(look, each) for look in looked for each in look.drifts]
-        unmeasured = [row for look in looked for row in _held(look)]
-        uncovered = [{"group": look.group, "host": host} for look in looked for host in look.uncovered]
-        answer_json({"drift": rows, "unmeasured": unmeasured, "uncovered": uncovered})
-    else:
-        _tell(looked, drifted, apart)
+    document = {
+        "drift": [_drift_row(look, each) for look in looked for each in look.drifts],
+        "unmeasured": [row for look in looked for row in _held(look)],
+        "uncovered": [{"group": look.group, "host": host} for look in looked for host in look.uncovered],
+    }
+    session.show(lambda: document, lambda: _tell(looked, drifted, apart))
     for doubt, of in alike((look.group, doubt) for look in looked for doubt in _doubts(look)):
         note(f"{named(of)}: {doubt}")
     for host, of in alike((look.group, host) for look in looked for host in look.uncovered):
@@ -228,16 +227,12 @@ def forget(session: Session, text: str, do_it: bool) -> Exit:
     what = f"{counted(len(found), 'group')}, {size:,} bytes"
     told = f"forgot {what}" if do_it else f"would forget {what}: nothing was changed, --yes does it"
     session.going_on = told
-    if session.as_json:
-        groups = [{**asdict(group), "bytes": bytes_} for group, bytes_ in found]
-        answer_json({"forgotten": do_it, "groups": groups, "bytes": size})
-        return Exit.OK
     rows = [
         (group.group, str(group.hosts), age(group.at, now), f"{bytes_:,}") for group, bytes_ in found[:SHOWN]
     ]
-    if rows:
+    if rows and not session.as_json:
         answer_table(("GROUP", "HOSTS", "DELETED", "BYTES"), rows)
-    if len(found) > SHOWN:
-        answer(f"and {counted(len(found) - SHOWN, 'group')} more")
-    answer(told)
-    return Exit.OK
+        if len(found) > SHOWN:
+            answer(f"and {counted(len(found) - SHOWN, 'group')} more")
+    groups = [{**asdict(group), "bytes": bytes_} for group, bytes_ in found]
+    return session.done(told, lambda: {"forgotten": do_it, "groups": groups, "bytes": size})

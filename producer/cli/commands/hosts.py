@@ -49,10 +49,10 @@ def hosts(session: Session, *, selection: Selection) -> Exit:
     """
     cluster = session.client()
     found = cluster.hosts(selection.names(cluster))
-    if session.as_json:
-        answer_json({"hosts": [_document(each) for each in found]})
-    else:
-        answer_table(HEADER, map(_row, found))
+    session.show(
+        lambda: {"hosts": [_document(each) for each in found]},
+        lambda: answer_table(HEADER, map(_row, found)),
+    )
     return Exit.OK if all(each.answering for each in found) else Exit.FOUND
 
 

@@ -108,11 +108,8 @@ def show(session: Session, kind: str) -> Exit:
       lockstep kinds show vhost@3f2a
     """
     found = _find(session, kind)
-    if session.as_json:
-        answer_json({**_document(found), "text": found.source})
-    else:
-        answer(found.source.rstrip("\n"))
-    return Exit.OK
+    text = found.source
+    return session.show(lambda: {**_document(found), "text": text}, lambda: answer(text.rstrip("\n")))
 
 
 @command()

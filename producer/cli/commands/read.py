@@ -54,11 +54,7 @@ def status(session: Session, operation_id: str) -> Exit:
     """
     handle = session.client().find(operation_id)
     operation, steps = handle.status(), handle.steps()
-    if session.as_json:
-        answer_json(full_document(operation, steps))
-        return Exit.OK
-    _tell(session, operation, steps)
-    return Exit.OK
+    return session.show(lambda: full_document(operation, steps), lambda: _tell(session, operation, steps))
 
 
 def _tell(session: Session, operation: Operation, steps: Sequence[Step]) -> None:
@@ -86,20 +82,21 @@ def list_(session: Session, limit: int, stuck_only: bool) -> Exit:
         return _list_stuck(session)
     operations = session.client().operations(limit)
     session.client().look_for_damage({each.group for each in operations})
-    if session.as_json:
-        document = {"operations": [operation_document(each) for each in operations]}
-        answer_json({**document, "damaged": [asdict(each) for each in session.damage]})
-    else:
-        _tell_list(session, operations, "no operations")
-    return Exit.OK
+    damaged = [asdict(each) for each in session.damage]
+    return _list(session, operations, "no operations", damaged=damaged)
 
 
-def _tell_list(session: Session, operations: Collection[Operation], none: str) -> None:
-    if not operations:
-        answer(none)
-        return
-    now = session.client().now()
-    answer_table(LIST_HEADER, (list_row(each, now) for each in operations))
+def _list(session: Session, operations: Collection[Operation], none: str, **more: object) -> Exit:
+    def tell() -> None:
+        if not operations:
+            answer(none)
+            return
+        now = session.client().now()
+        answer_table(LIST_HEADER, (list_row(each, now) for each in operations))
+
+    return session.show(
+        lambda: {"operations": [operation_document(each) for each in operations], **more}, tell
+    )
 
 
 def _list_stuck(session: Session) -> Exit:
@@ -213,12 +210,7 @@ def history(session: Session, *, since: str | None, until: str | None, **wanted:
     now = datetime.fromtimestamp(client.now() / 1000, UTC)  # every time in the record is Redis'
     for name, text in (("since", since), ("until", until)):
         wanted[name] = None if text is None else parse_moment(f"--{name}", text, now)
-    found = client.history(**wanted)
-    if session.as_json:
-        answer_json({"operations": [operation_document(each) for each in found]})
-    else:
-        _tell_list(session, found, "no operation matches")
-    return Exit.OK
+    return _list(session, client.history(**wanted), "no operation matches")
 
 
 @command()
