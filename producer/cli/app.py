@@ -106,6 +106,14 @@ lockstep.params.append(DEBUG)
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code; an error is one line on stderr."""
+    try:
+        with interruptible():  # until the last word: a second signal must not cut it short
+            return _main(arguments)
+    except Stopped as error:  # all is said
+        return error.exit_status
+
+
+def _main(arguments: Sequence[str] | None) -> int:
     session = Session()
     if VARIABLE in os.environ:  # click then writes bytes, and a shell asks, not a person
         return _run(session, arguments)
@@ -121,7 +129,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(session: Session, arguments: Sequence[str] | None) -> int:
     try:
-        with interruptible(), session, noted() as session.damage:
+        with session, noted() as session.damage:
             code = lockstep.main(
                 None if arguments is None else list(arguments),
                 prog_name="lockstep",

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from lockstep import ClusterClient
-from lockstep.producer.cli import main
+from lockstep.producer.cli import app, main
 from lockstep.producer.client.acceptance import Broker
 from tests import warm
 from tests.contract.producer.hand import Hand
@@ -115,6 +115,30 @@ def test_a_signal_while_tasks_are_sent_has_the_id_printed(
     )
     assert bool(said.out) is bool(more)
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+def test_a_second_signal_does_not_cut_short_what_is_told_of_the_first(
+    cluster: ClusterClient, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stop(*_: object) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    def note(text: str) -> None:
+        stop()
+        print(text, file=sys.stderr)
+
+    heard: list[int] = []
+    monkeypatch.setattr(Broker, "forward", stop)
+    monkeypatch.setattr(app, "note", note)
+    before = signal.signal(signal.SIGTERM, lambda number, _: heard.append(number))
+    try:
+        assert main(["create", "team-a", "--id", "mine"]) == 143
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert not heard, "it would have ended the command"
+    told = "ended by SIGTERM: operation mine goes on; `lockstep status mine` shows it"
+    assert capsys.readouterr().err.splitlines()[-1] == told
+    assert cluster.operation("mine").status().decision is None
 
 
 def test_an_interrupt_while_the_group_is_busy_stores_nothing(cluster: ClusterClient, hand: Hand) -> None:
