@@ -9,7 +9,7 @@ from tests.mutants.waves import WAVES
 MUTANTS = (
     mutant(
         "no settle: the first look closes an attempt that may still land",
-        ("step.lua", "if attempt.probed and sent >= attempt.probed + window then", "if true then"),
+        ("rule.lua", "if attempt.probed and sent >= attempt.probed + window then", "if true then"),
         (
             "after.py",
             "if attempt.probed is not None and sent_at >= attempt.probed + window:",

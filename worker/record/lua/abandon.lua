@@ -12,7 +12,7 @@ if op.ended or (open == 0 and not pending) then return 'not_pending' end
 for id, attempt in pairs(step.attempts) do
   if is_open(attempt) then
     close_attempt(host, step, id, 'abandoned')
-    if not op.content then suspect(op, host, attempt) end
+    suspect(op, host, attempt)
   end
 end
 step.abandoned = ARGV[4]

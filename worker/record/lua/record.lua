@@ -15,7 +15,7 @@ local NOW = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local function damaged(why) return 'LOCKSTEPDAMAGED [' .. why .. ']' end
 local NUMBERS = { 'resumed', 'patience', 'deadline_at', 'failed', 'progress_at' }
 local MAY_MISS = { 'retries', 'decided_at' }
-local FLAGS = { 'ended', 'abandoned', 'repairs', 'limited' } -- the last: some hosts take so many writes at once, or a second
+local FLAGS = { 'ended', 'abandoned', 'repairs', 'gate', 'auto_hold', 'limited' } -- the last: some hosts take so many writes at once, or a second
 local WAVES = {
   'wave', 'waves', 'deadline', 'bake', 'bake_until', 'changed', 'round', 'hold_no', 'released_no', 'hold_most', 'opened',
 }
@@ -42,13 +42,6 @@ local function make_numbers(op, names, maybe)
   end
 end
 
--- What an operation with waves keeps besides. Returns what is damaged.
-local function load_waves(op)
-  op.gate, op.auto_hold, op.held = op.gate == '1', op.auto_hold == '1', (op.held or '') ~= ''
-  op.hold_until, op.expires_at = tonumber(op.hold_until), tonumber(op.expires_at)
-  return make_numbers(op, WAVES)
-end
-
 -- Returns what is damaged.
 local function make_operation(op)
   local wrong = make_numbers(op, NUMBERS) or make_numbers(op, MAY_MISS, true)
@@ -65,7 +58,10 @@ local function make_operation(op)
   else
     op.content = nil
   end
-  if op.stage or op.format == WAVED and not op.limited or op.content and op.content.waved then return load_waves(op) end
+  if op.stage or op.format == WAVED and not op.limited or op.content and op.content.waved then
+    op.held, op.hold_until, op.expires_at = (op.held or '') ~= '', tonumber(op.hold_until), tonumber(op.expires_at)
+    return make_numbers(op, WAVES)
+  end
 end
 
 local function load_operation()

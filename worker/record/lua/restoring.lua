@@ -13,7 +13,7 @@ local step = load_step(host)
 if not step or redis.call('SISMEMBER', UNDO, host) == 0 then return { 'aborted' } end
 if step.fingerprint ~= ARGV[4] then return { 'elsewhere' } end
 if step.attempts[id] then return opened_before(step.attempts[id]) end
-local again = close_settled(host, step, sent, settles_within(op, ARGV[14]), function() end)
+local again = close_settled(host, step, sent, settles_within(op, ARGV[14]))
 local open = count(step, is_open)
 local undone = count(step, function(attempt) return attempt.undo and attempt.state ~= 'not_applied' end) > 0
 

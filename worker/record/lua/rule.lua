@@ -188,9 +188,29 @@ end
 
 -- Puts a write whose fate was never learned on the patrol's list, with what it would bring if it landed late.
 local function suspect(op, host, attempt)
+  if op.content then return end -- which the patrol does not look at
   local brings = (attempt.undo == (op.action == 'create')) and 'absent' or 'present'
   redis.call('HSET', PREFIX .. 'suspects:' .. op.group, host .. ' ' .. brings, NOW)
   redis.call('ZADD', PATROL, 'LT', NOW, op.group)
+end
+
+-- Closes what two good GETs settle: the first sent after an attempt's `quiet`, the second `window` or more after the
+-- first was recorded. Returns when to look again (0 if nothing is open).
+local function close_settled(host, step, sent, window)
+  local again = 0
+  for id, attempt in pairs(step.attempts) do
+    if is_open(attempt) then
+      if attempt.probed and sent >= attempt.probed + window then
+        close_attempt(host, step, id, 'settled')
+        suspect(operation, host, attempt)
+      else
+        if not attempt.probed and sent >= attempt.quiet then attempt.probed = NOW end
+        local at = attempt.probed and attempt.probed + window or attempt.quiet
+        again = again == 0 and at or math.min(again, at)
+      end
+    end
+  end
+  return again
 end
 
 -- While an operation works on the group nobody can patrol it: the time does not age what was suspected, if it was long

@@ -6,9 +6,7 @@
 local host, sent, seen = ARGV[3], tonumber(ARGV[4]), ARGV[6]
 local step = op and not op.ended and load_step(host)
 if not step then return { '0', '0', '0' } end
-local again = close_settled(host, step, sent, settles_within(op, ARGV[7]), function(attempt)
-  if not op.content then suspect(op, host, attempt) end
-end)
+local again = close_settled(host, step, sent, settles_within(op, ARGV[7]))
 local open = count(step, is_open)
 local proven = op.decision == 'roll_back' and tonumber(ARGV[5]) == 0 and open == 0 and seen == step.before
 local restored = proven and restore(host, step)

@@ -114,25 +114,6 @@ local function close_attempt(host, step, id, state)
   if count(step, is_open) == 0 then change('SREM', OPEN, host) end
 end
 
--- Closes what two good GETs settle: the first sent after an attempt's `quiet`, the second `window` or more after the
--- first was recorded. Returns when to look again (0 if nothing is open).
-local function close_settled(host, step, sent, window, closed)
-  local again = 0
-  for id, attempt in pairs(step.attempts) do
-    if is_open(attempt) then
-      if attempt.probed and sent >= attempt.probed + window then
-        close_attempt(host, step, id, 'settled')
-        closed(attempt)
-      else
-        if not attempt.probed and sent >= attempt.quiet then attempt.probed = NOW end
-        local at = attempt.probed and attempt.probed + window or attempt.quiet
-        again = again == 0 and at or math.min(again, at)
-      end
-    end
-  end
-  return again
-end
-
 -- How many hosts have no outcome. Read once: what this run has yet to write is counted by `set_outcome`.
 local function todo(op)
   op.todo = op.todo or redis.call('SCARD', TODO)
