@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Literal
 from urllib.parse import quote, unquote
 
+from lockstep.worker.kinds.exchange import asked
 from lockstep.worker.kinds.expressions import expression
 from lockstep.worker.kinds.file import PATTERN, PLACEHOLDER, VERBS, FieldFile, KindFile
 from lockstep.worker.kinds.rules import read_file
@@ -54,9 +55,7 @@ class Kind:
         """Of the definition, in hexadecimal."""
         self.look = Look(self.definition)
         self.writes = {
-            verb: Write(self.definition, verb, write)
-            for verb in VERBS
-            if (write := getattr(self.definition, verb))
+            verb: Write(self.definition, write) for verb in VERBS if (write := getattr(self.definition, verb))
         }
         self.methods = {verb: each.file.request.partition(" ")[0] for verb, each in self.writes.items()}
 
@@ -201,12 +200,24 @@ class Kind:
         What is secret or sensitive of it is masked from now on. Raises InvalidInput for what cannot be asked.
         """
         if verb == "look":
-            return self.look.request(thing)
-        write = self.writes.get(verb)
-        if write is None:
+            return asked(self.definition.look, thing, {"id": thing.parts})
+        if verb not in self.writes:
             raise InvalidInput(f"{self.name} cannot be changed: its file has no {verb}")
-        know(*self.hidden(secret or {}, content), passing=True)
-        return write.request(thing, content, secret or {}, kept or {}, shown)
+        values, given, over = {} if content is None else content.values, secret or {}, shown or Content()
+        know(*self.hidden(given, content), passing=True)
+        scope: dict[str, object] = {
+            "id": thing.parts,
+            "content": dict(values),
+            "secret": dict(given),
+            "kept": dict(kept or {}),
+            "seen": over.item,
+            "address": over.address,
+            "version": over.version,
+        }
+        default = None
+        if verb != "delete" and self.fields:
+            default = {name: each for name, each in {**values, **given}.items() if each is not None}
+        return asked(self.writes[verb].file, thing, scope, default)
 
     def shown(self, thing: Id, answer: Reply | NoReply, witness: Reply | NoReply | None = None) -> Shown:
         """Tell what a look showed. An absence that needs a witness tells nothing without its 2xx.

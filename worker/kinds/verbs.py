@@ -1,12 +1,12 @@
-"""The verbs of a kind: what a look asks and shows, and what a write sends and came to."""
+"""The verbs of a kind: what a look shows, and what a write came to."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from lockstep.worker.kinds.exchange import Body, asked, body_of, hold, named, path_of, scope_of, taken_by
+from lockstep.worker.kinds.exchange import Body, body_of, hold, named, path_of, scope_of, taken_by
 from lockstep.worker.kinds.expressions import BadExpression, Scope, expression, filled
 from lockstep.worker.kinds.file import CLASSES, AnswerFile, KindFile, WriteFile
 from lockstep.worker.operation.answer import NoReply, Reply, Request, Trouble
@@ -31,9 +31,6 @@ class Look:
         self._answers = {Sight.BUSY: look.busy, Sight.CONTENT: look.present, Sight.ABSENT: look.absent}
         self._fields = {name: field for name, field in kind.fields.items() if not field.secret}
         self._whole = look.item == "body"
-
-    def request(self, thing: Id) -> Request:
-        return asked(self._file, thing, {"id": thing.parts})
 
     def witness(self, thing: Id) -> Request | None:
         """Return the GET that must answer 2xx for an absence to count; None if the kind names none."""
@@ -133,9 +130,8 @@ def _witnessed(found: Shown, witness: Reply | NoReply | None) -> Shown:
 class Write:
     """One of the writes of a kind."""
 
-    def __init__(self, kind: KindFile, verb: str, file: WriteFile) -> None:
-        self.file = file
-        self._kind, self._verb = kind, verb
+    def __init__(self, kind: KindFile, file: WriteFile) -> None:
+        self.file, self._kind = file, kind
         self._answers: dict[str, list[AnswerFile]] = {key: getattr(file, key) or [] for key in CLASSES}
         self._ours = [key for key in CLASSES if key in file.model_fields_set]
         self._usual = [key for key in CLASSES if key not in file.model_fields_set]
@@ -143,29 +139,6 @@ class Write:
         """Names of the kept values that it sends."""
         if "" in self.kept:
             self.kept = frozenset(kind.look.keep)
-
-    def request(
-        self,
-        thing: Id,
-        content: Content | None,
-        secret: Mapping[str, object],
-        kept: Mapping[str, object],
-        shown: Content | None,
-    ) -> Request:
-        values, over = dict(content.values) if content is not None else {}, shown or Content()
-        scope: dict[str, object] = {
-            "id": thing.parts,
-            "content": values,
-            "secret": dict(secret),
-            "kept": dict(kept),
-            "seen": over.item,
-            "address": over.address,
-            "version": over.version,
-        }
-        default = None
-        if self._verb != "delete" and self._kind.fields:
-            default = {name: each for name, each in {**values, **secret}.items() if each is not None}
-        return asked(self.file, thing, scope, default)
 
     def said(self, thing: Id, answer: Reply | NoReply, hidden: Iterable[str]) -> Said:
         """Tell what an answer says that the write did; one that is not named is unknown."""
