@@ -7,6 +7,7 @@ import re
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import PackageNotFoundError
 
 import pytest
 
@@ -49,8 +50,11 @@ def waited(
 def test_traces_that_are_asked_for_and_not_here_are_named_in_one_line(
     lockstep: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def absent(package: str) -> str:
+        raise PackageNotFoundError(package)
+
     monkeypatch.setenv(tracing.EXPORTER, "otlp")
-    monkeypatch.setattr(tracing, "_installed", lambda: False)
+    monkeypatch.setattr(tracing, "version", absent)
     tracing._exporting.cache_clear()
     try:
         ran = lockstep("create", "team-a", "--no-wait")
