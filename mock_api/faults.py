@@ -113,32 +113,28 @@ class Script:
     lands_after: float = 0.0
     answers_after: float | None = 0.0
     status: int = 500
-    takes: frozenset[str] = field(default=frozenset(), compare=False)
+    takes: tuple[str, ...] = field(default=(), compare=False)
     """Which parameters a rule that asks for it may have."""
 
 
-def _course(form: Form, *takes: str, lands: bool = True, status: int = 500) -> Script:
-    return Script(form, lands, status=status, takes=frozenset(takes))
-
-
 SHAPES: dict[Kind, Script] = {
-    Kind.ERROR_BEFORE: _course(Form.STATUS, "status", lands=False),
-    Kind.ERROR_AFTER: _course(Form.STATUS, "status"),
-    Kind.HANG_BEFORE: _course(Form.STATUS, "seconds", "status", lands=False, status=504),
-    Kind.HANG_AFTER: _course(Form.REAL, "seconds"),
-    Kind.RESET_BEFORE: _course(Form.RESET, lands=False),
-    Kind.RESET_AFTER: _course(Form.RESET),
-    Kind.MALFORMED: _course(Form.HTML, "body"),
-    Kind.WRONG_ID: _course(Form.WRONG_ID),
-    Kind.DELAYED: _course(Form.REAL, "seconds", "answers"),
-    Kind.IGNORE: _course(Form.REAL),
-    Kind.REWRITE: _course(Form.REAL),
-    Kind.REFUSE: _course(Form.STATUS, "status", lands=False, status=403),
-    Kind.THROTTLE: _course(Form.STATUS, "status", "retry_after", lands=False, status=429),
-    Kind.REDIRECT: _course(Form.STATUS, "status", "location", lands=False, status=307),
-    Kind.ANSWER: _course(Form.STATUS, "status", "body", lands=False, status=200),
-    Kind.DOWN: _course(Form.RESET, "seconds", lands=False),
-    Kind.LATENCY: _course(Form.REAL, "latency"),
+    Kind.ERROR_BEFORE: Script(Form.STATUS, lands=False, takes=("status",)),
+    Kind.ERROR_AFTER: Script(Form.STATUS, takes=("status",)),
+    Kind.HANG_BEFORE: Script(Form.STATUS, lands=False, status=504, takes=("seconds", "status")),
+    Kind.HANG_AFTER: Script(Form.REAL, takes=("seconds",)),
+    Kind.RESET_BEFORE: Script(Form.RESET, lands=False),
+    Kind.RESET_AFTER: Script(Form.RESET),
+    Kind.MALFORMED: Script(Form.HTML, takes=("body",)),
+    Kind.WRONG_ID: Script(Form.WRONG_ID),
+    Kind.DELAYED: Script(Form.REAL, takes=("seconds", "answers")),
+    Kind.IGNORE: Script(Form.REAL),
+    Kind.REWRITE: Script(Form.REAL),
+    Kind.REFUSE: Script(Form.STATUS, lands=False, status=403, takes=("status",)),
+    Kind.THROTTLE: Script(Form.STATUS, lands=False, status=429, takes=("status", "retry_after")),
+    Kind.REDIRECT: Script(Form.STATUS, lands=False, status=307, takes=("status", "location")),
+    Kind.ANSWER: Script(Form.STATUS, lands=False, status=200, takes=("status", "body")),
+    Kind.DOWN: Script(Form.RESET, lands=False, takes=("seconds",)),
+    Kind.LATENCY: Script(Form.REAL, takes=("latency",)),
 }
 """What a call does under a rule of a kind without parameters."""
 NODE_LEVEL = frozenset({Kind.DOWN, Kind.LATENCY})
@@ -182,7 +178,7 @@ class Rule(BaseModel):
 
     @model_validator(mode="after")
     def _only_what_the_kind_takes(self) -> Self:
-        takes = SHAPES[self.kind].takes | {"kind", "node"}
+        takes = {"kind", "node", *SHAPES[self.kind].takes}
         if self.kind not in NODE_LEVEL:
             takes |= FILTERS
         for other in sorted(self.model_fields_set - takes):
