@@ -8,7 +8,7 @@ import logging
 import socket
 import struct
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
 
@@ -45,12 +45,6 @@ class OpenCall:
     transport: asyncio.Transport
     landing: asyncio.TimerHandle | None = None
 
-    def drop(self) -> None:
-        """Make sure that it never takes effect, and break off its connection."""
-        if self.landing is not None:
-            self.landing.cancel()
-        reset(self.transport)
-
 
 class CallHandler:
     def __init__(self, node: Node, history: History) -> None:
@@ -60,8 +54,10 @@ class CallHandler:
 
     def drop_unfinished(self) -> None:
         """Drop every call under way, so that none lands on what comes after."""
-        for call in list(self._unfinished):
-            call.drop()
+        for call in self._unfinished:
+            if call.landing is not None:
+                call.landing.cancel()
+            reset(call.transport)
         self._unfinished.clear()
 
     async def take(
@@ -72,7 +68,7 @@ class CallHandler:
             raw = await request.body()
         except ClientDisconnect:
             return NOBODY_THERE
-        body: GroupBody = {}
+        body: GroupBody | Call = {}
         sent: JsonValue = None
         if method is None:
             assert self.node.things is not None
@@ -80,7 +76,7 @@ class CallHandler:
             call = Call(request.method, path, query, raw.decode("utf-8", "replace"))
             thing, writes = self.node.things.about(call)
             method = Method.GET if not writes else Method.DELETE if call.method == "DELETE" else Method.POST
-            group, body, sent = thing or path, {**asdict(call)}, call.body[:1000] or None
+            group, body, sent = thing or path, call, call.body[:1000] or None
         elif method is not Method.GET:
             sent, parsed = parse(raw)
             if parsed is not None:
@@ -136,7 +132,7 @@ class CallHandler:
         self._history.close(record, End.ANSWERED, response.status_code)
         return response
 
-    def _land(self, record: Record, method: Method, body: GroupBody) -> Answer:
+    def _land(self, record: Record, method: Method, body: GroupBody | Call) -> Answer:
         if record.group is None or (method is not Method.GET and not body):
             return problem(400, MALFORMED)
         try:

@@ -112,17 +112,14 @@ class Node:
         """Whether `/health` answers 200."""
         return self.manners.unwell_with not in self.groups
 
-    def land(self, record: Record, method: Method, body: GroupBody) -> Answer:
-        """Carry out one call, changing the groups and the record. Raises OSError, changing nothing.
-
-        The body of a call about a thing is the request as it came.
-        """
+    def land(self, record: Record, method: Method, body: GroupBody | Call) -> Answer:
+        """Carry out one call, changing the groups and the record. Raises OSError, changing nothing."""
         group = record.group or ""
         held = self.groups.get(group)
         record.before = record.after = Presence.PRESENT if held is not None else Presence.ABSENT
-        if self.things and body and "groupId" not in body:
-            call = Call(**{key: str(each) for key, each in body.items()})
-            status, said, thing, now = self.things.land(call)
+        if isinstance(body, Call):
+            assert self.things is not None
+            status, said, thing, now = self.things.land(body)
             if thing is not None:
                 if now and record.fault == Fault.REWRITE:
                     now = {**now, "fields": self.things.player.rewritten(now["fields"])}

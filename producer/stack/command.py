@@ -57,13 +57,9 @@ out = PlainConsole(highlight=False)
 err = PlainConsole(stderr=True, highlight=False)
 
 
+@outlets()  # a stack goes on whether or not it can say so
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run until told to stop: 0 then, 1 when a part does not start, 2 when what was given is wrong."""
-    with outlets():  # a stack goes on whether or not it can say so
-        return keep(arguments)
-
-
-def keep(arguments: Sequence[str] | None) -> int:
     given = parser().parse_args(arguments)
     ignored = [name for name in OURS if name in os.environ and not (name == REDIS_URL and given.redis)]
     try:
