@@ -124,7 +124,8 @@ def node_app() -> FastAPI:
 
     @app.get("/health", summary="Tell whether the node is well", operation_id="get_health")
     async def get_health(request: Request) -> Response:
-        return Response(status_code=200 if request.state.desk.node.well else 503)
+        node = request.state.desk.node
+        return Response(status_code=503 if node.manners.unwell_with in node.groups else 200)
 
     return app
 

@@ -107,11 +107,6 @@ class Node:
             # Killed between saving the groups and writing the line: write it now.
             history.write(saved.last_effect)
 
-    @property
-    def well(self) -> bool:
-        """Whether `/health` answers 200."""
-        return self.manners.unwell_with not in self.groups
-
     def land(self, record: Record, method: Method, body: GroupBody | Call) -> Answer:
         """Carry out one call, changing the groups and the record. Raises OSError, changing nothing."""
         group = record.group or ""

@@ -20,6 +20,7 @@ from lockstep.worker.operation.ports import Store
 from lockstep.worker.operation.transitions import Accepted, Busy, Request
 from lockstep.worker.operation.waves import earliest_end, told_standing
 from lockstep.worker.record import events as following
+from lockstep.worker.record.causes import cause_of, unavailable
 from lockstep.worker.record.link import Link
 from lockstep.worker.settings import Settings
 
@@ -129,8 +130,6 @@ def _why(error: Exception) -> tuple[str, str]:
     # Whatever it is, kombu may be what could not be imported.
     if not isinstance(error, OSError) and type(error).__module__.partition(".")[0] not in ("kombu", "redis"):
         return f"{type(error).__name__}: {' '.join(str(error).split())}", ""
-    from lockstep.worker.record.causes import cause_of, unavailable
-
     told = unavailable(error)
     return str(told) if cause_of(error) else told.what, " of Redis' return"
 

@@ -8,6 +8,7 @@ from importlib.metadata import version
 from itertools import islice
 from typing import cast
 
+from kombu.exceptions import OperationalError
 from rich.filesize import decimal
 
 from lockstep.producer.discovery import discover
@@ -149,8 +150,6 @@ def _lengths(link: Link) -> dict[str, int]:
 
 def _workers(settings: Settings) -> tuple[dict[str, Sequence[str]], dict[str, About | None]]:
     """Ask all workers which queues they serve and what they are."""
-    from kombu.exceptions import OperationalError
-
     app = make_app(settings)
     try:
         serving = app.control.inspect(timeout=PING).active_queues()

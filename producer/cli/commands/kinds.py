@@ -13,11 +13,12 @@ from lockstep.producer.cli.exits import Exit, Session
 from lockstep.producer.cli.options import DEBUG, command, json_option
 from lockstep.producer.cli.output import answer, answer_json, answer_table, note
 from lockstep.worker.operation.errors import InvalidInput, LockstepError
+from lockstep.worker.operation.host import Auth, Host, parse_url
+from lockstep.worker.operation.model import HostName
 
 if TYPE_CHECKING:
     from lockstep.worker.inventory import Inventory
     from lockstep.worker.kinds import Kind, Kinds
-    from lockstep.worker.operation.host import Auth, Host
     from lockstep.worker.settings import Settings
 
 HEADER = ("KIND", "ID", "FIELDS", "ABOUT")
@@ -186,8 +187,6 @@ def check(
 
 
 def _auth(login: str | None, key: str | None) -> Auth | None:
-    from lockstep.worker.operation.host import Auth
-
     header, equals, file = (key or "").partition("=")
     if key and not (header and equals and file):
         raise InvalidInput(f"--key {key} is no HEADER=FILE")
@@ -195,9 +194,6 @@ def _auth(login: str | None, key: str | None) -> Auth | None:
 
 
 def _host(given: str, inventory: Inventory | None, auth: Auth | None, token: str | None) -> Host:
-    from lockstep.worker.operation.host import Host, parse_url
-    from lockstep.worker.operation.model import HostName
-
     if "://" in given:
         return Host(HostName(given), parse_url(given), token_file=token, auth=auth)
     if inventory is None:
