@@ -115,8 +115,6 @@ class Kinds:
         for folder in self.folders:
             for pattern in patterns:
                 yield from sorted(folder.glob(pattern))
-                if folder == SHIPPED:
-                    yield from sorted((folder / "old").glob(pattern))
 
     def _load(self, path: Path) -> Kind:
         try:
