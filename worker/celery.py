@@ -250,7 +250,8 @@ def __getattr__(name: str) -> Lockstep:
         _drop_foreign_variables()
     except InvalidInput as error:  # Celery would print where it was raised
         raise SystemExit(f"lockstep: error: {error}") from None
-    pools.ALIASES["threads"] = "lockstep.worker.broker.consumer:Threads"
+    for name, pool in (("threads", "Threads"), ("prefork", "Processes"), ("processes", "Processes")):
+        pools.ALIASES[name] = f"lockstep.worker.broker.consumer:{pool}"
     globals()["app"] = app
     return app
 

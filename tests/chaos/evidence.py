@@ -18,7 +18,7 @@ from tests.chaos.watcher import Sample
 RAISED = re.compile(
     r"Task (lockstep\.\w+\[[^\n\]]*\] raised unexpected: [^\n]{1,80})([\s\S]*?)(?=^\[\d{4}-|\Z)", re.MULTILINE
 )
-ENDED = re.compile(r"Unrecoverable error: [^\n]{1,120}")
+ENDED = re.compile(r"Unrecoverable error: [^\n]{1,120}|A message of \d+ bytes was dropped: [^\n]{1,120}")
 OURS = "/worker/tasks/"
 Bodies = Mapping[Place, Mapping[str, object]]
 """What hosts hold: the body of each group that is present."""
@@ -60,7 +60,8 @@ class Evidence:
 
 
 def raised(logs: Iterable[Path]) -> list[str]:
-    """Read from workers' logs what Lockstep's tasks raised, and what ended a worker that nobody killed.
+    """Read from workers' logs what Lockstep's tasks raised, what ended a worker that nobody killed, and which
+    messages were dropped: all of them are ours.
 
     Retry and Reject are no failures, and what Celery raises when it counts a chord's part is not ours.
     """

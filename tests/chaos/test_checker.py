@@ -18,6 +18,7 @@ from lockstep.worker.operation.model import (
     Standing,
 )
 from tests.chaos import journal
+from tests.chaos.evidence import raised
 from tests.chaos.histories import Call, content_of
 from tests.chaos.lanes import Event
 from tests.chaos.orders import LIMITED, Order
@@ -266,3 +267,10 @@ def write(directory: Path, *commands: str) -> None:
         lines += [f"*{len(words)}", *(part for word in words for part in (f"${len(word)}", word))]
     torn = "*2\r\n$3\r\nDEL\r\n$8\r\np:lo"
     (folder / "appendonly.aof.1.incr.aof").write_text("\r\n".join(lines) + "\r\n" + torn, newline="")
+
+
+def test_a_message_of_ours_that_a_worker_dropped_is_told(tmp_path: Path) -> None:
+    log = tmp_path / "worker.log"
+    dropped = "A message of 409 bytes was dropped: it is to wait for longer than any countdown."
+    log.write_text(f"[2026-11-29 21:07:08,728: WARNING/MainProcess] {dropped}\n[2026-11-29 21:07:09] well\n")
+    assert raised([log]) == [dropped]

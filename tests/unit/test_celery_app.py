@@ -48,7 +48,10 @@ def test_variables_of_another_application_do_not_count(
     said = f"not used: {names}; LOCKSTEP_ variables and the command line say what counts"
     assert caplog.messages == [said]
     assert (vars(celery)["app"], sys.excepthook) == (app, print_masked)
-    assert pools.ALIASES["threads"] == "lockstep.worker.broker.consumer:Threads"
+    ours = {name: path for name, path in pools.ALIASES.items() if str(path).startswith("lockstep.")}
+    where = "lockstep.worker.broker.consumer:"
+    processes = dict.fromkeys(("prefork", "processes"), f"{where}Processes")
+    assert ours == {"threads": f"{where}Threads", **processes}
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+import pickle
+import struct
+from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -103,3 +106,53 @@ def test_what_celery_itself_raises_leaves_the_message_to_another_worker(where: s
     (left,) = told
     assert isinstance(left.exception.exc, consumer.Left)
     assert str(left.exception.exc) == "Celery raised OSError(24, 'Too many open files')"
+
+
+@pytest.fixture
+def pipe() -> Iterator[tuple[int, int]]:
+    ends = os.pipe()
+    os.set_blocking(ends[0], False)
+    yield ends
+    for end in ends:
+        os.close(end)
+
+
+def framed(result: object) -> bytes:
+    """Return a result as a process of the pool writes it."""
+    content = pickle.dumps(result)
+    return struct.pack("!i", len(content)) + content
+
+
+@pytest.mark.parametrize("another", [False, True], ids=["the same process", "another on the same descriptor"])
+def test_a_result_that_was_half_read_when_the_connection_was_lost_is_read_to_the_end(
+    pipe: tuple[int, int], another: bool
+) -> None:
+    """Celery makes its event loop anew, and took the second half for another result."""
+    heard: list[object] = []
+    process: dict[int, object] = {pipe[0]: "a process"}
+    results: Any = consumer.Results(
+        *(None, None, {}, None, None, None, None, None, None),
+        fileno_to_outq=process,
+        on_process_alive=None,
+    )
+    results.on_state_change = heard.append
+
+    def readable() -> Callable[[int], None]:
+        """Return what the event loop calls, begun anew."""
+        hub = SimpleNamespace(add_reader=lambda *_: None, remove_reader=lambda *_: None)
+        handle: Callable[[int], None] = results._make_process_result(hub)
+        return handle
+
+    first, second = framed(["first", "x" * 100]), framed(["second"])
+    os.write(pipe[1], first[:40])
+    readable()(pipe[0])
+    assert not heard
+    handle = readable()
+    if another:
+        process[pipe[0]] = "its successor"
+        os.write(pipe[1], second)
+    else:
+        os.write(pipe[1], first[40:] + second)
+        handle(pipe[0])
+    handle(pipe[0])
+    assert heard == ([["second"]] if another else [["first", "x" * 100], ["second"]])

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import threading
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from lockstep.worker.celery import make_app
 from lockstep.worker.hosts.client import SystemClock
 from lockstep.worker.messages import cut
-from lockstep.worker.operation.model import HostName
+from lockstep.worker.operation.model import HostName, OperationId
 from lockstep.worker.operation.names import describe
 from lockstep.worker.operation.ports import Stopping
 from lockstep.worker.settings import Settings
 from lockstep.worker.steps.apply import Next, Result
-from lockstep.worker.tasks.run import NOT_BEGUN, side_by_side, summary
+from lockstep.worker.steps.looks import AGAIN
+from lockstep.worker.tasks.run import NOT_BEGUN, keep_longer_waits, side_by_side, summary
 
 HOSTS = tuple(HostName(f"node{n}") for n in range(1, 9))
 DONE = Result(Next.DONE, "applied")
@@ -113,3 +116,11 @@ def test_a_row_names_one_host_or_the_range_of_many() -> None:
     assert describe("7f3c", "team-a", *HOSTS) == "team-a @ 8 hosts, node1 to node8 · op 7f3c"
     assert describe("7f3c", "team-a") == "team-a · op 7f3c"
     assert describe("7f3c", "team-a", "node3", at="wave 2") == "team-a @ node3 · wave 2 · op 7f3c"
+
+
+def test_no_wait_is_longer_than_what_a_worker_takes_for_one_of_ours() -> None:
+    settings = Settings()
+    parts: Any = SimpleNamespace(longest_countdown=settings.backoff_cap, store=None)
+    operation, host = OperationId("op-1"), HOSTS[0]
+    gate = {host: Result(Next.AGAIN, "unwell", AGAIN + settings.backoff_cap)}
+    assert keep_longer_waits(parts, operation, gate) == {host: settings.backoff_cap}

@@ -10,6 +10,8 @@ from typing import Any
 from billiard.einfo import ExceptionInfo
 from celery import beat as untyped_beat
 from celery.bootsteps import RUN  # type: ignore[attr-defined]
+from celery.concurrency import asynpool as untyped_asynpool
+from celery.concurrency import prefork as untyped_prefork
 from celery.concurrency import thread as untyped_pools
 from celery.exceptions import Ignore, InvalidTaskError
 from celery.utils.log import get_logger
@@ -24,6 +26,8 @@ EVENTS_WITHIN = 0.1
 waits for Redis each time: in per-host tasks, 40 % of the loop's time."""
 celery: Any = untyped
 pools: Any = untyped_pools
+asynpool: Any = untyped_asynpool
+prefork: Any = untyped_prefork
 beat: Any = untyped_beat
 
 
@@ -54,6 +58,34 @@ class Threads(pools.TaskPool):  # type: ignore[misc]
 
         result.f.add_done_callback(ended)
         return result
+
+
+class Results(asynpool.ResultHandler):  # type: ignore[misc]
+    """Goes on with a result that was half read when the connection to the broker was lost.
+
+    Celery's event loop forgets that it began, and would take the rest for another result: the worker ends.
+    """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._begun: dict[int, tuple[Any, Any]] = {}
+
+    def _recv_message(self, add_reader: Any, fd: int, callback: Any, **options: Any) -> Any:
+        of = self.fileno_to_outq.get(fd)
+        process, reading = self._begun.get(fd, (None, None))
+        if reading is None or reading.gi_frame is None or process is not of:
+            reading = super()._recv_message(add_reader, fd, callback, **options)
+            self._begun[fd] = of, reading
+        return reading
+
+
+class Processes(prefork.TaskPool):  # type: ignore[misc]
+    """Celery's pool of processes, which reads their results to the end."""
+
+    __module__ = prefork.__name__  # for the banner, as above
+
+    class Pool(asynpool.AsynPool):  # type: ignore[misc]
+        ResultHandler = Results
 
 
 class Consumer(celery.Consumer):  # type: ignore[misc]

@@ -271,9 +271,11 @@ def with_story(parts: Parts, operation: OperationId, host: HostName, result: Res
 def keep_longer_waits(parts: Parts, operation: OperationId, results: Results) -> dict[HostName, float]:
     """Return the hosts to come back to, with their delays in seconds.
 
-    Those that wait for much longer than the others are left to the record and the sweep.
+    Those that wait for much longer than the others are left to the record and the sweep. A message with a
+    longer wait than the longest countdown would be dropped, as none of ours.
     """
-    again = {host: each.delay for host, each in results.items() if each.next is Next.AGAIN}
+    most = parts.longest_countdown
+    again = {host: min(each.delay, most) for host, each in results.items() if each.next is Next.AGAIN}
     soonest = min(again.values(), default=0.0)
     for host, delay in list(again.items()):
         if delay > soonest + TOGETHER:
