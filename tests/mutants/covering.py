@@ -1,0 +1,98 @@
+"""Which tests run which line, so that a mutant is shown to those alone, the narrowest first."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tests.mutants.layers import environment, pytest
+
+CONFIG = """\
+[run]
+dynamic_context = test_function
+source_dirs =
+    worker
+"""
+Lines = Mapping[int, Sequence[str]]
+"""Line -> the tests that ran it."""
+
+
+class Failing(Exception):
+    """The tests fail without any mutant; the text says which."""
+
+
+class Covering:
+    """The tests of each line of each file."""
+
+    def __init__(self, files: Mapping[str, Lines]) -> None:
+        self._files = files
+        self._width = Counter(
+            test for lines in files.values() for tests in lines.values() for test in set(tests)
+        )
+
+    def tests(self, path: str, first: int, last: int) -> list[str]:
+        """Return the tests that ran any of these lines, or what they are a part of, the narrowest first.
+
+        What runs when a module is loaded alone is every test's of that file.
+        """
+        lines = self._files.get(path, {})
+        begin = max((line for line in lines if line <= first), default=0)
+        found = {test for line, tests in lines.items() if begin <= line <= last for test in tests}
+        found = found or {test for tests in lines.values() for test in tests}
+        return sorted(found, key=lambda test: (self._width[test], test))
+
+
+def covering(tree: Path, paths: Sequence[str], kept: Path) -> Covering:
+    """Run the tests of these paths once in a tree, or read what is kept of the same tree.
+
+    Raises Failing if one of them fails.
+    """
+    sources = sorted(path for part in ("worker", "tests") for path in (tree / part).rglob("*.py"))
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
+    if kept.exists():
+        known = json.loads(kept.read_text("utf-8"))
+        if known["of"] == digest:
+            return Covering(_numbered(known["files"]))
+    config, data = tree / "coveragerc", tree / "coverage"
+    config.write_text(CONFIG, "utf-8")
+    env = {**environment(tree), "COVERAGE_FILE": str(data), "COVERAGE_RCFILE": str(config)}
+
+    def run(*arguments: str) -> int:
+        command = [sys.executable, "-B", "-m", "coverage", *arguments]
+        return subprocess.run(command, cwd=tree, env=env, check=False).returncode
+
+    if run("run", *pytest(*paths)):
+        raise Failing(f"without any mutant {' '.join(paths)} fails")
+    run("json", "-q", "--show-contexts", "-o", str(report := tree / "report.json"))
+    files: dict[str, dict[int, list[str]]] = {}
+    for path, each in json.loads(report.read_text("utf-8"))["files"].items():
+        found = _by_line(each["contexts"], tree)
+        if found:
+            files[path] = found
+    kept.write_text(json.dumps({"of": digest, "files": files}), "utf-8")
+    return Covering(files)
+
+
+def _numbered(files: dict[str, dict[str, list[str]]]) -> dict[str, Lines]:
+    return {path: {int(line): tests for line, tests in lines.items()} for path, lines in files.items()}
+
+
+def _by_line(contexts: Mapping[str, Any], tree: Path) -> dict[int, list[str]]:
+    found: dict[int, list[str]] = defaultdict(list)
+    for line, names in contexts.items():
+        found[int(line)] += filter(None, (_node(name, tree) for name in names))
+    return dict(found)
+
+
+def _node(name: str, tree: Path) -> str:
+    """Return `tests/unit/test_x.py::test_y` of `tests.unit.test_x.test_y`; empty for what is no test."""
+    module, _, test = name.rpartition(".")
+    path = module.replace(".", os.sep) + ".py"
+    return f"{path}::{test}" if test.startswith("test_") and (tree / path).exists() else ""
