@@ -1,9 +1,12 @@
 """Make every small change of the core, one at a time, and see whether a test fails.
 
-`python -m tests.mutants.mutation` takes many hours and may be ended at any time: what is known is kept in
+`python -m tests.mutants.mutation` takes hours and may be ended at any time: what is known is kept in
 `build/mutation.jsonl` and is not tried again until the file that was changed changes. `--only WORD` tries
 files whose path holds a word, `--sample N` so many mutants of each folder. Survivors for which
 `survivors.toml` gives a reason are no findings; it ends with 1 when there are others.
+
+A mutant of Python is shown to the tests that run its line, one of Lua to the contract of the record; what
+caught others of the same file comes first. As many are tried at once as there are processors.
 """
 
 from __future__ import annotations
@@ -20,11 +23,15 @@ import time
 import tomllib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from queue import SimpleQueue
 
+from tests.mutants.covering import Failing, covering
 from tests.mutants.layers import RECORD, pytest, ran
-from tests.mutants.tree import ROOT, copied
+from tests.mutants.tree import BESIDE, PARTS, ROOT, copied
 
 TOOL = ROOT / ".venv-mutation" / "bin" / "python"
 RESULTS = ROOT / "build" / "mutation.jsonl"
@@ -32,19 +39,29 @@ REASONS = Path(__file__).with_name("survivors.toml")
 SIMULATED = ("-m", "tests.mutants.simulate", "1500")
 LIMIT = 900
 """Seconds for one layer; what takes longer has noticed the mutant."""
+STUCK = "--timeout=40"
+"""Seconds for one test; what takes longer has noticed it, too."""
+FIRST = 12
+"""Tests that are run by themselves first: those that caught the most in the file, and the narrowest."""
 
-
-# What a copy of the tree has no files for is left out.
-UNIT = pytest("tests/unit", "--ignore=tests/unit/benchmarks", "--ignore=tests/unit/fuzz")
-CORE: Mapping[str, Sequence[tuple[str, ...]]] = {
-    "worker/record/lua": (RECORD,),
-    "worker/steps": (RECORD, SIMULATED, UNIT),
-    "worker/record": (RECORD, UNIT),
-    "worker/operation": (pytest("tests/unit/operation"), UNIT, RECORD, SIMULATED),
-    "worker/tasks": (UNIT, RECORD, SIMULATED),
-    "worker/broker": (UNIT, pytest("tests/integration/broker"), RECORD),
+JUDGES = (
+    *("tests/unit", "--ignore=tests/unit/benchmarks", "--ignore=tests/unit/fuzz"),
+    *RECORD[RECORD.index("tests/contract") :],
+)
+"""The tests that may catch a mutant of Python."""
+CORE = {
+    "worker/record/lua": False,
+    "worker/steps": True,
+    "worker/record": False,
+    "worker/operation": True,
+    "worker/tasks": True,
+    "worker/broker": False,
 }
-"""Folder -> the layers that may catch a mutant there, cheapest first."""
+"""Folder -> whether simulated schedules may catch a mutant there, too."""
+
+
+Result = dict[str, object]
+"""A mutant, and what caught it."""
 
 
 def folder_of(path: str) -> str:
@@ -119,18 +136,62 @@ def failure(tree: Path, layer: Sequence[str]) -> str:
     return failed[0][:160] if failed else f"{layer[-1]}: exit status {done.returncode}"
 
 
-def caught(tree: Path, mutant: Mutant) -> str:
-    """Return what caught it, or an empty text."""
-    target = tree / mutant.path
-    whole = target.read_text("utf-8")
-    target.write_text(mutant.applied(tree), "utf-8")
-    try:
-        return next(filter(None, (failure(tree, layer) for layer in CORE[mutant.folder])), "")
-    finally:
-        target.write_text(whole, "utf-8")
+class Trial:
+    """Shows mutants to the tests, each in a copy of the tree that nobody else uses meanwhile."""
+
+    def __init__(self, trees: Sequence[Path], results: dict[str, Result]) -> None:
+        self._free: SimpleQueue[Path] = SimpleQueue()
+        for tree in trees:
+            self._free.put(tree)
+        self._results = results
+        self._covering = covering(trees[0], JUDGES, RESULTS.with_name("covering.json"))
+
+    def caught(self, mutant: Mutant) -> Result:
+        """Try one; return it with what caught it, an empty text if nothing did."""
+        tree, began = self._free.get(), time.monotonic()
+        target = tree / mutant.path
+        whole = target.read_text("utf-8")
+        target.write_text(mutant.applied(tree), "utf-8")
+        try:
+            by = next(filter(None, (failure(tree, layer) for layer in self._layers(mutant))), "")
+        finally:
+            target.write_text(whole, "utf-8")
+            self._free.put(tree)
+        return {
+            "id": mutant.id,
+            **asdict(mutant),
+            "caught": by,
+            "seconds": round(time.monotonic() - began),
+        }
+
+    def _layers(self, mutant: Mutant) -> Iterator[Sequence[str]]:
+        last = mutant.line + mutant.old.count("\n")
+        tests = self._covering.tests(mutant.path, mutant.line, last)
+        lua = mutant.path.endswith(".lua")
+        earlier = Counter(
+            test
+            for each in tuple(self._results.values())
+            if each["path"] == mutant.path and (test := _test_of(str(each["caught"])))
+        )
+        first = [test for test, _ in earlier.most_common(FIRST) if lua or test in tests]
+        first += [test for test in tests if test not in first][: FIRST - len(first)]
+        if first:
+            yield pytest(STUCK, *first)
+        if lua:
+            yield pytest(STUCK, *RECORD[RECORD.index("tests/contract") :])
+        elif len(tests) > len(first):
+            yield pytest(STUCK, *(test for test in tests if test not in first))
+        if CORE[mutant.folder]:
+            yield SIMULATED
 
 
-def known() -> dict[str, dict[str, object]]:
+def _test_of(caught: str) -> str:
+    """Return the test, without its parameters, that a line of pytest's names."""
+    found = re.match(r"(?:FAILED|ERROR) (tests/\S+?\.py::\w+)", caught)
+    return found[1] if found else ""
+
+
+def known() -> dict[str, Result]:
     """Return what earlier runs found."""
     if not RESULTS.exists():
         return {}
@@ -174,21 +235,25 @@ def main() -> int:
     todo = [] if given.list else [each for each in chosen if each.id not in results]
     print(f"{len(every)} mutants, {len(chosen)} chosen, {len(todo)} to be tried", flush=True)
     RESULTS.parent.mkdir(exist_ok=True)
-    with copied() as tree, RESULTS.open("a", encoding="utf-8") as kept:
-        for layer in sorted({layer for mutant in todo for layer in CORE[mutant.folder]}):
-            if found := failure(tree, layer):
-                print(f"without any mutant {' '.join(layer)} fails: {found}")
-                return 2
-        for mutant in todo:
-            began = time.monotonic()
-            by = caught(tree, mutant)
-            took = round(time.monotonic() - began)
-            results[mutant.id] = {"id": mutant.id, **asdict(mutant), "caught": by, "seconds": took}
-            kept.write(json.dumps(results[mutant.id]) + "\n")
+    at_once = os.cpu_count() or 1
+    with ExitStack() as stack, RESULTS.open("a", encoding="utf-8") as kept:
+        trees = [stack.enter_context(copied(parts=(*PARTS, *BESIDE))) for _ in range(at_once)] if todo else []
+        try:
+            trial = Trial(trees, results) if todo else None
+        except Failing as error:
+            print(error)
+            return 2
+        threads = ThreadPoolExecutor(at_once)
+        stack.callback(threads.shutdown, cancel_futures=True)
+        for found in threads.map(trial.caught, todo) if trial else ():
+            results[str(found["id"])] = found
+            kept.write(json.dumps(found) + "\n")
             kept.flush()
-            if not by:
-                where = f"{mutant.path}:{mutant.line} {mutant.operator}"
-                print(f"SURVIVED {where}\n{shown(results[mutant.id])}", flush=True)
+            if not found["caught"]:
+                print(
+                    f"SURVIVED {found['path']}:{found['line']} {found['operator']}\n{shown(found)}",
+                    flush=True,
+                )
     return summed_up([results[each.id] for each in chosen if each.id in results])
 
 

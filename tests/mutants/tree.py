@@ -11,6 +11,11 @@ from tempfile import TemporaryDirectory
 
 ROOT = Path(__file__).parents[2]
 PARTS = ("lockstep", "worker", "producer", "mock_api", "tests", "pyproject.toml")
+BESIDE = (
+    *("docs", "examples", "manifests", "benchmarks", ".ci", "Makefile", "Dockerfile", "docker-compose.yml"),
+    *("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "requirements.txt"),
+)
+"""What unit tests read besides."""
 
 
 class Moved(Exception):
@@ -35,11 +40,13 @@ class Change:
 
 
 @contextmanager
-def copied(changes: tuple[Change, ...] = (), tree: Path = ROOT) -> Iterator[Path]:
-    """Copy a tree, make the changes there, and remove it at the end."""
+def copied(
+    changes: tuple[Change, ...] = (), tree: Path = ROOT, parts: tuple[str, ...] = PARTS
+) -> Iterator[Path]:
+    """Copy parts of a tree, make the changes there, and remove it at the end."""
     with TemporaryDirectory(prefix="lockstep-mutant-") as folder:
         root = Path(folder)
-        for part in PARTS:
+        for part in parts:
             source = tree / part
             if source.is_dir():
                 shutil.copytree(
