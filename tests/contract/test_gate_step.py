@@ -9,7 +9,7 @@ import pytest
 from lockstep.worker.hosts.client import SystemClock
 from lockstep.worker.operation.answer import ProbeAnswer, Probed, Verdict, WriteAnswer
 from lockstep.worker.operation.host import Backoff
-from lockstep.worker.operation.model import Action, AttemptId, Decision, GroupId, Presence, Seen
+from lockstep.worker.operation.model import Action, AttemptId, Decision, GroupId, HostName, Presence, Seen
 from lockstep.worker.steps.apply import Next, Parts
 from lockstep.worker.steps.looks import gate
 from tests.contract.bench import LIMITS, MemoryBench
@@ -87,6 +87,13 @@ def test_a_worker_that_does_not_know_the_host_counts_nothing(canary: Driver) -> 
     for node in (Node(GONE, "another"), Node(SILENT, "another")):
         for tries in range(4):
             assert gate(looking(canary, node), canary.id, A, tries).next is Next.AGAIN
+    assert canary.kept().decision is None
+
+
+def test_a_host_that_is_no_part_of_the_operation_is_not_looked_at(canary: Driver) -> None:
+    node = Node(GONE)
+    parts = replace(looking(canary, node), host=lambda _: node)
+    assert gate(parts, canary.id, HostName("stranger"), 1).next is Next.ABORTED
     assert canary.kept().decision is None
 
 

@@ -65,4 +65,30 @@ def test_there_is_no_drift_only_where_a_host_answered(memory: MemoryBench) -> No
 def test_a_group_at_work_is_not_looked_at(memory: MemoryBench) -> None:
     Driver(memory, "two", action=Action.DELETE).accepted((A,))
     assert _told(looked(memory, {A: Host(None)})) == "no host was asked: an operation is at work"
+    assert memory.memory.looks[GROUP] == memory.now() + BEAT.every, "but soon"
     assert B != A
+
+
+@pytest.mark.usefixtures("ended")
+def test_a_group_is_put_off_before_its_hosts_are_asked(memory: MemoryBench) -> None:
+    """A worker that dies over a look must not have every other one begin the same look at once."""
+    due: list[int] = []
+
+    class Late(Host):
+        def probe(self, group: GroupId) -> ProbeAnswer:
+            due.append(memory.memory.looks[group])
+            return super().probe(group)
+
+    memory.pass_time(20)
+    looked(memory, {A: Late(PRESENT)})
+    assert due == [memory.now() + 5], "a quarter of how long it is suspected"
+
+
+@pytest.mark.usefixtures("ended")
+@pytest.mark.parametrize(("beyond", "listed"), [(0, True), (1, False)])
+def test_a_group_is_watched_for_as_long_as_it_says_to_the_millisecond(
+    memory: MemoryBench, beyond: int, listed: bool
+) -> None:
+    memory.pass_time(BEAT.watched + beyond)
+    looked(memory, {A: Host(PRESENT)})
+    assert (GROUP in memory.memory.looks) is listed
