@@ -46,7 +46,7 @@ FIRST = 12
 
 JUDGES = (
     *("tests/unit", "--ignore=tests/unit/benchmarks", "--ignore=tests/unit/fuzz"),
-    *RECORD[RECORD.index("tests/contract") :],
+    *("tests/integration/broker", *RECORD[RECORD.index("tests/contract") :]),
 )
 """The tests that may catch a mutant of Python."""
 CORE = {

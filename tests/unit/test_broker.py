@@ -13,6 +13,7 @@ from lockstep.worker.broker import links
 @pytest.fixture(autouse=True)
 def as_before(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(celeryd_after_setup, "receivers", [])
+    monkeypatch.setattr(links.QoS, "gives_back", links.QoS.gives_back)
     for name in (links.REDIS, links.SENTINEL):
         monkeypatch.setitem(TRANSPORT_ALIASES, name, TRANSPORT_ALIASES[name])
     links.register(links.__name__)
