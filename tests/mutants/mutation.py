@@ -17,6 +17,7 @@ import json
 import os
 import random
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -222,6 +223,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1, help="draws the sample, and the order")
     parser.add_argument("--list", action="store_true", help="sum up what is known, and try nothing")
     given = parser.parse_args()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background a shell starts what is deaf
     if not given.list:
         os.nice(19)
     every, results = list(all_of(given.only)), known()
