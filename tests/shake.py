@@ -12,6 +12,7 @@ import os
 import random
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -49,6 +50,7 @@ def main() -> int:
     parser.add_argument("--times", type=int, default=20, metavar="N", help="of each suite, 20 by default")
     parser.add_argument("--only", action="append", choices=suites, metavar="SUITE", help=", ".join(suites))
     chosen = parser.parse_args()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background a shell starts what is deaf
     shutil.rmtree(KEPT, ignore_errors=True)
     KEPT.mkdir(parents=True)
     take_bytecode(BYTECODE)  # before several suites would at once
