@@ -28,6 +28,7 @@ class WrongClock:
 
     def __init__(self, file: Path, *, at_once: bool = False) -> None:
         """Have what is set count at once, at the price of reading the file whenever time is asked for."""
+        sweep_up()  # a process whose id an earlier one had ends at once if only half of that one's is there
         self._file = file
         self.ahead = 0.0
         self.set(0)
