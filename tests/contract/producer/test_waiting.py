@@ -42,8 +42,8 @@ def test_a_commit_ends_the_wait_at_once(
 
     hand.apply(operation, NODE1)
     hand.already(operation, NODE2)
-    hand.apply(operation, NODE3)
     assert not waiting.done()
+    hand.apply(operation, NODE3)
     hand.decide(operation, Decision.COMMIT)
 
     result = waiting.result(PATIENCE)
