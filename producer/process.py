@@ -119,13 +119,15 @@ def stoppable(end_at_once: Callable[[], None]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def interruptible() -> Iterator[None]:
+def interruptible(*, last: bool = False) -> Iterator[None]:
     """Within the block SIGTERM and SIGHUP raise Stopped, once: `timeout` and terminals send them twice.
 
-    Ctrl-C raises KeyboardInterrupt each time, as ever. What this process was started to ignore, it ignores.
+    If the block is the `last` of the process, more of them are not heard after it either. Ctrl-C raises
+    KeyboardInterrupt each time, as ever. What this process was started to ignore, it ignores.
     """
     here = threading.current_thread() is threading.main_thread()  # no other may say what a signal does
-    with _stopped_by([one for one in SIGNALS[1:] if here and not _ignored(one)], lambda number: None):
+    heard = [one for one in SIGNALS[1:] if here and not _ignored(one)]
+    with _stopped_by(heard, lambda number: None, last=last):
         yield
 
 
@@ -134,7 +136,9 @@ def _ignored(number: signal.Signals) -> bool:
 
 
 @contextlib.contextmanager
-def _stopped_by(numbers: list[signal.Signals], again: Callable[[int], None]) -> Iterator[None]:
+def _stopped_by(
+    numbers: list[signal.Signals], again: Callable[[int], None], *, last: bool = False
+) -> Iterator[None]:
     """Within the block the first of these signals raises Stopped; each that follows calls `again`."""
     told = False
 
@@ -151,4 +155,4 @@ def _stopped_by(numbers: list[signal.Signals], again: Callable[[int], None]) -> 
         yield
     finally:
         for number, each in before.items():
-            signal.signal(number, each)
+            signal.signal(number, signal.SIG_IGN if told and last else each)

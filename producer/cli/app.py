@@ -107,7 +107,7 @@ lockstep.params.append(DEBUG)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code; an error is one line on stderr."""
     try:
-        with interruptible():  # until the last word: a second signal must not cut it short
+        with interruptible(last=arguments is None):  # a second signal must not cut the last word short
             return _main(arguments)
     except Stopped as error:  # all is said
         return error.exit_status

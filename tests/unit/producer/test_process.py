@@ -98,3 +98,20 @@ def test_the_first_write_that_fails_is_the_last(error: Exception, lost: str | No
     stream = SafeStream(full)
     assert (stream.write("one"), stream.write("another")) == (3, 7)
     assert (full.tries, stream.gone, stream.lost) == (1, True, lost)
+
+
+@pytest.mark.parametrize("last", [True, False])
+def test_after_the_last_block_of_a_process_a_signal_that_was_heard_is_heard_no_more(last: bool) -> None:
+    """What comes while the process goes would end it with another status than it has told."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        with interruptible(last=last):
+            pass
+        assert {number: signal.getsignal(number) for number in before} == before, "none was heard"
+        with pytest.raises(Stopped), interruptible(last=last):
+            signal.raise_signal(signal.SIGTERM)
+        after = {number: signal.getsignal(number) for number in before}
+        assert after == (dict.fromkeys(before, signal.SIG_IGN) if last else before)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
