@@ -130,6 +130,17 @@ def readable(path: str) -> str:
     return path
 
 
+def read_text(noun: str, file: Path | str | int) -> str:
+    """Return the text of a file, or of a descriptor. Raises InvalidInput, which begins with the noun."""
+    try:
+        with open(file, encoding="utf-8-sig", closefd=not isinstance(file, int)) as opened:
+            return opened.read()
+    except OSError as error:
+        raise InvalidInput(f"{noun} cannot be read: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise InvalidInput(f"{noun} is no UTF-8 text: {error.reason}") from error
+
+
 def version_of(path: Path | str) -> tuple[int, ...] | None:
     """Return what changes when a file is replaced or written, wherever links lead; None without it."""
     try:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lockstep.producer.cli.exits import Exit, Session
+from lockstep.worker.environment import read_text
 from lockstep.worker.operation.errors import InvalidInput
 from lockstep.worker.operation.names import show
 from lockstep.worker.operation.waves import Pace
@@ -46,18 +47,11 @@ def split_names(text: str) -> list[str]:
     return [name.strip() for name in text.split(",")] if text.strip() else []
 
 
-def read_text(file: str) -> str:
+def read_given(file: str) -> str:
     """Return the text of a file, or of standard input if it is called `-`. Raises InvalidInput."""
     if file == "-" and sys.stdin is None:
         raise InvalidInput('file "-" cannot be read: standard input is closed')
-    try:
-        given = sys.stdin.fileno() if file == "-" else file
-        with open(given, encoding="utf-8-sig", closefd=file != "-") as opened:
-            return opened.read()
-    except UnicodeDecodeError as error:
-        raise InvalidInput(f"file {show(file)} is no UTF-8 text: {error.reason}") from None
-    except OSError as error:
-        raise InvalidInput(f"file {show(file)} cannot be read: {error.strerror or error}") from error
+    return read_text(f"file {show(file)}", sys.stdin.fileno() if file == "-" else file)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +82,7 @@ class FieldOptions:
         if self.file is not None:
             from lockstep.worker.plainyaml import parse_plain
 
-            document = parse_plain(f"file {show(self.file)}", read_text(self.file))
+            document = parse_plain(f"file {show(self.file)}", read_given(self.file))
             if not isinstance(document, dict):
                 raise InvalidInput(f"file {show(self.file)} has no fields: write one `name: value` a line")
             found |= document

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from lockstep.worker.environment import read_text
 from lockstep.worker.operation.errors import InvalidInput
 from lockstep.worker.operation.host import LIMITS, Auth, Host, WriteLimit, parse_url
 from lockstep.worker.operation.model import HostName
@@ -70,26 +71,20 @@ def _names(url: str) -> tuple[str, str, str]:
 
 
 def _from_file(path: Path, longest: float) -> tuple[Iterator[Host], Pace, str]:
-    try:
-        text = path.read_text("utf-8-sig")
-    except OSError as error:
-        raise InvalidInput(f"inventory {show(str(path))} cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise InvalidInput(f"inventory {show(str(path))} is no UTF-8 text: {error.reason}") from error
+    noun = f"inventory {show(str(path))}"
+    text = read_text(noun, path)
     from lockstep.worker.plainyaml import parse_plain  # whoever names hosts by LOCKSTEP_HOSTS needs no YAML
 
-    document = parse_plain(f"inventory {show(str(path))}", text)
+    document = parse_plain(noun, text)
     given = document if isinstance(document, dict) else {"hosts": document}
     entries = given.get("hosts")
     if unknown := set(given) - {"hosts", "defaults", "kinds"}:
         first = show(sorted(map(str, unknown))[0])
         raise InvalidInput(f"inventory key {first} is unknown; known: hosts, defaults, kinds")
     if not isinstance(entries, list):
-        raise InvalidInput(
-            f"inventory {show(str(path))} has no list of hosts: start it with `hosts:` and one `- name:` each"
-        )
+        raise InvalidInput(f"{noun} has no list of hosts: start it with `hosts:` and one `- name:` each")
     if not entries:
-        raise InvalidInput(f"inventory {show(str(path))} has an empty list of hosts: give at least one")
+        raise InvalidInput(f"{noun} has an empty list of hosts: give at least one")
     defaults, kinds = given.get("defaults"), given.get("kinds", "")
     if not isinstance(kinds, str):
         raise InvalidInput(f"inventory has kinds {show(kinds)}: give the path of a folder")

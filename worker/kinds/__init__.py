@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lockstep.worker.environment import version_of
+from lockstep.worker.environment import read_text, version_of
 from lockstep.worker.kinds.seal import Seal, SealKeys
 from lockstep.worker.operation.content import Content, Id, canonical
 from lockstep.worker.operation.errors import InvalidInput
@@ -117,18 +117,12 @@ class Kinds:
                 yield from sorted(folder.glob(pattern))
 
     def _load(self, path: Path) -> Kind:
-        try:
-            version, known = version_of(path), self._read.get(path)
-            if known is not None and known[0] == version is not None:
-                return known[1]
-            text = path.read_text("utf-8-sig")
-        except OSError as error:
-            raise InvalidInput(f"kind file {show(str(path))} cannot be read: {error.strerror}") from error
-        except UnicodeDecodeError as error:
-            raise InvalidInput(f"kind file {show(str(path))} is no UTF-8 text: {error.reason}") from error
+        version, known = version_of(path), self._read.get(path)
+        if known is not None and known[0] == version is not None:
+            return known[1]
         from lockstep.worker.kinds.kind import Kind
 
-        kind = Kind(str(path), text)
+        kind = Kind(str(path), read_text(f"kind file {show(str(path))}", path))
         if path.name.removesuffix(".yaml").partition("@")[0] != kind.name:
             raise InvalidInput(
                 f"kind file {show(str(path))} is of kind {kind.name}: name it {kind.name}.yaml"

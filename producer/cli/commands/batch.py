@@ -21,7 +21,7 @@ from lockstep.producer.cli.options import (
     command,
     field_options,
     pace_options,
-    read_text,
+    read_given,
     selection_options,
 )
 from lockstep.producer.cli.output import answer, answer_json, answer_table, document, note, printable
@@ -207,7 +207,7 @@ def apply(
 
     Exit codes: 0 all are as asked, 1 some are not; with --plan 0 nothing stands in the way, 1 something does.
     """
-    text = read_text(file)
+    text = read_given(file)
     client = session.client()
     hosts = client.select(selection.names(client))
     folder = os.path.dirname(file)  # noqa: PTH120

@@ -12,6 +12,7 @@ import click
 from lockstep.producer.cli.exits import Exit, Session
 from lockstep.producer.cli.options import DEBUG, command, json_option
 from lockstep.producer.cli.output import answer, answer_json, answer_table, note
+from lockstep.worker.environment import read_text
 from lockstep.worker.operation.errors import InvalidInput, LockstepError
 from lockstep.worker.operation.host import Auth, Host, parse_url
 from lockstep.worker.operation.model import HostName
@@ -42,12 +43,7 @@ def _kind_of(kinds: Kinds, given: str) -> Kind:
 
     if not given.endswith((".yaml", ".yml")) and "/" not in given:
         return kinds.find(given)
-    try:
-        return Kind(given, Path(given).read_text("utf-8-sig"))
-    except OSError as error:
-        raise InvalidInput(f"kind file {given} cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise InvalidInput(f"kind file {given} is no UTF-8 text: {error.reason}") from error
+    return Kind(given, read_text(f"kind file {given}", given))
 
 
 def _find(session: Session, given: str) -> Kind:
