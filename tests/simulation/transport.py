@@ -66,7 +66,7 @@ def came(way: Way, kind: type[Transfer] = Transfer) -> Reply | NoReply:
         may_send=lambda: way.in_time,
         stopping=lambda: False,
     )
-    transfer = kind(asked, {}, {}, measured=False)
+    transfer = kind(asked, {}, ())
     transfer.curl.close()
     transfer.curl = NoCurl({pycurl.RESPONSE_CODE: way.status, pycurl.OS_ERRNO: way.system})
     for _ in range(way.asked):

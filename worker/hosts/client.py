@@ -83,10 +83,10 @@ class Detail(StrEnum):
 
 
 UNTRUSTED = {
-    9: "its certificate is not valid yet",
-    10: "its certificate has expired",
-    **dict.fromkeys((18, 19, 20, 21), "its certificate is of an authority that is not trusted"),
-    **dict.fromkeys((62, 64), "its certificate is for another name"),
+    9: "TLS error: its certificate is not valid yet",
+    10: "TLS error: its certificate has expired",
+    **dict.fromkeys((18, 19, 20, 21), "TLS error: its certificate is of an authority that is not trusted"),
+    **dict.fromkeys((62, 64), "TLS error: its certificate is for another name"),
 }
 """OpenSSL's codes for why a certificate is not accepted."""
 NO_TLS = {

@@ -14,20 +14,19 @@ import select
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 
 import pycurl
 
 from lockstep.worker.forks import leave_to_parent, renew_in_children
-from lockstep.worker.hosts.client import HEADERS, Call, Detail
+from lockstep.worker.hosts.client import Call, Detail
 from lockstep.worker.hosts.transfer import Ends, Transfer, ends_of
-from lockstep.worker.operation.answer import Carried, NoReply, Reply, Trouble, Watched
+from lockstep.worker.operation.answer import NoReply, Reply, Trouble, Watched
 
 IDLE = 256
 """Connections kept open between calls: ten thousand hosts are not to be ten thousand sockets."""
 TICK = 100
 """Milliseconds between two looks at the calls under way."""
-FORGOTTEN = 4 * IDLE
 log = logging.getLogger(__name__)
 watches: list[Callable[[str, str], Watched]] = []
 """Asked about each call, by method and URL. Nothing is measured while there are none."""
@@ -37,12 +36,12 @@ class Inbox:
     """What any thread hands over to the one that waits for `ring`."""
 
     def __init__(self, ring: Callable[[], object], hear: Callable[[], object]) -> None:
-        self._ring, self._hear = ring, hear
+        self.ring, self._hear = ring, hear
         self._calls: deque[Transfer] = deque()
 
     def put(self, call: Transfer) -> None:
         self._calls.append(call)
-        self._ring()
+        self.ring()
 
     def take(self) -> Iterator[Transfer]:
         """Yield what was handed over; a call that comes later rings again."""
@@ -62,7 +61,7 @@ class Loop:
         leave_to_parent(*vars(self).values())
         self._making = threading.Lock()
         self._thread: threading.Thread | None = None
-        self._inbox = Inbox(self._ring, self._hear)
+        self._inbox = Inbox(lambda: os.write(self._bell[1], b"!"), lambda: os.read(self._bell[0], 4096))
         self._calls: dict[pycurl.Curl, Transfer] = {}
         self._kept: dict[Ends, int] = {}
         self._bell = (-1, -1)
@@ -70,33 +69,22 @@ class Loop:
     def carry(self, asked: Call) -> Reply | NoReply:
         """Carry one call, from whichever thread."""
         watching = [watch(asked.method, asked.url) for watch in watches]
-        headers = {**HEADERS, **asked.headers}
-        for more, _ in watching:
-            headers |= more
-        carried = None
+        call = None
         try:
-            said, carried = self._carry(asked, headers, measured=bool(watching))
-            return said
-        finally:
-            for _, told in watching:
-                told(carried)
-
-    def _carry(
-        self, asked: Call, headers: Mapping[str, str], *, measured: bool
-    ) -> tuple[Reply | NoReply, Carried | None]:
-        try:
-            call = Transfer(asked, headers, self._kept, measured=measured)
+            call = Transfer(asked, self._kept, watching)
         except (OSError, ValueError) as error:
             why = Detail.NO_FILE if isinstance(error, FileNotFoundError) else f"connection error: {error}"
-            return NoReply(Trouble.NOT_SENT, why), None
-        try:
+            return NoReply(Trouble.NOT_SENT, why)
+        else:
             self._begin_thread()
             self._inbox.put(call)
             call.over.acquire()
-        except BaseException:
-            call.given_up = True
-            raise
-        return call.said, call.carried
+            return call.said
+        finally:
+            if call is not None:
+                call.given_up = True  # if who waits was interrupted; else it is over
+            for _, told in watching:
+                told(None if call is None else call.carried)
 
     def _begin_thread(self) -> None:
         with self._making:
@@ -106,12 +94,6 @@ class Loop:
                     os.set_blocking(end, False)
                 self._thread = threading.Thread(target=self._run, name="calls", daemon=True)
                 self._thread.start()
-
-    def _ring(self) -> None:
-        os.write(self._bell[1], b"!")
-
-    def _hear(self) -> None:
-        os.read(self._bell[0], 4096)
 
     def _run(self) -> None:
         while True:
@@ -124,7 +106,7 @@ class Loop:
                 with contextlib.suppress(pycurl.error, RuntimeError):
                     call.finish(NoReply(why, "what carries the calls failed"))
             self._calls.clear()
-            self._ring()  # for what was handed over meanwhile
+            self._inbox.ring()  # for what was handed over meanwhile
 
     def _serve(self) -> None:
         multi, poll = pycurl.CurlMulti(), select.poll()
@@ -160,7 +142,7 @@ class Loop:
         while left:
             left, well, ill = multi.info_read()
             for curl in well:
-                if len(self._kept) > FORGOTTEN:
+                if len(self._kept) > 4 * IDLE:
                     self._kept.clear()
                 self._kept[ends_of(curl)] = curl.getinfo(pycurl.ACTIVESOCKET)
             for curl, code, text in [*((curl, 0, "") for curl in well), *ill]:

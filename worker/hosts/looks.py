@@ -184,8 +184,7 @@ def _trouble(error: BaseException, *, sent: bool) -> NoReply:
         late = Detail.SILENT if sent else "connect timeout"
         found = late if isinstance(each, TimeoutError) else KINDS.get(type(each).__name__, found)
         if isinstance(each, ssl.SSLCertVerificationError):
-            why = UNTRUSTED.get(getattr(each, "verify_code", 0))
-            found = f"TLS error: {why}" if why else "TLS error"
+            found = UNTRUSTED.get(getattr(each, "verify_code", 0), "TLS error")
         elif isinstance(each, ssl.SSLError):
             found = no_tls(str(each.reason or ""))
     return NoReply(Trouble.LOST if sent else Trouble.NOT_SENT, found)

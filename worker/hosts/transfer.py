@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import errno
-import functools
 import logging
 import re
 import select
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pycurl
 
-from lockstep.worker.environment import version_of
-from lockstep.worker.hosts.client import UNTRUSTED, Call, Detail, no_tls, seconds_to_wait
-from lockstep.worker.operation.answer import Carried, NoReply, Reply, Trouble
+from lockstep.worker.hosts.client import HEADERS, UNTRUSTED, Call, Detail, no_tls, seconds_to_wait
+from lockstep.worker.operation.answer import Carried, NoReply, Reply, Trouble, Watched
 
 IDLE_SECONDS = 30
 """A connection that was idle for longer is not used again: many servers close theirs after 60."""
@@ -54,29 +52,27 @@ log = logging.getLogger(__name__)
 class Transfer:
     """One call under way; all but `asked`, `said`, `over` and `given_up` is the loop's."""
 
-    def __init__(
-        self, asked: Call, headers: Mapping[str, str], kept: Mapping[Ends, int], *, measured: bool
-    ) -> None:
+    def __init__(self, asked: Call, kept: Mapping[Ends, int], watching: Sequence[Watched]) -> None:
         """Tell libcurl all of it. Raises OSError for a file that cannot be read."""
-        self.asked, self._kept, self._measured = asked, kept, measured
+        self.asked, self._kept, self._measured = asked, kept, bool(watching)
         self.said: Reply | NoReply = NoReply(Trouble.NOT_SENT, "not begun")
         self.carried: Carried | None = None
         self.over = threading.Lock()
         self.over.acquire()
-        self.given_up = False
-        self.refused = self.stale = self.sent = self.whole = self.oversized = False
+        self.given_up = self.refused = self.stale = self.sent = self.whole = self.oversized = False
         self.head: list[bytes] = []
         self.body = bytearray()
         self.left_at = 0.0
         """When the request left, by `time.monotonic`."""
         self.stops: float | None = None
         self.curl = pycurl.Curl()
-        for option, value in {
-            **_told(asked, [f"{name}: {value}" for name, value in headers.items()]),
-            pycurl.PREREQFUNCTION: self._may_send,
-            pycurl.HEADERFUNCTION: self._header,
-            pycurl.WRITEFUNCTION: self._part,
-        }.items():
+        self.curl.setopt(pycurl.PREREQFUNCTION, self._may_send)
+        self.curl.setopt(pycurl.HEADERFUNCTION, self._header)
+        self.curl.setopt(pycurl.WRITEFUNCTION, self._part)
+        headers = {**HEADERS, **asked.headers}
+        for more, _ in watching:
+            headers |= more
+        for option, value in _told(asked, headers).items():
             self.curl.setopt(option, value)
 
     def again(self) -> None:
@@ -141,8 +137,7 @@ class Transfer:
     def finish(self, said: Reply | NoReply) -> None:
         """Tell who waits."""
         self.said = said
-        if self._measured:
-            self.carried = _carried(self.curl)
+        self.carried = _carried(self.curl) if self._measured else None
         self.curl.close()
         self.over.release()
 
@@ -175,9 +170,8 @@ class Transfer:
         if code == pycurl.E_COULDNT_CONNECT and self.curl.getinfo(pycurl.OS_ERRNO) == errno.ECONNREFUSED:
             return "connection refused"
         if code == pycurl.E_PEER_FAILED_VERIFICATION:
-            of_name = 62 if "subject name" in text else 0
-            why = UNTRUSTED.get(of_name or self.curl.getinfo(pycurl.SSL_VERIFYRESULT))
-            return f"TLS error: {why}" if why else "TLS error"
+            flaw = 62 if "subject name" in text else self.curl.getinfo(pycurl.SSL_VERIFYRESULT)
+            return UNTRUSTED.get(flaw, "TLS error")
         if code in (pycurl.E_SSL_CONNECT_ERROR, pycurl.E_SSL_CERTPROBLEM):
             return no_tls(text)
         if "Resolving timed out" in text:
@@ -185,10 +179,10 @@ class Transfer:
         return NOT_SENT.get(code, "connection error")
 
 
-def _told(asked: Call, headers: list[str]) -> dict[int, object]:
+def _told(asked: Call, headers: Mapping[str, str]) -> dict[int, object]:
     """Return what libcurl is told of a call, in the order in which it is told."""
     host, settings = asked.host, asked.settings
-    lines = [*headers, "Expect:"]
+    lines = [*(f"{name}: {value}" for name, value in headers.items()), "Expect:"]
     told: dict[int, object] = {
         pycurl.URL: asked.url,
         pycurl.PATH_AS_IS: 1,
@@ -202,15 +196,14 @@ def _told(asked: Call, headers: list[str]) -> dict[int, object]:
         pycurl.DNS_CACHE_TIMEOUT: 0,  # after each call it would look through all names that it knows
         pycurl.CONNECTTIMEOUT_MS: round(settings.connect_timeout * 1000),
         pycurl.TIMEOUT_MS: max(1, round(asked.left * 1000)),
+        **({} if asked.body is None else {pycurl.POSTFIELDS: asked.body}),
+        pycurl.CUSTOMREQUEST: asked.method,
     }
-    if asked.body is not None:
-        told[pycurl.POSTFIELDS] = asked.body
-    told[pycurl.CUSTOMREQUEST] = asked.method
     if not asked.url.startswith("https:"):
         return told
     # What the files hold: by a path, libcurl goes on with what it read, or showed, before.
     if isinstance(host.verify, str):
-        told[pycurl.CAINFO_BLOB] = _content(host.verify)
+        told[pycurl.CAINFO_BLOB] = Path(host.verify).read_bytes()
     elif host.verify:
         from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
@@ -218,9 +211,9 @@ def _told(asked: Call, headers: list[str]) -> dict[int, object]:
     else:
         told |= {pycurl.SSL_VERIFYPEER: 0, pycurl.SSL_VERIFYHOST: 0}
     if host.cert is not None:
-        own, key = map(_content, host.cert)
-        told |= {pycurl.SSLCERT_BLOB: own, pycurl.SSLKEY_BLOB: key}
-        told[pycurl.KEYPASSWD] = ""  # else OpenSSL asks on the terminal
+        own, key = (Path(file).read_bytes() for file in host.cert)
+        # Without a password OpenSSL would ask for one on the terminal.
+        told |= {pycurl.SSLCERT_BLOB: own, pycurl.SSLKEY_BLOB: key, pycurl.KEYPASSWD: ""}
     if host.server_name:
         # libcurl takes the name to ask for from the URL, and is told where to connect.
         place = asked.url.split("/", 3)[2]
@@ -259,13 +252,3 @@ def _carried(curl: pycurl.Curl) -> Carried:
         kept=bool(sent) and curl.getinfo(pycurl.NUM_CONNECTS) == 0,
         status=curl.getinfo(pycurl.RESPONSE_CODE),
     )
-
-
-def _content(file: str) -> bytes:
-    """Return what a file holds; it is read again when it is replaced or written. Raises OSError."""
-    return _read(file, version_of(file))
-
-
-@functools.lru_cache(maxsize=64)
-def _read(file: str, _: object) -> bytes:
-    return Path(file).read_bytes()
