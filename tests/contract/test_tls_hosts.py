@@ -225,38 +225,3 @@ def test_nothing_is_sent_where_the_connection_took_longer_than_the_attempt_may_w
         thread.join(10)
     assert (said.verdict, said.text) == (Verdict.NOT_APPLIED, "too late to send: the time to send had passed")
     assert received == [b""], "the handshake was done, and nothing came after it"
-
-
-def test_http_2_is_spoken_where_the_host_offers_it(authority: Authority, carrier: str) -> None:
-    """Frames by hand: settings, and a 404 without a body to each request (RFC 9113)."""
-    signed = authority.sign("localhost", "DNS:localhost")
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(signed.certificate, signed.key)
-    context.set_alpn_protocols(["h2", "http/1.1"])
-    spoken: list[str | None] = []
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-
-        def serve() -> None:
-            peer, _ = listener.accept()
-            with context.wrap_socket(peer, server_side=True) as secured, secured.makefile("rwb") as stream:
-                spoken.append(secured.selected_alpn_protocol())
-                if spoken != ["h2"]:
-                    while stream.readline().strip():  # what is not read by the end would reset the connection
-                        pass
-                    stream.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
-                    return
-                stream.read(24)
-                stream.write(b"\0\0\0\4\0\0\0\0\0")
-                stream.flush()
-                while head := stream.read(9):
-                    stream.read(int.from_bytes(head[:3]))
-                    if head[3] == 1:  # HEADERS; the answer is entry 13 of the static table, :status 404
-                        stream.write(b"\0\0\1\1\5" + head[5:] + b"\x8d")
-                        stream.flush()
-
-        threading.Thread(target=serve, daemon=True).start()
-        url = f"https://localhost:{listener.getsockname()[1]}"
-        host = called(Host(HostName("n"), url, verify=str(authority.file)))
-        said = [host.probe(G) for _ in range(2 if carrier == "libcurl" else 1)]
-    assert [answer.probed for answer in said] == [Probed.SEEN] * len(said)
-    assert spoken == (["h2" if carrier == "libcurl" else "http/1.1"])
