@@ -74,6 +74,7 @@ SLOW = (*ENDED, None, PATIENT)
 """Ended by the time that a call may take: enough for a request to leave a busy machine."""
 TWICE = b"Content-Encoding: gzip, gzip"
 NO_DATE = b"Retry-After: Mon, 01 Jan 99999999999999999999 00:00:00 GMT"
+BROTLI = b"\x8b\x07\x80" + BODY + b"\x03"
 BOMB = gzip.compress(b"x" * 50_000_000, 9)
 ROWS = {
     # statuses
@@ -104,6 +105,7 @@ ROWS = {
     "deflate": Row(KEEP + http(b"Content-Encoding: deflate", body=zlib.compress(BODY)), SEEN, APPLIED),
     "no gzip": Row(KEEP + http(b"Content-Encoding: gzip"), *ENDED),
     "half a gzip": Row(KEEP + http(b"Content-Encoding: gzip", body=gzip.compress(BODY)[:-16]), *ENDED),
+    "more than a brotli": Row(KEEP + http(b"Content-Encoding: br", body=BROTLI + b"more"), *ENDED),
     "unknown encoding": Row(KEEP + http(b"Content-Encoding: rot13", body=b"{tebhcVq}"), *ENDED),
     "bomb": Row(KEEP + http(b"Content-Encoding: gzip", body=BOMB), OVERSIZED, UNKNOWN),
     "bomb in a bomb": Row(KEEP + http(TWICE, body=gzip.compress(BOMB)), OVERSIZED, UNKNOWN),

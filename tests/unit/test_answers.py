@@ -156,6 +156,7 @@ ENCODED = "unreadable: the body is encoded, which was not asked for, and not as 
 MANY = "unreadable: it has more than 5000 headers, or 300 KB of them"
 WHY = {
     "no gzip": (ENCODED, ENCODED),
+    "more than a brotli": (ENCODED, "200, unreadable: the body is not UTF-8"),
     "unknown encoding": (ENCODED, NO_JSON),
     "too many headers": (MANY, "unreadable: it has more than 100 headers"),
     "too large a header": (MANY, "unreadable: a header is longer than 64 KiB"),

@@ -30,7 +30,7 @@ UNREADABLE = {
     pycurl.E_UNSUPPORTED_PROTOCOL: Detail.NO_HTTP,
     pycurl.E_FTP_WEIRD_SERVER_REPLY: Detail.NO_HTTP,
     pycurl.E_PARTIAL_FILE: Detail.SHORT,
-    pycurl.E_BAD_CONTENT_ENCODING: Detail.BADLY_ENCODED,
+    **dict.fromkeys((pycurl.E_BAD_CONTENT_ENCODING, pycurl.E_WRITE_ERROR), Detail.BADLY_ENCODED),
     100: "it has more than 5000 headers, or 300 KB of them",
 }
 """An answer came, and libcurl cannot make it out."""
