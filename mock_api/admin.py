@@ -8,11 +8,10 @@ from typing import TypeAlias
 from urllib.parse import quote
 
 import requests
-from pydantic import BaseModel
 
 from lockstep.mock_api.faults import Latency
 from lockstep.mock_api.history import FIELDS, Record
-from lockstep.mock_api.node import PostBody
+from lockstep.mock_api.node import Manners
 
 Json: TypeAlias = "str | int | float | bool | Sequence[Json] | Mapping[str, Json] | None"
 Fault: TypeAlias = Mapping[str, Json]
@@ -22,7 +21,7 @@ class AdminError(Exception):
     """The cluster turned a command down; says why."""
 
 
-class NodeInfo(BaseModel):
+class NodeInfo(Manners):
     """A node as it stands."""
 
     name: str
@@ -30,9 +29,6 @@ class NodeInfo(BaseModel):
     up: bool
     groups: int
     latency: Latency | None
-    delete_absent: int
-    post_body: PostBody
-    unwell_with: str
 
 
 class ClusterAdmin:

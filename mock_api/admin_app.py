@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import asdict, replace
-from typing import Annotated, Literal
+from typing import Annotated
 
 from fastapi import Body, FastAPI, HTTPException, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, StreamingResponse
-from pydantic import BaseModel, BeforeValidator, ConfigDict, JsonValue
+from pydantic import BeforeValidator, JsonValue
 
 from lockstep.mock_api.admin import NodeInfo
 from lockstep.mock_api.app import documented
@@ -19,19 +18,9 @@ from lockstep.mock_api.cluster import Cluster, Member
 from lockstep.mock_api.errors import explain
 from lockstep.mock_api.faults import Armed, Latency, Rule
 from lockstep.mock_api.history import End, Record
-from lockstep.mock_api.node import GroupBody, PostBody
+from lockstep.mock_api.node import GroupBody, Manners
 
 HISTORY_CHUNK = 500
-
-
-class NodeSettings(BaseModel):
-    """How a node differs from others; what is left out stays as it is."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    delete_absent: Literal[400, 404] | None = None
-    post_body: PostBody | None = None
-    unwell_with: str | None = None
 
 
 Rules = Annotated[
@@ -68,7 +57,7 @@ def admin_app(cluster: Cluster) -> FastAPI:
             up=member.listener.up,
             groups=len(node.groups),
             latency=node.plan.latency,
-            **asdict(node.manners),
+            **dict(node.manners),
         )
 
     async def arm(name: str | None, rules: list[Rule], *, keep: bool = False) -> dict[str, list[Armed]]:
@@ -119,11 +108,12 @@ def admin_app(cluster: Cluster) -> FastAPI:
             member.node.plan.latency = latency
         return [info(member) for member in chosen(name)]
 
-    @app.put("/settings", summary="Set how every node answers")
-    @app.put("/nodes/{name}/settings", summary="Set how a node answers")
-    async def settings(settings: NodeSettings, name: str | None = None) -> list[NodeInfo]:
+    @app.put("/settings", summary="Set how every node answers; what is left out stays as it is")
+    @app.put("/nodes/{name}/settings", summary="Set how a node answers; what is left out stays as it is")
+    async def settings(settings: Manners, name: str | None = None) -> list[NodeInfo]:
         for member in chosen(name):
-            member.node.manners = replace(member.node.manners, **settings.model_dump(exclude_none=True))
+            given = settings.model_dump(exclude_unset=True)
+            member.node.manners = member.node.manners.model_copy(update=given)
         return [info(member) for member in chosen(name)]
 
     @app.post("/nodes/{name}/down", summary="Refuse connections, for ever or so many seconds")

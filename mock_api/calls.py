@@ -168,25 +168,19 @@ def parse(raw: bytes) -> tuple[JsonValue, GroupBody | None]:
 
 
 def shaped(answer: Answer, course: Script, rule: Rule | None, record: Record) -> Response:
-    """Give an answer the form its fault asks for."""
+    """Give an answer the form its fault asks for, with the headers that go with its kind."""
     match course.form:
         case Form.WRONG_ID:
             return rendered(Answer(SUCCESS[record.method], {"groupId": f"{record.group}-other"}))
         case Form.HTML:
             given = rule.body if rule else None
             return rendered(Answer(SUCCESS[record.method], HTML if given is None else given))
-        case Form.STATUS if rule is not None:
-            return faulty(course.status, rule)
-    return rendered(answer)
-
-
-def faulty(status: int, rule: Rule) -> Response:
-    """Answer a status of the rule's, with the headers that go with its kind."""
+    if course.form is not Form.STATUS or rule is None:
+        return rendered(answer)
+    status = course.status
     phrase = HTTPStatus(status).phrase if status in set(HTTPStatus) else "Fault"
-    answer = (
-        Answer(status, rule.body) if rule.kind is Kind.ANSWER else problem(status, f"{phrase} ({rule.kind})")
-    )
-    response = rendered(answer)
+    own = rule.kind is Kind.ANSWER
+    response = rendered(Answer(status, rule.body) if own else problem(status, f"{phrase} ({rule.kind})"))
     if rule.kind is Kind.THROTTLE:
         response.headers["retry-after"] = str(1 if rule.retry_after is None else rule.retry_after)
     if rule.kind is Kind.REDIRECT:

@@ -7,8 +7,9 @@ import time
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
+from typing import Literal
 
-from pydantic import JsonValue
+from pydantic import BaseModel, ConfigDict, JsonValue
 
 from lockstep.mock_api.errors import InputError
 from lockstep.mock_api.faults import Kind as Fault
@@ -30,11 +31,12 @@ class PostBody(StrEnum):
     GROUP = "group"
 
 
-@dataclass(frozen=True, slots=True)
-class Manners:
+class Manners(BaseModel):
     """Where nodes of one protocol differ."""
 
-    delete_absent: int = 404
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    delete_absent: Literal[400, 404] = 404
     post_body: PostBody = PostBody.GROUP
     unwell_with: str = ""
     """While it holds this group, `/health` answers 503; it answers 200 otherwise."""

@@ -81,7 +81,7 @@ def read(arguments: Sequence[str] | None = None) -> Spec:
     if len(taken) != len(set(taken)):
         raise InputError(f"ports {taken} name one twice; every node and the admin need their own")
     rules = read_rules(given.faults, list(ports)) if given.faults else ()
-    manners = Manners(given.delete_absent, PostBody(given.post_body))
+    manners = Manners(delete_absent=given.delete_absent, post_body=given.post_body)
     kind = read_kind(given.kind) if given.kind else None
     return Spec(ports, admin, given.host, given.seed, manners, given.history, given.state, rules, kind)
 

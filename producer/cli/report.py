@@ -11,11 +11,11 @@ from string import Template
 from types import MappingProxyType
 
 from lockstep.producer.cli.output import printable
-from lockstep.producer.cli.text import alike, event_row, host_row, host_table, standing
+from lockstep.producer.cli.text import event_row, host_row, host_table, standing
 from lockstep.producer.operators.history import MEANINGS, last_moment, timeline
 from lockstep.worker.operation.host import local
 from lockstep.worker.operation.model import Attempt, AttemptState, HostName, Millis, Operation, Step
-from lockstep.worker.operation.names import seconds
+from lockstep.worker.operation.names import alike, seconds
 from lockstep.worker.operation.story import call, host_result, in_brief, story
 from lockstep.worker.operation.waves import told_hold, told_moment
 

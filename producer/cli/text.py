@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from lockstep.producer.cli.output import note, printable
 from lockstep.producer.operators.history import Event
@@ -19,21 +19,12 @@ from lockstep.worker.operation.waves import idle, told_hold, told_standing
 if TYPE_CHECKING:
     from lockstep.producer.client.operation import OnChange
 
-Told = TypeVar("Told")
 NOTHING = "-"
 DAY = 86_400_000
 """Milliseconds for which an age tells more than a date."""
 HOST_HEADER = ("HOST", "BEFORE", "WHAT HAPPENED", "WRITES", "NOTE")
 LIST_HEADER = ("OPERATION", "ACTION", "GROUP", "STATE", "HOSTS", "CREATED", "BY")
 TIMELINE_HEADER = ("AFTER", "HOST", "WHAT", "SAID", "RESULT", "TOOK")
-
-
-def alike(told: Iterable[tuple[str, Told]]) -> Iterable[tuple[Told, list[str]]]:
-    """Return whatever is told, each with the names of which it is."""
-    found: dict[Told, list[str]] = {}
-    for name, what in told:
-        found.setdefault(what, []).append(name)
-    return found.items()
 
 
 def facts_of(operation: Operation, now: Millis) -> list[tuple[str, str]]:

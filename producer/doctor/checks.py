@@ -10,7 +10,7 @@ from lockstep.producer.doctor import Finding, Level
 from lockstep.worker.celery import OPERATIONS, ROLLBACK
 from lockstep.worker.operation.host import Pause, age
 from lockstep.worker.operation.model import HostName, Lost, Millis
-from lockstep.worker.operation.names import counted, named, seconds
+from lockstep.worker.operation.names import alike, counted, named, seconds
 from lockstep.worker.record.fields import Damage
 from lockstep.worker.record.status import HeldInventory, Stall
 from lockstep.worker.settings import PREFIX, TYPES, Settings
@@ -115,13 +115,11 @@ def _alike(
     subject: str, here: str, workers: Mapping[str, str], none: str, remedy: str, same: str = ""
 ) -> list[Finding]:
     """Judge whether this machine, unless it has nothing to compare, and all workers say the same."""
-    told: dict[str, list[str]] = {here: ["here"]} if here else {}
-    for name in sorted(workers):
-        told.setdefault(workers[name], []).append(name)
-    text = "; ".join(f"{what or none}: {named(names)}" for what, names in told.items())
+    told = alike([*([("here", here)] if here else []), *sorted(workers.items())])
+    text = "; ".join(f"{what or none}: {named(names)}" for what, names in told)
     if len(told) > 1:
         return [Finding(subject, Level.WARNING, text, remedy)]
-    return [Finding(subject, Level.OK, same or text)] if any(told) else []
+    return [Finding(subject, Level.OK, same or text)] if any(what for what, _ in told) else []
 
 
 def on_versions(here: About, workers: Mapping[str, About | None]) -> list[Finding]:
@@ -159,13 +157,10 @@ def on_inventories(
 
 def inventories(here: HeldInventory | None, held: Mapping[str, HeldInventory], now: Millis) -> str:
     """Tell who has which inventory: `3f2a91c04b11, 4 hosts: here, operations@a (read 5 s ago)`."""
-    by_digest: dict[str, list[str]] = {}
-    if here is not None:
-        by_digest[f"{here.digest}, {counted(here.hosts)}"] = ["here"]
-    for name, each in held.items():
-        told = f"{name} (read {age(min(each.read_at, now), now)})"
-        by_digest.setdefault(f"{each.digest}, {counted(each.hosts)}", []).append(told)
-    return "; ".join(f"{what}: {named(names)}" for what, names in by_digest.items())
+    all_held = [] if here is None else [("here", here)]
+    all_held += ((f"{name} (read {age(min(each.read_at, now), now)})", each) for name, each in held.items())
+    told = alike((name, f"{each.digest}, {counted(each.hosts)}") for name, each in all_held)
+    return "; ".join(f"{what}: {named(names)}" for what, names in told)
 
 
 def on_uncovered(hosts: Sequence[HostName], groups: int, covered: Collection[HostName]) -> list[Finding]:

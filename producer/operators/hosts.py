@@ -19,7 +19,7 @@ from lockstep.worker.operation.drift import Drift
 from lockstep.worker.operation.errors import HostPaused, HostUnavailable, NotReady
 from lockstep.worker.operation.host import Host, Pause, Silence, refusal
 from lockstep.worker.operation.model import GroupId, HostName, Presence
-from lockstep.worker.operation.names import named
+from lockstep.worker.operation.names import alike, named
 from lockstep.worker.operation.ports import HostApi
 from lockstep.worker.record.link import Link
 from lockstep.worker.settings import Settings
@@ -141,9 +141,7 @@ class HostStanding:
 def standings(link: Link, hosts: Sequence[Host], settings: Settings) -> tuple[HostStanding, ...]:
     """Ask every host, and read what the record has of it. Raises StoreUnavailable."""
     pauses, silences = link.pauses.all(), link.silences.all()
-    drifts: dict[HostName, list[Drift]] = {}
-    for drift in link.store.drifts():
-        drifts.setdefault(drift.host, []).append(drift)
+    drifts = dict(alike((drift, drift.host) for drift in link.store.drifts()))
 
     def standing(host: Host) -> HostStanding:
         answer, _ = probe(host, NO_GROUP, settings)

@@ -18,7 +18,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -93,7 +93,9 @@ def main() -> None:
         # Every child leads its own process group, so its children go with it.
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(pid, signal.SIGKILL)
-    wait_until_gone(alive)
+    deadline = time.monotonic() + LAST_WAIT
+    while any(map(is_alive, alive)) and time.monotonic() < deadline:
+        time.sleep(0.01)
     for path in map(Path, sys.argv[1:]):
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
@@ -112,14 +114,6 @@ def listen(pipe: BinaryIO) -> set[int]:
             else:
                 alive.pop(number, None)
     return set(alive.values())
-
-
-def wait_until_gone(pids: Iterable[int]) -> None:
-    """Wait for the processes to be gone, for `LAST_WAIT` at most."""
-    deadline = time.monotonic() + LAST_WAIT
-    for pid in pids:
-        while is_alive(pid) and time.monotonic() < deadline:
-            time.sleep(0.01)
 
 
 def is_alive(pid: int) -> bool:

@@ -10,12 +10,15 @@ import os
 import re
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import TypeVar
 
 from lockstep.worker.operation.errors import InvalidInput
 from lockstep.worker.operation.model import GroupId, Millis, OperationId
 
+N = TypeVar("N")
+T = TypeVar("T")
 MAX_LENGTH = 128
 NOTE_LENGTH = 200
 MOST_LISTED = 10_000
@@ -147,6 +150,14 @@ def parse_limit(value: object) -> int:
     """Return how many operations to list."""
     rule = f"give a whole number from 1 to {MOST_LISTED}"
     return int(_ranged("limit", value, True, lambda given: 1 <= given <= MOST_LISTED, rule))
+
+
+def alike(told: Iterable[tuple[N, T]]) -> Collection[tuple[T, list[N]]]:
+    """Return whatever is told, each with the names of which it is."""
+    found: dict[T, list[N]] = {}
+    for name, what in told:
+        found.setdefault(what, []).append(name)
+    return found.items()
 
 
 def parse_moment(noun: str, text: str, now: datetime) -> datetime:

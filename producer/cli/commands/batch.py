@@ -25,11 +25,11 @@ from lockstep.producer.cli.options import (
     selection_options,
 )
 from lockstep.producer.cli.output import answer, answer_json, answer_table, document, note, printable
-from lockstep.producer.cli.text import NOTHING, alike
+from lockstep.producer.cli.text import NOTHING
 from lockstep.worker.operation.errors import InvalidInput
 from lockstep.worker.operation.host import local
 from lockstep.worker.operation.model import HostName, Millis, State
-from lockstep.worker.operation.names import counted, named, new_id, subject
+from lockstep.worker.operation.names import alike, counted, named, new_id, subject
 from lockstep.worker.operation.waves import Pace, Rollout
 
 if TYPE_CHECKING:

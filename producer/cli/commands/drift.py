@@ -26,10 +26,10 @@ from lockstep.producer.cli.output import (
     printable,
     read_document,
 )
-from lockstep.producer.cli.text import alike, sentence
+from lockstep.producer.cli.text import sentence
 from lockstep.worker.operation.host import age
 from lockstep.worker.operation.model import Action, Presence
-from lockstep.worker.operation.names import counted, named, parse_moment
+from lockstep.worker.operation.names import alike, counted, named, parse_moment
 
 if TYPE_CHECKING:
     from lockstep.producer.operators.drift import GroupDrift

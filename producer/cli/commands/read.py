@@ -28,7 +28,6 @@ from lockstep.producer.cli.text import (
     HOST_HEADER,
     LIST_HEADER,
     TIMELINE_HEADER,
-    alike,
     event_row,
     facts_of,
     host_row,
@@ -38,7 +37,7 @@ from lockstep.producer.cli.text import (
 from lockstep.producer.operators.history import timeline
 from lockstep.worker.operation.errors import HostUnavailable, InvalidInput
 from lockstep.worker.operation.model import Action, Operation, State, Step
-from lockstep.worker.operation.names import parse_moment, subject
+from lockstep.worker.operation.names import alike, parse_moment, subject
 from lockstep.worker.operation.names import show as quoted
 from lockstep.worker.operation.story import host_result
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -61,7 +60,7 @@ def test_delete_removes_once() -> None:
 
 def test_nodes_differ_in_manners() -> None:
     call = Calls()
-    call.node.manners = replace(Manners(), delete_absent=400, post_body=PostBody.EMPTY)
+    call.node.manners = Manners(delete_absent=400, post_body=PostBody.EMPTY)
     assert call(Method.DELETE)[0].status == 400
     assert call(Method.POST, BODY)[0] == Answer(201)
 

@@ -36,7 +36,7 @@ def test_one_node_can_be_served_alone() -> None:
 
 def test_manners_are_given_for_all() -> None:
     spec = read(["--delete-absent", "400", "--post-body", "empty"])
-    assert spec.manners == Manners(400, PostBody.EMPTY)
+    assert spec.manners == Manners(delete_absent=400, post_body=PostBody.EMPTY)
 
 
 def test_faults_are_read_from_a_file(tmp_path: Path) -> None:
