@@ -20,8 +20,10 @@ from tests.unit.client import G, client, write
 from tests.unit.raw_server import RawServer, refusing_port, reset, serving
 
 by_each = pytest.mark.usefixtures("exchange")
-QUICK: dict[str, Any] = {"connect_timeout": 0.3, "read_timeout": 0.3, "call_timeout": 0.5}
-LONGEST = 0.5 + 2.0
+SILENT: dict[str, Any] = {"connect_timeout": 5.0, "read_timeout": 0.5, "call_timeout": 5.0}
+DRIPPING: dict[str, Any] = {"connect_timeout": 1.0, "read_timeout": 1.0, "call_timeout": 1.0}
+"""One bound alone can be the first to pass, however long who answers does not get the processor."""
+LONGEST = 1.0 + 2.0
 """The call's own bound, and as much again as a busy machine may need."""
 CREATED = b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n"
 ABSENT = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
@@ -161,7 +163,7 @@ def test_a_connection_that_switched_protocols_is_not_used_again() -> None:
 def test_silence_ends_after_the_read_timeout() -> None:
     with serving(RawServer.until_closed) as server:
         start = time.monotonic()
-        answer = write(client(server.url, **QUICK))
+        answer = write(client(server.url, **SILENT))
         assert time.monotonic() - start < LONGEST
     assert (answer.verdict, answer.text) == (Verdict.UNKNOWN, "answer lost: read timeout")
 
@@ -184,7 +186,7 @@ def test_a_dripping_answer_ends_with_the_call_timeout(head: bytes, drop: bytes) 
         server.drip(peer, drop)
 
     with serving(behave) as server:
-        host = client(server.url, **QUICK)
+        host = client(server.url, **DRIPPING)
         start = time.monotonic()
         answer = write(host)
         assert time.monotonic() - start < LONGEST
@@ -285,5 +287,5 @@ def test_a_chunk_of_less_than_nothing_is_no_answer() -> None:
         peer.sendall(b"HTTP/1.1 201 Created\r\nTransfer-Encoding: chunked\r\n\r\n-5\r\n{}\r\n0\r\n\r\n")
 
     with serving(behave) as server:
-        answer = write(client(server.url, **QUICK))
+        answer = write(client(server.url, **DRIPPING))
     assert answer.verdict is Verdict.UNKNOWN
