@@ -24,7 +24,6 @@ from lockstep.worker.operation.thing import (
     Asked,
     Digest,
     Look,
-    Restored,
     Shows,
     Trace,
 )
@@ -89,7 +88,7 @@ class Thing:
 
     def restoring(
         self, host: HostName, what: Look, attempt: str = "u1", opened: int | None = None
-    ) -> Restored:
+    ) -> Progress:
         before = len(self.step(host).open_attempts) if opened is None else opened
         return self.store.restoring(
             self.id, host, f"url-of-{host}", self.bench.now(), before, what, AttemptId(attempt)

@@ -20,7 +20,6 @@ from lockstep.worker.operation.thing import (
     Left,
     Look,
     Resolved,
-    Restoring,
     Shows,
 )
 from lockstep.worker.operation.transitions import Busy, Forward, Progress
@@ -84,7 +83,7 @@ def test_a_third_hand_is_not_learned_and_not_overwritten(thing: Thing) -> None:
     said = thing.shown(A, "a2", FOREIGN)
     assert (said.next, said.outcome) == (Forward.FAILED, Outcome.REFUSED)
     assert "changed by somebody else" in (said.reason or "")
-    assert thing.restoring(A, FOREIGN).next is Restoring.PERSON
+    assert thing.restoring(A, FOREIGN).next is Forward.PERSON
     assert thing.trace(A).foreign == "foreign"
     assert thing.store.text(thing.id, "foreign") == "text of foreign", "for people"
 
@@ -170,13 +169,13 @@ def test_a_secret_is_written_where_all_else_is_as_asked(bench: Bench) -> None:
 def test_each_host_is_restored_to_its_own_content_by_a_look(thing: Thing) -> None:
     thing.written(A).written(B, before=look("other"))
     thing.roll_back()
-    assert thing.restoring(A, TARGET).next is Restoring.SEND
+    assert thing.restoring(A, TARGET).next is Forward.SEND
     thing.wrote(A, "u1", Effect.APPLIED)
     assert thing.step(A).undo is Undo.NEEDED, "an answer proves nothing"
-    assert thing.restoring(A, OLD, "u2").next is Restoring.RESTORED
-    assert thing.restoring(B, REWRITTEN).next is Restoring.SEND, "the target, not yet seen, is ours"
+    assert thing.restoring(A, OLD, "u2").next is Forward.RESTORED
+    assert thing.restoring(B, REWRITTEN).next is Forward.SEND, "the target, not yet seen, is ours"
     thing.wrote(B, "u1", Effect.APPLIED)
-    assert thing.restoring(B, look("other"), "u2").next is Restoring.RESTORED
+    assert thing.restoring(B, look("other"), "u2").next is Forward.RESTORED
     kept = thing.store.operation(thing.id)
     assert kept is not None
     assert kept.state is State.ROLLED_BACK
@@ -190,7 +189,7 @@ def test_each_host_is_restored_to_its_own_content_by_a_look(thing: Thing) -> Non
 def test_a_restore_waits_for_what_is_open(thing: Thing) -> None:
     thing.written(A, Effect.UNKNOWN)
     thing.roll_back()
-    assert thing.restoring(A, OLD).next is Restoring.SETTLE
+    assert thing.restoring(A, OLD).next is Forward.SETTLE
     thing.settled(A, OLD)
     assert thing.step(A).undo is Undo.RESTORED
     assert thing.step(A).attempts[0].state is AttemptState.SETTLED
@@ -205,15 +204,15 @@ def test_a_kind_whose_writes_take_longer_to_show_is_given_that_time(bench: Bench
     bench.pass_time(LIMITS.send_within)
     thing.restoring(A, OLD)
     bench.pass_time(LIMITS.settle)
-    assert thing.restoring(A, OLD).next is Restoring.SETTLE, "it may land yet"
+    assert thing.restoring(A, OLD).next is Forward.SETTLE, "it may land yet"
     bench.pass_time(longer)
-    assert Restoring.RESTORED in [thing.restoring(A, OLD).next for _ in range(2)], "one closes, one proves"
+    assert Forward.RESTORED in [thing.restoring(A, OLD).next for _ in range(2)], "one closes, one proves"
 
 
 def test_nothing_is_undone_where_nothing_landed_whatever_is_shown(thing: Thing) -> None:
     thing.written(A, Effect.NOT_SENT)
     thing.roll_back()
-    assert thing.restoring(A, FOREIGN).next is Restoring.RESTORED
+    assert thing.restoring(A, FOREIGN).next is Forward.RESTORED
     assert thing.store.operation(thing.id).ended  # type: ignore[union-attr]
 
 
@@ -221,21 +220,21 @@ def test_what_is_like_the_old_content_proves_an_undo_that_changed_something(thin
     thing.written(A)
     thing.roll_back()
     like = look("like old", Shows.LIKE, like=("records",))
-    assert thing.restoring(A, like).next is Restoring.SEND, "it may be the target in another form"
+    assert thing.restoring(A, like).next is Forward.SEND, "it may be the target in another form"
     thing.wrote(A, "u1", Effect.APPLIED)
-    assert thing.restoring(A, like, "u2").next is Restoring.SEND, "the inverse changed nothing"
+    assert thing.restoring(A, like, "u2").next is Forward.SEND, "the inverse changed nothing"
     thing.wrote(A, "u2", Effect.APPLIED)
-    assert thing.restoring(A, look("old again", like=("records",)), "u3").next is Restoring.RESTORED
+    assert thing.restoring(A, look("old again", like=("records",)), "u3").next is Forward.RESTORED
     assert thing.step(A).lost_fields == ("records",)
 
 
 def test_an_undo_whose_answer_was_lost_is_proved_by_what_is_like_the_old_content(thing: Thing) -> None:
     thing.written(A)
     thing.roll_back()
-    assert thing.restoring(A, TARGET).next is Restoring.SEND
+    assert thing.restoring(A, TARGET).next is Forward.SEND
     thing.wrote(A, "u1", Effect.UNKNOWN)
     like = look("old again", like=("records",))
-    assert thing.restoring(A, like, "u2").next is Restoring.SETTLE, "the inverse may land once more"
+    assert thing.restoring(A, like, "u2").next is Forward.SETTLE, "the inverse may land once more"
     thing.settled(A, like)
     assert thing.step(A).undo is Undo.RESTORED
     assert thing.step(A).lost_fields == ("records",)
@@ -245,12 +244,12 @@ def test_a_person_has_a_third_hands_content_written_over_and_only_what_was_seen(
     thing.written(A)
     thing.roll_back()
     assert thing.store.resolve(thing.id, A, "alice") is Resolved.NOT_PENDING
-    assert thing.restoring(A, FOREIGN).next is Restoring.PERSON
+    assert thing.restoring(A, FOREIGN).next is Forward.PERSON
     assert thing.store.resolve(thing.id, A, "alice") is Resolved.RESOLVED
-    assert thing.restoring(A, look("newer"), "u1").next is Restoring.PERSON, "nobody has seen that"
+    assert thing.restoring(A, look("newer"), "u1").next is Forward.PERSON, "nobody has seen that"
     assert thing.store.resolve(thing.id, HostName("c"), "alice") is Resolved.UNKNOWN
     assert thing.store.resolve(thing.id, A, "alice") is Resolved.RESOLVED
-    assert thing.restoring(A, look("newer"), "u1").next is Restoring.SEND
+    assert thing.restoring(A, look("newer"), "u1").next is Forward.SEND
 
 
 def test_things_that_share_a_lock_exclude_each_other(thing: Thing) -> None:

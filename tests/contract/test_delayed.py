@@ -5,7 +5,6 @@ from __future__ import annotations
 from lockstep.worker.operation.answer import Verdict
 from lockstep.worker.operation.content import Effect
 from lockstep.worker.operation.model import AttemptState, Step
-from lockstep.worker.operation.thing import Restoring
 from lockstep.worker.operation.transitions import Forward, Progress
 from tests.contract.bench import LIMITS, Bench
 from tests.contract.contents import OLD, TARGET, Thing
@@ -46,10 +45,10 @@ def test_no_attempt_at_a_thing_is_opened_twice(bench: Bench) -> None:
 
 def test_no_attempt_to_restore_a_thing_is_opened_twice(bench: Bench) -> None:
     thing = Thing(bench).accepted().written(A).roll_back()
-    assert thing.restoring(A, TARGET).next is Restoring.SEND
+    assert thing.restoring(A, TARGET).next is Forward.SEND
     thing.wrote(A, "u1", Effect.APPLIED)
     kept = thing.step(A)
-    assert thing.restoring(A, TARGET).next is Restoring.ABORTED
+    assert thing.restoring(A, TARGET).next is Forward.ABORTED
     assert thing.step(A) == kept
 
 

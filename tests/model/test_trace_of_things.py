@@ -11,7 +11,8 @@ import pytest
 import redis
 
 from lockstep.worker.operation.content import Effect
-from lockstep.worker.operation.thing import Resolved, Restoring
+from lockstep.worker.operation.thing import Resolved
+from lockstep.worker.operation.transitions import Forward
 from tests.chaos.journal import commands
 from tests.contract.bench import PREFIX, ClockedRedis, RedisBench
 from tests.contract.contents import FOREIGN, OLD, REWRITTEN, TARGET, A, B, Thing
@@ -39,11 +40,11 @@ def go(bench: RedisBench) -> None:
     committed.shown(B, "b2", REWRITTEN)
     undone = Thing(bench, name="undone").accepted(A, B)
     undone.written(A).written(B, Effect.REPLACED)
-    assert undone.restoring(A, FOREIGN).next is Restoring.PERSON
+    assert undone.restoring(A, FOREIGN).next is Forward.PERSON
     assert undone.store.resolve(undone.id, A, "somebody") is Resolved.RESOLVED
-    assert undone.restoring(A, FOREIGN).next is Restoring.SEND
+    assert undone.restoring(A, FOREIGN).next is Forward.SEND
     undone.wrote(A, "u1", Effect.APPLIED)
-    assert undone.restoring(A, OLD, "u2").next is Restoring.RESTORED
+    assert undone.restoring(A, OLD, "u2").next is Forward.RESTORED
     undone.restoring(B, OLD)
     secret = Thing(bench, name="secret", secret=True).accepted(A).written(A)
     secret.shown(A, "a2", TARGET)

@@ -100,7 +100,7 @@ CONTENT = (
         ("restoring.lua", "if open > 0 or tonumber(ARGV[6]) > 0 then return came('settle') end", ""),
         (
             "content.py",
-            "            if opened or were_open:\n                return Restoring.SETTLE\n",
+            "            if opened or were_open:\n                return Forward.SETTLE\n",
             "",
         ),
     ),

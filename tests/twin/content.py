@@ -20,7 +20,7 @@ from lockstep.worker.operation.model import (
     Outcome,
     Undo,
 )
-from lockstep.worker.operation.thing import Digest, Left, Look, Resolved, Restored, Restoring, Shows
+from lockstep.worker.operation.thing import Digest, Left, Look, Resolved, Shows
 from lockstep.worker.operation.transitions import Forward, Progress, Request
 from tests.twin.forward import MemoryForward
 from tests.twin.limit import ABORTED, SEND
@@ -174,26 +174,26 @@ class MemoryContent(MemoryForward):
         open_before: int,
         look: Look,
         attempt: AttemptId,
-    ) -> Restored:
+    ) -> Progress:
         """Record what a look showed after the decision to roll back; open `attempt` of the inverse (SEND)."""
         record = self._load(operation)
         if record is None or record.content is None or record.ended or host not in record.undo:
-            return Restored(Restoring.ABORTED)
+            return ABORTED
         if record.decision is not Decision.ROLL_BACK:
-            return Restored(Restoring.ABORTED)
+            return ABORTED
         step = record.steps[host]
         if step.fingerprint != fingerprint:
-            return Restored(Restoring.ELSEWHERE)
+            return Progress(Forward.ELSEWHERE, fingerprint=step.fingerprint)
         if attempt in step.attempts:
-            return Restored(Restoring.SEND if step.attempts[attempt].is_open else Restoring.ABORTED)
+            return SEND if step.attempts[attempt].is_open else ABORTED
         again = self._close_settled(record, host, step, sent_at)
         age = self.clock() - sent_at
         came = self._judge_restore(record, host, step, look, attempt, open_before, age)
         self._progressed(record)
         self._end_if_done(record)
         if isinstance(came, Progress):
-            return Restored(Restoring.BUSY, left=came.left, reason=came.reason or "")
-        return Restored(came, again)
+            return came
+        return Progress(came, again_at=again if came is Forward.SETTLE else None)
 
     def _judge_restore(
         self,
@@ -204,7 +204,7 @@ class MemoryContent(MemoryForward):
         attempt: AttemptId,
         were_open: int,
         age: int,
-    ) -> Restoring | Progress:
+    ) -> Forward | Progress:
         assert record.content is not None
         opened, seen, trace = step.open_attempts(), look.digest, step.trace
         target = look.shows is Shows.TARGET or seen == trace.as_seen
@@ -213,25 +213,25 @@ class MemoryContent(MemoryForward):
         like = look.like_before if undone and seen != step.over and not target else None
         if not step.landed or seen == trace.was or like is not None:
             if opened or were_open:
-                return Restoring.SETTLE
+                return Forward.SETTLE
             step.lost = like or () if step.landed and seen != trace.was else ()
             step.trace = replace(trace, foreign=None)
             self._restore(record, host, step)
-            return Restoring.RESTORED
+            return Forward.RESTORED
         if not target and look.shows is Shows.OTHER and seen != trace.restore_over:
             if opened:
-                return Restoring.SETTLE
+                return Forward.SETTLE
             step.trace = replace(trace, foreign=seen)
             step.reason, step.why = FOREIGN, Why.FOREIGN
             self._keep_text(record, look)
-            return Restoring.PERSON
+            return Forward.PERSON
         if any(each.undo and (each.started or record.content.once) for each in opened):
-            return Restoring.SETTLE
+            return Forward.SETTLE
         busy = self._open_attempt(record, host, step, attempt, undo=True, age=age)
         if busy is not None:
             return busy
         step.over, step.trace = seen, replace(trace, foreign=None)
-        return Restoring.SEND
+        return Forward.SEND
 
     def resolve(self, operation: OperationId, host: HostName, who: str) -> Resolved:
         """Have what was there before written over what the host showed last."""

@@ -116,33 +116,6 @@ class Trace:
     """A write of ours took effect over something that no look had shown."""
 
 
-class Restoring(StrEnum):
-    """What is to be done next with a host whose content is to be restored."""
-
-    ABORTED = "aborted"
-    ELSEWHERE = "elsewhere"
-    RESTORED = "restored"
-    SEND = "send"
-    BUSY = "busy"
-    """It waits for its turn, for its host takes so many writes at once, or a second."""
-    SETTLE = "settle"
-    """Attempts are open: look again."""
-    PERSON = "person"
-    """It shows what is neither ours nor what was before: only a person can say what is to become of it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Restored:
-    """The answer to a look after the decision to roll back."""
-
-    next: Restoring
-    again_at: Millis | None = None
-    left: int = 0
-    """BUSY: after so many ms to come back; 0 if others send for it."""
-    reason: str = ""
-    """BUSY: what it waits for, and at which place in line."""
-
-
 class Resolved(StrEnum):
     """What became of a person's word on a host."""
 
@@ -204,7 +177,7 @@ class ContentTransitions(Protocol):
         open_before: int,
         look: Look,
         attempt: AttemptId,
-    ) -> Restored:
+    ) -> Progress:
         """Record what a look showed after the decision to roll back; open `attempt` of the inverse (SEND)."""
 
     def resolve(self, operation: OperationId, host: HostName, who: str) -> Resolved:

@@ -104,6 +104,11 @@ class Forward(StrEnum):
     OPEN = "open"
     """Nothing is settled: try again."""
     MISSED = "missed"
+    RESTORED = "restored"
+    SETTLE = "settle"
+    """Attempts are open: look again."""
+    PERSON = "person"
+    """It shows what is neither ours nor what was before: only a person can say what is to become of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +126,8 @@ class Progress:
     """OPEN or MISSED: milliseconds to the deadline. BUSY: after so many to come back; 0 if it is sent for."""
     step: Step | None = field(default=None, compare=False)
     """DONE: what the record has of the host by now."""
+    again_at: Millis | None = None
+    """SETTLE: when to look again; None for at once."""
 
 
 @dataclass(frozen=True, slots=True)

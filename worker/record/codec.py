@@ -264,4 +264,6 @@ def progress_from(host: HostName, said: list[str]) -> Progress:
             return Progress(step, reason=said[2], left=int(said[1]))
         case Forward.MISSED:
             return Progress(step, misses=int(said[1]), left=int(said[2]))
+        case Forward.SETTLE:
+            return Progress(step, again_at=Millis(int(said[1])) or None)
     return Progress(step)

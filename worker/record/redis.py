@@ -25,7 +25,7 @@ from lockstep.worker.operation.model import (
     Stage,
 )
 from lockstep.worker.operation.ports import LONG_AGO
-from lockstep.worker.operation.thing import Look, Resolved, Restored, Restoring
+from lockstep.worker.operation.thing import Look, Resolved
 from lockstep.worker.operation.transitions import (
     Abandoned,
     Accepted,
@@ -279,14 +279,10 @@ class RedisStore(RedisEnds):
         open_before: int,
         look: Look,
         attempt: AttemptId,
-    ) -> Restored:
+    ) -> Progress:
         like = "" if look.like_before is None else json.dumps(look.like_before)
-        sent = (host, fingerprint, sent_at, open_before, look.digest, look.shows, like, look.text, attempt)
-        said = self._scripts.strings("restoring", operation, *sent, *self._times)
-        again = int(said[1]) if len(said) > 1 else 0
-        if said[0] == Restoring.BUSY:
-            return Restored(Restoring.BUSY, left=again, reason=said[2])
-        return Restored(Restoring(said[0]), Millis(again) if again else None)
+        sent = (fingerprint, sent_at, open_before, look.digest, look.shows, like, look.text, attempt)
+        return self._progress("restoring", operation, host, *sent, *self._times)
 
     def resolve(self, operation: OperationId, host: HostName, who: str) -> Resolved:
         return Resolved(cast(str, self._scripts.run("resolve", operation, host, mask(who))))

@@ -16,7 +16,6 @@ from lockstep.worker.operation.thing import (
     Asked,
     Digest,
     Look,
-    Restoring,
     Shows,
 )
 from lockstep.worker.operation.transitions import Forward, Miss, Order, Progress, Settled
@@ -222,18 +221,18 @@ def restore(this: Viewed, order: Order) -> Result | None:
         attempt,
     )
     match came.next:
-        case Restoring.RESTORED:
+        case Forward.RESTORED:
             return RESTORED
-        case Restoring.SETTLE:
+        case Forward.SETTLE:
             if came.again_at is None:
                 return None  # the last open attempt has just been closed: one more look proves it
             return this.await_settling(Settled(False, 1, came.again_at))
-        case Restoring.BUSY:
+        case Forward.BUSY:
             return this.in_line(came.left, came.reason)
-        case Restoring.PERSON:
+        case Forward.PERSON:
             why = "it shows what neither was there nor is asked for: `lockstep resolve` says what is to be"
             return this.come_back(why, Why.FOREIGN)
-        case Restoring.SEND:
+        case Forward.SEND:
             pass
         case _:
             return NOTHING_TO_UNDO

@@ -20,8 +20,8 @@ from lockstep.worker.operation.model import (
     Presence,
     Seen,
 )
-from lockstep.worker.operation.thing import Digest, Look, Restoring, Shows
-from lockstep.worker.operation.transitions import Miss
+from lockstep.worker.operation.thing import Digest, Look, Shows
+from lockstep.worker.operation.transitions import Forward, Miss
 from lockstep.worker.record.codec import Keys
 from lockstep.worker.record.link import connect
 from lockstep.worker.redis_client import client
@@ -127,7 +127,7 @@ class Hand:
         self.store.wrote(*order, id_, Effect.APPLIED, "204")
         self.store.shown(*order, fingerprint, theirs, next(self._ids), operation.action, operation.group)
         came = self.store.restoring(*order, fingerprint, self.store.now(), 0, theirs, next(self._ids))
-        assert came.next is Restoring.PERSON
+        assert came.next is Forward.PERSON
 
     def stall(self, operation: Operation, host: HostName) -> None:
         """A host that is away during the rollback, for long enough to be named."""
