@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import Any
 
@@ -41,7 +42,7 @@ def test_all_hosts_are_worked_on_at_the_same_time() -> None:
         together.wait(SOON)
         return Result(Next.DONE, host)
 
-    results = side_by_side(HOSTS, step, Clock(), SOON, threads=8)
+    results = side_by_side(HOSTS, step, Clock(), SOON, ThreadPoolExecutor(8), 8)
     assert {host: result.text for host, result in results.items()} == {host: host for host in HOSTS}
 
 
@@ -52,7 +53,7 @@ def test_hosts_that_could_not_be_begun_in_time_run_again() -> None:
         clock.now += 1.0
         return DONE
 
-    results = side_by_side(HOSTS, step, clock, begin_within=3.0, threads=1)
+    results = side_by_side(HOSTS, step, clock, 3.0, ThreadPoolExecutor(1), 1)
     assert [result is NOT_BEGUN for result in results.values()] == [False] * 3 + [True] * 5
 
 
@@ -64,7 +65,7 @@ def test_after_a_fault_no_other_host_is_begun_and_the_fault_is_raised() -> None:
         raise Stopping
 
     with pytest.raises(Stopping):
-        side_by_side(HOSTS, step, Clock(), SOON, threads=1)
+        side_by_side(HOSTS, step, Clock(), SOON, ThreadPoolExecutor(1), 1)
     assert len(begun) == 1
 
 

@@ -20,7 +20,6 @@ from celery.utils.log import get_task_logger
 from kombu.exceptions import OperationalError
 from structlog.contextvars import bound_contextvars
 
-from lockstep.worker.forks import renew_in_children
 from lockstep.worker.messages import publish_conclude, publish_next
 from lockstep.worker.monitoring import metrics
 from lockstep.worker.monitoring.metrics import work
@@ -50,34 +49,18 @@ def rest(seconds: float) -> None:
         time.sleep(min(left, 0.1))
 
 
-class _Threads:
-    """The threads of this process that work on hosts, made at their first use after a start or a fork."""
-
-    def __init__(self) -> None:
-        self.start_anew()
-        renew_in_children(self)
-
-    def start_anew(self) -> None:
-        self._pool: ThreadPoolExecutor | None = None
-        self._making = threading.Lock()
-
-    def pool(self, most: int) -> ThreadPoolExecutor:
-        with self._making:
-            if self._pool is None:
-                self._pool = ThreadPoolExecutor(most, thread_name_prefix="hosts")
-            return self._pool
-
-
-_threads = _Threads()
-
-
 def side_by_side(
-    hosts: Sequence[HostName], step: HostStep, clock: Clock, begin_within: float, threads: int
+    hosts: Sequence[HostName],
+    step: HostStep,
+    clock: Clock,
+    begin_within: float,
+    pool: ThreadPoolExecutor,
+    threads: int,
 ) -> Results:
     """Run the step for every host that can be begun within so many seconds; the others are to run again.
 
-    `threads` is the most that run at once in this process, for all its tasks together. What a step raises
-    is raised here, once every step that was begun is over; no other is begun after it.
+    `pool` has so many threads, for all tasks of this process together. What a step raises is raised here,
+    once every step that was begun is over; no other is begun after it.
     """
     if len(hosts) == 1:
         return {hosts[0]: step(hosts[0])}
@@ -108,7 +91,7 @@ def side_by_side(
             ended.append(None)
             bell.put(None)
 
-    pool, wanted = _threads.pool(threads), min(len(hosts), threads)
+    wanted = min(len(hosts), threads)
     try:
         for _ in range(wanted):
             pool.submit(copy_context().run, serve)
@@ -196,6 +179,7 @@ def run_steps(
                 lambda host: _publish_due(task.app, runtime, on_host(host)),
                 parts.clock,
                 settings.call_timeout,
+                runtime.threads,
                 settings.slice_threads,
             )
             aborted = [host for host, each in results.items() if each.next is Next.ABORTED]

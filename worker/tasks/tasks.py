@@ -43,29 +43,21 @@ def about(state: Any) -> dict[str, object]:
     }
 
 
-@shared_task(bind=True, name=TaskName.CREATE_GROUP)
-def create_group(self: Task[..., str], operation: OperationId, group: GroupId, *hosts: HostName) -> str:
-    """Create the group on the hosts; return what came of it. Never raises for what a host does."""
-    return _apply(self, operation, group, Action.CREATE, hosts)
+def _applying(name: str, action: Action) -> Any:
+    """Return the task that brings hosts to what an action asks for; it never raises for what a host does."""
 
+    @shared_task(bind=True, name=name)
+    def run(self: Task[..., str], operation: OperationId, group: GroupId, *hosts: HostName) -> str:
+        return run_steps(
+            self,
+            operation,
+            group,
+            hosts,
+            lambda parts, operation, host, tries: forward(parts, operation, group, action, host, tries),
+            lambda parts, operation, host, reason: raised(parts, operation, action, host, reason),
+        )
 
-@shared_task(bind=True, name=TaskName.DELETE_GROUP)
-def delete_group(self: Task[..., str], operation: OperationId, group: GroupId, *hosts: HostName) -> str:
-    """Delete the group on the hosts; return what came of it. Never raises for what a host does."""
-    return _apply(self, operation, group, Action.DELETE, hosts)
-
-
-def _apply(
-    task: Task[..., str], operation: OperationId, group: GroupId, action: Action, hosts: tuple[HostName, ...]
-) -> str:
-    return run_steps(
-        task,
-        operation,
-        group,
-        hosts,
-        lambda parts, operation, host, tries: forward(parts, operation, group, action, host, tries),
-        lambda parts, operation, host, reason: raised(parts, operation, action, host, reason),
-    )
+    return run
 
 
 def _running(name: str, step: Step, broken: Raised) -> Any:
@@ -78,6 +70,8 @@ def _running(name: str, step: Step, broken: Raised) -> Any:
     return run
 
 
+create_group = _applying(TaskName.CREATE_GROUP, Action.CREATE)
+delete_group = _applying(TaskName.DELETE_GROUP, Action.DELETE)
 look_at_gate = _running(TaskName.GATE, gate, partial(raised_later, counted=False))
 rollback_create = _running(TaskName.ROLLBACK_CREATE, rollback, raised_later)
 rollback_delete = _running(TaskName.ROLLBACK_DELETE, rollback, raised_later)

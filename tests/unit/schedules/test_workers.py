@@ -211,7 +211,7 @@ def test_tasks_that_come_together_read_their_order_once(away: bool) -> None:
 @pytest.mark.parametrize("interrupts", [False, True])
 def test_no_host_is_begun_once_its_task_is_over(interrupts: bool) -> None:
     def scenario(schedule: Schedule) -> Check:
-        patch.setattr(run, "_threads", run._Threads())
+        pool = concurrent.futures.thread.ThreadPoolExecutor(1)
         over: list[bool] = []
         late: list[HostName] = []
         done: list[HostName] = []
@@ -225,7 +225,7 @@ def test_no_host_is_begun_once_its_task_is_over(interrupts: bool) -> None:
         def task() -> None:
             clock: Any = SimpleNamespace(elapsed=lambda: schedule.now)
             try:
-                run.side_by_side([NODE1, NODE2], step, clock, 15.0, 1)
+                run.side_by_side([NODE1, NODE2], step, clock, 15.0, pool, 1)
             except BaseException:
                 over.append(True)
                 schedule.block(lambda: False, 1.0)
@@ -239,5 +239,4 @@ def test_no_host_is_begun_once_its_task_is_over(interrupts: bool) -> None:
 
         return check
 
-    with pytest.MonkeyPatch.context() as patch:
-        explore(scenario, [run, *EXECUTOR])
+    explore(scenario, [run, *EXECUTOR])
