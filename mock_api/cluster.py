@@ -19,7 +19,7 @@ from lockstep.mock_api.errors import InputError
 from lockstep.mock_api.faults import NODE_LEVEL, Kind, Rule
 from lockstep.mock_api.history import History
 from lockstep.mock_api.node import Manners, Node
-from lockstep.worker.kinds import Kind as Played
+from lockstep.worker.kinds.kind import Kind as Played
 
 # An idle connection must not be closed by a timer of ours: that would be a fault that nobody ordered.
 KEEP_ALIVE = 24 * 3600

@@ -16,7 +16,7 @@ from lockstep.mock_api.faults import Kind as Fault
 from lockstep.mock_api.faults import Method, Plan
 from lockstep.mock_api.history import History, Presence, Record
 from lockstep.mock_api.play import Call, Things
-from lockstep.worker.kinds import Kind
+from lockstep.worker.kinds.kind import Kind
 
 GroupBody = dict[str, JsonValue]
 

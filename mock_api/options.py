@@ -15,7 +15,8 @@ from lockstep.mock_api.errors import InputError, explain
 from lockstep.mock_api.faults import Rule
 from lockstep.mock_api.node import Manners, PostBody
 from lockstep.mock_api.play import Player
-from lockstep.worker.kinds import Kind, kinds_of
+from lockstep.worker.kinds import kinds_of
+from lockstep.worker.kinds.kind import Kind
 from lockstep.worker.operation.errors import InvalidInput
 
 MOST_NODES = 2000

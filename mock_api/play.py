@@ -15,8 +15,8 @@ from urllib.parse import parse_qsl, unquote
 
 from lockstep.mock_api.errors import InputError
 from lockstep.mock_api.inverse import Bound, Other, fit, merge, put, read_backwards, unify, value_of
-from lockstep.worker.kinds import Kind
 from lockstep.worker.kinds.expressions import Expression
+from lockstep.worker.kinds.kind import Kind
 from lockstep.worker.operation.errors import InvalidInput
 
 VERBS = ("create", "update", "delete")

@@ -12,7 +12,7 @@ from lockstep.producer.client.operation import Operation
 from lockstep.producer.client.selection import find, group_of
 from lockstep.producer.client.things import ThingClient
 from lockstep.producer.operators.history import Filter, Stuck, advised, search, stuck
-from lockstep.worker.kinds import SealKeys
+from lockstep.worker.kinds.seal import SealKeys
 from lockstep.worker.operation import model
 from lockstep.worker.operation.drift import Forgotten
 from lockstep.worker.operation.errors import AbandonRefused, InvalidInput, RecordGone

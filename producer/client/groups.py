@@ -10,7 +10,8 @@ from lockstep.producer.client.operation import Operation
 from lockstep.producer.client.selection import select
 from lockstep.producer.discovery import default_settings
 from lockstep.worker.inventory import Inventory, LiveInventory
-from lockstep.worker.kinds import SealKeys, asked_of, kinds_of
+from lockstep.worker.kinds import asked_of, kinds_of
+from lockstep.worker.kinds.seal import SealKeys
 from lockstep.worker.operation import model
 from lockstep.worker.operation.errors import InvalidInput, NotReady
 from lockstep.worker.operation.host import Host
@@ -34,7 +35,7 @@ from lockstep.worker.secrets import Secret, know
 from lockstep.worker.settings import Settings
 
 if TYPE_CHECKING:
-    from lockstep.worker.kinds import Kind
+    from lockstep.worker.kinds.kind import Kind
     from lockstep.worker.operation.content import Content, Id
 
 Fields = Mapping[str, object]

@@ -19,7 +19,7 @@ from lockstep.worker.operation.waves import AT_ONCE, Pace
 if TYPE_CHECKING:
     from lockstep.producer.operators.batch import Wish, WishResult
     from lockstep.producer.operators.plan import HostPlan, Plan
-    from lockstep.worker.kinds import Kind
+    from lockstep.worker.kinds.kind import Kind
 
 
 class ThingClient(GroupClient):

@@ -29,7 +29,7 @@ from lockstep.producer.doctor.checks import (
 from lockstep.producer.operators.hosts import probe, together
 from lockstep.worker.celery import ABOUT, OPERATIONS, ROLLBACK, make_app
 from lockstep.worker.inventory import Inventory
-from lockstep.worker.kinds import SealKeys
+from lockstep.worker.kinds.seal import SealKeys
 from lockstep.worker.operation.drift import Remembered
 from lockstep.worker.operation.errors import InvalidInput, StoreUnavailable
 from lockstep.worker.operation.model import GroupId, Millis, Operation, Presence, Stage

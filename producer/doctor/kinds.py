@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from lockstep.producer.doctor import Finding, Level
 from lockstep.worker.hosts import looks
 from lockstep.worker.hosts.client import HostClient
-from lockstep.worker.kinds import Kind, Verb
+from lockstep.worker.kinds.kind import Kind, Verb
 from lockstep.worker.operation.answer import Request
 from lockstep.worker.operation.content import Content, Effect, Id, Said, Sight
 from lockstep.worker.operation.errors import HostUnavailable, InvalidInput

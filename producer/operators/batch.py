@@ -24,7 +24,7 @@ from lockstep.worker.plainyaml import parse_plain
 
 if TYPE_CHECKING:
     from lockstep.producer.client.things import ThingClient
-    from lockstep.worker.kinds import Kind
+    from lockstep.worker.kinds.kind import Kind
     from lockstep.worker.operation.content import Id
 
 

@@ -15,7 +15,7 @@ from lockstep.producer.operators.hosts import look as look_once
 from lockstep.producer.operators.hosts import presence_of, probe, together
 from lockstep.producer.operators.plan import diff
 from lockstep.worker.inventory import Inventory
-from lockstep.worker.kinds import SealKeys
+from lockstep.worker.kinds.seal import SealKeys
 from lockstep.worker.operation.answer import Probed
 from lockstep.worker.operation.content import Id
 from lockstep.worker.operation.drift import Drift, End
@@ -34,7 +34,7 @@ from lockstep.worker.operation.thing import Left, Shows
 from lockstep.worker.settings import Settings
 
 if TYPE_CHECKING:
-    from lockstep.worker.kinds import Kind
+    from lockstep.worker.kinds.kind import Kind
     from lockstep.worker.record.redis import RedisStore
 
 Pair = tuple[GroupId, HostName]

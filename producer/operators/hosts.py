@@ -25,7 +25,7 @@ from lockstep.worker.record.link import Link
 from lockstep.worker.settings import Settings
 
 if TYPE_CHECKING:
-    from lockstep.worker.kinds import Kind
+    from lockstep.worker.kinds.kind import Kind
     from lockstep.worker.operation.content import Id
 
 AT_ONCE = 32

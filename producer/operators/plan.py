@@ -9,7 +9,8 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from lockstep.producer.operators.hosts import look, presence_of, probe, together
-from lockstep.worker.kinds import SealKeys, barred
+from lockstep.worker.kinds import barred
+from lockstep.worker.kinds.seal import SealKeys
 from lockstep.worker.operation.answer import Probed
 from lockstep.worker.operation.content import Content, Id, Sight, canonical
 from lockstep.worker.operation.drift import Ends
@@ -20,7 +21,7 @@ from lockstep.worker.operation.thing import ABSENT, DEFINITION, Digest, Shows
 from lockstep.worker.settings import Settings
 
 if TYPE_CHECKING:
-    from lockstep.worker.kinds import Kind
+    from lockstep.worker.kinds.kind import Kind
     from lockstep.worker.record.redis import RedisStore
 
 CALLS = {Action.CREATE: "POST /v1/group/", Action.DELETE: "DELETE /v1/group/"}
@@ -68,7 +69,7 @@ def _line(kind: Kind, sign: str, name: str, value: object) -> list[str]:
 
 def kept_kind(store: RedisStore, operation: OperationId) -> Kind | None:
     """Return the kind as an operation on a thing keeps it. Raises StoreUnavailable."""
-    from lockstep.worker.kinds import Kind
+    from lockstep.worker.kinds.kind import Kind
 
     source = store.text(operation, DEFINITION)
     return None if source is None else Kind(f"operation {operation}", source)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from lockstep.worker.kinds import Kind
+from lockstep.worker.kinds.kind import Kind
 from lockstep.worker.operation.answer import NoReply, Reply, Trouble
 from lockstep.worker.operation.answer import Request as KindRequest
 from lockstep.worker.operation.content import Effect, Id, Said, Shown

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from lockstep.worker.kinds import Kind
+from lockstep.worker.kinds.kind import Kind
 from lockstep.worker.operation.content import Flaw, Id, Shown, Sight
 from lockstep.worker.operation.model import Decision, Standing
 from lockstep.worker.steps.apply import Next, Result

@@ -8,7 +8,9 @@ from typing import Any, cast
 
 import pytest
 
-from lockstep.worker.kinds import Kind, SealKeys, asked_of
+from lockstep.worker.kinds import asked_of
+from lockstep.worker.kinds.kind import Kind
+from lockstep.worker.kinds.seal import SealKeys
 from lockstep.worker.operation.host import Backoff
 from lockstep.worker.operation.model import (
     Action,

@@ -6,7 +6,8 @@ import base64
 from pathlib import Path
 from typing import Any
 
-from lockstep.worker.kinds import SealKeys, asked_of
+from lockstep.worker.kinds import asked_of
+from lockstep.worker.kinds.seal import SealKeys
 from lockstep.worker.operation.answer import NoReply, Reply, Request
 from lockstep.worker.operation.model import (
     State,

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from lockstep.worker.kinds import Kind
+from lockstep.worker.kinds.kind import Kind
 from lockstep.worker.operation.answer import NoReply, Reply, Request, Trouble
 from lockstep.worker.operation.content import Id, Said, Shown
 from lockstep.worker.operation.model import HostName, State, Step, Undo

@@ -34,7 +34,7 @@ from lockstep.worker.secrets import know
 from lockstep.worker.settings import Settings
 
 if TYPE_CHECKING:
-    from lockstep.worker.kinds import Kind, Verb
+    from lockstep.worker.kinds.kind import Kind, Verb
 
 HEADERS = {"User-Agent": "lockstep", "Accept": "application/json", "Accept-Encoding": "identity"}
 """Sent with every request. An answer that is compressed all the same is read."""

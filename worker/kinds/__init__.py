@@ -21,33 +21,12 @@ from lockstep.worker.operation.thing import ABSENT, DEFINITION, MOST_KEPT, SECRE
 if TYPE_CHECKING:
     from lockstep.worker.kinds.kind import Kind, Verb
 
-__all__ = [
-    "GROUP",
-    "Kind",
-    "Kinds",
-    "Seal",
-    "SealKeys",
-    "Verb",
-    "asked_of",
-    "barred",
-    "kinds_of",
-]
-
 SHIPPED = Path(__file__).parent
 GROUP = "group"
 """The kind of an id that names none."""
 _REFERENCE = re.compile(rf"({KIND})(?:@([0-9a-f]{{4,64}}))?")
 _DIGEST = re.compile(r"[0-9a-f]{8,64}")
 log = logging.getLogger(__name__)
-
-
-def __getattr__(name: str) -> object:
-    """Load what the grammar is needed for."""
-    if name not in ("Kind", "Verb"):
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from lockstep.worker.kinds import kind
-
-    return getattr(kind, name)
 
 
 class Kinds:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from lockstep.worker.kinds import SealKeys
+from lockstep.worker.kinds.seal import SealKeys
 from lockstep.worker.operation.answer import METHODS, Probed, Verdict, WriteAnswer
 from lockstep.worker.operation.errors import InvalidInput
 from lockstep.worker.operation.host import Backoff, Limits
@@ -27,7 +27,7 @@ from lockstep.worker.operation.thing import Asked
 from lockstep.worker.operation.transitions import Forward, Miss, Order, Progress
 
 if TYPE_CHECKING:
-    from lockstep.worker.kinds import Kind
+    from lockstep.worker.kinds.kind import Kind
 
 NOT_IN_INVENTORY = "this worker's inventory lacks the host"
 NO_RECORD = "no record of this operation"

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, cast
 
-from lockstep.worker.kinds import Seal, SealKeys, barred
+from lockstep.worker.kinds import barred
+from lockstep.worker.kinds.seal import Seal, SealKeys
 from lockstep.worker.operation.content import Content, Effect, Flaw, Id, Said, Shown, Sight, read_json
 from lockstep.worker.operation.errors import InvalidInput, Why
 from lockstep.worker.operation.model import AttemptId, Outcome
@@ -24,7 +25,7 @@ from lockstep.worker.steps.apply import Applying, Next, Parts, Result
 from lockstep.worker.steps.rollback import NOTHING_TO_UNDO, RESTORED, Viewed
 
 if TYPE_CHECKING:
-    from lockstep.worker.kinds import Kind, Verb
+    from lockstep.worker.kinds.kind import Kind, Verb
 
 ROUNDS = 3
 """Looks in one run, which stays far below the visibility timeout."""

@@ -23,7 +23,8 @@ from lockstep.worker.hosts import curl
 from lockstep.worker.hosts.client import HostClient, SystemClock
 from lockstep.worker.hosts.wrappers import Breaker, SparedHost, TokenHost, WrappedHost
 from lockstep.worker.inventory import Inventory, LiveInventory
-from lockstep.worker.kinds import SealKeys, kinds_of
+from lockstep.worker.kinds import kinds_of
+from lockstep.worker.kinds.seal import SealKeys
 from lockstep.worker.monitoring.metrics import count, took, work
 from lockstep.worker.operation.answer import ProbeAnswer, Verdict, WriteAnswer
 from lockstep.worker.operation.content import Effect, Said, Shown

@@ -13,7 +13,7 @@ from celery.utils.log import get_task_logger
 from celery.worker.control import inspect_command
 
 from lockstep.worker.celery import ABOUT, TaskName
-from lockstep.worker.kinds import SealKeys
+from lockstep.worker.kinds.seal import SealKeys
 from lockstep.worker.messages import publish_forward, publish_next, publish_patrol
 from lockstep.worker.monitoring import metrics
 from lockstep.worker.operation.drift import Ends

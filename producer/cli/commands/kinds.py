@@ -19,7 +19,8 @@ from lockstep.worker.operation.model import HostName
 
 if TYPE_CHECKING:
     from lockstep.worker.inventory import Inventory
-    from lockstep.worker.kinds import Kind, Kinds
+    from lockstep.worker.kinds import Kinds
+    from lockstep.worker.kinds.kind import Kind
     from lockstep.worker.settings import Settings
 
 HEADER = ("KIND", "ID", "FIELDS", "ABOUT")
@@ -39,7 +40,7 @@ def _catalogue() -> tuple[Kinds, Settings, Inventory | None]:
 
 def _kind_of(kinds: Kinds, given: str) -> Kind:
     """Return the kind of a file, or one that is known by its name."""
-    from lockstep.worker.kinds import Kind
+    from lockstep.worker.kinds.kind import Kind
 
     if not given.endswith((".yaml", ".yml")) and "/" not in given:
         return kinds.find(given)

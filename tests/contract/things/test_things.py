@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lockstep import ClusterClient, Pace
-from lockstep.worker.kinds import Kind
+from lockstep.worker.kinds.kind import Kind
 from lockstep.worker.operation.errors import CancelRefused, GroupBusy, InvalidInput
 from lockstep.worker.operation.model import Stage, State
 from tests.integration.kinds.node import PATH, THING, Rig

@@ -6,7 +6,8 @@ import json
 from enum import StrEnum
 from textwrap import dedent
 
-from lockstep.worker.kinds import Kind, Verb, kinds_of
+from lockstep.worker.kinds import kinds_of
+from lockstep.worker.kinds.kind import Kind, Verb
 from lockstep.worker.operation.answer import Reply
 from lockstep.worker.operation.content import Content, Id
 

@@ -13,8 +13,9 @@ from typing import Any
 from lockstep.producer.cli.commands.kinds import WIDTH
 from lockstep.producer.cli.output import LEVEL_WIDTH
 from lockstep.producer.doctor import Finding
-from lockstep.worker.kinds import SHIPPED, Kind, kinds_of
+from lockstep.worker.kinds import SHIPPED, kinds_of
 from lockstep.worker.kinds.file import FieldFile, KindFile
+from lockstep.worker.kinds.kind import Kind
 
 ROOT = Path(__file__).parents[3]
 PAGE, SHIPPED_PAGE, PAGES = (ROOT / "docs" / name for name in ("kinds.md", "shipped.md", "kinds"))

@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from lockstep.worker.kinds import Kind
+from lockstep.worker.kinds.kind import Kind
 from lockstep.worker.operation.answer import NoReply, Reply, Trouble
 from lockstep.worker.operation.content import Content, Effect, Flaw, Sight
 from lockstep.worker.operation.errors import InvalidInput

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from lockstep.producer.cli.options import FieldOptions
-from lockstep.worker.kinds import SealKeys
+from lockstep.worker.kinds.seal import SealKeys
 from lockstep.worker.operation.errors import InvalidInput
 from tests.unit.kinds.made import least
 

@@ -13,7 +13,7 @@ import pytest
 
 from lockstep.worker.hosts import curl, looks
 from lockstep.worker.hosts.client import Carry, HostClient
-from lockstep.worker.kinds import Verb
+from lockstep.worker.kinds.kind import Verb
 from lockstep.worker.operation.content import Effect, Sight
 from lockstep.worker.operation.errors import InvalidInput
 from lockstep.worker.operation.host import Auth, Host

@@ -14,7 +14,7 @@ from lockstep.producer.doctor import Finding, Level
 from lockstep.producer.doctor.kinds import Walk
 from lockstep.worker.hosts import looks
 from lockstep.worker.hosts.client import Call
-from lockstep.worker.kinds import Kind
+from lockstep.worker.kinds.kind import Kind
 from lockstep.worker.operation.answer import NoReply, Reply, Trouble
 from lockstep.worker.operation.errors import HostUnavailable, InvalidInput
 from lockstep.worker.operation.host import Host

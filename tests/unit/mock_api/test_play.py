@@ -14,7 +14,8 @@ from lockstep.producer.doctor import Level
 from lockstep.producer.doctor.kinds import Walk
 from lockstep.worker.hosts import looks
 from lockstep.worker.hosts.client import Call as HostCall
-from lockstep.worker.kinds import Kind, Kinds, kinds_of
+from lockstep.worker.kinds import Kinds, kinds_of
+from lockstep.worker.kinds.kind import Kind
 from lockstep.worker.operation.answer import Reply
 from lockstep.worker.operation.host import Host
 from lockstep.worker.operation.model import HostName

@@ -20,7 +20,9 @@ from lockstep.producer.operators.batch import (
     parse_run,
     parse_wishes,
 )
-from lockstep.worker.kinds import Kind, SealKeys, asked_of
+from lockstep.worker.kinds import asked_of
+from lockstep.worker.kinds.kind import Kind
+from lockstep.worker.kinds.seal import SealKeys
 from lockstep.worker.monitoring.heartbeat import frames
 from lockstep.worker.operation.content import Id
 from lockstep.worker.operation.errors import InvalidInput
