@@ -19,7 +19,6 @@ from lockstep.worker.operation.errors import AbandonRefused, InvalidInput, Recor
 from lockstep.worker.operation.host import Pause
 from lockstep.worker.operation.model import Action, GroupId, HostName, Millis, State
 from lockstep.worker.operation.names import millis_of, parse_limit, parse_note, show
-from lockstep.worker.operation.thing import Resolved
 from lockstep.worker.record.status import HeldInventory
 
 if TYPE_CHECKING:
@@ -88,8 +87,7 @@ class ClusterClient(ThingClient):
         step = next((step for step in operation.steps() if step.host == host), None)
         waits = step is not None and step.trace is not None and step.trace.foreign is not None
         if waits and restore:
-            said = self._link.store.resolve(operation.id, HostName(host), self.created_by)
-            waits = said is Resolved.RESOLVED
+            waits = self._link.store.resolve(operation.id, HostName(host), self.created_by) is None
         elif waits or step is None:
             operation.abandon(host, "left as somebody else has made it")
         if not waits:

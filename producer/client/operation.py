@@ -21,7 +21,7 @@ from lockstep.worker.operation.errors import (
 from lockstep.worker.operation.model import Hold, HostName
 from lockstep.worker.operation.names import named, parse_note, parse_timeout, show
 from lockstep.worker.operation.story import Result, answered, not_held, result_of
-from lockstep.worker.operation.transitions import Abandoned, Cancelled, Held, Refused, Request
+from lockstep.worker.operation.transitions import Held, Refused, Request
 from lockstep.worker.record.events import Changes, Seen, follow, follow_async
 from lockstep.worker.record.link import Link, unknown
 
@@ -150,13 +150,13 @@ class Operation:
     def cancel(self, reason: str | None = None) -> None:
         """Have it rolled back; who and why is kept in the record. Raises CancelRefused once it is decided."""
         match self._link.store.cancel(self.id, self._by(reason)):
-            case Cancelled.UNKNOWN:
+            case Refused.UNKNOWN:
                 raise self._gone()
-            case Cancelled.COMMITTED:
+            case Refused.COMMITTED:
                 undo = "set or delete it" if "/" in self.group else f"{self.action.inverse} the group"
                 why = f"it is committed; {undo} instead"
                 raise CancelRefused(f'operation "{self.id}" cannot be cancelled: {why}')
-            case Cancelled.ROLLING_BACK:
+            case Refused.ROLLING_BACK:
                 state = self.status().state.replace("_", " ")
                 raise CancelRefused(f'operation "{self.id}" cannot be cancelled: it is {state} already')
         self._broker.next(self._link.store, self.id, self.group)
@@ -205,12 +205,12 @@ class Operation:
         AbandonRefused if nothing of it is pending there.
         """
         match self._link.store.abandon(self.id, HostName(host), self._by(reason)):
-            case Abandoned.ABANDONED:
+            case None:
                 return
-            case Abandoned.UNKNOWN:
+            case Refused.UNKNOWN:
                 names = named([step.host for step in self.steps()])
                 raise InvalidInput(f'host {show(host)} is no part of operation "{self.id}": {names} are')
-            case Abandoned.UNDECIDED:
+            case Refused.UNDECIDED:
                 why = "it is not decided yet; cancel it to have it rolled back"
             case _:
                 why = "nothing is left to restore or to settle there"

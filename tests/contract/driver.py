@@ -22,7 +22,6 @@ from lockstep.worker.operation.ports import Store
 from lockstep.worker.operation.transitions import (
     Accepted,
     Busy,
-    Cancelled,
     Forward,
     Miss,
     Progress,
@@ -91,7 +90,7 @@ class Driver:
         return self
 
     def roll_back(self, reason: str = "why") -> Driver:
-        assert self.store.cancel(self.id, reason) is Cancelled.CANCELLED
+        assert self.store.cancel(self.id, reason) is None
         return self
 
     def undoing(self, *hosts: HostName) -> Driver:

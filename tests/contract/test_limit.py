@@ -7,7 +7,7 @@ import pytest
 from lockstep.worker.operation.answer import Verdict
 from lockstep.worker.operation.host import WriteLimit
 from lockstep.worker.operation.model import AttemptId, GroupId, HostName
-from lockstep.worker.operation.transitions import Abandoned, Accepted, Forward, Progress
+from lockstep.worker.operation.transitions import Accepted, Forward, Progress
 from tests.contract.bench import LIMITS, UNIT, Bench, MemoryBench
 from tests.contract.driver import ABSENT, A, B, Driver
 
@@ -108,7 +108,7 @@ def test_a_write_of_which_a_person_gives_up_keeps_its_place_as_well(bench: Bench
     one, two = several(bench, "one", "two", over=SHORT, a=ONE)
     begins(one)
     one.roll_back()
-    assert one.store.abandon(one.id, A, "ann: it will be rebuilt") is Abandoned.ABANDONED
+    assert one.store.abandon(one.id, A, "ann: it will be rebuilt") is None
     assert one.kept().ended
     assert begins(two) is Forward.BUSY
     bench.pass_time(OVER)

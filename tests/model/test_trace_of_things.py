@@ -11,7 +11,6 @@ import pytest
 import redis
 
 from lockstep.worker.operation.content import Effect
-from lockstep.worker.operation.thing import Resolved
 from lockstep.worker.operation.transitions import Forward
 from tests.chaos.journal import commands
 from tests.contract.bench import PREFIX, ClockedRedis, RedisBench
@@ -41,7 +40,7 @@ def go(bench: RedisBench) -> None:
     undone = Thing(bench, name="undone").accepted(A, B)
     undone.written(A).written(B, Effect.REPLACED)
     assert undone.restoring(A, FOREIGN).next is Forward.PERSON
-    assert undone.store.resolve(undone.id, A, "somebody") is Resolved.RESOLVED
+    assert undone.store.resolve(undone.id, A, "somebody") is None
     assert undone.restoring(A, FOREIGN).next is Forward.SEND
     undone.wrote(A, "u1", Effect.APPLIED)
     assert undone.restoring(A, OLD, "u2").next is Forward.RESTORED

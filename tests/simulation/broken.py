@@ -24,9 +24,9 @@ from lockstep.worker.operation.model import (
 from lockstep.worker.operation.transitions import (
     Accepted,
     Busy,
-    Cancelled,
     Forward,
     Progress,
+    Refused,
     Request,
     Settled,
 )
@@ -168,7 +168,7 @@ class SeeingTheTargetSettles(WatchedStore):
 class DecidesAgain(WatchedStore):
     """A later decision overrules the first."""
 
-    def cancel(self, operation: OperationId, by: str) -> Cancelled:
+    def cancel(self, operation: OperationId, by: str) -> Refused | None:
         record = self.records[operation]
         if not record.ended:
             record.decision = None

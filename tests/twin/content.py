@@ -20,8 +20,8 @@ from lockstep.worker.operation.model import (
     Outcome,
     Undo,
 )
-from lockstep.worker.operation.thing import Digest, Left, Look, Resolved, Shows
-from lockstep.worker.operation.transitions import Forward, Progress, Request
+from lockstep.worker.operation.thing import Digest, Left, Look, Shows
+from lockstep.worker.operation.transitions import Forward, Progress, Refused, Request
 from tests.twin.forward import MemoryForward
 from tests.twin.limit import ABORTED, SEND
 from tests.twin.record import AttemptRecord, Record, StepRecord
@@ -233,18 +233,18 @@ class MemoryContent(MemoryForward):
         step.over, step.trace = seen, replace(trace, foreign=None)
         return Forward.SEND
 
-    def resolve(self, operation: OperationId, host: HostName, who: str) -> Resolved:
+    def resolve(self, operation: OperationId, host: HostName, who: str) -> Refused | None:
         """Have what was there before written over what the host showed last."""
         record = self._load(operation)
         step = record.steps.get(host) if record is not None else None
         if record is None or step is None:
-            return Resolved.UNKNOWN
+            return Refused.UNKNOWN
         if record.ended or step.trace.foreign is None or host not in record.undo:
-            return Resolved.NOT_PENDING
+            return Refused.NOT_PENDING
         step.trace = replace(step.trace, restore_over=step.trace.foreign)
         record.waits[host] = self.clock()
         self._progressed(record)
-        return Resolved.RESOLVED
+        return None
 
     def _known_form(self, request: Request, host: HostRef) -> Digest | None:
         left = self.contents.get(request.group, {}).get(host.name)

@@ -22,10 +22,10 @@ from lockstep.worker.operation.thing import Trace
 from lockstep.worker.operation.transitions import (
     Accepted,
     Busy,
-    Cancelled,
     Forward,
     Miss,
     Progress,
+    Refused,
     Request,
 )
 from tests.twin.content import MemoryContent
@@ -239,14 +239,14 @@ class MemoryStore(MemoryContent):
             case Verdict.MISDIRECTED:
                 self._set_outcome(record, host, step, Outcome.UNKNOWN, answer, Why.MISDIRECTED)
 
-    def cancel(self, operation: OperationId, by: str) -> Cancelled:
+    def cancel(self, operation: OperationId, by: str) -> Refused | None:
         """Decide to roll back, unless decided; `by` says who asked for it, and why."""
         record = self._load(operation)
         if record is None:
-            return Cancelled.UNKNOWN
+            return Refused.UNKNOWN
         if record.decision is not None:
             same = (None, Why.CANCELLED, by) == record.reason
-            return Cancelled.CANCELLED if same else Cancelled(record.decision.value)
+            return None if same else Refused(record.decision.value)
         self._decide(record, Decision.ROLL_BACK, (None, Why.CANCELLED, by))
         self._end_if_done(record)
-        return Cancelled.CANCELLED
+        return None

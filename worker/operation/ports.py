@@ -24,10 +24,8 @@ from lockstep.worker.operation.model import (
 )
 from lockstep.worker.operation.thing import ContentTransitions
 from lockstep.worker.operation.transitions import (
-    Abandoned,
     Accepted,
     Busy,
-    Cancelled,
     Claim,
     Held,
     Miss,
@@ -208,8 +206,8 @@ class Store(Transitions, Ends, Protocol):
     def accept(self, request: Request) -> Accepted | Busy:
         """Record an operation and take its lock. Raises OperationIdReused, HostPaused and StoreFull."""
 
-    def cancel(self, operation: OperationId, by: str) -> Cancelled:
-        """Decide to roll back, unless decided; `by` says who asked for it, and why."""
+    def cancel(self, operation: OperationId, by: str) -> Refused | None:
+        """Decide to roll back; None if that is decided, because of `by`, who asked for it, and why."""
 
     def hold(self, operation: OperationId, who: str, why: str) -> Held | Refused:
         """Keep an operation from going further than the wave at work."""
@@ -217,8 +215,8 @@ class Store(Transitions, Ends, Protocol):
     def promote(self, operation: OperationId, number: int, by: str = "") -> Refused | None:
         """Release the hold of this number, and no other; None if that was done now. `by`: who, and why."""
 
-    def abandon(self, operation: OperationId, host: HostName, reason: str) -> Abandoned:
-        """Give up on a host that is still to be restored or settled."""
+    def abandon(self, operation: OperationId, host: HostName, reason: str) -> Refused | None:
+        """Give up on a host that is still to be restored or settled; None if that was done now."""
 
     def claim(self, operation: OperationId, *, resume: bool = False) -> Claim | None:
         """Claim what is to be published next, each phase once; None if unknown or ended.

@@ -16,7 +16,7 @@ from lockstep.worker.operation.errors import RecordDamaged
 
 if TYPE_CHECKING:
     from lockstep.worker.operation.model import Action, AttemptId, GroupId, HostName, Millis, OperationId
-    from lockstep.worker.operation.transitions import Progress
+    from lockstep.worker.operation.transitions import Progress, Refused
 
 Digest = NewType("Digest", str)
 """Of a content, in hexadecimal."""
@@ -116,14 +116,6 @@ class Trace:
     """A write of ours took effect over something that no look had shown."""
 
 
-class Resolved(StrEnum):
-    """What became of a person's word on a host."""
-
-    RESOLVED = "resolved"
-    NOT_PENDING = "not_pending"
-    UNKNOWN = "unknown"
-
-
 @dataclass(frozen=True, slots=True)
 class Left:
     """What the last ended operation on a thing left on a host."""
@@ -180,8 +172,8 @@ class ContentTransitions(Protocol):
     ) -> Progress:
         """Record what a look showed after the decision to roll back; open `attempt` of the inverse (SEND)."""
 
-    def resolve(self, operation: OperationId, host: HostName, who: str) -> Resolved:
-        """Have what was there before written over what the host showed last."""
+    def resolve(self, operation: OperationId, host: HostName, who: str) -> Refused | None:
+        """Have what was there before written over what the host showed last; None if that was done now."""
 
     def text(self, operation: OperationId, digest: str) -> str | None:
         """Read the text of a content, or another that the operation keeps; None if it is kept no more."""

@@ -193,15 +193,6 @@ class Claim:
     """Of the wave or of the gate's round; 0 where there is none."""
 
 
-class Cancelled(StrEnum):
-    """What became of a cancel."""
-
-    CANCELLED = "cancelled"
-    UNKNOWN = "unknown"
-    COMMITTED = "commit"
-    ROLLING_BACK = "roll_back"
-
-
 @dataclass(frozen=True, slots=True)
 class Held:
     """A hold that was put on an operation."""
@@ -213,7 +204,7 @@ class Held:
 
 
 class Refused(StrEnum):
-    """Why a hold or a promote did nothing."""
+    """Why what somebody asked of an operation was not done."""
 
     UNKNOWN = "unknown"
     NO_WAVES = "no_waves"
@@ -225,12 +216,6 @@ class Refused(StrEnum):
     """That hold was released before."""
     OTHER = "other"
     """Another hold than that is on it, or none."""
-
-
-class Abandoned(StrEnum):
-    """What became of an abandon."""
-
-    ABANDONED = "abandoned"
-    NOT_PENDING = "not_pending"
     UNDECIDED = "undecided"
-    UNKNOWN = "unknown"
+    NOT_PENDING = "not_pending"
+    """On the host nothing is left to restore or settle, or nothing that a person must decide about."""

@@ -25,12 +25,10 @@ from lockstep.worker.operation.model import (
     Stage,
 )
 from lockstep.worker.operation.ports import LONG_AGO
-from lockstep.worker.operation.thing import Look, Resolved
+from lockstep.worker.operation.thing import Look
 from lockstep.worker.operation.transitions import (
-    Abandoned,
     Accepted,
     Busy,
-    Cancelled,
     Claim,
     Held,
     Miss,
@@ -144,22 +142,25 @@ class RedisStore(RedisEnds):
         sent = (attempt, verdict, mask(answer), self._limits.settle, needs)
         return self._progress("finish", operation, host, *sent)
 
-    def cancel(self, operation: OperationId, by: str) -> Cancelled:
-        said = self._scripts.strings("cancel", operation, mask(by))
-        return Cancelled(said[-1])
+    def _refused(self, name: str, operation: OperationId, *sent: Argument) -> Refused | None:
+        """Run a script that says nothing once it has done what somebody asked for."""
+        said = self._scripts.strings(name, operation, *sent)
+        return Refused(said[0]) if said else None
 
-    def abandon(self, operation: OperationId, host: HostName, reason: str) -> Abandoned:
-        return Abandoned(cast(str, self._scripts.run("abandon", operation, host, mask(reason))))
+    def cancel(self, operation: OperationId, by: str) -> Refused | None:
+        return self._refused("cancel", operation, mask(by))
+
+    def abandon(self, operation: OperationId, host: HostName, reason: str) -> Refused | None:
+        return self._refused("abandon", operation, host, mask(reason))
 
     def hold(self, operation: OperationId, who: str, why: str) -> Held | Refused:
         said = self._scripts.strings("hold", operation, who, mask(why))
         if said[0] == "held":
             return Held(int(said[1]), int(said[2]), Stage(said[3]))
-        return Refused(said[-1])
+        return Refused(said[0])
 
     def promote(self, operation: OperationId, number: int, by: str = "") -> Refused | None:
-        said = self._scripts.strings("promote", operation, number, mask(by))
-        return None if said[0] == "released" else Refused(said[1] if said[0] == "decided" else said[0])
+        return self._refused("promote", operation, number, mask(by))
 
     def gate_seen(
         self,
@@ -284,5 +285,5 @@ class RedisStore(RedisEnds):
         sent = (fingerprint, sent_at, open_before, look.digest, look.shows, like, look.text, attempt)
         return self._progress("restoring", operation, host, *sent, *self._times)
 
-    def resolve(self, operation: OperationId, host: HostName, who: str) -> Resolved:
-        return Resolved(cast(str, self._scripts.run("resolve", operation, host, mask(who))))
+    def resolve(self, operation: OperationId, host: HostName, who: str) -> Refused | None:
+        return self._refused("resolve", operation, host, mask(who))

@@ -9,7 +9,6 @@ import pytest
 from lockstep.mock_api.admin import Fault
 from lockstep.worker.operation.drift import Drift
 from lockstep.worker.operation.model import Action, HostName, Operation, Presence, State, Undo
-from lockstep.worker.operation.transitions import Abandoned
 from tests.integration.worker.conftest import Parts
 from tests.integration.worker.harness import Bench, End
 from tests.waiting import PATIENCE, eventually
@@ -133,7 +132,7 @@ def test_a_host_that_never_returns_is_abandoned_and_the_others_are_restored(patr
     patrolled.admin.down("node2")
     eventually(lambda: patrolled.read(operation).pending_hosts == (NODE2,), "node2 is pending", PATIENCE)
     eventually(lambda: patrolled.holding() == {"node2"}, "the others are restored", PATIENCE)
-    assert patrolled.store.abandon(operation, NODE2, "scrapped (ann)") is Abandoned.ABANDONED
+    assert patrolled.store.abandon(operation, NODE2, "scrapped (ann)") is None
     end = patrolled.end(operation, PATIENCE)
     assert end.operation.state is State.ABANDONED
     step = end.steps["node2"]

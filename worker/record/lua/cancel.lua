@@ -1,12 +1,12 @@
 -- cancel: decide to roll back because somebody asked for it.
 -- ARGV  3 who, and why
--- Returns  cancelled | decided + the decision | unknown
+-- Returns  nothing once it is done | commit | roll_back | unknown
 -- Atomic, because an operation is decided once.
 if not op then return { 'unknown' } end
 if op.decision then
   local kept = redis.call('HMGET', OP, 'reason_kind', 'reason')
-  if kept[1] == 'cancelled' and kept[2] == ARGV[3] then return { 'cancelled' } end
-  return { 'decided', op.decision }
+  if kept[1] == 'cancelled' and kept[2] == ARGV[3] then return {} end
+  return { op.decision }
 end
 decide(op, 'roll_back', { kind = 'cancelled', detail = ARGV[3] })
-return { 'cancelled' }
+return {}

@@ -1,13 +1,13 @@
 -- promote: release the hold that somebody saw, and no other.
 -- ARGV  3 the number of that hold, 4 who, and why; a producer of an earlier release says no name
--- Returns  released | already | other + the hold as JSON and its number | decided + the decision | unknown | free
+-- Returns  nothing once it is done | already | other | commit | roll_back | unknown | free
 -- Atomic, because a newer hold must not be released by whoever has not seen it.
 if not op then return { 'unknown' } end
-if op.decision then return { 'decided', op.decision } end
+if op.decision then return { op.decision } end
 local number = tonumber(ARGV[3])
 if not op.waves or op.hold_no == 0 then return { 'free' } end
 if number <= op.released_no then return { 'already' } end
-if number ~= op.hold_no then return { 'other', redis.call('HGET', OP, 'held') or '', tostring(op.hold_no) } end
+if number ~= op.hold_no then return { 'other' } end
 set(op, 'released_no', number)
 redis.call('HSET', OP, 'held', '', 'hold_until', '')
 op.held, op.hold_until = false, nil
@@ -19,4 +19,4 @@ note_moment('released', number, ARGV[4])
 announce('released')
 progressed()
 settled = true
-return { 'released' }
+return {}
