@@ -63,8 +63,10 @@ def _await_imports() -> None:
 
 def _imported_elsewhere() -> set[str]:
     me = threading.get_ident()
-    locks = ((name, found()) for name, found in list(sys.modules["_frozen_importlib"]._module_locks.items()))
-    return {name for name, lock in locks if lock is not None and lock.owner not in (None, me)}
+    locks = sys.modules["_frozen_importlib"]._module_locks
+    # Not of pairs: while one is made, another thread may begin an import.
+    found = ((name, locks.get(name, lambda: None)()) for name in list(locks))
+    return {name for name, lock in found if lock is not None and lock.owner not in (None, me)}
 
 
 os.register_at_fork(before=_await_imports, after_in_child=_renew)

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
+from math import inf
 from pathlib import Path
 from socketserver import TCPServer, ThreadingMixIn
 from typing import TYPE_CHECKING, Any, TextIO
@@ -93,8 +94,8 @@ class MetricsServer(ThreadingMixIn, WSGIServer):
 
     def service_actions(self) -> None:
         """Cut the lines whose time is over; called again and again while the server listens."""
-        for request, since in list(self._begun.items()):
-            if time.monotonic() - since > LONGEST:
+        for request in list(self._begun):  # not of pairs: while one is made, another thread may end a request
+            if time.monotonic() - self._begun.get(request, inf) > LONGEST:
                 with suppress(OSError):
                     request.shutdown(socket.SHUT_RDWR)
 
