@@ -101,11 +101,10 @@ class Kinds:
             return known[1]
         from lockstep.worker.kinds.kind import Kind
 
-        kind = Kind(str(path), read_text(f"kind file {show(str(path))}", path))
+        noun = f"kind file {show(str(path))}"
+        kind = Kind(str(path), read_text(noun, path))
         if path.name.removesuffix(".yaml").partition("@")[0] != kind.name:
-            raise InvalidInput(
-                f"kind file {show(str(path))} is of kind {kind.name}: name it {kind.name}.yaml"
-            )
+            raise InvalidInput(f"{noun} is of kind {kind.name}: name it {kind.name}.yaml")
         self._read[path] = version, kind
         self._remembered[kind.digest] = kind
         return kind

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from lockstep.worker.forks import renew_in_children
 from lockstep.worker.monitoring.probe import EVERY
-from lockstep.worker.operation.answer import Carried, Watched
+from lockstep.worker.operation.answer import Carried
 from lockstep.worker.operation.model import Decision, Operation, OperationId, State
 from lockstep.worker.operation.waves import worked
 
@@ -68,11 +68,6 @@ def took(name: str, seconds: float, *labels: str) -> None:
     """Add a duration to one of METERS."""
     if meter := _counting.get(name):
         meter.labels(*labels).observe(seconds)
-
-
-def call_watched(_: str, __: str) -> Watched:
-    """Watch a call to a host: send nothing more with it, and count what it took."""
-    return {}, call_carried
 
 
 def call_carried(carried: Carried | None) -> None:

@@ -68,7 +68,7 @@ def _watch(sender: str, instance: Any, **_: Any) -> None:
     if settings.metrics_port is not None:
         counts = Metrics()
         metrics.count_with(counts)
-        curl.watches.append(metrics.call_watched)
+        curl.watches.append(lambda *_: ({}, metrics.call_carried))
         stop = counts.serve(settings.metrics_address, settings.metrics_port, FiguresReader(settings).read)
         # By us alone: Celery's own ways there are replaced.
         task_rejected.connect(lambda **_: metrics.count("messages_dropped"), weak=False)

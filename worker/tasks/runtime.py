@@ -71,16 +71,14 @@ GARBAGE = 20_000
 """Objects that are made before Python looks among them for garbage: its 700 are a look every few hosts."""
 
 
+@dataclass(slots=True)
 class _Kept:
     """What is kept of one operation: whoever holds the lock reads it, for all who wait."""
 
-    __slots__ = ("failed", "lock", "names", "order")
-
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.order: Order | None = None
-        self.failed = ""
-        self.names = 0
+    lock: threading.Lock
+    order: Order | None = None
+    failed: str = ""
+    names: int = 0
 
 
 class Orders:
@@ -106,7 +104,7 @@ class Orders:
 
     def _of(self, operation: OperationId) -> Order | None:
         with self._lock:
-            kept = self._kept.setdefault(operation, _Kept())
+            kept = self._kept.setdefault(operation, _Kept(threading.Lock()))
             self._kept.move_to_end(operation)
         with kept.lock:
             if kept.failed:
