@@ -51,18 +51,6 @@ def publish_next(app: Celery, store: Store, operation: OperationId, *, resume: b
     return claim
 
 
-def publish_forward(
-    app: Celery,
-    operation: OperationId,
-    group: GroupId,
-    action: Action,
-    hosts: Sequence[HostName],
-    wave: int = 0,
-) -> None:
-    """Publish the chord that applies the action. `wave` is the hosts' one; 0 without waves."""
-    publish(app, operation, Claim(Phase.FORWARD, group, action, tuple(hosts), wave))
-
-
 def publish(app: Celery, operation: OperationId, claim: Claim) -> None:
     """Publish a task per host or slice of hosts, in a chord that ends with `conclude` unless they settle."""
     if not claim.hosts:

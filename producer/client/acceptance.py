@@ -17,7 +17,7 @@ from lockstep.worker.operation.host import local
 from lockstep.worker.operation.model import GroupId, OperationId
 from lockstep.worker.operation.names import subject
 from lockstep.worker.operation.ports import Store
-from lockstep.worker.operation.transitions import Accepted, Busy, Request
+from lockstep.worker.operation.transitions import Accepted, Busy, Claim, Phase, Request
 from lockstep.worker.operation.waves import earliest_end, told_standing
 from lockstep.worker.record import events as following
 from lockstep.worker.record.causes import cause_of, unavailable
@@ -73,14 +73,14 @@ class Broker:
     def forward(self, request: Request) -> bool:
         """Send the chord of an accepted operation; False if the broker does not take it."""
         waves = request.rollout.waves if request.rollout else None
-        names = [host.name for host in request.hosts if waves is None or waves[host.name] == 1]
-        about = (request.id, request.group, request.action, names)
+        names = tuple(host.name for host in request.hosts if waves is None or waves[host.name] == 1)
+        claim = Claim(Phase.FORWARD, request.group, request.action, names, 0 if waves is None else 1)
         try:
             # Celery is slow to import, so the operation is recorded first.
-            from lockstep.worker.messages import publish_forward
+            from lockstep.worker.messages import publish
 
             with enqueuing(request.action, request.id, request.group):
-                publish_forward(self._celery(), *about, 0 if waves is None else 1)
+                publish(self._celery(), request.id, claim)
         except Exception as error:  # noqa: BLE001 - whatever fails now, the operation is accepted
             self._unsent(f'operation "{request.id}" is accepted, but its tasks', error)
             return False

@@ -14,10 +14,11 @@ from celery.worker.control import inspect_command
 
 from lockstep.worker.celery import ABOUT, TaskName
 from lockstep.worker.kinds.seal import SealKeys
-from lockstep.worker.messages import publish_forward, publish_next, publish_patrol
+from lockstep.worker.messages import publish, publish_next, publish_patrol
 from lockstep.worker.monitoring import metrics
 from lockstep.worker.operation.drift import Ends
 from lockstep.worker.operation.model import Action, GroupId, HostName, Operation, OperationId, State
+from lockstep.worker.operation.transitions import Claim, Phase
 from lockstep.worker.operation.waves import told_standing
 from lockstep.worker.settings import Settings
 from lockstep.worker.steps.apply import NO_RECORD, forward, raised
@@ -141,8 +142,8 @@ def patrol_group(self: Task[..., str], group: GroupId) -> str:
             logger.error("the patrol got no answer about the group from any of %d hosts", came.asked)
             metrics.count("not_done", "patrol look")
         for repair in came.repairs:
-            hosts = [host.name for host in repair.hosts]
-            publish_forward(self.app, repair.id, group, repair.action, hosts)
+            hosts = tuple(host.name for host in repair.hosts)
+            publish(self.app, repair.id, Claim(Phase.FORWARD, group, repair.action, hosts))
         return _told(came)
 
     return guarded(self, run)

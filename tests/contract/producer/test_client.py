@@ -135,7 +135,7 @@ def test_an_operation_whose_tasks_cannot_be_sent_is_accepted_all_the_same(
     def refuse(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr(lockstep.worker.messages, "publish_forward", refuse)
+    monkeypatch.setattr(lockstep.worker.messages, "publish", refuse)
 
     operation = cluster.create_group("team-a")
 

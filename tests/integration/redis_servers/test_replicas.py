@@ -10,7 +10,7 @@ from typing import TypeVar
 import pytest
 
 from lockstep.producer.stack.guard import Guard
-from lockstep.worker.messages import publish_forward
+from lockstep.worker.messages import publish
 from lockstep.worker.operation.answer import Verdict
 from lockstep.worker.operation.errors import StoreUnavailable
 from lockstep.worker.operation.model import (
@@ -23,7 +23,7 @@ from lockstep.worker.operation.model import (
     Presence,
     Seen,
 )
-from lockstep.worker.operation.transitions import Accepted, Forward, Request
+from lockstep.worker.operation.transitions import Accepted, Claim, Forward, Phase, Request
 from lockstep.worker.record.link import connect
 from lockstep.worker.record.redis import RedisStore
 from tests.integration.redis_servers.servers import Replicated
@@ -150,7 +150,7 @@ def test_no_write_reaches_a_host_while_the_replica_stands_still(
     asked = request(served, "still")
     with pair[1].frozen():
         careless.accept(asked)
-        publish_forward(served.app, asked.id, asked.group, asked.action, served.hosts)
+        publish(served.app, asked.id, Claim(Phase.FORWARD, asked.group, asked.action, tuple(served.hosts)))
         eventually(lambda: len(served.history(group=asked.group)) >= 12, "workers have looked often")
         assert {entry.method for entry in served.history(group=asked.group)} == {"GET"}
         assert careless.operation(asked.id).decision is None  # type: ignore[union-attr]

@@ -14,7 +14,7 @@ from lockstep.worker import messages as workflow
 from lockstep.worker.celery import make_app
 from lockstep.worker.inventory import load_inventory
 from lockstep.worker.operation.model import Action, GroupId, OperationId
-from lockstep.worker.operation.transitions import Request
+from lockstep.worker.operation.transitions import Claim, Phase, Request
 from lockstep.worker.record.link import connect
 from lockstep.worker.settings import load_settings
 
@@ -35,9 +35,8 @@ def main() -> None:
     request = Request(operation, group, Action.CREATE, tuple(host.ref for host in hosts), 60_000, "test")
     connect(settings).accept(request)
     workflow.BATCH = 1
-    workflow.publish_forward(
-        make_app(settings), operation, group, Action.CREATE, [host.name for host in hosts]
-    )
+    claim = Claim(Phase.FORWARD, group, Action.CREATE, tuple(host.name for host in hosts))
+    workflow.publish(make_app(settings), operation, claim)
 
 
 if __name__ == "__main__":

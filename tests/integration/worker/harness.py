@@ -17,9 +17,9 @@ from lockstep.producer.stack.guard import Guard
 from lockstep.producer.stack.processes import MockCluster, RedisServer
 from lockstep.worker.celery import Lockstep, make_app
 from lockstep.worker.inventory import Inventory, load_inventory
-from lockstep.worker.messages import publish_forward
+from lockstep.worker.messages import publish
 from lockstep.worker.operation.model import Action, GroupId, HostName, Operation, OperationId, Step
-from lockstep.worker.operation.transitions import Accepted, Request
+from lockstep.worker.operation.transitions import Accepted, Claim, Phase, Request
 from lockstep.worker.operation.waves import Rollout
 from lockstep.worker.record.link import connect
 from lockstep.worker.record.redis import RedisStore
@@ -218,8 +218,9 @@ class Bench:
         """Record an operation and publish its chord, with waves that of the first."""
         operation = self.accept(action, group, retries=retries, rollout=rollout, deadline=deadline)
         waves = rollout.waves if rollout else {}
-        hosts = [host for host in self.hosts if waves.get(host, 1) == 1]
-        publish_forward(self.app, operation, group or self.group, action, hosts, 1 if rollout else 0)
+        hosts = tuple(host for host in self.hosts if waves.get(host, 1) == 1)
+        claim = Claim(Phase.FORWARD, group or self.group, action, hosts, 1 if rollout else 0)
+        publish(self.app, operation, claim)
         return operation
 
     @property

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from lockstep.mock_api.history import Record as Entry
 from lockstep.worker.inventory import load_inventory
-from lockstep.worker.messages import publish_forward
+from lockstep.worker.messages import publish
 from lockstep.worker.operation.host import WriteLimit
 from lockstep.worker.operation.model import Action, GroupId, HostName, Operation, OperationId, State
-from lockstep.worker.operation.transitions import Accepted, Request
+from lockstep.worker.operation.transitions import Accepted, Claim, Phase, Request
 from lockstep.worker.record.codec import Keys
 from lockstep.worker.record.queries import WriteLimits
 from lockstep.worker.redis_client import client
@@ -45,7 +45,7 @@ def begin(bench: Bench, number: int, hosts: Sequence[HostName]) -> OperationId:
     refs = tuple(host.ref for host in bench.inventory.select(hosts))
     about = (operation, group, Action.CREATE, refs, 120_000, "test", None)
     assert bench.store.accept(Request(*about)) is Accepted.ACCEPTED
-    publish_forward(bench.app, operation, group, Action.CREATE, hosts)
+    publish(bench.app, operation, Claim(Phase.FORWARD, group, Action.CREATE, tuple(hosts)))
     return operation
 
 

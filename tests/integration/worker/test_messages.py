@@ -5,8 +5,9 @@ from __future__ import annotations
 import redis
 
 from lockstep.worker.celery import OPERATIONS, ROLLBACK
-from lockstep.worker.messages import publish_conclude, publish_forward
+from lockstep.worker.messages import publish, publish_conclude
 from lockstep.worker.operation.model import Action, State
+from lockstep.worker.operation.transitions import Claim, Phase
 from lockstep.worker.redis_client import client
 from tests.integration.worker.harness import Bench
 from tests.waiting import eventually
@@ -39,7 +40,7 @@ def test_a_producer_killed_half_way_through_publishing_leaves_an_operation_that_
 def test_headers_delivered_three_times_write_once(bench: Bench) -> None:
     operation = bench.accept(Action.CREATE)
     for _ in range(3):
-        publish_forward(bench.app, operation, bench.group, Action.CREATE, bench.hosts)
+        publish(bench.app, operation, Claim(Phase.FORWARD, bench.group, Action.CREATE, tuple(bench.hosts)))
     bench.run_all()
     end = bench.end(operation)
     assert end.operation.state is State.COMMITTED
