@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Generator, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import NamedTuple
 
 from lockstep.producer.doctor import Finding, Level
 from lockstep.worker.hosts import looks
@@ -40,30 +41,22 @@ class _Stopped(Exception):
     """What comes next rests on what did not happen, as this finding says."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Wish:
+class _Wish(NamedTuple):
     """A content to write, and the secrets beside it."""
 
-    content: Content
-    secret: Mapping[str, object]
+    content: Content = Content()
+    secret: Mapping[str, object] = MappingProxyType({})
 
 
-@dataclass(slots=True)
 class Walk:
     """One kind on one host, on one scratch id that is absent at first and at the end."""
 
-    kind: Kind
-    thing: Id
-    host: Host
-    settings: Settings
-    wishes: list[_Wish] = field(init=False)
-    left: bool = False
-    """The thing is there, or may be, after all."""
-    _client: HostClient = field(init=False)
-
-    def __post_init__(self) -> None:
-        self._client = HostClient(self.host, self.settings, looks.exchange)
-        self.wishes = [_wish(self.kind, each) for each in _contents(self.kind)]
+    def __init__(self, kind: Kind, thing: Id, host: Host, settings: Settings) -> None:
+        self.kind, self.thing, self.host, self.settings = kind, thing, host, settings
+        self.wishes = [_wish(kind, each) for each in _contents(kind)]
+        self.left = False
+        """The thing is there, or may be, after all."""
+        self._client = HostClient(host, settings, looks.exchange)
 
     def run(self) -> Generator[Finding]:
         """Yield what is found, as it is found; the thing is deleted however this ends.
@@ -116,7 +109,7 @@ class Walk:
     def _again(self, one: _Wish, other: _Wish, made: Content) -> Iterator[Finding]:
         # A field that a thing may lack is left out, so that the update adds it and its undo takes it away.
         given = {name: value for name, value in other.content.values.items() if name in one.content.values}
-        said = self._send("create", replace(other, content=Content(given)), made)
+        said = self._send("create", other._replace(content=Content(given)), made)
         after = self._look()
         changed = made.keeping(()).text() != after.keeping(()).text()
         subject = "create again"
@@ -151,13 +144,11 @@ class Walk:
 
     def _undo(self, subject: str, verb: Verb, before: Content) -> Iterator[Finding]:
         shown = self._client.look(self.kind, self.thing).content
-        said = self._send(verb, _Wish(before, {}), shown, before.kept)
+        said = self._send(verb, _Wish(before), shown, before.kept)
         if said.effect not in TOOK:
             yield _unnamed(subject, said)
             return
-        yield self._on_undo(subject, said, before, self._look())
-
-    def _on_undo(self, subject: str, said: Said, before: Content, after: Content) -> Finding:
+        after = self._look()
         names = [name for name, value in before.values.items() if after.values.get(name) != value]
         rewritten = [name for name in names if self.kind.fields[name].rewritten]
         kept = [name for name, value in before.kept.items() if after.kept.get(name) != value]
@@ -165,20 +156,21 @@ class Walk:
         gone = self.kind.loses("delete", self.kind.secrets) if "delete" in subject else []
         if missing:
             text = f"{said.text}, but it does not bring back {named(missing)}"
-            return Finding(subject, Level.FAILURE, text, UNDONE)
+            yield Finding(subject, Level.FAILURE, text, UNDONE)
+            return
         text = f"{said.text}, and all that a look showed is back"
         text += f"; in another form: {named(rewritten)}" if rewritten else ""
         text += f"; the file says that it loses {'; '.join(gone)}" if gone else ""
-        return Finding(subject, Level.OK, text)
+        yield Finding(subject, Level.OK, text)
 
     def _delete(self) -> Iterator[Finding]:
         before = self._look()
-        yield from self._write("delete", "delete", _Wish(Content(), {}), before)
+        yield from self._write("delete", "delete", _Wish(), before)
         yield self._on_absence("look after delete")
         yield from self._undo("undo of the delete", "create", before)
-        yield from self._write("delete", "delete, at last", _Wish(Content(), {}), self._look())
+        yield from self._write("delete", "delete, at last", _Wish(), self._look())
         yield self._on_absence("look at the end")
-        said = self._send("delete", _Wish(Content(), {}), before)
+        said = self._send("delete", _Wish(), before)
         if said.effect in (Effect.UNKNOWN, Effect.MISDIRECTED):
             yield _unnamed("delete again", said)
         else:
@@ -254,7 +246,7 @@ class Walk:
             shown = self._client.look(self.kind, self.thing)
             if shown.sight is Sight.ABSENT:
                 return True
-            self._send("delete", _Wish(Content(), {}), shown.content)
+            self._send("delete", _Wish(), shown.content)
         return False
 
 

@@ -40,7 +40,6 @@ RUN_LENGTH = 80
 _WISHES = re.compile(r"^(present|absent)[ \t]*:", re.MULTILINE)
 _COMMENT = re.compile(r"(^|\s)#.*")
 """Within a word # is a character that no group id may have, not the beginning of a comment."""
-_ACTIONS = {"present": Action.CREATE, "absent": Action.DELETE}
 
 
 Named = GroupId | tuple["Kind", "Id"]
@@ -50,21 +49,15 @@ Named = GroupId | tuple["Kind", "Id"]
 class Wish:
     """One group or thing, as it shall be."""
 
-    action: Action
+    verb: str
+    """create, or delete; of a thing also set: one that shall be is set, and made where it is absent."""
     group: GroupId
     fields: Mapping[str, object] = field(default_factory=dict, hash=False, repr=False)
     """Of a thing: what it shall hold."""
-    verb: str = ""
-    """Of a thing: create, set or delete. A thing that shall be is set, and made where it is absent."""
     target: str = ""
     """Of a thing: the digest of that, keyed where the kind has secrets."""
     secrets: Mapping[str, str] = field(default_factory=dict, hash=False, repr=False)
     """Of a thing: its secret and sensitive fields that were read from files."""
-
-    @property
-    def told(self) -> str:
-        """What is done, in a word."""
-        return self.verb or self.action.value
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,15 +79,15 @@ def parse_wishes(
     An entry of `present` is an id, or a mapping of one to the fields of that thing. The files of secret and
     sensitive fields are below `folder`.
     """
-    pairs: Iterable[tuple[Action, object]] = _from_document(wanted)
+    entries: Iterable[tuple[bool, object]] = _from_document(wanted)
     if isinstance(wanted, str) and not _WISHES.search(wanted):
         lines = (_COMMENT.sub("", line).strip() for line in wanted.splitlines())
-        pairs = ((Action.CREATE, group) for group in lines if group)
+        entries = ((False, group) for group in lines if group)
     wishes: dict[GroupId, Wish] = {}
-    for action, entry in pairs:
-        wish = _wish(action, entry, named, Path(folder))
+    for absent, entry in entries:
+        wish = _wish(absent, entry, named, Path(folder))
         other = wishes.setdefault(wish.group, wish)
-        if other.action is not action:
+        if (other.verb == "delete") is not absent:
             raise InvalidInput(f"group {show(wish.group)} shall be both present and absent: choose one")
         if other != wish:
             raise InvalidInput(f"{show(wish.group)} stands twice, with other fields: choose one")
@@ -103,7 +96,7 @@ def parse_wishes(
     return tuple(wishes.values())
 
 
-def _wish(action: Action, entry: object, named: Callable[[object], Named], folder: Path) -> Wish:
+def _wish(absent: bool, entry: object, named: Callable[[object], Named], folder: Path) -> Wish:
     name, fields = entry, None
     if isinstance(entry, Mapping) and len(entry) == 1:
         ((name, fields),) = entry.items()
@@ -111,13 +104,13 @@ def _wish(action: Action, entry: object, named: Callable[[object], Named], folde
     if isinstance(of, str):
         if fields:
             raise InvalidInput(f"{show(of)} names no kind, and a group has no fields: give KIND/ID")
-        return Wish(action, of)
+        return Wish("delete" if absent else "create", of)
     kind, thing = of
-    if not isinstance(fields or {}, Mapping) or (fields and action is Action.DELETE):
-        rule = "is to be deleted, and needs none" if action is Action.DELETE else "needs a mapping of fields"
+    if not isinstance(fields or {}, Mapping) or (fields and absent):
+        rule = "is to be deleted, and needs none" if absent else "needs a mapping of fields"
         what = ", ".join(map(str, fields)) if isinstance(fields, Mapping) else "that are no mapping"
         raise InvalidInput(f"{show(thing.text)} has fields {what}: it {rule}")
-    verb = "delete" if action is Action.DELETE else "set" if "update" in kind.writes else "create"
+    verb = "delete" if absent else "set" if "update" in kind.writes else "create"
     plain, secrets = dict(fields or {}), {}
     for name, hidden in kind.fields.items():
         match plain.get(name):
@@ -125,7 +118,7 @@ def _wish(action: Action, entry: object, named: Callable[[object], Named], folde
                 noun = f"file {show(path)} of the {name} of {show(thing.text)}"
                 secrets[name] = read_secret(noun, folder / path)
                 del plain[name]
-    return Wish(action, GroupId(thing.text), plain, verb, secrets=secrets)
+    return Wish(verb, GroupId(thing.text), plain, secrets=secrets)
 
 
 def read_secret(noun: str, path: str | Path) -> str:
@@ -150,7 +143,8 @@ def parse_run(value: str) -> str:
 
 def operation_id(run: str, wish: Wish, hosts: Sequence[HostName]) -> OperationId:
     """Return the id that a wish has in a run: the same for the same action, group and hosts."""
-    kept = json.dumps([wish.action, wish.group, sorted(hosts)]) + wish.target
+    action = Action.DELETE if wish.verb == "delete" else Action.CREATE
+    kept = json.dumps([action, wish.group, sorted(hosts)]) + wish.target
     return OperationId(f"{run}-{hashlib.sha256(kept.encode()).hexdigest()[:16]}")
 
 
@@ -168,7 +162,7 @@ def apply(
     What a run of the same id has started is not started again: its outcome is told. Closing takes
     `STOPS_WITHIN` seconds at most; a request that is on its way to Redis then may still be accepted.
     """
-    at_once = at_once or (1 if any(wish.verb for wish in wishes) else SIDE_BY_SIDE)
+    at_once = at_once or (1 if any("/" in wish.group for wish in wishes) else SIDE_BY_SIDE)
     stopped = threading.Event()
     left = deque(wishes)
     told: SimpleQueue[WishResult | BaseException] = SimpleQueue()
@@ -177,7 +171,7 @@ def apply(
         key = operation_id(run, wish, hosts)
         try:
             operation = client.change(
-                wish.told,
+                wish.verb,
                 wish.group,
                 [host.name for host in client.serving(wish.group, hosts, some=True)],
                 wish.fields,
@@ -232,14 +226,14 @@ def _next(told: SimpleQueue[WishResult | BaseException]) -> WishResult | BaseExc
             continue
 
 
-def _from_document(wanted: str | Mapping[str, object]) -> Iterator[tuple[Action, object]]:
+def _from_document(wanted: str | Mapping[str, object]) -> Iterator[tuple[bool, object]]:
     document = parse_plain("the list of groups", wanted) if isinstance(wanted, str) else wanted
     if not isinstance(document, Mapping):
         raise InvalidInput("the groups are no mapping: give lists `present:` and `absent:`")
     for key, groups in document.items():
-        if key not in _ACTIONS:
+        if key not in ("present", "absent"):
             raise InvalidInput(f"the groups have the unknown key {show(key)}; known: present, absent")
         if not isinstance(groups or [], list):
             raise InvalidInput(f"{key} is no list: give `- ` and a group id on each line")
         for group in groups or []:
-            yield _ACTIONS[key], group
+            yield key == "absent", group

@@ -218,12 +218,13 @@ def apply(
             answer_json({"plans": [_document(*each) for each in made]})
         return Exit.FOUND if any(each.problems for each, _ in made) else Exit.OK
     for wish in wishes:
-        if wish.verb and not session.as_json:
+        if "/" in wish.group and not session.as_json:
             _planned(client, wish, hosts, pace, note)
     run = new_id() if resume is None else resume
     each = client.apply(wishes, hosts, run=run, at_once=at_once, pace=pace, accept_loss=accept_loss)
     session.going_on = f"what was started goes on; the same command with --resume {run} does the rest"
-    note(f"run {run}: {counted(len(wishes), 'thing' if any(wish.verb for wish in wishes) else 'group')}")
+    noun = "thing" if any("/" in wish.group for wish in wishes) else "group"
+    note(f"run {run}: {counted(len(wishes), noun)}")
     states: Counter[str] = Counter()
     with _progress(len(wishes), quiet=session.as_json) as advance, closing(each):
         for came in each:
@@ -247,11 +248,11 @@ def _planned(
     """Return what a wish would do, and the wave of each host; tell it in lines."""
     serving = client.serving(wish.group, hosts, some=True)
     rollout = client.rollout(pace, serving)
-    given = wish.told, wish.group, [host.name for host in serving], wish.fields
+    given = wish.verb, wish.group, [host.name for host in serving], wish.fields
     made = client.plan(*given, secrets=wish.secrets, create=wish.verb == "set")
     waves = rollout.waves if rollout else {}
     if tell is not None:
-        tell(printable(f"{wish.told} {wish.group}"))
+        tell(printable(f"{wish.verb} {wish.group}"))
         for line in (*_diff(made, waves), *_summary(made), *_told(rollout, made, client)):
             tell(f"  {printable(line)}")
     return made, waves
@@ -260,7 +261,7 @@ def _planned(
 def _tell(came: WishResult, as_json: bool) -> None:
     document = {
         "group": came.wish.group,
-        "action": came.wish.told,
+        "action": came.wish.verb,
         "id": came.operation,
         "state": came.state,
         "committed": came.state is State.COMMITTED,
@@ -270,7 +271,7 @@ def _tell(came: WishResult, as_json: bool) -> None:
         answer(json.dumps(document))
     elif came.state is not State.COMMITTED:
         state = came.state or "not started"
-        answer(printable(f"{came.wish.told} {came.wish.group}: {state}, {came.reason} ({came.operation})"))
+        answer(printable(f"{came.wish.verb} {came.wish.group}: {state}, {came.reason} ({came.operation})"))
 
 
 @contextmanager
