@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING
 from lockstep.producer.client.operation import Operation
 from lockstep.producer.client.selection import find, group_of
 from lockstep.producer.client.things import ThingClient
+from lockstep.producer.operators.drift import Comparison, GroupDrift, without_kind
 from lockstep.producer.operators.history import Filter, Stuck, advised, search, stuck
+from lockstep.producer.operators.hosts import HostStanding, standings
+from lockstep.producer.operators.plan import SyncItem, differences, kept_kind, sync_plan
 from lockstep.worker.kinds.seal import SealKeys
 from lockstep.worker.operation import model
 from lockstep.worker.operation.drift import Forgotten
@@ -23,9 +26,6 @@ from lockstep.worker.record.status import HeldInventory
 
 if TYPE_CHECKING:
     from lockstep.producer.doctor import Finding
-    from lockstep.producer.operators.drift import GroupDrift
-    from lockstep.producer.operators.hosts import HostStanding
-    from lockstep.producer.operators.plan import SyncItem
 
 
 class ClusterClient(ThingClient):
@@ -100,15 +100,11 @@ class ClusterClient(ThingClient):
 
         A line for each old and each new value; nothing for an operation on a group.
         """
-        from lockstep.producer.operators.plan import differences
-
         operation = self.operation(operation_id)
         return differences(self._link.store, operation.id, operation.steps(), self.settings.seal_key_file)
 
     def methods(self, operation_id: str) -> dict[str, str]:
         """Return the HTTP methods of an operation's kind by create, update and delete; none for a group."""
-        from lockstep.producer.operators.plan import kept_kind
-
         kind = kept_kind(self._link.store, self.operation(operation_id).id)
         return {} if kind is None else kind.methods
 
@@ -117,8 +113,6 @@ class ClusterClient(ThingClient):
 
         Yields what was found of each; no host is written.
         """
-        from lockstep.producer.operators.drift import Comparison, without_kind
-
         store = self._link.store
         hosts = Comparison(store, self.inventory, self.settings)
         named, lacking = [], []
@@ -181,14 +175,10 @@ class ClusterClient(ThingClient):
         Writes nothing; `create_group(group, [host])` and `delete_group(group, [host])` carry it out. Raises
         HostUnavailable.
         """
-        from lockstep.producer.operators.plan import sync_plan
-
         return sync_plan(self._link.store, self.serving("group", [host])[0], self.settings)
 
     def hosts(self, hosts: Iterable[str] | None = None) -> tuple[HostStanding, ...]:
         """Ask the named hosts, or all, and tell how each is."""
-        from lockstep.producer.operators.hosts import standings
-
         return standings(self._link, self.inventory.select(hosts), self.settings)
 
     def pause(self, host: str, why: str) -> Pause | None:

@@ -9,6 +9,7 @@ from lockstep.producer.client.acceptance import Broker, accept
 from lockstep.producer.client.operation import Operation
 from lockstep.producer.client.selection import select
 from lockstep.producer.discovery import default_settings
+from lockstep.producer.operators.hosts import preflight as ask_all
 from lockstep.worker.inventory import Inventory, LiveInventory
 from lockstep.worker.kinds import asked_of, kinds_of
 from lockstep.worker.kinds.seal import SealKeys
@@ -226,9 +227,7 @@ class GroupClient:
         asked = (key, group, action, refs, within, self.created_by, bound)
         request = Request(*asked, owner=self.owner, rollout=rollout, content=content)
         if preflight and (operation_id is None or not self._link.store.exists(key)):
-            from lockstep.producer.operators.hosts import preflight as ask
-
-            ask(chosen, of, settings, self._link.pauses.all())
+            ask_all(chosen, of, settings, self._link.pauses.all())
         existing = accept(self._link, request, stopped) is Accepted.EXISTING
         # A random id that exists is our own: the answer was lost, and the connection's retry sent it again.
         ours = operation_id is None or not existing

@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING
 
 from lockstep.producer.client.groups import Fields, GroupClient, Secrets
 from lockstep.producer.client.operation import Operation
+from lockstep.producer.operators.batch import Wish, WishResult, apply, parse_run, parse_wishes
+from lockstep.producer.operators.hosts import ask, together
+from lockstep.producer.operators.plan import HostPlan, Plan, kept_kind, of_group, of_thing
 from lockstep.worker.operation.errors import InvalidInput
 from lockstep.worker.operation.host import Host
 from lockstep.worker.operation.model import Action, GroupId
@@ -17,8 +20,6 @@ from lockstep.worker.operation.names import new_id, parse_group_id, show
 from lockstep.worker.operation.waves import AT_ONCE, Pace
 
 if TYPE_CHECKING:
-    from lockstep.producer.operators.batch import Wish, WishResult
-    from lockstep.producer.operators.plan import HostPlan, Plan
     from lockstep.worker.kinds.kind import Kind
 
 
@@ -113,16 +114,13 @@ class ThingClient(GroupClient):
         A host without a usable answer is a problem of the plan, no error. Raises InvalidInput for what the
         operation itself would refuse but for the loss, which the plan tells, and StoreUnavailable.
         """
-        from lockstep.producer.operators.hosts import together
-        from lockstep.producer.operators.plan import Plan, of_group, of_thing
-
         of, verb = self.named(group_id), str(action)
         lost: Sequence[str] = ()
-        ask: Callable[[Host], HostPlan]
+        plan_of: Callable[[Host], HostPlan]
         if isinstance(of, str):
             group = lock = of
             verb = Action(action).value
-            ask = partial(of_group, of, Action(action), self.settings)
+            plan_of = partial(of_group, of, Action(action), self.settings)
             if fields or secrets:
                 raise InvalidInput(f"{show(of)} names no kind, and a group has no fields: give KIND/ID")
         else:
@@ -131,13 +129,13 @@ class ThingClient(GroupClient):
             hidden = sorted(kind.secrets & (secrets or {}).keys())
             group, lock = GroupId(named.text), GroupId(asked.lock)
             lost = kind.loses("update" if verb == "set" else verb, hidden)  # type: ignore[arg-type]
-            ask = partial(of_thing, kind, named, verb, target, self.settings, create, hidden)
+            plan_of = partial(of_thing, kind, named, verb, target, self.settings, create, hidden)
         chosen = self.serving(group_id, hosts)
         owner, pauses = self._link.store.lock_owner(lock), self._link.pauses.all()
         paused = tuple(host.name for host in chosen if host.name in pauses)
         rows = tuple(
             replace(row, call=None, problem=pauses[row.host].text) if row.host in pauses else row
-            for row in together(ask, chosen)
+            for row in together(plan_of, chosen)
         )
         return Plan(group, verb, rows, paused, owner, tuple(lost))
 
@@ -154,8 +152,6 @@ class ThingClient(GroupClient):
 
         Secret and sensitive fields may be `{file: PATH}`, below the folder.
         """
-        from lockstep.producer.operators.batch import parse_wishes
-
         found = parse_wishes(wanted, self.named, folder)
         chosen = self.select(hosts)
         checked, paced = [], set()
@@ -188,8 +184,6 @@ class ThingClient(GroupClient):
         things one by one in their order. A `run` that is given again goes on: what it has started is not
         started again. Closing the iterator starts no more.
         """
-        from lockstep.producer.operators.batch import apply, parse_run
-
         chosen = self.select(hosts)
         if isinstance(wanted, str | Mapping):
             wanted = self.wishes(wanted, chosen, accept_loss=accept_loss, pace=pace)
@@ -198,8 +192,6 @@ class ThingClient(GroupClient):
 
     def exists(self, host: str, thing: str) -> bool:
         """Ask a host itself whether it holds `KIND/ID`, or a group: see `group_exists`."""
-        from lockstep.producer.operators.hosts import ask
-
         of = self.named(thing)
         return ask(self.serving(thing, [host])[0], of, self.settings)
 
@@ -212,8 +204,6 @@ class ThingClient(GroupClient):
 
         Those that run are looked at, and the last on each thing. None if none does. Raises StoreUnavailable.
         """
-        from lockstep.producer.operators.plan import kept_kind
-
         store = self._link.store
         running = (each.id for each in self._link.unended() if "/" in each.group)
         things = (thing for thing in store.things() if thing.startswith(f"{name}/"))

@@ -20,7 +20,6 @@ from lockstep.worker.operation.errors import InvalidInput, LockstepError, WaitTi
 from lockstep.worker.operation.model import Action, GroupId, HostName, OperationId, State
 from lockstep.worker.operation.names import parse_group_id, parse_operation_id, show
 from lockstep.worker.operation.waves import AT_ONCE, Pace
-from lockstep.worker.plainyaml import parse_plain
 
 if TYPE_CHECKING:
     from lockstep.producer.client.things import ThingClient
@@ -227,6 +226,8 @@ def _next(told: SimpleQueue[WishResult | BaseException]) -> WishResult | BaseExc
 
 
 def _from_document(wanted: str | Mapping[str, object]) -> Iterator[tuple[bool, object]]:
+    from lockstep.worker.plainyaml import parse_plain  # programs may give what YAML gives
+
     document = parse_plain("the list of groups", wanted) if isinstance(wanted, str) else wanted
     if not isinstance(document, Mapping):
         raise InvalidInput("the groups are no mapping: give lists `present:` and `absent:`")

@@ -10,9 +10,6 @@ from contextvars import copy_context
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from lockstep.worker.hosts import looks
-from lockstep.worker.hosts.client import HostClient
-from lockstep.worker.hosts.wrappers import TokenHost
 from lockstep.worker.operation.answer import ProbeAnswer, Probed
 from lockstep.worker.operation.content import Flaw, Shown, Sight
 from lockstep.worker.operation.drift import Drift
@@ -90,9 +87,12 @@ def probe(host: Host, group: GroupId, settings: Settings) -> tuple[ProbeAnswer, 
 def _asked(
     host: Host, settings: Settings, call: Callable[[HostApi], T], final: Callable[[T], bool]
 ) -> tuple[T, int]:
+    from lockstep.worker.hosts import looks, wrappers  # what speaks HTTP is slow to import
+    from lockstep.worker.hosts.client import HostClient
+
     client: HostApi = HostClient(host, settings, looks.exchange)
     if host.credentials:
-        client = TokenHost(client, host.credentials)
+        client = wrappers.TokenHost(client, host.credentials)
     ends = time.monotonic() + settings.call_timeout
     tries = 0
     while True:
