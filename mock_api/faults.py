@@ -72,28 +72,6 @@ class Method(StrEnum):
 WRITES = frozenset({Method.POST, Method.DELETE})
 
 
-class Kind(StrEnum):
-    """What goes wrong. `down` and `latency` concern the whole node; every other kind one call."""
-
-    ERROR_BEFORE = "error_before"
-    ERROR_AFTER = "error_after"
-    HANG_BEFORE = "hang_before"
-    HANG_AFTER = "hang_after"
-    RESET_BEFORE = "reset_before"
-    RESET_AFTER = "reset_after"
-    MALFORMED = "malformed"
-    WRONG_ID = "wrong_id"
-    DELAYED = "delayed"
-    IGNORE = "ignore"
-    REWRITE = "rewrite"
-    REFUSE = "refuse"
-    THROTTLE = "throttle"
-    REDIRECT = "redirect"
-    ANSWER = "answer"
-    DOWN = "down"
-    LATENCY = "latency"
-
-
 class Form(StrEnum):
     """What the client is sent in the end."""
 
@@ -117,26 +95,37 @@ class Script:
     """Which parameters a rule that asks for it may have."""
 
 
-SHAPES: dict[Kind, Script] = {
-    Kind.ERROR_BEFORE: Script(Form.STATUS, lands=False, takes=("status",)),
-    Kind.ERROR_AFTER: Script(Form.STATUS, takes=("status",)),
-    Kind.HANG_BEFORE: Script(Form.STATUS, lands=False, status=504, takes=("seconds", "status")),
-    Kind.HANG_AFTER: Script(Form.REAL, takes=("seconds",)),
-    Kind.RESET_BEFORE: Script(Form.RESET, lands=False),
-    Kind.RESET_AFTER: Script(Form.RESET),
-    Kind.MALFORMED: Script(Form.HTML, takes=("body",)),
-    Kind.WRONG_ID: Script(Form.WRONG_ID),
-    Kind.DELAYED: Script(Form.REAL, takes=("seconds", "answers")),
-    Kind.IGNORE: Script(Form.REAL),
-    Kind.REWRITE: Script(Form.REAL),
-    Kind.REFUSE: Script(Form.STATUS, lands=False, status=403, takes=("status",)),
-    Kind.THROTTLE: Script(Form.STATUS, lands=False, status=429, takes=("status", "retry_after")),
-    Kind.REDIRECT: Script(Form.STATUS, lands=False, status=307, takes=("status", "location")),
-    Kind.ANSWER: Script(Form.STATUS, lands=False, status=200, takes=("status", "body")),
-    Kind.DOWN: Script(Form.RESET, lands=False, takes=("seconds",)),
-    Kind.LATENCY: Script(Form.REAL, takes=("latency",)),
-}
-"""What a call does under a rule of a kind without parameters."""
+class Kind(StrEnum):
+    """What goes wrong. `down` and `latency` concern the whole node; every other kind one call."""
+
+    _value_: str
+    course: Script
+    """What a call does under a rule of this kind without parameters."""
+
+    def __new__(cls, value: str, course: Script) -> Self:
+        made = str.__new__(cls, value)
+        made._value_, made.course = value, course
+        return made
+
+    ERROR_BEFORE = "error_before", Script(Form.STATUS, lands=False, takes=("status",))
+    ERROR_AFTER = "error_after", Script(Form.STATUS, takes=("status",))
+    HANG_BEFORE = "hang_before", Script(Form.STATUS, lands=False, status=504, takes=("seconds", "status"))
+    HANG_AFTER = "hang_after", Script(Form.REAL, takes=("seconds",))
+    RESET_BEFORE = "reset_before", Script(Form.RESET, lands=False)
+    RESET_AFTER = "reset_after", Script(Form.RESET)
+    MALFORMED = "malformed", Script(Form.HTML, takes=("body",))
+    WRONG_ID = "wrong_id", Script(Form.WRONG_ID)
+    DELAYED = "delayed", Script(Form.REAL, takes=("seconds", "answers"))
+    IGNORE = "ignore", Script(Form.REAL)
+    REWRITE = "rewrite", Script(Form.REAL)
+    REFUSE = "refuse", Script(Form.STATUS, lands=False, status=403, takes=("status",))
+    THROTTLE = "throttle", Script(Form.STATUS, lands=False, status=429, takes=("status", "retry_after"))
+    REDIRECT = "redirect", Script(Form.STATUS, lands=False, status=307, takes=("status", "location"))
+    ANSWER = "answer", Script(Form.STATUS, lands=False, status=200, takes=("status", "body"))
+    DOWN = "down", Script(Form.RESET, lands=False, takes=("seconds",))
+    LATENCY = "latency", Script(Form.REAL, takes=("latency",))
+
+
 NODE_LEVEL = frozenset({Kind.DOWN, Kind.LATENCY})
 FILTERS = frozenset({"probability", "methods", "group", "times", "after"})
 # A rule of these kinds that names no methods is about writes: "refuse this group" must not blind a GET to it.
@@ -178,7 +167,7 @@ class Rule(BaseModel):
 
     @model_validator(mode="after")
     def _only_what_the_kind_takes(self) -> Self:
-        takes = {"kind", "node", *SHAPES[self.kind].takes}
+        takes = {"kind", "node", *self.kind.course.takes}
         if self.kind not in NODE_LEVEL:
             takes |= FILTERS
         for other in sorted(self.model_fields_set - takes):
@@ -204,8 +193,7 @@ def script(rule: Rule | None) -> Script:
     """Say what a call does under a rule, or without one."""
     if rule is None:
         return Script()
-    course = SHAPES[rule.kind]
-    course = replace(course, status=rule.status or course.status)
+    course = replace(rule.kind.course, status=rule.status or rule.kind.course.status)
     if rule.kind in (Kind.HANG_BEFORE, Kind.HANG_AFTER):
         return replace(course, answers_after=rule.seconds)
     if rule.kind is Kind.DELAYED:
