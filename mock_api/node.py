@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Literal
@@ -54,31 +54,23 @@ def problem(status: int, detail: str) -> Answer:
     return Answer(status, {"detail": detail})
 
 
-@dataclass(frozen=True, slots=True)
-class Saved:
-    """What the file holds: the groups, and the last effect in case its history line was never written."""
+def load(path: Path) -> tuple[dict[str, GroupBody], int, dict[str, JsonValue] | None]:
+    """Return the groups, how many effects there were, and the last one: its history line may be missing.
 
-    groups: dict[str, GroupBody] = field(default_factory=dict)
-    effect_seq: int = 0
-    last_effect: dict[str, JsonValue] | None = None
-
-
-def load(path: Path) -> Saved:
-    """Return what was saved, or nothing when there is no file. Raises InputError when it is not ours."""
+    Nothing when there is no file. Raises InputError when it is not ours.
+    """
     if not path.parent.is_dir():
         raise InputError(f'--state "{path}" is in no directory that exists; make it, or name another')
     try:
         text = path.read_text("utf-8")
     except FileNotFoundError:
-        return Saved()
+        return {}, 0, None
     except OSError as error:
         raise InputError(f'--state "{path}" cannot be read: {error.strerror}') from None
     try:
-        saved = Saved(**json.loads(text))
-        if not isinstance(saved.groups, dict):
-            raise TypeError("groups by id were expected")
-        return saved
-    except (ValueError, TypeError):
+        saved = json.loads(text)
+        return dict(saved["groups"]), saved["effect_seq"], saved["last_effect"]
+    except (ValueError, TypeError, KeyError):
         raise InputError(
             f'--state "{path}" is not a state file of a node; name another, or remove it'
         ) from None
@@ -101,13 +93,12 @@ class Node:
         self.manners = manners or Manners()
         self._history = history
         self._state = state
-        saved = load(state) if state else Saved()
-        self.groups = saved.groups
+        self.groups, effects, last = load(state) if state else ({}, 0, None)
         self.things = Things(kind, self.groups) if kind else None
-        self._effects = max(saved.effect_seq, history.last_effects.get(name, 0))
-        if saved.last_effect is not None and saved.effect_seq > history.last_effects.get(name, 0):
+        self._effects = max(effects, history.last_effects.get(name, 0))
+        if last is not None and effects > history.last_effects.get(name, 0):
             # Killed between saving the groups and writing the line: write it now.
-            history.write(saved.last_effect)
+            history.write(last)
 
     def land(self, record: Record, method: Method, body: GroupBody | Call) -> Answer:
         """Carry out one call, changing the groups and the record. Raises OSError, changing nothing."""
@@ -150,7 +141,6 @@ class Node:
         return Answer(200, body)
 
     def clear(self) -> None:
-        """Forget groups and faults."""
         self.groups.clear()
         self.plan.reset()
         self._save(self._effects)

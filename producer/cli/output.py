@@ -132,7 +132,6 @@ def tell(finding: Finding, width: int) -> None:
 
 
 def answer(text: str) -> None:
-    """Print a line of the answer."""
     _write(sys.stdout, text)
 
 

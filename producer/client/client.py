@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from datetime import datetime
 from itertools import chain
-from typing import TYPE_CHECKING
 
 from lockstep.producer.client.operation import Operation
 from lockstep.producer.client.selection import find, group_of
 from lockstep.producer.client.things import ThingClient
+from lockstep.producer.doctor import Finding
 from lockstep.producer.operators.drift import Comparison, GroupDrift, without_kind
 from lockstep.producer.operators.history import Filter, Stuck, advised, search, stuck
 from lockstep.producer.operators.hosts import HostStanding, standings
@@ -23,9 +23,6 @@ from lockstep.worker.operation.host import Pause
 from lockstep.worker.operation.model import Action, GroupId, HostName, Millis, State
 from lockstep.worker.operation.names import millis_of, parse_limit, parse_note, show
 from lockstep.worker.record.status import HeldInventory
-
-if TYPE_CHECKING:
-    from lockstep.producer.doctor import Finding
 
 
 class ClusterClient(ThingClient):

@@ -31,8 +31,6 @@ Done = Callable[[model.Operation], bool]
 
 
 class WaitState:
-    """One wait."""
-
     def __init__(self, done: Done, on_change: OnChange | None) -> None:
         self._done = done
         self._on_change = on_change

@@ -47,7 +47,6 @@ def main() -> int:
 
 
 def begin() -> int:
-    """Play the demo on a stack of its own; return the exit code."""
     # The demo is about itself alone: whatever cluster this shell is set up for, it must not be that.
     for name in [name for name in os.environ if name.startswith(PREFIX)]:
         del os.environ[name]

@@ -99,7 +99,6 @@ def outcome(operation: Operation, step: Step) -> Text:
 
 
 def attempts(step: Step) -> Text:
-    """Count the writes, the undoing ones apart."""
     words = Text(str(step.writes) if step.touched else "–", "" if step.touched else "dim")
     if undoing := sum(attempt.undo for attempt in step.attempts):
         words.append(f" + {undoing} to undo", "yellow")

@@ -81,7 +81,6 @@ class WorkFacts:
 
 
 def on_work(facts: WorkFacts, settings: Settings) -> list[Finding]:
-    """Judge the workers, the sweep, the queues and the clocks."""
     found = [_on_queue(queue, facts, settings) for queue in (OPERATIONS, ROLLBACK)]
     found.extend(on_versions(facts.here, facts.workers))
     found.extend(on_seals(facts.here, facts.workers))

@@ -9,13 +9,7 @@ from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 
 from lockstep.producer.doctor import Finding, Level
-from lockstep.producer.doctor.scratch import (
-    LateWrite,
-    NoUsableAnswer,
-    Scratch,
-    measure,
-    on_late_writes,
-)
+from lockstep.producer.doctor.scratch import LateWrite, NoUsableAnswer, Scratch, measure, on_late_writes
 from lockstep.producer.operators.hosts import ask
 from lockstep.worker.operation.answer import Verdict, WriteAnswer
 from lockstep.worker.operation.host import Host
@@ -78,7 +72,7 @@ def contract(scratch: Scratch) -> Iterator[Finding]:
     for subject, look in CHECKS.items():
         found = _tried(subject, look, scratch)
         yield found
-        if look is _post_new and found.level is Level.FAILURE:
+        if subject == POST and found.level is Level.FAILURE:
             return
 
 
@@ -93,29 +87,23 @@ def _tried(subject: str, look: Callable[[Scratch], Said], scratch: Scratch) -> F
     while True:
         tries += 1
         try:
-            level, text, remedy = look(scratch)
+            return Finding(subject, *look(scratch))
         except NoUsableAnswer as error:
             if tries == TRIES or time.monotonic() >= ends:
                 text = f"no usable answer in {tries} tries ({error})"
                 return Finding(subject, Level.FAILURE, text, NOTHING_SAID)
             time.sleep(PAUSE * tries)
-        else:
-            return Finding(subject, level, text, remedy)
 
 
-def _post_new(scratch: Scratch) -> Said:
-    group = scratch.new_group()
-    said = _expected(scratch.post(group), Verdict.APPLIED, "201")
-    return _once_shown(scratch, group, Presence.PRESENT, said, "does not show")
-
-
-def _once_shown(scratch: Scratch, group: GroupId, wanted: Presence, said: Said, never: str) -> Said:
-    """See how long after a success a GET shows it: at once, or after what the inventory says."""
-    if said[0] is not Level.OK:
-        return said
-    took = scratch.shown_after(group, wanted)
+def _written(scratch: Scratch, group: GroupId, wanted: Presence) -> Said:
+    """Bring a group there, and see after how long a GET shows it: at once, or as the inventory says."""
+    made = wanted is Presence.PRESENT
+    answer = scratch.post(group) if made else scratch.delete(group)
+    said = _expected(answer, Verdict.APPLIED, "201" if made else "200")
+    took = scratch.shown_after(group, wanted) if said[0] is Level.OK else 0.0
     if took is None:
-        return Level.FAILURE, f"{said[1]}, but a GET {never} the group", BROKEN
+        shows = "does not show" if made else "still shows"
+        return Level.FAILURE, f"{said[1]}, but a GET {shows} the group", BROKEN
     if not took:
         return said
     text = f"{said[1]}, and a GET shows it after {took:.1f} s"
@@ -126,12 +114,6 @@ def _once_shown(scratch: Scratch, group: GroupId, wanted: Presence, said: Said, 
     if enough > scratch.settings.settle_seconds:
         remedy += f"; and LOCKSTEP_SETTLE_SECONDS={enough}, or more"
     return Level.WARNING, text, remedy
-
-
-def _delete_present(scratch: Scratch) -> Said:
-    group = scratch.present_group()
-    said = _expected(scratch.delete(group), Verdict.APPLIED, "200")
-    return _once_shown(scratch, group, Presence.ABSENT, said, "still shows")
 
 
 def _fields(scratch: Scratch) -> Said:
@@ -182,14 +164,15 @@ def _clear(answer: WriteAnswer) -> None:
         raise NoUsableAnswer(answer.text)
 
 
+POST = "POST of a new group"
 CHECKS: dict[str, Callable[[Scratch], Said]] = {
     "GET of an absent group": lambda of: _shown(of, of.new_group(), Presence.ABSENT, "404"),
-    "POST of a new group": _post_new,
+    POST: lambda of: _written(of, of.new_group(), Presence.PRESENT),
     "GET of a present group": lambda of: _shown(of, of.present_group(), Presence.PRESENT, "200"),
     "POST of a present group": lambda of: _expected(
         of.post(of.present_group()), Verdict.CONTESTED, "400 or 409"
     ),
-    "DELETE of a present group": _delete_present,
+    "DELETE of a present group": lambda of: _written(of, of.present_group(), Presence.ABSENT),
     "DELETE of an absent group": lambda of: _expected(
         of.delete(of.new_group()), Verdict.CONTESTED, "400 or 404"
     ),

@@ -264,5 +264,4 @@ def on_records(
 
 
 def size(number: int) -> str:
-    """Return bytes as people read them."""
     return decimal(number, precision=0 if number < 1000**3 else 1)

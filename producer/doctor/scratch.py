@@ -65,7 +65,6 @@ class Scratch:
         return [group for group in self.written if not self._delete(group)]
 
     def new_group(self) -> GroupId:
-        """Return an id that nobody else has."""
         return GroupId(f"{PREFIX}{secrets.token_hex(8)}")
 
     def present_group(self) -> GroupId:

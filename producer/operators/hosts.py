@@ -121,8 +121,6 @@ NO_GROUP = GroupId("lockstep-hosts")
 
 @dataclass(frozen=True, slots=True)
 class HostStanding:
-    """How one host is."""
-
     host: HostName
     url: str
     labels: Mapping[str, str]

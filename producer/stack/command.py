@@ -158,7 +158,6 @@ def parser() -> argparse.ArgumentParser:
 
 
 def count(text: str) -> int:
-    """Read a number of nodes. Raises ArgumentTypeError."""
     if not text.isdecimal() or not 1 <= int(text) <= MOST_NODES:
         raise argparse.ArgumentTypeError(f'"{text}" is not a whole number from 1 to {MOST_NODES}')
     return int(text)
@@ -185,7 +184,6 @@ def lockstep() -> str:
 
 
 def link(url: str) -> str:
-    """Mark up a URL as one to click on."""
     return f"[link={url}]{url}[/link]"
 
 

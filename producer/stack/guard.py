@@ -85,7 +85,6 @@ class Guard:
 
 
 def main() -> None:
-    """Wait for the end of the pipe, then clean up."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
         signal.signal(number, signal.SIG_IGN)
     alive = listen(sys.stdin.buffer)

@@ -73,7 +73,6 @@ def _is_free(port: int) -> bool:
 
 
 def accepts(port: int) -> bool:
-    """Tell whether somebody listens on this loopback port."""
     with contextlib.suppress(OSError), socket.create_connection((LOOPBACK, port), timeout=1):
         return True
     return False

@@ -67,7 +67,6 @@ def worker(role: Role, **where: Unpack[ChildOptions]) -> Child:
 
 
 def beat(**where: Unpack[ChildOptions]) -> Child:
-    """Describe beat, which sends the sweep."""
     arguments = ["beat", "--schedule", str(where["directory"] / "beat"), "--loglevel", "INFO"]
     return Child(Role.BEAT, [*CELERY, *arguments], sign="beat: Starting", **where)
 

@@ -38,15 +38,6 @@ def _catalogue() -> tuple[Kinds, Settings, Inventory | None]:
     return kinds_of(inventory.kinds if inventory else "", settings.kinds), settings, inventory
 
 
-def _kind_of(kinds: Kinds, given: str) -> Kind:
-    """Return the kind of a file, or one that is known by its name."""
-    from lockstep.worker.kinds.kind import Kind
-
-    if not given.endswith((".yaml", ".yml")) and "/" not in given:
-        return kinds.find(given)
-    return Kind(given, read_text(f"kind file {given}", given))
-
-
 def _find(session: Session, given: str) -> Kind:
     """Return a kind of a file, or, by its digest, one that only an operation keeps."""
     try:
@@ -153,11 +144,13 @@ def check(
     Exit codes: 0 all is well, 1 there are warnings or failures, 2 the file breaks rules, 4 the host gave no
     usable answer.
     """
+    from lockstep.worker.kinds.kind import Kind
     from lockstep.worker.kinds.rules import BadKind
 
     kinds, settings, inventory = _catalogue()
+    by_name = not file.endswith((".yaml", ".yml")) and "/" not in file
     try:
-        kind = _kind_of(kinds, file)
+        kind = kinds.find(file) if by_name else Kind(file, read_text(f"kind file {file}", file))
     except BadKind as error:
         for fault in error.faults:
             note(f"{error.file}:{fault.line}: {fault}")
