@@ -59,11 +59,7 @@ class ClusterAdmin:
         self._call("PUT", scope(node, "latency"), latency)
 
     def set_manners(self, node: str | None = None, **manners: int | str) -> None:
-        """Set the answer to a delete of what is absent (`delete_absent`: 400, 404), and what a 201 carries.
-
-        That is `post_body`: empty, group. While the node holds the group `unwell_with`, its `/health` answers
-        503.
-        """
+        """Set `delete_absent` (400, 404), `post_body` (empty, group) or `unwell_with`: see `node.Manners`."""
         self._call("PUT", scope(node, "settings"), manners)
 
     def down(self, node: str, seconds: float | None = None) -> None:

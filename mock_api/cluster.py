@@ -139,10 +139,7 @@ class Member:
         self._returning: asyncio.Task[None] | None = None
 
     def down(self, seconds: float | None = None) -> None:
-        """Refuse connections, for ever or so long, and reset those that are open.
-
-        Effects under way still land: the node is cut off, not dead.
-        """
+        """Refuse connections, for ever or so long, and reset open ones; effects under way still land."""
         self._stay()
         if self.listener.up:
             self.listener.close()

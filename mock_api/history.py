@@ -46,10 +46,7 @@ class End(StrEnum):
 
 @dataclass(slots=True)
 class Record:
-    """One request. Times are Unix seconds; `before` and `after` are null if it never reached the groups.
-
-    `holds` are the fields of a thing of a kind from now on.
-    """
+    """One request. Times are Unix seconds; `before` and `after` are null if it never reached the groups."""
 
     seq: int
     node: str
@@ -65,6 +62,7 @@ class Record:
     before: Presence | None = None
     after: Presence | None = None
     holds: JsonValue = None
+    """The fields of a thing of a kind from now on."""
     status: int | None = None
     answered_at: float | None = None
     ended_at: float | None = None

@@ -37,6 +37,7 @@ class Manners(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     delete_absent: Literal[400, 404] = 404
+    """What a delete of an absent group is answered."""
     post_body: PostBody = PostBody.GROUP
     unwell_with: str = ""
     """While it holds this group, `/health` answers 503; it answers 200 otherwise."""

@@ -136,10 +136,7 @@ class Player:
         }
 
     def answer(self, verb: str, there: bool, moved: bool) -> tuple[int, Any, bool]:
-        """Return status and body of a write, and whether it takes effect.
-
-        `moved`: its version is not that of what is there.
-        """
+        """Return status and body of a write, and whether it lands; `moved`: its version is an older one."""
         file = getattr(self._file, verb)
         key = "applied"
         if moved:

@@ -1,7 +1,4 @@
-"""How an embedded stack is found by what else runs from its environment, so that commands need no settings.
-
-It also keeps a second one from starting.
-"""
+"""How an embedded stack is found by what else runs from its environment, and kept from starting twice."""
 
 from __future__ import annotations
 

@@ -151,10 +151,7 @@ def command(name: str | None = None, *, lines: bool = False) -> Callable[[Comman
 def _handed_over(
     name: str, kind: type[Any], *options: Callable[[Command], Command]
 ) -> Callable[[Command], Command]:
-    """Return what adds these options to a command.
-
-    It is handed one object under that name, made of them and of all else of its fields that it is given.
-    """
+    """Return what hands a command one object by this name, of these options and all else of its fields."""
     known = [each.name for each in fields(kind)]
 
     def added(function: Command) -> Command:

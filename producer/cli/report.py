@@ -70,10 +70,7 @@ def chart(
 
 
 def lanes(attempts: Sequence[Attempt], end: Millis, apart: int = 0) -> list[int]:
-    """Return a lane for each attempt, so that those drawn beside one another never overlap.
-
-    `apart` is how many milliseconds the narrowest bar seems to last.
-    """
+    """Return a lane for each attempt: bars in one never overlap, and last `apart` milliseconds at least."""
     free: list[int] = []
     chosen = []
     for attempt in attempts:

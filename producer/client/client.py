@@ -250,10 +250,7 @@ class ClusterClient(ThingClient):
         return found
 
     def failing(self) -> Mapping[str, str]:
-        """Return which of the sweep and the patrol failed when they were last tried, and why.
-
-        What the sweep would resume stands still meanwhile.
-        """
+        """Return which of the sweep and the patrol failed when they were last tried, and why."""
         return self._link.store.failing()
 
     def examine(self) -> Iterator[Finding]:

@@ -163,10 +163,7 @@ def looks_like(link: Link, key: OperationId, inventory: Callable[[], Inventory])
 
 
 def homes(settings: Settings, operation: OperationId) -> Iterator[tuple[int, str]]:
-    """Yield in which databases of this Redis, and under which key prefixes, an operation is recorded.
-
-    Looks for some seconds at the most. Raises StoreUnavailable.
-    """
+    """Yield in which databases, and under which key prefixes, an operation is, for `LOOK_AROUND` seconds."""
     ends = time.monotonic() + LOOK_AROUND
     name = f"op:{operation}"
     with store_errors(), client(settings) as here:

@@ -87,10 +87,7 @@ class Scratch:
         return answer
 
     def shown_after(self, group: GroupId, wanted: Presence) -> float | None:
-        """Return the seconds until a GET shows what was written, 0 if the first does.
-
-        None if none does within `settle_seconds`. Raises NoUsableAnswer.
-        """
+        """Return the seconds until a GET shows it, 0 for the first; None after `settle_seconds`."""
         began = time.monotonic()
         first = True
         while self.look(group).presence is not wanted:

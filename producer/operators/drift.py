@@ -84,10 +84,7 @@ class GroupDrift:
 
 
 class Comparison:
-    """Asks hosts, many at once, and compares. Raises StoreUnavailable.
-
-    Of a host that gave no usable answer about a group, nothing more is asked.
-    """
+    """Asks hosts, many at once; of groups, a silent one is asked nothing more. Raises StoreUnavailable."""
 
     def __init__(self, store: RedisStore, inventory: Inventory, settings: Settings) -> None:
         self._store, self._inventory, self._settings = store, inventory, settings

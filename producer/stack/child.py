@@ -1,7 +1,4 @@
-"""Child processes, and who starts those again that ended by themselves.
-
-Each is in a session of its own, its output in a file, its readiness a condition.
-"""
+"""Child processes, each in a session of its own, and who starts those again that ended by themselves."""
 
 from __future__ import annotations
 

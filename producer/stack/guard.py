@@ -69,10 +69,7 @@ class Guard:
         return self._stdin.fileno()
 
     def forget(self, number: str) -> None:
-        """Tell that a child is gone, so that its pid is not killed when somebody else has it.
-
-        It is told by its number, for that somebody may be another child.
-        """
+        """Tell which child is gone, by its number: its pid may be another's, even a child's, by then."""
         with contextlib.suppress(OSError, ValueError):
             os.write(self.pipe, f"-{number}\n".encode())
 

@@ -130,10 +130,7 @@ class RedisServer(Child):
         options: Sequence[str] = (),
         password: str = "",
     ) -> None:
-        """Describe a server; port 0 is any free one, and without a password everybody here is let in.
-
-        Raises StackError when there is no server to run.
-        """
+        """Describe it; port 0 is any free one, and no password lets everybody in. Raises StackError."""
         self._binary = find_server()
         self._fixed = port != 0
         self._options = options
