@@ -8,6 +8,7 @@ import pytest
 
 from lockstep.worker.hosts.client import SystemClock
 from lockstep.worker.operation.answer import ProbeAnswer, Probed, Verdict, WriteAnswer
+from lockstep.worker.operation.content import Flaw
 from lockstep.worker.operation.host import Backoff
 from lockstep.worker.operation.model import Action, AttemptId, Decision, GroupId, HostName, Outcome, Seen
 from lockstep.worker.operation.transitions import Forward, Miss, Progress
@@ -162,7 +163,7 @@ class Moved(Host):
         return None
 
     def probe(self, group: GroupId) -> ProbeAnswer:
-        return ProbeAnswer(Probed.NO_INFORMATION, "answer lost: read timeout", replied=False, usable=False)
+        return ProbeAnswer(Probed.NO_INFORMATION, "answer lost: read timeout", flaw=Flaw.SILENT)
 
 
 class Works(Host):

@@ -8,6 +8,7 @@ import pytest
 
 from lockstep.worker.hosts.client import SystemClock
 from lockstep.worker.operation.answer import ProbeAnswer, Probed, Verdict, WriteAnswer
+from lockstep.worker.operation.content import Flaw
 from lockstep.worker.operation.host import Backoff, WriteLimit
 from lockstep.worker.operation.model import Action, AttemptId, Decision, GroupId, HostName, Outcome, State
 from lockstep.worker.steps.apply import Next, Parts, forward
@@ -43,7 +44,7 @@ class SparedHost(Host):
         return None
 
     def probe(self, group: GroupId) -> ProbeAnswer:
-        return ProbeAnswer(Probed.NO_INFORMATION, WHY, usable=False)
+        return ProbeAnswer(Probed.NO_INFORMATION, WHY, flaw=Flaw.SILENT)
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import pytest
 
 from lockstep.worker.hosts.wrappers import Breaker, SparedHost
 from lockstep.worker.operation.answer import ProbeAnswer, Probed, Verdict, WriteAnswer
+from lockstep.worker.operation.content import Flaw
 from lockstep.worker.operation.errors import StoreUnavailable
 from lockstep.worker.operation.host import Silence
 from lockstep.worker.operation.model import Action, AttemptId, GroupId, HostName, Millis, Presence, Seen
@@ -19,7 +20,7 @@ from tests.groups_alone import GroupsAlone
 from tests.unit.client import ATTEMPT, G
 
 NODE, OTHER = HostName("node1"), HostName("node2")
-SILENT = ProbeAnswer(Probed.NO_INFORMATION, "answer lost: read timeout", replied=False)
+SILENT = ProbeAnswer(Probed.NO_INFORMATION, "answer lost: read timeout", flaw=Flaw.SILENT)
 ABSENT = ProbeAnswer(Probed.SEEN, "404", Seen(Presence.ABSENT))
 BROKEN = ProbeAnswer(Probed.NO_INFORMATION, "500")
 PATIENCE = 10.0

@@ -239,28 +239,25 @@ class SparedHost(WrappedHost):
     def probe(self, group: GroupId) -> ProbeAnswer:
         return self._ask(
             lambda: self.host.probe(group),
-            lambda answer: answer.replied,
-            # It has long been silent.
-            lambda why: ProbeAnswer(Probed.NO_INFORMATION, why, usable=False),
+            lambda why: ProbeAnswer(Probed.NO_INFORMATION, why, flaw=Flaw.SILENT),
         )
 
     def look(self, *asked: Any) -> Shown:
         return self._ask(
             lambda: self.host.look(*asked),
-            lambda shown: shown.flaw is not Flaw.SILENT,
             lambda why: Shown(Sight.NOTHING, text=why, flaw=Flaw.SILENT),
         )
 
-    def _ask(self, ask: Callable[[], A], answers: Callable[[A], bool], miss: Callable[[str], A]) -> A:
+    def _ask(self, ask: Callable[[], A], miss: Callable[[str], A]) -> A:
         try:
             refusal = self.breaker.refusal(self.name, self.fingerprint)
             if refusal is not None:
                 return miss(refusal)
             said = ask()
-            if answers(said):
-                self.breaker.answered(self.name)
-            else:
+            if said.flaw is Flaw.SILENT:
                 self.breaker.failed(self.name, said.text, self.fingerprint)
+            else:
+                self.breaker.answered(self.name)
         except BaseException:
             self.breaker.not_asked(self.name)
             raise

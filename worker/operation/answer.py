@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from lockstep.worker.operation.content import Flaw
 from lockstep.worker.operation.errors import Why
 from lockstep.worker.operation.model import Action, GroupId, Presence, Seen
 
@@ -135,12 +136,8 @@ class ProbeAnswer:
     text: str
     seen: Seen | None = None
     retry_after: float | None = None
-    replied: bool = True
-    """Whether the host answered at all, with whatever."""
-    usable: bool = True
-    """Whether it answered, and in a way that can be read; an error can be."""
-    why: Why | None = None
-    """UNREADABLE if the host answered, but not so that it can be read."""
+    flaw: Flaw | None = None
+    """SILENT if no answer came, UNREADABLE if none that can be read; an error can be."""
 
     @property
     def presence(self) -> Presence | None:
@@ -180,8 +177,8 @@ def classify_write(action: Action, group: GroupId, said: Reply | NoReply) -> Wri
 def classify_probe(group: GroupId, said: Reply | NoReply) -> ProbeAnswer:
     """Tell what a GET showed; anything but a 404 or a readable 200 for this very group is no information."""
     if isinstance(said, NoReply):
-        why = Why.UNREADABLE if said.trouble is Trouble.UNREADABLE else None
-        return ProbeAnswer(Probed.NO_INFORMATION, said.text, replied=why is not None, usable=False, why=why)
+        flaw = Flaw.UNREADABLE if said.trouble is Trouble.UNREADABLE else Flaw.SILENT
+        return ProbeAnswer(Probed.NO_INFORMATION, said.text, flaw=flaw)
     status = said.status
     text = str(status)
     if status == 404:
@@ -192,12 +189,12 @@ def classify_probe(group: GroupId, said: Reply | NoReply) -> ProbeAnswer:
         try:
             # As json itself reads it: UTF-8, with a byte order mark or without, UTF-16 or UTF-32.
             body = said.body.decode(json.detect_encoding(said.body))
-            flaw = _flaw_in(group, body)
+            wrong = _flaw_in(group, body)
         except UnicodeDecodeError:
-            body, flaw = "", "the body is not UTF-8"
-        if flaw is not None:
-            text = f"{text}, {Trouble.UNREADABLE}: {flaw}"
-            return ProbeAnswer(Probed.NO_INFORMATION, text, usable=False, why=Why.UNREADABLE)
+            body, wrong = "", "the body is not UTF-8"
+        if wrong is not None:
+            text = f"{text}, {Trouble.UNREADABLE}: {wrong}"
+            return ProbeAnswer(Probed.NO_INFORMATION, text, flaw=Flaw.UNREADABLE)
         return ProbeAnswer(Probed.SEEN, text, Seen(Presence.PRESENT, body))
     if status in (408, 429) or 500 <= status < 600:
         return ProbeAnswer(Probed.NO_INFORMATION, text, retry_after=said.wait)

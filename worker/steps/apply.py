@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from lockstep.worker.kinds.seal import SealKeys
 from lockstep.worker.operation.answer import METHODS, Probed, Verdict, WriteAnswer
-from lockstep.worker.operation.errors import InvalidInput
+from lockstep.worker.operation.content import Flaw
+from lockstep.worker.operation.errors import InvalidInput, Why
 from lockstep.worker.operation.host import Backoff, Limits
 from lockstep.worker.operation.model import (
     Action,
@@ -116,6 +117,9 @@ def verdict_of(api: HostApi, group: GroupId, wanted: Presence, said: WriteAnswer
     return Verdict.ALREADY if shown is wanted else Verdict.CONTESTED
 
 
+MISSES: Mapping[Flaw | None, Miss] = {Flaw.SILENT: Miss.UNUSABLE, Flaw.UNREADABLE: Miss.UNUSABLE}
+"""What a look that told nothing says of its host; any other counts as answered."""
+WHY: Mapping[Flaw | None, Why] = {Flaw.UNREADABLE: Why.UNREADABLE}
 FATAL = {Probed.MISCONFIGURED: Outcome.UNREACHABLE, Probed.OVERSIZED: Outcome.REFUSED}
 NOT_OPEN = "its wave is not open"
 SLACK = 0.2
@@ -230,12 +234,12 @@ def _apply(this: Applying, api: HostApi, group: GroupId) -> Result | Progress:
     if action is Action.CREATE and answer.probed is Probed.OVERSIZED:
         seen = Seen(Presence.PRESENT)  # as asked already; only a delete would need its body
     if seen is None:
-        miss = Miss.ANSWERED if answer.usable else Miss.UNUSABLE
+        miss, why = MISSES.get(answer.flaw, Miss.ANSWERED), WHY.get(answer.flaw)
         fatal = FATAL.get(answer.probed)
         reason = f"GET {answer.text}"
         needs = this.needs(answer.retry_after)
         missed = parts.store.missed(
-            operation, host, api.fingerprint, attempt, reason, miss, fatal, needs, answer.why
+            operation, host, api.fingerprint, attempt, reason, miss, fatal, needs, why
         )
         elsewhere = missed.next is Forward.ELSEWHERE
         return missed if elsewhere else this.came_to(missed, answer.retry_after, reason)

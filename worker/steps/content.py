@@ -21,7 +21,7 @@ from lockstep.worker.operation.thing import (
 )
 from lockstep.worker.operation.transitions import Forward, Miss, Order, Progress, Settled
 from lockstep.worker.operation.waves import Health
-from lockstep.worker.steps.apply import Applying, Next, Parts, Result
+from lockstep.worker.steps.apply import MISSES, WHY, Applying, Next, Parts, Result
 from lockstep.worker.steps.rollback import NOTHING_TO_UNDO, RESTORED, Viewed
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 ROUNDS = 3
 """Looks in one run, which stays far below the visibility timeout."""
-MISSES: Mapping[Flaw | None, Miss] = {Flaw.SILENT: Miss.UNUSABLE, Flaw.UNREADABLE: Miss.UNUSABLE}
 FATAL: Mapping[Flaw | None, Outcome] = {Flaw.MISCONFIGURED: Outcome.UNREACHABLE}
 LACKS = "this worker lacks the definition of the kind"
 SEALED = "this worker cannot open what is asked for"
@@ -164,12 +163,8 @@ def _missed(this: Applying, api: HostApi, shown: Shown) -> Progress:
         Miss.UNASKED if busy else MISSES.get(shown.flaw, Miss.ANSWERED),
         Outcome.REFUSED if shown.sight is Sight.OVERSIZED else FATAL.get(shown.flaw),
         this.needs(shown.retry_after),
-        _why(shown),
+        WHY.get(shown.flaw),
     )
-
-
-def _why(shown: Shown) -> Why | None:
-    return Why.UNREADABLE if shown.flaw is Flaw.UNREADABLE else None
 
 
 def look(this: Viewed, order: Order) -> tuple[Thing, HostApi, Shown] | Result:
@@ -181,7 +176,7 @@ def look(this: Viewed, order: Order) -> tuple[Thing, HostApi, Shown] | Result:
     if isinstance(api, str):
         return this.come_back(api)
     shown = api.look(thing.kind, thing.id)
-    return (thing, api, shown) if shown.tells else this.come_back(f"look {shown.text}", _why(shown))
+    return (thing, api, shown) if shown.tells else this.come_back(f"look {shown.text}", WHY.get(shown.flaw))
 
 
 def health(this: Viewed, order: Order, api: HostApi) -> tuple[Health, str]:

@@ -14,6 +14,7 @@ from lockstep.worker.steps.apply import (
     ELSEWHERE,
     NO_RECORD,
     NOT_IN_INVENTORY,
+    WHY,
     Next,
     Parts,
     Result,
@@ -53,7 +54,7 @@ class Viewed(Try):
             return self.come_back(api)
         answer = api.probe(self.view.group)
         if (shown := answer.presence) is None:
-            return self.come_back(f"GET {answer.text}", answer.why)
+            return self.come_back(f"GET {answer.text}", WHY.get(answer.flaw))
         return api, shown, self.settle(shown)
 
     def settle(self, shown: Presence) -> Settled:

@@ -81,7 +81,7 @@ def test_every_look_is_read_as_the_table_does() -> None:
             assert (old.probed, new.flaw) == (Probed.MISCONFIGURED, Flaw.FAILED)
             continue
         assert shown_as(new) == (old.probed, old.presence), answer
-        assert (new.flaw is Flaw.UNREADABLE) == (old.why is Why.UNREADABLE), answer
+        assert (new.flaw is Flaw.UNREADABLE) == (old.flaw is Flaw.UNREADABLE), answer
         assert new.retry_after == old.retry_after, answer
         if isinstance(answer, NoReply):
             assert new.text == old.text

@@ -11,6 +11,7 @@ import pytest
 
 from lockstep.worker.hosts import wrappers
 from lockstep.worker.inventory import Inventory, live
+from lockstep.worker.operation.content import Flaw
 from lockstep.worker.operation.host import Host, Silence
 from lockstep.worker.operation.model import HostName
 from lockstep.worker.settings import Settings
@@ -92,7 +93,7 @@ def test_an_interrupted_look_leaves_the_host_to_the_next() -> None:
 
             def probe(self, group: object) -> Any:
                 schedule.point()
-                return SimpleNamespace(replied=False, text="timeout")
+                return SimpleNamespace(flaw=Flaw.SILENT, text="timeout")
 
         spared = wrappers.SparedHost(cast(Any, Silent()), NODE1, sparing)
         schedule.thread(lambda: spared.probe(cast(Any, "team-a")), hears_signals=True)
