@@ -21,15 +21,7 @@ from lockstep.worker.operation.content import Id
 from lockstep.worker.operation.drift import Drift, End
 from lockstep.worker.operation.errors import InvalidInput
 from lockstep.worker.operation.host import Host
-from lockstep.worker.operation.model import (
-    GroupId,
-    HostName,
-    Operation,
-    OperationId,
-    Outcome,
-    Presence,
-    Step,
-)
+from lockstep.worker.operation.model import GroupId, HostName, Operation, OperationId, Outcome, Presence, Step
 from lockstep.worker.operation.thing import Left, Shows
 from lockstep.worker.settings import Settings
 

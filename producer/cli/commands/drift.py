@@ -11,21 +11,8 @@ import click
 
 from lockstep.producer.cli.commands.change import ACCEPT_LOSS, change
 from lockstep.producer.cli.exits import OF_STATE, Exit, Session
-from lockstep.producer.cli.options import (
-    FieldOptions,
-    Selection,
-    as_option,
-    command,
-    selection_options,
-)
-from lockstep.producer.cli.output import (
-    answer,
-    answer_json,
-    answer_table,
-    note,
-    printable,
-    read_document,
-)
+from lockstep.producer.cli.options import FieldOptions, Selection, as_option, command, selection_options
+from lockstep.producer.cli.output import answer, answer_json, answer_table, note, printable, read_document
 from lockstep.producer.cli.text import sentence
 from lockstep.worker.operation.host import age
 from lockstep.worker.operation.model import Action, Presence

@@ -10,14 +10,7 @@ import click
 
 from lockstep.producer.cli.exits import OF_STATE, Exit, Session
 from lockstep.producer.cli.options import Selection, as_option, command, selection_options
-from lockstep.producer.cli.output import (
-    answer,
-    answer_json,
-    answer_table,
-    document,
-    note,
-    printable,
-)
+from lockstep.producer.cli.output import answer, answer_json, answer_table, document, note, printable
 from lockstep.producer.cli.text import NOTHING, sentence
 from lockstep.worker.operation.errors import InvalidInput
 from lockstep.worker.operation.host import local
