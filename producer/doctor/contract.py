@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from lockstep.producer.doctor import Finding, Level
 from lockstep.producer.doctor.scratch import LateWrite, NoUsableAnswer, Scratch, measure, on_late_writes
 from lockstep.producer.operators.hosts import ask
-from lockstep.worker.operation.answer import Verdict, WriteAnswer
+from lockstep.worker.operation.content import Effect, Said
 from lockstep.worker.operation.host import Host
 from lockstep.worker.operation.model import GroupId, Presence
 from lockstep.worker.operation.names import named
@@ -76,11 +76,11 @@ def contract(scratch: Scratch) -> Iterator[Finding]:
             return
 
 
-Said = tuple[Level, str, str | None]
+Told = tuple[Level, str, str | None]
 """What a call brought: how bad it is, in which words, and what mends it."""
 
 
-def _tried(subject: str, look: Callable[[Scratch], Said], scratch: Scratch) -> Finding:
+def _tried(subject: str, look: Callable[[Scratch], Told], scratch: Scratch) -> Finding:
     """Look until the host gives an answer that tells something, none begun after `CALLS` calls' time."""
     ends = time.monotonic() + CALLS * scratch.settings.call_timeout
     tries = 0
@@ -95,11 +95,11 @@ def _tried(subject: str, look: Callable[[Scratch], Said], scratch: Scratch) -> F
             time.sleep(PAUSE * tries)
 
 
-def _written(scratch: Scratch, group: GroupId, wanted: Presence) -> Said:
+def _written(scratch: Scratch, group: GroupId, wanted: Presence) -> Told:
     """Bring a group there, and see after how long a GET shows it: at once, or as the inventory says."""
     made = wanted is Presence.PRESENT
     answer = scratch.post(group) if made else scratch.delete(group)
-    said = _expected(answer, Verdict.APPLIED, "201" if made else "200")
+    said = _expected(answer, Effect.APPLIED, "201" if made else "200")
     took = scratch.shown_after(group, wanted) if said[0] is Level.OK else 0.0
     if took is None:
         shows = "does not show" if made else "still shows"
@@ -116,24 +116,24 @@ def _written(scratch: Scratch, group: GroupId, wanted: Presence) -> Said:
     return Level.WARNING, text, remedy
 
 
-def _fields(scratch: Scratch) -> Said:
+def _fields(scratch: Scratch) -> Told:
     group = scratch.new_group()
     answer = scratch.post(group, json.dumps({"groupId": group, OWN_FIELD: "kept"}))
-    if answer.verdict in (Verdict.CONTESTED, Verdict.REFUSED):
+    if answer.effect in (Effect.CONTESTED, Effect.REFUSED):
         return Level.OK, f"refused ({answer.text})", None
     _clear(answer)
     scratch.shown_after(group, Presence.PRESENT)
     return Level.OK, "kept" if OWN_FIELD in scratch.content(group) else "dropped without a word", None
 
 
-def _restore(scratch: Scratch) -> Said:
+def _restore(scratch: Scratch) -> Told:
     """Send back what GET had shown of a deleted group, as the rollback of a delete does."""
     group = scratch.present_group()
     before = scratch.content(group)
     _clear(scratch.delete(group))
     scratch.shown_after(group, Presence.ABSENT)
     answer = scratch.post(group, json.dumps(before))
-    if answer.verdict in (Verdict.CONTESTED, Verdict.REFUSED):
+    if answer.effect in (Effect.CONTESTED, Effect.REFUSED):
         return Level.WARNING, f"POST refuses what GET had shown ({answer.text}), but the id", LOST
     _clear(answer)
     scratch.shown_after(group, Presence.PRESENT)
@@ -143,38 +143,38 @@ def _restore(scratch: Scratch) -> Said:
     return Level.OK, "POST takes back all that GET had shown", None
 
 
-def _shown(scratch: Scratch, group: GroupId, wanted: Presence, rule: str) -> Said:
+def _shown(scratch: Scratch, group: GroupId, wanted: Presence, rule: str) -> Told:
     answer = scratch.look(group)
     if answer.presence is wanted:
         return Level.OK, answer.text, None
     return Level.FAILURE, f"{answer.text}, instead of {rule}", BROKEN
 
 
-def _expected(answer: WriteAnswer, wanted: Verdict, rule: str) -> Said:
-    if answer.verdict is wanted:
+def _expected(answer: Said, wanted: Effect, rule: str) -> Told:
+    if answer.effect is wanted:
         return Level.OK, answer.text, None
-    if answer.verdict in (Verdict.UNKNOWN, Verdict.NOT_APPLIED, Verdict.MISDIRECTED):
+    if answer.effect in (Effect.UNKNOWN, Effect.NOT_APPLIED, Effect.MISDIRECTED):
         raise NoUsableAnswer(answer.text)
-    remedy = REFUSED if answer.verdict is Verdict.REFUSED else BROKEN
+    remedy = REFUSED if answer.effect is Effect.REFUSED else BROKEN
     return Level.FAILURE, f"{answer.text}, instead of {rule}", remedy
 
 
-def _clear(answer: WriteAnswer) -> None:
-    if answer.verdict is not Verdict.APPLIED:
+def _clear(answer: Said) -> None:
+    if answer.effect is not Effect.APPLIED:
         raise NoUsableAnswer(answer.text)
 
 
 POST = "POST of a new group"
-CHECKS: dict[str, Callable[[Scratch], Said]] = {
+CHECKS: dict[str, Callable[[Scratch], Told]] = {
     "GET of an absent group": lambda of: _shown(of, of.new_group(), Presence.ABSENT, "404"),
     POST: lambda of: _written(of, of.new_group(), Presence.PRESENT),
     "GET of a present group": lambda of: _shown(of, of.present_group(), Presence.PRESENT, "200"),
     "POST of a present group": lambda of: _expected(
-        of.post(of.present_group()), Verdict.CONTESTED, "400 or 409"
+        of.post(of.present_group()), Effect.CONTESTED, "400 or 409"
     ),
     "DELETE of a present group": lambda of: _written(of, of.present_group(), Presence.ABSENT),
     "DELETE of an absent group": lambda of: _expected(
-        of.delete(of.new_group()), Verdict.CONTESTED, "400 or 404"
+        of.delete(of.new_group()), Effect.CONTESTED, "400 or 404"
     ),
     "unknown fields": _fields,
     "restoring a group": _restore,

@@ -15,7 +15,8 @@ from lockstep.producer.doctor import Finding, Level
 from lockstep.producer.operators.hosts import probe
 from lockstep.worker.hosts import looks
 from lockstep.worker.hosts.client import HostClient
-from lockstep.worker.operation.answer import NoReply, ProbeAnswer, Request, Trouble, Verdict, WriteAnswer
+from lockstep.worker.operation.answer import NoReply, ProbeAnswer, Request, Trouble
+from lockstep.worker.operation.content import Effect, Said
 from lockstep.worker.operation.host import Host
 from lockstep.worker.operation.model import Action, AttemptId, GroupId, Presence
 from lockstep.worker.settings import Settings
@@ -73,7 +74,7 @@ class Scratch:
         for _ in range(CREATIONS):
             answer = self.post(group)
             said = answer.text
-            if answer.verdict is Verdict.APPLIED and self.lag:
+            if answer.effect is Effect.APPLIED and self.lag:
                 self.shown_after(group, Presence.PRESENT)
             if self.get(group).presence is Presence.PRESENT:
                 return group
@@ -114,18 +115,18 @@ class Scratch:
             self.written[group] = True
         return answer
 
-    def post(self, group: GroupId, body: str | None = None) -> WriteAnswer:
+    def post(self, group: GroupId, body: str | None = None) -> Said:
         """POST the group, with this body or its id alone."""
         self.written.setdefault(group, False)
         answer = self._write(Action.CREATE, group, body)
-        if answer.verdict is not Verdict.UNKNOWN:
+        if answer.effect is not Effect.UNKNOWN:
             self.written[group] = True
         return answer
 
-    def delete(self, group: GroupId) -> WriteAnswer:
+    def delete(self, group: GroupId) -> Said:
         return self._write(Action.DELETE, group)
 
-    def _write(self, action: Action, group: GroupId, body: str | None = None) -> WriteAnswer:
+    def _write(self, action: Action, group: GroupId, body: str | None = None) -> Said:
         client = HostClient(self.host, self.settings, looks.exchange)
         attempt = AttemptId(f"probe-{secrets.token_hex(8)}")
         return client.write(action, group, attempt, client.clock.elapsed() + self.settings.send_within, body)
@@ -136,7 +137,7 @@ class Scratch:
             shown = self.get(group).presence
             if shown is Presence.ABSENT:
                 return True
-            if shown is Presence.PRESENT and self.delete(group).verdict is Verdict.REFUSED:
+            if shown is Presence.PRESENT and self.delete(group).effect is Effect.REFUSED:
                 return False
             if shown is None or self.lag:
                 time.sleep(max(PAUSE * attempt, self.lag))

@@ -6,7 +6,6 @@ import random
 from dataclasses import dataclass, is_dataclass
 from enum import Enum
 
-from lockstep.worker.operation.answer import Verdict
 from lockstep.worker.operation.content import Effect
 from lockstep.worker.operation.errors import LockstepError
 from lockstep.worker.operation.model import (
@@ -25,6 +24,7 @@ from lockstep.worker.operation.thing import Asked, Digest
 from lockstep.worker.operation.transitions import Miss, Request, View
 from lockstep.worker.operation.waves import Health, Rollout
 from tests.contract.contents import FOREIGN, GONE, OLD, REWRITTEN, TARGET, look
+from tests.contract.driver import EFFECTS, VERDICTS
 
 NEVER = 10**9
 """Milliseconds that no run lasts for."""
@@ -134,8 +134,8 @@ def _of_presence(
 ) -> list[tuple[int, str, tuple[object, ...]]]:
     undo = AttemptId(f"undo-{mine}")
     seen = Seen(dice.choice((Presence.ABSENT, Presence.ABSENT, Presence.ABSENT, Presence.PRESENT)))
-    verdict = dice.choice(list(Verdict))
-    back = dice.choice((Verdict.APPLIED, Verdict.ALREADY, Verdict.UNKNOWN, Verdict.NOT_APPLIED))
+    verdict = dice.choice(VERDICTS)
+    back = dice.choice((Effect.APPLIED, Effect.ALREADY, Effect.UNKNOWN, Effect.NOT_APPLIED))
     return [
         (12, "begin", (operation, host, url, seen, mine, ACTION, group)),
         (12, "finish", (operation, host, mine, verdict, "said")),
@@ -155,7 +155,7 @@ def _of_content(
     group: GroupId,
 ) -> list[tuple[int, str, tuple[object, ...]]]:
     shows, undo = dice.choice(LOOKS), AttemptId(f"undo-{mine}")
-    effect = dice.choice((Effect.APPLIED, Effect.APPLIED, *Effect))
+    effect = dice.choice((Effect.APPLIED, Effect.APPLIED, *EFFECTS))
     return [
         (20, "shown", (operation, host, url, shows, mine, ACTION, group)),
         (12, "wrote", (operation, host, dice.choice((mine, undo)), effect, "said")),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lockstep.worker.operation.answer import Verdict
+from lockstep.worker.operation.content import Effect
 from lockstep.worker.operation.model import (
     Action,
     Attempt,
@@ -36,6 +36,10 @@ A, B, C = HostName("a"), HostName("b"), HostName("c")
 GROUP = GroupId("g")
 LONG = 10_000_000
 RETRIES = 2
+VERDICTS = [each for each in Effect if each.value not in ("replaced", "later", "started", "not_sent")]
+"""What came of a write of a group."""
+EFFECTS = [each for each in Effect if each.value not in ("unshown", "already", "not_applied")]
+"""What came of a write of a thing with content."""
 
 
 class Driver:
@@ -74,14 +78,14 @@ class Driver:
     ) -> Progress:
         return self.store.missed(self.id, host, f"url-of-{host}", AttemptId(probe), reason, miss)
 
-    def finish(self, host: HostName, attempt: str, verdict: Verdict, answer: str = "said") -> Progress:
+    def finish(self, host: HostName, attempt: str, verdict: Effect, answer: str = "said") -> Progress:
         return self.store.finish(self.id, host, AttemptId(attempt), verdict, answer)
 
     def apply(self, *hosts: HostName) -> Driver:
         """Bring hosts to the outcome `applied`, each by one write."""
         for host in hosts:
             self.begin(host, f"{host}1")
-            self.finish(host, f"{host}1", Verdict.APPLIED)
+            self.finish(host, f"{host}1", Effect.APPLIED)
         return self
 
     def commit(self) -> Driver:
@@ -99,20 +103,20 @@ class Driver:
             self.begin(host, f"{host}1")
         self.roll_back()
         for host in hosts:
-            self.finish(host, f"{host}1", Verdict.APPLIED)
+            self.finish(host, f"{host}1", Effect.APPLIED)
         return self
 
     def begin_undo(self, host: HostName, attempt: str) -> Forward:
         return self.store.begin_undo(self.id, host, f"url-of-{host}", AttemptId(attempt)).next
 
-    def finish_undo(self, host: HostName, attempt: str, verdict: Verdict, lost: tuple[str, ...] = ()) -> bool:
+    def finish_undo(self, host: HostName, attempt: str, verdict: Effect, lost: tuple[str, ...] = ()) -> bool:
         return self.store.finish_undo(self.id, host, AttemptId(attempt), verdict, "said", lost)
 
     def undo(self, *hosts: HostName) -> Driver:
         """Restore hosts, each by one clean write."""
         for host in hosts:
             self.begin_undo(host, f"undo {host}")
-            assert self.finish_undo(host, f"undo {host}", Verdict.APPLIED)
+            assert self.finish_undo(host, f"undo {host}", Effect.APPLIED)
         return self
 
     def look(

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from lockstep.worker.operation.answer import Verdict
+from lockstep.worker.operation.content import Effect
 from lockstep.worker.operation.model import AttemptState, HostName, OperationId, State, Undo
 from lockstep.worker.operation.transitions import Forward, Refused
 from tests.contract.driver import PRESENT, A, B, Driver
@@ -56,7 +56,7 @@ def test_an_answer_after_it_was_abandoned_changes_nothing(create: Driver) -> Non
     create.undoing(A, B)
     create.begin_undo(A, "u1")
     abandon(create, A)
-    assert create.finish_undo(A, "u1", Verdict.APPLIED) is False
+    assert create.finish_undo(A, "u1", Effect.APPLIED) is False
     assert create.attempt(A, "u1").state is AttemptState.ABANDONED
     assert create.step(A).undo is Undo.ABANDONED
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from lockstep.worker.operation.answer import Verdict
+from lockstep.worker.operation.content import Effect
 from tests.contract.bench import PREFIX, SETTLED, RedisBench
 from tests.contract.contents import FOREIGN, Thing
 from tests.contract.driver import PRESENT, A, B, Driver
@@ -44,7 +44,7 @@ def test_a_create_from_its_first_look_to_its_end(redis_bench: RedisBench, heard:
     assert heard() == [("miss", (A,))]
     create.begin(A, "a1")
     assert heard() == [("attempt", (A,))]
-    create.finish(A, "a1", Verdict.UNKNOWN)
+    create.finish(A, "a1", Effect.UNKNOWN)
     assert heard() == [("answer", (A,))]
     create.store.postpone(create.id, A, 5)
     assert heard() == [("waits", (A,))]
@@ -65,9 +65,9 @@ def test_a_rollback(redis_bench: RedisBench, heard: Heard) -> None:
     heard()
     create.roll_back()
     assert heard() == [("decided", ())]
-    create.finish(A, "a1", Verdict.APPLIED)
+    create.finish(A, "a1", Effect.APPLIED)
     create.begin_undo(A, "undo")
-    create.finish_undo(A, "undo", Verdict.APPLIED)
+    create.finish_undo(A, "undo", Effect.APPLIED)
     assert heard() == [("answer", (A,)), ("attempt", (A,)), ("answer", (A,))]
     create.store.abandon(create.id, B, "gone")
     assert heard() == [("abandoned", (B,)), ("ended", ())]
@@ -83,7 +83,7 @@ def test_a_host_that_is_given_up_is_a_step_that_is_over(redis_bench: RedisBench,
     spent = Driver(redis_bench, "two")
     spent.retries = 0
     spent.accepted().begin(A, "a1")
-    spent.finish(A, "a1", Verdict.UNKNOWN)
+    spent.finish(A, "a1", Effect.UNKNOWN)
     heard()
     spent.begin(A, "a2")
     assert heard() == [("step", (A,)), ("decided", ())]

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from lockstep.worker.operation.answer import Verdict
+from lockstep.worker.operation.content import Effect
 from lockstep.worker.operation.model import (
     Action,
     AttemptId,
@@ -58,7 +58,7 @@ def test_a_host_that_is_as_asked_and_touched_was_changed_by_us(create: Driver) -
 
 def test_what_was_seen_first_stays(create: Driver) -> None:
     create.begin(A, "a1")
-    create.finish(A, "a1", Verdict.NOT_APPLIED)
+    create.finish(A, "a1", Effect.NOT_APPLIED)
     create.begin(A, "a2", PRESENT)
     assert create.step(A).before == ABSENT
 
@@ -80,7 +80,7 @@ def test_a_step_with_an_outcome_writes_nothing(create: Driver) -> None:
 def test_so_many_writes_and_no_more(create: Driver) -> None:
     for n in range(RETRIES + 1):
         assert create.begin(A, f"a{n}").next is Forward.SEND
-        assert create.finish(A, f"a{n}", Verdict.UNKNOWN, f"answer {n}").next is Forward.OPEN
+        assert create.finish(A, f"a{n}", Effect.UNKNOWN, f"answer {n}").next is Forward.OPEN
     last = create.begin(A, "one more")
     assert last == Progress(Forward.FAILED, Outcome.UNKNOWN, "all 3 writes spent (answer 2)")
     assert create.step(A).outcome is Outcome.UNKNOWN

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from lockstep.worker.operation.answer import Verdict
+from lockstep.worker.operation.content import Effect
 from lockstep.worker.operation.model import Action, GroupId, OperationId
 from lockstep.worker.operation.transitions import Claim, Phase
 from tests.contract.bench import LIMITS, Bench, MemoryBench
@@ -108,7 +108,7 @@ def test_who_waits_is_not_resumed_before_time(bench: Bench) -> None:
 def test_the_wait_of_a_host_that_is_done_is_dropped(create: Driver) -> None:
     create.begin(A, "a1")
     create.store.postpone(create.id, A, 5)
-    create.finish(A, "a1", Verdict.APPLIED)
+    create.finish(A, "a1", Effect.APPLIED)
     assert create.step(A).due_at is None
 
 

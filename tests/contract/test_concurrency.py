@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import pytest
 
-from lockstep.worker.operation.answer import Verdict
+from lockstep.worker.operation.content import Effect
 from lockstep.worker.operation.model import Decision, HostName, Outcome, State
 from lockstep.worker.operation.transitions import Accepted, Busy, Forward, Progress, Refused
 from tests.contract.bench import RedisBench
@@ -59,7 +59,7 @@ def test_of_many_deciders_one_wins_and_all_hear_it(create: Driver) -> None:
 
     def decider(n: int) -> Callable[[], object]:
         if n % 2:
-            return partial(create.finish, B, "b1", Verdict.APPLIED)
+            return partial(create.finish, B, "b1", Effect.APPLIED)
         return partial(create.store.cancel, create.id, f"decider {n}")
 
     said = together([decider(n) for n in range(AT_ONCE)])
@@ -75,7 +75,7 @@ def test_cancel_and_commit_never_both_win(redis_bench: RedisBench) -> None:
         create.begin(B, "b1")
         calls: list[Callable[[], object]] = [
             partial(create.store.cancel, create.id, "cancelled"),
-            partial(create.finish, B, "b1", Verdict.APPLIED),
+            partial(create.finish, B, "b1", Effect.APPLIED),
         ]
         cancelled, finished = together(calls)
         committed = create.kept().state is State.COMMITTED
@@ -120,7 +120,7 @@ def test_every_finish_is_counted(redis_bench: RedisBench) -> None:
     create = Driver(redis_bench).accepted(HOSTS)
     for host in HOSTS:
         create.begin(host, f"{host}1")
-    together([partial(create.finish, host, f"{host}1", Verdict.APPLIED) for host in HOSTS])
+    together([partial(create.finish, host, f"{host}1", Effect.APPLIED) for host in HOSTS])
     assert create.counts() == (0, 0, 0, 0)
     assert create.kept().decision is Decision.COMMIT
     assert create.kept().ended
@@ -131,7 +131,7 @@ def test_of_many_failures_one_decides(redis_bench: RedisBench) -> None:
     for host in HOSTS:
         create.begin(host, f"{host}1")
     twice = [*HOSTS, *HOSTS]
-    together([partial(create.finish, host, f"{host}1", Verdict.REFUSED) for host in twice])
+    together([partial(create.finish, host, f"{host}1", Effect.REFUSED) for host in twice])
     assert create.counts().failed == 1, "what comes after the decision is no outcome any more"
     failed = [step.host for step in create.store.steps(create.id) if step.outcome is Outcome.REFUSED]
     assert create.kept().reason == f"{failed[0]} refused (said)"
@@ -148,7 +148,7 @@ def test_the_last_two_undos_end_it_once(redis_bench: RedisBench) -> None:
     create = Driver(redis_bench).accepted(HOSTS).undoing(*HOSTS)
     for host in HOSTS:
         create.begin_undo(host, f"undo {host}")
-    said = together([partial(create.finish_undo, host, f"undo {host}", Verdict.APPLIED) for host in HOSTS])
+    said = together([partial(create.finish_undo, host, f"undo {host}", Effect.APPLIED) for host in HOSTS])
     assert all(said)
     assert create.kept().state is State.ROLLED_BACK
     assert not create.locked()

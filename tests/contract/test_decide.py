@@ -5,7 +5,8 @@ import itertools
 import pytest
 
 from lockstep.worker.hosts.client import SystemClock
-from lockstep.worker.operation.answer import ProbeAnswer, Probed, Verdict, WriteAnswer
+from lockstep.worker.operation.answer import ProbeAnswer, Probed
+from lockstep.worker.operation.content import Effect, Said
 from lockstep.worker.operation.host import Backoff
 from lockstep.worker.operation.model import (
     Action,
@@ -26,11 +27,11 @@ from tests.contract.driver import ABSENT, GROUP, PRESENT, A, B, C, Driver
 from tests.groups_alone import GroupsAlone
 
 COMMIT, ROLL_BACK = Decision.COMMIT, Decision.ROLL_BACK
-WAYS: dict[str, tuple[Seen, Verdict | None, bool | None]] = {
+WAYS: dict[str, tuple[Seen, Effect | None, bool | None]] = {
     "none": (ABSENT, None, None),
-    "applied": (ABSENT, Verdict.APPLIED, True),
+    "applied": (ABSENT, Effect.APPLIED, True),
     "unchanged": (PRESENT, None, True),
-    "refused": (ABSENT, Verdict.REFUSED, False),
+    "refused": (ABSENT, Effect.REFUSED, False),
 }
 """To an outcome: what a look shows, what came of the write if there was one, and whether it is as asked."""
 
@@ -81,7 +82,7 @@ def test_the_last_outcome_commits_although_the_deadline_has_passed(memory: Memor
     create = Driver(memory).accepted(deadline=1_000).apply(A)
     create.begin(B, "b1")
     memory.pass_time(1_001)
-    create.finish(B, "b1", Verdict.APPLIED)
+    create.finish(B, "b1", Effect.APPLIED)
     assert create.kept().decision is COMMIT
 
 
@@ -89,14 +90,14 @@ def test_an_outcome_finds_the_deadline_passed(memory: MemoryBench) -> None:
     create = Driver(memory).accepted(deadline=1_000)
     create.begin(A, "a1")
     memory.pass_time(1_000)
-    assert create.finish(A, "a1", Verdict.APPLIED).outcome is Outcome.APPLIED
+    assert create.finish(A, "a1", Effect.APPLIED).outcome is Outcome.APPLIED
     assert (create.kept().decision, create.kept().reason) == (ROLL_BACK, "the deadline passed")
 
 
 def test_the_first_decision_holds_for_ever(create: Driver) -> None:
     create.begin(B, "b1")
     create.apply(A).roll_back("first")
-    create.finish(B, "b1", Verdict.APPLIED)
+    create.finish(B, "b1", Effect.APPLIED)
     kept = create.kept()
     create.bench.pass_time(2)
     assert create.store.cancel(create.id, "second") is Refused.ROLLING_BACK
@@ -109,7 +110,7 @@ def test_a_commit_is_not_undone_by_a_late_failure(create: Driver) -> None:
     create.begin(A, "a1")
     create.begin(A, "a2", PRESENT)
     create.apply(B).commit()
-    create.finish(A, "a1", Verdict.REFUSED)
+    create.finish(A, "a1", Effect.REFUSED)
     assert create.kept().state is State.COMMITTED
 
 
@@ -201,7 +202,7 @@ def test_outcomes_outlive_the_decision(bench: Bench, decision: Decision) -> None
 class Host(GroupsAlone):
     """A host that does as it is told."""
 
-    def __init__(self, name: HostName, seen: Seen, wrote: Verdict) -> None:
+    def __init__(self, name: HostName, seen: Seen, wrote: Effect) -> None:
         self.fingerprint = f"url-of-{name}"
         self._seen, self._wrote = seen, wrote
 
@@ -213,12 +214,12 @@ class Host(GroupsAlone):
 
     def write(
         self, action: Action, group: GroupId, attempt: AttemptId, send_before: float, body: str | None = None
-    ) -> WriteAnswer:
-        return WriteAnswer(self._wrote, "said")
+    ) -> Said:
+        return Said(self._wrote, "said")
 
 
 def step(
-    bench: Bench, create: Driver, host: HostName, seen: Seen = ABSENT, wrote: Verdict = Verdict.APPLIED
+    bench: Bench, create: Driver, host: HostName, seen: Seen = ABSENT, wrote: Effect = Effect.APPLIED
 ) -> Next:
     backoff = Backoff(1, 8)
     found = Host(host, seen, wrote)
@@ -241,7 +242,7 @@ def test_the_last_step_commits_what_was_there_already(bench: Bench, create: Driv
 
 
 def test_a_step_that_fails_rolls_back_and_the_others_write_nothing(bench: Bench, create: Driver) -> None:
-    assert step(bench, create, A, wrote=Verdict.REFUSED) is Next.FAILED
+    assert step(bench, create, A, wrote=Effect.REFUSED) is Next.FAILED
     assert step(bench, create, B) is Next.ABORTED
     assert create.kept().state is State.ROLLED_BACK or create.kept().pending_hosts == (A,)
     assert create.begin(B, "late") == Progress(Forward.ABORTED)

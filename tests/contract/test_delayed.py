@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from lockstep.worker.operation.answer import Verdict
 from lockstep.worker.operation.content import Effect
 from lockstep.worker.operation.model import AttemptState, Step
 from lockstep.worker.operation.transitions import Forward, Progress
@@ -17,7 +16,7 @@ def fates(step: Step) -> list[tuple[str, AttemptState]]:
 
 def test_no_attempt_is_opened_twice(create: Driver) -> None:
     create.begin(A, "a1")
-    create.finish(A, "a1", Verdict.NOT_APPLIED)
+    create.finish(A, "a1", Effect.NOT_APPLIED)
     kept = create.step(A)
     assert create.begin(A, "a1") == Progress(Forward.ABORTED)
     assert create.step(A) == kept
@@ -28,7 +27,7 @@ def test_no_attempt_is_opened_twice(create: Driver) -> None:
 def test_no_attempt_of_the_inverse_is_opened_twice(create: Driver) -> None:
     create.undoing(A)
     create.begin_undo(A, "u1")
-    create.finish_undo(A, "u1", Verdict.REFUSED)
+    create.finish_undo(A, "u1", Effect.REFUSED)
     kept = create.step(A)
     assert create.begin_undo(A, "u1") is Forward.ABORTED
     assert create.step(A) == kept
@@ -54,11 +53,11 @@ def test_no_attempt_to_restore_a_thing_is_opened_twice(bench: Bench) -> None:
 
 def test_what_said_nothing_while_a_write_was_open_says_nothing_when_it_comes_again(create: Driver) -> None:
     create.begin(A, "a1")
-    create.finish(A, "a1", Verdict.UNKNOWN, "202")
+    create.finish(A, "a1", Effect.UNKNOWN, "202")
     create.begin(A, "a2")
-    create.finish(A, "a2", Verdict.CONTESTED, "409")
+    create.finish(A, "a2", Effect.CONTESTED, "409")
     create.bench.pass_time(LIMITS.send_within + LIMITS.call + LIMITS.settle)
-    assert create.finish(A, "a2", Verdict.CONTESTED, "409").next is Forward.OPEN
+    assert create.finish(A, "a2", Effect.CONTESTED, "409").next is Forward.OPEN
     assert create.step(A).outcome is None
 
 

@@ -2,26 +2,26 @@ from __future__ import annotations
 
 import pytest
 
-from lockstep.worker.operation.answer import Verdict
+from lockstep.worker.operation.content import Effect
 from lockstep.worker.operation.model import AttemptState, HostName, OperationId, Outcome, Presence, Seen
 from lockstep.worker.operation.transitions import Forward, Progress
 from tests.contract.bench import LIMITS
 from tests.contract.driver import ABSENT, PRESENT, A, B, Driver
 
 OUTCOMES = [
-    (Verdict.APPLIED, AttemptState.APPLIED, Progress(Forward.DONE, outcome=Outcome.APPLIED)),
-    (Verdict.ALREADY, AttemptState.NOT_APPLIED, Progress(Forward.DONE, outcome=Outcome.UNCHANGED)),
-    (Verdict.REFUSED, AttemptState.NOT_APPLIED, Progress(Forward.FAILED, Outcome.REFUSED, "refused (said)")),
-    (Verdict.NOT_APPLIED, AttemptState.NOT_APPLIED, Progress(Forward.OPEN)),
-    (Verdict.UNKNOWN, AttemptState.OPEN, Progress(Forward.OPEN)),
-    (Verdict.MISDIRECTED, AttemptState.OPEN, Progress(Forward.FAILED, Outcome.UNKNOWN, "misdirected (said)")),
+    (Effect.APPLIED, AttemptState.APPLIED, Progress(Forward.DONE, outcome=Outcome.APPLIED)),
+    (Effect.ALREADY, AttemptState.NOT_APPLIED, Progress(Forward.DONE, outcome=Outcome.UNCHANGED)),
+    (Effect.REFUSED, AttemptState.NOT_APPLIED, Progress(Forward.FAILED, Outcome.REFUSED, "refused (said)")),
+    (Effect.NOT_APPLIED, AttemptState.NOT_APPLIED, Progress(Forward.OPEN)),
+    (Effect.UNKNOWN, AttemptState.OPEN, Progress(Forward.OPEN)),
+    (Effect.MISDIRECTED, AttemptState.OPEN, Progress(Forward.FAILED, Outcome.UNKNOWN, "misdirected (said)")),
 ]
 EACH = pytest.mark.parametrize(("verdict", "state", "progress"), OUTCOMES, ids=[v for v, _, _ in OUTCOMES])
 
 
 @EACH
 def test_each_verdict_closes_and_concludes_as_it_should(
-    create: Driver, verdict: Verdict, state: AttemptState, progress: Progress
+    create: Driver, verdict: Effect, state: AttemptState, progress: Progress
 ) -> None:
     create.begin(A, "a1")
     assert create.finish(A, "a1", verdict) == progress
@@ -36,7 +36,7 @@ def test_each_verdict_closes_and_concludes_as_it_should(
 
 @EACH
 def test_each_verdict_may_be_recorded_twice(
-    create: Driver, verdict: Verdict, state: AttemptState, progress: Progress
+    create: Driver, verdict: Effect, state: AttemptState, progress: Progress
 ) -> None:
     create.begin(A, "a1")
     create.finish(A, "a1", verdict)
@@ -54,7 +54,7 @@ def test_each_verdict_may_be_recorded_twice(
 
 @EACH
 def test_after_the_decision_a_verdict_only_closes(
-    create: Driver, verdict: Verdict, state: AttemptState, progress: Progress
+    create: Driver, verdict: Effect, state: AttemptState, progress: Progress
 ) -> None:
     create.begin(A, "a1")
     create.roll_back()
@@ -67,22 +67,22 @@ def test_after_the_decision_a_verdict_only_closes(
 
 def test_already_there_was_there_before_if_nothing_else_of_ours_can_have_landed(create: Driver) -> None:
     create.begin(A, "a1")
-    create.finish(A, "a1", Verdict.NOT_APPLIED)
+    create.finish(A, "a1", Effect.NOT_APPLIED)
     create.begin(A, "a2")
-    assert create.finish(A, "a2", Verdict.ALREADY).outcome is Outcome.UNCHANGED
+    assert create.finish(A, "a2", Effect.ALREADY).outcome is Outcome.UNCHANGED
     assert create.step(A).before == Seen(Presence.PRESENT)
     assert create.counts().undo == 0, "what was there before is never undone"
 
 
-@pytest.mark.parametrize("first", [Verdict.UNKNOWN, None])
+@pytest.mark.parametrize("first", [Effect.UNKNOWN, None])
 def test_already_there_is_ours_if_an_earlier_write_may_have_landed(
-    create: Driver, first: Verdict | None
+    create: Driver, first: Effect | None
 ) -> None:
     create.begin(A, "a1")
     if first:
         create.finish(A, "a1", first)
     create.begin(A, "a2")
-    assert create.finish(A, "a2", Verdict.ALREADY).outcome is Outcome.APPLIED
+    assert create.finish(A, "a2", Effect.ALREADY).outcome is Outcome.APPLIED
     assert create.step(A).before == ABSENT
     assert create.counts().undo == 1
 
@@ -90,8 +90,8 @@ def test_already_there_is_ours_if_an_earlier_write_may_have_landed(
 def test_an_outcome_is_not_overwritten_by_a_later_answer(create: Driver) -> None:
     create.begin(A, "a1")
     create.begin(A, "a2")
-    create.finish(A, "a1", Verdict.APPLIED)
-    said = create.finish(A, "a2", Verdict.REFUSED)
+    create.finish(A, "a1", Effect.APPLIED)
+    said = create.finish(A, "a2", Effect.REFUSED)
     assert said == Progress(Forward.DONE, outcome=Outcome.APPLIED)
     assert create.step(A).outcome is Outcome.APPLIED
     assert create.counts().failed == 0
@@ -100,19 +100,19 @@ def test_an_outcome_is_not_overwritten_by_a_later_answer(create: Driver) -> None
 
 def test_a_settled_attempt_is_not_opened_or_closed_anew(create: Driver) -> None:
     create.begin(A, "a1")
-    create.finish(A, "a1", Verdict.NOT_APPLIED)
+    create.finish(A, "a1", Effect.NOT_APPLIED)
     closed = create.attempt(A, "a1").closed_at
     create.bench.pass_time(2)
-    create.finish(A, "a1", Verdict.APPLIED)
+    create.finish(A, "a1", Effect.APPLIED)
     assert create.attempt(A, "a1").state is AttemptState.NOT_APPLIED
     assert create.attempt(A, "a1").closed_at == closed
 
 
 def test_an_unknown_attempt_host_or_operation_is_aborted(create: Driver) -> None:
-    assert create.finish(A, "never begun", Verdict.APPLIED).next is Forward.ABORTED
-    assert create.finish(HostName("c"), "c1", Verdict.APPLIED).next is Forward.ABORTED
+    assert create.finish(A, "never begun", Effect.APPLIED).next is Forward.ABORTED
+    assert create.finish(HostName("c"), "c1", Effect.APPLIED).next is Forward.ABORTED
     create.id = OperationId("unknown")
-    assert create.finish(A, "a1", Verdict.APPLIED).next is Forward.ABORTED
+    assert create.finish(A, "a1", Effect.APPLIED).next is Forward.ABORTED
 
 
 def test_the_last_answer_of_a_committed_operation_ends_it(create: Driver) -> None:
@@ -122,14 +122,14 @@ def test_the_last_answer_of_a_committed_operation_ends_it(create: Driver) -> Non
     create.commit()
     assert create.kept().settling
     assert create.locked()
-    create.finish(A, "a1", Verdict.APPLIED)
+    create.finish(A, "a1", Effect.APPLIED)
     assert create.kept().ended
     assert not create.locked()
 
 
 def test_a_contested_write_is_refused_where_nothing_of_ours_may_yet_show(create: Driver) -> None:
     create.begin(A, "a1")
-    assert create.finish(A, "a1", Verdict.CONTESTED, "409") == Progress(
+    assert create.finish(A, "a1", Effect.CONTESTED, "409") == Progress(
         Forward.FAILED, Outcome.REFUSED, "refused (409)"
     )
     assert create.step(A).outcome is Outcome.REFUSED
@@ -137,9 +137,9 @@ def test_a_contested_write_is_refused_where_nothing_of_ours_may_yet_show(create:
 
 def test_while_an_own_write_is_open_a_contested_one_says_nothing(create: Driver) -> None:
     create.begin(A, "a1")
-    create.finish(A, "a1", Verdict.UNKNOWN, "202")
+    create.finish(A, "a1", Effect.UNKNOWN, "202")
     create.begin(A, "a2")
-    assert create.finish(A, "a2", Verdict.CONTESTED, "409") == Progress(Forward.OPEN)
+    assert create.finish(A, "a2", Effect.CONTESTED, "409") == Progress(Forward.OPEN)
     assert create.attempt(A, "a2").state is AttemptState.NOT_APPLIED
     assert create.attempt(A, "a1").state is AttemptState.OPEN
     assert create.begin(A, "a3", PRESENT).outcome is Outcome.APPLIED
@@ -148,16 +148,16 @@ def test_while_an_own_write_is_open_a_contested_one_says_nothing(create: Driver)
 def test_once_it_would_be_settled_a_contested_one_is_refused(create: Driver) -> None:
     create.retries = None
     create.begin(A, "a1")
-    create.finish(A, "a1", Verdict.UNKNOWN, "202")
+    create.finish(A, "a1", Effect.UNKNOWN, "202")
     create.bench.pass_time(LIMITS.send_within + LIMITS.call + LIMITS.settle)
     create.begin(A, "a2")
-    assert create.finish(A, "a2", Verdict.CONTESTED, "409").next is Forward.FAILED
+    assert create.finish(A, "a2", Effect.CONTESTED, "409").next is Forward.FAILED
 
 
 def test_an_applied_write_that_may_not_show_yet_stays_open_and_keeps_the_lock(create: Driver) -> None:
     create.apply(B)
     create.begin(A, "a1")
-    assert create.finish(A, "a1", Verdict.UNSHOWN).outcome is Outcome.APPLIED
+    assert create.finish(A, "a1", Effect.UNSHOWN).outcome is Outcome.APPLIED
     assert create.attempt(A, "a1").state is AttemptState.OPEN
     create.commit()
     assert create.locked()
@@ -172,7 +172,7 @@ def test_an_undo_that_may_not_show_yet_is_proved_by_looks_alone(create: Driver) 
     create.apply(A)
     create.roll_back()
     create.begin_undo(A, "undo")
-    assert not create.finish_undo(A, "undo", Verdict.UNSHOWN)
+    assert not create.finish_undo(A, "undo", Effect.UNSHOWN)
     assert create.attempt(A, "undo").state is AttemptState.OPEN
     create.bench.pass_time(LIMITS.send_within + LIMITS.call)
     create.look(A, ABSENT)

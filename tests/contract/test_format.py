@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from lockstep.worker.operation.answer import Verdict
+from lockstep.worker.operation.content import Effect
 from lockstep.worker.operation.errors import UnknownFormat
 from lockstep.worker.operation.model import Presence
 from tests.contract.driver import A, Driver
@@ -15,10 +15,10 @@ TRANSITIONS: dict[str, Callable[[Driver], object]] = {
     "accept": lambda one: one.accept(),
     "begin": lambda one: one.begin(A, "a2"),
     "missed": lambda one: one.missed(A, "p"),
-    "finish": lambda one: one.finish(A, "a1", Verdict.APPLIED),
+    "finish": lambda one: one.finish(A, "a1", Effect.APPLIED),
     "cancel": lambda one: one.store.cancel(one.id, "why"),
     "begin_undo": lambda one: one.begin_undo(A, "u1"),
-    "finish_undo": lambda one: one.finish_undo(A, "a1", Verdict.APPLIED),
+    "finish_undo": lambda one: one.finish_undo(A, "a1", Effect.APPLIED),
     "settle": lambda one: one.store.settle(one.id, A, one.bench.now(), 0, Presence.ABSENT),
     "postpone": lambda one: one.store.postpone(one.id, A, 10),
     "abandon": lambda one: one.store.abandon(one.id, A, "why"),

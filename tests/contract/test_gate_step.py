@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 import pytest
 
 from lockstep.worker.hosts.client import SystemClock
-from lockstep.worker.operation.answer import ProbeAnswer, Probed, Verdict, WriteAnswer
+from lockstep.worker.operation.answer import ProbeAnswer, Probed
+from lockstep.worker.operation.content import Effect, Said
 from lockstep.worker.operation.host import Backoff
 from lockstep.worker.operation.model import Action, AttemptId, Decision, GroupId, HostName, Presence, Seen
 from lockstep.worker.steps.apply import Next, Parts
@@ -41,7 +42,7 @@ class Node(GroupsAlone):
 
     def write(
         self, action: Action, group: GroupId, attempt: AttemptId, send_before: float, body: str | None = None
-    ) -> WriteAnswer:
+    ) -> Said:
         raise AssertionError("the gate writes nothing")
 
 
@@ -76,7 +77,7 @@ def test_a_host_without_an_answer_is_asked_again_a_second_later(canary: Driver) 
 def test_a_host_that_may_not_show_its_write_yet_is_neither_passed_nor_failed(memory: MemoryBench) -> None:
     driver = accepted(memory, CAREFUL)
     driver.begin(A, "a1")
-    driver.finish(A, "a1", Verdict.UNSHOWN)
+    driver.finish(A, "a1", Effect.UNSHOWN)
     assert gate(looking(driver, Node(GONE)), driver.id, A, 1).next is Next.AGAIN
     assert (driver.kept().decision, rollout(driver).wave) == (None, 1)
     assert gate(looking(driver, Node(SHOWN)), driver.id, A, 2).next is Next.DONE

@@ -9,12 +9,12 @@ from functools import partial
 from threading import Event
 from typing import Any, TypeVar
 
-from lockstep.worker.operation.answer import Verdict
+from lockstep.worker.operation.content import Effect
 from lockstep.worker.operation.model import Attempt, HostName, Millis, Seen, Step
 from lockstep.worker.record.redis import RedisStore
 from lockstep.worker.record.scripts import Arguments, Batch, Kind
 from tests.contract.bench import SETTLED, MemoryBench, RedisBench
-from tests.contract.driver import ABSENT, PRESENT, Driver
+from tests.contract.driver import ABSENT, PRESENT, VERDICTS, Driver
 
 T = TypeVar("T")
 HOSTS = tuple(HostName(f"h{n}") for n in range(10))
@@ -132,10 +132,10 @@ def test_a_whole_rollback_gathered_comes_to_what_it_comes_to_one_by_one(
     pair.both(Driver.missed, [(HOSTS[-1], f"probe {n}") for n in range(2)])
     pair.both(Driver.begin, [(h, f"{h}1") for h in (HOSTS[1], HOSTS[-1], HOSTS[-1])])
     verdicts = [
-        Verdict.APPLIED, Verdict.UNSHOWN, Verdict.ALREADY, Verdict.NOT_APPLIED, Verdict.UNKNOWN,
-        Verdict.REFUSED, Verdict.CONTESTED, Verdict.MISDIRECTED, Verdict.APPLIED,
+        Effect.APPLIED, Effect.UNSHOWN, Effect.ALREADY, Effect.NOT_APPLIED, Effect.UNKNOWN,
+        Effect.REFUSED, Effect.CONTESTED, Effect.MISDIRECTED, Effect.APPLIED,
     ]  # fmt: skip
-    assert set(verdicts) == set(Verdict)
+    assert set(verdicts) == set(VERDICTS)
     pair.both(Driver.finish, [(h, f"{h}1", v) for h, v in zip(HOSTS[1:], verdicts, strict=True)])
     assert pair.real.kept().reason == f"{HOSTS[6]} refused (said)", "the first that failed decides"
     assert pair.real.step(HOSTS[7]).outcome is None, "the others came after the decision"
@@ -144,7 +144,7 @@ def test_a_whole_rollback_gathered_comes_to_what_it_comes_to_one_by_one(
     pair.pass_time()
     pair.both(looked, [(h, PRESENT) for h in HOSTS[1:]])
     pair.both(Driver.begin_undo, [(h, f"undo {h}") for h in HOSTS])
-    pair.both(Driver.finish_undo, [(h, f"undo {h}", Verdict.APPLIED) for h in HOSTS])
+    pair.both(Driver.finish_undo, [(h, f"undo {h}", Effect.APPLIED) for h in HOSTS])
     assert pair.real.kept().pending_hosts, "hosts whose forward write is open have yet to settle"
     for _ in range(3):
         pair.pass_time()
@@ -158,7 +158,7 @@ def test_the_last_outcome_commits_in_whichever_run_it_comes(
 ) -> None:
     pair = Pair(redis_bench, memory)
     pair.both(Driver.begin, [(h, f"{h}1") for h in HOSTS])
-    pair.both(Driver.finish, [(h, f"{h}1", Verdict.APPLIED) for h in (*HOSTS, *HOSTS)])
+    pair.both(Driver.finish, [(h, f"{h}1", Effect.APPLIED) for h in (*HOSTS, *HOSTS)])
     assert pair.real.kept().ended
     pair.both(Driver.begin, [(h, f"{h}2") for h in HOSTS])
 
@@ -181,10 +181,10 @@ def test_no_wait_is_taken_back_where_none_is_recorded(redis_bench: RedisBench, m
         return found.get("cmdstat_zrem", {"calls": 0})["calls"]
 
     before = removals()
-    pair.both(Driver.finish, [(h, f"{h}1", Verdict.APPLIED) for h in HOSTS[:5]])
+    pair.both(Driver.finish, [(h, f"{h}1", Effect.APPLIED) for h in HOSTS[:5]])
     assert removals() == before
     for each in (pair.real, pair.twin):
         each.store.postpone(each.id, HOSTS[5], 60_000)
-    pair.both(Driver.finish, [(h, f"{h}1", Verdict.APPLIED) for h in HOSTS[5:9]])
+    pair.both(Driver.finish, [(h, f"{h}1", Effect.APPLIED) for h in HOSTS[5:9]])
     assert removals() > before
     assert pair.real.step(HOSTS[5]).due_at is None

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from lockstep.worker.hosts.client import SystemClock
-from lockstep.worker.operation.answer import ProbeAnswer, Probed, Verdict, WriteAnswer
+from lockstep.worker.operation.answer import ProbeAnswer, Probed
+from lockstep.worker.operation.content import Effect, Said
 from lockstep.worker.operation.host import Backoff
 from lockstep.worker.operation.model import (
     Action,
@@ -64,12 +65,12 @@ class Node(GroupsAlone):
 
     def write(
         self, action: Action, group: GroupId, attempt: AttemptId, send_before: float, body: str | None = None
-    ) -> WriteAnswer:
+    ) -> Said:
         create = action is Action.CREATE
         if create == (self.body is not None):
-            return WriteAnswer(Verdict.CONTESTED, f"{action} 400")
+            return Said(Effect.CONTESTED, f"{action} 400")
         self.body = (body or json.dumps({"groupId": group})) if create else None
-        return WriteAnswer(Verdict.APPLIED, f"{action} done")
+        return Said(Effect.APPLIED, f"{action} done")
 
 
 class Cluster:

@@ -17,7 +17,8 @@ import pytest
 
 from lockstep.worker.hosts import curl, looks
 from lockstep.worker.hosts.client import Carry, HostClient
-from lockstep.worker.operation.answer import Probed, Verdict
+from lockstep.worker.operation.answer import Probed
+from lockstep.worker.operation.content import Effect
 from lockstep.worker.operation.host import Host
 from lockstep.worker.operation.model import Action, AttemptId, HostName
 from lockstep.worker.settings import Settings
@@ -134,4 +135,4 @@ def test_a_write_that_may_be_sent_again_is_sent_once(
         if kept:
             assert host.probe(G).probed is Probed.SEEN
         said = host.write(Action.CREATE, G, AttemptId("a1"), host.clock.elapsed() + 10)
-        assert (said.verdict, server.asked) == (Verdict.UNKNOWN, 1 + kept), said
+        assert (said.effect, server.asked) == (Effect.UNKNOWN, 1 + kept), said

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lockstep.worker.operation.answer import Verdict
+from lockstep.worker.operation.content import Effect
 from lockstep.worker.operation.host import WriteLimit
 from lockstep.worker.operation.model import AttemptId, GroupId, HostName
 from lockstep.worker.operation.transitions import Accepted, Forward, Progress
@@ -38,7 +38,7 @@ def begins(driver: Driver, host: HostName = A, number: int = 1, age: int = 0) ->
     ).next
 
 
-def ends(driver: Driver, verdict: Verdict = Verdict.APPLIED, host: HostName = A, number: int = 1) -> None:
+def ends(driver: Driver, verdict: Effect = Effect.APPLIED, host: HostName = A, number: int = 1) -> None:
     driver.store.finish(driver.id, host, AttemptId(f"{driver.id}-{host}-{number}"), verdict, "said")
 
 
@@ -97,7 +97,7 @@ def test_whoever_asked_first_goes_first(bench: Bench) -> None:
 def test_a_write_of_unknown_fate_keeps_its_place_until_the_host_is_through(bench: Bench) -> None:
     one, two = several(bench, "one", "two", over=SHORT, a=ONE)
     begins(one)
-    ends(one, Verdict.UNKNOWN)
+    ends(one, Effect.UNKNOWN)
     assert begins(two) is Forward.BUSY
     bench.pass_time(OVER)
     assert begins(two, age=1000 * UNIT) is Forward.BUSY, "its look was sent before"
@@ -141,7 +141,7 @@ def test_the_next_in_line_wakes_by_itself_once_the_first_has_gone(bench: Bench) 
 def test_one_of_several_places_is_for_undo_alone(bench: Bench) -> None:
     one, two = several(bench, "one", "two", a=TWO)
     begins(one)
-    ends(one, Verdict.UNKNOWN)
+    ends(one, Effect.UNKNOWN)
     one.roll_back()
     assert begins(two) is Forward.BUSY
     assert undoes(one).next is Forward.SEND
@@ -157,7 +157,7 @@ def test_undo_goes_before_forward_work_even_before_what_was_called(bench: Bench)
     assert called(one) == {"two"}
     assert undoes(one).next is Forward.SEND, "it takes the place that was kept for two"
     assert begins(two) is Forward.BUSY
-    one.finish_undo(A, "one-undo-1", Verdict.APPLIED)
+    one.finish_undo(A, "one-undo-1", Effect.APPLIED)
     assert one.kept().ended
     assert begins(two) is Forward.SEND
 
@@ -172,7 +172,7 @@ def test_an_undo_that_waits_is_the_first_that_is_called(bench: Bench) -> None:
     four.store = one.store
     four.store.accept(four.request((A, B), GroupId("g-four")))
     begins(four, B)
-    ends(four, Verdict.APPLIED, B)
+    ends(four, Effect.APPLIED, B)
     assert begins(four) is Forward.BUSY
     four.roll_back()
     assert four.step(A).due_at is None
@@ -225,7 +225,7 @@ def test_a_limit_for_all_hosts_together(bench: Bench) -> None:
     assert [begins(one, A), begins(two, B)] == [Forward.SEND] * 2
     assert begins(three, B) is Forward.BUSY
     assert three.step(B).reason == "waits for one of 3 writes at all hosts together, number 1 in line"
-    ends(one, Verdict.APPLIED, A)
+    ends(one, Effect.APPLIED, A)
     assert called(one) == {"three"}
     assert begins(three, B) is Forward.SEND
 

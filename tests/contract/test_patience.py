@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from lockstep.worker.hosts.client import SystemClock
-from lockstep.worker.operation.answer import ProbeAnswer, Probed, Verdict, WriteAnswer
-from lockstep.worker.operation.content import Flaw
+from lockstep.worker.operation.answer import ProbeAnswer, Probed
+from lockstep.worker.operation.content import Effect, Flaw, Said
 from lockstep.worker.operation.host import Backoff
 from lockstep.worker.operation.model import Action, AttemptId, Decision, GroupId, HostName, Outcome, Seen
 from lockstep.worker.operation.transitions import Forward, Miss, Progress
@@ -46,7 +46,7 @@ def test_a_host_that_answers_errors_is_asked_as_long_as_the_deadline_lets_it(cre
 def test_a_host_whose_writes_fail_is_written_to_as_long_as_the_deadline_lets_it(create: Driver) -> None:
     for n in range(MANY):
         assert create.begin(A, f"a{n}").next is Forward.SEND
-        said = create.finish(A, f"a{n}", Verdict.UNKNOWN, "500")
+        said = create.finish(A, f"a{n}", Effect.UNKNOWN, "500")
         assert said.next is Forward.OPEN
         assert 0 < said.left <= LONG
     assert create.begin(A, "last").next is Forward.SEND
@@ -136,8 +136,8 @@ class Host(GroupsAlone):
 
     def write(
         self, action: Action, group: GroupId, attempt: AttemptId, send_before: float, body: str | None = None
-    ) -> WriteAnswer:
-        return WriteAnswer(Verdict.UNKNOWN, "500")
+    ) -> Said:
+        return Said(Effect.UNKNOWN, "500")
 
 
 class Longest(SystemClock):
@@ -169,8 +169,8 @@ class Moved(Host):
 class Works(Host):
     def write(
         self, action: Action, group: GroupId, attempt: AttemptId, send_before: float, body: str | None = None
-    ) -> WriteAnswer:
-        return WriteAnswer(Verdict.APPLIED, "201")
+    ) -> Said:
+        return Said(Effect.APPLIED, "201")
 
 
 def test_a_host_that_was_known_until_lately_is_worked_on(memory: MemoryBench) -> None:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from lockstep.worker.operation.answer import Verdict
+from lockstep.worker.operation.content import Effect
 from lockstep.worker.operation.drift import Drift, End
 from lockstep.worker.operation.model import Action, GroupId, HostName, Millis, OperationId, Presence, Seen
 from lockstep.worker.operation.transitions import Accepted
@@ -54,7 +54,7 @@ def test_a_settled_write_may_still_bring_what_it_asked_for(bench: Bench, action:
 def test_a_settled_undo_may_still_bring_its_inverse(bench: Bench, action: Action, brings: str) -> None:
     driver = Driver(bench, action=action).accepted().apply(A).roll_back()
     driver.begin_undo(A, "u1")
-    driver.finish_undo(A, "u1", Verdict.UNKNOWN)
+    driver.finish_undo(A, "u1", Effect.UNKNOWN)
     settle(driver, A, ABSENT if action is Action.CREATE else PRESENT)
     assert bench.patrol() == {("g", "a", brings)}
 

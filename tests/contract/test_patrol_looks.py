@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from lockstep.worker.hosts.client import SystemClock
-from lockstep.worker.operation.answer import ProbeAnswer, Probed, WriteAnswer
+from lockstep.worker.operation.answer import ProbeAnswer, Probed
+from lockstep.worker.operation.content import Said
 from lockstep.worker.operation.host import Backoff
 from lockstep.worker.operation.model import Action, AttemptId, GroupId, HostName, Presence, Seen
 from lockstep.worker.steps.apply import Parts
@@ -36,7 +37,7 @@ class Host(GroupsAlone):
 
     def write(
         self, action: Action, group: GroupId, attempt: AttemptId, send_before: float, body: str | None = None
-    ) -> WriteAnswer:
+    ) -> Said:
         raise AssertionError("a patrol writes nothing")
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from lockstep.worker.hosts.client import SystemClock
-from lockstep.worker.operation.answer import ProbeAnswer, Probed, WriteAnswer
+from lockstep.worker.operation.answer import ProbeAnswer, Probed
+from lockstep.worker.operation.content import Said
 from lockstep.worker.operation.errors import HostPaused, OperationIdReused
 from lockstep.worker.operation.host import Backoff
 from lockstep.worker.operation.model import Action, AttemptId, GroupId, HostName, Presence, State
@@ -132,5 +133,5 @@ class HoldingNothing(GroupsAlone):
 
     def write(
         self, action: Action, group: GroupId, attempt: AttemptId, send_before: float, body: str | None = None
-    ) -> WriteAnswer:
+    ) -> Said:
         raise AssertionError("the patrol writes nothing itself")

@@ -13,7 +13,8 @@ import pytest
 from lockstep.worker.celery import TaskName
 from lockstep.worker.hosts.client import SystemClock
 from lockstep.worker.monitoring import metrics
-from lockstep.worker.operation.answer import ProbeAnswer, Probed, Verdict, WriteAnswer
+from lockstep.worker.operation.answer import ProbeAnswer, Probed
+from lockstep.worker.operation.content import Effect, Said
 from lockstep.worker.operation.host import Backoff
 from lockstep.worker.operation.model import (
     Action,
@@ -53,8 +54,8 @@ class Host(GroupsAlone):
 
     def write(
         self, action: Action, group: GroupId, attempt: AttemptId, send_before: float, body: str | None = None
-    ) -> WriteAnswer:
-        return WriteAnswer(Verdict.APPLIED, "201")
+    ) -> Said:
+        return Said(Effect.APPLIED, "201")
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from lockstep.worker.operation.answer import Verdict
+from lockstep.worker.operation.content import Effect
 from lockstep.worker.operation.host import NAMED_AFTER
 from lockstep.worker.operation.model import AttemptId, Decision, HostName, OperationId, Presence, Seen
 from lockstep.worker.operation.transitions import Order
@@ -17,8 +17,8 @@ def test_an_order_says_what_an_operation_is_about(create: Driver) -> None:
 def test_the_first_failure_is_the_reason(create: Driver) -> None:
     create.begin(A, "a1")
     create.begin(B, "b1")
-    create.finish(B, "b1", Verdict.REFUSED)
-    create.finish(A, "a1", Verdict.REFUSED)
+    create.finish(B, "b1", Effect.REFUSED)
+    create.finish(A, "a1", Effect.REFUSED)
     assert create.kept().reason == "b refused (said)"
 
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from lockstep.worker.operation.answer import Verdict
+from lockstep.worker.operation.content import Effect
 from lockstep.worker.operation.drift import End
 from lockstep.worker.operation.errors import OperationIdReused
 from lockstep.worker.operation.model import Action, GroupId, HostName, Millis, OperationId, Presence
@@ -86,10 +86,10 @@ def test_a_repair_that_was_rolled_back_leaves_the_ends_as_they_were(ended: Drive
     repair(ended, texts(ended, A, B))
     mend = Driver(ended.bench, "mend").apply(A)
     mend.begin(B, "b1")
-    mend.finish(B, "b1", Verdict.REFUSED)
+    mend.finish(B, "b1", Effect.REFUSED)
     mend.undo(A)
     mend.begin_undo(B, "b2")
-    assert mend.finish_undo(B, "b2", Verdict.ALREADY)
+    assert mend.finish_undo(B, "b2", Effect.ALREADY)
     assert mend.kept().ended
     assert ended.store.ends(GROUP) == kept
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from lockstep.worker.operation.answer import Verdict
+from lockstep.worker.operation.content import Effect
 from lockstep.worker.operation.model import Action, AttemptId, AttemptState, OperationId, Outcome, State, Undo
 from lockstep.worker.operation.transitions import Forward, Progress
 from tests.contract.bench import SETTLED, Bench
@@ -24,8 +24,8 @@ def test_an_undo_is_recorded_before_it_is_sent(rolling: Driver) -> None:
     assert rolling.attempt(A, "u1") == attempt, "the same undo keeps its send_by"
 
 
-@pytest.mark.parametrize("verdict", [Verdict.APPLIED, Verdict.ALREADY])
-def test_a_clean_undo_restores_its_host(rolling: Driver, verdict: Verdict) -> None:
+@pytest.mark.parametrize("verdict", [Effect.APPLIED, Effect.ALREADY])
+def test_a_clean_undo_restores_its_host(rolling: Driver, verdict: Effect) -> None:
     rolling.begin_undo(A, "u1")
     assert rolling.finish_undo(A, "u1", verdict) is True
     assert rolling.step(A).undo is Undo.RESTORED
@@ -34,8 +34,8 @@ def test_a_clean_undo_restores_its_host(rolling: Driver, verdict: Verdict) -> No
     assert rolling.begin_undo(A, "u2") is Forward.ABORTED
 
 
-@pytest.mark.parametrize("verdict", [Verdict.REFUSED, Verdict.NOT_APPLIED])
-def test_a_refused_undo_closes_its_attempt_and_nothing_else(rolling: Driver, verdict: Verdict) -> None:
+@pytest.mark.parametrize("verdict", [Effect.REFUSED, Effect.NOT_APPLIED])
+def test_a_refused_undo_closes_its_attempt_and_nothing_else(rolling: Driver, verdict: Effect) -> None:
     rolling.begin_undo(A, "u1")
     assert rolling.finish_undo(A, "u1", verdict) is False
     assert rolling.attempt(A, "u1").state is AttemptState.NOT_APPLIED
@@ -45,7 +45,7 @@ def test_a_refused_undo_closes_its_attempt_and_nothing_else(rolling: Driver, ver
 
 def test_an_ambiguous_undo_stays_open(rolling: Driver) -> None:
     rolling.begin_undo(A, "u1")
-    assert rolling.finish_undo(A, "u1", Verdict.UNKNOWN) is False
+    assert rolling.finish_undo(A, "u1", Effect.UNKNOWN) is False
     assert rolling.attempt(A, "u1").state is AttemptState.OPEN
     assert rolling.step(A).undo is Undo.NEEDED
 
@@ -55,8 +55,8 @@ def test_an_undo_beside_an_open_attempt_proves_nothing(create: Driver) -> None:
     create.roll_back()
     create.begin_undo(A, "u1")
     assert create.attempt(A, "u1").clean is False
-    create.finish(A, "a1", Verdict.NOT_APPLIED)
-    assert create.finish_undo(A, "u1", Verdict.APPLIED) is False, "a1 may have landed after u1"
+    create.finish(A, "a1", Effect.NOT_APPLIED)
+    assert create.finish_undo(A, "u1", Effect.APPLIED) is False, "a1 may have landed after u1"
     assert create.attempt(A, "u1").state is AttemptState.APPLIED
     assert create.look(A, ABSENT).restored is True, "a GET with nothing open proves it"
 
@@ -64,9 +64,9 @@ def test_an_undo_beside_an_open_attempt_proves_nothing(create: Driver) -> None:
 def test_a_clean_undo_proves_nothing_while_another_attempt_is_open(rolling: Driver) -> None:
     rolling.begin_undo(A, "u1")
     rolling.begin_undo(A, "u2")
-    assert rolling.finish_undo(A, "u1", Verdict.APPLIED) is False
+    assert rolling.finish_undo(A, "u1", Effect.APPLIED) is False
     assert rolling.step(A).undo is Undo.NEEDED
-    assert rolling.finish_undo(A, "u2", Verdict.APPLIED) is False, "u2 was not clean"
+    assert rolling.finish_undo(A, "u2", Effect.APPLIED) is False, "u2 was not clean"
 
 
 def test_the_last_restored_host_is_the_end(rolling: Driver) -> None:
@@ -81,10 +81,10 @@ def test_the_last_restored_host_is_the_end(rolling: Driver) -> None:
 def test_fields_that_a_host_would_not_take_back_are_kept(bench: Bench) -> None:
     delete = Driver(bench, action=Action.DELETE).accepted().apply(A).roll_back()
     delete.begin_undo(A, "u1")
-    assert delete.finish_undo(A, "u1", Verdict.APPLIED, ("colour", "size"))
+    assert delete.finish_undo(A, "u1", Effect.APPLIED, ("colour", "size"))
     assert delete.step(A).lost_fields == ("colour", "size")
     assert delete.step(A).before == PRESENT
-    delete.finish_undo(A, "u1", Verdict.APPLIED)
+    delete.finish_undo(A, "u1", Effect.APPLIED)
     assert delete.step(A).lost_fields == ("colour", "size"), "a repetition does not forget them"
 
 
@@ -95,7 +95,7 @@ def test_nothing_is_undone_before_the_decision_or_after_the_end(create: Driver) 
     assert create.begin_undo(B, "u1") is Forward.ABORTED, "b was never touched"
     create.undo(A)
     assert create.begin_undo(A, "u2") is Forward.ABORTED
-    assert create.finish_undo(B, "never begun", Verdict.APPLIED) is False
+    assert create.finish_undo(B, "never begun", Effect.APPLIED) is False
 
 
 def test_nothing_of_a_commit_is_undone(create: Driver) -> None:
@@ -113,13 +113,13 @@ def test_an_unknown_operation_has_nothing_to_undo(rolling: Driver) -> None:
     rolling.id = OperationId("unknown")
     keys = rolling.bench.key_names()
     assert rolling.begin_undo(A, "u1") is Forward.ABORTED
-    assert rolling.finish_undo(A, "u1", Verdict.APPLIED) is False
+    assert rolling.finish_undo(A, "u1", Effect.APPLIED) is False
     assert rolling.bench.key_names() == keys
 
 
 def test_a_forward_write_that_lands_late_keeps_the_host_pending(rolling: Driver) -> None:
     assert rolling.kept().pending_hosts == (A, B)
-    rolling.finish(A, "a1", Verdict.APPLIED)
+    rolling.finish(A, "a1", Effect.APPLIED)
     assert rolling.kept().pending_hosts == (A, B)
 
 
@@ -127,11 +127,11 @@ def test_a_host_that_failed_and_is_restored_has_failed_still(create: Driver) -> 
     """Whoever delivers its task again hears so, though the reason went with what was undone."""
     for number in range(3):
         create.begin(A, f"a{number}")
-        create.finish(A, f"a{number}", Verdict.UNKNOWN)
+        create.finish(A, f"a{number}", Effect.UNKNOWN)
     assert create.begin(A, "a3").next is Forward.FAILED
     for _ in range(3):
         create.bench.pass_time(SETTLED)
         create.look(A, ABSENT)
     assert (create.step(A).undo, create.step(A).reason) == (Undo.RESTORED, None)
-    said = (create.begin(A, "a4"), create.missed(A, "p1"), create.finish(A, "a0", Verdict.UNKNOWN))
+    said = (create.begin(A, "a4"), create.missed(A, "p1"), create.finish(A, "a0", Effect.UNKNOWN))
     assert said == (Progress(Forward.FAILED, Outcome.UNKNOWN),) * 3

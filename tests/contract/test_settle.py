@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from lockstep.worker.operation.answer import Verdict
+from lockstep.worker.operation.content import Effect
 from lockstep.worker.operation.model import Action, AttemptState, Millis, OperationId, State, Undo
 from lockstep.worker.operation.transitions import Settled
 from tests.contract.bench import LIMITS, Bench, MemoryBench
@@ -18,7 +18,7 @@ UNSETTLED = Settled(restored=False, open=0, again_at=None)
 def unknown(create: Driver) -> Driver:
     """A create being rolled back, with one write to host a of unknown fate."""
     create.begin(A, "a1")
-    create.finish(A, "a1", Verdict.UNKNOWN)
+    create.finish(A, "a1", Effect.UNKNOWN)
     return create.roll_back()
 
 
@@ -27,7 +27,7 @@ def exact(memory: MemoryBench) -> Driver:
     """The same on the twin, where a moment can be chosen to the millisecond."""
     create = Driver(memory).accepted()
     create.begin(A, "a1")
-    create.finish(A, "a1", Verdict.UNKNOWN)
+    create.finish(A, "a1", Effect.UNKNOWN)
     return create.roll_back()
 
 
@@ -85,7 +85,7 @@ def test_the_host_must_show_what_it_held_before(unknown: Driver) -> None:
 
 
 def test_a_look_that_began_beside_an_open_attempt_proves_nothing(unknown: Driver) -> None:
-    unknown.finish(A, "a1", Verdict.NOT_APPLIED)
+    unknown.finish(A, "a1", Effect.NOT_APPLIED)
     assert unknown.look(A, ABSENT, open_before=1).restored is False
     assert unknown.look(A, ABSENT, open_before=0).restored is True
 

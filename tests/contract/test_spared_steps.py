@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from lockstep.worker.hosts.client import SystemClock
-from lockstep.worker.operation.answer import ProbeAnswer, Probed, Verdict, WriteAnswer
-from lockstep.worker.operation.content import Flaw
+from lockstep.worker.operation.answer import ProbeAnswer, Probed
+from lockstep.worker.operation.content import Effect, Flaw, Said
 from lockstep.worker.operation.host import Backoff, WriteLimit
 from lockstep.worker.operation.model import Action, AttemptId, Decision, GroupId, HostName, Outcome, State
 from lockstep.worker.steps.apply import Next, Parts, forward
@@ -33,8 +33,8 @@ class Host(GroupsAlone):
 
     def write(
         self, action: Action, group: GroupId, attempt: AttemptId, send_before: float, body: str | None = None
-    ) -> WriteAnswer:
-        return WriteAnswer(Verdict.APPLIED, "201")
+    ) -> Said:
+        return Said(Effect.APPLIED, "201")
 
 
 class SparedHost(Host):
@@ -112,7 +112,7 @@ def test_a_task_that_waits_for_its_turn_says_what_for_and_where_in_line(memory: 
     for each in (one, two, three):
         each.store.accept(each.request((A, B), GroupId(each.id)))
     one.begin(A, "a1")
-    one.finish(A, "a1", Verdict.APPLIED)
+    one.finish(A, "a1", Effect.APPLIED)
     two.begin(A, "a2")
     one.roll_back()
     backoff = Backoff(1, 8)

@@ -15,7 +15,8 @@ import pytest
 
 from lockstep.worker.hosts import curl, looks
 from lockstep.worker.hosts.client import HostClient
-from lockstep.worker.operation.answer import Probed, Verdict
+from lockstep.worker.operation.answer import Probed
+from lockstep.worker.operation.content import Effect
 from lockstep.worker.operation.host import Host
 from lockstep.worker.operation.model import Action, AttemptId, HostName
 from lockstep.worker.settings import Settings
@@ -60,8 +61,8 @@ def client(server: Server, verify: bool | str) -> HostClient:
     return called(Host(HostName("node1"), f"https://localhost:{server.server_port}", verify=verify))
 
 
-def write(host: HostClient) -> Verdict:
-    return host.write(Action.CREATE, G, AttemptId("a1"), host.clock.elapsed() + 60).verdict
+def write(host: HostClient) -> Effect:
+    return host.write(Action.CREATE, G, AttemptId("a1"), host.clock.elapsed() + 60).effect
 
 
 def test_a_certificate_of_the_authority_is_trusted_and_one_connection_serves(
@@ -69,7 +70,7 @@ def test_a_certificate_of_the_authority_is_trusted_and_one_connection_serves(
 ) -> None:
     host = client(server, str(authority.file))
     assert host.probe(G).probed is Probed.SEEN
-    assert write(host) is Verdict.APPLIED
+    assert write(host) is Effect.APPLIED
     assert server.accepted == (1 if carrier == "libcurl" else 2)
 
 
@@ -77,15 +78,15 @@ def test_a_certificate_of_the_authority_is_trusted_and_one_connection_serves(
 def test_a_certificate_of_a_stranger_is_not(server: Server, tmp_path: Path, stranger: bool) -> None:
     host = client(server, str(Authority(tmp_path / "stranger").file) if stranger else True)
     answer = host.write(Action.CREATE, G, AttemptId("a1"), host.clock.elapsed() + 60)
-    assert (answer.verdict, answer.text) == (
-        Verdict.NOT_APPLIED,
+    assert (answer.effect, answer.text) == (
+        Effect.NOT_APPLIED,
         "not sent: TLS error: its certificate is of an authority that is not trusted",
     )
     assert host.probe(G).probed is Probed.NO_INFORMATION
 
 
 def test_without_verification_any_certificate_does(server: Server) -> None:
-    assert write(client(server, False)) is Verdict.APPLIED
+    assert write(client(server, False)) is Effect.APPLIED
 
 
 def test_an_authority_that_was_replaced_is_read_again(
@@ -166,7 +167,7 @@ def test_a_host_is_asked_for_the_name_that_its_entry_gives(
     named = replace(client(server, str(authority.file)).host, url=f"https://127.0.0.1:{server.server_port}")
     host = called(replace(named, server_name="localhost"))
     assert host.probe(G).probed is Probed.SEEN
-    assert write(host) is Verdict.APPLIED
+    assert write(host) is Effect.APPLIED
     assert set(asked) == {"localhost"}
     assert server.accepted == (1 if carrier == "libcurl" else 2)
     other = called(replace(named, server_name="other.example"))
@@ -223,5 +224,5 @@ def test_nothing_is_sent_where_the_connection_took_longer_than_the_attempt_may_w
         said = host.write(Action.CREATE, G, AttemptId("a1"), over)
         assert host.clock.elapsed() > over
         thread.join(10)
-    assert (said.verdict, said.text) == (Verdict.NOT_APPLIED, "too late to send: the time to send had passed")
+    assert (said.effect, said.text) == (Effect.NOT_APPLIED, "too late to send: the time to send had passed")
     assert received == [b""], "the handshake was done, and nothing came after it"

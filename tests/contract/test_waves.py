@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from lockstep.worker.operation.answer import Verdict
+from lockstep.worker.operation.content import Effect
 from lockstep.worker.operation.model import (
     AttemptId,
     Decision,
@@ -62,7 +62,7 @@ def test_hosts_that_wait_for_their_wave_are_not_done(canary: Driver) -> None:
 def test_a_failure_in_a_late_wave_undoes_the_early_ones(bench: Bench) -> None:
     driver = accepted(bench, THREE).apply(A)
     driver.begin(B, "b1")
-    driver.finish(B, "b1", Verdict.REFUSED)
+    driver.finish(B, "b1", Effect.REFUSED)
     assert driver.kept().decision is Decision.ROLL_BACK
     assert set(driver.claim()) == {A, B}
     assert driver.begin(C, "c1").next is Forward.ABORTED
@@ -82,7 +82,7 @@ def test_no_wave_opens_after_a_cancel(canary: Driver) -> None:
 def test_calls_of_both_waves_that_are_served_together_are_served_one_by_one(bench: Bench) -> None:
     driver = accepted(bench, TWO)
     driver.begin(A, "a1")
-    driver.finish(A, "a1", Verdict.APPLIED)
+    driver.finish(A, "a1", Effect.APPLIED)
     assert driver.begin(B, "b1").next is Forward.SEND
 
 
@@ -107,7 +107,7 @@ def test_what_opens_is_published_by_whoever_opened_it(bench: Bench) -> None:
     driver = accepted(bench, CAREFUL)
     driver.begin(A, "a1")
     assert list(driver.store.called()) == []
-    driver.finish(A, "a1", Verdict.APPLIED)
+    driver.finish(A, "a1", Effect.APPLIED)
     assert list(driver.store.called()) == [driver.id], "a round of the gate"
     assert driver.claim(resume=True) == (A,)
     gate(driver, A, "look")

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from lockstep.worker.operation.answer import Verdict
+from lockstep.worker.operation.content import Effect
 from lockstep.worker.operation.model import (
     HostName,
 )
@@ -23,9 +23,9 @@ from tests.contract.waves import accepted, gate
 ACTS: tuple[Callable[[Driver, random.Random, str], object], ...] = (
     lambda driver, chance, name: driver.begin(host_of(driver, chance), name),
     lambda driver, chance, name: driver.begin(host_of(driver, chance), name, PRESENT),
-    lambda driver, chance, name: finish_one(driver, chance, Verdict.APPLIED),
-    lambda driver, chance, name: finish_one(driver, chance, Verdict.APPLIED),
-    lambda driver, chance, name: finish_one(driver, chance, Verdict.NOT_APPLIED),
+    lambda driver, chance, name: finish_one(driver, chance, Effect.APPLIED),
+    lambda driver, chance, name: finish_one(driver, chance, Effect.APPLIED),
+    lambda driver, chance, name: finish_one(driver, chance, Effect.NOT_APPLIED),
     lambda driver, chance, name: driver.missed(host_of(driver, chance), name),
     lambda driver, chance, name: driver.store.hold(driver.id, "ann", name) if chance.random() < 0.3 else None,
     lambda driver, chance, name: driver.store.promote(
@@ -52,7 +52,7 @@ def seen_hold(driver: Driver) -> int | None:
     return standing.hold.number if standing and standing.hold else None
 
 
-def finish_one(driver: Driver, chance: random.Random, verdict: Verdict) -> object:
+def finish_one(driver: Driver, chance: random.Random, verdict: Effect) -> object:
     step = driver.step(host_of(driver, chance))
     return step.open_attempts and driver.finish(step.host, step.open_attempts[0].id, verdict)
 

@@ -9,7 +9,7 @@ import pytest
 import redis
 
 from lockstep.producer.stack.processes import RedisServer
-from lockstep.worker.operation.answer import Verdict
+from lockstep.worker.operation.content import Effect
 from tests.chaos.journal import commands
 from tests.contract.bench import PREFIX, SETTLED, ClockedRedis, RedisBench
 from tests.contract.driver import ABSENT, PRESENT, A, B, Driver
@@ -54,18 +54,18 @@ def test_what_the_scripts_do_is_allowed(
     committed = Driver(bench).accepted()
     committed.begin(A, "a1")
     committed.begin(A, "a2")
-    committed.finish(A, "a1", Verdict.UNKNOWN)
+    committed.finish(A, "a1", Effect.UNKNOWN)
     committed.begin(A, "a3", PRESENT)
     committed.apply(B)
     for attempt in ("a1", "a2"):
-        committed.finish(A, attempt, Verdict.UNKNOWN)
+        committed.finish(A, attempt, Effect.UNKNOWN)
     for _ in range(2):
         bench.pass_time(SETTLED)
         committed.look(A, PRESENT)
     assert committed.kept().ended
     undone = Driver(bench, "two").accepted().undoing(A, B)
     undone.begin_undo(A, "no answer")
-    undone.finish_undo(A, "no answer", Verdict.UNKNOWN)
+    undone.finish_undo(A, "no answer", Effect.UNKNOWN)
     undone.undo(B)
     for _ in range(2):
         bench.pass_time(SETTLED)
@@ -74,7 +74,7 @@ def test_what_the_scripts_do_is_allowed(
     already = Driver(bench, "three").accepted()
     for host in (A, B):
         already.begin(host, f"{host}1")
-        already.finish(host, f"{host}1", Verdict.ALREADY if host == A else Verdict.REFUSED)
+        already.finish(host, f"{host}1", Effect.ALREADY if host == A else Effect.REFUSED)
     already.undo()
     assert found() == []
     assert replay(commands(server.directory)).transitions > 25
@@ -147,7 +147,7 @@ def test_a_decision_that_is_made_again_is_found(
 ) -> None:
     create = Driver(bench).accepted()
     create.begin(A, "a1")
-    create.finish(A, "a1", Verdict.UNKNOWN)
+    create.finish(A, "a1", Effect.UNKNOWN)
     if decided == "commit":
         create.begin(A, "a2", PRESENT)
         create.apply(B)
@@ -170,7 +170,7 @@ def test_what_was_due_and_is_not_done_is_found_unless_it_may_be_late(
     passed = len(list(commands(server.directory)))
     create = Driver(bench).accepted()
     create.begin(A, "a1")
-    create.finish(A, "a1", Verdict.REFUSED)
+    create.finish(A, "a1", Effect.REFUSED)
     journal = [each for each in list(commands(server.directory))[passed:] if "roll_back" not in each]
     (due,) = replay(journal).wrong
     assert "due in the same transition: op0 decide: ROLL BACK" in due

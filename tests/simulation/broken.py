@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from lockstep.worker.operation.answer import Verdict
+from lockstep.worker.operation.content import Effect
 from lockstep.worker.operation.drift import Drift, End
 from lockstep.worker.operation.host import Limits
 from lockstep.worker.operation.model import (
@@ -51,11 +51,11 @@ class AlreadyThereIsNeverOurs(WatchedStore):
         host: HostName,
         step: StepRecord,
         attempt: AttemptId,
-        verdict: Verdict,
+        verdict: Effect,
         answer: str,
     ) -> None:
         kept = step.attempts
-        if verdict is Verdict.ALREADY:
+        if verdict is Effect.ALREADY:
             step.attempts = {attempt: kept[attempt]}
         super()._judge(record, host, step, attempt, verdict, answer)
         step.attempts = kept

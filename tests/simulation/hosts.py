@@ -8,15 +8,8 @@ from typing import TYPE_CHECKING
 
 import pycurl
 
-from lockstep.worker.operation.answer import (
-    NoReply,
-    ProbeAnswer,
-    Reply,
-    Verdict,
-    WriteAnswer,
-    classify_probe,
-    classify_write,
-)
+from lockstep.worker.operation.answer import NoReply, ProbeAnswer, Reply, classify_probe, classify_write
+from lockstep.worker.operation.content import Effect, Said
 from lockstep.worker.operation.host import ALL_HOSTS
 from lockstep.worker.operation.model import Action, AttemptId, GroupId, HostName, OperationId
 from lockstep.worker.operation.ports import Stopping
@@ -64,7 +57,7 @@ WITHOUT_EFFECT: dict[Fate, tuple[Reply | NoReply, ...]] = {
     Fate.REDIRECT: (answer(302),),
 }
 LATE = (Fate.LATE, Fate.CRASH_LATE, Fate.REDIRECT_LATE, Fate.TOO_LATE)
-CLASSIFIED: dict[tuple[Action, int], WriteAnswer] = {}
+CLASSIFIED: dict[tuple[Action, int], Said] = {}
 
 
 @dataclass(slots=True)
@@ -185,7 +178,7 @@ class HostPort(GroupsAlone):
 
     def write(
         self, action: Action, group: GroupId, attempt: AttemptId, send_before: float, body: str | None = None
-    ) -> WriteAnswer:
+    ) -> Said:
         if self._elsewhere:
             raise Violation("a write goes to a host that is not the one of the record")
         said = self._write(action, attempt, send_before)
@@ -195,7 +188,7 @@ class HostPort(GroupsAlone):
         found = CLASSIFIED.get(key)
         if found is None:
             found = CLASSIFIED[key] = classify_write(action, GROUP, said)
-        if found.verdict is Verdict.APPLIED:
+        if found.effect is Effect.APPLIED:
             self._run.stage = Row.BEFORE_FINISH
         return found
 

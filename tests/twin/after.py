@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lockstep.worker.operation.answer import Verdict
+from lockstep.worker.operation.content import Effect
 from lockstep.worker.operation.errors import Why
 from lockstep.worker.operation.model import (
     AttemptId,
@@ -22,8 +22,8 @@ from tests.twin.limit import ABORTED, SEND
 from tests.twin.queries import MemoryQueries
 from tests.twin.record import AttemptRecord, Record, StepRecord
 
-AMBIGUOUS = (Verdict.UNKNOWN, Verdict.MISDIRECTED, Verdict.UNSHOWN)
-DONE = (Verdict.APPLIED, Verdict.ALREADY)
+AMBIGUOUS = (Effect.UNKNOWN, Effect.MISDIRECTED, Effect.UNSHOWN)
+DONE = (Effect.APPLIED, Effect.ALREADY)
 
 
 class AfterDecision(MemoryQueries):
@@ -57,7 +57,7 @@ class AfterDecision(MemoryQueries):
         operation: OperationId,
         host: HostName,
         attempt: AttemptId,
-        verdict: Verdict,
+        verdict: Effect,
         answer: str,
         lost_fields: Sequence[str] = (),
     ) -> bool:
@@ -85,13 +85,13 @@ class AfterDecision(MemoryQueries):
         host: HostName,
         step: StepRecord,
         attempt: AttemptRecord,
-        verdict: Verdict,
+        verdict: Effect,
         answer: str,
     ) -> None:
         attempt.answer = answer
         attempt.answered = self.clock()
         if attempt.is_open and verdict not in AMBIGUOUS:
-            applied = verdict is Verdict.APPLIED
+            applied = verdict is Effect.APPLIED
             state = AttemptState.APPLIED if applied else AttemptState.NOT_APPLIED
             self._close_attempt(record, host, step, attempt, state)
 

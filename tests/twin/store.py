@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from lockstep.worker.operation.answer import METHODS, Verdict
+from lockstep.worker.operation.answer import METHODS
+from lockstep.worker.operation.content import Effect
 from lockstep.worker.operation.errors import HostPaused, OperationIdReused, StoreFull, Why
 from lockstep.worker.operation.host import refusal
 from lockstep.worker.operation.model import (
@@ -192,7 +193,7 @@ class MemoryStore(MemoryContent):
         operation: OperationId,
         host: HostName,
         attempt: AttemptId,
-        verdict: Verdict,
+        verdict: Effect,
         answer: str,
         needs: int = 0,
     ) -> Progress:
@@ -216,13 +217,13 @@ class MemoryStore(MemoryContent):
         host: HostName,
         step: StepRecord,
         attempt: AttemptId,
-        verdict: Verdict,
+        verdict: Effect,
         answer: str,
     ) -> None:
         match verdict:
-            case Verdict.APPLIED | Verdict.UNSHOWN:
+            case Effect.APPLIED | Effect.UNSHOWN:
                 self._set_outcome(record, host, step, Outcome.APPLIED)
-            case Verdict.ALREADY:
+            case Effect.ALREADY:
                 others = [each for each in step.attempts.values() if each.id != attempt]
                 if any(each.state is not AttemptState.NOT_APPLIED for each in others):
                     self._set_outcome(record, host, step, Outcome.APPLIED)
@@ -230,13 +231,13 @@ class MemoryStore(MemoryContent):
                     step.before, step.body = record.target, None
                     record.undo.discard(host)
                     self._set_outcome(record, host, step, Outcome.UNCHANGED)
-            case Verdict.CONTESTED if any(
+            case Effect.CONTESTED if any(
                 self.clock() < each.quiet + self.limits.settle for each in step.open_attempts()
             ):
                 step.reason, step.why = answer, None
-            case Verdict.REFUSED | Verdict.CONTESTED:
+            case Effect.REFUSED | Effect.CONTESTED:
                 self._set_outcome(record, host, step, Outcome.REFUSED, answer, Why.REFUSED)
-            case Verdict.MISDIRECTED:
+            case Effect.MISDIRECTED:
                 self._set_outcome(record, host, step, Outcome.UNKNOWN, answer, Why.MISDIRECTED)
 
     def cancel(self, operation: OperationId, by: str) -> Refused | None:

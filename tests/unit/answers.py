@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from lockstep.worker.hosts import curl, looks
 from lockstep.worker.hosts.client import Carry, HostClient
-from lockstep.worker.operation.answer import Probed, Verdict
+from lockstep.worker.operation.answer import Probed
+from lockstep.worker.operation.content import Effect
 from lockstep.worker.operation.host import Host
 from lockstep.worker.operation.model import Action, AttemptId, GroupId, HostName
 from lockstep.worker.settings import Settings
@@ -31,8 +32,8 @@ SEEN, NOTHING, MISCONFIGURED, OVERSIZED = (
     Probed.MISCONFIGURED,
     Probed.OVERSIZED,
 )
-MISDIRECTED = Verdict.MISDIRECTED
-APPLIED, UNKNOWN, REFUSED, CONTESTED = Verdict.APPLIED, Verdict.UNKNOWN, Verdict.REFUSED, Verdict.CONTESTED
+MISDIRECTED = Effect.MISDIRECTED
+APPLIED, UNKNOWN, REFUSED, CONTESTED = Effect.APPLIED, Effect.UNKNOWN, Effect.REFUSED, Effect.CONTESTED
 CARRIERS: dict[str, Carry] = {"libcurl": curl.exchange, "requests": looks.exchange}
 
 
@@ -63,8 +64,8 @@ class Row:
 
     say: Say
     probed: Probed
-    verdict: Verdict
-    by_requests: tuple[Probed, Verdict] | None = None
+    verdict: Effect
+    by_requests: tuple[Probed, Effect] | None = None
     settings: Settings = USUAL
 
 
@@ -163,7 +164,7 @@ ROWS = {
 }  # fmt: skip
 
 
-Met = tuple[Probed, int, Verdict, int, str]
+Met = tuple[Probed, int, Effect, int, str]
 """What a look and a write came to, each with how many requests the host had seen by then, and in words."""
 
 
@@ -175,4 +176,4 @@ def meet(server: Answering, name: str, carrier: str) -> Met:
     answer = host.probe(G)
     looked = server.asked[path] - before
     said = host.write(Action.CREATE, G, AttemptId("a1"), host.clock.elapsed() + 60)
-    return answer.probed, looked, said.verdict, server.asked[path] - before, f"{answer.text}; {said.text}"
+    return answer.probed, looked, said.effect, server.asked[path] - before, f"{answer.text}; {said.text}"

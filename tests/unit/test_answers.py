@@ -16,8 +16,8 @@ import pytest
 
 from lockstep.worker.hosts import curl, transfer
 from lockstep.worker.hosts.client import Call, HostClient
-from lockstep.worker.operation.answer import Carried, NoReply, Reply, Trouble, Verdict, Watched
-from lockstep.worker.operation.content import Flaw
+from lockstep.worker.operation.answer import Carried, NoReply, Reply, Trouble, Watched
+from lockstep.worker.operation.content import Effect, Flaw
 from lockstep.worker.operation.host import Host
 from lockstep.worker.operation.model import Action, AttemptId, HostName
 from tests.unit.answering import (
@@ -183,7 +183,7 @@ def test_an_answer_that_cannot_be_read_says_why(server: Answering, name: str, ca
     assert (found.probed, found.text) == (NOTHING, WHY[name][carrier == "requests"])
     assert found.flaw is Flaw.UNREADABLE, "the host lives"
     said = host.write(Action.CREATE, G, AttemptId("a1"), host.clock.elapsed() + 60)
-    assert said.verdict is not Verdict.NOT_APPLIED
+    assert said.effect is not Effect.NOT_APPLIED
     assert "unreadable: " in said.text
 
 

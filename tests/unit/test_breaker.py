@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 import pytest
 
 from lockstep.worker.hosts.wrappers import Breaker, SparedHost
-from lockstep.worker.operation.answer import ProbeAnswer, Probed, Verdict, WriteAnswer
-from lockstep.worker.operation.content import Flaw
+from lockstep.worker.operation.answer import ProbeAnswer, Probed
+from lockstep.worker.operation.content import Effect, Flaw, Said
 from lockstep.worker.operation.errors import StoreUnavailable
 from lockstep.worker.operation.host import Silence
 from lockstep.worker.operation.model import Action, AttemptId, GroupId, HostName, Millis, Presence, Seen
@@ -72,8 +72,8 @@ class Node(GroupsAlone):
 
     def write(
         self, action: Action, group: GroupId, attempt: AttemptId, send_before: float, body: str | None = None
-    ) -> WriteAnswer:
-        return WriteAnswer(Verdict.APPLIED, "201")
+    ) -> Said:
+        return Said(Effect.APPLIED, "201")
 
 
 class Bench:
@@ -146,7 +146,7 @@ def test_other_hosts_are_asked_as_ever(bench: Bench) -> None:
 
 def test_a_write_is_sent_in_any_case(bench: Bench) -> None:
     bench.spare()
-    assert bench.host.write(Action.CREATE, G, ATTEMPT, 1e18).verdict is Verdict.APPLIED
+    assert bench.host.write(Action.CREATE, G, ATTEMPT, 1e18).effect is Effect.APPLIED
 
 
 def test_one_look_finds_out_whether_it_answers_again(bench: Bench) -> None:

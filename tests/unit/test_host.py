@@ -13,7 +13,8 @@ import responses
 
 from lockstep.worker.hosts import looks
 from lockstep.worker.hosts.client import Carry
-from lockstep.worker.operation.answer import Probed, Verdict
+from lockstep.worker.operation.answer import Probed
+from lockstep.worker.operation.content import Effect
 from lockstep.worker.operation.model import Action, Presence, Seen
 from lockstep.worker.operation.ports import Stopping
 from tests.unit import client as carried
@@ -49,32 +50,24 @@ def web(exchange: Carry, monkeypatch: pytest.MonkeyPatch) -> Iterator[Web]:
 @pytest.mark.parametrize(
     ("action", "status", "wrote"),
     [
-        (CREATE, 201, Verdict.APPLIED),
-        (DELETE, 200, Verdict.APPLIED),
-        (CREATE, 200, Verdict.UNKNOWN),
-        (DELETE, 204, Verdict.UNKNOWN),
-        (CREATE, 400, Verdict.CONTESTED),
-        (CREATE, 409, Verdict.CONTESTED),
-        (DELETE, 400, Verdict.CONTESTED),
-        (DELETE, 404, Verdict.CONTESTED),
-        (CREATE, 404, Verdict.REFUSED),
-        *[
-            (action, status, Verdict.REFUSED)
-            for action in Action
-            for status in (401, 403, 405, 413, 415, 422)
-        ],
-        *[
-            (action, status, Verdict.UNKNOWN)
-            for action in Action
-            for status in (408, 429, 500, 502, 503, 504)
-        ],
-        *[(each, status, Verdict.MISDIRECTED) for each in Action for status in (301, 302, 307, 308)],
+        (CREATE, 201, Effect.APPLIED),
+        (DELETE, 200, Effect.APPLIED),
+        (CREATE, 200, Effect.UNKNOWN),
+        (DELETE, 204, Effect.UNKNOWN),
+        (CREATE, 400, Effect.CONTESTED),
+        (CREATE, 409, Effect.CONTESTED),
+        (DELETE, 400, Effect.CONTESTED),
+        (DELETE, 404, Effect.CONTESTED),
+        (CREATE, 404, Effect.REFUSED),
+        *[(action, status, Effect.REFUSED) for action in Action for status in (401, 403, 405, 413, 415, 422)],
+        *[(action, status, Effect.UNKNOWN) for action in Action for status in (408, 429, 500, 502, 503, 504)],
+        *[(each, status, Effect.MISDIRECTED) for each in Action for status in (301, 302, 307, 308)],
     ],
 )
-def test_a_write_means_what_its_status_means(web: Web, action: Action, status: int, wrote: Verdict) -> None:
+def test_a_write_means_what_its_status_means(web: Web, action: Action, status: int, wrote: Effect) -> None:
     web.add(METHOD[action], GROUPS, status=status, headers={"Location": "http://elsewhere/"})
     answer = write(client(), action)
-    assert answer.verdict is wrote
+    assert answer.effect is wrote
     assert str(status) in answer.text
 
 
@@ -82,7 +75,7 @@ def test_a_write_means_what_its_status_means(web: Web, action: Action, status: i
 @pytest.mark.parametrize(("action", "status"), [(CREATE, 201), (DELETE, 200)])
 def test_a_success_with_a_strangers_body_is_unknown(web: Web, action: Action, status: int, body: str) -> None:
     web.add(METHOD[action], GROUPS, status=status, body=body)
-    assert write(client(), action).verdict is Verdict.UNKNOWN
+    assert write(client(), action).effect is Effect.UNKNOWN
 
 
 @pytest.mark.parametrize("status", [429, 503])
@@ -103,7 +96,7 @@ def test_retry_after_is_read_in_seconds(web: Web, status: int, header: str, seco
     web.add("POST", GROUPS, status=status, headers={"Retry-After": header})
     web.add("GET", f"{GROUPS}g/", status=status, headers={"Retry-After": header})
     answer = write(client())
-    assert (answer.verdict, answer.retry_after) == (Verdict.UNKNOWN, seconds)
+    assert (answer.effect, answer.retry_after) == (Effect.UNKNOWN, seconds)
     assert client().probe(G).retry_after == seconds
 
 
@@ -165,7 +158,7 @@ def test_the_token_is_read_for_each_call(web: Web, tmp_path: Path) -> None:
 def test_without_its_token_nothing_is_sent(tmp_path: Path) -> None:
     host = client(token_file=str(tmp_path / "missing"))
     answer = write(host)
-    assert answer.verdict is Verdict.NOT_APPLIED
+    assert answer.effect is Effect.NOT_APPLIED
     assert "node1" in answer.text
     assert str(tmp_path) not in answer.text
     assert host.probe(G).probed is Probed.NO_INFORMATION
@@ -179,7 +172,7 @@ def test_a_stopping_worker_starts_no_call() -> None:
 
 def test_a_name_that_does_not_resolve_is_not_applied() -> None:
     answer = write(client("http://node1.invalid:8080"))  # RFC 6761: nobody resolves it
-    assert (answer.verdict, answer.text) == (Verdict.NOT_APPLIED, "not sent: name not resolved")
+    assert (answer.effect, answer.text) == (Effect.NOT_APPLIED, "not sent: name not resolved")
 
 
 @pytest.mark.parametrize(

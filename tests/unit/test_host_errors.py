@@ -8,7 +8,8 @@ import pytest
 import requests
 import responses
 
-from lockstep.worker.operation.answer import Probed, Verdict
+from lockstep.worker.operation.answer import Probed
+from lockstep.worker.operation.content import Effect
 from tests.unit.client import URL, G, client, write
 
 pytestmark = pytest.mark.usefixtures("by_requests")
@@ -33,7 +34,7 @@ def test_an_error_of_requests_is_not_applied(error: Exception, text: str) -> Non
         web.add("POST", GROUPS, body=error)
         web.add("GET", f"{GROUPS}g/", body=error)
         answer = write(client())
-        assert (answer.verdict, answer.text) == (Verdict.NOT_APPLIED, f"not sent: {text}")
+        assert (answer.effect, answer.text) == (Effect.NOT_APPLIED, f"not sent: {text}")
         assert client().probe(G).probed is Probed.NO_INFORMATION
 
 

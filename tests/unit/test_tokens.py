@@ -11,7 +11,7 @@ import requests
 import responses
 
 from lockstep.worker.hosts.wrappers import TokenHost
-from lockstep.worker.operation.answer import ProbeAnswer, Probed, Verdict, WriteAnswer
+from lockstep.worker.operation.answer import ProbeAnswer, Probed
 from lockstep.worker.operation.content import Effect, Sight
 from lockstep.worker.operation.content import Said as KindSaid
 from lockstep.worker.operation.model import Action
@@ -68,7 +68,7 @@ def ask(door: Door, host: TokenHost) -> ProbeAnswer:
         return host.probe(G)
 
 
-def post(door: Door, host: TokenHost) -> WriteAnswer:
+def post(door: Door, host: TokenHost) -> KindSaid:
     with responses.RequestsMock() as web:
         web.add_callback("POST", GROUPS, door.answer)
         return host.write(Action.CREATE, G, ATTEMPT, 1e18)
@@ -98,7 +98,7 @@ def test_a_get_is_repeated_once(door: Door, host: TokenHost) -> None:
 
 
 def test_a_write_with_the_same_token_is_refused(door: Door, host: TokenHost) -> None:
-    assert post(door, host) == WriteAnswer(Verdict.REFUSED, "401")
+    assert post(door, host) == KindSaid(Effect.REFUSED, "401")
 
 
 def test_a_write_whose_token_was_replaced_is_left_to_an_attempt_of_its_own(
@@ -106,9 +106,9 @@ def test_a_write_whose_token_was_replaced_is_left_to_an_attempt_of_its_own(
 ) -> None:
     door.before_looking = door.rotate
     said = post(door, host)
-    assert said == WriteAnswer(Verdict.NOT_APPLIED, "401 to a token that was replaced meanwhile")
+    assert said == KindSaid(Effect.NOT_APPLIED, "401 to a token that was replaced meanwhile")
     assert door.shown == ["Bearer old"], "nothing is sent twice within one attempt"
-    assert post(door, host).verdict is Verdict.APPLIED
+    assert post(door, host).effect is Effect.APPLIED
 
 
 def test_looks_at_things_and_writes_of_them_take_a_token_that_was_replaced(
@@ -146,7 +146,7 @@ def test_another_refusal_stays_one(door: Door, host: TokenHost) -> None:
     with responses.RequestsMock() as web:
         web.add_callback("POST", GROUPS, forbid)
         web.add_callback("GET", f"{GROUPS}g/", forbid)
-        assert host.write(Action.CREATE, G, ATTEMPT, 1e18).verdict is Verdict.REFUSED
+        assert host.write(Action.CREATE, G, ATTEMPT, 1e18).effect is Effect.REFUSED
         assert host.probe(G).probed is Probed.MISCONFIGURED
         assert len(web.calls) == 2
 
@@ -154,4 +154,4 @@ def test_another_refusal_stays_one(door: Door, host: TokenHost) -> None:
 def test_without_its_file_nothing_is_sent(door: Door, host: TokenHost) -> None:
     door.file.unlink()
     assert host.probe(G).text == "not sent: token file of node1: No such file or directory"
-    assert write(client(token_file=str(door.file))).verdict is Verdict.NOT_APPLIED
+    assert write(client(token_file=str(door.file))).effect is Effect.NOT_APPLIED

@@ -11,7 +11,8 @@ import pytest
 from lockstep.worker.hosts import curl
 from lockstep.worker.hosts.client import HostClient, SystemClock
 from lockstep.worker.monitoring import metrics
-from lockstep.worker.operation.answer import Carried, Probed, Reply, Request, Verdict
+from lockstep.worker.operation.answer import Carried, Probed, Reply, Request
+from lockstep.worker.operation.content import Effect
 from lockstep.worker.operation.host import Host
 from lockstep.worker.operation.model import HostName
 from lockstep.worker.settings import Settings
@@ -44,7 +45,7 @@ class JumpingClock(SystemClock):
 @by_each
 def test_a_refused_connection_is_not_applied() -> None:
     host = client(f"http://127.0.0.1:{refusing_port()}")
-    assert write(host).verdict is Verdict.NOT_APPLIED
+    assert write(host).effect is Effect.NOT_APPLIED
     assert write(host).text == "not sent: connection refused"
     assert host.probe(G).probed is Probed.NO_INFORMATION
 
@@ -77,7 +78,7 @@ def test_a_reset_after_the_request_is_unknown() -> None:
 
     with serving(behave) as server:
         answer = write(client(server.url))
-    assert (answer.verdict, answer.text) == (Verdict.UNKNOWN, "answer lost: connection reset")
+    assert (answer.effect, answer.text) == (Effect.UNKNOWN, "answer lost: connection reset")
     assert b'{"groupId": "g"}' in server.received
 
 
@@ -99,7 +100,7 @@ def test_an_end_before_the_answer_is_complete_is_unknown(part: bytes) -> None:
 
     with serving(behave) as server:
         host = client(server.url)
-        assert write(host).verdict is Verdict.UNKNOWN
+        assert write(host).effect is Effect.UNKNOWN
         assert host.probe(G).probed in (Probed.NO_INFORMATION, Probed.MISCONFIGURED)
 
 
@@ -110,7 +111,7 @@ def test_an_answer_in_order_is_applied() -> None:
         peer.sendall(CREATED)
 
     with serving(behave) as server:
-        assert write(client(server.url)).verdict is Verdict.APPLIED
+        assert write(client(server.url)).effect is Effect.APPLIED
 
 
 @by_each
@@ -129,7 +130,7 @@ def test_the_answer_is_the_one_that_follows_an_interim_answer(interim: bytes) ->
 
     with serving(behave) as server:
         host = client(server.url)
-        assert write(host).verdict is Verdict.APPLIED
+        assert write(host).effect is Effect.APPLIED
         assert host.probe(G).seen
         assert server.accepted == (1 if carried.carry is curl.exchange else 2)
 
@@ -142,7 +143,7 @@ def test_an_interim_answer_and_no_other_is_unknown() -> None:
 
     with serving(behave) as server:
         answer = write(client(server.url))
-    assert (answer.verdict, answer.text) == (Verdict.UNKNOWN, "answer lost: closed without a whole answer")
+    assert (answer.effect, answer.text) == (Effect.UNKNOWN, "answer lost: closed without a whole answer")
 
 
 @by_each
@@ -154,7 +155,7 @@ def test_a_connection_that_switched_protocols_is_not_used_again() -> None:
 
     with serving(behave) as server:
         host = client(server.url)
-        assert write(host).verdict is Verdict.UNKNOWN
+        assert write(host).effect is Effect.UNKNOWN
         assert host.probe(G).probed is Probed.MISCONFIGURED
         assert server.accepted == 2
 
@@ -165,7 +166,7 @@ def test_silence_ends_after_the_read_timeout() -> None:
         start = time.monotonic()
         answer = write(client(server.url, **SILENT))
         assert time.monotonic() - start < LONGEST
-    assert (answer.verdict, answer.text) == (Verdict.UNKNOWN, "answer lost: read timeout")
+    assert (answer.effect, answer.text) == (Effect.UNKNOWN, "answer lost: read timeout")
 
 
 @by_each
@@ -190,8 +191,8 @@ def test_a_dripping_answer_ends_with_the_call_timeout(head: bytes, drop: bytes) 
         start = time.monotonic()
         answer = write(host)
         assert time.monotonic() - start < LONGEST
-        assert (answer.verdict, answer.text) == (
-            Verdict.UNKNOWN,
+        assert (answer.effect, answer.text) == (
+            Effect.UNKNOWN,
             "answer lost: the call took longer than call_timeout",
         )
         assert server.closed.wait(5), "the connection is given up, not left dripping"
@@ -216,8 +217,8 @@ def test_a_body_over_the_cap_is_not_read_to_its_end() -> None:
 def test_past_send_before_no_byte_leaves() -> None:
     with serving(RawServer.until_closed) as server:
         answer = write(client(server.url), within=-0.001)
-        assert (answer.verdict, answer.text) == (
-            Verdict.NOT_APPLIED,
+        assert (answer.effect, answer.text) == (
+            Effect.NOT_APPLIED,
             "too late to send: the time to send had passed",
         )
     assert bytes(server.received) == b""
@@ -228,7 +229,7 @@ def test_the_time_to_send_is_looked_at_after_connecting() -> None:
     with serving(RawServer.until_closed) as server:
         clock = JumpingClock(readings=1)  # the second reading is the guard's
         answer = write(client(server.url, clock=clock), within=30.0)
-        assert answer.verdict is Verdict.NOT_APPLIED
+        assert answer.effect is Effect.NOT_APPLIED
         assert server.connected.wait(5), "it had connected"
     assert bytes(server.received) == b""
 
@@ -243,7 +244,7 @@ def test_a_kept_connection_is_guarded_too() -> None:
         host = client(server.url)
         assert host.probe(G).probed is Probed.SEEN
         got = len(server.received)
-        assert write(host, within=-1.0).verdict is Verdict.NOT_APPLIED
+        assert write(host, within=-1.0).effect is Effect.NOT_APPLIED
     assert (len(server.received), server.accepted) == (got, 1)
 
 
@@ -263,7 +264,7 @@ def test_a_look_by_head_waits_for_no_body() -> None:
 def test_a_worker_told_to_stop_while_connecting_sends_nothing() -> None:
     with serving(RawServer.until_closed) as server:
         answer = write(client(server.url, stopping=lambda: True))
-        assert answer.verdict is Verdict.NOT_APPLIED
+        assert answer.effect is Effect.NOT_APPLIED
     assert bytes(server.received) == b""
 
 
@@ -277,7 +278,7 @@ def test_a_proxy_in_the_environment_is_not_asked(monkeypatch: pytest.MonkeyPatch
         peer.sendall(CREATED)
 
     with serving(behave) as server:
-        assert write(client(server.url)).verdict is Verdict.APPLIED
+        assert write(client(server.url)).effect is Effect.APPLIED
 
 
 @by_each
@@ -288,4 +289,4 @@ def test_a_chunk_of_less_than_nothing_is_no_answer() -> None:
 
     with serving(behave) as server:
         answer = write(client(server.url, **DRIPPING))
-    assert answer.verdict is Verdict.UNKNOWN
+    assert answer.effect is Effect.UNKNOWN

@@ -22,7 +22,6 @@ from lockstep.worker.operation.answer import (
     Reply,
     Request,
     Trouble,
-    WriteAnswer,
     classify_probe,
     classify_write,
 )
@@ -166,7 +165,7 @@ class HostClient:
 
     def write(
         self, action: Action, group: GroupId, attempt: AttemptId, send_before: float, body: str | None = None
-    ) -> WriteAnswer:
+    ) -> Said:
         payload = body or json.dumps({"groupId": group})
         headers = {"Content-Type": "application/json"}
         request = Request(METHODS[action], "/v1/group/", headers, payload.encode())

@@ -11,7 +11,7 @@ from typing import Any, Protocol, TypeVar
 
 from lockstep.worker.environment import version_of
 from lockstep.worker.forks import renew_in_children
-from lockstep.worker.operation.answer import ProbeAnswer, Probed, Verdict, WriteAnswer
+from lockstep.worker.operation.answer import ProbeAnswer, Probed
 from lockstep.worker.operation.content import Effect, Flaw, Said, Shown, Sight
 from lockstep.worker.operation.errors import StoreUnavailable
 from lockstep.worker.operation.host import Silence, spared_text
@@ -22,7 +22,6 @@ UNAUTHORIZED = "401"
 REPLACED = " to a token that was replaced meanwhile"
 
 A = TypeVar("A", ProbeAnswer, Shown)
-W = TypeVar("W", WriteAnswer, Said)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,14 +39,16 @@ class WrappedHost:
 
     def write(
         self, action: Action, group: GroupId, attempt: AttemptId, send_before: float, body: str | None = None
-    ) -> WriteAnswer:
-        return self._write(lambda: self.host.write(action, group, attempt, send_before, body))
+    ) -> Said:
+        return self._write(
+            lambda: self.host.write(action, group, attempt, send_before, body), Effect.NOT_APPLIED
+        )
 
     def look(self, *asked: Any) -> Shown:
         return self._read(lambda: self.host.look(*asked))
 
     def send(self, *asked: Any) -> Said:
-        return self._write(lambda: self.host.send(*asked))
+        return self._write(lambda: self.host.send(*asked), Effect.NOT_SENT)
 
     def unwell(self, path: str) -> str | None:
         return self.host.unwell(path)
@@ -55,7 +56,7 @@ class WrappedHost:
     def _read(self, ask: Callable[[], A]) -> A:
         return ask()
 
-    def _write(self, ask: Callable[[], W]) -> W:
+    def _write(self, ask: Callable[[], Said], nothing: Effect) -> Said:
         return ask()
 
 
@@ -75,15 +76,12 @@ class TokenHost(WrappedHost):
         said = ask()
         return ask() if said.text == UNAUTHORIZED and version_of(self.token_file) != before else said
 
-    def _write(self, ask: Callable[[], W]) -> W:
+    def _write(self, ask: Callable[[], Said], nothing: Effect) -> Said:
         before = version_of(self.token_file)
         said = ask()
         if not said.text.startswith(UNAUTHORIZED) or version_of(self.token_file) == before:
             return said
-        text = said.text + REPLACED
-        if isinstance(said, WriteAnswer):
-            return WriteAnswer(Verdict.NOT_APPLIED, text)
-        return Said(Effect.NOT_SENT, text)
+        return Said(nothing, said.text + REPLACED)
 
 
 log = logging.getLogger(__name__)

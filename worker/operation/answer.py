@@ -7,8 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from lockstep.worker.operation.content import Flaw
-from lockstep.worker.operation.errors import Why
+from lockstep.worker.operation.content import Effect, Flaw, Said
 from lockstep.worker.operation.model import Action, GroupId, Presence, Seen
 
 
@@ -88,37 +87,6 @@ Watched = tuple[Mapping[str, str], Callable[[Carried | None], None]]
 """What to send with a call that is watched, and whom to tell what it took; None if it was never begun."""
 
 
-class Verdict(StrEnum):
-    """What came of a write: first as its answer says it, then as a look at the host makes it certain."""
-
-    APPLIED = "applied"
-    UNSHOWN = "unshown"
-    """Applied, on a host whose GET may lag behind: the write stays open until it is settled."""
-    ALREADY = "already"
-    """Not by this write: a look shows that it is so."""
-    CONTESTED = "contested"
-    """So already, says the host, or a bad request. A look tells which: ALREADY, or still CONTESTED, which is
-    refused unless an own write may yet show."""
-    REFUSED = "refused"
-    NOT_APPLIED = "not_applied"
-    UNKNOWN = "unknown"
-    MISDIRECTED = "misdirected"
-    """Unknown, and a configuration error."""
-
-
-@dataclass(frozen=True, slots=True)
-class WriteAnswer:
-    """A classified answer to a POST or DELETE."""
-
-    verdict: Verdict
-    text: str
-    retry_after: float | None = None
-    shows_after: float = 0.0
-    """APPLIED: seconds for which a GET may not show it."""
-    why: Why | None = None
-    """UNREADABLE if the host answered, but not so that it can be read."""
-
-
 class Probed(StrEnum):
     """What the answer to a GET means."""
 
@@ -148,30 +116,30 @@ class ProbeAnswer:
 
 
 METHODS = {Action.CREATE: "POST", Action.DELETE: "DELETE"}
-_BY_BOTH = {400: Verdict.CONTESTED} | dict.fromkeys((401, 403, 405, 413, 415, 422), Verdict.REFUSED)
-VERDICTS = {
-    Action.CREATE: _BY_BOTH | {201: Verdict.APPLIED, 409: Verdict.CONTESTED, 404: Verdict.REFUSED},
-    Action.DELETE: _BY_BOTH | {200: Verdict.APPLIED, 404: Verdict.CONTESTED},
+_BY_BOTH = {400: Effect.CONTESTED} | dict.fromkeys((401, 403, 405, 413, 415, 422), Effect.REFUSED)
+EFFECTS = {
+    Action.CREATE: _BY_BOTH | {201: Effect.APPLIED, 409: Effect.CONTESTED, 404: Effect.REFUSED},
+    Action.DELETE: _BY_BOTH | {200: Effect.APPLIED, 404: Effect.CONTESTED},
 }
 
 
-def classify_write(action: Action, group: GroupId, said: Reply | NoReply) -> WriteAnswer:
+def classify_write(action: Action, group: GroupId, said: Reply | NoReply) -> Said:
     """Tell whether a write was applied, from what came back; anything not in the table is unknown."""
     if isinstance(said, NoReply):
-        lost = said.trouble in (Trouble.LOST, Trouble.UNREADABLE)
-        why = Why.UNREADABLE if said.trouble is Trouble.UNREADABLE else None
-        return WriteAnswer(Verdict.UNKNOWN if lost else Verdict.NOT_APPLIED, said.text, why=why)
+        unreadable = said.trouble is Trouble.UNREADABLE
+        lost = unreadable or said.trouble is Trouble.LOST
+        return Said(Effect.UNKNOWN if lost else Effect.NOT_APPLIED, said.text, unreadable=unreadable)
     status = said.status
     text = str(status)
     if 300 <= status < 400:
-        return WriteAnswer(Verdict.MISDIRECTED, f"{text}: redirects are never followed")
-    verdict = VERDICTS[action].get(status)
-    if verdict is None:
-        return WriteAnswer(Verdict.UNKNOWN, text, said.wait)
-    if verdict is Verdict.APPLIED and not _names_no_other(group, said.body):
+        return Said(Effect.MISDIRECTED, f"{text}: redirects are never followed")
+    effect = EFFECTS[action].get(status)
+    if effect is None:
+        return Said(Effect.UNKNOWN, text, said.wait)
+    if effect is Effect.APPLIED and not _names_no_other(group, said.body):
         text = f"{text}, {Trouble.UNREADABLE}: the body is not that of the group"
-        return WriteAnswer(Verdict.UNKNOWN, text, why=Why.UNREADABLE)
-    return WriteAnswer(verdict, text)
+        return Said(Effect.UNKNOWN, text, unreadable=True)
+    return Said(effect, text)
 
 
 def classify_probe(group: GroupId, said: Reply | NoReply) -> ProbeAnswer:

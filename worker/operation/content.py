@@ -215,13 +215,18 @@ class Shown:
 
 
 class Effect(StrEnum):
-    """What an answer says that a write did."""
+    """What came of a write: first as its answer says it, then, of a group, as a look makes it certain."""
 
     APPLIED = "applied"
+    UNSHOWN = "unshown"
+    """Applied, on a host whose GET may lag behind: the write stays open until it is settled."""
     REPLACED = "replaced"
     """Applied over something else."""
+    ALREADY = "already"
+    """Not by this write: a look shows that it is so."""
     CONTESTED = "contested"
-    """Nothing; a look tells why."""
+    """So already, says the host, or a bad request. A look tells which: ALREADY, or still CONTESTED, which is
+    refused unless an own write may yet show."""
     REFUSED = "refused"
     """Nothing, and it never will."""
     LATER = "later"
@@ -230,6 +235,8 @@ class Effect(StrEnum):
     """It will take effect."""
     NOT_SENT = "not_sent"
     """Not a byte has left."""
+    NOT_APPLIED = "not_applied"
+    """The same of a group, or its host says that it did nothing."""
     UNKNOWN = "unknown"
     MISDIRECTED = "misdirected"
     """Unknown, and a configuration error: a redirect."""
@@ -246,3 +253,5 @@ class Said:
     """Seconds."""
     unreadable: bool = False
     """UNKNOWN: the host answered, but not so that it can be read."""
+    shows_after: float = 0.0
+    """APPLIED, of a group: seconds for which a GET may not show it."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
-from lockstep.worker.operation.answer import ProbeAnswer, Verdict, WriteAnswer
-from lockstep.worker.operation.content import Id, Said, Shown
+from lockstep.worker.operation.answer import ProbeAnswer
+from lockstep.worker.operation.content import Effect, Id, Said, Shown
 from lockstep.worker.operation.drift import Ends
 from lockstep.worker.operation.errors import Why
 from lockstep.worker.operation.model import (
@@ -55,7 +55,7 @@ class HostApi(Protocol):
 
     def write(
         self, action: Action, group: GroupId, attempt: AttemptId, send_before: float, body: str | None = None
-    ) -> WriteAnswer:
+    ) -> Said:
         """POST or DELETE the group, unless `Clock.elapsed` has passed `send_before` when bytes would leave.
 
         `body` is the JSON to create the group with; without it the id alone is sent.
@@ -138,7 +138,7 @@ class Transitions(ContentTransitions, Protocol):
         operation: OperationId,
         host: HostName,
         attempt: AttemptId,
-        verdict: Verdict,
+        verdict: Effect,
         answer: str,
         needs: int = 0,
     ) -> Progress:
@@ -167,7 +167,7 @@ class Transitions(ContentTransitions, Protocol):
         operation: OperationId,
         host: HostName,
         attempt: AttemptId,
-        verdict: Verdict,
+        verdict: Effect,
         answer: str,
         lost_fields: Sequence[str] = (),
     ) -> bool:

@@ -8,7 +8,6 @@ from contextlib import suppress
 from queue import Empty
 from typing import Any, cast
 
-from lockstep.worker.operation.answer import Verdict
 from lockstep.worker.operation.content import Effect
 from lockstep.worker.operation.errors import OperationIdReused, StoreFull, Why
 from lockstep.worker.operation.model import (
@@ -135,7 +134,7 @@ class RedisStore(RedisEnds):
         operation: OperationId,
         host: HostName,
         attempt: AttemptId,
-        verdict: Verdict,
+        verdict: Effect,
         answer: str,
         needs: int = 0,
     ) -> Progress:
@@ -218,7 +217,7 @@ class RedisStore(RedisEnds):
         operation: OperationId,
         host: HostName,
         attempt: AttemptId,
-        verdict: Verdict,
+        verdict: Effect,
         answer: str,
         lost_fields: Sequence[str] = (),
     ) -> bool:

@@ -9,8 +9,8 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from lockstep.worker.kinds.seal import SealKeys
-from lockstep.worker.operation.answer import METHODS, Probed, Verdict, WriteAnswer
-from lockstep.worker.operation.content import Flaw
+from lockstep.worker.operation.answer import METHODS, Probed
+from lockstep.worker.operation.content import Effect, Flaw, Said
 from lockstep.worker.operation.errors import InvalidInput, Why
 from lockstep.worker.operation.host import Backoff, Limits
 from lockstep.worker.operation.model import (
@@ -105,16 +105,16 @@ class Parts:
         return self.limits.longest_countdown / 1000
 
 
-def verdict_of(api: HostApi, group: GroupId, wanted: Presence, said: WriteAnswer) -> Verdict:
+def verdict_of(api: HostApi, group: GroupId, wanted: Presence, said: Said) -> Effect:
     """Return what came of a write; a contested one is looked into with a GET."""
-    if said.verdict is Verdict.APPLIED and said.shows_after:
-        return Verdict.UNSHOWN
-    if said.verdict is not Verdict.CONTESTED:
-        return said.verdict
+    if said.effect is Effect.APPLIED and said.shows_after:
+        return Effect.UNSHOWN
+    if said.effect is not Effect.CONTESTED:
+        return said.effect
     shown = api.probe(group).presence
     if shown is None:
-        return Verdict.NOT_APPLIED  # the host answered that it did nothing; the next GET tells why
-    return Verdict.ALREADY if shown is wanted else Verdict.CONTESTED
+        return Effect.NOT_APPLIED  # the host answered that it did nothing; the next GET tells why
+    return Effect.ALREADY if shown is wanted else Effect.CONTESTED
 
 
 MISSES: Mapping[Flaw | None, Miss] = {Flaw.SILENT: Miss.UNUSABLE, Flaw.UNREADABLE: Miss.UNUSABLE}

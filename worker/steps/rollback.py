@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from lockstep.worker.operation.answer import Verdict
+from lockstep.worker.operation.content import Effect
 from lockstep.worker.operation.errors import Why
 from lockstep.worker.operation.model import Action, Decision, HostName, OperationId, Presence, Step
 from lockstep.worker.operation.ports import HostApi
@@ -166,18 +166,19 @@ def _send(this: Viewed, api: HostApi, body: str | None, lost: tuple[str, ...] = 
         return None
     said = api.write(inverse, view.group, attempt, send_before, body)
     verdict = verdict_of(api, view.group, inverse.target, said)
-    contested = verdict is Verdict.CONTESTED
+    contested = verdict is Effect.CONTESTED
     if contested:
-        verdict = Verdict.REFUSED
-    if verdict is Verdict.MISDIRECTED:
-        verdict = Verdict.UNKNOWN
-    kept = lost if verdict in (Verdict.APPLIED, Verdict.UNSHOWN, Verdict.UNKNOWN) else ()
+        verdict = Effect.REFUSED
+    if verdict is Effect.MISDIRECTED:
+        verdict = Effect.UNKNOWN
+    kept = lost if verdict in (Effect.APPLIED, Effect.UNSHOWN, Effect.UNKNOWN) else ()
     parts.store.finish_undo(this.operation, this.host, attempt, verdict, said.text, kept)
-    if verdict in (Verdict.APPLIED, Verdict.ALREADY):
+    if verdict in (Effect.APPLIED, Effect.ALREADY):
         return None
-    if verdict is Verdict.UNSHOWN:
+    if verdict is Effect.UNSHOWN:
         return this.come_back(f"{inverse} applied, and may not show yet")
     if contested and body is not None and not this.step.open_attempts:  # else it may contest one of these
         # The host will not take its own group back as it was: better the bare group than none.
         return _send(this, api, None, tuple(sorted(set(json.loads(body)) - {"groupId"})))
-    return this.come_back(f"{inverse} {verdict.value.replace('_', ' ')} ({said.text})", said.why)
+    why = Why.UNREADABLE if said.unreadable else None
+    return this.come_back(f"{inverse} {verdict.value.replace('_', ' ')} ({said.text})", why)

@@ -26,7 +26,7 @@ from lockstep.worker.inventory import Inventory, LiveInventory
 from lockstep.worker.kinds import kinds_of
 from lockstep.worker.kinds.seal import SealKeys
 from lockstep.worker.monitoring.metrics import count, took, work
-from lockstep.worker.operation.answer import ProbeAnswer, Verdict, WriteAnswer
+from lockstep.worker.operation.answer import ProbeAnswer
 from lockstep.worker.operation.content import Effect, Said, Shown
 from lockstep.worker.operation.errors import StoreUnavailable
 from lockstep.worker.operation.host import Host
@@ -164,24 +164,24 @@ class WatchedHost(WrappedHost):
 
     def write(
         self, action: Action, group: GroupId, attempt: AttemptId, send_before: float, body: str | None = None
-    ) -> WriteAnswer:
-        asked = (action, group, attempt, send_before, body)
+    ) -> Said:
         with bound_contextvars(attempt=attempt):
-            answer = _timed(action, lambda: self.host.write(*asked), lambda answer: answer.verdict)
-            level = logging.DEBUG if answer.verdict is Verdict.APPLIED else logging.INFO
-            log.log(level, "%s: %s", action.value, answer.text)
-        return answer
+            return _written(action, lambda: self.host.write(action, group, attempt, send_before, body))
 
     def look(self, *asked: Any) -> Shown:
         return _timed("look", lambda: self.host.look(*asked), lambda shown: shown.sight)
 
     def send(self, kind: Any, verb: str, *asked: Any) -> Said:
-        said = _timed(verb, lambda: self.host.send(kind, verb, *asked), lambda said: said.effect)
-        log.log(logging.DEBUG if said.effect is Effect.APPLIED else logging.INFO, "%s: %s", verb, said.text)
-        return said
+        return _written(verb, lambda: self.host.send(kind, verb, *asked))
 
     def unwell(self, path: str) -> str | None:
         return _timed("health", lambda: self.host.unwell(path), lambda wrong: "unwell" if wrong else "well")
+
+
+def _written(call: str, ask: Callable[[], Said]) -> Said:
+    said = _timed(call, ask, lambda said: said.effect)
+    log.log(logging.DEBUG if said.effect is Effect.APPLIED else logging.INFO, "%s: %s", call, said.text)
+    return said
 
 
 def _timed(call: str, ask: Callable[[], T], named: Callable[[T], str]) -> T:

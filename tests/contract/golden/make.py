@@ -14,7 +14,7 @@ from pathlib import Path
 
 import redis
 
-from lockstep.worker.operation.answer import Verdict
+from lockstep.worker.operation.content import Effect
 from lockstep.worker.operation.model import Action, HostName
 from lockstep.worker.record.fields import FORMAT
 from tests.contract.bench import PREFIX, ClockedRedis, RedisBench
@@ -44,7 +44,7 @@ def refused(bench: RedisBench) -> tuple[Driver, set[str]]:
     one = started(bench).apply(A)
     one.begin(B, "b1")
     one.begin(C, "c1")
-    one.finish(C, "c1", Verdict.REFUSED, "POST 403")
+    one.finish(C, "c1", Effect.REFUSED, "POST 403")
     return one, {"a"}
 
 
@@ -53,11 +53,11 @@ def rolling_back(bench: RedisBench) -> tuple[Driver, set[str]]:
     one = started(bench, Action.DELETE).apply(A)
     one.begin(B, "b1")
     one.begin(C, "c1", PRESENT)
-    one.finish(C, "c1", Verdict.APPLIED)
+    one.finish(C, "c1", Effect.APPLIED)
     one.roll_back()
     one.begin_undo(A, "undo a")
     one.begin_undo(C, "undo c")
-    one.finish_undo(C, "undo c", Verdict.REFUSED)
+    one.finish_undo(C, "undo c", Effect.REFUSED)
     one.store.postpone(one.id, C, 500, "DELETE 403")
     return one, {"a", "b"}
 
@@ -66,7 +66,7 @@ def settling(bench: RedisBench) -> tuple[Driver, set[str]]:
     """Committed, and the group is locked: the answer to a first write was lost."""
     one = started(bench)
     one.begin(A, "a1")
-    one.finish(A, "a1", Verdict.UNKNOWN, "read time-out")
+    one.finish(A, "a1", Effect.UNKNOWN, "read time-out")
     one.begin(A, "a2", PRESENT)
     one.apply(B, C)
     one.commit()

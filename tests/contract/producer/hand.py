@@ -8,7 +8,6 @@ import redis
 
 from lockstep.producer.client.operation import Operation
 from lockstep.worker.inventory import load_inventory
-from lockstep.worker.operation.answer import Verdict
 from lockstep.worker.operation.content import Effect
 from lockstep.worker.operation.host import NAMED_AFTER
 from lockstep.worker.operation.model import (
@@ -74,7 +73,7 @@ class Hand:
         return id_
 
     def apply(self, operation: Operation, host: HostName) -> None:
-        self.store.finish(operation.id, host, self.begin(operation, host), Verdict.APPLIED, "201")
+        self.store.finish(operation.id, host, self.begin(operation, host), Effect.APPLIED, "201")
 
     def already(self, operation: Operation, host: HostName) -> None:
         self.begin(operation, host, operation.action.target)
@@ -116,7 +115,7 @@ class Hand:
     def restore(self, operation: Operation, host: HostName) -> None:
         id_ = next(self._ids)
         self.store.begin_undo(operation.id, host, self._prints[host], id_)
-        self.store.finish_undo(operation.id, host, id_, Verdict.APPLIED, "200")
+        self.store.finish_undo(operation.id, host, id_, Effect.APPLIED, "200")
 
     def contest(self, operation: Operation, host: HostName) -> None:
         """A thing that somebody else writes after our write: a person has to decide."""

@@ -14,7 +14,8 @@ from lockstep.producer.client.client import ClusterClient
 from lockstep.producer.doctor.checks import on_damage
 from lockstep.producer.doctor.facts import _damage
 from lockstep.worker.celery import Lockstep, make_app
-from lockstep.worker.operation.answer import ProbeAnswer, Probed, WriteAnswer
+from lockstep.worker.operation.answer import ProbeAnswer, Probed
+from lockstep.worker.operation.content import Said
 from lockstep.worker.operation.model import Action, AttemptId, GroupId, HostName, OperationId, Presence, Seen
 from lockstep.worker.record.codec import Keys
 from lockstep.worker.record.fields import noted
@@ -65,7 +66,7 @@ class Node(GroupsAlone):
 
     def write(
         self, action: Action, group: GroupId, attempt: AttemptId, send_before: float, body: str | None = None
-    ) -> WriteAnswer:
+    ) -> Said:
         raise AssertionError("a patrol writes nothing")
 
 

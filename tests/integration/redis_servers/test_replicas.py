@@ -11,7 +11,7 @@ import pytest
 
 from lockstep.producer.stack.guard import Guard
 from lockstep.worker.messages import publish
-from lockstep.worker.operation.answer import Verdict
+from lockstep.worker.operation.content import Effect
 from lockstep.worker.operation.errors import StoreUnavailable
 from lockstep.worker.operation.model import (
     Action,
@@ -113,7 +113,7 @@ def test_every_transition_that_something_rests_on_waits(
     assert served_again(lambda: known.begin(*key, ABSENT, FIRST, *about)).next is Forward.SEND
     with pair[1].frozen():
         # It runs all the same: what a host has said is kept, whoever lacks it.
-        refused(lambda: known.finish(op, host.name, FIRST, Verdict.APPLIED, "POST 201"))
+        refused(lambda: known.finish(op, host.name, FIRST, Effect.APPLIED, "POST 201"))
         assert known.view(op, host.name).step.outcome is Outcome.APPLIED  # type: ignore[union-attr]
         refused(lambda: store(served).claim(op))
         refused(lambda: store(served).cancel(op, "because"))

@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 from lockstep.worker.inventory import Inventory, load_inventory
 from lockstep.worker.kinds.rules import read_file
 from lockstep.worker.operation import names
-from lockstep.worker.operation.answer import Probed, Verdict
+from lockstep.worker.operation.answer import Probed
+from lockstep.worker.operation.content import Effect
 from lockstep.worker.operation.errors import InvalidInput
 from lockstep.worker.operation.model import Action
 from lockstep.worker.settings import PREFIX, TYPES, Settings, load_settings
@@ -146,7 +147,7 @@ def test_an_answer_to_a_write_counts_as_applied_only_if_it_says_so(
     with in_time():
         found = write(client(host.url, read_timeout=1), action)
     assert len(host.requests) == 1, "an attempt is one request"
-    if found.verdict is Verdict.APPLIED:
+    if found.effect is Effect.APPLIED:
         assert (b" 201" if action is Action.CREATE else b" 200") in answer
 
 

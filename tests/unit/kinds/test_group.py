@@ -8,17 +8,8 @@ from typing import Literal
 
 import pytest
 
-from lockstep.worker.operation.answer import (
-    NoReply,
-    Probed,
-    Reply,
-    Trouble,
-    Verdict,
-    classify_probe,
-    classify_write,
-)
+from lockstep.worker.operation.answer import NoReply, Probed, Reply, Trouble, classify_probe, classify_write
 from lockstep.worker.operation.content import Effect, Flaw, Shown, Sight
-from lockstep.worker.operation.errors import Why
 from lockstep.worker.operation.model import Action, GroupId, Presence
 from tests.unit.kinds.made import shipped, thing
 
@@ -47,12 +38,12 @@ BODIES = [
 ]
 LOST = [NoReply(trouble, "so") for trouble in Trouble]
 SAME_EFFECT = {
-    Verdict.APPLIED: Effect.APPLIED,
-    Verdict.CONTESTED: Effect.CONTESTED,
-    Verdict.REFUSED: Effect.REFUSED,
-    Verdict.NOT_APPLIED: Effect.NOT_SENT,
-    Verdict.UNKNOWN: Effect.UNKNOWN,
-    Verdict.MISDIRECTED: Effect.MISDIRECTED,
+    Effect.APPLIED: Effect.APPLIED,
+    Effect.CONTESTED: Effect.CONTESTED,
+    Effect.REFUSED: Effect.REFUSED,
+    Effect.NOT_APPLIED: Effect.NOT_SENT,
+    Effect.UNKNOWN: Effect.UNKNOWN,
+    Effect.MISDIRECTED: Effect.MISDIRECTED,
 }
 ANSWERS: list[Reply | NoReply] = [
     *(Reply(status, body, 7.0) for status, body in product(STATUSES, BODIES)),
@@ -91,9 +82,9 @@ def test_every_look_is_read_as_the_table_does() -> None:
 def test_every_answer_to_a_write_is_read_as_the_table_does(verb: Literal["create", "delete"]) -> None:
     for answer in ANSWERS:
         old, new = classify_write(Action(verb), ID, answer), GROUP.said(verb, TEAM, answer)
-        assert new.effect is SAME_EFFECT[old.verdict], answer
+        assert new.effect is SAME_EFFECT[old.effect], answer
         assert new.retry_after == old.retry_after, answer
-        assert new.unreadable == (old.why is Why.UNREADABLE), answer
+        assert new.unreadable == old.unreadable, answer
 
 
 @pytest.mark.parametrize(
@@ -112,7 +103,7 @@ def test_what_differs_is_a_body_that_tells_nothing(body: bytes) -> None:
 
 
 def test_a_bare_string_is_no_answer_to_a_write() -> None:
-    assert classify_write(Action.CREATE, ID, Reply(201, b'"ok"')).verdict is Verdict.APPLIED
+    assert classify_write(Action.CREATE, ID, Reply(201, b'"ok"')).effect is Effect.APPLIED
     assert GROUP.said("create", TEAM, Reply(201, b'"ok"')).effect is Effect.UNKNOWN
 
 

@@ -6,15 +6,8 @@ import itertools
 
 import pytest
 
-from lockstep.worker.operation.answer import (
-    NoReply,
-    Probed,
-    Reply,
-    Trouble,
-    Verdict,
-    classify_probe,
-    classify_write,
-)
+from lockstep.worker.operation.answer import NoReply, Probed, Reply, Trouble, classify_probe, classify_write
+from lockstep.worker.operation.content import Effect
 from lockstep.worker.operation.model import Action, GroupId, Presence, Seen
 
 CREATE, DELETE = Action.CREATE, Action.DELETE
@@ -22,69 +15,65 @@ G = GroupId("g")
 OTHER = b'{"groupId": "another"}'
 HTML = b"<html>Welcome</html>"
 
-WRITES: list[tuple[Action, int, Verdict]] = [
-    (CREATE, 201, Verdict.APPLIED),
-    (DELETE, 200, Verdict.APPLIED),
-    *[(CREATE, status, Verdict.UNKNOWN) for status in (200, 202, 204, 299)],
-    *[(DELETE, status, Verdict.UNKNOWN) for status in (201, 202, 204, 299)],
-    *[(CREATE, status, Verdict.CONTESTED) for status in (400, 409)],
-    *[(DELETE, status, Verdict.CONTESTED) for status in (400, 404)],
-    *[(CREATE, status, Verdict.REFUSED) for status in (401, 403, 404, 405, 413, 415, 422)],
-    *[(DELETE, status, Verdict.REFUSED) for status in (401, 403, 405, 413, 415, 422)],
-    *[(action, status, Verdict.UNKNOWN) for action in Action for status in (408, 429, 500, 502, 503, 504)],
-    *[
-        (action, status, Verdict.MISDIRECTED)
-        for action in Action
-        for status in (300, 301, 302, 304, 307, 308)
-    ],
-    *[(action, status, Verdict.UNKNOWN) for action in Action for status in (100, 410, 418, 451, 507, 599)],
+WRITES: list[tuple[Action, int, Effect]] = [
+    (CREATE, 201, Effect.APPLIED),
+    (DELETE, 200, Effect.APPLIED),
+    *[(CREATE, status, Effect.UNKNOWN) for status in (200, 202, 204, 299)],
+    *[(DELETE, status, Effect.UNKNOWN) for status in (201, 202, 204, 299)],
+    *[(CREATE, status, Effect.CONTESTED) for status in (400, 409)],
+    *[(DELETE, status, Effect.CONTESTED) for status in (400, 404)],
+    *[(CREATE, status, Effect.REFUSED) for status in (401, 403, 404, 405, 413, 415, 422)],
+    *[(DELETE, status, Effect.REFUSED) for status in (401, 403, 405, 413, 415, 422)],
+    *[(action, status, Effect.UNKNOWN) for action in Action for status in (408, 429, 500, 502, 503, 504)],
+    *[(action, status, Effect.MISDIRECTED) for action in Action for status in (300, 301, 302, 304, 307, 308)],
+    *[(action, status, Effect.UNKNOWN) for action in Action for status in (100, 410, 418, 451, 507, 599)],
 ]
 
 
 @pytest.mark.parametrize(("action", "status", "verdict"), WRITES)
-def test_a_write_is_classified_by_its_status(action: Action, status: int, verdict: Verdict) -> None:
-    assert classify_write(action, G, Reply(status)).verdict is verdict
+def test_a_write_is_classified_by_its_status(action: Action, status: int, verdict: Effect) -> None:
+    assert classify_write(action, G, Reply(status)).effect is verdict
 
 
 @pytest.mark.parametrize("action", Action)
 @pytest.mark.parametrize(
     ("body", "verdict"),
     [
-        (b"", Verdict.APPLIED),
-        (b" \r\n", Verdict.APPLIED),
-        (b'{"groupId": "g"}', Verdict.APPLIED),
-        (b'{"ok": true}', Verdict.APPLIED),
-        (b"[]", Verdict.APPLIED),
-        (OTHER, Verdict.UNKNOWN),
-        (b'{"groupId": null}', Verdict.UNKNOWN),
-        (HTML, Verdict.UNKNOWN),
-        (b"\xff\xfe", Verdict.UNKNOWN),
-        (b"[" * 100_000, Verdict.UNKNOWN),
-        (None, Verdict.UNKNOWN),
+        (b"", Effect.APPLIED),
+        (b" \r\n", Effect.APPLIED),
+        (b'{"groupId": "g"}', Effect.APPLIED),
+        (b'{"ok": true}', Effect.APPLIED),
+        (b"[]", Effect.APPLIED),
+        (OTHER, Effect.UNKNOWN),
+        (b'{"groupId": null}', Effect.UNKNOWN),
+        (HTML, Effect.UNKNOWN),
+        (b"\xff\xfe", Effect.UNKNOWN),
+        (b"[" * 100_000, Effect.UNKNOWN),
+        (None, Effect.UNKNOWN),
     ],
 )
 def test_a_success_counts_only_if_its_body_names_no_other_group(
-    action: Action, body: bytes | None, verdict: Verdict
+    action: Action, body: bytes | None, verdict: Effect
 ) -> None:
     status = 201 if action is CREATE else 200
-    assert classify_write(action, G, Reply(status, body)).verdict is verdict
+    assert classify_write(action, G, Reply(status, body)).effect is verdict
 
 
 @pytest.mark.parametrize(
     ("trouble", "verdict", "probed"),
     [
-        (Trouble.NOT_SENT, Verdict.NOT_APPLIED, Probed.NO_INFORMATION),
-        (Trouble.TOO_LATE, Verdict.NOT_APPLIED, Probed.NO_INFORMATION),
-        (Trouble.LOST, Verdict.UNKNOWN, Probed.NO_INFORMATION),
+        (Trouble.NOT_SENT, Effect.NOT_APPLIED, Probed.NO_INFORMATION),
+        (Trouble.TOO_LATE, Effect.NOT_APPLIED, Probed.NO_INFORMATION),
+        (Trouble.LOST, Effect.UNKNOWN, Probed.NO_INFORMATION),
     ],
 )
 def test_no_reply_is_classified_by_whether_bytes_left(
-    trouble: Trouble, verdict: Verdict, probed: Probed
+    trouble: Trouble, verdict: Effect, probed: Probed
 ) -> None:
     said = NoReply(trouble, "reset")
     for action in Action:
         answer = classify_write(action, G, said)
-        assert (answer.verdict, answer.retry_after) == (verdict, None)
+        assert (answer.effect, answer.retry_after) == (verdict, None)
         assert "reset" in answer.text
     assert classify_probe(G, said).probed is probed
 
