@@ -158,7 +158,7 @@ def _of_content(
     effect = dice.choice((Effect.APPLIED, Effect.APPLIED, *EFFECTS))
     return [
         (20, "shown", (operation, host, url, shows, mine, ACTION, group)),
-        (12, "wrote", (operation, host, dice.choice((mine, undo)), effect, "said")),
+        (12, "finish", (operation, host, dice.choice((mine, undo)), effect, "said")),
         (4, "cancel", (operation, "somebody")),
         (16, "restoring", (operation, host, url, sent, dice.choice((0, 0, 1)), shows, undo)),
         (3, "resolve", (operation, host, "somebody")),

@@ -75,7 +75,7 @@ class Thing:
         )
 
     def wrote(self, host: HostName, attempt: str, effect: Effect) -> Progress:
-        return self.store.wrote(self.id, host, AttemptId(attempt), effect, "204")
+        return self.store.finish(self.id, host, AttemptId(attempt), effect, "204")
 
     def written(self, host: HostName, effect: Effect = Effect.APPLIED, before: Look = OLD) -> Thing:
         assert self.shown(host, f"{host}1", before).next is Forward.SEND

@@ -8,7 +8,7 @@ CONTENT = (
     mutant(
         "an answer alone proves a write of content",
         (
-            "wrote.lua",
+            "finish.lua",
             "  if overwrote then\n",
             "  if effect == 'applied' then set_outcome(host, step, 'applied')\n  elseif overwrote then\n",
         ),
@@ -87,7 +87,7 @@ CONTENT = (
     ),
     mutant(
         "`replaced` counts as applied whoever made what was replaced",
-        ("wrote.lua", "and not attempt.undo and not has_landed(step, id)", "and false"),
+        ("finish.lua", "and not attempt.undo and not has_landed(step, id)", "and false"),
         ("content.py", "and not kept.undo and not ours", "and not kept"),
     ),
     mutant(

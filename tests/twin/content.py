@@ -125,7 +125,7 @@ class MemoryContent(MemoryForward):
         record.undo.add(host)
         return SEND
 
-    def wrote(
+    def _finish_thing(
         self,
         operation: OperationId,
         host: HostName,

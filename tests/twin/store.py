@@ -197,11 +197,13 @@ class MemoryStore(MemoryContent):
         answer: str,
         needs: int = 0,
     ) -> Progress:
-        """Record what came of a forward write; OPEN means try again."""
+        """Record what came of a forward write, or of any of a thing; OPEN means try again."""
         record = self._load(operation)
         step = record.steps.get(host) if record is not None else None
         if record is None or step is None or attempt not in step.attempts:
             return ABORTED
+        if record.content is not None:
+            return self._finish_thing(operation, host, attempt, verdict, answer, needs)
         first = step.attempts[attempt].is_open
         self._close_by(record, host, step, step.attempts[attempt], verdict, answer)
         if first and record.decision is None and step.outcome is None:

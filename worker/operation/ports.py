@@ -142,7 +142,10 @@ class Transitions(ContentTransitions, Protocol):
         answer: str,
         needs: int = 0,
     ) -> Progress:
-        """Record what came of a forward write; OPEN means try again, which `needs` so many ms."""
+        """Record what came of a forward write; OPEN means try again, which `needs` so many ms.
+
+        Of a thing with content it is of any write, and OPEN means that a look is to tell.
+        """
 
     def view(self, operation: OperationId, host: HostName) -> View:
         """Read one step and the store's clock, before a GET is sent."""

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, NewType, Protocol
 
-from lockstep.worker.operation.content import Effect
 from lockstep.worker.operation.errors import RecordDamaged
 
 if TYPE_CHECKING:
@@ -148,17 +147,6 @@ class ContentTransitions(Protocol):
 
         MISSED means look again, without a write. ABORTED if the operation is about something else.
         """
-
-    def wrote(
-        self,
-        operation: OperationId,
-        host: HostName,
-        attempt: AttemptId,
-        effect: Effect,
-        answer: str,
-        needs: int = 0,
-    ) -> Progress:
-        """Record what the answer to a write says, an inverse too; OPEN means that a look is to tell."""
 
     def restoring(
         self,

@@ -259,17 +259,6 @@ class RedisStore(RedisEnds):
         sent = (fingerprint, look.digest, look.shows, look.text, look.barred, attempt)
         return self._progress("shown", operation, host, *sent, *self._times, action, group, needs)
 
-    def wrote(
-        self,
-        operation: OperationId,
-        host: HostName,
-        attempt: AttemptId,
-        effect: Effect,
-        answer: str,
-        needs: int = 0,
-    ) -> Progress:
-        return self._progress("wrote", operation, host, attempt, effect, mask(answer), needs)
-
     def restoring(
         self,
         operation: OperationId,

@@ -156,7 +156,7 @@ def _serve(calls: Sequence[_Call], send: Send) -> None:
             call.reply.put((None, told))
 
 
-RECORDED = frozenset({"finish", "missed", "wrote"})
+RECORDED = frozenset({"finish", "missed"})
 """Scripts that keep what a host said, and by that may decide: they run whether replicas follow or not."""
 CONFIRMED = RECORDED | {
     *("accept", "begin", "begin_undo", "claim", "cancel", "abandon"),

@@ -146,7 +146,7 @@ def _apply(this: Applying, thing: Thing, order: Order, api: HostApi) -> Result |
         kept = shown.content.kept if shown.content else {}
         said = thing.send(api, attempt, send_before, thing.target, shown.content, kept, thing.secret)
         needs = this.needs(said.retry_after)
-        progress = parts.store.wrote(this.operation, this.host, attempt, said.effect, said.text, needs)
+        progress = parts.store.finish(this.operation, this.host, attempt, said.effect, said.text, needs)
         if progress.next is not Forward.OPEN or said.effect not in SURE:
             return this.came_to(progress, said.retry_after, said.text)
     return Result(Next.AGAIN, "not settled yet", parts.forward_backoff.delay(1, parts.clock.jitter()))
@@ -234,7 +234,7 @@ def restore(this: Viewed, order: Order) -> Result | None:
             return NOTHING_TO_UNDO
     kept = before.kept if before else {}
     said = thing.send(api, attempt, send_before, before, shown.content, kept, {})
-    parts.store.wrote(this.operation, this.host, attempt, said.effect, said.text)
+    parts.store.finish(this.operation, this.host, attempt, said.effect, said.text)
     if said.effect in SURE:
         return None
     return this.come_back(f"undo {said.effect.replace('_', ' ')} ({said.text})")

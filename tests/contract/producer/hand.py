@@ -123,7 +123,7 @@ class Hand:
         before, theirs = (Look(Digest(each), Shows.OTHER, f"text of {each}") for each in ("before", "theirs"))
         id_ = next(self._ids)
         self.store.shown(*order, fingerprint, before, id_, operation.action, operation.group)
-        self.store.wrote(*order, id_, Effect.APPLIED, "204")
+        self.store.finish(*order, id_, Effect.APPLIED, "204")
         self.store.shown(*order, fingerprint, theirs, next(self._ids), operation.action, operation.group)
         came = self.store.restoring(*order, fingerprint, self.store.now(), 0, theirs, next(self._ids))
         assert came.next is Forward.PERSON

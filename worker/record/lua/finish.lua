@@ -1,18 +1,32 @@
--- finish: record what came of a forward write.
--- ARGV  3 host, 4 attempt id, 5 verdict (applied | unshown | already | refused | contested | not_applied | unknown | misdirected),
---       6 the answer in a few words, 7 settle (ms), 8 the time that another try needs (ms)
+-- finish: record what came of a forward write, or of any write of a thing with content. Of a thing an answer proves nothing: a
+-- look does.
+-- ARGV  3 host, 4 attempt id, 5 what came of it: of a group (applied | unshown | already | refused | contested | not_applied |
+--       unknown | misdirected), of a thing (applied | replaced | contested | refused | later | started | not_sent | unknown |
+--       misdirected), 6 the answer in a few words, 7 settle (ms), 8 the time that another try needs (ms)
 -- Returns  aborted | done + outcome | failed + outcome, kind of the reason (or '') and detail | open (nothing is settled: try again) + ms to the deadline
--- Atomic, because before and outcome may change only while the operation is undecided.
-local host, id, verdict, settle = ARGV[3], ARGV[4], ARGV[5], tonumber(ARGV[7])
+-- Atomic, because before and outcome may change only while the operation is undecided, and what was replaced may be an
+-- earlier attempt's.
+local host, id, effect, answer, settle = ARGV[3], ARGV[4], ARGV[5], ARGV[6], tonumber(ARGV[7])
 local step = op and load_step(host)
 if not step or not step.attempts[id] then return { 'aborted' } end
+local attempt, thing = step.attempts[id], op.content
 local function may_show(other) return is_open(other) and NOW < other.quiet + settle end
-local first = is_open(step.attempts[id]) -- what was said of a closed attempt says nothing of what came after it
-close_by(host, step, id, verdict, ARGV[6])
-if first and not op.ended and not op.decision and not step.outcome then
-  if verdict == 'applied' or verdict == 'unshown' then
+local first = is_open(attempt) -- what was said of a closed attempt says nothing of what came after it
+close_by(host, step, id, effect, answer)
+if effect == 'started' then attempt.started = true end
+if first and effect == 'later' then attempt.later = true end
+local overwrote = effect == 'replaced' and not attempt.undo and not has_landed(step, id)
+if overwrote then step.overwrote = true end -- what the look had not shown; it is named whatever else comes
+if attempt.undo then
+  if step.undo ~= 'restored' and not TOOK_EFFECT[effect] then step.kind, step.reason = nil, answer end
+elseif first and not op.ended and not op.decision and not step.outcome then
+  if overwrote then
+    set_outcome(host, step, 'refused', 'overwrote', answer)
+  elseif thing and effect == 'contested' then
+    step.contested = answer -- the next look tells why
+  elseif not thing and (effect == 'applied' or effect == 'unshown') then
     set_outcome(host, step, 'applied')
-  elseif verdict == 'already' then
+  elseif effect == 'already' then
     if not has_landed(step, id) then -- the group was as asked before us
       step.before = op.target
       step.body = nil
@@ -21,16 +35,16 @@ if first and not op.ended and not op.decision and not step.outcome then
     else
       set_outcome(host, step, 'applied')
     end
-  elseif verdict == 'contested' and count(step, may_show) > 0 then
-    step.kind, step.reason = nil, ARGV[6] -- one of ours may be on its way: until it is settled this says nothing
-  elseif verdict == 'refused' or verdict == 'contested' then
-    set_outcome(host, step, 'refused', 'refused', ARGV[6])
-  elseif verdict == 'misdirected' then
-    set_outcome(host, step, 'unknown', 'misdirected', ARGV[6])
+  elseif effect == 'contested' and count(step, may_show) > 0 then
+    step.kind, step.reason = nil, answer -- one of ours may be on its way: until it is settled this says nothing
+  elseif effect == 'refused' or effect == 'contested' then
+    set_outcome(host, step, 'refused', 'refused', answer)
+  elseif effect == 'misdirected' then
+    set_outcome(host, step, 'unknown', 'misdirected', answer)
   end
   if not step.outcome and no_time(op, ARGV[8]) then
-    local method = op.action == 'create' and 'POST ' or 'DELETE '
-    set_outcome(host, step, 'unknown', 'no_time', method .. ARGV[6])
+    local method = thing and '' or op.action == 'create' and 'POST ' or 'DELETE '
+    set_outcome(host, step, 'unknown', 'no_time', method .. answer)
   end
 end
 return after_answer(op, host, step)
