@@ -51,13 +51,13 @@ class AlreadyThereIsNeverOurs(WatchedStore):
         host: HostName,
         step: StepRecord,
         attempt: AttemptId,
-        verdict: Effect,
+        effect: Effect,
         answer: str,
     ) -> None:
         kept = step.attempts
-        if verdict is Effect.ALREADY:
+        if effect is Effect.ALREADY:
             step.attempts = {attempt: kept[attempt]}
-        super()._judge(record, host, step, attempt, verdict, answer)
+        super()._judge(record, host, step, attempt, effect, answer)
         step.attempts = kept
 
 

@@ -57,7 +57,7 @@ class AfterDecision(MemoryQueries):
         operation: OperationId,
         host: HostName,
         attempt: AttemptId,
-        verdict: Effect,
+        effect: Effect,
         answer: str,
         lost_fields: Sequence[str] = (),
     ) -> bool:
@@ -67,12 +67,12 @@ class AfterDecision(MemoryQueries):
         if record is None or step is None or attempt not in step.attempts:
             return False
         kept = step.attempts[attempt]
-        self._close_by(record, host, step, kept, verdict, answer)
+        self._close_by(record, host, step, kept, effect, answer)
         step.lost = tuple(lost_fields) or step.lost
         rolling_back = not record.ended and record.decision is Decision.ROLL_BACK
-        if verdict in DONE and rolling_back and kept.clean and not step.open_attempts():
+        if effect in DONE and rolling_back and kept.clean and not step.open_attempts():
             self._restore(record, host, step)
-        elif verdict not in DONE and step.undo is not Undo.RESTORED:
+        elif effect not in DONE and step.undo is not Undo.RESTORED:
             step.reason, step.why = answer, None
         if not record.ended:
             self._progressed(record)
@@ -85,13 +85,13 @@ class AfterDecision(MemoryQueries):
         host: HostName,
         step: StepRecord,
         attempt: AttemptRecord,
-        verdict: Effect,
+        effect: Effect,
         answer: str,
     ) -> None:
         attempt.answer = answer
         attempt.answered = self.clock()
-        if attempt.is_open and verdict not in AMBIGUOUS:
-            applied = verdict is Effect.APPLIED
+        if attempt.is_open and effect not in AMBIGUOUS:
+            applied = effect is Effect.APPLIED
             state = AttemptState.APPLIED if applied else AttemptState.NOT_APPLIED
             self._close_attempt(record, host, step, attempt, state)
 

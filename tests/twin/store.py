@@ -193,7 +193,7 @@ class MemoryStore(MemoryContent):
         operation: OperationId,
         host: HostName,
         attempt: AttemptId,
-        verdict: Effect,
+        effect: Effect,
         answer: str,
         needs: int = 0,
     ) -> Progress:
@@ -203,11 +203,11 @@ class MemoryStore(MemoryContent):
         if record is None or step is None or attempt not in step.attempts:
             return ABORTED
         if record.content is not None:
-            return self._finish_thing(operation, host, attempt, verdict, answer, needs)
+            return self._finish_thing(operation, host, attempt, effect, answer, needs)
         first = step.attempts[attempt].is_open
-        self._close_by(record, host, step, step.attempts[attempt], verdict, answer)
+        self._close_by(record, host, step, step.attempts[attempt], effect, answer)
         if first and record.decision is None and step.outcome is None:
-            self._judge(record, host, step, attempt, verdict, answer)
+            self._judge(record, host, step, attempt, effect, answer)
             if host in record.todo and record.deadline_at - self.clock() <= needs:
                 reason = f"{METHODS[record.action]} {answer}"
                 self._set_outcome(record, host, step, Outcome.UNKNOWN, reason, Why.NO_TIME)
@@ -219,10 +219,10 @@ class MemoryStore(MemoryContent):
         host: HostName,
         step: StepRecord,
         attempt: AttemptId,
-        verdict: Effect,
+        effect: Effect,
         answer: str,
     ) -> None:
-        match verdict:
+        match effect:
             case Effect.APPLIED | Effect.UNSHOWN:
                 self._set_outcome(record, host, step, Outcome.APPLIED)
             case Effect.ALREADY:

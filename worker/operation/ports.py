@@ -138,7 +138,7 @@ class Transitions(ContentTransitions, Protocol):
         operation: OperationId,
         host: HostName,
         attempt: AttemptId,
-        verdict: Effect,
+        effect: Effect,
         answer: str,
         needs: int = 0,
     ) -> Progress:
@@ -170,7 +170,7 @@ class Transitions(ContentTransitions, Protocol):
         operation: OperationId,
         host: HostName,
         attempt: AttemptId,
-        verdict: Effect,
+        effect: Effect,
         answer: str,
         lost_fields: Sequence[str] = (),
     ) -> bool:

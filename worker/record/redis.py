@@ -134,11 +134,11 @@ class RedisStore(RedisEnds):
         operation: OperationId,
         host: HostName,
         attempt: AttemptId,
-        verdict: Effect,
+        effect: Effect,
         answer: str,
         needs: int = 0,
     ) -> Progress:
-        sent = (attempt, verdict, mask(answer), self._limits.settle, needs)
+        sent = (attempt, effect, mask(answer), self._limits.settle, needs)
         return self._progress("finish", operation, host, *sent)
 
     def _refused(self, name: str, operation: OperationId, *sent: Argument) -> Refused | None:
@@ -217,12 +217,12 @@ class RedisStore(RedisEnds):
         operation: OperationId,
         host: HostName,
         attempt: AttemptId,
-        verdict: Effect,
+        effect: Effect,
         answer: str,
         lost_fields: Sequence[str] = (),
     ) -> bool:
         lost = json.dumps(list(lost_fields))
-        sent = (operation, host, attempt, verdict, mask(answer), lost)
+        sent = (operation, host, attempt, effect, mask(answer), lost)
         return self._scripts.strings("finish_undo", *sent)[0] == "restored"
 
     def postpone(

@@ -105,7 +105,7 @@ class Parts:
         return self.limits.longest_countdown / 1000
 
 
-def verdict_of(api: HostApi, group: GroupId, wanted: Presence, said: Said) -> Effect:
+def effect_of(api: HostApi, group: GroupId, wanted: Presence, said: Said) -> Effect:
     """Return what came of a write; a contested one is looked into with a GET."""
     if said.effect is Effect.APPLIED and said.shows_after:
         return Effect.UNSHOWN
@@ -252,9 +252,9 @@ def _apply(this: Applying, api: HostApi, group: GroupId) -> Result | Progress:
     if begun.next is not Forward.SEND:
         return this.came_to(begun)
     said = api.write(action, group, attempt, send_before)
-    verdict = verdict_of(api, group, action.target, said)
+    effect = effect_of(api, group, action.target, said)
     needs = this.needs(said.retry_after)
-    progress = parts.store.finish(operation, host, attempt, verdict, said.text, needs)
+    progress = parts.store.finish(operation, host, attempt, effect, said.text, needs)
     return this.came_to(progress, said.retry_after, f"{METHODS[action]} {said.text}")
 
 

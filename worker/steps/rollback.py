@@ -19,7 +19,7 @@ from lockstep.worker.steps.apply import (
     Parts,
     Result,
     Try,
-    verdict_of,
+    effect_of,
 )
 
 QUICK_LOOKS = 5
@@ -165,20 +165,20 @@ def _send(this: Viewed, api: HostApi, body: str | None, lost: tuple[str, ...] = 
     if begun.next is not Forward.SEND:
         return None
     said = api.write(inverse, view.group, attempt, send_before, body)
-    verdict = verdict_of(api, view.group, inverse.target, said)
-    contested = verdict is Effect.CONTESTED
+    effect = effect_of(api, view.group, inverse.target, said)
+    contested = effect is Effect.CONTESTED
     if contested:
-        verdict = Effect.REFUSED
-    if verdict is Effect.MISDIRECTED:
-        verdict = Effect.UNKNOWN
-    kept = lost if verdict in (Effect.APPLIED, Effect.UNSHOWN, Effect.UNKNOWN) else ()
-    parts.store.finish_undo(this.operation, this.host, attempt, verdict, said.text, kept)
-    if verdict in (Effect.APPLIED, Effect.ALREADY):
+        effect = Effect.REFUSED
+    if effect is Effect.MISDIRECTED:
+        effect = Effect.UNKNOWN
+    kept = lost if effect in (Effect.APPLIED, Effect.UNSHOWN, Effect.UNKNOWN) else ()
+    parts.store.finish_undo(this.operation, this.host, attempt, effect, said.text, kept)
+    if effect in (Effect.APPLIED, Effect.ALREADY):
         return None
-    if verdict is Effect.UNSHOWN:
+    if effect is Effect.UNSHOWN:
         return this.come_back(f"{inverse} applied, and may not show yet")
     if contested and body is not None and not this.step.open_attempts:  # else it may contest one of these
         # The host will not take its own group back as it was: better the bare group than none.
         return _send(this, api, None, tuple(sorted(set(json.loads(body)) - {"groupId"})))
     why = Why.UNREADABLE if said.unreadable else None
-    return this.come_back(f"{inverse} {verdict.value.replace('_', ' ')} ({said.text})", why)
+    return this.come_back(f"{inverse} {effect.value.replace('_', ' ')} ({said.text})", why)

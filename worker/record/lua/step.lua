@@ -156,15 +156,15 @@ local function turned_away(op, step, fingerprint)
   if step.fingerprint ~= fingerprint then return { 'elsewhere', step.fingerprint } end
 end
 
--- Keeps the answer to a write; by its verdict the attempt is closed, unless that says nothing of its fate.
+-- Keeps the answer to a write; by its effect the attempt is closed, unless that says nothing of its fate.
 local AMBIGUOUS = { unknown = true, misdirected = true, unshown = true, started = true }
 local TOOK_EFFECT = { applied = true, replaced = true }
-local function close_by(host, step, id, verdict, answer)
+local function close_by(host, step, id, effect, answer)
   local attempt = step.attempts[id]
   attempt.answer = answer
   attempt.answered = NOW
-  if is_open(attempt) and not AMBIGUOUS[verdict] then
-    close_attempt(host, step, id, TOOK_EFFECT[verdict] and 'applied' or 'not_applied')
+  if is_open(attempt) and not AMBIGUOUS[effect] then
+    close_attempt(host, step, id, TOOK_EFFECT[effect] and 'applied' or 'not_applied')
   end
 end
 
