@@ -31,6 +31,7 @@ KEPT = {
 }
 
 
+SHORT = {"CONNECT_TIMEOUT": "1", "READ_TIMEOUT": "1", "CALL_TIMEOUT": "2", "SETTLE_SECONDS": "2"}
 EARLIER = 8
 """POSTs before the six whose client leaves."""
 
@@ -44,12 +45,18 @@ def shared() -> Iterator[Running]:
 @pytest.fixture
 def node(shared: Running, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Running:
     shared.admin.reset()
-    short = {"CONNECT_TIMEOUT": "1", "READ_TIMEOUT": "1", "CALL_TIMEOUT": "2", "SETTLE_SECONDS": "2"}
-    for name, value in {**short, "BACKOFF_BASE": "0.01", "HOSTS": shared.nodes["node1"].url}.items():
+    for name, value in {**SHORT, "BACKOFF_BASE": "0.01", "HOSTS": shared.nodes["node1"].url}.items():
         monkeypatch.setenv(f"LOCKSTEP_{name}", value)
     monkeypatch.setattr("lockstep.producer.doctor.contract.PAUSE", 0.01)
     monkeypatch.setattr("lockstep.producer.doctor.scratch.HOLDS", (0.0, 0.1))
     return shared
+
+
+@pytest.fixture
+def patient(node: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the shipped times nothing is late or silent, however busy this machine is."""
+    for setting in SHORT:
+        monkeypatch.delenv(f"LOCKSTEP_{setting}")
 
 
 @pytest.fixture
@@ -75,6 +82,7 @@ def wrote_only_scratch_groups(node: Running) -> bool:
     return bool(groups) and all(group.startswith("lockstep-probe-") for group in groups)
 
 
+@pytest.mark.usefixtures("patient")
 def test_a_host_that_keeps_the_contract(lockstep: Run, node: Running, name: str) -> None:
     node.admin.plant("node1", "team-a")
     ran = lockstep("probe", name)
@@ -90,6 +98,7 @@ def test_a_host_that_keeps_the_contract(lockstep: Run, node: Running, name: str)
     assert set(node.admin.groups("node1")) == {"team-a"}
 
 
+@pytest.mark.usefixtures("patient")
 def test_nothing_is_written_to_redis_and_none_is_needed(
     lockstep: Run, node: Running, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -98,15 +107,17 @@ def test_nothing_is_written_to_redis_and_none_is_needed(
     assert ran.code == 0, ran.out
 
 
+@pytest.mark.usefixtures("patient")
 def test_the_document_of_json(lockstep: Run, node: Running, name: str) -> None:
     document = json.loads(lockstep("probe", name, "--json").out)
     assert set(document) == {"host", "healthy", "settle_seconds", "findings", "late_writes", "left"}
-    assert (document["host"], document["healthy"], document["left"]) == (name, True, [])
+    assert (document["host"], document["healthy"], document["left"]) == (name, True, []), document
     assert document["settle_seconds"] >= 1
     assert {each["stayed"] for each in document["late_writes"]} == {0.0, 0.1}
     assert all(0 <= each["landed"] < PATIENCE and each["trouble"] is None for each in document["late_writes"])
 
 
+@pytest.mark.usefixtures("patient")
 def test_nodes_that_differ_where_they_may(lockstep: Run, node: Running, name: str) -> None:
     node.admin.set_manners("node1", delete_absent=400, post_body="empty")
     ran = lockstep("probe", name, "--json")
