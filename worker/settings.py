@@ -48,8 +48,8 @@ class Settings:
     redis_key_file: str = ""
     """Path of the PEM file with the key of `redis_cert_file`."""
     replicas_wait: Tries | None = None
-    """So many replicas must have what a write to a host, or an answer to somebody, rests on. Unset, it is 1
-    with Sentinels, else 0. Half of the replicas, rounded up, makes a majority of the servers."""
+    """So many replicas must have what a write to a host, or an answer to somebody, rests on. Unset, it is 2
+    with Sentinels, else 0. With as many as there are, no failover loses it: docs/operations.md#sentinel."""
     replicas_wait_ms: Count = 1000
     """Milliseconds that they have for it. Without them no write goes to a host; the step is repeated."""
     key_prefix: str = "lockstep:"
@@ -239,7 +239,7 @@ class Settings:
         """How many replicas must have what a write to a host rests on."""
         if self.replicas_wait is not None:
             return self.replicas_wait
-        return 1 if self.address.master else 0
+        return 2 if self.address.master else 0
 
     @property
     def open_files(self) -> int:

@@ -171,9 +171,9 @@ def test_files_for_tls_need_tls(tmp_path_factory: pytest.TempPathFactory) -> Non
 
 def test_replicas_are_waited_for_with_sentinels() -> None:
     assert load_settings().replicas == 0
-    assert load_settings(redis_url="sentinel://a/0?master=main").replicas == 1
+    assert load_settings(redis_url="sentinel://a/0?master=main").replicas == 2
     assert load_settings(redis_url="sentinel://a/0?master=main", replicas_wait=0).replicas == 0
-    assert load_settings(replicas_wait=2).replicas == 2
+    assert load_settings(replicas_wait=1).replicas == 1
     with pytest.raises(InvalidInput, match="replicas_wait_ms must be less than redis_timeout"):
         load_settings(replicas_wait_ms=5000)
 

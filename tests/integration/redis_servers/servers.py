@@ -8,7 +8,9 @@ import shutil
 import signal
 import socket
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import redis
 
@@ -17,6 +19,7 @@ from lockstep.producer.stack.guard import Guard
 from lockstep.producer.stack.ports import LOOPBACK, free_port
 from lockstep.producer.stack.processes import RedisServer, find_server
 from tests.integration.redis_servers.certificates import Authority, Signed
+from tests.waiting import eventually
 
 
 class TlsServer(RedisServer):
@@ -84,32 +87,45 @@ class Replicated(RedisServer):
         with self.client() as client:
             return bool(client.info("replication").get("master_link_status") == "up")
 
-    @contextlib.contextmanager
-    def frozen(self) -> Iterator[None]:
+    def freeze(self) -> None:
         """Keep it from running; connections to it stay."""
         os.kill(self.pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        os.kill(self.pid, signal.SIGCONT)
+
+    @contextlib.contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Keep it from running until the end of the block."""
+        self.freeze()
         try:
             yield
         finally:
-            os.kill(self.pid, signal.SIGCONT)
+            self.thaw()
+
+
+MASTER = "lockstep"
+"""What Sentinels call the primary."""
+STRICT = ("--min-replicas-to-write", "1", "--min-replicas-max-lag", "10")
+"""What docs/operations.md asks for."""
 
 
 class SentinelServer(Child):
     """One of three Sentinels that watch over a primary; two must agree that it is gone."""
 
-    def __init__(self, directory: Path, guard: Guard, master: str, primary: RedisServer) -> None:
+    def __init__(self, directory: Path, guard: Guard, primary: RedisServer) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self.port = free_port()
-        self._master = master
         file = directory / "sentinel.conf"
         file.write_text(
             f"bind {LOOPBACK}\n"
             f"port {self.port}\n"
             f"dir {directory}\n"
-            f"sentinel monitor {master} {LOOPBACK} {primary.port} 2\n"
-            f"sentinel down-after-milliseconds {master} 2500\n"
-            f"sentinel failover-timeout {master} 5000\n"
-            f"sentinel parallel-syncs {master} 2\n"
+            f"sentinel monitor {MASTER} {LOOPBACK} {primary.port} 2\n"
+            f"sentinel down-after-milliseconds {MASTER} 2500\n"
+            f"sentinel failover-timeout {MASTER} 5000\n"
+            f"sentinel parallel-syncs {MASTER} 2\n"
         )
         command = [str(find_server()), str(file), "--sentinel"]
         super().__init__("sentinel", command, directory=directory, guard=guard)
@@ -121,7 +137,7 @@ class SentinelServer(Child):
     def sees(self) -> dict[str, str]:
         """What it knows of the primary; empty while it does not answer."""
         with contextlib.suppress(redis.RedisError), self._client() as client:
-            said = client.execute_command("SENTINEL", "MASTER", self._master)
+            said = client.execute_command("SENTINEL", "MASTER", MASTER)
             return {str(key): str(value) for key, value in said.items()}
         return {}
 
@@ -132,6 +148,42 @@ class SentinelServer(Child):
 
     def _client(self) -> redis.Redis:
         return redis.Redis(host=LOOPBACK, port=self.port, decode_responses=True, socket_timeout=2)
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """A primary with two replicas, and the three Sentinels that watch over it."""
+
+    servers: dict[str, Replicated]
+    """Port -> server."""
+    sentinels: list[SentinelServer]
+
+    @classmethod
+    def start(cls, directory: Path, guard: Guard, more: Sequence[str] = STRICT) -> Self:
+        """Start servers in sync, and Sentinels that know all of each other."""
+        primary = Replicated(directory / "first", guard, more=more)
+        primary.start()
+        replicas = [Replicated(directory / name, guard, primary, more) for name in ("second", "third")]
+        for replica in replicas:
+            replica.start()
+        for replica in replicas:
+            eventually(replica.in_sync, "the replicas are in sync")
+        sentinels = [SentinelServer(directory / f"sentinel{n}", guard, primary) for n in range(3)]
+        for sentinel in sentinels:
+            sentinel.start()
+        for sentinel in sentinels:
+            eventually(sentinel.complete, "the Sentinels know the replicas and each other")
+        return cls({str(each.port): each for each in (primary, *replicas)}, sentinels)
+
+    def url(self, login: str = "") -> str:
+        """What LOCKSTEP_REDIS_URL is; `login` ends with an @."""
+        hosts = ",".join(f"{LOOPBACK}:{each.port}" for each in self.sentinels)
+        return f"sentinel://{login}{hosts}/0?master={MASTER}"
+
+    def primary(self) -> Replicated:
+        """The server that most Sentinels take for the primary."""
+        ports = [each.sees().get("port", "") for each in self.sentinels]
+        return self.servers[max(ports, key=ports.count)]
 
 
 class Guarded(RedisServer):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from functools import partial
+from pathlib import Path
 from typing import TypeVar
 
 import pytest
@@ -18,6 +19,8 @@ from lockstep.worker.operation.model import (
     AttemptId,
     Decision,
     GroupId,
+    HostName,
+    HostRef,
     OperationId,
     Outcome,
     Presence,
@@ -26,6 +29,7 @@ from lockstep.worker.operation.model import (
 from lockstep.worker.operation.transitions import Accepted, Claim, Forward, Phase, Request
 from lockstep.worker.record.link import connect
 from lockstep.worker.record.redis import RedisStore
+from lockstep.worker.settings import Settings
 from tests.integration.redis_servers.servers import Replicated
 from tests.integration.worker.harness import Bench
 from tests.waiting import eventually
@@ -156,3 +160,30 @@ def test_no_write_reaches_a_host_while_the_replica_stands_still(
         assert careless.operation(asked.id).decision is None  # type: ignore[union-attr]
     assert served.end(asked.id).operation.decision is Decision.COMMIT
     assert served.holding(asked.group) == set(served.hosts)
+
+
+@pytest.mark.parametrize(("wanted", "kept"), [(1, False), (2, True)])
+def test_what_all_replicas_have_no_failover_loses(
+    tmp_path: Path, guard: Guard, wanted: int, kept: bool
+) -> None:
+    """Sentinels that do not reach the primary promote one replica, and only then have the other follow it."""
+    primary = Replicated(tmp_path / "primary", guard)
+    primary.start()
+    promoted, other = (Replicated(tmp_path / name, guard, primary) for name in ("promoted", "other"))
+    for replica in (promoted, other):
+        replica.start()
+    for replica in (promoted, other):
+        eventually(replica.in_sync, "the replica is in sync")
+    settings = Settings(redis_url=primary.url, replicas_wait=wanted, replicas_wait_ms=300)
+    asked = Request(
+        OperationId("cut-off"), GroupId("g"), Action.CREATE, (HostRef(HostName("n"), "f"),), 60_000, "test"
+    )
+    with promoted.client() as taken:
+        taken.replicaof("NO", "ONE")
+        try:
+            acknowledged = connect(settings).accept(asked) is Accepted.ACCEPTED
+        except StoreUnavailable:
+            acknowledged = False
+        found = connect(settings.at(promoted.url)).operation(asked.id)
+    assert found is None
+    assert acknowledged is not kept, "with one replica alone it is told to be accepted, and is lost"

@@ -15,39 +15,15 @@ import pytest
 from lockstep.producer.client.client import ClusterClient
 from lockstep.producer.client.operation import Operation
 from lockstep.producer.stack.guard import Guard
-from lockstep.producer.stack.ports import LOOPBACK
 from lockstep.worker.operation.errors import CancelRefused, StoreUnavailable
 from lockstep.worker.operation.model import Action, GroupId, State
 from lockstep.worker.operation.story import Result
-from tests.integration.redis_servers.servers import Replicated, SentinelServer
+from tests.integration.redis_servers.servers import Replicated, Watched
 from tests.integration.worker.harness import Bench
 from tests.waiting import PATIENCE, eventually
 from tests.warm import WarmCluster
 
-MASTER = "lockstep"
-STRICT = ("--min-replicas-to-write", "1", "--min-replicas-max-lag", "10")
-"""What docs/operations.md asks for."""
 CALLERS = 4
-
-
-@dataclass(frozen=True, slots=True)
-class Watched:
-    """A primary with two replicas, and the three Sentinels that watch over it."""
-
-    servers: dict[str, Replicated]
-    """Port -> server."""
-    sentinels: list[SentinelServer]
-
-    @property
-    def url(self) -> str:
-        """What LOCKSTEP_REDIS_URL is."""
-        hosts = ",".join(f"{LOOPBACK}:{each.port}" for each in self.sentinels)
-        return f"sentinel://{hosts}/0?master={MASTER}"
-
-    def primary(self) -> Replicated:
-        """The server that most Sentinels take for the primary."""
-        ports = [each.sees().get("port", "") for each in self.sentinels]
-        return self.servers[max(ports, key=ports.count)]
 
 
 @pytest.fixture
@@ -58,20 +34,7 @@ def guard() -> Iterator[Guard]:
 
 @pytest.fixture
 def watched(tmp_path: Path, guard: Guard) -> Watched:
-    """Servers in sync, and Sentinels that know all of each other."""
-    primary = Replicated(tmp_path / "first", guard, more=STRICT)
-    primary.start()
-    replicas = [Replicated(tmp_path / name, guard, primary, STRICT) for name in ("second", "third")]
-    for replica in replicas:
-        replica.start()
-    for replica in replicas:
-        eventually(replica.in_sync, "the replicas are in sync")
-    sentinels = [SentinelServer(tmp_path / f"sentinel{n}", guard, MASTER, primary) for n in range(3)]
-    for sentinel in sentinels:
-        sentinel.start()
-    for sentinel in sentinels:
-        eventually(sentinel.complete, "the Sentinels know the replicas and each other")
-    return Watched({str(each.port): each for each in (primary, *replicas)}, sentinels)
+    return Watched.start(tmp_path, guard)
 
 
 @pytest.fixture
@@ -79,7 +42,7 @@ def bench(tmp_path: Path, guard: Guard, watched: Watched) -> Iterator[Bench]:
     """A worker for each queue, and beat."""
     cluster = WarmCluster(tmp_path, 3, guard=guard)
     cluster.start()
-    given = {"redis_url": watched.url}
+    given = {"redis_url": watched.url(), "replicas_wait": "1"}  # the killed one is not started again
     with closing(Bench(watched.primary(), cluster, guard, tmp_path / "bench", given)) as bench:
         bench.beat()
         bench.keep_running("forward", "operations")
