@@ -69,10 +69,11 @@ class Worker(Child):
         guard: Guard,
         env: Mapping[str, str],
         within: Sequence[str] = (),
+        celery: Sequence[str] = ("-m", "celery", "-A", "lockstep"),
     ) -> None:
-        """Run it by the command `within`, which is to become its own."""
+        """Run it by the command `within`, which is to become its own; `celery` is that of its release."""
         quick = ["--without-gossip", "--without-mingle", "-l", "INFO"]
-        command = [PYTHON, "-m", "celery", "-A", "lockstep", "worker", "-Q", "operations,rollback"]
+        command = [PYTHON, *celery, "worker", "-Q", "operations,rollback"]
         processes = ["-P", "prefork", "-c", "4"] if pool == "prefork" else []
         super().__init__(
             name,

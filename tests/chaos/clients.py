@@ -19,7 +19,7 @@ from lockstep.worker.operation.errors import (
 from lockstep.worker.operation.model import State
 from tests.chaos.children import Producers
 from tests.chaos.orders import AFTER_ACCEPT, ASLEEP, UNEXPECTED, WHILE_PUBLISHING, Order, Told, ask, draw
-from tests.chaos.tiers import Times
+from tests.chaos.tiers import Plan
 
 THREADS = 6
 PROCESSES = 2
@@ -41,22 +41,24 @@ class Clients:
 
     def __init__(
         self,
-        seed: int,
         cluster: ClusterClient,
         producers: Producers,
         told: Told,
-        times: Times,
+        plan: Plan,
         may_go_on: Callable[[], bool],
     ) -> None:
         """`may_go_on` tells whether another operation is to be started now."""
         self.told = told
         self.errors: list[BaseException] = []
-        self._cluster, self._producers, self._deadline = cluster, producers, times.deadline
+        self._cluster, self._producers, self._deadline = cluster, producers, plan.times.deadline
+        self._plain = plan.before
         self._hosts = [host.name for host in cluster.inventory]
-        self._asleep, self._may_go_on = times.asleep, may_go_on
+        self._asleep, self._may_go_on = plan.times.asleep, may_go_on
         self._done = threading.Event()
         self._threads = [
-            threading.Thread(target=self._guarded, args=(random.Random(f"{seed}/{n}"), n), name=f"client{n}")
+            threading.Thread(
+                target=self._guarded, args=(random.Random(f"{plan.seed}/{n}"), n), name=f"client{n}"
+            )
             for n in range(THREADS + PROCESSES)
         ]
 
@@ -95,7 +97,7 @@ class Clients:
             self._enqueue(dice, self._draw(dice))
 
     def _draw(self, dice: random.Random) -> Order:
-        order = draw(dice, self._hosts)
+        order = draw(dice, self._hosts, plain=self._plain)
         if order.verb:
             self.told.asked[order.operation] = order
         return order

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from lockstep.worker.operation.model import GroupId, OperationId, State
 from tests.twin.record import allowed
+
+ONE_JOURNAL = ("--auto-aof-rewrite-percentage", "0")
+"""Redis keeps every command of the run in its append-only file, to be read afterwards."""
 
 
 @dataclass(slots=True)
@@ -26,13 +29,13 @@ class Journal:
     """How often one waited for its moment there."""
 
 
-def read(directory: Path, prefix: str) -> Journal:
-    """Read the journal of a server that was never told to rewrite it."""
+def read(everything: Iterable[list[str]], prefix: str) -> Journal:
+    """Read a journal that was never rewritten, command by command."""
     journal = Journal()
     owner: dict[GroupId, OperationId] = {}
     states: dict[OperationId, State] = {}
     op, lock = f"{prefix}op:", f"{prefix}lock:"
-    for command in commands(directory):
+    for command in everything:
         if len(command) < 2:
             continue
         name, key = command[0].upper(), command[1]
@@ -67,16 +70,22 @@ def read(directory: Path, prefix: str) -> Journal:
 
 
 def commands(directory: Path) -> Iterator[list[str]]:
-    """Yield every command of the append-only files, the torn last one of a killed server left out."""
+    """Yield every command of a server's append-only files."""
+    for path in files(directory):
+        yield from parsed(path)
+
+
+def files(directory: Path) -> list[Path]:
+    """Return a server's append-only files, in their order."""
     found = sorted(directory.glob("appendonlydir/*.incr.aof"), key=lambda path: int(path.name.split(".")[-3]))
     if not found:
         raise FileNotFoundError(f"no append-only file in {directory}")
-    for path in found:
-        yield from _parse(path.read_bytes())
+    return found
 
 
-def _parse(data: bytes) -> Iterator[list[str]]:
-    place = 0
+def parsed(path: Path) -> Iterator[list[str]]:
+    """Yield every command of a file, the torn last one of a killed server left out."""
+    data, place = path.read_bytes(), 0
     while place < len(data):
         line, place = _line(data, place)
         if not line.startswith(b"*"):

@@ -6,7 +6,7 @@ import os
 import random
 import resource
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from tempfile import mkdtemp
@@ -47,7 +47,7 @@ class Nemeses:
         self._rig, self._weather, self._told, self._dice, self._pause = rig, weather, told, dice, pause
         self._times = rig.plan.times
 
-    def lanes(self) -> dict[str, dict[str, Nemesis]]:
+    def lanes(self) -> dict[str, Mapping[str, Nemesis]]:
         """Return the nemeses of each lane by name; those of one lane never overlap."""
         workers: dict[str, Nemesis] = {
             "worker killed": self.kill_worker,
@@ -58,21 +58,10 @@ class Nemeses:
             workers["worker out of memory"] = self.starve_worker
         if self._rig.plan.pool == "prefork":
             workers["pool process killed"] = self.kill_pool_process
-        redis: dict[str, Nemesis] = {
-            "Redis killed": self.kill_redis,
-            "Redis frozen": lambda: self.freeze(self._rig.redis, self._times.redis_frozen),
-            "connections cut": self.cut,
-            "cut at a BRPOP reply": self.cut_at_brpop,
-            "requests swallowed": lambda: self.swallow("up"),
-            "replies swallowed": lambda: self.swallow("down"),
-            "one byte at a time": self.dribble,
-            "disk full": self.fill_disk,
-            "torn tail": self.tear_tail,
-        }
         hosts: dict[str, Nemesis] = {
             "host down past the deadline": self.host_down,
             "host frozen": lambda: self.freeze(self._node(), self._times.host_frozen),
-            "line at a limited host": self.line_up,
+            **({} if self._rig.plan.before else {"line at a limited host": self.line_up}),
         }
         for kind in self._weather.silences:
             hosts[kind] = lambda kind=kind: self.silence(kind)  # type: ignore[misc]
@@ -83,9 +72,24 @@ class Nemeses:
         return {
             **({"clocks": clocks} if self._rig.clocks else {}),
             "workers": workers,
-            "redis": redis,
+            "redis": self._redis(),
             "hosts": hosts,
             "messages": {"published twice": self.twice},
+        }
+
+    def _redis(self) -> Mapping[str, Nemesis]:
+        if (others := self._rig.failovers) is not None:
+            return others.nemeses(self._rig.lock, self._dice, lambda: self._pause(self._times.redis_down))
+        return {
+            "Redis killed": self.kill_redis,
+            "Redis frozen": lambda: self.freeze(self._rig.redis, self._times.redis_frozen),
+            "connections cut": self.cut,
+            "cut at a BRPOP reply": self.cut_at_brpop,
+            "requests swallowed": lambda: self.swallow("up"),
+            "replies swallowed": lambda: self.swallow("down"),
+            "one byte at a time": self.dribble,
+            "disk full": self.fill_disk,
+            "torn tail": self.tear_tail,
         }
 
     def _worker(self) -> Worker:
@@ -186,7 +190,7 @@ class Nemeses:
         return f"{child.name} for {seconds:g} s"
 
     def fill_disk(self) -> str:
-        """No file of Redis may grow any more. With `appendfsync always` it ends rather than acknowledge."""
+        """No file of Redis may grow. With `appendfsync always` it ends rather than acknowledge."""
         journal = self._journal()
         with self._rig.lock:
             limits = (journal.stat().st_size, resource.RLIM_INFINITY)

@@ -66,16 +66,19 @@ class Order:
     """How it goes in waves, as `create_group` is told; empty for all hosts at once."""
 
 
-def draw(dice: random.Random, hosts: Sequence[HostName]) -> Order:
-    """Draw an order: an action on a group, popular ones more often, on all hosts or some."""
-    if dice.random() >= AT_THE_LIMITED:
+def draw(dice: random.Random, hosts: Sequence[HostName], *, plain: bool = False) -> Order:
+    """Draw an order: an action on a group, popular ones more often, on all hosts or some.
+
+    A plain one has no waves and is about no thing and no limited host.
+    """
+    if plain or dice.random() >= AT_THE_LIMITED:
         hosts = [host for host in hosts if host != LIMITED]
     chosen = tuple(hosts)
     if dice.random() < SUBSETS:
         chosen = tuple(sorted(dice.sample(hosts, dice.randint(1, len(hosts) - 1))))
     operation = OperationId(f"{dice.getrandbits(48):012x}")
-    pace = draw_pace(dice) if len(chosen) > 1 and dice.random() < IN_WAVES else {}
-    if dice.random() < ABOUT_THINGS:
+    pace = draw_pace(dice) if len(chosen) > 1 and not plain and dice.random() < IN_WAVES else {}
+    if not plain and dice.random() < ABOUT_THINGS:
         verb = dice.choice(("create", "set", "set", "delete"))
         action = Action.DELETE if verb == "delete" else Action.CREATE
         content = {} if verb == "delete" else dice.choice(CONTENTS)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -23,18 +23,21 @@ from lockstep.worker.record.queries import WriteLimits
 from lockstep.worker.record.redis import RedisStore
 from lockstep.worker.redis_client import client
 from lockstep.worker.settings import Settings
+from tests.chaos import journal
 from tests.chaos.children import Beat, Node, Producers, Proxy, Worker
+from tests.chaos.failover import Failovers
 from tests.chaos.names import Names
 from tests.chaos.orders import APART, AT_ONCE, KIND, LIMITED, Order, ask
 from tests.chaos.tiers import Plan
 from tests.children import inherited
+from tests.release_before import OLD_WORKER, built
 from tests.wrong_clock import WrongClock, library, sweep_up
 
 ROOT = Path(__file__).parents[2]
 HOSTS = 6
 WORKERS = 2
-ONE_JOURNAL = ("--auto-aof-rewrite-percentage", "0")
-"""Redis keeps every command of the run in its append-only file, to be read afterwards."""
+BEFORE = "before"
+"""The worker of the release before."""
 
 
 class Rig:
@@ -50,7 +53,7 @@ class Rig:
         """What the supervisor said."""
         folder = directory / "redis"
         folder.mkdir(parents=True)
-        self.redis = RedisServer(folder, guard=self.guard, options=ONE_JOURNAL)
+        self.redis = RedisServer(folder, guard=self.guard, options=journal.ONE_JOURNAL)
         # A write beyond the limit that `Nemeses.fill_disk` sets fails then, and does not end the server.
         self.redis.command = ["/bin/sh", "-c", 'trap "" XFSZ; exec "$@"', "redis", *self.redis.command]
         (kinds := directory / "kinds").mkdir()
@@ -61,6 +64,8 @@ class Rig:
         }
         self.names = Names(directory, list(self.nodes))
         self.settings: Settings
+        self.failovers: Failovers | None = None
+        """What is there in place of `redis` and `proxy`, if the plan says so."""
         self.proxy: Proxy
         self.workers: list[Worker]
         self.producers: Producers
@@ -83,22 +88,31 @@ class Rig:
         self.close()
 
     def _start(self) -> None:
-        self.redis.start()
         for node in self.nodes.values():
             node.launch()
-        inventory = self.directory / "hosts.yaml"
+        if self.plan.failovers:
+            self.failovers = Failovers(self.directory / "redis", self.guard)
+        else:
+            self.redis.start()
+        url = self.failovers.url if self.failovers else self.redis.url
+        inventory, plain = self.directory / "hosts.yaml", self.directory / "hosts-without-limits.yaml"
         entries = "".join(
             f"  - name: {name}\n    url: http://{self.names.of(name)}:{node.port}\n"
             for name, node in self.nodes.items()
         )
         limits = f"    max_writes_at_once: {AT_ONCE}\n    writes_per_second: {1 / APART}\n"
         inventory.write_text(f"hosts:\n{entries}{limits}")
-        values = {**self.plan.settings, "redis_url": self.redis.url, "inventory": str(inventory)}
+        plain.write_text(f"hosts:\n{entries}")
+        values = {**self.plan.settings, "redis_url": url, "inventory": str(inventory)}
         values["kinds"] = str(self.directory / "kinds")
         self.settings = Settings(**values)
         direct = {**self._base_env(), **{f"LOCKSTEP_{key.upper()}": value for key, value in values.items()}}
-        self.proxy = Proxy(self.redis.port, self.directory, self.guard, direct)
-        behind = {**direct, "LOCKSTEP_REDIS_URL": f"redis://127.0.0.1:{self.proxy.port}/0"}
+        behind = direct
+        if self.failovers is None:
+            self.proxy = Proxy(self.redis.port, self.directory, self.guard, direct)
+            behind = {**direct, "LOCKSTEP_REDIS_URL": f"redis://127.0.0.1:{self.proxy.port}/0"}
+            self.others.append(self.proxy)
+            self.proxy.start()
         self.workers = [
             Worker(
                 name,
@@ -110,10 +124,16 @@ class Rig:
             )
             for name in (f"worker{n}" for n in range(1, WORKERS + 1))
         ]
+        if self.plan.before:
+            before = built(self.directory / "before")
+            # It does not know of limits.
+            env = {**behind, "PYTHONPATH": str(before), "LOCKSTEP_INVENTORY": str(plain)}
+            old = ("-c", OLD_WORKER, "-A", "worker")
+            where = (self.directory, self.guard, env, self.names.within, old)
+            self.workers.append(Worker(BEFORE, self.plan.pool, *where))
         self.producers = Producers(self.directory, self.guard, self._own_clock("producers", direct))
         beat = Beat(self.directory, self.guard, self._own_clock("beat", direct))
-        self.others = [self.proxy, self.producers, beat]
-        self.proxy.start()
+        self.others += [self.producers, beat]
         for child in (*self.workers, self.producers, beat):
             child.launch()
         for child in (*self.nodes.values(), *self.workers, self.producers):
@@ -139,6 +159,10 @@ class Rig:
             said = list(threads.map(accepted, orders))
         return [order for order, was in zip(orders, said, strict=True) if was]
 
+    def commands(self) -> Iterator[list[str]]:
+        """Yield every command that Redis ran, in its order."""
+        return self.failovers.commands() if self.failovers else journal.commands(self.redis.directory)
+
     def close(self) -> None:
         """Stop every process."""
         if self._supervisor is not None:
@@ -146,14 +170,15 @@ class Rig:
             self.client.close()
             self.app.close()
         with self.lock:
-            children = [*getattr(self, "workers", []), *self.others, *self.nodes.values(), self.redis]
+            servers = self.failovers.children if self.failovers else [self.redis]
+            children = [*getattr(self, "workers", []), *self.others, *self.nodes.values(), *servers]
             for child in children:
                 child.kill()
         self.guard.close()
         sweep_up()
 
     def _own_clock(self, process: str, env: Mapping[str, str]) -> dict[str, str]:
-        if library() is None:
+        if library() is None or self.plan.before:  # the release before goes by the clocks of others
             return dict(env)
         self.clocks[process] = WrongClock(self.directory / f"{process}.clock")
         return {**env, **self.clocks[process].env}

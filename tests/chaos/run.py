@@ -23,7 +23,7 @@ from tests.chaos.lanes import Schedule
 from tests.chaos.nemeses import Nemeses
 from tests.chaos.orders import CONTENTS, GROUPS, THINGS, Told
 from tests.chaos.resources import Sampler
-from tests.chaos.rig import Rig
+from tests.chaos.rig import BEFORE, Rig
 from tests.chaos.tiers import MOST_SETTLED, Plan
 from tests.chaos.watcher import Watcher, newest_of
 from tests.chaos.weather import Weather
@@ -73,6 +73,13 @@ class Outcome:
     """What processes and Redis used at most."""
 
 
+class Everything:
+    """Has all records in it: the release before takes its decisions in a transition of their own."""
+
+    def __contains__(self, _: object) -> bool:
+        return True
+
+
 class Trouble(Exception):
     """The run itself broke: what it was to show is not shown."""
 
@@ -95,7 +102,7 @@ def run(plan: Plan, directory: Path, say: Callable[[str], None]) -> Outcome:
             some_are_due = schedule.clients_may_go_on() or (schedule.over and not _each_death_was(told))
             return watcher.at_work < AT_WORK and some_are_due
 
-        clients = Clients(plan.seed, rig.client, rig.producers, told, plan.times, may_go_on)
+        clients = Clients(rig.client, rig.producers, told, plan, may_go_on)
         sampler = Sampler(rig)
         for part in (schedule, clients, watcher, sampler):
             part.start()
@@ -120,16 +127,17 @@ def run(plan: Plan, directory: Path, say: Callable[[str], None]) -> Outcome:
             planted=planted,
             final=_held(rig),
             history=histories.read({HostName(name): node.history for name, node in rig.nodes.items()}),
-            journal=journal.read(rig.redis.directory, settings.key_prefix),
+            journal=journal.read(rig.commands(), settings.key_prefix),
             record=_record(rig),
             told=told,
             samples=watcher.samples,
             events=schedule.events,
-            raised=kept.raised(worker.log for worker in rig.workers),
+            raised=kept.raised(worker.log for worker in rig.workers if worker.name != BEFORE),
             healed_at=healed_at,
             settle=settings.settle_seconds,
         )
-        traced = replay(journal.commands(rig.redis.directory), settings.key_prefix)
+        late = Everything() if plan.before else frozenset[str]()
+        traced = replay(rig.commands(), settings.key_prefix, late=late)
         found.journal.wrong.extend([*traced.wrong, *sampler.wrong()])
     verdict = check(found, limit)
     kept.keep(directory, found, [*verdict.violations, *verdict.apart])

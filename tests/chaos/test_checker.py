@@ -247,7 +247,7 @@ def test_a_journal_tells_decisions_and_locks_in_their_order(tmp_path: Path) -> N
         "SET p:lock:g two PX 5",
         "SET p:lock:g three",
     )
-    read = journal.read(tmp_path, "p:")
+    read = journal.read(journal.commands(tmp_path), "p:")
     assert read.decisions == {"one": ["commit"]}
     assert read.locks == {"g": ["one", "two", "three"]}
     assert read.wrong == [

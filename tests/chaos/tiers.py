@@ -24,6 +24,7 @@ So has the length of a queue from which on a sweep resumes nothing: what is serv
 """
 SLICED = {**SHORTENED, "hosts_per_task": "3"}
 """The same with five or six hosts in two tasks, so that a producer may still die between them."""
+WATCHED = {**SHORTENED, "replicas_wait": "2", "replicas_wait_ms": "1000"}
 SHIPPED: Mapping[str, str] = {"lock_wait": "5"}
 """Nothing is shortened but the clients' patience, so that a popular group does not hold them all up."""
 
@@ -68,6 +69,10 @@ class Plan:
     passes: int = 1
     """How often every nemesis has its turn."""
     settings: Mapping[str, str] = field(default_factory=lambda: SHORTENED)
+    failovers: bool = False
+    """Redis has replicas and Sentinels; what is lost is the primary."""
+    before: bool = False
+    """A worker of the release before works beside the others; what it does not know is not asked for."""
 
 
 TIERS: Mapping[str, tuple[Plan, ...]] = {
@@ -75,6 +80,8 @@ TIERS: Mapping[str, tuple[Plan, ...]] = {
         Plan("threads", "threads", 150, 2601, FROZEN),
         Plan("prefork", "prefork", 75, 2602, BRIEF),
         Plan("slices", "threads", 75, 2605, BRIEF, settings=SLICED),
+        Plan("failovers", "threads", 60, 2606, BRIEF, settings=WATCHED, failovers=True),
+        Plan("release before", "threads", 60, 2607, BRIEF, before=True),
     ),
     "nightly": (
         Plan("shortened", "threads", 5000, 2603, LONG, passes=10),

@@ -97,7 +97,9 @@ def _refused(was: Record | None, now: Record, *, late: bool) -> list[str]:
             found += _impossible(host, json.loads(old), json.loads(text))
             found += [f"{host}: {each}" for each in _missteps(now, before, after, old, text)]
     decided_here = before.decision is Decision.NONE and after.decision is Decision.ROLL_BACK
-    why = BY.get(now.fields.get("reason_kind", ""), "(a step failed)") if decided_here else ""
+    # The release before does not say of which kind its reason is.
+    known = decided_here and not (late and "reason_kind" not in now.fields)
+    why = BY.get(now.fields.get("reason_kind", ""), "(a step failed)") if known else ""
     refused = refusal(kind, before, after, pairs, why)
     hosts = frozenset(pair.after for pair in pairs)
     due = None if late else overdue(kind, after, hosts)

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import subprocess
 import sys
-import tarfile
-import zipfile
 from pathlib import Path
 
 import pytest
@@ -17,31 +14,18 @@ from lockstep.worker.operation.waves import Rollout
 from lockstep.worker.record.codec import Keys
 from tests.integration.worker.harness import DECIDED_LATER, ROOT, Bench
 from tests.integration.worker.killing import WAVES, waves_end
+from tests.release_before import FORGET, OLD_WORKER, built, known
 from tests.waiting import PATIENCE, eventually
 
-BEFORE = "3dd59aa"
-"""The commit of the release before, whose decisions were made by the workers."""
 EACH = 4
-FORGET = "import os\nfor name in 'PATIENCE', 'BROKER': os.environ.pop(f'LOCKSTEP_{name}', None)\n"
-"""Settings that the release before refuses."""
-OLD_WORKER = f"{FORGET}import sys; from celery.__main__ import main; sys.argv[0] = 'celery'\nmain()\n"
 
 
 @pytest.fixture(scope="module")
 def before(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with what the wheel of the release before installs, built here."""
-    folder = tmp_path_factory.mktemp("before")
-    source = subprocess.run(["git", "archive", BEFORE], cwd=ROOT, capture_output=True, check=False)
-    if source.returncode:
+    if not known():
         pytest.skip("the history of this tree is not here")
-    with tarfile.open(fileobj=io.BytesIO(source.stdout)) as tree:
-        tree.extractall(folder / "source", filter="data")
-    build = f"from setuptools import build_meta; build_meta.build_wheel({str(folder)!r})"
-    subprocess.run([sys.executable, "-c", build], cwd=folder / "source", check=True)
-    (wheel,) = folder.glob("*.whl")
-    with zipfile.ZipFile(wheel) as packed:
-        packed.extractall(folder / "installed")
-    return folder / "installed"
+    return built(tmp_path_factory.mktemp("before"))
 
 
 def old_worker(bench: Bench, before: Path, queues: str = "operations,rollback") -> Child:
