@@ -74,6 +74,7 @@ def examine(
     try:
         facts = link.facts()
         yield from on_redis(facts, settings.memory_watermark)
+        yield from on_replicas(facts, settings.replicas)
         work = _work(link, settings, stuck)
         yield from on_connections(facts, len(work.workers))
         yield from on_work(work, settings)
@@ -206,6 +207,17 @@ def _on_version(version: str) -> Finding:
         text = f"version {version} lacks commands that Lockstep uses"
         return Finding("redis", Level.FAILURE, text, f"Redis {OLDEST[0]}.{OLDEST[1]} or newer, or Valkey")
     return Finding("redis", Level.OK, f"version {version}")
+
+
+def on_replicas(facts: RedisFacts, wanted: int) -> list[Finding]:
+    """Compare the replicas that follow Redis with those that are waited for."""
+    if not wanted:
+        return []
+    text = f"{facts.replicas} of {counted(wanted, 'replica')} that are waited for"
+    if facts.replicas >= wanted:
+        return [Finding("redis", Level.OK, text)]
+    remedy = "see that they run, and LOCKSTEP_REPLICAS_WAIT: docs/operations.md#sentinel"
+    return [Finding("redis", Level.FAILURE, f"{text}: nothing is begun, and what runs stands still", remedy)]
 
 
 def on_connections(facts: RedisFacts, workers: int) -> list[Finding]:

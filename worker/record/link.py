@@ -62,6 +62,8 @@ class RedisFacts:
     clients: int = 0
     most_clients: int = 0
     """Connections that there are, and that Redis takes at most; 0 for what it would not say."""
+    replicas: int = 0
+    """Those that follow it."""
 
 
 class Link(RaisesOurs):
@@ -215,6 +217,7 @@ class Link(RaisesOurs):
             limit=int(str(info.get("maxmemory", 0))),
             clients=int(str(info.get("connected_clients", 0))),
             most_clients=int(str(info.get("maxclients", 0))),
+            replicas=int(str(info.get("connected_slaves", 0))),
         )
 
     def leased(self, name: str) -> int | None:

@@ -20,7 +20,7 @@ from lockstep.producer.doctor.checks import (
     on_versions,
     on_work,
 )
-from lockstep.producer.doctor.facts import on_connections, on_records, on_redis
+from lockstep.producer.doctor.facts import on_connections, on_records, on_redis, on_replicas
 from lockstep.worker.operation.drift import Remembered
 from lockstep.worker.operation.model import HostName, Millis
 from lockstep.worker.record.link import RedisFacts
@@ -56,6 +56,16 @@ def test_an_unsound_redis(facts: RedisFacts, level: Level, said: str) -> None:
     assert bad.level is level
     assert said in bad.text
     assert bad.remedy
+
+
+@pytest.mark.parametrize(
+    ("follow", "wanted", "level"), [(2, 2, Level.OK), (3, 2, Level.OK), (1, 2, Level.FAILURE)]
+)
+def test_replicas_that_are_waited_for_must_be_there(follow: int, wanted: int, level: Level) -> None:
+    (found,) = on_replicas(replace(REDIS, replicas=follow), wanted)
+    assert found.level is level
+    assert found.text.startswith(f"{follow} of {wanted} replicas that are waited for")
+    assert on_replicas(REDIS, 0) == []
 
 
 @pytest.mark.parametrize(
