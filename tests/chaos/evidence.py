@@ -18,7 +18,11 @@ from tests.chaos.watcher import Sample
 RAISED = re.compile(
     r"Task (lockstep\.\w+\[[^\n\]]*\] raised unexpected: [^\n]{1,80})([\s\S]*?)(?=^\[\d{4}-|\Z)", re.MULTILINE
 )
-ENDED = re.compile(r"Unrecoverable error: [^\n]{1,120}|A message of \d+ bytes was dropped: [^\n]{1,120}")
+ENDED = re.compile(
+    r"Unrecoverable error: (?!'Redis cannot be asked: Too many open files)[^\n]{1,120}"
+    r"|A message of \d+ bytes was dropped: [^\n]{1,120}"
+)
+"""A worker that needs a connection and may open none ends, says so, and is started again."""
 OURS = "/worker/tasks/"
 Bodies = Mapping[Place, Mapping[str, object]]
 """What hosts hold: the body of each group that is present."""

@@ -9,30 +9,25 @@ import signal
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from tempfile import mkdtemp
 
 from lockstep.producer.stack.child import Child
 from lockstep.producer.stack.ports import LOOPBACK
 from lockstep.worker.messages import publish, publish_conclude
 from lockstep.worker.operation.transitions import Claim, Phase
-from tests.chaos.children import Node, Worker
+from tests.chaos.children import Node
 from tests.chaos.names import ELSEWHERE
+from tests.chaos.on_workers import RECOVERY, Workers
 from tests.chaos.orders import LIMITED, Told, at_the_limited
 from tests.chaos.rig import Rig
 from tests.chaos.weather import Weather
 from tests.waiting import eventually
 
-RECOVERY = 60.0
-"""Seconds until a restarted process must be ready; a busy machine takes its time."""
 TWICE = 8
 """Operations whose messages are published once more at a time."""
 
 HOUR, JUMP = 3600.0, 600.0
 """Seconds by which a clock is wrong, and by which it jumps, at most."""
 JUMPS = 4
-
-MEMORY_GROUPS = Path("/sys/fs/cgroup/memory")
-"""Where a process can be given a memory limit of its own, if this is there and ours."""
 
 Nemesis = Callable[[], str]
 """Does its harm, and says to what."""
@@ -49,15 +44,6 @@ class Nemeses:
 
     def lanes(self) -> dict[str, Mapping[str, Nemesis]]:
         """Return the nemeses of each lane by name; those of one lane never overlap."""
-        workers: dict[str, Nemesis] = {
-            "worker killed": self.kill_worker,
-            "workers restarted in turn": self.restart_workers,
-            "worker frozen": self.freeze_worker,
-        }
-        if os.access(MEMORY_GROUPS, os.W_OK):
-            workers["worker out of memory"] = self.starve_worker
-        if self._rig.plan.pool == "prefork":
-            workers["pool process killed"] = self.kill_pool_process
         hosts: dict[str, Nemesis] = {
             "host down past the deadline": self.host_down,
             "host frozen": lambda: self.freeze(self._node(), self._times.host_frozen),
@@ -71,7 +57,7 @@ class Nemeses:
         clocks: dict[str, Nemesis] = {"clock wrong": self.wrong_clock, "clock jumps": self.jump_clock}
         return {
             **({"clocks": clocks} if self._rig.clocks else {}),
-            "workers": workers,
+            "workers": Workers(self._rig, self._dice, self._pause).nemeses(),
             "redis": self._redis(),
             "hosts": hosts,
             "messages": {"published twice": self.twice},
@@ -92,85 +78,8 @@ class Nemeses:
             "torn tail": self.tear_tail,
         }
 
-    def _worker(self) -> Worker:
-        return self._dice.choice(self._rig.workers)
-
     def _node(self) -> Node:
         return self._dice.choice(list(self._rig.nodes.values()))
-
-    def _back(self, worker: Worker, starts: int) -> None:
-        eventually(
-            lambda: worker.starts > starts and worker.running and worker.ready(),
-            f"{worker.name} was started again",
-            RECOVERY,
-        )
-
-    def kill_worker(self) -> str:
-        worker = self._worker()
-        with self._rig.lock:
-            starts = worker.starts
-            worker.kill()
-        self._back(worker, starts)
-        return worker.name
-
-    def starve_worker(self) -> str:
-        """Whatever it needs more is above its limit: the kernel's OOM killer ends one of its processes."""
-        worker = self._worker()
-        group = Path(mkdtemp(prefix="lockstep-chaos-", dir=MEMORY_GROUPS))
-        try:
-            with self._rig.lock:
-                if not worker.running:
-                    return f"{worker.name} was not running"
-                starts, before = worker.starts, worker.pool()
-                (group / "memory.limit_in_bytes").write_text(str(1 << 16))
-                for process in (*before, worker.pid):
-                    with suppress(ProcessLookupError):
-                        (group / "cgroup.procs").write_text(str(process))
-
-            def killed() -> bool:
-                told = (group / "memory.oom_control").read_text()
-                return "oom_kill 0" not in told or worker.starts > starts
-
-            eventually(killed, f"the kernel kills a process of {worker.name}", RECOVERY)
-            with self._rig.lock:
-                if worker.starts == starts:
-                    worker.kill()
-            self._back(worker, starts)
-        finally:
-            eventually(lambda: not (group / "cgroup.procs").read_text(), "the group is empty", RECOVERY)
-            group.rmdir()
-        return worker.name
-
-    def restart_workers(self) -> str:
-        for worker in self._rig.workers:
-            with self._rig.lock:
-                starts = worker.starts
-                if worker.running:
-                    os.kill(worker.pid, signal.SIGTERM)
-            self._back(worker, starts)
-        return "all"
-
-    def freeze_worker(self) -> str:
-        worker = self._worker()
-        with self._rig.lock:
-            starts = worker.starts
-            if worker.running:
-                worker.signal_all(signal.SIGSTOP)
-        self._pause(self._times.worker_frozen)
-        with self._rig.lock:
-            if worker.running and worker.starts == starts:
-                worker.signal_all(signal.SIGCONT)
-        return worker.name
-
-    def kill_pool_process(self) -> str:
-        worker = self._worker()
-        with self._rig.lock:
-            found = worker.pool() if worker.running else []
-            victim = self._dice.choice(found) if found else None
-            if victim is not None:
-                with suppress(ProcessLookupError):
-                    os.kill(victim, signal.SIGKILL)
-        return f"{worker.name}: {'one' if victim else 'none'}"
 
     def kill_redis(self) -> str:
         with self._rig.lock:
