@@ -11,6 +11,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from threading import Event, Thread
+from unittest.mock import Mock
 
 import pytest
 
@@ -270,6 +271,20 @@ def test_what_fails_in_the_middle_is_told_and_the_next_call_goes_on(
         said = loop.carry(request("POST", f"{server.url}/success/"))
     assert said == NoReply(Trouble.LOST, "what carries the calls failed")
     assert "begins anew" in caplog.text
+    assert isinstance(loop.carry(request("POST", f"{server.url}/success/")), Reply)
+
+
+@pytest.mark.parametrize(
+    "lacking", [OSError(24, "Too many open files"), RuntimeError("can't start new thread")]
+)
+def test_a_process_that_may_not_have_what_a_call_needs_has_not_sent_it(
+    server: Answering, lacking: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop = curl.Loop()
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "pipe", Mock(side_effect=lacking))
+        said = loop.carry(request("POST", f"{server.url}/success/"))
+    assert said == NoReply(Trouble.NOT_SENT, f"connection error: {lacking}")
     assert isinstance(loop.carry(request("POST", f"{server.url}/success/")), Reply)
 
 

@@ -15,6 +15,8 @@ from pathlib import Path
 from types import FrameType, SimpleNamespace
 
 import pytest
+from celery import Celery
+from celery.bootsteps import Blueprint
 
 from lockstep.worker.monitoring import heartbeat, metrics
 from lockstep.worker.monitoring.heartbeat import Heartbeat
@@ -74,6 +76,27 @@ def test_a_loop_that_stands_still_fails_the_worker_and_a_lost_connection_does_no
     heart.not_looping()
     assert lived.beats(heart, EVERY)
     assert says("live", signs)
+
+
+def test_an_end_that_does_not_come_fails_the_worker(
+    signs: HealthFiles, lived: Lived, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when Celery waited for what a process of its pool would say, after it could open no more files."""
+    monkeypatch.setattr(Heartbeat, "start", lambda _: None)
+    app, told = Celery(), list[str]()
+    heart = heartbeat.install(app, signs.directory, 90.0, told.append)
+    monkeypatch.setattr(heart, "_give_up", lambda trouble, *_: told.append(trouble))
+    steps = Blueprint(steps=app.steps["worker"])
+    worker = SimpleNamespace(steps=[])
+    steps.apply(worker)
+    steps.start(worker)
+    heart.looping()
+    heart.not_looping()
+    assert lived.beats(heart, 3600), "it waits for Redis"
+    steps.stop(worker)
+    assert lived.beats(heart, 90)
+    assert not lived.beats(heart, EVERY)
+    assert told == ["it has not come to its end for 95 s"]
 
 
 def test_messages_that_are_held_while_nothing_is_at_work_fail_the_worker(

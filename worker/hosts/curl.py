@@ -72,11 +72,11 @@ class Loop:
         call = None
         try:
             call = Transfer(asked, self._kept, watching)
-        except (OSError, ValueError) as error:
+            self._begin_thread()
+        except (OSError, ValueError, RuntimeError) as error:  # the last if there may be no more threads
             why = Detail.NO_FILE if isinstance(error, FileNotFoundError) else f"connection error: {error}"
             return NoReply(Trouble.NOT_SENT, why)
         else:
-            self._begin_thread()
             self._inbox.put(call)
             call.over.acquire()
             return call.said

@@ -107,8 +107,8 @@ class Heartbeat:
     def __init__(self, signs: HealthFiles, quiet: float = math.inf, give_up: GiveUp = give_up) -> None:
         """Prepare the directory; signs that an earlier worker left are removed.
 
-        No work that goes on may get no further for `quiet` seconds. `give_up` is told why the worker stands
-        still, and whom to tell.
+        No work that goes on may get no further for `quiet` seconds, and no end may take longer. `give_up` is
+        told why the worker stands still, and whom to tell.
         """
         self._signs = signs
         self._quiet = quiet
@@ -116,6 +116,7 @@ class Heartbeat:
         self._looped: float | None = None
         self._full: float | None = None
         """Since when it holds as many messages as it may, and works at none."""
+        self._ending: float | None = None
         self._stopped = threading.Event()
         self._beats = threading.Thread(target=self._run, name="heartbeat", daemon=True)
         Path(signs.directory).mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -137,6 +138,10 @@ class Heartbeat:
     def not_looping(self) -> None:
         """Note that there is no loop: the worker waits for Redis, starts or stops."""
         self._looped = self._full = None
+
+    def ending(self) -> None:
+        """Note that the worker ends, whatever made it: of a pool of processes Celery may wait for ever."""
+        self._ending = work.now
 
     def beat(self) -> bool:
         """Show that the worker lives; return False, and give up, when it stands still."""
@@ -173,6 +178,8 @@ class Heartbeat:
         if self._full is not None and work.now - self._full > self._quiet:
             since = work.now - self._full
             return f"it holds as many messages as it may, and has worked at none of them for {since:.0f} s"
+        if self._ending is not None and work.now - self._ending > self._quiet:
+            return f"it has not come to its end for {work.now - self._ending:.0f} s"
         return work.trouble(self._quiet)
 
     def _run(self) -> None:
@@ -206,7 +213,14 @@ def install(app: Celery, directory: str, quiet: float, tell: Callable[[str], Non
                 self._timer.cancel()
             heart.not_looping()
 
+    class End(bootsteps.StartStopStep):
+        """Tells the heart that the worker ends."""
+
+        def close(self, parent: Any) -> None:
+            heart.ending()
+
     app.steps["consumer"].add(Loop)
+    app.steps["worker"].add(End)
     worker_ready.connect(heart.ready, weak=False)
     worker_shutting_down.connect(heart.stopping, weak=False)
     worker_shutdown.connect(heart.end, weak=False)
