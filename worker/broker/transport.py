@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections import deque
 from importlib.resources import files
 from typing import Any
@@ -20,6 +21,8 @@ logger = get_logger(__name__)
 redis: Any = untyped
 MOST = 64
 """Messages taken in one run of the script, so that Redis is not held up for long."""
+AWAY = 5.0
+"""Seconds."""
 TAKE = (files("lockstep.worker.broker") / "take.lua").read_text("utf-8")
 
 
@@ -28,6 +31,8 @@ class QoS(links.QoS):
 
     channel: BatchChannel
     gives_back = True
+    _away = 0.0
+    """Until when no message is given back, by `time.monotonic`: Redis has just not answered."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -74,6 +79,19 @@ class QoS(links.QoS):
                 pipe.execute()
         except BaseException:
             self._acknowledged.extendleft(reversed(tags))  # it may be said twice
+            raise
+
+    def restore_by_tag(self, tag: str, client: Any = None, leftmost: bool = False) -> None:
+        """Give a message back, unless Redis has just not answered for another: it comes again by itself.
+
+        Each would hold up the loop that takes messages, and many for so long that it seems to stand still.
+        """
+        if time.monotonic() < self._away:
+            raise redis.exceptions.ConnectionError("Redis has just not answered")
+        try:
+            super().restore_by_tag(tag, client, leftmost)
+        except self.channel.connection_errors:
+            self._away = time.monotonic() + AWAY
             raise
 
     def forget(self, tag: str) -> None:

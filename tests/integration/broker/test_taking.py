@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
+import os
+import signal
 import time
 from pathlib import Path
 from typing import Any, cast
@@ -128,6 +131,34 @@ def test_a_rejected_message_goes_back_at_once(connect: Open, kept: redis.Redis) 
     reader.messages[0].requeue()
     assert 0 in waiting(kept)
     assert len(noted(kept)) == len(reader.messages) - 1
+
+
+def test_a_redis_that_does_not_answer_for_one_message_is_not_asked_about_each_other(
+    connect: Open, server: RedisServer, kept: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The loop would stand still for a time-out a message, and be taken for one that does so for good."""
+    reader = Reader(connect(socket_timeout=0.3), prefetch=10)
+    send(connect(), 8)
+    reader.read()
+    held, asked, ask = list(reader.messages), list[object](), reader.channel.conn_or_acquire
+
+    def counted(*about: Any) -> Any:
+        asked.append(about)
+        return ask(*about)
+
+    monkeypatch.setattr(reader.channel, "conn_or_acquire", counted)
+
+    def give_back() -> None:
+        for message in held:
+            message.reject_log_error(logging.getLogger(), reader.channel.connection_errors, requeue=True)
+
+    os.kill(server.pid, signal.SIGSTOP)
+    try:
+        give_back()
+    finally:
+        os.kill(server.pid, signal.SIGCONT)
+    assert len(asked) == 1 < len(held)
+    assert len(noted(kept)) == len(held), "they come again when their time is over"
 
 
 def test_acknowledgements_leave_with_the_turn_of_the_event_loop(connect: Open, kept: redis.Redis) -> None:
