@@ -17,6 +17,7 @@ from types import FrameType, SimpleNamespace
 import pytest
 from celery import Celery
 from celery.bootsteps import Blueprint
+from celery.utils.dispatch import Signal
 
 from lockstep.worker.monitoring import heartbeat, metrics
 from lockstep.worker.monitoring.heartbeat import Heartbeat
@@ -97,6 +98,22 @@ def test_an_end_that_does_not_come_fails_the_worker(
     assert lived.beats(heart, 90)
     assert not lived.beats(heart, EVERY)
     assert told == ["it has not come to its end for 95 s"]
+
+
+def test_why_a_worker_ended_itself_is_told_by_the_next(
+    signs: HealthFiles, lived: Lived, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Redis may have been what it stood still for."""
+    heart, _ = hearing(signs)
+    heart.looping()
+    assert not lived.beats(heart, heartbeat.STUCK + EVERY)
+    monkeypatch.setattr(Heartbeat, "start", lambda _: None)
+    monkeypatch.setattr(heartbeat, "worker_ready", starts := Signal())
+    for told in (["the loop that takes messages has not come round for 65 s"], []):
+        said = list[str]()
+        heartbeat.install(Celery(), signs.directory, 90.0, said.append).beat()
+        starts.send(sender=None)
+        assert said[:1] == told
 
 
 def test_messages_that_are_held_while_nothing_is_at_work_fail_the_worker(

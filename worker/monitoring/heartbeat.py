@@ -125,6 +125,8 @@ class Heartbeat:
                 f"the heartbeat directory {signs.directory} {wrong}: whoever made it could show a "
                 "dead worker as alive; remove it, or name another one in LOCKSTEP_HEARTBEAT_DIR"
             )
+        self.before = signs.left()
+        """Why the worker before this one ended itself."""
         signs.remove()
 
     def looping(self, full: bool = False) -> None:
@@ -219,9 +221,17 @@ def install(app: Celery, directory: str, quiet: float, tell: Callable[[str], Non
         def close(self, parent: Any) -> None:
             heart.ending()
 
+    def ready(**_: Any) -> None:
+        heart.ready()
+        if heart.before:  # what it stood still for may be what it could not be told to
+            try:
+                tell(heart.before)
+            except Exception as error:  # noqa: BLE001 - it works all the same
+                log.warning("why the worker before ended itself could not be told: %s", error)
+
     app.steps["consumer"].add(Loop)
     app.steps["worker"].add(End)
-    worker_ready.connect(heart.ready, weak=False)
+    worker_ready.connect(ready, weak=False)
     worker_shutting_down.connect(heart.stopping, weak=False)
     worker_shutdown.connect(heart.end, weak=False)
     heart.start()

@@ -39,6 +39,13 @@ class HealthFiles:
         """Show that it takes tasks."""
         _write(self.ready, "")
 
+    def left(self) -> str:
+        """Return why the process that had these files before ended itself; empty if it did not."""
+        try:
+            return _read(self.live)[1]
+        except OSError:
+            return ""
+
     def remove(self) -> None:
         """Leave nothing behind."""
         for path in (self.live, self.ready, _fresh(self.live), _fresh(self.ready)):
