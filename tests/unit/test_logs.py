@@ -10,8 +10,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from celery import _state, signals
+from celery import Celery, _state, signals
+from celery.beat import ScheduleEntry, Scheduler
 from celery.exceptions import ChordError, Ignore, Reject
+from celery.schedules import schedule
 from redis.exceptions import AuthenticationError, RedisError
 from structlog.contextvars import bound_contextvars
 
@@ -136,6 +138,21 @@ def test_what_celery_raises_because_of_an_outage_is_one_line_too(bench: Bench) -
         "the chord raised (its callback)",
         "Exception raised outside body: network:ConnectionError:",
     ]
+
+
+def test_a_message_that_beat_could_not_send_for_an_outage_is_one_line(bench: Bench) -> None:
+    app = Celery(broker="redis://127.0.0.1:1")
+    app.conf.update(task_publish_retry=False, broker_transport_options={"max_retries": 0})
+    scheduler, every = Scheduler(app, lazy=True), schedule(1.0)
+    theirs = logging.getLogger(Scheduler.__module__)
+    theirs.addHandler(bench.handler)
+    for _ in range(5):
+        scheduler.apply_entry(ScheduleEntry("sweep", "lockstep.sweep", schedule=every, app=app))
+    bench.pass_time(60)
+    theirs.removeHandler(bench.handler)
+    line = "Message Error: Couldn't apply scheduled task sweep: Error 111 connecting to 127.0.0.1:1."
+    assert [each[: len(line)] for each in bench.lines()] == [line] * 3
+    assert bench.lines()[2].endswith(" (and 2 more like it)")
 
 
 def test_what_an_outage_does_not_explain_keeps_its_traceback(bench: Bench) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import structlog
 from celery import current_task
+from celery.beat import SchedulingError
 from celery.exceptions import CeleryError, Reject
 from kombu.exceptions import OperationalError
 from structlog.contextvars import get_contextvars, merge_contextvars
@@ -88,9 +89,11 @@ class RepeatLimit(logging.Filter):
         error = record.exc_info[1] if record.exc_info else None
         if not error or not _explained(error) or logging.getLogger().isEnabledFor(logging.DEBUG):
             return
-        text = record.getMessage()
+        if isinstance(record.args, tuple):  # beat adds where it stands, as a list
+            record.args = tuple("" if isinstance(each, list) else each for each in record.args)
+        text = record.getMessage().rstrip()
         why = repr(error) if isinstance(error, Reject) else str(self._told(error))
-        record.msg = text if why in text else f"{text.rstrip()} ({why})"
+        record.msg = text if why in text else f"{text} ({why})"
         record.args = record.exc_info = record.exc_text = None
 
     def _told(self, value: object) -> object:
@@ -117,7 +120,7 @@ def _kind(record: logging.LogRecord) -> Kind:
 
 def _explained(error: BaseException | None) -> bool:
     """Tell whether an outage explains the error: Celery raises errors of its own because of it."""
-    while isinstance(error, (CeleryError, RuntimeError)) and not isinstance(error, EXPECTED):
+    while isinstance(error, (CeleryError, SchedulingError, RuntimeError)) and not isinstance(error, EXPECTED):
         error = error.__cause__ or error.__context__
     return isinstance(error, EXPECTED)
 
