@@ -224,6 +224,8 @@ def _on_beat(facts: WorkFacts, settings: Settings) -> Finding:
     remedy = "start beat: celery -A lockstep beat"
     if not any(ROLLBACK in queues for queues in facts.queues.values()):
         remedy = f"start a worker of the queue {ROLLBACK}, then see whether beat runs"
+    elif "sweep" in facts.failing:
+        remedy = "mend what keeps the sweep from being done, then see whether beat runs"
     return Finding("beat", Level.FAILURE, text, remedy)
 
 

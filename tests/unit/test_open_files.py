@@ -116,6 +116,23 @@ def test_periodic_work_that_is_not_done_is_known_until_it_is(
     assert not store.lease("sweep-done", 1)
 
 
+@pytest.mark.parametrize("error", [RuntimeError("can't start new thread"), MemoryError()])
+def test_work_that_fails_as_nobody_expected_is_known_too(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    counted: list[str] = []
+    monkeypatch.setattr(metrics, "count", lambda _, job: counted.append(job))
+    store = MemoryStore(lambda: Millis(1), LIMITS)
+    runtime: Runtime = SimpleNamespace(store=store)  # type: ignore[assignment]
+
+    def fail() -> str:
+        raise error
+
+    with pytest.raises(type(error)):
+        sweep.periodic(runtime, "sweep", 2.0, 1, fail)
+    assert (counted, dict(store.failing())) == (["sweep"], {"sweep": repr(error)})
+
+
 def test_work_fails_loudly_though_nothing_can_be_noted(monkeypatch: pytest.MonkeyPatch) -> None:
     counted: list[str] = []
     monkeypatch.setattr(metrics, "count", lambda _, job: counted.append(job))

@@ -134,6 +134,8 @@ MS_PER_DAY = 86_400_000
 
 DONE_FOR = 3
 """Periods for which it is known that a periodic piece of work was done."""
+PASSING = (StoreUnavailable, StoreFull, RecordDamaged, OperationalError, OSError)
+"""What may keep periodic work from being done and passes; of anything else its task fails, too."""
 
 
 def periodic(
@@ -141,8 +143,9 @@ def periodic(
 ) -> str:
     """Run a periodic piece of work, unless another worker has the lease, of so many ms, to do it.
 
-    What keeps it from being done is logged, counted and kept in the record. `every` is its period in seconds.
-    `run` says why it was put off by raising. Once all that is noted, the lease lasts for `rest` ms more.
+    Whatever keeps it from being done is logged, counted and kept in the record. `every` is its period in
+    seconds. `run` says why it was put off by raising. Once all that is noted, the lease lasts for `rest` ms
+    more.
     """
     try:
         if not runtime.store.lease(name, lease):
@@ -154,12 +157,15 @@ def periodic(
         with work.going_on(f"the {name}"):
             said = run()
         runtime.store.note_done(name, round(DONE_FOR * every * 1000))
-    except (StoreUnavailable, StoreFull, RecordDamaged, OperationalError, OSError) as error:
-        why = " ".join(str(error).split())
+    except Exception as error:
+        passing = isinstance(error, PASSING)
+        why = " ".join((str(error) if passing else repr(error)).split())
         logger.error("the %s was not done: %s", name, why)
         metrics.count("not_done", name)
         with suppress(StoreUnavailable, StoreFull, RecordDamaged):
             runtime.store.note_failed(name, why)
+        if not passing:
+            raise
         return f"put off: {why}"
     finally:
         if rest is not None:

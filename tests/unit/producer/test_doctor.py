@@ -184,6 +184,8 @@ def test_without_a_sweep_the_remedy_is_what_is_missing() -> None:
         return next(each.remedy for each in on_work(facts, Settings()) if each.subject == "beat")
 
     assert remedy(replace(WORK, swept=False)) == "start beat: celery -A lockstep beat"
+    tried = replace(WORK, swept=False, failing={"sweep": "MemoryError()"})
+    assert remedy(tried) == "mend what keeps the sweep from being done, then see whether beat runs"
     told = [each.text for each in on_work(replace(WORK, swept=False, baking=2), Settings())]
     assert any(text.endswith("no bake ends, and 2 operations with waves can only wait") for text in told)
     alone = replace(WORK, swept=False, queues={"a@x": ["operations"]})
