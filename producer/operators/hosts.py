@@ -36,7 +36,10 @@ R = TypeVar("R")
 
 
 def ask(host: Host, of: GroupId | tuple[Kind, Id], settings: Settings) -> bool:
-    """Tell whether the host holds a group or a thing, by at most LOOKS GETs, none begun after `call_timeout`.
+    """Tell whether the host holds a group or a thing, by at most LOOKS GETs.
+
+    None is begun that would not be over within `call_timeout` if it took as long as the last, so that by the
+    default settings a host that is silent is asked once.
 
     Raises HostUnavailable if none of them brought a usable answer.
     """
@@ -96,10 +99,12 @@ def _asked(
     ends = time.monotonic() + settings.call_timeout
     tries = 0
     while True:
+        began = time.monotonic()
         answer = call(client)
         tries += 1
         pause = settings.forward_backoff.delay(tries, random.random())
-        if final(answer) or tries == LOOKS or time.monotonic() + pause >= ends:
+        took = time.monotonic() - began
+        if final(answer) or tries == LOOKS or time.monotonic() + pause + took >= ends:
             return answer, tries
         time.sleep(pause)
 

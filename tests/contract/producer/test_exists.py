@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Iterator
 
 import pytest
@@ -53,6 +54,19 @@ def test_a_host_that_is_set_up_wrongly_is_asked_once(node: Node, status: int) ->
     with ClusterClient(load_settings()) as cluster, pytest.raises(HostUnavailable, match="asked once"):
         cluster.group_exists(node.name, "team-a")
     assert len(node.asked) == 1
+
+
+def test_a_silent_host_is_asked_once_and_no_longer_than_a_call_may_take(
+    environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    times = {"CONNECT_TIMEOUT": "0.5", "READ_TIMEOUT": "1", "CALL_TIMEOUT": "1.5", "BACKOFF_BASE": "0.01"}
+    for name, value in times.items():
+        monkeypatch.setenv(f"LOCKSTEP_{name}", value)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setenv("LOCKSTEP_HOSTS", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        with ClusterClient(load_settings()) as cluster, pytest.raises(HostUnavailable) as caught:
+            cluster.group_exists("127.0.0.1", "team-a")
+    assert "read timeout), asked once: " in str(caught.value)
 
 
 def test_the_shell_answers_by_exit_code(node: Node, lockstep: Run, hand: Hand) -> None:
