@@ -162,13 +162,28 @@ def inventories(here: HeldInventory | None, held: Mapping[str, HeldInventory], n
     return "; ".join(f"{what}: {named(names)}" for what, names in told)
 
 
-def on_uncovered(hosts: Sequence[HostName], groups: int, covered: Collection[HostName]) -> list[Finding]:
-    """Judge whether hosts are new: of so many groups that are somewhere no last end covers them."""
-    new = [host for host in hosts if host not in covered]
-    if not groups or not new:
-        return []
-    text = f"{named(new)}: no operation on {counted(groups, 'group')} covered it: it lacks what others hold"
-    return [Finding("host", Level.WARNING, text, f"lockstep sync {new[0]} --dry-run  # then without it")]
+def on_uncovered(hosts: Sequence[HostName], lacked: Sequence[Collection[HostName]]) -> list[Finding]:
+    """Name hosts that lack what others hold: `lacked` has those that each held group does not cover.
+
+    A group that half of the hosts lack may be meant for some alone, and says nothing of a host that any group
+    covers.
+    """
+    meant = [each for each in lacked if 2 * len(each) < len(hosts)]
+
+    def lacks(host: HostName) -> int:
+        return sum(host in each for each in (lacked if all(host in each for each in lacked) else meant))
+
+    text = "no operation on {} of {} covered it: it lacks what others hold"
+    return [
+        Finding(
+            "host",
+            Level.WARNING,
+            f"{named(names)}: {text.format(number, counted(len(lacked), 'group'))}",
+            f"lockstep sync {names[0]} --dry-run  # then without it",
+        )
+        for number, names in alike((host, lacks(host)) for host in hosts)
+        if number
+    ]
 
 
 def on_hosts(problems: Mapping[str, str | None]) -> list[Finding]:

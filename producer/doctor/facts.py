@@ -26,13 +26,14 @@ from lockstep.producer.doctor.checks import (
     on_uncovered,
     on_work,
 )
+from lockstep.producer.operators.drift import is_held, uncovered
 from lockstep.producer.operators.hosts import probe, together
 from lockstep.worker.celery import ABOUT, OPERATIONS, ROLLBACK, make_app
 from lockstep.worker.inventory import Inventory
 from lockstep.worker.kinds.seal import SealKeys
 from lockstep.worker.operation.drift import Remembered
 from lockstep.worker.operation.errors import InvalidInput, StoreUnavailable
-from lockstep.worker.operation.model import GroupId, Millis, Operation, Presence, Stage
+from lockstep.worker.operation.model import GroupId, Millis, Operation, Stage
 from lockstep.worker.operation.names import counted
 from lockstep.worker.record.causes import NO_REDIS, unavailable
 from lockstep.worker.record.fields import Damage, noted
@@ -54,7 +55,9 @@ NO_GROUP = GroupId("lockstep-doctor")
 PING = 1.5
 """Seconds that workers have to answer."""
 GROUPS = 100
-"""Groups that tell whether a host is new: one that none of so many covers is."""
+"""Groups that are read to see whether they can be."""
+COMPARED = 1000
+"""Groups that tell which hosts lack what others hold."""
 NEWEST = 100
 """Operations that are read to see whether they can be."""
 SWEPT = "sweep-done"
@@ -97,10 +100,9 @@ def examine(
         now = link.store.now()
         here = HeldInventory(known.digest, len(known), now)
         yield from on_inventories(here, link.clocks.inventories(), now)
-        ends = [link.store.ends(group) for group in islice(link.store.groups_with_ends(), GROUPS)]
-        held = [each for each in ends if any(end.presence is Presence.PRESENT for end in each.values())]
-        covered = {name for each in held for name in each}
-        yield from on_uncovered([host.name for host in hosts], len(held), covered)
+        ends = together(link.store.ends, islice(link.store.groups_with_ends(), COMPARED))
+        lacked = [uncovered(each, known).keys() for each in ends if is_held(each)]
+        yield from on_uncovered([host.name for host in hosts if host.serves_kind("group")], lacked)
     except StoreUnavailable:
         pass  # a finding by now
     answers = together(lambda host: (host.name, probe(host, NO_GROUP, settings)[0]), hosts)

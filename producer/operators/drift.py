@@ -156,7 +156,7 @@ class Comparison:
                 compared=len(compared),
                 silent=silent,
                 strangers=tuple(name for name in ends if name not in seen),
-                uncovered=tuple(self._others(ends)) if _held(ends) else (),
+                uncovered=tuple(uncovered(ends, self._inventory)) if is_held(ends) else (),
                 unmeasured=heard if left else {},
             )
 
@@ -166,12 +166,7 @@ class Comparison:
         known = {
             name: host for name, host in named.items() if host and host.fingerprint == ends[name].fingerprint
         }
-        return known | ({} if _held(ends) else self._others(ends))
-
-    def _others(self, ends: Mapping[HostName, End]) -> dict[HostName, Host]:
-        """Return the hosts that serve groups and that ends say nothing about."""
-        serve = (each for each in self._inventory if each.serves_kind("group"))
-        return {each.name: each for each in serve if each.name not in ends}
+        return known | ({} if is_held(ends) else uncovered(ends, self._inventory))
 
     def _measure_of(self, lock: GroupId, group: GroupId) -> tuple[OperationId | None, dict[HostName, Left]]:
         if (owner := self._store.lock_owner(lock)) is None:
@@ -245,7 +240,14 @@ def _meanwhile(
     return replace(found, owner=owner) if still else GroupDrift(found.group, owner=owner)
 
 
-def _held(ends: Mapping[HostName, End]) -> bool:
+def uncovered(ends: Mapping[HostName, End], inventory: Inventory) -> dict[HostName, Host]:
+    """Return the hosts that serve groups and that the ends of a group say nothing about."""
+    serve = (each for each in inventory if each.serves_kind("group"))
+    return {each.name: each for each in serve if each.name not in ends}
+
+
+def is_held(ends: Mapping[HostName, End]) -> bool:
+    """Tell whether a group was left on some host: others can lack it."""
     return any(end.presence is Presence.PRESENT for end in ends.values())
 
 

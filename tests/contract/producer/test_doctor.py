@@ -6,8 +6,11 @@ import json
 
 import pytest
 
+from lockstep import ClusterClient
+from lockstep.producer.client.operation import Operation
+from lockstep.worker.operation.model import Decision
 from tests.contract.producer.conftest import Run
-from tests.contract.producer.hand import Hand
+from tests.contract.producer.hand import NODE1, NODE2, NODE3, Hand
 from tests.contract.producer.nodes import ERROR, Node
 
 
@@ -50,6 +53,17 @@ def test_what_is_wrong_is_found_with_its_remedy(lockstep: Run, nodes: dict[str, 
 def test_a_sweep_is_seen(lockstep: Run, nodes: dict[str, Node], hand: Hand) -> None:
     hand.store.note_done("sweep", 60_000)
     assert "ok       beat               alive: a sweep runs every 0.1 s\n" in lockstep("doctor").out
+
+
+def test_a_host_that_one_operation_covered_still_lacks_older_groups(
+    lockstep: Run, nodes: dict[str, Node], created: Operation, cluster: ClusterClient, hand: Hand
+) -> None:
+    newer = cluster.create_group("team-b")
+    for host in (NODE1, NODE2, NODE3):
+        hand.apply(newer, host)
+    hand.decide(newer, Decision.COMMIT)
+    told = lockstep("doctor").out
+    assert " node3: no operation on 1 of 2 groups covered it: it lacks what others hold\n" in told
 
 
 def test_without_redis_the_hosts_are_looked_at_all_the_same(

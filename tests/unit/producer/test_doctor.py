@@ -284,13 +284,29 @@ def test_where_no_worker_tells_nothing_is_compared() -> None:
 
 def test_a_node_that_no_operation_covered_is_named() -> None:
     names = [HostName("node1"), HostName("node9")]
-    (found,) = on_uncovered(names, 7, {HostName("node1")})
+    (found,) = on_uncovered(names, [{HostName("node9")}] * 7)
     assert (found.subject, found.level) == ("host", Level.WARNING)
-    assert found.text.startswith("node9: no operation on 7 groups covered it")
+    assert found.text.startswith("node9: no operation on 7 of 7 groups covered it")
     assert found.remedy
     assert found.remedy.startswith("lockstep sync node9 ")
-    assert on_uncovered(names, 7, set(names)) == []
-    assert on_uncovered(names, 0, set()) == [], "nothing is anywhere"
+    assert on_uncovered(names, [set()] * 7) == []
+    assert on_uncovered(names, []) == [], "nothing is anywhere"
+
+
+def test_a_node_that_some_operations_covered_lacks_the_groups_of_all_others() -> None:
+    names = [HostName(f"node{number}") for number in range(1, 6)]
+    before = [{HostName("node4"), HostName("node5")}] * 300
+    found = on_uncovered(names, [*before, {HostName("node5")}, set()])
+    assert [each.text.partition(" covered")[0] for each in found] == [
+        "node4: no operation on 300 of 302 groups",
+        "node5: no operation on 301 of 302 groups",
+    ]
+
+
+def test_groups_for_some_hosts_alone_make_no_host_a_new_one() -> None:
+    names = [HostName(f"node{number}") for number in range(1, 5)]
+    here, there = set(names[:2]), set(names[2:])
+    assert on_uncovered(names, [here] * 5 + [there] * 5) == []
 
 
 def test_a_worker_that_stood_still_is_named_with_what_it_was_at() -> None:
