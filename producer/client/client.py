@@ -12,7 +12,7 @@ from lockstep.producer.client.selection import find, group_of
 from lockstep.producer.client.things import ThingClient
 from lockstep.producer.doctor import Finding
 from lockstep.producer.operators.drift import Comparison, GroupDrift, without_kind
-from lockstep.producer.operators.history import Filter, Stuck, advised, search, stuck
+from lockstep.producer.operators.history import Filter, Stuck, advised, search, stuck, unrecorded
 from lockstep.producer.operators.hosts import HostStanding, standings
 from lockstep.producer.operators.plan import SyncItem, differences, kept_kind, sync_plan
 from lockstep.worker.kinds.seal import SealKeys
@@ -229,6 +229,10 @@ class ClusterClient(ThingClient):
         found = ((each, self._link.store.steps(each.id), stuck(each, now)) for each in self._link.unended())
         needy = [(each, advised(why, each.id, steps)) for each, steps, why in found if why is not None]
         return tuple(sorted(needy, key=lambda pair: pair[0].created_at))
+
+    def gone(self) -> tuple[tuple[model.Lost, Stuck], ...]:
+        """Return the operations whose record is gone, and on whose group no later one has ended, with why."""
+        return tuple((each, unrecorded(each)) for each in self._link.unresolved())
 
     def look_for_damage(self, groups: Iterable[str]) -> None:
         """Read what is kept of hosts, workers and these groups: what is damaged is noted, or logged."""

@@ -14,6 +14,7 @@ from lockstep.worker.operation.model import (
     Attempt,
     AttemptState,
     HostName,
+    Lost,
     Millis,
     Operation,
     OperationId,
@@ -237,6 +238,17 @@ def stuck(operation: Operation, now: Millis) -> Stuck | None:
             ),
         )
     return None
+
+
+def unrecorded(lost: Lost) -> Stuck:
+    """Tell what a person has to do for an operation whose record is gone."""
+    return Stuck(
+        "its record is gone: hosts may have been changed, and nothing carries it on",
+        (
+            f"lockstep drift {lost.id}  # asks the hosts what they hold of it",
+            f"lockstep create {lost.group}  # or delete, or apply FILE: brings the hosts to one state",
+        ),
+    )
 
 
 def _age(milliseconds: int) -> str:

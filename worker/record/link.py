@@ -154,12 +154,13 @@ class Link(RaisesOurs):
 
     def unresolved(self) -> tuple[Lost, ...]:
         """Read which operations have lost their record, and no later one on their group has ended since."""
-        found = self.store.lost().values()
-        return tuple(
-            lost
-            for lost in sorted(found, key=lambda each: each.at)
-            if all(end.at < lost.at for end in self.store.ends(lost.group).values())
-        )
+        found = sorted(self.store.lost().values(), key=lambda each: each.at)
+        return tuple(lost for lost in found if self._last_end(lost.group) < lost.at)
+
+    def _last_end(self, group: GroupId) -> Millis:
+        if "/" in group:
+            return max((left.at for left in self.store.contents_left(group).values()), default=Millis(0))
+        return max((end.at for end in self.store.ends(group).values()), default=Millis(0))
 
     def unended(self) -> tuple[Operation, ...]:
         """Read every operation that still holds its group's lock, the one that is due first first."""

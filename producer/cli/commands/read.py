@@ -16,6 +16,7 @@ from lockstep.producer.cli.output import (
     answer,
     answer_json,
     answer_table,
+    document,
     event_document,
     full_document,
     inventory_document,
@@ -99,26 +100,32 @@ def _list(session: Session, operations: Collection[Operation], none: str, **more
 
 
 def _list_stuck(session: Session) -> Exit:
-    found = session.client().stuck()
+    found, gone = session.client().stuck(), session.client().gone()
     failing = session.client().failing()
     session.client().look_for_damage({each.group for each, _ in found})
     for work, reason in failing.items():
         note(f"lockstep: the {work} runs and is not done: {printable(reason)}; `lockstep doctor` tells more")
+    lost = [{**document(each, "id group action at"), "stuck": asdict(why)} for each, why in gone]
+    code = Exit.FOUND if found or gone or failing or session.damage else Exit.OK
     if session.as_json:
         answer_json(
             {
                 "operations": [{**operation_document(each), "stuck": asdict(why)} for each, why in found],
+                "gone": lost,
                 "failing": dict(failing),
                 "damaged": [asdict(each) for each in session.damage],
             }
         )
-    elif not found and not session.damage:
+        return code
+    needy = [(f"{each.id}  {each.verb} {each.group}", why) for each, why in found]
+    needy += ((f"{each.id}  {each.action or 'on'} {each.group}", why) for each, why in gone)
+    if not needy and not session.damage:
         answer("no operation needs you")
-    for operation, why in () if session.as_json else found:
-        answer(printable(f"{operation.id}  {operation.verb} {operation.group}: {why.why}"))
+    for operation, why in needy:
+        answer(printable(f"{operation}: {why.why}"))
         for line in why.advice:
             answer(f"  {printable(line)}")
-    return Exit.FOUND if found or failing or session.damage else Exit.OK
+    return code
 
 
 @command()

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from lockstep import AbandonRefused, ClusterClient, InvalidInput
+from lockstep import AbandonRefused, ClusterClient, InvalidInput, RecordGone
 from lockstep.producer.client.operation import Operation
+from lockstep.worker.operation.model import GroupId, OperationId
+from lockstep.worker.record.codec import Keys
 from tests.contract.producer.conftest import Run
 from tests.contract.producer.hand import NODE1, NODE2, NODE3, Hand
 
@@ -92,6 +94,36 @@ def test_what_is_stuck_is_named_with_what_to_type(lockstep: Run, stalled: Operat
 
     (document,) = json.loads(lockstep("list", "--stuck", "--json").out)["operations"]
     assert (document["id"], document["stuck"]["why"]) == (stalled.id, "node3 cannot be restored")
+
+
+def test_an_operation_whose_record_is_gone_needs_a_person_until_a_later_one_ends(
+    lockstep: Run, operation: Operation, hand: Hand, cluster: ClusterClient
+) -> None:
+    hand.redis.delete(*hand.keys())
+    with pytest.raises(RecordGone):
+        operation.status()
+    hand.store.note_lost(OperationId("late"), GroupId("notice/a"))
+    ran = lockstep("list", "--stuck")
+    first, *advice, thing, _, _ = ran.out.splitlines()
+    assert (ran.code, ran.err) == (1, "")
+    why = "its record is gone: hosts may have been changed, and nothing carries it on"
+    assert (first, thing) == (f"{operation.id}  create team-a: {why}", f"late  on notice/a: {why}")
+    assert [line.partition("  #")[0] for line in advice] == [
+        f"  lockstep drift {operation.id}",
+        "  lockstep create team-a",
+    ]
+    ran = lockstep("list", "--stuck", "--json")
+    document = json.loads(ran.out)
+    assert (ran.code, document["operations"]) == (1, [])
+    assert [(each["id"], each["action"], each["stuck"]["why"]) for each in document["gone"]] == [
+        (operation.id, "create", why),
+        ("late", None, why),
+    ]
+
+    hand.commit(cluster.create_group("team-a"))
+    left = Keys(hand.settings.key_prefix).left(GroupId("notice/a"))
+    hand.redis.hset(left, NODE1, f"digest next {hand.store.now()} fingerprint")
+    assert lockstep("list", "--stuck").code == 0
 
 
 def test_abandoning_ends_the_operation_and_records_who_and_why(lockstep: Run, stalled: Operation) -> None:

@@ -46,7 +46,10 @@ SELDOM: dict[str, set[Grant]] = {
         # Given back by a worker that had taken it; said where nothing has changed while it was watched.
         *(("rpush", f"~{QUEUE}"), ("rpush", "~lockstep:celery:rollback"), ("unwatch", "")),
     },
-    "monitor": {("zcard", LINES), ("zrank", LINES)},
+    "monitor": {
+        *((each, LINES) for each in ("zcard", "zrank")),
+        ("hgetall", "~lockstep:left:*"),  # where the record of an operation on a thing is gone
+    },
     "producer": {
         *CALLS,
         ("hget", "~lockstep:limits"),
