@@ -18,10 +18,11 @@ from lockstep.worker.hosts.client import HostClient
 from lockstep.worker.operation.answer import Probed
 from lockstep.worker.operation.content import Effect
 from lockstep.worker.operation.host import Host
-from lockstep.worker.operation.model import Action, AttemptId, HostName
+from lockstep.worker.operation.model import Action, AttemptId, HostName, Presence
 from lockstep.worker.settings import Settings
 from tests.contract.tls_server import Server, served
 from tests.integration.redis_servers.certificates import Authority
+from tests.unit.answering import tell
 from tests.unit.client import G
 
 pytestmark = pytest.mark.skipif(not shutil.which("openssl"), reason="openssl is not installed")
@@ -72,6 +73,34 @@ def test_a_certificate_of_the_authority_is_trusted_and_one_connection_serves(
     assert host.probe(G).probed is Probed.SEEN
     assert write(host) is Effect.APPLIED
     assert server.accepted == (1 if carrier == "libcurl" else 2)
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_a_connection_is_kept_until_an_answer_comes_that_nobody_asked_for(
+    authority: Authority, version: ssl.TLSVersion, carrier: str
+) -> None:
+    signed = authority.sign("localhost", "DNS:localhost")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(signed.certificate, signed.key)
+    context.minimum_version = context.maximum_version = version
+    go, gone = threading.Event(), threading.Event()
+
+    def then(connection: socket.socket) -> None:
+        if len(running.heads) == 5 and carrier == "libcurl":  # the other keeps no connection
+            assert go.wait(10)
+            tell(connection, b'HTTP/1.1 200 OK\r\nContent-Length: 16\r\n\r\n{"groupId": "g"}')
+            gone.set()
+
+    with served(context) as running:
+        running.then = then
+        host = client(running, str(authority.file))
+        for _ in range(5):
+            assert host.probe(G).presence is Presence.ABSENT
+        assert running.accepted == (1 if carrier == "libcurl" else 5)
+        go.set()
+        assert carrier == "requests" or gone.wait(10)
+        assert host.probe(G).presence is Presence.ABSENT
+        assert running.accepted == (2 if carrier == "libcurl" else 6)
 
 
 @pytest.mark.parametrize("stranger", [True, False], ids=["another authority", "the system's"])

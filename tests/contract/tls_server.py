@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, cast
@@ -19,6 +20,8 @@ class Node(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.server.note(self.headers["Host"], self.connection)  # type: ignore[attr-defined]
         self._answer(404)
+        if (then := self.server.then) is not None:  # type: ignore[attr-defined]
+            then(self.connection)
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers["Content-Length"]))
@@ -42,6 +45,8 @@ class Server(ThreadingHTTPServer):
     accepted = 0
     closes = False
     """Whether each connection is closed after one answer."""
+    then: Callable[[socket.socket], None] | None = None
+    """Done to the connection after the answer to each GET."""
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)

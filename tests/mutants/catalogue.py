@@ -190,7 +190,7 @@ MUTANTS = (
         "a request leaves over a kept connection that its host has closed",
         (
             "worker/hosts/transfer.py",
-            "self.stale = not self.sent and socket is not None and _closed(socket)",
+            "self.stale = not self.sent and kept is not None and _spoiled(*kept)",
             "self.stale = False",
         ),
     ),

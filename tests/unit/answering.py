@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import socket
 import socketserver
 import struct
+import termios
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 
 from tests.serving import serving
+from tests.waiting import eventually
 
 Do = Callable[[socket.socket], object]
 Say = bytes | Do
@@ -99,6 +102,13 @@ def reset(peer: socket.socket) -> None:
     """Close the connection with a reset instead of an orderly end."""
     peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     peer.close()
+
+
+def tell(peer: socket.socket, said: bytes) -> None:
+    """Send something, and wait until it is there, read or not."""
+    peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    peer.sendall(said)
+    eventually(lambda: fcntl.ioctl(peer, termios.TIOCOUTQ, bytes(4)) == bytes(4), "it was received")
 
 
 def together(number: int, said: bytes) -> Do:

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from socket import socket
 from threading import Event, Thread
 from unittest.mock import Mock
 
@@ -23,8 +24,10 @@ from lockstep.worker.operation.host import Host
 from lockstep.worker.operation.model import Action, AttemptId, HostName
 from tests.unit.answering import (
     KEEP,
+    TIMEOUT,
     Answering,
     answering,
+    tell,
     together,
 )
 from tests.unit.answers import BODY, CARRIERS, NOTHING, PATIENT, ROWS, SEEN, USUAL, G, Met, http, meet
@@ -114,6 +117,28 @@ def test_a_host_that_closes_each_connection_without_a_word_is_asked_over_new_one
         assert isinstance(said, Reply), said
         assert server.asked["no_last_word"] == before + 1
         eventually(lambda: server.closed["no_last_word"] > closed, "the host has hung up")  # noqa: B023
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_an_answer_that_nobody_asked_for_is_not_taken_for_that_of_the_next_request(verb: str) -> None:
+    """It comes when the first has been read to its end, and the connection is kept."""
+    go, gone = Event(), Event()
+
+    def twice(peer: socket) -> bool:
+        peer.sendall(http(status=b"404 Not Found"))
+        assert go.wait(TIMEOUT)
+        tell(peer, http(status=b"201 Created"))
+        gone.set()
+        return True
+
+    loop = curl.Loop()
+    with answering({"twice": twice, "refused": KEEP + http(status=b"403 Forbidden")}) as server:
+        first = loop.carry(request("GET", f"{server.url}/twice/"))
+        go.set()
+        assert gone.wait(TIMEOUT)
+        said = loop.carry(request(verb, f"{server.url}/refused/"))
+        assert [said.status for said in (first, said) if isinstance(said, Reply)] == [404, 403]
+        assert (server.connections, server.asked["refused"]) == (2, 1)
 
 
 def test_a_request_that_may_not_be_sent_is_not_over_a_kept_connection_either(server: Answering) -> None:

@@ -20,7 +20,7 @@ import pycurl
 
 from lockstep.worker.forks import leave_to_parent, renew_in_children
 from lockstep.worker.hosts.client import Call, Detail
-from lockstep.worker.hosts.transfer import Ends, Transfer, ends_of
+from lockstep.worker.hosts.transfer import Ends, Kept, Transfer, ends_of, kept_by
 from lockstep.worker.operation.answer import NoReply, Reply, Trouble, Watched
 
 IDLE = 256
@@ -63,7 +63,7 @@ class Loop:
         self._thread: threading.Thread | None = None
         self._inbox = Inbox(lambda: os.write(self._bell[1], b"!"), lambda: os.read(self._bell[0], 4096))
         self._calls: dict[pycurl.Curl, Transfer] = {}
-        self._kept: dict[Ends, int] = {}
+        self._kept: dict[Ends, Kept] = {}
         self._bell = (-1, -1)
 
     def carry(self, asked: Call) -> Reply | NoReply:
@@ -144,7 +144,7 @@ class Loop:
             for curl in well:
                 if len(self._kept) > 4 * IDLE:
                     self._kept.clear()
-                self._kept[ends_of(curl)] = curl.getinfo(pycurl.ACTIVESOCKET)
+                self._kept[ends_of(curl)] = kept_by(curl)
             for curl, code, text in [*((curl, 0, "") for curl in well), *ill]:
                 call = self._calls[curl]
                 multi.remove_handle(curl)

@@ -25,6 +25,8 @@ SWITCHING = 101
 CLOSING = getattr(select, "POLLRDHUP", 0)
 """Beside what is always reported. Linux has a word for an end that comes after bytes that nobody has read."""
 Ends = tuple[Any, ...]
+Kept = tuple[int, int]
+"""A connection's socket, and what must not have come there when the next request goes out."""
 STATUS = re.compile(rb"HTTP/(?:1\.[01]|2) (\d{3})(?:[ \r\n].*)?", re.DOTALL)
 UNREADABLE = {
     pycurl.E_UNSUPPORTED_PROTOCOL: Detail.NO_HTTP,
@@ -52,7 +54,7 @@ log = logging.getLogger(__name__)
 class Transfer:
     """One call under way; all but `asked`, `said`, `over` and `given_up` is the loop's."""
 
-    def __init__(self, asked: Call, kept: Mapping[Ends, int], watching: Sequence[Watched]) -> None:
+    def __init__(self, asked: Call, kept: Mapping[Ends, Kept], watching: Sequence[Watched]) -> None:
         """Tell libcurl all of it. Raises OSError for a file that cannot be read."""
         self.asked, self._kept, self._measured = asked, kept, bool(watching)
         self.said: Reply | NoReply = NoReply(Trouble.NOT_SENT, "not begun")
@@ -85,10 +87,10 @@ class Transfer:
         """Decide as the last thing before the first byte leaves.
 
         libcurl asks again before it sends again, by itself, over a new connection. It does not look whether
-        a connection that was used within the last second still stands.
+        a connection that was used within the last second still stands, nor whether anything came since.
         """
-        socket = self._kept.get(ends)
-        self.stale = not self.sent and socket is not None and _closed(socket)
+        kept = self._kept.get(ends)
+        self.stale = not self.sent and kept is not None and _spoiled(*kept)
         if self.stale:
             return int(pycurl.PREREQFUNC_ABORT)
         try:
@@ -229,11 +231,20 @@ def ends_of(curl: pycurl.Curl) -> Ends:
     return tuple(curl.getinfo(name) for name in names)
 
 
-def _closed(socket: int) -> bool:
-    """Tell whether the other side has closed; what TLS has to say before its end does not matter."""
+def kept_by(curl: pycurl.Curl) -> Kept:
+    """Return what is kept of a connection whose call went well.
+
+    Over HTTP/1 whatever comes before the next request would be taken for its answer; HTTP/2 says whose it is.
+    """
+    unasked = select.POLLIN if curl.getinfo(pycurl.INFO_HTTP_VERSION) <= pycurl.CURL_HTTP_VERSION_1_1 else 0
+    return curl.getinfo(pycurl.ACTIVESOCKET), CLOSING | unasked
+
+
+def _spoiled(socket: int, by: int) -> bool:
+    """Tell whether the other side has closed, or has said what nobody asked for."""
     poll = select.poll()
     try:
-        poll.register(socket, CLOSING)
+        poll.register(socket, by)
         return bool(poll.poll(0))
     except (OSError, ValueError):  # closed on our side: -1
         return False
