@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType, SimpleNamespace
+from typing import Any
 
 import pytest
 from celery import Celery
@@ -77,6 +78,18 @@ def test_a_loop_that_stands_still_fails_the_worker_and_a_lost_connection_does_no
     heart.not_looping()
     assert lived.beats(heart, EVERY)
     assert says("live", signs)
+
+
+def test_a_loop_that_asks_a_frozen_redis_for_one_thing_after_the_other_does_not_stand_still(
+    signs: HealthFiles, lived: Lived
+) -> None:
+    heart, told = hearing(signs)
+    heart.looping()
+    redis: dict[str, Any] = {"__name__": "redis.connection"}
+    exec("def read(beats): return beats()", redis)
+    assert redis["read"](lambda: lived.beats(heart, 10 * heartbeat.STUCK))
+    assert not lived.beats(heart, EVERY)
+    assert told == ["the loop that takes messages has not come round for 605 s"]
 
 
 def test_an_end_that_does_not_come_fails_the_worker(

@@ -83,7 +83,14 @@ def watch_child(quiet: float, *tell: Callable[[str], None]) -> None:
 
 GiveUp = Callable[..., None]
 STUCK = 60.0
-"""Seconds for which the loop that takes messages may stand still. One call to a frozen Redis takes 5 s."""
+"""Seconds for which the loop that takes messages may stand still, unless Redis is waited for: a frozen one
+takes 5 s for each call, and the loop may have many to make, or wait for a thread that makes them."""
+
+
+def asks_redis() -> bool:
+    """Tell whether some thread is in a call to Redis; each has its time-out."""
+    called = (frame for top in frames().values() for frame, _ in traceback.walk_stack(top))
+    return any(frame.f_globals.get("__name__") == "redis.connection" for frame in called)
 
 
 def not_own(directory: str) -> str | None:
@@ -175,7 +182,7 @@ class Heartbeat:
 
     def _trouble(self) -> str | None:
         looped = self._looped
-        if looped is not None and work.now - looped > STUCK:
+        if looped is not None and work.now - looped > STUCK and not asks_redis():
             return f"the loop that takes messages has not come round for {work.now - looped:.0f} s"
         if self._full is not None and work.now - self._full > self._quiet:
             since = work.now - self._full
