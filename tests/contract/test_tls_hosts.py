@@ -214,6 +214,22 @@ def test_the_reason_is_named(server: Server, authority: Authority, tmp_path: Pat
     assert said == "not sent: TLS error: it does not speak TLS there"
 
 
+@pytest.mark.parametrize("empty", ["ca.pem", "own.pem", "own.key"])
+def test_a_file_that_is_empty_is_not_sent_with(
+    server: Server, authority: Authority, tmp_path: Path, carrier: str, empty: str
+) -> None:
+    """So it is for a moment when somebody writes it anew in its place."""
+    own = authority.sign("me", "DNS:me")
+    for file, name in ((authority.file, "ca.pem"), (own.certificate, "own.pem"), (own.key, "own.key")):
+        (tmp_path / name).write_bytes(b"" if name == empty else file.read_bytes())
+    ca, *cert = (str(tmp_path / name) for name in ("ca.pem", "own.pem", "own.key"))
+    host = called(replace(client(server, ca).host, cert=(cert[0], cert[1])))
+    said = host.write(Action.CREATE, G, AttemptId("a1"), host.clock.elapsed() + 60)
+    assert said.effect is Effect.NOT_APPLIED
+    if carrier == "libcurl":
+        assert said.text == "not sent: its ca_file, cert_file or key_file is empty"
+
+
 def test_a_version_that_both_speak_is_missing(authority: Authority) -> None:
     signed = authority.sign("localhost", "DNS:localhost")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

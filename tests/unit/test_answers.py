@@ -14,6 +14,7 @@ from socket import socket
 from threading import Event, Thread
 from unittest.mock import Mock
 
+import pycurl
 import pytest
 
 from lockstep.worker.hosts import curl, transfer
@@ -300,7 +301,12 @@ def test_what_fails_in_the_middle_is_told_and_the_next_call_goes_on(
 
 
 @pytest.mark.parametrize(
-    "lacking", [OSError(24, "Too many open files"), RuntimeError("can't start new thread")]
+    "lacking",
+    [
+        OSError(24, "Too many open files"),
+        RuntimeError("can't start new thread"),
+        pycurl.error(27, "Out of memory"),
+    ],
 )
 def test_a_process_that_may_not_have_what_a_call_needs_has_not_sent_it(
     server: Answering, lacking: Exception, monkeypatch: pytest.MonkeyPatch

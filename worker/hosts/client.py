@@ -79,6 +79,7 @@ class Detail(StrEnum):
     NO_HTTP = "it is no HTTP"
     BADLY_ENCODED = "the body is encoded, which was not asked for, and not as it says"
     NO_FILE = "its ca_file, cert_file or key_file is not there"
+    EMPTY_FILE = "its ca_file, cert_file or key_file is empty"
 
 
 UNTRUSTED = {

@@ -27,6 +27,9 @@ IDLE = 256
 """Connections kept open between calls: ten thousand hosts are not to be ten thousand sockets."""
 TICK = 100
 """Milliseconds between two looks at the calls under way."""
+NO_TLS_FILE = {FileNotFoundError: Detail.NO_FILE, EOFError: Detail.EMPTY_FILE}
+NOT_BEGUN = (EOFError, OSError, ValueError, RuntimeError, pycurl.error)
+"""RuntimeError if there may be no more threads, pycurl.error for what libcurl does not take."""
 log = logging.getLogger(__name__)
 watches: list[Callable[[str, str], Watched]] = []
 """Asked about each call, by method and URL. Nothing is measured while there are none."""
@@ -73,9 +76,8 @@ class Loop:
         try:
             call = Transfer(asked, self._kept, watching)
             self._begin_thread()
-        except (OSError, ValueError, RuntimeError) as error:  # the last if there may be no more threads
-            why = Detail.NO_FILE if isinstance(error, FileNotFoundError) else f"connection error: {error}"
-            return NoReply(Trouble.NOT_SENT, why)
+        except NOT_BEGUN as error:
+            return NoReply(Trouble.NOT_SENT, NO_TLS_FILE.get(type(error), f"connection error: {error}"))
         else:
             self._inbox.put(call)
             call.over.acquire()

@@ -55,7 +55,7 @@ class Transfer:
     """One call under way; all but `asked`, `said`, `over` and `given_up` is the loop's."""
 
     def __init__(self, asked: Call, kept: Mapping[Ends, Kept], watching: Sequence[Watched]) -> None:
-        """Tell libcurl all of it. Raises OSError for a file that cannot be read."""
+        """Tell libcurl all of it. Raises OSError for a file that is not readable, EOFError if empty."""
         self.asked, self._kept, self._measured = asked, kept, bool(watching)
         self.said: Reply | NoReply = NoReply(Trouble.NOT_SENT, "not begun")
         self.carried: Carried | None = None
@@ -205,7 +205,7 @@ def _told(asked: Call, headers: Mapping[str, str]) -> dict[int, object]:
         return told
     # What the files hold: by a path, libcurl goes on with what it read, or showed, before.
     if isinstance(host.verify, str):
-        told[pycurl.CAINFO_BLOB] = Path(host.verify).read_bytes()
+        told[pycurl.CAINFO_BLOB] = _content(host.verify)
     elif host.verify:
         from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
@@ -213,7 +213,7 @@ def _told(asked: Call, headers: Mapping[str, str]) -> dict[int, object]:
     else:
         told |= {pycurl.SSL_VERIFYPEER: 0, pycurl.SSL_VERIFYHOST: 0}
     if host.cert is not None:
-        own, key = (Path(file).read_bytes() for file in host.cert)
+        own, key = map(_content, host.cert)
         # Without a password OpenSSL would ask for one on the terminal.
         told |= {pycurl.SSLCERT_BLOB: own, pycurl.SSLKEY_BLOB: key, pycurl.KEYPASSWD: ""}
     if host.server_name:
@@ -223,6 +223,13 @@ def _told(asked: Call, headers: Mapping[str, str]) -> dict[int, object]:
         told[pycurl.CONNECT_TO] = [f"::{place}"]
         lines.append(f"Host: {place.removesuffix(':443')}")
     return told
+
+
+def _content(file: str) -> bytes:
+    """Read a file that may be about to be written anew: libcurl takes no empty one."""
+    if content := Path(file).read_bytes():
+        return content
+    raise EOFError
 
 
 def ends_of(curl: pycurl.Curl) -> Ends:
