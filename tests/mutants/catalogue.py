@@ -198,7 +198,7 @@ MUTANTS = (
         "a request leaves though it may not be sent any more once the connection stands",
         (
             "worker/hosts/transfer.py",
-            "self.refused = not self.sent and not (self.asked.left > 0 and self.asked.may_send())",
+            "self.refused = not self.sent and not (wanted and self.asked.may_send())",
             "self.refused = False",
         ),
     ),

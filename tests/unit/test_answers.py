@@ -287,6 +287,17 @@ def test_ctrl_c_ends_a_call_at_once(server: Answering) -> None:
     eventually(lambda: server.closed["silence"] > closed, "its connection is given up")
 
 
+def test_what_nobody_waits_for_any_more_does_not_leave(server: Answering) -> None:
+    """Who waited was interrupted while it connected, and the loop has not looked since."""
+    asked, connections = server.asked["success"], server.connections
+    call = transfer.Transfer(request("POST", f"{server.url}/success/"), {}, [])
+    call.given_up = True
+    with pytest.raises(pycurl.error):
+        call.curl.perform()
+    eventually(lambda: server.connections == connections + 1, "it had connected")
+    assert (call.sent, server.asked["success"]) == (False, asked)
+
+
 @pytest.mark.parametrize("broken", ["curl.ends_of", "transfer.seconds_to_wait"])
 def test_what_fails_in_the_middle_is_told_and_the_next_call_goes_on(
     server: Answering, broken: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture

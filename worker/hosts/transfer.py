@@ -94,7 +94,8 @@ class Transfer:
         if self.stale:
             return int(pycurl.PREREQFUNC_ABORT)
         try:
-            self.refused = not self.sent and not (self.asked.left > 0 and self.asked.may_send())
+            wanted = self.asked.left > 0 and not self.given_up
+            self.refused = not self.sent and not (wanted and self.asked.may_send())
         except Exception:
             log.exception("whether a request may be sent is not known")
             self.refused = True
