@@ -330,6 +330,17 @@ def test_a_process_that_may_not_have_what_a_call_needs_has_not_sent_it(
     assert isinstance(loop.carry(request("POST", f"{server.url}/success/")), Reply)
 
 
+def test_who_fails_in_watching_a_call_changes_nothing_of_it(
+    server: Answering, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    told: list[Carried | None] = []
+    begin, end = Mock(side_effect=ZeroDivisionError), Mock(side_effect=ZeroDivisionError)
+    monkeypatch.setattr(curl, "watches", [begin, lambda *_: ({}, end), lambda *_: ({}, told.append)])
+    assert isinstance(LOOPS[True].carry(request("POST", f"{server.url}/success/")), Reply)
+    assert (begin.call_count, end.call_count, len(told)) == (1, 1, 1)
+    assert caplog.text.count("what watches the calls to hosts failed") == 2
+
+
 def test_what_a_call_took_is_told_to_who_asks_and_measured_for_nobody_else(
     server: Answering, monkeypatch: pytest.MonkeyPatch
 ) -> None:

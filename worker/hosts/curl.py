@@ -71,7 +71,10 @@ class Loop:
 
     def carry(self, asked: Call) -> Reply | NoReply:
         """Carry one call, from whichever thread."""
-        watching = [watch(asked.method, asked.url) for watch in watches]
+        watching: list[Watched] = []
+        for watch in watches:
+            with _unharmed():
+                watching.append(watch(asked.method, asked.url))
         call = None
         try:
             call = Transfer(asked, self._kept, watching)
@@ -86,7 +89,8 @@ class Loop:
             if call is not None:
                 call.given_up = True  # if who waits was interrupted; else it is over
             for _, told in watching:
-                told(None if call is None else call.carried)
+                with _unharmed():
+                    told(None if call is None else call.carried)
 
     def _begin_thread(self) -> None:
         with self._making:
@@ -163,6 +167,15 @@ class Loop:
     def _end(self, call: Transfer, said: Reply | NoReply) -> None:
         call.finish(said)
         del self._calls[call.curl]  # only now: whoever waits for a call that is not here is never told
+
+
+@contextlib.contextmanager
+def _unharmed() -> Iterator[None]:
+    """Log what fails in who watches a call; the call goes on."""
+    try:
+        yield
+    except Exception:
+        log.exception("what watches the calls to hosts failed")
 
 
 def _follow(poll: select.poll, what: int, socket: int, *_: object) -> None:
