@@ -186,6 +186,8 @@ def _told(asked: Call, headers: Mapping[str, str]) -> dict[int, object]:
     """Return what libcurl is told of a call, in the order in which it is told."""
     host, settings = asked.host, asked.settings
     lines = [*(f"{name}: {value}" for name, value in headers.items()), "Expect:"]
+    if "content-type" not in map(str.lower, headers):
+        lines.append("Content-Type:")  # it would add that of a form
     told: dict[int, object] = {
         pycurl.URL: asked.url,
         pycurl.PATH_AS_IS: 1,
