@@ -103,6 +103,7 @@ SAME_URL = "  - {name: other, url: 'http://NODE1:80/'}\n"
         (entry(labels="[a]"), ["labels ['a']", "mapping of strings"]),
         (entry(labels="{rack: 7}"), ["{'rack': 7}", "quote numbers"]),
         (entry(url=""), ["url None", "missing"]),
+        (entry(url="http://node1/\u00e9"), ['url "http://node1/', "not all ASCII", "percent-encode", "xn--"]),
         (entry(auth="{basic: 7}"), ["auth {'basic': 7}", "{basic: FILE}"]),
         (entry(auth="{header: 'X Y', file: /k}"), ["auth", "{header: NAME, file: FILE}"]),
         (entry(auth="{basic: /l}", token_file="/t"), ["auth and a token_file", "choose one"]),

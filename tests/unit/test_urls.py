@@ -39,6 +39,11 @@ REFUSED: dict[str, tuple[object, ...]] = {
     "must start with http": ("node1:8080", "ftp://node1"),
     "names no host": ("http://", "http://:80"),
     "a blank, a backslash": ("http://node 1", "http://node1\n", "http://node1\\x"),
+    "is not all ASCII: percent-encode its path, and give a name as xn--": (
+        "http://n\u00f6de1",
+        "http://node1/gr\u00fcn",
+        "http://node1:\u0661",
+    ),
     "query": ("http://node1?x=1",),
     "fragment": ("http://node1#top",),
     "port 0": ("http://node1:0",),

@@ -196,6 +196,8 @@ def parse_url(value: object) -> str:
         raise InvalidInput(f"url of {named} has a user or password in it: use token_file")
     if _NEVER_IN_A_URL.search(value):
         raise InvalidInput(f"url {shown} has a blank, a backslash or a control character")
+    if not value.isascii():
+        raise InvalidInput(f"url {shown} is not all ASCII: percent-encode its path, and give a name as xn--")
     if authority.count(":") > 1 and "[" not in authority:
         raise InvalidInput(f"url {shown} has a bare IPv6 address: put it in brackets")
     try:
