@@ -74,6 +74,11 @@ class GroupDrift:
         """True if hosts of an unmeasured group do not all hold the same."""
         return len(set(self.unmeasured.values())) > 1
 
+    @property
+    def nowhere(self) -> bool:
+        """True if nothing says what it should be, and no host that answered holds it."""
+        return set(self.unmeasured.values()) == {Presence.ABSENT}
+
 
 class Comparison:
     """Asks hosts, many at once; of groups, a silent one is asked nothing more. Raises StoreUnavailable."""

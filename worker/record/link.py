@@ -241,8 +241,11 @@ class Link(RaisesOurs):
 
 def unknown(operation: OperationId, looks_like: str = "") -> UnknownOperation:
     """Return the error for an id that no record has."""
-    why = looks_like or "no operation has it, or its record was dropped with age"
-    return UnknownOperation(f'operation id "{operation}" is unknown: {why}')
+    why = looks_like or "no operation has it, its record was dropped with age, or Redis has lost its data"
+    error = UnknownOperation(f'operation id "{operation}" is unknown: {why}')
+    if not looks_like:
+        error.page = RecordGone.page
+    return error
 
 
 def dropped(operation: OperationId, group: GroupId) -> RecordGone:

@@ -14,6 +14,7 @@ from lockstep.producer.cli.exits import OF_STATE, Exit, Session
 from lockstep.producer.cli.options import FieldOptions, Selection, as_option, command, selection_options
 from lockstep.producer.cli.output import answer, answer_json, answer_table, note, printable, read_document
 from lockstep.producer.cli.text import sentence
+from lockstep.worker.operation.errors import RecordGone
 from lockstep.worker.operation.host import age
 from lockstep.worker.operation.model import Action, Presence
 from lockstep.worker.operation.names import alike, counted, named, parse_moment
@@ -38,7 +39,8 @@ def drift(session: Session, groups: tuple[str, ...]) -> Exit:
       lockstep drift 7f3c81d2aa01
 
     Exit codes: 0 every host is as the last operations left it, 1 some are not, or the hosts of a group
-    without a record differ from one another, 4 none is known to differ, but something could not be compared.
+    without a record differ from one another, 4 none is known to differ, but something could not be compared,
+    or a group that is named is neither recorded nor on any host.
     Groups that an operation works on are left out; if it has waves, the hosts that it is through with are
     compared with what it asks.
     """
@@ -50,6 +52,8 @@ def drift(session: Session, groups: tuple[str, ...]) -> Exit:
     looked = list(client.drift(meant or None))
     drifted = [each for look in looked for each in look.drifts]
     apart = [look for look in looked if look.apart]
+    by_name = {group for text, group in zip(groups, meant, strict=True) if text == group or "/" in text}
+    strange = [look.group for look in looked if look.nowhere and look.group in by_name]
     document = {
         "drift": [_drift_row(look, each) for look in looked for each in look.drifts],
         "unmeasured": [row for look in looked for row in _held(look)],
@@ -61,9 +65,12 @@ def drift(session: Session, groups: tuple[str, ...]) -> Exit:
     for host, of in alike((look.group, host) for look in looked for host in look.uncovered):
         remedy = f"`lockstep sync {host}` brings it up to date"
         note(f"{host} was never covered by an operation on {named(of)}: {remedy}")
+    if strange:
+        what = "may be misspelt, or be the id of an operation whose record is gone"
+        note(f"{named(strange)}: {what}; see {RecordGone.page}")
     if drifted or apart:
         return Exit.FOUND
-    lacking = any(look.silent or look.untold or look.overtaken for look in looked)
+    lacking = strange or any(look.silent or look.untold or look.overtaken for look in looked)
     nothing = looked and all(look.owner and not look.compared for look in looked)
     return Exit.UNANSWERED if lacking or nothing else Exit.OK
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from lockstep import ClusterClient, StoreUnavailable
+from lockstep import ClusterClient, RecordGone, StoreUnavailable
 from lockstep.producer.stack.processes import RedisServer
 from tests.contract.producer.conftest import Run
 from tests.contract.producer.hand import Hand
@@ -43,7 +43,8 @@ def test_an_unknown_operation(
     assert (ran.code, ran.out) == (2, "")
     assert ran.err == (
         'lockstep: error: operation id "nope" is unknown: '
-        "no operation has it, or its record was dropped with age\n"
+        "no operation has it, its record was dropped with age, or Redis has lost its data; "
+        f"see {RecordGone.page}\n"
     )
     assert hand.keys() == []
     assert list(tmp_path.iterdir()) == []

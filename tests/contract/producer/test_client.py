@@ -9,7 +9,15 @@ import redis
 from kombu.exceptions import OperationalError
 
 import lockstep.worker.messages
-from lockstep import ClusterClient, InvalidInput, OperationIdReused, State, StoreUnavailable, UnknownOperation
+from lockstep import (
+    ClusterClient,
+    InvalidInput,
+    OperationIdReused,
+    RecordGone,
+    State,
+    StoreUnavailable,
+    UnknownOperation,
+)
 from lockstep.producer.stack.processes import RedisServer
 from lockstep.worker.operation.model import Action
 from lockstep.worker.settings import Settings
@@ -181,8 +189,10 @@ def test_an_unknown_operation_is_named(cluster: ClusterClient, hand: Hand) -> No
         cluster.operation("nope")
 
     assert str(caught.value) == (
-        'operation id "nope" is unknown: no operation has it, or its record was dropped with age'
+        'operation id "nope" is unknown: no operation has it, its record was dropped with age, '
+        "or Redis has lost its data"
     )
+    assert caught.value.page == RecordGone.page
     assert hand.keys() == []
 
 

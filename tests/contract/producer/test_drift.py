@@ -7,13 +7,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from lockstep import Action, ClusterClient
+from lockstep import Action, ClusterClient, RecordGone
 from lockstep.producer.client.operation import Operation
 from lockstep.producer.operators import drift
 from lockstep.producer.operators.hosts import probe
 from lockstep.worker.operation.answer import ProbeAnswer
 from lockstep.worker.operation.host import Host
-from lockstep.worker.operation.model import Decision, GroupId
+from lockstep.worker.operation.model import Decision, GroupId, OperationId
 from lockstep.worker.settings import Settings
 from tests.contract.producer.conftest import Run
 from tests.contract.producer.hand import NODE1, NODE2, Hand
@@ -50,6 +50,35 @@ def test_a_group_that_is_nowhere_is_no_new_hosts_business(
     hand.decide(deleted, Decision.COMMIT)
     ran = lockstep("drift")
     assert (ran.code, ran.err) == (0, "")
+
+
+@pytest.mark.parametrize("text", ["tema-a", "group/tema-a"])
+def test_a_name_that_is_neither_recorded_nor_on_a_host_may_be_misspelt(
+    lockstep: Run, nodes: Nodes, text: str
+) -> None:
+    for node in nodes.values():
+        node.answers = [GONE]
+    ran = lockstep("drift", text)
+    assert ran.code == 4
+    assert ran.err == (
+        "tema-a: no operation on it is recorded; absent on node1, node2, node3\n"
+        "tema-a: may be misspelt, or be the id of an operation whose record is gone; "
+        f"see {RecordGone.page}\n"
+    )
+
+
+def test_the_group_of_an_operation_whose_record_is_gone_is_not_misspelt(
+    lockstep: Run, nodes: Nodes, hand: Hand
+) -> None:
+    for node in nodes.values():
+        node.answers = [GONE]
+    hand.store.note_lost(OperationId("lost"), GroupId("team-a"))
+    ran = lockstep("drift", "lost")
+    assert ran.code == 0, "the hosts do not differ from one another"
+    assert ran.err.splitlines() == [
+        "lost is an operation on team-a",
+        "team-a: no operation on it is recorded; absent on node1, node2, node3",
+    ]
 
 
 def test_a_host_that_differs_is_named_with_the_operation(

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from lockstep import ClusterClient, InvalidInput
+from lockstep import ClusterClient, InvalidInput, RecordGone
 from lockstep.producer.stack.processes import RedisServer
 from lockstep.worker import kinds
 from tests.contract.producer.conftest import Run
@@ -16,6 +16,7 @@ from tests.contract.producer.hand import NODE1, Hand
 from tests.integration.kinds.node import KIND
 
 FULL = "7f3c81d2aa01"
+NOWHERE = "no operation has it, its record was dropped with age, or Redis has lost its data"
 
 
 @pytest.fixture
@@ -73,7 +74,7 @@ def test_programs_give_whole_ids(cluster: ClusterClient, recorded: str) -> None:
         ("7f3c81d2aa0", None),
         ("node2", "it is a host of the inventory: `lockstep hosts --hosts node2`"),
         ("team-b", "it is a group: `lockstep history --group team-b` lists its operations"),
-        ("0123456789ab", "no operation has it, or its record was dropped with age"),
+        ("0123456789ab", f"{NOWHERE}; see {RecordGone.page}"),
     ],
 )
 def test_an_id_that_no_operation_has_is_looked_at(
