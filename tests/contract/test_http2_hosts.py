@@ -7,7 +7,7 @@ import shutil
 import socket
 import ssl
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from io import BufferedRWPair
@@ -23,6 +23,7 @@ from lockstep.worker.operation.host import Host
 from lockstep.worker.operation.model import Action, AttemptId, HostName
 from lockstep.worker.settings import Settings
 from tests.integration.redis_servers.certificates import Authority
+from tests.unit.answering import tell
 from tests.unit.client import G
 
 pytestmark = pytest.mark.skipif(not shutil.which("openssl"), reason="openssl is not installed")
@@ -49,6 +50,8 @@ class Frames:
     """What each connection speaks."""
     asked: int = 0
     """Requests that came over HTTP/2."""
+    then: Callable[[ssl.SSLSocket], None] = lambda _: None
+    """Done to the connection after each answer."""
 
     def called(self, carry: Carry) -> HostClient:
         url = f"https://localhost:{self.listener.getsockname()[1]}"
@@ -64,9 +67,10 @@ class Frames:
                     self.context.wrap_socket(peer, server_side=True) as secured,
                     secured.makefile("rwb") as stream,
                 ):
-                    self._talk(secured.selected_alpn_protocol(), stream)
+                    self._talk(secured, stream)
 
-    def _talk(self, speaks: str | None, stream: BufferedRWPair) -> None:
+    def _talk(self, secured: ssl.SSLSocket, stream: BufferedRWPair) -> None:
+        speaks = secured.selected_alpn_protocol()
         self.spoken.append(speaks)
         if speaks != "h2":
             while stream.readline().strip():  # what is not read by the end would reset the connection
@@ -83,6 +87,7 @@ class Frames:
                 self.asked += 1
                 stream.write(about + (bytes(4) if about[3] == GOAWAY else head[5:]) + rest)
                 stream.flush()
+                self.then(secured)
 
 
 HEADERS, GOAWAY = 1, 7
@@ -92,6 +97,7 @@ REFUSED = b"\0\0\4\3\0", b"\0\0\0\7"
 """RST_STREAM: REFUSED_STREAM, which says that the request was not looked at."""
 GONE = b"\0\0\x08\7\0", bytes(8)
 """GOAWAY: no request was looked at, and nothing is wrong."""
+PING = b"\0\0\x08\6\0\0\0\0\0" + bytes(8)
 
 
 @contextmanager
@@ -136,3 +142,21 @@ def test_a_write_that_may_be_sent_again_is_sent_once(
             assert host.probe(G).probed is Probed.SEEN
         said = host.write(Action.CREATE, G, AttemptId("a1"), host.clock.elapsed() + 10)
         assert (said.effect, server.asked) == (Effect.UNKNOWN, 1 + kept), said
+
+
+def test_a_connection_is_kept_though_something_came_that_belongs_to_no_request(authority: Authority) -> None:
+    go, gone = threading.Event(), threading.Event()
+
+    def ping(connection: ssl.SSLSocket) -> None:
+        if server.asked == 1:
+            assert go.wait(10)
+            tell(connection, PING)
+            gone.set()
+
+    with speaking(authority, NOT_FOUND) as server:
+        server.then, host = ping, server.called(curl.Loop().carry)
+        assert host.probe(G).probed is Probed.SEEN
+        go.set()
+        assert gone.wait(10)
+        assert host.probe(G).probed is Probed.SEEN
+        assert server.spoken == ["h2"]
