@@ -88,7 +88,7 @@ takes 5 s for each call, and the loop may have many to make, or wait for a threa
 
 
 def asks_redis() -> bool:
-    """Tell whether some thread is in a call to Redis; each has its time-out."""
+    """Tell whether some thread is in a call to Redis; each has its timeout."""
     called = (frame for top in frames().values() for frame, _ in traceback.walk_stack(top))
     return any(frame.f_globals.get("__name__") == "redis.connection" for frame in called)
 
