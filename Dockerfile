@@ -2,7 +2,7 @@
 #
 #   celery -A lockstep worker -Q operations -n operations@%h  forward steps (the default)
 #   celery -A lockstep worker -Q rollback -n rollback@%h      undoing, deciding, settling, the sweep
-#   celery -A lockstep beat -s /tmp/beat                      sends the sweep
+#   celery -A lockstep beat                                   sends the sweep
 #   python -m lockstep.worker.monitoring.flower --address=  the page on which people watch
 #   lockstep create team-a                                    the command
 #   python -m lockstep.mock_api --host 0.0.0.0                a cluster of unstable nodes, to try it on

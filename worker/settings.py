@@ -151,9 +151,9 @@ class Settings:
     slice_threads: Count = 128
     """Hosts of such tasks that one worker process works on at the same time."""
     heartbeat_dir: str = ""
-    """Where a worker keeps the files that `python -m lockstep.worker.monitoring.probe` reads; below the
-    directory for temporary files, which is right for one worker per container. Of several on one machine
-    each needs its own, or one could not tell which of them is dead."""
+    """Where a worker, or beat, keeps the files that `python -m lockstep.worker.monitoring.probe` reads; below
+    the directory for temporary files, which is right for one worker per container. Of several workers on one
+    machine each needs its own, or one could not tell which of them is dead; beat may share one's."""
     metrics_address: str = "127.0.0.1"
     """The address at which a worker answers Prometheus: only this machine, unless it says otherwise. The
     image sets ::, every address of IPv4 and IPv6, for a container's loopback is nobody else's."""

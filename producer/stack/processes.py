@@ -67,8 +67,8 @@ def worker(role: Role, **where: Unpack[ChildOptions]) -> Child:
 
 
 def beat(**where: Unpack[ChildOptions]) -> Child:
-    arguments = ["beat", "--schedule", str(where["directory"] / "beat"), "--loglevel", "INFO"]
-    return Child(Role.BEAT, [*CELERY, *arguments], sign="beat: Starting", **where)
+    where["env"] = {**where["env"], "LOCKSTEP_HEARTBEAT_DIR": str(where["directory"] / "beat.heartbeat")}
+    return Child(Role.BEAT, [*CELERY, "beat", "--loglevel", "INFO"], sign="beat: Starting", **where)
 
 
 class MockCluster(Child):

@@ -43,7 +43,7 @@ ROLES = {
     "cluster": ["python", "-m", "lockstep.mock_api", "--nodes", str(len(NODES)), "--port", "5001"],
     "worker": [],  # what the image does by itself
     "rollback": [*CELERY, "worker", "-Q", "rollback", "-n", "rollback@%h"],
-    "beat": [*CELERY, "beat", "-s", "/tmp/beat"],
+    "beat": [*CELERY, "beat"],
     "flower": ["python", "-m", "lockstep.worker.monitoring.flower", "--address=", "--port=5555"],
 }
 REDIS = """

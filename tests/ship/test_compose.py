@@ -96,6 +96,11 @@ def test_nothing_starts_before_redis_answers(services: dict[str, Service]) -> No
         assert services[name]["depends_on"]["redis"]["condition"] == "service_healthy", name
 
 
+def test_beat_is_asked_as_in_kubernetes(services: dict[str, Service]) -> None:
+    (container,) = render(LOCAL).component("beat").containers
+    assert services["beat"]["healthcheck"]["test"] == ["CMD", *container["livenessProbe"]["exec"]["command"]]
+
+
 def test_every_service_comes_back_by_itself(services: dict[str, Service]) -> None:
     """Compose restarts what ended, with whatever status, and never what is unhealthy: workers that stand
     still end themselves."""

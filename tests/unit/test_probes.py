@@ -120,7 +120,9 @@ def test_a_probe_imports_no_more_than_it_must() -> None:
 
 
 def test_an_unknown_question_is_answered_with_the_usage() -> None:
-    assert probe("alive", "") == (2, "usage: python -m lockstep.worker.monitoring.probe live|ready\n")
+    usage = "usage: python -m lockstep.worker.monitoring.probe live|ready [beat]\n"
+    assert probe("alive", "") == (2, usage)
+    assert main([]) == main(["live", "flower"]) == 2
 
 
 def another_users(directory: Path) -> None:

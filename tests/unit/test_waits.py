@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import ast
-import subprocess
+import atexit
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import yaml
 from celery.exceptions import InvalidTaskError
 
 from lockstep.worker.broker import consumer
 from lockstep.worker.celery import WAIT, Lockstep, TaskName, make_app
+from lockstep.worker.monitoring import heartbeat, metrics
+from lockstep.worker.monitoring.heartbeat import Heartbeat
+from lockstep.worker.monitoring.probe import EVERY, HealthFiles
 from lockstep.worker.settings import Settings
 from lockstep.worker.tasks.received import PatientRequest
 from lockstep.worker.tasks.sweep import held
@@ -214,24 +216,66 @@ def test_beat_uses_it(app: Lockstep) -> None:
     assert app.conf.beat_scheduler == f"{consumer.__name__}:{consumer.Scheduler.__name__}"
 
 
-def test_beat_touches_the_file_that_its_probe_looks_for(app: Lockstep, tmp_path: Path) -> None:
-    containers = yaml.safe_load((ROOT / "manifests/base/beat.yaml").read_text("utf-8"))["spec"]["template"][
-        "spec"
-    ]
-    (container,) = containers["containers"]
-    compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text("utf-8"))["services"]["beat"]
-    probe = container["livenessProbe"]["exec"]["command"][-1]
-    assert (compose["command"], compose["healthcheck"]["test"][-1]) == (container["command"], probe)
-    there = container["command"][-1].replace("/tmp", str(tmp_path))
-    made = Beat(app, schedule_filename=there)
-    made.sent = []
+@pytest.fixture
+def signs(tmp_path: Path) -> HealthFiles:
+    return HealthFiles(str(tmp_path), "beat")
 
-    def asked() -> int:
-        return subprocess.run(["sh", "-c", probe.replace("/tmp", str(tmp_path))], check=False).returncode
 
-    assert asked() != 0
-    made.tick()
-    assert asked() == 0
+@pytest.fixture
+def beating(scheduled: tuple[Beat, Callable[[float], None]], signs: HealthFiles) -> Iterator[Heartbeat]:
+    """Beat's heart, which beats when a test says so."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Heartbeat, "start", lambda _: None)
+        patch.setattr(heartbeat, "give_up", lambda trouble, fail, *_: fail(trouble))
+        metrics.work.start_anew()
+        made = heartbeat.install_beat(scheduled[0], signs.directory, 120.0, lambda _: None)
+        yield made
+        atexit.unregister(made.end)
+
+
+def test_beat_is_live_from_its_start_and_ready_once_it_has_sent_a_sweep(
+    scheduled: tuple[Beat, Callable[[float], None]], beating: Heartbeat, signs: HealthFiles
+) -> None:
+    assert signs.trouble("live") is not None
+    beating.beat()
+    assert signs.trouble("live") is None
+    assert "starting or stopping" in (signs.trouble("ready") or "")
+    scheduled[0].tick()
+    assert signs.trouble("ready") is None
+    assert HealthFiles(signs.directory).trouble("live") is not None, "a worker beside it is another process"
+
+
+def test_a_beat_that_sends_nothing_more_stands_still(
+    scheduled: tuple[Beat, Callable[[float], None]], beating: Heartbeat, signs: HealthFiles
+) -> None:
+    schedule, pass_time = scheduled
+    schedule.tick()
+    assert lived(beating, pass_time, 120)
+    assert not lived(beating, pass_time, EVERY)
+    assert signs.trouble("live") == "the loop that sends the sweep has not come round for 125 s"
+
+
+def test_a_beat_that_tries_in_vain_to_reach_redis_does_not_stand_still(
+    scheduled: tuple[Beat, Callable[[float], None]], beating: Heartbeat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    schedule, pass_time = scheduled
+
+    def ensure_connection(failed: Callable[[Exception, float], None], most: int | None) -> None:
+        for _ in range(20):
+            assert lived(beating, pass_time, 30)
+            failed(ConnectionError("refused"), 30.0)
+
+    monkeypatch.setitem(vars(schedule), "connection", SimpleNamespace(ensure_connection=ensure_connection))
+    schedule._ensure_connected()
+
+
+def lived(heart: Heartbeat, pass_time: Callable[[float], None], seconds: float) -> bool:
+    """Pass so much time, and tell what the last beat says."""
+    beaten = True
+    for _ in range(round(seconds / EVERY)):
+        pass_time(EVERY)
+        beaten = heart.beat()
+    return beaten
 
 
 def test_a_killed_sweep_keeps_others_off_for_little_longer_than_one_call_to_redis_may_take() -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from lockstep.producer.stack.child import Child
 from lockstep.producer.stack.guard import Guard
 from lockstep.producer.stack.processes import RedisServer
 from lockstep.worker.monitoring.probe import VARIABLE, HealthFiles
@@ -26,9 +27,9 @@ def signs(tmp_path: Path) -> HealthFiles:
     return HealthFiles(str(tmp_path / "signs"))
 
 
-def probe(question: str, directory: str) -> subprocess.CompletedProcess[str]:
+def probe(question: str, directory: str, *of: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "lockstep.worker.monitoring.probe", question],
+        [sys.executable, "-m", "lockstep.worker.monitoring.probe", question, *of],
         env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), VARIABLE: directory},
         capture_output=True,
         text=True,
@@ -37,8 +38,8 @@ def probe(question: str, directory: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def says(question: str, signs: HealthFiles) -> bool:
-    return probe(question, signs.directory).returncode == 0
+def says(question: str, signs: HealthFiles, *of: str) -> bool:
+    return probe(question, signs.directory, *of).returncode == 0
 
 
 @pytest.fixture
@@ -84,6 +85,25 @@ def test_a_worker_is_live_and_ready_without_redis_too_and_leaves_no_file(
     eventually(lambda: not Path(signs.ready).exists(), "a worker that stops is not ready")
     eventually(lambda: not worker.running, "the worker has ended")
     assert list(Path(signs.directory).iterdir()) == []
+
+
+def test_beat_is_ready_once_it_has_reached_redis_and_a_dead_one_is_not_live(
+    redis: RedisServer, signs: HealthFiles, tmp_path: Path
+) -> None:
+    shown = HealthFiles(signs.directory, "beat")
+    env = {**os.environ, "LOCKSTEP_REDIS_URL": str(redis.url), "PYTHONPATH": str(ROOT)}
+    env[VARIABLE] = signs.directory
+    command = [sys.executable, "-m", "celery", "-A", "lockstep", "beat"]
+    redis.kill()
+    with Child("beat", command, directory=tmp_path, env=env) as beat:
+        eventually(lambda: shown.trouble("live") is None, "beat lives without Redis")
+        assert "starting or stopping" in (shown.trouble("ready") or "")
+        redis.start()
+        eventually(lambda: says("ready", signs, "beat"), "beat is ready")
+        assert says("live", signs, "beat")
+        os.kill(beat.pid, signal.SIGKILL)
+        eventually(lambda: not beat.running, "beat is dead")
+        assert "is that of a process that is gone" in probe("live", signs.directory, "beat").stderr
 
 
 def test_such_a_worker_ends_with_one_line(tmp_path: Path) -> None:

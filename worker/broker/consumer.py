@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from billiard.einfo import ExceptionInfo
@@ -163,24 +162,34 @@ class Scheduler(beat.Scheduler):  # type: ignore[misc]
     Celery's own goes by the wall clock, and keeps its times in a file: set back by ten minutes, it would send
     nothing for ten minutes. Here nothing is kept, for whoever runs twice as often does no harm.
 
-    A file named by its full path (`--schedule /tmp/beat`) is touched at every turn: probes see beat at work.
+    Celery hands it a file for its times, which is not used.
     """
 
     schedule: dict[str, Any]
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         self._due: dict[str, float] = {}
-        named = Path(options.get("schedule_filename") or "")
-        self._sign = named if named.is_absolute() else None
+        self.going: Callable[[], object] = lambda: None
+        """Called whenever it gets further, at every vain try to reach Redis too."""
+        self.come_round: Callable[[], object] = lambda: None
+        """Called when all that was due has been sent, or was tried."""
         super().__init__(*arguments, **options)
 
     def tick(self, **_: Any) -> float:
         """Send what is due; return the seconds until the next is."""
-        if self._sign is not None:
-            self._sign.touch()
+        self.going()
         for name, entry in self.schedule.items():
             if time.monotonic() >= self._due.get(name, 0.0):
                 self._due[name] = time.monotonic() + entry.schedule.run_every.total_seconds()
                 self.apply_entry(entry, producer=self.producer)
+                self.going()
+        self.come_round()
         soonest: float = min(self._due.values()) - time.monotonic()
         return max(0.0, soonest)
+
+    def _ensure_connected(self) -> Any:
+        def failed(error: Exception, seconds: float) -> None:
+            beat.error("beat: Connection error: %s. Trying again in %s seconds...", error, seconds)
+            self.going()
+
+        return self.connection.ensure_connection(failed, self.app.conf.broker_connection_max_retries)

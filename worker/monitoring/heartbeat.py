@@ -1,7 +1,8 @@
-"""The files that probes read, kept in every worker, and the watch over a worker that stands still."""
+"""The files that probes read, kept in every worker and in beat, and the watch over one that stands still."""
 
 from __future__ import annotations
 
+import atexit
 import gc
 import logging
 import math
@@ -111,15 +112,24 @@ class Heartbeat:
     The loop's own timer would not do: without Redis there is no loop, only the wait for a connection.
     """
 
-    def __init__(self, signs: HealthFiles, quiet: float = math.inf, give_up: GiveUp = give_up) -> None:
+    def __init__(
+        self,
+        signs: HealthFiles,
+        quiet: float = math.inf,
+        give_up: GiveUp = give_up,
+        loop: str = "the loop that takes messages",
+        stuck: float = STUCK,
+    ) -> None:
         """Prepare the directory; signs that an earlier worker left are removed.
 
-        No work that goes on may get no further for `quiet` seconds, and no end may take longer. `give_up` is
-        told why the worker stands still, and whom to tell.
+        No work that goes on may get no further for `quiet` seconds, and no end may take longer; `loop`
+        has to come round within `stuck`. `give_up` is told why the worker stands still, and whom to tell.
         """
         self._signs = signs
         self._quiet = quiet
         self._give_up = give_up
+        self._loop = loop
+        self._stuck = stuck
         self._looped: float | None = None
         self._full: float | None = None
         """Since when it holds as many messages as it may, and works at none."""
@@ -182,8 +192,8 @@ class Heartbeat:
 
     def _trouble(self) -> str | None:
         looped = self._looped
-        if looped is not None and work.now - looped > STUCK and not asks_redis():
-            return f"the loop that takes messages has not come round for {work.now - looped:.0f} s"
+        if looped is not None and work.now - looped > self._stuck and not asks_redis():
+            return f"{self._loop} has not come round for {work.now - looped:.0f} s"
         if self._full is not None and work.now - self._full > self._quiet:
             since = work.now - self._full
             return f"it holds as many messages as it may, and has worked at none of them for {since:.0f} s"
@@ -199,6 +209,39 @@ class Heartbeat:
                 log.warning("no heartbeat in %s: %s", self._signs.directory, error.strerror)
             if self._stopped.wait(EVERY):
                 return
+
+
+def _begun(heart: Heartbeat, tell: Callable[[str], None]) -> None:
+    heart.ready()
+    if heart.before:  # what it stood still for may be what it could not be told to
+        try:
+            tell(heart.before)
+        except Exception as error:  # noqa: BLE001 - it works all the same
+            log.warning("why the one before ended itself could not be told: %s", error)
+
+
+def install_beat(scheduler: Any, directory: str, stuck: float, tell: Callable[[str], None]) -> Heartbeat:
+    """Give beat a heart; it stands still if its schedule gets no further for `stuck` seconds."""
+    heart = Heartbeat(
+        HealthFiles(directory, "beat"),
+        give_up=lambda trouble, *others: give_up(trouble, *others, tell),
+        loop="the loop that sends the sweep",
+        stuck=stuck,
+    )
+
+    def come_round() -> None:
+        try:
+            _begun(heart, tell)
+        except OSError as error:  # a full disk: the next turn may succeed
+            log.warning("beat cannot show that it is ready: %s", error.strerror)
+        else:
+            scheduler.come_round = heart.looping  # that was to be done once
+
+    scheduler.going, scheduler.come_round = heart.looping, come_round
+    atexit.register(heart.end)
+    heart.looping()
+    heart.start()
+    return heart
 
 
 def install(app: Celery, directory: str, quiet: float, tell: Callable[[str], None]) -> Heartbeat:
@@ -228,17 +271,9 @@ def install(app: Celery, directory: str, quiet: float, tell: Callable[[str], Non
         def close(self, parent: Any) -> None:
             heart.ending()
 
-    def ready(**_: Any) -> None:
-        heart.ready()
-        if heart.before:  # what it stood still for may be what it could not be told to
-            try:
-                tell(heart.before)
-            except Exception as error:  # noqa: BLE001 - it works all the same
-                log.warning("why the worker before ended itself could not be told: %s", error)
-
     app.steps["consumer"].add(Loop)
     app.steps["worker"].add(End)
-    worker_ready.connect(ready, weak=False)
+    worker_ready.connect(lambda **_: _begun(heart, tell), weak=False)
     worker_shutting_down.connect(heart.stopping, weak=False)
     worker_shutdown.connect(heart.end, weak=False)
     heart.start()

@@ -1,4 +1,4 @@
-"""Where a worker shows that it lives and is ready, and how that is read.
+"""Where a worker, and beat, shows that it lives and is ready, and how that is read.
 
 It imports next to nothing, for a probe runs every few seconds and its imports are what it costs.
 """
@@ -22,14 +22,18 @@ BOOT = "/proc/sys/kernel/random/boot_id"
 class HealthFiles:
     """The two files of one worker. They may outlive it, so each says which process wrote it."""
 
-    def __init__(self, directory: str = "") -> None:
-        """Name them; without a directory they are in one of this user's, which one worker alone can have."""
+    def __init__(self, directory: str = "", of: str = "") -> None:
+        """Name them; without a directory they are in one of this user's, which one worker alone can have.
+
+        `of` another process than a worker, such as beat, they are beside the worker's.
+        """
+        before = f"{of}-" if of else ""
         temporary = os.environ.get("TMPDIR") or "/tmp"
         self.directory = directory or f"{temporary}/lockstep-worker-{os.getuid()}"
-        self.live = f"{self.directory}/live"
+        self.live = f"{self.directory}/{before}live"
         """Written at every beat; its second line, if there is one, says why the worker does not live."""
-        self.ready = f"{self.directory}/ready"
-        """There from the moment when the worker takes tasks to the one when it is told to stop."""
+        self.ready = f"{self.directory}/{before}ready"
+        """There from when the worker takes tasks, or beat has sent its own, until it is told to stop."""
 
     def beat(self, trouble: str = "") -> None:
         """Show that the worker, which is this process, lives at this moment, or why it does not."""
@@ -70,7 +74,7 @@ class HealthFiles:
         if trouble:
             return trouble
         if sign == "ready" and not self._ready_by(worker):
-            return f"there is no {self.ready} of this worker: it is starting or stopping"
+            return f"there is no {self.ready} of this process: it is starting or stopping"
         return None
 
     def _ready_by(self, worker: str) -> bool:
@@ -131,18 +135,19 @@ def _text(path: str) -> str:
         return file.read()
 
 
-USAGE = "usage: python -m lockstep.worker.monitoring.probe live|ready"
+USAGE = "usage: python -m lockstep.worker.monitoring.probe live|ready [beat]"
 
 
 def main(arguments: list[str]) -> int:
     """Return the exit code: 0 for yes, 1 for no, 2 for a question that it does not know."""
-    if arguments not in (["live"], ["ready"]):
+    sign, *of = arguments or [""]
+    if sign not in ("live", "ready") or of not in ([], ["beat"]):
         sys.stderr.write(f"{USAGE}\n")
         return 2
-    trouble = HealthFiles(os.environ.get(VARIABLE, "")).trouble(arguments[0])
+    trouble = HealthFiles(os.environ.get(VARIABLE, ""), *of).trouble(sign)
     if trouble is None:
         return 0
-    sys.stderr.write(f"not {arguments[0]}: {trouble}\n")
+    sys.stderr.write(f"not {sign}: {trouble}\n")
     return 1
 
 

@@ -40,6 +40,8 @@ from lockstep.worker.tasks.sweep import FiguresReader
 
 __all__ = ["tasks"]
 log = logging.getLogger(__name__)
+BEAT_STUCK = 120.0
+"""Seconds for which beat, awake, may get no further. It waits 30 s between tries to reach Redis."""
 
 
 @celeryd_init.connect
@@ -119,8 +121,20 @@ def _inventory(app: Lockstep, limits: WriteLimits) -> tuple[str, int, float, str
 @beat_init.connect
 def _begin_beat(sender: Any, **_: Any) -> None:
     """Beat sends a sweep every 2 s: in Flower they would push out everything else within hours."""
-    sender.app.conf.task_send_sent_event = False
-    Link(sender.app.settings).clocks.tell_for_ever(f"beat@{gethostname()}")
+    app, name = cast(Lockstep, sender.app), f"beat@{gethostname()}"
+    settings = app.settings
+    app.conf.task_send_sent_event = False
+
+    def tell(why: str) -> None:
+        Link(impatient(settings, 1.0)).stalls.note(name, why)
+
+    try:
+        heartbeat.install_beat(
+            sender.scheduler, settings.heartbeat_dir, BEAT_STUCK + settings.sweep_every, tell
+        )
+    except (InvalidInput, OSError) as error:
+        raise SystemExit(f"error: {error}") from None
+    Link(settings).clocks.tell_for_ever(name)
 
 
 def _explain(error: BaseException) -> str | None:

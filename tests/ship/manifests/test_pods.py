@@ -6,6 +6,8 @@ import re
 
 from tests.ship.rendered import COMPONENT, ROOT, WORKERS, Rendered
 
+PROBE = ("python", "-m", "lockstep.worker.monitoring.probe")
+
 
 def test_the_namespace_enforces_restricted_pod_security(rendered: Rendered) -> None:
     labels = rendered.one("Namespace", "lockstep").labels
@@ -76,16 +78,17 @@ def test_workers_live_while_redis_is_away_and_are_ready_once_they_take_tasks(ren
     for name in WORKERS:
         (container,) = rendered.component(name).containers
         for probe, sign in (("startupProbe", "live"), ("livenessProbe", "live"), ("readinessProbe", "ready")):
-            assert container[probe]["exec"]["command"] == [
-                "python",
-                "-m",
-                "lockstep.worker.monitoring.probe",
-                sign,
-            ]
+            assert container[probe]["exec"]["command"] == [*PROBE, sign]
 
 
-def test_a_worker_that_ends_itself_or_fails_its_probe_is_started_again(rendered: Rendered) -> None:
-    for name in WORKERS:
+def test_beat_lives_while_redis_is_away_and_is_ready_once_it_has_sent_a_sweep(rendered: Rendered) -> None:
+    (container,) = rendered.component("beat").containers
+    for probe, sign in (("startupProbe", "live"), ("livenessProbe", "live"), ("readinessProbe", "ready")):
+        assert container[probe]["exec"]["command"] == [*PROBE, sign, "beat"]
+
+
+def test_a_worker_or_beat_that_ends_itself_or_fails_its_probe_is_started_again(rendered: Rendered) -> None:
+    for name in (*WORKERS, "beat"):
         pod = rendered.component(name)
         assert pod.pod.get("restartPolicy", "Always") == "Always"
         (container,) = pod.containers
