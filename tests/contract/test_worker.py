@@ -85,6 +85,7 @@ def working(app: Any) -> Iterator[None]:
             yield
             signals.worker_shutting_down.send(None, sig="TERM", how="Warm", exitcode=0)
     finally:
+        signals.worker_shutdown.send(None)  # else its heart takes this process for a worker that does not end
         signals.worker_init.send(None)  # it is not stopping any more
         signals.setup_logging.disconnect(keep_logs)
         metrics._counting.clear()
