@@ -41,6 +41,7 @@ def leave_to_parent(*objects: object) -> None:
 
 
 def _renew() -> None:
+    _forget_imports()
     for shared in list(_shared.values()):
         try:
             shared.start_anew()
@@ -67,6 +68,17 @@ def _imported_elsewhere() -> set[str]:
     # Not of pairs: while one is made, another thread may begin an import.
     found = ((name, locks.get(name, lambda: None)()) for name in list(locks))
     return {name for name, lock in found if lock is not None and lock.owner not in (None, me)}
+
+
+def _forget_imports() -> None:
+    """Import anew what a thread of the parent was importing still, or began to at the last moment.
+
+    Its lock stays held here, by nobody, and half of it is there.
+    """
+    for name in _imported_elsewhere():
+        sys.modules["_frozen_importlib"]._module_locks.pop(name, None)
+        if getattr(getattr(sys.modules.get(name), "__spec__", None), "_initializing", False):
+            del sys.modules[name]
 
 
 os.register_at_fork(before=_await_imports, after_in_child=_renew)

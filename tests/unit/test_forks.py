@@ -226,6 +226,33 @@ def test_a_fork_does_not_wait_for_an_import_that_stands_still(
         sys.modules.pop("endless", None)
 
 
+def test_a_child_imports_anew_what_another_thread_of_its_parent_had_half_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, thread: ThreadPoolExecutor
+) -> None:
+    """As when that import begins between the last look before the fork and the fork."""
+    (tmp_path / "halfway.py").write_text(
+        "import sys\nsys.importing.set()\nsys.import_on.wait()\nwhole = True\n", "utf-8"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(forks, "STANDS", 0.1)
+    importing, go_on = threading.Event(), threading.Event()
+    monkeypatch.setattr(sys, "importing", importing, raising=False)
+    monkeypatch.setattr(sys, "import_on", go_on, raising=False)
+    imported = thread.submit(importlib.import_module, "halfway")
+    importing.wait()
+
+    def import_it() -> bool:
+        go_on.set()
+        return bool(importlib.import_module("halfway").whole)
+
+    try:
+        assert in_child(import_it)
+    finally:
+        go_on.set()
+        imported.result()
+        sys.modules.pop("halfway", None)
+
+
 def test_a_fork_within_an_import_waits_for_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "forking.py").write_text(
         "import os\npid = os.fork()\nif pid == 0:\n    os._exit(7)\nstatus = os.waitpid(pid, 0)[1]\n", "utf-8"
