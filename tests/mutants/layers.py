@@ -83,6 +83,7 @@ UNIT = Layer(
                 "test_host.py",
                 "test_transport.py",
                 "test_answers.py",
+                "test_carried.py",
                 "test_gathering.py",
                 "operation",
             )

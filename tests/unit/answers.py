@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from lockstep.worker.hosts import curl, looks
@@ -18,9 +20,11 @@ from tests.unit.answering import (
     Answering,
     Say,
     after,
+    answering,
     dripping,
     endless,
     reset,
+    together,
     until_closed,
 )
 
@@ -177,3 +181,14 @@ def meet(server: Answering, name: str, carrier: str) -> Met:
     looked = server.asked[path] - before
     said = host.write(Action.CREATE, G, AttemptId("a1"), host.clock.elapsed() + 60)
     return answer.probed, looked, said.effect, server.asked[path] - before, f"{answer.text}; {said.text}"
+
+
+@contextmanager
+def served() -> Iterator[Answering]:
+    """Serve all rows, and more of which each test says what it is for, until the end of the block."""
+    rows = {name.replace(" ", "_").replace("/", "-"): row.say for name, row in ROWS.items()}
+    rows["cookies"] = KEEP + http(b"Set-Cookie: a=b; Path=/", status=b"200 OK")
+    rows["no_last_word"] = http()
+    rows["together"] = together(5, http(status=b"200 OK"))
+    with answering(rows) as running:
+        yield running

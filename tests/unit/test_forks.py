@@ -185,10 +185,11 @@ def test_one_reset_that_fails_keeps_no_other_from_happening() -> None:
     assert in_child(lambda: (first.anew, second.anew)) == (1, 1)
 
 
-def test_a_fork_waits_for_imports(
+@pytest.fixture
+def go_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, thread: ThreadPoolExecutor
-) -> None:
-    """A child would wait for ever for a module that another thread of its parent was importing."""
+) -> Iterator[threading.Event]:
+    """Another thread is half way through the import of `late`, until this is set."""
     (tmp_path / "late.py").write_text(
         "import sys\nsys.importing.set()\nsys.import_on.wait()\nwhole = True\n", "utf-8"
     )
@@ -198,59 +199,40 @@ def test_a_fork_waits_for_imports(
     monkeypatch.setattr(sys, "import_on", go_on, raising=False)
     imported = thread.submit(importlib.import_module, "late")
     importing.wait()
-    threading.Timer(0.3, go_on.set).start()
     try:
-        assert in_child(lambda: importlib.import_module("late").whole)
+        yield go_on
     finally:
+        go_on.set()
         imported.result()
         sys.modules.pop("late", None)
 
 
+def test_a_fork_waits_for_imports(go_on: threading.Event) -> None:
+    """A child would wait for ever for a module that another thread of its parent was importing."""
+    threading.Timer(0.3, go_on.set).start()
+    assert in_child(lambda: importlib.import_module("late").whole)
+
+
 def test_a_fork_does_not_wait_for_an_import_that_stands_still(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, thread: ThreadPoolExecutor
+    go_on: threading.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A program may be run by an import, or the import wait for the fork."""
-    (tmp_path / "endless.py").write_text("import sys\nsys.importing.set()\nsys.import_on.wait()\n", "utf-8")
-    monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(forks, "STANDS", 0.1)
-    importing, go_on = threading.Event(), threading.Event()
-    monkeypatch.setattr(sys, "importing", importing, raising=False)
-    monkeypatch.setattr(sys, "import_on", go_on, raising=False)
-    imported = thread.submit(importlib.import_module, "endless")
-    importing.wait()
-    try:
-        assert in_child(os.getppid) == os.getpid()
-    finally:
-        go_on.set()
-        imported.result()
-        sys.modules.pop("endless", None)
+    assert in_child(os.getppid) == os.getpid()
+    assert not go_on.is_set()
 
 
 def test_a_child_imports_anew_what_another_thread_of_its_parent_had_half_imported(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, thread: ThreadPoolExecutor
+    go_on: threading.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As when that import begins between the last look before the fork and the fork."""
-    (tmp_path / "halfway.py").write_text(
-        "import sys\nsys.importing.set()\nsys.import_on.wait()\nwhole = True\n", "utf-8"
-    )
-    monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(forks, "STANDS", 0.1)
-    importing, go_on = threading.Event(), threading.Event()
-    monkeypatch.setattr(sys, "importing", importing, raising=False)
-    monkeypatch.setattr(sys, "import_on", go_on, raising=False)
-    imported = thread.submit(importlib.import_module, "halfway")
-    importing.wait()
 
     def import_it() -> bool:
         go_on.set()
-        return bool(importlib.import_module("halfway").whole)
+        return bool(importlib.import_module("late").whole)
 
-    try:
-        assert in_child(import_it)
-    finally:
-        go_on.set()
-        imported.result()
-        sys.modules.pop("halfway", None)
+    assert in_child(import_it)
 
 
 def test_a_fork_within_an_import_waits_for_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
