@@ -33,7 +33,7 @@ def shared_client(server: RedisServer) -> Iterator[redis.Redis]:
 def client(shared_client: redis.Redis) -> redis.Redis:
     """A client of an empty database without a memory limit."""
     shared_client.config_set("maxmemory", 0)
-    shared_client.flushdb()
+    shared_client.flushall()
     return shared_client
 
 
