@@ -7,6 +7,7 @@ import http.client
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,6 +15,7 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import DecodeError, ReadTimeoutError
+from urllib3.util.connection import allowed_gai_family, create_connection
 
 from lockstep.worker.hosts.client import HEADERS, UNTRUSTED, Call, Detail, no_tls, seconds_to_wait
 from lockstep.worker.operation.answer import NoReply, Reply, Trouble
@@ -44,7 +46,13 @@ class _Call:
     def __init__(self, asked: Call) -> None:
         self.asked = asked
         self.sent = self.expired = False
+        self._connected_by = min(asked.ends, time.monotonic() + asked.settings.connect_timeout)
         self._timer: threading.Timer | None = None
+
+    @property
+    def to_connect(self) -> float:
+        """Seconds that are left to connect, with the handshake in them."""
+        return self._connected_by - time.monotonic()
 
     def begin(self, sock: socket.socket) -> None:
         """Refuse the first byte if it would leave too late, and end the call when its time is over."""
@@ -52,7 +60,10 @@ class _Call:
             return
         if self.asked.left <= 0 or not self.asked.may_send():
             raise _TooLate
+        if self.to_connect <= 0:
+            raise TimeoutError
         self.sent = True
+        sock.settimeout(self.asked.settings.read_timeout)
         self._timer = threading.Timer(self.asked.left, self._expire, [sock])
         self._timer.daemon = True
         self._timer.start()
@@ -104,6 +115,22 @@ class _WholeResponse(http.client.HTTPResponse):
 
 class _Guarded(HTTPConnection):
     response_class = _WholeResponse
+
+    def _new_conn(self) -> socket.socket:
+        """Try each address, all of them within the time to connect."""
+        call: _Call = _thread.call
+        failed = OSError()
+        found = socket.getaddrinfo(self._dns_host, self.port, allowed_gai_family(), socket.SOCK_STREAM)
+        for untried, (*_, place) in zip(range(len(found), 0, -1), found, strict=True):
+            seconds = max(0.001, call.to_connect / untried)
+            try:
+                sock = create_connection((str(place[0]), self.port), seconds, None, self.socket_options)
+            except OSError as error:
+                failed = error
+            else:
+                sock.settimeout(max(0.001, call.to_connect))
+                return sock
+        raise failed
 
     def send(self, data: Any) -> None:
         if self.sock is None:
