@@ -31,6 +31,11 @@ from lockstep.worker.operation.transitions import Refused
 
 IN_BRIEF = {True: "changed", False: "not changed", None: "perhaps changed"}
 ENDS = {Undo.RESTORED: "undone", Undo.NEEDED: "to be undone", Undo.ABANDONED: "given up"}
+WHEN = {
+    False: " before the decision",
+    True: " after the decision",
+    None: ", before or after the decision is not known",
+}
 CLEAR = (AttemptState.APPLIED, AttemptState.NOT_APPLIED)
 
 
@@ -91,9 +96,8 @@ def story(action: Action, step: Step, decided_at: Millis | None) -> Story:
         return Story(None, None, None, None, _in_doubt(step, writes, unclear, decided_at))
     by = sure or (unclear[0] if len(unclear) == 1 else None)
     late = _late(sure, step, decided_at)
-    told = [f"changed by {_name(writes, [by] if by else unclear)}"]
-    if late is not None and decided_at is not None:
-        told.append("after the decision" if late else "before the decision")
+    when = "" if decided_at is None else WHEN[late]
+    told = [f"changed by {_name(writes, [by] if by else unclear)}{when}"]
     if sure is None and unclear:
         told.append(f"({_said(unclear[-1])}; a look showed it)")
     proof = _proof(step, undos) if restored else None

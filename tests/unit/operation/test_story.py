@@ -219,8 +219,18 @@ TABLE: list[tuple[str, Step, Millis | None, tuple[bool | None, str | None, bool 
         DECIDED,
         (True, "a", None, "look"),
         (
-            "changed by its write (answer lost: read timeout; a look showed it)"
-            ", undone: a look showed it as before"
+            "changed by its write, before or after the decision is not known"
+            " (answer lost: read timeout; a look showed it), undone: a look showed it as before"
+        ),
+    ),
+    (
+        "one of two lost answers that a look showed, to be undone",
+        step(LOST, write("b", OPEN, "500"), UNDO, undo=Undo.NEEDED),
+        DECIDED,
+        (True, None, None, None),
+        (
+            "changed by one of its 2 writes, before or after the decision is not known"
+            " (500; a look showed it), to be undone"
         ),
     ),
     (
