@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import socket
 import ssl
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -228,6 +229,26 @@ def test_a_file_that_is_empty_is_not_sent_with(
     assert said.effect is Effect.NOT_APPLIED
     if carrier == "libcurl":
         assert said.text == "not sent: its ca_file, cert_file or key_file is empty"
+
+
+@pytest.mark.parametrize("form", [["pkcs8", "-topk8"], ["ec", "-aes128"]], ids=["PKCS 8", "traditional"])
+@pytest.mark.parametrize("together", [False, True], ids=["a file each", "one file"])
+def test_a_key_with_a_passphrase_is_named_as_the_reason(
+    server: Server, authority: Authority, tmp_path: Path, form: list[str], together: bool
+) -> None:
+    own, key = authority.sign("me", "DNS:me"), tmp_path / "own.key"
+    command = ["openssl", *form, "-in", str(own.key), "-out", str(key), "-passout", "pass:secret"]
+    subprocess.run(command, check=True, capture_output=True)
+    cert = own.certificate
+    if together:
+        key.write_bytes(cert.read_bytes() + key.read_bytes())
+        cert = key
+    host = called(replace(client(server, str(authority.file)).host, cert=(str(cert), str(key))))
+    said = host.write(Action.CREATE, G, AttemptId("a1"), host.clock.elapsed() + 60)
+    assert (said.effect, said.text) == (
+        Effect.NOT_APPLIED,
+        "not sent: TLS error: its key_file is encrypted: take the passphrase off, with `openssl pkey`",
+    )
 
 
 def test_a_version_that_both_speak_is_missing(authority: Authority) -> None:

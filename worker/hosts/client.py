@@ -80,6 +80,7 @@ class Detail(StrEnum):
     BADLY_ENCODED = "the body is encoded, which was not asked for, and not as it says"
     NO_FILE = "its ca_file, cert_file or key_file is not there"
     EMPTY_FILE = "its ca_file, cert_file or key_file is empty"
+    LOCKED_KEY = "TLS error: its key_file is encrypted: take the passphrase off, with `openssl pkey`"
 
 
 UNTRUSTED = {
@@ -223,7 +224,7 @@ class HostClient:
             why = f" {error}" if isinstance(error, _NoToken) else f": {error.strerror}"
             noun = "token" if self.host.auth is None else "auth"
             return NoReply(Trouble.NOT_SENT, f"{noun} file of {self.host.name}{why}")
-        return self.carry(
+        said = self.carry(
             Call(
                 request.method,
                 request.path,
@@ -236,6 +237,17 @@ class HostClient:
                 stopping=self.stopping,
             )
         )
+        if isinstance(said, NoReply) and said.detail.startswith("TLS error") and _is_locked(self.host):
+            return NoReply(said.trouble, Detail.LOCKED_KEY)
+        return said
+
+
+def _is_locked(host: Host) -> bool:
+    """Tell whether the host's key is encrypted, which neither carrier says."""
+    try:
+        return host.cert is not None and b"ENCRYPTED" in Path(host.cert[1]).read_bytes()
+    except OSError:
+        return False
 
 
 class _NoToken(OSError):
