@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -156,22 +157,28 @@ def looks_like(link: Link, key: OperationId, inventory: Callable[[], Inventory])
     if alike := get_close_matches(key.lower(), ids, n=3, cutoff=LIKE):
         return f"it looks like {' or '.join(ids[each] for each in alike)}, mistyped"
     with suppress(LockstepError):
-        for database, prefix in homes(link.settings, key):
+        for database, prefix, found in homes(link.settings, key):
             where = f'database {database} under the key prefix "{prefix}"'
-            return f"it is in {where}: see the end of LOCKSTEP_REDIS_URL, and LOCKSTEP_KEY_PREFIX"
+            is_ = "it is" if found == key else f"{found} is"
+            return f"{is_} in {where}: see the end of LOCKSTEP_REDIS_URL, and LOCKSTEP_KEY_PREFIX"
     return ""
 
 
-def homes(settings: Settings, operation: OperationId) -> Iterator[tuple[int, str]]:
-    """Yield in which databases, and under which key prefixes, an operation is, for `LOOK_AROUND` seconds."""
+def homes(settings: Settings, beginning: str) -> Iterator[tuple[int, str, str]]:
+    """Yield database, key prefix and id of operations whose id begins so, for `LOOK_AROUND` seconds.
+
+    They are told by the names of their keys alone, for no more may be allowed there.
+    """
     ends = time.monotonic() + LOOK_AROUND
-    name = f"op:{operation}"
+    name = re.compile(rf"(.*)op:({re.escape(beginning)}[^:]*)", re.DOTALL)
     with store_errors(), client(settings) as here:
         spaces = cast(dict[str, object], here.info("keyspace"))
         for number in sorted(int(each.removeprefix("db")) for each in spaces if each.startswith("db")):
             url = urlsplit(settings.redis_url.reveal())._replace(path=f"/{number}").geturl()
             with client(settings.at(url)) as there:
-                for key in there.scan_iter(match=f"*{name}", count=1000):
-                    yield number, str(key).removesuffix(name)
-                    if time.monotonic() > ends:
-                        return
+                cursor = None
+                while cursor != 0 and time.monotonic() < ends:
+                    cursor, keys = there.scan(cursor or 0, f"*op:{beginning}*", 1000, "hash")
+                    for key in keys:
+                        if found := name.fullmatch(key):
+                            yield number, found[1], found[2]

@@ -97,10 +97,15 @@ def test_an_operation_of_another_database_or_prefix_is_found_there(
     for database, prefix in (("3", "ours:"), ("0", "theirs:"), ("0", "ours:")):
         monkeypatch.setenv("LOCKSTEP_REDIS_URL", own_redis.url.replace("/0", f"/{database}"))
         monkeypatch.setenv("LOCKSTEP_KEY_PREFIX", prefix)
-        assert lockstep("show", "elsewhere").err == (
-            'lockstep: error: operation id "elsewhere" is unknown: it is in database 3 under the key prefix '
-            '"theirs:": see the end of LOCKSTEP_REDIS_URL, and LOCKSTEP_KEY_PREFIX\n'
-        )
+        for command, given, found in (
+            ("show", "elsewhere", "it"),
+            ("show", "elsew", "elsewhere"),
+            ("status", "e", "elsewhere"),
+        ):
+            assert lockstep(command, given).err == (
+                f'lockstep: error: operation id "{given}" is unknown: {found} is in database 3 under the key '
+                'prefix "theirs:": see the end of LOCKSTEP_REDIS_URL, and LOCKSTEP_KEY_PREFIX\n'
+            )
 
 
 def test_drift_takes_operations_for_their_groups(
