@@ -5,6 +5,9 @@ The options are in redis-py's names, the same for the record and for Celery.
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+from math import inf
 from typing import Any
 
 import redis
@@ -35,13 +38,34 @@ GIVE_UP = 2.0
 is kept to within about this."""
 
 
-def client(settings: Settings, most: int = MOST) -> redis.Redis:
+class _Retry(Retry):
+    """Tries again as redis-py does, but begins no try later than `within` seconds after the first."""
+
+    within = inf
+
+    def call_with_retry(
+        self, do: Callable[[], Any], fail: Callable[..., Any], *more: Any, **options: Any
+    ) -> Any:
+        ends = time.monotonic() + self.within
+
+        def failed(error: Exception, *count: int) -> None:
+            fail(error, *count)
+            if time.monotonic() >= ends:
+                raise error
+
+        return super().call_with_retry(do, failed, *more, **options)
+
+
+def client(settings: Settings, most: int = MOST, within: float = inf) -> redis.Redis:
     """Return a Redis client with the settings' timeouts; nothing is sent yet. Threads may share it.
 
-    It has `most` connections at the same time, and closes those that are idle.
+    It has `most` connections at the same time, and closes those that are idle. It tries nothing again once
+    `within` seconds are over.
     """
+    retry = _Retry(ExponentialBackoff(cap=1.0, base=0.05), RETRIES)
+    retry.within = within
     options = {
-        "retry": Retry(ExponentialBackoff(cap=1.0, base=0.05), RETRIES),
+        "retry": retry,
         "retry_on_error": [redis.ConnectionError, redis.TimeoutError],
         "max_connections": most,
     }

@@ -141,7 +141,8 @@ class Settings:
     result_expires: Seconds = 86_400.0
     """Celery results and chord counts; longer than any operation takes to be decided."""
     redis_timeout: Seconds = 5.0
-    """Socket timeout of every Redis connection; a frozen Redis is noticed after this."""
+    """Socket timeout of every Redis connection; a frozen Redis is noticed after this, and clients say so
+    after two of these."""
     redis_connect_timeout: Seconds = 3.0
     concurrency: Count = 32
     """Threads per worker: the work is waiting for hosts."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from importlib.metadata import version
 from itertools import islice
 from typing import cast
@@ -74,6 +75,7 @@ def examine(
     found = discover()
     ours = found is not None and found.settings["redis_url"] == settings.redis_url.reveal()
     yield on_settings(settings, stack=ours)
+    away = False
     try:
         facts = link.facts()
         yield from on_redis(facts, settings.memory_watermark)
@@ -89,6 +91,7 @@ def examine(
         yield on_records(link.store.operations(NEWEST), link.store.now(), kept, facts, settings)
         yield from on_damage(_damage(link))
     except StoreUnavailable as error:
+        away = True  # it is not asked again: each time would take as long
         yield Finding("redis", Level.FAILURE, error.what, error.remedy or None)
     try:
         known = inventory()
@@ -96,17 +99,21 @@ def examine(
     except InvalidInput as error:
         yield Finding("inventory", Level.FAILURE, str(error), "set LOCKSTEP_HOSTS or LOCKSTEP_INVENTORY")
         return
-    try:
-        now = link.store.now()
-        here = HeldInventory(known.digest, len(known), now)
-        yield from on_inventories(here, link.clocks.inventories(), now)
-        ends = together(link.store.ends, islice(link.store.groups_with_ends(), COMPARED))
-        lacked = [uncovered(each, known).keys() for each in ends if is_held(each)]
-        yield from on_uncovered([host.name for host in hosts if host.serves_kind("group")], lacked)
-    except StoreUnavailable:
-        pass  # a finding by now
+    if not away:
+        with suppress(StoreUnavailable):
+            yield from _on_inventory(link, known)
     answers = together(lambda host: (host.name, probe(host, NO_GROUP, settings)[0]), hosts)
     yield from on_hosts({name: None if said.presence else said.text for name, said in answers})
+
+
+def _on_inventory(link: Link, known: Inventory) -> Iterator[Finding]:
+    """Compare the inventories of all, and tell which hosts lack what others hold."""
+    now = link.store.now()
+    here = HeldInventory(known.digest, len(known), now)
+    yield from on_inventories(here, link.clocks.inventories(), now)
+    ends = together(link.store.ends, islice(link.store.groups_with_ends(), COMPARED))
+    lacked = [uncovered(each, known).keys() for each in ends if is_held(each)]
+    yield from on_uncovered([host.name for host in known if host.serves_kind("group")], lacked)
 
 
 def _damage(link: Link) -> Collection[Damage]:

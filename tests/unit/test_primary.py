@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -12,9 +13,12 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from lockstep import ClusterClient
+from lockstep.producer.doctor import Level
 from lockstep.worker.connection import primary
 from lockstep.worker.connection.primary import WrongServer, is_about_server, judge
 from lockstep.worker.operation.errors import StoreUnavailable
+from lockstep.worker.record.link import Link
 from lockstep.worker.record.queries import store_errors
 from lockstep.worker.redis_client import RETRIES, AsyncPrimary, AsyncTlsPrimary, client
 from lockstep.worker.settings import Settings
@@ -213,6 +217,22 @@ def test_a_silent_server_is_given_up_on_after_as_many_tries_as_any_other(server:
     with client(settings) as asked, told, store_errors():
         asked.ping()
     assert server.accepted == RETRIES + 1
+
+
+@pytest.mark.parametrize("by", ["a link", "doctor"])
+def test_whoever_waits_for_an_answer_asks_a_silent_server_twice_in_all(server: Server, by: str) -> None:
+    """Each time takes a timeout: with more of them `lockstep doctor` took 45 s to say so."""
+    server.play = lambda _: b""
+    given = {"hosts": "http://127.0.0.1:1", "connect_timeout": 0.1}
+    settings = Settings(redis_url=server.url, redis_timeout=0.1, replicas_wait_ms=10, **given)
+    if by == "doctor":
+        with ClusterClient(settings) as cluster:
+            failures = [each.subject for each in cluster.examine() if each.level is Level.FAILURE]
+        assert failures == ["redis", "host"]
+    else:
+        with closing(Link(settings)) as link, pytest.raises(StoreUnavailable):
+            link.store.now()
+    assert server.accepted in (1, 2), "once where the machine is so busy that the time is over by then"
 
 
 def test_no_connection_looks_up_what_version_redis_py_is(monkeypatch: pytest.MonkeyPatch) -> None:
