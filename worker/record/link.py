@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -94,6 +95,7 @@ class Link(RaisesOurs):
         # A pool of its own: many that wait must not keep those that read from a connection.
         self._subscriber = impatient_client(settings, GIVE_UP, MOST_WAITING)
         self._readers: ThreadPoolExecutor | None = None
+        self._choosing = threading.Lock()
         self.heard = -inf
         """When Redis last answered, by `time.monotonic`, as far as anybody keeps note of it."""
 
@@ -129,9 +131,10 @@ class Link(RaisesOurs):
         import asyncio
         from concurrent.futures import ThreadPoolExecutor
 
-        if self._readers is None:
-            self._readers = ThreadPoolExecutor(MOST, thread_name_prefix="lockstep-reader")
-        reading = asyncio.get_running_loop().run_in_executor(self._readers, read)
+        with self._choosing:  # nobody may close them before they have it
+            if self._readers is None:
+                self._readers = ThreadPoolExecutor(MOST, thread_name_prefix="lockstep-reader")
+            reading = asyncio.get_running_loop().run_in_executor(self._readers, read)
         try:
             return await asyncio.wait_for(reading, within)
         except TimeoutError:
@@ -236,9 +239,10 @@ class Link(RaisesOurs):
         """Close every connection; those of calls under way, which other threads make, after their answers."""
         for each in (self._client, self._brief, self._subscriber):
             each.connection_pool.close()
-        if self._readers is not None:
-            self._readers.shutdown(wait=False)
-            self._readers = None
+        with self._choosing:
+            readers, self._readers = self._readers, None
+        if readers is not None:
+            readers.shutdown(wait=False)
 
 
 def unknown(operation: OperationId, looks_like: str = "") -> UnknownOperation:

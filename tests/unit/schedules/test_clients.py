@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
+from concurrent.futures import Future
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -13,7 +15,8 @@ from lockstep.producer.client import acceptance
 from lockstep.producer.operators import batch
 from lockstep.producer.stack import child as stack_child
 from lockstep.worker.operation.model import Action, GroupId, State
-from lockstep.worker.record import events
+from lockstep.worker.record import events, link
+from lockstep.worker.settings import Settings
 from tests.unit.schedules import Check, Schedule, explore
 from tests.unit.schedules.primitives import Primitives
 
@@ -144,6 +147,44 @@ def test_threads_that_come_at_the_same_time_share_the_application_that_publishes
 
     with pytest.MonkeyPatch.context() as patch:
         explore(scenario, [acceptance])
+
+
+class Readers:
+    """An executor that reads at once, and takes nothing once it was shut down."""
+
+    def __init__(self, *_: object, **__: object) -> None:
+        self._over = False
+
+    def submit(self, read: Callable[[], object]) -> Future[object]:
+        if self._over:
+            raise RuntimeError("cannot schedule new futures after shutdown")
+        found: Future[object] = Future()
+        found.set_result(read())
+        return found
+
+    def shutdown(self, wait: bool = True) -> None:
+        self._over = True
+
+
+def test_a_client_that_another_thread_closes_still_reads_for_asyncio() -> None:
+    def scenario(schedule: Schedule) -> Check:
+        shared, read = link.Link(Settings()), []
+
+        async def follow() -> None:
+            for number in range(2):
+                read.append(await shared.off_loop(lambda: number))  # noqa: B023 - read at once
+
+        schedule.thread(lambda: asyncio.run(follow()))
+        schedule.thread(shared.close)
+
+        def check() -> None:
+            assert read == [0, 1]
+
+        return check
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("concurrent.futures.ThreadPoolExecutor", Readers)
+        explore(scenario, [link])
 
 
 def test_nothing_is_started_once_a_supervisor_was_stopped() -> None:
