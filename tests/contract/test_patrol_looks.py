@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from lockstep.worker.hosts.client import SystemClock
@@ -22,10 +24,9 @@ BEAT = PatrolTimes(every=1, longest=10, watched=LONG, repair=1000, budget=LONG, 
 class Host(GroupsAlone):
     """A host that shows what it is told to, or nothing."""
 
-    fingerprint = "url-of-a"
-
-    def __init__(self, shown: Seen | None) -> None:
+    def __init__(self, shown: Seen | None, fingerprint: str = "url-of-a") -> None:
         self.shown = shown
+        self.fingerprint = fingerprint
 
     def unwell(self, path: str) -> str | None:
         return None
@@ -41,6 +42,17 @@ class Host(GroupsAlone):
         raise AssertionError("a patrol writes nothing")
 
 
+class Ticking(SystemClock):
+    """A clock that goes on by so many seconds whenever it is looked at."""
+
+    def __init__(self, seconds: float) -> None:
+        self._ticks = itertools.count()
+        self._seconds = seconds
+
+    def elapsed(self) -> float:
+        return self._seconds * next(self._ticks)
+
+
 @pytest.fixture
 def ended(memory: MemoryBench) -> Driver:
     driver = Driver(memory).accepted((A,)).apply(A).commit()
@@ -49,8 +61,12 @@ def ended(memory: MemoryBench) -> Driver:
     return driver
 
 
-def looked(memory: MemoryBench, hosts: dict[HostName, Host]) -> PatrolResult:
-    parts = Parts(memory.memory, hosts.get, SystemClock(), LIMITS, Backoff(1, 8), Backoff(1, 60), 60.0)
+def looked(
+    memory: MemoryBench, hosts: dict[HostName, Host], clock: SystemClock | None = None
+) -> PatrolResult:
+    parts = Parts(
+        memory.memory, hosts.get, clock or SystemClock(), LIMITS, Backoff(1, 8), Backoff(1, 60), 60.0
+    )
     return patrol(parts, memory.memory, GROUP, BEAT)
 
 
@@ -60,6 +76,29 @@ def test_there_is_no_drift_only_where_a_host_answered(memory: MemoryBench) -> No
     assert _told(looked(memory, {A: Host(None)})) == "not known: none of 1 hosts answered"
     assert _told(looked(memory, {})).startswith("no host was asked")
     assert _told(looked(memory, {A: Host(ABSENT)})).startswith("drift on ")
+
+
+def test_hosts_that_were_not_asked_are_counted(memory: MemoryBench, caplog: pytest.LogCaptureFixture) -> None:
+    every = tuple(HostName(f"node{number}") for number in range(5))
+    driver = Driver(memory).accepted(every)
+    for host in every:
+        driver.apply(host)
+    driver.commit()
+    memory.memory.suspected[GROUP, every[0], Presence.ABSENT] = memory.now()
+    memory.memory.looks[GROUP] = memory.now()
+
+    def told(shown: Seen | None, known: int, ticks: float) -> str:
+        hosts = {name: Host(shown, f"url-of-{name}") for name in every[:known]}
+        return _told(looked(memory, hosts, Ticking(ticks)))
+
+    assert told(PRESENT, 3, 0) == "no drift on 3 hosts, 2 not known to this worker"
+    assert not caplog.messages
+    assert told(PRESENT, 5, 0.6 * LONG / 1000) == "no drift on 1 hosts, 4 not asked, for the time was over"
+    assert caplog.messages == ["the patrol asked 1 hosts of a group, and had no time for 4"]
+    assert told(None, 5, 0.6 * LONG / 1000) == (
+        "not known: none of 1 hosts answered, 4 not asked, for the time was over"
+    )
+    assert told(ABSENT, 1, 0) == "drift on node0, 4 not known to this worker; 1 repairs begun"
 
 
 @pytest.mark.usefixtures("ended")

@@ -109,6 +109,10 @@ class PatrolResult:
     """Hosts that were called."""
     answered: int = 0
     """Of those, hosts whose answer told what they hold."""
+    strange: int = 0
+    """Hosts that were not called, for this worker does not know them, or by another URL."""
+    late: int = 0
+    """Hosts that were not called, for the time of a look was over."""
     why_not: str = "no host was asked: this worker knows none of the group's"
 
 
@@ -127,7 +131,7 @@ def patrol(parts: Parts, store: Store, group: GroupId, beat: PatrolTimes) -> Pat
         return PatrolResult(why_not="no host was asked: the group need not be watched any longer")
     store.patrol_again(group, next_patrol(newest, now, beat.every, beat.longest), newest)
     ends = store.ends(group)
-    found, asked = _look(parts, group, ends, suspicions, now, beat)
+    found, asked, strange = _look(parts, group, ends, suspicions, now, beat)
     new = store.keep_drift(group, ends, found)
     if new is None:
         # An operation came in between: what was seen is of before, during or after it.
@@ -136,7 +140,8 @@ def patrol(parts: Parts, store: Store, group: GroupId, beat: PatrolTimes) -> Pat
     drifts = tuple(drift for drift in found.values() if drift is not None)
     repairs = (_repair(parts, store, group, action, drifts, beat) for action in Action)
     begun = tuple(repair for repair in repairs if repair is not None)
-    return PatrolResult(drifts, tuple(new), begun, asked, len(found))
+    late = len(ends) - asked - strange
+    return PatrolResult(drifts, tuple(new), begun, asked, len(found), strange, late)
 
 
 def _look(
@@ -146,10 +151,10 @@ def _look(
     suspicions: dict[tuple[HostName, Presence], Millis],
     now: Millis,
     beat: PatrolTimes,
-) -> tuple[dict[HostName, Drift | None], int]:
-    """Return what hosts were seen to hold, None where it is as it should be, and how many were asked."""
+) -> tuple[dict[HostName, Drift | None], int, int]:
+    """Return what hosts hold, None if it is as it should be; how many were asked, and are strange."""
     started = parts.clock.elapsed()
-    asked = 0
+    asked = strange = 0
     found: dict[HostName, Drift | None] = {}
     # Suspected hosts first: with many hosts the time may not do for all.
     suspected = {host for host, _ in suspicions}
@@ -158,7 +163,8 @@ def _look(
             break
         end, api = ends[host], parts.host(host)
         if api is None or api.fingerprint != end.fingerprint:
-            continue  # this worker knows no such host, or a stranger of that name
+            strange += 1  # this worker knows no such host, or a stranger of that name
+            continue
         asked += 1
         shown = api.probe(group).presence
         if shown is None:
@@ -168,7 +174,7 @@ def _look(
             continue
         explained = explains(suspicions.get((host, shown)), now, beat.repair)
         found[host] = Drift(group, host, end, shown, now, explained)
-    return found, asked
+    return found, asked, strange
 
 
 def _repair(

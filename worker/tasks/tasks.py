@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import time
+from collections.abc import Mapping
 from functools import partial
 from importlib.metadata import version
 from typing import Any
@@ -172,12 +173,23 @@ def _told(came: PatrolResult) -> str:
             drift.end.presence,
             "a late write, being repaired" if drift.explained else "unexplained: see `lockstep drift`",
         )
+    lacking = {
+        "gave no answer": came.asked - came.answered,
+        "not known to this worker": came.strange,
+        "not asked, for the time was over": came.late,
+    }
+    if came.late:
+        logger.warning("the patrol asked %d hosts of a group, and had no time for %d", came.asked, came.late)
     if not came.asked:
         return came.why_not
     if not came.answered:
-        return f"not known: none of {came.asked} hosts answered"
+        del lacking["gave no answer"]
+        return f"not known: none of {came.asked} hosts answered{_listed(lacking)}"
     if not came.drifts:
-        silent = came.asked - came.answered
-        return f"no drift on {came.answered} hosts" + (f", {silent} gave no answer" if silent else "")
+        return f"no drift on {came.answered} hosts{_listed(lacking)}"
     hosts = ", ".join(drift.host for drift in came.drifts)
-    return f"drift on {hosts}; {len(came.repairs)} repairs begun"
+    return f"drift on {hosts}{_listed(lacking)}; {len(came.repairs)} repairs begun"
+
+
+def _listed(hosts: Mapping[str, int]) -> str:
+    return "".join(f", {number} {what}" for what, number in hosts.items() if number)
