@@ -6,11 +6,13 @@ import contextlib
 import fcntl
 import socket
 import socketserver
+import ssl
 import struct
 import termios
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from typing import cast
 
 from tests.serving import serving
 from tests.waiting import eventually
@@ -161,8 +163,18 @@ def dripping(text: bytes) -> Do:
     return send
 
 
+def unwrap(peer: socket.socket) -> None:
+    """Say that TLS ends, which tells an orderly end from a connection that was cut off."""
+    cast(ssl.SSLSocket, peer).unwrap()
+
+
 @contextlib.contextmanager
-def answering(rows: Mapping[str, Say], address: str = "127.0.0.1") -> Iterator[Answering]:
-    """Serve until the end of the block."""
-    with serving(Answering(rows, address)) as server:
+def answering(
+    rows: Mapping[str, Say], address: str = "127.0.0.1", context: ssl.SSLContext | None = None
+) -> Iterator[Answering]:
+    """Serve until the end of the block, over TLS if there is a context for it."""
+    answers = Answering(rows, address)
+    if context is not None:
+        answers.socket = context.wrap_socket(answers.socket, server_side=True)
+    with serving(answers) as server:
         yield server

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import socket
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,9 +13,9 @@ from lockstep.worker.hosts import curl, looks
 from lockstep.worker.hosts.client import Carry, HostClient
 from lockstep.worker.operation.answer import Probed
 from lockstep.worker.operation.content import Effect
-from lockstep.worker.operation.host import Host
-from lockstep.worker.operation.model import Action, AttemptId, GroupId, HostName
+from lockstep.worker.operation.model import Action, AttemptId, GroupId
 from lockstep.worker.settings import Settings
+from tests.unit import frames, places
 from tests.unit.answering import (
     KEEP,
     Answering,
@@ -26,7 +27,10 @@ from tests.unit.answering import (
     reset,
     together,
     until_closed,
+    unwrap,
 )
+from tests.unit.places import At, asks, elsewhere, empty, handshaking, locked, old, secured, showing
+from tests.unit.raw_server import refusing_port
 
 G = GroupId("g")
 BODY = b'{"groupId": "g"}'
@@ -64,16 +68,21 @@ USUAL = Settings(max_body_bytes=100_000)
 
 @dataclass(frozen=True)
 class Row:
-    """An answer, and what it means; `by_requests` where requests reads less than libcurl."""
+    """An answer, and what it means; `by_requests` where requests reads less than libcurl, or not so."""
 
     say: Say
     probed: Probed
     verdict: Effect
     by_requests: tuple[Probed, Effect] | None = None
     settings: Settings = USUAL
+    at: At = places.plain
+    sent: int = 1
+    """How many requests reach the host for each call."""
 
 
 ENDED = (NOTHING, UNKNOWN)
+UNSENT = (NOTHING, Effect.NOT_APPLIED)
+NOT_THERE = (SEEN, REFUSED)
 PATIENT = Settings(connect_timeout=3, read_timeout=1, call_timeout=4)
 SLOW = (*ENDED, None, PATIENT)
 """Ended by the time that a call may take: enough for a request to leave a busy machine."""
@@ -81,6 +90,18 @@ TWICE = b"Content-Encoding: gzip, gzip"
 NO_DATE = b"Retry-After: Mon, 01 Jan 99999999999999999999 00:00:00 GMT"
 BROTLI = b"\x8b\x07\x80" + BODY + b"\x03"
 BOMB = gzip.compress(b"x" * 50_000_000, 9)
+FOUND = frames.OK + frames.frame(frames.DATA, 1, BODY)
+CUT_OFF = frames.OK + frames.frame(frames.DATA, 0, BODY) + frames.REFUSED
+UNENDED = b"HTTP/1.1 200 OK\r\n\r\n" + BODY
+ALERT = b"\x15\x03\x03\0\2\2\x28"
+"""TLS: the handshake failed."""
+
+
+def unsent(at: At, say: Say = b"", settings: Settings = USUAL) -> Row:
+    """Return a row in which nothing is sent."""
+    return Row(say, *UNSENT, None, settings, at, sent=0)
+
+
 ROWS = {
     # statuses
     "success": Row(KEEP + http(), SEEN, APPLIED),
@@ -165,6 +186,39 @@ ROWS = {
     "HTTP/2 unasked": Row(KEEP + b"HTTP/2 500\r\nContent-Length: 16\r\n\r\n" + BODY, *ENDED),
     "HTTP/3.1": Row(KEEP + http().replace(b"HTTP/1.1", b"HTTP/3.1"), *ENDED),
     "no HTTP": Row(b"SSH-2.0-OpenSSH_9.2\r\n\r\n", *ENDED),
+    "HTTP/2 absent": Row(frames.NOT_FOUND, *NOT_THERE, at=places.in_frames),
+    "HTTP/2 found": Row(FOUND, SEEN, UNKNOWN, NOT_THERE, at=places.in_frames),
+    "HTTP/2 cut off": Row(CUT_OFF, *ENDED, NOT_THERE, at=places.in_frames),
+    "HTTP/2 refuses": Row(frames.REFUSED, *ENDED, NOT_THERE, at=places.in_frames),
+    "HTTP/2 goes away": Row(frames.GONE, *ENDED, NOT_THERE, at=places.in_frames),
+    "HTTP/2 without frames": Row(BODY * 9, *ENDED, NOT_THERE, at=places.in_frames),
+    # TLS
+    "TLS": Row(KEEP + http(), SEEN, APPLIED, at=secured()),
+    "TLS until the end": Row(after(UNENDED, unwrap), SEEN, UNKNOWN, at=secured()),
+    "TLS cut off": Row(UNENDED, *ENDED, (SEEN, UNKNOWN), at=secured()),
+    "TLS to another address": Row(
+        KEEP + http(), SEEN, APPLIED, at=secured(lambda: {"server_name": "localhost"}, "127.0.0.1")
+    ),
+    "TLS with a certificate of ours": Row(KEEP + http(), SEEN, APPLIED, at=secured(showing, prepare=asks)),
+    "of a stranger": unsent(secured(lambda: {"verify": True})),
+    "of another name": unsent(secured(name="127.0.0.1")),
+    "none of ours": unsent(secured(prepare=asks)),
+    "a stranger's for ours": unsent(secured(lambda: showing(by="stranger"), prepare=asks)),
+    "another's key": unsent(secured(lambda: showing(key="you"), prepare=asks)),
+    "a locked key": unsent(secured(locked, prepare=asks)),
+    "no authority": unsent(secured(lambda: {"verify": "/nowhere/ca.pem"})),
+    "an empty authority": unsent(secured(empty)),
+    "TLS 1.1": unsent(secured(prepare=old)),
+    "no TLS": unsent(places.unsecured),
+    "closed in the handshake": unsent(handshaking, socket.socket.close),
+    "reset in the handshake": unsent(handshaking, reset),
+    "an alert in the handshake": unsent(handshaking, after(ALERT, until_closed)),
+    "silence in the handshake": unsent(handshaking, until_closed, PATIENT),
+    "dripping handshake": unsent(handshaking, dripping(b"\x16\x03\x03\x40" + b"\0" * 16384), PATIENT),
+    # nobody
+    "no such name": unsent(elsewhere(lambda: "http://node1.invalid:8080")),  # RFC 6761: it resolves nowhere
+    "too long a name": unsent(elsewhere(lambda: f"http://{'a' * 64}.example:8080")),
+    "nobody listens": unsent(elsewhere(lambda: f"http://127.0.0.1:{refusing_port()}")),
 }  # fmt: skip
 
 
@@ -175,12 +229,13 @@ Met = tuple[Probed, int, Effect, int, str]
 def meet(server: Answering, name: str, carrier: str) -> Met:
     """Look at a host that answers so, and write to it."""
     row, path = ROWS[name], name.replace(" ", "_").replace("/", "-")
-    host = HostClient(Host(HostName("node1"), f"{server.url}/{path}"), row.settings, CARRIERS[carrier])
-    before = server.asked[path]
-    answer = host.probe(G)
-    looked = server.asked[path] - before
-    said = host.write(Action.CREATE, G, AttemptId("a1"), host.clock.elapsed() + 60)
-    return answer.probed, looked, said.effect, server.asked[path] - before, f"{answer.text}; {said.text}"
+    with row.at(server, path, row.say) as (there, asked):
+        host = HostClient(there, row.settings, CARRIERS[carrier])
+        before = asked()
+        answer = host.probe(G)
+        looked = asked() - before
+        said = host.write(Action.CREATE, G, AttemptId("a1"), host.clock.elapsed() + 60)
+        return answer.probed, looked, said.effect, asked() - before, f"{answer.text}; {said.text}"
 
 
 @contextmanager
