@@ -195,7 +195,7 @@ ROWS = {
     # TLS
     "TLS": Row(KEEP + http(), SEEN, APPLIED, at=secured()),
     "TLS until the end": Row(after(UNENDED, unwrap), SEEN, UNKNOWN, at=secured()),
-    "TLS cut off": Row(UNENDED, *ENDED, (SEEN, UNKNOWN), at=secured()),
+    "TLS cut off": Row(UNENDED, *ENDED, at=secured()),
     "TLS to another address": Row(
         KEEP + http(), SEEN, APPLIED, at=secured(lambda: {"server_name": "localhost"}, "127.0.0.1")
     ),

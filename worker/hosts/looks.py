@@ -140,7 +140,10 @@ class _Guarded(HTTPConnection):
 
 
 class _GuardedTLS(_Guarded, HTTPSConnection):
-    pass
+    def connect(self) -> None:
+        super().connect()
+        sock: Any = self.sock
+        sock.suppress_ragged_eofs = False  # a connection that is cut off is no end of a body
 
 
 class _Adapter(HTTPAdapter):
