@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, cast
@@ -175,6 +176,25 @@ class RedisBench:
                 host, presence = name.split()
                 found.add((key.removeprefix(f"{PREFIX}suspects:"), host, presence))
         return found
+
+
+class StillBench(RedisBench):
+    """The real store, under a clock that stands still until a test moves it."""
+
+    def __init__(self, client: redis.Redis, clock: WrongClock) -> None:
+        super().__init__(client, clock)
+        self._still = clock
+        self._at = self.now()
+        self.pass_time(0)
+
+    def pass_time(self, milliseconds: int) -> None:
+        self._at = Millis(self._at + milliseconds)
+        self._still.stand_still(self._at)
+        eventually(lambda: self.now() == self._at, "the clock of Redis stands where it is set")
+
+    def go_on(self) -> None:
+        """Have the clock go on from where it stands."""
+        self._still.set(max(self._still.ahead, self._at / 1000 - time.time()))
 
 
 class MemoryBench:

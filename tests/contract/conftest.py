@@ -8,10 +8,10 @@ import pytest
 import redis
 
 from lockstep.producer.stack.processes import RedisServer
-from tests.contract.bench import Bench, ClockedRedis, MemoryBench, RedisBench
+from tests.contract.bench import Bench, ClockedRedis, MemoryBench, RedisBench, StillBench
 from tests.contract.driver import Driver
 from tests.contract.waves import TWO, accepted
-from tests.wrong_clock import sweep_up
+from tests.wrong_clock import library, sweep_up
 
 
 @pytest.fixture(scope="session")
@@ -52,9 +52,22 @@ def bench(request: pytest.FixtureRequest) -> Bench:
     return found
 
 
+@pytest.fixture(params=["redis", "memory"] if library() else ["memory"])
+def still(request: pytest.FixtureRequest) -> Iterator[Bench]:
+    """Each store in turn, under a clock that stands still until a test moves it."""
+    if request.param == "memory":
+        yield MemoryBench()
+        return
+    server: ClockedRedis = request.getfixturevalue("server")
+    assert server.clock is not None
+    found = StillBench(request.getfixturevalue("client"), server.clock)
+    yield found
+    found.go_on()
+
+
 @pytest.fixture
 def memory() -> MemoryBench:
-    """The twin alone: where a test needs exact times."""
+    """The twin alone: where a test looks into it."""
     return MemoryBench()
 
 

@@ -5,14 +5,14 @@ import pytest
 from lockstep.worker.operation.content import Effect
 from lockstep.worker.operation.model import Action, GroupId, OperationId
 from lockstep.worker.operation.transitions import Claim, Phase
-from tests.contract.bench import LIMITS, Bench, MemoryBench
+from tests.contract.bench import LIMITS, Bench
 from tests.contract.driver import GROUP, PRESENT, A, B, C, Driver
 
 
 @pytest.fixture
-def exact(memory: MemoryBench) -> Driver:
+def exact(still: Bench) -> Driver:
     """An accepted create under a clock that the test moves."""
-    return Driver(memory).accepted(deadline=10**12)
+    return Driver(still).accepted(deadline=10**12)
 
 
 def test_the_callback_claims_a_rollback_once(create: Driver) -> None:
@@ -119,11 +119,11 @@ def test_a_host_that_is_done_is_not_taken_up_although_it_waits(create: Driver) -
     assert create.claim(resume=True) == ()
 
 
-def test_the_deadline_makes_an_operation_due_and_its_rollback_is_claimed(memory: MemoryBench) -> None:
-    create = Driver(memory).accepted(deadline=10_000).apply(A)
-    memory.pass_time(9_999)
+def test_the_deadline_makes_an_operation_due_and_its_rollback_is_claimed(still: Bench) -> None:
+    create = Driver(still).accepted(deadline=10_000).apply(A)
+    still.pass_time(9_999)
     assert not create.due()
-    memory.pass_time(1)
+    still.pass_time(1)
     assert create.due()
     assert create.store.claim(create.id) == Claim(Phase.ROLLBACK, GROUP, Action.CREATE, (A,))
     assert not create.due(), "the next time is after the patience"
@@ -158,11 +158,11 @@ def test_an_operation_that_has_ended_or_never_was_is_nobodys(create: Driver) -> 
     assert create.claim(resume=True) == create.claim() == ()
 
 
-def test_the_longest_overdue_comes_first_and_so_many_at_once(memory: MemoryBench) -> None:
+def test_the_longest_overdue_comes_first_and_so_many_at_once(still: Bench) -> None:
     for name in ("three", "one", "two"):
-        each = Driver(memory, name)
-        memory.pass_time(1)
+        each = Driver(still, name)
+        still.pass_time(1)
         each.store.accept(each.request(group=GroupId(name)))
-    memory.pass_time(2 * LIMITS.patience)
-    assert memory.store.due(100) == ("three", "one", "two")
-    assert memory.store.due(2) == ("three", "one")
+    still.pass_time(2 * LIMITS.patience)
+    assert still.store.due(100) == ("three", "one", "two")
+    assert still.store.due(2) == ("three", "one")

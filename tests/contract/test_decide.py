@@ -22,7 +22,7 @@ from lockstep.worker.operation.model import (
 )
 from lockstep.worker.operation.transitions import Forward, Progress, Refused
 from lockstep.worker.steps.apply import Next, Parts, forward
-from tests.contract.bench import LIMITS, Bench, MemoryBench
+from tests.contract.bench import LIMITS, Bench
 from tests.contract.driver import ABSENT, GROUP, PRESENT, A, B, C, Driver
 from tests.groups_alone import GroupsAlone
 
@@ -62,34 +62,34 @@ def test_the_outcome_of_the_last_or_of_a_failing_host_decides(create: Driver, wa
 
 @pytest.mark.parametrize("ways", list(itertools.product(WAYS, WAYS)), ids="-".join)
 def test_a_deadline_that_is_found_passed_decides_what_no_outcome_has(
-    memory: MemoryBench, ways: tuple[str, str]
+    still: Bench, ways: tuple[str, str]
 ) -> None:
-    create = Driver(memory).accepted(deadline=1_000)
+    create = Driver(still).accepted(deadline=1_000)
     for host, way in zip((A, B), ways, strict=True):
         go(create, host, way)
     decided = create.kept().decision
-    memory.pass_time(999)
+    still.pass_time(999)
     create.claim()
     assert create.kept().decision is decided
-    memory.pass_time(1)
+    still.pass_time(1)
     create.claim()
     assert create.kept().decision is (decided or ROLL_BACK)
     if not decided:
         assert create.kept().reason == "the deadline passed"
 
 
-def test_the_last_outcome_commits_although_the_deadline_has_passed(memory: MemoryBench) -> None:
-    create = Driver(memory).accepted(deadline=1_000).apply(A)
+def test_the_last_outcome_commits_although_the_deadline_has_passed(still: Bench) -> None:
+    create = Driver(still).accepted(deadline=1_000).apply(A)
     create.begin(B, "b1")
-    memory.pass_time(1_001)
+    still.pass_time(1_001)
     create.finish(B, "b1", Effect.APPLIED)
     assert create.kept().decision is COMMIT
 
 
-def test_an_outcome_finds_the_deadline_passed(memory: MemoryBench) -> None:
-    create = Driver(memory).accepted(deadline=1_000)
+def test_an_outcome_finds_the_deadline_passed(still: Bench) -> None:
+    create = Driver(still).accepted(deadline=1_000)
     create.begin(A, "a1")
-    memory.pass_time(1_000)
+    still.pass_time(1_000)
     assert create.finish(A, "a1", Effect.APPLIED).outcome is Outcome.APPLIED
     assert (create.kept().decision, create.kept().reason) == (ROLL_BACK, "the deadline passed")
 

@@ -22,7 +22,7 @@ from lockstep.worker.operation.transitions import (
 from lockstep.worker.operation.waves import HOLD_MOST, Gated, Health
 from lockstep.worker.record.codec import Keys
 from lockstep.worker.record.fields import moments_from
-from tests.contract.bench import PREFIX, Bench, MemoryBench, RedisBench
+from tests.contract.bench import PREFIX, Bench, RedisBench
 from tests.contract.driver import GROUP, A, B, C, Driver
 from tests.contract.waves import CAREFUL, DEADLINE, THREE, TWO, accepted, gate, rollout
 
@@ -93,13 +93,13 @@ def test_an_operation_without_waves_cannot_be_held(create: Driver) -> None:
     assert create.store.promote(create.id, 1) is Refused.FREE
 
 
-def test_a_hold_ends_in_a_rollback_if_nobody_promotes(memory: MemoryBench) -> None:
-    driver = accepted(memory, TWO).apply()
+def test_a_hold_ends_in_a_rollback_if_nobody_promotes(still: Bench) -> None:
+    driver = accepted(still, TWO).apply()
     driver.store.hold(driver.id, "ann", "why")
     driver.apply(A)
-    memory.pass_time(HOLD_MOST - 1)
+    still.pass_time(HOLD_MOST - 1)
     assert not driver.due(), "a day of waiting costs nothing"
-    memory.pass_time(1)
+    still.pass_time(1)
     assert driver.due()
     assert driver.claim(resume=True) == (A,)
     assert driver.kept().reason == "it was held for too long"
@@ -148,14 +148,14 @@ def test_every_host_of_open_waves_passes_the_gate_before_the_next_opens(bench: B
     assert driver.kept().state is State.COMMITTED
 
 
-def test_a_wait_that_the_gate_has_left_wakes_nobody_in_the_bake_that_follows(memory: MemoryBench) -> None:
-    driver = accepted(memory, replace(CAREFUL, bake=60_000)).apply(A)
-    memory.pass_time(60_000)
+def test_a_wait_that_the_gate_has_left_wakes_nobody_in_the_bake_that_follows(still: Bench) -> None:
+    driver = accepted(still, replace(CAREFUL, bake=60_000)).apply(A)
+    still.pass_time(60_000)
     driver.claim(resume=True)
     driver.store.postpone(driver.id, A, 10_000, "a look raised")
     gate(driver, A, "look")
     driver.apply(B)
-    memory.pass_time(20_000)
+    still.pass_time(20_000)
     assert not driver.due()
 
 
@@ -190,9 +190,9 @@ def test_a_host_that_is_unwell_fails_at_the_third_look_a_second_apart(bench: Ben
     assert driver.kept().decision is Decision.ROLL_BACK
 
 
-def test_the_gate_has_the_deadline_of_a_wave(memory: MemoryBench) -> None:
-    driver = accepted(memory, CAREFUL).apply(A)
-    memory.pass_time(DEADLINE)
+def test_the_gate_has_the_deadline_of_a_wave(still: Bench) -> None:
+    driver = accepted(still, CAREFUL).apply(A)
+    still.pass_time(DEADLINE)
     assert driver.due()
     driver.claim(resume=True)
     assert driver.kept().reason == "the deadline passed"

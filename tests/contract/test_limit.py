@@ -8,7 +8,7 @@ from lockstep.worker.operation.content import Effect
 from lockstep.worker.operation.host import WriteLimit
 from lockstep.worker.operation.model import AttemptId, GroupId, HostName
 from lockstep.worker.operation.transitions import Accepted, Forward, Progress
-from tests.contract.bench import LIMITS, UNIT, Bench, MemoryBench
+from tests.contract.bench import LIMITS, UNIT, Bench
 from tests.contract.driver import ABSENT, A, B, Driver
 
 ONE, TWO = WriteLimit(1), WriteLimit(2)
@@ -184,14 +184,14 @@ def test_an_undo_that_waits_is_the_first_that_is_called(bench: Bench) -> None:
     assert undoes(two).next is Forward.SEND
 
 
-def test_who_is_called_and_does_not_come_loses_its_turn_and_not_its_rank(memory: MemoryBench) -> None:
-    one, two, three = several(memory, "one", "two", "three", over=SHORT, a=ONE)
+def test_who_is_called_and_does_not_come_loses_its_turn_and_not_its_rank(still: Bench) -> None:
+    one, two, three = several(still, "one", "two", "three", over=SHORT, a=ONE)
     begins(one)
     begins(two)
-    memory.pass_time(2)
+    still.pass_time(2)
     begins(three)
     ends(one)
-    memory.pass_time(60_000)
+    still.pass_time(60_000)
     assert three.due()
     assert begins(two) is Forward.SEND, "it asked before"
     assert begins(three) is Forward.BUSY

@@ -36,12 +36,12 @@ def test_an_undo_takes_the_next_moment_of_a_rate(bench: Bench) -> None:
     assert left.reason.endswith("at a, number 1 in line")
 
 
-def test_at_its_moment_each_may_write_and_the_first_goes_first(memory: MemoryBench) -> None:
-    one, two, three = several(memory, "one", "two", "three", a=WriteLimit(None, 4))
+def test_at_its_moment_each_may_write_and_the_first_goes_first(still: Bench) -> None:
+    one, two, three = several(still, "one", "two", "three", a=WriteLimit(None, 4))
     assert [begins(one), begins(two), begins(three)] == [Forward.SEND, Forward.BUSY, Forward.BUSY]
-    memory.pass_time(250)
+    still.pass_time(250)
     assert [begins(three), begins(two), begins(three)] == [Forward.BUSY, Forward.SEND, Forward.BUSY]
-    memory.pass_time(250)
+    still.pass_time(250)
     assert begins(three) is Forward.SEND
 
 

@@ -7,7 +7,7 @@ import pytest
 from lockstep.worker.operation.content import Effect
 from lockstep.worker.operation.model import Action, AttemptState, Millis, OperationId, State, Undo
 from lockstep.worker.operation.transitions import Settled
-from tests.contract.bench import LIMITS, Bench, MemoryBench
+from tests.contract.bench import LIMITS, Bench
 from tests.contract.driver import ABSENT, PRESENT, A, B, Driver
 
 QUIET = LIMITS.send_within + LIMITS.call
@@ -23,9 +23,9 @@ def unknown(create: Driver) -> Driver:
 
 
 @pytest.fixture
-def exact(memory: MemoryBench) -> Driver:
+def exact(still: Bench) -> Driver:
     """The same on the twin, where a moment can be chosen to the millisecond."""
-    create = Driver(memory).accepted()
+    create = Driver(still).accepted()
     create.begin(A, "a1")
     create.finish(A, "a1", Effect.UNKNOWN)
     return create.roll_back()
@@ -144,14 +144,14 @@ def test_the_second_look_is_sent_settle_after_the_first_was_answered(
     assert exact.attempt(A, "a1").state is state
 
 
-def test_each_attempt_has_a_window_of_its_own(memory: MemoryBench) -> None:
-    create = Driver(memory).accepted()
+def test_each_attempt_has_a_window_of_its_own(still: Bench) -> None:
+    create = Driver(still).accepted()
     create.begin(A, "a1")
-    memory.pass_time(QUIET)
+    still.pass_time(QUIET)
     create.begin(A, "a2")
     create.roll_back()
-    assert create.look(A, ABSENT).again_at == memory.now() + LIMITS.settle
-    memory.pass_time(LIMITS.settle)
+    assert create.look(A, ABSENT).again_at == still.now() + LIMITS.settle
+    still.pass_time(LIMITS.settle)
     said = create.look(A, ABSENT)
     assert create.attempt(A, "a1").state is AttemptState.SETTLED
     assert said == replace(UNSETTLED, open=1, again_at=create.attempt(A, "a2").quiet_at)

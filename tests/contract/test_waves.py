@@ -22,7 +22,7 @@ from lockstep.worker.operation.transitions import (
     Phase,
 )
 from lockstep.worker.operation.waves import Health
-from tests.contract.bench import Bench, MemoryBench
+from tests.contract.bench import Bench
 from tests.contract.driver import ABSENT, GROUP, PRESENT, A, B, C, Driver
 from tests.contract.waves import CAREFUL, DEADLINE, THREE, TWO, accepted, gate, rollout
 
@@ -86,19 +86,19 @@ def test_calls_of_both_waves_that_are_served_together_are_served_one_by_one(benc
     assert driver.begin(B, "b1").next is Forward.SEND
 
 
-def test_a_bake_keeps_the_next_wave_and_the_sweep_off_until_it_is_over(memory: MemoryBench) -> None:
-    driver = accepted(memory, replace(TWO, bake=60_000)).apply(A)
+def test_a_bake_keeps_the_next_wave_and_the_sweep_off_until_it_is_over(still: Bench) -> None:
+    driver = accepted(still, replace(TWO, bake=60_000)).apply(A)
     assert rollout(driver).stage is Stage.BAKING
     assert driver.store.claim(driver.id, resume=True) == Claim(Phase.WAIT, GROUP, driver.action)
-    memory.pass_time(59_999)
+    still.pass_time(59_999)
     assert not driver.due(), "neither the deadline nor the sweep's patience ends a bake"
     assert driver.begin(B, "b1").next is Forward.NOT_OPEN
-    memory.pass_time(1)
+    still.pass_time(1)
     assert driver.due()
     assert driver.claim(resume=True) == (B,)
     driver.apply(B)
     assert rollout(driver).stage is Stage.BAKING, "the last wave is baked before the commit"
-    memory.pass_time(60_000)
+    still.pass_time(60_000)
     assert driver.claim(resume=True) == ()
     assert driver.kept().state is State.COMMITTED
 
@@ -129,23 +129,23 @@ def test_a_wave_that_changed_nothing_is_not_baked(bench: Bench) -> None:
     assert rollout(driver).wave == 2
 
 
-def test_the_deadline_is_of_each_wave_and_does_not_run_in_a_bake(memory: MemoryBench) -> None:
-    driver = accepted(memory, replace(TWO, bake=60_000))
-    memory.pass_time(DEADLINE - 1)
+def test_the_deadline_is_of_each_wave_and_does_not_run_in_a_bake(still: Bench) -> None:
+    driver = accepted(still, replace(TWO, bake=60_000))
+    still.pass_time(DEADLINE - 1)
     driver.apply(A)
-    memory.pass_time(60_000)
+    still.pass_time(60_000)
     assert driver.claim(resume=True) == (B,)
-    memory.pass_time(DEADLINE - 1)
+    still.pass_time(DEADLINE - 1)
     assert driver.kept().decision is None
-    memory.pass_time(1)
+    still.pass_time(1)
     assert driver.due()
     driver.claim(resume=True)
     assert driver.kept().reason == "the deadline passed"
 
 
-def test_an_operation_expires_whatever_it_waits_for(memory: MemoryBench) -> None:
-    driver = accepted(memory, replace(TWO, bake=60_000, within=30_000)).apply(A)
-    memory.pass_time(30_000)
+def test_an_operation_expires_whatever_it_waits_for(still: Bench) -> None:
+    driver = accepted(still, replace(TWO, bake=60_000, within=30_000)).apply(A)
+    still.pass_time(30_000)
     assert driver.due()
     assert driver.claim(resume=True) == (A,)
     assert driver.kept().reason == "it expired before every wave was done"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -46,6 +47,15 @@ class WrongClock:
     def set(self, seconds: float) -> None:
         """Put the clock so far ahead of the machine's, or behind, within a second."""
         self.ahead = seconds
+        self._tell(f"{seconds:+.3f}")
+
+    def stand_still(self, milliseconds: int) -> None:
+        """Stop the clock at so many milliseconds since 1970, until it is set."""
+        seconds, rest = divmod(milliseconds, 1000)
+        # It is read as a fraction, which may come out a little below what was written.
+        self._tell(time.strftime(f"%Y-%m-%d %H:%M:%S.{rest:03}00001", time.localtime(seconds)))
+
+    def _tell(self, told: str) -> None:
         draft = self._file.with_suffix(".new")
-        draft.write_text(f"{seconds:+.3f}\n", "utf-8")
+        draft.write_text(f"{told}\n", "utf-8")
         draft.replace(self._file)
