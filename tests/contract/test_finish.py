@@ -3,10 +3,18 @@ from __future__ import annotations
 import pytest
 
 from lockstep.worker.operation.content import Effect
-from lockstep.worker.operation.model import AttemptState, HostName, OperationId, Outcome, Presence, Seen
+from lockstep.worker.operation.model import (
+    AttemptId,
+    AttemptState,
+    HostName,
+    OperationId,
+    Outcome,
+    Presence,
+    Seen,
+)
 from lockstep.worker.operation.transitions import Forward, Progress
-from tests.contract.bench import LIMITS
-from tests.contract.driver import ABSENT, PRESENT, A, B, Driver
+from tests.contract.bench import LIMITS, Bench
+from tests.contract.driver import ABSENT, PRESENT, A, B, C, Driver
 
 OUTCOMES = [
     (Effect.APPLIED, AttemptState.APPLIED, Progress(Forward.DONE, outcome=Outcome.APPLIED)),
@@ -106,6 +114,21 @@ def test_a_settled_attempt_is_not_opened_or_closed_anew(create: Driver) -> None:
     create.finish(A, "a1", Effect.APPLIED)
     assert create.attempt(A, "a1").state is AttemptState.NOT_APPLIED
     assert create.attempt(A, "a1").closed_at == closed
+
+
+def test_an_answer_that_leaves_no_time_for_another_try_fails_the_step(still: Bench) -> None:
+    create = Driver(still).accepted((A, B, C), deadline=1_000)
+    for host in (A, B, C):
+        create.begin(host, f"{host}1")
+    still.pass_time(400)
+
+    def finish(host: HostName, verdict: Effect, needs: int) -> Progress:
+        return create.store.finish(create.id, host, AttemptId(f"{host}1"), verdict, "503", needs)
+
+    assert finish(A, Effect.NOT_APPLIED, 599) == Progress(Forward.OPEN)
+    assert finish(B, Effect.APPLIED, 600) == Progress(Forward.DONE, outcome=Outcome.APPLIED)
+    assert finish(C, Effect.NOT_APPLIED, 600).outcome is Outcome.UNKNOWN
+    assert create.step(C).reason == "POST 503; the deadline leaves no time for another try"
 
 
 def test_an_unknown_attempt_host_or_operation_is_aborted(create: Driver) -> None:

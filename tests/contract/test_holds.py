@@ -143,6 +143,8 @@ def test_every_host_of_open_waves_passes_the_gate_before_the_next_opens(bench: B
     driver.apply(B)
     assert driver.store.claim(driver.id) == Claim(Phase.GATE, GROUP, driver.action, (A, B), 2), "a again"
     gate(driver, A, "a")
+    assert driver.store.view(driver.id, A).gating is None
+    assert driver.store.view(driver.id, B).gating == 2
     assert driver.kept().decision is None
     gate(driver, B, "b")
     assert driver.kept().state is State.COMMITTED
@@ -221,3 +223,13 @@ def test_a_paused_host_holds_the_gate_and_does_not_fail_it(bench: Bench) -> None
     bench.resume(A)
     driver.store.promote(driver.id, 1)
     assert rollout(driver).stage is Stage.GATING
+
+
+def test_the_pause_of_a_host_of_the_next_wave_holds_what_comes_after_the_gate(bench: Bench) -> None:
+    driver = accepted(bench, CAREFUL)
+    bench.pause(B, "ann", "reboot")
+    driver.apply(A)
+    assert (rollout(driver).stage, rollout(driver).hold) == (Stage.GATING, None)
+    gate(driver, A, "look")
+    assert rollout(driver).stage is Stage.WAITING
+    assert rollout(driver).hold is not None

@@ -5,9 +5,9 @@ from __future__ import annotations
 from lockstep.worker.operation.host import WriteLimit
 from lockstep.worker.operation.model import AttemptId, Millis
 from lockstep.worker.operation.transitions import Forward
-from tests.contract.bench import Bench, MemoryBench
+from tests.contract.bench import LIMITS, Bench, MemoryBench
 from tests.contract.driver import ABSENT, A
-from tests.contract.test_limit import begins, several, undoes
+from tests.contract.test_limit import begins, ends, several, undoes
 
 
 def test_so_many_writes_a_second_each_told_its_own_moment(bench: Bench) -> None:
@@ -52,3 +52,14 @@ def test_a_clock_that_goes_back_holds_nobody_up_for_long(memory: MemoryBench) ->
     assert begins(two) is Forward.BUSY
     memory.pass_time(260)
     assert begins(two) is Forward.SEND
+
+
+def test_a_place_is_kept_for_whoever_waits_for_its_moment(still: Bench) -> None:
+    one, two, three = several(still, "one", "two", "three", a=WriteLimit(1, 0.1))
+    assert begins(one) is Forward.SEND
+    ends(one)
+    assert [begins(two), begins(three)] == [Forward.BUSY, Forward.BUSY]
+    still.pass_time(LIMITS.patience + 5_000)
+    assert begins(three) is Forward.BUSY, "the time that two had to wait is not taken from it"
+    still.pass_time(5_000)
+    assert begins(three) is Forward.SEND
