@@ -52,17 +52,24 @@ def bench(request: pytest.FixtureRequest) -> Bench:
     return found
 
 
-@pytest.fixture(params=["redis", "memory"] if library() else ["memory"])
-def still(request: pytest.FixtureRequest) -> Iterator[Bench]:
-    """Each store in turn, under a clock that stands still until a test moves it."""
-    if request.param == "memory":
-        yield MemoryBench()
+@pytest.fixture
+def still_redis(client: redis.Redis, server: ClockedRedis) -> Iterator[RedisBench]:
+    """The store on Redis; its clock stands still until a test moves it, where libfaketime is installed."""
+    if server.clock is None:
+        yield RedisBench(client, None)
         return
-    server: ClockedRedis = request.getfixturevalue("server")
-    assert server.clock is not None
-    found = StillBench(request.getfixturevalue("client"), server.clock)
+    found = StillBench(client, server.clock)
     yield found
     found.go_on()
+
+
+@pytest.fixture(params=["redis", "memory"] if library() else ["memory"])
+def still(request: pytest.FixtureRequest) -> Bench:
+    """Each store in turn, under a clock that stands still until a test moves it."""
+    if request.param == "memory":
+        return MemoryBench()
+    found: RedisBench = request.getfixturevalue("still_redis")
+    return found
 
 
 @pytest.fixture
