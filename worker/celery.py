@@ -103,6 +103,8 @@ class Lockstep(Celery):
     """A Celery application that knows its settings, and lets no variable of Celery's own win over them."""
 
     settings: Settings
+    clocks: dict[str, int]
+    """What this worker was told of the clocks of others: process -> the milliseconds that it is ahead."""
     events_cls = "lockstep.worker.broker.links:Events"
     control_cls = "lockstep.worker.broker.control:Control"
     amqp_cls = "lockstep.worker.broker.control:Amqp"
@@ -129,6 +131,7 @@ def make_app(settings: Settings) -> Lockstep:
         fixups=[],  # Celery's one is for Django, whose settings are another application's
     )
     app.settings = settings
+    app.clocks = {}
     app.conf.update(configuration(settings))
     return app
 

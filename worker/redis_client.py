@@ -37,6 +37,11 @@ GIVE_UP = 2.0
 """Seconds after which a waiting caller takes a frozen Redis for gone and asks again, so that its own timeout
 is kept to within about this."""
 
+SKEW = 5000
+"""Milliseconds by which a clock may differ from Redis' before it is worth a word."""
+SLOW = 1.0
+"""Seconds; an answer of Redis that took longer says too little about the time."""
+
 
 class _Retry(Retry):
     """Tries again as redis-py does, but begins no try later than `within` seconds after the first."""
@@ -108,6 +113,14 @@ def impatient_client(settings: Settings, seconds: float = GIVE_UP, most: int = M
     made.set_retry(Retry(NoBackoff(), 0))
     made.connection_pool.patience = seconds  # type: ignore[attr-defined]
     return made
+
+
+def clock_ahead(asked: redis.Redis) -> int | None:
+    """Return the milliseconds by which this machine's clock is ahead of Redis'; None if unsure."""
+    wall, begun = time.time(), time.monotonic()
+    seconds, micros = asked.time()
+    took = time.monotonic() - begun
+    return None if took > SLOW else round((wall + took / 2 - seconds - micros / 1e6) * 1000)
 
 
 class _InAsyncio(Leading, Mixed):  # type: ignore[misc]

@@ -13,13 +13,11 @@ from lockstep.worker.operation.model import HostName, Lost, Millis
 from lockstep.worker.operation.names import alike, counted, named, seconds
 from lockstep.worker.record.fields import Damage
 from lockstep.worker.record.status import HeldInventory, Stall
+from lockstep.worker.redis_client import SKEW
 from lockstep.worker.settings import PREFIX, TYPES, Settings
 
 FULL = 0.7
 """Share of what an installation may grow to, from which on it is time to do something: docs/scale.md."""
-SKEW = 5000
-"""Milliseconds by which a clock may differ from Redis' before it is worth a word."""
-
 AHEAD = 600
 """Seconds for which a queue may go on growing as it does before it is too long."""
 MOST_DAMAGED = 20

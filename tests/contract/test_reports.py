@@ -27,6 +27,17 @@ def test_each_worker_reports_what_it_has(clocks: Clocks, redis_bench: RedisBench
     assert set(clocks.all()) == {"a@x", "b@x", "beat@x"}
 
 
+def test_a_worker_reports_once_what_it_was_told_of_another_clock(clocks: Clocks) -> None:
+    clocks.heard["flower@y"] = 7_000
+    clocks.tell("a@x")
+    assert clocks.all()["flower@y"] == 7_000
+    assert clocks.too_old() == [], "it reads no record"
+    clocks.heard["flower@y"] = 8_000
+    clocks.tell("a@x")
+    assert clocks.all()["flower@y"] == 8_000
+    assert not clocks.heard
+
+
 def test_a_worker_that_is_silent_is_forgotten(clocks: Clocks, monkeypatch: pytest.MonkeyPatch) -> None:
     clocks.tell("a@x", lambda: ("d1", 3, 0.0, ""))
     monkeypatch.setattr(module, "FORGOTTEN", -2_000)

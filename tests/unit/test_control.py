@@ -12,7 +12,7 @@ from celery.worker import control
 from lockstep.worker.broker.control import LOOKS
 from lockstep.worker.celery import make_app
 from lockstep.worker.settings import Settings
-from lockstep.worker.tasks import tasks  # noqa: F401  # registers its command
+from lockstep.worker.tasks import tasks
 
 ORDERS = sorted(control.Panel.data.keys() - LOOKS)
 URL = (
@@ -57,6 +57,30 @@ class Heard:
 @pytest.mark.parametrize("method", sorted(LOOKS - {"stats", "conf"}))
 def test_questions_are_answered(method: str) -> None:
     assert Heard().told(method) == {"ok": method}
+
+
+@pytest.mark.parametrize(
+    ("process", "ahead", "kept"),
+    [
+        ("flower@x", 7_000, True),
+        ("flower@x.example", -7_000, True),
+        ("operations@x", 7_000, False),
+        ("flower@\x1b[2J", 7_000, False),
+        ("flower@x", 10**400, False),
+        ("flower@x", "7", False),
+        (["flower@x"], 7_000, False),
+    ],
+)
+def test_whoever_asks_may_tell_of_the_clock_of_a_flower_alone(
+    process: object, ahead: object, kept: bool
+) -> None:
+    app = make_app(Settings())
+    state = SimpleNamespace(app=app)
+    tasks.clock(state, process=process, ahead=ahead, more=1)
+    assert app.clocks == ({process: ahead} if kept else {})
+    for number in range(50):
+        tasks.clock(state, process=f"flower@{number}", ahead=number)
+    assert len(app.clocks) == tasks.MOST_CLOCKS
 
 
 @pytest.mark.parametrize("method", [*ORDERS, "no_such_command", ["ping"], None, {"a": 1}])

@@ -7,16 +7,20 @@ import os
 import runpy
 from dataclasses import dataclass
 from pathlib import Path
+from socket import gethostname
 from types import SimpleNamespace
 
 import pytest
-from flower import events  # type: ignore[import-untyped]
+import redis
+from flower import app, events  # type: ignore[import-untyped]
 from flower.views import monitor  # type: ignore[import-untyped]
 from tornado.options import options
 
 from lockstep.worker.monitoring import flower
 from lockstep.worker.monitoring.flower import CONFIGURATION, OPEN, plain, refusal, shown, sound
 from lockstep.worker.operation.names import describe
+from lockstep.worker.redis_client import SKEW
+from lockstep.worker.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 importlib.import_module("flower.options")  # defines what tornado's options then hold
@@ -160,6 +164,7 @@ class Stopped(BaseException):
 def test_after_an_outage_it_listens_again_soon_however_long_that_was(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    monkeypatch.setattr(app.Flower, "start", app.Flower.start)
     monkeypatch.setattr(events.Events, "run", events.Events.run)
     monkeypatch.setattr(events.EventsState, "event", events.EventsState.event)
     monkeypatch.setattr(monitor.Metrics, "get", monitor.Metrics.get)
@@ -179,3 +184,23 @@ def test_after_an_outage_it_listens_again_soon_however_long_that_was(
         events.Events.run(SimpleNamespace(capp=SimpleNamespace(connection=away)))
     assert set(waits) == {flower.AGAIN}
     assert caplog.messages[-1] == "Nothing is heard of workers (connection refused); trying again in 5 s"
+
+
+def test_workers_are_told_of_its_clock_while_that_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = iter([SKEW, None, redis.ConnectionError("away"), -SKEW - 1, SKEW + 1])
+    told: list[object] = []
+
+    def ahead(_: object) -> int | None:
+        found = next(looks, Stopped())
+        if isinstance(found, BaseException):
+            raise found
+        return found
+
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    monkeypatch.setattr(flower, "clock_ahead", ahead)
+    control = SimpleNamespace(broadcast=lambda what, given: told.append((what, given)))
+    with pytest.raises(Stopped):
+        flower.tell_clock(SimpleNamespace(settings=Settings(), control=control))
+    name = f"flower@{gethostname()}"
+    wrong = (-SKEW - 1, SKEW + 1)
+    assert told == [("lockstep_clock", {"process": name, "ahead": each}) for each in wrong]

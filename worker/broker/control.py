@@ -25,10 +25,10 @@ LOOKS = frozenset(
     {
         *("ping", "active_queues", "stats", "registered", "conf"),
         *("active", "reserved", "scheduled", "revoked"),
-        *("heartbeat", "lockstep_about"),
+        *("heartbeat", "lockstep_about", "lockstep_clock"),
     }
 )
-"""What `lockstep doctor` and a Flower that only shows ask for."""
+"""What `lockstep doctor` and a Flower that only shows ask for, and that Flower's clock is wrong."""
 BROKER = ("transport", "hostname", "port", "virtual_host")
 """What `stats` says of the broker; passwords stand among the rest."""
 LONGEST_WAIT = 4.0

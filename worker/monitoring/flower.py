@@ -7,13 +7,16 @@ import logging
 import os
 import re
 import sys
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from ipaddress import ip_address
 from pathlib import Path
+from socket import gethostname
 from typing import Any
 
 from lockstep.extras import complaint
+from lockstep.worker.redis_client import SKEW, clock_ahead, impatient_client
 
 log = logging.getLogger("flower.events")
 PREFIX = "lockstep."
@@ -119,9 +122,31 @@ def listen(self: Any) -> None:
         time.sleep(AGAIN)
 
 
+CLOCK = "lockstep_clock"
+"""The remote control command by which workers are told that this machine's clock is wrong."""
+TOLD_EVERY = 15.0
+"""Seconds between two looks at it."""
+
+
+def tell_clock(app: Any) -> None:
+    """Have workers report this machine's clock while it is wrong: Flower's own login may write nothing."""
+    asked = impatient_client(app.settings)
+    while True:
+        try:
+            ahead = clock_ahead(asked)
+            if ahead is not None and abs(ahead) > SKEW:
+                app.control.broadcast(CLOCK, {"process": f"flower@{gethostname()}", "ahead": ahead})
+        except Exception as error:  # noqa: BLE001 - Redis is away; what Flower hears says so
+            log.debug("the clock was not compared with Redis': %s", error)
+        time.sleep(TOLD_EVERY)
+
+
 def close_gaps() -> None:
-    """Let Flower ask for its password at /metrics too, show nothing that no worker says, and listen again."""
-    from flower import events  # type: ignore[import-untyped]
+    """Let Flower ask for its password at /metrics too, show nothing that no worker says, and listen again.
+
+    And tell of its clock.
+    """
+    from flower import app, events  # type: ignore[import-untyped]
     from flower.views import monitor  # type: ignore[import-untyped]
     from tornado.web import authenticated
 
@@ -132,6 +157,13 @@ def close_gaps() -> None:
         if (kept := sound(told)) is not None:
             take(self, kept)
 
+    begin = app.Flower.start
+
+    def start(self: Any) -> None:
+        threading.Thread(target=tell_clock, args=(self.capp,), name="clock", daemon=True).start()
+        begin(self)
+
+    app.Flower.start = start
     events.EventsState.event = event
     events.Events.run = listen
 

@@ -18,13 +18,14 @@ from lockstep.worker.operation.names import show
 from lockstep.worker.record.codec import Keys
 from lockstep.worker.record.fields import WAVED, Fields, readable
 from lockstep.worker.record.queries import RaisesOurs
+from lockstep.worker.redis_client import clock_ahead
 
 EVERY = 15.0
 """Seconds between two reports of a process."""
 FORGOTTEN = 60_000
 """Milliseconds after which a report says nothing any more: the process has ended."""
-SLOW = 1.0
-"""Seconds; an answer of Redis that took longer says too little about the time."""
+NO_WORKERS = ("beat@", "flower@")
+"""How the names begin of processes that read no record."""
 KEPT = 86_400_000
 """Milliseconds for which a stall is kept, and silences that nobody ends."""
 
@@ -176,15 +177,17 @@ class Clocks(_Status):
 
     name = "clocks"
 
+    def __init__(self, client: redis.Redis, keys: Keys) -> None:
+        super().__init__(client, keys)
+        self.heard: dict[str, int] = {}
+        """Process -> the milliseconds by which its clock is ahead, as it told this one; reported once."""
+
     def ahead(self) -> int | None:
         """Return the milliseconds by which this machine's clock is ahead of Redis'; None if unsure."""
-        wall, begun = time.time(), time.monotonic()
-        seconds, micros = self._client.time()
-        took = time.monotonic() - begun
-        return None if took > SLOW else round((wall + took / 2 - seconds - micros / 1e6) * 1000)
+        return clock_ahead(self._client)
 
     def tell(self, process: str, has: Has = lambda: None) -> None:
-        """Report this process, and drop what ended processes reported."""
+        """Report this process and what was heard of others, and drop what ended processes reported."""
         ahead, held = self.ahead(), has()
         if ahead is None:
             return
@@ -193,10 +196,12 @@ class Clocks(_Status):
         if held is not None:
             digest, hosts, age, fault = held
             report["inventory"] = [digest, hosts, now - round(age * 1000), fault]
+        others = {name: {"ahead": self.heard.pop(name), "at": now} for name in list(self.heard)}
+        reports = {**others, process: report}
         with self._client.pipeline(transaction=False) as pipe:
-            pipe.hset(self._key, process, json.dumps(report))
+            pipe.hset(self._key, mapping={name: json.dumps(each) for name, each in reports.items()})
             known = self._known(now, kept)
-            old = [name for name in kept if name != process and name not in known]
+            old = [name for name in kept if name not in reports and name not in known]
             if old:
                 pipe.hdel(self._key, *old)
             pipe.execute()
@@ -212,7 +217,7 @@ class Clocks(_Status):
     def too_old(self) -> list[str]:
         """Return the workers that cannot read records with waves."""
         known = self._reports().items()
-        return [name for name, each in known if each.format < int(WAVED) and not name.startswith("beat@")]
+        return [name for name, each in known if each.format < int(WAVED) and not name.startswith(NO_WORKERS)]
 
     def _reports(self) -> dict[str, Report]:
         return self._known(*self._read())

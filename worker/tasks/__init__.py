@@ -82,6 +82,7 @@ def _tell_clock(sender: str, instance: Any, **_: Any) -> None:
     """Begin only now: before, what this thread logs would have Celery's format, and its secrets."""
     app = cast(Lockstep, instance.app)
     link = Link(app.settings)
+    link.clocks.heard = app.clocks
     link.clocks.tell_for_ever(sender, lambda: _inventory(app, link.limits))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import re
 import time
 from collections.abc import Mapping
 from functools import partial
@@ -11,12 +12,13 @@ from typing import Any
 
 from celery import Task, shared_task
 from celery.utils.log import get_task_logger
-from celery.worker.control import inspect_command
+from celery.worker.control import control_command, inspect_command
 
 from lockstep.worker.celery import ABOUT, TaskName
 from lockstep.worker.kinds.seal import SealKeys
 from lockstep.worker.messages import publish, publish_next, publish_patrol
 from lockstep.worker.monitoring import metrics
+from lockstep.worker.monitoring.flower import CLOCK
 from lockstep.worker.operation.drift import Ends
 from lockstep.worker.operation.model import Action, GroupId, HostName, Operation, OperationId, State
 from lockstep.worker.operation.transitions import Claim, Phase
@@ -32,6 +34,10 @@ from lockstep.worker.tasks.run import Raised, Step, guarded, run_steps
 from lockstep.worker.tasks.runtime import Runtime, runtime_of
 from lockstep.worker.tasks.sweep import MS_PER_DAY, periodic
 
+FLOWER = re.compile(r"flower@[A-Za-z0-9._-]{1,128}")
+MOST_CLOCKS, MOST_AHEAD = 10, 10**13
+"""Whoever may ask workers may tell them of clocks, and of milliseconds: what they keep of that is bounded."""
+
 
 @inspect_command(name=ABOUT)
 def about(state: Any) -> dict[str, object]:
@@ -43,6 +49,16 @@ def about(state: Any) -> dict[str, object]:
         "seals": SealKeys(state.app.settings.seal_key_file).told(),
         "now": round(time.time() * 1000),  # for a doctor of an earlier release
     }
+
+
+@control_command(name=CLOCK)
+def clock(state: Any, process: object = None, ahead: object = None, **_: object) -> None:
+    """Note that the clock of a Flower is wrong: what it logs in to Redis with may write nothing."""
+    clocks: dict[str, int] = state.app.clocks
+    match process, ahead:
+        case str(name), int(by) if FLOWER.fullmatch(name) and abs(by) < MOST_AHEAD:
+            if len(clocks) < MOST_CLOCKS:
+                clocks[name] = by
 
 
 def _applying(name: str, action: Action) -> Any:

@@ -8,7 +8,6 @@ import pytest
 
 from lockstep.producer.doctor import Level
 from lockstep.producer.doctor.checks import (
-    SKEW,
     About,
     WorkFacts,
     on_hosts,
@@ -22,6 +21,7 @@ from lockstep.producer.doctor.checks import (
 )
 from lockstep.worker.operation.model import HostName, Millis
 from lockstep.worker.record.status import HeldInventory, Stall
+from lockstep.worker.redis_client import SKEW
 from lockstep.worker.settings import Settings
 
 HERE = About("1.2.0", "5.7.0")
