@@ -251,6 +251,20 @@ def test_a_person_has_a_third_hands_content_written_over_and_only_what_was_seen(
     assert thing.restoring(A, look("newer"), "u1").next is Forward.SEND
 
 
+def test_what_a_person_says_is_taken_up_at_once(thing: Thing) -> None:
+    thing.written(A)
+    thing.roll_back()
+    thing.store.claim(thing.id)
+    thing.restoring(A, FOREIGN)
+    thing.store.postpone(thing.id, A, 600_000, "a person is to look at it")
+    assert not thing.store.due(10)
+    thing.store.resolve(thing.id, A, "alice")
+    assert thing.store.due(10) == (thing.id,)
+    claim = thing.store.claim(thing.id, resume=True)
+    assert claim is not None
+    assert claim.hosts == (A,)
+
+
 def test_things_that_share_a_lock_exclude_each_other(thing: Thing) -> None:
     other = Thing(thing.bench, name="two")
     assert other.accept() == Busy(thing.id)

@@ -60,6 +60,15 @@ def test_a_silent_host_is_given_up_after_the_patience(create: Driver) -> None:
     assert create.step(A).outcome is Outcome.UNREACHABLE
 
 
+def test_its_patience_ends_to_the_millisecond(still: Bench) -> None:
+    create = boundless(still)
+    silent(create, "p1")
+    still.pass_time(PATIENCE - 1)
+    assert silent(create, "p2").next is Forward.MISSED
+    still.pass_time(1)
+    assert silent(create, "p3").next is Forward.FAILED
+
+
 @pytest.mark.parametrize("sign", ["a miss that answered", "a look that showed something"])
 def test_any_answer_begins_the_patience_anew(create: Driver, sign: str) -> None:
     silent(create, "p1")
