@@ -13,7 +13,7 @@ from lockstep.worker.operation.host import Backoff
 from lockstep.worker.operation.model import Millis
 from lockstep.worker.operation.transitions import Settled
 from lockstep.worker.record.scripts import Replicas
-from lockstep.worker.steps.apply import Next, Parts, Try
+from lockstep.worker.steps.apply import Next, Parts, Result, Try
 from lockstep.worker.steps.rollback import QUICK_LOOKS, Viewed
 from tests.contract.bench import LIMITS, PREFIX, MemoryBench, RedisBench
 from tests.contract.driver import A, B, Driver
@@ -34,6 +34,12 @@ def test_a_wait_as_long_as_the_longest_countdown_is_a_countdown(memory: MemoryBe
     assert create.step(A).due_at is None
     assert this.wait(longest + 0.001, "").next is Next.LATER
     assert create.step(A).due_at == memory.now() + LIMITS.longest_countdown + 1
+
+
+def test_whoever_is_in_line_comes_back_at_its_moment_or_is_sent_for(memory: MemoryBench) -> None:
+    this = Try(parts(memory), Driver(memory).accepted().id, A, 1)
+    assert this.in_line(2_500, "why") == Result(Next.AGAIN, "why", 2.5)
+    assert this.in_line(0, None) == Result(Next.LATER, "waits for its turn")
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from lockstep.worker.operation.answer import ProbeAnswer, Probed
 from lockstep.worker.operation.content import Said
 from lockstep.worker.operation.host import Backoff
 from lockstep.worker.operation.model import Action, AttemptId, GroupId, HostName, Presence, Seen
+from lockstep.worker.operation.transitions import Accepted
 from lockstep.worker.steps.apply import Parts
 from lockstep.worker.steps.looks import PatrolResult, PatrolTimes, patrol
 from lockstep.worker.tasks.tasks import _told
@@ -62,12 +63,15 @@ def ended(memory: MemoryBench) -> Driver:
 
 
 def looked(
-    memory: MemoryBench, hosts: dict[HostName, Host], clock: SystemClock | None = None
+    memory: MemoryBench,
+    hosts: dict[HostName, Host],
+    clock: SystemClock | None = None,
+    group: GroupId = GROUP,
 ) -> PatrolResult:
     parts = Parts(
         memory.memory, hosts.get, clock or SystemClock(), LIMITS, Backoff(1, 8), Backoff(1, 60), 60.0
     )
-    return patrol(parts, memory.memory, GROUP, BEAT)
+    return patrol(parts, memory.memory, group, BEAT)
 
 
 @pytest.mark.usefixtures("ended")
@@ -132,3 +136,38 @@ def test_a_group_is_watched_for_as_long_as_it_says_to_the_millisecond(
     memory.pass_time(BEAT.watched + beyond)
     looked(memory, {A: Host(PRESENT)})
     assert (GROUP in memory.memory.looks) is listed
+
+
+def test_hosts_that_this_worker_does_not_know_keep_none_from_being_looked_at(memory: MemoryBench) -> None:
+    Driver(memory).accepted((A, B)).apply(A, B).commit()
+    memory.memory.suspected[GROUP, A, Presence.ABSENT] = memory.now()
+    b = Host(PRESENT, "url-of-b")
+    for hosts, asked in (({B: b}, 1), ({A: b, B: b}, 1), ({A: Host(None), B: b}, 2)):
+        result = looked(memory, hosts)
+        assert (result.asked, result.answered) == (asked, 1)
+
+
+@pytest.mark.usefixtures("ended")
+def test_what_was_seen_while_an_operation_came_in_counts_for_nothing(memory: MemoryBench) -> None:
+    class Meanwhile(Host):
+        def probe(self, group: GroupId) -> ProbeAnswer:
+            Driver(memory, "two", action=Action.DELETE).accepted((A,))
+            return super().probe(group)
+
+    memory.pass_time(20)
+    assert _told(looked(memory, {A: Meanwhile(ABSENT)})).startswith("nothing is known")
+    assert memory.memory.looks[GROUP] == memory.now() + BEAT.every, "and it is looked at again soon"
+
+
+@pytest.mark.usefixtures("ended")
+def test_nothing_but_its_own_drift_keeps_a_group_watched(memory: MemoryBench) -> None:
+    other = Driver(memory, "two")
+    assert other.store.accept(other.request((A,), GroupId("other"))) is Accepted.ACCEPTED
+    other.apply(A).commit()
+    looked(memory, {A: Host(ABSENT)})
+    memory.pass_time(BEAT.watched + 1)
+    looked(memory, {A: Host(None)})
+    assert GROUP in memory.memory.looks, "it shows what it must not, as far as anybody knows"
+    memory.memory.looks[other.group] = memory.now()
+    looked(memory, {}, group=other.group)
+    assert other.group not in memory.memory.looks

@@ -209,7 +209,7 @@ def reasons() -> list[dict[str, str]]:
 def excused(mutant: Mapping[str, object], listed: Sequence[Mapping[str, str]]) -> str:
     """Return why a survivor may be; empty if nobody says so."""
     for each in listed:
-        there = mutant["path"] == each["path"] and each["line"] in str(mutant["old"])
+        there = each.get("path", mutant["path"]) == mutant["path"] and each["line"] in str(mutant["old"])
         if there and each.get("becomes", "") in str(mutant["new"]):
             return each["why"]
     return ""
