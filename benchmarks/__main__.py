@@ -16,6 +16,7 @@ from pathlib import Path
 
 from benchmarks.bench import Bench, bench
 from benchmarks.extras import (
+    attempts,
     command,
     commands,
     earlier,
@@ -41,6 +42,7 @@ EXTRAS = {
     "publishing": publishing.measure,
     "sweeping": sweeping.measure,
     "retention": retention.measure,
+    "attempts": attempts.measure,
     "starting": starting.measure,
     "commands-sent": commands.measure,
     "command": command.measure,

@@ -64,14 +64,15 @@ class MockNodes(Child):
         """Tell whether it listens everywhere."""
         return "ready" in self.output()
 
-    def reset(self, latency: Latency, refusing: int | None = None) -> None:
-        """Empty every host; `refusing` names the one that answers POST with 403."""
+    def reset(self, latency: Latency, refusing: int | None = None, busy: int = 0) -> None:
+        """Empty every host; `refusing` answers POST with 403, and all do so many writes with 503 at first."""
         self._ask(
             do="reset",
             latency=latency.usual,
             slow=latency.slow,
             slow_percent=latency.slow_percent,
             refusing=refusing,
+            busy=busy,
         )
 
     def state(self) -> State:

@@ -76,6 +76,8 @@ class Beside:
     """Hosts -> runs at an earlier commit, each with the run beside it."""
     sent: dict[str, tuple[float, float]] = field(default_factory=dict)
     """Candidate -> commands a host that clients sent, and that scripts called."""
+    attempts: dict[tuple[int, int], dict[str, float]] = field(default_factory=dict)
+    """(hosts, attempts) -> what one host cost, by the names that the model has for it."""
 
 
 class Figures:

@@ -19,7 +19,7 @@ from typing import Any, cast
 
 from benchmarks.addresses import number
 
-REASONS = {200: "OK", 201: "Created", 400: "Bad Request", 403: "Forbidden", 404: "Not Found"}
+REASONS = {200: "OK", 201: "Created", 400: "Bad Request", 403: "Forbidden", 404: "Not Found", 503: "Busy"}
 
 
 class Cluster:
@@ -38,6 +38,8 @@ class Cluster:
         """Latency of the slow share of all calls."""
         self.slow_percent = int(order.get("slow_percent", 0))
         self.refusing = order.get("refusing")
+        self.turns_away = [int(order.get("busy", 0))] * len(self.groups)
+        """How many more writes each host answers with 503, and without effect."""
         self.calls = self.created = self.deleted = 0
         self.refused_at: float | None = None
         self.last_undone_at: float | None = None
@@ -54,6 +56,9 @@ class Cluster:
         held = self.groups[host]
         if method == "GET":
             return 200 if group in held else 404
+        if self.turns_away[host]:
+            self.turns_away[host] -= 1
+            return 503
         if method == "POST":
             if host == self.refusing:
                 self.refused_at = self.refused_at or time.monotonic()
@@ -71,7 +76,7 @@ class Cluster:
         return 200
 
     def obey(self, order: dict[str, Any]) -> dict[str, Any]:
-        """`reset` with latency, slow, slow_percent, refusing; or `tell`: what there is, and what was done."""
+        """`reset` with latency, slow, slow_percent, refusing, busy; or `tell`: what there is and was done."""
         if order["do"] == "reset":
             self.reset(order)
         return {

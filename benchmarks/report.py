@@ -145,6 +145,9 @@ def _beside(figures: Figures) -> list[str]:
         lines.append(f"- `{name}`: {_number(middle(times))} ms")
     for name, (sent, called) in beside.sent.items():
         lines.append(f"- {name}: {sent:.1f} Redis commands a host sent, {called:.1f} called by scripts")
+    for (hosts, attempts), cost in beside.attempts.items():
+        counts = ", ".join(f"{_number(value)} {name}" for name, value in cost.items())
+        lines.append(f"- {hosts} hosts, {attempts} attempts each: {counts}")
     for done, kept in beside.kept.items():
         keys = ", ".join(
             f"{kind}: {count} keys, {kept.sizes[kind] / 1024:.0f} KiB" for kind, count in kept.keys.items()

@@ -27,12 +27,15 @@ class Case:
     http: Http = Http.OWN
     away: int | None = None
     """Milliseconds that a proxy adds to every answer of Redis; None without a proxy."""
+    attempts: int = 1
+    """How often each host is written to: it answers all but the last with 503."""
 
     def __str__(self) -> str:
         """Name it."""
         http = "" if self.http is Http.OWN else f", {self.http}"
         away = "" if self.away is None else f", Redis {self.away} ms away"
-        return f"{self.work}, {self.hosts} hosts, {self.latency.name}{http}{away}"
+        attempts = "" if self.attempts == 1 else f", {self.attempts} attempts"
+        return f"{self.work}, {self.hosts} hosts, {self.latency.name}{http}{away}{attempts}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,7 +92,7 @@ class Session:
     def run(self, case: Case) -> Sample:
         """Run a case once and see that it came out right. Raises WrongOutcome where that must not be."""
         last = case.hosts - 1
-        self._nodes.reset(case.latency, last if case.work is Work.ROLLBACK else None)
+        self._nodes.reset(case.latency, last if case.work is Work.ROLLBACK else None, case.attempts - 1)
         if self.redis:
             self.redis.configure()
         pids = self.pids()

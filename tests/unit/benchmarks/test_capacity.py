@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.capacity import COSTS, PREDICTED, between, fit, predictions, table
+from benchmarks.capacity import COSTS, COUNTED, COUNTED_APART, between, fit, fit_attempts, predictions, table
+from benchmarks.capacity import RECORD as RECORD_BYTES
 from lockstep.producer.doctor.facts import RECORD, RECORD_OF_A_HOST
 from tests.walk import ROOT
 
@@ -15,9 +16,11 @@ HEAD = "| candidate | s | AOF bytes a host |\n| --- | --- | --- |\n"
 
 @pytest.mark.parametrize("column", COSTS)
 def test_the_model_predicts_what_it_was_not_fitted_to(column: str) -> None:
-    found = list(predictions(RESULTS, column))
-    assert len(found) == (len(PREDICTED) if fit(RESULTS, column) else 0)
-    for _, predicted, measured in found:
+    found = {(hosts, attempts): pair for hosts, attempts, *pair in predictions(RESULTS, column)}
+    once = [(60, 1)] if column == RECORD_BYTES else [(5000, 1), (10_000, 1)]
+    if fit(RESULTS, column):
+        assert list(found) == [*once, *(COUNTED_APART if column in COUNTED else ())]
+    for predicted, measured in found.values():
         assert predicted == pytest.approx(measured, rel=0.2)
 
 
@@ -25,19 +28,43 @@ def test_the_page_has_the_table_of_the_last_run() -> None:
     assert between(SCALE, table(RESULTS)) == SCALE
 
 
-def test_what_is_fitted_is_the_cost_of_an_operation_and_of_a_host() -> None:
-    costs = {hosts: 50 + 3 * hosts for hosts in (100, 1000, 5000)}
+def test_what_is_fitted_is_the_cost_of_a_slice_and_of_a_host() -> None:
+    costs = {hosts: 50 * slices + 3 * hosts for hosts, slices in ((100, 7), (1000, 16), (5000, 79))}
     sections = "".join(
         f"\n## create, {hosts} hosts, 20 ms\n\n{HEAD}| Lockstep, AOF always | 1 | {cost / hosts} |\n"
         for hosts, cost in costs.items()
     )
     assert fit(sections, "AOF bytes a host") == pytest.approx((50, 3))
-    ((hosts, predicted, measured),) = predictions(sections, "AOF bytes a host")
-    assert (hosts, measured) == (5000, 3.01)
+    ((hosts, attempts, predicted, measured),) = predictions(sections, "AOF bytes a host")
+    assert (hosts, attempts, measured) == (5000, 1, 3.79)
     assert predicted == pytest.approx(measured)
     assert fit(sections, "CPU ms a host") is None, "it was not measured"
 
 
+def test_what_is_fitted_of_attempts_is_what_each_further_one_costs_and_settling_them_once() -> None:
+    def cost(hosts: int, parts: int, tries: int) -> float:
+        return (tries - 1) * (20 * parts / hosts + 4) + (tries > 1) * (30 * parts / hosts + 7)
+
+    lines = "".join(
+        f"\n- {hosts} hosts, {tries} attempts each: {cost(hosts, parts, tries)} AOF bytes a host"
+        for hosts, parts in ((100, 7), (1000, 16))
+        for tries in (1, 2, 3)
+    )
+    assert (found := fit_attempts(lines, "AOF bytes a host"))
+    assert found[0] == pytest.approx((20, 4))
+    assert found[1] == pytest.approx((30, 7))
+    assert fit_attempts(lines, "CPU ms a host") is None, "it was not counted"
+
+
+def test_what_is_fitted_of_a_record_is_what_an_operation_and_a_host_take_of_it() -> None:
+    lines = "".join(
+        f"\n- Redis after {kept} operations of {hosts} hosts: ends: 1, op: 2 keys, {size * kept} KiB"
+        for kept, hosts, size in ((30, 5, 2), (1, 1000, 201))
+    )
+    assert fit(lines, RECORD_BYTES) == pytest.approx((1024, 1024 / 5))
+
+
 def test_doctor_goes_by_the_sizes_of_the_page() -> None:
-    sizes = (RECORD / 1024, RECORD_OF_A_HOST / 1024)
-    assert "| its record | {:g} KiB | {:g} KiB |".format(*sizes) in SCALE
+    assert (found := fit(RESULTS, RECORD_BYTES))
+    for hosts in (5, 100, 1000, 10_000):
+        assert RECORD + hosts * RECORD_OF_A_HOST == pytest.approx(found[0] + hosts * found[1], rel=0.1)
