@@ -11,7 +11,6 @@ import pytest
 from lockstep.worker.kinds import asked_of
 from lockstep.worker.kinds.kind import Kind
 from lockstep.worker.kinds.seal import SealKeys
-from lockstep.worker.operation.answer import Reply
 from lockstep.worker.operation.host import Backoff
 from lockstep.worker.operation.model import (
     Action,
@@ -183,12 +182,6 @@ def test_create_refuses_other_content_and_is_unchanged_where_it_stands_so_alread
     assert rig.state is State.ROLLED_BACK
     assert "it is there with other content: set it" in rig.why
     assert (a.holds, b.holds) == (None, record("other"))
-
-
-def test_a_look_that_tells_nothing_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Node, "look", lambda _, kind, thing: kind.shown(thing, Reply(503)))
-    rig = Rig("set", (A, Node("a")), values=["n"])
-    assert forward(rig.parts, rig.id, rig.group, rig.action, A, 1).text == "503"
 
 
 @pytest.mark.parametrize("manner", ["late", "lose"])

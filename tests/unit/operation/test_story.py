@@ -66,6 +66,7 @@ def step(
 DONE = write("a", APPLIED, "201", 300)
 LATE = write("a", APPLIED, "201", 1300)
 LOST = write("a", OPEN, "answer lost: read timeout")
+LEFT = write("a", GIVEN_UP, "answer lost: read timeout", 9000)
 LAID = write("a", SETTLED, "answer lost: read timeout", 9000)
 REFUSED = write("a", NOT, "403", 300)
 UNDO = write("u", APPLIED, "200", 2000, undo=True)
@@ -183,6 +184,24 @@ TABLE: list[tuple[str, Step, Millis | None, tuple[bool | None, str | None, bool 
         DECIDED,
         (False, None, None, None),
         "not changed: looks proved that its write (answer lost: read timeout) had no effect",
+    ),
+    (
+        "a lost answer, of which two looks are not all that is needed",
+        step(LAID, outcome=Outcome.UNKNOWN, undo=Undo.NEEDED),
+        DECIDED,
+        (None, None, None, None),
+        "perhaps changed by its write (answer lost: read timeout), to be undone",
+    ),
+    (
+        "a lost answer, of which a person gave up before it was restored",
+        step(
+            write("a", GIVEN_UP, "answer lost: read timeout", 9000),
+            outcome=Outcome.UNKNOWN,
+            undo=Undo.RESTORED,
+        ),
+        DECIDED,
+        (None, None, None, None),
+        "perhaps changed by its write (answer lost: read timeout)",
     ),
     # Rolled back: it was changed.
     (

@@ -1,0 +1,27 @@
+"""When a run of a step on a thing with content comes back, and what it counts."""
+
+from __future__ import annotations
+
+import pytest
+
+from lockstep.worker.operation.answer import Reply
+from lockstep.worker.steps.apply import Next, Result, forward
+from lockstep.worker.steps.rollback import rollback
+from tests.contract.contents import Node
+from tests.contract.test_content_steps import A, Rig, record
+
+
+def test_a_look_that_tells_nothing_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Node, "look", lambda _, kind, thing: kind.shown(thing, Reply(503)))
+    rig = Rig("set", (A, Node("a")), values=["n"])
+    assert forward(rig.parts, rig.id, rig.group, rig.action, A, 1).text == "503"
+
+
+def test_an_undo_waits_for_what_may_still_land_and_counts_no_try() -> None:
+    a = Node("a", record("x"))
+    a.manners, a.before_write = ["lose"], [record("theirs")]
+    rig = Rig("set", (A, a), values=["n"])
+    rig.work(A, rig.kept)
+    rig.bench.memory.cancel(rig.id, "ann")
+    assert rollback(rig.parts, rig.id, A, 1) == Result(Next.AGAIN, "trying again", 0.01)
+    assert rig.step(A).undo_misses == 0
