@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import string
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 from hypothesis import given
@@ -9,10 +10,17 @@ from hypothesis import strategies as st
 
 from lockstep.worker.operation.errors import InvalidInput
 from lockstep.worker.operation.names import (
+    LONGEST_WATCH,
     MAX_LENGTH,
+    MOST_LISTED,
     is_plain_name,
+    parse_deadline,
     parse_group_id,
+    parse_limit,
     parse_operation_id,
+    parse_retries,
+    parse_timeout,
+    parse_watch,
     show,
 )
 
@@ -73,3 +81,25 @@ def test_a_shown_value_is_quoted_and_escaped() -> None:
     assert show('a"b\n') == '"a\\"b\\n"'
     assert show(7) == "7"
     assert show("x" * 500).endswith("… (502 characters)")
+
+
+@pytest.mark.parametrize(
+    ("parse", "below", "least", "most"),
+    [
+        (partial(parse_deadline, longest=60), 0, 0.001, 60),
+        (parse_timeout, -0.001, 0, None),
+        (parse_retries, -1, 0, None),
+        (parse_watch, 0, 0.001, LONGEST_WATCH),
+        (parse_limit, 0, 1, MOST_LISTED),
+    ],
+)
+def test_a_number_may_be_as_small_and_as_large_as_it_says(
+    parse: Callable[[object], object], below: float, least: float, most: int | None
+) -> None:
+    assert parse(least) is not None
+    with pytest.raises(InvalidInput):
+        parse(below)
+    if most is not None:
+        assert parse(most)
+        with pytest.raises(InvalidInput):
+            parse(most + 1)

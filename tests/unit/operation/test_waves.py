@@ -9,6 +9,8 @@ import pytest
 from lockstep.worker.operation.errors import InvalidInput
 from lockstep.worker.operation.host import Host
 from lockstep.worker.operation.model import Hold, HostName, Millis, Moment, Stage, Standing
+from lockstep.worker.operation.story import not_held
+from lockstep.worker.operation.transitions import Refused
 from lockstep.worker.operation.waves import Pace, by_size, earliest_end, idle, parse_health, worked
 from tests.unit.producer.samples import OPERATION
 
@@ -23,6 +25,7 @@ THREE = [HostName(name) for name in "abc"]
         (100, "58%", [58, 42]),
         (5, "2", [2, 2, 1]),
         (4, "100%", [4]),
+        (4, "9" * 9, [4]),
     ],
 )
 def test_sizes_are_of_all_hosts_and_the_last_repeats(hosts: int, text: str, waves: list[int]) -> None:
@@ -134,6 +137,10 @@ def test_hosts_that_lack_the_label_are_named_three_of_them() -> None:
         Pace(wave_by="zone").rollout(labelled("eu", None))
     with pytest.raises(InvalidInput, match="on n0, n1, n2 and 2 more: every host"):
         Pace(wave_by="zone").rollout(labelled(*[None] * 5))
+    with pytest.raises(InvalidInput, match="on n0, n1, n2 and 1 more: every host"):
+        Pace(wave_by="zone").rollout(labelled(*[None] * 4))
+    with pytest.raises(InvalidInput, match="on n0, n1, n2: every host"):
+        Pace(wave_by="zone").rollout(labelled(*[None] * 3))
 
 
 def test_a_label_with_more_values_than_anybody_can_watch_is_refused() -> None:
@@ -156,3 +163,12 @@ def test_sizes_and_a_label_are_not_both_taken() -> None:
     with pytest.raises(InvalidInput, match="give waves or wave_by, not both"):
         Pace("1,100%", "zone").check()
     assert Pace(wave_by="zone", bake="5m").check().wave_by == "zone"
+
+
+def test_who_holds_is_told_only_where_another_hold_is_on_it() -> None:
+    hold = Hold(2, "ann", "why", Millis(0), Millis(1))
+    held = Standing(1, 2, Stage.WAITING, hold, None, None)
+    assert not_held(Refused.OTHER, held).startswith("hold 2 is on it, by ann since ")
+    assert not_held(Refused.ALREADY, held) == "nobody holds it"
+    for standing in (None, replace(held, hold=None)):
+        assert not_held(Refused.OTHER, standing) == "that hold is not on it"
