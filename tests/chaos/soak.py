@@ -26,9 +26,9 @@ RESULTS = Path(__file__).with_name("soaked.jsonl")
 PAGE = ROOT / "docs" / "reliability.md"
 BETWEEN = re.compile(r"(?<=<!-- soak -->\n).*?(?=<!-- end of soak -->)", re.DOTALL)
 PLANS = (
-    Plan("soak-threads", "threads", 500, 0, BRIEF, passes=3),
-    Plan("soak-prefork", "prefork", 300, 0, BRIEF, passes=2),
-    Plan("soak-slices", "threads", 500, 0, BRIEF, passes=3, settings=SLICED),
+    Plan("soak-threads", "threads", 2000, 0, BRIEF, passes=3),
+    Plan("soak-prefork", "prefork", 1000, 0, BRIEF, passes=2),
+    Plan("soak-slices", "threads", 2000, 0, BRIEF, passes=3, settings=SLICED),
 )
 
 
