@@ -8,7 +8,7 @@ from heapq import heappop, heappush
 from math import inf
 from typing import Any
 
-from greenlet import getcurrent, greenlet  # type: ignore[import-untyped]
+from greenlet import getcurrent, greenlet
 
 from lockstep.worker.operation.model import Millis
 from tests.simulation import faults

@@ -2,71 +2,21 @@
 
 from __future__ import annotations
 
-import threading
-from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from lockstep.worker.celery import make_app
-from lockstep.worker.hosts.client import SystemClock
 from lockstep.worker.messages import cut
 from lockstep.worker.operation.model import HostName, OperationId
 from lockstep.worker.operation.names import describe
-from lockstep.worker.operation.ports import Stopping
 from lockstep.worker.settings import Settings
 from lockstep.worker.steps.apply import Next, Result
 from lockstep.worker.steps.looks import AGAIN
-from lockstep.worker.tasks.run import NOT_BEGUN, keep_longer_waits, side_by_side, summary
+from lockstep.worker.tasks.run import keep_longer_waits, summary
 
 HOSTS = tuple(HostName(f"node{n}") for n in range(1, 9))
-DONE = Result(Next.DONE, "applied")
-SOON = 10.0
-
-
-class Clock(SystemClock):
-    """Stands still until it is told to go on."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def elapsed(self) -> float:
-        return self.now
-
-
-def test_all_hosts_are_worked_on_at_the_same_time() -> None:
-    together = threading.Barrier(len(HOSTS))
-
-    def step(host: HostName) -> Result:
-        together.wait(SOON)
-        return Result(Next.DONE, host)
-
-    results = side_by_side(HOSTS, step, Clock(), SOON, ThreadPoolExecutor(8), 8)
-    assert {host: result.text for host, result in results.items()} == {host: host for host in HOSTS}
-
-
-def test_hosts_that_could_not_be_begun_in_time_run_again() -> None:
-    clock = Clock()
-
-    def step(host: HostName) -> Result:
-        clock.now += 1.0
-        return DONE
-
-    results = side_by_side(HOSTS, step, clock, 3.0, ThreadPoolExecutor(1), 1)
-    assert [result is NOT_BEGUN for result in results.values()] == [False] * 3 + [True] * 5
-
-
-def test_after_a_fault_no_other_host_is_begun_and_the_fault_is_raised() -> None:
-    begun: list[HostName] = []
-
-    def step(host: HostName) -> Result:
-        begun.append(host)
-        raise Stopping
-
-    with pytest.raises(Stopping):
-        side_by_side(HOSTS, step, Clock(), SOON, ThreadPoolExecutor(1), 1)
-    assert len(begun) == 1
 
 
 @pytest.mark.parametrize(

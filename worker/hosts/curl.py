@@ -83,8 +83,7 @@ class Loop:
             return NoReply(Trouble.NOT_SENT, NO_TLS_FILE.get(type(error), f"connection error: {error}"))
         else:
             self._inbox.put(call)
-            call.over.acquire()
-            return call.said
+            return call.said.wait()
         finally:
             if call is not None:
                 call.given_up = True  # if who waits was interrupted; else it is over

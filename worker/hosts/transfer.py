@@ -6,7 +6,6 @@ import errno
 import logging
 import re
 import select
-import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ import pycurl
 
 from lockstep.worker.hosts.client import HEADERS, UNTRUSTED, Call, Detail, no_tls, seconds_to_wait
 from lockstep.worker.operation.answer import Carried, NoReply, Reply, Trouble, Watched
+from lockstep.worker.turns import Answer
 
 IDLE_SECONDS = 30
 """A connection that was idle for longer is not used again: many servers close theirs after 60."""
@@ -52,15 +52,13 @@ log = logging.getLogger(__name__)
 
 
 class Transfer:
-    """One call under way; all but `asked`, `said`, `over` and `given_up` is the loop's."""
+    """One call under way; all but `asked`, `said` and `given_up` is the loop's."""
 
     def __init__(self, asked: Call, kept: Mapping[Ends, Kept], watching: Sequence[Watched]) -> None:
         """Tell libcurl all of it. Raises OSError for a file that is not readable, EOFError if empty."""
         self.asked, self._kept, self._measured = asked, kept, bool(watching)
-        self.said: Reply | NoReply = NoReply(Trouble.NOT_SENT, "not begun")
+        self.said: Answer[Reply | NoReply] = Answer()
         self.carried: Carried | None = None
-        self.over = threading.Lock()
-        self.over.acquire()
         self.given_up = self.refused = self.stale = self.sent = self.whole = self.oversized = False
         self.head: list[bytes] = []
         self.body = bytearray()
@@ -139,10 +137,9 @@ class Transfer:
 
     def finish(self, said: Reply | NoReply) -> None:
         """Tell who waits."""
-        self.said = said
         self.carried = _carried(self.curl) if self._measured else None
         self.curl.close()
-        self.over.release()
+        self.said.bring(said)
 
     def came(self, code: int, text: str) -> Reply | NoReply:
         """Work out what came of the call from libcurl's code for it, 0 for no error."""

@@ -21,6 +21,7 @@ from typing import Any
 from celery import Celery, bootsteps
 from celery.signals import worker_ready, worker_shutdown, worker_shutting_down
 
+from lockstep.worker import turns
 from lockstep.worker.monitoring.metrics import work
 from lockstep.worker.monitoring.probe import EVERY, HealthFiles
 from lockstep.worker.operation.errors import InvalidInput
@@ -42,11 +43,13 @@ def frames() -> dict[int, FrameType]:
 
 
 def stacks() -> str:
-    """Return what every thread is doing; threads that do the same are told of together."""
+    """Return what every thread and every step is doing; those that do the same are told of together."""
     names = {thread.ident: thread.name for thread in threading.enumerate()}
     same: dict[str, list[str]] = defaultdict(list)
     for ident, frame in frames().items():
         same["".join(traceback.format_stack(frame))].append(names.get(ident, str(ident)))
+    for waiting in turns.stacks():
+        same[waiting].append("a step")
     told = sorted(same.items(), key=lambda stack: -len(stack[1]))
     return "\n".join(f"{len(threads)} × {', '.join(sorted(threads))}:\n{stack}" for stack, threads in told)
 

@@ -21,6 +21,7 @@ from lockstep.worker.operation.model import OperationId
 from lockstep.worker.record.causes import unavailable
 from lockstep.worker.record.codec import Keys
 from lockstep.worker.record.queries import store_errors
+from lockstep.worker.turns import Answer
 
 Argument = str | int | float
 Arguments = tuple[Argument, ...]
@@ -46,7 +47,7 @@ class _Call:
         self.asked_at = time.monotonic()
         self.left = False
         """Whoever asked was interrupted: what has not been sent yet need not be."""
-        self.reply: SimpleQueue[tuple[object, Exception | None]] = SimpleQueue()
+        self.reply: Answer[tuple[object, Exception | None]] = Answer()
 
 
 _Calls = SimpleQueue[_Call | None]
@@ -86,7 +87,7 @@ class Batch:
         call = _Call(kind, arguments)
         try:
             self._calls.put(call)
-            reply, error = call.reply.get()
+            reply, error = call.reply.wait()
         except BaseException:
             call.left = True
             raise
@@ -145,15 +146,15 @@ def _serve(calls: Sequence[_Call], send: Send) -> None:
             reply = replies[kind]
             if isinstance(reply, Exception):
                 for call in same:
-                    call.reply.put((None, reply))
+                    call.reply.bring((None, reply))
                 continue
             for call, own in zip(same, reply, strict=True):
-                call.reply.put((own, None))
+                call.reply.bring((own, None))
     except BaseException as error:  # noqa: BLE001 - a thread has nobody to raise it to
         # To those that have a reply already it comes too late to matter.
         told = error if isinstance(error, Exception) else StoreUnavailable("sending was interrupted")
         for call in calls:
-            call.reply.put((None, told))
+            call.reply.bring((None, told))
 
 
 RECORDED = frozenset({"finish", "missed"})

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import random
-import threading
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from contextvars import copy_context
 from dataclasses import replace
-from queue import SimpleQueue
 from typing import TypeVar
 
 from celery import Celery, Task
@@ -25,12 +21,13 @@ from lockstep.worker.monitoring import metrics
 from lockstep.worker.monitoring.metrics import work
 from lockstep.worker.operation.errors import RecordDamaged, StoreFull, StoreUnavailable, UnknownFormat
 from lockstep.worker.operation.model import GroupId, HostName, OperationId
-from lockstep.worker.operation.ports import Clock, Stopping
+from lockstep.worker.operation.ports import Stopping
 from lockstep.worker.operation.story import story
 from lockstep.worker.record.queries import UNREADABLE
 from lockstep.worker.steps.apply import Next, Parts, Result
 from lockstep.worker.tasks.received import DROPPED, LeftToNewer, believed, record_gone
 from lockstep.worker.tasks.runtime import Runtime, runtime_of, stopping
+from lockstep.worker.turns import side_by_side
 
 HostStep = Callable[[HostName], Result]
 Step = Callable[[Parts, OperationId, HostName, int], Result]
@@ -47,64 +44,6 @@ def rest(seconds: float) -> None:
     ends = time.monotonic() + seconds
     while not stopping() and (left := ends - time.monotonic()) > 0:
         time.sleep(min(left, 0.1))
-
-
-def side_by_side(
-    hosts: Sequence[HostName],
-    step: HostStep,
-    clock: Clock,
-    begin_within: float,
-    pool: ThreadPoolExecutor,
-    threads: int,
-) -> Results:
-    """Run the step for every host that can be begun within so many seconds; the others are to run again.
-
-    `pool` has so many threads, for all tasks of this process together. What a step raises is raised here,
-    once every step that was begun is over; no other is begun after it.
-    """
-    if len(hosts) == 1:
-        return {hosts[0]: step(hosts[0])}
-    begin_before = clock.elapsed() + begin_within
-    left = deque(hosts)
-    results = dict.fromkeys(hosts, NOT_BEGUN)
-    faults: list[BaseException] = []
-    begun: list[None] = []
-    ended: list[None] = []
-    bell: SimpleQueue[None] = SimpleQueue()
-    """Rung after each addition to `ended`."""
-
-    def serve() -> None:
-        # Before a look at the faults: whoever adds one then waits for those that have begun.
-        begun.append(None)
-        try:
-            while not faults and clock.elapsed() < begin_before:
-                try:
-                    host = left.popleft()
-                except IndexError:
-                    return
-                with bound_contextvars(host=host), work.going_on(f"a step on {host}"):
-                    results[host] = step(host)
-        except BaseException as error:
-            faults.append(error)
-            raise
-        finally:
-            ended.append(None)
-            bell.put(None)
-
-    wanted = min(len(hosts), threads)
-    try:
-        for _ in range(wanted):
-            pool.submit(copy_context().run, serve)
-        while len(ended) < wanted:
-            bell.get()
-    except BaseException as error:  # this thread is interrupted, or there are no more threads
-        faults.append(error)
-        while len(ended) < len(begun):
-            bell.get()
-        raise
-    if faults:
-        raise faults[0]
-    return results
 
 
 def summary(results: Results) -> str:
@@ -150,10 +89,12 @@ def run_steps(
         hosts = believed(task, runtime, operation, group, named)
         if not hosts:
             return {}, {}
-        first = threading.Lock()
+        failed = False
 
         def told(result: Result) -> Result:
-            if result.next is Next.FAILED and first.acquire(blocking=False):
+            nonlocal failed
+            if result.next is Next.FAILED and not failed:
+                failed = True
                 # The chord's own callback waits for the slowest header.
                 publish_conclude(task.app, operation, group)
             return result
@@ -173,15 +114,20 @@ def run_steps(
                 why = f"the step failed with {type(error).__name__}: see the worker's log"
                 return told(raised(parts, operation, host, why))
 
+        def one(host: HostName) -> Result:
+            return _publish_due(task.app, runtime, on_host(host))
+
+        def one_of_many(host: HostName) -> Result:
+            with bound_contextvars(host=host), work.going_on(f"a step on {host}"):
+                return one(host)
+
         with bound_contextvars(operation=operation, group=group, task=task.name, task_id=task.request.id):
-            results = side_by_side(
-                hosts,
-                lambda host: _publish_due(task.app, runtime, on_host(host)),
-                parts.clock,
-                settings.call_timeout,
-                runtime.threads,
-                settings.slice_threads,
-            )
+            if len(hosts) == 1:
+                results = {hosts[0]: one(hosts[0])}
+            else:
+                ends = parts.clock.elapsed() + settings.call_timeout
+                begun = side_by_side(hosts, one_of_many, lambda: parts.clock.elapsed() < ends, runtime.places)
+                results = {host: begun.get(host, NOT_BEGUN) for host in hosts}
             aborted = [host for host, each in results.items() if each.next is Next.ABORTED]
             if aborted and not runtime.store.exists(operation):
                 record_gone(task, runtime, operation, group, aborted)

@@ -9,7 +9,6 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar, cast
 
@@ -144,8 +143,8 @@ class Runtime:
     ) -> None:
         """`inventory` is what `parts` finds hosts in; None where something else finds them."""
         self.settings, self.store, self.inventory = settings, store, inventory
-        self.threads = ThreadPoolExecutor(settings.slice_threads, thread_name_prefix="hosts")
-        """For the hosts of slices; none is started before it is needed."""
+        self.places = threading.Semaphore(settings.slice_threads)
+        """For the hosts of slices."""
         self.orders = orders = Orders(store.order)
         self.parts = replace(parts, order=lambda operation: orders.of(operation, lambda _: True))
 

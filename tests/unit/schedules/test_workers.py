@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import concurrent.futures._base
-import concurrent.futures.thread
 import contextlib
 from collections.abc import Callable
 from pathlib import Path
@@ -13,18 +11,17 @@ from typing import Any
 import pytest
 from celery.bootsteps import RUN  # type: ignore[attr-defined]
 
+from lockstep.worker import turns
 from lockstep.worker.broker import consumer, transport
 from lockstep.worker.monitoring import heartbeat
 from lockstep.worker.monitoring.probe import HealthFiles
 from lockstep.worker.operation.errors import StoreUnavailable
 from lockstep.worker.operation.model import Action, GroupId, HostName, OperationId
 from lockstep.worker.operation.transitions import Order
-from lockstep.worker.steps.apply import Next, Result
-from lockstep.worker.tasks import run, runtime
+from lockstep.worker.tasks import runtime
 from tests.unit.schedules import Check, Schedule, explore
 
-EXECUTOR = (concurrent.futures.thread, concurrent.futures._base)
-NODE1, NODE2 = HostName("node1"), HostName("node2")
+NODE1, NODE2, NODE3 = (HostName(f"node{n}") for n in (1, 2, 3))
 
 
 def threading_of(module: Any) -> Any:
@@ -209,34 +206,44 @@ def test_tasks_that_come_together_read_their_order_once(away: bool) -> None:
 
 
 @pytest.mark.parametrize("interrupts", [False, True])
-def test_no_host_is_begun_once_its_task_is_over(interrupts: bool) -> None:
+def test_no_step_is_begun_once_its_task_is_over_and_none_is_left_behind(interrupts: bool) -> None:
     def scenario(schedule: Schedule) -> Check:
-        pool = concurrent.futures.thread.ThreadPoolExecutor(1)
+        places = threading_of(turns).Semaphore(2)
+        asked: list[turns.Answer[str]] = []
         over: list[bool] = []
-        late: list[HostName] = []
+        begun: list[HostName] = []
         done: list[HostName] = []
 
-        def step(host: HostName) -> Result:
-            late.extend([host] if over else [])
-            schedule.point()
-            done.append(host)
-            return Result(Next.DONE, "done")
+        def step(host: HostName) -> str:
+            assert not over, "begun after its task was over"
+            begun.append(host)
+            try:
+                for _ in range(2):
+                    asked.append(answer := turns.Answer[str]())
+                    assert answer.wait() == "said"
+                done.append(host)
+                return "done"
+            finally:
+                begun.remove(host)
 
         def task() -> None:
-            clock: Any = SimpleNamespace(elapsed=lambda: schedule.now)
             try:
-                run.side_by_side([NODE1, NODE2], step, clock, 15.0, pool, 1)
-            except BaseException:
+                turns.side_by_side([NODE1, NODE2, NODE3], step, lambda: True, places)
+            finally:
                 over.append(True)
-                schedule.block(lambda: False, 1.0)
-                raise
+
+        def carry() -> None:
+            while schedule.block(lambda: bool(asked or over)) and not over:
+                asked.pop(0).bring("said")
 
         schedule.thread(task, hears_signals=interrupts)
+        schedule.thread(carry)
 
         def check() -> None:
-            assert late == [], "begun after their task was over"
-            assert interrupts or done == [NODE1, NODE2]
+            assert begun == [], "left behind"
+            assert interrupts or sorted(done) == [NODE1, NODE2, NODE3]
+            assert places.acquire(blocking=False)
 
         return check
 
-    explore(scenario, [run, *EXECUTOR])
+    explore(scenario, [turns], departures=1 if interrupts else 2)
