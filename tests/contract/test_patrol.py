@@ -3,13 +3,15 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from redis.client import Pipeline
 
 from lockstep.worker.operation.content import Effect
 from lockstep.worker.operation.drift import Drift, End
 from lockstep.worker.operation.model import Action, GroupId, HostName, Millis, OperationId, Presence, Seen
 from lockstep.worker.operation.transitions import Accepted
+from lockstep.worker.record.codec import Keys
 from lockstep.worker.record.redis import RedisStore
-from tests.contract.bench import LIMITS, Bench, RedisBench
+from tests.contract.bench import LIMITS, PREFIX, Bench, RedisBench
 from tests.contract.driver import ABSENT, GROUP, PRESENT, A, B, Driver
 
 QUIET = LIMITS.send_within + LIMITS.call + 1
@@ -130,6 +132,24 @@ def test_what_became_suspect_meanwhile_is_looked_at_at_once(create: Driver, late
     create.store.patrol_again(GROUP, at, read)
     assert create.store.patrol_due(10) == (GROUP,)
     assert set(create.store.suspicions(GROUP)) == {(A, Presence.PRESENT), (B, Presence.PRESENT)}
+
+
+def test_what_becomes_suspect_while_a_group_is_taken_off_the_list_is_kept(
+    redis_bench: RedisBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, keys, read = redis_bench.client, Keys(PREFIX), Pipeline.hgetall
+    client.hset(keys.suspects(GROUP), "a absent", 1_000)
+    client.zadd(keys.patrol, {GROUP: 1})
+
+    def slow(pipe: Pipeline, name: str) -> object:
+        found = read(pipe, name)
+        client.hsetnx(name, "b absent", "2000")
+        return found
+
+    monkeypatch.setattr(Pipeline, "hgetall", slow)
+    redis_bench.store.patrol_again(GROUP, None, Millis(1_000))
+    assert client.hlen(keys.suspects(GROUP)) == 2
+    assert client.zscore(keys.patrol, GROUP) is not None
 
 
 @pytest.mark.parametrize(("patience", "aged"), [(10, False), (60_000, True)])

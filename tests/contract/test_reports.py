@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from threading import Event
+from types import SimpleNamespace
+
 import pytest
 
 from lockstep.worker.record import status as module
 from lockstep.worker.record.codec import Keys
 from lockstep.worker.record.status import Clocks, HeldInventory
 from tests.contract.bench import PREFIX, RedisBench
+from tests.waiting import eventually
 
 
 @pytest.fixture
@@ -42,3 +46,20 @@ def test_a_worker_that_is_silent_is_forgotten(clocks: Clocks, monkeypatch: pytes
     clocks.tell("a@x", lambda: ("d1", 3, 0.0, ""))
     monkeypatch.setattr(module, "FORGOTTEN", -2_000)
     assert clocks.inventories() == {}
+
+
+def test_it_reports_and_then_rests_for_a_while_again_and_again(
+    clocks: Clocks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[object] = []
+
+    def rest(seconds: float) -> None:
+        done.append(seconds)
+        if len(done) == 4:
+            Event().wait()
+
+    monkeypatch.setattr(Clocks, "tell", lambda _, process, has: done.append(process))
+    monkeypatch.setattr(module, "time", SimpleNamespace(sleep=rest))
+    clocks.tell_for_ever("a@x")
+    eventually(lambda: len(done) == 4, "it rested twice")
+    assert done == ["a@x", module.EVERY] * 2
