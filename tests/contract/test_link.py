@@ -10,10 +10,15 @@ import pytest
 import redis
 
 from lockstep.producer.stack.processes import RedisServer
+from lockstep.worker.operation.errors import RecordDamaged, StoreUnavailable, UnknownFormat
+from lockstep.worker.operation.model import GroupId
 from lockstep.worker.record.events import Events
+from lockstep.worker.record.fields import check_format
 from lockstep.worker.record.link import REACHED, Link
+from lockstep.worker.record.queries import RaisesOurs
 from lockstep.worker.settings import load_settings
-from tests.contract.bench import PREFIX
+from tests.contract.bench import PREFIX, RedisBench
+from tests.contract.driver import Driver
 from tests.waiting import PATIENCE
 
 CHANNEL = "channel"
@@ -63,3 +68,46 @@ def test_redis_is_asked_whether_it_answers_unless_it_has_just_done_so(
         link.heard -= REACHED
         link.reach()
         assert len(asked) == 2
+
+
+@pytest.fixture
+def link(server: RedisServer) -> Iterator[Link]:
+    with closing(Link(load_settings(redis_url=server.url, key_prefix=PREFIX))) as found:
+        yield found
+
+
+def test_it_says_for_how_long_a_periodic_piece_of_work_is_taken(redis_bench: RedisBench, link: Link) -> None:
+    assert link.leased("sweep") is None
+    redis_bench.store.lease("sweep", 60_000)
+    assert 0 < (link.leased("sweep") or 0) <= 60_000
+
+
+def test_every_operation_that_has_not_ended_is_listed(redis_bench: RedisBench, link: Link) -> None:
+    for name in ("one", "two"):
+        each = Driver(redis_bench, name)
+        each.store.accept(each.request(group=GroupId(name)))
+    assert {each.id for each in link.unended()} == {"one", "two"}
+
+
+@pytest.mark.usefixtures("redis_bench")
+def test_a_stall_is_kept_with_its_reason(link: Link) -> None:
+    link.stalls.note("worker1@node", "its loop stood still")
+    (found,) = link.stalls.all()
+    assert (found.worker, found.why) == ("worker1@node", "its loop stood still")
+
+
+@pytest.mark.parametrize(
+    ("written", "raises"), [(None, RecordDamaged), ("soon", RecordDamaged), ("99", UnknownFormat)]
+)
+def test_a_format_that_is_not_ours_is_damage_or_newer(written: str | None, raises: type[Exception]) -> None:
+    with pytest.raises(raises):
+        check_format(written)
+
+
+def test_what_redis_py_raises_comes_as_an_error_of_ours() -> None:
+    class Reads(RaisesOurs):
+        def read(self) -> None:
+            raise redis.ConnectionError("gone")
+
+    with pytest.raises(StoreUnavailable):
+        Reads().read()
