@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from lockstep.worker.hosts.wrappers import Breaker, SparedHost
+from lockstep.worker.hosts.wrappers import ALONE, Breaker, SparedHost
 from lockstep.worker.operation.answer import ProbeAnswer, Probed
 from lockstep.worker.operation.content import Effect, Flaw, Said
 from lockstep.worker.operation.errors import StoreUnavailable
@@ -213,6 +213,18 @@ def test_without_redis_each_worker_goes_by_what_it_sees(bench: Bench) -> None:
     assert bench.look(ABSENT).startswith("not sent: spared")
     bench.now += 30
     assert bench.look(ABSENT) == "404"
+
+
+def test_a_redis_that_is_away_is_not_asked_for_host_after_host(bench: Bench) -> None:
+    """Steps of a slice take turns: each would hold up the others for as long as Redis is waited for."""
+    bench.told.away = True
+    for name in "abc":
+        SparedHost(Node(), HostName(name), bench.breaker).probe(G)
+    assert bench.told.said == [("left", "a")]
+    bench.told.away = False
+    bench.now += ALONE
+    SparedHost(Node(), HostName("d"), bench.breaker).probe(G)
+    assert bench.told.said == [("left", "a"), ("left", "d")]
 
 
 def test_many_threads_send_one_look_to_find_out(bench: Bench) -> None:

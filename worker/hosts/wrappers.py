@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from lockstep.worker.environment import version_of
@@ -22,6 +22,9 @@ UNAUTHORIZED = "401"
 REPLACED = " to a token that was replaced meanwhile"
 
 A = TypeVar("A", ProbeAnswer, Shown)
+T = TypeVar("T")
+ALONE = 5.0
+"""Seconds for which a Redis that did not answer is not asked about other hosts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +124,7 @@ class Breaker:
     elapsed: Callable[[], float]
     shared: Shared
     _silent: dict[HostName, _Silence] = field(default_factory=dict, init=False)
+    _alone_until: float = field(default=0.0, init=False)
     _lock: threading.Lock = field(init=False)
 
     def __post_init__(self) -> None:
@@ -190,16 +194,28 @@ class Breaker:
         """
         stands = self._stands(host)
         while True:
-            # The step is about to find out; a silence ends by itself.
-            with contextlib.suppress(StoreUnavailable):
-                if stands is None:
-                    self.shared.answered(host)
-                else:
-                    until, failures, why = stands
-                    self.shared.spare(host, round((until - self.elapsed()) * 1000), failures, why)
+            if stands is None:
+                self._with_others(lambda: self.shared.answered(host))
+            else:
+                until, failures, why = stands
+                left = round((until - self.elapsed()) * 1000)
+                self._with_others(partial(self.shared.spare, host, left, failures, why))
             told, stands = stands, self._stands(host)
             if stands == told:
                 return
+
+    def _with_others(self, ask: Callable[[], T]) -> T | None:
+        """Tell the others, or ask them; None where Redis does not answer, or did not within the last seconds.
+
+        The step is about to find that out by itself. Steps by turns would wait for it one after the other.
+        """
+        if self.elapsed() < self._alone_until:
+            return None
+        try:
+            return ask()
+        except StoreUnavailable:
+            self._alone_until = self.elapsed() + ALONE
+            return None
 
     def _stands(self, host: HostName) -> tuple[float, int, str] | None:
         """Return until when the host is spared, after how many failures and why; None if it is not."""
@@ -211,10 +227,7 @@ class Breaker:
 
     def _learn(self, host: HostName, known: _Silence) -> None:
         """Spare a host that another worker spares, unless it has answered meanwhile."""
-        try:
-            found = self.shared.left(host)
-        except StoreUnavailable:  # the step is about to find out by itself
-            return
+        found = self._with_others(lambda: self.shared.left(host))
         if found is None:
             return
         silence, left = found
