@@ -59,7 +59,7 @@ class RedisEnds(Queries):
                     yield GroupId(key.removeprefix(start))
 
     def text(self, operation: OperationId, digest: str) -> str | None:
-        return cast(str | None, self._scripts.run("text", operation, digest))
+        return cast(str | None, self._client.hget(self._keys.texts(operation), digest))
 
     def contents_left(self, group: GroupId) -> dict[HostName, Left]:
         key = self._keys.left(group)
