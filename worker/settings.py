@@ -149,7 +149,7 @@ class Settings:
     hosts_per_task: Count | None = None
     """Hosts that one task carries. Unset, it is one up to 50 hosts, so that Flower shows each, and 16 to 64
     above, for a message costs more than a host's two calls."""
-    slice_threads: Count = 128
+    slice_threads: Count = 384
     """Hosts of such tasks that one worker process works on at the same time."""
     heartbeat_dir: str = ""
     """Where a worker, or beat, keeps the files that `python -m lockstep.worker.monitoring.probe` reads; below

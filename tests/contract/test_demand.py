@@ -27,7 +27,7 @@ def standing(server: RedisServer, **settings: object) -> Figures:
 
 @pytest.mark.parametrize(
     ("number", "workers"),
-    [(5, 5 / 32), (50, 50 / 32), (51, 51 / 128), (1000, 1000 / 128), (5000, 5000 / 128)],
+    [(5, 5 / 32), (50, 50 / 32), (51, 51 / 384), (1000, 1000 / 384), (5000, 5000 / 384)],
 )
 def test_each_host_without_an_outcome_counts_however_many_one_message_carries(
     redis_bench: RedisBench, server: RedisServer, number: int, workers: float
@@ -59,7 +59,7 @@ def test_what_is_undone_is_asked_of_rollback_workers_and_a_host_that_is_down_of_
     driver.undoing(*names)
     now = standing(server)
     assert now["waiting_hosts"] == {"operations": 0, "rollback": 60}
-    assert now["workers_wanted"]["rollback"] == pytest.approx(60 / 128)
+    assert now["workers_wanted"]["rollback"] == pytest.approx(60 / 384)
     driver.undo(*names[1:])
     assert standing(server)["waiting_hosts"]["rollback"] == 1
     redis_bench.store.postpone(driver.id, names[0], 60_000)
