@@ -9,6 +9,7 @@ import pytest
 from lockstep.worker.hosts.client import SystemClock
 from lockstep.worker.operation.answer import ProbeAnswer, Probed
 from lockstep.worker.operation.content import Effect, Flaw, Said
+from lockstep.worker.operation.errors import Why
 from lockstep.worker.operation.host import Backoff
 from lockstep.worker.operation.model import Action, AttemptId, Decision, GroupId, HostName, Outcome, Seen
 from lockstep.worker.operation.transitions import Forward, Miss, Progress
@@ -173,6 +174,30 @@ class Moved(Host):
 
     def probe(self, group: GroupId) -> ProbeAnswer:
         return ProbeAnswer(Probed.NO_INFORMATION, "answer lost: read timeout", flaw=Flaw.SILENT)
+
+
+class Answers(Host):
+    """A look at it brings what nobody can read, or nothing, or an error of its own."""
+
+    def __init__(self, flaw: Flaw | None) -> None:
+        super().__init__(None)
+        self.flaw = flaw
+
+    def probe(self, group: GroupId) -> ProbeAnswer:
+        return ProbeAnswer(Probed.NO_INFORMATION, "what it said", flaw=self.flaw)
+
+
+@pytest.mark.parametrize("flaw", [Flaw.UNREADABLE, Flaw.SILENT, None])
+def test_an_answer_that_cannot_be_read_counts_as_none_once_the_patience_is_over(
+    memory: MemoryBench, flaw: Flaw | None
+) -> None:
+    create = boundless(memory)
+    first = forward(parts(memory, Answers(flaw)), create.id, GROUP, Action.CREATE, A, 1)
+    assert first.next is Next.AGAIN
+    memory.pass_time(PATIENCE)
+    last = forward(parts(memory, Answers(flaw)), create.id, GROUP, Action.CREATE, A, 2)
+    assert last.next is (Next.AGAIN if flaw is None else Next.FAILED)
+    assert (create.step(A).why is Why.UNREADABLE) is (flaw is Flaw.UNREADABLE)
 
 
 class Works(Host):

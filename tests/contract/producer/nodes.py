@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 
@@ -18,11 +19,14 @@ class Node:
     def __init__(self) -> None:
         self.answers: list[tuple[int, str]] = []
         self.asked: list[str] = []
+        self.before: Callable[[], object] = lambda: None
+        """What is done, or waited for, before each answer."""
         node = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 node.asked.append(self.path)
+                node.before()
                 status, body = node.answers.pop(0) if len(node.answers) > 1 else node.answers[0]
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(body)))

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from lockstep import ClusterClient
+from lockstep import ClusterClient, load_settings
 from lockstep.producer.client.operation import Operation
 from lockstep.worker.operation.model import Outcome
+from lockstep.worker.record.link import Link
 from tests.contract.producer.conftest import Run
 from tests.contract.producer.hand import NODE1, NODE2, NODE3, Hand
 
@@ -39,6 +41,26 @@ def test_show_tells_every_attempt(lockstep: Run, past: Operation) -> None:
         "T  node1  DELETE to undo  200  applied  T\n"
         "T  -  ended  rolled_back  -  -\n"
     )
+
+
+def test_show_tells_what_happened_to_each_host_as_status_does(lockstep: Run, past: Operation) -> None:
+    told = [line for line in lockstep("status", "mine").out.splitlines() if line.startswith("node")]
+    assert "changed by its write before the decision, undone" in told[0]
+    assert "not changed: it was present before" in told[1]
+    assert told == [line for line in lockstep("show", "mine").out.splitlines() if line in told]
+
+
+def test_show_says_which_workers_have_which_inventory(lockstep: Run, past: Operation) -> None:
+    with closing(Link(load_settings())) as link:
+        link.clocks.tell("operations@a", lambda: ("3f2a91c04b11", 4, 5.0, "it is no UTF-8 text"))
+    (line,) = (each for each in lockstep("show", "mine").out.splitlines() if each.startswith("inventories"))
+    assert re.fullmatch(
+        r"inventories  [0-9a-f]{12}, 3 hosts: here; 3f2a91c04b11, 4 hosts: operations@a \(read [56] s ago\)",
+        line,
+    )
+    (held,) = json.loads(lockstep("show", "mine", "--json").out)["inventories"]
+    assert (held.pop("worker"), bool(held.pop("read_at"))) == ("operations@a", True)
+    assert held == {"digest": "3f2a91c04b11", "hosts": 4, "fault": "it is no UTF-8 text"}
 
 
 def test_show_names_a_step_that_raised(lockstep: Run, cluster: ClusterClient, hand: Hand) -> None:

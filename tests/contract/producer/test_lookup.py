@@ -45,6 +45,15 @@ def test_what_changes_an_operation_takes_it_too(lockstep: Run, cluster: ClusterC
     assert operation.status().ended
 
 
+def test_so_does_what_goes_with_waves_and_what_settles_a_thing(lockstep: Run, cluster: ClusterClient) -> None:
+    cluster.create_group("team-c", operation_id="abcdef123456", waves="1,100%")
+    for arguments in (("hold", "abcd", "--reason", "it is slow"), ("promote", "abcd")):
+        assert lockstep(*arguments).code == 0
+    refused = lockstep("resolve", "abcd", "node1", "--leave")
+    assert "abcdef123456" in refused.err
+    assert "is unknown" not in refused.err
+
+
 def test_a_beginning_of_several_names_them(lockstep: Run, recorded: str) -> None:
     ran = lockstep("status", "7f")
     assert (ran.code, ran.out) == (2, "")
