@@ -95,8 +95,8 @@ class MockCluster(Child):
 
     def ready(self) -> bool:
         """Tell whether it has printed its addresses; remembers them."""
-        for line in self.output().splitlines():
-            if line.startswith('{"ready"'):
+        for line in self.output().splitlines(keepends=True):
+            if line.startswith('{"ready"') and line.endswith("\n"):  # a long one is written in parts
                 addresses = json.loads(line)
                 self.nodes = {str(name): str(url) for name, url in addresses["nodes"].items()}
                 self.admin_url = str(addresses["admin"])

@@ -95,7 +95,7 @@ class QoS(redis.QoS):  # type: ignore[misc]
 
     def ack(self, delivery_tag: str) -> None:
         """Acknowledge a message; one whose connection is gone meanwhile comes again, and its step is done."""
-        if self.channel.connection is not None:
+        with contextlib.suppress(*([AttributeError] if self.channel.gone else [])):
             super().ack(delivery_tag)
 
     def restore_by_tag(self, tag: str, client: Any = None, leftmost: bool = False) -> None:
@@ -103,7 +103,7 @@ class QoS(redis.QoS):  # type: ignore[misc]
         try:
             super().restore_by_tag(tag, client, leftmost)
         except POISON:
-            if self.channel.connection is None:
+            if self.channel.gone:
                 return  # it comes again
             with self.channel.conn_or_acquire(client) as asked:
                 length = len(asked.hget(self.unacked_key, tag) or b"")
@@ -124,6 +124,9 @@ class BaseChannel(redis.Channel):  # type: ignore[misc]
     """
 
     QoS = QoS
+
+    gone = property(lambda self: self.connection is None or self.connection.client is None)
+    """Whether it was closed, or all of its connection: there is nothing to reach Redis with."""
 
     def _create_client(self, asynchronous: bool = False) -> Any:
         made = super()._create_client(asynchronous)

@@ -7,12 +7,13 @@ import logging
 import os
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 import redis
-from kombu import Connection, Consumer, Queue
+from kombu import Connection, Consumer, Message, Queue
 from kombu.asynchronous import Hub
 from kombu.transport import redis as kombu_redis
 from kombu.transport.redis import Transport as Stock
@@ -204,6 +205,20 @@ def test_a_task_that_outlives_its_connection_is_acknowledged(connect: Open, kept
     reader.connection.collect()
     assert reader.channel.connection is None
     reader.messages[0].ack()
+
+
+@pytest.mark.parametrize("done", [Message.requeue, Message.ack])
+def test_a_message_of_a_connection_that_is_gone_is_left_to_come_again(
+    connect: Open, kept: redis.Redis, done: Callable[[Message], None]
+) -> None:
+    reader = Reader(connect(links.Transport), prefetch=10)
+    send(connect(), 1)
+    reader.read()
+    reader.channel._disconnect_pools()
+    reader.connection.transport.client = None  # kombu leaves both so where Redis was gone as well
+    done(reader.messages[0])
+    assert len(noted(kept)) == 1
+    assert waiting(kept) == []
 
 
 @pytest.mark.parametrize("transport", [Transport, links.Transport])

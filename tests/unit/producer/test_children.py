@@ -46,6 +46,19 @@ def test_a_child_that_ends_while_it_starts_says_how_and_its_last_lines(tmp_path:
     assert str(late.value) == "slow was not ready within 0.01 s, and wrote nothing"
 
 
+def test_addresses_of_which_half_is_written_are_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster = processes.MockCluster(tmp_path, 1)
+    whole = '{"ready": true, "nodes": {"node1": "http://127.0.0.1:1"}, "admin": "http://127.0.0.1:2"}\n'
+    for said in (whole[:40], whole[:-1]):
+        monkeypatch.setattr(cluster, "output", lambda said=said: said)
+        assert not cluster.ready()
+    monkeypatch.setattr(cluster, "output", lambda: whole)
+    assert cluster.ready()
+    assert cluster.nodes == {"node1": "http://127.0.0.1:1"}
+
+
 def test_a_child_that_is_deaf_is_killed_after_its_grace(tmp_path: Path) -> None:
     with shell(tmp_path, "trap '' TERM; echo deaf; while :; do sleep 600; done", grace=0.05) as child:
         eventually(lambda: "deaf" in child.output(), "it is deaf")
