@@ -46,8 +46,12 @@ class _Call:
     def __init__(self, asked: Call) -> None:
         self.asked = asked
         self.sent = self.expired = False
-        self._connected_by = min(asked.ends, time.monotonic() + asked.settings.connect_timeout)
+        self._connected_by = asked.ends
         self._timer: threading.Timer | None = None
+
+    def connects(self) -> None:
+        """Begin the time to connect: only now, for a busy process may be slow to come so far."""
+        self._connected_by = min(self.asked.ends, time.monotonic() + self.asked.settings.connect_timeout)
 
     @property
     def to_connect(self) -> float:
@@ -60,8 +64,6 @@ class _Call:
             return
         if self.asked.left <= 0 or not self.asked.may_send():
             raise _TooLate
-        if self.to_connect <= 0:
-            raise TimeoutError
         self.sent = True
         sock.settimeout(self.asked.settings.read_timeout)
         self._timer = threading.Timer(self.asked.left, self._expire, [sock])
@@ -119,8 +121,11 @@ class _Guarded(HTTPConnection):
     def _new_conn(self) -> socket.socket:
         """Try each address, all of them within the time to connect."""
         call: _Call = _thread.call
+        call.connects()
         failed = OSError()
         found = socket.getaddrinfo(self._dns_host, self.port, allowed_gai_family(), socket.SOCK_STREAM)
+        if call.to_connect <= 0:
+            raise TimeoutError
         for untried, (*_, place) in zip(range(len(found), 0, -1), found, strict=True):
             seconds = max(0.001, call.to_connect / untried)
             try:
