@@ -11,13 +11,15 @@ from typing import Any, NamedTuple, Protocol, cast
 import redis
 
 from lockstep.producer.stack.processes import RedisServer
-from lockstep.worker.operation.host import Limits, Pause, WriteLimit
+from lockstep.worker.hosts.client import SystemClock
+from lockstep.worker.operation.host import Backoff, Limits, Pause, WriteLimit
 from lockstep.worker.operation.model import GroupId, HostName, Millis, OperationId
-from lockstep.worker.operation.ports import Store
+from lockstep.worker.operation.ports import HostApi, Store
 from lockstep.worker.record.codec import Keys
 from lockstep.worker.record.queries import WriteLimits
 from lockstep.worker.record.redis import RedisStore
 from lockstep.worker.record.status import Pauses
+from lockstep.worker.steps.apply import Parts
 from tests.twin import MemoryStore
 from tests.waiting import eventually
 from tests.wrong_clock import WrongClock, library
@@ -264,3 +266,15 @@ class MemoryBench:
 
     def patrol(self) -> set[tuple[str, str, str]]:
         return {(group, host, str(presence)) for group, host, presence in self.memory.suspected}
+
+
+class Longest(SystemClock):
+    """Draws the longest delay."""
+
+    def jitter(self) -> float:
+        return 1.0
+
+
+def parts(memory: MemoryBench, host: HostApi | None) -> Parts:
+    """What a step needs, with the twin and one host, or none that is known."""
+    return Parts(memory.memory, lambda _: host, Longest(), LIMITS, Backoff(1, 8), Backoff(1, 60), 60.0)

@@ -6,15 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from lockstep.worker.hosts.client import SystemClock
 from lockstep.worker.operation.answer import ProbeAnswer, Probed
 from lockstep.worker.operation.content import Effect, Flaw, Said
 from lockstep.worker.operation.errors import Why
-from lockstep.worker.operation.host import Backoff
 from lockstep.worker.operation.model import Action, AttemptId, Decision, GroupId, HostName, Outcome, Seen
 from lockstep.worker.operation.transitions import Forward, Miss, Progress
-from lockstep.worker.steps.apply import ELSEWHERE, Next, Parts, forward
-from tests.contract.bench import LIMITS, Bench, MemoryBench
+from lockstep.worker.steps.apply import ELSEWHERE, Next, forward
+from tests.contract.bench import LIMITS, Bench, MemoryBench, parts
 from tests.contract.driver import ABSENT, GROUP, LONG, A, Driver
 from tests.groups_alone import GroupsAlone
 
@@ -148,20 +146,6 @@ class Host(GroupsAlone):
         self, action: Action, group: GroupId, attempt: AttemptId, send_before: float, body: str | None = None
     ) -> Said:
         return Said(Effect.UNKNOWN, "500")
-
-
-class Longest(SystemClock):
-    """Draws the longest delay."""
-
-    def jitter(self) -> float:
-        return 1.0
-
-
-def parts(memory: MemoryBench, host: Host | None) -> Parts:
-    def find(_: HostName) -> Host | None:
-        return host
-
-    return Parts(memory.memory, find, Longest(), LIMITS, Backoff(1, 8), Backoff(1, 60), 60.0)
 
 
 class Moved(Host):

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from lockstep.worker.hosts.client import SystemClock
 from lockstep.worker.operation.answer import ProbeAnswer, Probed
 from lockstep.worker.operation.content import Effect, Said
-from lockstep.worker.operation.host import Backoff
-from lockstep.worker.operation.model import Action, AttemptId, GroupId, HostName, OperationId, Presence, Seen
-from lockstep.worker.steps.apply import ELSEWHERE, NO_RECORD, NOT_IN_INVENTORY, Next, Parts, Result, effect_of
+from lockstep.worker.operation.model import Action, AttemptId, GroupId, OperationId, Presence, Seen
+from lockstep.worker.steps.apply import ELSEWHERE, NO_RECORD, NOT_IN_INVENTORY, Next, Result, effect_of
 from lockstep.worker.steps.rollback import (
     NOTHING_TO_UNDO,
     RESTORED,
@@ -18,7 +16,7 @@ from lockstep.worker.steps.rollback import (
     rollback,
     settle,
 )
-from tests.contract.bench import LIMITS, MemoryBench
+from tests.contract.bench import LIMITS, MemoryBench, parts
 from tests.contract.driver import GROUP, PRESENT, A, B, Driver
 from tests.groups_alone import GroupsAlone
 
@@ -53,20 +51,6 @@ class Host(GroupsAlone):
 
 class Stranger(Host):
     fingerprint = "another url"
-
-
-class Longest(SystemClock):
-    """Draws the longest delay."""
-
-    def jitter(self) -> float:
-        return 1.0
-
-
-def parts(memory: MemoryBench, host: Host | None) -> Parts:
-    def find(_: HostName) -> Host | None:
-        return host
-
-    return Parts(memory.memory, find, Longest(), LIMITS, Backoff(1, 8), Backoff(1, 60), 60.0)
 
 
 def undone(memory: MemoryBench, host: Host | None, action: Action = Action.CREATE) -> tuple[Result, Driver]:

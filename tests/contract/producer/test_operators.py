@@ -85,6 +85,14 @@ def test_nothing_stuck(lockstep: Run, operation: Operation) -> None:
     assert (ran.code, ran.out) == (0, "no operation needs you\n")
 
 
+@pytest.mark.parametrize("work", ["sweep", "patrol"])
+def test_work_that_fails_is_found_where_nothing_is_stuck(lockstep: Run, hand: Hand, work: str) -> None:
+    hand.store.note_failed(work, why := "[Errno 24] Too many open files")
+    ran = lockstep("list", "--stuck")
+    assert (ran.code, ran.out) == (1, "no operation needs you\n")
+    assert ran.err == f"lockstep: the {work} runs and is not done: {why}; `lockstep doctor` tells more\n"
+
+
 def test_what_is_stuck_is_named_with_what_to_type(lockstep: Run, stalled: Operation) -> None:
     ran = lockstep("list", "--stuck")
     first, *advice = ran.out.splitlines()

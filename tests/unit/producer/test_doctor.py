@@ -44,6 +44,7 @@ WORK = WorkFacts(
         (replace(WORK, swept=False), Level.FAILURE, "beat"),
         (replace(WORK, stuck=1), Level.WARNING, "operations"),
         (replace(WORK, failing={"sweep": "[Errno 24] Too many open files"}), Level.FAILURE, "sweep"),
+        (replace(WORK, failing={"patrol": "no host was asked"}), Level.FAILURE, "patrol"),
         (replace(WORK, patrol_overdue=130, patrol_lag=600_000), Level.WARNING, "patrol"),
         (replace(WORK, clocks={"this machine": -SKEW - 1}), Level.WARNING, "clock"),
         (replace(WORK, clocks={"this machine": 0, "beat@x": SKEW + 1}), Level.WARNING, "clock"),
@@ -92,7 +93,8 @@ def test_a_wrong_clock_names_the_machine_and_what_suffers() -> None:
     (found,) = (each for each in on_work(replace(WORK, clocks=clocks), Settings()) if each.subject == "clock")
     assert "a@x 1 min 1 s behind, beat@x 1 h ahead;" in found.text
     assert "this machine" not in found.text
-    assert "operations are not affected" in found.text
+    suffers = "the times that these log and show are wrong, and they may refuse certificates"
+    assert found.text.endswith(f"; {suffers}; operations are not affected")
 
 
 def test_hosts() -> None:
