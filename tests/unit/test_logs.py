@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import redis
 from celery import Celery, _state, signals
 from celery.beat import ScheduleEntry, Scheduler
 from celery.exceptions import ChordError, Ignore, Reject
@@ -17,6 +18,7 @@ from celery.schedules import schedule
 from redis.exceptions import AuthenticationError, RedisError
 from structlog.contextvars import bound_contextvars
 
+from lockstep.worker.broker.consumer import Left
 from lockstep.worker.celery import make_app
 from lockstep.worker.monitoring import logs
 from lockstep.worker.monitoring.logs import RepeatLimit, as_json, as_text, bind_task, is_about_a_connection
@@ -115,7 +117,32 @@ def test_an_outage_of_redis_is_one_line_a_cause_and_a_count(bench: Bench, error:
         "task x rejected (reject requeue=False: another cause)",
         "task x rejected (reject requeue=False: another cause)",
         "task 2 rejected (reject requeue=True: gone) (and 150 more like it)",
-        "task x rejected (reject requeue=False: another cause) (and 0 more like it)",
+        "task x rejected (reject requeue=False: another cause)",
+    ]
+
+
+def test_what_redis_is_out_of_reach_for_is_counted_together_whoever_says_it(bench: Bench) -> None:
+    gone = redis.ConnectionError("gone")
+    bench.log.warning("the connection is lost", exc_info=gone)
+    bench.log.error("cannot connect to %s: %s", "it", gone)
+    for number in range(20):
+        bench.log.critical("no ack of %s: %r", number, ConnectionResetError("reset"))
+        bench.log.warning("Exception raised outside body: network:ConnectionError: %s", number)
+        left = Left("Celery raised something")
+        left.__cause__ = redis.TimeoutError("slow")
+        bench.log.warning("task %s is left: %s", number, left)
+        try:
+            raise Reject("it is away", requeue=True) from StoreUnavailable("away")
+        except Reject as error:
+            error.__cause__.__cause__ = gone  # type: ignore[union-attr]
+            bench.log.warning("task %s rejected", number, exc_info=True)
+    bench.log.warning("another thing")
+    bench.pass_time(60)
+    assert bench.lines() == [
+        "the connection is lost (gone)",
+        "cannot connect to it: gone",
+        "another thing",
+        "no ack of 0: ConnectionResetError('reset') (and 79 more like it)",
     ]
 
 

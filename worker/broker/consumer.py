@@ -53,6 +53,7 @@ class Threads(pools.TaskPool):  # type: ignore[misc]
             error = None if future.cancelled() else future.exception()
             if error is not None:
                 left = Left(f"Celery raised {error!r}")
+                left.__cause__ = error
                 error_callback(ExceptionInfo((Left, left, error.__traceback__)))
 
         result.f.add_done_callback(ended)

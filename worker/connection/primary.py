@@ -197,6 +197,7 @@ PATIENCE = 10.0
 """Seconds for which a connection is waited for, one of the pool's own or one that Redis has to spare."""
 AWAY = (redis.RedisError,)
 """What redis-py raises when Redis is away."""
+OUT_OF_REACH = (redis.ConnectionError, redis.TimeoutError, ConnectionError, TimeoutError)
 
 
 class _Bounded(Mixed):  # type: ignore[misc]

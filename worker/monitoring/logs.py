@@ -18,7 +18,7 @@ from kombu.exceptions import OperationalError
 from structlog.contextvars import get_contextvars, merge_contextvars
 from structlog.stdlib import ProcessorFormatter, add_log_level, add_logger_name
 
-from lockstep.worker.connection.primary import AWAY
+from lockstep.worker.connection.primary import AWAY, OUT_OF_REACH
 from lockstep.worker.operation.errors import StoreUnavailable
 from lockstep.worker.secrets import Masking
 
@@ -45,8 +45,9 @@ class RepeatLimit(logging.Filter):
     """Lets two warnings of a kind through in five seconds, and then has it said how many there were besides.
 
     What is out of reach is asked by every thread: without a bound, an outage would fill the disk with one
-    line over and over. An error that an outage of Redis explains is told in one line, with no traceback
-    unless the log is at DEBUG; for one of which `explain` knows the remedy, its text stands there instead.
+    line over and over. All that Redis is out of reach for is of one kind, whoever says it. An error that an
+    outage of Redis explains is told in one line, with no traceback unless the log is at DEBUG; for one of
+    which `explain` knows the remedy, its text stands there instead.
     """
 
     MOST = 2
@@ -104,8 +105,8 @@ class RepeatLimit(logging.Filter):
         try:
             _, seen = self._kinds.pop(kind, (0.0, 0))
             if seen > self.MOST:
-                one = left_out
-                text = f"{one.getMessage()} (and {seen - self.MOST - 1} more like it)"
+                one, more = left_out, seen - self.MOST - 1
+                text = one.getMessage() + (f" (and {more} more like it)" if more else "")
                 told = logging.LogRecord(one.name, one.levelno, one.pathname, one.lineno, text, None, None)
                 self._handler.emit(told)
         finally:
@@ -114,8 +115,17 @@ class RepeatLimit(logging.Filter):
 
 def _kind(record: logging.LogRecord) -> Kind:
     error = record.exc_info[1] if record.exc_info else None
+    given = record.args if isinstance(record.args, tuple) else ()
+    if any(_is_out_of_reach(each) for each in (error, *given)) or OUTSIDE.search(record.getMessage()):
+        return "", "Redis is out of reach", ""
     kinds = [type(each).__name__ for each in (error, error.__cause__ if error else None) if each]
     return record.name, str(record.msg)[:LONGEST_KIND], " ".join(kinds)
+
+
+def _is_out_of_reach(error: object) -> bool:
+    while isinstance(error, BaseException) and not isinstance(error, OUT_OF_REACH):
+        error = error.__cause__ or error.__context__
+    return isinstance(error, OUT_OF_REACH)
 
 
 def _explained(error: BaseException | None) -> bool:

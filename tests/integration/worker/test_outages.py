@@ -49,18 +49,15 @@ def test_an_outage_of_redis_is_told_in_a_few_lines(alone: Bench) -> None:
     eventually(lambda: len(alone.admin.history()) > 20, "many tasks are under way")
     before = len(worker.output())
     alone.redis.kill()
-    told = "reject requeue=True: Redis does not answer"
-    counted = re.compile(rf"{told}.*\(and (\d+) more like it\)")
+    counted = re.compile(r"\(and (\d+) more like it\)")
     eventually(lambda: counted.search(worker.output()[before:]) is not None, "what was left out is counted")
     alone.redis.start()
     told_of_it = worker.output()[before:]
     assert "Traceback" not in told_of_it, told_of_it
-    lines = told_of_it.splitlines()
-    rejected = [line for line in lines if told in line]
-    assert 2 <= len(rejected) <= 6, "one task after the other has noticed"
-    assert sum(map(int, counted.findall(told_of_it))) >= 10
-    warned = Counter(line[:20] for line in lines if re.match(r"\[.*: (WARNING|ERROR|CRITICAL)/", line))
-    assert max(warned.values()) <= 10, "a second"
+    assert sum(map(int, counted.findall(told_of_it))) >= 10, "each task has noticed"
+    lines = [line for line in told_of_it.splitlines() if re.match(r"\[.*: (WARNING|ERROR|CRITICAL)/", line)]
+    assert any("Error 111" in line or "reset" in line or "closed by" in line for line in lines), told_of_it
+    assert max(Counter(line[:20] for line in lines).values()) <= 4, "a second"
 
 
 @pytest.mark.parametrize("action", Action)
