@@ -17,7 +17,7 @@ from lockstep.worker.monitoring import metrics
 from lockstep.worker.operation.errors import StoreUnavailable
 from lockstep.worker.operation.model import Millis
 from lockstep.worker.settings import Settings
-from lockstep.worker.tasks import sweep
+from lockstep.worker.tasks import provide_files, sweep
 from lockstep.worker.tasks.runtime import Runtime
 from tests.contract.bench import LIMITS
 from tests.serving import serving
@@ -69,9 +69,27 @@ def provided(soft: int, hard: int) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
 
 
-def test_a_low_limit_is_raised_as_far_as_is_needed() -> None:
-    assert provided(100, 500).stdout == "(300, 500)\n"
+def test_a_limit_that_is_too_low_is_raised_as_far_as_it_may() -> None:
+    assert provided(100, 500).stdout == "(500, 500)\n"
     assert provided(400, 500).stdout == "(400, 500)\n"
+
+
+def test_a_system_that_calls_its_own_limit_none_is_asked_for_what_is_needed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As macOS does."""
+    none = resource.RLIM_INFINITY
+    limits = [(256, none)]
+
+    def change(_: int, wanted: tuple[int, int]) -> None:
+        if wanted[0] == none:
+            raise ValueError("current limit exceeds maximum limit")
+        limits[:] = [wanted]
+
+    monkeypatch.setattr(resource, "getrlimit", lambda _: limits[0])
+    monkeypatch.setattr(resource, "setrlimit", change)
+    provide_files(300)
+    assert limits == [(300, none)]
 
 
 def test_a_worker_does_not_start_where_it_may_not_open_enough() -> None:

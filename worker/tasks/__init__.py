@@ -39,7 +39,6 @@ from lockstep.worker.tasks.runtime import runtime_of
 from lockstep.worker.tasks.sweep import FiguresReader
 
 __all__ = ["tasks"]
-log = logging.getLogger(__name__)
 BEAT_STUCK = 120.0
 """Seconds for which beat, awake, may get no further. It waits 30 s between tries to reach Redis."""
 
@@ -87,7 +86,8 @@ def _tell_clock(sender: str, instance: Any, **_: Any) -> None:
 
 
 def provide_files(needed: int) -> None:
-    """Raise this process's limit of open files to what it may need. Raises SystemExit if that is not allowed.
+    """Raise this process's limit of open files as far as it may, if it may need more. Raises SystemExit where
+    that is not enough.
 
     A worker that comes to its limit in the middle of its work stands still, sweep and rollback included.
     """
@@ -99,8 +99,10 @@ def provide_files(needed: int) -> None:
             f"lockstep: error: this worker may need {needed} open files, and {most} are allowed (ulimit -n): "
             "raise that limit, or lower LOCKSTEP_CONCURRENCY or LOCKSTEP_SLICE_THREADS"
         )
-    resource.setrlimit(resource.RLIMIT_NOFILE, (needed, most))
-    log.info("raised the limit of open files from %d to %d", allowed, needed)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    except ValueError:  # macOS says that there is no limit, and has one
+        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, most))
 
 
 def _inventory(app: Lockstep, limits: WriteLimits) -> tuple[str, int, float, str] | None:
