@@ -5,8 +5,8 @@ The options are in redis-py's names, the same for the record and for Celery.
 
 from __future__ import annotations
 
+import sys
 import time
-from collections.abc import Callable
 from math import inf
 from typing import Any
 
@@ -43,34 +43,31 @@ SLOW = 1.0
 """Seconds; an answer of Redis that took longer says too little about the time."""
 
 
-class _Retry(Retry):
-    """Tries again as redis-py does, but begins no try later than `within` seconds after the first."""
+class _Backoff(ExponentialBackoff):
+    """redis-py's, which gives up at a timeout that comes within `within` seconds of the one before."""
 
-    within = inf
+    def __init__(self, within: float) -> None:
+        super().__init__(cap=1.0, base=0.05)
+        self._within, self._timed_out_at = within, -inf
 
-    def call_with_retry(
-        self, do: Callable[[], Any], fail: Callable[..., Any], *more: Any, **options: Any
-    ) -> Any:
-        ends = time.monotonic() + self.within
-
-        def failed(error: Exception, *count: int) -> None:
-            fail(error, *count)
-            if time.monotonic() >= ends:
+    def compute(self, failures: int) -> float:
+        """Asked where an error was just caught. All that a connection tries asks it, one within another."""
+        error, now = sys.exception(), time.monotonic()
+        if isinstance(error, (redis.TimeoutError, TimeoutError)):
+            if now - self._timed_out_at < self._within:
                 raise error
+            self._timed_out_at = now
+        return super().compute(failures)
 
-        return super().call_with_retry(do, failed, *more, **options)
 
-
-def client(settings: Settings, most: int = MOST, within: float = inf) -> redis.Redis:
+def client(settings: Settings, most: int = MOST, within: float = 0.0) -> redis.Redis:
     """Return a Redis client with the settings' timeouts; nothing is sent yet. Threads may share it.
 
-    It has `most` connections at the same time, and closes those that are idle. It tries nothing again once
-    `within` seconds are over.
+    It has `most` connections at the same time, and closes those that are idle. Of a connection a
+    second timeout within `within` seconds is not followed by another try.
     """
-    retry = _Retry(ExponentialBackoff(cap=1.0, base=0.05), RETRIES)
-    retry.within = within
     options = {
-        "retry": retry,
+        "retry": Retry(_Backoff(within), RETRIES),
         "retry_on_error": [redis.ConnectionError, redis.TimeoutError],
         "max_connections": most,
     }

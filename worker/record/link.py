@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 REACHED = 1.0
 """Seconds for which a Redis that answered is taken to be reachable."""
-TRIED = 1.5
-"""Timeouts for which a call is tried again, so twice where Redis is frozen: somebody waits for the answer."""
+TWICE = 5
+"""Timeouts within which the second is the last: somebody waits for the answer, and Redis is frozen."""
 MOST_WAITING = 100
 """Threads of one client that are told of events; any more ask once a second."""
 
@@ -83,7 +83,7 @@ class Link(RaisesOurs):
 
     def _begin(self) -> None:
         settings = self.settings
-        self._client = client(settings, within=TRIED * settings.redis_timeout)
+        self._client = client(settings, within=TWICE * settings.redis_timeout)
         self.store = RedisStore(self._client, self.keys, settings.limits)
         self.pauses = Pauses(self._client, self.keys)
         self.limits = WriteLimits(self._client, self.keys)
