@@ -56,6 +56,8 @@ def _carry(headers: Any = None, **_: Any) -> None:
         inject(headers)
 
 
+REACHED = 1.0
+"""Seconds for which a Redis that answered is taken to be reachable."""
 PUBLISH_RETRIES = 3
 """One a second: enough for a Redis that is restarted. What could not be sent, the sweep sends."""
 log = logging.getLogger("lockstep.producer.client.client")
@@ -170,7 +172,7 @@ def accept(link: Link, request: Request, stopped: Callable[[], bool] = lambda: F
     once `stopped` tells so.
     """
     # Whoever is not reachable now has stored nothing; from here on that is no longer certain.
-    link.reach()
+    reach(link)
     try:
         said = _accept(link, request, stopped)
         ends = time.monotonic() + link.settings.lock_wait
@@ -183,6 +185,13 @@ def accept(link: Link, request: Request, stopped: Callable[[], bool] = lambda: F
             f'{error}; whether operation "{request.id}" was accepted is not known: repeat it with this id'
         ) from error
     return said
+
+
+def reach(link: Link) -> None:
+    """Make sure that Redis answers, if it has not just done so."""
+    if time.monotonic() - link.heard > REACHED:
+        link.store.now()
+        link.heard = time.monotonic()
 
 
 def refuse_long_waits(link: Link, group: GroupId, owner: OperationId, lock_wait: float) -> None:
@@ -208,7 +217,7 @@ def _accept_after(
     link: Link, owner: OperationId, request: Request, ends: float, stopped: Callable[[], bool]
 ) -> Accepted | Busy:
     """Ask again whenever the owner ends, and every second; return once the answer is another one."""
-    with link.events(owner) as events:
+    with following.Events(link, owner) as events:
         while True:
             events.subscribe()
             said = _accept(link, request, stopped)

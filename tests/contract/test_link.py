@@ -9,25 +9,27 @@ from contextlib import closing
 import pytest
 import redis
 
+from lockstep.producer.client.acceptance import REACHED, reach
 from lockstep.producer.stack.processes import RedisServer
 from lockstep.worker.operation.errors import RecordDamaged, StoreUnavailable, UnknownFormat
-from lockstep.worker.operation.model import GroupId
+from lockstep.worker.operation.model import GroupId, OperationId
+from lockstep.worker.record.codec import Keys
 from lockstep.worker.record.events import Events
 from lockstep.worker.record.fields import check_format
-from lockstep.worker.record.link import REACHED, Link
+from lockstep.worker.record.link import Link
 from lockstep.worker.record.queries import RaisesOurs
 from lockstep.worker.settings import load_settings
 from tests.contract.bench import PREFIX, RedisBench
 from tests.contract.driver import Driver
 from tests.waiting import PATIENCE
 
-CHANNEL = "channel"
+OPERATION = OperationId("told")
+CHANNEL = Keys(PREFIX).events(OPERATION)
 
 
 @pytest.fixture
-def told(server: RedisServer) -> Iterator[Events]:
-    pool = redis.ConnectionPool.from_url(server.url, decode_responses=True)
-    with closing(pool), Events(pool, CHANNEL) as events:
+def told(link: Link) -> Iterator[Events]:
+    with Events(link, OPERATION) as events:
         events.subscribe()
         yield events
 
@@ -53,21 +55,16 @@ def test_what_was_said_before_one_subscribes_again_is_heard(told: Events, client
 
 
 def test_redis_is_asked_whether_it_answers_unless_it_has_just_done_so(
-    server: RedisServer, monkeypatch: pytest.MonkeyPatch
+    link: Link, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[redis.Redis] = []
-
-    def ping(client: redis.Redis) -> None:
-        asked.append(client)
-
-    with closing(Link(load_settings(redis_url=server.url, key_prefix=PREFIX))) as link:
-        monkeypatch.setattr(redis.Redis, "ping", ping)
-        for _ in range(3):
-            link.reach()
-        assert len(asked) == 1
-        link.heard -= REACHED
-        link.reach()
-        assert len(asked) == 2
+    asked: list[Link] = []
+    monkeypatch.setattr(link.store, "now", lambda: asked.append(link))
+    for _ in range(3):
+        reach(link)
+    assert len(asked) == 1
+    link.heard -= REACHED
+    reach(link)
+    assert len(asked) == 2
 
 
 @pytest.fixture

@@ -8,20 +8,17 @@ import threading
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Literal, NamedTuple, cast
+from typing import Literal, NamedTuple, cast
 
-from redis import ConnectionPool
 from redis.client import PubSub
 
-from lockstep.worker.forks import leave_to_parent, renew_in_children
+from lockstep.worker.forks import leave_to_parent
 from lockstep.worker.operation.errors import StoreUnavailable
 from lockstep.worker.operation.model import Operation, OperationId, Step
+from lockstep.worker.record.link import Link, unknown
 from lockstep.worker.record.queries import store_errors
 from lockstep.worker.redis_client import GIVE_UP, async_client, impatient
 from lockstep.worker.settings import Settings
-
-if TYPE_CHECKING:
-    from lockstep.worker.record.link import Link
 
 COALESCE = 0.05
 """Seconds for which events are gathered into one reading: a thousand hosts are not a thousand readings."""
@@ -69,18 +66,23 @@ class Subscription(PubSub):
 class Events:
     """A subscription that never raises: without Redis it only waits, and subscribes again later."""
 
-    def __init__(self, pool: ConnectionPool, channel: str) -> None:
-        self._pool = pool
-        self._pubsub = Subscription(pool)
-        self._channel = channel
-        self._subscribed = False
-        renew_in_children(self)
+    def __init__(self, link: Link, operation: OperationId) -> None:
+        self._link = link
+        self._channel = link.keys.events(operation)
+        self._pubsub, self._subscribed = Subscription(link.subscriber.connection_pool), False
+
+    def start_anew(self) -> None:
+        """Subscribe again in a forked child, over a connection of its own."""
+        leave_to_parent(self._pubsub)
+        self._pubsub, self._subscribed = Subscription(self._link.subscriber.connection_pool), False
 
     def __enter__(self) -> Events:
+        self._link.followed.add(self)
         return self
 
     def __exit__(self, *_: object) -> None:
         self._drop()
+        self._link.followed.discard(self)
 
     def subscribe(self) -> None:
         """Make sure, where Redis allows it, that no event from now on is missed."""
@@ -118,10 +120,6 @@ class Events:
                     return True
                 ends = min(ends, time.monotonic() + gather)
         return False
-
-    def start_anew(self) -> None:
-        leave_to_parent(self._pubsub)
-        self._pubsub, self._subscribed = Subscription(self._pool), False
 
     def _drop(self) -> None:
         self._subscribed = False
@@ -182,11 +180,11 @@ def follow(
     A frozen Redis can hold this up for a few seconds longer. Raises UnknownOperation.
     """
     ends = time.monotonic() + timeout
-    with link.events(operation) as events:
+    with Events(link, operation) as events:
         decisive = False
         while True:
             events.subscribe()
-            found = link.look(operation, _wanted(hosts, decisive))
+            found = look(link, operation, _wanted(hosts, decisive))
             yield found
             left = ends - time.monotonic()
             if left <= 0:
@@ -209,8 +207,8 @@ async def follow_async(
         while True:
             await events.subscribe()
             within = max(GIVE_UP, ends - time.monotonic())
-            look = partial(link.look, operation, _wanted(hosts, decisive))
-            found = await link.off_loop(look, within) or Seen()
+            reading = partial(look, link, operation, _wanted(hosts, decisive))
+            found = await link.off_loop(reading, within) or Seen()
             yield found
             left = ends - time.monotonic()
             if left <= 0:
@@ -218,6 +216,22 @@ async def follow_async(
             decisive = await events.wait(min(LOOK_AGAIN, left), _gathering(found.operation, each))
     finally:
         await events.close()
+
+
+def look(link: Link, operation: OperationId, with_steps: bool) -> Seen:
+    """Read an operation, empty when Redis does not answer. Raises UnknownOperation."""
+    try:
+        found = (
+            Seen(*link.waiting.with_steps(operation))
+            if with_steps
+            else Seen(link.waiting.operation(operation))
+        )
+    except StoreUnavailable:
+        return Seen()
+    if found.operation is None:
+        raise unknown(operation)
+    link.heard = time.monotonic()
+    return found
 
 
 def _wanted(hosts: Hosts, decisive: bool) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from math import inf
@@ -16,7 +15,6 @@ from lockstep.worker.forks import leave_to_parent, renew_in_children
 from lockstep.worker.operation.errors import RecordGone, StoreFull, StoreUnavailable, UnknownOperation
 from lockstep.worker.operation.model import Action, GroupId, Lost, Millis, Operation, OperationId
 from lockstep.worker.record.codec import Keys
-from lockstep.worker.record.events import Events, Seen
 from lockstep.worker.record.queries import RaisesOurs, WriteLimits
 from lockstep.worker.record.redis import RedisStore
 from lockstep.worker.record.status import Clocks, Pauses, Silences, Stalls
@@ -26,9 +24,9 @@ from lockstep.worker.settings import Settings
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
 
+    from lockstep.worker.record.events import Events
+
 T = TypeVar("T")
-REACHED = 1.0
-"""Seconds for which a Redis that answered is taken to be reachable."""
 TWICE = 5
 """Timeouts within which the second is the last: somebody waits for the answer, and Redis is frozen."""
 MOST_WAITING = 100
@@ -78,6 +76,8 @@ class Link(RaisesOurs):
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.keys = Keys(settings.key_prefix)
+        self.followed: set[Events] = set()
+        """Subscriptions of those who follow an operation just now."""
         self._begin()
         renew_in_children(self)
 
@@ -92,36 +92,18 @@ class Link(RaisesOurs):
         self.stalls = Stalls(self._client, self.keys)
         self._brief = impatient_client(settings)
         self.waiting = RedisStore(self._brief, self.keys, settings.limits)
-        # A pool of its own: many that wait must not keep those that read from a connection.
-        self._subscriber = impatient_client(settings, GIVE_UP, MOST_WAITING)
+        self.subscriber = impatient_client(settings, GIVE_UP, MOST_WAITING)
+        """With a pool of its own: many that wait must not keep those that read from a connection."""
         self._readers: ThreadPoolExecutor | None = None
         self._choosing = threading.Lock()
         self.heard = -inf
         """When Redis last answered, by `time.monotonic`, as far as anybody keeps note of it."""
 
     def start_anew(self) -> None:
-        leave_to_parent(self._client, self.store, self._brief, self.waiting, self._subscriber, self._readers)
+        leave_to_parent(self._client, self.store, self._brief, self.waiting, self.subscriber, self._readers)
         self._begin()
-
-    def reach(self) -> None:
-        """Make sure that Redis answers, if it has not just done so."""
-        if time.monotonic() - self.heard > REACHED:
-            self._client.ping()
-            self.heard = time.monotonic()
-
-    def look(self, operation: OperationId, with_steps: bool = False) -> Seen:
-        """Read an operation during a wait, empty when Redis does not answer. Raises UnknownOperation."""
-        try:
-            if with_steps:
-                found = Seen(*self.waiting.with_steps(operation))
-            else:
-                found = Seen(self.waiting.operation(operation))
-        except StoreUnavailable:
-            return Seen()
-        if found.operation is None:
-            raise unknown(operation)
-        self.heard = time.monotonic()
-        return found
+        for each in self.followed:
+            each.start_anew()
 
     async def off_loop(self, read: Callable[[], T], within: float | None = None) -> T | None:
         """Read in a thread of this client's, for an event loop; None if that takes over `within` seconds.
@@ -231,13 +213,9 @@ class Link(RaisesOurs):
         left = int(self._client.pttl(self.keys.lease(name)))
         return None if left == -2 else left
 
-    def events(self, operation: OperationId) -> Events:
-        """Return the events of an operation, to be entered as a context."""
-        return Events(self._subscriber.connection_pool, self.keys.events(operation))
-
     def close(self) -> None:
         """Close every connection; those of calls under way, which other threads make, after their answers."""
-        for each in (self._client, self._brief, self._subscriber):
+        for each in (self._client, self._brief, self.subscriber):
             each.connection_pool.close()
         with self._choosing:
             readers, self._readers = self._readers, None

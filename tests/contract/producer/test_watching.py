@@ -10,7 +10,8 @@ import pytest
 from lockstep import CancelRefused, ClusterClient, RecordGone, State, Status
 from lockstep.producer.client.operation import Operation
 from lockstep.worker.operation.model import Decision, OperationId
-from lockstep.worker.record.events import Seen
+from lockstep.worker.record import events
+from lockstep.worker.record.link import Link
 from tests.contract.producer.hand import NODE1, NODE2, NODE3, Hand, listening
 from tests.waiting import PATIENCE, eventually
 
@@ -44,14 +45,14 @@ def test_an_event_that_changes_nothing_is_not_told(
     operation: Operation, hand: Hand, threads: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     readings = 0
-    look = operation._link.look
+    look = events.look
 
-    def counted(key: OperationId, with_steps: bool) -> Seen:
+    def counted(link: Link, key: OperationId, with_steps: bool) -> events.Seen:
         nonlocal readings
         readings += 1
-        return look(key, with_steps)
+        return look(link, key, with_steps)
 
-    monkeypatch.setattr(operation._link, "look", counted)
+    monkeypatch.setattr(events, "look", counted)
     watching = threads.submit(lambda: list(operation.watch()))
     listening(hand, operation)
     eventually(lambda: readings == 1, "the first reading")
@@ -71,14 +72,14 @@ def test_who_waits_for_the_end_alone_reads_nothing_before_the_decision(
     operation: Operation, hand: Hand, threads: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("lockstep.worker.record.events.COALESCE", 0.0)
-    read: list[Seen] = []
-    look = operation._link.look
+    read: list[events.Seen] = []
+    look = events.look
 
-    def kept(key: OperationId, with_steps: bool) -> Seen:
-        read.append(look(key, with_steps))
+    def kept(link: Link, key: OperationId, with_steps: bool) -> events.Seen:
+        read.append(look(link, key, with_steps))
         return read[-1]
 
-    monkeypatch.setattr(operation._link, "look", kept)
+    monkeypatch.setattr(events, "look", kept)
     waiting = threads.submit(operation.wait, PATIENCE)
     listening(hand, operation)
     hand.commit(operation)
@@ -91,16 +92,15 @@ def test_a_burst_of_events_is_one_reading(
     operation: Operation, hand: Hand, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("lockstep.worker.record.events.COALESCE", 0.05)
-    link = operation._link
-    with link.events(operation.id) as events:
-        events.subscribe()
+    with events.Events(operation._link, operation.id) as told:
+        told.subscribe()
         for host in (NODE1, NODE2):
             hand.apply(operation, host)
         began = time.monotonic()
-        events.wait(PATIENCE)
+        told.wait(PATIENCE)
         assert 0.03 < time.monotonic() - began < 5
         hand.apply(operation, NODE3)
-        events.wait(PATIENCE, gather=PATIENCE)  # decided: at once
+        told.wait(PATIENCE, gather=PATIENCE)  # decided: at once
         assert time.monotonic() - began < PATIENCE
 
 

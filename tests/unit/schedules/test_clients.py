@@ -14,8 +14,9 @@ import redis.client
 from lockstep.producer.client import acceptance
 from lockstep.producer.operators import batch
 from lockstep.producer.stack import child as stack_child
-from lockstep.worker.operation.model import Action, GroupId, State
+from lockstep.worker.operation.model import Action, GroupId, OperationId, State
 from lockstep.worker.record import events, link
+from lockstep.worker.record.codec import Keys
 from lockstep.worker.settings import Settings
 from tests.unit.schedules import Check, Schedule, explore
 from tests.unit.schedules.primitives import Primitives
@@ -67,8 +68,12 @@ def test_an_interrupt_ends_a_wait_for_events_wherever_it_comes() -> None:
             connection_kwargs={},
         )
 
+        of: Any = SimpleNamespace(
+            subscriber=SimpleNamespace(connection_pool=pool), keys=Keys("c:"), followed=set()
+        )
+
         def wait() -> None:
-            with events.Events(pool, "c") as told:
+            with events.Events(of, OperationId("o")) as told:
                 told.subscribe()
                 told.wait(0.1)
 
