@@ -21,7 +21,7 @@ from structlog.contextvars import bound_contextvars
 from lockstep.worker.broker.consumer import Left
 from lockstep.worker.celery import make_app
 from lockstep.worker.monitoring import logs
-from lockstep.worker.monitoring.logs import RepeatLimit, as_json, as_text, bind_task, is_about_a_connection
+from lockstep.worker.monitoring.logs import RepeatLimit, as_json, as_text, bind_task, tells_something
 from lockstep.worker.operation.errors import RecordDamaged, StoreUnavailable, UnknownFormat
 from lockstep.worker.operation.ports import Stopping
 from lockstep.worker.settings import Settings
@@ -222,10 +222,10 @@ def test_a_line_names_the_arguments_of_its_task(
 
 def test_settings_that_a_worker_shows_are_no_insecure_connection(caplog: pytest.LogCaptureFixture) -> None:
     conf, theirs = make_app(Settings(redis_url="rediss://a")).conf, logging.getLogger("kombu.connection")
-    theirs.addFilter(is_about_a_connection)
+    theirs.addFilter(tells_something)
     assert "rediss://a" in conf.humanize()
     assert not caplog.records
-    theirs.removeFilter(is_about_a_connection)  # as in a client's process: somebody else's URL is told
+    theirs.removeFilter(tells_something)  # as in a client's process: somebody else's URL is told
     conf.humanize()
     assert "insecure SSL" in caplog.text
 

@@ -145,12 +145,14 @@ def limit_repeats(logger: logging.Logger, explain: Callable[[BaseException], str
             handler.addFilter(RepeatLimit(handler, explain))
 
 
-def is_about_a_connection(record: logging.LogRecord) -> bool:
-    """Tell a line from kombu's about a connection that is never made, and thus insecure for want of options.
+NEEDLESS = ("insecure SSL", "In Celery 5.1 we introduced")
+"""kombu warns of a connection that is never made: Celery shows a URL when Flower asks for settings, and those
+of a worker always verify. Celery warns, with each outage, of a default that is meant."""
 
-    Celery makes one to show a URL when Flower asks for settings. Those of a worker always verify.
-    """
-    return "insecure SSL" not in str(record.msg)
+
+def tells_something(record: logging.LogRecord) -> bool:
+    """Tell whether a line of Celery's or kombu's is none of those that would only lead astray."""
+    return not any(needless in record.getMessage() for needless in NEEDLESS)
 
 
 def as_json(logger: logging.Logger) -> None:

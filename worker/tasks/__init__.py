@@ -49,7 +49,8 @@ def _watch(sender: str, instance: Any, **_: Any) -> None:
     settings = app.settings
     provide_files(settings.open_files)
     broker.install(settings.broker)
-    logging.getLogger("kombu.connection").addFilter(logs.is_about_a_connection)
+    for theirs in ("kombu.connection", "py.warnings"):
+        logging.getLogger(theirs).addFilter(logs.tells_something)
 
     def tell(why: str) -> None:
         Link(impatient(settings, 1.0)).stalls.note(sender, why)

@@ -54,6 +54,7 @@ def test_an_outage_of_redis_is_told_in_a_few_lines(alone: Bench) -> None:
     alone.redis.start()
     told_of_it = worker.output()[before:]
     assert "Traceback" not in told_of_it, told_of_it
+    assert "Deprecation" not in told_of_it, told_of_it
     assert sum(map(int, counted.findall(told_of_it))) >= 10, "each task has noticed"
     lines = [line for line in told_of_it.splitlines() if re.match(r"\[.*: (WARNING|ERROR|CRITICAL)/", line)]
     assert any("Error 111" in line or "reset" in line or "closed by" in line for line in lines), told_of_it
