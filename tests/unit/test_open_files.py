@@ -14,7 +14,7 @@ import pytest
 
 from lockstep.worker.celery import make_app
 from lockstep.worker.monitoring import metrics
-from lockstep.worker.operation.errors import StoreUnavailable
+from lockstep.worker.operation.errors import StoreFull, StoreUnavailable
 from lockstep.worker.operation.model import Millis
 from lockstep.worker.settings import Settings
 from lockstep.worker.tasks import provide_files, sweep
@@ -165,3 +165,20 @@ def test_work_fails_loudly_though_nothing_can_be_noted(monkeypatch: pytest.Monke
     said = sweep.periodic(runtime, "patrol", 2.0, 1, lambda: "3 groups")
     assert said.startswith("put off: Redis does not")
     assert counted == ["patrol"]
+
+
+@pytest.mark.parametrize("error", [StoreUnavailable("no answer"), StoreFull("full")])
+def test_work_whose_lease_cannot_be_taken_is_counted(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    counted: list[str] = []
+    monkeypatch.setattr(metrics, "count", lambda _, job: counted.append(job))
+    store = MemoryStore(lambda: Millis(1), LIMITS)
+
+    def refuse(*_: object) -> bool:
+        raise error
+
+    monkeypatch.setattr(store, "lease", refuse)
+    runtime: Runtime = SimpleNamespace(store=store)  # type: ignore[assignment]
+    assert sweep.periodic(runtime, "sweep", 2.0, 1, lambda: "resumed 0") == f"put off: {error}"
+    assert counted == ["sweep"]

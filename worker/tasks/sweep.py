@@ -150,7 +150,7 @@ def periodic(
     try:
         if not runtime.store.lease(name, lease):
             return f"another {name} is at it"
-    except StoreUnavailable as error:
+    except (StoreUnavailable, StoreFull) as error:
         metrics.count("not_done", name)
         return f"put off: {error}"
     try:
