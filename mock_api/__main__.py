@@ -42,7 +42,7 @@ def main() -> int:
     if lacks := complaint("demo", "mock_api"):
         print(f"mock_api: {lacks}", file=sys.stderr)
         return 1
-    from lockstep.mock_api.errors import InputError
+    from lockstep.mock_api.faults import InputError
     from lockstep.mock_api.options import read
 
     try:

@@ -15,8 +15,7 @@ from pydantic import BeforeValidator, JsonValue
 from lockstep.mock_api.admin import NodeInfo
 from lockstep.mock_api.app import documented
 from lockstep.mock_api.cluster import Cluster, Member
-from lockstep.mock_api.errors import explain
-from lockstep.mock_api.faults import Armed, Latency, Rule
+from lockstep.mock_api.faults import Armed, Latency, Rule, explain
 from lockstep.mock_api.history import End, Record
 from lockstep.mock_api.node import GroupBody, Manners
 

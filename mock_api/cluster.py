@@ -15,8 +15,7 @@ from uvicorn.server import ServerState
 
 from lockstep.mock_api.app import node_app, played_app
 from lockstep.mock_api.calls import CallHandler, reset
-from lockstep.mock_api.errors import InputError
-from lockstep.mock_api.faults import NODE_LEVEL, Kind, Rule
+from lockstep.mock_api.faults import NODE_LEVEL, InputError, Kind, Rule
 from lockstep.mock_api.history import History
 from lockstep.mock_api.node import Manners, Node
 from lockstep.worker.kinds.kind import Kind as Played

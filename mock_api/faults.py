@@ -1,9 +1,13 @@
-"""Faults as data: kinds, what a rule may say, what each does to a call, and which strikes; and latencies."""
+"""Faults as data: kinds, what a rule may say, what each does to a call, and which strikes; and latencies.
+
+What is wrong with one that a person gave is told in one line.
+"""
 
 from __future__ import annotations
 
+import json
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Annotated, Self
@@ -257,3 +261,23 @@ class Plan:
                 chosen = rule
                 armed.fired += 1
         return Draw(chosen, self.latency.seconds(slowness) if self.latency else 0.0)
+
+
+class InputError(Exception):
+    """Names the value, the rule it breaks and the remedy."""
+
+
+def explain(error: Mapping[str, object]) -> str:
+    """Put one entry of `ValidationError.errors()` in one line."""
+    message = str(error["msg"]).removeprefix("Value error, ").replace("Input should be", "must be")
+    path = error["loc"]
+    where = ".".join(str(part) for part in path) if isinstance(path, tuple | list) else str(path)
+    value = json.dumps(error.get("input"), default=str)
+    match error["type"]:
+        case "missing":
+            return f'"{where}" is missing from {value}; kinds: {", ".join(Kind)}'
+        case "extra_forbidden":
+            return f'"{where}" is not known; the fields of a rule: {", ".join(Rule.model_fields)}'
+        case "value_error":
+            return f"{value}: {message}"
+    return f"{where or 'the value'} is {value}; {message}"

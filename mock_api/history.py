@@ -25,7 +25,7 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
-from lockstep.mock_api.errors import InputError
+from lockstep.mock_api.faults import InputError
 
 LIMIT = 200_000
 """Records kept in memory, the oldest dropped first: about 100 MB, hours of a busy cluster."""

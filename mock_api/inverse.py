@@ -10,7 +10,7 @@ from typing import Any
 from jmespath.exceptions import JMESPathError
 from jmespath.parser import ParsedResult
 
-from lockstep.mock_api.errors import InputError
+from lockstep.mock_api.faults import InputError
 from lockstep.worker.kinds.expressions import Expression
 
 Bound = dict[str, dict[str, Any]]

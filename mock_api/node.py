@@ -11,9 +11,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, JsonValue
 
-from lockstep.mock_api.errors import InputError
+from lockstep.mock_api.faults import InputError, Method, Plan
 from lockstep.mock_api.faults import Kind as Fault
-from lockstep.mock_api.faults import Method, Plan
 from lockstep.mock_api.history import History, Presence, Record
 from lockstep.mock_api.play import Call, Things
 from lockstep.worker.kinds.kind import Kind

@@ -11,8 +11,7 @@ from typing import NoReturn
 from pydantic import ValidationError
 
 from lockstep.mock_api.cluster import Spec
-from lockstep.mock_api.errors import InputError, explain
-from lockstep.mock_api.faults import Rule
+from lockstep.mock_api.faults import InputError, Rule, explain
 from lockstep.mock_api.node import Manners, PostBody
 from lockstep.mock_api.play import Player
 from lockstep.worker.kinds import kinds_of

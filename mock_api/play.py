@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
-from lockstep.mock_api.errors import InputError
+from lockstep.mock_api.faults import InputError
 from lockstep.mock_api.inverse import Bound, Other, fit, merge, put, read_backwards, unify, value_of
 from lockstep.worker.kinds.expressions import Expression
 from lockstep.worker.kinds.kind import Kind

@@ -21,7 +21,7 @@ from lockstep.worker.operation.thing import ABSENT, DEFINITION, MOST_KEPT, SECRE
 if TYPE_CHECKING:
     from lockstep.worker.kinds.kind import Kind, Verb
 
-SHIPPED = Path(__file__).parent
+SHIPPED = Path(__file__).parent / "shipped"
 GROUP = "group"
 """The kind of an id that names none."""
 _REFERENCE = re.compile(rf"({KIND})(?:@([0-9a-f]{{4,64}}))?")

@@ -162,7 +162,7 @@ hosts:
     url: http://node2
     verify: false
 """
-KIND = (Path(names.__file__).parents[1] / "kinds" / "group.yaml").read_text("utf-8")
+KIND = (Path(names.__file__).parents[1] / "kinds" / "shipped" / "group.yaml").read_text("utf-8")
 
 
 def mutated(text: str) -> st.SearchStrategy[str]:

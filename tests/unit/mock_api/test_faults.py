@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from lockstep.mock_api.errors import explain
-from lockstep.mock_api.faults import NODE_LEVEL, Form, Kind, Latency, Method, Rule, Script, script
+from lockstep.mock_api.faults import NODE_LEVEL, Form, Kind, Latency, Method, Rule, Script, explain, script
 
 
 def rule(kind: Kind, **fields: object) -> Rule:

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lockstep.mock_api.errors import InputError
-from lockstep.mock_api.faults import Method
+from lockstep.mock_api.faults import InputError, Method
 from lockstep.mock_api.history import End, History, Presence, Record
 from lockstep.mock_api.node import EXISTS, Answer, GroupBody, Manners, Node, PostBody
 

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lockstep.mock_api.errors import InputError
-from lockstep.mock_api.faults import Kind
+from lockstep.mock_api.faults import InputError, Kind
 from lockstep.mock_api.node import Manners, PostBody
 from lockstep.mock_api.options import read
 

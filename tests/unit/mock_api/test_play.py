@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from lockstep.mock_api.errors import InputError
+from lockstep.mock_api.faults import InputError
 from lockstep.mock_api.play import Call, Things
 from lockstep.producer.doctor import Level
 from lockstep.producer.doctor.kinds import Walk
