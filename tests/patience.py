@@ -1,5 +1,6 @@
 """`python -m tests.patience`: how many operations commit when nodes often fail, as rows of a Markdown table.
 
+Ends with 1 where not all of a row do, and names the row.
 Real processes: the embedded stack, with nodes that answer each call with 500 at random, as often before as
 after it took effect. It uses nothing but what every version of Lockstep has, so that an older one can be
 measured by running this file in its place: `PYTHONPATH=/older/clone python tests/patience.py`.
@@ -10,12 +11,16 @@ from __future__ import annotations
 import argparse
 import statistics
 import sys
+from typing import TYPE_CHECKING
 
 from lockstep import ClusterClient, load_settings
 from lockstep.mock_api.admin import ClusterAdmin, Fault
 from lockstep.producer.client.operation import Operation
 from lockstep.producer.stack import Stack
 from tests.waiting import eventually
+
+if TYPE_CHECKING:
+    from lockstep.worker.operation import model
 
 LOOK_EVERY = 0.2
 ENDS_WITHIN = 120
@@ -40,27 +45,42 @@ def main() -> int:
         help="of calls that fail (default 0 30 50 70)",
     )
     given = parser.parse_args()
-    names = [f"g{n}" for n in range(given.operations)]
     print(HEAD, flush=True)
+    short = []
     for percent in given.percent:
-        with (
-            Stack(nodes=given.hosts, seed=given.seed) as stack,
-            ClusterClient(load_settings(**stack.settings)) as client,
-        ):
-            admin = ClusterAdmin(stack.admin_url)
-            client.create_group("warm-up").wait(timeout=60)
-            admin.set_faults(*_half_and_half(percent / 100))
-            if percent:
-                begun = [client.create_group(name, deadline=given.deadline) for name in names]
-                _await(begun, given.deadline + ENDS_WITHIN)
-            else:  # one after another: how long one takes is the question
-                begun = []
-                for name in names:
-                    begun.append(client.create_group(name, deadline=given.deadline))
-                    _await(begun[-1:], given.deadline + ENDS_WITHIN)
-            _row(percent, begun)
-            admin.reset()
-    return 0
+        found = measure(percent, given)
+        took = [((each.decided_at or each.created_at) - each.created_at) / 1000 for each in found]
+        committed = sum(each.decision is not None and each.decision.value == "commit" for each in found)
+        times = f"{statistics.median(took):.2f} s | {max(took):.2f} s"
+        print(f"| {percent} % | {committed} of {len(found)} | {times} |", flush=True)
+        if committed < len(found):
+            short.append(f"at {percent} % {committed} of {len(found)} committed")
+    if short:
+        print(f"patience: too few: {', '.join(short)}", file=sys.stderr)
+    return 1 if short else 0
+
+
+def measure(percent: int, given: argparse.Namespace) -> list[model.Operation]:
+    """Return what became of each operation while so many percent of all calls failed."""
+    names = [f"g{n}" for n in range(given.operations)]
+    with (
+        Stack(nodes=given.hosts, seed=given.seed) as stack,
+        ClusterClient(load_settings(**stack.settings)) as client,
+    ):
+        admin = ClusterAdmin(stack.admin_url)
+        client.create_group("warm-up").wait(timeout=60)
+        admin.set_faults(*_half_and_half(percent / 100))
+        if percent:
+            begun = [client.create_group(name, deadline=given.deadline) for name in names]
+            _await(begun, given.deadline + ENDS_WITHIN)
+        else:  # one after another: how long one takes is the question
+            begun = []
+            for name in names:
+                begun.append(client.create_group(name, deadline=given.deadline))
+                _await(begun[-1:], given.deadline + ENDS_WITHIN)
+        found = [operation.status() for operation in begun]
+        admin.reset()
+    return found
 
 
 def _half_and_half(share: float) -> list[Fault]:
@@ -75,14 +95,6 @@ def _await(operations: list[Operation], longest: float) -> None:
         longest,
         latest=LOOK_EVERY,
     )
-
-
-def _row(percent: int, operations: list[Operation]) -> None:
-    found = [operation.status() for operation in operations]
-    took = [((each.decided_at or each.created_at) - each.created_at) / 1000 for each in found]
-    committed = sum(each.decision is not None and each.decision.value == "commit" for each in found)
-    times = f"{statistics.median(took):.2f} s | {max(took):.2f} s"
-    print(f"| {percent} % | {committed} of {len(found)} | {times} |", flush=True)
 
 
 if __name__ == "__main__":
