@@ -32,8 +32,11 @@ class Cluster:
         self.bench = bench
         self.clocks = {name: WrongClock(bench.directory / f"{name}.clock") for name in PROCESSES}
         self._children: dict[str, Child] = {"beat": bench.beat(env=self.clocks["beat"].env)}
+        self._metrics_port = free_port()
+        metrics = {"operations": {"LOCKSTEP_METRICS_PORT": str(self._metrics_port)}}
         for name in WORKERS:
-            self._children[name] = bench.worker(name, queues=name, env=self.clocks[name].env, wait=False)
+            env = {**self.clocks[name].env, **metrics.get(name, {})}
+            self._children[name] = bench.worker(name, queues=name, env=env, wait=False)
         for name in WORKERS:
             self._wait_ready(name)
         self._count = 0
@@ -129,6 +132,11 @@ class Cluster:
         child = self.bench.child("doctor", ["-m", "lockstep", "doctor"], self.clocks["producer"].env)
         eventually(lambda: not child.running, "doctor has looked at everything")
         return child.output()
+
+    def metrics(self) -> str:
+        """What the worker for operations says of itself and of all others."""
+        with urllib.request.urlopen(f"http://{LOOPBACK}:{self._metrics_port}/metrics", timeout=20) as answer:
+            return str(answer.read(), "utf-8")
 
     def shown_online(self) -> set[str]:
         """The workers that Flower shows as online."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import itertools
 import re
+from typing import Any
 
 import pytest
 
+from lockstep.worker.redis_client import SKEW
 from tests.clocks.conftest import PROCESSES, WORKERS, Cluster
 from tests.waiting import eventually
 
@@ -22,13 +24,24 @@ def late(cluster: Cluster, took: dict[str, float]) -> dict[str, float]:
 
 
 def named(cluster: Cluster, process: str, apart: float) -> None:
-    """Doctor names the machine, and nobody else."""
+    """Doctor names the machine, and nobody else; so does the metric, which knows nothing of a command's."""
     words = "ahead" if apart > 0 else "behind"
     name = "this machine" if process == "producer" else process
     eventually(
         lambda: re.search(rf"not Redis' time: {name}(@\S+)? (1 h|59 min 59 s) {words};", cluster.doctor()),
         "doctor tells",
     )
+    if process != "producer":
+        near: Any = pytest.approx(apart, abs=SKEW / 1000)
+        eventually(lambda: told_by_metrics(cluster) == [(process, near)], "the metric tells how far")
+
+
+def told_by_metrics(cluster: Cluster) -> list[tuple[str, float]]:
+    """The processes whose clocks the alert would name, and how far these are ahead of Redis'."""
+    lines = re.findall(
+        r'^lockstep_clock_ahead_seconds{process="(\w+)@.*"} (.*)$', cluster.metrics(), re.MULTILINE
+    )
+    return [(name, float(ahead)) for name, ahead in lines if abs(float(ahead)) > SKEW / 1000]
 
 
 def judge(cluster: Cluster, took: dict[str, float], process: str) -> None:
