@@ -184,13 +184,13 @@ MUTANTS = (
     ),
     mutant(
         "libcurl sends a request again by itself when a kept connection turns out to be dead",
-        ("worker/hosts/transfer.py", "if self.sent or self.refused:", "if self.refused:"),
+        ("worker/hosts/transfer.py", "if self.sent:", "if False:"),
     ),
     mutant(
         "a request leaves over a kept connection that its host has closed",
         (
             "worker/hosts/transfer.py",
-            "self.stale = not self.sent and kept is not None and _spoiled(*kept)",
+            "self.stale = kept is not None and bool(kept.poll(0))",
             "self.stale = False",
         ),
     ),
@@ -198,7 +198,7 @@ MUTANTS = (
         "a request leaves though it may not be sent any more once the connection stands",
         (
             "worker/hosts/transfer.py",
-            "self.refused = not self.sent and not (wanted and self.asked.may_send())",
+            "self.refused = not self.stale and not (wanted and self.asked.may_send())",
             "self.refused = False",
         ),
     ),

@@ -216,13 +216,13 @@ def test_what_nobody_waits_for_any_more_does_not_leave(server: Answering) -> Non
     assert (call.sent, server.asked["success"]) == (False, asked)
 
 
-@pytest.mark.parametrize("broken", ["curl.ends_of", "transfer.seconds_to_wait"])
+@pytest.mark.parametrize("broken", ["Transfer._keep", "seconds_to_wait"])
 def test_what_fails_in_the_middle_is_told_and_the_next_call_goes_on(
     server: Answering, broken: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     loop = curl.Loop()
     with monkeypatch.context() as patched:
-        patched.setattr(f"lockstep.worker.hosts.{broken}", lambda *_: 1 / 0)
+        patched.setattr(f"lockstep.worker.hosts.transfer.{broken}", lambda *_: 1 / 0)
         said = loop.carry(request("POST", f"{server.url}/success/"))
     assert said == NoReply(Trouble.LOST, "what carries the calls failed")
     assert "begins anew" in caplog.text

@@ -15,12 +15,13 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pycurl
 
 from lockstep.worker.forks import leave_to_parent, renew_in_children
 from lockstep.worker.hosts.client import Call, Detail
-from lockstep.worker.hosts.transfer import Ends, Kept, Transfer, ends_of, kept_by
+from lockstep.worker.hosts.transfer import Kept, Transfer
 from lockstep.worker.operation.answer import NoReply, Reply, Trouble, Watched
 
 IDLE = 256
@@ -35,24 +36,6 @@ watches: list[Callable[[str, str], Watched]] = []
 """Asked about each call, by method and URL. Nothing is measured while there are none."""
 
 
-class Inbox:
-    """What any thread hands over to the one that waits for `ring`."""
-
-    def __init__(self, ring: Callable[[], object], hear: Callable[[], object]) -> None:
-        self.ring, self._hear = ring, hear
-        self._calls: deque[Transfer] = deque()
-
-    def put(self, call: Transfer) -> None:
-        self._calls.append(call)
-        self.ring()
-
-    def take(self) -> Iterator[Transfer]:
-        """Yield what was handed over; a call that comes later rings again."""
-        self._hear()
-        while self._calls:
-            yield self._calls.popleft()
-
-
 class Loop:
     """The thread that carries the calls of this process, begun with the first of them."""
 
@@ -64,17 +47,15 @@ class Loop:
         leave_to_parent(*vars(self).values())
         self._making = threading.Lock()
         self._thread: threading.Thread | None = None
-        self._inbox = Inbox(lambda: os.write(self._bell[1], b"!"), lambda: os.read(self._bell[0], 4096))
-        self._calls: dict[pycurl.Curl, Transfer] = {}
-        self._kept: dict[Ends, Kept] = {}
         self._bell = (-1, -1)
+        self._given: deque[Transfer] = deque()
+        self._calls: dict[pycurl.Curl, Transfer] = {}
+        self._kept: Kept = {}
 
     def carry(self, asked: Call) -> Reply | NoReply:
         """Carry one call, from whichever thread."""
-        watching: list[Watched] = []
-        for watch in watches:
-            with _unharmed():
-                watching.append(watch(asked.method, asked.url))
+        began = (_unharmed(watch, asked.method, asked.url) for watch in watches)
+        watching: list[Watched] = [each for each in began if each is not None]
         call = None
         try:
             call = Transfer(asked, self._kept, watching)
@@ -82,23 +63,30 @@ class Loop:
         except NOT_BEGUN as error:
             return NoReply(Trouble.NOT_SENT, NO_TLS_FILE.get(type(error), f"connection error: {error}"))
         else:
-            self._inbox.put(call)
+            self._give(call)
             return call.said.wait()
         finally:
             if call is not None:
                 call.given_up = True  # if who waits was interrupted; else it is over
             for _, told in watching:
-                with _unharmed():
-                    told(None if call is None else call.carried)
+                _unharmed(told, None if call is None else call.carried)
 
     def _begin_thread(self) -> None:
         with self._making:
             if self._thread is None or self._thread.ident is None:
                 self._bell = os.pipe()
-                for end in self._bell:
-                    os.set_blocking(end, False)
                 self._thread = threading.Thread(target=self._run, name="calls", daemon=True)
                 self._thread.start()
+
+    def _give(self, call: Transfer) -> None:
+        self._given.append(call)
+        os.write(self._bell[1], b"!")
+
+    def _taken(self) -> Iterator[Transfer]:
+        """Yield what was given; a call that comes later rings again."""
+        os.read(self._bell[0], 4096)
+        while self._given:
+            yield self._given.popleft()
 
     def _run(self) -> None:
         while True:
@@ -107,11 +95,10 @@ class Loop:
             except Exception:
                 log.exception("what carries the calls to hosts failed, and begins anew")
             for call in self._calls.values():
-                why = Trouble.LOST if call.sent else Trouble.NOT_SENT
                 with contextlib.suppress(pycurl.error, RuntimeError):
-                    call.finish(NoReply(why, "what carries the calls failed"))
+                    call.finish(NoReply(call.lost, "what carries the calls failed"))
             self._calls.clear()
-            self._inbox.ring()  # for what was handed over meanwhile
+            os.write(self._bell[1], b"!")  # for what was given meanwhile
 
     def _serve(self) -> None:
         multi, poll = pycurl.CurlMulti(), select.poll()
@@ -125,54 +112,45 @@ class Loop:
             rest = min(due, TICK) if due >= 0 else TICK
             events = poll.poll(rest if self._calls else None)
             now = time.monotonic()
-            for socket, event in events:
+            for socket, _ in events:
                 if socket == self._bell[0]:
-                    for call in self._inbox.take():
-                        self._begin(multi, call)
+                    for call in self._taken():
+                        self._calls[call.curl] = call
+                        multi.add_handle(call.curl)
                 else:
                     moved[socket] = now
-                    multi.socket_action(socket, _happened(event))
+                    multi.socket_action(socket, 0)  # libcurl looks itself what happened there
             multi.socket_action(pycurl.SOCKET_TIMEOUT, 0)
             self._reap(multi)
             if look <= now:
                 look = now + TICK / 1000
                 for call in list(self._calls.values()):
                     if (said := call.overdue(now, moved)) is not None:
-                        multi.remove_handle(call.curl)
                         self._end(call, said)
 
     def _reap(self, multi: pycurl.CurlMulti) -> None:
         """End the calls that libcurl is done with."""
-        left = 1
-        while left:
-            left, well, ill = multi.info_read()
-            for curl in well:
-                if len(self._kept) > 4 * IDLE:
-                    self._kept.clear()
-                self._kept[ends_of(curl)] = kept_by(curl)
-            for curl, code, text in [*((curl, 0, "") for curl in well), *ill]:
-                call = self._calls[curl]
+        _, well, ill = multi.info_read()
+        if len(self._kept) > 4 * IDLE:
+            self._kept.clear()
+        for curl, code, text in [*((curl, 0, "") for curl in well), *ill]:
+            call = self._calls[curl]
+            if call.stale:
                 multi.remove_handle(curl)
-                if call.stale:
-                    call.again()
-                    self._begin(multi, call)
-                else:
-                    self._end(call, call.came(code, text))
-
-    def _begin(self, multi: pycurl.CurlMulti, call: Transfer) -> None:
-        self._calls[call.curl] = call
-        multi.add_handle(call.curl)
+                call.again()
+                multi.add_handle(curl)
+            else:
+                self._end(call, call.came(code, text))
 
     def _end(self, call: Transfer, said: Reply | NoReply) -> None:
         call.finish(said)
         del self._calls[call.curl]  # only now: whoever waits for a call that is not here is never told
 
 
-@contextlib.contextmanager
-def _unharmed() -> Iterator[None]:
+def _unharmed(tell: Callable[..., Any], *what: object) -> Any:
     """Log what fails in who watches a call; the call goes on."""
     try:
-        yield
+        return tell(*what)
     except Exception:
         log.exception("what watches the calls to hosts failed")
 
@@ -182,14 +160,9 @@ def _follow(poll: select.poll, what: int, socket: int, *_: object) -> None:
     if what == pycurl.POLL_REMOVE:
         with contextlib.suppress(KeyError):
             poll.unregister(socket)
-        return
-    wants = select.POLLIN if what & pycurl.POLL_IN else 0
-    poll.register(socket, wants | (select.POLLOUT if what & pycurl.POLL_OUT else 0))
-
-
-def _happened(event: int) -> int:
-    reads = pycurl.CSELECT_IN if event & (select.POLLIN | select.POLLHUP | select.POLLERR) else 0
-    return reads | (pycurl.CSELECT_OUT if event & select.POLLOUT else 0)
+    else:
+        reads, writes = what & pycurl.POLL_IN, what & pycurl.POLL_OUT
+        poll.register(socket, (reads and select.POLLIN) | (writes and select.POLLOUT))
 
 
 exchange = Loop().carry

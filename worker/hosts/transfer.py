@@ -24,23 +24,21 @@ GRACE = 1.0
 SWITCHING = 101
 CLOSING = getattr(select, "POLLRDHUP", 0)
 """Beside what is always reported. Linux has a word for an end that comes after bytes that nobody has read."""
-Ends = tuple[Any, ...]
-Kept = tuple[int, int]
-"""A connection's socket, and what must not have come there when the next request goes out."""
+ENDS = (pycurl.PRIMARY_IP, pycurl.LOCAL_IP, pycurl.PRIMARY_PORT, pycurl.LOCAL_PORT)
+"""By what `PREREQFUNCTION` names a connection."""
+Kept = dict[tuple[Any, ...], select.poll]
+"""Connections by their ends, each to be asked for what must not have come before the next request leaves."""
 STATUS = re.compile(rb"HTTP/(?:1\.[01]|2) (\d{3})(?:[ \r\n].*)?", re.DOTALL)
 UNREADABLE = {
-    pycurl.E_UNSUPPORTED_PROTOCOL: Detail.NO_HTTP,
-    pycurl.E_FTP_WEIRD_SERVER_REPLY: Detail.NO_HTTP,
+    **dict.fromkeys((pycurl.E_UNSUPPORTED_PROTOCOL, pycurl.E_FTP_WEIRD_SERVER_REPLY), Detail.NO_HTTP),
     pycurl.E_PARTIAL_FILE: Detail.SHORT,
     **dict.fromkeys((pycurl.E_BAD_CONTENT_ENCODING, pycurl.E_WRITE_ERROR), Detail.BADLY_ENCODED),
     100: "it has more than 5000 headers, or 300 KB of them",
 }
 """An answer came, and libcurl cannot make it out."""
 LOST = {
-    pycurl.E_GOT_NOTHING: Detail.CLOSED,
     pycurl.E_OPERATION_TIMEDOUT: Detail.OVERLONG,
-    pycurl.E_SEND_ERROR: "connection reset",
-    pycurl.E_RECV_ERROR: "connection reset",
+    **dict.fromkeys((pycurl.E_SEND_ERROR, pycurl.E_RECV_ERROR), "connection reset"),
 }
 NOT_SENT = {
     pycurl.E_COULDNT_RESOLVE_HOST: "name not resolved",
@@ -54,13 +52,14 @@ log = logging.getLogger(__name__)
 class Transfer:
     """One call under way; all but `asked`, `said` and `given_up` is the loop's."""
 
-    def __init__(self, asked: Call, kept: Mapping[Ends, Kept], watching: Sequence[Watched]) -> None:
+    def __init__(self, asked: Call, kept: Kept, watching: Sequence[Watched]) -> None:
         """Tell libcurl all of it. Raises OSError for a file that is not readable, EOFError if empty."""
         self.asked, self._kept, self._measured = asked, kept, bool(watching)
         self.said: Answer[Reply | NoReply] = Answer()
         self.carried: Carried | None = None
-        self.given_up = self.refused = self.stale = self.sent = self.whole = self.oversized = False
+        self.given_up = self.refused = self.stale = self.sent = self.whole = self.enough = False
         self.head: list[bytes] = []
+        self.status = 0
         self.body = bytearray()
         self.left_at = 0.0
         """When the request left, by `time.monotonic`."""
@@ -87,42 +86,45 @@ class Transfer:
         libcurl asks again before it sends again, by itself, over a new connection. It does not look whether
         a connection that was used within the last second still stands, nor whether anything came since.
         """
-        kept = self._kept.get(ends)
-        self.stale = not self.sent and kept is not None and _spoiled(*kept)
-        if self.stale:
+        if self.sent:
             return int(pycurl.PREREQFUNC_ABORT)
+        kept = self._kept.get(ends)
+        self.stale = kept is not None and bool(kept.poll(0))
         try:
             wanted = self.asked.left > 0 and not self.given_up
-            self.refused = not self.sent and not (wanted and self.asked.may_send())
+            self.refused = not self.stale and not (wanted and self.asked.may_send())
         except Exception:
             log.exception("whether a request may be sent is not known")
             self.refused = True
-        if self.sent or self.refused:
+        if self.stale or self.refused:
             return int(pycurl.PREREQFUNC_ABORT)
         self.sent, self.left_at = True, time.monotonic()
         return int(pycurl.PREREQFUNC_OK)
 
     def _header(self, line: bytes) -> int | None:
-        if line.startswith(b"HTTP/") and (self.whole or not self.head):
+        if self.whole and line.startswith(b"HTTP/"):
             self.head, self.whole = [], False  # an interim answer came before
         if not self.whole:
             self.head.append(line)
-            self.whole = not line.strip()
-        return -1 if self.whole and self._status() == SWITCHING else None  # what follows is not HTTP
+            if not line.strip():
+                found = STATUS.fullmatch(self.head[0])  # libcurl takes HTTP that it does not know for a 200
+                self.whole, self.status = True, int(found[1]) if found else 0
+                self.enough = self.status == SWITCHING  # what follows is not HTTP
+        return -1 if self.enough else None
 
     def _part(self, data: bytes) -> int | None:
         self.body += data
-        self.oversized = len(self.body) > self.asked.settings.max_body_bytes
-        return -1 if self.oversized else None
+        self.enough = len(self.body) > self.asked.settings.max_body_bytes
+        return -1 if self.enough else None
 
-    def _status(self) -> int:
-        """Read the answer's own status: libcurl takes HTTP that it does not know for a 200."""
-        found = STATUS.fullmatch(self.head[0]) if self.head else None
-        return int(found[1]) if found else 0
+    @property
+    def lost(self) -> Trouble:
+        """What it means that no answer comes."""
+        return Trouble.LOST if self.sent else Trouble.NOT_SENT
 
     def overdue(self, now: float, moved: Mapping[int, float]) -> NoReply | None:
         """Say why the call is to be given up; None if it may go on. `moved`: when each socket did, last."""
-        lost = Trouble.LOST if self.sent else Trouble.NOT_SENT
+        lost = self.lost
         if self.given_up:
             return NoReply(lost, "interrupted")
         if self.asked.stopping():
@@ -143,28 +145,40 @@ class Transfer:
 
     def came(self, code: int, text: str) -> Reply | NoReply:
         """Work out what came of the call from libcurl's code for it, 0 for no error."""
-        status = self._status()
-        if self.whole and (self.oversized or status == SWITCHING):
-            return Reply(status, None if self.oversized else b"")
+        if code == 0:
+            self._keep()
+        if self.enough:
+            return Reply(self.status, None if self.body else b"")
         if self.refused:
             return NoReply(Trouble.TOO_LATE, Detail.TOO_LATE)
         if not self.sent:
             return NoReply(Trouble.NOT_SENT, self._why_not_sent(code, text))
         if code == 0 and self.whole:
-            return self._reply(status)
+            return self._reply()
         if self.whole and code == pycurl.E_RECV_ERROR and "chunk" in text:
             code = pycurl.E_PARTIAL_FILE
         if code in UNREADABLE:
             return NoReply(Trouble.UNREADABLE, UNREADABLE[code])
         return NoReply(Trouble.LOST, no_tls(text) if "SSL" in text else LOST.get(code, Detail.CLOSED))
 
-    def _reply(self, status: int) -> Reply | NoReply:
-        if not status or status != self.curl.getinfo(pycurl.RESPONSE_CODE):
+    def _keep(self) -> None:
+        """Note the connection, which another call may go over.
+
+        Over HTTP/1 what comes before the next request would be taken for its answer; HTTP/2 says whose it is.
+        """
+        told = self.curl.getinfo
+        if (socket := told(pycurl.ACTIVESOCKET)) >= 0:
+            unasked = 0 if told(pycurl.INFO_HTTP_VERSION) > pycurl.CURL_HTTP_VERSION_1_1 else select.POLLIN
+            look = self._kept[tuple(map(told, ENDS))] = select.poll()
+            look.register(socket, CLOSING | unasked)
+
+    def _reply(self) -> Reply | NoReply:
+        if not self.status or self.status != self.curl.getinfo(pycurl.RESPONSE_CODE):
             return NoReply(Trouble.UNREADABLE, Detail.NO_HTTP)
         lines = (line.decode("latin-1").partition(":") for line in self.head)
         said = {name.lower(): value.strip() for name, _, value in lines}
         wait = seconds_to_wait(said.get("retry-after"), said.get("date"))
-        return Reply(status, bytes(self.body), wait, said)
+        return Reply(self.status, bytes(self.body), wait, said)
 
     def _why_not_sent(self, code: int, text: str) -> str:
         if code == pycurl.E_COULDNT_CONNECT and self.curl.getinfo(pycurl.OS_ERRNO) == errno.ECONNREFUSED:
@@ -182,9 +196,8 @@ class Transfer:
 def _told(asked: Call, headers: Mapping[str, str]) -> dict[int, object]:
     """Return what libcurl is told of a call, in the order in which it is told."""
     host, settings = asked.host, asked.settings
-    lines = [*(f"{name}: {value}" for name, value in headers.items()), "Expect:"]
-    if "content-type" not in map(str.lower, headers):
-        lines.append("Content-Type:")  # it would add that of a form
+    # It would add the last two by itself.
+    lines = [*(f"{name}: {value}" for name, value in headers.items()), "Expect:", "Content-Type:"]
     told: dict[int, object] = {
         pycurl.URL: asked.url,
         pycurl.PATH_AS_IS: 1,
@@ -230,31 +243,6 @@ def _content(file: str) -> bytes:
     if content := Path(file).read_bytes():
         return content
     raise EOFError
-
-
-def ends_of(curl: pycurl.Curl) -> Ends:
-    """Return by what `PREREQFUNCTION` names a connection."""
-    names = (pycurl.PRIMARY_IP, pycurl.LOCAL_IP, pycurl.PRIMARY_PORT, pycurl.LOCAL_PORT)
-    return tuple(curl.getinfo(name) for name in names)
-
-
-def kept_by(curl: pycurl.Curl) -> Kept:
-    """Return what is kept of a connection whose call went well.
-
-    Over HTTP/1 whatever comes before the next request would be taken for its answer; HTTP/2 says whose it is.
-    """
-    unasked = select.POLLIN if curl.getinfo(pycurl.INFO_HTTP_VERSION) <= pycurl.CURL_HTTP_VERSION_1_1 else 0
-    return curl.getinfo(pycurl.ACTIVESOCKET), CLOSING | unasked
-
-
-def _spoiled(socket: int, by: int) -> bool:
-    """Tell whether the other side has closed, or has said what nobody asked for."""
-    poll = select.poll()
-    try:
-        poll.register(socket, by)
-        return bool(poll.poll(0))
-    except (OSError, ValueError):  # closed on our side: -1
-        return False
 
 
 def _carried(curl: pycurl.Curl) -> Carried:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import select
 import sys
 import threading
 import time
@@ -162,28 +163,32 @@ def test_gathered_calls_each_get_their_reply(callers: int, interrupts: bool) -> 
 @pytest.mark.parametrize("interrupts", [False, True])
 def test_a_call_that_is_handed_over_is_never_left_lying(interrupts: bool) -> None:
     def scenario(schedule: Schedule) -> Check:
-        rings: list[None] = []
+        loop = curl.Loop()
+        loop._bell = heard, _ = os.pipe()
+        rings = select.poll()
+        rings.register(heard, select.POLLIN)
         carried: list[object] = []
-        inbox = curl.Inbox(lambda: rings.append(None), rings.clear)
         calls: list[Any] = [object(), object(), object()]
         # Who is interrupted waits for nothing more; the other does.
         wanted = set(calls[2:] if interrupts else calls)
 
-        def hand_over(*mine: object) -> None:
+        def hand_over(*mine: Any) -> None:
             for call in mine:
-                inbox.put(cast(Any, call))
+                loop._give(call)
 
         def carry() -> None:
             while not wanted <= set(carried):
-                schedule.block(lambda: bool(rings), 60.0)
-                assert rings, "a call lies there, and nobody rings"
-                carried.extend(inbox.take())
+                schedule.block(lambda: bool(rings.poll(0)), 60.0)
+                assert rings.poll(0), "a call lies there, and nobody rings"
+                carried.extend(loop._taken())
 
         schedule.thread(hand_over, *calls[:2], hears_signals=interrupts)
         schedule.thread(hand_over, calls[2])
         schedule.thread(carry)
 
         def check() -> None:
+            for end in loop._bell:
+                os.close(end)
             assert wanted <= set(carried)
 
         return check
