@@ -43,7 +43,8 @@ class ClusterClient(ThingClient):
 
         For people, who shorten ids; programs use `operation`. Raises InvalidInput if several begin with it.
         """
-        return self._handle(find(self._link, beginning, lambda: self.inventory))
+        found = find(self._link, beginning, lambda: self.inventory)
+        return self._handle(found, found.verb)
 
     def operations(self, limit: int = 20) -> tuple[model.Operation, ...]:
         """Read the newest operations, newest first."""

@@ -180,10 +180,10 @@ class GroupClient:
         if found is None:
             lost = self._link.store.lost().get(key)
             raise unknown(key) if lost is None else gone(lost)
-        return self._handle(found)
+        return self._handle(found, found.verb)
 
-    def _handle(self, of: model.Operation | Request, existing: bool = True) -> Operation:
-        return Operation(self._link, self._broker, of, self.created_by, existing)
+    def _handle(self, of: model.Operation | Request, verb: str, existing: bool = True) -> Operation:
+        return Operation(self._link, self._broker, of, verb, self.created_by, existing)
 
     def change(
         self,
@@ -231,7 +231,7 @@ class GroupClient:
         existing = accept(self._link, request, stopped) is Accepted.EXISTING
         # A random id that exists is our own: the answer was lost, and the connection's retry sent it again.
         ours = operation_id is None or not existing
-        operation = self._handle(request, existing=not ours)
+        operation = self._handle(request, verb, existing=not ours)
         if on_accepted is not None:
             on_accepted(operation)
         operation.published = ours and self._broker.forward(request)
@@ -261,10 +261,10 @@ class GroupClient:
         One that is asked for and does not serve it is refused, unless `some` of them will do.
         """
         kind = str(name).partition("/")[0] if "/" in str(name) else "group"
-        chosen: tuple[Host, ...] = tuple(self.inventory.select(hosts))
-        serve = tuple(host for host in chosen if host.serves_kind(kind))
+        chosen = self.inventory.select(hosts)
+        serve = self.inventory.serving(kind, chosen)
         if hosts is not None and not some and len(serve) < len(chosen):
-            first = next(host.name for host in chosen if not host.serves_kind(kind))
+            first = next(host.name for host in chosen if host not in serve)
             raise InvalidInput(f"host {show(first)} does not serve {kind}: see `serves` in the inventory")
         if not serve:
             raise InvalidInput(f"no host of the inventory serves {kind}: see `serves`")

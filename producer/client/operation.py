@@ -63,13 +63,19 @@ class Operation:
     """
 
     def __init__(
-        self, link: Link, broker: Broker, of: model.Operation | Request, created_by: str, existing: bool
+        self,
+        link: Link,
+        broker: Broker,
+        of: model.Operation | Request,
+        verb: str,
+        created_by: str,
+        existing: bool,
     ) -> None:
         self._link = link
         self._broker = broker
         self._created_by = created_by
         self.id, self.group = of.id, of.group
-        self.action, self.verb = of.action, of.verb
+        self.action, self.verb = of.action, verb
         self.existing = existing
         """True when the operation had been accepted before it was asked for."""
         self.published = False

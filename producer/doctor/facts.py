@@ -113,7 +113,7 @@ def _on_inventory(link: Link, known: Inventory) -> Iterator[Finding]:
     yield from on_inventories(here, link.clocks.inventories(), now)
     ends = together(link.store.ends, islice(link.store.groups_with_ends(), COMPARED))
     lacked = [uncovered(each, known).keys() for each in ends if is_held(each)]
-    yield from on_uncovered([host.name for host in known if host.serves_kind("group")], lacked)
+    yield from on_uncovered([host.name for host in known.serving("group")], lacked)
 
 
 def _damage(link: Link) -> Collection[Damage]:

@@ -189,10 +189,10 @@ class Comparison:
         owner, left = self._measure_of(lock, group)
         if owner is not None and not left:
             return GroupDrift(group, owner=owner)
-        asked = [host for host in self._inventory if host.serves_kind(kind.name)]
+        asked = self._inventory.serving(kind.name)
         if left:
             known = {name: end.fingerprint for name, end in left.items()}
-            asked = [host for host in asked if known.get(host.name) == host.fingerprint]
+            asked = tuple(host for host in asked if known.get(host.name) == host.fingerprint)
         looks = together(lambda host: look_once(host, kind, thing, self._settings)[0], asked)
         shown = {host.name: each for host, each in zip(asked, looks, strict=True)}
         held = {name: presence for name, each in shown.items() if (presence := presence_of(each))}
@@ -247,8 +247,7 @@ def _meanwhile(
 
 def uncovered(ends: Mapping[HostName, End], inventory: Inventory) -> dict[HostName, Host]:
     """Return the hosts that serve groups and that the ends of a group say nothing about."""
-    serve = (each for each in inventory if each.serves_kind("group"))
-    return {each.name: each for each in serve if each.name not in ends}
+    return {each.name: each for each in inventory.serving("group") if each.name not in ends}
 
 
 def is_held(ends: Mapping[HostName, End]) -> bool:

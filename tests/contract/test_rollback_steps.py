@@ -174,4 +174,4 @@ def test_a_step_that_raised_waits_as_long_as_any(memory: MemoryBench, counted: b
     ],
 )
 def test_what_came_of_a_write(said: Said, shown: Presence | None, effect: Effect) -> None:
-    assert effect_of(Host(shown), GROUP, P, said) is effect
+    assert effect_of(Host(shown), GROUP, Action.to(P), said) is effect

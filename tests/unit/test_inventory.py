@@ -129,8 +129,8 @@ def test_credentials_and_kinds_belong_to_a_host(tmp_path: Path) -> None:
     a, b = inventory
     assert (a.auth, a.credentials) == (Auth("/l", basic=True), "/l")
     assert (b.auth, b.credentials) == (Auth("/k", "X-API-Key"), "/k")
-    served = [a.serves_kind(kind) for kind in ("rabbitmq-user", "group", "etcd-key")]
-    assert (served, b.serves_kind("etcd-key")) == ([True, True, False], True)
+    served = [inventory.serving(kind) for kind in ("rabbitmq-user", "group", "etcd-key")]
+    assert served == [(a, b), (a, b), (b,)]
     assert inventory.kinds == str(tmp_path / "mine")
 
 

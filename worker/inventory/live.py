@@ -9,6 +9,7 @@ import math
 import threading
 import time
 from collections.abc import Iterable, Iterator
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import cast
 
@@ -82,7 +83,16 @@ class Inventory:
         """Return the limits of these hosts, or of all, that all workers share; `*` for all together."""
         found: dict[str, WriteLimit] = {ALL_HOSTS: self._together}
         found.update((host.name, host.limit) for host in (self if hosts is None else hosts))
-        return {name: limit for name, limit in found.items() if limit}
+        return {name: limit for name, limit in found.items() if limit != UNLIMITED}
+
+    def serving(self, kind: str, hosts: Iterable[Host] | None = None) -> tuple[Host, ...]:
+        """Return which of these hosts, or of all, have things of this kind."""
+        among = self if hosts is None else hosts
+        return tuple(
+            host
+            for host in among
+            if "*" in host.serves or any(fnmatchcase(kind, pattern) for pattern in host.serves)
+        )
 
     def find(self, name: HostName) -> Host | None:
         """Return a host by its name, or None."""

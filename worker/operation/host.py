@@ -7,7 +7,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from fnmatch import fnmatchcase
 from urllib.parse import urlsplit
 
 from lockstep.worker.operation.errors import InvalidInput
@@ -59,10 +58,6 @@ class WriteLimit:
             raise InvalidInput(f"{where} writes_per_second {show(a_second)}: give a number from 0.01 to 1000")
         return cls(at_once, a_second)
 
-    def __bool__(self) -> bool:
-        """Tell whether it bounds anything."""
-        return self.at_once is not None or self.a_second is not None
-
     def over(self, default: WriteLimit) -> WriteLimit:
         """Return it with what a default says where it says nothing."""
         return WriteLimit(self.at_once or default.at_once, self.a_second or default.a_second)
@@ -112,24 +107,18 @@ class Host:
     limit: WriteLimit = UNLIMITED
     """How many writes it takes from all workers together."""
 
-    @property
-    def credentials(self) -> str | None:
-        """The file that its token, password or key is read from."""
-        return self.auth.file if self.auth is not None else self.token_file
+    credentials: str | None = field(init=False)
+    """The file that its token, password or key is read from."""
+    fingerprint: str = field(init=False)
+    """A short digest of the URL: tells whether two inventories mean the same host, and shows no URL."""
+    ref: HostRef = field(init=False)
+    """What the record keeps of a host."""
 
-    def serves_kind(self, kind: str) -> bool:
-        """Tell whether things of this kind are on this host."""
-        return "*" in self.serves or any(fnmatchcase(kind, pattern) for pattern in self.serves)
-
-    @property
-    def fingerprint(self) -> str:
-        """A short digest of the URL: tells whether two inventories mean the same host, and shows no URL."""
-        return hashlib.sha256(self.url.encode()).hexdigest()[:_FINGERPRINT_LENGTH]
-
-    @property
-    def ref(self) -> HostRef:
-        """What the record keeps of a host."""
-        return HostRef(self.name, self.fingerprint)
+    def __post_init__(self) -> None:
+        digest = hashlib.sha256(self.url.encode()).hexdigest()[:_FINGERPRINT_LENGTH]
+        object.__setattr__(self, "credentials", self.token_file if self.auth is None else self.auth.file)
+        object.__setattr__(self, "fingerprint", digest)
+        object.__setattr__(self, "ref", HostRef(self.name, digest))
 
 
 @dataclass(frozen=True, slots=True)

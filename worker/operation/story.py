@@ -140,7 +140,8 @@ def _undone(action: Action, step: Step, undos: Sequence[Attempt], proof: Proof |
             return ", to be undone"
         case Undo.ABANDONED:
             return ", given up before it was undone"
-    return ", a write of it may still land" if step.open_attempts else ""
+    late = any(each.state is AttemptState.OPEN for each in step.attempts)
+    return ", a write of it may still land" if late else ""
 
 
 def _unchanged(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -62,18 +60,6 @@ class Request:
     """None: all hosts at once."""
     content: Asked | None = None
     """None: the presence of a group."""
-
-    @property
-    def verb(self) -> str:
-        """What is asked: create, set or delete."""
-        return self.content.verb if self.content else self.action.value
-
-    @property
-    def payload(self) -> str:
-        """The digest of what is asked for: an id that is used again must ask for the same."""
-        kept: list[object] = [self.action, self.group, sorted(host.name for host in self.hosts)]
-        kept += [each.kept() for each in (self.rollout, self.content) if each]
-        return hashlib.sha256(json.dumps(kept).encode()).hexdigest()[:32]
 
 
 class Miss(StrEnum):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -46,6 +47,13 @@ from lockstep.worker.record.status import refused
 from lockstep.worker.secrets import mask
 
 
+def _payload(request: Request) -> str:
+    """Return the digest of what is asked for: an id that is used again must ask for the same."""
+    kept: list[object] = [request.action, request.group, sorted(host.name for host in request.hosts)]
+    kept += [each.kept() for each in (request.rollout, request.content) if each]
+    return hashlib.sha256(json.dumps(kept).encode()).hexdigest()[:32]
+
+
 class RedisStore(RedisEnds):
     """The Store protocol, which says what each method does, on one Redis client. Threads may share it."""
 
@@ -55,7 +63,7 @@ class RedisStore(RedisEnds):
             request.id,
             request.group,
             request.action,
-            request.payload,
+            _payload(request),
             json.dumps([[host.name, host.fingerprint] for host in request.hosts]),
             request.deadline,
             request.created_by,

@@ -105,7 +105,7 @@ class Parts:
         return self.limits.longest_countdown / 1000
 
 
-def effect_of(api: HostApi, group: GroupId, wanted: Presence, said: Said) -> Effect:
+def effect_of(api: HostApi, group: GroupId, action: Action, said: Said) -> Effect:
     """Return what came of a write; a contested one is looked into with a GET."""
     if said.effect is Effect.APPLIED and said.shows_after:
         return Effect.UNSHOWN
@@ -114,7 +114,7 @@ def effect_of(api: HostApi, group: GroupId, wanted: Presence, said: Said) -> Eff
     shown = api.probe(group).presence
     if shown is None:
         return Effect.NOT_APPLIED  # the host answered that it did nothing; the next GET tells why
-    return Effect.ALREADY if shown is wanted else Effect.CONTESTED
+    return Effect.ALREADY if shown is action.target else Effect.CONTESTED
 
 
 MISSES: Mapping[Flaw | None, Miss] = {Flaw.SILENT: Miss.UNUSABLE, Flaw.UNREADABLE: Miss.UNUSABLE}
@@ -252,7 +252,7 @@ def _apply(this: Applying, api: HostApi, group: GroupId) -> Result | Progress:
     if begun.next is not Forward.SEND:
         return this.came_to(begun)
     said = api.write(action, group, attempt, send_before)
-    effect = effect_of(api, group, action.target, said)
+    effect = effect_of(api, group, action, said)
     needs = this.needs(said.retry_after)
     progress = parts.store.finish(operation, host, attempt, effect, said.text, needs)
     return this.came_to(progress, said.retry_after, f"{METHODS[action]} {said.text}")

@@ -165,7 +165,7 @@ def _send(this: Viewed, api: HostApi, body: str | None, lost: tuple[str, ...] = 
     if begun.next is not Forward.SEND:
         return None
     said = api.write(inverse, view.group, attempt, send_before, body)
-    effect = effect_of(api, view.group, inverse.target, said)
+    effect = effect_of(api, view.group, inverse, said)
     contested = effect is Effect.CONTESTED
     if contested:
         effect = Effect.REFUSED

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lockstep.worker.operation.errors import InvalidInput
-from lockstep.worker.operation.host import Host, WriteLimit, age, parse_url
+from lockstep.worker.operation.host import UNLIMITED, Host, WriteLimit, age, parse_url
 from lockstep.worker.operation.model import HostName, Millis
 
 
@@ -14,7 +14,7 @@ from lockstep.worker.operation.model import HostName, Millis
 )
 def test_a_limit_may_be_as_small_and_as_large_as_it_says(name: str, least: float, most: float) -> None:
     for allowed in (least, most):
-        assert WriteLimit.read("host a:", {name: allowed})
+        assert WriteLimit.read("host a:", {name: allowed}) != UNLIMITED
     for beyond in (least * 0.99, most * 1.01, most + 1, True):
         with pytest.raises(InvalidInput, match=name):
             WriteLimit.read("host a:", {name: beyond})

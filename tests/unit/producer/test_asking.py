@@ -67,7 +67,8 @@ LEFT = Left(ABSENT, OperationId("op"), Millis(0), "f", None)
 @pytest.mark.parametrize(("ends", "overtaken", "reads"), [(0, False, 2), (2, False, 6), (9, True, 6)])
 def test_a_thing_is_looked_at_again_while_operations_end(ends: int, overtaken: bool, reads: int) -> None:
     store, kind = Changing(LEFT, ends), kind_of(LEAST)
-    found = Comparison(cast(RedisStore, store), cast(Inventory, ()), Settings()).of_thing(kind, thing(kind))
+    hosts = Inventory([Host(HostName("node1"), "http://node1:1")])  # another than what was left there
+    found = Comparison(cast(RedisStore, store), hosts, Settings()).of_thing(kind, thing(kind))
     assert (found.overtaken, store.asked) == (overtaken, reads)
 
 
@@ -76,7 +77,5 @@ def test_a_thing_whose_key_is_gone_is_told_so(monkeypatch: pytest.MonkeyPatch) -
     kind = kind_of(LEAST.replace("fields:", "fields:\n  pin: {type: string, sensitive: true}"))
     host = Host(HostName("node1"), "http://node1:1")
     store = Changing(replace(LEFT, text="k1:sealed", fingerprint=host.fingerprint))
-    found = Comparison(cast(RedisStore, store), cast(Inventory, (host,)), Settings()).of_thing(
-        kind, thing(kind)
-    )
+    found = Comparison(cast(RedisStore, store), Inventory([host]), Settings()).of_thing(kind, thing(kind))
     assert found.untold.startswith("no key seals the secrets of things")
