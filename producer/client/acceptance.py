@@ -26,26 +26,9 @@ from lockstep.worker.settings import Settings
 
 if TYPE_CHECKING:
     from celery import Celery
+    from opentelemetry.sdk.trace import TracerProvider
 
 SERVICE = "lockstep"
-
-
-@contextmanager
-def enqueuing(what: str, operation: OperationId, group: GroupId) -> Iterator[None]:
-    """Trace what is enqueued inside, if OpenTelemetry's variables or the calling program ask for it."""
-    own = tracers(SERVICE)
-    if own is None:
-        yield
-        return
-    from celery.signals import before_task_publish
-    from opentelemetry.trace import SpanKind
-
-    before_task_publish.connect(_carry, dispatch_uid=__name__)
-    attributes = ids(operation, group)
-    with own.get_tracer(__name__).start_as_current_span(
-        f"enqueue {what}", kind=SpanKind.PRODUCER, attributes=attributes
-    ):
-        yield
 
 
 def _carry(headers: Any = None, **_: Any) -> None:
@@ -69,6 +52,7 @@ class Broker:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._app: Celery | None = None
+        self._tracers: TracerProvider | None = None
         self._building = threading.Lock()
         renew_in_children(self)
 
@@ -81,8 +65,8 @@ class Broker:
             # Celery is slow to import, so the operation is recorded first.
             from lockstep.worker.messages import publish
 
-            with enqueuing(request.action, request.id, request.group):
-                publish(self._celery(), request.id, claim)
+            with self._enqueuing(request.action, request.id, request.group) as app:
+                publish(app, request.id, claim)
         except Exception as error:  # noqa: BLE001 - whatever fails now, the operation is accepted
             self._unsent(f'operation "{request.id}" is accepted, but its tasks', error)
             return False
@@ -93,8 +77,8 @@ class Broker:
         try:
             from lockstep.worker.messages import publish_next
 
-            with enqueuing("rollback", operation, group):
-                publish_next(self._celery(), store, operation)
+            with self._enqueuing("rollback", operation, group) as app:
+                publish_next(app, store, operation)
         except Exception as error:  # noqa: BLE001 - as above
             self._unsent(f'operation "{operation}" is decided, but its rollback', error)
 
@@ -115,6 +99,20 @@ class Broker:
         text = "%s could not be sent (%s): the sweep sends them within about %g s%s"
         log.warning(text, what, why, within, of)
 
+    @contextmanager
+    def _enqueuing(self, what: str, operation: OperationId, group: GroupId) -> Iterator[Celery]:
+        """Trace what is enqueued inside, if OpenTelemetry's variables or the calling program ask for it."""
+        app, own = self._celery(), self._tracers
+        if own is None:
+            yield app
+            return
+        from opentelemetry.trace import SpanKind
+
+        with own.get_tracer(__name__).start_as_current_span(
+            f"enqueue {what}", kind=SpanKind.PRODUCER, attributes=ids(operation, group)
+        ):
+            yield app
+
     def _celery(self) -> Celery:
         with self._building:
             if self._app is None:
@@ -123,6 +121,11 @@ class Broker:
                 app = make_app(self._settings)
                 # A worker tries for long, for nobody else keeps its result; a caller is answered sooner.
                 app.conf.result_backend_transport_options["retry_policy"] = {"max_retries": PUBLISH_RETRIES}
+                self._tracers = tracers(SERVICE)
+                if self._tracers is not None:
+                    from celery.signals import before_task_publish
+
+                    before_task_publish.connect(_carry, dispatch_uid=__name__)
                 self._app = app
             return self._app
 
