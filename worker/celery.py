@@ -175,7 +175,7 @@ def configuration(settings: Settings) -> dict[str, Any]:
         "worker_enable_remote_control": True,  # its connection is what notices a lost broker
         "worker_hijack_root_logger": True,  # one format for all that a worker writes
         "worker_send_task_events": True,  # Flower
-        "worker_consumer": "lockstep.worker.broker.consumer:Consumer",
+        "worker_consumer": "lockstep.worker.tasks.received:Consumer",
         "task_send_sent_event": True,  # Flower shows what waits in the queue
         "task_track_started": False,  # a write per task that nothing reads
         # Workers wait for Redis for ever, at start and in operation.
@@ -234,7 +234,7 @@ def configuration(settings: Settings) -> dict[str, Any]:
                 ("patrol", TaskName.PATROL, settings.patrol_every),
             )
         },
-        "beat_scheduler": "lockstep.worker.broker.consumer:Scheduler",
+        "beat_scheduler": "lockstep.worker.broker.pools:Scheduler",
         "beat_max_loop_interval": settings.sweep_every,
         "timezone": "UTC",
     }
@@ -254,7 +254,7 @@ def __getattr__(name: str) -> Lockstep:
     except InvalidInput as error:  # Celery would print where it was raised
         raise SystemExit(f"lockstep: error: {error}") from None
     for name, pool in (("threads", "Threads"), ("prefork", "Processes"), ("processes", "Processes")):
-        pools.ALIASES[name] = f"lockstep.worker.broker.consumer:{pool}"
+        pools.ALIASES[name] = f"lockstep.worker.broker.pools:{pool}"
     globals()["app"] = app
     return app
 

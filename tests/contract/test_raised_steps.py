@@ -27,7 +27,7 @@ from lockstep.worker.operation.model import (
 )
 from lockstep.worker.steps.apply import Next, Parts, Result, forward, raised
 from lockstep.worker.steps.rollback import raised_later, rollback
-from lockstep.worker.tasks import received, run
+from lockstep.worker.tasks import run
 from lockstep.worker.tasks.runtime import Runtime
 from tests.contract.bench import LIMITS, MemoryBench
 from tests.contract.driver import ABSENT, GROUP, A, B, Driver
@@ -141,7 +141,7 @@ def test_a_late_message_about_an_operation_that_was_dropped_is_no_lost_record(
     def step(*_: object) -> Result:
         raise AssertionError("nothing is done without a record")
 
-    assert ran(create, memory, monkeypatch, step, step) == received.DROPPED
+    assert ran(create, memory, monkeypatch, step, step) == run.DROPPED
     assert (len(counted), len(memory.memory.lost())) == ((0, 0) if dropped else (1, 1))
 
 
@@ -180,7 +180,7 @@ def test_a_message_is_believed_where_the_record_agrees(
         return Result(Next.DONE, "done")
 
     said = ran(create, memory, monkeypatch, step, step, name, group, hosts)
-    assert (sorted(stepped), said == received.DROPPED) == (sorted(asked), not asked)
+    assert (sorted(stepped), said == run.DROPPED) == (sorted(asked), not asked)
     dropped = asked < set(hosts)
     assert counted.count("messages_dropped") == dropped
     assert ("says otherwise" in caplog.text) == dropped

@@ -34,7 +34,7 @@ from tests.waiting import PATIENCE, eventually
 
 celery: Any = untyped
 transport: Any = untyped_transport
-THREADS = "lockstep.worker.broker.consumer:Threads"
+THREADS = "lockstep.worker.broker.pools:Threads"
 
 
 class Whole(Bench):

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from celery.bootsteps import CLOSE, RUN  # type: ignore[attr-defined]
 
-from lockstep.worker.broker import consumer
+from lockstep.worker.broker import pools
+from lockstep.worker.tasks import received
 from tests.waiting import eventually
 
 
@@ -25,8 +26,8 @@ class Rig:
         self.later: list[tuple[float, Callable[[], None]]] = []
         self.flushed = 0
         self.ended = False
-        monkeypatch.setattr(consumer, "time", SimpleNamespace(monotonic=lambda: self.now))
-        made: Any = object.__new__(consumer.Consumer)
+        monkeypatch.setattr(received, "time", SimpleNamespace(monotonic=lambda: self.now))
+        made: Any = object.__new__(received.Consumer)
         made.hub = SimpleNamespace(
             call_soon=self.soon.append, call_later=lambda delay, do: self.later.append((delay, do))
         )
@@ -50,7 +51,7 @@ def test_many_events_are_sent_once_after_a_moment(monkeypatch: pytest.MonkeyPatc
     (ask,) = rig.soon
     ask()
     ((delay, send),) = rig.later
-    assert (delay, rig.flushed) == (consumer.EVENTS_WITHIN, 0)
+    assert (delay, rig.flushed) == (received.EVENTS_WITHIN, 0)
     send()
     assert rig.flushed == 1
 
@@ -58,7 +59,7 @@ def test_many_events_are_sent_once_after_a_moment(monkeypatch: pytest.MonkeyPatc
 def test_events_after_that_are_sent_again(monkeypatch: pytest.MonkeyPatch) -> None:
     rig = Rig(monkeypatch, RUN)
     rig.consumer.on_send_event_buffered()
-    rig.now += consumer.EVENTS_WITHIN  # a timer that a lost connection has dropped holds nothing up
+    rig.now += received.EVENTS_WITHIN  # a timer that a lost connection has dropped holds nothing up
     rig.consumer.on_send_event_buffered()
     assert len(rig.soon) == 2
 
@@ -78,7 +79,7 @@ def test_what_is_left_is_sent_before_the_dispatcher_is_closed(monkeypatch: pytes
 
 def test_what_is_left_outlives_a_lost_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     rig = Rig(monkeypatch, RUN)
-    monkeypatch.setattr(consumer.celery.Consumer, "on_close", lambda _: rig._end(None))
+    monkeypatch.setattr(received.celery.Consumer, "on_close", lambda _: rig._end(None))
     rig.consumer.on_close()
     assert (rig.flushed, rig.ended) == (1, True)
 
@@ -94,7 +95,7 @@ def test_what_celery_itself_raises_leaves_the_message_to_another_worker(where: s
     def ends(*_: object) -> None:
         """Do nothing."""
 
-    pool = consumer.Threads(1)
+    pool = pools.Threads(1)
     task, callback = (raises, ends) if where == "around the task" else (ends, raises)
     pool.on_start()
     try:
@@ -104,7 +105,7 @@ def test_what_celery_itself_raises_leaves_the_message_to_another_worker(where: s
     finally:
         pool.on_stop()
     (left,) = told
-    assert isinstance(left.exception.exc, consumer.Left)
+    assert isinstance(left.exception.exc, pools.Left)
     assert str(left.exception.exc) == "Celery raised OSError(24, 'Too many open files')"
 
 
@@ -130,7 +131,7 @@ def test_a_result_that_was_half_read_when_the_connection_was_lost_is_read_to_the
     """Celery makes its event loop anew, and took the second half for another result."""
     heard: list[object] = []
     process: dict[int, object] = {pipe[0]: "a process"}
-    results: Any = consumer.Results(
+    results: Any = pools.Results(
         *(None, None, {}, None, None, None, None, None, None),
         fileno_to_outq=process,
         on_process_alive=None,

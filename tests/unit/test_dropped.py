@@ -15,11 +15,12 @@ from kombu.exceptions import LimitExceeded, OperationalError
 from kombu.transport.virtual import QoS
 
 from lockstep.worker import messages
-from lockstep.worker.broker import consumer
+from lockstep.worker.broker import pools
 from lockstep.worker.celery import Lockstep, TaskName, make_app
 from lockstep.worker.operation.model import Action, GroupId, HostName, OperationId
 from lockstep.worker.operation.transitions import Claim, Phase
 from lockstep.worker.settings import Settings
+from lockstep.worker.tasks import received as receiving
 from lockstep.worker.tasks.received import LeftToNewer
 from tests.unit.test_waits import received
 
@@ -41,7 +42,7 @@ class Message:
 @pytest.fixture
 def taking() -> Any:
     """A consumer without a worker."""
-    made: Any = object.__new__(consumer.Consumer)
+    made: Any = object.__new__(receiving.Consumer)
     made.connection_errors = (ConnectionError,)
     return made
 
@@ -80,7 +81,7 @@ def test_what_celery_cannot_take_is_dropped_and_a_lost_connection_is_not(
     def handle(_: object) -> None:
         raise raised.pop(0)
 
-    monkeypatch.setattr(consumer.celery.Consumer, "create_task_handler", lambda *_: handle)
+    monkeypatch.setattr(receiving.celery.Consumer, "create_task_handler", lambda *_: handle)
     take, message = taking.create_task_handler(), Message()
     take(message)
     assert caplog.messages == ["A message of 70 bytes was dropped: RecursionError."]
@@ -108,7 +109,7 @@ def app() -> Lockstep:
 
 
 @pytest.mark.parametrize("wrapped", [False, True], ids=["of a thread", "of a child process"])
-@pytest.mark.parametrize(("left", "to"), [(consumer.Left, "another worker"), (LeftToNewer, "a newer worker")])
+@pytest.mark.parametrize(("left", "to"), [(pools.Left, "another worker"), (LeftToNewer, "a newer worker")])
 def test_a_message_that_is_left_frees_its_place_and_is_neither_acknowledged_nor_given_back(
     app: Lockstep, left: type[Exception], to: str, wrapped: bool, caplog: pytest.LogCaptureFixture
 ) -> None:

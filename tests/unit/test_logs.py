@@ -18,7 +18,7 @@ from celery.schedules import schedule
 from redis.exceptions import AuthenticationError, RedisError
 from structlog.contextvars import bound_contextvars
 
-from lockstep.worker.broker.consumer import Left
+from lockstep.worker.broker.pools import Left
 from lockstep.worker.celery import make_app
 from lockstep.worker.monitoring import logs
 from lockstep.worker.monitoring.logs import RepeatLimit, as_json, as_text, bind_task, tells_something

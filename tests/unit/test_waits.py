@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from celery.exceptions import InvalidTaskError
 
-from lockstep.worker.broker import consumer
+from lockstep.worker.broker import pools
 from lockstep.worker.celery import WAIT, Lockstep, TaskName, make_app
 from lockstep.worker.monitoring import heartbeat, metrics
 from lockstep.worker.monitoring.heartbeat import Heartbeat
@@ -154,7 +154,7 @@ def test_the_wall_clock_is_read_only_where_docs_design_says_why() -> None:
     assert {name for name in readers if f"`{name}`" not in table} == set()
 
 
-class Beat(consumer.Scheduler):
+class Beat(pools.Scheduler):
     """Beat without a broker: what it would send, with a wall clock and a monotonic one that a test moves."""
 
     sent: list[str]
@@ -213,7 +213,7 @@ def test_beat_is_not_disturbed_by_its_wall_clock(
 
 
 def test_beat_uses_it(app: Lockstep) -> None:
-    assert app.conf.beat_scheduler == f"{consumer.__name__}:{consumer.Scheduler.__name__}"
+    assert app.conf.beat_scheduler == f"{pools.__name__}:{pools.Scheduler.__name__}"
 
 
 @pytest.fixture

@@ -1,28 +1,26 @@
-"""A message as a worker receives it: refused, believed where the record agrees, or left to a newer worker."""
+"""How a worker receives messages: what nothing of ours can have sent is dropped, some are left to others."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 from billiard.einfo import ExceptionWithTraceback  # type: ignore[attr-defined]
-from celery import Task
+from celery.bootsteps import RUN  # type: ignore[attr-defined]
 from celery.exceptions import InvalidTaskError
 from celery.utils.log import get_logger
+from celery.worker import consumer as untyped
 from celery.worker.request import Request
 from celery.worker.state import task_ready
 from kombu.transport.virtual import QoS
 
-from lockstep.worker.broker.consumer import Left
+from lockstep.worker.broker.links import POISON, dropped
+from lockstep.worker.broker.pools import Left
 from lockstep.worker.celery import WAIT, Lockstep, TaskName
-from lockstep.worker.messages import TASKS_OF
-from lockstep.worker.monitoring import metrics
-from lockstep.worker.operation.model import GroupId, HostName, OperationId
 from lockstep.worker.operation.names import is_plain_name, is_subject
-from lockstep.worker.operation.transitions import Order, Phase
-from lockstep.worker.tasks.runtime import Runtime
 
 CLOCKS_APART = 5.0
 """Seconds by which the clock of a worker of an earlier release may be off: it sent an `eta` alone."""
@@ -47,14 +45,80 @@ HEADERS: Mapping[str, tuple[type, ...]] = {
 }
 """What Celery goes by without a look at what it is."""
 LONGEST_TEXT = 10_000
-
-DROPPED = "dropped: no record says so"
-ACTION_OF = {
-    task: action for phase in (Phase.FORWARD, Phase.ROLLBACK) for action, task in TASKS_OF[phase].items()
-}
-
-
+EVENTS_WITHIN = 0.1
+"""Seconds for which events of tasks are gathered. Celery sends them with every turn of its event loop, which
+waits for Redis each time: in per-host tasks, 40 % of the loop's time."""
+celery: Any = untyped
 logger = get_logger(__name__)  # a request is judged outside of its task
+
+
+class Consumer(celery.Consumer):  # type: ignore[misc]
+    """Gathers events for a moment; whatever is left is sent when the worker stops.
+
+    A message that can be no task's is dropped. Celery would end for many, and so would each worker after it.
+    """
+
+    blueprint: Any
+    hub: Any
+    _due = 0.0
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        """Leave out what workers tell each other: a forged election would have this one publish any task, a
+        forged greeting would have it drop tasks as revoked, and a start without them is 2 s quicker.
+        """
+        super().__init__(*arguments, **{**options, "without_gossip": True, "without_mingle": True})
+
+    def on_send_event_buffered(self) -> None:
+        """Have the events sent soon; called by any thread for each of them."""
+        now = time.monotonic()
+        if now >= self._due:
+            self._due = now + EVENTS_WITHIN
+            self.hub.call_soon(self._send_events)  # timers belong to the loop's own thread
+
+    def _send_events(self) -> None:
+        if self.blueprint.state == RUN:
+            self.hub.call_later(EVENTS_WITHIN, self._flush_events)
+        else:
+            self._flush_events()
+
+    def on_close(self) -> None:
+        """Send what is left, or keep it for the next connection: the timer is lost with this one."""
+        self._flush_events()
+        super().on_close()
+
+    def shutdown(self) -> None:
+        """Send what the last tasks left, and end."""
+        self._flush_events()
+        super().shutdown()
+
+    def create_task_handler(self, *arguments: Any, **options: Any) -> Callable[[Any], None]:
+        handle = super().create_task_handler(*arguments, **options)
+
+        def take(message: Any) -> None:
+            try:
+                handle(message)
+            except self.connection_errors:
+                raise
+            except POISON as error:
+                self._drop(message, type(error).__name__)
+
+        return take
+
+    def on_unknown_message(self, body: Any, message: Any) -> None:
+        self._drop(message, "it is no task's")
+
+    def on_unknown_task(self, body: Any, message: Any, exc: Exception) -> None:
+        self._drop(message, "there is no such task")
+
+    def on_invalid_task(self, body: Any, message: Any, exc: Exception) -> None:
+        self._drop(message, str(exc) if type(exc) is InvalidTaskError else type(exc).__name__)
+
+    def on_decode_error(self, message: Any, exc: Exception) -> None:
+        self._drop(message, f"its body cannot be read, {type(exc).__name__}")
+
+    def _drop(self, message: Any, why: str) -> None:
+        dropped(why, len(message.body or ""))
+        message.reject_log_error(logger, self.connection_errors)
 
 
 class LeftToNewer(Left):
@@ -166,66 +230,3 @@ def _names(task: str, names: list[Any]) -> str | None:
     if not all(isinstance(name, str) and is_subject(name) for name in names):
         return "an argument is no name"
     return None
-
-
-def believed(
-    task: Task[..., str],
-    runtime: Runtime,
-    operation: OperationId,
-    group: GroupId,
-    named: Sequence[HostName] = (),
-) -> list[HostName]:
-    """Return the hosts of a message, each once, that the record has too; none if it is about something else.
-
-    A message is a hint: it names an operation and hosts, and everything else is looked up before the first
-    byte goes to a host.
-    """
-    hosts = list(dict.fromkeys(named))
-
-    def true(order: Order) -> list[HostName]:
-        agrees = order.group == group and ACTION_OF.get(task.name, order.action) is order.action
-        return [host for host in hosts if agrees and host in order.hosts]
-
-    order = runtime.orders.of(operation, lambda each: len(true(each)) == len(hosts))
-    if order is None:
-        record_gone(task, runtime, operation, group, hosts)
-        return []
-    known = true(order)
-    if len(known) < len(hosts):
-        not_believed(task, operation)
-    return known
-
-
-def not_believed(task: Task[..., str], operation: OperationId) -> str:
-    """Count and tell that a message, or a part of it, is dropped; return it in a few words."""
-    metrics.count("messages_dropped")
-    logger.warning("%s is dropped: the record of operation %s says otherwise", task.name, operation)
-    return DROPPED
-
-
-def record_gone(
-    task: Task[..., str],
-    runtime: Runtime,
-    operation: OperationId,
-    group: GroupId,
-    hosts: Sequence[HostName] = (),
-) -> None:
-    """Count and tell that a message has no record: nothing says what to do, so nothing was written.
-
-    One that comes late, about an operation that ended long ago, is in order.
-    """
-    if runtime.store.note_lost(operation, group) is None:
-        logger.info(
-            "%s comes late: the record of operation %s was dropped after its end", task.name, operation
-        )
-        return
-    metrics.count("messages_without_record")
-    logger.warning(
-        "%s is dropped: operation %s on group %s has no record; its hosts may have been changed (%s): "
-        "see `lockstep drift %s`",
-        task.name,
-        operation,
-        group,
-        ", ".join(hosts) or "this message names none",
-        operation,
-    )

@@ -16,16 +16,17 @@ from celery.utils.log import get_task_logger
 from kombu.exceptions import OperationalError
 from structlog.contextvars import bound_contextvars
 
-from lockstep.worker.messages import publish_conclude, publish_next
+from lockstep.worker.messages import TASKS_OF, publish_conclude, publish_next
 from lockstep.worker.monitoring import metrics
 from lockstep.worker.monitoring.metrics import work
 from lockstep.worker.operation.errors import RecordDamaged, StoreFull, StoreUnavailable, UnknownFormat
 from lockstep.worker.operation.model import GroupId, HostName, OperationId
 from lockstep.worker.operation.ports import Stopping
 from lockstep.worker.operation.story import story
+from lockstep.worker.operation.transitions import Order, Phase
 from lockstep.worker.record.queries import UNREADABLE
 from lockstep.worker.steps.apply import Next, Parts, Result
-from lockstep.worker.tasks.received import DROPPED, LeftToNewer, believed, record_gone
+from lockstep.worker.tasks.received import LeftToNewer
 from lockstep.worker.tasks.runtime import Runtime, runtime_of, stopping
 from lockstep.worker.turns import side_by_side
 
@@ -37,6 +38,10 @@ Raised = Callable[[Parts, OperationId, HostName, str], Result]
 Results = Mapping[HostName, Result]
 NOT_BEGUN = Result(Next.AGAIN, "not begun yet")
 KINDS_SHOWN = 3
+DROPPED = "dropped: no record says so"
+ACTION_OF = {
+    task: action for phase in (Phase.FORWARD, Phase.ROLLBACK) for action, task in TASKS_OF[phase].items()
+}
 
 
 def rest(seconds: float) -> None:
@@ -212,3 +217,66 @@ def keep_longer_waits(parts: Parts, operation: OperationId, results: Results) ->
             parts.store.postpone(operation, host, round(delay * 1000))
             del again[host]
     return again
+
+
+def believed(
+    task: Task[..., str],
+    runtime: Runtime,
+    operation: OperationId,
+    group: GroupId,
+    named: Sequence[HostName] = (),
+) -> list[HostName]:
+    """Return the hosts of a message, each once, that the record has too; none if it is about something else.
+
+    A message is a hint: it names an operation and hosts, and everything else is looked up before the first
+    byte goes to a host.
+    """
+    hosts = list(dict.fromkeys(named))
+
+    def true(order: Order) -> list[HostName]:
+        agrees = order.group == group and ACTION_OF.get(task.name, order.action) is order.action
+        return [host for host in hosts if agrees and host in order.hosts]
+
+    order = runtime.orders.of(operation, lambda each: len(true(each)) == len(hosts))
+    if order is None:
+        record_gone(task, runtime, operation, group, hosts)
+        return []
+    known = true(order)
+    if len(known) < len(hosts):
+        not_believed(task, operation)
+    return known
+
+
+def not_believed(task: Task[..., str], operation: OperationId) -> str:
+    """Count and tell that a message, or a part of it, is dropped; return it in a few words."""
+    metrics.count("messages_dropped")
+    logger.warning("%s is dropped: the record of operation %s says otherwise", task.name, operation)
+    return DROPPED
+
+
+def record_gone(
+    task: Task[..., str],
+    runtime: Runtime,
+    operation: OperationId,
+    group: GroupId,
+    hosts: Sequence[HostName] = (),
+) -> None:
+    """Count and tell that a message has no record: nothing says what to do, so nothing was written.
+
+    One that comes late, about an operation that ended long ago, is in order.
+    """
+    if runtime.store.note_lost(operation, group) is None:
+        logger.info(
+            "%s comes late: the record of operation %s was dropped after its end", task.name, operation
+        )
+        return
+    metrics.count("messages_without_record")
+    logger.warning(
+        "%s is dropped: operation %s on group %s has no record; its hosts may have been changed (%s): "
+        "see `lockstep drift %s`",
+        task.name,
+        operation,
+        group,
+        ", ".join(hosts) or "this message names none",
+        operation,
+    )

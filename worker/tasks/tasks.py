@@ -29,8 +29,7 @@ from lockstep.worker.steps.looks import PatrolResult, PatrolTimes, gate
 from lockstep.worker.steps.looks import patrol as patrol_step
 from lockstep.worker.steps.rollback import raised_later, rollback
 from lockstep.worker.steps.rollback import settle as settle_step
-from lockstep.worker.tasks.received import not_believed, record_gone
-from lockstep.worker.tasks.run import Raised, Step, guarded, run_steps
+from lockstep.worker.tasks.run import Raised, Step, guarded, not_believed, record_gone, run_steps
 from lockstep.worker.tasks.runtime import Runtime, runtime_of
 from lockstep.worker.tasks.sweep import MS_PER_DAY, periodic
 

@@ -12,13 +12,13 @@ import pytest
 from celery.bootsteps import RUN  # type: ignore[attr-defined]
 
 from lockstep.worker import turns
-from lockstep.worker.broker import consumer, transport
+from lockstep.worker.broker import transport
 from lockstep.worker.monitoring import heartbeat
 from lockstep.worker.monitoring.probe import HealthFiles
 from lockstep.worker.operation.errors import StoreUnavailable
 from lockstep.worker.operation.model import Action, GroupId, HostName, OperationId
 from lockstep.worker.operation.transitions import Order
-from lockstep.worker.tasks import runtime
+from lockstep.worker.tasks import received, runtime
 from tests.unit.schedules import Check, Schedule, explore
 
 NODE1, NODE2, NODE3 = (HostName(f"node{n}") for n in (1, 2, 3))
@@ -111,7 +111,7 @@ def test_every_event_is_sent_soon() -> None:
         sent: list[float] = []
         timers: list[tuple[float, Callable[[], None]]] = []
         soon: list[Callable[[], None]] = []
-        made: Any = consumer.Consumer.__new__(consumer.Consumer)
+        made: Any = received.Consumer.__new__(received.Consumer)
 
         def flush() -> None:
             sent.extend(buffered)
@@ -150,7 +150,7 @@ def test_every_event_is_sent_soon() -> None:
 
         return check
 
-    explore(scenario, [consumer])
+    explore(scenario, [received])
 
 
 def test_all_threads_of_a_process_have_one_runtime() -> None:

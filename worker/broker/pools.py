@@ -1,4 +1,4 @@
-"""What is other than Celery's in a worker, its pool and its consumer, and in beat, its schedule."""
+"""What is other than Celery's in the pools of a worker, and in beat, its schedule."""
 
 from __future__ import annotations
 
@@ -8,22 +8,11 @@ from typing import Any
 
 from billiard.einfo import ExceptionInfo
 from celery import beat as untyped_beat
-from celery.bootsteps import RUN  # type: ignore[attr-defined]
 from celery.concurrency import asynpool as untyped_asynpool
 from celery.concurrency import prefork as untyped_prefork
 from celery.concurrency import thread as untyped_pools
-from celery.exceptions import Ignore, InvalidTaskError
-from celery.utils.log import get_logger
-from celery.worker import consumer as untyped
+from celery.exceptions import Ignore
 
-from lockstep.worker.broker.links import POISON, dropped
-
-logger = get_logger(__name__)
-
-EVENTS_WITHIN = 0.1
-"""Seconds for which events of tasks are gathered. Celery sends them with every turn of its event loop, which
-waits for Redis each time: in per-host tasks, 40 % of the loop's time."""
-celery: Any = untyped
 pools: Any = untyped_pools
 asynpool: Any = untyped_asynpool
 prefork: Any = untyped_prefork
@@ -86,75 +75,6 @@ class Processes(prefork.TaskPool):  # type: ignore[misc]
 
     class Pool(asynpool.AsynPool):  # type: ignore[misc]
         ResultHandler = Results
-
-
-class Consumer(celery.Consumer):  # type: ignore[misc]
-    """Gathers events for a moment; whatever is left is sent when the worker stops.
-
-    A message that can be no task's is dropped. Celery would end for many, and so would each worker after it.
-    """
-
-    blueprint: Any
-    hub: Any
-    _due = 0.0
-
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        """Leave out what workers tell each other: a forged election would have this one publish any task, a
-        forged greeting would have it drop tasks as revoked, and a start without them is 2 s quicker.
-        """
-        super().__init__(*arguments, **{**options, "without_gossip": True, "without_mingle": True})
-
-    def on_send_event_buffered(self) -> None:
-        """Have the events sent soon; called by any thread for each of them."""
-        now = time.monotonic()
-        if now >= self._due:
-            self._due = now + EVENTS_WITHIN
-            self.hub.call_soon(self._send_events)  # timers belong to the loop's own thread
-
-    def _send_events(self) -> None:
-        if self.blueprint.state == RUN:
-            self.hub.call_later(EVENTS_WITHIN, self._flush_events)
-        else:
-            self._flush_events()
-
-    def on_close(self) -> None:
-        """Send what is left, or keep it for the next connection: the timer is lost with this one."""
-        self._flush_events()
-        super().on_close()
-
-    def shutdown(self) -> None:
-        """Send what the last tasks left, and end."""
-        self._flush_events()
-        super().shutdown()
-
-    def create_task_handler(self, *arguments: Any, **options: Any) -> Callable[[Any], None]:
-        handle = super().create_task_handler(*arguments, **options)
-
-        def take(message: Any) -> None:
-            try:
-                handle(message)
-            except self.connection_errors:
-                raise
-            except POISON as error:
-                self._drop(message, type(error).__name__)
-
-        return take
-
-    def on_unknown_message(self, body: Any, message: Any) -> None:
-        self._drop(message, "it is no task's")
-
-    def on_unknown_task(self, body: Any, message: Any, exc: Exception) -> None:
-        self._drop(message, "there is no such task")
-
-    def on_invalid_task(self, body: Any, message: Any, exc: Exception) -> None:
-        self._drop(message, str(exc) if type(exc) is InvalidTaskError else type(exc).__name__)
-
-    def on_decode_error(self, message: Any, exc: Exception) -> None:
-        self._drop(message, f"its body cannot be read, {type(exc).__name__}")
-
-    def _drop(self, message: Any, why: str) -> None:
-        dropped(why, len(message.body or ""))
-        message.reject_log_error(logger, self.connection_errors)
 
 
 class Scheduler(beat.Scheduler):  # type: ignore[misc]
