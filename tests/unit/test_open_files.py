@@ -55,6 +55,36 @@ def test_many_threads_call_many_hosts_with_few_descriptors(urls: list[str]) -> N
     assert (ran.stdout, ran.stderr) == ("['404']\n", "")
 
 
+PATROL = """
+import resource, sys
+from dataclasses import replace
+from lockstep.worker.operation.drift import End
+from lockstep.worker.operation.model import HostName, Millis, OperationId, Presence
+from lockstep.worker.steps.looks import patrol
+from lockstep.worker.tasks.tasks import _told, beat_of
+from tests.contract.bench import MemoryBench, parts
+from tests.unit.client import G, client
+port, settings = sys.argv[1], client().settings
+hosts = {HostName(f"node{n}"): client(f"http://node{n}.localhost:{port}") for n in range(400)}
+memory = MemoryBench()
+store = memory.memory
+store.looks[G] = store.suspected[G, HostName("node0"), Presence.PRESENT] = memory.now()
+store.left[G] = {
+    name: End(Presence.ABSENT, OperationId("one"), memory.now(), host.fingerprint)
+    for name, host in hosts.items()
+}
+resource.setrlimit(resource.RLIMIT_NOFILE, (300, 300))
+print(_told(patrol(replace(parts(memory, None), host=hosts.get), store, G, beat_of(settings))))
+"""
+
+
+def test_a_patrol_of_more_hosts_than_files_asks_every_one(urls: list[str]) -> None:
+    """A connection to each, kept, would leave the last hundred without an answer."""
+    command = [sys.executable, "-c", PATROL, urls[0].rpartition(":")[2]]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    assert (ran.stdout, ran.stderr) == ("no drift on 400 hosts\n", "")
+
+
 PROVIDE = """
 import resource, sys
 from lockstep.worker.tasks import provide_files
