@@ -39,12 +39,17 @@ def test_a_mechanism_is_there(name: str, file: str) -> None:
     assert re.search(rf"\b(def|class|function) {name}\b", text), f"{file} has no {name}"
 
 
-PLACES = {
-    found if (ROOT / found).exists() else f"worker/{found}"
-    for row in PAGE.split("## Where threads meet\n", 1)[1].split("\n## ", 1)[0].splitlines()
-    if row.startswith("| ")
-    for found in re.findall(r"`([^`]+\.py)`", row.split("|")[1])
-}
+SCHEDULED, ARGUED = (
+    [
+        {
+            found if (ROOT / found).exists() else f"worker/{found}"
+            for found in re.findall(r"`([^`]+\.py)`", place)
+        }
+        for place in re.findall(r"^\| ([^|]*) \|", table, re.MULTILINE)[1:]
+    ]
+    for table in PAGE.split("## Where threads meet\n", 1)[1].split("\n## ", 1)[0].split("| place |")[1:]
+)
+PLACES = {place for row in (*SCHEDULED, *ARGUED) for place in row}
 MAKES = frozenset(
     [
         "Thread",
@@ -86,3 +91,29 @@ def test_the_page_lists_every_place_where_threads_meet() -> None:
     assert len(needing) > 10
     assert needing - PLACES == set()
     assert {place for place in PLACES if not (ROOT / place).exists()} == set()
+
+
+def explored(path: Path) -> set[str]:
+    """The modules that schedules of a file of tests stop at every line."""
+    tree = ast.parse(path.read_text("utf-8"))
+    called = {
+        each.asname or each.name: f"{node.module}.{each.name}".removeprefix("lockstep.").replace(".", "/")
+        + ".py"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom)
+        for each in node.names
+    }
+    return {
+        called[module.id]
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "explore"
+        for module in ast.walk(node.args[1])
+        if isinstance(module, ast.Name) and module.id in called
+    }
+
+
+def test_each_place_of_the_first_table_runs_under_a_scheduler() -> None:
+    tests = (ROOT / "tests/unit/schedules").glob("test_*.py")
+    under = {module for path in tests for module in explored(path)}
+    assert len(SCHEDULED) > 10
+    assert [row for row in SCHEDULED if not row & under] == []
