@@ -67,6 +67,16 @@ def test_the_page_tells_what_came_of_each_host() -> None:
         assert step.host in text
     for said in ("answer lost: read timeout", "not sent: connection refused", "bob: scrapped", "29 s"):
         assert said in text
+    table = text.partition("What happened")[2].partition("What came back")[0]
+    for story in (
+        "changed by its write before the decision, undone: DELETE answered 200",
+        "not changed: it was present before",
+        "changed by write 2 of 2, before or after the decision is not known (answer lost: read timeout; ",
+        "not changed: its write had no effect (403)",
+        "not changed: nothing was sent",
+        "changed by its write before the decision, given up before it was undone",
+    ):
+        assert story in table
     assert "so far" not in text
 
 
