@@ -101,6 +101,15 @@ def test_beat_is_asked_as_in_kubernetes(services: dict[str, Service]) -> None:
     assert services["beat"]["healthcheck"]["test"] == ["CMD", *container["livenessProbe"]["exec"]["command"]]
 
 
+def test_workers_are_asked_by_the_check_of_the_image(services: dict[str, Service]) -> None:
+    """That is Kubernetes' own, which fails where a worker stands still: see the Dockerfile's tests."""
+    for name in ("worker", "rollback"):
+        assert not services[name].get("healthcheck")
+        assert not services[name].get("entrypoint"), (
+            "the worker is the first process, with whose end all ends"
+        )
+
+
 def test_every_service_comes_back_by_itself(services: dict[str, Service]) -> None:
     """Compose restarts what ended, with whatever status, and never what is unhealthy: workers that stand
     still end themselves."""
