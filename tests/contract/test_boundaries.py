@@ -9,12 +9,15 @@ import redis
 
 from lockstep.producer.stack.processes import RedisServer
 from lockstep.worker.hosts.client import SystemClock
+from lockstep.worker.operation.content import Effect
 from lockstep.worker.operation.host import Backoff
-from lockstep.worker.operation.model import Millis
+from lockstep.worker.operation.model import Millis, OperationId
+from lockstep.worker.operation.story import story
 from lockstep.worker.operation.transitions import Settled
 from lockstep.worker.record.scripts import Replicas
 from lockstep.worker.steps.apply import Next, Parts, Result, Try
 from lockstep.worker.steps.rollback import QUICK_LOOKS, Viewed
+from lockstep.worker.tasks.run import with_story
 from tests.contract.bench import LIMITS, PREFIX, MemoryBench, RedisBench
 from tests.contract.driver import A, B, Driver
 from tests.contract.test_demand import standing
@@ -103,3 +106,19 @@ def test_the_deadline_binds_what_is_undecided_and_nothing_after(redis_bench: Red
     create.roll_back()
     create.claim()
     assert (looked_at() or 0) > create.kept().deadline_at
+
+
+def test_what_a_step_came_to_is_told_with_what_happened_to_its_host(memory: MemoryBench) -> None:
+    driver = Driver(memory).accepted()
+    driver.begin(A, "a1")
+    driver.finish(A, "a1", Effect.REFUSED, "POST 403")
+
+    def told(result: Result, operation: OperationId = driver.id) -> str | None:
+        return with_story(parts(memory), operation, A, result).story
+
+    happened = story(driver.action, driver.step(A), driver.kept().decided_at).text
+    assert told(Result(Next.DONE, "403")) == happened
+    assert told(Result(Next.FAILED, "refused: 403")) == f"refused: 403; {happened}"
+    assert told(Result(Next.LATER, "429", delay=5.0)) is None
+    assert told(Result(Next.DONE, "403", story="known")) == "known"
+    assert told(Result(Next.DONE, "403"), OperationId("nothing is known of this")) is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,11 +11,13 @@ import pytest
 from lockstep.producer.stack.processes import RedisServer
 from lockstep.worker.monitoring.endpoint import GAUGES, Figures
 from lockstep.worker.operation.model import GroupId, HostName
+from lockstep.worker.record.codec import Keys
 from lockstep.worker.settings import load_settings
 from lockstep.worker.tasks import sweep
 from lockstep.worker.tasks.sweep import FiguresReader
 from tests.contract.bench import PREFIX, RedisBench
-from tests.contract.driver import Driver
+from tests.contract.driver import A, Driver
+from tests.contract.waves import TWO, accepted, rollout
 
 
 def hosts(number: int) -> tuple[HostName, ...]:
@@ -75,6 +78,42 @@ def test_operations_beyond_those_that_are_looked_at_are_taken_to_be_like_them(
         driver = Driver(redis_bench, f"op{number}")
         driver.store.accept(driver.request(hosts(4), GroupId(f"g{number}")))
     assert standing(server)["waiting_hosts"]["operations"] == 24
+
+
+def test_times_are_told_to_the_millisecond(still_redis: RedisBench, server: RedisServer) -> None:
+    keys, client = Keys(PREFIX), still_redis.client
+    driver = accepted(still_redis, replace(TWO, bake=30_000), deadline=10_000_000)
+
+    def told(**settings: object) -> list[object]:
+        now = standing(server, **settings)
+        names = "sweep_lag_seconds", "operations_stuck", "bake_overdue_seconds"
+        return [now[each] for each in names]
+
+    due = int(client.zscore(keys.due, driver.id) or 0)
+    still_redis.pass_time(due - 5000 - still_redis.now())
+    assert told() == [0, 0, 0], "it is not due yet"
+    still_redis.pass_time(8000)
+    assert told()[0] == 3
+    driver.apply(A)
+    until = rollout(driver).bake_until
+    assert until is not None
+    still_redis.pass_time(until - 10_000 - still_redis.now())
+    now = standing(server)
+    assert (now["baking_seconds"], now["bake_overdue_seconds"]) == ({driver.id: 20}, 0)
+    still_redis.pass_time(12_000)
+    now = standing(server)
+    assert (now["baking_seconds"], now["bake_overdue_seconds"]) == ({driver.id: 32}, 2)
+
+
+def test_an_operation_is_stuck_once_it_lasts_twice_as_long_as_it_may(
+    still_redis: RedisBench, server: RedisServer
+) -> None:
+    driver = Driver(still_redis).accepted(hosts(2))
+    created = driver.kept().created_at
+    still_redis.pass_time(created + 120_000 - still_redis.now())
+    assert standing(server, deadline=60)["operations_stuck"] == 0
+    still_redis.pass_time(1)
+    assert standing(server, deadline=60)["operations_stuck"] == 1
 
 
 def test_a_sweep_puts_off_while_either_queue_is_long_and_needs_no_connection_but_the_records(

@@ -50,3 +50,9 @@ def test_a_retry_that_cannot_be_published_waits_and_goes_back_to_its_queue(waite
     assert repr(raised.value) == "reject requeue=True: the next try could not be published"
     (wait,) = waited
     assert 0.5 * run.REQUEUE <= wait <= 1.5 * run.REQUEUE
+
+
+def test_messages_that_go_back_do_not_all_come_again_at_once(waited: list[float]) -> None:
+    for _ in range(20):
+        run._put_back("away")
+    assert min(waited) < run.REQUEUE < max(waited)
