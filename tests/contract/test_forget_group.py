@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import cast
 
 import pytest
 
 from lockstep.worker.operation.model import Action, GroupId, Millis
 from lockstep.worker.record.codec import Keys
+from lockstep.worker.record.ends import WEEK
 from lockstep.worker.record.redis import RedisStore
 from tests.contract.bench import PREFIX, Bench, RedisBench
 from tests.contract.driver import GROUP, A, B, Driver
@@ -71,6 +73,17 @@ def test_any_other_is_kept(bench: Bench, kept_for: Callable[[Bench], None]) -> N
     moment = early if kept_for is deleted_since else later(bench)
     assert bench.store.forget_group(GROUP, moment) is None
     assert bench.ends(GROUP) == kept
+
+
+def test_what_was_deleted_within_a_week_is_what_a_day_brings(still_redis: RedisBench) -> None:
+    deleted(still_redis)
+    store = cast(RedisStore, still_redis.store)
+    told = store.remembered()
+    assert told.daily == round(told.deleted_size / 7) > 0
+    still_redis.pass_time(WEEK)
+    assert store.remembered() == told
+    still_redis.pass_time(1)
+    assert store.remembered() == replace(told, daily=0)
 
 
 def test_the_patrol_goes_over_all_groups_bit_by_bit(

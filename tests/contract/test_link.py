@@ -11,12 +11,18 @@ import redis
 
 from lockstep.producer.client.acceptance import REACHED, reach
 from lockstep.producer.stack.processes import RedisServer
-from lockstep.worker.operation.errors import RecordDamaged, StoreUnavailable, UnknownFormat
+from lockstep.worker.operation.errors import (
+    RecordDamaged,
+    RecordGone,
+    StoreUnavailable,
+    UnknownFormat,
+    UnknownOperation,
+)
 from lockstep.worker.operation.model import GroupId, OperationId
 from lockstep.worker.record.codec import Keys
 from lockstep.worker.record.events import Events
 from lockstep.worker.record.fields import check_format
-from lockstep.worker.record.link import Link
+from lockstep.worker.record.link import Link, unknown
 from lockstep.worker.record.queries import RaisesOurs
 from lockstep.worker.settings import load_settings
 from tests.contract.bench import PREFIX, RedisBench
@@ -108,3 +114,20 @@ def test_what_redis_py_raises_comes_as_an_error_of_ours() -> None:
 
     with pytest.raises(StoreUnavailable):
         Reads().read()
+
+
+def test_an_id_that_nothing_is_known_of_sends_to_the_page_on_lost_records_and_another_id_does_not() -> None:
+    assert unknown(OPERATION).page == RecordGone.page
+    mistyped = unknown(OPERATION, 'it is the name of host "told"')
+    assert mistyped.page == UnknownOperation.page != RecordGone.page
+    assert str(mistyped).endswith('"told" is unknown: it is the name of host "told"')
+
+
+def test_a_script_is_sent_once_and_then_called_by_its_digest(redis_bench: RedisBench) -> None:
+    redis_bench.client.script_flush()
+    redis_bench.client.config_resetstat()
+    for name in ("a", "b", "c"):
+        driver = Driver(redis_bench, name)
+        driver.store.accept(driver.request(group=GroupId(name)))
+    told = redis_bench.client.info("commandstats")
+    assert (told["cmdstat_eval"]["calls"], told["cmdstat_evalsha"]["calls"]) == (1, 3)
