@@ -188,7 +188,8 @@ class Link(RaisesOurs):
         ]
 
     def facts(self) -> RedisFacts:
-        """Read what Redis says of itself."""
+        """Read what Redis says of itself, once it has read its file: before, it calls that off."""
+        self._client.ping()
         info = cast(dict[str, object], self._client.info())
         try:
             fsync = cast(dict[str, str], self._client.config_get("appendfsync")).get("appendfsync")

@@ -97,6 +97,34 @@ def test_a_server_that_does_not_serve_says_why(
         check(said_by, server.url, said, doctor="EVALSHA" not in options)
 
 
+def test_a_server_that_reads_its_file_says_so(
+    tmp_path: Path, said_by: SaidBy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It takes 0.3 ms for each key here, and answers after each thousand."""
+    monkeypatch.setenv("LOCKSTEP_REDIS_TIMEOUT", "1")
+    monkeypatch.setenv("LOCKSTEP_REPLICAS_WAIT_MS", "100")
+    with RedisServer(tmp_path, options=["--key-load-delay", "300"]) as server:
+        server.start()
+        with redis.Redis.from_url(server.url, socket_timeout=PATIENCE) as client:
+            client.eval("for n = 1, 150000 do redis.call('SET', n, n) end", 0)
+        server.kill()
+        server.launch()
+        with redis.Redis.from_url(server.url, retry=Retry(NoBackoff(), 0)) as client:
+            eventually(lambda: loads(client), "it reads its file")
+        check(said_by, server.url, "Redis was started, and still reads its file; nothing is to be done")
+        server.kill()
+
+
+def loads(client: redis.Redis) -> bool:
+    try:
+        client.ping()
+    except redis.BusyLoadingError:
+        return True
+    except redis.ConnectionError:
+        return False
+    raise AssertionError("it has read its file by now")
+
+
 def test_a_script_that_never_ends_is_told_with_what_ends_it(tmp_path: Path, said_by: SaidBy) -> None:
     with RedisServer(tmp_path, options=["--busy-reply-threshold", "50"]) as server:
         server.start()
