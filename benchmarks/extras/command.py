@@ -19,7 +19,7 @@ from benchmarks.bench import Bench
 from benchmarks.figures import middle
 from benchmarks.targets import BARE, CREATE, HELP, IMPORTS
 from lockstep.producer.stack.processes import RedisServer
-from lockstep.worker.record.codec import Keys
+from lockstep.worker.record.keys import Keys
 
 LOCKSTEP = [str(Path(sys.executable).with_name("lockstep"))]
 HOSTS = "http://node1:1,http://node2:1,http://node3:1"

@@ -15,7 +15,7 @@ from lockstep.producer.cli.options import DEBUG, command
 from lockstep.producer.cli.output import answer, note
 from lockstep.producer.process import Stopped, interruptible, outlets
 from lockstep.worker.operation.errors import LockstepError
-from lockstep.worker.record.fields import noted
+from lockstep.worker.record.damage import noted
 
 UNCUT = 200
 """Characters; longer than any summary."""

@@ -18,7 +18,7 @@ from lockstep.worker.operation.model import State
 if TYPE_CHECKING:
     from lockstep.producer.client.client import ClusterClient
     from lockstep.producer.doctor import Finding
-    from lockstep.worker.record.fields import Damage
+    from lockstep.worker.record.damage import Damage
 
 
 class Exit(IntEnum):

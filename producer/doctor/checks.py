@@ -11,7 +11,7 @@ from lockstep.worker.celery import OPERATIONS, ROLLBACK
 from lockstep.worker.operation.host import Pause, age
 from lockstep.worker.operation.model import HostName, Lost, Millis
 from lockstep.worker.operation.names import alike, counted, named, seconds
-from lockstep.worker.record.fields import Damage
+from lockstep.worker.record.damage import Damage
 from lockstep.worker.record.status import HeldInventory, Stall
 from lockstep.worker.redis_client import SKEW
 from lockstep.worker.settings import PREFIX, TYPES, Settings

@@ -37,7 +37,7 @@ from lockstep.worker.operation.errors import InvalidInput, StoreUnavailable
 from lockstep.worker.operation.model import GroupId, Millis, Operation, Stage
 from lockstep.worker.operation.names import counted
 from lockstep.worker.record.causes import NO_REDIS, unavailable
-from lockstep.worker.record.fields import Damage, noted
+from lockstep.worker.record.damage import Damage, noted
 from lockstep.worker.record.link import Link, RedisFacts
 from lockstep.worker.record.status import HeldInventory
 from lockstep.worker.settings import Settings

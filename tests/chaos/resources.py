@@ -12,7 +12,7 @@ from pathlib import Path
 
 import redis
 
-from lockstep.worker.record.codec import Keys
+from lockstep.worker.record.keys import Keys
 from lockstep.worker.redis_client import client
 from tests.chaos.rig import Rig
 

@@ -17,7 +17,7 @@ from lockstep.producer.stack.processes import RedisServer
 from lockstep.worker.celery import Lockstep, make_app
 from lockstep.worker.operation.errors import LockstepError
 from lockstep.worker.operation.host import WriteLimit
-from lockstep.worker.record.codec import Keys
+from lockstep.worker.record.keys import Keys
 from lockstep.worker.record.link import connect
 from lockstep.worker.record.queries import WriteLimits
 from lockstep.worker.record.redis import RedisStore

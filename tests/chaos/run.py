@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lockstep.worker.operation.model import GroupId, HostName, OperationId, State
-from lockstep.worker.record.codec import Keys
+from lockstep.worker.record.keys import Keys
 from lockstep.worker.redis_client import client
 from tests.chaos import evidence as kept
 from tests.chaos import histories, journal

@@ -32,7 +32,7 @@ from lockstep.worker.operation.model import (
     GroupId,
     Millis,
 )
-from lockstep.worker.record.codec import Keys
+from lockstep.worker.record.keys import Keys
 from lockstep.worker.record.redis import RedisStore
 from tests.contract.calls import CLIENTS, NEVER, Call, Made, drawn
 from tests.twin import MemoryStore

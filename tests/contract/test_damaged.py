@@ -7,7 +7,7 @@ import json
 import pytest
 
 from lockstep.worker.operation.errors import RecordDamaged
-from lockstep.worker.record.codec import Keys
+from lockstep.worker.record.keys import Keys
 from tests.contract.bench import PREFIX, RedisBench
 from tests.contract.driver import A, Driver
 from tests.contract.waves import TWO, accepted

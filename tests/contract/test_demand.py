@@ -11,7 +11,7 @@ import pytest
 from lockstep.producer.stack.processes import RedisServer
 from lockstep.worker.monitoring.endpoint import GAUGES, Figures
 from lockstep.worker.operation.model import GroupId, HostName
-from lockstep.worker.record.codec import Keys
+from lockstep.worker.record.keys import Keys
 from lockstep.worker.settings import load_settings
 from lockstep.worker.tasks import sweep
 from lockstep.worker.tasks.sweep import FiguresReader

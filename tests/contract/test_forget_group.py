@@ -9,8 +9,8 @@ from typing import cast
 import pytest
 
 from lockstep.worker.operation.model import Action, GroupId, Millis
-from lockstep.worker.record.codec import Keys
 from lockstep.worker.record.ends import WEEK
+from lockstep.worker.record.keys import Keys
 from lockstep.worker.record.redis import RedisStore
 from tests.contract.bench import PREFIX, Bench, RedisBench
 from tests.contract.driver import GROUP, A, B, Driver

@@ -24,8 +24,8 @@ from lockstep.worker.operation.model import (
     State,
 )
 from lockstep.worker.operation.transitions import Accepted, Phase
-from lockstep.worker.record.codec import Keys
-from lockstep.worker.record.fields import FORMAT
+from lockstep.worker.record.codec import FORMAT
+from lockstep.worker.record.keys import Keys
 from lockstep.worker.steps.apply import Parts, forward
 from lockstep.worker.steps.rollback import rollback, settle
 from tests.contract.bench import LIMITS, PREFIX, RedisBench

@@ -20,8 +20,8 @@ from lockstep.worker.operation.transitions import (
     Refused,
 )
 from lockstep.worker.operation.waves import HOLD_MOST, Gated, Health
-from lockstep.worker.record.codec import Keys
-from lockstep.worker.record.fields import moments_from
+from lockstep.worker.record.codec import moments_from
+from lockstep.worker.record.keys import Keys
 from tests.contract.bench import PREFIX, Bench, RedisBench
 from tests.contract.driver import GROUP, A, B, C, Driver
 from tests.contract.waves import CAREFUL, DEADLINE, THREE, TWO, accepted, gate, rollout

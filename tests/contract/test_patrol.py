@@ -9,7 +9,7 @@ from lockstep.worker.operation.content import Effect
 from lockstep.worker.operation.drift import Drift, End
 from lockstep.worker.operation.model import Action, GroupId, HostName, Millis, OperationId, Presence, Seen
 from lockstep.worker.operation.transitions import Accepted
-from lockstep.worker.record.codec import Keys
+from lockstep.worker.record.keys import Keys
 from lockstep.worker.record.redis import RedisStore
 from tests.contract.bench import LIMITS, PREFIX, Bench, RedisBench
 from tests.contract.driver import ABSENT, GROUP, PRESENT, A, B, Driver

@@ -21,7 +21,7 @@ from redis.retry import Retry
 
 from lockstep.worker.operation.errors import StoreUnavailable
 from lockstep.worker.operation.model import OperationId
-from lockstep.worker.record.codec import Keys
+from lockstep.worker.record.keys import Keys
 from lockstep.worker.record.scripts import Arguments, Batch, Kind, Replicas, Scripts
 from tests.waiting import eventually
 

@@ -1,12 +1,13 @@
-"""The keys of the record in Redis, and what their values mean."""
+"""What the values of the record mean, each read as what it must be."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from typing import Generic, TypeVar
+from enum import StrEnum
+from typing import Any, TypeVar
 
-from lockstep.worker.operation.errors import RecordDamaged, Why, told, told_of
+from lockstep.worker.operation.errors import RecordDamaged, UnknownFormat, Why, told, told_of
 from lockstep.worker.operation.model import (
     Action,
     Attempt,
@@ -18,6 +19,7 @@ from lockstep.worker.operation.model import (
     Hold,
     HostName,
     Millis,
+    Moment,
     Operation,
     OperationId,
     Outcome,
@@ -30,101 +32,131 @@ from lockstep.worker.operation.model import (
     Undo,
 )
 from lockstep.worker.operation.names import show
-from lockstep.worker.operation.thing import ABSENT, Asked
+from lockstep.worker.operation.thing import ABSENT, Asked, Digest, Trace
 from lockstep.worker.operation.transitions import Forward, Progress
-from lockstep.worker.record.fields import Fields, moments_from, trace_from
+from lockstep.worker.record.damage import Damage, note
 
-K = TypeVar("K", bound=str)
-
-
-class _Name:
-    """A key that there is once under a prefix."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-
-    def __get__(self, keys: Keys, _: type[Keys]) -> str:
-        return keys.prefix + self._name
+E = TypeVar("E", bound=StrEnum)
+T = TypeVar("T")
+FORMAT, WAVED, FILLED = "1", "2", "3"
+"""Of the records that this version writes and reads, the second with waves, the third of things with content;
+`record.lua` has them too."""
 
 
-class _Each(Generic[K]):
-    """A key that there is for each of a kind, whose name stands for the braces."""
+class Fields:
+    """Fields of the record, each read as what it must be. Raises RecordDamaged, which names the field."""
 
-    def __init__(self, pattern: str) -> None:
-        self._pattern = pattern
+    def __init__(self, kept: Mapping[str, Any]) -> None:
+        self._kept = kept
 
-    def __get__(self, keys: Keys, _: type[Keys]) -> Callable[[K], str]:
-        return lambda name: keys.prefix + self._pattern.format(name)
+    @classmethod
+    def of(cls, text: str) -> Fields:
+        """Read an object in JSON."""
+        try:
+            kept = json.loads(text)
+        except (ValueError, RecursionError):
+            kept = None
+        if not isinstance(kept, dict):
+            raise RecordDamaged(f"it is {show(text)}, which is no JSON object")
+        return cls(kept)
+
+    def number(self, name: str) -> int:
+        value = self._kept.get(name)
+        try:
+            if not isinstance(value, bool):
+                return int(value)  # type: ignore[arg-type]
+        except (ValueError, TypeError, OverflowError):
+            pass
+        raise self._wrong(name, "a number")
+
+    def at(self, name: str) -> Millis:
+        return Millis(self.number(name))
+
+    def text(self, name: str) -> str:
+        return self._of(str, name, "a text")
+
+    def digest(self, name: str) -> Digest:
+        return Digest(self.text(name))
+
+    def flag(self, name: str) -> bool:
+        return self._of(bool, name, "true or false")
+
+    def word(self, name: str, kind: type[E]) -> E:
+        value = self._kept.get(name)
+        if value not in list(kind):
+            raise self._wrong(name, " or ".join(kind))
+        return kind(value)
+
+    def items(self, name: str, kind: type[T]) -> T:
+        """Return a list or an object; an empty one where there is none."""
+        if not self._kept.get(name):
+            return kind()  # Lua cannot tell an empty list from an empty object
+        return self._of(kind, name, f"a {kind.__name__}")
+
+    def maybe(self, read: Callable[[str], T], name: str) -> T | None:
+        """Read a field that may be missing."""
+        return None if self._kept.get(name) is None else read(name)
+
+    def _of(self, kind: type[T], name: str, rule: str) -> T:
+        value = self._kept.get(name)
+        if not isinstance(value, kind):
+            raise self._wrong(name, rule)
+        return value
+
+    def _wrong(self, name: str, rule: str) -> RecordDamaged:
+        if name not in self._kept:
+            return RecordDamaged(f"it has no field {name}")
+        return RecordDamaged(f"its field {name} is {show(self._kept[name])}, and must be {rule}")
 
 
-@dataclass(frozen=True, slots=True)
-class Keys:
-    """Key names under one prefix; `{prefix}op:{id}` and its suffixes belong to one operation."""
+def too_new(written: str | None) -> str:
+    """Say that a record cannot be read, and what to do."""
+    return f"the record has format {written}, newer than this version: upgrade it"
 
-    prefix: str
 
-    due = _Name("due")
-    """Sorted set: operation id by the time the sweep is to look at it."""
-    operations = _Name("operations")
-    """Sorted set: every recorded operation's id by the time it was accepted."""
-    ended = _Name("ended")
-    """Sorted set: ended operations' ids by the time they ended."""
-    patrol = _Name("patrol")
-    """Sorted set: group by the time the patrol is to look at it."""
-    drift = _Name("drift")
-    """Hash: `group host` -> the drift that the patrol found there, as JSON."""
-    paused = _Name("paused")
-    """Hash: host -> who paused it, when and why, as JSON; outlives retention."""
-    limits = _Name("limits")
-    """Hash: host, or * for all -> how many writes it takes at once, and a second; - for any number."""
-    spared = _Name("spared")
-    """Hash: host -> since and until when forward looks spare it, and why, as JSON; it has a TTL."""
-    lost = _Name("lost")
-    """Hash: operation id -> its group, and when its record was missed, as JSON; it has a TTL."""
-    dropped = _Name("dropped")
-    """Sorted set: operations that retention dropped -> when; the last 10,000, and it has a TTL."""
-    clocks = _Name("clocks")
-    """Hash: process -> by how much its wall clock is ahead, as JSON; ended ones are dropped."""
-    stalled = _Name("stalled")
-    """Hash: worker -> when it last stood still and why, as JSON; it has a TTL."""
-    failing = _Name("failing")
-    """Hash: periodic piece of work -> why it failed when it was last tried."""
-    tidied = _Name("tidied")
-    """String: the cursor of the patrol's look for groups that may be forgotten; it has a TTL."""
-    fence = _Name("fence")
-    """String: written before replicas are waited for; worth nothing by itself."""
-    operation = _Each[OperationId]("op:{}")
-    """Hash: the operation's own fields."""
-    steps = _Each[OperationId]("op:{}:steps")
-    """Hash: host -> its step as JSON."""
-    undo = _Each[OperationId]("op:{}:undo")
-    """Set: hosts that were touched and are not known to be restored."""
-    lock = _Each[GroupId]("lock:{}")
-    """String: the id of the operation that owns the group. It has no TTL."""
-    ends = _Each[GroupId]("ends:{}")
-    """Hash: host -> what the last ended operation left there; outlives retention."""
-    suspects = _Each[GroupId]("suspects:{}")
-    """Hash: `host presence` -> when a write that would bring it was given up, its fate unknown."""
-    texts = _Each[OperationId]("op:{}:texts")
-    """Hash: digest -> a content's text; beside them the definition and the given secrets."""
-    left = _Each[GroupId]("left:{}")
-    """Hash: host -> what the last ended operation on a thing left there; `=digest` -> its text."""
-    events = _Each[OperationId]("events:{}")
-    """Channel: a message for every transition of the operation."""
-    queue = _Each[str]("celery:{}")
-    """List: the messages that wait in a queue of Celery's."""
-    lease = _Each[str]("lease:{}")
-    """String with a TTL: who does a periodic piece of work just now."""
+def check_format(written: str | None) -> None:
+    """Raise UnknownFormat for a record of a newer version, RecordDamaged for one of no version."""
+    if written in (FORMAT, WAVED, FILLED):
+        return
+    if written is None or not written.isdecimal():
+        raise RecordDamaged(f"its field format is {show(written)}, and must be a number")
+    raise UnknownFormat(too_new(written))
 
-    def line(self, name: str, part: str) -> str:
-        """Of a limited host, or * for all: its `places`, `queue` and `pace` (sorted sets), and `next`."""
-        return f"{self.prefix}limit:{name}:{part}"
 
-    def for_transition(self, operation: OperationId) -> list[str]:
-        """Return the KEYS of every transition script, in the order that `record.lua` names them."""
-        op = self.operation(operation)
-        own = [op, *(f"{op}:{part}" for part in ("steps", "todo", "undo", "open", "waits"))]
-        return [*own, self.due, self.operations, self.ended, self.patrol]
+def readable(kind: str, key: str, kept: Mapping[str, str], build: Callable[[str, str], T]) -> dict[str, T]:
+    """Build what a hash keeps under each of its fields; what is damaged is left out and noted."""
+    found = {}
+    for field, text in kept.items():
+        try:
+            found[field] = build(field, text)
+        except (RecordDamaged, ValueError) as error:
+            note(Damage(kind, key, field, str(error)))
+    return found
+
+
+def trace_from(fields: Fields) -> Trace | None:
+    """Read what the record keeps of the content of a host; None for what has none."""
+    names = ("was", "as_seen", "foreign", "restore_over")
+    was, seen, foreign, over = (fields.maybe(fields.digest, name) for name in names)
+    found = Trace(was, seen, foreign, over, fields.maybe(fields.flag, "overwrote") or False)
+    return None if found == Trace() else found
+
+
+COURSE = ("done", "passed", "released", "gate", "wave", "held")
+"""What an operation with waves comes to, in the order within one millisecond."""
+
+
+def moments_from(kept: Mapping[str, str]) -> tuple[Moment, ...]:
+    """Read the course of an operation with waves from its hash: fields such as `at:wave:2`, by time."""
+    found = []
+    for name, text in kept.items():
+        if name.startswith("at:"):
+            _, what, number = (*name.split(":"), "", "")[:3]
+            at, _, said = text.partition(" ")
+            if what not in COURSE or not number.isdecimal() or not at.isdecimal():
+                raise RecordDamaged(f"its field {show(name)} is {show(text)}, which is no moment")
+            found.append(Moment(Millis(int(at)), what, int(number), said))
+    return tuple(sorted(found, key=lambda each: (each.at, COURSE.index(each.what), each.number)))
 
 
 def _attempt(key: str, kept: object) -> tuple[int, Attempt]:
@@ -219,7 +251,6 @@ def operation_from(
     for name in ("failed", "progress_at", "resumed", "patience"):
         fields.number(name)  # the scripts read them
     fields.maybe(fields.number, "retries")
-
     reason, host = fields.maybe(fields.text, "reason"), fields.maybe(fields.text, "reason_host")
     why = fields.maybe(lambda name: fields.word(name, Why), "reason_kind")
     action = fields.word("action", Action)

@@ -18,8 +18,9 @@ from lockstep.worker.operation.model import Action, GroupId, HostName, Millis, O
 from lockstep.worker.operation.thing import SECRET, Asked
 from lockstep.worker.operation.transitions import Order
 from lockstep.worker.record.causes import DAMAGED, FORMAT_ERROR, cause_of, unavailable
-from lockstep.worker.record.codec import Keys, operation_from, step_from
-from lockstep.worker.record.fields import Damage, Fields, check_format, newer_format, note, readable
+from lockstep.worker.record.codec import Fields, check_format, operation_from, readable, step_from, too_new
+from lockstep.worker.record.damage import Damage, note
+from lockstep.worker.record.keys import Keys
 
 T = TypeVar("T")
 
@@ -32,7 +33,7 @@ def store_errors() -> Iterator[None]:
     except redis.RedisError as error:
         text = str(error)
         if FORMAT_ERROR in text:
-            raise UnknownFormat(newer_format(text.partition(FORMAT_ERROR)[2].split()[0])) from error
+            raise UnknownFormat(too_new(text.partition(FORMAT_ERROR)[2].split()[0])) from error
         if damaged := DAMAGED.search(text):
             raise RecordDamaged(damaged[1]) from error
         cause = cause_of(error)
@@ -195,8 +196,7 @@ class Queries(RaisesOurs):
         return Millis(seconds * 1000 + micros // 1000)
 
     def due(self, limit: int) -> tuple[OperationId, ...]:
-        now = self.now()
-        ids = self._client.zrangebyscore(self._keys.due, "-inf", now, start=0, num=limit)
+        ids = self._client.zrangebyscore(self._keys.due, "-inf", self.now(), start=0, num=limit)
         return tuple(OperationId(each) for each in cast(list[str], ids))
 
     def queue_length(self, queue: str) -> int:
@@ -210,8 +210,7 @@ class Queries(RaisesOurs):
 
     def put_last(self, operation: OperationId, error: Exception, milliseconds: int) -> None:
         self.note_damaged(operation, error)
-        now = self.now()
-        self._client.zadd(self._keys.due, {operation: now + milliseconds}, xx=True)
+        self._client.zadd(self._keys.due, {operation: self.now() + milliseconds}, xx=True)
 
     def note_done(self, name: str, milliseconds: int) -> None:
         with self._client.pipeline(transaction=False) as pipe:
@@ -226,10 +225,10 @@ class Queries(RaisesOurs):
         return cast(dict[str, str], self._client.hgetall(self._keys.failing))
 
     def _oldest_ended(self, older_than: int, beyond: int, at_most: int) -> list[OperationId]:
-        now = self.now()
+        before = self.now() - older_than
         ended = self._keys.ended
         surplus = self._client.zcard(ended) - beyond
-        old = self._client.zrangebyscore(ended, "-inf", now - older_than, start=0, num=at_most)
+        old = self._client.zrangebyscore(ended, "-inf", before, start=0, num=at_most)
         found = dict.fromkeys(cast(list[str], old))
         if surplus > 0:
             first = self._client.zrange(ended, 0, min(surplus, at_most) - 1)

@@ -19,7 +19,7 @@ from lockstep.worker.forks import renew_in_children
 from lockstep.worker.operation.errors import StoreUnavailable
 from lockstep.worker.operation.model import OperationId
 from lockstep.worker.record.causes import unavailable
-from lockstep.worker.record.codec import Keys
+from lockstep.worker.record.keys import PARTS, Keys
 from lockstep.worker.record.queries import store_errors
 from lockstep.worker.turns import Answer
 
@@ -280,7 +280,8 @@ class _Wire:
         return replies
 
     def _arguments(self, kind: Kind, calls: Sequence[Arguments]) -> tuple[Any, ...]:
-        keys = self._keys.for_transition(kind[1])
+        operation = self._keys.operation(kind[1])
+        keys = [*(operation + part for part in PARTS), *self._keys.shared]
         flat = itertools.chain.from_iterable(calls)
         return (len(keys), *keys, self._keys.prefix, kind[1], len(calls), *flat)
 

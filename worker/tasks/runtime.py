@@ -32,7 +32,7 @@ from lockstep.worker.operation.host import Host
 from lockstep.worker.operation.model import Action, AttemptId, GroupId, HostName, OperationId
 from lockstep.worker.operation.ports import HostApi, Store
 from lockstep.worker.operation.transitions import Order
-from lockstep.worker.record.codec import Keys
+from lockstep.worker.record.keys import Keys
 from lockstep.worker.record.link import connect
 from lockstep.worker.record.status import Silences
 from lockstep.worker.redis_client import impatient_client

@@ -16,7 +16,7 @@ import redis
 
 from lockstep.worker.operation.content import Effect
 from lockstep.worker.operation.model import Action, HostName
-from lockstep.worker.record.fields import FORMAT
+from lockstep.worker.record.codec import FORMAT
 from tests.contract.bench import PREFIX, ClockedRedis, RedisBench
 from tests.contract.driver import ABSENT, PRESENT, A, B, Driver
 from tests.contract.golden import FOLDER, read, save

@@ -21,7 +21,7 @@ from lockstep.worker.operation.model import (
 )
 from lockstep.worker.operation.thing import Digest, Look, Shows
 from lockstep.worker.operation.transitions import Forward, Miss
-from lockstep.worker.record.codec import Keys
+from lockstep.worker.record.keys import Keys
 from lockstep.worker.record.link import connect
 from lockstep.worker.redis_client import client
 from lockstep.worker.settings import Settings

@@ -17,8 +17,8 @@ from lockstep.worker.celery import Lockstep, make_app
 from lockstep.worker.operation.answer import ProbeAnswer, Probed
 from lockstep.worker.operation.content import Said
 from lockstep.worker.operation.model import Action, AttemptId, GroupId, HostName, OperationId, Presence, Seen
-from lockstep.worker.record.codec import Keys
-from lockstep.worker.record.fields import noted
+from lockstep.worker.record.damage import noted
+from lockstep.worker.record.keys import Keys
 from lockstep.worker.record.link import Link
 from lockstep.worker.settings import Settings
 from lockstep.worker.steps.looks import PatrolResult, patrol

@@ -10,7 +10,7 @@ from lockstep.producer.client.client import ClusterClient
 from lockstep.producer.doctor import Level
 from lockstep.producer.doctor.facts import on_remembered
 from lockstep.worker.operation.drift import Remembered
-from lockstep.worker.record.codec import Keys
+from lockstep.worker.record.keys import Keys
 from lockstep.worker.record.link import RedisFacts
 from lockstep.worker.settings import Settings, load_settings
 from lockstep.worker.tasks.tasks import forget_deleted

@@ -11,7 +11,7 @@ import pytest
 from lockstep import AbandonRefused, ClusterClient, InvalidInput, RecordGone
 from lockstep.producer.client.operation import Operation
 from lockstep.worker.operation.model import GroupId, OperationId
-from lockstep.worker.record.codec import Keys
+from lockstep.worker.record.keys import Keys
 from tests.contract.producer.conftest import Run
 from tests.contract.producer.hand import NODE1, NODE2, NODE3, Hand
 

@@ -12,7 +12,7 @@ from lockstep import ClusterClient, GroupBusy, NotReady
 from lockstep.worker.operation.host import WriteLimit
 from lockstep.worker.operation.model import AttemptId, Stage
 from lockstep.worker.operation.waves import Health
-from lockstep.worker.record.codec import Keys
+from lockstep.worker.record.keys import Keys
 from lockstep.worker.record.queries import WriteLimits
 from lockstep.worker.settings import Settings
 from lockstep.worker.tasks.sweep import FiguresReader

@@ -9,7 +9,7 @@ from lockstep.worker.celery import ROLLBACK
 from lockstep.worker.messages import publish
 from lockstep.worker.operation.model import Action, GroupId, HostName, OperationId
 from lockstep.worker.operation.transitions import Claim, Phase
-from lockstep.worker.record.codec import Keys
+from lockstep.worker.record.keys import Keys
 from tests.integration.worker.harness import Bench
 from tests.waiting import eventually
 

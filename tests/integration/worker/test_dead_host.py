@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from lockstep.worker.operation.model import Action, GroupId, HostName, State
-from lockstep.worker.record.codec import Keys
+from lockstep.worker.record.keys import Keys
 from lockstep.worker.record.status import Silences
 from lockstep.worker.redis_client import client
 from tests.integration.worker.harness import Bench, End, parts

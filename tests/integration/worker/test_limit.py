@@ -11,7 +11,7 @@ from lockstep.worker.messages import publish
 from lockstep.worker.operation.host import WriteLimit
 from lockstep.worker.operation.model import Action, GroupId, HostName, Operation, OperationId, State
 from lockstep.worker.operation.transitions import Accepted, Claim, Phase, Request
-from lockstep.worker.record.codec import Keys
+from lockstep.worker.record.keys import Keys
 from lockstep.worker.record.queries import WriteLimits
 from lockstep.worker.redis_client import client
 from tests.integration.worker.harness import Bench

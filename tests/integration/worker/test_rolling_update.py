@@ -11,7 +11,7 @@ import pytest
 from lockstep.producer.stack.child import Child
 from lockstep.worker.operation.model import Action, GroupId, OperationId, State
 from lockstep.worker.operation.waves import Rollout
-from lockstep.worker.record.codec import Keys
+from lockstep.worker.record.keys import Keys
 from tests.integration.worker.harness import DECIDED_LATER, ROOT, Bench
 from tests.integration.worker.killing import WAVES, waves_end
 from tests.release_before import FORGET, OLD_WORKER, built, known

@@ -16,7 +16,7 @@ from lockstep.producer.operators import batch
 from lockstep.producer.stack import child as stack_child
 from lockstep.worker.operation.model import Action, GroupId, OperationId, State
 from lockstep.worker.record import events, link
-from lockstep.worker.record.codec import Keys
+from lockstep.worker.record.keys import Keys
 from lockstep.worker.settings import Settings
 from tests.unit.schedules import Check, Schedule, explore
 from tests.unit.schedules.primitives import Primitives
