@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
+from typing import Any, cast
 
 from celery import Task
 from celery.contrib.testing.worker import start_worker
@@ -26,6 +27,7 @@ import lockstep.worker.tasks  # noqa: F401  # registers them
 from lockstep import ClusterClient, State, load_settings
 from lockstep.producer.stack import MockCluster, RedisServer
 from lockstep.worker.celery import OPERATIONS, ROLLBACK, TaskName, make_app
+from tests.waiting import eventually
 
 ROOT = Path(__file__).parents[1]
 OURS = tuple(f"{ROOT}/{link}{folder}/" for link in ("", "lockstep/") for folder in ("worker", "producer"))
@@ -103,11 +105,13 @@ def walk() -> Walk:
         with (
             ClusterClient(settings) as client,
             tracing(found),
-            start_worker(app, pool="solo", perform_ping_check=False, queues=queues),
+            start_worker(app, pool="solo", perform_ping_check=False, queues=queues) as worker,
         ):
             # Makes what lasts: connections, settings, scripts; its callback, after its end, does so too.
             client.create_group("first").wait(timeout=60)
             assert concluded.wait(60)
+            told = cast(Any, worker).consumer.event_dispatcher
+            eventually(lambda: told.producer.channel._pool, "its events are sent, a moment after it")
             found.on = True
             result = client.create_group("walked").wait(timeout=60)
             found.on = False

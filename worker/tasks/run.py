@@ -30,7 +30,6 @@ from lockstep.worker.tasks.received import LeftToNewer
 from lockstep.worker.tasks.runtime import Runtime, runtime_of, stopping
 from lockstep.worker.turns import side_by_side
 
-HostStep = Callable[[HostName], Result]
 Step = Callable[[Parts, OperationId, HostName, int], Result]
 """The last is how often this task has been run for it, from 1."""
 Raised = Callable[[Parts, OperationId, HostName, str], Result]
