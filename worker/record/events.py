@@ -81,8 +81,8 @@ class Events:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._drop()
         self._link.followed.discard(self)
+        self._drop()
 
     def subscribe(self) -> None:
         """Make sure, where Redis allows it, that no event from now on is missed."""
