@@ -63,17 +63,11 @@ class Operation:
     """
 
     def __init__(
-        self,
-        link: Link,
-        broker: Broker,
-        of: model.Operation | Request,
-        verb: str,
-        created_by: str,
-        existing: bool,
+        self, link: Link, broker: Broker, of: model.Operation | Request, verb: str, asks: str, existing: bool
     ) -> None:
         self._link = link
         self._broker = broker
-        self._created_by = created_by
+        self._created_by = asks
         self.id, self.group = of.id, of.group
         self.action, self.verb = of.action, verb
         self.existing = existing
