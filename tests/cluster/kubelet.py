@@ -210,6 +210,7 @@ class Kubelet:
             "PYTHONPYCACHEPREFIX": str(compiled),
             **wedge.environment(WEDGE),
             "LOCKSTEP_METRICS_ADDRESS": "::",
+            "LOCKSTEP_SLICE_THREADS": "64",  # else one could take all hosts at once, and more were no faster
         }
         tls = self.folder / "tls-programs"
         shutil.copytree(programs, tls)
