@@ -72,8 +72,8 @@ class Beside:
     """Candidate -> seconds until one worker was ready."""
     commands: dict[str, list[float]] = field(default_factory=dict)
     """A command line -> milliseconds that it took, imports and all."""
-    earlier: dict[int, list[tuple[Sample, Sample]]] = field(default_factory=dict)
-    """Hosts -> runs at an earlier commit, each with the run beside it."""
+    earlier: dict[tuple[str, int], list[tuple[Sample, Sample]]] = field(default_factory=dict)
+    """(candidate, hosts) -> runs at an earlier commit, each with the run beside it."""
     sent: dict[str, tuple[float, float]] = field(default_factory=dict)
     """Candidate -> commands a host that clients sent, and that scripts called."""
     attempts: dict[tuple[int, int], dict[str, float]] = field(default_factory=dict)
@@ -104,9 +104,9 @@ class Figures:
         """Return what was wrong with the others."""
         return [sample.wrong for sample in self.samples.get((peer, case), ()) if sample.wrong is not None]
 
-    def since_earlier(self, value: Value, hosts: int) -> float | None:
+    def since_earlier(self, value: Value, peer: str, hosts: int) -> float | None:
         """Return a value as a multiple of what it is at an earlier commit: the median of the pairs."""
-        pairs = self.beside.earlier.get(hosts, ())
+        pairs = self.beside.earlier.get((peer, hosts), ())
         return middle(value(now) / value(then) for then, now in pairs if value(then))
 
     def median(self, peer: str, case: Case, value: Value = seconds) -> float | None:

@@ -20,7 +20,7 @@ COMMIT = "EARLIER"
 """Names the commit, in the environment."""
 ROOT = Path(__file__).parents[2]
 SOURCES = ("benchmarks", "lockstep", "mock_api", "producer", "worker")
-SIZES = (10, 1000)
+CASES = (("lockstep", 10), ("lockstep", 1000), ("lockstep_per_host", 1000))
 PAIRS = 12
 
 
@@ -34,10 +34,10 @@ def measure(bench: Bench) -> None:
     packed = subprocess.run(["git", "archive", commit, *SOURCES], cwd=ROOT, check=True, capture_output=True)
     with tarfile.open(fileobj=BytesIO(packed.stdout)) as archive:
         archive.extractall(tree, filter="data")
-    for hosts in SIZES:
+    for peer, hosts in CASES:
         with ExitStack() as open_ones:
             both = [
-                open_ones.enter_context(bench.session("lockstep", hosts, env={"PYTHONPATH": str(path)}))
+                open_ones.enter_context(bench.session(peer, hosts, env={"PYTHONPATH": str(path)}))
                 for path in (tree, ROOT)
             ]
             for session in both:
@@ -46,5 +46,5 @@ def measure(bench: Bench) -> None:
                 turns = both[:: 1 - number % 2 * 2]
                 ran = {session: session.run(Case(hosts)) for session in turns}
                 then, now = (ran[session] for session in both)
-                bench.figures.beside.earlier.setdefault(hosts, []).append((then, now))
-                bench.say(f"  {hosts} hosts, then and now: {then.seconds:.3f} and {now.seconds:.3f} s")
+                bench.figures.beside.earlier.setdefault((peer, hosts), []).append((then, now))
+                bench.say(f"  {peer}, {hosts} hosts: {then.seconds:.3f} s then, {now.seconds:.3f} now")

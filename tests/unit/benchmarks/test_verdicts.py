@@ -102,7 +102,7 @@ def test_what_was_built_since_is_judged_by_pairs() -> None:
     def word(*pairs: tuple[int, int]) -> str:
         figures = Figures()
         runs = [[replace(sample("lockstep", 1), commands=each) for each in pair] for pair in pairs]
-        figures.beside.earlier[1000] = [(then, now) for then, now in runs]
+        figures.beside.earlier["lockstep", 1000] = [(then, now) for then, now in runs]
         return next(each.word for each in judge(figures) if each.target.name == "earlier-commands")
 
     assert word((100, 102), (200, 250), (100, 90)) == "met"
