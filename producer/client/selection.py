@@ -15,9 +15,9 @@ from lockstep.worker.operation.errors import InvalidInput, LockstepError, Record
 from lockstep.worker.operation.host import Host
 from lockstep.worker.operation.model import GroupId, HostName, Lost, Operation, OperationId
 from lockstep.worker.operation.names import named, parse_group_id, parse_operation_id, show
+from lockstep.worker.record.causes import store_errors
 from lockstep.worker.record.damage import REMEDIES
 from lockstep.worker.record.link import Link, gone, unknown
-from lockstep.worker.record.queries import store_errors
 from lockstep.worker.redis_client import client
 from lockstep.worker.settings import Settings
 

@@ -17,8 +17,7 @@ from lockstep.worker.operation.errors import (
     StoreUnavailable,
     UnknownFormat,
 )
-from lockstep.worker.record.causes import CAUSES, cause_of, unavailable
-from lockstep.worker.record.queries import store_errors
+from lockstep.worker.record.causes import CAUSES, cause_of, store_errors, unavailable
 
 IN_A_SCRIPT = " script: 9f3c0f5c, on @user_script:154."
 NO_USER = "the user is off"

@@ -18,8 +18,8 @@ from lockstep.producer.doctor import Level
 from lockstep.worker.connection import primary
 from lockstep.worker.connection.primary import WrongServer, is_about_server, judge
 from lockstep.worker.operation.errors import StoreUnavailable
+from lockstep.worker.record.causes import store_errors
 from lockstep.worker.record.link import Link
-from lockstep.worker.record.queries import store_errors
 from lockstep.worker.redis_client import RETRIES, AsyncPrimary, AsyncTlsPrimary, client
 from lockstep.worker.settings import Settings
 

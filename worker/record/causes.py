@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from types import FunctionType
+from typing import Any, NamedTuple, TypeVar
 
 import redis
 
-from lockstep.worker.operation.errors import RecordDamaged, StoreFull, StoreUnavailable
+from lockstep.worker.operation.errors import RecordDamaged, StoreFull, StoreUnavailable, UnknownFormat
+from lockstep.worker.record.codec import too_new
 
+T = TypeVar("T")
 FORMAT_ERROR = "LOCKSTEPFORMAT"
 DAMAGED = re.compile(r"LOCKSTEPDAMAGED \[(.*?)\]")
 """What our scripts say of a record that they cannot read."""
@@ -182,3 +188,46 @@ def unavailable(error: BaseException) -> StoreUnavailable:
         return StoreUnavailable(cause.what, cause.remedy)
     said = " ".join(str(error).split()).rstrip(".") or type(error).__name__
     return StoreUnavailable(f"{UNANSWERED}: {said}", FIND_IT)
+
+
+@contextmanager
+def store_errors() -> Iterator[None]:
+    """Turn what redis-py raises into an error of ours, with one line that says why."""
+    try:
+        yield
+    except redis.RedisError as error:
+        text = str(error)
+        if FORMAT_ERROR in text:
+            raise UnknownFormat(too_new(text.partition(FORMAT_ERROR)[2].split()[0])) from error
+        if damaged := DAMAGED.search(text):
+            raise RecordDamaged(damaged[1]) from error
+        cause = cause_of(error)
+        if cause is None and not isinstance(error, (redis.ConnectionError, redis.TimeoutError)):
+            raise  # a call of ours that Redis or its client does not understand
+        if cause is not None and cause.raises is not None:
+            raise cause.raises(f"{cause.what}; {cause.remedy}") from error
+        raise unavailable(error) from error
+    except OSError as error:  # a file or a socket that redis-py could not open
+        raise unavailable(error) from error
+
+
+class RaisesOurs:
+    """Every method of what inherits from this raises errors of ours for what redis-py raises."""
+
+    def __init_subclass__(cls) -> None:
+        """Wrap each of them; one that is a generator is its own."""
+        for name, method in list(vars(cls).items()):
+            if isinstance(method, FunctionType):
+                setattr(cls, name, _raising_ours(method))
+
+
+def _raising_ours(method: Callable[..., T]) -> Callable[..., T]:
+    @wraps(method)
+    def run(*arguments: Any, **named: Any) -> T:
+        try:
+            return method(*arguments, **named)
+        except NO_REDIS:
+            with store_errors():  # only here: a generator for each call would take longer than many of them
+                raise
+
+    return run

@@ -15,9 +15,10 @@ from lockstep.worker.operation.host import Limits
 from lockstep.worker.operation.model import Action, GroupId, HostName, Lost, Millis, OperationId, Presence
 from lockstep.worker.operation.names import show
 from lockstep.worker.operation.thing import Digest, Left
+from lockstep.worker.record.causes import store_errors
 from lockstep.worker.record.codec import Fields, readable
 from lockstep.worker.record.keys import Keys
-from lockstep.worker.record.queries import UNREADABLE, Queries, store_errors
+from lockstep.worker.record.queries import UNREADABLE, Queries
 from lockstep.worker.record.scripts import Replicas, Scripts, script
 
 MOST_LOST = 1000

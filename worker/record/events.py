@@ -15,8 +15,8 @@ from redis.client import PubSub
 from lockstep.worker.forks import leave_to_parent
 from lockstep.worker.operation.errors import StoreUnavailable
 from lockstep.worker.operation.model import Operation, OperationId, Step
+from lockstep.worker.record.causes import store_errors
 from lockstep.worker.record.link import Link, unknown
-from lockstep.worker.record.queries import store_errors
 from lockstep.worker.redis_client import GIVE_UP, async_client, impatient
 from lockstep.worker.settings import Settings
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
-from types import FunctionType
 from typing import Any, TypeVar, cast
 
 import redis
@@ -17,45 +15,12 @@ from lockstep.worker.operation.host import ALL_HOSTS, NAMED_AFTER, Limits, Write
 from lockstep.worker.operation.model import Action, GroupId, HostName, Millis, Operation, OperationId, Step
 from lockstep.worker.operation.thing import SECRET, Asked
 from lockstep.worker.operation.transitions import Order
-from lockstep.worker.record.causes import DAMAGED, FORMAT_ERROR, cause_of, unavailable
-from lockstep.worker.record.codec import Fields, check_format, operation_from, readable, step_from, too_new
+from lockstep.worker.record.causes import RaisesOurs
+from lockstep.worker.record.codec import Fields, check_format, operation_from, readable, step_from
 from lockstep.worker.record.damage import Damage, note
 from lockstep.worker.record.keys import Keys
 
 T = TypeVar("T")
-
-
-@contextmanager
-def store_errors() -> Iterator[None]:
-    """Turn what redis-py raises into an error of ours, with one line that says why."""
-    try:
-        yield
-    except redis.RedisError as error:
-        text = str(error)
-        if FORMAT_ERROR in text:
-            raise UnknownFormat(too_new(text.partition(FORMAT_ERROR)[2].split()[0])) from error
-        if damaged := DAMAGED.search(text):
-            raise RecordDamaged(damaged[1]) from error
-        cause = cause_of(error)
-        if cause is None and not isinstance(error, (redis.ConnectionError, redis.TimeoutError)):
-            raise  # a call of ours that Redis or its client does not understand
-        if cause is not None and cause.raises is not None:
-            raise cause.raises(f"{cause.what}; {cause.remedy}") from error
-        raise unavailable(error) from error
-    except OSError as error:  # a file or a socket that redis-py could not open
-        raise unavailable(error) from error
-
-
-class RaisesOurs:
-    """Every method of what inherits from this raises errors of ours for what redis-py raises."""
-
-    def __init_subclass__(cls) -> None:
-        """Wrap each of them; one that is a generator is its own."""
-        for name, method in list(vars(cls).items()):
-            if isinstance(method, FunctionType):
-                setattr(cls, name, store_errors()(method))
-
-
 UNREADABLE = (RecordDamaged, redis.ResponseError)
 """What is raised for a record that somebody has damaged; the second where a script stumbles over it."""
 Commands = Sequence[tuple[str, ...]]

@@ -18,9 +18,8 @@ from redis.client import Pipeline
 from lockstep.worker.forks import renew_in_children
 from lockstep.worker.operation.errors import StoreUnavailable
 from lockstep.worker.operation.model import OperationId
-from lockstep.worker.record.causes import unavailable
+from lockstep.worker.record.causes import store_errors, unavailable
 from lockstep.worker.record.keys import PARTS, Keys
-from lockstep.worker.record.queries import store_errors
 from lockstep.worker.turns import Answer
 
 Argument = str | int | float
