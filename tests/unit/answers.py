@@ -6,7 +6,7 @@ import gzip
 import socket
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from lockstep.worker.hosts import curl, looks
@@ -31,6 +31,7 @@ from tests.unit.answering import (
 )
 from tests.unit.places import At, asks, elsewhere, empty, handshaking, locked, old, secured, showing
 from tests.unit.raw_server import refusing_port
+from tests.waiting import eventually
 
 G = GroupId("g")
 BODY = b'{"groupId": "g"}'
@@ -232,10 +233,17 @@ def meet(server: Answering, name: str, carrier: str) -> Met:
     with row.at(server, path, row.say) as (there, asked):
         host = HostClient(there, row.settings, CARRIERS[carrier])
         before = asked()
+
+        def read(number: int) -> int:
+            """Return how many requests the host has read, which may be busy with other rows for a while."""
+            with suppress(AssertionError):
+                eventually(lambda: asked() - before >= number, "it has read them")
+            return asked() - before
+
         answer = host.probe(G)
-        looked = asked() - before
+        looked = read(row.sent)
         said = host.write(Action.CREATE, G, AttemptId("a1"), host.clock.elapsed() + 60)
-        return answer.probed, looked, said.effect, asked() - before, f"{answer.text}; {said.text}"
+        return answer.probed, looked, said.effect, read(2 * row.sent), f"{answer.text}; {said.text}"
 
 
 @contextmanager
