@@ -124,8 +124,8 @@ local function step_on(op)
   end
 end
 
--- The rule by which waves open and an operation is decided, once and for ever; it stands nowhere else. It is asked
--- after every outcome, and by whoever looks for what is to be done next.
+-- The rule by which waves open and an operation is decided, once and for ever: only cancel.lua decides without it, for a
+-- person does there. It is asked after every outcome, and before work is claimed.
 local function move(op)
   if op.decision then return end
   if op.failed > 0 then
