@@ -1,0 +1,29 @@
+"""The code stays small: no long files, and not many of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+LONGEST = 300
+"""Lines of a file."""
+MOST = 130
+"""Python files of worker and producer together."""
+
+
+def code(*folders: str) -> list[Path]:
+    return [
+        path for folder in folders for path in (ROOT / folder).rglob("*") if path.suffix in {".py", ".lua"}
+    ]
+
+
+def test_no_file_is_longer_than_can_be_read_at_once() -> None:
+    lines = {
+        str(path.relative_to(ROOT)): len(path.read_text("utf-8").splitlines())
+        for path in code("worker", "producer", "mock_api", "tests")
+    }
+    assert {file: many for file, many in lines.items() if many > LONGEST} == {}
+
+
+def test_worker_and_producer_have_few_files() -> None:
+    assert sum(path.suffix == ".py" for path in code("worker", "producer")) <= MOST
