@@ -36,6 +36,7 @@ EXTRA_OF = {"worker": "worker", "beat": "worker", "flower": "flower"}
 """The extra that a command of Celery needs: the client and the `lockstep` command need none."""
 OPERATIONS = "operations"
 ROLLBACK = "rollback"
+QUEUES = (OPERATIONS, ROLLBACK)
 """Undoing, deciding, settling and the sweep have a queue and workers of their own: they never wait behind
 forward steps that hang on slow hosts."""
 
@@ -222,7 +223,7 @@ def configuration(settings: Settings) -> dict[str, Any]:
         "worker_soft_shutdown_timeout": 3.0,
         "worker_enable_soft_shutdown_on_idle": True,
         # Of the exchange without a name: what is sent to a queue needs no table that says where it goes.
-        "task_queues": [Queue(name, Exchange(""), routing_key=name) for name in (OPERATIONS, ROLLBACK)],
+        "task_queues": [Queue(name, Exchange(""), routing_key=name) for name in QUEUES],
         "task_default_queue": OPERATIONS,
         "task_create_missing_queues": False,  # a misspelled -Q is an error
         "task_routes": {name: {"queue": queue} for name, queue in QUEUE_OF.items()},

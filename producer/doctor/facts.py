@@ -29,7 +29,7 @@ from lockstep.producer.doctor.checks import (
 )
 from lockstep.producer.operators.drift import is_held, uncovered
 from lockstep.producer.operators.hosts import probe, together
-from lockstep.worker.celery import ABOUT, OPERATIONS, ROLLBACK, make_app
+from lockstep.worker.celery import ABOUT, QUEUES, make_app
 from lockstep.worker.inventory import Inventory
 from lockstep.worker.kinds.seal import SealKeys
 from lockstep.worker.operation.drift import Remembered
@@ -155,7 +155,7 @@ def _work(link: Link, settings: Settings, stuck: Callable[[], int]) -> WorkFacts
 
 
 def _lengths(link: Link) -> dict[str, int]:
-    return {queue: link.store.queue_length(queue) for queue in (OPERATIONS, ROLLBACK)}
+    return {queue: link.store.queue_length(queue) for queue in QUEUES}
 
 
 def _workers(settings: Settings) -> tuple[dict[str, Sequence[str]], dict[str, About | None]]:

@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 
 from lockstep.producer.stack.processes import RedisServer
+from lockstep.worker.celery import QUEUES
 from lockstep.worker.monitoring.endpoint import GAUGES, Figures
 from lockstep.worker.operation.model import GroupId, HostName
 from lockstep.worker.record.keys import Keys
 from lockstep.worker.settings import load_settings
-from lockstep.worker.tasks import sweep
-from lockstep.worker.tasks.sweep import FiguresReader
+from lockstep.worker.tasks import figures, sweep
+from lockstep.worker.tasks.figures import FiguresReader
 from tests.contract.bench import PREFIX, RedisBench
 from tests.contract.driver import A, Driver
 from tests.contract.waves import TWO, accepted, rollout
@@ -73,7 +74,7 @@ def test_what_is_undone_is_asked_of_rollback_workers_and_a_host_that_is_down_of_
 def test_operations_beyond_those_that_are_looked_at_are_taken_to_be_like_them(
     redis_bench: RedisBench, server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sweep, "LOOKED_AT", 2)
+    monkeypatch.setattr(figures, "LOOKED_AT", 2)
     for number in range(6):
         driver = Driver(redis_bench, f"op{number}")
         driver.store.accept(driver.request(hosts(4), GroupId(f"g{number}")))
@@ -127,7 +128,7 @@ def test_a_sweep_puts_off_while_either_queue_is_long_and_needs_no_connection_but
     def said() -> str:
         return sweep._sweep(no_broker, runtime, lambda: None)
 
-    for queue in sweep.QUEUES:
+    for queue in QUEUES:
         redis_bench.client.rpush(f"{PREFIX}celery:{queue}", "a", "b")
         assert said() == "resumed 0"
         redis_bench.client.rpush(f"{PREFIX}celery:{queue}", "c")

@@ -34,7 +34,7 @@ from lockstep.worker.monitoring.endpoint import (
 )
 from lockstep.worker.operation.model import Action, State
 from lockstep.worker.settings import Settings, load_settings
-from lockstep.worker.tasks.sweep import FiguresReader
+from lockstep.worker.tasks.figures import FiguresReader
 from tests.integration.worker.harness import Bench, parts
 from tests.waiting import eventually
 from tests.watch.counted import WATCHING, Counted

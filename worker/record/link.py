@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from math import inf
 from typing import TYPE_CHECKING, NamedTuple, TypeVar, cast
@@ -15,8 +16,9 @@ from lockstep.worker.forks import leave_to_parent, renew_in_children
 from lockstep.worker.operation.errors import RecordGone, StoreFull, StoreUnavailable, UnknownOperation
 from lockstep.worker.operation.model import Action, GroupId, Lost, Millis, Operation, OperationId
 from lockstep.worker.record.causes import RaisesOurs
+from lockstep.worker.record.codec import operation_from
 from lockstep.worker.record.keys import Keys
-from lockstep.worker.record.queries import WriteLimits
+from lockstep.worker.record.queries import UNREADABLE, WriteLimits
 from lockstep.worker.record.redis import RedisStore
 from lockstep.worker.record.status import Clocks, Pauses, Silences, Stalls
 from lockstep.worker.redis_client import GIVE_UP, client, impatient_client
@@ -66,6 +68,18 @@ class RedisFacts:
     """Connections that there are, and that Redis takes at most; 0 for what it would not say."""
     replicas: int = 0
     """Those that follow it."""
+
+
+class LookedAt(NamedTuple):
+    """An operation, and how many of its hosts are counted as what."""
+
+    operation: Operation
+    todo: int
+    open_hosts: int
+    undo: int
+    """Still to be restored."""
+    later: int
+    """Whose next try is at a time of its own."""
 
 
 class Link(RaisesOurs):
@@ -152,9 +166,38 @@ class Link(RaisesOurs):
 
     def unended(self) -> tuple[Operation, ...]:
         """Read every operation that still holds its group's lock, the one that is due first first."""
-        ids = cast(list[str], self._client.zrange(self.keys.due, 0, -1))
-        found = (self.store.readable(OperationId(each)) for each in ids)
+        found = map(self.store.readable, self.store.due_times())
         return tuple(each for each in found if each is not None and not each.ended)
+
+    def looked_at(self, operations: Iterable[OperationId], now: Millis) -> list[LookedAt]:
+        """Read these in one round trip; what somebody has damaged of them is left out."""
+        with self._client.pipeline(transaction=False) as pipe:
+            for operation in operations:
+                key = self.keys.operation(operation)
+                pipe.hgetall(key)
+                for part in ("todo", "open", "undo"):
+                    pipe.scard(f"{key}:{part}")
+                pipe.zcount(f"{key}:waits", f"({now}", "+inf")
+            answers = iter(pipe.execute(raise_on_error=False))
+        found = []
+        for operation, kept, *sizes in zip(operations, *[answers] * 5, strict=False):
+            if any(isinstance(each, Exception) for each in (kept, *sizes)):
+                continue
+            with suppress(*UNREADABLE):
+                todo, opened = sizes[:2]
+                read = operation_from(operation, kept, todo=todo, open_hosts=opened, undo=(), stalled=())
+                found.append(LookedAt(read, *sizes))
+        return found
+
+    def counts(self) -> dict[str, int]:
+        """Count what is kept, by the names of the figures that tell of it."""
+        keys = self.keys
+        with self._client.pipeline(transaction=False) as pipe:
+            pipe.zcard(keys.due)
+            for key in (keys.drift, keys.paused, keys.failing):
+                pipe.hlen(key)
+            names = ("operations_in_flight", "drift", "paused_hosts", "failing")
+            return dict(zip(names, pipe.execute(), strict=True))
 
     def look_for_damage(self, groups: Iterable[GroupId]) -> None:
         """Read what is kept of hosts, workers and these groups, to have noted what is damaged."""

@@ -164,6 +164,11 @@ class Queries(RaisesOurs):
         ids = self._client.zrangebyscore(self._keys.due, "-inf", self.now(), start=0, num=limit)
         return tuple(OperationId(each) for each in cast(list[str], ids))
 
+    def due_times(self, most: int = 0) -> dict[OperationId, float]:
+        """Read which operations have not ended, and when each is due, the one that is due first first."""
+        found = self._client.zrange(self._keys.due, 0, most - 1, withscores=True)
+        return {OperationId(name): at for name, at in cast(list[tuple[str, float]], found)}
+
     def queue_length(self, queue: str) -> int:
         return self._client.llen(self._keys.queue(queue))
 

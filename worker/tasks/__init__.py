@@ -35,8 +35,8 @@ from lockstep.worker.redis_client import impatient
 from lockstep.worker.secrets import mask_logs
 from lockstep.worker.settings import load_settings
 from lockstep.worker.tasks import tasks
+from lockstep.worker.tasks.figures import FiguresReader
 from lockstep.worker.tasks.runtime import runtime_of
-from lockstep.worker.tasks.sweep import FiguresReader
 
 __all__ = ["tasks"]
 BEAT_STUCK = 120.0

@@ -22,8 +22,9 @@ from lockstep.worker.record.keys import Keys
 from lockstep.worker.record.link import Link
 from lockstep.worker.settings import Settings
 from lockstep.worker.steps.looks import PatrolResult, patrol
+from lockstep.worker.tasks.figures import FiguresReader
 from lockstep.worker.tasks.runtime import Runtime, assemble
-from lockstep.worker.tasks.sweep import FiguresReader, _sweep
+from lockstep.worker.tasks.sweep import _sweep
 from lockstep.worker.tasks.tasks import beat_of
 from tests.contract.producer.conftest import Run
 from tests.contract.producer.hand import NODE1, NODE2, Hand

@@ -15,7 +15,7 @@ from lockstep.worker.operation.waves import Health
 from lockstep.worker.record.keys import Keys
 from lockstep.worker.record.queries import WriteLimits
 from lockstep.worker.settings import Settings
-from lockstep.worker.tasks.sweep import FiguresReader
+from lockstep.worker.tasks.figures import FiguresReader
 from tests.contract.producer.conftest import Run
 from tests.contract.producer.hand import NODE1, NODE2, Hand
 from tests.waiting import eventually

@@ -20,7 +20,7 @@ from lockstep.producer.stack.ports import LOOPBACK, free_port
 from lockstep.worker.monitoring.heartbeat import EXIT
 from lockstep.worker.operation.model import Action, GroupId, State
 from lockstep.worker.record.link import Link
-from lockstep.worker.tasks.sweep import FiguresReader
+from lockstep.worker.tasks.figures import FiguresReader
 from tests import wedge
 from tests.integration.worker.harness import SHORT, Bench
 from tests.waiting import eventually
