@@ -77,7 +77,7 @@ def test_a_step_with_an_outcome_writes_nothing(create: Driver) -> None:
     assert create.step(A) == kept
 
 
-def test_so_many_writes_and_no_more(create: Driver) -> None:
+def test_a_host_is_given_up_once_all_its_writes_are_spent(create: Driver) -> None:
     for n in range(RETRIES + 1):
         assert create.begin(A, f"a{n}").next is Forward.SEND
         assert create.finish(A, f"a{n}", Effect.UNKNOWN, f"answer {n}").next is Forward.OPEN

@@ -55,7 +55,7 @@ def test_a_field_that_is_missing_is_named(redis_bench: RedisBench, field: str) -
 
 
 @pytest.mark.parametrize("field", [*OF_WAVES, "hold_most", "opened"])
-def test_so_is_one_of_an_operation_with_waves(redis_bench: RedisBench, field: str) -> None:
+def test_a_damaged_field_of_an_operation_with_waves_is_named(redis_bench: RedisBench, field: str) -> None:
     canary = accepted(redis_bench, TWO)
     redis_bench.client.hset(KEYS.operation(canary.id), field, "soon")
     stays_as_it_is(canary, redis_bench, f"its field {field} is no number")

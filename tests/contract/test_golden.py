@@ -121,7 +121,7 @@ def kept(request: pytest.FixtureRequest, redis_bench: RedisBench) -> dict[str, A
     return {**found, "name": path.stem}
 
 
-def test_it_is_read_as_it_was(kept: dict[str, Any], redis_bench: RedisBench) -> None:
+def test_a_record_of_any_format_is_read_as_it_was(kept: dict[str, Any], redis_bench: RedisBench) -> None:
     assert_within(kept["read"], read(redis_bench.store, ONE), "")
 
 
@@ -138,7 +138,7 @@ def assert_within(said: Any, says: Any, where: str) -> None:
         assert said == says, where
 
 
-def test_it_comes_to_its_end(kept: dict[str, Any], redis_bench: RedisBench) -> None:
+def test_a_record_of_any_format_comes_to_its_end(kept: dict[str, Any], redis_bench: RedisBench) -> None:
     cluster = Cluster(redis_bench, kept["holding"])
     cluster.end()
     state, holding = ENDS[kept["name"]]
@@ -151,7 +151,9 @@ def test_it_comes_to_its_end(kept: dict[str, Any], redis_bench: RedisBench) -> N
     assert ONE not in cluster.store.due(10)
 
 
-def test_it_is_what_later_operations_find(kept: dict[str, Any], redis_bench: RedisBench) -> None:
+def test_a_record_of_any_format_is_found_by_later_operations(
+    kept: dict[str, Any], redis_bench: RedisBench
+) -> None:
     one = Driver(redis_bench, ONE, Action(kept["read"]["operation"]["action"]))
     hosts = (HostName("a"), HostName("b"), HostName("c"))
     assert redis_bench.store.accept(one.request(hosts)) is Accepted.EXISTING

@@ -33,7 +33,7 @@ def called(server: Frames, carry: Carry) -> HostClient:
     [(curl.Loop().carry, "h2", 2), (looks.exchange, "http/1.1", 1)],
     ids=["libcurl", "requests"],
 )
-def test_it_is_spoken_where_the_host_offers_it(carry: Carry, speaks: str, times: int) -> None:
+def test_http2_is_spoken_where_the_host_offers_it(carry: Carry, speaks: str, times: int) -> None:
     with speaking(context(), NOT_FOUND) as server:
         host = called(server, carry)
         assert [host.probe(G).probed for _ in range(times)] == [Probed.SEEN] * times

@@ -79,7 +79,7 @@ def link(server: RedisServer) -> Iterator[Link]:
         yield found
 
 
-def test_it_says_for_how_long_a_periodic_piece_of_work_is_taken(redis_bench: RedisBench, link: Link) -> None:
+def test_a_link_says_how_long_a_lease_still_lasts(redis_bench: RedisBench, link: Link) -> None:
     assert link.leased("sweep") is None
     redis_bench.store.lease("sweep", 60_000)
     assert 0 < (link.leased("sweep") or 0) <= 60_000

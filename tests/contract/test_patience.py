@@ -117,7 +117,7 @@ def test_what_another_address_said_counts_for_nothing(create: Driver, fatal: Out
     assert create.step(A) == kept
 
 
-def test_it_ends_with_the_decision(create: Driver) -> None:
+def test_a_forward_step_ends_with_the_decision(create: Driver) -> None:
     create.roll_back()
     assert create.missed(A, "p1", "unknown here", Miss.UNASKED).next is Forward.ABORTED
 

@@ -10,7 +10,7 @@ from tests.contract.driver import ABSENT, A
 from tests.contract.test_limit import begins, ends, several, undoes
 
 
-def test_so_many_writes_a_second_each_told_its_own_moment(bench: Bench) -> None:
+def test_writes_over_a_rate_each_wait_for_a_moment_of_their_own(bench: Bench) -> None:
     one, two, three = several(bench, "one", "two", "three", a=WriteLimit(None, 0.01))
     assert begins(one) is Forward.SEND
     told = []

@@ -48,9 +48,7 @@ def test_a_worker_that_is_silent_is_forgotten(clocks: Clocks, monkeypatch: pytes
     assert clocks.inventories() == {}
 
 
-def test_it_reports_and_then_rests_for_a_while_again_and_again(
-    clocks: Clocks, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_worker_reports_its_clock_again_and_again(clocks: Clocks, monkeypatch: pytest.MonkeyPatch) -> None:
     done: list[object] = []
 
     def rest(seconds: float) -> None:

@@ -34,7 +34,7 @@ def test_hadolint_has_nothing_to_say() -> None:
     assert (done.returncode, done.stdout) == (0, "")
 
 
-def test_it_can_be_built_without_asking_a_registry_for_a_frontend() -> None:
+def test_the_image_is_built_without_asking_a_registry_for_a_frontend() -> None:
     assert "syntax=" not in DOCKERFILE
 
 

@@ -91,7 +91,7 @@ def test_the_command_names_it_too(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (1, f"lockstep: error: {why}\n")
 
 
-def test_so_do_flower_and_the_stack(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_flower_and_the_stack_name_the_extra_that_they_lack(monkeypatch: pytest.MonkeyPatch) -> None:
     only(monkeypatch, "structlog", "uvicorn")
     with pytest.raises(SystemExit, match=r"Flower needs flower: pip install 'lockstep\[flower\]'"):
         flower.main([])

@@ -246,7 +246,7 @@ def test_a_host_that_left_is_remembered_for_the_operations_that_were_accepted_wi
     assert inventory.find_as(NODE1, None) is None
 
 
-def test_so_is_the_address_that_it_had(inventory: LiveInventory, file: Path, clock: Clock) -> None:
+def test_a_host_is_known_by_an_earlier_address(inventory: LiveInventory, file: Path, clock: Clock) -> None:
     before = known(inventory, NODE1)
     replace(file, hosts("node1", "node2", port=81))
     clock.now += live.LOOK_EVERY

@@ -29,7 +29,7 @@ class NoAliases(yaml.SafeDumper):
 
 
 @given(DOCUMENTS)
-def test_it_reads_what_yaml_reads(document: object) -> None:
+def test_plain_yaml_reads_what_yaml_reads(document: object) -> None:
     text = yaml.dump(document, Dumper=NoAliases, allow_unicode=True)
     if "!!" not in text:
         assert parse_plain("it", text) == yaml.safe_load(text)

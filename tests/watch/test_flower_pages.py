@@ -242,7 +242,7 @@ def test_metrics_of_flower_ask_for_its_password(watched: Watched, tmp_path: Path
         assert requests.get(f"{url}/healthcheck", timeout=10).ok
 
 
-def test_it_does_not_start_for_strangers() -> None:
+def test_flower_without_a_password_does_not_listen_for_strangers() -> None:
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("FLOWER_")}
     started = subprocess.run(
         [sys.executable, "-m", "lockstep.worker.monitoring.flower", "--address=0.0.0.0", "--port=0"],

@@ -106,7 +106,7 @@ def test_beat_is_ready_once_it_has_reached_redis_and_a_dead_one_is_not_live(
         assert "is that of a process that is gone" in probe("live", signs.directory, "beat").stderr
 
 
-def test_such_a_worker_ends_with_one_line(tmp_path: Path) -> None:
+def test_a_worker_with_an_unsafe_heartbeat_directory_ends_with_one_line(tmp_path: Path) -> None:
     (tmp_path / "signs").mkdir()
     (tmp_path / "signs").chmod(0o777)
     env = {**os.environ, VARIABLE: str(tmp_path / "signs"), "LOCKSTEP_REDIS_URL": "redis://127.0.0.1:1/0"}

@@ -45,7 +45,7 @@ def test_what_changes_an_operation_takes_it_too(lockstep: Run, cluster: ClusterC
     assert operation.status().ended
 
 
-def test_so_does_what_goes_with_waves_and_what_settles_a_thing(lockstep: Run, cluster: ClusterClient) -> None:
+def test_hold_promote_and_resolve_take_a_short_id(lockstep: Run, cluster: ClusterClient) -> None:
     cluster.create_group("team-c", operation_id="abcdef123456", waves="1,100%")
     for arguments in (("hold", "abcd", "--reason", "it is slow"), ("promote", "abcd")):
         assert lockstep(*arguments).code == 0

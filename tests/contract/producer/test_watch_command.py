@@ -95,7 +95,7 @@ def test_on_a_terminal_a_table_is_drawn_over(
     assert "committed" in ran.out
 
 
-def test_it_ends_when_nobody_reads_it_any_more(
+def test_watch_ends_when_nobody_reads_it_any_more(
     lockstep: Run, cluster: ClusterClient, between: Play, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cluster.create_group("team-a")

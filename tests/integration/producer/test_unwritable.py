@@ -90,7 +90,7 @@ def prepared(nodes: dict[str, Node], environment: dict[str, str], tmp_path: Path
 
 
 @pytest.mark.parametrize(("verb", "code", "told"), VERBS, ids=lambda value: str(value).split()[0:1])
-def test_it_does_its_work_and_says_what_came_of_it(
+def test_a_command_does_its_work_when_its_output_cannot_be_written(
     prepared: Path, monkeypatch: pytest.MonkeyPatch, verb: str, code: int, told: str
 ) -> None:
     """Once with a stdout that is full, once with such a stderr."""

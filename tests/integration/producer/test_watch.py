@@ -60,7 +60,7 @@ def test_json_is_a_document_a_line(operation: Operation, hand: Hand) -> None:
     assert (document["state"], len(document["hosts"])) == ("committed", 3)
 
 
-def test_it_ends_when_nobody_reads_though_nothing_happens(operation: Operation) -> None:
+def test_watch_ends_when_nobody_reads_though_nothing_happens(operation: Operation) -> None:
     with start("watch") as process:
         process.stdout.readline()
         process.stdout.close()

@@ -59,7 +59,7 @@ def test_drawing_on_a_terminal_does_not_write_to_itself(monkeypatch: pytest.Monk
         read_until(ours, "drawn", "printed")
 
 
-def test_it_goes_in_silence_when_its_stream_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_console_is_collected_in_silence_when_its_stream_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     """From Python 3.13 on, what raises while it is collected is told."""
     gone = io.TextIOWrapper(io.BytesIO())
     gone.close()
