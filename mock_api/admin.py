@@ -63,7 +63,7 @@ class ClusterAdmin:
         self._call("PUT", scope(node, "settings"), manners)
 
     def down(self, node: str, seconds: float | None = None) -> None:
-        """Make a node refuse connections, until `up` or for so long."""
+        """Make a node refuse connections, until `up` or for `seconds`."""
         self._call("POST", scope(node, "down"), seconds=seconds)
 
     def up(self, node: str) -> None:

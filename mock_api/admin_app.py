@@ -115,7 +115,7 @@ def admin_app(cluster: Cluster) -> FastAPI:
             member.node.manners = member.node.manners.model_copy(update=given)
         return [info(member) for member in chosen(name)]
 
-    @app.post("/nodes/{name}/down", summary="Refuse connections, for ever or so many seconds")
+    @app.post("/nodes/{name}/down", summary="Refuse connections, for ever or some seconds")
     async def down(name: str, seconds: Annotated[float | None, Query(ge=0)] = None) -> NodeInfo:
         member = chosen(name)[0]
         member.down(seconds)

@@ -143,7 +143,7 @@ class CallHandler:
 
 
 async def left_within(request: Request, seconds: float | None) -> bool:
-    """Wait so long, `None` for ever, or less if the client leaves; tell whether it left."""
+    """Wait `seconds`, None for ever, or less if the client leaves; tell whether it left."""
     transport: asyncio.Transport = request.state.transport
     if seconds != 0:
         try:

@@ -138,7 +138,7 @@ class Member:
         self._returning: asyncio.Task[None] | None = None
 
     def down(self, seconds: float | None = None) -> None:
-        """Refuse connections, for ever or so long, and reset open ones; effects under way still land."""
+        """Refuse connections, for `seconds` or ever, and reset open ones; effects under way still land."""
         self._stay()
         if self.listener.up:
             self.listener.close()

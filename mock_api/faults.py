@@ -151,9 +151,9 @@ class Rule(BaseModel):
     group: str | None = Field(default=None, min_length=1)
     """Only this group id; a trailing * matches any ending."""
     times: int | None = Field(default=None, ge=1)
-    """Strike at most so many calls, then never again."""
+    """Calls that it strikes at most."""
     after: int = Field(default=0, ge=0)
-    """Let the first so many matching calls pass."""
+    """Matching calls that pass first."""
     seconds: Seconds | None = None
     """hang_*: answer so late (absent: never). delayed: the effect comes so late. down: up again so late."""
     status: int | None = Field(default=None, ge=200, le=599)

@@ -38,7 +38,7 @@ class Found:
 
 
 class Player:
-    """One kind. What a thing holds is kept by whoever calls: `fields`, `kept`, `version` and `uid`."""
+    """One kind. The caller keeps what a thing holds: `fields`, `kept`, `version` and `uid`."""
 
     def __init__(self, kind: Kind) -> None:
         """Try it out. Raises InputError for a kind that cannot be played."""
@@ -56,7 +56,7 @@ class Player:
             raise InputError(f"kind {kind.name} cannot be played: {error}") from None
 
     def read(self, call: Call, held: Mapping[str, Mapping[str, Any]]) -> Found | None:
-        """Tell which of the verbs a request is; of two that are the same, create is for what is not there."""
+        """Return the verb of a request; of two that are the same, create is for what is not there."""
         uids = {str(each["uid"]): thing for thing, each in held.items()}
         found = []
         for verb in ("look", *VERBS):

@@ -79,7 +79,7 @@ def write_secret(path: Path, text: str) -> None:
 
 
 WHERE = frozenset({"redis_url", "hosts", "inventory"})
-"""Whoever sets one of these means a certain cluster."""
+"""Settings that name a certain cluster."""
 
 
 def default_settings() -> Settings:

@@ -35,7 +35,7 @@ class SafeStream(io.TextIOBase):
 
     @property
     def lost(self) -> str | None:
-        """Why something could not be written, in a few words; None if whoever read it has stopped reading."""
+        """Why something could not be written, in a few words; None if its reader is gone."""
         if self._trouble is None or isinstance(self._trouble, BrokenPipeError):
             return None
         return getattr(self._trouble, "strerror", None) or str(self._trouble)

@@ -59,7 +59,7 @@ class TaskName:
 ABOUT = "lockstep_about"
 """The remote control command that asks workers for their versions."""
 WAIT = "wait"
-"""The header that says for how many seconds a message is to wait, by the clock of whoever receives it."""
+"""The header that says for how many seconds a message is to wait, by its receiver's clock."""
 WAVE = "wave"
 """The header that says which wave or which round of the gate a message belongs to: `wave 2`, `round 1`."""
 QUEUE_OF = {
@@ -193,7 +193,7 @@ def configuration(settings: Settings) -> dict[str, Any]:
             # Look for unacknowledged messages every few seconds; the defaults take 100 s.
             "unacked_restore_interval": settings.restore_every,
             "unacked_restore_throttle": 1,
-            # None: whoever waits for a worker's answer (doctor, Flower) looks too, by its own clock. Our
+            # None: what waits for a worker's answer (doctor, Flower) looks too, by its own clock. Our
             # transport, which workers have, does not ask: it gives all back, by Redis' clock.
             "unacked_restore_limit": 0,
             "unacked_mutex_expire": 30,  # a worker killed while restoring blocks others no longer than this

@@ -73,7 +73,7 @@ def _number(value: object, kind: type[float], fits: Callable[[float], bool], rul
 
 
 def read(fields: Iterable[str], secrets: str) -> dict[str, str]:
-    """Return which of these settings are given, by a variable or else by a file in the folder `secrets`."""
+    """Return those of these settings that a variable gives, or else a file in the folder `secrets`."""
     found = {}
     try:
         files = (

@@ -32,11 +32,11 @@ BATCH = 500
 ACQUIRE = 10.0
 """Seconds for which one of kombu's producers is waited for: there are ten, each busy for milliseconds."""
 EVENTS = 100
-"""Of those that say that a task was sent, so many go into one message."""
+"""`task-sent` events in one message."""
 VISIBLE = 50
-"""Up to so many hosts each has a task of its own, unless the settings say otherwise."""
+"""Up to VISIBLE hosts each have a task of their own, unless the settings say otherwise."""
 TASKS, FEWEST, MOST = 16, 16, 64
-"""Beyond, an operation is cut into about so many tasks of at least and at most so many hosts each."""
+"""An operation on more is cut into about TASKS tasks of FEWEST to MOST hosts each."""
 
 
 def publish_next(app: Celery, store: Store, operation: OperationId, *, resume: bool = False) -> Claim | None:
@@ -107,7 +107,7 @@ def _raised_by_kombu(error: AttributeError) -> bool:
 
 
 def hosts_per_task(settings: Settings, hosts: int) -> int:
-    """Return how many of so many hosts one task carries at most."""
+    """Return how many hosts one task carries at most, in an operation on `hosts` hosts."""
     if settings.hosts_per_task is not None:
         return settings.hosts_per_task
     return 1 if hosts <= VISIBLE else min(max(FEWEST, math.ceil(hosts / TASKS)), MOST)

@@ -99,13 +99,13 @@ def _client(library: Any, kinds: tuple[type, ...], settings: Settings, once: Any
 
 
 def impatient(settings: Settings, seconds: float = GIVE_UP) -> Settings:
-    """Return the settings of a connection that waits for so many seconds at most."""
+    """Return the settings of a connection that waits for at most `seconds`."""
     names = ("redis_timeout", "redis_connect_timeout")
     return settings.but(**{name: min(getattr(settings, name), seconds) for name in names})
 
 
 def impatient_client(settings: Settings, seconds: float = GIVE_UP, most: int = MOST) -> redis.Redis:
-    """Return a client that gives up after so many seconds, and never tries again by itself."""
+    """Return a client that gives up after `seconds`, and never tries again by itself."""
     made = client(impatient(settings, seconds), most)
     made.set_retry(Retry(NoBackoff(), 0))
     made.connection_pool.patience = seconds  # type: ignore[attr-defined]

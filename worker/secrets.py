@@ -1,7 +1,7 @@
 """What must be shown to nobody: a value that shows nothing of itself, and a net below everything.
 
 `Secret` is for code that holds one. `mask` is for whatever leaves the process, and replaces every secret that
-this process has come to know, whoever wrote it into a text: a library's error, a repr, a traceback.
+this process has come to know, from any source: a library's error, a repr, a traceback.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class _Known:
             else:
                 self.lasting |= found
             every = set[str]().union(*self.lasting.values(), *self.passing.values())
-            self.forms = sorted(every, key=len, reverse=True)  # whoever masks goes on with the list it has
+            self.forms = sorted(every, key=len, reverse=True)  # a masking under way keeps its list
 
 
 _known = _Known()

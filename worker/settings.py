@@ -48,7 +48,7 @@ class Settings:
     redis_key_file: str = ""
     """Path of the PEM file with the key of `redis_cert_file`."""
     replicas_wait: Tries | None = None
-    """So many replicas must have what a write to a host, or an answer to somebody, rests on. Unset, it is 2
+    """Replicas that must have what a write to a host, or an answer to somebody, rests on. Unset, it is 2
     with Sentinels, else 0. With as many as there are, no failover loses it: docs/operations.md#sentinel."""
     replicas_wait_ms: Count = 1000
     """Milliseconds that they have for it. Without them no write goes to a host; the step is repeated."""
@@ -80,10 +80,10 @@ class Settings:
     """Assumption A1: a host that answers a GET has finished every request older than this. Choose it above
     the time after which the nodes, and proxies before them, give up on a request."""
     patience: Seconds = 30.0
-    """A host that gives no usable answer at all for so long is given up, and the operation rolled back: so
-    long a node may take to restart. One that answers, if only 500, is tried until the deadline."""
+    """After this time without any usable answer a host is given up, and the operation rolled back: allow for
+    a node's restart. One that answers, if only 500, is tried until the deadline."""
     retries: Tries | None = None
-    """A producer's bound for its operations: a host is given up after so many tries beyond the first, writes
+    """A producer's bound for its operations: tries beyond the first before a host is given up, writes
     or looks in a row. Unset, time alone bounds them; `--retries` sets it for one operation."""
     backoff_base: Seconds = 0.5
     """First retry after 0 to 0.5 s (full jitter), doubling: quick for a glitch."""
@@ -94,7 +94,7 @@ class Settings:
     rollback_backoff_cap: Seconds = 60.0
     """A host that is down is asked once a minute, for ever, so that it is restored soon after its return."""
     deadline: Seconds = 300.0
-    """An operation undecided for so long is rolled back."""
+    """After this time an undecided operation is rolled back."""
     lock_wait: Seconds = 60.0
     """How long create and delete wait for another operation on the same group; above a settling."""
     max_body_bytes: Count = 262_144
@@ -103,37 +103,37 @@ class Settings:
     sweep_every: Seconds = 2.0
     """Cadence of the sweep: the latency of everything that the chord did not carry on."""
     sweep_patience: Seconds = 30.0
-    """Without progress for so long an operation is resumed; doubles each time, up to 1,024 times."""
+    """After this time without progress an operation is resumed; doubles each time, up to 1,024 times."""
     sweep_batch: Count = 200
     """Operations resumed per sweep, so that a sweep stays short."""
     sweep_queue_limit: Count = 1000
     """With a longer queue the messages are late, not lost: nothing is published again."""
     retention_days: Seconds = 30.0
-    """Ended operations are kept so long, and at most `retention_count` of them. A client that still waits
+    """How long ended operations are kept, and at most `retention_count` of them. A client that still waits
     needs the record of its operation, and so does an id that is sent again."""
     retention_count: Count = 100_000
     deleted_days: Seconds = 90.0
-    """A group that was deleted on every host is remembered so long. A host that comes back with it later is
+    """How long a group that was deleted on every host is remembered. A host that comes back with it later is
     not found to differ any more."""
 
     breaker_failures: Count = 10
     """Forward looks at one host in a row without any answer to one worker process, after which all spare it.
     More than one operation spends: of a host that fails one in three, ten in a row are once in 59,000."""
     breaker_seconds: Seconds = 10.0
-    """A host is spared for so long, then one look by each worker process finds out whether it answers: often
+    """How long a host is spared; then one look by each worker process finds out whether it answers: often
     enough to find one that is back within `patience`."""
 
     patrol_every: Seconds = 60.0
     """Cadence of the patrol: how soon a write that landed against all assumptions is seen."""
     patrol_hours: Seconds = 24.0
-    """A group is patrolled for so long after its last write of unknown fate."""
+    """How long a group is patrolled after its last write of unknown fate."""
     repair_minutes: Seconds = 30.0
     """Drift that such a write of so short ago explains is repaired; any other is only reported."""
     patrol_batch: Count = 20
     """Groups per patrol, so that it never floods the hosts with GETs."""
 
     visibility_timeout: Seconds = 90.0
-    """A killed worker's messages are delivered again after so long. Above the longest task (a call's time in
+    """When a killed worker's messages are delivered again. Above the longest task (a call's time in
     which the last of its hosts is begun, then three calls) + the chord's dispatch lease + the longest
     countdown; at the defaults 4 * 15 + 21 + 8 = 89 s."""
     restore_every: Count = 5
@@ -154,7 +154,7 @@ class Settings:
     heartbeat_dir: str = ""
     """Where a worker, or beat, keeps the files that `python -m lockstep.worker.monitoring.probe` reads; below
     the directory for temporary files, which is right for one worker per container. Of several workers on one
-    machine each needs its own, or one could not tell which of them is dead; beat may share one's."""
+    machine each needs its own, or the dead one could not be told; beat may share one's."""
     metrics_address: str = "127.0.0.1"
     """The address at which a worker answers Prometheus: only this machine, unless it says otherwise. The
     image sets ::, every address of IPv4 and IPv6, for a container's loopback is nobody else's."""

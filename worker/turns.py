@@ -55,7 +55,7 @@ class Answer(Generic[A]):
             self._step.awaits = self
             self._step.run.parent.switch()
             self._step.awaits = None
-        return self.said.pop(0)  # an error holds the frames that it came through, and whoever waits in them
+        return self.said.pop(0)  # an error holds the frames that it came through, and those who wait in them
 
 
 def side_by_side(

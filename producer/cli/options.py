@@ -230,7 +230,7 @@ wait_options = _all(
         "--timeout",
         type=float,
         metavar="SECONDS",
-        help="Give up waiting after so long; the operation goes on.  [default: never]",
+        help="Give up waiting after this time; the operation goes on.  [default: never]",
     ),
     click.option(
         "--id",

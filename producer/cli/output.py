@@ -124,7 +124,7 @@ GAP = "  "
 
 
 def tell(finding: Finding, width: int) -> None:
-    """Print a finding, with its remedy on a line of its own; subjects take so many characters."""
+    """Print a finding, with its remedy on a line of its own; subjects take `width` characters."""
     head = f"{paint(finding.level.ljust(LEVEL_WIDTH))} {finding.subject.ljust(width)}"
     answer(f"{head} {printable(finding.text)}")
     if finding.remedy:

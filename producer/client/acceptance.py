@@ -165,7 +165,7 @@ def _renew_property_locks() -> None:
 
 
 class RequestWithdrawn(Exception):
-    """Whoever asked wants it no longer: nothing was recorded."""
+    """The caller wants it no longer: nothing was recorded."""
 
 
 def accept(link: Link, request: Request, stopped: Callable[[], bool] = lambda: False) -> Accepted:
@@ -174,7 +174,7 @@ def accept(link: Link, request: Request, stopped: Callable[[], bool] = lambda: F
     Raises GroupBusy, OperationIdReused, StoreFull and StoreUnavailable; RequestWithdrawn, within a second,
     once `stopped` tells so.
     """
-    # Whoever is not reachable now has stored nothing; from here on that is no longer certain.
+    # A Redis out of reach now has stored nothing; from here on that is no longer certain.
     reach(link)
     try:
         said = _accept(link, request, stopped)

@@ -255,7 +255,7 @@ class ClusterClient(ThingClient):
         return found
 
     def failing(self) -> Mapping[str, str]:
-        """Return which of the sweep and the patrol failed when they were last tried, and why."""
+        """Return whether the sweep and the patrol failed when they were last tried, and why."""
         return self._link.store.failing()
 
     def examine(self) -> Iterator[Finding]:

@@ -108,7 +108,7 @@ class GroupClient:
         operation is returned; with others, or if somebody else gave the id, OperationIdReused is raised.
         Without it a random id is taken.
         `deadline` is in seconds from now: an operation undecided by then is rolled back. Until
-        then a host that fails is tried again; `retries` gives it up after so many tries beyond the first.
+        then a host that fails is tried again; `retries` gives it up after that many beyond the first.
         `preflight` asks every host first, and raises NotReady before anything is recorded if one gives no
         usable answer.
         `waves` changes hosts one wave after another, in the order of the inventory: sizes such as

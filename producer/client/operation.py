@@ -73,7 +73,7 @@ class Operation:
         self.existing = existing
         """True when the operation had been accepted before it was asked for."""
         self.published = False
-        """True when this call sent its tasks; otherwise whoever accepted it did, or the sweep does."""
+        """True when this call sent its tasks; otherwise an earlier call did, or the sweep does."""
         self._ended = False
         """It was seen to have ended: whatever becomes of its record, nothing of it is left to be done."""
 

@@ -23,7 +23,7 @@ AHEAD = 600
 MOST_DAMAGED = 20
 """Each has a line of its own; the others are counted."""
 PATROLS_LATE = 10
-"""So many patrols may go by before a group that is due has its turn."""
+"""Patrols that may go by before a group that is due has its turn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +120,7 @@ def _alike(
 
 
 def on_versions(here: About, workers: Mapping[str, About | None]) -> list[Finding]:
-    """Judge whether everything runs the same versions: a record is read by whoever comes by."""
+    """Judge whether everything runs the same versions: any worker may read a record."""
     told = {name: each.versions if each else "" for name, each in workers.items()}
     remedy, same = "roll out the same version to all workers and producers", f"{here.versions} everywhere"
     return _alike("versions", here.versions, told, "older ones", remedy, same) if workers else []

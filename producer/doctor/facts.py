@@ -63,7 +63,7 @@ NEWEST = 100
 """Operations that are read to see whether they can be."""
 SWEPT = "sweep-done"
 PERIODS = 3
-"""A sweep must be seen to be done within so many of its periods."""
+"""Periods of the sweep within which one must be seen to be done."""
 LOOK = 0.1
 """Seconds between looks at whether one was."""
 

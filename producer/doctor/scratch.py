@@ -38,7 +38,7 @@ AT_ONCE = 0.001
 """Seconds: to requests no time at all is no timeout."""
 PREFIX = "lockstep-probe-"
 PERSISTENCE = 20
-"""Tries to delete a scratch group: a host that fails half of its calls is clean after so many."""
+"""Tries to delete a scratch group: enough for a host that fails half of its calls."""
 CREATIONS = 3
 """Writes that bring a group about, before the host counts as one that gives no usable answer."""
 PAUSE = 0.1

@@ -156,7 +156,7 @@ def apply(
     pace: Pace = AT_ONCE,
     accept_loss: bool = False,
 ) -> Generator[WishResult]:
-    """Fulfil the wishes, so many at a time, and yield each as it is done; closing it starts no more.
+    """Fulfil the wishes, some at a time, and yield each as it is done; closing it starts no more.
 
     What a run of the same id has started is not started again: its outcome is told. Closing takes
     `STOPS_WITHIN` seconds at most; a request that is on its way to Redis then may still be accepted.
@@ -190,7 +190,7 @@ def apply(
             pass
         except LockstepError as error:
             told.put(WishResult(wish, key, None, str(error)))
-        except BaseException as error:  # noqa: BLE001 - whoever iterates gets it
+        except BaseException as error:  # noqa: BLE001 - raised where it is iterated
             told.put(error)
 
     def work() -> None:

@@ -29,7 +29,7 @@ AT_ONCE = 32
 """Hosts asked at the same time: the work is waiting, and a host that hangs holds up no more than its slot."""
 
 LOOKS = 5
-"""GETs at most, so that whoever asks hears soon."""
+"""GETs at most, so that the caller hears soon."""
 
 T = TypeVar("T")
 R = TypeVar("R")

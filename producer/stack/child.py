@@ -159,7 +159,7 @@ class Child:
         self.running  # noqa: B018  # tells the guard
 
     def kill(self) -> None:
-        """Kill it with SIGKILL; return when it is gone. Whoever supervises it starts it again."""
+        """Kill it with SIGKILL; return when it is gone. Its supervisor starts it again."""
         self._signal(signal.SIGKILL)
         if self._process is not None:
             self._process.wait()
@@ -235,7 +235,7 @@ class Supervisor:
                 try:
                     with self._lock:
                         self._look(patient, time.monotonic())
-                except Exception:  # of whoever hears of it, for example: the children need looking after
+                except Exception:  # of a listener, for example: the children need looking after
                     log.exception("while looking after %s", patient.child.name)
 
     def _look(self, patient: ChildState, now: float) -> None:

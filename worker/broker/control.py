@@ -32,9 +32,9 @@ LOOKS = frozenset(
 BROKER = ("transport", "hostname", "port", "virtual_host")
 """What `stats` says of the broker; passwords stand among the rest."""
 LONGEST_WAIT = 4.0
-"""Seconds between two tries to connect, at most: a Redis that is back is noticed within so long."""
+"""Seconds between two tries to connect, at most, and until a Redis that is back is noticed."""
 REPLY_SECONDS = 60
-"""For so long the replies to somebody who is gone are kept."""
+"""How long replies are kept for a caller who is gone."""
 
 
 def shown(method: object) -> str:
@@ -85,7 +85,7 @@ class ControlNode(pidbox.Node):  # type: ignore[misc]
         return answer
 
     def reply(self, data: Any, exchange: str, routing_key: str, ticket: Any, **_: Any) -> None:
-        """Put a reply into the list of whoever asked; it is found by no table that others may write."""
+        """Put a reply into the caller's list, which is looked up in no table that others may write."""
         queue = f"{routing_key}.{exchange}"
         mailbox = self.mailbox
         with mailbox.producer_or_acquire(None, self.channel) as producer:

@@ -67,7 +67,7 @@ def _is_base64(body: str) -> bool:
 
 
 def dropped(why: str, length: int | None = None) -> None:
-    """Tell that a message was dropped, in the log and to whoever counts; nothing is told of its content."""
+    """Log and count that a message was dropped; nothing is told of its content."""
     size = "" if length is None else f" of {length} bytes"
     logger.warning("A message%s was dropped: %s.", size, why)
     task_rejected.send(sender=None, message=None, exc=None)
@@ -77,7 +77,7 @@ class QoS(redis.QoS):  # type: ignore[misc]
     """What was delivered and is not acknowledged."""
 
     gives_back = False
-    """Workers alone give back what others took: whoever waits for their answers may not."""
+    """Workers alone give back what others took; those who wait for their answers may not."""
 
     def restore_visible(self, *_: Any, **__: Any) -> None:
         """Give back what some worker took and did not acknowledge in time, by the clock of Redis.
@@ -118,7 +118,7 @@ class QoS(redis.QoS):  # type: ignore[misc]
 class BaseChannel(redis.Channel):  # type: ignore[misc]
     """Keeps no tables of bindings, and drops what is no JSON.
 
-    Nothing is sent through one here, and whoever may write to them could have messages delivered elsewhere.
+    Nothing is sent through one here, and anybody who may write to them could divert messages.
     What killed processes, or older versions, left in a table of those who hear what is published to all goes
     when the next process binds a queue.
     """

@@ -81,7 +81,7 @@ class Scheduler(beat.Scheduler):  # type: ignore[misc]
     """Beat's schedule by this process's own monotonic clock: sends each task once per period, at once first.
 
     Celery's own goes by the wall clock, and keeps its times in a file: set back by ten minutes, it would send
-    nothing for ten minutes. Here nothing is kept, for whoever runs twice as often does no harm.
+    nothing for ten minutes. Here nothing is kept, for running twice as often does no harm.
 
     Celery hands it a file for its times, which is not used.
     """

@@ -42,7 +42,7 @@ class QoS(links.QoS):
         """Have nothing noted, and nothing to acknowledge."""
         self._noted: set[str] = set()
         self._acknowledged: deque[str] = deque()
-        """Filled by the threads that run tasks; a tag is in the hands of whoever takes it out."""
+        """Filled by the threads that run tasks; a tag belongs to the thread that takes it out."""
 
     def append(self, message: Any, delivery_tag: str) -> None:
         """Note a message in Redis, unless that was done when it was taken from there."""
@@ -84,7 +84,7 @@ class QoS(links.QoS):
     def restore_by_tag(self, tag: str, client: Any = None, leftmost: bool = False) -> None:
         """Give a message back, unless Redis has just not answered for another: it comes again by itself.
 
-        Each would hold up the loop that takes messages, and many for so long that it seems to stand still.
+        Each would hold up the loop that takes messages, and many together would seem to stop it.
         """
         if time.monotonic() < self._away:
             raise redis.exceptions.ConnectionError("Redis has just not answered")
@@ -129,7 +129,7 @@ class BatchChannel(links.Channel):
         return self._kept
 
     def take(self, delivery_tag: str, entry: str, most: int) -> set[str]:
-        """Note the message at hand; take up to so many more from its queue, and return the tags of those."""
+        """Note the message at hand; take at most `most` more from its queue, and return their tags."""
         queue = self.connection.delivering
         may_take = self._may_take and queue in self.connection._callbacks
         with self.conn_or_acquire():

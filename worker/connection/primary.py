@@ -3,7 +3,7 @@
 The one place that knows when a connection leads to the wrong server: a planned failover makes the old primary
 a replica and cuts nothing. It says so in its errors, and in its answer to HELLO, which every connection asks
 for first and again every few seconds. Then that connection is closed, all others of this process to the same
-server are made anew before they are used again, and whoever asked gets `WrongServer`, and tries again.
+server are made anew before they are used again, and the caller gets `WrongServer`, and tries again.
 
 redis-py's own pools keep every connection that was ever needed; these are bounded, wait, and give back.
 """

@@ -144,7 +144,7 @@ class Loop:
 
     def _end(self, call: Transfer, said: Reply | NoReply) -> None:
         call.finish(said)
-        del self._calls[call.curl]  # only now: whoever waits for a call that is not here is never told
+        del self._calls[call.curl]  # only now: nobody is told of a call that is not here
 
 
 def _unharmed(tell: Callable[..., Any], *what: object) -> Any:

@@ -135,7 +135,7 @@ class Breaker:
         self._lock = threading.Lock()
 
     def refusal(self, host: HostName, address: str = "") -> str | None:
-        """Say why the host is not to be asked now. Whoever hears None has to tell what came of asking."""
+        """Say why the host is not to be asked now. After None the caller must tell what came of asking."""
         known = self._silent.get(host)
         if known is None:
             return None

@@ -73,7 +73,7 @@ def _names(url: str) -> tuple[str, str, str]:
 def _from_file(path: Path, longest: float) -> tuple[Iterator[Host], Pace, str]:
     noun = f"inventory {show(str(path))}"
     text = read_text(noun, path)
-    from lockstep.worker.plainyaml import parse_plain  # whoever names hosts by LOCKSTEP_HOSTS needs no YAML
+    from lockstep.worker.plainyaml import parse_plain  # hosts named in LOCKSTEP_HOSTS need no YAML
 
     document = parse_plain(noun, text)
     given = document if isinstance(document, dict) else {"hosts": document}

@@ -28,7 +28,7 @@ LOOK_EVERY = 1.0
 AFTER_A_FAULT = 5.0
 """Seconds until a file that could not be taken is read again."""
 AT_REST = 1.0
-"""Seconds that a file must have been as it is: whoever writes it in place must not be read halfway."""
+"""Seconds for which a file must not have changed: one written in place must not be read halfway."""
 SAY_EVERY = 10.0
 """Seconds between two words about hosts that are not known here."""
 log = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ class Inventory:
         self.pace = pace
         """How operations go from host to host unless they are asked otherwise."""
         self.kinds = kinds
-        """The folder with the kinds of whoever runs it; empty if there is none."""
+        """The folder with the user's own kinds; empty if there is none."""
         self._hosts: dict[HostName, Host] = {}
         urls: dict[str, HostName] = {}
         names: dict[str, HostName] = {}
@@ -86,7 +86,7 @@ class Inventory:
         return {name: limit for name, limit in found.items() if limit != UNLIMITED}
 
     def serving(self, kind: str, hosts: Iterable[Host] | None = None) -> tuple[Host, ...]:
-        """Return which of these hosts, or of all, have things of this kind."""
+        """Return those of these hosts, or of all, that have things of this kind."""
         among = self if hosts is None else hosts
         return tuple(
             host
@@ -196,7 +196,7 @@ class LiveInventory:
         return None
 
     def _look(self, *, wait: bool = False) -> None:
-        # Whoever comes while another looks is served from what there is, unless that is not enough.
+        # While one thread looks, the others are served what there is, unless that is not enough.
         if self._path is None or not self._looking.acquire(blocking=wait):
             return
         try:

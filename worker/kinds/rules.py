@@ -34,7 +34,7 @@ NEVER_SET = frozenset(
 )
 """Headers that are the host's, the carrier's or ours."""
 NO_EVIDENCE = frozenset((401, 403, 407))
-"""Whoever answers so has not looked."""
+"""A host that answers so has not looked."""
 _LITERAL = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=:@/-]|%[0-9A-F]{2})*")
 _UNRESERVED = re.compile(r"%(?:2D|2E|5F|7E|3[0-9]|[46][1-9A-F]|[57][0-9A])")
 

@@ -55,7 +55,7 @@ class MetricsServer(ThreadingMixIn, WSGIServer):
 
     daemon_threads = True
     request_queue_size = 128
-    """Whoever comes while many are turned away is not kept waiting for a second."""
+    """A longer queue: nobody waits for a second while many are turned away."""
 
     def __init__(self, where: tuple[str, int], handler: type[MetricsRequest]) -> None:
         address, port = where

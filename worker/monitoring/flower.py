@@ -83,7 +83,7 @@ KINDS = {
     **dict.fromkeys(("root_id", "parent_id", "signum"), (*TEXT, int)),
     **dict.fromkeys(("terminated", "expired", "requeue"), (bool, type(None))),
 }
-"""What an event may tell, and how. Whoever may publish to Redis may forge one."""
+"""What an event may tell, and how. Anybody who may publish to Redis can forge one."""
 
 
 def sound(event: object) -> dict[str, Any] | None:

@@ -27,7 +27,7 @@ Line = MutableMapping[str, Any]
 Kind = tuple[str, str, str]
 LONGEST_KIND = 200
 MOST_KINDS = 500
-"""Texts that are told apart, by so many of their characters; with more of them counting begins anew."""
+"""Kinds are told apart by LONGEST_KIND characters; after MOST_KINDS of them counting begins anew."""
 OUTSIDE = re.compile(r"Exception raised outside body: .*(?:Connection|Timeout|Operational)Error.*")
 """What Celery warns of, with a traceback, when Redis goes away just as the result of a task is to be kept."""
 EXPECTED = (Reject, OperationalError, StoreUnavailable, OSError, *AWAY)
@@ -35,7 +35,7 @@ EXPECTED = (Reject, OperationalError, StoreUnavailable, OSError, *AWAY)
 
 
 def later(seconds: float, what: Callable[[], None]) -> None:
-    """Do something after so many seconds, unless the process has ended by then."""
+    """Do something after `seconds`, unless the process has ended by then."""
     timer = threading.Timer(seconds, what)
     timer.daemon = True
     timer.start()
@@ -45,7 +45,7 @@ class RepeatLimit(logging.Filter):
     """Lets two warnings of a kind through in five seconds, and then has it said how many there were besides.
 
     What is out of reach is asked by every thread: without a bound, an outage would fill the disk with one
-    line over and over. All that Redis is out of reach for is of one kind, whoever says it. An error that an
+    line over and over. All that says that Redis is out of reach is of one kind. An error that an
     outage of Redis explains is told in one line, with no traceback unless the log is at DEBUG; for one of
     which `explain` knows the remedy, its text stands there instead.
     """

@@ -112,7 +112,7 @@ def _by_pid(pid: int | str) -> str:
 
 
 def _write(path: str, more: str) -> None:
-    """Replace a file at once: whoever reads meanwhile finds the old one or the new one."""
+    """Replace a file atomically: a reader finds the old one or the new one."""
     fresh = _fresh(path)
     with open(fresh, "w", encoding="utf-8") as file:  # noqa: PTH123
         file.write(f"{process(os.getpid())}\n{more}")

@@ -101,7 +101,7 @@ class Ends(Protocol):
         """
 
     def forget_deleted(self, older_than: int) -> int:
-        """Look at some groups more, and forget those that were deleted longer ago than so many ms."""
+        """Look at some more groups, and forget those that were deleted over `older_than` ms ago."""
 
     def lock_owner(self, group: GroupId) -> OperationId | None:
         """Return the operation that works on the group just now."""

@@ -138,7 +138,7 @@ class Pause:
 
 
 def refusal(pause: Pause, others: int) -> str:
-    """Say why an operation that needs this host, and so many other paused ones, is not begun."""
+    """Say why an operation that needs this host, and `others` that are paused too, is not begun."""
     more = f"; {others} more of its hosts are paused" if others else ""
     return (
         f'host "{pause.host}" is {pause.text}{more}; nothing was written, '
@@ -148,7 +148,7 @@ def refusal(pause: Pause, others: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Silence:
-    """A host is sent no forward looks, for so many in a row brought nothing."""
+    """Forward looks skip a host until `until`, after `failures` in a row without an answer."""
 
     host: HostName
     since: Millis
@@ -215,7 +215,7 @@ class Backoff:
     cap: float
 
     def ceiling(self, failures: int) -> float:
-        """Return the longest delay in seconds after so many failures in a row (counted from 1)."""
+        """Return the longest delay in seconds after this many failures in a row, from 1."""
         exponent = min(max(failures, 1) - 1, 32)
         return min(self.cap, self.base * 2.0**exponent)
 
@@ -233,17 +233,17 @@ class Limits:
     """Times in milliseconds; the defaults and their reasons are in `lockstep.worker.settings`."""
 
     send_within: int
-    """A write may leave for its host so long after its attempt was opened."""
+    """From the opening of an attempt until its write may no longer leave."""
     call: int
     """The longest that one HTTP call may take, all in all."""
     settle: int
     """A host that answers a GET has finished every request older than this."""
     patience: int
-    """An operation without progress for so long is resumed by the sweep; doubles each time."""
+    """The sweep resumes an operation after this time without progress; doubles each time."""
     longest_countdown: int
     """A longer wait is kept in the record instead of a Celery countdown."""
     host_patience: int
-    """A host without a usable answer for so long is given up, while its operation is undecided."""
+    """After this time without a usable answer a host is given up, while its operation is undecided."""
     memory_watermark: float = 0.8
     replicas: int = 0
     replicas_within: int = 1000

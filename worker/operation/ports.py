@@ -130,7 +130,7 @@ class Transitions(ContentTransitions, Protocol):
         """Count a GET that told nothing; fail the step when its time or its retries are spent.
 
         `fingerprint` is of the URL that was asked; an UNASKED miss has none. With `fatal` the step fails at
-        once, and has that outcome unless it was touched. Another try `needs` so many ms before the deadline.
+        once, and has that outcome unless it was touched. There is another try only if `needs` ms are left.
         """
 
     def finish(
@@ -142,7 +142,7 @@ class Transitions(ContentTransitions, Protocol):
         answer: str,
         needs: int = 0,
     ) -> Progress:
-        """Record what came of a forward write; OPEN means try again, which `needs` so many ms.
+        """Record what came of a forward write; OPEN means try again, which takes `needs` ms.
 
         Of a thing with content it is of any write, and OPEN means that a look is to tell.
         """
@@ -238,13 +238,13 @@ class Store(Transitions, Ends, Protocol):
         """Take a short lease for a periodic piece of work; False if somebody else holds it."""
 
     def keep_lease(self, name: str, milliseconds: int) -> None:
-        """Have a lease last for so long from now."""
+        """Have a lease last for `milliseconds` from now."""
 
     def put_last(self, operation: OperationId, error: Exception, milliseconds: int) -> None:
-        """Name an operation that cannot be read, and have it come after those that can, so long from now."""
+        """Name an operation that cannot be read, and put it off, behind those that can."""
 
     def note_done(self, name: str, milliseconds: int) -> None:
-        """Keep note, for so long, that a periodic piece of work was done."""
+        """Note, for `milliseconds`, that a periodic piece of work was done."""
 
     def note_failed(self, name: str, why: str) -> None:
         """Keep note of why a periodic piece of work failed, until it is done."""
@@ -256,7 +256,7 @@ class Store(Transitions, Ends, Protocol):
         """Tell whether `what` is done for an operation for the first time; the record remembers it."""
 
     def forget(self, older_than: int, beyond: int, at_most: int) -> int:
-        """Drop ended records older than so many ms or beyond so many, `at_most` at once; say how many."""
+        """Drop ended records over `older_than` ms old or past `beyond`, `at_most` at once; say how many."""
 
     def exists(self, operation: OperationId) -> bool:
         """Tell whether there is a record of an operation."""

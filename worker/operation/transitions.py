@@ -51,11 +51,11 @@ class Request:
     """Milliseconds from now."""
     created_by: str
     retries: int | None = None
-    """A host is given up after so many tries beyond the first; None bounds them by time alone."""
+    """Tries beyond the first before a host is given up; None bounds them by time alone."""
     repairs: Mapping[HostName, str] = field(default_factory=dict)
     """For a repair: what the ends of these hosts must still say (see `lockstep.worker.record.ends`)."""
     owner: str = ""
-    """Whose the id is: nobody else is answered with this operation. Empty: whoever repeats the request is."""
+    """Whose the id is: nobody else is answered with this operation. Empty: anybody who repeats it is."""
     rollout: Rollout | None = None
     """None: all hosts at once."""
     content: Asked | None = None
@@ -79,14 +79,14 @@ class Forward(StrEnum):
     ABORTED = "aborted"
     """Unknown, ended or decided: write nothing."""
     NOT_OPEN = "not_open"
-    """The host's wave has not begun: write nothing; whoever opens it sends for the host."""
+    """The host's wave has not begun: write nothing; the opening of the wave sends for the host."""
     ELSEWHERE = "elsewhere"
     """The record knows this host under another URL: write nothing."""
     DONE = "done"
     FAILED = "failed"
     SEND = "send"
     BUSY = "busy"
-    """It waits for its turn, for its host takes so many writes at once, or a second."""
+    """It waits for its turn: its host has a limit of writes at once, or a second."""
     OPEN = "open"
     """Nothing is settled: try again."""
     MISSED = "missed"
@@ -109,7 +109,7 @@ class Progress:
     fingerprint: str | None = None
     """ELSEWHERE: of the host's URL in the record."""
     left: int = field(default=0, compare=False)
-    """OPEN or MISSED: milliseconds to the deadline. BUSY: after so many to come back; 0 if it is sent for."""
+    """OPEN or MISSED: milliseconds to the deadline. BUSY: until its turn; 0 if it is sent for."""
     step: Step | None = field(default=None, compare=False)
     """DONE: what the record has of the host by now."""
     again_at: Millis | None = None
@@ -118,7 +118,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What an operation is about, for whoever was sent a message that names it."""
+    """What an operation is about, which its messages do not say."""
 
     group: GroupId
     action: Action
@@ -169,7 +169,7 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What is to be published of an operation, by whoever was answered with it."""
+    """What the caller who claimed it is to publish of an operation."""
 
     phase: Phase
     group: GroupId

@@ -50,13 +50,13 @@ class Rollout:
     waves: Mapping[HostName, int]
     """The wave of each host, from 1."""
     bake: int = 0
-    """So long after a wave's last outcome the next may begin; left out where the wave changed nothing."""
+    """From a wave's last outcome until the next may begin; left out where the wave changed nothing."""
     gate: bool = False
     """After each wave every host of open waves is looked at once more."""
     hold: bool = False
     """After each wave but the last, somebody must promote it."""
     within: int | None = None
-    """It is rolled back unless it is decided so long after it was accepted."""
+    """From its acceptance until it is rolled back if it is undecided."""
     health: Mapping[HostName, str] = field(default_factory=dict)
     """The path that must answer 2xx at the gate, per host."""
 

@@ -1,4 +1,4 @@
-"""What of the record is damaged: named with its remedy, to whoever gathers it or in the log.
+"""What of the record is damaged: named with its remedy, to a caller who gathers it or in the log.
 
 It needs no Redis, for the command gathers what is damaged from its start.
 """
@@ -32,7 +32,7 @@ class Damage:
     field: str
     """Of the hash under that key; an operation's id."""
     why: str
-    """Which of its fields is what, and what it must be."""
+    """The field with its value, and what it must be."""
 
     @property
     def text(self) -> str:
@@ -62,7 +62,7 @@ def noted() -> Iterator[dict[Damage, None]]:
 
 
 def note(damage: Damage) -> None:
-    """Name something damaged to whoever gathers it; else log it, once in the life of this process."""
+    """Name something damaged to a caller who gathers it; else log it, once in a process."""
     found = _noted.get()
     if found is None:
         _log(damage)

@@ -32,7 +32,7 @@ ESTIMATED_FROM = 20_000
 SAMPLED = 100
 """Groups that speak for all of them."""
 WEEK = 604_800_000
-"""Milliseconds; so long it is kept which records are gone, so that somebody sees it."""
+"""Milliseconds for which the names of records that are gone are kept, so that somebody sees them."""
 
 
 class RedisEnds(Queries):
@@ -167,7 +167,7 @@ class RedisEnds(Queries):
             fresh = [name for name, since in kept.items() if since.isdecimal() and int(since) > newest]
             pipe.multi()
             if fresh:
-                return  # whoever suspects also makes the group due
+                return  # a new suspicion makes the group due as well
             if at is not None:
                 pipe.zadd(patrol, {group: at}, xx=True)
             else:

@@ -224,7 +224,7 @@ class Turns:
     """`*` for all together."""
     limit: str
     busy: int
-    """Places that are taken, or kept for whoever was called."""
+    """Places that are taken, or kept for those that were called."""
     waiting: int
 
     @property

@@ -34,7 +34,7 @@ LINGER = 0.003
 """Seconds for which a call waits for others before it is sent, while they come in quickly: fewer and larger
 runs cost less CPU here and in Redis, and fewer fsyncs."""
 QUICK, WITHIN = 8, 0.02
-"""They come in quickly when so many came within so many seconds."""
+"""Linger only after QUICK calls in WITHIN seconds."""
 
 
 class _Call:
@@ -45,7 +45,7 @@ class _Call:
         self.arguments = arguments
         self.asked_at = time.monotonic()
         self.left = False
-        """Whoever asked was interrupted: what has not been sent yet need not be."""
+        """The caller was interrupted: what has not been sent yet need not be."""
         self.reply: Answer[tuple[object, Exception | None]] = Answer()
 
 
@@ -79,7 +79,7 @@ class Batch:
     def run(self, kind: Kind, arguments: Arguments) -> object:
         """Return the reply to one call, or raise what its sending or its script raised.
 
-        Whoever is interrupted, by Ctrl-C for example, cannot know whether the call was sent.
+        A caller who is interrupted, by Ctrl-C for example, cannot know whether the call was sent.
         """
         if self._sender is None:
             self._start()
@@ -101,7 +101,7 @@ class Batch:
                     target=_send_all, args=(self._calls, self._send), name="gathering", daemon=True
                 )
                 sender.start()
-                # Only now: whoever is interrupted before leaves it to the next, and two senders do no harm.
+                # Only now: a caller interrupted before leaves it to the next, and two senders do no harm.
                 self._sender = sender
 
 

@@ -93,7 +93,7 @@ def pause_from(host: str, text: str) -> Pause:
 
 
 def unreadable(host: str) -> Pause:
-    """Return what stands for a pause that cannot be read: whoever damaged it, the host stays paused."""
+    """Return what stands for a pause that cannot be read: the host stays paused."""
     why = "its pause cannot be read: resume it, and pause it again"
     return Pause(HostName(host), "somebody", Millis(0), why)
 
@@ -113,7 +113,7 @@ class Silences(_Status):
         silence = {"since": since, "until": now + milliseconds, "failures": failures, "why": why}
         with self._client.pipeline(transaction=False) as pipe:
             pipe.hset(self._key, host, json.dumps(silence))
-            pipe.pexpire(self._key, KEPT)  # whoever was to end it may have died
+            pipe.pexpire(self._key, KEPT)  # the worker that was to end it may have died
             pipe.execute()
 
     def left(self, host: HostName) -> tuple[Silence, int] | None:

@@ -144,7 +144,7 @@ class Try:
         return Result(Next.LATER, f"waits {delay:.0f} s in the record")
 
     def in_line(self, left: int, reason: str | None) -> Result:
-        """Come back after so many ms, when it is this host's turn; 0 if others send for it."""
+        """Come back when it is this host's turn, in `left` ms; 0 if others send for it."""
         if not left:
             return Result(Next.LATER, reason or "waits for its turn")
         return self.wait(left / 1000, reason or "")

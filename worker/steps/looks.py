@@ -87,7 +87,7 @@ class PatrolTimes:
     longest: int
     """Between two looks at one group."""
     watched: int
-    """After the last write of unknown fate a group is patrolled for so long."""
+    """From the last write of unknown fate until a group is no longer patrolled."""
     repair: int
     """Drift that such a write of so short ago explains is repaired."""
     budget: int

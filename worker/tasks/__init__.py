@@ -55,7 +55,7 @@ def _watch(sender: str, instance: Any, **_: Any) -> None:
     def tell(why: str) -> None:
         Link(impatient(settings, 1.0)).stalls.note(sender, why)
 
-    # After so long its messages are another worker's in any case.
+    # After this time its messages are another worker's in any case.
     quiet = settings.visibility_timeout
     try:
         heartbeat.install(app, settings.heartbeat_dir, quiet, tell)

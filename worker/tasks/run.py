@@ -44,7 +44,7 @@ ACTION_OF = {
 
 
 def rest(seconds: float) -> None:
-    """Wait for so long, or until the worker is told to stop."""
+    """Wait for `seconds`, or until the worker is told to stop."""
     ends = time.monotonic() + seconds
     while not stopping() and (left := ends - time.monotonic()) > 0:
         time.sleep(min(left, 0.1))

@@ -72,7 +72,7 @@ GARBAGE = 20_000
 
 @dataclass(slots=True)
 class _Kept:
-    """What is kept of one operation: whoever holds the lock reads it, for all who wait."""
+    """What is kept of one operation: the thread that holds the lock reads it for all."""
 
     lock: threading.Lock
     order: Order | None = None

@@ -34,7 +34,7 @@ PASSING = (StoreUnavailable, StoreFull, RecordDamaged, OperationalError, OSError
 def periodic(
     runtime: Runtime, name: str, every: float, lease: int, run: Callable[[], str], rest: int | None = None
 ) -> str:
-    """Run a periodic piece of work, unless another worker has the lease, of so many ms, to do it.
+    """Run a periodic piece of work under a lease of `lease` ms, unless another worker has it.
 
     Whatever keeps it from being done is logged, counted and kept in the record. `every` is its period in
     seconds. `run` says why it was put off by raising. Once all that is noted, the lease lasts for `rest` ms

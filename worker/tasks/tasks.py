@@ -35,7 +35,7 @@ from lockstep.worker.tasks.sweep import MS_PER_DAY, periodic
 
 FLOWER = re.compile(r"flower@[A-Za-z0-9._-]{1,128}")
 MOST_CLOCKS, MOST_AHEAD = 10, 10**13
-"""Whoever may ask workers may tell them of clocks, and of milliseconds: what they keep of that is bounded."""
+"""Bounds on the clocks, and their milliseconds, that a worker keeps: anybody who may ask it can send some."""
 
 
 @inspect_command(name=ABOUT)

@@ -51,7 +51,7 @@ def hosts(session: Session, *, selection: Selection) -> Exit:
 
 @command()
 @click.argument("host")
-@click.option("--why", metavar="TEXT", required=True, help="Why; whoever is refused is told.")
+@click.option("--why", metavar="TEXT", required=True, help="Why; told to everyone who is refused.")
 @as_option
 def pause(session: Session, *, host: str, why: str) -> Exit:
     """Refuse new operations that need HOST, until it is resumed.

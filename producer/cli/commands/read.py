@@ -66,7 +66,7 @@ def _tell(session: Session, operation: Operation, steps: Sequence[Step]) -> None
 
 
 @command("list")
-@click.option("--limit", type=int, default=20, show_default=True, metavar="N", help="At most so many.")
+@click.option("--limit", type=int, default=20, show_default=True, metavar="N", help="At most N operations.")
 @click.option("--stuck", "stuck_only", is_flag=True, help="Only what needs a person, and what to type.")
 def list_(session: Session, limit: int, stuck_only: bool) -> Exit:
     """List operations, newest first.
@@ -202,7 +202,7 @@ def show(session: Session, operation_id: str) -> Exit:
 )
 @click.option("--since", metavar="TIME", help="Only what was accepted then or later.")
 @click.option("--until", metavar="TIME", help="Only what was accepted before.")
-@click.option("--limit", type=int, default=100, show_default=True, metavar="N", help="At most so many.")
+@click.option("--limit", type=int, default=100, show_default=True, metavar="N", help="At most N operations.")
 def history(session: Session, *, since: str | None, until: str | None, **wanted: Any) -> Exit:
     """Search all recorded operations, newest first.
 

@@ -137,7 +137,7 @@ EVERY = 1.0
 
 @command(lines=True)
 @click.argument("operation_id", metavar="[OPERATION]", required=False)
-@click.option("--limit", type=int, default=20, show_default=True, metavar="N", help="At most so many rows.")
+@click.option("--limit", type=int, default=20, show_default=True, metavar="N", help="At most N rows.")
 def watch(session: Session, operation_id: str | None, limit: int) -> Exit:
     """Watch the newest operations, or every host of OPERATION until it ends.
 

@@ -9,8 +9,8 @@
 --       16 the texts that belong to it, as JSON by digest
 -- Returns  accepted | existing | reused | theirs + who asked then | paused + a host, its pause as JSON and how many hosts are |
 --          busy + the lock's owner | full + used and maximum bytes | stale
--- Atomic, because the lock, the record and its due time must exist together or not at all: whoever dies
--- right after this script leaves an operation that the sweep finds.
+-- Atomic, because the lock, the record and its due time must exist together or not at all: if the
+-- caller dies right after this script, the sweep finds the operation.
 local kept = redis.call('HMGET', OP, 'payload', 'owner', 'created_by')
 if kept[1] then
   if kept[1] ~= ARGV[5] then return { 'reused' } end
@@ -81,7 +81,7 @@ local deadline = NOW + tonumber(ARGV[7])
 redis.call('HSET', OP, 'format', FORMAT, 'group', ARGV[3], 'action', ARGV[4], 'state', 'applying',
   'payload', ARGV[5], 'total', #hosts, 'failed', 0, 'created_at', NOW, 'created_by', ARGV[8],
   'deadline_at', deadline, 'progress_at', NOW, 'resumed', 0, 'patience', ARGV[9],
-  'dispatched', 'forward') -- whoever asked publishes it
+  'dispatched', 'forward') -- the caller publishes it
 if ARGV[12] ~= '' then redis.call('HSET', OP, 'retries', ARGV[12]) end
 if ARGV[13] ~= '' then redis.call('HSET', OP, 'owner', ARGV[13]) end
 if waved then

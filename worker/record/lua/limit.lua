@@ -38,7 +38,7 @@ local function kept_for_forward(places)
   end
 end
 
--- Keeps a place for whoever is first in line, and calls it, for as long as there are any. One of several is for undo
+-- Keeps a place for the first in line, and calls it, while there are places. One of several is for undo
 -- alone, which also gets a place that is kept for forward work. The first that is not called wakes by itself once a
 -- place is over, for nobody else would notice; `me` is here, and need not be woken.
 local function call_next(name, me)
@@ -100,7 +100,7 @@ local function set_moment(name, between, at)
   return at
 end
 
--- When the next write may begin: at once, or so long after the last. A clock that went back holds nobody up for longer.
+-- When the next write may begin: at once, or `between` after the last. A clock that went back holds nobody up for longer.
 local function next_moment(name, between)
   local at = tonumber(redis.call('GET', line(name, 'next')) or 0)
   return at > NOW + between + 1 and set_moment(name, between, NOW + between) or at

@@ -1,7 +1,7 @@
 -- promote: release the hold that somebody saw, and no other.
 -- ARGV  3 the number of that hold, 4 who, and why; a producer of an earlier release says no name
 -- Returns  nothing once it is done | already | other | commit | roll_back | unknown | free
--- Atomic, because a newer hold must not be released by whoever has not seen it.
+-- Atomic, because nobody may release a newer hold without having seen it.
 if not op then return { 'unknown' } end
 if op.decision then return { op.decision } end
 local number = tonumber(ARGV[3])

@@ -15,7 +15,7 @@ local NOW = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local function damaged(why) return 'LOCKSTEPDAMAGED [' .. why .. ']' end
 local NUMBERS = { 'resumed', 'patience', 'deadline_at', 'failed', 'progress_at' }
 local MAY_MISS = { 'retries', 'decided_at' }
-local FLAGS = { 'ended', 'abandoned', 'repairs', 'gate', 'auto_hold', 'limited' } -- the last: some hosts take so many writes at once, or a second
+local FLAGS = { 'ended', 'abandoned', 'repairs', 'gate', 'auto_hold', 'limited' } -- the last: some hosts have a limit of writes at once, or a second
 local WAVES = {
   'wave', 'waves', 'deadline', 'bake', 'bake_until', 'changed', 'round', 'hold_no', 'released_no', 'hold_most', 'opened',
 }

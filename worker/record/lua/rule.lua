@@ -265,7 +265,7 @@ local function unpublished(op)
   return label and label ~= op.dispatched
 end
 
--- When nothing moves for so long, the sweep has all be done again that waits for nothing.
+-- When the sweep, if nothing has moved, has everything done again that waits for nothing.
 local function stale_at(op) return op.progress_at + op.patience * 2 ^ math.min(op.resumed, 10) end
 
 -- When the sweep is to look at the operation: a function of the record, and of nothing else.

@@ -57,8 +57,8 @@ end
 
 local function is_open(attempt) return attempt.state == 'open' end
 
--- What a call answers whose attempt is on record: it was made again because its reply was late, or it was itself on its
--- way for so long that the write has been sent and its attempt closed since. No attempt is opened twice.
+-- What a call answers whose attempt is on record: it was made again because its reply was late, or it came so
+-- late itself that the write has been sent and its attempt closed since. No attempt is opened twice.
 local function opened_before(attempt) return { is_open(attempt) and 'send' or 'aborted' } end
 
 -- Whether anything of ours may be on the host, now or later; `but` is the id of an attempt that is left out.
@@ -120,7 +120,7 @@ local function todo(op)
   return op.todo
 end
 
--- Whether a try that needs so many milliseconds would end past the deadline.
+-- Whether a try that needs `needed` milliseconds would end past the deadline.
 local function no_time(op, needed) return op.left <= tonumber(needed) end
 
 -- What a forward step answers once it has its outcome, however often it is asked.
