@@ -19,11 +19,11 @@ from lockstep.worker.operation.errors import (
     UnknownOperation,
 )
 from lockstep.worker.operation.model import GroupId, OperationId
-from lockstep.worker.record.causes import RaisesOurs
 from lockstep.worker.record.codec import check_format
 from lockstep.worker.record.events import Events
 from lockstep.worker.record.keys import Keys
 from lockstep.worker.record.link import Link, unknown
+from lockstep.worker.record.queries import RaisesOurs
 from lockstep.worker.settings import load_settings
 from tests.contract.bench import PREFIX, RedisBench
 from tests.contract.driver import Driver

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import wraps
-from types import FunctionType
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple
 
 import redis
 
 from lockstep.worker.operation.errors import RecordDamaged, StoreFull, StoreUnavailable, UnknownFormat
 from lockstep.worker.record.codec import too_new
 
-T = TypeVar("T")
 FORMAT_ERROR = "LOCKSTEPFORMAT"
 DAMAGED = re.compile(r"LOCKSTEPDAMAGED \[(.*?)\]")
 """What our scripts say of a record that they cannot read."""
@@ -209,25 +206,3 @@ def store_errors() -> Iterator[None]:
         raise unavailable(error) from error
     except OSError as error:  # a file or a socket that redis-py could not open
         raise unavailable(error) from error
-
-
-class RaisesOurs:
-    """Every method of what inherits from this raises errors of ours for what redis-py raises."""
-
-    def __init_subclass__(cls) -> None:
-        """Wrap each of them; one that is a generator is its own."""
-        for name, method in list(vars(cls).items()):
-            if isinstance(method, FunctionType):
-                setattr(cls, name, _raising_ours(method))
-
-
-def _raising_ours(method: Callable[..., T]) -> Callable[..., T]:
-    @wraps(method)
-    def run(*arguments: Any, **named: Any) -> T:
-        try:
-            return method(*arguments, **named)
-        except NO_REDIS:
-            with store_errors():  # only here: a generator for each call would take longer than many of them
-                raise
-
-    return run

@@ -15,7 +15,7 @@ from redis.client import PubSub
 from lockstep.worker.forks import leave_to_parent
 from lockstep.worker.operation.errors import StoreUnavailable
 from lockstep.worker.operation.model import Operation, OperationId, Step
-from lockstep.worker.record.causes import store_errors
+from lockstep.worker.record.causes import NO_REDIS
 from lockstep.worker.record.link import Link, unknown
 from lockstep.worker.redis_client import GIVE_UP, async_client, impatient
 from lockstep.worker.settings import Settings
@@ -90,11 +90,10 @@ class Events:
             return
         self._drop()
         try:
-            with store_errors():
-                self._pubsub.subscribe(self._channel)
-                # A reading must not overtake the subscription, so its confirmation is waited for.
-                self._subscribed = self._pubsub.get_message(timeout=CONFIRM) is not None
-        except StoreUnavailable:
+            self._pubsub.subscribe(self._channel)
+            # A reading must not overtake the subscription, so its confirmation is waited for.
+            self._subscribed = self._pubsub.get_message(timeout=CONFIRM) is not None
+        except NO_REDIS:
             pass  # told by the reading that follows
         if not self._subscribed:
             self._drop()
@@ -110,9 +109,8 @@ class Events:
                 time.sleep(left)
                 break
             try:
-                with store_errors():
-                    message = self._pubsub.get_message(ignore_subscribe_messages=True, timeout=left)
-            except StoreUnavailable:
+                message = self._pubsub.get_message(ignore_subscribe_messages=True, timeout=left)
+            except NO_REDIS:
                 self._drop()
                 continue
             if message is not None:
@@ -258,10 +256,9 @@ class AsyncEvents:
             return
         await self._drop()
         try:
-            with store_errors():
-                await self._pubsub.subscribe(self._channel)
-                self._subscribed = await self._pubsub.get_message(timeout=CONFIRM) is not None
-        except StoreUnavailable:
+            await self._pubsub.subscribe(self._channel)
+            self._subscribed = await self._pubsub.get_message(timeout=CONFIRM) is not None
+        except NO_REDIS:
             pass  # told by the reading that follows
         if not self._subscribed:
             await self._drop()
@@ -274,9 +271,8 @@ class AsyncEvents:
                 await asyncio.sleep(left)
                 break
             try:
-                with store_errors():
-                    message = await self._pubsub.get_message(ignore_subscribe_messages=True, timeout=left)
-            except StoreUnavailable:
+                message = await self._pubsub.get_message(ignore_subscribe_messages=True, timeout=left)
+            except NO_REDIS:
                 await self._drop()
                 continue
             if message is not None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import wraps
 from itertools import product
+from types import FunctionType
 from typing import Any, TypeVar, cast
 
 import redis
@@ -15,7 +17,7 @@ from lockstep.worker.operation.host import ALL_HOSTS, NAMED_AFTER, Limits, Write
 from lockstep.worker.operation.model import Action, GroupId, HostName, Millis, Operation, OperationId, Step
 from lockstep.worker.operation.thing import SECRET, Asked
 from lockstep.worker.operation.transitions import Order
-from lockstep.worker.record.causes import RaisesOurs
+from lockstep.worker.record.causes import NO_REDIS, store_errors
 from lockstep.worker.record.codec import Fields, check_format, operation_from, readable, step_from
 from lockstep.worker.record.damage import Damage, note
 from lockstep.worker.record.keys import Keys
@@ -34,6 +36,28 @@ STEPS: Commands = (
     ("SMEMBERS", ":queued"),
 )
 ORDER: Commands = (("HMGET", "", "format", "group", "action", "content"), ("HKEYS", ":steps"))
+
+
+class RaisesOurs:
+    """Every method of what inherits from this raises errors of ours for what redis-py raises."""
+
+    def __init_subclass__(cls) -> None:
+        """Wrap each of them; one that is a generator is its own."""
+        for name, method in list(vars(cls).items()):
+            if isinstance(method, FunctionType):
+                setattr(cls, name, _raising_ours(method))
+
+
+def _raising_ours(method: Callable[..., T]) -> Callable[..., T]:
+    @wraps(method)
+    def run(*arguments: Any, **named: Any) -> T:
+        try:
+            return method(*arguments, **named)
+        except NO_REDIS:
+            with store_errors():  # only here: a generator for each call would take longer than many of them
+                raise
+
+    return run
 
 
 class Queries(RaisesOurs):

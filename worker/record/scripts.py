@@ -18,8 +18,9 @@ from redis.client import Pipeline
 from lockstep.worker.forks import renew_in_children
 from lockstep.worker.operation.errors import StoreUnavailable
 from lockstep.worker.operation.model import OperationId
-from lockstep.worker.record.causes import store_errors, unavailable
+from lockstep.worker.record.causes import unavailable
 from lockstep.worker.record.keys import PARTS, Keys
+from lockstep.worker.record.queries import RaisesOurs
 from lockstep.worker.turns import Answer
 
 Argument = str | int | float
@@ -205,7 +206,7 @@ class Replicas:
         return None
 
 
-class Scripts:
+class Scripts(RaisesOurs):
     """Every transition script by its name, sent once and then called by its digest. Threads may share it.
 
     Calls that threads make while another is on its way to Redis are sent together: one round trip and one
@@ -222,8 +223,7 @@ class Scripts:
 
     def run(self, name: str, operation: OperationId, *arguments: Argument) -> object:
         """Run a script on one operation; a dropped connection is tried again, for each may be repeated."""
-        with store_errors():
-            return self._batch.run((name, operation), arguments)
+        return self._batch.run((name, operation), arguments)
 
 
 class _Wire:

@@ -15,9 +15,9 @@ from lockstep.worker.operation.errors import HostPaused, RecordDamaged, StoreFul
 from lockstep.worker.operation.host import Pause, Silence, refusal
 from lockstep.worker.operation.model import HostName, Millis
 from lockstep.worker.operation.names import show
-from lockstep.worker.record.causes import RaisesOurs
 from lockstep.worker.record.codec import WAVED, Fields, readable
 from lockstep.worker.record.keys import Keys
+from lockstep.worker.record.queries import RaisesOurs
 from lockstep.worker.redis_client import clock_ahead
 
 EVERY = 15.0
