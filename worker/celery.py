@@ -254,8 +254,8 @@ def __getattr__(name: str) -> Lockstep:
         _drop_foreign_variables()
     except InvalidInput as error:  # Celery would print where it was raised
         raise SystemExit(f"lockstep: error: {error}") from None
-    for name, pool in (("threads", "Threads"), ("prefork", "Processes"), ("processes", "Processes")):
-        pools.ALIASES[name] = f"lockstep.worker.broker.pools:{pool}"
+    pools.ALIASES["threads"] = "lockstep.worker.tasks.received:Threads"
+    pools.ALIASES["prefork"] = pools.ALIASES["processes"] = "lockstep.worker.broker.pools:Processes"
     globals()["app"] = app
     return app
 

@@ -34,7 +34,7 @@ from tests.waiting import PATIENCE, eventually
 
 celery: Any = untyped
 transport: Any = untyped_transport
-THREADS = "lockstep.worker.broker.pools:Threads"
+THREADS = "lockstep.worker.tasks.received:Threads"
 
 
 class Whole(Bench):

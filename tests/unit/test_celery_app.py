@@ -49,9 +49,8 @@ def test_variables_of_another_application_do_not_count(
     assert caplog.messages == [said]
     assert (vars(celery)["app"], sys.excepthook) == (app, print_masked)
     ours = {name: path for name, path in pools.ALIASES.items() if str(path).startswith("lockstep.")}
-    where = "lockstep.worker.broker.pools:"
-    processes = dict.fromkeys(("prefork", "processes"), f"{where}Processes")
-    assert ours == {"threads": f"{where}Threads", **processes}
+    processes = dict.fromkeys(("prefork", "processes"), "lockstep.worker.broker.pools:Processes")
+    assert ours == {"threads": "lockstep.worker.tasks.received:Threads", **processes}
 
 
 @pytest.mark.parametrize(

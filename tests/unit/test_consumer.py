@@ -95,7 +95,7 @@ def test_what_celery_itself_raises_leaves_the_message_to_another_worker(where: s
     def ends(*_: object) -> None:
         """Do nothing."""
 
-    pool = pools.Threads(1)
+    pool = received.Threads(1)
     task, callback = (raises, ends) if where == "around the task" else (ends, raises)
     pool.on_start()
     try:
@@ -105,7 +105,7 @@ def test_what_celery_itself_raises_leaves_the_message_to_another_worker(where: s
     finally:
         pool.on_stop()
     (left,) = told
-    assert isinstance(left.exception.exc, pools.Left)
+    assert isinstance(left.exception.exc, received.Left)
     assert str(left.exception.exc) == "Celery raised OSError(24, 'Too many open files')"
 
 

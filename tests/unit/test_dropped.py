@@ -15,13 +15,12 @@ from kombu.exceptions import LimitExceeded, OperationalError
 from kombu.transport.virtual import QoS
 
 from lockstep.worker import messages
-from lockstep.worker.broker import pools
 from lockstep.worker.celery import Lockstep, TaskName, make_app
 from lockstep.worker.operation.model import Action, GroupId, HostName, OperationId
 from lockstep.worker.operation.transitions import Claim, Phase
 from lockstep.worker.settings import Settings
 from lockstep.worker.tasks import received as receiving
-from lockstep.worker.tasks.received import LeftToNewer
+from lockstep.worker.tasks.received import Left, LeftToNewer
 from tests.unit.test_waits import received
 
 OPERATION, GROUP = OperationId("op"), GroupId("team-a")
@@ -109,7 +108,7 @@ def app() -> Lockstep:
 
 
 @pytest.mark.parametrize("wrapped", [False, True], ids=["of a thread", "of a child process"])
-@pytest.mark.parametrize(("left", "to"), [(pools.Left, "another worker"), (LeftToNewer, "a newer worker")])
+@pytest.mark.parametrize(("left", "to"), [(Left, "another worker"), (LeftToNewer, "a newer worker")])
 def test_a_message_that_is_left_frees_its_place_and_is_neither_acknowledged_nor_given_back(
     app: Lockstep, left: type[Exception], to: str, wrapped: bool, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -18,7 +18,6 @@ from celery.schedules import schedule
 from redis.exceptions import AuthenticationError, RedisError
 from structlog.contextvars import bound_contextvars
 
-from lockstep.worker.broker.pools import Left
 from lockstep.worker.celery import make_app
 from lockstep.worker.monitoring import logs
 from lockstep.worker.monitoring.logs import RepeatLimit, as_json, as_text, bind_task, tells_something
@@ -26,7 +25,7 @@ from lockstep.worker.operation.errors import RecordDamaged, StoreUnavailable, Un
 from lockstep.worker.operation.ports import Stopping
 from lockstep.worker.settings import Settings
 from lockstep.worker.tasks import _explain, run
-from lockstep.worker.tasks.received import LeftToNewer
+from lockstep.worker.tasks.received import Left, LeftToNewer
 
 
 class Bench:

@@ -1,4 +1,4 @@
-"""What is other than Celery's in the pools of a worker, and in beat, its schedule."""
+"""What is other than Celery's in its pool of processes, and in beat, its schedule."""
 
 from __future__ import annotations
 
@@ -6,47 +6,13 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from billiard.einfo import ExceptionInfo
 from celery import beat as untyped_beat
 from celery.concurrency import asynpool as untyped_asynpool
 from celery.concurrency import prefork as untyped_prefork
-from celery.concurrency import thread as untyped_pools
-from celery.exceptions import Ignore
 
-pools: Any = untyped_pools
 asynpool: Any = untyped_asynpool
 prefork: Any = untyped_prefork
 beat: Any = untyped_beat
-
-
-class Left(Ignore):
-    """What became of a message's task is not known here, and the broker is told nothing about it."""
-
-    to = "another worker"
-
-
-class Threads(pools.TaskPool):  # type: ignore[misc]
-    """Celery's pool of threads, which tells what Celery itself raised around a task.
-
-    Celery's own drops that (a file that cannot be opened is enough), and nobody decides about the message. It
-    keeps a place among those that this worker may hold, and once all are taken the worker stands still.
-    """
-
-    __module__ = pools.__name__  # the banner of a worker shows its last part
-
-    def on_apply(self, *arguments: Any, error_callback: Callable[[Any], object], **options: Any) -> Any:
-        """Run a task; whatever came out of its thread leaves its message to another worker."""
-        result = super().on_apply(*arguments, **options)
-
-        def ended(future: Any) -> None:
-            error = None if future.cancelled() else future.exception()
-            if error is not None:
-                left = Left(f"Celery raised {error!r}")
-                left.__cause__ = error
-                error_callback(ExceptionInfo((Left, left, error.__traceback__)))
-
-        result.f.add_done_callback(ended)
-        return result
 
 
 class Results(asynpool.ResultHandler):  # type: ignore[misc]

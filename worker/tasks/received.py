@@ -8,9 +8,10 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
-from billiard.einfo import ExceptionWithTraceback  # type: ignore[attr-defined]
+from billiard.einfo import ExceptionInfo, ExceptionWithTraceback  # type: ignore[attr-defined]
 from celery.bootsteps import RUN  # type: ignore[attr-defined]
-from celery.exceptions import InvalidTaskError
+from celery.concurrency import thread as untyped_pools
+from celery.exceptions import Ignore, InvalidTaskError
 from celery.utils.log import get_logger
 from celery.worker import consumer as untyped
 from celery.worker.request import Request
@@ -18,7 +19,6 @@ from celery.worker.state import task_ready
 from kombu.transport.virtual import QoS
 
 from lockstep.worker.broker.links import POISON, dropped
-from lockstep.worker.broker.pools import Left
 from lockstep.worker.celery import WAIT, Lockstep, TaskName
 from lockstep.worker.operation.names import is_plain_name, is_subject
 
@@ -49,6 +49,7 @@ EVENTS_WITHIN = 0.1
 """Seconds for which events of tasks are gathered. Celery sends them with every turn of its event loop, which
 waits for Redis each time: in per-host tasks, 40 % of the loop's time."""
 celery: Any = untyped
+pools: Any = untyped_pools
 logger = get_logger(__name__)  # a request is judged outside of its task
 
 
@@ -119,6 +120,36 @@ class Consumer(celery.Consumer):  # type: ignore[misc]
     def _drop(self, message: Any, why: str) -> None:
         dropped(why, len(message.body or ""))
         message.reject_log_error(logger, self.connection_errors)
+
+
+class Left(Ignore):
+    """What became of a message's task is not known here, and the broker is told nothing about it."""
+
+    to = "another worker"
+
+
+class Threads(pools.TaskPool):  # type: ignore[misc]
+    """Celery's pool of threads, which tells what Celery itself raised around a task.
+
+    Celery's own drops that (a file that cannot be opened is enough), and nobody decides about the message. It
+    keeps a place among those that this worker may hold, and once all are taken the worker stands still.
+    """
+
+    __module__ = pools.__name__  # the banner of a worker shows its last part
+
+    def on_apply(self, *arguments: Any, error_callback: Callable[[Any], object], **options: Any) -> Any:
+        """Run a task; whatever came out of its thread leaves its message to another worker."""
+        result = super().on_apply(*arguments, **options)
+
+        def ended(future: Any) -> None:
+            error = None if future.cancelled() else future.exception()
+            if error is not None:
+                left = Left(f"Celery raised {error!r}")
+                left.__cause__ = error
+                error_callback(ExceptionInfo((Left, left, error.__traceback__)))
+
+        result.f.add_done_callback(ended)
+        return result
 
 
 class LeftToNewer(Left):
