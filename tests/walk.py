@@ -2,9 +2,11 @@
 
 (a) an operation of two hosts, from `ClusterClient.create_group` to its end: all files that are entered by the
     second operation of a process, for the first also makes what lasts;
-(b) a host's answer to the record and the decision: from the answer of the last write to the end of its task.
+(b) a host's answer to the record and the decision: all files that the thread of a step enters from the reply
+    to its write until it knows what the record made of it, for the write that was recorded last.
 
-One process does it all, client and worker, under `sys.setprofile`. docs/design.md has the figures of today.
+One process does it all, under `sys.setprofile`: a client, and a worker with the transport and the pool of
+threads that `celery -A lockstep worker` has by default. docs/design.md has the figures of today.
 """
 
 from __future__ import annotations
@@ -26,13 +28,16 @@ from celery.signals import task_postrun
 import lockstep.worker.tasks  # noqa: F401  # registers them
 from lockstep import ClusterClient, State, load_settings
 from lockstep.producer.stack import MockCluster, RedisServer
+from lockstep.worker import broker
 from lockstep.worker.celery import OPERATIONS, ROLLBACK, TaskName, make_app
 from tests.waiting import eventually
 
 ROOT = Path(__file__).parents[1]
 OURS = tuple(f"{ROOT}/{link}{folder}/" for link in ("", "lockstep/") for folder in ("worker", "producer"))
-ANSWERED = ("worker/hosts/client.py", "write")
-"""The function that returns what a host answered to a write."""
+HOSTS = 2
+THREADS = "lockstep.worker.tasks.received:Threads"
+ANSWERED = ("worker/hosts/curl.py", "carry")
+"""The function that returns a host's reply, or why there is none."""
 RECORDED = ("worker/record/redis.py", "finish")
 """The function that returns what the record made of it: its answer, and the decision where that was due."""
 
@@ -42,9 +47,11 @@ class Walk:
     """The files that were entered, in the order in which they were met first."""
 
     entered: list[tuple[int, str]] = field(default_factory=list)
-    """Thread and file of every call, and a mark where an answer to a write came."""
-    answers: list[tuple[int, int]] = field(default_factory=list)
-    """From where to where in `entered` the answer to a write went into the record."""
+    """Thread and file of every call."""
+    replied: dict[int, int] = field(default_factory=dict)
+    """By thread: from where in `entered` on its last reply is handled."""
+    answers: list[tuple[int, int, int]] = field(default_factory=list)
+    """The thread of each answer to a write, and from where to where in `entered` it went into the record."""
     on: bool = False
 
     def look(self, frame: FrameType, event: str, argument: object) -> None:
@@ -53,12 +60,13 @@ class Walk:
         if not self.on or not name.startswith(OURS):
             return
         file = name.removeprefix(f"{ROOT}/").removeprefix("lockstep/")
+        thread = threading.get_ident()
         if event == "call":
-            self.entered.append((threading.get_ident(), file))
+            self.entered.append((thread, file))
         elif event == "return" and (file, frame.f_code.co_name) == ANSWERED:
-            self.answers.append((len(self.entered), len(self.entered)))
+            self.replied[thread] = len(self.entered)
         elif event == "return" and (file, frame.f_code.co_name) == RECORDED:
-            self.answers[-1] = (self.answers[-1][0], len(self.entered))
+            self.answers.append((thread, self.replied[thread], len(self.entered)))
 
     def files(self) -> list[str]:
         """(a): all files, in the order in which they were first entered."""
@@ -66,11 +74,9 @@ class Walk:
 
     def of_the_last_answer(self) -> list[str]:
         """(b): the files that the last answer to a write passed on its way into the record."""
-        start, end = self.answers[-1]
-        thread = self.entered[start - 1][0]
-        return list(
-            dict.fromkeys([ANSWERED[0], *(file for who, file in self.entered[start:end] if who == thread)])
-        )
+        thread, start, end = self.answers[-1]
+        passed = (file for who, file in self.entered[start:end] if who == thread)
+        return list(dict.fromkeys([ANSWERED[0], *passed]))
 
 
 @contextmanager
@@ -90,9 +96,10 @@ def walk() -> Walk:
     with (
         tempfile.TemporaryDirectory(prefix="lockstep-walk-") as folder,
         RedisServer(Path(folder)) as server,
-        MockCluster(Path(folder), 2) as cluster,
+        MockCluster(Path(folder), HOSTS) as cluster,
     ):
         settings = load_settings(redis_url=server.url, hosts=",".join(cluster.nodes.values()))
+        assert broker.install("own")
         app = make_app(settings)
         found, concluded = Walk(), threading.Event()
 
@@ -105,7 +112,7 @@ def walk() -> Walk:
         with (
             ClusterClient(settings) as client,
             tracing(found),
-            start_worker(app, pool="solo", perform_ping_check=False, queues=queues) as worker,
+            start_worker(app, pool=THREADS, concurrency=4, perform_ping_check=False, queues=queues) as worker,
         ):
             # Makes what lasts: connections, settings, scripts; its callback, after its end, does so too.
             client.create_group("first").wait(timeout=60)
@@ -114,6 +121,7 @@ def walk() -> Walk:
             eventually(lambda: told.producer.channel._pool, "its events are sent, a moment after it")
             found.on = True
             result = client.create_group("walked").wait(timeout=60)
+            eventually(lambda: len(found.answers) == HOSTS, "each step knows what the record made of it")
             found.on = False
         assert result.state is State.COMMITTED, result
         return found
