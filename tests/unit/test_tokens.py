@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
 import responses
 
-from lockstep.worker.hosts.wrappers import TokenHost
+from lockstep.worker.hosts.wrappers import TokenHost, WrappedHost
 from lockstep.worker.operation.answer import ProbeAnswer, Probed
 from lockstep.worker.operation.content import Effect, Sight
 from lockstep.worker.operation.content import Said as KindSaid
@@ -98,7 +100,7 @@ def test_a_get_is_repeated_once(door: Door, host: TokenHost) -> None:
 
 
 def test_a_write_with_the_same_token_is_refused(door: Door, host: TokenHost) -> None:
-    assert post(door, host) == KindSaid(Effect.REFUSED, "401")
+    assert post(door, host) == KindSaid(Effect.REFUSED, "401", unauthorized=True)
 
 
 def test_a_write_whose_token_was_replaced_is_left_to_an_attempt_of_its_own(
@@ -136,6 +138,25 @@ def test_a_token_that_is_written_in_place_counts_too(door: Door, host: TokenHost
 
     door.before_looking = written
     assert ask(door, host).probed is Probed.SEEN
+
+
+@dataclass(frozen=True, slots=True)
+class Worded(WrappedHost):
+    """The same host, whose answers come in other words."""
+
+    def _read(self, ask: Callable[[], Any]) -> Any:
+        return replace(ask(), text="no entry")
+
+    def _write(self, ask: Callable[[], KindSaid], nothing: Effect) -> KindSaid:
+        return replace(ask(), text="no entry")
+
+
+def test_a_refusal_is_one_in_whatever_words_it_is_told(door: Door, host: TokenHost) -> None:
+    worded = TokenHost(Worded(host.host), host.token_file)
+    door.before_looking = door.rotate
+    assert ask(door, worded).probed is Probed.SEEN
+    door.wanted, door.before_looking = "newest", door.rotate
+    assert post(door, worded).effect is Effect.NOT_APPLIED
 
 
 def test_another_refusal_stays_one(door: Door, host: TokenHost) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from lockstep.worker.operation.answer import (
     METHODS,
@@ -140,6 +140,7 @@ class SystemClock:
 _WITH_CONTENT = ("POST", "PUT", "PATCH")
 """Servers expect these to say how long their content is, even if there is none: some answer 411."""
 _TOKEN = re.compile(r"[\x21-\x7e]+")
+A = TypeVar("A", ProbeAnswer, Said, Shown)
 
 
 def never() -> bool:
@@ -163,7 +164,8 @@ class HostClient:
 
     def probe(self, group: GroupId) -> ProbeAnswer:
         """GET the group. Raises Stopping if the worker is being stopped before it is answered."""
-        return classify_probe(group, self.ask(Request("GET", f"/v1/group/{group}/")))
+        said = self.ask(Request("GET", f"/v1/group/{group}/"))
+        return _marked(classify_probe(group, said), said)
 
     def write(
         self, action: Action, group: GroupId, attempt: AttemptId, send_before: float, body: str | None = None
@@ -172,11 +174,12 @@ class HostClient:
         headers = {"Content-Type": "application/json"}
         request = Request(METHODS[action], "/v1/group/", headers, payload.encode())
         said = self._send(request, attempt, send_before)
-        return replace(classify_write(action, group, said), shows_after=self.host.shows_after)
+        return _marked(replace(classify_write(action, group, said), shows_after=self.host.shows_after), said)
 
     def look(self, kind: Kind, thing: Id) -> Shown:
         """Look at a thing, and at the witness of its absence. Raises Stopping as `probe` does."""
-        shown = kind.shown(thing, said := self.ask(kind.request("look", thing)))
+        said = self.ask(kind.request("look", thing))
+        shown = _marked(kind.shown(thing, said), said)
         if shown.needs_witness and (witness := kind.look.witness(thing)) is not None:
             return kind.shown(thing, said, self.ask(witness))
         return shown
@@ -192,7 +195,8 @@ class HostClient:
         hidden: Iterable[str] = (),
     ) -> Said:
         """Send a write, unless `send_before` has passed when bytes would leave; `hidden`: see `Kind.said`."""
-        return kind.said(verb, thing, self._send(request, attempt, send_before), hidden)
+        said = self._send(request, attempt, send_before)
+        return _marked(kind.said(verb, thing, said, hidden), said)
 
     def unwell(self, path: str) -> str | None:
         said = self.ask(Request("GET", path))
@@ -240,6 +244,11 @@ class HostClient:
         if isinstance(said, NoReply) and said.detail.startswith("TLS error") and _is_locked(self.host):
             return NoReply(said.trouble, Detail.LOCKED_KEY)
         return said
+
+
+def _marked(found: A, said: Reply | NoReply) -> A:
+    """Return what was made of an answer, and mark what was made of a 401."""
+    return replace(found, unauthorized=True) if isinstance(said, Reply) and said.status == 401 else found
 
 
 def _is_locked(host: Host) -> bool:

@@ -18,7 +18,6 @@ from lockstep.worker.operation.host import Silence, spared_text
 from lockstep.worker.operation.model import Action, AttemptId, GroupId, HostName
 from lockstep.worker.operation.ports import HostApi
 
-UNAUTHORIZED = "401"
 REPLACED = " to a token that was replaced meanwhile"
 
 A = TypeVar("A", ProbeAnswer, Shown)
@@ -77,12 +76,12 @@ class TokenHost(WrappedHost):
     def _read(self, ask: Callable[[], A]) -> A:
         before = version_of(self.token_file)
         said = ask()
-        return ask() if said.text == UNAUTHORIZED and version_of(self.token_file) != before else said
+        return ask() if said.unauthorized and version_of(self.token_file) != before else said
 
     def _write(self, ask: Callable[[], Said], nothing: Effect) -> Said:
         before = version_of(self.token_file)
         said = ask()
-        if not said.text.startswith(UNAUTHORIZED) or version_of(self.token_file) == before:
+        if not said.unauthorized or version_of(self.token_file) == before:
             return said
         return Said(nothing, said.text + REPLACED)
 

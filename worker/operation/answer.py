@@ -106,6 +106,8 @@ class ProbeAnswer:
     retry_after: float | None = None
     flaw: Flaw | None = None
     """SILENT if no answer came, UNREADABLE if none that can be read; an error can be."""
+    unauthorized: bool = False
+    """The host said 401."""
 
     @property
     def presence(self) -> Presence | None:

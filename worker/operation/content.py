@@ -207,6 +207,8 @@ class Shown:
     """Seconds."""
     needs_witness: bool = False
     """NOTHING: it looks absent, and counts as that once the witness has answered."""
+    unauthorized: bool = False
+    """The host said 401."""
 
     @property
     def tells(self) -> bool:
@@ -255,3 +257,5 @@ class Said:
     """UNKNOWN: the host answered, but not so that it can be read."""
     shows_after: float = 0.0
     """APPLIED, of a group: seconds for which a GET may not show it."""
+    unauthorized: bool = False
+    """The host said 401."""

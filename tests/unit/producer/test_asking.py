@@ -35,7 +35,7 @@ def test_a_producer_asks_once_more_with_the_token_that_came_meanwhile(
         if asked == ["old"]:
             token.with_suffix(".new").write_text("new")
             token.with_suffix(".new").replace(token)
-            return ProbeAnswer(Probed.MISCONFIGURED, "401")
+            return ProbeAnswer(Probed.MISCONFIGURED, "401", unauthorized=True)
         return ProbeAnswer(Probed.SEEN, "200", Seen(Presence.PRESENT))
 
     monkeypatch.setattr(HostClient, "probe", probe)

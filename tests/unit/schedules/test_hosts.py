@@ -120,7 +120,7 @@ def test_a_call_whose_token_is_replaced_meanwhile_is_not_refused(tmp_path: Path)
             def probe(self, group: object) -> Any:
                 token = file.read_text()
                 schedule.point()
-                return SimpleNamespace(text="200" if token == wanted[0] else wrappers.UNAUTHORIZED)
+                return SimpleNamespace(unauthorized=token != wanted[0])
 
         def replace() -> None:
             (tmp_path / "fresh").write_text("new")
@@ -129,7 +129,8 @@ def test_a_call_whose_token_is_replaced_meanwhile_is_not_refused(tmp_path: Path)
             wanted[0] = "new"
 
         def ask() -> None:
-            assert wrappers.TokenHost(cast(Any, Host()), str(file)).probe(cast(Any, "team-a")).text == "200"
+            host = wrappers.TokenHost(cast(Any, Host()), str(file))
+            assert not host.probe(cast(Any, "team-a")).unauthorized
 
         schedule.thread(ask)
         schedule.thread(replace)
