@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import ssl
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import requests
 import responses
 
-from lockstep.worker.operation.answer import Probed
+from lockstep.worker.hosts.client import LOCKED_KEY, NoTLS
+from lockstep.worker.operation.answer import NoReply, Probed, Trouble
 from lockstep.worker.operation.content import Effect
 from tests.unit.client import URL, G, client, write
 
@@ -54,3 +57,13 @@ def test_a_certificate_that_is_not_accepted_says_why(code: int, why: str) -> Non
     with responses.RequestsMock() as web:
         web.add("GET", f"{GROUPS}g/", body=error)
         assert client().probe(G).text == f"not sent: TLS error: {why}"
+
+
+def test_an_encrypted_key_is_the_reason_in_whatever_words_tls_fails(tmp_path: Path) -> None:
+    key = tmp_path / "own.key"
+    key.write_bytes(b"-----BEGIN ENCRYPTED PRIVATE KEY-----")
+    host = client().host
+    reworded = NoReply(Trouble.NOT_SENT, str.__new__(NoTLS, "no handshake"))
+    locked = replace(client(), host=replace(host, cert=("own.pem", str(key))), carry=lambda _: reworded)
+    assert locked.probe(G).text == f"not sent: {LOCKED_KEY}"
+    assert replace(locked, host=host).probe(G).text == "not sent: no handshake"

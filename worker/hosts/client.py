@@ -80,17 +80,26 @@ class Detail(StrEnum):
     BADLY_ENCODED = "the body is encoded, which was not asked for, and not as it says"
     NO_FILE = "its ca_file, cert_file or key_file is not there"
     EMPTY_FILE = "its ca_file, cert_file or key_file is empty"
-    LOCKED_KEY = "TLS error: its key_file is encrypted: take the passphrase off, with `openssl pkey`"
 
 
+class NoTLS(str):
+    """The same where TLS does not stand, told by its type: "TLS error", with the reason if it is known."""
+
+    __slots__ = ()
+
+    def __new__(cls, reason: str = "") -> NoTLS:
+        return super().__new__(cls, f"TLS error: {reason}" if reason else "TLS error")
+
+
+LOCKED_KEY = NoTLS("its key_file is encrypted: take the passphrase off, with `openssl pkey`")
 UNTRUSTED = {
-    9: "TLS error: its certificate is not valid yet",
-    10: "TLS error: its certificate has expired",
-    **dict.fromkeys((18, 19, 20, 21), "TLS error: its certificate is of an authority that is not trusted"),
-    **dict.fromkeys((62, 64), "TLS error: its certificate is for another name"),
+    9: NoTLS("its certificate is not valid yet"),
+    10: NoTLS("its certificate has expired"),
+    **dict.fromkeys((18, 19, 20, 21), NoTLS("its certificate is of an authority that is not trusted")),
+    **dict.fromkeys((62, 64), NoTLS("its certificate is for another name")),
 }
 """OpenSSL's codes for why a certificate is not accepted."""
-NO_TLS = {
+REASONS = {
     "protocol version": "no version of TLS that both speak",
     "unsupported protocol": "no version of TLS that both speak",
     "wrong version number": "it does not speak TLS there",
@@ -102,10 +111,10 @@ NO_TLS = {
 """Words of OpenSSL's errors, and what they mean."""
 
 
-def no_tls(said: str) -> str:
-    """Return "TLS error", with the reason that OpenSSL's words give."""
+def no_tls(said: str) -> NoTLS:
+    """Return what is wrong with TLS by OpenSSL's words."""
     said = said.lower().replace("_", " ")
-    return "TLS error" + next((f": {text}" for words, text in NO_TLS.items() if words in said), "")
+    return NoTLS(next((reason for words, reason in REASONS.items() if words in said), ""))
 
 
 def seconds_to_wait(value: str | None, date: str | None) -> float | None:
@@ -241,8 +250,8 @@ class HostClient:
                 stopping=self.stopping,
             )
         )
-        if isinstance(said, NoReply) and said.detail.startswith("TLS error") and _is_locked(self.host):
-            return NoReply(said.trouble, Detail.LOCKED_KEY)
+        if isinstance(said, NoReply) and isinstance(said.detail, NoTLS) and _is_locked(self.host):
+            return NoReply(said.trouble, LOCKED_KEY)
         return said
 
 

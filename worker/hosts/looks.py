@@ -17,7 +17,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import DecodeError, ReadTimeoutError
 from urllib3.util.connection import allowed_gai_family, create_connection
 
-from lockstep.worker.hosts.client import HEADERS, UNTRUSTED, Call, Detail, no_tls, seconds_to_wait
+from lockstep.worker.hosts.client import HEADERS, UNTRUSTED, Call, Detail, NoTLS, no_tls, seconds_to_wait
 from lockstep.worker.operation.answer import NoReply, Reply, Trouble
 
 CHUNK = 16_384
@@ -28,7 +28,7 @@ KINDS = {
     "FileNotFoundError": Detail.NO_FILE,
     "NameResolutionError": "name not resolved",
     "gaierror": "name not resolved",
-    "SSLError": "TLS error",
+    "SSLError": NoTLS(),
     "ConnectionRefusedError": "connection refused",
     "ConnectionResetError": "connection reset",
     "RemoteDisconnected": Detail.CLOSED,
@@ -219,7 +219,7 @@ def _trouble(error: BaseException, *, sent: bool) -> NoReply:
         late = Detail.SILENT if sent else "connect timeout"
         found = late if isinstance(each, TimeoutError) else KINDS.get(type(each).__name__, found)
         if isinstance(each, ssl.SSLCertVerificationError):
-            found = UNTRUSTED.get(getattr(each, "verify_code", 0), "TLS error")
+            found = UNTRUSTED.get(getattr(each, "verify_code", 0), NoTLS())
         elif isinstance(each, ssl.SSLError):
             found = no_tls(str(each.reason or ""))
     return NoReply(Trouble.LOST if sent else Trouble.NOT_SENT, found)

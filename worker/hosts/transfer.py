@@ -13,7 +13,7 @@ from typing import Any
 
 import pycurl
 
-from lockstep.worker.hosts.client import HEADERS, UNTRUSTED, Call, Detail, no_tls, seconds_to_wait
+from lockstep.worker.hosts.client import HEADERS, UNTRUSTED, Call, Detail, NoTLS, no_tls, seconds_to_wait
 from lockstep.worker.operation.answer import Carried, NoReply, Reply, Trouble, Watched
 from lockstep.worker.turns import Answer
 
@@ -43,8 +43,8 @@ LOST = {
 NOT_SENT = {
     pycurl.E_COULDNT_RESOLVE_HOST: "name not resolved",
     pycurl.E_OPERATION_TIMEDOUT: "connect timeout",
-    pycurl.E_SSL_CACERT_BADFILE: "TLS error: its ca_file holds no certificate",
-    pycurl.E_BAD_FUNCTION_ARGUMENT: "TLS error: its cert_file and key_file do not belong together",
+    pycurl.E_SSL_CACERT_BADFILE: NoTLS("its ca_file holds no certificate"),
+    pycurl.E_BAD_FUNCTION_ARGUMENT: NoTLS("its cert_file and key_file do not belong together"),
 }
 log = logging.getLogger(__name__)
 
@@ -185,7 +185,7 @@ class Transfer:
             return "connection refused"
         if code == pycurl.E_PEER_FAILED_VERIFICATION:
             flaw = 62 if "subject name" in text else self.curl.getinfo(pycurl.SSL_VERIFYRESULT)
-            return UNTRUSTED.get(flaw, "TLS error")
+            return UNTRUSTED.get(flaw, NoTLS())
         if code in (pycurl.E_SSL_CONNECT_ERROR, pycurl.E_SSL_CERTPROBLEM):
             return no_tls(text)
         if "Resolving timed out" in text:
