@@ -15,6 +15,7 @@ from lockstep.worker.operation.errors import InvalidInput, Why
 from lockstep.worker.operation.host import Backoff, Limits
 from lockstep.worker.operation.model import (
     Action,
+    AttemptId,
     GroupId,
     HostName,
     OperationId,
@@ -136,12 +137,20 @@ class Try:
     number: int
     """Of the runs of this task, from 1."""
 
-    def wait(self, delay: float, reason: str) -> Result:
-        """Come back after `delay` seconds: by a countdown of Celery's if short, else by the sweep."""
-        if delay <= self.parts.longest_countdown:
-            return Result(Next.AGAIN, reason or "trying again", delay)
-        self.parts.store.postpone(self.operation, self.host, round(delay * 1000), reason)
-        return Result(Next.LATER, f"waits {delay:.0f} s in the record")
+    def wait(
+        self, delay: float, reason: str, failed: AttemptId | None = None, why: Why | None = None
+    ) -> Result:
+        """Come back after `delay` seconds: by a countdown of Celery's if short, else by the sweep.
+
+        `failed` names a try that brought nothing: it is counted, and its reason is what people are shown.
+        """
+        later = delay > self.parts.longest_countdown
+        if later or failed:
+            kept = round(delay * 1000) if later else None
+            self.parts.store.postpone(self.operation, self.host, kept, reason, failed, why)
+        if later:
+            return Result(Next.LATER, reason if failed else f"waits {delay:.0f} s in the record", delay)
+        return Result(Next.AGAIN, reason or "trying again", delay)
 
     def in_line(self, left: int, reason: str | None) -> Result:
         """Come back when it is this host's turn, in `left` ms; 0 if others send for it."""

@@ -73,10 +73,7 @@ class Viewed(Try):
         """Count a try that brought nothing, and come back after a growing delay, for ever."""
         parts = self.parts
         delay = parts.rollback_backoff.delay(self.step.undo_misses + 1, parts.clock.jitter())
-        later = delay > parts.longest_countdown
-        kept = round(delay * 1000) if later else None
-        parts.store.postpone(self.operation, self.host, kept, reason, parts.clock.new_id(), why)
-        return Result(Next.LATER if later else Next.AGAIN, reason, delay)
+        return self.wait(delay, reason, parts.clock.new_id(), why)
 
 
 def raised_later(

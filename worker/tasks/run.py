@@ -205,8 +205,9 @@ def with_story(parts: Parts, operation: OperationId, host: HostName, result: Res
 def keep_longer_waits(parts: Parts, operation: OperationId, results: Results) -> dict[HostName, float]:
     """Return the hosts to come back to, with their delays in seconds.
 
-    Those that wait for much longer than the others are left to the record and the sweep. A message with a
-    longer wait than the longest countdown would be dropped, as none of ours.
+    Each step has decided that for its host alone (`Try.wait`), and one message has one countdown: those that
+    wait for much longer than the others are left to the record and the sweep. A message with a longer wait
+    than the longest countdown would be dropped, as none of ours.
     """
     most = parts.longest_countdown
     again = {host: min(each.delay, most) for host, each in results.items() if each.next is Next.AGAIN}
