@@ -47,6 +47,8 @@ class Next(StrEnum):
     """Run the step again after `delay` seconds."""
     LATER = "later"
     """The wait is kept in the record; the sweep comes back to it."""
+    ELSEWHERE = "elsewhere"
+    """Nothing yet: another address was asked than the record means. No step ends with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,8 @@ class Result:
     """One word of a few, to be counted by; empty if `next` says it."""
     story: str | None = None
     """What happened to the host, where the step knows it without asking the record."""
+    fingerprint: str | None = None
+    """ELSEWHERE: of the host's URL in the record."""
 
 
 def no_kind(asked: Asked) -> Kind:
@@ -175,18 +179,16 @@ class Applying(Try):
         )
         return self.came_to(said, reason=reason)
 
-    def on_host(self, apply: Callable[[HostApi], Result | Progress]) -> Result:
+    def on_host(self, apply: Callable[[HostApi], Result]) -> Result:
         """Apply on the host that the record means; one that this worker knows otherwise is looked up anew."""
         parts = self.parts
         api = (parts.host_to_apply or parts.host)(self.host) or parts.host_as(self.host, None)
         if api is None:
             return self.unasked(NOT_IN_INVENTORY)
         came = apply(api)
-        if isinstance(came, Progress):
-            # This worker has asked another address than the record means: what came of it counts for nothing.
-            meant = parts.host_as(self.host, came.fingerprint)
-            came = came if meant is None else apply(meant)
-        return came if isinstance(came, Result) else self.unasked(ELSEWHERE)
+        if came.next is Next.ELSEWHERE and (meant := parts.host_as(self.host, came.fingerprint)) is not None:
+            came = apply(meant)  # what came of the other address counts for nothing
+        return self.unasked(ELSEWHERE) if came.next is Next.ELSEWHERE else came
 
     def took(self) -> float:
         """Return the seconds that a try like this one takes."""
@@ -218,6 +220,8 @@ class Applying(Try):
                 return self.wait(min(max(self.asked_to_wait(retry_after), delay), latest), reason)
             case Forward.NOT_OPEN:
                 return Result(Next.DONE, NOT_OPEN, outcome="not_open")
+            case Forward.ELSEWHERE:
+                return Result(Next.ELSEWHERE, ELSEWHERE, fingerprint=progress.fingerprint)
         return Result(Next.ABORTED, "aborted")
 
 
@@ -234,8 +238,8 @@ def forward(
     return this.on_host(lambda api: _apply(this, api, group))
 
 
-def _apply(this: Applying, api: HostApi, group: GroupId) -> Result | Progress:
-    """Look at the host, and write if need be; return what the record said if it means another address."""
+def _apply(this: Applying, api: HostApi, group: GroupId) -> Result:
+    """Look at the host, and write if need be."""
     parts, operation, host, action = this.parts, this.operation, this.host, this.action
     attempt = parts.clock.new_id()
     answer = api.probe(group)
@@ -250,14 +254,11 @@ def _apply(this: Applying, api: HostApi, group: GroupId) -> Result | Progress:
         missed = parts.store.missed(
             operation, host, api.fingerprint, attempt, reason, miss, fatal, needs, why
         )
-        elsewhere = missed.next is Forward.ELSEWHERE
-        return missed if elsewhere else this.came_to(missed, answer.retry_after, reason)
+        return this.came_to(missed, answer.retry_after, reason)
     send_before = parts.clock.elapsed() + parts.send_within
     begun = parts.store.begin(
         operation, host, api.fingerprint, seen, attempt, action, group, age=this.needs()
     )
-    if begun.next is Forward.ELSEWHERE:
-        return begun
     if begun.next is not Forward.SEND:
         return this.came_to(begun)
     said = api.write(action, group, attempt, send_before)

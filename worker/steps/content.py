@@ -127,20 +127,16 @@ def forward(this: Applying, order: Order) -> Result:
     return this.on_host(lambda api: _apply(this, thing, order, api))
 
 
-def _apply(this: Applying, thing: Thing, order: Order, api: HostApi) -> Result | Progress:
+def _apply(this: Applying, thing: Thing, order: Order, api: HostApi) -> Result:
     parts = this.parts
     for _ in range(ROUNDS):
         shown = api.look(thing.kind, thing.id)
         if not shown.tells:
-            missed = _missed(this, api, shown)
-            elsewhere = missed.next is Forward.ELSEWHERE
-            return missed if elsewhere else this.came_to(missed, shown.retry_after, shown.text)
+            return this.came_to(_missed(this, api, shown), shown.retry_after, shown.text)
         attempt, look = parts.clock.new_id(), thing.look(shown.content)
         send_before = parts.clock.elapsed() + parts.send_within
         about = (order.action, order.group, this.needs())
         begun = parts.store.shown(this.operation, this.host, api.fingerprint, look, attempt, *about)
-        if begun.next is Forward.ELSEWHERE:
-            return begun
         if begun.next is not Forward.SEND:
             return this.came_to(begun, reason="it may not show yet")
         kept = shown.content.kept if shown.content else {}
