@@ -66,6 +66,14 @@ class Result:
     """ELSEWHERE: of the host's URL in the record."""
 
 
+class Untold(Exception):
+    """A look told nothing, or this worker cannot look; it says why."""
+
+    def __init__(self, reason: str, why: Why | None = None) -> None:
+        super().__init__(reason, why)
+        self.reason, self.why = reason, why
+
+
 def no_kind(asked: Asked) -> Kind:
     raise InvalidInput(f"kind {asked.kind} is not known")
 

@@ -21,7 +21,7 @@ from lockstep.worker.operation.thing import (
 )
 from lockstep.worker.operation.transitions import Forward, Miss, Order, Progress, Settled
 from lockstep.worker.operation.waves import Health
-from lockstep.worker.steps.apply import MISSES, WHY, Applying, Next, Parts, Result
+from lockstep.worker.steps.apply import MISSES, WHY, Applying, Next, Parts, Result, Untold
 from lockstep.worker.steps.rollback import NOTHING_TO_UNDO, RESTORED, Viewed
 
 if TYPE_CHECKING:
@@ -103,25 +103,26 @@ class Thing:
         return api.send(self.kind, verb, self.id, request, attempt, send_before, hidden)
 
 
-def thing_of(parts: Parts, order: Order) -> Thing | str:
-    """Return the thing as the record means it, or why this worker cannot: it lacks the kind or the key."""
+def thing_of(parts: Parts, order: Order) -> Thing:
+    """Return the thing as the record means it. Raises Untold where this worker lacks the kind or the key."""
     asked = order.content
     assert asked is not None
     try:
         kind = parts.kind(asked)
     except InvalidInput:
-        return f"{LACKS}: put {asked.title}.yaml back"
+        raise Untold(f"{LACKS}: put {asked.title}.yaml back") from None
     try:
         return Thing(kind, order, asked, parts.seals)
     except InvalidInput as error:
-        return f"{SEALED}: {error}"
+        raise Untold(f"{SEALED}: {error}") from None
 
 
 def forward(this: Applying, order: Order) -> Result:
     """Bring one host to the content that is asked for."""
-    thing = thing_of(this.parts, order)
-    if isinstance(thing, str):
-        return this.unasked(thing)
+    try:
+        thing = thing_of(this.parts, order)
+    except Untold as untold:
+        return this.unasked(untold.reason)
     if thing.asked.secret and not thing.secret:
         return this.unasked("its secret is gone from the record")
     return this.on_host(lambda api: _apply(this, thing, order, api))
@@ -163,23 +164,21 @@ def _missed(this: Applying, api: HostApi, shown: Shown) -> Progress:
     )
 
 
-def look(this: Viewed, order: Order) -> tuple[Thing, HostApi, Shown] | Result:
-    """Look at the thing on the step's host; return when to come back if that tells nothing."""
-    thing = thing_of(this.parts, order)
-    if isinstance(thing, str):
-        return this.come_back(thing)
-    api = this.same_host()
-    if isinstance(api, str):
-        return this.come_back(api)
+def look(this: Viewed, order: Order) -> tuple[Thing, HostApi, Shown]:
+    """Look at the thing on the step's host. Raises Untold."""
+    thing, api = thing_of(this.parts, order), this.same_host()
     shown = api.look(thing.kind, thing.id)
-    return (thing, api, shown) if shown.tells else this.come_back(f"look {shown.text}", WHY.get(shown.flaw))
+    if not shown.tells:
+        raise Untold(f"look {shown.text}", WHY.get(shown.flaw))
+    return thing, api, shown
 
 
 def health(this: Viewed, order: Order, api: HostApi) -> tuple[Health, str]:
     """Tell how a host is at the gate: whether it shows the target, in its own form too."""
-    thing = thing_of(this.parts, order)
-    if isinstance(thing, str):
-        return Health.UNWELL, thing
+    try:
+        thing = thing_of(this.parts, order)
+    except Untold as untold:
+        return Health.UNWELL, untold.reason
     shown = api.look(thing.kind, thing.id)
     if not shown.tells:
         return Health.UNWELL, f"look {shown.text}"
@@ -191,16 +190,13 @@ def health(this: Viewed, order: Order, api: HostApi) -> tuple[Health, str]:
 
 def restore(this: Viewed, order: Order) -> Result | None:
     """Look, and send the inverse if what is shown is ours; None means that another look is to tell more."""
-    looked = look(this, order)
-    if isinstance(looked, Result):
-        return looked
-    thing, api, shown = looked
+    thing, api, shown = look(this, order)
     parts, step = this.parts, this.step
     was = step.trace.was if step.trace else None
     try:
         before = None if was in (None, ABSENT) else thing.content(parts.store.text(this.operation, str(was)))
     except InvalidInput as error:
-        return this.come_back(f"{SEALED}: {error}")
+        raise Untold(f"{SEALED}: {error}") from None
     attempt = parts.clock.new_id()
     send_before = parts.clock.elapsed() + parts.send_within
     came = parts.store.restoring(

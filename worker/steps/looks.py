@@ -23,7 +23,7 @@ from lockstep.worker.operation.model import (
 from lockstep.worker.operation.ports import HostApi, Store
 from lockstep.worker.operation.transitions import Accepted, Request
 from lockstep.worker.operation.waves import Gated, Health
-from lockstep.worker.steps.apply import NO_RECORD, Next, Parts, Result
+from lockstep.worker.steps.apply import NO_RECORD, Next, Parts, Result, Untold
 from lockstep.worker.steps.rollback import Viewed
 
 AGAIN = 1.0
@@ -41,9 +41,11 @@ def gate(parts: Parts, operation: OperationId, host: HostName, tries: int) -> Re
         return Result(Next.DONE, "passed, or the gate is closed", outcome="ignored")
     again = AGAIN + parts.forward_backoff.delay(tries, parts.clock.jitter())
     this = Viewed(parts, operation, host, tries, view, view.step)
-    api, order = this.same_host(), parts.filled(operation)
-    if isinstance(api, str):
-        return Result(Next.AGAIN, api, again)
+    try:
+        api = this.same_host()
+    except Untold as untold:
+        return Result(Next.AGAIN, untold.reason, again)
+    order = parts.filled(operation)
     if order is None:
         health, said = _health(this, api, view.group, view.action.target)
     else:

@@ -19,6 +19,7 @@ from lockstep.worker.steps.apply import (
     Parts,
     Result,
     Try,
+    Untold,
     effect_of,
 )
 
@@ -38,23 +39,22 @@ class Viewed(Try):
     view: View
     step: Step
 
-    def same_host(self) -> HostApi | str:
-        """Return the host's API, or why this worker must not talk to it."""
+    def same_host(self) -> HostApi:
+        """Return the host's API. Raises Untold where this worker must not talk to it."""
         api = self.parts.host(self.host)
         if api is not None and api.fingerprint == self.step.fingerprint:
             return api
-        meant = self.parts.host_as(self.host, self.step.fingerprint)
-        return meant or (NOT_IN_INVENTORY if api is None else ELSEWHERE)
+        if (meant := self.parts.host_as(self.host, self.step.fingerprint)) is None:
+            raise Untold(NOT_IN_INVENTORY if api is None else ELSEWHERE)
+        return meant
 
-    def look(self) -> tuple[HostApi, Presence, Settled] | Result:
-        """GET the group and record what it showed; return when to come back if nothing."""
+    def look(self) -> tuple[HostApi, Presence, Settled]:
+        """GET the group and record what it showed. Raises Untold."""
         assert self.view.group is not None
         api = self.same_host()
-        if isinstance(api, str):
-            return self.come_back(api)
         answer = api.probe(self.view.group)
         if (shown := answer.presence) is None:
-            return self.come_back(f"GET {answer.text}", WHY.get(answer.flaw))
+            raise Untold(f"GET {answer.text}", WHY.get(answer.flaw))
         return api, shown, self.settle(shown)
 
     def settle(self, shown: Presence) -> Settled:
@@ -95,18 +95,16 @@ def settle(parts: Parts, operation: OperationId, host: HostName, tries: int) -> 
         return SETTLED
     this = Viewed(parts, operation, host, tries, view, step)
     order = parts.filled(operation)
-    if order is None:
-        looked = this.look()
-        if isinstance(looked, Result):
-            return looked
-        settled = looked[2]
-    else:
-        from lockstep.worker.steps import content
+    try:
+        if order is None:
+            *_, settled = this.look()
+        else:
+            from lockstep.worker.steps import content
 
-        found = content.look(this, order)
-        if isinstance(found, Result):
-            return found
-        settled = this.settle(Presence.PRESENT)
+            content.look(this, order)
+            settled = this.settle(Presence.PRESENT)
+    except Untold as untold:
+        return this.come_back(untold.reason, untold.why)
     return this.await_settling(settled) if settled.open else SETTLED
 
 
@@ -122,12 +120,15 @@ def rollback(parts: Parts, operation: OperationId, host: HostName, tries: int) -
         if step is None or view.ended or view.decision is not Decision.ROLL_BACK or not view.undo_needed:
             return RESTORED if step and step.undo.value == "restored" else NOTHING_TO_UNDO
         this = Viewed(parts, operation, host, tries, view, step)
-        if order is None:
-            done = _restore(this)
-        else:
-            from lockstep.worker.steps import content
+        try:
+            if order is None:
+                done = _restore(this)
+            else:
+                from lockstep.worker.steps import content
 
-            done = content.restore(this, order)
+                done = content.restore(this, order)
+        except Untold as untold:
+            return this.come_back(untold.reason, untold.why)
         if done is not None:
             return done
     return this.come_back("not restored yet") if this else NOTHING_TO_UNDO
@@ -135,10 +136,7 @@ def rollback(parts: Parts, operation: OperationId, host: HostName, tries: int) -
 
 def _restore(this: Viewed) -> Result | None:
     """Look, and send the inverse if need be; None means that another look is to tell what came of it."""
-    looked = this.look()
-    if isinstance(looked, Result):
-        return looked
-    api, shown, settled = looked
+    api, shown, settled = this.look()
     if settled.restored:
         return RESTORED
     before = this.step.before
