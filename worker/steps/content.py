@@ -22,7 +22,7 @@ from lockstep.worker.operation.thing import (
 from lockstep.worker.operation.transitions import Forward, Miss, Order, Progress, Settled
 from lockstep.worker.operation.waves import Health
 from lockstep.worker.steps.apply import MISSES, WHY, Applying, Next, Parts, Result, Untold
-from lockstep.worker.steps.rollback import NOTHING_TO_UNDO, RESTORED, Viewed
+from lockstep.worker.steps.rollback import LOOK_AGAIN, NOTHING_TO_UNDO, RESTORED, Viewed
 
 if TYPE_CHECKING:
     from lockstep.worker.kinds.kind import Kind, Verb
@@ -188,8 +188,8 @@ def health(this: Viewed, order: Order, api: HostApi) -> tuple[Health, str]:
     return Health.UNWELL if this.step.open_attempts else Health.CHANGED, "shows what nobody asked for"
 
 
-def restore(this: Viewed, order: Order) -> Result | None:
-    """Look, and send the inverse if what is shown is ours; None means that another look is to tell more."""
+def restore(this: Viewed, order: Order) -> Result:
+    """Look, and send the inverse if what is shown is ours. Raises Untold."""
     thing, api, shown = look(this, order)
     parts, step = this.parts, this.step
     was = step.trace.was if step.trace else None
@@ -213,7 +213,7 @@ def restore(this: Viewed, order: Order) -> Result | None:
             return RESTORED
         case Forward.SETTLE:
             if came.again_at is None:
-                return None  # the last open attempt has just been closed: one more look proves it
+                return LOOK_AGAIN  # the last open attempt has just been closed: one more look proves it
             return this.await_settling(Settled(False, 1, came.again_at))
         case Forward.BUSY:
             return this.in_line(came.left, came.reason)
@@ -228,5 +228,5 @@ def restore(this: Viewed, order: Order) -> Result | None:
     said = thing.send(api, attempt, send_before, before, shown.content, kept, {})
     parts.store.finish(this.operation, this.host, attempt, said.effect, said.text)
     if said.effect in SURE:
-        return None
+        return LOOK_AGAIN
     return this.come_back(f"undo {said.effect.replace('_', ' ')} ({said.text})")

@@ -30,6 +30,9 @@ ROUNDS = 3
 SETTLED = Result(Next.DONE, "settled", outcome="settled")
 RESTORED = Result(Next.DONE, "restored", outcome="restored")
 NOTHING_TO_UNDO = Result(Next.DONE, "nothing to undo")
+LOOK_AGAIN = Result(Next.AGAIN, "another look is to tell what came of it")
+IN_ROLLBACK = {Effect.CONTESTED: Effect.REFUSED, Effect.MISDIRECTED: Effect.UNKNOWN}
+"""What comes of an inverse write where it is not what comes of any: there is no other end to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,51 +132,51 @@ def rollback(parts: Parts, operation: OperationId, host: HostName, tries: int) -
                 done = content.restore(this, order)
         except Untold as untold:
             return this.come_back(untold.reason, untold.why)
-        if done is not None:
+        if done is not LOOK_AGAIN:
             return done
     return this.come_back("not restored yet") if this else NOTHING_TO_UNDO
 
 
-def _restore(this: Viewed) -> Result | None:
-    """Look, and send the inverse if need be; None means that another look is to tell what came of it."""
+def _restore(this: Viewed) -> Result:
+    """Look, and send the inverse if need be. Raises Untold."""
     api, shown, settled = this.look()
     if settled.restored:
         return RESTORED
     before = this.step.before
     if before and shown is before.presence:
         # Without any the last open attempt has just been closed: one more GET proves it.
-        return this.await_settling(settled) if settled.open else None
+        return this.await_settling(settled) if settled.open else LOOK_AGAIN
     return _send(this, api, before.body if before else None)
 
 
-def _send(this: Viewed, api: HostApi, body: str | None, lost: tuple[str, ...] = ()) -> Result | None:
-    """Send the inverse; None means that another look is to tell what came of it."""
+def _send(this: Viewed, api: HostApi, body: str | None) -> Result:
+    """Send the inverse: the group as it was, and bare where the host will not take its own back like that."""
     parts, view = this.parts, this.view
     assert view.group is not None
     assert view.action is not None
     inverse: Action = view.action.inverse
-    attempt = parts.clock.new_id()
-    send_before = parts.clock.elapsed() + parts.send_within
-    begun = parts.store.begin_undo(this.operation, this.host, api.fingerprint, attempt, view.now)
-    if begun.next is Forward.BUSY:
-        return this.in_line(begun.left, begun.reason)
-    if begun.next is not Forward.SEND:
-        return None
-    said = api.write(inverse, view.group, attempt, send_before, body)
-    effect = effect_of(api, view.group, inverse, said)
-    contested = effect is Effect.CONTESTED
-    if contested:
-        effect = Effect.REFUSED
-    if effect is Effect.MISDIRECTED:
-        effect = Effect.UNKNOWN
-    kept = lost if effect in (Effect.APPLIED, Effect.UNSHOWN, Effect.UNKNOWN) else ()
-    parts.store.finish_undo(this.operation, this.host, attempt, effect, said.text, kept)
+    lost: tuple[str, ...] = ()
+    while True:
+        attempt = parts.clock.new_id()
+        send_before = parts.clock.elapsed() + parts.send_within
+        begun = parts.store.begin_undo(this.operation, this.host, api.fingerprint, attempt, view.now)
+        if begun.next is Forward.BUSY:
+            return this.in_line(begun.left, begun.reason)
+        if begun.next is not Forward.SEND:
+            return LOOK_AGAIN
+        said = api.write(inverse, view.group, attempt, send_before, body)
+        came = effect_of(api, view.group, inverse, said)
+        effect = IN_ROLLBACK.get(came, came)
+        kept = lost if effect in (Effect.APPLIED, Effect.UNSHOWN, Effect.UNKNOWN) else ()
+        parts.store.finish_undo(this.operation, this.host, attempt, effect, said.text, kept)
+        # While a write of ours is open, the host may contest that one.
+        if body is None or came is not Effect.CONTESTED or this.step.open_attempts:
+            break
+        lost = tuple(sorted(set(json.loads(body)) - {"groupId"}))
+        body = None  # better the bare group than none
     if effect in (Effect.APPLIED, Effect.ALREADY):
-        return None
+        return LOOK_AGAIN
     if effect is Effect.UNSHOWN:
         return this.come_back(f"{inverse} applied, and may not show yet")
-    if contested and body is not None and not this.step.open_attempts:  # else it may contest one of these
-        # The host will not take its own group back as it was: better the bare group than none.
-        return _send(this, api, None, tuple(sorted(set(json.loads(body)) - {"groupId"})))
     why = Why.UNREADABLE if said.unreadable else None
     return this.come_back(f"{inverse} {effect.value.replace('_', ' ')} ({said.text})", why)
