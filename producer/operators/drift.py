@@ -143,14 +143,14 @@ class Comparison:
             if not ends:
                 yield GroupDrift(group, silent=silent, unmeasured=heard)
                 continue
-            compared = {name: held for name, held in heard.items() if name in ends}
-            differ = [name for name, held in compared.items() if held is not ends[name].presence]
-            drifts = tuple(Drift(group, name, ends[name], compared[name], now) for name in differ)
+            asked = ((name, ends[name], held) for name, held in heard.items() if name in ends)
+            compared = {name: end.drift(group, name, held, now) for name, end, held in asked}
+            drifts = tuple(drift for drift in compared.values() if drift is not None)
             if owner is not None:
                 found = GroupDrift(group, drifts, len(compared), silent)
                 yield _meanwhile(self._measure(group), owner, ends, found)
                 continue
-            gone = {name: None for name in compared if name not in differ}
+            gone = {name: None for name, drift in compared.items() if drift is None}
             left = any(held is Presence.PRESENT for name, held in heard.items() if name not in ends)
             if self._store.keep_drift(group, ends, gone) is None:
                 yield GroupDrift(group, overtaken=True)

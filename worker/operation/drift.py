@@ -25,6 +25,12 @@ class End:
         """As it stands in the record; two ends are the same if their texts are."""
         return f"{self.presence} {self.operation} {self.at} {self.fingerprint}"
 
+    def drift(
+        self, group: GroupId, host: HostName, shown: Presence, now: Millis, *, explained: bool = False
+    ) -> Drift | None:
+        """Compare with what a host shows; None if that is as it was left."""
+        return None if shown is self.presence else Drift(group, host, self, shown, now, explained)
+
 
 @dataclass(frozen=True, slots=True)
 class Drift:

@@ -169,13 +169,9 @@ def _look(
             continue
         asked += 1
         shown = api.probe(group).presence
-        if shown is None:
-            continue
-        if shown is end.presence:
-            found[host] = None
-            continue
-        explained = explains(suspicions.get((host, shown)), now, beat.repair)
-        found[host] = Drift(group, host, end, shown, now, explained)
+        if shown is not None:
+            explained = explains(suspicions.get((host, shown)), now, beat.repair)
+            found[host] = end.drift(group, host, shown, now, explained=explained)
     return found, asked, strange
 
 
