@@ -19,7 +19,7 @@ from pathlib import Path
 
 from tests.chaos.report import summary
 from tests.chaos.run import Outcome, Trouble, run
-from tests.chaos.tiers import BRIEF, SLICED, Plan
+from tests.chaos.tiers import BRIEF, SLICED, WATCHED, Plan
 
 ROOT = Path(__file__).parents[2]
 RESULTS = Path(__file__).with_name("soaked.jsonl")
@@ -29,6 +29,8 @@ PLANS = (
     Plan("soak-threads", "threads", 2000, 0, BRIEF, passes=3),
     Plan("soak-prefork", "prefork", 1000, 0, BRIEF, passes=2),
     Plan("soak-slices", "threads", 2000, 0, BRIEF, passes=3, settings=SLICED),
+    Plan("soak-failovers", "threads", 1000, 0, BRIEF, passes=3, settings=WATCHED, failovers=True),
+    Plan("soak-before", "threads", 1000, 0, BRIEF, passes=3, before=True),
 )
 
 
@@ -37,10 +39,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos.soak", description=__doc__)
     parser.add_argument("--minutes", type=float, default=240)
     parser.add_argument("--operations", type=int, help="in place of each round's own number")
+    parser.add_argument(
+        "--plan", choices=[each.name for each in PLANS], help="this one alone, not all in turn"
+    )
     given = parser.parse_args()
+    plans = [each for each in PLANS if given.plan in (None, each.name)]
     until, number, wrong = time.monotonic() + 60 * given.minutes, 0, 0
     while time.monotonic() < until:
-        plan = replace(PLANS[number % len(PLANS)], seed=time.time_ns() // 1_000_000_000)
+        plan = replace(plans[number % len(plans)], seed=time.time_ns() // 1_000_000_000)
         if given.operations:
             plan = replace(plan, operations=given.operations, passes=1)
         wrong += soaked(plan)
