@@ -181,8 +181,7 @@ class Queries(RaisesOurs):
         note(Damage("operation", self._keys.operation(operation), operation, why))
 
     def now(self) -> Millis:
-        seconds, micros = self._client.time()
-        return Millis(seconds * 1000 + micros // 1000)
+        return millis(self._client.time())
 
     def due(self, limit: int) -> tuple[OperationId, ...]:
         ids = self._client.zrangebyscore(self._keys.due, "-inf", self.now(), start=0, num=limit)
@@ -234,6 +233,11 @@ def natural(name: str) -> tuple[tuple[int, int, str], ...]:
     """Sort key under which node2 stands before node10."""
     parts = (part for part in re.split(r"(\d+)", name) if part)
     return tuple((0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts)
+
+
+def millis(said: tuple[int, int]) -> Millis:
+    """Return the time that Redis tells: seconds, and microseconds of the next one."""
+    return Millis(said[0] * 1000 + said[1] // 1000)
 
 
 LINES = ("", ALL_HOSTS)

@@ -17,7 +17,7 @@ from lockstep.worker.operation.model import HostName, Millis
 from lockstep.worker.operation.names import show
 from lockstep.worker.record.codec import WAVED, Fields, readable
 from lockstep.worker.record.keys import Keys
-from lockstep.worker.record.queries import RaisesOurs
+from lockstep.worker.record.queries import RaisesOurs, millis
 from lockstep.worker.redis_client import clock_ahead
 
 EVERY = 15.0
@@ -47,10 +47,10 @@ class _Status(RaisesOurs):
                 pipe.hget(self._key, field)
             else:
                 pipe.hgetall(self._key)
-            (seconds, micros), kept = pipe.execute()
+            said, kept = pipe.execute()
         if field:
             kept = {} if kept is None else {field: kept}
-        return _millis(seconds, micros), kept
+        return millis(said), kept
 
 
 class Pauses(_Status):
@@ -60,7 +60,7 @@ class Pauses(_Status):
 
     def pause(self, host: HostName, by: str, why: str) -> Pause | None:
         """Pause a host; return the pause that holds already, which then stays as it is."""
-        kept = {"by": by, "at": _millis(*self._client.time()), "why": why}
+        kept = {"by": by, "at": millis(self._client.time()), "why": why}
         if self._client.hsetnx(self._key, host, json.dumps(kept)):
             return None
         return self.all().get(host)
@@ -268,7 +268,7 @@ class Stalls(_Status):
 
     def note(self, worker: str, why: str) -> None:
         """Keep that a worker stands still at this moment."""
-        at = _millis(*self._client.time())
+        at = millis(self._client.time())
         with self._client.pipeline(transaction=False) as pipe:
             pipe.hset(self._key, worker, json.dumps({"at": at, "why": why}))
             pipe.pexpire(self._key, KEPT)
@@ -284,7 +284,3 @@ class Stalls(_Status):
 
         found = readable("stall", self._key, kept, stall)
         return [each for _, each in sorted(found.items()) if each.ago < KEPT]
-
-
-def _millis(seconds: int, micros: int) -> Millis:
-    return Millis(seconds * 1000 + micros // 1000)
