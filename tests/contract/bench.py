@@ -277,4 +277,6 @@ class Longest(SystemClock):
 
 def parts(memory: MemoryBench, host: HostApi | None) -> Parts:
     """What a step needs, with the twin and one host, or none that is known."""
-    return Parts(memory.memory, lambda _: host, Longest(), LIMITS, Backoff(1, 8), Backoff(1, 60), 60.0)
+    return Parts(
+        memory.memory, lambda _: host, Longest(), LIMITS, Backoff(1, 8), Backoff(1, 60), 60.0, lambda _: host
+    )

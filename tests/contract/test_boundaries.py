@@ -26,7 +26,7 @@ QUICK = Backoff(1, 8)
 
 
 def parts(memory: MemoryBench) -> Parts:
-    return Parts(memory.memory, lambda _: None, SystemClock(), LIMITS, QUICK, QUICK, 60.0)
+    return Parts(memory.memory, lambda _: None, SystemClock(), LIMITS, QUICK, QUICK, 60.0, lambda _: None)
 
 
 def test_a_wait_as_long_as_the_longest_countdown_is_a_countdown(memory: MemoryBench) -> None:

@@ -91,6 +91,7 @@ class Rig:
         self.parts = Parts(
             store=store,
             host=self.host,
+            host_to_apply=self.host,
             clock=Clock(self.bench),
             limits=LIMITS,
             forward_backoff=Backoff(0.01, 0.05),

@@ -223,7 +223,9 @@ def step(
 ) -> Next:
     backoff = Backoff(1, 8)
     found = Host(host, seen, wrote)
-    parts = Parts(bench.store, lambda _: found, SystemClock(), LIMITS, backoff, backoff, 60.0)
+    parts = Parts(
+        bench.store, lambda _: found, SystemClock(), LIMITS, backoff, backoff, 60.0, lambda _: found
+    )
     return forward(parts, create.id, GROUP, Action.CREATE, host, 1).next
 
 

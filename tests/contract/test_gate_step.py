@@ -48,7 +48,7 @@ class Node(GroupsAlone):
 
 def looking(driver: Driver, node: Node) -> Parts:
     none = Backoff(0.0, 0.0)
-    return Parts(driver.store, {A: node}.get, SystemClock(), LIMITS, none, none, 0.0)
+    return Parts(driver.store, {A: node}.get, SystemClock(), LIMITS, none, none, 0.0, {A: node}.get)
 
 
 @pytest.fixture

@@ -81,7 +81,7 @@ class Cluster:
         self.nodes = {name: Node(name, '{"groupId": "g"}' if name in holding else None) for name in "abc"}
         at_once = Backoff(0.001, 0.001)
         clock = SystemClock()
-        self.parts = Parts(self.store, self.nodes.get, clock, LIMITS, at_once, at_once, 0.001)
+        self.parts = Parts(self.store, self.nodes.get, clock, LIMITS, at_once, at_once, 0.001, self.nodes.get)
 
     def end(self) -> None:
         """Do what the sweep finds to be done until nothing is left."""

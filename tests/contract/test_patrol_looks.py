@@ -69,7 +69,14 @@ def looked(
     group: GroupId = GROUP,
 ) -> PatrolResult:
     parts = Parts(
-        memory.memory, hosts.get, clock or SystemClock(), LIMITS, Backoff(1, 8), Backoff(1, 60), 60.0
+        memory.memory,
+        hosts.get,
+        clock or SystemClock(),
+        LIMITS,
+        Backoff(1, 8),
+        Backoff(1, 60),
+        60.0,
+        hosts.get,
     )
     return patrol(parts, memory.memory, group, BEAT)
 

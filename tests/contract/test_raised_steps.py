@@ -83,7 +83,11 @@ def ran(
     hosts: Sequence[HostName] = (A, B),
 ) -> str:
     waits = Backoff(1, 8), Backoff(1, 60), 60.0
-    parts = Parts(memory.memory, lambda name: Host(name, name == A), SystemClock(), LIMITS, *waits)
+
+    def find(name: HostName) -> Host:
+        return Host(name, name == A)
+
+    parts = Parts(memory.memory, find, SystemClock(), LIMITS, *waits, find)
     settings: Any = SimpleNamespace(call_timeout=15.0, slice_threads=2)
     monkeypatch.setattr(run, "runtime_of", lambda _: Runtime(settings, memory.memory, parts))
     task: Any = SimpleNamespace(name=name, app=None, request=SimpleNamespace(retries=0, id="x"))

@@ -116,7 +116,9 @@ def test_a_task_that_waits_for_its_turn_says_what_for_and_where_in_line(memory: 
     two.begin(A, "a2")
     one.roll_back()
     backoff = Backoff(1, 8)
-    parts = Parts(memory.memory, lambda _: Host(), SystemClock(), LIMITS, backoff, backoff, 60.0)
+    parts = Parts(
+        memory.memory, lambda _: Host(), SystemClock(), LIMITS, backoff, backoff, 60.0, lambda _: Host()
+    )
     waiting = forward(parts, three.id, GroupId(three.id), Action.CREATE, A, 1)
     undoing = rollback(replace(parts, host=lambda _: ChangedHost()), one.id, A, 1)
     said = "waits for one of 1 writes at a, number 1 in line"

@@ -63,6 +63,7 @@ class Run:
         return Parts(
             store=self.store,
             host=self.find,
+            host_to_apply=self.find,
             clock=self,
             limits=LIMITS,
             forward_backoff=FORWARD_BACKOFF,

@@ -37,14 +37,12 @@ def chain(api: HostApi | None) -> list[type]:
 
 def test_only_forward_steps_spare_a_host() -> None:
     parts = built()
-    assert parts.host_to_apply is not None
     assert chain(parts.host_to_apply(NODE1)) == [SparedHost, WatchedHost]
     assert chain(parts.host(NODE1)) == [WatchedHost]
 
 
 def test_every_host_of_a_process_shares_one_breaker() -> None:
     parts = built()
-    assert parts.host_to_apply is not None
     first, second = parts.host_to_apply(NODE1), parts.host_to_apply(NODE1)
     assert isinstance(first, SparedHost)
     assert isinstance(second, SparedHost)
@@ -55,14 +53,12 @@ def test_a_token_is_looked_after_whoever_calls(tmp_path: Path) -> None:
     inventory = tmp_path / "hosts.yaml"
     inventory.write_text("hosts: [{name: node1, url: 'http://node1', token_file: /t}]")
     parts = build_runtime(Settings(inventory=str(inventory))).parts
-    assert parts.host_to_apply is not None
     assert chain(parts.host(NODE1)) == [TokenHost, WatchedHost]
     assert chain(parts.host_to_apply(NODE1)) == [SparedHost, TokenHost, WatchedHost]
 
 
 def test_a_host_that_nobody_knows_is_none() -> None:
     parts = built()
-    assert parts.host_to_apply is not None
     assert parts.host(HostName("node9")) is None
     assert parts.host_to_apply(HostName("node9")) is None
 

@@ -90,8 +90,8 @@ class Parts:
     rollback_backoff: Backoff
     retry_after_cap: float
     """Seconds."""
-    host_to_apply: Callable[[HostName], HostApi | None] | None = None
-    """Hosts as forward steps see them: one that does not answer is spared. None: as the other steps do."""
+    host_to_apply: Callable[[HostName], HostApi | None]
+    """Hosts as forward steps see them: one that does not answer is spared."""
     order: Callable[[OperationId], Order | None] = lambda _: None
     """What an operation is about, read once; asked for those of things with content."""
     kind: Callable[[Asked], Kind] = no_kind
@@ -190,7 +190,7 @@ class Applying(Try):
     def on_host(self, apply: Callable[[HostApi], Result]) -> Result:
         """Apply on the host that the record means; one that this worker knows otherwise is looked up anew."""
         parts = self.parts
-        api = (parts.host_to_apply or parts.host)(self.host) or parts.host_as(self.host, None)
+        api = parts.host_to_apply(self.host) or parts.host_as(self.host, None)
         if api is None:
             return self.unasked(NOT_IN_INVENTORY)
         came = apply(api)

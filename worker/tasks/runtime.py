@@ -21,7 +21,7 @@ from lockstep.worker.forks import leave_to_parent, renew_in_children
 from lockstep.worker.hosts import curl
 from lockstep.worker.hosts.client import HostClient, SystemClock
 from lockstep.worker.hosts.wrappers import Breaker, SparedHost, TokenHost, WrappedHost
-from lockstep.worker.inventory import Inventory, LiveInventory
+from lockstep.worker.inventory import LiveInventory
 from lockstep.worker.kinds import kinds_of
 from lockstep.worker.kinds.seal import SealKeys
 from lockstep.worker.monitoring.metrics import count, took, work
@@ -198,48 +198,44 @@ def build_runtime(settings: Settings) -> Runtime:
     inventory = LiveInventory(settings)
     gc.freeze()  # what is imported, and the hosts, live as long as the process: no garbage is among them
     gc.set_threshold(GARBAGE)
-    hosts = real_hosts(settings, inventory)
-
+    # What is not told now is learnt by the next failure.
+    silences = Silences(impatient_client(settings, 1.0), Keys(settings.key_prefix))
+    breaker = Breaker(settings.breaker_failures, settings.breaker_seconds, SystemClock().elapsed, silences)
     return assemble(
         settings,
         connect(settings),
-        hosts,
+        lambda name: wrapped_host(settings, inventory.find(name), None),
+        lambda name: wrapped_host(settings, inventory.find(name), breaker),
         inventory,
-        host_to_apply=sparing(settings, hosts),
-        host_as=lambda name, known_by: _client(settings, inventory.find_as(name, known_by)),
+        host_as=lambda name, known_by: wrapped_host(settings, inventory.find_as(name, known_by), None),
         kind=lambda asked: kinds_of(inventory.current().kinds, settings.kinds).find(
             f"{asked.kind}@{asked.definition}"
         ),
     )
 
 
-def real_hosts(settings: Settings, inventory: Inventory | LiveInventory) -> Find:
-    """Return a look-up of host clients by name, as the inventory has them at that moment."""
-    return lambda name: _client(settings, inventory.find(name))
-
-
-def _client(settings: Settings, host: Host | None) -> HostApi | None:
+def wrapped_host(settings: Settings, host: Host | None, breaker: Breaker | None) -> HostApi | None:
+    """Wrap what calls a host, the innermost wrapper first; without a breaker it is never spared."""
     if host is None:
         return None
     api: HostApi = WatchedHost(HostClient(host, settings, curl.exchange, SystemClock(), stopping))
-    return TokenHost(api, host.credentials) if host.credentials else api
-
-
-def sparing(settings: Settings, hosts: Find) -> Find:
-    """Return the same look-up, which spares hosts that do not answer."""
-    # What is not told now is learnt by the next failure.
-    silences = Silences(impatient_client(settings, 1.0), Keys(settings.key_prefix))
-    breaker = Breaker(settings.breaker_failures, settings.breaker_seconds, SystemClock().elapsed, silences)
-    return lambda name: None if (api := hosts(name)) is None else SparedHost(api, name, breaker)
+    api = TokenHost(api, host.credentials) if host.credentials else api
+    return SparedHost(api, host.name, breaker) if breaker else api
 
 
 def assemble(
-    settings: Settings, store: Store, hosts: Find, inventory: LiveInventory | None = None, **more: Any
+    settings: Settings,
+    store: Store,
+    hosts: Find,
+    to_apply: Find,
+    inventory: LiveInventory | None = None,
+    **more: Any,
 ) -> Runtime:
     """Put a store and hosts together with what the settings say, and with more of `Parts`."""
     parts = Parts(
         store=store,
         host=hosts,
+        host_to_apply=to_apply,
         clock=SystemClock(),
         limits=settings.limits,
         forward_backoff=settings.forward_backoff,

@@ -99,7 +99,11 @@ class Scene:
             for n in (1, 2):
                 self.redis.hset(self.keys.suspects(GroupId(name)), f"node{n} present", hand.store.now())
             self.redis.zadd(self.keys.patrol, {name: 1})
-        self.runtime: Runtime = assemble(settings, hand.store, lambda host: Node(found[host]))
+
+        def find(host: HostName) -> Node:
+            return Node(found[host])
+
+        self.runtime: Runtime = assemble(settings, hand.store, find, find)
         assert all(self.patrol(name).drifts for name in self.at_work)
 
     def patrol(self, name: str) -> PatrolResult:

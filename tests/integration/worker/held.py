@@ -26,7 +26,7 @@ from lockstep.worker.operation.ports import HostApi
 from lockstep.worker.record.link import connect
 from lockstep.worker.record.redis import RedisStore
 from lockstep.worker.settings import Settings, load_settings
-from lockstep.worker.tasks.runtime import Runtime, assemble, real_hosts
+from lockstep.worker.tasks.runtime import Runtime, assemble, wrapped_host
 from tests.groups_alone import GroupsAlone
 
 FROZEN = "frozen "
@@ -127,13 +127,13 @@ def build_runtime(settings: Settings) -> Runtime:
     """The real parts, wrapped."""
     store = connect(settings)
     store.__class__ = HeldStore
-    find = real_hosts(settings, load_inventory(settings))
+    inventory = load_inventory(settings)
 
     def wrapped(name: HostName) -> HostApi | None:
-        host = find(name)
+        host = wrapped_host(settings, inventory.find(name), None)
         return HeldHost(host) if host else None
 
-    return assemble(settings, store, wrapped)
+    return assemble(settings, store, wrapped, wrapped)
 
 
 class HeldApp(Lockstep):
