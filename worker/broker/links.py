@@ -213,13 +213,11 @@ class Transport(redis.Transport):  # type: ignore[misc]
     length: int | None = None
     """Bytes of the message at hand, if it was taken from a queue."""
 
-    def _deliver(self, message: Any, queue: str) -> bool:
-        """Deliver a message; False: it is none, and was dropped."""
-        if not deliverable(message):
+    def _deliver(self, message: Any, queue: str) -> None:
+        if deliverable(message):
+            super()._deliver(message, queue)
+        else:
             dropped("no message", self.length)
-            return False
-        super()._deliver(message, queue)
-        return True
 
 
 class SentinelTransport(Transport, redis.SentinelTransport):  # type: ignore[misc]

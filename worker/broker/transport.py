@@ -98,13 +98,16 @@ class QoS(links.QoS):
         self._noted.discard(tag)
         super().forget(tag)
 
-    def restore_undelivered(self, broken: str) -> None:
-        """Give back what was taken and not delivered because of a message before it, which is dropped."""
+    def drop_undelivered(self, tag: str) -> None:
+        """Drop a message whose turn it was, unless it was delivered: what broke once would break again."""
+        if tag in self._noted:
+            self.forget(tag)
+
+    def restore_undelivered(self) -> None:
+        """Give back what was taken and not delivered because of a message before it."""
         tags, self._noted = self._noted, set()
-        for tag in tags - {broken}:
+        for tag in tags:
             self.restore_by_tag(tag)
-        if broken in tags:
-            self.forget(broken)
 
 
 class BatchChannel(links.Channel):
@@ -116,8 +119,8 @@ class BatchChannel(links.Channel):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._kept: Any = None
         self._take: Any = None
-        self._may_take = False
-        self._taken: list[tuple[str, bytes]] = []
+        self._taken: list[tuple[str, bytes]] | None = None
+        """What was taken with the message at hand; None where nothing may be."""
         super().__init__(*args, **kwargs)
 
     def _create_client(self, asynchronous: bool = False) -> Any:
@@ -131,7 +134,8 @@ class BatchChannel(links.Channel):
     def take(self, delivery_tag: str, entry: str, most: int) -> set[str]:
         """Note the message at hand; take at most `most` more from its queue, and return their tags."""
         queue = self.connection.delivering
-        may_take = self._may_take and queue in self.connection._callbacks
+        if self._taken is None or queue not in self.connection._callbacks:
+            most = 0
         with self.conn_or_acquire():
             told = self._take(
                 # kombu's client puts the prefix before the first key only.
@@ -140,28 +144,30 @@ class BatchChannel(links.Channel):
                     self.global_keyprefix + self.unacked_key,
                     self.global_keyprefix + self.unacked_index_key,
                 ],
-                [most if may_take else 0, delivery_tag, entry],
+                [most, delivery_tag, entry],
             )
         tags = [bytes_to_str(tag) for tag in told[::2]]
-        self._taken = list(zip(tags, told[1::2], strict=True))
+        if self._taken is not None:
+            self._taken += zip(tags, told[1::2], strict=True)
         return {tag for tag in tags if tag}
 
     def _brpop_read(self, **options: Any) -> Any:
-        self._may_take = not self._closing
-        tag = ""
+        """Deliver the message that Redis has brought, then those that were taken with it."""
+        self._taken = None if self._closing else []
         try:
             said = super()._brpop_read(**options)
-            self._may_take = False
-            for tag, message in self._taken:
-                if not self.connection._deliver_text(message) and tag:
-                    self.qos.forget(tag)
+            taken, self._taken = self._taken or [], None
+            for tag, text in taken:
+                try:
+                    self.connection._deliver_text(text)
+                finally:
+                    self.qos.drop_undelivered(tag)
         except BaseException:
             with contextlib.suppress(*self.connection_errors):  # they come after the visibility timeout then
-                self.qos.restore_undelivered(broken=tag)
+                self.qos.restore_undelivered()
             raise
         finally:
-            self._may_take = False
-            self._taken, self.connection.length = [], None
+            self._taken, self.connection.length = None, None
         return said
 
     def close(self) -> None:
@@ -225,19 +231,19 @@ class Transport(links.Transport):
         super().register_with_event_loop(connection, loop)
         self.cycle.turn_with(loop)
 
-    def _deliver(self, message: Any, queue: str) -> bool:
+    def _deliver(self, message: Any, queue: str) -> None:
         self.delivering = queue
-        return super()._deliver(message, queue)
+        super()._deliver(message, queue)
 
-    def _deliver_text(self, text: bytes) -> bool:
-        """Deliver what was taken from the same queue; False: it is no message, and was dropped."""
+    def _deliver_text(self, text: bytes) -> None:
+        """Deliver what was taken from the same queue; what is no message is dropped."""
         self.length = len(text)
         try:
             message = loads(text)
         except (ValueError, RecursionError):
             dropped("no JSON", self.length)
-            return False
-        return self._deliver(message, self.delivering)
+        else:
+            self._deliver(message, self.delivering)
 
 
 class SentinelTransport(Transport, links.SentinelTransport):

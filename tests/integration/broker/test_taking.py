@@ -46,6 +46,32 @@ def test_no_more_are_taken_than_may_be_delivered(connect: Open, kept: redis.Redi
     assert len(waiting(kept)) == 16
 
 
+@pytest.mark.parametrize("delivered", [False, True])
+def test_those_after_one_that_breaks_go_back_and_it_does_not(
+    connect: Open, kept: redis.Redis, monkeypatch: pytest.MonkeyPatch, delivered: bool
+) -> None:
+    reader = Reader(connect(), prefetch=100)
+    whose, name = (reader.consumer, "on_message") if delivered else (reader.channel.qos, "append")
+    go_on = getattr(whose, name)
+
+    def breaks(*given: Any) -> None:
+        calls.append(given)
+        if len(calls) == 2:
+            raise ArithmeticError
+        go_on(*given)
+
+    calls: list[object] = []
+    monkeypatch.setattr(whose, name, breaks)
+    send(connect(), 7)
+    with pytest.raises(ArithmeticError):
+        reader.read()
+    assert reader.numbers == [0]
+    assert sorted(waiting(kept)) == [2, 3, 4, 5, 6]
+    assert len(noted(kept)) == 1 + delivered, "it is dropped if it could not even be delivered"
+    reader.read()
+    assert len(set(reader.numbers)) == len(reader.numbers) > 1
+
+
 def test_what_is_kept_of_each_is_what_kombu_keeps(connect: Open, kept: redis.Redis) -> None:
     seen = []
     for transport in (Stock, Transport):
