@@ -12,9 +12,10 @@ from celery import signals
 from celery.exceptions import InvalidTaskError
 from celery.worker.state import active_requests
 from kombu.exceptions import LimitExceeded, OperationalError
-from kombu.transport.virtual import QoS
+from kombu.transport import virtual
 
 from lockstep.worker import messages
+from lockstep.worker.broker import links
 from lockstep.worker.celery import Lockstep, TaskName, make_app
 from lockstep.worker.operation.model import Action, GroupId, HostName, OperationId
 from lockstep.worker.operation.transitions import Claim, Phase
@@ -115,8 +116,8 @@ def test_a_message_that_is_left_frees_its_place_and_is_neither_acknowledged_nor_
     request, told = received(app), list[str]()
     request.message.delivery_tag = "tag"
     channel: Any = SimpleNamespace(do_restore=False)
-    channel.qos, request.message.channel = QoS(channel, prefetch_count=1), channel
-    channel.qos.append(request.message, "tag")
+    channel.qos, request.message.channel = links.QoS(channel, prefetch_count=1), channel
+    virtual.QoS.append(channel.qos, request.message, "tag")
     request._on_ack = request._on_reject = lambda *_: told.append("the broker")
     active_requests.add(request)
     error: Exception = left("its record is newer")

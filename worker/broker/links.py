@@ -98,6 +98,10 @@ class QoS(redis.QoS):  # type: ignore[misc]
         with contextlib.suppress(*([AttributeError] if self.channel.gone else [])):
             super().ack(delivery_tag)
 
+    def release(self, delivery_tag: str) -> None:
+        """Free the place that a message takes of the worker's prefetch; Redis is told nothing."""
+        self._quick_ack(delivery_tag)
+
     def restore_by_tag(self, tag: str, client: Any = None, leftmost: bool = False) -> None:
         """Give a message back; one that cannot be read is dropped, or none would be given back after it."""
         try:
@@ -233,7 +237,6 @@ def register(module: str) -> None:
 
 register(__name__)
 Connection.resolve_aliases.update({REDIS: "redis", SENTINEL: "sentinel"})  # for URLs that are shown
-
 
 EXPIRES = "if expires > 0 then"
 PART = backends.CHORD_PART_RETURN_LUA.replace(

@@ -57,7 +57,7 @@ class QoS(links.QoS):
 
     def ack(self, delivery_tag: str) -> None:
         """Acknowledge a message with the next turn of the event loop, or at once where none turns."""
-        virtual.QoS.ack(self, delivery_tag)
+        self.release(delivery_tag)
         self._acknowledged.append(delivery_tag)
         # Tasks outlive what they came by: then there is no connection, or no turn of its loop any more.
         if self.channel.closed or not self.channel.connection.cycle.turning:

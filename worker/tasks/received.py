@@ -16,7 +16,6 @@ from celery.utils.log import get_logger
 from celery.worker import consumer as untyped
 from celery.worker.request import Request
 from celery.worker.state import task_ready
-from kombu.transport.virtual import QoS
 
 from lockstep.worker.broker.links import POISON, dropped
 from lockstep.worker.celery import WAIT, Lockstep, TaskName
@@ -213,9 +212,7 @@ class PatientRequest(Request):
         logger.warning("%s[%s] is left to %s: %s", self.name, self.id, error.to, error)
         self.acknowledged = True  # for Celery, which would have it back in the queue when it stops
         self.send_event("task-rejected", requeue=True)
-        # Frees the place that the message takes of the worker's prefetch; Redis is told nothing.
-        channel = self.message.channel
-        QoS.ack(channel.qos, self.message.delivery_tag)
+        self.message.channel.qos.release(self.message.delivery_tag)
         return None
 
 
