@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -122,22 +123,50 @@ def test_a_system_that_calls_its_own_limit_none_is_asked_for_what_is_needed(
     assert limits == [(300, none)]
 
 
-def test_a_worker_does_not_start_where_it_may_not_open_enough() -> None:
-    command = [sys.executable, "-m", "celery", "-A", "lockstep", "worker", "-Q", "rollback", "-c", "1"]
-    ran = subprocess.run(
-        command,
+def started(files: int = 4096, **variables: str) -> subprocess.CompletedProcess[str]:
+    """What comes of starting a worker that may open this many files."""
+    return subprocess.run(
+        [sys.executable, "-m", "celery", "-A", "lockstep", "worker", "-Q", "rollback", "-c", "1"],
         capture_output=True,
         text=True,
         timeout=PATIENCE,
         check=False,
-        env={"LOCKSTEP_HOSTS": "http://node1:1", "PATH": "/usr/bin:/bin"},
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (200, 200)),
+        env={"PATH": "/usr/bin:/bin", **variables},
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (files, files)),
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("hosts: {}", "has no list of hosts: start it with `hosts:` and one `- name:` each"),
+        (None, "No such file"),
+    ],
+)
+def test_a_worker_does_not_start_without_an_inventory_that_can_be_read(
+    tmp_path: Path, text: str | None, why: str
+) -> None:
+    """Ready and alive, it would fail each step and each sweep."""
+    file = tmp_path / "inventory.yaml"
+    if text is not None:
+        file.write_text(text)
+    ran = started(LOCKSTEP_INVENTORY=str(file))
+    assert ran.returncode == 1
+    (line,) = ran.stderr.splitlines()
+    assert line.startswith("error: inventory ")
+    assert why in line
+
+
+@pytest.mark.parametrize(
+    ("files", "or_else"), [(500, ", or lower LOCKSTEP_CONCURRENCY or LOCKSTEP_SLICE_THREADS"), (200, "")]
+)
+def test_a_worker_does_not_start_where_it_may_not_open_enough(files: int, or_else: str) -> None:
+    ran = started(files, LOCKSTEP_HOSTS="http://node1:1")
     assert ran.returncode == 1
     needed = make_app(Settings(hosts="http://node1:1")).settings.open_files
     assert ran.stderr.splitlines()[-1] == (
-        f"lockstep: error: this worker may need {needed} open files, and 200 are allowed (ulimit -n): "
-        "raise that limit, or lower LOCKSTEP_CONCURRENCY or LOCKSTEP_SLICE_THREADS"
+        f"lockstep: error: this worker may need {needed} open files, and {files} are allowed (ulimit -n): "
+        f"raise that limit{or_else}"
     )
 
 

@@ -24,6 +24,7 @@ from celery.signals import (
 from lockstep.worker import broker
 from lockstep.worker.celery import Lockstep
 from lockstep.worker.hosts import curl
+from lockstep.worker.inventory.live import load_inventory
 from lockstep.worker.monitoring import heartbeat, logs, metrics, tracing
 from lockstep.worker.monitoring.endpoint import Metrics
 from lockstep.worker.monitoring.heartbeat import watch_child
@@ -47,7 +48,7 @@ BEAT_STUCK = 120.0
 def _watch(sender: str, instance: Any, **_: Any) -> None:
     app = cast(Lockstep, instance.app)
     settings = app.settings
-    provide_files(settings.open_files)
+    provide_files(settings.open_files, settings.but(concurrency=1, slice_threads=1).open_files)
     broker.install(settings.broker)
     for theirs in ("kombu.connection", "py.warnings"):
         logging.getLogger(theirs).addFilter(logs.tells_something)
@@ -58,6 +59,7 @@ def _watch(sender: str, instance: Any, **_: Any) -> None:
     # After this time its messages are another worker's in any case.
     quiet = settings.visibility_timeout
     try:
+        load_inventory(settings)  # without it each step fails, and each sweep
         heartbeat.install(app, settings.heartbeat_dir, quiet, tell)
     except (InvalidInput, OSError) as error:
         raise SystemExit(f"error: {error}") from None  # Celery logs any other exception, and goes on
@@ -86,9 +88,9 @@ def _tell_clock(sender: str, instance: Any, **_: Any) -> None:
     link.clocks.tell_for_ever(sender, lambda: _inventory(app, link.limits))
 
 
-def provide_files(needed: int) -> None:
+def provide_files(needed: int, least: int = 0) -> None:
     """Raise this process's limit of open files as far as it may, if it may need more. Raises SystemExit where
-    that is not enough.
+    that is not enough; `least` is what the smallest worker needs.
 
     A worker that comes to its limit in the middle of its work stands still, sweep and rollback included.
     """
@@ -98,7 +100,8 @@ def provide_files(needed: int) -> None:
     if most != resource.RLIM_INFINITY and most < needed:
         raise SystemExit(
             f"lockstep: error: this worker may need {needed} open files, and {most} are allowed (ulimit -n): "
-            "raise that limit, or lower LOCKSTEP_CONCURRENCY or LOCKSTEP_SLICE_THREADS"
+            "raise that limit"
+            + (", or lower LOCKSTEP_CONCURRENCY or LOCKSTEP_SLICE_THREADS" if most >= least else "")
         )
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
