@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import logging
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
@@ -11,21 +10,19 @@ from typing import Any
 
 import pytest
 import redis
-from celery import Celery, _state, signals
+from celery import Celery, _state
+from celery.app.log import TaskFormatter
 from celery.beat import ScheduleEntry, Scheduler
-from celery.exceptions import ChordError, Ignore, Reject
+from celery.exceptions import ChordError, Reject
 from celery.schedules import schedule
-from redis.exceptions import AuthenticationError, RedisError
-from structlog.contextvars import bound_contextvars
+from redis.exceptions import RedisError
 
 from lockstep.worker.celery import make_app
 from lockstep.worker.monitoring import logs
-from lockstep.worker.monitoring.logs import RepeatLimit, as_json, as_text, bind_task, tells_something
-from lockstep.worker.operation.errors import RecordDamaged, StoreUnavailable, UnknownFormat
-from lockstep.worker.operation.ports import Stopping
+from lockstep.worker.monitoring.logs import RepeatLimit
+from lockstep.worker.operation.errors import StoreUnavailable
 from lockstep.worker.settings import Settings
-from lockstep.worker.tasks import _explain, run
-from lockstep.worker.tasks.received import Left, LeftToNewer
+from lockstep.worker.tasks.received import Left
 
 
 class Bench:
@@ -123,7 +120,7 @@ def test_an_outage_of_redis_is_one_line_a_cause_and_a_count(bench: Bench, error:
 def test_what_redis_is_out_of_reach_for_is_counted_together_whoever_says_it(bench: Bench) -> None:
     gone = redis.ConnectionError("gone")
     bench.log.warning("the connection is lost", exc_info=gone)
-    bench.log.error("cannot connect to %s: %s", "it", gone)
+    bench.log.error("cannot connect to %s: %s.\nTrying again.\n", "it", gone)
     for number in range(20):
         bench.log.critical("no ack of %s: %r", number, ConnectionResetError("reset"))
         bench.log.warning("Exception raised outside body: network:ConnectionError: %s", number)
@@ -139,10 +136,32 @@ def test_what_redis_is_out_of_reach_for_is_counted_together_whoever_says_it(benc
     bench.pass_time(60)
     assert bench.lines() == [
         "the connection is lost (gone)",
-        "cannot connect to it: gone",
+        "cannot connect to it: gone. Trying again.",
         "another thing",
         "no ack of 0: ConnectionResetError('reset') (and 79 more like it)",
     ]
+
+
+def test_each_thing_that_lines_are_about_is_told(bench: Bench) -> None:
+    for operation in ("one", "two", "three", "four"):
+        bench.log.warning("operation %s has no record", operation, extra={"about": operation})
+    assert len(bench.lines()) == 4
+
+
+def test_a_count_is_told_with_the_task_that_it_was_left_out_of(bench: Bench) -> None:
+    bench.handler.setFormatter(TaskFormatter("%(task_name)s: %(message)s", use_color=False))
+    task = make_app(Settings()).tasks["lockstep.sweep"]
+    task.push_request(args=(), id="x")
+    stack: Any = _state._task_stack  # type: ignore[attr-defined]
+    stack.push(task)
+    try:
+        for _ in range(5):
+            bench.log.warning("it is\n")
+    finally:
+        stack.pop()
+        task.pop_request()
+    bench.pass_time(60)
+    assert bench.lines()[-1] == "lockstep.sweep: it is (and 2 more like it)"
 
 
 def test_what_celery_raises_because_of_an_outage_is_one_line_too(bench: Bench) -> None:
@@ -193,99 +212,3 @@ def test_what_is_no_warning_is_written_always(bench: Bench) -> None:
     for _ in range(50):
         bench.log.info("task done")
     assert len(bench.lines()) == 50
-
-
-@pytest.mark.parametrize(
-    ("name", "arguments", "known"),
-    [
-        ("patrol_group", ("g221",), {"group": "g221"}),
-        ("conclude", ("o1", "g1"), {"operation": "o1", "group": "g1"}),
-        ("settle", ("o1", "g1", "node1"), {"operation": "o1", "group": "g1", "host": "node1"}),
-        ("create_group", ("o1", "g1", "node1", "node2"), {"operation": "o1", "group": "g1"}),
-        ("sweep", (), {}),
-    ],
-)
-def test_a_line_names_the_arguments_of_its_task(
-    name: str, arguments: tuple[str, ...], known: dict[str, str]
-) -> None:
-    task = make_app(Settings()).tasks[f"lockstep.{name}"]
-    task.push_request(args=arguments, id="x")
-    stack: Any = _state._task_stack  # type: ignore[attr-defined]
-    stack.push(task)
-    try:
-        assert bind_task(None, "", {}) == {**known, "task": f"lockstep.{name}", "task_id": "x"}
-    finally:
-        stack.pop()
-        task.pop_request()
-
-
-def test_settings_that_a_worker_shows_are_no_insecure_connection(caplog: pytest.LogCaptureFixture) -> None:
-    conf, theirs = make_app(Settings(redis_url="rediss://a")).conf, logging.getLogger("kombu.connection")
-    theirs.addFilter(tells_something)
-    assert "rediss://a" in conf.humanize()
-    assert not caplog.records
-    theirs.removeFilter(tells_something)  # as in a client's process: somebody else's URL is told
-    conf.humanize()
-    assert "insecure SSL" in caplog.text
-
-
-def written(form: Callable[[logging.Logger], None], name: str) -> str:
-    """What a line about an attempt looks like."""
-    text = io.StringIO()
-    log = logging.Logger(name)  # noqa: LOG001 - nobody else has it
-    log.addHandler(logging.StreamHandler(text))
-    form(log)
-    with bound_contextvars(attempt="a1"):
-        log.warning("the host says %s", "no")
-    return text.getvalue().rstrip()
-
-
-def test_a_line_is_json_or_ends_with_what_it_is_about() -> None:
-    line = json.loads(written(as_json, "lockstep.worker"))
-    assert {name: line[name] for name in ("event", "level", "logger", "attempt")} == {
-        "event": "the host says no",
-        "level": "warning",
-        "logger": "lockstep.worker",
-        "attempt": "a1",
-    }
-    assert written(as_text, "lockstep.worker") == "the host says no [attempt=a1]"
-    assert written(as_text, "another") == "the host says no", "other people's are as they were"
-
-
-@pytest.mark.parametrize("form", ["json", "text"])
-def test_a_workers_logs_have_the_form_that_is_set_and_name_the_remedy(
-    monkeypatch: pytest.MonkeyPatch, form: str
-) -> None:
-    monkeypatch.setenv("LOCKSTEP_LOG_FORMAT", form)
-    text, log = io.StringIO(), logging.Logger("lockstep.worker")  # noqa: LOG001 - nobody else has it
-    log.addHandler(logging.StreamHandler(text))
-    signals.after_setup_logger.send(None, logger=log)
-    log.warning("it is gone")
-    assert text.getvalue().startswith("{") is (form == "json")
-    assert "LOCKSTEP_REDIS" in (
-        _explain(AuthenticationError("WRONGPASS invalid username-password pair")) or ""
-    )
-    assert _explain(ValueError("of ours")) is None
-
-
-@pytest.mark.parametrize(
-    ("raised", "becomes"),
-    [
-        (Stopping(), Reject),
-        (StoreUnavailable("gone"), Reject),
-        (UnknownFormat("format 9"), LeftToNewer),
-        (RecordDamaged("no step"), Ignore),
-    ],
-)
-def test_what_keeps_a_task_from_its_work_says_what_becomes_of_its_message(
-    monkeypatch: pytest.MonkeyPatch, raised: Exception, becomes: type[Exception]
-) -> None:
-    monkeypatch.setattr(run, "runtime_of", lambda _: None)
-    monkeypatch.setattr(run, "rest", lambda seconds: None)
-
-    def work(_: object) -> str:
-        raise raised
-
-    with pytest.raises(becomes) as found:
-        run.guarded(SimpleNamespace(name="lockstep.settle", app=None), work)  # type: ignore[arg-type]
-    assert getattr(found.value, "requeue", True)

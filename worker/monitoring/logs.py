@@ -25,6 +25,7 @@ from lockstep.worker.secrets import Masking
 ARGUMENTS = ("operation", "group", "host")
 Line = MutableMapping[str, Any]
 Kind = tuple[str, str, str]
+AWAY_KIND: Kind = ("", "Redis is out of reach", "")
 LONGEST_KIND = 200
 MOST_KINDS = 500
 """Kinds are told apart by LONGEST_KIND characters; after MOST_KINDS of them counting begins anew."""
@@ -65,7 +66,7 @@ class RepeatLimit(logging.Filter):
         if record.levelno < logging.WARNING:
             return True
         kind = _kind(record)
-        self._in_one_line(record)
+        self._in_one_line(record, kind)
         now = time.monotonic()
         self._handler.acquire()
         try:
@@ -78,15 +79,17 @@ class RepeatLimit(logging.Filter):
         finally:
             self._handler.release()
         if seen == self.MOST:
+            if current_task:  # type: ignore[truthy-bool]  # Celery looks for it where a line is written
+                vars(record).update(task_name=current_task.name, task_id=current_task.request.id)
             later(began + self.WITHIN - now, lambda: self._tell(kind, record))
         return seen < self.MOST
 
-    def _in_one_line(self, record: logging.LogRecord) -> None:
+    def _in_one_line(self, record: logging.LogRecord, kind: Kind) -> None:
         if isinstance(record.args, tuple):
             record.args = tuple(map(self._told, record.args))
         warned = OUTSIDE.search(record.getMessage())
-        if warned and not logging.getLogger().isEnabledFor(logging.DEBUG):
-            record.msg, record.args = "%s", (warned[0],)
+        if kind == AWAY_KIND and not logging.getLogger().isEnabledFor(logging.DEBUG):
+            record.msg, record.args = "%s", (warned[0] if warned else " ".join(record.getMessage().split()),)
         error = record.exc_info[1] if record.exc_info else None
         if not error or not _explained(error) or logging.getLogger().isEnabledFor(logging.DEBUG):
             return
@@ -106,8 +109,10 @@ class RepeatLimit(logging.Filter):
             _, seen = self._kinds.pop(kind, (0.0, 0))
             if seen > self.MOST:
                 one, more = left_out, seen - self.MOST - 1
-                text = one.getMessage() + (f" (and {more} more like it)" if more else "")
+                text = one.getMessage().rstrip() + (f" (and {more} more like it)" if more else "")
                 told = logging.LogRecord(one.name, one.levelno, one.pathname, one.lineno, text, None, None)
+                kept = {name: of for name, of in vars(one).items() if name in ("task_name", "task_id")}
+                vars(told).update(kept)
                 self._handler.emit(told)
         finally:
             self._handler.release()
@@ -117,9 +122,10 @@ def _kind(record: logging.LogRecord) -> Kind:
     error = record.exc_info[1] if record.exc_info else None
     given = record.args if isinstance(record.args, tuple) else ()
     if any(_is_out_of_reach(each) for each in (error, *given)) or OUTSIDE.search(record.getMessage()):
-        return "", "Redis is out of reach", ""
+        return AWAY_KIND
     kinds = [type(each).__name__ for each in (error, error.__cause__ if error else None) if each]
-    return record.name, str(record.msg)[:LONGEST_KIND], " ".join(kinds)
+    about = getattr(record, "about", "")
+    return record.name, f"{about} {str(record.msg)[:LONGEST_KIND]}", " ".join(kinds)
 
 
 def _is_out_of_reach(error: object) -> bool:
