@@ -170,11 +170,17 @@ def test_a_worker_does_not_start_where_it_may_not_open_enough(files: int, or_els
     )
 
 
+@pytest.fixture
+def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The work that was counted as not done."""
+    found: list[str] = []
+    monkeypatch.setattr(metrics, "count", lambda _, job: found.append(job))
+    return found
+
+
 def test_periodic_work_that_is_not_done_is_known_until_it_is(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    counted: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    counted: list[str] = []
-    monkeypatch.setattr(metrics, "count", lambda _, job: counted.append(job))
     clock = itertools.count(1, 10)
     store = MemoryStore(lambda: Millis(next(clock)), LIMITS)
     runtime: Runtime = SimpleNamespace(store=store)  # type: ignore[assignment]
@@ -194,11 +200,7 @@ def test_periodic_work_that_is_not_done_is_known_until_it_is(
 
 
 @pytest.mark.parametrize("error", [RuntimeError("can't start new thread"), MemoryError()])
-def test_work_that_fails_as_nobody_expected_is_known_too(
-    monkeypatch: pytest.MonkeyPatch, error: Exception
-) -> None:
-    counted: list[str] = []
-    monkeypatch.setattr(metrics, "count", lambda _, job: counted.append(job))
+def test_work_that_fails_as_nobody_expected_is_known_too(counted: list[str], error: Exception) -> None:
     store = MemoryStore(lambda: Millis(1), LIMITS)
     runtime: Runtime = SimpleNamespace(store=store)  # type: ignore[assignment]
 
@@ -210,9 +212,9 @@ def test_work_that_fails_as_nobody_expected_is_known_too(
     assert (counted, dict(store.failing())) == (["sweep"], {"sweep": repr(error)})
 
 
-def test_work_fails_loudly_though_nothing_can_be_noted(monkeypatch: pytest.MonkeyPatch) -> None:
-    counted: list[str] = []
-    monkeypatch.setattr(metrics, "count", lambda _, job: counted.append(job))
+def test_work_fails_loudly_though_nothing_can_be_noted(
+    counted: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     store = MemoryStore(lambda: Millis(1), LIMITS)
 
     def away(*_: object) -> None:
@@ -228,10 +230,8 @@ def test_work_fails_loudly_though_nothing_can_be_noted(monkeypatch: pytest.Monke
 
 @pytest.mark.parametrize("error", [StoreUnavailable("no answer"), StoreFull("full")])
 def test_work_whose_lease_cannot_be_taken_is_counted(
-    monkeypatch: pytest.MonkeyPatch, error: Exception
+    counted: list[str], monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    counted: list[str] = []
-    monkeypatch.setattr(metrics, "count", lambda _, job: counted.append(job))
     store = MemoryStore(lambda: Millis(1), LIMITS)
 
     def refuse(*_: object) -> bool:
