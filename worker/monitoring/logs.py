@@ -8,6 +8,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, MutableMapping
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
@@ -42,25 +43,36 @@ def later(seconds: float, what: Callable[[], None]) -> None:
     timer.start()
 
 
+@dataclass(slots=True)
+class _Window:
+    """A time in which warnings of one kind are counted."""
+
+    ends: float
+    lasts: float
+    shows: int
+    seen: int = 0
+
+
 class RepeatLimit(logging.Filter):
     """Lets two warnings of a kind through in five seconds, and then has it said how many there were besides.
 
-    What is out of reach is asked by every thread: without a bound, an outage would fill the disk with one
-    line over and over. All that says that Redis is out of reach is of one kind. An error that an
-    outage of Redis explains is told in one line, with no traceback unless the log is at DEBUG; for one of
-    which `explain` knows the remedy, its text stands there instead.
+    Of a kind that goes on, one is let through and the others are counted in the next ten seconds, then in
+    twenty, up to two minutes. What is out of reach is asked by every thread: without a bound, an outage would
+    fill the disk with one line over and over. All that says that Redis is out of reach is of one kind. An
+    error that an outage of Redis explains is told in one line, with no traceback unless the log is at DEBUG;
+    for one of which `explain` knows the remedy, its text stands there instead.
     """
 
     MOST = 2
     WITHIN = 5.0
+    LONGEST = 120.0
 
     def __init__(self, handler: logging.Handler, explain: Callable[[BaseException], str | None]) -> None:
         super().__init__()
         self._handler = handler
         """Its lock is ours too: one that a fork makes anew."""
         self._explain = explain
-        self._kinds: dict[Kind, tuple[float, int]] = {}
-        """When each was first seen of late, and how often since."""
+        self._kinds: dict[Kind, _Window] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
         if record.levelno < logging.WARNING:
@@ -70,19 +82,26 @@ class RepeatLimit(logging.Filter):
         now = time.monotonic()
         self._handler.acquire()
         try:
-            began, seen = self._kinds.get(kind, (now - self.WITHIN, 0))
-            if now - began >= self.WITHIN:
-                began, seen = now, 0
-                if len(self._kinds) >= MOST_KINDS:
-                    self._kinds.clear()
-            self._kinds[kind] = began, seen + 1
+            window = self._kinds.get(kind)
+            if window is None or now >= window.ends:
+                window = self._kinds[kind] = self._next(window, now)
+            window.seen += 1
+            left_out = window.seen - window.shows
         finally:
             self._handler.release()
-        if seen == self.MOST:
+        if left_out == 1:
             if current_task:  # type: ignore[truthy-bool]  # Celery looks for it where a line is written
                 vars(record).update(task_name=current_task.name, task_id=current_task.request.id)
-            later(began + self.WITHIN - now, lambda: self._tell(kind, record))
-        return seen < self.MOST
+            later(window.ends - now, lambda: self._tell(window, record))
+        return left_out < 1
+
+    def _next(self, before: _Window | None, now: float) -> _Window:
+        if len(self._kinds) >= MOST_KINDS:
+            self._kinds.clear()
+        if before is None or before.seen <= before.shows or now >= before.ends + before.lasts:
+            return _Window(now + self.WITHIN, self.WITHIN, self.MOST)
+        lasts = min(2 * before.lasts, self.LONGEST)
+        return _Window(now + lasts, lasts, 1)
 
     def _in_one_line(self, record: logging.LogRecord, kind: Kind) -> None:
         if isinstance(record.args, tuple):
@@ -103,17 +122,14 @@ class RepeatLimit(logging.Filter):
     def _told(self, value: object) -> object:
         return (self._explain(value) or value) if isinstance(value, BaseException) else value
 
-    def _tell(self, kind: Kind, left_out: logging.LogRecord) -> None:
+    def _tell(self, window: _Window, left_out: logging.LogRecord) -> None:
+        one, more = left_out, window.seen - window.shows - 1
+        text = one.getMessage().rstrip() + (f" (and {more} more like it)" if more else "")
+        told = logging.LogRecord(one.name, one.levelno, one.pathname, one.lineno, text, None, None)
+        vars(told).update((name, of) for name, of in vars(one).items() if name in ("task_name", "task_id"))
         self._handler.acquire()
         try:
-            _, seen = self._kinds.pop(kind, (0.0, 0))
-            if seen > self.MOST:
-                one, more = left_out, seen - self.MOST - 1
-                text = one.getMessage().rstrip() + (f" (and {more} more like it)" if more else "")
-                told = logging.LogRecord(one.name, one.levelno, one.pathname, one.lineno, text, None, None)
-                kept = {name: of for name, of in vars(one).items() if name in ("task_name", "task_id")}
-                vars(told).update(kept)
-                self._handler.emit(told)
+            self._handler.emit(told)
         finally:
             self._handler.release()
 
