@@ -56,3 +56,15 @@ def test_messages_that_go_back_do_not_all_come_again_at_once(waited: list[float]
     for _ in range(20):
         run._put_back("away")
     assert min(waited) < run.REQUEUE < max(waited)
+
+
+def test_a_step_goes_to_another_process_where_this_one_cannot_read_the_inventory(waited: list[float]) -> None:
+    """A child of a pool that is new reads it at its first step, and the file may have a fault since."""
+    app: Any = make_app(Settings(hosts="http://node1:1"))
+    app.build_runtime = build_runtime
+    app.settings = Settings(inventory="/nowhere/inventory.yaml")
+    with pytest.raises(Reject) as raised:
+        run.guarded(app.tasks[TaskName.CREATE_GROUP], lambda _: pytest.fail("there is nothing to run with"))
+    app.close()
+    assert repr(raised.value).startswith("reject requeue=True: inventory ")
+    assert len(waited) == 1

@@ -19,7 +19,13 @@ from structlog.contextvars import bound_contextvars
 from lockstep.worker.messages import TASKS_OF, publish_conclude, publish_next
 from lockstep.worker.monitoring import metrics
 from lockstep.worker.monitoring.metrics import work
-from lockstep.worker.operation.errors import RecordDamaged, StoreFull, StoreUnavailable, UnknownFormat
+from lockstep.worker.operation.errors import (
+    InvalidInput,
+    RecordDamaged,
+    StoreFull,
+    StoreUnavailable,
+    UnknownFormat,
+)
 from lockstep.worker.operation.model import GroupId, HostName, OperationId
 from lockstep.worker.operation.ports import Stopping
 from lockstep.worker.operation.story import story
@@ -166,10 +172,18 @@ def _publish_due(app: Celery, runtime: Runtime, result: Result) -> Result:
 
 
 def guarded(task: Task[..., str], run: Callable[[Runtime], T]) -> T:
-    """Run with this process's runtime; the message goes back to its queue when the record is out of reach."""
+    """Run with this process's runtime; the message goes back to its queue when the record is out of reach.
+
+    So it does where a process that is new here cannot read the inventory: another may have read it earlier.
+    """
+    try:
+        runtime = runtime_of(task.app)
+    except InvalidInput as error:
+        logger.error("%s goes to another process: %s", task.name, error)
+        raise _put_back(str(error)) from error
     try:
         with work.going_on(task.name):
-            return run(runtime_of(task.app))
+            return run(runtime)
     except Stopping as error:
         raise Reject("the worker is being stopped", requeue=True) from error
     except (StoreUnavailable, StoreFull, OperationalError) as error:
