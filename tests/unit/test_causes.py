@@ -79,14 +79,14 @@ TABLE: list[tuple[Exception, str, str]] = [
     ),
     (
         exceptions.NoPermissionError("User eve has no permissions to run the 'set' command"),
-        "does not permit this user to run set",
+        "does not permit this user the command set",
         "docs/redis-users.acl",
     ),
     (
         redis.ResponseError(
             f"ACL failure in script: User eve has no permissions to run the 'hset' command{IN_A_SCRIPT}"
         ),
-        "does not permit this user to run hset",
+        "does not permit this user the command hset",
         "docs/redis-users.acl",
     ),
     (

@@ -61,7 +61,7 @@ CAUSES = (
     ),
     Cause(
         r"no permissions to run the '([^']+)' command",
-        "Redis does not permit this user to run {0}",
+        "Redis does not permit this user the command {0}",
         "docs/redis-users.acl has what each role needs: compare it with `ACL LIST` on the server",
     ),
     Cause(
