@@ -23,6 +23,11 @@ ENDED = re.compile(
     r"|A message of \d+ bytes was dropped: [^\n]{1,120}"
 )
 """A worker that needs a connection and may open none ends, says so, and is started again."""
+KILLED_AT_ITS_START = re.compile(
+    r"exited with 'signal 9 \(SIGKILL\)'\n"
+    r"\[[^\n]*Unrecoverable error: WorkerLostError\('Could not start[^\n]*"
+)
+"""So does one of whose processes one is killed while it starts: Celery looks once whether all are there."""
 OURS = "/worker/tasks/"
 Bodies = Mapping[Place, Mapping[str, object]]
 """What hosts hold: the body of each group that is present."""
@@ -71,7 +76,8 @@ def raised(logs: Iterable[Path]) -> list[str]:
     """
     texts = [log.read_text("utf-8", "replace") for log in logs]
     tasks = [said for text in texts for said, trace in RAISED.findall(text) if OURS in trace]
-    return [*tasks, *(said for text in texts for said in ENDED.findall(text))]
+    ended = (KILLED_AT_ITS_START.sub("", text) for text in texts)
+    return [*tasks, *(said for text in ended for said in ENDED.findall(text))]
 
 
 def keep(directory: Path, evidence: Evidence, violations: Sequence[str]) -> None:

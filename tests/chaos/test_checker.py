@@ -274,3 +274,15 @@ def test_a_message_of_ours_that_a_worker_dropped_is_told(tmp_path: Path) -> None
     dropped = "A message of 409 bytes was dropped: it is to wait for longer than any countdown."
     log.write_text(f"[2026-11-29 21:07:08,728: WARNING/MainProcess] {dropped}\n[2026-11-29 21:07:09] well\n")
     assert raised([log]) == [dropped]
+
+
+def test_a_worker_that_ended_is_told_unless_a_process_of_it_was_killed_while_it_started(
+    tmp_path: Path,
+) -> None:
+    ended = "Unrecoverable error: WorkerLostError('Could not start worker processes')"
+    for number, cause in enumerate(("signal 9 (SIGKILL)", "exitcode 1")):
+        log = tmp_path / f"{number}.log"
+        before = f"[2026-11-30 07:31:18] Process 'ForkPoolWorker-3' pid:7615 exited with '{cause}'"
+        log.write_text(f"{before}\n[2026-11-30 07:31:18: CRITICAL/MainProcess] {ended}\nTraceback\n")
+    assert raised([tmp_path / "0.log"]) == []
+    assert raised([tmp_path / "1.log"]) == [ended]
