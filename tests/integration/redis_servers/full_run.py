@@ -113,11 +113,12 @@ def meet_faults(bench: Bench, server: Guarded) -> None:
     """Commit, be refused, undo, settle, cancel, abandon; lose messages and records; mend drift."""
     admin, url = bench.admin, bench.settings.redis_url.reveal()
     with ClusterClient(bench.settings) as cluster, server.client("admin") as raw:
-        for number in range(4):
-            assert cluster.create_group(f"team-{number}").wait(timeout=PATIENCE).state is State.COMMITTED
+        for name in ("0", "1", "2", "3", "gone"):
+            assert cluster.create_group(f"team-{name}").wait(timeout=PATIENCE).state is State.COMMITTED
         go_in_waves(cluster)
         change_a_thing(cluster)
-        assert cluster.delete_group("team-0").wait(timeout=PATIENCE).state is State.COMMITTED
+        for name in ("team-0", "team-gone"):
+            assert cluster.delete_group(name).wait(timeout=PATIENCE).state is State.COMMITTED
         admin.set_faults({"kind": "refuse", "status": 403, "methods": ["POST"]}, node="node3")
         assert cluster.create_group("team-refused").wait_end(timeout=PATIENCE).state is State.ROLLED_BACK
         admin.set_faults(node="node3")
