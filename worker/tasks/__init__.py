@@ -59,8 +59,8 @@ def _watch(sender: str, instance: Any, **_: Any) -> None:
     # After this time its messages are another worker's in any case.
     quiet = settings.visibility_timeout
     try:
-        load_inventory(settings)  # without it each step fails, and each sweep
         heartbeat.install(app, settings.heartbeat_dir, quiet, tell)
+        load_inventory(settings)  # without it each step fails, and each sweep
     except (InvalidInput, OSError) as error:
         raise SystemExit(f"error: {error}") from None  # Celery logs any other exception, and goes on
     worker_process_init.connect(lambda **_: watch_child(quiet, tell), weak=False)

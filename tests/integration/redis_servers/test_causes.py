@@ -187,7 +187,8 @@ def test_a_worker_says_it_too(
     command = [sys.executable, "-m", "celery", "-A", "lockstep", *role.split()]
     url = request.getfixturevalue(server)
     short = {"LOCKSTEP_REDIS_TIMEOUT": "0.2", "LOCKSTEP_REPLICAS_WAIT_MS": "100"}
-    env = {**os.environ, **short, "LOCKSTEP_REDIS_URL": url, "PYTHONPATH": str(Path.cwd())}
+    hosts = {"LOCKSTEP_HOSTS": "http://node1:1"}
+    env = {**os.environ, **short, **hosts, "LOCKSTEP_REDIS_URL": url, "PYTHONPATH": str(Path.cwd())}
     with Warm("celery", command, directory=tmp_path, env=env) as child:
         eventually(lambda: told in child.output(), "it says what is wrong")
         assert "Traceback" not in child.output()
