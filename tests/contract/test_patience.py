@@ -8,7 +8,7 @@ import pytest
 
 from lockstep.worker.operation.answer import ProbeAnswer, Probed
 from lockstep.worker.operation.content import Effect, Flaw, Said
-from lockstep.worker.operation.errors import Why
+from lockstep.worker.operation.errors import Why, told
 from lockstep.worker.operation.model import Action, AttemptId, Decision, GroupId, HostName, Outcome, Seen
 from lockstep.worker.operation.transitions import Forward, Miss, Progress
 from lockstep.worker.steps.apply import ELSEWHERE, Next, forward
@@ -56,7 +56,9 @@ def test_a_silent_host_is_given_up_after_the_patience(create: Driver) -> None:
     assert silent(create, "p2").next is Forward.MISSED
     create.bench.pass_time(PATIENCE)
     assert silent(create, "p3").next is Forward.FAILED
-    assert create.step(A).outcome is Outcome.UNREACHABLE
+    step = create.step(A)
+    assert (step.outcome, step.why) == (Outcome.UNREACHABLE, Why.SILENT)
+    assert told(step.why, step.reason or "").endswith("; no usable answer for too long")
 
 
 def test_its_patience_ends_to_the_millisecond(still: Bench) -> None:

@@ -181,10 +181,12 @@ class MemoryStore(MemoryContent):
                 step.silent_at = now
         step.reason, step.why = reason, why
         spent = record.retries is not None and step.misses > record.retries
-        gone = fatal is not None or spent or step.silent >= self.limits.host_patience
+        silent = step.silent >= self.limits.host_patience
+        gone = fatal is not None or spent or silent
         if gone or record.deadline_at - now <= needs:
             outcome = Outcome.UNKNOWN if step.attempts else fatal or Outcome.UNREACHABLE
-            return self._came_to(record, host, step, outcome, reason, why if gone else Why.NO_TIME)
+            kind = (why or (Why.SILENT if silent else None)) if gone else Why.NO_TIME
+            return self._came_to(record, host, step, outcome, reason, kind)
         self._progressed(record)
         return Progress(Forward.MISSED, misses=step.misses, left=record.deadline_at - now)
 

@@ -103,6 +103,8 @@ class Why(StrEnum):
     MISDIRECTED = "misdirected"
     UNREADABLE = "unreadable"
     """The host answers, but not so that it can be read."""
+    SILENT = "silent"
+    """No usable answer for as long as a host is waited for."""
     NO_TIME = "no_time"
     DEADLINE = "deadline"
     CANCELLED = "cancelled"
@@ -121,6 +123,7 @@ class Why(StrEnum):
 TOLD = {
     Why.REFUSED: "refused ({})",
     Why.MISDIRECTED: "misdirected ({})",
+    Why.SILENT: "{}; no usable answer for too long",
     Why.NO_TIME: "{}; the deadline leaves no time for another try",
     Why.DEADLINE: "the deadline passed",
     Why.CANCELLED: "cancelled by {}",

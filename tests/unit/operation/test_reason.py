@@ -13,6 +13,7 @@ from tests.twin.record import SUCCEEDED
         (Why.REFUSED, "403", "node4 refused (403)"),
         (Why.MISDIRECTED, "302", "node4 misdirected (302)"),
         (Why.NO_TIME, "GET 503", "node4: GET 503; the deadline leaves no time for another try"),
+        (Why.SILENT, "GET timed out", "node4: GET timed out; no usable answer for too long"),
         (Why.UNREADABLE, "GET 200, unreadable", "node4: GET 200, unreadable"),
         (None, "GET 503", "node4: GET 503"),
         (None, "all 5 writes spent (500)", "node4: all 5 writes spent (500)"),

@@ -25,10 +25,11 @@ elseif step.miss_id ~= id then -- the same probe is counted once, however often 
 end
 step.kind, step.reason = ARGV[11] ~= '' and ARGV[11] or nil, reason
 local spent = op.retries and (step.misses or 0) > op.retries
-local gone = fatal ~= '' or spent or (step.silent or 0) >= tonumber(ARGV[9])
+local silent = (step.silent or 0) >= tonumber(ARGV[9])
+local gone = fatal ~= '' or spent or silent
 if gone or no_time(op, ARGV[10]) then
   local kind = 'no_time'
-  if gone then kind = step.kind end
+  if gone then kind = step.kind or silent and 'silent' or nil end
   local outcome = fatal ~= '' and fatal or 'unreachable'
   set_outcome(host, step, next(step.attempts) and 'unknown' or outcome, kind, reason)
 end
