@@ -9,6 +9,7 @@ import pytest
 from lockstep.worker.hosts.client import SystemClock
 from lockstep.worker.operation.answer import ProbeAnswer, Probed
 from lockstep.worker.operation.content import Effect, Flaw, Said
+from lockstep.worker.operation.errors import Why
 from lockstep.worker.operation.host import Backoff, WriteLimit
 from lockstep.worker.operation.model import Action, AttemptId, Decision, GroupId, HostName, Outcome, State
 from lockstep.worker.steps.apply import Next, Parts, forward
@@ -69,12 +70,13 @@ def test_a_spared_look_counts_as_a_miss_and_fails_the_step_in_the_end(create: Dr
         assert forward(parts, create.id, GROUP, Action.CREATE, A, tries).next is Next.AGAIN
         create.bench.pass_time(1)
     last = forward(parts, create.id, GROUP, Action.CREATE, A, LIMITS.host_patience + 1)
-    assert (last.next, last.text) == (Next.FAILED, f"GET {WHY}")
+    over = f"GET {WHY}; no usable answer for too long"
+    assert (last.next, last.text) == (Next.FAILED, over)
     assert create.step(A).outcome is Outcome.UNREACHABLE
     assert create.step(A).attempts == ()
     assert create.kept().decision is Decision.ROLL_BACK
-    assert create.kept().reason == f"a: GET {WHY}"
-    assert create.step(A).why is None, "it did not answer"
+    assert create.kept().reason == f"a: {over}"
+    assert create.step(A).why is Why.SILENT, "it did not answer"
 
 
 def test_a_rollback_asks_and_writes_all_the_same(create: Driver, parts: Parts) -> None:
