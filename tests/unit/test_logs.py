@@ -94,17 +94,20 @@ def test_of_each_kind_two_are_written_and_the_others_counted(bench: Bench) -> No
     ]
 
 
-def test_what_goes_on_is_told_ever_more_rarely(bench: Bench) -> None:
+def test_an_outage_that_goes_on_is_told_ever_more_rarely(bench: Bench) -> None:
+    def say() -> None:
+        bench.log.error("cannot send: %s", ConnectionError("gone"))
+
     for _ in range(138):
-        bench.log.error("cannot send")
+        say()
         bench.pass_time(2)
     counts = ("", *(f" (and {more} more like it)" for more in (3, 8, 18, 38, 58)))
-    first, *others = (["cannot send", f"cannot send{count}"] for count in counts)
-    assert bench.lines() == ["cannot send", *first, *(line for pair in others for line in pair)]
+    first, *others = (["cannot send: gone", f"cannot send: gone{count}"] for count in counts)
+    assert bench.lines() == ["cannot send: gone", *first, *(line for pair in others for line in pair)]
     before = len(bench.lines())
     bench.pass_time(500)
     for _ in range(3):
-        bench.log.error("cannot send")
+        say()
     assert len(bench.lines()) == before + 2, "what comes again after a rest is news"
 
 

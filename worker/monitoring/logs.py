@@ -56,9 +56,9 @@ class _Window:
 class RepeatLimit(logging.Filter):
     """Lets two warnings of a kind through in five seconds, and then has it said how many there were besides.
 
-    Of a kind that goes on, one is let through and the others are counted in the next ten seconds, then in
-    twenty, up to two minutes. What is out of reach is asked by every thread: without a bound, an outage would
-    fill the disk with one line over and over. All that says that Redis is out of reach is of one kind. An
+    What is out of reach is asked by every thread: without a bound, an outage would fill the disk with one
+    line over and over. All that says that Redis is out of reach is of one kind; while that goes on, one is
+    let through and the others are counted in the next ten seconds, then in twenty, up to two minutes. An
     error that an outage of Redis explains is told in one line, with no traceback unless the log is at DEBUG;
     for one of which `explain` knows the remedy, its text stands there instead.
     """
@@ -84,7 +84,7 @@ class RepeatLimit(logging.Filter):
         try:
             window = self._kinds.get(kind)
             if window is None or now >= window.ends:
-                window = self._kinds[kind] = self._next(window, now)
+                window = self._kinds[kind] = self._next(kind, window, now)
             window.seen += 1
             left_out = window.seen - window.shows
         finally:
@@ -95,10 +95,15 @@ class RepeatLimit(logging.Filter):
             later(window.ends - now, lambda: self._tell(window, record))
         return left_out < 1
 
-    def _next(self, before: _Window | None, now: float) -> _Window:
+    def _next(self, kind: Kind, before: _Window | None, now: float) -> _Window:
         if len(self._kinds) >= MOST_KINDS:
             self._kinds.clear()
-        if before is None or before.seen <= before.shows or now >= before.ends + before.lasts:
+        if (
+            kind != AWAY_KIND
+            or before is None
+            or before.seen <= before.shows
+            or now >= before.ends + before.lasts
+        ):
             return _Window(now + self.WITHIN, self.WITHIN, self.MOST)
         lasts = min(2 * before.lasts, self.LONGEST)
         return _Window(now + lasts, lasts, 1)
